@@ -74,8 +74,12 @@ pub struct SpoolStatus {
     /// Parked objects.
     pub parked_bytes: u64,
     /// How long the spool would last without deliveries, at the rate of the last minute; `None` if nothing
-    /// comes in.
+    /// comes in, the rate is not known yet, or the spool is full.
     pub seconds_left: Option<u64>,
+    /// Bytes of lines per second in the last minute; `None` until the node has run for a few seconds.
+    pub incoming_bytes_per_second: Option<u64>,
+    /// Whether all calls are refused for lack of space.
+    pub is_full: bool,
 }
 
 /// Calls since the process started.

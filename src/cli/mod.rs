@@ -42,6 +42,7 @@ use failure::Failure;
 use results::Results;
 
 use crate::runtime::{Background, memory, telemetry};
+use crate::words::counted;
 
 /// Threads for blocking work: reading and writing files, and name lookups. Each has its own heap, and more
 /// threads would only wait for each other to release the spool's manifest (decision 0075).
@@ -96,7 +97,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Tail(args) => tail::run(&args, &mut std::io::stdout()).await,
             Command::Flush(args) => match flush::run(&args, &mut results).await?.pending {
                 0 => Ok(()),
-                pending => Err(Failure::failed(format!("{pending} batches are not delivered yet"))),
+                pending => {
+                    let batches = counted(pending, "batch is", "batches are");
+                    Err(Failure::failed(format!("{batches} not delivered yet")))
+                }
             },
             Command::Policy(args) => policy::run(&args, &mut results),
             Command::Spool(command) => spool::run(&command, &mut results).await,

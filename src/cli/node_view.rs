@@ -69,18 +69,18 @@ pub struct NodeView {
 }
 
 impl NodeView {
-    /// Bytes of lines per second, over the last minute.
+    /// Bytes of lines per second, over the last minute; `None` while there is too little of it.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
-    fn rate(&self) -> f64 {
+    fn rate(&self) -> Option<f64> {
         let now = (self.clock.monotonic(), self.metrics.spool_written_bytes.get());
         let mut samples = lock(&self.rate);
         if samples.last().is_none_or(|last| now.0.saturating_sub(last.0) >= RATE_EVERY) {
             samples.push(now);
         }
         samples.retain(|sample| now.0.saturating_sub(sample.0) <= RATE_WINDOW);
-        let Some(first) = samples.first() else { return 0.0 };
-        let seconds = now.0.saturating_sub(first.0).as_secs_f64();
-        if seconds > 0.0 { now.1.saturating_sub(first.1) as f64 / seconds } else { 0.0 }
+        let first = samples.first()?;
+        let passed = now.0.saturating_sub(first.0);
+        (passed >= RATE_EVERY).then(|| now.1.saturating_sub(first.1) as f64 / passed.as_secs_f64())
     }
 
     fn totals(&self, source: &SourceId) -> Totals {
@@ -240,6 +240,8 @@ impl NodeView {
 
     /// Adds a sample to the history.
     pub(super) fn sample_history(&self) {
+        // So that the rate is known to whoever asks less often than once a minute, such as Prometheus.
+        self.rate();
         let sources = self.sources().into_iter().map(|id| (id.to_string(), self.received(&id)));
         let reading = Reading {
             at: self.clock.monotonic(),
@@ -308,7 +310,7 @@ impl AdminView for NodeView {
         });
         let sources: Vec<SourceStatus> = sources.collect();
         let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
-        let alarms = self.alarms.standing();
+        let (alarms, rate) = (self.alarms.standing(), self.rate());
         Status {
             version: version::version().to_owned(),
             now_ms: now.0,
@@ -332,7 +334,9 @@ impl AdminView for NodeView {
                 max_bytes: usage.max,
                 segments: usage.segments as u64,
                 parked_bytes: usage.parked,
-                seconds_left: usage.time_left(self.rate()).map(|left| left.as_secs()),
+                seconds_left: rate.and_then(|rate| usage.time_left(rate)).map(|left| left.as_secs()),
+                incoming_bytes_per_second: rate.map(in_whole_bytes),
+                is_full: usage.is_full,
             },
             open_batches: open.len() as u64,
             sealed_objects: self.log.pending_numbers().len() as u64,
@@ -491,9 +495,15 @@ impl AdminView for NodeView {
                 gauge.set(lines);
             }
         }
-        let left = self.log.usage().time_left(self.rate()).map_or(f64::INFINITY, |left| left.as_secs_f64());
+        let left = self.rate().and_then(|rate| self.log.usage().time_left(rate));
+        let left = left.map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);
         self.metrics.ready.set(i64::from(self.ready().is_ok()));
         self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }
+}
+
+/// A rate as a whole number.
+fn in_whole_bytes(rate: f64) -> u64 {
+    Duration::try_from_secs_f64(rate.round()).map_or(u64::MAX, |rate| rate.as_secs())
 }

@@ -20,7 +20,7 @@ use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
 use crate::time::Clock;
 use crate::words::count::percent;
-use crate::words::{about_bytes, grouped};
+use crate::words::{about_bytes, counted, grouped};
 
 use report::Summary;
 
@@ -108,14 +108,14 @@ fn shown(progress: &Progress, summary: &Summary) -> String {
     };
     let found = match summary.findings() {
         0 => String::new(),
-        found => format!(", {} findings", grouped(found)),
+        found => format!(", {}", counted(found, "finding", "findings")),
     };
     let percent = percent(looked, listed);
     format!(
-        "{} days, {} of {} listed objects ({percent} %){read}{found}",
-        grouped(summary.days()),
+        "{}, {} of {} ({percent} %){read}{found}",
+        counted(summary.days(), "day", "days"),
         grouped(looked),
-        grouped(listed)
+        counted(listed, "listed object", "listed objects")
     )
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::ProgressArg;
 use super::files::Watched;
 use crate::import::{Counters, Snapshot};
-use crate::words::{about_bytes, about_duration, grouped};
+use crate::words::{about_bytes, about_duration, counted, grouped};
 
 /// How often a bar is drawn, a JSON object is written, and a line.
 const BAR_EVERY: Duration = Duration::from_millis(100);
@@ -109,7 +109,7 @@ fn place(shown: &Shown, now: &Snapshot, rate: f64) -> String {
 
 /// Rows, their rate, and those that were rejected or repeated.
 fn rows(now: &Snapshot, rate: f64) -> String {
-    let mut text = format!("{} rows, {} rows/s", grouped(now.rows), grouped(whole(rate)));
+    let mut text = format!("{}, {} rows/s", counted(now.rows, "row", "rows"), grouped(whole(rate)));
     if now.rejected > 0 {
         text += &format!(", {} rejected", grouped(now.rejected));
     }

@@ -222,8 +222,8 @@ impl Summary {
                 FileEnd::Refused(error) => writeln!(out, "  failed:   {name}: {error}")?,
                 FileEnd::Stopped => writeln!(
                     out,
-                    "  stopped:  {name} after {} rows",
-                    grouped(result.report.progress.next_row)
+                    "  stopped:  {name} after {}",
+                    counted(result.report.progress.next_row, "row", "rows")
                 )?,
                 FileEnd::DoneBefore if result.report.other_options => writeln!(
                     out,

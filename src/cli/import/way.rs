@@ -19,6 +19,7 @@ use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::Target;
 use crate::ingest::Ingest;
 use crate::runtime::Background;
+use crate::words::counted;
 
 /// How long deliveries may take after the last row.
 const DELIVERY: Duration = Duration::from_secs(600);
@@ -106,8 +107,9 @@ impl Way {
         match engine.deliver_and_close(DELIVERY).await? {
             0 => Ok(()),
             left => Err(Failure::failed(format!(
-                "{left} batches are not delivered yet; they are safe in the spool, and the node delivers them after its \
-                 next start (or: forebay spool drain)"
+                "{} not delivered yet; what is left is safe in the spool, and the node delivers it after its next start \
+                 (or: forebay spool drain)",
+                counted(left as u64, "batch is", "batches are")
             ))),
         }
     }

@@ -212,9 +212,10 @@ impl Drained {
         }
         text.push_str(&match self.quarantined_files {
             None | Some(0) => format!("{dir} can be removed\n"),
-            Some(kept) => format!(
-                "{dir} can be removed, except `quarantine`: {kept} files there are not in any object\n"
-            ),
+            Some(kept) => {
+                let files = counted(kept as u64, "file there is", "files there are");
+                format!("{dir} can be removed, except `quarantine`: {files} not in any object\n")
+            }
         });
         text
     }

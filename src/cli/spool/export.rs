@@ -198,12 +198,12 @@ fn report(exported: &Exported, json: bool) -> io::Result<()> {
     for unread in &exported.unread {
         err.write_all(finding(unread).as_bytes())?;
     }
-    let (lines, bytes) = (grouped(exported.lines), about_bytes(exported.bytes));
+    let (lines, bytes) = (counted(exported.lines, "line", "lines"), about_bytes(exported.bytes));
     let parked = match exported.from_parked {
         0 => String::new(),
         parked => format!(", {} of them from parked objects", grouped(parked)),
     };
-    writeln!(err, "{lines} lines, {bytes}{parked}")?;
+    writeln!(err, "{lines}, {bytes}{parked}")?;
     for (stream, lines) in &exported.others {
         let lines = counted(*lines, "line", "lines");
         writeln!(err, "not exported: {lines} of {stream} (--stream {stream})")?;

@@ -9,7 +9,7 @@ use crate::log::Range;
 use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
 use crate::time::UnixMillis;
 use crate::words::table::table;
-use crate::words::{about_bytes, date, grouped, outside_key, outside_text};
+use crate::words::{about_bytes, counted, date, grouped, outside_key, outside_text};
 
 /// The most segments that are listed. If there are more, the first and the last ones are listed.
 const SEGMENTS_SHOWN: usize = 20;
@@ -120,9 +120,9 @@ fn seals(seals: &[SealAbout]) -> String {
         line(
             &mut text,
             format_args!(
-                "  seal {}: {} calls, positions {}{state}\n    s3://{}/{}",
+                "  seal {}: {}, positions {}{state}\n    s3://{}/{}",
                 seal.number,
-                grouped(seal.calls),
+                counted(seal.calls, "call", "calls"),
                 range(seal.positions),
                 seal.bucket,
                 outside_key(&seal.object_key),

@@ -9,7 +9,7 @@ use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
 use crate::cli::print_json::print_json;
 use crate::runtime::colour;
 use crate::spool::offline::{Answered, Finding, Verified, View, verify};
-use crate::words::{about_bytes, counted, grouped};
+use crate::words::{about_bytes, counted};
 
 /// Words at the beginnings of lines.
 const MARKS: [Mark; 5] =
@@ -49,16 +49,15 @@ pub fn render(of: &Verified) -> String {
     let checked = &of.checked;
     let verdict = if of.sound { "sound" } else { "DAMAGED" };
     text.push_str(&format!(
-        "{verdict}: read {} in {} segments with {} frames, {} manifest notes, {} indexes, {} files of fingerprints, {} seals, \
-         {} parked objects\n",
+        "{verdict}: read {} in {} with {}, {}, {}, {}, {}, {}\n",
         about_bytes(checked.segment_bytes),
-        checked.segments,
-        grouped(checked.frames),
-        checked.manifest_notes,
-        checked.indexes,
-        checked.fingerprint_files,
-        checked.seals,
-        checked.parked
+        counted(checked.segments as u64, "segment", "segments"),
+        counted(checked.frames, "frame", "frames"),
+        counted(checked.manifest_notes as u64, "manifest note", "manifest notes"),
+        counted(checked.indexes as u64, "index", "indexes"),
+        counted(checked.fingerprint_files as u64, "file of fingerprints", "files of fingerprints"),
+        counted(checked.seals as u64, "seal", "seals"),
+        counted(checked.parked as u64, "parked object", "parked objects")
     ));
     text
 }

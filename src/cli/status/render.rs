@@ -533,6 +533,7 @@ web       2,000     4,010          0        0       -  none yet\n"
                 segments: 280,
                 parked_bytes: 1_000_000,
                 seconds_left: Some(600),
+                ..SpoolStatus::default()
             },
             open_batches: 2,
             sealed_objects: 3,

@@ -19,6 +19,7 @@ use crate::object::metadata::{Metadata, SHA256};
 use crate::object::{Destination, ObjectKey, ObjectName};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
+use crate::words::counted;
 
 /// Why an object is not put whose own puts do not fail.
 const BEHIND_CONFLICT: &str = "another object of this source is in conflict: see the alarm";
@@ -242,9 +243,10 @@ impl SealedObject<'_> {
     fn parked_is_damaged(&self, why: &str) {
         let name = parked_name(self.seal.number);
         let what = format!(
-            "the parked object {name} ({} calls of {}) cannot be put: {why}; it is kept and retried; if the file is damaged, \
+            "the parked object {name} ({} of {}) cannot be put: {why}; it is kept and retried; if the file is damaged, \
              its calls can only be restored from a copy of the file",
-            self.seal.frames, self.seal.batch.source
+            counted(self.seal.frames, "call", "calls"),
+            self.seal.batch.source
         );
         self.shared.parts.alarms.raise(AlarmKind::Damage, &name, what);
     }

@@ -62,6 +62,7 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
 
     page.go("#/health").await;
     page.see_in("main", "balanced").await;
+    page.see_in(".stats", "without deliveries, at this rate").await;
     page.see_in(".config", "flush.max_age").await;
     page.nothing_wrong().await;
     assert!(forebay.terminate().await.success());

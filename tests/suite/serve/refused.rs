@@ -205,6 +205,7 @@ async fn a_total_outage_is_logged_once_a_minute_and_makes_no_small_objects() {
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
     let why = String::from_utf8_lossy(&ready.body).into_owned();
     assert!(why.contains("the spool is full") && why.contains("puts of "), "{why}");
+    assert_eq!(said["spool"]["is_full"], true, "{said:#}");
     assert_eq!(said["spool"]["seconds_left"], serde_json::Value::Null, "no time left: {said:#}");
     for answers in &answers {
         assert!(answers.refused.keys().all(|code| code == "503 spool_full"), "{answers:?}");

@@ -62,7 +62,7 @@ fn damaged(made: &Made, name: &str, damage: impl FnOnce(&Path)) -> Damage {
     assert_eq!(verified.code, Some(i32::from(!findings.is_empty())), "{name}: {verified:?}");
     let text = spool("verify", &dir, &[]);
     assert_eq!(text.code, verified.code, "{name}");
-    assert!(text.out.ends_with(" parked objects\n"), "{name}: {text:?}");
+    assert!(text.out.ends_with(" parked object\n"), "{name}: {text:?}");
     spool("export", &dir, &[]);
     assert_eq!(files(&dir), before, "{name}: reading changes nothing");
     Damage { findings, verified, dir }

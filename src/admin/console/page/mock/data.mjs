@@ -89,7 +89,7 @@ function status (scenario) {
   return {
     version: '0.9.0', now_ms: t, uptime_seconds: Math.round((t - START) / 1_000), node: NODE, spool_id: SPOOL, ready: true,
     not_ready: [], degraded: outage ? ['the wall clock is 41 s before the newest call in the spool: received times wait for it'] : [], alarms,
-    spool: { used_bytes: Math.round(used), max_bytes: 20_000_000_000, segments: isEmpty(scenario) ? 1 : outage ? 252 : 2, parked_bytes: outage ? 1_204_800_000 : 0, seconds_left: isEmpty(scenario) ? null : outage ? 1_740 : 262_800 },
+    spool: { used_bytes: Math.round(used), max_bytes: 20_000_000_000, segments: isEmpty(scenario) ? 1 : outage ? 252 : 2, parked_bytes: outage ? 1_204_800_000 : 0, seconds_left: isEmpty(scenario) ? null : outage ? 1_740 : 262_800, incoming_bytes_per_second: isEmpty(scenario) ? 0 : 75_000, is_full: false },
     open_batches: sources.filter((one) => one.pending_calls).length, oldest_undelivered_seconds: sources.reduce((old, one) => Math.max(old ?? 0, one.oldest_undelivered_seconds ?? 0) || null, null),
     totals, s3_proxy: null,
     ledger: { balanced: scenario !== 'unbalanced', differences: scenario === 'unbalanced' ? ['checkout-web, hour 2026-11-23T04:00:00Z: stored 122400, delivered + pending + lost 122388'] : [], totals: counts, object_sets: isEmpty(scenario) ? zero : ledger(49_414, 12), dead_letters: zero },

@@ -42,7 +42,7 @@ export type Ledger = {
 export type Status = {
   version: string; now_ms: number; uptime_seconds: number; node: string; spool_id: string
   ready: boolean; not_ready: string[]; degraded: string[]; alarms: Alarm[]
-  spool: { used_bytes: number; max_bytes: number; segments: number; parked_bytes: number; seconds_left: number | null }
+  spool: { used_bytes: number; max_bytes: number; segments: number; parked_bytes: number; seconds_left: number | null; incoming_bytes_per_second: number | null; is_full: boolean }
   open_batches: number; oldest_undelivered_seconds: number | null; totals: Totals; s3_proxy: string | null
   ledger: Ledger | null; sealed_objects: number; sources: SourceStatus[]
 }

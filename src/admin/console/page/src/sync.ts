@@ -1,7 +1,10 @@
 // The `aws s3 sync` command for what the Archive shows. Pure.
 
-import type { Place } from './api'
+import type { ArchiveDay, Place } from './api'
 import { date, shellWord } from './format'
+
+/** Days that one command names at most. */
+export const DAYS_NAMED_MAX = 50
 
 /** The folder of a stream below the bucket string, without the received-day. */
 export function streamFolder (source: string, stream: string): string {
@@ -9,6 +12,63 @@ export function streamFolder (source: string, stream: string): string {
   if (stream.startsWith('objects/')) return `segment-logs/_objects/${stream.slice(8)}/${source}`
   if (stream.startsWith('dead/')) return `segment-logs/_dlq/${stream.slice(5)}/${source}`
   return `segment-logs/${source}`
+}
+
+/** One day of a stream, as the days of the Archive name it. */
+export type StreamDay = Pick<ArchiveDay, 'source' | 'stream' | 'day_ms'>
+
+export type Sync = {
+  /** The bucket string, with what tells its place from others. */
+  place: string
+  /** `null` if it would name too many days. */
+  command: string | null
+}
+
+/**
+ * The commands that download the days `shown` of the days `all`, which are those of `source`, or of every source. A
+ * source may be in another bucket than the next one.
+ */
+export function syncCommands (shown: StreamDay[], all: StreamDay[], places: Record<string, Place>, dev: boolean, source: string): Sync[] {
+  const groups = new Map<string, { place: Place; shown: StreamDay[]; all: StreamDay[] }>()
+  for (const [days, list] of [[all, 'all'], [shown, 'shown']] as const) {
+    for (const day of days) {
+      const place = places[day.source]
+      if (!place) continue
+      const id = [place.bucket, place.endpoint_url, place.region].filter(Boolean).join(', ')
+      if (!groups.has(id)) groups.set(id, { place, shown: [], all: [] })
+      groups.get(id)![list].push(day)
+    }
+  }
+  return [...groups].filter(([, group]) => group.shown.length > 0).flatMap(([id, group]) =>
+    ofPlace(group, dev, source).map((command) => ({ place: id, command })))
+}
+
+function ofPlace ({ place, shown, all }: { place: Place; shown: StreamDay[]; all: StreamDay[] }, dev: boolean, source: string): (string | null)[] {
+  const [first] = shown
+  if (shown.length === all.length) {
+    if (!source) return [syncCommand(place, dev, null)]
+    return [...new Set(shown.map(({ stream }) => stream))].map((stream) => syncCommand(place, dev, source, stream))
+  }
+  if (shown.length === 1) return [syncCommand(place, dev, first!.source, first!.stream, first!.day_ms)]
+  const oneStream = shown.every((day) => day.source === first!.source && day.stream === first!.stream)
+  const patterns = oneStream ? shown.map(({ day_ms }) => `${day_ms}/*`) : patternsOf(shown, all, source)
+  if (patterns.length > DAYS_NAMED_MAX) return [null]
+  const only = ["--exclude '*'", ...patterns.map((pattern) => `--include '${pattern}'`)].join(' ')
+  return [`${oneStream ? syncCommand(place, dev, first!.source, first!.stream) : syncCommand(place, dev, null)} ${only}`]
+}
+
+/** Days below `segment-logs`; one pattern for a day that is shown with all its sources and streams. */
+function patternsOf (shown: StreamDay[], all: StreamDay[], source: string): string[] {
+  const count = (days: StreamDay[]) => {
+    const counts = new Map<number, number>()
+    for (const { day_ms } of days) counts.set(day_ms, (counts.get(day_ms) ?? 0) + 1)
+    return counts
+  }
+  const [ofShown, ofAll] = [count(shown), count(all)]
+  const isWhole = (day: number) => !source && ofShown.get(day) === ofAll.get(day)
+  return [...new Set(shown.map((day) => isWhole(day.day_ms)
+    ? `*/${day.day_ms}/*`
+    : `${streamFolder(day.source, day.stream).replace('segment-logs/', '')}/${day.day_ms}/*`))]
 }
 
 /**

@@ -8,7 +8,8 @@ import { headline, level, problems } from '../src/problems'
 import { retryCommand } from '../src/retry'
 import { href, parseHash } from '../src/route'
 import { roundTop } from '../src/scale'
-import { syncCommand } from '../src/sync'
+import { spanOf, timeLeft } from '../src/time-left'
+import { DAYS_NAMED_MAX, syncCommand, syncCommands } from '../src/sync'
 
 test('events arrive whole, however the bytes were cut', () => {
   const text = ': hello\n\nevent: count\ndata: {"a":\ndata: 1}\n\ndata: x\r\n\r\n'
@@ -118,4 +119,34 @@ test('the sync command names the folder of what is shown', () => {
   assert.equal(syncCommand(place, false, 'crm', 'objects/rooms'), 'aws s3 sync s3://lake/raw/segment-logs/_objects/rooms/crm ./segment-logs/_objects/rooms/crm --region eu-central-1')
   const dev = { bucket: 'forebay', endpoint_url: 'http://127.0.0.1:9000', region: 'us-east-1' }
   assert.equal(syncCommand(dev, true, null), 'AWS_ACCESS_KEY_ID=forebay AWS_SECRET_ACCESS_KEY=forebay-secret AWS_DEFAULT_REGION=us-east-1 \\\n  aws s3 sync s3://forebay/segment-logs ./segment-logs --endpoint-url http://127.0.0.1:9000')
+})
+
+test('the sync commands are those of the days that are shown', () => {
+  const lake = { bucket: 'lake', endpoint_url: null, region: null }
+  const places = { web: lake, ios: lake, eu: { ...lake, bucket: 'eu/raw' } }
+  const day = (source: string, day_ms: number, stream = 'calls') => ({ source, stream, day_ms })
+  const all = [day('web', 2), day('web', 1), day('web', 1, 'rejected'), day('ios', 1), day('eu', 1)]
+  const commands = (shown: typeof all, source = '') =>
+    syncCommands(shown, source ? all.filter((one) => one.source === source) : all, places, false, source).map(({ command }) => command?.replace('aws s3 sync ', ''))
+  assert.deepEqual(commands(all), ['s3://lake/segment-logs ./segment-logs', 's3://eu/raw/segment-logs ./segment-logs'])
+  const web = all.slice(0, 3)
+  assert.deepEqual(commands(web, 'web'), ['s3://lake/segment-logs/web ./segment-logs/web', 's3://lake/segment-logs/_rejected/web ./segment-logs/_rejected/web'])
+  // A filter by date, in two buckets, of which one has only this day.
+  assert.deepEqual(commands(all.slice(1)), ["s3://lake/segment-logs ./segment-logs --exclude '*' --include '*/1/*'", 's3://eu/raw/segment-logs ./segment-logs'])
+  assert.deepEqual(commands(web.slice(0, 2), 'web'), ["s3://lake/segment-logs/web ./segment-logs/web --exclude '*' --include '2/*' --include '1/*'"])
+  assert.deepEqual(commands([all[1]!, all[2]!]), ["s3://lake/segment-logs ./segment-logs --exclude '*' --include 'web/1/*' --include '_rejected/web/1/*'"])
+  assert.deepEqual(commands([all[2]!]), ['s3://lake/segment-logs/_rejected/web/1 ./segment-logs/_rejected/web/1970-01-01'])
+  const many = Array.from({ length: DAYS_NAMED_MAX + 2 }, (_, n) => day('web', n))
+  assert.deepEqual(syncCommands(many.slice(1), many, places, false, 'web').map(({ command }) => command), [null])
+  assert.deepEqual(commands([day('gone', 1)]), [])
+})
+
+test('what a spool has left is said only when it is known', () => {
+  const spool = (change: object) => timeLeft({ seconds_left: null, incoming_bytes_per_second: null, is_full: false, ...change })
+  assert.deepEqual(spool({}), ['not known yet', 'what comes in is being measured'])
+  assert.deepEqual(spool({ incoming_bytes_per_second: 0 }), ['no limit in sight', 'nothing comes in'])
+  assert.deepEqual(spool({ incoming_bytes_per_second: 9, seconds_left: 62 }), ['1 min 02 s', 'without deliveries, at this rate'])
+  assert.deepEqual(spool({ incoming_bytes_per_second: 1, seconds_left: 2_547 * 86_400 })[0], 'over a year')
+  assert.deepEqual([spanOf(15), spanOf(60), spanOf(600)], ['15 s', '1 min', '10 min'])
+  assert.deepEqual(spool({ is_full: true, incoming_bytes_per_second: 0 }), ['none', 'it is full, and calls are refused'])
 })

@@ -119,9 +119,9 @@ export function LeftOut ({ missing }: { missing: Missing | undefined }) {
   const { dropped, sums_dropped: sums, missed, problem } = missing
   const notes = [
     problem && `The list of deliveries cannot be read or written now: ${sentence(problem)}`,
-    missed > 0 && `${plural(missed, 'object')} were delivered but never listed.`,
-    dropped > 0 && `${plural(dropped, 'object')} are no longer listed one by one; the sums of their days have them.`,
-    sums > 0 && `${plural(sums, 'sum')} of days are no longer listed.`
+    missed > 0 && `${plural(missed, 'object was', 'objects were')} delivered but never listed.`,
+    dropped > 0 && `${plural(dropped, 'object is', 'objects are')} no longer listed one by one; the sums of days have ${dropped === 1 ? 'it' : 'them'}.`,
+    sums > 0 && `${plural(sums, 'sum of a day is', 'sums of days are')} no longer listed.`
   ].filter(Boolean)
   return notes.length ? <p class="failed" role="status"><Icon name="notice" /><span>{notes.join(' ')} Deliveries themselves are not concerned.</span></p> : null
 }

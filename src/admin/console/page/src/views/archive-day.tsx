@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from 'preact/hooks'
 import { type Archive, type ArchiveObject, type ArchiveObjects, type Denied, get, getExact, type Peek, query, Refusal } from '../api'
-import { bytes, count, date, exactBytes, plural, stream as streamWords } from '../format'
+import { bytes, count, date, exactBytes, linesOf, plural } from '../format'
 import { useNode } from '../node'
 import { Code, CopyButton } from '../parts/copy'
 import { Icon } from '../parts/icon'
@@ -33,7 +33,7 @@ export function Day ({ source, dayMs, stream }: { source: string; dayMs: number;
     <>
       <PageHead lead={<a class="back" href={href('archive', source)}><Icon name="back" size={14} />Days of {source}</a>}
         title={<>{date(dayMs)} {day && <DayState state={day.state} why={day.why} />}</>}>
-        {day && <p class="day-sum">{plural(day.objects, 'object')}, {count(day.calls)} {streamWords(day.stream)}, <span title={exactBytes(day.bytes)}>{bytes(day.bytes)}</span></p>}
+        {day && <p class="day-sum">{plural(day.objects, 'object')}, {linesOf(day.stream, day.calls)}, <span title={exactBytes(day.bytes)}>{bytes(day.bytes)}</span></p>}
       </PageHead>
       {day?.why && <p class="source-why tone-notice"><Icon name="notice" /><span><Prose text={day.why} /></span></p>}
       <Objects key={from} source={source} dayMs={dayMs} stream={stream} from={from} setFrom={setFrom} />
@@ -145,7 +145,7 @@ function PeekPanel ({ source, objectKey, close }: { source: string; objectKey: s
           ))}
         </ol>
       )}
-      {peek && !peek.denied && <p class="note">{peek.more ? `The first ${plural(peek.lines.length, 'line')}. The object has more.` : `All of its ${plural(peek.lines.length, 'line')}.`}</p>}
+      {peek && !peek.denied && <p class="note">{peek.more ? `The first ${plural(peek.lines.length, 'line')}. The object has more.` : peek.lines.length === 1 ? 'This is its only line.' : `All of its ${plural(peek.lines.length, 'line')}.`}</p>}
     </Side>
   )
 }

@@ -10,10 +10,11 @@ import { Ago, Card, Empty, Failed, Filter, LeftOut, Loading, PageHead, SourcePic
 import { RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { href } from '../route'
-import { syncCommand } from '../sync'
+import { DAYS_NAMED_MAX, syncCommands } from '../sync'
 import { Day } from './archive-day'
 
 const EVERY_MS = 5_000
+const COMMANDS_MAX = 10
 
 export function Archive ({ rest }: { rest: string[] }) {
   const [source, day, streamName] = rest
@@ -40,8 +41,8 @@ function Days ({ source }: { source: string }) {
   const ids = useMemo(() => (status?.sources ?? []).map(({ id }) => id).sort(), [status])
   const rows = (data?.days ?? []).filter((day) => `${day.date} ${day.source} ${stream(day.stream)}`.includes(text.trim()))
   const pick = (id: string) => { location.hash = id ? href('archive', id) : href('archive') }
-  const place = data && (data.places[source] ?? Object.values(data.places)[0])
-  const buckets = new Set(Object.values(data?.places ?? {}).map(({ bucket }) => bucket))
+  const filtered = data && rows.length < data.days.length
+  const commands = data ? syncCommands(rows, data.days, data.places, session.dev, source) : []
   return (
     <>
       <PageHead title="Archive" lead={<>Received-days (UTC) with what this node delivered{data && `, for ${data.kept_days} days`}.</>} />
@@ -70,10 +71,12 @@ function Days ({ source }: { source: string }) {
         : <Empty title={text ? 'No day fits the filter' : 'No day has an object yet'}>
             {!text && <p>The first delivered object makes the first day. Batches become objects by size, by age, or with <b>Flush now</b> under <a href={href('deliveries')}>Deliveries</a>. Objects from before this list began are in the bucket, not here.</p>}
           </Empty>)}
-      {place && rows.length > 0 && (
-        <Card title={source ? 'Download its days' : 'Download everything'}>
-          <Code text={syncCommand(place, session.dev, source || null)} what="the command that downloads" />
-          {!source && buckets.size > 1 && <p class="note">The sources are in {plural(buckets.size, 'place')}. This is the first one; choose a source for the others.</p>}
+      {commands.length > 0 && (
+        <Card title={filtered ? 'Download these days' : source ? 'Download its days' : 'Download everything'}>
+          {commands.slice(0, COMMANDS_MAX).map(({ place, command }, index) => command
+            ? <Code key={index} text={command} what={`the command that downloads from ${place}`} />
+            : <p key={index} class="note">More than {DAYS_NAMED_MAX} days of {place} are shown, too many for one command: choose a source, or filter more.</p>)}
+          {commands.length > COMMANDS_MAX && <p class="note">The first {COMMANDS_MAX} of {plural(commands.length, 'command')} are shown. Choose a source, or filter, for the others.</p>}
         </Card>
       )}
     </>

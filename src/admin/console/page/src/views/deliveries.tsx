@@ -57,7 +57,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
   if (!pending.length) {
     return (
       <Card title={title}>
-        <p class="note">No sealed object waits. {open > 0 ? `${plural(open, 'call')} are in open batches or on their way.` : 'Every call is delivered.'}</p>
+        <p class="note">No sealed object waits. {open > 0 ? `${plural(open, 'call is', 'calls are')} in open batches or on the way.` : 'Every call is delivered.'}</p>
       </Card>
     )
   }

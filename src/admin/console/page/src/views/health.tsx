@@ -11,6 +11,7 @@ import { Bar, Card, Empty, Facts, Failed, Filter, Loading, PageHead, Stat } from
 import { Spark } from '../parts/spark'
 import { Table } from '../parts/table'
 import { usePolled } from '../poll'
+import { spanOf, timeLeft } from '../time-left'
 
 const EVERY_MS = 5_000
 
@@ -50,20 +51,21 @@ function Spool ({ status: { spool, open_batches, sealed_objects }, history }: { 
     const times = (values: number[]) => values.map((_value, index) => history!.now_ms - (values.length - 1 - index) * history!.step_seconds * 1_000)
     return history && { received: history.received, spool: history.spool_bytes, at: times(history.received), spoolAt: times(history.spool_bytes) }
   }, [history])
-  const minutes = history ? Math.round(Math.max(1, history.received.length) * history.step_seconds / 60) : 10
+  const [left, leftNote] = timeLeft(spool)
+  const span = spanOf((history?.received.length ?? 0) * (history?.step_seconds ?? 0))
   return (
     <Card title="Spool">
       <dl class="stats">
-        <Stat name="In use" value={bytes(spool.used_bytes)} title={exactBytes(spool.used_bytes)} note={`${percent(spool.used_bytes, spool.max_bytes)} of ${bytes(spool.max_bytes)}`} />
-        <Stat name="Time left" value={spool.seconds_left == null ? 'no limit in sight' : seconds(spool.seconds_left)} note={spool.seconds_left == null ? 'nothing comes in' : 'without deliveries, at this rate'} />
+        <Stat name="In use" value={bytes(spool.used_bytes)} title={exactBytes(spool.used_bytes)} note={`${percent(spool.used_bytes, spool.max_bytes)} of ${bytes(spool.max_bytes)}, ${plural(spool.segments, 'segment')}`} />
+        <Stat name="Time left" value={left} note={leftNote} />
         <Stat name="Open batches" value={count(open_batches)} note={`${plural(sealed_objects, 'sealed object')} not in the store`} />
-        <Stat name="Parked" value={bytes(spool.parked_bytes)} title={exactBytes(spool.parked_bytes)} note={plural(spool.segments, 'segment')} />
+        <Stat name="Parked" value={bytes(spool.parked_bytes)} title={exactBytes(spool.parked_bytes)} note="objects that wait in files of their own" />
       </dl>
       <Bar name="Spool" part={spool.max_bytes ? spool.used_bytes / spool.max_bytes : 0} words={`${bytes(spool.used_bytes)} of ${bytes(spool.max_bytes)}`} />
       {series && series.at.length > 1 && (
         <div class="columns charts">
-          <Chart title={`Calls a second, last ${minutes} min`} times={series.at} values={series.received} format={rate} />
-          <Chart title={`Bytes in the spool, last ${minutes} min`} times={series.spoolAt} values={series.spool} format={bytes} />
+          <Chart title={`Calls a second, last ${span}`} times={series.at} values={series.received} format={rate} />
+          <Chart title={`Bytes in the spool, last ${span}`} times={series.spoolAt} values={series.spool} format={bytes} />
         </div>
       )}
     </Card>

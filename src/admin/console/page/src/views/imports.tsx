@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { type Import, type Imports as Answer, query } from '../api'
-import { count, dateTime, NONE, plural, seconds, sentence } from '../format'
+import { count, dateTime, millis, NONE, plural, seconds, sentence } from '../format'
 import { useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon, type IconName, State } from '../parts/icon'
@@ -81,7 +81,8 @@ export function Imports () {
 
 /** How long it took, or has taken so far. When it was stopped is not known. */
 function lasted ({ state, begun_ms, ended_ms }: Import, now: number): string {
-  return state === 'stopped' ? NONE : seconds(((ended_ms ?? now) - begun_ms) / 1_000)
+  if (state === 'stopped') return NONE
+  return ended_ms == null ? seconds((now - begun_ms) / 1_000) : millis(ended_ms - begun_ms)
 }
 
 function Detail ({ one, now, close }: { one: Import; now: number; close: () => void }) {

@@ -101,7 +101,7 @@ function Delivery ({ source }: { source: SourceStatus }) {
         ['Bucket', <span class="mono wrap">{source.bucket}</span>],
         ['Encryption', source.encryption],
         source.role != null && ['Role', <span class="mono wrap">{source.role}</span>],
-        ['Last object', last ? <>{count(last.calls)} calls, <span title={exactBytes(last.bytes)}>{bytes(last.bytes)}</span>, <Ago at={last.delivered_at_ms} /></> : <span class="quiet">none since the node started</span>],
+        ['Last object', last ? <>{plural(last.calls, 'line')}, <span title={exactBytes(last.bytes)}>{bytes(last.bytes)}</span>, <Ago at={last.delivered_at_ms} /></> : <span class="quiet">none since the node started</span>],
         last != null && ['Its key', <KeyWithCopy value={last.key} />],
         last != null && ['Its encryption', encryption(last.encryption)],
         source.requests_refused > 0 && ['Refused', `${plural(source.requests_refused, 'request')}, because the spool had no space left`]
