@@ -15,38 +15,42 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use percent_encoding::percent_decode_str;
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::route::NoRoute;
 use crate::live::filter::TEXT_MAX;
 use crate::live::pace::PER_SECOND;
-use crate::live::{Filter, Viewer};
+use crate::live::{Filter, Mode, Unread, Viewer};
 use crate::sources::SourceId;
 
-/// How often calls are sent.
+/// How often calls are looked for.
 const EVERY: Duration = Duration::from_millis(250);
-/// Counts are sent, and the right to look is checked, with each tick of this number.
-const COUNTS_EVERY: u64 = 4;
-/// Bytes of calls after which a message ends. The rest follows in the next one.
+/// How often counts are sent, and the right to look is checked.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of lines after which a message ends. The rest follows in the next one, which is made when this one is sent: of
+/// what a viewer does not read, no more than one message is in memory.
 const MESSAGE_BYTES: usize = 256 * 1_024;
-/// Bytes of calls that are sent with one tick. The rest follows with the next one.
-const TICK_BYTES: usize = 1_024 * 1_024;
 
-/// The body of an answer that shows what arrives, until the viewer leaves, may no longer look, or the listener stops.
+/// The body of an answer that shows what arrives, until the viewer leaves, may no longer look, or the listener stops, or
+/// the node shows more or less than before.
 pub(super) struct LiveStream {
     state: State,
     /// Messages that are not sent yet.
     messages: VecDeque<Bytes>,
     ticks: Interval,
-    tick: u64,
+    /// When counts are sent next. `None` before the first message.
+    counts_at: Option<Instant>,
+    mode: Mode,
     may_go_on: Box<dyn Fn() -> bool + Send>,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 enum State {
     Waiting(Viewer),
-    /// Messages are being made.
-    Making(JoinHandle<(Viewer, VecDeque<Bytes>)>),
+    /// There was more than one message can hold.
+    Behind(Viewer),
+    /// A message is being made.
+    Making(JoinHandle<(State, VecDeque<Bytes>)>),
     Ended,
 }
 
@@ -59,61 +63,57 @@ impl LiveStream {
     ) -> Self {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mode = viewer.mode();
         let (stop, may_go_on) = (Box::pin(stop), Box::new(may_go_on));
-        Self { state: State::Waiting(viewer), messages: VecDeque::new(), ticks, tick: 0, may_go_on, stop }
+        let (state, messages) = (State::Waiting(viewer), VecDeque::new());
+        Self { state, messages, ticks, counts_at: None, mode, may_go_on, stop }
     }
 
-    /// What follows a tick.
+    /// What follows a tick, or a message that was sent.
     fn next(&mut self, mut viewer: Viewer) -> State {
-        let (first, with_counts) = (self.tick == 0, self.tick.is_multiple_of(COUNTS_EVERY));
-        self.tick += 1;
-        if with_counts && !(self.may_go_on)() {
-            return State::Ended;
-        }
-        if first {
-            let hello = serde_json::json!({ "view": viewer.mode().slug(), "per_second": PER_SECOND });
-            self.messages.push_back(event("hello", &hello.to_string()));
-        } else if with_counts {
-            let counts = viewer.counts();
-            let counts = serde_json::json!({
-                "stored": counts.stored, "rejected": counts.rejected, "shown": counts.shown,
-            });
-            self.messages.push_back(event("count", &counts.to_string()));
+        let now = Instant::now();
+        match self.counts_at {
+            None => {
+                let hello = serde_json::json!({ "view": self.mode.slug(), "per_second": PER_SECOND });
+                self.messages.push_back(event("hello", &hello.to_string()));
+                self.counts_at = Some(now + COUNTS_EVERY);
+            }
+            Some(at) if at <= now => {
+                // Who watches opens the stream again, and learns what it shows now.
+                if !(self.may_go_on)() || viewer.mode() != self.mode {
+                    return State::Ended;
+                }
+                let counts = viewer.counts();
+                let counts = serde_json::json!({
+                    "stored": counts.stored, "rejected": counts.rejected, "shown": counts.shown,
+                });
+                self.messages.push_back(event("count", &counts.to_string()));
+                self.counts_at = Some(now + COUNTS_EVERY);
+            }
+            Some(_) => {}
         }
         if !viewer.has_news() {
             return State::Waiting(viewer);
         }
         State::Making(tokio::task::spawn_blocking(move || {
-            let messages = messages(&mut viewer);
-            (viewer, messages)
+            let unread = viewer.calls(MESSAGE_BYTES);
+            let messages = messages(&unread, &viewer);
+            (if unread.cut { State::Behind(viewer) } else { State::Waiting(viewer) }, messages)
         }))
     }
 }
 
-/// The messages about calls that the viewer has not read.
-fn messages(viewer: &mut Viewer) -> VecDeque<Bytes> {
+/// A message with calls; two if some came before the viewer did.
+fn messages(unread: &Unread, viewer: &Viewer) -> VecDeque<Bytes> {
     let mut messages = VecDeque::new();
-    let (calls, missed) = viewer.calls(TICK_BYTES);
-    if missed > 0 {
+    let Unread { calls, missed, .. } = unread;
+    if *missed > 0 {
         messages.push_back(event("missed", &format!("{{\"calls\":{missed}}}")));
     }
-    let mut rest = &calls[..];
-    while let Some(first) = rest.first() {
-        // A message says whether its calls came before the viewer did.
-        let recent = viewer.came_after(first);
-        let mut data = String::from("{\"calls\":[");
-        while let Some((call, others)) = rest.split_first() {
-            if !data.ends_with('[') {
-                data.push(',');
-            }
-            data.push_str(call.json());
-            rest = others;
-            let next_differs = rest.first().is_some_and(|next| viewer.came_after(next) != recent);
-            if data.len() >= MESSAGE_BYTES || next_differs {
-                break;
-            }
-        }
-        data.push_str(if recent { "],\"recent\":true}" } else { "],\"recent\":false}" });
+    for calls in calls.chunk_by(|one, next| viewer.came_after(one) == viewer.came_after(next)) {
+        let recent = calls.first().is_some_and(|call| viewer.came_after(call));
+        let calls: Vec<&str> = calls.iter().map(|call| call.json()).collect();
+        let data = format!("{{\"calls\":[{}],\"recent\":{recent}}}", calls.join(","));
         messages.push_back(event("calls", &data));
     }
     messages
@@ -140,6 +140,7 @@ impl Body for LiveStream {
             }
             self.state = match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
+                State::Behind(viewer) => self.next(viewer),
                 State::Waiting(viewer) => {
                     if self.ticks.poll_tick(cx).is_pending() {
                         self.state = State::Waiting(viewer);
@@ -152,9 +153,9 @@ impl Body for LiveStream {
                         self.state = State::Making(making);
                         return Poll::Pending;
                     }
-                    Poll::Ready(Ok((viewer, messages))) => {
+                    Poll::Ready(Ok((state, messages))) => {
                         self.messages = messages;
-                        State::Waiting(viewer)
+                        state
                     }
                     Poll::Ready(Err(error)) => {
                         tracing::error!(%error, "a live view ended; this is a bug in Forebay");

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
 
+use super::guesses::network;
 use crate::lock::lock;
 
 /// Logins that are read at once. Further ones get 503.
 pub const LOGINS_MAX: usize = 16;
-/// Of these, the most from one address.
+/// Of these, the most from one address, or of IPv6 from one network.
 pub const LOGINS_OF_PEER_MAX: usize = 4;
 
 /// The logins that are being read.
@@ -28,6 +29,7 @@ pub(super) struct LoginPlace<'a> {
 impl Logins {
     /// A place, if one is left.
     pub(super) fn begin(&self, peer: IpAddr) -> Option<LoginPlace<'_>> {
+        let peer = network(peer);
         let mut logins = lock(&self.0);
         let all: usize = logins.values().sum();
         let of_peer = logins.entry(peer).or_default();

@@ -582,6 +582,12 @@ impl Node {
             () = shutdown.immediate.cancelled() => None,
         };
         match drained {
+            Some(drained) if drained.left > 0 && stopped.is_some() => {
+                tracing::warn!(
+                    batches = drained.left,
+                    "some calls are not delivered yet; a restart finds those that are on the disk, and delivers them"
+                );
+            }
             Some(drained) if drained.left > 0 => {
                 tracing::warn!(
                     batches = drained.left,

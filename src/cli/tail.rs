@@ -208,7 +208,7 @@ impl<'a> Tail<'a> {
             "missed" => {
                 let Missed { calls } = serde_json::from_str(&event.data)?;
                 tracing::warn!(
-                    "{} not shown: the output is read too slowly",
+                    "{} not shown: more came than could be read",
                     counted(calls, "call is", "calls are")
                 );
                 Ok(())

@@ -270,7 +270,11 @@ impl Shared {
 
     fn write(&self, entries: &[Entry], missed: u64) -> Result<(), ListError> {
         if !self.path.exists() {
-            // It was removed: what is written to the open file would be lost at the next start.
+            // What is written to a removed file would be lost at the next start.
+            if matches!(*lock(&self.opened), Opened::Open(_)) {
+                let file = self.path.display();
+                tracing::warn!("the list of deliveries {file} was removed; a new list begins");
+            }
             self.close_for(Opened::Nothing);
             if entries.is_empty() {
                 return Ok(());

@@ -293,7 +293,7 @@ fn a_file_that_is_removed_while_it_is_open_begins_anew() {
     let stand = Stand::new();
     let list = stand.start();
     list.add(object("web", NOON, 1));
-    while list.about().is_ok_and(|about| about.objects < 1) {
+    while !list.about().is_ok_and(|about| about.objects == 1) {
         std::thread::sleep(Duration::from_millis(1));
     }
     fs::remove_file(stand.path()).unwrap();

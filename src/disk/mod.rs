@@ -55,6 +55,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// The path of a file, for callers that pass it on (as an upload's body). `None` if files have no path.
     fn path(&self, name: &str) -> Option<PathBuf>;
 
+    /// Whether the directory is still found under its path. Files that are open can be used even if it is not, and the
+    /// next start would not find them.
+    fn is_in_place(&self) -> bool {
+        true
+    }
+
     /// How many more bytes files may take, according to the file system. `None` if it does not report that.
     fn free_bytes(&self) -> Option<u64> {
         None

@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -197,6 +197,15 @@ impl Disk for RealDisk {
 
     fn path(&self, name: &str) -> Option<PathBuf> {
         Some(self.root.join(name))
+    }
+
+    fn is_in_place(&self) -> bool {
+        let inode = |about: &fs::Metadata| (about.dev(), about.ino());
+        match (self.lock.metadata(), fs::metadata(self.root.join("LOCK"))) {
+            (Ok(ours), Ok(found)) => inode(&ours) == inode(&found),
+            (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+            (Err(_), Ok(_)) => true,
+        }
     }
 
     fn free_bytes(&self) -> Option<u64> {

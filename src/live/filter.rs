@@ -22,6 +22,6 @@ impl Filter {
     pub fn passes(&self, call: &LiveCall) -> bool {
         self.source.as_ref().is_none_or(|source| source == call.source())
             && self.kind.as_ref().is_none_or(|kind| kind == call.filter_type())
-            && self.text.as_ref().is_none_or(|text| call.json().to_lowercase().contains(text))
+            && self.text.as_ref().is_none_or(|text| call.searched().contains(text))
     }
 }

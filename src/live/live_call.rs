@@ -7,13 +7,16 @@ use serde_json::value::RawValue;
 
 use super::difference::Difference;
 use super::head::Head;
-use super::mask::mask_line;
+use super::mask::{HIDDEN, is_word, mask_line};
 use super::sample::SampledLine;
+use super::searched::searched;
 use crate::call::RejectReason;
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
+/// What the JSON of a call has beside its line, in bytes.
+const HEAD_BYTES: usize = 400;
 /// Bytes that a call takes beside its texts: its head, and the paths added and changed.
 const OTHERS_MAX: usize = 8_192;
 
@@ -29,6 +32,7 @@ pub struct LiveCall {
     /// It was in the list before the viewer came.
     full: bool,
     json: OnceLock<String>,
+    searched: OnceLock<String>,
 }
 
 /// The JSON of a [`LiveCall`].
@@ -60,7 +64,7 @@ impl LiveCall {
         repeated: bool,
         full: bool,
     ) -> Self {
-        Self { id, at, source, line, repeated, full, json: OnceLock::new() }
+        Self { id, at, source, line, repeated, full, json: OnceLock::new(), searched: OnceLock::new() }
     }
 
     /// Its number: grows by one with each sampled call of the process.
@@ -78,10 +82,15 @@ impl LiveCall {
         if self.line.stream == Stream::Rejected { "rejected" } else { &self.line.head.kind }
     }
 
-    /// Bytes of memory that it takes, at most: its texts, and its JSON. Hiding makes a line of short values more than twice
-    /// as long.
+    /// About how many bytes its JSON has.
+    pub fn json_bytes(&self) -> usize {
+        self.line.texts.as_ref().map_or(0, |(line, _)| line.len()) + HEAD_BYTES
+    }
+
+    /// About how many bytes of memory it takes: its texts, its JSON, and what is searched. Hiding can make a line of short
+    /// values three times as long.
     pub fn memory(&self) -> usize {
-        let texts = self.line.texts.as_ref().map_or(0, |(line, item)| 4 * line.len() + item.len());
+        let texts = self.line.texts.as_ref().map_or(0, |(line, item)| 5 * line.len() + item.len());
         texts + OTHERS_MAX
     }
 
@@ -94,6 +103,11 @@ impl LiveCall {
                 "{}".to_owned()
             })
         })
+    }
+
+    /// The text that a filter searches.
+    pub fn searched(&self) -> &str {
+        self.searched.get_or_init(|| searched(self.json()))
     }
 
     fn make_json(&self) -> Result<String, serde_json::Error> {
@@ -118,7 +132,8 @@ impl LiveCall {
             at_ms: self.at.0,
             source: self.source.as_str(),
             stream: stream.to_string(),
-            kind,
+            // Of a rejected item the client may have written anything there.
+            kind: if self.full || is_word(kind) { kind } else { HIDDEN },
             name: name.as_deref().filter(|_| says_name),
             user: user.as_deref().filter(|_| self.full),
             bytes: *bytes,
@@ -171,6 +186,15 @@ mod tests {
         assert_eq!((&shown["type"], &shown["reason"]), (&"trak".into(), &"unknown_type".into()));
         assert!(shown["reason_text"].as_str().unwrap().contains("type"), "{shown}");
         assert_eq!(shown["line"]["value"]["userId"], "[hidden]");
+    }
+
+    #[test]
+    fn a_type_that_is_no_word_is_hidden() {
+        let line = r#"{"reason":"unknown_type","value":{"type":"ann@example.com"}}"#;
+        let item = r#"{"type":"ann@example.com"}"#;
+        let masked = shown(Stream::Rejected, item, line, false).to_string();
+        assert!(!masked.contains("ann@"), "{masked}");
+        assert!(shown(Stream::Rejected, item, line, true).to_string().contains("ann@"));
     }
 
     #[test]

@@ -11,25 +11,50 @@ use crate::object::Stream;
 /// What stands in place of a hidden value.
 pub const HIDDEN: &str = "[hidden]";
 /// Names of hidden members, in lower case and without `_` and `-`.
-const NAMES: [&str; 18] = [
+const NAMES: &[&str] = &[
     "userid",
+    "userids",
     "anonymousid",
+    "anonid",
     "previousid",
-    "traits",
-    "ip",
-    "ipaddress",
-    "email",
-    "phone",
-    "advertisingid",
-    "token",
-    "address",
-    "emailaddress",
-    "phonenumber",
     "externalid",
     "externalids",
     "distinctid",
+    "deviceid",
+    "traits",
+    "trait",
     "usertraits",
     "userproperties",
+    "ip",
+    "ips",
+    "ipv4",
+    "ipv6",
+    "ipaddress",
+    "clientip",
+    "userip",
+    "remoteip",
+    "remoteaddr",
+    "remoteaddress",
+    "xforwardedfor",
+    "email",
+    "emails",
+    "mail",
+    "emailaddress",
+    "phone",
+    "phonenumber",
+    "username",
+    "firstname",
+    "lastname",
+    "fullname",
+    "birthday",
+    "address",
+    "token",
+    "devicetoken",
+    "advertisingid",
+    "idfa",
+    "idfv",
+    // Its name is often that of its owner.
+    "device",
 ];
 /// Members of calls about users that say who the user is.
 const NAMES_OF_USERS: [&str; 5] = ["name", "event", "from", "to", "groupid"];
@@ -64,8 +89,12 @@ pub fn mask_line(line: &str, stream: &Stream) -> String {
 fn call(members: &Members<'_>, out: &mut String) {
     let kind = members.text("type").unwrap_or_default().to_lowercase();
     let about_user = !matches!(kind.as_str(), "track" | "page" | "screen" | "group");
-    let hides =
-        |name: &str| is_personal(name) || (about_user && NAMES_OF_USERS.contains(&plain(name).as_str()));
+    let hides_type = !is_word(&members.text("type").unwrap_or_default());
+    let hides = |name: &str| {
+        is_personal(name)
+            || (about_user && NAMES_OF_USERS.contains(&plain(name).as_str()))
+            || (hides_type && name == "type")
+    };
     object(members, 0, &hides, out);
 }
 
@@ -128,6 +157,11 @@ fn each_member(members: &Members<'_>, out: &mut String, write: &mut dyn FnMut(&s
     out.push('}');
 }
 
+/// Whether a text is a single word, as the type of a call is.
+pub(super) fn is_word(text: &str) -> bool {
+    text.len() <= 32 && text.chars().all(|c| c.is_ascii_alphabetic() || c == '_' || c == '-')
+}
+
 fn is_personal(name: &str) -> bool {
     NAMES.contains(&plain(name).as_str())
 }
@@ -188,6 +222,7 @@ mod tests {
         check("calls", track, track);
         check("calls", r#"{"type":"identify","name":"Ann"}"#, r#"{"type":"identify","name":"[hidden]"}"#);
         check("calls", r#"{"type":"alias","from":"a"}"#, r#"{"type":"alias","from":"[hidden]"}"#);
+        check("calls", r#"{"type":"a b","n":1}"#, r#"{"type":"[hidden]","n":1}"#);
         check("calls", "not json", r#""[hidden]""#);
         check("rejected", r#"{"reason":"r","value":"userId=u1"}"#, r#"{"reason":"r","value":"[hidden]"}"#);
         check("rejected", r#"{"reason":"r","value":["u1"]}"#, r#"{"reason":"r","value":"[hidden]"}"#);

@@ -17,6 +17,7 @@ pub mod mode;
 pub mod pace;
 pub mod recent;
 pub mod sample;
+pub mod searched;
 pub mod seen;
 pub mod view;
 
@@ -25,4 +26,4 @@ pub use live_call::LiveCall;
 pub use mode::Mode;
 pub use sample::{ItemText, Sample};
 pub use seen::{Library, SeenSource};
-pub use view::{Counts, LiveView, Turn, Viewer};
+pub use view::{Counts, LiveView, Turn, Unread, Viewer};

@@ -28,8 +28,8 @@ impl Recent {
         }
     }
 
-    /// The calls numbered from `next` on, and how many of those were dropped before. The first ones, if they take more
-    /// than `bytes` bytes.
+    /// The calls numbered from `next` on, and how many of those were dropped before. The first ones, if their
+    /// lines have more than `bytes` bytes.
     pub fn since(&self, next: u64, bytes: usize) -> (Vec<Arc<LiveCall>>, u64) {
         let Some(oldest) = self.calls.front() else { return (Vec::new(), 0) };
         let missed = oldest.id().saturating_sub(next);
@@ -37,7 +37,7 @@ impl Recent {
         let mut taken = 0_usize;
         let calls = self.calls.iter().skip(known).take_while(|call| {
             let before = taken;
-            taken = taken.saturating_add(call.memory());
+            taken = taken.saturating_add(call.json_bytes());
             before < bytes
         });
         (calls.cloned().collect(), missed)
@@ -79,7 +79,7 @@ mod tests {
         );
         let (calls, missed) = recent.since(598, usize::MAX);
         assert_eq!((calls.len(), missed), (2, 0));
-        let (calls, missed) = recent.since(500, calls[0].memory() + 1);
+        let (calls, missed) = recent.since(500, calls[0].json_bytes() + 1);
         assert_eq!((calls.len(), missed, calls[0].id()), (2, 0, 500));
         assert_eq!(recent.since(600, usize::MAX).0.len(), 0);
     }

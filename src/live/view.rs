@@ -66,6 +66,17 @@ pub struct Viewer {
     counts: Counts,
 }
 
+/// Calls that a viewer had not read.
+#[derive(Debug)]
+pub struct Unread {
+    /// Those that pass its filter.
+    pub calls: Vec<Arc<LiveCall>>,
+    /// How many were dropped before it read them.
+    pub missed: u64,
+    /// Whether there are more.
+    pub cut: bool,
+}
+
 impl Default for LiveView {
     fn default() -> Self {
         Self::new(Mode::default(), Duration::ZERO)
@@ -208,17 +219,18 @@ impl Viewer {
         call.id() < self.began
     }
 
-    /// Calls that it has not read and that pass the filter, oldest first, and how many were dropped before it read
-    /// them. The first time: from the oldest that is still known. It reads about `bytes` bytes of calls, and the rest
-    /// the next time.
-    pub fn calls(&mut self, bytes: usize) -> (Vec<Arc<LiveCall>>, u64) {
+    /// Calls that it has not read and that pass the filter, oldest first. The first time: from the oldest that is still
+    /// known. It reads about `bytes` bytes of lines.
+    pub fn calls(&mut self, bytes: usize) -> Unread {
         let recent = lock(&self.view.recent);
         let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0), bytes);
         let missed = if self.next.is_some() { missed } else { 0 };
-        self.next = Some(calls.last().map_or(recent.0, |last| last.id() + 1));
+        let next = calls.last().map_or(recent.0, |last| last.id() + 1);
+        let cut = next < recent.0;
         drop(recent);
+        self.next = Some(next);
         calls.retain(|call| self.filter.passes(call));
-        (calls, missed)
+        Unread { calls, missed, cut }
     }
 
     /// What was counted since the last time.
@@ -276,7 +288,7 @@ mod tests {
             let set = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
             let source = Some(source).filter(|id| !id.is_empty()).map(|id| SourceId::new(id).unwrap());
             let filter = Filter { source, kind: set(kind), text: set(text) };
-            view.watch(filter).unwrap().calls(usize::MAX).0.len()
+            view.watch(filter).unwrap().calls(usize::MAX).calls.len()
         };
         assert_eq!(watch("", "", ""), 1);
         assert_eq!((watch("web", "track", "order d"), watch("ios", "", "")), (1, 0));
@@ -288,7 +300,7 @@ mod tests {
         let view = Arc::new(LiveView::new(Mode::Masked, Duration::ZERO));
         show(&view, LINE);
         let filter = Filter { text: Some("u1".to_owned()), ..Filter::default() };
-        assert_eq!(view.watch(filter).unwrap().calls(usize::MAX).0.len(), 0);
+        assert_eq!(view.watch(filter).unwrap().calls(usize::MAX).calls.len(), 0);
     }
 
     #[test]
@@ -296,7 +308,7 @@ mod tests {
         let view = Arc::new(LiveView::new(Mode::Off, Duration::ZERO));
         show(&view, LINE);
         view.set_mode(Mode::Full);
-        assert_eq!(view.watch(Filter::default()).unwrap().calls(usize::MAX).0.len(), 0);
+        assert_eq!(view.watch(Filter::default()).unwrap().calls(usize::MAX).calls.len(), 0);
         assert_eq!(view.seen(&web()).unwrap().libraries()[0].name, "x");
     }
 
@@ -306,9 +318,9 @@ mod tests {
         show(&view, LINE);
         view.set_mode(Mode::Masked);
         let mut viewer = view.watch(Filter::default()).unwrap();
-        assert_eq!(viewer.calls(usize::MAX).0.len(), 0);
+        assert_eq!(viewer.calls(usize::MAX).calls.len(), 0);
         show(&view, LINE);
-        assert!(!viewer.calls(usize::MAX).0[0].json().contains("u1"));
+        assert!(!viewer.calls(usize::MAX).calls[0].json().contains("u1"));
     }
 
     #[test]

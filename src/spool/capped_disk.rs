@@ -236,6 +236,10 @@ impl Disk for CappedDisk {
         self.inner.path(name)
     }
 
+    fn is_in_place(&self) -> bool {
+        self.inner.is_in_place()
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         self.inner.free_bytes()
     }

@@ -39,12 +39,6 @@ impl Written {
     }
 }
 
-/// Whether the identity files were removed, both of them: then the whole directory was.
-pub(in crate::spool) fn is_gone(disk: &dyn Disk) -> bool {
-    let is_missing = |name| disk.open(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    FILE_NAMES.into_iter().all(is_missing)
-}
-
 /// What the identity files hold.
 struct Files {
     /// The identity in the first sound file.

@@ -11,7 +11,6 @@ use crate::batch::BatchKey;
 use crate::disk::{self, Disk, DiskFile};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
-use crate::spool::format::ident;
 use crate::spool::format::runs::{Part, Run, Runs};
 use crate::spool::format::seen_file::{self, Fingerprints};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
@@ -58,6 +57,8 @@ pub(in crate::spool) struct Housekeeper {
     no_segment_at: Option<Duration>,
     /// The ledger's rows before this hour are folded.
     folded_before: Option<Hour>,
+    /// When the spool's files were last looked for, on the monotonic clock.
+    found_at: Option<Duration>,
     /// Rows are also folded if there are more than this.
     fold_above: usize,
 }
@@ -77,6 +78,7 @@ impl Housekeeper {
             unnoted: None,
             no_segment_at: None,
             folded_before,
+            found_at: None,
             fold_above,
         }
     }
@@ -90,7 +92,7 @@ impl Housekeeper {
             return Err(Stopped);
         }
         panic_if_planted(PlantedPanic::Housekeeper);
-        self.find_directory()?;
+        self.find_files()?;
         self.update_cap()?;
         self.tally()?;
         self.close_segments()?;
@@ -103,14 +105,28 @@ impl Housekeeper {
         Ok(())
     }
 
-    /// Stops the spool if its directory was removed. Open files can still be written, but no start would find them.
-    fn find_directory(&self) -> Result<(), Stopped> {
-        if !ident::is_gone(&*self.shared.disk) {
+    /// Stops the spool if its directory or one of its segments was removed or replaced by someone else.
+    fn find_files(&mut self) -> Result<(), Stopped> {
+        let now = self.shared.clock.monotonic();
+        if self.found_at.is_some_and(|at| now.saturating_sub(at) < PASS_EVERY) {
             return Ok(());
         }
-        let error =
-            io::Error::new(io::ErrorKind::NotFound, "it was removed or moved while Forebay was running");
-        Err(self.shared.stop("find the spool's directory", &error))
+        self.found_at = Some(now);
+        let removed = |what: &str| {
+            let why = "it was removed or replaced while Forebay was running";
+            Err(self.shared.stop(&format!("find {what}"), &io::Error::new(io::ErrorKind::NotFound, why)))
+        };
+        if !self.shared.disk.is_in_place() {
+            return removed("the spool's directory");
+        }
+        let segments: Vec<u64> = lock(&self.shared.index).segments.keys().copied().collect();
+        // An error of the file system says nothing about a file.
+        let Ok(files) = self.shared.disk.list("") else { return Ok(()) };
+        let is_there = |name: &str| files.binary_search_by(|(known, _)| known.as_str().cmp(name)).is_ok();
+        match segments.iter().map(|number| segment_name(*number)).find(|name| !is_there(name)) {
+            Some(name) => removed(&name),
+            None => Ok(()),
+        }
     }
 
     /// Updates the cap by the space left on the disk, and removes spares before calls need their space.

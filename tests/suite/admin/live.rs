@@ -146,3 +146,32 @@ async fn a_session_that_ends_ends_what_it_watched() {
     assert_eq!(http.send(logout).await.unwrap().status, 200);
     while events.next().await.is_some() {}
 }
+
+/// A tick sent about 200 KB, so a viewer that read at once missed most calls of 30 KB.
+#[tokio::test]
+async fn large_calls_all_reach_a_viewer_that_reads() {
+    let watched = start(Mode::Full).await;
+    let mut events = Events::open(&watched.address, "/api/live").await;
+    events.next_of("hello").await;
+    let line = format!(r#"{{"type":"track","event":"A","properties":{{"a":"{}"}}}}"#, "x".repeat(30_000));
+    for _ in 0..40 {
+        arrive(&watched.live, "web", &line);
+    }
+    let mut shown = 0;
+    while shown < 40 {
+        let (name, data) = events.next().await.unwrap();
+        assert_ne!(name, "missed", "{data}");
+        shown += data["calls"].as_array().map_or(0, Vec::len);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_node_shows_more_or_less() {
+    let watched = start(Mode::Masked).await;
+    let mut events = Events::open(&watched.address, "/api/live").await;
+    assert_eq!(events.next_of("hello").await["view"], "masked");
+    watched.live.set_mode(Mode::Full);
+    while events.next().await.is_some() {}
+    let mut events = Events::open(&watched.address, "/api/live").await;
+    assert_eq!(events.next_of("hello").await["view"], "full");
+}

@@ -1,6 +1,8 @@
 //! Views of the operator: `/metrics`, `/api/status`, `forebay status` and `forebay flush`.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use http::Request;
 use http_body_util::Full;
@@ -182,14 +184,37 @@ async fn the_admin_listener_accepts_only_its_own_host_names() {
 
 /// Open files of a removed directory can still be written: it was ready and answered 200 for a minute.
 #[tokio::test]
-async fn a_spool_whose_directory_is_removed_stops_at_once() {
-    let rig = Rig::start(&["lake"]).await;
-    let settings = rig.settings(&["web"]);
-    let forebay = settings.serve().await;
-    let mut caller = Caller::new();
-    caller.send(&forebay, "web", 1, 0).await;
-    std::fs::remove_dir_all(settings.spool_dir()).unwrap();
-    logged(&forebay, "find the spool's directory").await;
-    let ended = tokio::time::timeout(PATIENCE, forebay.exit()).await.unwrap();
-    assert!(!ended.success(), "{ended}");
+#[expect(clippy::disallowed_methods, reason = "an operator's `mv` syncs nothing either")]
+async fn a_spool_whose_files_are_removed_or_replaced_stops_at_once() {
+    let remove: fn(&Path) = |spool| fs::remove_dir_all(spool).unwrap();
+    let replace: fn(&Path) = |spool| {
+        let aside = spool.with_extension("aside");
+        fs::rename(spool, &aside).unwrap();
+        fs::create_dir(spool).unwrap();
+        for file in fs::read_dir(&aside).unwrap().map(Result::unwrap) {
+            if file.metadata().unwrap().is_file() {
+                fs::copy(file.path(), spool.join(file.file_name())).unwrap();
+            }
+        }
+    };
+    let remove_segments: fn(&Path) = |spool| {
+        for entry in fs::read_dir(spool).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_string_lossy().starts_with("wal-") {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    };
+    for (lose, what) in
+        [(remove, "the spool's directory"), (replace, "the spool's directory"), (remove_segments, "wal-")]
+    {
+        let rig = Rig::start(&["lake"]).await;
+        let settings = rig.settings(&["web"]);
+        let forebay = settings.serve().await;
+        let mut caller = Caller::new();
+        caller.send(&forebay, "web", 1, 0).await;
+        lose(&settings.spool_dir());
+        logged(&forebay, &format!("the spool has stopped: find {what}")).await;
+        let ended = forebay.exit().await;
+        assert!(!ended.success(), "{ended}");
+    }
 }

@@ -5,6 +5,7 @@ import { EventParser } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, problems } from '../src/problems'
+import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
 import { href, parseHash } from '../src/route'
 import { roundTop } from '../src/scale'
@@ -149,4 +150,10 @@ test('what a spool has left is said only when it is known', () => {
   assert.deepEqual(spool({ incoming_bytes_per_second: 1, seconds_left: 2_547 * 86_400 })[0], 'over a year')
   assert.deepEqual([spanOf(15), spanOf(60), spanOf(600)], ['15 s', '1 min', '10 min'])
   assert.deepEqual(spool({ is_full: true, incoming_bytes_per_second: 0 }), ['none', 'it is full, and calls are refused'])
+})
+
+test('a text cannot turn the text around it', () => {
+  assert.equal(withoutTurns('\u202eevil \u2066x'), '\\u{202e}evil \\u{2066}x')
+  const plain = 'שלום Zoë 😀\u200d'
+  assert.equal(withoutTurns(plain), plain)
 })

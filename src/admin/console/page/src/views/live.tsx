@@ -95,7 +95,7 @@ function LiveView ({ linked }: { linked: string }) {
       <div class="live-status">
         <StreamState connection={live.connection} paused={paused} reading={reading && live.list.held_count > 0} />
         <Rates counted={live.counted} filtered={filtered} />
-        {live.missed > 0 && <span class="tone-notice"><Icon name="notice" size={14} /> {plural(live.missed, 'call')} left out: this page read too slowly</span>}
+        {live.missed > 0 && <span class="tone-notice"><Icon name="notice" size={14} /> {plural(live.missed, 'call')} left out: more came than this page could read</span>}
         {live.view === 'masked' && (
           <span class="masked-note">Personal values are hidden. To show them, set <code>live_view = "full"</code> in <code>[admin]</code>.</span>
         )}
@@ -248,7 +248,7 @@ function Nothing ({ filtered, open, source, dev }: { filtered: boolean; open: bo
   const node = usePolled<NodeInfo>(filtered ? null : '/api/node', 60_000)
   if (!open) return <Empty title="Waiting for the stream of calls" />
   if (filtered) {
-    return <Empty title="No call fits the filter yet"><p>The text is searched in the whole call, with any case. Calls that arrive now and fit appear here.</p></Empty>
+    return <Empty title="No call fits the filter yet"><p>The text is searched in what is shown of the call, in upper and lower case. Calls that arrive now and fit appear here.</p></Empty>
   }
   const address = node.data?.sdk_address ?? 'http://127.0.0.1:8080'
   const key = dev ? source || 'my-app' : '"$WRITE_KEY"'
