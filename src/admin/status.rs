@@ -133,6 +133,8 @@ pub struct SourceStatus {
     pub waiting: Option<String>,
     /// The last failed put, until one succeeds.
     pub last_error: Option<String>,
+    /// When the first put failed since one succeeded.
+    pub last_error_since_ms: Option<i64>,
     /// Set while its calls are refused because the spool has no space left.
     pub refused: Option<Refused>,
     /// Its requests that were refused because the spool had no space left, since the process started.

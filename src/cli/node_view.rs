@@ -154,6 +154,7 @@ impl NodeView {
                 .sum(),
             waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
             last_error: progress.waiting,
+            last_error_since_ms: progress.waiting_since.map(|at| at.0),
         }
     }
 

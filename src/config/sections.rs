@@ -24,6 +24,8 @@ use super::values::{
 
 /// The fewest segments that a spool needs: one being filled, one prepared, one in delivery and one in
 /// reserve.
+/// One MiB.
+const MIB: u64 = 1_024 * 1_024;
 const SEGMENTS_MIN: u64 = 4;
 
 pub(super) const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
@@ -157,7 +159,15 @@ fn spool(table: &Table, problems: &mut Vec<ConfigProblem>) -> Spool {
     };
     if spool.max_bytes / SEGMENTS_MIN < spool.segment_bytes {
         let key = if reader.has("max_bytes") { "max_bytes" } else { "segment_bytes" };
-        reader.refuse(key, format!("max_bytes must be at least {SEGMENTS_MIN} times segment_bytes"));
+        let least = (spool.segment_bytes * SEGMENTS_MIN).div_ceil(MIB);
+        let most = spool.max_bytes / SEGMENTS_MIN / MIB;
+        reader.refuse(
+            key,
+            format!(
+                "max_bytes must be at least {SEGMENTS_MIN} times segment_bytes: set max_bytes = \"{least} MiB\" or more, or \
+                 segment_bytes = \"{most} MiB\" or less"
+            ),
+        );
     }
     spool
 }

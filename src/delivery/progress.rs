@@ -31,6 +31,8 @@ pub struct SourceProgress {
     pub last_object: Option<LastObject>,
     /// Why its objects wait, if a try failed and none has succeeded since then.
     pub waiting: Option<String>,
+    /// When the first of these tries failed.
+    pub waiting_since: Option<UnixMillis>,
     /// Calls delivered by this process.
     pub delivered: u64,
 }
@@ -50,14 +52,17 @@ impl Progress {
     pub fn delivered(&self, seal: &Seal, object: LastObject) {
         let mut sources = self.lock();
         let source = sources.entry(seal.batch.source.clone()).or_default();
-        source.waiting = None;
+        (source.waiting, source.waiting_since) = (None, None);
         source.delivered += object.calls;
         source.last_object = Some(object);
     }
 
-    /// Records why a source's objects wait.
-    pub fn waiting(&self, source: &SourceId, why: String) {
-        self.lock().entry(source.clone()).or_default().waiting = Some(why);
+    /// Records at `now` why a source's objects wait.
+    pub fn waiting(&self, source: &SourceId, why: String, now: UnixMillis) {
+        let mut sources = self.lock();
+        let source = sources.entry(source.clone()).or_default();
+        source.waiting = Some(why);
+        source.waiting_since.get_or_insert(now);
     }
 
     /// The progress of one source.

@@ -19,6 +19,8 @@ use crate::runtime::colour;
 use crate::time::Clock as _;
 use crate::words::{about_duration, about_seconds, outside_text_within, within_columns};
 
+/// The columns from which on there is room for sparklines.
+const SPARKLINES_FROM: usize = 100;
 /// The most bytes of an error that are shown.
 const ERROR_MAX: usize = 1_024;
 /// The beginning of the line that says that the collector does not answer.
@@ -115,7 +117,8 @@ fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen) -> Vec<String>
     let view = View {
         columns: Some(columns),
         rows: Some(space).filter(|_| !args.all),
-        sparklines: true,
+        // On a narrow screen the age of what waits matters more.
+        sparklines: columns >= SPARKLINES_FROM,
         ..view(args, collector.activity.as_ref())
     };
     let below = seen.status.as_ref().map(|status| lines(status, &view)).unwrap_or_default();

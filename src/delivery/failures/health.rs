@@ -28,6 +28,7 @@ const NAMED_MAX: usize = 3;
 #[derive(Clone, Debug)]
 struct Failures {
     failures: u32,
+    /// Of these, the last ones in a row that were refusals.
     refusals: u32,
     /// When the first of them came.
     since: Duration,
@@ -92,7 +93,8 @@ impl Health {
         let new = || Failures { failures: 0, refusals: 0, since: now, cause, why: String::new() };
         let failing = self.failing.entry((source.clone(), to.clone())).or_insert_with(new);
         failing.failures = failing.failures.saturating_add(1);
-        failing.refusals = failing.refusals.saturating_add(u32::from(cause == Cause::Refused));
+        // The alarm says what fails now: a store that has gone away refuses nothing any more.
+        failing.refusals = if cause == Cause::Refused { failing.refusals.saturating_add(1) } else { 0 };
         failing.cause = cause;
         why.clone_into(&mut failing.why);
     }
@@ -222,12 +224,10 @@ impl Health {
             let since = of.iter().map(|(_, failing)| failing.since).min().unwrap_or(now);
             let sources = named(of.iter().map(|(source, _)| *source));
             let what = match kind {
-                AlarmKind::Refused => format!("the store refuses puts of {sources}"),
+                AlarmKind::Refused => format!("the store refuses objects of {sources}"),
                 _ => format!("no put of {sources} succeeds"),
             };
-            let what = format!(
-                "{what}: {why}; nothing is lost: the puts are retried until they succeed; run `forebay check` for the fix"
-            );
+            let what = format!("{what}: {why}; nothing is lost: the puts are retried until they succeed");
             Wrong { kind, subject, what, since }
         });
         wrong.collect()
@@ -361,7 +361,10 @@ mod tests {
         let wrong = story.0.wrong(at(11));
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert_eq!((wrong[0].kind, wrong[0].subject.as_str()), (AlarmKind::Refused, "one"));
-        assert!(wrong[0].what.starts_with("the store refuses puts of a, b, c and 2 more: 403;"), "{wrong:?}");
+        assert!(
+            wrong[0].what.starts_with("the store refuses objects of a, b, c and 2 more: 403;"),
+            "{wrong:?}"
+        );
         story.0.keep(|source, _| source.as_str() == "e", at(12));
         assert!(story.0.wrong(at(12))[0].what.contains("of e:"));
         story.0.keep(|_, _| false, at(12));

@@ -133,8 +133,19 @@ fn add_open(
 fn alarm_what_fails(shared: &Shared, now: Duration) {
     let alarms = &shared.parts.alarms;
     let wrong = shared.failing.health().wrong(now);
+    let configured: BTreeSet<String> = if wrong.is_empty() {
+        BTreeSet::new()
+    } else {
+        shared.parts.log.current_destinations().iter().map(|(_, to)| to.to_string()).collect()
+    };
     for wrong in &wrong {
-        alarms.raise_of(wrong.kind, &wrong.subject, wrong.what.clone(), wrong.since);
+        let fix = if configured.contains(&wrong.subject) {
+            "run `forebay check` for the fix"
+        } else {
+            "these objects were sealed for a bucket that is no longer configured: let the bucket take them, or stop Forebay \
+             and run `forebay spool drain SPOOL --to FOLDER`, which writes them to a folder"
+        };
+        alarms.raise_of(wrong.kind, &wrong.subject, format!("{}; {fix}", wrong.what), wrong.since);
     }
     let is_true =
         |kind, subject: &str| wrong.iter().any(|wrong| wrong.kind == kind && wrong.subject == subject);

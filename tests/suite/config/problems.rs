@@ -140,7 +140,7 @@ fn a_problem_shows_the_value_and_the_expected_form() {
     );
     check(
         "[spool]\nmax_bytes = \"100 MB\"",
-        "line 2: spool.max_bytes = \"100 MB\": max_bytes must be at least 4 times segment_bytes",
+        "line 2: spool.max_bytes = \"100 MB\": max_bytes must be at least 4 times segment_bytes: set max_bytes = \"256 MiB\" or more, or segment_bytes = \"23 MiB\" or less",
     );
     check("[spool]\nnode = \"Node\"", "line 2: spool.node = \"Node\": expected 1 to 32 of a-z 0-9 -");
     check("[spool]\ndir = 1", "line 2: spool.dir = 1: expected text in quotes, found a number");

@@ -181,7 +181,7 @@ async fn the_alarm_of_a_source_that_is_refused_stands_while_others_of_its_bucket
         let alarm = node.alarms.standing().into_iter().find(|alarm| alarm.kind == AlarmKind::Refused);
         let alarm = alarm.unwrap_or_else(|| panic!("after {n} successes of another source no alarm stands"));
         assert_eq!((alarm.since, alarm.subject.as_str()), (since, "bucket"));
-        assert!(alarm.what.contains("puts of web:"), "{}", alarm.what);
+        assert!(alarm.what.contains("objects of web:"), "{}", alarm.what);
     }
     store.refuse_below("segment-logs/web/", false);
     node.flush().await;

@@ -111,7 +111,7 @@ async fn a_history_gives_the_rates() {
 async fn a_watch_redraws_the_terminal_and_restores_it() {
     let server = growing(500).await;
     for how in ["q", "ctrl-c"] {
-        let mut watch = OnTerminal::start(of(&server, &["--watch", "--interval", "100ms"]), 80, 24);
+        let mut watch = OnTerminal::start(of(&server, &["--watch", "--interval", "100ms"]), 100, 24);
         let before = watch.modes();
         watch.shows(ENTER).await;
         // The second snapshot gives rates.

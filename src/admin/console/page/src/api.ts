@@ -30,7 +30,7 @@ export type SourceStatus = {
   streams?: { stream: string; ledger: LedgerCounts }[]
   pending_calls: number; oldest_undelivered_seconds: number | null
   last_object: { key: string; delivered_at_ms: number; bytes: number; calls: number; encryption: Applied | null } | null
-  waiting: string | null; last_error: string | null; refused: { code: string; why: string } | null; requests_refused: number
+  waiting: string | null; last_error: string | null; last_error_since_ms?: number | null; refused: { code: string; why: string } | null; requests_refused: number
   last_received_ms?: number | null; libraries?: Library[]; batches?: OpenBatch[]
 }
 

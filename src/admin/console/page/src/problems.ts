@@ -58,11 +58,12 @@ export function problems (status: Status): Problem[] {
     }
   }
   // An alarm comes after a minute or three refusals; until then a put that fails is worth a notice.
-  if (!status.alarms.some(({ kind }) => PUT_ALARMS.includes(kind))) {
-    const failing = status.sources.filter(({ last_error }) => last_error)
-    if (failing.length) {
-      found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what: failing[0]!.last_error!, since_ms: null, whom: names(failing.map(({ id }) => id)) })
-    }
+  const alarmed = status.alarms.filter(({ kind }) => PUT_ALARMS.includes(kind)).map(({ subject }) => subject)
+  const failing = status.sources.filter(({ id, bucket, last_error }) => last_error && !alarmed.includes(bucket) && !alarmed.includes(id))
+  if (failing.length) {
+    const first = failing.reduce((one, other) => (other.last_error_since_ms ?? 0) < (one.last_error_since_ms ?? 0) ? other : one)
+    const what = `${first.last_error!}; nothing is lost: the puts are tried again. If it lasts, run \`forebay check\` for the fix`
+    found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)) })
   }
   for (const why of status.degraded) {
     if (status.alarms.some(({ what }) => what.endsWith(why))) continue

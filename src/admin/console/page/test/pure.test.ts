@@ -76,12 +76,16 @@ test('an alarm is one problem, and its subject stands apart', () => {
 })
 
 test('a put that fails is a notice before there is an alarm', () => {
-  const failing = [source({ id: 'web', last_error: 'put x: connection reset' })]
+  const failing = [source({ id: 'web', bucket: 'lake', last_error: 'put x: connection reset', last_error_since_ms: 7 })]
   const found = problems(status({ sources: failing }))
-  assert.deepEqual(found.map(({ level, what, whom }) => [level, what, whom]), [['notice', 'put x: connection reset', ['web']]])
+  assert.deepEqual(found.map(({ level, what, whom }) => [level, what, whom]), [['notice', 'put x: connection reset; nothing is lost: the puts are tried again. If it lasts, run `forebay check` for the fix', ['web']]])
   assert.equal(headline(status({ sources: failing }), found).verdict, '1 notice')
   const alarms = [{ kind: 'unreachable', subject: 'lake', what: 'lake: no put succeeds', since_ms: 1 }]
+  assert.equal(found[0]?.since_ms, 7)
   assert.equal(problems(status({ sources: failing, alarms })).length, 1)
+  // An alarm about one bucket does not hide another one.
+  const other = source({ id: 'ios', bucket: 'pond', last_error: 'put y: timed out' })
+  assert.deepEqual(problems(status({ sources: [...failing, other], alarms })).map(({ whom }) => whom), [['lake'], ['ios']])
 })
 
 test('refused sources are one problem, in the alarm if there is one', () => {
