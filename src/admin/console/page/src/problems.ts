@@ -30,6 +30,8 @@ const TITLES: Record<string, string> = {
   task: 'A task has failed'
 }
 
+/** Alarms whose subject is a bucket. */
+const BUCKET_ALARMS = ['refused', 'unreachable']
 /** Alarms about puts that fail. */
 const PUT_ALARMS = ['refused', 'unreachable', 'conflict']
 
@@ -49,8 +51,12 @@ export function problems (status: Status): Problem[] {
     // The status says what it concerns at the beginning; here that stands apart.
     const what = subject && said.startsWith(`${subject}: `) ? said.slice(subject.length + 2) : said
     // The alarm about refused calls also names the sources that are refused now.
-    const whom = kind === 'refusing' && refused.length ? names(refused.map(({ id }) => id)) : subject ? [subject] : []
-    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title: TITLES[kind] ?? kind, what, since_ms, whom })
+    // An alarm about a bucket concerns the sources whose objects wait for it.
+    const waiting = BUCKET_ALARMS.includes(kind) ? status.sources.filter(({ bucket, last_error }) => last_error && bucket === subject) : []
+    const sources = kind === 'refusing' ? refused : waiting
+    const whom = sources.length ? names(sources.map(({ id }) => id)) : subject ? [subject] : []
+    const title = waiting.length ? `${TITLES[kind]}: ${subject}` : TITLES[kind] ?? kind
+    found.push({ key: `${kind} ${subject ?? ''} ${since_ms} ${what.slice(0, 80)}`, level: 'problem', title, what, since_ms, whom })
   }
   if (!status.alarms.some(({ kind }) => kind === 'refusing')) {
     for (const [why, ids] of groupByWhy(refused)) {

@@ -85,7 +85,7 @@ test('a put that fails is a notice before there is an alarm', () => {
   assert.equal(problems(status({ sources: failing, alarms })).length, 1)
   // An alarm about one bucket does not hide another one.
   const other = source({ id: 'ios', bucket: 'pond', last_error: 'put y: timed out' })
-  assert.deepEqual(problems(status({ sources: [...failing, other], alarms })).map(({ whom }) => whom), [['lake'], ['ios']])
+  assert.deepEqual(problems(status({ sources: [...failing, other], alarms })).map(({ title, whom }) => [title, ...whom]), [['A bucket cannot be reached: lake', 'web'], ['Puts fail and are tried again', 'ios']])
 })
 
 test('refused sources are one problem, in the alarm if there is one', () => {
