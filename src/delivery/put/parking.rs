@@ -114,7 +114,7 @@ impl SealedObject<'_> {
                 others = line.others,
                 source = %self.seal.batch.source,
                 bytes = parked.len,
-                "an object is parked, because its destination does not accept it"
+                "an object is parked, because its destination does not take it now; it is kept and tried again"
             );
         }
         self.form = Some(Form::Parked(parked));

@@ -58,7 +58,8 @@ function Frame ({ session, changed, askAgain }: { session: Session; changed: (se
   const arrived = useMemo(() => Date.now(), [status])
   const offset = status ? status.now_ms - arrived : 0
   const steady = useSteadyOffset(offset)
-  const node = useMemo(() => ({ session, status, offset_ms: steady, stale: error !== null }), [session, status, steady, error])
+  const { reload } = polled
+  const node = useMemo(() => ({ session, status, offset_ms: steady, stale: error !== null, reload }), [session, status, steady, error, reload])
   const found = useMemo(() => status ? problems(status) : [], [status])
 
   const main = useRef<HTMLElement>(null)

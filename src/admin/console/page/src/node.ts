@@ -12,6 +12,8 @@ export type Node = {
   offset_ms: number
   /** Whether the last request for the status failed. */
   stale: boolean
+  /** Asks for the status now. */
+  reload: () => void
 }
 
 export const NodeContext = createContext<Node | null>(null)

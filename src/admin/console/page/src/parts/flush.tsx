@@ -18,7 +18,7 @@ function outcome ({ sealed, delivered, pending }: Flushed): Outcome {
 }
 
 export function FlushButton ({ source, done }: { source?: string; done?: () => void }) {
-  const { session } = useNode()
+  const { session, reload } = useNode()
   const [busy, setBusy] = useState(false)
   const [told, setTold] = useState<Outcome | null>(null)
   const mayNot = session.role === 'read'
@@ -33,6 +33,7 @@ export function FlushButton ({ source, done }: { source?: string; done?: () => v
       setTold({ tone: 'problem', text: `Not flushed: ${sentence(error.message)}` })
     }
     setBusy(false)
+    reload()
     done?.()
   }
 

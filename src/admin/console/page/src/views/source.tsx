@@ -69,7 +69,7 @@ function Batches ({ batches, now }: { batches: OpenBatch[]; now: number }) {
     <Card title={batches.length === 1 ? 'Open batch' : 'Open batches'}>
       {batches.length
         ? <ul class="batches">{batches.map((batch) => <Batch key={`${batch.stream} ${batch.day_ms}`} batch={batch} now={now} size={size} />)}</ul>
-        : <p class="note">Nothing is waiting to become an object. The next call opens a batch.</p>}
+        : <p class="note">No batch is open. The next call opens one.</p>}
     </Card>
   )
 }
