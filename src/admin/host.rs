@@ -64,6 +64,15 @@ impl AllowedHosts {
     }
 }
 
+/// The address of the console for a person: with a name that it answers to, if it listens on all addresses.
+pub fn console_url(listen: SocketAddr, more: &[String]) -> String {
+    if !listen.ip().is_unspecified() {
+        return format!("http://{listen}");
+    }
+    let name = more.first().map_or("localhost", String::as_str);
+    format!("http://{name}:{}", listen.port())
+}
+
 /// Checks that a request comes from no page, or from a page of this very host.
 ///
 /// # Errors
@@ -177,5 +186,16 @@ mod tests {
         }
         check(&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")], Ok(()));
         assert_eq!(check_origin(&HeaderMap::new()), Err(Intruder::BadHost));
+    }
+
+    #[test]
+    fn the_address_of_the_console_is_one_that_answers() {
+        let check = |listen: &str, more: &[&str], url: &str| {
+            let more: Vec<String> = more.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(console_url(listen.parse().unwrap(), &more), url);
+        };
+        check("127.0.0.1:9180", &["forebay.example"], "http://127.0.0.1:9180");
+        check("0.0.0.0:9180", &[], "http://localhost:9180");
+        check("[::]:9180", &["forebay.example"], "http://forebay.example:9180");
     }
 }

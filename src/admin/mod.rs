@@ -50,6 +50,6 @@ pub use sdks::{SdkLine, SdkLines, SdkPlace};
 pub use server::AdminServer;
 pub use session::SessionStatus;
 pub use status::{
-    Alarm, Applied, BatchStatus, LastObject, LibraryStatus, Refused, SourceStatus, SpoolStatus, Status,
-    StreamStatus, Totals,
+    Alarm, Applied, BatchStatus, LastObject, LibraryStatus, Refusals, Refused, SourceStatus, SpoolStatus,
+    Status, StreamStatus, Totals,
 };

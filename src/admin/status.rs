@@ -37,6 +37,8 @@ pub struct Status {
     pub oldest_undelivered_seconds: Option<u64>,
     /// Calls since the process started, over all sources.
     pub totals: Totals,
+    /// Requests that were refused as a whole since the process started, the last kind first.
+    pub refusals: Vec<Refusals>,
     /// The proxy for S3, as set in the environment.
     pub s3_proxy: Option<String>,
     /// The ledger, since the spool was created; `None` from a process that keeps none.
@@ -96,6 +98,22 @@ pub struct Totals {
     pub rejected: u64,
     /// In objects that the store has confirmed.
     pub delivered: u64,
+}
+
+/// Requests that were refused as a whole, by the error code in their answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refusals {
+    /// The code, such as `invalid_write_key`.
+    pub code: String,
+    /// The HTTP status of the last answer.
+    pub status: u16,
+    /// The message of the last answer.
+    pub message: String,
+    /// How many.
+    pub requests: u64,
+    /// When the last one came.
+    pub last_ms: i64,
 }
 
 /// One source.

@@ -154,7 +154,7 @@ pub struct DevArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Address for metrics, readiness, status and flush
+    /// Address of the console, and for status, flush, readiness and metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
     pub admin_listen: SocketAddr,
 

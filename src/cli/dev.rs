@@ -71,9 +71,9 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     let node = start(args, &outside, &s3, (bound, &addresses), fitted, background).await?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     say_beside(format!(
-        "collector http://{}\nconsole http://{}\ns3 {}\n{}",
+        "collector http://{}\nconsole {}\ns3 {}\n{}",
         node.public,
-        node.admin_addr,
+        node.console,
         s3.url(),
         welcome(args, &node, &s3)
     ));

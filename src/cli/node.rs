@@ -20,6 +20,7 @@ use super::failure::Failure;
 use super::node_view::NodeView;
 use super::setup::Setup;
 use crate::admin::history::STEP;
+use crate::admin::host::console_url;
 use crate::admin::{AccessSettings, AdminServer, AllowedHosts, Gate};
 use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
@@ -157,6 +158,8 @@ pub struct Node {
     pub tls: Option<SocketAddr>,
     /// The address of the admin listener.
     pub admin_addr: SocketAddr,
+    /// The console's address for a person.
+    pub console: String,
 }
 
 /// Opens a spool directory; refuses or warns if its file system is not known to be safe.
@@ -415,6 +418,7 @@ impl Engine {
             public: public_addr,
             tls: tls_addr,
             admin_addr,
+            console: console_url(admin_addr, &addresses.admin_hosts),
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
-use crate::live::{Library, LiveView};
+use crate::live::{Library, LiveView, RefusedKind};
 use crate::lock::lock;
 use crate::log::{
     AccountKey, DESTINATION_FULL, Located, Log, OpenBatch, PendingSeal, Row, Rows, SPOOL_FULL, Standing,
@@ -269,6 +269,11 @@ impl NodeView {
     }
 }
 
+fn refusals(kind: RefusedKind) -> admin::Refusals {
+    let RefusedKind { code, status, message, requests, last } = kind;
+    admin::Refusals { code: code.to_owned(), status, message, requests, last_ms: last.0 }
+}
+
 fn library(library: Library) -> LibraryStatus {
     let Library { name, version, last_seen } = library;
     LibraryStatus { name, version, last_seen_ms: last_seen.0 }
@@ -349,6 +354,7 @@ impl AdminView for NodeView {
                 rejected: sum(|totals| totals.rejected),
                 delivered: sum(|totals| totals.delivered),
             },
+            refusals: self.live.refusals().into_iter().map(refusals).collect(),
             s3_proxy: self.proxy.get().cloned(),
             ledger: Some(ledger),
             sources,
@@ -362,7 +368,7 @@ impl AdminView for NodeView {
     fn node(&self) -> NodeStatus {
         let (now, metrics, setup) = (self.clock.wall(), &self.metrics, lock(&self.setup).clone());
         let uptime = self.clock.monotonic().saturating_sub(self.started);
-        let started = now.0.saturating_sub(i64::try_from(uptime.as_millis()).unwrap_or(i64::MAX));
+        let started = now.minus(uptime).0;
         let failures = Fault::ALL.into_iter().filter_map(|fault| {
             let count = metrics.upload_failures.get(&KindLabel { kind: fault.slug() })?.get();
             Some(KindCount { kind: fault.slug().to_owned(), count })

@@ -55,7 +55,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
     let _signals = shutdown.listen()?;
     let (hangups, _hangup_listener) = shutdown::hangups()?;
     let (node, importer) = start(&loaded, background).await?;
-    say_beside(format!("collector http://{}\nconsole http://{}", node.public, node.admin_addr));
+    say_beside(format!("collector http://{}\nconsole {}", node.public, node.console));
     if let Some(tls) = node.tls {
         tracing::info!(addr = %tls, "accepting calls over TLS");
     }

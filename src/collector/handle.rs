@@ -21,7 +21,7 @@ use super::decode::Coding;
 use super::peer::Peer;
 use super::pixel::PixelRequest;
 use super::public_address::{SentTo, public_address};
-use super::reply::{self, Refusal, Reply};
+use super::reply::{self, Answer, Refusal, Reply};
 use super::route::{self, NoRoute, Route};
 use super::settings::{CollectorDeps, CollectorSettings, Policy};
 use super::settings_document;
@@ -111,12 +111,14 @@ impl Shared {
         }
         let mut reply = outcome.unwrap_or_else(|refusal| {
             let reply = refusal.reply(&*self.deps.random);
+            let Answer { status, code, message, .. } = refusal.answer();
+            self.ingest.refused(status.as_u16(), code, message);
             if !is_pixel(&head, &policy) {
                 return reply;
             }
             // Few clients check the status of an image.
             self.deps.metrics.pixels_not_stored.inc();
-            tracing::debug!(code = refusal.answer().code, "a pixel's call was not stored");
+            tracing::debug!(code, "a pixel's call was not stored");
             reply::as_image(reply)
         });
         let rules = CorsRules {

@@ -35,7 +35,7 @@ pub(super) async fn noted<T: Send + 'static>(
         match blocking(shared, work.clone()).await {
             Err(Stopped) if !shared.parts.log.is_stopped() => {
                 if let Some(source) = source {
-                    shared.progress.waiting(source, NO_SPACE_FOR_NOTE.to_owned(), shared.parts.clock.wall());
+                    shared.waits(source, NO_SPACE_FOR_NOTE.to_owned());
                 }
                 tokio::time::sleep(NOTE_AGAIN_AFTER).await;
             }

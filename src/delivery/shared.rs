@@ -37,6 +37,7 @@ use super::schedule::sizes::Sizes;
 use super::settings::DeliverySettings;
 use super::tasks_under_way::TasksUnderWay;
 use super::waiting_puts::WaitingPuts;
+use crate::sources::SourceId;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -90,5 +91,10 @@ impl Shared {
             parts,
             settings,
         })
+    }
+
+    /// Notes why the objects of a source wait from now on.
+    pub(super) fn waits(&self, source: &SourceId, why: String) {
+        self.progress.waiting(source, why, self.parts.clock.wall());
     }
 }

@@ -29,10 +29,11 @@ use crate::call::{
     BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, ObjectSets, Request, Shape, Tally,
     write_rejected_pixel,
 };
-use crate::live::{LiveView, Sample};
+use crate::live::{LiveView, Sample, Turn};
 use crate::log::frame::FRAME_HEADER;
 use crate::log::{Append, AppendError, Appended, REQUEST_BYTES_MAX, RequestFrames};
 use crate::metrics::Metrics;
+use crate::object::Stream;
 use crate::random::Random;
 use crate::receipt::{self, Receipt};
 use crate::sources::SOURCE_ID_MAX;
@@ -188,6 +189,11 @@ impl Ingest {
         Ok(Lines { frames, tally, counters, sample })
     }
 
+    /// Counts a request that was refused as a whole.
+    pub fn refused(&self, status: u16, code: &'static str, message: String) {
+        self.deps.live.refused(status, code, message, self.deps.clock.wall());
+    }
+
     /// Copies a few of the lines, if it is time to.
     fn sample<'b>(
         &self,
@@ -196,11 +202,20 @@ impl Ingest {
         item: impl Fn(usize) -> Option<&'b [u8]>,
     ) -> Option<Sample> {
         let seen = counters.seen.as_ref()?;
-        let items = usize::try_from(frames.items()).unwrap_or(usize::MAX);
-        let turn = self.deps.live.turn(seen, items, self.deps.clock.monotonic())?;
+        let rejected = frames.rejected_by_reason().map(|(_, count)| count).sum::<u32>();
+        let counts = (frames.calls().saturating_add(rejected), rejected);
+        let Turn { mut calls, mut rejected } =
+            self.deps.live.turn(seen, counts, self.deps.clock.monotonic())?;
         let mut sample = Sample::new(frames.source().clone(), frames.received_at());
-        for (index, (stream, line)) in frames.lines().take(turn.calls).enumerate() {
-            sample.push(stream, &line, item(index));
+        for (index, (stream, line)) in frames.lines().enumerate() {
+            if calls == 0 && rejected == 0 {
+                break;
+            }
+            let left = if stream == Stream::Rejected { &mut rejected } else { &mut calls };
+            if let Some(fewer) = left.checked_sub(1) {
+                *left = fewer;
+                sample.push(stream, &line, item(index));
+            }
         }
         Some(sample)
     }

@@ -13,4 +13,4 @@ pub use members::{Member, mark_shadowed};
 pub use merge::Merger;
 pub use scan::{Cursor, ScanError, Span, Text, Value, ValueKind};
 pub use splice::{ObjectSplice, Splice};
-pub use text::{tidy_into, unescape, write_text};
+pub use text::{tidy_into, unescape, without_escapes, write_text};

@@ -24,6 +24,21 @@ fn unescaped(raw: &[u8]) -> Vec<u8> {
     said
 }
 
+/// A whole JSON text with its escapes replaced by what they mean, to search in: it is no JSON any more. A lone surrogate
+/// becomes U+FFFD.
+pub fn without_escapes(text: &str) -> String {
+    let raw = text.as_bytes();
+    let mut said = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(plain) = raw.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        said.extend_from_slice(raw.get(at..at + plain).unwrap_or_default());
+        at += plain;
+        at += unescape_one(raw, at, &mut said);
+    }
+    said.extend_from_slice(raw.get(at..).unwrap_or_default());
+    String::from_utf8(said).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
 /// Appends the character of the escape at `at` to `said`. Returns the escape's length.
 fn unescape_one(raw: &[u8], at: usize, said: &mut Vec<u8>) -> usize {
     let simple = match raw.get(at + 1) {
@@ -140,6 +155,17 @@ mod tests {
         check(r#""\udc00b""#, "\u{fffd}b");
         check(r#""\ud800\ud800\udc00""#, "\u{fffd}\u{10000}");
         check(r#""\ud800\u0041""#, "\u{fffd}A");
+    }
+
+    #[test]
+    fn a_text_without_escapes_reads_as_it_was_meant() {
+        let check = |raw: &str, expected: &str| assert_eq!(without_escapes(raw), expected, "{raw}");
+        check(
+            r#"{"a\u00fc":[1,"\ud83d\ude00","say \"hi\"\n"]}"#,
+            "{\"a\u{fc}\":[1,\"😀\",\"say \"hi\"\n\"]}",
+        );
+        check(r#"["\ud83d x\\"]"#, "[\"\u{fffd} x\\\"]");
+        check("{}", "{}");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
+/// The word by which rejected items are filtered.
+pub const REJECTED: &str = "rejected";
 /// What the JSON of a call has beside its line, in bytes.
 const HEAD_BYTES: usize = 400;
 /// Bytes that a call takes beside its texts: its head, and the paths added and changed.
@@ -79,7 +81,7 @@ impl LiveCall {
 
     /// The word to filter by: the call's type, `object` or `rejected`.
     pub fn filter_type(&self) -> &str {
-        if self.line.stream == Stream::Rejected { "rejected" } else { &self.line.head.kind }
+        if self.line.stream == Stream::Rejected { REJECTED } else { &self.line.head.kind }
     }
 
     /// About how many bytes its JSON has.

@@ -1,7 +1,8 @@
 //! How many calls are sampled. Pure.
 //!
-//! There are two budgets. The first is for whatever comes. Under load the busiest sources would use it up, so a
-//! second one is kept for sources of which nothing was sampled in the last second.
+//! There are three budgets. The first is for whatever comes. Under load the busiest sources would use it up, so a
+//! second one is kept for sources of which nothing was sampled in the last second, and a third for rejected items,
+//! which are few and are what a person looks for.
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub const QUIET_AFTER: Duration = Duration::from_secs(1);
 pub struct Pace {
     all: Budget,
     quiet: Budget,
+    rejected: Budget,
 }
 
 /// Calls that may be taken. It grows by a rate, up to [`BURST`].
@@ -26,6 +28,17 @@ pub struct Pace {
 struct Budget {
     level: f64,
     at: Duration,
+}
+
+/// What a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its calls and rejected items.
+    pub items: u32,
+    /// Its rejected items.
+    pub rejected: u32,
+    /// Whether nothing of its source was sampled for [`QUIET_AFTER`].
+    pub quiet: bool,
 }
 
 /// What [`Pace::take`] allows.
@@ -60,17 +73,22 @@ impl Pace {
     /// Full budgets at `now`.
     pub fn new(now: Duration) -> Self {
         let full = Budget { level: f64::from(BURST), at: now };
-        Self { all: full, quiet: full }
+        Self { all: full, quiet: full, rejected: full }
     }
 
-    /// Takes up to `wanted` calls of one request. `watched`: someone watches. `quiet`: nothing of its source was
-    /// sampled for [`QUIET_AFTER`].
-    pub fn take(&mut self, wanted: u32, watched: bool, quiet: bool, now: Duration) -> Allowed {
+    /// Takes up to `wanted.items` calls of one request. `watched`: someone watches.
+    pub fn take(&mut self, wanted: Wanted, watched: bool, now: Duration) -> Allowed {
         let rate = f64::from(if watched { PER_SECOND } else { PER_SECOND_UNWATCHED });
-        match self.all.take(wanted, rate, now) {
-            Allowed::NotBefore(_) if quiet => self.quiet.take(1, rate, now),
-            allowed => allowed,
+        let is_calls = |allowed: &Allowed| matches!(allowed, Allowed::Calls(_));
+        let of_all = self.all.take(wanted.items, rate, now);
+        if is_calls(&of_all) {
+            return of_all;
         }
+        let of_rejected = (wanted.rejected > 0).then(|| self.rejected.take(wanted.rejected, rate, now));
+        if let Some(allowed) = of_rejected.filter(is_calls) {
+            return allowed;
+        }
+        if wanted.quiet { self.quiet.take(1, rate, now) } else { of_all }
     }
 }
 
@@ -85,6 +103,10 @@ mod tests {
         }
     }
 
+    fn of(items: u32) -> Wanted {
+        Wanted { items, rejected: 0, quiet: false }
+    }
+
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
@@ -93,9 +115,8 @@ mod tests {
     fn a_burst_is_followed_by_the_rate() {
         for (watched, rate) in [(true, PER_SECOND), (false, PER_SECOND_UNWATCHED)] {
             let mut pace = Pace::new(ms(0));
-            assert_eq!(pace.take(1_000, watched, false, ms(0)), Allowed::Calls(BURST));
-            let sampled: u32 =
-                (1..=100_000).map(|at| calls(pace.take(50, watched, false, ms(at / 10)))).sum();
+            assert_eq!(pace.take(of(1_000), watched, ms(0)), Allowed::Calls(BURST));
+            let sampled: u32 = (1..=100_000).map(|at| calls(pace.take(of(50), watched, ms(at / 10)))).sum();
             let expected = rate * 10;
             assert!((expected - 2..=expected).contains(&sampled), "{sampled} in 10 s, watched: {watched}");
         }
@@ -104,10 +125,10 @@ mod tests {
     #[test]
     fn an_empty_budget_says_when_it_has_a_call_again() {
         let mut pace = Pace::new(ms(0));
-        pace.take(BURST, true, false, ms(0));
-        let Allowed::NotBefore(at) = pace.take(1, true, false, ms(3)) else { panic!("it is empty") };
+        pace.take(of(BURST), true, ms(0));
+        let Allowed::NotBefore(at) = pace.take(of(1), true, ms(3)) else { panic!("it is empty") };
         assert_eq!(at, ms(10));
-        assert_eq!(pace.take(5, true, false, at), Allowed::Calls(1));
+        assert_eq!(pace.take(of(5), true, at), Allowed::Calls(1));
     }
 
     #[test]
@@ -115,11 +136,24 @@ mod tests {
         let mut pace = Pace::new(ms(0));
         let mut quiet_seen = 0;
         for at in 0..10_000 {
-            pace.take(100, true, false, ms(at));
+            pace.take(of(100), true, ms(at));
             if at % 1_000 == 500 {
-                quiet_seen += calls(pace.take(1, true, true, ms(at)));
+                quiet_seen += calls(pace.take(Wanted { quiet: true, ..of(1) }, true, ms(at)));
             }
         }
         assert_eq!(quiet_seen, 10);
+    }
+
+    #[test]
+    fn rejected_items_are_seen_beside_a_busy_source() {
+        let mut pace = Pace::new(ms(0));
+        let mut seen = 0;
+        for at in 0..10_000 {
+            pace.take(of(100), true, ms(at));
+            if at % 100 == 50 {
+                seen += calls(pace.take(Wanted { items: 100, rejected: 2, quiet: false }, true, ms(at)));
+            }
+        }
+        assert_eq!(seen, 200);
     }
 }

@@ -3,39 +3,72 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::live_call::LiveCall;
+use super::live_call::{LiveCall, REJECTED};
 
 /// The most calls kept.
 pub const CALLS_MAX: usize = 512;
 /// The most memory that they take, in bytes.
 pub const BYTES_MAX: usize = 8 << 20;
 
+/// Rejected items that are kept beyond [`CALLS_MAX`]: they are few, and valid calls would displace them within
+/// seconds.
+pub const REJECTED_MAX: usize = 50;
+/// The most memory that these take, in bytes.
+const REJECTED_BYTES_MAX: usize = 1 << 20;
+
 /// The calls that were sampled last, oldest first. Their numbers have no gaps.
 #[derive(Debug, Default)]
 pub struct Recent {
+    calls: Bounded,
+    /// Rejected items from before.
+    rejected: Bounded,
+}
+
+/// A queue, and the memory that it takes.
+#[derive(Debug, Default)]
+struct Bounded {
     calls: VecDeque<Arc<LiveCall>>,
     bytes: usize,
+}
+
+impl Bounded {
+    fn push(&mut self, call: Arc<LiveCall>) {
+        self.bytes += call.memory();
+        self.calls.push_back(call);
+    }
+
+    /// Removes the oldest call if there is more than the bounds allow.
+    fn pop_beyond(&mut self, calls: usize, bytes: usize) -> Option<Arc<LiveCall>> {
+        if self.calls.len() <= calls && (self.bytes <= bytes || self.calls.len() <= 1) {
+            return None;
+        }
+        let oldest = self.calls.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(oldest.memory());
+        Some(oldest)
+    }
 }
 
 impl Recent {
     /// Adds a call, and drops the oldest ones beyond the bounds.
     pub fn push(&mut self, call: LiveCall) {
-        self.bytes += call.memory();
-        self.calls.push_back(Arc::new(call));
-        while self.calls.len() > CALLS_MAX || (self.bytes > BYTES_MAX && self.calls.len() > 1) {
-            let Some(oldest) = self.calls.pop_front() else { break };
-            self.bytes = self.bytes.saturating_sub(oldest.memory());
+        self.calls.push(Arc::new(call));
+        while let Some(oldest) = self.calls.pop_beyond(CALLS_MAX, BYTES_MAX - REJECTED_BYTES_MAX) {
+            if oldest.filter_type() == REJECTED {
+                self.rejected.push(oldest);
+                while self.rejected.pop_beyond(REJECTED_MAX, REJECTED_BYTES_MAX).is_some() {}
+            }
         }
     }
 
     /// The calls numbered from `next` on, and how many of those were dropped before. The first ones, if their
     /// lines have more than `bytes` bytes.
     pub fn since(&self, next: u64, bytes: usize) -> (Vec<Arc<LiveCall>>, u64) {
-        let Some(oldest) = self.calls.front() else { return (Vec::new(), 0) };
-        let missed = oldest.id().saturating_sub(next);
+        let Some(oldest) = self.calls.calls.front() else { return (Vec::new(), 0) };
         let known = usize::try_from(next.saturating_sub(oldest.id())).unwrap_or(usize::MAX);
+        let rejected = self.rejected.calls.iter().filter(|call| call.id() >= next);
+        let missed = oldest.id().saturating_sub(next).saturating_sub(rejected.clone().count() as u64);
         let mut taken = 0_usize;
-        let calls = self.calls.iter().skip(known).take_while(|call| {
+        let calls = rejected.chain(self.calls.calls.iter().skip(known)).take_while(|call| {
             let before = taken;
             taken = taken.saturating_add(call.json_bytes());
             before < bytes
@@ -58,11 +91,31 @@ mod tests {
     use crate::time::UnixMillis;
 
     fn call(id: u64, len: usize) -> LiveCall {
+        of_stream(Stream::Calls, id, len)
+    }
+
+    fn of_stream(stream: Stream, id: u64, len: usize) -> LiveCall {
         let (source, at) = (SourceId::new("web").unwrap(), UnixMillis(0));
         let mut sample = Sample::new(source.clone(), at);
         let line = format!(r#"{{"a":"{}"}}"#, "x".repeat(len));
-        sample.push(Stream::Calls, line.as_bytes(), None);
+        sample.push(stream, line.as_bytes(), None);
         LiveCall::new(id, (source, at), sample.lines.remove(0), false, true)
+    }
+
+    #[test]
+    fn rejected_items_are_kept_longer() {
+        let mut recent = Recent::default();
+        for id in 0..20_000_u64 {
+            let stream = if id.is_multiple_of(100) { Stream::Rejected } else { Stream::Calls };
+            recent.push(of_stream(stream, id, 10));
+        }
+        let (calls, missed) = recent.since(0, usize::MAX);
+        let oldest = 20_000 - CALLS_MAX as u64;
+        let (early, late): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.id() < oldest);
+        assert_eq!((early.len(), late.len()), (REJECTED_MAX, CALLS_MAX));
+        assert!(early.iter().all(|call| call.filter_type() == REJECTED), "{early:?}");
+        assert!(calls.is_sorted_by_key(|call| call.id()), "oldest first");
+        assert_eq!(missed, oldest - REJECTED_MAX as u64);
     }
 
     #[test]

@@ -8,12 +8,14 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::live_call::LiveCall;
 use super::mode::Mode;
-use super::pace::{Allowed, Pace};
+use super::pace::{Allowed, Pace, Wanted};
 use super::recent::Recent;
+use super::refused::{RefusedKind, RefusedRequests};
 use super::sample::Sample;
 use super::seen::SeenSource;
 use crate::lock::{lock, read, write};
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// Viewers at once. Each holds a connection of the admin listener.
 pub const VIEWERS_MAX: usize = 64;
@@ -34,13 +36,16 @@ pub struct LiveView {
     rejected: AtomicU64,
     shown: AtomicU64,
     sources: RwLock<HashMap<SourceId, Arc<SeenSource>>>,
+    refused: Mutex<RefusedRequests>,
 }
 
 /// Leave to copy some calls of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// How many, at least one.
-    pub calls: usize,
+    /// How many valid ones.
+    pub calls: u32,
+    /// How many rejected ones.
+    pub rejected: u32,
 }
 
 /// Counts of calls since the process started.
@@ -96,6 +101,7 @@ impl LiveView {
             rejected: AtomicU64::new(0),
             shown: AtomicU64::new(0),
             sources: RwLock::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -131,18 +137,19 @@ impl LiveView {
         read(&self.sources).get(id).cloned()
     }
 
-    /// Whether calls of a request with `items` items may be copied now. Costs two loads if not.
-    pub fn turn(&self, source: &SeenSource, items: usize, now: Duration) -> Option<Turn> {
+    /// Whether calls of a request with `items` items, of which `rejected` were rejected, may be copied now. Costs two
+    /// loads if not, and nothing was rejected.
+    pub fn turn(&self, source: &SeenSource, (items, rejected): (u32, u32), now: Duration) -> Option<Turn> {
         let quiet = source.is_quiet(now);
-        if !quiet && micros(now) < self.not_before.load(Ordering::Relaxed) {
+        if !quiet && rejected == 0 && micros(now) < self.not_before.load(Ordering::Relaxed) {
             return None;
         }
         let watched = self.viewers.load(Ordering::Relaxed) > 0;
-        let wanted = u32::try_from(items).unwrap_or(u32::MAX);
-        match lock(&self.pace).take(wanted, watched, quiet, now) {
+        match lock(&self.pace).take(Wanted { items, rejected, quiet }, watched, now) {
             Allowed::Calls(calls) => {
                 source.sampled(now);
-                Some(Turn { calls: usize::try_from(calls).unwrap_or(usize::MAX) })
+                let rejected = rejected.min(calls);
+                Some(Turn { calls: calls - rejected, rejected })
             }
             Allowed::NotBefore(at) => {
                 if !quiet {
@@ -159,6 +166,16 @@ impl LiveView {
         if rejected > 0 {
             self.rejected.fetch_add(u64::from(rejected), Ordering::Relaxed);
         }
+    }
+
+    /// Counts a request that was refused as a whole.
+    pub fn refused(&self, status: u16, code: &'static str, message: String, at: UnixMillis) {
+        lock(&self.refused).count(status, code, message, at);
+    }
+
+    /// The requests that were refused as a whole since the process started, the last kind first.
+    pub fn refusals(&self) -> Vec<RefusedKind> {
+        lock(&self.refused).kinds()
     }
 
     /// Shows the sample of a request that was stored. `repeated`: all its calls were repeats.
@@ -264,7 +281,6 @@ fn micros(time: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::object::Stream;
-    use crate::time::UnixMillis;
 
     fn web() -> SourceId {
         SourceId::new("web").unwrap()
@@ -342,10 +358,11 @@ mod tests {
         let (busy, quiet) = (SeenSource::default(), SeenSource::default());
         let at = Duration::from_millis;
         for ms in 0..=5_000 {
-            view.turn(&busy, 100, at(ms));
+            view.turn(&busy, (100, 0), at(ms));
         }
-        assert_eq!(view.turn(&busy, 100, at(5_050)), None);
-        assert_eq!(view.turn(&quiet, 100, at(5_050)), Some(Turn { calls: 1 }));
-        assert_eq!(view.turn(&quiet, 100, at(5_051)), None);
+        assert_eq!(view.turn(&busy, (100, 0), at(5_050)), None);
+        assert_eq!(view.turn(&busy, (100, 3), at(5_050)), Some(Turn { calls: 0, rejected: 3 }));
+        assert_eq!(view.turn(&quiet, (100, 0), at(5_050)), Some(Turn { calls: 1, rejected: 0 }));
+        assert_eq!(view.turn(&quiet, (100, 0), at(5_051)), None);
     }
 }

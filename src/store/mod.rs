@@ -8,6 +8,7 @@ pub mod fault;
 pub mod reader;
 pub mod reason;
 pub mod region;
+pub mod remedy;
 pub mod s3;
 
 use std::fmt;
@@ -175,6 +176,14 @@ impl StoreError {
             code: code.map(|code| outside_text_within(code, CODE_BYTES_MAX).to_string()),
             reason: Reason::of_answer(status, code, message),
             message: outside_text(message.trim()).to_string(),
+        }
+    }
+
+    /// What happened, and what fixes it if that is known.
+    pub fn with_remedy(&self) -> String {
+        match self.reason.remedy() {
+            Some(remedy) => format!("{self}; to fix it: {remedy}"),
+            None => self.to_string(),
         }
     }
 }

@@ -85,7 +85,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("lambda", &["time", "words"]),
-    ("live", &["call", "lock", "object", "sources", "time"]),
+    ("live", &["call", "json", "lock", "object", "sources", "time"]),
     (
         "ingest",
         &[

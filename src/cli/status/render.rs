@@ -1,6 +1,6 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
-use crate::admin::{LedgerCounts, LedgerStatus, SourceStatus, Status};
+use crate::admin::{LedgerCounts, LedgerStatus, Refusals, SourceStatus, Status};
 use crate::sources::SourceId;
 use crate::words::count::percent;
 use crate::words::table::{table, wrapped_within};
@@ -18,6 +18,8 @@ const ALARM_TEXT_MAX: usize = 2_048;
 const STREAMS_SHOWN_MAX: usize = 20;
 /// Sources that are shown even if the screen has no space for them.
 const SOURCES_MIN: usize = 3;
+/// How long a kind of refused requests is shown after the last one, in seconds.
+const REFUSALS_SHOWN_FOR: u64 = 600;
 /// The columns of a label such as `calls`.
 const LABEL: usize = 9;
 
@@ -119,7 +121,10 @@ fn troubles(status: &Status) -> Vec<Line> {
 
 fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
     let (spool, totals) = (&status.spool, &status.totals);
-    let percent = percent(spool.used_bytes, spool.max_bytes);
+    let percent = match percent(spool.used_bytes, spool.max_bytes) {
+        0 if spool.used_bytes > 0 => "<1".to_owned(),
+        percent => percent.to_string(),
+    };
     let parked = match spool.parked_bytes {
         0 => String::new(),
         bytes => format!(", {} parked", about_bytes(bytes)),
@@ -156,7 +161,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         Line::labelled(
             "calls",
             format!(
-                "{rate}{} received since the start: {} stored, {} repeats, {} rejected; {} delivered",
+                "{rate}{} received since this start: {} stored, {} repeats, {} rejected; {} delivered",
                 grouped(totals.received),
                 grouped(totals.stored),
                 grouped(totals.repeated),
@@ -175,6 +180,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
             ),
         ),
     ];
+    lines.extend(refusals(status));
     lines.extend(status.s3_proxy.iter().map(|proxy| {
         let proxy = outside_text(proxy);
         let text = format!("S3 is reached through {proxy}, set in the environment (HTTPS_PROXY, NO_PROXY)");
@@ -182,6 +188,25 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
     }));
     lines.extend(status.ledger.iter().flat_map(ledger));
     lines
+}
+
+/// Requests that were refused lately. Those for lack of space have an alarm.
+fn refusals(status: &Status) -> Option<Line> {
+    let lately = status.refusals.iter().filter(|refused| {
+        refused.status < 500 && seconds_since(status.now_ms, refused.last_ms) < REFUSALS_SHOWN_FOR
+    });
+    let texts: Vec<String> = lately
+        .map(|Refusals { code, status: answer, message, requests, last_ms }| {
+            let ago = about_seconds(seconds_since(status.now_ms, *last_ms));
+            let requests = counted(*requests, "request", "requests");
+            format!(
+                "{requests} with {answer} {}: {}, last {ago} ago",
+                outside_text(code),
+                outside_text(message)
+            )
+        })
+        .collect();
+    (!texts.is_empty()).then(|| Line::labelled("refused", texts.join("; ")))
 }
 
 /// The ledger's two equations, and whether they hold.
@@ -192,7 +217,7 @@ fn ledger(ledger: &LedgerStatus) -> Vec<Line> {
         calls => format!(" + {} suppressed", grouped(calls)),
     };
     let equations = format!(
-        "{} received = {} stored + {} rejected + {} repeated{suppressed}; {} stored = {} delivered + {} pending + {} \
+        "since the spool was made: {} received = {} stored + {} rejected + {} repeated{suppressed}; {} stored = {} delivered + {} pending + {} \
          lost: {}",
         grouped(totals.received),
         grouped(totals.stored),
@@ -300,7 +325,7 @@ fn details(source: &SourceStatus, status: &Status, view: &View<'_>) -> Vec<Strin
     // If all calls are refused, a line above says so.
     lines.extend(source.refused.iter().filter(|_| status.ready).map(|refused| {
         let requests = counted(source.requests_refused, "request", "requests");
-        let beginning = format!("  REFUSED ({requests} since the start): ");
+        let beginning = format!("  REFUSED ({requests} since this start): ");
         Line::new(&beginning, outside_text(&refused.why).to_string())
     }));
     let trouble = [("waits for", &source.waiting), ("last error", &source.last_error)];
@@ -326,6 +351,8 @@ fn row(source: &SourceStatus, now_ms: i64, view: &View<'_>) -> Vec<String> {
         || "none yet".to_owned(),
         |object| {
             let encryption = object.encryption.as_ref().and_then(|applied| applied.algorithm.as_deref());
+            // S3's own name for it is that of the cipher, which SSE-KMS uses too.
+            let encryption = encryption.map(|name| if name == "AES256" { "SSE-S3" } else { name });
             format!(
                 "{} ago, {}, {}, {}{}",
                 about_seconds(seconds_since(now_ms, object.delivered_at_ms)),
@@ -418,7 +445,7 @@ mod tests {
             render(&status, &View::default()),
             "forebay 0.1.0, node n1, spool 00ff, up 1 min 1 s
 ready
-calls    0 received since the start: 0 stored, 0 repeats, 0 rejected; 0 delivered
+calls    0 received since this start: 0 stored, 0 repeats, 0 rejected; 0 delivered
 waiting  nothing: everything is delivered
 spool    0 B of 20 GB (0 %), 0 segments
 "
@@ -435,7 +462,7 @@ spool    0 B of 20 GB (0 %), 0 segments
             ..SourceStatus::default()
         };
         let status = Status { ready: true, sources: vec![refused], ..Status::default() };
-        let expected = "  REFUSED (1,234 requests since the start): 503 destination_full: nowhere accepts no objects; fix the \
+        let expected = "  REFUSED (1,234 requests since this start): 503 destination_full: nowhere accepts no objects; fix the \
                         destination\n";
         let text = render(&status, &View::default());
         assert!(text.ends_with(expected), "{text}");
@@ -538,6 +565,16 @@ web       2,000     4,010          0        0       -  none yet\n"
             open_batches: 2,
             sealed_objects: 3,
             oldest_undelivered_seconds: Some(3_700),
+            refusals: vec![
+                Refusals {
+                    code: "invalid_write_key".into(),
+                    status: 401,
+                    message: "the write key belongs to no source".into(),
+                    requests: 3,
+                    last_ms: now_ms - 5_000,
+                },
+                Refusals { code: "invalid_json".into(), status: 400, last_ms: 0, ..Refusals::default() },
+            ],
             s3_proxy: Some("http://proxy:3128".to_owned()),
             ledger: Some(LedgerStatus {
                 balanced: false,
@@ -603,12 +640,13 @@ NOT READY
   the spool is full
 degraded: positions 3 to 9 are lost\\u{1b}[31m
 ALARM refused for 1 min 5 s: put refused
-calls    12,345 received since the start: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
+calls    12,345 received since this start: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
 waiting  2,000 calls in 2 batches and 3 sealed objects, the oldest for 1 h 1 min
 spool    19 GB of 20 GB (95 %), 280 segments, 1 MB parked, full in 10 min without deliveries
+refused  3 requests with 401 invalid_write_key: the write key belongs to no source, last 5 s ago
 proxy    S3 is reached through http://proxy:3128, set in the environment (HTTPS_PROXY, NO_PROXY)
-ledger   12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = 9,999 delivered + 2,000 \
-pending + 1 lost: NOT BALANCED
+ledger   since the spool was made: 12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = \
+9,999 delivered + 2,000 pending + 1 lost: NOT BALANCED
          object sets: 40 received = 30 stored + 10 repeated; 20 delivered + 10 pending + 0 lost
   difference: web, earlier: 3 stored, but 4 of them delivered + 0 lost
 

@@ -84,7 +84,7 @@ impl Closing {
 
 /// The last day whose batches are due because it is over.
 pub fn last_over(wall: UnixMillis) -> ReceivedDay {
-    let due = UnixMillis(wall.0.saturating_sub(i64::try_from(AFTER_DAY.as_millis()).unwrap_or(i64::MAX)));
+    let due = wall.minus(AFTER_DAY);
     UnixMillis(due.day().start().0.saturating_sub(1)).day()
 }
 

@@ -73,7 +73,7 @@ impl Failing {
             Fault::Refused | Fault::NoAccess | Fault::Expired => Cause::Refused,
             _ => Cause::Unreachable,
         };
-        self.health().failed(source, to, cause, &error.to_string(), now);
+        self.health().failed(source, to, cause, &error.with_remedy(), now);
     }
 
     /// Records that a source has an upload conflict: nothing is put for it until a person has decided.
@@ -162,7 +162,7 @@ pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &P
     };
     format!(
         "503 destination_full: {} accepts no objects{of_whom}; the calls that wait for it use {} of the spool, and their \
-         share is {}; fix the destination (`forebay check` shows how)",
+         share is {}; fix the destination: its alarm and `forebay check` say how",
         targets::in_words(target),
         about_bytes(held),
         about_bytes(division.part.unwrap_or_default())

@@ -9,7 +9,7 @@ use super::spool_share::{Division, Lane, Party, Standing, divide};
 use crate::alarms::AlarmKind;
 use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::shared::Shared;
-use crate::log::{Held, Log, OpenBatch};
+use crate::log::{FULL_PERCENT, Held, Log, OpenBatch};
 use crate::object::Destination;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
@@ -140,7 +140,7 @@ fn alarm_what_fails(shared: &Shared, now: Duration) {
     };
     for wrong in &wrong {
         let fix = if configured.contains(&wrong.subject) {
-            "run `forebay check` for the fix"
+            "`forebay check` prints the exact setting or statement"
         } else {
             "these objects were sealed for a bucket that is no longer configured: let the bucket take them, or stop Forebay \
              and run `forebay spool drain SPOOL --to FOLDER`, which writes them to a folder"
@@ -168,8 +168,14 @@ fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Du
             || "the other alarms say why objects do not reach the store".to_owned(),
             |failing| format!("it is full because {failing}"),
         );
+        // In a small spool the reserve is a large part.
+        let rest = match () {
+            () if usage.reaches(FULL_PERCENT) => "",
+            () if usage.disk_is_full => " in use, and the disk is full",
+            () => " in use; the rest is reserved for making objects",
+        };
         let what = format!(
-            "calls of every source are answered 503 spool_full: the spool has no space left ({} of {}); {because}; calls \
+            "calls of every source are answered 503 spool_full: the spool has no space left ({} of {}{rest}); {because}; calls \
              are accepted again when deliveries free space; for more space, raise spool.max_bytes or use a larger disk",
             about_bytes(usage.used),
             about_bytes(usage.max),

@@ -50,7 +50,7 @@ fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, 
             if let Some(line) = shared.repeated.happened("make again", seal.batch.source.as_str()) {
                 tracing::warn!(times = line.times, others = line.others, "{why}");
             }
-            shared.progress.waiting(&seal.batch.source, why, shared.parts.clock.wall());
+            shared.waits(&seal.batch.source, why);
             return Ok(None);
         }
     };

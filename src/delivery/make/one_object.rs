@@ -89,11 +89,7 @@ async fn object_at(
     });
     let sealed = match sealed.await {
         Err(Stopped) if !shared.parts.log.is_stopped() => {
-            shared.progress.waiting(
-                &batch.key.source,
-                NO_SPACE_FOR_NOTE.to_owned(),
-                shared.parts.clock.wall(),
-            );
+            shared.waits(&batch.key.source, NO_SPACE_FOR_NOTE.to_owned());
             Encoding::Failed
         }
         sealed => sealed?,
@@ -155,7 +151,7 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
     if let Some(line) = shared.repeated.happened("find the place", source.as_str()) {
         tracing::error!(batch = %batch.key, times = line.times, others = line.others, "waiting to deliver: {why}");
     }
-    shared.progress.waiting(source, why, shared.parts.clock.wall());
+    shared.waits(source, why);
     Ok(Place::Unknown)
 }
 
@@ -248,11 +244,7 @@ fn seal_made(
                 let (times, others) = (line.times, line.others);
                 tracing::warn!(%error, batch = %job.key, times, others, "an object could not be staged; it is retried");
             }
-            shared.progress.waiting(
-                &batch.key.source,
-                format!("stage an object: {error}"),
-                shared.parts.clock.wall(),
-            );
+            shared.waits(&batch.key.source, format!("stage an object: {error}"));
             return Ok(Encoding::Failed);
         }
     };

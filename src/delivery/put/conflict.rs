@@ -43,7 +43,7 @@ pub(in crate::delivery) fn raise_conflict(shared: &Shared, pending: &PendingSeal
         seal.object_key,
         seal.destination.bucket.bucket()
     );
-    shared.progress.waiting(&seal.batch.source, what.clone(), shared.parts.clock.wall());
+    shared.waits(&seal.batch.source, what.clone());
     shared.waiting_puts.held(seal.number, &what, shared.parts.clock.wall());
     shared.parts.alarms.raise(AlarmKind::Conflict, seal.batch.source.as_str(), what);
 }

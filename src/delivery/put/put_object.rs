@@ -274,7 +274,7 @@ impl SealedObject<'_> {
     }
 
     fn why_not_put(&self, to: &Destination, error: &StoreError) -> String {
-        format!("put {} to {}: {error}", self.seal.object_key, to.bucket.bucket())
+        format!("put {} to {}: {}", self.seal.object_key, to.bucket.bucket(), error.with_remedy())
     }
 
     fn count_failure(&self, fault: Fault) {

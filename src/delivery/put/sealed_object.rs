@@ -85,6 +85,6 @@ impl<'a> SealedObject<'a> {
                 "waiting to deliver: {why}"
             );
         }
-        self.shared.progress.waiting(&self.seal.batch.source, why, self.shared.parts.clock.wall());
+        self.shared.waits(&self.seal.batch.source, why);
     }
 }

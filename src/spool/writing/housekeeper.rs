@@ -499,7 +499,7 @@ pub(in crate::spool) fn oldest_position(shared: &Shared) -> u64 {
 
 /// The earliest end of a day whose cursors are kept for the chain of objects.
 pub(in crate::spool) fn keep_cursors_from(now: UnixMillis) -> UnixMillis {
-    UnixMillis(now.0.saturating_sub(i64::try_from(KEEP_CURSORS.as_millis()).unwrap_or(i64::MAX)))
+    now.minus(KEEP_CURSORS)
 }
 
 /// Writes `len` zeros at `at`. Allocating the space is not enough: it would leave journal work to every later

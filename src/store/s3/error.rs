@@ -90,7 +90,11 @@ where
         (SdkError::TimeoutError(_), None) => (Ending::NoAnswer, Reason::NoAnswer(NoAnswer::Timeout)),
         (_, None) => (Ending::NoAnswer, Reason::NoAnswer(no_answer(err))),
     };
-    let message = outside_text(&with_causes(err)).to_string();
+    let message = match reason {
+        Reason::NoAnswer(why) => no_answer_in_words(why, err),
+        _ => with_causes(err),
+    };
+    let message = outside_text(&message).to_string();
     StoreError { reason, ..StoreError::local(classify(asked, ending), message) }
 }
 
@@ -121,6 +125,19 @@ fn no_answer(err: &(dyn Error + 'static)) -> NoAnswer {
             _ => NoAnswer::Broke,
         }
     }
+}
+
+/// Why there was no answer: a person needs the first cause, not the layers of the client above it.
+fn no_answer_in_words(why: NoAnswer, err: &(dyn Error + 'static)) -> String {
+    let cause = chain(err).last().map(ToString::to_string).unwrap_or_default();
+    let what = match why {
+        NoAnswer::Name => "the host name cannot be resolved",
+        NoAnswer::Connect => "cannot connect",
+        NoAnswer::Tls => "the TLS connection failed",
+        NoAnswer::Timeout => "no answer in time",
+        NoAnswer::Broke => "the connection broke",
+    };
+    if cause.is_empty() || cause == what { what.to_owned() } else { format!("{what}: {cause}") }
 }
 
 /// Whether an error is about resolving a host name. hyper-util wraps the errors of its own resolver in a

@@ -30,7 +30,7 @@ async fn a_token_opens_the_page_and_a_read_only_one_changes_nothing() {
     page.accessible("the login").await;
     page.act("fill", json!({ "label": "Token", "value": "a-wrong-token-of-enough-letters" })).await;
     page.press("Sign in").await;
-    page.see("not one of").await;
+    page.see("does not know this token").await;
     page.accessible("a refused token").await;
     page.act("fill", json!({ "label": "Token", "value": READ })).await;
     page.press("Sign in").await;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::browser::Browser;
 use super::send_with_sdk;
 use crate::support::forebay::{Flush, Forebay};
+use crate::support::http::Http;
 
 #[tokio::test]
 async fn a_call_is_seen_from_its_arrival_to_its_object() {
@@ -28,6 +29,13 @@ async fn a_call_is_seen_from_its_arrival_to_its_object() {
     page.accessible("an opened call").await;
     page.act("press", json!({ "key": "Escape" })).await;
     page.act("gone", json!({ "css": ".detail" })).await;
+
+    // Of a request that is refused as a whole there is no call to show.
+    let refused =
+        Http::new().post(&format!("{}/v1/track", forebay.collector), r#"{"event":"E"}"#).await.unwrap();
+    assert_eq!(refused.status, 401, "{refused:?}");
+    page.see_in(".live-status", "1 request refused since the node started").await;
+    page.see_in(".live-status", "invalid_write_key").await;
 
     page.go("#/sources").await;
     page.see_in("table", "my-app").await;

@@ -122,7 +122,7 @@ async fn status_and_flush_report_the_backlog() {
     for expected in [
         "ready\n",
         "15 calls in 2 batches",
-        "15 received since the start: 15 stored",
+        "15 received since this start: 15 stored",
         "web",
         "ios",
         "none yet",

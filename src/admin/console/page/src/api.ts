@@ -39,11 +39,15 @@ export type Ledger = {
   totals: LedgerCounts; object_sets: LedgerCounts; dead_letters: LedgerCounts
 }
 
+/** Requests that were refused as a whole, by the error code in their answers; the last kind first. */
+export type Refusals = { code: string; status: number; message: string; requests: number; last_ms: number }
+
 export type Status = {
   version: string; now_ms: number; uptime_seconds: number; node: string; spool_id: string
   ready: boolean; not_ready: string[]; degraded: string[]; alarms: Alarm[]
   spool: { used_bytes: number; max_bytes: number; segments: number; parked_bytes: number; seconds_left: number | null; incoming_bytes_per_second: number | null; is_full: boolean }
   open_batches: number; oldest_undelivered_seconds: number | null; totals: Totals; s3_proxy: string | null
+  refusals?: Refusals[]
   ledger: Ledger | null; sealed_objects: number; sources: SourceStatus[]
 }
 

@@ -1,6 +1,6 @@
 // What is wrong, from the status: the one sentence of the header, and the problems below it. Pure.
 
-import type { SourceStatus, Status } from './api'
+import type { Refusals, SourceStatus, Status } from './api'
 import { count, plural, seconds } from './format'
 
 export type Level = 'well' | 'notice' | 'problem'
@@ -42,10 +42,16 @@ function names (ids: string[]): string[] {
   return ids.length <= WHOM_MAX ? ids : [...ids.slice(0, WHOM_MAX), `${count(ids.length - WHOM_MAX)} more`]
 }
 
+/** Since when a reason holds, if an alarm says the same. */
+function sinceOf (status: Status, why: string): number | null {
+  const full = status.spool.is_full ? status.alarms.find(({ kind, subject }) => kind === 'refusing' && subject === 'every source') : undefined
+  return (status.alarms.find(({ what }) => what.endsWith(why)) ?? full)?.since_ms ?? null
+}
+
 export function problems (status: Status): Problem[] {
   const refused = status.sources.filter((source) => source.refused)
   const found: Problem[] = status.not_ready.map((why) => ({
-    key: `not ready ${why}`, level: 'problem', title: 'Not ready: it cannot take calls', what: why, since_ms: null, whom: []
+    key: `not ready ${why}`, level: 'problem', title: 'Not ready: it cannot take calls', what: why, since_ms: sinceOf(status, why), whom: []
   }))
   for (const { kind, what: said, since_ms, subject } of status.alarms) {
     // The status says what it concerns at the beginning; here that stands apart.
@@ -68,7 +74,7 @@ export function problems (status: Status): Problem[] {
   const failing = status.sources.filter(({ id, bucket, last_error }) => last_error && !alarmed.includes(bucket) && !alarmed.includes(id))
   if (failing.length) {
     const first = failing.reduce((one, other) => (other.last_error_since_ms ?? 0) < (one.last_error_since_ms ?? 0) ? other : one)
-    const what = `${first.last_error!}; nothing is lost: the puts are tried again. If it lasts, run \`forebay check\` for the fix`
+    const what = `${first.last_error!}; nothing is lost: the puts are tried again. \`forebay check\` prints the exact setting or statement`
     found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)) })
   }
   for (const why of status.degraded) {
@@ -84,6 +90,14 @@ function groupByWhy (refused: SourceStatus[]): Map<string, string[]> {
     if (why) groups.set(why.why, [...(groups.get(why.why) ?? []), id])
   }
   return groups
+}
+
+/** How long a kind of refused requests is shown after the last one. */
+const REFUSED_SHOWN_MS = 600_000
+
+/** The requests that were refused lately. Those for lack of space or time (5xx) are tried again, and have alarms. */
+export function refusedLately (status: Status): Refusals[] {
+  return (status.refusals ?? []).filter((one) => one.status < 500 && status.now_ms - one.last_ms < REFUSED_SHOWN_MS)
 }
 
 export function level (found: Problem[]): Level {

@@ -4,7 +4,7 @@ import type { LiveCall, SourceStatus, Status } from '../src/api'
 import { EventParser } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
-import { headline, level, problems } from '../src/problems'
+import { headline, level, problems, refusedLately } from '../src/problems'
 import { withoutTurns } from '../src/outside'
 import { retryCommand } from '../src/retry'
 import { href, parseHash } from '../src/route'
@@ -51,7 +51,7 @@ test('the live list is bounded', () => {
 
 const source = (change: Partial<SourceStatus>) => ({ id: 'web', pending_calls: 0, refused: null, ...change } as SourceStatus)
 const status = (change: Partial<Status>) => ({
-  ready: true, not_ready: [], degraded: [], alarms: [], oldest_undelivered_seconds: null, sources: [], ...change
+  ready: true, not_ready: [], degraded: [], alarms: [], oldest_undelivered_seconds: null, spool: { is_full: false }, sources: [], ...change
 } as unknown as Status)
 
 test('the header says in a sentence whether all is well', () => {
@@ -78,7 +78,7 @@ test('an alarm is one problem, and its subject stands apart', () => {
 test('a put that fails is a notice before there is an alarm', () => {
   const failing = [source({ id: 'web', bucket: 'lake', last_error: 'put x: connection reset', last_error_since_ms: 7 })]
   const found = problems(status({ sources: failing }))
-  assert.deepEqual(found.map(({ level, what, whom }) => [level, what, whom]), [['notice', 'put x: connection reset; nothing is lost: the puts are tried again. If it lasts, run `forebay check` for the fix', ['web']]])
+  assert.deepEqual(found.map(({ level, what, whom }) => [level, what, whom]), [['notice', 'put x: connection reset; nothing is lost: the puts are tried again. `forebay check` prints the exact setting or statement', ['web']]])
   assert.equal(headline(status({ sources: failing }), found).verdict, '1 notice')
   const alarms = [{ kind: 'unreachable', subject: 'lake', what: 'lake: no put succeeds', since_ms: 1 }]
   assert.equal(found[0]?.since_ms, 7)
@@ -95,6 +95,19 @@ test('refused sources are one problem, in the alarm if there is one', () => {
   assert.deepEqual([alone.length, alone[0]?.whom.length, alone[0]?.whom.at(-1)], [1, 9, '2 more'])
   const alarmed = problems(status({ sources, alarms: [{ kind: 'refusing', what: 'x', since_ms: 1 }] }))
   assert.deepEqual([alarmed.length, alarmed[0]?.whom[0]], [1, 's0'])
+})
+
+test('a full spool is not ready since its alarm', () => {
+  const full = { spool: { is_full: true } as Status['spool'], ready: false, not_ready: ['the spool is full'] }
+  const alarms = [{ kind: 'refusing', subject: 'every source', what: 'every source: calls are answered 503', since_ms: 5 }]
+  assert.equal(problems(status({ ...full, alarms }))[0]?.since_ms, 5)
+  assert.equal(problems(status(full))[0]?.since_ms, null)
+})
+
+test('requests that were refused are shown for ten minutes, unless they are tried again', () => {
+  const one = (code: string, answer: number, last_ms: number) => ({ code, status: answer, message: code, requests: 3, last_ms })
+  const refusals = [one('invalid_write_key', 401, 999_000), one('spool_full', 503, 999_000), one('invalid_json', 400, 399_000)]
+  assert.deepEqual(refusedLately(status({ now_ms: 1_000_000, refusals })).map(({ code }) => code), ['invalid_write_key'])
 })
 
 test('addresses survive ids with slashes and percent signs', () => {

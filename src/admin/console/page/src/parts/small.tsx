@@ -11,7 +11,7 @@ import { Icon } from './icon'
 /** How long ago; the exact instant in its title. */
 export function Ago ({ at }: { at: number | null | undefined }) {
   const now = useNow()
-  return at == null ? <span class="quiet">never</span> : <time dateTime={new Date(at).toISOString()} title={exactTime(at)}>{ago(at, now)}</time>
+  return at == null ? <span class="quiet">none yet</span> : <time dateTime={new Date(at).toISOString()} title={exactTime(at)}>{ago(at, now)}</time>
 }
 
 /** One figure with its name. */

@@ -15,8 +15,6 @@ import { spanOf, timeLeft } from '../time-left'
 
 const EVERY_MS = 5_000
 
-/** A difference that would put calls into the wrong day, or signatures out of date. */
-
 export function Health () {
   const { status } = useNode()
   const node = usePolled<NodeInfo>('/api/node', EVERY_MS)
@@ -56,10 +54,10 @@ function Spool ({ status: { spool, open_batches, sealed_objects }, history }: { 
   return (
     <Card title="Spool">
       <dl class="stats">
-        <Stat name="In use" value={bytes(spool.used_bytes)} title={exactBytes(spool.used_bytes)} note={`${percent(spool.used_bytes, spool.max_bytes)} of ${bytes(spool.max_bytes)}, ${plural(spool.segments, 'segment')}`} />
+        <Stat name="In use" value={bytes(spool.used_bytes)} title={exactBytes(spool.used_bytes)} note={`${percent(spool.used_bytes, spool.max_bytes)} of ${bytes(spool.max_bytes)}, ${plural(spool.segments, 'segment')}${sealed_objects + open_batches === 0 ? ', prepared in advance' : ''}`} />
         <Stat name="Time left" value={left} note={leftNote} />
         <Stat name="Open batches" value={count(open_batches)} note={`${plural(sealed_objects, 'sealed object')} not in the store`} />
-        <Stat name="Parked" value={bytes(spool.parked_bytes)} title={exactBytes(spool.parked_bytes)} note="objects that wait in files of their own" />
+        <Stat name="Parked" value={bytes(spool.parked_bytes)} title={exactBytes(spool.parked_bytes)} note={spool.parked_bytes > 0 ? 'objects that wait in files of their own' : 'no object waits in a file of its own'} />
       </dl>
       <Bar name="Spool" part={spool.max_bytes ? spool.used_bytes / spool.max_bytes : 0} words={`${bytes(spool.used_bytes)} of ${bytes(spool.max_bytes)}`} />
       {series && series.at.length > 1 && (

@@ -1,15 +1,16 @@
 // Live: calls as they arrive.
 
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { type LiveCall, type NodeInfo, query } from '../api'
+import { type LiveCall, type NodeInfo, query, type Status } from '../api'
 import { type Connection, listen } from '../events'
-import { bytes, clockMillis, count, exactBytes, exactTime, plural, rate, seconds, stream } from '../format'
+import { ago, bytes, clockMillis, count, exactBytes, exactTime, plural, rate, seconds, stream } from '../format'
 import { add, callKey, EMPTY, LIST_MAX, type LiveList, release } from '../live-list'
 import { useNode } from '../node'
 import { Code } from '../parts/copy'
 import { Icon, State } from '../parts/icon'
 import { Empty, Filter, PageHead, Select, SourcePicker } from '../parts/small'
 import { type Column, Table } from '../parts/table'
+import { refusedLately } from '../problems'
 import { useKeys, usePolled, useSettled, useVisible } from '../poll'
 import { CallDetail } from './live-detail'
 
@@ -95,6 +96,7 @@ function LiveView ({ linked }: { linked: string }) {
       <div class="live-status">
         <StreamState connection={live.connection} paused={paused} reading={reading && live.list.held_count > 0} />
         <Rates counted={live.counted} filtered={filtered} />
+        {status && <Refused status={status} />}
         {live.missed > 0 && <span class="tone-notice"><Icon name="notice" size={14} /> {plural(live.missed, 'call')} left out: more came than this page could read</span>}
         {live.view === 'masked' && (
           <span class="masked-note">Personal values are hidden. To show them, set <code>live_view = "full"</code> in <code>[admin]</code>.</span>
@@ -179,6 +181,7 @@ function StreamState ({ connection, paused, reading }: { connection: Connection;
 function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolean }) {
   if (!counted) return <span class="rates quiet">…</span>
   const taken = counted.stored + counted.rejected
+  if (taken === 0) return <span class="rates quiet">No calls now</span>
   const sampled = taken > counted.shown
   return (
     <span class="rates">
@@ -186,6 +189,19 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
         ? <b>Sampled: {filtered ? 'searching' : 'showing'} {rate(counted.shown)} of {rate(taken)} calls/s</b>
         : <>{rate(taken)} calls/s, all of them {filtered ? 'searched' : 'shown'}</>}
       {counted.rejected > 0 && <>, {rate(counted.rejected)}/s rejected</>}
+    </span>
+  )
+}
+
+/** Requests that were refused as a whole: of these no call is in the list. */
+function Refused ({ status }: { status: Status }) {
+  const lately = refusedLately(status)
+  if (!lately.length) return null
+  const [last] = lately
+  const requests = lately.reduce((sum, { requests }) => sum + requests, 0)
+  return (
+    <span class="tone-notice">
+      <Icon name="rejected" size={14} /> {plural(requests, 'request')} refused since the node started: {lately.length > 1 && 'the last '}with {last!.status} <code>{last!.code}</code> ({last!.message}), {ago(last!.last_ms, status.now_ms)}
     </span>
   )
 }

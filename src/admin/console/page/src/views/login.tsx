@@ -17,7 +17,7 @@ export function Login ({ signedIn }: { signedIn: (session: Session) => void }) {
       signedIn(await send<Session>('POST', '/api/session', { token }))
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      setWrong(error.status === 401 ? 'This token is not one of this node.' : sentence(error.message))
+      setWrong(error.status === 401 ? 'This node does not know this token.' : sentence(error.message))
       setBusy(false)
     }
   }
@@ -26,7 +26,7 @@ export function Login ({ signedIn }: { signedIn: (session: Session) => void }) {
     <main class="alone">
       <form class="login card" onSubmit={signIn}>
         <h1>Forebay</h1>
-        <p>This console needs a token: <code>token</code> or <code>read_token</code> of the section <code>[admin]</code> in the node's configuration.</p>
+        <p>Enter the <code>token</code> or the <code>read_token</code> that is set in the section <code>[admin]</code> of the node's configuration.</p>
         <div class="field">
           <label for="login-token">Token</label>
           <input id="login-token" type="password" autocomplete="current-password" value={token} required autofocus

@@ -76,7 +76,7 @@ function AllSources () {
   ]
   return (
     <>
-      <PageHead title="Sources" lead="Where calls come from. Rejected and repeated count since the node started." />
+      <PageHead title="Sources" lead="Where calls come from. The columns Rejected and Repeated count calls since the node started." />
       {status.sources.length
         ? <>
             <div class="toolbar">

@@ -1,0 +1,57 @@
+//! Requests that were refused as a whole, of which no call is shown: counts by error code. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::time::UnixMillis;
+
+/// Requests since the process started, by the error code in their answers. The codes are a closed list.
+#[derive(Debug, Default)]
+pub struct RefusedRequests(BTreeMap<&'static str, RefusedKind>);
+
+/// The requests that were refused with one code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedKind {
+    /// The code.
+    pub code: &'static str,
+    /// The HTTP status of the last answer.
+    pub status: u16,
+    /// The message of the last answer.
+    pub message: String,
+    /// How many.
+    pub requests: u64,
+    /// When the last one came.
+    pub last: UnixMillis,
+}
+
+impl RefusedRequests {
+    /// Counts one.
+    pub fn count(&mut self, status: u16, code: &'static str, message: String, at: UnixMillis) {
+        let before = self.0.get(code).map_or(0, |kind| kind.requests);
+        let requests = before.saturating_add(1);
+        self.0.insert(code, RefusedKind { code, status, message, requests, last: at });
+    }
+
+    /// All kinds, the last one first.
+    pub fn kinds(&self) -> Vec<RefusedKind> {
+        let mut kinds: Vec<RefusedKind> = self.0.values().cloned().collect();
+        kinds.sort_by_key(|kind| std::cmp::Reverse(kind.last));
+        kinds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_code_and_the_last_message_is_kept() {
+        let mut refused = RefusedRequests::default();
+        refused.count(400, "invalid_json", "at byte 1".to_owned(), UnixMillis(1));
+        refused.count(401, "invalid_write_key", "unknown".to_owned(), UnixMillis(2));
+        refused.count(400, "invalid_json", "at byte 9".to_owned(), UnixMillis(3));
+        let kinds = refused.kinds();
+        let seen: Vec<_> =
+            kinds.iter().map(|kind| (kind.code, kind.requests, kind.message.as_str())).collect();
+        assert_eq!(seen, [("invalid_json", 2, "at byte 9"), ("invalid_write_key", 1, "unknown")]);
+    }
+}

@@ -1,0 +1,102 @@
+//! What fixes a request that a store refused, in a sentence. Pure.
+//!
+//! An alarm, `status` and the console say it beside the error. `forebay check` knows the settings, and so gives the exact
+//! statement or line.
+
+use super::reason::{Action, Denial, KeyTrouble, NoAnswer, Reason};
+
+impl Reason {
+    /// What a person can do. `None` if only the store's own message can say.
+    pub fn remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoAnswer(NoAnswer::Name) => "fix s3.endpoint_url or s3.region, or the DNS of this machine",
+            Self::NoAnswer(NoAnswer::Connect) => {
+                "start the store, fix s3.endpoint_url, or allow outbound access to it (firewall, security group, route, \
+                 VPC endpoint)"
+            }
+            Self::NoAnswer(NoAnswer::Tls) => {
+                "give the store a certificate for its host name that this machine trusts, or name its CA's file in \
+                 SSL_CERT_FILE"
+            }
+            Self::NoAnswer(NoAnswer::Timeout | NoAnswer::Broke) => {
+                "check the network between this machine and the store, and the store itself"
+            }
+            Self::NoCredentials(_) => {
+                "give the process credentials: a role of its machine, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            }
+            Self::UnknownAccessKey => "use an access key that the store knows",
+            Self::WrongSignature => {
+                "set the access key and its secret key again: they do not belong together"
+            }
+            Self::SessionEnded => {
+                "get new credentials, or use ones that are renewed automatically, such as a role"
+            }
+            Self::WrongSessionToken => {
+                "set access key, secret key and session token from the same session: they do not belong together"
+            }
+            Self::ClockSkew => "synchronise this machine's clock (timedatectl set-ntp true)",
+            Self::Denied(Denial::Missing(Action::PutObject)) => {
+                "allow s3:PutObject on the bucket in the policy of the writer"
+            }
+            Self::Denied(Denial::Missing(Action::PutObjectTagging)) => {
+                "allow s3:PutObjectTagging in the policy of the writer, or remove s3.object_tags"
+            }
+            Self::Denied(Denial::Missing(Action::PutObjectAcl)) => {
+                "allow s3:PutObjectAcl in the policy of the writer, or remove s3.acl"
+            }
+            Self::Denied(Denial::Missing(Action::Kms)) => {
+                "allow kms:GenerateDataKey in the policy of the key, and in that of the writer if the key is in another \
+                 account"
+            }
+            Self::Denied(Denial::Explicit) => {
+                "a policy denies this put explicitly: change its condition, or the encryption that is asked for"
+            }
+            Self::Denied(Denial::Missing(Action::Other) | Denial::Unsaid) => {
+                "allow s3:PutObject (with KMS also kms:GenerateDataKey), or find the policy that denies it"
+            }
+            Self::NoSuchBucket | Self::NotFound => "create the bucket, or fix its name in the configuration",
+            Self::RegionNotFound | Self::OtherRegion => {
+                "set s3.region (or the source's) to the bucket's region"
+            }
+            Self::RegionDisabled => "enable the token service for this region in the account",
+            Self::AclNotSupported => "remove s3.acl: the bucket's owner owns every object",
+            Self::UnknownStorageClass => {
+                "remove s3.storage_class (or the source's): the store does not have it"
+            }
+            Self::Digest => "look for a proxy that changes request bodies",
+            Self::NotImplemented => {
+                "if the store knows no checksums, set s3.checksums = \"when-required\"; if no conditional puts, s3.put = \
+                 \"overwrite\""
+            }
+            Self::Key(KeyTrouble::Disabled) => "enable the KMS key",
+            Self::Key(KeyTrouble::NotFound) => {
+                "configure a KMS key that exists in the bucket's region, by its ARN"
+            }
+            Self::Key(KeyTrouble::InvalidUsage) => "configure a symmetric KMS key for encryption",
+            Self::Key(KeyTrouble::InvalidState | KeyTrouble::Other) => "look at the state of the KMS key",
+            Self::Busy | Self::Broken => {
+                "nothing here: the store is overloaded or has a fault; see its status page"
+            }
+            Self::Exists | Self::InvalidArgument | Self::BadRequest | Self::DryRun | Self::Other => {
+                return None;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{Fault, StoreError};
+
+    #[test]
+    fn an_error_is_followed_by_what_fixes_it() {
+        let said = |status, code: &str, message: &str| {
+            StoreError::answered(Fault::Refused, status, Some(code), message).with_remedy()
+        };
+        assert_eq!(
+            said(404, "NoSuchBucket", "The bucket does not exist"),
+            "404 NoSuchBucket: The bucket does not exist; to fix it: create the bucket, or fix its name in the configuration"
+        );
+        assert_eq!(said(400, "Odd", "no"), "400 Odd: no");
+    }
+}
