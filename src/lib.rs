@@ -21,6 +21,7 @@ pub mod config;
 pub mod connections;
 pub mod deliveries;
 pub mod delivery;
+pub mod destinations;
 pub mod dev_s3;
 pub mod disk;
 pub mod hook;

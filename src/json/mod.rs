@@ -5,12 +5,14 @@
 mod bytes;
 mod members;
 mod merge;
+mod raw_members;
 mod scan;
 mod splice;
 mod text;
 
 pub use members::{Member, mark_shadowed};
 pub use merge::Merger;
+pub use raw_members::Members;
 pub use scan::{Cursor, ScanError, Span, Text, Value, ValueKind};
 pub use splice::{ObjectSplice, Splice};
 pub use text::{tidy_into, unescape, without_escapes, write_text};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::members::Members;
+use crate::json::Members;
 
 /// Levels of nesting that are compared. The collector writes no deeper than `context.…`.
 const DEPTH_MAX: usize = 2;

@@ -1,6 +1,6 @@
 //! What a list shows of a line: its type, name, user and SDK. Pure.
 
-use super::members::Members;
+use crate::json::Members;
 
 /// The longest text of one field, in characters.
 const TEXT_MAX: usize = 200;

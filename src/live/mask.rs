@@ -5,7 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use super::members::Members;
+use crate::json::Members;
 use crate::object::Stream;
 
 /// What stands in place of a hidden value.

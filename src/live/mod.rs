@@ -12,7 +12,6 @@ pub mod filter;
 pub mod head;
 pub mod live_call;
 pub mod mask;
-pub mod members;
 pub mod mode;
 pub mod pace;
 pub mod recent;

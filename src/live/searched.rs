@@ -1,6 +1,6 @@
 //! What a filter searches of a call: what is shown of it, as a person reads it. Pure.
 
-use super::members::Members;
+use crate::json::Members;
 use crate::json::without_escapes;
 
 /// Members of a call's JSON that are searched, beside its line.

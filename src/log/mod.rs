@@ -1,7 +1,7 @@
 //! The log: every call is in it from its acknowledgement until its object is in the store.
 //!
 //! The other rooms know only two traits of a log. Intake holds [`Append`]. Delivery and reports hold [`Log`],
-//! which is the sum of seven narrow traits, one for each subject. The spool implements both; the contract
+//! which is the sum of eight narrow traits, one for each subject. The spool implements both; the contract
 //! suite (`tests/suite/log`) holds any other log to the same promises.
 //!
 //! # What any log promises
@@ -9,10 +9,9 @@
 //! - `append` returns only after all frames of a request are durable; if it fails, none of them will ever be
 //!   read back.
 //! - Frames of a batch are read in the order of their positions. Positions grow; gaps are allowed.
-//! - Reading takes positions and changes nothing, so readers do not disturb each other. A second reader (a
-//!   destination beside the archive) needs only its own position, kept by the log, and frames that are not
-//!   released before it has read them: only [`Seals::commit`], [`Seals::park`] and [`Batches::give_up`] release
-//!   frames.
+//! - Reading takes positions and changes nothing, so readers do not disturb each other. Only [`Seals::commit`],
+//!   [`Seals::park`] and [`Batches::give_up`] release frames, and none that a second reader (a destination beside the
+//!   archive) still holds: [`Follow`].
 //! - A seal is durable before `seal` returns, a commit before `commit` returns. Neither changes afterwards.
 //! - A stream is a value of [`crate::object::Stream`], never a flag, so that a new stream is a new value.
 
@@ -23,6 +22,7 @@ mod batches;
 mod days;
 mod derived;
 mod destinations;
+mod follow;
 pub mod frame;
 mod hours;
 mod imports;
@@ -40,6 +40,7 @@ pub use append::{Append, AppendError, Appended, DESTINATION_FULL, REQUEST_BYTES_
 pub use batches::{Batches, FirstOpen, OpenBatch};
 pub use days::{Closable, DayPlace, DayStage, Days};
 pub use destinations::Destinations;
+pub use follow::{Follow, Place};
 pub use hours::{Hour, Hours, Row};
 pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport};
 pub use ledger_report::{AccountReport, Difference, Report, Rows};
@@ -54,9 +55,9 @@ pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_
 ///
 /// Every method returns at once, except those that read frames or return `Result<_, Stopped>`. These wait for
 /// the disk, so do not call them on the runtime's threads.
-pub trait Log: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports {}
+pub trait Log: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports + Follow {}
 
-impl<L: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports> Log for L {}
+impl<L: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports + Follow> Log for L {}
 
 /// A note was not written, so nothing has changed.
 ///

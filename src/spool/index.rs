@@ -84,6 +84,8 @@ pub(super) struct Index {
     pub ledger: Ledger,
     /// The progress of imports.
     pub imports: RunningImports,
+    /// Frames after this position are kept for the second reader.
+    pub held_after: Option<u64>,
     generations: u64,
 }
 
@@ -243,13 +245,25 @@ impl Index {
         }
     }
 
-    /// Closed segments that no batch pins.
+    /// Closed segments that neither a batch nor the second reader pins.
     pub(super) fn releasable(&self) -> Vec<u64> {
         self.segments
             .iter()
-            .filter(|(_, state)| state.closed && state.pending == 0 && state.seen_kept)
+            .filter(|(_, state)| state.closed && state.pending == 0 && state.seen_kept && !self.holds(state))
             .map(|(number, _)| *number)
             .collect()
+    }
+
+    /// Whether the second reader has not read all of a segment.
+    fn holds(&self, state: &SegmentState) -> bool {
+        self.held_after.is_some_and(|after| state.last > after)
+    }
+
+    /// Bytes of closed segments that only the second reader pins.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let held =
+            self.segments.values().filter(|state| state.closed && state.pending == 0 && self.holds(state));
+        held.map(|state| state.len).sum()
     }
 
     /// The batches with unsealed frames in the oldest closed segments that together have `bytes`. Sealing a

@@ -32,6 +32,8 @@ pub struct SpoolOptions {
     pub compact_bytes: u64,
     /// Minimum length of the manifest's file and of its reserve, in bytes.
     pub manifest_bytes: u64,
+    /// Frames after this position are kept for the second reader ([`Follow`](crate::log::Follow)), if there is one.
+    pub hold_after: Option<u64>,
 }
 
 impl Default for SpoolOptions {
@@ -45,6 +47,7 @@ impl Default for SpoolOptions {
             stop_on_corruption: false,
             compact_bytes: 1_024 * 1_024,
             manifest_bytes: MANIFEST_BYTES,
+            hold_after: None,
         }
     }
 }

@@ -102,6 +102,8 @@ impl Shared {
         options: SpoolOptions,
         manifest: Manifest,
     ) -> Self {
+        let mut index = Index::default();
+        index.held_after = options.hold_after;
         let not_before = manifest.state().days_over.map_or(i64::MIN, |through| through.end().0);
         Self {
             disk: Arc::<CappedDisk>::clone(&capped),
@@ -111,7 +113,7 @@ impl Shared {
             metrics,
             ident,
             options,
-            index: Mutex::new(Index::default()),
+            index: Mutex::new(index),
             state: manifest.shared_state(),
             manifest: Mutex::new(manifest),
             next_segment: Mutex::new(NextSegment::default()),

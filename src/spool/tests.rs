@@ -15,7 +15,7 @@ use crate::batch::BatchKey;
 use crate::call::{LineSink, RejectReason};
 use crate::disk::real_disk::RealDisk;
 use crate::log::{
-    AppendError, Appended, Difference, Encoded, Go, Parked, Range, Read, RequestFrames, Seal, frame,
+    AppendError, Appended, Difference, Encoded, Go, Parked, Place, Range, Read, RequestFrames, Seal, frame,
     parked_name,
 };
 use crate::object::{BucketString, Destination, Encryption, ObjectKey, Stream};
@@ -496,4 +496,128 @@ fn no_fingerprints_are_kept_if_dedupe_is_off() {
     let index = shared::lock(&spool.log.shared.index);
     assert!(index.segments.len() > 2, "{}", index.segments.len());
     assert!(index.segments.values().all(|segment| segment.fingerprints.is_none()));
+}
+
+/// What a second reader gets from `place` on.
+fn followed(spool: &Spool, place: &mut Place) -> Vec<String> {
+    let mut lines = Vec::new();
+    let read = spool.log().follow(place, &mut |read| {
+        match read {
+            Read::Frame(frame) if frame.stream().is_some() => {
+                lines.push(String::from_utf8(frame.payload.to_vec()).unwrap());
+            }
+            Read::Frame(_) => {}
+            Read::Lost(range) => lines.push(format!("lost {}-{}", range.first, range.last)),
+        }
+        Ok(Go::On)
+    });
+    read.unwrap();
+    lines
+}
+
+#[test]
+fn a_second_reader_gets_every_line_in_order_whatever_its_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let (mut place, mut all) = (Place::after(0), Vec::new());
+    assert_eq!((followed(&spool, &mut place), spool.log().durable_through()), (Vec::new(), 0));
+    for round in 0..40 {
+        let new = numbered(round * 20, 20, 1_000);
+        let source = if round % 3 == 0 { "ios" } else { "web" };
+        append(&spool, request(source, &new)).unwrap();
+        assert_eq!(followed(&spool, &mut place), new, "round {round}");
+        assert_eq!(place.through, spool.log().durable_through());
+        all.extend(new);
+    }
+    assert!(spool.log().usage().segments > 2);
+    assert_eq!(followed(&spool, &mut Place::after(0)), all);
+    assert_eq!(followed(&spool, &mut Place::after(333)), all[333..]);
+    // It can stop anywhere, even within a block.
+    let (mut place, mut some) = (Place::after(0), Vec::new());
+    while place.through < 800 {
+        let before = place.through;
+        let mut passed = 0;
+        let read = spool.log().follow(&mut place, &mut |read| {
+            let Read::Frame(frame) = read else { panic!("nothing is lost") };
+            some.push(String::from_utf8(frame.payload.to_vec()).unwrap());
+            passed += 1;
+            Ok(if passed == 7 { Go::Stop } else { Go::On })
+        });
+        read.unwrap();
+        assert!(place.through > before);
+    }
+    assert_eq!(some, all);
+}
+
+#[test]
+fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let open_holding = |after: Option<u64>| {
+        let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+        let options = SpoolOptions { hold_after: after, ..options() };
+        Spool::open(disk, options, clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
+    };
+    let all = numbered(0, 1_000, 1_000);
+    let spool = open_holding(Some(100));
+    for piece in all.chunks(50) {
+        append(&spool, request("web", piece)).unwrap();
+    }
+    let seal = seal_through(&spool, &key("web"), 1_000);
+    spool.log().commit(&seal, None).unwrap();
+    let still_there = |spool: &Spool| {
+        let read = followed(spool, &mut Place::after(100));
+        assert!(read == all[100..], "{} lines, the first is {:.12}", read.len(), read[0]);
+    };
+    still_there(&spool);
+    spool.close();
+
+    let spool = open_holding(Some(100));
+    still_there(&spool);
+    assert!(spool.log().held_bytes() > 0);
+    let files = || {
+        fs::read_dir(dir.path())
+            .unwrap()
+            .filter(|file| {
+                file.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "seg")
+            })
+            .count()
+    };
+    let before = files();
+    spool.log().hold_after(Some(1_000));
+    let started = std::time::Instant::now();
+    while spool.log().held_bytes() > 0 || files() >= before {
+        assert!(started.elapsed() < Duration::from_secs(20), "{} files are kept", files());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    spool.close();
+    let spool = open_holding(None);
+    // The last segment was never closed, and is copied.
+    let read = followed(&spool, &mut Place::after(100));
+    assert!(read.len() < 300 && all.ends_with(&read), "{} lines", read.len());
+}
+
+#[test]
+fn a_second_reader_learns_what_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = open(dir.path());
+    let all = numbered(0, 40, 100);
+    for piece in all.chunks(10) {
+        append(&spool, request("web", piece)).unwrap();
+    }
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "seg") {
+            let mut bytes = fs::read(&path).unwrap();
+            if let Some(at) = memchr::memmem::find(&bytes, b"{\"n\":15,") {
+                bytes[at + 3] ^= 0x40;
+                fs::write(&path, bytes).unwrap();
+            }
+        }
+    }
+    let mut place = Place::after(0);
+    let read = followed(&spool, &mut place);
+    let expected: Vec<String> =
+        all[..15].iter().cloned().chain(["lost 16-16".to_owned()]).chain(all[16..].iter().cloned()).collect();
+    assert_eq!((read, place.through), (expected, 40));
 }

@@ -84,6 +84,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
+    ("destinations", &["json", "object", "random", "retry", "sources", "time", "words"]),
     ("lambda", &["time", "words"]),
     ("live", &["call", "json", "lock", "object", "sources", "time"]),
     (

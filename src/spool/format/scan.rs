@@ -29,7 +29,7 @@ impl FoundBlock {
 
     /// The block's last position.
     pub fn last_position(&self) -> u64 {
-        self.header.first_position + u64::from(self.header.frames) - 1
+        self.header.last_position()
     }
 }
 
@@ -77,6 +77,31 @@ pub(crate) fn scan_noting(
         blocks.push(block);
     }
     Ok(blocks)
+}
+
+/// The first block at `from` or after it, and its offset. `None` if there is none up to the end of the file.
+///
+/// # Errors
+/// The disk's error.
+pub(crate) fn next_block(file: &dyn DiskFile, salt: Salt, from: u64) -> io::Result<Option<(u64, Block)>> {
+    find_block(file, salt, from, &mut false)
+}
+
+/// Reads the frames of the block at `offset` into `body`. They are fewer bytes than the header says if the disk cannot
+/// read them all.
+///
+/// # Errors
+/// The disk's error.
+pub(crate) fn block_body(
+    file: &dyn DiskFile,
+    offset: u64,
+    header: Block,
+    body: &mut Vec<u8>,
+) -> io::Result<()> {
+    body.resize(header.body_len as usize, 0);
+    let read = read_noting(file, body, offset + BLOCK_HEADER as u64, &mut false)?;
+    body.truncate(read);
+    Ok(())
 }
 
 /// The first block at `from` or after it.

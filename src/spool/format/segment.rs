@@ -117,6 +117,11 @@ pub struct Block {
 }
 
 impl Block {
+    /// The position of its last frame.
+    pub fn last_position(&self) -> u64 {
+        self.first_position + u64::from(self.frames) - 1
+    }
+
     /// The header's bytes.
     pub fn encode(&self, salt: Salt) -> [u8; BLOCK_HEADER] {
         let mut bytes = [0_u8; BLOCK_HEADER];

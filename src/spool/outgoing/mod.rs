@@ -7,6 +7,7 @@ mod accounts;
 mod batches;
 mod days;
 mod destinations;
+mod follow;
 mod imports;
 mod locate;
 mod parked;

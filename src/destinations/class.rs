@@ -1,0 +1,130 @@
+//! The classes of failed invocations: what is counted, shown, and decides what happens to a call.
+
+use std::fmt;
+
+/// Why an invocation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// The function ran and reported an error.
+    ExecutionError,
+    /// The function did not answer in time. It may have run.
+    Timeout,
+    /// The role may not invoke the function.
+    AccessDenied,
+    /// There are no credentials that the service accepts: the role cannot be assumed, or they are unknown or expired.
+    InvalidCredentials,
+    /// The function, or the version that its ARN names, does not exist.
+    NotFound,
+    /// Too many invocations at once.
+    Throttled,
+    /// The service or the function's surroundings have a fault that may pass.
+    Unavailable,
+    /// The call is larger than an invocation may be.
+    TooLarge,
+    /// The service refuses the request as it is.
+    BadRequest,
+    /// The service stopped a loop: the function sends calls back to the collector.
+    Recursive,
+    /// The service could not be reached.
+    Network,
+}
+
+impl Class {
+    /// Every class, for tables and metrics.
+    pub const ALL: [Self; 11] = [
+        Self::ExecutionError,
+        Self::Timeout,
+        Self::AccessDenied,
+        Self::InvalidCredentials,
+        Self::NotFound,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::TooLarge,
+        Self::BadRequest,
+        Self::Recursive,
+        Self::Network,
+    ];
+
+    /// Its name as a label.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::ExecutionError => "execution-error",
+            Self::Timeout => "timeout",
+            Self::AccessDenied => "access-denied",
+            Self::InvalidCredentials => "invalid-credentials",
+            Self::NotFound => "not-found",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::TooLarge => "too-large",
+            Self::BadRequest => "bad-request",
+            Self::Recursive => "recursive",
+            Self::Network => "network",
+        }
+    }
+
+    /// The class with this slug.
+    pub fn of_slug(slug: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.slug() == slug)
+    }
+
+    /// What fixes it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::ExecutionError => {
+                "look at the function's error and the tail of its log (log_type = \"Tail\")"
+            }
+            Self::Timeout => "make the function faster, or raise its timeout and that of the destination",
+            Self::AccessDenied => {
+                "allow lambda:InvokeFunction on this function in the policy of the role, or without a role in that of the \
+                 process"
+            }
+            Self::InvalidCredentials => {
+                "check role_arn and external_id, and that the role's trust policy names the collector's role and this \
+                 external id"
+            }
+            Self::NotFound => "fix the function's ARN, or publish the version or alias that it names",
+            Self::Throttled => "raise the function's concurrency in AWS, or lower the destination's",
+            Self::Unavailable => {
+                "nothing here: the call is tried again; see the function's configuration if it lasts"
+            }
+            Self::TooLarge => {
+                "an invocation has at most 6 MB, or 1 MB with invocation = \"Event\"; send smaller calls"
+            }
+            Self::BadRequest => "see the message of the service",
+            Self::Recursive => "the function must not send to this collector what it got from it",
+            Self::Network => "check the network between this machine and the service, and endpoint_url",
+        }
+    }
+}
+
+/// The name that Segment's page of deliveries has for it, where it has one.
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExecutionError => "Execution Error",
+            Self::Timeout => "Operation timedout",
+            Self::AccessDenied => "Accessdenied",
+            Self::InvalidCredentials => "Invalid Credentials",
+            Self::NotFound => "Function Not Found",
+            Self::Throttled => "Throttled",
+            Self::Unavailable => "Service Unavailable",
+            Self::TooLarge => "Payload Too Large",
+            Self::BadRequest => "Bad Request",
+            Self::Recursive => "Recursive Invocation",
+            Self::Network => "Network Error",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_is_found_by_its_slug() {
+        for class in Class::ALL {
+            assert_eq!(Class::of_slug(class.slug()), Some(class));
+        }
+        assert_eq!(Class::of_slug("odd"), None);
+    }
+}

@@ -1,0 +1,18 @@
+//! Destinations: each stored call also goes to a function, beside the archive and without delaying it.
+//!
+//! A destination reads the log as its second reader, with a position of its own for each function ([`lane`], [`window`]). It decides
+//! which calls it gets ([`select`]), what is sent ([`request`]), what an answer means ([`outcome`], [`class`]) and what
+//! happens next ([`reaction`], [`circuit`], [`concurrency`]). All of that computes; nothing of it sends.
+//!
+//! A call is sent at least once, or becomes a dead letter with its cause.
+
+pub mod circuit;
+pub mod class;
+pub mod concurrency;
+pub mod lane;
+pub mod outcome;
+pub mod reaction;
+pub mod records;
+pub mod request;
+pub mod select;
+pub mod window;

@@ -1,0 +1,308 @@
+//! The calls of one function that are being worked on: which one is sent next, and how far everything is finished. Pure.
+//!
+//! A call is in the window from when it is read from the log until it is finished: invoked, or a dead letter. The position
+//! below which everything is finished is what the second reader of the log keeps; after a crash, calls above it are sent
+//! again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::time::UnixMillis;
+
+/// Calls in a window. A call that is not finished holds up the position: more than these are sent again after a crash.
+pub const CALLS_MAX: usize = 10_000;
+/// Bytes of lines in a window.
+pub const BYTES_MAX: usize = 8 << 20;
+
+/// The calls of one function between the log and their end.
+#[derive(Debug)]
+pub struct Window {
+    in_order: bool,
+    calls: BTreeMap<u64, Call>,
+    bytes: usize,
+    /// Calls that can be sent now.
+    ready: BTreeSet<u64>,
+    /// Calls that can be sent from a time on.
+    later: BTreeSet<(Duration, u64)>,
+    /// Positions by user, lowest first, if order is kept: only the first of a user can be sent.
+    users: HashMap<String, VecDeque<u64>>,
+    /// Everything up to here was read.
+    read_through: u64,
+}
+
+#[derive(Debug)]
+struct Call {
+    received_at: UnixMillis,
+    user: Option<String>,
+    bytes: usize,
+    attempts: u32,
+    state: CallState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CallState {
+    /// An earlier call of its user is not finished.
+    BehindAnother,
+    Ready,
+    NotBefore(Duration),
+    InFlight,
+}
+
+/// A call to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Its position in the log.
+    pub position: u64,
+    /// How often it is sent with this time.
+    pub attempt: u32,
+}
+
+impl Window {
+    /// An empty window: everything up to `finished` is finished. `in_order`: calls of one user are sent one after another, in
+    /// the order of the log.
+    pub fn new(finished: u64, in_order: bool) -> Self {
+        Self {
+            in_order,
+            calls: BTreeMap::new(),
+            bytes: 0,
+            ready: BTreeSet::new(),
+            later: BTreeSet::new(),
+            users: HashMap::new(),
+            read_through: finished,
+        }
+    }
+
+    /// Whether another call can be read.
+    pub fn has_room(&self) -> bool {
+        self.calls.len() < CALLS_MAX && self.bytes < BYTES_MAX
+    }
+
+    /// Notes that everything up to `position` was read, whether it is for this function or not.
+    pub fn read_through(&mut self, position: u64) {
+        self.read_through = self.read_through.max(position);
+    }
+
+    /// Adds a call. Positions grow.
+    pub fn add(&mut self, position: u64, received_at: UnixMillis, user: Option<String>, bytes: usize) {
+        self.read_through(position);
+        let user = user.filter(|_| self.in_order);
+        let state = match &user {
+            None => CallState::Ready,
+            Some(user) => {
+                let queue = self.users.entry(user.clone()).or_default();
+                queue.push_back(position);
+                if queue.len() == 1 { CallState::Ready } else { CallState::BehindAnother }
+            }
+        };
+        if state == CallState::Ready {
+            self.ready.insert(position);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.calls.insert(position, Call { received_at, user, bytes, attempts: 0, state });
+    }
+
+    /// The call to send next: the lowest that can be sent now. It is in flight until it is finished or to be sent again.
+    pub fn next(&mut self, now: Duration) -> Option<Turn> {
+        while let Some((at, position)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
+            self.later.remove(&(at, position));
+            self.ready.insert(position);
+        }
+        let position = self.ready.pop_first()?;
+        let call = self.calls.get_mut(&position)?;
+        call.state = CallState::InFlight;
+        call.attempts = call.attempts.saturating_add(1);
+        Some(Turn { position, attempt: call.attempts })
+    }
+
+    /// When a call was received.
+    pub fn received_at(&self, position: u64) -> Option<UnixMillis> {
+        self.calls.get(&position).map(|call| call.received_at)
+    }
+
+    /// Takes up to `most` calls that are not in flight and were received before a time. They count as in flight, until they
+    /// are finished or to be sent again.
+    pub fn take_older(&mut self, than: UnixMillis, most: usize) -> Vec<u64> {
+        let old = |call: &Call| call.received_at < than && call.state != CallState::InFlight;
+        let old = self.calls.iter().filter(|(_, call)| old(call)).map(|(position, _)| *position);
+        let old: Vec<u64> = old.take(most).collect();
+        for position in &old {
+            let Some(call) = self.calls.get_mut(position) else { continue };
+            match call.state {
+                CallState::Ready => drop(self.ready.remove(position)),
+                CallState::NotBefore(at) => drop(self.later.remove(&(at, *position))),
+                CallState::BehindAnother | CallState::InFlight => {}
+            }
+            call.state = CallState::InFlight;
+        }
+        old
+    }
+
+    /// When a call can be sent, if none can now.
+    pub fn next_at(&self) -> Option<Duration> {
+        if self.ready.is_empty() { self.later.first().map(|(at, _)| *at) } else { Some(Duration::ZERO) }
+    }
+
+    /// A call in flight is sent again, not before a time. `sent`: whether this try counts as an attempt.
+    pub fn again(&mut self, position: u64, not_before: Duration, sent: bool) {
+        let Some(call) = self.calls.get_mut(&position) else { return };
+        if call.state != CallState::InFlight {
+            return;
+        }
+        if !sent {
+            call.attempts = call.attempts.saturating_sub(1);
+        }
+        call.state = CallState::NotBefore(not_before);
+        self.later.insert((not_before, position));
+    }
+
+    /// A call is finished. The next call of its user can be sent.
+    pub fn finished(&mut self, position: u64) {
+        let Some(call) = self.calls.remove(&position) else { return };
+        self.bytes = self.bytes.saturating_sub(call.bytes);
+        match call.state {
+            CallState::Ready => drop(self.ready.remove(&position)),
+            CallState::NotBefore(at) => drop(self.later.remove(&(at, position))),
+            CallState::BehindAnother | CallState::InFlight => {}
+        }
+        let Some(user) = call.user else { return };
+        let Some(queue) = self.users.get_mut(&user) else { return };
+        queue.retain(|other| *other != position);
+        match queue.front().copied() {
+            None => drop(self.users.remove(&user)),
+            Some(next) => {
+                if let Some(call) = self.calls.get_mut(&next)
+                    && call.state == CallState::BehindAnother
+                {
+                    call.state = CallState::Ready;
+                    self.ready.insert(next);
+                }
+            }
+        }
+    }
+
+    /// Everything up to here is finished.
+    pub fn finished_through(&self) -> u64 {
+        match self.calls.first_key_value() {
+            Some((first, _)) => first.saturating_sub(1),
+            None => self.read_through,
+        }
+    }
+
+    /// Calls that are not finished, and their bytes.
+    pub fn unfinished(&self) -> (usize, usize) {
+        (self.calls.len(), self.bytes)
+    }
+
+    /// The lowest call that is not finished.
+    pub fn oldest(&self) -> Option<u64> {
+        self.calls.first_key_value().map(|(position, _)| *position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: UnixMillis = UnixMillis(1_700_000_000_000);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn sent(window: &mut Window, now: u64) -> Vec<u64> {
+        std::iter::from_fn(|| window.next(at(now))).map(|turn| turn.position).collect()
+    }
+
+    #[test]
+    fn the_position_passes_no_call_that_is_not_finished() {
+        let mut window = Window::new(4, false);
+        assert_eq!(window.finished_through(), 4);
+        for position in [6, 7, 9] {
+            window.add(position, NOON, None, 10);
+        }
+        window.read_through(12);
+        assert_eq!(window.finished_through(), 5, "5 is for another function");
+        assert_eq!(sent(&mut window, 0), [6, 7, 9]);
+        window.finished(7);
+        window.finished(9);
+        assert_eq!((window.finished_through(), window.unfinished()), (5, (1, 10)));
+        window.finished(6);
+        assert_eq!((window.finished_through(), window.unfinished()), (12, (0, 0)));
+    }
+
+    #[test]
+    fn a_call_waits_for_its_next_try_and_its_attempts_are_counted() {
+        let mut window = Window::new(0, false);
+        window.add(1, NOON, None, 1);
+        assert_eq!(window.next(at(0)), Some(Turn { position: 1, attempt: 1 }));
+        assert_eq!(window.next_at(), None);
+        window.again(1, at(5), true);
+        assert_eq!((window.next(at(4)), window.next_at()), (None, Some(at(5))));
+        assert_eq!(window.next(at(5)), Some(Turn { position: 1, attempt: 2 }));
+        window.again(1, at(6), false);
+        assert_eq!(window.next(at(6)), Some(Turn { position: 1, attempt: 2 }));
+    }
+
+    #[test]
+    fn calls_of_one_user_are_sent_one_after_another() {
+        let mut window = Window::new(0, true);
+        for (position, user) in [(1, "a"), (2, "b"), (3, "a"), (5, "a")] {
+            window.add(position, NOON, Some(user.to_owned()), 1);
+        }
+        window.add(4, NOON, None, 1);
+        assert_eq!(sent(&mut window, 0), [1, 2, 4], "calls without a user have no order");
+        window.again(1, at(9), true);
+        window.finished(2);
+        assert_eq!(sent(&mut window, 8), [] as [u64; 0], "a retry holds up its user's calls");
+        assert_eq!(sent(&mut window, 9), [1]);
+        window.finished(1);
+        assert_eq!(sent(&mut window, 9), [3]);
+        window.finished(3);
+        assert_eq!(sent(&mut window, 9), [5]);
+        window.finished(5);
+        window.finished(4);
+        assert_eq!((window.finished_through(), window.users.len()), (5, 0));
+    }
+
+    #[test]
+    fn a_call_that_ends_while_it_waits_is_not_sent() {
+        // It became too old.
+        let mut window = Window::new(0, true);
+        window.add(1, NOON, Some("a".to_owned()), 1);
+        window.add(2, NOON, Some("a".to_owned()), 1);
+        window.next(at(0));
+        window.again(1, at(5), true);
+        window.finished(2);
+        window.finished(1);
+        assert_eq!((sent(&mut window, 9).len(), window.finished_through(), window.next_at()), (0, 2, None));
+    }
+
+    #[test]
+    fn it_is_bounded_by_calls_and_by_bytes() {
+        let mut window = Window::new(0, false);
+        window.add(1, NOON, None, BYTES_MAX);
+        assert!(!window.has_room());
+        window.finished(1);
+        for position in 2..(2 + CALLS_MAX as u64) {
+            assert!(window.has_room());
+            window.add(position, NOON, None, 1);
+        }
+        assert!(!window.has_room());
+    }
+
+    #[test]
+    fn old_calls_are_taken_out_whatever_they_wait_for() {
+        let mut window = Window::new(0, true);
+        for position in 1..=5 {
+            let user = Some(if position == 4 { "b" } else { "a" }.to_owned());
+            window.add(position, UnixMillis(1_000 * i64::try_from(position).unwrap()), user, 1);
+        }
+        assert_eq!(window.next(at(0)).map(|turn| turn.position), Some(1));
+        assert_eq!(window.take_older(UnixMillis(4_500), 2), [2, 3], "1 is in flight");
+        assert_eq!(window.take_older(UnixMillis(4_500), 9), [4]);
+        for position in 1..=4 {
+            window.finished(position);
+        }
+        assert_eq!(sent(&mut window, 0), [5], "the next of its user");
+    }
+}

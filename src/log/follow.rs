@@ -1,0 +1,45 @@
+//! A second reader: every line in the order of positions, whatever its batch.
+
+use std::fmt;
+use std::io;
+
+use super::read::{Go, Read};
+
+/// Lets a second reader follow the log, and keeps what it has not read.
+///
+/// Delivery reads batch by batch and releases what it has delivered. A reader beside it needs only its own position, and
+/// frames that are not released before it has read them.
+pub trait Follow: Send + Sync + fmt::Debug {
+    /// The last position that is durable; 0 if there is none.
+    fn durable_through(&self) -> u64;
+
+    /// Keeps every frame after `position`, until the next call. `None`: the second reader keeps nothing. Frames that were
+    /// released before stay released, so a log is told when it is opened what its reader has not read.
+    fn hold_after(&self, position: Option<u64>);
+
+    /// Bytes of the log's files that only the second reader keeps.
+    fn held_bytes(&self) -> u64;
+
+    /// Passes every durable frame after `place` to `visit`, in order, and moves `place` behind what was passed. Frames that
+    /// are no lines, such as the progress of imports, are passed too.
+    ///
+    /// # Errors
+    /// The disk's error, or that of `visit`. `place` is then behind the last frame that was passed.
+    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()>;
+}
+
+/// How far a second reader has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Everything up to this position was read.
+    pub through: u64,
+    /// Where the log looks for the next position first, in numbers of its own.
+    pub(crate) hint: (u64, u64),
+}
+
+impl Place {
+    /// Behind a position.
+    pub fn after(position: u64) -> Self {
+        Self { through: position, hint: (0, 0) }
+    }
+}

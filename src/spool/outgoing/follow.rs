@@ -1,0 +1,32 @@
+//! A second reader of the spool.
+
+use std::io;
+
+use super::SpoolLog;
+use crate::log::{Follow, Go, Place, Read};
+use crate::spool::reading::follow;
+use crate::spool::shared::lock;
+
+impl Follow for SpoolLog {
+    fn durable_through(&self) -> u64 {
+        lock(&self.shared.index).segments.values().map(|state| state.last).max().unwrap_or(0)
+    }
+
+    fn hold_after(&self, position: Option<u64>) {
+        let mut index = lock(&self.shared.index);
+        let fewer = position.unwrap_or(u64::MAX) > index.held_after.unwrap_or(u64::MAX);
+        index.held_after = position;
+        drop(index);
+        if fewer {
+            self.shared.wake_housekeeper();
+        }
+    }
+
+    fn held_bytes(&self) -> u64 {
+        lock(&self.shared.index).held_bytes()
+    }
+
+    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
+        follow::follow(&self.shared, place, visit)
+    }
+}

@@ -1,0 +1,106 @@
+//! Reads all frames in the order of positions, for a second reader.
+
+use std::io;
+
+use crate::disk::DiskFile;
+use crate::log::{Go, Place, Range, Read};
+use crate::spool::format::scan::{Frames, Item, block_body, next_block};
+use crate::spool::format::segment::{BLOCK_HEADER, SEGMENT_HEADER, segment_name};
+use crate::spool::shared::{Shared, lock};
+
+/// A segment with positions that were not read.
+struct Unread {
+    number: u64,
+    first: u64,
+    /// Its last durable position.
+    last: u64,
+}
+
+/// Passes every durable frame after `place` to `visit`, in order.
+///
+/// # Errors
+/// The disk's error, or that of `visit`.
+pub(in crate::spool) fn follow(
+    shared: &Shared,
+    place: &mut Place,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<()> {
+    let unread: Vec<Unread> = {
+        let index = lock(&shared.index);
+        let segments = index.segments.iter().filter(|(_, state)| state.last > place.through);
+        segments
+            .map(|(number, state)| Unread { number: *number, first: state.first, last: state.last })
+            .collect()
+    };
+    for segment in unread {
+        let file = match shared.disk.open(&segment_name(segment.number)) {
+            Ok(file) => file,
+            // It was not held, and was released in the meantime.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if follow_segment(shared, &*file, &segment, place, visit)? == Go::Stop {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn follow_segment(
+    shared: &Shared,
+    file: &dyn DiskFile,
+    segment: &Unread,
+    place: &mut Place,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<Go> {
+    let salt = shared.salt(segment.number);
+    let (hint, offset) = place.hint;
+    let mut at = if hint == segment.number { offset } else { SEGMENT_HEADER };
+    // Positions between two segments belong to frames that were released, or to none.
+    let mut next = segment.first.max(place.through + 1);
+    let mut body = Vec::new();
+    while next <= segment.last {
+        let Some((offset, header)) = next_block(file, salt, at)? else { break };
+        let last = header.last_position();
+        // Bytes behind the last durable block may be those of a block that is being written.
+        if last > segment.last {
+            break;
+        }
+        at = offset + BLOCK_HEADER as u64 + u64::from(header.body_len);
+        if last < next {
+            continue;
+        }
+        if let Some(lost) = Range::between(next, header.first_position)
+            && pass(place, lost.last, Read::Lost(lost), visit)? == Go::Stop
+        {
+            return Ok(Go::Stop);
+        }
+        block_body(file, offset, header, &mut body)?;
+        for item in Frames::new(&body, header, salt) {
+            let (through, read) = match item {
+                Item::Frame { frame, .. } => (frame.position, Read::Frame(frame)),
+                Item::Lost(range) => (range.last, Read::Lost(range)),
+            };
+            if through > place.through && pass(place, through, read, visit)? == Go::Stop {
+                return Ok(Go::Stop);
+            }
+        }
+        next = last + 1;
+        place.hint = (segment.number, at);
+    }
+    match Range::between(next, segment.last + 1) {
+        Some(lost) => pass(place, lost.last, Read::Lost(lost), visit),
+        None => Ok(Go::On),
+    }
+}
+
+fn pass(
+    place: &mut Place,
+    through: u64,
+    read: Read<'_>,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<Go> {
+    let go = visit(read)?;
+    place.through = place.through.max(through);
+    Ok(go)
+}
