@@ -2,17 +2,22 @@
 //!
 //! A destination reads the log as its second reader, with a position of its own for each function ([`lane`], [`window`]). It decides
 //! which calls it gets ([`select`]), what is sent ([`request`]), what an answer means ([`outcome`], [`class`]) and what
-//! happens next ([`reaction`], [`circuit`], [`concurrency`]). All of that computes; nothing of it sends.
+//! happens next ([`reaction`], [`circuit`], [`concurrency`]). All of that computes. [`runner`] reads, sends through
+//! [`invoke`], and writes [`positions`] and dead letters.
 //!
 //! A call is sent at least once, or becomes a dead letter with its cause.
 
 pub mod circuit;
 pub mod class;
 pub mod concurrency;
+pub mod dead_letter;
+pub mod invoke;
 pub mod lane;
 pub mod outcome;
+pub mod positions;
 pub mod reaction;
 pub mod records;
 pub mod request;
+pub mod runner;
 pub mod select;
 pub mod window;

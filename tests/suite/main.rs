@@ -14,6 +14,7 @@ mod console;
 mod contract;
 mod delivery;
 mod deploy;
+mod destinations;
 mod durability;
 mod flush;
 mod fuzz;

@@ -131,6 +131,7 @@ impl Plan {
             node: dice.chance(500).then(|| "node-1".to_owned()),
             stop_on_corruption: dice.chance(200),
             compact_bytes: dice.of(&[64 * 1_024, 4_000]),
+            hold_after: None,
             manifest_bytes: 4_096,
         };
         let rule = DueRule {
