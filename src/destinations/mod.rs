@@ -12,6 +12,8 @@ pub mod class;
 pub mod concurrency;
 pub mod dead_letter;
 pub mod invoke;
+#[cfg(feature = "lambda")]
+pub mod lambda_function;
 pub mod lane;
 pub mod outcome;
 pub mod positions;

@@ -98,6 +98,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "random",
             "retry",
             "sources",
+            "store",
             "tasks",
             "time",
             "words",

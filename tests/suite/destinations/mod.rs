@@ -1,5 +1,8 @@
 //! Destinations on a real spool: every stored call reaches its function at least once or becomes a dead letter.
 
+#[cfg(feature = "lambda")]
+mod lambda;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

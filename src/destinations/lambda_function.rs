@@ -1,0 +1,149 @@
+//! Invokes functions of AWS Lambda.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_lambda::Client;
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::operation::RequestId as _;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{InvocationType, LogType};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use super::class::Class;
+use super::invoke::{Invoke, Invoked, Outgoing};
+use super::outcome::{Answer, Ending, Failure, outcome};
+use super::request::{Invocation, check_size, client_context};
+use crate::boxed_future::BoxFuture;
+use crate::sources::SourceId;
+use crate::store::fault::Asked;
+use crate::store::reason::{NoAnswer, Reason};
+use crate::store::s3::failure;
+use crate::words::about_duration;
+
+/// The clients that invoke: one for each external id, which is the source's id unless it is configured.
+pub trait Clients: Send + Sync + fmt::Debug {
+    /// The client for the calls of a source. It does not retry.
+    fn client(&self, source: &SourceId) -> Client;
+}
+
+/// How functions are invoked.
+#[derive(Clone, Copy, Debug)]
+pub struct LambdaSettings {
+    /// Whether the answer of the function is waited for.
+    pub invocation: Invocation,
+    /// Whether the end of the function's log is asked for. Only with [`Invocation::RequestResponse`].
+    pub log_tail: bool,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+}
+
+/// Functions of AWS Lambda.
+#[derive(Clone, Debug)]
+pub struct Lambda {
+    clients: Arc<dyn Clients>,
+    settings: LambdaSettings,
+}
+
+impl Lambda {
+    /// Functions that are invoked by these clients.
+    pub fn new(clients: Arc<dyn Clients>, settings: LambdaSettings) -> Self {
+        Self { clients, settings }
+    }
+
+    async fn send(&self, call: &Outgoing) -> Invoked {
+        let LambdaSettings { invocation, log_tail, timeout } = self.settings;
+        let not_sent =
+            |failure| Invoked { result: Err(failure), request_id: None, version: None, log_tail: None };
+        if let Err(error) = check_size(&call.line, invocation) {
+            return not_sent(Failure { class: Class::TooLarge, what: error.to_string(), retry_after: None });
+        }
+        let context = client_context(&call.source, &call.destination, call.attempt);
+        if context.is_none() {
+            tracing::warn!(destination = %call.destination, "the client context is too long and is left out");
+        }
+        let request = self
+            .clients
+            .client(&call.source)
+            .invoke()
+            .function_name(&*call.function)
+            .invocation_type(match invocation {
+                Invocation::RequestResponse => InvocationType::RequestResponse,
+                Invocation::Event => InvocationType::Event,
+            })
+            .set_log_type(log_tail.then_some(LogType::Tail))
+            .set_client_context(context)
+            .payload(Blob::new(Bytes::clone(&call.line)));
+        let answer = match tokio::time::timeout(timeout, request.send()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let what = format!("no answer within {}", about_duration(timeout));
+                return not_sent(Failure { class: Class::Timeout, what, retry_after: None });
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                let body = answer.payload().map(Blob::as_ref).unwrap_or_default();
+                let result = outcome(Ending::Answer(Answer {
+                    status: u16::try_from(answer.status_code()).unwrap_or(0),
+                    function_error: answer.function_error(),
+                    body,
+                    ..Answer::default()
+                }));
+                let tail = answer.log_result().and_then(|tail| STANDARD.decode(tail).ok());
+                Invoked {
+                    result,
+                    request_id: answer.request_id().map(str::to_owned),
+                    version: answer.executed_version().map(str::to_owned),
+                    log_tail: tail.map(|tail| String::from_utf8_lossy(&tail).into_owned()),
+                }
+            }
+            Err(error) => {
+                let request_id = error.request_id().map(str::to_owned);
+                Invoked { request_id, ..not_sent(failed(&error)) }
+            }
+        }
+    }
+}
+
+/// The client's error as a failure.
+fn failed<E>(error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    // What a client's error means is the same for each service; only the table of answers differs.
+    let why = failure(Asked::Put, error);
+    let ending = match (why.status, why.reason) {
+        (Some(status), _) => {
+            let service = error.as_service_error();
+            let retry_after =
+                error.raw_response().and_then(|raw| raw.headers().get("retry-after")?.parse().ok());
+            Ending::Answer(Answer {
+                status,
+                code: service.and_then(|service| service.meta().code()),
+                message: service.and_then(|service| service.meta().message()),
+                retry_after: retry_after.map(Duration::from_secs),
+                ..Answer::default()
+            })
+        }
+        (None, Reason::NoCredentials(_) | Reason::Denied(_)) => Ending::NoCredentials { why: &why.message },
+        (None, Reason::NoAnswer(NoAnswer::Timeout)) => Ending::TimedOut,
+        (None, _) => Ending::NoAnswer { why: &why.message },
+    };
+    match outcome(ending) {
+        Err(failure) => failure,
+        // An error with a status of success: its body cannot be read, and the function has run.
+        Ok(()) => Failure { class: Class::Unavailable, what: why.message, retry_after: None },
+    }
+}
+
+impl Invoke for Lambda {
+    fn invoke<'a>(&'a self, call: &'a Outgoing) -> BoxFuture<'a, Invoked> {
+        Box::pin(self.send(call))
+    }
+}

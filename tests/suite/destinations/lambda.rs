@@ -1,0 +1,158 @@
+//! The wire form of Lambda's `Invoke`, on a server that answers as it is documented (Lambda API Reference).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as Provided;
+use aws_sdk_lambda::config::retry::RetryConfig;
+use aws_sdk_lambda::config::{
+    BehaviorVersion, Credentials, ProvideCredentials, Region, SharedCredentialsProvider,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use forebay::destinations::class::Class;
+use forebay::destinations::invoke::{Invoke as _, Invoked, Outgoing};
+use forebay::destinations::lambda_function::{Clients, Lambda, LambdaSettings};
+use forebay::destinations::request::Invocation;
+use forebay::sources::SourceId;
+use serde_json::{Value, json};
+
+use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
+
+const ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:crm:live";
+
+#[derive(Debug)]
+struct One(aws_sdk_lambda::Client);
+
+impl Clients for One {
+    fn client(&self, _source: &SourceId) -> aws_sdk_lambda::Client {
+        self.0.clone()
+    }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl ProvideCredentials for Nobody {
+    fn provide_credentials<'a>(&'a self) -> Provided<'a>
+    where
+        Self: 'a,
+    {
+        Provided::ready(Err(CredentialsError::not_loaded("none")))
+    }
+}
+
+fn lambda(url: &str, credentials: SharedCredentialsProvider, settings: LambdaSettings) -> Lambda {
+    let config = aws_sdk_lambda::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(url)
+        .region(Region::new("eu-west-1"))
+        .credentials_provider(credentials)
+        .retry_config(RetryConfig::disabled());
+    Lambda::new(Arc::new(One(aws_sdk_lambda::Client::from_conf(config.build()))), settings)
+}
+
+fn settings() -> LambdaSettings {
+    let timeout = Duration::from_millis(700);
+    LambdaSettings { invocation: Invocation::RequestResponse, log_tail: true, timeout }
+}
+
+fn call(line: impl Into<Bytes>) -> Outgoing {
+    Outgoing {
+        destination: "crm".into(),
+        function: ARN.into(),
+        source: SourceId::new("web").unwrap(),
+        attempt: 2,
+        line: line.into(),
+    }
+}
+
+/// What an invocation comes to if the server answers so, and the requests that it got.
+async fn answered(reply: Reply) -> (Invoked, Vec<Request>) {
+    let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
+    let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+    let lambda = lambda(&server.url(), credentials, settings());
+    let invoked = lambda.invoke(&call(r#"{"type":"track"}"#)).await;
+    (invoked, server.requests())
+}
+
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Reply::Answer { status, headers, body: body.to_owned() }
+}
+
+#[tokio::test]
+async fn a_call_is_sent_as_the_payload_with_its_context() {
+    let tail = STANDARD.encode("START\nhello\n");
+    let headers =
+        [("x-amz-executed-version", "7"), ("x-amzn-requestid", "r-9"), ("x-amz-log-result", tail.as_str())];
+    let (invoked, requests) = answered(answer(200, &headers, "null")).await;
+    assert_eq!(invoked.result, Ok(()));
+    assert_eq!(
+        (invoked.request_id.as_deref(), invoked.version.as_deref(), invoked.log_tail.as_deref()),
+        (Some("r-9"), Some("7"), Some("START\nhello\n"))
+    );
+    let request = &requests[0];
+    assert_eq!((requests.len(), request.method.as_str()), (1, "POST"));
+    let path = percent_encoding::percent_decode_str(&request.target).decode_utf8_lossy().into_owned();
+    assert_eq!(path, format!("/2015-03-31/functions/{ARN}/invocations"));
+    assert_eq!(request.header("x-amz-log-type"), Some("Tail"));
+    assert_eq!(request.header("x-amz-invocation-type"), Some("RequestResponse"));
+    let context = STANDARD.decode(request.header("x-amz-client-context").unwrap()).unwrap();
+    let context: Value = serde_json::from_slice(&context).unwrap();
+    assert_eq!(context, json!({ "custom": { "sourceId": "web", "destination": "crm", "attempt": "2" } }));
+    assert_eq!(request.body, br#"{"type":"track"}"#);
+}
+
+#[tokio::test]
+async fn each_failure_has_its_class_and_is_tried_once() {
+    let check = async |reply: Reply, class: Class, said: &str| {
+        let (invoked, requests) = answered(reply).await;
+        let failure = invoked.result.unwrap_err();
+        assert_eq!((failure.class, requests.len()), (class, 1), "{failure:?}");
+        assert!(failure.what.contains(said), "{failure:?}");
+        failure.retry_after
+    };
+    let error =
+        |status, code: &str| answer(status, &[("x-amzn-errortype", code)], r#"{"message":"scripted"}"#);
+    let failed = r#"{"errorType":"KeyError","errorMessage":"'event'"}"#;
+    let function_error = answer(200, &[("x-amz-function-error", "Unhandled")], failed);
+    check(function_error, Class::ExecutionError, "KeyError: 'event'").await;
+    let slow = r#"{"errorMessage":"2026-11-23 Task timed out after 3.00 seconds"}"#;
+    check(answer(200, &[("x-amz-function-error", "Unhandled")], slow), Class::Timeout, "3.00 seconds").await;
+    check(error(403, "AccessDeniedException"), Class::AccessDenied, "scripted").await;
+    check(error(403, "UnrecognizedClientException"), Class::InvalidCredentials, "scripted").await;
+    check(error(404, "ResourceNotFoundException"), Class::NotFound, "404 ResourceNotFoundException").await;
+    let throttled = error(429, "TooManyRequestsException").with("retry-after", "7");
+    assert_eq!(check(throttled, Class::Throttled, "scripted").await, Some(Duration::from_secs(7)));
+    check(error(502, "EC2AccessDeniedException"), Class::Unavailable, "scripted").await;
+    check(error(500, "ServiceException"), Class::Unavailable, "scripted").await;
+    check(error(413, "RequestTooLargeException"), Class::TooLarge, "scripted").await;
+    check(error(400, "InvalidRequestContentException"), Class::BadRequest, "scripted").await;
+    check(error(400, "RecursiveInvocationException"), Class::Recursive, "scripted").await;
+    check(Reply::Hang, Class::Timeout, "no answer within 700 ms").await;
+    check(Reply::Close, Class::Network, "the connection broke").await;
+    check(Reply::Half, Class::Network, "").await;
+}
+
+#[tokio::test]
+async fn without_credentials_or_a_server_nothing_is_sent() {
+    let server = ScriptedHttp::elsewhere(|_| Reply::status(200)).await;
+    let nobody = lambda(&server.url(), SharedCredentialsProvider::new(Nobody), settings());
+    let failure = nobody.invoke(&call("{}")).await.result.unwrap_err();
+    assert_eq!((failure.class, server.requests().len()), (Class::InvalidCredentials, 0), "{failure:?}");
+    let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+    let unreachable = lambda("http://127.0.0.1:1", credentials.clone(), settings());
+    let failure = unreachable.invoke(&call("{}")).await.result.unwrap_err();
+    assert_eq!(failure.class, Class::Network, "{failure:?}");
+    let event = LambdaSettings { invocation: Invocation::Event, log_tail: false, ..settings() };
+    let queued = lambda(&server.url(), credentials, event);
+    let failure = queued.invoke(&call(vec![b' '; (1 << 20) + 1])).await.result.unwrap_err();
+    assert_eq!((failure.class, server.requests().len()), (Class::TooLarge, 0), "{failure:?}");
+    assert_eq!(queued.invoke(&call("{}")).await.result, Ok(()));
+    let requests = server.requests();
+    assert_eq!(requests[0].header("x-amz-invocation-type"), Some("Event"));
+    assert_eq!(requests[0].header("x-amz-log-type"), None);
+}
