@@ -37,7 +37,8 @@ impl AllowedHosts {
         if !listen.ip().is_unspecified() {
             addresses.push(listen.ip().to_canonical());
         }
-        let names = more.iter().map(|name| name.to_ascii_lowercase()).chain(["localhost".to_owned()]);
+        let names =
+            more.iter().map(|name| without_dot(name).to_ascii_lowercase()).chain(["localhost".to_owned()]);
         Self { addresses, names: names.collect() }
     }
 
@@ -54,7 +55,7 @@ impl AllowedHosts {
                 let ip = ip.to_canonical();
                 self.addresses.contains(&ip) || local.to_canonical() == ip || self.names_have(host.host())
             }
-            Err(_) => self.names_have(bare.strip_suffix('.').unwrap_or(bare)),
+            Err(_) => self.names_have(without_dot(bare)),
         };
         if known { Ok(()) } else { Err(Intruder::UnknownHost) }
     }
@@ -64,12 +65,17 @@ impl AllowedHosts {
     }
 }
 
+/// A host name without the dot of the root at its end.
+fn without_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// The address of the console for a person: with a name that it answers to, if it listens on all addresses.
 pub fn console_url(listen: SocketAddr, more: &[String]) -> String {
     if !listen.ip().is_unspecified() {
         return format!("http://{listen}");
     }
-    let name = more.first().map_or("localhost", String::as_str);
+    let name = more.first().map_or("localhost", |name| without_dot(name));
     format!("http://{name}:{}", listen.port())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::object::Role;
 use crate::policy::Template;
-use crate::store::reason::{NoCredentials, Reason};
+use crate::store::reason::{CREDENTIALS_TRIED, NoCredentials, Reason};
 
 use super::finding::{CheckFinding, Remedy, Trial};
 use super::fix::{self, Service};
@@ -50,7 +50,7 @@ pub fn credentials(found: Result<&Credentials, &Refusal>) -> CheckFinding {
         Err(refusal) => {
             let what = match refusal.reason {
                 Reason::NoCredentials(NoCredentials::NoneFound) => {
-                    "none found: tried environment, profile, web identity, container and instance".to_owned()
+                    format!("none found: tried {CREDENTIALS_TRIED}")
                 }
                 _ => format!("none found: {}", refusal.message),
             };

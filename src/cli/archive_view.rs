@@ -30,7 +30,7 @@ use crate::policy::{self, PolicyPlace, Template, Values};
 use crate::sources::SourceId;
 use crate::store::reader::BucketReader;
 use crate::store::s3::ListFrom;
-use crate::store::{Fault, StoreError};
+use crate::store::{Fault, Reason, StoreError};
 use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::{date, grouped};
 
@@ -353,13 +353,8 @@ impl NodeArchive {
 
     /// A refusal that a policy can change, with the statements that do.
     fn denied(&self, error: &StoreError, place: PolicyPlace, sids: &[&str]) -> Result<Denied, NotShown> {
-        let is_denied = match error.fault {
-            Fault::NoAccess => true,
-            Fault::Refused => matches!(error.status, Some(401 | 403)),
-            _ => false,
-        };
-        if !is_denied {
-            return Err(NotShown::Store(error.to_string()));
+        if error.fault != Fault::Refused || !matches!(error.reason, Reason::Denied(_)) {
+            return Err(NotShown::Store(error.with_remedy()));
         }
         let whom = match &place.role {
             Some(role) => format!("the role {role}"),

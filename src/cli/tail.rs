@@ -3,7 +3,7 @@
 pub mod call;
 pub mod events;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::admin_client::{AdminClient, AskError};
 use super::args::TailArgs;
 use super::failure::Failure;
 use super::terminal::{self, Interrupts};
+use crate::live::recent::{CALLS_MAX, REJECTED_MAX};
 use crate::runtime::colour;
 use crate::words::{about_seconds, counted, with_causes};
 
@@ -114,6 +115,9 @@ async fn unread() {
     }
 }
 
+/// Calls that are remembered as printed: more than a collector sends again.
+const PRINTED_MAX: usize = 2 * (CALLS_MAX + REJECTED_MAX);
+
 /// What the live view hides.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -143,16 +147,15 @@ struct Tail<'a> {
     layout: Layout,
     /// Things that are said once.
     said: BTreeMap<&'static str, ()>,
-    /// The place of the last call that was printed: calls that are sent again after a new connection are not
-    /// printed again.
-    last: Option<(i64, u64)>,
+    /// The calls that were printed last: those that are sent again after a new connection are not printed again.
+    printed: VecDeque<(i64, u64)>,
 }
 
 impl<'a> Tail<'a> {
     fn new(args: &TailArgs, out: &'a mut dyn Write) -> Self {
         let stdout = io::stdout();
         let layout = Layout::new(terminal::columns(&stdout), colour::wanted(&stdout));
-        Self { out, json: args.json, layout, said: BTreeMap::new(), last: None }
+        Self { out, json: args.json, layout, said: BTreeMap::new(), printed: VecDeque::new() }
     }
 
     async fn read(&mut self, mut stream: Incoming) -> Result<Ended, Failure> {
@@ -239,10 +242,13 @@ impl<'a> Tail<'a> {
         self.layout.resize(terminal::columns(&io::stdout()));
         for sent in calls {
             let call: LiveCall = serde_json::from_str(sent.get())?;
-            if recent && self.last.is_some_and(|last| call.place() <= last) {
+            if recent && self.printed.contains(&call.place()) {
                 continue;
             }
-            self.last = self.last.max(Some(call.place()));
+            self.printed.push_back(call.place());
+            if self.printed.len() > PRINTED_MAX {
+                self.printed.pop_front();
+            }
             let line = if self.json { one_line(sent.get()) } else { self.layout.line(&call) };
             writeln!(self.out, "{line}")?;
         }

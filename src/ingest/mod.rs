@@ -203,7 +203,7 @@ impl Ingest {
     ) -> Option<Sample> {
         let seen = counters.seen.as_ref()?;
         let rejected = frames.rejected_by_reason().map(|(_, count)| count).sum::<u32>();
-        let counts = (frames.calls().saturating_add(rejected), rejected);
+        let counts = (frames.calls(), rejected);
         let Turn { mut calls, mut rejected } =
             self.deps.live.turn(seen, counts, self.deps.clock.monotonic())?;
         let mut sample = Sample::new(frames.source().clone(), frames.received_at());

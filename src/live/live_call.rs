@@ -10,6 +10,7 @@ use super::head::Head;
 use super::mask::{HIDDEN, is_word, mask_line};
 use super::sample::SampledLine;
 use super::searched::searched;
+use super::seen::is_of_an_sdk;
 use crate::call::RejectReason;
 use crate::object::Stream;
 use crate::sources::SourceId;
@@ -128,7 +129,13 @@ impl LiveCall {
         // The name of an identify call or an object may itself say who it is about.
         let says_name = self.full || (is_plain && kind != "identify" && kind != "alias");
         let reason_text = reason.as_deref().and_then(RejectReason::of_slug).map(RejectReason::why);
-        let library = library.as_ref().map(|(name, version)| format!("{name} {version}").trim().to_owned());
+        // The client may have written anything there, too.
+        let says_library =
+            |(name, version): &&(String, String)| self.full || (is_of_an_sdk(name) && is_of_an_sdk(version));
+        let library = library
+            .as_ref()
+            .filter(says_library)
+            .map(|(name, version)| format!("{name} {version}").trim().to_owned());
         serde_json::to_string(&Shown {
             id: self.id,
             at_ms: self.at.0,

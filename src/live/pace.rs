@@ -33,8 +33,8 @@ struct Budget {
 /// What a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its calls and rejected items.
-    pub items: u32,
+    /// Its valid calls.
+    pub calls: u32,
     /// Its rejected items.
     pub rejected: u32,
     /// Whether nothing of its source was sampled for [`QUIET_AFTER`].
@@ -44,28 +44,32 @@ pub struct Wanted {
 /// What [`Pace::take`] allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowed {
-    /// So many calls, at least one.
-    Calls(u32),
-    /// None. Sources that are not quiet need not ask before this time.
+    /// So many, at least one of both.
+    Some {
+        /// Valid calls.
+        calls: u32,
+        /// Rejected items.
+        rejected: u32,
+    },
+    /// None. Sources that are not quiet need not ask before this time, unless for rejected items.
     NotBefore(Duration),
 }
 
 impl Budget {
-    fn take(&mut self, wanted: u32, rate: f64, now: Duration) -> Allowed {
+    fn take(&mut self, wanted: u32, rate: f64, now: Duration) -> u32 {
         let passed = now.saturating_sub(self.at).as_secs_f64();
         self.level = (self.level + passed * rate).min(f64::from(BURST));
         self.at = now;
-        let whole = (0..=wanted.min(BURST)).rev().find(|calls| f64::from(*calls) <= self.level);
-        match whole.unwrap_or(0) {
-            0 => {
-                let wait = Duration::try_from_secs_f64((1.0 - self.level) / rate).unwrap_or(Duration::ZERO);
-                Allowed::NotBefore(now.saturating_add(wait))
-            }
-            calls => {
-                self.level -= f64::from(calls);
-                Allowed::Calls(calls)
-            }
-        }
+        let calls = (0..=wanted.min(BURST)).rev().find(|calls| f64::from(*calls) <= self.level);
+        let calls = calls.unwrap_or(0);
+        self.level -= f64::from(calls);
+        calls
+    }
+
+    /// When it has a call again.
+    fn next(&self, rate: f64, now: Duration) -> Duration {
+        let wait = Duration::try_from_secs_f64((1.0 - self.level) / rate).unwrap_or(Duration::ZERO);
+        now.saturating_add(wait)
     }
 }
 
@@ -76,19 +80,19 @@ impl Pace {
         Self { all: full, quiet: full, rejected: full }
     }
 
-    /// Takes up to `wanted.items` calls of one request. `watched`: someone watches.
+    /// Takes up to as many as `wanted` of one request. `watched`: someone watches.
     pub fn take(&mut self, wanted: Wanted, watched: bool, now: Duration) -> Allowed {
         let rate = f64::from(if watched { PER_SECOND } else { PER_SECOND_UNWATCHED });
-        let is_calls = |allowed: &Allowed| matches!(allowed, Allowed::Calls(_));
-        let of_all = self.all.take(wanted.items, rate, now);
-        if is_calls(&of_all) {
-            return of_all;
+        let calls = self.all.take(wanted.calls, rate, now);
+        let rejected = self.rejected.take(wanted.rejected, rate, now);
+        if calls > 0 || rejected > 0 {
+            return Allowed::Some { calls, rejected };
         }
-        let of_rejected = (wanted.rejected > 0).then(|| self.rejected.take(wanted.rejected, rate, now));
-        if let Some(allowed) = of_rejected.filter(is_calls) {
-            return allowed;
+        match if wanted.quiet { self.quiet.take(1, rate, now) } else { 0 } {
+            0 => Allowed::NotBefore(self.all.next(rate, now)),
+            one if wanted.calls == 0 => Allowed::Some { calls: 0, rejected: one },
+            one => Allowed::Some { calls: one, rejected: 0 },
         }
-        if wanted.quiet { self.quiet.take(1, rate, now) } else { of_all }
     }
 }
 
@@ -98,13 +102,13 @@ mod tests {
 
     fn calls(allowed: Allowed) -> u32 {
         match allowed {
-            Allowed::Calls(calls) => calls,
+            Allowed::Some { calls, rejected } => calls + rejected,
             Allowed::NotBefore(_) => 0,
         }
     }
 
-    fn of(items: u32) -> Wanted {
-        Wanted { items, rejected: 0, quiet: false }
+    fn of(calls: u32) -> Wanted {
+        Wanted { calls, rejected: 0, quiet: false }
     }
 
     fn ms(ms: u64) -> Duration {
@@ -115,7 +119,7 @@ mod tests {
     fn a_burst_is_followed_by_the_rate() {
         for (watched, rate) in [(true, PER_SECOND), (false, PER_SECOND_UNWATCHED)] {
             let mut pace = Pace::new(ms(0));
-            assert_eq!(pace.take(of(1_000), watched, ms(0)), Allowed::Calls(BURST));
+            assert_eq!(pace.take(of(1_000), watched, ms(0)), Allowed::Some { calls: BURST, rejected: 0 });
             let sampled: u32 = (1..=100_000).map(|at| calls(pace.take(of(50), watched, ms(at / 10)))).sum();
             let expected = rate * 10;
             assert!((expected - 2..=expected).contains(&sampled), "{sampled} in 10 s, watched: {watched}");
@@ -128,7 +132,7 @@ mod tests {
         pace.take(of(BURST), true, ms(0));
         let Allowed::NotBefore(at) = pace.take(of(1), true, ms(3)) else { panic!("it is empty") };
         assert_eq!(at, ms(10));
-        assert_eq!(pace.take(of(5), true, at), Allowed::Calls(1));
+        assert_eq!(pace.take(of(5), true, at), Allowed::Some { calls: 1, rejected: 0 });
     }
 
     #[test]
@@ -146,14 +150,27 @@ mod tests {
 
     #[test]
     fn rejected_items_are_seen_beside_a_busy_source() {
-        let mut pace = Pace::new(ms(0));
-        let mut seen = 0;
-        for at in 0..10_000 {
-            pace.take(of(100), true, ms(at));
-            if at % 100 == 50 {
-                seen += calls(pace.take(Wanted { items: 100, rejected: 2, quiet: false }, true, ms(at)));
+        // The common budget always has a call or two left for a small request.
+        for flood in [1, 100] {
+            let (mut pace, mut seen) = (Pace::new(ms(0)), 0);
+            for at in 0..10_000 {
+                pace.take(of(flood), true, ms(at * 5));
+                if at % 80 == 40 {
+                    let mixed = Wanted { calls: 5, rejected: 10, quiet: false };
+                    if let Allowed::Some { rejected, .. } = pace.take(mixed, true, ms(at * 5)) {
+                        seen += rejected;
+                    }
+                }
             }
+            assert_eq!(seen, 125 * 10, "beside requests of {flood}");
         }
-        assert_eq!(seen, 200);
+    }
+
+    #[test]
+    fn a_request_of_rejected_items_alone_makes_its_source_seen() {
+        let mut pace = Pace::new(ms(0));
+        pace.take(Wanted { calls: BURST, rejected: BURST, quiet: false }, true, ms(0));
+        let bad = Wanted { calls: 0, rejected: 3, quiet: true };
+        assert_eq!(pace.take(bad, true, ms(1)), Allowed::Some { calls: 0, rejected: 1 });
     }
 }

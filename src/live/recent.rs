@@ -1,9 +1,10 @@
 //! The calls that were sampled last: the one list that all viewers read. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::live_call::{LiveCall, REJECTED};
+use crate::sources::SourceId;
 
 /// The most calls kept.
 pub const CALLS_MAX: usize = 512;
@@ -39,12 +40,29 @@ impl Bounded {
 
     /// Removes the oldest call if there is more than the bounds allow.
     fn pop_beyond(&mut self, calls: usize, bytes: usize) -> Option<Arc<LiveCall>> {
-        if self.calls.len() <= calls && (self.bytes <= bytes || self.calls.len() <= 1) {
+        if !self.is_beyond(calls, bytes) {
             return None;
         }
         let oldest = self.calls.pop_front()?;
         self.bytes = self.bytes.saturating_sub(oldest.memory());
         Some(oldest)
+    }
+
+    fn is_beyond(&self, calls: usize, bytes: usize) -> bool {
+        self.calls.len() > calls || (self.bytes > bytes && self.calls.len() > 1)
+    }
+
+    /// Removes the oldest call of the source that has the most, so that one source does not displace all others.
+    fn drop_of_the_loudest(&mut self) {
+        let mut counts: BTreeMap<&SourceId, usize> = BTreeMap::new();
+        for call in &self.calls {
+            *counts.entry(call.source()).or_default() += 1;
+        }
+        let loudest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source.clone());
+        let of_it = |call: &Arc<LiveCall>| Some(call.source()) == loudest.as_ref();
+        if let Some(dropped) = self.calls.iter().position(of_it).and_then(|at| self.calls.remove(at)) {
+            self.bytes = self.bytes.saturating_sub(dropped.memory());
+        }
     }
 }
 
@@ -55,7 +73,9 @@ impl Recent {
         while let Some(oldest) = self.calls.pop_beyond(CALLS_MAX, BYTES_MAX - REJECTED_BYTES_MAX) {
             if oldest.filter_type() == REJECTED {
                 self.rejected.push(oldest);
-                while self.rejected.pop_beyond(REJECTED_MAX, REJECTED_BYTES_MAX).is_some() {}
+                while self.rejected.is_beyond(REJECTED_MAX, REJECTED_BYTES_MAX) {
+                    self.rejected.drop_of_the_loudest();
+                }
             }
         }
     }
@@ -87,7 +107,6 @@ mod tests {
     use super::super::sample::Sample;
     use super::*;
     use crate::object::Stream;
-    use crate::sources::SourceId;
     use crate::time::UnixMillis;
 
     fn call(id: u64, len: usize) -> LiveCall {
@@ -95,7 +114,11 @@ mod tests {
     }
 
     fn of_stream(stream: Stream, id: u64, len: usize) -> LiveCall {
-        let (source, at) = (SourceId::new("web").unwrap(), UnixMillis(0));
+        of_source("web", stream, id, len)
+    }
+
+    fn of_source(source: &str, stream: Stream, id: u64, len: usize) -> LiveCall {
+        let (source, at) = (SourceId::new(source).unwrap(), UnixMillis(0));
         let mut sample = Sample::new(source.clone(), at);
         let line = format!(r#"{{"a":"{}"}}"#, "x".repeat(len));
         sample.push(stream, line.as_bytes(), None);
@@ -146,5 +169,18 @@ mod tests {
         let (calls, _) = recent.since(0, usize::MAX);
         let memory: usize = calls.iter().map(|call| call.memory()).sum();
         assert!(memory <= BYTES_MAX && calls.len() > 20, "{memory} bytes, {} calls", calls.len());
+    }
+
+    #[test]
+    fn one_source_does_not_displace_the_rejected_items_of_another() {
+        let mut recent = Recent::default();
+        for id in 0..20_000 {
+            let source = if id < 3 { "ios" } else { "web" };
+            recent.push(of_source(source, Stream::Rejected, id, 10));
+        }
+        let (calls, _) = recent.since(0, usize::MAX);
+        let ids: Vec<u64> = calls.iter().take(4).map(|call| call.id()).collect();
+        assert_eq!((&ids[..3], calls.len()), (&[0, 1, 2][..], REJECTED_MAX + CALLS_MAX));
+        assert!(ids[3] > 19_000, "{ids:?}");
     }
 }

@@ -94,7 +94,7 @@ impl SeenSource {
 }
 
 /// Whether a text could be the name or the version of an SDK: `@segment/analytics-node`, `4.1.0-beta.2+abc`.
-fn is_of_an_sdk(text: &str) -> bool {
+pub(super) fn is_of_an_sdk(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "/._+- ".contains(c);
     // An `@` only begins the scope of a package, so an e-mail address is none.
     text.len() <= NAME_MAX && text.strip_prefix('@').unwrap_or(text).chars().all(fits)

@@ -137,19 +137,18 @@ impl LiveView {
         read(&self.sources).get(id).cloned()
     }
 
-    /// Whether calls of a request with `items` items, of which `rejected` were rejected, may be copied now. Costs two
-    /// loads if not, and nothing was rejected.
-    pub fn turn(&self, source: &SeenSource, (items, rejected): (u32, u32), now: Duration) -> Option<Turn> {
+    /// Whether some of a request's `calls` and `rejected` items may be copied now. Costs two loads if not, and nothing was
+    /// rejected.
+    pub fn turn(&self, source: &SeenSource, (calls, rejected): (u32, u32), now: Duration) -> Option<Turn> {
         let quiet = source.is_quiet(now);
         if !quiet && rejected == 0 && micros(now) < self.not_before.load(Ordering::Relaxed) {
             return None;
         }
         let watched = self.viewers.load(Ordering::Relaxed) > 0;
-        match lock(&self.pace).take(Wanted { items, rejected, quiet }, watched, now) {
-            Allowed::Calls(calls) => {
+        match lock(&self.pace).take(Wanted { calls, rejected, quiet }, watched, now) {
+            Allowed::Some { calls, rejected } => {
                 source.sampled(now);
-                let rejected = rejected.min(calls);
-                Some(Turn { calls: calls - rejected, rejected })
+                Some(Turn { calls, rejected })
             }
             Allowed::NotBefore(at) => {
                 if !quiet {

@@ -144,6 +144,9 @@ impl Fault {
     }
 }
 
+/// What fixes a role that may not be assumed.
+const ROLE_DENIED: &str = "let the role's trust policy name the user or role that Forebay runs as, with this external id, \
+                           and allow sts:AssumeRole in the policy of that user or role";
 /// The longest error code, in bytes. Longer ones are cut.
 const CODE_BYTES_MAX: usize = 64;
 
@@ -181,10 +184,9 @@ impl StoreError {
 
     /// What happened, and what fixes it if that is known.
     pub fn with_remedy(&self) -> String {
-        match self.reason.remedy() {
-            Some(remedy) => format!("{self}; to fix it: {remedy}"),
-            None => self.to_string(),
-        }
+        let of_role = self.fault == Fault::NoAccess && matches!(self.reason, Reason::Denied(_));
+        let remedy = if of_role { Some(ROLE_DENIED) } else { self.reason.remedy() };
+        remedy.map_or_else(|| self.to_string(), |remedy| format!("{self}; to fix it: {remedy}"))
     }
 }
 

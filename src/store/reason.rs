@@ -73,6 +73,9 @@ pub enum NoAnswer {
     Broke,
 }
 
+/// Where credentials are looked for.
+pub const CREDENTIALS_TRIED: &str = "environment, profile, web identity, container and instance";
+
 /// Why there are no credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoCredentials {

@@ -15,11 +15,14 @@ impl Reason {
                  VPC endpoint)"
             }
             Self::NoAnswer(NoAnswer::Tls) => {
-                "give the store a certificate for its host name that this machine trusts, or name its CA's file in \
-                 SSL_CERT_FILE"
+                "fix the scheme of s3.endpoint_url (http or https), give the store a certificate for its host name that this \
+                 machine trusts, or name its CA's file in SSL_CERT_FILE"
             }
-            Self::NoAnswer(NoAnswer::Timeout | NoAnswer::Broke) => {
+            Self::NoAnswer(NoAnswer::Timeout) => {
                 "check the network between this machine and the store, and the store itself"
+            }
+            Self::NoAnswer(NoAnswer::Broke) => {
+                "fix the scheme of s3.endpoint_url (http or https), or check the network between this machine and the store"
             }
             Self::NoCredentials(_) => {
                 "give the process credentials: a role of its machine, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -52,7 +55,7 @@ impl Reason {
                 "a policy denies this put explicitly: change its condition, or the encryption that is asked for"
             }
             Self::Denied(Denial::Missing(Action::Other) | Denial::Unsaid) => {
-                "allow s3:PutObject (with KMS also kms:GenerateDataKey), or find the policy that denies it"
+                "allow s3:PutObject (with KMS also kms:GenerateDataKey), or find the policy or the proxy that denies it"
             }
             Self::NoSuchBucket | Self::NotFound => "create the bucket, or fix its name in the configuration",
             Self::RegionNotFound | Self::OtherRegion => {
@@ -74,9 +77,7 @@ impl Reason {
             }
             Self::Key(KeyTrouble::InvalidUsage) => "configure a symmetric KMS key for encryption",
             Self::Key(KeyTrouble::InvalidState | KeyTrouble::Other) => "look at the state of the KMS key",
-            Self::Busy | Self::Broken => {
-                "nothing here: the store is overloaded or has a fault; see its status page"
-            }
+            Self::Busy | Self::Broken => "look at the store: it is overloaded or has a fault",
             Self::Exists | Self::InvalidArgument | Self::BadRequest | Self::DryRun | Self::Other => {
                 return None;
             }

@@ -1,6 +1,7 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
 use crate::admin::{LedgerCounts, LedgerStatus, Refusals, SourceStatus, Status};
+use crate::log::{DESTINATION_FULL, SPOOL_FULL};
 use crate::sources::SourceId;
 use crate::words::count::percent;
 use crate::words::table::{table, wrapped_within};
@@ -18,6 +19,8 @@ const ALARM_TEXT_MAX: usize = 2_048;
 const STREAMS_SHOWN_MAX: usize = 20;
 /// Sources that are shown even if the screen has no space for them.
 const SOURCES_MIN: usize = 3;
+/// What is not worth an exact number.
+const YEAR_SECONDS: u64 = 365 * 86_400;
 /// How long a kind of refused requests is shown after the last one, in seconds.
 const REFUSALS_SHOWN_FOR: u64 = 600;
 /// The columns of a label such as `calls`.
@@ -114,7 +117,8 @@ fn troubles(status: &Status) -> Vec<Line> {
     lines.extend(status.alarms.iter().map(|alarm| {
         let age = about_seconds(seconds_since(status.now_ms, alarm.since_ms));
         let what = outside_text_within(&alarm.what, ALARM_TEXT_MAX);
-        Line::new(&format!("ALARM {} for {age}: ", outside_text(&alarm.kind)), what.to_string())
+        // What follows is long: it is not indented by the beginning.
+        Line::new("", format!("ALARM {} for {age}: {what}", outside_text(&alarm.kind)))
     }));
     lines
 }
@@ -130,6 +134,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         bytes => format!(", {} parked", about_bytes(bytes)),
     };
     let left = match spool.seconds_left {
+        Some(seconds) if seconds > YEAR_SECONDS => ", full in over a year without deliveries".to_owned(),
         Some(seconds) => format!(", full in {} without deliveries", about_seconds(seconds)),
         None => String::new(),
     };
@@ -191,22 +196,20 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
 }
 
 /// Requests that were refused lately. Those for lack of space have an alarm.
-fn refusals(status: &Status) -> Option<Line> {
+fn refusals(status: &Status) -> Vec<Line> {
     let lately = status.refusals.iter().filter(|refused| {
-        refused.status < 500 && seconds_since(status.now_ms, refused.last_ms) < REFUSALS_SHOWN_FOR
+        ![SPOOL_FULL, DESTINATION_FULL].contains(&refused.code.as_str())
+            && seconds_since(status.now_ms, refused.last_ms) < REFUSALS_SHOWN_FOR
     });
-    let texts: Vec<String> = lately
-        .map(|Refusals { code, status: answer, message, requests, last_ms }| {
-            let ago = about_seconds(seconds_since(status.now_ms, *last_ms));
-            let requests = counted(*requests, "request", "requests");
-            format!(
-                "{requests} with {answer} {}: {}, last {ago} ago",
-                outside_text(code),
-                outside_text(message)
-            )
-        })
-        .collect();
-    (!texts.is_empty()).then(|| Line::labelled("refused", texts.join("; ")))
+    let line = |(index, refused): (usize, &Refusals)| {
+        let Refusals { code, status: answer, message, requests, last_ms } = refused;
+        let ago = about_seconds(seconds_since(status.now_ms, *last_ms));
+        let requests = counted(*requests, "request", "requests");
+        let (code, message) = (outside_text(code), outside_text(message));
+        let text = format!("{requests} with {answer} {code} ({message}), the last {ago} ago");
+        Line::labelled(if index == 0 { "refused" } else { "" }, text)
+    };
+    lately.enumerate().map(line).collect()
 }
 
 /// The ledger's two equations, and whether they hold.
@@ -330,7 +333,9 @@ fn details(source: &SourceStatus, status: &Status, view: &View<'_>) -> Vec<Strin
     }));
     let trouble = [("waits for", &source.waiting), ("last error", &source.last_error)];
     for (what, text) in trouble {
-        let line = |text: &String| Line::new(&format!("  {what}: "), outside_text(text).to_string());
+        let line = |text: &String| {
+            Line::new(&format!("  {what}: "), outside_text_within(text, ALARM_TEXT_MAX).to_string())
+        };
         lines.extend(text.iter().map(line));
     }
     lines.iter().flat_map(|line| line.wrapped(view.columns)).collect()
@@ -573,6 +578,14 @@ web       2,000     4,010          0        0       -  none yet\n"
                     requests: 3,
                     last_ms: now_ms - 5_000,
                 },
+                Refusals {
+                    code: "overloaded".into(),
+                    status: 503,
+                    message: "too many requests are being read".into(),
+                    requests: 1,
+                    last_ms: now_ms - 9_000,
+                },
+                Refusals { code: "spool_full".into(), last_ms: now_ms, ..Refusals::default() },
                 Refusals { code: "invalid_json".into(), status: 400, last_ms: 0, ..Refusals::default() },
             ],
             s3_proxy: Some("http://proxy:3128".to_owned()),
@@ -643,7 +656,8 @@ ALARM refused for 1 min 5 s: put refused
 calls    12,345 received since this start: 12,000 stored, 300 repeats, 45 rejected; 10,000 delivered
 waiting  2,000 calls in 2 batches and 3 sealed objects, the oldest for 1 h 1 min
 spool    19 GB of 20 GB (95 %), 280 segments, 1 MB parked, full in 10 min without deliveries
-refused  3 requests with 401 invalid_write_key: the write key belongs to no source, last 5 s ago
+refused  3 requests with 401 invalid_write_key (the write key belongs to no source), the last 5 s ago
+         1 request with 503 overloaded (too many requests are being read), the last 9 s ago
 proxy    S3 is reached through http://proxy:3128, set in the environment (HTTPS_PROXY, NO_PROXY)
 ledger   since the spool was made: 12,345 received = 12,000 stored + 45 rejected + 299 repeated + 1 suppressed; 12,000 stored = \
 9,999 delivered + 2,000 pending + 1 lost: NOT BALANCED

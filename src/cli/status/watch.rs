@@ -17,7 +17,7 @@ use crate::cli::print_json::print_json_line;
 use crate::cli::terminal::{self, Interrupts, Screen};
 use crate::runtime::colour;
 use crate::time::Clock as _;
-use crate::words::{about_duration, about_seconds, outside_text_within, within_columns};
+use crate::words::{about_duration, about_seconds, counted, outside_text_within, within_columns};
 
 /// The columns from which on there is room for sparklines.
 const SPARKLINES_FROM: usize = 100;
@@ -112,7 +112,6 @@ fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen) -> Vec<String>
         above.push(no_answer(why, collector.clock.monotonic().saturating_sub(*since)));
     }
     let every = about_duration(args.interval.get());
-    let footer = within_columns(&format!("every {every}; q quits"), columns);
     let space = rows.saturating_sub(above.len() + 1);
     let view = View {
         columns: Some(columns),
@@ -122,7 +121,14 @@ fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen) -> Vec<String>
         ..view(args, collector.activity.as_ref())
     };
     let below = seen.status.as_ref().map(|status| lines(status, &view)).unwrap_or_default();
-    let shown = above.into_iter().chain(below).take(rows.saturating_sub(1));
+    let space = rows.saturating_sub(1);
+    let hidden = (above.len() + below.len()).saturating_sub(space);
+    let more = match hidden {
+        0 => String::new(),
+        hidden => format!("; {} below", counted(hidden as u64, "more line", "more lines")),
+    };
+    let footer = within_columns(&format!("every {every}; q quits{more}"), columns);
+    let shown = above.into_iter().chain(below).take(space);
     let marks: Vec<Mark> = [(NO_ANSWER, BAD)].into_iter().chain(MARKS).collect();
     let mut shown: Vec<String> =
         shown.map(|line| painted(&within_columns(&line, columns), &marks, colours)).collect();

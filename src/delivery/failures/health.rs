@@ -224,7 +224,7 @@ impl Health {
             let since = of.iter().map(|(_, failing)| failing.since).min().unwrap_or(now);
             let sources = named(of.iter().map(|(source, _)| *source));
             let what = match kind {
-                AlarmKind::Refused => format!("the store refuses objects of {sources}"),
+                AlarmKind::Refused => format!("the store takes no objects of {sources}"),
                 _ => format!("no put of {sources} succeeds"),
             };
             let what = format!("{what}: {why}; nothing is lost: the puts are retried until they succeed");
@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert_eq!((wrong[0].kind, wrong[0].subject.as_str()), (AlarmKind::Refused, "one"));
         assert!(
-            wrong[0].what.starts_with("the store refuses objects of a, b, c and 2 more: 403;"),
+            wrong[0].what.starts_with("the store takes no objects of a, b, c and 2 more: 403;"),
             "{wrong:?}"
         );
         story.0.keep(|source, _| source.as_str() == "e", at(12));

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use hyper_util::client::legacy;
 
 use crate::store::fault::{Asked, Ending, classify};
-use crate::store::reason::{NoAnswer, NoCredentials};
+use crate::store::reason::{CREDENTIALS_TRIED, NoAnswer, NoCredentials};
 use crate::store::region::{region_in_error_body, region_name};
 use crate::store::{Fault, Reason, StoreError};
 use crate::words::causes::{chain, with_causes};
@@ -92,6 +92,14 @@ where
     };
     let message = match reason {
         Reason::NoAnswer(why) => no_answer_in_words(why, err),
+        Reason::NoCredentials(NoCredentials::NoneFound) => {
+            format!("no credentials found: tried {CREDENTIALS_TRIED}")
+        }
+        // The last cause says what happened; the layers above it change from try to try.
+        Reason::NoCredentials(NoCredentials::Failed) => {
+            let cause = chain(err).last().map(ToString::to_string).unwrap_or_default();
+            format!("the credentials could not be fetched: {cause}")
+        }
         _ => with_causes(err),
     };
     let message = outside_text(&message).to_string();

@@ -17,18 +17,23 @@ export const EMPTY: LiveList = { rows: [], held: [], held_count: 0 }
 /** Ids begin again when the process does; the time tells the two apart. */
 export const callKey = ({ id, at_ms }: LiveCall) => `${id}-${at_ms}`
 
+/** A stream that is opened again begins with calls from before: they stand where they belong. */
+function newestFirst (calls: LiveCall[]): LiveCall[] {
+  return calls.sort((a, b) => b.at_ms - a.at_ms || b.id - a.id).slice(0, LIST_MAX)
+}
+
 /** Adds calls, in any order; those that are there already are skipped. */
 export function add (list: LiveList, calls: LiveCall[], hold: boolean): LiveList {
   const known = new Set([...list.rows, ...list.held].map(callKey))
-  const fresh = calls.filter((call) => !known.has(callKey(call))).sort((a, b) => b.id - a.id)
+  const fresh = calls.filter((call) => !known.has(callKey(call)))
   if (!fresh.length) return list
   if (hold && list.rows.length) {
-    return { ...list, held: [...fresh, ...list.held].slice(0, LIST_MAX), held_count: list.held_count + fresh.length }
+    return { ...list, held: newestFirst([...fresh, ...list.held]), held_count: list.held_count + fresh.length }
   }
-  return { ...list, rows: [...fresh, ...list.rows].slice(0, LIST_MAX) }
+  return { ...list, rows: newestFirst([...fresh, ...list.rows]) }
 }
 
 /** Shows what was held back. */
 export function release (list: LiveList): LiveList {
-  return list.held.length ? { rows: [...list.held, ...list.rows].slice(0, LIST_MAX), held: [], held_count: 0 } : list
+  return list.held.length ? { rows: newestFirst([...list.held, ...list.rows]), held: [], held_count: 0 } : list
 }

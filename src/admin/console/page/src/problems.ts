@@ -17,7 +17,7 @@ export type Problem = {
 }
 
 const TITLES: Record<string, string> = {
-  refused: 'A bucket refuses objects',
+  refused: 'A bucket takes no objects',
   unreachable: 'A bucket cannot be reached',
   refusing: 'Calls are refused',
   encryption: 'Objects are not encrypted as requested',
@@ -74,7 +74,9 @@ export function problems (status: Status): Problem[] {
   const failing = status.sources.filter(({ id, bucket, last_error }) => last_error && !alarmed.includes(bucket) && !alarmed.includes(id))
   if (failing.length) {
     const first = failing.reduce((one, other) => (other.last_error_since_ms ?? 0) < (one.last_error_since_ms ?? 0) ? other : one)
-    const what = `${first.last_error!}; nothing is lost: the puts are tried again. \`forebay check\` prints the exact setting or statement`
+    // Deliveries has the key.
+    const why = first.last_error!.replace(/^put \S+ to (\S+): /, 'put to $1: ')
+    const what = `${why}; nothing is lost: the puts are tried again. \`forebay check\` prints the exact setting or statement`
     found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)) })
   }
   for (const why of status.degraded) {
@@ -95,9 +97,12 @@ function groupByWhy (refused: SourceStatus[]): Map<string, string[]> {
 /** How long a kind of refused requests is shown after the last one. */
 const REFUSED_SHOWN_MS = 600_000
 
-/** The requests that were refused lately. Those for lack of space or time (5xx) are tried again, and have alarms. */
+/** Of these there are alarms. */
+const FOR_SPACE = ['spool_full', 'destination_full']
+
+/** The requests that were refused lately, the last kind first. */
 export function refusedLately (status: Status): Refusals[] {
-  return (status.refusals ?? []).filter((one) => one.status < 500 && status.now_ms - one.last_ms < REFUSED_SHOWN_MS)
+  return (status.refusals ?? []).filter((one) => !FOR_SPACE.includes(one.code) && status.now_ms - one.last_ms < REFUSED_SHOWN_MS)
 }
 
 export function level (found: Problem[]): Level {

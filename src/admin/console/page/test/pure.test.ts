@@ -42,6 +42,12 @@ test('held calls wait until they are released, and are counted', () => {
   assert.deepEqual(ids(release(held).rows), [3, 2, 1])
 })
 
+test('calls that are sent again stand where they belong', () => {
+  const many = Array.from({ length: 500 }, (_, n) => call(n))
+  const shown = add(EMPTY, many.slice(200), false)
+  assert.deepEqual(ids(add(shown, many, false).rows), ids(shown.rows))
+})
+
 test('the live list is bounded', () => {
   const many = Array.from({ length: LIST_MAX + 50 }, (_, id) => call(id + 10))
   assert.equal(add(EMPTY, many, false).rows.length, LIST_MAX)
@@ -104,10 +110,10 @@ test('a full spool is not ready since its alarm', () => {
   assert.equal(problems(status(full))[0]?.since_ms, null)
 })
 
-test('requests that were refused are shown for ten minutes, unless they are tried again', () => {
+test('requests that were refused are shown for ten minutes, unless an alarm says so', () => {
   const one = (code: string, answer: number, last_ms: number) => ({ code, status: answer, message: code, requests: 3, last_ms })
-  const refusals = [one('invalid_write_key', 401, 999_000), one('spool_full', 503, 999_000), one('invalid_json', 400, 399_000)]
-  assert.deepEqual(refusedLately(status({ now_ms: 1_000_000, refusals })).map(({ code }) => code), ['invalid_write_key'])
+  const refusals = [one('invalid_write_key', 401, 999_000), one('overloaded', 503, 998_000), one('spool_full', 503, 999_000), one('invalid_json', 400, 399_000)]
+  assert.deepEqual(refusedLately(status({ now_ms: 1_000_000, refusals })).map(({ code }) => code), ['invalid_write_key', 'overloaded'])
 })
 
 test('addresses survive ids with slashes and percent signs', () => {

@@ -77,7 +77,7 @@ function Waiting ({ pending, source }: { pending: Pending[]; source: string }) {
               <KeyWithCopy value={one.key} />
               {one.error && (
                 <p class="waiting-error">
-                  {one.class && <code class="class">{one.class}</code>} <Prose text={one.error} />
+                  {one.class && <code class="class">{one.class.replaceAll('_', ' ')}</code>} <Prose text={one.error} />
                   {one.since_ms != null && <span class="quiet"> Since {dateTime(one.since_ms)} (<Ago at={one.since_ms} />), {plural(one.tries, 'try', 'tries')}.</span>}
                 </p>
               )}

@@ -54,7 +54,7 @@ function Spool ({ status: { spool, open_batches, sealed_objects }, history }: { 
   return (
     <Card title="Spool">
       <dl class="stats">
-        <Stat name="In use" value={bytes(spool.used_bytes)} title={exactBytes(spool.used_bytes)} note={`${percent(spool.used_bytes, spool.max_bytes)} of ${bytes(spool.max_bytes)}, ${plural(spool.segments, 'segment')}${sealed_objects + open_batches === 0 ? ', prepared in advance' : ''}`} />
+        <Stat name="In use" value={bytes(spool.used_bytes)} title={exactBytes(spool.used_bytes)} note={`${percent(spool.used_bytes, spool.max_bytes)} of ${bytes(spool.max_bytes)}, ${plural(spool.segments, 'segment')}; segments are prepared in advance`} />
         <Stat name="Time left" value={left} note={leftNote} />
         <Stat name="Open batches" value={count(open_batches)} note={`${plural(sealed_objects, 'sealed object')} not in the store`} />
         <Stat name="Parked" value={bytes(spool.parked_bytes)} title={exactBytes(spool.parked_bytes)} note={spool.parked_bytes > 0 ? 'objects that wait in files of their own' : 'no object waits in a file of its own'} />

@@ -9,7 +9,7 @@ import { Icon } from '../parts/icon'
 import { Json } from '../parts/json'
 import { type Fact, Facts } from '../parts/small'
 import { href } from '../route'
-import { CallType } from './live'
+import { CallType, nameOf } from './live'
 
 /** Below this width the detail covers the list and takes the focus. */
 const COVERS = '(max-width: 800px)'
@@ -30,7 +30,7 @@ export function CallDetail ({ call, view, close }: { call: LiveCall; view: 'full
     <aside class="detail" ref={panel} tabIndex={-1} aria-label="The call">
       <div class="detail-head">
         <CallType call={call} />
-        <h2>{call.name ?? (call.stream === 'rejected' ? 'Rejected item' : call.type)}</h2>
+        <h2>{nameOf(call) ?? (call.stream === 'rejected' ? 'Rejected item' : 'without a name')}</h2>
         <button type="button" class="quiet-button" onClick={close} aria-label="Close" title="Close (Esc)"><Icon name="close" /></button>
       </div>
       {call.reason && (

@@ -1,7 +1,7 @@
 // Live: calls as they arrive.
 
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { type LiveCall, type NodeInfo, query, type Status } from '../api'
+import { type LiveCall, query, type Sdks, type Status } from '../api'
 import { type Connection, listen } from '../events'
 import { ago, bytes, clockMillis, count, exactBytes, exactTime, plural, rate, seconds, stream } from '../format'
 import { add, callKey, EMPTY, LIST_MAX, type LiveList, release } from '../live-list'
@@ -96,12 +96,12 @@ function LiveView ({ linked }: { linked: string }) {
       <div class="live-status">
         <StreamState connection={live.connection} paused={paused} reading={reading && live.list.held_count > 0} />
         <Rates counted={live.counted} filtered={filtered} />
-        {status && <Refused status={status} />}
         {live.missed > 0 && <span class="tone-notice"><Icon name="notice" size={14} /> {plural(live.missed, 'call')} left out: more came than this page could read</span>}
         {live.view === 'masked' && (
           <span class="masked-note">Personal values are hidden. To show them, set <code>live_view = "full"</code> in <code>[admin]</code>.</span>
         )}
       </div>
+      {status && <Refused status={status} />}
       <div class={opened ? 'live-body with-detail' : 'live-body'}>
         <div class="live-list" ref={box}>
           {live.list.held_count > 0 && (
@@ -188,7 +188,7 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
       {sampled
         ? <b>Sampled: {filtered ? 'searching' : 'showing'} {rate(counted.shown)} of {rate(taken)} calls/s</b>
         : <>{rate(taken)} calls/s, all of them {filtered ? 'searched' : 'shown'}</>}
-      {counted.rejected > 0 && <>, {rate(counted.rejected)}/s rejected</>}
+      {counted.rejected > 0 && <>, {rate(counted.rejected)}/s of them rejected</>}
     </span>
   )
 }
@@ -197,12 +197,12 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
 function Refused ({ status }: { status: Status }) {
   const lately = refusedLately(status)
   if (!lately.length) return null
-  const [last] = lately
-  const requests = lately.reduce((sum, { requests }) => sum + requests, 0)
   return (
-    <span class="tone-notice">
-      <Icon name="rejected" size={14} /> {plural(requests, 'request')} refused since the node started: {lately.length > 1 && 'the last '}with {last!.status} <code>{last!.code}</code> ({last!.message}), {ago(last!.last_ms, status.now_ms)}
-    </span>
+    <ul class="refused">
+      {lately.map(({ code, status: answer, message, requests, last_ms }) => (
+        <li key={code}><Icon name="rejected" size={14} /> {plural(requests, 'request')} refused with {answer} <code>{code}</code> ({message}), the last {ago(last_ms, status.now_ms)}</li>
+      ))}
+    </ul>
   )
 }
 
@@ -236,7 +236,7 @@ function Rows ({ rows, opened, open, reading }: {
       cell: (call) => (
         <button type="button" class="row-button" onClick={() => open(call)}>
           {call.repeated && <span class="label repeat">repeat</span>}
-          {call.stream === 'rejected' ? call.reason_text ?? call.reason ?? 'rejected' : call.name ?? <span class="quiet"><span aria-hidden="true">–</span><span class="sr">{call.type} without a name</span></span>}
+          {call.stream === 'rejected' ? call.reason_text ?? call.reason ?? 'rejected' : nameOf(call) ?? <span class="quiet"><span aria-hidden="true">–</span><span class="sr">{call.type} without a name</span></span>}
         </button>
       )
     },
@@ -253,6 +253,11 @@ function Rows ({ rows, opened, open, reading }: {
   )
 }
 
+/** The name of a call; of an object its collection and id. */
+export function nameOf ({ stream: of, name }: LiveCall): string | null {
+  return of.startsWith('objects/') ? [of.slice('objects/'.length), name].filter(Boolean).join(' ') : name
+}
+
 export function CallType ({ call }: { call: LiveCall }) {
   return call.stream === 'rejected'
     ? <span class="type rejected" title={`rejected${call.type && `: ${call.type}`}`}><Icon name="rejected" size={13} />rejected</span>
@@ -261,12 +266,12 @@ export function CallType ({ call }: { call: LiveCall }) {
 
 /** How to send a first call. */
 function Nothing ({ filtered, open, source, dev }: { filtered: boolean; open: boolean; source: string; dev: boolean }) {
-  const node = usePolled<NodeInfo>(filtered ? null : '/api/node', 60_000)
+  const sdks = usePolled<Sdks>(filtered ? null : '/api/sdks', 60_000)
   if (!open) return <Empty title="Waiting for the stream of calls" />
   if (filtered) {
     return <Empty title="No call fits the filter yet"><p>The text is searched in what is shown of the call, in upper and lower case. Calls that arrive now and fit appear here.</p></Empty>
   }
-  const address = node.data?.sdk_address ?? 'http://127.0.0.1:8080'
+  const address = sdks.data?.address ?? 'http://127.0.0.1:8080'
   const key = dev ? source || 'my-app' : '"$WRITE_KEY"'
   const curl = `curl -u ${key}: ${address}/v1/track \\\n  -d '{"userId":"u1","event":"Hello","properties":{"n":1}}'`
   return (
@@ -274,8 +279,8 @@ function Nothing ({ filtered, open, source, dev }: { filtered: boolean; open: bo
       <Code text={curl} what="the command that sends a call" />
       <p>{dev
         ? 'In dev mode any write key works and becomes a source of its own.'
-        : <>Set <code>WRITE_KEY</code> to a write key of a source first. Its answer comes when the call is on disk.</>}{' '}
-        It appears here at once, and under Deliveries when its object is in the bucket. To point an SDK here, open <a href="#/sources">Sources</a>.</p>
+        : <>Set <code>WRITE_KEY</code> to a write key of a source first. The answer comes when the call is on disk.</>}{' '}
+        The call appears here at once, and under Deliveries when its object is in the bucket. To point an SDK here, open <a href="#/sources">Sources</a>.</p>
     </Empty>
   )
 }

@@ -34,7 +34,7 @@ export function Login ({ signedIn }: { signedIn: (session: Session) => void }) {
         </div>
         <p id="login-wrong" class="login-wrong" role="alert">{wrong && <><Icon name="problem" size={14} /> {wrong}</>}</p>
         <button type="submit" class="primary" disabled={busy || !token}>Sign in</button>
-        <p class="note">You stay signed in for 12 hours in this browser. The page keeps a cookie, not the token.</p>
+        <p class="note">You stay signed in for 12 hours in this browser, or until the node restarts. The page keeps a cookie, not the token.</p>
       </form>
     </main>
   )

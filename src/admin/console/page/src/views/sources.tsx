@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from 'preact/hooks'
 import type { History, SourceStatus } from '../api'
-import { count, rate, seconds } from '../format'
+import { count, plural, rate, seconds } from '../format'
 import { useNode, useNow } from '../node'
 import { State } from '../parts/icon'
 import { Ago, Empty, Filter, Loading, PageHead, Select } from '../parts/small'
@@ -80,7 +80,7 @@ function AllSources () {
       {status.sources.length
         ? <>
             <div class="toolbar">
-              <Filter label="Filter" value={text} placeholder={`Name of one of ${count(status.sources.length)}`} change={setText} />
+              <Filter label="Filter" value={text} placeholder={`Name, of ${plural(status.sources.length, 'source')}`} change={setText} />
               <Select label="Order" value={order} choices={ORDERS} change={setOrder} />
             </div>
             {rows.length
