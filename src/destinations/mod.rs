@@ -22,4 +22,5 @@ pub mod records;
 pub mod request;
 pub mod runner;
 pub mod select;
+pub mod web_function;
 pub mod window;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "lambda")]
 mod lambda;
+mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

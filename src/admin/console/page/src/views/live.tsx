@@ -193,15 +193,19 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
   )
 }
 
+/** Kinds of refused requests that are listed: more would push the calls off a small screen. */
+const REFUSED_MAX = 3
+
 /** Requests that were refused as a whole: of these no call is in the list. */
 function Refused ({ status }: { status: Status }) {
   const lately = refusedLately(status)
   if (!lately.length) return null
   return (
     <ul class="refused">
-      {lately.map(({ code, status: answer, message, requests, last_ms }) => (
+      {lately.slice(0, REFUSED_MAX).map(({ code, status: answer, message, requests, last_ms }) => (
         <li key={code}><Icon name="rejected" size={14} /> {plural(requests, 'request')} refused with {answer} <code>{code}</code> ({message}), the last {ago(last_ms, status.now_ms)}</li>
       ))}
+      {lately.length > REFUSED_MAX && <li>and {plural(lately.length - REFUSED_MAX, 'more kind')}: <code>forebay status</code> lists all</li>}
     </ul>
   )
 }

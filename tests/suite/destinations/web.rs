@@ -1,0 +1,71 @@
+//! Functions behind a web address.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use forebay::destinations::class::Class;
+use forebay::destinations::invoke::{Invoke as _, Outgoing};
+use forebay::destinations::web_function::WebFunction;
+use forebay::sources::SourceId;
+
+use crate::support::scripted_http::{Reply, ScriptedHttp};
+
+fn call(function: &str) -> Outgoing {
+    Outgoing {
+        destination: "crm".into(),
+        function: function.into(),
+        source: SourceId::new("web").unwrap(),
+        attempt: 1,
+        line: r#"{"type":"track"}"#.into(),
+    }
+}
+
+#[tokio::test]
+async fn a_line_is_posted_and_the_answer_is_that_of_a_function() {
+    let functions = WebFunction::new(Duration::from_millis(500)).unwrap();
+    let check = async |reply: Reply, expected: Result<(), (Class, &str)>| {
+        let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
+        let invoked = functions.invoke(&call(&format!("{}/in?x=1", server.url()))).await;
+        match (&invoked.result, expected) {
+            (Ok(()), Ok(())) => {}
+            (Err(failure), Err((class, said))) => {
+                assert_eq!(failure.class, class, "{failure:?}");
+                assert!(failure.what.contains(said), "{failure:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+        server.requests().remove(0)
+    };
+    let request = check(Reply::status(204), Ok(())).await;
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/in?x=1"));
+    assert_eq!(
+        (request.header("content-type"), &request.body[..]),
+        (Some("application/json"), &br#"{"type":"track"}"#[..])
+    );
+    let context = STANDARD.decode(request.header("x-amz-client-context").unwrap()).unwrap();
+    assert!(String::from_utf8(context).unwrap().contains(r#""sourceId":"web""#));
+
+    let answer = |status, headers: &[(&str, &str)], body: &str| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Reply::Answer { status, headers, body: body.to_owned() }
+    };
+    check(answer(200, &[], &"x".repeat(500_000)), Ok(())).await;
+    let thrown = answer(200, &[("x-amz-function-error", "Unhandled")], r#"{"errorMessage":"oh"}"#);
+    check(thrown, Err((Class::ExecutionError, "oh"))).await;
+    check(answer(500, &[], "Traceback"), Err((Class::Unavailable, "500: Traceback"))).await;
+    check(answer(401, &[], ""), Err((Class::AccessDenied, "401: no reason was given"))).await;
+    check(answer(422, &[], ""), Err((Class::BadRequest, "422"))).await;
+    check(answer(429, &[("retry-after", "3")], ""), Err((Class::Throttled, "429"))).await;
+    check(Reply::Hang, Err((Class::Timeout, "no answer within 500 ms"))).await;
+    check(Reply::Close, Err((Class::Network, ""))).await;
+}
+
+#[tokio::test]
+async fn an_address_without_a_server_is_a_failure_of_the_network() {
+    let functions = WebFunction::new(Duration::from_secs(5)).unwrap();
+    let failure = functions.invoke(&call("http://127.0.0.1:1/")).await.result.unwrap_err();
+    assert_eq!(failure.class, Class::Network, "{failure:?}");
+    let failure = functions.invoke(&call("not an address")).await.result.unwrap_err();
+    assert_eq!(failure.class, Class::BadRequest, "{failure:?}");
+}
