@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::log::{
-    AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Range, Read,
-    RequestFrames, Rows, Seal, Standing, parked_name,
+    AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Place, Range,
+    Read, RequestFrames, Rows, Seal, Standing, parked_name,
 };
 use forebay::object::closed_marker::MarkerPlace;
 use forebay::object::stream::NAMED_STREAMS_MAX;
@@ -26,6 +26,7 @@ pub(super) async fn log<H: Held>(empty: impl Fn() -> H) {
     repeats_are_counted_and_not_stored_again_also_after_a_crash(empty()).await;
     positions_are_never_given_twice(empty()).await;
     readers_do_not_disturb_each_other(empty()).await;
+    a_second_reader_gets_every_line_in_order_and_keeps_what_it_has_not_read(empty()).await;
     streams_are_batches_of_their_own(empty()).await;
     collections_and_dead_letters_are_streams_with_all_promises(empty()).await;
     collections_are_limited_and_known_ones_stay(empty()).await;
@@ -100,6 +101,50 @@ pub(super) fn read(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> V
     })
     .unwrap();
     frames
+}
+
+/// The lines that a second reader gets, and their positions.
+fn followed(log: &dyn Log, place: &mut Place) -> Vec<(u64, String)> {
+    let mut lines = Vec::new();
+    log.follow(place, &mut |read| {
+        match read {
+            Read::Frame(frame) if frame.kind.is_line() => {
+                lines.push((frame.position, String::from_utf8(frame.payload.to_vec()).unwrap()));
+            }
+            Read::Frame(_) => {}
+            Read::Lost(range) => panic!("{range:?} is lost"),
+        }
+        Ok(Go::On)
+    })
+    .unwrap();
+    lines
+}
+
+async fn a_second_reader_gets_every_line_in_order_and_keeps_what_it_has_not_read(held: impl Held) {
+    let (mut place, mut all) = (Place::after(0), Vec::new());
+    for round in 0..30 {
+        let (name, new) = (["web", "ios"][round as usize % 2], numbered(round * 10..round * 10 + 10));
+        append(&held, name, &new).await;
+        let read = followed(&*held.log(), &mut place);
+        assert_eq!(read.iter().map(|(_, line)| line).collect::<Vec<_>>(), new.iter().collect::<Vec<_>>());
+        all.extend(read);
+    }
+    assert!(all.is_sorted_by_key(|(position, _)| *position));
+    assert_eq!(place.through, held.log().durable_through());
+    let held = held.crashed();
+    let log = held.log();
+    assert_eq!(followed(&*log, &mut Place::after(0)), all, "after a crash");
+    let (read, rest) = all.split_at(123);
+    assert_eq!(followed(&*log, &mut Place::after(read.last().unwrap().0)), rest);
+    log.hold_after(Some(read.last().unwrap().0));
+    log.set_destinations(vec![(source("web"), to("lake")), (source("ios"), to("lake"))]).unwrap();
+    for name in ["web", "ios"] {
+        let count = texts(&*log, &key(name)).len();
+        let sealed = seal(&*log, &key(name), count);
+        log.commit(&sealed, None).unwrap();
+    }
+    assert!(log.open_batches().is_empty());
+    assert_eq!(followed(&*log, &mut Place::after(read.last().unwrap().0)), rest, "delivered, and held");
 }
 
 fn texts(log: &dyn Log, key: &BatchKey) -> Vec<String> {
