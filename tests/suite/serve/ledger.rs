@@ -81,7 +81,7 @@ async fn the_ledger_survives_a_kill() {
     assert_eq!((&short["balanced"], &short["totals"]["rejected_delivered"]), (&json!(true), &json!(2)));
     let said = run(&["status", "--admin", &forebay.console]).await;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    let line = "ledger   17 received = 5 stored + 2 rejected + 10 repeated; 5 stored = 5 delivered + 0 pending + 0 lost: balanced\n";
+    let line = "ledger   since the spool was made: 17 received = 5 stored + 2 rejected + 10 repeated; 5 stored = 5 delivered + 0 pending + 0 lost: balanced\n";
     assert!(said.contains(line), "{said}");
     let metrics = String::from_utf8(ask(&forebay, "/metrics").await.body.to_vec()).unwrap();
     for line in [
