@@ -585,9 +585,10 @@ fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
     };
     let before = files();
     spool.log().hold_after(Some(1_000));
-    let started = std::time::Instant::now();
+    let mut looks = 0;
     while spool.log().held_bytes() > 0 || files() >= before {
-        assert!(started.elapsed() < Duration::from_secs(20), "{} files are kept", files());
+        looks += 1;
+        assert!(looks < 4_000, "{} files are kept", files());
         std::thread::sleep(Duration::from_millis(5));
     }
     spool.close();

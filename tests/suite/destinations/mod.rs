@@ -141,14 +141,21 @@ impl Node {
             ..SpoolOptions::default()
         };
         let clock = Arc::new(SystemClock::new());
-        let spool =
-            Spool::open(disk, options, clock.clone(), &SystemRandom, Arc::new(Metrics::new())).unwrap().0;
+        let spool = Spool::open(
+            disk,
+            options,
+            Arc::<SystemClock>::clone(&clock),
+            &SystemRandom,
+            Arc::new(Metrics::new()),
+        )
+        .unwrap()
+        .0;
         let progress: BTreeMap<_, _> =
             lanes.iter().map(|lane| (lane.id.clone(), Arc::<Progress>::default())).collect();
         let parts = Parts {
             follow: spool.log(),
             append: spool.appender(),
-            invoke: functions.clone(),
+            invoke: Arc::<Functions>::clone(functions),
             clock,
             random: Arc::new(SystemRandom),
         };
@@ -260,7 +267,7 @@ async fn what_cannot_be_taken_becomes_a_dead_letter_once_with_its_cause() {
         json!(["bad-request", "it is Bad Request", "f", 1])
     );
     let through = node.spool.log().durable_through();
-    let progress = node.progress.values().next().unwrap().clone();
+    let progress = Arc::clone(node.progress.values().next().unwrap());
     holds("all is finished, and dead letters are not sent", || progress.finished_through() >= through).await;
     let record = progress.records().last(Some(Some(Class::BadRequest)), 1);
     assert_eq!((record[0].request_id.as_deref(), record[0].kind.as_str()), (Some("r-1"), "track"));
@@ -314,7 +321,7 @@ async fn no_call_is_missing_after_kills() {
             sent.extend(ids(&new));
             node.stores(new).await;
         }
-        let progress = node.progress.values().next().unwrap().clone();
+        let progress = Arc::clone(node.progress.values().next().unwrap());
         holds("something was invoked", || progress.invoked() > 100).await;
         node.killed().await;
     }
