@@ -182,7 +182,7 @@ async fn a_directory_that_cannot_be_written_leaves_everything_in_the_spool() {
     let ran = spool("drain", &made.dir(), &["--to", to.to_str().unwrap()]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.err.contains("are left in the spool (0 objects delivered)"), "{ran:?}");
-    assert!(ran.err.contains("the store refuses objects"), "{ran:?}");
+    assert!(ran.err.contains("the store takes no objects"), "{ran:?}");
     let exported = spool("export", &made.dir(), &["--source", "ios"]);
     assert_eq!(exported.out.lines().collect::<Vec<_>>(), lines("ios", IOS));
 }
@@ -231,7 +231,7 @@ async fn a_spool_is_drained_into_its_buckets() {
 
     let refused = drain_with(&made, &config, "wrong").await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.err.contains("the store refuses objects"), "{refused:?}");
+    assert!(refused.err.contains("the store takes no objects"), "{refused:?}");
 
     let ran = drain_with(&made, &config, "forebay-secret").await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
