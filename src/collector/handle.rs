@@ -103,15 +103,15 @@ impl Shared {
             until,
             waiting,
         };
-        let outcome = self.outcome(&mut exchange).await;
-        let close_asked = outcome.as_ref().is_err_and(|refusal| refusal.answer().close);
+        let outcome = self.outcome(&mut exchange).await.map_err(|refusal| (refusal.answer(), refusal));
+        let close_asked = outcome.as_ref().is_err_and(|(answer, _)| answer.close);
         let unread = !self.finish_body(exchange, close_asked).await;
         if unread {
             peer.left_unread();
         }
-        let mut reply = outcome.unwrap_or_else(|refusal| {
-            let reply = refusal.reply(&*self.deps.random);
-            let Answer { status, code, message, .. } = refusal.answer();
+        let mut reply = outcome.unwrap_or_else(|(answer, refusal)| {
+            let reply = refusal.reply(&answer, &*self.deps.random);
+            let Answer { status, code, message, .. } = answer;
             self.ingest.refused(status.as_u16(), code, message);
             if !is_pixel(&head, &policy) {
                 return reply;

@@ -178,15 +178,14 @@ impl Refusal {
         }
     }
 
-    /// The answer.
-    pub(super) fn reply(&self, random: &dyn Random) -> Reply {
-        let answer = self.answer();
+    /// The reply. `answer` is [`Refusal::answer`].
+    pub(super) fn reply(&self, answer: &Answer, random: &dyn Random) -> Reply {
         let body =
             ErrorBody { success: false, code: answer.code, message: &answer.message, error: &answer.message };
         let mut reply = json(answer.status, &body);
         let headers = reply.headers_mut();
-        if let Some(range) = answer.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(drawn(&range, random)));
+        if let Some(range) = &answer.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(drawn(range, random)));
         }
         if let Self::Method { allow } = self {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
@@ -360,7 +359,7 @@ mod tests {
             // Without it, SDKs retry at once, or never.
             assert_eq!(answer.retry_after.is_some(), matches!(status, 429 | 503), "{refusal:?}");
             for seed in [0, 1, 59, u64::MAX] {
-                let reply = refusal.reply(&Always(seed));
+                let reply = refusal.reply(&answer, &Always(seed));
                 let after =
                     reply.headers().get(RETRY_AFTER).map(|v| v.to_str().unwrap().parse::<u64>().unwrap());
                 assert!(after.is_none_or(|after| (1..=60).contains(&after)), "{after:?}");

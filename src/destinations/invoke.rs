@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,6 +10,7 @@ use super::class::Class;
 use super::outcome::Failure;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
+use crate::words::about_duration;
 
 /// A call on its way to a function.
 #[derive(Clone, Debug)]
@@ -39,11 +41,15 @@ pub struct Invoked {
 }
 
 impl Invoked {
-    /// What sends it panicked.
-    pub fn panicked() -> Self {
-        let what = "sending it panicked; this is a bug in Forebay".to_owned();
-        let result = Err(Failure { class: Class::Unavailable, what, retry_after: None });
+    /// It failed, and the service said nothing more about it.
+    pub fn failed(class: Class, what: String) -> Self {
+        let result = Err(Failure { class, what, retry_after: None });
         Self { result, request_id: None, version: None, log_tail: None }
+    }
+
+    /// No answer came in time.
+    pub fn timed_out(timeout: Duration) -> Self {
+        Self::failed(Class::Timeout, format!("no answer within {}", about_duration(timeout)))
     }
 }
 

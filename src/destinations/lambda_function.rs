@@ -24,7 +24,6 @@ use crate::sources::SourceId;
 use crate::store::fault::Asked;
 use crate::store::reason::{NoAnswer, Reason};
 use crate::store::s3::failure;
-use crate::words::about_duration;
 
 /// The clients that invoke: one for each external id, which is the source's id unless it is configured.
 pub trait Clients: Send + Sync + fmt::Debug {
@@ -58,10 +57,8 @@ impl Lambda {
 
     async fn send(&self, call: &Outgoing) -> Invoked {
         let LambdaSettings { invocation, log_tail, timeout } = self.settings;
-        let not_sent =
-            |failure| Invoked { result: Err(failure), request_id: None, version: None, log_tail: None };
         if let Err(error) = check_size(&call.line, invocation) {
-            return not_sent(Failure { class: Class::TooLarge, what: error.to_string(), retry_after: None });
+            return Invoked::failed(Class::TooLarge, error.to_string());
         }
         let context = client_context(&call.source, &call.destination, call.attempt);
         if context.is_none() {
@@ -79,12 +76,8 @@ impl Lambda {
             .set_log_type(log_tail.then_some(LogType::Tail))
             .set_client_context(context)
             .payload(Blob::new(Bytes::clone(&call.line)));
-        let answer = match tokio::time::timeout(timeout, request.send()).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let what = format!("no answer within {}", about_duration(timeout));
-                return not_sent(Failure { class: Class::Timeout, what, retry_after: None });
-            }
+        let Ok(answer) = tokio::time::timeout(timeout, request.send()).await else {
+            return Invoked::timed_out(timeout);
         };
         match answer {
             Ok(answer) => {
@@ -105,7 +98,7 @@ impl Lambda {
             }
             Err(error) => {
                 let request_id = error.request_id().map(str::to_owned);
-                Invoked { request_id, ..not_sent(failed(&error)) }
+                Invoked { result: Err(failed(&error)), request_id, version: None, log_tail: None }
             }
         }
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::class::Class;
 use super::dead_letter;
 use super::invoke::{Invoke, Invoked, Outgoing};
 use super::lane::{Fate, Lane, LaneSettings, Now};
@@ -33,7 +34,7 @@ const READ_LINES: usize = 1_000;
 const READ_BYTES: usize = 1 << 20;
 /// How often an idle lane looks for new lines: the log does not say when it grows.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often calls are looked for that have become too old.
+/// How often a lane looks for calls that have become too old.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// Calls that become dead letters at a time because they are too old.
 const EXPIRE_MOST: usize = 100;
@@ -213,7 +214,6 @@ struct LaneTask {
     lane: Lane,
     place: Place,
     calls: BTreeMap<u64, Taken>,
-    attempts: BTreeMap<u64, u32>,
     flying: JoinSet<Ended>,
     progress: Arc<Progress>,
     names: (Arc<str>, Arc<str>),
@@ -229,7 +229,6 @@ impl LaneTask {
             config: Arc::new(config),
             place: Place::after(finished),
             calls: BTreeMap::new(),
-            attempts: BTreeMap::new(),
             flying: JoinSet::new(),
             progress,
             names,
@@ -299,7 +298,6 @@ impl LaneTask {
                 self.lane.buried(position);
                 continue;
             };
-            self.attempts.insert(position, attempt);
             let outgoing = Outgoing {
                 destination: Arc::clone(&self.names.0),
                 function: Arc::clone(&self.names.1),
@@ -310,8 +308,10 @@ impl LaneTask {
             let (invoke, clock) = (Arc::clone(&self.parts.invoke), Arc::clone(&self.parts.clock));
             self.flying.spawn(async move {
                 let began = clock.monotonic();
-                let invoked =
-                    caught(invoke.invoke(&outgoing)).await.unwrap_or_else(|Panicked| Invoked::panicked());
+                let invoked = caught(invoke.invoke(&outgoing)).await.unwrap_or_else(|Panicked| {
+                    let what = "sending it panicked; this is a bug in Forebay".to_owned();
+                    Invoked::failed(Class::Unavailable, what)
+                });
                 Ended::Invoked { position, attempt, took: clock.monotonic().saturating_sub(began), invoked }
             });
         }
@@ -325,7 +325,7 @@ impl LaneTask {
             Ok(Ended::Buried { position, result: Ok(()) }) => {
                 self.progress.dead.fetch_add(1, Ordering::Relaxed);
                 self.lane.buried(position);
-                self.forget(position);
+                self.calls.remove(&position);
             }
             Ok(Ended::Buried { position, result: Err(error) }) => {
                 tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
@@ -357,7 +357,7 @@ impl LaneTask {
         let counted = if result.is_ok() { &self.progress.invoked } else { &self.progress.failed };
         counted.fetch_add(1, Ordering::Relaxed);
         match self.lane.ended((position, attempt), result, (now, wall), &*self.parts.random) {
-            Fate::Done => self.forget(position),
+            Fate::Done => drop(self.calls.remove(&position)),
             Fate::Again => {}
             Fate::Dead(failure) => self.bury(position, &failure),
         }
@@ -381,7 +381,7 @@ impl LaneTask {
     /// Stores a dead letter. The call is finished once it is durable.
     fn bury(&mut self, position: u64, failure: &Failure) {
         let Some(call) = self.calls.get(&position) else { return self.lane.buried(position) };
-        let attempts = self.attempts.get(&position).copied().unwrap_or(0);
+        let attempts = self.lane.window().attempts(position);
         let frames = dead_letter(&self.config.id, failure, attempts, call, self.parts.clock.wall());
         let append = Arc::clone(&self.parts.append);
         self.flying.spawn(async move {
@@ -391,11 +391,6 @@ impl LaneTask {
             };
             Ended::Buried { position, result }
         });
-    }
-
-    fn forget(&mut self, position: u64) {
-        self.calls.remove(&position);
-        self.attempts.remove(&position);
     }
 }
 

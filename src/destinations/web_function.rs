@@ -16,10 +16,10 @@ use hyper_util::rt::TokioExecutor;
 
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
-use super::outcome::{Answer, Ending, Failure, outcome};
+use super::outcome::{Answer, Ending, outcome};
 use super::request::{Invocation, check_size, client_context};
 use crate::boxed_future::BoxFuture;
-use crate::words::{about_duration, outside_text, with_causes};
+use crate::words::{outside_text, with_causes};
 
 /// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1_024;
@@ -49,18 +49,14 @@ impl WebFunction {
     }
 
     async fn send(&self, call: &Outgoing) -> Invoked {
-        let refused = |class, what: String| Invoked {
-            result: Err(Failure { class, what, retry_after: None }),
-            request_id: None,
-            version: None,
-            log_tail: None,
-        };
         if let Err(error) = check_size(&call.line, Invocation::RequestResponse) {
-            return refused(Class::TooLarge, error.to_string());
+            return Invoked::failed(Class::TooLarge, error.to_string());
         }
         let request = match request(call) {
             Ok(request) => request,
-            Err(error) => return refused(Class::BadRequest, format!("the address is not valid: {error}")),
+            Err(error) => {
+                return Invoked::failed(Class::BadRequest, format!("the address is not valid: {error}"));
+            }
         };
         let exchange = async {
             let (head, body) =
@@ -69,8 +65,8 @@ impl WebFunction {
             Ok::<_, String>(Response::from_parts(head, body))
         };
         match tokio::time::timeout(self.timeout, exchange).await {
-            Err(_) => refused(Class::Timeout, format!("no answer within {}", about_duration(self.timeout))),
-            Ok(Err(why)) => refused(Class::Network, outside_text(&why).to_string()),
+            Err(_) => Invoked::timed_out(self.timeout),
+            Ok(Err(why)) => Invoked::failed(Class::Network, outside_text(&why).to_string()),
             Ok(Ok(answer)) => answered(&answer),
         }
     }

@@ -114,6 +114,11 @@ impl Window {
         Some(Turn { position, attempt: call.attempts })
     }
 
+    /// How often a call was sent.
+    pub fn attempts(&self, position: u64) -> u32 {
+        self.calls.get(&position).map_or(0, |call| call.attempts)
+    }
+
     /// When a call was received.
     pub fn received_at(&self, position: u64) -> Option<UnixMillis> {
         self.calls.get(&position).map(|call| call.received_at)

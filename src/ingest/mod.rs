@@ -202,8 +202,7 @@ impl Ingest {
         item: impl Fn(usize) -> Option<&'b [u8]>,
     ) -> Option<Sample> {
         let seen = counters.seen.as_ref()?;
-        let rejected = frames.rejected_by_reason().map(|(_, count)| count).sum::<u32>();
-        let counts = (frames.calls(), rejected);
+        let counts = (frames.calls(), frames.rejected_items());
         let Turn { mut calls, mut rejected } =
             self.deps.live.turn(seen, counts, self.deps.clock.monotonic())?;
         let mut sample = Sample::new(frames.source().clone(), frames.received_at());

@@ -1,8 +1,8 @@
 //! How many calls are sampled. Pure.
 //!
-//! There are three budgets. The first is for whatever comes. Under load the busiest sources would use it up, so a
-//! second one is kept for sources of which nothing was sampled in the last second, and a third for rejected items,
-//! which are few and are what a person looks for.
+//! There are three budgets. The first is for valid calls of any source. Under load the busiest sources would use it up,
+//! so the second is for sources of which nothing was sampled in the last second. The third is for rejected items: they
+//! are few, and people look for them.
 
 use std::time::Duration;
 

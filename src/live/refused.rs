@@ -1,4 +1,4 @@
-//! Requests that were refused as a whole, of which no call is shown: counts by error code. Pure.
+//! Counts requests that were refused as a whole, by error code. None of their calls is shown. Pure.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,7 @@ pub struct RefusedKind {
 impl RefusedRequests {
     /// Counts one.
     pub fn count(&mut self, status: u16, code: &'static str, message: String, at: UnixMillis) {
-        let before = self.0.get(code).map_or(0, |kind| kind.requests);
-        let requests = before.saturating_add(1);
+        let requests = self.0.get(code).map_or(1, |kind| kind.requests.saturating_add(1));
         self.0.insert(code, RefusedKind { code, status, message, requests, last: at });
     }
 

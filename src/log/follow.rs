@@ -13,8 +13,8 @@ pub trait Follow: Send + Sync + fmt::Debug {
     /// The last position that is durable; 0 if there is none.
     fn durable_through(&self) -> u64;
 
-    /// Keeps every frame after `position`, until the next call. `None`: the second reader keeps nothing. Frames that were
-    /// released before stay released, so a log is told when it is opened what its reader has not read.
+    /// Keeps every frame after `position`, until the next call. `None`: the second reader keeps nothing. Released frames do
+    /// not come back, so the first position is an option of the log when it is opened.
     fn hold_after(&self, position: Option<u64>);
 
     /// Bytes of the log's files that only the second reader keeps.

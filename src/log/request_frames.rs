@@ -152,13 +152,18 @@ impl RequestFrames {
     /// The items that the ledger counts as received: the number set, or the number of closed lines if none
     /// was set.
     pub fn items(&self) -> u32 {
-        let closed = || self.rejected.iter().fold(self.calls, |sum, count| sum.saturating_add(*count));
+        let closed = || self.calls.saturating_add(self.rejected_items());
         self.came.unwrap_or_else(closed)
     }
 
     /// Lines closed as calls.
     pub fn calls(&self) -> u32 {
         self.calls
+    }
+
+    /// Lines closed as rejected.
+    pub fn rejected_items(&self) -> u32 {
+        self.rejected.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Lines closed as rejected, by reason.

@@ -73,7 +73,7 @@ pub enum NoAnswer {
     Broke,
 }
 
-/// Where credentials are looked for.
+/// The places that are searched for credentials, in words.
 pub const CREDENTIALS_TRIED: &str = "environment, profile, web identity, container and instance";
 
 /// Why there are no credentials.

@@ -24,7 +24,7 @@ pub struct FoundBlock {
 impl FoundBlock {
     /// The offset after the block.
     pub fn end(&self) -> u64 {
-        self.offset + BLOCK_HEADER as u64 + u64::from(self.header.body_len)
+        self.header.end(self.offset)
     }
 
     /// The block's last position.
@@ -63,11 +63,10 @@ pub(crate) fn scan_noting(
     let mut body = Vec::new();
     let mut at = SEGMENT_HEADER;
     while let Some((offset, header)) = find_block(file, salt, at, unreadable)? {
-        body.resize(header.body_len as usize, 0);
         let body_at = offset + BLOCK_HEADER as u64;
-        let read = read_noting(file, &mut body, body_at, unreadable)?;
+        block_body(file, offset, header, &mut body, unreadable)?;
         let mut block = FoundBlock { offset, header, lost: Vec::new() };
-        for item in Frames::new(body.get(..read).unwrap_or(&[]), header, salt) {
+        for item in Frames::new(&body, header, salt) {
             match item {
                 Item::Frame { offset, frame } => visit(body_at + offset as u64, &frame),
                 Item::Lost(range) => block.lost.push(range),
@@ -79,16 +78,8 @@ pub(crate) fn scan_noting(
     Ok(blocks)
 }
 
-/// The first block at `from` or after it, and its offset. `None` if there is none up to the end of the file.
-///
-/// # Errors
-/// The disk's error.
-pub(crate) fn next_block(file: &dyn DiskFile, salt: Salt, from: u64) -> io::Result<Option<(u64, Block)>> {
-    find_block(file, salt, from, &mut false)
-}
-
-/// Reads the frames of the block at `offset` into `body`. They are fewer bytes than the header says if the disk cannot
-/// read them all.
+/// Reads the frames of the block at `offset` into `body`. They are fewer bytes than the header says, and
+/// `unreadable` is set, if the disk cannot read them all.
 ///
 /// # Errors
 /// The disk's error.
@@ -97,15 +88,20 @@ pub(crate) fn block_body(
     offset: u64,
     header: Block,
     body: &mut Vec<u8>,
+    unreadable: &mut bool,
 ) -> io::Result<()> {
     body.resize(header.body_len as usize, 0);
-    let read = read_noting(file, body, offset + BLOCK_HEADER as u64, &mut false)?;
+    let read = read_noting(file, body, offset + BLOCK_HEADER as u64, unreadable)?;
     body.truncate(read);
     Ok(())
 }
 
-/// The first block at `from` or after it.
-fn find_block(
+/// The first block at `from` or after it, and its offset. `None` if there is none up to the end of the file. Sets
+/// `unreadable` if the disk could not read part of it.
+///
+/// # Errors
+/// The disk's error.
+pub(crate) fn find_block(
     file: &dyn DiskFile,
     salt: Salt,
     from: u64,

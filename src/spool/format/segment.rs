@@ -117,6 +117,11 @@ pub struct Block {
 }
 
 impl Block {
+    /// The offset after it, if its header is at `offset`.
+    pub fn end(&self, offset: u64) -> u64 {
+        offset + BLOCK_HEADER as u64 + u64::from(self.body_len)
+    }
+
     /// The position of its last frame.
     pub fn last_position(&self) -> u64 {
         self.first_position + u64::from(self.frames) - 1

@@ -4,8 +4,8 @@ use std::io;
 
 use crate::disk::DiskFile;
 use crate::log::{Go, Place, Range, Read};
-use crate::spool::format::scan::{Frames, Item, block_body, next_block};
-use crate::spool::format::segment::{BLOCK_HEADER, SEGMENT_HEADER, segment_name};
+use crate::spool::format::scan::{Frames, Item, block_body, find_block};
+use crate::spool::format::segment::{SEGMENT_HEADER, segment_name};
 use crate::spool::shared::{Shared, lock};
 
 /// A segment with positions that were not read.
@@ -58,15 +58,16 @@ fn follow_segment(
     let mut at = if hint == segment.number { offset } else { SEGMENT_HEADER };
     // Positions between two segments belong to frames that were released, or to none.
     let mut next = segment.first.max(place.through + 1);
-    let mut body = Vec::new();
+    // Unreadable positions are passed as lost, like damaged ones.
+    let (mut body, mut unreadable) = (Vec::new(), false);
     while next <= segment.last {
-        let Some((offset, header)) = next_block(file, salt, at)? else { break };
+        let Some((offset, header)) = find_block(file, salt, at, &mut unreadable)? else { break };
         let last = header.last_position();
         // Bytes behind the last durable block may be those of a block that is being written.
         if last > segment.last {
             break;
         }
-        at = offset + BLOCK_HEADER as u64 + u64::from(header.body_len);
+        at = header.end(offset);
         if last < next {
             continue;
         }
@@ -75,7 +76,7 @@ fn follow_segment(
         {
             return Ok(Go::Stop);
         }
-        block_body(file, offset, header, &mut body)?;
+        block_body(file, offset, header, &mut body, &mut unreadable)?;
         for item in Frames::new(&body, header, salt) {
             let (through, read) = match item {
                 Item::Frame { frame, .. } => (frame.position, Read::Frame(frame)),
