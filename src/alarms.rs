@@ -35,13 +35,15 @@ pub enum AlarmKind {
     Hook,
     /// The two sides of the ledger differ.
     Ledger,
+    /// A destination's function cannot be used, or has failed for a minute.
+    Destination,
     /// A task panicked, or the spool has stopped.
     Task,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Refused,
         Self::Unreachable,
         Self::Refusing,
@@ -52,6 +54,7 @@ impl AlarmKind {
         Self::Closing,
         Self::Hook,
         Self::Ledger,
+        Self::Destination,
         Self::Task,
     ];
 
@@ -68,6 +71,7 @@ impl AlarmKind {
             Self::Closing => "closing",
             Self::Hook => "hook",
             Self::Ledger => "ledger",
+            Self::Destination => "destination",
             Self::Task => "task",
         }
     }

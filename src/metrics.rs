@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -70,6 +70,31 @@ pub struct StreamAccountLabel {
     pub stream: String,
     /// The account's name, from a closed list.
     pub account: &'static str,
+}
+
+/// A configured destination.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DestinationLabel {
+    /// Its name.
+    pub dest: String,
+}
+
+/// A configured destination, a type of calls, and how an attempt to send one ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InvocationLabel {
+    /// The destination's name.
+    pub dest: String,
+    /// The type, from a closed list.
+    pub kind: &'static str,
+    /// `success`, or the class of the failure, from a closed list.
+    pub class: &'static str,
+}
+
+// `type` is a word of the language, so the label cannot be the name of a field.
+impl EncodeLabelSet for InvocationLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("dest", self.dest.as_str()), ("type", self.kind), ("class", self.class)].encode(encoder)
+    }
 }
 
 /// An HTTP status code.
@@ -137,6 +162,14 @@ pub struct Metrics {
     pub import_files: Family<KindLabel, Counter>,
     /// Imports that are open.
     pub imports_open: Gauge,
+    /// Attempts to send a call to a function.
+    pub invocations: Family<InvocationLabel, Counter>,
+    /// How long invocations take.
+    pub invocation_seconds: Timing,
+    /// Positions of the spool that the function furthest behind has not finished.
+    pub destination_lag: Family<DestinationLabel, Gauge>,
+    /// Bytes of the spool that only destinations keep.
+    pub destinations_held_bytes: Gauge,
     /// Open connections of the public listeners.
     pub connections: Gauge,
     /// Connections closed at once, because all open ones had a request in flight.
@@ -213,6 +246,8 @@ impl Metrics {
         // a slow large put.
         let sync_buckets = exponential_buckets(50e-6, 2.0, 17);
         let upload_buckets = exponential_buckets(5e-3, 2.0, 16);
+        // 1 ms to 16 min: from a function on this machine to the longest that AWS lets one run.
+        let invocation_buckets = exponential_buckets(1e-3, 2.0, 20);
         Self {
             received: register!(
                 "calls_received",
@@ -308,6 +343,27 @@ impl Metrics {
                 Family::default()
             ),
             imports_open: register!("imports_open", "Imports that are open", Gauge::default()),
+            invocations: register!(
+                "lambda_invocations",
+                "Attempts to send a call to the function of a destination, by how they ended",
+                Family::default()
+            ),
+            invocation_seconds: register_timing!(
+                "lambda_invocation",
+                "Duration of an invocation",
+                invocation_buckets
+            ),
+            destination_lag: register!(
+                "lambda_lag_events",
+                "Positions of the spool that a destination has not finished",
+                Family::default()
+            ),
+            destinations_held_bytes: register!(
+                "destinations_held",
+                Unit::Bytes,
+                "Bytes of the spool that only destinations keep",
+                Gauge::default()
+            ),
             connections: register!(
                 "connections",
                 "Open connections of the public listeners",

@@ -178,6 +178,10 @@ pub struct DevArgs {
     #[arg(long)]
     pub receipts: bool,
 
+    /// Send calls also to the destinations of this configuration file, its [[destination]]s; the rest of it is not used
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Delete the data of earlier runs of `dev` from the data directory, and start empty
     #[arg(long)]
     pub reset: bool,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::DevArgs;
 use super::dev_sources::DevSources;
+use super::equipment::NodeEquipment;
 use super::failure::Failure;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
 use super::sdk_keys::{self, SdkKeys};
@@ -15,9 +16,10 @@ use crate::batch::DueRule;
 use crate::check::ports::here;
 use crate::collector::bounds::CONNECTIONS_MAX;
 use crate::collector::{CollectorSettings, Policy};
-use crate::config::Environment;
+use crate::config::{self, Environment};
 use crate::config::admin::is_loopback;
 use crate::delivery::DeliverySettings;
+use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
 use crate::live::Mode;
@@ -35,7 +37,9 @@ const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grac
 /// # Errors
 /// [`Failure`].
 pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure> {
-    let access = access(args, &Environment::of_process())?;
+    let environment = Environment::of_process();
+    let access = access(args, &environment)?;
+    let destinations = destinations(args, &environment)?;
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (fitted, fewer_connections) = fit_connections(Wanted {
@@ -68,7 +72,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         connections: fitted.dev_s3,
     };
     let s3 = DevS3::start(listener, settings).await?;
-    let node = start(args, &outside, &s3, (bound, &addresses), fitted, background).await?;
+    let node = start(args, &outside, &s3, (bound, &addresses), fitted, background, destinations).await?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     say_beside(format!(
         "collector http://{}\nconsole {}\ns3 {}\n{}",
@@ -108,6 +112,18 @@ fn access(args: &DevArgs, environment: &Environment) -> Result<AccessSettings, F
     Ok(AccessSettings { token, live_view: Mode::Full, dev: true, ..AccessSettings::default() })
 }
 
+/// The destinations of the file that `--config` names.
+fn destinations(args: &DevArgs, environment: &Environment) -> Result<Vec<DestinationSettings>, Failure> {
+    let Some(path) = &args.config else { return Ok(Vec::new()) };
+    let (destinations, unused) =
+        config::destinations_of(path, environment).map_err(|error| Failure::usage(error.to_string()))?;
+    if !unused.is_empty() {
+        let unused = unused.join(", ");
+        tracing::warn!(file = %path.display(), unused, "dev uses only the [[destination]]s of a configuration file");
+    }
+    Ok(destinations)
+}
+
 async fn start(
     args: &DevArgs,
     outside: &Outside,
@@ -115,6 +131,7 @@ async fn start(
     (bound, addresses): (Bound, &Addresses),
     fitted: Fitted,
     background: &Background,
+    destinations: Vec<DestinationSettings>,
 ) -> Result<Node, Failure> {
     let dir = args.data_dir.join("spool");
     let disk = open_disk(&dir, false)?;
@@ -132,7 +149,14 @@ async fn start(
     let rule = DueRule { max_bytes: args.flush_bytes.0, max_age: args.flush_age.get(), align_minute: None };
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
-    let engine = Engine::start(recovery, (Arc::new(store), &dir), settings, None, background);
+    let mut engine = Engine::start(recovery, (Arc::new(store), &dir), settings, None, background);
+    // The functions are on AWS or on this machine: the credentials of the S3 beside them are for nothing else.
+    let equipment = NodeEquipment {
+        store: Arc::new(S3Store::new(S3Settings::default()).await),
+        environment: Environment::of_process(),
+        clock: Arc::clone(&outside.clock),
+    };
+    engine.destinations(destinations, Arc::new(equipment)).await?;
     let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
         region: Some(dev_s3::REGION.to_owned()),

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod dev;
 mod dev_folders;
 pub mod dev_sources;
+mod equipment;
 pub mod failure;
 pub mod flush;
 pub mod import;

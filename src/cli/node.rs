@@ -27,6 +27,10 @@ use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, P
 use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::destinations::invoke::Equipment;
+use crate::destinations::positions::{self, Positions};
+use crate::destinations::runner::{Deps, Destinations};
+use crate::destinations::settings::DestinationSettings;
 use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;
 use crate::import::journal::LocalJournal;
@@ -59,6 +63,8 @@ const HANDLES_WAIT: Duration = Duration::from_secs(30);
 const HANDLES_PAUSE: Duration = Duration::from_millis(500);
 /// How long the last deliveries may take to be listed at shutdown.
 const LIST_CLOSING: Duration = Duration::from_secs(2);
+/// How long invocations of functions may take at shutdown; then they are made again after the next start.
+const INVOKING: Duration = Duration::from_secs(5);
 /// How long requests in flight may take at shutdown.
 const ANSWERING: Duration = Duration::from_secs(10);
 
@@ -102,6 +108,9 @@ pub struct Engine {
     view: Arc<NodeView>,
     list: Deliveries,
     archive: Arc<NodeArchive>,
+    destinations: Arc<OnceLock<Destinations>>,
+    positions: Option<Positions>,
+    store: Arc<S3Store>,
 }
 
 /// Addresses to listen on.
@@ -217,15 +226,29 @@ pub struct Recovery {
     outside: Outside,
     spool: Spool,
     recovered: Recovered,
+    positions: Positions,
 }
 
 impl Recovery {
-    /// Recovers the spool. If no file handle is free, waits for one for at most 30 s.
+    /// Recovers the spool, with everything that destinations have not finished. If no file handle is free, waits for one for
+    /// at most 30 s.
     ///
     /// # Errors
     /// [`Failure`] if it cannot be opened.
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, Failure> {
         let disk = Arc::new(disk);
+        let positions = {
+            let disk = Arc::clone(&disk);
+            tokio::task::spawn_blocking(move || Positions::read(disk)).await?
+        }
+        .map_err(|error| {
+            Failure::failed(format!(
+                "what is kept of destinations cannot be read: {error}; without it Forebay does not know which calls their \
+                 functions have: repair the disk, or move {} away to start all destinations with the next call",
+                positions::FILE
+            ))
+        })?;
+        let options = SpoolOptions { hold_after: positions.lowest(), ..options };
         let until = outside.clock.monotonic().saturating_add(HANDLES_WAIT);
         loop {
             let opened = {
@@ -237,7 +260,7 @@ impl Recovery {
                 .await?
             };
             match opened {
-                Ok((spool, recovered)) => return Ok(Self { outside, spool, recovered }),
+                Ok((spool, recovered)) => return Ok(Self { outside, spool, recovered, positions }),
                 Err(error) if lacks_handle(&error) && outside.clock.monotonic() < until => {
                     tracing::warn!(%error, "no file handle is left to open the spool; retrying");
                     tokio::time::sleep(HANDLES_PAUSE).await;
@@ -262,7 +285,7 @@ impl Engine {
         hook: Option<Arc<dyn DayHook>>,
         background: &Background,
     ) -> Self {
-        let Recovery { outside, spool, recovered } = recovery;
+        let Recovery { outside, spool, recovered, positions } = recovery;
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
         report(&recovered, &alarms);
         let list = Deliveries::start(&dir.join(DELIVERIES), Arc::clone(&outside.clock));
@@ -273,7 +296,7 @@ impl Engine {
         };
         let parts = Parts {
             log: spool.log(),
-            store,
+            store: Arc::clone(&store) as _,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
             metrics: Arc::new(outside.metrics.clone()),
@@ -283,6 +306,7 @@ impl Engine {
             background: Some(background.handle().clone()),
         };
         let (delivery, scheduler) = Delivery::start(parts, settings);
+        let destinations = Arc::new(OnceLock::new());
         let view = Arc::new(NodeView {
             log: spool.log(),
             delivery: delivery.clone(),
@@ -297,9 +321,52 @@ impl Engine {
             live: Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic())),
             history: Mutex::default(),
             setup: Mutex::default(),
+            destinations: Arc::clone(&destinations),
         });
         let archive = Arc::new(NodeArchive::new(Arc::clone(&view), list.clone(), access));
-        Self { outside, spool, delivery, scheduler, alarms, view, list, archive }
+        Self {
+            outside,
+            spool,
+            delivery,
+            scheduler,
+            alarms,
+            view,
+            list,
+            archive,
+            destinations,
+            positions: Some(positions),
+            store,
+        }
+    }
+
+    /// What puts objects.
+    pub fn store(&self) -> &Arc<S3Store> {
+        &self.store
+    }
+
+    /// Starts destinations: those that are configured, and those that were removed but still have calls.
+    ///
+    /// # Errors
+    /// [`Failure`] if what is kept of them cannot be written.
+    pub async fn destinations(
+        &mut self,
+        configured: Vec<DestinationSettings>,
+        equipment: Arc<dyn Equipment>,
+    ) -> Result<(), Failure> {
+        let Some(positions) = self.positions.take() else { return Ok(()) };
+        let deps = Deps {
+            follow: self.spool.log(),
+            append: self.spool.appender(),
+            equipment,
+            alarms: Arc::clone(&self.alarms),
+            metrics: self.outside.metrics.clone(),
+            clock: Arc::clone(&self.outside.clock),
+            random: Arc::clone(&self.outside.random),
+        };
+        let started = Destinations::start(deps, positions, configured).await;
+        let started = started.map_err(|error| Failure::failed(error.to_string()))?;
+        self.destinations.get_or_init(|| started);
+        Ok(())
     }
 
     /// The way out of the spool.
@@ -528,6 +595,11 @@ impl Node {
         self.engine.log()
     }
 
+    /// The destinations, once they have started.
+    pub fn destinations(&self) -> Option<&Destinations> {
+        self.engine.destinations.get()
+    }
+
     /// The alarms.
     pub fn alarms(&self) -> &Arc<Alarms> {
         &self.engine.alarms
@@ -602,6 +674,11 @@ impl Node {
             None => tracing::warn!(
                 "stopped at once; undelivered calls stay in the spool and are delivered after the next start"
             ),
+        }
+        // Dead letters still find the log open.
+        if let Some(destinations) = self.engine.destinations.get() {
+            let patience = if shutdown.immediate.is_cancelled() { Duration::ZERO } else { INVOKING };
+            destinations.stop(patience.min(deadline.saturating_sub(now()))).await;
         }
         // If one step fails, the others are still taken.
         let mut ended = Ok(());

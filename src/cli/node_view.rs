@@ -16,6 +16,7 @@ use crate::admin::{
     UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
+use crate::destinations::runner::Destinations;
 use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
@@ -65,6 +66,7 @@ pub struct NodeView {
     pub(super) proxy: OnceLock<String>,
     pub(super) live: Arc<LiveView>,
     pub(super) history: Mutex<HistoryRing>,
+    pub(super) destinations: Arc<OnceLock<Destinations>>,
     pub(super) setup: Mutex<Setup>,
 }
 

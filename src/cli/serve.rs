@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::args::ServeArgs;
+use super::equipment::NodeEquipment;
 use super::failure::Failure;
 use super::import_sources::Configured;
 use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
@@ -27,6 +28,7 @@ use crate::config::{
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::settings::encoders_for;
 use crate::delivery::{self, DeliverySettings};
+use crate::destinations::runner::CommandError;
 use crate::disk::real_disk::RealDisk;
 use crate::hook::{Command, Hooks, Webhook};
 use crate::import::Importer;
@@ -35,7 +37,7 @@ use crate::log::Log;
 use crate::object::Destination;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::runtime::handles::Wanted;
-use crate::runtime::{Background, Shutdown, shutdown};
+use crate::runtime::{Background, Shutdown, SystemClock, shutdown};
 use crate::sources::SourceId;
 use crate::spool::{SEEN_MAX, SpoolOptions};
 use crate::store::s3::{self, S3Settings, S3Store};
@@ -78,7 +80,16 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
                 tracing::error!(reason, "shutting down, so that a restart can recover");
                 break;
             }
-            Some(new) = changed.recv() => current = take_over_caught(&node, &importer, current, new),
+            Some(new) = changed.recv() => {
+                let before = current.config.destinations.clone();
+                current = take_over_caught(&node, &importer, current, new);
+                if current.config.destinations != before
+                    && let Err(error) = set_destinations(&node, &current).await
+                {
+                    tracing::error!("the changed destinations are not in force, reload once more (SIGHUP): {error}");
+                    current.config.destinations = before;
+                }
+            }
             Ok(()) = tls_hangups.changed() => {
                 if let Err(error) = node.collector().reload_tls() {
                     tracing::error!(%error, "the changed TLS files cannot be used; the previous ones stay in use");
@@ -129,7 +140,13 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     })?;
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let (engine, proxy) = engine(config, disk, background).await?;
+    let (mut engine, proxy) = engine(config, disk, background).await?;
+    let equipment = NodeEquipment {
+        store: Arc::clone(engine.store()),
+        environment: Environment::of_process(),
+        clock: Arc::new(SystemClock::new()),
+    };
+    engine.destinations(config.destinations.clone(), Arc::new(equipment)).await?;
     let addresses = Addresses {
         public: config.collector.listen,
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),
@@ -340,6 +357,13 @@ fn take_over_caught(
             node.alarms().raise(AlarmKind::Task, TASK, what.to_owned());
             before
         }
+    }
+}
+
+async fn set_destinations(node: &Node, current: &Loaded) -> Result<(), CommandError> {
+    match node.destinations() {
+        Some(destinations) => destinations.set(current.config.destinations.clone()).await,
+        None => Ok(()),
     }
 }
 

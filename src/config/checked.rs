@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::admin_token::AdminToken;
 use crate::call::{CLIENT_LIBRARIES, Validation};
+use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
 use crate::object::{AccountId, BucketString, Encryption, ExternalId, ObjectTags, RoleArn, StorageClass};
 use crate::sources::ConfiguredSources;
@@ -42,6 +43,8 @@ pub struct Config {
     pub closed_days: ClosedDays,
     /// Where calls come from; at least one. Ids and write keys are unique.
     pub sources: Vec<Source>,
+    /// Where calls go beside the archive: those that are enabled. Names are unique.
+    pub destinations: Vec<DestinationSettings>,
 }
 
 impl Config {

@@ -1,13 +1,12 @@
 //! `[closed_days]`: how the operator is notified of closed days.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::problem::ConfigProblem;
 use super::raw::{Table, Typed};
 use super::reader::{self, Reader};
 use super::units::Period;
-use super::values::refuse_link_local;
+use super::web_address::{WebAddress, web_address};
 
 /// The most words of a command: the program and its arguments.
 const WORDS_MAX: usize = 64;
@@ -29,29 +28,11 @@ impl Default for ClosedDays {
     }
 }
 
-/// The URL of a webhook. Its path and query may contain a secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebAddress(http::Uri);
-
-impl WebAddress {
-    /// The whole address.
-    pub fn uri(&self) -> &http::Uri {
-        &self.0
-    }
-}
-
-/// Shows only the host.
-impl fmt::Debug for WebAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WebAddress({}/…)", self.0.host().unwrap_or_default())
-    }
-}
-
 pub(super) fn check(table: &Table, problems: &mut Vec<ConfigProblem>) -> ClosedDays {
     let default = ClosedDays::default();
     let mut reader = Reader::new(table, problems);
     ClosedDays {
-        webhook: reader.optional("webhook", web_address),
+        webhook: reader.optional("webhook", web_address("https://scheduler.example.com/day-closed")),
         command: reader.get("command", default.command, command),
         timeout: reader.get(
             "timeout",
@@ -59,21 +40,6 @@ pub(super) fn check(table: &Table, problems: &mut Vec<ConfigProblem>) -> ClosedD
             reader::period(Period::from_secs(1), Period::from_secs(3_600)),
         ),
     }
-}
-
-fn web_address(value: &Typed) -> Result<WebAddress, String> {
-    let form = || "expected a URL such as \"https://scheduler.example.com/day-closed\"".to_owned();
-    let text = reader::text(value).map_err(|_| form())?.trim();
-    let uri: http::Uri = text.parse().map_err(|_| form())?;
-    let authority = uri.authority().ok_or_else(form)?;
-    if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.host().is_empty() {
-        return Err(form());
-    }
-    if authority.as_str().contains('@') {
-        return Err("expected a URL without user and password: put a token into its path or query".to_owned());
-    }
-    refuse_link_local(authority.host())?;
-    Ok(WebAddress(uri))
 }
 
 fn command(value: &Typed) -> Result<Vec<String>, String> {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::call::Validation;
+use crate::destinations::request::Invocation;
+use crate::destinations::settings::{DestinationSettings, LambdaTarget, Target};
 use crate::store::PutMode;
 
 use super::checked::{Admin, Collector, Config, Flush, S3, Spool};
 use super::closed_days::ClosedDays;
 use super::problem::SettingPlace;
-use super::raw::{Raw, SECTIONS, SOURCE_KEYS};
+use super::raw::{DESTINATION_KEYS, Raw, SECTIONS, SOURCE_KEYS};
 use super::sources::Source;
 use super::units::{ByteSize, Period};
 use super::values::{Acl, AllowedOrigins, Checksums, ContentEncoding, OnCorruption, UnknownKey};
@@ -68,7 +70,10 @@ impl Origins {
             SettingPlace::Variable(_) => Origin::Environment,
             SettingPlace::Line(_) | SettingPlace::Nowhere => Origin::File,
         };
-        let tables = raw.tables().chain(raw.sources.iter().take(SOURCES_LISTED_MAX));
+        let tables = raw
+            .tables()
+            .chain(raw.sources.iter().take(SOURCES_LISTED_MAX))
+            .chain(raw.destinations.iter());
         let settings = tables.flat_map(|table| {
             table
                 .entries
@@ -83,7 +88,7 @@ impl Origins {
     }
 }
 
-/// Every setting of every section, in their order, and then those of the first sources.
+/// Every setting of every section, in their order, and then those of the first sources and of all destinations.
 pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
     let value = |name: String, shown: Option<String>| ConfigValue {
         from: origins.origin(&name),
@@ -97,7 +102,11 @@ pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
         let keys = SOURCE_KEYS.iter().filter(|key| **key != "id");
         keys.map(move |key| value(format!("source.{}.{key}", source.id), of_source(source, key)))
     });
-    settings.chain(sources).collect()
+    let destinations = config.destinations.iter().flat_map(|destination| {
+        let keys = DESTINATION_KEYS.iter().filter(|key| **key != "name");
+        keys.map(move |key| value(format!("destination.{}.{key}", destination.name), of_destination(destination, key)))
+    });
+    settings.chain(sources).chain(destinations).collect()
 }
 
 /// Where the values are from after a reload that put `next` into force: a setting that differs from the new
@@ -270,6 +279,58 @@ fn of_source(source: &Source, key: &str) -> Option<String> {
         "external_id" => to.role.as_ref().and_then(|role| text(&role.external_id)),
         "expected_bucket_owner" => to.expected_bucket_owner.as_ref().and_then(text),
         "storage_class" => to.storage_class.and_then(text),
+        _ => None,
+    }
+}
+
+fn of_destination(destination: &DestinationSettings, key: &str) -> Option<String> {
+    let batch = destination.batch;
+    match key {
+        "type" => word(destination.target.kind()),
+        "enabled" => text(true),
+        "sources" => match &destination.selection.sources {
+            Some(sources) => list(sources),
+            None => list(&["*"]),
+        },
+        "timeout" => period(destination.timeout),
+        "concurrency" => text(destination.concurrency),
+        "max_age" => period(destination.max_age),
+        "max_queue" => bytes(destination.max_queue),
+        "retry_execution_errors" => text(destination.retry_execution_errors),
+        "respect_integrations" => text(destination.selection.respect_integrations),
+        "order_by" => word(if destination.in_order { "userId" } else { "" }),
+        "mode" => word(if batch.is_some() { "batch" } else { "event" }),
+        "batch_max_calls" => batch.and_then(|batch| text(batch.calls)),
+        "batch_max_bytes" => batch.and_then(|batch| bytes(batch.bytes as u64)),
+        _ => match &destination.target {
+            Target::Lambda(lambda) => of_lambda(lambda, destination, key),
+            Target::Url(_) if key == "url" => word(HIDDEN),
+            Target::Forward { to, .. } if key == "forward" => text(to),
+            Target::Forward { .. } if key == "write_key" => word(HIDDEN),
+            Target::Url(_) | Target::Forward { .. } => None,
+        },
+    }
+}
+
+fn of_lambda(lambda: &LambdaTarget, destination: &DestinationSettings, key: &str) -> Option<String> {
+    let selection = &destination.selection;
+    match key {
+        "function" => selection.function.clone(),
+        "functions" => {
+            let pair = |(kind, arn): (&String, &String)| format!("{kind} = {arn:?}");
+            let pairs: Vec<String> = selection.functions.iter().map(pair).collect();
+            (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
+        }
+        "region" => lambda.region.clone(),
+        "role_arn" => lambda.role.as_ref().and_then(text),
+        "external_id" => lambda.external_id.as_ref().and_then(text),
+        "log_type" => word(if lambda.log_tail { "Tail" } else { "None" }),
+        "invocation" => word(match lambda.invocation {
+            Invocation::RequestResponse => "RequestResponse",
+            Invocation::Event => "Event",
+        }),
+        "max_payload" => bytes(lambda.payload_max as u64),
+        "endpoint_url" => lambda.endpoint_url.clone(),
         _ => None,
     }
 }

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::admin_token::AdminToken;
+use crate::destinations::settings::DestinationSettings;
 
 use super::admin;
 use super::checked::Config;
+use super::destinations::{self, Around};
 use super::in_force::{self, ConfigValue, Origins};
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
 use super::raw::{Raw, Typed, VARIABLE_PREFIX, variable_of};
@@ -71,12 +73,7 @@ impl Environment {
         let Some(value) = self.variables.get(&variable).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
-        let outside = Seen {
-            environment: self,
-            secrets_needed: true,
-            digest: RefCell::default(),
-            files: RefCell::default(),
-        };
+        let outside = self.seen();
         admin::token(&Typed::Variable(value.clone()), &outside).map(Some).map_err(|what| ConfigProblem {
             place: SettingPlace::Nowhere,
             name: variable,
@@ -84,6 +81,54 @@ impl Environment {
             what,
         })
     }
+}
+
+impl Environment {
+    /// A destination from the TOML that was kept of it, although the file no longer has it. Its secrets are resolved
+    /// now.
+    ///
+    /// # Errors
+    /// What is wrong, in one line.
+    pub fn destination(&self, typed: &str) -> Result<DestinationSettings, String> {
+        let one = |problems: Vec<ConfigProblem>| {
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        let mut raw = Raw::parse(typed).map_err(one)?;
+        let mut problems = std::mem::take(&mut raw.problems);
+        let outside = self.seen();
+        let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
+        match found.into_iter().next() {
+            Some(destination) if problems.is_empty() => Ok(destination),
+            _ => Err(one(problems)),
+        }
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            environment: self,
+            secrets_needed: true,
+            digest: RefCell::default(),
+            files: RefCell::default(),
+        }
+    }
+}
+
+/// The destinations of a file for a node that has no other configuration, and the sections that it does not use.
+///
+/// # Errors
+/// [`ConfigError`] with all problems.
+pub fn destinations_of(
+    path: &Path,
+    environment: &Environment,
+) -> Result<(Vec<DestinationSettings>, Vec<&'static str>), ConfigError> {
+    let file = || path.display().to_string();
+    let text = read_text(path, CONFIG_FILE_MAX)
+        .map_err(|what| ConfigError::of_file(file(), format!("cannot be read: {what}")))?;
+    let mut raw = Raw::parse(&text).map_err(|problems| ConfigError { file: file(), problems })?;
+    let mut problems = std::mem::take(&mut raw.problems);
+    let outside = environment.seen();
+    let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
+    if problems.is_empty() { Ok((found, raw.unused())) } else { Err(ConfigError { file: file(), problems }) }
 }
 
 impl fmt::Debug for Environment {

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod checked;
 mod closed_days;
 mod destination;
+mod destinations;
 mod in_force;
 pub mod load;
 pub mod problem;
@@ -20,11 +21,12 @@ mod sources;
 pub mod units;
 pub mod values;
 pub mod watch;
+mod web_address;
 
 pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
-pub use closed_days::{ClosedDays, WebAddress};
+pub use closed_days::ClosedDays;
 pub use in_force::{ConfigValue, Origin};
-pub use load::{Environment, Loaded, Loader, check_text};
+pub use load::{Environment, Loaded, Loader, check_text, destinations_of};
 pub use problem::{ConfigError, ConfigProblem};
 pub use reload::{Changes, Retargeted, diff};
 pub use sources::Source;
@@ -34,3 +36,4 @@ pub use values::{
     UnknownKey,
 };
 pub use watch::Watcher;
+pub use web_address::WebAddress;

@@ -82,8 +82,42 @@ pub const SOURCE_KEYS: &[&str] = &[
     "storage_class",
 ];
 
+/// The keys of a `[[destination]]`.
+pub const DESTINATION_KEYS: &[&str] = &[
+    "name",
+    "type",
+    "enabled",
+    "sources",
+    "function",
+    "functions",
+    "region",
+    "role_arn",
+    "external_id",
+    "log_type",
+    "invocation",
+    "url",
+    "forward",
+    "write_key",
+    "timeout",
+    "concurrency",
+    "max_age",
+    "max_queue",
+    "max_payload",
+    "retry_execution_errors",
+    "respect_integrations",
+    "order_by",
+    "mode",
+    "batch_max_calls",
+    "batch_max_bytes",
+    "endpoint_url",
+];
+
 /// Keys whose values are secrets, in any section.
-pub const SECRET_KEYS: [&str; 3] = ["token", "read_token", "write_keys"];
+pub const SECRET_KEYS: [&str; 4] = ["token", "read_token", "write_keys", "write_key"];
+
+/// The lists: the name of each, the key that names an entry, and the keys.
+const LISTS: [(&str, &str, &[&str]); 2] =
+    [("source", "id", SOURCE_KEYS), ("destination", "name", DESTINATION_KEYS)];
 
 /// The prefix of Forebay's environment variables.
 pub const VARIABLE_PREFIX: &str = "FOREBAY_";
@@ -109,7 +143,7 @@ pub(super) struct Entry {
     pub(super) place: SettingPlace,
 }
 
-/// The keys of one section or source. Unknown keys are left out.
+/// The keys of one section, source or destination. Unknown keys are left out.
 pub(super) struct Table {
     /// The part of a dotted name before the key.
     pub(super) name: String,
@@ -121,6 +155,7 @@ pub(super) struct Table {
 pub(super) struct Raw {
     sections: BTreeMap<&'static str, Table>,
     pub(super) sources: Vec<Table>,
+    pub(super) destinations: Vec<Table>,
     /// Problems found so far: unknown names, values that should be tables.
     pub(super) problems: Vec<ConfigProblem>,
     /// Unknown variables with Forebay's prefix.
@@ -141,6 +176,28 @@ impl Typed {
             Self::Table(entries) => {
                 let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
                 format!("{{ {} = … }}", keys.join(" = …, "))
+            }
+        }
+    }
+}
+
+impl Typed {
+    /// The value as TOML, secrets included.
+    pub(super) fn toml(&self) -> String {
+        // A text of JSON is one of TOML, but for one character.
+        let quoted = |text: &str| serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f");
+        match self {
+            Self::Text(text) | Self::Variable(text) => quoted(text),
+            Self::Integer(text) | Self::Other(_, text) => text.clone(),
+            Self::Bool(yes) => yes.to_string(),
+            Self::List(items) => {
+                let items: Vec<String> = items.iter().map(|item| item.value.toml()).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Self::Table(entries) => {
+                let pair = |(key, entry): &(String, Entry)| format!("{} = {}", quoted(key), entry.value.toml());
+                let pairs: Vec<String> = entries.iter().map(pair).collect();
+                format!("{{ {} }}", pairs.join(", "))
             }
         }
     }
@@ -168,6 +225,7 @@ impl Raw {
                 })
                 .collect(),
             sources: Vec::new(),
+            destinations: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
         };
@@ -202,6 +260,12 @@ impl Raw {
         self.sections.values()
     }
 
+    /// The sections and lists with values, but destinations.
+    pub(super) fn unused(&self) -> Vec<&'static str> {
+        let sections = self.sections.iter().filter(|(_, table)| !table.entries.is_empty());
+        sections.map(|(name, _)| *name).chain((!self.sources.is_empty()).then_some("source")).collect()
+    }
+
     /// Takes the section of that name; it is empty if the file has none.
     pub(super) fn take_section(&mut self, name: &'static str) -> Table {
         self.sections.remove(name).unwrap_or_else(|| Table {
@@ -219,8 +283,13 @@ impl Raw {
     ) {
         let name = key.get_ref().as_ref();
         let place = lines.place(key.span().start);
-        if name == "source" {
-            return self.source_list(value, place, lines);
+        if let Some(list) = LISTS.iter().find(|(list, ..)| *list == name) {
+            let tables = self.list(list, value, place, lines);
+            match name {
+                "source" => self.sources = tables,
+                _ => self.destinations = tables,
+            }
+            return;
         }
         let Some((known, keys)) = SECTIONS.iter().find(|(known, _)| *known == name) else {
             self.problems.push(unknown_section(name, place));
@@ -239,7 +308,13 @@ impl Raw {
         self.sections.insert(known, Table { name: name.to_owned(), place, entries });
     }
 
-    fn source_list(&mut self, value: &Spanned<DeValue<'_>>, place: SettingPlace, lines: &Lines) {
+    fn list(
+        &mut self,
+        (list, named_by, keys): &(&str, &str, &[&'static str]),
+        value: &Spanned<DeValue<'_>>,
+        place: SettingPlace,
+        lines: &Lines,
+    ) -> Vec<Table> {
         let tables: Option<Vec<_>> = match value.get_ref() {
             DeValue::Array(items) => items
                 .iter()
@@ -253,19 +328,21 @@ impl Raw {
         let Some(tables) = tables else {
             self.problems.push(ConfigProblem {
                 place,
-                name: "source".to_owned(),
+                name: (*list).to_owned(),
                 value: None,
-                what: "is a list: write [[source]], with two brackets, before each source".to_owned(),
+                what: format!("is a list: write [[{list}]], with two brackets, before each {list}"),
             });
-            return;
+            return Vec::new();
         };
+        let mut read = Vec::with_capacity(tables.len());
         for (index, (table, place)) in tables.into_iter().enumerate() {
-            // Name the source by its id if it has one: sources are hard to find by number.
-            let id = table.get("id").and_then(|id| id.get_ref().as_str()).filter(|id| plain(id));
-            let name = id.map_or_else(|| format!("source[{}]", index + 1), |id| format!("source.{id}"));
-            let entries = entries(&name, table, SOURCE_KEYS, lines, &mut self.problems);
-            self.sources.push(Table { name, place, entries });
+            // By its own name if it has one: an entry is hard to find by number.
+            let own = table.get(*named_by).and_then(|own| own.get_ref().as_str()).filter(|own| plain(own));
+            let name = own.map_or_else(|| format!("{list}[{}]", index + 1), |own| format!("{list}.{own}"));
+            let entries = entries(&name, table, keys, lines, &mut self.problems);
+            read.push(Table { name, place, entries });
         }
+        read
     }
 }
 
@@ -334,10 +411,11 @@ fn not_toml(error: &toml::de::Error, lines: &Lines) -> ConfigProblem {
 }
 
 fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
-    let sections = || SECTIONS.iter().map(|(section, _)| *section).chain(["source"]);
+    let sections =
+        || SECTIONS.iter().map(|(section, _)| *section).chain(LISTS.iter().map(|(list, ..)| *list));
     let holder = SECTIONS.iter().find(|(_, keys)| keys.contains(&name));
     let what = match (nearest(name, sections()), holder) {
-        (Some("source"), _) => "is unknown: did you mean [[source]]?".to_owned(),
+        (Some(list @ ("source" | "destination")), _) => format!("is unknown: did you mean [[{list}]]?"),
         (Some(section), _) => format!("is unknown: did you mean [{section}]?"),
         (None, Some((section, _))) => format!("is unknown: did you mean {section}.{name}?"),
         (None, None) => {

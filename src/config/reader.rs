@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a value must not be shown. A token is one even if it is given as a number or list by mistake. The path or query of a webhook often holds a token, even when it is
+/// Whether a value must not be shown. A token is one even if it is given as a number or list by mistake. The path or query of a webhook or function often holds a token, even when it is
 /// given as a list by mistake; the query of another URL may be a signature. (Passwords in URLs are hidden by
 /// [`Typed::show`].)
 fn is_secret(key: &str, value: &Typed) -> bool {
@@ -82,7 +82,7 @@ fn is_secret(key: &str, value: &Typed) -> bool {
             text.contains(['?', '#']) || (text.contains('@') && !text.contains("://"))
         }
         Typed::List(_) if key.ends_with("_url") => true,
-        Typed::Text(_) | Typed::Variable(_) | Typed::List(_) => key == "webhook",
+        Typed::Text(_) | Typed::Variable(_) | Typed::List(_) => ["webhook", "url"].contains(&key),
         _ => false,
     }
 }

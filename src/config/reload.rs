@@ -1,8 +1,9 @@
 //! Compares a new configuration with the running one. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::destinations::settings::DestinationSettings;
 use crate::object::Destination;
 use crate::sources::SourceId;
 use crate::words::first_few;
@@ -25,7 +26,7 @@ pub struct Retargeted {
     pub to: Destination,
 }
 
-/// The differences. Sources, their settings and admin access change at run time; other settings need a restart.
+/// The differences. Sources, their settings, destinations and admin access change at run time; other settings need a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New sources.
@@ -36,6 +37,8 @@ pub struct Changes {
     pub retargeted: Vec<Retargeted>,
     /// Sources with changed write keys.
     pub rekeyed: Vec<SourceId>,
+    /// Destinations that are new, removed or have other settings.
+    pub destinations: Vec<SourceId>,
     /// Whether the answer to unknown write keys changed.
     pub unknown_key: bool,
     /// Dotted names of changed settings of who may use the admin listener, and for what.
@@ -71,6 +74,9 @@ impl fmt::Display for Changes {
             .filter(|(_, names)| !names.is_empty())
             .map(|(what, names)| format!("sources {what}: {names}"))
             .collect();
+        if !self.destinations.is_empty() {
+            said.push(format!("destinations changed: {}", first_few(&self.destinations, NAMES_SHOWN_MAX)));
+        }
         if self.unknown_key {
             said.push("collector.unknown_key changed".to_owned());
         }
@@ -95,6 +101,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         added: after.values().filter(|s| !before.contains_key(&s.id)).cloned().collect(),
         removed: before.values().filter(|s| !after.contains_key(&s.id)).cloned().collect(),
         unknown_key: old.collector.unknown_key != new.collector.unknown_key,
+        destinations: destinations(old, new),
         access: access(&old.admin, &in_force(old, new).admin),
         needs_restart: needs_restart(old, new),
         ..Changes::default()
@@ -118,11 +125,12 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     changes
 }
 
-/// The configuration in force after a reload: sources and the settings they are made of, and admin access, from `new`;
+/// The configuration in force after a reload: sources and the settings they are made of, destinations, and admin access, from `new`;
 /// the rest from `old`.
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);
+    config.destinations.clone_from(&new.destinations);
     config.collector.unknown_key = new.collector.unknown_key;
     let admin = &new.admin;
     (config.admin.metrics_without_token, config.admin.live_view) =
@@ -141,6 +149,15 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
         ..config.s3
     };
     config
+}
+
+fn destinations(old: &Config, new: &Config) -> Vec<SourceId> {
+    let changed = |config: &Config, other: &Config| -> Vec<SourceId> {
+        let other = |destination: &&DestinationSettings| !other.destinations.contains(destination);
+        config.destinations.iter().filter(other).map(|destination| destination.name.clone()).collect()
+    };
+    let names: BTreeSet<SourceId> = changed(old, new).into_iter().chain(changed(new, old)).collect();
+    names.into_iter().collect()
 }
 
 /// Whether the tokens in force stay so: the listener is still open to other machines, and the new configuration, which

@@ -11,6 +11,7 @@ use super::admin;
 use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
 use super::closed_days;
 use super::destination;
+use super::destinations::{self, Around};
 use super::problem::ConfigProblem;
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
@@ -22,10 +23,10 @@ use super::values::{
     UnknownKey,
 };
 
-/// The fewest segments that a spool needs: one being filled, one prepared, one in delivery and one in
-/// reserve.
 /// One MiB.
 const MIB: u64 = 1_024 * 1_024;
+/// The fewest segments that a spool needs: one being filled, one prepared, one in delivery and one in
+/// reserve.
 const SEGMENTS_MIN: u64 = 4;
 
 pub(super) const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
@@ -49,8 +50,10 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<C
         let what = "is used only with a role: set role_arn, or remove external_id".to_owned();
         Reader::new(s3_table, &mut problems).refuse("external_id", what);
     }
+    let around = Around { sources: Some(&sources), spool_bytes: spool.max_bytes, outside };
+    let destinations = destinations::check(&raw.destinations, &around, &mut problems);
     if problems.is_empty() {
-        return Ok(Config { collector, admin, spool, s3, flush, closed_days, sources });
+        return Ok(Config { collector, admin, spool, s3, flush, closed_days, sources, destinations });
     }
     problems.sort_by(|a, b| a.place.cmp(&b.place));
     Err(problems)

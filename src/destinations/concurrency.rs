@@ -24,6 +24,15 @@ impl Concurrency {
         Self { most, limit: most, changed: Duration::ZERO, halved: None }
     }
 
+    /// Sets the most at once.
+    pub fn set(&mut self, most: usize) {
+        let most = most.max(1);
+        if self.limit == self.most || self.limit > most {
+            self.limit = most;
+        }
+        self.most = most;
+    }
+
     /// The limit now.
     pub fn limit(&mut self, now: Duration) -> usize {
         let seconds = now.saturating_sub(self.changed).as_secs() / GROWS_EVERY.as_secs();
@@ -63,6 +72,10 @@ mod tests {
         assert_eq!(concurrency.limit(at(5_050)), 32);
         concurrency.throttled(at(6_010));
         assert_eq!([6_020, 7_010, 9_010].map(|ms| concurrency.limit(at(ms))), [16, 17, 19]);
+        assert_eq!(concurrency.limit(at(600_000)), 64);
+        concurrency.set(80);
+        assert_eq!(concurrency.limit(at(600_000)), 80);
+        concurrency.set(64);
         assert_eq!(concurrency.limit(at(600_000)), 64);
         for second in 0..20 {
             concurrency.throttled(at(700_000 + second * 1_000));

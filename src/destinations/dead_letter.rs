@@ -6,11 +6,33 @@ use sha2::{Digest as _, Sha256};
 
 use super::outcome::Failure;
 use super::positions::LaneId;
+use crate::call::LineSink as _;
+use crate::log::RequestFrames;
+use crate::object::Stream;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// A call that was not taken, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter<'a> {
+    /// The function.
+    pub lane: &'a LaneId,
+    /// Why it was not taken.
+    pub failure: &'a Failure,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// The call's position in the log.
+    pub position: u64,
+    /// The call's source.
+    pub source: &'a SourceId,
+    /// The stored line.
+    pub call: &'a [u8],
+}
 
 /// A dead letter, as a line of the stream `dead/<destination>`: the call as it was stored, and why it was not taken.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DeadLetter<'a> {
+struct Line<'a> {
     destination: &'a str,
     function: &'a str,
     class: &'static str,
@@ -19,36 +41,42 @@ struct DeadLetter<'a> {
     call: &'a RawValue,
 }
 
-/// The line of a dead letter.
-///
-/// # Errors
-/// The stored line is not JSON.
-pub fn line(
-    lane: &LaneId,
-    failure: &Failure,
-    attempts: u32,
-    call: &[u8],
-) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(&DeadLetter {
-        destination: &lane.destination,
-        function: &lane.function,
-        class: failure.class.slug(),
-        cause: &failure.what,
-        attempts,
-        call: serde_json::from_slice(call)?,
-    })
-}
-
-/// By what the log recognises a dead letter that it has: after a crash the same call may die again.
-pub fn fingerprint(lane: &LaneId, position: u64) -> u128 {
-    let mut hash = Sha256::new();
-    for part in [lane.destination.as_bytes(), lane.function.as_bytes()] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
+impl Letter<'_> {
+    /// As a request to the log.
+    ///
+    /// # Errors
+    /// The stored line is not JSON.
+    pub fn frames(&self, now: UnixMillis) -> Result<RequestFrames, serde_json::Error> {
+        let line = self.line()?;
+        let mut frames = RequestFrames::new(self.source.clone(), now, line.len());
+        frames.set_stream(Stream::Dead(self.lane.destination.clone()));
+        frames.line().extend_from_slice(&line);
+        frames.call(self.fingerprint());
+        Ok(frames)
     }
-    hash.update(position.to_le_bytes());
-    let digest = hash.finalize();
-    digest.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+
+    fn line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(&Line {
+            destination: self.lane.destination.as_str(),
+            function: &self.lane.function,
+            class: self.failure.class.slug(),
+            cause: &self.failure.what,
+            attempts: self.attempts,
+            call: serde_json::from_slice(self.call)?,
+        })
+    }
+
+    /// By what the log recognises a dead letter that it has: after a crash the same call may die again.
+    fn fingerprint(&self) -> u128 {
+        let mut hash = Sha256::new();
+        for part in [self.lane.destination.as_str().as_bytes(), self.lane.function.as_bytes()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.update(self.position.to_le_bytes());
+        let digest = hash.finalize();
+        digest.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+    }
 }
 
 #[cfg(test)]
@@ -58,15 +86,24 @@ mod tests {
 
     #[test]
     fn a_dead_letter_has_the_call_unchanged_and_the_cause() {
-        let lane = LaneId { destination: "crm".to_owned(), function: "arn:x".to_owned() };
+        let lane = LaneId { destination: SourceId::new("crm").unwrap(), function: "arn:x".to_owned() };
+        let other = LaneId { function: "arn:y".to_owned(), ..lane.clone() };
         let failure = Failure { class: Class::Timeout, what: "late".to_owned(), retry_after: None };
-        let line = line(&lane, &failure, 3, br#"{"n":1.50,"a":"\u00e9"}"#).unwrap();
+        let source = SourceId::new("web").unwrap();
+        let letter = Letter {
+            lane: &lane,
+            failure: &failure,
+            attempts: 3,
+            position: 1,
+            source: &source,
+            call: br#"{"n":1.50,"a":"\u00e9"}"#,
+        };
         assert_eq!(
-            String::from_utf8(line).unwrap(),
+            String::from_utf8(letter.line().unwrap()).unwrap(),
             r#"{"destination":"crm","function":"arn:x","class":"timeout","cause":"late","attempts":3,"call":{"n":1.50,"a":"\u00e9"}}"#
         );
-        let other = LaneId { function: "arn:y".to_owned(), ..lane.clone() };
-        assert_ne!(fingerprint(&lane, 1), fingerprint(&lane, 2));
-        assert_ne!(fingerprint(&lane, 1), fingerprint(&other, 1));
+        assert_ne!(letter.fingerprint(), Letter { position: 2, ..letter }.fingerprint());
+        assert_ne!(letter.fingerprint(), Letter { lane: &other, ..letter }.fingerprint());
+        assert!(Letter { call: b"no", ..letter }.frames(UnixMillis(0)).is_err());
     }
 }

@@ -1,6 +1,7 @@
-//! Sending one call to its function: the trait between the rules and the networks.
+//! Sending calls to a function: the trait between the rules and the networks.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,30 +9,70 @@ use bytes::Bytes;
 
 use super::class::Class;
 use super::outcome::Failure;
+use super::settings::DestinationSettings;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 use crate::words::about_duration;
 
-/// A call on its way to a function.
+/// What one invocation carries.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The destination's name.
     pub destination: Arc<str>,
-    /// The function's ARN, or a web address.
+    /// The function's ARN, or what stands for it.
     pub function: Arc<str>,
-    /// The call's source.
+    /// The source of the calls.
     pub source: SourceId,
+    /// The calls; at least one, and more only in a batch.
+    pub calls: Vec<Carried>,
+    /// Whether they are sent as an array, even if it is one call.
+    pub batch: bool,
+}
+
+/// One call of an invocation.
+#[derive(Clone, Debug)]
+pub struct Carried {
     /// How often the call is sent with this time.
     pub attempt: u32,
-    /// The stored line: the payload.
+    /// Its messageId.
+    pub message_id: String,
+    /// The stored line.
     pub line: Bytes,
+}
+
+impl Outgoing {
+    /// What is sent to a function: the line, or an array of lines.
+    pub fn payload(&self) -> Bytes {
+        if let ([one], false) = (&self.calls[..], self.batch) {
+            return one.line.clone();
+        }
+        let bytes: usize = self.calls.iter().map(|call| call.line.len() + 1).sum();
+        let mut array = Vec::with_capacity(bytes + 1);
+        array.push(b'[');
+        for (index, call) in self.calls.iter().enumerate() {
+            if index > 0 {
+                array.push(b',');
+            }
+            array.extend_from_slice(&call.line);
+        }
+        array.push(b']');
+        array.into()
+    }
+
+    /// How often the call that was sent most is sent with this time.
+    pub fn attempt(&self) -> u32 {
+        self.calls.iter().map(|call| call.attempt).max().unwrap_or(1)
+    }
 }
 
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invoked {
-    /// Whether the call was taken.
+    /// Whether it succeeded.
     pub result: Result<(), Failure>,
+    /// The calls of a batch that the function could not take although the invocation succeeded: their places in
+    /// [`Outgoing::calls`].
+    pub not_taken: Vec<usize>,
     /// The service's id of the request.
     pub request_id: Option<String>,
     /// The version of the function that ran.
@@ -41,10 +82,14 @@ pub struct Invoked {
 }
 
 impl Invoked {
+    /// It ended so, and the service said nothing more about it.
+    pub fn ended(result: Result<(), Failure>) -> Self {
+        Self { result, not_taken: Vec::new(), request_id: None, version: None, log_tail: None }
+    }
+
     /// It failed, and the service said nothing more about it.
     pub fn failed(class: Class, what: String) -> Self {
-        let result = Err(Failure { class, what, retry_after: None });
-        Self { result, request_id: None, version: None, log_tail: None }
+        Self::ended(Err(Failure { class, what, retry_after: None }))
     }
 
     /// No answer came in time.
@@ -55,6 +100,31 @@ impl Invoked {
 
 /// Invokes functions. It tries once; what follows from a failure is decided elsewhere.
 pub trait Invoke: Send + Sync + fmt::Debug {
-    /// Sends a call and waits for the answer, not longer than the destination's timeout.
-    fn invoke<'a>(&'a self, call: &'a Outgoing) -> BoxFuture<'a, Invoked>;
+    /// Sends calls and waits for the answer, not longer than the destination's timeout.
+    fn invoke<'a>(&'a self, outgoing: &'a Outgoing) -> BoxFuture<'a, Invoked>;
+}
+
+/// What destinations get from the rest of the program.
+pub trait Equipment: Send + Sync + fmt::Debug {
+    /// What invokes the functions of a destination.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    fn invoker(&self, settings: &DestinationSettings) -> io::Result<Arc<dyn Invoke>>;
+
+    /// The settings of a destination that is no longer configured, from the TOML that was kept.
+    ///
+    /// # Errors
+    /// What is wrong with them now, such as a secret that is gone.
+    fn settings(&self, typed: &str) -> Result<DestinationSettings, String>;
+}
+
+/// Stands for functions that cannot be invoked, for a reason that a person must fix.
+#[derive(Clone, Debug)]
+pub struct Unusable(pub String);
+
+impl Invoke for Unusable {
+    fn invoke<'a>(&'a self, _outgoing: &'a Outgoing) -> BoxFuture<'a, Invoked> {
+        Box::pin(async move { Invoked::failed(Class::InvalidCredentials, self.0.clone()) })
+    }
 }

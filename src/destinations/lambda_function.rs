@@ -13,11 +13,11 @@ use aws_sdk_lambda::types::{InvocationType, LogType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
 use super::outcome::{Answer, Ending, Failure, outcome};
+use super::batch_answer::not_taken;
 use super::request::{Invocation, check_size, client_context};
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
@@ -25,10 +25,16 @@ use crate::store::fault::Asked;
 use crate::store::reason::{NoAnswer, Reason};
 use crate::store::s3::failure;
 
-/// The clients that invoke: one for each external id, which is the source's id unless it is configured.
+/// The clients that invoke: one for each external id, which is the source's id unless it is configured, and region.
 pub trait Clients: Send + Sync + fmt::Debug {
-    /// The client for the calls of a source. It does not retry.
-    fn client(&self, source: &SourceId) -> Client;
+    /// The client for calls of a source to a function. It does not retry.
+    ///
+    /// # Errors
+    /// There is no role for the source.
+    fn client(&self, source: &SourceId, function: &str) -> Result<Client, String>;
+
+    /// The credentials for calls of a source were refused: the next client has new ones.
+    fn refused(&self, source: &SourceId);
 }
 
 /// How functions are invoked.
@@ -40,6 +46,8 @@ pub struct LambdaSettings {
     pub log_tail: bool,
     /// How long an answer is waited for.
     pub timeout: Duration,
+    /// The most bytes of a payload.
+    pub payload_max: usize,
 }
 
 /// Functions of AWS Lambda.
@@ -56,17 +64,20 @@ impl Lambda {
     }
 
     async fn send(&self, call: &Outgoing) -> Invoked {
-        let LambdaSettings { invocation, log_tail, timeout } = self.settings;
-        if let Err(error) = check_size(&call.line, invocation) {
+        let LambdaSettings { invocation, log_tail, timeout, payload_max } = self.settings;
+        let payload = call.payload();
+        if let Err(error) = check_size(&payload, payload_max) {
             return Invoked::failed(Class::TooLarge, error.to_string());
         }
-        let context = client_context(&call.source, &call.destination, call.attempt);
+        let client = match self.clients.client(&call.source, &call.function) {
+            Ok(client) => client,
+            Err(what) => return Invoked::failed(Class::InvalidCredentials, what),
+        };
+        let context = client_context(&call.source, &call.destination, call.attempt());
         if context.is_none() {
             tracing::warn!(destination = %call.destination, "the client context is too long and is left out");
         }
-        let request = self
-            .clients
-            .client(&call.source)
+        let request = client
             .invoke()
             .function_name(&*call.function)
             .invocation_type(match invocation {
@@ -75,7 +86,7 @@ impl Lambda {
             })
             .set_log_type(log_tail.then_some(LogType::Tail))
             .set_client_context(context)
-            .payload(Blob::new(Bytes::clone(&call.line)));
+            .payload(Blob::new(payload));
         let Ok(answer) = tokio::time::timeout(timeout, request.send()).await else {
             return Invoked::timed_out(timeout);
         };
@@ -88,9 +99,11 @@ impl Lambda {
                     body,
                     ..Answer::default()
                 }));
+                let not_taken = if call.batch { not_taken(body, call) } else { Vec::new() };
                 let tail = answer.log_result().and_then(|tail| STANDARD.decode(tail).ok());
                 Invoked {
                     result,
+                    not_taken,
                     request_id: answer.request_id().map(str::to_owned),
                     version: answer.executed_version().map(str::to_owned),
                     log_tail: tail.map(|tail| String::from_utf8_lossy(&tail).into_owned()),
@@ -98,7 +111,11 @@ impl Lambda {
             }
             Err(error) => {
                 let request_id = error.request_id().map(str::to_owned);
-                Invoked { result: Err(failed(&error)), request_id, version: None, log_tail: None }
+                let failure = failed(&error);
+                if failure.class == Class::InvalidCredentials {
+                    self.clients.refused(&call.source);
+                }
+                Invoked { request_id, ..Invoked::ended(Err(failure)) }
             }
         }
     }

@@ -78,6 +78,18 @@ impl Lane {
         }
     }
 
+    /// Sets how it works from now on.
+    pub fn set(&mut self, settings: LaneSettings) {
+        self.window.set_in_order(settings.in_order);
+        self.concurrency.set(settings.concurrency);
+        self.settings = settings;
+    }
+
+    /// Takes back that a function cannot be used: it may be set otherwise now, so the next call finds out at once.
+    pub fn try_again(&mut self) {
+        self.circuit = Circuit::default();
+    }
+
     /// The window, to read from the log into.
     pub fn window(&mut self) -> &mut Window {
         &mut self.window
@@ -86,6 +98,11 @@ impl Lane {
     /// Everything up to here is finished.
     pub fn finished_through(&self) -> u64 {
         self.window.finished_through()
+    }
+
+    /// The last failure, unless a call has succeeded since.
+    pub fn failing(&self) -> Option<&Failure> {
+        self.failing.as_ref()
     }
 
     /// Why nothing is sent, and since when (monotonic time).

@@ -7,20 +7,27 @@
 //!
 //! A call is sent at least once, or becomes a dead letter with its cause.
 
+pub mod alarm;
+pub mod batch_answer;
 pub mod circuit;
 pub mod class;
 pub mod concurrency;
 pub mod dead_letter;
+pub mod forward;
 pub mod invoke;
 #[cfg(feature = "lambda")]
 pub mod lambda_function;
 pub mod lane;
+mod lane_task;
 pub mod outcome;
 pub mod positions;
+pub mod progress;
 pub mod reaction;
 pub mod records;
 pub mod request;
 pub mod runner;
 pub mod select;
+pub mod settings;
 pub mod web_function;
+mod web_post;
 pub mod window;

@@ -1,4 +1,5 @@
-//! How far each function of each destination has finished, on disk.
+//! What is kept of destinations on disk: which calls go where, from which position on, and how far each function has
+//! finished.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,88 +7,197 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::select::{Head, Selection};
+use super::settings::DestinationSettings;
 use crate::disk::{Disk, read_all, write_durably};
+use crate::sources::SourceId;
 
 /// The file, in the spool's directory.
 pub const FILE: &str = "destinations.json";
 /// The version of the file's form.
 const VERSION: u32 = 1;
+/// The most changes of a selection that are kept for one destination. With more, calls before the oldest change follow
+/// the oldest kept.
+const ROUTES_MAX: usize = 100;
 
 /// One function of one destination.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LaneId {
     /// The destination's name.
-    pub destination: String,
-    /// The function's ARN, or a web address.
+    pub destination: SourceId,
+    /// The function's ARN, or what stands for it.
     pub function: String,
+}
+
+/// Which calls go where, from a position on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// It is for calls after this position, as far as the next route.
+    pub after: u64,
+    /// Which calls go where.
+    pub selection: Selection,
+}
+
+/// What is kept of one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The TOML that it was read from last. A destination that was removed sends what waits with these settings.
+    pub typed: String,
+    /// Whether the configuration no longer has it.
+    pub removed: bool,
+    /// Which calls go where. The last route is the one in force.
+    pub routes: Vec<Route>,
+    /// How far each function has finished.
+    pub lanes: BTreeMap<String, u64>,
+}
+
+/// All destinations, by name.
+pub type All = BTreeMap<SourceId, Kept>;
+
+impl Kept {
+    /// The selection for calls at a position.
+    pub fn selection_at(routes: &[Route], position: u64) -> Option<&Selection> {
+        routes.iter().rev().find(|route| route.after < position).map(|route| &route.selection)
+    }
+
+    /// The function that gets a call.
+    pub fn function_for<'a>(
+        routes: &'a [Route],
+        position: u64,
+        source: &SourceId,
+        head: &Head,
+    ) -> Option<&'a str> {
+        Self::selection_at(routes, position)?.function_for(source, head)
+    }
+
+    /// Calls after `now` go elsewhere.
+    fn reroute(&mut self, selection: Selection, now: u64) {
+        if self.routes.last().is_some_and(|route| route.selection == selection) {
+            return;
+        }
+        for function in selection.all_functions() {
+            self.lanes.entry(function.to_owned()).or_insert(now);
+        }
+        // A route that began here had no calls.
+        self.routes.retain(|route| route.after != now);
+        self.routes.push(Route { after: now, selection });
+        if self.routes.len() > ROUTES_MAX {
+            self.routes.remove(0);
+        }
+    }
+
+    /// Drops what no call needs: functions that get no calls any more and have finished theirs, and routes of calls that
+    /// are finished.
+    fn prune(&mut self) {
+        if let Some(Route { after, selection }) = self.routes.last() {
+            let used = selection.all_functions();
+            self.lanes.retain(|function, finished| used.contains(&**function) || *finished < *after);
+        }
+        let lowest = self.lanes.values().copied().min().unwrap_or(u64::MAX);
+        let in_use = self.routes.iter().rposition(|route| route.after <= lowest).unwrap_or(0);
+        self.routes.drain(..in_use);
+    }
+}
+
+/// What is to be kept after the configuration was read with the log at `now`: calls after it go as configured, and those
+/// before it as they would have.
+pub fn reconfigured(mut kept: All, configured: &[DestinationSettings], now: u64) -> All {
+    for destination in configured {
+        let new = || Kept { typed: String::new(), removed: false, routes: Vec::new(), lanes: BTreeMap::new() };
+        let one = kept.entry(destination.name.clone()).or_insert_with(new);
+        one.typed.clone_from(&destination.typed);
+        one.removed = false;
+        one.reroute(destination.selection.clone(), now);
+    }
+    for (name, one) in &mut kept {
+        if !configured.iter().any(|destination| destination.name == *name) {
+            one.removed = true;
+            one.reroute(Selection { name: name.as_str().to_owned(), ..Selection::default() }, now);
+        }
+    }
+    pruned(kept)
+}
+
+/// What is to be kept after functions have finished.
+pub fn advanced(mut kept: All, finished: &BTreeMap<LaneId, u64>) -> All {
+    for (lane, through) in finished {
+        if let Some(position) = kept.get_mut(&lane.destination).and_then(|one| one.lanes.get_mut(&lane.function)) {
+            *position = (*position).max(*through);
+        }
+    }
+    pruned(kept)
+}
+
+fn pruned(mut kept: All) -> All {
+    kept.values_mut().for_each(Kept::prune);
+    kept.retain(|_, one| !(one.removed && one.lanes.is_empty()));
+    kept
+}
+
+/// The position after which the log must keep everything: the lowest of all. `None` without functions.
+pub fn lowest(kept: &All) -> Option<u64> {
+    kept.values().flat_map(|one| one.lanes.values().copied()).min()
 }
 
 #[derive(Serialize, Deserialize)]
 struct File {
     version: u32,
-    lanes: Vec<Kept>,
+    destinations: All,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    #[serde(flatten)]
-    lane: LaneId,
-    finished_through: u64,
-}
-
-/// The positions on disk.
+/// The file.
 #[derive(Debug)]
 pub struct Positions {
     disk: Arc<dyn Disk>,
-    finished: BTreeMap<LaneId, u64>,
+    kept: All,
 }
 
 impl Positions {
-    /// Reads the positions. Without a file there are none.
+    /// Reads the file. Without one there are no destinations.
     ///
     /// # Errors
     /// The disk's error; `InvalidData` if the file is damaged or of a newer release.
     pub fn read(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let file = match disk.open(FILE) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { disk, finished: BTreeMap::new() });
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { disk, kept: All::new() }),
             Err(error) => return Err(error),
         };
         let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} {what}"));
-        let File { version, lanes } = serde_json::from_slice(&read_all(&*file)?)
-            .map_err(|error| wrong(format!("is damaged: {error}")))?;
-        if version > VERSION {
-            return Err(wrong(format!("is of a newer release (version {version})")));
+        let bytes = read_all(&*file)?;
+        let version = serde_json::from_slice::<serde_json::Value>(&bytes)
+            .map_err(|error| wrong(format!("is damaged: {error}")))?
+            .get("version")
+            .and_then(serde_json::Value::as_u64);
+        if version.is_some_and(|version| version > u64::from(VERSION)) {
+            return Err(wrong(format!("is of a newer release (version {})", version.unwrap_or_default())));
         }
-        let finished = lanes.into_iter().map(|kept| (kept.lane, kept.finished_through)).collect();
-        Ok(Self { disk, finished })
+        let File { destinations, .. } =
+            serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is damaged: {error}")))?;
+        Ok(Self { disk, kept: destinations })
     }
 
-    /// How far a function has finished. `None` if it is new.
-    pub fn finished_through(&self, lane: &LaneId) -> Option<u64> {
-        self.finished.get(lane).copied()
+    /// What is kept.
+    pub fn kept(&self) -> &All {
+        &self.kept
     }
 
-    /// The position after which the log must keep everything: the lowest of all. `None` without functions.
+    /// The position after which the log must keep everything. `None` without functions.
     pub fn lowest(&self) -> Option<u64> {
-        self.finished.values().copied().min()
+        lowest(&self.kept)
     }
 
-    /// Writes these positions durably in place of all others, unless they are there already.
+    /// Writes what is to be kept durably, unless it is there already.
     ///
     /// # Errors
     /// The disk's error. The file is then as before.
-    pub fn keep(&mut self, finished: BTreeMap<LaneId, u64>) -> io::Result<()> {
-        if finished == self.finished {
+    pub fn keep(&mut self, kept: All) -> io::Result<()> {
+        if kept == self.kept {
             return Ok(());
         }
-        let lanes =
-            finished.iter().map(|(lane, through)| Kept { lane: lane.clone(), finished_through: *through });
-        let file = File { version: VERSION, lanes: lanes.collect() };
+        let file = File { version: VERSION, destinations: kept };
         write_durably(&*self.disk, FILE, &serde_json::to_vec(&file).map_err(io::Error::other)?)?;
-        self.finished = finished;
+        self.kept = file.destinations;
         Ok(())
     }
 }
@@ -95,24 +205,76 @@ impl Positions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destinations::settings::tests::settings;
     use crate::disk::real_disk::RealDisk;
 
-    fn lane(function: &str) -> LaneId {
-        LaneId { destination: "crm".to_owned(), function: function.to_owned() }
+    fn name(text: &str) -> SourceId {
+        SourceId::new(text).unwrap()
+    }
+
+    fn lane(destination: &str, function: &str) -> LaneId {
+        LaneId { destination: name(destination), function: function.to_owned() }
+    }
+
+    fn track(position: u64, kept: &Kept) -> Option<&str> {
+        let head = Head { kind: "track".to_owned(), ..Head::default() };
+        Kept::function_for(&kept.routes, position, &name("web"), &head)
     }
 
     #[test]
-    fn positions_are_read_back() {
+    fn what_is_kept_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
         let mut positions = Positions::read(Arc::clone(&disk)).unwrap();
-        assert_eq!((positions.lowest(), positions.finished_through(&lane("a"))), (None, None));
-        positions.keep(BTreeMap::from([(lane("a"), 7), (lane("b"), 3)])).unwrap();
+        assert_eq!((positions.lowest(), positions.kept().len()), (None, 0));
+        let kept = reconfigured(All::new(), &[settings("crm", &[("track", "a"), ("page", "b")])], 3);
+        let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 7)]));
+        positions.keep(kept.clone()).unwrap();
         let again = Positions::read(Arc::clone(&disk)).unwrap();
-        assert_eq!((again.lowest(), again.finished_through(&lane("a"))), (Some(3), Some(7)));
+        assert_eq!((again.lowest(), again.kept()), (Some(3), &kept));
         write_durably(&*disk, FILE, br#"{"version":2,"lanes":[]}"#).unwrap();
         assert!(Positions::read(Arc::clone(&disk)).unwrap_err().to_string().contains("newer release"));
         write_durably(&*disk, FILE, b"{").unwrap();
         assert!(Positions::read(disk).unwrap_err().to_string().contains("is damaged"));
+    }
+
+    #[test]
+    fn calls_go_where_the_configuration_sent_them_when_they_came() {
+        let kept = reconfigured(All::new(), &[settings("crm", &[("track", "a")])], 10);
+        let kept = reconfigured(kept, &[settings("crm", &[("track", "b")])], 20);
+        // The same again changes nothing.
+        let kept = reconfigured(kept, &[settings("crm", &[("track", "b")])], 25);
+        let one = &kept[&name("crm")];
+        assert_eq!([10, 11, 20, 21, 99].map(|at| track(at, one)), [
+            None,
+            Some("a"),
+            Some("a"),
+            Some("b"),
+            Some("b")
+        ]);
+        assert_eq!(one.lanes, BTreeMap::from([("a".to_owned(), 10), ("b".to_owned(), 20)]));
+        // The old function has no calls after 20.
+        let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 19)]));
+        assert_eq!(lowest(&kept), Some(19));
+        let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 20)]));
+        let one = &kept[&name("crm")];
+        assert_eq!((one.lanes.len(), one.routes.len(), track(21, one)), (1, 1, Some("b")));
+    }
+
+    #[test]
+    fn a_removed_destination_is_kept_until_its_queue_is_empty() {
+        let kept = reconfigured(All::new(), &[settings("crm", &[("track", "a")])], 10);
+        let kept = reconfigured(kept, &[], 20);
+        let one = &kept[&name("crm")];
+        assert_eq!((one.removed, track(20, one), track(21, one)), (true, Some("a"), None));
+        // A restart without it changes nothing.
+        let kept = reconfigured(kept, &[], 30);
+        assert_eq!(kept[&name("crm")].routes.len(), 2);
+        // It comes back, and takes calls from then on.
+        let back = reconfigured(kept.clone(), &[settings("crm", &[("track", "a")])], 40);
+        let one = &back[&name("crm")];
+        assert_eq!([20, 21, 40, 41].map(|at| track(at, one)), [Some("a"), None, None, Some("a")]);
+        let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 20)]));
+        assert!(kept.is_empty());
     }
 }

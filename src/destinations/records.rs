@@ -1,6 +1,7 @@
 //! The last deliveries of a destination, for people. Pure.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::class::Class;
 use crate::sources::SourceId;
@@ -14,6 +15,8 @@ pub const RECORDS_MAX: usize = 1_000;
 pub struct Record {
     /// When it ended.
     pub at: UnixMillis,
+    /// The function's ARN, or what stands for it.
+    pub function: Arc<str>,
     /// The call's source.
     pub source: SourceId,
     /// The call's type.
@@ -67,6 +70,7 @@ mod tests {
             let failed = attempt.is_multiple_of(2).then(|| (Class::Timeout, "late".to_owned()));
             records.push(Record {
                 at: UnixMillis(0),
+                function: "f".into(),
                 source: SourceId::new("web").unwrap(),
                 kind: "track".to_owned(),
                 message_id: attempt.to_string(),

@@ -47,8 +47,8 @@ pub struct TooLarge {
 ///
 /// # Errors
 /// [`TooLarge`].
-pub fn check_size(payload: &[u8], invocation: Invocation) -> Result<(), TooLarge> {
-    let (bytes, max) = (payload.len(), invocation.bytes_max());
+pub fn check_size(payload: &[u8], max: usize) -> Result<(), TooLarge> {
+    let bytes = payload.len();
     if bytes <= max { Ok(()) } else { Err(TooLarge { bytes, max }) }
 }
 
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_payload_is_sent_whole_or_not_at_all() {
-        assert_eq!(check_size(&vec![b'x'; SYNC_BYTES_MAX], Invocation::RequestResponse), Ok(()));
-        let error = check_size(&vec![b'x'; EVENT_BYTES_MAX + 1], Invocation::Event).unwrap_err();
+        assert_eq!(check_size(&vec![b'x'; SYNC_BYTES_MAX], Invocation::RequestResponse.bytes_max()), Ok(()));
+        let error = check_size(&vec![b'x'; EVENT_BYTES_MAX + 1], Invocation::Event.bytes_max()).unwrap_err();
         assert_eq!(error, TooLarge { bytes: 1_048_577, max: 1_048_576 });
     }
 

@@ -1,6 +1,8 @@
 //! Which calls a destination gets, and which of its functions. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::json::Members;
 use crate::object::Stream;
@@ -15,7 +17,7 @@ pub const TYPES: [&str; 7] = ["track", "identify", "page", "screen", "group", "a
 const LAMBDA_NAMES: [&str; 2] = ["AWS Lambda", "Amazon Lambda"];
 
 /// What a destination takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// Only these sources; all if `None`.
     pub sources: Option<Vec<SourceId>>,
@@ -79,6 +81,11 @@ impl Head {
 }
 
 impl Selection {
+    /// Every function.
+    pub fn all_functions(&self) -> BTreeSet<&str> {
+        self.functions.values().chain(&self.function).map(String::as_str).collect()
+    }
+
     /// The function that gets a call; `None` if the destination does not get it.
     pub fn function_for(&self, source: &SourceId, head: &Head) -> Option<&str> {
         let wanted = self.sources.as_ref().is_none_or(|sources| sources.contains(source));

@@ -1,39 +1,30 @@
-//! Functions behind a web address: one line is posted, and the endpoint answers as a function would. So a handler can be
-//! tried on a laptop.
+//! Functions behind a web address: one line is posted, or an array of lines, and the endpoint answers as a function would.
+//! So a handler can be tried on a laptop.
 
-use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::header::{HeaderName, HeaderValue};
 
+use super::batch_answer::not_taken;
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
-use super::outcome::{Answer, Ending, outcome};
-use super::request::{Invocation, check_size, client_context};
+use super::request::{SYNC_BYTES_MAX, check_size, client_context};
+use super::web_post::WebPost;
 use crate::boxed_future::BoxFuture;
-use crate::words::{outside_text, with_causes};
 
-/// The most bytes of an answer that are read.
-const ANSWER_BYTES_MAX: usize = 64 * 1_024;
+/// The header that the service has for functions: a handler on a laptop reads the same.
+const CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
 
-/// Web addresses that calls are posted to.
+/// A web address that calls are posted to. It may hold a secret, so it is never shown.
 #[derive(Clone)]
 pub struct WebFunction {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    timeout: Duration,
+    to: String,
+    post: WebPost,
 }
 
-impl fmt::Debug for WebFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebFunction").field("timeout", &self.timeout).finish_non_exhaustive()
+impl std::fmt::Debug for WebFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebFunction").field("post", &self.post).finish_non_exhaustive()
     }
 }
 
@@ -42,94 +33,28 @@ impl WebFunction {
     ///
     /// # Errors
     /// The system's trusted certificates cannot be read.
-    pub fn new(timeout: Duration) -> std::io::Result<Self> {
-        let connector =
-            HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout })
+    pub fn new(to: String, timeout: Duration) -> std::io::Result<Self> {
+        Ok(Self { to, post: WebPost::new(timeout)? })
     }
 
-    async fn send(&self, call: &Outgoing) -> Invoked {
-        if let Err(error) = check_size(&call.line, Invocation::RequestResponse) {
+    async fn send(&self, outgoing: &Outgoing) -> Invoked {
+        let payload = outgoing.payload();
+        if let Err(error) = check_size(&payload, SYNC_BYTES_MAX) {
             return Invoked::failed(Class::TooLarge, error.to_string());
         }
-        let request = match request(call) {
-            Ok(request) => request,
-            Err(error) => {
-                return Invoked::failed(Class::BadRequest, format!("the address is not valid: {error}"));
-            }
-        };
-        let exchange = async {
-            let (head, body) =
-                self.client.request(request).await.map_err(|error| with_causes(&error))?.into_parts();
-            let body = read(body).await?;
-            Ok::<_, String>(Response::from_parts(head, body))
-        };
-        match tokio::time::timeout(self.timeout, exchange).await {
-            Err(_) => Invoked::timed_out(self.timeout),
-            Ok(Err(why)) => Invoked::failed(Class::Network, outside_text(&why).to_string()),
-            Ok(Ok(answer)) => answered(&answer),
+        let context = client_context(&outgoing.source, &outgoing.destination, outgoing.attempt())
+            .and_then(|context| HeaderValue::try_from(context).ok());
+        let (mut invoked, body) =
+            self.post.send(&self.to, context.map(|context| (CONTEXT, context)), payload).await;
+        if outgoing.batch && invoked.result.is_ok() {
+            invoked.not_taken = not_taken(&body, outgoing);
         }
+        invoked
     }
-}
-
-fn request(call: &Outgoing) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(&*call.function)
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .header(USER_AGENT, HeaderValue::from_static(concat!("forebay/", env!("CARGO_PKG_VERSION"))));
-    // The header that the service has for functions: a handler on a laptop reads the same.
-    if let Some(context) = client_context(&call.source, &call.destination, call.attempt) {
-        request = request.header("x-amz-client-context", context);
-    }
-    request.body(Full::new(call.line.clone()))
-}
-
-/// The beginning of an answer: a longer one is no error, because the status says what happened.
-async fn read(body: Incoming) -> Result<Bytes, String> {
-    let mut body = Limited::new(body, ANSWER_BYTES_MAX);
-    let mut read = Vec::new();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => {
-                if let Some(data) = frame.data_ref() {
-                    read.extend_from_slice(data);
-                }
-            }
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => break,
-            Err(error) => return Err(with_causes(&*error)),
-        }
-    }
-    Ok(read.into())
-}
-
-fn answered(answer: &Response<Bytes>) -> Invoked {
-    let text = |name: &str| header(answer.headers(), name);
-    let retry_after = text("retry-after").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-    let body = answer.body();
-    let said = (!answer.status().is_success()).then(|| String::from_utf8_lossy(body).into_owned());
-    let result = outcome(Ending::Answer(Answer {
-        status: answer.status().as_u16(),
-        code: None,
-        message: said.as_deref().filter(|said| !said.is_empty()),
-        function_error: text("x-amz-function-error"),
-        body,
-        retry_after,
-    }));
-    Invoked {
-        result,
-        request_id: text("x-request-id").or_else(|| text("x-amzn-requestid")).map(str::to_owned),
-        version: text("x-amz-executed-version").map(str::to_owned),
-        log_tail: None,
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 impl Invoke for WebFunction {
-    fn invoke<'a>(&'a self, call: &'a Outgoing) -> BoxFuture<'a, Invoked> {
-        Box::pin(self.send(call))
+    fn invoke<'a>(&'a self, outgoing: &'a Outgoing) -> BoxFuture<'a, Invoked> {
+        Box::pin(self.send(outgoing))
     }
 }

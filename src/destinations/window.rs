@@ -72,6 +72,12 @@ impl Window {
         }
     }
 
+    /// Sets whether calls of one user are sent one after another. It applies to calls that are added from now on, and those
+    /// in the window keep what they had.
+    pub fn set_in_order(&mut self, in_order: bool) {
+        self.in_order = in_order;
+    }
+
     /// Whether another call can be read.
     pub fn has_room(&self) -> bool {
         self.calls.len() < CALLS_MAX && self.bytes < BYTES_MAX

@@ -19,12 +19,14 @@ mod session;
 mod settings;
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider, SharedIdentityCache};
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer, ServerSideEncryption, StorageClass};
@@ -44,7 +46,7 @@ use super::fault::Asked;
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};
 use super::{Body, Fault, Head, ObjectStore, Put, PutMode, Reason, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
-use crate::object::{AccountId, AppliedEncryption, Destination, ObjectKey};
+use crate::object::{AccountId, AppliedEncryption, Destination, ObjectKey, Role};
 use crate::words::outside_text;
 
 /// The content type of every object.
@@ -176,6 +178,26 @@ impl S3Store {
     /// An STS client with the process's own credentials, at the configured endpoint.
     pub fn token_service(&self) -> aws_sdk_sts::Client {
         self.clients.process().token_service()
+    }
+
+    /// The process's own credentials, for clients of other services.
+    pub fn process_credentials(&self) -> SharedIdentityCache {
+        self.clients.process().cache()
+    }
+
+    /// The credentials of a role, for clients of other services. Its session is that of delivery.
+    pub fn role_credentials(&self, role: &Role) -> SharedCredentialsProvider {
+        let role: Arc<dyn ProvideCredentials> = self.clients.assumed(role);
+        SharedCredentialsProvider::new(role)
+    }
+
+    /// Another service refused the credentials of a role, or without one those of the process: new ones are got when they
+    /// are next needed.
+    pub fn renew_credentials(&self, role: Option<&Role>) {
+        match self.clients.access(role) {
+            Access::Process(process) => process.expired(process.generation()),
+            Access::Role(role) => role.expired(role.generation()),
+        }
     }
 
     /// The SDK configuration that all clients use: credentials, region, endpoint options.

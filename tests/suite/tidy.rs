@@ -193,7 +193,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("runtime", &["lock", "planted_bugs", "random", "tasks", "time", "words"]),
-    ("config", &["admin_token", "call", "live", "object", "sources", "store", "words"]),
+    ("config", &["admin_token", "arn", "call", "destinations", "live", "object", "sources", "store", "words"]),
     ("lib", &[]),
     ("main", &[]),
     ("cli", &["*"]),

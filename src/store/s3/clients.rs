@@ -107,7 +107,7 @@ impl Clients {
         client
     }
 
-    fn assumed(&self, role: &Role) -> Arc<AssumedRole> {
+    pub(super) fn assumed(&self, role: &Role) -> Arc<AssumedRole> {
         let mut roles = lock(&self.roles);
         if let Some(known) = roles.get(role) {
             return Arc::clone(known);

@@ -1,0 +1,134 @@
+//! What invokes the functions of destinations: clients of AWS Lambda with the sessions of delivery, and web addresses.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::config::Environment;
+use crate::destinations::forward::Forward;
+use crate::destinations::invoke::{Equipment, Invoke};
+use crate::destinations::settings::{DestinationSettings, Target};
+use crate::destinations::web_function::WebFunction;
+use crate::store::s3::S3Store;
+use crate::time::Clock;
+
+/// The equipment of a node.
+#[derive(Clone, Debug)]
+pub(super) struct NodeEquipment {
+    /// Whose credentials and sessions are used.
+    pub(super) store: Arc<S3Store>,
+    /// Where secrets of removed destinations come from.
+    pub(super) environment: Environment,
+    /// Time.
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Equipment for NodeEquipment {
+    fn invoker(&self, settings: &DestinationSettings) -> io::Result<Arc<dyn Invoke>> {
+        Ok(match &settings.target {
+            #[cfg(feature = "lambda")]
+            Target::Lambda(target) => Arc::new(lambda::function(&self.store, target, settings.timeout)),
+            #[cfg(not(feature = "lambda"))]
+            Target::Lambda(_) => {
+                return Err(io::Error::other("this program was built without its feature `lambda`"));
+            }
+            Target::Url(to) => Arc::new(WebFunction::new(to.0.clone(), settings.timeout)?),
+            Target::Forward { to, write_key } => {
+                Arc::new(Forward::new(to, write_key, settings.timeout, Arc::clone(&self.clock))?)
+            }
+        })
+    }
+
+    fn settings(&self, typed: &str) -> Result<DestinationSettings, String> {
+        self.environment.destination(typed)
+    }
+}
+
+#[cfg(feature = "lambda")]
+pub(super) mod lambda {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use aws_sdk_lambda::Client;
+    use aws_sdk_lambda::config::retry::RetryConfig;
+    use aws_sdk_lambda::config::{IdentityCache, Region};
+
+    use crate::destinations::lambda_function::{Clients, Lambda, LambdaSettings};
+    use crate::destinations::settings::LambdaTarget;
+    use crate::lock::lock;
+    use crate::object::Role;
+    use crate::sources::SourceId;
+    use crate::store::s3::{S3Store, direct_client};
+
+    /// The most clients kept. At the limit all are dropped and created again when needed.
+    const CLIENTS_MAX: usize = 1_024;
+
+    /// A client for each role, external id and region.
+    #[derive(Debug)]
+    struct LambdaClients {
+        store: Arc<S3Store>,
+        target: LambdaTarget,
+        made: Mutex<BTreeMap<(Option<Role>, String), Client>>,
+    }
+
+    /// The functions of a destination.
+    pub(in crate::cli) fn function(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Lambda {
+        let LambdaTarget { invocation, log_tail, payload_max, .. } = *target;
+        let clients =
+            LambdaClients { store: Arc::clone(store), target: target.clone(), made: Mutex::default() };
+        Lambda::new(Arc::new(clients), LambdaSettings { invocation, log_tail, timeout, payload_max })
+    }
+
+    impl Clients for LambdaClients {
+        fn client(&self, source: &SourceId, function: &str) -> Result<Client, String> {
+            let role = self.target.role_for(source)?;
+            let region = self
+                .target
+                .region_of(function)
+                .ok_or_else(|| format!("{function} names no region: set region"))?
+                .to_owned();
+            let mut made = lock(&self.made);
+            let key = (role, region);
+            if let Some(client) = made.get(&key) {
+                return Ok(client.clone());
+            }
+            if made.len() >= CLIENTS_MAX {
+                made.clear();
+            }
+            let new = client(&self.store, &self.target, key.0.as_ref(), &key.1);
+            made.insert(key, new.clone());
+            Ok(new)
+        }
+
+        fn refused(&self, source: &SourceId) {
+            if let Ok(role) = self.target.role_for(source) {
+                self.store.renew_credentials(role.as_ref());
+            }
+            // A client keeps the process's credentials that it was made with.
+            lock(&self.made).clear();
+        }
+    }
+
+    /// A client that tries once: what follows from a failure is decided by its class.
+    pub(in crate::cli) fn client(
+        store: &S3Store,
+        target: &LambdaTarget,
+        role: Option<&Role>,
+        region: &str,
+    ) -> Client {
+        let mut builder = aws_sdk_lambda::config::Builder::from(store.sdk());
+        builder.set_endpoint_url(target.endpoint_url.clone());
+        if let Some(direct) = direct_client(target.endpoint_url.as_deref()) {
+            builder = builder.http_client(direct);
+        }
+        builder = match role {
+            None => builder.identity_cache(store.process_credentials()),
+            // A role caches its session itself.
+            Some(role) => builder
+                .identity_cache(IdentityCache::no_cache())
+                .credentials_provider(store.role_credentials(role)),
+        };
+        let config = builder.region(Region::new(region.to_owned())).retry_config(RetryConfig::disabled());
+        Client::from_conf(config.build())
+    }
+}

@@ -1,0 +1,385 @@
+//! `[[destination]]`: where calls go beside the archive.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::arn::Arn;
+use crate::destinations::request::{Invocation, SYNC_BYTES_MAX};
+use crate::destinations::select::{Selection, TYPES};
+use crate::destinations::settings::{
+    BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, SecretText, TIMEOUT, Target, URL,
+};
+use crate::object::ExternalId;
+use crate::sources::SourceId;
+
+use super::checked::Spool as SpoolSettings;
+use super::destination::{external_id, role_arn};
+use super::problem::{ConfigProblem, SettingPlace};
+use super::raw::{Entry, Table, Typed};
+use super::reader::{self, Reader};
+use super::secret::{self, Outside};
+use super::sources::Source;
+use super::units::{ByteSize, Period};
+use super::values::{self, Endpoint};
+use super::web_address::web_address;
+
+/// The most destinations of a configuration.
+const DESTINATIONS_MAX: usize = 64;
+/// The most functions invoked at once by a destination, for each function.
+const CONCURRENCY_MAX: usize = 1_000;
+/// The default of `max_queue`, unless half of the spool is less.
+const QUEUE_BYTES: u64 = 8 << 30;
+/// Keys that only functions of AWS Lambda have.
+const OF_LAMBDA: [&str; 9] = [
+    "function",
+    "functions",
+    "region",
+    "role_arn",
+    "external_id",
+    "log_type",
+    "invocation",
+    "max_payload",
+    "endpoint_url",
+];
+/// Keys that only web addresses have.
+const OF_HTTP: [&str; 3] = ["url", "forward", "write_key"];
+const FUNCTION_FORM: &str =
+    "expected the ARN of a function, such as \"arn:aws:lambda:eu-west-1:111122223333:function:on-track\"";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Lambda,
+    Http,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Event,
+    Batch,
+}
+
+/// What a destination's settings are checked against.
+pub(super) struct Around<'a> {
+    /// The sources, which a destination may name. `None` if they are not known: every id is then taken for one.
+    pub(super) sources: Option<&'a [Source]>,
+    /// The bytes of the spool.
+    pub(super) spool_bytes: u64,
+    /// What secrets refer to.
+    pub(super) outside: &'a dyn Outside,
+}
+
+impl<'a> Around<'a> {
+    /// Of destinations without the rest of a configuration.
+    pub(super) fn alone(outside: &'a dyn Outside) -> Self {
+        Self { sources: None, spool_bytes: SpoolSettings::default().max_bytes, outside }
+    }
+}
+
+/// Reads every destination that is enabled.
+pub(super) fn check(
+    tables: &[Table],
+    around: &Around<'_>,
+    problems: &mut Vec<ConfigProblem>,
+) -> Vec<DestinationSettings> {
+    if tables.len() > DESTINATIONS_MAX {
+        problems.push(ConfigProblem {
+            place: SettingPlace::Nowhere,
+            name: "destination".to_owned(),
+            value: None,
+            what: format!("is given {} times: at most {DESTINATIONS_MAX} are allowed", tables.len()),
+        });
+        return Vec::new();
+    }
+    let half = around.spool_bytes / 2;
+    let queue_default = QUEUE_BYTES.min(half / (tables.len() as u64).max(1));
+    let mut queued = 0_u64;
+    let mut destinations: Vec<DestinationSettings> = Vec::new();
+    for table in tables {
+        let Some((enabled, destination)) = destination(table, around, queue_default, problems) else { continue };
+        let mut reader = Reader::new(table, problems);
+        if destinations.iter().any(|other| other.name == destination.name) {
+            reader.refuse("name", "is also the name of another destination".to_owned());
+        }
+        queued = queued.saturating_add(destination.max_queue);
+        if queued > half {
+            let what = format!(
+                "the queues of all destinations together may have half of spool.max_bytes, {}: lower max_queue, or raise \
+                 spool.max_bytes",
+                ByteSize(half)
+            );
+            reader.refuse("max_queue", what);
+        }
+        if enabled {
+            destinations.push(destination);
+        }
+    }
+    destinations
+}
+
+fn destination(
+    table: &Table,
+    around: &Around<'_>,
+    queue_default: u64,
+    problems: &mut Vec<ConfigProblem>,
+) -> Option<(bool, DestinationSettings)> {
+    let before = problems.len();
+    let mut reader = Reader::new(table, problems);
+    let name = reader.optional("name", name);
+    if !reader.has("name") {
+        reader.refuse("name", "is not set: each destination needs a name, such as \"crm\"".to_owned());
+    }
+    let kinds = reader::one_of(&[("lambda", Kind::Lambda), ("http", Kind::Http)]);
+    let kind = reader.optional("type", kinds);
+    if !reader.has("type") {
+        reader.refuse("type", "is not set: expected \"lambda\" or \"http\"".to_owned());
+    }
+    let enabled = reader.get("enabled", true, reader::boolean);
+    let sources = sources(&mut reader, around.sources);
+    let seconds = |seconds| Period::from_secs(seconds);
+    let timeout =
+        reader.get("timeout", TIMEOUT, reader::period(Period::from_millis(100), seconds(900)));
+    let concurrency = reader.get("concurrency", 64, reader::count(1, CONCURRENCY_MAX));
+    let max_age = reader.get(
+        "max_age",
+        MAX_AGE,
+        reader::period(seconds(1), seconds(14 * 86_400)),
+    );
+    let max_queue = reader.get(
+        "max_queue",
+        queue_default,
+        reader::size(ByteSize(1 << 20), ByteSize(100_000_000_000_000)),
+    );
+    let retries = reader.get("retry_execution_errors", 0, reader::count(0, 100));
+    let respect_integrations = reader.get("respect_integrations", true, reader::boolean);
+    let in_order = reader.get("order_by", false, reader::one_of(&[("", false), ("userId", true)]));
+    let batch = batch(&mut reader);
+    let selection = |functions, function| Selection {
+        sources: sources.clone(),
+        functions,
+        function,
+        respect_integrations,
+        name: name.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
+    };
+    let kind = kind?;
+    let foreign: &[&str] = match kind {
+        Kind::Lambda => &OF_HTTP,
+        Kind::Http => &OF_LAMBDA,
+    };
+    for key in foreign {
+        if reader.has(key) {
+            let other = if matches!(kind, Kind::Lambda) { "http" } else { "lambda" };
+            reader.refuse(key, format!("is only for type = \"{other}\""));
+        }
+    }
+    let (target, selection) = match kind {
+        Kind::Lambda => {
+            let (functions, function) = functions(&mut reader);
+            let target = lambda(&mut reader, batch, sources.as_deref(), around.sources);
+            if let Some(unplaced) = functions.values().chain(&function).find(|arn| target.region_of(arn).is_none()) {
+                reader.refuse("region", format!("is not set, and {unplaced} names none"));
+            }
+            (Target::Lambda(target), selection(functions, function))
+        }
+        Kind::Http => {
+            let (target, label) = http(&mut reader, around.outside)?;
+            (target, selection(BTreeMap::new(), Some(label.to_owned())))
+        }
+    };
+    let settings = DestinationSettings {
+        name: name?,
+        selection,
+        target,
+        timeout,
+        concurrency,
+        max_age,
+        max_queue,
+        retry_execution_errors: u32::try_from(retries).unwrap_or(u32::MAX),
+        in_order,
+        batch,
+        typed: typed(table),
+    };
+    (problems.len() == before).then_some((enabled, settings))
+}
+
+fn name(value: &Typed) -> Result<SourceId, String> {
+    SourceId::new(reader::text(value)?)
+        .map_err(|_| "expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -".to_owned())
+}
+
+/// `None`: every source.
+fn sources(reader: &mut Reader<'_>, known: Option<&[Source]>) -> Option<Vec<SourceId>> {
+    let item = |text: &str| match text.trim() {
+        "*" => Ok(None),
+        text => match SourceId::new(text) {
+            Ok(id) if known.is_none_or(|known| known.iter().any(|source| source.id == id)) => Ok(Some(id)),
+            _ => Err(format!("{text:?} is the id of no [[source]]")),
+        },
+    };
+    let listed = reader.optional("sources", |value| {
+        let listed = reader::list("a list such as [\"*\"] or [\"checkout-web\"]", item)(value)?;
+        if listed.is_empty() { Err("expected at least one source; [\"*\"] is every source".to_owned()) } else { Ok(listed) }
+    });
+    listed.and_then(|listed| listed.into_iter().collect())
+}
+
+fn batch(reader: &mut Reader<'_>) -> Option<BatchBounds> {
+    let mode = reader.get("mode", Mode::Event, reader::one_of(&[("event", Mode::Event), ("batch", Mode::Batch)]));
+    let calls = reader.get("batch_max_calls", 100, reader::count(1, 10_000));
+    let bytes = reader.get(
+        "batch_max_bytes",
+        1_000_000,
+        reader::size(ByteSize(1_000), ByteSize(SYNC_BYTES_MAX as u64)),
+    );
+    for key in ["batch_max_calls", "batch_max_bytes"] {
+        if mode == Mode::Event && reader.has(key) {
+            reader.refuse(key, "is only for mode = \"batch\"".to_owned());
+        }
+    }
+    (mode == Mode::Batch)
+        .then(|| BatchBounds { calls, bytes: usize::try_from(bytes).unwrap_or(SYNC_BYTES_MAX) })
+}
+
+/// The functions of types, and that of all others.
+fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<String>) {
+    let function = reader.get("function", None, |value| match reader::text(value)? {
+        "" => Ok(None),
+        text => function_arn(text).map(Some),
+    });
+    let functions = reader.get("functions", BTreeMap::new(), |value| {
+        let Typed::Table(entries) = value else {
+            return Err("expected a table such as { track = \"arn:…\", identify = \"arn:…\" }".to_owned());
+        };
+        let one = |(kind, entry): &(String, Entry)| {
+            if !TYPES.contains(&kind.as_str()) {
+                return Err(format!("{kind} is no type of calls: expected {}", TYPES.join(", ")));
+            }
+            let arn = reader::text(&entry.value).and_then(function_arn).map_err(|what| format!("{kind}: {what}"))?;
+            Ok((kind.clone(), arn))
+        };
+        entries.iter().map(one).collect()
+    });
+    if !reader.has("function") && !reader.has("functions") {
+        let what = "is not set: set function, or functions for the types that are sent";
+        reader.refuse("function", what.to_owned());
+    }
+    (functions, function)
+}
+
+/// `arn:aws:lambda:eu-west-1:111122223333:function:name`, with a version or alias at the end if there is one.
+fn function_arn(text: &str) -> Result<String, String> {
+    let arn: Arn = text.trim().parse().map_err(|_| FUNCTION_FORM.to_owned())?;
+    let name = arn.resource().strip_prefix("function:").unwrap_or_default();
+    let part = |part: &str| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'$';
+        !part.is_empty() && part.bytes().all(legal)
+    };
+    let parts = name.split(':').count();
+    if arn.service() == "lambda" && !arn.account().is_empty() && parts <= 2 && name.split(':').all(part) {
+        Ok(arn.as_str().to_owned())
+    } else {
+        Err(FUNCTION_FORM.to_owned())
+    }
+}
+
+fn lambda(
+    reader: &mut Reader<'_>,
+    batch: Option<BatchBounds>,
+    taken: Option<&[SourceId]>,
+    known: Option<&[Source]>,
+) -> LambdaTarget {
+    let invocation = reader.get(
+        "invocation",
+        Invocation::RequestResponse,
+        reader::one_of(&[("RequestResponse", Invocation::RequestResponse), ("Event", Invocation::Event)]),
+    );
+    let log_tail = reader.get("log_type", false, reader::one_of(&[("None", false), ("Tail", true)]));
+    if invocation == Invocation::Event {
+        if log_tail {
+            let what = "\"Tail\" needs invocation = \"RequestResponse\": with \"Event\" AWS answers before the function runs, so \
+                        there is no log yet";
+            reader.refuse("log_type", what.to_owned());
+        }
+        if batch.is_some() {
+            let what = "\"batch\" needs invocation = \"RequestResponse\": with \"Event\" the function cannot say which calls of \
+                        a batch failed";
+            reader.refuse("mode", what.to_owned());
+        }
+    }
+    let most = invocation.bytes_max();
+    let payload_max =
+        reader.get("max_payload", most as u64, reader::size(ByteSize(1 << 10), ByteSize(SYNC_BYTES_MAX as u64)));
+    let role = reader.optional("role_arn", role_arn);
+    let external_id = reader.optional("external_id", external_id);
+    match (&role, &external_id) {
+        (None, Some(_)) if !reader.has("role_arn") => {
+            let what = "is used only with a role: set role_arn, or remove external_id";
+            reader.refuse("external_id", what.to_owned());
+        }
+        (Some(_), None) if !reader.has("external_id") => {
+            let taken = |source: &&Source| taken.is_none_or(|taken| taken.contains(&source.id));
+            let short = |source: &&Source| ExternalId::parse(source.id.as_str()).is_err();
+            if let Some(source) = known.unwrap_or_default().iter().filter(taken).find(short) {
+                let what = format!(
+                    "is not set, and the source id {}, used instead, is too short: an external id needs at least 2 characters",
+                    source.id
+                );
+                reader.refuse("external_id", what);
+            }
+        }
+        _ => {}
+    }
+    LambdaTarget {
+        region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
+        role,
+        external_id,
+        log_tail,
+        invocation,
+        payload_max: usize::try_from(payload_max).unwrap_or(most),
+        endpoint_url: reader
+            .optional("endpoint_url", |value| reader::text(value).and_then(Endpoint::parse))
+            .map(|endpoint| endpoint.as_str().to_owned()),
+    }
+}
+
+fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'static str)> {
+    let url = reader.optional("url", |value| {
+        let address = secret::resolve(value, "expected a URL such as \"http://127.0.0.1:9000/\"", outside)?;
+        web_address("http://127.0.0.1:9000/")(&Typed::Text(address.text.trim().to_owned()))
+    });
+    let forward = reader.optional("forward", |value| reader::text(value).and_then(Endpoint::parse));
+    let form = "expected the write key of a source there, 1 to 1,024 bytes of text";
+    let write_key = reader.optional("write_key", |value| {
+        let key = secret::resolve(value, form, outside)?.text.trim().to_owned();
+        let legal = !key.is_empty() && key.len() <= 1_024 && !key.contains(|c: char| c.is_control() || c == ':');
+        legal.then_some(key).ok_or_else(|| form.to_owned())
+    });
+    match (reader.has("url"), reader.has("forward")) {
+        (false, false) => reader.refuse("url", "is not set: set url or forward".to_owned()),
+        (true, true) => reader.refuse("forward", "cannot be set beside url: remove one of them".to_owned()),
+        (true, false) if reader.has("write_key") => {
+            reader.refuse("write_key", "is only for forward".to_owned());
+        }
+        (false, true) if !reader.has("write_key") => {
+            reader.refuse("write_key", "is not set: forward sends calls with the write key of a source there".to_owned());
+        }
+        _ => {}
+    }
+    match (url, forward) {
+        (Some(url), _) => Some((Target::Url(SecretText(url.uri().to_string())), URL)),
+        (None, Some(forward)) => {
+            let target = Target::Forward { to: forward.as_str().to_owned(), write_key: SecretText(write_key?) };
+            Some((target, FORWARD))
+        }
+        (None, None) => None,
+    }
+}
+
+/// The TOML of a destination, to be read again when the file no longer has it.
+fn typed(table: &Table) -> String {
+    let mut text = "[[destination]]\n".to_owned();
+    for (key, entry) in &table.entries {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{key} = {}", entry.value.toml());
+    }
+    text
+}

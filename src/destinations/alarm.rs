@@ -1,0 +1,116 @@
+//! When a function needs a person, and what to tell them. Pure.
+
+use std::time::Duration;
+
+use super::class::Class;
+use super::positions::LaneId;
+use super::progress::Seen;
+use super::settings::{FORWARD, URL};
+use crate::words::counted;
+
+/// How long every attempt must have failed before it is an alarm.
+const FAILING_FOR: Duration = Duration::from_secs(60);
+/// How long a function that sends back what it got stays an alarm after it was last seen.
+const RECURSIVE_FOR: Duration = Duration::from_secs(600);
+
+/// An alarm about one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneAlarm {
+    /// What is wrong, for how many calls, and what fixes it.
+    pub what: String,
+    /// When it began (monotonic time).
+    pub began: Duration,
+}
+
+/// What the alarm is about.
+pub fn subject(lane: &LaneId) -> String {
+    match lane.function.as_str() {
+        URL | FORWARD => lane.destination.to_string(),
+        function => {
+            let name = function.split_once(":function:").map_or(function, |(_, name)| name);
+            format!("{}, function {name}", lane.destination)
+        }
+    }
+}
+
+/// The alarm about a function, if it needs one. `lag`: positions of the log that it has not finished.
+pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAlarm> {
+    let behind = counted(lag, "position of the spool is", "positions of the spool are");
+    let why = seen.failing.as_ref();
+    let said = |class: Class| {
+        let what = why.filter(|failure| failure.class == class).map(|failure| format!(": {}", failure.what));
+        format!("{class}{}", what.unwrap_or_default())
+    };
+    if let Some((class, began)) = seen.circuit {
+        let what = format!(
+            "it gets no calls but one every half minute, {}; {behind} not finished; {}; test it with: forebay destinations test {}",
+            said(class),
+            class.remedy(),
+            lane.destination
+        );
+        return Some(LaneAlarm { what, began });
+    }
+    if let Some(at) = seen.recursive_at.filter(|at| now.saturating_sub(*at) < RECURSIVE_FOR) {
+        let what = format!(
+            "AWS stopped a loop, {}; these calls are dead letters; {}",
+            Class::Recursive,
+            Class::Recursive.remedy()
+        );
+        return Some(LaneAlarm { what, began: at });
+    }
+    let began = seen.failing_since.filter(|since| now.saturating_sub(*since) >= FAILING_FOR)?;
+    // A single call that failed, without any after it, is no lasting fault.
+    let lately = seen.failed_at.is_some_and(|at| now.saturating_sub(at) < FAILING_FOR);
+    if seen.waiting.0 == 0 && !lately {
+        return None;
+    }
+    let failure = why?;
+    let what = format!(
+        "no call has succeeded for a minute or longer, {}; {behind} not finished; {}",
+        said(failure.class),
+        failure.class.remedy()
+    );
+    Some(LaneAlarm { what, began })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destinations::outcome::Failure;
+    use crate::sources::SourceId;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn lane(function: &str) -> LaneId {
+        LaneId { destination: SourceId::new("crm").unwrap(), function: function.to_owned() }
+    }
+
+    #[test]
+    fn a_lasting_failure_is_an_alarm_with_its_remedy() {
+        let arn = lane("arn:aws:lambda:eu-west-1:111122223333:function:on-track:live");
+        assert_eq!((subject(&arn).as_str(), subject(&lane(URL)).as_str()), ("crm, function on-track:live", "crm"));
+        let mut seen = Seen::default();
+        assert_eq!(of(&arn, &seen, 0, at(9_000)), None);
+        seen.failing = Some(Failure {
+            class: Class::Unavailable,
+            what: "500: oh".to_owned(),
+            retry_after: None,
+        });
+        seen.failing_since = Some(at(100));
+        assert_eq!(of(&arn, &seen, 3, at(9_000)), None, "one call that failed long ago");
+        seen.waiting = (3, 99);
+        assert_eq!(of(&arn, &seen, 3, at(159)), None);
+        let alarm = of(&arn, &seen, 3, at(160)).unwrap();
+        assert_eq!(alarm.began, at(100));
+        assert!(alarm.what.contains("Service Unavailable: 500: oh; 3 positions"), "{}", alarm.what);
+        seen.circuit = Some((Class::AccessDenied, at(150)));
+        let alarm = of(&arn, &seen, 1, at(151)).unwrap();
+        assert!(alarm.what.contains("Accessdenied; 1 position"), "{}", alarm.what);
+        assert!(alarm.what.contains("lambda:InvokeFunction"), "{}", alarm.what);
+        let recursive = Seen { recursive_at: Some(at(10)), ..Seen::default() };
+        assert!(of(&arn, &recursive, 0, at(20)).is_some());
+        assert_eq!(of(&arn, &recursive, 0, at(620)), None);
+    }
+}

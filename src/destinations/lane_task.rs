@@ -1,0 +1,465 @@
+//! Runs one lane: reads the log, sends calls, and stores dead letters.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::class::Class;
+use super::dead_letter;
+use super::invoke::{Carried, Invoke, Invoked, Outgoing};
+use super::lane::{Fate, Lane, LaneSettings, Now};
+use super::outcome::Failure;
+use super::positions::{Kept, LaneId, Route};
+use super::progress::{Progress, counted_type};
+use super::reaction::Bounds;
+use super::records::Record;
+use super::runner::Deps;
+use super::select::Head;
+use super::settings::DestinationSettings;
+use crate::log::{AppendError, Follow, Go, Place, Read};
+use crate::metrics::InvocationLabel;
+use crate::sources::SourceId;
+use crate::tasks::{Panicked, caught};
+use crate::time::UnixMillis;
+
+/// Lines that are read at a time.
+const READ_LINES: usize = 1_000;
+/// Bytes of lines that are read at a time.
+const READ_BYTES: usize = 1 << 20;
+/// How often an idle lane looks for new lines: the log does not say when it grows.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a lane looks for calls that have become too old.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+/// Calls that become dead letters at a time because they are too old.
+const EXPIRE_MOST: usize = 100;
+/// How long to wait before a dead letter that the log did not take is tried again.
+const BURY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How a lane works now.
+#[derive(Clone, Debug)]
+pub(super) struct Orders {
+    /// Which calls it takes.
+    pub(super) routes: Vec<Route>,
+    /// The destination's settings.
+    pub(super) settings: DestinationSettings,
+    /// What sends.
+    pub(super) invoke: Arc<dyn Invoke>,
+}
+
+impl Orders {
+    fn lane(&self) -> LaneSettings {
+        let settings = &self.settings;
+        LaneSettings {
+            concurrency: settings.concurrency * settings.batch.map_or(1, |batch| batch.calls),
+            in_order: settings.in_order,
+            bounds: Bounds {
+                max_age: settings.max_age,
+                retry_execution_errors: settings.retry_execution_errors,
+            },
+        }
+    }
+}
+
+/// A call that was read and is not finished.
+#[derive(Clone, Debug)]
+struct Taken {
+    position: u64,
+    source: SourceId,
+    received_at: UnixMillis,
+    head: Head,
+    line: Bytes,
+}
+
+/// What was read at a time.
+struct Chunk {
+    place: Place,
+    taken: Vec<Taken>,
+    lost: u64,
+}
+
+enum Ended {
+    Invoked { calls: Vec<(u64, u32)>, took: Duration, invoked: Invoked },
+    Buried { position: u64, class: Class, result: Result<(), AppendError> },
+}
+
+/// One lane.
+pub(super) struct LaneTask {
+    deps: Deps,
+    id: LaneId,
+    orders: watch::Receiver<Arc<Orders>>,
+    current: Arc<Orders>,
+    lane: Lane,
+    place: Place,
+    calls: BTreeMap<u64, Taken>,
+    flying: JoinSet<Ended>,
+    invocations: usize,
+    progress: Arc<Progress>,
+    names: (Arc<str>, Arc<str>),
+    expire_at: Duration,
+}
+
+impl LaneTask {
+    pub(super) fn new(
+        deps: Deps,
+        id: LaneId,
+        mut orders: watch::Receiver<Arc<Orders>>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let finished = progress.finished_through();
+        let current = Arc::clone(&orders.borrow_and_update());
+        Self {
+            lane: Lane::new(finished, current.lane()),
+            names: (id.destination.as_str().into(), id.function.as_str().into()),
+            deps,
+            id,
+            orders,
+            current,
+            place: Place::after(finished),
+            calls: BTreeMap::new(),
+            flying: JoinSet::new(),
+            invocations: 0,
+            progress,
+            expire_at: Duration::ZERO,
+        }
+    }
+
+    /// Runs until `stop`; then waits for the invocations under way until `abort`.
+    pub(super) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
+        while !stop.is_cancelled() {
+            self.follow_orders();
+            self.read().await;
+            self.expire();
+            let next = self.send();
+            self.show();
+            let now = self.deps.clock.monotonic();
+            let wait = next.map_or(LOOK_EVERY, |at| at.saturating_sub(now)).min(LOOK_EVERY);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                Some(ended) = self.flying.join_next() => {
+                    self.ended(ended);
+                    while let Some(ended) = self.flying.try_join_next() {
+                        self.ended(ended);
+                    }
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = abort.cancelled() => break,
+                ended = self.flying.join_next() => match ended {
+                    Some(ended) => self.ended(ended),
+                    None => break,
+                }
+            }
+        }
+        self.show();
+    }
+
+    fn follow_orders(&mut self) {
+        if self.orders.has_changed().unwrap_or(false) {
+            self.current = Arc::clone(&self.orders.borrow_and_update());
+            self.lane.set(self.current.lane());
+            self.lane.try_again();
+        }
+    }
+
+    /// Shows people how far it is.
+    fn show(&mut self) {
+        self.progress.finish_through(self.lane.finished_through());
+        let waiting = self.lane.window().unfinished();
+        let oldest = self.lane.window().oldest();
+        let mut seen = self.progress.seen();
+        seen.waiting = waiting;
+        seen.oldest = oldest.and_then(|position| self.calls.get(&position)).map(|call| call.received_at);
+        seen.in_flight = self.invocations;
+        seen.circuit = self.lane.circuit();
+        if seen.failing.as_ref() != self.lane.failing() {
+            seen.failing = self.lane.failing().cloned();
+        }
+        seen.failing_since = match (&seen.failing, seen.failing_since) {
+            (None, _) => None,
+            (Some(_), Some(since)) => Some(since),
+            (Some(_), None) => Some(self.deps.clock.monotonic()),
+        };
+    }
+
+    /// Reads what the window has room for.
+    async fn read(&mut self) {
+        if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through {
+            return;
+        }
+        let (follow, place) = (Arc::clone(&self.deps.follow), self.place);
+        let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
+        let read =
+            tokio::task::spawn_blocking(move || read_chunk(&*follow, place, &orders.routes, &function)).await;
+        match read.map_err(io::Error::other).and_then(|read| read) {
+            Ok(Chunk { place, taken, lost }) => {
+                self.place = place;
+                for call in taken {
+                    let (position, len) = (call.position, call.line.len());
+                    self.lane.window().add(position, call.received_at, call.head.user.clone(), len);
+                    self.calls.insert(position, call);
+                }
+                self.lane.window().read_through(place.through);
+                self.progress.seen().lost += lost;
+            }
+            Err(error) => {
+                tracing::error!(%error, destination = %self.id.destination, "a destination cannot read the spool; it is tried again");
+                tokio::time::sleep(EXPIRE_EVERY).await;
+            }
+        }
+    }
+
+    /// Sends what may be sent. Returns when something else may be.
+    fn send(&mut self) -> Option<Duration> {
+        let batch = self.current.settings.batch;
+        // Calls that wait for others of their source, to be sent together.
+        let mut groups: BTreeMap<SourceId, (Vec<(u64, u32)>, usize)> = BTreeMap::new();
+        let next = loop {
+            if self.invocations + groups.len() >= self.current.settings.concurrency {
+                break None;
+            }
+            let (position, attempt) = match self.lane.next(self.deps.clock.monotonic()) {
+                Now::Send { position, attempt } => (position, attempt),
+                Now::WaitUntil(at) => break Some(at),
+                Now::Wait => break None,
+            };
+            let Some(call) = self.calls.get(&position) else {
+                tracing::error!(position, "a destination lost a call in memory; this is a bug in Forebay");
+                self.lane.buried(position);
+                continue;
+            };
+            let Some(bounds) = batch else {
+                self.fly(vec![(position, attempt)]);
+                continue;
+            };
+            let (source, len) = (call.source.clone(), call.line.len() + 1);
+            let (group, bytes) = groups.entry(source.clone()).or_default();
+            if !group.is_empty() && *bytes + len > bounds.bytes {
+                let full = std::mem::take(group);
+                *bytes = 0;
+                self.fly(full);
+            }
+            let (group, bytes) = groups.entry(source.clone()).or_default();
+            group.push((position, attempt));
+            *bytes += len;
+            if group.len() >= bounds.calls
+                && let Some((full, _)) = groups.remove(&source)
+            {
+                self.fly(full);
+            }
+        };
+        for (group, _) in groups.into_values() {
+            self.fly(group);
+        }
+        next
+    }
+
+    /// Sends calls of one source.
+    fn fly(&mut self, calls: Vec<(u64, u32)>) {
+        let carried = |(position, attempt): &(u64, u32)| {
+            let call = self.calls.get(position)?;
+            Some(Carried {
+                attempt: *attempt,
+                message_id: call.head.message_id.clone(),
+                line: call.line.clone(),
+            })
+        };
+        let Some(source) = calls.first().and_then(|(first, _)| self.calls.get(first)).map(|call| call.source.clone())
+        else {
+            return;
+        };
+        let outgoing = Outgoing {
+            destination: Arc::clone(&self.names.0),
+            function: Arc::clone(&self.names.1),
+            source,
+            calls: calls.iter().filter_map(carried).collect(),
+            batch: self.current.settings.batch.is_some(),
+        };
+        let (invoke, clock) = (Arc::clone(&self.current.invoke), Arc::clone(&self.deps.clock));
+        self.invocations += 1;
+        self.flying.spawn(async move {
+            let began = clock.monotonic();
+            let invoked = caught(invoke.invoke(&outgoing)).await.unwrap_or_else(|Panicked| {
+                let what = "sending it panicked; this is a bug in Forebay".to_owned();
+                Invoked::failed(Class::Unavailable, what)
+            });
+            Ended::Invoked { calls, took: clock.monotonic().saturating_sub(began), invoked }
+        });
+    }
+
+    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        match ended {
+            Ok(Ended::Invoked { calls, took, invoked }) => {
+                self.invocations = self.invocations.saturating_sub(1);
+                self.invoked(&calls, took, &invoked);
+            }
+            Ok(Ended::Buried { position, class, result: Ok(()) }) => {
+                *self.progress.seen().dead.entry(class).or_default() += 1;
+                self.lane.buried(position);
+                self.calls.remove(&position);
+            }
+            Ok(Ended::Buried { position, result: Err(error), .. }) => {
+                tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
+                let again = self.deps.clock.monotonic().saturating_add(BURY_AGAIN_AFTER);
+                self.lane.not_buried(position, again);
+            }
+            Err(error) => tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay"),
+        }
+    }
+
+    fn invoked(&mut self, calls: &[(u64, u32)], took: Duration, invoked: &Invoked) {
+        if let Some(tail) = &invoked.log_tail {
+            tracing::debug!(destination = %self.id.destination, function = self.id.function, request_id = invoked.request_id, "log of the function: {tail}");
+        }
+        self.deps.metrics.invocation_seconds.observe(took);
+        for (index, (position, attempt)) in calls.iter().enumerate() {
+            let result = match &invoked.result {
+                Ok(()) if invoked.not_taken.contains(&index) => Err(Failure {
+                    class: Class::ExecutionError,
+                    what: "the function reported this call of a batch as failed".to_owned(),
+                    retry_after: None,
+                }),
+                result => result.clone(),
+            };
+            self.record((*position, *attempt), took, result.as_ref().err(), invoked);
+            let (now, wall) = (self.deps.clock.monotonic(), self.deps.clock.wall());
+            match self.lane.ended((*position, *attempt), result, (now, wall), &*self.deps.random) {
+                Fate::Done => drop(self.calls.remove(position)),
+                Fate::Again => {}
+                Fate::Dead(failure) => self.bury(*position, &failure),
+            }
+        }
+    }
+
+    /// Notes an attempt for people and metrics.
+    fn record(&self, (position, attempt): (u64, u32), took: Duration, failure: Option<&Failure>, invoked: &Invoked) {
+        let Some(call) = self.calls.get(&position) else { return };
+        let (kind, class) = (counted_type(&call.head.kind), failure.map(|failure| failure.class));
+        self.deps
+            .metrics
+            .invocations
+            .get_or_create(&InvocationLabel {
+                dest: self.id.destination.as_str().to_owned(),
+                kind,
+                class: class.map_or("success", Class::slug),
+            })
+            .inc();
+        let mut seen = self.progress.seen();
+        *seen.attempts.entry((kind, class)).or_default() += 1;
+        if class.is_some() {
+            seen.failed_at = Some(self.deps.clock.monotonic());
+        }
+        if class == Some(Class::Recursive) {
+            seen.recursive_at = seen.failed_at;
+        }
+        drop(seen);
+        self.progress.records().push(Record {
+            at: self.deps.clock.wall(),
+            function: Arc::clone(&self.names.1),
+            source: call.source.clone(),
+            kind: call.head.kind.clone(),
+            message_id: call.head.message_id.clone(),
+            attempt,
+            millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            failed: failure.map(|failure| (failure.class, failure.what.clone())),
+            request_id: invoked.request_id.clone(),
+            version: invoked.version.clone(),
+            log_tail: invoked.log_tail.clone(),
+        });
+    }
+
+    fn expire(&mut self) {
+        let now = self.deps.clock.monotonic();
+        if now < self.expire_at {
+            return;
+        }
+        self.expire_at = now.saturating_add(EXPIRE_EVERY);
+        let (old, cause) = self.lane.expired(self.deps.clock.wall(), EXPIRE_MOST);
+        if old.len() == EXPIRE_MOST {
+            self.expire_at = now;
+        }
+        for position in old {
+            self.bury(position, &cause);
+        }
+    }
+
+    /// Stores a dead letter. The call is finished once it is durable.
+    fn bury(&mut self, position: u64, failure: &Failure) {
+        let Some(call) = self.calls.get(&position) else { return self.lane.buried(position) };
+        let attempts = self.lane.window().attempts(position);
+        let letter = dead_letter::Letter {
+            lane: &self.id,
+            failure,
+            attempts,
+            position,
+            source: &call.source,
+            call: &call.line,
+        };
+        let class = failure.class;
+        match letter.frames(self.deps.clock.wall()) {
+            Ok(frames) => {
+                let append = Arc::clone(&self.deps.append);
+                self.flying.spawn(async move {
+                    Ended::Buried { position, class, result: append.append(frames).await.map(drop) }
+                });
+            }
+            // The log gave a line that is none: nothing can be kept of it but what the archive has.
+            Err(error) => {
+                tracing::error!(%error, position, destination = %self.id.destination, "a stored line is not JSON; it is in the archive, but gets no dead letter");
+                self.progress.seen().lost += 1;
+                self.lane.buried(position);
+                self.calls.remove(&position);
+            }
+        }
+    }
+}
+
+fn read_chunk(
+    follow: &dyn Follow,
+    mut place: Place,
+    routes: &[Route],
+    function: &str,
+) -> io::Result<Chunk> {
+    let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, 0, 0);
+    follow.follow(&mut place, &mut |read| {
+        match read {
+            Read::Lost(range) => lost += range.last - range.first + 1,
+            Read::Frame(frame) => {
+                seen += 1;
+                if let Some(call) = taken_from(&frame, routes, function) {
+                    bytes += call.line.len();
+                    taken.push(call);
+                }
+            }
+        }
+        let enough = taken.len() >= READ_LINES || bytes >= READ_BYTES || seen >= 10 * READ_LINES;
+        Ok(if enough { Go::Stop } else { Go::On })
+    })?;
+    Ok(Chunk { place, taken, lost })
+}
+
+/// A frame as a call for the lane, if it is one.
+fn taken_from(frame: &crate::log::frame::Frame<'_>, routes: &[Route], function: &str) -> Option<Taken> {
+    let stream = frame.stream()?;
+    let source = SourceId::new(frame.source).ok()?;
+    let line = std::str::from_utf8(frame.payload).ok()?;
+    let head = Head::of(&stream, line)?;
+    let own = Kept::function_for(routes, frame.position, &source, &head)? == function;
+    own.then(|| Taken {
+        position: frame.position,
+        source,
+        received_at: frame.received_at,
+        head,
+        line: Bytes::copy_from_slice(frame.payload),
+    })
+}

@@ -1,0 +1,184 @@
+//! What a destination is set to.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::request::Invocation;
+use super::select::Selection;
+use crate::object::{ExternalId, Role, RoleArn};
+use crate::sources::SourceId;
+
+/// The function's name in positions and dead letters if it is behind a web address, which may hold a secret.
+pub const URL: &str = "url";
+/// The same of an endpoint that calls are forwarded to.
+pub const FORWARD: &str = "forward";
+
+/// How long an answer is waited for, unless it is set.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// The age at which a call becomes a dead letter, unless it is set.
+pub const MAX_AGE: Duration = Duration::from_secs(4 * 3_600);
+
+/// A destination, as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationSettings {
+    /// Its name.
+    pub name: SourceId,
+    /// Which calls go to which of its functions.
+    pub selection: Selection,
+    /// What its functions are.
+    pub target: Target,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+    /// Invocations of each function at once.
+    pub concurrency: usize,
+    /// The age at which a call becomes a dead letter.
+    pub max_age: Duration,
+    /// The bytes of waiting calls above which the oldest become dead letters.
+    pub max_queue: u64,
+    /// Retries of a call whose function failed.
+    pub retry_execution_errors: u32,
+    /// Whether calls of one user are sent one after another.
+    pub in_order: bool,
+    /// Several calls in one invocation.
+    pub batch: Option<BatchBounds>,
+    /// The TOML that it was read from. Secrets are in it by reference if the file has them by reference.
+    pub typed: String,
+}
+
+impl DestinationSettings {
+    /// The settings of a destination of which only the name is known.
+    pub fn without_target(name: SourceId) -> Self {
+        Self {
+            selection: Selection { name: name.as_str().to_owned(), ..Selection::default() },
+            name,
+            target: Target::Url(SecretText(String::new())),
+            timeout: TIMEOUT,
+            concurrency: 1,
+            max_age: MAX_AGE,
+            max_queue: 0,
+            retry_execution_errors: 0,
+            in_order: false,
+            batch: None,
+            typed: String::new(),
+        }
+    }
+}
+
+/// How many calls are sent in one invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchBounds {
+    /// Calls.
+    pub calls: usize,
+    /// Bytes of their lines.
+    pub bytes: usize,
+}
+
+/// What invokes the functions of a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// AWS Lambda.
+    Lambda(LambdaTarget),
+    /// A web address that answers as a function would.
+    Url(SecretText),
+    /// Another tracking endpoint.
+    Forward {
+        /// Its address, without `/v1/batch`.
+        to: String,
+        /// The write key that calls are sent with.
+        write_key: SecretText,
+    },
+}
+
+impl Target {
+    /// The kind as in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Lambda(_) => "lambda",
+            Self::Url(_) | Self::Forward { .. } => "http",
+        }
+    }
+}
+
+/// How functions of AWS Lambda are invoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LambdaTarget {
+    /// Their region, unless their ARNs name it.
+    pub region: Option<String>,
+    /// The role that may invoke them; without one, the process's own credentials are used.
+    pub role: Option<RoleArn>,
+    /// The external id in the role's trust policy; without one it is the source id of each call.
+    pub external_id: Option<ExternalId>,
+    /// Whether the end of the function's log is asked for.
+    pub log_tail: bool,
+    /// Whether the function's answer is waited for.
+    pub invocation: Invocation,
+    /// The most bytes of a payload.
+    pub payload_max: usize,
+    /// An endpoint other than AWS's own.
+    pub endpoint_url: Option<String>,
+}
+
+impl LambdaTarget {
+    /// The role for calls of a source. `None`: the process's own credentials.
+    ///
+    /// # Errors
+    /// The source's id cannot be an external id.
+    pub fn role_for(&self, source: &SourceId) -> Result<Option<Role>, String> {
+        let Some(arn) = self.role.clone() else { return Ok(None) };
+        let external_id = match &self.external_id {
+            Some(external_id) => external_id.clone(),
+            None => ExternalId::parse(source.as_str())
+                .map_err(|what| format!("the source id {source} cannot be the external id: {what}"))?,
+        };
+        Ok(Some(Role { arn, external_id }))
+    }
+
+    /// The region of a function.
+    pub fn region_of<'a>(&'a self, function: &'a str) -> Option<&'a str> {
+        let of_arn = || crate::arn::ArnParts::of(function).map(|arn| arn.region);
+        self.region.as_deref().or_else(of_arn).filter(|region| !region.is_empty())
+    }
+}
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(pub String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A destination whose functions are these, by type.
+    pub(crate) fn settings(name: &str, functions: &[(&str, &str)]) -> DestinationSettings {
+        DestinationSettings {
+            name: SourceId::new(name).unwrap(),
+            selection: Selection {
+                functions: functions.iter().map(|(kind, arn)| ((*kind).to_owned(), (*arn).to_owned())).collect(),
+                respect_integrations: true,
+                name: name.to_owned(),
+                ..Selection::default()
+            },
+            target: Target::Url(SecretText("http://127.0.0.1:9/".to_owned())),
+            timeout: Duration::from_secs(5),
+            concurrency: 8,
+            max_age: Duration::from_secs(3_600),
+            max_queue: 1 << 30,
+            retry_execution_errors: 0,
+            in_order: false,
+            batch: None,
+            typed: String::new(),
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let target = settings("crm", &[]).target;
+        assert_eq!(format!("{target:?}"), "Url(SecretText(…))");
+    }
+}
