@@ -18,6 +18,7 @@ async fn statements(shop: &Workshop) -> Vec<Value> {
 }
 
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn the_bucket_is_permitted_with_its_arn_and_its_owner() {
     let Some(shop) = Workshop::with_function().await else { return };
     let first = shop.script("permit", &[]).await.well();
@@ -85,6 +86,7 @@ async fn notifications(shop: &Workshop) -> Value {
 }
 
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn a_notification_is_added_to_those_that_are_there() {
     let Some(shop) = Workshop::with_function().await else { return };
     let open = |service: &str| {
@@ -171,6 +173,7 @@ async fn a_bucket_without_notifications_gets_one_that_invokes_the_function() {
 
 /// Each object that the function writes would invoke it again, without end.
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn a_notification_about_what_the_function_writes_is_refused() {
     let Some(shop) = Workshop::with_function().await else { return };
     let refused: &[(&str, &[&[&str]])] = &[

@@ -149,6 +149,7 @@ async fn a_function_is_created_once_with_its_settings() {
 }
 
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn an_update_changes_what_is_named_and_keeps_the_rest() {
     let Some(mut shop) = Workshop::with_function().await else { return };
     let function = shop.function().await;
@@ -206,6 +207,7 @@ async fn an_update_changes_what_is_named_and_keeps_the_rest() {
 }
 
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn recursion_and_failed_events_are_settings_of_the_function() {
     let Some(shop) = Workshop::with_function().await else { return };
     let recursion = async || {
@@ -233,6 +235,7 @@ async fn recursion_and_failed_events_are_settings_of_the_function() {
 
 /// Another user of the machine can list the arguments of every process.
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn the_write_key_is_no_argument_and_in_no_output() {
     let Some(strace) = extra_on_path("strace") else { return };
     let Some(mut shop) = Workshop::with_function().await else { return };
@@ -270,6 +273,7 @@ async fn the_write_key_is_no_argument_and_in_no_output() {
 }
 
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn the_test_event_is_the_documented_one() {
     let Some(shop) = Workshop::with_function().await else { return };
     shop.script("test", &[]).await.refused(1, "there is no s3://csv-in/track_1.csv: give --upload FILE");

@@ -134,6 +134,7 @@ async fn to_the_first_file(
 }
 
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn the_page_leads_from_an_empty_account_to_the_first_file_and_back() {
     let mut expected = json!({
         "FOREBAY_COLLECTOR_URL": "https://collector.example.com",
@@ -169,6 +170,7 @@ async fn the_page_leads_from_an_empty_account_to_the_first_file_and_back() {
 }
 
 #[tokio::test]
+#[ignore = "long: tests/long"]
 async fn the_page_leads_to_the_first_file_without_a_collector_too() {
     let expected =
         json!({ "FOREBAY_JOURNAL": "s3://my-events/csv-journal", "FOREBAY_OUTPUT": "s3://my-events" });

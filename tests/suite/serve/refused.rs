@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -21,6 +22,8 @@ const HEALTHY: &str = "web";
 /// How long sources are refused in an ordinary test run, in seconds. `tests/refused` sets longer times, in
 /// minutes.
 const SECONDS: u64 = 45;
+/// How much longer it may take until a slow machine has filled the spool.
+const SLOW_MACHINE: Duration = Duration::from_secs(240);
 /// The approximate bytes of an object.
 const OBJECT_BYTES: u64 = 1_000_000;
 /// The most log lines per minute for several lasting states, each of which is reported once a minute.
@@ -50,15 +53,24 @@ impl Answers {
     }
 }
 
-/// All sources send at once, each at its pace, until `until`. Returns the answers in the order of the
-/// sources.
+/// All sources send at once, each at its pace, for as long as `lasts`, and on a slow machine until the status is as
+/// wanted. Returns the answers in the order of the sources.
 async fn all_send(
     forebay: &Arc<Forebay>,
     sources: &[(&'static str, Duration)],
-    until: Instant,
+    lasts: Duration,
+    wanted: impl Fn(&Value) -> bool,
 ) -> Vec<(Caller, Answers)> {
-    let sending = sources.iter().map(|(source, every)| send(Arc::clone(forebay), source, *every, until));
+    let enough = Arc::new(AtomicBool::new(false));
+    let sending =
+        sources.iter().map(|(source, every)| send(Arc::clone(forebay), source, *every, Arc::clone(&enough)));
     let sending: Vec<JoinHandle<(Caller, Answers)>> = sending.map(tokio::spawn).collect();
+    tokio::time::sleep(lasts).await;
+    wait::until("the status that the test is about", SLOW_MACHINE, async || {
+        wanted(&status(forebay).await).then_some(())
+    })
+    .await;
+    enough.store(true, Ordering::Relaxed);
     let mut all = Vec::new();
     for one in sending {
         all.push(one.await.unwrap());
@@ -71,11 +83,11 @@ async fn send(
     forebay: Arc<Forebay>,
     source: &'static str,
     every: Duration,
-    until: Instant,
+    enough: Arc<AtomicBool>,
 ) -> (Caller, Answers) {
     let (mut caller, mut answers) = (Caller::new(), Answers::default());
     let mut ticks = tokio::time::interval(every);
-    while Instant::now() < until {
+    while !enough.load(Ordering::Relaxed) {
         ticks.tick().await;
         let answer = caller.try_send(&forebay, source, 10, 10_000).await;
         if is_accepted(&answer) {
@@ -100,6 +112,18 @@ fn alarms(status: &Value) -> Vec<&str> {
     status["alarms"].as_array().unwrap().iter().map(|alarm| alarm["kind"].as_str().unwrap()).collect()
 }
 
+/// Whether every refused source was refused, the alarms stand, and the healthy one has some objects.
+fn all_refused(said: &Value) -> bool {
+    let refused = |source: &Value| source["requests_refused"].as_u64().is_some_and(|count| count > 0);
+    let sources = said["sources"].as_array().unwrap();
+    let (healthy, others): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source["id"] == HEALTHY);
+    let delivered =
+        healthy.iter().all(|source| source["totals"]["delivered"].as_u64().is_some_and(|calls| calls > 500));
+    delivered
+        && others.into_iter().all(refused)
+        && ["refused", "refusing"].iter().all(|kind| alarms(said).contains(kind))
+}
+
 /// `tests/refused MINUTES` measures the same for longer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn six_refused_sources_do_not_affect_a_healthy_one() {
@@ -114,12 +138,11 @@ async fn six_refused_sources_do_not_affect_a_healthy_one() {
     let forebay = Arc::new(settings.serve().await);
 
     let (lasts, began) = (how_long(), Instant::now());
-    let until = began + lasts;
     // The refused sources together send twelve times as much.
     let pace = |source: &str| Duration::from_millis(if source == HEALTHY { 200 } else { 100 });
     let paced: Vec<_> = sources.iter().map(|source| (*source, pace(source))).collect();
     let (callers, mut answers): (Vec<_>, Vec<_>) =
-        all_send(&forebay, &paced, until).await.into_iter().unzip();
+        all_send(&forebay, &paced, lasts, all_refused).await.into_iter().unzip();
     let minutes = began.elapsed().as_secs_f64() / 60.0;
     let lines = lines_of_states(&forebay.log());
     let healthy = answers.pop().unwrap();
@@ -192,9 +215,10 @@ async fn a_total_outage_is_logged_once_a_minute_and_makes_no_small_objects() {
     let forebay = Arc::new(settings.serve().await);
     rig.link.set(Link::Cut);
     let (lasts, began) = (how_long(), Instant::now());
-    let until = began + lasts;
     let paced = REFUSED.map(|source| (source, Duration::from_millis(100)));
-    let (callers, answers): (Vec<_>, Vec<_>) = all_send(&forebay, &paced, until).await.into_iter().unzip();
+    let is_full = |said: &Value| alarms(said).contains(&"refusing") && said["spool"]["is_full"] == true;
+    let (callers, answers): (Vec<_>, Vec<_>) =
+        all_send(&forebay, &paced, lasts, is_full).await.into_iter().unzip();
     let minutes = began.elapsed().as_secs_f64() / 60.0;
     let lines = lines_of_states(&forebay.log());
     let (said, taken) = (status(&forebay).await, answers.iter().map(|answers| answers.taken).sum::<usize>());

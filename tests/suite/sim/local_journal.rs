@@ -260,6 +260,7 @@ fn each_row_is_stored_once_wherever_the_importer_and_its_journal_are_cut_short()
 
 /// Another file with the same rows and one more is imported at the end: only that one is new.
 #[test]
+#[ignore = "long: tests/long"]
 fn rows_known_by_their_content_are_counted_once_wherever_the_importer_is_cut_short() {
     let rows = vec![0, 1, 2, 0, 3, 4, 5];
     let more = vec![0, 1, 2, 0, 3, 4, 5, 0];

@@ -51,8 +51,8 @@ use crate::support::trace::Trace;
 use runner::{Sweep, number, run, sweep};
 use world::World;
 
-/// Schedules of an ordinary test run.
-const SEEDS: u64 = 10_000;
+/// Schedules of an ordinary test run. `tests/simulate` runs more, and faster: its code is optimised.
+const SEEDS: u64 = 1_000;
 /// One schedule of this many is run twice, and must behave identically.
 const REPLAY_EVERY: u64 = 100;
 

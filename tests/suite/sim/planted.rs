@@ -38,6 +38,7 @@ fn caught(bug: PlantedBug) -> Option<(u64, String)> {
 }
 
 #[test]
+#[ignore = "long: tests/long"]
 fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
     for bug in PlantedBug::ALL {
