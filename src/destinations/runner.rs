@@ -155,6 +155,14 @@ impl Destinations {
         lock(&self.shown).clone()
     }
 
+    /// Ends at once, as when the process dies: nothing more is noted. For tests of crashes.
+    pub async fn kill(&self) {
+        let Some(running) = lock(&self.running).take() else { return };
+        running.abort();
+        // It was aborted: that it did not end by itself is no error.
+        drop(running.await);
+    }
+
     /// Sends nothing more, waits for the invocations under way, at most for `patience`, and notes how far each function has
     /// come.
     pub async fn stop(&self, patience: Duration) {

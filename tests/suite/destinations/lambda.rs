@@ -19,6 +19,7 @@ use forebay::destinations::request::Invocation;
 use forebay::sources::SourceId;
 use serde_json::{Value, json};
 
+use super::outgoing;
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
 const ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:crm:live";
@@ -27,9 +28,11 @@ const ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:crm:live";
 struct One(aws_sdk_lambda::Client);
 
 impl Clients for One {
-    fn client(&self, _source: &SourceId) -> aws_sdk_lambda::Client {
-        self.0.clone()
+    fn client(&self, _source: &SourceId, _function: &str) -> Result<aws_sdk_lambda::Client, String> {
+        Ok(self.0.clone())
     }
+
+    fn refused(&self, _source: &SourceId) {}
 }
 
 #[derive(Debug)]
@@ -56,17 +59,12 @@ fn lambda(url: &str, credentials: SharedCredentialsProvider, settings: LambdaSet
 
 fn settings() -> LambdaSettings {
     let timeout = Duration::from_millis(700);
-    LambdaSettings { invocation: Invocation::RequestResponse, log_tail: true, timeout }
+    let payload_max = Invocation::RequestResponse.bytes_max();
+    LambdaSettings { invocation: Invocation::RequestResponse, log_tail: true, timeout, payload_max }
 }
 
 fn call(line: impl Into<Bytes>) -> Outgoing {
-    Outgoing {
-        destination: "crm".into(),
-        function: ARN.into(),
-        source: SourceId::new("web").unwrap(),
-        attempt: 2,
-        line: line.into(),
-    }
+    outgoing(ARN, [("m", line.into())], false)
 }
 
 /// What an invocation comes to if the server answers so, and the requests that it got.
@@ -147,7 +145,9 @@ async fn without_credentials_or_a_server_nothing_is_sent() {
     let unreachable = lambda("http://127.0.0.1:1", credentials.clone(), settings());
     let failure = unreachable.invoke(&call("{}")).await.result.unwrap_err();
     assert_eq!(failure.class, Class::Network, "{failure:?}");
-    let event = LambdaSettings { invocation: Invocation::Event, log_tail: false, ..settings() };
+    let payload_max = Invocation::Event.bytes_max();
+    let event =
+        LambdaSettings { invocation: Invocation::Event, log_tail: false, payload_max, ..settings() };
     let queued = lambda(&server.url(), credentials, event);
     let failure = queued.invoke(&call(vec![b' '; (1 << 20) + 1])).await.result.unwrap_err();
     assert_eq!((failure.class, server.requests().len()), (Class::TooLarge, 0), "{failure:?}");
@@ -155,4 +155,15 @@ async fn without_credentials_or_a_server_nothing_is_sent() {
     let requests = server.requests();
     assert_eq!(requests[0].header("x-amz-invocation-type"), Some("Event"));
     assert_eq!(requests[0].header("x-amz-log-type"), None);
+}
+
+#[tokio::test]
+async fn a_batch_is_an_array_and_the_function_names_what_it_could_not_take() {
+    let body = r#"{"batchItemFailures":[{"itemIdentifier":"b"}]}"#;
+    let server = ScriptedHttp::elsewhere(move |_| answer(200, &[], body)).await;
+    let lambda = lambda(&server.url(), SharedCredentialsProvider::new(Credentials::for_tests()), settings());
+    let lines = [("a", r#"{"messageId":"a"}"#.into()), ("b", r#"{"messageId":"b"}"#.into())];
+    let invoked = lambda.invoke(&outgoing(ARN, lines, true)).await;
+    assert_eq!((invoked.result, invoked.not_taken), (Ok(()), vec![1]));
+    assert_eq!(server.requests()[0].body, br#"[{"messageId":"a"},{"messageId":"b"}]"#);
 }

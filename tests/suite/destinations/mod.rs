@@ -4,23 +4,26 @@
 mod lambda;
 mod web;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
 use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
 use forebay::destinations::class::Class;
-use forebay::destinations::invoke::{Invoke, Invoked, Outgoing};
-use forebay::destinations::lane::LaneSettings;
+use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
-use forebay::destinations::positions::{LaneId, Positions};
-use forebay::destinations::reaction::Bounds;
-use forebay::destinations::runner::{LaneConfig, Parts, Progress, run};
+use forebay::destinations::positions::Positions;
+use forebay::destinations::progress::Progress;
+use forebay::destinations::runner::{CommandError, Deps, Destinations};
 use forebay::destinations::select::Selection;
+use forebay::destinations::settings::DestinationSettings;
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Go, Read, RequestFrames};
@@ -29,10 +32,8 @@ use forebay::object::Stream;
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::spool::{Spool, SpoolOptions};
-use forebay::time::Clock as _;
+use forebay::time::Clock;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::wait::until;
 
@@ -80,8 +81,9 @@ impl Functions {
 impl Invoke for Functions {
     fn invoke<'a>(&'a self, call: &'a Outgoing) -> BoxFuture<'a, Invoked> {
         Box::pin(async move {
-            let line: Value = serde_json::from_slice(&call.line).unwrap();
+            let line: Value = serde_json::from_slice(&call.calls[0].line).unwrap();
             let id = line["messageId"].as_str().unwrap().to_owned();
+            assert_eq!((call.calls.len(), call.batch, &call.calls[0].message_id), (1, false, &id));
             if self.hanging.lock().unwrap().contains(&*call.function) {
                 std::future::pending::<()>().await;
             }
@@ -96,39 +98,67 @@ impl Invoke for Functions {
                 what: format!("it is {class}"),
                 retry_after: None,
             });
-            Invoked { result, request_id: Some("r-1".to_owned()), version: None, log_tail: None }
+            Invoked { request_id: Some("r-1".to_owned()), ..Invoked::ended(result) }
         })
     }
 }
 
-fn lane(function: &str, types: &[&str], settings: LaneSettings) -> LaneConfig {
-    let functions = types.iter().map(|kind| ((*kind).to_owned(), function.to_owned())).collect();
-    LaneConfig {
-        id: LaneId { destination: "crm".to_owned(), function: function.to_owned() },
+/// What invokes the functions of every destination.
+#[derive(Debug)]
+struct Shop(Arc<Functions>);
+
+impl Equipment for Shop {
+    fn invoker(&self, _settings: &DestinationSettings) -> io::Result<Arc<dyn Invoke>> {
+        Ok(Arc::<Functions>::clone(&self.0))
+    }
+
+    fn settings(&self, typed: &str) -> Result<DestinationSettings, String> {
+        match typed {
+            "" => Err("a secret is gone".to_owned()),
+            typed => Ok(DestinationSettings { typed: typed.to_owned(), ..crm(&[], 8, HOUR) }),
+        }
+    }
+}
+
+/// The destination `crm`, with functions by type.
+fn crm(functions: &[(&str, &str)], concurrency: usize, max_age: Duration) -> DestinationSettings {
+    let name = SourceId::new("crm").unwrap();
+    DestinationSettings {
         selection: Selection {
-            functions,
+            functions: functions.iter().map(|(kind, arn)| ((*kind).to_owned(), (*arn).to_owned())).collect(),
             respect_integrations: true,
             name: "crm".to_owned(),
             ..Selection::default()
         },
-        settings,
+        concurrency,
+        max_age,
+        typed: "kept".to_owned(),
+        ..DestinationSettings::without_target(name)
     }
 }
 
-fn settings(concurrency: usize, max_age: Duration) -> LaneSettings {
-    LaneSettings { concurrency, in_order: false, bounds: Bounds { max_age, retry_execution_errors: 0 } }
+/// Calls of one source to a function, sent the second time.
+fn outgoing<const N: usize>(function: &str, calls: [(&str, Bytes); N], batch: bool) -> Outgoing {
+    let carried =
+        |(id, line): (&str, Bytes)| Carried { attempt: 2, message_id: id.to_owned(), line };
+    Outgoing {
+        destination: "crm".into(),
+        function: function.into(),
+        source: SourceId::new("web").unwrap(),
+        calls: calls.map(carried).to_vec(),
+        batch,
+    }
 }
 
 /// A spool with destinations beside it.
 struct Node {
     spool: Spool,
-    running: JoinHandle<std::io::Result<()>>,
-    progress: BTreeMap<LaneId, Arc<Progress>>,
-    stop: CancellationToken,
+    destinations: Destinations,
+    alarms: Arc<Alarms>,
 }
 
 impl Node {
-    async fn start(dir: &Path, functions: &Arc<Functions>, lanes: Vec<LaneConfig>) -> Self {
+    async fn start(dir: &Path, functions: &Arc<Functions>, configured: Vec<DestinationSettings>) -> Self {
         // A read that a kill has interrupted may still hold the directory.
         let opened = async || RealDisk::open(dir).ok();
         let disk: Arc<dyn Disk> = Arc::new(until("the spool's lock", Duration::from_secs(60), opened).await);
@@ -140,29 +170,28 @@ impl Node {
             hold_after: positions.lowest(),
             ..SpoolOptions::default()
         };
-        let clock = Arc::new(SystemClock::new());
-        let spool = Spool::open(
-            disk,
-            options,
-            Arc::<SystemClock>::clone(&clock),
-            &SystemRandom,
-            Arc::new(Metrics::new()),
-        )
-        .unwrap()
-        .0;
-        let progress: BTreeMap<_, _> =
-            lanes.iter().map(|lane| (lane.id.clone(), Arc::<Progress>::default())).collect();
-        let parts = Parts {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metrics = Metrics::new();
+        let opened = Spool::open(disk, options, Arc::clone(&clock), &SystemRandom, Arc::new(metrics.clone()));
+        let spool = opened.unwrap().0;
+        let alarms = Arc::new(Alarms::new(Arc::clone(&clock), Arc::new(metrics.clone())));
+        let deps = Deps {
             follow: spool.log(),
             append: spool.appender(),
-            invoke: Arc::<Functions>::clone(functions),
+            equipment: Arc::new(Shop(Arc::clone(functions))),
+            alarms: Arc::clone(&alarms),
+            metrics,
             clock,
             random: Arc::new(SystemRandom),
         };
-        let stop = CancellationToken::new();
-        let (shown, ends) = (progress.clone(), stop.clone());
-        let running = tokio::spawn(async move { run(parts, lanes, positions, &shown, ends).await });
-        Self { spool, running, progress, stop }
+        let destinations = Destinations::start(deps, positions, configured).await.unwrap();
+        Self { spool, destinations, alarms }
+    }
+
+    /// The only function.
+    fn progress(&self) -> Arc<Progress> {
+        let shown = self.destinations.shown().into_values().next().unwrap();
+        shown.lanes.into_values().next().unwrap()
     }
 
     async fn stores(&self, calls: impl IntoIterator<Item = Value>) {
@@ -177,14 +206,14 @@ impl Node {
 
     /// The process dies: nothing is noted any more.
     async fn killed(self) {
-        self.running.abort();
-        drop(self.running.await);
+        self.destinations.kill().await;
+        drop(self.destinations);
         tokio::task::spawn_blocking(move || drop(self.spool)).await.unwrap();
     }
 
     async fn stopped(self) {
-        self.stop.cancel();
-        self.running.await.unwrap().unwrap();
+        self.destinations.stop(Duration::from_millis(500)).await;
+        drop(self.destinations);
         tokio::task::spawn_blocking(move || self.spool.close()).await.unwrap();
     }
 
@@ -223,10 +252,8 @@ async fn each_call_is_invoked_once_by_type_and_a_function_that_hangs_delays_no_o
     let dir = tempfile::tempdir().unwrap();
     let functions = Functions::new(|_, _| Ok(()));
     functions.hanging.lock().unwrap().insert("pages".to_owned());
-    let lanes =
-        vec![lane("tracks", &["track"], settings(8, HOUR)), lane("pages", &["page"], settings(8, HOUR))];
-    let node = Node::start(dir.path(), &functions, lanes.clone()).await;
-    holds("the lanes are noted", || dir.path().join("destinations.json").exists()).await;
+    let both = || vec![crm(&[("track", "tracks"), ("page", "pages")], 8, HOUR)];
+    let node = Node::start(dir.path(), &functions, both()).await;
     let (tracks, pages) = (calls(0, 3_000, "track"), calls(0, 3_000, "page"));
     for (tracks, pages) in tracks.chunks(100).zip(pages.chunks(100)) {
         node.stores(tracks.iter().chain(pages).cloned()).await;
@@ -235,11 +262,12 @@ async fn each_call_is_invoked_once_by_type_and_a_function_that_hangs_delays_no_o
     let invoked = functions.invoked("tracks");
     assert_eq!((invoked.len(), invoked.into_iter().collect::<BTreeSet<_>>()), (3_000, ids(&tracks)));
     assert!(functions.most.load(Ordering::SeqCst) <= 8);
-    assert_eq!(node.progress[&lanes[0].id].invoked(), 3_000);
+    let shown = node.destinations.shown().into_values().next().unwrap();
+    assert_eq!(shown.lanes["tracks"].seen().succeeded(), 3_000);
     // The function is repaired, and the process starts again.
     node.stopped().await;
     functions.hanging.lock().unwrap().clear();
-    let node = Node::start(dir.path(), &functions, lanes).await;
+    let node = Node::start(dir.path(), &functions, both()).await;
     holds("every page call is invoked", || functions.invoked("pages").len() >= 3_000).await;
     assert_eq!(functions.invoked("pages").into_iter().collect::<BTreeSet<_>>(), ids(&pages));
     assert_eq!(functions.invoked("tracks").len(), 3_000, "what was finished is not sent again");
@@ -253,8 +281,7 @@ async fn what_cannot_be_taken_becomes_a_dead_letter_once_with_its_cause() {
         true => Err(Class::BadRequest),
         false => Ok(()),
     });
-    let node = Node::start(dir.path(), &functions, vec![lane("f", &["track"], settings(4, HOUR))]).await;
-    holds("the lane is noted", || dir.path().join("destinations.json").exists()).await;
+    let node = Node::start(dir.path(), &functions, vec![crm(&[("track", "f")], 4, HOUR)]).await;
     let sent = calls(0, 100, "track");
     node.stores(sent.clone()).await;
     holds("the dead letters are there", || node.dead_letters().len() >= 10).await;
@@ -267,7 +294,7 @@ async fn what_cannot_be_taken_becomes_a_dead_letter_once_with_its_cause() {
         json!(["bad-request", "it is Bad Request", "f", 1])
     );
     let through = node.spool.log().durable_through();
-    let progress = Arc::clone(node.progress.values().next().unwrap());
+    let progress = node.progress();
     holds("all is finished, and dead letters are not sent", || progress.finished_through() >= through).await;
     let record = progress.records().last(Some(Some(Class::BadRequest)), 1);
     assert_eq!((record[0].request_id.as_deref(), record[0].kind.as_str()), (Some("r-1"), "track"));
@@ -278,12 +305,16 @@ async fn what_cannot_be_taken_becomes_a_dead_letter_once_with_its_cause() {
 async fn what_is_too_old_becomes_a_dead_letter_though_the_function_is_forbidden() {
     let dir = tempfile::tempdir().unwrap();
     let functions = Functions::new(|_, _| Err(Class::AccessDenied));
-    let lanes = vec![lane("f", &["track"], settings(4, Duration::from_secs(1)))];
-    let node = Node::start(dir.path(), &functions, lanes).await;
-    holds("the lane is noted", || dir.path().join("destinations.json").exists()).await;
+    let configured = vec![crm(&[("track", "f")], 4, Duration::from_secs(1))];
+    let node = Node::start(dir.path(), &functions, configured).await;
     node.stores(calls(0, 500, "track")).await;
     holds("all are dead letters", || node.dead_letters().len() >= 500).await;
     assert!(functions.invoked("f").len() <= 8, "a forbidden function is asked rarely");
+    holds("an alarm says what to do", || {
+        let standing = node.alarms.standing();
+        standing.iter().any(|alarm| alarm.subject == "crm, function f" && alarm.what.contains("lambda:InvokeFunction"))
+    })
+    .await;
     assert_eq!(node.dead_letters()[0]["class"], "access-denied");
     node.stopped().await;
 }
@@ -310,10 +341,8 @@ async fn no_call_is_missing_after_kills() {
         }
     });
     let (mut sent, mut dead) = (BTreeSet::new(), BTreeSet::new());
-    let one_lane = || vec![lane("f", &["track"], settings(16, HOUR))];
-    let first = Node::start(dir.path(), &functions, one_lane()).await;
-    holds("the lane is noted", || dir.path().join("destinations.json").exists()).await;
-    first.killed().await;
+    let one_lane = || vec![crm(&[("track", "f")], 16, HOUR)];
+    Node::start(dir.path(), &functions, one_lane()).await.killed().await;
     for life in 0..6 {
         let node = Node::start(dir.path(), &functions, one_lane()).await;
         for piece in 0..5 {
@@ -321,8 +350,8 @@ async fn no_call_is_missing_after_kills() {
             sent.extend(ids(&new));
             node.stores(new).await;
         }
-        let progress = Arc::clone(node.progress.values().next().unwrap());
-        holds("something was invoked", || progress.invoked() > 100).await;
+        let progress = node.progress();
+        holds("something was invoked", || progress.seen().succeeded() > 100).await;
         node.killed().await;
     }
     broken.store(false, Ordering::SeqCst);
@@ -337,5 +366,52 @@ async fn no_call_is_missing_after_kills() {
     })
     .await;
     assert!(dead.len() > 100, "{} dead letters", dead.len());
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_destination_sends_what_waits_and_a_changed_one_sends_each_call_where_it_was_to_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Ok(()));
+    functions.hanging.lock().unwrap().extend(["old".to_owned(), "new".to_owned()]);
+    let node = Node::start(dir.path(), &functions, vec![crm(&[("track", "old")], 2, HOUR)]).await;
+    node.stores(calls(0, 50, "track")).await;
+    node.destinations.set(vec![crm(&[("track", "new")], 2, HOUR)]).await.unwrap();
+    node.stores(calls(50, 50, "track")).await;
+    let name = || SourceId::new("crm").unwrap();
+    assert!(matches!(node.destinations.discard(name()).await, Err(CommandError::Configured(_))));
+    node.destinations.set(Vec::new()).await.unwrap();
+    node.stores(calls(100, 50, "track")).await;
+    // What is kept survives a restart without the destination in the configuration.
+    node.stopped().await;
+    functions.hanging.lock().unwrap().clear();
+    let node = Node::start(dir.path(), &functions, Vec::new()).await;
+    holds("the removed destination has ended", || node.destinations.shown().is_empty()).await;
+    let (old, new) = (functions.invoked("old"), functions.invoked("new"));
+    assert_eq!((old.len(), new.len()), (50, 50));
+    assert_eq!(old.into_iter().collect::<BTreeSet<_>>(), ids(&calls(0, 50, "track")));
+    assert_eq!(new.into_iter().collect::<BTreeSet<_>>(), ids(&calls(50, 50, "track")));
+    assert!(matches!(node.destinations.discard(name()).await, Err(CommandError::Unknown(_))));
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_removed_destination_can_be_dropped_and_unusable_settings_are_an_alarm() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Ok(()));
+    functions.hanging.lock().unwrap().insert("f".to_owned());
+    let configured = DestinationSettings { typed: String::new(), ..crm(&[("track", "f")], 2, HOUR) };
+    let node = Node::start(dir.path(), &functions, vec![configured]).await;
+    node.stores(calls(0, 50, "track")).await;
+    node.stopped().await;
+    let node = Node::start(dir.path(), &functions, Vec::new()).await;
+    holds("an alarm says that the settings cannot be used", || {
+        node.alarms.standing().iter().any(|alarm| alarm.what.contains("a secret is gone"))
+    })
+    .await;
+    assert!(node.spool.log().held_bytes() > 0);
+    node.destinations.discard(SourceId::new("crm").unwrap()).await.unwrap();
+    holds("nothing is kept", || node.destinations.shown().is_empty() && node.alarms.standing().is_empty()).await;
+    assert_eq!((functions.invoked("f").len(), node.spool.log().held_bytes()), (0, 0));
     node.stopped().await;
 }

@@ -1,32 +1,32 @@
 //! Functions behind a web address.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use forebay::destinations::class::Class;
+use forebay::destinations::forward::Forward;
 use forebay::destinations::invoke::{Invoke as _, Outgoing};
+use forebay::destinations::settings::SecretText;
 use forebay::destinations::web_function::WebFunction;
-use forebay::sources::SourceId;
+use forebay::runtime::SystemClock;
+use serde_json::{Value, json};
 
+use super::outgoing;
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 
-fn call(function: &str) -> Outgoing {
-    Outgoing {
-        destination: "crm".into(),
-        function: function.into(),
-        source: SourceId::new("web").unwrap(),
-        attempt: 1,
-        line: r#"{"type":"track"}"#.into(),
-    }
+fn call() -> Outgoing {
+    outgoing("url", [("m", r#"{"type":"track"}"#.into())], false)
 }
 
 #[tokio::test]
 async fn a_line_is_posted_and_the_answer_is_that_of_a_function() {
-    let functions = WebFunction::new(Duration::from_millis(500)).unwrap();
     let check = async |reply: Reply, expected: Result<(), (Class, &str)>| {
         let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
-        let invoked = functions.invoke(&call(&format!("{}/in?x=1", server.url()))).await;
+        let function =
+            WebFunction::new(format!("{}/in?x=1", server.url()), Duration::from_millis(500)).unwrap();
+        let invoked = function.invoke(&call()).await;
         match (&invoked.result, expected) {
             (Ok(()), Ok(())) => {}
             (Err(failure), Err((class, said))) => {
@@ -63,9 +63,32 @@ async fn a_line_is_posted_and_the_answer_is_that_of_a_function() {
 
 #[tokio::test]
 async fn an_address_without_a_server_is_a_failure_of_the_network() {
-    let functions = WebFunction::new(Duration::from_secs(5)).unwrap();
-    let failure = functions.invoke(&call("http://127.0.0.1:1/")).await.result.unwrap_err();
+    let function = |to: &str| WebFunction::new(to.to_owned(), Duration::from_secs(5)).unwrap();
+    let failure = function("http://127.0.0.1:1/").invoke(&call()).await.result.unwrap_err();
     assert_eq!(failure.class, Class::Network, "{failure:?}");
-    let failure = functions.invoke(&call("not an address")).await.result.unwrap_err();
+    let failure = function("not an address").invoke(&call()).await.result.unwrap_err();
     assert_eq!(failure.class, Class::BadRequest, "{failure:?}");
+}
+
+#[tokio::test]
+async fn calls_are_forwarded_to_another_endpoint_as_the_sdk_sent_them() {
+    let server = ScriptedHttp::elsewhere(|_| Reply::status(200)).await;
+    let key = SecretText("their-key".to_owned());
+    let clock = Arc::new(SystemClock::new());
+    let forward = Forward::new(&server.url(), &key, Duration::from_secs(5), clock).unwrap();
+    let line = |id: &str| {
+        json!({ "type": "track", "messageId": id, "timestamp": "2026-11-20T10:00:05.000Z",
+            "originalTimestamp": "2026-11-20T10:00:00.000Z", "receivedAt": "2026-11-20T10:00:06.000Z" })
+        .to_string()
+    };
+    let calls = [("a", line("a").into()), ("b", line("b").into())];
+    assert_eq!(forward.invoke(&outgoing("forward", calls, true)).await.result, Ok(()));
+    let request = &server.requests()[0];
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/v1/batch"));
+    let basic = STANDARD.decode(request.header("authorization").unwrap().strip_prefix("Basic ").unwrap());
+    assert_eq!(basic.unwrap(), b"their-key:");
+    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let sent = |id: &str| json!({ "type": "track", "messageId": id, "timestamp": "2026-11-20T10:00:00.000Z" });
+    assert_eq!(body, json!({ "batch": [sent("a"), sent("b")] }));
+    assert!(!format!("{forward:?}").contains("their-key"));
 }
