@@ -335,11 +335,13 @@ fn every_disk_call_may_fail_once_or_permanently() {
 }
 
 #[test]
+#[ignore = "long: tests/long"]
 fn every_disk_call_for_large_objects_may_fail_once_or_permanently() {
     sweep("large objects", LARGE, WORKERS_ON_LARGE, |role| matches!(role, Role::Staged | Role::Parked));
 }
 
 #[test]
+#[ignore = "long: tests/long"]
 fn every_disk_call_for_a_new_manifest_may_fail_once_or_permanently() {
     let manifests = [Role::Manifest, Role::NewManifest, Role::Reserve, Role::Directory];
     sweep("a long manifest", LONG_MANIFEST, WORKERS, |role| manifests.contains(&role));
