@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn track(position: u64, kept: &Kept) -> Option<&str> {
-        let head = Head { kind: "track".to_owned(), ..Head::default() };
+        let head = Head::of(&Stream::Calls, r#"{"type":"track"}"#).unwrap();
         Kept::function_for(&kept.routes, position, &name("web"), &head)
     }
 
