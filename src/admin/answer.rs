@@ -14,6 +14,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
+use super::destinations::DestinationError;
 use super::access::Refusal;
 use super::admin_view::{FlushError, ReceiptUnread};
 use super::archive_view::NotShown;
@@ -228,6 +229,20 @@ pub(super) fn shown(result: Result<impl Serialize, NotShown>) -> Answer {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("3"));
     }
     answer
+}
+
+/// What was asked for of a destination.
+pub(super) fn destination(result: Result<impl Serialize, DestinationError>) -> Answer {
+    let why = match result {
+        Ok(value) => return json(StatusCode::OK, &value),
+        Err(why) => why,
+    };
+    let (status, code) = match &why {
+        DestinationError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_destination"),
+        DestinationError::Configured(_) => (StatusCode::CONFLICT, "configured"),
+        DestinationError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+    };
+    refused(status, code, &why.to_string())
 }
 
 /// The result of a request of an import.

@@ -1,10 +1,7 @@
 //! The routes of deliveries, the archive and imports. Pure.
 
-use std::collections::BTreeMap;
-
-use form_urlencoded::parse;
-
 use super::archive_view::AskedObjects;
+use super::given::Given;
 use crate::object::object_key::received_day;
 use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
@@ -32,45 +29,6 @@ pub(super) enum ArchiveRoute {
     Peek(SourceId, ObjectKey),
     /// `GET /api/imports`
     Imports { limit: usize },
-}
-
-/// The parameters of a query that are not used yet.
-struct Given {
-    values: BTreeMap<String, String>,
-    names: &'static [&'static str],
-}
-
-impl Given {
-    /// Unknown parameters are refused: `?sorce=web` must not show everything.
-    fn of(query: &str, names: &'static [&'static str]) -> Result<Self, String> {
-        let mut values = BTreeMap::new();
-        for (name, value) in parse(query.as_bytes()) {
-            if !names.contains(&&*name) {
-                return Err(format!("the parameters are {}", names.join(", ")));
-            }
-            if values.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-                return Err(format!("{name} is given twice"));
-            }
-        }
-        Ok(Self { values, names })
-    }
-
-    /// A parameter that may be left out.
-    fn may<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, String> {
-        debug_assert!(self.names.contains(&name), "{name}");
-        let Some(value) = self.values.remove(name) else { return Ok(None) };
-        read(&value).map(Some).ok_or_else(|| format!("the value of {name} is not valid"))
-    }
-
-    fn must<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, String> {
-        self.may(name, read)?.ok_or_else(|| format!("{name} is missing"))
-    }
-
-    fn limit(&mut self, default: usize, max: usize) -> Result<usize, String> {
-        let number = |text: &str| text.parse().ok().filter(|limit| (1..=max).contains(limit));
-        let limit = self.may("limit", number).map_err(|_| format!("limit is a number from 1 to {max}"))?;
-        Ok(limit.unwrap_or(default))
-    }
 }
 
 fn source(text: &str) -> Option<SourceId> {

@@ -15,7 +15,10 @@ mod connection;
 mod console;
 pub mod days;
 pub mod deliveries;
+pub mod destinations;
+mod destinations_route;
 pub mod gate;
+mod given;
 mod guesses;
 pub mod history;
 pub mod host;
@@ -39,6 +42,10 @@ pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, Archiv
 pub use archive_view::{ArchiveView, AskedObjects, NotShown};
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};
+pub use destinations::{
+    AllDestinations, AskedAttempts, Attempt, Attempts, ClassCount, DestinationError, DestinationStatus,
+    DestinationsView, FailureStatus, FunctionStatus,
+};
 pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;

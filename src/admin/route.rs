@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::archive_route::{self, ArchiveRoute};
 use super::console::File;
+use super::destinations_route::{self, DestinationsRoute};
 use super::live;
 use crate::import::Rows;
 use crate::live::Filter;
@@ -59,6 +60,8 @@ pub(super) enum Route {
     ImportEnd,
     /// Deliveries, the archive and imports.
     Archive(ArchiveRoute),
+    /// Destinations.
+    Destinations(DestinationsRoute),
 }
 
 /// Why there is no route for a request.
@@ -103,6 +106,12 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/import/begin" if method == Method::POST => Ok(Route::ImportBegin),
         "/api/import/end" if method == Method::POST => Ok(Route::ImportEnd),
         "/api/import" | "/api/import/begin" | "/api/import/end" => Err(NoRoute::Method { allow: "POST" }),
+        _ if path.starts_with("/api/destinations") => {
+            match destinations_route::route(method, path, query.unwrap_or_default()) {
+                Some(route) => route.map(Route::Destinations),
+                None => Err(NoRoute::Path),
+            }
+        }
         _ => match (archive_route::route(path, query.unwrap_or_default()), File::at(path)) {
             (Some(_), _) if !read => Err(NoRoute::Method { allow: "GET, HEAD" }),
             (Some(route), _) => route.map(Route::Archive).map_err(NoRoute::Query),

@@ -31,6 +31,8 @@ use super::archive_route::ArchiveRoute;
 use super::archive_view::ArchiveView;
 use super::connection;
 use super::console::{self, File};
+use super::destinations::{DestinationError, DestinationsView};
+use super::destinations_route::DestinationsRoute;
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
 use super::live::LiveStream;
@@ -89,6 +91,7 @@ pub struct AdminServer {
     live: Option<Arc<LiveView>>,
     import_bodies: Semaphore,
     archive: Option<Arc<dyn ArchiveView>>,
+    destinations: Option<Arc<dyn DestinationsView>>,
 }
 
 impl AdminServer {
@@ -106,6 +109,7 @@ impl AdminServer {
             live: None,
             import_bodies: Semaphore::new(IMPORT_BODIES_MAX),
             archive: None,
+            destinations: None,
         }
     }
 
@@ -131,6 +135,12 @@ impl AdminServer {
     #[must_use]
     pub fn with_archive(self, archive: Arc<dyn ArchiveView>) -> Self {
         Self { archive: Some(archive), ..self }
+    }
+
+    /// The same server, which also shows destinations.
+    #[must_use]
+    pub fn with_destinations(self, destinations: Arc<dyn DestinationsView>) -> Self {
+        Self { destinations: Some(destinations), ..self }
     }
 
     /// Serves connections until `stop`, then finishes requests in flight for at most [`DRAIN_MAX`].
@@ -253,6 +263,10 @@ impl AdminServer {
                 Some(archive) => show(&**archive, route).await,
                 None => answer::no_route(&NoRoute::Path),
             },
+            Ok(Route::Destinations(route)) => match &self.destinations {
+                Some(destinations) => of_destinations(&**destinations, route).await,
+                None => answer::no_route(&NoRoute::Path),
+            },
             Ok(route @ (Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd)) => match &self.imports
             {
                 Some(imports) => self.import(&**imports, &route, request.into_body()).await,
@@ -346,6 +360,26 @@ async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
         ArchiveRoute::Peek(source, key) => answer::shown(archive.peek(source, key).await),
         ArchiveRoute::Imports { limit } => answer::shown(archive.imports(limit).await),
     }
+}
+
+async fn of_destinations(view: &dyn DestinationsView, route: DestinationsRoute) -> Answer {
+    match route {
+        DestinationsRoute::All => answer::json(StatusCode::OK, &view.destinations()),
+        DestinationsRoute::One(name) => {
+            let all = view.destinations().destinations;
+            let one = all.into_iter().find(|one| one.name == name.as_str());
+            answer::destination(one.ok_or_else(|| DestinationError::Unknown(name.to_string())))
+        }
+        DestinationsRoute::Attempts(asked) => answer::destination(view.attempts(&asked)),
+        DestinationsRoute::Discard(name) => {
+            answer::destination(view.discard(name).await.map(|()| Discarded { discarded: true }))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Discarded {
+    discarded: bool,
 }
 
 impl AdminServer {

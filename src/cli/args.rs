@@ -26,6 +26,7 @@ use crate::version;
 use crate::words::url::without_userinfo;
 
 use super::admin_client::{AdminClient, AdminToken, AdminUrl, TokenError};
+use super::destinations::args::DestinationsCommand;
 use super::import::args::ImportCommand;
 
 /// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped
@@ -82,6 +83,10 @@ pub enum Command {
     Tail(TailArgs),
     /// Deliver all calls that a running collector has buffered, without delay; waits up to 30 s
     Flush(FlushArgs),
+    /// See what functions got beside the archive, and drop what waits for a removed destination
+    #[command(subcommand)]
+    #[command(after_help = "Example:\n  forebay destinations status")]
+    Destinations(DestinationsCommand),
     /// Print an AWS policy, filled in from the configuration and flags
     Policy(Box<PolicyArgs>),
     /// Examine, export or empty a spool that no process uses

@@ -6,6 +6,8 @@ pub mod args;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod destinations;
+mod destinations_view;
 pub mod dev;
 mod dev_folders;
 pub mod dev_sources;
@@ -103,6 +105,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
                     Err(Failure::failed(format!("{batches} not delivered yet")))
                 }
             },
+            Command::Destinations(command) => destinations::run(&command, &mut results).await,
             Command::Policy(args) => policy::run(&args, &mut results),
             Command::Spool(command) => spool::run(&command, &mut results).await,
             Command::Wait(args) => wait::run(&args, &mut results).await,

@@ -464,7 +464,8 @@ impl Engine {
             .with_connections(addresses.admin_connections)
             .with_imports(Arc::new(Arc::clone(importer)))
             .with_live(Arc::clone(&self.view.live))
-            .with_archive(Arc::clone(&self.archive) as _);
+            .with_archive(Arc::clone(&self.archive) as _)
+            .with_destinations(Arc::clone(&self.view) as _);
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());

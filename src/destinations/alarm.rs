@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::class::Class;
+use super::outcome::Failure;
 use super::positions::LaneId;
 use super::progress::Seen;
 use super::settings::{FORWARD, URL};
@@ -38,7 +39,9 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
     let behind = counted(lag, "position of the spool is", "positions of the spool are");
     let why = seen.failing.as_ref();
     let said = |class: Class| {
-        let what = why.filter(|failure| failure.class == class).map(|failure| format!(": {}", failure.what));
+        // What a function says may hold personal data, which belongs into no log.
+        let told = |failure: &&Failure| failure.class == class && class != Class::ExecutionError;
+        let what = why.filter(told).map(|failure| format!(": {}", failure.what));
         format!("{class}{}", what.unwrap_or_default())
     };
     if let Some((class, began)) = seen.circuit {
@@ -76,7 +79,6 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destinations::outcome::Failure;
     use crate::sources::SourceId;
 
     fn at(seconds: u64) -> Duration {

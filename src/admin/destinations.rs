@@ -1,0 +1,167 @@
+//! Destinations: what was sent to their functions, what failed and why. `GET /api/destinations` and below.
+
+use serde::{Deserialize, Serialize};
+
+use crate::boxed_future::BoxFuture;
+use crate::sources::SourceId;
+
+/// Every destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllDestinations {
+    /// In the order of their names.
+    pub destinations: Vec<DestinationStatus>,
+    /// Bytes of the spool that only destinations keep.
+    pub held_bytes: u64,
+}
+
+/// One destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DestinationStatus {
+    /// Its name.
+    pub name: String,
+    /// `lambda` or `http`.
+    pub kind: String,
+    /// Whether the configuration no longer has it: it sends what waits, and then ends.
+    pub removed: bool,
+    /// Calls that functions took, since the process started.
+    pub succeeded: u64,
+    /// Attempts that failed since the process started, by class.
+    pub failed: Vec<ClassCount>,
+    /// Calls that became dead letters since the process started, by cause.
+    pub dead: Vec<ClassCount>,
+    /// Each function.
+    pub functions: Vec<FunctionStatus>,
+}
+
+/// How often something happened, by class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClassCount {
+    /// The class, such as `access-denied`.
+    pub class: String,
+    /// Its shown name, such as `Accessdenied`.
+    pub shown: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// One function of a destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FunctionStatus {
+    /// Its ARN; `url` or `forward` of a web address, which may hold a secret.
+    pub function: String,
+    /// The types that it gets; empty if it gets all others.
+    pub types: Vec<String>,
+    /// Positions of the spool that it has not finished. Not each is a call for this function.
+    pub behind: u64,
+    /// Calls in memory that are not finished.
+    pub waiting: u64,
+    /// When the oldest of them was received.
+    pub oldest_ms: Option<i64>,
+    /// Invocations under way.
+    pub in_flight: u64,
+    /// Whether it gets no calls but one every half minute, and since when.
+    pub open_since_ms: Option<i64>,
+    /// The last failure, unless a call has succeeded since.
+    pub failing: Option<FailureStatus>,
+    /// Positions that could not be read because the spool is damaged there.
+    pub lost: u64,
+}
+
+/// A failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FailureStatus {
+    /// The class.
+    pub class: String,
+    /// Its shown name.
+    pub shown: String,
+    /// What happened.
+    pub what: String,
+    /// What fixes it.
+    pub remedy: String,
+    /// Since when every attempt has failed.
+    pub since_ms: Option<i64>,
+}
+
+/// The last attempts of a destination, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attempts {
+    /// Each attempt.
+    pub attempts: Vec<Attempt>,
+    /// Whether error texts and logs of functions are left out, because they may hold personal data (`admin.live_view`).
+    pub masked: bool,
+}
+
+/// One attempt to send a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attempt {
+    /// When it ended.
+    pub at_ms: i64,
+    /// The function.
+    pub function: String,
+    /// The call's source.
+    pub source: String,
+    /// The call's type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The call's messageId.
+    pub message_id: String,
+    /// How often the call was sent with this time.
+    pub attempt: u32,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// How it failed; `None` if it succeeded.
+    pub failed: Option<FailureStatus>,
+    /// The service's id of the request.
+    pub request_id: Option<String>,
+    /// The version of the function that ran.
+    pub version: Option<String>,
+    /// The end of the function's log.
+    pub log_tail: Option<String>,
+}
+
+/// What of a destination is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedAttempts {
+    /// The destination.
+    pub name: SourceId,
+    /// Only attempts that ended so: `success`, or a class.
+    pub class: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Why nothing of a destination is shown, or nothing was done with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    /// No such destination.
+    #[error("there is no destination {0}")]
+    Unknown(String),
+    /// It is still configured.
+    #[error("{0}")]
+    Configured(String),
+    /// It could not be done.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What the rest of the process shows of destinations.
+pub trait DestinationsView: Send + Sync {
+    /// Every destination.
+    fn destinations(&self) -> AllDestinations;
+
+    /// The last attempts of one.
+    ///
+    /// # Errors
+    /// [`DestinationError::Unknown`].
+    fn attempts(&self, asked: &AskedAttempts) -> Result<Attempts, DestinationError>;
+
+    /// Drops what waits for a destination that was removed from the configuration.
+    fn discard(&self, name: SourceId) -> BoxFuture<'_, Result<(), DestinationError>>;
+}

@@ -1,0 +1,161 @@
+//! Destinations for people. Pure.
+
+use std::fmt::Write as _;
+
+use crate::admin::{AllDestinations, Attempts, ClassCount, DestinationStatus, FunctionStatus};
+use crate::time::UnixMillis;
+use crate::words::rfc3339;
+use crate::words::table::wrapped;
+use crate::words::{counted, grouped, outside_text};
+
+/// Every destination.
+pub(super) fn all(all: &AllDestinations) -> String {
+    if all.destinations.is_empty() {
+        return "no destinations: the configuration has no [[destination]]\n".to_owned();
+    }
+    all.destinations.iter().map(destination).collect::<Vec<_>>().join("\n")
+}
+
+/// One destination and its last attempts.
+pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
+    let mut text = destination(one);
+    text.push('\n');
+    if attempts.attempts.is_empty() {
+        text.push_str("no attempts since the start\n");
+    }
+    for attempt in &attempts.attempts {
+        let ended = attempt.failed.as_ref().map_or("delivered", |failed| &failed.shown);
+        let again = if attempt.attempt > 1 { format!(", attempt {}", attempt.attempt) } else { String::new() };
+        let said = [("request", &attempt.request_id), ("version", &attempt.version)]
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!(", {name} {}", outside_text(value.as_deref()?))))
+            .collect::<String>();
+        line(
+            &mut text,
+            format_args!(
+                "{}  {ended}: {} {} of {}, {} ms{again}{said}",
+                rfc3339(UnixMillis(attempt.at_ms)),
+                outside_text(&attempt.kind),
+                outside_text(&attempt.message_id),
+                attempt.source,
+                grouped(attempt.millis),
+            ),
+        );
+        if let Some(what) = attempt.failed.as_ref().map(|failed| &failed.what).filter(|what| !what.is_empty()) {
+            wrapped("    ", &outside_text(what).to_string()).iter().for_each(|part| line(&mut text, format_args!("{part}")));
+        }
+        for log in attempt.log_tail.iter().flat_map(|tail| tail.lines()) {
+            line(&mut text, format_args!("    | {}", outside_text(log)));
+        }
+    }
+    if attempts.masked {
+        text.push_str("(error texts and logs of functions are hidden: they may hold personal data; see admin.live_view)\n");
+    }
+    text
+}
+
+fn destination(one: &DestinationStatus) -> String {
+    let mut text = String::new();
+    let removed = if one.removed { ", no longer configured: it sends what waits" } else { "" };
+    line(&mut text, format_args!("{} ({}{removed})", one.name, one.kind));
+    line(&mut text, format_args!("  delivered     {}", grouped(one.succeeded)));
+    for (what, counts) in [("failed", &one.failed), ("dead letters", &one.dead)] {
+        if !counts.is_empty() {
+            line(&mut text, format_args!("  {what:<13} {}", by_class(counts)));
+        }
+    }
+    for function in &one.functions {
+        of_function(&mut text, function);
+    }
+    text
+}
+
+fn of_function(text: &mut String, function: &FunctionStatus) {
+    let types = match function.types.as_slice() {
+        [] => String::new(),
+        types => format!(" for {}", types.join(", ")),
+    };
+    let state = match (&function.open_since_ms, function.behind) {
+        (Some(since), _) => {
+            format!("gets one call every half minute since {}", rfc3339(UnixMillis(*since)))
+        }
+        (None, 0) => "up to date".to_owned(),
+        (None, behind) => format!("{} behind", counted(behind, "position", "positions")),
+    };
+    let flight = match function.in_flight {
+        0 => String::new(),
+        count => format!(", {count} in flight"),
+    };
+    line(text, format_args!("  {}{types}: {state}{flight}", function.function));
+    if let Some(failing) = &function.failing {
+        let what = if failing.what.is_empty() { String::new() } else { format!(": {}", outside_text(&failing.what)) };
+        let said = format!("{}{what}", failing.shown);
+        wrapped("    ", &said).iter().for_each(|part| line(text, format_args!("{part}")));
+        wrapped("    to do: ", &failing.remedy).iter().for_each(|part| line(text, format_args!("{part}")));
+    }
+    if function.lost > 0 {
+        let lost = counted(function.lost, "position of the spool was", "positions of the spool were");
+        line(text, format_args!("    {lost} damaged and could not be sent"));
+    }
+}
+
+fn by_class(counts: &[ClassCount]) -> String {
+    let one = |count: &ClassCount| format!("{} {}", grouped(count.count), count.shown);
+    counts.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
+    // Writing to a text cannot fail.
+    let _ = writeln!(text, "{args}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{Attempt, FailureStatus};
+
+    #[test]
+    fn what_failed_and_what_to_do_is_shown() {
+        let failing = FailureStatus {
+            shown: "Accessdenied".to_owned(),
+            what: "403: no".to_owned(),
+            remedy: "allow it".to_owned(),
+            ..FailureStatus::default()
+        };
+        let crm = DestinationStatus {
+            name: "crm".to_owned(),
+            kind: "lambda".to_owned(),
+            succeeded: 1_234,
+            failed: vec![ClassCount { shown: "Accessdenied".to_owned(), count: 2, ..ClassCount::default() }],
+            functions: vec![FunctionStatus {
+                function: "arn:x".to_owned(),
+                types: vec!["track".to_owned()],
+                behind: 7,
+                open_since_ms: Some(0),
+                failing: Some(failing.clone()),
+                ..FunctionStatus::default()
+            }],
+            ..DestinationStatus::default()
+        };
+        let text = all(&AllDestinations { destinations: vec![crm.clone()], held_bytes: 0 });
+        assert_eq!(
+            text,
+            "crm (lambda)\n  delivered     1,234\n  failed        2 Accessdenied\n  arn:x for track: gets one call every half \
+             minute since 1970-01-01T00:00:00.000Z\n    Accessdenied: 403: no\n    to do: allow it\n"
+        );
+        let attempt = Attempt {
+            kind: "track".to_owned(),
+            message_id: "m\u{1b}".to_owned(),
+            source: "web".to_owned(),
+            attempt: 2,
+            millis: 5,
+            failed: Some(failing),
+            log_tail: Some("a\nb".to_owned()),
+            ..Attempt::default()
+        };
+        let text = one(&crm, &Attempts { attempts: vec![attempt], masked: true });
+        let shown = "Accessdenied: track m\\u{1b} of web, 5 ms, attempt 2\n    403: no\n    | a\n    | b\n(error texts";
+        assert!(text.contains(shown), "{text}");
+        assert!(all(&AllDestinations::default()).starts_with("no destinations"));
+    }
+}

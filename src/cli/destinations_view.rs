@@ -1,0 +1,150 @@
+//! Destinations as the admin listener shows them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::node_view::NodeView;
+use crate::admin::{
+    AllDestinations, AskedAttempts, Attempt, Attempts, ClassCount, DestinationError, DestinationStatus,
+    DestinationsView, FailureStatus, FunctionStatus,
+};
+use crate::boxed_future::BoxFuture;
+use crate::destinations::class::Class;
+use crate::destinations::progress::Progress;
+use crate::destinations::records::Record;
+use crate::destinations::runner::{CommandError, Shown};
+use crate::destinations::settings::DestinationSettings;
+use crate::live::Mode;
+use crate::lock::lock;
+use crate::sources::SourceId;
+
+impl DestinationsView for NodeView {
+    fn destinations(&self) -> AllDestinations {
+        let Some(destinations) = self.destinations.get() else { return AllDestinations::default() };
+        let shown = destinations.shown();
+        AllDestinations {
+            destinations: shown.iter().map(|(name, one)| self.destination(name, one)).collect(),
+            held_bytes: self.log.held_bytes(),
+        }
+    }
+
+    fn attempts(&self, asked: &AskedAttempts) -> Result<Attempts, DestinationError> {
+        let unknown = || DestinationError::Unknown(asked.name.to_string());
+        let shown = self.destinations.get().map(|destinations| destinations.shown());
+        let one = shown.and_then(|mut shown| shown.remove(&asked.name)).ok_or_else(unknown)?;
+        let class = asked.class.as_deref().map(Class::of_slug);
+        let masked = self.live.mode() != Mode::Full;
+        let records = lock(&one.records).last(class, asked.limit);
+        Ok(Attempts { attempts: records.into_iter().map(|record| attempt(record, masked)).collect(), masked })
+    }
+
+    fn discard(&self, name: SourceId) -> BoxFuture<'_, Result<(), DestinationError>> {
+        Box::pin(async move {
+            let unknown = || DestinationError::Unknown(name.to_string());
+            let destinations = self.destinations.get().ok_or_else(unknown)?;
+            destinations.discard(name.clone()).await.map_err(|error| match error {
+                CommandError::Unknown(_) => unknown(),
+                CommandError::Configured(_) => DestinationError::Configured(error.to_string()),
+                CommandError::Io(_) | CommandError::Ending => DestinationError::Failed(error.to_string()),
+            })
+        })
+    }
+}
+
+impl NodeView {
+    fn destination(&self, name: &SourceId, shown: &Shown) -> DestinationStatus {
+        let (mut failed, mut dead, mut succeeded) = (BTreeMap::new(), BTreeMap::new(), 0);
+        for progress in shown.lanes.values() {
+            let seen = progress.seen();
+            succeeded += seen.succeeded();
+            for (class, count) in seen.failed() {
+                *failed.entry(class).or_default() += count;
+            }
+            for (class, count) in &seen.dead {
+                *dead.entry(*class).or_default() += count;
+            }
+        }
+        let settings = shown.settings.as_ref();
+        let functions = shown.lanes.iter();
+        DestinationStatus {
+            name: name.to_string(),
+            kind: settings.map_or("", |settings| settings.target.kind()).to_owned(),
+            removed: shown.removed,
+            succeeded,
+            failed: counts(&failed),
+            dead: counts(&dead),
+            functions: functions.map(|(function, progress)| self.function(function, progress, settings)).collect(),
+        }
+    }
+
+    fn function(
+        &self,
+        function: &str,
+        progress: &Arc<Progress>,
+        settings: Option<&DestinationSettings>,
+    ) -> FunctionStatus {
+        let types = settings.map(|settings| {
+            let of_it = settings.selection.functions.iter().filter(|(_, arn)| *arn == function);
+            of_it.map(|(kind, _)| kind.clone()).collect()
+        });
+        let (wall, now) = (self.clock.wall(), self.clock.monotonic());
+        let wall_of = |at| wall.minus(now.saturating_sub(at)).0;
+        let seen = progress.seen();
+        let failing = seen.failing.as_ref().map(|failure| {
+            let since = seen.failing_since.map(wall_of);
+            self.failure(failure.class, &failure.what, since)
+        });
+        FunctionStatus {
+            function: function.to_owned(),
+            types: types.unwrap_or_default(),
+            behind: self.log.durable_through().saturating_sub(progress.finished_through()),
+            waiting: seen.waiting.0 as u64,
+            oldest_ms: seen.oldest.map(|at| at.0),
+            in_flight: seen.in_flight as u64,
+            open_since_ms: seen.circuit.map(|(_, since)| wall_of(since)),
+            failing,
+            lost: seen.lost,
+        }
+    }
+
+    fn failure(&self, class: Class, what: &str, since_ms: Option<i64>) -> FailureStatus {
+        failure(class, what, since_ms, self.live.mode() != Mode::Full)
+    }
+}
+
+/// What a function says may hold personal data; what AWS says does not.
+fn failure(class: Class, what: &str, since_ms: Option<i64>, masked: bool) -> FailureStatus {
+    let hidden = masked && class == Class::ExecutionError;
+    FailureStatus {
+        class: class.slug().to_owned(),
+        shown: class.to_string(),
+        what: if hidden { String::new() } else { what.to_owned() },
+        remedy: class.remedy().to_owned(),
+        since_ms,
+    }
+}
+
+fn attempt(record: Record, masked: bool) -> Attempt {
+    Attempt {
+        at_ms: record.at.0,
+        function: record.function.to_string(),
+        source: record.source.to_string(),
+        kind: record.kind,
+        message_id: record.message_id,
+        attempt: record.attempt,
+        millis: record.millis,
+        failed: record.failed.map(|(class, what)| failure(class, &what, None, masked)),
+        request_id: record.request_id,
+        version: record.version,
+        log_tail: record.log_tail.filter(|_| !masked),
+    }
+}
+
+fn counts(by_class: &BTreeMap<Class, u64>) -> Vec<ClassCount> {
+    let count = |(class, count): (&Class, &u64)| ClassCount {
+        class: class.slug().to_owned(),
+        shown: class.to_string(),
+        count: *count,
+    };
+    by_class.iter().map(count).collect()
+}
