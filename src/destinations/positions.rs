@@ -205,6 +205,7 @@ impl Positions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::Stream;
     use crate::destinations::settings::tests::settings;
     use crate::disk::real_disk::RealDisk;
 
