@@ -174,7 +174,9 @@ fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalIdInF
     if let Some(name) = only {
         known(name, config.destinations.iter().map(|settings| settings.name.as_str()))?;
     }
-    for settings in config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name)) {
+    for settings in
+        config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name))
+    {
         let Target::Lambda(target) = &settings.target else { continue };
         for source in sources_of(config, settings) {
             ids.extend(target.role_for(source)?.map(|role| in_force(Some(&settings.name), source, &role)));
@@ -188,8 +190,13 @@ fn known<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Result<(), Str
     let among: Vec<&str> = among.collect();
     match among.as_slice() {
         all if all.contains(&name) => Ok(()),
-        [] => Err(format!("--destination {name}: the configuration has no such destination, and no other one")),
-        all => Err(format!("--destination {name}: the configuration has no such destination, but {}", all.join(", "))),
+        [] => {
+            Err(format!("--destination {name}: the configuration has no such destination, and no other one"))
+        }
+        all => Err(format!(
+            "--destination {name}: the configuration has no such destination, but {}",
+            all.join(", ")
+        )),
     }
 }
 

@@ -60,12 +60,7 @@ async fn resources(flags: &[&str], parameters: Value) -> Option<Value> {
 }
 
 /// The same of any stack, filled in from a configuration too.
-async fn resources_of(
-    name: &str,
-    flags: &[&str],
-    config: Option<&str>,
-    parameters: Value,
-) -> Option<Value> {
+async fn resources_of(name: &str, flags: &[&str], config: Option<&str>, parameters: Value) -> Option<Value> {
     let dir = TempDir::new().unwrap();
     let (template, values) = (dir.path().join("template.yaml"), dir.path().join("values.json"));
     let printed = policy(&[&[name], flags].concat(), config).await;
@@ -235,7 +230,9 @@ const DESTINATION: &str = "[s3]\nbucket = 'b-1'\n[[source]]\nid = 'web-1'\nwrite
 #[tokio::test]
 async fn cfn_lint_accepts_the_stack_of_a_destination() {
     let dir = TempDir::new().unwrap();
-    let Some((sound, said)) = lint(&project("policies/lambda-destination-cloudformation.yaml")).await else { return };
+    let Some((sound, said)) = lint(&project("policies/lambda-destination-cloudformation.yaml")).await else {
+        return;
+    };
     assert!(sound, "{said}");
     let flags = ["lambda-destination-cloudformation", "--principal", COLLECTOR];
     let printed = policy(&flags, Some(DESTINATION)).await;
@@ -243,7 +240,11 @@ async fn cfn_lint_accepts_the_stack_of_a_destination() {
     let functions = "arn:aws:lambda:eu-west-1:111122223333:function:on-track:live,\
                      arn:aws:lambda:eu-west-1:111122223333:function:on-call";
     for default in [COLLECTOR, "web-1,ios-1", functions] {
-        assert!(printed.stdout.contains(&format!("    Default: \"{default}\"\n")), "{default}: {}", printed.stdout);
+        assert!(
+            printed.stdout.contains(&format!("    Default: \"{default}\"\n")),
+            "{default}: {}",
+            printed.stdout
+        );
     }
     let check = async |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -265,11 +266,10 @@ async fn each_statement_of_the_stack_of_a_destination_equals_that_of_the_json_te
     let name = "lambda-destination-cloudformation";
     let Some(resources) = resources_of(name, &flags, Some(DESTINATION), json!({})).await else { return };
     let role = &resources["InvokerRole"];
-    let printed = async |template: &str| statements(&policy(&[&[template], &flags[..]].concat(), Some(DESTINATION)).await.json());
-    assert_eq!(
-        statements(&role["AssumeRolePolicyDocument"]),
-        printed("lambda-destination-trust-many").await
-    );
+    let printed = async |template: &str| {
+        statements(&policy(&[&[template], &flags[..]].concat(), Some(DESTINATION)).await.json())
+    };
+    assert_eq!(statements(&role["AssumeRolePolicyDocument"]), printed("lambda-destination-trust-many").await);
     let policies = role["Policies"].as_array().unwrap();
     assert_eq!(policies.len(), 1, "{role}");
     assert_eq!(statements(&policies[0]["PolicyDocument"]), printed("lambda-destination-invoke").await);

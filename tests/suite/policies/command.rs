@@ -531,7 +531,11 @@ async fn a_role_invokes_exactly_the_functions_of_its_destinations() {
     );
     assert_eq!(invoke(&["--role", &format!("{INVOKER}-2")]).await, format!("{HANDLER}:7"));
     assert_eq!(invoke(&["--destination", "own"]).await, format!("{HANDLER}-own"));
-    assert_eq!(invoke(&["--destination", "own", "--function-arn", HANDLER]).await, HANDLER, "a flag overrides");
+    assert_eq!(
+        invoke(&["--destination", "own", "--function-arn", HANDLER]).await,
+        HANDLER,
+        "a flag overrides"
+    );
     let check = async |flags: &[&str], said: &str| {
         let printed = policy(flags, Some(&config)).await;
         assert_eq!((printed.code, printed.stdout.as_str()), (Some(2), ""), "{printed:?}");
@@ -539,7 +543,11 @@ async fn a_role_invokes_exactly_the_functions_of_its_destinations() {
     };
     let roles = format!("is for one role: select one with --destination NAME ({INVOKER}, {INVOKER}-2, none)");
     check(&["lambda-destination-invoke"], &roles).await;
-    check(&["lambda-destination-invoke", "--destination", "laptop"], "no such destination, but crm, mail, own").await;
+    check(
+        &["lambda-destination-invoke", "--destination", "laptop"],
+        "no such destination, but crm, mail, own",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -554,7 +562,11 @@ async fn a_trust_policy_has_the_external_ids_in_force() {
     };
     assert_eq!(ids("lambda-destination-trust", "crm").await, "crm-1");
     assert_eq!(ids("lambda-destination-trust-many", "mail").await, json!(["web", "ios"]));
-    assert_eq!(ids("lambda-destination-trust", "own").await, "ios", "before it has a role, of its only source");
+    assert_eq!(
+        ids("lambda-destination-trust", "own").await,
+        "ios",
+        "before it has a role, of its only source"
+    );
     let two = ["lambda-destination-trust", "--principal", COLLECTOR, "--destination", "mail"];
     let printed = policy(&two, Some(&config)).await;
     assert!(printed.stderr.contains("or print lambda-destination-trust-many (web, ios)"), "{printed:?}");
@@ -578,8 +590,12 @@ async fn the_collector_may_assume_the_roles_of_destinations() {
 async fn the_external_id_of_each_source_is_listed() {
     let config = three_destinations();
     let printed = policy(&["--external-ids"], Some(&config)).await;
-    let rows: Vec<Vec<&str>> =
-        printed.stdout.lines().skip(1).map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    let rows: Vec<Vec<&str>> = printed
+        .stdout
+        .lines()
+        .skip(1)
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
     let mail = format!("{INVOKER}-2");
     let expected: [[&str; 4]; 5] = [
         ["the bucket", "ios", "ios", WRITER],
@@ -589,7 +605,8 @@ async fn the_external_id_of_each_source_is_listed() {
         ["mail", "ios", "ios", &mail],
     ];
     assert_eq!(rows, expected, "{printed:?}");
-    let mail_alone = policy(&["--external-ids", "--destination", "mail", "--json"], Some(&config)).await.json();
+    let mail_alone =
+        policy(&["--external-ids", "--destination", "mail", "--json"], Some(&config)).await.json();
     let row = |source: &str| json!({ "destination": "mail", "source": source, "external_id": source, "role_arn": mail });
     assert_eq!(mail_alone, json!([row("web"), row("ios")]));
     let own = policy(&["--external-ids", "--destination", "own"], Some(&config)).await;
