@@ -415,11 +415,13 @@ pub struct FlushArgs {
 The policy is the template of the same name in policies/, filled in. A page for each template there explains
 what it grants and what fails without it. Values come from the configuration of the sources; flags override
 them. If the flags give every value, no configuration is needed. The policies csv-lambda-* take all values
-from flags: --bucket is then the bucket of the CSV files.
+from flags: --bucket is then the bucket of the CSV files. The policies lambda-destination-* are for the
+[[destination]]s of type \"lambda\" that share a role; --destination selects one.
 
 Examples:
   forebay policy
   forebay policy collector --config forebay.toml
+  forebay policy --external-ids
   forebay policy bucket --bucket lake/raw --principal arn:aws:iam::111122223333:role/forebay")]
 pub struct PolicyArgs {
     /// Name of the policy; if not given, all policies are listed
@@ -430,7 +432,11 @@ pub struct PolicyArgs {
     #[arg(long, conflicts_with = "name")]
     pub list: bool,
 
-    /// Print the list as JSON. A policy is printed as it is pasted into AWS: JSON, or a template in YAML
+    /// List which external id is sent with which role for the calls of each source
+    #[arg(long, conflicts_with_all = ["name", "list"])]
+    pub external_ids: bool,
+
+    /// Print a list as JSON. A policy is printed as it is pasted into AWS: JSON, or a template in YAML
     #[arg(long)]
     pub json: bool,
 
@@ -471,6 +477,15 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
 
+    /// Destination of the configuration that the policy is for (lambda-destination-*)
+    #[arg(long, value_name = "NAME")]
+    pub destination: Option<String>,
+
+    /// ARN of a function of the destination, instead of those of the configuration; repeatable
+    /// (lambda-destination-*)
+    #[arg(long, value_name = "ARN", value_parser = function_arn)]
+    pub function_arn: Vec<String>,
+
     /// Name of the Lambda function (csv-lambda-*)
     #[arg(long, value_name = "NAME", value_parser = function_name)]
     pub function: Option<String>,
@@ -510,6 +525,10 @@ fn function_name(text: &str) -> Result<String, String> {
     } else {
         Err(format!("expected a function's name alone: 1 to {FUNCTION_NAME_MAX} of A-Z a-z 0-9 - _"))
     }
+}
+
+fn function_arn(text: &str) -> Result<String, String> {
+    crate::config::function_arn(text)
 }
 
 fn policy_name() -> impl TypedValueParser<Value = Template> {

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::arn::Arn;
 use crate::config::{Config, Environment, Loader};
-use crate::object::BucketString;
-use crate::policy::{self, CsvFunction, PolicyPlace, Template, Values};
+use crate::destinations::settings::{DestinationSettings, Target};
+use crate::object::{BucketString, Role};
+use crate::policy::{self, CsvFunction, PolicyDestination, PolicyPlace, Template, Values};
+use crate::sources::SourceId;
 use crate::words::table::table;
 
 use super::args::PolicyArgs;
@@ -29,11 +31,31 @@ impl Listed {
     }
 }
 
-/// Prints one policy, or lists all.
+/// An external id in force, as JSON.
+#[derive(serde::Serialize)]
+struct ExternalIdInForce {
+    /// The destination; `None`: delivery to the bucket.
+    destination: Option<String>,
+    source: String,
+    external_id: String,
+    role_arn: String,
+}
+
+/// What the configuration says about policies.
+#[derive(Default)]
+struct Configured {
+    places: Vec<PolicyPlace>,
+    destinations: Vec<PolicyDestination>,
+}
+
+/// Prints one policy, or lists all, or lists the external ids.
 ///
 /// # Errors
 /// [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
 pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    if args.external_ids {
+        return print_external_ids(args, out);
+    }
     let Some(template) = args.name.filter(|_| !args.list) else {
         match args.json {
             true => print_json(out, &Template::ALL.map(Listed::of))?,
@@ -43,11 +65,20 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     };
     // The configuration names the buckets that a collector writes to, not those that CSV files are in.
     let of_function = template.is_of_function();
-    let configured = if of_function { Vec::new() } else { configured(args.config.as_deref())? };
-    let values = values(args, configured).map_err(Failure::usage)?;
+    let loaded = if of_function { None } else { loaded(args.config.as_deref())? };
+    let configured = loaded.map_or_else(Configured::default, |config| Configured {
+        places: places(&config),
+        destinations: destinations(&config),
+    });
+    let values = values(args, template, configured).map_err(Failure::usage)?;
     let text = policy::document(template, &values).map_err(|error| Failure::usage(error.to_string()))?;
     if let Some(what) = policy::too_long(template, &text) {
-        tracing::warn!("{what}: select a part with --bucket or --role, or let sources share a prefix");
+        let how = if template.is_of_destination() {
+            "select a destination with --destination, and give it a role of its own"
+        } else {
+            "select a part with --bucket or --role, or let sources share a prefix"
+        };
+        tracing::warn!("{what}: {how}");
     }
     writeln!(out, "{text}")?;
     Ok(())
@@ -72,22 +103,122 @@ pub fn places(config: &Config) -> Vec<PolicyPlace> {
     places
 }
 
-/// The places in the configuration file. The default file may be missing.
-fn configured(named: Option<&Path>) -> Result<Vec<PolicyPlace>, Failure> {
+/// The destinations of a configuration that invoke functions of AWS Lambda.
+pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
+    let lambda = |settings: &DestinationSettings| {
+        let Target::Lambda(target) = &settings.target else { return None };
+        let mut functions: Vec<String> = Vec::new();
+        for function in settings.selection.functions.values().chain(&settings.selection.function) {
+            if !functions.contains(function) {
+                functions.push(function.clone());
+            }
+        }
+        // The trust policy is often put before the role is configured, so the ids do not depend on it.
+        let external_ids = match &target.external_id {
+            Some(id) => vec![id.to_string()],
+            None => sources_of(config, settings).map(ToString::to_string).collect(),
+        };
+        Some(PolicyDestination {
+            name: settings.name.to_string(),
+            functions,
+            role: target.role.as_ref().map(|role| role.arn().clone()),
+            external_ids,
+        })
+    };
+    config.destinations.iter().filter_map(lambda).collect()
+}
+
+/// The sources whose calls a destination gets.
+fn sources_of<'a>(
+    config: &'a Config,
+    destination: &'a DestinationSettings,
+) -> impl Iterator<Item = &'a SourceId> {
+    let taken = destination.selection.sources.as_ref();
+    config.sources.iter().map(|source| &source.id).filter(move |id| taken.is_none_or(|all| all.contains(id)))
+}
+
+fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let Some(config) = loaded(args.config.as_deref())? else {
+        return Err(Failure::usage(format!("there is no {CONFIG_FILE}: give --config FILE")));
+    };
+    let ids = external_ids(&config, args.destination.as_deref()).map_err(Failure::usage)?;
+    if args.json {
+        return Ok(print_json(out, &ids)?);
+    }
+    if ids.is_empty() {
+        writeln!(out, "no role is assumed, so no external id is sent")?;
+        return Ok(());
+    }
+    let head = ["destination", "source", "external id", "role"].map(str::to_owned);
+    let rows = ids.into_iter().map(|id| {
+        [id.destination.unwrap_or_else(|| "the bucket".to_owned()), id.source, id.external_id, id.role_arn]
+    });
+    let rows: Vec<[String; 4]> = std::iter::once(head).chain(rows).collect();
+    writeln!(out, "{}", table(&rows, &[]).join("\n"))?;
+    Ok(())
+}
+
+/// The external ids in force for the calls of each source: for delivery to the bucket, and for each destination. `only`
+/// selects one destination.
+fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalIdInForce>, String> {
+    let in_force = |destination: Option<&SourceId>, source: &SourceId, role: &Role| ExternalIdInForce {
+        destination: destination.map(ToString::to_string),
+        source: source.to_string(),
+        external_id: role.external_id.to_string(),
+        role_arn: role.arn.to_string(),
+    };
+    let mut ids = Vec::new();
+    for source in config.sources.iter().filter(|_| only.is_none()) {
+        ids.extend(source.destination.role.as_ref().map(|role| in_force(None, &source.id, role)));
+    }
+    if let Some(name) = only {
+        known(name, config.destinations.iter().map(|settings| settings.name.as_str()))?;
+    }
+    for settings in
+        config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name))
+    {
+        let Target::Lambda(target) = &settings.target else { continue };
+        for source in sources_of(config, settings) {
+            ids.extend(target.role_for(source)?.map(|role| in_force(Some(&settings.name), source, &role)));
+        }
+    }
+    Ok(ids)
+}
+
+/// Refuses a destination that is not configured.
+fn known<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let among: Vec<&str> = among.collect();
+    match among.as_slice() {
+        all if all.contains(&name) => Ok(()),
+        [] => {
+            Err(format!("--destination {name}: the configuration has no such destination, and no other one"))
+        }
+        all => Err(format!(
+            "--destination {name}: the configuration has no such destination, but {}",
+            all.join(", ")
+        )),
+    }
+}
+
+/// The configuration. The default file may be missing.
+fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
     let path = named.map_or_else(|| PathBuf::from(CONFIG_FILE), Path::to_owned);
     if named.is_none() && !path.exists() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     // A policy contains no write keys, and the person who prints one need not have them.
     let loaded = Loader::new(&path, Environment::of_process()).without_secrets().load();
     let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    Ok(places(&loaded.config))
+    Ok(Some(loaded.config))
 }
 
-/// The configured places, as changed by the flags: a flag that matches configured places selects them;
-/// another value overrides the configured ones.
-fn values(args: &PolicyArgs, configured: Vec<PolicyPlace>) -> Result<Values, String> {
+/// The configured places and destinations, as changed by the flags: a flag that matches configured ones selects
+/// them; another value overrides theirs.
+fn values(args: &PolicyArgs, template: Template, configured: Configured) -> Result<Values, String> {
+    let Configured { places: configured, destinations } = configured;
+    let destinations = chosen_destinations(args, template, destinations)?;
+    let of_destination = |arn: &Arn| destinations.iter().any(|one| one.role.as_ref() == Some(arn));
     let mut places = match &args.bucket {
         Some(bucket) => pick(configured, |place| is_meant(bucket, place.bucket.as_ref()))
             .unwrap_or_else(|_| vec![PolicyPlace::plain(Some(bucket.clone()))]),
@@ -97,7 +228,10 @@ fn values(args: &PolicyArgs, configured: Vec<PolicyPlace>) -> Result<Values, Str
     if let Some(role) = &args.role {
         let arn: &Arn = role.arn();
         places = pick(places, |place| place.role.as_ref() == Some(arn)).unwrap_or_else(|mut places| {
-            places.iter_mut().for_each(|place| place.role = Some(arn.clone()));
+            // The role of a destination is not one for writing to the places.
+            if !of_destination(arn) {
+                places.iter_mut().for_each(|place| place.role = Some(arn.clone()));
+            }
             places
         });
     }
@@ -132,7 +266,47 @@ fn values(args: &PolicyArgs, configured: Vec<PolicyPlace>) -> Result<Values, Str
             failures: args.failures.clone(),
             invokes_itself: args.self_invoke,
         }),
+        destinations,
     })
+}
+
+/// The destinations that the policy is for.
+fn chosen_destinations(
+    args: &PolicyArgs,
+    template: Template,
+    mut destinations: Vec<PolicyDestination>,
+) -> Result<Vec<PolicyDestination>, String> {
+    if let Some(name) = &args.destination {
+        known(name, destinations.iter().map(|one| one.name.as_str()))?;
+        destinations.retain(|one| one.name == *name);
+    }
+    let role = args.role.as_ref().map(|role| role.arn());
+    let has_role = |one: &PolicyDestination| one.role.as_ref() == role;
+    if role.is_some() && destinations.iter().any(has_role) {
+        destinations.retain(has_role);
+    } else if role.is_some() && !template.is_of_destination() {
+        // It is another role, for writing.
+        destinations.clear();
+    }
+    if !template.is_of_destination() {
+        // A policy for one bucket has nothing for destinations.
+        return Ok(if args.bucket.is_some() { Vec::new() } else { destinations });
+    }
+    if destinations.is_empty() {
+        destinations.push(PolicyDestination::default());
+    }
+    for one in &mut destinations {
+        if let Some(role) = role {
+            one.role = Some(role.clone());
+        }
+        if !args.function_arn.is_empty() {
+            one.functions.clone_from(&args.function_arn);
+        }
+        if !args.external_id.is_empty() {
+            one.external_ids = args.external_id.iter().map(ToString::to_string).collect();
+        }
+    }
+    Ok(destinations)
 }
 
 /// A bucket without a prefix matches every prefix in it.

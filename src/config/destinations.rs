@@ -43,6 +43,7 @@ const OF_LAMBDA: [&str; 9] = [
 ];
 /// Keys that only web addresses have.
 const OF_HTTP: [&str; 3] = ["url", "forward", "write_key"];
+const EXAMPLE_URL: &str = "http://127.0.0.1:9000/";
 const FUNCTION_FORM: &str =
     "expected the ARN of a function, such as \"arn:aws:lambda:eu-west-1:111122223333:function:on-track\"";
 
@@ -266,7 +267,10 @@ fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<Strin
 }
 
 /// `arn:aws:lambda:eu-west-1:111122223333:function:name`, with a version or alias at the end if there is one.
-fn function_arn(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// The expected form.
+pub fn function_arn(text: &str) -> Result<String, String> {
     let arn: Arn = text.trim().parse().map_err(|_| FUNCTION_FORM.to_owned())?;
     let name = arn.resource().strip_prefix("function:").unwrap_or_default();
     let part = |part: &str| {
@@ -343,8 +347,11 @@ fn lambda(
 
 fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'static str)> {
     let url = reader.optional("url", |value| {
-        let address = secret::resolve(value, "expected a URL such as \"http://127.0.0.1:9000/\"", outside)?;
-        web_address("http://127.0.0.1:9000/")(&Typed::Text(address.text.trim().to_owned()))
+        let address = secret::resolve(value, &format!("expected a URL such as \"{EXAMPLE_URL}\""), outside)?;
+        // What stands for a secret that need not be there is no URL.
+        let stands_in = !outside.secrets_needed() && !address.from.is_empty();
+        let text = if stands_in { EXAMPLE_URL } else { address.text.trim() };
+        web_address(EXAMPLE_URL)(&Typed::Text(text.to_owned()))
     });
     let forward = reader.optional("forward", |value| reader::text(value).and_then(Endpoint::parse));
     let form = "expected the write key of a source there, 1 to 1,024 bytes of text";

@@ -25,6 +25,7 @@ mod web_address;
 
 pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
 pub use closed_days::ClosedDays;
+pub use destinations::function_arn;
 pub use in_force::{ConfigValue, Origin};
 pub use load::{Environment, Loaded, Loader, check_text, destinations_of};
 pub use problem::{ConfigError, ConfigProblem};

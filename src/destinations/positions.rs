@@ -205,6 +205,7 @@ impl Positions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::Stream;
     use crate::destinations::settings::tests::settings;
     use crate::disk::real_disk::RealDisk;
 
@@ -217,7 +218,7 @@ mod tests {
     }
 
     fn track(position: u64, kept: &Kept) -> Option<&str> {
-        let head = Head { kind: "track".to_owned(), ..Head::default() };
+        let head = Head::of(&Stream::Calls, r#"{"type":"track"}"#).unwrap();
         Kept::function_for(&kept.routes, position, &name("web"), &head)
     }
 

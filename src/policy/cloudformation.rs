@@ -30,14 +30,8 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     }
     let mut ids: Vec<&str> = values.places.iter().filter_map(|place| place.external_id.as_deref()).collect();
     ids.dedup();
-    if let Some(id) = ids.iter().find(|id| id.contains(',')) {
-        let what = format!(
-            "the external id {id} contains a comma, which CloudFormation reads as a separator: use another id"
-        );
-        return Err(PolicyError::Unusable { template, what });
-    }
     if !ids.is_empty() {
-        defaults.push(("ExternalIds", ids.join(",")));
+        defaults.push(("ExternalIds", list_of_ids(template, &ids)?));
     }
     if let Some(reader) = only(template, "reader", "--reader ARN", &values.readers)? {
         defaults.push(("ReaderArn", reader.to_string()));
@@ -75,8 +69,21 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     Ok(with_defaults(text(template).trim_end(), &defaults))
 }
 
+/// External ids as CloudFormation reads a list.
+pub(super) fn list_of_ids(template: Template, ids: &[&str]) -> Result<String, PolicyError> {
+    match ids.iter().find(|id| id.contains(',')) {
+        None => Ok(ids.join(",")),
+        Some(id) => {
+            let what = format!(
+                "the external id {id} contains a comma, which CloudFormation reads as a separator: use another id"
+            );
+            Err(PolicyError::Unusable { template, what })
+        }
+    }
+}
+
 /// Adds a `Default` line after the heading of each such parameter, replacing an existing one.
-fn with_defaults(template: &str, defaults: &[(&str, String)]) -> String {
+pub(super) fn with_defaults(template: &str, defaults: &[(&str, String)]) -> String {
     let mut out: Vec<String> = Vec::new();
     let (mut among_parameters, mut replacing) = (false, false);
     for line in template.lines() {

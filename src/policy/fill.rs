@@ -3,7 +3,7 @@
 use super::rows::{self, Row};
 use super::template::text;
 use super::tree::Tree;
-use super::{PolicyError, Template, Values, cloudformation, problem};
+use super::{PolicyError, Template, Values, cloudformation, lambda_destination, problem};
 
 /// The lists whose items are filled one by one: statements of a policy, rules of a lifecycle configuration.
 const LISTS: [&str; 2] = ["Statement", "Rules"];
@@ -11,8 +11,10 @@ const LISTS: [&str; 2] = ["Statement", "Rules"];
 const NAMES: [&str; 2] = ["Sid", "ID"];
 
 pub(super) fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
-    if template == Template::Cloudformation {
-        return cloudformation::document(values);
+    match template {
+        Template::Cloudformation => return cloudformation::document(values),
+        Template::LambdaDestinationCloudformation => return lambda_destination::stack(values),
+        _ => {}
     }
     let Tree::Object(members) = parse(template)? else {
         return Err(unreadable(template, "it is not a JSON object"));
@@ -38,7 +40,7 @@ pub(super) fn document(template: Template, values: &Values) -> Result<String, Po
 }
 
 pub(super) fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
-    let tree = if template == Template::Cloudformation { Tree::List(Vec::new()) } else { parse(template)? };
+    let tree = if template.is_stack() { Tree::List(Vec::new()) } else { parse(template)? };
     let Some(Tree::List(items)) = LISTS.iter().find_map(|name| tree.member(name)) else {
         return Err(PolicyError::NoStatement { template, sid: sid.to_owned() });
     };

@@ -54,7 +54,8 @@ pub(super) fn account(
 pub(super) fn partition(template: Template, values: &Values) -> Result<String, PolicyError> {
     let keys = values.places.iter().filter_map(|place| of_key(place, |arn| arn.partition().to_owned()));
     let roles = values.places.iter().filter_map(|place| place.role.as_ref());
-    let arns = roles.chain(&values.principals).chain(&values.readers);
+    let of_destinations = values.destinations.iter().filter_map(|destination| destination.role.as_ref());
+    let arns = roles.chain(of_destinations).chain(&values.principals).chain(&values.readers);
     let regions =
         values.places.iter().filter_map(|place| place.region.as_deref()).chain(values.region.as_deref());
     // A region of the partition `aws` proves nothing: other stores use such names, too.

@@ -8,6 +8,7 @@
 mod cloudformation;
 mod csv_lambda;
 mod fill;
+mod lambda_destination;
 mod location;
 mod places;
 mod problem;
@@ -20,9 +21,9 @@ use template::Limit;
 
 pub use problem::PolicyError;
 pub use template::Template;
-pub use values::{CsvFunction, PolicyPlace, Values};
+pub use values::{CsvFunction, PolicyDestination, PolicyPlace, Values};
 
-/// A whole policy, filled in: JSON in the form that AWS accepts (YAML for [`Template::Cloudformation`]),
+/// A whole policy, filled in: JSON in the form that AWS accepts (YAML for a stack of CloudFormation),
 /// without a newline at the end.
 ///
 /// Statements that no value needs are left out: object tags, ACLs, KMS keys, roles, the places of a function.

@@ -4,7 +4,7 @@ use crate::arn::Arn;
 use crate::object::BucketString;
 
 use super::csv_lambda;
-use super::problem::{missing, no_key};
+use super::problem::{missing, no_collector, no_key};
 use super::rows::{KMS_KEY, ROLE};
 use super::tree::Tree;
 use super::{PolicyError, PolicyPlace, Template, Values};
@@ -44,7 +44,12 @@ pub(super) fn places<'a>(
             )?;
             Ok(places)
         }
-        Template::Reader => Ok(all),
+        // Those of destinations depend on no place.
+        Template::Reader
+        | Template::LambdaDestinationInvoke
+        | Template::LambdaDestinationTrust
+        | Template::LambdaDestinationTrustMany
+        | Template::LambdaDestinationCloudformation => Ok(all),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3
@@ -145,11 +150,7 @@ pub(super) fn collectors<'a>(
     let trust = matches!(template, Template::RoleTrust | Template::RoleTrustMany);
     match &place.role {
         Some(role) if !trust => Ok(vec![role]),
-        _ if values.principals.is_empty() => Err(missing(
-            template,
-            "the identity of the collector",
-            "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` shows it)",
-        )),
+        _ if values.principals.is_empty() => Err(no_collector(template)),
         _ => Ok(values.principals.iter().collect()),
     }
 }

@@ -59,6 +59,14 @@ pub(super) fn no_key(template: Template) -> PolicyError {
     missing(template, "the KMS key", "--kms-key ARN, or encryption = { kms = \"…\" } in the configuration")
 }
 
+pub(super) fn no_collector(template: Template) -> PolicyError {
+    missing(
+        template,
+        "the identity of the collector",
+        "--principal ARN, the role or user of its credentials (`aws sts get-caller-identity` shows it)",
+    )
+}
+
 /// The error of a policy that would be empty.
 pub(super) fn nothing(template: Template) -> PolicyError {
     missing(

@@ -2,6 +2,7 @@
 //! applies to.
 
 use super::csv_lambda::{self, with_slash};
+use super::lambda_destination::{self, FUNCTION_ARN};
 use super::location::{account, key_arn, partition, region};
 use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
@@ -40,7 +41,7 @@ impl Row {
     }
 }
 
-const COLLECTOR: &str = "COLLECTOR_ARN";
+pub(super) const COLLECTOR: &str = "COLLECTOR_ARN";
 pub(super) const READER: &str = "READER_ARN";
 pub(super) const ROLE: &str = "ROLE_ARN";
 const BUCKET: &str = "BUCKET";
@@ -48,14 +49,15 @@ const PREFIX: &str = "PREFIX/";
 pub(super) const KMS_KEY: &str = "KMS_KEY_ARN";
 const REGION: &str = "REGION";
 const ACCOUNT: &str = "ACCOUNT_ID";
-const EXTERNAL_ID: &str = "EXTERNAL_ID";
-const OTHER_EXTERNAL_ID: &str = "ANOTHER_EXTERNAL_ID";
+pub(super) const EXTERNAL_ID: &str = "EXTERNAL_ID";
+pub(super) const OTHER_EXTERNAL_ID: &str = "ANOTHER_EXTERNAL_ID";
 /// These are not placeholders that people fill in. They are replaced because they differ between AWS
 /// partitions. A service that is a principal has the same name in all of them.
 const ARN_START: &str = "arn:aws:";
 const REGION_HOST: &str = "REGION.amazonaws.com";
 
-const PLACEHOLDERS: [&str; 12] = [
+/// A word that begins another comes after it.
+const PLACEHOLDERS: [&str; 13] = [
     COLLECTOR,
     READER,
     ROLE,
@@ -67,6 +69,7 @@ const PLACEHOLDERS: [&str; 12] = [
     ACCOUNT,
     OTHER_EXTERNAL_ID,
     EXTERNAL_ID,
+    FUNCTION_ARN,
     ARN_START,
 ];
 
@@ -90,6 +93,9 @@ fn as_literal(prefix: &str) -> String {
 
 /// The rows of a statement, in groups. Each group becomes a statement.
 pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {
+    if template.is_of_destination() {
+        return Ok(vec![lambda_destination::rows(template, item, values)?]);
+    }
     if values.places.is_empty() {
         return Err(no_bucket(template));
     }
@@ -134,6 +140,13 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
             let mut row = row.clone();
             row.set(COLLECTOR, arn.as_str());
             rows.push((index, Some(arn), row));
+        }
+    }
+    if template == Template::Collector && item.mentions(ROLE) {
+        for role in values.destinations.iter().filter_map(|destination| destination.role.as_ref()) {
+            let mut row = Row::default();
+            row.set(ROLE, role.as_str());
+            rows.push((places.len(), None, row));
         }
     }
     if item.mentions(READER) {

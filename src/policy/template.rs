@@ -42,11 +42,19 @@ pub enum Template {
     CsvLambdaResource,
     /// The trust policy of that function's role.
     CsvLambdaTrust,
+    /// The identity policy of the role that invokes the functions of a destination.
+    LambdaDestinationInvoke,
+    /// The trust policy of that role, with one external id.
+    LambdaDestinationTrust,
+    /// The same with several external ids.
+    LambdaDestinationTrustMany,
+    /// That role with its policies, for CloudFormation.
+    LambdaDestinationCloudformation,
 }
 
 impl Template {
     /// All templates, in the order of the list.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Collector,
         Self::Role,
         Self::RoleTrust,
@@ -64,6 +72,10 @@ impl Template {
         Self::CsvLambdaExecution,
         Self::CsvLambdaResource,
         Self::CsvLambdaTrust,
+        Self::LambdaDestinationInvoke,
+        Self::LambdaDestinationTrust,
+        Self::LambdaDestinationTrustMany,
+        Self::LambdaDestinationCloudformation,
     ];
 
     /// Its name: that of its file under `policies/`, without the extension.
@@ -86,6 +98,10 @@ impl Template {
             Self::CsvLambdaExecution => "csv-lambda-execution",
             Self::CsvLambdaResource => "csv-lambda-resource",
             Self::CsvLambdaTrust => "csv-lambda-trust",
+            Self::LambdaDestinationInvoke => "lambda-destination-invoke",
+            Self::LambdaDestinationTrust => "lambda-destination-trust",
+            Self::LambdaDestinationTrustMany => "lambda-destination-trust-many",
+            Self::LambdaDestinationCloudformation => "lambda-destination-cloudformation",
         }
     }
 
@@ -119,6 +135,14 @@ impl Template {
             }
             Self::CsvLambdaResource => "resource policy of that function: the bucket may invoke it",
             Self::CsvLambdaTrust => "trust policy of that function's role: Lambda may assume it",
+            Self::LambdaDestinationInvoke => {
+                "identity policy of the role that invokes the functions of a [[destination]]"
+            }
+            Self::LambdaDestinationTrust => "trust policy of that role: the collector, with one external id",
+            Self::LambdaDestinationTrustMany => {
+                "trust policy of that role: the collector, with any of several external ids"
+            }
+            Self::LambdaDestinationCloudformation => "CloudFormation template of that role with its policies",
         }
     }
 
@@ -126,6 +150,22 @@ impl Template {
     /// values for it.
     pub fn is_of_function(self) -> bool {
         matches!(self, Self::CsvLambdaExecution | Self::CsvLambdaResource | Self::CsvLambdaTrust)
+    }
+
+    /// Whether it is of the role that invokes the functions of a destination.
+    pub fn is_of_destination(self) -> bool {
+        matches!(
+            self,
+            Self::LambdaDestinationInvoke
+                | Self::LambdaDestinationTrust
+                | Self::LambdaDestinationTrustMany
+                | Self::LambdaDestinationCloudformation
+        )
+    }
+
+    /// Whether it is a template for CloudFormation, in YAML; the others are JSON.
+    pub fn is_stack(self) -> bool {
+        matches!(self, Self::Cloudformation | Self::LambdaDestinationCloudformation)
     }
 }
 
@@ -144,10 +184,16 @@ pub(super) enum Limit {
 pub(super) fn limit(template: Template) -> Limit {
     match template {
         // As a managed policy. All inline policies of a role together may have 10,240.
-        Template::Collector | Template::Role | Template::Reader | Template::CsvLambdaExecution => {
-            Limit::Characters(6_144)
-        }
-        Template::RoleTrust | Template::RoleTrustMany | Template::CsvLambdaTrust => Limit::Characters(2_048),
+        Template::Collector
+        | Template::Role
+        | Template::Reader
+        | Template::CsvLambdaExecution
+        | Template::LambdaDestinationInvoke => Limit::Characters(6_144),
+        Template::RoleTrust
+        | Template::RoleTrustMany
+        | Template::CsvLambdaTrust
+        | Template::LambdaDestinationTrust
+        | Template::LambdaDestinationTrustMany => Limit::Characters(2_048),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3
@@ -157,7 +203,7 @@ pub(super) fn limit(template: Template) -> Limit {
         // "Lambda quotas" has the same limit for the resource policy of a function.
         | Template::CsvLambdaResource => Limit::Bytes(20 << 10),
         Template::KmsKey => Limit::Bytes(32 << 10),
-        Template::Lifecycle | Template::Cloudformation => Limit::None,
+        Template::Lifecycle | Template::Cloudformation | Template::LambdaDestinationCloudformation => Limit::None,
     }
 }
 
@@ -186,6 +232,10 @@ pub(super) fn text(template: Template) -> &'static str {
         Template::CsvLambdaExecution => file!("csv-lambda-execution.json"),
         Template::CsvLambdaResource => file!("csv-lambda-resource.json"),
         Template::CsvLambdaTrust => file!("csv-lambda-trust.json"),
+        Template::LambdaDestinationInvoke => file!("lambda-destination-invoke.json"),
+        Template::LambdaDestinationTrust => file!("lambda-destination-trust.json"),
+        Template::LambdaDestinationTrustMany => file!("lambda-destination-trust-many.json"),
+        Template::LambdaDestinationCloudformation => file!("lambda-destination-cloudformation.yaml"),
     }
 }
 

@@ -93,3 +93,87 @@ fn a_value_that_contains_a_placeholder_is_not_replaced_again() {
         statement(Template::Collector, "ForebayPuts", &values(vec![place("b-1/BUCKET/REGION")])).unwrap();
     assert!(text.contains("arn:aws:s3:::b-1/BUCKET/REGION/segment-logs/*"), "{text}");
 }
+
+const FUNCTION: &str = "arn:aws:lambda:eu-west-1:111122223333:function:on-track";
+
+/// A destination whose role has this name, if any.
+fn destination(name: &str, functions: &[&str], role: Option<&str>, ids: &[&str]) -> PolicyDestination {
+    PolicyDestination {
+        name: name.to_owned(),
+        functions: functions.iter().map(|&function| function.to_owned()).collect(),
+        role: role.map(|role| format!("arn:aws:iam::111122223333:role/{role}").parse().unwrap()),
+        external_ids: ids.iter().map(|&id| id.to_owned()).collect(),
+    }
+}
+
+fn with_destinations(destinations: Vec<PolicyDestination>) -> Values {
+    let principal = "arn:aws:iam::444455556666:role/forebay".parse().unwrap();
+    Values { destinations, principals: vec![principal], ..Values::default() }
+}
+
+#[test]
+fn a_destination_needs_no_place() {
+    let aliased = format!("{FUNCTION}:live");
+    let values = with_destinations(vec![
+        destination("crm", &[FUNCTION, &aliased], Some("invoker"), &["web"]),
+        destination("mail", &[FUNCTION], Some("invoker"), &["ios", "web"]),
+    ]);
+    let filled = |template, sid| -> serde_json::Value {
+        serde_json::from_str(&statement(template, sid, &values).unwrap()).unwrap()
+    };
+    let invokes = filled(Template::LambdaDestinationInvoke, "ForebayInvokes");
+    assert_eq!(invokes["Resource"], serde_json::json!([FUNCTION, aliased]), "as configured, each once");
+    let assumes = filled(Template::LambdaDestinationTrustMany, "CollectorAssumes");
+    let ids = &assumes["Condition"]["StringEquals"]["sts:ExternalId"];
+    assert_eq!(*ids, serde_json::json!(["web", "ios"]));
+    assert_eq!(assumes["Principal"]["AWS"], "arn:aws:iam::444455556666:role/forebay");
+    let one = document(Template::LambdaDestinationTrust, &values).unwrap_err().to_string();
+    assert!(one.contains("or print lambda-destination-trust-many (web, ios)"), "{one}");
+    let stack = document(Template::LambdaDestinationCloudformation, &values).unwrap();
+    assert!(stack.contains("    Default: \"web,ios\"\n"), "{stack}");
+    assert!(stack.contains(&format!("    Default: \"{FUNCTION},{aliased}\"\n")), "{stack}");
+}
+
+#[test]
+fn a_policy_of_destinations_is_for_one_role() {
+    let check = |roles: [Option<&str>; 2], template, said: Option<&str>| {
+        let [first, second] = roles;
+        let values = with_destinations(vec![
+            destination("crm", &[FUNCTION], first, &["web"]),
+            destination("mail", &[FUNCTION], second, &["web"]),
+        ]);
+        let error = document(template, &values).err().map(|error| error.to_string());
+        let as_said = match said {
+            None => error.is_none(),
+            Some(said) => error.as_ref().is_some_and(|error| error.contains(said)),
+        };
+        assert!(as_said, "{roles:?} {template:?}: {error:?}");
+    };
+    let (a, b) = (Some("a"), Some("b"));
+    let several = "is for one role: select one with --destination NAME (arn:aws:iam::111122223333:role/a, ";
+    for template in [
+        Template::LambdaDestinationInvoke,
+        Template::LambdaDestinationTrust,
+        Template::LambdaDestinationTrustMany,
+        Template::LambdaDestinationCloudformation,
+    ] {
+        check([a, a], template, None);
+        check([None, None], template, None);
+        check([a, b], template, Some(several));
+    }
+    check([a, None], Template::LambdaDestinationInvoke, Some(several));
+    check([a, None], Template::LambdaDestinationTrust, None);
+}
+
+#[test]
+fn what_a_destination_lacks_is_named() {
+    let values = with_destinations(vec![destination("crm", &[], None, &[])]);
+    let check = |template, values: &Values, said: &str| {
+        let error = document(template, values).unwrap_err().to_string();
+        assert!(error.contains(said), "{template:?}: {error}");
+    };
+    check(Template::LambdaDestinationInvoke, &values, "give --function-arn ARN");
+    check(Template::LambdaDestinationTrust, &values, "give --external-id ID");
+    let without = Values { principals: Vec::new(), ..values };
+    check(Template::LambdaDestinationTrustMany, &without, "give --principal ARN");
+}

@@ -76,6 +76,19 @@ pub struct CsvFunction {
     pub invokes_itself: bool,
 }
 
+/// A destination whose functions are invoked in AWS Lambda: the part of it that policies depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyDestination {
+    /// Its name; empty if flags alone describe it.
+    pub name: String,
+    /// The ARNs of its functions as configured, so with the version or alias.
+    pub functions: Vec<String>,
+    /// The role assumed for invoking them. `None`: the collector uses its own identity.
+    pub role: Option<Arn>,
+    /// The external ids with which the role is assumed: the configured one, or the id of each source.
+    pub external_ids: Vec<String>,
+}
+
 /// Values for all placeholders of the templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
@@ -91,4 +104,6 @@ pub struct Values {
     pub region: Option<String>,
     /// The function that imports CSV files. Not known from the configuration.
     pub function: Option<CsvFunction>,
+    /// The destinations that invoke functions.
+    pub destinations: Vec<PolicyDestination>,
 }

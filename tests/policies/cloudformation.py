@@ -41,11 +41,12 @@ class Template:
             value = values["parameters"].get(name, parameter.get("Default"))
             if value is None:
                 raise KeyError(f"parameter {name} has no value")
-            if not re.fullmatch(parameter.get("AllowedPattern", "(?s:.*)"), value):
-                raise ValueError(f"parameter {name}: {value} is not allowed")
             if value not in parameter.get("AllowedValues", [value]):
                 raise ValueError(f"parameter {name}: {value} is not allowed")
             is_list = parameter["Type"] == "CommaDelimitedList"
+            for one in value.split(",") if is_list else [value]:
+                if not re.fullmatch(parameter.get("AllowedPattern", "(?s:.*)"), one):
+                    raise ValueError(f"parameter {name}: {one} is not allowed")
             self.parameters[name] = value.split(",") if is_list else value
 
     def holds(self, name):

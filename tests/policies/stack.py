@@ -1,7 +1,7 @@
 """Uses the output of `forebay policy` on a server that evaluates policies.
 
 stack.py URL FOREBAY: creates a user `collector` at URL and a stack from the printed CloudFormation template, and gives the
-user the printed identity policy. Prints a JSON object with the result of each request: "passes", or the error code.
+user the printed identity policy; then the same with the stack of a Lambda destination. Prints a JSON object with the result of each request: "passes", or the error code.
 """
 
 import json
@@ -35,13 +35,13 @@ def outcome(request, **arguments):
         return error.response["Error"]["Code"]
 
 
-def stack(template):
+def stack(template, name="forebay"):
     """Creates the stack and returns its outputs."""
     cloudformation = client("cloudformation")
-    cloudformation.create_stack(StackName="forebay", TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
+    cloudformation.create_stack(StackName=name, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        (made,) = cloudformation.describe_stacks(StackName="forebay")["Stacks"]
+        (made,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         if made["StackStatus"] == "CREATE_COMPLETE":
             return {output["OutputKey"]: output["OutputValue"] for output in made["Outputs"]}
         if not made["StackStatus"].endswith("IN_PROGRESS") or time.monotonic() > deadline:
@@ -96,6 +96,19 @@ def main():
     root.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rules)
     kept = root.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     came["the lifecycle rules are kept as they are"] = kept == rules["Rules"]
+
+    function = "arn:aws:lambda:us-east-1:000000000000:function:on-track"
+    what = ("--function-arn", function, "--function-arn", f"{function}:live", *ids)
+    name = "lambda-destination-cloudformation"
+    invoker = stack(printed(name, "--principal", collector, *what), "forebay-invoker")["RoleArn"]
+    iam.put_user_policy(
+        UserName="collector", PolicyName="invoker", PolicyDocument=printed("collector", "--role", invoker)
+    )
+    assume = {"RoleArn": invoker, "RoleSessionName": "forebay-crm"}
+    came["the role of a destination"] = {
+        f"assume with {external_id}": outcome(sts.assume_role, ExternalId=external_id, **assume)
+        for external_id in ("web-1", "ios-1", "other")
+    } | {"assume without an external id": outcome(sts.assume_role, **assume)}
     print(json.dumps(came))
 
 

@@ -1,4 +1,4 @@
-//! The CloudFormation template: cfn-lint accepts it, and each statement equals that of the JSON template.
+//! The CloudFormation templates: cfn-lint accepts them, and each statement equals that of the JSON template.
 
 use std::path::Path;
 use std::process::Command;
@@ -56,9 +56,14 @@ async fn cfn_lint_accepts_the_file_and_the_printed_template() {
 
 /// The resources of the template as printed for `flags`, with these parameters and all functions evaluated.
 async fn resources(flags: &[&str], parameters: Value) -> Option<Value> {
+    resources_of("cloudformation", flags, None, parameters).await
+}
+
+/// The same of any stack, filled in from a configuration too.
+async fn resources_of(name: &str, flags: &[&str], config: Option<&str>, parameters: Value) -> Option<Value> {
     let dir = TempDir::new().unwrap();
     let (template, values) = (dir.path().join("template.yaml"), dir.path().join("values.json"));
-    let printed = policy(&[&["cloudformation"], flags].concat(), None).await;
+    let printed = policy(&[&[name], flags].concat(), config).await;
     assert_eq!(printed.code, Some(0), "{printed:?}");
     std::fs::write(&template, printed.stdout).unwrap();
     let given = json!({
@@ -213,4 +218,60 @@ async fn the_stack_has_the_recommended_lifecycle() {
         })
         .collect();
     assert_eq!(resources["Bucket"]["LifecycleConfiguration"]["Rules"], json!(enabled));
+}
+
+/// Two sources and a destination with functions for types.
+const DESTINATION: &str = "[s3]\nbucket = 'b-1'\n[[source]]\nid = 'web-1'\nwrite_keys = ['k']\n[[source]]\nid = 'ios-1'\n\
+                           write_keys = ['l']\n[[destination]]\nname = 'crm'\ntype = 'lambda'\n\
+                           function = 'arn:aws:lambda:eu-west-1:111122223333:function:on-call'\n\
+                           functions = { track = 'arn:aws:lambda:eu-west-1:111122223333:function:on-track:live' }\n\
+                           role_arn = 'arn:aws:iam::111122223333:role/invoker'\n";
+
+#[tokio::test]
+async fn cfn_lint_accepts_the_stack_of_a_destination() {
+    let dir = TempDir::new().unwrap();
+    let Some((sound, said)) = lint(&project("policies/lambda-destination-cloudformation.yaml")).await else {
+        return;
+    };
+    assert!(sound, "{said}");
+    let flags = ["lambda-destination-cloudformation", "--principal", COLLECTOR];
+    let printed = policy(&flags, Some(DESTINATION)).await;
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    let functions = "arn:aws:lambda:eu-west-1:111122223333:function:on-track:live,\
+                     arn:aws:lambda:eu-west-1:111122223333:function:on-call";
+    for default in [COLLECTOR, "web-1,ios-1", functions] {
+        assert!(
+            printed.stdout.contains(&format!("    Default: \"{default}\"\n")),
+            "{default}: {}",
+            printed.stdout
+        );
+    }
+    let check = async |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        lint(&path).await.unwrap()
+    };
+    let (sound, said) = check("printed.yaml", &printed.stdout).await;
+    assert!(sound, "{said}");
+    let (sound, said) = check("broken.yaml", &printed.stdout.replace("Policies:", "Policy:")).await;
+    assert!(!sound && said.contains("Policy"), "{said}");
+    let comma = [&flags[..], &["--external-id", "a,b"]].concat();
+    let refused = policy(&comma, Some(DESTINATION)).await;
+    assert!(refused.stderr.contains("the external id a,b contains a comma"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn each_statement_of_the_stack_of_a_destination_equals_that_of_the_json_template() {
+    let flags = ["--principal", COLLECTOR];
+    let name = "lambda-destination-cloudformation";
+    let Some(resources) = resources_of(name, &flags, Some(DESTINATION), json!({})).await else { return };
+    let role = &resources["InvokerRole"];
+    let printed = async |template: &str| {
+        statements(&policy(&[&[template], &flags[..]].concat(), Some(DESTINATION)).await.json())
+    };
+    assert_eq!(statements(&role["AssumeRolePolicyDocument"]), printed("lambda-destination-trust-many").await);
+    let policies = role["Policies"].as_array().unwrap();
+    assert_eq!(policies.len(), 1, "{role}");
+    assert_eq!(statements(&policies[0]["PolicyDocument"]), printed("lambda-destination-invoke").await);
+    assert_eq!(resources.as_object().unwrap().len(), 1, "{resources}");
 }

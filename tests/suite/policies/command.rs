@@ -9,9 +9,11 @@ const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56e
 const QUEUE: &str = "arn:aws:sqs:eu-west-1:111122223333:csv-events";
 const WRITER: &str = "arn:aws:iam::111122223333:role/writer";
 const COLLECTOR: &str = "arn:aws:iam::444455556666:role/forebay";
+const INVOKER: &str = "arn:aws:iam::111122223333:role/invoker";
+const HANDLER: &str = "arn:aws:lambda:eu-west-1:111122223333:function:on-track";
 
 /// Every placeholder of the templates, as `policies/README.md` explains them.
-const PLACEHOLDERS: [&str; 19] = [
+const PLACEHOLDERS: [&str; 20] = [
     "COLLECTOR_ARN",
     "READER_ARN",
     "ROLE_ARN",
@@ -23,6 +25,7 @@ const PLACEHOLDERS: [&str; 19] = [
     "EXTERNAL_ID",
     "ANOTHER_EXTERNAL_ID",
     "FUNCTION",
+    "FUNCTION_ARN",
     "QUEUE_ARN",
     "FAILURES_ARN",
     "JOURNAL_BUCKET",
@@ -77,7 +80,8 @@ fn names() -> Vec<String> {
 fn everything() -> String {
     format!(
         "[s3]\nbucket = 'events-raw/logs'\nencryption = 'kms:{KEY}'\nrole_arn = '{WRITER}'\nobject_tags = ['day']\n\
-         acl = 'bucket-owner-full-control'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\nexternal_id = 'web-1'\n"
+         acl = 'bucket-owner-full-control'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\nexternal_id = 'web-1'\n\
+         [[destination]]\nname = 'crm'\ntype = 'lambda'\nfunction = '{HANDLER}'\nrole_arn = '{INVOKER}'\nexternal_id = 'crm-1'\n"
     )
 }
 
@@ -112,7 +116,7 @@ async fn every_template_is_printed_filled_in_and_without_messages() {
         }
         let printed = policy(&arguments, Some(&config)).await;
         assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""), "{name}: {printed:?}");
-        if name != "cloudformation" {
+        if !name.ends_with("cloudformation") {
             printed.json();
             for placeholder in PLACEHOLDERS {
                 assert!(
@@ -155,6 +159,13 @@ async fn a_missing_value_is_named_with_the_flag_that_gives_it() {
         "aws kms describe-key --key-id alias/x",
     )
     .await;
+    check(&["lambda-destination-invoke"], None, "a function is missing: give --function-arn ARN").await;
+    let trust = ["lambda-destination-trust", "--principal", COLLECTOR];
+    check(&trust, None, "the external id is missing: give --external-id ID").await;
+    check(&["lambda-destination-trust", "--external-id", "web"], None, "give --principal ARN").await;
+    let name_alone = ["lambda-destination-invoke", "--function-arn", "on-track"];
+    check(&name_alone, None, "expected the ARN of a function").await;
+    check(&["--external-ids"], None, "give --config FILE").await;
     check(&["collector", "--config", "none.toml"], None, "none.toml").await;
     check(&["collector"], Some("[s3]\nbucket = 'b-1'\n"), "source").await;
     check(&["nothing"], None, "possible values").await;
@@ -351,6 +362,7 @@ fn exactly_the_actions_that_are_sent_are_granted() {
     ];
     assert_eq!(granted, known);
     assert!(granted::NEED_NO_GRANT.iter().all(|action| !known.contains(action)));
+    assert_eq!(granted::of_destinations().into_iter().collect::<Vec<_>>(), ["lambda:InvokeFunction"]);
 }
 
 /// The two files for filling in by hand differ only in that statement.
@@ -480,4 +492,125 @@ async fn a_missing_value_of_a_function_is_named() {
     check("--account", "the account is missing: give --account").await;
     let named = policy(&["csv-lambda-resource", "--function", "arn:aws:lambda:x"], None).await;
     assert!(named.stderr.contains("expected a function's name alone"), "{named:?}");
+}
+
+/// Two sources, and three destinations: one with an external id and a function for each type, one that sends the ids of the
+/// sources, and one without a role. The last has a secret that is not set.
+fn three_destinations() -> String {
+    let destination = |name: &str, rest: &str| format!("[[destination]]\nname = '{name}'\n{rest}\n");
+    [
+        "[s3]\nbucket = 'events-raw'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\n[[source]]\nid = 'ios'\n\
+         write_keys = ['l']\nbucket = 'other-raw'\n"
+            .to_owned(),
+        format!("role_arn = '{WRITER}'\n"),
+        destination(
+            "crm",
+            &format!(
+                "type = 'lambda'\nfunctions = {{ track = '{HANDLER}', identify = '{HANDLER}:live' }}\nfunction = '{HANDLER}'\n\
+                 role_arn = '{INVOKER}'\nexternal_id = 'crm-1'"
+            ),
+        ),
+        destination("mail", &format!("type = 'lambda'\nfunction = '{HANDLER}:7'\nrole_arn = '{INVOKER}-2'")),
+        destination("own", &format!("type = 'lambda'\nfunction = '{HANDLER}-own'\nsources = ['ios']")),
+        destination("laptop", "type = 'http'\nurl = 'env:NOT_SET_HERE'"),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn a_role_invokes_exactly_the_functions_of_its_destinations() {
+    let config = three_destinations();
+    let invoke = async |flags: &[&str]| {
+        let printed = policy(&[&["lambda-destination-invoke"], flags].concat(), Some(&config)).await;
+        statement(&printed.json(), "ForebayInvokes").unwrap()["Resource"].clone()
+    };
+    assert_eq!(
+        invoke(&["--destination", "crm"]).await,
+        json!([format!("{HANDLER}:live"), HANDLER]),
+        "each once, with its alias"
+    );
+    assert_eq!(invoke(&["--role", &format!("{INVOKER}-2")]).await, format!("{HANDLER}:7"));
+    assert_eq!(invoke(&["--destination", "own"]).await, format!("{HANDLER}-own"));
+    assert_eq!(
+        invoke(&["--destination", "own", "--function-arn", HANDLER]).await,
+        HANDLER,
+        "a flag overrides"
+    );
+    let check = async |flags: &[&str], said: &str| {
+        let printed = policy(flags, Some(&config)).await;
+        assert_eq!((printed.code, printed.stdout.as_str()), (Some(2), ""), "{printed:?}");
+        assert!(printed.stderr.contains(said), "{printed:?}");
+    };
+    let roles = format!("is for one role: select one with --destination NAME ({INVOKER}, {INVOKER}-2, none)");
+    check(&["lambda-destination-invoke"], &roles).await;
+    check(
+        &["lambda-destination-invoke", "--destination", "laptop"],
+        "no such destination, but crm, mail, own",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_trust_policy_has_the_external_ids_in_force() {
+    let config = three_destinations();
+    let ids = async |template: &str, destination: &str| {
+        let flags = [template, "--principal", COLLECTOR, "--destination", destination];
+        let printed = policy(&flags, Some(&config)).await.json();
+        let statement = statement(&printed, "CollectorAssumes").unwrap().clone();
+        assert_eq!(statement["Principal"]["AWS"], COLLECTOR);
+        statement["Condition"]["StringEquals"]["sts:ExternalId"].clone()
+    };
+    assert_eq!(ids("lambda-destination-trust", "crm").await, "crm-1");
+    assert_eq!(ids("lambda-destination-trust-many", "mail").await, json!(["web", "ios"]));
+    assert_eq!(
+        ids("lambda-destination-trust", "own").await,
+        "ios",
+        "before it has a role, of its only source"
+    );
+    let two = ["lambda-destination-trust", "--principal", COLLECTOR, "--destination", "mail"];
+    let printed = policy(&two, Some(&config)).await;
+    assert!(printed.stderr.contains("or print lambda-destination-trust-many (web, ios)"), "{printed:?}");
+}
+
+#[tokio::test]
+async fn the_collector_may_assume_the_roles_of_destinations() {
+    let config = three_destinations();
+    let assumes = async |flags: &[&str]| {
+        let printed = policy(&[&["collector"], flags].concat(), Some(&config)).await.json();
+        statement(&printed, "ForebayAssumesRole").map(|statement| statement["Resource"].clone())
+    };
+    assert_eq!(assumes(&[]).await, Some(json!([WRITER, INVOKER, format!("{INVOKER}-2")])));
+    assert_eq!(assumes(&["--destination", "crm"]).await, Some(json!([WRITER, INVOKER])));
+    assert_eq!(assumes(&["--role", INVOKER]).await, Some(json!([WRITER, INVOKER])));
+    assert_eq!(assumes(&["--role", WRITER]).await, Some(json!(WRITER)));
+    assert_eq!(assumes(&["--bucket", "events-raw"]).await, None, "nothing but that bucket");
+}
+
+#[tokio::test]
+async fn the_external_id_of_each_source_is_listed() {
+    let config = three_destinations();
+    let printed = policy(&["--external-ids"], Some(&config)).await;
+    let rows: Vec<Vec<&str>> = printed
+        .stdout
+        .lines()
+        .skip(1)
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    let mail = format!("{INVOKER}-2");
+    let expected: [[&str; 4]; 5] = [
+        ["the bucket", "ios", "ios", WRITER],
+        ["crm", "web", "crm-1", INVOKER],
+        ["crm", "ios", "crm-1", INVOKER],
+        ["mail", "web", "web", &mail],
+        ["mail", "ios", "ios", &mail],
+    ];
+    assert_eq!(rows, expected, "{printed:?}");
+    let mail_alone =
+        policy(&["--external-ids", "--destination", "mail", "--json"], Some(&config)).await.json();
+    let row = |source: &str| json!({ "destination": "mail", "source": source, "external_id": source, "role_arn": mail });
+    assert_eq!(mail_alone, json!([row("web"), row("ios")]));
+    let own = policy(&["--external-ids", "--destination", "own"], Some(&config)).await;
+    assert_eq!(own.stdout, "no role is assumed, so no external id is sent\n");
+    let unknown = policy(&["--external-ids", "--destination", "x"], Some(&config)).await;
+    assert!(unknown.stderr.contains("no such destination, but crm, mail, own, laptop"), "{unknown:?}");
 }

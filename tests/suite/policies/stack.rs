@@ -9,7 +9,7 @@ use super::printed::project;
 use crate::support::tools::{Ministack, in_venv, stdout_of};
 
 #[tokio::test]
-async fn the_stack_allows_only_what_forebay_sends() {
+async fn the_stacks_allow_only_what_forebay_sends() {
     let Some(python) = in_venv("python") else { return };
     let Some(ministack) = Ministack::start().await else { return };
     let mut command = Command::new(python);
@@ -44,6 +44,12 @@ async fn the_stack_allows_only_what_forebay_sends() {
         "over plain HTTP": puts(denied),
         "otherwise": otherwise,
         "the lifecycle rules are kept as they are": true,
+        "the role of a destination": {
+            "assume with web-1": "passes",
+            "assume with ios-1": "passes",
+            "assume with other": denied,
+            "assume without an external id": denied,
+        },
     });
     assert_eq!(came, expected);
 }

@@ -1,4 +1,4 @@
-//! The actions, as named in policies, that a request to S3, STS or KMS needs.
+//! The actions, as named in policies, that a request to S3, STS, KMS or Lambda needs.
 
 use super::scripted_http::Request;
 
@@ -20,7 +20,19 @@ pub(crate) fn actions_of(request: &Request) -> Vec<String> {
             None => vec![unknown(request)],
         };
     }
+    if is_invocation(request) {
+        return vec!["lambda:InvokeFunction".to_owned()];
+    }
     of_s3(request).unwrap_or_else(|| vec![unknown(request)])
+}
+
+/// `Invoke` of any type, also `DryRun` (Lambda API Reference).
+fn is_invocation(request: &Request) -> bool {
+    let (path, _) = path_and_query(request);
+    let function =
+        path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations"));
+    request.method == "POST"
+        && function.is_some_and(|function| !function.is_empty() && !function.contains('/'))
 }
 
 fn of_s3(request: &Request) -> Option<Vec<String>> {
@@ -107,6 +119,12 @@ fn requests_need_the_documented_actions() {
     check("HEAD", "/lake/", &[], "", &["s3:ListBucket"]);
     check("GET", "/lake?list-type=2&prefix=a%2F", &[], "", &["s3:ListBucket"]);
     check("DELETE", "/lake/a?x-id=DeleteObject", &[], "", &["s3:DeleteObject"]);
+    let function =
+        "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A111122223333%3Afunction%3Af%3Alive";
+    check("POST", &format!("{function}/invocations"), &[], "{}", &["lambda:InvokeFunction"]);
+    check("POST", &format!("{function}/invocations?Qualifier=7"), &[], "{}", &["lambda:InvokeFunction"]);
+    let other = format!("{function}/policy");
+    check("POST", &other, &[], "", &[&format!("unknown: POST {other}")]);
     check("POST", "/", &[], "Version=2011-06-15&Action=AssumeRole", &["sts:AssumeRole"]);
     check("POST", "/", &[], "Action=GetCallerIdentity", &["sts:GetCallerIdentity"]);
     check("POST", "/", &[("x-amz-target", "TrentService.DescribeKey")], "{}", &["kms:DescribeKey"]);

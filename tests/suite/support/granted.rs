@@ -1,5 +1,5 @@
-//! The actions that the templates under `policies/` grant to the writer: every request of Forebay must be
-//! among them.
+//! The actions that the templates under `policies/` grant to the writer, and to the role that invokes functions: every
+//! request of Forebay must be among them.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,11 @@ pub(crate) const NEED_NO_GRANT: [&str; 2] = ["sts:GetCallerIdentity", "sts:Assum
 /// Read from the files, so including the statements that `forebay policy` omits if nothing needs them.
 pub(crate) fn actions() -> BTreeSet<String> {
     ["collector", "role"].iter().flat_map(|template| actions_of(template)).collect()
+}
+
+/// The actions that the policy of the role of a Lambda destination allows.
+pub(crate) fn of_destinations() -> BTreeSet<String> {
+    actions_of("lambda-destination-invoke")
 }
 
 /// The actions that the statements of one template allow.

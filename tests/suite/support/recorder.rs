@@ -80,6 +80,7 @@ impl Record {
 fn granted_actions() -> &'static BTreeSet<String> {
     static GRANTED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
         let mut granted = granted::actions();
+        granted.extend(granted::of_destinations());
         granted.extend(granted::NEED_NO_GRANT.map(str::to_owned));
         granted
     });
