@@ -14,10 +14,10 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
-use super::destinations::DestinationError;
 use super::access::Refusal;
 use super::admin_view::{FlushError, ReceiptUnread};
 use super::archive_view::NotShown;
+use super::destinations::DestinationError;
 use super::host::Intruder;
 use super::import_code;
 use super::live::LiveStream;

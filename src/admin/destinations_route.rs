@@ -85,11 +85,10 @@ mod tests {
             route(&Method::POST, "/api/destinations/crm/discard", ""),
             Some(Ok(DestinationsRoute::Discard(crm())))
         );
-        assert_eq!(
-            get("/api/destinations/crm/discard", ""),
-            Some(Err(NoRoute::Method { allow: "POST" }))
-        );
-        for odd in ["/api/destinationsx", "/api/destinations/", "/api/destinations/_x", "/api/destinations/crm/x"] {
+        assert_eq!(get("/api/destinations/crm/discard", ""), Some(Err(NoRoute::Method { allow: "POST" })));
+        for odd in
+            ["/api/destinationsx", "/api/destinations/", "/api/destinations/_x", "/api/destinations/crm/x"]
+        {
             assert_eq!(get(odd, ""), None, "{odd}");
         }
     }

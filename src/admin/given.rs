@@ -26,7 +26,11 @@ impl Given {
     }
 
     /// A parameter that may be left out.
-    pub(super) fn may<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, String> {
+    pub(super) fn may<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, String> {
         debug_assert!(self.names.contains(&name), "{name}");
         let Some(value) = self.values.remove(name) else { return Ok(None) };
         read(&value).map(Some).ok_or_else(|| format!("the value of {name} is not valid"))

@@ -73,7 +73,9 @@ impl NodeView {
             succeeded,
             failed: counts(&failed),
             dead: counts(&dead),
-            functions: functions.map(|(function, progress)| self.function(function, progress, settings)).collect(),
+            functions: functions
+                .map(|(function, progress)| self.function(function, progress, settings))
+                .collect(),
         }
     }
 

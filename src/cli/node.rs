@@ -30,7 +30,7 @@ use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::{self, Positions};
 use crate::destinations::runner::{Deps, Destinations};
-use crate::destinations::settings::DestinationSettings;
+use crate::destinations::settings::{DestinationSettings, share as destinations_share};
 use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;
 use crate::import::journal::LocalJournal;
@@ -362,6 +362,7 @@ impl Engine {
             metrics: self.outside.metrics.clone(),
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
+            share: destinations_share(self.spool.log().usage().max),
         };
         let started = Destinations::start(deps, positions, configured).await;
         let started = started.map_err(|error| Failure::failed(error.to_string()))?;

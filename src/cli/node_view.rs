@@ -16,10 +16,10 @@ use crate::admin::{
     UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
-use crate::destinations::runner::Destinations;
 use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
+use crate::destinations::runner::Destinations;
 use crate::live::{Library, LiveView, RefusedKind};
 use crate::lock::lock;
 use crate::log::{

@@ -1,13 +1,12 @@
 //! `[[destination]]`: where calls go beside the archive.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use crate::arn::Arn;
 use crate::destinations::request::{Invocation, SYNC_BYTES_MAX};
 use crate::destinations::select::{Selection, TYPES};
 use crate::destinations::settings::{
-    BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, SecretText, TIMEOUT, Target, URL,
+    BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, SecretText, TIMEOUT, Target, URL, share,
 };
 use crate::object::ExternalId;
 use crate::sources::SourceId;
@@ -27,8 +26,10 @@ use super::web_address::web_address;
 const DESTINATIONS_MAX: usize = 64;
 /// The most functions invoked at once by a destination, for each function.
 const CONCURRENCY_MAX: usize = 1_000;
-/// The default of `max_queue`, unless half of the spool is less.
-const QUEUE_BYTES: u64 = 8 << 30;
+/// The default of `retry_execution_errors` in batches.
+const BATCH_RETRIES: u32 = 2;
+/// What is forwarded at a time unless `mode` is "batch": the public endpoint takes 500 KB.
+const FORWARDED: BatchBounds = BatchBounds { calls: 100, bytes: 400_000 };
 /// Keys that only functions of AWS Lambda have.
 const OF_LAMBDA: [&str; 9] = [
     "function",
@@ -91,22 +92,19 @@ pub(super) fn check(
         });
         return Vec::new();
     }
-    let half = around.spool_bytes / 2;
-    let queue_default = QUEUE_BYTES.min(half / (tables.len() as u64).max(1));
-    let mut queued = 0_u64;
+    let share = share(around.spool_bytes);
     let mut destinations: Vec<DestinationSettings> = Vec::new();
     for table in tables {
-        let Some((enabled, destination)) = destination(table, around, queue_default, problems) else { continue };
+        let Some((enabled, destination)) = destination(table, around, share, problems) else { continue };
         let mut reader = Reader::new(table, problems);
         if destinations.iter().any(|other| other.name == destination.name) {
             reader.refuse("name", "is also the name of another destination".to_owned());
         }
-        queued = queued.saturating_add(destination.max_queue);
-        if queued > half {
+        if destination.max_queue > share {
             let what = format!(
-                "the queues of all destinations together may have half of spool.max_bytes, {}: lower max_queue, or raise \
-                 spool.max_bytes",
-                ByteSize(half)
+                "is more than a tenth of spool.max_bytes, {}, which is all that destinations may keep of the spool: lower it, or \
+                 raise spool.max_bytes",
+                ByteSize(share)
             );
             reader.refuse("max_queue", what);
         }
@@ -137,23 +135,18 @@ fn destination(
     let enabled = reader.get("enabled", true, reader::boolean);
     let sources = sources(&mut reader, around.sources);
     let seconds = |seconds| Period::from_secs(seconds);
-    let timeout =
-        reader.get("timeout", TIMEOUT, reader::period(Period::from_millis(100), seconds(900)));
+    let timeout = reader.get("timeout", TIMEOUT, reader::period(Period::from_millis(100), seconds(900)));
     let concurrency = reader.get("concurrency", 64, reader::count(1, CONCURRENCY_MAX));
-    let max_age = reader.get(
-        "max_age",
-        MAX_AGE,
-        reader::period(seconds(1), seconds(14 * 86_400)),
-    );
+    let max_age = reader.get("max_age", MAX_AGE, reader::period(seconds(1), seconds(14 * 86_400)));
     let max_queue = reader.get(
         "max_queue",
         queue_default,
         reader::size(ByteSize(1 << 20), ByteSize(100_000_000_000_000)),
     );
-    let retries = reader.get("retry_execution_errors", 0, reader::count(0, 100));
+    let retries = reader.optional("retry_execution_errors", reader::count(0, 100));
     let respect_integrations = reader.get("respect_integrations", true, reader::boolean);
     let in_order = reader.get("order_by", false, reader::one_of(&[("", false), ("userId", true)]));
-    let batch = batch(&mut reader);
+    let mut batch = batch(&mut reader);
     let selection = |functions, function| Selection {
         sources: sources.clone(),
         functions,
@@ -176,13 +169,18 @@ fn destination(
         Kind::Lambda => {
             let (functions, function) = functions(&mut reader);
             let target = lambda(&mut reader, batch, sources.as_deref(), around.sources);
-            if let Some(unplaced) = functions.values().chain(&function).find(|arn| target.region_of(arn).is_none()) {
+            if let Some(unplaced) =
+                functions.values().chain(&function).find(|arn| target.region_of(arn).is_none())
+            {
                 reader.refuse("region", format!("is not set, and {unplaced} names none"));
             }
             (Target::Lambda(target), selection(functions, function))
         }
         Kind::Http => {
             let (target, label) = http(&mut reader, around.outside)?;
+            if label == FORWARD {
+                batch = Some(batch.unwrap_or(FORWARDED));
+            }
             (target, selection(BTreeMap::new(), Some(label.to_owned())))
         }
     };
@@ -194,7 +192,10 @@ fn destination(
         concurrency,
         max_age,
         max_queue,
-        retry_execution_errors: u32::try_from(retries).unwrap_or(u32::MAX),
+        // A call that a function names in the answer to a batch is sent again, as the form of that answer promises.
+        retry_execution_errors: retries.map_or(if batch.is_some() { BATCH_RETRIES } else { 0 }, |retries| {
+            u32::try_from(retries).unwrap_or(u32::MAX)
+        }),
         in_order,
         batch,
         typed: typed(table),
@@ -218,13 +219,18 @@ fn sources(reader: &mut Reader<'_>, known: Option<&[Source]>) -> Option<Vec<Sour
     };
     let listed = reader.optional("sources", |value| {
         let listed = reader::list("a list such as [\"*\"] or [\"checkout-web\"]", item)(value)?;
-        if listed.is_empty() { Err("expected at least one source; [\"*\"] is every source".to_owned()) } else { Ok(listed) }
+        if listed.is_empty() {
+            Err("expected at least one source; [\"*\"] is every source".to_owned())
+        } else {
+            Ok(listed)
+        }
     });
     listed.and_then(|listed| listed.into_iter().collect())
 }
 
 fn batch(reader: &mut Reader<'_>) -> Option<BatchBounds> {
-    let mode = reader.get("mode", Mode::Event, reader::one_of(&[("event", Mode::Event), ("batch", Mode::Batch)]));
+    let mode =
+        reader.get("mode", Mode::Event, reader::one_of(&[("event", Mode::Event), ("batch", Mode::Batch)]));
     let calls = reader.get("batch_max_calls", 100, reader::count(1, 10_000));
     let bytes = reader.get(
         "batch_max_bytes",
@@ -254,7 +260,9 @@ fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<Strin
             if !TYPES.contains(&kind.as_str()) {
                 return Err(format!("{kind} is no type of calls: expected {}", TYPES.join(", ")));
             }
-            let arn = reader::text(&entry.value).and_then(function_arn).map_err(|what| format!("{kind}: {what}"))?;
+            let arn = reader::text(&entry.value)
+                .and_then(function_arn)
+                .map_err(|what| format!("{kind}: {what}"))?;
             Ok((kind.clone(), arn))
         };
         entries.iter().map(one).collect()
@@ -310,8 +318,11 @@ fn lambda(
         }
     }
     let most = invocation.bytes_max();
-    let payload_max =
-        reader.get("max_payload", most as u64, reader::size(ByteSize(1 << 10), ByteSize(SYNC_BYTES_MAX as u64)));
+    let payload_max = reader.get(
+        "max_payload",
+        most as u64,
+        reader::size(ByteSize(1 << 10), ByteSize(SYNC_BYTES_MAX as u64)),
+    );
     let role = reader.optional("role_arn", role_arn);
     let external_id = reader.optional("external_id", external_id);
     match (&role, &external_id) {
@@ -357,7 +368,8 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'sta
     let form = "expected the write key of a source there, 1 to 1,024 bytes of text";
     let write_key = reader.optional("write_key", |value| {
         let key = secret::resolve(value, form, outside)?.text.trim().to_owned();
-        let legal = !key.is_empty() && key.len() <= 1_024 && !key.contains(|c: char| c.is_control() || c == ':');
+        let legal =
+            !key.is_empty() && key.len() <= 1_024 && !key.contains(|c: char| c.is_control() || c == ':');
         legal.then_some(key).ok_or_else(|| form.to_owned())
     });
     match (reader.has("url"), reader.has("forward")) {
@@ -367,14 +379,18 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'sta
             reader.refuse("write_key", "is only for forward".to_owned());
         }
         (false, true) if !reader.has("write_key") => {
-            reader.refuse("write_key", "is not set: forward sends calls with the write key of a source there".to_owned());
+            reader.refuse(
+                "write_key",
+                "is not set: forward sends calls with the write key of a source there".to_owned(),
+            );
         }
         _ => {}
     }
     match (url, forward) {
         (Some(url), _) => Some((Target::Url(SecretText(url.uri().to_string())), URL)),
         (None, Some(forward)) => {
-            let target = Target::Forward { to: forward.as_str().to_owned(), write_key: SecretText(write_key?) };
+            let target =
+                Target::Forward { to: forward.as_str().to_owned(), write_key: SecretText(write_key?) };
             Some((target, FORWARD))
         }
         (None, None) => None,
@@ -385,8 +401,11 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'sta
 fn typed(table: &Table) -> String {
     let mut text = "[[destination]]\n".to_owned();
     for (key, entry) in &table.entries {
-        // Writing to a text cannot fail.
-        let _ = writeln!(text, "{key} = {}", entry.value.toml());
+        text.push_str(&format!(
+            "{key} = {}
+",
+            entry.value.toml()
+        ));
     }
     text
 }

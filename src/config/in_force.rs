@@ -70,10 +70,8 @@ impl Origins {
             SettingPlace::Variable(_) => Origin::Environment,
             SettingPlace::Line(_) | SettingPlace::Nowhere => Origin::File,
         };
-        let tables = raw
-            .tables()
-            .chain(raw.sources.iter().take(SOURCES_LISTED_MAX))
-            .chain(raw.destinations.iter());
+        let tables =
+            raw.tables().chain(raw.sources.iter().take(SOURCES_LISTED_MAX)).chain(raw.destinations.iter());
         let settings = tables.flat_map(|table| {
             table
                 .entries
@@ -104,7 +102,9 @@ pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
     });
     let destinations = config.destinations.iter().flat_map(|destination| {
         let keys = DESTINATION_KEYS.iter().filter(|key| **key != "name");
-        keys.map(move |key| value(format!("destination.{}.{key}", destination.name), of_destination(destination, key)))
+        keys.map(move |key| {
+            value(format!("destination.{}.{key}", destination.name), of_destination(destination, key))
+        })
     });
     settings.chain(sources).chain(destinations).collect()
 }

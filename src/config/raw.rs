@@ -195,7 +195,8 @@ impl Typed {
                 format!("[{}]", items.join(", "))
             }
             Self::Table(entries) => {
-                let pair = |(key, entry): &(String, Entry)| format!("{} = {}", quoted(key), entry.value.toml());
+                let pair =
+                    |(key, entry): &(String, Entry)| format!("{} = {}", quoted(key), entry.value.toml());
                 let pairs: Vec<String> = entries.iter().map(pair).collect();
                 format!("{{ {} }}", pairs.join(", "))
             }

@@ -35,7 +35,9 @@ pub(super) fn web_address(example: &'static str) -> impl Fn(&Typed) -> Result<We
             return Err(form());
         }
         if authority.as_str().contains('@') {
-            return Err("expected a URL without user and password: put a token into its path or query".to_owned());
+            return Err(
+                "expected a URL without user and password: put a token into its path or query".to_owned()
+            );
         }
         refuse_link_local(authority.host())?;
         Ok(WebAddress(uri))

@@ -92,14 +92,14 @@ mod tests {
     #[test]
     fn a_lasting_failure_is_an_alarm_with_its_remedy() {
         let arn = lane("arn:aws:lambda:eu-west-1:111122223333:function:on-track:live");
-        assert_eq!((subject(&arn).as_str(), subject(&lane(URL)).as_str()), ("crm, function on-track:live", "crm"));
+        assert_eq!(
+            (subject(&arn).as_str(), subject(&lane(URL)).as_str()),
+            ("crm, function on-track:live", "crm")
+        );
         let mut seen = Seen::default();
         assert_eq!(of(&arn, &seen, 0, at(9_000)), None);
-        seen.failing = Some(Failure {
-            class: Class::Unavailable,
-            what: "500: oh".to_owned(),
-            retry_after: None,
-        });
+        seen.failing =
+            Some(Failure { class: Class::Unavailable, what: "500: oh".to_owned(), retry_after: None });
         seen.failing_since = Some(at(100));
         assert_eq!(of(&arn, &seen, 3, at(9_000)), None, "one call that failed long ago");
         seen.waiting = (3, 99);

@@ -30,7 +30,9 @@ pub fn not_taken(body: &[u8], outgoing: &Outgoing) -> Vec<usize> {
         let id = id.unwrap_or_default();
         let before = places.len();
         if !id.is_empty() {
-            places.extend((0..calls.len()).filter(|at| calls.get(*at).is_some_and(|call| call.message_id == id)));
+            places.extend(
+                (0..calls.len()).filter(|at| calls.get(*at).is_some_and(|call| call.message_id == id)),
+            );
         }
         if places.len() == before {
             return all();
@@ -63,14 +65,18 @@ mod tests {
         };
         let payload: serde_json::Value = serde_json::from_slice(&outgoing.payload()).unwrap();
         assert_eq!((payload.as_array().unwrap().len(), &payload[1]["messageId"]), (4, &"b".into()));
-        let check = |body: &str, expected: &[usize]| assert_eq!(not_taken(body.as_bytes(), &outgoing), expected, "{body}");
+        let check = |body: &str, expected: &[usize]| {
+            assert_eq!(not_taken(body.as_bytes(), &outgoing), expected, "{body}")
+        };
         check("null", &[]);
         check("{}", &[]);
         check("done", &[]);
         check(r#"{"batchItemFailures":[]}"#, &[]);
         check(r#"{"batchItemFailures":null}"#, &[]);
         check(r#"{"batchItemFailures":[{"itemIdentifier":"c"},{"itemIdentifier":"b"}]}"#, &[1, 2, 3]);
-        for odd in [r#"{"itemIdentifier":""}"#, r#"{"itemIdentifier":null}"#, "{}", r#"{"itemIdentifier":"z"}"#] {
+        for odd in
+            [r#"{"itemIdentifier":""}"#, r#"{"itemIdentifier":null}"#, "{}", r#"{"itemIdentifier":"z"}"#]
+        {
             check(&format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"a"}},{odd}]}}"#), &[0, 1, 2, 3]);
         }
     }

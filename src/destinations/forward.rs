@@ -114,7 +114,8 @@ mod tests {
             r#"{"type":"track","n":1.50,"timestamp":"2026-11-20T12:00:00.000Z","sentAt":"2026-11-20T13:00:02.000Z","messageId":"m"}"#
         );
         let parse = |text: &[u8]| timestamp::parse(text);
-        let there = corrected(hour_later, parse(b"2026-11-20T13:00:02.000Z"), parse(b"2026-11-20T12:00:00.000Z"));
+        let there =
+            corrected(hour_later, parse(b"2026-11-20T13:00:02.000Z"), parse(b"2026-11-20T12:00:00.000Z"));
         assert_eq!(Some(there), parse(b"2026-11-20T12:00:10.000Z"));
         assert_eq!(as_sent("[]", hour_later), None);
         assert_eq!(as_sent(r#"{"sentAt":"odd"}"#, hour_later).unwrap(), "{}");

@@ -180,12 +180,23 @@ impl Lane {
     /// Calls that have become too old while they waited, and the cause: they become dead letters. At most `most`.
     pub fn expired(&mut self, wall: UnixMillis, most: usize) -> (Vec<u64>, Failure) {
         let old = self.window.take_older(wall.minus(self.settings.bounds.max_age), most);
-        let cause = self.failing.clone().unwrap_or_else(|| Failure {
+        (old, self.cause("it was not sent within max_age"))
+    }
+
+    /// The oldest calls that are not in flight, and the cause: they become dead letters, because they keep more of the log
+    /// than they may. At most `most`.
+    pub fn overflowing(&mut self, most: usize) -> (Vec<u64>, Failure) {
+        let oldest = self.window.take_older(UnixMillis(i64::MAX), most);
+        (oldest, self.cause("it waited beyond max_queue"))
+    }
+
+    /// Why calls are not sent: the last failure, else `otherwise`.
+    fn cause(&self, otherwise: &str) -> Failure {
+        self.failing.clone().unwrap_or_else(|| Failure {
             class: Class::Unavailable,
-            what: "it was not sent within max_age".to_owned(),
+            what: otherwise.to_owned(),
             retry_after: None,
-        });
-        (old, cause)
+        })
     }
 
     /// A dead letter is durable: the call is finished.

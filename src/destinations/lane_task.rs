@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -93,6 +94,8 @@ pub(super) struct LaneTask {
     deps: Deps,
     id: LaneId,
     orders: watch::Receiver<Arc<Orders>>,
+    /// Whether it keeps more of the log than it may.
+    over: Arc<AtomicBool>,
     current: Arc<Orders>,
     lane: Lane,
     place: Place,
@@ -108,7 +111,7 @@ impl LaneTask {
     pub(super) fn new(
         deps: Deps,
         id: LaneId,
-        mut orders: watch::Receiver<Arc<Orders>>,
+        (mut orders, over): (watch::Receiver<Arc<Orders>>, Arc<AtomicBool>),
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
@@ -119,6 +122,7 @@ impl LaneTask {
             deps,
             id,
             orders,
+            over,
             current,
             place: Place::after(finished),
             calls: BTreeMap::new(),
@@ -274,7 +278,8 @@ impl LaneTask {
                 line: call.line.clone(),
             })
         };
-        let Some(source) = calls.first().and_then(|(first, _)| self.calls.get(first)).map(|call| call.source.clone())
+        let Some(source) =
+            calls.first().and_then(|(first, _)| self.calls.get(first)).map(|call| call.source.clone())
         else {
             return;
         };
@@ -342,7 +347,13 @@ impl LaneTask {
     }
 
     /// Notes an attempt for people and metrics.
-    fn record(&self, (position, attempt): (u64, u32), took: Duration, failure: Option<&Failure>, invoked: &Invoked) {
+    fn record(
+        &self,
+        (position, attempt): (u64, u32),
+        took: Duration,
+        failure: Option<&Failure>,
+        invoked: &Invoked,
+    ) {
         let Some(call) = self.calls.get(&position) else { return };
         let (kind, class) = (counted_type(&call.head.kind), failure.map(|failure| failure.class));
         self.deps
@@ -379,6 +390,12 @@ impl LaneTask {
     }
 
     fn expire(&mut self) {
+        if self.over.load(Ordering::Relaxed) {
+            let (oldest, cause) = self.lane.overflowing(EXPIRE_MOST);
+            for position in oldest {
+                self.bury(position, &cause);
+            }
+        }
         let now = self.deps.clock.monotonic();
         if now < self.expire_at {
             return;
@@ -424,12 +441,7 @@ impl LaneTask {
     }
 }
 
-fn read_chunk(
-    follow: &dyn Follow,
-    mut place: Place,
-    routes: &[Route],
-    function: &str,
-) -> io::Result<Chunk> {
+fn read_chunk(follow: &dyn Follow, mut place: Place, routes: &[Route], function: &str) -> io::Result<Chunk> {
     let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, 0, 0);
     follow.follow(&mut place, &mut |read| {
         match read {

@@ -103,7 +103,8 @@ impl Kept {
 /// before it as they would have.
 pub fn reconfigured(mut kept: All, configured: &[DestinationSettings], now: u64) -> All {
     for destination in configured {
-        let new = || Kept { typed: String::new(), removed: false, routes: Vec::new(), lanes: BTreeMap::new() };
+        let new =
+            || Kept { typed: String::new(), removed: false, routes: Vec::new(), lanes: BTreeMap::new() };
         let one = kept.entry(destination.name.clone()).or_insert_with(new);
         one.typed.clone_from(&destination.typed);
         one.removed = false;
@@ -121,7 +122,9 @@ pub fn reconfigured(mut kept: All, configured: &[DestinationSettings], now: u64)
 /// What is to be kept after functions have finished.
 pub fn advanced(mut kept: All, finished: &BTreeMap<LaneId, u64>) -> All {
     for (lane, through) in finished {
-        if let Some(position) = kept.get_mut(&lane.destination).and_then(|one| one.lanes.get_mut(&lane.function)) {
+        if let Some(position) =
+            kept.get_mut(&lane.destination).and_then(|one| one.lanes.get_mut(&lane.function))
+        {
             *position = (*position).max(*through);
         }
     }
@@ -160,7 +163,9 @@ impl Positions {
     pub fn read(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let file = match disk.open(FILE) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { disk, kept: All::new() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { disk, kept: All::new() });
+            }
             Err(error) => return Err(error),
         };
         let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} {what}"));
@@ -205,9 +210,9 @@ impl Positions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::Stream;
     use crate::destinations::settings::tests::settings;
     use crate::disk::real_disk::RealDisk;
+    use crate::object::Stream;
 
     fn name(text: &str) -> SourceId {
         SourceId::new(text).unwrap()
@@ -246,13 +251,10 @@ mod tests {
         // The same again changes nothing.
         let kept = reconfigured(kept, &[settings("crm", &[("track", "b")])], 25);
         let one = &kept[&name("crm")];
-        assert_eq!([10, 11, 20, 21, 99].map(|at| track(at, one)), [
-            None,
-            Some("a"),
-            Some("a"),
-            Some("b"),
-            Some("b")
-        ]);
+        assert_eq!(
+            [10, 11, 20, 21, 99].map(|at| track(at, one)),
+            [None, Some("a"), Some("a"), Some("b"), Some("b")]
+        );
         assert_eq!(one.lanes, BTreeMap::from([("a".to_owned(), 10), ("b".to_owned(), 20)]));
         // The old function has no calls after 20.
         let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 19)]));

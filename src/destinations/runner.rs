@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub random: Arc<dyn Random>,
+    /// The bytes of the log that only destinations may keep, together.
+    pub share: u64,
 }
 
 /// All destinations of a node. Clones share them.
@@ -80,7 +83,9 @@ pub enum CommandError {
     #[error("there is no destination {0}")]
     Unknown(SourceId),
     /// It is configured.
-    #[error("{0} is configured: remove it from the configuration first; until then it would go on taking calls")]
+    #[error(
+        "{0} is configured: remove it from the configuration first; until then it would go on taking calls"
+    )]
     Configured(SourceId),
     /// The file of positions.
     #[error("what is kept of destinations cannot be written: {0}")]
@@ -178,6 +183,8 @@ impl Destinations {
 }
 
 struct RunningLane {
+    /// Whether it keeps more of the log than it may.
+    over: Arc<AtomicBool>,
     orders: watch::Sender<Arc<Orders>>,
     progress: Arc<Progress>,
     stop: CancellationToken,
@@ -229,6 +236,7 @@ impl Supervisor {
                 );
             }
             self.arrange();
+            self.share();
             self.report();
         }
     }
@@ -329,7 +337,8 @@ impl Supervisor {
     /// Starts lanes that are kept and do not run, stops those that are no longer kept, and shows all.
     fn arrange(&mut self) {
         let kept = self.kept();
-        let is_kept = |id: &LaneId| kept.get(&id.destination).is_some_and(|one| one.lanes.contains_key(&id.function));
+        let is_kept =
+            |id: &LaneId| kept.get(&id.destination).is_some_and(|one| one.lanes.contains_key(&id.function));
         self.lanes.retain(|id, lane| {
             let stays = is_kept(id);
             if !stays {
@@ -364,14 +373,34 @@ impl Supervisor {
                 let id = LaneId { destination: name.clone(), function: function.clone() };
                 let progress = Arc::new(Progress::new(finished, Arc::clone(&entry.records)));
                 let (sender, receiver) = watch::channel(Arc::clone(&orders));
-                let stop = self.stop.child_token();
-                let task = LaneTask::new(self.deps.clone(), id.clone(), receiver, Arc::clone(&progress));
+                let (stop, over) = (self.stop.child_token(), Arc::<AtomicBool>::default());
+                let steered = (receiver, Arc::clone(&over));
+                let task = LaneTask::new(self.deps.clone(), id.clone(), steered, Arc::clone(&progress));
                 self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));
                 entry.lanes.insert(function.clone(), Arc::clone(&progress));
-                self.lanes.insert(id, RunningLane { orders: sender, progress, stop });
+                self.lanes.insert(id, RunningLane { over, orders: sender, progress, stop });
             }
         }
         *lock(&self.shown) = shown;
+    }
+
+    /// Tells the lane that keeps the most of the log whether that is more than it may.
+    fn share(&self) {
+        let held = self.deps.follow.held_bytes();
+        let last = self.lanes.values().map(|lane| lane.progress.finished_through()).min();
+        for (id, lane) in &self.lanes {
+            let own = self.configured.get(&id.destination).map_or(u64::MAX, |settings| settings.max_queue);
+            let most = self.deps.share.min(own);
+            let over = held > most && Some(lane.progress.finished_through()) == last;
+            if over != lane.over.swap(over, Ordering::Relaxed) && over {
+                tracing::warn!(
+                    destination = %id.destination,
+                    function = id.function,
+                    held_bytes = held,
+                    "a destination keeps more of the spool than it may: its oldest calls become dead letters"
+                );
+            }
+        }
     }
 
     /// Sets gauges, and raises or clears alarms.
@@ -386,13 +415,22 @@ impl Supervisor {
             let seen = lane.progress.seen();
             if let Some(alarm) = alarm::of(id, &seen, lag, now) {
                 let subject = alarm::subject(id);
-                self.deps.alarms.raise_of(crate::alarms::AlarmKind::Destination, &subject, alarm.what, alarm.began);
+                self.deps.alarms.raise_of(
+                    crate::alarms::AlarmKind::Destination,
+                    &subject,
+                    alarm.what,
+                    alarm.began,
+                );
                 standing.insert(subject);
             }
         }
         for (name, lag) in behind {
             let label = DestinationLabel { dest: name.as_str().to_owned() };
-            self.deps.metrics.destination_lag.get_or_create(&label).set(i64::try_from(lag).unwrap_or(i64::MAX));
+            self.deps
+                .metrics
+                .destination_lag
+                .get_or_create(&label)
+                .set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
         for over in self.alarmed.difference(&standing) {
             self.deps.alarms.clear(crate::alarms::AlarmKind::Destination, over);

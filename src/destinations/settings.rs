@@ -18,6 +18,11 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// The age at which a call becomes a dead letter, unless it is set.
 pub const MAX_AGE: Duration = Duration::from_secs(4 * 3_600);
 
+/// The bytes of a spool of `max_bytes` that only destinations may keep.
+pub fn share(max_bytes: u64) -> u64 {
+    max_bytes / 10
+}
+
 /// A destination, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationSettings {
@@ -33,7 +38,7 @@ pub struct DestinationSettings {
     pub concurrency: usize,
     /// The age at which a call becomes a dead letter.
     pub max_age: Duration,
-    /// The bytes of waiting calls above which the oldest become dead letters.
+    /// The bytes of the spool that it may keep for itself; above that the oldest calls become dead letters.
     pub max_queue: u64,
     /// Retries of a call whose function failed.
     pub retry_execution_errors: u32,
@@ -159,7 +164,10 @@ pub(crate) mod tests {
         DestinationSettings {
             name: SourceId::new(name).unwrap(),
             selection: Selection {
-                functions: functions.iter().map(|(kind, arn)| ((*kind).to_owned(), (*arn).to_owned())).collect(),
+                functions: functions
+                    .iter()
+                    .map(|(kind, arn)| ((*kind).to_owned(), (*arn).to_owned()))
+                    .collect(),
                 respect_integrations: true,
                 name: name.to_owned(),
                 ..Selection::default()

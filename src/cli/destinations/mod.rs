@@ -64,8 +64,7 @@ async fn remove(args: &RemoveArgs, out: &mut dyn Write) -> Result<(), Failure> {
              waits instead, remove it from the configuration and add --discard here"
         )));
     }
-    let _: Value =
-        client.ask(Method::POST, &format!("/api/destinations/{name}/discard"), PATIENCE).await?;
+    let _: Value = client.ask(Method::POST, &format!("/api/destinations/{name}/discard"), PATIENCE).await?;
     writeln!(out, "{name}: what waited is dropped; it is still in the archive")?;
     Ok(())
 }

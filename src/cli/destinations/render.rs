@@ -1,7 +1,5 @@
 //! Destinations for people. Pure.
 
-use std::fmt::Write as _;
-
 use crate::admin::{AllDestinations, Attempts, ClassCount, DestinationStatus, FunctionStatus};
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
@@ -25,7 +23,8 @@ pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
     }
     for attempt in &attempts.attempts {
         let ended = attempt.failed.as_ref().map_or("delivered", |failed| &failed.shown);
-        let again = if attempt.attempt > 1 { format!(", attempt {}", attempt.attempt) } else { String::new() };
+        let again =
+            if attempt.attempt > 1 { format!(", attempt {}", attempt.attempt) } else { String::new() };
         let said = [("request", &attempt.request_id), ("version", &attempt.version)]
             .into_iter()
             .filter_map(|(name, value)| Some(format!(", {name} {}", outside_text(value.as_deref()?))))
@@ -41,8 +40,11 @@ pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
                 grouped(attempt.millis),
             ),
         );
-        if let Some(what) = attempt.failed.as_ref().map(|failed| &failed.what).filter(|what| !what.is_empty()) {
-            wrapped("    ", &outside_text(what).to_string()).iter().for_each(|part| line(&mut text, format_args!("{part}")));
+        if let Some(what) = attempt.failed.as_ref().map(|failed| &failed.what).filter(|what| !what.is_empty())
+        {
+            wrapped("    ", &outside_text(what).to_string())
+                .iter()
+                .for_each(|part| line(&mut text, format_args!("{part}")));
         }
         for log in attempt.log_tail.iter().flat_map(|tail| tail.lines()) {
             line(&mut text, format_args!("    | {}", outside_text(log)));
@@ -88,7 +90,11 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
     };
     line(text, format_args!("  {}{types}: {state}{flight}", function.function));
     if let Some(failing) = &function.failing {
-        let what = if failing.what.is_empty() { String::new() } else { format!(": {}", outside_text(&failing.what)) };
+        let what = if failing.what.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", outside_text(&failing.what))
+        };
         let said = format!("{}{what}", failing.shown);
         wrapped("    ", &said).iter().for_each(|part| line(text, format_args!("{part}")));
         wrapped("    to do: ", &failing.remedy).iter().for_each(|part| line(text, format_args!("{part}")));
@@ -105,8 +111,8 @@ fn by_class(counts: &[ClassCount]) -> String {
 }
 
 fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
-    // Writing to a text cannot fail.
-    let _ = writeln!(text, "{args}");
+    text.push_str(&args.to_string());
+    text.push('\n');
 }
 
 #[cfg(test)]

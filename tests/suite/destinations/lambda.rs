@@ -146,8 +146,7 @@ async fn without_credentials_or_a_server_nothing_is_sent() {
     let failure = unreachable.invoke(&call("{}")).await.result.unwrap_err();
     assert_eq!(failure.class, Class::Network, "{failure:?}");
     let payload_max = Invocation::Event.bytes_max();
-    let event =
-        LambdaSettings { invocation: Invocation::Event, log_tail: false, payload_max, ..settings() };
+    let event = LambdaSettings { invocation: Invocation::Event, log_tail: false, payload_max, ..settings() };
     let queued = lambda(&server.url(), credentials, event);
     let failure = queued.invoke(&call(vec![b' '; (1 << 20) + 1])).await.result.unwrap_err();
     assert_eq!((failure.class, server.requests().len()), (Class::TooLarge, 0), "{failure:?}");

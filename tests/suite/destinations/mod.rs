@@ -28,13 +28,14 @@ use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Go, Read, RequestFrames};
 use forebay::metrics::Metrics;
-use forebay::object::Stream;
+use forebay::object::{BucketString, Destination, Encryption, Stream};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::Clock;
 use serde_json::{Value, json};
 
+use crate::log::contract::seal;
 use crate::support::wait::until;
 
 /// Waits until a condition holds.
@@ -133,14 +134,14 @@ fn crm(functions: &[(&str, &str)], concurrency: usize, max_age: Duration) -> Des
         concurrency,
         max_age,
         typed: "kept".to_owned(),
+        max_queue: 32 << 20,
         ..DestinationSettings::without_target(name)
     }
 }
 
 /// Calls of one source to a function, sent the second time.
 fn outgoing<const N: usize>(function: &str, calls: [(&str, Bytes); N], batch: bool) -> Outgoing {
-    let carried =
-        |(id, line): (&str, Bytes)| Carried { attempt: 2, message_id: id.to_owned(), line };
+    let carried = |(id, line): (&str, Bytes)| Carried { attempt: 2, message_id: id.to_owned(), line };
     Outgoing {
         destination: "crm".into(),
         function: function.into(),
@@ -183,6 +184,7 @@ impl Node {
             metrics,
             clock,
             random: Arc::new(SystemRandom),
+            share: 32 << 20,
         };
         let destinations = Destinations::start(deps, positions, configured).await.unwrap();
         Self { spool, destinations, alarms }
@@ -215,6 +217,23 @@ impl Node {
         self.destinations.stop(Duration::from_millis(500)).await;
         drop(self.destinations);
         tokio::task::spawn_blocking(move || self.spool.close()).await.unwrap();
+    }
+
+    fn goes_to_a_bucket(&self) {
+        let to = Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
+        self.spool.log().set_destinations(vec![(SourceId::new("web").unwrap(), to)]).unwrap();
+    }
+
+    /// The archive has everything: from then on only destinations keep it.
+    fn delivers(&self) {
+        let key = BatchKey {
+            source: SourceId::new("web").unwrap(),
+            day: SystemClock::new().wall().day(),
+            stream: Stream::Calls,
+        };
+        let frames = self.spool.log().open_batch(&key).unwrap().frames;
+        let seal = seal(&*self.spool.log(), &key, usize::try_from(frames).unwrap());
+        self.spool.log().commit(&seal, None).unwrap();
     }
 
     fn dead_letters(&self) -> Vec<Value> {
@@ -312,7 +331,9 @@ async fn what_is_too_old_becomes_a_dead_letter_though_the_function_is_forbidden(
     assert!(functions.invoked("f").len() <= 8, "a forbidden function is asked rarely");
     holds("an alarm says what to do", || {
         let standing = node.alarms.standing();
-        standing.iter().any(|alarm| alarm.subject == "crm, function f" && alarm.what.contains("lambda:InvokeFunction"))
+        standing
+            .iter()
+            .any(|alarm| alarm.subject == "crm, function f" && alarm.what.contains("lambda:InvokeFunction"))
     })
     .await;
     assert_eq!(node.dead_letters()[0]["class"], "access-denied");
@@ -409,9 +430,28 @@ async fn what_waits_for_a_removed_destination_can_be_dropped_and_unusable_settin
         node.alarms.standing().iter().any(|alarm| alarm.what.contains("a secret is gone"))
     })
     .await;
-    assert!(node.spool.log().held_bytes() > 0);
     node.destinations.discard(SourceId::new("crm").unwrap()).await.unwrap();
-    holds("nothing is kept", || node.destinations.shown().is_empty() && node.alarms.standing().is_empty()).await;
-    assert_eq!((functions.invoked("f").len(), node.spool.log().held_bytes()), (0, 0));
+    holds("nothing is kept", || node.destinations.shown().is_empty() && node.alarms.standing().is_empty())
+        .await;
+    assert_eq!(functions.invoked("f").len(), 0);
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_too_much_of_the_spool_becomes_dead_letters_and_frees_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Err(Class::AccessDenied));
+    let settings = DestinationSettings { max_queue: 256 << 10, ..crm(&[("track", "f")], 2, HOUR) };
+    let node = Node::start(dir.path(), &functions, vec![settings]).await;
+    node.goes_to_a_bucket();
+    for piece in 0..40 {
+        node.stores(calls(piece * 100, 100, "track")).await;
+    }
+    node.delivers();
+    holds("the oldest calls are dead letters", || !node.dead_letters().is_empty()).await;
+    holds("no more is kept than may be", || node.spool.log().held_bytes() <= 256 << 10).await;
+    let letters = node.dead_letters();
+    assert!(letters.len() < 4_000, "only what is too much: {}", letters.len());
+    assert_eq!(letters[0]["class"], "access-denied");
     node.stopped().await;
 }

@@ -88,7 +88,8 @@ async fn calls_are_forwarded_to_another_endpoint_as_the_sdk_sent_them() {
     let basic = STANDARD.decode(request.header("authorization").unwrap().strip_prefix("Basic ").unwrap());
     assert_eq!(basic.unwrap(), b"their-key:");
     let body: Value = serde_json::from_slice(&request.body).unwrap();
-    let sent = |id: &str| json!({ "type": "track", "messageId": id, "timestamp": "2026-11-20T10:00:00.000Z" });
+    let sent =
+        |id: &str| json!({ "type": "track", "messageId": id, "timestamp": "2026-11-20T10:00:00.000Z" });
     assert_eq!(body, json!({ "batch": [sent("a"), sent("b")] }));
     assert!(!format!("{forward:?}").contains("their-key"));
 }

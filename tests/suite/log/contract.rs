@@ -152,7 +152,7 @@ fn texts(log: &dyn Log, key: &BatchKey) -> Vec<String> {
 }
 
 /// Seals the first `count` unsealed frames of a batch.
-pub(super) fn seal(log: &dyn Log, key: &BatchKey, count: usize) -> Seal {
+pub(crate) fn seal(log: &dyn Log, key: &BatchKey, count: usize) -> Seal {
     let open = log.open_batch(key).unwrap();
     let unsealed = read(log, key, open.sealed_through, u64::MAX);
     let (taken, left) = unsealed.split_at(count);

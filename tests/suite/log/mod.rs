@@ -3,7 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
-mod contract;
+pub(crate) mod contract;
 mod imports;
 
 use std::fs;
