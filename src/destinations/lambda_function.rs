@@ -14,10 +14,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::batch_answer::not_taken;
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
 use super::outcome::{Answer, Ending, Failure, outcome};
-use super::batch_answer::not_taken;
 use super::request::{Invocation, check_size, client_context};
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
@@ -122,7 +122,7 @@ impl Lambda {
 }
 
 /// The client's error as a failure.
-fn failed<E>(error: &SdkError<E, HttpResponse>) -> Failure
+pub fn failed<E>(error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
