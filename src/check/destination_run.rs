@@ -103,12 +103,31 @@ impl DestinationTest {
         Invoking { settings, role: role.as_ref(), external_ids, process }
     }
 
+    /// Whether the functions are where AWS's own token service knows the process.
+    fn is_at_aws(&self) -> bool {
+        matches!(&self.settings.target, Target::Lambda(target) if target.endpoint_url.is_none())
+    }
+
     /// The function in words. A web address may hold a secret, so it is not shown.
     fn place(&self, function: &str) -> String {
         match &self.settings.target {
             Target::Lambda(_) => function.to_owned(),
             Target::Url(_) => format!("the web address of {}", self.settings.name),
             Target::Forward { to, .. } => format!("the tracking endpoint {to}"),
+        }
+    }
+
+    fn outgoing(&self, tested: &TestedFunction) -> Outgoing {
+        Outgoing {
+            destination: self.settings.name.as_str().into(),
+            function: tested.function.as_str().into(),
+            source: self.source.clone(),
+            calls: vec![Carried {
+                attempt: 1,
+                message_id: tested.call.message_id.clone(),
+                line: tested.call.line.clone(),
+            }],
+            batch: self.settings.batch.is_some(),
         }
     }
 }
@@ -125,13 +144,15 @@ async fn access(
         findings.extend(test.role.iter().flat_map(|_| no_role()));
         return (findings, None, Err("there are no credentials"));
     }
-    let Some(role) = &test.role else { return (findings, None, Ok(())) };
-    let identity = aws.identity().await;
-    findings.push(access::identity(&identity, true));
-    let process = match identity {
-        Identity::Is { arn, .. } => Some(arn),
-        Identity::NotAsked | Identity::Refused { .. } => None,
-    };
+    let mut process = None;
+    if test.role.is_some() || test.is_at_aws() {
+        let identity = aws.identity().await;
+        findings.push(access::identity(&identity, test.role.is_some()));
+        if let Identity::Is { arn, .. } = identity {
+            process = Some(arn);
+        }
+    }
+    let Some(role) = &test.role else { return (findings, process, Ok(())) };
     let with = aws.assume(role, &test.session, true).await.map(drop);
     let without = aws.assume(role, &test.session, false).await.map(drop);
     let assumed = test.invoking(process.as_deref()).role_use(role);
@@ -176,22 +197,6 @@ async fn one_function(
         }
     });
     findings
-}
-
-impl DestinationTest {
-    fn outgoing(&self, tested: &TestedFunction) -> Outgoing {
-        Outgoing {
-            destination: self.settings.name.as_str().into(),
-            function: tested.function.as_str().into(),
-            source: self.source.clone(),
-            calls: vec![Carried {
-                attempt: 1,
-                message_id: tested.call.message_id.clone(),
-                line: tested.call.line.clone(),
-            }],
-            batch: self.settings.batch.is_some(),
-        }
-    }
 }
 
 /// The status of a dry run; `None` if there is none of this destination.
