@@ -1,13 +1,11 @@
 //! Checks access: the process's credentials, and the roles that it assumes.
 
 use crate::object::Role;
-use crate::policy::Template;
 use crate::store::reason::{CREDENTIALS_TRIED, NoCredentials, Reason};
 
-use super::finding::{CheckFinding, Remedy, Trial};
+use super::finding::{CheckFinding, Outcome, Remedy, Trial};
 use super::fix::{self, Service};
 use super::refusal::Refusal;
-use super::subject::Subject;
 
 /// The process's credentials, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,14 +90,29 @@ pub fn identity(identity: &Identity, has_role: bool) -> CheckFinding {
     }
 }
 
-/// Whether the role can be assumed with the external id.
+/// A role that is assumed, and what fixes it.
+#[derive(Clone, Debug)]
+pub struct RoleUse<'a> {
+    /// The role.
+    pub role: &'a Role,
+    /// What it is assumed for: `write`, `invoke`.
+    pub purpose: &'static str,
+    /// The outcome if it can be assumed without its external id.
+    pub without_external_id: Outcome,
+    /// The statement that its trust policy needs.
+    pub trust: Remedy,
+    /// What else may be wrong if it cannot be assumed.
+    pub others: Vec<Remedy>,
+}
+
+/// Whether the role can be assumed with the external id, in this region and under this name of a session.
 pub fn role(
-    subject: &Subject<'_>,
-    role: &Role,
+    assumed: &RoleUse<'_>,
     region: &str,
     session: &str,
     answer: &Result<(), Refusal>,
 ) -> CheckFinding {
+    let role = assumed.role;
     let trial = Trial::new(
         "role",
         format!(
@@ -124,29 +137,18 @@ pub fn role(
             "the token service in {region} is disabled for the account: enable it (IAM, account settings), or set \
              another endpoint in s3.sts_endpoint_url"
         ))],
-        _ => vec![
-            trust(subject, role),
-            subject.statement(
-                Template::Collector,
-                "ForebayAssumesRole",
-                "also allow the process to assume it, in the policy of its own user or role".to_owned(),
-            ),
-            Remedy::paste(
-                "or set the external id that the trust policy already requires",
-                subject.setting("external_id = \"…\""),
-            ),
-        ],
+        _ => std::iter::once(&assumed.trust).chain(&assumed.others).cloned().collect(),
     };
     trial.failed(refusal.to_string(), remedies)
 }
 
 /// Whether the role is refused without the external id.
 pub fn role_without_external_id(
-    subject: &Subject<'_>,
-    role: &Role,
+    assumed: &RoleUse<'_>,
     with: &Result<(), Refusal>,
     without: &Result<(), Refusal>,
 ) -> CheckFinding {
+    let role = assumed.role;
     let trial =
         Trial::new("role_without_external_id", format!("sts:AssumeRole {} without an external id", role.arn));
     if with.is_err() {
@@ -155,29 +157,18 @@ pub fn role_without_external_id(
         );
     }
     match without {
-        Ok(()) => trial.failed(
+        Ok(()) => trial.end(
+            assumed.without_external_id,
             format!(
-                "{} is assumed without an external id: it can be misused to write for others (confused deputy)",
-                role.arn
+                "{} is assumed without an external id: it can be misused to {} for others (confused deputy)",
+                role.arn, assumed.purpose
             ),
-            vec![trust(subject, role)],
+            vec![assumed.trust.clone()],
         ),
-        Err(refusal) if refusal.is_denied() => trial.passed(format!(
-            "{} is refused without an external id, as it should be",
-            role.arn
-        )),
-        Err(refusal) => {
-            trial.not_tested(format!("the answer does not show whether the external id is required ({refusal})"))
+        Err(refusal) if refusal.is_denied() => {
+            trial.passed(format!("{} is refused without an external id, as it should be", role.arn))
         }
+        Err(refusal) => trial
+            .not_tested(format!("the answer does not show whether the external id is required ({refusal})")),
     }
-}
-
-fn trust(subject: &Subject<'_>, role: &Role) -> Remedy {
-    let template = if subject.external_ids.is_some_and(|ids| ids.len() > 1) {
-        Template::RoleTrustMany
-    } else {
-        Template::RoleTrust
-    };
-    let text = format!("the trust policy of {} needs this statement", role.arn);
-    subject.statement(template, "CollectorAssumes", text)
 }

@@ -69,9 +69,21 @@ pub struct CheckFinding {
     pub tried: String,
     /// What was found.
     pub found: String,
+    /// The end of the log of a function that ran for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
     /// The remedies; none if nothing is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remedies: Vec<Remedy>,
+}
+
+impl CheckFinding {
+    /// The finding with the end of a function's log.
+    #[must_use]
+    pub fn with_log(mut self, log: &str) -> Self {
+        self.log = log.lines().map(|line| outside_text_within(line, FOUND_BYTES_MAX).to_string()).collect();
+        self
+    }
 }
 
 /// A check before its judgement: its name and what was tried.
@@ -87,12 +99,14 @@ impl Trial {
         Self { check, tried: tried.into() }
     }
 
-    fn end(self, outcome: Outcome, found: impl Into<String>, remedies: Vec<Remedy>) -> CheckFinding {
+    /// It ends so.
+    pub fn end(self, outcome: Outcome, found: impl Into<String>, remedies: Vec<Remedy>) -> CheckFinding {
         CheckFinding {
             check: self.check,
             outcome,
             tried: self.tried,
             found: outside_text_within(&found.into(), FOUND_BYTES_MAX).to_string(),
+            log: Vec::new(),
             remedies,
         }
     }

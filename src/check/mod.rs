@@ -1,4 +1,4 @@
-//! `forebay check`: tests whether a configuration works, before the first call.
+//! `forebay check` and `forebay destinations test`: whether a configuration works, before the first call.
 //!
 //! Each check is a pure function from observations to a [`CheckFinding`]; `probe` makes the observations, and
 //! [`run()`] defines their order and dependencies. A refusal of something not required is not a failure:
@@ -7,6 +7,8 @@
 pub mod access;
 pub mod bucket;
 pub mod clock;
+pub mod destination;
+mod destination_run;
 pub mod estimate;
 pub mod finding;
 pub mod fix;
@@ -25,10 +27,11 @@ pub mod surroundings;
 mod target;
 pub mod tls;
 
+pub use destination_run::{DestinationTest, TestedFunction, test_destination};
 pub use estimate::{Estimate, Load, Shape};
 pub use finding::{CheckFinding, Outcome, Remedy};
 pub use ports::{Port, Speaks};
-pub use report::{CheckReport, Group, Summary};
+pub use report::{CheckReport, DestinationReport, Group, Summary};
 pub use run::{Settings, run};
 pub use spool::SpoolSettings;
 pub use subject::{Reach, Target, targets};

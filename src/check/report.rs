@@ -89,6 +89,12 @@ struct Printed<'a> {
 }
 
 #[derive(Serialize)]
+struct PrintedFindings<'a> {
+    findings: Vec<Printed<'a>>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
 struct PrintedReport<'a> {
     findings: Vec<Printed<'a>>,
     estimate: &'a Estimate,
@@ -97,6 +103,7 @@ struct PrintedReport<'a> {
 
 /// The width of a check's name: the longest one and a space.
 const NAME_WIDTH: usize = 26;
+
 impl CheckReport {
     /// The number of findings by outcome.
     pub fn summary(&self) -> Summary {
@@ -108,19 +115,8 @@ impl CheckReport {
     /// # Errors
     /// The encoder's error.
     pub fn json(&self) -> serde_json::Result<String> {
-        let findings = self
-            .groups
-            .iter()
-            .flat_map(|group| {
-                group.findings.iter().map(move |finding| Printed {
-                    finding,
-                    destination: group.destination.as_deref(),
-                    sources: &group.sources,
-                })
-            })
-            .collect();
         serde_json::to_string_pretty(&PrintedReport {
-            findings,
+            findings: printed(&self.groups),
             estimate: &self.estimate,
             summary: self.summary(),
         })
@@ -128,27 +124,76 @@ impl CheckReport {
 
     /// The report for people: one line per check, and the remedies below.
     pub fn text(&self) -> String {
-        let mut lines = Vec::new();
-        for group in self.groups.iter().filter(|group| !group.findings.is_empty()) {
-            lines.extend(wrapped("", &group.title));
-            group.findings.iter().for_each(|finding| lines.extend(finding_lines(finding)));
-            lines.push(String::new());
-        }
+        let mut lines = group_lines(&self.groups);
         lines.push("estimate".to_owned());
         lines.extend(estimate::lines(&self.estimate).into_iter().map(|line| format!("  {line}")));
         lines.push(String::new());
         lines.push(self.summary().in_words());
-        lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+        as_text(&lines)
     }
 }
 
+/// The result of the test of one destination.
+#[derive(Clone, Debug)]
+pub struct DestinationReport {
+    /// The groups in the order of the output.
+    pub groups: Vec<Group>,
+}
+
+impl DestinationReport {
+    /// The number of findings by outcome.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self.groups.iter().flat_map(|group| &group.findings))
+    }
+
+    /// The report as JSON.
+    ///
+    /// # Errors
+    /// The encoder's error.
+    pub fn json(&self) -> serde_json::Result<String> {
+        let (findings, summary) = (printed(&self.groups), self.summary());
+        serde_json::to_string_pretty(&PrintedFindings { findings, summary })
+    }
+
+    /// The report for people, in the form of [`CheckReport::text`].
+    pub fn text(&self) -> String {
+        let mut lines = group_lines(&self.groups);
+        lines.push(self.summary().in_words());
+        as_text(&lines)
+    }
+}
+
+fn printed(groups: &[Group]) -> Vec<Printed<'_>> {
+    let mut all = Vec::new();
+    for Group { destination, sources, findings, .. } in groups {
+        let one = |finding| Printed { finding, destination: destination.as_deref(), sources };
+        all.extend(findings.iter().map(one));
+    }
+    all
+}
+
+fn group_lines(groups: &[Group]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in groups.iter().filter(|group| !group.findings.is_empty()) {
+        lines.extend(wrapped("", &group.title));
+        group.findings.iter().for_each(|finding| lines.extend(finding_lines(finding)));
+        lines.push(String::new());
+    }
+    lines
+}
+
+fn as_text(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
 fn finding_lines(finding: &CheckFinding) -> Vec<String> {
-    let CheckFinding { check, outcome, tried, found, remedies } = finding;
+    let CheckFinding { check, outcome, tried, found, log, remedies } = finding;
     let name = check.replace('_', " ");
     let mut lines = wrapped(&format!("  {} {name:NAME_WIDTH$}", outcome.mark()), found);
     if *outcome == Outcome::Failed {
         lines.extend(wrapped("      tried: ", tried));
     }
+    lines.extend(log.iter().map(|line| format!("      | {line}")));
     for remedy in remedies {
         let colon = if remedy.paste.is_some() { ":" } else { "" };
         lines.extend(wrapped("      → ", &format!("{}{colon}", remedy.text)));

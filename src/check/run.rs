@@ -67,7 +67,7 @@ pub async fn run(
     progress: impl Fn(usize, usize),
 ) -> Result<CheckReport, JoinError> {
     let aws = Aws {
-        store,
+        store: Arc::new(store),
         clock: Arc::clone(&clock),
         timeout: settings.timeout,
         kms_endpoint_url: settings.reach.kms_endpoint_url.clone(),

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::arn::Arn;
-use crate::object::{AccountId, Destination, ExternalId, ObjectTags};
+use crate::object::{AccountId, Destination, ExternalId, ObjectTags, Role};
 use crate::policy::{self, PolicyPlace, Template, Values};
 use crate::sources::SourceId;
 use crate::store::PutMode;
 use crate::words::first_few;
 
-use super::finding::Remedy;
+use super::access::RoleUse;
+use super::finding::{Outcome, Remedy};
 
 /// The most sources named next to a destination. Further ones are only counted.
 const SOURCES_SHOWN: usize = 3;
@@ -87,6 +88,17 @@ impl Target {
         let what = if self.sources.len() == 1 { "source" } else { "sources" };
         format!("{what} {}", first_few(&self.sources, SOURCES_SHOWN))
     }
+}
+
+/// An identity as policies name it: the role of a session, not the session.
+pub(super) fn principal_of(identity: &str) -> Option<Arn> {
+    let arn: Arn = identity.parse().ok()?;
+    if arn.service() != "sts" {
+        return Some(arn);
+    }
+    // The path of a role is missing in the ARN of its sessions, but most roles have none.
+    let name = arn.resource().strip_prefix("assumed-role/")?.split('/').next()?.to_owned();
+    format!("arn:{}:iam::{}:role/{name}", arn.partition(), arn.account()).parse().ok()
 }
 
 /// Distinct destinations, each with its sources, in the order of the sources.
@@ -203,15 +215,35 @@ impl Subject<'_> {
         }
     }
 
-    /// The identity of the process as policies name it: the role of a session, not the session.
-    fn principal(&self) -> Option<Arn> {
-        let arn: Arn = self.process?.parse().ok()?;
-        if arn.service() != "sts" {
-            return Some(arn);
+    /// The role that writes, and what fixes it.
+    pub fn role_use<'r>(&self, role: &'r Role) -> RoleUse<'r> {
+        let template = if self.external_ids.is_some_and(|ids| ids.len() > 1) {
+            Template::RoleTrustMany
+        } else {
+            Template::RoleTrust
+        };
+        let text = format!("the trust policy of {} needs this statement", role.arn);
+        RoleUse {
+            role,
+            purpose: "write",
+            without_external_id: Outcome::Failed,
+            trust: self.statement(template, "CollectorAssumes", text),
+            others: vec![
+                self.statement(
+                    Template::Collector,
+                    "ForebayAssumesRole",
+                    "also allow the process to assume it, in the policy of its own user or role".to_owned(),
+                ),
+                Remedy::paste(
+                    "or set the external id that the trust policy already requires",
+                    self.setting("external_id = \"…\""),
+                ),
+            ],
         }
-        // The path of a role is missing in the ARN of its sessions, but most roles have none.
-        let name = arn.resource().strip_prefix("assumed-role/")?.split('/').next()?.to_owned();
-        format!("arn:{}:iam::{}:role/{name}", arn.partition(), arn.account()).parse().ok()
+    }
+
+    fn principal(&self) -> Option<Arn> {
+        principal_of(self.process?)
     }
 
     fn values(&self) -> Values {

@@ -143,10 +143,10 @@ impl<'a> Visit<'a> {
             Ok(secrets) => (Some(secrets), Ok(())),
             Err(refusal) => (None, Err(refusal)),
         };
-        let subject = self.subject(None);
-        let mut findings = vec![access::role(&subject, role, &aws.token_region(), session, &with)];
+        let assumed = self.subject(None).role_use(role);
+        let mut findings = vec![access::role(&assumed, &aws.token_region(), session, &with)];
         if let Some(without) = without {
-            findings.push(access::role_without_external_id(&subject, role, &with, &without));
+            findings.push(access::role_without_external_id(&assumed, &with, &without));
         }
         self.findings.extend(findings);
         secrets.map(Some).ok_or(())

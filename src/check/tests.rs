@@ -93,14 +93,15 @@ fn a_role_is_judged_with_and_without_its_external_id() {
         arn: RoleArn::parse("arn:aws:iam::111122223333:role/writer").unwrap(),
         external_id: ExternalId::parse("web").unwrap(),
     };
-    let with =
-        |answer: Result<(), Refusal>| access::role(&rig.subject(), &role, "eu-west-1", "forebay-n1", &answer);
+    let subject = rig.subject();
+    let used = subject.role_use(&role);
+    let with = |answer: Result<(), Refusal>| access::role(&used, "eu-west-1", "forebay-n1", &answer);
     ends("given", &with(Ok(())), Passed, "session forebay-n1, asked in eu-west-1");
     ends("denied", &with(Err(refusal(403, "AccessDenied"))), Failed, "AccessDenied");
     ends("region off", &with(Err(refusal(403, "RegionDisabledException"))), Failed, "RegionDisabled");
     ends("away", &with(Err(unreachable())), Failed, "refused");
     let without = |with: Result<(), Refusal>, without: Result<(), Refusal>| {
-        access::role_without_external_id(&rig.subject(), &role, &with, &without)
+        access::role_without_external_id(&used, &with, &without)
     };
     ends("kept", &without(Ok(()), Err(refusal(403, "AccessDenied"))), Passed, "as it should be");
     ends("open", &without(Ok(()), Ok(())), Failed, "without an external id");

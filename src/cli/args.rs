@@ -83,7 +83,7 @@ pub enum Command {
     Tail(TailArgs),
     /// Deliver all calls that a running collector has buffered, without delay; waits up to 30 s
     Flush(FlushArgs),
-    /// See what functions got beside the archive, and drop what waits for a removed destination
+    /// Test the way to functions beside the archive, see what they got, and drop what waits for a removed one
     #[command(subcommand)]
     #[command(after_help = "Example:\n  forebay destinations status")]
     Destinations(DestinationsCommand),

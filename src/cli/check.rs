@@ -26,7 +26,7 @@ const IDENT_MAX: usize = 4_096;
 const PROGRESS_FROM: usize = 10;
 
 /// The marks at the beginnings of findings.
-const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), ("  –", FAINT)];
+pub(super) const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), ("  –", FAINT)];
 
 /// Runs every check and prints the findings.
 ///
@@ -156,7 +156,7 @@ fn shape(config: &Config) -> Shape {
 }
 
 /// The node id that the collector would choose, as far as it is known without opening the spool.
-fn node(config: &Config) -> String {
+pub(super) fn node(config: &Config) -> String {
     let set = config.spool.node.as_ref().map(|node| node.as_str().to_owned());
     set.or_else(|| node_of_spool(&config.spool.dir)).unwrap_or_else(|| NODE.to_owned())
 }

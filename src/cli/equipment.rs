@@ -74,9 +74,12 @@ pub(super) mod lambda {
     /// The functions of a destination.
     pub(in crate::cli) fn function(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Lambda {
         let LambdaTarget { invocation, log_tail, payload_max, .. } = *target;
-        let clients =
-            LambdaClients { store: Arc::clone(store), target: target.clone(), made: Mutex::default() };
-        Lambda::new(Arc::new(clients), LambdaSettings { invocation, log_tail, timeout, payload_max })
+        Lambda::new(clients(store, target), LambdaSettings { invocation, log_tail, timeout, payload_max })
+    }
+
+    /// The clients of a destination.
+    pub(in crate::cli) fn clients(store: &Arc<S3Store>, target: &LambdaTarget) -> Arc<dyn Clients> {
+        Arc::new(LambdaClients { store: Arc::clone(store), target: target.clone(), made: Mutex::default() })
     }
 
     impl Clients for LambdaClients {

@@ -122,7 +122,7 @@ impl Lambda {
 }
 
 /// The client's error as a failure.
-fn failed<E>(error: &SdkError<E, HttpResponse>) -> Failure
+pub fn failed<E>(error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

@@ -43,7 +43,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The clients, and how long an answer may take.
 #[derive(Debug)]
 pub(in crate::check) struct Aws {
-    pub(in crate::check) store: S3Store,
+    pub(in crate::check) store: Arc<S3Store>,
     pub(in crate::check) clock: Arc<dyn Clock>,
     pub(in crate::check) timeout: Duration,
     pub(in crate::check) kms_endpoint_url: Option<String>,

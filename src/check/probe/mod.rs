@@ -1,6 +1,8 @@
 //! Observations: requests, file system checks, binding to ports. Nothing is judged here.
 
 pub(super) mod aws;
+#[cfg(feature = "lambda")]
+pub(super) mod lambda;
 pub(super) mod ports;
 pub(super) mod proxy;
 pub(super) mod spool;

@@ -1,10 +1,13 @@
 //! The arguments of `forebay destinations`.
 
+use std::path::PathBuf;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::args::AdminArgs;
 use crate::destinations::class::Class;
+use crate::destinations::select::TYPES;
 use crate::sources::SourceId;
 
 /// A command about destinations.
@@ -12,6 +15,8 @@ use crate::sources::SourceId;
 pub enum DestinationsCommand {
     /// Show what the functions of a running collector's destinations got, what failed and why
     Status(StatusArgs),
+    /// Test the whole path to a destination's functions from this machine, before the first call
+    Test(TestArgs),
     /// Drop what waits for a destination that is no longer configured
     Remove(RemoveArgs),
 }
@@ -40,6 +45,49 @@ pub struct StatusArgs {
     pub limit: u16,
 
     /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forebay destinations test`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Without --run no function runs: the role is assumed, with and without its external id, and the invocation is a dry
+run. With --run each function gets one call whose messageId begins with forebay-test-. A file with nothing but
+destinations, as `forebay dev --config` takes it, can be tested, too. No collector needs to run.
+
+Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage or configuration.
+
+Examples:
+  forebay destinations test crm
+  forebay destinations test crm --type track --run
+  forebay destinations test crm --event order.json --run")]
+pub struct TestArgs {
+    /// The destination
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
+    pub config: PathBuf,
+
+    /// Test as calls of this source; by default the first that the destination takes
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Test only the function of this type
+    #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(TYPES))]
+    pub kind: Option<String>,
+
+    /// Send the call in this file, a JSON object, instead of an example
+    #[arg(long, value_name = "FILE", requires = "run")]
+    pub event: Option<PathBuf>,
+
+    /// Also send one call to each function: it really runs
+    #[arg(long)]
+    pub run: bool,
+
+    /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,
 }

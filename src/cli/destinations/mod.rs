@@ -1,7 +1,9 @@
 //! `forebay destinations`: what functions got, a test of the way to them, and what becomes of a removed destination.
 
 pub mod args;
+mod example;
 mod render;
+mod testing;
 
 use std::io::Write;
 use std::time::Duration;
@@ -23,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn run(command: &DestinationsCommand, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     match command {
         DestinationsCommand::Status(args) => status(args, out).await,
+        DestinationsCommand::Test(args) => testing::run(args, out).await,
         DestinationsCommand::Remove(args) => remove(args, out).await,
     }
 }

@@ -1,0 +1,291 @@
+//! Whether the functions of a destination can be invoked, and how one call ended: from observations to findings. Pure.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::access::RoleUse;
+use super::finding::{CheckFinding, Outcome, Remedy, Trial};
+use super::subject::principal_of;
+use crate::arn::ArnParts;
+use crate::destinations::class::Class;
+use crate::destinations::invoke::Invoked;
+use crate::destinations::outcome::Failure;
+use crate::destinations::request::Invocation;
+use crate::destinations::settings::{DestinationSettings, Target};
+use crate::object::{ExternalId, Role};
+use crate::words::about_duration;
+
+/// The status of a dry run that would be allowed (Lambda API Reference, `Invoke`).
+const DRY_RUN_ALLOWED: u16 = 204;
+
+/// A call that is sent to a function to test it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestCall {
+    /// Its type; `object` of an object set.
+    pub kind: String,
+    /// Its messageId.
+    pub message_id: String,
+    /// The stored line.
+    pub line: Bytes,
+    /// Why a collector would not send it to the function, if it would not.
+    pub not_taken: Option<String>,
+}
+
+/// A destination under test, and the identity that invokes its functions.
+#[derive(Clone, Copy, Debug)]
+pub struct Invoking<'a> {
+    /// The destination.
+    pub settings: &'a DestinationSettings,
+    /// The role that invokes; without one, the process's own credentials do.
+    pub role: Option<&'a Role>,
+    /// All external ids for the role, also of other sources: a trust policy names them all.
+    pub external_ids: &'a BTreeSet<ExternalId>,
+    /// The identity of the process according to STS; `None` if unknown.
+    pub process: Option<&'a str>,
+}
+
+/// A statement of a policy, in the order of the templates.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement<'a> {
+    sid: &'a str,
+    effect: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<serde_json::Value>,
+    action: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<serde_json::Value>,
+}
+
+impl Statement<'_> {
+    const EMPTY: Self =
+        Self { sid: "", effect: "Allow", principal: None, action: "", resource: None, condition: None };
+
+    fn json(&self) -> String {
+        // Texts and lists of texts can always be written.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+/// One text, or a list of several.
+fn one_or_more<'t>(texts: impl IntoIterator<Item = &'t str>) -> serde_json::Value {
+    let texts: Vec<&str> = texts.into_iter().collect();
+    match texts[..] {
+        [one] => one.into(),
+        _ => texts.into(),
+    }
+}
+
+impl Invoking<'_> {
+    /// The role, and what fixes it.
+    pub fn role_use<'r>(&self, role: &'r Role) -> RoleUse<'r> {
+        let may_assume = Statement {
+            sid: "ForebayAssumesRole",
+            action: "sts:AssumeRole",
+            resource: Some(role.arn.as_str().into()),
+            ..Statement::EMPTY
+        };
+        RoleUse {
+            role,
+            purpose: "invoke functions",
+            without_external_id: Outcome::Warning,
+            trust: self.trust(role),
+            others: vec![
+                Remedy::paste(
+                    "also allow the process to assume it, in the policy of its own user or role",
+                    may_assume.json(),
+                ),
+                Remedy::paste(
+                    "or set the external id that the trust policy already requires",
+                    format!("[[destination]]\nname = \"{}\"\nexternal_id = \"…\"", self.settings.name),
+                ),
+            ],
+        }
+    }
+
+    fn trust(&self, role: &Role) -> Remedy {
+        let mut ids: Vec<&str> = self.external_ids.iter().map(ExternalId::as_str).collect();
+        if ids.is_empty() {
+            ids.push(role.external_id.as_str());
+        }
+        let many = if ids.len() > 1 { "-many" } else { "" };
+        let command = format!("`forebay policy lambda-destination-trust{many}` prints the whole policy");
+        let text = format!("the trust policy of {} needs this statement ({command})", role.arn);
+        let Some(principal) = self.process.and_then(principal_of) else {
+            return Remedy::say(format!(
+                "{text}: it allows sts:AssumeRole to the collector's own user or role with the external id {}",
+                role.external_id
+            ));
+        };
+        let statement = Statement {
+            sid: "CollectorAssumes",
+            principal: Some(serde_json::json!({ "AWS": principal.as_str() })),
+            action: "sts:AssumeRole",
+            condition: Some(serde_json::json!({ "StringEquals": { "sts:ExternalId": one_or_more(ids) } })),
+            ..Statement::EMPTY
+        };
+        Remedy::paste(text, statement.json())
+    }
+
+    /// How the dry run of an invocation ended: with this status, or as a failure.
+    pub fn dry_run(&self, function: &str, ended: &Result<u16, Failure>) -> CheckFinding {
+        let trial = Trial::new("dry_run", format!("lambda:Invoke {function} with InvocationType DryRun"));
+        match ended {
+            Ok(DRY_RUN_ALLOWED) => {
+                trial.passed("the function exists and may be invoked; it did not run (204)")
+            }
+            Ok(status) => trial.warning(
+                format!("the answer is {status} instead of 204: the endpoint knows no dry run, and the function may have run"),
+                vec![Remedy::say("check endpoint_url, unless an emulator is meant to be invoked")],
+            ),
+            Err(failure) => trial.failed(shown(failure), self.remedies(function, failure)),
+        }
+    }
+
+    /// How a call ended.
+    pub fn call(&self, function: &str, call: &TestCall, invoked: &Invoked, took: Duration) -> CheckFinding {
+        let sent = format!("the {} call {}", call.kind, call.message_id);
+        let trial = call_trial(function, call);
+        let said = [("request", &invoked.request_id), ("version", &invoked.version)];
+        let said = said.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_deref()?)));
+        let said: Vec<String> = said.chain([about_duration(took)]).collect();
+        let said = said.join(", ");
+        let finding = match &invoked.result {
+            Err(failure) => {
+                trial.failed(format!("{} ({said})", shown(failure)), self.remedies(function, failure))
+            }
+            Ok(()) if !invoked.not_taken.is_empty() => trial.failed(
+                format!("the function named {sent} in batchItemFailures: it did not take it ({said})"),
+                vec![Remedy::say("look at the function's log: it refuses a call that a collector would send")],
+            ),
+            Ok(()) if self.is_queued() => trial.passed(format!(
+                "AWS queued {sent}; whether the function succeeds is only in its log (invocation = \"Event\") ({said})"
+            )),
+            Ok(()) => trial.passed(format!("the function took {sent} ({said})")),
+        };
+        match &invoked.log_tail {
+            Some(log) => finding.with_log(log),
+            None => finding,
+        }
+    }
+
+    fn is_queued(&self) -> bool {
+        matches!(&self.settings.target, Target::Lambda(target) if target.invocation == Invocation::Event)
+    }
+
+    fn remedies(&self, function: &str, failure: &Failure) -> Vec<Remedy> {
+        let Target::Lambda(_) = &self.settings.target else {
+            return vec![Remedy::say(of_web(failure.class))];
+        };
+        let remedy = failure.class.remedy();
+        match (failure.class, self.role) {
+            (Class::AccessDenied, _) => {
+                let mut all = vec![self.may_invoke(remedy)];
+                all.extend(self.other_account(function));
+                all
+            }
+            (Class::InvalidCredentials, Some(role)) => vec![Remedy::say(remedy), self.trust(role)],
+            _ => vec![Remedy::say(remedy)],
+        }
+    }
+
+    fn may_invoke(&self, remedy: &str) -> Remedy {
+        let whose = match (self.role, self.process.and_then(principal_of)) {
+            (Some(role), _) => role.arn.to_string(),
+            (None, Some(process)) => process.to_string(),
+            (None, None) => "the process's user or role".to_owned(),
+        };
+        let statement = Statement {
+            sid: "ForebayInvokes",
+            action: "lambda:InvokeFunction",
+            resource: Some(one_or_more(self.settings.selection.all_functions())),
+            ..Statement::EMPTY
+        };
+        let text = format!(
+            "{remedy}: the policy of {whose} needs this statement (`forebay policy lambda-destination-invoke` prints the \
+             whole policy)"
+        );
+        Remedy::paste(text, statement.json())
+    }
+
+    /// A function of another account must also allow the invocation itself.
+    fn other_account(&self, function: &str) -> Option<Remedy> {
+        let of_function = ArnParts::of(function)?;
+        let principal = match self.role {
+            Some(role) => role.arn.to_string(),
+            None => principal_of(self.process?)?.to_string(),
+        };
+        if ArnParts::of(&principal)?.account == of_function.account {
+            return None;
+        }
+        let name = of_function.resource.strip_prefix("function:")?;
+        let (name, qualifier) = match name.split_once(':') {
+            Some((name, qualifier)) => (name, format!(" --qualifier {qualifier}")),
+            None => (name, String::new()),
+        };
+        let (account, region) = (of_function.account, of_function.region);
+        Some(Remedy::paste(
+            format!(
+                "the function is in the other account {account}, and its own policy must allow this, too"
+            ),
+            format!(
+                "aws lambda add-permission --region {region} --function-name {name}{qualifier} --statement-id forebay \
+                 --action lambda:InvokeFunction --principal {principal}"
+            ),
+        ))
+    }
+}
+
+fn shown(failure: &Failure) -> String {
+    format!("{}: {}", failure.class, failure.what)
+}
+
+/// What fixes a failure of a web address, where the words for functions of AWS do not fit.
+fn of_web(class: Class) -> &'static str {
+    match class {
+        Class::AccessDenied => {
+            "the endpoint refuses the call: check its address, and write_key if calls are forwarded"
+        }
+        Class::NotFound => {
+            "nothing answers at this path: fix url, or forward, which has no /v1/batch at its end"
+        }
+        Class::Network => {
+            "start the server, or fix the address and the network between this machine and the server"
+        }
+        Class::Throttled => {
+            "raise the number of calls that the endpoint takes, or lower the destination's concurrency"
+        }
+        Class::Unavailable => "look at the log of the server: it failed or is not ready",
+        Class::BadRequest => "see the answer of the server: it refuses the call as it is",
+        Class::TooLarge => "send smaller calls: the endpoint or the destination takes none of this size",
+        Class::ExecutionError | Class::Timeout | Class::InvalidCredentials | Class::Recursive => {
+            class.remedy()
+        }
+    }
+}
+
+fn call_trial(function: &str, call: &TestCall) -> Trial {
+    Trial::new("call", format!("invoke {function} with the {} call {}", call.kind, call.message_id))
+}
+
+/// The finding for a call that is not sent, for this reason.
+pub fn not_sent(function: &str, call: &TestCall, because: &str) -> CheckFinding {
+    call_trial(function, call).not_tested(format!("not tested: {because}"))
+}
+
+/// The finding for a dry run that is not tried, for this reason.
+pub fn no_dry_run(function: &str, because: &str) -> CheckFinding {
+    Trial::new("dry_run", format!("lambda:Invoke {function} with InvocationType DryRun"))
+        .not_tested(format!("not tested: {because}"))
+}
+
+/// The findings for a role that cannot be assumed without credentials.
+pub fn no_role() -> [CheckFinding; 2] {
+    ["role", "role_without_external_id"]
+        .map(|check| Trial::new(check, "sts:AssumeRole").not_tested("not tested: there are no credentials"))
+}
