@@ -1,13 +1,17 @@
-use forebay::config::raw::{SECRET_KEYS, SECTIONS, SOURCE_KEYS};
+use forebay::config::raw::{DESTINATION_KEYS, SECRET_KEYS, SECTIONS, SOURCE_KEYS};
 
-use super::{SMALLEST, config, problems};
+use std::time::Duration;
+
+use super::{SMALLEST, config, load, problems};
 
 const EXAMPLE: &str = include_str!("../../../forebay.example.toml");
 
 /// The example with all its commented settings enabled, except alternatives of the same setting and those that refer to
 /// a file with a secret.
 fn all_switched_on() -> String {
-    EXAMPLE
+    // Destinations are alternatives of each other.
+    let (example, _) = EXAMPLE.split_once("# [[destination]]").unwrap();
+    example
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(setting) if is_setting(setting) && !refers_outside(setting) => setting,
@@ -63,6 +67,54 @@ fn the_example_mentions_every_key() {
     for key in SOURCE_KEYS {
         assert!(sources.contains(key), "source.{key} is not mentioned");
     }
+    let (_, destination) = EXAMPLE.split_once("# [[destination]]").unwrap();
+    for key in DESTINATION_KEYS {
+        assert!(destination.contains(&format!("\n# {key} = ")), "destination.{key} is not mentioned");
+    }
+}
+
+/// The destination of the example, as a function of AWS, a web address, and another endpoint.
+#[test]
+fn each_destination_of_the_example_is_valid() {
+    let (_, lines) = EXAMPLE.split_once("# [[destination]]").unwrap();
+    let settings = lines.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| is_setting(line));
+    let of_http = ["url", "forward", "write_key"];
+    let of_lambda = [
+        "function",
+        "functions",
+        "region",
+        "role_arn",
+        "external_id",
+        "log_type",
+        "invocation",
+        "max_payload",
+        "endpoint_url",
+    ];
+    let key = |line: &str| line.split(' ').next().unwrap().to_owned();
+    let with = |kind: &str, without: &[&str]| {
+        let mut text = format!("{SMALLEST}[[destination]]\ntype = \"{kind}\"\n");
+        // The bounds of a batch need batches.
+        let left_out = ["type", "batch_max_calls", "batch_max_bytes"];
+        for line in settings
+            .clone()
+            .filter(|line| !left_out.contains(&&*key(line)) && !without.contains(&&*key(line)))
+        {
+            text.push_str(line);
+            text.push('\n');
+        }
+        load(&text, &[("THEIR_WRITE_KEY", "k")])
+            .unwrap_or_else(|error| panic!("{error}"))
+            .config
+            .destinations
+            .remove(0)
+    };
+    let lambda = with("lambda", &of_http);
+    assert_eq!((lambda.name.as_str(), lambda.selection.functions.len(), lambda.concurrency), ("crm", 1, 64));
+    assert_eq!(lambda.timeout, Duration::from_secs(5));
+    let url = with("http", &[&of_lambda[..], &["forward", "write_key"]].concat());
+    assert_eq!((url.target.kind(), url.batch), ("http", None));
+    let forward = with("http", &[&of_lambda[..], &["url"]].concat());
+    assert_eq!(forward.batch.map(|batch| batch.calls), Some(100));
 }
 
 #[test]
@@ -92,5 +144,23 @@ fn every_key_is_read() {
         let found = problems(&format!("[s3]\nbucket = \"b-1\"\n[[source]]\n{key} = 0.5\n"), &[]);
         let named = format!("line 4: source[1].{key} ");
         assert!(found.iter().any(|problem| problem.starts_with(&named)), "{key}: {found:?}");
+    }
+    for key in DESTINATION_KEYS {
+        let other = |lines: &[&str]| {
+            lines
+                .iter()
+                .filter(|line| !line.starts_with(&format!("{key} ")))
+                .fold(String::new(), |text, line| format!("{text}{line}\n"))
+        };
+        let kind = match *key {
+            "url" | "forward" | "write_key" => "type = \"http\"",
+            _ => "type = \"lambda\"",
+        };
+        let found = problems(&format!("{SMALLEST}[[destination]]\n{key} = 0.5\n{}", other(&[kind])), &[]);
+        let named = format!("destination[1].{key} ");
+        assert!(
+            found.iter().any(|problem| problem.contains(&named) && problem.contains("expected")),
+            "{key}: {found:?}"
+        );
     }
 }

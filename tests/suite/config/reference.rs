@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use forebay::config::raw::{SECRET_KEYS, SECTIONS, SOURCE_KEYS, variable_of};
+use forebay::config::raw::{DESTINATION_KEYS, SECRET_KEYS, SECTIONS, SOURCE_KEYS, variable_of};
 
 use super::{SMALLEST, load, problems};
 
@@ -42,6 +42,9 @@ fn the_page_has_every_setting_with_its_variable_and_default() {
     let sources = rows("[[source]]");
     assert_eq!(sources.iter().map(|row| row[0]).collect::<Vec<_>>(), SOURCE_KEYS);
     assert!(sources.iter().all(|row| row.len() == 3 && row[2].ends_with('.')), "{sources:?}");
+    let destinations = rows("[[destination]]");
+    assert_eq!(destinations.iter().map(|row| row[0]).collect::<Vec<_>>(), DESTINATION_KEYS);
+    assert!(destinations.iter().all(|row| row.len() == 3 && row[2].ends_with('.')), "{destinations:?}");
 }
 
 /// What is said about a number with a fraction, which no setting takes, tells the type that is expected.

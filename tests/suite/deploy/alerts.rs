@@ -66,6 +66,7 @@ const FIRES: [(&str, &[(&str, &str)]); 29] = [
     ("ForebayClock", &[("forebay_alarm{kind=\"clock\"}", "1x200")]),
     ("ForebayClockStepped", &[("forebay_clock_steps_total", "0x110 1x90")]),
     ("ForebayDayNotClosed", &[("forebay_alarm{kind=\"closing\"}", "1x200")]),
+    ("ForebayFunctionFails", &[("forebay_alarm{kind=\"destination\"}", "1x200")]),
     ("ForebayHookFails", &[("forebay_alarm{kind=\"hook\"}", "1x200")]),
     ("ForebayLedgerDiffers", &[("forebay_ledger_difference", "1x200")]),
     ("ForebayTaskFailed", &[("forebay_alarm{kind=\"task\"}", "1x200")]),
