@@ -153,8 +153,8 @@ pub(super) fn period(least: Period, most: Period) -> impl Fn(&Typed) -> Result<s
 /// One of a few words.
 pub(super) fn one_of<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Typed) -> Result<T, String> {
     move |value| {
-        let typed = text(value).unwrap_or_default();
-        words.iter().find(|(word, _)| *word == typed).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let typed = text(value).ok();
+        words.iter().find(|(word, _)| Some(*word) == typed).map(|(_, meaning)| *meaning).ok_or_else(|| {
             let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
             format!("expected {}", words.join(" or "))
         })

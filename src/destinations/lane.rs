@@ -183,10 +183,10 @@ impl Lane {
         (old, self.cause("it was not sent within max_age"))
     }
 
-    /// The oldest calls that are not in flight, and the cause: they become dead letters, because they keep more of the log
-    /// than they may. At most `most`.
-    pub fn overflowing(&mut self, most: usize) -> (Vec<u64>, Failure) {
-        let oldest = self.window.take_older(UnixMillis(i64::MAX), most);
+    /// Calls up to a position that are not in flight, and the cause: they become dead letters, because they keep more of the
+    /// log than they may. At most `most`.
+    pub fn overflowing(&mut self, through: u64, most: usize) -> (Vec<u64>, Failure) {
+        let oldest = self.window.take_through(through, most);
         (oldest, self.cause("it waited beyond max_queue"))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -94,8 +94,8 @@ pub(super) struct LaneTask {
     deps: Deps,
     id: LaneId,
     orders: watch::Receiver<Arc<Orders>>,
-    /// Whether it keeps more of the log than it may.
-    over: Arc<AtomicBool>,
+    /// Calls up to here become dead letters, because they keep more of the log than they may.
+    give_up_through: Arc<AtomicU64>,
     current: Arc<Orders>,
     lane: Lane,
     place: Place,
@@ -111,7 +111,7 @@ impl LaneTask {
     pub(super) fn new(
         deps: Deps,
         id: LaneId,
-        (mut orders, over): (watch::Receiver<Arc<Orders>>, Arc<AtomicBool>),
+        (mut orders, give_up_through): (watch::Receiver<Arc<Orders>>, Arc<AtomicU64>),
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
@@ -122,7 +122,7 @@ impl LaneTask {
             deps,
             id,
             orders,
-            over,
+            give_up_through,
             current,
             place: Place::after(finished),
             calls: BTreeMap::new(),
@@ -390,8 +390,9 @@ impl LaneTask {
     }
 
     fn expire(&mut self) {
-        if self.over.load(Ordering::Relaxed) {
-            let (oldest, cause) = self.lane.overflowing(EXPIRE_MOST);
+        let through = self.give_up_through.load(Ordering::Relaxed);
+        if through > self.lane.finished_through() {
+            let (oldest, cause) = self.lane.overflowing(through, EXPIRE_MOST);
             for position in oldest {
                 self.bury(position, &cause);
             }

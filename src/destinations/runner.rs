@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -183,8 +183,8 @@ impl Destinations {
 }
 
 struct RunningLane {
-    /// Whether it keeps more of the log than it may.
-    over: Arc<AtomicBool>,
+    /// Calls up to here become dead letters, because they keep more of the log than they may.
+    give_up_through: Arc<AtomicU64>,
     orders: watch::Sender<Arc<Orders>>,
     progress: Arc<Progress>,
     stop: CancellationToken,
@@ -373,33 +373,32 @@ impl Supervisor {
                 let id = LaneId { destination: name.clone(), function: function.clone() };
                 let progress = Arc::new(Progress::new(finished, Arc::clone(&entry.records)));
                 let (sender, receiver) = watch::channel(Arc::clone(&orders));
-                let (stop, over) = (self.stop.child_token(), Arc::<AtomicBool>::default());
-                let steered = (receiver, Arc::clone(&over));
+                let (stop, give_up_through) = (self.stop.child_token(), Arc::<AtomicU64>::default());
+                let steered = (receiver, Arc::clone(&give_up_through));
                 let task = LaneTask::new(self.deps.clone(), id.clone(), steered, Arc::clone(&progress));
                 self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));
                 entry.lanes.insert(function.clone(), Arc::clone(&progress));
-                self.lanes.insert(id, RunningLane { over, orders: sender, progress, stop });
+                self.lanes.insert(id, RunningLane { give_up_through, orders: sender, progress, stop });
             }
         }
         *lock(&self.shown) = shown;
     }
 
-    /// Tells the lane that keeps the most of the log whether that is more than it may.
+    /// Tells the lane that keeps the most of the log how far it must give up, if that is more than it may.
     fn share(&self) {
-        let held = self.deps.follow.held_bytes();
-        let last = self.lanes.values().map(|lane| lane.progress.finished_through()).min();
-        for (id, lane) in &self.lanes {
-            let own = self.configured.get(&id.destination).map_or(u64::MAX, |settings| settings.max_queue);
-            let most = self.deps.share.min(own);
-            let over = held > most && Some(lane.progress.finished_through()) == last;
-            if over != lane.over.swap(over, Ordering::Relaxed) && over {
-                tracing::warn!(
-                    destination = %id.destination,
-                    function = id.function,
-                    held_bytes = held,
-                    "a destination keeps more of the spool than it may: its oldest calls become dead letters"
-                );
-            }
+        let (held, end) = (self.deps.follow.held_bytes(), self.deps.follow.durable_through());
+        let last = self.lanes.iter().min_by_key(|(_, lane)| lane.progress.finished_through());
+        let Some((id, lane)) = last else { return };
+        let own = self.configured.get(&id.destination).map_or(u64::MAX, |settings| settings.max_queue);
+        let finished = lane.progress.finished_through();
+        let through = give_up_through(held, self.deps.share.min(own), finished..end);
+        if through > lane.give_up_through.swap(through, Ordering::Relaxed).max(finished) {
+            tracing::warn!(
+                destination = %id.destination,
+                function = id.function,
+                held_bytes = held,
+                "a destination keeps more of the spool than it may: its oldest calls become dead letters"
+            );
         }
     }
 
@@ -440,5 +439,26 @@ impl Supervisor {
             .metrics
             .destinations_held_bytes
             .set(i64::try_from(self.deps.follow.held_bytes()).unwrap_or(i64::MAX));
+    }
+}
+
+/// How far calls must be given up so that `most` of the `held` bytes are left; the positions that hold them are alike.
+fn give_up_through(held: u64, most: u64, positions: std::ops::Range<u64>) -> u64 {
+    let over = u128::from(held.saturating_sub(most));
+    let count = u128::from(positions.end.saturating_sub(positions.start));
+    let part = (count * over).div_ceil(u128::from(held.max(1)));
+    if over == 0 { 0 } else { positions.start.saturating_add(u64::try_from(part).unwrap_or(u64::MAX)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_much_is_given_up_as_is_held_too_much() {
+        assert_eq!(give_up_through(100, 100, 50..150), 0);
+        assert_eq!(give_up_through(100, 60, 50..150), 90);
+        assert_eq!(give_up_through(100, 0, 50..150), 150);
+        assert_eq!(give_up_through(0, 0, 5..5), 0);
     }
 }

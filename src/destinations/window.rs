@@ -133,9 +133,19 @@ impl Window {
     /// Takes up to `most` calls that are not in flight and were received before a time. They count as in flight, until they
     /// are finished or to be sent again.
     pub fn take_older(&mut self, than: UnixMillis, most: usize) -> Vec<u64> {
-        let old = |call: &Call| call.received_at < than && call.state != CallState::InFlight;
-        let old = self.calls.iter().filter(|(_, call)| old(call)).map(|(position, _)| *position);
-        let old: Vec<u64> = old.take(most).collect();
+        self.take(most, |_, call| call.received_at < than)
+    }
+
+    /// The same with calls up to a position.
+    pub fn take_through(&mut self, through: u64, most: usize) -> Vec<u64> {
+        self.take(most, |position, _| position <= through)
+    }
+
+    fn take(&mut self, most: usize, wanted: impl Fn(u64, &Call) -> bool) -> Vec<u64> {
+        let free =
+            |(position, call): &(&u64, &Call)| call.state != CallState::InFlight && wanted(**position, call);
+        let old: Vec<u64> =
+            self.calls.iter().filter(free).map(|(position, _)| *position).take(most).collect();
         for position in &old {
             let Some(call) = self.calls.get_mut(position) else { continue };
             match call.state {

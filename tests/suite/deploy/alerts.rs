@@ -44,7 +44,7 @@ const WELL: [(&str, &str); 22] = [
 ];
 
 /// What is different when an alert must fire, after two hours.
-const FIRES: [(&str, &[(&str, &str)]); 29] = [
+const FIRES: [(&str, &[(&str, &str)]); 30] = [
     ("ForebayDown", &[("up", "0x200")]),
     ("ForebayAbsent", &[("up", "_x200")]),
     ("ForebayNotReady", &[("forebay_ready", "0x200")]),

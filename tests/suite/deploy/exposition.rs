@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use forebay::metrics::{
-    AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, RowsLabel, SourceLabel, StatusLabel,
-    StreamAccountLabel,
+    AccountLabel, DestinationLabel, InvocationLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel,
+    RowsLabel, SourceLabel, StatusLabel, StreamAccountLabel,
 };
 
 use super::repository;
@@ -67,6 +67,10 @@ fn with_every_label() -> Metrics {
     metrics.alarm.get_or_create(&KindLabel { kind: "task" }).inc();
     metrics.ledger_calls.get_or_create(&AccountLabel { source: source(), account: "stored" }).inc();
     let stream = "objects/rooms".to_owned();
+    let dest = || "crm".to_owned();
+    let invocation = InvocationLabel { dest: dest(), kind: "track", class: "success" };
+    metrics.invocations.get_or_create(&invocation).inc();
+    metrics.destination_lag.get_or_create(&DestinationLabel { dest: dest() }).inc();
     metrics
         .ledger_streams
         .get_or_create(&StreamAccountLabel { source: source(), stream, account: "stored" })
