@@ -1,14 +1,14 @@
 //! Runs all destinations: starts and changes lanes as configured, keeps how far they are, and lets the log release what they
 //! have finished.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm;
@@ -25,6 +25,7 @@ use crate::metrics::{DestinationLabel, Metrics};
 use crate::once_a_minute::OnceAMinute;
 use crate::random::Random;
 use crate::sources::SourceId;
+use crate::tasks::caught;
 use crate::time::Clock;
 
 /// How often positions are written.
@@ -120,13 +121,20 @@ impl Destinations {
             configured: BTreeMap::new(),
             lanes: BTreeMap::new(),
             tasks: JoinSet::new(),
+            running: HashMap::new(),
             shown: Arc::clone(&shown),
             alarmed: BTreeSet::new(),
             stop: stop.clone(),
             abort: abort.clone(),
         };
         supervisor.set(configured).await?;
-        let running = tokio::spawn(supervisor.run(inbox));
+        let alarms = Arc::clone(&supervisor.deps.alarms);
+        let running = tokio::spawn(async move {
+            if caught(supervisor.run(inbox)).await.is_err() {
+                let what = "the task that runs all destinations panicked; this is a bug in Forebay, and the log shows the panic";
+                alarms.end_process("destinations", what.to_owned());
+            }
+        });
         Ok(Self { commands, shown, stop, abort, running: Arc::new(Mutex::new(Some(running))) })
     }
 
@@ -197,6 +205,8 @@ struct Supervisor {
     configured: BTreeMap<SourceId, DestinationSettings>,
     lanes: BTreeMap<LaneId, RunningLane>,
     tasks: JoinSet<()>,
+    /// The lane of each task.
+    running: HashMap<task::Id, LaneId>,
     shown: Arc<Mutex<BTreeMap<SourceId, Shown>>>,
     alarmed: BTreeSet<String>,
     stop: CancellationToken,
@@ -223,7 +233,9 @@ impl Supervisor {
             if self.stop.is_cancelled() {
                 while self.tasks.join_next().await.is_some() {}
             }
-            while self.tasks.try_join_next().is_some() {}
+            while let Some(ended) = self.tasks.try_join_next_with_id() {
+                self.lane_ended(ended);
+            }
             let kept = advanced(self.kept(), &self.finished());
             let result = self.keep(kept).await;
             if let Err(error) = result
@@ -238,6 +250,25 @@ impl Supervisor {
             self.arrange();
             self.share();
             self.report();
+        }
+    }
+
+    /// A lane that panicked is forgotten, so that it is started again from what it had finished.
+    fn lane_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let error = match ended {
+            Ok((id, ())) => return drop(self.running.remove(&id)),
+            Err(error) => error,
+        };
+        let Some(lane) = self.running.remove(&error.id()) else { return };
+        tracing::error!(
+            %error,
+            destination = %lane.destination,
+            function = lane.function,
+            "the task of a destination panicked and is started again; this is a bug in Forebay"
+        );
+        self.lanes.remove(&lane);
+        if let Some(shown) = lock(&self.shown).get_mut(&lane.destination) {
+            shown.lanes.remove(&lane.function);
         }
     }
 
@@ -376,7 +407,8 @@ impl Supervisor {
                 let (stop, give_up_through) = (self.stop.child_token(), Arc::<AtomicU64>::default());
                 let steered = (receiver, Arc::clone(&give_up_through));
                 let task = LaneTask::new(self.deps.clone(), id.clone(), steered, Arc::clone(&progress));
-                self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));
+                let task = self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));
+                self.running.insert(task.id(), id.clone());
                 entry.lanes.insert(function.clone(), Arc::clone(&progress));
                 self.lanes.insert(id, RunningLane { give_up_through, orders: sender, progress, stop });
             }
