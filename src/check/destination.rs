@@ -180,7 +180,7 @@ impl Invoking<'_> {
 
     fn remedies(&self, function: &str, failure: &Failure) -> Vec<Remedy> {
         let Target::Lambda(_) = &self.settings.target else {
-            return vec![Remedy::say(of_web(failure.class))];
+            return vec![Remedy::say(failure.class.web_remedy())];
         };
         let remedy = failure.class.remedy();
         match (failure.class, self.role) {
@@ -243,30 +243,6 @@ impl Invoking<'_> {
 
 fn shown(failure: &Failure) -> String {
     format!("{}: {}", failure.class, failure.what)
-}
-
-/// What fixes a failure of a web address, where the words for functions of AWS do not fit.
-fn of_web(class: Class) -> &'static str {
-    match class {
-        Class::AccessDenied => {
-            "the endpoint refuses the call: check its address, and write_key if calls are forwarded"
-        }
-        Class::NotFound => {
-            "nothing answers at this path: fix url, or forward, which has no /v1/batch at its end"
-        }
-        Class::Network => {
-            "start the server, or fix the address and the network between this machine and the server"
-        }
-        Class::Throttled => {
-            "raise the number of calls that the endpoint takes, or lower the destination's concurrency"
-        }
-        Class::Unavailable => "look at the log of the server: it failed or is not ready",
-        Class::BadRequest => "see the answer of the server: it refuses the call as it is",
-        Class::TooLarge => "send smaller calls: the endpoint or the destination takes none of this size",
-        Class::ExecutionError | Class::Timeout | Class::InvalidCredentials | Class::Recursive => {
-            class.remedy()
-        }
-    }
 }
 
 fn call_trial(function: &str, call: &TestCall) -> Trial {

@@ -10,6 +10,7 @@ use crate::admin::{
 };
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
+use crate::destinations::positions::remedy;
 use crate::destinations::progress::Progress;
 use crate::destinations::records::Record;
 use crate::destinations::runner::{CommandError, Shown};
@@ -94,7 +95,7 @@ impl NodeView {
         let seen = progress.seen();
         let failing = seen.failing.as_ref().map(|failure| {
             let since = seen.failing_since.map(wall_of);
-            self.failure(failure.class, &failure.what, since)
+            self.failure(function, (failure.class, &failure.what), since)
         });
         FunctionStatus {
             function: function.to_owned(),
@@ -109,19 +110,24 @@ impl NodeView {
         }
     }
 
-    fn failure(&self, class: Class, what: &str, since_ms: Option<i64>) -> FailureStatus {
-        failure(class, what, since_ms, self.live.mode() != Mode::Full)
+    fn failure(&self, function: &str, failed: (Class, &str), since_ms: Option<i64>) -> FailureStatus {
+        failure(function, failed, since_ms, self.live.mode() != Mode::Full)
     }
 }
 
 /// What a function says may hold personal data; what AWS says does not.
-fn failure(class: Class, what: &str, since_ms: Option<i64>, masked: bool) -> FailureStatus {
+fn failure(
+    function: &str,
+    (class, what): (Class, &str),
+    since_ms: Option<i64>,
+    masked: bool,
+) -> FailureStatus {
     let hidden = masked && class == Class::ExecutionError;
     FailureStatus {
         class: class.slug().to_owned(),
         shown: class.to_string(),
         what: if hidden { String::new() } else { what.to_owned() },
-        remedy: class.remedy().to_owned(),
+        remedy: remedy(function, class).to_owned(),
         since_ms,
     }
 }
@@ -135,7 +141,7 @@ fn attempt(record: Record, masked: bool) -> Attempt {
         message_id: record.message_id,
         attempt: record.attempt,
         millis: record.millis,
-        failed: record.failed.map(|(class, what)| failure(class, &what, None, masked)),
+        failed: record.failed.map(|(class, what)| failure(&record.function, (class, &what), None, masked)),
         request_id: record.request_id,
         version: record.version,
         log_tail: record.log_tail.filter(|_| !masked),

@@ -38,6 +38,7 @@ pub fn subject(lane: &LaneId) -> String {
 pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAlarm> {
     let behind = counted(lag, "position of the spool is", "positions of the spool are");
     let why = seen.failing.as_ref();
+    let remedy = |class: Class| lane.remedy(class);
     let said = |class: Class| {
         // What a function says may hold personal data, which belongs into no log.
         let told = |failure: &&Failure| failure.class == class && class != Class::ExecutionError;
@@ -48,7 +49,7 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
         let what = format!(
             "it gets no calls but one every half minute, {}; {behind} not finished; {}; test it with: forebay destinations test {}",
             said(class),
-            class.remedy(),
+            remedy(class),
             lane.destination
         );
         return Some(LaneAlarm { what, began });
@@ -57,7 +58,7 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
         let what = format!(
             "AWS stopped a loop, {}; these calls are dead letters; {}",
             Class::Recursive,
-            Class::Recursive.remedy()
+            remedy(Class::Recursive)
         );
         return Some(LaneAlarm { what, began: at });
     }
@@ -71,7 +72,7 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
     let what = format!(
         "no call has succeeded for a minute or longer, {}; {behind} not finished; {}",
         said(failure.class),
-        failure.class.remedy()
+        remedy(failure.class)
     );
     Some(LaneAlarm { what, began })
 }

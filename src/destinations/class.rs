@@ -95,6 +95,29 @@ impl Class {
             Self::Network => "check the network between this machine and the service, and endpoint_url",
         }
     }
+
+    /// What fixes it if the function is behind a web address.
+    pub fn web_remedy(self) -> &'static str {
+        match self {
+            Self::AccessDenied => {
+                "the endpoint refuses the call: check its address, and write_key if calls are forwarded"
+            }
+            Self::NotFound => {
+                "nothing answers at this path: fix url, or forward, which has no /v1/batch at its end"
+            }
+            Self::Network => {
+                "start the server, or fix the address and the network between this machine and the server"
+            }
+            Self::Throttled => {
+                "raise the number of calls that the endpoint takes, or lower the destination's concurrency"
+            }
+            Self::Unavailable => "look at the log of the server: it failed or is not ready",
+            Self::ExecutionError => "look at what the handler says: it took the call and failed",
+            Self::BadRequest => "see the answer of the server: it refuses the call as it is",
+            Self::TooLarge => "send smaller calls: the endpoint or the destination takes none of this size",
+            Self::Timeout | Self::InvalidCredentials | Self::Recursive => self.remedy(),
+        }
+    }
 }
 
 /// The name that Segment's page of deliveries has for it, where it has one.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use super::select::{Head, Selection};
-use super::settings::DestinationSettings;
+use super::settings::{DestinationSettings, FORWARD, URL};
 use crate::disk::{Disk, read_all, write_durably};
 use crate::sources::SourceId;
 
@@ -27,6 +28,18 @@ pub struct LaneId {
     pub destination: SourceId,
     /// The function's ARN, or what stands for it.
     pub function: String,
+}
+
+impl LaneId {
+    /// What fixes a failure of this function.
+    pub fn remedy(&self, class: Class) -> &'static str {
+        remedy(&self.function, class)
+    }
+}
+
+/// What fixes a failure of a function, which may be one behind a web address.
+pub fn remedy(function: &str, class: Class) -> &'static str {
+    if [URL, FORWARD].contains(&function) { class.web_remedy() } else { class.remedy() }
 }
 
 /// Which calls go where, from a position on.

@@ -5,15 +5,32 @@ use serde_json::json;
 use super::browser::Browser;
 use super::import_some;
 use crate::support::forebay::{Flush, Starting};
+use crate::support::scripted_http::{Reply, ScriptedHttp};
 
-const VIEWS: [&str; 7] =
-    ["live", "sources", "sources/checkout-api", "deliveries", "archive", "imports", "health"];
+const VIEWS: [&str; 8] =
+    ["live", "sources", "sources/checkout-api", "deliveries", "destinations", "archive", "imports", "health"];
 
 #[tokio::test]
 async fn every_view_is_accessible_and_fits_the_screen() {
     let Some(mut page) = Browser::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let forebay = Starting::dev_with(folder.path(), Flush::SOON, &["--demo"]).dev_ready().await;
+    // A function that takes some of the calls, and one that nothing answers for.
+    let function = ScriptedHttp::elsewhere(|request| {
+        let failed = request.body.len() % 3 == 0;
+        Reply::status(if failed { 400 } else { 200 })
+    })
+    .await;
+    let config = folder.path().join("destinations.toml");
+    let destination = |name: &str, url: &str| {
+        format!("[[destination]]\nname = \"{name}\"\ntype = \"http\"\nurl = \"{url}\"\n")
+    };
+    std::fs::write(
+        &config,
+        destination("crm", &function.url()) + &destination("gone", "http://127.0.0.1:1/"),
+    )
+    .unwrap();
+    let options = ["--demo", "--config", config.to_str().unwrap()];
+    let forebay = Starting::dev_with(folder.path(), Flush::SOON, &options).dev_ready().await;
     import_some(&forebay, folder.path()).await;
     for (theme, width, height) in
         [("light", 1280, 800), ("dark", 390, 844), ("dark", 1280, 800), ("light", 360, 740)]

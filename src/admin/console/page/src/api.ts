@@ -114,6 +114,27 @@ export type Import = {
 
 export type Imports = { imports: Import[]; total: number; loading?: boolean; problem?: string | null }
 
+export type Failure = { class: string; shown: string; what: string; remedy: string; since_ms: number | null }
+
+export type ClassCount = { class: string; shown: string; count: number }
+
+export type Destination = {
+  name: string; kind: string; removed: boolean; succeeded: number; failed: ClassCount[]; dead: ClassCount[]
+  functions: {
+    function: string; types: string[]; behind: number; waiting: number; oldest_ms: number | null; in_flight: number
+    open_since_ms: number | null; failing: Failure | null; lost: number
+  }[]
+}
+
+export type Destinations = { destinations: Destination[]; held_bytes: number }
+
+export type Attempt = {
+  at_ms: number; function: string; source: string; type: string; message_id: string; attempt: number; millis: number
+  failed: Failure | null; request_id: string | null; version: string | null; log_tail: string | null
+}
+
+export type Attempts = { attempts: Attempt[]; masked: boolean }
+
 export type Latency = {
   count: number; p50_ms: number | null; p99_ms: number | null; max_ms: number | null; recent: number[]
 }

@@ -4,6 +4,7 @@ import type { ComponentType } from 'preact'
 import type { IconName } from './parts/icon'
 import { Archive } from './views/archive'
 import { Deliveries } from './views/deliveries'
+import { Destinations } from './views/destinations'
 import { Health } from './views/health'
 import { Imports } from './views/imports'
 import { Live } from './views/live'
@@ -24,6 +25,7 @@ export const VIEWS: View[] = [
   { id: 'live', name: 'Live', icon: 'live', page: Live, fills: true },
   { id: 'sources', name: 'Sources', icon: 'sources', page: Sources },
   { id: 'deliveries', name: 'Deliveries', icon: 'deliveries', page: Deliveries },
+  { id: 'destinations', name: 'Destinations', icon: 'destinations', page: Destinations },
   { id: 'archive', name: 'Archive', icon: 'archive', page: Archive },
   { id: 'imports', name: 'Imports', icon: 'imports', page: Imports },
   { id: 'health', name: 'Health', icon: 'health', page: Health }
