@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::arn::Arn;
 use crate::destinations::request::{Invocation, SYNC_BYTES_MAX};
-use crate::destinations::select::{Selection, TYPES};
+use crate::destinations::select::{OBJECT, Selection, TYPES};
 use crate::destinations::settings::{
     BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, SecretText, TIMEOUT, Target, URL, share,
 };
@@ -180,8 +180,13 @@ fn destination(
             let (target, label) = http(&mut reader, around.outside)?;
             if label == FORWARD {
                 batch = Some(batch.unwrap_or(FORWARDED));
+                // A batch has calls only; object sets have a route that not every endpoint has.
+                let calls = TYPES.into_iter().filter(|kind| *kind != OBJECT);
+                let functions = calls.map(|kind| (kind.to_owned(), label.to_owned())).collect();
+                (target, selection(functions, None))
+            } else {
+                (target, selection(BTreeMap::new(), Some(label.to_owned())))
             }
-            (target, selection(BTreeMap::new(), Some(label.to_owned())))
         }
     };
     let settings = DestinationSettings {

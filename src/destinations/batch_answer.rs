@@ -4,35 +4,36 @@
 //! `{"batchItemFailures":[{"itemIdentifier":"<messageId>"}]}`. An answer without it means that all were taken. As there, an
 //! identifier that is empty or of no call of the batch means that the answer cannot be understood: all are sent again.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::invoke::Outgoing;
 
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(rename = "batchItemFailures", default)]
-    failures: Option<Vec<Item>>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    #[serde(rename = "itemIdentifier", default)]
-    id: Option<String>,
-}
+/// The member that names what was not taken.
+const FAILURES: &str = "batchItemFailures";
+/// The member of each entry with a messageId.
+const ID: &str = "itemIdentifier";
 
 /// The places of the calls that were not taken.
 pub fn not_taken(body: &[u8], outgoing: &Outgoing) -> Vec<usize> {
-    let Ok(Answer { failures: Some(failures) }) = serde_json::from_slice(body) else { return Vec::new() };
     let calls = &outgoing.calls;
     let all = || (0..calls.len()).collect();
+    let failures = match serde_json::from_slice::<Value>(body) {
+        Ok(mut answer) => answer.get_mut(FAILURES).map(Value::take).unwrap_or_default(),
+        // A handler may answer with a word of its own, but an object that cannot be read may have named calls.
+        Err(_) if body.trim_ascii_start().first() == Some(&b'{') => return all(),
+        Err(_) => Value::Null,
+    };
+    let failures = match failures {
+        Value::Null => return Vec::new(),
+        Value::Array(failures) => failures,
+        _ => return all(),
+    };
     let mut places = Vec::new();
-    for Item { id } in failures {
-        let id = id.unwrap_or_default();
+    for failure in failures {
         let before = places.len();
-        if !id.is_empty() {
-            places.extend(
-                (0..calls.len()).filter(|at| calls.get(*at).is_some_and(|call| call.message_id == id)),
-            );
+        if let Some(id) = failure.get(ID).and_then(Value::as_str).filter(|id| !id.is_empty()) {
+            let named = calls.iter().enumerate().filter(|(_, call)| call.message_id == id);
+            places.extend(named.map(|(place, _)| place));
         }
         if places.len() == before {
             return all();

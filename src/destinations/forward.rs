@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
 use super::settings::SecretText;
-use super::web_post::WebPost;
+use super::web_post::{BEGINNING, WebPost};
 use crate::boxed_future::BoxFuture;
 use crate::call::timestamp;
 use crate::json::Members;
@@ -66,7 +66,7 @@ impl Forward {
         }
         body.extend_from_slice(b"]}");
         let authorization = Some((AUTHORIZATION, self.authorization.clone()));
-        self.post.send(&self.to, authorization, body.into()).await.0
+        self.post.send(&self.to, authorization, body.into(), BEGINNING).await.0
     }
 }
 

@@ -119,12 +119,17 @@ pub trait Equipment: Send + Sync + fmt::Debug {
     fn settings(&self, typed: &str) -> Result<DestinationSettings, String>;
 }
 
-/// Stands for functions that cannot be invoked, for a reason that a person must fix.
+/// Stands for functions that cannot be invoked: each call fails so.
 #[derive(Clone, Debug)]
-pub struct Unusable(pub String);
+pub struct Unusable {
+    /// The class of the failure.
+    pub class: Class,
+    /// Why.
+    pub what: String,
+}
 
 impl Invoke for Unusable {
     fn invoke<'a>(&'a self, _outgoing: &'a Outgoing) -> BoxFuture<'a, Invoked> {
-        Box::pin(async move { Invoked::failed(Class::InvalidCredentials, self.0.clone()) })
+        Box::pin(async move { Invoked::failed(self.class, self.what.clone()) })
     }
 }

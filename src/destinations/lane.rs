@@ -199,6 +199,13 @@ impl Lane {
         })
     }
 
+    /// A call that was to be sent is not sent now: it is as if it had not been given.
+    pub fn put_back(&mut self, position: u64, now: Duration) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.circuit.learned_nothing(now);
+        self.window.again(position, now, false);
+    }
+
     /// A dead letter is durable: the call is finished.
     pub fn buried(&mut self, position: u64) {
         self.window.finished(position);

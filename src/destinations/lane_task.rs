@@ -1,6 +1,6 @@
 //! Runs one lane: reads the log, sends calls, and stores dead letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::class::Class;
 use super::dead_letter;
-use super::invoke::{Carried, Invoke, Invoked, Outgoing};
+use super::invoke::{Carried, Invoke, Invoked, Outgoing, Unusable};
 use super::lane::{Fate, Lane, LaneSettings, Now};
 use super::outcome::Failure;
 use super::positions::{Kept, LaneId, Route};
@@ -51,6 +51,8 @@ pub(super) struct Orders {
     pub(super) settings: DestinationSettings,
     /// What sends.
     pub(super) invoke: Arc<dyn Invoke>,
+    /// Whether the settings are those of the destination. If not, `invoke` says why, and calls wait.
+    pub(super) is_usable: bool,
 }
 
 impl Orders {
@@ -100,6 +102,8 @@ pub(super) struct LaneTask {
     lane: Lane,
     place: Place,
     calls: BTreeMap<u64, Taken>,
+    /// Calls that are sent alone, because a batch with them was refused.
+    alone: BTreeSet<u64>,
     flying: JoinSet<Ended>,
     invocations: usize,
     progress: Arc<Progress>,
@@ -126,6 +130,7 @@ impl LaneTask {
             current,
             place: Place::after(finished),
             calls: BTreeMap::new(),
+            alone: BTreeSet::new(),
             flying: JoinSet::new(),
             invocations: 0,
             progress,
@@ -229,10 +234,12 @@ impl LaneTask {
         // Calls that wait for others of their source, to be sent together.
         let mut groups: BTreeMap<SourceId, (Vec<(u64, u32)>, usize)> = BTreeMap::new();
         let next = loop {
-            if self.invocations + groups.len() >= self.current.settings.concurrency {
+            let is_room = self.invocations + groups.len() < self.current.settings.concurrency;
+            if !is_room && groups.is_empty() {
                 break None;
             }
-            let (position, attempt) = match self.lane.next(self.deps.clock.monotonic()) {
+            let now = self.deps.clock.monotonic();
+            let (position, attempt) = match self.lane.next(now) {
                 Now::Send { position, attempt } => (position, attempt),
                 Now::WaitUntil(at) => break Some(at),
                 Now::Wait => break None,
@@ -242,15 +249,20 @@ impl LaneTask {
                 self.lane.buried(position);
                 continue;
             };
-            let Some(bounds) = batch else {
+            let (source, len) = (call.source.clone(), call.line.len() + 1);
+            let joins = batch.filter(|_| !self.alone.contains(&position));
+            let fits = joins.is_some_and(|bounds| {
+                groups.get(&source).is_some_and(|(_, bytes)| bytes + len <= bounds.bytes)
+            });
+            if !fits && !is_room {
+                self.lane.put_back(position, now);
+                break None;
+            }
+            let Some(bounds) = joins else {
                 self.fly(vec![(position, attempt)]);
                 continue;
             };
-            let (source, len) = (call.source.clone(), call.line.len() + 1);
-            let (group, bytes) = groups.entry(source.clone()).or_default();
-            if !group.is_empty() && *bytes + len > bounds.bytes {
-                let full = std::mem::take(group);
-                *bytes = 0;
+            if !fits && let Some((full, _)) = groups.remove(&source) {
                 self.fly(full);
             }
             let (group, bytes) = groups.entry(source.clone()).or_default();
@@ -290,7 +302,15 @@ impl LaneTask {
             calls: calls.iter().filter_map(carried).collect(),
             batch: self.current.settings.batch.is_some(),
         };
-        let (invoke, clock) = (Arc::clone(&self.current.invoke), Arc::clone(&self.deps.clock));
+        let served = !self.current.is_usable || self.current.settings.target.serves(&self.names.1);
+        let invoke = match served {
+            true => Arc::clone(&self.current.invoke),
+            false => Arc::new(Unusable {
+                class: Class::BadRequest,
+                what: "the type of the destination was changed while the call waited".to_owned(),
+            }),
+        };
+        let clock = Arc::clone(&self.deps.clock);
         self.invocations += 1;
         self.flying.spawn(async move {
             let began = clock.monotonic();
@@ -312,6 +332,7 @@ impl LaneTask {
                 *self.progress.seen().dead.entry(class).or_default() += 1;
                 self.lane.buried(position);
                 self.calls.remove(&position);
+                self.alone.remove(&position);
             }
             Ok(Ended::Buried { position, result: Err(error), .. }) => {
                 tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
@@ -327,6 +348,11 @@ impl LaneTask {
             tracing::debug!(destination = %self.id.destination, function = self.id.function, request_id = invoked.request_id, "log of the function: {tail}");
         }
         self.deps.metrics.invocation_seconds.observe(took);
+        // One call may be why a batch is refused: each is then sent alone.
+        let is_of_one = invoked
+            .result
+            .as_ref()
+            .is_err_and(|failure| matches!(failure.class, Class::TooLarge | Class::BadRequest));
         for (index, (position, attempt)) in calls.iter().enumerate() {
             let result = match &invoked.result {
                 Ok(()) if invoked.not_taken.contains(&index) => Err(Failure {
@@ -338,8 +364,16 @@ impl LaneTask {
             };
             self.record((*position, *attempt), took, result.as_ref().err(), invoked);
             let (now, wall) = (self.deps.clock.monotonic(), self.deps.clock.wall());
+            if is_of_one && calls.len() > 1 {
+                self.alone.insert(*position);
+                self.lane.put_back(*position, now);
+                continue;
+            }
             match self.lane.ended((*position, *attempt), result, (now, wall), &*self.deps.random) {
-                Fate::Done => drop(self.calls.remove(position)),
+                Fate::Done => {
+                    self.calls.remove(position);
+                    self.alone.remove(position);
+                }
                 Fate::Again => {}
                 Fate::Dead(failure) => self.bury(*position, &failure),
             }

@@ -12,6 +12,7 @@ use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm;
+use super::class::Class;
 use super::invoke::{Equipment, Unusable};
 use super::lane_task::{LaneTask, Orders};
 use super::positions::{self, All, Kept, LaneId, Positions, advanced, reconfigured};
@@ -339,7 +340,7 @@ impl Supervisor {
             Ok((settings, invoke))
         });
         match usable {
-            Ok((settings, invoke)) => Orders { routes, settings, invoke },
+            Ok((settings, invoke)) => Orders { routes, settings, invoke, is_usable: true },
             Err(what) => {
                 let what = format!(
                     "the settings that were kept of the removed destination {name} cannot be used: {what}; put it back into the \
@@ -348,7 +349,8 @@ impl Supervisor {
                 Orders {
                     routes,
                     settings: DestinationSettings::without_target(name.clone()),
-                    invoke: Arc::new(Unusable(what)),
+                    invoke: Arc::new(Unusable { class: Class::InvalidCredentials, what }),
+                    is_usable: false,
                 }
             }
         }

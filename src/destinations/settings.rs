@@ -95,6 +95,15 @@ pub enum Target {
 }
 
 impl Target {
+    /// Whether it can invoke a function: one that waits from before the type was changed it cannot.
+    pub fn serves(&self, function: &str) -> bool {
+        match self {
+            Self::Lambda(_) => ![URL, FORWARD].contains(&function),
+            Self::Url(_) => function == URL,
+            Self::Forward { .. } => function == FORWARD,
+        }
+    }
+
     /// The kind as in the configuration.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use super::batch_answer::not_taken;
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
 use super::request::{SYNC_BYTES_MAX, check_size, client_context};
-use super::web_post::WebPost;
+use super::web_post::{BEGINNING, NAMES, WebPost};
 use crate::boxed_future::BoxFuture;
 
 /// The header that the service has for functions: a handler on a laptop reads the same.
@@ -44,10 +44,13 @@ impl WebFunction {
         }
         let context = client_context(&outgoing.source, &outgoing.destination, outgoing.attempt())
             .and_then(|context| HeaderValue::try_from(context).ok());
+        let most = if outgoing.batch { NAMES } else { BEGINNING };
         let (mut invoked, body) =
-            self.post.send(&self.to, context.map(|context| (CONTEXT, context)), payload).await;
+            self.post.send(&self.to, context.map(|context| (CONTEXT, context)), payload, most).await;
         if outgoing.batch && invoked.result.is_ok() {
-            invoked.not_taken = not_taken(&body, outgoing);
+            // An answer that is cut may have named any of them.
+            let all = || (0..outgoing.calls.len()).collect();
+            invoked.not_taken = body.map_or_else(all, |body| not_taken(&body, outgoing));
         }
         invoked
     }

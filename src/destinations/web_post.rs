@@ -18,8 +18,10 @@ use super::invoke::Invoked;
 use super::outcome::{Answer, Ending, outcome};
 use crate::words::{outside_text, with_causes};
 
-/// The most bytes of an answer that are read.
-const ANSWER_BYTES_MAX: usize = 64 * 1_024;
+/// The most bytes of an answer that are read if only its beginning matters.
+pub(super) const BEGINNING: usize = 64 * 1_024;
+/// The most bytes of an answer that names calls of a batch: ten thousand long messageIds.
+pub(super) const NAMES: usize = 4 * 1_024 * 1_024;
 
 /// Posts to web addresses. Certificates are checked against those that the system trusts; redirects are not followed.
 #[derive(Clone)]
@@ -42,13 +44,15 @@ impl WebPost {
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout })
     }
 
-    /// Posts a body with these headers besides the usual ones. The second value is the answer's body.
+    /// Posts a body with these headers besides the usual ones. The second value is the answer's body; `None` if it is longer
+    /// than `answer_max`.
     pub(super) async fn send(
         &self,
         to: &str,
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
         body: Bytes,
-    ) -> (Invoked, Bytes) {
+        answer_max: usize,
+    ) -> (Invoked, Option<Bytes>) {
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(to)
@@ -61,26 +65,26 @@ impl WebPost {
             Ok(request) => request,
             Err(error) => {
                 let what = format!("the address is not valid: {error}");
-                return (Invoked::failed(Class::BadRequest, what), Bytes::new());
+                return (Invoked::failed(Class::BadRequest, what), None);
             }
         };
         let exchange = async {
             let (head, body) =
                 self.client.request(request).await.map_err(|error| with_causes(&error))?.into_parts();
-            let body = read(body).await?;
-            Ok::<_, String>(Response::from_parts(head, body))
+            let (body, is_whole) = read(body, answer_max).await?;
+            Ok::<_, String>((Response::from_parts(head, body), is_whole))
         };
         match tokio::time::timeout(self.timeout, exchange).await {
-            Err(_) => (Invoked::timed_out(self.timeout), Bytes::new()),
-            Ok(Err(why)) => (Invoked::failed(Class::Network, outside_text(&why).to_string()), Bytes::new()),
-            Ok(Ok(answer)) => (answered(&answer), answer.into_body()),
+            Err(_) => (Invoked::timed_out(self.timeout), None),
+            Ok(Err(why)) => (Invoked::failed(Class::Network, outside_text(&why).to_string()), None),
+            Ok(Ok((answer, is_whole))) => (answered(&answer), is_whole.then(|| answer.into_body())),
         }
     }
 }
 
-/// The beginning of an answer: a longer one is no error, because the status says what happened.
-async fn read(body: Incoming) -> Result<Bytes, String> {
-    let mut body = Limited::new(body, ANSWER_BYTES_MAX);
+/// The beginning of an answer, and whether that is all: a longer one is no error, because the status says what happened.
+async fn read(body: Incoming, most: usize) -> Result<(Bytes, bool), String> {
+    let mut body = Limited::new(body, most);
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await {
         match frame {
@@ -89,14 +93,22 @@ async fn read(body: Incoming) -> Result<Bytes, String> {
                     read.extend_from_slice(data);
                 }
             }
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => break,
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Ok((read.into(), false)),
             Err(error) => return Err(with_causes(&*error)),
         }
     }
-    Ok(read.into())
+    Ok((read.into(), true))
 }
 
 fn answered(answer: &Response<Bytes>) -> Invoked {
+    if answer.status().is_redirection() {
+        // Every call would be redirected.
+        let what = format!(
+            "{}: redirects are not followed: set the address that answers itself",
+            answer.status().as_u16()
+        );
+        return Invoked::failed(Class::NotFound, what);
+    }
     let text = |name: &str| header(answer.headers(), name);
     let retry_after = text("retry-after").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
     let body = answer.body();

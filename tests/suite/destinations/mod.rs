@@ -23,9 +23,12 @@ use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoin
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::Positions;
 use forebay::destinations::progress::Progress;
+use forebay::destinations::request::Invocation;
 use forebay::destinations::runner::{CommandError, Deps, Destinations};
 use forebay::destinations::select::Selection;
-use forebay::destinations::settings::DestinationSettings;
+use forebay::destinations::settings::{
+    BatchBounds, DestinationSettings, LambdaTarget, SecretText, Target, URL,
+};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Go, Read, RequestFrames};
@@ -56,6 +59,7 @@ struct Functions {
     hanging: Mutex<BTreeSet<String>>,
     running: AtomicUsize,
     most: AtomicUsize,
+    largest: AtomicUsize,
 }
 
 impl std::fmt::Debug for Functions {
@@ -72,7 +76,22 @@ impl Functions {
             hanging: Mutex::default(),
             running: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
+            largest: AtomicUsize::new(0),
         })
+    }
+
+    /// A batch is refused as a whole if one of its calls is.
+    fn batch(&self, outgoing: &Outgoing) -> Invoked {
+        let lines: Vec<Value> =
+            outgoing.calls.iter().map(|call| serde_json::from_slice(&call.line).unwrap()).collect();
+        let refused = lines.iter().find_map(|line| (self.behaviour)(line, 0).err());
+        if let Some(class) = refused {
+            return Invoked::failed(class, format!("it is {class}"));
+        }
+        let id = |line: &Value| line["messageId"].as_str().unwrap().to_owned();
+        let taken = lines.iter().map(|line| (outgoing.function.to_string(), id(line)));
+        self.invoked.lock().unwrap().extend(taken);
+        Invoked::ended(Ok(()))
     }
 
     fn invoked(&self, function: &str) -> Vec<String> {
@@ -86,7 +105,12 @@ impl Invoke for Functions {
         Box::pin(async move {
             let line: Value = serde_json::from_slice(&call.calls[0].line).unwrap();
             let id = line["messageId"].as_str().unwrap().to_owned();
-            assert_eq!((call.calls.len(), call.batch, &call.calls[0].message_id), (1, false, &id));
+            assert_eq!(call.calls[0].message_id, id);
+            self.largest.fetch_max(call.calls.len(), Ordering::SeqCst);
+            if call.batch {
+                return self.batch(call);
+            }
+            assert_eq!(call.calls.len(), 1);
             if self.hanging.lock().unwrap().contains(&*call.function) {
                 std::future::pending::<()>().await;
             }
@@ -137,6 +161,15 @@ fn crm(functions: &[(&str, &str)], concurrency: usize, max_age: Duration) -> Des
         max_age,
         typed: "kept".to_owned(),
         max_queue: 32 << 20,
+        target: Target::Lambda(LambdaTarget {
+            region: None,
+            role: None,
+            external_id: None,
+            log_tail: false,
+            invocation: Invocation::RequestResponse,
+            payload_max: Invocation::RequestResponse.bytes_max(),
+            endpoint_url: None,
+        }),
         ..DestinationSettings::without_target(name)
     }
 }
@@ -455,5 +488,46 @@ async fn what_keeps_too_much_of_the_spool_becomes_dead_letters_and_frees_it() {
     let letters = node.dead_letters();
     assert!(letters.len() < 4_000, "only what is too much: {}", letters.len());
     assert_eq!(letters[0]["class"], "access-denied");
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_filled_and_a_refused_one_is_sent_call_by_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions =
+        Functions::new(
+            |call, _| if call["messageId"] == "track-7" { Err(Class::BadRequest) } else { Ok(()) },
+        );
+    let bounds = BatchBounds { calls: 40, bytes: 1_000_000 };
+    let settings = DestinationSettings { batch: Some(bounds), ..crm(&[("track", "f")], 1, HOUR) };
+    let node = Node::start(dir.path(), &functions, vec![settings]).await;
+    node.stores(calls(0, 400, "track")).await;
+    holds("all but one are taken", || functions.invoked("f").len() >= 399).await;
+    holds("the other is a dead letter", || node.dead_letters().len() == 1).await;
+    assert_eq!(node.dead_letters()[0]["call"]["messageId"], "track-7");
+    assert_eq!(functions.invoked("f").len(), 399, "each once");
+    assert_eq!(functions.largest.load(Ordering::SeqCst), 40, "one invocation at a time, and full");
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_when_the_type_is_changed_become_dead_letters_and_go_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Ok(()));
+    functions.hanging.lock().unwrap().insert("arn".to_owned());
+    let node = Node::start(dir.path(), &functions, vec![crm(&[("track", "arn")], 1, HOUR)]).await;
+    node.stores(calls(0, 20, "track")).await;
+    node.stopped().await;
+    functions.hanging.lock().unwrap().clear();
+    let url = DestinationSettings {
+        target: Target::Url(SecretText("http://127.0.0.1:1/".to_owned())),
+        ..crm(&[("track", URL)], 1, HOUR)
+    };
+    let node = Node::start(dir.path(), &functions, vec![url]).await;
+    holds("what waited is a dead letter", || node.dead_letters().len() == 20).await;
+    assert_eq!(node.dead_letters()[0]["function"], "arn");
+    node.stores(calls(20, 20, "track")).await;
+    holds("what comes goes to the address", || functions.invoked(URL).len() == 20).await;
+    assert_eq!(functions.invoked("arn"), Vec::<String>::new());
     node.stopped().await;
 }
