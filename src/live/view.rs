@@ -240,7 +240,8 @@ impl Viewer {
     pub fn calls(&mut self, bytes: usize) -> Unread {
         let recent = lock(&self.view.recent);
         let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0), bytes);
-        let missed = if self.next.is_some() { missed } else { 0 };
+        // Of what came before it did, nothing counts as missed.
+        let missed = if self.next.is_some() { missed } else { recent.1.since(self.began, 0).1 };
         let next = calls.last().map_or(recent.0, |last| last.id() + 1);
         let cut = next < recent.0;
         drop(recent);
