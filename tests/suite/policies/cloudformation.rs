@@ -35,18 +35,11 @@ async fn cfn_lint_accepts_the_file_and_the_printed_template() {
         [&flags[..], &["--external-id", "a-1", "--external-id", "b-1", "--kms-key", "alias/events"]].concat();
     let printed = policy(&flags, None).await;
     assert_eq!(printed.code, Some(0), "{printed:?}");
-    for default in ["\"events-raw\"", "\"logs/\"", "\"a-1,b-1\"", "\"sse-kms\"", "\"alias/events\""] {
-        assert!(
-            printed.stdout.contains(&format!("    Default: {default}\n")),
-            "{default}: {}",
-            printed.stdout
-        );
-    }
-    let check = async |name: &str, text: &str| {
-        let path = dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        lint(&path).await.unwrap()
-    };
+    has_defaults(
+        &printed.stdout,
+        &["\"events-raw\"", "\"logs/\"", "\"a-1,b-1\"", "\"sse-kms\"", "\"alias/events\""],
+    );
+    let check = async |name: &str, text: &str| lint_text(&dir.path().join(name), text).await;
     let (sound, said) = check("printed.yaml", &printed.stdout).await;
     assert!(sound, "{said}");
     let broken = printed.stdout.replace("BlockPublicAcls:", "BlockPublicAcl:");
@@ -239,18 +232,8 @@ async fn cfn_lint_accepts_the_stack_of_a_destination() {
     assert_eq!(printed.code, Some(0), "{printed:?}");
     let functions = "arn:aws:lambda:eu-west-1:111122223333:function:on-track:live,\
                      arn:aws:lambda:eu-west-1:111122223333:function:on-call";
-    for default in [COLLECTOR, "web-1,ios-1", functions] {
-        assert!(
-            printed.stdout.contains(&format!("    Default: \"{default}\"\n")),
-            "{default}: {}",
-            printed.stdout
-        );
-    }
-    let check = async |name: &str, text: &str| {
-        let path = dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        lint(&path).await.unwrap()
-    };
+    has_defaults(&printed.stdout, &[COLLECTOR, "web-1,ios-1", functions].map(|text| format!("\"{text}\"")));
+    let check = async |name: &str, text: &str| lint_text(&dir.path().join(name), text).await;
     let (sound, said) = check("printed.yaml", &printed.stdout).await;
     assert!(sound, "{said}");
     let (sound, said) = check("broken.yaml", &printed.stdout.replace("Policies:", "Policy:")).await;
@@ -274,4 +257,17 @@ async fn each_statement_of_the_stack_of_a_destination_equals_that_of_the_json_te
     assert_eq!(policies.len(), 1, "{role}");
     assert_eq!(statements(&policies[0]["PolicyDocument"]), printed("lambda-destination-invoke").await);
     assert_eq!(resources.as_object().unwrap().len(), 1, "{resources}");
+}
+
+/// Each of these is the default of a parameter, as it is written.
+fn has_defaults(stack: &str, defaults: &[impl AsRef<str>]) {
+    for default in defaults.iter().map(AsRef::as_ref) {
+        assert!(stack.contains(&format!("    Default: {default}\n")), "{default}: {stack}");
+    }
+}
+
+/// Whether cfn-lint accepts a stack, and what it says.
+async fn lint_text(path: &Path, text: &str) -> (bool, String) {
+    std::fs::write(path, text).unwrap();
+    lint(path).await.unwrap()
 }
