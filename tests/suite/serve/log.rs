@@ -137,12 +137,15 @@ async fn each_delivered_object_has_a_line_with_its_key() {
     caller.send(&forebay, "web", 12, 0).await;
     caller.send(&forebay, "ios", 3, 0).await;
     forebay.flush().await;
+    let lines = wait::until("a line for each object", PATIENCE, async || {
+        let log = forebay.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let lines: Vec<serde_json::Value> =
+            lines.filter(|line: &serde_json::Value| line["message"] == "delivered").collect();
+        (lines.len() >= 2).then_some(lines)
+    })
+    .await;
     let log = forebay.log();
-    let lines: Vec<serde_json::Value> = log
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|line: &serde_json::Value| line["message"] == "delivered")
-        .collect();
     for (source, calls) in [("web", 12), ("ios", 3)] {
         let objects = rig.bucket("lake").objects(&format!("segment-logs/{source}/")).await;
         let [object] = &*objects else { panic!("{source}: {} objects", objects.len()) };
