@@ -31,8 +31,8 @@ use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::{self, Positions};
 use crate::destinations::runner::{Deps, Destinations};
 use crate::destinations::settings::{DestinationSettings, share as destinations_share};
-use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;
+use crate::disk::{Disk, is_no_handle};
 use crate::import::journal::LocalJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
@@ -229,6 +229,21 @@ pub struct Recovery {
     positions: Positions,
 }
 
+/// What is kept of destinations in a spool's directory.
+///
+/// # Errors
+/// [`Failure`] if it cannot be read.
+pub async fn read_positions(disk: Arc<dyn Disk>) -> Result<Positions, Failure> {
+    let read = tokio::task::spawn_blocking(move || Positions::read(disk)).await?;
+    read.map_err(|error| {
+        Failure::failed(format!(
+            "what is kept of destinations cannot be read: {error}; without it Forebay does not know which calls their \
+             functions have: repair the disk, or move {} away to start all destinations with the next call",
+            positions::FILE
+        ))
+    })
+}
+
 impl Recovery {
     /// Recovers the spool, with everything that destinations have not finished. If no file handle is free, waits for one for
     /// at most 30 s.
@@ -237,17 +252,7 @@ impl Recovery {
     /// [`Failure`] if it cannot be opened.
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, Failure> {
         let disk = Arc::new(disk);
-        let positions = {
-            let disk = Arc::clone(&disk);
-            tokio::task::spawn_blocking(move || Positions::read(disk)).await?
-        }
-        .map_err(|error| {
-            Failure::failed(format!(
-                "what is kept of destinations cannot be read: {error}; without it Forebay does not know which calls their \
-                 functions have: repair the disk, or move {} away to start all destinations with the next call",
-                positions::FILE
-            ))
-        })?;
+        let positions = read_positions(Arc::clone(&disk) as _).await?;
         let options = SpoolOptions { hold_after: positions.lowest(), ..options };
         let until = outside.clock.monotonic().saturating_add(HANDLES_WAIT);
         loop {
@@ -362,6 +367,7 @@ impl Engine {
             metrics: self.outside.metrics.clone(),
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
+            disk: Arc::clone(self.spool.log().disk()),
             share: destinations_share(self.spool.log().usage().max),
         };
         let started = Destinations::start(deps, positions, configured).await;

@@ -18,12 +18,14 @@ use super::lane::{Fate, Lane, LaneSettings, Now};
 use super::outcome::Failure;
 use super::positions::{Kept, LaneId, Route};
 use super::progress::{Progress, counted_type};
+use super::queue::{Queue, QueuePlace};
 use super::reaction::Bounds;
 use super::records::Record;
 use super::runner::Deps;
 use super::select::Head;
 use super::settings::DestinationSettings;
-use crate::log::{AppendError, Follow, Go, Place, Read};
+use crate::log::frame::Frame;
+use crate::log::{AppendError, Follow, Go, Read};
 use crate::metrics::InvocationLabel;
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, caught};
@@ -81,7 +83,7 @@ struct Taken {
 
 /// What was read at a time.
 struct Chunk {
-    place: Place,
+    place: QueuePlace,
     taken: Vec<Taken>,
     lost: u64,
 }
@@ -96,11 +98,13 @@ pub(super) struct LaneTask {
     deps: Deps,
     id: LaneId,
     orders: watch::Receiver<Arc<Orders>>,
-    /// Calls up to here become dead letters, because they keep more of the log than they may.
+    /// Calls up to here become dead letters, because they take more of the disk than they may.
     give_up_through: Arc<AtomicU64>,
     current: Arc<Orders>,
     lane: Lane,
-    place: Place,
+    /// Its lines that are no longer in the log.
+    queue: Arc<Queue>,
+    place: QueuePlace,
     calls: BTreeMap<u64, Taken>,
     /// Calls that are sent alone, because a batch with them was refused.
     alone: BTreeSet<u64>,
@@ -116,6 +120,7 @@ impl LaneTask {
         deps: Deps,
         id: LaneId,
         (mut orders, give_up_through): (watch::Receiver<Arc<Orders>>, Arc<AtomicU64>),
+        queue: Arc<Queue>,
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
@@ -128,7 +133,8 @@ impl LaneTask {
             orders,
             give_up_through,
             current,
-            place: Place::after(finished),
+            queue,
+            place: QueuePlace::after(finished),
             calls: BTreeMap::new(),
             alone: BTreeSet::new(),
             flying: JoinSet::new(),
@@ -185,9 +191,11 @@ impl LaneTask {
     fn show(&mut self) {
         self.progress.finish_through(self.lane.finished_through());
         let waiting = self.lane.window().unfinished();
+        let queued = self.queue.bytes();
         let oldest = self.lane.window().oldest();
         let mut seen = self.progress.seen();
         seen.waiting = waiting;
+        seen.queued = queued;
         seen.oldest = oldest.and_then(|position| self.calls.get(&position)).map(|call| call.received_at);
         seen.in_flight = self.invocations;
         seen.circuit = self.lane.circuit();
@@ -203,13 +211,15 @@ impl LaneTask {
 
     /// Reads what the window has room for.
     async fn read(&mut self) {
-        if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through {
+        if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through() {
             return;
         }
-        let (follow, place) = (Arc::clone(&self.deps.follow), self.place);
+        let (queue, follow, place) = (Arc::clone(&self.queue), Arc::clone(&self.deps.follow), self.place);
         let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
-        let read =
-            tokio::task::spawn_blocking(move || read_chunk(&*follow, place, &orders.routes, &function)).await;
+        let read = tokio::task::spawn_blocking(move || {
+            read_chunk((&queue, &*follow), place, &orders.routes, &function)
+        })
+        .await;
         match read.map_err(io::Error::other).and_then(|read| read) {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
@@ -218,7 +228,7 @@ impl LaneTask {
                     self.lane.window().add(position, call.received_at, call.head.user.clone(), len);
                     self.calls.insert(position, call);
                 }
-                self.lane.window().read_through(place.through);
+                self.lane.window().read_through(place.through());
                 self.progress.seen().lost += lost;
             }
             Err(error) => {
@@ -476,9 +486,14 @@ impl LaneTask {
     }
 }
 
-fn read_chunk(follow: &dyn Follow, mut place: Place, routes: &[Route], function: &str) -> io::Result<Chunk> {
+fn read_chunk(
+    (queue, log): (&Queue, &dyn Follow),
+    mut place: QueuePlace,
+    routes: &[Route],
+    function: &str,
+) -> io::Result<Chunk> {
     let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, 0, 0);
-    follow.follow(&mut place, &mut |read| {
+    queue.follow(log, &mut place, &mut |read| {
         match read {
             Read::Lost(range) => lost += range.last - range.first + 1,
             Read::Frame(frame) => {
@@ -496,13 +511,9 @@ fn read_chunk(follow: &dyn Follow, mut place: Place, routes: &[Route], function:
 }
 
 /// A frame as a call for the lane, if it is one.
-fn taken_from(frame: &crate::log::frame::Frame<'_>, routes: &[Route], function: &str) -> Option<Taken> {
-    let stream = frame.stream()?;
-    let source = SourceId::new(frame.source).ok()?;
-    let line = std::str::from_utf8(frame.payload).ok()?;
-    let head = Head::of(&stream, line)?;
-    let own = Kept::function_for(routes, frame.position, &source, &head)? == function;
-    own.then(|| Taken {
+fn taken_from(frame: &Frame<'_>, routes: &[Route], function: &str) -> Option<Taken> {
+    let (source, head) = Kept::call_for(frame, routes, function)?;
+    Some(Taken {
         position: frame.position,
         source,
         received_at: frame.received_at,
