@@ -22,7 +22,7 @@ pub const LINE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LineFault {
-    /// It is not a JSON object, or has no `receivedAt` or `projectId`.
+    /// It is not a JSON object, or has no `receivedAt` or `projectId`; of a dead letter, its `call`.
     NotJson,
     /// It is longer than [`LINE_BYTES_MAX`].
     TooLong,
@@ -268,6 +268,13 @@ struct Members<'a> {
     reason: Option<&'a RawValue>,
 }
 
+/// A dead letter: the call as it was stored, beside why it was not taken.
+#[derive(serde::Deserialize)]
+struct Letter<'a> {
+    #[serde(borrow)]
+    call: Members<'a>,
+}
+
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.sha256.update(bytes);
@@ -337,6 +344,9 @@ impl Lines {
     fn line(&mut self, line: &[u8]) {
         self.lines += 1;
         let text = std::str::from_utf8(line).ok();
+        if let Stream::Dead(_) = self.expected.stream {
+            return self.letter(text);
+        }
         let Some(members) = text.and_then(|text| serde_json::from_str::<Members<'_>>(text).ok()) else {
             self.fault(LineFault::NotJson);
             return self.note(None);
@@ -361,6 +371,19 @@ impl Lines {
         }
         let print = self.print(&members, at);
         self.note(print);
+    }
+
+    /// The call's time and position are those of the archive, so they say nothing about where the letter belongs.
+    fn letter(&mut self, text: Option<&str>) {
+        let letter = text.and_then(|text| serde_json::from_str::<Letter<'_>>(text).ok());
+        match letter {
+            Some(Letter { call }) if self.received_at(call.received_at.get()).is_some() => {
+                if call.project_id.get() != self.project_id {
+                    self.fault(LineFault::OtherSource);
+                }
+            }
+            _ => self.fault(LineFault::NotJson),
+        }
     }
 
     fn can_stand(&self, position: u64) -> bool {
@@ -520,6 +543,24 @@ mod tests {
         check(&line("").replace("12.345", "12.344"), Some(LineFault::OtherTime));
         check(&line("").replace("12.345", "13.346"), Some(LineFault::OtherTime));
         check(&line("").replace("web", "ios"), Some(LineFault::OtherSource));
+    }
+
+    #[test]
+    fn a_dead_letter_is_checked_by_its_call() {
+        let check = |text: &str, fault: Option<LineFault>| {
+            let stream = Stream::Dead(SourceId::new("crm").unwrap());
+            let mut reader = ObjectReader::new(Expected { stream, ..expected() }, RandomState::new());
+            reader.push(&zip(&[text]).0);
+            let faults = reader.finish().faults;
+            assert_eq!(faults, fault.map(|fault| (fault, (1, 1))).into_iter().collect(), "{text}");
+        };
+        let letter = |call: &str| format!(r#"{{"destination":"crm","attempts":1,"call":{call}}}"#);
+        check(&letter(&line("")), None);
+        check(&letter(&line("").replace("05-27", "05-26")), None);
+        check(&letter(&line("").replace("web", "ios")), Some(LineFault::OtherSource));
+        check(&line(""), Some(LineFault::NotJson));
+        check(&letter("{}"), Some(LineFault::NotJson));
+        check(&letter(&line("").replace(AT, "today")), Some(LineFault::NotJson));
     }
 
     #[test]

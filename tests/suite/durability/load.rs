@@ -296,6 +296,6 @@ fn body(call: &Call) -> Value {
     clippy::disallowed_methods,
     reason = "the client's clock, which the checker compares with `receivedAt`"
 )]
-pub(super) fn unix_ms() -> i64 {
+pub(crate) fn unix_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }

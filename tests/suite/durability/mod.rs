@@ -6,12 +6,12 @@
 mod answer_order;
 mod attack;
 mod bulk;
-mod checker;
+pub(crate) mod checker;
 mod clock;
 mod disk_full;
 mod full_spool;
 mod kill;
-mod load;
+pub(crate) mod load;
 mod no_space;
 mod outage;
 mod power_cut;
@@ -24,7 +24,7 @@ mod tracer;
 mod usage;
 
 /// A number from the environment.
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     let value = std::env::var_os(name)?.into_string().ok()?;
     Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
 }
