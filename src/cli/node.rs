@@ -27,6 +27,7 @@ use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, P
 use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::{self, Positions};
 use crate::destinations::runner::{Deps, Destinations};
@@ -363,6 +364,7 @@ impl Engine {
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
             share: destinations_share(self.spool.log().usage().max),
+            disk_work: DiskWork::OnThreads,
         };
         let started = Destinations::start(deps, positions, configured).await;
         let started = started.map_err(|error| Failure::failed(error.to_string()))?;

@@ -25,6 +25,7 @@ use super::select::Head;
 use super::settings::DestinationSettings;
 use crate::log::{AppendError, Follow, Go, Place, Read};
 use crate::metrics::InvocationLabel;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, caught};
 use crate::time::UnixMillis;
@@ -209,7 +210,7 @@ impl LaneTask {
         let (follow, place) = (Arc::clone(&self.deps.follow), self.place);
         let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
         let read =
-            tokio::task::spawn_blocking(move || read_chunk(&*follow, place, &orders.routes, &function)).await;
+            self.deps.disk_work.spawn(move || read_chunk(&*follow, place, &orders.routes, &function)).await;
         match read.map_err(io::Error::other).and_then(|read| read) {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
@@ -458,6 +459,9 @@ impl LaneTask {
             call: &call.line,
         };
         let class = failure.class;
+        if planted(PlantedBug::BuriedBeforeDurable) {
+            self.lane.buried(position);
+        }
         match letter.frames(self.deps.clock.wall()) {
             Ok(frames) => {
                 let append = Arc::clone(&self.deps.append);

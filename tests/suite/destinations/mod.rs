@@ -19,6 +19,7 @@ use forebay::batch::BatchKey;
 use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
 use forebay::destinations::class::Class;
+use forebay::destinations::disk_work::DiskWork;
 use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::Positions;
@@ -220,6 +221,7 @@ impl Node {
             clock,
             random: Arc::new(SystemRandom),
             share: 32 << 20,
+            disk_work: DiskWork::default(),
         };
         let destinations = Destinations::start(deps, positions, configured).await.unwrap();
         Self { spool, destinations, alarms }
