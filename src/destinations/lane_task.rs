@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -92,12 +92,22 @@ enum Ended {
     Buried { position: u64, class: Class, result: Result<(), AppendError> },
 }
 
+/// What steers a lane.
+pub(super) struct Steered {
+    /// How it works.
+    pub(super) orders: watch::Receiver<Arc<Orders>>,
+    /// Held while lines are read by orders, so that these do not change meanwhile.
+    pub(super) reading: Arc<RwLock<()>>,
+    /// Calls up to here become dead letters, because they keep more of the log than they may.
+    pub(super) give_up_through: Arc<AtomicU64>,
+}
+
 /// One lane.
 pub(super) struct LaneTask {
     deps: Deps,
     id: LaneId,
     orders: watch::Receiver<Arc<Orders>>,
-    /// Calls up to here become dead letters, because they keep more of the log than they may.
+    reading: Arc<RwLock<()>>,
     give_up_through: Arc<AtomicU64>,
     current: Arc<Orders>,
     lane: Lane,
@@ -110,13 +120,15 @@ pub(super) struct LaneTask {
     progress: Arc<Progress>,
     names: (Arc<str>, Arc<str>),
     expire_at: Duration,
+    /// No dead letters before this time, because the log did not take one.
+    bury_at: Duration,
 }
 
 impl LaneTask {
     pub(super) fn new(
         deps: Deps,
         id: LaneId,
-        (mut orders, give_up_through): (watch::Receiver<Arc<Orders>>, Arc<AtomicU64>),
+        Steered { mut orders, reading, give_up_through }: Steered,
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
@@ -127,6 +139,7 @@ impl LaneTask {
             deps,
             id,
             orders,
+            reading,
             give_up_through,
             current,
             place: Place::after(finished),
@@ -136,6 +149,7 @@ impl LaneTask {
             invocations: 0,
             progress,
             expire_at: Duration::ZERO,
+            bury_at: Duration::ZERO,
         }
     }
 
@@ -207,6 +221,9 @@ impl LaneTask {
         if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through {
             return;
         }
+        // Orders may have changed before it was taken.
+        let reading = Arc::clone(&self.reading).read_owned().await;
+        self.follow_orders();
         let (follow, place) = (Arc::clone(&self.deps.follow), self.place);
         let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
         let read =
@@ -223,6 +240,7 @@ impl LaneTask {
                 self.progress.seen().lost += lost;
             }
             Err(error) => {
+                drop(reading);
                 tracing::error!(%error, destination = %self.id.destination, "a destination cannot read the spool; it is tried again");
                 tokio::time::sleep(EXPIRE_EVERY).await;
             }
@@ -339,6 +357,7 @@ impl LaneTask {
                 tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
                 let again = self.deps.clock.monotonic().saturating_add(BURY_AGAIN_AFTER);
                 self.lane.not_buried(position, again);
+                self.bury_at = again;
             }
             Err(error) => tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay"),
         }
@@ -425,6 +444,10 @@ impl LaneTask {
     }
 
     fn expire(&mut self) {
+        let now = self.deps.clock.monotonic();
+        if now < self.bury_at {
+            return;
+        }
         let through = self.give_up_through.load(Ordering::Relaxed);
         if through > self.lane.finished_through() {
             let (oldest, cause) = self.lane.overflowing(through, EXPIRE_MOST);
@@ -432,7 +455,6 @@ impl LaneTask {
                 self.bury(position, &cause);
             }
         }
-        let now = self.deps.clock.monotonic();
         if now < self.expire_at {
             return;
         }
@@ -462,7 +484,9 @@ impl LaneTask {
         if planted(PlantedBug::BuriedBeforeDurable) {
             self.lane.buried(position);
         }
-        match letter.frames(self.deps.clock.wall()) {
+        // A clock that was set back may be on a day that is over.
+        let now = self.deps.clock.wall().max(self.deps.append.not_before());
+        match letter.frames(now) {
             Ok(frames) => {
                 let append = Arc::clone(&self.deps.append);
                 self.flying.spawn(async move {

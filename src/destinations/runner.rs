@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use super::alarm;
 use super::class::Class;
 use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
-use super::lane_task::{LaneTask, Orders};
+use super::lane_task::{LaneTask, Orders, Steered};
 use super::positions::{self, All, Kept, LaneId, Positions, advanced, reconfigured};
 use super::progress::Progress;
 use super::records::Records;
@@ -127,6 +127,7 @@ impl Destinations {
             lanes: BTreeMap::new(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            reading: Arc::default(),
             shown: Arc::clone(&shown),
             alarmed: BTreeSet::new(),
             stop: stop.clone(),
@@ -212,6 +213,8 @@ struct Supervisor {
     tasks: JoinSet<()>,
     /// The lane of each task.
     running: HashMap<task::Id, LaneId>,
+    /// Lanes read with it, and nobody reads while their orders change.
+    reading: Arc<RwLock<()>>,
     shown: Arc<Mutex<BTreeMap<SourceId, Shown>>>,
     alarmed: BTreeSet<String>,
     stop: CancellationToken,
@@ -310,6 +313,8 @@ impl Supervisor {
     }
 
     async fn set(&mut self, configured: Vec<DestinationSettings>) -> Result<(), CommandError> {
+        // A lane that read calls after `now` by its old orders would take or pass over calls that are now for others.
+        let unread = Arc::clone(&self.reading).write_owned().await;
         let now = self.deps.follow.durable_through();
         let before = self.kept();
         // Held before the first line is read, and noted before the log may release less.
@@ -318,6 +323,7 @@ impl Supervisor {
         self.keep(kept).await?;
         self.configured = configured.into_iter().map(|one| (one.name.clone(), one)).collect();
         self.give_orders();
+        drop(unread);
         self.arrange();
         Ok(())
     }
@@ -416,7 +422,11 @@ impl Supervisor {
                 let progress = Arc::new(Progress::new(finished, Arc::clone(&entry.records)));
                 let (sender, receiver) = watch::channel(Arc::clone(&orders));
                 let (stop, give_up_through) = (self.stop.child_token(), Arc::<AtomicU64>::default());
-                let steered = (receiver, Arc::clone(&give_up_through));
+                let steered = Steered {
+                    orders: receiver,
+                    reading: Arc::clone(&self.reading),
+                    give_up_through: Arc::clone(&give_up_through),
+                };
                 let task = LaneTask::new(self.deps.clone(), id.clone(), steered, Arc::clone(&progress));
                 let task = self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));
                 self.running.insert(task.id(), id.clone());

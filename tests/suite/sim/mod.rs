@@ -23,6 +23,7 @@ mod damage;
 mod destinations;
 mod foreign;
 mod found;
+mod found_destinations;
 mod full_notes;
 mod functions;
 mod ident_rot;
