@@ -27,6 +27,7 @@ use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, P
 use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::{self, Positions};
 use crate::destinations::runner::{Deps, Destinations};
@@ -369,6 +370,7 @@ impl Engine {
             random: Arc::clone(&self.outside.random),
             disk: Arc::clone(self.spool.log().disk()),
             share: destinations_share(self.spool.log().usage().max),
+            disk_work: DiskWork::OnThreads,
         };
         let started = Destinations::start(deps, positions, configured).await;
         let started = started.map_err(|error| Failure::failed(error.to_string()))?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ use super::settings::DestinationSettings;
 use crate::log::frame::Frame;
 use crate::log::{AppendError, Follow, Go, Read};
 use crate::metrics::InvocationLabel;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, caught};
 use crate::time::UnixMillis;
@@ -93,12 +94,22 @@ enum Ended {
     Buried { position: u64, class: Class, result: Result<(), AppendError> },
 }
 
+/// What steers a lane.
+pub(super) struct Steered {
+    /// How it works.
+    pub(super) orders: watch::Receiver<Arc<Orders>>,
+    /// Held while lines are read by orders, so that these do not change meanwhile.
+    pub(super) reading: Arc<RwLock<()>>,
+    /// Calls up to here become dead letters, because they take more of the disk than they may.
+    pub(super) give_up_through: Arc<AtomicU64>,
+}
+
 /// One lane.
 pub(super) struct LaneTask {
     deps: Deps,
     id: LaneId,
     orders: watch::Receiver<Arc<Orders>>,
-    /// Calls up to here become dead letters, because they take more of the disk than they may.
+    reading: Arc<RwLock<()>>,
     give_up_through: Arc<AtomicU64>,
     current: Arc<Orders>,
     lane: Lane,
@@ -113,13 +124,15 @@ pub(super) struct LaneTask {
     progress: Arc<Progress>,
     names: (Arc<str>, Arc<str>),
     expire_at: Duration,
+    /// No dead letters before this time, because the log did not take one.
+    bury_at: Duration,
 }
 
 impl LaneTask {
     pub(super) fn new(
         deps: Deps,
         id: LaneId,
-        (mut orders, give_up_through): (watch::Receiver<Arc<Orders>>, Arc<AtomicU64>),
+        Steered { mut orders, reading, give_up_through }: Steered,
         queue: Arc<Queue>,
         progress: Arc<Progress>,
     ) -> Self {
@@ -131,6 +144,7 @@ impl LaneTask {
             deps,
             id,
             orders,
+            reading,
             give_up_through,
             current,
             queue,
@@ -141,6 +155,7 @@ impl LaneTask {
             invocations: 0,
             progress,
             expire_at: Duration::ZERO,
+            bury_at: Duration::ZERO,
         }
     }
 
@@ -214,12 +229,16 @@ impl LaneTask {
         if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through() {
             return;
         }
+        // Orders may have changed before it was taken.
+        let reading = Arc::clone(&self.reading).read_owned().await;
+        self.follow_orders();
         let (queue, follow, place) = (Arc::clone(&self.queue), Arc::clone(&self.deps.follow), self.place);
         let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
-        let read = tokio::task::spawn_blocking(move || {
-            read_chunk((&queue, &*follow), place, &orders.routes, &function)
-        })
-        .await;
+        let read = self
+            .deps
+            .disk_work
+            .spawn(move || read_chunk((&queue, &*follow), place, &orders.routes, &function));
+        let read = read.await;
         match read.map_err(io::Error::other).and_then(|read| read) {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
@@ -232,6 +251,7 @@ impl LaneTask {
                 self.progress.seen().lost += lost;
             }
             Err(error) => {
+                drop(reading);
                 tracing::error!(%error, destination = %self.id.destination, "a destination cannot read the spool; it is tried again");
                 tokio::time::sleep(EXPIRE_EVERY).await;
             }
@@ -348,6 +368,7 @@ impl LaneTask {
                 tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
                 let again = self.deps.clock.monotonic().saturating_add(BURY_AGAIN_AFTER);
                 self.lane.not_buried(position, again);
+                self.bury_at = again;
             }
             Err(error) => tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay"),
         }
@@ -434,6 +455,10 @@ impl LaneTask {
     }
 
     fn expire(&mut self) {
+        let now = self.deps.clock.monotonic();
+        if now < self.bury_at {
+            return;
+        }
         let through = self.give_up_through.load(Ordering::Relaxed);
         if through > self.lane.finished_through() {
             let (oldest, cause) = self.lane.overflowing(through, EXPIRE_MOST);
@@ -441,7 +466,6 @@ impl LaneTask {
                 self.bury(position, &cause);
             }
         }
-        let now = self.deps.clock.monotonic();
         if now < self.expire_at {
             return;
         }
@@ -468,7 +492,12 @@ impl LaneTask {
             call: &call.line,
         };
         let class = failure.class;
-        match letter.frames(self.deps.clock.wall()) {
+        if planted(PlantedBug::BuriedBeforeDurable) {
+            self.lane.buried(position);
+        }
+        // A clock that was set back may be on a day that is over.
+        let now = self.deps.clock.wall().max(self.deps.append.not_before());
+        match letter.frames(now) {
             Ok(frames) => {
                 let append = Arc::clone(&self.deps.append);
                 self.flying.spawn(async move {

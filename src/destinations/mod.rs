@@ -13,6 +13,7 @@ pub mod circuit;
 pub mod class;
 pub mod concurrency;
 pub mod dead_letter;
+pub mod disk_work;
 pub mod forward;
 pub mod invoke;
 #[cfg(feature = "lambda")]

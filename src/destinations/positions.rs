@@ -207,6 +207,8 @@ struct File {
 pub struct Positions {
     disk: Arc<dyn Disk>,
     kept: All,
+    /// Whether the last write failed: the file may be as it should have become.
+    unsure: bool,
 }
 
 impl Positions {
@@ -218,7 +220,7 @@ impl Positions {
         let file = match disk.open(FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { disk, kept: All::new() });
+                return Ok(Self { disk, kept: All::new(), unsure: false });
             }
             Err(error) => return Err(error),
         };
@@ -233,7 +235,7 @@ impl Positions {
         }
         let File { destinations, .. } =
             serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is damaged: {error}")))?;
-        Ok(Self { disk, kept: destinations })
+        Ok(Self { disk, kept: destinations, unsure: false })
     }
 
     /// What is kept.
@@ -246,17 +248,24 @@ impl Positions {
         lowest(&self.kept)
     }
 
+    /// Whether the file is as what is kept: the last write did not fail.
+    pub fn is_certain(&self) -> bool {
+        !self.unsure
+    }
+
     /// Writes what is to be kept durably, unless it is there already.
     ///
     /// # Errors
-    /// The disk's error. The file is then as before.
+    /// The disk's error. The file is then as before, or becomes so with the next call.
     pub fn keep(&mut self, kept: All) -> io::Result<()> {
-        if kept == self.kept {
+        if kept == self.kept && !self.unsure {
             return Ok(());
         }
         let file = File { version: VERSION, destinations: kept };
+        self.unsure = true;
         write_durably(&*self.disk, FILE, &serde_json::to_vec(&file).map_err(io::Error::other)?)?;
         self.kept = file.destinations;
+        self.unsure = false;
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use forebay::batch::BatchKey;
 use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
 use forebay::destinations::class::Class;
+use forebay::destinations::disk_work::DiskWork;
 use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::Positions;
@@ -234,6 +235,7 @@ impl Node {
             random: Arc::new(SystemRandom),
             disk: Arc::clone(spool.log().disk()),
             share,
+            disk_work: DiskWork::default(),
         };
         let destinations = Destinations::start(deps, positions, configured).await.unwrap();
         Self { spool, destinations, alarms }
