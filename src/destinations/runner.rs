@@ -37,9 +37,11 @@ use crate::time::Clock;
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// The pieces that a full queue has at least.
 const PIECES_MIN: u64 = 16;
+/// The log's share for destinations is at least so many pieces.
+const PIECES_OF_SHARE: u64 = 8;
 /// How long nothing is copied into a queue after the disk took none of it. Meanwhile calls beyond the share become dead
 /// letters.
-const COPY_AGAIN_AFTER: Duration = Duration::from_secs(60);
+const COPY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Commands that wait.
 const COMMANDS_MAX: usize = 16;
 
@@ -229,6 +231,7 @@ struct Copying {
 struct Logged {
     not_kept: OnceAMinute<()>,
     not_opened: OnceAMinute<LaneId>,
+    not_copied: OnceAMinute<LaneId>,
     given_up: OnceAMinute<LaneId>,
 }
 
@@ -427,10 +430,12 @@ impl Supervisor {
             Ok(piece) => piece,
             Err(error) => {
                 self.copy_again_at = now.saturating_add(COPY_AGAIN_AFTER);
+                let Some(line) = self.logged.not_copied.happened(lane.clone(), now) else { return };
                 tracing::warn!(
                     %error,
                     destination = %lane.destination,
                     function = lane.function,
+                    times = line.times,
                     "calls that wait cannot be queued; those beyond the destination's share of the spool become dead letters \
                      until they can"
                 );
@@ -658,8 +663,9 @@ impl Supervisor {
         };
         let (queue, log) = (Arc::clone(queue), Arc::clone(&self.deps.follow));
         let (function, finished) = (lane.function.clone(), self.finished_by(&lane));
-        // The oldest piece is given up as a whole.
-        let most = (self.max_queue(&lane) / PIECES_MIN).min(PIECE_BYTES_MAX);
+        // The oldest piece is given up as a whole, and a full spool has space for little.
+        let most =
+            (self.max_queue(&lane) / PIECES_MIN).min(self.deps.share / PIECES_OF_SHARE).min(PIECE_BYTES_MAX);
         let task = self
             .deps
             .disk_work

@@ -169,8 +169,8 @@ impl CappedDisk {
                 Bound { always: self.manifest_bytes, cap: self.max }
             }
             // Staging and parking objects empties a full spool, so objects may use all space that other files
-            // leave.
-            _ if name.starts_with(STAGING) || name.starts_with("parked/") => cap(self.max),
+            // leave. So may what destinations queue, because that frees segments.
+            _ if [STAGING, "parked/", "queued/"].iter().any(|dir| name.starts_with(dir)) => cap(self.max),
             _ => cap(full_mark(self.max)),
         }
     }
