@@ -163,7 +163,10 @@ impl LaneTask {
     pub(super) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         while !stop.is_cancelled() {
             self.follow_orders();
-            self.read().await;
+            self.read(&stop).await;
+            if stop.is_cancelled() {
+                break;
+            }
             self.expire();
             let next = self.send();
             self.show();
@@ -225,12 +228,15 @@ impl LaneTask {
     }
 
     /// Reads what the window has room for.
-    async fn read(&mut self) {
+    async fn read(&mut self, stop: &CancellationToken) {
         if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through() {
             return;
         }
         // Orders may have changed before it was taken.
         let reading = Arc::clone(&self.reading).read_owned().await;
+        if stop.is_cancelled() {
+            return;
+        }
         self.follow_orders();
         let (queue, follow, place) = (Arc::clone(&self.queue), Arc::clone(&self.deps.follow), self.place);
         let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
@@ -368,7 +374,8 @@ impl LaneTask {
                 tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
                 let again = self.deps.clock.monotonic().saturating_add(BURY_AGAIN_AFTER);
                 self.lane.not_buried(position, again);
-                self.bury_at = again;
+                // Until then calls are sent, and one that is taken needs no dead letter.
+                self.bury_at = again.saturating_add(BURY_AGAIN_AFTER);
             }
             Err(error) => tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay"),
         }

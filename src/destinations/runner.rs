@@ -463,8 +463,8 @@ impl Supervisor {
         self.keep(kept).await?;
         self.configured = configured.into_iter().map(|one| (one.name.clone(), one)).collect();
         self.give_orders();
-        drop(unread);
         self.arrange().await;
+        drop(unread);
         Ok(())
     }
 

@@ -177,6 +177,12 @@ impl Window {
         if !sent {
             call.attempts = call.attempts.saturating_sub(1);
         }
+        // It may have been taken while an earlier call of its user was not finished.
+        let queue = call.user.as_ref().and_then(|user| self.users.get(user));
+        if queue.and_then(VecDeque::front).is_some_and(|first| *first != position) {
+            call.state = CallState::BehindAnother;
+            return;
+        }
         call.state = CallState::NotBefore(not_before);
         self.later.insert((not_before, position));
     }
@@ -301,6 +307,22 @@ mod tests {
         window.finished(2);
         window.finished(1);
         assert_eq!((sent(&mut window, 9).len(), window.finished_through(), window.next_at()), (0, 2, None));
+    }
+
+    #[test]
+    fn a_call_that_was_taken_out_and_comes_back_waits_for_its_user() {
+        let mut window = Window::new(0, true);
+        for position in 1..=3 {
+            window.add(position, NOON, Some("a".to_owned()), 1);
+        }
+        assert_eq!(window.take_through(2, 9), [1, 2]);
+        window.again(2, at(1), false);
+        window.again(1, at(2), false);
+        assert_eq!((sent(&mut window, 1).len(), sent(&mut window, 2)), (0, vec![1]));
+        window.finished(1);
+        assert_eq!(sent(&mut window, 2), [2]);
+        window.finished(2);
+        assert_eq!(sent(&mut window, 2), [3]);
     }
 
     #[test]

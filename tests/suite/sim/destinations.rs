@@ -263,7 +263,8 @@ impl World {
                 let held = process.spool.log().held_bytes();
                 return Err(format!(
                     "D3: destinations keep {held} bytes of the log although all functions work; the log ends at {end}: \
-                     {shown:?}"
+                     {:?}, {shown:?}",
+                    process.spool.log().usage()
                 ));
             }
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -209,6 +209,22 @@ async fn a_dead_letter_for_which_there_is_no_space_is_tried_again_after_a_pause(
     running.stop(Duration::ZERO).await;
 }
 
+/// Seed 892: calls that had become too old were not sent while no dead letter could be stored, so a full spool that was
+/// kept by them stayed full.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_too_old_is_sent_if_there_is_no_space_for_its_dead_letter() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let function = Function(None, Arc::default());
+    let graves = Arc::new(Graves { refuses: Some(AppendError::Full), ..Graves::default() });
+    let too_old = DestinationSettings { max_age: Duration::ZERO, ..taking(&["track"]) };
+    let running = start((&spool, &disk), (&function, &graves), (u64::MAX, 0), too_old).await;
+    call(&mut spool, "track", "one");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(*function.1.lock().unwrap(), ["one"]);
+    running.stop(Duration::ZERO).await;
+}
+
 /// A configuration that could not be noted was refused, but its file had its name already, and was read by the next start.
 #[test]
 fn positions_that_could_not_be_written_are_not_what_the_next_start_reads() {

@@ -146,12 +146,14 @@ impl State {
         self.seen.last_key_value().map_or(0, |(position, _)| *position)
     }
 
-    fn see(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
+    fn see(&mut self, frame: &Frame<'_>, trace: &Trace) -> Result<(), Violation> {
         let seen = match frame.kind {
             FrameKind::Dead => self.letter(frame)?,
             FrameKind::Call | FrameKind::ObjectSet => self.call(frame).map_or(Seen::Other, Seen::Call),
             _ => Seen::Other,
         };
+        let copy = if let Seen::Call(call) = &seen { call.copy as u64 } else { u64::MAX };
+        trace.note("durable", &format!("{:?}", frame.kind), &[frame.position, copy]);
         self.seen.insert(frame.position, seen);
         Ok(())
     }
@@ -343,7 +345,7 @@ impl SecondReader {
             log.follow(&mut place, &mut |read| {
                 if let Read::Frame(frame) = read {
                     let mut state = self.lock();
-                    let checked = state.see(&frame);
+                    let checked = state.see(&frame, &self.trace);
                     state.violated(checked);
                 }
                 Ok(Go::On)
@@ -365,6 +367,7 @@ impl SecondReader {
         let read = bytes.and_then(|bytes| {
             if state.file != bytes {
                 state.kept = Positions::read(disk)?.kept().clone();
+                self.trace.note("kept", &String::from_utf8_lossy(&bytes), &[]);
                 state.file = bytes;
             }
             Ok(())
@@ -535,8 +538,20 @@ impl SecondReader {
 
     /// The runner was given these frames and losses between two positions.
     fn given(&self, after: u64, through: u64, frames: &BTreeSet<u64>, lost: &[Range]) {
+        let missed = |state: &State, after: u64| {
+            let is_lost =
+                |position: u64| lost.iter().any(|range| (range.first..=range.last).contains(&position));
+            let is_missed = |position: &u64| {
+                !frames.contains(position) && !is_lost(*position) && !state.damaged.contains(position)
+            };
+            let given = (through > after).then(|| state.seen.range(after + 1..=through));
+            given.into_iter().flatten().map(|(position, _)| *position).find(is_missed)
+        };
+        let is_missed = missed(&self.lock(), after).is_some();
+        if is_missed {
+            self.look();
+        }
         let mut state = self.lock();
-        let is_lost = |position: u64| lost.iter().any(|range| (range.first..=range.last).contains(&position));
         let lost_wrongly = lost.iter().flat_map(|range| range.first..=range.last);
         let mut lost_wrongly = lost_wrongly.filter(|position| !state.damaged.contains(position));
         let mut checked = match lost_wrongly.next() {
@@ -545,14 +560,10 @@ impl SecondReader {
             }
             None => Ok(()),
         };
-        if through > after {
-            let missed =
-                state.seen.range(after + 1..=through).map(|(position, _)| *position).find(|position| {
-                    !frames.contains(position) && !is_lost(*position) && !state.damaged.contains(position)
-                });
-            if let Some(position) = missed {
-                checked = Err(format!("D3: a function was not given position {position}: it is released"));
-            }
+        // A function that is no longer kept may still be reading; the log need not keep anything for it.
+        let kept_after = lowest(&state.kept).unwrap_or(u64::MAX);
+        if let Some(position) = missed(&state, after.max(kept_after)) {
+            checked = Err(format!("D3: a function was not given position {position}: it is released"));
         }
         state.violated(checked);
     }
