@@ -643,18 +643,20 @@ impl Supervisor {
 
     /// The lane with the longest queue of each destination whose queues are too long, and how far it must give up.
     fn too_long(&self) -> BTreeMap<LaneId, u64> {
-        let mut queued: BTreeMap<&SourceId, (u64, Option<(u64, &LaneId)>)> = BTreeMap::new();
+        let mut queued: BTreeMap<&SourceId, Vec<(u64, &LaneId)>> = BTreeMap::new();
         for (id, queue) in &self.queues {
-            let (all, longest) = queued.entry(&id.destination).or_default();
-            *all += queue.bytes();
-            *longest = (*longest).max(Some((queue.bytes(), id)));
+            queued.entry(&id.destination).or_default().push((queue.bytes(), id));
         }
-        let longest = queued.into_values().filter_map(|(all, longest)| Some((all, longest?.1)));
-        let over = longest.map(|(all, id)| (id, all.saturating_sub(self.max_queue(id))));
-        let give_up = over.filter(|(_, over)| *over > 0);
+        let mut give_up = BTreeMap::new();
+        for lanes in queued.into_values() {
+            let all: u64 = lanes.iter().map(|(bytes, _)| bytes).sum();
+            let Some((_, id)) = lanes.into_iter().max() else { continue };
+            let over = all.saturating_sub(self.max_queue(id));
+            if let Some(queue) = self.queues.get(id).filter(|_| over > 0) {
+                give_up.insert(id.clone(), queue.end_of_oldest(over));
+            }
+        }
         give_up
-            .filter_map(|(id, over)| Some((id.clone(), self.queues.get(id)?.end_of_oldest(over))))
-            .collect()
     }
 
     fn copy(&mut self, lane: LaneId, through: u64) {
