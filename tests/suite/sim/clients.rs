@@ -21,7 +21,8 @@ const OBJECTS_EVERY: usize = 4;
 /// The members of a line that destinations need. Every seventh call has no user.
 fn types(message: usize) -> String {
     let kind = ["track", "page", "identify"][message % 3];
-    let user = if message % 7 == 0 { String::new() } else { format!("\"userId\":\"u{}\",", message % 4) };
+    let user =
+        if message.is_multiple_of(7) { String::new() } else { format!("\"userId\":\"u{}\",", message % 4) };
     format!("\"type\":\"{kind}\",{user}\"messageId\":\"{message}\",")
 }
 

@@ -42,7 +42,7 @@ fn caught(bug: PlantedBug) -> Option<(u64, String)> {
 fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
     // Only one of them, if its name is given.
-    let only = std::env::var("FOREBAY_SIM_BUG").ok();
+    let only = std::env::var_os("FOREBAY_SIM_BUG").and_then(|name| name.into_string().ok());
     let wanted = |bug: &PlantedBug| only.as_ref().is_none_or(|only| format!("{bug:?}") == *only);
     for bug in PlantedBug::ALL.into_iter().filter(wanted) {
         match caught(bug) {
