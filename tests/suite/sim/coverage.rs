@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
-const AT_LEAST: [(&str, u64); 83] = [
+const AT_LEAST: [(&str, u64); 95] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -27,6 +27,19 @@ const AT_LEAST: [(&str, u64); 83] = [
     ("a file with rows that repeat calls", 300),
     ("a lost row named", 25),
     ("a start without imports", 400),
+    // Destinations.
+    ("an invocation", 55_000),
+    ("an invocation that fails", 6_000),
+    ("an invocation without an answer", 2_000),
+    ("a batch of which a call is not taken", 90),
+    ("a call sent again", 14_000),
+    ("a dead letter in the bucket", 34_000),
+    ("a destination changed", 1_200),
+    ("a destination removed", 490),
+    ("a destination put back", 250),
+    ("a start without destinations", 25),
+    ("a hung destination kept no more than its share", 190),
+    ("a world whose calls functions took", 450),
     // Lives.
     ("a life ended cleanly", 3_000),
     ("an end cut short", 15),
