@@ -52,11 +52,19 @@ pub enum PlantedBug {
     FirstRowUnchecked,
     /// The log forgets an import before its progress is in the journal.
     EndedBeforeJournal,
+    /// The kept position of a destination's function is one too far.
+    PositionKeptTooFar,
+    /// The log is told to keep one position less than the functions of destinations need.
+    HeldTooFar,
+    /// A call is finished before its dead letter is durable.
+    BuriedBeforeDurable,
+    /// Calls of one user are sent at once although their order is asked for.
+    UserOutOfOrder,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::AnswerBeforeSync,
         Self::NoDirectorySync,
         Self::SyncRetried,
@@ -76,6 +84,10 @@ impl PlantedBug {
         Self::ProgressNotTallied,
         Self::FirstRowUnchecked,
         Self::EndedBeforeJournal,
+        Self::PositionKeptTooFar,
+        Self::HeldTooFar,
+        Self::BuriedBeforeDurable,
+        Self::UserOutOfOrder,
     ];
 }
 

@@ -11,7 +11,7 @@ use crate::sources::SourceId;
 pub struct AllDestinations {
     /// In the order of their names.
     pub destinations: Vec<DestinationStatus>,
-    /// Bytes of the spool that only destinations keep.
+    /// Bytes of the spool's segments that only destinations keep.
     pub held_bytes: u64,
 }
 
@@ -59,7 +59,9 @@ pub struct FunctionStatus {
     pub behind: u64,
     /// Calls in memory that are not finished.
     pub waiting: u64,
-    /// When the oldest of them was received.
+    /// Bytes of calls in its queue file, beyond what the spool's segments keep.
+    pub queued_bytes: u64,
+    /// When the oldest call in memory was received.
     pub oldest_ms: Option<i64>,
     /// Invocations under way.
     pub in_flight: u64,

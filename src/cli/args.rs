@@ -633,6 +633,10 @@ pub struct SpoolDrainArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// Drop what waits for the functions of destinations: only the archive then has these calls
+    #[arg(long)]
+    pub drop_destinations: bool,
+
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,

@@ -102,6 +102,7 @@ impl NodeView {
             types: types.unwrap_or_default(),
             behind: self.log.durable_through().saturating_sub(progress.finished_through()),
             waiting: seen.waiting.0 as u64,
+            queued_bytes: seen.queued,
             oldest_ms: seen.oldest.map(|at| at.0),
             in_flight: seen.in_flight as u64,
             open_since_ms: seen.circuit.map(|(_, since)| wall_of(since)),

@@ -27,12 +27,13 @@ use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, P
 use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::{self, Positions};
 use crate::destinations::runner::{Deps, Destinations};
 use crate::destinations::settings::{DestinationSettings, share as destinations_share};
-use crate::disk::is_no_handle;
 use crate::disk::real_disk::RealDisk;
+use crate::disk::{Disk, is_no_handle};
 use crate::import::journal::LocalJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
@@ -229,6 +230,21 @@ pub struct Recovery {
     positions: Positions,
 }
 
+/// What is kept of destinations in a spool's directory.
+///
+/// # Errors
+/// [`Failure`] if it cannot be read.
+pub async fn read_positions(disk: Arc<dyn Disk>) -> Result<Positions, Failure> {
+    let read = tokio::task::spawn_blocking(move || Positions::read(disk)).await?;
+    read.map_err(|error| {
+        Failure::failed(format!(
+            "what is kept of destinations cannot be read: {error}; without it Forebay does not know which calls their \
+             functions have: repair the disk, or move {} away to start all destinations with the next call",
+            positions::FILE
+        ))
+    })
+}
+
 impl Recovery {
     /// Recovers the spool, with everything that destinations have not finished. If no file handle is free, waits for one for
     /// at most 30 s.
@@ -237,17 +253,7 @@ impl Recovery {
     /// [`Failure`] if it cannot be opened.
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, Failure> {
         let disk = Arc::new(disk);
-        let positions = {
-            let disk = Arc::clone(&disk);
-            tokio::task::spawn_blocking(move || Positions::read(disk)).await?
-        }
-        .map_err(|error| {
-            Failure::failed(format!(
-                "what is kept of destinations cannot be read: {error}; without it Forebay does not know which calls their \
-                 functions have: repair the disk, or move {} away to start all destinations with the next call",
-                positions::FILE
-            ))
-        })?;
+        let positions = read_positions(Arc::clone(&disk) as _).await?;
         let options = SpoolOptions { hold_after: positions.lowest(), ..options };
         let until = outside.clock.monotonic().saturating_add(HANDLES_WAIT);
         loop {
@@ -362,7 +368,9 @@ impl Engine {
             metrics: self.outside.metrics.clone(),
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
+            disk: Arc::clone(self.spool.log().disk()),
             share: destinations_share(self.spool.log().usage().max),
+            disk_work: DiskWork::OnThreads,
         };
         let started = Destinations::start(deps, positions, configured).await;
         let started = started.map_err(|error| Failure::failed(error.to_string()))?;

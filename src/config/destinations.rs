@@ -1,12 +1,13 @@
 //! `[[destination]]`: where calls go beside the archive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arn::Arn;
 use crate::destinations::request::{Invocation, SYNC_BYTES_MAX};
 use crate::destinations::select::{OBJECT, Selection, TYPES};
 use crate::destinations::settings::{
-    BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, SecretText, TIMEOUT, Target, URL, share,
+    BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, MAX_QUEUE, SecretText, TIMEOUT, Target,
+    URL, queues_max,
 };
 use crate::object::ExternalId;
 use crate::sources::SourceId;
@@ -26,6 +27,8 @@ use super::web_address::web_address;
 const DESTINATIONS_MAX: usize = 64;
 /// The most functions invoked at once by a destination, for each function.
 const CONCURRENCY_MAX: usize = 1_000;
+/// The least that a destination may be allowed to queue.
+const QUEUE_MIN: ByteSize = ByteSize(1 << 20);
 /// The default of `retry_execution_errors` in batches.
 const BATCH_RETRIES: u32 = 2;
 /// What is forwarded at a time unless `mode` is "batch": the public endpoint takes 500 KB.
@@ -92,57 +95,86 @@ pub(super) fn check(
         });
         return Vec::new();
     }
-    let share = share(around.spool_bytes);
+    let mut names = BTreeSet::new();
     let mut destinations: Vec<DestinationSettings> = Vec::new();
+    // What is left to queue, and the destinations that have a part of it.
+    let (mut left, mut unset) = (queues_max(around.spool_bytes), Vec::new());
     for table in tables {
-        let Some((enabled, destination)) = destination(table, around, share, problems) else { continue };
-        let mut reader = Reader::new(table, problems);
-        if destinations.iter().any(|other| other.name == destination.name) {
-            reader.refuse("name", "is also the name of another destination".to_owned());
+        let Read { enabled, max_queue, settings } = destination(table, around, &mut names, problems);
+        if let Some(wanted) = max_queue.filter(|_| enabled) {
+            if wanted > left {
+                let what = format!(
+                    "is too much: all destinations together may queue half of spool.max_bytes, {}, of which {} are left: lower \
+                     it, or raise spool.max_bytes",
+                    ByteSize(queues_max(around.spool_bytes)),
+                    ByteSize(left)
+                );
+                Reader::new(table, problems).refuse("max_queue", what);
+            }
+            left = left.saturating_sub(wanted);
         }
-        if destination.max_queue > share {
-            let what = format!(
-                "is more than a tenth of spool.max_bytes, {}, which is all that destinations may keep of the spool: lower it, or \
-                 raise spool.max_bytes",
-                ByteSize(share)
-            );
-            reader.refuse("max_queue", what);
+        if let Some(settings) = settings.filter(|_| enabled) {
+            if max_queue.is_none() {
+                unset.push(destinations.len());
+            }
+            destinations.push(settings);
         }
-        if enabled {
-            destinations.push(destination);
+    }
+    let part = (left / unset.len().max(1) as u64).clamp(QUEUE_MIN.0, MAX_QUEUE);
+    for index in unset {
+        if let Some(settings) = destinations.get_mut(index) {
+            settings.max_queue = part;
         }
     }
     destinations
 }
 
+/// What was read of a destination.
+struct Read {
+    enabled: bool,
+    /// If it is set.
+    max_queue: Option<u64>,
+    /// Unless something is wrong. Without `max_queue`, if that is not set.
+    settings: Option<DestinationSettings>,
+}
+
 fn destination(
     table: &Table,
     around: &Around<'_>,
-    queue_default: u64,
+    names: &mut BTreeSet<SourceId>,
     problems: &mut Vec<ConfigProblem>,
-) -> Option<(bool, DestinationSettings)> {
+) -> Read {
+    let mut reader = Reader::new(table, problems);
+    let enabled = reader.get("enabled", true, reader::boolean);
+    let max_queue = reader.optional("max_queue", reader::size(QUEUE_MIN, ByteSize(100_000_000_000_000)));
+    Read { enabled, max_queue, settings: settings(table, around, (names, max_queue), problems) }
+}
+
+fn settings(
+    table: &Table,
+    around: &Around<'_>,
+    (names, max_queue): (&mut BTreeSet<SourceId>, Option<u64>),
+    problems: &mut Vec<ConfigProblem>,
+) -> Option<DestinationSettings> {
     let before = problems.len();
     let mut reader = Reader::new(table, problems);
     let name = reader.optional("name", name);
     if !reader.has("name") {
         reader.refuse("name", "is not set: each destination needs a name, such as \"crm\"".to_owned());
     }
+    if name.as_ref().is_some_and(|name: &SourceId| !names.insert(name.clone())) {
+        reader.refuse("name", "is also the name of another destination".to_owned());
+    }
     let kinds = reader::one_of(&[("lambda", Kind::Lambda), ("http", Kind::Http)]);
     let kind = reader.optional("type", kinds);
     if !reader.has("type") {
         reader.refuse("type", "is not set: expected \"lambda\" or \"http\"".to_owned());
     }
-    let enabled = reader.get("enabled", true, reader::boolean);
     let sources = sources(&mut reader, around.sources);
     let seconds = |seconds| Period::from_secs(seconds);
     let timeout = reader.get("timeout", TIMEOUT, reader::period(Period::from_millis(100), seconds(900)));
     let concurrency = reader.get("concurrency", 64, reader::count(1, CONCURRENCY_MAX));
     let max_age = reader.get("max_age", MAX_AGE, reader::period(seconds(1), seconds(14 * 86_400)));
-    let max_queue = reader.get(
-        "max_queue",
-        queue_default,
-        reader::size(ByteSize(1 << 20), ByteSize(100_000_000_000_000)),
-    );
     let retries = reader.optional("retry_execution_errors", reader::count(0, 100));
     let respect_integrations = reader.get("respect_integrations", true, reader::boolean);
     let in_order = reader.get("order_by", false, reader::one_of(&[("", false), ("userId", true)]));
@@ -196,7 +228,7 @@ fn destination(
         timeout,
         concurrency,
         max_age,
-        max_queue,
+        max_queue: max_queue.unwrap_or_default(),
         // A call that a function names in the answer to a batch is sent again, as the form of that answer promises.
         retry_execution_errors: retries.map_or(if batch.is_some() { BATCH_RETRIES } else { 0 }, |retries| {
             u32::try_from(retries).unwrap_or(u32::MAX)
@@ -205,7 +237,7 @@ fn destination(
         batch,
         typed: typed(table),
     };
-    (problems.len() == before).then_some((enabled, settings))
+    (problems.len() == before).then_some(settings)
 }
 
 fn name(value: &Typed) -> Result<SourceId, String> {

@@ -183,8 +183,8 @@ impl Lane {
         (old, self.cause("it was not sent within max_age"))
     }
 
-    /// Calls up to a position that are not in flight, and the cause: they become dead letters, because they keep more of the
-    /// log than they may. At most `most`.
+    /// Calls up to a position that are not in flight, and the cause: they become dead letters, because they take more of the
+    /// disk than they may. At most `most`.
     pub fn overflowing(&mut self, through: u64, most: usize) -> (Vec<u64>, Failure) {
         let oldest = self.window.take_through(through, most);
         (oldest, self.cause("it waited beyond max_queue"))

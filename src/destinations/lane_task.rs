@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +18,16 @@ use super::lane::{Fate, Lane, LaneSettings, Now};
 use super::outcome::Failure;
 use super::positions::{Kept, LaneId, Route};
 use super::progress::{Progress, counted_type};
+use super::queue::{Queue, QueuePlace};
 use super::reaction::Bounds;
 use super::records::Record;
 use super::runner::Deps;
 use super::select::Head;
 use super::settings::DestinationSettings;
-use crate::log::{AppendError, Follow, Go, Place, Read};
+use crate::log::frame::Frame;
+use crate::log::{AppendError, Follow, Go, Read};
 use crate::metrics::InvocationLabel;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, caught};
 use crate::time::UnixMillis;
@@ -81,7 +84,7 @@ struct Taken {
 
 /// What was read at a time.
 struct Chunk {
-    place: Place,
+    place: QueuePlace,
     taken: Vec<Taken>,
     lost: u64,
 }
@@ -91,16 +94,28 @@ enum Ended {
     Buried { position: u64, class: Class, result: Result<(), AppendError> },
 }
 
+/// What steers a lane.
+pub(super) struct Steered {
+    /// How it works.
+    pub(super) orders: watch::Receiver<Arc<Orders>>,
+    /// Held while lines are read by orders, so that these do not change meanwhile.
+    pub(super) reading: Arc<RwLock<()>>,
+    /// Calls up to here become dead letters, because they take more of the disk than they may.
+    pub(super) give_up_through: Arc<AtomicU64>,
+}
+
 /// One lane.
 pub(super) struct LaneTask {
     deps: Deps,
     id: LaneId,
     orders: watch::Receiver<Arc<Orders>>,
-    /// Calls up to here become dead letters, because they keep more of the log than they may.
+    reading: Arc<RwLock<()>>,
     give_up_through: Arc<AtomicU64>,
     current: Arc<Orders>,
     lane: Lane,
-    place: Place,
+    /// Its lines that are no longer in the log.
+    queue: Arc<Queue>,
+    place: QueuePlace,
     calls: BTreeMap<u64, Taken>,
     /// Calls that are sent alone, because a batch with them was refused.
     alone: BTreeSet<u64>,
@@ -109,13 +124,16 @@ pub(super) struct LaneTask {
     progress: Arc<Progress>,
     names: (Arc<str>, Arc<str>),
     expire_at: Duration,
+    /// No dead letters before this time, because the log did not take one.
+    bury_at: Duration,
 }
 
 impl LaneTask {
     pub(super) fn new(
         deps: Deps,
         id: LaneId,
-        (mut orders, give_up_through): (watch::Receiver<Arc<Orders>>, Arc<AtomicU64>),
+        Steered { mut orders, reading, give_up_through }: Steered,
+        queue: Arc<Queue>,
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
@@ -126,15 +144,18 @@ impl LaneTask {
             deps,
             id,
             orders,
+            reading,
             give_up_through,
             current,
-            place: Place::after(finished),
+            queue,
+            place: QueuePlace::after(finished),
             calls: BTreeMap::new(),
             alone: BTreeSet::new(),
             flying: JoinSet::new(),
             invocations: 0,
             progress,
             expire_at: Duration::ZERO,
+            bury_at: Duration::ZERO,
         }
     }
 
@@ -142,7 +163,10 @@ impl LaneTask {
     pub(super) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         while !stop.is_cancelled() {
             self.follow_orders();
-            self.read().await;
+            self.read(&stop).await;
+            if stop.is_cancelled() {
+                break;
+            }
             self.expire();
             let next = self.send();
             self.show();
@@ -185,9 +209,11 @@ impl LaneTask {
     fn show(&mut self) {
         self.progress.finish_through(self.lane.finished_through());
         let waiting = self.lane.window().unfinished();
+        let queued = self.queue.bytes();
         let oldest = self.lane.window().oldest();
         let mut seen = self.progress.seen();
         seen.waiting = waiting;
+        seen.queued = queued;
         seen.oldest = oldest.and_then(|position| self.calls.get(&position)).map(|call| call.received_at);
         seen.in_flight = self.invocations;
         seen.circuit = self.lane.circuit();
@@ -202,14 +228,23 @@ impl LaneTask {
     }
 
     /// Reads what the window has room for.
-    async fn read(&mut self) {
-        if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through {
+    async fn read(&mut self, stop: &CancellationToken) {
+        if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through() {
             return;
         }
-        let (follow, place) = (Arc::clone(&self.deps.follow), self.place);
+        // Orders may have changed before it was taken.
+        let reading = Arc::clone(&self.reading).read_owned().await;
+        if stop.is_cancelled() {
+            return;
+        }
+        self.follow_orders();
+        let (queue, follow, place) = (Arc::clone(&self.queue), Arc::clone(&self.deps.follow), self.place);
         let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
-        let read =
-            tokio::task::spawn_blocking(move || read_chunk(&*follow, place, &orders.routes, &function)).await;
+        let read = self
+            .deps
+            .disk_work
+            .spawn(move || read_chunk((&queue, &*follow), place, &orders.routes, &function));
+        let read = read.await;
         match read.map_err(io::Error::other).and_then(|read| read) {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
@@ -218,10 +253,11 @@ impl LaneTask {
                     self.lane.window().add(position, call.received_at, call.head.user.clone(), len);
                     self.calls.insert(position, call);
                 }
-                self.lane.window().read_through(place.through);
+                self.lane.window().read_through(place.through());
                 self.progress.seen().lost += lost;
             }
             Err(error) => {
+                drop(reading);
                 tracing::error!(%error, destination = %self.id.destination, "a destination cannot read the spool; it is tried again");
                 tokio::time::sleep(EXPIRE_EVERY).await;
             }
@@ -338,6 +374,8 @@ impl LaneTask {
                 tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
                 let again = self.deps.clock.monotonic().saturating_add(BURY_AGAIN_AFTER);
                 self.lane.not_buried(position, again);
+                // Until then calls are sent, and one that is taken needs no dead letter.
+                self.bury_at = again.saturating_add(BURY_AGAIN_AFTER);
             }
             Err(error) => tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay"),
         }
@@ -424,6 +462,10 @@ impl LaneTask {
     }
 
     fn expire(&mut self) {
+        let now = self.deps.clock.monotonic();
+        if now < self.bury_at {
+            return;
+        }
         let through = self.give_up_through.load(Ordering::Relaxed);
         if through > self.lane.finished_through() {
             let (oldest, cause) = self.lane.overflowing(through, EXPIRE_MOST);
@@ -431,7 +473,6 @@ impl LaneTask {
                 self.bury(position, &cause);
             }
         }
-        let now = self.deps.clock.monotonic();
         if now < self.expire_at {
             return;
         }
@@ -458,7 +499,12 @@ impl LaneTask {
             call: &call.line,
         };
         let class = failure.class;
-        match letter.frames(self.deps.clock.wall()) {
+        if planted(PlantedBug::BuriedBeforeDurable) {
+            self.lane.buried(position);
+        }
+        // A clock that was set back may be on a day that is over.
+        let now = self.deps.clock.wall().max(self.deps.append.not_before());
+        match letter.frames(now) {
             Ok(frames) => {
                 let append = Arc::clone(&self.deps.append);
                 self.flying.spawn(async move {
@@ -476,9 +522,14 @@ impl LaneTask {
     }
 }
 
-fn read_chunk(follow: &dyn Follow, mut place: Place, routes: &[Route], function: &str) -> io::Result<Chunk> {
+fn read_chunk(
+    (queue, log): (&Queue, &dyn Follow),
+    mut place: QueuePlace,
+    routes: &[Route],
+    function: &str,
+) -> io::Result<Chunk> {
     let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, 0, 0);
-    follow.follow(&mut place, &mut |read| {
+    queue.follow(log, &mut place, &mut |read| {
         match read {
             Read::Lost(range) => lost += range.last - range.first + 1,
             Read::Frame(frame) => {
@@ -496,13 +547,9 @@ fn read_chunk(follow: &dyn Follow, mut place: Place, routes: &[Route], function:
 }
 
 /// A frame as a call for the lane, if it is one.
-fn taken_from(frame: &crate::log::frame::Frame<'_>, routes: &[Route], function: &str) -> Option<Taken> {
-    let stream = frame.stream()?;
-    let source = SourceId::new(frame.source).ok()?;
-    let line = std::str::from_utf8(frame.payload).ok()?;
-    let head = Head::of(&stream, line)?;
-    let own = Kept::function_for(routes, frame.position, &source, &head)? == function;
-    own.then(|| Taken {
+fn taken_from(frame: &Frame<'_>, routes: &[Route], function: &str) -> Option<Taken> {
+    let (source, head) = Kept::call_for(frame, routes, function)?;
+    Some(Taken {
         position: frame.position,
         source,
         received_at: frame.received_at,

@@ -3,7 +3,7 @@
 //! A destination reads the log as its second reader, with a position of its own for each function ([`lane`], [`window`]). It decides
 //! which calls it gets ([`select`]), what is sent ([`request`]), what an answer means ([`outcome`], [`class`]) and what
 //! happens next ([`reaction`], [`circuit`], [`concurrency`]). All of that computes. [`runner`] reads, sends through
-//! [`invoke`], and writes [`positions`] and dead letters.
+//! [`invoke`], and writes [`positions`], dead letters, and beyond their share of the log the lines that wait ([`queue`]).
 //!
 //! A call is sent at least once, or becomes a dead letter with its cause.
 
@@ -13,6 +13,7 @@ pub mod circuit;
 pub mod class;
 pub mod concurrency;
 pub mod dead_letter;
+pub mod disk_work;
 pub mod forward;
 pub mod invoke;
 #[cfg(feature = "lambda")]
@@ -22,12 +23,14 @@ mod lane_task;
 pub mod outcome;
 pub mod positions;
 pub mod progress;
+pub mod queue;
 pub mod reaction;
 pub mod records;
 pub mod request;
 pub mod runner;
 pub mod select;
 pub mod settings;
+pub mod waiting;
 pub mod web_function;
 mod web_post;
 pub mod window;

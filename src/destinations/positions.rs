@@ -11,6 +11,7 @@ use super::class::Class;
 use super::select::{Head, Selection};
 use super::settings::{DestinationSettings, FORWARD, URL};
 use crate::disk::{Disk, read_all, write_durably};
+use crate::log::frame::Frame;
 use crate::sources::SourceId;
 
 /// The file, in the spool's directory.
@@ -62,12 +63,21 @@ pub struct Kept {
     pub routes: Vec<Route>,
     /// How far each function has finished.
     pub lanes: BTreeMap<String, u64>,
+    /// How far the lines of functions are copied into their queues ([`Queue`](super::queue::Queue)), where that is further.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copied: BTreeMap<String, u64>,
 }
 
 /// All destinations, by name.
 pub type All = BTreeMap<SourceId, Kept>;
 
 impl Kept {
+    /// Each of its functions.
+    pub fn lane_ids(&self, name: &SourceId) -> Vec<LaneId> {
+        let id = |function: &String| LaneId { destination: name.clone(), function: function.clone() };
+        self.lanes.keys().map(id).collect()
+    }
+
     /// The selection for calls at a position.
     pub fn selection_at(routes: &[Route], position: u64) -> Option<&Selection> {
         routes.iter().rev().find(|route| route.after < position).map(|route| &route.selection)
@@ -81,6 +91,19 @@ impl Kept {
         head: &Head,
     ) -> Option<&'a str> {
         Self::selection_at(routes, position)?.function_for(source, head)
+    }
+
+    /// The source and head of a line of the log that goes to a function.
+    pub fn call_for(frame: &Frame<'_>, routes: &[Route], function: &str) -> Option<(SourceId, Head)> {
+        let stream = frame.stream()?;
+        let source = SourceId::new(frame.source).ok()?;
+        let head = Head::of(&stream, std::str::from_utf8(frame.payload).ok()?)?;
+        (Self::function_for(routes, frame.position, &source, &head)? == function).then_some((source, head))
+    }
+
+    /// The position after which the log must keep the lines of a function.
+    fn held_after(&self, function: &str, finished: u64) -> u64 {
+        self.copied.get(function).map_or(finished, |copied| finished.max(*copied))
     }
 
     /// Calls after `now` go elsewhere.
@@ -106,6 +129,8 @@ impl Kept {
             let used = selection.all_functions();
             self.lanes.retain(|function, finished| used.contains(&**function) || *finished < *after);
         }
+        let lanes = &self.lanes;
+        self.copied.retain(|function, copied| lanes.get(function).is_some_and(|finished| finished < copied));
         let lowest = self.lanes.values().copied().min().unwrap_or(u64::MAX);
         let in_use = self.routes.iter().rposition(|route| route.after <= lowest).unwrap_or(0);
         self.routes.drain(..in_use);
@@ -116,8 +141,13 @@ impl Kept {
 /// before it as they would have.
 pub fn reconfigured(mut kept: All, configured: &[DestinationSettings], now: u64) -> All {
     for destination in configured {
-        let new =
-            || Kept { typed: String::new(), removed: false, routes: Vec::new(), lanes: BTreeMap::new() };
+        let new = || Kept {
+            typed: String::new(),
+            removed: false,
+            routes: Vec::new(),
+            lanes: BTreeMap::new(),
+            copied: BTreeMap::new(),
+        };
         let one = kept.entry(destination.name.clone()).or_insert_with(new);
         one.typed.clone_from(&destination.typed);
         one.removed = false;
@@ -144,6 +174,15 @@ pub fn advanced(mut kept: All, finished: &BTreeMap<LaneId, u64>) -> All {
     pruned(kept)
 }
 
+/// What is to be kept after the lines of a function were copied into its queue.
+pub fn copied(mut kept: All, lane: &LaneId, through: u64) -> All {
+    if let Some(one) = kept.get_mut(&lane.destination).filter(|one| one.lanes.contains_key(&lane.function)) {
+        let far = one.copied.entry(lane.function.clone()).or_default();
+        *far = through.max(*far);
+    }
+    pruned(kept)
+}
+
 fn pruned(mut kept: All) -> All {
     kept.values_mut().for_each(Kept::prune);
     kept.retain(|_, one| !(one.removed && one.lanes.is_empty()));
@@ -152,7 +191,9 @@ fn pruned(mut kept: All) -> All {
 
 /// The position after which the log must keep everything: the lowest of all. `None` without functions.
 pub fn lowest(kept: &All) -> Option<u64> {
-    kept.values().flat_map(|one| one.lanes.values().copied()).min()
+    let of_one =
+        |one: &Kept| one.lanes.iter().map(|(function, finished)| one.held_after(function, *finished)).min();
+    kept.values().filter_map(of_one).min()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -166,6 +207,8 @@ struct File {
 pub struct Positions {
     disk: Arc<dyn Disk>,
     kept: All,
+    /// Whether the last write failed: the file may be as it should have become.
+    unsure: bool,
 }
 
 impl Positions {
@@ -177,7 +220,7 @@ impl Positions {
         let file = match disk.open(FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { disk, kept: All::new() });
+                return Ok(Self { disk, kept: All::new(), unsure: false });
             }
             Err(error) => return Err(error),
         };
@@ -192,7 +235,7 @@ impl Positions {
         }
         let File { destinations, .. } =
             serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is damaged: {error}")))?;
-        Ok(Self { disk, kept: destinations })
+        Ok(Self { disk, kept: destinations, unsure: false })
     }
 
     /// What is kept.
@@ -205,17 +248,24 @@ impl Positions {
         lowest(&self.kept)
     }
 
+    /// Whether the file is as what is kept: the last write did not fail.
+    pub fn is_certain(&self) -> bool {
+        !self.unsure
+    }
+
     /// Writes what is to be kept durably, unless it is there already.
     ///
     /// # Errors
-    /// The disk's error. The file is then as before.
+    /// The disk's error. The file is then as before, or becomes so with the next call.
     pub fn keep(&mut self, kept: All) -> io::Result<()> {
-        if kept == self.kept {
+        if kept == self.kept && !self.unsure {
             return Ok(());
         }
         let file = File { version: VERSION, destinations: kept };
+        self.unsure = true;
         write_durably(&*self.disk, FILE, &serde_json::to_vec(&file).map_err(io::Error::other)?)?;
         self.kept = file.destinations;
+        self.unsure = false;
         Ok(())
     }
 }
@@ -275,6 +325,20 @@ mod tests {
         let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 20)]));
         let one = &kept[&name("crm")];
         assert_eq!((one.lanes.len(), one.routes.len(), track(21, one)), (1, 1, Some("b")));
+    }
+
+    #[test]
+    fn the_log_need_not_keep_what_was_copied() {
+        let kept = reconfigured(All::new(), &[settings("crm", &[("track", "a"), ("page", "b")])], 10);
+        let kept = copied(kept, &lane("crm", "a"), 50);
+        assert_eq!(lowest(&kept), Some(10));
+        let kept = copied(kept, &lane("crm", "b"), 30);
+        assert_eq!(lowest(&kept), Some(30));
+        let kept = advanced(kept, &BTreeMap::from([(lane("crm", "b"), 40)]));
+        let one = &kept[&name("crm")];
+        assert_eq!((lowest(&kept), one.copied.len()), (Some(40), 1), "what is finished is not in a queue");
+        let unknown = copied(kept.clone(), &lane("crm", "c"), 60);
+        assert_eq!(unknown, kept);
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub struct Seen {
     pub lost: u64,
     /// Calls in memory that are not finished, and their bytes.
     pub waiting: (usize, usize),
-    /// When the oldest of them was received.
+    /// Bytes of its lines in its queue file.
+    pub queued: u64,
+    /// When the oldest call in memory was received.
     pub oldest: Option<UnixMillis>,
     /// Invocations under way.
     pub in_flight: usize,

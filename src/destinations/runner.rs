@@ -7,23 +7,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm;
 use super::class::Class;
+use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
-use super::lane_task::{LaneTask, Orders};
-use super::positions::{self, All, Kept, LaneId, Positions, advanced, reconfigured};
+use super::lane_task::{LaneTask, Orders, Steered};
+use super::positions::{self, All, Kept, LaneId, Positions, advanced, copied, reconfigured};
 use super::progress::Progress;
+use super::queue::{PIECE_BYTES_MAX, Piece, Queue};
 use super::records::Records;
 use super::settings::DestinationSettings;
 use crate::alarms::Alarms;
+use crate::disk::Disk;
 use crate::lock::lock;
 use crate::log::{Append, Follow};
 use crate::metrics::{DestinationLabel, Metrics};
 use crate::once_a_minute::OnceAMinute;
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::tasks::caught;
@@ -31,6 +35,13 @@ use crate::time::Clock;
 
 /// How often positions are written.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// The pieces that a full queue has at least.
+const PIECES_MIN: u64 = 16;
+/// The log's share for destinations is at least so many pieces.
+const PIECES_OF_SHARE: u64 = 8;
+/// How long nothing is copied into a queue after the disk took none of it. Meanwhile calls beyond the share become dead
+/// letters.
+const COPY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Commands that wait.
 const COMMANDS_MAX: usize = 16;
 
@@ -51,8 +62,12 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub random: Arc<dyn Random>,
+    /// Where queues are kept.
+    pub disk: Arc<dyn Disk>,
     /// The bytes of the log that only destinations may keep, together.
     pub share: u64,
+    /// Where work that waits for the disk runs.
+    pub disk_work: DiskWork,
 }
 
 /// All destinations of a node. Clones share them.
@@ -120,11 +135,17 @@ impl Destinations {
             deps,
             positions: Some(positions),
             configured: BTreeMap::new(),
+            queues: BTreeMap::new(),
             lanes: BTreeMap::new(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            copying: None,
+            is_sweep_due: true,
+            copy_again_at: Duration::ZERO,
+            reading: Arc::default(),
             shown: Arc::clone(&shown),
             alarmed: BTreeSet::new(),
+            logged: Logged::default(),
             stop: stop.clone(),
             abort: abort.clone(),
         };
@@ -192,11 +213,26 @@ impl Destinations {
 }
 
 struct RunningLane {
-    /// Calls up to here become dead letters, because they keep more of the log than they may.
+    /// Calls up to here become dead letters, because they take more of the disk than they may.
     give_up_through: Arc<AtomicU64>,
     orders: watch::Sender<Arc<Orders>>,
     progress: Arc<Progress>,
     stop: CancellationToken,
+}
+
+/// Lines that are being copied into the queue of a lane.
+struct Copying {
+    lane: LaneId,
+    task: JoinHandle<io::Result<Piece>>,
+}
+
+/// What is logged once a minute.
+#[derive(Default)]
+struct Logged {
+    not_kept: OnceAMinute<()>,
+    not_opened: OnceAMinute<LaneId>,
+    not_copied: OnceAMinute<LaneId>,
+    given_up: OnceAMinute<LaneId>,
 }
 
 struct Supervisor {
@@ -204,25 +240,37 @@ struct Supervisor {
     /// Away only while the file is written.
     positions: Option<Positions>,
     configured: BTreeMap<SourceId, DestinationSettings>,
+    /// Of every lane that is kept, unless its pieces could not be listed.
+    queues: BTreeMap<LaneId, Arc<Queue>>,
     lanes: BTreeMap<LaneId, RunningLane>,
     tasks: JoinSet<()>,
     /// The lane of each task.
     running: HashMap<task::Id, LaneId>,
+    copying: Option<Copying>,
+    /// Whether there may be pieces of lanes that are no longer kept.
+    is_sweep_due: bool,
+    /// Nothing is copied before (monotonic time).
+    copy_again_at: Duration,
+    /// Lanes read with it, and nobody reads while their orders change.
+    reading: Arc<RwLock<()>>,
     shown: Arc<Mutex<BTreeMap<SourceId, Shown>>>,
     alarmed: BTreeSet<String>,
+    logged: Logged,
     stop: CancellationToken,
     abort: CancellationToken,
 }
 
 impl Supervisor {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
-        let mut not_kept = OnceAMinute::default();
         let mut ticks = tokio::time::interval(KEEP_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.stop.is_cancelled() {
+            // A seed of the simulation decides everything, so chance does not decide here.
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => {}
                 _ = ticks.tick() => {}
+                (lane, piece) = copied_piece(&mut self.copying) => self.copied(lane, piece).await,
                 Some(command) = inbox.recv() => {
                     // Nobody waits for the answer of a request that was given up.
                     match command {
@@ -233,23 +281,22 @@ impl Supervisor {
             }
             if self.stop.is_cancelled() {
                 while self.tasks.join_next().await.is_some() {}
+                if self.copying.is_some() {
+                    let (lane, piece) = copied_piece(&mut self.copying).await;
+                    self.copied(lane, piece).await;
+                }
             }
             while let Some(ended) = self.tasks.try_join_next_with_id() {
                 self.lane_ended(ended);
             }
             let kept = advanced(self.kept(), &self.finished());
-            let result = self.keep(kept).await;
-            if let Err(error) = result
-                && let Some(line) = not_kept.happened((), self.deps.clock.monotonic())
-            {
-                tracing::warn!(
-                    %error,
-                    times = line.times,
-                    "what is kept of destinations cannot be written: the spool keeps what they finish meanwhile"
-                );
+            if let Err(error) = self.keep(kept).await {
+                self.not_kept(&error);
             }
-            self.arrange();
-            self.share();
+            self.arrange().await;
+            if !self.stop.is_cancelled() {
+                self.relieve();
+            }
             self.report();
         }
     }
@@ -278,16 +325,28 @@ impl Supervisor {
     }
 
     fn finished(&self) -> BTreeMap<LaneId, u64> {
-        self.lanes.iter().map(|(id, lane)| (id.clone(), lane.progress.finished_through())).collect()
+        let more = u64::from(planted(PlantedBug::PositionKeptTooFar));
+        let finished = |lane: &RunningLane| lane.progress.finished_through() + more;
+        self.lanes.iter().map(|(id, lane)| (id.clone(), finished(lane))).collect()
     }
 
     /// Writes what is to be kept. Only then the log may release what it no longer names.
     async fn keep(&mut self, kept: All) -> io::Result<()> {
+        self.keep_with(kept, None).await
+    }
+
+    /// The same, after lines were copied into a queue. If it succeeds, they are read from there.
+    async fn keep_with(&mut self, kept: All, copied: Option<(Arc<Queue>, Piece)>) -> io::Result<()> {
         let Some(mut positions) = self.positions.take() else {
             return Err(io::Error::other("an earlier write panicked"));
         };
-        let written = tokio::task::spawn_blocking(move || {
+        let queues = self.queues.clone();
+        let written = self.deps.disk_work.spawn(move || {
             let written = positions.keep(kept);
+            if let (Ok(()), Some((queue, piece))) = (&written, copied) {
+                queue.publish(piece);
+            }
+            let written = written.and_then(|()| release(&queues, positions.kept()));
             (positions, written)
         });
         let (positions, written) = match written.await {
@@ -295,12 +354,107 @@ impl Supervisor {
             // A panic here is a bug; without the positions nothing can go on safely.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
-        self.deps.follow.hold_after(positions.lowest());
+        let more = u64::from(planted(PlantedBug::HeldTooFar));
+        self.deps.follow.hold_after(positions.lowest().map(|lowest| lowest + more));
         self.positions = Some(positions);
         written
     }
 
+    fn not_kept(&mut self, error: &io::Error) {
+        if let Some(line) = self.logged.not_kept.happened((), self.deps.clock.monotonic()) {
+            tracing::warn!(
+                %error,
+                times = line.times,
+                "what is kept of destinations cannot be written: the spool keeps what they finish meanwhile"
+            );
+        }
+    }
+
+    /// Removes what earlier runs left of lanes that are no longer kept.
+    async fn sweep(&self) -> io::Result<()> {
+        let (disk, lanes) = (Arc::clone(&self.deps.disk), self.kept_lanes());
+        let sweeping = self.deps.disk_work.spawn(move || Queue::sweep(&*disk, lanes.keys()));
+        sweeping.await.map_err(io::Error::other)?
+    }
+
+    /// Every lane that is kept, with what it has finished and what was copied.
+    fn kept_lanes(&self) -> BTreeMap<LaneId, (u64, Option<u64>)> {
+        let mut lanes = BTreeMap::new();
+        for (destination, one) in self.kept() {
+            for (function, finished) in one.lanes {
+                let copied = one.copied.get(&function).copied();
+                lanes.insert(LaneId { destination: destination.clone(), function }, (finished, copied));
+            }
+        }
+        lanes
+    }
+
+    /// Opens the queues of lanes that have none, and forgets those of lanes that are no longer kept.
+    async fn open_queues(&mut self) {
+        let lanes = self.kept_lanes();
+        self.is_sweep_due |= self.queues.keys().any(|lane| !lanes.contains_key(lane));
+        self.queues.retain(|lane, _| lanes.contains_key(lane));
+        for (lane, (finished, copied)) in &lanes {
+            if self.queues.contains_key(lane) {
+                continue;
+            }
+            let (disk, id, range) = (Arc::clone(&self.deps.disk), lane.clone(), (*finished, *copied));
+            let opened = self.deps.disk_work.spawn(move || Queue::open(disk, &id, range.0, range.1)).await;
+            match opened.map_err(io::Error::other).and_then(|opened| opened) {
+                Ok(queue) => drop(self.queues.insert(lane.clone(), Arc::new(queue))),
+                Err(error) => {
+                    if self.logged.not_opened.happened(lane.clone(), self.deps.clock.monotonic()).is_some() {
+                        tracing::error!(
+                            %error,
+                            destination = %lane.destination,
+                            function = lane.function,
+                            "what a destination has queued cannot be listed; until it can, the destination does not begin"
+                        );
+                    }
+                }
+            }
+        }
+        // A piece that is being written would be taken for one that a crash left.
+        if self.is_sweep_due && self.copying.is_none() {
+            self.is_sweep_due = false;
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "what a destination had queued cannot be removed; the next start tries again");
+            }
+        }
+    }
+
+    /// Lines were copied: they count once that is kept, and only then the log may release them.
+    async fn copied(&mut self, lane: LaneId, piece: io::Result<Piece>) {
+        let now = self.deps.clock.monotonic();
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => {
+                self.copy_again_at = now.saturating_add(COPY_AGAIN_AFTER);
+                let Some(line) = self.logged.not_copied.happened(lane.clone(), now) else { return };
+                tracing::warn!(
+                    %error,
+                    destination = %lane.destination,
+                    function = lane.function,
+                    times = line.times,
+                    "calls that wait cannot be queued; those beyond the destination's share of the spool become dead letters \
+                     until they can"
+                );
+                return;
+            }
+        };
+        let Some(queue) = self.queues.get(&lane).cloned() else { return };
+        if let Some(lane) = self.lanes.get(&lane) {
+            lane.progress.seen().lost += piece.lost;
+        }
+        let kept = copied(self.kept(), &lane, piece.through);
+        if let Err(error) = self.keep_with(kept, Some((queue, piece))).await {
+            self.not_kept(&error);
+        }
+    }
+
     async fn set(&mut self, configured: Vec<DestinationSettings>) -> Result<(), CommandError> {
+        // A lane that read calls after `now` by its old orders would take or pass over calls that are now for others.
+        let unread = Arc::clone(&self.reading).write_owned().await;
         let now = self.deps.follow.durable_through();
         let before = self.kept();
         // Held before the first line is read, and noted before the log may release less.
@@ -309,7 +463,8 @@ impl Supervisor {
         self.keep(kept).await?;
         self.configured = configured.into_iter().map(|one| (one.name.clone(), one)).collect();
         self.give_orders();
-        self.arrange();
+        self.arrange().await;
+        drop(unread);
         Ok(())
     }
 
@@ -321,7 +476,7 @@ impl Supervisor {
         let Some(dropped) = kept.remove(&name) else { return Err(CommandError::Unknown(name)) };
         self.keep(kept).await?;
         tracing::info!(destination = %name, functions = dropped.lanes.len(), "what waited for a removed destination is dropped");
-        self.arrange();
+        self.arrange().await;
         Ok(())
     }
 
@@ -368,7 +523,8 @@ impl Supervisor {
     }
 
     /// Starts lanes that are kept and do not run, stops those that are no longer kept, and shows all.
-    fn arrange(&mut self) {
+    async fn arrange(&mut self) {
+        self.open_queues().await;
         let kept = self.kept();
         let is_kept =
             |id: &LaneId| kept.get(&id.destination).is_some_and(|one| one.lanes.contains_key(&id.function));
@@ -404,11 +560,22 @@ impl Supervisor {
             entry.settings = Some(orders.settings.clone());
             for (function, finished) in new {
                 let id = LaneId { destination: name.clone(), function: function.clone() };
+                let Some(queue) = self.queues.get(&id) else { continue };
                 let progress = Arc::new(Progress::new(finished, Arc::clone(&entry.records)));
                 let (sender, receiver) = watch::channel(Arc::clone(&orders));
                 let (stop, give_up_through) = (self.stop.child_token(), Arc::<AtomicU64>::default());
-                let steered = (receiver, Arc::clone(&give_up_through));
-                let task = LaneTask::new(self.deps.clone(), id.clone(), steered, Arc::clone(&progress));
+                let steered = Steered {
+                    orders: receiver,
+                    reading: Arc::clone(&self.reading),
+                    give_up_through: Arc::clone(&give_up_through),
+                };
+                let task = LaneTask::new(
+                    self.deps.clone(),
+                    id.clone(),
+                    steered,
+                    Arc::clone(queue),
+                    Arc::clone(&progress),
+                );
                 let task = self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));
                 self.running.insert(task.id(), id.clone());
                 entry.lanes.insert(function.clone(), Arc::clone(&progress));
@@ -418,22 +585,92 @@ impl Supervisor {
         *lock(&self.shown) = shown;
     }
 
-    /// Tells the lane that keeps the most of the log how far it must give up, if that is more than it may.
-    fn share(&self) {
+    /// Sees to it that destinations take no more of the disk than they may: lines of the lane that keeps the most of the log
+    /// are copied into its queue, and the oldest calls of a queue that is too long become dead letters.
+    fn relieve(&mut self) {
+        let mut give_up: BTreeMap<LaneId, u64> = self.too_long();
         let (held, end) = (self.deps.follow.held_bytes(), self.deps.follow.durable_through());
-        let last = self.lanes.iter().min_by_key(|(_, lane)| lane.progress.finished_through());
-        let Some((id, lane)) = last else { return };
-        let own = self.configured.get(&id.destination).map_or(u64::MAX, |settings| settings.max_queue);
-        let finished = lane.progress.finished_through();
-        let through = give_up_through(held, self.deps.share.min(own), finished..end);
-        if through > lane.give_up_through.swap(through, Ordering::Relaxed).max(finished) {
-            tracing::warn!(
-                destination = %id.destination,
-                function = id.function,
-                held_bytes = held,
-                "a destination keeps more of the spool than it may: its oldest calls become dead letters"
-            );
+        let last = self
+            .queues
+            .iter()
+            .map(|(id, queue)| (self.finished_by(id).max(queue.copied_through()), id))
+            .min()
+            .map(|(after, id)| (after, id.clone()));
+        // As long as it is not certain what the file of positions says, no piece may be replaced.
+        let may_copy = self.copying.is_none() && self.positions.as_ref().is_some_and(Positions::is_certain);
+        if let Some((after, id)) = last
+            && may_copy
+        {
+            let most = self.deps.share.min(self.max_queue(&id));
+            if self.deps.clock.monotonic() < self.copy_again_at {
+                let through = too_much_through(held, (most, most), after..end);
+                if through > 0 {
+                    let of_lane = give_up.entry(id).or_default();
+                    *of_lane = through.max(*of_lane);
+                }
+            } else {
+                // To less than it may be, so that pieces are few.
+                let through = too_much_through(held, (most, most / 4 * 3), after..end);
+                if through > 0 {
+                    self.copy(id, through);
+                }
+            }
         }
+        for (id, lane) in &self.lanes {
+            let through = give_up.get(id).copied().unwrap_or_default();
+            let before = lane.give_up_through.swap(through, Ordering::Relaxed);
+            if through > before.max(lane.progress.finished_through())
+                && let Some(line) = self.logged.given_up.happened(id.clone(), self.deps.clock.monotonic())
+            {
+                tracing::warn!(
+                    destination = %id.destination,
+                    function = id.function,
+                    held_bytes = held,
+                    times = line.times,
+                    "a destination takes more of the disk than it may: its oldest calls become dead letters"
+                );
+            }
+        }
+    }
+
+    fn finished_by(&self, id: &LaneId) -> u64 {
+        self.lanes.get(id).map_or(0, |lane| lane.progress.finished_through())
+    }
+
+    fn max_queue(&self, id: &LaneId) -> u64 {
+        self.lanes.get(id).map_or(u64::MAX, |lane| lane.orders.borrow().settings.max_queue)
+    }
+
+    /// The lane with the longest queue of each destination whose queues are too long, and how far it must give up.
+    fn too_long(&self) -> BTreeMap<LaneId, u64> {
+        let mut queued: BTreeMap<&SourceId, (u64, Option<(u64, &LaneId)>)> = BTreeMap::new();
+        for (id, queue) in &self.queues {
+            let (all, longest) = queued.entry(&id.destination).or_default();
+            *all += queue.bytes();
+            *longest = (*longest).max(Some((queue.bytes(), id)));
+        }
+        let longest = queued.into_values().filter_map(|(all, longest)| Some((all, longest?.1)));
+        let over = longest.map(|(all, id)| (id, all.saturating_sub(self.max_queue(id))));
+        let give_up = over.filter(|(_, over)| *over > 0);
+        give_up
+            .filter_map(|(id, over)| Some((id.clone(), self.queues.get(id)?.end_of_oldest(over))))
+            .collect()
+    }
+
+    fn copy(&mut self, lane: LaneId, through: u64) {
+        let (Some(queue), Some(one)) = (self.queues.get(&lane), self.kept().remove(&lane.destination)) else {
+            return;
+        };
+        let (queue, log) = (Arc::clone(queue), Arc::clone(&self.deps.follow));
+        let (function, finished) = (lane.function.clone(), self.finished_by(&lane));
+        // The oldest piece is given up as a whole, and a full spool has space for little.
+        let most =
+            (self.max_queue(&lane) / PIECES_MIN).min(self.deps.share / PIECES_OF_SHARE).min(PIECE_BYTES_MAX);
+        let task = self
+            .deps
+            .disk_work
+            .spawn(move || queue.copy(&*log, (&one.routes, &function), (finished, through), most));
+        self.copying = Some(Copying { lane, task });
     }
 
     /// Sets gauges, and raises or clears alarms.
@@ -476,12 +713,31 @@ impl Supervisor {
     }
 }
 
-/// How far calls must be given up so that `most` of the `held` bytes are left; the positions that hold them are alike.
-fn give_up_through(held: u64, most: u64, positions: std::ops::Range<u64>) -> u64 {
-    let over = u128::from(held.saturating_sub(most));
+/// The piece that is being copied, when it is; never, if none is.
+async fn copied_piece(copying: &mut Option<Copying>) -> (LaneId, io::Result<Piece>) {
+    let Some(running) = copying else { return std::future::pending().await };
+    let piece = (&mut running.task).await.map_err(io::Error::other).and_then(|piece| piece);
+    let lane = running.lane.clone();
+    *copying = None;
+    (lane, piece)
+}
+
+/// Removes what the queues have of finished lines.
+fn release(queues: &BTreeMap<LaneId, Arc<Queue>>, kept: &All) -> io::Result<()> {
+    let finished = |id: &LaneId| kept.get(&id.destination)?.lanes.get(&id.function).copied();
+    queues.iter().try_for_each(|(id, queue)| finished(id).map_or(Ok(()), |through| queue.finished(through)))
+}
+
+/// If more than `most` of the bytes are held: up to where the log must be freed so that `rest` are left. The positions that
+/// hold them are alike. Otherwise 0.
+fn too_much_through(held: u64, (most, rest): (u64, u64), positions: std::ops::Range<u64>) -> u64 {
+    if held <= most {
+        return 0;
+    }
+    let over = u128::from(held.saturating_sub(rest));
     let count = u128::from(positions.end.saturating_sub(positions.start));
     let part = (count * over).div_ceil(u128::from(held.max(1)));
-    if over == 0 { 0 } else { positions.start.saturating_add(u64::try_from(part).unwrap_or(u64::MAX)) }
+    positions.start.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -489,10 +745,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_much_is_given_up_as_is_held_too_much() {
-        assert_eq!(give_up_through(100, 100, 50..150), 0);
-        assert_eq!(give_up_through(100, 60, 50..150), 90);
-        assert_eq!(give_up_through(100, 0, 50..150), 150);
-        assert_eq!(give_up_through(0, 0, 5..5), 0);
+    fn as_much_is_freed_as_is_held_too_much() {
+        assert_eq!(too_much_through(100, (100, 75), 50..150), 0);
+        assert_eq!(too_much_through(100, (60, 60), 50..150), 90);
+        assert_eq!(too_much_through(100, (60, 45), 50..150), 105);
+        assert_eq!(too_much_through(100, (0, 0), 50..150), 150);
+        assert_eq!(too_much_through(0, (0, 0), 5..5), 0);
     }
 }

@@ -18,9 +18,18 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// The age at which a call becomes a dead letter, unless it is set.
 pub const MAX_AGE: Duration = Duration::from_secs(4 * 3_600);
 
-/// The bytes of a spool of `max_bytes` that only destinations may keep.
+/// The most that a destination may queue, unless it is set.
+pub const MAX_QUEUE: u64 = 8_000_000_000;
+
+/// The bytes of a spool of `max_bytes` that the log may keep for destinations only. Beyond that, lines that wait are copied
+/// into queues.
 pub fn share(max_bytes: u64) -> u64 {
     max_bytes / 10
+}
+
+/// The bytes of a spool of `max_bytes` that all destinations together may queue.
+pub fn queues_max(max_bytes: u64) -> u64 {
+    max_bytes / 2
 }
 
 /// A destination, as configured.
@@ -38,7 +47,7 @@ pub struct DestinationSettings {
     pub concurrency: usize,
     /// The age at which a call becomes a dead letter.
     pub max_age: Duration,
-    /// The bytes of the spool that it may keep for itself; above that the oldest calls become dead letters.
+    /// The bytes of its lines that may wait; beyond that the oldest calls become dead letters.
     pub max_queue: u64,
     /// Retries of a call whose function failed.
     pub retry_execution_errors: u32,
@@ -60,7 +69,7 @@ impl DestinationSettings {
             timeout: TIMEOUT,
             concurrency: 1,
             max_age: MAX_AGE,
-            max_queue: 0,
+            max_queue: u64::MAX,
             retry_execution_errors: 0,
             in_order: false,
             batch: None,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::UnixMillis;
 
 /// Calls in a window. A call that is not finished holds up the position: more than these are sent again after a crash.
@@ -97,7 +98,11 @@ impl Window {
             Some(user) => {
                 let queue = self.users.entry(user.clone()).or_default();
                 queue.push_back(position);
-                if queue.len() == 1 { CallState::Ready } else { CallState::BehindAnother }
+                if queue.len() == 1 || planted(PlantedBug::UserOutOfOrder) {
+                    CallState::Ready
+                } else {
+                    CallState::BehindAnother
+                }
             }
         };
         if state == CallState::Ready {
@@ -171,6 +176,12 @@ impl Window {
         }
         if !sent {
             call.attempts = call.attempts.saturating_sub(1);
+        }
+        // It may have been taken while an earlier call of its user was not finished.
+        let queue = call.user.as_ref().and_then(|user| self.users.get(user));
+        if queue.and_then(VecDeque::front).is_some_and(|first| *first != position) {
+            call.state = CallState::BehindAnother;
+            return;
         }
         call.state = CallState::NotBefore(not_before);
         self.later.insert((not_before, position));
@@ -296,6 +307,22 @@ mod tests {
         window.finished(2);
         window.finished(1);
         assert_eq!((sent(&mut window, 9).len(), window.finished_through(), window.next_at()), (0, 2, None));
+    }
+
+    #[test]
+    fn a_call_that_was_taken_out_and_comes_back_waits_for_its_user() {
+        let mut window = Window::new(0, true);
+        for position in 1..=3 {
+            window.add(position, NOON, Some("a".to_owned()), 1);
+        }
+        assert_eq!(window.take_through(2, 9), [1, 2]);
+        window.again(2, at(1), false);
+        window.again(1, at(2), false);
+        assert_eq!((sent(&mut window, 1).len(), sent(&mut window, 2)), (0, vec![1]));
+        window.finished(1);
+        assert_eq!(sent(&mut window, 2), [2]);
+        window.finished(2);
+        assert_eq!(sent(&mut window, 2), [3]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::disk::{Disk, DiskFile, is_no_handle};
 use crate::lock::lock;
 
 /// Subdirectories of a spool.
-pub const SUBDIRECTORIES: [&str; 3] = ["staging", "parked", "quarantine"];
+pub const SUBDIRECTORIES: [&str; 4] = ["staging", "parked", "quarantine", "queued"];
 
 /// Handles held in reserve: for two segments, a new manifest, an index, fingerprints, and files that are
 /// read, staged and parked at the same time.

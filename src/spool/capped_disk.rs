@@ -1,7 +1,7 @@
 //! A disk that counts the bytes of its files and refuses to grow beyond a cap.
 //!
-//! Everything in the spool's directory counts: segments, spares, staged and parked objects, quarantine,
-//! indexes, fingerprints, the manifest and its reserve. The list of deliveries does not: nothing depends on it,
+//! Everything in the spool's directory counts: segments, spares, staged and parked objects, quarantine, what destinations have
+//! queued, indexes, fingerprints, the manifest and its reserve. The list of deliveries does not: nothing depends on it,
 //! so it must not take space from calls. So `spool.max_bytes` holds without a check anywhere
 //! else, and a spool at its cap behaves like one whose disk is full.
 
@@ -169,8 +169,8 @@ impl CappedDisk {
                 Bound { always: self.manifest_bytes, cap: self.max }
             }
             // Staging and parking objects empties a full spool, so objects may use all space that other files
-            // leave.
-            _ if name.starts_with(STAGING) || name.starts_with("parked/") => cap(self.max),
+            // leave. So may what destinations queue, because that frees segments.
+            _ if [STAGING, "parked/", "queued/"].iter().any(|dir| name.starts_with(dir)) => cap(self.max),
             _ => cap(full_mark(self.max)),
         }
     }
@@ -289,7 +289,7 @@ mod tests {
         let capped = CappedDisk::new(Arc::clone(&real), 1_000, 80).unwrap();
         let on_disk = || {
             let of = |dir| real.list(dir).unwrap().into_iter().map(|(_, len)| len).sum::<u64>();
-            ["", "staging", "parked", "quarantine"].into_iter().map(of).sum::<u64>()
+            [""].into_iter().chain(SUBDIRECTORIES).map(of).sum::<u64>()
         };
         let check = |used: u64| assert_eq!((capped.used(), on_disk()), (used, used));
         check(100);

@@ -98,6 +98,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "metrics",
             "object",
             "once_a_minute",
+            "planted_bugs",
             "random",
             "retry",
             "sources",

@@ -4,7 +4,7 @@ use crate::admin::{AllDestinations, Attempts, ClassCount, DestinationStatus, Fun
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
 use crate::words::table::wrapped;
-use crate::words::{counted, grouped, outside_text};
+use crate::words::{about_bytes, counted, grouped, outside_text};
 
 /// Every destination.
 pub(super) fn all(all: &AllDestinations) -> String {
@@ -88,7 +88,11 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         0 => String::new(),
         count => format!(", {count} in flight"),
     };
-    line(text, format_args!("  {}{types}: {state}{flight}", function.function));
+    let queued = match function.queued_bytes {
+        0 => String::new(),
+        bytes => format!(", {} queued", about_bytes(bytes)),
+    };
+    line(text, format_args!("  {}{types}: {state}{queued}{flight}", function.function));
     if let Some(failing) = &function.failing {
         let what = if failing.what.is_empty() {
             String::new()
@@ -137,6 +141,7 @@ mod tests {
                 function: "arn:x".to_owned(),
                 types: vec!["track".to_owned()],
                 behind: 7,
+                queued_bytes: 2_000_000,
                 open_since_ms: Some(0),
                 failing: Some(failing.clone()),
                 ..FunctionStatus::default()
@@ -147,7 +152,7 @@ mod tests {
         assert_eq!(
             text,
             "crm (lambda)\n  delivered     1,234\n  failed        2 Accessdenied\n  arn:x for track: gets one call every half \
-             minute since 1970-01-01T00:00:00.000Z\n    Accessdenied: 403: no\n    to do: allow it\n"
+             minute since 1970-01-01T00:00:00.000Z, 2 MB queued\n    Accessdenied: 403: no\n    to do: allow it\n"
         );
         let attempt = Attempt {
             kind: "track".to_owned(),

@@ -1,6 +1,7 @@
 //! `forebay spool drain`: delivers everything in a spool, with the same code as a running collector.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,17 @@ use crate::alarms::{AlarmKind, Alarms};
 use crate::batch::DueRule;
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
-use crate::cli::node::{Outside, open_disk};
+use crate::cli::node::{Outside, open_disk, read_positions};
 use crate::cli::print_json::print_json;
 use crate::cli::serve::{delivery_settings, hooks, spool_options, store_settings};
 use crate::config::{Environment, Loader};
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::days::closing::last_over;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::destinations::positions::{All, LaneId};
+use crate::destinations::queue::Queue;
+use crate::destinations::waiting::waiting;
+use crate::disk::Disk;
 use crate::disk::read_only::ReadOnlyDisk;
 use crate::log::{DayStage, Log};
 use crate::object::Destination;
@@ -69,6 +74,16 @@ struct Drained {
     waiting_for: Option<String>,
     /// If nothing is left: the files that are in no object, although the rest of the directory can be removed.
     quarantined_files: Option<usize>,
+    /// Calls that functions of destinations have not finished. A drain sends none.
+    waiting_for_functions: Vec<WaitingCalls>,
+}
+
+/// Calls that a function has not finished.
+#[derive(Debug, serde::Serialize)]
+struct WaitingCalls {
+    destination: SourceId,
+    function: String,
+    calls: u64,
 }
 
 /// Days that no marker closes.
@@ -96,7 +111,7 @@ pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failu
         (None, Some(config)) => to_buckets(config).await?,
         (None, None) => return Err(Failure::usage("give a target: --to DIR or --config FILE")),
     };
-    let drained = drain(&args.dir, way).await?;
+    let drained = drain(&args.dir, way, args.drop_destinations).await?;
     let failure = drained.failure();
     if args.json {
         print_json(out, &drained)?;
@@ -106,16 +121,29 @@ pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failu
     failure.map_or(Ok(()), Err)
 }
 
-async fn drain(dir: &Path, way: Way) -> Result<Drained, Failure> {
+async fn drain(dir: &Path, way: Way, drop_destinations: bool) -> Result<Drained, Failure> {
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let outside = Outside::system();
-    let disk = open_disk(dir, false)?;
+    let disk: Arc<dyn Disk> = Arc::new(open_disk(dir, false)?);
+    let mut positions = read_positions(Arc::clone(&disk)).await?;
+    if drop_destinations {
+        let dropping = tokio::task::spawn_blocking(move || {
+            positions.keep(BTreeMap::new())?;
+            Ok::<_, io::Error>(positions)
+        });
+        positions = dropping.await?.map_err(|error| {
+            Failure::failed(format!("what waits for destinations could not be dropped: {error}"))
+        })?;
+    }
+    // What holds the disk holds its lock.
+    let (kept, hold_after) = (positions.kept().clone(), positions.lowest());
+    drop(positions);
     let (spool, recovered) = {
-        let (outside, options) = (outside.clone(), way.options);
+        let (outside, options) = (outside.clone(), SpoolOptions { hold_after, ..way.options });
         let metrics = Arc::new(outside.metrics.clone());
         tokio::task::spawn_blocking(move || {
-            Spool::open(Arc::new(disk), options, outside.clock, &*outside.random, metrics)
+            Spool::open(disk, options, outside.clock, &*outside.random, metrics)
         })
         .await??
     };
@@ -150,6 +178,7 @@ async fn drain(dir: &Path, way: Way) -> Result<Drained, Failure> {
     let over = until.left(&*spool.log(), outside.clock.wall()).days;
     let unclosed = spool.log().unclosed_days();
     scheduler.await?;
+    let waiting_for_functions = waiting_calls(kept, spool.log()).await?;
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
     let unsure = unclosed.values().filter(|stage| **stage == DayStage::Unsure).count();
@@ -168,7 +197,26 @@ async fn drain(dir: &Path, way: Way) -> Result<Drained, Failure> {
             true => None,
             false => Some(View::open(dir)?.disk.list("quarantine")?.len()),
         },
+        waiting_for_functions,
     })
+}
+
+/// What functions have not finished. What is queued for functions that are not kept is removed.
+async fn waiting_calls(kept: All, log: Arc<dyn Log>) -> Result<Vec<WaitingCalls>, Failure> {
+    let counting = tokio::task::spawn_blocking(move || {
+        let lanes: Vec<LaneId> = kept.iter().flat_map(|(name, one)| one.lane_ids(name)).collect();
+        Queue::sweep(&**log.disk(), lanes.iter())?;
+        waiting(&kept, log.disk(), &*log)
+    });
+    let waiting = counting.await?.map_err(|error| {
+        Failure::failed(format!("what waits for the functions of destinations cannot be counted: {error}"))
+    })?;
+    let calls = |(lane, calls): (LaneId, u64)| WaitingCalls {
+        destination: lane.destination,
+        function: lane.function,
+        calls,
+    };
+    Ok(waiting.into_iter().map(calls).collect())
 }
 
 impl Drained {
@@ -178,7 +226,20 @@ impl Drained {
 
     /// What to fail with if something is left.
     fn failure(&self) -> Option<Failure> {
-        let (objects, why) = (self.objects(), self.waiting_for.as_deref()?);
+        let objects = self.objects();
+        let Some(why) = self.waiting_for.as_deref() else {
+            let waiting = self.waiting_for_functions.iter().map(|waiting| {
+                let calls = counted(waiting.calls, "call waits", "calls wait");
+                format!("{calls} for {} of the destination {}", waiting.function, waiting.destination)
+            });
+            let waiting = waiting.collect::<Vec<_>>().join("; ");
+            return (!waiting.is_empty()).then(|| {
+                Failure::failed(format!(
+                    "{objects} delivered, and the archive has everything; but {waiting}: run the collector on this spool until they \
+                     are sent, or drop them with --drop-destinations"
+                ))
+            });
+        };
         Some(Failure::failed(match self.batches_left {
             0 => {
                 let days = counted(self.days.over as u64, "day that is over is", "days that are over are");

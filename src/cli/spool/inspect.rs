@@ -1,11 +1,14 @@
 //! `forebay spool inspect`: shows the content of a spool.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
+use crate::destinations::positions::{Kept, Positions};
 use crate::log::Range;
+use crate::sources::SourceId;
 use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
 use crate::time::UnixMillis;
 use crate::words::table::table;
@@ -19,13 +22,86 @@ const SEGMENTS_SHOWN: usize = 20;
 /// # Errors
 /// [`Failure`] if there is no spool, a process uses it, or it cannot be read.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let inspection = inspect(&View::open(&args.dir)?)?;
+    let view = View::open(&args.dir)?;
+    let shown = Shown { functions: functions(&view), spool: inspect(&view)? };
     if args.json {
-        print_json(out, &inspection)?;
+        print_json(out, &shown)?;
     } else {
-        out.write_all(render(&inspection).as_bytes())?;
+        out.write_all(render(&shown.spool).as_bytes())?;
+        out.write_all(render_functions(&shown).as_bytes())?;
     }
     Ok(())
+}
+
+/// A spool, and what is kept of destinations beside it.
+#[derive(serde::Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    spool: Inspection,
+    functions: Functions,
+}
+
+/// The functions of destinations, or why they cannot be read.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Functions {
+    Kept(Vec<FunctionAbout>),
+    Unreadable { error: String },
+}
+
+/// How far a function of a destination is.
+#[derive(serde::Serialize)]
+struct FunctionAbout {
+    destination: String,
+    function: String,
+    /// Whether the configuration no longer had the destination.
+    removed: bool,
+    /// It has finished everything up to this position.
+    finished: u64,
+    /// Its lines up to this position are in its queue, if they are not finished.
+    queued: Option<u64>,
+}
+
+fn functions(view: &View) -> Functions {
+    let positions = match Positions::read(Arc::clone(&view.disk)) {
+        Ok(positions) => positions,
+        Err(error) => return Functions::Unreadable { error: error.to_string() },
+    };
+    let of_one = |(name, one): (&SourceId, &Kept)| {
+        let about = |(function, finished): (&String, &u64)| FunctionAbout {
+            destination: name.to_string(),
+            function: function.clone(),
+            removed: one.removed,
+            finished: *finished,
+            queued: one.copied.get(function).copied(),
+        };
+        one.lanes.iter().map(about).collect::<Vec<_>>()
+    };
+    Functions::Kept(positions.kept().iter().flat_map(of_one).collect())
+}
+
+fn render_functions(shown: &Shown) -> String {
+    let functions = match &shown.functions {
+        Functions::Kept(functions) if functions.is_empty() => return String::new(),
+        Functions::Kept(functions) => functions,
+        Functions::Unreadable { error } => {
+            return format!("\nwhat is kept of destinations cannot be read: {}\n", outside_text(error));
+        }
+    };
+    let last =
+        shown.spool.segments.iter().filter_map(|segment| segment.positions).map(|range| range.last).max();
+    let mut text = "\nfunctions of destinations, beside the archive:\n".to_owned();
+    for function in functions {
+        let state =
+            format!("has finished up to position {} of {}", function.finished, last.unwrap_or_default());
+        let queued = function
+            .queued
+            .map_or_else(String::new, |queued| format!("; what waits up to {queued} is queued"));
+        let removed = if function.removed { " (no longer configured)" } else { "" };
+        let (name, arn) = (&function.destination, outside_text(&function.function));
+        line(&mut text, format_args!("  {name}, {arn}{removed}: {state}{queued}"));
+    }
+    text
 }
 
 /// The inspection for people.
@@ -135,7 +211,7 @@ fn seals(seals: &[SealAbout]) -> String {
 fn rest(of: &Inspection) -> String {
     let mut text = String::new();
     if !of.destinations.is_empty() {
-        text.push_str("\ndestinations:\n");
+        text.push_str("\nbuckets of sources:\n");
     }
     for known in &of.destinations {
         let region =

@@ -21,6 +21,7 @@ use forebay::batch::BatchKey;
 use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
 use forebay::destinations::class::Class;
+use forebay::destinations::disk_work::DiskWork;
 use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::Positions;
@@ -44,6 +45,7 @@ use serde_json::{Value, json};
 
 use crate::log::contract::seal;
 use crate::support::wait::until;
+use crate::tools::spool;
 
 /// Waits until a condition holds.
 async fn holds(what: &str, mut condition: impl FnMut() -> bool) {
@@ -197,6 +199,16 @@ struct Node {
 
 impl Node {
     async fn start(dir: &Path, functions: &Arc<Functions>, configured: Vec<DestinationSettings>) -> Self {
+        Self::start_with(dir, functions, configured, 32 << 20).await
+    }
+
+    /// The log keeps `share` bytes for destinations.
+    async fn start_with(
+        dir: &Path,
+        functions: &Arc<Functions>,
+        configured: Vec<DestinationSettings>,
+        share: u64,
+    ) -> Self {
         // A read that a kill has interrupted may still hold the directory.
         let opened = async || RealDisk::open(dir).ok();
         let disk: Arc<dyn Disk> = Arc::new(until("the spool's lock", Duration::from_secs(60), opened).await);
@@ -221,7 +233,9 @@ impl Node {
             metrics,
             clock,
             random: Arc::new(SystemRandom),
-            share: 32 << 20,
+            disk: Arc::clone(spool.log().disk()),
+            share,
+            disk_work: DiskWork::default(),
         };
         let destinations = Destinations::start(deps, positions, configured).await.unwrap();
         Self { spool, destinations, alarms }
@@ -474,21 +488,154 @@ async fn what_waits_for_a_removed_destination_can_be_dropped_and_unusable_settin
     node.stopped().await;
 }
 
+/// A share of the log that is soon used up.
+const SMALL_SHARE: u64 = 256 << 10;
+
+/// Stores 100 calls of each type so many times. The archive then has all.
+async fn stores_much(node: &Node, times: usize, kinds: &[&str]) {
+    node.goes_to_a_bucket();
+    for piece in 0..times {
+        for kind in kinds {
+            node.stores(calls(piece * 100, 100, kind)).await;
+        }
+    }
+    node.delivers();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_beyond_the_share_moves_to_queues_and_frees_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Ok(()));
+    let hang = |functions: &Functions| {
+        functions.hanging.lock().unwrap().extend(["tracks", "pages"].map(str::to_owned));
+    };
+    hang(&functions);
+    let configured = || vec![crm(&[("track", "tracks"), ("page", "pages")], 2, HOUR)];
+    let queued = |node: &Node| {
+        let shown = node.destinations.shown().into_values().next().unwrap();
+        ["tracks", "pages"].map(|function| shown.lanes[function].seen().queued)
+    };
+    let files = || std::fs::read_dir(dir.path().join("queued")).unwrap().count();
+    let node = Node::start_with(dir.path(), &functions, configured(), SMALL_SHARE).await;
+    stores_much(&node, 40, &["track", "page", "identify"]).await;
+    let log = node.spool.log();
+    holds("the log keeps no more than its share", || log.held_bytes() <= SMALL_SHARE).await;
+    holds("both have queued", || queued(&node).iter().all(|bytes| *bytes > 100_000)).await;
+    drop(log);
+    // The process dies, and the next goes on to queue.
+    node.killed().await;
+    let node = Node::start_with(dir.path(), &functions, configured(), SMALL_SHARE).await;
+    assert!(files() >= 2);
+    stores_much(&node, 40, &["group"]).await;
+    let log = node.spool.log();
+    holds("the log keeps no more than its share", || log.held_bytes() <= SMALL_SHARE).await;
+    drop(log);
+    node.stopped().await;
+    assert_eq!(functions.invoked("tracks").len() + functions.invoked("pages").len(), 0);
+    // The functions are repaired.
+    functions.hanging.lock().unwrap().clear();
+    let node = Node::start_with(dir.path(), &functions, configured(), SMALL_SHARE).await;
+    for (function, kind) in [("tracks", "track"), ("pages", "page")] {
+        holds("every call is invoked", || functions.invoked(function).len() >= 4_000).await;
+        let invoked = functions.invoked(function);
+        assert_eq!(
+            (invoked.len(), invoked.into_iter().collect::<BTreeSet<_>>()),
+            (4_000, ids(&calls(0, 4_000, kind)))
+        );
+    }
+    holds("the queues are gone", || files() == 0 && queued(&node) == [0, 0]).await;
+    let log = node.spool.log();
+    holds("the log is free", || log.held_bytes() == 0).await;
+    drop(log);
+    assert_eq!(node.dead_letters().len(), 0);
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_discarded_leaves_no_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Ok(()));
+    functions.hanging.lock().unwrap().insert("f".to_owned());
+    let files = || std::fs::read_dir(dir.path().join("queued")).unwrap().count();
+    let node =
+        Node::start_with(dir.path(), &functions, vec![crm(&[("track", "f")], 2, HOUR)], SMALL_SHARE).await;
+    stores_much(&node, 40, &["track", "page"]).await;
+    holds("calls are queued", || files() > 0).await;
+    node.destinations.set(Vec::new()).await.unwrap();
+    node.destinations.discard(SourceId::new("crm").unwrap()).await.unwrap();
+    holds("nothing is left", || files() == 0 && node.spool.log().held_bytes() == 0).await;
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_says_which_calls_wait_for_functions_and_drops_them_only_if_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Ok(()));
+    functions.hanging.lock().unwrap().insert("f".to_owned());
+    let configured = || vec![crm(&[("track", "f"), ("page", "g")], 2, HOUR)];
+    let node = Node::start_with(dir.path(), &functions, configured(), SMALL_SHARE).await;
+    stores_much(&node, 40, &["track", "page"]).await;
+    holds("the other function has all", || functions.invoked("g").len() == 4_000).await;
+    holds("calls are queued", || std::fs::read_dir(dir.path().join("queued")).unwrap().count() > 0).await;
+    node.stopped().await;
+    let looked = spool("inspect", dir.path(), &[]);
+    assert!(
+        looked.out.contains("crm, f: has finished up to position 0 of 8001; what waits up to "),
+        "{looked:?}"
+    );
+    assert!(looked.out.contains("crm, g: has finished up to position 8000 of 8001"), "{looked:?}");
+    let about = spool("inspect", dir.path(), &["--json"]).json();
+    assert_eq!(
+        (&about["functions"][0]["function"], &about["functions"][0]["finished"]),
+        (&json!("f"), &json!(0))
+    );
+    let to = tempfile::tempdir().unwrap();
+    let to = ["--to", to.path().to_str().unwrap()];
+    for _ in 0..2 {
+        let kept = spool("drain", dir.path(), &to);
+        assert_eq!(kept.code, Some(1), "{kept:?}");
+        assert!(kept.err.contains("4,000 calls wait for f of the destination crm"), "{kept:?}");
+        assert!(kept.err.contains("--drop-destinations"), "{kept:?}");
+    }
+    // Nothing was lost by that.
+    functions.hanging.lock().unwrap().clear();
+    let node = Node::start_with(dir.path(), &functions, configured(), SMALL_SHARE).await;
+    holds("every call is invoked", || functions.invoked("f").len() == 4_000).await;
+    functions.hanging.lock().unwrap().insert("f".to_owned());
+    node.stores(calls(4_000, 10, "track")).await;
+    node.stopped().await;
+    let dropped = spool("drain", dir.path(), &[&to[..], &["--drop-destinations"]].concat());
+    assert_eq!(dropped.code, Some(0), "{dropped:?}");
+    assert!(dropped.out.contains("can be removed"), "{dropped:?}");
+    assert_eq!(spool("inspect", dir.path(), &["--json"]).json()["functions"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn if_nothing_can_be_queued_the_oldest_calls_become_dead_letters() {
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Err(Class::AccessDenied));
+    let node =
+        Node::start_with(dir.path(), &functions, vec![crm(&[("track", "f")], 2, HOUR)], SMALL_SHARE).await;
+    // Nothing can be made where there is no directory.
+    std::fs::rename(dir.path().join("queued"), dir.path().join("elsewhere")).unwrap();
+    stores_much(&node, 40, &["track"]).await;
+    holds("the oldest calls are dead letters", || !node.dead_letters().is_empty()).await;
+    holds("no more is kept than may be", || node.spool.log().held_bytes() <= SMALL_SHARE).await;
+    assert!(node.dead_letters().len() < 4_000, "only what is too much");
+    node.stopped().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_keeps_too_much_of_the_spool_becomes_dead_letters_and_frees_it() {
     let dir = tempfile::tempdir().unwrap();
     let functions = Functions::new(|_, _| Err(Class::AccessDenied));
-    let settings = DestinationSettings { max_queue: 256 << 10, ..crm(&[("track", "f")], 2, HOUR) };
+    let settings = DestinationSettings { max_queue: SMALL_SHARE, ..crm(&[("track", "f")], 2, HOUR) };
     let node = Node::start(dir.path(), &functions, vec![settings]).await;
-    node.goes_to_a_bucket();
-    for piece in 0..40 {
-        node.stores(calls(piece * 100, 100, "track")).await;
-    }
-    node.delivers();
+    stores_much(&node, 120, &["track"]).await;
     holds("the oldest calls are dead letters", || !node.dead_letters().is_empty()).await;
-    holds("no more is kept than may be", || node.spool.log().held_bytes() <= 256 << 10).await;
+    holds("no more is kept than may be", || node.spool.log().held_bytes() <= SMALL_SHARE).await;
     let letters = node.dead_letters();
-    assert!(letters.len() < 4_000, "only what is too much: {}", letters.len());
+    assert!(letters.len() < 12_000, "only what is too much: {}", letters.len());
     assert_eq!(letters[0]["class"], "access-denied");
     node.stopped().await;
 }

@@ -19,6 +19,8 @@ use forebay::words::rfc3339;
 use sha2::{Digest as _, Sha256};
 
 use super::clients::{COLLECTIONS, Copy, Line, objects_of};
+use super::functions::NAMES;
+use super::letters::Letters;
 use super::process::Process;
 use super::world::{Violation, World};
 
@@ -158,12 +160,13 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
 pub(super) fn bucket(world: &World) -> Result<(), Violation> {
     let mut folders: BTreeMap<Folder, Vec<Stored>> = BTreeMap::new();
     let mut delivered: BTreeMap<usize, String> = BTreeMap::new();
+    let mut letters = Letters::of(world);
     let foreign = world.store.foreign();
     let ours = world.store.fake.keys().into_iter().filter(|place| !foreign.contains(place));
     let (markers, keys): (Vec<_>, Vec<_>) = ours.partition(|(_, key)| key.contains("segment-logs/_closed/"));
     for (bucket, key) in keys {
         let object = world.store.fake.object(&bucket, &key).ok_or("it was listed")?;
-        let (folder, stored) = read(world, &bucket, &key, &object)?;
+        let (folder, stored) = read(world, (&bucket, &key), &object, &mut letters)?;
         for copy in &stored.copies {
             if let Some(other) = delivered.insert(*copy, key.clone()) {
                 if world.damage.manifest_rotted {
@@ -192,7 +195,8 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
     }
     missing(world, &copies_of)?;
     world.check_imports(&copies_of)?;
-    counted(world, delivered.keys())?;
+    letters.missing(world)?;
+    counted(world, delivered.keys(), &letters)?;
     if world.plan.remembers_all() {
         let twice = copies_of.values().find(|copies| {
             let of_calls =
@@ -207,8 +211,12 @@ pub(super) fn bucket(world: &World) -> Result<(), Violation> {
 }
 
 /// The manifest's ledger must count exactly the delivered lines of the bucket.
-fn counted<'a>(world: &World, delivered: impl Iterator<Item = &'a usize>) -> Result<(), Violation> {
-    let mut there: BTreeMap<(&str, Stream, Hour), u64> = BTreeMap::new();
+fn counted<'a>(
+    world: &World,
+    delivered: impl Iterator<Item = &'a usize>,
+    letters: &Letters,
+) -> Result<(), Violation> {
+    let mut there = letters.counts();
     for copy in delivered {
         let copy = world.clients.copy(*copy).ok_or("it was read")?;
         let source = world.clients.sources[copy.source].as_str();
@@ -282,13 +290,27 @@ fn missing(world: &World, copies_of: &BTreeMap<usize, Vec<usize>>) -> Result<(),
 }
 
 /// Reads an object and checks it against its key and metadata.
-fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(Folder, Stored), Violation> {
+fn read(
+    world: &World,
+    (bucket, key): (&str, &str),
+    object: &FakeObject,
+    letters: &mut Letters,
+) -> Result<(Folder, Stored), Violation> {
     let folder = folder(bucket, key).ok_or_else(|| format!("I4: not one of our keys: {key}"))?;
     let mut text = String::new();
     let unpacked = flate2::read::GzDecoder::new(&object.bytes[..]).read_to_string(&mut text);
     unpacked.map_err(|error| format!("I5: {key}: {error}"))?;
+    let said = |name: &str| object.metadata.get(name).map(String::as_str);
+    let number = |name: &str| said(name).and_then(|text| text.parse::<u64>().ok());
+    let first = number("forebay-first-position").ok_or_else(|| format!("I5: {key} has no first position"))?;
+    let last = number("forebay-last-position").ok_or_else(|| format!("I5: {key} has no last position"))?;
     let (mut copies, mut times, mut before) = (Vec::new(), BTreeSet::new(), 0);
-    for line in text.lines() {
+    let of_letters = matches!(folder.stream, Stream::Dead(_));
+    if of_letters {
+        let of = (&*folder.source, &folder.stream);
+        times = letters.find(world, (key, &text), of, (first, last))?;
+    }
+    for line in text.lines().filter(|_| !of_letters) {
         let line = Line::read(line.as_bytes()).map_err(|error| format!("I5: {key}: {error}: {line}"))?;
         let copy = world.clients.copy(line.copy).filter(|copy| copy.message == line.message);
         let copy = copy.ok_or_else(|| format!("I5: {key} holds a line that was never sent: {line:?}"))?;
@@ -310,10 +332,9 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
         copies.push(line.copy);
         times.insert(copy.received_at);
     }
-    let said = |name: &str| object.metadata.get(name).map(String::as_str);
     let sha256: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = [
-        ("forebay-calls", copies.len().to_string()),
+        ("forebay-calls", text.lines().count().to_string()),
         ("forebay-bytes", text.len().to_string()),
         (SHA256, sha256),
     ];
@@ -329,12 +350,11 @@ fn read(world: &World, bucket: &str, key: &str, object: &FakeObject) -> Result<(
             return Err(format!("I5: {key}: {name} is {:?}, but by the lines it is {time:?}", said(name)));
         }
     }
-    let number = |name: &str| said(name).and_then(|text| text.parse::<u64>().ok());
     let stored = Stored {
         key: key.to_owned(),
         metadata: object.metadata.clone(),
-        first: number("forebay-first-position").ok_or_else(|| format!("I5: {key} has no first position"))?,
-        last: number("forebay-last-position").ok_or_else(|| format!("I5: {key} has no last position"))?,
+        first,
+        last,
         previous: number("forebay-previous-last-position"),
         copies,
     };
@@ -346,15 +366,15 @@ fn folder(bucket: &str, key: &str) -> Option<Folder> {
         Some((prefix, rest)) => (format!("/{prefix}"), rest),
         None => (String::new(), key.strip_prefix("segment-logs/")?),
     };
+    let named = |folder: &str, kind: &str| -> Option<(Stream, &str)> {
+        let (name, rest) = rest.strip_prefix(folder)?.split_once('/')?;
+        Some((format!("{kind}/{name}").parse().ok()?, rest))
+    };
     let (stream, rest) = match rest.strip_prefix("_rejected/") {
         Some(rest) => (Stream::Rejected, rest),
-        None => match rest.strip_prefix("_objects/") {
-            Some(rest) => {
-                let (collection, rest) = rest.split_once('/')?;
-                (format!("objects/{collection}").parse().ok()?, rest)
-            }
-            None => (Stream::Calls, rest),
-        },
+        None => {
+            named("_objects/", "objects").or_else(|| named("_dlq/", "dead")).unwrap_or((Stream::Calls, rest))
+        }
     };
     let mut parts = rest.split('/');
     let (source, day, name) = (parts.next()?, parts.next()?, parts.next()?);
@@ -381,7 +401,9 @@ fn marker(
     let of = BucketString::parse(&format!("{bucket}{prefix}")).map_err(|error| error.to_string())?;
     let place = MarkerPlace::of(&of, key).ok_or_else(|| format!("I4: not one of our keys: {key}"))?;
     let marker = ClosedMarker::read(&place, &object.bytes).map_err(|error| format!("I5: {key}: {error}"))?;
-    for stream in [Stream::Calls, Stream::Rejected].into_iter().chain(COLLECTIONS.map(objects_of)) {
+    let dead = NAMES.map(|name| format!("dead/{name}").parse().unwrap());
+    for stream in [Stream::Calls, Stream::Rejected].into_iter().chain(COLLECTIONS.map(objects_of)).chain(dead)
+    {
         let folder = Folder {
             bucket: of.to_string(),
             stream: stream.clone(),

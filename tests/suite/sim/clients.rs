@@ -18,6 +18,13 @@ pub(super) const COLLECTIONS: [&str; 2] = ["hotels", "rooms"];
 /// Every so many requests one sets objects.
 const OBJECTS_EVERY: usize = 4;
 
+/// The members of a line that destinations need. Every seventh call has no user.
+fn types(message: usize) -> String {
+    let kind = ["track", "page", "identify"][message % 3];
+    let user = if message % 7 == 0 { String::new() } else { format!("\"userId\":\"u{}\",", message % 4) };
+    format!("\"type\":\"{kind}\",{user}\"messageId\":\"{message}\",")
+}
+
 /// The stream of a collection.
 pub(super) fn objects_of(collection: &str) -> Stream {
     format!("objects/{collection}").parse().unwrap()
@@ -59,6 +66,8 @@ struct State {
     requests: Vec<Request>,
     life: u64,
     wrong: Option<String>,
+    /// Whether calls say their type and user, as destinations need.
+    types: bool,
     /// The only sources that may be refused for their destination, if set.
     refusable: Option<BTreeSet<usize>>,
 }
@@ -156,6 +165,11 @@ impl Clients {
         self.unanswered().contains(&request)
     }
 
+    /// Calls say their type and user from now on.
+    pub(super) fn say_types(&self) {
+        self.lock().types = true;
+    }
+
     /// Sets the only sources that may be refused for their destination.
     pub(super) fn only_these_may_be_refused(&self, sources: BTreeSet<usize>) {
         self.lock().refusable = Some(sources);
@@ -203,7 +217,8 @@ impl Clients {
         for message in messages.clone() {
             let Message { stream, pad } = state.messages[message].clone();
             let copy = state.copies.len();
-            let line = format!("{{\"message\":{message},\"copy\":{copy},\"pad\":\"{pad}\"}}");
+            let types = if state.types { types(message) } else { String::new() };
+            let line = format!("{{\"message\":{message},\"copy\":{copy},{types}\"pad\":\"{pad}\"}}");
             frames.line().extend_from_slice(line.as_bytes());
             match stream {
                 Stream::Calls | Stream::Objects(_) => {

@@ -205,6 +205,16 @@ impl Damage {
         self.possible.values().any(|copies| copies.contains(&copy))
     }
 
+    /// Positions whose frames a flipped bit may have made unreadable.
+    pub(super) fn positions(&self) -> impl Iterator<Item = u64> {
+        self.possible.keys().copied()
+    }
+
+    /// Whether a position's frame may be missing.
+    pub(super) fn excuses_position(&self, position: u64) -> bool {
+        self.manifest_rotted || (self.possible.contains_key(&position) && self.named.contains(&position))
+    }
+
     /// Whether a copy may be missing: it was damaged, and its position was named as lost.
     pub(super) fn excuses(&self, copy: usize) -> bool {
         self.possible.iter().any(|(position, copies)| copies.contains(&copy) && self.named.contains(position))

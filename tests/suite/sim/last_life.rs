@@ -18,6 +18,10 @@ impl World {
         let disk = self.disk.process().ok_or("a process that has ended holds the lock")?;
         let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and nothing fails")?;
         let mut process = self.start(spool, disk)?.ok_or("the spool has stopped, and nothing fails")?;
+        let mut hang = self.heal_most_functions();
+        if !self.start_destinations(&mut process).await? {
+            return Err("D2: destinations cannot be started, and nothing fails".to_owned());
+        }
         for _ in 0..400 {
             let imported = self.import_all(&mut process).await?;
             let unanswered = self.clients.unanswered();
@@ -35,6 +39,8 @@ impl World {
             }
             self.turn(&mut process).await;
             self.keep(&mut process)?;
+            self.check_destinations(&process);
+            hang = hang && !self.is_full_of_held(&process);
             if in_conflict(&process) {
                 // Frames waiting after the conflict may fill the spool.
                 self.end_in_order(process).await;
@@ -52,7 +58,16 @@ impl World {
                 self.imports
             ));
         }
-        let conflict = self.drain(&mut process).await?;
+        let mut conflict = self.drain(&mut process).await?;
+        if hang && !conflict && !self.is_full_of_held(&process) {
+            self.check_share(&mut process).await?;
+        }
+        if !conflict && process.destinations.is_some() {
+            self.heal_functions();
+            self.drain_destinations(&mut process).await?;
+            // Dead letters have come.
+            conflict = self.drain(&mut process).await?;
+        }
         if !conflict {
             // A segment that could not be made a moment ago is tried again after a pause.
             tokio::time::sleep(SEGMENT_RETRIED_AFTER).await;
@@ -70,6 +85,8 @@ impl World {
         let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and only space is missing")?;
         let started = self.start(spool, disk)?;
         let mut process = started.ok_or("the spool has stopped, and only space is missing")?;
+        self.heal_functions();
+        self.start_destinations(&mut process).await?;
         let conflict = self.drain(&mut process).await?;
         self.trace.count(if conflict { "a full disk, and a conflict" } else { "a full disk emptied" });
         process.disk.kill();
@@ -89,6 +106,9 @@ impl World {
         let flushing = process.delivery.clone();
         let flush = tokio::spawn(async move { flushing.flush(None, Duration::from_secs(600)).await });
         for _ in 0..4_000 {
+            if process.destinations.is_some() {
+                self.turn(process).await;
+            }
             self.keep(process)?;
             if in_conflict(process) {
                 return Ok(true);

@@ -52,6 +52,8 @@ pub(super) struct Plan {
     pub(super) starves: bool,
     /// Whether files are imported.
     pub(super) imports: bool,
+    /// Whether calls also go to functions.
+    pub(super) destinations: bool,
 }
 
 /// Space for the manifest and its reserve under the cap, in bytes. Compared with such small segments they are
@@ -191,6 +193,7 @@ impl Plan {
             // Drawn last, so that the other choices of each seed stay the same.
             starves: dice.chance(250),
             imports: false,
+            destinations: false,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
 use forebay::delivery::{Delivery, Parts};
+use forebay::destinations::runner::Destinations;
 use forebay::disk::Disk as _;
 use forebay::import::Importer;
 use forebay::log::{AccountKey, Go, Log, Range, Read, Row, Seal};
@@ -13,7 +14,8 @@ use forebay::metrics::Metrics;
 use forebay::random::Random;
 use forebay::spool::format::IdentError;
 use forebay::spool::manifest::ManifestError;
-use forebay::spool::{OpenError, Recovered, Stepped};
+use forebay::spool::{OpenError, Recovered, SpoolOptions, Stepped};
+use tokio::task::JoinHandle;
 
 use super::check;
 use super::clock::SimClock;
@@ -34,11 +36,15 @@ impl Random for Seeded {
 pub(super) struct Process {
     pub(super) spool: Stepped,
     pub(super) delivery: Delivery,
-    scheduler: tokio::task::JoinHandle<()>,
+    scheduler: JoinHandle<()>,
     pub(super) disk: SimDisk,
     pub(super) waiting_bytes: u64,
     /// The taking side of imports, in worlds that have any.
     pub(super) importer: Option<Arc<Importer>>,
+    /// In worlds that have any.
+    pub(super) destinations: Option<Destinations>,
+    /// Sets another configuration of destinations.
+    pub(super) setting: Option<JoinHandle<()>>,
 }
 /// All undelivered frames and seals that a spool knows, and its counts.
 type View = (Vec<(BatchKey, Vec<(u64, Vec<u8>)>)>, Vec<Seal>, Vec<(AccountKey, Row)>);
@@ -131,13 +137,18 @@ impl World {
         let (failures, missed, space) =
             (self.disk.failures(), process.handles_missed(), self.disk.space_missed());
         let random = Seeded(Mutex::new(self.dice.split()));
-        let opened = Stepped::open(
-            Arc::new(process.clone()),
-            self.plan.options.clone(),
-            Arc::new(self.clock.clone()),
-            &random,
-            Arc::new(Metrics::new()),
-        );
+        let opened = self.read_positions(process);
+        let opened =
+            opened.map_err(|cause| OpenError::Disk { what: "read the positions of destinations", cause });
+        let opened = opened.and_then(|hold_after| {
+            Stepped::open(
+                Arc::new(process.clone()),
+                SpoolOptions { hold_after, ..self.plan.options.clone() },
+                Arc::new(self.clock.clone()),
+                &random,
+                Arc::new(Metrics::new()),
+            )
+        });
         let failed = || self.disk.failures() > failures || process.handles_missed() > missed;
         let no_space = self.disk.space_missed() > space;
         let excused = no_space && !self.needs_no_space();
@@ -205,15 +216,26 @@ impl World {
             background: None,
         };
         let (delivery, scheduler) = Delivery::start(parts, self.plan.settings);
-        let mut process = Process { spool, delivery, scheduler, disk, waiting_bytes: 0, importer: None };
+        let mut process = Process {
+            spool,
+            delivery,
+            scheduler,
+            disk,
+            waiting_bytes: 0,
+            importer: None,
+            destinations: None,
+            setting: None,
+        };
         self.importer(&mut process)?;
         Ok(Some(process))
     }
 
     pub(super) async fn end_in_order(&mut self, process: Process) {
-        let Process { spool, delivery, scheduler, disk, .. } = process;
+        let mut process = process;
         let grace = Duration::from_millis(self.dice.log(5_000));
-        delivery.shutdown(self.dice.chance(700), grace).await;
+        process.delivery.clone().shutdown(self.dice.chance(700), grace).await;
+        self.stop_destinations(&mut process).await;
+        let Process { spool, scheduler, disk, .. } = process;
         let delivered = scheduler.await.is_ok();
         self.damage.look(&self.disk);
         let ended = delivered && spool.close().is_ok();

@@ -122,6 +122,7 @@ impl World {
         self.look();
         // Whether it still runs is checked after each step.
         process.spool.turn();
+        self.observe(process);
         process.waiting_bytes = 0;
         tokio::task::yield_now().await;
     }
@@ -166,6 +167,7 @@ impl World {
     pub(super) fn flip(&mut self) {
         self.damage.flip(&self.disk, &mut self.dice, &self.trace);
         self.imports.may_be_damaged();
+        self.second.iter().for_each(|second| second.reader.damaged(self.damage.positions()));
     }
 
     /// Moves a source to another bucket or prefix.

@@ -9,6 +9,7 @@ use super::check;
 use super::clients::Clients;
 use super::clock::SimClock;
 use super::damage::Damage;
+use super::destinations::Second;
 use super::imports::Imports;
 use super::plan::Plan;
 use super::process::Process;
@@ -31,6 +32,8 @@ pub(super) struct World {
     pub(super) clients: Clients,
     pub(super) imports: Imports,
     pub(super) import_dice: Dice,
+    /// The second reader of the log, in worlds that have one.
+    pub(super) second: Option<Second>,
     pub(super) trace: Trace,
     pub(super) damage: Damage,
     pub(super) rotten: RottenFiles,
@@ -51,6 +54,8 @@ impl World {
         // Dice of their own, so that everything else of each seed stays the same.
         let mut import_dice = Dice(!seed);
         plan.imports = import_dice.chance(400) && plan.refuses.is_none();
+        let mut second_dice = Dice(seed ^ 0x5EC0_4D52_EADE_4000);
+        plan.destinations = second_dice.chance(300) && plan.refuses.is_none() && !plan.state_rots;
         let clock = SimClock::new(plan.wall);
         let disk = SimDisk::new(dice.split(), trace.clone());
         let store = SimStore::new(dice.split(), clock.clone(), trace.clone());
@@ -65,6 +70,7 @@ impl World {
         let destinations =
             (0..sources.len()).map(|source| vec![destination(&bucket(&mut dice, source), "")]).collect();
         let clients = Clients::new(sources, trace.clone());
+        let second = Second::draw(second_dice, &plan, &clients, (&disk, &trace));
         let imports = Imports::draw(&mut import_dice, plan.imports, &clients, trace.clone());
         let world = Self {
             plan,
@@ -75,6 +81,7 @@ impl World {
             clients,
             imports,
             import_dice,
+            second,
             trace,
             damage: Damage::default(),
             rotten: RottenFiles::default(),
@@ -115,6 +122,9 @@ impl World {
         }
         self.store.arrive(true);
         self.store.foreign_is_untouched()?;
+        if let Some(second) = &self.second {
+            second.reader.check_all()?;
+        }
         check::bucket(&self)
     }
 
@@ -146,7 +156,8 @@ impl World {
         self.imports.end_life();
         self.damage.look(&self.disk);
         let wrong = self.clients.wrong().or_else(|| self.imports.wrong());
-        let wrong = wrong.or_else(|| self.store.wrong()).or_else(|| self.damage.wrong());
+        let second = || self.second.as_ref().and_then(|second| second.reader.wrong());
+        let wrong = wrong.or_else(second).or_else(|| self.store.wrong()).or_else(|| self.damage.wrong());
         let lived = lived?;
         wrong.map_or(Ok(lived), Err)
     }
@@ -162,11 +173,19 @@ impl World {
             return Ok(());
         };
         let Some(mut process) = self.start(spool, process)? else { return Ok(()) };
+        if let Some(second) = &self.second {
+            second.functions.change();
+        }
+        if !self.start_destinations(&mut process).await? {
+            process.disk.kill();
+            return Ok(());
+        }
         let mut cut_short = false;
         for _ in 0..self.plan.steps {
             self.draw_starvation(&process.disk, 100);
             self.step(&mut process).await?;
             self.import_some(&mut process).await?;
+            self.destinations_go_on(&mut process);
             check::ledger(&*process.spool.log())?;
             self.store.arrive(false);
             let stopped = process.spool.log().stopped().borrow().clone();

@@ -26,20 +26,20 @@ use crate::support::forebay::binary;
 
 /// The result of one run of the program.
 #[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
-    fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// Runs `forebay spool <command> <dir> <rest>`.
-fn spool(command: &str, dir: &Path, rest: &[&str]) -> Ran {
+pub(crate) fn spool(command: &str, dir: &Path, rest: &[&str]) -> Ran {
     let mut program = Command::new(binary());
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FOREBAY_")) {
         program.env_remove(name);

@@ -1,0 +1,569 @@
+//! The queue file of a lane: its lines that wait, copied out of the log, so that the log can release its segments.
+//!
+//! A slow function would otherwise keep every line of the log since its oldest call, most of which are not for it. The
+//! file comes in pieces, each with the lane's lines after one position and up to another, as frames of the log's form.
+//! A piece counts only once the kept positions say how far the lane's lines are copied ([`Kept`]); before that the log
+//! keeps the lines, and after a crash the same piece is written again.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex};
+
+use sha2::{Digest as _, Sha256};
+
+use super::positions::{Kept, LaneId, Route};
+use crate::disk::{Disk, publish, read_sound, temporary_name};
+use crate::lock::lock;
+use crate::log::frame::{self, FRAME_HEADER, FRAME_MAX, FrameError, Salt};
+use crate::log::{Follow, Go, Place, Range, Read};
+
+/// The directory of all pieces, in that of the spool.
+pub const DIRECTORY: &str = "queued";
+/// The most bytes of lines after which a piece is complete.
+pub const PIECE_BYTES_MAX: u64 = 16 << 20;
+/// Frames of the log that are looked at for one piece, so that copying ends soon also if few are the lane's.
+const LOOKED_AT_MAX: u64 = 500_000;
+/// Bytes that are written, and read, at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Lines of a lane in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// It has the lane's lines after this position…
+    pub after: u64,
+    /// … and up to this one.
+    pub through: u64,
+    /// Bytes of its file; 0 if no line was the lane's, and there is no file.
+    pub bytes: u64,
+    /// Positions that could not be read, because the log is damaged there.
+    pub lost: u64,
+}
+
+/// How far a lane has read.
+#[derive(Clone, Copy, Debug)]
+pub struct QueuePlace {
+    /// In the log, or up to which position in the pieces.
+    log: Place,
+    /// Where the next frame of a piece begins: the piece's `after`, and the offset.
+    next: (u64, u64),
+}
+
+impl QueuePlace {
+    /// Behind a position.
+    pub fn after(position: u64) -> Self {
+        Self { log: Place::after(position), next: (position, 0) }
+    }
+
+    /// Everything up to this position was read.
+    pub fn through(&self) -> u64 {
+        self.log.through
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// The lane's lines up to here are in the pieces, if they are not finished.
+    through: u64,
+    /// By the position after which they begin.
+    pieces: BTreeMap<u64, Piece>,
+}
+
+/// The pieces of one lane.
+#[derive(Debug)]
+pub struct Queue {
+    disk: Arc<dyn Disk>,
+    /// What names the lane in file names and checksums.
+    id: [u8; 16],
+    /// Held while the log is read: lines move from the log into the pieces only between two reads.
+    state: Mutex<State>,
+}
+
+impl Queue {
+    /// The queue of a lane that has finished everything up to `finished` and whose lines up to `copied` are in pieces.
+    /// Pieces beyond that, which a crash left, are removed.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn open(disk: Arc<dyn Disk>, lane: &LaneId, finished: u64, copied: Option<u64>) -> io::Result<Self> {
+        let id = id_of(lane);
+        let copied = copied.unwrap_or(finished).max(finished);
+        let mut pieces = BTreeMap::new();
+        let (mut through, mut needless) = (copied, Vec::new());
+        for (name, bytes) in disk.list(DIRECTORY)?.into_iter().rev() {
+            let Some(after) = after_of(&name, id) else { continue };
+            if after >= copied || through <= finished {
+                needless.push(name);
+            } else {
+                pieces.insert(after, Piece { after, through, bytes, lost: 0 });
+                through = after;
+            }
+        }
+        for name in needless {
+            disk.remove(&format!("{DIRECTORY}/{name}"))?;
+        }
+        Ok(Self { disk, id, state: Mutex::new(State { through: copied, pieces }) })
+    }
+
+    /// Removes files that belong to none of these lanes, or were not complete when the process died.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn sweep<'a>(disk: &dyn Disk, lanes: impl Iterator<Item = &'a LaneId>) -> io::Result<()> {
+        let known: Vec<[u8; 16]> = lanes.map(id_of).collect();
+        for (name, _) in disk.list(DIRECTORY)? {
+            if !known.iter().any(|id| after_of(&name, *id).is_some()) {
+                disk.remove(&format!("{DIRECTORY}/{name}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes the lane's lines after `place`, from the pieces and then from the log, and moves `place` behind what was
+    /// passed. Of the log, lines of others are passed, too. Damaged frames of a piece are passed as a loss of all
+    /// positions up to the next.
+    ///
+    /// # Errors
+    /// The disk's error, or that of `visit`.
+    pub fn follow(
+        &self,
+        log: &dyn Follow,
+        place: &mut QueuePlace,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
+        loop {
+            let state = lock(&self.state);
+            if place.log.through >= state.through {
+                return log.follow(&mut place.log, visit);
+            }
+            let next = state.pieces.values().find(|piece| piece.through > place.log.through).copied();
+            let end = state.through;
+            drop(state);
+            match next {
+                None => *place = QueuePlace::after(end),
+                Some(piece) => {
+                    if self.read(piece, place, visit)? == Go::Stop {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(
+        &self,
+        piece: Piece,
+        place: &mut QueuePlace,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<Go> {
+        let (file, salt) = (self.disk.open(&self.name(piece.after))?, self.salt(piece.after));
+        let (mut at, mut end) = (if place.next.0 == piece.after { place.next.1 } else { 0 }, piece.bytes);
+        let (mut bytes, mut filled, mut used, mut is_damaged) =
+            (vec![0; CHUNK_BYTES + FRAME_MAX], 0, 0, false);
+        loop {
+            let rest = bytes.get(used..filled).unwrap_or_default();
+            if rest.len() < FRAME_MAX && at + (rest.len() as u64) < end {
+                let kept = rest.len();
+                bytes.copy_within(used..filled, 0);
+                let read = read_sound(&*file, bytes.get_mut(kept..).unwrap_or_default(), at + kept as u64)?;
+                (used, filled) = (0, kept + read);
+                if read == 0 {
+                    // The file is shorter than it was.
+                    end = at + kept as u64;
+                }
+                continue;
+            }
+            if rest.is_empty() {
+                break;
+            }
+            match frame::read(rest, salt) {
+                Ok((frame, len)) => {
+                    (at, used) = (at + len as u64, used + len);
+                    let position = frame.position;
+                    if position > place.log.through {
+                        let lost = Range::between(place.log.through + 1, position).filter(|_| is_damaged);
+                        is_damaged = false;
+                        if let Some(lost) = lost {
+                            visit(Read::Lost(lost))?;
+                        }
+                        let go = visit(Read::Frame(frame))?;
+                        *place = QueuePlace { next: (piece.after, at), ..QueuePlace::after(position) };
+                        if go == Go::Stop {
+                            return Ok(Go::Stop);
+                        }
+                    }
+                }
+                Err(FrameError::Length) => {
+                    is_damaged = true;
+                    break;
+                }
+                Err(FrameError::Checksum | FrameError::Field) => {
+                    is_damaged = true;
+                    let len = frame::length(rest).unwrap_or(FRAME_HEADER);
+                    (at, used) = (at + len as u64, used + len);
+                }
+            }
+        }
+        is_damaged |= end < piece.bytes;
+        let lost = Range::between(place.log.through + 1, piece.through + 1).filter(|_| is_damaged);
+        let go = lost.map_or(Ok(Go::On), |lost| visit(Read::Lost(lost)))?;
+        *place = QueuePlace::after(piece.through);
+        Ok(go)
+    }
+
+    /// Copies the lane's next lines after `finished` out of the log, durably: those up to `through`, or `most` bytes of them.
+    /// They count only after [`Queue::publish`]; until then the log must keep them.
+    ///
+    /// # Errors
+    /// The disk's error. Nothing has changed then.
+    pub fn copy(
+        &self,
+        log: &dyn Follow,
+        (routes, function): (&[Route], &str),
+        (finished, through): (u64, u64),
+        most: u64,
+    ) -> io::Result<Piece> {
+        let after = self.copied_through().max(finished);
+        let (name, salt) = (self.name(after), self.salt(after));
+        let mut file = None;
+        let (mut out, mut bytes, mut lost, mut looked_at) = (Vec::new(), 0_u64, 0, 0);
+        let mut place = Place::after(after);
+        let mut write = |out: &mut Vec<u8>, bytes: &mut u64| -> io::Result<()> {
+            let file = match &file {
+                Some(file) => file,
+                None => file.insert(self.disk.create(&temporary_name(&name))?),
+            };
+            file.write_at(&[IoSlice::new(out)], *bytes)?;
+            *bytes += out.len() as u64;
+            out.clear();
+            Ok(())
+        };
+        log.follow(&mut place, &mut |read| {
+            let reached = match read {
+                Read::Lost(range) => {
+                    lost += range.last - range.first + 1;
+                    range.last
+                }
+                Read::Frame(frame) => {
+                    if let Some((source, _)) = Kept::call_for(&frame, routes, function) {
+                        let start = frame::begin(
+                            &mut out,
+                            frame.kind,
+                            (Some(&source), frame.name),
+                            frame.received_at,
+                            None,
+                        );
+                        out.extend_from_slice(frame.payload);
+                        frame::finish(&mut out, start, frame.fingerprint);
+                        frame::stamp(out.get_mut(start..).unwrap_or_default(), frame.position, salt);
+                    }
+                    frame.position
+                }
+            };
+            let is_full = bytes + out.len() as u64 >= most;
+            if out.len() >= CHUNK_BYTES {
+                write(&mut out, &mut bytes)?;
+            }
+            looked_at += 1;
+            let enough = reached >= through || is_full || looked_at >= LOOKED_AT_MAX;
+            Ok(if enough { Go::Stop } else { Go::On })
+        })?;
+        if !out.is_empty() {
+            write(&mut out, &mut bytes)?;
+        }
+        if let Some(file) = file {
+            file.sync()?;
+            publish(&*self.disk, &name)?;
+        }
+        Ok(Piece { after, through: place.through, bytes, lost })
+    }
+
+    /// From now on a piece's lines are read from it. The kept positions say so already, and the log still has them.
+    pub fn publish(&self, piece: Piece) {
+        let mut state = lock(&self.state);
+        state.through = state.through.max(piece.through);
+        if piece.bytes > 0 {
+            state.pieces.insert(piece.after, piece);
+        }
+    }
+
+    /// Removes pieces whose lines are finished.
+    ///
+    /// # Errors
+    /// The disk's error. What is left is removed another time.
+    pub fn finished(&self, through: u64) -> io::Result<()> {
+        loop {
+            let first = lock(&self.state).pieces.first_key_value().map(|(_, piece)| *piece);
+            let Some(piece) = first.filter(|piece| piece.through <= through) else { return Ok(()) };
+            self.disk.remove(&self.name(piece.after))?;
+            lock(&self.state).pieces.remove(&piece.after);
+        }
+    }
+
+    /// The lane's lines up to here are in pieces, if they are not finished.
+    pub fn copied_through(&self) -> u64 {
+        lock(&self.state).through
+    }
+
+    /// Bytes of all pieces.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.state).pieces.values().map(|piece| piece.bytes).sum()
+    }
+
+    /// How far calls must be given up so that `over` bytes become free: the end of a piece.
+    pub fn end_of_oldest(&self, over: u64) -> u64 {
+        let state = lock(&self.state);
+        let mut freed = 0;
+        let enough = state.pieces.values().find(|piece| {
+            freed += piece.bytes;
+            freed >= over
+        });
+        enough.map_or(state.through, |piece| piece.through)
+    }
+
+    fn name(&self, after: u64) -> String {
+        format!("{DIRECTORY}/{}-{after:020}", hex::encode(self.id))
+    }
+
+    fn salt(&self, after: u64) -> Salt {
+        Salt::new(&self.id, after)
+    }
+}
+
+fn id_of(lane: &LaneId) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in [lane.destination.as_str().as_bytes(), lane.function.as_bytes()] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().first_chunk().copied().unwrap_or_default()
+}
+
+/// The position after which a lane's piece of this name begins.
+fn after_of(name: &str, id: [u8; 16]) -> Option<u64> {
+    let digits = name.strip_prefix(hex::encode(id).as_str())?.strip_prefix('-')?;
+    (digits.len() == 20).then(|| digits.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destinations::positions::reconfigured;
+    use crate::destinations::settings::tests::settings;
+    use crate::disk::real_disk::RealDisk;
+    use crate::log::frame::{Frame, FrameKind};
+    use crate::sources::SourceId;
+    use crate::time::UnixMillis;
+
+    /// A log of `track` and `page` calls in turn, at positions 1 to its number. It keeps them all, and says up to where it
+    /// was asked.
+    #[derive(Debug)]
+    struct Calls(u64);
+
+    impl Follow for Calls {
+        fn durable_through(&self) -> u64 {
+            self.0
+        }
+
+        fn hold_after(&self, _: Option<u64>) {}
+
+        fn held_bytes(&self) -> u64 {
+            0
+        }
+
+        fn follow(
+            &self,
+            place: &mut Place,
+            visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+        ) -> io::Result<()> {
+            while place.through < self.0 {
+                let position = place.through + 1;
+                let line = line(position);
+                let frame = Frame {
+                    position,
+                    kind: FrameKind::Call,
+                    source: "web",
+                    name: "",
+                    of_dead: false,
+                    received_at: UnixMillis(7),
+                    fingerprint: 1,
+                    origin: None,
+                    payload: line.as_bytes(),
+                };
+                let go = visit(Read::Frame(frame))?;
+                place.through = position;
+                if go == Go::Stop {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn line(position: u64) -> String {
+        let kind = if position % 2 == 1 { "track" } else { "page" };
+        format!(r#"{{"type":"{kind}","messageId":"{position}","pad":"{}"}}"#, "x".repeat(1_000))
+    }
+
+    struct Rig {
+        dir: tempfile::TempDir,
+        disk: Arc<dyn Disk>,
+        lane: LaneId,
+        routes: Vec<Route>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
+            let destination = SourceId::new("crm").unwrap();
+            let kept = reconfigured(BTreeMap::new(), &[settings("crm", &[("track", "f")])], 0);
+            let routes = kept[&destination].routes.clone();
+            Self { dir, disk, lane: LaneId { destination, function: "f".to_owned() }, routes }
+        }
+
+        fn open(&self, finished: u64, copied: Option<u64>) -> Queue {
+            Queue::open(Arc::clone(&self.disk), &self.lane, finished, copied).unwrap()
+        }
+
+        fn copy(&self, queue: &Queue, log: &Calls, finished: u64, through: u64) -> Piece {
+            queue.copy(log, (&self.routes, "f"), (finished, through), PIECE_BYTES_MAX).unwrap()
+        }
+
+        fn files(&self) -> usize {
+            self.disk.list(DIRECTORY).unwrap().len()
+        }
+    }
+
+    /// The positions of the lane's own lines after `place`, each with its own line, and how many positions are lost.
+    fn own(queue: &Queue, log: &Calls, after: u64) -> (Vec<u64>, u64) {
+        let (mut place, mut seen, mut lost) = (QueuePlace::after(after), Vec::new(), 0);
+        queue
+            .follow(log, &mut place, &mut |read| {
+                match read {
+                    Read::Lost(range) => lost += range.last + 1 - range.first,
+                    Read::Frame(frame) => {
+                        assert_eq!(frame.payload, line(frame.position).as_bytes());
+                        assert_eq!(frame.received_at, UnixMillis(7));
+                        seen.push(frame.position);
+                    }
+                }
+                Ok(Go::On)
+            })
+            .unwrap();
+        assert_eq!(place.through(), log.0);
+        seen.retain(|position| position % 2 == 1);
+        (seen, lost)
+    }
+
+    fn odd(range: std::ops::RangeInclusive<u64>) -> Vec<u64> {
+        range.filter(|position| position % 2 == 1).collect()
+    }
+
+    #[test]
+    fn lines_are_read_from_pieces_and_then_from_the_log() {
+        let (rig, log) = (Rig::new(), Calls(5_000));
+        let queue = rig.open(0, None);
+        let piece = rig.copy(&queue, &log, 0, 3_000);
+        assert_eq!((piece.after, piece.through, rig.files()), (0, 3_000, 1));
+        assert!(piece.bytes > 1_500_000 && piece.bytes < 1_800_000, "only its own lines: {}", piece.bytes);
+        assert_eq!((queue.bytes(), queue.copied_through()), (0, 0), "not before it is published");
+        queue.publish(piece);
+        queue.publish(rig.copy(&queue, &log, 0, 4_001));
+        assert_eq!((rig.files(), queue.copied_through()), (2, 4_001));
+        for after in [0, 1, 2_999, 3_000, 3_001, 4_000, 4_001, 4_002, 5_000] {
+            assert_eq!(own(&queue, &log, after), (odd(after + 1..=5_000), 0), "after {after}");
+        }
+        queue.finished(2_999).unwrap();
+        assert_eq!(rig.files(), 2);
+        queue.finished(3_000).unwrap();
+        assert_eq!((rig.files(), own(&queue, &log, 3_000)), (1, (odd(3_001..=5_000), 0)));
+        assert_eq!((queue.end_of_oldest(1), queue.end_of_oldest(u64::MAX)), (4_001, 4_001));
+    }
+
+    #[test]
+    fn reading_goes_on_where_it_stopped() {
+        let (rig, log) = (Rig::new(), Calls(4_000));
+        let queue = rig.open(0, None);
+        queue.publish(rig.copy(&queue, &log, 0, 3_000));
+        let (mut place, mut seen) = (QueuePlace::after(0), Vec::new());
+        while place.through() < 4_000 {
+            let mut room = 7;
+            queue
+                .follow(&log, &mut place, &mut |read| {
+                    let Read::Frame(frame) = read else { panic!("{read:?}") };
+                    seen.push(frame.position);
+                    room -= 1;
+                    Ok(if room == 0 { Go::Stop } else { Go::On })
+                })
+                .unwrap();
+        }
+        seen.retain(|position| position % 2 == 1);
+        assert_eq!(seen, odd(1..=4_000));
+    }
+
+    #[test]
+    fn after_a_start_pieces_are_found_and_those_that_do_not_count_are_removed() {
+        let (rig, log) = (Rig::new(), Calls(4_000));
+        let queue = rig.open(0, None);
+        for through in [1_000, 2_000, 3_000] {
+            queue.publish(rig.copy(&queue, &log, 0, through));
+        }
+        drop(queue);
+        rig.disk.create(&format!("{DIRECTORY}/other-1.tmp")).unwrap();
+        Queue::sweep(&*rig.disk, [&rig.lane].into_iter()).unwrap();
+        assert_eq!(rig.files(), 3);
+        // The kept positions do not have the last piece; the first is finished.
+        let queue = rig.open(1_000, Some(2_000));
+        assert_eq!((rig.files(), queue.copied_through()), (1, 2_000));
+        assert_eq!(own(&queue, &log, 1_000), (odd(1_001..=4_000), 0));
+        // The same piece is written again.
+        queue.publish(rig.copy(&queue, &log, 1_000, 3_000));
+        let queue = rig.open(1_500, Some(3_000));
+        assert_eq!((rig.files(), own(&queue, &log, 1_500)), (2, (odd(1_501..=4_000), 0)));
+        drop(queue);
+        Queue::sweep(&*rig.disk, std::iter::empty()).unwrap();
+        assert_eq!(rig.files(), 0);
+    }
+
+    #[test]
+    fn a_piece_ends_when_it_is_full() {
+        let (rig, log) = (Rig::new(), Calls(5_000));
+        let queue = rig.open(0, None);
+        let piece = queue.copy(&log, (&rig.routes, "f"), (0, 5_000), 100_000).unwrap();
+        assert!((100_000..102_000).contains(&piece.bytes) && piece.through < 250, "{piece:?}");
+        queue.publish(piece);
+        assert_eq!(own(&queue, &log, 0), (odd(1..=5_000), 0));
+    }
+
+    #[test]
+    fn a_piece_without_lines_of_its_own_has_no_file() {
+        let (rig, log) = (Rig::new(), Calls(4_000));
+        let queue = rig.open(0, None);
+        let piece = queue.copy(&log, (&rig.routes, "other"), (0, 4_000), PIECE_BYTES_MAX).unwrap();
+        queue.publish(piece);
+        assert_eq!((piece.bytes, rig.files(), queue.copied_through()), (0, 0, 4_000));
+        assert_eq!(own(&queue, &log, 0), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_damaged_frame_is_a_loss_and_the_others_are_read() {
+        let (rig, log) = (Rig::new(), Calls(1_000));
+        let queue = rig.open(0, None);
+        let piece = rig.copy(&queue, &log, 0, 1_000);
+        queue.publish(piece);
+        let path = rig.dir.path().join(queue.name(0));
+        let good = std::fs::read(&path).unwrap();
+        let frame = frame::length(&good).unwrap();
+        let mut bad = good.clone();
+        bad[frame + 500] ^= 1;
+        std::fs::write(&path, &bad).unwrap();
+        let (seen, lost) = own(&queue, &log, 0);
+        assert_eq!((seen.len(), seen[0], seen[1], lost), (499, 1, 5, 3));
+        // A length that cannot be true ends the piece.
+        bad[frame..frame + 4].fill(0xff);
+        std::fs::write(&path, &bad).unwrap();
+        assert_eq!(own(&queue, &log, 0), (vec![1], 999));
+        std::fs::write(&path, &good[..frame * 2]).unwrap();
+        assert_eq!(own(&queue, &log, 0), (vec![1, 3], 997));
+    }
+}

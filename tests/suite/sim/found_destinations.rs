@@ -1,0 +1,241 @@
+//! Faults of destinations that seeds found, each in the fewest steps that reproduce it.
+
+use std::future::pending;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use forebay::alarms::Alarms;
+use forebay::boxed_future::BoxFuture;
+use forebay::destinations::class::Class;
+use forebay::destinations::disk_work::DiskWork;
+use forebay::destinations::invoke::{Equipment, Invoke, Invoked, Outgoing};
+use forebay::destinations::positions::{All, Positions, reconfigured};
+use forebay::destinations::runner::{Deps, Destinations};
+use forebay::destinations::select::Selection;
+use forebay::destinations::settings::{DestinationSettings, SecretText, Target, URL};
+use forebay::log::{Append, AppendError, Appended, Follow, Go, Log, Place, Read, RequestFrames};
+use forebay::metrics::Metrics;
+use forebay::sources::SourceId;
+use forebay::spool::Stepped;
+use forebay::time::UnixMillis;
+
+use super::clock::SimClock;
+use super::found::{NOON, append, open};
+use super::process::Seeded;
+use crate::support::sim_disk::{Dice, EIO, SimDisk, Trouble};
+
+/// More appends than there can be without a fault.
+const APPENDS_MAX: usize = 1_000;
+
+/// Takes dead letters, or refuses them all.
+#[derive(Debug, Default)]
+struct Graves {
+    not_before: UnixMillis,
+    refuses: Option<AppendError>,
+    appends: Mutex<usize>,
+    stored: Mutex<usize>,
+}
+
+impl Append for Graves {
+    fn log_id(&self) -> String {
+        String::new()
+    }
+
+    fn not_before(&self) -> UnixMillis {
+        self.not_before
+    }
+
+    fn append(&self, frames: RequestFrames) -> BoxFuture<'_, Result<Appended, AppendError>> {
+        Box::pin(async move {
+            *self.appends.lock().unwrap() += 1;
+            if *self.appends.lock().unwrap() > APPENDS_MAX {
+                return pending().await;
+            }
+            if let Some(error) = self.refuses {
+                return Err(error);
+            }
+            if frames.received_at() < self.not_before {
+                return Err(AppendError::DayOver);
+            }
+            *self.stored.lock().unwrap() += 1;
+            Ok(Appended::default())
+        })
+    }
+}
+
+/// A log of which the second reader seems to keep this much.
+#[derive(Debug)]
+struct Keeps(Arc<dyn Log>, u64);
+
+impl Follow for Keeps {
+    fn durable_through(&self) -> u64 {
+        self.0.durable_through()
+    }
+
+    fn hold_after(&self, position: Option<u64>) {
+        self.0.hold_after(position);
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.1
+    }
+
+    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
+        self.0.follow(place, visit)
+    }
+}
+
+/// A function that notes what it gets, and fails so.
+#[derive(Clone, Debug)]
+struct Function(Option<Class>, Arc<Mutex<Vec<String>>>);
+
+impl Invoke for Function {
+    fn invoke<'a>(&'a self, outgoing: &'a Outgoing) -> BoxFuture<'a, Invoked> {
+        Box::pin(async move {
+            let ids = outgoing.calls.iter().map(|call| call.message_id.clone());
+            self.1.lock().unwrap().extend(ids);
+            match self.0 {
+                Some(class) => Invoked::failed(class, "it fails".to_owned()),
+                None => Invoked::ended(Ok(())),
+            }
+        })
+    }
+}
+
+impl Equipment for Function {
+    fn invoker(&self, _: &DestinationSettings) -> io::Result<Arc<dyn Invoke>> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn settings(&self, typed: &str) -> Result<DestinationSettings, String> {
+        Err(typed.to_owned())
+    }
+}
+
+/// A destination whose function gets calls of these types.
+fn taking(kinds: &[&str]) -> DestinationSettings {
+    let name = SourceId::new("crm").unwrap();
+    let functions = kinds.iter().map(|kind| ((*kind).to_owned(), URL.to_owned())).collect();
+    DestinationSettings {
+        selection: Selection { functions, name: name.as_str().to_owned(), ..Selection::default() },
+        concurrency: 100,
+        max_queue: 0,
+        target: Target::Url(SecretText(String::new())),
+        ..DestinationSettings::without_target(name)
+    }
+}
+
+async fn start(
+    (spool, disk): (&Stepped, &SimDisk),
+    (function, graves): (&Function, &Arc<Graves>),
+    (share, held): (u64, u64),
+    configured: DestinationSettings,
+) -> Destinations {
+    let clock = SimClock::new(NOON.0);
+    clock.begin_life();
+    let metrics = Metrics::new();
+    let deps = Deps {
+        follow: Arc::new(Keeps(spool.log(), held)),
+        append: Arc::clone(graves) as _,
+        equipment: Arc::new(function.clone()),
+        alarms: Arc::new(Alarms::new(Arc::new(clock.clone()), Arc::new(metrics.clone()))),
+        metrics,
+        clock: Arc::new(clock),
+        random: Arc::new(Seeded(Mutex::new(Dice(1)))),
+        disk: Arc::clone(spool.log().disk()),
+        share,
+        disk_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
+    };
+    let positions = Positions::read(Arc::new(disk.clone())).unwrap();
+    Destinations::start(deps, positions, vec![configured]).await.unwrap()
+}
+
+fn call(spool: &mut Stepped, kind: &str, id: &str) {
+    append(spool, "web", &format!("{{\"type\":\"{kind}\",\"messageId\":\"{id}\"}}"));
+}
+
+/// Seed 65: a lane read calls that came while the new configuration was written by the old one, and passed over them.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_comes_while_the_configuration_changes_goes_where_the_new_one_says() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let (function, graves) = (Function(None, Arc::default()), Arc::default());
+    let running = start((&spool, &disk), (&function, &graves), (u64::MAX, 0), taking(&["track"])).await;
+    // Past the first look at what has changed, which takes its time on this disk.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let setting = tokio::spawn({
+        let running = running.clone();
+        async move { running.set(vec![taking(&["track", "page"])]).await }
+    });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    call(&mut spool, "page", "during");
+    setting.await.unwrap().unwrap();
+    call(&mut spool, "page", "after");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(*function.1.lock().unwrap(), ["during", "after"]);
+    running.stop(Duration::ZERO).await;
+}
+
+/// A dead letter was received on a day that is over, was refused for it, and its call sent again each second.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_stored_although_the_clock_was_set_back_by_days() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let function = Function(Some(Class::BadRequest), Arc::default());
+    let not_before = NOON.plus(Duration::from_secs(2 * 86_400));
+    let graves = Arc::new(Graves { not_before, ..Graves::default() });
+    let running = start((&spool, &disk), (&function, &graves), (u64::MAX, 0), taking(&["track"])).await;
+    call(&mut spool, "track", "one");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!((function.1.lock().unwrap().len(), *graves.stored.lock().unwrap()), (1, 1));
+    running.stop(Duration::ZERO).await;
+}
+
+/// Seed 162: a lane that had to give up calls while the spool was full tried it again and again, without a pause.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_for_which_there_is_no_space_is_tried_again_after_a_pause() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let function = Function(Some(Class::AccessDenied), Arc::default());
+    let graves = Arc::new(Graves { refuses: Some(AppendError::Full), ..Graves::default() });
+    let running = start((&spool, &disk), (&function, &graves), (0, 100), taking(&["track"])).await;
+    for number in 0..10 {
+        call(&mut spool, "track", &number.to_string());
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let appends = *graves.appends.lock().unwrap();
+    assert!((10..=200).contains(&appends), "{appends} appends within 20 seconds");
+    running.stop(Duration::ZERO).await;
+}
+
+/// Seed 892: calls that had become too old were not sent while no dead letter could be stored, so a full spool that was
+/// kept by them stayed full.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_too_old_is_sent_if_there_is_no_space_for_its_dead_letter() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let function = Function(None, Arc::default());
+    let graves = Arc::new(Graves { refuses: Some(AppendError::Full), ..Graves::default() });
+    let too_old = DestinationSettings { max_age: Duration::ZERO, ..taking(&["track"]) };
+    let running = start((&spool, &disk), (&function, &graves), (u64::MAX, 0), too_old).await;
+    call(&mut spool, "track", "one");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(*function.1.lock().unwrap(), ["one"]);
+    running.stop(Duration::ZERO).await;
+}
+
+/// A configuration that could not be noted was refused, but its file had its name already, and was read by the next start.
+#[test]
+fn positions_that_could_not_be_written_are_not_what_the_next_start_reads() {
+    let disk = SimDisk::default();
+    let read = || Positions::read(Arc::new(disk.clone())).unwrap();
+    let mut positions = read();
+    let before = reconfigured(All::new(), &[taking(&["track"])], 1);
+    positions.keep(before.clone()).unwrap();
+    // The directory is synced after the file was created, written, synced and renamed.
+    disk.trouble(4, Trouble::Fails(EIO));
+    positions.keep(reconfigured(before.clone(), &[], 2)).unwrap_err();
+    positions.keep(before.clone()).unwrap();
+    assert_eq!(*read().kept(), before);
+}
