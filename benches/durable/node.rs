@@ -67,6 +67,11 @@ pub(crate) struct Node {
 impl Node {
     /// Starts both processes.
     pub(crate) fn start(setup: &Setup<'_>) -> Self {
+        Self::start_with(setup, "")
+    }
+
+    /// The same with more sections in the configuration.
+    pub(crate) fn start_with(setup: &Setup<'_>, more: &str) -> Self {
         let Setup { program, dir, .. } = *setup;
         let s3_dir = dir.join("dev");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -74,7 +79,8 @@ impl Node {
         let s3 = s3_server.address("s3");
         let tls = setup.tls.then(|| (free_address(), certificate(dir)));
         let file = dir.join("forebay.toml");
-        std::fs::write(&file, configuration(setup, s3, tls.as_ref())).expect("a configuration");
+        let text = configuration(setup, s3, tls.as_ref()) + more;
+        std::fs::write(&file, text).expect("a configuration");
         let mut serve = Command::new(program);
         serve.args(["--log", "warn", "serve", "--config"]).arg(&file);
         serve.env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID).env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY);

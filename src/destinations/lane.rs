@@ -20,6 +20,8 @@ use crate::time::UnixMillis;
 pub struct LaneSettings {
     /// Invocations at once.
     pub concurrency: usize,
+    /// Calls in one invocation, at most.
+    pub batch: usize,
     /// Whether calls of one user are sent one after another.
     pub in_order: bool,
     /// When a call becomes a dead letter.
@@ -115,9 +117,14 @@ impl Lane {
         self.in_flight
     }
 
+    /// Invocations at once now: fewer than configured after the service throttled.
+    pub fn invocations_max(&mut self, now: Duration) -> usize {
+        self.concurrency.limit(now)
+    }
+
     /// What to do now. A call that is sent must end with [`Lane::ended`].
     pub fn next(&mut self, now: Duration) -> Now {
-        if self.in_flight >= self.concurrency.limit(now) {
+        if self.in_flight >= self.invocations_max(now).saturating_mul(self.settings.batch) {
             return Now::Wait;
         }
         match self.window.next_at() {
@@ -243,7 +250,7 @@ mod tests {
 
     fn settings(concurrency: usize, in_order: bool) -> LaneSettings {
         let bounds = Bounds { max_age: HOUR, retry_execution_errors: 1 };
-        LaneSettings { concurrency, in_order, bounds }
+        LaneSettings { concurrency, batch: 1, in_order, bounds }
     }
 
     fn failure(class: Class) -> Failure {
@@ -311,6 +318,24 @@ mod tests {
         assert_eq!(lane.ended(call, Ok(()), (at, wall(at)), &random), Fate::Done);
         assert_eq!(std::iter::from_fn(|| send(&mut lane, at)).count(), 4);
         assert_eq!((lane.finished_through(), lane.circuit()), (1, None));
+    }
+
+    #[test]
+    fn a_throttled_function_gets_one_invocation_more_each_second_whatever_the_batch() {
+        let of_batches = LaneSettings { batch: 50, ..settings(4, false) };
+        let (mut lane, random) = (Lane::new(0, of_batches), Seeded::new(1));
+        for position in 1..=1_000 {
+            lane.window().add(position, UnixMillis(NOON), None, 1);
+        }
+        let sent = |lane: &mut Lane, at: Duration| std::iter::from_fn(|| send(lane, at)).collect::<Vec<_>>();
+        let first = sent(&mut lane, Duration::ZERO);
+        assert_eq!(first.len(), 4 * 50);
+        for call in first {
+            let now = (Duration::ZERO, wall(Duration::ZERO));
+            lane.ended(call, Err(failure(Class::Throttled)), now, &random);
+        }
+        assert_eq!(sent(&mut lane, Duration::ZERO).len(), 2 * 50);
+        assert_eq!(sent(&mut lane, Duration::from_secs(1)).len(), 50);
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl Orders {
     fn lane(&self) -> LaneSettings {
         let settings = &self.settings;
         LaneSettings {
-            concurrency: settings.concurrency * settings.batch.map_or(1, |batch| batch.calls),
+            concurrency: settings.concurrency,
+            batch: settings.batch.map_or(1, |batch| batch.calls),
             in_order: settings.in_order,
             bounds: Bounds {
                 max_age: settings.max_age,
@@ -270,11 +271,11 @@ impl LaneTask {
         // Calls that wait for others of their source, to be sent together.
         let mut groups: BTreeMap<SourceId, (Vec<(u64, u32)>, usize)> = BTreeMap::new();
         let next = loop {
-            let is_room = self.invocations + groups.len() < self.current.settings.concurrency;
+            let now = self.deps.clock.monotonic();
+            let is_room = self.invocations + groups.len() < self.lane.invocations_max(now);
             if !is_room && groups.is_empty() {
                 break None;
             }
-            let now = self.deps.clock.monotonic();
             let (position, attempt) = match self.lane.next(now) {
                 Now::Send { position, attempt } => (position, attempt),
                 Now::WaitUntil(at) => break Some(at),
