@@ -264,7 +264,7 @@ impl Supervisor {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut ticks = tokio::time::interval(KEEP_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while !self.stop.is_cancelled() {
+        loop {
             // A seed of the simulation decides everything, so chance does not decide here.
             tokio::select! {
                 biased;
@@ -279,7 +279,9 @@ impl Supervisor {
                     }
                 }
             }
-            if self.stop.is_cancelled() {
+            // A stop that comes after this is seen in the next round, which notes what is finished by then.
+            let ends = self.stop.is_cancelled();
+            if ends {
                 while self.tasks.join_next().await.is_some() {}
                 if self.copying.is_some() {
                     let (lane, piece) = copied_piece(&mut self.copying).await;
@@ -294,10 +296,13 @@ impl Supervisor {
                 self.not_kept(&error);
             }
             self.arrange().await;
-            if !self.stop.is_cancelled() {
+            if !ends {
                 self.relieve();
             }
             self.report();
+            if ends {
+                return;
+            }
         }
     }
 

@@ -86,6 +86,8 @@ pub(super) struct Index {
     pub imports: RunningImports,
     /// Frames after this position are kept for the second reader.
     pub held_after: Option<u64>,
+    /// The last position that is durable, also if its segment is released.
+    pub durable_through: u64,
     generations: u64,
 }
 
@@ -99,6 +101,7 @@ impl Index {
         }
         state.first = state.first.min(first);
         state.last = state.last.max(last);
+        self.durable_through = self.durable_through.max(last);
     }
 
     /// Gathers the counts and the progress of imports since the last call for the next tally. It covers every

@@ -9,7 +9,7 @@ use crate::spool::shared::lock;
 
 impl Follow for SpoolLog {
     fn durable_through(&self) -> u64 {
-        lock(&self.shared.index).segments.values().map(|state| state.last).max().unwrap_or(0)
+        lock(&self.shared.index).durable_through
     }
 
     fn hold_after(&self, position: Option<u64>) {

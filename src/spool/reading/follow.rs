@@ -25,12 +25,12 @@ pub(in crate::spool) fn follow(
     place: &mut Place,
     visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
 ) -> io::Result<()> {
-    let unread: Vec<Unread> = {
+    let (unread, durable): (Vec<Unread>, u64) = {
         let index = lock(&shared.index);
         let segments = index.segments.iter().filter(|(_, state)| state.last > place.through);
-        segments
-            .map(|(number, state)| Unread { number: *number, first: state.first, last: state.last })
-            .collect()
+        let unread =
+            segments.map(|(number, state)| Unread { number: *number, first: state.first, last: state.last });
+        (unread.collect(), index.durable_through)
     };
     for segment in unread {
         let file = match shared.disk.open(&segment_name(segment.number)) {
@@ -43,6 +43,8 @@ pub(in crate::spool) fn follow(
             return Ok(());
         }
     }
+    // Positions behind the last segment belong to frames that were released, or to none.
+    place.through = place.through.max(durable);
     Ok(())
 }
 

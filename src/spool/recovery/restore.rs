@@ -62,6 +62,7 @@ pub(super) fn restore(
     let damage_met = restore_batches(&shared).map_err(failed("read the index"))?;
     restore_parked(&shared);
     restore_ledger(&shared, frames_missing || damage_met, next_position);
+    lock(&shared.index).durable_through = next_position - 1;
     recovered.frames = lock(&shared.index).batches.values().map(|batch| batch.open_frames).sum();
     {
         let mut manifest = lock(&shared.manifest);

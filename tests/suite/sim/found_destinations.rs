@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use forebay::alarms::Alarms;
 use forebay::boxed_future::BoxFuture;
+use forebay::call::LineSink as _;
 use forebay::destinations::class::Class;
 use forebay::destinations::disk_work::DiskWork;
 use forebay::destinations::invoke::{Equipment, Invoke, Invoked, Outgoing};
@@ -14,14 +15,14 @@ use forebay::destinations::positions::{All, Positions, reconfigured};
 use forebay::destinations::runner::{Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{DestinationSettings, SecretText, Target, URL};
-use forebay::log::{Append, AppendError, Appended, Follow, Go, Log, Place, Read, RequestFrames};
+use forebay::log::{Append, AppendError, Appended, Follow, Go, Log, Place, Range, Read, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
 use forebay::spool::Stepped;
 use forebay::time::UnixMillis;
 
 use super::clock::SimClock;
-use super::found::{NOON, append, open};
+use super::found::{NOON, append, open, seal_lines};
 use super::process::Seeded;
 use crate::support::sim_disk::{Dice, EIO, SimDisk, Trouble};
 
@@ -223,6 +224,60 @@ async fn a_call_that_is_too_old_is_sent_if_there_is_no_space_for_its_dead_letter
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(*function.1.lock().unwrap(), ["one"]);
     running.stop(Duration::ZERO).await;
+}
+
+/// What was finished while the positions were written was not noted by a stop that came meanwhile, and sent again.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_comes_while_positions_are_written_notes_what_is_finished() {
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    let (function, graves) = (Function(None, Arc::default()), Arc::default());
+    let running = start((&spool, &disk), (&function, &graves), (u64::MAX, 0), taking(&["track"])).await;
+    let began = tokio::time::Instant::now();
+    let at = |millis| tokio::time::sleep_until(began + Duration::from_millis(millis));
+    at(500).await;
+    call(&mut spool, "track", "noted");
+    at(850).await;
+    call(&mut spool, "track", "finished meanwhile");
+    // Positions are written from 1000 on.
+    at(1_150).await;
+    assert_eq!(function.1.lock().unwrap().len(), 2);
+    running.stop(Duration::from_secs(5)).await;
+    assert_eq!(Positions::read(Arc::new(disk)).unwrap().lowest(), Some(2));
+}
+
+/// Seed 2093: the log said that nothing was durable once all its frames were released, and a destination that was
+/// configured then got its first position before those that it had.
+#[test]
+fn the_last_durable_position_is_known_when_nothing_is_left() {
+    let line = "x".repeat(1_000);
+    // So many lines fill a segment.
+    let (mut spool, _) = open(&SimDisk::default());
+    let mut lines = 0;
+    while spool.log().usage().segments == 1 {
+        append(&mut spool, "web", &line);
+        lines += 1;
+    }
+    lines -= 1;
+    let disk = SimDisk::default();
+    let (mut spool, _) = open(&disk);
+    (0..lines).for_each(|_| append(&mut spool, "web", &line));
+    let seal = seal_lines(&spool, "web", Range { first: 1, last: lines }, lines, "sha");
+    spool.log().commit(&seal, None).unwrap();
+    spool.keep().unwrap();
+    // The next segment is begun, and nothing is written to it.
+    disk.trouble(0, Trouble::Fails(EIO));
+    let mut frames = RequestFrames::new(SourceId::new("web").unwrap(), NOON, 0);
+    frames.line().extend_from_slice(line.as_bytes());
+    frames.call(0);
+    assert_eq!(spool.append([frames]).unwrap_err(), AppendError::Stopped);
+    drop(spool);
+    disk.crash(&mut Dice(1));
+    let (mut spool, _) = open(&disk);
+    spool.keep().unwrap();
+    assert_eq!(spool.log().durable_through(), lines);
+    append(&mut spool, "web", "{}");
+    assert_eq!(spool.log().durable_through(), lines + 1);
 }
 
 /// A configuration that could not be noted was refused, but its file had its name already, and was read by the next start.

@@ -143,7 +143,7 @@ impl State {
     }
 
     fn end(&self) -> u64 {
-        self.seen.last_key_value().map_or(0, |(position, _)| *position)
+        self.seen.last_key_value().map_or(0, |(position, _)| *position).max(self.place.through)
     }
 
     fn see(&mut self, frame: &Frame<'_>, trace: &Trace) -> Result<(), Violation> {

@@ -54,6 +54,8 @@ pub(super) enum Role {
     Staged,
     Parked,
     Quarantine,
+    /// What destinations have queued.
+    Queued,
     /// The spool's directory itself.
     Directory,
 }
@@ -74,6 +76,7 @@ impl Role {
             _ if name.starts_with("staging") => Self::Staged,
             _ if name.starts_with("parked") => Self::Parked,
             _ if name.starts_with("quarantine") => Self::Quarantine,
+            _ if name.starts_with("queued") => Self::Queued,
             _ => panic!("{name}: add the role of this file here"),
         }
     }
