@@ -4,6 +4,8 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(clippy::indexing_slicing, reason = "a bench that cannot go on stops where it is")]
 
+#[path = "../beside/mod.rs"]
+mod beside;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod function;
@@ -17,17 +19,17 @@ mod node;
 #[expect(dead_code, reason = "only the bench `scale` resets peaks of memory")]
 mod process;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 
+use beside::{Beside, generate, median};
 use function::Function;
-use load::bodies::Form;
-use load::{Bodies, Load, Outcome, Pace};
-use node::{Node, Setup};
+use load::{Bodies, Load, Pace};
+use node::Node;
 use process::on_cores;
 
 /// Both cores, for the first part.
@@ -95,18 +97,6 @@ fn with_node<T>(
     (cores, other_cores): (&[usize], &[usize]),
     measure: impl FnOnce(&Node, &Load) -> T,
 ) -> T {
-    let dir = directory(&args.dir);
-    let spool = directory(&args.dir);
-    let setup = Setup {
-        program: &args.program,
-        dir: dir.path(),
-        spool: spool.path(),
-        cores,
-        s3_cores: other_cores,
-        sources: 4,
-        tls: false,
-        flush_bytes: 2_000_000,
-    };
     let destination = function.map_or_else(String::new, |function| {
         format!(
             "[[destination]]\nname = \"crm\"\ntype = \"lambda\"\nendpoint_url = \"http://{}\"\nconcurrency = {}\n\
@@ -114,18 +104,16 @@ fn with_node<T>(
             function.address, args.concurrency
         )
     });
-    let node = Node::start_with(&setup, &destination);
-    let path = if args.calls == 1 { Form::Single.path() } else { Form::Envelope.path() };
-    let load = Load {
-        target: node.target(path),
-        connections: 64,
-        active: 64,
-        write_keys: setup.write_keys(),
-        pace: Pace::Closed,
-        lasting: Duration::from_secs(args.seconds),
-        acked: None,
+    let beside = Beside {
+        program: &args.program,
+        dir: &args.dir,
+        cores,
+        s3_cores: other_cores,
+        more: &destination,
+        calls: args.calls,
+        seconds: args.seconds,
     };
-    measure(&node, &load)
+    beside.measure(measure)
 }
 
 /// Invocations per second while calls come in and are delivered, all on two cores.
@@ -224,22 +212,9 @@ fn hung(args: &Args, bodies: &Arc<Bodies>) {
     );
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// The least and the most.
 fn ends(values: &[f64]) -> (f64, f64) {
     values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| {
         (least.min(*value), most.max(*value))
     })
-}
-
-fn generate(cores: &[usize], load: &Load, bodies: &Arc<Bodies>) -> Outcome {
-    on_cores(cores, || load::run(load, bodies)).expect("the load reaches the server")
-}
-
-fn directory(within: &Path) -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("destinations-").tempdir_in(within).expect("a directory")
 }

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(clippy::indexing_slicing, reason = "a bench that cannot go on stops where it is")]
 
+#[path = "../beside/mod.rs"]
+mod beside;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 #[path = "../load/mod.rs"]
@@ -17,17 +19,16 @@ mod node;
 mod process;
 mod viewer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 
-use load::bodies::Form;
-use load::{Bodies, Load, Outcome, Pace};
-use node::{Node, Setup};
-use process::on_cores;
+use beside::{Beside, generate, median};
+use load::{Bodies, Load};
+use node::Node;
 use viewer::Viewer;
 
 /// The collector's core.
@@ -75,36 +76,22 @@ fn main() -> ExitCode {
 
 /// A collector in its own directory.
 fn with_node<T>(args: &Args, measure: impl FnOnce(&Node, &Load) -> T) -> T {
-    let dir = directory(&args.dir);
-    let spool = directory(&args.dir);
-    let setup = Setup {
+    let beside = Beside {
         program: &args.program,
-        dir: dir.path(),
-        spool: spool.path(),
+        dir: &args.dir,
         cores: CORE,
         s3_cores: OTHER_CORE,
-        sources: 4,
-        tls: false,
-        flush_bytes: 2_000_000,
+        more: "",
+        calls: args.calls,
+        seconds: args.seconds,
     };
-    let node = Node::start(&setup);
-    let path = if args.calls == 1 { Form::Single.path() } else { Form::Envelope.path() };
-    let load = Load {
-        target: node.target(path),
-        connections: 64,
-        active: 64,
-        write_keys: setup.write_keys(),
-        pace: Pace::Closed,
-        lasting: Duration::from_secs(args.seconds),
-        acked: None,
-    };
-    measure(&node, &load)
+    beside.measure(measure)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "calls of some seconds")]
 fn one_viewer(args: &Args, bodies: &Arc<Bodies>) {
     with_node(args, |node, load| {
-        generate(&Load { lasting: WARM_UP, ..load.clone() }, bodies);
+        generate(OTHER_CORE, &Load { lasting: WARM_UP, ..load.clone() }, bodies);
         node.flush();
         let mut ratios = Vec::new();
         for repeat in 0..args.repeats {
@@ -115,7 +102,7 @@ fn one_viewer(args: &Args, bodies: &Arc<Bodies>) {
             for watched in order {
                 let viewer = watched.then(|| Viewer::open(node.admin));
                 let (cpu, began) = (node.collector.cpu(), load::now());
-                let outcome = generate(load, bodies);
+                let outcome = generate(OTHER_CORE, load, bodies);
                 node.flush();
                 let (took, cpu) = (began.elapsed(), node.collector.cpu().saturating_sub(cpu));
                 assert_eq!(outcome.refused, 0, "requests were refused");
@@ -137,10 +124,6 @@ fn one_viewer(args: &Args, bodies: &Arc<Bodies>) {
             );
             ratios.push((rates[1] / rates[0], micros[1] / micros[0]));
         }
-        let median = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
         println!(
             "\none viewer: throughput × {:.3}, CPU a call × {:.3} (medians of {})",
             median(ratios.iter().map(|ratio| ratio.0).collect()),
@@ -159,7 +142,8 @@ fn crowd(args: &Args, bodies: &Arc<Bodies>) {
             let viewers: Vec<Viewer> = (0..crowd).map(|_| Viewer::open(node.admin)).collect();
             let mut calls = 0;
             while calls < args.crowd_calls {
-                let outcome = generate(&Load { lasting: Duration::from_secs(2), ..load.clone() }, bodies);
+                let outcome =
+                    generate(OTHER_CORE, &Load { lasting: Duration::from_secs(2), ..load.clone() }, bodies);
                 assert_eq!(outcome.refused, 0, "requests were refused");
                 calls += outcome.calls;
             }
@@ -176,12 +160,4 @@ fn crowd(args: &Args, bodies: &Arc<Bodies>) {
     }
     let more = (peaks[1] as f64 - peaks[0] as f64) / 1_048_576.0;
     println!("\n{} viewers: {more:.1} MiB more memory", args.crowd);
-}
-
-fn generate(load: &Load, bodies: &Arc<Bodies>) -> Outcome {
-    on_cores(OTHER_CORE, || load::run(load, bodies)).expect("the load reaches the server")
-}
-
-fn directory(within: &Path) -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("viewers-").tempdir_in(within).expect("a directory")
 }
