@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use self::callers::{Call, Callers, journal};
 use self::functions::{Functions, Report};
-use crate::durability::{checker, setting};
+use crate::durability::{checker, setting, source_tables};
 use crate::serve::support::ask;
 use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay, Starting, command, finished};
@@ -84,10 +84,7 @@ fn parse_id(text: &str) -> Option<CallId> {
 
 /// Writes a configuration whose functions are at `url`.
 fn config(folder: &Path, store: &str, url: &str) -> PathBuf {
-    let sources: String = SOURCES
-        .iter()
-        .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
-        .collect();
+    let sources = source_tables(&SOURCES);
     // A test's folder may be on any file system, because no machine fails here.
     let text = format!(
         r#"

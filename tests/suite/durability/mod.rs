@@ -23,6 +23,14 @@ mod system_calls;
 mod tracer;
 mod usage;
 
+/// A table for each source, whose write key is its id.
+pub(crate) fn source_tables(sources: &[&str]) -> String {
+    sources
+        .iter()
+        .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
+        .collect()
+}
+
 /// A number from the environment.
 pub(crate) fn setting(name: &str) -> Option<u64> {
     let value = std::env::var_os(name)?.into_string().ok()?;

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use super::checker;
 use super::load::{Journal, Load, SOURCES};
+use super::source_tables;
 use crate::support::forebay::Forebay;
 use crate::support::tcp_proxy::{Link, TcpProxy};
 use crate::support::tools::Ministack;
@@ -20,10 +21,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
 const CALLS_PER_PHASE: usize = 200;
 
 fn write_config(folder: &Path, endpoint: &str) -> std::path::PathBuf {
-    let sources: String = SOURCES
-        .iter()
-        .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
-        .collect();
+    let sources = source_tables(&SOURCES);
     // A test's folder may be on any file system, because the machine does not fail here.
     let text = format!(
         r#"

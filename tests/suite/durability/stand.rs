@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::checker;
 use super::load::{Journal, Load, SOURCES};
+use super::source_tables;
 use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay, Starting};
 use crate::support::tcp_proxy::TcpProxy;
@@ -43,10 +44,7 @@ impl Stand {
     /// Like [`Stand::config`], with the lines of the section `[flush]` and these sources, each with its id as
     /// write key.
     pub(crate) fn config_with(&self, spool: &Path, more: &str, flush: &str, sources: &[&str]) -> PathBuf {
-        let sources: String = sources
-            .iter()
-            .map(|source| format!("[[source]]\nid = \"{source}\"\nwrite_keys = [\"{source}\"]\n"))
-            .collect();
+        let sources = source_tables(sources);
         let text = format!(
             "[collector]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"0 s\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              [spool]\ndir = \"{}\"\n{more}\n[s3]\nbucket = \"forebay\"\nendpoint_url = \"{}\"\npath_style = true\n\
