@@ -104,7 +104,7 @@ pub(super) fn check(
         if let Some(wanted) = max_queue.filter(|_| enabled) {
             if wanted > left {
                 let what = format!(
-                    "is too much: all destinations together may queue half of spool.max_bytes, {}, of which {} are left: lower \
+                    "is too large: all destinations together may queue half of spool.max_bytes ({}), and those before it leave {}: lower \
                      it, or raise spool.max_bytes",
                     ByteSize(queues_max(around.spool_bytes)),
                     ByteSize(left)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 
 use super::outcome::Failure;
 use super::positions::LaneId;
@@ -68,13 +68,7 @@ impl Letter<'_> {
 
     /// By what the log recognises a dead letter that it has: after a crash the same call may die again.
     fn fingerprint(&self) -> u128 {
-        let mut hash = Sha256::new();
-        for part in [self.lane.destination.as_str().as_bytes(), self.lane.function.as_bytes()] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        hash.update(self.position.to_le_bytes());
-        let digest = hash.finalize();
+        let digest = self.lane.digest().chain_update(self.position.to_le_bytes()).finalize();
         digest.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))
     }
 }

@@ -99,7 +99,7 @@ enum Ended {
 pub(super) struct Steered {
     /// How it works.
     pub(super) orders: watch::Receiver<Arc<Orders>>,
-    /// Held while lines are read by orders, so that these do not change meanwhile.
+    /// Held while lines are read, so that neither the orders nor the place of the lines change meanwhile.
     pub(super) reading: Arc<RwLock<()>>,
     /// Calls up to here become dead letters, because they take more of the disk than they may.
     pub(super) give_up_through: Arc<AtomicU64>,

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::class::Class;
 use super::select::{Head, Selection};
@@ -32,6 +33,16 @@ pub struct LaneId {
 }
 
 impl LaneId {
+    /// A digest of destination and function, to be continued: it names the lane where a function's own name may be too long.
+    pub(super) fn digest(&self) -> Sha256 {
+        let mut digest = Sha256::new();
+        for part in [self.destination.as_str().as_bytes(), self.function.as_bytes()] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        digest
+    }
+
     /// What fixes a failure of this function.
     pub fn remedy(&self, class: Class) -> &'static str {
         remedy(&self.function, class)
@@ -72,12 +83,6 @@ pub struct Kept {
 pub type All = BTreeMap<SourceId, Kept>;
 
 impl Kept {
-    /// Each of its functions.
-    pub fn lane_ids(&self, name: &SourceId) -> Vec<LaneId> {
-        let id = |function: &String| LaneId { destination: name.clone(), function: function.clone() };
-        self.lanes.keys().map(id).collect()
-    }
-
     /// The selection for calls at a position.
     pub fn selection_at(routes: &[Route], position: u64) -> Option<&Selection> {
         routes.iter().rev().find(|route| route.after < position).map(|route| &route.selection)
@@ -99,11 +104,6 @@ impl Kept {
         let source = SourceId::new(frame.source).ok()?;
         let head = Head::of(&stream, std::str::from_utf8(frame.payload).ok()?)?;
         (Self::function_for(routes, frame.position, &source, &head)? == function).then_some((source, head))
-    }
-
-    /// The position after which the log must keep the lines of a function.
-    fn held_after(&self, function: &str, finished: u64) -> u64 {
-        self.copied.get(function).map_or(finished, |copied| finished.max(*copied))
     }
 
     /// Calls after `now` go elsewhere.
@@ -189,11 +189,25 @@ fn pruned(mut kept: All) -> All {
     kept
 }
 
+/// Each function, with the position up to which it has finished everything, and the one up to which its lines are copied, if
+/// that is further.
+pub fn lanes(kept: &All) -> BTreeMap<LaneId, (u64, Option<u64>)> {
+    let of_one = |(name, one): (&SourceId, &Kept)| {
+        let lane = |(function, finished): (&String, &u64)| {
+            let id = LaneId { destination: name.clone(), function: function.clone() };
+            (id, (*finished, one.copied.get(function).copied()))
+        };
+        one.lanes.iter().map(lane).collect::<Vec<_>>()
+    };
+    kept.iter().flat_map(of_one).collect()
+}
+
 /// The position after which the log must keep everything: the lowest of all. `None` without functions.
 pub fn lowest(kept: &All) -> Option<u64> {
-    let of_one =
-        |one: &Kept| one.lanes.iter().map(|(function, finished)| one.held_after(function, *finished)).min();
-    kept.values().filter_map(of_one).min()
+    lanes(kept)
+        .into_values()
+        .map(|(finished, copied)| copied.map_or(finished, |copied| finished.max(copied)))
+        .min()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -253,12 +267,17 @@ impl Positions {
         !self.unsure
     }
 
+    /// Whether [`Positions::keep`] of this would write nothing.
+    pub fn has(&self, kept: &All) -> bool {
+        self.is_certain() && *kept == self.kept
+    }
+
     /// Writes what is to be kept durably, unless it is there already.
     ///
     /// # Errors
     /// The disk's error. The file is then as before, or becomes so with the next call.
     pub fn keep(&mut self, kept: All) -> io::Result<()> {
-        if kept == self.kept && !self.unsure {
+        if self.has(&kept) {
             return Ok(());
         }
         let file = File { version: VERSION, destinations: kept };

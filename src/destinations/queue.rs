@@ -1,15 +1,15 @@
 //! The queue file of a lane: its lines that wait, copied out of the log, so that the log can release its segments.
 //!
-//! A slow function would otherwise keep every line of the log since its oldest call, most of which are not for it. The
-//! file comes in pieces, each with the lane's lines after one position and up to another, as frames of the log's form.
-//! A piece counts only once the kept positions say how far the lane's lines are copied ([`Kept`]); before that the log
-//! keeps the lines, and after a crash the same piece is written again.
+//! Without it, the log would keep everything since the oldest call of a slow function, and most of that may be for
+//! others. The queue consists of files (*pieces*). Each has the lane's lines after one position and up to another, as frames
+//! of the log's form. A piece counts once the kept positions ([`Kept`]) say how far the lane's lines are copied. Until then
+//! the log keeps the lines, and after a crash the piece is written again.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 
 use super::positions::{Kept, LaneId, Route};
 use crate::disk::{Disk, publish, read_sound, temporary_name};
@@ -21,7 +21,7 @@ use crate::log::{Follow, Go, Place, Range, Read};
 pub const DIRECTORY: &str = "queued";
 /// The most bytes of lines after which a piece is complete.
 pub const PIECE_BYTES_MAX: u64 = 16 << 20;
-/// Frames of the log that are looked at for one piece, so that copying ends soon also if few are the lane's.
+/// The most frames of the log that are read for one piece. It bounds the time to copy if few of them are the lane's.
 const LOOKED_AT_MAX: u64 = 500_000;
 /// Bytes that are written, and read, at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -74,7 +74,6 @@ pub struct Queue {
     disk: Arc<dyn Disk>,
     /// What names the lane in file names and checksums.
     id: [u8; 16],
-    /// Held while the log is read: lines move from the log into the pieces only between two reads.
     state: Mutex<State>,
 }
 
@@ -120,7 +119,7 @@ impl Queue {
 
     /// Passes the lane's lines after `place`, from the pieces and then from the log, and moves `place` behind what was
     /// passed. Of the log, lines of others are passed, too. Damaged frames of a piece are passed as a loss of all
-    /// positions up to the next.
+    /// positions up to the next. No piece may be published meanwhile: the log may then release what is being read.
     ///
     /// # Errors
     /// The disk's error, or that of `visit`.
@@ -131,13 +130,14 @@ impl Queue {
         visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
     ) -> io::Result<()> {
         loop {
-            let state = lock(&self.state);
-            if place.log.through >= state.through {
+            let (next, end) = {
+                let state = lock(&self.state);
+                let next = state.pieces.values().find(|piece| piece.through > place.log.through);
+                (next.copied(), state.through)
+            };
+            if place.log.through >= end {
                 return log.follow(&mut place.log, visit);
             }
-            let next = state.pieces.values().find(|piece| piece.through > place.log.through).copied();
-            let end = state.through;
-            drop(state);
             match next {
                 None => *place = QueuePlace::after(end),
                 Some(piece) => {
@@ -277,7 +277,8 @@ impl Queue {
         Ok(Piece { after, through: place.through, bytes, lost })
     }
 
-    /// From now on a piece's lines are read from it. The kept positions say so already, and the log still has them.
+    /// From now on a piece's lines are read from it. The kept positions say so already, and the log still has them. Nobody
+    /// may read meanwhile.
     pub fn publish(&self, piece: Piece) {
         let mut state = lock(&self.state);
         state.through = state.through.max(piece.through);
@@ -286,14 +287,22 @@ impl Queue {
         }
     }
 
+    /// Whether there are pieces whose lines are finished.
+    pub fn has_finished(&self, through: u64) -> bool {
+        self.first().is_some_and(|piece| piece.through <= through)
+    }
+
+    fn first(&self) -> Option<Piece> {
+        lock(&self.state).pieces.first_key_value().map(|(_, piece)| *piece)
+    }
+
     /// Removes pieces whose lines are finished.
     ///
     /// # Errors
     /// The disk's error. What is left is removed another time.
     pub fn finished(&self, through: u64) -> io::Result<()> {
         loop {
-            let first = lock(&self.state).pieces.first_key_value().map(|(_, piece)| *piece);
-            let Some(piece) = first.filter(|piece| piece.through <= through) else { return Ok(()) };
+            let Some(piece) = self.first().filter(|piece| piece.through <= through) else { return Ok(()) };
             self.disk.remove(&self.name(piece.after))?;
             lock(&self.state).pieces.remove(&piece.after);
         }
@@ -330,12 +339,7 @@ impl Queue {
 }
 
 fn id_of(lane: &LaneId) -> [u8; 16] {
-    let mut hash = Sha256::new();
-    for part in [lane.destination.as_str().as_bytes(), lane.function.as_bytes()] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hash.finalize().first_chunk().copied().unwrap_or_default()
+    lane.digest().finalize().first_chunk().copied().unwrap_or_default()
 }
 
 /// The position after which a lane's piece of this name begins.

@@ -251,7 +251,7 @@ struct Supervisor {
     is_sweep_due: bool,
     /// Nothing is copied before (monotonic time).
     copy_again_at: Duration,
-    /// Lanes read with it, and nobody reads while their orders change.
+    /// Lanes read with it. Nobody reads while their orders change, or while lines move into a queue.
     reading: Arc<RwLock<()>>,
     shown: Arc<Mutex<BTreeMap<SourceId, Shown>>>,
     alarmed: BTreeSet<String>,
@@ -345,6 +345,17 @@ impl Supervisor {
         let Some(mut positions) = self.positions.take() else {
             return Err(io::Error::other("an earlier write panicked"));
         };
+        let has_all = positions.has(&kept) && copied.is_none();
+        if has_all && !self.queues.iter().any(|(id, queue)| queue.has_finished(finished_in(&kept, id))) {
+            self.hold(&positions);
+            self.positions = Some(positions);
+            return Ok(());
+        }
+        // Lines move from the log into a queue only between two reads.
+        let unread = match &copied {
+            Some(_) => Some(Arc::clone(&self.reading).write_owned().await),
+            None => None,
+        };
         let queues = self.queues.clone();
         let written = self.deps.disk_work.spawn(move || {
             let written = positions.keep(kept);
@@ -359,10 +370,16 @@ impl Supervisor {
             // A panic here is a bug; without the positions nothing can go on safely.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
-        let more = u64::from(planted(PlantedBug::HeldTooFar));
-        self.deps.follow.hold_after(positions.lowest().map(|lowest| lowest + more));
+        self.hold(&positions);
+        drop(unread);
         self.positions = Some(positions);
         written
+    }
+
+    /// Lets the log release what is no longer needed.
+    fn hold(&self, positions: &Positions) {
+        let more = u64::from(planted(PlantedBug::HeldTooFar));
+        self.deps.follow.hold_after(positions.lowest().map(|lowest| lowest + more));
     }
 
     fn not_kept(&mut self, error: &io::Error) {
@@ -377,26 +394,14 @@ impl Supervisor {
 
     /// Removes what earlier runs left of lanes that are no longer kept.
     async fn sweep(&self) -> io::Result<()> {
-        let (disk, lanes) = (Arc::clone(&self.deps.disk), self.kept_lanes());
+        let (disk, lanes) = (Arc::clone(&self.deps.disk), positions::lanes(&self.kept()));
         let sweeping = self.deps.disk_work.spawn(move || Queue::sweep(&*disk, lanes.keys()));
         sweeping.await.map_err(io::Error::other)?
     }
 
-    /// Every lane that is kept, with what it has finished and what was copied.
-    fn kept_lanes(&self) -> BTreeMap<LaneId, (u64, Option<u64>)> {
-        let mut lanes = BTreeMap::new();
-        for (destination, one) in self.kept() {
-            for (function, finished) in one.lanes {
-                let copied = one.copied.get(&function).copied();
-                lanes.insert(LaneId { destination: destination.clone(), function }, (finished, copied));
-            }
-        }
-        lanes
-    }
-
     /// Opens the queues of lanes that have none, and forgets those of lanes that are no longer kept.
     async fn open_queues(&mut self) {
-        let lanes = self.kept_lanes();
+        let lanes = positions::lanes(&self.kept());
         self.is_sweep_due |= self.queues.keys().any(|lane| !lanes.contains_key(lane));
         self.queues.retain(|lane, _| lanes.contains_key(lane));
         for (lane, (finished, copied)) in &lanes {
@@ -731,8 +736,12 @@ async fn copied_piece(copying: &mut Option<Copying>) -> (LaneId, io::Result<Piec
 
 /// Removes what the queues have of finished lines.
 fn release(queues: &BTreeMap<LaneId, Arc<Queue>>, kept: &All) -> io::Result<()> {
-    let finished = |id: &LaneId| kept.get(&id.destination)?.lanes.get(&id.function).copied();
-    queues.iter().try_for_each(|(id, queue)| finished(id).map_or(Ok(()), |through| queue.finished(through)))
+    queues.iter().try_for_each(|(id, queue)| queue.finished(finished_in(kept, id)))
+}
+
+/// How far a function has finished; 0 if it is not kept.
+fn finished_in(kept: &All, id: &LaneId) -> u64 {
+    kept.get(&id.destination).and_then(|one| one.lanes.get(&id.function)).copied().unwrap_or_default()
 }
 
 /// If more than `most` of the bytes are held: up to where the log must be freed so that `rest` are left. The positions that

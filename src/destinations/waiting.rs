@@ -3,31 +3,46 @@
 use std::io;
 use std::sync::Arc;
 
-use super::positions::{All, Kept, LaneId};
+use serde::Serialize;
+
+use super::positions::{All, Kept, lanes};
 use super::queue::{Queue, QueuePlace};
 use crate::disk::Disk;
 use crate::log::{Follow, Go, Read};
+use crate::sources::SourceId;
 
-/// The calls that each function has not finished, if it has not finished all.
+/// Calls that a function has not finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// The destination.
+    pub destination: SourceId,
+    /// Its function.
+    pub function: String,
+    /// How many calls, at least one.
+    pub calls: u64,
+}
+
+/// The calls that each function has not finished, if it has not finished all. What is queued for functions that are not
+/// kept is removed.
 ///
 /// # Errors
 /// The disk's error.
-pub fn waiting(kept: &All, disk: &Arc<dyn Disk>, log: &dyn Follow) -> io::Result<Vec<(LaneId, u64)>> {
+pub fn waiting(kept: &All, disk: &Arc<dyn Disk>, log: &dyn Follow) -> io::Result<Vec<Waiting>> {
+    let lanes = lanes(kept);
+    Queue::sweep(&**disk, lanes.keys())?;
     let mut waiting = Vec::new();
-    for (name, one) in kept {
-        for (function, finished) in &one.lanes {
-            let lane = LaneId { destination: name.clone(), function: function.clone() };
-            let queue = Queue::open(Arc::clone(disk), &lane, *finished, one.copied.get(function).copied())?;
-            let mut calls = 0;
-            queue.follow(log, &mut QueuePlace::after(*finished), &mut |read| {
-                if let Read::Frame(frame) = read {
-                    calls += u64::from(Kept::call_for(&frame, &one.routes, function).is_some());
-                }
-                Ok(Go::On)
-            })?;
-            if calls > 0 {
-                waiting.push((lane, calls));
+    for (lane, (finished, copied)) in lanes {
+        let queue = Queue::open(Arc::clone(disk), &lane, finished, copied)?;
+        let routes = kept.get(&lane.destination).map_or(&[][..], |one| &one.routes);
+        let mut calls = 0;
+        queue.follow(log, &mut QueuePlace::after(finished), &mut |read| {
+            if let Read::Frame(frame) = read {
+                calls += u64::from(Kept::call_for(&frame, routes, &lane.function).is_some());
             }
+            Ok(Go::On)
+        })?;
+        if calls > 0 {
+            waiting.push(Waiting { destination: lane.destination, function: lane.function, calls });
         }
     }
     Ok(waiting)

@@ -18,9 +18,8 @@ use crate::config::{Environment, Loader};
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::days::closing::last_over;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
-use crate::destinations::positions::{All, LaneId};
-use crate::destinations::queue::Queue;
-use crate::destinations::waiting::waiting;
+use crate::destinations::positions::All;
+use crate::destinations::waiting::{Waiting, waiting};
 use crate::disk::Disk;
 use crate::disk::read_only::ReadOnlyDisk;
 use crate::log::{DayStage, Log};
@@ -75,15 +74,7 @@ struct Drained {
     /// If nothing is left: the files that are in no object, although the rest of the directory can be removed.
     quarantined_files: Option<usize>,
     /// Calls that functions of destinations have not finished. A drain sends none.
-    waiting_for_functions: Vec<WaitingCalls>,
-}
-
-/// Calls that a function has not finished.
-#[derive(Debug, serde::Serialize)]
-struct WaitingCalls {
-    destination: SourceId,
-    function: String,
-    calls: u64,
+    waiting_for_functions: Vec<Waiting>,
 }
 
 /// Days that no marker closes.
@@ -178,7 +169,7 @@ async fn drain(dir: &Path, way: Way, drop_destinations: bool) -> Result<Drained,
     let over = until.left(&*spool.log(), outside.clock.wall()).days;
     let unclosed = spool.log().unclosed_days();
     scheduler.await?;
-    let waiting_for_functions = waiting_calls(kept, spool.log()).await?;
+    let waiting_for_functions = waiting_for_functions(kept, spool.log()).await?;
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
     let unsure = unclosed.values().filter(|stage| **stage == DayStage::Unsure).count();
@@ -201,22 +192,12 @@ async fn drain(dir: &Path, way: Way, drop_destinations: bool) -> Result<Drained,
     })
 }
 
-/// What functions have not finished. What is queued for functions that are not kept is removed.
-async fn waiting_calls(kept: All, log: Arc<dyn Log>) -> Result<Vec<WaitingCalls>, Failure> {
-    let counting = tokio::task::spawn_blocking(move || {
-        let lanes: Vec<LaneId> = kept.iter().flat_map(|(name, one)| one.lane_ids(name)).collect();
-        Queue::sweep(&**log.disk(), lanes.iter())?;
-        waiting(&kept, log.disk(), &*log)
-    });
-    let waiting = counting.await?.map_err(|error| {
+/// What functions have not finished.
+async fn waiting_for_functions(kept: All, log: Arc<dyn Log>) -> Result<Vec<Waiting>, Failure> {
+    let counting = tokio::task::spawn_blocking(move || waiting(&kept, log.disk(), &*log));
+    counting.await?.map_err(|error| {
         Failure::failed(format!("what waits for the functions of destinations cannot be counted: {error}"))
-    })?;
-    let calls = |(lane, calls): (LaneId, u64)| WaitingCalls {
-        destination: lane.destination,
-        function: lane.function,
-        calls,
-    };
-    Ok(waiting.into_iter().map(calls).collect())
+    })
 }
 
 impl Drained {
@@ -227,19 +208,7 @@ impl Drained {
     /// What to fail with if something is left.
     fn failure(&self) -> Option<Failure> {
         let objects = self.objects();
-        let Some(why) = self.waiting_for.as_deref() else {
-            let waiting = self.waiting_for_functions.iter().map(|waiting| {
-                let calls = counted(waiting.calls, "call waits", "calls wait");
-                format!("{calls} for {} of the destination {}", waiting.function, waiting.destination)
-            });
-            let waiting = waiting.collect::<Vec<_>>().join("; ");
-            return (!waiting.is_empty()).then(|| {
-                Failure::failed(format!(
-                    "{objects} delivered, and the archive has everything; but {waiting}: run the collector on this spool until they \
-                     are sent, or drop them with --drop-destinations"
-                ))
-            });
-        };
+        let Some(why) = self.waiting_for.as_deref() else { return self.waits_for_functions() };
         Some(Failure::failed(match self.batches_left {
             0 => {
                 let days = counted(self.days.over as u64, "day that is over is", "days that are over are");
@@ -250,6 +219,21 @@ impl Drained {
                 format!("{batches} left in the spool ({objects} delivered); {why}")
             }
         }))
+    }
+
+    /// What to fail with if the archive has everything, but functions have not.
+    fn waits_for_functions(&self) -> Option<Failure> {
+        let waiting = self.waiting_for_functions.iter().map(|waiting| {
+            let calls = counted(waiting.calls, "call waits", "calls wait");
+            format!("{calls} for {} of the destination {}", waiting.function, waiting.destination)
+        });
+        let waiting = waiting.collect::<Vec<_>>().join("; ");
+        let what = format!(
+            "{} delivered, and the archive has everything; but {waiting}: run the collector on this spool until they \
+             are sent, or drop them with --drop-destinations",
+            self.objects()
+        );
+        (!waiting.is_empty()).then(|| Failure::failed(what))
     }
 
     /// The end of a drain that left nothing.

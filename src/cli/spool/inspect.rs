@@ -6,9 +6,8 @@ use std::sync::Arc;
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
-use crate::destinations::positions::{Kept, Positions};
+use crate::destinations::positions::{LaneId, Positions, lanes};
 use crate::log::Range;
-use crate::sources::SourceId;
 use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
 use crate::time::UnixMillis;
 use crate::words::table::table;
@@ -67,17 +66,15 @@ fn functions(view: &View) -> Functions {
         Ok(positions) => positions,
         Err(error) => return Functions::Unreadable { error: error.to_string() },
     };
-    let of_one = |(name, one): (&SourceId, &Kept)| {
-        let about = |(function, finished): (&String, &u64)| FunctionAbout {
-            destination: name.to_string(),
-            function: function.clone(),
-            removed: one.removed,
-            finished: *finished,
-            queued: one.copied.get(function).copied(),
-        };
-        one.lanes.iter().map(about).collect::<Vec<_>>()
+    let kept = positions.kept();
+    let about = |(lane, (finished, queued)): (LaneId, (u64, Option<u64>))| FunctionAbout {
+        removed: kept.get(&lane.destination).is_some_and(|one| one.removed),
+        destination: lane.destination.to_string(),
+        function: lane.function,
+        finished,
+        queued,
     };
-    Functions::Kept(positions.kept().iter().flat_map(of_one).collect())
+    Functions::Kept(lanes(kept).into_iter().map(about).collect())
 }
 
 fn render_functions(shown: &Shown) -> String {

@@ -16,7 +16,6 @@ use super::clients::Clients;
 use super::functions::{Functions, Offer};
 use super::plan::Plan;
 use super::process::{Process, Seeded};
-use super::runner::number;
 use super::second_reader::{SecondReader, Watched};
 use super::world::{Violation, World};
 use crate::support::sim_disk::{Dice, SimDisk};
@@ -60,8 +59,6 @@ impl Second {
             Functions::draw(&mut dice, &clients.sources, bytes, (reader.clone(), trace.clone()));
         let versions = offers.iter().map(|_| Some(0)).collect();
         let share = dice.of(&[1, 2, 4]) * bytes;
-        // Not in an ordinary run yet: a function that ends while its queue is written is taken for a loss.
-        let share = if number("FOREBAY_SIM_QUEUES").is_some() { share } else { plan.options.max_bytes };
         Some(Self { functions, reader, dice, offers, versions, positions: None, share })
     }
 
