@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::lines::{Content, Expected, ObjectReader};
@@ -13,7 +14,7 @@ use crate::object::{BucketString, Destination, ObjectKey};
 use crate::random::Random;
 use crate::retry::Backoff;
 use crate::store::s3::{ListFrom, ListPage, S3Store};
-use crate::store::{Fault, Head, StoreError};
+use crate::store::{Body, Fault, Head, Put, PutMode, StoreError};
 
 /// The most attempts of a request. With the pauses this takes about a minute; a longer failure is reported.
 const TRIES_MAX: u32 = 10;
@@ -81,7 +82,7 @@ impl Progress {
 /// A bucket and prefix to read. Share it by reference.
 #[derive(Debug)]
 pub struct Archive {
-    store: S3Store,
+    store: Arc<S3Store>,
     destination: Destination,
     random: Arc<dyn Random>,
     requests: Semaphore,
@@ -104,7 +105,13 @@ pub enum Got<T> {
 
 impl Archive {
     /// Reads the bucket string of `destination` with at most `requests` requests at once.
-    pub fn new(store: S3Store, destination: Destination, requests: usize, random: Arc<dyn Random>) -> Self {
+    pub fn new(
+        store: impl Into<Arc<S3Store>>,
+        destination: Destination,
+        requests: usize,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let store = store.into();
         let requests_max = requests.max(1);
         let requests = Semaphore::new(requests_max);
         Self { store, destination, random, requests, requests_max, progress: Progress::default() }
@@ -207,6 +214,49 @@ impl Archive {
             })
             .await;
         self.got(content, key, "get")
+    }
+
+    /// The bytes of an object or note, checked against the store's checksum; `Read(None)` if it has more than `most`.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn bytes(&self, key: &ObjectKey, most: u64) -> Result<Got<Option<Vec<Bytes>>>, ArchiveError> {
+        let pieces = self
+            .again(async || {
+                let mut body = self.store.get(&self.destination, key).await?;
+                let (mut pieces, mut len) = (Vec::new(), 0);
+                while let Some(piece) = body.next().await? {
+                    len += piece.len() as u64;
+                    self.progress.bytes_read.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    if len > most {
+                        return Ok(None);
+                    }
+                    pieces.push(piece);
+                }
+                Ok(Some(pieces))
+            })
+            .await;
+        self.got(pieces, key, "get")
+    }
+
+    /// Writes a note beside the objects. A note replaces an earlier one with its key.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub async fn put_note(&self, key: ObjectKey, text: Vec<u8>) -> Result<(), ArchiveError> {
+        use crate::store::ObjectStore;
+        let put = Put {
+            destination: self.destination.clone(),
+            key,
+            crc32: crc32fast::hash(&text),
+            body: Body::Bytes(text.into()),
+            content_encoding: None,
+            metadata: Vec::new(),
+            tags: Vec::new(),
+            mode: PutMode::Overwrite,
+        };
+        let stored = self.again(|| self.store.put(&put)).await;
+        stored.map(drop).map_err(|cause| self.error(format!("put {}", put.key), "s3:PutObject", cause))
     }
 
     /// Runs a request in one of the slots, and retries it after a pause while that may help.

@@ -225,7 +225,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`].
-    pub(super) async fn streams(&self) -> Result<Vec<Stream>, ArchiveError> {
+    pub async fn streams(&self) -> Result<Vec<Stream>, ArchiveError> {
         let mut streams = vec![Stream::Calls, Stream::Rejected];
         streams.extend(self.named_streams(&mut Vec::new()).await?);
         Ok(streams)
@@ -267,7 +267,7 @@ impl Archive {
 
 /// Lists the keys below one folder, page by page.
 #[derive(Debug)]
-struct Pages {
+pub(super) struct Pages {
     archive: Arc<Archive>,
     prefix: String,
     after: Option<String>,
@@ -277,18 +277,21 @@ struct Pages {
 }
 
 impl Pages {
-    fn new(archive: &Arc<Archive>, folder: &str, span: &Span) -> Self {
+    pub(super) fn new(archive: &Arc<Archive>, folder: &str, span: &Span) -> Self {
         let prefix = archive.key(folder);
         let after = span.after().map(|day| format!("{prefix}{day}"));
         Self { archive: Arc::clone(archive), prefix, after, next: None, begun: false, page: VecDeque::new() }
     }
 
-    /// The name of the folder of the next key, or of the key itself.
-    async fn folder(&mut self) -> Result<Option<String>, ArchiveError> {
-        while self.page.is_empty() {
-            if self.begun && self.next.is_none() {
-                return Ok(None);
-            }
+    /// The next key.
+    pub(super) async fn next(&mut self) -> Result<Option<Listed>, ArchiveError> {
+        self.fill().await?;
+        Ok(self.page.pop_front())
+    }
+
+    /// Lists a page if none is left. There are no more keys if it stays empty.
+    async fn fill(&mut self) -> Result<(), ArchiveError> {
+        while self.page.is_empty() && !(self.begun && self.next.is_none()) {
             let after = self.after.take();
             let from = ListFrom {
                 prefix: &self.prefix,
@@ -299,7 +302,14 @@ impl Pages {
             let page = self.archive.list(from).await?;
             (self.begun, self.next, self.page) = (true, page.next, page.objects.into());
         }
-        let key = self.page.front().map(|listed| listed.key.as_str()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// The name of the folder of the next key, or of the key itself.
+    async fn folder(&mut self) -> Result<Option<String>, ArchiveError> {
+        self.fill().await?;
+        let Some(next) = self.page.front() else { return Ok(None) };
+        let key = next.key.as_str();
         let rest = key.strip_prefix(&self.prefix).unwrap_or(key);
         Ok(Some(rest.split('/').next().unwrap_or_default().to_owned()))
     }

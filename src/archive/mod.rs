@@ -15,7 +15,8 @@
 //!
 //! Days are processed one after the other, source by source, and forgotten after their report: memory grows
 //! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `repeats`)
-//! are separate from reading the bucket (`bucket`, `listing`, `verify`). `first_lines` shows how an object begins.
+//! are separate from reading the bucket (`bucket`, `listing`, `verify`). `first_lines` shows how an object begins;
+//! `objects` and `stored_lines` give the lines to those who send them again.
 
 pub mod bucket;
 pub mod chain;
@@ -28,7 +29,9 @@ pub mod lines;
 pub mod listing;
 pub mod lookup;
 pub mod object;
+pub mod objects;
 pub mod repeats;
+pub mod stored_lines;
 pub mod verify_bucket;
 
 pub use bucket::{Archive, ArchiveError, Progress};
@@ -36,4 +39,6 @@ pub use day::{DayReport, DayState};
 pub use finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 pub use listing::{Imported, Span};
 pub use lookup::{HeldBy, Lookup};
+pub use objects::Objects;
+pub use stored_lines::StoredLines;
 pub use verify_bucket::{Options, Verify};

@@ -160,23 +160,42 @@ pub(super) async fn open(
     config: Option<&Config>,
     session: &str,
 ) -> Archive {
-    let (mut settings, mut destination) = match config {
-        Some(config) => (store_settings(config, session), configured(bucket, source, config)),
-        None => {
-            let settings = S3Settings { session_name: format!("forebay-{session}"), ..S3Settings::default() };
-            (settings, Destination::new(bucket.clone(), Encryption::None))
-        }
+    let store = S3Store::new(access_settings(args, config, session)).await;
+    let destination = destination_of(args, bucket, source, config);
+    Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom))
+}
+
+/// How the store is reached.
+pub(super) fn access_settings(args: &ReachArgs, config: Option<&Config>, session: &str) -> S3Settings {
+    let mut settings = match config {
+        Some(config) => store_settings(config, session),
+        None => S3Settings { session_name: format!("forebay-{session}"), ..S3Settings::default() },
     };
     if let Some(endpoint) = &args.endpoint_url {
         settings.endpoint_url = Some(endpoint.as_str().to_owned());
     }
     if let Some(region) = &args.region {
         settings.region = Some(region.clone());
-        destination.region = Some(region.clone());
     }
     settings.path_style |= args.path_style;
-    let store = S3Store::new(settings).await;
-    Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom))
+    settings
+}
+
+/// The bucket of a source, and how it is reached.
+pub(super) fn destination_of(
+    args: &ReachArgs,
+    bucket: &BucketString,
+    source: Option<&SourceId>,
+    config: Option<&Config>,
+) -> Destination {
+    let mut destination = match config {
+        Some(config) => configured(bucket, source, config),
+        None => Destination::new(bucket.clone(), Encryption::None),
+    };
+    if let Some(region) = &args.region {
+        destination.region = Some(region.clone());
+    }
+    destination
 }
 
 /// The bucket string of a source, if the configuration has it.

@@ -1,16 +1,53 @@
 //! The line of a call that a destination could not take.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::Digest as _;
 
 use super::outcome::Failure;
 use super::positions::LaneId;
+use crate::boxed_future::BoxFuture;
 use crate::call::LineSink as _;
-use crate::log::RequestFrames;
+use crate::log::{Append, AppendError, RequestFrames};
 use crate::object::Stream;
 use crate::sources::SourceId;
-use crate::time::UnixMillis;
+use crate::time::{Clock, UnixMillis};
+
+/// Where dead letters go.
+pub trait Letters: Send + Sync + fmt::Debug {
+    /// Stores a letter. The call is finished once the future has ended well.
+    ///
+    /// # Errors
+    /// The stored line is not JSON.
+    fn store(
+        &self,
+        letter: &Letter<'_>,
+    ) -> Result<BoxFuture<'static, Result<(), AppendError>>, serde_json::Error>;
+}
+
+/// Stores dead letters in the log, which delivers them to the bucket.
+#[derive(Clone, Debug)]
+pub struct LogLetters {
+    /// The log.
+    pub append: Arc<dyn Append>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Letters for LogLetters {
+    fn store(
+        &self,
+        letter: &Letter<'_>,
+    ) -> Result<BoxFuture<'static, Result<(), AppendError>>, serde_json::Error> {
+        // A clock that was set back may be on a day that is over.
+        let frames = letter.frames(self.clock.wall().max(self.append.not_before()))?;
+        let append = Arc::clone(&self.append);
+        Ok(Box::pin(async move { append.append(frames).await.map(drop) }))
+    }
+}
 
 /// A call that was not taken, and why.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +92,11 @@ impl Letter<'_> {
         Ok(frames)
     }
 
-    fn line(&self) -> Result<Vec<u8>, serde_json::Error> {
+    /// As a line of the stream, without a line break.
+    ///
+    /// # Errors
+    /// The stored line is not JSON.
+    pub fn line(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&Line {
             destination: self.lane.destination.as_str(),
             function: &self.lane.function,

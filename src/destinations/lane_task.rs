@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::class::Class;
-use super::dead_letter;
+use super::dead_letter::{Letter, Letters};
+use super::disk_work::DiskWork;
 use super::invoke::{Carried, Invoke, Invoked, Outgoing, Unusable};
 use super::lane::{Fate, Lane, LaneSettings, Now};
 use super::outcome::Failure;
@@ -21,16 +22,16 @@ use super::progress::{Progress, counted_type};
 use super::queue::{Queue, QueuePlace};
 use super::reaction::Bounds;
 use super::records::Record;
-use super::runner::Deps;
 use super::select::Head;
 use super::settings::DestinationSettings;
 use crate::log::frame::Frame;
 use crate::log::{AppendError, Follow, Go, Read};
-use crate::metrics::InvocationLabel;
+use crate::metrics::{InvocationLabel, Metrics};
 use crate::planted_bugs::{PlantedBug, planted};
+use crate::random::Random;
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, caught};
-use crate::time::UnixMillis;
+use crate::time::{Clock, UnixMillis};
 
 /// Lines that are read at a time.
 const READ_LINES: usize = 1_000;
@@ -95,6 +96,23 @@ enum Ended {
     Buried { position: u64, class: Class, result: Result<(), AppendError> },
 }
 
+/// What a lane works with.
+#[derive(Clone, Debug)]
+pub(super) struct LaneDeps {
+    /// The log to follow.
+    pub(super) follow: Arc<dyn Follow>,
+    /// Where dead letters go.
+    pub(super) letters: Arc<dyn Letters>,
+    /// Metrics.
+    pub(super) metrics: Metrics,
+    /// Time.
+    pub(super) clock: Arc<dyn Clock>,
+    /// Chance.
+    pub(super) random: Arc<dyn Random>,
+    /// Where work that waits for the disk runs.
+    pub(super) disk_work: DiskWork,
+}
+
 /// What steers a lane.
 pub(super) struct Steered {
     /// How it works.
@@ -107,15 +125,15 @@ pub(super) struct Steered {
 
 /// One lane.
 pub(super) struct LaneTask {
-    deps: Deps,
+    deps: LaneDeps,
     id: LaneId,
     orders: watch::Receiver<Arc<Orders>>,
     reading: Arc<RwLock<()>>,
     give_up_through: Arc<AtomicU64>,
     current: Arc<Orders>,
     lane: Lane,
-    /// Its lines that are no longer in the log.
-    queue: Arc<Queue>,
+    /// Its lines that are no longer in the log, if it may have any.
+    queue: Option<Arc<Queue>>,
     place: QueuePlace,
     calls: BTreeMap<u64, Taken>,
     /// Calls that are sent alone, because a batch with them was refused.
@@ -131,10 +149,10 @@ pub(super) struct LaneTask {
 
 impl LaneTask {
     pub(super) fn new(
-        deps: Deps,
+        deps: LaneDeps,
         id: LaneId,
         Steered { mut orders, reading, give_up_through }: Steered,
-        queue: Arc<Queue>,
+        queue: Option<Arc<Queue>>,
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
@@ -210,7 +228,7 @@ impl LaneTask {
     fn show(&mut self) {
         self.progress.finish_through(self.lane.finished_through());
         let waiting = self.lane.window().unfinished();
-        let queued = self.queue.bytes();
+        let queued = self.queue.as_ref().map_or(0, |queue| queue.bytes());
         let oldest = self.lane.window().oldest();
         let mut seen = self.progress.seen();
         seen.waiting = waiting;
@@ -239,12 +257,12 @@ impl LaneTask {
             return;
         }
         self.follow_orders();
-        let (queue, follow, place) = (Arc::clone(&self.queue), Arc::clone(&self.deps.follow), self.place);
+        let (queue, follow, place) = (self.queue.clone(), Arc::clone(&self.deps.follow), self.place);
         let (orders, function) = (Arc::clone(&self.current), Arc::clone(&self.names.1));
         let read = self
             .deps
             .disk_work
-            .spawn(move || read_chunk((&queue, &*follow), place, &orders.routes, &function));
+            .spawn(move || read_chunk((queue.as_deref(), &*follow), place, &orders.routes, &function));
         let read = read.await;
         match read.map_err(io::Error::other).and_then(|read| read) {
             Ok(Chunk { place, taken, lost }) => {
@@ -491,26 +509,15 @@ impl LaneTask {
     fn bury(&mut self, position: u64, failure: &Failure) {
         let Some(call) = self.calls.get(&position) else { return self.lane.buried(position) };
         let attempts = self.lane.window().attempts(position);
-        let letter = dead_letter::Letter {
-            lane: &self.id,
-            failure,
-            attempts,
-            position,
-            source: &call.source,
-            call: &call.line,
-        };
+        let letter =
+            Letter { lane: &self.id, failure, attempts, position, source: &call.source, call: &call.line };
         let class = failure.class;
         if planted(PlantedBug::BuriedBeforeDurable) {
             self.lane.buried(position);
         }
-        // A clock that was set back may be on a day that is over.
-        let now = self.deps.clock.wall().max(self.deps.append.not_before());
-        match letter.frames(now) {
-            Ok(frames) => {
-                let append = Arc::clone(&self.deps.append);
-                self.flying.spawn(async move {
-                    Ended::Buried { position, class, result: append.append(frames).await.map(drop) }
-                });
+        match self.deps.letters.store(&letter) {
+            Ok(stored) => {
+                self.flying.spawn(async move { Ended::Buried { position, class, result: stored.await } });
             }
             // The log gave a line that is none: nothing can be kept of it but what the archive has.
             Err(error) => {
@@ -524,13 +531,13 @@ impl LaneTask {
 }
 
 fn read_chunk(
-    (queue, log): (&Queue, &dyn Follow),
+    (queue, log): (Option<&Queue>, &dyn Follow),
     mut place: QueuePlace,
     routes: &[Route],
     function: &str,
 ) -> io::Result<Chunk> {
     let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, 0, 0);
-    queue.follow(log, &mut place, &mut |read| {
+    let mut visit = |read: Read<'_>| {
         match read {
             Read::Lost(range) => lost += range.last - range.first + 1,
             Read::Frame(frame) => {
@@ -543,7 +550,11 @@ fn read_chunk(
         }
         let enough = taken.len() >= READ_LINES || bytes >= READ_BYTES || seen >= 10 * READ_LINES;
         Ok(if enough { Go::Stop } else { Go::On })
-    })?;
+    };
+    match queue {
+        Some(queue) => queue.follow(log, &mut place, &mut visit)?,
+        None => place.follow(log, &mut visit)?,
+    }
     Ok(Chunk { place, taken, lost })
 }
 

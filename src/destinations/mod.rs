@@ -4,6 +4,7 @@
 //! which calls it gets ([`select`]), what is sent ([`request`]), what an answer means ([`outcome`], [`class`]) and what
 //! happens next ([`reaction`], [`circuit`], [`concurrency`]). All of that computes. [`runner`] reads, sends through
 //! [`invoke`], and writes [`positions`], dead letters, and beyond their share of the log the lines that wait ([`queue`]).
+//! [`replay`] sends stored calls again.
 //!
 //! A call is sent at least once, or becomes a dead letter with its cause.
 
@@ -26,6 +27,7 @@ pub mod progress;
 pub mod queue;
 pub mod reaction;
 pub mod records;
+pub mod replay;
 pub mod request;
 pub mod runner;
 pub mod select;

@@ -1,9 +1,10 @@
 //! What destinations have done since the start, for people and metrics.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::class::Class;
 use super::outcome::Failure;
@@ -23,7 +24,7 @@ pub fn counted_type(kind: &str) -> &'static str {
 /// One function.
 #[derive(Debug)]
 pub struct Progress {
-    finished_through: AtomicU64,
+    finished_through: watch::Sender<u64>,
     seen: Mutex<Seen>,
     records: Arc<Mutex<Records>>,
 }
@@ -60,16 +61,22 @@ pub struct Seen {
 impl Progress {
     /// A function that has finished everything up to a position. `records` are those of its destination.
     pub fn new(finished_through: u64, records: Arc<Mutex<Records>>) -> Self {
-        Self { finished_through: AtomicU64::new(finished_through), seen: Mutex::default(), records }
+        Self { finished_through: watch::Sender::new(finished_through), seen: Mutex::default(), records }
     }
 
     /// Everything up to here is finished.
     pub fn finished_through(&self) -> u64 {
-        self.finished_through.load(Ordering::Acquire)
+        *self.finished_through.borrow()
     }
 
     pub(super) fn finish_through(&self, position: u64) {
-        self.finished_through.store(position, Ordering::Release);
+        self.finished_through.send_if_modified(|through| std::mem::replace(through, position) != position);
+    }
+
+    /// Waits until everything up to a position is finished.
+    pub async fn finishes_through(&self, position: u64) {
+        // The sender lives as long as this waits.
+        self.finished_through.subscribe().wait_for(|through| *through >= position).await.map(drop).ok();
     }
 
     /// What people see.

@@ -58,6 +58,18 @@ impl QueuePlace {
     pub fn through(&self) -> u64 {
         self.log.through
     }
+
+    /// Passes the lines of the log after it, of a lane that has no pieces, and moves behind what was passed.
+    ///
+    /// # Errors
+    /// The disk's error, or that of `visit`.
+    pub(super) fn follow(
+        &mut self,
+        log: &dyn Follow,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
+        log.follow(&mut self.log, visit)
+    }
 }
 
 #[derive(Debug)]

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarm;
 use super::class::Class;
+use super::dead_letter::LogLetters;
 use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
-use super::lane_task::{LaneTask, Orders, Steered};
+use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
 use super::positions::{self, All, Kept, LaneId, Positions, advanced, copied, reconfigured};
 use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Piece, Queue};
@@ -68,6 +69,20 @@ pub struct Deps {
     pub share: u64,
     /// Where work that waits for the disk runs.
     pub disk_work: DiskWork,
+}
+
+impl Deps {
+    fn of_lane(&self) -> LaneDeps {
+        let letters = LogLetters { append: Arc::clone(&self.append), clock: Arc::clone(&self.clock) };
+        LaneDeps {
+            follow: Arc::clone(&self.follow),
+            letters: Arc::new(letters),
+            metrics: self.metrics.clone(),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            disk_work: self.disk_work,
+        }
+    }
 }
 
 /// All destinations of a node. Clones share them.
@@ -580,10 +595,10 @@ impl Supervisor {
                     give_up_through: Arc::clone(&give_up_through),
                 };
                 let task = LaneTask::new(
-                    self.deps.clone(),
+                    self.deps.of_lane(),
                     id.clone(),
                     steered,
-                    Arc::clone(queue),
+                    Some(Arc::clone(queue)),
                     Arc::clone(&progress),
                 );
                 let task = self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));

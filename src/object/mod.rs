@@ -7,6 +7,7 @@ pub mod encryption;
 pub mod gzip;
 pub mod metadata;
 pub mod object_key;
+pub mod replay_note;
 pub mod role;
 pub mod storage_class;
 pub mod stream;

@@ -1,14 +1,19 @@
 //! The arguments of `forebay destinations`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use chrono::{DateTime, NaiveDate};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::args::AdminArgs;
+use crate::config::Endpoint;
 use crate::destinations::class::Class;
 use crate::destinations::select::TYPES;
+use crate::object::BucketString;
 use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// A command about destinations.
 #[derive(Clone, Debug, Subcommand)]
@@ -17,8 +22,120 @@ pub enum DestinationsCommand {
     Status(StatusArgs),
     /// Test the whole path to a destination's functions from this machine, before the first call
     Test(TestArgs),
+    /// Send stored calls again: dead letters, calls of the archive since a time, or the calls of a file
+    Replay(Box<ReplayArgs>),
     /// Drop what waits for a destination that is no longer configured
     Remove(RemoveArgs),
+}
+
+/// Which calls are sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// Dead letters of the bucket.
+    Dlq,
+    /// Calls of the archive that were received at this time or later.
+    Time(UnixMillis),
+    /// The lines of a file.
+    File(PathBuf),
+}
+
+impl FromStr for ReplayFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("dlq") {
+            return Ok(Self::Dlq);
+        }
+        if let Ok(at) = time(text) {
+            return Ok(Self::Time(at));
+        }
+        match Path::new(text) {
+            file if file.is_file() => Ok(Self::File(file.to_owned())),
+            _ => Err("expected DLQ, a time such as 2026-11-20T08:00:00Z or 2026-11-20, or a file".to_owned()),
+        }
+    }
+}
+
+/// A time as people write it: RFC 3339, or the beginning of a day (UTC).
+fn time(text: &str) -> Result<UnixMillis, String> {
+    let day = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
+    let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).ok().or_else(day);
+    at.map(|at| UnixMillis(at.timestamp_millis())).ok_or_else(|| {
+        "expected a time such as 2026-11-20T08:00:00Z, or a day such as 2026-11-20 (UTC)".to_owned()
+    })
+}
+
+/// `forebay destinations replay`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The command reads the bucket and invokes the functions itself, by the rules of the configuration: the collector need not
+run. What --from DLQ delivers is noted in the bucket (segment-logs/_replayed/), so the next replay sends the rest. A call
+may reach its function more than once, as always; its messageId is the same. --from TIME sends what the archive has:
+`forebay flush` first brings there what the spool still holds.
+
+It needs s3:ListBucket on the bucket, s3:GetObject on its objects, and with --from DLQ s3:PutObject for the notes.
+
+Exit codes: 0 everything was delivered, or there was nothing to send; 1 something failed; 2 wrong usage or configuration;
+130 stopped by a signal.
+
+Examples:
+  forebay destinations replay crm --from DLQ
+  forebay destinations replay crm --from DLQ --class timeout --dry-run
+  forebay destinations replay crm --from 2026-11-20T08:00:00Z --to 2026-11-20T09:30:00Z --source web
+  forebay destinations replay crm --from letters.ndjson")]
+pub struct ReplayArgs {
+    /// The destination
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// Send dead letters (DLQ), calls of the archive received since a time, or the calls or dead letters of a file
+    #[arg(long, value_name = "DLQ|TIME|FILE")]
+    pub from: ReplayFrom,
+
+    /// With --from TIME, send only calls received before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub to: Option<UnixMillis>,
+
+    /// Send only calls of this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Send only dead letters with this cause
+    #[arg(long, value_name = "CLASS", value_parser = PossibleValuesParser::new(Class::ALL.map(Class::slug)))]
+    pub class: Option<String>,
+
+    /// With --from DLQ, also send dead letters that were delivered by an earlier replay
+    #[arg(long)]
+    pub again: bool,
+
+    /// Count the calls, and send none
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Write calls that fail into this new file, as dead letters; by default replay-NAME-TIME.ndjson, and with --from DLQ
+    /// none, because the bucket has them
+    #[arg(long, value_name = "FILE")]
+    pub failed: Option<PathBuf>,
+
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
+    pub config: PathBuf,
+
+    /// Read this bucket, in the form of `s3.bucket`, and not those of the configuration's sources
+    #[arg(long, value_name = "BUCKET", value_parser = BucketString::parse)]
+    pub bucket: Option<BucketString>,
+
+    /// Endpoint of a store other than AWS
+    #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
+    pub endpoint_url: Option<Endpoint>,
+
+    /// Use URLs of the form endpoint/bucket/key instead of bucket.endpoint/key
+    #[arg(long)]
+    pub path_style: bool,
+
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `forebay destinations status`
@@ -109,4 +226,23 @@ pub struct RemoveArgs {
     /// Drop what waits for it
     #[arg(long)]
     pub discard: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replays_begin_with_dead_letters_a_time_or_a_file() {
+        let from = |text: &str| text.parse::<ReplayFrom>();
+        assert_eq!(from("DLQ"), Ok(ReplayFrom::Dlq));
+        assert_eq!(from("dlq"), Ok(ReplayFrom::Dlq));
+        assert_eq!(from("2026-11-20"), from("2026-11-20T00:00:00Z"));
+        assert_eq!(from("1970-01-01T00:00:01+00:00"), Ok(ReplayFrom::Time(UnixMillis(1_000))));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(from(file.path().to_str().unwrap()), Ok(ReplayFrom::File(file.path().to_owned())));
+        for none in ["", "yesterday", "2026-13-01", "1700000000000"] {
+            assert!(from(none).is_err(), "{none}");
+        }
+    }
 }

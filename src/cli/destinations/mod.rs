@@ -1,8 +1,11 @@
-//! `forebay destinations`: what functions got, a test of the way to them, and what becomes of a removed destination.
+//! `forebay destinations`: what functions got, a test of the way to them, calls that are sent again, and what
+//! becomes of a removed destination.
 
 pub mod args;
 mod example;
+mod failed_calls;
 mod render;
+mod replay;
 mod testing;
 
 use std::io::Write;
@@ -26,6 +29,7 @@ pub async fn run(command: &DestinationsCommand, out: &mut (dyn Write + Send)) ->
     match command {
         DestinationsCommand::Status(args) => status(args, out).await,
         DestinationsCommand::Test(args) => testing::run(args, out).await,
+        DestinationsCommand::Replay(args) => replay::run(args, out).await,
         DestinationsCommand::Remove(args) => remove(args, out).await,
     }
 }

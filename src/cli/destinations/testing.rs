@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::TestArgs;
@@ -100,7 +101,7 @@ fn find(args: &TestArgs) -> Result<Found, Failure> {
         },
     };
     let config = &loaded.config;
-    let settings = named(args, config.destinations.clone())?;
+    let settings = tested(args, config.destinations.clone())?;
     let source = source(args, &settings, config)?;
     let role = role(&settings, &source)?;
     let external_ids = role.as_ref().map(|role| external_ids(config, role)).unwrap_or_default();
@@ -109,7 +110,7 @@ fn find(args: &TestArgs) -> Result<Found, Failure> {
 }
 
 fn found_in_dev(args: &TestArgs, destinations: Vec<DestinationSettings>) -> Result<Found, Failure> {
-    let settings = named(args, destinations)?;
+    let settings = tested(args, destinations)?;
     let first = settings.selection.sources.as_ref().and_then(|sources| sources.first());
     let source = match (&args.source, first, &settings.target) {
         (Some(source), ..) => {
@@ -131,17 +132,25 @@ fn found_in_dev(args: &TestArgs, destinations: Vec<DestinationSettings>) -> Resu
     Ok(Found { settings, source, role, external_ids, access: S3Settings::default() })
 }
 
-/// The destination of that name. Its function is asked for the end of its log, where it has one.
-fn named(args: &TestArgs, destinations: Vec<DestinationSettings>) -> Result<DestinationSettings, Failure> {
+/// The destination of that name in a configuration.
+pub(super) fn named(
+    config: &Path,
+    name: &SourceId,
+    destinations: Vec<DestinationSettings>,
+) -> Result<DestinationSettings, Failure> {
     let names: Vec<String> = destinations.iter().map(|known| known.name.to_string()).collect();
-    let Some(mut settings) = destinations.into_iter().find(|known| known.name == args.name) else {
+    destinations.into_iter().find(|known| known.name == *name).ok_or_else(|| {
         let known = match names.is_empty() {
             true => "it has no enabled [[destination]]".to_owned(),
             false => format!("it has {}", names.join(", ")),
         };
-        let file = args.config.display();
-        return Err(Failure::usage(format!("{file} has no enabled destination {}: {known}", args.name)));
-    };
+        Failure::usage(format!("{} has no enabled destination {name}: {known}", config.display()))
+    })
+}
+
+/// The destination to test. Its function is asked for the end of its log, where it has one.
+fn tested(args: &TestArgs, destinations: Vec<DestinationSettings>) -> Result<DestinationSettings, Failure> {
+    let mut settings = named(&args.config, &args.name, destinations)?;
     if let Target::Lambda(target) = &mut settings.target {
         target.log_tail |= target.invocation == Invocation::RequestResponse;
     }

@@ -6,6 +6,7 @@ mod chaos;
 mod command;
 #[cfg(feature = "lambda")]
 mod lambda;
+mod replay;
 mod web;
 
 use std::collections::BTreeSet;
