@@ -63,6 +63,8 @@ pub struct Lane {
     circuit: Circuit,
     concurrency: Concurrency,
     in_flight: usize,
+    /// Nothing is sent before this time (monotonic), because the service asked for a pause.
+    paused_until: Duration,
     /// The last failure since a success: it is the cause if calls become too old without being sent.
     failing: Option<Failure>,
 }
@@ -76,6 +78,7 @@ impl Lane {
             circuit: Circuit::default(),
             concurrency: Concurrency::new(settings.concurrency),
             in_flight: 0,
+            paused_until: Duration::ZERO,
             failing: None,
         }
     }
@@ -90,6 +93,7 @@ impl Lane {
     /// Takes back that a function cannot be used: it may be set otherwise now, so the next call finds out at once.
     pub fn try_again(&mut self) {
         self.circuit = Circuit::default();
+        self.paused_until = Duration::ZERO;
     }
 
     /// The window, to read from the log into.
@@ -129,7 +133,7 @@ impl Lane {
         }
         match self.window.next_at() {
             None => return Now::Wait,
-            Some(at) if at > now => return Now::WaitUntil(at),
+            Some(at) if at.max(self.paused_until) > now => return Now::WaitUntil(at.max(self.paused_until)),
             Some(_) => {}
         }
         match self.circuit.ask(now) {
@@ -167,6 +171,9 @@ impl Lane {
             Err(failure) => failure,
         };
         self.learn(failure.class, now);
+        if let Some(after) = failure.pause() {
+            self.paused_until = self.paused_until.max(now.saturating_add(after));
+        }
         self.failing = Some(failure.clone());
         let age = self.window.received_at(position).map_or(Duration::ZERO, |at| wall.since(at));
         let failed = Failed { failure: &failure, attempts: attempt, age };
@@ -336,6 +343,26 @@ mod tests {
         }
         assert_eq!(sent(&mut lane, Duration::ZERO).len(), 2 * 50);
         assert_eq!(sent(&mut lane, Duration::from_secs(1)).len(), 50);
+    }
+
+    #[test]
+    fn a_service_that_asks_for_a_pause_gets_no_other_call_before() {
+        let (mut lane, random) = (Lane::new(0, settings(4, false)), Seeded::new(1));
+        for position in 1..=6 {
+            lane.window().add(position, UnixMillis(NOON), None, 1);
+        }
+        let (start, minute) = (Duration::ZERO, Duration::from_secs(60));
+        let call = send(&mut lane, start).unwrap();
+        let asked = Failure { retry_after: Some(minute), ..failure(Class::Throttled) };
+        assert_eq!(lane.ended(call, Err(asked), (start, wall(start)), &random), Fate::Again);
+        let early = minute - Duration::from_millis(1);
+        assert_eq!((lane.next(early), send(&mut lane, minute)), (Now::WaitUntil(minute), Some((1, 2))));
+        // However long it asks for, it is asked again after five minutes.
+        let asked = Failure { retry_after: Some(HOUR), ..failure(Class::Unavailable) };
+        lane.ended((1, 2), Err(asked), (minute, wall(minute)), &random);
+        assert_eq!(lane.next(minute), Now::WaitUntil(minute + Duration::from_secs(300)));
+        lane.try_again();
+        assert_eq!(send(&mut lane, minute), Some((2, 1)), "it may be another function now");
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct Answer<'a> {
     pub retry_after: Option<Duration>,
 }
 
+/// The longest pause that a service's Retry-After gets.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
 /// A failed invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -57,6 +60,13 @@ pub struct Failure {
     pub what: String,
     /// When to try again, if the service says.
     pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// How long the service asks not to be called: at most five minutes are followed.
+    pub fn pause(&self) -> Option<Duration> {
+        self.retry_after.map(|after| after.min(PAUSE_MAX))
+    }
 }
 
 /// What a function of any runtime answers if it fails.

@@ -9,8 +9,6 @@ use crate::retry::Backoff;
 
 /// Retries of a call that was not answered in time: the function may have run each time.
 const TIMEOUT_RETRIES: u32 = 2;
-/// The longest wait that a service's Retry-After is followed for.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// How long to wait before the next try: 1 s, doubling, at most 5 min.
 pub const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
 
@@ -49,10 +47,7 @@ pub struct Bounds {
 pub fn reaction(failed: &Failed<'_>, bounds: &Bounds, random: &dyn Random) -> Reaction {
     let Failed { failure, attempts, age } = failed;
     let retries = attempts.saturating_sub(1);
-    let later = || {
-        let asked = failure.retry_after.map_or(Duration::ZERO, |after| after.min(RETRY_AFTER_MAX));
-        BACKOFF.wait(*attempts, random).max(asked)
-    };
+    let later = || BACKOFF.wait(*attempts, random).max(failure.pause().unwrap_or_default());
     match failure.class {
         Class::TooLarge | Class::BadRequest | Class::Recursive => Reaction::Dead,
         _ if *age >= bounds.max_age => Reaction::Dead,
@@ -117,6 +112,6 @@ mod tests {
             reaction(&Failed { failure: &failure, attempts: 1, age: Duration::ZERO }, &bounds, &Shortest)
         };
         assert_eq!(wait(7), Reaction::Retry(Duration::from_secs(7)));
-        assert_eq!(wait(86_400), Reaction::Retry(RETRY_AFTER_MAX));
+        assert_eq!(wait(86_400), Reaction::Retry(Duration::from_secs(300)));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::DateTime;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -110,7 +111,7 @@ fn answered(answer: &Response<Bytes>) -> Invoked {
         return Invoked::failed(Class::NotFound, what);
     }
     let text = |name: &str| header(answer.headers(), name);
-    let retry_after = text("retry-after").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let retry_after = text("retry-after").and_then(|asked| pause(asked, text("date")));
     let body = answer.body();
     let said = (!answer.status().is_success()).then(|| String::from_utf8_lossy(body).into_owned());
     let result = outcome(Ending::Answer(Answer {
@@ -128,6 +129,31 @@ fn answered(answer: &Response<Bytes>) -> Invoked {
     }
 }
 
+/// The pause that a Retry-After asks for: seconds, or a date (RFC 9110, 10.2.3). A date is compared with that of the answer,
+/// because clocks differ.
+fn pause(asked: &str, answered_at: Option<&str>) -> Option<Duration> {
+    if let Ok(seconds) = asked.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| DateTime::parse_from_rfc2822(text.trim()).ok();
+    (date(asked)? - date(answered_at?)?).to_std().ok()
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_in_seconds_or_ends_at_a_date() {
+        let noon = Some("Tue, 24 Nov 2026 12:00:00 GMT");
+        assert_eq!(pause(" 3", None), Some(Duration::from_secs(3)));
+        assert_eq!(pause("Tue, 24 Nov 2026 12:01:30 GMT", noon), Some(Duration::from_secs(90)));
+        assert_eq!(pause("Tue, 24 Nov 2026 11:00:00 GMT", noon), None, "it is over");
+        assert_eq!(pause("Tue, 24 Nov 2026 12:01:30 GMT", None), None);
+        assert_eq!((pause("soon", noon), pause("-1", noon)), (None, None));
+    }
 }

@@ -121,7 +121,7 @@ export type ClassCount = { class: string; shown: string; count: number }
 export type Destination = {
   name: string; kind: string; removed: boolean; succeeded: number; failed: ClassCount[]; dead: ClassCount[]
   functions: {
-    function: string; types: string[]; behind: number; waiting: number; oldest_ms: number | null; in_flight: number
+    function: string; types: string[]; behind: number; waiting: number; queued_bytes: number; oldest_ms: number | null; in_flight: number
     open_since_ms: number | null; failing: Failure | null; lost: number
   }[]
 }

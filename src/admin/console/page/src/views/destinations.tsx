@@ -2,7 +2,7 @@
 
 import { useState } from 'preact/hooks'
 import { type Attempt, type Attempts, type ClassCount, type Destination, type Destinations as Answer, type Failure, query } from '../api'
-import { count, dateTime, millis, NONE, plural } from '../format'
+import { bytes, count, dateTime, millis, NONE, plural } from '../format'
 import { Code } from '../parts/copy'
 import { Icon, State } from '../parts/icon'
 import { Side } from '../parts/side'
@@ -75,10 +75,11 @@ function Functions ({ one }: { one: Destination }) {
         { head: 'Types', width: '20%', cell: (row) => row.types.join(', ') || 'all others' },
         { head: 'In flight', width: '88px', number: true, cell: (row) => count(row.in_flight) },
         { head: 'Waiting', width: '88px', number: true, cell: (row) => count(row.waiting) },
+        { head: 'Queued', width: '88px', number: true, roomy: true, cell: (row) => row.queued_bytes > 0 ? bytes(row.queued_bytes) : NONE },
         { head: 'Oldest', width: '104px', roomy: true, cell: (row) => row.oldest_ms == null ? NONE : <Ago at={row.oldest_ms} /> }
       ]} />
       {one.functions.map((each) => each.failing && <WhyFailing key={each.function} failure={each.failing} since={each.open_since_ms ?? each.failing.since_ms} open={each.open_since_ms != null} />)}
-      {one.dead.length > 0 && <p class="note">Dead letters: {one.dead.map((each) => `${count(each.count)} ${each.shown}`).join(', ')}. They are in the bucket, below <code>segment-logs/_dlq/{one.name}/</code>.</p>}
+      {one.dead.length > 0 && <p class="note">Dead letters: {one.dead.map((each) => `${count(each.count)} ${each.shown}`).join(', ')}. They are in the bucket, below <code>segment-logs/_dlq/{one.name}/</code>. To send them again, once the cause is fixed: <code>forebay destinations replay {one.name} --from DLQ</code>.</p>}
     </Card>
   )
 }
