@@ -33,12 +33,11 @@ impl FailedCalls {
         Self { path, noted: Mutex::default() }
     }
 
-    /// The positions of failed calls from `first` to `last`, in order. They are forgotten.
-    pub(super) fn take(&self, first: u64, last: u64) -> Vec<u64> {
+    /// The positions of failed calls up to `last`. They are forgotten.
+    pub(super) fn take(&self, last: u64) -> BTreeSet<u64> {
         let mut noted = lock(&self.noted);
-        let taken: Vec<u64> = noted.positions.range(first..=last).copied().collect();
-        noted.positions = noted.positions.split_off(&(last + 1));
-        taken
+        let later = noted.positions.split_off(&(last + 1));
+        std::mem::replace(&mut noted.positions, later)
     }
 
     /// How many failed, and the first text, by class.
@@ -79,5 +78,54 @@ impl Letters for FailedCalls {
             AppendError::Full
         });
         Ok(Box::pin(async move { stored }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destinations::outcome::Failure;
+    use crate::destinations::positions::LaneId;
+    use crate::sources::SourceId;
+
+    fn fails(calls: &FailedCalls, position: u64) {
+        let failure = Failure { class: Class::Timeout, what: "late".to_owned(), retry_after: None };
+        let lane = LaneId { destination: SourceId::new("crm").unwrap(), function: "f".to_owned() };
+        let source = SourceId::new("web").unwrap();
+        let letter = Letter {
+            lane: &lane,
+            failure: &failure,
+            attempts: 1,
+            position,
+            source: &source,
+            call: br#"{"messageId":"m"}"#,
+        };
+        drop(calls.store(&letter).unwrap());
+    }
+
+    #[test]
+    fn each_object_gets_the_positions_of_its_own_calls() {
+        let calls = FailedCalls::new(None);
+        [2, 5, 7].into_iter().for_each(|position| fails(&calls, position));
+        assert_eq!(calls.take(1), BTreeSet::new(), "an object of which nothing was given");
+        assert_eq!(calls.take(5), BTreeSet::from([2, 5]));
+        assert_eq!(calls.take(7), BTreeSet::from([7]));
+        assert_eq!(calls.by_class(), BTreeMap::from([(Class::Timeout, (3, "late".to_owned()))]));
+        assert_eq!(calls.written(), None);
+    }
+
+    #[test]
+    fn failed_calls_are_in_a_file_that_no_other_is_replaced_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("failed.ndjson");
+        let calls = FailedCalls::new(Some(path.clone()));
+        assert!(calls.written().is_none() && !path.exists(), "it is made with the first call");
+        fails(&calls, 1);
+        fails(&calls, 2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        let second = FailedCalls::new(Some(path.clone()));
+        fails(&second, 1);
+        assert!(second.written().is_none() && second.by_class().is_empty(), "it is tried again");
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::args::{ReplayArgs, ReplayFrom};
+use super::args::{FROM_FORM, ReplayArgs, ReplayFrom};
 use super::failed_calls::FailedCalls;
 use crate::archive::bucket::Got;
 use crate::archive::{Archive, Objects, Span, StoredLines};
@@ -275,8 +275,7 @@ struct Open {
     runs: Vec<(u64, u64, u64)>,
     /// Lines that were not given although they were not sent before.
     left: Vec<u64>,
-    /// The positions of its calls.
-    first: u64,
+    /// The position of the last call that was given until then.
     last: u64,
 }
 
@@ -318,23 +317,24 @@ struct Sender<'a> {
 impl Sender<'_> {
     async fn run(mut self, shelves: &Shelves, stop: &CancellationToken) -> Result<Sent, Failure> {
         let mut unreadable = Vec::new();
-        let stopped_in = match &self.args.from {
-            ReplayFrom::File(path) => self.file(path, &mut unreadable, stop).await?,
-            ReplayFrom::Dlq | ReplayFrom::Time(_) => self.bucket(shelves, &mut unreadable, stop).await?,
+        let read = match &self.args.from {
+            ReplayFrom::File(path) => self.file(path, &mut unreadable, stop).await,
+            ReplayFrom::Dlq | ReplayFrom::Time(_) => self.bucket(shelves, &mut unreadable, stop).await,
         };
-        if stopped_in.is_none() && !self.args.dry_run {
-            let all = count(&self.counts.given);
-            let finished = tokio::select! {
-                finished = self.replay.finishes_through(all) => Some(finished),
-                () = stop.cancelled() => None,
-            };
-            finished.transpose().map_err(|died| Failure::failed(died.to_string()))?;
-        }
-        let stopped_in = stopped_in.or_else(|| stop.is_cancelled().then(|| "the last calls".to_owned()));
+        let finished = match read {
+            Ok(None) if !self.args.dry_run => tokio::select! {
+                finished = self.replay.finishes_through(count(&self.counts.given)) => finished,
+                () = stop.cancelled() => Ok(()),
+            },
+            _ => Ok(()),
+        };
+        // Whatever else happened, what was delivered is noted.
         self.replay.stop().await;
         while let Some(open) = self.open.pop_front() {
             self.settle(open).await?;
         }
+        finished.map_err(|died| Failure::failed(died.to_string()))?;
+        let stopped_in = read?.or_else(|| stop.is_cancelled().then(|| "the last calls".to_owned()));
         let failed = self.failed.by_class();
         Ok(Sent {
             delivered: self.replay.functions().iter().map(|one| one.seen().succeeded()).sum(),
@@ -356,7 +356,10 @@ impl Sender<'_> {
         unreadable: &mut Vec<String>,
         stop: &CancellationToken,
     ) -> Result<Option<String>, Failure> {
-        let unread = |error: io::Error| Failure::usage(format!("--from {}: {error}", path.display()));
+        let unread = |error: io::Error| {
+            let hint = if error.kind() == io::ErrorKind::NotFound { FROM_FORM } else { "it cannot be read" };
+            Failure::usage(format!("--from {}: {error}; {hint}", path.display()))
+        };
         let lines = StoredLines::new(File::open(path).map_err(unread)?).map_err(unread)?;
         let name = path.display().to_string();
         let mut open = Given::default();
@@ -427,18 +430,19 @@ impl Sender<'_> {
             }
         };
         self.counts.objects.fetch_add(1, Ordering::Relaxed);
-        let first = count(&self.counts.given) + 1;
         let mut given = Given::default();
         let lines = StoredLines::of_pieces(pieces)?;
         let known = (Some(known), before.as_ref());
         let read = self.lines(key.as_str(), lines, known, &mut given, unreadable, stop).await;
+        if self.args.dry_run {
+            return read;
+        }
         self.open.push_back(Open {
             archive: Arc::clone(archive),
             // Of a damaged object nothing is noted: its other lines may be read later.
             noted: note.filter(|_| !given.is_damaged).map(|note| (note, key.clone())),
             runs: given.runs,
             left: given.left,
-            first,
             last: count(&self.counts.given),
         });
         read
@@ -551,12 +555,12 @@ impl Sender<'_> {
 
     /// Notes what of an object was delivered.
     async fn settle(&mut self, open: Open) -> Result<(), Failure> {
-        let failed = self.failed.take(open.first, open.last);
-        let Some((note, object)) = open.noted.filter(|_| !self.args.dry_run) else { return Ok(()) };
+        let failed = self.failed.take(open.last);
+        let Some((note, object)) = open.noted else { return Ok(()) };
         let finished = self.replay.finished_through();
         let mut remaining: BTreeSet<u64> = open.left.into_iter().collect();
         for (line, position, len) in open.runs {
-            let failed = failed.iter().filter(|at| (position..position + len).contains(*at)).copied();
+            let failed = failed.range(position..position + len).copied();
             let unfinished = (finished + 1).max(position)..position + len;
             remaining.extend(failed.chain(unfinished).map(|at| line + (at - position)));
         }

@@ -38,6 +38,7 @@ use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Go, Read, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Destination, Encryption, Stream};
+use forebay::random::Random;
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::spool::{Spool, SpoolOptions};
@@ -210,6 +211,17 @@ impl Node {
         configured: Vec<DestinationSettings>,
         share: u64,
     ) -> Self {
+        Self::start_changed(dir, functions, configured, share, |_| {}).await
+    }
+
+    /// Destinations work with what `change` makes of the usual.
+    async fn start_changed(
+        dir: &Path,
+        functions: &Arc<Functions>,
+        configured: Vec<DestinationSettings>,
+        share: u64,
+        change: impl FnOnce(&mut Deps),
+    ) -> Self {
         // A read that a kill has interrupted may still hold the directory.
         let opened = async || RealDisk::open(dir).ok();
         let disk: Arc<dyn Disk> = Arc::new(until("the spool's lock", Duration::from_secs(60), opened).await);
@@ -226,7 +238,7 @@ impl Node {
         let opened = Spool::open(disk, options, Arc::clone(&clock), &SystemRandom, Arc::new(metrics.clone()));
         let spool = opened.unwrap().0;
         let alarms = Arc::new(Alarms::new(Arc::clone(&clock), Arc::new(metrics.clone())));
-        let deps = Deps {
+        let mut deps = Deps {
             follow: spool.log(),
             append: spool.appender(),
             equipment: Arc::new(Shop(Arc::clone(functions))),
@@ -238,6 +250,7 @@ impl Node {
             share,
             disk_work: DiskWork::default(),
         };
+        change(&mut deps);
         let destinations = Destinations::start(deps, positions, configured).await.unwrap();
         Self { spool, destinations, alarms }
     }
@@ -317,6 +330,33 @@ fn ids(calls: &[Value]) -> BTreeSet<String> {
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Chance that panics the first time.
+#[derive(Debug, Default)]
+struct PanicsOnce(AtomicBool);
+
+impl Random for PanicsOnce {
+    fn next_u64(&self) -> u64 {
+        assert!(self.0.swap(true, Ordering::SeqCst), "the panic of this test");
+        SystemRandom.next_u64()
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_panics_is_started_again_with_what_it_had_not_finished() {
+    let functions = Functions::new(|call, before| {
+        if call["messageId"] == "m1" && before == 0 { Err(Class::Unavailable) } else { Ok(()) }
+    });
+    let (dir, random) = (tempfile::tempdir().unwrap(), Arc::<PanicsOnce>::default());
+    let (configured, panics) = (vec![crm(&[("track", "f")], 1, HOUR)], Arc::<PanicsOnce>::clone(&random));
+    let node = Node::start_changed(dir.path(), &functions, configured, 32 << 20, |deps| deps.random = panics);
+    let node = node.await;
+    node.stores(["m0", "m1", "m2"].map(|id| json!({ "type": "track", "messageId": id }))).await;
+    holds("all to be sent", || functions.invoked("f").contains(&"m2".to_owned())).await;
+    assert!(random.0.load(Ordering::SeqCst), "it panicked when it drew the pause after a failure");
+    let sent_again = functions.invoked("f").iter().filter(|id| *id == "m1").count();
+    assert!(sent_again >= 2, "{:?}", functions.invoked("f"));
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_call_is_invoked_once_by_type_and_a_function_that_hangs_delays_no_other() {

@@ -261,6 +261,33 @@ async fn calls_of_the_archive_are_sent_again_and_those_that_fail_are_kept_in_a_f
 }
 
 #[tokio::test]
+async fn many_small_objects_are_counted_and_sent() {
+    let setup = Setup::start().await;
+    let function = &setup.function;
+    function.behaves(Behaviour { refuses_all: true, ..Behaviour::default() });
+    let forebay = setup.settings.serve().await;
+    setup.sends(&forebay, "web", &["s1"]).await;
+    setup.stored(&forebay).await;
+    let bucket = setup.rig.bucket("lake");
+    let letters = bucket.objects("segment-logs/_dlq/crm/web/").await;
+    let (stem, _) = letters[0].key.rsplit_once('-').unwrap();
+    // More than are sent at a time.
+    for position in 1_000..1_099 {
+        let key = format!("{stem}-{position:020}.gz");
+        let put = bucket.client.put_object().bucket("lake").key(key).body(letters[0].body.clone().into());
+        put.send().await.unwrap();
+    }
+    let (code, counted) = setup.replay(&["--from", "DLQ", "--dry-run"]).await;
+    assert_eq!((code, &counted["calls"], &counted["objects"]), (0, &json!(100), &json!(100)), "{counted}");
+    let (code, refused) = setup.replay(&["--from", "DLQ"]).await;
+    assert_eq!((code, &refused["failed"][0]["count"]), (1, &json!(100)), "{refused}");
+    function.behaves(Behaviour::default());
+    let (code, sent) = setup.replay(&["--from", "DLQ"]).await;
+    assert_eq!((code, &sent["delivered"]), (0, &json!(100)), "{sent}");
+    assert_eq!(setup.text(&["--from", "DLQ"]).await, (0, "crm: nothing to send\n".to_owned()));
+}
+
+#[tokio::test]
 async fn a_replay_that_is_stopped_notes_what_was_delivered() {
     let setup = Setup::start().await;
     let function = &setup.function;
