@@ -62,18 +62,19 @@ impl StoredLine {
     /// Reads a line of calls, objects or dead letters. `known`: the source and the stream, where the object's key says
     /// them. `None` if it is no call, or does not say its source.
     pub fn of(line: &[u8], known: Option<(&SourceId, &Stream)>) -> Option<Self> {
-        let letter = Members::of(std::str::from_utf8(line).ok()?)?;
-        let class = letter.text("class").filter(|_| letter.get("destination").is_some());
-        let call = class.as_ref().and_then(|_| Some(letter.get("call")?.get()));
-        let (text, class) = match call {
-            Some(call) => (call, class),
-            None => (std::str::from_utf8(line).ok()?, None),
-        };
-        let members = Members::of(text)?;
-        let (source, stream) = match known {
-            Some((source, stream @ (Stream::Calls | Stream::Objects(_)))) => (source.clone(), stream.clone()),
-            Some((source, _)) => (source.clone(), stream_of(&members)),
-            None => (SourceId::new(&members.text("projectId")?).ok()?, stream_of(&members)),
+        let (mut text, mut class) = (std::str::from_utf8(line).ok()?, None);
+        let mut members = Members::of(text)?;
+        let stream = known.map(|(_, stream)| stream).filter(|stream| !matches!(stream, Stream::Dead(_)));
+        // A call may have members of these names, too.
+        let of_letter =
+            || Some((members.get("call")?.get(), members.get("destination").and(members.text("class"))?));
+        if let Some((call, cause)) = stream.is_none().then(of_letter).flatten() {
+            (text, class, members) = (call, Some(cause), Members::of(call)?);
+        }
+        let stream = stream.cloned().unwrap_or_else(|| stream_of(&members));
+        let source = match known {
+            Some((source, _)) => source.clone(),
+            None => SourceId::new(&members.text("projectId")?).ok()?,
         };
         let received_at = members.text("receivedAt").and_then(|text| parse_rfc3339(&text));
         let line = Bytes::copy_from_slice(text.as_bytes());
@@ -114,11 +115,9 @@ pub struct Replay {
     given: Arc<Given>,
     /// By function.
     lanes: BTreeMap<String, (usize, Arc<Progress>)>,
+    /// They are aborted when it is dropped.
     tasks: JoinSet<()>,
     stop: CancellationToken,
-    abort: CancellationToken,
-    // The lanes end when nobody can give them orders any more.
-    _orders: watch::Sender<Arc<Orders>>,
 }
 
 impl Replay {
@@ -136,8 +135,9 @@ impl Replay {
             invoke: deps.invoke,
             is_usable: true,
         };
-        let (sender, orders) = watch::channel(Arc::new(orders));
-        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        // They never change.
+        let (_, orders) = watch::channel(Arc::new(orders));
+        let stop = CancellationToken::new();
         let (records, metrics) = (Arc::<Mutex<Records>>::default(), Metrics::new());
         let (mut lanes, mut tasks) = (BTreeMap::new(), JoinSet::new());
         for (lane, function) in functions.into_iter().enumerate() {
@@ -157,10 +157,10 @@ impl Replay {
                 give_up_through: Arc::new(AtomicU64::new(0)),
             };
             let task = LaneTask::new(deps, id, steered, None, Arc::clone(&progress));
-            tasks.spawn(task.run(stop.clone(), abort.clone()));
+            tasks.spawn(task.run(stop.clone(), CancellationToken::new()));
             lanes.insert(function, (lane, progress));
         }
-        Self { settings, clock: deps.clock, given, lanes, tasks, stop, abort, _orders: sender }
+        Self { settings, clock: deps.clock, given, lanes, tasks, stop }
     }
 
     /// Gives a call, and waits while too many wait. Returns its position, from 1 on; `None` if the destination does not
@@ -219,13 +219,6 @@ impl Replay {
     pub async fn stop(&mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.abort.cancel();
     }
 }
 
@@ -327,5 +320,38 @@ impl Follow for Followed {
         drop(state);
         self.given.room.notify_waiters();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_letters_are_unwrapped() {
+        let (web, crm) = (SourceId::new("web").unwrap(), SourceId::new("crm").unwrap());
+        let call = r#"{"messageId":"m","projectId":"ios","originalTimestamp":"t"}"#;
+        let letter = format!(r#"{{"destination":"crm","class":"timeout","call":{call}}}"#);
+        let read = |line: &str, stream: Option<Stream>| {
+            let known = stream.as_ref().map(|stream| (&web, stream));
+            let stored = StoredLine::of(line.as_bytes(), known)?;
+            let line = String::from_utf8(stored.call.line.to_vec()).unwrap();
+            Some((line, stored.class, stored.call.source.to_string(), stored.call.stream))
+        };
+        let timeout = || Some("timeout".to_owned());
+        let sent = |class, source: &str| Some((call.to_owned(), class, source.to_owned(), Stream::Calls));
+        assert_eq!(read(&letter, Some(Stream::Dead(crm.clone()))), sent(timeout(), "web"));
+        assert_eq!(read(&letter, None), sent(timeout(), "ios"));
+        assert_eq!(read(call, None), sent(None, "ios"));
+        // A stored call that looks like a letter is sent whole.
+        let whole = read(&letter, Some(Stream::Calls));
+        assert_eq!(whole, Some((letter.clone(), None, "web".to_owned(), Stream::Calls)));
+        assert_eq!(read("[1]", Some(Stream::Calls)), None);
+        assert_eq!(read("{}", None), None, "it does not say its source");
+        let rooms = Stream::Objects(Collection::new("rooms").unwrap());
+        let object = r#"{"collection":"rooms","type":"track","projectId":"ios"}"#;
+        assert_eq!(read(object, None).unwrap().3, rooms);
+        let letter = format!(r#"{{"destination":"crm","class":"timeout","call":{object}}}"#);
+        assert_eq!(read(&letter, Some(Stream::Dead(crm))).unwrap().3, rooms);
     }
 }
