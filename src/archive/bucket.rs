@@ -166,23 +166,11 @@ impl Archive {
     /// [`ArchiveError`].
     pub async fn marker(&self, at: &MarkerPlace) -> Result<Got<Result<ClosedMarker, String>>, ArchiveError> {
         let key = at.key(self.bucket());
-        let body = self
-            .again(async || {
-                let mut body = self.store.get(&self.destination, &key).await?;
-                let mut text = Vec::new();
-                while let Some(piece) = body.next().await? {
-                    text.extend_from_slice(&piece);
-                    if text.len() > MARKER_BYTES_MAX {
-                        return Ok(None);
-                    }
-                }
-                Ok(Some(text))
-            })
-            .await;
+        let text = self.bytes(&key, MARKER_BYTES_MAX as u64).await;
         self.progress.looked_at.fetch_add(1, Ordering::Relaxed);
-        Ok(match self.got(body, &key, "get")? {
-            Got::Read(Some(text)) => {
-                Got::Read(ClosedMarker::read(at, &text).map_err(|error| error.to_string()))
+        Ok(match text? {
+            Got::Read(Some(pieces)) => {
+                Got::Read(ClosedMarker::read(at, &pieces.concat()).map_err(|error| error.to_string()))
             }
             Got::Read(None) => Got::Read(Err(format!("it is longer than {MARKER_BYTES_MAX} bytes"))),
             Got::Gone => Got::Gone,
@@ -216,7 +204,7 @@ impl Archive {
         self.got(content, key, "get")
     }
 
-    /// The bytes of an object or note, checked against the store's checksum; `Read(None)` if it has more than `most`.
+    /// The bytes of an object, marker or note, checked against the store's checksum; `Read(None)` if it has more than `most`.
     ///
     /// # Errors
     /// [`ArchiveError`].
@@ -227,7 +215,6 @@ impl Archive {
                 let (mut pieces, mut len) = (Vec::new(), 0);
                 while let Some(piece) = body.next().await? {
                     len += piece.len() as u64;
-                    self.progress.bytes_read.fetch_add(piece.len() as u64, Ordering::Relaxed);
                     if len > most {
                         return Ok(None);
                     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use flate2::bufread::MultiGzDecoder;
 
 use super::lines::LINE_BYTES_MAX;
@@ -82,9 +82,7 @@ impl Read for Pieces {
                 self.0.pop_front();
                 continue;
             }
-            let taken = piece.split_to(piece.len().min(into.len()));
-            into.iter_mut().zip(&taken).for_each(|(to, from)| *to = *from);
-            return Ok(taken.len());
+            return piece.reader().read(into);
         }
         Ok(0)
     }

@@ -133,8 +133,7 @@ fn sources_of<'a>(
     config: &'a Config,
     destination: &'a DestinationSettings,
 ) -> impl Iterator<Item = &'a SourceId> {
-    let taken = destination.selection.sources.as_ref();
-    config.sources.iter().map(|source| &source.id).filter(move |id| taken.is_none_or(|all| all.contains(id)))
+    config.sources.iter().map(|source| &source.id).filter(|id| destination.selection.takes(id))
 }
 
 fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {

@@ -86,10 +86,14 @@ impl Selection {
         self.functions.values().chain(&self.function).map(String::as_str).collect()
     }
 
+    /// Whether it takes calls of a source.
+    pub fn takes(&self, source: &SourceId) -> bool {
+        self.sources.as_ref().is_none_or(|sources| sources.contains(source))
+    }
+
     /// The function that gets a call; `None` if the destination does not get it.
     pub fn function_for(&self, source: &SourceId, head: &Head) -> Option<&str> {
-        let wanted = self.sources.as_ref().is_none_or(|sources| sources.contains(source));
-        if !wanted {
+        if !self.takes(source) {
             return None;
         }
         let names = [self.name.as_str(), LAMBDA_NAMES[0], LAMBDA_NAMES[1]];

@@ -2,8 +2,8 @@
 //! becomes of a removed destination.
 
 pub mod args;
+mod configured;
 mod example;
-mod failed_calls;
 mod render;
 mod replay;
 mod testing;

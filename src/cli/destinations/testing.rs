@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::args::TestArgs;
+use super::configured::{configured, named};
 use super::example::{Event, example, new_id};
 use crate::check::destination::TestCall;
 use crate::check::{DestinationTest, TestedFunction, test_destination};
@@ -13,8 +13,8 @@ use crate::cli::check::{MARKS, node};
 use crate::cli::equipment::NodeEquipment;
 use crate::cli::failure::Failure;
 use crate::cli::paint::painted;
-use crate::cli::serve::{load, store_settings};
-use crate::config::{Config, Environment, destinations_of};
+use crate::cli::serve::store_settings;
+use crate::config::{Config, Environment};
 use crate::destinations::invoke::Equipment as _;
 use crate::destinations::request::Invocation;
 use crate::destinations::select::TYPES;
@@ -90,18 +90,9 @@ pub(super) async fn run(args: &TestArgs, out: &mut (dyn Write + Send)) -> Result
 
 /// Finds the destination in the configuration.
 fn find(args: &TestArgs) -> Result<Found, Failure> {
-    let loaded = match load(&args.config) {
-        Ok((_, loaded)) => loaded,
-        // As `dev --config` reads it: the file has nothing but destinations.
-        Err(failure) => match destinations_of(&args.config, &Environment::of_process()) {
-            Ok((destinations, unused)) if unused.is_empty() && !destinations.is_empty() => {
-                return found_in_dev(args, destinations);
-            }
-            _ => return Err(failure),
-        },
-    };
-    let config = &loaded.config;
-    let settings = tested(args, config.destinations.clone())?;
+    let (destinations, config) = configured(&args.config)?;
+    let Some(config) = &config else { return found_in_dev(args, destinations) };
+    let settings = tested(args, destinations)?;
     let source = source(args, &settings, config)?;
     let role = role(&settings, &source)?;
     let external_ids = role.as_ref().map(|role| external_ids(config, role)).unwrap_or_default();
@@ -132,22 +123,6 @@ fn found_in_dev(args: &TestArgs, destinations: Vec<DestinationSettings>) -> Resu
     Ok(Found { settings, source, role, external_ids, access: S3Settings::default() })
 }
 
-/// The destination of that name in a configuration.
-pub(super) fn named(
-    config: &Path,
-    name: &SourceId,
-    destinations: Vec<DestinationSettings>,
-) -> Result<DestinationSettings, Failure> {
-    let names: Vec<String> = destinations.iter().map(|known| known.name.to_string()).collect();
-    destinations.into_iter().find(|known| known.name == *name).ok_or_else(|| {
-        let known = match names.is_empty() {
-            true => "it has no enabled [[destination]]".to_owned(),
-            false => format!("it has {}", names.join(", ")),
-        };
-        Failure::usage(format!("{} has no enabled destination {name}: {known}", config.display()))
-    })
-}
-
 /// The destination to test. Its function is asked for the end of its log, where it has one.
 fn tested(args: &TestArgs, destinations: Vec<DestinationSettings>) -> Result<DestinationSettings, Failure> {
     let mut settings = named(&args.config, &args.name, destinations)?;
@@ -170,8 +145,7 @@ fn source(args: &TestArgs, settings: &DestinationSettings, config: &Config) -> R
 }
 
 fn taken(args: &TestArgs, settings: &DestinationSettings, source: &SourceId) -> Result<(), Failure> {
-    let sources = settings.selection.sources.as_ref();
-    if sources.is_none_or(|sources| sources.contains(source)) {
+    if settings.selection.takes(source) {
         return Ok(());
     }
     Err(Failure::usage(format!("{} takes no calls of the source {source}", args.name)))
@@ -189,8 +163,7 @@ fn external_ids(config: &Config, role: &Role) -> BTreeSet<ExternalId> {
     let of_destination = |settings: &DestinationSettings| -> Vec<Role> {
         let Target::Lambda(target) = &settings.target else { return Vec::new() };
         let sources = config.sources.iter().map(|source| &source.id);
-        let taken = settings.selection.sources.as_ref();
-        let sources = sources.filter(|source| taken.is_none_or(|taken| taken.contains(source)));
+        let sources = sources.filter(|source| settings.selection.takes(source));
         sources.filter_map(|source| target.role_for(source).ok().flatten()).collect()
     };
     let of_buckets = config.sources.iter().filter_map(|source| source.destination.role.clone());

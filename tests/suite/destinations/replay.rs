@@ -5,7 +5,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::process::Child;
 
 use crate::serve::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask};
 use crate::support::forebay::{Forebay, command, finished};
@@ -18,6 +20,7 @@ use crate::support::wait;
 struct Behaviour {
     refuses: BTreeSet<String>,
     refuses_all: bool,
+    forbids_all: bool,
     hangs_on: BTreeSet<String>,
 }
 
@@ -35,6 +38,7 @@ impl Function {
             let (behaviour, id) = (asked.lock().unwrap(), id(request));
             match () {
                 () if behaviour.hangs_on.contains(&id) => Reply::Hang,
+                () if behaviour.forbids_all => Reply::status(403),
                 () if behaviour.refuses_all || behaviour.refuses.contains(&id) => Reply::status(400),
                 () => Reply::status(200),
             }
@@ -87,6 +91,30 @@ impl Setup {
         Self { rig, settings, function }
     }
 
+    /// With dead letters of these calls of the source `web`.
+    async fn with_dead_letters(ids: &[&str]) -> Self {
+        let setup = Self::start().await;
+        setup.function.behaves(Behaviour { refuses_all: true, ..Behaviour::default() });
+        let forebay = setup.settings.serve().await;
+        setup.sends(&forebay, "web", ids).await;
+        setup.stored(&forebay).await;
+        setup
+    }
+
+    /// With 100 objects of one dead letter each: more than are sent at a time.
+    async fn with_many_objects() -> Self {
+        let setup = Self::with_dead_letters(&["s1"]).await;
+        let bucket = setup.rig.bucket("lake");
+        let letters = bucket.objects("segment-logs/_dlq/crm/web/").await;
+        let (stem, _) = letters[0].key.rsplit_once('-').unwrap();
+        for position in 1_000..1_099 {
+            let key = format!("{stem}-{position:020}.gz");
+            let put = bucket.client.put_object().bucket("lake").key(key).body(letters[0].body.clone().into());
+            put.send().await.unwrap();
+        }
+        setup
+    }
+
     async fn sends(&self, forebay: &Forebay, source: &str, ids: &[&str]) {
         let call = |id: &&str| json!({ "type": "track", "event": "e", "userId": "u", "messageId": id });
         let body = json!({ "batch": ids.iter().map(call).collect::<Vec<_>>() }).to_string();
@@ -120,12 +148,27 @@ impl Setup {
         (output.status.code().unwrap(), json)
     }
 
+    /// Begins a replay.
+    fn begun(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn().unwrap()
+    }
+
     /// As text: its exit code, and what it printed.
     async fn text(&self, arguments: &[&str]) -> (i32, String) {
         let output = finished(&mut self.command(arguments)).await;
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         (output.status.code().unwrap(), text)
     }
+}
+
+/// Ends a replay with SIGTERM: its exit code, and what it said.
+async fn stopped(replay: Child) -> (Option<i32>, String) {
+    let pid = Pid::from_raw(i32::try_from(replay.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let output = tokio::time::timeout(PATIENCE, replay.wait_with_output()).await.unwrap().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[tokio::test]
@@ -262,21 +305,8 @@ async fn calls_of_the_archive_are_sent_again_and_those_that_fail_are_kept_in_a_f
 
 #[tokio::test]
 async fn many_small_objects_are_counted_and_sent() {
-    let setup = Setup::start().await;
+    let setup = Setup::with_many_objects().await;
     let function = &setup.function;
-    function.behaves(Behaviour { refuses_all: true, ..Behaviour::default() });
-    let forebay = setup.settings.serve().await;
-    setup.sends(&forebay, "web", &["s1"]).await;
-    setup.stored(&forebay).await;
-    let bucket = setup.rig.bucket("lake");
-    let letters = bucket.objects("segment-logs/_dlq/crm/web/").await;
-    let (stem, _) = letters[0].key.rsplit_once('-').unwrap();
-    // More than are sent at a time.
-    for position in 1_000..1_099 {
-        let key = format!("{stem}-{position:020}.gz");
-        let put = bucket.client.put_object().bucket("lake").key(key).body(letters[0].body.clone().into());
-        put.send().await.unwrap();
-    }
     let (code, counted) = setup.replay(&["--from", "DLQ", "--dry-run"]).await;
     assert_eq!((code, &counted["calls"], &counted["objects"]), (0, &json!(100), &json!(100)), "{counted}");
     let (code, refused) = setup.replay(&["--from", "DLQ"]).await;
@@ -289,25 +319,15 @@ async fn many_small_objects_are_counted_and_sent() {
 
 #[tokio::test]
 async fn a_replay_that_is_stopped_notes_what_was_delivered() {
-    let setup = Setup::start().await;
+    let setup = Setup::with_dead_letters(&["d1", "d2", "d3", "d4"]).await;
     let function = &setup.function;
-    function.behaves(Behaviour { refuses_all: true, ..Behaviour::default() });
-    let forebay = setup.settings.serve().await;
-    let all = ["d1", "d2", "d3", "d4"];
-    setup.sends(&forebay, "web", &all).await;
-    setup.stored(&forebay).await;
 
     let before = function.count();
     function.behaves(Behaviour { hangs_on: ids(&["d3"]), ..Behaviour::default() });
-    let mut command = setup.command(&["--from", "DLQ"]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let child = command.spawn().unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    let replay = setup.begun(&["--from", "DLQ"]);
     wait::until("all to be sent", PATIENCE, async || (function.got(before).len() >= 4).then_some(())).await;
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{text}");
+    let (code, text) = stopped(replay).await;
+    assert_eq!(code, Some(130), "{text}");
     assert!(text.contains("run it again: what was delivered is noted"), "{text}");
 
     // The note has how far everything is: calls after the one that hangs are sent again.
@@ -323,4 +343,25 @@ async fn a_replay_that_is_stopped_notes_what_was_delivered() {
     let before = function.count();
     let (code, sent) = setup.replay(&["--from", "DLQ"]).await;
     assert_eq!((code, function.got(before)), (0, rest), "{sent}");
+}
+
+#[tokio::test]
+async fn a_replay_to_a_function_that_is_forbidden_can_be_stopped() {
+    let setup = Setup::with_many_objects().await;
+    setup.function.behaves(Behaviour { forbids_all: true, ..Behaviour::default() });
+    let before = setup.rig.requests().len();
+    let replay = setup.begun(&["--from", "DLQ"]);
+    wait::until("as many objects to be read as are sent at a time", PATIENCE, async || {
+        let requests = setup.rig.requests();
+        let objects = requests.iter().skip(before).filter(|request| {
+            request.method == "GET" && request.target.contains("_dlq/crm/") && request.target.contains(".gz")
+        });
+        (objects.count() >= 64).then_some(())
+    })
+    .await;
+    let (code, text) = stopped(replay).await;
+    assert_eq!(code, Some(130), "{text}");
+    setup.function.behaves(Behaviour::default());
+    let (code, sent) = setup.replay(&["--from", "DLQ"]).await;
+    assert_eq!((code, &sent["delivered"]), (0, &json!(100)), "{sent}");
 }

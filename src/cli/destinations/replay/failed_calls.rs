@@ -107,7 +107,7 @@ mod tests {
     fn each_object_gets_the_positions_of_its_own_calls() {
         let calls = FailedCalls::new(None);
         [2, 5, 7].into_iter().for_each(|position| fails(&calls, position));
-        assert_eq!(calls.take(1), BTreeSet::new(), "an object of which nothing was given");
+        assert_eq!(calls.take(1), BTreeSet::new(), "no call of the object was given");
         assert_eq!(calls.take(5), BTreeSet::from([2, 5]));
         assert_eq!(calls.take(7), BTreeSet::from([7]));
         assert_eq!(calls.by_class(), BTreeMap::from([(Class::Timeout, (3, "late".to_owned()))]));

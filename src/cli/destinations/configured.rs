@@ -1,0 +1,45 @@
+//! The destinations of a configuration file.
+
+use std::path::Path;
+
+use crate::cli::failure::Failure;
+use crate::cli::serve::load;
+use crate::config::{Config, Environment, destinations_of};
+use crate::destinations::settings::DestinationSettings;
+use crate::sources::SourceId;
+
+/// The destinations of a file, and its configuration. A file with nothing but destinations, as `dev --config` takes it,
+/// has none.
+///
+/// # Errors
+/// [`Failure`]: what is wrong with the file.
+pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Option<Config>), Failure> {
+    match load(file) {
+        Ok((_, loaded)) => Ok((loaded.config.destinations.clone(), Some(loaded.config))),
+        Err(failure) => match destinations_of(file, &Environment::of_process()) {
+            Ok((destinations, unused)) if unused.is_empty() && !destinations.is_empty() => {
+                Ok((destinations, None))
+            }
+            _ => Err(failure),
+        },
+    }
+}
+
+/// The destination of that name in a configuration.
+///
+/// # Errors
+/// [`Failure`]: there is none, and which there are.
+pub(super) fn named(
+    config: &Path,
+    name: &SourceId,
+    destinations: Vec<DestinationSettings>,
+) -> Result<DestinationSettings, Failure> {
+    let names: Vec<String> = destinations.iter().map(|known| known.name.to_string()).collect();
+    destinations.into_iter().find(|known| known.name == *name).ok_or_else(|| {
+        let known = match names.is_empty() {
+            true => "it has no enabled [[destination]]".to_owned(),
+            false => format!("it has {}", names.join(", ")),
+        };
+        Failure::usage(format!("{} has no enabled destination {name}: {known}", config.display()))
+    })
+}
