@@ -199,6 +199,50 @@ function imports (scenario) {
   }
 }
 
+const ON_TRACK = 'arn:aws:lambda:eu-central-1:111122223333:function:on-track:live'
+const ON_USER = 'arn:aws:lambda:eu-central-1:111122223333:function:on-user'
+const FAILURES = {
+  'execution-error': { class: 'execution-error', shown: 'Execution Error', what: 'KeyError: \'revenue\'', remedy: 'look at the function\'s error and the tail of its log (log_type = "Tail")' },
+  timeout: { class: 'timeout', shown: 'Operation timedout', what: 'no answer within 5 s', remedy: 'make the function faster, or raise its timeout and that of the destination' },
+  'access-denied': { class: 'access-denied', shown: 'Accessdenied', what: `403 AccessDeniedException: User: arn:aws:sts::111122223333:assumed-role/forebay-invoker/forebay-crm is not authorized to perform: lambda:InvokeFunction on resource: ${ON_USER}`, remedy: 'allow lambda:InvokeFunction on this function in the policy of the role, or without a role in that of the process' }
+}
+const failure = (name, since) => ({ ...FAILURES[name], since_ms: since })
+
+function destinations (scenario) {
+  if (isEmpty(scenario)) return { destinations: [], held_bytes: 0 }
+  const t = now()
+  const open = scenario === 'outage' ? t - 2_820_000 : null
+  const delivered = Math.round((t - START) / 1_000) * 34 * busy(scenario)
+  const lane = { behind: 0, waiting: 0, queued_bytes: 0, oldest_ms: null, in_flight: 0, open_since_ms: null, failing: null, lost: 0 }
+  const forbidden = { behind: 184_220, waiting: 184_220, queued_bytes: 148_800_000, oldest_ms: open, in_flight: 0, open_since_ms: open, failing: failure('access-denied', open) }
+  const counts = (...them) => them.map(([name, count]) => ({ class: name, shown: FAILURES[name].shown, count }))
+  return {
+    held_bytes: open ? 201_326_592 : 67_108_864,
+    destinations: [
+      { name: 'crm', kind: 'lambda', removed: false, succeeded: delivered, failed: counts(['execution-error', 41], ['timeout', 7], ...(open ? [['access-denied', 94]] : [])), dead: counts(['execution-error', 41]), functions: [{ ...lane, function: ON_TRACK, types: ['track'], behind: 12, in_flight: 3, waiting: 9, oldest_ms: t - 240 }, { ...lane, function: ON_USER, types: ['identify', 'group'], ...(open && forbidden) }] },
+      { name: 'warehouse-migration', kind: 'http', removed: false, succeeded: delivered * 2, failed: [], dead: [], functions: [{ ...lane, function: 'https://collector.example.com/v1/batch', types: [] }] }
+    ]
+  }
+}
+
+function attempts (scenario, query) {
+  const t = now()
+  const masked = scenario === 'masked'
+  const all = Array.from({ length: 60 }, (_, n) => {
+    const name = n % 13 === 4 ? 'execution-error' : n % 29 === 7 ? 'timeout' : scenario === 'outage' && n % 10 === 1 ? 'access-denied' : null
+    const failed = name && failure(name, null)
+    return {
+      at_ms: t - n * 830 - t % 830, function: name === 'access-denied' ? ON_USER : ON_TRACK, source: NAMES[n % 3], type: name === 'access-denied' ? 'identify' : 'track', message_id: `ajs-next-${hex(Math.floor(t / 830) - n, 12)}`, attempt: 1,
+      millis: name === 'timeout' ? 5_001 : 18 + n % 40,
+      failed: failed && masked ? { ...failed, what: '' } : failed,
+      request_id: name === 'timeout' ? null : `${hex(n, 8)}-7f6c-4c1f-9f35-${hex(n + 1, 12)}`, version: failed ? null : '14',
+      log_tail: name === 'execution-error' && !masked ? 'START RequestId: 5f0c Version: 14\n[ERROR] KeyError: \'revenue\'\nTraceback (most recent call last):\n  File "/var/task/on_track.py", line 6, in handler\n    total = event["properties"]["revenue"]\nEND RequestId: 5f0c\nREPORT RequestId: 5f0c\tDuration: 18.02 ms\tBilled Duration: 19 ms\tMemory Size: 128 MB\tMax Memory Used: 41 MB\n' : null
+    }
+  })
+  const wanted = query.get('class')
+  return { attempts: all.filter(({ failed }) => !wanted || (failed?.class ?? 'success') === wanted), masked }
+}
+
 const latency = (count, base) => {
   const recent = Array.from({ length: 120 }, (_, n) => Math.round(base * 100 * Math.abs(wave(base, n + Math.floor(now() / 5_000)) * (n % 29 === 7 ? 4 : 1))) / 100)
   return { count, p50_ms: count ? base : null, p99_ms: count ? base * 6.4 : null, max_ms: count ? base * 14.2 : null, recent: count ? recent : [] }
@@ -246,7 +290,8 @@ export function api (scenario, method, path, query) {
   }
   const routes = {
     '/api/status': status, '/api/history': history, '/api/deliveries': deliveries, '/api/archive': archive, '/api/archive/objects': objects,
-    '/api/imports': imports, '/api/node': node, '/api/sdks': sdks,
+    '/api/imports': imports, '/api/destinations': destinations, '/api/destinations/crm/deliveries': attempts,
+    '/api/destinations/warehouse-migration/deliveries': () => ({ attempts: [], masked: scenario === 'masked' }), '/api/node': node, '/api/sdks': sdks,
     '/api/archive/peek': (_scenario, asked) => ({ key: asked.get('key'), lines: Array.from({ length: 8 }, (_, n) => call('calm', n, asked.get('source')).line), more: true, denied: null })
   }
   return routes[path] && { body: routes[path](scenario, query) }
