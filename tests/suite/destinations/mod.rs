@@ -6,6 +6,8 @@ mod chaos;
 mod command;
 #[cfg(feature = "lambda")]
 mod lambda;
+#[cfg(feature = "lambda")]
+mod real_functions;
 mod replay;
 mod web;
 

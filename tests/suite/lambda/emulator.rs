@@ -1,102 +1,25 @@
 //! The program under the runtime API of cargo-lambda, invoked by the AWS CLI, with files in moto and in ministack.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use serde_json::json;
 use tokio::process::{Child, Command};
 
 use super::events::{DOCUMENTED, s3, sqs};
 use super::support::{Instance, as_function, pairs, put, values};
 use crate::support::bucket::Bucket;
 use crate::support::forebay::{Flush, Forebay, without_settings};
+use crate::support::lambda_emulator::{Emulator, accepting, free_port, quiet};
 use crate::support::ministack::Ministack;
-use crate::support::tools::{self, in_venv, require};
-use crate::support::wait;
+use crate::support::tools::require;
 
-/// Both load their programs first.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The name that the emulator has for the function of a request that names none.
+const ANY: &str = "_";
 
 const TRACK: &str = "userId,name,event,properties.plan,timestamp\n\
     1,Tyler Ortiz,test event,bronze,2019-05-11T20:32:27.940Z\n\
     2,Jacob Johnson,test event,silver,2019-05-12T20:32:27.940Z\n";
 const IDENTIFY: &str = "userId,traits.name,traits.plan\n3,Ally Sweeney,gold\n";
-
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr()).unwrap().port()
-}
-
-async fn accepting(name: &str, child: &mut Child, port: u16) {
-    wait::until(name, START_TIMEOUT, async || {
-        assert_eq!(child.try_wait().unwrap(), None, "{name} ended");
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok().map(drop)
-    })
-    .await;
-}
-
-fn quiet(mut command: Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    command.spawn().unwrap()
-}
-
-/// The emulator of cargo-lambda, which serves the runtime API, and the invocations of clients.
-struct Emulator {
-    _child: Child,
-    folder: tempfile::TempDir,
-    port: u16,
-}
-
-impl Emulator {
-    /// Starts it; `None` if it is not installed.
-    async fn start() -> Option<Self> {
-        let program = require("lambda/bin/cargo-lambda")?;
-        let folder = tempfile::tempdir().unwrap();
-        // It reads the package of the folder that it is started in, even if it builds nothing.
-        let package =
-            "[package]\nname = \"bootstrap\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n";
-        std::fs::write(folder.path().join("Cargo.toml"), package).unwrap();
-        std::fs::create_dir(folder.path().join("src")).unwrap();
-        std::fs::write(folder.path().join("src/main.rs"), "fn main() {}\n").unwrap();
-        let port = free_port();
-        let mut command = Command::new(program);
-        command.args([
-            "lambda",
-            "watch",
-            "--only-lambda-apis",
-            "--invoke-address",
-            "127.0.0.1",
-            "--invoke-port",
-        ]);
-        command.arg(port.to_string()).current_dir(folder.path());
-        let mut child = quiet(command);
-        accepting("cargo-lambda", &mut child, port).await;
-        Some(Self { _child: child, folder, port })
-    }
-
-    /// What the AWS CLI writes into its output file, or the error that it reports.
-    async fn invoke(&self, event: &str) -> Result<Value, String> {
-        let out = self.folder.path().join("output.txt");
-        let mut command = std::process::Command::new(in_venv("aws").unwrap());
-        command
-            .args(["lambda", "invoke", "--function-name", "_", "--payload", event, "--endpoint-url"])
-            .arg(format!("http://127.0.0.1:{}", self.port))
-            .arg(&out)
-            .envs([
-                ("AWS_ACCESS_KEY_ID", "x"),
-                ("AWS_SECRET_ACCESS_KEY", "x"),
-                ("AWS_DEFAULT_REGION", "us-east-1"),
-            ])
-            .env("AWS_MAX_ATTEMPTS", "1");
-        let ran = tools::run(command).await;
-        match ran.status.success() {
-            true => Ok(serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap()),
-            false => Err(String::from_utf8_lossy(&ran.stderr).into_owned()),
-        }
-    }
-}
 
 /// moto's server.
 struct Moto {
@@ -118,7 +41,7 @@ impl Moto {
 
 /// Invokes a function whose files are in a store, and looks at what arrives in the bucket of its collector.
 async fn files_of_a_store_arrive(store: &str, bucket: &Bucket, key: &str, program: Option<&Path>) {
-    let Some(emulator) = Emulator::start().await else { return };
+    let Some(emulator) = Emulator::start(&["bootstrap"]).await else { return };
     let folder = tempfile::tempdir().unwrap();
     let node = Forebay::dev(&folder.path().join("dev"), Flush::LATE).await;
     put(bucket, "inbox", "track_1.csv", TRACK).await;
@@ -131,7 +54,7 @@ async fn files_of_a_store_arrive(store: &str, bucket: &Bucket, key: &str, progra
         // The name that the documented function has for it.
         ("write_key", "shop"),
     ]);
-    let api = format!("127.0.0.1:{}/.rt", emulator.port);
+    let api = emulator.runtime_api();
     let instance = match program {
         None => Instance::start(&api, &environment),
         Some(program) => {
@@ -140,7 +63,7 @@ async fn files_of_a_store_arrive(store: &str, bucket: &Bucket, key: &str, progra
     };
 
     let answered =
-        emulator.invoke(DOCUMENTED).await.unwrap_or_else(|error| panic!("{error}\n{}", instance.log()));
+        emulator.invoke(ANY, DOCUMENTED).await.unwrap_or_else(|error| panic!("{error}\n{}", instance.log()));
     let files = json!([{ "name": "s3://inbox/track_1.csv", "ended": "done", "rows": 2, "rejected": 0 }]);
     assert_eq!(answered, json!({ "files": files }), "{}", instance.log());
     let differs = instance.lines("the object is not the one in the event; it is read as it stands");
@@ -158,14 +81,14 @@ async fn files_of_a_store_arrive(store: &str, bucket: &Bucket, key: &str, progra
         ("good", &s3("inbox", &["a+b/identify_%C3%A9%2B1.csv"])),
         ("bad", &s3("inbox", &["track_missing.csv"])),
     ]);
-    let answered = emulator.invoke(&queued.to_string()).await.unwrap();
+    let answered = emulator.invoke(ANY, &queued.to_string()).await.unwrap();
     assert_eq!(answered, json!({ "batchItemFailures": [{ "itemIdentifier": "bad" }] }), "{}", instance.log());
     let failed = instance.lines("a file is not imported");
     assert_eq!((failed.len(), &failed[0]["key"]), (1, &json!("s3://inbox/track_missing.csv")), "{failed:?}");
     assert!(failed[0]["error"].as_str().unwrap().starts_with("E-MISSING: "), "{failed:?}");
 
     // The emulator answers each error with a bare 500; what the error says is in the log.
-    let error = emulator.invoke(&s3("inbox", &["track_missing.csv"]).to_string()).await.unwrap_err();
+    let error = emulator.invoke(ANY, &s3("inbox", &["track_missing.csv"]).to_string()).await.unwrap_err();
     assert!(error.contains("500"), "{error}");
     node.flush().await;
     assert_eq!(values(&node.bucket().lines("shop").await, "/userId"), ["1", "2", "3"]);

@@ -20,6 +20,8 @@ pub(crate) mod forebay;
 pub(crate) mod granted;
 pub(crate) mod http;
 pub(crate) mod json;
+#[cfg(feature = "lambda")]
+pub(crate) mod lambda_emulator;
 pub(crate) mod loop_disk;
 pub(crate) mod minio;
 pub(crate) mod ministack;
