@@ -24,6 +24,7 @@ pub mod delivery;
 pub mod destinations;
 pub mod dev_s3;
 pub mod disk;
+pub mod give_way;
 pub mod hook;
 pub mod import;
 pub mod ingest;

@@ -26,6 +26,8 @@ pub(crate) struct Beside<'a> {
     pub(crate) calls: usize,
     /// Seconds of load.
     pub(crate) seconds: u64,
+    /// `spool.max_bytes`.
+    pub(crate) spool_max: &'a str,
 }
 
 impl Beside<'_> {
@@ -41,6 +43,7 @@ impl Beside<'_> {
             sources: 4,
             tls: false,
             flush_bytes: 2_000_000,
+            spool_max: self.spool_max,
         };
         let node = Node::start_with(&setup, self.more);
         let path = if self.calls == 1 { Form::Single.path() } else { Form::Envelope.path() };

@@ -61,6 +61,9 @@ struct Args {
     /// Invocations at once
     #[arg(long, default_value_t = 64)]
     concurrency: usize,
+    /// `spool.max_bytes`. A function that hangs may keep a tenth of it in the log; beyond that its calls are copied
+    #[arg(long, default_value = node::SPOOL_MAX)]
+    spool: String,
     /// Only the first part
     #[arg(long)]
     invocations: bool,
@@ -112,6 +115,7 @@ fn with_node<T>(
         more: &destination,
         calls: args.calls,
         seconds: args.seconds,
+        spool_max: &args.spool,
     };
     beside.measure(measure)
 }

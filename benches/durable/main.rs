@@ -185,6 +185,7 @@ impl Case<'_> {
             sources: self.sources,
             tls: self.tls,
             flush_bytes: self.args.flush_bytes,
+            spool_max: node::SPOOL_MAX,
         }
     }
 

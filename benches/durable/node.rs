@@ -17,7 +17,7 @@ const SECRET_ACCESS_KEY: &str = "forebay-secret";
 /// The name in the certificate.
 const HOST: &str = "localhost";
 /// Enough for the longest measured outage, so that a lack of space never triggers anything.
-const SPOOL_MAX: &str = "32 GB";
+pub(crate) const SPOOL_MAX: &str = "32 GB";
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct Setup<'s> {
     pub(crate) tls: bool,
     /// Bytes at which objects are cut.
     pub(crate) flush_bytes: u64,
+    /// `spool.max_bytes`.
+    pub(crate) spool_max: &'s str,
 }
 
 impl Setup<'_> {
@@ -183,7 +185,7 @@ max_body = "2 MiB"
 listen = "127.0.0.1:0"
 [spool]
 dir = "{}"
-max_bytes = "{SPOOL_MAX}"
+max_bytes = "{}"
 unsafe_filesystem = true
 [s3]
 bucket = "{BUCKET}"
@@ -195,6 +197,7 @@ max_bytes = "{} B"
 max_age = "1 h"
 "#,
         setup.spool.display(),
+        setup.spool_max,
         setup.flush_bytes,
     );
     for key in setup.write_keys() {

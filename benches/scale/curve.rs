@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Args;
 use crate::load::{Bodies, Pace};
-use crate::node::{Node, Setup};
+use crate::node::{Node, SPOOL_MAX, Setup};
 use crate::point::Point;
 
 /// The collector's core.
@@ -221,6 +221,7 @@ fn setup<'s>(args: &'s Args, dir: &'s Path, spool: &'s Path) -> Setup<'s> {
         sources: SOURCES,
         tls: false,
         flush_bytes: FLUSH_OFTEN,
+        spool_max: SPOOL_MAX,
     }
 }
 

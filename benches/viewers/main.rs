@@ -84,6 +84,7 @@ fn with_node<T>(args: &Args, measure: impl FnOnce(&Node, &Load) -> T) -> T {
         more: "",
         calls: args.calls,
         seconds: args.seconds,
+        spool_max: node::SPOOL_MAX,
     };
     beside.measure(measure)
 }

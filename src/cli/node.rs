@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -112,6 +113,8 @@ pub struct Engine {
     destinations: Arc<OnceLock<Destinations>>,
     positions: Option<Positions>,
     store: Arc<S3Store>,
+    /// Threads of low priority.
+    background: Handle,
 }
 
 /// Addresses to listen on.
@@ -342,6 +345,7 @@ impl Engine {
             destinations,
             positions: Some(positions),
             store,
+            background: background.handle().clone(),
         }
     }
 
@@ -371,6 +375,7 @@ impl Engine {
             disk: Arc::clone(self.spool.log().disk()),
             share: destinations_share(self.spool.log().usage().max),
             disk_work: DiskWork::OnThreads,
+            copy_work: DiskWork::OnThreadsOf(self.background.clone()),
         };
         let started = Destinations::start(deps, positions, configured).await;
         let started = started.map_err(|error| Failure::failed(error.to_string()))?;

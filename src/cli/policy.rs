@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arn::Arn;
 use crate::config::{Config, Environment, Loader};
+use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::settings::{DestinationSettings, Target};
 use crate::object::{BucketString, Role};
 use crate::policy::{self, CsvFunction, PolicyDestination, PolicyPlace, Template, Values};
@@ -114,9 +115,12 @@ pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
             }
         }
         // The trust policy is often put before the role is configured, so the ids do not depend on it.
-        let external_ids = match &target.external_id {
-            Some(id) => vec![id.to_string()],
-            None => sources_of(config, settings).map(ToString::to_string).collect(),
+        let external_ids = match &target.external_ids {
+            ExternalIds::OneForAll(id) => vec![id.to_string()],
+            ids @ ExternalIds::OfSources(_) => sources_of(config, settings)
+                .filter_map(|source| ids.of(source).ok())
+                .map(|id| id.to_string())
+                .collect(),
         };
         Some(PolicyDestination {
             name: settings.name.to_string(),

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arn::Arn;
+use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::request::{Invocation, SYNC_BYTES_MAX};
 use crate::destinations::select::{OBJECT, Selection, TYPES};
 use crate::destinations::settings::{
     BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, MAX_QUEUE, SecretText, TIMEOUT, Target,
     URL, queues_max,
 };
-use crate::object::ExternalId;
 use crate::sources::SourceId;
 
 use super::checked::Spool as SpoolSettings;
@@ -47,6 +47,7 @@ const OF_LAMBDA: [&str; 9] = [
 ];
 /// Keys that only web addresses have.
 const OF_HTTP: [&str; 3] = ["url", "forward", "write_key"];
+const EXAMPLE_FORWARD: &str = "\"https://api.segment.io\"";
 const EXAMPLE_URL: &str = "http://127.0.0.1:9000/";
 const FUNCTION_FORM: &str =
     "expected the ARN of a function, such as \"arn:aws:lambda:eu-west-1:111122223333:function:on-track\"";
@@ -268,19 +269,21 @@ fn sources(reader: &mut Reader<'_>, known: Option<&[Source]>) -> Option<Vec<Sour
 fn batch(reader: &mut Reader<'_>) -> Option<BatchBounds> {
     let mode =
         reader.get("mode", Mode::Event, reader::one_of(&[("event", Mode::Event), ("batch", Mode::Batch)]));
+    if mode == Mode::Event {
+        for key in ["batch_max_calls", "batch_max_bytes"] {
+            if reader.has(key) {
+                reader.refuse(key, "is only for mode = \"batch\"".to_owned());
+            }
+        }
+        return None;
+    }
     let calls = reader.get("batch_max_calls", 100, reader::count(1, 10_000));
     let bytes = reader.get(
         "batch_max_bytes",
         1_000_000,
         reader::size(ByteSize(1_000), ByteSize(SYNC_BYTES_MAX as u64)),
     );
-    for key in ["batch_max_calls", "batch_max_bytes"] {
-        if mode == Mode::Event && reader.has(key) {
-            reader.refuse(key, "is only for mode = \"batch\"".to_owned());
-        }
-    }
-    (mode == Mode::Batch)
-        .then(|| BatchBounds { calls, bytes: usize::try_from(bytes).unwrap_or(SYNC_BYTES_MAX) })
+    Some(BatchBounds { calls, bytes: usize::try_from(bytes).unwrap_or(SYNC_BYTES_MAX) })
 }
 
 /// The functions of types, and that of all others.
@@ -361,29 +364,11 @@ fn lambda(
         reader::size(ByteSize(1 << 10), ByteSize(SYNC_BYTES_MAX as u64)),
     );
     let role = reader.optional("role_arn", role_arn);
-    let external_id = reader.optional("external_id", external_id);
-    match (&role, &external_id) {
-        (None, Some(_)) if !reader.has("role_arn") => {
-            let what = "is used only with a role: set role_arn, or remove external_id";
-            reader.refuse("external_id", what.to_owned());
-        }
-        (Some(_), None) if !reader.has("external_id") => {
-            let taken = |source: &&Source| taken.is_none_or(|taken| taken.contains(&source.id));
-            let short = |source: &&Source| ExternalId::parse(source.id.as_str()).is_err();
-            if let Some(source) = known.unwrap_or_default().iter().filter(taken).find(short) {
-                let what = format!(
-                    "is not set, and the source id {}, used instead, is too short: an external id needs at least 2 characters",
-                    source.id
-                );
-                reader.refuse("external_id", what);
-            }
-        }
-        _ => {}
-    }
+    let external_ids = external_ids(reader, role.is_some(), taken, known);
     LambdaTarget {
         region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
         role,
-        external_id,
+        external_ids,
         log_tail,
         invocation,
         payload_max: usize::try_from(payload_max).unwrap_or(most),
@@ -391,6 +376,45 @@ fn lambda(
             .optional("endpoint_url", |value| reader::text(value).and_then(Endpoint::parse))
             .map(|endpoint| endpoint.as_str().to_owned()),
     }
+}
+
+/// The external ids for the role, of the calls that are taken.
+fn external_ids(
+    reader: &mut Reader<'_>,
+    has_role: bool,
+    taken: Option<&[SourceId]>,
+    known: Option<&[Source]>,
+) -> ExternalIds {
+    let is_taken = |id: &SourceId| {
+        taken.is_none_or(|taken| taken.contains(id))
+            && known.is_none_or(|known| known.iter().any(|source| source.id == *id))
+    };
+    let read = reader.optional("external_id", |value| {
+        let Typed::Table(entries) = value else { return external_id(value).map(ExternalIds::OneForAll) };
+        let one = |(source, entry): &(String, Entry)| {
+            let id = SourceId::new(source).ok().filter(is_taken);
+            let id = id.ok_or_else(|| format!("{source:?} is the id of no source that is taken"))?;
+            Ok((id, external_id(&entry.value).map_err(|what| format!("{source}: {what}"))?))
+        };
+        entries.iter().map(one).collect::<Result<_, String>>().map(ExternalIds::OfSources)
+    });
+    if reader.has("external_id") && !reader.has("role_arn") {
+        let what = "is used only with a role: set role_arn, or remove external_id";
+        reader.refuse("external_id", what.to_owned());
+    }
+    let is_wrong = reader.has("external_id") && read.is_none();
+    let ids = read.unwrap_or_default();
+    if has_role && !is_wrong {
+        let sources = known.unwrap_or_default().iter().map(|source| &source.id);
+        if let Some(source) = sources.filter(|id| is_taken(id)).find(|id| ids.of(id).is_err()) {
+            let what = format!(
+                "has none for the source {source}, and that id, used instead, is too short: an external id needs at least 2 \
+                 characters"
+            );
+            reader.refuse("external_id", what);
+        }
+    }
+    ids
 }
 
 fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'static str)> {
@@ -401,7 +425,7 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'sta
         let text = if stands_in { EXAMPLE_URL } else { address.text.trim() };
         web_address(EXAMPLE_URL)(&Typed::Text(text.to_owned()))
     });
-    let forward = reader.optional("forward", |value| reader::text(value).and_then(Endpoint::parse));
+    let forward = reader.optional("forward", |value| tracking_endpoint(reader::text(value)?));
     let form = "expected the write key of a source there, 1 to 1,024 bytes of text";
     let write_key = reader.optional("write_key", |value| {
         let key = secret::resolve(value, form, outside)?.text.trim().to_owned();
@@ -426,12 +450,23 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'sta
     match (url, forward) {
         (Some(url), _) => Some((Target::Url(SecretText(url.uri().to_string())), URL)),
         (None, Some(forward)) => {
-            let target =
-                Target::Forward { to: forward.as_str().to_owned(), write_key: SecretText(write_key?) };
+            let target = Target::Forward { to: forward, write_key: SecretText(write_key?) };
             Some((target, FORWARD))
         }
         (None, None) => None,
     }
+}
+
+/// The address of a tracking endpoint, without its routes.
+///
+/// # Errors
+/// What is expected. The text does not repeat the address.
+fn tracking_endpoint(text: &str) -> Result<String, String> {
+    let address = values::base_address(text, EXAMPLE_FORWARD, "the write key is write_key")?;
+    if address.ends_with("/v1") || address.contains("/v1/") {
+        return Err(format!("expected a URL such as {EXAMPLE_FORWARD}, without /v1/batch, which is added"));
+    }
+    Ok(address)
 }
 
 /// The TOML of a destination, to be read again when the file no longer has it.

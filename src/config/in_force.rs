@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::call::Validation;
+use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::request::Invocation;
 use crate::destinations::settings::{DestinationSettings, LambdaTarget, Target};
 use crate::store::PutMode;
@@ -316,14 +317,13 @@ fn of_lambda(lambda: &LambdaTarget, destination: &DestinationSettings, key: &str
     let selection = &destination.selection;
     match key {
         "function" => selection.function.clone(),
-        "functions" => {
-            let pair = |(kind, arn): (&String, &String)| format!("{kind} = {arn:?}");
-            let pairs: Vec<String> = selection.functions.iter().map(pair).collect();
-            (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
-        }
+        "functions" => inline_table(&selection.functions),
         "region" => lambda.region.clone(),
         "role_arn" => lambda.role.as_ref().and_then(text),
-        "external_id" => lambda.external_id.as_ref().and_then(text),
+        "external_id" => match &lambda.external_ids {
+            ExternalIds::OneForAll(id) => text(id),
+            ExternalIds::OfSources(ids) => inline_table(ids),
+        },
         "log_type" => word(if lambda.log_tail { "Tail" } else { "None" }),
         "invocation" => word(match lambda.invocation {
             Invocation::RequestResponse => "RequestResponse",
@@ -349,6 +349,13 @@ fn bytes(count: u64) -> Option<String> {
 
 fn period(length: std::time::Duration) -> Option<String> {
     text(Period::from_millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// As in the file. `None` if it is empty.
+fn inline_table(entries: &BTreeMap<impl Display, impl Display>) -> Option<String> {
+    let pairs: Vec<String> =
+        entries.iter().map(|(key, value)| format!("{key} = {:?}", value.to_string())).collect();
+    (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
 }
 
 fn list<T: Display>(items: &[T]) -> Option<String> {

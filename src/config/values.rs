@@ -142,25 +142,8 @@ impl Endpoint {
     /// # Errors
     /// What is wrong, in words. The text does not repeat the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let form =
-            || "expected a URL such as \"https://s3.example.com\" or \"http://127.0.0.1:9000\"".to_owned();
-        let text = text.trim().trim_end_matches('/');
-        let uri: http::Uri = text.parse().map_err(|_| form())?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err("expected a URL that begins with http:// or https://".to_owned());
-        }
-        let authority = uri.authority().ok_or_else(form)?;
-        if authority.as_str().contains('@') {
-            return Err(
-                "expected a URL without user and password: credentials come from the AWS credential chain"
-                    .to_owned(),
-            );
-        }
-        if uri.query().is_some() || text.contains('#') || authority.host().is_empty() {
-            return Err(form());
-        }
-        refuse_link_local(authority.host())?;
-        Ok(Self(text.to_owned()))
+        let examples = "\"https://s3.example.com\" or \"http://127.0.0.1:9000\"";
+        base_address(text, examples, "credentials come from the AWS credential chain").map(Self)
     }
 
     /// The URL, without a slash at the end.
@@ -173,6 +156,29 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A URL to whose end a path can be added: without query, user and password. `examples` show the form, and `credentials` says
+/// where these are from.
+///
+/// # Errors
+/// What is wrong, in words. The text does not repeat the URL.
+pub(super) fn base_address(text: &str, examples: &str, credentials: &str) -> Result<String, String> {
+    let form = || format!("expected a URL such as {examples}");
+    let text = text.trim().trim_end_matches('/');
+    let uri: http::Uri = text.parse().map_err(|_| form())?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("expected a URL that begins with http:// or https://".to_owned());
+    }
+    let authority = uri.authority().ok_or_else(form)?;
+    if authority.as_str().contains('@') {
+        return Err(format!("expected a URL without user and password: {credentials}"));
+    }
+    if uri.query().is_some() || text.contains('#') || authority.host().is_empty() {
+        return Err(form());
+    }
+    refuse_link_local(authority.host())?;
+    Ok(text.to_owned())
 }
 
 /// Refuses link-local addresses: clouds serve instance credentials there, and no store uses them.

@@ -84,7 +84,7 @@ fn as_sent(line: &str, now: UnixMillis) -> Option<String> {
     let original = members.get("originalTimestamp");
     let mut parts = Vec::with_capacity(members.0.len());
     for (name, value) in &members.0 {
-        let value: Cow<'_, str> = match name.as_str() {
+        let value: Cow<'_, str> = match &**name {
             "receivedAt" | "originalTimestamp" => continue,
             "timestamp" => original.unwrap_or(value).get().into(),
             "sentAt" => match time("sentAt") {
@@ -93,7 +93,7 @@ fn as_sent(line: &str, now: UnixMillis) -> Option<String> {
             },
             _ => value.get().into(),
         };
-        parts.push(format!("{}:{value}", serde_json::Value::from(name.as_str())));
+        parts.push(format!("{}:{value}", serde_json::Value::from(&**name)));
     }
     Some(format!("{{{}}}", parts.join(",")))
 }

@@ -36,7 +36,7 @@ use crate::time::{Clock, UnixMillis};
 /// Lines that are read at a time.
 const READ_LINES: usize = 1_000;
 /// Bytes of lines that are read at a time.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 512 << 10;
 /// How often an idle lane looks for new lines: the log does not say when it grows.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often a lane looks for calls that have become too old.

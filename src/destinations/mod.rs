@@ -15,6 +15,7 @@ pub mod class;
 pub mod concurrency;
 pub mod dead_letter;
 pub mod disk_work;
+pub mod external_ids;
 pub mod forward;
 pub mod invoke;
 #[cfg(feature = "lambda")]

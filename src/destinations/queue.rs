@@ -78,6 +78,8 @@ struct State {
     through: u64,
     /// By the position after which they begin.
     pieces: BTreeMap<u64, Piece>,
+    /// Where in the log the last copy ended. The next one begins there, if that piece was published.
+    copied: Option<Place>,
 }
 
 /// The pieces of one lane.
@@ -112,7 +114,7 @@ impl Queue {
         for name in needless {
             disk.remove(&format!("{DIRECTORY}/{name}"))?;
         }
-        Ok(Self { disk, id, state: Mutex::new(State { through: copied, pieces }) })
+        Ok(Self { disk, id, state: Mutex::new(State { through: copied, pieces, copied: None }) })
     }
 
     /// Removes files that belong to none of these lanes, or were not complete when the process died.
@@ -223,13 +225,14 @@ impl Queue {
     }
 
     /// Copies the lane's next lines after `finished` out of the log, durably: those up to `through`, or `most` bytes of them.
-    /// They count only after [`Queue::publish`]; until then the log must keep them.
+    /// They count only after [`Queue::publish`]; until then the log must keep them. `after_line` is called with the length
+    /// of each line that was read, so that a thread can offer its core to others.
     ///
     /// # Errors
     /// The disk's error. Nothing has changed then.
     pub fn copy(
         &self,
-        log: &dyn Follow,
+        (log, after_line): (&dyn Follow, &mut dyn FnMut(usize)),
         (routes, function): (&[Route], &str),
         (finished, through): (u64, u64),
         most: u64,
@@ -238,7 +241,8 @@ impl Queue {
         let (name, salt) = (self.name(after), self.salt(after));
         let mut file = None;
         let (mut out, mut bytes, mut lost, mut looked_at) = (Vec::new(), 0_u64, 0, 0);
-        let mut place = Place::after(after);
+        let copied = lock(&self.state).copied.filter(|place| place.through == after);
+        let mut place = copied.unwrap_or(Place::after(after));
         let mut write = |out: &mut Vec<u8>, bytes: &mut u64| -> io::Result<()> {
             let file = match &file {
                 Some(file) => file,
@@ -256,6 +260,7 @@ impl Queue {
                     range.last
                 }
                 Read::Frame(frame) => {
+                    after_line(frame.payload.len());
                     if let Some((source, _)) = Kept::call_for(&frame, routes, function) {
                         let start = frame::begin(
                             &mut out,
@@ -286,6 +291,7 @@ impl Queue {
             file.sync()?;
             publish(&*self.disk, &name)?;
         }
+        lock(&self.state).copied = Some(place);
         Ok(Piece { after, through: place.through, bytes, lost })
     }
 
@@ -386,6 +392,10 @@ mod tests {
             0
         }
 
+        fn held_end(&self, _: u64) -> u64 {
+            0
+        }
+
         fn follow(
             &self,
             place: &mut Place,
@@ -442,7 +452,7 @@ mod tests {
         }
 
         fn copy(&self, queue: &Queue, log: &Calls, finished: u64, through: u64) -> Piece {
-            queue.copy(log, (&self.routes, "f"), (finished, through), PIECE_BYTES_MAX).unwrap()
+            queue.copy((log, &mut |_| ()), (&self.routes, "f"), (finished, through), PIECE_BYTES_MAX).unwrap()
         }
 
         fn files(&self) -> usize {
@@ -545,7 +555,7 @@ mod tests {
     fn a_piece_ends_when_it_is_full() {
         let (rig, log) = (Rig::new(), Calls(5_000));
         let queue = rig.open(0, None);
-        let piece = queue.copy(&log, (&rig.routes, "f"), (0, 5_000), 100_000).unwrap();
+        let piece = queue.copy((&log, &mut |_| ()), (&rig.routes, "f"), (0, 5_000), 100_000).unwrap();
         assert!((100_000..102_000).contains(&piece.bytes) && piece.through < 250, "{piece:?}");
         queue.publish(piece);
         assert_eq!(own(&queue, &log, 0), (odd(1..=5_000), 0));
@@ -555,7 +565,8 @@ mod tests {
     fn a_piece_without_lines_of_its_own_has_no_file() {
         let (rig, log) = (Rig::new(), Calls(4_000));
         let queue = rig.open(0, None);
-        let piece = queue.copy(&log, (&rig.routes, "other"), (0, 4_000), PIECE_BYTES_MAX).unwrap();
+        let piece =
+            queue.copy((&log, &mut |_| ()), (&rig.routes, "other"), (0, 4_000), PIECE_BYTES_MAX).unwrap();
         queue.publish(piece);
         assert_eq!((piece.bytes, rig.files(), queue.copied_through()), (0, 0, 4_000));
         assert_eq!(own(&queue, &log, 0), (Vec::new(), 0));

@@ -288,6 +288,10 @@ impl Follow for Followed {
         0
     }
 
+    fn held_end(&self, _: u64) -> u64 {
+        0
+    }
+
     fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
         let mut state = lock(&self.given.state);
         let first = state.entries.partition_point(|entry| entry.position <= place.through);

@@ -24,6 +24,7 @@ use super::records::Records;
 use super::settings::DestinationSettings;
 use crate::alarms::Alarms;
 use crate::disk::Disk;
+use crate::give_way::GiveWay;
 use crate::lock::lock;
 use crate::log::{Append, Follow};
 use crate::metrics::{DestinationLabel, Metrics};
@@ -40,6 +41,10 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const PIECES_MIN: u64 = 16;
 /// The log's share for destinations is at least so many pieces.
 const PIECES_OF_SHARE: u64 = 8;
+/// As long as the log keeps no more than so many shares for destinations, lines are copied only when nothing else has work
+/// to do. A flood of calls that takes all processors then does not wait for copies, nor fill the disk with what they would
+/// free.
+const LEISURE_SHARES: u64 = 2;
 /// How long nothing is copied into a queue after the disk took none of it. Meanwhile calls beyond the share become dead
 /// letters.
 const COPY_AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -69,6 +74,8 @@ pub struct Deps {
     pub share: u64,
     /// Where work that waits for the disk runs.
     pub disk_work: DiskWork,
+    /// Where lines are copied into queues, unless the log keeps far too much for destinations.
+    pub copy_work: DiskWork,
 }
 
 impl Deps {
@@ -80,7 +87,7 @@ impl Deps {
             metrics: self.metrics.clone(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
-            disk_work: self.disk_work,
+            disk_work: self.disk_work.clone(),
         }
     }
 }
@@ -614,7 +621,7 @@ impl Supervisor {
     /// are copied into its queue, and the oldest calls of a queue that is too long become dead letters.
     fn relieve(&mut self) {
         let mut give_up: BTreeMap<LaneId, u64> = self.too_long();
-        let (held, end) = (self.deps.follow.held_bytes(), self.deps.follow.durable_through());
+        let held = self.deps.follow.held_bytes();
         let last = self
             .queues
             .iter()
@@ -628,16 +635,16 @@ impl Supervisor {
         {
             let most = self.deps.share.min(self.max_queue(&id));
             if self.deps.clock.monotonic() < self.copy_again_at {
-                let through = too_much_through(held, (most, most), after..end);
-                if through > 0 {
+                if held > most {
                     let of_lane = give_up.entry(id).or_default();
-                    *of_lane = through.max(*of_lane);
+                    *of_lane = self.deps.follow.held_end(held - most).max(*of_lane);
                 }
-            } else {
+            } else if held > most {
                 // To less than it may be, so that pieces are few.
-                let through = too_much_through(held, (most, most / 4 * 3), after..end);
-                if through > 0 {
-                    self.copy(id, through);
+                let through = self.deps.follow.held_end(held - most / 4 * 3);
+                // The log does not yet know what was finished since the last round.
+                if through > after {
+                    self.copy(id, through, held <= LEISURE_SHARES.saturating_mul(most));
                 }
             }
         }
@@ -684,7 +691,8 @@ impl Supervisor {
         give_up
     }
 
-    fn copy(&mut self, lane: LaneId, through: u64) {
+    /// Copies lines into a queue; `at_leisure`: whenever nothing else has work to do.
+    fn copy(&mut self, lane: LaneId, through: u64, at_leisure: bool) {
         let (Some(queue), Some(one)) = (self.queues.get(&lane), self.kept().remove(&lane.destination)) else {
             return;
         };
@@ -693,10 +701,17 @@ impl Supervisor {
         // The oldest piece is given up as a whole, and a full spool has space for little.
         let most =
             (self.max_queue(&lane) / PIECES_MIN).min(self.deps.share / PIECES_OF_SHARE).min(PIECE_BYTES_MAX);
-        let task = self
-            .deps
-            .disk_work
-            .spawn(move || queue.copy(&*log, (&one.routes, &function), (finished, through), most));
+        let clock = Arc::clone(&self.deps.clock);
+        let work = if at_leisure { &self.deps.copy_work } else { &self.deps.disk_work };
+        let task = work.spawn(move || {
+            let mut give_way = at_leisure.then(|| GiveWay::new(&*clock));
+            let mut after_line = |bytes| {
+                if let Some(give_way) = &mut give_way {
+                    give_way.after(bytes);
+                }
+            };
+            queue.copy((&*log, &mut after_line), (&one.routes, &function), (finished, through), most)
+        });
         self.copying = Some(Copying { lane, task });
     }
 
@@ -757,30 +772,4 @@ fn release(queues: &BTreeMap<LaneId, Arc<Queue>>, kept: &All) -> io::Result<()> 
 /// How far a function has finished; 0 if it is not kept.
 fn finished_in(kept: &All, id: &LaneId) -> u64 {
     kept.get(&id.destination).and_then(|one| one.lanes.get(&id.function)).copied().unwrap_or_default()
-}
-
-/// If more than `most` of the bytes are held: up to where the log must be freed so that `rest` are left. The positions that
-/// hold them are alike. Otherwise 0.
-fn too_much_through(held: u64, (most, rest): (u64, u64), positions: std::ops::Range<u64>) -> u64 {
-    if held <= most {
-        return 0;
-    }
-    let over = u128::from(held.saturating_sub(rest));
-    let count = u128::from(positions.end.saturating_sub(positions.start));
-    let part = (count * over).div_ceil(u128::from(held.max(1)));
-    positions.start.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_much_is_freed_as_is_held_too_much() {
-        assert_eq!(too_much_through(100, (100, 75), 50..150), 0);
-        assert_eq!(too_much_through(100, (60, 60), 50..150), 90);
-        assert_eq!(too_much_through(100, (60, 45), 50..150), 105);
-        assert_eq!(too_much_through(100, (0, 0), 50..150), 150);
-        assert_eq!(too_much_through(0, (0, 0), 5..5), 0);
-    }
 }

@@ -60,7 +60,7 @@ impl Head {
             // An object is a setting for the integration, which is then on.
             names
                 .map(|name| (integrations.get(&name).is_none_or(|value| value.get() != "false"), name))
-                .map(|(on, name)| (name, on))
+                .map(|(on, name)| (name.into_owned(), on))
                 .collect()
         });
         Some(Self {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::external_ids::ExternalIds;
 use super::request::Invocation;
 use super::select::Selection;
-use crate::object::{ExternalId, Role, RoleArn};
+use crate::object::{Role, RoleArn};
 use crate::sources::SourceId;
 
 /// The function's name in positions and dead letters if it is behind a web address, which may hold a secret.
@@ -129,8 +130,8 @@ pub struct LambdaTarget {
     pub region: Option<String>,
     /// The role that may invoke them; without one, the process's own credentials are used.
     pub role: Option<RoleArn>,
-    /// The external id in the role's trust policy; without one it is the source id of each call.
-    pub external_id: Option<ExternalId>,
+    /// The external ids in the role's trust policy.
+    pub external_ids: ExternalIds,
     /// Whether the end of the function's log is asked for.
     pub log_tail: bool,
     /// Whether the function's answer is waited for.
@@ -148,12 +149,7 @@ impl LambdaTarget {
     /// The source's id cannot be an external id.
     pub fn role_for(&self, source: &SourceId) -> Result<Option<Role>, String> {
         let Some(arn) = self.role.clone() else { return Ok(None) };
-        let external_id = match &self.external_id {
-            Some(external_id) => external_id.clone(),
-            None => ExternalId::parse(source.as_str())
-                .map_err(|what| format!("the source id {source} cannot be the external id: {what}"))?,
-        };
-        Ok(Some(Role { arn, external_id }))
+        Ok(Some(Role { arn, external_id: self.external_ids.of(source)? }))
     }
 
     /// The region of a function.

@@ -13,7 +13,7 @@ use crate::time::UnixMillis;
 /// Calls in a window. A call that is not finished holds up the position: more than these are sent again after a crash.
 pub const CALLS_MAX: usize = 10_000;
 /// Bytes of lines in a window.
-pub const BYTES_MAX: usize = 6 << 20;
+pub const BYTES_MAX: usize = 4 << 20;
 
 /// The calls of one function between the log and their end.
 #[derive(Debug)]

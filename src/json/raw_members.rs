@@ -1,5 +1,6 @@
 //! The members of a JSON object, in order, each with the text of its value: digits and escapes stay as they are.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -7,7 +8,11 @@ use serde_json::value::RawValue;
 
 /// The members of an object, in the order of the text.
 #[derive(Debug)]
-pub struct Members<'t>(pub Vec<(String, &'t RawValue)>);
+pub struct Members<'t>(pub Vec<(Cow<'t, str>, &'t RawValue)>);
+
+/// A name, copied only if it has escapes.
+#[derive(serde::Deserialize)]
+struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 impl<'t> Members<'t> {
     /// The members of `text`; `None` if it is not one JSON object.
@@ -46,8 +51,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
                 }
                 Ok(Members(members))
             }
@@ -64,7 +69,7 @@ mod tests {
     fn members_keep_their_order_and_their_text() {
         let members =
             Members::of(r#"{"b":1.0e2,"a":"\u00e9","b":12345678901234567890,"n":null,"o":{"x":1}}"#).unwrap();
-        let names: Vec<&str> = members.0.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = members.0.iter().map(|(name, _)| &**name).collect();
         assert_eq!(names, ["b", "a", "b", "n", "o"]);
         assert_eq!(members.text("b").unwrap(), "12345678901234567890");
         assert_eq!(members.text("a").unwrap(), "é");

@@ -32,13 +32,11 @@ impl Difference {
 
     fn compare(&mut self, item: &Members<'_>, line: &Members<'_>, above: &str, depth: usize) {
         // Of several members with one name the last one counts. A client decides how many members there are.
-        let sent: HashMap<&str, &str> =
-            item.0.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
-        let stored: HashMap<&str, &str> =
-            line.0.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
+        let sent: HashMap<&str, &str> = item.0.iter().map(|(name, value)| (&**name, value.get())).collect();
+        let stored: HashMap<&str, &str> = line.0.iter().map(|(name, value)| (&**name, value.get())).collect();
         for (name, _) in &line.0 {
-            let Some(stored) = stored.get(name.as_str()).copied() else { continue };
-            let sent = sent.get(name.as_str()).copied();
+            let Some(stored) = stored.get(&**name).copied() else { continue };
+            let sent = sent.get(&**name).copied();
             if sent == Some(stored) {
                 continue;
             }
@@ -46,7 +44,7 @@ impl Difference {
             if name.len() > PATH_LEN_MAX {
                 continue;
             }
-            let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+            let path = if above.is_empty() { name.to_string() } else { format!("{above}.{name}") };
             let Some(sent) = sent else {
                 push(&mut self.added, path);
                 continue;

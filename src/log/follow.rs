@@ -20,6 +20,10 @@ pub trait Follow: Send + Sync + fmt::Debug {
     /// Bytes of the log's files that only the second reader keeps.
     fn held_bytes(&self) -> u64;
 
+    /// The position up to which the second reader must have read, so that `bytes` of those, or all if they are fewer, are
+    /// released.
+    fn held_end(&self, bytes: u64) -> u64;
+
     /// Passes every durable frame after `place` to `visit`, in order, and moves `place` behind what was passed. Frames that
     /// are no lines, such as the progress of imports, are passed too.
     ///

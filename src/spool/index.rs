@@ -262,11 +262,25 @@ impl Index {
         self.held_after.is_some_and(|after| state.last > after)
     }
 
+    /// Closed segments that only the second reader pins, in the order of positions.
+    fn held(&self) -> impl Iterator<Item = &SegmentState> {
+        self.segments.values().filter(|state| state.closed && state.pending == 0 && self.holds(state))
+    }
+
     /// Bytes of closed segments that only the second reader pins.
     pub(super) fn held_bytes(&self) -> u64 {
-        let held =
-            self.segments.values().filter(|state| state.closed && state.pending == 0 && self.holds(state));
-        held.map(|state| state.len).sum()
+        self.held().map(|state| state.len).sum()
+    }
+
+    /// The last position of the oldest of these segments that together have `bytes`, or of all if they are fewer.
+    pub(super) fn held_end(&self, bytes: u64) -> u64 {
+        let mut rest = bytes;
+        let needed = self.held().take_while(|state| {
+            let is_needed = rest > 0;
+            rest = rest.saturating_sub(state.len);
+            is_needed
+        });
+        needed.last().map_or(0, |state| state.last)
     }
 
     /// The batches with unsealed frames in the oldest closed segments that together have `bytes`. Sealing a

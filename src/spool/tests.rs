@@ -574,7 +574,14 @@ fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
 
     let spool = open_holding(Some(100));
     still_there(&spool);
-    assert!(spool.log().held_bytes() > 0);
+    let held = spool.log().held_bytes();
+    assert!(held > 0);
+    // As much is released as was asked for, and less than a segment more.
+    let (half, all_held) = (spool.log().held_end(held / 2), spool.log().held_end(u64::MAX));
+    assert!(100 < half && half < all_held && all_held <= 1_000, "{half}, {all_held}");
+    assert_eq!((spool.log().held_end(held), spool.log().held_end(0)), (all_held, 0));
+    spool.log().hold_after(Some(half));
+    assert!(spool.log().held_bytes() <= held - held / 2);
     let files = || {
         fs::read_dir(dir.path())
             .unwrap()

@@ -15,6 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::paint::painted;
 use crate::cli::serve::store_settings;
 use crate::config::{Config, Environment};
+use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::invoke::Equipment as _;
 use crate::destinations::request::Invocation;
 use crate::destinations::select::TYPES;
@@ -109,9 +110,11 @@ fn found_in_dev(args: &TestArgs, destinations: Vec<DestinationSettings>) -> Resu
             source.clone()
         }
         (None, Some(first), _) => first.clone(),
-        (None, None, Target::Lambda(target)) if target.role.is_some() && target.external_id.is_none() => {
+        (None, None, Target::Lambda(target))
+            if target.role.is_some() && matches!(target.external_ids, ExternalIds::OfSources(_)) =>
+        {
             return Err(Failure::usage(format!(
-                "the external id of {} is the id of the source, and {} has none: add --source",
+                "the external id of {} depends on the source, and {} has none: add --source",
                 settings.name,
                 args.config.display()
             )));

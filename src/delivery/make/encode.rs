@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::give_way::GiveWay;
 use super::staging::{Staged, Staging, StagingWriter};
 use crate::batch::BatchKey;
 use crate::disk::is_no_space;
+use crate::give_way::GiveWay;
 use crate::log::{Batches, Encoded, Go, Hour, Range, Read, Seal};
 use crate::object::gzip::{Fit, GzipLines};
 use crate::planted_bugs::{PlantedBug, planted};

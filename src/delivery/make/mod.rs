@@ -4,7 +4,6 @@
 //! seals it. `make_again` makes the same bytes of a seal once more.
 
 pub mod encode;
-pub(super) mod give_way;
 pub(super) mod make_again;
 pub(super) mod one_object;
 pub mod staging;

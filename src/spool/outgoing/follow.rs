@@ -26,6 +26,10 @@ impl Follow for SpoolLog {
         lock(&self.shared.index).held_bytes()
     }
 
+    fn held_end(&self, bytes: u64) -> u64 {
+        lock(&self.shared.index).held_end(bytes)
+    }
+
     fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
         follow::follow(&self.shared, place, visit)
     }

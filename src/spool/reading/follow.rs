@@ -2,10 +2,12 @@
 
 use std::io;
 
+use super::reader::{Piece, read_run};
 use crate::disk::DiskFile;
 use crate::log::{Go, Place, Range, Read};
-use crate::spool::format::scan::{Frames, Item, block_body, find_block};
-use crate::spool::format::segment::{SEGMENT_HEADER, segment_name};
+use crate::spool::format::runs::Run;
+use crate::spool::format::scan::find_block;
+use crate::spool::format::segment::{BLOCK_HEADER, SEGMENT_HEADER, segment_name};
 use crate::spool::shared::{Shared, lock};
 
 /// A segment with positions that were not read.
@@ -61,7 +63,7 @@ fn follow_segment(
     // Positions between two segments belong to frames that were released, or to none.
     let mut next = segment.first.max(place.through + 1);
     // Unreadable positions are passed as lost, like damaged ones.
-    let (mut body, mut unreadable) = (Vec::new(), false);
+    let (mut piece, mut unreadable) = (Piece::of(file, Vec::new()), false);
     while next <= segment.last {
         let Some((offset, header)) = find_block(file, salt, at, &mut unreadable)? else { break };
         let last = header.last_position();
@@ -78,15 +80,23 @@ fn follow_segment(
         {
             return Ok(Go::Stop);
         }
-        block_body(file, offset, header, &mut body, &mut unreadable)?;
-        for item in Frames::new(&body, header, salt) {
-            let (through, read) = match item {
-                Item::Frame { frame, .. } => (frame.position, Read::Frame(frame)),
-                Item::Lost(range) => (range.last, Read::Lost(range)),
+        let run = Run {
+            offset: u32::try_from(offset + BLOCK_HEADER as u64).unwrap_or(u32::MAX),
+            len: header.body_len,
+            first: header.first_position,
+            frames: header.frames,
+        };
+        let mut passed = |read: Read<'_>| {
+            let through = match &read {
+                Read::Frame(frame) => frame.position,
+                Read::Lost(range) => range.last,
             };
-            if through > place.through && pass(place, through, read, visit)? == Go::Stop {
-                return Ok(Go::Stop);
-            }
+            pass(place, through, read, visit)
+        };
+        let unread = (next - 1, u64::MAX);
+        // Losses are passed; what they mean for the segment is decided by those who release it.
+        if read_run(&mut piece, salt, run, unread, &|| (), &mut passed)? == Go::Stop {
+            return Ok(Go::Stop);
         }
         next = last + 1;
         place.hint = (segment.number, at);

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::batch::BatchKey;
 use crate::disk::{DiskFile, read_sound};
+use crate::log::frame::Salt;
 use crate::log::{Go, Range, Read};
 use crate::spool::format::runs::{Part, Run, Runs, ScannedRuns};
 use crate::spool::format::scan::{Frames, Item};
@@ -41,7 +42,7 @@ pub(in crate::spool) fn read(
         let mut lost = lost.into_iter().filter_map(|range| range.within(after + 1, through)).peekable();
         let runs: Vec<Run> =
             runs.into_iter().filter(|run| run.last() > after && run.first <= through).collect();
-        let mut piece = Piece { file: &*file, at: 0, len: 0, buffer: std::mem::take(&mut buffer) };
+        let mut piece = Piece::of(&*file, std::mem::take(&mut buffer));
         for (index, run) in runs.iter().enumerate() {
             while let Some(range) = lost.next_if(|range| range.first < run.first) {
                 if visit(Read::Lost(range))? == Go::Stop {
@@ -49,7 +50,9 @@ pub(in crate::spool) fn read(
                 }
             }
             piece.read_together(runs.get(index..).unwrap_or(&[]))?;
-            if read_run(shared, &mut piece, &part, *run, after, through, visit)? == Go::Stop {
+            let salt = shared.salt(part.segment);
+            let on_damage = || damaged(shared, part.segment);
+            if read_run(&mut piece, salt, *run, (after, through), &on_damage, visit)? == Go::Stop {
                 return Ok(());
             }
         }
@@ -125,14 +128,19 @@ fn rebuild_runs(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Plac
 }
 
 /// The piece of a segment that is in memory. Its buffer is reused.
-struct Piece<'f> {
+pub(super) struct Piece<'f> {
     file: &'f dyn DiskFile,
     at: u64,
     len: usize,
     buffer: Vec<u8>,
 }
 
-impl Piece<'_> {
+impl<'f> Piece<'f> {
+    /// Nothing of a file yet.
+    pub(super) fn of(file: &'f dyn DiskFile, buffer: Vec<u8>) -> Self {
+        Self { file, at: 0, len: 0, buffer }
+    }
+
     /// The `want` bytes from `offset` on, or fewer at the end of the segment.
     fn bytes(&mut self, offset: u64, want: usize) -> io::Result<&[u8]> {
         if !self.holds(offset, want as u64) {
@@ -175,16 +183,15 @@ impl Piece<'_> {
     }
 }
 
-fn read_run(
-    shared: &Shared,
+/// Passes the frames of a run with `after < position <= through`, and calls `on_damage` for each loss among them.
+pub(super) fn read_run(
     piece: &mut Piece<'_>,
-    part: &Part,
+    salt: Salt,
     run: Run,
-    after: u64,
-    through: u64,
+    (after, through): (u64, u64),
+    on_damage: &dyn Fn(),
     visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
 ) -> io::Result<Go> {
-    let salt = shared.salt(part.segment);
     let (mut offset, mut next) = (u64::from(run.offset), run.first);
     let end = offset + u64::from(run.len);
     let mut size = READ_BYTES;
@@ -210,7 +217,7 @@ fn read_run(
                 Item::Lost(_) => break,
             }
             if let Some(range) = lost.take() {
-                damaged(shared, part.segment);
+                on_damage();
                 next = range.last + 1;
                 if range.last > after && visit(Read::Lost(range))? == Go::Stop {
                     return Ok(Go::Stop);

@@ -149,6 +149,7 @@ fn every_key_is_read() {
         let kind = match *key {
             "type" => "",
             "url" | "forward" | "write_key" => "type = \"http\"\n",
+            "batch_max_calls" | "batch_max_bytes" => "type = \"lambda\"\nmode = \"batch\"\n",
             _ => "type = \"lambda\"\n",
         };
         let found = problems(&format!("{SMALLEST}[[destination]]\n{key} = 0.5\n{kind}"), &[]);

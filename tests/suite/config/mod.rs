@@ -1,6 +1,7 @@
 //! Tests of the configuration, with files as a person would write them.
 
 mod defaults;
+mod destinations;
 mod environment;
 mod example;
 mod in_force;

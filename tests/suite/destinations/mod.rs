@@ -25,6 +25,7 @@ use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
 use forebay::destinations::class::Class;
 use forebay::destinations::disk_work::DiskWork;
+use forebay::destinations::external_ids::ExternalIds;
 use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::Positions;
@@ -172,7 +173,7 @@ fn crm(functions: &[(&str, &str)], concurrency: usize, max_age: Duration) -> Des
         target: Target::Lambda(LambdaTarget {
             region: None,
             role: None,
-            external_id: None,
+            external_ids: ExternalIds::default(),
             log_tail: false,
             invocation: Invocation::RequestResponse,
             payload_max: Invocation::RequestResponse.bytes_max(),
@@ -251,6 +252,7 @@ impl Node {
             disk: Arc::clone(spool.log().disk()),
             share,
             disk_work: DiskWork::default(),
+            copy_work: DiskWork::default(),
         };
         change(&mut deps);
         let destinations = Destinations::start(deps, positions, configured).await.unwrap();

@@ -609,6 +609,21 @@ async fn the_external_id_of_each_source_is_listed() {
         policy(&["--external-ids", "--destination", "mail", "--json"], Some(&config)).await.json();
     let row = |source: &str| json!({ "destination": "mail", "source": source, "external_id": source, "role_arn": mail });
     assert_eq!(mail_alone, json!([row("web"), row("ios")]));
+    let listed = config.replace("external_id = 'crm-1'", "external_id = { ios = 'app-1' }");
+    let crm = policy(&["--external-ids", "--destination", "crm", "--json"], Some(&listed)).await.json();
+    let ids: Vec<(&str, &str)> = crm
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["source"].as_str().unwrap(), row["external_id"].as_str().unwrap()))
+        .collect();
+    assert_eq!(ids, [("web", "web"), ("ios", "app-1")]);
+    let trust = policy(
+        &["lambda-destination-trust-many", "--destination", "crm", "--principal", COLLECTOR],
+        Some(&listed),
+    )
+    .await;
+    assert!(trust.stdout.contains("\"web\"") && trust.stdout.contains("\"app-1\""), "{trust:?}");
     let own = policy(&["--external-ids", "--destination", "own"], Some(&config)).await;
     assert_eq!(own.stdout, "no role is assumed, so no external id is sent\n");
     let unknown = policy(&["--external-ids", "--destination", "x"], Some(&config)).await;

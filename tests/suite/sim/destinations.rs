@@ -121,6 +121,7 @@ impl World {
             disk: Arc::clone(process.spool.log().disk()),
             share: second.share,
             disk_work: DiskWork::InPlaceAfter(pause),
+            copy_work: DiskWork::InPlaceAfter(pause),
         };
         let (configured, names) = (second.configured(), second.names());
         second.reader.ask(&configured, &names);

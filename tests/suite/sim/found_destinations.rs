@@ -82,6 +82,10 @@ impl Follow for Keeps {
         self.1
     }
 
+    fn held_end(&self, _: u64) -> u64 {
+        self.0.durable_through()
+    }
+
     fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
         self.0.follow(place, visit)
     }
@@ -147,6 +151,7 @@ async fn start(
         disk: Arc::clone(spool.log().disk()),
         share,
         disk_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
+        copy_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
     };
     let positions = Positions::read(Arc::new(disk.clone())).unwrap();
     Destinations::start(deps, positions, vec![configured]).await.unwrap()

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use forebay::boxed_future::BoxFuture;
 use forebay::destinations::class::Class;
+use forebay::destinations::external_ids::ExternalIds;
 use forebay::destinations::invoke::{Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::LaneId;
@@ -39,7 +40,7 @@ impl Offer {
             target: Target::Lambda(LambdaTarget {
                 region: None,
                 role: None,
-                external_id: None,
+                external_ids: ExternalIds::default(),
                 log_tail: false,
                 invocation: Invocation::RequestResponse,
                 payload_max: 1 << 20,

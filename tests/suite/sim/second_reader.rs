@@ -583,6 +583,10 @@ impl Follow for Watched {
         self.log.held_bytes()
     }
 
+    fn held_end(&self, bytes: u64) -> u64 {
+        self.log.held_end(bytes)
+    }
+
     fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
         let (after, mut frames, mut lost) = (place.through, BTreeSet::new(), Vec::new());
         let read = self.log.follow(place, &mut |read| {

@@ -1,4 +1,4 @@
-//! Lets an encoder offer its core to the threads that answer requests.
+//! Lets a thread that computes for long offer its core to the threads that answer requests.
 
 use std::time::Duration;
 
@@ -6,20 +6,20 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::time::Clock;
 
-/// Bytes of lines between two offers: a tenth of a millisecond's work, or two of them at leisure.
+/// Bytes of lines between two offers: an encoder's work of a tenth of a millisecond, or two of them at leisure.
 const EVERY: usize = 32 * 1_024;
-/// An encoder waits for others for at most this many times the duration of its own work.
+/// A thread waits for others for at most this many times the duration of its own work.
 const WAITS_FOR_WORK: u32 = 9;
 
-/// When an encoder offers its core to others. Low priority alone is not enough: the kernel lets a thread keep
-/// its core for some milliseconds, even if others wait, and an answer would be delayed by as much.
+/// When a thread of low priority, such as an encoder, offers its core to others. Low priority alone is not enough: the
+/// kernel lets a thread keep its core for some milliseconds, even if others wait, and an answer would be delayed by as
+/// much.
 ///
-/// An encoder that always offers its core gets almost no time if other threads are always busy. So it offers
-/// its core only while it has had at least a tenth of the time; otherwise it relies on its low priority,
-/// which leaves it about as much. An object therefore takes at most about ten times as long as it would on an
-/// idle machine.
+/// A thread that always offers its core gets almost no time if other threads are always busy. So it offers its core only
+/// while it has had at least a tenth of the time; otherwise it relies on its low priority, which leaves it about as much.
+/// Its work therefore takes at most about ten times as long as on an idle machine.
 #[derive(Debug)]
-pub(in crate::delivery) struct GiveWay<'c> {
+pub struct GiveWay<'c> {
     clock: &'c dyn Clock,
     bytes: usize,
     began: Duration,
@@ -27,13 +27,13 @@ pub(in crate::delivery) struct GiveWay<'c> {
 }
 
 impl<'c> GiveWay<'c> {
-    /// Begins the measurement for one object, which the calling thread encodes from now on.
-    pub(in crate::delivery) fn new(clock: &'c dyn Clock) -> Self {
+    /// Begins the measurement for one piece of work, such as an object, which the calling thread does from now on.
+    pub fn new(clock: &'c dyn Clock) -> Self {
         Self { clock, bytes: 0, began: clock.monotonic(), worked_before: thread_time() }
     }
 
     /// Call this after each `bytes` of lines.
-    pub(in crate::delivery) fn after(&mut self, bytes: usize) {
+    pub fn after(&mut self, bytes: usize) {
         self.bytes += bytes;
         if self.bytes < EVERY {
             return;
@@ -46,7 +46,7 @@ impl<'c> GiveWay<'c> {
     }
 }
 
-/// Whether an encoder offers its core. `passed` is the time since it began, `worked` its own processor time.
+/// Whether a thread offers its core. `passed` is the time since it began, `worked` its own processor time.
 fn gives_way(passed: Duration, worked: Duration) -> bool {
     passed <= worked * (1 + WAITS_FOR_WORK)
 }
