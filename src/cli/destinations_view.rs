@@ -10,7 +10,7 @@ use crate::admin::{
 };
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
-use crate::destinations::positions::remedy;
+use crate::destinations::positions::{is_own_text, remedy};
 use crate::destinations::progress::Progress;
 use crate::destinations::records::Record;
 use crate::destinations::runner::{CommandError, Shown};
@@ -116,14 +116,13 @@ impl NodeView {
     }
 }
 
-/// What a function says may hold personal data; what AWS says does not.
 fn failure(
     function: &str,
     (class, what): (Class, &str),
     since_ms: Option<i64>,
     masked: bool,
 ) -> FailureStatus {
-    let hidden = masked && class == Class::ExecutionError;
+    let hidden = masked && is_own_text(function, class);
     FailureStatus {
         class: class.slug().to_owned(),
         shown: class.to_string(),

@@ -1,5 +1,6 @@
 //! `forebay dev`: everything on one machine, without set-up.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::check::ports::here;
 use crate::collector::bounds::CONNECTIONS_MAX;
 use crate::collector::{CollectorSettings, Policy};
 use crate::config::admin::is_loopback;
+use crate::config::watch::{CHECK_EVERY, SETTLED_AFTER};
 use crate::config::{self, Environment};
 use crate::delivery::DeliverySettings;
 use crate::destinations::settings::DestinationSettings;
@@ -40,6 +42,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     let environment = Environment::of_process();
     let access = access(args, &environment)?;
     let destinations = destinations(args, &environment)?;
+    let in_force = destinations.clone();
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (fitted, fewer_connections) = fit_connections(Wanted {
@@ -84,6 +87,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     let demo = args.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
     tokio::select! {
         () = shutdown.orderly.cancelled() => {}
+        () = follow_file(args, &environment, &node, in_force) => {}
         reason = node.failed() => {
             tracing::error!(reason, "shutting down, so that a restart can recover");
             shutdown.orderly.cancel();
@@ -122,6 +126,59 @@ fn destinations(args: &DevArgs, environment: &Environment) -> Result<Vec<Destina
         tracing::warn!(file = %path.display(), unused, "dev uses only the [[destination]]s of a configuration file");
     }
     Ok(destinations)
+}
+
+/// Applies changes of the destinations in the file that `--config` names, as long as the node runs.
+async fn follow_file(
+    args: &DevArgs,
+    environment: &Environment,
+    node: &Node,
+    mut in_force: Vec<DestinationSettings>,
+) {
+    let (Some(path), Some(running)) = (&args.config, node.destinations()) else {
+        return std::future::pending().await;
+    };
+    let mut reported = String::new();
+    loop {
+        tokio::time::sleep(CHECK_EVERY).await;
+        let mut next = read_again(path, environment).await;
+        // An editor may still be writing it.
+        while next.as_ref().ok() != Some(&in_force) {
+            tokio::time::sleep(SETTLED_AFTER).await;
+            let before = std::mem::replace(&mut next, read_again(path, environment).await);
+            if next == before {
+                break;
+            }
+        }
+        let set = match next {
+            Ok(next) if next == in_force => {
+                reported.clear();
+                continue;
+            }
+            Ok(next) => {
+                running.set(next.clone()).await.map(|()| in_force = next).map_err(|error| error.to_string())
+            }
+            Err(what) => Err(what),
+        };
+        match set {
+            Ok(()) => tracing::info!(file = %path.display(), "the changed destinations are in force"),
+            Err(what) if what == reported => {}
+            Err(what) => {
+                tracing::error!("the changed destinations are not in force: {what}");
+                reported = what;
+            }
+        }
+    }
+}
+
+async fn read_again(path: &Path, environment: &Environment) -> Result<Vec<DestinationSettings>, String> {
+    let (path, environment) = (path.to_owned(), environment.clone());
+    let read = tokio::task::spawn_blocking(move || config::destinations_of(&path, &environment)).await;
+    match read {
+        Ok(Ok((destinations, _))) => Ok(destinations),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn start(

@@ -51,8 +51,10 @@ pub(super) mod lambda {
 
     use aws_sdk_lambda::Client;
     use aws_sdk_lambda::config::retry::RetryConfig;
+    use aws_sdk_lambda::config::timeout::TimeoutConfig;
     use aws_sdk_lambda::config::{IdentityCache, Region};
 
+    use crate::destinations::invoke::connect_timeout;
     use crate::destinations::lambda_function::{Clients, Lambda, LambdaSettings};
     use crate::destinations::settings::LambdaTarget;
     use crate::lock::lock;
@@ -68,18 +70,33 @@ pub(super) mod lambda {
     struct LambdaClients {
         store: Arc<S3Store>,
         target: LambdaTarget,
+        /// How long a connection is waited for.
+        connect: Duration,
         made: Mutex<BTreeMap<(Option<Role>, String), Client>>,
     }
 
     /// The functions of a destination.
     pub(in crate::cli) fn function(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Lambda {
         let LambdaTarget { invocation, log_tail, payload_max, .. } = *target;
-        Lambda::new(clients(store, target), LambdaSettings { invocation, log_tail, timeout, payload_max })
+        Lambda::new(
+            clients(store, target, timeout),
+            LambdaSettings { invocation, log_tail, timeout, payload_max },
+        )
     }
 
     /// The clients of a destination.
-    pub(in crate::cli) fn clients(store: &Arc<S3Store>, target: &LambdaTarget) -> Arc<dyn Clients> {
-        Arc::new(LambdaClients { store: Arc::clone(store), target: target.clone(), made: Mutex::default() })
+    pub(in crate::cli) fn clients(
+        store: &Arc<S3Store>,
+        target: &LambdaTarget,
+        timeout: Duration,
+    ) -> Arc<dyn Clients> {
+        let connect = connect_timeout(timeout);
+        Arc::new(LambdaClients {
+            store: Arc::clone(store),
+            target: target.clone(),
+            connect,
+            made: Mutex::default(),
+        })
     }
 
     impl Clients for LambdaClients {
@@ -98,7 +115,7 @@ pub(super) mod lambda {
             if made.len() >= CLIENTS_MAX {
                 made.clear();
             }
-            let new = client(&self.store, &self.target, key.0.as_ref(), &key.1);
+            let new = client(&self.store, &self.target, (key.0.as_ref(), self.connect), &key.1);
             made.insert(key, new.clone());
             Ok(new)
         }
@@ -116,7 +133,7 @@ pub(super) mod lambda {
     pub(in crate::cli) fn client(
         store: &S3Store,
         target: &LambdaTarget,
-        role: Option<&Role>,
+        (role, connect): (Option<&Role>, Duration),
         region: &str,
     ) -> Client {
         let mut builder = aws_sdk_lambda::config::Builder::from(store.sdk());
@@ -132,6 +149,8 @@ pub(super) mod lambda {
                 .credentials_provider(store.role_credentials(role)),
         };
         let config = builder.region(Region::new(region.to_owned())).retry_config(RetryConfig::disabled());
+        let times = TimeoutConfig::builder().connect_timeout(connect).build();
+        let config = config.timeout_config(times);
         Client::from_conf(config.build())
     }
 }

@@ -49,8 +49,7 @@ const OF_LAMBDA: [&str; 9] = [
 const OF_HTTP: [&str; 3] = ["url", "forward", "write_key"];
 const EXAMPLE_FORWARD: &str = "\"https://api.segment.io\"";
 const EXAMPLE_URL: &str = "http://127.0.0.1:9000/";
-const FUNCTION_FORM: &str =
-    "expected the ARN of a function, such as \"arn:aws:lambda:eu-west-1:111122223333:function:on-track\"";
+const FUNCTION_FORM: &str = "expected the ARN of a function, such as \"arn:aws:lambda:eu-west-1:111122223333:function:on-track\", with one :version or :alias at its end if you like";
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -288,11 +287,11 @@ fn batch(reader: &mut Reader<'_>) -> Option<BatchBounds> {
 
 /// The functions of types, and that of all others.
 fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<String>) {
-    let function = reader.get("function", None, |value| match reader::text(value)? {
+    let function = reader.optional("function", |value| match reader::text(value)? {
         "" => Ok(None),
         text => function_arn(text).map(Some),
     });
-    let functions = reader.get("functions", BTreeMap::new(), |value| {
+    let functions = reader.optional("functions", |value| {
         let Typed::Table(entries) = value else {
             return Err("expected a table such as { track = \"arn:…\", identify = \"arn:…\" }".to_owned());
         };
@@ -305,9 +304,12 @@ fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<Strin
                 .map_err(|what| format!("{kind}: {what}"))?;
             Ok((kind.clone(), arn))
         };
-        entries.iter().map(one).collect()
+        entries.iter().map(one).collect::<Result<BTreeMap<_, _>, String>>()
     });
-    if !reader.has("function") && !reader.has("functions") {
+    let is_wrong =
+        reader.has("function") && function.is_none() || reader.has("functions") && functions.is_none();
+    let (function, functions) = (function.flatten(), functions.unwrap_or_default());
+    if function.is_none() && functions.is_empty() && !is_wrong {
         let what = "is not set: set function, or functions for the types that are sent";
         reader.refuse("function", what.to_owned());
     }

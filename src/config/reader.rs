@@ -76,12 +76,13 @@ impl<'a> Reader<'a> {
 /// given as a list by mistake; the query of another URL may be a signature. (Passwords in URLs are hidden by
 /// [`Typed::show`].)
 fn is_secret(key: &str, value: &Typed) -> bool {
+    let is_address = key.ends_with("_url") || key == "forward";
     match value {
         _ if SECRET_KEYS.contains(&key) => true,
-        Typed::Text(text) | Typed::Variable(text) if key.ends_with("_url") => {
+        Typed::Text(text) | Typed::Variable(text) if is_address => {
             text.contains(['?', '#']) || (text.contains('@') && !text.contains("://"))
         }
-        Typed::List(_) if key.ends_with("_url") => true,
+        Typed::List(_) if is_address => true,
         Typed::Text(_) | Typed::Variable(_) | Typed::List(_) => ["webhook", "url"].contains(&key),
         _ => false,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::class::Class;
 use super::outcome::Failure;
-use super::positions::LaneId;
+use super::positions::{LaneId, is_own_text};
 use super::progress::Seen;
 use super::settings::{FORWARD, URL};
 use crate::words::counted;
@@ -41,7 +41,7 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
     let remedy = |class: Class| lane.remedy(class);
     let said = |class: Class| {
         // What a function says may hold personal data, which belongs into no log.
-        let told = |failure: &&Failure| failure.class == class && class != Class::ExecutionError;
+        let told = |failure: &&Failure| failure.class == class && !is_own_text(&lane.function, class);
         let what = why.filter(told).map(|failure| format!(": {}", failure.what));
         format!("{class}{}", what.unwrap_or_default())
     };

@@ -4,9 +4,12 @@
 //! `{"batchItemFailures":[{"itemIdentifier":"<messageId>"}]}`. An answer without it means that all were taken. As there, an
 //! identifier that is empty or of no call of the batch means that the answer cannot be understood: all are sent again.
 
-use serde_json::Value;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
 
 use super::invoke::Outgoing;
+use crate::json::Members;
 
 /// The member that names what was not taken.
 const FAILURES: &str = "batchItemFailures";
@@ -17,30 +20,30 @@ const ID: &str = "itemIdentifier";
 pub fn not_taken(body: &[u8], outgoing: &Outgoing) -> Vec<usize> {
     let calls = &outgoing.calls;
     let all = || (0..calls.len()).collect();
-    let failures = match serde_json::from_slice::<Value>(body) {
-        Ok(mut answer) => answer.get_mut(FAILURES).map(Value::take).unwrap_or_default(),
+    // Values are only split here: a tree of a long answer would take a hundred times its bytes.
+    let Some(answer) = std::str::from_utf8(body).ok().and_then(Members::of) else {
         // A handler may answer with a word of its own, but an object that cannot be read may have named calls.
-        Err(_) if body.trim_ascii_start().first() == Some(&b'{') => return all(),
-        Err(_) => Value::Null,
+        return if body.trim_ascii_start().first() == Some(&b'{') { all() } else { Vec::new() };
     };
-    let failures = match failures {
-        Value::Null => return Vec::new(),
-        Value::Array(failures) => failures,
-        _ => return all(),
+    let failures = match answer.get(FAILURES).map(RawValue::get) {
+        None | Some("null") => return Vec::new(),
+        Some(failures) => serde_json::from_str::<Vec<&RawValue>>(failures),
     };
+    let Ok(failures) = failures else { return all() };
+    let mut named: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (place, call) in calls.iter().enumerate() {
+        named.entry(&call.message_id).or_default().push(place);
+    }
     let mut places = Vec::new();
     for failure in failures {
-        let before = places.len();
-        if let Some(id) = failure.get(ID).and_then(Value::as_str).filter(|id| !id.is_empty()) {
-            let named = calls.iter().enumerate().filter(|(_, call)| call.message_id == id);
-            places.extend(named.map(|(place, _)| place));
-        }
-        if places.len() == before {
-            return all();
-        }
+        let entry = Members::of(failure.get());
+        let id = entry.as_ref().and_then(|entry| entry.get(ID));
+        let id = id.and_then(|id| serde_json::from_str::<String>(id.get()).ok()).filter(|id| !id.is_empty());
+        let Some(of_id) = id.and_then(|id| named.get_mut(id.as_str())) else { return all() };
+        // It may be named twice.
+        places.append(of_id);
     }
     places.sort_unstable();
-    places.dedup();
     places
 }
 

@@ -103,7 +103,7 @@ impl Class {
                 "the endpoint refuses the call: check its address, and write_key if calls are forwarded"
             }
             Self::NotFound => {
-                "nothing answers at this path: fix url, or forward, which has no /v1/batch at its end"
+                "fix url, or forward (without /v1/batch): it must be the address that answers itself"
             }
             Self::Network => {
                 "start the server, or fix the address and the network between this machine and the server"
@@ -115,7 +115,8 @@ impl Class {
             Self::ExecutionError => "look at what the handler says: it took the call and failed",
             Self::BadRequest => "see the answer of the server: it refuses the call as it is",
             Self::TooLarge => "send smaller calls: the endpoint or the destination takes none of this size",
-            Self::Timeout | Self::InvalidCredentials | Self::Recursive => self.remedy(),
+            Self::Timeout => "make the server answer sooner, or raise the destination's timeout",
+            Self::InvalidCredentials | Self::Recursive => self.remedy(),
         }
     }
 }

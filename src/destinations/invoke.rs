@@ -14,6 +14,15 @@ use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 use crate::words::about_duration;
 
+/// The longest that a connection is waited for.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a connection is waited for, if an answer is waited for as long as `timeout`. It is less: a call that was never
+/// sent has not timed out, so it waits for the network instead of becoming a dead letter.
+pub fn connect_timeout(timeout: Duration) -> Duration {
+    CONNECT_MAX.min(timeout / 5 * 3)
+}
+
 /// What one invocation carries.
 #[derive(Clone, Debug)]
 pub struct Outgoing {

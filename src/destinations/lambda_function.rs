@@ -3,16 +3,23 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_lambda::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_lambda::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::RequestId as _;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{InvocationType, LogType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::body::SdkBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http_body_util::Limited;
 
 use super::batch_answer::not_taken;
 use super::class::Class;
@@ -24,6 +31,12 @@ use crate::sources::SourceId;
 use crate::store::fault::Asked;
 use crate::store::reason::{NoAnswer, Reason};
 use crate::store::s3::failure;
+use crate::words::about_duration;
+
+/// The most bytes of an answer that are read: more than AWS sends.
+const ANSWER_MAX: usize = 7 << 20;
+/// The most bytes of a log that are kept: as many as AWS sends.
+const TAIL_MAX: usize = 4_096;
 
 /// The clients that invoke: one for each external id, which is the source's id unless it is configured, and region.
 pub trait Clients: Send + Sync + fmt::Debug {
@@ -87,8 +100,14 @@ impl Lambda {
             .set_log_type(log_tail.then_some(LogType::Tail))
             .set_client_context(context)
             .payload(Blob::new(payload));
+        let was_sent = Arc::<AtomicBool>::default();
+        let request = request.customize().interceptor(Watch(Arc::clone(&was_sent)));
         let Ok(answer) = tokio::time::timeout(timeout, request.send()).await else {
-            return Invoked::timed_out(timeout);
+            if was_sent.load(Ordering::Relaxed) {
+                return Invoked::timed_out(timeout);
+            }
+            let what = format!("no credentials came within {}", about_duration(timeout));
+            return Invoked::failed(Class::InvalidCredentials, what);
         };
         match answer {
             Ok(answer) => {
@@ -101,6 +120,8 @@ impl Lambda {
                 }));
                 let not_taken = if call.batch { not_taken(body, call) } else { Vec::new() };
                 let tail = answer.log_result().and_then(|tail| STANDARD.decode(tail).ok());
+                let tail = tail
+                    .map(|tail| tail.get(tail.len().saturating_sub(TAIL_MAX)..).unwrap_or_default().to_vec());
                 Invoked {
                     result,
                     not_taken,
@@ -118,6 +139,38 @@ impl Lambda {
                 Invoked { request_id, ..Invoked::ended(Err(failure)) }
             }
         }
+    }
+}
+
+/// Notes that a request has its credentials and goes on its way: before that, no function can run. And bounds its answer.
+#[derive(Debug)]
+struct Watch(Arc<AtomicBool>);
+
+impl Intercept for Watch {
+    fn name(&self) -> &'static str {
+        "Watch"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response_mut().body_mut();
+        let whole = std::mem::replace(body, SdkBody::taken());
+        *body = SdkBody::from_body_1_x(Limited::new(whole, ANSWER_MAX));
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -142,6 +195,10 @@ where
             })
         }
         (None, Reason::NoCredentials(_) | Reason::Denied(_)) => Ending::NoCredentials { why: &why.message },
+        // The connection timed out, so no function runs. An answer is waited for elsewhere.
+        (None, _) if matches!(error, SdkError::DispatchFailure(dispatch) if dispatch.is_timeout()) => {
+            Ending::NoAnswer { why: &why.message }
+        }
         (None, Reason::NoAnswer(NoAnswer::Timeout)) => Ending::TimedOut,
         (None, _) => Ending::NoAnswer { why: &why.message },
     };

@@ -204,13 +204,14 @@ impl Lane {
         (oldest, self.cause("it waited beyond max_queue"))
     }
 
-    /// Why calls are not sent: the last failure, else `otherwise`.
-    fn cause(&self, otherwise: &str) -> Failure {
-        self.failing.clone().unwrap_or_else(|| Failure {
-            class: Class::Unavailable,
-            what: otherwise.to_owned(),
-            retry_after: None,
-        })
+    /// Why calls became dead letters without being sent: what they waited for is the last failure, unless that was about
+    /// another call alone.
+    fn cause(&self, why: &str) -> Failure {
+        let of_one = [Class::ExecutionError, Class::TooLarge, Class::BadRequest, Class::Recursive];
+        match self.failing.as_ref().filter(|last| !of_one.contains(&last.class)) {
+            Some(last) => Failure { what: format!("{why}: {}", last.what), ..last.clone() },
+            None => Failure { class: Class::Unavailable, what: why.to_owned(), retry_after: None },
+        }
     }
 
     /// A call that was to be sent is not sent now: it is as if it had not been given.
@@ -382,6 +383,7 @@ mod tests {
         let late = HOUR + Duration::from_millis(1);
         let (old, cause) = lane.expired(wall(late), 60);
         assert_eq!((old.len(), cause.class), (60, Class::InvalidCredentials));
+        assert_eq!(cause.what, "it was not sent within max_age: invalid-credentials");
         let rest = lane.expired(wall(late), 60).0;
         assert_eq!((rest.len(), send(&mut lane, late)), (40, None));
         old.into_iter().chain(rest).for_each(|position| lane.buried(position));

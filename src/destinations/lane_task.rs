@@ -37,6 +37,8 @@ use crate::time::{Clock, UnixMillis};
 const READ_LINES: usize = 1_000;
 /// Bytes of lines that are read at a time.
 const READ_BYTES: usize = 512 << 10;
+/// Characters of a request id or version that are kept: many times what AWS sends.
+const SHOWN_CHARACTERS_MAX: usize = 200;
 /// How often an idle lane looks for new lines: the log does not say when it grows.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often a lane looks for calls that have become too old.
@@ -474,8 +476,8 @@ impl LaneTask {
             attempt,
             millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             failed: failure.map(|failure| (failure.class, failure.what.clone())),
-            request_id: invoked.request_id.clone(),
-            version: invoked.version.clone(),
+            request_id: invoked.request_id.as_deref().map(brief),
+            version: invoked.version.as_deref().map(brief),
             log_tail: invoked.log_tail.clone(),
         });
     }
@@ -528,6 +530,11 @@ impl LaneTask {
             }
         }
     }
+}
+
+/// The beginning of a text of a service, which may be of any length.
+fn brief(text: &str) -> String {
+    text.chars().take(SHOWN_CHARACTERS_MAX).collect()
 }
 
 fn read_chunk(

@@ -54,6 +54,12 @@ pub fn remedy(function: &str, class: Class) -> &'static str {
     if [URL, FORWARD].contains(&function) { class.web_remedy() } else { class.remedy() }
 }
 
+/// Whether what a failure says may be the function's own words, which may hold personal data. What AWS says does not.
+pub fn is_own_text(function: &str, class: Class) -> bool {
+    let is_web = [URL, FORWARD].contains(&function);
+    class == Class::ExecutionError || is_web && !matches!(class, Class::Network | Class::Timeout)
+}
+
 /// Which calls go where, from a position on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::class::Class;
-use super::invoke::Invoked;
+use super::invoke::{Invoked, connect_timeout};
 use super::outcome::{Answer, Ending, outcome};
 use crate::words::{outside_text, with_causes};
 
@@ -40,8 +40,14 @@ impl fmt::Debug for WebPost {
 impl WebPost {
     /// Answers are waited for as long as `timeout`.
     pub(super) fn new(timeout: Duration) -> std::io::Result<Self> {
-        let connector =
-            HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(connect_timeout(timeout)));
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout })
     }
 

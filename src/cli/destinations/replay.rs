@@ -384,7 +384,11 @@ impl Sender<'_> {
                     given.add(number, position);
                     self.counts.given.fetch_add(1, Ordering::Relaxed);
                 }
-                None => drop(self.counts.not_taken.fetch_add(1, Ordering::Relaxed)),
+                // Another configuration may take it.
+                None => {
+                    given.left.push(number);
+                    self.counts.not_taken.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
         Ok(())

@@ -65,7 +65,9 @@ pub(super) async fn run(args: &TestArgs, out: &mut (dyn Write + Send)) -> Result
     let test = DestinationTest {
         #[cfg(feature = "lambda")]
         clients: match &found.settings.target {
-            Target::Lambda(target) => Some(crate::cli::equipment::lambda::clients(&store, target)),
+            Target::Lambda(target) => {
+                Some(crate::cli::equipment::lambda::clients(&store, target, found.settings.timeout))
+            }
             Target::Url(_) | Target::Forward { .. } => None,
         },
         settings: found.settings,

@@ -31,6 +31,11 @@ fn lambda_of(text: &str) -> LambdaTarget {
 fn settings_of_a_function_that_do_not_fit_are_refused() {
     let lambda = |lines: &str, expected: &str| check("lambda", &format!("{FUNCTION}{lines}"), expected);
     check("lambda", "", "function is not set: set function, or functions for the types that are sent");
+    check(
+        "lambda",
+        "function = \"\"\nfunctions = {}",
+        "function = \"\": is not set: set function, or functions",
+    );
     check("lambda", "function = \"on-track\"", "function = \"on-track\": expected the ARN of a function");
     check(
         "lambda",
@@ -114,7 +119,7 @@ fn an_address_that_calls_cannot_be_sent_to_is_refused() {
     };
     let form = "expected a URL such as \"https://api.segment.io\"";
     forward("api.segment.io", "forward = \"api.segment.io\": expected a URL that begins with http");
-    forward("https://a.example/?x=1", &format!("forward = \"https://a.example/?x=1\": {form}"));
+    forward("https://a.example/?x=1", &format!("forward {form}"));
     let user = "forward = \"https://…@a.example\": expected a URL without user and password: the write key is write_key";
     forward("https://me:secret@a.example", user);
     for routes in ["/v1", "/v1/", "/v1/batch", "/behind/v1/track"] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future::ProvideCredentials as Provided;
 use aws_sdk_lambda::config::retry::RetryConfig;
+use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::config::{
     BehaviorVersion, Credentials, ProvideCredentials, Region, SharedCredentialsProvider,
 };
@@ -13,13 +14,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use forebay::destinations::class::Class;
-use forebay::destinations::invoke::{Invoke as _, Invoked, Outgoing};
+use forebay::destinations::invoke::{Invoke as _, Invoked, Outgoing, connect_timeout};
 use forebay::destinations::lambda_function::{Clients, Lambda, LambdaSettings};
 use forebay::destinations::request::Invocation;
 use forebay::sources::SourceId;
 use serde_json::{Value, json};
 
-use super::outgoing;
+use super::{Full, outgoing};
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
 const ARN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:crm:live";
@@ -47,13 +48,27 @@ impl ProvideCredentials for Nobody {
     }
 }
 
+/// As STS, or the metadata service, that takes a request and never answers.
+#[derive(Debug)]
+struct Never;
+
+impl ProvideCredentials for Never {
+    fn provide_credentials<'a>(&'a self) -> Provided<'a>
+    where
+        Self: 'a,
+    {
+        Provided::new(std::future::pending())
+    }
+}
+
 fn lambda(url: &str, credentials: SharedCredentialsProvider, settings: LambdaSettings) -> Lambda {
     let config = aws_sdk_lambda::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(url)
         .region(Region::new("eu-west-1"))
         .credentials_provider(credentials)
-        .retry_config(RetryConfig::disabled());
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(connect_timeout(settings.timeout)).build());
     Lambda::new(Arc::new(One(aws_sdk_lambda::Client::from_conf(config.build()))), settings)
 }
 
@@ -133,6 +148,8 @@ async fn each_failure_has_its_class_and_is_tried_once() {
     check(Reply::Hang, Class::Timeout, "no answer within 700 ms").await;
     check(Reply::Close, Class::Network, "the connection broke").await;
     check(Reply::Half, Class::Network, "").await;
+    // The process must not keep what a server sends without end.
+    check(answer(200, &[], &"x".repeat(8 << 20)), Class::Unavailable, "").await;
 }
 
 #[tokio::test]
@@ -154,6 +171,19 @@ async fn without_credentials_or_a_server_nothing_is_sent() {
     let requests = server.requests();
     assert_eq!(requests[0].header("x-amz-invocation-type"), Some("Event"));
     assert_eq!(requests[0].header("x-amz-log-type"), None);
+}
+
+/// Both counted as a function that is too slow, so calls became dead letters after three tries instead of waiting.
+#[tokio::test]
+async fn what_hangs_before_a_function_can_run_is_no_timeout_of_it() {
+    let server = ScriptedHttp::elsewhere(|_| Reply::status(200)).await;
+    let never = lambda(&server.url(), SharedCredentialsProvider::new(Never), settings());
+    let failure = never.invoke(&call("{}")).await.result.unwrap_err();
+    assert_eq!((failure.class, server.requests().len()), (Class::InvalidCredentials, 0), "{failure:?}");
+    let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
+    let failure =
+        lambda(&Full::new().url(), credentials, settings()).invoke(&call("{}")).await.result.unwrap_err();
+    assert_eq!(failure.class, Class::Network, "{failure:?}");
 }
 
 #[tokio::test]

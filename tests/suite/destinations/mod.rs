@@ -4,6 +4,7 @@
 mod chaos;
 #[cfg(feature = "lambda")]
 mod command;
+mod dev_file;
 #[cfg(feature = "lambda")]
 mod lambda;
 #[cfg(feature = "lambda")]
@@ -51,6 +52,27 @@ use serde_json::{Value, json};
 use crate::log::contract::seal;
 use crate::support::wait::until;
 use crate::tools::spool;
+
+/// An address whose queue of connections is full: whoever connects gets no answer.
+struct Full {
+    _listens: socket2::Socket,
+    waits: std::net::TcpStream,
+}
+
+impl Full {
+    fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any.into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self { _listens: socket, waits: std::net::TcpStream::connect(address).unwrap() }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.waits.peer_addr().unwrap())
+    }
+}
 
 /// Waits until a condition holds.
 async fn holds(what: &str, mut condition: impl FnMut() -> bool) {

@@ -171,6 +171,32 @@ async fn stopped(replay: Child) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// A replay with a configuration that excludes a call noted it as replayed, and none sent it any more.
+#[tokio::test]
+async fn what_a_replay_leaves_out_is_sent_by_the_next_one() {
+    let mut setup = Setup::start().await;
+    let all = setup.settings.sources.last().unwrap().1.clone();
+    let with = |setting: &str| format!("{all}{setting}\n");
+    setup.settings.sources.last_mut().unwrap().1 = with("respect_integrations = false");
+    setup.function.behaves(Behaviour { refuses_all: true, ..Behaviour::default() });
+    let forebay = setup.settings.serve().await;
+    setup.sends(&forebay, "web", &["taken"]).await;
+    let out = json!({ "type": "track", "event": "e", "userId": "u", "messageId": "out", "integrations": { "All": false } });
+    let answer = Caller::new().post(&forebay, "web", json!({ "batch": [out] }).to_string()).await.unwrap();
+    assert!(is_accepted(&answer), "{answer:?}");
+    setup.stored(&forebay).await;
+
+    setup.function.behaves(Behaviour::default());
+    let from = setup.function.count();
+    setup.settings.sources.last_mut().unwrap().1 = all.clone();
+    let (code, first) = setup.replay(&["--from", "DLQ"]).await;
+    assert_eq!((code, &first["delivered"], &first["notTaken"]), (0, &json!(1), &json!(1)), "{first}");
+    setup.settings.sources.last_mut().unwrap().1 = with("respect_integrations = false");
+    let (code, second) = setup.replay(&["--from", "DLQ"]).await;
+    assert_eq!((code, &second["delivered"]), (0, &json!(1)), "{second}");
+    assert_eq!(setup.function.got(from), ["out", "taken"]);
+}
+
 #[tokio::test]
 async fn dead_letters_are_sent_again_until_each_is_taken_once() {
     let setup = Setup::start().await;

@@ -13,7 +13,7 @@ use forebay::destinations::web_function::WebFunction;
 use forebay::runtime::SystemClock;
 use serde_json::{Value, json};
 
-use super::outgoing;
+use super::{Full, outgoing};
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 
 fn call() -> Outgoing {
@@ -68,6 +68,15 @@ async fn an_address_without_a_server_is_a_failure_of_the_network() {
     assert_eq!(failure.class, Class::Network, "{failure:?}");
     let failure = function("not an address").invoke(&call()).await.result.unwrap_err();
     assert_eq!(failure.class, Class::BadRequest, "{failure:?}");
+}
+
+/// It counted as a function that is too slow, so calls became dead letters after three tries instead of waiting.
+#[tokio::test]
+async fn a_host_that_drops_packets_is_a_failure_of_the_network() {
+    let full = Full::new();
+    let function = WebFunction::new(full.url(), Duration::from_secs(1)).unwrap();
+    let failure = function.invoke(&call()).await.result.unwrap_err();
+    assert_eq!(failure.class, Class::Network, "{failure:?}");
 }
 
 #[tokio::test]
