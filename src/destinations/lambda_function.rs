@@ -119,15 +119,14 @@ impl Lambda {
                     ..Answer::default()
                 }));
                 let not_taken = if call.batch { not_taken(body, call) } else { Vec::new() };
-                let tail = answer.log_result().and_then(|tail| STANDARD.decode(tail).ok());
-                let tail = tail
-                    .map(|tail| tail.get(tail.len().saturating_sub(TAIL_MAX)..).unwrap_or_default().to_vec());
+                let log = answer.log_result().and_then(|log| STANDARD.decode(log).ok());
+                let tail = log.as_deref().and_then(|log| log.get(log.len().saturating_sub(TAIL_MAX)..));
                 Invoked {
                     result,
                     not_taken,
                     request_id: answer.request_id().map(str::to_owned),
                     version: answer.executed_version().map(str::to_owned),
-                    log_tail: tail.map(|tail| String::from_utf8_lossy(&tail).into_owned()),
+                    log_tail: tail.map(|tail| String::from_utf8_lossy(tail).into_owned()),
                 }
             }
             Err(error) => {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::class::Class;
 use super::select::{Head, Selection};
-use super::settings::{DestinationSettings, FORWARD, URL};
+use super::settings::{DestinationSettings, is_web};
 use crate::disk::{Disk, read_all, write_durably};
 use crate::log::frame::Frame;
 use crate::sources::SourceId;
@@ -51,13 +51,12 @@ impl LaneId {
 
 /// What fixes a failure of a function, which may be one behind a web address.
 pub fn remedy(function: &str, class: Class) -> &'static str {
-    if [URL, FORWARD].contains(&function) { class.web_remedy() } else { class.remedy() }
+    if is_web(function) { class.web_remedy() } else { class.remedy() }
 }
 
 /// Whether what a failure says may be the function's own words, which may hold personal data. What AWS says does not.
 pub fn is_own_text(function: &str, class: Class) -> bool {
-    let is_web = [URL, FORWARD].contains(&function);
-    class == Class::ExecutionError || is_web && !matches!(class, Class::Network | Class::Timeout)
+    class == Class::ExecutionError || is_web(function) && !matches!(class, Class::Network | Class::Timeout)
 }
 
 /// Which calls go where, from a position on.

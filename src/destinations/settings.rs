@@ -14,6 +14,11 @@ pub const URL: &str = "url";
 /// The same of an endpoint that calls are forwarded to.
 pub const FORWARD: &str = "forward";
 
+/// Whether a function of this name is behind a web address.
+pub fn is_web(function: &str) -> bool {
+    [URL, FORWARD].contains(&function)
+}
+
 /// How long an answer is waited for, unless it is set.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// The age at which a call becomes a dead letter, unless it is set.
@@ -108,7 +113,7 @@ impl Target {
     /// Whether it can invoke a function: one that waits from before the type was changed it cannot.
     pub fn serves(&self, function: &str) -> bool {
         match self {
-            Self::Lambda(_) => ![URL, FORWARD].contains(&function),
+            Self::Lambda(_) => !is_web(function),
             Self::Url(_) => function == URL,
             Self::Forward { .. } => function == FORWARD,
         }
