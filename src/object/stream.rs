@@ -78,6 +78,16 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Whether its lines are dead letters.
+    pub fn is_dead(&self) -> bool {
+        matches!(self, Self::Dead(_))
+    }
+
+    /// Whether a second reader of the log wants its lines: calls and object sets.
+    pub fn is_followed(&self) -> bool {
+        matches!(self, Self::Calls | Self::Objects(_))
+    }
+
     /// The folders between `segment-logs/` and the source's folder. Each ends with a slash; calls have none.
     pub fn folder(&self) -> String {
         match self {

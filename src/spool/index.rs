@@ -56,6 +56,8 @@ pub(super) struct SegmentState {
     pub first: u64,
     /// Last position; 0 while it is empty.
     pub last: u64,
+    /// No line that a second reader wants is after this position. A segment of dead letters alone has none.
+    pub followed_through: u64,
     /// Its fingerprints, from closing until they are on disk. `None` if they must be read from its frames.
     pub fingerprints: Option<Fingerprints>,
 }
@@ -130,6 +132,11 @@ impl Index {
     pub(super) fn add(&mut self, segment: u64, key: &BatchKey, added: Added) {
         let Added { run, bytes, received_at } = added;
         self.cover(segment, run.first, run.last());
+        if key.stream.is_followed()
+            && let Some(state) = self.segments.get_mut(&segment)
+        {
+            state.followed_through = state.followed_through.max(run.last());
+        }
         let Some(batch) = self.batches.get_mut(key) else {
             self.insert_first(segment, key, added);
             return;
@@ -259,7 +266,7 @@ impl Index {
 
     /// Whether the second reader has not read all of a segment.
     fn holds(&self, state: &SegmentState) -> bool {
-        self.held_after.is_some_and(|after| state.last > after)
+        self.held_after.is_some_and(|after| state.followed_through > after)
     }
 
     /// Closed segments that only the second reader pins, in the order of positions.
@@ -361,6 +368,25 @@ mod tests {
     fn added(offset: u32, first: u64, frames: u32) -> Added {
         let run = Run { offset, len: frames * 10, first, frames };
         Added { run, bytes: u64::from(frames) * 8, received_at: UnixMillis(i64::try_from(first).unwrap()) }
+    }
+
+    #[test]
+    fn a_segment_is_held_up_to_its_last_line_that_is_followed() {
+        let dead = || BatchKey { stream: Stream::Dead(SourceId::new("crm").unwrap()), ..key("a") };
+        let mut index = Index { held_after: Some(0), ..Index::default() };
+        index.add(1, &key("a"), added(0, 1, 2));
+        index.add(1, &dead(), added(20, 3, 2));
+        index.add(2, &dead(), added(0, 5, 2));
+        assert_eq!((index.segments[&1].followed_through, index.segments[&2].followed_through), (2, 0));
+        for key in [key("a"), dead()] {
+            index.release(&key, 6);
+        }
+        for state in index.segments.values_mut() {
+            (state.closed, state.seen_kept) = (true, true);
+        }
+        assert_eq!(index.releasable(), [2]);
+        index.held_after = Some(2);
+        assert_eq!(index.releasable(), [1, 2]);
     }
 
     #[test]

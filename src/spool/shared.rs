@@ -1,6 +1,6 @@
 //! The state that the parts of an open spool share: disk, index, manifest, and whether the spool has stopped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -36,15 +36,30 @@ pub(super) struct Prepared {
     pub(super) len: u64,
 }
 
-/// Whether the commit loop can move to a next segment.
+/// The segments that the commit loop can move to.
 #[derive(Debug, Default)]
-pub(super) struct NextSegment {
-    /// The segment, once it is made.
-    pub(super) prepared: Option<Prepared>,
-    /// Whether none can be made, because the cap is reached or the disk is full.
+pub(super) struct NextSegments {
+    /// Segments that are made, oldest first.
+    pub(super) prepared: VecDeque<Prepared>,
+    /// How many of them only dead letters may begin. While a second reader keeps frames, one: giving up calls is what
+    /// empties a spool that is full of them.
+    pub(super) set_aside: usize,
+    /// Whether no more can be made, because the cap is reached or the disk is full.
     pub(super) no_space: bool,
-    /// Whether the commit loop waits for it.
-    pub(super) wanted: bool,
+    /// How many must be prepared before calls can be stored.
+    pub(super) wanted: usize,
+}
+
+impl NextSegments {
+    /// How many are still to be made.
+    pub(super) fn missing(&self) -> usize {
+        (1 + self.set_aside).saturating_sub(self.prepared.len())
+    }
+
+    /// Whether calls are refused, because they need a segment that cannot be made.
+    pub(super) fn block(&self) -> bool {
+        self.no_space && self.prepared.len() < self.wanted
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +77,7 @@ pub(super) struct Shared {
     /// Held while a note is written and synced. To read the state without that wait, use [`Shared::state`].
     pub(super) manifest: Mutex<Manifest>,
     state: Arc<Mutex<State>>,
-    pub(super) next_segment: Mutex<NextSegment>,
+    pub(super) next: Mutex<NextSegments>,
     next_changed: Condvar,
     /// The position that the next frame will get.
     pub(super) next_position: AtomicU64,
@@ -104,6 +119,7 @@ impl Shared {
     ) -> Self {
         let mut index = Index::default();
         index.held_after = options.hold_after;
+        let set_aside = usize::from(options.hold_after.is_some());
         let not_before = manifest.state().days_over.map_or(i64::MIN, |through| through.end().0);
         Self {
             disk: Arc::<CappedDisk>::clone(&capped),
@@ -116,7 +132,7 @@ impl Shared {
             index: Mutex::new(index),
             state: manifest.shared_state(),
             manifest: Mutex::new(manifest),
-            next_segment: Mutex::new(NextSegment::default()),
+            next: Mutex::new(NextSegments { set_aside, ..NextSegments::default() }),
             next_changed: Condvar::new(),
             next_position: AtomicU64::new(1),
             full: AtomicBool::new(false),
@@ -271,18 +287,18 @@ impl Shared {
         *wait_while_at_most(&self.woken, lock(&self.wake), at_most, |woken| !*woken) = false;
     }
 
-    /// Changes the state of the next segment and notifies the commit loop.
-    pub(super) fn set_next(&self, change: impl FnOnce(&mut NextSegment)) {
-        change(&mut lock(&self.next_segment));
+    /// Changes the state of the next segments and notifies the commit loop.
+    pub(super) fn set_next(&self, change: impl FnOnce(&mut NextSegments)) {
+        change(&mut lock(&self.next));
         self.next_changed.notify_all();
     }
 
-    /// Waits for the next segment. Returns `false` if none can be made for now.
-    pub(super) fn wait_for_next(&self) -> bool {
+    /// Waits until so many segments are prepared. Returns `false` if they cannot be made for now.
+    pub(super) fn wait_for_next(&self, wanted: usize) -> bool {
         self.wake_housekeeper();
         let unknown =
-            |next: &mut NextSegment| next.prepared.is_none() && !next.no_space && !self.is_poisoned();
-        wait_while(&self.next_changed, lock(&self.next_segment), unknown).prepared.is_some()
+            |next: &mut NextSegments| next.prepared.len() < wanted && !next.no_space && !self.is_poisoned();
+        wait_while(&self.next_changed, lock(&self.next), unknown).prepared.len() >= wanted
     }
 
     pub(super) fn next_position(&self) -> u64 {

@@ -60,7 +60,8 @@ impl Stepped {
     /// housekeeper if the open segment is full. Returns whether the spool still runs.
     pub fn turn(&mut self) -> bool {
         let (shared, housekeeper) = (&self.log.shared, &mut self.housekeeper);
-        let mut make_next = || housekeeper.pass().is_ok() && lock(&shared.next_segment).prepared.is_some();
+        let mut make_next =
+            |wanted| housekeeper.pass().is_ok() && lock(&shared.next).prepared.len() >= wanted;
         self.appender.turn(&mut self.writer, &mut make_next)
     }
 
@@ -78,7 +79,7 @@ impl Stepped {
         let appended = |outcome: Outcome| outcome.refused.map_or(Ok(Appended::from(outcome)), Err);
         match self.writer.commit(&mut group) {
             Ok(outcomes) => outcomes.into_iter().map(appended).collect(),
-            Err(CommitError::NoSpace) => Err(AppendError::Full),
+            Err(CommitError::NoSpace { .. }) => Err(AppendError::Full),
             Err(CommitError::Stopped) => Err(AppendError::Stopped),
         }
     }
@@ -108,7 +109,7 @@ impl Stepped {
             }
         }
         match self.writer.close() {
-            Ok(()) | Err(CommitError::NoSpace) => Ok(()),
+            Ok(()) | Err(CommitError::NoSpace { .. }) => Ok(()),
             Err(CommitError::Stopped) => Err(Stopped),
         }
     }

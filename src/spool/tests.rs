@@ -70,7 +70,12 @@ fn key(name: &str) -> BatchKey {
 
 /// A request of `lines`. Each line's fingerprint is its hash, so equal lines are repeats.
 fn request(name: &str, lines: &[String]) -> RequestFrames {
+    request_in(Stream::Calls, name, lines)
+}
+
+fn request_in(stream: Stream, name: &str, lines: &[String]) -> RequestFrames {
     let mut frames = RequestFrames::new(source(name), UnixMillis(NOON), 0);
+    frames.set_stream(stream);
     for line in lines {
         frames.line().extend_from_slice(line.as_bytes());
         frames.call(
@@ -86,8 +91,12 @@ fn append(spool: &Spool, frames: RequestFrames) -> Result<Appended, AppendError>
 }
 
 fn lines(spool: &Spool, key: &BatchKey, after: u64, through: u64) -> Vec<String> {
+    lines_in(&*spool.log(), key, after, through)
+}
+
+fn lines_in(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> Vec<String> {
     let mut lines = Vec::new();
-    let read = spool.log().read(key, after, through, &mut |read| {
+    let read = log.read(key, after, through, &mut |read| {
         match read {
             Read::Frame(frame) => lines.push(String::from_utf8(frame.payload.to_vec()).unwrap()),
             Read::Lost(range) => lines.push(format!("lost {}-{}", range.first, range.last)),
@@ -123,10 +132,14 @@ fn destination() -> Destination {
 }
 
 fn seal_through(spool: &Spool, key: &BatchKey, last: u64) -> Seal {
-    let log = spool.log();
-    let first = log.open_batch(key).unwrap().sealed_through + 1;
-    let text = lines(spool, key, first - 1, last);
-    let next = log.open_batch(key).unwrap().last > last;
+    seal_in(&*spool.log(), key, last)
+}
+
+fn seal_in(log: &dyn Log, key: &BatchKey, last: u64) -> Seal {
+    let open = log.open_batch(key).unwrap();
+    let first = open.first.max(open.sealed_through + 1);
+    let text = lines_in(log, key, first - 1, last);
+    let next = open.last > last;
     let encoded = Encoded {
         first,
         last,
@@ -500,8 +513,12 @@ fn no_fingerprints_are_kept_if_dedupe_is_off() {
 
 /// What a second reader gets from `place` on.
 fn followed(spool: &Spool, place: &mut Place) -> Vec<String> {
+    followed_in(&*spool.log(), place)
+}
+
+fn followed_in(log: &dyn Log, place: &mut Place) -> Vec<String> {
     let mut lines = Vec::new();
-    let read = spool.log().follow(place, &mut |read| {
+    let read = log.follow(place, &mut |read| {
         match read {
             Read::Frame(frame) if frame.stream().is_some() => {
                 lines.push(String::from_utf8(frame.payload.to_vec()).unwrap());
@@ -603,6 +620,155 @@ fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
     // The last segment was never closed, and is copied.
     let read = followed(&spool, &mut Place::after(100));
     assert!(read.len() < 300 && all.ends_with(&read), "{} lines", read.len());
+}
+
+#[test]
+fn a_spool_full_of_what_a_second_reader_keeps_takes_dead_letters_and_frees_their_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+        let options = SpoolOptions {
+            max_bytes: 10 * SEGMENT,
+            manifest_bytes: 32_768,
+            hold_after: Some(0),
+            ..options()
+        };
+        Spool::open(disk, options, clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
+    };
+    let mut spool = open();
+    let mut stored = 0;
+    let call = |n: u32| request("web", &numbered(n, 1, 1_000));
+    while append(&spool, call(stored)).is_ok() {
+        stored += 1;
+        assert!(stored < 10_000, "ten segments cannot hold 10 MB");
+    }
+    let last = spool.log().open_batch(&key("web")).unwrap().last;
+    let seal = seal_through(&spool, &key("web"), last);
+    spool.log().commit(&seal, None).unwrap();
+    let dead = Stream::Dead(source("crm"));
+    let of_dead = BatchKey { stream: dead.clone(), ..key("web") };
+    let deliver = |spool: &Spool| {
+        let Some(batch) = spool.log().open_batch(&of_dead).filter(|batch| batch.frames > 0) else { return };
+        let seal = seal_through(spool, &of_dead, batch.last);
+        spool.log().commit(&seal, None).unwrap();
+    };
+    let (mut bytes, mut refused) = (0, 0);
+    for n in 0.. {
+        if bytes > 15 * SEGMENT {
+            break;
+        }
+        if n % 1_000 == 999 {
+            spool.close();
+            spool = open();
+        }
+        let line = numbered(1_000_000 + n, 1, 1_000).remove(0);
+        let letter = || request_in(dead.clone(), "web", std::slice::from_ref(&line));
+        while let Err(error) = append(&spool, letter()) {
+            assert_eq!(error, AppendError::Full);
+            deliver(&spool);
+            refused += 1;
+            assert!(refused < 100_000, "{bytes} bytes of dead letters, and no more are taken");
+            std::thread::yield_now();
+        }
+        bytes += line.len() as u64;
+        assert_eq!(append(&spool, call(stored)), Err(AppendError::Full), "a call took their space");
+    }
+    let mut calls = followed(&spool, &mut Place::after(0));
+    calls.truncate(stored as usize);
+    assert!(calls == numbered(0, stored, 1_000), "{} of {stored} calls are kept", calls.len());
+    // Once the calls are given up, there is space for others.
+    spool.log().hold_after(Some(spool.log().durable_through()));
+    while append(&spool, call(stored)).is_err() {
+        deliver(&spool);
+        refused += 1;
+        assert!(refused < 200_000, "the spool is still full");
+        std::thread::yield_now();
+    }
+    assert!(spool.log().usage().used <= 10 * SEGMENT);
+}
+
+fn open_stepped(dir: &Path, options: SpoolOptions) -> Stepped {
+    let disk = Arc::new(RealDisk::open(dir).unwrap());
+    let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+    Stepped::open(disk, options, clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
+}
+
+/// Delivers all frames of a batch.
+fn deliver(log: &dyn Log, key: &BatchKey) {
+    let batch = log.open_batch(key).unwrap();
+    let seal = seal_in(log, key, batch.last);
+    log.commit(&seal, None).unwrap();
+}
+
+#[test]
+fn what_was_released_in_the_middle_of_a_continued_segment_is_not_lost() {
+    let (dir, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let holding =
+        |max_bytes: u64| SpoolOptions { max_bytes, manifest_bytes: 32_768, hold_after: Some(0), ..options() };
+    let mut spool = open_stepped(dir.path(), holding(10 * SEGMENT));
+    let of_dead = BatchKey { stream: Stream::Dead(source("crm")), ..key("web") };
+    // The last segment of calls has space for a short one.
+    let mut fill = |key: &BatchKey, from: u32, len: usize| {
+        (from..)
+            .take_while(|n| {
+                let request = request_in(key.stream.clone(), "web", &numbered(*n, 1, len));
+                let stored = spool.append([request]);
+                spool.keep().unwrap();
+                stored.is_ok()
+            })
+            .count()
+    };
+    let (calls, letters) = (fill(&key("web"), 0, 60_000), fill(&of_dead, 1_000_000, 1_000));
+    assert!(letters > 100, "{letters}");
+    deliver(&*spool.log(), &of_dead);
+    spool.keep().unwrap();
+    copy(dir.path(), copied.path());
+    // An index is only a cache. Without one, the last segment that has frames is continued.
+    for file in fs::read_dir(copied.path()).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "idx") {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let mut spool = open_stepped(copied.path(), holding(100 * SEGMENT));
+    let mut all = numbered(0, u32::try_from(calls).unwrap(), 60_000);
+    all.extend(numbered(500_000, 1, 1_000));
+    spool.append([request("web", &all[calls..])]).unwrap();
+    let mut place = Place::after(0);
+    assert!(followed_in(&*spool.log(), &mut place) == all, "all calls, and nothing lost");
+    assert_eq!(place.through, all.len() as u64 + letters as u64);
+}
+
+#[test]
+fn a_segment_that_is_released_and_overwritten_while_it_is_read_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open_stepped(dir.path(), SpoolOptions { hold_after: Some(0), ..options() });
+    for line in numbered(0, 2_000, 1_000) {
+        while spool.append([request("web", std::slice::from_ref(&line))]).is_err() {
+            spool.keep().unwrap();
+        }
+    }
+    let log = spool.log();
+    let (mut read, mut lost) = (0, Vec::new());
+    log.follow(&mut Place::after(0), &mut |found| {
+        match found {
+            Read::Lost(range) => lost.push(range),
+            Read::Frame(_) => read += 1,
+        }
+        if read == 1 {
+            log.hold_after(Some(log.durable_through()));
+            deliver(&*log, &key("web"));
+            for line in numbered(1_000_000, 2_000, 1_000) {
+                while spool.append([request("web", std::slice::from_ref(&line))]).is_err() {
+                    spool.keep().unwrap();
+                }
+            }
+        }
+        Ok(Go::On)
+    })
+    .unwrap();
+    assert_eq!(lost, []);
+    assert!(read < 2_000, "{read} frames: nothing was overwritten");
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub(in crate::spool) enum Runs {
 pub(in crate::spool) struct ScannedRuns {
     /// By batch: the part, with its counts, and its runs.
     pub(in crate::spool) runs: BTreeMap<BatchKey, (Part, Vec<Run>)>,
+    /// Position of the last call or object set; 0 if there is none.
+    pub(in crate::spool) followed_through: u64,
 }
 
 impl ScannedRuns {
@@ -71,6 +73,9 @@ impl ScannedRuns {
         let (Some(key), Ok(offset)) = (frame.batch(), u32::try_from(offset)) else {
             return;
         };
+        if key.stream.is_followed() {
+            self.followed_through = frame.position;
+        }
         let (part, runs) = self.runs.entry(key).or_insert_with(|| {
             let part = Part {
                 segment: 0,

@@ -4,12 +4,15 @@
 //! damaged.
 //!
 //! ```text
-//! index := magic "FOREBAYI" | crc u32 | directory_len u32 | first u64 | last u64 | entry* | runs*
+//! index := magic "FOREBAY2" | crc u32 | directory_len u32 | first u64 | last u64 | followed u64 | entry* | runs*
 //! runs  := run* | crc u32
 //! entry := source_len u8 | stream u8 | name_len u8 | 0 u8 | day i64 | first u64 | last u64 | frames u64 | bytes u64
 //!        | first_received_at i64 | runs_offset u64 | runs u32 | source bytes | name bytes
 //! run   := offset u32 | len u32 | first u64 | frames u32
 //! ```
+//!
+//! `followed` is the position of the last call or object set in the segment; 0 if there is none. Files with the magic
+//! "FOREBAYI" do not have it.
 //!
 //! The first `crc` covers the directory (from `directory_len` to the last entry). The `crc` of each entry's
 //! runs covers these runs: a wrong run would make sound frames look lost.
@@ -25,8 +28,12 @@ use crate::spool::format::cursor::Cursor;
 use crate::spool::format::runs::{Part, Run, Runs};
 use crate::time::{ReceivedDay, UnixMillis};
 
-const MAGIC: [u8; 8] = *b"FOREBAYI";
+const MAGIC: [u8; 8] = *b"FOREBAY2";
+/// Of files that do not say up to where the segment is followed.
+const OLDER_MAGIC: [u8; 8] = *b"FOREBAYI";
 const HEADER: usize = 32;
+/// Bytes of `followed`.
+const FOLLOWED: usize = 8;
 const ENTRY: usize = 64;
 pub(in crate::spool) const RUN: usize = 20;
 /// The maximum length of a directory. 20,000 batches with 64-byte ids take a tenth of it.
@@ -35,18 +42,19 @@ const DIRECTORY_MAX: usize = 32 * 1_024 * 1_024;
 /// The bytes of an index file, and where each part's runs are in it (in the order given).
 pub(crate) fn encode(
     salt: Salt,
-    first: u64,
-    last: u64,
+    (first, last, followed): (u64, u64, u64),
     parts: &[(BatchKey, Part, Vec<Run>)],
 ) -> (Vec<u8>, Vec<Runs>) {
     let names = |key: &BatchKey| key.source.as_str().len() + key.stream.name().len();
-    let directory: usize = parts.iter().map(|(key, ..)| ENTRY + names(key)).sum();
+    let entries: usize = parts.iter().map(|(key, ..)| ENTRY + names(key)).sum();
+    let directory = FOLLOWED + entries;
     let mut covered = Vec::with_capacity(HEADER + directory);
     let mut runs_bytes = Vec::new();
     let mut places = Vec::with_capacity(parts.len());
     covered.extend_from_slice(&u32::try_from(directory).unwrap_or(u32::MAX).to_le_bytes());
     covered.extend_from_slice(&first.to_le_bytes());
     covered.extend_from_slice(&last.to_le_bytes());
+    covered.extend_from_slice(&followed.to_le_bytes());
     for (key, part, runs) in parts {
         let offset = (HEADER + directory + runs_bytes.len()) as u64;
         let begin = runs_bytes.len();
@@ -97,6 +105,8 @@ pub(crate) struct Directory {
     pub first: u64,
     /// Last position of the segment.
     pub last: u64,
+    /// No call or object set is after this position.
+    pub followed_through: u64,
     /// Batches with frames in it.
     pub parts: Vec<(BatchKey, Part)>,
 }
@@ -107,7 +117,9 @@ pub(crate) struct Directory {
 /// The disk's error.
 pub(crate) fn read_directory(file: &dyn DiskFile, salt: Salt, segment: u64) -> io::Result<Option<Directory>> {
     let mut header = [0; HEADER];
-    if file.read_at(&mut header, 0)? < HEADER || header[..8] != MAGIC {
+    let is_whole = file.read_at(&mut header, 0)? == HEADER;
+    let is_older = header[..8] == OLDER_MAGIC;
+    if !is_whole || !(is_older || header[..8] == MAGIC) {
         return Ok(None);
     }
     let mut cursor = Cursor { bytes: &header[8..] };
@@ -126,12 +138,14 @@ pub(crate) fn read_directory(file: &dyn DiskFile, salt: Salt, segment: u64) -> i
         return Ok(None);
     }
     let mut cursor = Cursor { bytes: &directory };
+    let followed_through = if is_older { Some(last) } else { cursor.u64() };
+    let Some(followed_through) = followed_through else { return Ok(None) };
     let mut parts = Vec::new();
     while !cursor.bytes.is_empty() {
         let Some(entry) = decode_entry(&mut cursor, segment) else { return Ok(None) };
         parts.push(entry);
     }
-    Ok(Some(Directory { first, last, parts }))
+    Ok(Some(Directory { first, last, followed_through, parts }))
 }
 
 fn decode_entry(cursor: &mut Cursor<'_>, segment: u64) -> Option<(BatchKey, Part)> {

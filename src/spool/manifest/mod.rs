@@ -737,10 +737,12 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
     let mut made = in_new(wanted);
     if is_full(&made) {
         disk.remove(&from)?;
-        if let Some(reserve) = reserve.take_if(|(len, _)| *len >= end) {
+        // A second copy must not take the space of the notes that free space.
+        let twice = end + KEPT_FROM_SEALS;
+        if let Some(reserve) = reserve.take_if(|(len, _)| *len >= twice) {
             return in_reserve(2, &reserve);
         }
-        made = in_new(end);
+        made = in_new(twice);
     }
     let once = note.len() as u64 + KEPT_FROM_SEALS;
     match reserve.take_if(|(len, _)| is_full(&made) && *len >= once) {
@@ -760,6 +762,25 @@ fn final_error(error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::real_disk::RealDisk;
+    use crate::spool::capped_disk::CappedDisk;
+
+    #[test]
+    fn on_a_full_disk_a_second_copy_of_the_state_leaves_space_for_notes() {
+        let note = vec![7; 10_000];
+        let stored_once = |reserve: usize| {
+            let dir = tempfile::tempdir().unwrap();
+            let real: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
+            real.create(RESERVE).unwrap().write_at(&[IoSlice::new(&vec![0; reserve])], 0).unwrap();
+            let reserve = reserve as u64;
+            let full = CappedDisk::new(real, reserve, 0).unwrap();
+            let made = write_state(&full, 1, &note, 4_096).unwrap();
+            assert_eq!((made.from.as_str(), made.len), (RESERVE, reserve));
+            made.state_stored_once
+        };
+        assert!(stored_once(14_096) && stored_once(20_100));
+        assert!(!stored_once(24_096));
+    }
 
     #[test]
     fn a_borrowed_state_is_encoded_like_an_owned_one() {

@@ -17,7 +17,9 @@ impl Follow for SpoolLog {
         let fewer = position.unwrap_or(u64::MAX) > index.held_after.unwrap_or(u64::MAX);
         index.held_after = position;
         drop(index);
-        if fewer {
+        let set_aside = usize::from(position.is_some());
+        let is_other = std::mem::replace(&mut lock(&self.shared.next).set_aside, set_aside) != set_aside;
+        if fewer || is_other {
             self.shared.wake_housekeeper();
         }
     }

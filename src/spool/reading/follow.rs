@@ -41,13 +41,44 @@ pub(in crate::spool) fn follow(
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if follow_segment(shared, &*file, &segment, place, visit)? == Go::Stop {
+        let mut released = false;
+        let go = follow_segment(shared, &*file, &segment, place, &mut |read| {
+            let Read::Lost(range) = read else { return visit(read) };
+            // A segment that is not held may be released and overwritten while it is read.
+            released = !lock(&shared.index).segments.contains_key(&segment.number);
+            if released {
+                return Ok(Go::Stop);
+            }
+            for lost in unreleased(shared, range) {
+                if visit(Read::Lost(lost))? == Go::Stop {
+                    return Ok(Go::Stop);
+                }
+            }
+            Ok(Go::On)
+        });
+        if go? == Go::Stop && !released {
             return Ok(());
         }
     }
     // Positions behind the last segment belong to frames that were released, or to none.
     place.through = place.through.max(durable);
     Ok(())
+}
+
+/// The parts of a range that were not released. A segment that is continued after a restart may have such a gap: later
+/// segments were released before that.
+fn unreleased(shared: &Shared, range: Range) -> Vec<Range> {
+    let released = {
+        let state = shared.state();
+        Range::merge(state.released.iter().filter_map(|released| released.within(range.first, range.last)))
+    };
+    let (mut next, mut rest) = (range.first, Vec::new());
+    for released in released {
+        rest.extend(Range::between(next, released.first));
+        next = released.last + 1;
+    }
+    rest.extend(Range::between(next, range.last + 1));
+    rest
 }
 
 fn follow_segment(

@@ -46,7 +46,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
         Err(error) if is_no_space(&error) => {
             shared.disk.remove(&disk::temporary_name(&name))?;
             shared.disk_full.store(true, Ordering::Release);
-            shared.set_next(|next| (next.no_space, next.wanted) = (true, true));
+            shared.set_next(|next| (next.no_space, next.wanted) = (true, 1 + next.set_aside));
             tracing::warn!(
                 %error,
                 "no space for a new segment: calls are refused until deliveries free enough space"
@@ -68,6 +68,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     state.len = len;
     if let Some(last) = copied {
         (state.first, state.last) = last.span;
+        state.followed_through = last.followed_through();
     }
     for ((source, hour), row) in &counts.rows {
         index.ledger.count(source, *hour, row);
@@ -231,6 +232,7 @@ fn keep_closed_segment(shared: &Shared, last: Found) -> io::Result<()> {
         pending: 0,
         first: last.span.0,
         last: last.span.1,
+        followed_through: last.followed_through(),
         fingerprints: None,
     };
     lock(&shared.index).segments.insert(last.number, state);

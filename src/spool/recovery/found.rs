@@ -31,6 +31,8 @@ pub(super) struct Found {
     pub(super) parts: Vec<(BatchKey, Part)>,
     /// First and last position; zeros if it has no frames.
     pub(super) span: (u64, u64),
+    /// The position of the last call or object set that was found; 0 if there is none.
+    followed: u64,
     /// The last position that its block headers call durable, including headers of blocks that are cut off as
     /// torn.
     pub(super) synced: u64,
@@ -48,6 +50,11 @@ pub(super) struct Found {
 impl Found {
     pub(super) fn is_damaged(&self) -> bool {
         self.damaged || self.unreadable || self.blocks.iter().any(|block| !block.lost.is_empty())
+    }
+
+    /// No call or object set is after this position. What damaged frames were is unknown.
+    pub(super) fn followed_through(&self) -> u64 {
+        if self.is_damaged() { self.span.1 } else { self.followed }
     }
 
     /// Overwrites the torn write after the last block with zeros. Otherwise it would look like damage once
@@ -77,8 +84,10 @@ impl Found {
         };
         let blocks = scan_noting(&*self.file, self.salt, &mut visit, &mut self.unreadable)?;
         let part = |(key, (part, runs))| (key, Part { segment: self.number, runs: Runs::Open(runs), ..part });
+        let followed_through = scanned.followed_through;
         self.parts = scanned.runs.into_iter().map(part).collect();
         (self.newest, self.counts) = (newest, counts);
+        self.followed = followed_through;
         Ok(blocks)
     }
 
@@ -137,6 +146,7 @@ fn find_segment(
         blocks: Vec::new(),
         parts: Vec::new(),
         span: (0, 0),
+        followed: 0,
         synced: 0,
         indexed: false,
         damaged,
@@ -148,6 +158,7 @@ fn find_segment(
     let tallied = |last: u64| last <= tallied_through;
     if let Some(directory) = index.filter(|directory| directory.first > 0 && tallied(directory.last)) {
         found.span = (directory.first, directory.last);
+        found.followed = directory.followed_through;
         found.newest =
             directory.parts.iter().map(|(_, part)| part.first_received_at).max().unwrap_or_default();
         found.parts = directory.parts;

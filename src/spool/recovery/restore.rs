@@ -70,7 +70,10 @@ pub(super) fn restore(
         manifest.prune(keep_cursors_from(shared.clock.wall()), oldest_position(&shared));
     }
     let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
-    housekeeper.pass().map_err(|_| OpenError::Stopped)?;
+    // A note that found no space is tried again at the next pass.
+    if housekeeper.pass().is_err() && shared.is_poisoned() {
+        return Err(OpenError::Stopped);
+    }
     Ok(Opened { shared, writer, housekeeper, recovered })
 }
 
@@ -136,6 +139,7 @@ pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTre
             pending: 0,
             first: segment.span.0,
             last: segment.span.1,
+            followed_through: segment.followed_through(),
             fingerprints: None,
         };
         let mut index = lock(&shared.index);

@@ -108,13 +108,10 @@ impl Appender {
         if line.shared.is_poisoned() {
             return Err(AppendError::Stopped);
         }
-        if line.shared.full.load(Ordering::Acquire) {
-            return Err(self.refused(frames.source(), AppendError::Full));
-        }
-        if line.shared.any_full_source.load(Ordering::Acquire)
-            && lock(&line.shared.full_sources).contains(frames.source())
-        {
-            return Err(self.refused(frames.source(), AppendError::DestinationFull));
+        // A call that is given up is in the spool already, and frees space there.
+        let is_dead = frames.stream().is_dead();
+        if let Some(error) = self.full(frames.source()).filter(|_| !is_dead) {
+            return Err(self.refused(frames.source(), error));
         }
         if frames.is_empty() {
             return Ok(Appended::default());
@@ -128,7 +125,19 @@ impl Appender {
         let source = frames.source().clone();
         self.push(frames.into(), done, room)?;
         let outcome = answer.await.map_err(|_| AppendError::Stopped)?;
-        outcome.map(Appended::from).map_err(|error| self.refused(&source, error))
+        let refused = |error| if is_dead { error } else { self.refused(&source, error) };
+        outcome.map(Appended::from).map_err(refused)
+    }
+
+    /// Why a source's requests are refused for now.
+    fn full(&self, source: &SourceId) -> Option<AppendError> {
+        let shared = &self.line.shared;
+        if shared.full.load(Ordering::Acquire) {
+            return Some(AppendError::Full);
+        }
+        let is_full_source =
+            shared.any_full_source.load(Ordering::Acquire) && lock(&shared.full_sources).contains(source);
+        is_full_source.then_some(AppendError::DestinationFull)
     }
 
     /// Counts a request that is refused because there is no space.
@@ -193,7 +202,7 @@ impl Appender {
         let guard = (PanicGuard(Arc::clone(&self.line.shared)), CloseGuard(self));
         while let Some(group) = self.next_group() {
             panic_if_planted(PlantedPanic::Commit);
-            if !self.commit(&mut writer, group, &mut || self.line.shared.wait_for_next()) {
+            if !self.commit(&mut writer, group, &mut |wanted| self.line.shared.wait_for_next(wanted)) {
                 break;
             }
         }
@@ -211,7 +220,11 @@ impl Appender {
     /// One turn of the commit loop, for a spool without threads: stores and answers queued requests without
     /// waiting for more. `make_next` makes the next segment and returns whether there is one. Returns whether
     /// the spool still runs; if not, queued requests are refused.
-    pub(in crate::spool) fn turn(&self, writer: &mut Writer, make_next: &mut dyn FnMut() -> bool) -> bool {
+    pub(in crate::spool) fn turn(
+        &self,
+        writer: &mut Writer,
+        make_next: &mut dyn FnMut(usize) -> bool,
+    ) -> bool {
         let group = take_group(&mut lock(&self.line.queue), self.line.group_bytes_max());
         let stands = group.is_none_or(|group| self.commit(writer, group, make_next));
         if !stands {
@@ -236,30 +249,61 @@ impl Appender {
         &self,
         writer: &mut Writer,
         group: Vec<Waiting>,
-        wait_for_next: &mut dyn FnMut() -> bool,
+        wait_for_next: &mut dyn FnMut(usize) -> bool,
     ) -> bool {
+        let Err((refusal, group)) = self.store_group(writer, group, wait_for_next) else { return true };
+        if refusal == CommitError::Stopped {
+            refuse(group, AppendError::Stopped);
+            return false;
+        }
+        // What is set aside for dead letters is not for requests that came with them.
+        let (dead, others): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|waiting| waiting.incoming.may_use_last());
+        let is_mixed = !others.is_empty() && !dead.is_empty();
+        refuse(others, AppendError::Full);
+        if is_mixed {
+            return self.commit(writer, dead, wait_for_next);
+        }
+        refuse(dead, AppendError::Full);
+        true
+    }
+
+    /// Commits one group and answers it, or returns it.
+    fn store_group(
+        &self,
+        writer: &mut Writer,
+        group: Vec<Waiting>,
+        wait_for_next: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<(), (CommitError, Vec<Waiting>)> {
         let (mut incoming, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.incoming, (waiting.done, waiting._room))).unzip();
         let mut result = writer.commit(&mut incoming);
         // The next segment may not be ready yet. A group that found no space has changed nothing, so it can
         // be retried.
-        while result == Err(CommitError::NoSpace) && wait_for_next() {
+        while let Err(CommitError::NoSpace { wanted }) = result
+            && wait_for_next(wanted)
+        {
             result = writer.commit(&mut incoming);
         }
-        let refusal = match result {
+        match result {
             Ok(outcomes) => {
                 for ((done, _room), outcome) in answers.into_iter().zip(outcomes) {
                     answer(done, outcome.refused.map_or(Ok(outcome), Err));
                 }
-                return true;
+                Ok(())
             }
-            Err(CommitError::NoSpace) => AppendError::Full,
-            Err(CommitError::Stopped) => AppendError::Stopped,
-        };
-        for (done, _room) in answers {
-            answer(done, Err(refusal));
+            Err(refusal) => {
+                let waiting = incoming.into_iter().zip(answers);
+                let group = waiting.map(|(incoming, (done, _room))| Waiting { incoming, done, _room });
+                Err((refusal, group.collect()))
+            }
         }
-        refusal != AppendError::Stopped
+    }
+}
+
+fn refuse(group: Vec<Waiting>, error: AppendError) {
+    for Waiting { done, .. } in group {
+        answer(done, Err(error));
     }
 }
 

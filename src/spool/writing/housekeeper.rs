@@ -136,8 +136,8 @@ impl Housekeeper {
             self.set_disk_full(false);
         }
         let tight = self.disk_full() || self.shared.usage().reaches(SPARES_GO_PERCENT);
-        // If the next segment is not made yet, one spare is kept for it.
-        let kept = usize::from(lock(&self.shared.next_segment).prepared.is_none());
+        // For segments that are not made yet, spares are kept.
+        let kept = lock(&self.shared.next).missing();
         while tight && self.spares.len() > kept {
             let Some((number, _)) = self.spares.pop() else { break };
             let removed = self.shared.disk.remove(&spare_name(number));
@@ -208,11 +208,22 @@ impl Housekeeper {
         }
     }
 
-    /// Makes the next segment if there is none. A full disk is noticed here first, where no call is at risk.
+    /// Makes the next segments that are missing.
     fn prepare(&mut self) -> Result<(), Stopped> {
-        if lock(&self.shared.next_segment).prepared.is_some() {
-            return Ok(());
+        let mut missing = lock(&self.shared.next).missing();
+        while missing > 0 {
+            self.prepare_one()?;
+            let still = lock(&self.shared.next).missing();
+            if still >= missing {
+                break;
+            }
+            missing = still;
         }
+        Ok(())
+    }
+
+    /// Makes a segment. A full disk is noticed here first, where no call is at risk.
+    fn prepare_one(&mut self) -> Result<(), Stopped> {
         if let Some(made) = self.unnoted.take() {
             return self.note_prepared(made);
         }
@@ -268,7 +279,7 @@ impl Housekeeper {
             return Err(stopped);
         }
         self.shared.set_next(|next| {
-            next.prepared = Some(made);
+            next.prepared.push_back(made);
             next.no_space = false;
         });
         self.set_disk_full(false);
@@ -397,7 +408,7 @@ impl Housekeeper {
             return disk.rename(&name, &format!("quarantine/{name}"));
         }
         let ample = !self.disk_full() && !self.shared.usage().reaches(SPARES_KEPT_PERCENT);
-        let needed = self.spares.is_empty() && lock(&self.shared.next_segment).prepared.is_none();
+        let needed = self.spares.len() < lock(&self.shared.next).missing();
         let fits = if needed { len >= self.shared.segment_bytes } else { len == self.shared.segment_bytes };
         if self.spares.len() < SPARES_MAX && (ample || needed) && fits {
             if keep_as_spare(disk, number)? {
@@ -461,12 +472,10 @@ impl Housekeeper {
         // Staged objects free their space without further action, so no call is refused because of them.
         usage.used = usage.used.saturating_sub(self.shared.capped.staged());
         let was_full = self.shared.full.load(Ordering::Acquire);
-        let next = lock(&self.shared.next_segment);
         // The configured cap, not the disk's: if the disk is the limit, existing segments can still be
         // filled.
         usage.max = self.shared.capped.max();
-        let full = usage.reaches(FULL_PERCENT) || (next.no_space && next.wanted);
-        drop(next);
+        let full = usage.reaches(FULL_PERCENT) || lock(&self.shared.next).block();
         self.shared.full.store(full, Ordering::Release);
         if full != was_full {
             // Delivery raises the alarm on refused calls. It also knows why no space is freed.
@@ -532,7 +541,10 @@ fn write_synced_zeros(file: &dyn DiskFile, len: u64) -> io::Result<()> {
 /// file is only a cache.
 pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
     let index = lock(&shared.index);
-    let (first, last) = index.segments.get(&number).map_or((0, 0), |state| (state.first, state.last));
+    let span = index
+        .segments
+        .get(&number)
+        .map_or_else(Default::default, |state| (state.first, state.last, state.followed_through));
     let mut parts: Vec<(BatchKey, Part, Vec<Run>)> = Vec::new();
     for (key, batch) in &index.batches {
         for part in batch.parts.iter().filter(|part| part.segment == number) {
@@ -550,7 +562,7 @@ pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
         }
     }
     drop(index);
-    let (bytes, places) = segment_index::encode(shared.salt(number), first, last, &parts);
+    let (bytes, places) = segment_index::encode(shared.salt(number), span, &parts);
     let written =
         shared.disk.create(&index_name(number)).and_then(|file| file.write_at(&[IoSlice::new(&bytes)], 0));
     if let Err(error) = written {

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IoSlice;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use crate::batch::BatchKey;
 use crate::disk::DiskFile;
@@ -21,7 +21,7 @@ use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::format::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 use crate::spool::index::Added;
 use crate::spool::ledger::Ledger;
-use crate::spool::shared::{Shared, lock};
+use crate::spool::shared::{NextSegments, Shared, lock};
 use crate::spool::writing::seen::Seen;
 use crate::time::UnixMillis;
 
@@ -36,6 +36,13 @@ pub(in crate::spool) struct Incoming {
     /// The step of an import that the request is.
     pub(in crate::spool) import: Option<ImportStep>,
     pub(in crate::spool) bytes: Vec<u8>,
+}
+
+impl Incoming {
+    /// Whether it may use the segment that is set aside: a dead letter, and the clean close.
+    pub(in crate::spool) fn may_use_last(&self) -> bool {
+        self.account.as_ref().is_none_or(|account| account.stream().is_dead())
+    }
 }
 
 impl From<RequestFrames> for Incoming {
@@ -66,9 +73,12 @@ pub(in crate::spool) struct Outcome {
 /// Why a group was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::spool) enum CommitError {
-    /// The open segment is full and there is no next one. Nothing was changed, so the group can be retried
-    /// later.
-    NoSpace,
+    /// The open segment is full and there is no next one, or what is left is set aside for dead letters. Nothing was
+    /// changed, so the group can be retried once so many segments are prepared.
+    NoSpace {
+        /// The number of prepared segments.
+        wanted: usize,
+    },
     /// A write or sync failed. The spool has stopped.
     Stopped,
 }
@@ -160,10 +170,13 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let _gate = lock(&shared.commit_gate);
         let most: usize = group.iter().map(|request| request.bytes.len()).sum();
+        let may_use_last = group.iter().all(Incoming::may_use_last);
+        // While what is set aside is missing, the open segment takes its place.
+        drop(self.next(0, may_use_last)?);
         let fits = |open: &OpenSegment| open.end + (BLOCK_HEADER + most) as u64 <= open.len;
         let open = match self.open.take() {
             Some(open) if fits(&open) => open,
-            full => self.rotate(full)?,
+            full => self.rotate(full, may_use_last)?,
         };
         let (number, end, file) = (open.number, open.end, Arc::clone(&open.file));
         self.open = Some(open);
@@ -225,7 +238,9 @@ impl Writer {
         let before = self.shared.clock.monotonic();
         let synced = match file.sync() {
             Err(_) if planted(PlantedBug::SyncRetried) => file.sync(),
-            Err(_) if planted(PlantedBug::AppendedAfterFailedSync) => return Err(CommitError::NoSpace),
+            Err(_) if planted(PlantedBug::AppendedAfterFailedSync) => {
+                return Err(CommitError::NoSpace { wanted: 1 });
+            }
             synced => synced,
         };
         synced.map_err(|error| stop("sync a spool segment", &error))?;
@@ -361,16 +376,26 @@ impl Writer {
         Some(len)
     }
 
+    /// The next segments, if `wanted` are prepared besides what is set aside for dead letters.
+    fn next(&self, wanted: usize, may_use_last: bool) -> Result<MutexGuard<'_, NextSegments>, CommitError> {
+        let mut next = lock(&self.shared.next);
+        let wanted = if may_use_last { wanted } else { wanted + next.set_aside };
+        if !may_use_last {
+            next.wanted = wanted;
+        }
+        if next.prepared.len() < wanted { Err(CommitError::NoSpace { wanted }) } else { Ok(next) }
+    }
+
     /// Closes the full segment and moves to the next one, which the housekeeper has made. The full one is
     /// closed even if there is no next one: once it is delivered, its space is used for the next.
-    fn rotate(&mut self, full: Option<OpenSegment>) -> Result<OpenSegment, CommitError> {
+    fn rotate(&mut self, full: Option<OpenSegment>, may_use_last: bool) -> Result<OpenSegment, CommitError> {
         if let Some(full) = full {
             self.close_segment(full.number);
         }
-        let mut next_segment = lock(&self.shared.next_segment);
-        next_segment.wanted = next_segment.prepared.is_none();
-        let Some(next) = next_segment.prepared.take() else { return Err(CommitError::NoSpace) };
-        drop(next_segment);
+        let mut segments = self.next(1, may_use_last)?;
+        let next = segments.prepared.pop_front().ok_or(CommitError::NoSpace { wanted: 1 })?;
+        segments.wanted = segments.wanted.min(segments.set_aside);
+        drop(segments);
         lock(&self.shared.index).segments.entry(next.number).or_default().len = next.len;
         self.shared.wake_housekeeper();
         Ok(OpenSegment { number: next.number, file: next.file, len: next.len, end: SEGMENT_HEADER })

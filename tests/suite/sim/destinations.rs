@@ -21,8 +21,9 @@ use super::world::{Violation, World};
 use crate::support::sim_disk::{Dice, SimDisk};
 use crate::support::trace::Trace;
 
-/// Longer than an invocation with all its retries takes that is under way when its destination must give up calls.
-const GIVES_UP_WITHIN: Duration = Duration::from_secs(60);
+/// Several times as long as an invocation with all its retries takes that is under way when its destination must give up
+/// calls: a full spool is relieved in rounds.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(240);
 /// Longer than functions that work take for all calls of a world.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1_200);
 
@@ -210,18 +211,6 @@ impl World {
         self.second.iter().for_each(|second| second.functions.heal(None));
     }
 
-    /// Whether a destination that hangs keeps the spool full. Requests come so fast here that it can before it gives up
-    /// calls, and a full spool takes no dead letters: only functions that work end that. They do from now on.
-    pub(super) fn is_full_of_held(&self, process: &Process) -> bool {
-        let log = process.spool.log();
-        let is_full = self.second.is_some() && log.usage().is_full && log.held_bytes() > 0;
-        if is_full {
-            self.trace.count("a spool full of what a hung destination keeps");
-            self.heal_functions();
-        }
-        is_full
-    }
-
     /// D4: a destination that hangs keeps no more of the log than it may. A segment is released as a whole, so it
     /// may be one more.
     pub(super) async fn check_share(&mut self, process: &mut Process) -> Result<(), Violation> {
@@ -231,9 +220,6 @@ impl World {
             if self.clock.now().saturating_sub(began) > GIVES_UP_WITHIN {
                 let held = process.spool.log().held_bytes();
                 return Err(format!("D4: destinations keep {held} bytes of the log, and may keep {share}"));
-            }
-            if self.is_full_of_held(process) {
-                return Ok(());
             }
             self.turn(process).await;
             self.keep(process)?;

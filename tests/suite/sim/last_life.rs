@@ -18,7 +18,7 @@ impl World {
         let disk = self.disk.process().ok_or("a process that has ended holds the lock")?;
         let spool = self.open(&disk)?.ok_or("I6: the spool cannot be opened, and nothing fails")?;
         let mut process = self.start(spool, disk)?.ok_or("the spool has stopped, and nothing fails")?;
-        let mut hang = self.heal_most_functions();
+        let hang = self.heal_most_functions();
         if !self.start_destinations(&mut process).await? {
             return Err("D2: destinations cannot be started, and nothing fails".to_owned());
         }
@@ -40,7 +40,10 @@ impl World {
             self.turn(&mut process).await;
             self.keep(&mut process)?;
             self.check_destinations(&process);
-            hang = hang && !self.is_full_of_held(&process);
+            let log = process.spool.log();
+            if log.usage().is_full && log.held_bytes() > 0 {
+                self.trace.count("a spool full of what destinations keep");
+            }
             if in_conflict(&process) {
                 // Frames waiting after the conflict may fill the spool.
                 self.end_in_order(process).await;
@@ -59,7 +62,7 @@ impl World {
             ));
         }
         let mut conflict = self.drain(&mut process).await?;
-        if hang && !conflict && !self.is_full_of_held(&process) {
+        if hang && !conflict {
             self.check_share(&mut process).await?;
         }
         if !conflict && process.destinations.is_some() {

@@ -382,15 +382,16 @@ impl SecondReader {
         state.violated(checked);
     }
 
-    /// D3: everything after the lowest kept position is still in the log.
+    /// D3: every call and object set after the lowest kept position is still in the log.
     pub(super) fn check_held(&self, log: &dyn Log, disk: &SimDisk) {
         let (lowest, next) = {
             let state = self.lock();
             let Some(lowest) = lowest(&state.kept) else { return };
             let mut later = state.seen.range(lowest.saturating_add(1)..);
-            let Some((next, _)) = later.find(|(position, _)| !state.damaged.contains(position)) else {
-                return;
+            let is_kept = |position: &u64, seen: &Seen| {
+                matches!(seen, Seen::Call(_)) && !state.damaged.contains(position)
             };
+            let Some((next, _)) = later.find(|(position, seen)| is_kept(position, seen)) else { return };
             (lowest, *next)
         };
         let mut first = None;
@@ -545,7 +546,8 @@ impl SecondReader {
                 !frames.contains(position) && !is_lost(*position) && !state.damaged.contains(position)
             };
             let given = (through > after).then(|| state.seen.range(after + 1..=through));
-            given.into_iter().flatten().map(|(position, _)| *position).find(is_missed)
+            let calls = given.into_iter().flatten().filter(|(_, seen)| matches!(seen, Seen::Call(_)));
+            calls.map(|(position, _)| *position).find(is_missed)
         };
         let is_missed = missed(&self.lock(), after).is_some();
         if is_missed {
