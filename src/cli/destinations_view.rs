@@ -156,3 +156,45 @@ fn counts(by_class: &BTreeMap<Class, u64>) -> Vec<ClassCount> {
     };
     by_class.iter().map(count).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destinations::settings::{FORWARD, URL};
+    use crate::time::UnixMillis;
+
+    const ARN: &str = "arn:aws:lambda:eu-west-1:000000000000:function:f";
+
+    #[test]
+    fn what_a_function_says_is_hidden_unless_everything_is_shown() {
+        let said = |function: &str, class: Class, masked: bool| {
+            let record = Record {
+                at: UnixMillis(0),
+                function: function.into(),
+                source: SourceId::new("web").unwrap(),
+                kind: "track".to_owned(),
+                message_id: "m".to_owned(),
+                attempt: 1,
+                millis: 5,
+                failed: Some((class, "jane@example.com".to_owned())),
+                request_id: None,
+                version: None,
+                log_tail: Some("jane@example.com".to_owned()),
+            };
+            let shown = attempt(record, masked);
+            assert_eq!(shown.log_tail.is_none(), masked);
+            let listed = shown.failed.unwrap().what;
+            assert_eq!(listed, failure(function, (class, "jane@example.com"), None, masked).what);
+            !listed.is_empty()
+        };
+        assert!(!said(ARN, Class::ExecutionError, true) && said(ARN, Class::ExecutionError, false));
+        // AWS's own words, and those of this program.
+        assert!(said(ARN, Class::AccessDenied, true) && said(ARN, Class::Unavailable, true));
+        for web in [URL, FORWARD] {
+            for class in [Class::Unavailable, Class::BadRequest, Class::AccessDenied, Class::Throttled] {
+                assert!(!said(web, class, true) && said(web, class, false), "{web} {class}");
+            }
+            assert!(said(web, Class::Network, true) && said(web, Class::Timeout, true));
+        }
+    }
+}

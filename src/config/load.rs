@@ -121,14 +121,44 @@ pub fn destinations_of(
     path: &Path,
     environment: &Environment,
 ) -> Result<(Vec<DestinationSettings>, Vec<&'static str>), ConfigError> {
+    let raw = raw_of(path)?;
+    let unused = raw.unused();
+    Ok((checked(path, raw, environment)?, unused))
+}
+
+/// The destinations of a file that has nothing else. `None` if it has more, has none, or cannot be read.
+///
+/// # Errors
+/// [`ConfigError`] with all problems.
+pub fn destinations_alone(
+    path: &Path,
+    environment: &Environment,
+) -> Option<Result<Vec<DestinationSettings>, ConfigError>> {
+    let raw = raw_of(path).ok()?;
+    let alone = raw.unused().is_empty() && !raw.destinations.is_empty();
+    alone.then(|| checked(path, raw, environment))
+}
+
+fn raw_of(path: &Path) -> Result<Raw, ConfigError> {
     let file = || path.display().to_string();
     let text = read_text(path, CONFIG_FILE_MAX)
         .map_err(|what| ConfigError::of_file(file(), format!("cannot be read: {what}")))?;
-    let mut raw = Raw::parse(&text).map_err(|problems| ConfigError { file: file(), problems })?;
+    Raw::parse(&text).map_err(|problems| ConfigError { file: file(), problems })
+}
+
+fn checked(
+    path: &Path,
+    mut raw: Raw,
+    environment: &Environment,
+) -> Result<Vec<DestinationSettings>, ConfigError> {
     let mut problems = std::mem::take(&mut raw.problems);
     let outside = environment.seen();
     let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
-    if problems.is_empty() { Ok((found, raw.unused())) } else { Err(ConfigError { file: file(), problems }) }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(ConfigError { file: path.display().to_string(), problems })
+    }
 }
 
 impl fmt::Debug for Environment {

@@ -27,7 +27,7 @@ pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
 pub use closed_days::ClosedDays;
 pub use destinations::function_arn;
 pub use in_force::{ConfigValue, Origin};
-pub use load::{Environment, Loaded, Loader, check_text, destinations_of};
+pub use load::{Environment, Loaded, Loader, check_text, destinations_alone, destinations_of};
 pub use problem::{ConfigError, ConfigProblem};
 pub use reload::{Changes, Retargeted, diff};
 pub use sources::Source;

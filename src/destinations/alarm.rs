@@ -36,7 +36,8 @@ pub fn subject(lane: &LaneId) -> String {
 
 /// The alarm about a function, if it needs one. `lag`: positions of the log that it has not finished.
 pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAlarm> {
-    let behind = counted(lag, "position of the spool is", "positions of the spool are");
+    // Positions are those of all calls, also of other functions.
+    let behind = format!("at most {}", counted(lag, "call waits", "calls wait"));
     let why = seen.failing.as_ref();
     let remedy = |class: Class| lane.remedy(class);
     let said = |class: Class| {
@@ -47,7 +48,7 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
     };
     if let Some((class, began)) = seen.circuit {
         let what = format!(
-            "it gets no calls but one every half minute, {}; {behind} not finished; {}; test it with: forebay destinations test {}",
+            "it gets no calls but one every half minute, {}; {behind}; {}; test it with: forebay destinations test {}",
             said(class),
             remedy(class),
             lane.destination
@@ -70,7 +71,7 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
     }
     let failure = why?;
     let what = format!(
-        "no call has succeeded for a minute or longer, {}; {behind} not finished; {}",
+        "no call has succeeded for a minute or longer, {}; {behind}; {}",
         said(failure.class),
         remedy(failure.class)
     );
@@ -107,10 +108,13 @@ mod tests {
         assert_eq!(of(&arn, &seen, 3, at(159)), None);
         let alarm = of(&arn, &seen, 3, at(160)).unwrap();
         assert_eq!(alarm.began, at(100));
-        assert!(alarm.what.contains("Service Unavailable: 500: oh; 3 positions"), "{}", alarm.what);
+        assert!(alarm.what.contains("Service Unavailable: 500: oh; at most 3 calls wait;"), "{}", alarm.what);
+        // The text of a web server is its own, and is not said.
+        let alarm = of(&lane(URL), &seen, 3, at(160)).unwrap();
+        assert!(alarm.what.contains("Service Unavailable; at most 3 calls wait;"), "{}", alarm.what);
         seen.circuit = Some((Class::AccessDenied, at(150)));
         let alarm = of(&arn, &seen, 1, at(151)).unwrap();
-        assert!(alarm.what.contains("Accessdenied; 1 position"), "{}", alarm.what);
+        assert!(alarm.what.contains("Accessdenied; at most 1 call waits;"), "{}", alarm.what);
         assert!(alarm.what.contains("lambda:InvokeFunction"), "{}", alarm.what);
         let recursive = Seen { recursive_at: Some(at(10)), ..Seen::default() };
         assert!(of(&arn, &recursive, 0, at(20)).is_some());

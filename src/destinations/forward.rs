@@ -14,6 +14,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
+use super::secrets::Secrets;
 use super::settings::SecretText;
 use super::web_post::{BEGINNING, WebPost};
 use crate::boxed_future::BoxFuture;
@@ -45,10 +46,12 @@ impl Forward {
         timeout: Duration,
         clock: Arc<dyn Clock>,
     ) -> std::io::Result<Self> {
-        let basic = format!("Basic {}", STANDARD.encode(format!("{}:", write_key.0)));
-        let mut authorization = HeaderValue::try_from(basic).map_err(std::io::Error::other)?;
+        let basic = STANDARD.encode(format!("{}:", write_key.0));
+        let secrets = Secrets::of_address(to).and(&write_key.0).and(&basic);
+        let mut authorization =
+            HeaderValue::try_from(format!("Basic {basic}")).map_err(std::io::Error::other)?;
         authorization.set_sensitive(true);
-        Ok(Self { to: format!("{to}{ROUTE}"), authorization, post: WebPost::new(timeout)?, clock })
+        Ok(Self { to: format!("{to}{ROUTE}"), authorization, post: WebPost::new(timeout, secrets)?, clock })
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Invoked {

@@ -576,3 +576,15 @@ fn taken_from(frame: &Frame<'_>, routes: &[Route], function: &str) -> Option<Tak
         line: Bytes::copy_from_slice(frame.payload),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_id_of_a_service_is_cut_between_characters() {
+        assert_eq!(brief("r-1"), "r-1");
+        let cut = brief(&"é".repeat(5_000));
+        assert_eq!(cut, "é".repeat(SHOWN_CHARACTERS_MAX));
+    }
+}

@@ -31,6 +31,7 @@ pub mod records;
 pub mod replay;
 pub mod request;
 pub mod runner;
+mod secrets;
 pub mod select;
 pub mod settings;
 pub mod waiting;

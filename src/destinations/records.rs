@@ -9,6 +9,8 @@ use crate::time::UnixMillis;
 
 /// Deliveries that are kept for each destination.
 pub const RECORDS_MAX: usize = 1_000;
+/// Bytes of text in the deliveries that are kept for each destination.
+const TEXT_MAX: usize = 1_024 * 1_024;
 
 /// One invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +39,32 @@ pub struct Record {
     pub log_tail: Option<String>,
 }
 
-/// The last invocations, oldest first.
+impl Record {
+    /// Bytes of its text.
+    fn text(&self) -> usize {
+        let failed = self.failed.as_ref().map(|(_, what)| what);
+        let said = [failed, self.request_id.as_ref(), self.version.as_ref(), self.log_tail.as_ref()];
+        let said: usize = said.into_iter().flatten().map(String::len).sum();
+        said + self.kind.len() + self.message_id.len()
+    }
+}
+
+/// The last invocations, oldest first, and the bytes of their text.
 #[derive(Debug, Default)]
-pub struct Records(VecDeque<Record>);
+pub struct Records {
+    kept: VecDeque<Record>,
+    text: usize,
+}
 
 impl Records {
-    /// Adds one, and drops the oldest beyond [`RECORDS_MAX`].
+    /// Adds one, and drops the oldest beyond [`RECORDS_MAX`] or beyond a megabyte of text.
     pub fn push(&mut self, record: Record) {
-        self.0.push_back(record);
-        if self.0.len() > RECORDS_MAX {
-            self.0.pop_front();
+        self.text += record.text();
+        self.kept.push_back(record);
+        while (self.kept.len() > RECORDS_MAX || self.text > TEXT_MAX)
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.text -= oldest.text();
         }
     }
 
@@ -55,7 +73,7 @@ impl Records {
         let wanted = |record: &&Record| {
             class.is_none_or(|class| record.failed.as_ref().map(|(failed, _)| *failed) == class)
         };
-        self.0.iter().rev().filter(wanted).take(limit).cloned().collect()
+        self.kept.iter().rev().filter(wanted).take(limit).cloned().collect()
     }
 }
 
@@ -63,25 +81,38 @@ impl Records {
 mod tests {
     use super::*;
 
+    fn record(attempt: u32, log_tail: Option<String>) -> Record {
+        Record {
+            at: UnixMillis(0),
+            function: "f".into(),
+            source: SourceId::new("web").unwrap(),
+            kind: "track".to_owned(),
+            message_id: attempt.to_string(),
+            attempt,
+            millis: 5,
+            failed: attempt.is_multiple_of(2).then(|| (Class::Timeout, "late".to_owned())),
+            request_id: None,
+            version: None,
+            log_tail,
+        }
+    }
+
+    #[test]
+    fn long_texts_are_kept_up_to_a_megabyte() {
+        let mut records = Records::default();
+        for attempt in 0..600 {
+            records.push(record(attempt, Some("x".repeat(4_096))));
+        }
+        let kept = records.last(None, 5_000);
+        assert!((250..256).contains(&kept.len()) && kept[0].attempt == 599, "{}", kept.len());
+        (600..1_600).for_each(|attempt| records.push(record(attempt, None)));
+        assert_eq!((records.last(None, 5_000).len(), records.text), (RECORDS_MAX, 10_600));
+    }
+
     #[test]
     fn the_last_invocations_are_kept_and_found_by_class() {
         let mut records = Records::default();
-        for attempt in 0..1_500_u32 {
-            let failed = attempt.is_multiple_of(2).then(|| (Class::Timeout, "late".to_owned()));
-            records.push(Record {
-                at: UnixMillis(0),
-                function: "f".into(),
-                source: SourceId::new("web").unwrap(),
-                kind: "track".to_owned(),
-                message_id: attempt.to_string(),
-                attempt,
-                millis: 5,
-                failed,
-                request_id: None,
-                version: None,
-                log_tail: None,
-            });
-        }
+        (0..1_500).for_each(|attempt| records.push(record(attempt, None)));
         assert_eq!(records.last(None, 5_000).len(), RECORDS_MAX);
         assert_eq!(records.last(None, 1)[0].attempt, 1_499);
         assert_eq!(records.last(Some(Some(Class::Timeout)), 1)[0].attempt, 1_498);

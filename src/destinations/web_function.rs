@@ -9,6 +9,7 @@ use super::batch_answer::not_taken;
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
 use super::request::{SYNC_BYTES_MAX, check_size, client_context};
+use super::secrets::Secrets;
 use super::web_post::{BEGINNING, NAMES, WebPost};
 use crate::boxed_future::BoxFuture;
 
@@ -34,7 +35,8 @@ impl WebFunction {
     /// # Errors
     /// The system's trusted certificates cannot be read.
     pub fn new(to: String, timeout: Duration) -> std::io::Result<Self> {
-        Ok(Self { to, post: WebPost::new(timeout)? })
+        let post = WebPost::new(timeout, Secrets::of_address(&to))?;
+        Ok(Self { to, post })
     }
 
     async fn send(&self, outgoing: &Outgoing) -> Invoked {

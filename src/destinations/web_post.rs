@@ -17,6 +17,7 @@ use hyper_util::rt::TokioExecutor;
 use super::class::Class;
 use super::invoke::{Invoked, connect_timeout};
 use super::outcome::{Answer, Ending, outcome};
+use super::secrets::Secrets;
 use crate::words::{outside_text, with_causes};
 
 /// The most bytes of an answer that are read if only its beginning matters.
@@ -29,6 +30,7 @@ pub(super) const NAMES: usize = 4 * 1_024 * 1_024;
 pub(super) struct WebPost {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
+    secrets: Secrets,
 }
 
 impl fmt::Debug for WebPost {
@@ -38,8 +40,8 @@ impl fmt::Debug for WebPost {
 }
 
 impl WebPost {
-    /// Answers are waited for as long as `timeout`.
-    pub(super) fn new(timeout: Duration) -> std::io::Result<Self> {
+    /// Answers are waited for as long as `timeout`. Of what they say, `secrets` are hidden.
+    pub(super) fn new(timeout: Duration, secrets: Secrets) -> std::io::Result<Self> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_connect_timeout(Some(connect_timeout(timeout)));
@@ -48,7 +50,7 @@ impl WebPost {
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout })
+        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout, secrets })
     }
 
     /// Posts a body with these headers besides the usual ones. The second value is the answer's body; `None` if it is longer
@@ -83,8 +85,13 @@ impl WebPost {
         };
         match tokio::time::timeout(self.timeout, exchange).await {
             Err(_) => (Invoked::timed_out(self.timeout), None),
-            Ok(Err(why)) => (Invoked::failed(Class::Network, outside_text(&why).to_string()), None),
-            Ok(Ok((answer, is_whole))) => (answered(&answer), is_whole.then(|| answer.into_body())),
+            Ok(Err(why)) => {
+                let why = outside_text(&self.secrets.hide(&why)).to_string();
+                (Invoked::failed(Class::Network, why), None)
+            }
+            Ok(Ok((answer, is_whole))) => {
+                (answered(&answer, &self.secrets), is_whole.then(|| answer.into_body()))
+            }
         }
     }
 }
@@ -107,7 +114,7 @@ async fn read(body: Incoming, most: usize) -> Result<(Bytes, bool), String> {
     Ok((read.into(), true))
 }
 
-fn answered(answer: &Response<Bytes>) -> Invoked {
+fn answered(answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
     if answer.status().is_redirection() {
         // Every call would be redirected.
         let what = format!(
@@ -118,19 +125,26 @@ fn answered(answer: &Response<Bytes>) -> Invoked {
     }
     let text = |name: &str| header(answer.headers(), name);
     let retry_after = text("retry-after").and_then(|asked| pause(asked, text("date")));
-    let body = answer.body();
-    let said = (!answer.status().is_success()).then(|| String::from_utf8_lossy(body).into_owned());
-    let result = outcome(Ending::Answer(Answer {
+    // Before anything is cut, so that no part of a secret is left.
+    let body = String::from_utf8_lossy(answer.body());
+    let body = secrets.hide(&body);
+    let said = (!answer.status().is_success()).then_some(&*body);
+    let mut result = outcome(Ending::Answer(Answer {
         status: answer.status().as_u16(),
         code: None,
-        message: said.as_deref().filter(|said| !said.is_empty()),
+        message: said.filter(|said| !said.is_empty()),
         function_error: text("x-amz-function-error"),
-        body,
+        body: body.as_bytes(),
         retry_after,
     }));
+    if let Err(failure) = &mut result {
+        // A string of JSON has other forms before it is read.
+        failure.what = secrets.hide(&failure.what).into_owned();
+    }
+    let shown = |name: &str| text(name).map(|said| secrets.hide(said).into_owned());
     Invoked {
-        request_id: text("x-request-id").or_else(|| text("x-amzn-requestid")).map(str::to_owned),
-        version: text("x-amz-executed-version").map(str::to_owned),
+        request_id: shown("x-request-id").or_else(|| shown("x-amzn-requestid")),
+        version: shown("x-amz-executed-version"),
         ..Invoked::ended(result)
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::failure::Failure;
 use crate::cli::serve::load;
-use crate::config::{Config, Environment, destinations_of};
+use crate::config::{Config, Environment, destinations_alone};
 use crate::destinations::settings::DestinationSettings;
 use crate::sources::SourceId;
 
@@ -14,13 +14,13 @@ use crate::sources::SourceId;
 /// # Errors
 /// [`Failure`]: what is wrong with the file.
 pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Option<Config>), Failure> {
+    // The environment may have the rest.
     match load(file) {
         Ok((_, loaded)) => Ok((loaded.config.destinations.clone(), Some(loaded.config))),
-        Err(failure) => match destinations_of(file, &Environment::of_process()) {
-            Ok((destinations, unused)) if unused.is_empty() && !destinations.is_empty() => {
-                Ok((destinations, None))
-            }
-            _ => Err(failure),
+        Err(failure) => match destinations_alone(file, &Environment::of_process()) {
+            Some(Ok(destinations)) => Ok((destinations, None)),
+            Some(Err(error)) => Err(Failure::usage(error.to_string())),
+            None => Err(failure),
         },
     }
 }

@@ -66,6 +66,10 @@ fn destination(one: &DestinationStatus) -> String {
             line(&mut text, format_args!("  {what:<13} {}", by_class(counts)));
         }
     }
+    if !one.dead.is_empty() && !one.removed {
+        let again = format!("forebay destinations replay {} --from DLQ", one.name);
+        line(&mut text, format_args!("  {:<13} {again}", "send again"));
+    }
     for function in &one.functions {
         of_function(&mut text, function);
     }
@@ -81,8 +85,10 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         (Some(since), _) => {
             format!("gets one call every half minute since {}", rfc3339(UnixMillis(*since)))
         }
+        (None, 0) if function.failing.is_some() => "nothing waits, but the last call failed".to_owned(),
         (None, 0) => "up to date".to_owned(),
-        (None, behind) => format!("{} behind", counted(behind, "position", "positions")),
+        // Positions are those of all calls, also of other functions.
+        (None, behind) => format!("at most {}", counted(behind, "call waits", "calls wait")),
     };
     let flight = match function.in_flight {
         0 => String::new(),
@@ -167,6 +173,24 @@ mod tests {
         let text = one(&crm, &Attempts { attempts: vec![attempt], masked: true });
         let shown = "Accessdenied: track m\\u{1b} of web, 5 ms, attempt 2\n    403: no\n    | a\n    | b\n(error texts";
         assert!(text.contains(shown), "{text}");
+        let executed = |behind: u64| DestinationStatus {
+            dead: vec![ClassCount { shown: "Execution Error".to_owned(), count: 1, ..ClassCount::default() }],
+            functions: vec![FunctionStatus {
+                open_since_ms: None,
+                behind,
+                queued_bytes: 0,
+                ..crm.functions[0].clone()
+            }],
+            ..crm.clone()
+        };
+        let text = |behind| destination(&executed(behind));
+        let again =
+            "  dead letters  1 Execution Error\n  send again    forebay destinations replay crm --from DLQ\n";
+        assert!(text(0).contains(again), "{}", text(0));
+        assert!(
+            text(0).contains("  arn:x for track: nothing waits, but the last call failed\n    Accessdenied")
+        );
+        assert!(text(2).contains("  arn:x for track: at most 2 calls wait\n"));
         assert!(all(&AllDestinations::default()).starts_with("no destinations"));
     }
 }

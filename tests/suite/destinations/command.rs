@@ -398,6 +398,7 @@ async fn wrong_usage_is_exit_code_2_and_nothing_is_asked() {
         .unwrap();
     let (code, _, stderr) = setup.output(&[], &KEYS).await;
     assert!(code == 2 && stderr.contains("expected the ARN of a function"), "{code} {stderr}");
+    assert!(!stderr.contains("bucket"), "a file with nothing else needs nothing else: {stderr}");
     assert_eq!(server.requests().len(), 0);
 }
 

@@ -79,6 +79,37 @@ async fn a_host_that_drops_packets_is_a_failure_of_the_network() {
     assert_eq!(failure.class, Class::Network, "{failure:?}");
 }
 
+/// What a server answers is shown to people and stored in dead letters.
+#[tokio::test]
+async fn a_server_that_sends_its_request_back_reveals_no_secret() {
+    let echo = |said: String| Reply::Answer {
+        status: 403,
+        headers: vec![("x-request-id".to_owned(), said.clone())],
+        body: format!("{}{said}", "x".repeat(900)),
+    };
+    let server = ScriptedHttp::elsewhere(move |request| {
+        echo(format!("{} {:?}", request.target, request.header("authorization")))
+    })
+    .await;
+    let timeout = Duration::from_secs(5);
+    let function =
+        WebFunction::new(format!("{}/hooks/T0123456789ab?code=s3cret", server.url()), timeout).unwrap();
+    let key = SecretText("their-key".to_owned());
+    let forward = Forward::new(&server.url(), &key, timeout, Arc::new(SystemClock::new())).unwrap();
+    let by_function = function.invoke(&call()).await;
+    let by_forward = forward.invoke(&outgoing("forward", [("a", "{}".into())], true)).await;
+    for (invoked, secrets) in [
+        (by_function, ["T0123456789ab".to_owned(), "s3cret".to_owned()]),
+        (by_forward, ["their-key".to_owned(), STANDARD.encode("their-key:")]),
+    ] {
+        let (failure, id) = (invoked.result.unwrap_err(), invoked.request_id.unwrap());
+        for shown in [&failure.what, &id] {
+            assert!(shown.contains("[hidden]"), "{shown}");
+            assert!(secrets.iter().all(|secret| !shown.contains(secret)), "{shown}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn calls_are_forwarded_to_another_endpoint_as_the_sdk_sent_them() {
     let server = ScriptedHttp::elsewhere(|_| Reply::status(200)).await;
