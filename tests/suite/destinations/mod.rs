@@ -5,6 +5,7 @@ mod chaos;
 #[cfg(feature = "lambda")]
 mod command;
 mod dev_file;
+mod full_spool;
 #[cfg(feature = "lambda")]
 mod lambda;
 #[cfg(feature = "lambda")]
