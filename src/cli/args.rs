@@ -183,7 +183,7 @@ pub struct DevArgs {
     #[arg(long)]
     pub receipts: bool,
 
-    /// Send calls also to the destinations of this configuration file; the rest of it is not used
+    /// Send calls also to the destinations of this configuration file, and follow its changes; the rest of it is not used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
