@@ -31,6 +31,8 @@ pub struct DestinationStatus {
     pub failed: Vec<ClassCount>,
     /// Calls that became dead letters since the process started, by cause.
     pub dead: Vec<ClassCount>,
+    /// Dead letters that the spool's ledger counts, also of earlier processes.
+    pub dead_stored: u64,
     /// Each function.
     pub functions: Vec<FunctionStatus>,
 }

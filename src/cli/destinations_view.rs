@@ -17,14 +17,16 @@ use crate::destinations::runner::{CommandError, Shown};
 use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
 use crate::lock::lock;
+use crate::object::Stream;
 use crate::sources::SourceId;
 
 impl DestinationsView for NodeView {
     fn destinations(&self) -> AllDestinations {
         let Some(destinations) = self.destinations.get() else { return AllDestinations::default() };
-        let shown = destinations.shown();
+        let (shown, letters) = (destinations.shown(), self.dead_letters());
+        let stored = |name| letters.get(name).copied().unwrap_or_default();
         AllDestinations {
-            destinations: shown.iter().map(|(name, one)| self.destination(name, one)).collect(),
+            destinations: shown.iter().map(|(name, one)| self.destination(name, one, stored(name))).collect(),
             held_bytes: self.log.held_bytes(),
         }
     }
@@ -53,7 +55,18 @@ impl DestinationsView for NodeView {
 }
 
 impl NodeView {
-    fn destination(&self, name: &SourceId, shown: &Shown) -> DestinationStatus {
+    /// How many dead letters the ledger counts of each destination.
+    fn dead_letters(&self) -> BTreeMap<SourceId, u64> {
+        let mut letters = BTreeMap::new();
+        for (account, row) in self.log.ledger_summary().0 {
+            if let Stream::Dead(destination) = account.stream() {
+                *letters.entry(destination.clone()).or_default() += row.stored;
+            }
+        }
+        letters
+    }
+
+    fn destination(&self, name: &SourceId, shown: &Shown, dead_stored: u64) -> DestinationStatus {
         let (mut failed, mut dead, mut succeeded) = (BTreeMap::new(), BTreeMap::new(), 0);
         for progress in shown.lanes.values() {
             let seen = progress.seen();
@@ -74,6 +87,7 @@ impl NodeView {
             succeeded,
             failed: counts(&failed),
             dead: counts(&dead),
+            dead_stored,
             functions: functions
                 .map(|(function, progress)| self.function(function, progress, settings))
                 .collect(),

@@ -35,7 +35,8 @@ pub fn subject(lane: &LaneId) -> String {
 }
 
 /// The alarm about a function, if it needs one. `lag`: positions of the log that it has not finished.
-pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAlarm> {
+/// `removed`: whether the destination is no longer configured.
+pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration) -> Option<LaneAlarm> {
     // Positions are those of all calls, also of other functions.
     let behind = format!("at most {}", counted(lag, "call waits", "calls wait"));
     let why = seen.failing.as_ref();
@@ -46,12 +47,19 @@ pub fn of(lane: &LaneId, seen: &Seen, lag: u64, now: Duration) -> Option<LaneAla
         let what = why.filter(told).map(|failure| format!(": {}", failure.what));
         format!("{class}{}", what.unwrap_or_default())
     };
-    if let Some((class, began)) = seen.circuit {
+    let name = &lane.destination;
+    let then = match removed {
+        true => format!(
+            "it is no longer configured: drop what waits with: forebay destinations remove {name} --discard"
+        ),
+        false => format!("test it with: forebay destinations test {name}"),
+    };
+    // What comes next finds out whether it still holds.
+    if let Some((class, began)) = seen.circuit.filter(|_| lag > 0) {
         let what = format!(
-            "it gets no calls but one every half minute, {}; {behind}; {}; test it with: forebay destinations test {}",
+            "it gets no calls but one every half minute, {}; {behind}; {}; {then}",
             said(class),
-            remedy(class),
-            lane.destination
+            remedy(class)
         );
         return Some(LaneAlarm { what, began });
     }
@@ -99,25 +107,30 @@ mod tests {
             ("crm, function on-track:live", "crm")
         );
         let mut seen = Seen::default();
-        assert_eq!(of(&arn, &seen, 0, at(9_000)), None);
+        assert_eq!(of(&arn, &seen, (0, false), at(9_000)), None);
         seen.failing =
             Some(Failure { class: Class::Unavailable, what: "500: oh".to_owned(), retry_after: None });
         seen.failing_since = Some(at(100));
-        assert_eq!(of(&arn, &seen, 3, at(9_000)), None, "one call that failed long ago");
+        assert_eq!(of(&arn, &seen, (3, false), at(9_000)), None, "one call that failed long ago");
         seen.waiting = (3, 99);
-        assert_eq!(of(&arn, &seen, 3, at(159)), None);
-        let alarm = of(&arn, &seen, 3, at(160)).unwrap();
+        assert_eq!(of(&arn, &seen, (3, false), at(159)), None);
+        let alarm = of(&arn, &seen, (3, false), at(160)).unwrap();
         assert_eq!(alarm.began, at(100));
         assert!(alarm.what.contains("Service Unavailable: 500: oh; at most 3 calls wait;"), "{}", alarm.what);
         // The text of a web server is its own, and is not said.
-        let alarm = of(&lane(URL), &seen, 3, at(160)).unwrap();
+        let alarm = of(&lane(URL), &seen, (3, false), at(160)).unwrap();
         assert!(alarm.what.contains("Service Unavailable; at most 3 calls wait;"), "{}", alarm.what);
         seen.circuit = Some((Class::AccessDenied, at(150)));
-        let alarm = of(&arn, &seen, 1, at(151)).unwrap();
+        let alarm = of(&arn, &seen, (1, false), at(151)).unwrap();
         assert!(alarm.what.contains("Accessdenied; at most 1 call waits;"), "{}", alarm.what);
         assert!(alarm.what.contains("lambda:InvokeFunction"), "{}", alarm.what);
+        assert!(alarm.what.ends_with("forebay destinations test crm"), "{}", alarm.what);
+        let removed = of(&arn, &seen, (1, true), at(151)).unwrap();
+        assert!(removed.what.ends_with("forebay destinations remove crm --discard"), "{}", removed.what);
+        let idle = Seen { circuit: seen.circuit, ..Seen::default() };
+        assert_eq!(of(&arn, &idle, (0, false), at(9_000)), None, "nothing waits");
         let recursive = Seen { recursive_at: Some(at(10)), ..Seen::default() };
-        assert!(of(&arn, &recursive, 0, at(20)).is_some());
-        assert_eq!(of(&arn, &recursive, 0, at(620)), None);
+        assert!(of(&arn, &recursive, (0, false), at(20)).is_some());
+        assert_eq!(of(&arn, &recursive, (0, false), at(620)), None);
     }
 }

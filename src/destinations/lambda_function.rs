@@ -30,8 +30,8 @@ use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 use crate::store::fault::Asked;
 use crate::store::reason::{NoAnswer, Reason};
-use crate::store::s3::failure;
-use crate::words::about_duration;
+use crate::store::s3::{failure, not_assumed};
+use crate::words::{about_duration, outside_text};
 
 /// The most bytes of an answer that are read: more than AWS sends.
 const ANSWER_MAX: usize = 7 << 20;
@@ -107,7 +107,7 @@ impl Lambda {
                 return Invoked::timed_out(timeout);
             }
             let what = format!("no credentials came within {}", about_duration(timeout));
-            return Invoked::failed(Class::InvalidCredentials, what);
+            return Invoked::failed(Class::Network, what);
         };
         match answer {
             Ok(answer) => {
@@ -178,6 +178,18 @@ pub fn failed<E>(error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
+    if let Some(why) = not_assumed(error) {
+        // A token service that is away says nothing about the role.
+        let (class, what) = match why.status {
+            None if matches!(why.reason, Reason::NoAnswer(_)) => {
+                (Class::Network, "the token service cannot be reached")
+            }
+            Some(429 | 500..) => (Class::Unavailable, "the token service has a fault"),
+            _ => (Class::InvalidCredentials, "the role cannot be assumed"),
+        };
+        let what = outside_text(&format!("{what}: {}", why.message)).to_string();
+        return Failure { class, what, retry_after: None };
+    }
     // What a client's error means is the same for each service; only the table of answers differs.
     let why = failure(Asked::Put, error);
     let ending = match (why.status, why.reason) {

@@ -176,7 +176,8 @@ impl Lane {
         }
         self.failing = Some(failure.clone());
         let age = self.window.received_at(position).map_or(Duration::ZERO, |at| wall.since(at));
-        let failed = Failed { failure: &failure, attempts: attempt, age };
+        let so_often = self.window.failed(position, failure.class);
+        let failed = Failed { failure: &failure, attempts: attempt, so_often, age };
         match reaction(&failed, &self.settings.bounds, random) {
             Reaction::Dead => Fate::Dead(failure),
             Reaction::Retry(after) => {
@@ -326,6 +327,29 @@ mod tests {
         assert_eq!(lane.ended(call, Ok(()), (at, wall(at)), &random), Fate::Done);
         assert_eq!(std::iter::from_fn(|| send(&mut lane, at)).count(), 4);
         assert_eq!((lane.finished_through(), lane.circuit()), (1, None));
+    }
+
+    /// A call that had waited for a service became a dead letter at its first timeout or error.
+    #[test]
+    fn retries_are_counted_by_class() {
+        use Class::{ExecutionError, Network, Throttled, Timeout, Unavailable};
+        for (classes, last) in [
+            (&[Unavailable, Throttled, Network, Timeout, Unavailable, Timeout][..], Timeout),
+            (&[Unavailable, Unavailable, Timeout, Timeout, ExecutionError][..], ExecutionError),
+        ] {
+            let (mut lane, random) = (Lane::new(0, settings(4, false)), Seeded::new(1));
+            lane.window().add(1, UnixMillis(NOON), None, 1);
+            let mut now = Duration::ZERO;
+            let mut fails = |class| {
+                now += Duration::from_secs(301);
+                let call = send(&mut lane, now).unwrap();
+                lane.ended(call, Err(failure(class)), (now, UnixMillis(NOON)), &random)
+            };
+            for class in classes {
+                assert_eq!(fails(*class), Fate::Again, "{class} of {classes:?}");
+            }
+            assert_eq!(fails(last), Fate::Dead(failure(last)), "{classes:?}");
+        }
     }
 
     #[test]

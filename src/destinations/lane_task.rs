@@ -27,6 +27,7 @@ use super::settings::DestinationSettings;
 use crate::log::frame::Frame;
 use crate::log::{AppendError, Follow, Go, Read};
 use crate::metrics::{InvocationLabel, Metrics};
+use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
 use crate::sources::SourceId;
@@ -145,6 +146,8 @@ pub(super) struct LaneTask {
     progress: Arc<Progress>,
     names: (Arc<str>, Arc<str>),
     expire_at: Duration,
+    /// Limits the log lines about dead letters that the log did not take.
+    not_buried: OnceAMinute<()>,
     /// No dead letters before this time, because the log did not take one.
     bury_at: Duration,
 }
@@ -167,6 +170,7 @@ impl LaneTask {
             orders,
             reading,
             give_up_through,
+            not_buried: OnceAMinute::default(),
             current,
             queue,
             place: QueuePlace::after(finished),
@@ -220,9 +224,12 @@ impl LaneTask {
 
     fn follow_orders(&mut self) {
         if self.orders.has_changed().unwrap_or(false) {
-            self.current = Arc::clone(&self.orders.borrow_and_update());
+            let before = std::mem::replace(&mut self.current, Arc::clone(&self.orders.borrow_and_update()));
             self.lane.set(self.current.lane());
-            self.lane.try_again();
+            // Of another destination that was changed it learns nothing.
+            if before.settings != self.current.settings || before.is_usable != self.current.is_usable {
+                self.lane.try_again();
+            }
         }
     }
 
@@ -392,8 +399,18 @@ impl LaneTask {
                 self.alone.remove(&position);
             }
             Ok(Ended::Buried { position, result: Err(error), .. }) => {
-                tracing::warn!(%error, position, "a dead letter could not be stored; it is tried again");
-                let again = self.deps.clock.monotonic().saturating_add(BURY_AGAIN_AFTER);
+                let now = self.deps.clock.monotonic();
+                if let Some(line) = self.not_buried.happened((), now) {
+                    tracing::warn!(
+                        %error,
+                        position,
+                        destination = %self.id.destination,
+                        function = self.id.function,
+                        times = line.times,
+                        "a dead letter could not be stored; it is tried again"
+                    );
+                }
+                let again = now.saturating_add(BURY_AGAIN_AFTER);
                 self.lane.not_buried(position, again);
                 // Until then calls are sent, and one that is taken needs no dead letter.
                 self.bury_at = again.saturating_add(BURY_AGAIN_AFTER);

@@ -11,12 +11,17 @@ use sha2::{Digest as _, Sha256};
 use super::class::Class;
 use super::select::{Head, Selection};
 use super::settings::{DestinationSettings, is_web};
-use crate::disk::{Disk, read_all, write_durably};
+use crate::disk::{Disk, is_no_space, read_all, temporary_name, write_durably};
 use crate::log::frame::Frame;
 use crate::sources::SourceId;
 
 /// The file, in the spool's directory.
 pub const FILE: &str = "destinations.json";
+/// Bytes of disk that are kept for the next version of the file: only once it is written, what destinations have finished
+/// is freed.
+const RESERVE: &str = "destinations.reserve";
+/// The least bytes of it.
+const RESERVE_MIN: usize = 4_096;
 /// The version of the file's form.
 const VERSION: u32 = 1;
 /// The most changes of a selection that are kept for one destination. With more, calls before the oldest change follow
@@ -228,6 +233,8 @@ pub struct Positions {
     kept: All,
     /// Whether the last write failed: the file may be as it should have become.
     unsure: bool,
+    /// Bytes of the reserve.
+    reserved: usize,
 }
 
 impl Positions {
@@ -236,10 +243,12 @@ impl Positions {
     /// # Errors
     /// The disk's error; `InvalidData` if the file is damaged or of a newer release.
     pub fn read(disk: Arc<dyn Disk>) -> io::Result<Self> {
+        let reserved = disk.open(RESERVE).and_then(|file| file.len()).unwrap_or(0);
+        let reserved = usize::try_from(reserved).unwrap_or(0);
         let file = match disk.open(FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { disk, kept: All::new(), unsure: false });
+                return Ok(Self { disk, kept: All::new(), unsure: false, reserved });
             }
             Err(error) => return Err(error),
         };
@@ -254,7 +263,7 @@ impl Positions {
         }
         let File { destinations, .. } =
             serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is damaged: {error}")))?;
-        Ok(Self { disk, kept: destinations, unsure: false })
+        Ok(Self { disk, kept: destinations, unsure: false, reserved })
     }
 
     /// What is kept.
@@ -287,10 +296,38 @@ impl Positions {
         }
         let file = File { version: VERSION, destinations: kept };
         self.unsure = true;
-        write_durably(&*self.disk, FILE, &serde_json::to_vec(&file).map_err(io::Error::other)?)?;
+        let bytes = serde_json::to_vec(&file).map_err(io::Error::other)?;
+        match write_durably(&*self.disk, FILE, &bytes) {
+            Err(error) if is_no_space(&error) => {
+                self.disk.remove(RESERVE)?;
+                self.reserved = 0;
+                write_durably(&*self.disk, FILE, &bytes)?;
+            }
+            Err(error) => return Err(error),
+            Ok(()) if file.destinations.is_empty() => {}
+            Ok(()) => self.reserve(bytes.len()),
+        }
         self.kept = file.destinations;
         self.unsure = false;
         Ok(())
+    }
+
+    /// Makes the reserve, if there is none for a file of `len` bytes. Without space it is made another time.
+    fn reserve(&mut self, len: usize) {
+        if self.reserved > len {
+            return;
+        }
+        let wanted = (2 * len).max(RESERVE_MIN);
+        // The bytes are not zero, so that every file system allocates them.
+        match write_durably(&*self.disk, RESERVE, &vec![0xFF; wanted]) {
+            Ok(()) => self.reserved = wanted,
+            Err(error) => {
+                tracing::debug!(%error, "no space is reserved for {FILE}");
+                if let Err(error) = self.disk.remove(&temporary_name(RESERVE)) {
+                    tracing::debug!(%error, "the beginning of {RESERVE} stays until the next start");
+                }
+            }
+        }
     }
 }
 
@@ -312,6 +349,26 @@ mod tests {
     fn track(position: u64, kept: &Kept) -> Option<&str> {
         let head = Head::of(&Stream::Calls, r#"{"type":"track"}"#).unwrap();
         Kept::function_for(&kept.routes, position, &name("web"), &head)
+    }
+
+    #[test]
+    fn a_full_disk_has_space_for_the_next_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let real: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let capped = |max: u64| crate::spool::capped(Arc::clone(&real), max);
+        let mut positions = Positions::read(capped(1 << 20)).unwrap();
+        let at = |position: u64| reconfigured(All::new(), &[settings("crm", &[("track", "f")])], position);
+        positions.keep(at(1)).unwrap();
+        let used: u64 = real.list("").unwrap().into_iter().map(|(_, len)| len).sum();
+        // Not a byte is free.
+        let mut positions = Positions::read(capped(used)).unwrap();
+        positions.keep(at(2)).unwrap();
+        assert_eq!(*Positions::read(Arc::clone(&real)).unwrap().kept(), at(2));
+        // Once there is space, it is reserved again.
+        let mut positions = Positions::read(capped(1 << 20)).unwrap();
+        positions.keep(at(3)).unwrap();
+        let again: u64 = real.list("").unwrap().into_iter().map(|(_, len)| len).sum();
+        assert_eq!(again, used);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Failed<'a> {
     pub failure: &'a Failure,
     /// How often it was sent, this time included.
     pub attempts: u32,
+    /// How often it was not answered in time, or the function failed with it, if it failed so this time, which is included.
+    pub so_often: u32,
     /// How long ago it was received.
     pub age: Duration,
 }
@@ -45,8 +47,9 @@ pub struct Bounds {
 
 /// What happens to a call after it failed.
 pub fn reaction(failed: &Failed<'_>, bounds: &Bounds, random: &dyn Random) -> Reaction {
-    let Failed { failure, attempts, age } = failed;
-    let retries = attempts.saturating_sub(1);
+    let Failed { failure, attempts, so_often, age } = failed;
+    // Other failures, such as those of a service that is down for an hour, use up no retry.
+    let retries = so_often.saturating_sub(1);
     let later = || BACKOFF.wait(*attempts, random).max(failure.pause().unwrap_or_default());
     match failure.class {
         Class::TooLarge | Class::BadRequest | Class::Recursive => Reaction::Dead,
@@ -77,7 +80,7 @@ mod tests {
     fn after(class: Class, attempts: u32, age: Duration) -> Reaction {
         let failure = Failure { class, what: String::new(), retry_after: None };
         let bounds = Bounds { max_age: HOUR, retry_execution_errors: 1 };
-        reaction(&Failed { failure: &failure, attempts, age }, &bounds, &Shortest)
+        reaction(&Failed { failure: &failure, attempts, so_often: attempts, age }, &bounds, &Shortest)
     }
 
     #[test]
@@ -109,7 +112,8 @@ mod tests {
         let wait = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
             let failure = Failure { class: Class::Throttled, what: String::new(), retry_after };
-            reaction(&Failed { failure: &failure, attempts: 1, age: Duration::ZERO }, &bounds, &Shortest)
+            let failed = Failed { failure: &failure, attempts: 1, so_often: 0, age: Duration::ZERO };
+            reaction(&failed, &bounds, &Shortest)
         };
         assert_eq!(wait(7), Reaction::Retry(Duration::from_secs(7)));
         assert_eq!(wait(86_400), Reaction::Retry(Duration::from_secs(300)));

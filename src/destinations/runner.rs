@@ -634,7 +634,9 @@ impl Supervisor {
             && may_copy
         {
             let most = self.deps.share.min(self.max_queue(&id));
-            if self.deps.clock.monotonic() < self.copy_again_at {
+            // Another piece is left free: what waits must not take the last space, which frees some.
+            let free = self.deps.disk.free_bytes().unwrap_or(u64::MAX);
+            if self.deps.clock.monotonic() < self.copy_again_at || free < 2 * self.piece_bytes(&id) {
                 if held > most {
                     let of_lane = give_up.entry(id).or_default();
                     *of_lane = self.deps.follow.held_end(held - most).max(*of_lane);
@@ -669,6 +671,11 @@ impl Supervisor {
         self.lanes.get(id).map_or(0, |lane| lane.progress.finished_through())
     }
 
+    /// The most bytes that are copied into a queue at a time.
+    fn piece_bytes(&self, id: &LaneId) -> u64 {
+        (self.max_queue(id) / PIECES_MIN).min(self.deps.share / PIECES_OF_SHARE).min(PIECE_BYTES_MAX)
+    }
+
     fn max_queue(&self, id: &LaneId) -> u64 {
         self.lanes.get(id).map_or(u64::MAX, |lane| lane.orders.borrow().settings.max_queue)
     }
@@ -699,8 +706,7 @@ impl Supervisor {
         let (queue, log) = (Arc::clone(queue), Arc::clone(&self.deps.follow));
         let (function, finished) = (lane.function.clone(), self.finished_by(&lane));
         // The oldest piece is given up as a whole, and a full spool has space for little.
-        let most =
-            (self.max_queue(&lane) / PIECES_MIN).min(self.deps.share / PIECES_OF_SHARE).min(PIECE_BYTES_MAX);
+        let most = self.piece_bytes(&lane);
         let clock = Arc::clone(&self.deps.clock);
         let work = if at_leisure { &self.deps.copy_work } else { &self.deps.disk_work };
         let task = work.spawn(move || {
@@ -725,7 +731,9 @@ impl Supervisor {
             let most = behind.entry(&id.destination).or_default();
             *most = lag.max(*most);
             let seen = lane.progress.seen();
-            if let Some(alarm) = alarm::of(id, &seen, lag, now) {
+            if let Some(alarm) =
+                alarm::of(id, &seen, (lag, !self.configured.contains_key(&id.destination)), now)
+            {
                 let subject = alarm::subject(id);
                 self.deps.alarms.raise_of(
                     crate::alarms::AlarmKind::Destination,

@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 
 use http::Uri;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Stands for a secret.
 const HIDDEN: &str = "[hidden]";
-/// Shorter values of a query are not looked for: they occur in ordinary text.
+/// Shorter texts are not looked for: they occur in ordinary text.
 const VALUE_MIN: usize = 4;
-/// Shorter parts of a path are not looked for alone: they are words.
+/// Shorter parts of a path are not looked for alone, unless they have digits: they are words.
 const PART_MIN: usize = 12;
+/// The same, of parts with digits.
+const CODE_MIN: usize = 6;
 
 /// Texts that are replaced wherever a server says them.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +31,8 @@ impl Secrets {
         secrets.add_if(2, uri.path_and_query().map_or("", |path| path.as_str()));
         secrets.add_if(2, uri.path());
         for part in uri.path().split('/') {
-            secrets.add_if(PART_MIN, part);
+            let has_digits = part.bytes().any(|byte| byte.is_ascii_digit());
+            secrets.add_if(if has_digits { CODE_MIN } else { PART_MIN }, part);
         }
         let query = uri.query().unwrap_or("");
         secrets.add_if(VALUE_MIN, query);
@@ -43,15 +46,16 @@ impl Secrets {
 
     /// With another secret.
     pub(super) fn and(mut self, secret: &str) -> Self {
-        self.add_if(1, secret);
+        self.add_if(VALUE_MIN, secret);
         self
     }
 
     fn add_if(&mut self, least: usize, secret: &str) {
         let decoded = percent_decode_str(secret).decode_utf8_lossy();
-        // Some servers write JSON so.
+        // As some servers write JSON, and the value of a query.
         let escaped = secret.replace('/', "\\/");
-        for form in [secret, &decoded, &escaped] {
+        let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+        for form in [secret, &decoded, &escaped, &encoded] {
             if form.len() >= least && !self.0.iter().any(|known| known == form) {
                 self.0.push(form.to_owned());
             }
@@ -60,11 +64,31 @@ impl Secrets {
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
-    /// A text without them.
+    /// A text without them, whatever the case of their letters.
     pub(super) fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.0.iter().fold(Cow::Borrowed(text), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), HIDDEN).into() } else { text }
-        })
+        let found = |rest: &str| {
+            let begins = |secret: &&String| {
+                rest.as_bytes()
+                    .get(..secret.len())
+                    .is_some_and(|rest| rest.eq_ignore_ascii_case(secret.as_bytes()))
+            };
+            self.0.iter().find(begins).map(String::len)
+        };
+        let (mut shown, mut rest) = (String::new(), text);
+        while let Some(first) = rest.chars().next() {
+            let len = match found(rest) {
+                Some(len) => {
+                    shown.push_str(HIDDEN);
+                    len
+                }
+                None => {
+                    shown.push(first);
+                    first.len_utf8()
+                }
+            };
+            rest = rest.get(len..).unwrap_or("");
+        }
+        if shown == text { text.into() } else { shown.into() }
     }
 }
 
@@ -84,6 +108,14 @@ mod tests {
         check(r#"{"code":"s/cret 1","n":"7"}"#, r#"{"code":"[hidden]","n":"7"}"#);
         check("pass-word and their-key", "[hidden] and [hidden]");
         check("the hooks are down", "the hooks are down");
+        check("code=S%2fCRET+1, again S%252Fcret%2B1", "code=[hidden], again [hidden]");
+        check("/HOOKS/T0123456789AB", "[hidden]");
+    }
+
+    #[test]
+    fn a_short_code_is_hidden_and_a_short_key_leaves_text_readable() {
+        let secrets = Secrets::of_address("https://example.com/parts/shortTok11").and("e");
+        assert_eq!(secrets.hide("no part shortTok11: see the parts"), "no part [hidden]: see the parts");
     }
 
     #[test]

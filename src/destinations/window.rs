@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use super::class::Class;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::time::UnixMillis;
 
@@ -37,6 +38,10 @@ struct Call {
     user: Option<String>,
     bytes: usize,
     attempts: u32,
+    /// How often it was not answered in time.
+    late: u32,
+    /// How often the function failed with it.
+    threw: u32,
     state: CallState,
 }
 
@@ -109,7 +114,7 @@ impl Window {
             self.ready.insert(position);
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        self.calls.insert(position, Call { received_at, user, bytes, attempts: 0, state });
+        self.calls.insert(position, Call { received_at, user, bytes, attempts: 0, late: 0, threw: 0, state });
     }
 
     /// The call to send next: the lowest that can be sent now. It is in flight until it is finished or to be sent again.
@@ -128,6 +133,18 @@ impl Window {
     /// How often a call was sent.
     pub fn attempts(&self, position: u64) -> u32 {
         self.calls.get(&position).map_or(0, |call| call.attempts)
+    }
+
+    /// A call failed. Returns how often it has failed so, where that is bounded; otherwise 0.
+    pub fn failed(&mut self, position: u64, class: Class) -> u32 {
+        let Some(call) = self.calls.get_mut(&position) else { return 0 };
+        let count = match class {
+            Class::Timeout => &mut call.late,
+            Class::ExecutionError => &mut call.threw,
+            _ => return 0,
+        };
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// When a call was received.

@@ -170,7 +170,10 @@ impl CappedDisk {
             }
             // Staging and parking objects empties a full spool, so objects may use all space that other files
             // leave. So may what destinations queue, because that frees segments.
-            _ if [STAGING, "parked/", "queued/"].iter().any(|dir| name.starts_with(dir)) => cap(self.max),
+            // And only once the positions of destinations are written, what they have finished is freed.
+            _ if [STAGING, "parked/", "queued/", "destinations."].iter().any(|dir| name.starts_with(dir)) => {
+                cap(self.max)
+            }
             _ => cap(full_mark(self.max)),
         }
     }
@@ -273,6 +276,12 @@ impl DiskFile for CappedFile {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
     }
+}
+
+/// A disk that is full at `max` bytes.
+#[cfg(test)]
+pub(crate) fn capped(disk: Arc<dyn Disk>, max: u64) -> Arc<dyn Disk> {
+    Arc::new(CappedDisk::new(disk, max, 0).unwrap())
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+#[cfg(test)]
+pub(crate) use capped_disk::capped;
 pub use options::{DELIVERIES, SpoolOptions};
 pub(crate) use options::{SEEN_MAX, beside_calls};
 pub(crate) use outgoing::CALLS_PERCENT_MIN;

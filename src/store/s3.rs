@@ -36,7 +36,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
 use self::error::{Context, ErrorAndRegion, store_error};
-pub use self::error::{failure, no_credentials};
+pub use self::error::{failure, no_credentials, not_assumed};
 use self::process::Process;
 pub use self::proxy::{direct_client, is_loopback};
 pub use self::ranges::{ObjectHead, ObjectVersion, ReadFailure};

@@ -67,8 +67,8 @@ async fn remove(args: &RemoveArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let client = args.admin.client()?;
     if !args.discard {
         return Err(Failure::usage(format!(
-            "remove {name} from the configuration: the collector then sends what waits, and the destination ends; to drop what \
-             waits instead, remove it from the configuration and add --discard here"
+            "a destination ends by itself once it is no longer in the configuration and what waits has been sent; to drop what \
+             waits instead: forebay destinations remove {name} --discard"
         )));
     }
     let _: Value = client.ask(Method::POST, &format!("/api/destinations/{name}/discard"), PATIENCE).await?;

@@ -60,13 +60,19 @@ fn destination(one: &DestinationStatus) -> String {
     let mut text = String::new();
     let removed = if one.removed { ", no longer configured: it sends what waits" } else { "" };
     line(&mut text, format_args!("{} ({}{removed})", one.name, one.kind));
-    line(&mut text, format_args!("  delivered     {}", grouped(one.succeeded)));
-    for (what, counts) in [("failed", &one.failed), ("dead letters", &one.dead)] {
-        if !counts.is_empty() {
-            line(&mut text, format_args!("  {what:<13} {}", by_class(counts)));
-        }
+    line(&mut text, format_args!("  delivered     {} since the start", grouped(one.succeeded)));
+    if !one.failed.is_empty() {
+        line(&mut text, format_args!("  failed        {}", by_class(&one.failed)));
     }
-    if !one.dead.is_empty() && !one.removed {
+    let recent = match one.dead.is_empty() {
+        true => "none since the start".to_owned(),
+        false => by_class(&one.dead),
+    };
+    let any_dead = !one.dead.is_empty() || one.dead_stored > 0;
+    if any_dead {
+        line(&mut text, format_args!("  dead letters  {recent}; {} in all", grouped(one.dead_stored)));
+    }
+    if any_dead && !one.removed {
         let again = format!("forebay destinations replay {} --from DLQ", one.name);
         line(&mut text, format_args!("  {:<13} {again}", "send again"));
     }
@@ -157,7 +163,7 @@ mod tests {
         let text = all(&AllDestinations { destinations: vec![crm.clone()], held_bytes: 0 });
         assert_eq!(
             text,
-            "crm (lambda)\n  delivered     1,234\n  failed        2 Accessdenied\n  arn:x for track: gets one call every half \
+            "crm (lambda)\n  delivered     1,234 since the start\n  failed        2 Accessdenied\n  arn:x for track: gets one call every half \
              minute since 1970-01-01T00:00:00.000Z, 2 MB queued\n    Accessdenied: 403: no\n    to do: allow it\n"
         );
         let attempt = Attempt {
@@ -174,6 +180,7 @@ mod tests {
         let shown = "Accessdenied: track m\\u{1b} of web, 5 ms, attempt 2\n    403: no\n    | a\n    | b\n(error texts";
         assert!(text.contains(shown), "{text}");
         let executed = |behind: u64| DestinationStatus {
+            dead_stored: 3,
             dead: vec![ClassCount { shown: "Execution Error".to_owned(), count: 1, ..ClassCount::default() }],
             functions: vec![FunctionStatus {
                 open_since_ms: None,
@@ -184,11 +191,14 @@ mod tests {
             ..crm.clone()
         };
         let text = |behind| destination(&executed(behind));
-        let again =
-            "  dead letters  1 Execution Error\n  send again    forebay destinations replay crm --from DLQ\n";
+        let again = "  dead letters  1 Execution Error; 3 in all\n  send again    forebay destinations replay crm --from DLQ\n";
         assert!(text(0).contains(again), "{}", text(0));
         assert!(
             text(0).contains("  arn:x for track: nothing waits, but the last call failed\n    Accessdenied")
+        );
+        let before = DestinationStatus { dead_stored: 3, ..crm.clone() };
+        assert!(
+            destination(&before).contains("  dead letters  none since the start; 3 in all\n  send again")
         );
         assert!(text(2).contains("  arn:x for track: at most 2 calls wait\n"));
         assert!(all(&AllDestinations::default()).starts_with("no destinations"));

@@ -56,7 +56,7 @@ pub(super) fn store_error<E>(context: Context<'_>, err: &Failure<E>) -> ErrorAnd
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    if let Some(NotAssumed(why)) = chain(err).find_map(|err| err.downcast_ref::<NotAssumed>()) {
+    if let Some(why) = not_assumed(err) {
         return ErrorAndRegion { error: why.clone(), region: None };
     }
     let body = err.raw_response().and_then(|raw| raw.body().bytes());
@@ -69,6 +69,11 @@ where
         error.fault = Fault::Region;
     }
     ErrorAndRegion { error, region: region.map(str::to_owned) }
+}
+
+/// Why a request was not sent, if it was because a role could not be assumed.
+pub fn not_assumed<'a>(err: &'a (dyn Error + 'static)) -> Option<&'a StoreError> {
+    chain(err).find_map(|err| err.downcast_ref::<NotAssumed>()).map(|NotAssumed(why)| why)
 }
 
 /// Converts the failure of a request to any service.
