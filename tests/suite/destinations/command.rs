@@ -17,7 +17,7 @@ use crate::support::forebay::{command, finished};
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 use crate::support::tools::{Ministack, in_venv, run};
 
-const TRACK: &str = "arn:aws:lambda:eu-west-1:000000000000:function:on-track:live";
+pub(super) const TRACK: &str = "arn:aws:lambda:eu-west-1:000000000000:function:on-track:live";
 const IDENTIFY: &str = "arn:aws:lambda:eu-west-1:000000000000:function:on-identify";
 const FORBIDDEN: &str = "arn:aws:lambda:eu-west-1:000000000000:function:forbidden";
 const FOREIGN: &str = "arn:aws:lambda:eu-west-1:111122223333:function:forbidden:7";
@@ -43,7 +43,7 @@ fn answer(status: u16, body: &str) -> Reply {
 }
 
 /// AWS Lambda, as its API reference documents `Invoke`.
-fn lambda(request: &Request) -> Reply {
+pub(super) fn lambda(request: &Request) -> Reply {
     let refused = |status: u16, code: &str| {
         answer(status, r#"{"Message":"scripted"}"#)
             .with("x-amzn-errortype", code)
@@ -74,14 +74,14 @@ fn invoked(server: &ScriptedHttp) -> Vec<(String, String)> {
 }
 
 /// A folder with a configuration.
-struct Setup {
+pub(super) struct Setup {
     folder: TempDir,
-    file: PathBuf,
+    pub(super) file: PathBuf,
 }
 
 impl Setup {
     /// A configuration of `serve` with the sources `web` and `ios`, and a destination with these lines.
-    fn serve(s3: &str, destination: &str) -> Self {
+    pub(super) fn serve(s3: &str, destination: &str) -> Self {
         let setup = Self::dev(destination);
         let sources =
             ["web", "ios"].map(|id| format!("[[source]]\nid = \"{id}\"\nwrite_keys = [\"{id}-key\"]\n"));
@@ -148,7 +148,7 @@ impl Setup {
     }
 }
 
-fn lambda_lines(url: &str, lines: &str) -> String {
+pub(super) fn lambda_lines(url: &str, lines: &str) -> String {
     format!("type = \"lambda\"\nendpoint_url = \"{url}\"\n{lines}")
 }
 
@@ -443,7 +443,7 @@ async fn the_aws_cli_reads_the_same_from_this_server() {
 }
 
 /// A trust policy for a user, with an external id if one is required.
-fn trust(user: &Identity, external_id: Option<&str>) -> Value {
+pub(super) fn trust(user: &Identity, external_id: Option<&str>) -> Value {
     let mut statement =
         json!({ "Effect": "Allow", "Principal": { "AWS": user.arn }, "Action": "sts:AssumeRole" });
     if let Some(id) = external_id {
@@ -452,7 +452,7 @@ fn trust(user: &Identity, external_id: Option<&str>) -> Value {
     policy(json!([statement]))
 }
 
-fn policy(statements: Value) -> Value {
+pub(super) fn policy(statements: Value) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 

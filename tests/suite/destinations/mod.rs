@@ -1,6 +1,8 @@
 //! Destinations on a real spool: every stored call reaches its function at least once or becomes a dead letter.
 
 #[cfg(feature = "lambda")]
+mod assumed_role;
+#[cfg(feature = "lambda")]
 mod chaos;
 #[cfg(feature = "lambda")]
 mod command;
