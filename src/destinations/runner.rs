@@ -634,13 +634,9 @@ impl Supervisor {
             && may_copy
         {
             let most = self.deps.share.min(self.max_queue(&id));
-            // Another piece is left free: what waits must not take the last space, which frees some.
-            let free = self.deps.disk.free_bytes().unwrap_or(u64::MAX);
-            if self.deps.clock.monotonic() < self.copy_again_at || free < 2 * self.piece_bytes(&id) {
-                if held > most {
-                    let of_lane = give_up.entry(id).or_default();
-                    *of_lane = self.deps.follow.held_end(held - most).max(*of_lane);
-                }
+            if held > most && !self.has_space_to_copy(&id) {
+                let of_lane = give_up.entry(id).or_default();
+                *of_lane = self.deps.follow.held_end(held - most).max(*of_lane);
             } else if held > most {
                 // To less than it may be, so that pieces are few.
                 let through = self.deps.follow.held_end(held - most / 4 * 3);
@@ -669,6 +665,13 @@ impl Supervisor {
 
     fn finished_by(&self, id: &LaneId) -> u64 {
         self.lanes.get(id).map_or(0, |lane| lane.progress.finished_through())
+    }
+
+    /// Whether lines may be copied into a queue. Space for another piece is left free: what waits must not take the last
+    /// space, which is needed to free some.
+    fn has_space_to_copy(&self, id: &LaneId) -> bool {
+        self.deps.clock.monotonic() >= self.copy_again_at
+            && self.deps.disk.free_bytes().is_none_or(|free| free >= 2 * self.piece_bytes(id))
     }
 
     /// The most bytes that are copied into a queue at a time.

@@ -125,23 +125,23 @@ fn answered(answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
     }
     let text = |name: &str| header(answer.headers(), name);
     let retry_after = text("retry-after").and_then(|asked| pause(asked, text("date")));
-    // Before anything is cut, so that no part of a secret is left.
-    let body = String::from_utf8_lossy(answer.body());
-    let body = secrets.hide(&body);
-    let said = (!answer.status().is_success()).then_some(&*body);
+    let function_error = text("x-amz-function-error");
+    // Before anything is cut, so that no part of a secret is left. Of a call that was taken nothing is shown.
+    let has_failed = !answer.status().is_success() || function_error.is_some();
+    let said = if has_failed { secrets.hide(&String::from_utf8_lossy(answer.body())) } else { String::new() };
     let mut result = outcome(Ending::Answer(Answer {
         status: answer.status().as_u16(),
         code: None,
-        message: said.filter(|said| !said.is_empty()),
-        function_error: text("x-amz-function-error"),
-        body: body.as_bytes(),
+        message: Some(&*said).filter(|said| !said.is_empty()),
+        function_error,
+        body: said.as_bytes(),
         retry_after,
     }));
     if let Err(failure) = &mut result {
         // A string of JSON has other forms before it is read.
-        failure.what = secrets.hide(&failure.what).into_owned();
+        failure.what = secrets.hide(&failure.what);
     }
-    let shown = |name: &str| text(name).map(|said| secrets.hide(said).into_owned());
+    let shown = |name: &str| text(name).map(|said| secrets.hide(said));
     Invoked {
         request_id: shown("x-request-id").or_else(|| shown("x-amzn-requestid")),
         version: shown("x-amz-executed-version"),

@@ -20,6 +20,18 @@ impl Range {
         Self::between(self.first.max(first), self.last.min(last).saturating_add(1))
     }
 
+    /// The parts of it outside `known`, whose ranges are sorted and disjoint.
+    pub fn outside(self, known: &[Self]) -> Vec<Self> {
+        let mut left = Vec::new();
+        let mut next = self.first;
+        for known in known.iter().filter(|known| known.last >= self.first && known.first <= self.last) {
+            left.extend(Self::between(next, known.first));
+            next = known.last + 1;
+        }
+        left.extend(Self::between(next, self.last + 1));
+        left
+    }
+
     /// Sorts ranges and joins those that touch or overlap.
     pub fn merge(ranges: impl Iterator<Item = Self>) -> Vec<Self> {
         let mut sorted: Vec<Self> = ranges.collect();

@@ -68,17 +68,8 @@ pub(in crate::spool) fn follow(
 /// The parts of a range that were not released. A segment that is continued after a restart may have such a gap: later
 /// segments were released before that.
 fn unreleased(shared: &Shared, range: Range) -> Vec<Range> {
-    let released = {
-        let state = shared.state();
-        Range::merge(state.released.iter().filter_map(|released| released.within(range.first, range.last)))
-    };
-    let (mut next, mut rest) = (range.first, Vec::new());
-    for released in released {
-        rest.extend(Range::between(next, released.first));
-        next = released.last + 1;
-    }
-    rest.extend(Range::between(next, range.last + 1));
-    rest
+    let released = Range::merge(shared.state().released.iter().copied());
+    range.outside(&released)
 }
 
 fn follow_segment(

@@ -84,10 +84,9 @@ impl Found {
         };
         let blocks = scan_noting(&*self.file, self.salt, &mut visit, &mut self.unreadable)?;
         let part = |(key, (part, runs))| (key, Part { segment: self.number, runs: Runs::Open(runs), ..part });
-        let followed_through = scanned.followed_through;
         self.parts = scanned.runs.into_iter().map(part).collect();
         (self.newest, self.counts) = (newest, counts);
-        self.followed = followed_through;
+        self.followed = scanned.followed_through;
         Ok(blocks)
     }
 

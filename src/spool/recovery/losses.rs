@@ -108,7 +108,7 @@ fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
         }
     }
     lost.extend(Range::between(next, synced));
-    lost.into_iter().flat_map(|range| outside(range, &known)).collect()
+    lost.into_iter().flat_map(|range| range.outside(&known)).collect()
 }
 
 /// Ranges whose positions are all in parked objects: the seals of such a range have as many frames as it has
@@ -131,16 +131,4 @@ fn ranges_held_by_parked(state: &State) -> Vec<Range> {
     }
     held.retain(|(range, frames)| range.last.checked_sub(range.first) == frames.checked_sub(1));
     held.into_iter().map(|(range, _)| range).collect()
-}
-
-/// The parts of a range outside `known`, whose ranges are sorted and disjoint.
-fn outside(range: Range, known: &[Range]) -> Vec<Range> {
-    let mut left = Vec::new();
-    let mut next = range.first;
-    for known in known.iter().filter(|known| known.last >= range.first && known.first <= range.last) {
-        left.extend(Range::between(next, known.first));
-        next = known.last + 1;
-    }
-    left.extend(Range::between(next, range.last + 1));
-    left
 }

@@ -73,10 +73,10 @@ pub(in crate::spool) struct Outcome {
 /// Why a group was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::spool) enum CommitError {
-    /// The open segment is full and there is no next one, or what is left is set aside for dead letters. Nothing was
-    /// changed, so the group can be retried once so many segments are prepared.
+    /// The open segment is full, and no other one is free for this group. Nothing was changed, so the group can be
+    /// retried later.
     NoSpace {
-        /// The number of prepared segments.
+        /// How many segments must be prepared before that.
         wanted: usize,
     },
     /// A write or sync failed. The spool has stopped.

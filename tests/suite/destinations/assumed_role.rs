@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::command::{Setup, TRACK, lambda, lambda_lines, policy, trust};
+use super::command::{Setup, TRACK, invoker, lambda, lambda_lines, policy, trust};
 use crate::serve::support::{Caller, PATIENCE, ask};
 use crate::support::forebay::Forebay;
 use crate::support::http::is_accepted;
@@ -21,11 +21,7 @@ async fn failing(forebay: &Forebay) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_a_source_whose_external_id_is_refused_wait_until_the_role_trusts_it() {
     let Some(aws) = Ministack::start().await else { return };
-    let user = aws.make_user("collector").await;
-    let statement = |action: &str| json!([{ "Effect": "Allow", "Action": action, "Resource": "*" }]);
-    aws.allow("collector", &policy(statement("sts:AssumeRole"))).await;
-    let may = policy(statement("lambda:InvokeFunction"));
-    let role = aws.make_role("invoker", &trust(&user, Some("web")), &may).await;
+    let (user, role) = invoker(&aws).await;
     let server = ScriptedHttp::elsewhere(lambda).await;
     let lines = lambda_lines(&server.url(), &format!("function = \"{TRACK}\"\nrole_arn = \"{role}\""));
     let url = aws.recorder.url();

@@ -456,14 +456,20 @@ pub(super) fn policy(statements: Value) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-#[tokio::test]
-async fn a_role_is_tried_with_and_without_its_external_id() {
-    let Some(aws) = Ministack::start().await else { return };
+/// A user that may assume the role `invoker`, with the external id `web`, and the role's ARN.
+pub(super) async fn invoker(aws: &Ministack) -> (Identity, String) {
     let user = aws.make_user("collector").await;
     let statement = |action: &str| json!([{ "Effect": "Allow", "Action": action, "Resource": "*" }]);
     aws.allow("collector", &policy(statement("sts:AssumeRole"))).await;
     let may = policy(statement("lambda:InvokeFunction"));
     let role = aws.make_role("invoker", &trust(&user, Some("web")), &may).await;
+    (user, role)
+}
+
+#[tokio::test]
+async fn a_role_is_tried_with_and_without_its_external_id() {
+    let Some(aws) = Ministack::start().await else { return };
+    let (user, role) = invoker(&aws).await;
     let server = ScriptedHttp::elsewhere(lambda).await;
     let sts = format!("sts_endpoint_url = \"{}\"", aws.recorder.url());
     let setup = |lines: &str| {
