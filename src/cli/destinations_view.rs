@@ -48,7 +48,9 @@ impl DestinationsView for NodeView {
             destinations.discard(name.clone()).await.map_err(|error| match error {
                 CommandError::Unknown(_) => unknown(),
                 CommandError::Configured(_) => DestinationError::Configured(error.to_string()),
-                CommandError::Io(_) | CommandError::Ending => DestinationError::Failed(error.to_string()),
+                CommandError::TooManyChanges(_) | CommandError::Io(_) | CommandError::Ending => {
+                    DestinationError::Failed(error.to_string())
+                }
             })
         })
     }

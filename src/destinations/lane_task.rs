@@ -561,12 +561,13 @@ fn read_chunk(
     function: &str,
 ) -> io::Result<Chunk> {
     let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, 0, 0);
+    let queued = queue.map_or(0, Queue::copied_through);
     let mut visit = |read: Read<'_>| {
         match read {
             Read::Lost(range) => lost += range.last - range.first + 1,
             Read::Frame(frame) => {
                 seen += 1;
-                if let Some(call) = taken_from(&frame, routes, function) {
+                if let Some(call) = taken_from(&frame, routes, function, queued) {
                     bytes += call.line.len();
                     taken.push(call);
                 }
@@ -583,8 +584,8 @@ fn read_chunk(
 }
 
 /// A frame as a call for the lane, if it is one.
-fn taken_from(frame: &Frame<'_>, routes: &[Route], function: &str) -> Option<Taken> {
-    let (source, head) = Kept::call_for(frame, routes, function)?;
+fn taken_from(frame: &Frame<'_>, routes: &[Route], function: &str, queued: u64) -> Option<Taken> {
+    let (source, head) = Kept::waiting_call_for(frame, routes, function, queued)?;
     Some(Taken {
         position: frame.position,
         source,

@@ -24,9 +24,10 @@ const RESERVE: &str = "destinations.reserve";
 const RESERVE_MIN: usize = 4_096;
 /// The version of the file's form.
 const VERSION: u32 = 1;
-/// The most changes of a selection that are kept for one destination. With more, calls before the oldest change follow
-/// the oldest kept.
-const ROUTES_MAX: usize = 100;
+/// With more routes of a destination than this, its lines that wait are copied into queues, which need no routes.
+const ROUTES_MANY: usize = 100;
+/// With so many routes of a destination, which it has only if nothing can be copied, its selection cannot be changed.
+pub const ROUTES_MAX: usize = 10_000;
 
 /// One function of one destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,15 +111,41 @@ impl Kept {
 
     /// The source and head of a line of the log that goes to a function.
     pub fn call_for(frame: &Frame<'_>, routes: &[Route], function: &str) -> Option<(SourceId, Head)> {
+        let (source, head) = Self::call_of(frame)?;
+        (Self::function_for(routes, frame.position, &source, &head)? == function).then_some((source, head))
+    }
+
+    /// The same of a line that may be in the queue of the function, whose lines up to `queued` are there: they are its own,
+    /// whatever the routes say now.
+    pub fn waiting_call_for(
+        frame: &Frame<'_>,
+        routes: &[Route],
+        function: &str,
+        queued: u64,
+    ) -> Option<(SourceId, Head)> {
+        if frame.position <= queued { Self::call_of(frame) } else { Self::call_for(frame, routes, function) }
+    }
+
+    fn call_of(frame: &Frame<'_>) -> Option<(SourceId, Head)> {
         let stream = frame.stream()?;
         let source = SourceId::new(frame.source).ok()?;
-        let head = Head::of(&stream, std::str::from_utf8(frame.payload).ok()?)?;
-        (Self::function_for(routes, frame.position, &source, &head)? == function).then_some((source, head))
+        Some((source, Head::of(&stream, std::str::from_utf8(frame.payload).ok()?)?))
+    }
+
+    /// How far lines must be copied so that the routes become few again. `None` if they are few.
+    pub fn copied_for_few_routes(&self) -> Option<u64> {
+        let oldest_kept = self.routes.len().checked_sub(ROUTES_MANY / 2)?;
+        (self.routes.len() > ROUTES_MANY).then(|| self.routes.get(oldest_kept).map(|route| route.after))?
+    }
+
+    /// Up to where a function needs no routes: it has finished its lines, or they are in its queue.
+    fn needs_routes_after(&self, function: &str, finished: u64) -> u64 {
+        self.copied.get(function).map_or(finished, |copied| finished.max(*copied))
     }
 
     /// Calls after `now` go elsewhere.
     fn reroute(&mut self, selection: Selection, now: u64) {
-        if self.routes.last().is_some_and(|route| route.selection == selection) {
+        if self.routes.last().is_some_and(|route| route.selection.is_same(&selection)) {
             return;
         }
         for function in selection.all_functions() {
@@ -127,9 +154,6 @@ impl Kept {
         // A route that began here had no calls.
         self.routes.retain(|route| route.after != now);
         self.routes.push(Route { after: now, selection });
-        if self.routes.len() > ROUTES_MAX {
-            self.routes.remove(0);
-        }
     }
 
     /// Drops what no call needs: functions that get no calls any more and have finished theirs, and routes of calls that
@@ -141,7 +165,9 @@ impl Kept {
         }
         let lanes = &self.lanes;
         self.copied.retain(|function, copied| lanes.get(function).is_some_and(|finished| finished < copied));
-        let lowest = self.lanes.values().copied().min().unwrap_or(u64::MAX);
+        let needed =
+            self.lanes.iter().map(|(function, finished)| self.needs_routes_after(function, *finished));
+        let lowest = needed.min().unwrap_or(u64::MAX);
         let in_use = self.routes.iter().rposition(|route| route.after <= lowest).unwrap_or(0);
         self.routes.drain(..in_use);
     }
@@ -406,6 +432,43 @@ mod tests {
         let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 20)]));
         let one = &kept[&name("crm")];
         assert_eq!((one.lanes.len(), one.routes.len(), track(21, one)), (1, 1, Some("b")));
+    }
+
+    #[test]
+    fn a_call_that_waits_keeps_its_route_however_often_the_selection_changes() {
+        let functions = ["a", "b"];
+        let at = |round: u64| functions[usize::try_from(round % 2).unwrap()];
+        let mut kept = All::new();
+        for round in 0..1_000 {
+            kept = reconfigured(kept, &[settings("crm", &[("track", at(round))])], round * 10);
+        }
+        let one = &kept[&name("crm")];
+        assert!((0..1_000).all(|round| track(round * 10 + 1, one) == Some(at(round))));
+        // Once lines are in queues, what the log still has needs few routes.
+        let through = one.copied_for_few_routes().unwrap();
+        assert!(through > 9_000);
+        for function in functions {
+            kept = copied(kept, &lane("crm", function), through);
+        }
+        let one = &kept[&name("crm")];
+        assert!(one.routes.len() <= ROUTES_MANY, "{}", one.routes.len());
+        assert_eq!(one.copied_for_few_routes(), None);
+        assert!((through / 10..1_000).all(|round| track(round * 10 + 1, one) == Some(at(round))));
+    }
+
+    #[test]
+    fn a_selection_that_is_the_same_is_no_change() {
+        let of = |sources: &[&str]| {
+            let mut one = settings("crm", &[("track", "a")]);
+            one.selection.sources = Some(sources.iter().copied().map(name).collect());
+            one
+        };
+        let kept = reconfigured(All::new(), &[of(&["ios", "web"])], 10);
+        let again = reconfigured(kept.clone(), &[of(&["web", "ios"])], 20);
+        assert_eq!(again, kept);
+        // Changes without a call between them are one.
+        let there = reconfigured(kept.clone(), &[of(&["web"])], 20);
+        assert_eq!(reconfigured(there, &[of(&["ios"])], 20)[&name("crm")].routes.len(), 2);
     }
 
     #[test]

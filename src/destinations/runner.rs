@@ -17,7 +17,7 @@ use super::dead_letter::LogLetters;
 use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
 use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
-use super::positions::{self, All, Kept, LaneId, Positions, advanced, copied, reconfigured};
+use super::positions::{self, All, Kept, LaneId, Positions, ROUTES_MAX, advanced, copied, reconfigured};
 use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Piece, Queue};
 use super::records::Records;
@@ -126,6 +126,12 @@ pub enum CommandError {
         "{0} is configured: remove it from the configuration first; until then it would go on taking calls"
     )]
     Configured(SourceId),
+    /// Its selection was changed too often while calls waited.
+    #[error(
+        "{0} was changed {ROUTES_MAX} times while calls wait that cannot be queued; no destination can be changed until \
+         its function takes them or the disk has space"
+    )]
+    TooManyChanges(SourceId),
     /// The file of positions.
     #[error("what is kept of destinations cannot be written: {0}")]
     Io(#[from] io::Error),
@@ -296,7 +302,7 @@ impl Supervisor {
                 Some(command) = inbox.recv() => {
                     // Nobody waits for the answer of a request that was given up.
                     match command {
-                        Command::Set(configured, reply) => drop(reply.send(self.set(configured).await)),
+                        Command::Set(configured, reply) => drop(reply.send(self.change(configured).await)),
                         Command::Discard(name, reply) => drop(reply.send(self.discard(name).await)),
                     }
                 }
@@ -484,6 +490,15 @@ impl Supervisor {
         }
     }
 
+    /// A start is never refused: it adds one change at most.
+    async fn change(&mut self, configured: Vec<DestinationSettings>) -> Result<(), CommandError> {
+        let full = |(name, one): (&SourceId, &Kept)| (one.routes.len() >= ROUTES_MAX).then(|| name.clone());
+        match self.kept().iter().find_map(full) {
+            Some(name) => Err(CommandError::TooManyChanges(name)),
+            None => self.set(configured).await,
+        }
+    }
+
     async fn set(&mut self, configured: Vec<DestinationSettings>) -> Result<(), CommandError> {
         // A lane that read calls after `now` by its old orders would take or pass over calls that are now for others.
         let unread = Arc::clone(&self.reading).write_owned().await;
@@ -646,6 +661,9 @@ impl Supervisor {
                 }
             }
         }
+        if may_copy && self.copying.is_none() {
+            self.need_few_routes();
+        }
         for (id, lane) in &self.lanes {
             let through = give_up.get(id).copied().unwrap_or_default();
             let before = lane.give_up_through.swap(through, Ordering::Relaxed);
@@ -660,6 +678,27 @@ impl Supervisor {
                     "a destination takes more of the disk than it may: its oldest calls become dead letters"
                 );
             }
+        }
+    }
+
+    /// Copies what waits since long before many changes of a selection, so that their routes can be forgotten.
+    fn need_few_routes(&mut self) {
+        let kept = self.kept();
+        let mut wanted = kept
+            .iter()
+            .filter_map(|(name, one)| Some((name, one.copied_for_few_routes()?)))
+            .flat_map(|(name, through)| {
+                self.queues
+                    .iter()
+                    .filter(move |(id, _)| id.destination == *name)
+                    .map(move |lane| (lane, through))
+            })
+            .map(|((id, queue), through)| (self.finished_by(id).max(queue.copied_through()), id, through))
+            .filter(|(after, id, through)| after < through && self.has_space_to_copy(id));
+        if let Some((_, id, through)) = wanted.next() {
+            let id = id.clone();
+            drop(wanted);
+            self.copy(id, through, true);
         }
     }
 

@@ -81,6 +81,14 @@ impl Head {
 }
 
 impl Selection {
+    /// Whether both send every call to the same function. The order of sources means nothing.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let set =
+            |one: &Self| one.sources.as_ref().map(|sources| sources.iter().cloned().collect::<BTreeSet<_>>());
+        let (own, others) = (Self { sources: None, ..self.clone() }, Self { sources: None, ..other.clone() });
+        own == others && set(self) == set(other)
+    }
+
     /// Every function.
     pub fn all_functions(&self) -> BTreeSet<&str> {
         self.functions.values().chain(&self.function).map(String::as_str).collect()
@@ -149,6 +157,16 @@ mod tests {
         let line = r#"{"type":"track"}"#;
         assert_eq!(Head::of(&Stream::Rejected, line), None);
         assert_eq!(Head::of(&Stream::Dead(id("crm")), line), None);
+    }
+
+    #[test]
+    fn the_order_of_sources_means_nothing() {
+        let of =
+            |ids: &[&str]| Selection { sources: Some(ids.iter().copied().map(id).collect()), ..selection() };
+        assert!(of(&["ios", "web"]).is_same(&of(&["web", "ios", "web"])));
+        assert!(!of(&["ios", "web"]).is_same(&of(&["ios"])));
+        assert!(!of(&["ios"]).is_same(&Selection { name: "other".to_owned(), ..of(&["ios"]) }));
+        assert!(!of(&["ios"]).is_same(&selection()));
     }
 
     #[test]

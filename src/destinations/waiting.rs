@@ -34,10 +34,11 @@ pub fn waiting(kept: &All, disk: &Arc<dyn Disk>, log: &dyn Follow) -> io::Result
     for (lane, (finished, copied)) in lanes {
         let queue = Queue::open(Arc::clone(disk), &lane, finished, copied)?;
         let routes = kept.get(&lane.destination).map_or(&[][..], |one| &one.routes);
-        let mut calls = 0;
+        let (queued, mut calls) = (queue.copied_through(), 0);
         queue.follow(log, &mut QueuePlace::after(finished), &mut |read| {
             if let Read::Frame(frame) = read {
-                calls += u64::from(Kept::call_for(&frame, routes, &lane.function).is_some());
+                let is_own = Kept::waiting_call_for(&frame, routes, &lane.function, queued).is_some();
+                calls += u64::from(is_own);
             }
             Ok(Go::On)
         })?;

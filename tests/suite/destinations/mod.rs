@@ -622,6 +622,47 @@ async fn what_waits_beyond_the_share_moves_to_queues_and_frees_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_through_many_changes_go_where_they_would_have() {
+    const CHANGES: usize = 250;
+    let dir = tempfile::tempdir().unwrap();
+    let functions = Functions::new(|_, _| Ok(()));
+    let both = ["f", "g"];
+    functions.hanging.lock().unwrap().extend(both.map(str::to_owned));
+    let at = |change: usize| vec![crm(&[("track", both[change % 2])], 2, HOUR)];
+    let mut node = Node::start_with(dir.path(), &functions, at(0), SMALL_SHARE).await;
+    for change in 0..CHANGES {
+        node.destinations.set(at(change)).await.unwrap();
+        node.stores(calls(change * 10, 10, "track")).await;
+        if change % 100 == 99 {
+            node.killed().await;
+            node = Node::start_with(dir.path(), &functions, at(change), SMALL_SHARE).await;
+        }
+    }
+    let routes = || {
+        let file = std::fs::read(dir.path().join("destinations.json")).unwrap();
+        serde_json::from_slice::<Value>(&file).unwrap()["destinations"]["crm"]["routes"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    holds("what waits is queued, and its routes are forgotten", || routes() <= 100).await;
+    node.stopped().await;
+    functions.hanging.lock().unwrap().clear();
+    let node = Node::start_with(dir.path(), &functions, at(CHANGES - 1), SMALL_SHARE).await;
+    holds("every call is invoked", || {
+        both.map(|function| functions.invoked(function).len()).iter().sum::<usize>() >= CHANGES * 10
+    })
+    .await;
+    for (index, function) in both.into_iter().enumerate() {
+        let own = (0..CHANGES).filter(|change| change % 2 == index);
+        let own: BTreeSet<String> = own.flat_map(|change| ids(&calls(change * 10, 10, "track"))).collect();
+        assert_eq!(functions.invoked(function).into_iter().collect::<BTreeSet<_>>(), own, "{function}");
+    }
+    assert_eq!(node.dead_letters().len(), 0);
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_discarded_leaves_no_queue() {
     let dir = tempfile::tempdir().unwrap();
     let functions = Functions::new(|_, _| Ok(()));
