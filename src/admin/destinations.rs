@@ -57,7 +57,7 @@ pub struct FunctionStatus {
     pub function: String,
     /// The types that it gets; empty if it gets all others.
     pub types: Vec<String>,
-    /// Positions of the spool that it has not finished. Not each is a call for this function.
+    /// Calls that wait to be sent; at most so many, because what was not read yet may be for other functions.
     pub behind: u64,
     /// Calls in memory that are not finished.
     pub waiting: u64,
@@ -71,7 +71,7 @@ pub struct FunctionStatus {
     pub open_since_ms: Option<i64>,
     /// The last failure, unless a call has succeeded since.
     pub failing: Option<FailureStatus>,
-    /// Positions that could not be read because the spool is damaged there.
+    /// Calls that damage of the spool or of its queue took from it, at most. They were never sent.
     pub lost: u64,
 }
 

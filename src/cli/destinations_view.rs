@@ -10,7 +10,7 @@ use crate::admin::{
 };
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
-use crate::destinations::positions::{is_own_text, remedy};
+use crate::destinations::positions::{is_own_text, lost_calls, remedy};
 use crate::destinations::progress::Progress;
 use crate::destinations::records::Record;
 use crate::destinations::runner::{CommandError, Shown};
@@ -116,14 +116,14 @@ impl NodeView {
         FunctionStatus {
             function: function.to_owned(),
             types: types.unwrap_or_default(),
-            behind: self.log.durable_through().saturating_sub(progress.finished_through()),
+            behind: seen.behind(self.log.durable_through()),
             waiting: seen.waiting.0 as u64,
             queued_bytes: seen.queued,
             oldest_ms: seen.oldest.map(|at| at.0),
             in_flight: seen.in_flight as u64,
             open_since_ms: seen.circuit.map(|(_, since)| wall_of(since)),
             failing,
-            lost: seen.lost,
+            lost: lost_calls(&seen.lost),
         }
     }
 

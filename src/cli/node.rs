@@ -30,7 +30,7 @@ use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
-use crate::destinations::positions::{self, Positions};
+use crate::destinations::positions::Positions;
 use crate::destinations::runner::{Deps, Destinations};
 use crate::destinations::settings::{DestinationSettings, share as destinations_share};
 use crate::disk::real_disk::RealDisk;
@@ -241,9 +241,7 @@ pub async fn read_positions(disk: Arc<dyn Disk>) -> Result<Positions, Failure> {
     let read = tokio::task::spawn_blocking(move || Positions::read(disk)).await?;
     read.map_err(|error| {
         Failure::failed(format!(
-            "what is kept of destinations cannot be read: {error}; without it Forebay does not know which calls their \
-             functions have: repair the disk, or move {} away to start all destinations with the next call",
-            positions::FILE
+            "what is kept of destinations cannot be read: {error}; start the release that wrote it, or make the disk readable"
         ))
     })
 }

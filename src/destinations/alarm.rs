@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::class::Class;
 use super::outcome::Failure;
-use super::positions::{LaneId, is_own_text};
+use super::positions::{LaneId, Losses, is_own_text, lost_calls};
 use super::progress::Seen;
 use super::settings::{FORWARD, URL};
+use crate::sources::SourceId;
 use crate::words::counted;
 
 /// How long every attempt must have failed before it is an alarm.
@@ -34,10 +35,24 @@ pub fn subject(lane: &LaneId) -> String {
     }
 }
 
-/// The alarm about a function, if it needs one. `lag`: positions of the log that it has not finished.
+/// What damage took from a function, and what to do.
+pub fn lost(losses: &Losses, destination: &SourceId) -> String {
+    let calls = counted(lost_calls(losses), "call is lost", "calls are lost");
+    let range = losses
+        .iter()
+        .next_back()
+        .map(|(first, loss)| format!(", the last at positions {first} to {}", loss.last));
+    format!(
+        "{calls} to it at most, because its queue or the spool is damaged{}. The archive may have them: forebay destinations \
+         replay {destination}",
+        range.unwrap_or_default()
+    )
+}
+
+/// The alarm about a function, if it needs one. `lag`: calls that wait, at most.
 /// `removed`: whether the destination is no longer configured.
 pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration) -> Option<LaneAlarm> {
-    // Positions are those of all calls, also of other functions.
+    // What is not read yet may be for other functions.
     let behind = format!("at most {}", counted(lag, "call waits", "calls wait"));
     let why = seen.failing.as_ref();
     let remedy = |class: Class| lane.remedy(class);
@@ -89,7 +104,6 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::SourceId;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -17,7 +17,7 @@ use super::disk_work::DiskWork;
 use super::invoke::{Carried, Invoke, Invoked, Outgoing, Unusable};
 use super::lane::{Fate, Lane, LaneSettings, Now};
 use super::outcome::Failure;
-use super::positions::{Kept, LaneId, Route};
+use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
 use super::progress::{Progress, counted_type};
 use super::queue::{Queue, QueuePlace};
 use super::reaction::Bounds;
@@ -91,7 +91,7 @@ struct Taken {
 struct Chunk {
     place: QueuePlace,
     taken: Vec<Taken>,
-    lost: u64,
+    lost: Losses,
 }
 
 enum Ended {
@@ -238,10 +238,14 @@ impl LaneTask {
         self.progress.finish_through(self.lane.finished_through());
         let waiting = self.lane.window().unfinished();
         let queued = self.queue.as_ref().map_or(0, |queue| queue.bytes());
+        let read_through = self.place.through();
+        let unread =
+            self.queue.as_ref().map(|queue| (queue.calls_after(read_through), queue.copied_through()));
         let oldest = self.lane.window().oldest();
         let mut seen = self.progress.seen();
         seen.waiting = waiting;
         seen.queued = queued;
+        (seen.read_through, seen.unread) = (read_through, unread.unwrap_or_default());
         seen.oldest = oldest.and_then(|position| self.calls.get(&position)).map(|call| call.received_at);
         seen.in_flight = self.invocations;
         seen.circuit = self.lane.circuit();
@@ -281,8 +285,10 @@ impl LaneTask {
                     self.lane.window().add(position, call.received_at, call.head.user.clone(), len);
                     self.calls.insert(position, call);
                 }
+                let mut seen = self.progress.seen();
+                lost.into_iter().for_each(|(first, loss)| add_loss(&mut seen.lost, first, loss));
+                drop(seen);
                 self.lane.window().read_through(place.through());
-                self.progress.seen().lost += lost;
             }
             Err(error) => {
                 drop(reading);
@@ -541,7 +547,7 @@ impl LaneTask {
             // The log gave a line that is none: nothing can be kept of it but what the archive has.
             Err(error) => {
                 tracing::error!(%error, position, destination = %self.id.destination, "a stored line is not JSON; it is in the archive, but gets no dead letter");
-                self.progress.seen().lost += 1;
+                add_loss(&mut self.progress.seen().lost, position, Loss { last: position, calls: 1 });
                 self.lane.buried(position);
                 self.calls.remove(&position);
             }
@@ -560,11 +566,16 @@ fn read_chunk(
     routes: &[Route],
     function: &str,
 ) -> io::Result<Chunk> {
-    let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, 0, 0);
+    let (mut taken, mut bytes, mut lost, mut seen) = (Vec::new(), 0, Losses::new(), 0);
     let queued = queue.map_or(0, Queue::copied_through);
     let mut visit = |read: Read<'_>| {
         match read {
-            Read::Lost(range) => lost += range.last - range.first + 1,
+            // What a queue lost it says itself, with the number of calls.
+            Read::Lost(range) if range.last <= queued => {}
+            Read::Lost(range) => {
+                let loss = Loss { last: range.last, calls: range.last - range.first + 1 };
+                add_loss(&mut lost, range.first, loss);
+            }
             Read::Frame(frame) => {
                 seen += 1;
                 if let Some(call) = taken_from(&frame, routes, function, queued) {
@@ -580,6 +591,7 @@ fn read_chunk(
         Some(queue) => queue.follow(log, &mut place, &mut visit)?,
         None => place.follow(log, &mut visit)?,
     }
+    lost.extend(queue.map(Queue::take_losses).unwrap_or_default());
     Ok(Chunk { place, taken, lost })
 }
 

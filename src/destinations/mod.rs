@@ -16,6 +16,7 @@ pub mod concurrency;
 pub mod dead_letter;
 pub mod disk_work;
 pub mod external_ids;
+pub mod faults;
 pub mod forward;
 pub mod invoke;
 #[cfg(feature = "lambda")]
@@ -24,6 +25,7 @@ pub mod lane;
 mod lane_task;
 pub mod outcome;
 pub mod positions;
+pub mod positions_file;
 pub mod progress;
 pub mod queue;
 pub mod reaction;

@@ -1,33 +1,25 @@
-//! What is kept of destinations on disk: which calls go where, from which position on, and how far each function has
-//! finished.
+//! What is kept of destinations: which calls go where, from which position on, how far each function has finished, what is
+//! queued for it, and what damage took from it. Pure; [`Positions`](super::positions_file::Positions) is its file.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::class::Class;
+pub use super::positions_file::{FILE, Positions};
+use super::queue::Piece;
 use super::select::{Head, Selection};
 use super::settings::{DestinationSettings, is_web};
-use crate::disk::{Disk, is_no_space, read_all, temporary_name, write_durably};
 use crate::log::frame::Frame;
 use crate::sources::SourceId;
 
-/// The file, in the spool's directory.
-pub const FILE: &str = "destinations.json";
-/// Bytes of disk that are kept for the next version of the file: only once it is written, what destinations have finished
-/// is freed.
-const RESERVE: &str = "destinations.reserve";
-/// The least bytes of it.
-const RESERVE_MIN: usize = 4_096;
-/// The version of the file's form.
-const VERSION: u32 = 1;
 /// With more routes of a destination than this, its lines that wait are copied into queues, which need no routes.
 const ROUTES_MANY: usize = 100;
 /// With so many routes of a destination, which it has only if nothing can be copied, its selection cannot be changed.
 pub const ROUTES_MAX: usize = 10_000;
+/// The most losses of a function that are kept apart; further ones are added to the last.
+const LOSSES_MAX: usize = 1_000;
 
 /// One function of one destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +67,7 @@ pub struct Route {
 }
 
 /// What is kept of one destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// The TOML that it was read from last. A destination that was removed sends what waits with these settings.
     pub typed: String,
@@ -88,6 +80,39 @@ pub struct Kept {
     /// How far the lines of functions are copied into their queues ([`Queue`](super::queue::Queue)), where that is further.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copied: BTreeMap<String, u64>,
+    /// The files of each queue, in order, so that one that is missing or cut is noticed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pieces: BTreeMap<String, Vec<Piece>>,
+    /// What damage took from each function.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<String, Losses>,
+}
+
+/// Positions that cannot be read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The last of them.
+    pub last: u64,
+    /// The function's calls among them; at most so many if a segment of the log is damaged, which has calls of others, too.
+    pub calls: u64,
+}
+
+/// What damage took from a function, by the first position.
+pub type Losses = BTreeMap<u64, Loss>;
+
+/// The calls of all losses.
+pub fn lost_calls(losses: &Losses) -> u64 {
+    losses.values().fold(0, |sum, loss| sum.saturating_add(loss.calls))
+}
+
+/// Adds a loss. One that is there already is counted once.
+pub fn add_loss(losses: &mut Losses, first: u64, loss: Loss) {
+    if losses.len() < LOSSES_MAX || losses.contains_key(&first) {
+        losses.insert(first, loss);
+    } else if let Some((_, last)) = losses.iter_mut().next_back() {
+        last.last = last.last.max(loss.last);
+        last.calls = last.calls.saturating_add(loss.calls);
+    }
 }
 
 /// All destinations, by name.
@@ -165,6 +190,12 @@ impl Kept {
         }
         let lanes = &self.lanes;
         self.copied.retain(|function, copied| lanes.get(function).is_some_and(|finished| finished < copied));
+        self.lost.retain(|function, _| lanes.contains_key(function));
+        for (function, pieces) in &mut self.pieces {
+            let finished = lanes.get(function).copied().unwrap_or(u64::MAX);
+            pieces.retain(|piece| piece.through > finished);
+        }
+        self.pieces.retain(|_, pieces| !pieces.is_empty());
         let needed =
             self.lanes.iter().map(|(function, finished)| self.needs_routes_after(function, *finished));
         let lowest = needed.min().unwrap_or(u64::MAX);
@@ -177,14 +208,7 @@ impl Kept {
 /// before it as they would have.
 pub fn reconfigured(mut kept: All, configured: &[DestinationSettings], now: u64) -> All {
     for destination in configured {
-        let new = || Kept {
-            typed: String::new(),
-            removed: false,
-            routes: Vec::new(),
-            lanes: BTreeMap::new(),
-            copied: BTreeMap::new(),
-        };
-        let one = kept.entry(destination.name.clone()).or_insert_with(new);
+        let one = kept.entry(destination.name.clone()).or_default();
         one.typed.clone_from(&destination.typed);
         one.removed = false;
         one.reroute(destination.selection.clone(), now);
@@ -210,13 +234,51 @@ pub fn advanced(mut kept: All, finished: &BTreeMap<LaneId, u64>) -> All {
     pruned(kept)
 }
 
+/// What is to be kept after lines of functions were found to be lost.
+pub fn with_losses(mut kept: All, lost: BTreeMap<LaneId, Losses>) -> All {
+    for (lane, losses) in lost.into_iter().filter(|(_, losses)| !losses.is_empty()) {
+        if let Some(one) =
+            kept.get_mut(&lane.destination).filter(|one| one.lanes.contains_key(&lane.function))
+        {
+            one.lost.insert(lane.function, losses);
+        }
+    }
+    kept
+}
+
 /// What is to be kept after the lines of a function were copied into its queue.
-pub fn copied(mut kept: All, lane: &LaneId, through: u64) -> All {
+pub fn copied(mut kept: All, lane: &LaneId, piece: &Piece) -> All {
     if let Some(one) = kept.get_mut(&lane.destination).filter(|one| one.lanes.contains_key(&lane.function)) {
         let far = one.copied.entry(lane.function.clone()).or_default();
-        *far = through.max(*far);
+        *far = piece.through.max(*far);
+        if piece.bytes > 0 {
+            one.pieces.entry(lane.function.clone()).or_default().push(*piece);
+        }
     }
     pruned(kept)
+}
+
+/// What is to be kept if nothing is known any more but the configuration and the files of queues: what the log has is sent
+/// again, which may repeat calls but loses none.
+pub fn rebuilt(configured: &[DestinationSettings], found: &BTreeMap<LaneId, Vec<Piece>>) -> All {
+    let of_one = |destination: &DestinationSettings| {
+        let mut one = Kept {
+            typed: destination.typed.clone(),
+            routes: vec![Route { after: 0, selection: destination.selection.clone() }],
+            ..Kept::default()
+        };
+        for function in destination.selection.all_functions() {
+            let lane = LaneId { destination: destination.name.clone(), function: function.to_owned() };
+            let pieces = found.get(&lane).cloned().unwrap_or_default();
+            one.lanes.insert(lane.function.clone(), pieces.first().map_or(0, |piece| piece.after));
+            if let Some(last) = pieces.last() {
+                one.copied.insert(lane.function.clone(), last.through);
+                one.pieces.insert(lane.function, pieces);
+            }
+        }
+        (destination.name.clone(), one)
+    };
+    configured.iter().map(of_one).collect()
 }
 
 fn pruned(mut kept: All) -> All {
@@ -246,122 +308,10 @@ pub fn lowest(kept: &All) -> Option<u64> {
         .min()
 }
 
-#[derive(Serialize, Deserialize)]
-struct File {
-    version: u32,
-    destinations: All,
-}
-
-/// The file.
-#[derive(Debug)]
-pub struct Positions {
-    disk: Arc<dyn Disk>,
-    kept: All,
-    /// Whether the last write failed: the file may be as it should have become.
-    unsure: bool,
-    /// Bytes of the reserve.
-    reserved: usize,
-}
-
-impl Positions {
-    /// Reads the file. Without one there are no destinations.
-    ///
-    /// # Errors
-    /// The disk's error; `InvalidData` if the file is damaged or of a newer release.
-    pub fn read(disk: Arc<dyn Disk>) -> io::Result<Self> {
-        let reserved = disk.open(RESERVE).and_then(|file| file.len()).unwrap_or(0);
-        let reserved = usize::try_from(reserved).unwrap_or(0);
-        let file = match disk.open(FILE) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self { disk, kept: All::new(), unsure: false, reserved });
-            }
-            Err(error) => return Err(error),
-        };
-        let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE} {what}"));
-        let bytes = read_all(&*file)?;
-        let version = serde_json::from_slice::<serde_json::Value>(&bytes)
-            .map_err(|error| wrong(format!("is damaged: {error}")))?
-            .get("version")
-            .and_then(serde_json::Value::as_u64);
-        if version.is_some_and(|version| version > u64::from(VERSION)) {
-            return Err(wrong(format!("is of a newer release (version {})", version.unwrap_or_default())));
-        }
-        let File { destinations, .. } =
-            serde_json::from_slice(&bytes).map_err(|error| wrong(format!("is damaged: {error}")))?;
-        Ok(Self { disk, kept: destinations, unsure: false, reserved })
-    }
-
-    /// What is kept.
-    pub fn kept(&self) -> &All {
-        &self.kept
-    }
-
-    /// The position after which the log must keep everything. `None` without functions.
-    pub fn lowest(&self) -> Option<u64> {
-        lowest(&self.kept)
-    }
-
-    /// Whether the file is as what is kept: the last write did not fail.
-    pub fn is_certain(&self) -> bool {
-        !self.unsure
-    }
-
-    /// Whether [`Positions::keep`] of this would write nothing.
-    pub fn has(&self, kept: &All) -> bool {
-        self.is_certain() && *kept == self.kept
-    }
-
-    /// Writes what is to be kept durably, unless it is there already.
-    ///
-    /// # Errors
-    /// The disk's error. The file is then as before, or becomes so with the next call.
-    pub fn keep(&mut self, kept: All) -> io::Result<()> {
-        if self.has(&kept) {
-            return Ok(());
-        }
-        let file = File { version: VERSION, destinations: kept };
-        self.unsure = true;
-        let bytes = serde_json::to_vec(&file).map_err(io::Error::other)?;
-        match write_durably(&*self.disk, FILE, &bytes) {
-            Err(error) if is_no_space(&error) => {
-                self.disk.remove(RESERVE)?;
-                self.reserved = 0;
-                write_durably(&*self.disk, FILE, &bytes)?;
-            }
-            Err(error) => return Err(error),
-            Ok(()) if file.destinations.is_empty() => {}
-            Ok(()) => self.reserve(bytes.len()),
-        }
-        self.kept = file.destinations;
-        self.unsure = false;
-        Ok(())
-    }
-
-    /// Makes the reserve, if there is none for a file of `len` bytes. Without space it is made another time.
-    fn reserve(&mut self, len: usize) {
-        if self.reserved > len {
-            return;
-        }
-        let wanted = (2 * len).max(RESERVE_MIN);
-        // The bytes are not zero, so that every file system allocates them.
-        match write_durably(&*self.disk, RESERVE, &vec![0xFF; wanted]) {
-            Ok(()) => self.reserved = wanted,
-            Err(error) => {
-                tracing::debug!(%error, "no space is reserved for {FILE}");
-                if let Err(error) = self.disk.remove(&temporary_name(RESERVE)) {
-                    tracing::debug!(%error, "the beginning of {RESERVE} stays until the next start");
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::destinations::settings::tests::settings;
-    use crate::disk::real_disk::RealDisk;
     use crate::object::Stream;
 
     fn name(text: &str) -> SourceId {
@@ -372,46 +322,13 @@ mod tests {
         LaneId { destination: name(destination), function: function.to_owned() }
     }
 
+    fn piece(after: u64, through: u64) -> Piece {
+        Piece { after, through, bytes: 10, calls: Some(1) }
+    }
+
     fn track(position: u64, kept: &Kept) -> Option<&str> {
         let head = Head::of(&Stream::Calls, r#"{"type":"track"}"#).unwrap();
         Kept::function_for(&kept.routes, position, &name("web"), &head)
-    }
-
-    #[test]
-    fn a_full_disk_has_space_for_the_next_version() {
-        let dir = tempfile::tempdir().unwrap();
-        let real: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-        let capped = |max: u64| crate::spool::capped(Arc::clone(&real), max);
-        let mut positions = Positions::read(capped(1 << 20)).unwrap();
-        let at = |position: u64| reconfigured(All::new(), &[settings("crm", &[("track", "f")])], position);
-        positions.keep(at(1)).unwrap();
-        let used: u64 = real.list("").unwrap().into_iter().map(|(_, len)| len).sum();
-        // Not a byte is free.
-        let mut positions = Positions::read(capped(used)).unwrap();
-        positions.keep(at(2)).unwrap();
-        assert_eq!(*Positions::read(Arc::clone(&real)).unwrap().kept(), at(2));
-        // Once there is space, it is reserved again.
-        let mut positions = Positions::read(capped(1 << 20)).unwrap();
-        positions.keep(at(3)).unwrap();
-        let again: u64 = real.list("").unwrap().into_iter().map(|(_, len)| len).sum();
-        assert_eq!(again, used);
-    }
-
-    #[test]
-    fn what_is_kept_is_read_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-        let mut positions = Positions::read(Arc::clone(&disk)).unwrap();
-        assert_eq!((positions.lowest(), positions.kept().len()), (None, 0));
-        let kept = reconfigured(All::new(), &[settings("crm", &[("track", "a"), ("page", "b")])], 3);
-        let kept = advanced(kept, &BTreeMap::from([(lane("crm", "a"), 7)]));
-        positions.keep(kept.clone()).unwrap();
-        let again = Positions::read(Arc::clone(&disk)).unwrap();
-        assert_eq!((again.lowest(), again.kept()), (Some(3), &kept));
-        write_durably(&*disk, FILE, br#"{"version":2,"lanes":[]}"#).unwrap();
-        assert!(Positions::read(Arc::clone(&disk)).unwrap_err().to_string().contains("newer release"));
-        write_durably(&*disk, FILE, b"{").unwrap();
-        assert!(Positions::read(disk).unwrap_err().to_string().contains("is damaged"));
     }
 
     #[test]
@@ -448,7 +365,7 @@ mod tests {
         let through = one.copied_for_few_routes().unwrap();
         assert!(through > 9_000);
         for function in functions {
-            kept = copied(kept, &lane("crm", function), through);
+            kept = copied(kept, &lane("crm", function), &piece(0, through));
         }
         let one = &kept[&name("crm")];
         assert!(one.routes.len() <= ROUTES_MANY, "{}", one.routes.len());
@@ -474,15 +391,40 @@ mod tests {
     #[test]
     fn the_log_need_not_keep_what_was_copied() {
         let kept = reconfigured(All::new(), &[settings("crm", &[("track", "a"), ("page", "b")])], 10);
-        let kept = copied(kept, &lane("crm", "a"), 50);
+        let kept = copied(kept, &lane("crm", "a"), &piece(10, 50));
         assert_eq!(lowest(&kept), Some(10));
-        let kept = copied(kept, &lane("crm", "b"), 30);
+        let kept = copied(kept, &lane("crm", "b"), &piece(10, 30));
         assert_eq!(lowest(&kept), Some(30));
         let kept = advanced(kept, &BTreeMap::from([(lane("crm", "b"), 40)]));
         let one = &kept[&name("crm")];
         assert_eq!((lowest(&kept), one.copied.len()), (Some(40), 1), "what is finished is not in a queue");
-        let unknown = copied(kept.clone(), &lane("crm", "c"), 60);
+        assert_eq!(one.pieces, BTreeMap::from([("a".to_owned(), vec![piece(10, 50)])]));
+        let unknown = copied(kept.clone(), &lane("crm", "c"), &piece(10, 60));
         assert_eq!(unknown, kept);
+    }
+
+    #[test]
+    fn losses_are_counted_once_and_bounded() {
+        let mut losses = Losses::new();
+        for _ in 0..2 {
+            for first in 0..LOSSES_MAX as u64 {
+                add_loss(&mut losses, first * 10, Loss { last: first * 10 + 4, calls: 5 });
+            }
+        }
+        assert_eq!(lost_calls(&losses), 5 * LOSSES_MAX as u64);
+        add_loss(&mut losses, 100_000, Loss { last: 100_001, calls: 2 });
+        assert_eq!((losses.len(), lost_calls(&losses)), (LOSSES_MAX, 5 * LOSSES_MAX as u64 + 2));
+    }
+
+    #[test]
+    fn a_list_that_is_lost_is_made_from_the_configuration_and_the_files_of_queues() {
+        let found = BTreeMap::from([(lane("crm", "a"), vec![piece(5, 9), piece(20, 30)])]);
+        let kept = rebuilt(&[settings("crm", &[("track", "a"), ("page", "b")])], &found);
+        assert_eq!(
+            lanes(&kept),
+            BTreeMap::from([(lane("crm", "a"), (5, Some(30))), (lane("crm", "b"), (0, None))])
+        );
+        assert_eq!(lowest(&kept), Some(0));
     }
 
     #[test]

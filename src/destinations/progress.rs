@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::class::Class;
 use super::outcome::Failure;
+use super::positions::{Losses, lost_calls};
 use super::records::Records;
 use super::select::TYPES;
 use crate::lock::lock;
@@ -36,10 +37,16 @@ pub struct Seen {
     pub attempts: BTreeMap<(&'static str, Option<Class>), u64>,
     /// Calls that became dead letters, by cause.
     pub dead: BTreeMap<Class, u64>,
-    /// Positions that could not be read, because the log is damaged there.
-    pub lost: u64,
+    /// What damage of the log or of its queue took from it.
+    pub lost: Losses,
+    /// How many calls of that were noted before the start.
+    pub lost_before: u64,
     /// Calls in memory that are not finished, and their bytes.
     pub waiting: (usize, usize),
+    /// How far its calls were read into memory.
+    pub read_through: u64,
+    /// Calls of its queue behind that, at most, and up to where it has its calls.
+    pub unread: (u64, u64),
     /// Bytes of its lines in its queue file.
     pub queued: u64,
     /// When the oldest call in memory was received.
@@ -59,9 +66,12 @@ pub struct Seen {
 }
 
 impl Progress {
-    /// A function that has finished everything up to a position. `records` are those of its destination.
-    pub fn new(finished_through: u64, records: Arc<Mutex<Records>>) -> Self {
-        Self { finished_through: watch::Sender::new(finished_through), seen: Mutex::default(), records }
+    /// A function that has finished everything up to a position and has lost some of it. `records` are those of its
+    /// destination.
+    pub fn new(finished_through: u64, lost: Losses, records: Arc<Mutex<Records>>) -> Self {
+        let seen =
+            Seen { lost_before: lost_calls(&lost), lost, read_through: finished_through, ..Seen::default() };
+        Self { finished_through: watch::Sender::new(finished_through), seen: Mutex::new(seen), records }
     }
 
     /// Everything up to here is finished.
@@ -107,8 +117,33 @@ impl Seen {
         failed
     }
 
+    /// Calls that wait to be sent while the log ends at `end`; at most so many, because of what was not read the log has
+    /// calls of others, too.
+    pub fn behind(&self, end: u64) -> u64 {
+        let (queued, through) = self.unread;
+        let in_log = end.saturating_sub(through.max(self.read_through));
+        queued.saturating_add(in_log).saturating_add(self.waiting.0 as u64)
+    }
+
     /// Calls that became dead letters.
     pub fn all_dead(&self) -> u64 {
         self.dead.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_counted_where_it_is() {
+        let mut seen = Seen { read_through: 100, waiting: (7, 700), ..Seen::default() };
+        // Everything was read, also what is not for this function.
+        assert_eq!(seen.behind(100), 7);
+        assert_eq!(seen.behind(130), 37);
+        // Of a queue the calls are known, however many positions they span.
+        seen.unread = (5, 1_000);
+        assert_eq!(seen.behind(1_000), 12);
+        assert_eq!(seen.behind(1_003), 15);
     }
 }

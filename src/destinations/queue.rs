@@ -2,17 +2,18 @@
 //!
 //! Without it, the log would keep everything since the oldest call of a slow function, and most of that may be for
 //! others. The queue consists of files (*pieces*). Each has the lane's lines after one position and up to another, as frames
-//! of the log's form. A piece counts once the kept positions ([`Kept`]) say how far the lane's lines are copied. Until then
-//! the log keeps the lines, and after a crash the piece is written again.
+//! of the log's form. A piece counts once the kept positions ([`Kept`]) list it. Until then the log keeps the lines, and after
+//! a crash the piece is written again. What the list says of a piece shows whether its file is missing or cut.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::positions::{Kept, LaneId, Route};
-use crate::disk::{Disk, publish, read_sound, temporary_name};
+use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
+use crate::disk::{Disk, publish, read_all, read_sound, temporary_name};
 use crate::lock::lock;
 use crate::log::frame::{self, FRAME_HEADER, FRAME_MAX, FrameError, Salt};
 use crate::log::{Follow, Go, Place, Range, Read};
@@ -27,7 +28,7 @@ const LOOKED_AT_MAX: u64 = 500_000;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Lines of a lane in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// It has the lane's lines after this position…
     pub after: u64,
@@ -35,8 +36,27 @@ pub struct Piece {
     pub through: u64,
     /// Bytes of its file; 0 if no line was the lane's, and there is no file.
     pub bytes: u64,
-    /// Positions that could not be read, because the log is damaged there.
-    pub lost: u64,
+    /// Its lines. Unknown of a piece that was found without a list.
+    pub calls: Option<u64>,
+}
+
+impl Piece {
+    fn positions(&self) -> u64 {
+        self.through.saturating_sub(self.after)
+    }
+}
+
+/// Where the next frame of a piece is.
+#[derive(Clone, Copy, Debug, Default)]
+struct InPiece {
+    /// The position after which the piece begins.
+    after: u64,
+    /// The frame's first byte.
+    offset: u64,
+    /// Sound frames before it.
+    frames: u64,
+    /// Positions before it that are lost.
+    lost: u64,
 }
 
 /// How far a lane has read.
@@ -44,14 +64,14 @@ pub struct Piece {
 pub struct QueuePlace {
     /// In the log, or up to which position in the pieces.
     log: Place,
-    /// Where the next frame of a piece begins: the piece's `after`, and the offset.
-    next: (u64, u64),
+    /// Where the next frame of a piece begins.
+    next: InPiece,
 }
 
 impl QueuePlace {
     /// Behind a position.
     pub fn after(position: u64) -> Self {
-        Self { log: Place::after(position), next: (position, 0) }
+        Self { log: Place::after(position), next: InPiece { after: position, ..InPiece::default() } }
     }
 
     /// Everything up to this position was read.
@@ -80,6 +100,8 @@ struct State {
     pieces: BTreeMap<u64, Piece>,
     /// Where in the log the last copy ended. The next one begins there, if that piece was published.
     copied: Option<Place>,
+    /// What readers found to be lost, and nobody has noted yet.
+    lost: Losses,
 }
 
 /// The pieces of one lane.
@@ -92,29 +114,77 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue of a lane that has finished everything up to `finished` and whose lines up to `copied` are in pieces.
-    /// Pieces beyond that, which a crash left, are removed.
+    /// The queue of a lane that has finished everything up to `finished` and whose lines up to `copied` are in these pieces.
+    /// It changes nothing.
+    pub fn look(
+        disk: Arc<dyn Disk>,
+        lane: &LaneId,
+        (finished, copied): (u64, Option<u64>),
+        pieces: &[Piece],
+    ) -> Self {
+        let through = copied.unwrap_or(finished).max(finished);
+        let pieces = pieces.iter().filter(|piece| piece.through > finished);
+        let pieces = pieces.map(|piece| (piece.after, *piece)).collect();
+        let state = State { through, pieces, copied: None, lost: Losses::new() };
+        Self { disk, id: id_of(lane), state: Mutex::new(state) }
+    }
+
+    /// The same. Files that are no longer needed, or that a crash left, are removed.
     ///
     /// # Errors
     /// The disk's error.
-    pub fn open(disk: Arc<dyn Disk>, lane: &LaneId, finished: u64, copied: Option<u64>) -> io::Result<Self> {
-        let id = id_of(lane);
-        let copied = copied.unwrap_or(finished).max(finished);
-        let mut pieces = BTreeMap::new();
-        let (mut through, mut needless) = (copied, Vec::new());
-        for (name, bytes) in disk.list(DIRECTORY)?.into_iter().rev() {
-            let Some(after) = after_of(&name, id) else { continue };
-            if after >= copied || through <= finished {
-                needless.push(name);
-            } else {
-                pieces.insert(after, Piece { after, through, bytes, lost: 0 });
-                through = after;
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        lane: &LaneId,
+        range: (u64, Option<u64>),
+        pieces: &[Piece],
+    ) -> io::Result<Self> {
+        let queue = Self::look(disk, lane, range, pieces);
+        for (name, _) in queue.disk.list(DIRECTORY)? {
+            let known = |after| lock(&queue.state).pieces.contains_key(&after);
+            if after_of(&name, queue.id).is_some_and(|after| !known(after)) {
+                queue.disk.remove(&format!("{DIRECTORY}/{name}"))?;
             }
         }
-        for name in needless {
-            disk.remove(&format!("{DIRECTORY}/{name}"))?;
+        Ok(queue)
+    }
+
+    /// Pieces whose files are missing or shorter than they were, and what is wrong with each.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn cut(&self) -> io::Result<Vec<(Piece, String)>> {
+        let files: BTreeMap<String, u64> = self.disk.list(DIRECTORY)?.into_iter().collect();
+        let pieces: Vec<Piece> = lock(&self.state).pieces.values().copied().collect();
+        let wrong = |piece: Piece| {
+            let name = self.name(piece.after);
+            let len = files.get(name.rsplit('/').next().unwrap_or_default());
+            match len {
+                None => Some((piece, format!("{name} is missing"))),
+                Some(len) if *len < piece.bytes => {
+                    Some((piece, format!("{name} has {len} of its {} bytes", piece.bytes)))
+                }
+                Some(_) => None,
+            }
+        };
+        Ok(pieces.into_iter().filter_map(wrong).collect())
+    }
+
+    /// Reads every piece, and returns what is lost of them.
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub fn check(&self) -> io::Result<Losses> {
+        let pieces: Vec<Piece> = lock(&self.state).pieces.values().copied().collect();
+        for piece in pieces {
+            self.read(piece, &mut QueuePlace::after(piece.after), &mut |_| Ok(Go::On))?;
         }
-        Ok(Self { disk, id, state: Mutex::new(State { through: copied, pieces, copied: None }) })
+        Ok(self.take_losses())
+    }
+
+    /// What readers found to be lost of pieces since this was last called.
+    pub fn take_losses(&self) -> Losses {
+        std::mem::take(&mut lock(&self.state).lost)
     }
 
     /// Removes files that belong to none of these lanes, or were not complete when the process died.
@@ -122,13 +192,7 @@ impl Queue {
     /// # Errors
     /// The disk's error.
     pub fn sweep<'a>(disk: &dyn Disk, lanes: impl Iterator<Item = &'a LaneId>) -> io::Result<()> {
-        let known: Vec<[u8; 16]> = lanes.map(id_of).collect();
-        for (name, _) in disk.list(DIRECTORY)? {
-            if !known.iter().any(|id| after_of(&name, *id).is_some()) {
-                disk.remove(&format!("{DIRECTORY}/{name}"))?;
-            }
-        }
-        Ok(())
+        unknown(disk, lanes)?.into_iter().try_for_each(|name| disk.remove(&format!("{DIRECTORY}/{name}")))
     }
 
     /// Passes the lane's lines after `place`, from the pieces and then from the log, and moves `place` behind what was
@@ -169,20 +233,34 @@ impl Queue {
         place: &mut QueuePlace,
         visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
     ) -> io::Result<Go> {
-        let (file, salt) = (self.disk.open(&self.name(piece.after))?, self.salt(piece.after));
-        let (mut at, mut end) = (if place.next.0 == piece.after { place.next.1 } else { 0 }, piece.bytes);
+        let salt = self.salt(piece.after);
+        let file = match self.disk.open(&self.name(piece.after)) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let mut next = if place.next.after == piece.after {
+            place.next
+        } else {
+            InPiece { after: piece.after, ..InPiece::default() }
+        };
+        let mut end = if file.is_some() { piece.bytes } else { 0 };
         let (mut bytes, mut filled, mut used, mut is_damaged) =
             (vec![0; CHUNK_BYTES + FRAME_MAX], 0, 0, false);
         loop {
             let rest = bytes.get(used..filled).unwrap_or_default();
-            if rest.len() < FRAME_MAX && at + (rest.len() as u64) < end {
-                let kept = rest.len();
+            if let Some(file) = &file
+                && rest.len() < FRAME_MAX
+                && next.offset + (rest.len() as u64) < end
+            {
+                let (kept, from) = (rest.len(), next.offset + rest.len() as u64);
                 bytes.copy_within(used..filled, 0);
-                let read = read_sound(&*file, bytes.get_mut(kept..).unwrap_or_default(), at + kept as u64)?;
+                let most = usize::try_from(end - from).unwrap_or(usize::MAX).min(bytes.len() - kept);
+                let read = read_sound(&**file, bytes.get_mut(kept..kept + most).unwrap_or_default(), from)?;
                 (used, filled) = (0, kept + read);
                 if read == 0 {
                     // The file is shorter than it was.
-                    end = at + kept as u64;
+                    end = from;
                 }
                 continue;
             }
@@ -191,16 +269,18 @@ impl Queue {
             }
             match frame::read(rest, salt) {
                 Ok((frame, len)) => {
-                    (at, used) = (at + len as u64, used + len);
+                    used += len;
+                    (next.offset, next.frames) = (next.offset + len as u64, next.frames + 1);
                     let position = frame.position;
                     if position > place.log.through {
                         let lost = Range::between(place.log.through + 1, position).filter(|_| is_damaged);
                         is_damaged = false;
                         if let Some(lost) = lost {
+                            next.lost += lost.last - lost.first + 1;
                             visit(Read::Lost(lost))?;
                         }
                         let go = visit(Read::Frame(frame))?;
-                        *place = QueuePlace { next: (piece.after, at), ..QueuePlace::after(position) };
+                        *place = QueuePlace { next, ..QueuePlace::after(position) };
                         if go == Go::Stop {
                             return Ok(Go::Stop);
                         }
@@ -213,12 +293,18 @@ impl Queue {
                 Err(FrameError::Checksum | FrameError::Field) => {
                     is_damaged = true;
                     let len = frame::length(rest).unwrap_or(FRAME_HEADER);
-                    (at, used) = (at + len as u64, used + len);
+                    (next.offset, used) = (next.offset + len as u64, used + len);
                 }
             }
         }
         is_damaged |= end < piece.bytes;
         let lost = Range::between(place.log.through + 1, piece.through + 1).filter(|_| is_damaged);
+        next.lost += lost.map_or(0, |lost| lost.last - lost.first + 1);
+        // The list knows how many lines there were; without it they are at most as many as positions.
+        let calls = piece.calls.map_or(next.lost, |calls| calls.saturating_sub(next.frames));
+        if calls > 0 {
+            add_loss(&mut lock(&self.state).lost, piece.after + 1, Loss { last: piece.through, calls });
+        }
         let go = lost.map_or(Ok(Go::On), |lost| visit(Read::Lost(lost)))?;
         *place = QueuePlace::after(piece.through);
         Ok(go)
@@ -236,11 +322,12 @@ impl Queue {
         (routes, function): (&[Route], &str),
         (finished, through): (u64, u64),
         most: u64,
-    ) -> io::Result<Piece> {
+    ) -> io::Result<(Piece, Losses)> {
         let after = self.copied_through().max(finished);
         let (name, salt) = (self.name(after), self.salt(after));
         let mut file = None;
-        let (mut out, mut bytes, mut lost, mut looked_at) = (Vec::new(), 0_u64, 0, 0);
+        let (mut out, mut bytes, mut calls, mut looked_at) = (Vec::new(), 0_u64, 0, 0);
+        let mut lost = Losses::new();
         let copied = lock(&self.state).copied.filter(|place| place.through == after);
         let mut place = copied.unwrap_or(Place::after(after));
         let mut write = |out: &mut Vec<u8>, bytes: &mut u64| -> io::Result<()> {
@@ -256,12 +343,17 @@ impl Queue {
         log.follow(&mut place, &mut |read| {
             let reached = match read {
                 Read::Lost(range) => {
-                    lost += range.last - range.first + 1;
+                    add_loss(
+                        &mut lost,
+                        range.first,
+                        Loss { last: range.last, calls: range.last - range.first + 1 },
+                    );
                     range.last
                 }
                 Read::Frame(frame) => {
                     after_line(frame.payload.len());
                     if let Some((source, _)) = Kept::call_for(&frame, routes, function) {
+                        calls += 1;
                         let start = frame::begin(
                             &mut out,
                             frame.kind,
@@ -292,7 +384,7 @@ impl Queue {
             publish(&*self.disk, &name)?;
         }
         lock(&self.state).copied = Some(place);
-        Ok(Piece { after, through: place.through, bytes, lost })
+        Ok((Piece { after, through: place.through, bytes, calls: Some(calls) }, lost))
     }
 
     /// From now on a piece's lines are read from it. The kept positions say so already, and the log still has them. Nobody
@@ -326,6 +418,18 @@ impl Queue {
         }
     }
 
+    /// Calls of all pieces behind a position; at most so many.
+    pub fn calls_after(&self, position: u64) -> u64 {
+        let state = lock(&self.state);
+        let behind = state.pieces.values().filter(|piece| piece.through > position);
+        behind
+            .map(|piece| {
+                let positions = piece.through.saturating_sub(position.max(piece.after));
+                piece.calls.unwrap_or_else(|| piece.positions()).min(positions)
+            })
+            .sum()
+    }
+
     /// The lane's lines up to here are in pieces, if they are not finished.
     pub fn copied_through(&self) -> u64 {
         lock(&self.state).through
@@ -347,13 +451,65 @@ impl Queue {
         enough.map_or(state.through, |piece| piece.through)
     }
 
-    fn name(&self, after: u64) -> String {
+    pub(super) fn name(&self, after: u64) -> String {
         format!("{DIRECTORY}/{}-{after:020}", hex::encode(self.id))
     }
 
     fn salt(&self, after: u64) -> Salt {
         Salt::new(&self.id, after)
     }
+}
+
+/// Files that belong to none of these lanes.
+///
+/// # Errors
+/// The disk's error.
+pub fn unknown<'a>(disk: &dyn Disk, lanes: impl Iterator<Item = &'a LaneId>) -> io::Result<Vec<String>> {
+    let known: Vec<[u8; 16]> = lanes.map(id_of).collect();
+    let mut names = disk.list(DIRECTORY)?;
+    names.retain(|(name, _)| !known.iter().any(|id| after_of(name, *id).is_some()));
+    Ok(names.into_iter().map(|(name, _)| name).collect())
+}
+
+/// The pieces of a lane, as their files are, if no list of them can be used. Each ends where the next begins. The last ends
+/// at `copied`, or without that at its last line: what follows is in the log.
+///
+/// # Errors
+/// The disk's error.
+pub fn found(disk: &dyn Disk, lane: &LaneId, copied: Option<u64>) -> io::Result<Vec<Piece>> {
+    let id = id_of(lane);
+    let mut pieces = Vec::new();
+    let mut through = copied;
+    for (name, bytes) in disk.list(DIRECTORY)?.into_iter().rev() {
+        let Some(after) = after_of(&name, id) else { continue };
+        let end = match through {
+            Some(end) => end,
+            None => last_position(disk, &name, Salt::new(&id, after))?.unwrap_or(after),
+        };
+        // Behind what is copied it is a file that a crash left.
+        if end > after {
+            pieces.push(Piece { after, through: end, bytes, calls: None });
+            through = Some(after);
+        }
+    }
+    pieces.reverse();
+    Ok(pieces)
+}
+
+/// The position of the last sound line of a piece.
+fn last_position(disk: &dyn Disk, name: &str, salt: Salt) -> io::Result<Option<u64>> {
+    let bytes = read_all(&*disk.open(&format!("{DIRECTORY}/{name}"))?)?;
+    let (mut at, mut last) = (0, None);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match frame::read(rest, salt) {
+            Ok((frame, len)) => (at, last) = (at + len, Some(frame.position)),
+            Err(FrameError::Length) => break,
+            Err(FrameError::Checksum | FrameError::Field) => {
+                at += frame::length(rest).unwrap_or(FRAME_HEADER)
+            }
+        }
+    }
+    Ok(last)
 }
 
 fn id_of(lane: &LaneId) -> [u8; 16] {
@@ -448,11 +604,17 @@ mod tests {
         }
 
         fn open(&self, finished: u64, copied: Option<u64>) -> Queue {
-            Queue::open(Arc::clone(&self.disk), &self.lane, finished, copied).unwrap()
+            self.open_listed(finished, copied, &found(&*self.disk, &self.lane, copied).unwrap())
+        }
+
+        fn open_listed(&self, finished: u64, copied: Option<u64>, pieces: &[Piece]) -> Queue {
+            Queue::open(Arc::clone(&self.disk), &self.lane, (finished, copied), pieces).unwrap()
         }
 
         fn copy(&self, queue: &Queue, log: &Calls, finished: u64, through: u64) -> Piece {
-            queue.copy((log, &mut |_| ()), (&self.routes, "f"), (finished, through), PIECE_BYTES_MAX).unwrap()
+            let copied =
+                queue.copy((log, &mut |_| ()), (&self.routes, "f"), (finished, through), PIECE_BYTES_MAX);
+            copied.unwrap().0
         }
 
         fn files(&self) -> usize {
@@ -555,7 +717,7 @@ mod tests {
     fn a_piece_ends_when_it_is_full() {
         let (rig, log) = (Rig::new(), Calls(5_000));
         let queue = rig.open(0, None);
-        let piece = queue.copy((&log, &mut |_| ()), (&rig.routes, "f"), (0, 5_000), 100_000).unwrap();
+        let piece = queue.copy((&log, &mut |_| ()), (&rig.routes, "f"), (0, 5_000), 100_000).unwrap().0;
         assert!((100_000..102_000).contains(&piece.bytes) && piece.through < 250, "{piece:?}");
         queue.publish(piece);
         assert_eq!(own(&queue, &log, 0), (odd(1..=5_000), 0));
@@ -566,7 +728,7 @@ mod tests {
         let (rig, log) = (Rig::new(), Calls(4_000));
         let queue = rig.open(0, None);
         let piece =
-            queue.copy((&log, &mut |_| ()), (&rig.routes, "other"), (0, 4_000), PIECE_BYTES_MAX).unwrap();
+            queue.copy((&log, &mut |_| ()), (&rig.routes, "other"), (0, 4_000), PIECE_BYTES_MAX).unwrap().0;
         queue.publish(piece);
         assert_eq!((piece.bytes, rig.files(), queue.copied_through()), (0, 0, 4_000));
         assert_eq!(own(&queue, &log, 0), (Vec::new(), 0));
@@ -592,5 +754,59 @@ mod tests {
         assert_eq!(own(&queue, &log, 0), (vec![1], 999));
         std::fs::write(&path, &good[..frame * 2]).unwrap();
         assert_eq!(own(&queue, &log, 0), (vec![1, 3], 997));
+    }
+
+    #[test]
+    fn what_a_missing_or_cut_file_had_is_counted_exactly() {
+        let (rig, log) = (Rig::new(), Calls(3_000));
+        let queue = rig.open(0, None);
+        let pieces = [1_000, 2_000, 3_000].map(|through| {
+            let piece = rig.copy(&queue, &log, 0, through);
+            queue.publish(piece);
+            piece
+        });
+        let path = rig.dir.path().join(queue.name(1_000));
+        let good = std::fs::read(&path).unwrap();
+        let frame = frame::length(&good).unwrap();
+        let cut = |len: usize| Some(good[..len].to_vec());
+        for (damage, read) in
+            [(None, 0), (cut(0), 0), (cut(frame), 1), (cut(frame * 3), 3), (cut(frame + 9), 1)]
+        {
+            match damage {
+                None => std::fs::remove_file(&path).unwrap(),
+                Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+            }
+            let lost = Losses::from([(1_001, Loss { last: 2_000, calls: 500 - read })]);
+            // Also if its first lines are finished, and if it is read in parts.
+            for finished in [0, 1_001] {
+                let queue = Queue::look(Arc::clone(&rig.disk), &rig.lane, (finished, Some(3_000)), &pieces);
+                assert_eq!(queue.cut().unwrap().len(), 1);
+                let (mut place, mut seen) = (QueuePlace::after(finished), 0);
+                while place.through() < 3_000 {
+                    let mut visit = |read: Read<'_>| {
+                        seen += u64::from(matches!(read, Read::Frame(_)));
+                        Ok(Go::Stop)
+                    };
+                    queue.follow(&log, &mut place, &mut visit).unwrap();
+                }
+                let skipped = if finished == 0 { 0 } else { 500 + read.min(1) };
+                assert_eq!((seen, queue.take_losses()), (1_000 + read - skipped, lost.clone()));
+                assert_eq!(queue.check().unwrap(), lost);
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_list_the_pieces_are_as_they_are_found() {
+        let (rig, log) = (Rig::new(), Calls(4_000));
+        let queue = rig.open(0, None);
+        for through in [1_000, 2_000, 3_000] {
+            queue.publish(rig.copy(&queue, &log, 0, through));
+        }
+        let pieces = found(&*rig.disk, &rig.lane, None).unwrap();
+        let ranges: Vec<(u64, u64)> = pieces.iter().map(|piece| (piece.after, piece.through)).collect();
+        assert_eq!(ranges, [(0, 1_000), (1_000, 2_000), (2_000, 2_999)]);
+        let queue = rig.open_listed(0, Some(2_999), &pieces);
+        assert_eq!(own(&queue, &log, 0), (odd(1..=4_000), 0));
     }
 }

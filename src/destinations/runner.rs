@@ -17,7 +17,10 @@ use super::dead_letter::LogLetters;
 use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
 use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
-use super::positions::{self, All, Kept, LaneId, Positions, ROUTES_MAX, advanced, copied, reconfigured};
+use super::positions::{
+    self, All, Kept, LaneId, Losses, Positions, ROUTES_MAX, add_loss, advanced, copied, lost_calls, rebuilt,
+    reconfigured, with_losses,
+};
 use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Piece, Queue};
 use super::records::Records;
@@ -48,6 +51,8 @@ const LEISURE_SHARES: u64 = 2;
 /// How long nothing is copied into a queue after the disk took none of it. Meanwhile calls beyond the share become dead
 /// letters.
 const COPY_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// The subject of the alarm about the file of positions.
+const LIST: &str = "destinations";
 /// Commands that wait.
 const COMMANDS_MAX: usize = 16;
 
@@ -173,10 +178,12 @@ impl Destinations {
             reading: Arc::default(),
             shown: Arc::clone(&shown),
             alarmed: BTreeSet::new(),
+            damage: BTreeSet::new(),
             logged: Logged::default(),
             stop: stop.clone(),
             abort: abort.clone(),
         };
+        supervisor.mend(&configured).await?;
         supervisor.set(configured).await?;
         let alarms = Arc::clone(&supervisor.deps.alarms);
         let running = tokio::spawn(async move {
@@ -251,7 +258,7 @@ struct RunningLane {
 /// Lines that are being copied into the queue of a lane.
 struct Copying {
     lane: LaneId,
-    task: JoinHandle<io::Result<Piece>>,
+    task: JoinHandle<io::Result<(Piece, Losses)>>,
 }
 
 /// What is logged once a minute.
@@ -283,6 +290,8 @@ struct Supervisor {
     reading: Arc<RwLock<()>>,
     shown: Arc<Mutex<BTreeMap<SourceId, Shown>>>,
     alarmed: BTreeSet<String>,
+    /// What was found to be damaged at the start, by subject.
+    damage: BTreeSet<(String, String)>,
     logged: Logged,
     stop: CancellationToken,
     abort: CancellationToken,
@@ -319,7 +328,7 @@ impl Supervisor {
             while let Some(ended) = self.tasks.try_join_next_with_id() {
                 self.lane_ended(ended);
             }
-            let kept = advanced(self.kept(), &self.finished());
+            let kept = self.current();
             if let Err(error) = self.keep(kept).await {
                 self.not_kept(&error);
             }
@@ -361,6 +370,14 @@ impl Supervisor {
         let more = u64::from(planted(PlantedBug::PositionKeptTooFar));
         let finished = |lane: &RunningLane| lane.progress.finished_through() + more;
         self.lanes.iter().map(|(id, lane)| (id.clone(), finished(lane))).collect()
+    }
+
+    /// What is to be kept now.
+    fn current(&self) -> All {
+        // What a lane lost it says before it passes it.
+        let finished = self.finished();
+        let lost = self.lanes.iter().map(|(id, lane)| (id.clone(), lane.progress.seen().lost.clone()));
+        advanced(with_losses(self.kept(), lost.collect()), &finished)
     }
 
     /// Writes what is to be kept. Only then the log may release what it no longer names.
@@ -429,7 +446,8 @@ impl Supervisor {
 
     /// Opens the queues of lanes that have none, and forgets those of lanes that are no longer kept.
     async fn open_queues(&mut self) {
-        let lanes = positions::lanes(&self.kept());
+        let kept = self.kept();
+        let lanes = positions::lanes(&kept);
         self.is_sweep_due |= self.queues.keys().any(|lane| !lanes.contains_key(lane));
         self.queues.retain(|lane, _| lanes.contains_key(lane));
         for (lane, (finished, copied)) in &lanes {
@@ -437,9 +455,18 @@ impl Supervisor {
                 continue;
             }
             let (disk, id, range) = (Arc::clone(&self.deps.disk), lane.clone(), (*finished, *copied));
-            let opened = self.deps.disk_work.spawn(move || Queue::open(disk, &id, range.0, range.1)).await;
-            match opened.map_err(io::Error::other).and_then(|opened| opened) {
-                Ok(queue) => drop(self.queues.insert(lane.clone(), Arc::new(queue))),
+            let pieces = kept.get(&lane.destination).and_then(|one| one.pieces.get(&lane.function));
+            let pieces = pieces.cloned().unwrap_or_default();
+            let opening = self.deps.disk_work.spawn(move || {
+                let queue = Queue::open(disk, &id, range, &pieces)?;
+                let cut = queue.cut()?;
+                Ok((queue, cut))
+            });
+            match opening.await.map_err(io::Error::other).and_then(|opened| opened) {
+                Ok((queue, cut)) => {
+                    self.queues.insert(lane.clone(), Arc::new(queue));
+                    self.damage.extend(cut.into_iter().map(|(_, what)| (alarm::subject(lane), what)));
+                }
                 Err(error) => {
                     if self.logged.not_opened.happened(lane.clone(), self.deps.clock.monotonic()).is_some() {
                         tracing::error!(
@@ -462,9 +489,9 @@ impl Supervisor {
     }
 
     /// Lines were copied: they count once that is kept, and only then the log may release them.
-    async fn copied(&mut self, lane: LaneId, piece: io::Result<Piece>) {
+    async fn copied(&mut self, lane: LaneId, piece: io::Result<(Piece, Losses)>) {
         let now = self.deps.clock.monotonic();
-        let piece = match piece {
+        let (piece, lost) = match piece {
             Ok(piece) => piece,
             Err(error) => {
                 self.copy_again_at = now.saturating_add(COPY_AGAIN_AFTER);
@@ -482,12 +509,50 @@ impl Supervisor {
         };
         let Some(queue) = self.queues.get(&lane).cloned() else { return };
         if let Some(lane) = self.lanes.get(&lane) {
-            lane.progress.seen().lost += piece.lost;
+            let mut seen = lane.progress.seen();
+            lost.into_iter().for_each(|(first, loss)| add_loss(&mut seen.lost, first, loss));
         }
-        let kept = copied(self.kept(), &lane, piece.through);
+        let kept = copied(self.current(), &lane, &piece);
         if let Err(error) = self.keep_with(kept, Some((queue, piece))).await {
             self.not_kept(&error);
         }
+    }
+
+    /// Says which copies of the file are damaged. If both are, makes what is kept from the configuration and from the files
+    /// of queues.
+    async fn mend(&mut self, configured: &[DestinationSettings]) -> io::Result<()> {
+        let Some(positions) = self.positions.take() else { return Ok(()) };
+        for what in positions.damaged() {
+            tracing::error!(
+                "{what}; what is kept of destinations is taken from its copy, if that can be used"
+            );
+        }
+        if !positions.is_lost() {
+            self.positions = Some(positions);
+            return Ok(());
+        }
+        let configured = configured.to_vec();
+        let mending = self.deps.disk_work.spawn(move || {
+            let lanes = configured.iter().flat_map(|one| {
+                let lane =
+                    |function: &str| LaneId { destination: one.name.clone(), function: function.to_owned() };
+                one.selection.all_functions().into_iter().map(lane).collect::<Vec<_>>()
+            });
+            let found = positions.find_pieces(&lanes.collect::<Vec<_>>());
+            (positions, found.map(|found| rebuilt(&configured, &found)))
+        });
+        let (positions, kept) = mending.await.map_err(io::Error::other)?;
+        self.damage.insert((
+            LIST.to_owned(),
+            format!(
+                "{}: how far each function was is lost. The destinations of the configuration get everything again that is \
+                 still in the spool or in their queues: calls may be sent twice. Queues of others are in quarantine. \
+                 What is archived can be sent with forebay destinations replay",
+                positions.damaged().join("; ")
+            ),
+        ));
+        self.positions = Some(positions);
+        self.keep(kept?).await
     }
 
     /// A start is never refused: it adds one change at most.
@@ -506,7 +571,7 @@ impl Supervisor {
         let before = self.kept();
         // Held before the first line is read, and noted before the log may release less.
         self.deps.follow.hold_after(positions::lowest(&before).into_iter().chain([now]).min());
-        let kept = reconfigured(advanced(before, &self.finished()), &configured, now);
+        let kept = reconfigured(self.current(), &configured, now);
         self.keep(kept).await?;
         self.configured = configured.into_iter().map(|one| (one.name.clone(), one)).collect();
         self.give_orders();
@@ -519,7 +584,7 @@ impl Supervisor {
         if self.configured.contains_key(&name) {
             return Err(CommandError::Configured(name));
         }
-        let mut kept = advanced(self.kept(), &self.finished());
+        let mut kept = self.current();
         let Some(dropped) = kept.remove(&name) else { return Err(CommandError::Unknown(name)) };
         self.keep(kept).await?;
         tracing::info!(destination = %name, functions = dropped.lanes.len(), "what waited for a removed destination is dropped");
@@ -608,7 +673,8 @@ impl Supervisor {
             for (function, finished) in new {
                 let id = LaneId { destination: name.clone(), function: function.clone() };
                 let Some(queue) = self.queues.get(&id) else { continue };
-                let progress = Arc::new(Progress::new(finished, Arc::clone(&entry.records)));
+                let lost = one.lost.get(function).cloned().unwrap_or_default();
+                let progress = Arc::new(Progress::new(finished, lost, Arc::clone(&entry.records)));
                 let (sender, receiver) = watch::channel(Arc::clone(&orders));
                 let (stop, give_up_through) = (self.stop.child_token(), Arc::<AtomicU64>::default());
                 let steered = Steered {
@@ -766,13 +832,21 @@ impl Supervisor {
     /// Sets gauges, and raises or clears alarms.
     fn report(&mut self) {
         let (end, now) = (self.deps.follow.durable_through(), self.deps.clock.monotonic());
+        let mut damage: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (subject, what) in &self.damage {
+            damage.entry(subject.clone()).or_default().push(what.clone());
+        }
         let mut standing = BTreeSet::new();
         let mut behind: BTreeMap<&SourceId, u64> = BTreeMap::new();
         for (id, lane) in &self.lanes {
-            let lag = end.saturating_sub(lane.progress.finished_through());
+            let seen = lane.progress.seen();
+            let lag = seen.behind(end);
             let most = behind.entry(&id.destination).or_default();
             *most = lag.max(*most);
-            let seen = lane.progress.seen();
+            let lost = lost_calls(&seen.lost);
+            if lost > seen.lost_before {
+                damage.entry(alarm::subject(id)).or_default().push(alarm::lost(&seen.lost, &id.destination));
+            }
             if let Some(alarm) =
                 alarm::of(id, &seen, (lag, !self.configured.contains_key(&id.destination)), now)
             {
@@ -785,6 +859,10 @@ impl Supervisor {
                 );
                 standing.insert(subject);
             }
+        }
+        for (subject, what) in damage {
+            let (kind, what) = (crate::alarms::AlarmKind::Damage, what.join("; "));
+            self.deps.alarms.raise(kind, &format!("destination {subject}"), what);
         }
         for (name, lag) in behind {
             let label = DestinationLabel { dest: name.as_str().to_owned() };
@@ -806,7 +884,7 @@ impl Supervisor {
 }
 
 /// The piece that is being copied, when it is; never, if none is.
-async fn copied_piece(copying: &mut Option<Copying>) -> (LaneId, io::Result<Piece>) {
+async fn copied_piece(copying: &mut Option<Copying>) -> (LaneId, io::Result<(Piece, Losses)>) {
     let Some(running) = copying else { return std::future::pending().await };
     let piece = (&mut running.task).await.map_err(io::Error::other).and_then(|piece| piece);
     let lane = running.lane.clone();

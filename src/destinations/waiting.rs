@@ -32,8 +32,10 @@ pub fn waiting(kept: &All, disk: &Arc<dyn Disk>, log: &dyn Follow) -> io::Result
     Queue::sweep(&**disk, lanes.keys())?;
     let mut waiting = Vec::new();
     for (lane, (finished, copied)) in lanes {
-        let queue = Queue::open(Arc::clone(disk), &lane, finished, copied)?;
-        let routes = kept.get(&lane.destination).map_or(&[][..], |one| &one.routes);
+        let one = kept.get(&lane.destination);
+        let pieces = one.and_then(|one| one.pieces.get(&lane.function)).map_or(&[][..], Vec::as_slice);
+        let queue = Queue::open(Arc::clone(disk), &lane, (finished, copied), pieces)?;
+        let routes = one.map_or(&[][..], |one| &one.routes);
         let (queued, mut calls) = (queue.copied_through(), 0);
         queue.follow(log, &mut QueuePlace::after(finished), &mut |read| {
             if let Read::Frame(frame) = read {

@@ -93,7 +93,7 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         }
         (None, 0) if function.failing.is_some() => "nothing waits, but the last call failed".to_owned(),
         (None, 0) => "up to date".to_owned(),
-        // Positions are those of all calls, also of other functions.
+        // What is not read yet may be for other functions.
         (None, behind) => format!("at most {}", counted(behind, "call waits", "calls wait")),
     };
     let flight = match function.in_flight {
@@ -116,8 +116,13 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         wrapped("    to do: ", &failing.remedy).iter().for_each(|part| line(text, format_args!("{part}")));
     }
     if function.lost > 0 {
-        let lost = counted(function.lost, "position of the spool was", "positions of the spool were");
-        line(text, format_args!("    {lost} damaged and could not be sent"));
+        let lost = counted(function.lost, "call is lost", "calls are lost");
+        line(
+            text,
+            format_args!(
+                "    {lost} at most, because its queue or the spool is damaged: see the alarm damage"
+            ),
+        );
     }
 }
 

@@ -75,6 +75,9 @@ struct Drained {
     quarantined_files: Option<usize>,
     /// Calls that functions of destinations have not finished. A drain sends none.
     waiting_for_functions: Vec<Waiting>,
+    /// Why nobody knows what waits for functions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destinations_lost: Option<String>,
 }
 
 /// Days that no marker closes.
@@ -129,6 +132,7 @@ async fn drain(dir: &Path, way: Way, drop_destinations: bool) -> Result<Drained,
     }
     // What holds the disk holds its lock.
     let (kept, hold_after) = (positions.kept().clone(), positions.lowest());
+    let destinations_lost = positions.is_lost().then(|| positions.damaged().join("; "));
     drop(positions);
     let (spool, recovered) = {
         let (outside, options) = (outside.clone(), SpoolOptions { hold_after, ..way.options });
@@ -169,7 +173,11 @@ async fn drain(dir: &Path, way: Way, drop_destinations: bool) -> Result<Drained,
     let over = until.left(&*spool.log(), outside.clock.wall()).days;
     let unclosed = spool.log().unclosed_days();
     scheduler.await?;
-    let waiting_for_functions = waiting_for_functions(kept, spool.log()).await?;
+    let waiting_for_functions = match destinations_lost {
+        // Whatever is queued then may be needed.
+        Some(_) => Vec::new(),
+        None => waiting_for_functions(kept, spool.log()).await?,
+    };
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
     let unsure = unclosed.values().filter(|stage| **stage == DayStage::Unsure).count();
@@ -189,6 +197,7 @@ async fn drain(dir: &Path, way: Way, drop_destinations: bool) -> Result<Drained,
             false => Some(View::open(dir)?.disk.list("quarantine")?.len()),
         },
         waiting_for_functions,
+        destinations_lost,
     })
 }
 
@@ -223,6 +232,13 @@ impl Drained {
 
     /// What to fail with if the archive has everything, but functions have not.
     fn waits_for_functions(&self) -> Option<Failure> {
+        if let Some(why) = &self.destinations_lost {
+            return Some(Failure::failed(format!(
+                "{} delivered, and the archive has everything; but {why}: nobody knows which calls wait for functions. Run the \
+                 collector on this spool, which sends again what it still has, or drop it with --drop-destinations",
+                self.objects()
+            )));
+        }
         let waiting = self.waiting_for_functions.iter().map(|waiting| {
             let calls = counted(waiting.calls, "call waits", "calls wait");
             format!("{calls} for {} of the destination {}", waiting.function, waiting.destination)

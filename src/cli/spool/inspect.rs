@@ -63,6 +63,9 @@ struct FunctionAbout {
 
 fn functions(view: &View) -> Functions {
     let positions = match Positions::read(Arc::clone(&view.disk)) {
+        Ok(positions) if positions.is_lost() => {
+            return Functions::Unreadable { error: positions.damaged().join("; ") };
+        }
         Ok(positions) => positions,
         Err(error) => return Functions::Unreadable { error: error.to_string() },
     };

@@ -7,6 +7,7 @@ use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
 use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
 use crate::cli::print_json::print_json;
+use crate::destinations::faults::faults;
 use crate::runtime::colour;
 use crate::spool::offline::{Answered, Finding, Verified, View, verify};
 use crate::words::{about_bytes, counted};
@@ -22,8 +23,10 @@ const MARKS: [Mark; 5] =
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let view = View::open(&args.dir)?;
     let mut meter = Meter::new("checked");
-    let verified = verify(&view, &mut |done, total| meter.bytes(done, total))?;
+    let mut verified = verify(&view, &mut |done, total| meter.bytes(done, total))?;
     drop(meter);
+    verified.findings.extend(of_destinations(&view)?);
+    verified.sound = verified.findings.is_empty();
     if args.json {
         print_json(out, &verified)?;
     } else {
@@ -35,6 +38,13 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
         1 => Err(Failure::failed(format!("{} is damaged in 1 place", args.dir.display()))),
         count => Err(Failure::failed(format!("{} is damaged in {count} places", args.dir.display()))),
     }
+}
+
+/// What is damaged of what destinations keep.
+fn of_destinations(view: &View) -> Result<Vec<Finding>, Failure> {
+    let found = faults(&view.disk)
+        .map_err(|error| Failure::failed(format!("what is kept of destinations cannot be read: {error}")))?;
+    Ok(found.into_iter().map(|fault| Finding::of_destinations(fault.file, fault.what)).collect())
 }
 
 /// The verification for people.

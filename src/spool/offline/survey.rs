@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Index,
     /// A fingerprint file.
     Fingerprints,
+    /// What destinations keep: the archive does not need it.
+    Destinations,
     /// A parked object.
     Parked,
     /// The frames of a sealed object are no longer what was sealed.
@@ -71,8 +73,13 @@ impl Finding {
     pub(crate) fn hides_lines(&self) -> bool {
         match self.kind {
             Kind::Frames | Kind::Blocks | Kind::Missing | Kind::Manifest | Kind::Parked | Kind::Seal => true,
-            Kind::Header | Kind::Copy | Kind::Index | Kind::Fingerprints => false,
+            Kind::Header | Kind::Copy | Kind::Index | Kind::Fingerprints | Kind::Destinations => false,
         }
+    }
+
+    /// Damage of a file that destinations keep.
+    pub fn of_destinations(file: String, what: String) -> Self {
+        Self::new(Kind::Destinations, file, what)
     }
 
     pub(in crate::spool) fn new(kind: Kind, file: impl Into<String>, what: impl Into<String>) -> Self {

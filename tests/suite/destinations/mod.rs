@@ -6,6 +6,7 @@ mod assumed_role;
 mod chaos;
 #[cfg(feature = "lambda")]
 mod command;
+mod damaged_files;
 mod dev_file;
 mod full_spool;
 #[cfg(feature = "lambda")]
