@@ -40,6 +40,7 @@ pub mod once_a_minute;
 pub mod planted_bugs;
 pub mod policy;
 pub mod random;
+pub mod reach;
 pub mod receipt;
 pub mod retry;
 pub mod runtime;

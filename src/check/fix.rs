@@ -155,10 +155,17 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal, unconditional: bool) -> Vec
             "the store reports that an object with this new key already exists: check whether a proxy answers instead \
              of the store",
         )],
+        Reason::Digest if !subject.reach.checksums => vec![Remedy::say(
+            "the store received different bytes: check whether a proxy changes request bodies",
+        )],
         Reason::Digest => settings(
             "the store received different bytes, or computes the checksum differently: check whether a proxy changes \
              request bodies; if the store does not support checksums, set",
             "[s3]\nchecksums = \"when-required\"",
+        ),
+        Reason::ChecksumRequired => settings(
+            "the bucket requires a checksum with each put, as buckets with Object Lock do: send one",
+            "[s3]\nchecksums = \"auto\"",
         ),
         Reason::NotImplemented | Reason::InvalidArgument | Reason::BadRequest => {
             not_implemented(subject, unconditional)
@@ -168,19 +175,29 @@ pub fn put(subject: &Subject<'_>, refusal: &Refusal, unconditional: bool) -> Vec
 }
 
 fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
-    let mut remedies = vec![if unconditional || subject.reach.put == PutMode::Overwrite {
-        Remedy::paste(
-            "the store does not accept the request, with or without the condition; if it does not support checksums, \
-             this omits them",
-            "[s3]\nchecksums = \"when-required\"",
-        )
-    } else {
-        Remedy::paste(
+    // What is omitted already cannot be the cause.
+    let conditional = !unconditional && subject.reach.put == PutMode::CreateOnly;
+    let remedy = match (subject.reach.checksums, conditional) {
+        (true, true) => Remedy::paste(
             "the store does not accept the request; if it does not support checksums or conditional writes, these \
              settings omit them",
             "[s3]\nchecksums = \"when-required\"\nput = \"overwrite\"",
-        )
-    }];
+        ),
+        (true, false) => Remedy::paste(
+            "the store does not accept the request, with or without the condition; if it does not support checksums, \
+             this omits them",
+            "[s3]\nchecksums = \"when-required\"",
+        ),
+        (false, true) => Remedy::paste(
+            "the store does not accept the request; if it does not support conditional writes, this omits the condition",
+            "[s3]\nput = \"overwrite\"",
+        ),
+        (false, false) => Remedy::say(
+            "the store does not accept the request, although it has neither a checksum nor a condition: see the store's error \
+             message",
+        ),
+    };
+    let mut remedies = vec![remedy];
     if subject.destination.encryption != Encryption::None && subject.reach.endpoint_url.is_some() {
         let none = subject.setting("encryption = \"none\"");
         remedies.push(Remedy::paste("if it does not support the requested encryption", none));

@@ -24,6 +24,8 @@ pub struct Reach {
     pub sts_endpoint_url: Option<String>,
     /// A KMS endpoint other than AWS's own.
     pub kms_endpoint_url: Option<String>,
+    /// Whether puts carry a checksum even if the store does not require one.
+    pub checksums: bool,
     /// Whether a put may replace an object.
     pub put: PutMode,
     /// Whether objects carry `Content-Encoding: gzip`.
@@ -42,6 +44,7 @@ impl Reach {
             endpoint_url: endpoint_url.map(str::to_owned),
             sts_endpoint_url: None,
             kms_endpoint_url: None,
+            checksums: true,
             put: PutMode::CreateOnly,
             content_encoding: true,
             tags: ObjectTags::default(),

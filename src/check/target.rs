@@ -102,9 +102,9 @@ impl<'a> Visit<'a> {
     }
 
     async fn all(&mut self, at: UnixMillis, probe_role: bool) {
-        if let Some(finding) = surroundings::storage_class(&self.subject(None)) {
-            self.findings.push(finding);
-        }
+        let subject = self.subject(None);
+        let without_requests = [surroundings::endpoint(&subject), surroundings::storage_class(&subject)];
+        self.findings.extend(without_requests.into_iter().flatten());
         if self.common.credentials.is_err() {
             if self.target.destination.role.is_some() {
                 self.skip(&OF_A_ROLE, "there are no credentials");

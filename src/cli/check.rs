@@ -13,7 +13,7 @@ use super::serve::{load, store_settings};
 use crate::check::{
     self, CheckReport, Load, Port, Reach, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
 };
-use crate::config::{Acl, Config};
+use crate::config::{Acl, Checksums, Config};
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::{SystemClock, colour};
 use crate::store::s3::{S3Settings, S3Store, Timeouts};
@@ -85,6 +85,7 @@ fn settings(args: &CheckArgs, config: &Config, node: String) -> Result<Settings,
         endpoint_url: url(&config.s3.endpoint),
         sts_endpoint_url: url(&config.s3.sts_endpoint),
         kms_endpoint_url: url(&config.s3.kms_endpoint),
+        checksums: config.s3.checksums == Checksums::Auto,
         put: config.s3.put,
         content_encoding: config.s3.content_encoding.header().is_some(),
         tags: config.s3.object_tags,

@@ -60,7 +60,7 @@ pub(super) mod lambda {
     use crate::lock::lock;
     use crate::object::Role;
     use crate::sources::SourceId;
-    use crate::store::s3::{S3Store, direct_client};
+    use crate::store::s3::S3Store;
 
     /// The most clients kept. At the limit all are dropped and created again when needed.
     const CLIENTS_MAX: usize = 1_024;
@@ -138,9 +138,6 @@ pub(super) mod lambda {
     ) -> Client {
         let mut builder = aws_sdk_lambda::config::Builder::from(store.sdk());
         builder.set_endpoint_url(target.endpoint_url.clone());
-        if let Some(direct) = direct_client(target.endpoint_url.as_deref()) {
-            builder = builder.http_client(direct);
-        }
         builder = match role {
             None => builder.identity_cache(store.process_credentials()),
             // A role caches its session itself.

@@ -8,12 +8,12 @@ use crate::object::{
     StorageClass,
 };
 use crate::sources::SourceId;
-use crate::store::region::region_of_endpoint;
+use crate::store::region::{BucketInHost, bucket_in_host, region_of_endpoint};
 
 use super::checked::S3;
 use super::raw::{Entry, Typed};
 use super::reader::{self, Reader};
-use super::values;
+use super::values::{self, Endpoint};
 
 /// The value of `role_arn` with which a source uses the process's own credentials instead of the role of
 /// `[s3]`.
@@ -31,6 +31,11 @@ pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3)
     let role = role(reader, id, s3);
     let owner = reader.optional("expected_bucket_owner", account);
     let storage_class = reader.optional("storage_class", storage_class);
+    if let (Some(bucket), Some(endpoint)) = (&bucket, &s3.endpoint)
+        && let Some(what) = twice(endpoint, bucket)
+    {
+        reader.refuse("bucket", what);
+    }
     let bucket = bucket.or_else(|| s3.bucket.clone())?;
     let region = region_of(&bucket, region, s3);
     if let (Some(of_key), Some(of_bucket)) = (encryption.kms().and_then(|kms| kms.key.region()), &region)
@@ -49,6 +54,17 @@ pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3)
         expected_bucket_owner: owner.or_else(|| s3.expected_bucket_owner.clone()),
         storage_class: storage_class.or(s3.storage_class),
     })
+}
+
+/// Why an endpoint does not go with a bucket: its host has the bucket already.
+pub(super) fn twice(endpoint: &Endpoint, bucket: &BucketString) -> Option<String> {
+    match bucket_in_host(endpoint.as_str(), bucket.bucket()) {
+        Some(BucketInHost::Surely(without)) => Some(format!(
+            "the host of s3.endpoint_url begins with the bucket's name, so keys would begin with it, too: set \
+             endpoint_url = \"{without}\""
+        )),
+        Some(BucketInHost::Perhaps(_)) | None => None,
+    }
 }
 
 /// The role to assume: the source's own, else that of `[s3]`. The external id is found in the same way; if

@@ -190,8 +190,14 @@ fn s3(table: &Table, problems: &mut Vec<ConfigProblem>) -> S3 {
             reader.refuse(key, what);
         }
     }
+    let bucket = reader.optional("bucket", destination::bucket);
+    if let (Some(bucket), Some(endpoint)) = (&bucket, &endpoint)
+        && let Some(what) = destination::twice(endpoint, bucket)
+    {
+        reader.refuse("endpoint_url", what);
+    }
     S3 {
-        bucket: reader.optional("bucket", destination::bucket),
+        bucket,
         region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
         // Few stores other than AWS have a host name for each bucket.
         path_style: reader.get("path_style", endpoint.is_some(), reader::boolean),

@@ -1,12 +1,13 @@
 //! Value types that only the configuration uses, each validated when parsed.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::reach::link_local::is_link_local;
 use crate::words::url::bare_host;
 
 /// TLS, on a separate listener.
@@ -183,13 +184,10 @@ pub(super) fn base_address(text: &str, examples: &str, credentials: &str) -> Res
 
 /// Refuses link-local addresses: clouds serve instance credentials there, and no store uses them.
 pub(super) fn refuse_link_local(host: &str) -> Result<(), String> {
-    // The instance metadata service also has this unique-local address.
-    const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     let bare = bare_host(host);
     let last_label = bare.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    match bare.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
-        Ok(IpAddr::V4(ip)) if ip.is_link_local() => {}
-        Ok(IpAddr::V6(ip)) if ip.is_unicast_link_local() || ip == METADATA_V6 => {}
+    match bare.parse::<IpAddr>() {
+        Ok(ip) if is_link_local(ip) => {}
         Ok(_) => return Ok(()),
         // Resolvers accept `2852039166` and `0xa9fe.1` as addresses; no host name ends in a number.
         Err(_) if last_label.starts_with("0x") || last_label.bytes().all(|b| b.is_ascii_digit()) => {
@@ -297,6 +295,9 @@ mod tests {
         check("http://[fe80::1]", Err("link-local"));
         check("http://[::ffff:169.254.169.254]", Err("link-local"));
         check("http://[fd00:ec2::254]", Err("link-local"));
+        check("http://[64:ff9b::a9fe:a9fe]", Err("link-local"));
+        check("http://[64:ff9b:1::a9fe:a9fe]:80/x", Err("link-local"));
+        check("http://[2002:a9fe:a9fe::1]", Err("link-local"));
         check("http://2852039166", Err("usual form"));
         check("http://0xa9fea9fe", Err("usual form"));
         check("http://169.254.43518", Err("usual form"));

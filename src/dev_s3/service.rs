@@ -232,7 +232,8 @@ impl S3 for Service {
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
         let vault = Arc::clone(&self.vault);
-        blocking(move || vault.delete_object(&req.input.bucket, &req.input.key)).await?;
+        let input = req.input;
+        blocking(move || vault.delete_object(&input.bucket, &input.key, input.if_match)).await?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -247,7 +248,7 @@ impl S3 for Service {
         let output = blocking(move || {
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
             for object in input.delete.objects {
-                match vault.delete_object(&input.bucket, &object.key) {
+                match vault.delete_object(&input.bucket, &object.key, object.e_tag.map(ETagCondition::ETag)) {
                     Ok(()) => {
                         deleted.push(DeletedObject { key: Some(object.key), ..DeletedObject::default() })
                     }

@@ -178,9 +178,17 @@ impl Vault {
     }
 
     /// Removes an object if it exists.
-    pub(super) fn delete_object(&self, bucket: &str, key: &str) -> S3Result<()> {
+    /// Deletes an object; with a condition only if it is there and so (S3 User Guide, "How to perform conditional deletes").
+    pub(super) fn delete_object(
+        &self,
+        bucket: &str,
+        key: &str,
+        if_match: Option<ETagCondition>,
+    ) -> S3Result<()> {
         let _change = self.change();
-        let Some(object) = self.read().bucket(bucket)?.objects.get(key).cloned() else { return Ok(()) };
+        let object = self.read().bucket(bucket)?.objects.get(key).cloned();
+        Conditions { if_none_match: None, if_match }.check(object.as_deref())?;
+        let Some(object) = object else { return Ok(()) };
         self.disk.remove_object(bucket, key)?;
         if let Some(bucket) = self.write().buckets.get_mut(bucket) {
             bucket.objects.remove(key);

@@ -11,12 +11,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::reach::resolver::NoLinkLocal;
 use crate::words::with_causes;
 
 /// A web address. Its path and query may hold a secret, so only its host is ever shown.
 pub struct Webhook {
     to: Uri,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<NoLinkLocal>>, Full<Bytes>>,
 }
 
 impl Webhook {
@@ -25,8 +26,13 @@ impl Webhook {
     /// # Errors
     /// The system's trusted certificates cannot be read.
     pub fn new(to: Uri) -> std::io::Result<Self> {
-        let connector =
-            HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+        let mut http = HttpConnector::new_with_resolver(NoLinkLocal);
+        http.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
         Ok(Self { to, client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 

@@ -17,7 +17,7 @@ pub use bucket_string::BucketString;
 pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
 pub use destination::Destination;
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
-pub use object_key::{ImportedPlace, ObjectKey, ObjectName, ObjectPlace};
+pub use object_key::{ImportedPlace, KEY_BYTES_MAX, ObjectKey, ObjectName, ObjectPlace};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
 pub use storage_class::StorageClass;
 pub use stream::{Collection, Stream};

@@ -19,6 +19,9 @@ pub struct ObjectName<'a> {
     pub first_position: u64,
 }
 
+/// The most bytes of a key (Amazon S3 User Guide, "Naming Amazon S3 objects").
+pub const KEY_BYTES_MAX: usize = 1_024;
+
 /// The key of an object in its bucket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]

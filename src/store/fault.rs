@@ -55,7 +55,11 @@ const PASSING: &[&str] = &[
     "Throttling",
     "ThrottlingException",
     "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "ThrottledException",
     "TooManyRequests",
+    "TooManyRequestsException",
     "TemporaryRedirect",
     "ClientDisconnected",
 ];
@@ -189,6 +193,8 @@ mod tests {
         check(400, "ValidationError", Fault::NoAccess);
         check(403, "ExpiredToken", Fault::Expired);
         check(400, "Throttling", Fault::Transient);
+        check(400, "RequestThrottledException", Fault::Transient);
+        check(400, "TooManyRequestsException", Fault::Transient);
         check(503, "", Fault::Transient);
     }
 

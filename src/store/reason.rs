@@ -46,6 +46,8 @@ pub enum Reason {
     Digest,
     /// The store does not support a part of the request.
     NotImplemented,
+    /// The bucket requires a checksum, as those with Object Lock do.
+    ChecksumRequired,
     /// An argument or the method is refused.
     InvalidArgument,
     /// Another 400.
@@ -154,9 +156,18 @@ impl Reason {
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Self::SessionEnded,
             "InvalidToken" => Self::WrongSessionToken,
             "RequestTimeTooSkewed" | "RequestExpired" => Self::ClockSkew,
-            "SlowDown" | "ServiceUnavailable" | "InternalError" | "Throttling" | "ThrottlingException" => {
-                Self::Busy
-            }
+            "SlowDown"
+            | "ServiceUnavailable"
+            | "InternalError"
+            | "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "TooManyRequests"
+            | "TooManyRequestsException" => Self::Busy,
+            _ if status == 429 => Self::Busy,
             "AccessDenied" | "AccessDeniedException" => Self::Denied(Denial::said(message)),
             _ if status >= 500 && status != 501 => Self::Broken,
             "" | "Forbidden" | "AllAccessDisabled" if status == 403 => Self::Denied(Denial::said(message)),
@@ -165,6 +176,9 @@ impl Reason {
             "AccessControlListNotSupported" => Self::AclNotSupported,
             "InvalidStorageClass" => Self::UnknownStorageClass,
             "NotImplemented" => Self::NotImplemented,
+            "MissingContentMD5" => Self::ChecksumRequired,
+            // AWS has no code of its own for it.
+            "InvalidRequest" if message.contains("Content-MD5") => Self::ChecksumRequired,
             "InvalidArgument" | "InvalidRequest" | "MethodNotAllowed" if status != 501 => {
                 Self::InvalidArgument
             }
@@ -252,6 +266,8 @@ mod tests {
         check(400, "ExpiredToken", R::SessionEnded);
         check(400, "InvalidToken", R::WrongSessionToken);
         check(503, "SlowDown", R::Busy);
+        check(400, "RequestLimitExceeded", R::Busy);
+        check(429, "", R::Busy);
         check(503, "", R::Broken);
         check(500, "Odd", R::Broken);
         check(404, "", R::NotFound);

@@ -53,6 +53,51 @@ pub fn region_of_endpoint(url: &str) -> &str {
     named().unwrap_or(DEFAULT_REGION)
 }
 
+/// The endpoint without the bucket, if its host begins with the bucket's name: requests name the bucket once more, so a
+/// store that knows buckets by their hosts would put `bucket/key` into the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BucketInHost {
+    /// It is one of a store that is known to have such hosts.
+    Surely(String),
+    /// The store may also be called so.
+    Perhaps(String),
+}
+
+/// What follows the bucket's name in the hosts of stores, besides names that begin with `s3`.
+const BUCKET_HOSTS: [&str; 9] = [
+    "aliyuncs.com",
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "digitaloceanspaces.com",
+    "linodeobjects.com",
+    "r2.cloudflarestorage.com",
+    "storage.googleapis.com",
+    "vultrobjects.com",
+    "your-objectstorage.com",
+];
+
+/// Whether the host of an endpoint begins with the name of a bucket.
+pub fn bucket_in_host(url: &str, bucket: &str) -> Option<BucketInHost> {
+    let (scheme, rest) = url.split_once("://")?;
+    let begin = rest.get(..bucket.len()).filter(|begin| begin.eq_ignore_ascii_case(bucket))?;
+    let rest = rest.strip_prefix(begin)?.strip_prefix('.')?;
+    let host = rest.split(['/', ':']).next()?.trim_end_matches('.').to_ascii_lowercase();
+    let endpoint = format!("{scheme}://{rest}");
+    if host.starts_with("vpce-") {
+        // The host of a VPC endpoint for all buckets begins with the word `bucket`.
+        return None;
+    }
+    let is_known = BUCKET_HOSTS.iter().any(|known| {
+        host.strip_suffix(known).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    });
+    let first = host.split('.').next().unwrap_or_default();
+    if is_known || first == "s3" || first.starts_with("s3-") {
+        Some(BucketInHost::Surely(endpoint))
+    } else {
+        Some(BucketInHost::Perhaps(endpoint))
+    }
+}
+
 /// Where to send requests to a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {

@@ -67,6 +67,9 @@ impl Reason {
                 "remove s3.storage_class (or the source's): the store does not have it"
             }
             Self::Digest => "look for a proxy that changes request bodies",
+            Self::ChecksumRequired => {
+                "set s3.checksums = \"auto\": a bucket with Object Lock requires a checksum with each put"
+            }
             Self::NotImplemented => {
                 "if the store knows no checksums, set s3.checksums = \"when-required\"; if no conditional puts, s3.put = \
                  \"overwrite\""

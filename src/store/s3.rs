@@ -38,7 +38,7 @@ use self::default_chain::DefaultChain;
 use self::error::{Context, ErrorAndRegion, store_error};
 pub use self::error::{failure, no_credentials, not_assumed};
 use self::process::Process;
-pub use self::proxy::{direct_client, is_loopback};
+pub use self::proxy::{http_client, is_loopback};
 pub use self::ranges::{ObjectHead, ObjectVersion, ReadFailure};
 pub use self::read::{GetBody, ListFrom, ListPage, Listed};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
@@ -46,7 +46,7 @@ use super::fault::Asked;
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};
 use super::{Body, Fault, Head, ObjectStore, Put, PutMode, Reason, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
-use crate::object::{AccountId, AppliedEncryption, Destination, ObjectKey, Role};
+use crate::object::{AccountId, AppliedEncryption, Destination, KEY_BYTES_MAX, ObjectKey, Role};
 use crate::words::outside_text;
 
 /// The content type of every object.
@@ -288,6 +288,7 @@ impl S3Store {
     }
 
     async fn put_once(&self, put: &Put, replaces: Option<&str>) -> Result<Stored, StoreError> {
+        check_key(&put.key)?;
         let to = &put.destination;
         let kms = to.encryption.kms();
         let region = self.region_of(to).await?;
@@ -369,6 +370,7 @@ impl S3Store {
         key: &ObjectKey,
         version: Option<&str>,
     ) -> Result<HeadObjectOutput, StoreError> {
+        check_key(key)?;
         let used = self.used(destination).await;
         let request = self
             .client_for(destination, region)
@@ -419,7 +421,9 @@ impl ObjectStore for S3Store {
 /// Attempts have their own timeouts.
 fn surroundings_of_sdk() -> ConfigLoader {
     let loader = aws_config::defaults(BehaviorVersion::latest());
-    loader.stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+    loader
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .http_client(proxy::http_client())
 }
 
 /// The encryption reported by an answer.
@@ -433,6 +437,16 @@ fn applied(
         kms_key: kms_key.map(str::to_owned),
         bucket_key: bucket_key.unwrap_or(false),
     })
+}
+
+/// Refuses a key that no store takes. The answer to a HEAD with one would be that of expired credentials, which is retried.
+fn check_key(key: &ObjectKey) -> Result<(), StoreError> {
+    let bytes = key.as_str().len();
+    if bytes <= KEY_BYTES_MAX {
+        return Ok(());
+    }
+    let what = format!("the key has {bytes} bytes, and S3 takes at most {KEY_BYTES_MAX}");
+    Err(StoreError::local(Fault::Refused, what))
 }
 
 fn owner_of(destination: &Destination) -> Option<String> {

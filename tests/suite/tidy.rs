@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("words", &["time"]),
+    ("reach", &["words"]),
     ("arn", &[]),
     ("lock", &[]),
     ("version", &[]),
@@ -29,7 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms"]),
-    ("store", &["boxed_future", "lock", "object", "time", "words"]),
+    ("store", &["boxed_future", "lock", "object", "reach", "time", "words"]),
     (
         "log",
         &[
@@ -146,7 +147,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "deliveries",
         &["batch", "delivery", "lock", "object", "once_a_minute", "sources", "tasks", "time", "words"],
     ),
-    ("hook", &["boxed_future", "delivery", "object", "words"]),
+    ("hook", &["boxed_future", "delivery", "object", "reach", "words"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time", "words"]),
     ("connections", &["lock"]),
     (
@@ -214,7 +215,18 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("runtime", &["lock", "planted_bugs", "random", "tasks", "time", "words"]),
     (
         "config",
-        &["admin_token", "arn", "call", "destinations", "live", "object", "sources", "store", "words"],
+        &[
+            "admin_token",
+            "arn",
+            "call",
+            "destinations",
+            "live",
+            "object",
+            "reach",
+            "sources",
+            "store",
+            "words",
+        ],
     ),
     ("lib", &[]),
     ("main", &[]),

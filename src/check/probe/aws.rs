@@ -32,7 +32,7 @@ use crate::store::fault::Asked;
 use crate::store::reason::NoCredentials;
 use crate::store::region::{DEFAULT_REGION, region_in_error_body, region_name};
 use crate::store::s3::S3Store;
-use crate::store::s3::{direct_client, failure, no_credentials};
+use crate::store::s3::{failure, no_credentials};
 use crate::store::{Fault, ObjectStore, Put, Reason, Stored};
 use crate::time::{Clock, UnixMillis};
 use crate::words::{rfc3339, with_causes};
@@ -225,9 +225,6 @@ impl Aws {
     fn key_service(&self, region: &str, as_role: Option<&Secrets>) -> aws_sdk_kms::Client {
         let mut builder = aws_sdk_kms::config::Builder::from(self.store.sdk());
         builder.set_endpoint_url(self.kms_endpoint_url.clone());
-        if let Some(direct) = direct_client(self.kms_endpoint_url.as_deref()) {
-            builder = builder.http_client(direct);
-        }
         if let Some(session) = as_role {
             builder = builder.credentials_provider(session.clone());
         }

@@ -7,6 +7,7 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 
+use crate::store::s3::http_client;
 use crate::words::with_causes;
 
 /// This function, as it invokes itself.
@@ -21,7 +22,7 @@ pub(super) struct SelfInvoke {
 impl SelfInvoke {
     /// The function that runs in this environment.
     pub(super) async fn new(environment: &BTreeMap<String, String>) -> Self {
-        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
         let text = |name: &str| environment.get(name).cloned();
         Self {
             client: Client::new(&config),

@@ -8,11 +8,9 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::assumed_role::AssumedRole;
 use super::process::Process;
-use super::proxy::direct_client;
 use super::settings::{Checksums, S3Settings};
 use crate::lock::lock;
 use crate::object::Role;
@@ -25,8 +23,6 @@ const ROLES_MAX: usize = 16_384;
 /// All clients of a store.
 pub(super) struct Clients {
     settings: S3Settings,
-    /// Set if the store is on this machine: see [`direct_client`].
-    direct: Option<SharedHttpClient>,
     process: Arc<Process>,
     roles: Mutex<BTreeMap<Role, Arc<AssumedRole>>>,
     made: Mutex<BTreeMap<(Option<Role>, String), Made>>,
@@ -73,11 +69,16 @@ impl Access {
     }
 }
 
+/// An endpoint as the client needs it: it appends the bucket to a path as it is.
+fn base_of(endpoint: &str) -> String {
+    let has_path = endpoint.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    if has_path && !endpoint.ends_with('/') { format!("{endpoint}/") } else { endpoint.to_owned() }
+}
+
 impl Clients {
     pub(super) fn new(settings: S3Settings, process: Process) -> Self {
-        let direct = direct_client(settings.endpoint_url.as_deref());
         let process = Arc::new(process);
-        Self { settings, direct, process, roles: Mutex::default(), made: Mutex::default() }
+        Self { settings, process, roles: Mutex::default(), made: Mutex::default() }
     }
 
     pub(super) fn process(&self) -> &Process {
@@ -124,10 +125,7 @@ impl Clients {
     fn config(&self, role: Option<&Role>, region: &str) -> aws_sdk_s3::Config {
         let settings = &self.settings;
         let mut builder = aws_sdk_s3::config::Builder::from(self.process.sdk());
-        builder.set_endpoint_url(settings.endpoint_url.clone());
-        if let Some(direct) = &self.direct {
-            builder = builder.http_client(direct.clone());
-        }
+        builder.set_endpoint_url(settings.endpoint_url.as_deref().map(base_of));
         builder = match role {
             None => builder.identity_cache(self.process.cache()),
             // A role caches its session itself.

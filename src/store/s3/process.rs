@@ -10,7 +10,6 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::config::{IdentityCache, SharedIdentityCache};
 
 use super::super::region::DEFAULT_REGION;
-use super::proxy::direct_client;
 
 use crate::lock::lock;
 
@@ -70,9 +69,6 @@ impl Process {
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(TRY).build();
         let mut builder = aws_sdk_sts::config::Builder::from(&self.sdk);
         builder.set_endpoint_url(self.sts_endpoint_url.clone());
-        if let Some(direct) = direct_client(self.sts_endpoint_url.as_deref()) {
-            builder = builder.http_client(direct);
-        }
         let config = builder
             .region(Region::new(self.home().to_owned()))
             .identity_cache(self.cache())

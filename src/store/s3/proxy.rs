@@ -6,19 +6,28 @@
 
 use std::net::IpAddr;
 
-use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
+use crate::reach::no_proxy::NoProxy;
+use crate::reach::resolver::addresses;
 use crate::words::url::bare_host;
 
 /// The address of the proxy for `url`, without user and password. `None` if there is none.
 pub(super) fn of(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
-    if is_loopback(url) {
+    if is_loopback(url) || no_proxy().has(&uri) {
         return None;
     }
     let proxy = Matcher::from_env().intercept(&uri)?;
@@ -30,10 +39,97 @@ pub(super) fn of(url: &str) -> Option<String> {
     Some(format!("{}://{host}", proxy.uri().scheme_str().unwrap_or("http")))
 }
 
-/// A client without a proxy, for a service on this machine. `None`: use the default client.
-pub fn direct_client(url: Option<&str>) -> Option<SharedHttpClient> {
-    let direct = || Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
-    url.is_some_and(is_loopback).then(direct)
+/// The client for every AWS service: through the proxy, but not to this machine and to what `NO_PROXY` has.
+pub fn http_client() -> SharedHttpClient {
+    let direct = client(ProxyConfig::disabled);
+    if !is_any() {
+        return direct;
+    }
+    SharedHttpClient::new(Sorted { direct, proxied: client(ProxyConfig::from_env), no_proxy: no_proxy() })
+}
+
+fn client(proxy: fn() -> ProxyConfig) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut builder =
+            Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).proxy_config(proxy());
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder.build_with_resolver(NoLinkLocal)
+    })
+}
+
+/// As [`crate::reach::resolver::NoLinkLocal`], for the AWS clients. Credentials come from link-local addresses, but from no
+/// names of them.
+#[derive(Clone, Copy, Debug)]
+struct NoLinkLocal;
+
+impl ResolveDns for NoLinkLocal {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move {
+            let found = addresses(name).await.map_err(ResolveDnsError::new)?;
+            Ok(found.into_iter().map(|address| address.ip()).collect())
+        })
+    }
+}
+
+/// Whether the environment has a proxy at all.
+fn is_any() -> bool {
+    ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"]
+        .iter()
+        .any(|name| [(*name).to_owned(), name.to_ascii_lowercase()].iter().any(|name| is_set(name)))
+}
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// The hosts of the environment that need no proxy. The AWS clients read these variables, too, but understand fewer forms.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no setting of Forebay: the AWS clients read the same variables"
+)]
+fn no_proxy() -> NoProxy {
+    let list = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy"));
+    NoProxy::parse(&list.unwrap_or_default())
+}
+
+/// Sends each request through one of two clients.
+#[derive(Debug)]
+struct Sorted {
+    direct: SharedHttpClient,
+    proxied: SharedHttpClient,
+    no_proxy: NoProxy,
+}
+
+impl HttpClient for Sorted {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let of = |client: &SharedHttpClient| client.http_connector(settings, components);
+        SharedHttpConnector::new(Ways {
+            direct: of(&self.direct),
+            proxied: of(&self.proxied),
+            no_proxy: self.no_proxy.clone(),
+        })
+    }
+}
+
+/// Both ways of one request.
+#[derive(Debug)]
+struct Ways {
+    direct: SharedHttpConnector,
+    proxied: SharedHttpConnector,
+    no_proxy: NoProxy,
+}
+
+impl HttpConnector for Ways {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let is_direct =
+            is_loopback(request.uri()) || request.uri().parse::<Uri>().is_ok_and(|to| self.no_proxy.has(&to));
+        if is_direct { self.direct.call(request) } else { self.proxied.call(request) }
+    }
 }
 
 /// Whether the host of a URL is this machine.
@@ -41,7 +137,10 @@ pub fn is_loopback(url: &str) -> bool {
     let uri = url.parse::<Uri>().ok();
     let Some(host) = uri.as_ref().and_then(Uri::host) else { return false };
     let bare = bare_host(host);
-    bare.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+    let name = bare.trim_end_matches('.').to_ascii_lowercase();
+    // RFC 6761, 6.3: so do all names below it, which a bucket's name in front of the host makes.
+    name == "localhost"
+        || name.ends_with(".localhost")
         // The unspecified address also leads to this machine.
         || bare.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified())
 }
@@ -62,6 +161,7 @@ mod tests {
             "http://localhost.:9000",
             "http://0.0.0.0:9000",
             "http://[::]:9000",
+            "http://lake.localhost:9000",
         ] {
             check(here, true);
         }

@@ -436,3 +436,49 @@ async fn an_archive_storage_class_is_a_warning() {
     let ran = check("storage_class = \"STANDARD_IA\"", |_, _| None).await;
     expect(ran.of("storage_class"), "passed", &[]);
 }
+
+/// The advice was to set what was set, and what caused the refusal.
+#[tokio::test]
+async fn a_bucket_with_object_lock_needs_checksums() {
+    for (code, message) in [
+        (
+            "InvalidRequest",
+            "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
+        ),
+        ("MissingContentMD5", "Missing required header for this request: Content-Md5."),
+    ] {
+        let server = serve(move |asked, request| {
+            let locked = asked == Asked::Put && request.header("x-amz-checksum-crc32").is_none();
+            let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+            locked.then(|| Reply::Answer { status: 400, headers: Vec::new(), body })
+        })
+        .await;
+        let setup = setup(&server).source("web", "");
+        let ran = setup.s3("checksums = \"when-required\"").run_with(&[]).await;
+        let put = ran.of("put");
+        expect(put, "failed", &["Object Lock"]);
+        assert_eq!(paste(put, "checksum"), "[s3]\nchecksums = \"auto\"");
+        assert!(!put["remedies"].to_string().contains("when-required"), "{put}");
+    }
+}
+
+#[tokio::test]
+async fn advice_never_is_what_is_set_already() {
+    let refused = Reply::s3_error(501, "NotImplemented");
+    let server = serve(move |asked, _| (asked == Asked::Put).then(|| refused.clone())).await;
+    let setup = setup(&server).source("web", "encryption = \"none\"");
+    let ran = setup.s3("checksums = \"when-required\"").run_with(&[]).await;
+    let put = ran.of("put");
+    expect(put, "failed", &[]);
+    assert!(!put["remedies"].to_string().contains("when-required"), "{put}");
+}
+
+/// A bucket may be called as its store is, so this is no error.
+#[tokio::test]
+async fn a_host_that_begins_with_the_bucket_is_a_warning() {
+    let server = serve(|_, _| None).await;
+    let port = server.url().rsplit_once(':').unwrap().1.to_owned();
+    let setup = Setup::new(&format!("http://lake.localhost:{port}"), "AKIAEXAMPLE", "a-secret-that-stays");
+    let ran = setup.s3("bucket = \"lake\"").source("web", "").run().await;
+    expect(ran.of("endpoint"), "warning", &["http://lake.localhost", "s3://lake/lake/"]);
+}

@@ -429,3 +429,44 @@ fn tokens_are_checked_and_never_shown() {
     let shown = format!("{loaded:?}");
     assert!(!shown.contains("nobody") && !shown.contains("another-token"), "{shown}");
 }
+
+/// Each key got the bucket's name twice, and `check` passed.
+#[test]
+fn an_endpoint_with_the_bucket_in_its_host_is_refused() {
+    let problems_of = |endpoint: &str, common: &str, source: &str| {
+        let text = format!(
+            "[s3]\nendpoint_url = \"{endpoint}\"\n{common}\n[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n{source}\n"
+        );
+        problems(&text, &[])
+    };
+    let check = |endpoint: &str, (common, source): (&str, &str), place: &str, instead: &str| {
+        let expected = format!(
+            "line {place}: the host of s3.endpoint_url begins with the bucket's name, so keys would begin with it, too: set \
+             endpoint_url = \"{instead}\""
+        );
+        assert_eq!(problems_of(endpoint, common, source), [expected]);
+    };
+    let (lake, aws) = ("bucket = \"lake/raw\"", "https://lake.s3.eu-west-1.amazonaws.com");
+    let at = |endpoint: &str| format!("2: s3.endpoint_url = \"{endpoint}\"");
+    let without = "https://s3.eu-west-1.amazonaws.com";
+    check(aws, (lake, ""), &at(aws), without);
+    check(aws, (&format!("{lake}\npath_style = false"), ""), &at(aws), without);
+    check(aws, ("bucket = \"other\"", lake), "7: source.web.bucket = \"lake/raw\"", without);
+    let path = "http://Lake.s3.test:9000/x";
+    check(path, (lake, ""), &at(path), "http://s3.test:9000/x");
+    let spaces = "https://lake.fra1.digitaloceanspaces.com";
+    check(spaces, (lake, ""), &at(spaces), "https://fra1.digitaloceanspaces.com");
+    for (endpoint, bucket) in [
+        ("https://s3.eu-west-1.amazonaws.com", "bucket = \"lake\""),
+        ("https://lake2.s3.eu-west-1.amazonaws.com", "bucket = \"lake\""),
+        // A host of AWS for every bucket.
+        ("https://bucket.vpce-1a2b.s3.eu-west-1.vpce.amazonaws.com", "bucket = \"bucket\""),
+        // A store that is named so: `check` warns.
+        ("https://minio.example.com", "bucket = \"minio\""),
+    ] {
+        let text = format!(
+            "[s3]\nendpoint_url = \"{endpoint}\"\n{bucket}\n[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n"
+        );
+        load(&text, &[]).unwrap();
+    }
+}

@@ -3,8 +3,8 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, MetadataDirective,
-    ServerSideEncryption,
+    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective,
+    ObjectIdentifier, ServerSideEncryption,
 };
 use forebay::dev_s3::{ACCESS_KEY_ID, BUCKET, REGION, SECRET_ACCESS_KEY};
 
@@ -217,4 +217,41 @@ async fn a_multipart_upload_is_checked_and_survives_a_restart() {
         second.abort_multipart_upload().bucket(BUCKET).key("other").upload_id(other.upload_id().unwrap());
     abort.send().await.unwrap();
     assert_eq!(second.list_multipart_uploads().bucket(BUCKET).send().await.unwrap().uploads().len(), 0);
+}
+
+/// `If-Match` of a DELETE was ignored (S3 User Guide, "How to perform conditional deletes").
+#[tokio::test]
+async fn deletes_support_conditions() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let client = client(&server).await;
+    put(&client, "k", "x").await;
+    put(&client, "many", "x").await;
+    let etag = client.head_object().bucket(BUCKET).key("k").send().await.unwrap().e_tag().unwrap().to_owned();
+    let delete = |key: &str, etag: &str| client.delete_object().bucket(BUCKET).key(key).if_match(etag);
+    let other = "\"00000000000000000000000000000000\"";
+    let failed = delete("k", other).send().await.unwrap_err();
+    assert_eq!(failed.raw_response().unwrap().status().as_u16(), 412);
+    assert_eq!(code(delete("k", other).send().await), "PreconditionFailed");
+    for condition in ["*", &etag] {
+        let missing = delete("never there", condition).send().await.unwrap_err();
+        assert_eq!(missing.raw_response().unwrap().status().as_u16(), 404);
+        assert_eq!(code(delete("never there", condition).send().await), "NoSuchKey");
+    }
+    assert_eq!(get(&client, "k").await, b"x");
+
+    let object = |key: &str, etag: &str| ObjectIdentifier::builder().key(key).e_tag(etag).build().unwrap();
+    let objects = vec![object("k", other), object("many", &etag), object("never there", &etag)];
+    let several = Delete::builder().set_objects(Some(objects)).build().unwrap();
+    let answer = client.delete_objects().bucket(BUCKET).delete(several).send().await.unwrap();
+    let deleted: Vec<_> = answer.deleted().iter().filter_map(|one| one.key()).collect();
+    let codes: Vec<_> = answer.errors().iter().filter_map(|one| Some((one.key()?, one.code()?))).collect();
+    assert_eq!(deleted, ["many"]);
+    assert_eq!(codes, [("k", "PreconditionFailed"), ("never there", "NoSuchKey")]);
+
+    delete("k", &etag).send().await.unwrap();
+    put(&client, "k", "x").await;
+    delete("k", "*").send().await.unwrap();
+    assert_eq!(code(client.get_object().bucket(BUCKET).key("k").send().await), "NoSuchKey");
+    server.stop().await.unwrap();
 }

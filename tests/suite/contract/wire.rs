@@ -6,7 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use forebay::object::Encryption;
 use forebay::store::region::RegionRule;
-use forebay::store::s3::{Checksums, CredentialsFrom, S3Settings, S3Store, Timeouts};
+use forebay::store::s3::{Checksums, CredentialsFrom, ReadFailure, S3Settings, S3Store, Timeouts};
 use forebay::store::{Body, Fault, ObjectStore, PutMode, StoreError};
 
 use super::{a_put, destination, object_key};
@@ -309,4 +309,42 @@ async fn a_redirect_without_a_region_keeps_the_configured_region() {
     let requests = server.requests();
     let asked = requests.iter().filter(|request| request.method == "HEAD").count();
     assert_eq!((asked, signed_for(requests.last().unwrap()).as_str()), (1, "eu-west-1"));
+}
+
+/// Requests went to `/storage/v1/s3bucket`.
+#[tokio::test]
+async fn the_path_of_an_endpoint_is_kept_apart_from_the_bucket() {
+    for (path, path_style, expected) in [
+        ("", true, "/bucket/key"),
+        ("/storage/v1/s3", true, "/storage/v1/s3/bucket/key"),
+        ("/a", true, "/a/bucket/key"),
+    ] {
+        let server = ScriptedHttp::start(|_| Reply::status(200).with("etag", "\"1\"")).await;
+        let endpoint_url = Some(format!("{}{path}", server.url()));
+        let store = S3Store::new(S3Settings { endpoint_url, path_style, ..settings(&server) }).await;
+        store.put(&a_put("bucket", "key", "bytes")).await.unwrap();
+        let target = server.requests()[0].target.split('?').next().unwrap().to_owned();
+        assert_eq!(target, expected, "{path}");
+    }
+}
+
+/// A HEAD of such a key is answered with 400 and no body, as expired credentials are: it was retried without end.
+#[tokio::test]
+async fn a_key_that_no_store_takes_is_refused_before_anything_is_sent() {
+    let server = ScriptedHttp::start(|_| Reply::status(400)).await;
+    let store = S3Store::new(settings(&server)).await;
+    let says = |error: &StoreError| {
+        assert_eq!(error.fault, Fault::Refused, "{error}");
+        assert!(error.message.contains("the key has 1025 bytes, and S3 takes at most 1024"), "{error}");
+    };
+    let long = "ü".repeat(512) + "x";
+    says(&store.put(&a_put("bucket", &long, "bytes")).await.unwrap_err());
+    says(&store.head(&destination("bucket", Encryption::SseS3), &object_key(&long)).await.unwrap_err());
+    match store.head_for_import(&destination("bucket", Encryption::SseS3), &object_key(&long), None).await {
+        Err(ReadFailure::Refused(error)) => says(&error),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(server.requests().len(), 0);
+    drop(store.put(&a_put("bucket", &"x".repeat(1_024), "bytes")).await);
+    assert_eq!(server.requests().len(), 1);
 }

@@ -66,6 +66,21 @@ async fn every_file_is_tried_and_each_failure_is_named() {
     assert_eq!(nothing["files"][0]["ended"], "ignored");
 }
 
+/// A HEAD of such a key is answered with 400: it was retried until the deadline, and files after it had no time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_no_store_takes_fails_at_once() {
+    let stand = Stand::start().await;
+    let _instance = stand.instance(&[]);
+    stand.put("track_1.csv", "userId,event\nu1,e\n").await;
+    let long = format!("track_{}.csv", "x".repeat(1_020));
+    let error = stand.api.invoke(&s3("forebay", &[&long, "track_1.csv"]), LONG).await.unwrap_err();
+    says(
+        &error,
+        &["1 of 2 files failed", "E-REFUSED: ", "the key has 1030 bytes, and S3 takes at most 1024"],
+    );
+    assert_eq!(stand.delivered("/userId").await, ["u1"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn denied_access_and_a_missing_file_are_failures_unless_missing_ones_are_skipped() {
     let stand = Stand::start().await;
