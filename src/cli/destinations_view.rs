@@ -14,7 +14,7 @@ use crate::destinations::positions::{is_own_text, lost_calls, remedy};
 use crate::destinations::progress::Progress;
 use crate::destinations::records::Record;
 use crate::destinations::runner::{CommandError, Shown};
-use crate::destinations::settings::DestinationSettings;
+use crate::destinations::settings::{DestinationSettings, is_web};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::object::Stream;
@@ -149,6 +149,8 @@ fn failure(
 }
 
 fn attempt(record: Record, masked: bool) -> Attempt {
+    // Ids of AWS are its own. A server behind a web address may put any text into these headers.
+    let hides_ids = masked && is_web(&record.function);
     Attempt {
         at_ms: record.at.0,
         function: record.function.to_string(),
@@ -158,8 +160,8 @@ fn attempt(record: Record, masked: bool) -> Attempt {
         attempt: record.attempt,
         millis: record.millis,
         failed: record.failed.map(|(class, what)| failure(&record.function, (class, &what), None, masked)),
-        request_id: record.request_id,
-        version: record.version,
+        request_id: record.request_id.filter(|_| !hides_ids),
+        version: record.version.filter(|_| !hides_ids),
         log_tail: record.log_tail.filter(|_| !masked),
     }
 }
@@ -193,12 +195,14 @@ mod tests {
                 attempt: 1,
                 millis: 5,
                 failed: Some((class, "jane@example.com".to_owned())),
-                request_id: None,
-                version: None,
+                request_id: Some("jane@example.com".to_owned()),
+                version: Some("jane@example.com".to_owned()),
                 log_tail: Some("jane@example.com".to_owned()),
             };
             let shown = attempt(record, masked);
             assert_eq!(shown.log_tail.is_none(), masked);
+            let hides_ids = masked && function != ARN;
+            assert_eq!((shown.request_id.is_none(), shown.version.is_none()), (hides_ids, hides_ids));
             let listed = shown.failed.unwrap().what;
             assert_eq!(listed, failure(function, (class, "jane@example.com"), None, masked).what);
             !listed.is_empty()

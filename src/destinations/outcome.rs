@@ -78,6 +78,44 @@ struct FunctionError {
     message: Option<String>,
 }
 
+/// What Lambda answers if it ended the function. Errors of runtimes have more members.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    #[serde(rename = "errorType")]
+    kind: Option<String>,
+    #[serde(rename = "errorMessage")]
+    message: String,
+}
+
+/// The error type of a function that Lambda ended after its timeout.
+const TIMED_OUT: &str = "Sandbox.Timedout";
+
+impl Ended {
+    /// After how many seconds Lambda ended the function, if this is what Lambda says: today
+    /// `RequestId: ID Error: Task timed out after 3.00 seconds`, in older answers and emulators
+    /// `2023-06-04T12:04:07Z ID Task timed out after 3.00 seconds`. The whole text is compared, because a function may say
+    /// these words, too.
+    fn timed_out(&self) -> Option<&str> {
+        let (before, seconds) = self.message.split_once(" Task timed out after ")?;
+        let seconds = seconds.strip_suffix(" seconds")?;
+        if self.kind.as_deref().is_some_and(|kind| kind != TIMED_OUT) {
+            return None;
+        }
+        let id = match before.strip_prefix("RequestId: ") {
+            Some(rest) => rest.strip_suffix(" Error:")?,
+            None => before.split_once(' ').filter(|(at, _)| is_utc(at))?.1,
+        };
+        let is_number = (1..=9).contains(&seconds.len()) && seconds.parse::<f64>().is_ok_and(f64::is_finite);
+        let is_id = id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        (is_number && is_id).then_some(seconds)
+    }
+}
+
+fn is_utc(text: &str) -> bool {
+    text.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(text).is_ok()
+}
+
 /// What became of an invocation.
 ///
 /// # Errors
@@ -94,7 +132,7 @@ pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
     };
     if (200..300).contains(&answer.status) {
         let Some(kind) = answer.function_error else { return Ok(()) };
-        let (class, what) = function_failed(kind, answer.body);
+        let (class, what) = function_failed(kind, &answer);
         return failed(class, &what, None);
     }
     let said = answer.message.unwrap_or("no reason was given");
@@ -106,14 +144,42 @@ pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
 }
 
 /// The function ran and failed.
-fn function_failed(kind: &str, body: &[u8]) -> (Class, String) {
-    let Ok(FunctionError { kind: error, message }) = serde_json::from_slice(body) else {
-        return (Class::ExecutionError, format!("{kind}: {}", String::from_utf8_lossy(body)));
+fn function_failed(kind: &str, answer: &Answer<'_>) -> (Class, String) {
+    if let Some(seconds) = timed_out(kind, answer) {
+        // Not the answer's words: this text is shown where those of functions are hidden.
+        return (Class::Timeout, format!("Lambda ended the function: it timed out after {seconds} seconds"));
+    }
+    let Ok(FunctionError { kind: error, message }) = serde_json::from_slice(answer.body) else {
+        return (Class::ExecutionError, format!("{kind}: {}", String::from_utf8_lossy(answer.body)));
     };
     let message = message.unwrap_or_else(|| "no message".to_owned());
-    let timed_out = error.as_deref() == Some("Sandbox.Timedout") || message.contains("Task timed out after");
-    let class = if timed_out { Class::Timeout } else { Class::ExecutionError };
-    (class, format!("{}: {message}", error.as_deref().unwrap_or(kind)))
+    (Class::ExecutionError, format!("{}: {message}", error.as_deref().unwrap_or(kind)))
+}
+
+/// After how many seconds Lambda ended the function, if it did.
+fn timed_out(kind: &str, answer: &Answer<'_>) -> Option<String> {
+    let ended: Ended = serde_json::from_slice(answer.body).ok().filter(|_| kind == "Unhandled")?;
+    ended.timed_out().map(str::to_owned)
+}
+
+/// Codes of a service that is asked too often, with any status (AWS SDKs Reference Guide, "Retry behavior").
+const THROTTLING: [&str; 11] = [
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+];
+
+/// Whether an answer says that the service is asked too often.
+pub fn is_throttling(status: u16, code: &str) -> bool {
+    status == 429 || THROTTLING.contains(&code)
 }
 
 /// Codes of credentials that are not accepted, with any status.
@@ -134,7 +200,8 @@ fn class_of(status: u16, code: &str) -> Class {
         "RecursiveInvocationException" => Class::Recursive,
         "AccessDeniedException" => Class::AccessDenied,
         "ResourceNotFoundException" | "NoPublishedVersionException" => Class::NotFound,
-        "TooManyRequestsException" | "ThrottlingException" => Class::Throttled,
+        _ if is_throttling(status, code) => Class::Throttled,
+        "ServiceUnavailable" | "ServiceUnavailableException" | "InternalFailure" => Class::Unavailable,
         "RequestTooLargeException" => Class::TooLarge,
         "InvalidRequestContentException"
         | "InvalidParameterValueException"
@@ -144,7 +211,6 @@ fn class_of(status: u16, code: &str) -> Class {
             401 | 403 => Class::AccessDenied,
             404 => Class::NotFound,
             413 => Class::TooLarge,
-            429 => Class::Throttled,
             400 | 415 | 422 => Class::BadRequest,
             _ => Class::Unavailable,
         },
@@ -189,6 +255,11 @@ mod tests {
         check(408, "SnapStartTimeoutException", Class::Unavailable);
         check(410, "EFSMountFailureException", Class::Unavailable);
         check(503, "", Class::Unavailable);
+        for code in ["Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"]
+        {
+            check(400, code, Class::Throttled);
+        }
+        check(400, "ServiceUnavailable", Class::Unavailable);
     }
 
     #[test]
@@ -197,14 +268,6 @@ mod tests {
         let failed =
             failure(Answer { status: 200, function_error: Some("Unhandled"), body, ..Answer::default() });
         assert_eq!((failed.class, failed.what.as_str()), (Class::ExecutionError, "KeyError: 'event'"));
-        let slow = br#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: 1 Error: Task timed out after 3.00 seconds"}"#;
-        let failed = failure(Answer {
-            status: 200,
-            function_error: Some("Unhandled"),
-            body: slow,
-            ..Answer::default()
-        });
-        assert_eq!(failed.class, Class::Timeout);
         let odd = failure(Answer {
             status: 200,
             function_error: Some("Handled"),
@@ -212,6 +275,50 @@ mod tests {
             ..Answer::default()
         });
         assert_eq!((odd.class, odd.what.as_str()), (Class::ExecutionError, "Handled: oh\\u{1b}"));
+    }
+
+    /// A function says what it likes in its own error, which would then be retried, and shown to everybody.
+    #[test]
+    fn only_lambda_itself_says_that_a_function_timed_out() {
+        const ID: &str = "698aba69-5b39-49c9-a1e3-5b0965917cc4";
+        let of = |function_error, body: &str| {
+            failure(Answer {
+                status: 200,
+                function_error: Some(function_error),
+                body: body.as_bytes(),
+                ..Answer::default()
+            })
+        };
+        let today = format!(
+            r#"{{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: {ID} Error: Task timed out after 3.00 seconds"}}"#
+        );
+        let before =
+            format!(r#"{{"errorMessage":"2023-06-04T12:04:07Z {ID} Task timed out after 3.00 seconds"}}"#);
+        let typed = before.replacen('{', r#"{"errorType":"Sandbox.Timedout","#, 1);
+        for body in [&today, &before, &before.replace("07Z", "07.123Z"), &typed] {
+            let failed = of("Unhandled", body);
+            assert_eq!(failed.class, Class::Timeout, "{body}");
+            assert_eq!(failed.what, "Lambda ended the function: it timed out after 3.00 seconds");
+        }
+        let counterfeit = |function_error, body: &str| {
+            assert_eq!(of(function_error, body).class, Class::ExecutionError, "{body}");
+        };
+        counterfeit("Handled", &today);
+        for (from, to) in [
+            ("3.00", "me@example.com"),
+            ("3.00 seconds", "3.00 seconds for me@example.com"),
+            ("RequestId", "me@example.com RequestId"),
+            (ID, "me@example.com"),
+            ("Sandbox.Timedout", "TimeoutError"),
+            ("}", r#","stackTrace":[]}"#),
+            ("}", r#","requestId":"1"}"#),
+        ] {
+            counterfeit("Unhandled", &today.replace(from, to));
+        }
+        counterfeit("Unhandled", &before.replace("2023-06-04T12:04:07Z", "me@example.com"));
+        counterfeit("Unhandled", r#"{"errorType":"E","errorMessage":"Task timed out after 3.00 seconds"}"#);
+        counterfeit("Unhandled", r#"{"errorMessage":"Task timed out after 3.00 seconds"}"#);
+        counterfeit("Unhandled", r#""Task timed out after 3.00 seconds""#);
     }
 
     #[test]

@@ -133,8 +133,11 @@ async fn each_failure_has_its_class_and_is_tried_once() {
     let failed = r#"{"errorType":"KeyError","errorMessage":"'event'"}"#;
     let function_error = answer(200, &[("x-amz-function-error", "Unhandled")], failed);
     check(function_error, Class::ExecutionError, "KeyError: 'event'").await;
-    let slow = r#"{"errorMessage":"2026-11-23 Task timed out after 3.00 seconds"}"#;
-    check(answer(200, &[("x-amz-function-error", "Unhandled")], slow), Class::Timeout, "3.00 seconds").await;
+    let unhandled = |body: &str| answer(200, &[("x-amz-function-error", "Unhandled")], body);
+    let slow = r#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: 698aba69-5b39-49c9-a1e3-5b0965917cc4 Error: Task timed out after 3.00 seconds"}"#;
+    check(unhandled(slow), Class::Timeout, "3.00 seconds").await;
+    let own = r#"{"errorType":"Error","errorMessage":"Task timed out after 3.00 seconds"}"#;
+    check(unhandled(own), Class::ExecutionError, "3.00 seconds").await;
     check(error(403, "AccessDeniedException"), Class::AccessDenied, "scripted").await;
     check(error(403, "UnrecognizedClientException"), Class::InvalidCredentials, "scripted").await;
     check(error(404, "ResourceNotFoundException"), Class::NotFound, "404 ResourceNotFoundException").await;

@@ -115,7 +115,8 @@ impl Fault {
             Self::Handled => failed("Handled", r#"{"errorType":"KeyError","errorMessage":"'event'"}"#),
             Self::Unhandled => failed("Unhandled", r#"{"errorMessage":"exit status 1"}"#),
             Self::TaskTimedOut => {
-                failed("Unhandled", r#"{"errorMessage":"Task timed out after 3.00 seconds"}"#)
+                let said = r#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: 698aba69-5b39-49c9-a1e3-5b0965917cc4 Error: Task timed out after 3.00 seconds"}"#;
+                failed("Unhandled", said)
             }
             Self::TooLarge => refused(413, "RequestTooLargeException"),
             Self::Refused => refused(400, "InvalidRequestContentException"),
