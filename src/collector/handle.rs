@@ -223,11 +223,17 @@ impl Shared {
         // Only the frames wait for the disk, and the spool's queue counts those.
         drop(body);
         exchange.waiting.leave();
+        let mut refused = Vec::new();
         let receipt = match lines {
-            Some(lines) => self.append(lines, exchange.until).await?,
+            Some(mut lines) => {
+                if head.headers.get(reply::NAMES_REJECTED).is_some() {
+                    refused = lines.take_refused();
+                }
+                self.append(lines, exchange.until).await?
+            }
             None => None,
         };
-        Ok(reply::with_receipt(reply::success(), receipt.as_ref()))
+        Ok(reply::with_receipt(reply::success_but(&refused), receipt.as_ref()))
     }
 
     /// Turns a whole body into the lines to store; `None` if nothing is to be stored.

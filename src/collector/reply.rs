@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::answer_body::AnswerBody;
 use super::auth::AuthError;
 use super::decode::DecodeError;
-use crate::call::BodyError;
+use crate::call::{BodyError, RejectReason};
 use crate::ingest::IngestError;
 use crate::log::{AppendError, DESTINATION_FULL, SPOOL_FULL};
 use crate::random::Random;
@@ -259,6 +259,40 @@ struct ErrorBody<'a> {
 /// The one answer that means: stored.
 pub(super) fn success() -> Reply {
     fixed("application/json", Bytes::from_static(b"{\"success\":true}"))
+}
+
+/// The header with which a client asks for the items that are stored as rejected. Only such a client gets another body than
+/// `{"success":true}`.
+pub(super) const NAMES_REJECTED: &str = "x-forebay-name-rejected";
+
+/// One item that was stored as rejected.
+#[derive(Serialize)]
+struct RejectedItem {
+    /// Its index in the batch.
+    index: u32,
+    reason: &'static str,
+    message: &'static str,
+}
+
+#[derive(Serialize)]
+struct StoredBut {
+    success: bool,
+    rejected: Vec<RejectedItem>,
+}
+
+/// The same for a client that asked which items were rejected.
+pub(super) fn success_but(refused: &[(u32, RejectReason)]) -> Reply {
+    if refused.is_empty() {
+        return success();
+    }
+    let item = |(index, reason): &(u32, RejectReason)| RejectedItem {
+        index: *index,
+        reason: reason.slug(),
+        message: reason.why(),
+    };
+    let body = StoredBut { success: true, rejected: refused.iter().map(item).collect() };
+    // Serialising numbers and strings cannot fail; without the list, the answer is what others get.
+    serde_json::to_vec(&body).map_or_else(|_| success(), |text| fixed("application/json", text.into()))
 }
 
 /// `reply` with the receipt of the stored calls, if there is one.

@@ -82,6 +82,8 @@ pub struct Invoked {
     /// The calls of a batch that the function could not take although the invocation succeeded: their places in
     /// [`Outgoing::calls`].
     pub not_taken: Vec<usize>,
+    /// Calls of a batch that the other side will never take, and why, although the invocation succeeded.
+    pub refused: Vec<(usize, String)>,
     /// The service's id of the request.
     pub request_id: Option<String>,
     /// The version of the function that ran.
@@ -93,7 +95,14 @@ pub struct Invoked {
 impl Invoked {
     /// It ended so, and the service said nothing more about it.
     pub fn ended(result: Result<(), Failure>) -> Self {
-        Self { result, not_taken: Vec::new(), request_id: None, version: None, log_tail: None }
+        Self {
+            result,
+            not_taken: Vec::new(),
+            refused: Vec::new(),
+            request_id: None,
+            version: None,
+            log_tail: None,
+        }
     }
 
     /// It failed, and the service said nothing more about it.

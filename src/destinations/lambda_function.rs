@@ -124,6 +124,7 @@ impl Lambda {
                 Invoked {
                     result,
                     not_taken,
+                    refused: Vec::new(),
                     request_id: answer.request_id().map(str::to_owned),
                     version: answer.executed_version().map(str::to_owned),
                     log_tail: tail.map(|tail| String::from_utf8_lossy(tail).into_owned()),

@@ -436,7 +436,13 @@ impl LaneTask {
             .as_ref()
             .is_err_and(|failure| matches!(failure.class, Class::TooLarge | Class::BadRequest));
         for (index, (position, attempt)) in calls.iter().enumerate() {
+            let refused = invoked.refused.iter().find(|(place, _)| *place == index);
             let result = match &invoked.result {
+                Ok(()) if refused.is_some() => Err(Failure {
+                    class: Class::BadRequest,
+                    what: refused.map(|(_, why)| why.clone()).unwrap_or_default(),
+                    retry_after: None,
+                }),
                 Ok(()) if invoked.not_taken.contains(&index) => Err(Failure {
                     class: Class::ExecutionError,
                     what: "the function reported this call of a batch as failed".to_owned(),

@@ -53,6 +53,11 @@ impl WebPost {
         Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout, secrets })
     }
 
+    /// What a server said, without secrets.
+    pub(super) fn shown(&self, said: &str) -> String {
+        outside_text(&self.secrets.hide(said)).to_string()
+    }
+
     /// Posts a body with these headers besides the usual ones. The second value is the answer's body; `None` if it is longer
     /// than `answer_max`.
     pub(super) async fn send(

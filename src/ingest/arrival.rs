@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::counters::SourceCounters;
-use crate::call::{ClientLibraries, Fingerprinter, Stamp, Tally};
+use crate::call::{ClientLibraries, Fingerprinter, RejectReason, Stamp, Tally};
 use crate::live::Sample;
 use crate::log::{ImportStep, RequestFrames};
 use crate::sources::SourceId;
@@ -54,4 +54,11 @@ pub struct Lines {
     pub(super) counters: Arc<SourceCounters>,
     /// Copies of a few of them, for the live view.
     pub(super) sample: Option<Sample>,
+}
+
+impl Lines {
+    /// Takes the items that are not valid calls, by their index in the request.
+    pub fn take_refused(&mut self) -> Vec<(u32, RejectReason)> {
+        self.frames.take_refused()
+    }
 }

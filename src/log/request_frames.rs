@@ -29,7 +29,12 @@ pub struct RequestFrames {
     calls: u32,
     rejected: [u32; RejectReason::ALL.len()],
     came: Option<u32>,
+    /// The items that were closed as rejected, by their index.
+    refused: Vec<(u32, RejectReason)>,
 }
+
+/// The most rejected items of a request that are remembered one by one.
+const REFUSED_MAX: usize = 10_000;
 
 impl RequestFrames {
     /// Creates an empty set of frames. `capacity` is the expected length of the lines in bytes.
@@ -47,6 +52,7 @@ impl RequestFrames {
             calls: 0,
             rejected: [0; RejectReason::ALL.len()],
             came: None,
+            refused: Vec::new(),
         }
     }
 
@@ -166,6 +172,11 @@ impl RequestFrames {
         self.rejected.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    /// Takes the items that were closed as rejected, by their index among all items.
+    pub fn take_refused(&mut self) -> Vec<(u32, RejectReason)> {
+        std::mem::take(&mut self.refused)
+    }
+
     /// Lines closed as rejected, by reason.
     pub fn rejected_by_reason(&self) -> impl Iterator<Item = (RejectReason, u32)> + '_ {
         RejectReason::ALL.into_iter().zip(self.rejected).filter(|(_, count)| *count > 0)
@@ -186,6 +197,9 @@ impl LineSink for RequestFrames {
     }
 
     fn rejected(&mut self, reason: RejectReason) {
+        if self.refused.len() < REFUSED_MAX {
+            self.refused.push((self.calls.saturating_add(self.rejected_items()), reason));
+        }
         frame::set_kind(&mut self.bytes, self.open, FrameKind::Rejected);
         self.finish(0);
         if let Some(count) = RejectReason::ALL

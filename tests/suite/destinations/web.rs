@@ -1,5 +1,6 @@
 //! Functions behind a web address.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use forebay::runtime::SystemClock;
 use serde_json::{Value, json};
 
 use super::{Full, outgoing};
+use crate::serve::support::{Caller, Rig};
+use crate::support::http::is_accepted;
 use crate::support::scripted_http::{Reply, ScriptedHttp};
+use crate::support::wait::until;
 
 fn call() -> Outgoing {
     outgoing("url", [("m", r#"{"type":"track"}"#.into())], false)
@@ -132,4 +136,61 @@ async fn calls_are_forwarded_to_another_endpoint_as_the_sdk_sent_them() {
         |id: &str| json!({ "type": "track", "messageId": id, "timestamp": "2026-11-20T10:00:00.000Z" });
     assert_eq!(body, json!({ "batch": [sent("a"), sent("b")] }));
     assert!(!format!("{forward:?}").contains("their-key"));
+}
+
+/// A call whose JSON is as long as this.
+fn long_call(id: &str, bytes: usize) -> String {
+    let call = |pad: &str| {
+        format!(
+            r#"{{"type":"track","event":"e","userId":"u","messageId":"{id}","properties":{{"pad":"{pad}"}}}}"#
+        )
+    };
+    call(&"p".repeat(bytes - call("").len()))
+}
+
+/// Two collectors, the first of which forwards to the second. Returns which calls the second stored as calls, and which are
+/// dead letters of the first.
+async fn forwarded(second_collector: &str, calls: &[(&str, usize)]) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (here, there) = (Rig::start(&["lake"]).await, Rig::start(&["lake"]).await);
+    let mut second = there.settings(&["web"]);
+    second.collector = second_collector.to_owned();
+    let second = second.serve().await;
+    let mut first = here.settings(&["web"]);
+    first.sources.last_mut().unwrap().1.push_str(&format!(
+        "\n[[destination]]\nname = \"next\"\ntype = \"http\"\nforward = \"{}\"\nwrite_key = \"web-key\"\n",
+        second.collector
+    ));
+    let first = first.serve().await;
+    let body = calls.iter().map(|(id, bytes)| long_call(id, *bytes)).collect::<Vec<_>>().join(",");
+    let answer = Caller::new().post(&first, "web", format!("{{\"batch\":[{body}]}}")).await.unwrap();
+    assert!(is_accepted(&answer), "{answer:?}");
+    let ids = async |rig: &Rig, prefix: &str, pointer: &str| {
+        let objects = rig.bucket("lake").objects(prefix).await;
+        let lines =
+            objects.iter().flat_map(|object| object.text().lines().map(str::to_owned).collect::<Vec<_>>());
+        let id = |line: String| {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            line.pointer(pointer).unwrap().as_str().unwrap().to_owned()
+        };
+        lines.map(id).collect::<BTreeSet<_>>()
+    };
+    until("each call to be there, or a dead letter here", Duration::from_secs(60), async || {
+        first.flush().await;
+        second.flush().await;
+        let arrived = ids(&there, "segment-logs/web/", "/messageId").await;
+        let dead = ids(&here, "segment-logs/_dlq/next/web/", "/call/messageId").await;
+        (arrived.len() + dead.len() >= calls.len()).then_some((arrived, dead))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_one_collector_took_the_next_takes_too_and_what_it_refuses_becomes_a_dead_letter() {
+    let lengths = [100, 32_600, 32_620, 32_700, 32_767, 32_768];
+    let ids: Vec<String> = lengths.iter().map(|bytes| format!("m{bytes}")).collect();
+    let calls: Vec<(&str, usize)> = ids.iter().map(String::as_str).zip(lengths).collect();
+    let (arrived, dead) = forwarded("", &calls).await;
+    assert_eq!((arrived, dead), (ids.iter().cloned().collect(), BTreeSet::new()));
+    let (arrived, dead) = forwarded("max_event = \"10 KiB\"", &calls).await;
+    assert_eq!((arrived, dead), (ids[..1].iter().cloned().collect(), ids[1..].iter().cloned().collect()));
 }
