@@ -45,7 +45,7 @@ pub enum Leave {
 impl Circuit {
     /// Whether a failure of this class concerns every call of the function.
     pub fn opens_for(class: Class) -> bool {
-        matches!(class, Class::AccessDenied | Class::InvalidCredentials | Class::NotFound)
+        matches!(class, Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Redirected)
     }
 
     /// Asks to send a call.

@@ -15,7 +15,9 @@ pub enum Class {
     InvalidCredentials,
     /// The function, or the version that its ARN names, does not exist.
     NotFound,
-    /// Too many invocations at once.
+    /// The web address answers with a redirect, which is not followed.
+    Redirected,
+    /// Too many requests to the service.
     Throttled,
     /// The service or the function's surroundings have a fault that may pass.
     Unavailable,
@@ -31,12 +33,13 @@ pub enum Class {
 
 impl Class {
     /// Every class, for tables and metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ExecutionError,
         Self::Timeout,
         Self::AccessDenied,
         Self::InvalidCredentials,
         Self::NotFound,
+        Self::Redirected,
         Self::Throttled,
         Self::Unavailable,
         Self::TooLarge,
@@ -53,6 +56,7 @@ impl Class {
             Self::AccessDenied => "access-denied",
             Self::InvalidCredentials => "invalid-credentials",
             Self::NotFound => "not-found",
+            Self::Redirected => "redirected",
             Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
             Self::TooLarge => "too-large",
@@ -83,7 +87,11 @@ impl Class {
                  external id"
             }
             Self::NotFound => "fix the function's ARN, or publish the version or alias that it names",
-            Self::Throttled => "raise the function's concurrency in AWS, or lower the destination's",
+            Self::Redirected => "set the address that answers itself",
+            Self::Throttled => {
+                "raise the function's concurrency in AWS, or lower the destination's; if the token service limits requests, \
+                 nothing: it is asked again"
+            }
             Self::Unavailable => {
                 "nothing here: the call is tried again; see the function's configuration if it lasts"
             }
@@ -104,6 +112,9 @@ impl Class {
             }
             Self::NotFound => {
                 "fix url, or forward (without /v1/batch): it must be the address that answers itself"
+            }
+            Self::Redirected => {
+                "set url, or forward (without /v1/batch), to the address that answers itself: redirects are not followed"
             }
             Self::Network => {
                 "start the server, or fix the address and the network between this machine and the server"
@@ -130,6 +141,7 @@ impl fmt::Display for Class {
             Self::AccessDenied => "Accessdenied",
             Self::InvalidCredentials => "Invalid Credentials",
             Self::NotFound => "Function Not Found",
+            Self::Redirected => "Redirected",
             Self::Throttled => "Throttled",
             Self::Unavailable => "Service Unavailable",
             Self::TooLarge => "Payload Too Large",

@@ -24,10 +24,11 @@ use http_body_util::Limited;
 use super::batch_answer::not_taken;
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
-use super::outcome::{Answer, Ending, Failure, outcome};
+use super::outcome::{Answer, Ending, Failure, is_throttling, outcome};
 use super::request::{Invocation, check_size, client_context};
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
+use crate::store::Fault;
 use crate::store::fault::Asked;
 use crate::store::reason::{NoAnswer, Reason};
 use crate::store::s3::{failure, not_assumed};
@@ -115,6 +116,7 @@ impl Lambda {
                 let result = outcome(Ending::Answer(Answer {
                     status: u16::try_from(answer.status_code()).unwrap_or(0),
                     function_error: answer.function_error(),
+                    request_id: answer.request_id(),
                     body,
                     ..Answer::default()
                 }));
@@ -140,6 +142,12 @@ impl Lambda {
             }
         }
     }
+}
+
+/// Ids of the service: those of an emulator may be any text.
+fn with_bounded_ids(invoked: Invoked) -> Invoked {
+    let bounded = |id: Option<String>| id.map(|id| outside_text(&id).to_string());
+    Invoked { request_id: bounded(invoked.request_id), version: bounded(invoked.version), ..invoked }
 }
 
 /// Notes that a request has its credentials and goes on its way: before that, no function can run. And bounds its answer.
@@ -180,12 +188,18 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(why) = not_assumed(error) {
-        // A token service that is away says nothing about the role.
-        let (class, what) = match why.status {
-            None if matches!(why.reason, Reason::NoAnswer(_)) => {
+        // A token service that is away or busy says nothing about the role.
+        let status = why.status.unwrap_or(0);
+        let (class, what) = match why.reason {
+            Reason::NoAnswer(_) if why.status.is_none() => {
                 (Class::Network, "the token service cannot be reached")
             }
-            Some(429 | 500..) => (Class::Unavailable, "the token service has a fault"),
+            _ if is_throttling(status, why.code.as_deref().unwrap_or("")) => {
+                (Class::Throttled, "the token service limits requests")
+            }
+            _ if status >= 500 || why.fault == Fault::Transient => {
+                (Class::Unavailable, "the token service has a fault")
+            }
             _ => (Class::InvalidCredentials, "the role cannot be assumed"),
         };
         let what = outside_text(&format!("{what}: {}", why.message)).to_string();
@@ -223,6 +237,6 @@ where
 
 impl Invoke for Lambda {
     fn invoke<'a>(&'a self, call: &'a Outgoing) -> BoxFuture<'a, Invoked> {
-        Box::pin(self.send(call))
+        Box::pin(async move { with_bounded_ids(self.send(call).await) })
     }
 }

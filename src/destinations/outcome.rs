@@ -42,6 +42,8 @@ pub struct Answer<'a> {
     pub message: Option<&'a str>,
     /// `X-Amz-Function-Error`: the function ran and failed.
     pub function_error: Option<&'a str>,
+    /// The service's id of the request, if it gave one.
+    pub request_id: Option<&'a str>,
     /// What the function answered.
     pub body: &'a [u8],
     /// When to try again, if the service says.
@@ -92,11 +94,11 @@ struct Ended {
 const TIMED_OUT: &str = "Sandbox.Timedout";
 
 impl Ended {
-    /// After how many seconds Lambda ended the function, if this is what Lambda says: today
+    /// After how many seconds Lambda ended the function, and its id of the request, if this is what Lambda says: today
     /// `RequestId: ID Error: Task timed out after 3.00 seconds`, in older answers and emulators
     /// `2023-06-04T12:04:07Z ID Task timed out after 3.00 seconds`. The whole text is compared, because a function may say
     /// these words, too.
-    fn timed_out(&self) -> Option<&str> {
+    fn timed_out(&self) -> Option<(&str, &str)> {
         let (before, seconds) = self.message.split_once(" Task timed out after ")?;
         let seconds = seconds.strip_suffix(" seconds")?;
         if self.kind.as_deref().is_some_and(|kind| kind != TIMED_OUT) {
@@ -108,7 +110,7 @@ impl Ended {
         };
         let is_number = (1..=9).contains(&seconds.len()) && seconds.parse::<f64>().is_ok_and(f64::is_finite);
         let is_id = id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        (is_number && is_id).then_some(seconds)
+        (is_number && is_id).then_some((seconds, id))
     }
 }
 
@@ -156,10 +158,12 @@ fn function_failed(kind: &str, answer: &Answer<'_>) -> (Class, String) {
     (Class::ExecutionError, format!("{}: {message}", error.as_deref().unwrap_or(kind)))
 }
 
-/// After how many seconds Lambda ended the function, if it did.
+/// After how many seconds Lambda ended the function, if it did. The service has one id for a request, which a function knows
+/// but another function's error that it hands on has not.
 fn timed_out(kind: &str, answer: &Answer<'_>) -> Option<String> {
     let ended: Ended = serde_json::from_slice(answer.body).ok().filter(|_| kind == "Unhandled")?;
-    ended.timed_out().map(str::to_owned)
+    let (seconds, id) = ended.timed_out()?;
+    answer.request_id.is_none_or(|request| request == id).then(|| seconds.to_owned())
 }
 
 /// Codes of a service that is asked too often, with any status (AWS SDKs Reference Guide, "Retry behavior").
@@ -281,10 +285,11 @@ mod tests {
     #[test]
     fn only_lambda_itself_says_that_a_function_timed_out() {
         const ID: &str = "698aba69-5b39-49c9-a1e3-5b0965917cc4";
-        let of = |function_error, body: &str| {
+        let of = |function_error, request_id, body: &str| {
             failure(Answer {
                 status: 200,
                 function_error: Some(function_error),
+                request_id,
                 body: body.as_bytes(),
                 ..Answer::default()
             })
@@ -296,14 +301,18 @@ mod tests {
             format!(r#"{{"errorMessage":"2023-06-04T12:04:07Z {ID} Task timed out after 3.00 seconds"}}"#);
         let typed = before.replacen('{', r#"{"errorType":"Sandbox.Timedout","#, 1);
         for body in [&today, &before, &before.replace("07Z", "07.123Z"), &typed] {
-            let failed = of("Unhandled", body);
-            assert_eq!(failed.class, Class::Timeout, "{body}");
-            assert_eq!(failed.what, "Lambda ended the function: it timed out after 3.00 seconds");
+            for request_id in [None, Some(ID)] {
+                let failed = of("Unhandled", request_id, body);
+                assert_eq!(failed.class, Class::Timeout, "{body}");
+                assert_eq!(failed.what, "Lambda ended the function: it timed out after 3.00 seconds");
+            }
         }
-        let counterfeit = |function_error, body: &str| {
-            assert_eq!(of(function_error, body).class, Class::ExecutionError, "{body}");
+        let counterfeit = |function_error, request_id, body: &str| {
+            assert_eq!(of(function_error, request_id, body).class, Class::ExecutionError, "{body}");
         };
-        counterfeit("Handled", &today);
+        counterfeit("Handled", None, &today);
+        counterfeit("Unhandled", Some("another"), &today);
+        counterfeit("Unhandled", Some("another"), &before);
         for (from, to) in [
             ("3.00", "me@example.com"),
             ("3.00 seconds", "3.00 seconds for me@example.com"),
@@ -313,12 +322,16 @@ mod tests {
             ("}", r#","stackTrace":[]}"#),
             ("}", r#","requestId":"1"}"#),
         ] {
-            counterfeit("Unhandled", &today.replace(from, to));
+            counterfeit("Unhandled", None, &today.replace(from, to));
         }
-        counterfeit("Unhandled", &before.replace("2023-06-04T12:04:07Z", "me@example.com"));
-        counterfeit("Unhandled", r#"{"errorType":"E","errorMessage":"Task timed out after 3.00 seconds"}"#);
-        counterfeit("Unhandled", r#"{"errorMessage":"Task timed out after 3.00 seconds"}"#);
-        counterfeit("Unhandled", r#""Task timed out after 3.00 seconds""#);
+        counterfeit("Unhandled", None, &before.replace("2023-06-04T12:04:07Z", "me@example.com"));
+        counterfeit(
+            "Unhandled",
+            None,
+            r#"{"errorType":"E","errorMessage":"Task timed out after 3.00 seconds"}"#,
+        );
+        counterfeit("Unhandled", None, r#"{"errorMessage":"Task timed out after 3.00 seconds"}"#);
+        counterfeit("Unhandled", None, r#""Task timed out after 3.00 seconds""#);
     }
 
     #[test]

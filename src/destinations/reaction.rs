@@ -56,7 +56,9 @@ pub fn reaction(failed: &Failed<'_>, bounds: &Bounds, random: &dyn Random) -> Re
         _ if *age >= bounds.max_age => Reaction::Dead,
         Class::ExecutionError if retries >= bounds.retry_execution_errors => Reaction::Dead,
         Class::Timeout if retries >= TIMEOUT_RETRIES => Reaction::Dead,
-        Class::AccessDenied | Class::InvalidCredentials | Class::NotFound => Reaction::WaitForCircuit,
+        Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Redirected => {
+            Reaction::WaitForCircuit
+        }
         Class::ExecutionError | Class::Timeout | Class::Throttled | Class::Unavailable | Class::Network => {
             Reaction::Retry(later())
         }
@@ -94,7 +96,7 @@ mod tests {
         for class in [Class::TooLarge, Class::BadRequest, Class::Recursive] {
             assert_eq!(after(class, 1, Duration::ZERO), Reaction::Dead, "{class}");
         }
-        for class in [Class::AccessDenied, Class::InvalidCredentials, Class::NotFound] {
+        for class in [Class::AccessDenied, Class::InvalidCredentials, Class::NotFound, Class::Redirected] {
             assert_eq!(after(class, 9, Duration::ZERO), Reaction::WaitForCircuit, "{class}");
         }
     }

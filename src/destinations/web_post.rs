@@ -17,7 +17,10 @@ use hyper_util::rt::TokioExecutor;
 use super::class::Class;
 use super::invoke::{Invoked, connect_timeout};
 use super::outcome::{Answer, Ending, outcome};
+use super::redirect;
+use super::runtime_emulator::{self, Told};
 use super::secrets::Secrets;
+use crate::reach::resolver::NoLinkLocal;
 use crate::words::{outside_text, with_causes};
 
 /// The most bytes of an answer that are read if only its beginning matters.
@@ -28,7 +31,7 @@ pub(super) const NAMES: usize = 4 * 1_024 * 1_024;
 /// Posts to web addresses. Certificates are checked against those that the system trusts; redirects are not followed.
 #[derive(Clone)]
 pub(super) struct WebPost {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<NoLinkLocal>>, Full<Bytes>>,
     timeout: Duration,
     secrets: Secrets,
 }
@@ -42,7 +45,7 @@ impl fmt::Debug for WebPost {
 impl WebPost {
     /// Answers are waited for as long as `timeout`. Of what they say, `secrets` are hidden.
     pub(super) fn new(timeout: Duration, secrets: Secrets) -> std::io::Result<Self> {
-        let mut http = HttpConnector::new();
+        let mut http = HttpConnector::new_with_resolver(NoLinkLocal);
         http.enforce_http(false);
         http.set_connect_timeout(Some(connect_timeout(timeout)));
         let connector = HttpsConnectorBuilder::new()
@@ -95,7 +98,7 @@ impl WebPost {
                 (Invoked::failed(Class::Network, why), None)
             }
             Ok(Ok((answer, is_whole))) => {
-                (answered(&answer, &self.secrets), is_whole.then(|| answer.into_body()))
+                (answered(to, &answer, &self.secrets), is_whole.then(|| answer.into_body()))
             }
         }
     }
@@ -119,26 +122,38 @@ async fn read(body: Incoming, most: usize) -> Result<(Bytes, bool), String> {
     Ok((read.into(), true))
 }
 
-fn answered(answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
+fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
+    let text = |name: &str| header(answer.headers(), name);
+    let status = answer.status().as_u16();
     if answer.status().is_redirection() {
         // Every call would be redirected.
-        let what = format!(
-            "{}: redirects are not followed: set the address that answers itself",
-            answer.status().as_u16()
-        );
-        return Invoked::failed(Class::NotFound, what);
+        let target = redirect::target(to, text("location"), secrets);
+        let what = format!("{status}: redirected to {target}; redirects are not followed");
+        return Invoked::failed(Class::Redirected, what);
     }
-    let text = |name: &str| header(answer.headers(), name);
+    let told = runtime_emulator::is_at(to).then(|| runtime_emulator::told(status, answer.body())).flatten();
+    let (status, function_error) = match told {
+        None => (status, text("x-amz-function-error")),
+        Some(Told::Failed) => (200, Some("Unhandled")),
+        Some(Told::TimedOut) => {
+            let what = "the emulator ended the function after AWS_LAMBDA_FUNCTION_TIMEOUT";
+            return Invoked::failed(Class::Timeout, what.to_owned());
+        }
+        Some(Told::Busy) => {
+            let what = "the emulator runs one invocation at a time: set concurrency = 1";
+            return Invoked::failed(Class::Throttled, what.to_owned());
+        }
+    };
     let retry_after = text("retry-after").and_then(|asked| pause(asked, text("date")));
-    let function_error = text("x-amz-function-error");
     // Before anything is cut, so that no part of a secret is left. Of a call that was taken nothing is shown.
-    let has_failed = !answer.status().is_success() || function_error.is_some();
+    let has_failed = !(200..300).contains(&status) || function_error.is_some();
     let said = if has_failed { secrets.hide(&String::from_utf8_lossy(answer.body())) } else { String::new() };
     let mut result = outcome(Ending::Answer(Answer {
-        status: answer.status().as_u16(),
+        status,
         code: None,
         message: Some(&*said).filter(|said| !said.is_empty()),
         function_error,
+        request_id: None,
         body: said.as_bytes(),
         retry_after,
     }));
@@ -146,7 +161,8 @@ fn answered(answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
         // A string of JSON has other forms before it is read.
         failure.what = secrets.hide(&failure.what);
     }
-    let shown = |name: &str| text(name).map(|said| secrets.hide(said));
+    // Secrets are hidden before anything is cut, so that no part of one is left.
+    let shown = |name: &str| text(name).map(|said| outside_text(&secrets.hide(said)).to_string());
     Invoked {
         request_id: shown("x-request-id").or_else(|| shown("x-amzn-requestid")),
         version: shown("x-amz-executed-version"),

@@ -103,6 +103,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "once_a_minute",
             "planted_bugs",
             "random",
+            "reach",
             "retry",
             "sources",
             "store",

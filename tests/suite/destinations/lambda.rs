@@ -17,7 +17,9 @@ use forebay::destinations::class::Class;
 use forebay::destinations::invoke::{Invoke as _, Invoked, Outgoing, connect_timeout};
 use forebay::destinations::lambda_function::{Clients, Lambda, LambdaSettings};
 use forebay::destinations::request::Invocation;
+use forebay::object::{ExternalId, Role, RoleArn};
 use forebay::sources::SourceId;
+use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use serde_json::{Value, json};
 
 use super::{Full, outgoing};
@@ -133,11 +135,17 @@ async fn each_failure_has_its_class_and_is_tried_once() {
     let failed = r#"{"errorType":"KeyError","errorMessage":"'event'"}"#;
     let function_error = answer(200, &[("x-amz-function-error", "Unhandled")], failed);
     check(function_error, Class::ExecutionError, "KeyError: 'event'").await;
-    let unhandled = |body: &str| answer(200, &[("x-amz-function-error", "Unhandled")], body);
-    let slow = r#"{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: 698aba69-5b39-49c9-a1e3-5b0965917cc4 Error: Task timed out after 3.00 seconds"}"#;
-    check(unhandled(slow), Class::Timeout, "3.00 seconds").await;
+    let id = "698aba69-5b39-49c9-a1e3-5b0965917cc4";
+    let timed_out = |request: &str, id: &str| {
+        let body = format!(
+            r#"{{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: {id} Error: Task timed out after 3.00 seconds"}}"#
+        );
+        answer(200, &[("x-amz-function-error", "Unhandled"), ("x-amzn-requestid", request)], &body)
+    };
+    check(timed_out(id, id), Class::Timeout, "3.00 seconds").await;
+    check(timed_out("r-9", id), Class::ExecutionError, "3.00 seconds").await;
     let own = r#"{"errorType":"Error","errorMessage":"Task timed out after 3.00 seconds"}"#;
-    check(unhandled(own), Class::ExecutionError, "3.00 seconds").await;
+    check(answer(200, &[("x-amz-function-error", "Unhandled")], own), Class::ExecutionError, "seconds").await;
     check(error(403, "AccessDeniedException"), Class::AccessDenied, "scripted").await;
     check(error(403, "UnrecognizedClientException"), Class::InvalidCredentials, "scripted").await;
     check(error(404, "ResourceNotFoundException"), Class::NotFound, "404 ResourceNotFoundException").await;
@@ -153,6 +161,56 @@ async fn each_failure_has_its_class_and_is_tried_once() {
     check(Reply::Half, Class::Network, "").await;
     // The process must not keep what a server sends without end.
     check(answer(200, &[], &"x".repeat(8 << 20)), Class::Unavailable, "").await;
+}
+
+/// What is kept of an answer is bounded, whatever a service or an emulator sends.
+#[tokio::test]
+async fn ids_in_the_headers_of_an_answer_are_bounded() {
+    let long = "x".repeat(20_000);
+    let headers = [("x-amz-executed-version", &*long), ("x-amzn-requestid", &*long)];
+    for status in [200, 503] {
+        let invoked = answered(answer(status, &headers, "null")).await.0;
+        assert!(invoked.request_id.is_some_and(|id| id.len() < 300));
+        assert!(invoked.version.is_none_or(|version| version.len() < 300));
+    }
+}
+
+/// A token service that is asked too often was taken for wrong credentials, which opened the circuit.
+#[tokio::test]
+async fn a_token_service_that_limits_requests_refuses_no_credentials() {
+    let check = async |status: u16, code: &'static str, class: Class| {
+        let body = format!(
+            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+             <Code>{code}</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"
+        );
+        let sts = ScriptedHttp::start(move |_| answer(status, &[("content-type", "text/xml")], &body)).await;
+        let store = S3Store::new(S3Settings {
+            sts_endpoint_url: Some(sts.url()),
+            region: Some("eu-west-1".to_owned()),
+            credentials: CredentialsFrom::Static {
+                access_key_id: "process".into(),
+                secret_access_key: "secret".into(),
+            },
+            ..S3Settings::default()
+        })
+        .await;
+        let role = Role {
+            arn: RoleArn::parse("arn:aws:iam::111122223333:role/forebay").unwrap(),
+            external_id: ExternalId::parse("web").unwrap(),
+        };
+        let settings = LambdaSettings { timeout: Duration::from_secs(30), ..settings() };
+        let lambda = lambda("http://127.0.0.1:1", store.role_credentials(&role), settings);
+        let failure = lambda.invoke(&call("{}")).await.result.unwrap_err();
+        assert_eq!(failure.class, class, "{status} {code}: {failure:?}");
+        assert!(failure.what.starts_with("the token service"), "{failure:?}");
+    };
+    check(400, "Throttling", Class::Throttled).await;
+    check(400, "ThrottlingException", Class::Throttled).await;
+    check(400, "RequestLimitExceeded", Class::Throttled).await;
+    check(429, "TooManyRequestsException", Class::Throttled).await;
+    check(503, "ServiceUnavailable", Class::Unavailable).await;
+    check(400, "ServiceUnavailable", Class::Unavailable).await;
+    check(500, "InternalFailure", Class::Unavailable).await;
 }
 
 #[tokio::test]

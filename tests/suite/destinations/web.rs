@@ -83,6 +83,77 @@ async fn a_host_that_drops_packets_is_a_failure_of_the_network() {
     assert_eq!(failure.class, Class::Network, "{failure:?}");
 }
 
+/// It was called "Function Not Found", and did not say where to.
+#[tokio::test]
+async fn a_redirect_shows_its_status_and_target() {
+    let check = async |status: u16, target: Option<&str>, said: &str| {
+        let headers = target.map(|to| ("location".to_owned(), to.to_owned())).into_iter().collect();
+        let reply = Reply::Answer { status, headers, body: "me@example.com".to_owned() };
+        let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
+        let to = format!("{}/hooks/T0123456789ab", server.url());
+        let function = WebFunction::new(to, Duration::from_secs(5)).unwrap();
+        let failure = function.invoke(&call()).await.result.unwrap_err();
+        assert_eq!(failure.class.slug(), "redirected", "{failure:?}");
+        assert!(failure.what.starts_with(&format!("{status}: redirected to {said}")), "{failure:?}");
+        assert!(failure.what.ends_with("; redirects are not followed"), "{failure:?}");
+        assert!(failure.what.len() < 500, "{failure:?}");
+    };
+    let login = "https://me:secret@login.example.com:8443/x/me@example.com?user=me@example.com";
+    check(302, Some(login), "https://login.example.com:8443/…").await;
+    check(301, Some("/hooks/T0123456789ab/"), "the same address with a / at its end").await;
+    check(308, Some("/me@example.com"), "another path of the same server").await;
+    check(307, Some("other/me@example.com"), "another path of the same server").await;
+    check(303, None, "no address").await;
+    check(301, Some("http://:::"), "no address").await;
+    check(302, Some("https://t0123456789AB.example.com/x"), "https://[hidden].example.com/…").await;
+    check(302, Some(&format!("https://{}.example.com/", "x".repeat(5_000))), "https://xxx").await;
+}
+
+/// AWS's emulator answers 200 whatever becomes of the function (compared with the emulator, built from its
+/// source): calls that the handler could not take counted as delivered.
+#[tokio::test]
+async fn what_the_runtime_emulator_of_aws_answers_is_understood() {
+    const PATH: &str = "/2015-03-31/functions/function/invocations";
+    let check = async |path: &str, status: u16, body: &str, batch: bool, expected: Result<(), Class>| {
+        let reply = Reply::Answer { status, headers: Vec::new(), body: body.to_owned() };
+        let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
+        let function = WebFunction::new(format!("{}{path}", server.url()), Duration::from_secs(5)).unwrap();
+        let sent = outgoing("url", [("m", r#"{"type":"track","messageId":"m"}"#.into())], batch);
+        let invoked = function.invoke(&sent).await;
+        assert_eq!(invoked.result.map_err(|failure| failure.class), expected, "{path} {status} {body}");
+    };
+    let thrown =
+        r#"{"errorMessage": "'event'", "errorType": "KeyError", "requestId": "1", "stackTrace": []}"#;
+    let exited = r#"{"errorType":"Runtime.ExitError","errorMessage":"RequestId: 1 Error: exit status 3"}"#;
+    for batch in [false, true] {
+        check(PATH, 200, "null", batch, Ok(())).await;
+        check(PATH, 200, r#"{"errorMessage": 1}"#, batch, Ok(())).await;
+        check(PATH, 200, thrown, batch, Err(Class::ExecutionError)).await;
+        check(PATH, 200, "Task timed out after 2.00 seconds", batch, Err(Class::Timeout)).await;
+        check(PATH, 200, "\"Task timed out after 2.00 seconds\"", batch, Ok(())).await;
+        check(PATH, 502, exited, batch, Err(Class::ExecutionError)).await;
+        check(PATH, 502, "", batch, Err(Class::Unavailable)).await;
+        check(PATH, 400, "", batch, Err(Class::Throttled)).await;
+    }
+    // Elsewhere an answer of 200 is a success, whatever it says.
+    check("/in", 200, thrown, false, Ok(())).await;
+    check("/in", 400, "", false, Err(Class::BadRequest)).await;
+}
+
+/// A header of 300 KB was kept, shown and logged.
+#[tokio::test]
+async fn ids_in_the_headers_of_an_answer_are_bounded() {
+    for status in [200, 503] {
+        let headers = ["x-request-id", "x-amz-executed-version"];
+        let headers = headers.map(|name| (name.to_owned(), "x".repeat(20_000))).to_vec();
+        let reply = Reply::Answer { status, headers, body: String::new() };
+        let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
+        let invoked = WebFunction::new(server.url(), Duration::from_secs(5)).unwrap().invoke(&call()).await;
+        assert!(invoked.request_id.is_some_and(|id| id.len() < 300));
+        assert!(invoked.version.is_some_and(|version| version.len() < 300));
+    }
+}
+
 /// What a server answers is shown to people and stored in dead letters.
 #[tokio::test]
 async fn a_server_that_sends_its_request_back_reveals_no_secret() {
