@@ -18,12 +18,14 @@ impl Backoff {
     /// Deliveries to a store: 200 ms, doubling, at most 60 s.
     pub const DELIVERY: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60) };
 
-    /// The wait after `tries` failed tries: uniform in (0, min(cap, first × 2^(tries-1))].
+    /// The wait after `tries` failed tries: between half of min(cap, first × 2^(tries-1)) and all of it. Drawn from zero, tries
+    /// of one object could come 10 ms apart, however often it had failed.
     pub fn wait(&self, tries: u32, random: &dyn Random) -> Duration {
         let doublings = tries.saturating_sub(1).min(31);
         let bound = self.first.saturating_mul(1 << doublings).min(self.cap);
         let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX).max(1);
-        Duration::from_micros(random.next_u64() % micros + 1)
+        let floor = micros / 2;
+        Duration::from_micros(floor + random.next_u64() % (micros - floor) + 1)
     }
 }
 
@@ -52,6 +54,8 @@ mod tests {
         assert_eq!(longest(9), Duration::from_millis(51_200));
         assert_eq!(longest(10), Duration::from_secs(60));
         assert_eq!(longest(1_000), Duration::from_secs(60));
-        assert!(Backoff::DELIVERY.wait(1, &Fixed(0)) > Duration::ZERO);
+        for (tries, least) in [(1, 100), (2, 200), (5, 1_600), (50, 30_000)] {
+            assert!(Backoff::DELIVERY.wait(tries, &Fixed(0)) > Duration::from_millis(least), "{tries}");
+        }
     }
 }

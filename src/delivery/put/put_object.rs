@@ -16,7 +16,7 @@ use crate::disk::is_no_handle;
 use crate::log::{Parked, PendingSeal, Seal, Stopped, parked_name};
 use crate::metrics::KindLabel;
 use crate::object::metadata::{Metadata, SHA256};
-use crate::object::{Destination, ObjectKey, ObjectName};
+use crate::object::{Destination, ObjectKey, ObjectName, ObjectPlace};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
 use crate::words::counted;
@@ -189,11 +189,15 @@ impl SealedObject<'_> {
     fn put_of(&self, pending: &PendingSeal, body: Body, crc32: u32, tries: &Tries) -> Put {
         let seal = &self.seal;
         let amended = pending.amended.as_ref();
+        let (destination, key) = (self.destination_now(), self.key(tries));
+        // The node's name may have changed since the key was sealed. The key's counts, so that both agree.
+        let place = ObjectPlace::of(&destination.bucket, key.as_str());
+        let node = place.map_or_else(|| self.shared.parts.log.node(), |place| place.node);
         let metadata = Metadata {
             calls: amended.map_or(seal.frames, |amend| amend.frames),
             first_received_at: seal.first_received_at,
             last_received_at: seal.last_received_at,
-            node: &self.shared.parts.log.node(),
+            node: &node,
             first_position: seal.first,
             last_position: seal.last,
             bytes: amended.map_or(seal.bytes, |amend| amend.bytes),
@@ -202,8 +206,8 @@ impl SealedObject<'_> {
             lost_calls: amended.map_or(0, |amend| seal.frames.saturating_sub(amend.frames)),
         };
         Put {
-            destination: self.destination_now(),
-            key: self.key(tries),
+            destination,
+            key,
             body,
             crc32,
             content_encoding: self.shared.settings.content_encoding.then_some("gzip"),

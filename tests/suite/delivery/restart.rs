@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use forebay::object::{BucketString, ObjectPlace};
+use forebay::spool::SpoolOptions;
 use forebay::store::fake::{FakeStore, Gate, Step};
 
 use super::node::*;
@@ -115,5 +117,32 @@ async fn a_source_that_is_new_while_calls_are_written_has_its_place_after_a_cras
     assert_eq!(stored(&store, "bucket", "fresh"), lines(100, 3));
     assert_eq!(stored(&store, "bucket", "web"), lines(0, 5));
     assert_eq!(stored(&store, "elsewhere", "web"), lines(200, 3));
+    node.halt().await;
+}
+
+/// The object then had the old node in its key and the new one in its metadata, and a verification called its day broken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_waits_while_the_node_is_renamed_keeps_the_node_of_its_key() {
+    let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
+    let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+    let node = Node::open(&before, &store, &clock);
+    node.send("web", "bucket");
+    node.append("web", &lines(0, 5)).await;
+    let gate = Gate::new();
+    store.script([Step::HoldRequest(gate.clone())]);
+    node.delivery.flush(None, Duration::ZERO).await;
+    eventually("the put", || gate.is_awaited()).await;
+    copy(&before, &after);
+    let sealed = node.pending()[0].seal.object_key.clone();
+    node.halt().await;
+    let renamed = SpoolOptions { node: Some("renamed".to_owned()), ..options() };
+    let node = Node::open_with(&after, &store, &clock, renamed, settings());
+    eventually("the object", || node.pending().is_empty()).await;
+    let object = store.object("bucket", sealed.as_str()).unwrap();
+    let place = ObjectPlace::of(&BucketString::parse("bucket").unwrap(), sealed.as_str()).unwrap();
+    assert_eq!(
+        (object.metadata["forebay-node"].as_str(), place.node.as_str() == "renamed"),
+        (&*place.node, false)
+    );
     node.halt().await;
 }
