@@ -1,5 +1,5 @@
 //! What is kept of destinations: which calls go where, from which position on, how far each function has finished, what is
-//! queued for it, and what damage took from it. Pure; [`Positions`](super::positions_file::Positions) is its file.
+//! queued for it, and what damage took from it. Pure; [`Positions`] is its file.
 
 use std::collections::BTreeMap;
 
