@@ -67,7 +67,7 @@ pub struct FunctionStatus {
     pub oldest_ms: Option<i64>,
     /// Invocations under way.
     pub in_flight: u64,
-    /// Whether it gets no calls but one every half minute, and since when.
+    /// Whether it gets no calls but one now and then, to find out whether it can be used, and since when.
     pub open_since_ms: Option<i64>,
     /// The last failure, unless a call has succeeded since.
     pub failing: Option<FailureStatus>,

@@ -56,7 +56,7 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
     let behind = format!("at most {}", counted(lag, "call waits", "calls wait"));
     let why = seen.failing.as_ref();
     let remedy = |class: Class| lane.remedy(class);
-    let said = |class: Class| {
+    let said = |class: Class, why: Option<&Failure>| {
         // What a function says may hold personal data, which belongs into no log.
         let told = |failure: &&Failure| failure.class == class && !is_own_text(&lane.function, class);
         let what = why.filter(told).map(|failure| format!(": {}", failure.what));
@@ -72,11 +72,25 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
     // What comes next finds out whether it still holds.
     if let Some((class, began)) = seen.circuit.filter(|_| lag > 0) {
         let what = format!(
-            "it gets no calls but one every half minute, {}; {behind}; {}; {then}",
-            said(class),
+            "it gets no calls but one now and then, {}; {behind}; {}; {then}",
+            said(class, why),
             remedy(class)
         );
         return Some(LaneAlarm { what, began });
+    }
+    if let Some(refused) = &seen.refused {
+        let others = match refused.others {
+            0 => String::new(),
+            count => format!(" and {}", counted(count as u64, "other", "others")),
+        };
+        let class = refused.why.class;
+        let what = format!(
+            "calls of the source {}{others} wait, {}; {behind}; {}; {then}",
+            refused.source,
+            said(class, Some(&refused.why)),
+            remedy(class)
+        );
+        return Some(LaneAlarm { what, began: refused.since });
     }
     if let Some(at) = seen.recursive_at.filter(|at| now.saturating_sub(*at) < RECURSIVE_FOR) {
         let what = format!(
@@ -95,7 +109,7 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
     let failure = why?;
     let what = format!(
         "no call has succeeded for a minute or longer, {}; {behind}; {}",
-        said(failure.class),
+        said(failure.class, why),
         remedy(failure.class)
     );
     Some(LaneAlarm { what, began })

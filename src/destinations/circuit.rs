@@ -1,34 +1,47 @@
-//! Whether a function can be used now: after a failure that concerns every call, one call at a time finds out. Pure.
+//! Whether a function can be used now: after failures that concern every call, one call at a time finds out, each time
+//! another. Pure.
 
 use std::time::Duration;
 
 use super::class::Class;
+use crate::random::Random;
+use crate::retry::Backoff;
+use crate::sources::SourceId;
 
-/// How long a circuit stays open before a call probes it.
-pub const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// How long a stopped circuit waits before a call probes it: 1 s, doubling, at most half a minute.
+pub const PROBES: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
+/// The same in an outage, which a person here cannot end: at most 5 min.
+pub const PROBES_OF_OUTAGE: Backoff =
+    Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
 
-/// The circuit of one function.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Circuit {
-    /// Calls are sent.
-    #[default]
-    Closed,
-    /// Calls wait.
-    Open {
-        /// The failure that opened it.
-        class: Class,
-        /// When it opened.
-        since: Duration,
-        /// When a call may find out whether the failure is over.
-        probe_at: Duration,
-    },
-    /// One call is on its way to find out.
-    Probing {
-        /// The failure that opened it.
-        class: Class,
-        /// When it opened.
-        since: Duration,
-    },
+/// Whose failure it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// That of a call, by its position.
+    Call(u64),
+    /// That of every call of a source.
+    Source(SourceId),
+}
+
+/// The circuit of one function, or of one source of it. After one failure calls go one at a time; after enough of them, of
+/// different calls without any success, it is stopped, and a call probes it now and then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circuit {
+    open: Option<Open>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Open {
+    class: Class,
+    since: Duration,
+    /// Whose failures opened it, while they are too few to stop it.
+    whose: Vec<Whose>,
+    /// Probes that have failed since it was stopped.
+    probes: u32,
+    /// Not before this time a call is sent.
+    probe_at: Duration,
+    /// Whether one is under way.
+    is_probing: bool,
 }
 
 /// Whether a call may be sent.
@@ -43,52 +56,91 @@ pub enum Leave {
 }
 
 impl Circuit {
-    /// Whether a failure of this class concerns every call of the function.
-    pub fn opens_for(class: Class) -> bool {
+    /// Whether a failure of this class refuses calls for a reason that a person must end.
+    pub fn is_refusal(class: Class) -> bool {
         matches!(class, Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Redirected)
+    }
+
+    /// Whether a failure of this class may pass by itself.
+    pub fn is_outage(class: Class) -> bool {
+        matches!(class, Class::Unavailable | Class::Network | Class::Unanswered)
     }
 
     /// Asks to send a call.
     pub fn ask(&mut self, now: Duration) -> Leave {
-        match *self {
-            Self::Closed => Leave::Send,
-            Self::Open { probe_at, .. } if now < probe_at => Leave::NotBefore(probe_at),
-            Self::Open { class, since, .. } => {
-                *self = Self::Probing { class, since };
+        match &mut self.open {
+            None => Leave::Send,
+            Some(open) if open.is_probing => Leave::Wait,
+            Some(open) if now < open.probe_at => Leave::NotBefore(open.probe_at),
+            Some(open) => {
+                open.is_probing = true;
                 Leave::Send
             }
-            Self::Probing { .. } => Leave::Wait,
         }
     }
 
-    /// A call was not refused for a reason that concerns every call. That alone shows that the function can be used: it may
-    /// have failed by itself.
+    /// A call did not fail for a reason that concerns every call. That alone shows that the function can be used: it may have
+    /// failed by itself.
     pub fn passed(&mut self) {
-        *self = Self::Closed;
+        self.open = None;
     }
 
     /// A call came back without an answer that says anything, or was not sent after all.
-    pub fn learned_nothing(&mut self, now: Duration) {
-        if let Self::Probing { class, since } = *self {
-            *self = Self::Open { class, since, probe_at: now.saturating_add(PROBE_AFTER) };
+    pub fn learned_nothing(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.is_probing = false;
         }
     }
 
-    /// A call failed for a reason that concerns every call.
-    pub fn refused(&mut self, class: Class, now: Duration) {
-        let since = match *self {
-            Self::Closed => now,
-            Self::Open { since, .. } | Self::Probing { since, .. } => since,
-        };
-        *self = Self::Open { class, since, probe_at: now.saturating_add(PROBE_AFTER) };
+    /// A call failed for a reason that may concern every call. `stops`: after failures of so many calls it is stopped.
+    pub fn failed(
+        &mut self,
+        (class, whose): (Class, Whose),
+        stops: usize,
+        now: Duration,
+        random: &dyn Random,
+    ) {
+        let open = self.open.get_or_insert_with(|| Open {
+            class,
+            since: now,
+            whose: Vec::new(),
+            probes: 0,
+            probe_at: now,
+            is_probing: false,
+        });
+        open.class = class;
+        let probed = std::mem::take(&mut open.is_probing);
+        if open.probes == 0 && !open.whose.contains(&whose) {
+            open.whose.push(whose);
+        }
+        // What was under way when it was stopped says nothing new.
+        if open.whose.len() >= stops && (probed || open.probes == 0) {
+            open.probes = open.probes.saturating_add(1);
+            let backoff = if Self::is_outage(class) { PROBES_OF_OUTAGE } else { PROBES };
+            open.probe_at = now.saturating_add(backoff.wait(open.probes, random));
+        }
     }
 
-    /// Why it is open, and since when.
-    pub fn open(&self) -> Option<(Class, Duration)> {
-        match *self {
-            Self::Closed => None,
-            Self::Open { class, since, .. } | Self::Probing { class, since } => Some((class, since)),
+    /// Waits longer before the next probe: not before a time.
+    pub fn not_before(&mut self, at: Duration) {
+        if let Some(open) = &mut self.open {
+            open.probe_at = open.probe_at.max(at);
         }
+    }
+
+    /// When the next call may probe it, unless one is under way.
+    pub fn probe_at(&self) -> Option<Duration> {
+        self.open.as_ref().filter(|open| !open.is_probing).map(|open| open.probe_at)
+    }
+
+    /// Whether calls go as they come.
+    pub fn is_closed(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Why it is stopped, and since when.
+    pub fn stopped(&self) -> Option<(Class, Duration)> {
+        self.open.as_ref().filter(|open| open.probes > 0).map(|open| (open.class, open.since))
     }
 }
 
@@ -96,33 +148,72 @@ impl Circuit {
 mod tests {
     use super::*;
 
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    #[derive(Debug)]
+    struct Longest;
+    impl Random for Longest {
+        fn next_u64(&self) -> u64 {
+            u64::MAX
+        }
+    }
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn fail(circuit: &mut Circuit, class: Class, position: u64, stops: usize, now: Duration) {
+        circuit.failed((class, Whose::Call(position)), stops, now, &Longest);
     }
 
     #[test]
     fn one_call_at_a_time_finds_out_whether_the_failure_is_over() {
         let mut circuit = Circuit::default();
         assert_eq!(circuit.ask(at(0)), Leave::Send);
-        circuit.refused(Class::AccessDenied, at(10));
-        assert_eq!(circuit.ask(at(11)), Leave::NotBefore(at(40)));
-        assert_eq!(circuit.ask(at(40)), Leave::Send);
-        assert_eq!(circuit.ask(at(41)), Leave::Wait);
-        circuit.refused(Class::NotFound, at(42));
-        assert_eq!(circuit.open(), Some((Class::NotFound, at(10))), "open since the first failure");
-        assert_eq!(circuit.ask(at(72)), Leave::Send);
+        fail(&mut circuit, Class::AccessDenied, 1, 1, at(10));
+        let Leave::NotBefore(first) = circuit.ask(at(11)) else { panic!("{circuit:?}") };
+        assert!((at(510)..=at(1_010)).contains(&first), "{first:?}");
+        assert_eq!((circuit.ask(first), circuit.ask(first)), (Leave::Send, Leave::Wait));
+        fail(&mut circuit, Class::NotFound, 2, 1, first);
+        assert_eq!(circuit.stopped(), Some((Class::NotFound, at(10))), "since the first failure");
+        let mut now = first;
+        for _ in 0..20 {
+            let Leave::NotBefore(next) = circuit.ask(now) else { panic!("{circuit:?}") };
+            assert!(next - now <= PROBES.cap);
+            now = next;
+            assert_eq!(circuit.ask(now), Leave::Send);
+            fail(&mut circuit, Class::NotFound, 2, 1, now);
+            // Another that was under way says nothing new.
+            let probe_at = circuit.probe_at();
+            fail(&mut circuit, Class::NotFound, 3, 1, now);
+            assert_eq!(circuit.probe_at(), probe_at);
+        }
+        assert!(circuit.probe_at().unwrap() - now >= PROBES.cap / 2);
         circuit.passed();
-        assert_eq!((circuit.ask(at(72)), circuit.open()), (Leave::Send, None));
+        assert_eq!((circuit.ask(now), circuit.stopped()), (Leave::Send, None));
+    }
+
+    #[test]
+    fn one_call_alone_stops_nothing_if_failures_of_several_are_needed() {
+        let mut circuit = Circuit::default();
+        for _ in 0..9 {
+            fail(&mut circuit, Class::NotFound, 1, 3, at(1));
+        }
+        assert_eq!((circuit.ask(at(1)), circuit.stopped()), (Leave::Send, None));
+        fail(&mut circuit, Class::NotFound, 2, 3, at(1));
+        assert_eq!(circuit.ask(at(1)), Leave::Send);
+        fail(&mut circuit, Class::NotFound, 3, 3, at(1));
+        assert!(matches!(circuit.ask(at(1)), Leave::NotBefore(_)), "{circuit:?}");
+        assert_eq!(circuit.stopped(), Some((Class::NotFound, at(1))));
     }
 
     #[test]
     fn a_call_that_says_nothing_leaves_the_circuit_open() {
         let mut circuit = Circuit::default();
-        circuit.learned_nothing(at(1));
-        assert_eq!(circuit, Circuit::Closed);
-        circuit.refused(Class::InvalidCredentials, at(1));
-        assert_eq!(circuit.ask(at(31)), Leave::Send);
-        circuit.learned_nothing(at(36));
-        assert_eq!(circuit.ask(at(37)), Leave::NotBefore(at(66)));
+        circuit.learned_nothing();
+        assert!(circuit.is_closed());
+        fail(&mut circuit, Class::InvalidCredentials, 1, 1, at(1));
+        let probe = circuit.probe_at().unwrap();
+        assert_eq!(circuit.ask(probe), Leave::Send);
+        circuit.learned_nothing();
+        assert_eq!((circuit.ask(probe), circuit.is_closed()), (Leave::Send, false));
     }
 }

@@ -27,13 +27,15 @@ pub enum Class {
     BadRequest,
     /// The service stopped a loop: the function sends calls back to the collector.
     Recursive,
-    /// The service could not be reached.
+    /// The service could not be reached, so the call was not sent.
     Network,
+    /// The connection broke after the call was sent. The function may have run.
+    Unanswered,
 }
 
 impl Class {
     /// Every class, for tables and metrics.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ExecutionError,
         Self::Timeout,
         Self::AccessDenied,
@@ -46,6 +48,7 @@ impl Class {
         Self::BadRequest,
         Self::Recursive,
         Self::Network,
+        Self::Unanswered,
     ];
 
     /// Its name as a label.
@@ -63,6 +66,7 @@ impl Class {
             Self::BadRequest => "bad-request",
             Self::Recursive => "recursive",
             Self::Network => "network",
+            Self::Unanswered => "unanswered",
         }
     }
 
@@ -101,6 +105,9 @@ impl Class {
             Self::BadRequest => "see the message of the service",
             Self::Recursive => "the function must not send to this collector what it got from it",
             Self::Network => "check the network between this machine and the service, and endpoint_url",
+            Self::Unanswered => {
+                "look at what ends connections before they are answered: the function, a proxy or the network"
+            }
         }
     }
 
@@ -127,6 +134,9 @@ impl Class {
             Self::BadRequest => "see the answer of the server: it refuses the call as it is",
             Self::TooLarge => "send smaller calls: the endpoint or the destination takes none of this size",
             Self::Timeout => "make the server answer sooner, or raise the destination's timeout",
+            Self::Unanswered => {
+                "look at the log of the server or its proxy: it ended the connection without an answer"
+            }
             Self::InvalidCredentials | Self::Recursive => self.remedy(),
         }
     }
@@ -148,6 +158,7 @@ impl fmt::Display for Class {
             Self::BadRequest => "Bad Request",
             Self::Recursive => "Recursive Invocation",
             Self::Network => "Network Error",
+            Self::Unanswered => "No Answer",
         })
     }
 }

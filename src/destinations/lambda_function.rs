@@ -26,6 +26,7 @@ use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
 use super::outcome::{Answer, Ending, Failure, is_throttling, outcome};
 use super::request::{Invocation, check_size, client_context};
+use super::web_post::class_of_broken;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 use crate::store::Fault;
@@ -226,6 +227,12 @@ where
             Ending::NoAnswer { why: &why.message }
         }
         (None, Reason::NoAnswer(NoAnswer::Timeout)) => Ending::TimedOut,
+        (None, _)
+            if class_of_broken(error) == Class::Unanswered
+                && !matches!(error, SdkError::ConstructionFailure(_)) =>
+        {
+            Ending::Broken { why: &why.message }
+        }
         (None, _) => Ending::NoAnswer { why: &why.message },
     };
     match outcome(ending) {

@@ -4,16 +4,29 @@
 //! log ──▶ take ──▶ next ──▶ (the invocation) ──▶ ended ──▶ finished, again later, or a dead letter
 //! ```
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::circuit::{Circuit, Leave};
+use super::circuit::{Circuit, Leave, Whose};
 use super::class::Class;
 use super::concurrency::Concurrency;
 use super::outcome::Failure;
 use super::reaction::{Bounds, Failed, Reaction, reaction};
-use super::window::Window;
+use super::window::{BYTES_MAX, CALLS_MAX, Turn, Window};
 use crate::random::Random;
-use crate::time::UnixMillis;
+use crate::sources::SourceId;
+
+/// After failures of so many calls without a success, a web address that refuses them is taken for wrong: one may be refused
+/// for its own sake.
+const REFUSED_STOP: usize = 3;
+/// The same with failures that may pass by themselves.
+const OUTAGES_STOP: usize = 10;
+/// The same with sources that are refused.
+const SOURCES_STOP: usize = 3;
+/// Refused sources are probed together at most so often: there may be thousands.
+const SOURCE_PROBES_EVERY: Duration = Duration::from_millis(500);
+/// A probe that was throttled is tried again after this.
+const THROTTLED_PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// How a lane works.
 #[derive(Clone, Copy, Debug)]
@@ -55,18 +68,47 @@ pub enum Fate {
     Dead(Failure),
 }
 
+/// A source that is refused while others may not be.
+#[derive(Debug)]
+struct Refused {
+    circuit: Circuit,
+    /// What was said last.
+    why: Failure,
+    /// How many calls had been taken before.
+    taken: u64,
+}
+
+/// Sources that are refused while others may not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedSources {
+    /// The one that is refused for longest.
+    pub source: SourceId,
+    /// Since when (monotonic time).
+    pub since: Duration,
+    /// What was said last.
+    pub why: Failure,
+    /// How many others there are.
+    pub others: usize,
+}
+
 /// The calls of one function.
 #[derive(Debug)]
 pub struct Lane {
     settings: LaneSettings,
     window: Window,
     circuit: Circuit,
+    /// Sources whose credentials are refused.
+    refused: BTreeMap<SourceId, Refused>,
+    /// When each of them can be probed, unless one of its calls is under way.
+    probes: BTreeSet<(Duration, SourceId)>,
     concurrency: Concurrency,
     in_flight: usize,
     /// Nothing is sent before this time (monotonic), because the service asked for a pause.
     paused_until: Duration,
     /// The last failure since a success: it is the cause if calls become too old without being sent.
     failing: Option<Failure>,
+    /// Calls that were taken, in all.
+    taken: u64,
 }
 
 impl Lane {
@@ -76,10 +118,13 @@ impl Lane {
             settings,
             window: Window::new(finished, settings.in_order),
             circuit: Circuit::default(),
+            refused: BTreeMap::new(),
+            probes: BTreeSet::new(),
             concurrency: Concurrency::new(settings.concurrency),
             in_flight: 0,
             paused_until: Duration::ZERO,
             failing: None,
+            taken: 0,
         }
     }
 
@@ -93,6 +138,10 @@ impl Lane {
     /// Takes back that a function cannot be used: it may be set otherwise now, so the next call finds out at once.
     pub fn try_again(&mut self) {
         self.circuit = Circuit::default();
+        self.probes.clear();
+        for source in std::mem::take(&mut self.refused).into_keys() {
+            self.window.let_go(&source);
+        }
         self.paused_until = Duration::ZERO;
     }
 
@@ -111,9 +160,23 @@ impl Lane {
         self.failing.as_ref()
     }
 
-    /// Why nothing is sent, and since when (monotonic time).
+    /// Why nothing is sent until a person does something, and since when (monotonic time).
     pub fn circuit(&self) -> Option<(Class, Duration)> {
-        self.circuit.open()
+        self.circuit.stopped().filter(|(class, _)| Circuit::is_refusal(*class))
+    }
+
+    /// Sources that are refused while others may not be.
+    pub fn refused_sources(&self) -> Option<RefusedSources> {
+        let waiting = self.refused.iter().filter(|(source, _)| self.window.held_of(source) > 0);
+        let since = |refused: &Refused| refused.circuit.stopped().map_or(Duration::ZERO, |(_, since)| since);
+        let count = waiting.clone().count();
+        let (source, refused) = waiting.min_by_key(|(_, refused)| since(refused))?;
+        Some(RefusedSources {
+            source: source.clone(),
+            since: since(refused),
+            why: refused.why.clone(),
+            others: count - 1,
+        })
     }
 
     /// Invocations under way.
@@ -131,52 +194,154 @@ impl Lane {
         if self.in_flight >= self.invocations_max(now).saturating_mul(self.settings.batch) {
             return Now::Wait;
         }
-        match self.window.next_at() {
-            None => return Now::Wait,
-            Some(at) if at.max(self.paused_until) > now => return Now::WaitUntil(at.max(self.paused_until)),
-            Some(_) => {}
+        let probe_at = self.probes.first().map(|(at, _)| *at);
+        let may_send = match (self.window.next_at(), probe_at) {
+            (None, None) => return Now::Wait,
+            (Some(at), None) | (None, Some(at)) => at,
+            (Some(ready), Some(probe)) => ready.min(probe),
+        };
+        if may_send.max(self.paused_until) > now {
+            return Now::WaitUntil(may_send.max(self.paused_until));
         }
         match self.circuit.ask(now) {
             Leave::Wait => Now::Wait,
             Leave::NotBefore(at) => Now::WaitUntil(at),
-            Leave::Send => match self.window.next(now) {
+            Leave::Send => match self.next_turn(now) {
                 Some(turn) => {
                     self.in_flight += 1;
                     Now::Send { position: turn.position, attempt: turn.attempt }
                 }
                 None => {
-                    self.circuit.learned_nothing(now);
-                    Now::Wait
+                    self.circuit.learned_nothing();
+                    self.probes.first().map_or(Now::Wait, |(at, _)| Now::WaitUntil((*at).max(now)))
                 }
             },
         }
     }
 
-    /// A call came back. `wall`: the time of the wall clock, by which its age counts.
+    /// A probe of a refused source that is due, or the next call of the others.
+    fn next_turn(&mut self, now: Duration) -> Option<Turn> {
+        while let Some((_, source)) = self.probes.first().filter(|(at, _)| *at <= now).cloned() {
+            self.probes.pop_first();
+            let turn = self.window.next_of(&source);
+            match turn {
+                Some(turn) => {
+                    if let Some(refused) = self.refused.get_mut(&source) {
+                        refused.circuit.ask(now);
+                    }
+                    return Some(turn);
+                }
+                // The next call of the source finds out.
+                None => {
+                    self.refused.remove(&source);
+                    self.window.let_go(&source);
+                }
+            }
+        }
+        // One call that is refused for its own sake must not decide for all.
+        if self.circuit.is_closed() { self.window.next(now) } else { self.window.next_least_tried(now) }
+    }
+
+    /// An invocation ended: what that says about the function, and about the source whose calls it carried.
+    pub fn answered(
+        &mut self,
+        (position, result): (u64, Result<(), &Failure>),
+        now: Duration,
+        random: &dyn Random,
+    ) {
+        let source = self.window.source_of(position).cloned();
+        let class = match result {
+            Ok(()) => None,
+            Err(failure) => Some(failure.class),
+        };
+        match class {
+            Some(Class::Throttled) => {
+                // It says nothing about whether calls are allowed.
+                self.concurrency.throttled(now);
+                self.circuit.learned_nothing();
+                self.circuit.not_before(now.saturating_add(THROTTLED_PROBE_AFTER));
+                source.iter().for_each(|source| self.probe_again(source, now));
+            }
+            Some(class @ Class::InvalidCredentials) => {
+                let Some(source) = source else { return self.circuit.learned_nothing() };
+                let whose = Whose::Source(source.clone());
+                self.circuit.failed((class, whose), SOURCES_STOP, now, random);
+                self.refuse(source, (position, result), now, random);
+            }
+            Some(class) if Circuit::is_refusal(class) => {
+                let stops = if self.settings.bounds.refuses_calls { REFUSED_STOP } else { 1 };
+                self.circuit.failed((class, Whose::Call(position)), stops, now, random);
+                source.iter().for_each(|source| self.probe_again(source, now));
+            }
+            Some(class) if Circuit::is_outage(class) => {
+                self.circuit.failed((class, Whose::Call(position)), OUTAGES_STOP, now, random);
+                source.iter().for_each(|source| self.probe_again(source, now));
+            }
+            _ => {
+                self.taken = self.taken.saturating_add(1);
+                self.circuit.passed();
+                if let Some(source) = source.filter(|source| self.refused.remove(source).is_some()) {
+                    self.probes.retain(|(_, other)| *other != source);
+                    self.window.let_go(&source);
+                }
+            }
+        }
+    }
+
+    /// A source is refused: its calls are held back, and one at a time finds out whether it still is.
+    fn refuse(
+        &mut self,
+        source: SourceId,
+        (position, result): (u64, Result<(), &Failure>),
+        now: Duration,
+        random: &dyn Random,
+    ) {
+        let Err(why) = result else { return };
+        let others = u32::try_from(self.refused.len()).unwrap_or(u32::MAX);
+        let taken = self.taken;
+        let refused = self.refused.entry(source.clone()).or_insert_with(|| Refused {
+            circuit: Circuit::default(),
+            why: why.clone(),
+            taken,
+        });
+        self.window.hold(&source);
+        refused.why = why.clone();
+        refused.circuit.failed((why.class, Whose::Call(position)), 1, now, random);
+        refused.circuit.not_before(now.saturating_add(SOURCE_PROBES_EVERY.saturating_mul(others)));
+        self.probe_again(&source, now);
+    }
+
+    /// Another call may find out whether a source is still refused.
+    fn probe_again(&mut self, source: &SourceId, now: Duration) {
+        let Some(refused) = self.refused.get_mut(source) else { return };
+        refused.circuit.learned_nothing();
+        self.probes.retain(|(_, other)| other != source);
+        self.probes.insert((refused.circuit.probe_at().unwrap_or(now), source.clone()));
+    }
+
+    /// What becomes of a call of an invocation that ended. [`answered`](Self::answered) comes first, once for each invocation.
     pub fn ended(
         &mut self,
         (position, attempt): (u64, u32),
         result: Result<(), Failure>,
-        (now, wall): (Duration, UnixMillis),
+        now: Duration,
         random: &dyn Random,
     ) -> Fate {
         self.in_flight = self.in_flight.saturating_sub(1);
         let failure = match result {
             Ok(()) => {
-                self.circuit.passed();
                 self.failing = None;
                 self.window.finished(position);
                 return Fate::Done;
             }
             Err(failure) => failure,
         };
-        self.learn(failure.class, now);
         if let Some(after) = failure.pause() {
             self.paused_until = self.paused_until.max(now.saturating_add(after));
         }
         self.failing = Some(failure.clone());
-        let age = self.window.received_at(position).map_or(Duration::ZERO, |at| wall.since(at));
-        let so_often = self.window.failed(position, failure.class);
+        let age = self.window.age(position, now);
+        let so_often = self.window.failed(position, failure.class, self.taken);
         let failed = Failed { failure: &failure, attempts: attempt, so_often, age };
         match reaction(&failed, &self.settings.bounds, random) {
             Reaction::Dead => Fate::Dead(failure),
@@ -184,42 +349,62 @@ impl Lane {
                 self.window.again(position, now.saturating_add(after), true);
                 Fate::Again
             }
-            // It waits for the circuit alone: many calls must not wait for times of their own.
-            Reaction::WaitForCircuit => {
-                self.window.again(position, now, true);
-                Fate::Again
-            }
         }
     }
 
-    /// Calls that have become too old while they waited, and the cause: they become dead letters. At most `most`.
-    pub fn expired(&mut self, wall: UnixMillis, most: usize) -> (Vec<u64>, Failure) {
-        let old = self.window.take_older(wall.minus(self.settings.bounds.max_age), most);
-        (old, self.cause("it was not sent within max_age"))
+    /// Calls of refused sources, each with its cause: they become dead letters, because they fill half of the window
+    /// while calls of other sources are taken. At most `most`.
+    pub fn crowding(&mut self, most: usize) -> Vec<(u64, Failure)> {
+        // Without others that are taken nothing is gained.
+        let others_pass = self.refused.values().any(|refused| refused.taken < self.taken);
+        let (calls, bytes) = if others_pass { self.window.held() } else { (0, 0) };
+        if calls <= CALLS_MAX / 2 && bytes <= BYTES_MAX / 2 {
+            return Vec::new();
+        }
+        let oldest = self.window.take_held(most);
+        self.with_causes(oldest, "so many calls of its source wait that those of other sources would stop")
     }
 
-    /// Calls up to a position that are not in flight, and the cause: they become dead letters, because they take more of the
-    /// disk than they may. At most `most`.
-    pub fn overflowing(&mut self, through: u64, most: usize) -> (Vec<u64>, Failure) {
+    /// Calls that have become too old while they waited, each with its cause: they become dead letters. At most `most`.
+    pub fn expired(&mut self, now: Duration, most: usize) -> Vec<(u64, Failure)> {
+        let old = self.window.take_older(self.settings.bounds.max_age, now, most);
+        self.with_causes(old, "it was not sent within max_age")
+    }
+
+    /// Calls up to a position that are not in flight, each with its cause: they become dead letters, because they take more
+    /// of the disk than they may. At most `most`.
+    pub fn overflowing(&mut self, through: u64, most: usize) -> Vec<(u64, Failure)> {
         let oldest = self.window.take_through(through, most);
-        (oldest, self.cause("it waited beyond max_queue"))
+        self.with_causes(oldest, "it waited beyond max_queue")
     }
 
-    /// Why calls became dead letters without being sent: what they waited for is the last failure, unless that was about
-    /// another call alone.
-    fn cause(&self, why: &str) -> Failure {
-        let of_one = [Class::ExecutionError, Class::TooLarge, Class::BadRequest, Class::Recursive];
-        match self.failing.as_ref().filter(|last| !of_one.contains(&last.class)) {
-            Some(last) => Failure { what: format!("{why}: {}", last.what), ..last.clone() },
-            None => Failure { class: Class::Unavailable, what: why.to_owned(), retry_after: None },
-        }
+    /// Why calls became dead letters without being sent: what they waited for is the refusal of their source, or the last
+    /// failure, unless that was about another call or source alone.
+    fn with_causes(&self, positions: Vec<u64>, why: &str) -> Vec<(u64, Failure)> {
+        let general = self.failing.as_ref().filter(|last| {
+            Circuit::is_outage(last.class)
+                || last.class == Class::Throttled
+                || last.class == Class::Timeout
+                || self.circuit.stopped().is_some()
+        });
+        let cause = |position: u64| {
+            let refused = self.window.source_of(position).and_then(|source| self.refused.get(source));
+            match refused.map(|refused| &refused.why).or(general) {
+                Some(last) => Failure { what: format!("{why}: {}", last.what), ..last.clone() },
+                None => Failure { class: Class::Unavailable, what: why.to_owned(), retry_after: None },
+            }
+        };
+        positions.into_iter().map(|position| (position, cause(position))).collect()
     }
 
     /// A call that was to be sent is not sent now: it is as if it had not been given.
     pub fn put_back(&mut self, position: u64, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.circuit.learned_nothing(now);
+        self.circuit.learned_nothing();
         self.window.again(position, now, false);
+        if let Some(source) = self.window.source_of(position).cloned() {
+            self.probe_again(&source, now);
+        }
     }
 
     /// A dead letter is durable: the call is finished.
@@ -231,20 +416,6 @@ impl Lane {
     pub fn not_buried(&mut self, position: u64, not_before: Duration) {
         self.window.again(position, not_before, false);
     }
-
-    fn learn(&mut self, class: Class, now: Duration) {
-        if Circuit::opens_for(class) {
-            self.circuit.refused(class, now);
-        } else if matches!(class, Class::Network | Class::Unavailable | Class::Throttled) {
-            // It says nothing about whether calls are allowed.
-            self.circuit.learned_nothing(now);
-        } else {
-            self.circuit.passed();
-        }
-        if class == Class::Throttled {
-            self.concurrency.throttled(now);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -252,13 +423,16 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use super::super::age::Waiting;
+    use super::super::circuit::PROBES_OF_OUTAGE;
+    use super::super::window::New;
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3_600);
-    const NOON: i64 = 1_700_000_000_000;
 
     fn settings(concurrency: usize, in_order: bool) -> LaneSettings {
-        let bounds = Bounds { max_age: HOUR, retry_execution_errors: 1 };
+        let bounds =
+            Bounds { max_age: HOUR, retry_execution_errors: 1, refuses_calls: false, knows_repeats: false };
         LaneSettings { concurrency, batch: 1, in_order, bounds }
     }
 
@@ -266,9 +440,30 @@ mod tests {
         Failure { class, what: class.slug().to_owned(), retry_after: None }
     }
 
-    /// The wall clock at a monotonic time.
-    fn wall(now: Duration) -> UnixMillis {
-        UnixMillis(NOON).plus(now)
+    fn source(name: &str) -> SourceId {
+        SourceId::new(name).unwrap()
+    }
+
+    /// A call of `s` that comes at a time.
+    fn add(lane: &mut Lane, position: u64, user: Option<String>, now: Duration) {
+        add_of(lane, "s", position, user, now);
+    }
+
+    fn add_of(lane: &mut Lane, from: &str, position: u64, user: Option<String>, now: Duration) {
+        let waiting = Waiting::new(Duration::ZERO, now);
+        lane.window().add(New { position, source: source(from), user, waiting, bytes: 1 });
+    }
+
+    /// An invocation with one call ended.
+    fn ends(
+        lane: &mut Lane,
+        call: (u64, u32),
+        result: Result<(), Failure>,
+        now: Duration,
+        random: &Seeded,
+    ) -> Fate {
+        lane.answered((call.0, result.as_ref().map(|()| ())), now, random);
+        lane.ended(call, result, now, random)
     }
 
     /// xorshift64.
@@ -301,32 +496,170 @@ mod tests {
         }
     }
 
+    /// Sends what may be sent now, and has each call end.
+    fn all_end(
+        lane: &mut Lane,
+        now: Duration,
+        random: &Seeded,
+        result: impl Fn(u64) -> Result<(), Failure>,
+    ) -> Vec<(u64, Fate)> {
+        let mut ended = Vec::new();
+        while let Some(call) = send(lane, now) {
+            ended.push((call.0, ends(lane, call, result(call.0), now, random)));
+        }
+        ended
+    }
+
     #[test]
-    fn a_forbidden_function_gets_one_call_every_half_minute_and_all_when_it_is_allowed() {
+    fn a_forbidden_function_gets_a_call_now_and_then_each_time_another_and_all_when_it_is_allowed() {
         let (mut lane, random) = (Lane::new(0, settings(4, false)), Seeded::new(1));
-        for position in 1..=6 {
-            lane.window().add(position, UnixMillis(NOON), None, 1);
+        for position in 1..=60 {
+            add(&mut lane, position, None, Duration::ZERO);
         }
         let mut at = Duration::ZERO;
         let sent: Vec<_> = std::iter::from_fn(|| send(&mut lane, at)).collect();
         assert_eq!(sent.len(), 4, "the limit");
         for call in sent {
-            let fate = lane.ended(call, Err(failure(Class::AccessDenied)), (at, wall(at)), &random);
-            assert_eq!(fate, Fate::Again);
-        }
-        for _ in 0..3 {
-            let Now::WaitUntil(probe) = lane.next(at) else { panic!("the circuit is open") };
-            at = probe;
-            let call = send(&mut lane, at).unwrap();
-            assert_eq!((call.0, lane.next(at)), (1, Now::Wait));
-            lane.ended(call, Err(failure(Class::AccessDenied)), (at, wall(at)), &random);
+            assert_eq!(ends(&mut lane, call, Err(failure(Class::AccessDenied)), at, &random), Fate::Again);
         }
         assert_eq!(lane.circuit(), Some((Class::AccessDenied, Duration::ZERO)));
-        at += HOUR;
+        let (mut probed, mut last) = (BTreeSet::new(), Duration::ZERO);
+        while at < Duration::from_secs(600) {
+            let Now::WaitUntil(probe) = lane.next(at) else { panic!("it is stopped") };
+            (last, at) = (probe - at, probe);
+            let call = send(&mut lane, at).unwrap();
+            assert_eq!((probed.insert(call.0), lane.next(at)), (true, Now::Wait));
+            ends(&mut lane, call, Err(failure(Class::AccessDenied)), at, &random);
+        }
+        assert!((20..45).contains(&probed.len()) && last >= Duration::from_secs(15), "{probed:?}, {last:?}");
+        at += HOUR / 2;
         let call = send(&mut lane, at).unwrap();
-        assert_eq!(lane.ended(call, Ok(()), (at, wall(at)), &random), Fate::Done);
+        assert_eq!(ends(&mut lane, call, Ok(()), at, &random), Fate::Done);
         assert_eq!(std::iter::from_fn(|| send(&mut lane, at)).count(), 4);
-        assert_eq!((lane.finished_through(), lane.circuit()), (1, None));
+        assert_eq!(lane.circuit(), None);
+    }
+
+    /// 200 sound calls were never sent and became dead letters.
+    #[test]
+    fn a_call_that_is_refused_for_its_own_sake_stops_no_other_and_becomes_a_dead_letter() {
+        for class in [Class::NotFound, Class::AccessDenied, Class::Redirected] {
+            for concurrency in [1, 64] {
+                let mut of_web = settings(concurrency, false);
+                of_web.bounds.refuses_calls = true;
+                let (mut lane, random) = (Lane::new(0, of_web), Seeded::new(1));
+                for position in 1..=201 {
+                    add(&mut lane, position, None, Duration::ZERO);
+                }
+                let answer = |position| if position == 7 { Err(failure(class)) } else { Ok(()) };
+                let ended = all_end(&mut lane, Duration::ZERO, &random, answer);
+                assert_eq!(ended.len(), 201);
+                assert!(ended.iter().all(|(position, fate)| (*position == 7) != (*fate == Fate::Done)));
+                let (mut at, mut next) = (Duration::ZERO, 202);
+                let dead = loop {
+                    at += Duration::from_secs(20);
+                    add(&mut lane, next, None, at);
+                    next += 1;
+                    let ended = all_end(&mut lane, at, &random, answer);
+                    assert!(ended.contains(&(next - 1, Fate::Done)), "{ended:?}");
+                    if ended.contains(&(7, Fate::Dead(failure(class)))) {
+                        break at;
+                    }
+                };
+                assert!(dead <= Duration::from_secs(120), "{dead:?}");
+                assert_eq!(lane.circuit(), None);
+            }
+        }
+    }
+
+    #[test]
+    fn calls_wait_for_a_web_address_that_refuses_every_call() {
+        let mut of_web = settings(4, false);
+        of_web.bounds.refuses_calls = true;
+        let (mut lane, random) = (Lane::new(0, of_web), Seeded::new(1));
+        for position in 1..=200 {
+            add(&mut lane, position, None, Duration::ZERO);
+        }
+        let mut sent = 0;
+        for second in 0..1_800 {
+            let at = Duration::from_secs(second);
+            for (_, fate) in all_end(&mut lane, at, &random, |_| Err(failure(Class::NotFound))) {
+                assert_eq!(fate, Fate::Again);
+                sent += 1;
+            }
+        }
+        assert!((60..150).contains(&sent), "{sent}");
+        assert_eq!(lane.circuit(), Some((Class::NotFound, Duration::ZERO)));
+        let done = all_end(&mut lane, HOUR / 2 + Duration::from_secs(60), &random, |_| Ok(()));
+        assert_eq!(done.len(), 200);
+    }
+
+    /// All sources of the destination stopped.
+    #[test]
+    fn a_source_that_is_refused_stops_no_other() {
+        let (mut lane, random) = (Lane::new(0, settings(8, false)), Seeded::new(1));
+        let (mut position, mut taken, mut probes, mut dead) = (0, 0, BTreeSet::new(), 0);
+        let mut refused = BTreeSet::new();
+        for second in 0..1_200 {
+            let at = Duration::from_secs(second);
+            for from in ["bad", "good", "bad"].into_iter().chain((second % 7 == 0).then_some("worse")) {
+                // The log is not read on while the window is full.
+                for _ in 0..10 {
+                    if lane.window().has_room() {
+                        position += 1;
+                        add_of(&mut lane, from, position, None, at);
+                        if from != "good" {
+                            refused.insert(position);
+                        }
+                    }
+                }
+            }
+            let answer = |position| match refused.contains(&position) {
+                true => Err(failure(Class::InvalidCredentials)),
+                false => Ok(()),
+            };
+            for (position, fate) in all_end(&mut lane, at, &random, answer) {
+                match refused.contains(&position) {
+                    false => taken += 1,
+                    true => drop(probes.insert(position)),
+                }
+                assert!(!matches!(fate, Fate::Dead(_)));
+            }
+            for (position, cause) in lane.crowding(100) {
+                assert_eq!(cause.class, Class::InvalidCredentials);
+                lane.buried(position);
+                dead += 1;
+            }
+        }
+        assert_eq!(taken, 12_000, "each at once");
+        assert!((60..200).contains(&probes.len()), "{}", probes.len());
+        assert!(dead > 10_000, "{dead}");
+        let sources = lane.refused_sources().unwrap();
+        assert_eq!((sources.source.as_str(), sources.others, lane.circuit()), ("bad", 1, None));
+        let ended = all_end(&mut lane, HOUR, &random, |_| Ok(()));
+        let waited = usize::try_from(position - taken - dead).unwrap();
+        assert_eq!((ended.len(), lane.refused_sources()), (waited, None));
+    }
+
+    /// A service that was away got 709 requests each second.
+    #[test]
+    fn an_outage_has_one_backoff_for_all_calls() {
+        for class in [Class::Unavailable, Class::Network, Class::Unanswered] {
+            let (mut lane, random) = (Lane::new(0, settings(64, false)), Seeded::new(1));
+            for position in 1..=10_000 {
+                add(&mut lane, position, None, Duration::ZERO);
+            }
+            let mut sent = Vec::new();
+            for tick in 0..30_000 {
+                let at = Duration::from_millis(100 * tick);
+                for (_, fate) in all_end(&mut lane, at, &random, |_| Err(failure(class))) {
+                    assert_eq!(fate, Fate::Again, "{class}");
+                    sent.push(at);
+                }
+            }
+            assert!(sent.len() < 64 + 40, "{class}: {} in 50 minutes", sent.len());
+            let at = Duration::from_secs(3_000) + PROBES_OF_OUTAGE.cap;
+            assert_eq!(all_end(&mut lane, at, &random, |_| Ok(())).len(), 10_000);
+        }
     }
 
     /// A call that had waited for a service became a dead letter at its first timeout or error.
@@ -338,12 +671,12 @@ mod tests {
             (&[Unavailable, Unavailable, Timeout, Timeout, ExecutionError][..], ExecutionError),
         ] {
             let (mut lane, random) = (Lane::new(0, settings(4, false)), Seeded::new(1));
-            lane.window().add(1, UnixMillis(NOON), None, 1);
+            add(&mut lane, 1, None, Duration::ZERO);
             let mut now = Duration::ZERO;
             let mut fails = |class| {
                 now += Duration::from_secs(301);
                 let call = send(&mut lane, now).unwrap();
-                lane.ended(call, Err(failure(class)), (now, UnixMillis(NOON)), &random)
+                ends(&mut lane, call, Err(failure(class)), now, &random)
             };
             for class in classes {
                 assert_eq!(fails(*class), Fate::Again, "{class} of {classes:?}");
@@ -357,14 +690,13 @@ mod tests {
         let of_batches = LaneSettings { batch: 50, ..settings(4, false) };
         let (mut lane, random) = (Lane::new(0, of_batches), Seeded::new(1));
         for position in 1..=1_000 {
-            lane.window().add(position, UnixMillis(NOON), None, 1);
+            add(&mut lane, position, None, Duration::ZERO);
         }
         let sent = |lane: &mut Lane, at: Duration| std::iter::from_fn(|| send(lane, at)).collect::<Vec<_>>();
         let first = sent(&mut lane, Duration::ZERO);
         assert_eq!(first.len(), 4 * 50);
         for call in first {
-            let now = (Duration::ZERO, wall(Duration::ZERO));
-            lane.ended(call, Err(failure(Class::Throttled)), now, &random);
+            ends(&mut lane, call, Err(failure(Class::Throttled)), Duration::ZERO, &random);
         }
         assert_eq!(sent(&mut lane, Duration::ZERO).len(), 2 * 50);
         assert_eq!(sent(&mut lane, Duration::from_secs(1)).len(), 50);
@@ -374,17 +706,17 @@ mod tests {
     fn a_service_that_asks_for_a_pause_gets_no_other_call_before() {
         let (mut lane, random) = (Lane::new(0, settings(4, false)), Seeded::new(1));
         for position in 1..=6 {
-            lane.window().add(position, UnixMillis(NOON), None, 1);
+            add(&mut lane, position, None, Duration::ZERO);
         }
         let (start, minute) = (Duration::ZERO, Duration::from_secs(60));
         let call = send(&mut lane, start).unwrap();
         let asked = Failure { retry_after: Some(minute), ..failure(Class::Throttled) };
-        assert_eq!(lane.ended(call, Err(asked), (start, wall(start)), &random), Fate::Again);
+        assert_eq!(ends(&mut lane, call, Err(asked), start, &random), Fate::Again);
         let early = minute - Duration::from_millis(1);
         assert_eq!((lane.next(early), send(&mut lane, minute)), (Now::WaitUntil(minute), Some((1, 2))));
         // However long it asks for, it is asked again after five minutes.
         let asked = Failure { retry_after: Some(HOUR), ..failure(Class::Unavailable) };
-        lane.ended((1, 2), Err(asked), (minute, wall(minute)), &random);
+        ends(&mut lane, (1, 2), Err(asked), minute, &random);
         assert_eq!(lane.next(minute), Now::WaitUntil(minute + Duration::from_secs(300)));
         lane.try_again();
         assert_eq!(send(&mut lane, minute), Some((2, 1)), "it may be another function now");
@@ -394,23 +726,18 @@ mod tests {
     fn what_waits_too_long_becomes_a_dead_letter_with_the_cause() {
         let (mut lane, random) = (Lane::new(0, settings(1, false)), Seeded::new(1));
         for position in 1..=100 {
-            lane.window().add(position, UnixMillis(NOON), None, 1);
+            add(&mut lane, position, None, Duration::ZERO);
         }
         let call = send(&mut lane, Duration::ZERO).unwrap();
-        lane.ended(
-            call,
-            Err(failure(Class::InvalidCredentials)),
-            (Duration::ZERO, wall(Duration::ZERO)),
-            &random,
-        );
-        assert_eq!(lane.expired(wall(HOUR), 1_000).0.len(), 0, "not yet");
+        ends(&mut lane, call, Err(failure(Class::InvalidCredentials)), Duration::ZERO, &random);
+        assert_eq!(lane.expired(HOUR, 1_000).len(), 0, "not yet");
         let late = HOUR + Duration::from_millis(1);
-        let (old, cause) = lane.expired(wall(late), 60);
-        assert_eq!((old.len(), cause.class), (60, Class::InvalidCredentials));
-        assert_eq!(cause.what, "it was not sent within max_age: invalid-credentials");
-        let rest = lane.expired(wall(late), 60).0;
+        let old = lane.expired(late, 60);
+        assert_eq!((old.len(), old[0].1.class), (60, Class::InvalidCredentials));
+        assert_eq!(old[0].1.what, "it was not sent within max_age: invalid-credentials");
+        let rest = lane.expired(late, 60);
         assert_eq!((rest.len(), send(&mut lane, late)), (40, None));
-        old.into_iter().chain(rest).for_each(|position| lane.buried(position));
+        old.into_iter().chain(rest).for_each(|(position, _)| lane.buried(position));
         assert_eq!(lane.finished_through(), 100);
     }
 
@@ -420,7 +747,8 @@ mod tests {
         const CALLS: u64 = 300;
         let random = Seeded::new(seed);
         let in_order = random.below(2) == 0;
-        let settings = settings(1 + usize::try_from(random.below(16)).unwrap(), in_order);
+        let mut settings = settings(1 + usize::try_from(random.below(16)).unwrap(), in_order);
+        settings.bounds.refuses_calls = random.below(2) == 0;
         let user = |position: u64| format!("u{}", position * 7 % 11);
         let (mut invoked, mut dead) = (BTreeSet::new(), BTreeMap::new());
         let (mut kept, mut now, mut kills, mut finished) = (0, Duration::ZERO, 0, BTreeSet::new());
@@ -440,7 +768,8 @@ mod tests {
                         finished.insert(taken);
                         invoked.insert(taken);
                     } else {
-                        lane.window().add(taken, wall(now), Some(user(taken)), 100);
+                        let from = ["s", "t", "u"][usize::try_from(taken % 3).unwrap()];
+                        add_of(&mut lane, from, taken, Some(user(taken)), now);
                     }
                 }
                 while let Some((position, attempt)) = send(&mut lane, now) {
@@ -458,14 +787,14 @@ mod tests {
                     let (position, attempt) =
                         flying.swap_remove(usize::try_from(random.below(flying.len() as u64)).unwrap());
                     let result = match random.below(3) {
-                        0 => Err(failure(Class::ALL[usize::try_from(random.below(11)).unwrap()])),
+                        0 => Err(failure(Class::ALL[usize::try_from(random.below(13)).unwrap()])),
                         _ => Ok(()),
                     };
                     // The function has run, also if the process dies before it notes that.
                     if result.is_ok() {
                         invoked.insert(position);
                     }
-                    match lane.ended((position, attempt), result, (now, wall(now)), &random) {
+                    match ends(&mut lane, (position, attempt), result, now, &random) {
                         Fate::Done => drop((done_here.insert(position), finished.insert(position))),
                         Fate::Again => {}
                         Fate::Dead(_) if random.below(5) == 0 => {

@@ -11,6 +11,7 @@ use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::age::Ages;
 use super::class::Class;
 use super::dead_letter::{Letter, Letters};
 use super::disk_work::DiskWork;
@@ -23,7 +24,8 @@ use super::queue::{Queue, QueuePlace};
 use super::reaction::Bounds;
 use super::records::Record;
 use super::select::Head;
-use super::settings::DestinationSettings;
+use super::settings::{DestinationSettings, FORWARD, URL};
+use super::window::New;
 use crate::log::frame::Frame;
 use crate::log::{AppendError, Follow, Go, Read};
 use crate::metrics::{InvocationLabel, Metrics};
@@ -63,7 +65,7 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    fn lane(&self) -> LaneSettings {
+    fn lane(&self, function: &str) -> LaneSettings {
         let settings = &self.settings;
         LaneSettings {
             concurrency: settings.concurrency,
@@ -72,6 +74,8 @@ impl Orders {
             bounds: Bounds {
                 max_age: settings.max_age,
                 retry_execution_errors: settings.retry_execution_errors,
+                refuses_calls: function == URL,
+                knows_repeats: function == FORWARD,
             },
         }
     }
@@ -135,6 +139,7 @@ pub(super) struct LaneTask {
     give_up_through: Arc<AtomicU64>,
     current: Arc<Orders>,
     lane: Lane,
+    ages: Ages,
     /// Its lines that are no longer in the log, if it may have any.
     queue: Option<Arc<Queue>>,
     place: QueuePlace,
@@ -148,6 +153,8 @@ pub(super) struct LaneTask {
     expire_at: Duration,
     /// Limits the log lines about dead letters that the log did not take.
     not_buried: OnceAMinute<()>,
+    /// The same about those of refused sources.
+    crowded: OnceAMinute<()>,
     /// No dead letters before this time, because the log did not take one.
     bury_at: Duration,
 }
@@ -163,7 +170,8 @@ impl LaneTask {
         let finished = progress.finished_through();
         let current = Arc::clone(&orders.borrow_and_update());
         Self {
-            lane: Lane::new(finished, current.lane()),
+            lane: Lane::new(finished, current.lane(&id.function)),
+            ages: Ages::new(deps.follow.durable_through(), deps.clock.monotonic(), deps.clock.wall()),
             names: (id.destination.as_str().into(), id.function.as_str().into()),
             deps,
             id,
@@ -171,6 +179,7 @@ impl LaneTask {
             reading,
             give_up_through,
             not_buried: OnceAMinute::default(),
+            crowded: OnceAMinute::default(),
             current,
             queue,
             place: QueuePlace::after(finished),
@@ -225,7 +234,7 @@ impl LaneTask {
     fn follow_orders(&mut self) {
         if self.orders.has_changed().unwrap_or(false) {
             let before = std::mem::replace(&mut self.current, Arc::clone(&self.orders.borrow_and_update()));
-            self.lane.set(self.current.lane());
+            self.lane.set(self.current.lane(&self.id.function));
             // Of another destination that was changed it learns nothing.
             if before.settings != self.current.settings || before.is_usable != self.current.is_usable {
                 self.lane.try_again();
@@ -242,6 +251,7 @@ impl LaneTask {
         let unread =
             self.queue.as_ref().map(|queue| (queue.calls_after(read_through), queue.copied_through()));
         let oldest = self.lane.window().oldest();
+        let refused = self.lane.refused_sources();
         let mut seen = self.progress.seen();
         seen.waiting = waiting;
         seen.queued = queued;
@@ -249,6 +259,7 @@ impl LaneTask {
         seen.oldest = oldest.and_then(|position| self.calls.get(&position)).map(|call| call.received_at);
         seen.in_flight = self.invocations;
         seen.circuit = self.lane.circuit();
+        seen.refused = refused;
         if seen.failing.as_ref() != self.lane.failing() {
             seen.failing = self.lane.failing().cloned();
         }
@@ -261,6 +272,7 @@ impl LaneTask {
 
     /// Reads what the window has room for.
     async fn read(&mut self, stop: &CancellationToken) {
+        self.ages.note(self.deps.follow.durable_through(), self.deps.clock.monotonic());
         if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through() {
             return;
         }
@@ -280,9 +292,16 @@ impl LaneTask {
         match read.map_err(io::Error::other).and_then(|read| read) {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
+                let now = (self.deps.clock.monotonic(), self.deps.clock.wall());
                 for call in taken {
-                    let (position, len) = (call.position, call.line.len());
-                    self.lane.window().add(position, call.received_at, call.head.user.clone(), len);
+                    let position = call.position;
+                    self.lane.window().add(New {
+                        position,
+                        source: call.source.clone(),
+                        user: call.head.user.clone(),
+                        waiting: self.ages.waiting(position, call.received_at, now),
+                        bytes: call.line.len(),
+                    });
                     self.calls.insert(position, call);
                 }
                 let mut seen = self.progress.seen();
@@ -435,6 +454,10 @@ impl LaneTask {
             .result
             .as_ref()
             .is_err_and(|failure| matches!(failure.class, Class::TooLarge | Class::BadRequest));
+        let now = self.deps.clock.monotonic();
+        if let Some((first, _)) = calls.first() {
+            self.lane.answered((*first, invoked.result.as_ref().map(|()| ())), now, &*self.deps.random);
+        }
         for (index, (position, attempt)) in calls.iter().enumerate() {
             let refused = invoked.refused.iter().find(|(place, _)| *place == index);
             let result = match &invoked.result {
@@ -451,13 +474,12 @@ impl LaneTask {
                 result => result.clone(),
             };
             self.record((*position, *attempt), took, result.as_ref().err(), invoked);
-            let (now, wall) = (self.deps.clock.monotonic(), self.deps.clock.wall());
             if is_of_one && calls.len() > 1 {
                 self.alone.insert(*position);
                 self.lane.put_back(*position, now);
                 continue;
             }
-            match self.lane.ended((*position, *attempt), result, (now, wall), &*self.deps.random) {
+            match self.lane.ended((*position, *attempt), result, now, &*self.deps.random) {
                 Fate::Done => {
                     self.calls.remove(position);
                     self.alone.remove(position);
@@ -518,21 +540,36 @@ impl LaneTask {
         }
         let through = self.give_up_through.load(Ordering::Relaxed);
         if through > self.lane.finished_through() {
-            let (oldest, cause) = self.lane.overflowing(through, EXPIRE_MOST);
-            for position in oldest {
-                self.bury(position, &cause);
-            }
+            let oldest = self.lane.overflowing(through, EXPIRE_MOST);
+            self.bury_all(&oldest);
         }
+        let crowding = self.lane.crowding(EXPIRE_MOST);
+        if let Some((_, cause)) = crowding.first()
+            && let Some(line) = self.crowded.happened((), now)
+        {
+            tracing::warn!(
+                destination = %self.id.destination,
+                function = self.id.function,
+                times = line.times,
+                "calls of a source that is refused become dead letters, because those of other sources would stop: {}",
+                cause.class
+            );
+        }
+        self.bury_all(&crowding);
         if now < self.expire_at {
             return;
         }
         self.expire_at = now.saturating_add(EXPIRE_EVERY);
-        let (old, cause) = self.lane.expired(self.deps.clock.wall(), EXPIRE_MOST);
+        let old = self.lane.expired(now, EXPIRE_MOST);
         if old.len() == EXPIRE_MOST {
             self.expire_at = now;
         }
-        for position in old {
-            self.bury(position, &cause);
+        self.bury_all(&old);
+    }
+
+    fn bury_all(&mut self, calls: &[(u64, Failure)]) {
+        for (position, cause) in calls {
+            self.bury(*position, cause);
         }
     }
 

@@ -8,6 +8,7 @@
 //!
 //! A call is sent at least once, or becomes a dead letter with its cause.
 
+pub mod age;
 pub mod alarm;
 pub mod batch_answer;
 pub mod circuit;

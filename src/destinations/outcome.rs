@@ -19,8 +19,13 @@ pub enum Ending<'a> {
     Answer(Answer<'a>),
     /// No answer came within the destination's timeout. The function may have run.
     TimedOut,
-    /// The service could not be reached, or the connection broke.
+    /// The service could not be reached, so nothing was sent.
     NoAnswer {
+        /// Why.
+        why: &'a str,
+    },
+    /// The connection broke after the call was sent. The function may have run.
+    Broken {
         /// Why.
         why: &'a str,
     },
@@ -129,6 +134,7 @@ pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
     let answer = match ending {
         Ending::TimedOut => return failed(Class::Timeout, "no answer within the timeout", None),
         Ending::NoAnswer { why } => return failed(Class::Network, why, None),
+        Ending::Broken { why } => return failed(Class::Unanswered, why, None),
         Ending::NoCredentials { why } => return failed(Class::InvalidCredentials, why, None),
         Ending::Answer(answer) => answer,
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::class::Class;
+use super::lane::RefusedSources;
 use super::outcome::Failure;
 use super::positions::{Losses, lost_calls};
 use super::records::Records;
@@ -55,6 +56,8 @@ pub struct Seen {
     pub in_flight: usize,
     /// Why no calls are sent, and since when (monotonic time).
     pub circuit: Option<(Class, Duration)>,
+    /// Sources that are refused while others may not be.
+    pub refused: Option<RefusedSources>,
     /// The last failure, unless a call has succeeded since.
     pub failing: Option<Failure>,
     /// Since when every attempt has failed (monotonic time).

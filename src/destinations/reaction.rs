@@ -9,16 +9,20 @@ use crate::retry::Backoff;
 
 /// Retries of a call that was not answered in time: the function may have run each time.
 const TIMEOUT_RETRIES: u32 = 2;
+/// Retries of a call after the connection broke with which it was sent: the function may have run each time.
+const UNANSWERED_RETRIES: u32 = 4;
+/// Retries of a call that a web address refuses although it took others in between: the answer is about the call.
+const REFUSED_RETRIES: u32 = 4;
 /// How long to wait before the next try: 1 s, doubling, at most 5 min.
 pub const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
+/// The same if it was refused: at most half a minute, because a person may have ended the reason.
+const BACKOFF_OF_REFUSED: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// It is sent again after this time.
     Retry(Duration),
-    /// It is sent again when the function can be used again: its circuit is open now.
-    WaitForCircuit,
     /// It becomes a dead letter.
     Dead,
 }
@@ -30,9 +34,9 @@ pub struct Failed<'a> {
     pub failure: &'a Failure,
     /// How often it was sent, this time included.
     pub attempts: u32,
-    /// How often it was not answered in time, or the function failed with it, if it failed so this time, which is included.
+    /// How often it failed so, this time included, where that is bounded ([`Window::failed`](super::window::Window::failed)).
     pub so_often: u32,
-    /// How long ago it was received.
+    /// How long it has waited since it was received.
     pub age: Duration,
 }
 
@@ -43,6 +47,10 @@ pub struct Bounds {
     pub max_age: Duration,
     /// Retries of a call whose function failed.
     pub retry_execution_errors: u32,
+    /// Whether a refusal may be about one call, as that of a web address.
+    pub refuses_calls: bool,
+    /// Whether a call that is sent twice is taken once, as by a collector.
+    pub knows_repeats: bool,
 }
 
 /// What happens to a call after it failed.
@@ -56,12 +64,21 @@ pub fn reaction(failed: &Failed<'_>, bounds: &Bounds, random: &dyn Random) -> Re
         _ if *age >= bounds.max_age => Reaction::Dead,
         Class::ExecutionError if retries >= bounds.retry_execution_errors => Reaction::Dead,
         Class::Timeout if retries >= TIMEOUT_RETRIES => Reaction::Dead,
+        Class::Unanswered if retries >= UNANSWERED_RETRIES && !bounds.knows_repeats => Reaction::Dead,
+        Class::AccessDenied | Class::NotFound | Class::Redirected
+            if bounds.refuses_calls && retries >= REFUSED_RETRIES =>
+        {
+            Reaction::Dead
+        }
         Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Redirected => {
-            Reaction::WaitForCircuit
+            Reaction::Retry(BACKOFF_OF_REFUSED.wait(*attempts, random))
         }
-        Class::ExecutionError | Class::Timeout | Class::Throttled | Class::Unavailable | Class::Network => {
-            Reaction::Retry(later())
-        }
+        Class::ExecutionError
+        | Class::Timeout
+        | Class::Throttled
+        | Class::Unavailable
+        | Class::Network
+        | Class::Unanswered => Reaction::Retry(later()),
     }
 }
 
@@ -81,7 +98,8 @@ mod tests {
 
     fn after(class: Class, attempts: u32, age: Duration) -> Reaction {
         let failure = Failure { class, what: String::new(), retry_after: None };
-        let bounds = Bounds { max_age: HOUR, retry_execution_errors: 1 };
+        let bounds =
+            Bounds { max_age: HOUR, retry_execution_errors: 1, refuses_calls: true, knows_repeats: false };
         reaction(&Failed { failure: &failure, attempts, so_often: attempts, age }, &bounds, &Shortest)
     }
 
@@ -96,9 +114,11 @@ mod tests {
         for class in [Class::TooLarge, Class::BadRequest, Class::Recursive] {
             assert_eq!(after(class, 1, Duration::ZERO), Reaction::Dead, "{class}");
         }
-        for class in [Class::AccessDenied, Class::InvalidCredentials, Class::NotFound, Class::Redirected] {
-            assert_eq!(after(class, 9, Duration::ZERO), Reaction::WaitForCircuit, "{class}");
+        assert_eq!([4, 5].map(|attempts| retried(Class::Unanswered, attempts)), [true, false]);
+        for class in [Class::AccessDenied, Class::NotFound, Class::Redirected] {
+            assert_eq!([4, 5].map(|attempts| retried(class, attempts)), [true, false], "{class} of one call");
         }
+        assert!(retried(Class::InvalidCredentials, 1_000), "it is about no call");
     }
 
     #[test]
@@ -110,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_service_that_says_when_is_followed_within_reason() {
-        let bounds = Bounds { max_age: HOUR, retry_execution_errors: 0 };
+        let bounds =
+            Bounds { max_age: HOUR, retry_execution_errors: 0, refuses_calls: false, knows_repeats: false };
         let wait = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
             let failure = Failure { class: Class::Throttled, what: String::new(), retry_after };

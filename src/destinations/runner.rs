@@ -38,8 +38,8 @@ use crate::sources::SourceId;
 use crate::tasks::caught;
 use crate::time::Clock;
 
-/// How often positions are written.
-const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often positions are written. What was taken since is sent again after a kill.
+const KEEP_EVERY: Duration = Duration::from_millis(250);
 /// The pieces that a full queue has at least.
 const PIECES_MIN: u64 = 16;
 /// The log's share for destinations is at least so many pieces.

@@ -1,5 +1,6 @@
 //! Posting JSON to a web address, and what the answer means.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioExecutor;
 
 use super::class::Class;
@@ -86,22 +87,33 @@ impl WebPost {
             }
         };
         let exchange = async {
+            let answer = self.client.request(request).await;
             let (head, body) =
-                self.client.request(request).await.map_err(|error| with_causes(&error))?.into_parts();
-            let (body, is_whole) = read(body, answer_max).await?;
-            Ok::<_, String>((Response::from_parts(head, body), is_whole))
+                answer.map_err(|error| (class_of_broken(&error), with_causes(&error)))?.into_parts();
+            let (body, is_whole) = read(body, answer_max).await.map_err(|why| (Class::Unanswered, why))?;
+            Ok::<_, (Class, String)>((Response::from_parts(head, body), is_whole))
         };
         match tokio::time::timeout(self.timeout, exchange).await {
             Err(_) => (Invoked::timed_out(self.timeout), None),
-            Ok(Err(why)) => {
+            Ok(Err((class, why))) => {
                 let why = outside_text(&self.secrets.hide(&why)).to_string();
-                (Invoked::failed(Class::Network, why), None)
+                (Invoked::failed(class, why), None)
             }
             Ok(Ok((answer, is_whole))) => {
                 (answered(to, &answer, &self.secrets), is_whole.then(|| answer.into_body()))
             }
         }
     }
+}
+
+/// Whether a call was sent before the connection broke: it was, unless it is known that it was not.
+pub(super) fn class_of_broken(error: &(dyn Error + 'static)) -> Class {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    let was_not_sent = causes.any(|cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<ClientError>().is_some_and(ClientError::is_connect)
+            || cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+    });
+    if was_not_sent { Class::Network } else { Class::Unanswered }
 }
 
 /// The beginning of an answer, and whether that is all: a longer one is no error, because the status says what happened.

@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use super::age::Waiting;
+use super::circuit::Circuit;
 use super::class::Class;
 use crate::planted_bugs::{PlantedBug, planted};
-use crate::time::UnixMillis;
+use crate::sources::SourceId;
 
 /// Calls in a window. A call that is not finished holds up the position: more than these are sent again after a crash.
 pub const CALLS_MAX: usize = 10_000;
@@ -26,15 +28,40 @@ pub struct Window {
     ready: BTreeSet<u64>,
     /// Calls that can be sent from a time on.
     later: BTreeSet<(Duration, u64)>,
+    /// Calls of sources that are refused, which are given only to find out whether they still are.
+    held: BTreeMap<SourceId, Held>,
     /// Positions by user, lowest first, if order is kept: only the first of a user can be sent.
     users: HashMap<String, VecDeque<u64>>,
     /// Everything up to here was read.
     read_through: u64,
 }
 
+#[derive(Debug, Default)]
+struct Held {
+    calls: BTreeSet<u64>,
+    /// The last that was given.
+    given: u64,
+}
+
+/// A call to add.
+#[derive(Clone, Debug)]
+pub struct New {
+    /// Its position in the log.
+    pub position: u64,
+    /// Its source.
+    pub source: SourceId,
+    /// Its user, if it has one.
+    pub user: Option<String>,
+    /// How long it has waited.
+    pub waiting: Waiting,
+    /// The length of its line.
+    pub bytes: usize,
+}
+
 #[derive(Debug)]
 struct Call {
-    received_at: UnixMillis,
+    waiting: Waiting,
+    source: SourceId,
     user: Option<String>,
     bytes: usize,
     attempts: u32,
@@ -42,6 +69,12 @@ struct Call {
     late: u32,
     /// How often the function failed with it.
     threw: u32,
+    /// How often the connection broke after it was sent.
+    unanswered: u32,
+    /// How often it was refused although others were taken in between.
+    refused: u32,
+    /// How many calls had been taken when it was last refused.
+    taken_before: Option<u64>,
     state: CallState,
 }
 
@@ -51,6 +84,8 @@ enum CallState {
     BehindAnother,
     Ready,
     NotBefore(Duration),
+    /// Its source is refused.
+    Held,
     InFlight,
 }
 
@@ -73,6 +108,7 @@ impl Window {
             bytes: 0,
             ready: BTreeSet::new(),
             later: BTreeSet::new(),
+            held: BTreeMap::new(),
             users: HashMap::new(),
             read_through: finished,
         }
@@ -95,39 +131,140 @@ impl Window {
     }
 
     /// Adds a call. Positions grow.
-    pub fn add(&mut self, position: u64, received_at: UnixMillis, user: Option<String>, bytes: usize) {
+    pub fn add(&mut self, New { position, source, user, waiting, bytes }: New) {
         self.read_through(position);
         let user = user.filter(|_| self.in_order);
-        let state = match &user {
-            None => CallState::Ready,
+        let is_first = match &user {
+            None => true,
             Some(user) => {
                 let queue = self.users.entry(user.clone()).or_default();
                 queue.push_back(position);
-                if queue.len() == 1 || planted(PlantedBug::UserOutOfOrder) {
-                    CallState::Ready
-                } else {
-                    CallState::BehindAnother
-                }
+                queue.len() == 1 || planted(PlantedBug::UserOutOfOrder)
             }
         };
-        if state == CallState::Ready {
-            self.ready.insert(position);
-        }
         self.bytes = self.bytes.saturating_add(bytes);
-        self.calls.insert(position, Call { received_at, user, bytes, attempts: 0, late: 0, threw: 0, state });
+        let call = Call {
+            waiting,
+            source,
+            user,
+            bytes,
+            attempts: 0,
+            late: 0,
+            threw: 0,
+            unanswered: 0,
+            refused: 0,
+            taken_before: None,
+            state: CallState::BehindAnother,
+        };
+        self.calls.insert(position, call);
+        if is_first {
+            self.make_ready(position);
+        }
     }
 
-    /// The call to send next: the lowest that can be sent now. It is in flight until it is finished or to be sent again.
-    pub fn next(&mut self, now: Duration) -> Option<Turn> {
-        while let Some((at, position)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
-            self.later.remove(&(at, position));
-            self.ready.insert(position);
+    /// A call can be sent, unless its source is refused.
+    fn make_ready(&mut self, position: u64) {
+        let Some(call) = self.calls.get_mut(&position) else { return };
+        match self.held.get_mut(&call.source) {
+            Some(held) => {
+                held.calls.insert(position);
+                call.state = CallState::Held;
+            }
+            None => {
+                self.ready.insert(position);
+                call.state = CallState::Ready;
+            }
         }
-        let position = self.ready.pop_first()?;
+    }
+
+    /// Takes a call out of those that can be sent.
+    fn take_out(&mut self, position: u64) {
+        let Some(call) = self.calls.get(&position) else { return };
+        match call.state {
+            CallState::Ready => drop(self.ready.remove(&position)),
+            CallState::NotBefore(at) => {
+                self.later.remove(&(at, position));
+                // Its time may have come.
+                self.ready.remove(&position);
+            }
+            CallState::Held => {
+                if let Some(held) = self.held.get_mut(&call.source) {
+                    held.calls.remove(&position);
+                }
+            }
+            CallState::BehindAnother | CallState::InFlight => {}
+        }
+    }
+
+    /// Holds the calls of a source back: it is refused.
+    pub fn hold(&mut self, source: &SourceId) {
+        if self.held.contains_key(source) {
+            return;
+        }
+        let of_source = |(position, call): (&u64, &Call)| {
+            let waits = matches!(call.state, CallState::Ready | CallState::NotBefore(_));
+            (call.source == *source && waits).then_some(*position)
+        };
+        let positions: Vec<u64> = self.calls.iter().filter_map(of_source).collect();
+        positions.iter().for_each(|position| self.take_out(*position));
+        self.held.insert(source.clone(), Held::default());
+        positions.into_iter().for_each(|position| self.make_ready(position));
+    }
+
+    /// The calls of a source can be sent again.
+    pub fn let_go(&mut self, source: &SourceId) {
+        let held = self.held.remove(source).unwrap_or_default();
+        held.calls.into_iter().for_each(|position| self.make_ready(position));
+    }
+
+    /// A call of a source that is held back, to find out whether it is still refused: each time another.
+    pub fn next_of(&mut self, source: &SourceId) -> Option<Turn> {
+        let held = self.held.get_mut(source)?;
+        let after = held.calls.range(held.given.saturating_add(1)..).next();
+        let position = after.or_else(|| held.calls.first()).copied()?;
+        held.calls.remove(&position);
+        held.given = position;
+        self.give(position)
+    }
+
+    /// Calls of a source that are held back.
+    pub fn held_of(&self, source: &SourceId) -> usize {
+        self.held.get(source).map_or(0, |held| held.calls.len())
+    }
+
+    /// Whose a call is.
+    pub fn source_of(&self, position: u64) -> Option<&SourceId> {
+        self.calls.get(&position).map(|call| &call.source)
+    }
+
+    fn give(&mut self, position: u64) -> Option<Turn> {
         let call = self.calls.get_mut(&position)?;
         call.state = CallState::InFlight;
         call.attempts = call.attempts.saturating_add(1);
         Some(Turn { position, attempt: call.attempts })
+    }
+
+    /// The call to send next: the lowest that can be sent now. It is in flight until it is finished or to be sent again.
+    pub fn next(&mut self, now: Duration) -> Option<Turn> {
+        self.come_due(now);
+        let position = self.ready.pop_first()?;
+        self.give(position)
+    }
+
+    /// The same, but that which was sent least often.
+    pub fn next_least_tried(&mut self, now: Duration) -> Option<Turn> {
+        self.come_due(now);
+        let attempts = |position: &u64| (self.attempts(*position), *position);
+        let position = self.ready.iter().copied().min_by_key(attempts)?;
+        self.ready.remove(&position);
+        self.give(position)
+    }
+
+    fn come_due(&mut self, now: Duration) {
+        while let Some((at, position)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
+            self.later.remove(&(at, position));
+            self.ready.insert(position);
+        }
     }
 
     /// How often a call was sent.
@@ -135,27 +272,46 @@ impl Window {
         self.calls.get(&position).map_or(0, |call| call.attempts)
     }
 
-    /// A call failed. Returns how often it has failed so, where that is bounded; otherwise 0.
-    pub fn failed(&mut self, position: u64, class: Class) -> u32 {
+    /// A call failed while `taken` calls had been taken in all. Returns how often it has failed so, where that is bounded;
+    /// otherwise 0. A refusal counts if others were taken since the last.
+    pub fn failed(&mut self, position: u64, class: Class, taken: u64) -> u32 {
         let Some(call) = self.calls.get_mut(&position) else { return 0 };
         let count = match class {
             Class::Timeout => &mut call.late,
             Class::ExecutionError => &mut call.threw,
+            Class::Unanswered => &mut call.unanswered,
+            refusal if Circuit::is_refusal(refusal) => {
+                if call.taken_before.replace(taken) == Some(taken) {
+                    return call.refused;
+                }
+                &mut call.refused
+            }
             _ => return 0,
         };
         *count = count.saturating_add(1);
         *count
     }
 
-    /// When a call was received.
-    pub fn received_at(&self, position: u64) -> Option<UnixMillis> {
-        self.calls.get(&position).map(|call| call.received_at)
+    /// How long a call has waited.
+    pub fn age(&self, position: u64, now: Duration) -> Duration {
+        self.calls.get(&position).map_or(Duration::ZERO, |call| call.waiting.age(now))
     }
 
-    /// Takes up to `most` calls that are not in flight and were received before a time. They count as in flight, until they
+    /// Takes up to `most` calls that are not in flight and have waited longer than `age`. They count as in flight, until they
     /// are finished or to be sent again.
-    pub fn take_older(&mut self, than: UnixMillis, most: usize) -> Vec<u64> {
-        self.take(most, |_, call| call.received_at < than)
+    pub fn take_older(&mut self, age: Duration, now: Duration, most: usize) -> Vec<u64> {
+        self.take(most, |_, call| call.waiting.age(now) > age)
+    }
+
+    /// The same with calls of sources that are held back.
+    pub fn take_held(&mut self, most: usize) -> Vec<u64> {
+        self.take(most, |_, call| call.state == CallState::Held)
+    }
+
+    /// Calls that are held back, and their bytes.
+    pub fn held(&self) -> (usize, usize) {
+        let held = self.calls.values().filter(|call| call.state == CallState::Held);
+        held.fold((0, 0), |(calls, bytes), call| (calls + 1, bytes + call.bytes))
     }
 
     /// The same with calls up to a position.
@@ -169,13 +325,10 @@ impl Window {
         let old: Vec<u64> =
             self.calls.iter().filter(free).map(|(position, _)| *position).take(most).collect();
         for position in &old {
-            let Some(call) = self.calls.get_mut(position) else { continue };
-            match call.state {
-                CallState::Ready => drop(self.ready.remove(position)),
-                CallState::NotBefore(at) => drop(self.later.remove(&(at, *position))),
-                CallState::BehindAnother | CallState::InFlight => {}
+            self.take_out(*position);
+            if let Some(call) = self.calls.get_mut(position) {
+                call.state = CallState::InFlight;
             }
-            call.state = CallState::InFlight;
         }
         old
     }
@@ -200,30 +353,26 @@ impl Window {
             call.state = CallState::BehindAnother;
             return;
         }
+        if self.held.contains_key(&call.source) {
+            return self.make_ready(position);
+        }
         call.state = CallState::NotBefore(not_before);
         self.later.insert((not_before, position));
     }
 
     /// A call is finished. The next call of its user can be sent.
     pub fn finished(&mut self, position: u64) {
+        self.take_out(position);
         let Some(call) = self.calls.remove(&position) else { return };
         self.bytes = self.bytes.saturating_sub(call.bytes);
-        match call.state {
-            CallState::Ready => drop(self.ready.remove(&position)),
-            CallState::NotBefore(at) => drop(self.later.remove(&(at, position))),
-            CallState::BehindAnother | CallState::InFlight => {}
-        }
         let Some(user) = call.user else { return };
         let Some(queue) = self.users.get_mut(&user) else { return };
         queue.retain(|other| *other != position);
         match queue.front().copied() {
             None => drop(self.users.remove(&user)),
             Some(next) => {
-                if let Some(call) = self.calls.get_mut(&next)
-                    && call.state == CallState::BehindAnother
-                {
-                    call.state = CallState::Ready;
-                    self.ready.insert(next);
+                if self.calls.get(&next).is_some_and(|call| call.state == CallState::BehindAnother) {
+                    self.make_ready(next);
                 }
             }
         }
@@ -252,7 +401,10 @@ impl Window {
 mod tests {
     use super::*;
 
-    const NOON: UnixMillis = UnixMillis(1_700_000_000_000);
+    fn new(position: u64, user: Option<&str>, bytes: usize) -> New {
+        let (user, source) = (user.map(str::to_owned), SourceId::new("s").unwrap());
+        New { position, source, user, waiting: Waiting::new(Duration::ZERO, Duration::ZERO), bytes }
+    }
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -267,7 +419,7 @@ mod tests {
         let mut window = Window::new(4, false);
         assert_eq!(window.finished_through(), 4);
         for position in [6, 7, 9] {
-            window.add(position, NOON, None, 10);
+            window.add(new(position, None, 10));
         }
         window.read_through(12);
         assert_eq!(window.finished_through(), 5, "5 is for another function");
@@ -282,7 +434,7 @@ mod tests {
     #[test]
     fn a_call_waits_for_its_next_try_and_its_attempts_are_counted() {
         let mut window = Window::new(0, false);
-        window.add(1, NOON, None, 1);
+        window.add(new(1, None, 1));
         assert_eq!(window.next(at(0)), Some(Turn { position: 1, attempt: 1 }));
         assert_eq!(window.next_at(), None);
         window.again(1, at(5), true);
@@ -296,9 +448,9 @@ mod tests {
     fn calls_of_one_user_are_sent_one_after_another() {
         let mut window = Window::new(0, true);
         for (position, user) in [(1, "a"), (2, "b"), (3, "a"), (5, "a")] {
-            window.add(position, NOON, Some(user.to_owned()), 1);
+            window.add(new(position, Some(user), 1));
         }
-        window.add(4, NOON, None, 1);
+        window.add(new(4, None, 1));
         assert_eq!(sent(&mut window, 0), [1, 2, 4], "calls without a user have no order");
         window.again(1, at(9), true);
         window.finished(2);
@@ -317,8 +469,8 @@ mod tests {
     fn a_call_that_ends_while_it_waits_is_not_sent() {
         // It became too old.
         let mut window = Window::new(0, true);
-        window.add(1, NOON, Some("a".to_owned()), 1);
-        window.add(2, NOON, Some("a".to_owned()), 1);
+        window.add(new(1, Some("a"), 1));
+        window.add(new(2, Some("a"), 1));
         window.next(at(0));
         window.again(1, at(5), true);
         window.finished(2);
@@ -330,7 +482,7 @@ mod tests {
     fn a_call_that_was_taken_out_and_comes_back_waits_for_its_user() {
         let mut window = Window::new(0, true);
         for position in 1..=3 {
-            window.add(position, NOON, Some("a".to_owned()), 1);
+            window.add(new(position, Some("a"), 1));
         }
         assert_eq!(window.take_through(2, 9), [1, 2]);
         window.again(2, at(1), false);
@@ -345,12 +497,12 @@ mod tests {
     #[test]
     fn it_is_bounded_by_calls_and_by_bytes() {
         let mut window = Window::new(0, false);
-        window.add(1, NOON, None, BYTES_MAX);
+        window.add(new(1, None, BYTES_MAX));
         assert!(!window.has_room());
         window.finished(1);
         for position in 2..(2 + CALLS_MAX as u64) {
             assert!(window.has_room());
-            window.add(position, NOON, None, 1);
+            window.add(new(position, None, 1));
         }
         assert!(!window.has_room());
     }
@@ -359,15 +511,59 @@ mod tests {
     fn old_calls_are_taken_out_whatever_they_wait_for() {
         let mut window = Window::new(0, true);
         for position in 1..=5 {
-            let user = Some(if position == 4 { "b" } else { "a" }.to_owned());
-            window.add(position, UnixMillis(1_000 * i64::try_from(position).unwrap()), user, 1);
+            let user = Some(if position == 4 { "b" } else { "a" });
+            window.add(New { waiting: Waiting::new(Duration::ZERO, at(position)), ..new(position, user, 1) });
         }
         assert_eq!(window.next(at(0)).map(|turn| turn.position), Some(1));
-        assert_eq!(window.take_older(UnixMillis(4_500), 2), [2, 3], "1 is in flight");
-        assert_eq!(window.take_older(UnixMillis(4_500), 9), [4]);
+        assert_eq!(window.take_older(at(5), at(10), 2), [2, 3], "1 is in flight");
+        assert_eq!(window.take_older(at(5), at(10), 9), [4]);
         for position in 1..=4 {
             window.finished(position);
         }
         assert_eq!(sent(&mut window, 0), [5], "the next of its user");
+    }
+
+    /// Such a call was sent while it was taken for a dead letter.
+    #[test]
+    fn a_call_whose_time_has_come_is_taken_out() {
+        let mut window = Window::new(0, false);
+        for position in [1, 2] {
+            window.add(new(position, None, 1));
+            window.next(at(0));
+            window.again(position, at(5), true);
+        }
+        assert_eq!(window.next(at(6)).map(|turn| turn.position), Some(1));
+        assert_eq!((window.take_through(9, 9), window.next(at(9))), (vec![2], None));
+    }
+
+    #[test]
+    fn calls_of_a_refused_source_are_held_back_and_given_in_turn() {
+        let mut window = Window::new(0, true);
+        let other = SourceId::new("other").unwrap();
+        for position in 1..=3 {
+            window.add(new(position, None, 1));
+            window.add(New { source: other.clone(), ..new(position + 3, Some("a"), 1) });
+        }
+        let first = window.next(at(0)).unwrap().position;
+        window.again(first, at(9), true);
+        let source = SourceId::new("s").unwrap();
+        window.hold(&source);
+        window.add(new(7, Some("b"), 1));
+        window.add(new(8, Some("b"), 1));
+        assert_eq!((sent(&mut window, 99), window.held(), window.held_of(&source)), (vec![4], (4, 4), 4));
+        let turns: Vec<u64> = (0..5)
+            .map(|_| {
+                let position = window.next_of(&source).unwrap().position;
+                window.again(position, at(0), true);
+                position
+            })
+            .collect();
+        assert_eq!(turns, [1, 2, 3, 7, 1]);
+        assert_eq!(window.take_held(2), [1, 2]);
+        window.again(2, at(0), false);
+        window.let_go(&source);
+        assert_eq!((sent(&mut window, 99), window.held()), (vec![2, 3, 7], (0, 0)));
+        window.finished(7);
+        assert_eq!(sent(&mut window, 99), [8]);
     }
 }

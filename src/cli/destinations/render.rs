@@ -89,7 +89,7 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
     };
     let state = match (&function.open_since_ms, function.behind) {
         (Some(since), _) => {
-            format!("gets one call every half minute since {}", rfc3339(UnixMillis(*since)))
+            format!("gets a call only now and then since {}", rfc3339(UnixMillis(*since)))
         }
         (None, 0) if function.failing.is_some() => "nothing waits, but the last call failed".to_owned(),
         (None, 0) => "up to date".to_owned(),
@@ -168,8 +168,8 @@ mod tests {
         let text = all(&AllDestinations { destinations: vec![crm.clone()], held_bytes: 0 });
         assert_eq!(
             text,
-            "crm (lambda)\n  delivered     1,234 since the start\n  failed        2 Accessdenied\n  arn:x for track: gets one call every half \
-             minute since 1970-01-01T00:00:00.000Z, 2 MB queued\n    Accessdenied: 403: no\n    to do: allow it\n"
+            "crm (lambda)\n  delivered     1,234 since the start\n  failed        2 Accessdenied\n  arn:x for track: gets a call only now \
+             and then since 1970-01-01T00:00:00.000Z, 2 MB queued\n    Accessdenied: 403: no\n    to do: allow it\n"
         );
         let attempt = Attempt {
             kind: "track".to_owned(),

@@ -157,8 +157,8 @@ async fn each_failure_has_its_class_and_is_tried_once() {
     check(error(400, "InvalidRequestContentException"), Class::BadRequest, "scripted").await;
     check(error(400, "RecursiveInvocationException"), Class::Recursive, "scripted").await;
     check(Reply::Hang, Class::Timeout, "no answer within 700 ms").await;
-    check(Reply::Close, Class::Network, "the connection broke").await;
-    check(Reply::Half, Class::Network, "").await;
+    check(Reply::Close, Class::Unanswered, "the connection broke").await;
+    check(Reply::Half, Class::Unanswered, "").await;
     // The process must not keep what a server sends without end.
     check(answer(200, &[], &"x".repeat(8 << 20)), Class::Unavailable, "").await;
 }

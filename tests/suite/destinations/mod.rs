@@ -13,6 +13,7 @@ mod full_spool;
 mod lambda;
 #[cfg(feature = "lambda")]
 mod real_functions;
+mod refusals;
 mod replay;
 mod web;
 

@@ -62,7 +62,7 @@ async fn a_line_is_posted_and_the_answer_is_that_of_a_function() {
     check(answer(422, &[], ""), Err((Class::BadRequest, "422"))).await;
     check(answer(429, &[("retry-after", "3")], ""), Err((Class::Throttled, "429"))).await;
     check(Reply::Hang, Err((Class::Timeout, "no answer within 500 ms"))).await;
-    check(Reply::Close, Err((Class::Network, ""))).await;
+    check(Reply::Close, Err((Class::Unanswered, ""))).await;
 }
 
 #[tokio::test]

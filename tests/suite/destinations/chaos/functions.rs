@@ -74,14 +74,14 @@ impl Fault {
     /// Those that may last for a while.
     const LASTING: [Self; 6] =
         [Self::Hang, Self::Reset, Self::Throttled, Self::BadGateway, Self::ServerError, Self::Unhandled];
-    /// Those after which a function gets one call every half minute.
+    /// Those after which a function gets a call now and then, at least every half minute.
     const CLOSING: [Self; 3] = [Self::Forbidden, Self::UnknownToken, Self::Missing];
 
     /// The class that it belongs to.
     fn class(self) -> Class {
         match self {
             Self::Hang | Self::TaskTimedOut => Class::Timeout,
-            Self::Reset => Class::Network,
+            Self::Reset => Class::Unanswered,
             Self::Throttled => Class::Throttled,
             Self::BadGateway | Self::ServerError => Class::Unavailable,
             Self::Handled | Self::Unhandled | Self::Partial => Class::ExecutionError,

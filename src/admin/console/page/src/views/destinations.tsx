@@ -90,7 +90,7 @@ function WhyFailing ({ failure, since, open }: { failure: Failure; since: number
       <Icon name="problem" />
       <span>
         <b>{failure.shown}</b>{since != null && <> since <Ago at={since} /></>}{failure.what && <>: <Prose text={failure.what} /></>}.{' '}
-        {open && 'It gets one call every half minute until one is taken. '}To do: <Prose text={failure.remedy} />.
+        {open && 'It gets a call only now and then until one is taken. '}To do: <Prose text={failure.remedy} />.
       </span>
     </p>
   )
