@@ -28,6 +28,8 @@ pub(super) struct Batch {
     members: Vec<Field>,
     /// The items beyond the limit.
     pub beyond: Vec<Value>,
+    /// Bytes of all items that are nested too deeply.
+    pub too_deep_len: usize,
 }
 
 /// One item of a `batch` array, or the object at the top.
@@ -41,6 +43,8 @@ pub(super) struct Item {
     /// Whether it contains text that must not reach a line unchanged: a line break or tab between tokens, or
     /// a lone surrogate.
     pub untidy: bool,
+    /// Whether its arrays and objects are nested deeper than the limit: it is rejected, and its neighbours are not.
+    pub too_deep: bool,
 }
 
 /// The parts of a `context` object that the collector uses.
@@ -158,7 +162,8 @@ fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, S
     let value = Value { span: Span::new(start, cursor.at()), kind: ValueKind::Object };
     cursor.finish()?;
     mark_shadowed(&mut members, cursor.text());
-    let top = Item { value, members: 0..members.len(), context, untidy: cursor.untidy() > 0 };
+    let top =
+        Item { value, members: 0..members.len(), context, untidy: cursor.untidy() > 0, too_deep: false };
     Ok(Body { text: cursor.text(), top, top_members: members, batch })
 }
 
@@ -172,10 +177,13 @@ fn read_batch(cursor: &mut Cursor<'_>, calls_max: usize) -> Result<(Value, Optio
     cursor.enter()?;
     while cursor.next_element()? {
         if batch.items.len() < calls_max {
-            let item = read_item(cursor, &mut batch.members)?;
-            batch.items.push(item);
+            let (item, too_deep) = cursor.at_any_depth(|cursor| read_item(cursor, &mut batch.members))?;
+            batch.too_deep_len += if too_deep { item.value.span.len() } else { 0 };
+            batch.items.push(Item { too_deep, ..item });
         } else {
-            batch.beyond.push(cursor.value()?);
+            let (value, too_deep) = cursor.at_any_depth(Cursor::value)?;
+            batch.beyond.push(value);
+            batch.too_deep_len += if too_deep { value.span.len() } else { 0 };
         }
     }
     let value = Value { span: Span::new(start, cursor.at()), kind: ValueKind::Array };
@@ -198,7 +206,8 @@ fn read_item(cursor: &mut Cursor<'_>, members: &mut Vec<Field>) -> Result<Item, 
         cursor.value()?
     };
     mark_shadowed(members.get_mut(first..).unwrap_or_default(), cursor.text());
-    Ok(Item { value, members: first..members.len(), context, untidy: cursor.untidy() != untidy })
+    let untidy = cursor.untidy() != untidy;
+    Ok(Item { value, members: first..members.len(), context, untidy, too_deep: false })
 }
 
 /// Reads the value of a call's member. A `context` is read in detail in the same pass, so that no text is

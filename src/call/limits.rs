@@ -19,7 +19,7 @@ pub struct Limits {
     pub max_event: usize,
     /// Calls taken from one request; further ones go to the rejected stream.
     pub max_calls: usize,
-    /// Nesting of arrays and objects.
+    /// Nesting of arrays and objects: in a whole body, and in each item of a batch.
     pub max_depth: usize,
     /// Whether incomplete calls are stored.
     pub validation: Validation,

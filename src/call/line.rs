@@ -66,6 +66,9 @@ impl<'r> LineWriter<'r> {
         route_kind: Option<CallKind>,
         sink: &mut impl LineSink,
     ) {
+        if item.too_deep {
+            return self.reject(item.value, RejectReason::TooDeep, sink);
+        }
         let checked = match check(item.value, members, self.text, route_kind, self.limits) {
             Ok(checked) => checked,
             Err(reason) => return self.reject(item.value, reason, sink),
@@ -97,7 +100,8 @@ impl<'r> LineWriter<'r> {
 
     fn write_rejected_into(&mut self, out: &mut Vec<u8>, item: Value, reason: RejectReason) {
         let value = item.span.of(self.text);
-        self.tally.surrogates_replaced += write_rejected(out, self.stamp, reason, None, value);
+        self.tally.surrogates_replaced +=
+            write_rejected(out, self.stamp, reason, None, value, self.limits.max_depth);
     }
 
     /// Returns the call's fingerprint, and how many lone surrogates were replaced.

@@ -36,6 +36,9 @@ pub struct ObjectSets<'b> {
     items: Vec<Item>,
     /// Objects above the limit.
     beyond: Vec<Value>,
+    /// Bytes of all objects that are nested too deeply.
+    too_deep_len: usize,
+    depth_max: usize,
     write_key: Option<Text>,
 }
 
@@ -44,6 +47,8 @@ struct Item {
     value: Value,
     /// Whether it contains text that must not reach a line unchanged.
     untidy: bool,
+    /// Whether it is nested deeper than the limit.
+    too_deep: bool,
 }
 
 impl<'b> ObjectSets<'b> {
@@ -61,8 +66,9 @@ impl<'b> ObjectSets<'b> {
         let name = top.collection.ok_or(BodyError::NoCollection)?;
         let name = unescape(name, text);
         let collection = Collection::new(&String::from_utf8_lossy(&name))?;
-        let (items, beyond) = objects;
-        Ok(Self { text, collection, items, beyond, write_key: top.write_key })
+        let Objects { items, beyond, too_deep_len } = objects;
+        let (depth_max, write_key) = (limits.max_depth, top.write_key);
+        Ok(Self { text, collection, items, beyond, too_deep_len, depth_max, write_key })
     }
 
     /// The collection.
@@ -91,7 +97,7 @@ impl<'b> ObjectSets<'b> {
 
     /// An estimate of the lines' length in bytes. Used to reserve memory.
     pub fn lines_len(&self) -> usize {
-        self.text.len() + self.lines() * (STAMP_LEN + self.collection.as_str().len())
+        self.text.len() + self.too_deep_len + self.lines() * (STAMP_LEN + self.collection.as_str().len())
     }
 
     /// Writes one line per object into `sink`, in order. Invalid ones become lines of the rejected stream. Stops, and
@@ -126,8 +132,8 @@ impl<'b> ObjectSets<'b> {
     }
 
     fn reject(&self, item: Value, stamp: &Stamp<'_>, reason: RejectReason, sink: &mut impl LineSink) -> u32 {
-        let replaced =
-            write_rejected(sink.line(), stamp, reason, Some(&self.collection), item.span.of(self.text));
+        let (collection, value) = (Some(&self.collection), item.span.of(self.text));
+        let replaced = write_rejected(sink.line(), stamp, reason, collection, value, self.depth_max);
         sink.rejected(reason);
         replaced
     }
@@ -141,6 +147,9 @@ impl<'b> ObjectSets<'b> {
         flat: &mut Flat,
         sink: &mut impl LineSink,
     ) -> Result<u32, RejectReason> {
+        if item.too_deep {
+            return Err(RejectReason::TooDeep);
+        }
         if item.value.kind != ValueKind::Object {
             return Err(RejectReason::NotAnObject);
         }
@@ -203,8 +212,16 @@ const OWNED: [&[u8]; 8] = [
 #[derive(Default)]
 struct Top {
     collection: Option<Text>,
-    objects: Option<(Vec<Item>, Vec<Value>)>,
+    objects: Option<Objects>,
     write_key: Option<Text>,
+}
+
+/// The items of an `objects` array.
+#[derive(Default)]
+struct Objects {
+    items: Vec<Item>,
+    beyond: Vec<Value>,
+    too_deep_len: usize,
 }
 
 /// Reads the object at the top. The last of equal names counts.
@@ -233,22 +250,23 @@ fn read_top(cursor: &mut Cursor<'_>, objects_max: usize) -> Result<Top, ScanErro
     Ok(top)
 }
 
-fn read_objects(cursor: &mut Cursor<'_>, objects_max: usize) -> Result<(Vec<Item>, Vec<Value>), ScanError> {
-    let (mut items, mut beyond) = (Vec::new(), Vec::new());
+fn read_objects(cursor: &mut Cursor<'_>, objects_max: usize) -> Result<Objects, ScanError> {
+    let mut objects = Objects::default();
     cursor.enter()?;
     while cursor.next_element()? {
         let untidy = cursor.untidy();
         // White space before the value belongs to no line.
         cursor.peek();
         let untidy = if cursor.untidy() == untidy { untidy } else { cursor.untidy() };
-        let value = cursor.value()?;
-        if items.len() < objects_max {
-            items.push(Item { value, untidy: cursor.untidy() != untidy });
+        let (value, too_deep) = cursor.at_any_depth(Cursor::value)?;
+        objects.too_deep_len += if too_deep { value.span.len() } else { 0 };
+        if objects.items.len() < objects_max {
+            objects.items.push(Item { value, untidy: cursor.untidy() != untidy, too_deep });
         } else {
-            beyond.push(value);
+            objects.beyond.push(value);
         }
     }
-    Ok((items, beyond))
+    Ok(objects)
 }
 
 /// An object's id, as text: a number is taken for its digits.

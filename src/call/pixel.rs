@@ -73,7 +73,7 @@ pub fn write_rejected_pixel(query: &str, stamp: &Stamp<'_>, sink: &mut impl Line
         .collect();
     let mut value = Vec::new();
     write_text(&mut value, &kept.join("&"));
-    write_rejected(sink.line(), stamp, RejectReason::BadPixelData, None, &value);
+    write_rejected(sink.line(), stamp, RejectReason::BadPixelData, None, &value, usize::MAX);
     sink.rejected(RejectReason::BadPixelData);
 }
 

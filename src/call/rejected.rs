@@ -1,13 +1,16 @@
 //! The lines of the rejected stream.
 
 use super::{RejectReason, Stamp};
-use crate::json::{Member, ObjectSplice, Span, Splice, unescape};
+use crate::json::{Cursor, Member, ObjectSplice, ScanError, Span, Splice, unescape, write_text};
 use crate::object::Collection;
 use crate::words::date::rfc3339_within_years;
 
 /// Writes `value`, the scanned text of a rejected item, with the reason, and with the collection if it is an
 /// object of an object set. The text stays as sent, except that it becomes one line without lone surrogates
 /// and, if it is a JSON object, without `writeKey`: a write key never reaches a line.
+///
+/// A value with which the line would be nested deeper than `depth_max` becomes a string that holds its text. Otherwise
+/// nobody whose parser bounds the depth, as most do, could read the line, nor its neighbours in the same file.
 ///
 /// Returns how many lone surrogates were replaced.
 pub(super) fn write_rejected(
@@ -16,6 +19,7 @@ pub(super) fn write_rejected(
     reason: RejectReason,
     collection: Option<&Collection>,
     value: &[u8],
+    depth_max: usize,
 ) -> u32 {
     out.extend_from_slice(b"{\"receivedAt\":\"");
     out.extend_from_slice(&rfc3339_within_years(stamp.received_at));
@@ -28,7 +32,15 @@ pub(super) fn write_rejected(
         out.extend_from_slice(collection.as_str().as_bytes());
     }
     out.extend_from_slice(b"\",\"value\":");
-    let replaced = write_without_write_key(out, value);
+    let within_line = depth_max.saturating_sub(1);
+    let replaced = if matches!(Cursor::new(value, within_line).value(), Err(ScanError::TooDeep { .. })) {
+        let mut text = Vec::with_capacity(value.len());
+        let replaced = write_without_write_key(&mut text, value);
+        write_text(out, &String::from_utf8_lossy(&text));
+        replaced
+    } else {
+        write_without_write_key(out, value)
+    };
     out.push(b'}');
     replaced
 }

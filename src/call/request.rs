@@ -32,7 +32,7 @@ pub enum BodyError {
         /// Where.
         at: usize,
     },
-    /// Arrays and objects nested deeper than the limit.
+    /// Arrays and objects nested deeper than the limit, outside the items of a batch.
     #[error("arrays and objects are nested deeper than {limit} at byte {at}")]
     TooDeep {
         /// The limit.
@@ -156,7 +156,9 @@ impl<'b> Request<'b> {
     /// refuse a request whose envelope would multiply beyond what can be stored. Costs no time.
     pub fn lines_len(&self) -> usize {
         let shared = Envelope::shared_len_of(&self.body);
-        self.body.text.len() + self.lines() * (STAMP_LEN + shared)
+        // What is nested too deeply is written as text, in which quotes and backslashes take two bytes.
+        let too_deep = self.body.batch.as_ref().map_or(0, |batch| batch.too_deep_len);
+        self.body.text.len() + too_deep + self.lines() * (STAMP_LEN + shared)
     }
 
     /// Writes one line per call into `sink`, in order. Rejected items become lines of the rejected stream.

@@ -15,6 +15,8 @@ pub enum RejectReason {
     LineTooLarge,
     /// The request held more calls than `max_calls`.
     TooManyCalls,
+    /// Arrays and objects in the item are nested deeper than `max_depth`.
+    TooDeep,
     /// Strict validation: neither `userId` nor `anonymousId`.
     MissingId,
     /// Strict validation: a track call without `event`.
@@ -40,13 +42,14 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NotAnObject,
         Self::MissingType,
         Self::UnknownType,
         Self::EventTooLarge,
         Self::LineTooLarge,
         Self::TooManyCalls,
+        Self::TooDeep,
         Self::MissingId,
         Self::MissingEvent,
         Self::MissingGroupId,
@@ -68,6 +71,7 @@ impl RejectReason {
             Self::EventTooLarge => "event_too_large",
             Self::LineTooLarge => "line_too_large",
             Self::TooManyCalls => "too_many_calls",
+            Self::TooDeep => "too_deep",
             Self::MissingId => "missing_id",
             Self::MissingEvent => "missing_event",
             Self::MissingGroupId => "missing_group_id",
@@ -97,6 +101,7 @@ impl RejectReason {
                 "the call is too long together with what its batch adds to it, such as a context"
             }
             Self::TooManyCalls => "its request held more calls than one request may have",
+            Self::TooDeep => "its arrays and objects are nested too deeply",
             Self::MissingId => "it has neither `userId` nor `anonymousId`",
             Self::MissingEvent => "it is a track call without `event`",
             Self::MissingGroupId => "it is a group call without `groupId`",

@@ -168,8 +168,10 @@ fn node_of_spool(dir: &Path) -> Option<String> {
     struct Ident {
         spool_id: String,
     }
-    let bytes = fs::read(dir.join("IDENT")).ok().filter(|bytes| bytes.len() <= IDENT_MAX)?;
-    let ident: Ident = serde_json::from_slice(&bytes).ok()?;
-    let node = ident.spool_id.get(..8)?;
-    node.bytes().all(|b| b.is_ascii_hexdigit()).then(|| node.to_owned())
+    ["IDENT", "IDENT.copy"].iter().find_map(|name| {
+        let bytes = fs::read(dir.join(name)).ok().filter(|bytes| bytes.len() <= IDENT_MAX)?;
+        let ident: Ident = serde_json::from_slice(&bytes).ok()?;
+        let node = ident.spool_id.get(..8)?;
+        node.bytes().all(|b| b.is_ascii_hexdigit()).then(|| node.to_owned())
+    })
 }

@@ -213,7 +213,7 @@ async fn start(
         environment: Environment::of_process(),
         clock: Arc::clone(&outside.clock),
     };
-    engine.destinations(destinations, Arc::new(equipment)).await?;
+    engine.destinations(destinations, Arc::new(equipment), fitted.functions).await?;
     let bucket = BucketString::parse(dev_s3::BUCKET)?;
     let destination = Destination {
         region: Some(dev_s3::REGION.to_owned()),

@@ -360,6 +360,7 @@ impl Engine {
         &mut self,
         configured: Vec<DestinationSettings>,
         equipment: Arc<dyn Equipment>,
+        handles: usize,
     ) -> Result<(), Failure> {
         let Some(positions) = self.positions.take() else { return Ok(()) };
         let deps = Deps {
@@ -372,6 +373,7 @@ impl Engine {
             random: Arc::clone(&self.outside.random),
             disk: Arc::clone(self.spool.log().disk()),
             share: destinations_share(self.spool.log().usage().max),
+            handles,
             disk_work: DiskWork::OnThreads,
             copy_work: DiskWork::OnThreadsOf(self.background.clone()),
         };

@@ -146,7 +146,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
         environment: Environment::of_process(),
         clock: Arc::new(SystemClock::new()),
     };
-    engine.destinations(config.destinations.clone(), Arc::new(equipment)).await?;
+    engine.destinations(config.destinations.clone(), Arc::new(equipment), fitted.functions).await?;
     let addresses = Addresses {
         public: config.collector.listen,
         tls: config.collector.tls.as_ref().map(|tls| tls.listen),

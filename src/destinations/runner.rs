@@ -24,7 +24,7 @@ use super::positions::{
 use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Piece, Queue};
 use super::records::Records;
-use super::settings::DestinationSettings;
+use super::settings::{DestinationSettings, concurrency_max};
 use crate::alarms::Alarms;
 use crate::disk::Disk;
 use crate::give_way::GiveWay;
@@ -77,6 +77,8 @@ pub struct Deps {
     pub disk: Arc<dyn Disk>,
     /// The bytes of the log that only destinations may keep, together.
     pub share: u64,
+    /// File handles that the functions may take, together.
+    pub handles: usize,
     /// Where work that waits for the disk runs.
     pub disk_work: DiskWork,
     /// Where lines are copied into queues, unless the log keeps far too much for destinations.
@@ -602,7 +604,17 @@ impl Supervisor {
 
     fn orders(&self, name: &SourceId, kept: &Kept) -> Orders {
         let routes = kept.routes.clone();
-        let usable = self.settings_of(name, kept).and_then(|settings| {
+        let functions = self.kept().values().map(|one| one.lanes.len()).sum();
+        let at_once = concurrency_max(self.deps.handles, functions);
+        let usable = self.settings_of(name, kept).and_then(|mut settings| {
+            if settings.concurrency > at_once {
+                tracing::warn!(
+                    destination = %name, concurrency = settings.concurrency, at_once, functions,
+                    "the process may open few files, so each function is invoked fewer times at once than its destination \
+                     says: raise LimitNOFILE"
+                );
+                settings.concurrency = at_once;
+            }
             let invoke = self.deps.equipment.invoker(&settings).map_err(|error| error.to_string())?;
             Ok((settings, invoke))
         });

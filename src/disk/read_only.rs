@@ -25,7 +25,7 @@ pub enum LookError {
     },
     /// It is not a spool.
     #[error(
-        "{path} is not a spool: it has no IDENT file; give the directory that is set as `spool.dir` (for \
+        "{path} is not a spool: it has no IDENT file, and no IDENT.copy; give the directory that is set as `spool.dir` (for \
          `forebay dev`, the folder `spool` in its data directory)"
     )]
     NotASpool {
@@ -55,7 +55,7 @@ impl ReadOnlyDisk {
     pub fn open(root: &Path) -> Result<Self, LookError> {
         let unreadable = |cause| LookError::Unreadable { path: root.to_owned(), cause };
         fs::read_dir(root).map_err(unreadable)?;
-        if !root.join("IDENT").is_file() {
+        if !["IDENT", "IDENT.copy"].iter().any(|name| root.join(name).is_file()) {
             return Err(LookError::NotASpool { path: root.to_owned() });
         }
         let lock = match File::open(root.join("LOCK")) {

@@ -132,6 +132,8 @@ pub struct Cursor<'t> {
     depth_max: usize,
     /// One flag for each open bracket: whether it opened an object.
     open: Vec<bool>,
+    /// The most brackets that were open at once since [`Cursor::at_any_depth`] began.
+    deepest: usize,
     /// Whether the last thing read was an opening bracket: only then may a closing bracket follow without a
     /// value.
     fresh: bool,
@@ -144,7 +146,7 @@ impl<'t> Cursor<'t> {
 
     /// Starts before the first byte of `text`; allows `depth_max` brackets to be open at once.
     pub fn new(text: &'t [u8], depth_max: usize) -> Self {
-        Self { text, at: 0, depth_max, open: Vec::new(), fresh: false, untidy: 0 }
+        Self { text, at: 0, depth_max, open: Vec::new(), deepest: 0, fresh: false, untidy: 0 }
     }
 
     /// The scanned text.
@@ -192,6 +194,25 @@ impl<'t> Cursor<'t> {
         Ok(Value { span: Span::new(start, self.at), kind })
     }
 
+    /// Reads with no limit of depth. Also returns whether more brackets were open at once, counted from here, than the
+    /// limit allows.
+    ///
+    /// Nothing here recurses, so depth costs a byte of memory for each bracket that is open.
+    ///
+    /// # Errors
+    /// [`ScanError::Syntax`] if the text is not JSON.
+    pub fn at_any_depth<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, ScanError>,
+    ) -> Result<(T, bool), ScanError> {
+        let depth_max = std::mem::replace(&mut self.depth_max, usize::MAX);
+        let floor = self.open.len();
+        self.deepest = floor;
+        let read = read(self);
+        self.depth_max = depth_max;
+        Ok((read?, self.deepest - floor > depth_max))
+    }
+
     /// Enters the array or object whose bracket is at the cursor.
     ///
     /// # Errors
@@ -206,6 +227,7 @@ impl<'t> Cursor<'t> {
             return Err(ScanError::TooDeep { at: self.at });
         }
         self.open.push(object);
+        self.deepest = self.deepest.max(self.open.len());
         self.at += 1;
         self.fresh = true;
         Ok(())

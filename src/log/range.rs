@@ -26,9 +26,9 @@ impl Range {
         let mut next = self.first;
         for known in known.iter().filter(|known| known.last >= self.first && known.first <= self.last) {
             left.extend(Self::between(next, known.first));
-            next = known.last + 1;
+            next = known.last.saturating_add(1);
         }
-        left.extend(Self::between(next, self.last + 1));
+        left.extend(Self::between(next, self.last.saturating_add(1)));
         left
     }
 

@@ -16,6 +16,11 @@ pub const OWN_HANDLES: u64 = 128;
 pub const HANDLES_PER_TARGET: u64 = 16;
 /// Stores get at most this fraction (1/8) of the handles. Beyond it, a put that finds none is retried.
 const STORES_SHARE: u64 = 8;
+/// Functions of destinations get this fraction (1/16) of the handles, but no more than [`FUNCTIONS_MAX`]: an invocation
+/// that hangs holds its connection. Always, because destinations can be added while the process runs.
+const FUNCTIONS_SHARE: u64 = 16;
+/// Enough for 64 functions with the default concurrency.
+const FUNCTIONS_MAX: u64 = 4_096;
 /// The admin listener gets at most this fraction (1/8) of the handles, and so does the S3 server of `dev`.
 const LISTENER_SHARE: u64 = 8;
 
@@ -41,6 +46,8 @@ pub struct Fitted {
     pub admin: usize,
     /// To the S3 server of `dev`.
     pub dev_s3: usize,
+    /// Handles for the functions of all destinations together.
+    pub functions: usize,
 }
 
 /// The process may open too few files.
@@ -80,8 +87,10 @@ pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
     let admin = wanted.admin.min(number(limit / LISTENER_SHARE));
     let dev_s3 = wanted.dev_s3.min(number(limit / LISTENER_SHARE));
     let stores = HANDLES_PER_TARGET.saturating_mul(wanted.put_targets as u64).min(limit / STORES_SHARE);
-    let left = limit - OWN_HANDLES - stores - admin as u64 - dev_s3 as u64;
-    Ok(Fitted { connections: wanted.connections.min(number(left)), admin, dev_s3 })
+    let functions = (limit / FUNCTIONS_SHARE).min(FUNCTIONS_MAX);
+    let left = limit - OWN_HANDLES - stores - functions - admin as u64 - dev_s3 as u64;
+    let (connections, functions) = (wanted.connections.min(number(left)), number(functions));
+    Ok(Fitted { connections, admin, dev_s3, functions })
 }
 
 #[cfg(test)]
@@ -98,14 +107,14 @@ mod tests {
         };
         check(u64::MAX, WANTED, (20_000, 256, 0));
         check(524_288, WANTED, (20_000, 256, 0));
-        check(20_000, WANTED, (20_000 - 128 - 16 - 256, 256, 0));
-        check(1_024, WANTED, (1_024 - 128 - 16 - 128, 128, 0));
+        check(20_000, WANTED, (20_000 - 128 - 16 - 1_250 - 256, 256, 0));
+        check(1_024, WANTED, (1_024 - 128 - 16 - 64 - 128, 128, 0));
         check(1_024, Wanted { connections: 10, ..WANTED }, (10, 128, 0));
-        check(256, WANTED, (256 - 128 - 16 - 32, 32, 0));
+        check(256, WANTED, (256 - 128 - 16 - 16 - 32, 32, 0));
         // However many targets there are, and in `dev`, some connections are left.
-        check(256, Wanted { put_targets: 1_000, ..WANTED }, (64, 32, 0));
-        check(256, Wanted { dev_s3: 512, ..WANTED }, (48, 32, 32));
-        check(20_000, Wanted { put_targets: 10_000, ..WANTED }, (20_000 - 128 - 2_500 - 256, 256, 0));
+        check(256, Wanted { put_targets: 1_000, ..WANTED }, (48, 32, 0));
+        check(256, Wanted { dev_s3: 512, ..WANTED }, (32, 32, 32));
+        check(20_000, Wanted { put_targets: 10_000, ..WANTED }, (20_000 - 128 - 2_500 - 1_250 - 256, 256, 0));
     }
 
     #[test]
@@ -114,8 +123,11 @@ mod tests {
             for put_targets in [0, 1, 2, 7, 500] {
                 for dev_s3 in [0, 512] {
                     let fitted = fit(limit, Wanted { put_targets, dev_s3, ..WANTED }).unwrap();
-                    let given = (fitted.connections + fitted.admin + fitted.dev_s3) as u64;
-                    assert!(given + OWN_HANDLES <= limit && fitted.connections > 0, "{limit} {fitted:?}");
+                    let given = (fitted.connections + fitted.admin + fitted.dev_s3 + fitted.functions) as u64;
+                    assert!(
+                        given + OWN_HANDLES <= limit && fitted.connections > 0 && fitted.functions > 0,
+                        "{limit} {fitted:?}"
+                    );
                 }
             }
         }

@@ -192,6 +192,86 @@ fn answered_calls_survive_a_kill_and_a_clean_close() {
 }
 
 #[test]
+fn a_start_makes_no_new_identity_beside_old_data() {
+    let tmp = tempfile::tempdir().unwrap();
+    let made = tmp.path().join("made");
+    let (spool, _) = open(&fresh(&made));
+    append(&spool, request("web", &numbered(0, 3, 10))).unwrap();
+    drop(spool);
+    let segment = fs::read_dir(&made).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let segment = segment.into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    // All of the directory, and each kind of file as the only one that is left.
+    let everything = ["everything"];
+    let alone = [
+        segment.as_str(),
+        "MANIFEST-00000000000000000001",
+        "seen-00000000000000000001",
+        "parked/00000000000000000001.gz",
+        "quarantine/wal-00000000000000000001.seg",
+        "queued/crm-track-00000000000000000001",
+        "destinations.json",
+        "destinations.copy.json",
+        "imports.redb",
+    ];
+    for name in everything.into_iter().chain(alone) {
+        let dir = tmp.path().join(name.replace('/', "_"));
+        if name == "everything" {
+            copy(&made, &dir);
+            fs::remove_file(dir.join("IDENT")).unwrap();
+            fs::remove_file(dir.join("IDENT.copy")).unwrap();
+        } else {
+            fs::create_dir_all(dir.join(name).parent().unwrap()).unwrap();
+            fs::write(dir.join(name), b"old").unwrap();
+        }
+        let before = names_in(&dir);
+        let disk = Arc::new(RealDisk::open(&dir).unwrap());
+        let clock = Arc::new(TestClock(AtomicI64::new(NOON)));
+        let opened = Spool::open(disk, options(), clock, &Counting::default(), Arc::new(Metrics::new()));
+        let said = opened.expect_err(name).to_string();
+        assert!(said.contains("IDENT and IDENT.copy are missing") && said.contains("restore"), "{said}");
+        assert!(name == "everything" || said.contains(name), "{name} is not named: {said}");
+        for (file, bytes) in before {
+            assert_eq!(fs::read(dir.join(&file)).ok(), Some(bytes), "{name}: {file} changed");
+        }
+        assert!(!dir.join("IDENT").exists() && !dir.join("IDENT.copy").exists(), "{name}");
+    }
+    // With either of the two, everything is there.
+    for gone in ["IDENT", "IDENT.copy"] {
+        let dir = tmp.path().join(format!("without {gone}"));
+        copy(&made, &dir);
+        fs::remove_file(dir.join(gone)).unwrap();
+        let view = View::open(&dir).unwrap_or_else(|error| panic!("without {gone}: {error}"));
+        drop(view);
+        let (spool, recovered) = open(&dir);
+        assert_eq!((recovered.frames, recovered.lost.len()), (3, 0), "without {gone}");
+        drop(spool);
+        assert!(dir.join(gone).exists());
+    }
+}
+
+/// Makes the directory.
+fn fresh(dir: &Path) -> std::path::PathBuf {
+    fs::create_dir_all(dir).unwrap();
+    dir.to_owned()
+}
+
+/// The files of a directory and of those in it, with their bytes.
+fn names_in(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            let within = names_in(&entry.path()).into_iter();
+            found.extend(within.map(|(file, bytes)| (format!("{name}/{file}"), bytes)));
+        } else if name != "LOCK" {
+            found.push((name, fs::read(entry.path()).unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
 fn repeats_are_not_stored_again_even_after_restarts_and_released_segments() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());

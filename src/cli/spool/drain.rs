@@ -101,7 +101,7 @@ pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failu
     // Open it read-only first: opening a directory for writing turns it into a spool.
     drop(ReadOnlyDisk::open(&args.dir)?);
     let way = match (&args.to, &args.config) {
-        (Some(to), _) => to_directory(to)?,
+        (Some(to), _) => to_directory(&args.dir, to)?,
         (None, Some(config)) => to_buckets(config).await?,
         (None, None) => return Err(Failure::usage("give a target: --to DIR or --config FILE")),
     };
@@ -292,13 +292,15 @@ fn reach_as_configured(log: &dyn Log, configured: Vec<(SourceId, Destination)>) 
     Ok(())
 }
 
-fn to_directory(to: &Path) -> Result<Way, Failure> {
+fn to_directory(dir: &Path, to: &Path) -> Result<Way, Failure> {
+    // Without a configuration only the spool knows the node in whose name it puts.
+    let node = View::open(dir)?.node();
     let store = DirectoryStore::open(to)
         .map_err(|error| Failure::failed(format!("create the directory {}: {error}", to.display())))?;
     let rule = DueRule { max_bytes: OBJECT_BYTES, max_age: Duration::ZERO, align_minute: None };
     Ok(Way {
         store: Arc::new(store),
-        options: SpoolOptions { segment_bytes: SEGMENT_BYTES, ..SpoolOptions::default() },
+        options: SpoolOptions { segment_bytes: SEGMENT_BYTES, node: Some(node), ..SpoolOptions::default() },
         settings: DeliverySettings {
             backoff: BACKOFF,
             park_after: Duration::MAX,

@@ -13,6 +13,15 @@ const FILE_NAMES: [&str; 2] = ["IDENT", "IDENT.copy"];
 /// else has to be rewritten.
 const FORMAT: u32 = 3;
 
+/// What the names of a spool's files with data begin with, by directory. Where one of them is, an identity was once
+/// written.
+const DATA: [(&str, &[&str]); 4] = [
+    ("", &["MANIFEST-", "wal-", "seen-", "destinations.", "imports."]),
+    ("parked", &[""]),
+    ("quarantine", &[""]),
+    ("queued", &[""]),
+];
+
 /// The identity of a spool.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ident {
@@ -61,6 +70,16 @@ pub enum IdentError {
          can be read without the spool id, so restore one of the two files"
     )]
     Damaged,
+    /// There is none, although the directory has data.
+    #[error(
+        "the spool's files IDENT and IDENT.copy are missing, but its directory has data of an earlier start \
+         (such as {found}), which cannot be read without the spool id in them; restore one of the two files, or, \
+         to give that data up, move it out of the directory"
+    )]
+    Missing {
+        /// One of the files with data.
+        found: String,
+    },
     /// A newer release made the directory.
     #[error(
         "the spool was made by a newer release (format {0}); start that release, or drain the spool with it \
@@ -80,6 +99,10 @@ impl Ident {
             tracing::error!(file, "a file of the spool's identity is damaged; it is restored from its copy");
         }
         let made = ident.is_none();
+        // A new identity would make all of it unreadable for good.
+        if let Some(found) = if made { Self::data_in(disk)? } else { None } {
+            return Err(IdentError::Missing { found });
+        }
         let ident = ident.unwrap_or_else(|| Self {
             spool_id: random.next_u128().to_be_bytes(),
             fingerprint_key: random.next_u128().to_be_bytes(),
@@ -105,12 +128,37 @@ impl Ident {
         Self::examine(disk).map(|files| files.ident)
     }
 
-    /// The damaged files.
+    /// The damaged files, and the first one if only its copy is there. A missing copy is none: releases that wrote no
+    /// copy had none.
     ///
     /// # Errors
     /// [`IdentError`] if neither file is sound.
     pub fn damaged(disk: &dyn Disk) -> Result<Vec<&'static str>, IdentError> {
-        Self::examine(disk).map(|files| files.damaged)
+        let Files { ident, mut damaged, .. } = Self::examine(disk)?;
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        if ident.is_some() && disk.open(FILE_NAMES[0]).is_err_and(|error| is_missing(&error)) {
+            damaged.insert(0, FILE_NAMES[0]);
+        }
+        Ok(damaged)
+    }
+
+    /// A file that has data, or had some.
+    fn data_in(disk: &dyn Disk) -> Result<Option<String>, IdentError> {
+        for (directory, beginnings) in DATA {
+            let files = match disk.list(directory) {
+                Ok(files) => files,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(IdentError::Disk(error)),
+            };
+            let is_data = |name: &&str| beginnings.iter().any(|beginning| name.starts_with(beginning));
+            let mut names = files.iter().map(|(name, _)| name.as_str());
+            match names.find(|name| is_data(name) && !name.ends_with(".tmp")) {
+                Some(found) if directory.is_empty() => return Ok(Some(found.to_owned())),
+                Some(found) => return Ok(Some(format!("{directory}/{found}"))),
+                None => {}
+            }
+        }
+        Ok(None)
     }
 
     fn examine(disk: &dyn Disk) -> Result<Files, IdentError> {
@@ -178,6 +226,11 @@ impl Ident {
         };
         written.checksum = Some(written.crc());
         disk::write_durably(disk, file, &serde_json::to_vec_pretty(&written)?)
+    }
+
+    /// The node id of a spool that is given none: the first 8 digits of the spool id.
+    pub(crate) fn default_node(&self) -> String {
+        self.spool_id_hex().chars().take(8).collect()
     }
 
     /// The spool id as 32 hexadecimal digits, as in object names.

@@ -71,6 +71,9 @@ pub struct State {
     /// The number of the next import.
     #[serde(default)]
     pub(crate) next_import: u64,
+    /// The node id of the process that began this state. Empty if an older release did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) node: String,
 }
 
 impl State {
@@ -237,8 +240,13 @@ impl State {
         }
     }
 
+    /// Notes a range as lost. Positions that are noted already are not counted again: readers and starts name the same
+    /// damage in ranges of their own, and a seal that is amended names it once more.
     fn lose(&mut self, range: Range) {
-        self.ledger.add_lost_positions(range.last.saturating_sub(range.first).saturating_add(1));
+        let known = self.lost.iter().filter_map(|known| known.within(range.first, range.last));
+        let new = range.outside(&Range::merge(known));
+        let count = |new: &Range| new.last.saturating_sub(new.first).saturating_add(1);
+        self.ledger.add_lost_positions(new.iter().map(count).fold(0, u64::saturating_add));
         self.lost.push(range);
     }
 
@@ -404,6 +412,27 @@ mod tests {
         assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
         state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2);
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
+    }
+
+    #[test]
+    fn positions_that_several_notes_name_as_lost_are_counted_once() {
+        let range = |first, last| Range { first, last };
+        let amend = |lost| Amend { frames: 0, bytes: 0, sha256: String::new(), lost, hours: Vec::new() };
+        let mut state = State::new();
+        state.apply(Note::Sealed(Seal { first: 1, last: 20, ..seal(20) }));
+        // A start names damage, a delivery amends its seal, and then finds more damage around it.
+        state.apply(Note::Lost(range(5, 7)));
+        for lost in [vec![range(5, 7)], vec![range(4, 8), range(10, 10)]] {
+            lost.iter().for_each(|range| state.apply(Note::Lost(*range)));
+            state.apply(Note::Amended { number: 20, amend: amend(lost) });
+        }
+        assert_eq!(state.ledger_report().lost_positions, 6);
+        // The same if the notes of the ranges rotted.
+        let mut state = State::new();
+        state.apply(Note::Sealed(Seal { first: 1, last: 20, ..seal(20) }));
+        state.apply(Note::Lost(range(6, 9)));
+        state.apply(Note::Amended { number: 20, amend: amend(vec![range(5, 7)]) });
+        assert_eq!(state.ledger_report().lost_positions, 5);
     }
 
     #[test]

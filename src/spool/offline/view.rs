@@ -149,15 +149,19 @@ impl View {
         Salt::new(&self.ident.spool_id, segment)
     }
 
-    /// The node id in the names of sealed objects; the default one if nothing is sealed.
+    /// The node id of the collector that last used the spool. If an older release did, the one in the names of sealed
+    /// objects, and the default one if nothing is sealed.
     pub(crate) fn node(&self) -> String {
+        if !self.manifest.state.node.is_empty() {
+            return self.manifest.state.node.clone();
+        }
         let spool_id = self.ident.spool_id_hex();
         let named = self.manifest.state.seals.values().find_map(|pending| {
             let name = pending.seal.object_key.as_str().rsplit('/').next()?;
             let (before, _) = name.split_once(&format!("-{spool_id}-"))?;
             before.split_once('-').map(|(_, node)| node.to_owned())
         });
-        named.unwrap_or_else(|| spool_id.chars().take(8).collect())
+        named.unwrap_or_else(|| self.ident.default_node())
     }
 
     /// The progress of a batch: everything up to the first position is sealed, and up to the second stored or

@@ -54,8 +54,7 @@ impl Accounts for SpoolLog {
     }
 
     fn node(&self) -> String {
-        let default = || self.shared.ident.spool_id_hex().chars().take(8).collect();
-        self.shared.options.node.clone().unwrap_or_else(default)
+        self.shared.options.node.clone().unwrap_or_else(|| self.shared.ident.default_node())
     }
 
     fn spool_id(&self) -> String {

@@ -53,6 +53,7 @@ impl Durable {
         let newest = segments.newest();
         let next_position = next_position(&notes.state, segments, &losses.lost);
         notes.state.clamp_destinations(next_position);
+        notes.state.node = node(&context);
         mark_uncertain_days(&mut notes, losses, newest.max(context.clock.wall()));
 
         let disk: Arc<dyn Disk> = Arc::<CappedDisk>::clone(&context.capped);
@@ -82,6 +83,10 @@ impl Durable {
         }
         Ok(Self { shared, next_position, newest })
     }
+}
+
+fn node(context: &OpenContext) -> String {
+    context.options.node.clone().unwrap_or_else(|| context.ident.default_node())
 }
 
 /// The position of the next frame. Positions of writes lost in the crash are reused; nobody was ever told of

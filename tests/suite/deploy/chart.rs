@@ -65,7 +65,16 @@ fn the_schema_refuses_what_the_chart_sets_and_knows_every_section() {
     let example = fs::read_to_string(repository("forebay.example.toml")).unwrap();
     let example: toml::Table = toml::from_str(&example).unwrap();
     let known: Vec<&String> = sections.keys().collect();
-    assert_eq!(known, example.keys().collect::<Vec<_>>());
+    // Destinations are optional, so those of the example are comments.
+    let mut expected: Vec<String> = example.keys().cloned().chain(["destination".to_owned()]).collect();
+    expected.sort();
+    assert_eq!(known, expected.iter().collect::<Vec<_>>());
+    // What the schema knows reaches the file.
+    let template = fs::read_to_string(repository(CHART).join("templates/_helpers.tpl")).unwrap();
+    for section in expected {
+        let names = [format!("$config.{section}"), format!("\"{section}\"")];
+        assert!(names.iter().any(|name| template.contains(name)), "{section} is not in the rendered file");
+    }
     for (section, name) in
         [("collector", "listen"), ("admin", "listen"), ("admin", "token"), ("spool", "dir")]
     {

@@ -279,6 +279,7 @@ impl Node {
             disk: Arc::clone(spool.log().disk()),
             share,
             disk_work: DiskWork::default(),
+            handles: usize::MAX,
             copy_work: DiskWork::default(),
         };
         change(&mut deps);

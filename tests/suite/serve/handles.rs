@@ -184,3 +184,53 @@ async fn too_low_a_file_limit_is_reported_at_start() {
         "{error}"
     );
 }
+
+/// Three functions that take connections and never answer, each with more invocations at once than there are handles.
+#[tokio::test]
+async fn functions_that_hang_leave_handles_for_calls() {
+    let rig = Rig::start(&["lake"]).await;
+    let mut settings = small_segments(&rig);
+    // They are never accepted: the kernel completes the handshake, and nobody answers.
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hung.local_addr().unwrap();
+    let connections = tokio::spawn({
+        hung.set_nonblocking(true).unwrap();
+        let hung = tokio::net::TcpListener::from_std(hung).unwrap();
+        async move {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = hung.accept().await {
+                held.push(stream);
+            }
+        }
+    });
+    for name in ["one", "two", "three"] {
+        let (_, lines) = settings.sources.last_mut().unwrap();
+        lines.push_str(&format!(
+            "\n[[destination]]\nname = \"{name}\"\ntype = \"http\"\nsources = [\"*\"]\nurl = \"http://{address}/{name}\"\n\
+             concurrency = 64\ntimeout = \"60 s\"\n"
+        ));
+    }
+    let forebay = Starting::serve_with_files(settings.write(), &CREDENTIALS, 256).serve_ready().await;
+    let mut caller = Caller::new();
+    // Enough calls for all invocations that may run at once.
+    for _ in 0..20 {
+        let answer = caller.try_send(&forebay, "web", 20, 100).await;
+        assert!(is_accepted(&answer), "{answer:?}");
+    }
+    // Clients that take every connection they can, besides requests that must all be answered.
+    let stalled = stall(&forebay, STALLED).await;
+    send_patiently(&mut caller, &forebay, REQUESTS).await;
+    drop(stalled);
+    for _ in 0..REQUESTS {
+        let answer = timeout(Duration::from_secs(20), caller.try_send(&forebay, "web", 1, 100)).await;
+        assert!(answer.as_ref().is_ok_and(is_accepted), "{answer:?}");
+    }
+    caller.all_arrive(&rig.bucket("lake"), "", "web").await;
+    let ready = ask(&forebay, "/ready").await;
+    assert!(ready.status.is_success(), "{ready:?}");
+    let log = forebay.log();
+    assert!(log.contains("each function is invoked fewer times at once"), "{log}");
+    assert!(!log.contains("Too many open files"), "handles ran out: {log}");
+    connections.abort();
+    assert!(forebay.terminate().await.success(), "{log}");
+}

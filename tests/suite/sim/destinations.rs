@@ -122,6 +122,7 @@ impl World {
             disk: Arc::clone(process.spool.log().disk()),
             share: second.share,
             disk_work: DiskWork::InPlaceAfter(pause),
+            handles: usize::MAX,
             copy_work: DiskWork::InPlaceAfter(pause),
         };
         let (configured, names) = (second.configured(), second.names());

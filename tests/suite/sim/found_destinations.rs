@@ -151,6 +151,7 @@ async fn start(
         disk: Arc::clone(spool.log().disk()),
         share,
         disk_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
+        handles: usize::MAX,
         copy_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
     };
     let positions = Positions::read(Arc::new(disk.clone())).unwrap();

@@ -11,7 +11,7 @@ use forebay::dev_s3::{CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::time::ReceivedDay;
 
-use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, RECEIVED_AT, REJECTED, lines, made, open};
+use super::made::{CONFLICT, IOS, Made, OPEN, PARKED, RECEIVED_AT, REJECTED, lines, made, open, open_as};
 use super::{Ran, copy, files, spool};
 use crate::support::bucket::Bucket;
 use crate::support::recorder::Recorder;
@@ -116,6 +116,31 @@ async fn a_spool_is_drained_into_a_directory() {
     let again = spool("drain", &made.dir(), &["--to", to_text]);
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(sorted(delivered(&to)), expected());
+}
+
+/// Two nodes would otherwise seem to have written the spool, and `verify` compares names with nodes.
+#[tokio::test]
+async fn a_drain_into_a_directory_puts_in_the_name_of_the_node_that_used_the_spool() {
+    let made = made().await;
+    let dir = made.beside("of a named node");
+    copy(&made.dir(), &dir);
+    open_as(&dir, Some("blue-1")).close();
+    let ran = spool("resolve", &dir, &["--seal", "3", "--action", "overwrite"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    // The node is known from either copy of the identity.
+    fs::remove_file(dir.join("IDENT")).unwrap();
+    let to = made.beside("objects");
+    let ran = spool("drain", &dir, &["--to", to.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let all = files(&to);
+    let of_ios: Vec<&String> =
+        all.keys().filter(|name| name.contains("/ios/") && name.ends_with(".gz")).collect();
+    assert!(!of_ios.is_empty());
+    for name in of_ios {
+        assert!(name.contains("-blue-1-"), "{name}");
+        let beside: serde_json::Value = serde_json::from_slice(&all[&format!("{name}.json")]).unwrap();
+        assert_eq!(beside["metadata"]["forebay-node"], "blue-1", "{name}");
+    }
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn a_directory_that_is_not_a_spool_or_in_use_is_reported_in_one_line() {
             (made.closed(), "is in use by a running process; stop it first, or use `forebay status`"),
             (
                 empty.clone(),
-                "is not a spool: it has no IDENT file; give the directory that is set as `spool.dir`",
+                "is not a spool: it has no IDENT file, and no IDENT.copy; give the directory that is set as `spool.dir`",
             ),
             (missing.clone(), "cannot read"),
         ] {

@@ -95,9 +95,15 @@ pub(super) fn options() -> SpoolOptions {
 }
 
 pub(super) fn open(dir: &Path) -> Spool {
+    open_as(dir, None)
+}
+
+/// Opens it as a collector with this `spool.node` does.
+pub(super) fn open_as(dir: &Path, node: Option<&str>) -> Spool {
     let disk = Arc::new(RealDisk::open(dir).unwrap());
     let clock = Arc::new(SystemClock::new());
-    Spool::open(disk, options(), clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
+    let options = SpoolOptions { node: node.map(str::to_owned), ..options() };
+    Spool::open(disk, options, clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
 }
 
 async fn append(spool: &Spool, source: &str, lines: &[String], stream: Stream) {

@@ -84,4 +84,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 [[source]]
 {{- include "forebay.table" . }}
 {{ end }}
+{{- range $config.destination }}
+[[destination]]
+{{- include "forebay.table" . }}
+{{ end }}
 {{- end -}}

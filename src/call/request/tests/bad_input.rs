@@ -76,9 +76,9 @@ fn depth_is_bounded_everywhere() {
             r#"{"a":"#,
             r#"{"context":"#,
             r#"{"context":{"library":"#,
-            r#"{"batch":"#,
-            r#"{"batch":["#,
-            r#"{"batch":[{"context":"#,
+            r#"{"batch":{"a":"#,
+            r#"{"batch":[],"context":"#,
+            r#"{"batch":[{"type":"page"}],"x":"#,
         ] {
             let error = given.error(format!("{before}{deep}").as_bytes());
             assert!(matches!(error, BodyError::TooDeep { limit: 128, .. }), "{before}: {error:?}");
@@ -88,6 +88,99 @@ fn depth_is_bounded_everywhere() {
         given.error("[".repeat(100_000).as_bytes()).to_string(),
         "the body is not a JSON object at byte 0"
     );
+}
+
+/// Items that are deep, or only look deep, each with the reason for which it is rejected.
+fn hostile(depth: usize) -> Vec<(String, Option<&'static str>)> {
+    let arrays = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
+    let objects = |count: usize| format!("{}1{}", r#"{"a":"#.repeat(count), "}".repeat(count));
+    let call = |rest: &str| format!(r#"{{"type":"page",{rest}}}"#);
+    vec![
+        (call(&format!(r#""x":{}"#, arrays(depth - 1))), None),
+        (call(&format!(r#""x":{}"#, arrays(depth))), Some("too_deep")),
+        (call(&format!(r#""context":{{"library":{}}}"#, objects(depth))), Some("too_deep")),
+        (call(&format!(r#""writeKey":"secret","x":{},"y":"\"\n""#, objects(1_000))), Some("too_deep")),
+        (format!(r#"{{"x":{} , "type":"page"}}"#, arrays(20_000)), Some("too_deep")),
+        (arrays(depth + 1), Some("too_deep")),
+        (arrays(depth), Some("not_an_object")),
+        (call(&format!(r#""x":"{}""#, "[{".repeat(300))), None),
+        (call(&format!(r#""{}\"{}":1"#, "]}".repeat(300), "[".repeat(300))), None),
+        (call(&format!(r#""x":[{}]"#, vec!["[[[]]]"; 400].join(","))), None),
+    ]
+}
+
+#[test]
+fn an_item_that_is_nested_too_deeply_is_rejected_alone() {
+    let limits = Limits { max_event: 1_000_000, max_calls: 100, max_depth: 128, ..BATCH.limits };
+    for given in [Given { limits, ..BATCH }, Given { limits, ..TRACK }] {
+        let hostile = hostile(limits.max_depth);
+        // One neighbour before each item and after it, found by its id.
+        let mut items = Vec::new();
+        for (index, (item, _)) in hostile.iter().enumerate() {
+            items.push(format!(r#"{{"type":"track","event":"e","messageId":"n{index}"}}"#));
+            items.push(item.clone());
+        }
+        items.push(r#"{"type":"track","event":"e","messageId":"last"}"#.to_owned());
+        let body = format!(r#"{{"batch":[{}],"writeKey":"k"}}"#, items.join(" ,\n"));
+        let request = Request::parse(body.as_bytes(), given.shape, &limits).unwrap();
+        assert_eq!(request.write_key().as_deref(), Some("k"));
+        for (index, item) in items.iter().enumerate() {
+            assert_eq!(request.item(index), Some(item.as_bytes()));
+        }
+        let mut lines = Lines { checks_json: false, ..Lines::default() };
+        given.write(&request, &mut lines);
+        let mut ids: Vec<String> = Vec::new();
+        for (_, line) in &lines.calls {
+            let id = line.split_once(r#""messageId":""#).unwrap().1.split('"').next().unwrap();
+            ids.extend(Some(id.to_owned()).filter(|id| id.len() < 5));
+        }
+        let expected: Vec<String> =
+            (0..hostile.len()).map(|index| format!("n{index}")).chain(["last".to_owned()]).collect();
+        assert_eq!(ids, expected);
+        let reasons: Vec<&str> = lines.rejected.iter().map(|(reason, _)| reason.slug()).collect();
+        let expected: Vec<&str> = hostile.iter().filter_map(|(_, reason)| *reason).collect();
+        assert_eq!(reasons, expected);
+        assert_eq!(lines.calls.len() + lines.rejected.len(), request.lines());
+        let written: usize = lines.calls.iter().map(|(_, line)| line.len()).sum();
+        assert!(written <= request.lines_len());
+    }
+}
+
+#[test]
+fn what_is_nested_too_deeply_is_kept_as_text_without_its_write_key() {
+    // Lines are checked with a parser that bounds the depth.
+    let limits = Limits { max_event: 1_000_000, max_depth: 128, ..BATCH.limits };
+    let given = Given { limits, ..BATCH };
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+    let body = format!(r#"{{"batch":[{{"type":"page","writeKey":"k","x":{deep},"y":"\ud800"}}]}}"#);
+    let (lines, tally) = given.lines(&body);
+    assert_eq!((lines.calls.len(), lines.rejected.len(), tally.surrogates_replaced), (0, 1, 1));
+    assert_eq!(lines.rejected[0].1["reason"], "too_deep");
+    let kept = format!(r#"{{"type":"page","x":{deep},"y":"\ufffd"}}"#);
+    assert_eq!(lines.rejected[0].1["value"].as_str(), Some(kept.as_str()));
+    // The key of the first item counts, however deep it is: otherwise its neighbours were refused.
+    assert_eq!(
+        Request::parse(body.as_bytes(), given.shape, &limits).unwrap().write_key().as_deref(),
+        Some("k")
+    );
+}
+
+#[test]
+fn items_that_cannot_be_told_apart_refuse_the_whole_body() {
+    let limits = Limits { max_event: 1_000_000, max_depth: 128, ..BATCH.limits };
+    let given = Given { limits, ..BATCH };
+    let call = r#"{"type":"page"}"#;
+    for bad in [
+        format!(r#"{{"type":"page","x":{}"#, "[".repeat(500)),
+        format!(r#"{{"type":"page","x":{}{}}}"#, "[".repeat(500), "]".repeat(499)),
+        format!(r#"{{"type":"page","x":{}{}}}"#, "[".repeat(500), "]".repeat(501)),
+        format!(r#"{{"type":"page","x":{}{}}}"#, "[".repeat(500), "}".repeat(500)),
+        format!(r#"{{"type":"page","x":{}"}}"#, "[".repeat(500)),
+        "[".repeat(100_000),
+    ] {
+        let error = given.error(format!(r#"{{"batch":[{call},{bad},{call}]}}"#).as_bytes());
+        assert!(matches!(error, BodyError::InvalidJson { .. }), "{bad:.40}: {error:?}");
+    }
 }
 
 #[test]
