@@ -95,6 +95,18 @@ pub enum HeaderError {
     /// The header is none.
     #[error("E-CSV-HEADER: {0}")]
     Unreadable(String),
+    /// A name that has a meaning, but for capital and small letters.
+    #[error(
+        "E-CSV-HEADER: column \"{}\": did you mean \"{meant}\"? Names are told apart by capital and small letters \
+         (rename it, or give all names with --columns and leave the header out with --rows 1..)",
+        shown(name)
+    )]
+    Case {
+        /// The name.
+        name: String,
+        /// The name, or its first part, that has a meaning.
+        meant: &'static str,
+    },
     /// A column that every row needs does not exist.
     #[error(
         "E-CSV-MISSING: {what} needs a column {needed}; the file has {columns} \
@@ -116,7 +128,7 @@ impl HeaderError {
         match self {
             Self::Duplicate { .. } => "E-CSV-DUPCOL",
             Self::Conflict { .. } | Self::Array { .. } => "E-CSV-CONFLICT",
-            Self::Unreadable(_) => "E-CSV-HEADER",
+            Self::Unreadable(_) | Self::Case { .. } => "E-CSV-HEADER",
             Self::Missing { .. } => "E-CSV-MISSING",
         }
     }
@@ -149,6 +161,18 @@ pub enum Warning {
     /// The schema gives an id a type other than string.
     #[error("column \"{}\" stays text whatever the schema says: it is an id or a name", shown(.name))]
     StaysText {
+        /// The column's name.
+        name: String,
+    },
+    /// The schema gives the time of the call a type that is none.
+    #[error("column \"{}\" stays a time whatever the schema says", shown(.name))]
+    StaysTime {
+        /// The column's name.
+        name: String,
+    },
+    /// The schema gives an object of the call another type.
+    #[error("column \"{}\" stays a JSON object whatever the schema says", shown(.name))]
+    StaysObject {
         /// The column's name.
         name: String,
     },
@@ -200,6 +224,47 @@ impl Header {
         }
         Ok(Self { names, columns })
     }
+}
+
+/// Names that have a meaning in calls of a kind.
+fn meaningful(kind: &FileType) -> &'static [&'static str] {
+    let FileType::Calls(kind) = kind else { return &["id", "messageId"] };
+    match kind {
+        CallKind::Track => &["userId", "anonymousId", "event", "timestamp", "messageId"],
+        CallKind::Page | CallKind::Screen => &["userId", "anonymousId", "name", "timestamp", "messageId"],
+        CallKind::Group => &["userId", "anonymousId", "groupId", "timestamp", "messageId"],
+        CallKind::Alias => &["userId", "previousId", "timestamp", "messageId"],
+        CallKind::Identify => &["userId", "anonymousId", "timestamp", "messageId"],
+    }
+}
+
+/// Checks that no name has a meaning but for its capital and small letters.
+///
+/// # Errors
+/// [`HeaderError::Case`].
+pub(super) fn check_letters(columns: &[Column], kind: &FileType) -> Result<(), HeaderError> {
+    let other = columns.iter().find_map(|column| Some((column, other_case(column, columns, kind)?)));
+    match other {
+        Some((column, meant)) => Err(HeaderError::Case { name: column.name.clone(), meant }),
+        None => Ok(()),
+    }
+}
+
+/// The name that a column's has when capitals do not count, if no other column is there. Such a column would be kept
+/// beside what it was meant to be: a `Timestamp` would leave the call with the time of its import.
+fn other_case(column: &Column, columns: &[Column], kind: &FileType) -> Option<&'static str> {
+    let is_of_calls = matches!(kind, FileType::Calls(_));
+    let roots: &[&str] = if is_of_calls { &["properties", "traits", "context", "integrations"] } else { &[] };
+    let written = if is_of_calls { column.path.first()?.as_str() } else { column.name.as_str() };
+    let is_other = |name: &&str| written != *name && written.eq_ignore_ascii_case(name);
+    if let Some(root) = roots.iter().copied().find(is_other) {
+        return Some(root);
+    }
+    if is_of_calls && column.path.len() != 1 {
+        return None;
+    }
+    let meant = meaningful(kind).iter().copied().find(is_other)?;
+    (!columns.iter().any(|other| other.name == meant)).then_some(meant)
 }
 
 /// The name of the column at `index`.
@@ -259,7 +324,7 @@ fn column_of(
     // These calls have no traits of their own: theirs describe the user, and are context.
     let traits_are_context =
         matches!(kind, FileType::Calls(CallKind::Track | CallKind::Page | CallKind::Screen));
-    if traits_are_context && first == "traits" && path.len() > 1 {
+    if traits_are_context && first == "traits" {
         path.insert(0, "context".to_owned());
     }
     Ok(Some(Column { index, name: name.to_owned(), path, json: as_json.is_some() }))
@@ -296,7 +361,8 @@ mod tests {
         };
         check(&["\u{feff} userId ", "a b"], CallKind::Track, &["userId", "a b"]);
         for kind in [CallKind::Track, CallKind::Page, CallKind::Screen] {
-            check(&["traits.a", "traits"], kind, &["context.traits.a", "traits"]);
+            check(&["traits.a", "x"], kind, &["context.traits.a", "x"]);
+            check(&["traits"], kind, &["context.traits"]);
         }
         for kind in [CallKind::Identify, CallKind::Group, CallKind::Alias] {
             check(&["traits.a", "x:json"], kind, &["traits.a", "x:json"]);
@@ -332,6 +398,38 @@ mod tests {
                 "column \"No.\" is kept under this very name: a part between its dots is empty",
             ]
         );
+    }
+
+    #[test]
+    fn a_name_in_other_letters_is_asked_about() {
+        let check = |kind: CallKind, names: &[&str], meant: Option<&str>| {
+            let kind = FileType::Calls(kind);
+            let header = Header::read(&Record::of_fields(names), &kind, false, &mut Vec::new()).unwrap();
+            let found = check_letters(&header.columns, &kind).map_err(|error| error.to_string()).err();
+            let asked = found.as_deref().and_then(|text| text.split("did you mean \"").nth(1));
+            assert_eq!(asked.and_then(|text| text.split('"').next()), meant, "{names:?}");
+        };
+        check(CallKind::Track, &["userId", "Timestamp"], Some("timestamp"));
+        check(CallKind::Page, &["TIMESTAMP"], Some("timestamp"));
+        check(CallKind::Track, &["userid", "anonymousId"], Some("userId"));
+        check(CallKind::Track, &["MessageID"], Some("messageId"));
+        check(CallKind::Track, &["Properties.plan"], Some("properties"));
+        check(CallKind::Group, &["CONTEXT"], Some("context"));
+        check(CallKind::Screen, &["Name"], Some("name"));
+        // Not a name that means something here, or one beside the right one.
+        check(CallKind::Track, &["userId", "Name", "Event date", "properties.Timestamp"], None);
+        check(CallKind::Track, &["timestamp", "Timestamp"], None);
+        let rooms = FileType::try_from("objects/rooms".to_owned()).unwrap();
+        let header = |names: &[&str]| {
+            let header = Header::read(&Record::of_fields(names), &rooms, false, &mut Vec::new()).unwrap();
+            check_letters(&header.columns, &rooms).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            header(&["ID", "a"]).unwrap_err(),
+            "E-CSV-HEADER: column \"ID\": did you mean \"id\"? Names are told apart by capital and small letters \
+             (rename it, or give all names with --columns and leave the header out with --rows 1..)"
+        );
+        assert!(header(&["id", "Timestamp", "Properties"]).is_ok());
     }
 
     #[test]

@@ -8,6 +8,10 @@ use super::path;
 use super::value::Kind;
 use crate::words::grouped;
 
+/// What is an object in every call: text would replace all that belongs there.
+pub(super) const OBJECT_PLACES: [&[&str]; 5] =
+    [&["properties"], &["traits"], &["context"], &["context", "traits"], &["integrations"]];
+
 /// A value of the call.
 #[derive(Debug)]
 pub(super) enum Node {
@@ -140,7 +144,7 @@ impl Branch {
             Self::Tree(tree) => tree,
         };
         let numbers = tree.members.iter().filter(|(name, _)| is_number(name)).count();
-        if !arrays || numbers == 0 {
+        if !arrays || numbers == 0 || OBJECT_PLACES.iter().any(|place| above.iter().eq(place.iter())) {
             return Ok(Node::Object(tree.into_members(arrays, above)?));
         }
         if numbers < tree.members.len() {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::FileType;
-use super::header::{Column, Header, HeaderError, Warning, number_of};
+use super::header::{Column, Header, HeaderError, Warning, check_letters, number_of};
 use super::json_text;
-use super::layout::{Leaf, Member, Node, Tree};
+use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree};
 use super::record::Record;
 use super::row_error::{Needed, RowError, Shown};
 use super::schema::ColumnType;
+use super::time::Numbers;
 use super::value::Kind;
 use crate::call::CallKind;
 use crate::call::object_sets::{OBJECT_ID_MAX, PROPERTY_BYTES_MAX};
@@ -149,6 +150,7 @@ impl Plan {
             no_json(&columns, &options.types)?;
         }
         let required = required(&options, &columns, &names)?;
+        check_letters(&columns, &options.kind)?;
         let message_id =
             columns.iter().find(|column| is_at(column, &["messageId"])).map(|column| column.index);
         let mut head = b"{".to_vec();
@@ -187,7 +189,7 @@ impl Plan {
                 continue;
             }
             let kind = kind_of(&column, &options, &mut warnings);
-            let never_empty = is_at(&column, &["timestamp"]);
+            let never_empty = matches!(kind, Kind::CallTime(_) | Kind::Object);
             tree.insert(&column.path, Leaf { index: column.index, name: column.name, kind, never_empty })?;
         }
         let members = tree.members(arrays)?;
@@ -455,13 +457,20 @@ fn required(
         FileType::Objects(_) => vec![Needed::ObjectId],
         FileType::Calls(kind) => needed_by(kind, user, options.strict),
     };
-    let missing =
-        |what: String, needed: String| HeaderError::Missing { what, needed, columns: some_of(names) };
+    let missing = |what: String, needed: String, wanted: &[&str]| {
+        let like = names.iter().find_map(|name| {
+            let meant = wanted.iter().find(|wanted| loosely(wanted) == loosely(name))?;
+            let name = outside_text_within(name, 64);
+            Some(format!("; did you mean {} by \"{name}\"?", outside_text_within(meant, 64)))
+        });
+        let columns = some_of(names) + &like.unwrap_or_default();
+        HeaderError::Missing { what, needed, columns }
+    };
     if let MessageIds::Column(name) = &options.message_id
         && !names.iter().any(|other| other == name.trim() && !other.is_empty())
     {
         let needed = format!("\"{}\"", outside_text_within(name, 256));
-        return Err(missing("--id-from".to_owned(), needed));
+        return Err(missing("--id-from".to_owned(), needed, &[name.trim()]));
     }
     let mut required = Vec::with_capacity(all.len());
     for needed in all {
@@ -481,11 +490,16 @@ fn required(
                 FileType::Objects(_) => "object",
             };
             let what = format!("{article} {kind} file{strictly}");
-            return Err(missing(what, needed.columns().join(" or ")));
+            return Err(missing(what, needed.columns().join(" or "), needed.columns()));
         }
         required.push(Requirement { needed, columns: found });
     }
     Ok(required)
+}
+
+/// A name without what tells its spellings apart: `USER_ID` and `User Id` are `userid`.
+fn loosely(name: &str) -> String {
+    name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// The first names of a header, for a person.
@@ -506,7 +520,17 @@ fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) 
         Types::String | Types::Infer => None,
     };
     if is_at(column, &["timestamp"]) {
-        return Kind::CallTime;
+        let numbers = declared.map_or(Some(Numbers::ByMagnitude), ColumnType::numbers);
+        if numbers.is_none() {
+            warnings.push(Warning::StaysTime { name: column.name.clone() });
+        }
+        return Kind::CallTime(numbers.unwrap_or_default());
+    }
+    if matches!(options.kind, FileType::Calls(_)) && OBJECT_PLACES.iter().any(|place| is_at(column, place)) {
+        if declared.is_some_and(|declared| declared != ColumnType::Json) {
+            warnings.push(Warning::StaysObject { name: column.name.clone() });
+        }
+        return Kind::Object;
     }
     let is_object_id = matches!(options.kind, FileType::Objects(_)) && is_at(column, &["id"]);
     if is_object_id || TEXT_PLACES.iter().any(|place| is_at(column, place)) {
@@ -518,7 +542,8 @@ fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) 
     let last = column.path.last().map_or("", String::as_str);
     let is_named = |name: &String| *name == column.name || name == last;
     if options.time_columns.iter().any(is_named) {
-        return Kind::Typed(ColumnType::Time);
+        let time = declared.filter(|declared| declared.numbers().is_some());
+        return Kind::Typed(time.unwrap_or(ColumnType::Time));
     }
     match declared {
         Some(declared) => Kind::Typed(declared),

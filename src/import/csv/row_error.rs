@@ -38,6 +38,18 @@ pub enum RowError {
         /// The cell.
         value: Shown,
     },
+    /// A bare number whose meaning as a time is not plain.
+    #[error(
+        "column {column} may be a time, but which one is not known: {value} (numbers are read as dates such as \
+         20190511 and as Unix time of 1990 to 2099; with --types say what others are: unix_s, unix_ms, unix_us, \
+         unix_ns or excel_days)"
+    )]
+    UnclearTime {
+        /// The header's name for the column.
+        column: String,
+        /// The cell.
+        value: Shown,
+    },
     /// A call's time before 1970.
     #[error("column {column} is before 1970, which the time of a call cannot be: {value}")]
     EarlyTime {
@@ -53,6 +65,17 @@ pub enum RowError {
         column: String,
         /// The type with its article: `an int`.
         expected: &'static str,
+        /// The cell.
+        value: Shown,
+    },
+    /// Text in place of an object that every call has.
+    #[error(
+        "column {column} is not a JSON object: {value} (it would replace what a call keeps there; name the column \
+         otherwise, such as {column}.note, with --columns)"
+    )]
+    NotAnObject {
+        /// The header's name for the column.
+        column: String,
         /// The cell.
         value: Shown,
     },
@@ -126,8 +149,8 @@ impl RowError {
             Self::Missing(needed) => needed.code(),
             Self::Width { .. } => "width",
             Self::Utf8 { .. } => "utf8",
-            Self::BadTime { .. } | Self::EarlyTime { .. } => "bad-time",
-            Self::BadType { .. } => "bad-type",
+            Self::BadTime { .. } | Self::UnclearTime { .. } | Self::EarlyTime { .. } => "bad-time",
+            Self::BadType { .. } | Self::NotAnObject { .. } => "bad-type",
             Self::CallTooLarge { .. }
             | Self::CellTooLarge { .. }
             | Self::FieldTooLarge { .. }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::time::Numbers;
 use crate::words::outside_text_within;
 
 /// What a column's cells are.
@@ -18,6 +19,16 @@ pub enum ColumnType {
     Bool,
     /// ISO 8601 or Unix time; written as ISO 8601 in UTC with milliseconds.
     Time,
+    /// The same; all numbers are Unix time in seconds.
+    UnixS,
+    /// The same; all numbers are Unix time in milliseconds.
+    UnixMs,
+    /// The same; all numbers are Unix time in microseconds.
+    UnixUs,
+    /// The same; all numbers are Unix time in nanoseconds.
+    UnixNs,
+    /// The same; all numbers are days as spreadsheets count them.
+    ExcelDays,
     /// Any JSON value.
     Json,
 }
@@ -31,8 +42,26 @@ impl ColumnType {
             "float" => Self::Float,
             "bool" => Self::Bool,
             "time" => Self::Time,
+            "unix_s" => Self::UnixS,
+            "unix_ms" => Self::UnixMs,
+            "unix_us" => Self::UnixUs,
+            "unix_ns" => Self::UnixNs,
+            "excel_days" => Self::ExcelDays,
             "json" => Self::Json,
             _ => return None,
+        })
+    }
+
+    /// What the column's numbers count, if its cells are times.
+    pub(super) fn numbers(self) -> Option<Numbers> {
+        Some(match self {
+            Self::Time => Numbers::ByMagnitude,
+            Self::UnixS => Numbers::Unix(1_000_000_000),
+            Self::UnixMs => Numbers::Unix(1_000_000),
+            Self::UnixUs => Numbers::Unix(1_000),
+            Self::UnixNs => Numbers::Unix(1),
+            Self::ExcelDays => Numbers::ExcelDays,
+            Self::String | Self::Int | Self::Float | Self::Bool | Self::Json => return None,
         })
     }
 }
@@ -45,7 +74,8 @@ pub enum SchemaError {
     NotAnObject(#[source] serde_json::Error),
     /// A type that does not exist.
     #[error(
-        "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, time or json",
+        "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, json, time, \
+         unix_s, unix_ms, unix_us, unix_ns or excel_days",
         outside_text_within(column, 256),
         outside_text_within(name, 64)
     )]
@@ -83,6 +113,11 @@ mod tests {
             parse_schema(r#"{"a":"string","b":"int","c":"float","d":"bool","e":"time","f":"json"}"#).unwrap();
         use ColumnType::{Bool, Float, Int, Json, String, Time};
         assert_eq!(schema.into_values().collect::<Vec<_>>(), [String, Int, Float, Bool, Time, Json]);
+        // The file beside rejected rows keeps types under these names.
+        for name in ["string", "time", "unix_s", "unix_ms", "unix_us", "unix_ns", "excel_days", "json"] {
+            let found = ColumnType::from_name(name).unwrap();
+            assert_eq!(serde_json::to_value(found).unwrap(), name);
+        }
     }
 
     #[test]
@@ -94,7 +129,8 @@ mod tests {
         check("{\"a\":1}", "E-CSV-SCHEMA: the schema is not a JSON object of column names and types");
         check(
             "{\"a\":\"integer\"}",
-            "E-CSV-SCHEMA: column a has the type \"integer\"; expected string, int, float, bool, time or json",
+            "E-CSV-SCHEMA: column a has the type \"integer\"; expected string, int, float, bool, json, time, unix_s, \
+             unix_ms, unix_us, unix_ns or excel_days",
         );
     }
 }

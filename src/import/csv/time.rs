@@ -8,6 +8,23 @@ use crate::words::rfc3339;
 /// The longest text that is read as a time, in bytes.
 const TEXT_MAX: usize = 64;
 
+/// The seconds of Unix time that a bare number may mean: the years 1990 to 2099. The same digits in milliseconds,
+/// microseconds or nanoseconds mean other years, so that each number has one meaning. Days of a spreadsheet, years and
+/// numbers of another kind are below.
+const SECONDS: std::ops::Range<i128> = 631_152_000..4_102_444_800;
+
+/// What the numbers of a column count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Numbers {
+    /// Found out from each number; one that may mean something else is no time.
+    #[default]
+    ByMagnitude,
+    /// Unix time, in units of so many nanoseconds.
+    Unix(i128),
+    /// Days since the end of 1899, as spreadsheets count.
+    ExcelDays,
+}
+
 /// Reads a time: ISO 8601 or Unix time. White space around it does not count. Only the years 0 to 9999 are
 /// times; digits beyond milliseconds are cut off.
 ///
@@ -15,26 +32,29 @@ const TEXT_MAX: usize = 64;
 ///   hours alone, with a space or ` UTC` before or in place of the offset (as databases export it), and without
 ///   separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`, `201905112032` and
 ///   `20190511203227`). No offset means UTC.
-/// - Unix time in seconds, milliseconds, microseconds or nanoseconds: below 10^11, 10^14, 10^17 and 10^20,
-///   with a minus and a fraction if need be. Not those numbers of 4, 6, 8, 12 or 14 digits that may be a year, a month,
-///   a day, a minute or a second of these years.
-pub(super) fn parse(cell: &[u8]) -> Option<UnixMillis> {
+/// - A bare number as `numbers` says. By its magnitude it is Unix time of [`SECONDS`] in seconds, milliseconds,
+///   microseconds or nanoseconds. A fraction of zeros says nothing (`20190511.0`): tables with gaps are written so.
+pub(super) fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
     let text = cell.trim_ascii();
     if text.is_empty() || text.len() > TEXT_MAX {
         return None;
     }
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let at = if digits == text.len() {
-        if may_be_date(text) { compact(text) } else { unix(text) }
-    } else if digits == 8 {
-        basic(text)
-    } else if text.first() == Some(&b'-') || text.get(digits) == Some(&b'.') {
-        unix(text)
-    } else {
-        timestamp::parse(text).or_else(|| exported(text))
+    let at = match (is_number(text), numbers) {
+        (true, Numbers::ByMagnitude) => by_magnitude(text),
+        (true, Numbers::Unix(unit)) => of_parts(decimal(text)?, unit),
+        (true, Numbers::ExcelDays) => excel(text),
+        (false, _) if text.iter().take_while(|byte| byte.is_ascii_digit()).count() == 8 => basic(text),
+        (false, _) => timestamp::parse(text).or_else(|| exported(text)),
     }?;
     let earliest = days_of_civil(0, 1, 1) * DAY_MS;
     (earliest..=LATEST.0).contains(&at.0).then_some(at)
+}
+
+/// Whether a cell is a bare number: digits, perhaps with a minus and a fraction.
+pub(super) fn is_number(cell: &[u8]) -> bool {
+    let text = cell.trim_ascii();
+    let mut halves = text.strip_prefix(b"-").unwrap_or(text).splitn(2, |byte| *byte == b'.');
+    halves.all(|half| !half.is_empty() && half.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a text that is a time already has the form of `write`. A leap second has not: it is no second of
@@ -98,10 +118,53 @@ fn compact(digits: &[u8]) -> Option<UnixMillis> {
     ])
 }
 
-/// Unix time, by its magnitude.
-fn unix(text: &[u8]) -> Option<UnixMillis> {
-    /// Digits of a fraction that count.
-    const FRACTION_DIGITS: u32 = 9;
+/// Digits of a fraction that count.
+const FRACTION_DIGITS: u32 = 9;
+const PARTS: i128 = 10_i128.pow(FRACTION_DIGITS);
+
+/// A bare number whose meaning is plain.
+fn by_magnitude(text: &[u8]) -> Option<UnixMillis> {
+    let mut halves = text.splitn(2, |byte| *byte == b'.');
+    let whole = halves.next().unwrap_or_default();
+    let has_fraction = halves.next().is_some_and(|digits| digits.iter().any(|digit| *digit != b'0'));
+    if may_be_date(whole) {
+        return if has_fraction { None } else { compact(whole) };
+    }
+    // Unix time of after 2033, or `YYYYMMDDhh`.
+    if whole.len() == 10 && whole.starts_with(b"20") && compact(&[whole, b"00"].concat()).is_some() {
+        return None;
+    }
+    let parts = decimal(text)?;
+    let unit_of = |thousands: u32| {
+        let scale = 1_000_i128.pow(thousands);
+        (SECONDS.start * scale * PARTS..SECONDS.end * scale * PARTS)
+            .contains(&parts)
+            .then_some(1_000_000_000 / scale)
+    };
+    of_parts(parts, (0..4).find_map(unit_of)?)
+}
+
+/// Days of a spreadsheet. It counts a 29 February 1900 that never was, so days before March 1900 are not known.
+fn excel(text: &[u8]) -> Option<UnixMillis> {
+    const MARCH_1900: i128 = 61;
+    let parts = decimal(text)?;
+    if parts < MARCH_1900 * PARTS {
+        return None;
+    }
+    let days_to_1970 = i128::from(days_of_civil(1970, 1, 1) - days_of_civil(1899, 12, 30));
+    // A day is no power of ten, so its fraction is rounded.
+    let ms = ((parts - days_to_1970 * PARTS) * i128::from(DAY_MS) + PARTS / 2).div_euclid(PARTS);
+    Some(UnixMillis(i64::try_from(ms).ok()?))
+}
+
+/// So many parts of a unit, since 1970.
+fn of_parts(parts: i128, nanoseconds_each: i128) -> Option<UnixMillis> {
+    let ms = parts.checked_mul(nanoseconds_each)?.div_euclid(1_000_000 * PARTS);
+    Some(UnixMillis(i64::try_from(ms).ok()?))
+}
+
+/// A bare number, in parts.
+fn decimal(text: &[u8]) -> Option<i128> {
     let (negative, text) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -110,24 +173,12 @@ fn unix(text: &[u8]) -> Option<UnixMillis> {
     let whole = halves.next().filter(|whole| whole.len() <= 20).and_then(number)?;
     let fraction = match halves.next() {
         None => 0,
-        Some(digits) => {
-            number(digits)?;
-            (0..9).try_fold(0_i128, |value, place| {
-                let digit = digits.get(place).map_or(0, |digit| digit.saturating_sub(b'0'));
-                Some(value * 10 + i128::from(digit))
-            })?
-        }
+        Some(digits) => (0..9).fold(0_i128, |value, place| {
+            value * 10 + i128::from(digits.get(place).map_or(0, |digit| digit.saturating_sub(b'0')))
+        }),
     };
-    let nanoseconds_each: i128 = match whole {
-        0..100_000_000_000 => 1_000_000_000,
-        100_000_000_000..100_000_000_000_000 => 1_000_000,
-        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
-        _ => 1,
-    };
-    let parts = whole.checked_mul(10_i128.pow(FRACTION_DIGITS))? + fraction;
-    let parts = if negative { -parts } else { parts };
-    let ms = (parts * nanoseconds_each).div_euclid(1_000_000 * 10_i128.pow(FRACTION_DIGITS));
-    Some(UnixMillis(i64::try_from(ms).ok()?))
+    let parts = whole.checked_mul(PARTS)? + fraction;
+    Some(if negative { -parts } else { parts })
 }
 
 /// One or more digits, as a number. At most 38 digits fit.
@@ -173,8 +224,12 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Option<String> {
+        shown_as(text, Numbers::ByMagnitude)
+    }
+
+    fn shown_as(text: &str, numbers: Numbers) -> Option<String> {
         let mut out = Vec::new();
-        write(parse(text.as_bytes())?, &mut out);
+        write(parse(text.as_bytes(), numbers)?, &mut out);
         Some(serde_json::from_slice(&out).unwrap())
     }
 
@@ -215,17 +270,80 @@ mod tests {
         check("1557606747940.7", "2019-05-11T20:32:27.940Z");
         check("1557606747940123", "2019-05-11T20:32:27.940Z");
         check("1557606747940123456", "2019-05-11T20:32:27.940Z");
-        check("0", "1970-01-01T00:00:00.000Z");
-        check("-0", "1970-01-01T00:00:00.000Z");
-        check("0.5", "1970-01-01T00:00:00.500Z");
-        check("-0.5", "1969-12-31T23:59:59.500Z");
-        check("-86400", "1969-12-31T00:00:00.000Z");
-        check("99999999999", "5138-11-16T09:46:39.000Z");
-        check("999999999999", "2001-09-09T01:46:39.999Z");
-        check("100000000000", "1973-03-03T09:46:40.000Z");
+        check("1557606747.0", "2019-05-11T20:32:27.000Z");
         check("00001557606747", "2019-05-11T20:32:27.000Z");
-        check("2101", "1970-01-01T00:35:01.000Z");
-        check("21191332", "1970-09-03T06:28:52.000Z");
+        check("631152000", "1990-01-01T00:00:00.000Z");
+        check("631152000000", "1990-01-01T00:00:00.000Z");
+        check("4102444799.9999", "2099-12-31T23:59:59.999Z");
+        check("4102444799999999999", "2099-12-31T23:59:59.999Z");
+        check("2019999999", "2034-01-04T15:06:39.000Z");
+    }
+
+    #[test]
+    fn numbers_that_may_mean_something_else_are_no_times() {
+        for text in [
+            "45678",
+            "43596.85",
+            "2019.0",
+            "201905.0",
+            "2019.5",
+            "201905112032.5",
+            "20190511203227.5",
+            "2101",
+            "21191332",
+            "0",
+            "-0",
+            "0.5",
+            "-0.5",
+            "-86400",
+            "631151999.999",
+            "99999999999",
+            "100000000000",
+            "4102444800",
+            "4102444800000",
+            "20262104112032",
+            "2019051120",
+            "2019051120.0",
+            "210511203227",
+            "4102444800000000000",
+            "63115199999999999999",
+        ] {
+            assert_eq!(shown(text), None, "{text}");
+        }
+        // A fraction of zeros, as tables with gaps are written, says nothing.
+        for (text, expected) in [
+            ("20190511.0", "2019-05-11T00:00:00.000Z"),
+            ("201905112032.0", "2019-05-11T20:32:00.000Z"),
+            ("20190511203227.0", "2019-05-11T20:32:27.000Z"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn declared_numbers_are_read_as_declared() {
+        let check = |text: &str, numbers, expected: Option<&str>| {
+            assert_eq!(shown_as(text, numbers).as_deref(), expected, "{text}");
+        };
+        let seconds = Numbers::Unix(1_000_000_000);
+        check("0", seconds, Some("1970-01-01T00:00:00.000Z"));
+        check("-0.5", seconds, Some("1969-12-31T23:59:59.500Z"));
+        check("2019051120", seconds, Some("2033-12-24T15:32:00.000Z"));
+        check("20190511", seconds, Some("1970-08-22T16:28:31.000Z"));
+        check("2019-05-11", seconds, Some("2019-05-11T00:00:00.000Z"));
+        check("soon", seconds, None);
+        check("100000000000", Numbers::Unix(1_000_000), Some("1973-03-03T09:46:40.000Z"));
+        check("1", Numbers::Unix(1_000), Some("1970-01-01T00:00:00.000Z"));
+        check("1999999", Numbers::Unix(1), Some("1970-01-01T00:00:00.001Z"));
+        check("43596", Numbers::ExcelDays, Some("2019-05-11T00:00:00.000Z"));
+        check("43596.85", Numbers::ExcelDays, Some("2019-05-11T20:24:00.000Z"));
+        check("43596.8558680556", Numbers::ExcelDays, Some("2019-05-11T20:32:27.000Z"));
+        check("61", Numbers::ExcelDays, Some("1900-03-01T00:00:00.000Z"));
+        check("60.9", Numbers::ExcelDays, None);
+        check("-43596", Numbers::ExcelDays, None);
+        check("2958465.5", Numbers::ExcelDays, Some("9999-12-31T12:00:00.000Z"));
+        check("2958466", Numbers::ExcelDays, None);
+        check("2019-05-11 20:32", Numbers::ExcelDays, Some("2019-05-11T20:32:00.000Z"));
     }
 
     #[test]
@@ -304,13 +422,15 @@ mod tests {
             write(UnixMillis(ms), &mut out);
             let text: String = serde_json::from_slice(&out).unwrap();
             proptest::prop_assert!(is_as_written(text.as_bytes()));
-            proptest::prop_assert_eq!(parse(text.as_bytes()), Some(UnixMillis(ms)));
+            proptest::prop_assert_eq!(parse(text.as_bytes(), Numbers::ByMagnitude), Some(UnixMillis(ms)));
         }
 
         #[test]
         fn no_text_panics(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..70), digits in "[-0-9.]{0,45}") {
-            parse(&text);
-            parse(digits.as_bytes());
+            for numbers in [Numbers::ByMagnitude, Numbers::Unix(1), Numbers::Unix(1_000_000_000), Numbers::ExcelDays] {
+                parse(&text, numbers);
+                parse(digits.as_bytes(), numbers);
+            }
         }
     }
 }

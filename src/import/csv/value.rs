@@ -3,7 +3,7 @@
 use super::json_text;
 use super::row_error::{RowError, Shown};
 use super::schema::ColumnType;
-use super::time;
+use super::time::{self, Numbers};
 use crate::json::{Cursor, ValueKind, tidy_into};
 use crate::words::date::EARLIEST;
 
@@ -30,7 +30,9 @@ pub(super) enum Kind {
     JsonOrText,
     /// The time of the call itself: as a declared time, but not before 1970. The collector would store another
     /// time in its place.
-    CallTime,
+    CallTime(Numbers),
+    /// An object that every call has, such as its properties: a JSON object.
+    Object,
 }
 
 impl Kind {
@@ -42,7 +44,7 @@ impl Kind {
             | Self::Inferred
             | Self::Integration { .. }
             | Self::JsonOrText => cell.is_empty(),
-            Self::Typed(_) | Self::CallTime => cell.trim_ascii().is_empty(),
+            Self::Typed(_) | Self::CallTime(_) | Self::Object => cell.trim_ascii().is_empty(),
         }
     }
 
@@ -62,12 +64,19 @@ impl Kind {
         match self {
             Self::Typed(ColumnType::String) => json_text::write(cell, plain, out),
             Self::Typed(declared) => write_typed(declared, cell, column, out)?,
-            Self::CallTime => {
-                if time::parse(cell).is_some_and(|at| at < EARLIEST) {
+            Self::CallTime(numbers) => {
+                if time::parse(cell, numbers).is_some_and(|at| at < EARLIEST) {
                     let (column, value) = (column.to_owned(), Shown::of(cell));
                     return Err(RowError::EarlyTime { column, value });
                 }
-                write_typed(ColumnType::Time, cell, column, out)?;
+                write_time(numbers, cell, column, out)?;
+            }
+            Self::Object => {
+                let is_object = cell.trim_ascii_start().first() == Some(&b'{');
+                if !is_object || write_typed(ColumnType::Json, cell, column, out).is_err() {
+                    let (column, value) = (column.to_owned(), Shown::of(cell));
+                    return Err(RowError::NotAnObject { column, value });
+                }
             }
             Self::Inferred => write_inferred(cell, plain, out),
             Self::Integration { inferred } => {
@@ -116,21 +125,34 @@ fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8
                 return Err(bad("a bool"));
             }
         }
-        ColumnType::Time => {
-            let bad_time = || RowError::BadTime { column: column.to_owned(), value: Shown::of(cell) };
-            let at = time::parse(cell).ok_or_else(bad_time)?;
-            if time::is_as_written(cell) {
-                json_text::write(cell, true, out);
-            } else {
-                time::write(at, out);
-            }
-        }
+        ColumnType::Time
+        | ColumnType::UnixS
+        | ColumnType::UnixMs
+        | ColumnType::UnixUs
+        | ColumnType::UnixNs
+        | ColumnType::ExcelDays => write_time(declared.numbers().unwrap_or_default(), cell, column, out)?,
         ColumnType::Json => {
             let mut cursor = Cursor::new(cell, JSON_DEPTH_MAX);
             cursor.value().and_then(|_| cursor.finish()).map_err(|_| bad("JSON"))?;
             // The cell may be spread over lines; a call is one.
             tidy_into(out, cell);
         }
+    }
+    Ok(())
+}
+
+fn write_time(numbers: Numbers, cell: &[u8], column: &str, out: &mut Vec<u8>) -> Result<(), RowError> {
+    let Some(at) = time::parse(cell, numbers) else {
+        let (column, value) = (column.to_owned(), Shown::of(cell));
+        return Err(match time::is_number(cell) && numbers == Numbers::ByMagnitude {
+            true => RowError::UnclearTime { column, value },
+            false => RowError::BadTime { column, value },
+        });
+    };
+    if time::is_as_written(cell) {
+        json_text::write(cell, true, out);
+    } else {
+        time::write(at, out);
     }
     Ok(())
 }
@@ -275,7 +297,25 @@ mod tests {
         bad(Json, "{\"a\":1", "bad-type: column c is not JSON: \"{\"a\":1\"");
         bad(Json, "1 2", "bad-type: column c is not JSON: \"1 2\"");
         bad(Json, &"[".repeat(65), &format!("bad-type: column c is not JSON: \"{}…\"", "[".repeat(64)));
+        bad(
+            ColumnType::UnixS,
+            "now",
+            "bad-time: column c is not a time: \"now\" (expected ISO 8601 or Unix time)",
+        );
+        let unclear = written(Kind::Typed(Time), "45678").unwrap_err();
+        let why = "bad-time: column c may be a time, but which one is not known: \"45678\" (";
+        assert!(unclear.starts_with(why) && unclear.ends_with("unix_ns or excel_days)"), "{unclear}");
+        check(ColumnType::ExcelDays, "45678", "\"2025-01-21T00:00:00.000Z\"");
         bad(Time, "now", "bad-time: column c is not a time: \"now\" (expected ISO 8601 or Unix time)");
+    }
+
+    #[test]
+    fn only_a_json_object_takes_the_place_of_an_object() {
+        assert_eq!(written(Kind::Object, " { \"a\":\n1}").unwrap(), "{\"a\":1}");
+        for cell in ["text", "[1]", "1", "null", "\"a\"", "{", "{a:1}", "{} {}"] {
+            let error = written(Kind::Object, cell).unwrap_err();
+            assert!(error.starts_with("bad-type: column c is not a JSON object: "), "{error}");
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn empty_cells_are_omitted_with_their_objects_or_written() {
     check(Empty::Omit, ",,,,", "}");
     check(Empty::Omit, ",1,,,", r#""a":{"d":"1"}}"#);
     check(Empty::Omit, "1,,,,", r#""a":{"b":{"c":"1"}}}"#);
-    check(Empty::Omit, ",,0,,1", r#""timestamp":"1970-01-01T00:00:00.000Z","e":{"f":"1"}}"#);
+    check(Empty::Omit, ",,1970-01-01,,1", r#""timestamp":"1970-01-01T00:00:00.000Z","e":{"f":"1"}}"#);
     check(Empty::Omit, " ,, , ,", r#""a":{"b":{"c":" "}}}"#);
     check(Empty::String, ",,,,", r#""a":{"b":{"c":""},"d":""},"at":{"createdAt":""},"e":{"f":""}}"#);
     check(Empty::Null, ",,,,", r#""a":{"b":{"c":null},"d":null},"at":{"createdAt":null},"e":{"f":null}}"#);
@@ -157,7 +157,7 @@ fn times_are_rewritten_and_never_guessed() {
     );
     check("whole,createdat", "1557606747,1", r#""whole":"1557606747","createdat":"1"}"#);
     check("timestamp", "soon", "bad-time");
-    check("a.b.createdAt", "0", r#""a":{"b":{"createdAt":"1970-01-01T00:00:00.000Z"}}}"#);
+    check("a.b.createdAt", "1970-01-01", r#""a":{"b":{"createdAt":"1970-01-01T00:00:00.000Z"}}}"#);
 }
 
 #[test]
@@ -194,7 +194,8 @@ fn a_call_needs_its_ids_and_names() {
 fn a_file_without_a_needed_column_is_refused() {
     assert_eq!(
         refused(options(CallKind::Track), &["userId", "Event"]),
-        "E-CSV-MISSING: a track file needs a column event; the file has userId, Event \
+        "E-CSV-MISSING: a track file needs a column event; the file has userId, Event; did you mean event \
+         by \"Event\"? \
          (check the header and --delimiter, or give all names with --columns; if there is a header, then also --rows 1..)"
     );
     let check = |options: PlanOptions, names: &[&str], needed: &str| {
@@ -207,6 +208,18 @@ fn a_file_without_a_needed_column_is_refused() {
     check(options(CallKind::Group), &["groupId", "userId.x"], "userId or anonymousId");
     check(strict(CallKind::Identify), &["anonymousId"], "userId");
     check(strict(CallKind::Page), &["userId"], "name");
+    for name in ["USER_ID", "UserID", "user_id", "User Id", "user-id"] {
+        let error = refused(options(CallKind::Track), &["event", name]);
+        assert!(error.contains(&format!("; did you mean userId by \"{name}\"? (")), "{error}");
+    }
+    let by_order = || PlanOptions {
+        message_id: MessageIds::Column("orderId".to_owned()),
+        ..options(CallKind::Identify)
+    };
+    assert!(refused(by_order(), &["userId", "order_id"]).contains("did you mean orderId by \"order_id\"?"));
+    // Beside an anonymousId, nothing is missing.
+    let asked = refused(options(CallKind::Track), &["event", "anonymousId", "userID"]);
+    assert!(asked.starts_with("E-CSV-HEADER: column \"userID\": did you mean \"userId\"?"), "{asked}");
     let by_column = MessageIds::Column("order".to_owned());
     check(PlanOptions { message_id: by_column, ..options(CallKind::Identify) }, &["userId"], "\"order\"");
 }
@@ -320,6 +333,60 @@ fn columns_that_exclude_each_other_are_refused() {
 }
 
 #[test]
+fn text_does_not_replace_an_object() {
+    for name in ["properties", "context", "traits", "integrations", "context.traits"] {
+        let check = |cell: &str, expected: &str| {
+            for empty in [Empty::Omit, Empty::String, Empty::Null] {
+                let found = rest_of_call(PlanOptions { empty, ..options(CallKind::Track) }, name, cell);
+                assert!(found.ends_with(expected), "{name}, {cell}: {found}");
+            }
+        };
+        check("text", "bad-type");
+        check("[1]", "bad-type");
+        check("null", "bad-type");
+        check("\"{\"\"a\"\": 1}\"", if name.ends_with("traits") { ":{\"a\":1}}}" } else { ":{\"a\":1}}" });
+        let empty = rest_of_call(PlanOptions { empty: Empty::String, ..options(CallKind::Track) }, name, "");
+        assert!(!empty.contains("\"\""), "{empty}");
+    }
+    // Nor does a list.
+    let arrays = PlanOptions { arrays: true, ..options(CallKind::Track) };
+    assert_eq!(
+        rest_of_call(arrays, "properties.0,properties.1", "a,b"),
+        r#""properties":{"0":"a","1":"b"}}"#
+    );
+    let schema = parse_schema(r#"{"properties":"string","timestamp":"int"}"#).unwrap();
+    let typed = PlanOptions { types: Types::Schema(schema), ..options(CallKind::Track) };
+    assert_eq!(
+        warnings(typed, &["userId", "event", "properties", "timestamp"]),
+        [
+            "column \"properties\" stays a JSON object whatever the schema says",
+            "column \"timestamp\" stays a time whatever the schema says",
+        ]
+    );
+}
+
+#[test]
+fn a_number_that_may_not_be_a_time_is_rejected_unless_it_is_declared() {
+    for cell in ["45678", "43596.85", "2019.0", "201905.0"] {
+        assert_eq!(rest_of_call(options(CallKind::Track), "timestamp", cell), "bad-time", "{cell}");
+        assert_eq!(
+            rest_of_call(options(CallKind::Track), "properties.createdAt", cell),
+            "bad-time",
+            "{cell}"
+        );
+    }
+    let known = rest_of_call(options(CallKind::Track), "timestamp", "20190511203227.0");
+    assert_eq!(known, r#""timestamp":"2019-05-11T20:32:27.000Z"}"#);
+    for types in [r#"{"timestamp":"excel_days"}"#, r#"{"properties.createdAt":"excel_days"}"#] {
+        let typed =
+            PlanOptions { types: Types::Schema(parse_schema(types).unwrap()), ..options(CallKind::Track) };
+        let name = types.split('"').nth(1).unwrap();
+        let found = rest_of_call(typed, name, "43596.85");
+        assert!(found.contains("\"2019-05-11T20:24:00.000Z\""), "{found}");
+    }
+}
+
+#[test]
 fn numbered_names_become_arrays() {
     let arrays = || PlanOptions { arrays: true, ..options(CallKind::Track) };
     let check = |names: &str, cells: &str, expected: &str| {
@@ -360,7 +427,7 @@ fn types_are_as_declared_or_inferred() {
             .unwrap();
     let declared = || PlanOptions { types: Types::Schema(schema.clone()), ..options(CallKind::Track) };
     assert_eq!(
-        rest_of_call(declared(), "p.n,p.at,p.x,createdAt", "7,0,1,1"),
+        rest_of_call(declared(), "p.n,p.at,p.x,createdAt", "7,1970-01-01,1,1"),
         r#""p":{"n":7,"at":"1970-01-01T00:00:00.000Z","x":"1"},"createdAt":"1"}"#
     );
     assert_eq!(rest_of_call(declared(), "p.n", "x"), "bad-type");
