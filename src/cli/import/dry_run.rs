@@ -11,6 +11,7 @@ use super::files::{CsvFile, Opening, Watched, files};
 use super::inputs::Input;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
+use crate::import::csv::CsvRows;
 use crate::import::{FileError, FileFault, Reject, Row, RowLimits, RowReader as _};
 use crate::words::{counted, grouped, outside_text};
 
@@ -25,6 +26,7 @@ struct Tried {
     by_code: BTreeMap<String, u64>,
     samples: Vec<String>,
     first_rejects: Vec<Reject>,
+    doubts: Vec<String>,
     error: Option<FileError>,
 }
 
@@ -46,6 +48,7 @@ struct JsonFile {
     rejected: u64,
     rejected_by_code: BTreeMap<String, u64>,
     samples: Vec<Box<RawValue>>,
+    doubts: Vec<String>,
     error: Option<String>,
 }
 
@@ -59,6 +62,7 @@ impl JsonFile {
             rejected: tried.rejected,
             rejected_by_code: tried.by_code,
             samples: samples.collect(),
+            doubts: tried.doubts,
             error: tried.error.map(|error| error.to_string()),
         }
     }
@@ -193,6 +197,19 @@ fn read(
     limits: &RowLimits,
 ) -> Result<(), FileError> {
     let mut rows = file.open()?;
+    rows.watch();
+    let read = read_rows(&mut rows, tried, samples, preview, limits);
+    tried.doubts = rows.doubts();
+    read
+}
+
+fn read_rows(
+    rows: &mut CsvRows,
+    tried: &mut Tried,
+    samples: usize,
+    preview: bool,
+    limits: &RowLimits,
+) -> Result<(), FileError> {
     let mut call = Vec::new();
     let start = limits.rows.start;
     let mut row = rows.skip(start)?;
@@ -243,6 +260,9 @@ fn print(
     }
     for reject in &tried.first_rejects {
         writeln!(out, "  line {}: {}: {}", reject.line, reject.code, reject.message)?;
+    }
+    for doubt in &tried.doubts {
+        writeln!(out, "  doubt: {doubt}")?;
     }
     if let Some(error) = &tried.error {
         writeln!(out, "{name}: {error}")?;

@@ -224,12 +224,32 @@ fn made(
         Opened::Text(_) => Ok(vec![Ok(csv_file((name.to_owned(), place.to_owned()), id, bytes, bytes_of)?)]),
         Opened::Archive(archive) => {
             let archive = Arc::new(archive);
-            let mut files = Vec::new();
+            let (mut entries, mut workbook) = (Vec::new(), false);
             for entry in archive.entries() {
                 let entry = entry.map_err(|error| csv::of_io(&error))?;
-                if entry.is_folder() || !has_csv_extension(&entry.name) || is_hidden(&entry.name) {
-                    continue;
+                workbook |= entry.name.starts_with("xl/");
+                if !entry.is_folder() && has_csv_extension(&entry.name) && !is_hidden(&entry.name) {
+                    entries.push(entry);
                 }
+            }
+            // A `readme.txt` beside tables is none, unless its own name or the person says so.
+            let is_note = |entry: &Entry| {
+                let is_text = entry.name.to_ascii_lowercase().ends_with(".txt");
+                is_text && opening.given.kind.is_none() && csv::of_name(&entry.name, None).is_err()
+            };
+            if !entries.iter().all(is_note) {
+                entries.retain(|entry| {
+                    let is_note = is_note(entry);
+                    if is_note {
+                        tracing::warn!(
+                            "{name}: an entry .txt whose name has no call type is left out (or pass --type)"
+                        );
+                    }
+                    !is_note
+                });
+            }
+            let mut files = Vec::with_capacity(entries.len());
+            for entry in entries {
                 let of = |archive: &str| format!("{archive}!{}", entry.name);
                 let (names, id) = ((of(name), of(place)), id.entry(&entry.name));
                 let bytes = Some(entry.compressed_size);
@@ -237,9 +257,14 @@ fn made(
                 let file = csv_file(names, id, bytes, BytesOf::Entry(Arc::clone(&archive), entry));
                 files.push(file.map_err(|error| (named, error)));
             }
-            match files.is_empty() {
-                true => Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file")),
-                false => Ok(files),
+            match (files.is_empty(), workbook) {
+                (true, true) => {
+                    Err(FileError::content("E-EMPTY", "this is an Excel workbook (.xlsx): save it as CSV"))
+                }
+                (true, false) => {
+                    Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file"))
+                }
+                (false, _) => Ok(files),
             }
         }
     }

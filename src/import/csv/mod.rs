@@ -5,6 +5,7 @@
 
 pub mod call_type;
 pub mod dialect;
+mod doubt;
 mod header;
 mod json_text;
 mod layout;
@@ -19,6 +20,7 @@ mod scanner;
 pub mod schema;
 mod time;
 mod value;
+mod watch;
 
 pub use call_type::{FileType, NoType, of_name};
 pub use dialect::{Ambiguous, BadDialect, Dialect, MAX_FIELD, detect_delimiter};

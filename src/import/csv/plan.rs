@@ -7,7 +7,7 @@ use super::header::{Column, Header, HeaderError, Warning, check_letters, number_
 use super::json_text;
 use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree};
 use super::record::Record;
-use super::row_error::{Needed, RowError, Shown};
+use super::row_error::{Needed, RowError, Shown, WidthHint};
 use super::schema::ColumnType;
 use super::time::Numbers;
 use super::value::Kind;
@@ -234,6 +234,26 @@ impl Plan {
         result
     }
 
+    /// The names of the columns.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The columns whose cells become numbers where they can.
+    pub(super) fn inferred(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut nodes: Vec<&Node> = self.members.iter().map(|member| &member.node).collect();
+        while let Some(node) = nodes.pop() {
+            match node {
+                Node::Leaf(leaf) if leaf.kind == Kind::Inferred => found.push(leaf.index),
+                Node::Leaf(_) => {}
+                Node::Object(members) => nodes.extend(members.iter().map(|member| &member.node)),
+                Node::Array(elements) => nodes.extend(elements),
+            }
+        }
+        found
+    }
+
     /// The hash of a row, if rows are known by their content.
     pub fn row_hash(&self, record: &Record) -> Option<RowHash> {
         self.scope.as_ref().map(|scope| RowHash::of(scope, record.raw()))
@@ -269,9 +289,12 @@ impl Plan {
 
     /// Checks what does not depend on the types of columns.
     fn check(&self, record: &Record) -> Result<(), RowError> {
+        if let Some(doubt) = &record.doubt {
+            return Err(doubt.clone());
+        }
         if record.len() != self.names.len() {
             let (expected, got) = (number_of(self.names.len()), number_of(record.len()));
-            return Err(RowError::Width { expected, got });
+            return Err(RowError::Width { expected, got, hint: width_hint(record, self.names.len()) });
         }
         if !record.is_utf8() {
             let cells = self.names.iter().zip(record.iter());
@@ -289,6 +312,19 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+fn width_hint(record: &Record, columns: usize) -> WidthHint {
+    let has = |bytes: &[u8]| memchr::memmem::find(record.raw(), bytes).is_some();
+    if record.len() == columns + 1 && record.get(columns) == Some(b"") {
+        WidthHint::TrailingDelimiter
+    } else if record.len() > columns
+        && [b"\\\"", b"\\,", b"\\;", b"\\\t", b"\\|"].into_iter().any(|bytes| has(bytes))
+    {
+        WidthHint::Escape
+    } else {
+        WidthHint::None
     }
 }
 

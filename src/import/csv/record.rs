@@ -1,5 +1,7 @@
 //! One record of a CSV text, in buffers that are used again for the next one.
 
+use super::row_error::RowError;
+
 /// The fields of a record, and where it stands in the text.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
@@ -13,6 +15,8 @@ pub struct Record {
     pub(super) number: u64,
     pub(super) line: u64,
     pub(super) byte: u64,
+    /// Why its fields are not known.
+    pub(super) doubt: Option<RowError>,
 }
 
 impl Record {
@@ -92,6 +96,7 @@ impl Record {
 
     /// Empties it for a record that begins here.
     pub(super) fn begin(&mut self, line: u64, byte: u64) {
+        self.doubt = None;
         self.len = 0;
         self.raw.clear();
         self.utf8 = false;

@@ -15,6 +15,7 @@ use csv_core::ReadRecordResult;
 use memchr::memchr2;
 
 use super::dialect::Dialect;
+use super::doubt;
 use super::record::Record;
 use super::row_error::RowError;
 use super::scanner::{Scan, Scanner, Stops, count};
@@ -63,6 +64,9 @@ pub struct Records<R> {
     byte: u64,
     line: u64,
     after_cr: bool,
+    /// Whether the first record was ended by a carriage return alone, and so may others.
+    by_cr: Option<bool>,
+    after_lone_cr: bool,
     number: u64,
     /// Bytes scanned in vain, and to be scanned again.
     rescanned: u64,
@@ -102,6 +106,8 @@ impl<R: Read> Records<R> {
             byte: 0,
             line: 1,
             after_cr: false,
+            by_cr: None,
+            after_lone_cr: false,
             number: 0,
             rescanned: 0,
         }
@@ -129,8 +135,42 @@ impl<R: Read> Records<R> {
         Ok(item)
     }
 
-    #[inline]
     fn next(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
+        let after_lone = std::mem::take(&mut self.after_lone_cr);
+        let item = self.next_item(record)?;
+        if item != Some(Item::Record) {
+            return Ok(item);
+        }
+        let is_lone = self.after_cr && self.is_lone_cr()?;
+        let by_cr = *self.by_cr.get_or_insert(is_lone);
+        self.after_lone_cr = is_lone && !by_cr;
+        record.doubt = if after_lone || self.after_lone_cr {
+            Some(RowError::CarriageReturn)
+        } else {
+            doubt::of(record.raw(), &self.dialect)
+        };
+        Ok(item)
+    }
+
+    /// Whether a carriage return that ended a record is followed by no line feed, though by text.
+    fn is_lone_cr(&mut self) -> io::Result<bool> {
+        let mut seen = 0;
+        loop {
+            match self.text().get(seen..).and_then(|rest| rest.iter().find(|byte| **byte != b'\r')) {
+                Some(byte) => return Ok(*byte != b'\n'),
+                None => {
+                    seen = self.text().len();
+                    // A run of carriage returns is no text.
+                    if seen > READ_BYTES || !self.fill()? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn next_item(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
         if !self.begun {
             self.skip_byte_order_mark()?;
         }

@@ -15,12 +15,14 @@ pub enum RowError {
     #[error("{}", .0.message())]
     Missing(Needed),
     /// The row has another number of fields than the header.
-    #[error("expected {}, got {}", counted(*expected, "field", "fields"), grouped(*got))]
+    #[error("expected {}, got {}{}", counted(*expected, "field", "fields"), grouped(*got), hint.text())]
     Width {
         /// Fields in the header.
         expected: u64,
         /// Fields in the row.
         got: u64,
+        /// What may be the reason.
+        hint: WidthHint,
     },
     /// A field is not UTF-8.
     #[error("column {column} is not UTF-8: {value} (if the file has another encoding, pass --encoding)")]
@@ -109,6 +111,20 @@ pub enum RowError {
         /// The limit, in bytes.
         max: u64,
     },
+    /// The text is odd, so that the cells are not known.
+    #[error("field {field} {odd}")]
+    Odd {
+        /// The field's number in the record, from 1.
+        field: u64,
+        /// What is odd.
+        odd: Odd,
+    },
+    /// A carriage return, alone, ends the row or the one before it, although the first line has another end.
+    #[error(
+        "a carriage return cuts a row in two, though the lines of the file end otherwise: put quotes around the cell that \
+         has it"
+    )]
+    CarriageReturn,
     /// A quote is not closed where a closing quote must be.
     #[error("field {field} begins with a quote that is not closed: {sign}")]
     Quote {
@@ -117,6 +133,51 @@ pub enum RowError {
         /// How this showed.
         sign: QuoteSign,
     },
+}
+
+/// What may be the reason for a wrong number of fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WidthHint {
+    /// Nothing that is known.
+    None,
+    /// A backslash stands before a quote or a delimiter.
+    Escape,
+    /// The last field is empty, and there is one too many.
+    TrailingDelimiter,
+}
+
+impl WidthHint {
+    fn text(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Escape => " (if a backslash protects quotes and delimiters, pass --escape '\\')",
+            Self::TrailingDelimiter => {
+                " (the row ends with a delimiter: if all rows do, give the names and an empty one with --columns 'a,b,', and \
+                 leave the header out with --rows 1..)"
+            }
+        }
+    }
+}
+
+/// What no writer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Odd {
+    /// A backslash before a quote inside of quotes, and no escape.
+    #[error(
+        "has a backslash before a quote (if it protects the quote, pass --escape '\\'; else double the quote)"
+    )]
+    Backslash,
+    /// Text after the closing quote.
+    #[error(
+        "goes on after its closing quote (double quotes inside of quotes; if there are none, pass --quote none)"
+    )]
+    TextAfterQuote,
+    /// A blank, then a quote.
+    #[error("begins with a blank and a quote (remove the blank; if quotes mean nothing, pass --quote none)")]
+    BlankBeforeQuote,
+    /// A backslash before a letter without a meaning.
+    #[error("has a backslash before {0:?}, which has no meaning (double it, or leave --escape away)")]
+    Escape(char),
 }
 
 /// How an unclosed quote showed itself.
@@ -155,7 +216,9 @@ impl RowError {
             | Self::CellTooLarge { .. }
             | Self::FieldTooLarge { .. }
             | Self::RecordTooLarge { .. } => "too-large",
-            Self::Quote { .. } => "quote",
+            Self::Odd { odd: Odd::Escape(_), .. } => "escape",
+            Self::Quote { .. } | Self::Odd { .. } => "quote",
+            Self::CarriageReturn => "line-break",
         }
     }
 }
@@ -251,8 +314,16 @@ mod tests {
         let check = |error: RowError, code: &str, shown: &str| {
             assert_eq!((error.code(), error.to_string().as_str()), (code, shown));
         };
-        check(RowError::Width { expected: 8, got: 9 }, "width", "expected 8 fields, got 9");
-        check(RowError::Width { expected: 1, got: 2 }, "width", "expected 1 field, got 2");
+        check(
+            RowError::Width { expected: 8, got: 9, hint: WidthHint::None },
+            "width",
+            "expected 8 fields, got 9",
+        );
+        check(
+            RowError::Width { expected: 1, got: 2, hint: WidthHint::None },
+            "width",
+            "expected 1 field, got 2",
+        );
         check(
             RowError::Missing(Needed::AnyId),
             "missing:userId",

@@ -2,6 +2,7 @@
 
 use std::io::{self, Cursor, Read};
 
+use super::watch::Watch;
 use super::{
     Dialect, Empty, FileType, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError,
     Types, detect_delimiter,
@@ -126,6 +127,7 @@ pub struct CsvRows {
     records: Records<Input>,
     record: Record,
     plan: Plan,
+    watch: Option<Watch>,
     /// The next row's number.
     next: u64,
 }
@@ -208,12 +210,28 @@ impl CsvRows {
                 }
             },
         }
+        let has_blank = |name: &[u8]| name.starts_with(b" ");
+        if options.delimiter.is_none() && header.len() > 1 && header.iter().skip(1).all(has_blank) {
+            let what = "a blank follows each delimiter of the header and would become part of the cells: remove the \
+                        blanks (or pass --delimiter to keep them)";
+            return Err(FileError::content("E-CSV-DELIMITER", what));
+        }
         let (plan, more) =
             Plan::compile(&header, options.plan(kind, file, place)).map_err(|error| coded(&error))?;
         warnings.extend(more.iter().map(ToString::to_string));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        let rows = Self { name: name.to_owned(), records, record: Record::new(), plan, next: 0 };
+        let rows = Self { name: name.to_owned(), records, record: Record::new(), plan, watch: None, next: 0 };
         Ok(OpenedCsv { rows, warnings, delimiter, columns })
+    }
+
+    /// Looks from now on for cells that may mean something else: see [`Self::doubts`].
+    pub fn watch(&mut self) {
+        self.watch = Some(Watch::new(self.plan.names().len(), &self.plan.inferred()));
+    }
+
+    /// What a person should look at before the rows are stored, if [`Self::watch`] was asked for.
+    pub fn doubts(&self) -> Vec<String> {
+        self.watch.as_ref().map(|watch| watch.doubts(self.plan.names())).unwrap_or_default()
     }
 
     fn reject(&self, error: &RowError) -> Reject {
@@ -241,7 +259,12 @@ impl RowReader for CsvRows {
             Some(Item::Broken(error)) => Err(error),
         };
         let row = match written {
-            Ok(()) => Row::Call(self.plan.row_hash(&self.record)),
+            Ok(()) => {
+                if let Some(watch) = &mut self.watch {
+                    watch.look(&self.record);
+                }
+                Row::Call(self.plan.row_hash(&self.record))
+            }
             Err(error) => Row::Rejected(self.reject(&error)),
         };
         self.next += 1;
@@ -282,11 +305,30 @@ fn sample_of(text: &mut impl Read, lines: usize) -> io::Result<(Vec<u8>, bool)> 
 /// What a sample is, if it is no text.
 fn no_text(sample: &[u8]) -> Option<String> {
     let sample = sample.get(..BINARY_SAMPLE_BYTES).unwrap_or(sample);
+    if let Some(format) = format_of(sample) {
+        return Some(format!("the file is {format}, which is not read: unpack or convert it to CSV"));
+    }
     memchr::memchr(0, sample)?;
     Some(match suggest_encoding(sample) {
         Some(encoding) => format!("the file looks like {encoding} (pass --encoding {encoding})"),
         None => "the file is binary, not CSV".to_owned(),
     })
+}
+
+/// The format of a file that people take for CSV, by its first bytes.
+fn format_of(sample: &[u8]) -> Option<&'static str> {
+    const FORMATS: [(&[u8], &str); 9] = [
+        (b"BZh", "bzip2 (.bz2)"),
+        (b"\xFD7zXZ\0", "xz (.xz)"),
+        (b"7z\xBC\xAF\x27\x1C", "7-Zip (.7z)"),
+        (b"Rar!\x1A\x07", "RAR (.rar)"),
+        (b"\x04\x22\x4D\x18", "lz4 (.lz4)"),
+        (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an old Excel workbook (.xls)"),
+        (b"PAR1", "Parquet"),
+        (b"Obj\x01", "Avro"),
+        (b"%PDF-", "PDF"),
+    ];
+    FORMATS.into_iter().find(|(magic, _)| sample.starts_with(magic)).map(|(_, format)| format)
 }
 
 /// Whether a sample is not UTF-8. A character that the sample's end cuts off is no error.
@@ -382,12 +424,24 @@ mod tests {
     }
 
     #[test]
+    fn blanks_after_delimiters_are_not_kept_unasked() {
+        let error = opened("userId, event\nu, e\n").map(|_| ()).unwrap_err();
+        assert_eq!(error.code, "E-CSV-DELIMITER");
+        assert!(opened("userId,event, x\nu,e,1\n").is_ok());
+    }
+
+    #[test]
     fn a_binary_file_is_called_so() {
         let check = |bytes: &[u8], why: &str| {
             let error = opened(bytes).map(|_| ()).unwrap_err();
             assert_eq!((&*error.code, &*error.message), ("E-CSV-HEADER", why), "{bytes:?}");
         };
         let binary = "the file is binary, not CSV";
+        check(
+            b"BZh91AY&SY\x01\0",
+            "the file is bzip2 (.bz2), which is not read: unpack or convert it to CSV",
+        );
+        check(b"\xFD7zXZ\0\0\x04", "the file is xz (.xz), which is not read: unpack or convert it to CSV");
         check(b"\x7FELF\x02\x01\x01\0\0\0,\0;\0\0\xEB\x90\0\0", binary);
         check(b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR\0\0\x0F\xA0;;,\n;|\n", binary);
         let utf16: Vec<u8> = "userId;event\nu;e\n".encode_utf16().flat_map(u16::to_le_bytes).collect();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::dialect::Dialect;
+use super::doubt::unescaped;
 use super::row_error::{QuoteSign, RowError};
 
 /// Line breaks that one field may hold. A field with more is an unclosed quote.
@@ -202,15 +203,26 @@ impl Scanner {
             State::Quoted if matches!(byte, b'\r' | b'\n') => self.push_break(byte, data, ends)?,
             State::Quoted => self.run(seen, true, data, ends)?,
             State::EscapedQuoted | State::EscapedUnquoted => {
+                let from_letter = if self.escape == Some(b'\\') { unescaped(byte) } else { None };
                 if matches!(byte, b'\r' | b'\n') {
                     self.push_break(byte, data, ends)?;
+                } else if byte == b'N' && self.is_without_value(data) {
+                    self.at += 1;
                 } else {
-                    self.push(byte, data, ends)?;
+                    self.push(from_letter.unwrap_or(byte), data, ends)?;
                 }
                 self.state = if self.state == State::EscapedQuoted { State::Quoted } else { State::Unquoted };
             }
         }
         Ok(false)
+    }
+
+    /// Whether `\N` here is a cell without a value, as databases write it.
+    fn is_without_value(&self, data: &[u8]) -> bool {
+        self.escape == Some(b'\\')
+            && self.state == State::EscapedUnquoted
+            && data.len() == self.field_start
+            && !self.quoted
     }
 
     /// Drops a byte with a meaning.

@@ -181,7 +181,7 @@ fn write_inferred(cell: &[u8], plain: bool, out: &mut Vec<u8>) {
 
 /// Whether a text is just what its number would be written as, so that nothing is lost: not `007`, `+1`,
 /// `1.10`, `1e5`, `-0` or an id of 20 digits.
-fn is_exact_number(cell: &[u8]) -> bool {
+pub(super) fn is_exact_number(cell: &[u8]) -> bool {
     /// Bytes of the longest such text: 17 digits, a sign, a point and a few zeros.
     const LEN_MAX: usize = 24;
     if cell.len() > LEN_MAX {

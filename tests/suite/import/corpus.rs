@@ -186,6 +186,7 @@ async fn each_table_in_an_archive_is_a_file() {
         z = zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED)\n\
         z.writestr('a/track_1.csv', 'userId,event\\nu1,e\\nu2\\n')\n\
         z.writestr('readme.md', 'no table')\n\
+        z.writestr('readme.txt', 'no table')\n\
         z.writestr('__MACOSX/a/._track_1.csv', 'Mac OS X')\n\
         z.writestr('identify_1.csv', 'userId,traits.a\\nu1,1\\n')\n\
         z.close()\n";

@@ -387,6 +387,35 @@ fn a_number_that_may_not_be_a_time_is_rejected_unless_it_is_declared() {
 }
 
 #[test]
+fn a_row_whose_cells_are_not_known_is_rejected() {
+    let text = |rows: &str| calls(options(CallKind::Identify), &format!("userId,x\n{rows}"));
+    assert_eq!(text("1,\"a, \\\"b\\\"\"\n"), ["quote"]);
+    assert_eq!(text("1, \"a\"\n"), ["quote"]);
+    assert_eq!(text("1,\"a\" \n"), ["quote"]);
+    // A carriage return alone cuts a row: neither half is right, and the rows around it are.
+    let found = text("1,a\n2,b\rc\n3,d\r\n4,e\r\r\n5,\"f\rg\"\n");
+    let codes: Vec<&str> = found.iter().map(|call| if call.starts_with('{') { "" } else { call }).collect();
+    assert_eq!(codes, ["", "line-break", "line-break", "", "", ""]);
+    let found = calls(options(CallKind::Identify), "userId,x\r1,a\r2,b\r");
+    assert!(found.iter().all(|call| call.starts_with('{')), "{found:?}");
+}
+
+#[test]
+fn a_wrong_width_says_what_may_be_the_reason() {
+    let message = |row: &str| {
+        let (mut records, mut record) = (Records::new(row.as_bytes(), Dialect::default()), Record::new());
+        records.read(&mut record).unwrap();
+        let names = Record::of_fields(["userId", "event"]);
+        let plan = Plan::compile(&names, options(CallKind::Track)).unwrap().0;
+        plan.write(&record, &mut Vec::new()).unwrap_err().to_string()
+    };
+    assert_eq!(message("u"), "expected 2 fields, got 1");
+    assert!(message("u,e\\,f").contains("pass --escape '\\'"));
+    assert!(message("u,e,").contains("the row ends with a delimiter"));
+    assert_eq!(message("u,e,f"), "expected 2 fields, got 3");
+}
+
+#[test]
 fn numbered_names_become_arrays() {
     let arrays = || PlanOptions { arrays: true, ..options(CallKind::Track) };
     let check = |names: &str, cells: &str, expected: &str| {

@@ -180,6 +180,9 @@ fn an_escape_counts_inside_and_outside_of_quotes() {
     check("\"a\\\nb\"\n\\\"a\n", &[&["a\nb"], &["\"a"]]);
     check("\"\\\\\",\\", &[&["\\", "\\"]]);
     check("a\\", &[&["a\\"]]);
+    // As databases write: no value, and control characters.
+    check(r"\N,a,\N", &[&["", "a", ""]]);
+    check(r#"a\nb\tc,"d\\N""#, &[&["a\nb\tc", "d\\N"]]);
 }
 
 #[test]
