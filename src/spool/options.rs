@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::log::FULL_PERCENT;
 use crate::spool::manifest::MANIFEST_BYTES;
 
-/// Maximum number of fingerprints remembered. With the table they take 56 MiB.
+/// Maximum number of fingerprints remembered. With the table they take 56 MiB, and as much again for imported rows.
 pub(crate) const SEEN_MAX: usize = 2 * 1_024 * 1_024;
 
 /// A file in the spool's directory that is not the spool's: the list of deliveries, which bounds itself. It does not count
@@ -22,7 +22,7 @@ pub struct SpoolOptions {
     pub segment_bytes: u64,
     /// How long a fingerprint is remembered.
     pub dedupe_window: Duration,
-    /// Maximum number of fingerprints remembered.
+    /// Maximum number of fingerprints remembered: of calls that were sent, and as many of imported rows.
     pub dedupe_max: usize,
     /// The node id; by default the first 8 digits of the spool id.
     pub node: Option<String>,

@@ -16,7 +16,7 @@ use crate::disk::is_no_handle;
 use crate::log::{AccountKey, Go, Hour, Read, Row};
 use crate::spool::format::runs::Part;
 use crate::spool::format::scan::scan;
-use crate::spool::format::seen_file;
+use crate::spool::format::seen_file::{self, SeenEntries, SeenPart};
 use crate::spool::format::segment::seen_name;
 use crate::spool::imports::RunningImports;
 use crate::spool::index::{Batch, SegmentState};
@@ -24,7 +24,7 @@ use crate::spool::ledger::Health;
 use crate::spool::reading::reader;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
-use crate::spool::writing::seen::Seen;
+use crate::spool::writing::seen::Windows;
 use crate::spool::writing::writer::Writer;
 use crate::time::UnixMillis;
 
@@ -41,7 +41,7 @@ pub(super) fn restore(
 ) -> Result<Opened, OpenError> {
     let Durable { shared, next_position, newest } = durable;
     let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;
-    let mut seen = Seen::new(shared.options.dedupe_max, shared.options.dedupe_window);
+    let mut seen = Windows::new(shared.options.dedupe_max, shared.options.dedupe_window);
     recovered.clock_behind = shared.clock.wall().0 < newest.0 - CLOCK_BEHIND_MS;
     let seen_counts =
         fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;
@@ -77,7 +77,7 @@ pub(super) fn restore(
     Ok(Opened { shared, writer, housekeeper, recovered })
 }
 
-fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u32)>>> {
+fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, SeenEntries>> {
     let mut files = BTreeMap::new();
     for (name, _) in shared.disk.list("")? {
         let Some(number) = seen_file::number(&name) else { continue };
@@ -97,29 +97,32 @@ fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, Vec<(u128, u3
 }
 
 /// Fills the dedupe window in order, from the fingerprint files, or from the frames of segments that have
-/// none. Returns the segment number, newest second and number of entries of each file.
+/// none. Returns the segment number of each file, and what it has.
 fn fill_seen(
     shared: &Shared,
-    seen: &mut Seen,
-    files: &BTreeMap<u64, Vec<(u128, u32)>>,
+    seen: &mut Windows,
+    files: &BTreeMap<u64, SeenEntries>,
     found: &[Found],
-) -> io::Result<Vec<(u64, u32, u64)>> {
+) -> io::Result<Vec<(u64, [SeenPart; 2])>> {
     let instant = |second: u32| UnixMillis(i64::from(second) * 1_000);
     let live: BTreeMap<u64, &Found> = found.iter().map(|found| (found.number, found)).collect();
     let numbers: BTreeSet<u64> = files.keys().chain(live.keys()).copied().collect();
     let mut counts = Vec::new();
     for number in numbers {
         if let Some(entries) = files.get(&number) {
-            for (fingerprint, second) in entries {
-                seen.insert(*fingerprint, instant(*second));
-            }
-            let newest = entries.iter().map(|(_, second)| *second).max().unwrap_or(0);
-            counts.push((number, newest, entries.len() as u64));
+            let parts = [(&entries.sent, false), (&entries.imported, true)].map(|(part, is_imported)| {
+                for (fingerprint, second) in part {
+                    seen.insert(*fingerprint, instant(*second), is_imported);
+                }
+                let newest = part.iter().map(|(_, second)| *second).max().unwrap_or(0);
+                SeenPart { count: part.len() as u64, newest }
+            });
+            counts.push((number, parts));
         } else if let Some(found) = live.get(&number) {
             let cut = found.span.1;
             scan(&*found.file, shared.salt(number), &mut |_, frame| {
                 if frame.position <= cut {
-                    seen.insert(frame.fingerprint, frame.received_at);
+                    seen.insert(frame.fingerprint, frame.received_at, frame.origin.is_some());
                 }
             })?;
         }
@@ -128,7 +131,7 @@ fn fill_seen(
 }
 
 /// Adds closed segments to the index.
-pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, Vec<(u128, u32)>>) {
+pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, SeenEntries>) {
     for segment in found {
         let state = SegmentState {
             len: segment.len,

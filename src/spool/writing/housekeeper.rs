@@ -12,7 +12,7 @@ use crate::disk::{self, Disk, DiskFile};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::format::runs::{Part, Run, Runs};
-use crate::spool::format::seen_file::{self, Fingerprints};
+use crate::spool::format::seen_file::{self, Fingerprints, SeenPart};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
 use crate::spool::format::segment_index;
 use crate::spool::ledger::ROWS_MAX;
@@ -47,8 +47,8 @@ pub(in crate::spool) struct Housekeeper {
     shared: Arc<Shared>,
     /// Spares, with number and length.
     spares: Vec<(u64, u64)>,
-    /// Fingerprint files, with segment number, newest second and number of fingerprints.
-    seen_files: Vec<(u64, u32, u64)>,
+    /// Fingerprint files by segment number, with what they have: of calls that were sent, and of imported rows.
+    seen_files: Vec<(u64, [SeenPart; 2])>,
     /// When the last new manifest was begun, on the monotonic clock.
     compacted_at: Option<Duration>,
     /// A segment that is made, but whose note found no space.
@@ -67,7 +67,7 @@ impl Housekeeper {
     pub(in crate::spool) fn new(
         shared: Arc<Shared>,
         spares: Vec<(u64, u64)>,
-        seen_files: Vec<(u64, u32, u64)>,
+        seen_files: Vec<(u64, [SeenPart; 2])>,
     ) -> Self {
         let (folded_before, fold_above) = (None, ROWS_MAX);
         Self {
@@ -338,7 +338,7 @@ impl Housekeeper {
         for (number, pinned) in closed {
             write_index(&self.shared, number);
             match keep_fingerprints(&self.shared, number) {
-                Ok(Some((newest, count))) => self.seen_files.push((number, newest, count)),
+                Ok(Some(parts)) => self.seen_files.push((number, parts)),
                 Ok(None) => {}
                 Err(error) => {
                     // Fingerprints are a cache, so a failure to keep them is no reason to stop.
@@ -419,23 +419,49 @@ impl Housekeeper {
         disk.remove(&name)
     }
 
-    /// Removes fingerprint files that the window no longer covers.
+    /// Removes fingerprint files that no window covers any more. Of those that only the window of calls covers, the
+    /// imported rows are removed: an import may have any number of them.
     fn expire_seen(&mut self) -> Result<(), Stopped> {
         let now = u64::from(seen_file::seconds(self.shared.clock.wall()));
-        let window = self.shared.options.dedupe_window.as_secs();
-        let mut newer: u64 = self.seen_files.iter().map(|(_, _, count)| count).sum();
-        while let Some((number, newest, count)) = self.seen_files.first().copied() {
-            newer -= count;
-            let expired = u64::from(newest) + window < now || newer >= self.shared.options.dedupe_max as u64;
-            let live = lock(&self.shared.index).segments.contains_key(&number);
-            if !expired || live {
-                break;
+        let (window, max) =
+            (self.shared.options.dedupe_window.as_secs(), self.shared.options.dedupe_max as u64);
+        let mut newer = [0, 0];
+        let mut expired = Vec::new();
+        for (number, parts) in self.seen_files.iter().rev() {
+            let is_over = |part: SeenPart, newer: u64| u64::from(part.newest) + window < now || newer >= max;
+            let [sent, imported] = [0, 1].map(|half: usize| match (parts.get(half), newer.get(half)) {
+                (Some(part), Some(newer)) => part.count == 0 || is_over(*part, *newer),
+                _ => true,
+            });
+            if imported && (sent || parts.last().is_some_and(|part| part.count > 0)) {
+                expired.push((*number, sent));
             }
-            self.shared
-                .disk
-                .remove(&seen_name(number))
-                .map_err(|error| self.shared.stop("remove old fingerprints", &error))?;
-            self.seen_files.remove(0);
+            newer.iter_mut().zip(parts).for_each(|(newer, part)| *newer += part.count);
+        }
+        for (number, is_whole) in expired.into_iter().rev() {
+            if lock(&self.shared.index).segments.contains_key(&number) {
+                continue;
+            }
+            if is_whole {
+                self.shared
+                    .disk
+                    .remove(&seen_name(number))
+                    .map_err(|error| self.shared.stop("remove old fingerprints", &error))?;
+                self.seen_files.retain(|(other, _)| *other != number);
+            } else if let Err(error) = self.forget_imported(number) {
+                // Tried again at the next pass. It costs space alone.
+                tracing::debug!(%error, segment = number, "fingerprints of imported rows are not removed");
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_imported(&mut self, number: u64) -> io::Result<()> {
+        let salt = self.shared.salt(number);
+        let Some(entries) = seen_file::read(&*self.shared.disk, salt, number)? else { return Ok(()) };
+        Fingerprints::of_sent(&entries).write(&*self.shared.disk, salt, number)?;
+        if let Some((_, [_, imported])) = self.seen_files.iter_mut().find(|(other, _)| *other == number) {
+            *imported = SeenPart::default();
         }
         Ok(())
     }
@@ -589,9 +615,8 @@ pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
     }
 }
 
-/// Writes the fingerprints of a closed segment to their file. Returns the newest second and the number of
-/// fingerprints.
-fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<(u32, u64)>> {
+/// Writes the fingerprints of a closed segment to their file. Returns what it has.
+fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<[SeenPart; 2]>> {
     if shared.options.dedupe_max == 0 {
         return Ok(None);
     }
@@ -601,12 +626,12 @@ fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<(u32, u6
         Some(known) => known,
         None => Fingerprints::of_segment(&*shared.disk.open(&segment_name(number))?, salt)?,
     };
-    let (newest, count) = (fingerprints.newest(), fingerprints.count());
-    if count == 0 {
+    let parts = fingerprints.parts();
+    if parts == [SeenPart::default(); 2] {
         return Ok(None);
     }
     fingerprints.write(&*shared.disk, salt, number)?;
-    Ok(Some((newest, count)))
+    Ok(Some(parts))
 }
 
 #[cfg(test)]

@@ -17,9 +17,40 @@ const HALF_SLOTS: usize = 3;
 /// Bits of a slot for the number of its ring entry; the tag is above them.
 const ENTRY_BITS: u32 = 32;
 
-/// The window of stored fingerprints of all sources (a fingerprint includes its source).
+/// The windows of a spool: one of calls that clients sent, and one of imported rows. An import may have more rows than
+/// a window holds, and must not make the spool forget the calls that clients may send again. Both are asked about
+/// every call.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Windows {
+    sent: Seen,
+    imported: Seen,
+}
+
+impl Windows {
+    /// Two empty windows of at most `capacity` fingerprints each.
+    pub(crate) fn new(capacity: usize, window: Duration) -> Self {
+        Self { sent: Seen::new(capacity, window), imported: Seen::new(capacity, window) }
+    }
+
+    /// Adds a fingerprint stored at `now` to the window of imported rows or to that of other calls. Returns whether
+    /// it is new to both.
+    pub(crate) fn insert(&mut self, fingerprint: u128, now: UnixMillis, is_imported: bool) -> bool {
+        let (own, other) = match is_imported {
+            true => (&mut self.imported, &mut self.sent),
+            false => (&mut self.sent, &mut self.imported),
+        };
+        !other.knows(fingerprint, now) && own.insert(fingerprint, now)
+    }
+
+    /// See [`Seen::prefetch`].
+    pub(crate) fn prefetch(&self, fingerprints: impl Iterator<Item = u128>) {
+        self.sent.prefetch(fingerprints);
+    }
+}
+
+/// A window of stored fingerprints of all sources (a fingerprint includes its source).
+#[derive(Debug)]
+struct Seen {
     window: Duration,
     ring: Vec<u128>,
     /// When they were stored, oldest first: a second, and the number of consecutive entries of that second.
@@ -33,7 +64,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// An empty window of at most `capacity` fingerprints, each kept for `window`. Capacity 0 disables it.
-    pub(crate) fn new(capacity: usize, window: Duration) -> Self {
+    fn new(capacity: usize, window: Duration) -> Self {
         let capacity = capacity.min(1 << 30);
         Self {
             window,
@@ -55,7 +86,7 @@ impl Seen {
     /// Loads the slots that inserting these fingerprints will read into the processor's caches. It changes
     /// nothing and is only for speed: these reads wait for memory in parallel, those of [`Seen::insert`] one
     /// after the other.
-    pub(crate) fn prefetch(&self, fingerprints: impl Iterator<Item = u128>) {
+    fn prefetch(&self, fingerprints: impl Iterator<Item = u128>) {
         if self.ring.is_empty() {
             return;
         }
@@ -73,7 +104,7 @@ impl Seen {
 
     /// Adds a fingerprint stored at `now`. Returns whether it is new; `false` means a repeat within the
     /// window. 0 is always new.
-    pub(crate) fn insert(&mut self, fingerprint: u128, now: UnixMillis) -> bool {
+    fn insert(&mut self, fingerprint: u128, now: UnixMillis) -> bool {
         if fingerprint == 0 || self.ring.is_empty() {
             return true;
         }
@@ -99,6 +130,15 @@ impl Seen {
         }
         self.set_slot(slot, (tag(fingerprint) << ENTRY_BITS) | (at as u64 + 1));
         true
+    }
+
+    /// Whether a fingerprint was stored within the window before `now`.
+    fn knows(&mut self, fingerprint: u128, now: UnixMillis) -> bool {
+        if self.len == 0 || fingerprint == 0 {
+            return false;
+        }
+        self.expire(now);
+        self.find(fingerprint).is_some()
     }
 
     fn expire(&mut self, now: UnixMillis) {
@@ -224,6 +264,19 @@ mod tests {
                 prop_assert_eq!(seen.len(), model.len());
             }
         }
+    }
+
+    #[test]
+    fn imported_rows_push_no_call_out_and_each_window_knows_the_other() {
+        let mut windows = Windows::new(4, Duration::from_secs(60));
+        assert!(windows.insert(1, UnixMillis(0), false));
+        for row in 10..30 {
+            assert!(windows.insert(row, UnixMillis(0), true));
+        }
+        assert!(!windows.insert(1, UnixMillis(0), false) && !windows.insert(1, UnixMillis(0), true));
+        assert!(!windows.insert(29, UnixMillis(0), true) && !windows.insert(29, UnixMillis(0), false));
+        assert!(windows.insert(10, UnixMillis(0), true), "only four rows are remembered");
+        assert!(windows.insert(1, UnixMillis(61_000), false));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::spool::format::segment::{BLOCK_HEADER, Block, SEGMENT_HEADER};
 use crate::spool::index::Added;
 use crate::spool::ledger::Ledger;
 use crate::spool::shared::{NextSegments, Shared, lock};
-use crate::spool::writing::seen::Seen;
+use crate::spool::writing::seen::Windows;
 use crate::time::UnixMillis;
 
 /// One request's frames.
@@ -99,7 +99,7 @@ pub(in crate::spool) struct Writer {
     /// The segment being written. `None` until the next one is made, if this one is full or the process
     /// started on a full disk.
     open: Option<OpenSegment>,
-    seen: Seen,
+    seen: Windows,
     /// The open segment's fingerprints. `None` if it began with frames of an earlier process.
     fingerprints: Option<Fingerprints>,
     next_position: u64,
@@ -149,7 +149,7 @@ impl Writer {
     pub(in crate::spool) fn new(
         shared: Arc<Shared>,
         open: Option<OpenSegment>,
-        seen: Seen,
+        seen: Windows,
         next_position: u64,
     ) -> Self {
         shared.next_position.store(next_position, Ordering::Release);
@@ -253,7 +253,8 @@ impl Writer {
     fn plan(&mut self, group: &mut [Incoming], (salt, body_at): (Salt, u64)) -> Plan {
         let mut plan = Plan::of(group.len(), body_at);
         let not_before = self.shared.not_before.load(Ordering::Acquire);
-        self.seen.prefetch(group.iter().flat_map(|request| frame::fingerprints(&request.bytes)));
+        let sent = group.iter().filter(|request| request.import.is_none());
+        self.seen.prefetch(sent.flat_map(|request| frame::fingerprints(&request.bytes)));
         for (index, request) in group.iter_mut().enumerate() {
             let mut outcome = Outcome::default();
             let is_late = request.account.is_some() && request.received_at.0 < not_before;
@@ -290,9 +291,9 @@ impl Writer {
                     at += len;
                     continue;
                 }
-                if self.seen.insert(about.fingerprint, request.received_at) {
+                if self.seen.insert(about.fingerprint, request.received_at, about.origin.is_some()) {
                     if let Some(fingerprints) = &mut self.fingerprints {
-                        fingerprints.push(about.fingerprint, request.received_at);
+                        fingerprints.push(about.fingerprint, request.received_at, about.origin.is_some());
                     }
                     frame::stamp(bytes, self.next_position, salt);
                     if piece.as_ref().is_some_and(|piece| piece.kind != kind) {
