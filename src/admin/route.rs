@@ -123,7 +123,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
 
 /// The rows that the body of `POST /api/import` covers.
 fn import_rows(query: &str) -> Result<Route, NoRoute> {
-    const FORM: &str = "the parameters are import, first, rows and rejected";
+    const FORM: &str = "the parameters are import, first, rows, rejected and, if there are any, repeats";
     let wrong = || NoRoute::Query(FORM.to_owned());
     let mut given: BTreeMap<&str, &str> = BTreeMap::new();
     for parameter in query.split('&') {
@@ -135,7 +135,10 @@ fn import_rows(query: &str) -> Result<Route, NoRoute> {
     let mut take = |name: &str| given.remove(name).ok_or_else(wrong);
     let import = ImportKey::try_from(take("import")?.to_owned()).map_err(|_| wrong())?;
     let mut number = |name: &str| take(name)?.parse::<u64>().map_err(|_| wrong());
-    let rows = Rows { import, first: number("first")?, rows: number("rows")?, rejected: number("rejected")? };
+    let (first, rows, rejected) = (number("first")?, number("rows")?, number("rejected")?);
+    // Older importers do not know it.
+    let repeats = given.remove("repeats").map_or(Ok(0), |text| text.parse().map_err(|_| wrong()))?;
+    let rows = Rows { import, first, rows, rejected, repeats };
     if given.is_empty() { Ok(Route::ImportRows(rows)) } else { Err(wrong()) }
 }
 
@@ -200,9 +203,13 @@ mod tests {
         check("POST", "/api/ledger", Err(NoRoute::Method { allow: "GET, HEAD" }));
         let rows = || {
             let import = ImportKey(0xAB);
-            Ok(Route::ImportRows(Rows { import, first: 10, rows: 5, rejected: 1 }))
+            Ok(Route::ImportRows(Rows { import, first: 10, rows: 5, rejected: 1, repeats: 0 }))
         };
-        let form = || Err(NoRoute::Query("the parameters are import, first, rows and rejected".into()));
+        let form = || {
+            Err(NoRoute::Query(
+                "the parameters are import, first, rows, rejected and, if there are any, repeats".into(),
+            ))
+        };
         check("POST", "/api/import?import=ab&first=10&rows=5&rejected=1", rows());
         check("POST", "/api/import?rejected=1&rows=5&first=10&import=00ab", rows());
         check("POST", "/api/import?import=ab&first=10&rows=5", form());

@@ -308,7 +308,7 @@ impl Importer {
         }
         let origin = Origin { file, first_row: rows.first, last_row };
         let Some(counted) = counted else {
-            let step = ImportStep { origin, rejected: rows.rejected, known: 0 };
+            let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats };
             return self.append(&source, step, &calls).await;
         };
         // Rows known by their content: first those are left out that are stored already, and at last all are
@@ -329,7 +329,8 @@ impl Importer {
         let taken = if last_row < progress.next_row {
             RowsTaken { progress }
         } else {
-            let step = ImportStep { origin, rejected: rows.rejected, known: new.known };
+            let known = new.known.saturating_add(rows.repeats);
+            let step = ImportStep { origin, rejected: rows.rejected, known };
             self.append(&source, step, &new.calls).await?
         };
         let record = Record { counted: last_row.saturating_add(1), ..record };

@@ -11,6 +11,7 @@ mod counters;
 pub mod csv;
 pub mod envelope;
 pub mod file_id;
+mod given_ids;
 pub mod identity;
 mod import_sources;
 mod importer;

@@ -96,7 +96,7 @@ impl ProgressJournal {
         record.progress.next_row = rows.first.saturating_add(rows.rows);
         record.counted = record.progress.next_row;
         record.progress.stored += taken.new;
-        record.progress.repeats += taken.known;
+        record.progress.repeats += taken.known + rows.repeats;
         record.progress.rejected += rows.rejected;
         self.journal.write_rows(&taken.counts, &record).map_err(unwritten)?;
         Ok(RowsTaken { progress: record.progress })

@@ -29,6 +29,13 @@ pub struct Reject {
     /// The bytes of the row, if they are not UTF-8. They count until a person changes `raw`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
+    /// A hash of the row as its file has it: with the file and the row's number it tells the row from others, whatever
+    /// it is corrected to. Files of earlier releases do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// A hash of the row's messageId, if another row of the file has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_taken: Option<String>,
     /// Where `retry-rejects` read the row, if it rejected it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<Retried>,
@@ -119,6 +126,8 @@ mod tests {
             message: "expected 8 fields, got 9".to_owned(),
             raw,
             raw_base64,
+            content: None,
+            id_taken: None,
             retried: None,
         }
     }

@@ -94,6 +94,8 @@ mod tests {
             message: format!("why {code}"),
             raw: "secret".to_owned(),
             raw_base64: None,
+            content: None,
+            id_taken: None,
             retried: None,
         }
     }

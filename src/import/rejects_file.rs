@@ -236,16 +236,21 @@ impl<R: Read> RejectLines<R> {
         Self { file: BufReader::new(file), line: Vec::new() }
     }
 
-    /// The next line, without its end.
+    /// The next line, without its end. Blank ones are left out: editors add them.
     ///
     /// # Errors
     /// The file cannot be read, or the line is longer than that of any row.
     pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        self.line.clear();
-        let read = self.file.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut self.line)?;
-        if read >= LINE_MAX {
-            return Err(no_rejects());
-        }
+        let read = loop {
+            self.line.clear();
+            let read = self.file.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut self.line)?;
+            if read >= LINE_MAX {
+                return Err(no_rejects());
+            }
+            if read == 0 || !self.line.trim_ascii().is_empty() {
+                break read;
+            }
+        };
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         Ok((read > 0).then_some(line))
     }
@@ -331,6 +336,8 @@ mod tests {
             message: "expected 8 fields, got 9".to_owned(),
             raw: "1,2".to_owned(),
             raw_base64: None,
+            content: None,
+            id_taken: None,
             retried: None,
         }
     }

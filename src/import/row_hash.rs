@@ -27,6 +27,16 @@ impl RowHash {
         Self(u128::from_be_bytes(first_128_bits(&hasher)))
     }
 
+    /// The hash of what a rejected row contains in its file, or of an id that it has.
+    pub fn of_content(bytes: &[u8]) -> Self {
+        Self::of(&RowScope::of("content"), bytes)
+    }
+
+    /// Names a row that a person corrected by its place, `in_file` and `row`, and by what the file has there.
+    pub fn of_corrected(in_file: &RowScope, row: u64, content: &str) -> Self {
+        Self::of(in_file, format!("{row} {content}").as_bytes())
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let bytes = BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).ok()?;
         Some(Self(u128::from_be_bytes(bytes.try_into().ok()?)))

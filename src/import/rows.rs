@@ -13,6 +13,8 @@ pub enum Row {
     Call(Option<RowHash>),
     /// No call.
     Rejected(Reject),
+    /// A call that an earlier row of the same file is, too: both have the same id and the same cells.
+    Repeat,
 }
 
 /// Reads the rows of a file in order. The same file gives the same rows, whenever it is read.
@@ -28,12 +30,20 @@ pub trait RowReader: Send {
         None
     }
 
-    /// Reads over rows without making calls of them. Returns how many there were, which is less than `rows` only at
-    /// the end.
+    /// Reads over rows that were imported before, without making calls of them: later rows are compared with them.
+    /// Returns how many there were, which is less than `rows` only at the end.
     ///
     /// # Errors
     /// As [`RowReader::next`].
     fn skip(&mut self, rows: u64) -> Result<u64, FileError>;
+
+    /// The same with rows that are not wanted. They do not count.
+    ///
+    /// # Errors
+    /// As [`RowReader::next`].
+    fn pass_over(&mut self, rows: u64) -> Result<u64, FileError> {
+        self.skip(rows)
+    }
 }
 
 /// The kind of a failure to read a file.

@@ -109,6 +109,10 @@ pub struct FileReport {
     pub rejects: Option<PathBuf>,
     /// Whether its rows were imported before, with other options.
     pub other_options: bool,
+    /// Rows of this run that equal an earlier row of the file with the same id.
+    pub equal_rows: u64,
+    /// The rejected rows of this run by their code.
+    pub by_code: RejectCounts,
 }
 
 /// Imports a file.
@@ -136,6 +140,8 @@ pub async fn import_file(
             progress: ImportProgress::default(),
             rejects: None,
             other_options: false,
+            equal_rows: 0,
+            by_code: RejectCounts::default(),
         },
         rejects: RejectCounts::default(),
         last_rejects: RejectCounts::default(),
@@ -174,6 +180,8 @@ pub async fn import_file(
             None => continue,
         }
     };
+    run.report.by_code = run.rejects;
+    run.report.by_code.add(&run.last_rejects);
     run.report
 }
 
@@ -251,6 +259,7 @@ impl Run<'_> {
                 Ok(true) => {
                     if is_new {
                         self.rejects.count(&step.rejects);
+                        self.report.equal_rows += step.repeats;
                     }
                     give_back(calls, &spare);
                 }
@@ -365,6 +374,7 @@ impl Run<'_> {
             first: step.first,
             rows: step.rows,
             rejected: step.rejects.len() as u64,
+            repeats: step.repeats,
         };
         let end = step.end();
         loop {

@@ -225,6 +225,7 @@ impl SharedProgress {
         progress.next_row = rows.first.saturating_add(rows.rows);
         progress.stored = progress.stored.saturating_add(calls);
         progress.rejected = progress.rejected.saturating_add(rows.rejected);
+        progress.repeats = progress.repeats.saturating_add(rows.repeats);
         let taken = RowsTaken { progress: *progress };
         let is_due = is_first || self.clock.wall() >= held.written_at.plus(RECORD_EVERY);
         // A store that cannot be reached stops nothing as long as the lease lasts.
@@ -472,7 +473,7 @@ mod tests {
     }
 
     fn rows(begun: &Begun, first: u64) -> Rows {
-        Rows { import: begun.import, first, rows: 10, rejected: 1 }
+        Rows { import: begun.import, first, rows: 10, rejected: 1, repeats: 0 }
     }
 
     async fn step(importer: &SharedProgress, begun: &Begun, first: u64) -> Result<RowsTaken, TargetError> {

@@ -55,6 +55,8 @@ pub(super) struct Step {
     pub(super) rows: u64,
     /// The rows that are no calls.
     pub(super) rejects: Vec<Reject>,
+    /// Rows that equal an earlier one with the same id.
+    pub(super) repeats: u64,
     /// An envelope of the calls, with their hashes if rows are known by their content.
     pub(super) calls: Vec<u8>,
 }
@@ -132,8 +134,10 @@ impl<'r> Steps<'r> {
         let (done, read_from) = (begun.progress, begun.read_from);
         let mut skipped = 0;
         while skipped < read_from {
-            let more = SKIP_ROWS.min(read_from - skipped);
-            let read = reader.skip(more)?;
+            let unwanted = limits.rows.start.saturating_sub(skipped);
+            let until = if unwanted > 0 { limits.rows.start.min(read_from) } else { read_from };
+            let more = SKIP_ROWS.min(until - skipped);
+            let read = if unwanted > 0 { reader.pass_over(more) } else { reader.skip(more) }?;
             skipped += read;
             if read < more {
                 break;
@@ -165,13 +169,13 @@ impl<'r> Steps<'r> {
         let end = if is_stored { self.stored } else { self.limits.rows.end };
         let before = self.limits.rows.start.saturating_sub(self.next).min(end.saturating_sub(self.next));
         if before > 0 {
-            let skipped = self.reader.skip(before).map_err(|error| (error, Vec::new()))?;
+            let skipped = self.reader.pass_over(before).map_err(|error| (error, Vec::new()))?;
             self.next += skipped;
             self.at_end = skipped < before;
         }
         while !self.at_end
             && self.next < end
-            && calls + (step.rejects.len() as u64) < self.size.rows
+            && calls + step.repeats + (step.rejects.len() as u64) < self.size.rows
             && (step.rejects.len() as u64) < self.size.rejects
             && step.calls.len() < self.size.bytes
         {
@@ -188,6 +192,10 @@ impl<'r> Steps<'r> {
                     step.calls.truncate(start);
                     step.rejects.push(reject);
                     self.rejected += u64::from(!is_stored);
+                }
+                Ok(Some(Row::Repeat)) => {
+                    step.calls.truncate(start);
+                    step.repeats += 1;
                 }
                 Ok(None) => {
                     step.calls.truncate(start);

@@ -85,6 +85,9 @@ pub struct Rows {
     pub rows: u64,
     /// How many of them are not calls.
     pub rejected: u64,
+    /// How many of them equal an earlier row of the file that has the same id. They are not handed over.
+    #[serde(default)]
+    pub repeats: u64,
 }
 
 /// Rows that are on stable storage.

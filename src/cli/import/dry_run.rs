@@ -23,6 +23,8 @@ const REJECTS_SHOWN: usize = 10;
 struct Tried {
     calls: u64,
     rejected: u64,
+    /// Rows that equal an earlier one with the same id.
+    repeated: u64,
     by_code: BTreeMap<String, u64>,
     samples: Vec<String>,
     first_rejects: Vec<Reject>,
@@ -37,6 +39,7 @@ struct Json<'a> {
     rows: u64,
     calls: &'a BTreeMap<String, u64>,
     rejected: u64,
+    repeated: u64,
 }
 
 #[derive(serde::Serialize)]
@@ -46,6 +49,7 @@ struct JsonFile {
     kind: Option<String>,
     calls: u64,
     rejected: u64,
+    repeated: u64,
     rejected_by_code: BTreeMap<String, u64>,
     samples: Vec<Box<RawValue>>,
     doubts: Vec<String>,
@@ -60,6 +64,7 @@ impl JsonFile {
             kind,
             calls: tried.calls,
             rejected: tried.rejected,
+            repeated: tried.repeated,
             rejected_by_code: tried.by_code,
             samples: samples.collect(),
             doubts: tried.doubts,
@@ -74,6 +79,7 @@ struct Totals {
     calls: BTreeMap<String, u64>,
     rows: u64,
     rejected: u64,
+    repeated: u64,
     code: u8,
     /// Filled only for JSON.
     files: Vec<JsonFile>,
@@ -88,8 +94,9 @@ impl Totals {
         args: &ImportCsvArgs,
         out: &mut dyn Write,
     ) -> std::io::Result<()> {
-        self.rows += tried.calls + tried.rejected;
+        self.rows += tried.calls + tried.rejected + tried.repeated;
         self.rejected += tried.rejected;
+        self.repeated += tried.repeated;
         if let Some(kind) = &kind {
             *self.calls.entry(kind.clone()).or_default() += tried.calls;
         }
@@ -103,8 +110,9 @@ impl Totals {
 
     fn print(&self, args: &ImportCsvArgs, out: &mut dyn Write) -> std::io::Result<()> {
         if args.show.json {
-            let Self { files, rows, calls, rejected, .. } = self;
-            return print_json(out, &Json { files, rows: *rows, calls, rejected: *rejected });
+            let Self { files, rows, calls, rejected, repeated, .. } = self;
+            let (rows, rejected, repeated) = (*rows, *rejected, *repeated);
+            return print_json(out, &Json { files, rows, calls, rejected, repeated });
         }
         if args.preview {
             return Ok(());
@@ -118,7 +126,11 @@ impl Totals {
         let calls: Vec<String> = some.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
         let calls = if calls.is_empty() { "no calls".to_owned() } else { calls.join(", ") };
         let rows = counted(self.rows, "row", "rows");
-        format!("{rows} would become {calls}; {} rejected", grouped(self.rejected))
+        let repeated = match self.repeated {
+            0 => String::new(),
+            rows => format!(", {} repeated", grouped(rows)),
+        };
+        format!("{rows} would become {calls}; {} rejected{repeated}", grouped(self.rejected))
     }
 
     fn failure(&self) -> Result<(), Failure> {
@@ -212,7 +224,7 @@ fn read_rows(
 ) -> Result<(), FileError> {
     let mut call = Vec::new();
     let start = limits.rows.start;
-    let mut row = rows.skip(start)?;
+    let mut row = rows.pass_over(start)?;
     while row < limits.rows.end && !(preview && tried.samples.len() >= samples) {
         call.clear();
         match rows.next(&mut call)? {
@@ -224,6 +236,7 @@ fn read_rows(
                     tried.samples.push(String::from_utf8_lossy(&call).into_owned());
                 }
             }
+            Some(Row::Repeat) => tried.repeated += 1,
             Some(Row::Rejected(reject)) => {
                 tried.rejected += 1;
                 *tried.by_code.entry(reject.code.clone()).or_default() += 1;

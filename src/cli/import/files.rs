@@ -90,7 +90,7 @@ impl CsvFile {
                 tracing::warn!("{}: {warning}", self.name);
             }
         }
-        Ok(rows)
+        Ok(rows.with_ids_in(self.opening.reading.temporary.clone()))
     }
 
     /// The options with what was found out of this file: its delimiter and the names of its columns. Blocks.

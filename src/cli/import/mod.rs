@@ -38,8 +38,8 @@ use crate::cli::failure::{self, Failure};
 use crate::cli::say;
 use crate::import::csv::IdFrom;
 use crate::import::{
-    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RejectSink, RejectsOf, RowLimits,
-    Target, Waits, WantedSource, import_file,
+    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RejectCounts, RejectSink, RejectsOf,
+    RowLimits, Target, Waits, WantedSource, import_file,
 };
 use crate::log::ImportProgress;
 use crate::random::Random as _;
@@ -325,6 +325,8 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
 /// The result of an input that ended before its import began.
 fn not_opened(name: String, end: FileEnd) -> FileResult {
     let report = FileReport {
+        equal_rows: 0,
+        by_code: RejectCounts::default(),
         name,
         end,
         source: None,

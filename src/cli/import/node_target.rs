@@ -124,8 +124,12 @@ impl Target for NodeTarget {
     }
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
-        let Rows { import, first, rows, rejected } = rows;
-        let path = format!("/api/import?import={import}&first={first}&rows={rows}&rejected={rejected}");
+        let Rows { import, first, rows, rejected, repeats } = rows;
+        let mut path = format!("/api/import?import={import}&first={first}&rows={rows}&rejected={rejected}");
+        // An older node knows it not, and refuses no file without such rows.
+        if repeats > 0 {
+            path += &format!("&repeats={repeats}");
+        }
         Box::pin(async move { self.post(&path, calls).await })
     }
 

@@ -160,6 +160,8 @@ fn retry_of(
         let what = format!("{} is read: name another file with --rejects", rejects.display());
         return Err(FileError::new(FileFault::Local, "E-REJECTS", what));
     }
+    // Importers that share their progress share no memory of rows: the messageIds stay the same.
+    let remembers = args.to.way.journal.is_none();
     let begin = Begin {
         file: id,
         name: format!("{} (rejected rows)", how.name),
@@ -170,7 +172,7 @@ fn retry_of(
         },
         options: short_hash(&json),
         limits: limits_hash(args.on_row_error, false),
-        by_content: false,
+        by_content: remembers,
         force: false,
     };
     let rejects_owner = {
@@ -183,7 +185,7 @@ fn retry_of(
         let how = Arc::new(how);
         Arc::new(move || {
             let of = (how.place.as_str(), how.file, how.kind.clone());
-            let rows = RejectRows::open((id, file.reader()), of, &how.csv)?;
+            let rows = RejectRows::open((id, file.reader()), of, &how.csv, remembers)?;
             Ok(Box::new(rows) as Box<dyn crate::import::RowReader>)
         })
     };

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
-use crate::import::{FileEnd, FileFault, FileReport, TargetError};
+use crate::import::{FileEnd, FileFault, FileReport, RejectedRows, TargetError};
 use crate::words::{counted, grouped, outside_text};
+
+/// The code of rows whose id another row of their file has.
+const ID_TAKEN: &str = "id-taken";
 
 /// What became of one input.
 #[derive(Debug)]
@@ -49,7 +52,11 @@ struct JsonFile<'a> {
     rows: u64,
     stored: u64,
     repeated: u64,
+    /// Of the repeated ones: rows that equal an earlier row of the file with the same id.
+    equal_rows: u64,
     rejected: u64,
+    /// The rejected ones of this run.
+    rejected_by_code: BTreeMap<String, u64>,
     refused: u64,
     rows_before: u64,
     rejects: Option<&'a PathBuf>,
@@ -76,6 +83,10 @@ impl Result {
     /// Rows rejected by the import or by the collector, also by an earlier part of the same import.
     pub(in crate::cli) fn rejected(&self) -> u64 {
         self.report.progress.rejected + self.report.progress.refused
+    }
+
+    fn by_code(&self) -> impl Iterator<Item = RejectedRows> {
+        self.report.by_code.clone().into_rows().into_iter()
     }
 
     pub(in crate::cli) fn ended(&self) -> &'static str {
@@ -110,7 +121,9 @@ impl Result {
             rows: self.rows(),
             stored: self.since(|progress| progress.stored),
             repeated: self.since(|progress| progress.repeats),
+            equal_rows: self.report.equal_rows,
             rejected: self.since(|progress| progress.rejected),
+            rejected_by_code: self.by_code().map(|rows| (rows.code, rows.count)).collect(),
             refused: self.since(|progress| progress.refused),
             rows_before: self.report.before.next_row,
             rejects: self.report.rejects.as_ref(),
@@ -190,7 +203,18 @@ impl Summary {
         }
         let repeated = self.sum(|result| result.since(|progress| progress.repeats));
         if repeated > 0 {
-            writeln!(out, "  repeated: {} (stored before, not stored again)", grouped(repeated))?;
+            let equal = self.sum(|result| result.report.equal_rows).min(repeated);
+            let before = repeated - equal;
+            let why = match (equal, before) {
+                (0, _) => "stored before, not stored again".to_owned(),
+                (_, 0) => "equal to an earlier row with the same id, stored once".to_owned(),
+                (equal, before) => format!(
+                    "{} equal to an earlier row with the same id, {} stored before; not stored again",
+                    grouped(equal),
+                    grouped(before)
+                ),
+            };
+            writeln!(out, "  repeated: {} ({why})", grouped(repeated))?;
         }
         for result in &self.results {
             let FileReport { name, progress, rejects, end, .. } = &result.report;
@@ -204,6 +228,17 @@ impl Summary {
                 rows => grouped(rows),
             };
             writeln!(out, "  rejected: {rejected} of {}{when}{place}{copy}", outside_text(name))?;
+        }
+        for result in &self.results {
+            for taken in result.by_code().filter(|rows| rows.code == ID_TAKEN) {
+                writeln!(
+                    out,
+                    "            {} of them {}: an earlier row has the same id and other values, and rows with one id \
+                     are one call; give each an id of its own, or import without --id-from column",
+                    grouped(taken.count),
+                    taken.code
+                )?;
+            }
         }
         for result in self.results.iter().filter(|result| result.report.progress.refused > 0) {
             let of = &result.report;

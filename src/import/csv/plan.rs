@@ -226,8 +226,21 @@ impl Plan {
     /// # Errors
     /// [`RowError`]; `out` then is as it was.
     pub fn write(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), RowError> {
+        self.write_as(record, None, out)
+    }
+
+    /// The same. If rows are known by their content, this one is known by `known_as`, if that is given.
+    ///
+    /// # Errors
+    /// As [`Plan::write`].
+    pub fn write_as(
+        &self,
+        record: &Record,
+        known_as: Option<RowHash>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RowError> {
         let start = out.len();
-        let result = self.write_call(record, out);
+        let result = self.write_call(record, known_as, out);
         if result.is_err() {
             out.truncate(start);
         }
@@ -254,12 +267,30 @@ impl Plan {
         found
     }
 
+    /// The messageId that a row was given in a column, if it can be read: of a row with as many fields as the header.
+    pub fn given_id<'r>(&self, record: &'r Record) -> Option<&'r [u8]> {
+        let column = self.id_column.filter(|_| record.len() == self.names.len())?;
+        record.get(column).filter(|cell| !is_blank(cell))
+    }
+
+    /// Why a row is no call whose messageId another one has.
+    pub fn id_taken(&self, record: &Record) -> RowError {
+        let column = self.id_column.and_then(|column| self.names.get(column)).cloned().unwrap_or_default();
+        let value = Shown::of(self.given_id(record).unwrap_or_default());
+        RowError::IdTaken { column, value, chosen: self.prefix.is_none() }
+    }
+
     /// The hash of a row, if rows are known by their content.
     pub fn row_hash(&self, record: &Record) -> Option<RowHash> {
         self.scope.as_ref().map(|scope| RowHash::of(scope, record.raw()))
     }
 
-    fn write_call(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), RowError> {
+    fn write_call(
+        &self,
+        record: &Record,
+        known_as: Option<RowHash>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RowError> {
         self.check(record)?;
         let start = out.len();
         let plain = json_text::is_plain(record.all_fields());
@@ -270,7 +301,7 @@ impl Plan {
             (Some(id), _) => json_text::write_escaped(id, out),
             (None, Some(prefix)) => {
                 out.extend_from_slice(prefix);
-                match self.row_hash(record) {
+                match self.row_hash(record).map(|own| known_as.unwrap_or(own)) {
                     Some(hash) => out.extend_from_slice(hash.to_string().as_bytes()),
                     None => write_number(record.number(), out),
                 }

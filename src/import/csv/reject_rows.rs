@@ -2,13 +2,21 @@
 
 use std::io::Read;
 
-use super::rows::CsvOptions;
+use super::rows::{CsvOptions, IdFrom};
 use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
 use crate::import::file_id::FileId;
+use crate::import::given_ids::{GivenIds, Met};
 use crate::import::reject::{Reject, Retried};
 use crate::import::rejects_file::RejectLines;
+use crate::import::row_hash::{RowHash, RowScope};
 use crate::import::rows::{FileError, Row, RowReader};
 use crate::object::Collection;
+
+/// Why a corrected row stays rejected.
+const TWO_ROWS: &str =
+    "raw has more than one row: keep one in it, and import the others as a file of their own";
+const TWICE: &str = "an earlier line corrects the same row otherwise: keep one of them, and import the others as a file \
+                     of their own";
 
 /// Reads rejected rows, and makes calls of them as if they were still in their file.
 pub struct RejectRows<R> {
@@ -17,6 +25,14 @@ pub struct RejectRows<R> {
     next: Retried,
     dialect: Dialect,
     plan: Plan,
+    /// The file that the rows are of.
+    of: RowScope,
+    /// Whether rows that were stored before are known for good.
+    remembers: bool,
+    /// The messageIds that rows were given.
+    ids: GivenIds,
+    /// The rows of the first file that became calls.
+    places: GivenIds,
 }
 
 impl<R> std::fmt::Debug for RejectRows<R> {
@@ -27,7 +43,7 @@ impl<R> std::fmt::Debug for RejectRows<R> {
 
 impl<R: Read> RejectRows<R> {
     /// Reads the rejected rows of a file. `id` is that of the rejects file. `options` name the delimiter and columns
-    /// of the first file.
+    /// of the first file. `remembers`: each call comes with a hash that names its row for good.
     ///
     /// # Errors
     /// [`FileError`]: the options cannot be used.
@@ -35,14 +51,22 @@ impl<R: Read> RejectRows<R> {
         (id, rejects): (FileId, R),
         (name, file, kind): (&str, FileId, FileType),
         options: &CsvOptions,
+        remembers: bool,
     ) -> Result<Self, FileError> {
+        // A file whose rows are known by their content is the same one when it has grown.
+        let of = match options.id_from {
+            IdFrom::RowHash { .. } => RowScope::of(&format!("rejected\0{kind}\0{name}")),
+            IdFrom::Position | IdFrom::Column(_) => RowScope::of(&format!("rejected\0{kind}\0\0{file}")),
+        };
         let columns = options.columns.as_deref().unwrap_or_default();
         let header = Record::of_fields(columns);
         let (plan, _) = Plan::compile(&header, options.plan(kind, file, name))
             .map_err(|error| FileError::content("E-CSV-HEADER", error.to_string()))?;
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
         let next = Retried { file: id, row: 0 };
-        Ok(Self { lines: RejectLines::new(rejects), next, dialect, plan })
+        let ids = || GivenIds::new(std::env::temp_dir());
+        let (ids, places, lines) = (ids(), ids(), RejectLines::new(rejects));
+        Ok(Self { lines, next, dialect, plan, of, remembers, ids, places })
     }
 
     /// The next row, with its place in this file.
@@ -65,27 +89,61 @@ impl<R: Read> RejectRows<R> {
         matches!(first, Ok(Some(Item::Record))) && matches!(records.read(&mut record), Ok(Some(_)))
     }
 
-    fn write(&self, reject: &Reject, row: &[u8], out: &mut Vec<u8>) -> Result<(), RowError> {
+    /// The row of a corrected line.
+    fn read(&self, reject: &Reject, row: &[u8]) -> Result<Record, RowError> {
         let mut record = Record::new();
         let mut records = Records::new(row, self.dialect.clone());
-        match records.read(&mut record) {
-            Ok(Some(Item::Record)) => {
-                record.number = reject.row;
-                self.plan.write(&record, out)
-            }
+        let read = records.read(&mut record);
+        record.number = reject.row;
+        match read {
             Ok(Some(Item::Broken(error))) => Err(error),
             // Reading from memory does not fail, and an empty row has no fields.
-            Ok(None) | Err(_) => self.plan.write(&record, out),
+            Ok(Some(Item::Record) | None) | Err(_) => Ok(record),
         }
+    }
+
+    /// What a line with a corrected row is.
+    fn row(&mut self, reject: Reject, row: &[u8], out: &mut Vec<u8>) -> Result<Row, FileError> {
+        let again = |reject: Reject, error: &RowError| {
+            let (raw, raw_base64) = Reject::raw_of(row);
+            let code = error.code().to_owned();
+            Row::Rejected(Reject { code, message: error.to_string(), raw, raw_base64, ..reject })
+        };
+        let record = match self.read(&reject, row) {
+            Ok(record) => record,
+            Err(error) => return Ok(again(reject, &error)),
+        };
+        let content = reject.content.clone().unwrap_or_else(|| RowHash::of_content(row).to_string());
+        let hash = RowHash::of_corrected(&self.of, reject.row, &content);
+        let mut met = Met::New;
+        if let Some(id) = self.plan.given_id(&record) {
+            met = self.ids.meet_row(id, &record)?;
+            let id = RowHash::of_content(id).to_string();
+            if met == Met::Other || reject.id_taken.as_ref() == Some(&id) {
+                let reject = Reject { id_taken: Some(id), ..reject };
+                return Ok(again(reject, &self.plan.id_taken(&record)));
+            }
+        }
+        // Copies of a row have ids of their own: each is a row of its file.
+        if let Err(error) = self.plan.write_as(&record, Some(hash), out) {
+            return Ok(again(reject, &error));
+        }
+        Ok(match self.places.meet_row(&hash.0.to_be_bytes(), &record)? {
+            Met::New if met == Met::New => Row::Call(self.remembers.then_some(hash)),
+            Met::New | Met::Same => Row::Repeat,
+            Met::Other => {
+                let (code, message) = ("raw".to_owned(), TWICE.to_owned());
+                Row::Rejected(Reject { code, message, ..reject })
+            }
+        })
     }
 }
 
 impl<R: Read + Send> RowReader for RejectRows<R> {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
         let Some(reject) = self.next_reject()? else { return Ok(None) };
-        let two = "raw has more than one row: keep one in it, and import the others as a file of their own";
         if self.has_more_than_one(&reject) {
-            let (code, message) = ("raw".to_owned(), two.to_owned());
+            let (code, message) = ("raw".to_owned(), TWO_ROWS.to_owned());
             return Ok(Some(Row::Rejected(Reject { code, message, ..reject })));
         }
         let row = match reject.corrected() {
@@ -95,14 +153,12 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
                 return Ok(Some(Row::Rejected(Reject { code, message, ..reject })));
             }
         };
-        Ok(Some(match self.write(&reject, &row, out) {
-            Ok(()) => Row::Call(None),
-            Err(error) => {
-                let (raw, raw_base64) = Reject::raw_of(&row);
-                let code = error.code().to_owned();
-                Row::Rejected(Reject { code, message: error.to_string(), raw, raw_base64, ..reject })
-            }
-        }))
+        let (start, row) = (out.len(), row.into_owned());
+        let read = self.row(reject, &row, out)?;
+        if !matches!(read, Row::Call(_)) {
+            out.truncate(start);
+        }
+        Ok(Some(read))
     }
 
     fn collection(&self) -> Option<&Collection> {
@@ -110,10 +166,12 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
     }
 
     fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
+        let mut call = Vec::new();
         for skipped in 0..rows {
-            if self.next_reject()?.is_none() {
+            if self.next(&mut call)?.is_none() {
                 return Ok(skipped);
             }
+            call.clear();
         }
         Ok(rows)
     }
@@ -138,6 +196,8 @@ mod tests {
             message: "why".to_owned(),
             raw: edited.map_or(raw, str::to_owned),
             raw_base64,
+            content: None,
+            id_taken: None,
             retried: None,
         };
         serde_json::to_string(&reject).unwrap() + "\n"
@@ -147,7 +207,7 @@ mod tests {
         let (id, columns) = (ID.parse().unwrap(), ["userId", "event"].map(str::to_owned).to_vec());
         let options = CsvOptions { delimiter: Some(b','), columns: Some(columns), ..CsvOptions::default() };
         let of = ("track_1.csv", id, FileType::Calls(CallKind::Track));
-        let mut rows = RejectRows::open((id, lines.as_bytes()), of, &options).unwrap();
+        let mut rows = RejectRows::open((id, lines.as_bytes()), of, &options, true).unwrap();
         let (mut calls, mut rejects) = (Vec::new(), Vec::new());
         loop {
             let mut call = Vec::new();
@@ -155,6 +215,7 @@ mod tests {
                 None => return (calls, rejects),
                 Some(Row::Call(_)) => calls.push(String::from_utf8(call).unwrap()),
                 Some(Row::Rejected(reject)) => rejects.push(reject),
+                Some(Row::Repeat) => {}
             }
         }
     }

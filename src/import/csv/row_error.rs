@@ -89,6 +89,19 @@ pub enum RowError {
         /// The limit, with its unit.
         max: String,
     },
+    /// An earlier row of the file has the same messageId, and other cells.
+    #[error(
+        "another row has the id {value} of column {column} and other values, and rows with one id are one call: give \
+         this row an id of its own{}", if *.chosen { ", or import the file without --id-from column" } else { "" }
+    )]
+    IdTaken {
+        /// The header's name for the column.
+        column: String,
+        /// The id.
+        value: Shown,
+        /// Whether the column was chosen by an option.
+        chosen: bool,
+    },
     /// The call would be longer than a call may be.
     #[error("the call has {} bytes of JSON; the limit is {}", grouped(*bytes), grouped(*max))]
     CallTooLarge {
@@ -219,6 +232,7 @@ impl RowError {
             Self::Odd { odd: Odd::Escape(_), .. } => "escape",
             Self::Quote { .. } | Self::Odd { .. } => "quote",
             Self::CarriageReturn => "line-break",
+            Self::IdTaken { .. } => "id-taken",
         }
     }
 }

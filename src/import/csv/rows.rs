@@ -1,6 +1,7 @@
 //! The rows of a CSV text as calls: puts text, records and plan together.
 
 use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
 
 use super::watch::Watch;
 use super::{
@@ -9,6 +10,7 @@ use super::{
 };
 use crate::call::Limits;
 use crate::import::file_id::FileId;
+use crate::import::given_ids::{GivenIds, Met};
 use crate::import::reading::decompress::DecompressError;
 use crate::import::reading::guard::ExpansionError;
 use crate::import::reading::opened::Text;
@@ -16,7 +18,7 @@ use crate::import::reading::text::suggest_encoding;
 use crate::import::reading::zip::ZipError;
 use crate::import::reading::{SourceError, typed};
 use crate::import::reject::Reject;
-use crate::import::row_hash::RowScope;
+use crate::import::row_hash::{RowHash, RowScope};
 use crate::import::rows::{FileError, FileFault, Row, RowReader};
 use crate::object::Collection;
 
@@ -128,6 +130,8 @@ pub struct CsvRows {
     record: Record,
     plan: Plan,
     watch: Option<Watch>,
+    /// The messageIds that rows were given.
+    ids: GivenIds,
     /// The next row's number.
     next: u64,
 }
@@ -220,7 +224,15 @@ impl CsvRows {
             Plan::compile(&header, options.plan(kind, file, place)).map_err(|error| coded(&error))?;
         warnings.extend(more.iter().map(ToString::to_string));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        let rows = Self { name: name.to_owned(), records, record: Record::new(), plan, watch: None, next: 0 };
+        let rows = Self {
+            name: name.to_owned(),
+            records,
+            record: Record::new(),
+            plan,
+            watch: None,
+            ids: GivenIds::new(std::env::temp_dir()),
+            next: 0,
+        };
         Ok(OpenedCsv { rows, warnings, delimiter, columns })
     }
 
@@ -234,6 +246,21 @@ impl CsvRows {
         self.watch.as_ref().map(|watch| watch.doubts(self.plan.names())).unwrap_or_default()
     }
 
+    /// Keeps the ids of its rows in this folder, if they are too many for memory.
+    #[must_use]
+    pub fn with_ids_in(self, folder: PathBuf) -> Self {
+        Self { ids: GivenIds::new(folder), ..self }
+    }
+
+    /// Meets the id of the row that was read last. Rows that are rejected for another reason count, too: once they are
+    /// corrected they are calls.
+    fn meet(&mut self) -> Result<Met, FileError> {
+        match self.plan.given_id(&self.record) {
+            Some(id) => self.ids.meet_row(id, &self.record),
+            None => Ok(Met::New),
+        }
+    }
+
     fn reject(&self, error: &RowError) -> Reject {
         let (raw, raw_base64) = Reject::raw_of(self.record.raw());
         Reject {
@@ -245,6 +272,8 @@ impl CsvRows {
             message: error.to_string(),
             raw,
             raw_base64,
+            content: Some(RowHash::of_content(self.record.raw()).to_string()),
+            id_taken: None,
             retried: None,
         }
     }
@@ -253,20 +282,30 @@ impl CsvRows {
 impl RowReader for CsvRows {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
         let read = self.records.read(&mut self.record).map_err(|error| of_io(&error))?;
+        let (start, met) =
+            (out.len(), if matches!(read, Some(Item::Record)) { self.meet()? } else { Met::New });
         let written = match read {
             None => return Ok(None),
             Some(Item::Record) => self.plan.write(&self.record, out),
             Some(Item::Broken(error)) => Err(error),
         };
-        let row = match written {
-            Ok(()) => {
-                if let Some(watch) = &mut self.watch {
-                    watch.look(&self.record);
-                }
-                Row::Call(self.plan.row_hash(&self.record))
+        if written.is_ok()
+            && let Some(watch) = &mut self.watch
+        {
+            watch.look(&self.record);
+        }
+        let row = match (written, met) {
+            (Ok(()), Met::New) => Row::Call(self.plan.row_hash(&self.record)),
+            (Ok(()), Met::Same) => Row::Repeat,
+            (Ok(()), Met::Other) => {
+                let id = self.plan.given_id(&self.record).map(|id| RowHash::of_content(id).to_string());
+                Row::Rejected(Reject { id_taken: id, ..self.reject(&self.plan.id_taken(&self.record)) })
             }
-            Err(error) => Row::Rejected(self.reject(&error)),
+            (Err(error), _) => Row::Rejected(self.reject(&error)),
         };
+        if !matches!(row, Row::Call(_)) {
+            out.truncate(start);
+        }
         self.next += 1;
         Ok(Some(row))
     }
@@ -276,6 +315,18 @@ impl RowReader for CsvRows {
     }
 
     fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
+        for skipped in 0..rows {
+            match self.records.read(&mut self.record).map_err(|error| of_io(&error))? {
+                None => return Ok(skipped),
+                Some(Item::Record) => self.meet().map(drop)?,
+                Some(Item::Broken(_)) => {}
+            }
+            self.next += 1;
+        }
+        Ok(rows)
+    }
+
+    fn pass_over(&mut self, rows: u64) -> Result<u64, FileError> {
         for skipped in 0..rows {
             if self.records.read(&mut self.record).map_err(|error| of_io(&error))?.is_none() {
                 return Ok(skipped);

@@ -64,7 +64,7 @@ impl Copied {
 }
 
 /// A file that is unlinked before anything is written to it.
-fn nameless_file(dir: &Path) -> io::Result<File> {
+pub(in crate::import) fn nameless_file(dir: &Path) -> io::Result<File> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let explain = |cause: io::Error| {
         io::Error::new(cause.kind(), format!("cannot make a temporary file in {}: {cause}", dir.display()))

@@ -125,7 +125,7 @@ impl Node {
         number: u64,
         rows: Range<u64>,
     ) -> Result<ImportProgress, TargetError> {
-        let step = Rows { import, first: rows.start, rows: rows.end - rows.start, rejected: 0 };
+        let step = Rows { import, first: rows.start, rows: rows.end - rows.start, rejected: 0, repeats: 0 };
         self.importer.rows(step, calls(number, rows)).await.map(|RowsTaken { progress }| progress)
     }
 
@@ -197,17 +197,17 @@ async fn only_the_next_rows_of_a_known_import_are_taken() {
         assert_eq!(node.step(import, 1, rows.clone()).await, Err(TargetError::OtherRow), "{rows:?}");
     }
     assert_eq!(node.step(ImportKey(7), 1, 0..1).await, Err(TargetError::NotOpen));
-    let none = Rows { import, first: 10, rows: 0, rejected: 0 };
+    let none = Rows { import, first: 10, rows: 0, rejected: 0, repeats: 0 };
     assert!(matches!(node.importer.rows(none, calls(1, 0..0)).await, Err(TargetError::Refused(_))));
-    let too_few = Rows { import, first: 10, rows: 2, rejected: 1 };
+    let too_few = Rows { import, first: 10, rows: 2, rejected: 1, repeats: 0 };
     assert!(matches!(node.importer.rows(too_few, calls(1, 10..12)).await, Err(TargetError::Refused(_))));
     let too_many = node.step(import, 1, 10..2_011).await;
     assert!(matches!(too_many, Err(TargetError::Refused(_))), "{too_many:?}");
-    let broken = Rows { import, first: 10, rows: 1, rejected: 0 };
+    let broken = Rows { import, first: 10, rows: 1, rejected: 0, repeats: 0 };
     let refused = node.importer.rows(broken, Bytes::from_static(b"{\"batch\":[")).await;
     assert!(matches!(refused, Err(TargetError::Refused(_))), "{refused:?}");
     // Rows that are no calls, and rows that were passed over, are progress.
-    let without = Rows { import, first: 10, rows: 5, rejected: 2 };
+    let without = Rows { import, first: 10, rows: 5, rejected: 2, repeats: 0 };
     let taken = node.importer.rows(without, Bytes::from_static(b"{\"batch\":[]}")).await.unwrap();
     assert_eq!(
         taken.progress,
@@ -322,7 +322,7 @@ async fn other_options_are_refused_once_a_row_is_stored() {
     let node = node();
     let other = Begin { options: "two".to_owned(), ..begin_of(1) };
     let import = node.begin(1).await.unwrap().import;
-    let rejected = Rows { import, first: 0, rows: 9, rejected: 9 };
+    let rejected = Rows { import, first: 0, rows: 9, rejected: 9, repeats: 0 };
     node.importer.rows(rejected, Bytes::from_static(b"{\"batch\":[]}")).await.unwrap();
     // Every row was rejected: it begins again, with the other options.
     let begun = node.importer.begin(other.clone()).await.unwrap();
@@ -382,7 +382,7 @@ async fn a_step_whose_caller_hangs_up_is_stored_whole_or_not_at_all() {
     let import = node.begin(1).await.unwrap().import;
     for number in 0..50 {
         let first = number * 10;
-        let rows = Rows { import, first, rows: 10, rejected: 0 };
+        let rows = Rows { import, first, rows: 10, rejected: 0, repeats: 0 };
         let mut step = node.importer.rows(rows, calls(1, first..first + 10));
         // Polled once, so that the importer has it, and dropped.
         let polled =

@@ -8,6 +8,7 @@
 
 mod content;
 mod corpus;
+mod ids;
 mod importer;
 mod kills;
 mod object_sets;

@@ -52,7 +52,12 @@ async fn rejected_rows_are_kept_with_their_place_and_imported_after_a_correction
         json!({"file": "track_1.csv", "row": 3, "line": 6, "byte": 50, "code": "quote",
                "message": "field 2 begins with a quote that is not closed: the file ends inside it", "raw": "u3;\"e;1"}),
     ];
-    assert_eq!(rejects(&path), expected);
+    let mut found = rejects(&path);
+    for reject in &mut found {
+        let hash = reject.as_object_mut().unwrap().remove("content").unwrap();
+        assert_eq!(hash.as_str().unwrap().len(), 26);
+    }
+    assert_eq!(found, expected);
     assert!(first.err.contains("retry-rejects"), "{first:?}");
 
     // Two are corrected, one is not.
@@ -209,9 +214,10 @@ async fn a_trial_writes_nothing() {
 
     let json = stand.run(&["in/track_1.csv", "--dry-run", "--json", "--samples", "0"]).await.code(3);
     let json: Value = serde_json::from_str(&json.out).unwrap();
-    let file = json!({"name": "in/track_1.csv", "type": "track", "calls": 1_199, "rejected": 1,
+    let file = json!({"name": "in/track_1.csv", "type": "track", "calls": 1_199, "rejected": 1, "repeated": 0,
                       "rejected_by_code": {"width": 1}, "samples": [], "error": null});
-    let expected = json!({"files": [file], "rows": 1_200, "calls": {"track": 1_199}, "rejected": 1});
+    let expected = json!({"files": [file], "rows": 1_200, "calls": {"track": 1_199}, "rejected": 1,
+                          "repeated": 0});
     assert_eq!(json, expected);
 
     let preview = stand.run(&["in/track_1.csv", "--preview", "--samples", "3"]).await.code(0);
@@ -459,6 +465,7 @@ fn a_million_rows_are_read_and_each_bad_one_is_found() {
             Row::Call(_) => {
                 assert!(call.ends_with(format!("\"userId\":\"u{row}\",\"event\":\"e\"}}").as_bytes()))
             }
+            Row::Repeat => panic!("row {row} is a repeat"),
             Row::Rejected(reject) => {
                 assert_eq!((reject.row, reject.line, &*reject.code), (row, row + 2, "width"));
                 assert_eq!(row % 100, 99);

@@ -419,7 +419,7 @@ impl Imports {
         let rows = rows.min(file.rows() - first);
         let kinds = file.kinds.iter().skip(usize::try_from(first).unwrap());
         let rejected = kinds.take(usize::try_from(rows).unwrap()).filter(|kind| **kind == Kind::Rejected);
-        Rows { import: key, first, rows, rejected: rejected.count() as u64 }
+        Rows { import: key, first, rows, rejected: rejected.count() as u64, repeats: 0 }
     }
 }
 
