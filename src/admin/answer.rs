@@ -290,6 +290,14 @@ pub(super) fn busy() -> Answer {
     answer
 }
 
+/// The body of an import was slow while others waited for its place.
+pub(super) fn gave_way() -> Answer {
+    let message = "the body came in slowly while other imports waited: send it again";
+    let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1_u16));
+    answer
+}
+
 pub(super) fn slow_body() -> Answer {
     refused(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body took too long")
 }

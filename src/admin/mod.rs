@@ -22,6 +22,7 @@ mod given;
 mod guesses;
 pub mod history;
 pub mod host;
+mod import_bodies;
 pub mod import_code;
 pub mod imports;
 pub mod ledger;

@@ -35,6 +35,7 @@ use super::destinations::{DestinationError, DestinationsView};
 use super::destinations_route::DestinationsRoute;
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
+use super::import_bodies::{GaveWay, ImportBodies};
 use super::live::LiveStream;
 use super::logins::Logins;
 use super::route::{NoRoute, Route, route};
@@ -63,8 +64,6 @@ pub const FLUSHES_WAITING_MAX: usize = 64;
 pub const IMPORT_BODY_MAX: usize = 2 << 20;
 /// How long such a body may take.
 pub const IMPORT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Such bodies in memory at once. Further requests wait.
-const IMPORT_BODIES_MAX: usize = 8;
 /// Bytes of the body of a login.
 pub const LOGIN_BODY_MAX: usize = 1 << 10;
 /// How long such a body may take.
@@ -89,7 +88,7 @@ pub struct AdminServer {
     flushes: Semaphore,
     imports: Option<Arc<dyn Target>>,
     live: Option<Arc<LiveView>>,
-    import_bodies: Semaphore,
+    import_bodies: ImportBodies,
     archive: Option<Arc<dyn ArchiveView>>,
     destinations: Option<Arc<dyn DestinationsView>>,
 }
@@ -107,7 +106,7 @@ impl AdminServer {
             flushes: Semaphore::new(FLUSHES_WAITING_MAX),
             imports: None,
             live: None,
-            import_bodies: Semaphore::new(IMPORT_BODIES_MAX),
+            import_bodies: ImportBodies::new(),
             archive: None,
             destinations: None,
         }
@@ -397,12 +396,13 @@ impl AdminServer {
         }
     }
 
-    /// Answers a request of an import. Bodies that are read at once are bounded.
+    /// Answers a request of an import. Bodies in memory at once are bounded.
     async fn import(&self, imports: &dyn Target, route: &Route, body: Incoming) -> Answer {
-        let Ok(_turn) = self.import_bodies.acquire().await else { return answer::no_imports() };
-        let body = match read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT).await {
-            Ok(body) => body,
-            Err(refused) => return refused,
+        let place = self.import_bodies.place().await;
+        let body = match place.filled(read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(refused)) => return refused,
+            Err(GaveWay) => return answer::gave_way(),
         };
         match route {
             Route::ImportRows(rows) => answer::import(imports.rows(*rows, body).await),

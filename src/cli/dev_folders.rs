@@ -2,10 +2,12 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
-use super::node::open_disk;
+use super::node::{notice_if_open, open_disk};
+use crate::disk::own_files;
 
 /// The folders in the data directory.
 const FOLDERS: [&str; 2] = ["spool", "s3"];
@@ -20,11 +22,15 @@ const MARK_TEXT: &str = "`forebay dev --reset` deletes this folder.\n";
 pub(super) fn make(data_dir: &Path) -> Result<(), Failure> {
     for dir in FOLDERS.map(|name| data_dir.join(name)) {
         if is_empty(&dir)? {
-            let made = fs::create_dir_all(&dir).and_then(|()| {
-                let mark = OpenOptions::new().write(true).create_new(true).open(dir.join(MARK));
+            let made = own_files::make_folders(&dir).and_then(|()| {
+                let mark = OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join(MARK));
                 mark?.write_all(MARK_TEXT.as_bytes())
             });
             made.map_err(|error| Failure::of_data_dir("create", &dir, &error))?;
+        }
+        // Opening the spool reports its own.
+        if dir.ends_with("s3") {
+            notice_if_open(&dir);
         }
     }
     Ok(())
@@ -82,6 +88,18 @@ fn is_empty(dir: &Path) -> Result<bool, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_are_for_their_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("new/data");
+        make(&data_dir).unwrap();
+        for folder in ["..", ".", "spool", "s3"] {
+            let mode = fs::metadata(data_dir.join(folder)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{folder}");
+        }
+    }
 
     #[test]
     fn reset_deletes_both_folders_of_dev_or_none() {

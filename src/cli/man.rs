@@ -9,6 +9,7 @@ use clap_mangen::Man;
 
 use super::args::{Cli, ManArgs};
 use super::failure::Failure;
+use crate::disk::own_files;
 use crate::words::counted;
 
 /// One manual page.
@@ -39,7 +40,10 @@ pub fn run(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn write_all(dir: &Path, pages: &[Page]) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    pages.iter().try_for_each(|page| fs::write(dir.join(&page.name), &page.text))
+    pages.iter().try_for_each(|page| {
+        // Not through a link that stands under the name of a page.
+        own_files::replace(&dir.join(&page.name), 0o644)?.write_all(&page.text)
+    })
 }
 
 /// The page of the program, then those of its commands.

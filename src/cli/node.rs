@@ -33,6 +33,7 @@ use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::Positions;
 use crate::destinations::runner::{Deps, Destinations};
 use crate::destinations::settings::{DestinationSettings, share as destinations_share};
+use crate::disk::own_files;
 use crate::disk::real_disk::RealDisk;
 use crate::disk::{Disk, is_no_handle};
 use crate::import::journal::LocalJournal;
@@ -175,6 +176,20 @@ pub struct Node {
     pub console: String,
 }
 
+/// Reports a folder of data that others than its owner may use. It is not closed: a person may have meant it, and the
+/// volumes of a cluster are open to the group of their pod.
+pub(super) fn notice_if_open(dir: &Path) {
+    match own_files::open_to_others(dir) {
+        Ok(Some(mode)) => tracing::warn!(
+            dir = %dir.display(),
+            mode,
+            "the directory is open to others than its owner; unless that is meant, run chmod 700"
+        ),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, dir = %dir.display(), "the directory's mode could not be read"),
+    }
+}
+
 /// Opens a spool directory; refuses or warns if its file system is not known to be safe.
 ///
 /// # Errors
@@ -192,6 +207,7 @@ pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, Failure> {
         )));
     }
     let disk = RealDisk::open(dir)?;
+    notice_if_open(dir);
     match found {
         Ok((name, Trust::Unsafe | Trust::Unknown)) => {
             tracing::warn!(dir = %dir.display(), filesystem = name, "the spool is on a file system that Forebay is not tested on");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, UploadMeta};
+use crate::disk::own_files;
 
 const BUCKETS: &str = "buckets";
 const OBJECTS: &str = "objects";
@@ -45,11 +47,13 @@ impl Disk {
     pub(super) fn open(root: &Path) -> Result<Self> {
         for name in ["", BUCKETS, OBJECTS, UPLOADS, BODIES, TMP] {
             let dir = root.join(name);
-            fs::create_dir_all(&dir).map_err(failed("create the directory", &dir))?;
+            own_files::make_folders(&dir).map_err(failed("create the directory", &dir))?;
         }
         sync_dir(root)?;
         let path = root.join("lock");
-        let lock = File::create(&path).map_err(failed("create the file", &path))?;
+        let mut options = fs::OpenOptions::new();
+        let lock = own_files::open(&path, options.write(true).create(true).truncate(false).mode(0o600));
+        let lock = lock.map_err(failed("create the file", &path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(DevS3Error::InUse(root.to_owned())),
@@ -146,7 +150,7 @@ impl Disk {
         let tmp = self.tmp(&format!("{name}.json"));
         let bytes = serde_json::to_vec(value)
             .map_err(|cause| failed("write the file", &path)(std::io::Error::other(cause)))?;
-        let written = File::create(&tmp).and_then(|mut file| {
+        let written = own_files::replace(&tmp, 0o600).and_then(|mut file| {
             file.write_all(&bytes)?;
             file.sync_all()
         });

@@ -55,7 +55,13 @@ impl Writing {
         let id = vault.new_id();
         let path = vault.disk.tmp(&id);
         let received = Received { vault: Arc::clone(vault), id, len: 0, md5: [0; 16], sums: Sums::new() };
-        let file = File::create_new(path).await.map_err(S3Error::internal_error)?;
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .await
+            .map_err(S3Error::internal_error)?;
         Ok(Self { received, file, hasher: Hasher::new(algorithms) })
     }
 

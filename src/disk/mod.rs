@@ -3,6 +3,7 @@
 //!
 //! Names are relative to the spool's directory; `/` separates its subdirectories.
 
+pub mod own_files;
 pub mod read_only;
 pub mod real_disk;
 

@@ -9,9 +9,13 @@ use std::sync::Arc;
 
 use super::file_id::FileId;
 use super::reject::{RAW_MAX, Reject};
+use crate::disk::own_files;
 
 /// The most bytes of a line: a row takes up to six times as many bytes in JSON, and four thirds in base64.
 const LINE_MAX: usize = 16 * RAW_MAX;
+
+/// The most bytes of what stands beside a rejects file: names of columns, and a schema.
+const DESCRIPTION_MAX: u64 = 64 << 20;
 
 /// How the rows in a rejects file are numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ struct Described {
 impl RejectsOwner {
     /// What stands beside the file at `path`, if it is of this import.
     fn described(&self, path: &Path) -> Option<Described> {
-        let json = fs::read(description_of(path)).ok()?;
+        let json = own_files::read(&description_of(path), DESCRIPTION_MAX).ok()?;
         let described: Described = serde_json::from_slice(&json).ok()?;
         (described.import == self.import).then_some(described)
     }
@@ -76,8 +80,7 @@ impl RejectsOwner {
         let described = Described { import, options, how: (self.describe)()? };
         let path = description_of(path);
         let temporary = path.with_added_extension("tmp");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = own_files::replace(&temporary, 0o600)?;
         file.write_all(&serde_json::to_vec_pretty(&described)?)?;
         file.sync_data()?;
         rename_durably(&temporary, &path)
@@ -148,19 +151,14 @@ impl TakenRejects {
     pub fn take(path: &Path, owner: &RejectsOwner) -> io::Result<Self> {
         loop {
             let none = Self { path: path.to_owned(), owner: owner.clone(), file: None };
-            let file = match fs::metadata(path) {
-                Ok(about) if !about.is_file() => return Err(io::Error::other("it is not a regular file")),
-                Ok(_) => OpenOptions::new().read(true).append(true).open(path),
-                Err(error) => Err(error),
-            };
-            let file = match file {
+            let file = match own_files::open(path, OpenOptions::new().read(true).append(true)) {
                 Ok(file) => locked(file)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(none),
                 Err(error) => return Err(error),
             };
             let about = file.metadata()?;
             // Whoever used it before may have removed or replaced it after it was opened here.
-            match fs::metadata(path) {
+            match fs::symlink_metadata(path) {
                 Ok(now) if (now.dev(), now.ino()) == (about.dev(), about.ino()) => {
                     if about.len() > 0 && owner.described(path).is_none() {
                         return Err(of_others());
@@ -185,8 +183,7 @@ impl TakenRejects {
             return Ok((!is_made).then_some(RejectsFile { path, owner, out: None, rows: 0 }));
         };
         let temporary = path.with_added_extension("tmp");
-        let mut options = OpenOptions::new();
-        let out = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let out = own_files::replace(&temporary, 0o600)?;
         out.set_permissions(file.metadata()?.permissions())?;
         // Locked before it gets its name, so that nobody can take it in between.
         let mut out = BufWriter::new(locked(out)?);
@@ -307,7 +304,7 @@ impl RejectsFile {
 /// A new rejects file, for its owner only: rows may be personal data.
 fn made(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        own_files::make_folders(folder)?;
     }
     let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(path);
     let file = file.map_err(|error| match error.kind() {
@@ -475,6 +472,35 @@ mod tests {
         is_refused(take(&path, "a.csv"));
         drop(third);
         assert_eq!(rows(&path), [1]);
+    }
+
+    /// In a folder where others may write, somebody can guess these names.
+    #[test]
+    fn planted_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let path = at("a.ndjson");
+        fs::write(at("precious"), "precious").unwrap();
+        let plant = |link: &str| std::os::unix::fs::symlink(at("precious"), at(link)).unwrap();
+        plant("a.ndjson.how.json.tmp");
+        open(&path, "a.csv", 0).unwrap().add(&[reject(1), reject(5)]).unwrap();
+        plant("a.ndjson.tmp");
+        drop(open(&path, "a.csv", 5).unwrap());
+        assert_eq!(rows(&path), [1]);
+        for name in ["a.ndjson", "a.ndjson.how.json"] {
+            assert!(fs::symlink_metadata(at(name)).unwrap().is_file(), "{name}");
+        }
+        // The names themselves.
+        fs::remove_file(&path).unwrap();
+        plant("a.ndjson");
+        let refused = open(&path, "a.csv", 0).unwrap_err().to_string();
+        assert!(refused.contains("symbolic link"), "{refused}");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "{}\n").unwrap();
+        fs::remove_file(description_of(&path)).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", description_of(&path)).unwrap();
+        open(&path, "a.csv", 0).unwrap_err();
+        assert_eq!(fs::read_to_string(at("precious")).unwrap(), "precious");
     }
 
     #[test]

@@ -5,14 +5,15 @@
 //! existing file is always complete.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::{Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
+use crate::disk::own_files;
 use crate::lock::lock;
 use crate::object::{Destination, ObjectKey};
 
@@ -197,7 +198,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// Writes and syncs a file; returns the CRC-32 of its bytes.
 fn write_synced(place: &Path, from: &mut dyn Read) -> io::Result<u32> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(place)?;
+    let mut file = own_files::replace(place, 0o600)?;
     let mut crc32 = crc32fast::Hasher::new();
     let mut piece = vec![0; PIECE_BYTES];
     loop {

@@ -30,7 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms"]),
-    ("store", &["boxed_future", "lock", "object", "reach", "time", "words"]),
+    ("store", &["boxed_future", "disk", "lock", "object", "reach", "time", "words"]),
     (
         "log",
         &[
@@ -71,6 +71,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "boxed_future",
             "call",
+            "disk",
             "ingest",
             "json",
             "lock",
@@ -194,7 +195,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
-    ("dev_s3", &["lock", "planted_bugs", "random", "tasks", "time"]),
+    ("dev_s3", &["disk", "lock", "planted_bugs", "random", "tasks", "time"]),
     (
         "check",
         &[

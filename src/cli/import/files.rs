@@ -11,7 +11,7 @@ use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::counted::RawBytes;
-use crate::import::reading::local::LocalFile;
+use crate::import::reading::local::{LocalFile, open_pipe};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::import::reading::opened::{Opened, OpenedArchive, Options, Source, SourceBytes, Text, open};
 use crate::import::reading::s3::{RangeReader, RangeSettings};
@@ -188,7 +188,11 @@ fn local(input: &Input, folder: &std::path::Path) -> std::io::Result<(Identity, 
             let file = LocalFile::open(path)?;
             return Ok((Identity::of_open_file(&file, path)?, file));
         }
-        Input::Pipe(path) => Copied::to_folder(&mut std::fs::File::open(path)?, folder)?,
+        Input::Found { path, folder } => {
+            let file = LocalFile::open_below(folder, path)?;
+            return Ok((Identity::of_open_file(&file, path)?, file));
+        }
+        Input::Pipe(path) => Copied::to_folder(&mut open_pipe(path)?, folder)?,
         Input::Stdin | Input::Object { .. } => Copied::to_folder(&mut std::io::stdin().lock(), folder)?,
     };
     Ok((copied.identity(), copied.file))

@@ -17,8 +17,10 @@ const OBJECTS_MAX: usize = 1_000_000;
 /// One input.
 #[derive(Clone, Debug)]
 pub(in crate::cli) enum Input {
-    /// A local file.
+    /// A local file that was named.
     File(PathBuf),
+    /// A file found in a folder, which no link leads out of.
+    Found { path: PathBuf, folder: PathBuf },
     /// A pipe with a name.
     Pipe(PathBuf),
     /// Standard input.
@@ -39,7 +41,7 @@ impl Input {
     /// Its name, for people and for its type.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::File(path) | Self::Pipe(path) => path.display().to_string(),
+            Self::File(path) | Self::Found { path, .. } | Self::Pipe(path) => path.display().to_string(),
             Self::Stdin => "standard input".to_owned(),
             Self::Object { bucket, key, .. } => format!("s3://{bucket}/{key}"),
         }
@@ -48,7 +50,7 @@ impl Input {
     /// Its length in bytes, as far as it is known without reading it.
     pub(super) fn bytes(&self) -> Option<u64> {
         match self {
-            Self::File(path) => std::fs::metadata(path).ok().map(|of| of.len()),
+            Self::File(path) | Self::Found { path, .. } => std::fs::metadata(path).ok().map(|of| of.len()),
             Self::Object { bytes, .. } => *bytes,
             Self::Pipe(_) | Self::Stdin => None,
         }
@@ -87,8 +89,10 @@ pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> R
                     let code = if error.is_denied() { failure::DENIED } else { failure::WRONG_USAGE };
                     Failure::with_code(code, with_causes(&error))
                 })?;
-                inputs.extend(found.into_iter().map(|source| match source {
+                found.skipped.iter().for_each(|skipped| tracing::warn!("{skipped}"));
+                inputs.extend(found.sources.into_iter().map(|source| match source {
                     LocalSource::File(path) => Input::File(path),
+                    LocalSource::Found { path, folder } => Input::Found { path, folder },
                     LocalSource::Pipe(path) => Input::Pipe(path),
                     LocalSource::Stdin => Input::Stdin,
                 }));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cli::failure::Failure;
+use crate::disk::own_files;
 use crate::import::journal::LocalJournal;
 use crate::import::{
     Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken, TargetError,
@@ -31,7 +32,7 @@ impl Progress {
     pub(super) async fn in_file(path: PathBuf) -> Result<Self, Failure> {
         let journal = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
+                own_files::make_folders(folder)?;
             }
             Ok(Self::of(LocalJournal::open(&path)?))
         });

@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, FileTypeExt as _, MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::SourceError;
 use super::names::has_csv_extension;
@@ -17,15 +20,44 @@ pub const FILES_MAX: usize = 100_000;
 /// The most names read in folders, of all kinds.
 const NAMES_MAX: usize = 1_000_000;
 
+/// The most that is listed as skipped.
+const SKIPPED_MAX: usize = 100;
+
 /// A local source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalSource {
-    /// A regular file. The path is as it was given or found, not canonical.
+    /// A regular file that a person named. The path is as it was given, not canonical.
     File(PathBuf),
+    /// A file found in a folder, to be opened by [`LocalFile::open_below`].
+    Found {
+        /// Its path: that of the folder, and what follows.
+        path: PathBuf,
+        /// The folder that a person named. No link leads out of it.
+        folder: PathBuf,
+    },
     /// A pipe with a name, such as the shell's `<(command)`. It can be read only once.
     Pipe(PathBuf),
     /// Standard input: `-`.
     Stdin,
+}
+
+/// What arguments mean.
+#[derive(Debug, Default)]
+pub struct Expanded {
+    /// The files.
+    pub sources: Vec<LocalSource>,
+    /// What was found in folders and is not read.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Something in a folder that is not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is skipped: {why}", path.display())]
+pub struct Skipped {
+    /// Where it was found.
+    pub path: PathBuf,
+    /// What it is.
+    pub why: &'static str,
 }
 
 /// Why the files of a command cannot be determined.
@@ -58,6 +90,17 @@ pub enum ExpandError {
     /// The folder has no file to import.
     #[error("no .csv, .tsv or .txt file (or one of these with .gz, .zst or .zip) in the folder {0}")]
     NothingIn(PathBuf),
+    /// What the argument means is not read.
+    #[error(transparent)]
+    OnlySkipped(Skipped),
+    /// It is neither a file nor a pipe.
+    #[error("{path} is {what}, which is not read; name a file or a pipe")]
+    NoFile {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// There are too many files.
     #[error("over {max} {what}: name fewer files or folders")]
     TooMany {
@@ -78,15 +121,16 @@ impl ExpandError {
 /// The files that arguments mean, each file once, in the order of the arguments.
 ///
 /// - `-` is standard input.
-/// - A folder means the tables in it and below, sorted by name; hidden files and folders, pipes and devices are
-///   skipped. Symbolic links are followed. A table that cannot be opened is one of them: it fails by itself.
-/// - Anything else that exists means itself, whatever its name.
+/// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links that lead
+///   out of the folder, and pipes, devices and sockets under the names of tables, are [`Skipped`]. A table that cannot be
+///   opened is one of them: it fails by itself.
+/// - A file or a pipe means itself, whatever its name. A device or a socket is refused.
 /// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder, whatever its
-///   extension.
+///   extension. That folder is the part of the pattern before the first name with one of these characters.
 ///
 /// # Errors
 /// [`ExpandError`].
-pub fn expand(args: &[OsString]) -> Result<Vec<LocalSource>, ExpandError> {
+pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
     let mut found = Found::default();
     for arg in args {
         if arg == "-" {
@@ -103,7 +147,7 @@ pub fn expand(args: &[OsString]) -> Result<Vec<LocalSource>, ExpandError> {
             (Err(cause), _) => return Err(unreadable(path, cause)),
         }
     }
-    Ok(found.sources)
+    Ok(Expanded { sources: found.sources, skipped: found.skipped })
 }
 
 /// What was found so far.
@@ -115,7 +159,45 @@ struct Found {
     /// Device and inode of the folders: a link may lead back.
     folders: HashSet<(u64, u64)>,
     names: usize,
+    skipped: Vec<Skipped>,
 }
+
+/// A folder that a person named, or that their pattern begins with.
+struct Root {
+    path: PathBuf,
+    canonical: PathBuf,
+}
+
+impl Root {
+    fn new(path: &Path) -> Result<Self, ExpandError> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let canonical = path.canonicalize().map_err(|cause| unreadable(path, cause))?;
+        Ok(Self { path: path.to_owned(), canonical })
+    }
+
+    /// The folder that a pattern begins with.
+    fn of_pattern(pattern: &str) -> Result<Self, ExpandError> {
+        let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
+        let folder = plain.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Self::new(Path::new(if folder.is_empty() && plain.starts_with('/') { "/" } else { folder }))
+    }
+
+    /// Whether a path leads out of the folder. A broken link leads nowhere.
+    fn is_left_by(&self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|path| !path.starts_with(&self.canonical))
+    }
+}
+
+/// What is neither a file nor a folder.
+fn special(kind: fs::FileType) -> &'static str {
+    match () {
+        () if kind.is_fifo() => "a pipe",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+const LEADS_OUT: &str = "it leads out of the folder; to import what it leads to, name that";
 
 impl Found {
     fn stdin(&mut self) {
@@ -136,7 +218,7 @@ impl Found {
         let with_dot = pattern.split('/').filter(|part| part.starts_with('.')).map(glob::Pattern::new);
         let with_dot = with_dot.collect::<Result<Vec<_>, _>>().map_err(malformed)?;
         let is_hidden = |name: &str| name.starts_with('.') && !with_dot.iter().any(|part| part.matches(name));
-        let mut any = false;
+        let (mut any, mut root) = (false, None);
         for path in matches {
             self.count_name()?;
             let path = match path {
@@ -151,39 +233,78 @@ impl Found {
                 Err(_) => continue,
             };
             if !path.iter().filter_map(|name| name.to_str()).any(is_hidden) {
-                any |= self.matched(&path)?;
+                let root = match &mut root {
+                    Some(root) => root,
+                    none => none.insert(Root::of_pattern(pattern)?),
+                };
+                any |= self.matched(&path, root)?;
             }
         }
-        if any { Ok(()) } else { Err(ExpandError::NoMatch(pattern.to_owned())) }
+        if any {
+            return Ok(());
+        }
+        let none = || ExpandError::NoMatch(pattern.to_owned());
+        Err(self.skipped.last().cloned().map_or_else(none, ExpandError::OnlySkipped))
     }
 
     /// A path that matches a pattern: what it means in a folder, but whatever its extension.
-    fn matched(&mut self, path: &Path) -> Result<bool, ExpandError> {
+    fn matched(&mut self, path: &Path, root: &Root) -> Result<bool, ExpandError> {
+        if root.is_left_by(path) {
+            self.skip(path, LEADS_OUT);
+            return Ok(false);
+        }
         match fs::metadata(path) {
-            Ok(about) if about.is_dir() => self.below(path),
-            Ok(about) if about.is_file() => self.file(path, true).map(|()| true),
-            Ok(_) => Ok(false),
+            Ok(about) if about.is_dir() => self.below(path, root),
+            Ok(about) if about.is_file() => self.found(path, root).map(|()| true),
+            Ok(about) => {
+                self.skip(path, special(about.file_type()));
+                Ok(false)
+            }
             Err(_) => self.add(LocalSource::File(path.to_owned())).map(|()| true),
+        }
+    }
+
+    fn skip(&mut self, path: &Path, why: &'static str) {
+        let skipped = Skipped { path: path.to_owned(), why };
+        if !self.skipped.contains(&skipped) && self.skipped.len() < SKIPPED_MAX {
+            self.skipped.push(skipped);
         }
     }
 
     /// A path that a person named.
     fn named(&mut self, path: &Path) -> Result<(), ExpandError> {
         let about = fs::metadata(path).map_err(|cause| unreadable(path, cause))?;
-        if !about.is_dir() {
-            return self.file(path, about.is_file());
+        if about.is_file() {
+            return self.add_once(path, true, LocalSource::File(path.to_owned()));
         }
-        if self.below(path)? { Ok(()) } else { Err(ExpandError::NothingIn(path.to_owned())) }
+        if about.file_type().is_fifo() {
+            return self.add_once(path, false, LocalSource::Pipe(path.to_owned()));
+        }
+        if !about.is_dir() {
+            return Err(ExpandError::NoFile { path: path.to_owned(), what: special(about.file_type()) });
+        }
+        let before = self.skipped.len();
+        if self.below(path, &Root::new(path)?)? {
+            return Ok(());
+        }
+        let nothing = || ExpandError::NothingIn(path.to_owned());
+        Err(self.skipped.get(before).cloned().map_or_else(nothing, ExpandError::OnlySkipped))
     }
 
     /// The tables in a folder and below. Returns whether there are any, be it some that were found before.
-    fn below(&mut self, folder: &Path) -> Result<bool, ExpandError> {
+    fn below(&mut self, folder: &Path, root: &Root) -> Result<bool, ExpandError> {
         let mut any = false;
         // Not recursion: the depth of folders is up to whoever made them.
         let mut left = vec![folder.to_owned()];
         while let Some(path) = left.pop() {
             let is_table = path.file_name().is_some_and(|name| has_csv_extension(&name.to_string_lossy()));
             let about = match fs::metadata(&path) {
+                Ok(about) if root.is_left_by(&path) => {
+                    if is_table || about.is_dir() {
+                        self.skip(&path, LEADS_OUT);
+                    }
+                    continue;
+                }
                 Ok(about) => about,
                 Err(_) if is_table => {
                     self.add(LocalSource::File(path))?;
@@ -202,8 +323,10 @@ impl Found {
                     any |= path == folder;
                 }
             } else if is_table && about.is_file() {
-                self.file(&path, true)?;
+                self.found(&path, root)?;
                 any = true;
+            } else if is_table {
+                self.skip(&path, special(about.file_type()));
             }
         }
         Ok(any)
@@ -223,7 +346,12 @@ impl Found {
         Ok(names.into_iter().map(|name| folder.join(name)).collect())
     }
 
-    fn file(&mut self, path: &Path, regular: bool) -> Result<(), ExpandError> {
+    fn found(&mut self, path: &Path, root: &Root) -> Result<(), ExpandError> {
+        let source = LocalSource::Found { path: path.to_owned(), folder: root.path.clone() };
+        self.add_once(path, true, source)
+    }
+
+    fn add_once(&mut self, path: &Path, regular: bool, source: LocalSource) -> Result<(), ExpandError> {
         // The pipe of the shell's `<(command)` is a link to a name that does not exist, such as `pipe:[123]`.
         let known_as = match regular {
             true => path.canonicalize().map_err(|cause| unreadable(path, cause))?,
@@ -232,8 +360,7 @@ impl Found {
         if !self.files.insert(known_as) {
             return Ok(());
         }
-        let path = path.to_owned();
-        self.add(if regular { LocalSource::File(path) } else { LocalSource::Pipe(path) })
+        self.add(source)
     }
 
     fn add(&mut self, source: LocalSource) -> Result<(), ExpandError> {
@@ -275,11 +402,32 @@ impl LocalFile {
     /// # Errors
     /// It is missing, unreadable, or not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // Before opening: that of a pipe waits for a writer.
+        // Before opening, which can have an effect on a device.
         if !fs::metadata(path)?.is_file() {
             return Err(not_regular());
         }
-        Self::of_open(File::open(path)?)
+        // It may have been replaced since: a pipe would wait for a writer.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        Self::of_open(OpenOptions::new().read(true).custom_flags(flags).open(path)?)
+    }
+
+    /// Opens a file in `folder` or below. Links that stay in the folder are followed, also if somebody changes them
+    /// meanwhile: what is opened is in the folder.
+    ///
+    /// # Errors
+    /// As [`LocalFile::open`], or it is not in the folder.
+    pub fn open_below(folder: &Path, path: &Path) -> io::Result<Self> {
+        let (folder, path) = (folder.canonicalize()?, path.canonicalize()?);
+        let below = path.strip_prefix(&folder).map_err(|_| io::Error::other(LEADS_OUT))?;
+        // A canonical path has no link. One that stands there by now is not followed, at any of its names.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut at: OwnedFd = File::open(&folder)?.into();
+        let mut names = below.iter().peekable();
+        while let Some(name) = names.next() {
+            let kind = if names.peek().is_some() { OFlags::DIRECTORY } else { OFlags::NONBLOCK };
+            at = rustix::fs::openat(&at, name, flags | kind, Mode::empty())?;
+        }
+        Self::of_open(at.into())
     }
 
     /// A file that is open already.
@@ -349,6 +497,18 @@ impl LocalFile {
     }
 }
 
+/// Opens a pipe, and waits for its writer.
+///
+/// # Errors
+/// It is missing, unreadable, or no pipe.
+pub fn open_pipe(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    match file.metadata()?.file_type().is_fifo() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a pipe")),
+    }
+}
+
 fn modified_ns(about: &fs::Metadata) -> i128 {
     i128::from(about.mtime()) * 1_000_000_000 + i128::from(about.mtime_nsec())
 }
@@ -408,11 +568,13 @@ mod tests {
         let args: Vec<OsString> =
             args.iter().map(|arg| if *arg == "-" { "-".into() } else { dir.join(arg).into() }).collect();
         let shown = |source: LocalSource| match source {
-            LocalSource::File(path) => path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned(),
+            LocalSource::File(path) | LocalSource::Found { path, .. } => {
+                path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned()
+            }
             LocalSource::Pipe(path) => format!("pipe {}", path.display()),
             LocalSource::Stdin => "-".to_owned(),
         };
-        Ok(expand(&args)?.into_iter().map(shown).collect())
+        Ok(expand(&args)?.sources.into_iter().map(shown).collect())
     }
 
     #[test]
@@ -438,8 +600,10 @@ mod tests {
     #[test]
     fn links_are_followed_once() {
         let dir = folder(&["a/1.csv", "b/2.csv"]);
-        symlink("..", dir.path().join("a/up")).unwrap();
-        symlink("../b/2.csv", dir.path().join("a/link.csv")).unwrap();
+        fs::create_dir(dir.path().join("a/sub")).unwrap();
+        fs::write(dir.path().join("a/sub/2.txt"), "id\n").unwrap();
+        symlink("sub/2.txt", dir.path().join("a/link.csv")).unwrap();
+        symlink("..", dir.path().join("a/sub/up")).unwrap();
         symlink(".", dir.path().join("a/self")).unwrap();
         symlink("missing", dir.path().join("a/broken")).unwrap();
         assert_eq!(expanded(dir.path(), &["a"]).unwrap(), ["a/1.csv", "a/link.csv"]);
@@ -453,6 +617,45 @@ mod tests {
         matched.sort_unstable();
         assert_eq!(matched, all);
         assert!(LocalFile::open(&dir.path().join("a/broken.csv")).is_err());
+    }
+
+    #[test]
+    fn links_that_lead_out_of_the_folder_are_skipped_and_devices_are_refused() {
+        let dir = folder(&["a/1.csv", "a/sub/2.csv", "b/3.csv"]);
+        let link = |to: &str, at: &str| symlink(to, dir.path().join(at)).unwrap();
+        link("../b/3.csv", "a/out.csv");
+        link("../b", "a/folder");
+        link("/dev/zero", "a/zero.csv");
+        link("sub/2.csv", "a/within.csv");
+        link("a", "named");
+        for arg in ["a", "a/*", "a/**/*.csv", "named"] {
+            let means = expanded(dir.path(), &[arg]).unwrap();
+            assert!(
+                means.iter().all(|file| file.ends_with("1.csv") || file.ends_with("2.csv")),
+                "{arg}: {means:?}"
+            );
+        }
+        let error = expanded(dir.path(), &["/dev/zero"]).unwrap_err();
+        assert!(error.to_string().contains("/dev/zero"), "{error}");
+    }
+
+    /// What was a file of the folder when it was listed may be a link out of it when it is opened.
+    #[test]
+    fn what_is_opened_is_in_the_folder() {
+        let dir = folder(&["a/sub/1.csv", "a/2.csv", "b/1.csv"]);
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        symlink("sub/1.csv", a.join("link.csv")).unwrap();
+        for name in ["sub/1.csv", "2.csv", "link.csv"] {
+            LocalFile::open_below(&a, &a.join(name)).unwrap();
+        }
+        fs::remove_dir_all(a.join("sub")).unwrap();
+        symlink(&b, a.join("sub")).unwrap();
+        symlink("/dev/zero", a.join("zero.csv")).unwrap();
+        for name in ["sub/1.csv", "link.csv", "zero.csv"] {
+            let error = LocalFile::open_below(&a, &a.join(name)).unwrap_err();
+            assert!(error.to_string().contains("out of the folder"), "{name}: {error}");
+        }
+        LocalFile::open_below(&a, &a).unwrap_err();
     }
 
     #[test]
@@ -510,7 +713,7 @@ mod tests {
         let (reader, _writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", reader.as_raw_fd());
         let sources = expand(&[path.clone().into(), path.clone().into()]).unwrap();
-        assert_eq!(sources, [LocalSource::Pipe(path.into())]);
+        assert_eq!(sources.sources, [LocalSource::Pipe(path.into())]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::local::LocalFile;
+use crate::disk::own_files;
 use crate::import::identity::Identity;
 
 /// How many bytes are copied at a time.
@@ -35,7 +36,7 @@ impl Copied {
         let explain = |cause: io::Error| {
             io::Error::new(cause.kind(), format!("cannot make the folder {}: {cause}", dir.display()))
         };
-        fs::create_dir_all(dir).map_err(explain)?;
+        own_files::make_folders(dir).map_err(explain)?;
         let mut file = nameless_file(dir)?;
         let mut hash = blake3::Hasher::new();
         let mut buf = vec![0; COPY_BYTES];

@@ -124,3 +124,33 @@ async fn a_body_has_a_largest_size() {
     let answer = send(&stand, Method::POST, &path, &[], &padded(IMPORT_BODY_MAX)).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
 }
+
+/// The bodies of eight clients stall; a ninth imports nevertheless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_whose_bodies_stall_hold_no_import() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let stand = Stand::start().await;
+    let host = stand.node.console.strip_prefix("http://").unwrap();
+    let mut stalled = Vec::new();
+    for (path, _) in PATHS.iter().cycle().zip(0..8) {
+        let path = if *path == PATHS[0] { "/api/import?import=ab&first=0&rows=1&rejected=0" } else { path };
+        let mut client = tokio::net::TcpStream::connect(host).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        // It is asked for as soon as somebody reads the body, which then has its place.
+        let mut asked = [0; 25];
+        client.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+        client.write_all(b"{").await.unwrap();
+        stalled.push(client);
+    }
+    let patience = forebay::admin::server::IMPORT_BODY_TIMEOUT / 2;
+    let answer = tokio::time::timeout(patience, begun(&stand, FILE, false)).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let mut left = Vec::new();
+    stalled[0].read_to_end(&mut left).await.unwrap();
+    let left = String::from_utf8(left).unwrap();
+    assert!(left.starts_with("HTTP/1.1 503 ") && left.contains("\"busy\""), "{left}");
+}

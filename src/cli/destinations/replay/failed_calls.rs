@@ -1,8 +1,9 @@
 //! Calls that a replay could not deliver: counted, and written into a file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -55,7 +56,7 @@ impl FailedCalls {
         if let Some(path) = &self.path {
             let file = match &mut noted.file {
                 Some(file) => file,
-                none => none.insert(File::create_new(path)?),
+                none => none.insert(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?),
             };
             let line = [line, b"\n"].concat();
             file.write_all(&line)?;

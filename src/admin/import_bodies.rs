@@ -1,0 +1,147 @@
+//! The bodies of imports that are in memory at once. One that comes in slowly keeps no other from coming.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::lock::lock;
+
+/// Bodies in memory at once: those that come in, and those whose rows are being stored.
+pub(super) const BODIES_MAX: usize = 8;
+/// How long a body may come in although others wait for its place.
+pub(super) const YIELDS_AFTER: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct ImportBodies {
+    places: Semaphore,
+    incoming: Mutex<Incoming>,
+}
+
+/// The bodies that are not complete, the one that began first at first.
+#[derive(Debug, Default)]
+struct Incoming {
+    next: u64,
+    bodies: BTreeMap<u64, (Instant, CancellationToken)>,
+}
+
+/// A body had to give its place to another one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GaveWay;
+
+/// The place of a body, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    bodies: &'a ImportBodies,
+    _permit: SemaphorePermit<'a>,
+    number: u64,
+    must_leave: CancellationToken,
+}
+
+impl ImportBodies {
+    pub(super) fn new() -> Self {
+        Self { places: Semaphore::new(BODIES_MAX), incoming: Mutex::default() }
+    }
+
+    /// A place for a body that is about to come in. If there is none, the oldest body that still comes in leaves, once
+    /// it has had [`YIELDS_AFTER`].
+    pub(super) async fn place(&self) -> Place<'_> {
+        let permit = loop {
+            let oldest = self.oldest();
+            // What has left frees its place soon. Bodies may also end by themselves, so a later look can find others.
+            let look_again = oldest.as_ref().map_or(YIELDS_AFTER, |(since, _)| {
+                (*since + YIELDS_AFTER).saturating_duration_since(Instant::now())
+            });
+            match tokio::time::timeout(look_again, self.places.acquire()).await {
+                Ok(Ok(permit)) => break permit,
+                // Nobody closes the semaphore.
+                Ok(Err(_)) => std::future::pending().await,
+                Err(_) => {
+                    if let Some((_, number)) = oldest
+                        && let Some((_, leaves)) = lock(&self.incoming).bodies.remove(&number)
+                    {
+                        leaves.cancel();
+                    }
+                }
+            }
+        };
+        let mut incoming = lock(&self.incoming);
+        let (number, must_leave) = (incoming.next, CancellationToken::new());
+        incoming.next += 1;
+        incoming.bodies.insert(number, (Instant::now(), must_leave.clone()));
+        Place { bodies: self, _permit: permit, number, must_leave }
+    }
+
+    fn oldest(&self) -> Option<(Instant, u64)> {
+        lock(&self.incoming).bodies.iter().next().map(|(number, (since, _))| (*since, *number))
+    }
+}
+
+impl Place<'_> {
+    /// Waits for the body that has this place.
+    ///
+    /// # Errors
+    /// [`GaveWay`]: it was too slow, and others waited.
+    pub(super) async fn filled<T>(&self, body: impl Future<Output = T>) -> Result<T, GaveWay> {
+        let read = tokio::select! {
+            biased;
+            read = body => Ok(read),
+            () = self.must_leave.cancelled() => Err(GaveWay),
+        };
+        lock(&self.bodies.incoming).bodies.remove(&self.number);
+        read
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(&self.bodies.incoming).bodies.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_bodies_leave_for_others_and_complete_ones_stay() {
+        let bodies = ImportBodies::new();
+        let began = Instant::now();
+        let mut slow = Vec::new();
+        for _ in 0..BODIES_MAX {
+            slow.push(bodies.place().await);
+        }
+        // The first is complete: its rows are being stored.
+        assert_eq!(slow[0].filled(async { 7 }).await, Ok(7));
+        let (first, second) = tokio::join!(
+            async {
+                let left = slow[1].filled(std::future::pending::<()>()).await;
+                (left, drop(slow.remove(1)))
+            },
+            async {
+                let place = bodies.place().await;
+                assert_eq!(place.filled(async { 8 }).await, Ok(8));
+                began.elapsed()
+            }
+        );
+        assert_eq!((first.0, second), (Err(GaveWay), YIELDS_AFTER));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_leaves_while_there_is_a_place() {
+        let bodies = ImportBodies::new();
+        let slow = bodies.place().await;
+        let others = async {
+            for _ in 0..100 {
+                let place = bodies.place().await;
+                place.filled(tokio::time::sleep(YIELDS_AFTER)).await.unwrap();
+            }
+        };
+        let (kept, ()) = tokio::join!(slow.filled(tokio::time::sleep(YIELDS_AFTER * 101)), others);
+        kept.unwrap();
+    }
+}
