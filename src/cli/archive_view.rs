@@ -48,8 +48,6 @@ const PEEK_BYTES: usize = 256 * 1_024;
 const STORE_WAIT: Duration = Duration::from_secs(10);
 /// Such requests at once. Stores and their rights are for deliveries.
 const STORE_REQUESTS_MAX: usize = 4;
-/// Before what an import's error quotes of a row.
-const QUOTES_ROW: &str = "; the last: ";
 /// How long an answer waits for the journal of imports, which is read once.
 const JOURNAL_WAIT: Duration = Duration::from_secs(3);
 
@@ -512,8 +510,7 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
         retry,
         attempts: import.attempts,
         why: import.error.map(|(code, message)| {
-            let shown = if full { Some(&*message) } else { message.split(QUOTES_ROW).next() };
-            format!("{code}: {}", shown.unwrap_or_default())
+            format!("{code}: {}", if full { message.full() } else { message.masked() })
         }),
         next,
     }
@@ -583,5 +580,53 @@ impl ArchiveView for NodeArchive {
                 problem: known.problem,
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::RejectedRows;
+    use crate::log::{ImportKey, ImportProgress};
+    use crate::words::Told;
+
+    const SECRET: &str = "jane.roe@example.com";
+
+    fn failed(message: Told) -> KnownImport {
+        KnownImport {
+            key: ImportKey(1),
+            name: "/exports/track_1.csv".to_owned(),
+            source: None,
+            state: ImportState::Failed,
+            first_seen: UnixMillis(0),
+            ended_at: None,
+            bytes: None,
+            progress: ImportProgress::default(),
+            rejects: vec![RejectedRows {
+                code: "bad-time".to_owned(),
+                count: 1,
+                line: 2,
+                message: format!("column {SECRET} is not a time: \"{SECRET}\""),
+            }],
+            rejects_file: None,
+            attempts: 1,
+            error: Some(("E-CSV-MISSING".to_owned(), message)),
+        }
+    }
+
+    #[test]
+    fn a_masked_import_has_nothing_of_its_file() {
+        let older = format!("{{\"message\":\"a track file needs a column event; the file has {SECRET}\"}}");
+        for (message, shown) in [
+            (Told::private(SECRET), "E-CSV-MISSING: [hidden]"),
+            (Told::plain("line 2: ").and_private(SECRET, "bad-time"), "E-CSV-MISSING: line 2: bad-time"),
+            // As a journal of an older program has it.
+            (serde_json::from_str(&older).unwrap(), "E-CSV-MISSING: [hidden]"),
+        ] {
+            let json = |full| serde_json::to_string(&import_status(failed(message.clone()), full)).unwrap();
+            assert_eq!(json(true).matches(SECRET).count(), 3, "{}", json(true));
+            assert!(!json(false).contains(SECRET), "{}", json(false));
+            assert_eq!(import_status(failed(message), false).why.as_deref(), Some(shown));
+        }
     }
 }

@@ -446,7 +446,7 @@ pub(super) fn admitted(
             return Err(TargetError::GivenUp {
                 attempts: record.attempts,
                 code: error.code.clone(),
-                message: error.message.clone(),
+                message: error.message.full().to_owned(),
             });
         }
         _ => {}

@@ -16,6 +16,7 @@ use crate::lock::lock;
 use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
+use crate::words::Told;
 
 /// Imports that are kept in memory: those that were begun, continued or ended last.
 const KEPT_MAX: usize = 1_000;
@@ -48,7 +49,7 @@ pub struct KnownImport {
     /// Failures since the last success.
     pub attempts: u32,
     /// The code and the text of the last failure.
-    pub error: Option<(String, String)>,
+    pub error: Option<(String, Told)>,
 }
 
 /// The state of an import.

@@ -3,6 +3,7 @@
 use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
+use crate::words::Told;
 
 use super::file_id::FileId;
 use super::reject_counts::RejectCounts;
@@ -25,13 +26,22 @@ pub enum Outcome {
         /// For programs, such as `E-CSV-HEADER`.
         code: String,
         /// For people.
-        message: String,
+        #[serde(flatten)]
+        message: Told,
     },
     /// The importer stopped before the end; it can be continued.
     Stopped,
 }
 
 impl Outcome {
+    /// The same for a place where nothing of the file may be stored.
+    pub(super) fn without_private(self) -> Self {
+        match self {
+            Self::Failed { code, message } => Self::Failed { code, message: message.without_private() },
+            other => other,
+        }
+    }
+
     /// Its name as a label.
     pub(super) fn slug(&self) -> &'static str {
         match self {
@@ -60,7 +70,8 @@ pub(super) enum State {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct LastError {
     pub(super) code: String,
-    pub(super) message: String,
+    #[serde(flatten)]
+    pub(super) message: Told,
 }
 
 /// One file, imported into one source.
@@ -175,7 +186,7 @@ mod tests {
         let now = UnixMillis(1);
         let mut record = Record::of_progress(ImportKey(1), ImportProgress::default(), now);
         let end = |outcome| End::of(ImportKey(1), outcome);
-        let failed = || end(Outcome::Failed { code: "E-X".to_owned(), message: "why".to_owned() });
+        let failed = || end(Outcome::Failed { code: "E-X".to_owned(), message: "why".into() });
         record.ended(failed(), now);
         record.ended(failed(), now);
         assert_eq!((record.state, record.attempts), (State::Failed, 2));

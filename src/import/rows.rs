@@ -5,6 +5,7 @@ use std::io;
 use super::reject::Reject;
 use super::row_hash::RowHash;
 use crate::object::Collection;
+use crate::words::Told;
 
 /// What a row is.
 #[derive(Debug)]
@@ -63,35 +64,46 @@ pub enum FileFault {
     Local,
 }
 
-/// Why a file cannot be read to its end.
+/// Why a file cannot be read to its end. Its `Display` is for whoever has the file; logs and masked views take
+/// [`FileError::masked`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
+#[error("{code}: {}", message.full())]
 pub struct FileError {
     /// The kind.
     pub fault: FileFault,
     /// For programs, such as `E-CSV-HEADER`.
     pub code: String,
     /// For people.
-    pub message: String,
+    pub message: Told,
 }
 
 impl FileError {
     /// A failure of a kind.
-    pub fn new(fault: FileFault, code: &str, message: impl Into<String>) -> Self {
+    pub fn new(fault: FileFault, code: &str, message: impl Into<Told>) -> Self {
         Self { fault, code: code.to_owned(), message: message.into() }
     }
 
     /// A failure of the content.
-    pub fn content(code: &str, message: impl Into<String>) -> Self {
+    pub fn content(code: &str, message: impl Into<Told>) -> Self {
         Self::new(FileFault::Content, code, message)
+    }
+
+    /// The code and the text without what the file contains.
+    pub fn masked(&self) -> String {
+        format!("{}: {}", self.code, self.message.masked())
     }
 
     /// A failure to read a local file.
     pub fn of_io(error: &io::Error) -> Self {
+        // The system's own texts quote nothing. Those of readers above it may.
+        let message = match error.raw_os_error() {
+            Some(_) => Told::plain(error.to_string()),
+            None => Told::private(error.to_string()),
+        };
         match error.kind() {
-            io::ErrorKind::NotFound => Self::new(FileFault::Missing, "E-MISSING", error.to_string()),
-            io::ErrorKind::PermissionDenied => Self::new(FileFault::Denied, "E-DENIED", error.to_string()),
-            _ => Self::content("E-READ", error.to_string()),
+            io::ErrorKind::NotFound => Self::new(FileFault::Missing, "E-MISSING", message),
+            io::ErrorKind::PermissionDenied => Self::new(FileFault::Denied, "E-DENIED", message),
+            _ => Self::content("E-READ", message),
         }
     }
 }

@@ -21,6 +21,7 @@ use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, Target
 use crate::boxed_future::BoxFuture;
 use crate::log::ImportProgress;
 use crate::sources::SourceId;
+use crate::words::Told;
 
 /// Steps that are read ahead of the one that is being handed over.
 const STEPS_AHEAD: usize = 2;
@@ -293,7 +294,7 @@ impl Run<'_> {
                     tracing::warn!(error = %unkept, "the last rejected rows are not kept");
                 }
                 if error.fault == FileFault::Transient {
-                    return self.wait(Duration::ZERO, &error.message).await.err();
+                    return self.wait(Duration::ZERO, error.message.masked()).await.err();
                 }
                 FileEnd::Failed(error)
             }
@@ -360,7 +361,7 @@ impl Run<'_> {
             match sink.keep(self.job, first, rejects).await {
                 // If it is stopped while it waits, the step comes again.
                 Err(error) if error.fault == FileFault::Transient => {
-                    self.wait(Duration::ZERO, &error.message).await?;
+                    self.wait(Duration::ZERO, error.message.masked()).await?;
                 }
                 done => return done.map_err(FileEnd::Failed),
             }
@@ -472,8 +473,6 @@ fn read(
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
     let size = job.part_bytes.map_or_else(StepSize::default, StepSize::of_part);
-    // Without a file on this machine, what rows contain must not come into the log through an error.
-    let size = if job.reject_sink.is_some() { size.without_content() } else { size };
     let is_left = || steps.is_closed();
     let Some(mut read) = Steps::after(&mut *reader, &job.limits, begun, size, &is_left).map_err(failed)?
     else {
@@ -498,7 +497,8 @@ fn give_back(calls: Bytes, to: &mpsc::Sender<Vec<u8>>) {
 
 fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {
     let what = format!("{} cannot be used for rejected rows: {error}", path.display());
-    FileError::new(FileFault::Local, "E-REJECTS", what)
+    // The errors that the file's own lines cause quote none of them.
+    FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what))
 }
 
 /// How long to wait before something is tried again, and what was logged about it.

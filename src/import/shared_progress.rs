@@ -247,7 +247,7 @@ impl SharedProgress {
         let mut held = file.lock().await;
         let before = held.shared.record.clone();
         // What rows contain must not come into the bucket through an error.
-        held.shared.record.ended(End::of(end.import, end.outcome), self.clock.wall());
+        held.shared.record.ended(End::of(end.import, end.outcome.without_private()), self.clock.wall());
         match self.write(end.import, &mut held, None).await {
             // Whoever has it now reads it to its end.
             Ok(()) | Err(WriteError::Changed) => {

@@ -7,6 +7,7 @@ use super::row_errors::OnRowError;
 use super::row_hash::RowHash;
 use super::rows::{FileError, FileFault, Row, RowReader};
 use super::target::Begun;
+use crate::words::Told;
 
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must fit
 /// into one request of the log.
@@ -24,13 +25,11 @@ pub(super) struct StepSize {
     rows: u64,
     /// Rejected rows after which a step ends: all of them are kept in memory.
     rejects: u64,
-    /// Whether errors quote rows.
-    shows_rows: bool,
 }
 
 impl Default for StepSize {
     fn default() -> Self {
-        Self { bytes: STEP_BYTES, rows: ROWS_MAX, rejects: ROWS_MAX, shows_rows: true }
+        Self { bytes: STEP_BYTES, rows: ROWS_MAX, rejects: ROWS_MAX }
     }
 }
 
@@ -38,11 +37,6 @@ impl StepSize {
     /// Steps that become objects.
     pub(super) fn of_part(bytes: usize) -> Self {
         Self { bytes, rows: u64::MAX, ..Self::default() }
-    }
-
-    /// The same, without content of rows in errors.
-    pub(super) fn without_content(self) -> Self {
-        Self { shows_rows: false, ..self }
     }
 }
 
@@ -101,7 +95,7 @@ impl RowLimits {
     pub fn nothing_in_range(&self, rows: u64) -> FileError {
         let start = self.rows.start;
         let what = format!("--rows begins at row {start}, counted from 0, and the file has {rows} rows");
-        FileError::new(FileFault::Local, "E-ROWS-RANGE", what)
+        FileError::new(FileFault::Local, "E-ROWS-RANGE", Told::plain(what))
     }
 }
 
@@ -149,7 +143,7 @@ impl<'r> Steps<'r> {
         if skipped < read_from {
             return Err(FileError::content(
                 "E-SHORT",
-                format!("it has {skipped} rows, and {} were imported before", done.next_row),
+                Told::plain(format!("it has {skipped} rows, and {} were imported before", done.next_row)),
             ));
         }
         let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
@@ -221,18 +215,13 @@ impl<'r> Steps<'r> {
     }
 
     fn too_many(&self, rejects: &[Reject]) -> FileError {
-        let last = rejects.last().map(|reject| {
-            let why = if self.size.shows_rows { &reject.message } else { &reject.code };
-            format!("; the last: line {}: {why}", reject.line)
-        });
-        FileError::content(
-            "E-ROWS",
-            format!(
-                "{} of {} rows are rejected, more than --on-row-error allows{}",
-                self.rejected,
-                self.next + 1,
-                last.unwrap_or_default()
-            ),
-        )
+        let (rejected, rows) = (self.rejected, self.next + 1);
+        let what = format!("{rejected} of {rows} rows are rejected, more than --on-row-error allows");
+        let told = match rejects.last() {
+            Some(reject) => Told::plain(format!("{what}; the last: line {}: ", reject.line))
+                .and_private(&reject.message, &reject.code),
+            None => Told::plain(what),
+        };
+        FileError::content("E-ROWS", told)
     }
 }

@@ -11,6 +11,7 @@ pub mod outside;
 pub mod percent;
 pub mod size;
 pub mod table;
+pub mod told;
 pub mod url;
 
 pub use causes::with_causes;
@@ -21,3 +22,4 @@ pub use duration::{about_duration, about_seconds};
 pub use list::first_few;
 pub use outside::{outside_key, outside_text, outside_text_within};
 pub use size::about_bytes;
+pub use told::Told;

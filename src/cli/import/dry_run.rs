@@ -13,7 +13,7 @@ use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
 use crate::import::csv::CsvRows;
 use crate::import::{FileError, FileFault, Reject, Row, RowLimits, RowReader as _};
-use crate::words::{counted, grouped, outside_text};
+use crate::words::{Told, counted, grouped, outside_text};
 
 /// The most rejected rows of a file that are shown.
 const REJECTS_SHOWN: usize = 10;
@@ -251,7 +251,7 @@ fn read_rows(
                 "{} of {row} rows would be rejected, more than --on-row-error allows",
                 tried.rejected
             );
-            return Err(FileError::content("E-ROWS", what));
+            return Err(FileError::content("E-ROWS", Told::plain(what)));
         }
     }
     Ok(())

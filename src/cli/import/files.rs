@@ -23,7 +23,7 @@ use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::runtime::SystemRandom;
 use crate::store::s3::ReadFailure;
-use crate::words::with_causes;
+use crate::words::{Told, with_causes};
 
 /// How inputs are opened.
 #[derive(Clone, Debug)]
@@ -287,7 +287,7 @@ pub(in crate::cli) fn unread(failure: &ReadFailure) -> FileError {
         ReadFailure::NotFound => " (a prefix ends with /)",
         _ => "",
     };
-    FileError::new(fault, code, format!("{}{hint}", with_causes(failure)))
+    FileError::new(fault, code, Told::plain(format!("{}{hint}", with_causes(failure))))
 }
 
 /// What a file's rows become.
@@ -312,7 +312,7 @@ fn kind_of(name: &str, given: &GivenType) -> Result<FileType, FileError> {
         (None, Err(error)) => {
             let text = error.to_string();
             let message = text.strip_prefix("E-CSV-TYPE: ").unwrap_or(&text);
-            Err(FileError::new(FileFault::Local, "E-CSV-TYPE", message))
+            Err(FileError::new(FileFault::Local, "E-CSV-TYPE", Told::plain(message)))
         }
     }
 }

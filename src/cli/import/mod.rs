@@ -262,7 +262,8 @@ pub(in crate::cli) async fn one(import: &Import, input: &Input) -> Vec<FileResul
             None => return ended(FileEnd::Stopped),
             Some(Ok(files)) => break files,
             Some(Err(error)) if error.fault == FileFault::Transient => {
-                let wait = waits.next(Duration::ZERO, &format!("{}: {}", input.name(), error.message));
+                let wait =
+                    waits.next(Duration::ZERO, &format!("{}: {}", input.name(), error.message.masked()));
                 let waited = import.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
                 if waited.is_none() {
                     return ended(FileEnd::Stopped);

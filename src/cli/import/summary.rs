@@ -103,7 +103,7 @@ impl Result {
     fn error(&self) -> Option<JsonError> {
         match &self.report.end {
             FileEnd::Failed(error) => {
-                Some(JsonError { code: error.code.clone(), message: error.message.clone() })
+                Some(JsonError { code: error.code.clone(), message: error.message.full().to_owned() })
             }
             FileEnd::Refused(error) => {
                 Some(JsonError { code: "E-REFUSED".to_owned(), message: error.to_string() })

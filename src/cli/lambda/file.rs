@@ -109,7 +109,7 @@ impl Invocation {
 
     /// The version of an object that a notification means: the one that it names, or else the one that is there.
     async fn find(&self, record: &Record) -> Result<ObjectHead, Ended> {
-        let failed = |error: &FileError| Ended::Failed(error.to_string());
+        let failed = |error: &FileError| Ended::Failed(error.masked());
         let destination = place(&record.bucket)
             .map_err(|error| failed(&FileError::new(FileFault::Local, "E-S3", error.to_string())))?;
         let key = ObjectKey::listed(record.key.clone());
@@ -121,10 +121,12 @@ impl Invocation {
                     let error = unread(&failure);
                     match error.fault {
                         FileFault::Transient => {
-                            let wait =
-                                waits.next(Duration::ZERO, &format!("{}: {}", record.name(), error.message));
+                            let wait = waits.next(
+                                Duration::ZERO,
+                                &format!("{}: {}", record.name(), error.message.masked()),
+                            );
                             if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                                return Err(Ended::Unfinished { row: None, why: Some(error.to_string()) });
+                                return Err(Ended::Unfinished { row: None, why: Some(error.masked()) });
                             }
                         }
                         FileFault::Missing if !self.function.settings.missing_fails => {
@@ -186,7 +188,7 @@ fn outcome(result: &FileResult, target: &TimedTarget) -> FileOutcome {
         FileEnd::Done => Ended::Done("done"),
         FileEnd::DoneBefore => Ended::Done("done before"),
         FileEnd::RangeDone => Ended::Done("range done"),
-        FileEnd::Failed(error) => Ended::Failed(error.to_string()),
+        FileEnd::Failed(error) => Ended::Failed(error.masked()),
         FileEnd::Refused(error) => Ended::Failed(refused(error)),
         FileEnd::Stopped => Ended::Unfinished { row: Some(report.progress.next_row), why: target.why() },
     };

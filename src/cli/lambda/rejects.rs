@@ -12,6 +12,7 @@ use crate::import::{FileError, FileFault, Job, Reject, RejectSink};
 use crate::object::{Destination, ObjectKey};
 use crate::store::s3::S3Store;
 use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode};
+use crate::words::Told;
 
 /// The most rejected rows of a file that an invocation logs.
 const LOGGED_MAX: u64 = 10;
@@ -76,7 +77,7 @@ impl RejectSink for RejectsInS3 {
                     }
                 };
                 let what = format!("the rejected rows cannot be put to {}: {error}", put.key);
-                FileError::new(fault, "E-REJECTS", what)
+                FileError::new(fault, "E-REJECTS", Told::plain(what))
             })
         })
     }

@@ -6,7 +6,7 @@ use super::FileType;
 use super::path;
 use super::record::Record;
 use crate::call::CallKind;
-use crate::words::{counted, grouped, outside_text_within};
+use crate::words::{Told, counted, grouped, outside_text_within};
 
 /// Columns that a file may have.
 const COLUMNS_MAX: usize = 10_000;
@@ -123,6 +123,22 @@ pub enum HeaderError {
 }
 
 impl HeaderError {
+    /// The text without its code. What the header has is private: in a file without one, its first row stands there.
+    pub fn told(&self) -> Told {
+        let text = self.to_string();
+        let full = text.strip_prefix(self.code()).and_then(|text| text.strip_prefix(": ")).unwrap_or(&text);
+        let masked = match self {
+            Self::Duplicate { first, second, .. } => {
+                format!("columns {} and {} have the same name", grouped(*first), grouped(*second))
+            }
+            Self::Conflict { .. } => "two columns do not go together".to_owned(),
+            Self::Array { .. } => "the parts of a column are no array".to_owned(),
+            Self::Unreadable(_) => "the header cannot be read".to_owned(),
+            Self::Missing { .. } => "a column that every row needs is missing".to_owned(),
+        };
+        Told::masked_as(full, masked)
+    }
+
     /// The code that the text begins with.
     pub fn code(&self) -> &'static str {
         match self {

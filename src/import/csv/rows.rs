@@ -21,6 +21,7 @@ use crate::import::reject::Reject;
 use crate::import::row_hash::{RowHash, RowScope};
 use crate::import::rows::{FileError, FileFault, Row, RowReader};
 use crate::object::Collection;
+use crate::words::Told;
 
 /// Bytes of a text that are inspected before its rows are read; and the most, if its lines are long and its delimiter
 /// is to be found out. A header of 10,000 columns fits, and so does the longest record by default.
@@ -220,8 +221,8 @@ impl CsvRows {
                         blanks (or pass --delimiter to keep them)";
             return Err(FileError::content("E-CSV-DELIMITER", what));
         }
-        let (plan, more) =
-            Plan::compile(&header, options.plan(kind, file, place)).map_err(|error| coded(&error))?;
+        let (plan, more) = Plan::compile(&header, options.plan(kind, file, place))
+            .map_err(|error| FileError::content(error.code(), error.told()))?;
         warnings.extend(more.iter().map(ToString::to_string));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let rows = Self {
@@ -354,15 +355,15 @@ fn sample_of(text: &mut impl Read, lines: usize) -> io::Result<(Vec<u8>, bool)> 
 }
 
 /// What a sample is, if it is no text.
-fn no_text(sample: &[u8]) -> Option<String> {
+fn no_text(sample: &[u8]) -> Option<Told> {
     let sample = sample.get(..BINARY_SAMPLE_BYTES).unwrap_or(sample);
     if let Some(format) = format_of(sample) {
-        return Some(format!("the file is {format}, which is not read: unpack or convert it to CSV"));
+        return Some(Told::plain(format!("the file is {format}, which is not read: unpack or convert it to CSV")));
     }
     memchr::memchr(0, sample)?;
     Some(match suggest_encoding(sample) {
-        Some(encoding) => format!("the file looks like {encoding} (pass --encoding {encoding})"),
-        None => "the file is binary, not CSV".to_owned(),
+        Some(encoding) => Told::plain(format!("the file looks like {encoding} (pass --encoding {encoding})")),
+        None => "the file is binary, not CSV".into(),
     })
 }
 
@@ -391,7 +392,7 @@ fn is_not_utf8(sample: &[u8], at_end: bool) -> bool {
 fn coded(error: &dyn std::fmt::Display) -> FileError {
     let text = error.to_string();
     match text.split_once(": ") {
-        Some((code, message)) if code.starts_with("E-") => FileError::content(code, message),
+        Some((code, message)) if code.starts_with("E-") => FileError::content(code, message.to_owned()),
         _ => FileError::content("E-CSV", text),
     }
 }
@@ -406,7 +407,8 @@ pub fn of_io(error: &io::Error) -> FileError {
             SourceError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
             SourceError::Unreachable { .. } => (FileFault::Transient, "E-UNREACHABLE"),
         };
-        return FileError::new(fault, code, source.to_string());
+        // Of the file as a whole; nothing of it was read.
+        return FileError::new(fault, code, Told::plain(source.to_string()));
     }
     if typed::<ExpansionError>(error).is_some() {
         return coded(error);
@@ -474,6 +476,34 @@ mod tests {
         assert_eq!((sample.as_slice(), at_end), (&b"a\n"[..], true));
     }
 
+    /// In a file without a header, the cells of its first row stand where the names of columns are.
+    #[test]
+    fn masked_errors_of_files_have_nothing_of_the_file() {
+        const SECRET: &str = "jane.roe";
+        let check = |text: String, code: &str| {
+            let mut opened = match opened(text.as_str()) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    assert!(error.code.starts_with(code), "{text:?}: {error}");
+                    assert!(!error.masked().contains(SECRET), "{text:?}: {}", error.masked());
+                    return error.to_string().contains(SECRET);
+                }
+            };
+            let read = opened.rows.next(&mut Vec::new());
+            panic!("{text:?} is read: {read:?}");
+        };
+        let cell = "x".repeat(300);
+        assert!(check(format!("{SECRET}@example.com,{SECRET},1\n"), "E-CSV-MISSING"));
+        assert!(check(format!("userId,event,{SECRET},{SECRET}\nu,e,1,2\n"), "E-CSV-DUPCOL"));
+        assert!(check(
+            format!("userId,event,properties.{SECRET},properties.{SECRET}.a\nu,e,1,2\n"),
+            "E-CSV-CONFLICT"
+        ));
+        check(format!("userId,event,{SECRET}{}\nu,e,1\n", format!(".{cell}").repeat(40)), "E-CSV-HEADER");
+        check(format!("userId,\"{SECRET}\n"), "E-CSV");
+        check(format!("{SECRET}\0{SECRET}\n"), "E-CSV-HEADER");
+    }
+
     #[test]
     fn blanks_after_delimiters_are_not_kept_unasked() {
         let error = opened("userId, event\nu, e\n").map(|_| ()).unwrap_err();
@@ -485,7 +515,7 @@ mod tests {
     fn a_binary_file_is_called_so() {
         let check = |bytes: &[u8], why: &str| {
             let error = opened(bytes).map(|_| ()).unwrap_err();
-            assert_eq!((&*error.code, &*error.message), ("E-CSV-HEADER", why), "{bytes:?}");
+            assert_eq!((&*error.code, error.message.full()), ("E-CSV-HEADER", why), "{bytes:?}");
         };
         let binary = "the file is binary, not CSV";
         check(

@@ -155,7 +155,7 @@ fn stored_rows(next_row: u64) -> ImportProgress {
 }
 
 fn failed() -> Outcome {
-    Outcome::Failed { code: "E-X".to_owned(), message: "why".to_owned() }
+    Outcome::Failed { code: "E-X".to_owned(), message: "why".into() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -360,7 +360,7 @@ async fn a_file_that_failed_three_times_is_given_up_until_it_is_forced() {
         node.end(begun.import, failed()).await.unwrap();
         node = node.killed();
     }
-    let given_up = TargetError::GivenUp { attempts: 3, code: "E-X".to_owned(), message: "why".to_owned() };
+    let given_up = TargetError::GivenUp { attempts: 3, code: "E-X".to_owned(), message: "why".into() };
     assert_eq!(node.begin(1).await, Err(given_up.clone()));
     assert_eq!(node.begin(1).await, Err(given_up));
     let forced = node.importer.begin(Begin { force: true, ..begin_of(1) }).await.unwrap();
