@@ -205,3 +205,21 @@ async fn an_answer_that_no_collector_gives_is_a_failure_and_what_it_says_is_not_
         stand.api.end([instance]).await;
     }
 }
+
+/// Nothing behind the function would find the repeats, and different rows with one id would both be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_with_one_id_are_written_once_or_rejected() {
+    let stand = Stand::start().await;
+    let rows = "messageId,userId,event\na,u,e\na,u,e\na,u,f\nb,u,e\n";
+    stand.put("track_1.csv", rows).await;
+    let environment =
+        stand.with_store(&[("FOREBAY_OUTPUT", "s3://forebay/out"), ("FOREBAY_CSV_SOURCE", "shop")]);
+    let _instance = Instance::start(&stand.api.address(), &environment);
+    let answered = stand.api.invoke(&s3("forebay", &["track_1.csv"]), LONG).await.unwrap();
+    assert_eq!((&answered["files"][0]["rows"], &answered["files"][0]["rejected"]), (&json!(4), &json!(1)));
+    let objects = stand.bucket().objects("out/segment-logs/shop/").await;
+    assert_eq!(objects.len(), 1);
+    let object = stand.bucket().object(&objects[0].key).await;
+    let lines: Vec<String> = object.text().lines().map(str::to_owned).collect();
+    assert_eq!(values(&lines, "/messageId"), ["a", "b"]);
+}
