@@ -134,6 +134,9 @@ impl HeaderError {
             Self::Conflict { .. } => "two columns do not go together".to_owned(),
             Self::Array { .. } => "the parts of a column are no array".to_owned(),
             Self::Unreadable(_) => "the header cannot be read".to_owned(),
+            Self::Case { meant, .. } => {
+                format!("a column has the name \"{meant}\" but for capital and small letters")
+            }
             Self::Missing { .. } => "a column that every row needs is missing".to_owned(),
         };
         Told::masked_as(full, masked)

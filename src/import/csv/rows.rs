@@ -358,7 +358,9 @@ fn sample_of(text: &mut impl Read, lines: usize) -> io::Result<(Vec<u8>, bool)> 
 fn no_text(sample: &[u8]) -> Option<Told> {
     let sample = sample.get(..BINARY_SAMPLE_BYTES).unwrap_or(sample);
     if let Some(format) = format_of(sample) {
-        return Some(Told::plain(format!("the file is {format}, which is not read: unpack or convert it to CSV")));
+        return Some(Told::plain(format!(
+            "the file is {format}, which is not read: unpack or convert it to CSV"
+        )));
     }
     memchr::memchr(0, sample)?;
     Some(match suggest_encoding(sample) {
