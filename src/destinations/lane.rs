@@ -462,7 +462,7 @@ mod tests {
         now: Duration,
         random: &Seeded,
     ) -> Fate {
-        lane.answered((call.0, result.as_ref().map(|()| ())), now, random);
+        lane.answered((call.0, result.as_ref().copied()), now, random);
         lane.ended(call, result, now, random)
     }
 

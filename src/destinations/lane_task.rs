@@ -456,7 +456,7 @@ impl LaneTask {
             .is_err_and(|failure| matches!(failure.class, Class::TooLarge | Class::BadRequest));
         let now = self.deps.clock.monotonic();
         if let Some((first, _)) = calls.first() {
-            self.lane.answered((*first, invoked.result.as_ref().map(|()| ())), now, &*self.deps.random);
+            self.lane.answered((*first, invoked.result.as_ref().copied()), now, &*self.deps.random);
         }
         for (index, (position, attempt)) in calls.iter().enumerate() {
             let refused = invoked.refused.iter().find(|(place, _)| *place == index);
