@@ -19,3 +19,4 @@ mod samples;
 mod shown;
 mod support;
 mod ways;
+mod writers;
