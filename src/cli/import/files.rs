@@ -23,7 +23,7 @@ use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::runtime::SystemRandom;
 use crate::store::s3::ReadFailure;
-use crate::words::{Told, with_causes};
+use crate::words::{Told, outside_text, with_causes};
 
 /// How inputs are opened.
 #[derive(Clone, Debug)]
@@ -245,8 +245,9 @@ fn made(
                 entries.retain(|entry| {
                     let is_note = is_note(entry);
                     if is_note {
+                        let entry = outside_text(&entry.name);
                         tracing::warn!(
-                            "{name}: an entry .txt whose name has no call type is left out (or pass --type)"
+                            "{name}!{entry} is left out: its name has no call type (or pass --type)"
                         );
                     }
                     !is_note
