@@ -37,13 +37,15 @@ pub enum AlarmKind {
     Ledger,
     /// A destination's function cannot be used, or has failed for a minute.
     Destination,
+    /// The journal of imports cannot be used.
+    Imports,
     /// A task panicked, or the spool has stopped.
     Task,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Refused,
         Self::Unreachable,
         Self::Refusing,
@@ -55,6 +57,7 @@ impl AlarmKind {
         Self::Hook,
         Self::Ledger,
         Self::Destination,
+        Self::Imports,
         Self::Task,
     ];
 
@@ -72,6 +75,7 @@ impl AlarmKind {
             Self::Hook => "hook",
             Self::Ledger => "ledger",
             Self::Destination => "destination",
+            Self::Imports => "imports",
             Self::Task => "task",
         }
     }

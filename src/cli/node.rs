@@ -36,7 +36,8 @@ use crate::destinations::settings::{DestinationSettings, share as destinations_s
 use crate::disk::own_files;
 use crate::disk::real_disk::RealDisk;
 use crate::disk::{Disk, is_no_handle};
-use crate::import::journal::LocalJournal;
+use crate::import::journal::{JOURNAL, JournalError, LocalJournal};
+use crate::import::watched_journal::WatchedJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::live::{LiveView, Mode};
@@ -54,8 +55,6 @@ use crate::tasks;
 use crate::time::Clock;
 use crate::words::causes::chain;
 
-/// The file in the spool's directory that keeps the journal of imports.
-const JOURNAL: &str = "imports.redb";
 /// The most connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
 /// The part of the shutdown grace that is reserved for the steps after delivery.
@@ -451,10 +450,13 @@ impl Engine {
     ) -> Result<Arc<Importer>, Failure> {
         let (ingest, log) = (Arc::clone(ingest), self.log());
         let (clock, metrics) = (Arc::clone(&self.outside.clock), self.outside.metrics.clone());
-        let path = dir.join(JOURNAL);
+        let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.alarms));
         let opened = tokio::task::spawn_blocking(move || {
-            let journal = Arc::new(LocalJournal::open(&path)?);
-            Importer::new(ImporterDeps { ingest, log, journal, clock, metrics }, sources)
+            let journal = Arc::new(WatchedJournal::new(Arc::new(LocalJournal::open(&path)?), alarms));
+            Ok::<_, JournalError>(Importer::new(
+                ImporterDeps { ingest, log, journal, clock, metrics },
+                sources,
+            ))
         });
         Ok(Arc::new(opened.await??))
     }

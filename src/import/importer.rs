@@ -97,10 +97,7 @@ pub struct Importer {
 impl Importer {
     /// Takes rows for `log`. Imports that an earlier process left open are recorded in the journal. Waits for
     /// the disk.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn new(deps: ImporterDeps, sources: Arc<dyn ImportSources>) -> Result<Self, JournalError> {
+    pub fn new(deps: ImporterDeps, sources: Arc<dyn ImportSources>) -> Self {
         let ImporterDeps { ingest, log, journal, clock, metrics } = deps;
         let journal = Arc::new(RecentJournal::new(journal, Arc::clone(&clock)));
         let importer = Self {
@@ -114,8 +111,11 @@ impl Importer {
             counting: tokio::sync::Mutex::default(),
             journaling: Mutex::default(),
         };
-        importer.record(&importer.log.open_imports())?;
-        Ok(importer)
+        // The log keeps them until they are recorded, and whoever continues one records it.
+        if let Err(error) = importer.record(&importer.log.open_imports()) {
+            tracing::warn!(%error, "imports that were open when the last process ended are not recorded yet");
+        }
+        importer
     }
 
     /// The journal with its newest records.
@@ -484,7 +484,10 @@ fn malformed(error: &BodyError) -> TargetError {
 }
 
 pub(super) fn unwritten(error: JournalError) -> TargetError {
-    TargetError::Later { after: LATER, why: error.to_string() }
+    match error.needs_a_person() {
+        true => TargetError::Refused(error.to_string()),
+        false => TargetError::Later { after: LATER, why: error.to_string() },
+    }
 }
 
 fn full() -> TargetError {

@@ -2,13 +2,14 @@
 //! imported once, however long ago that was.
 
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fmt, fs, io};
 
 use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, StorageBackend,
-    TableDefinition,
+    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    StorageBackend, StorageError, TableDefinition,
 };
 
 use super::record::Record;
@@ -24,15 +25,35 @@ const ROWS: TableDefinition<'_, u128, (u32, u32, u64)> = TableDefinition::new("r
 /// record, and the counts of its rows if they are known by their content.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
+/// The journal's name in the directory of a spool.
+pub const JOURNAL: &str = "imports.redb";
+/// What the name of a damaged journal gets that was set aside.
+const ASIDE: &str = "damaged";
+/// What the journal's name has instead of its extension in the note that says that it was made.
+const NOTE: &str = "made";
+
 /// Why the journal cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-#[error("the import journal: {0}")]
-pub struct JournalError(String);
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the import journal: {what}")]
+pub struct JournalError {
+    what: String,
+    needs_a_person: bool,
+}
 
 impl JournalError {
-    /// A journal failed for this reason.
+    /// A journal failed for this reason. The next try may succeed.
     pub fn of(error: impl fmt::Display) -> Self {
-        Self(error.to_string())
+        Self { what: error.to_string(), needs_a_person: false }
+    }
+
+    /// Imports are refused until a person decides.
+    fn lost(what: String) -> Self {
+        Self { what, needs_a_person: true }
+    }
+
+    /// Whether no further try can succeed before a person has decided something.
+    pub fn needs_a_person(&self) -> bool {
+        self.needs_a_person
     }
 }
 
@@ -75,7 +96,11 @@ pub trait Journal: Send + Sync + fmt::Debug {
     fn count(&self) -> Result<u64, JournalError>;
 }
 
-/// A journal in an embedded database: one file, used by one process. The file is created with the first record.
+/// A journal in an embedded database: one file, used by one process. The file is created with the first record. After a
+/// failure it is opened again, because the database takes nothing more before that.
+///
+/// A damaged file is set aside, and a missing one is told from one that never was by a note beside it. Then every method
+/// fails until a person has decided: without the journal, files that were imported would be imported again.
 #[derive(Debug)]
 pub struct LocalJournal {
     path: PathBuf,
@@ -83,16 +108,27 @@ pub struct LocalJournal {
 }
 
 impl LocalJournal {
-    /// Opens the journal in a file, which need not exist.
+    /// Opens the journal in a file, which need not exist. If it cannot be used, every method says why.
     ///
     /// # Errors
-    /// [`JournalError`]: it is damaged, another process uses it, or the disk refuses.
+    /// [`JournalError`]: another process uses it.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let journal = Self { path: path.to_owned(), database: Mutex::default() };
-        if path.exists() {
-            journal.made()?;
+        match path.try_exists().map(|exists| exists.then(|| journal.database())) {
+            Ok(Some(Err(OpenError::Used(error)))) => Err(error),
+            // A damaged one is set aside; what the disk refuses may pass.
+            _ => Ok(journal),
         }
-        Ok(journal)
+    }
+
+    /// What is wrong with the journal in a file, for a person who checks it while nothing uses it.
+    pub fn look(path: &Path) -> Option<String> {
+        let journal = Self { path: path.to_owned(), database: Mutex::default() };
+        if let Err(error) = journal.is_whole() {
+            return Some(error.what);
+        }
+        let opened = path.exists().then(|| opens(path));
+        opened?.err().filter(is_damage).map(|error| format!("{} is damaged: {error}", path.display()))
     }
 
     /// Opens a journal in storage that a test can break.
@@ -107,14 +143,114 @@ impl LocalJournal {
 
     /// The database, created if need be.
     fn made(&self) -> Result<Arc<Database>, JournalError> {
+        match self.if_made()? {
+            Some(database) => Ok(database),
+            None => {
+                self.make()?;
+                Ok(self.database()?)
+            }
+        }
+    }
+
+    /// The database, unless there is none yet.
+    fn if_made(&self) -> Result<Option<Arc<Database>>, JournalError> {
+        if let Some(database) = &*lock(&self.database) {
+            return Ok(Some(Arc::clone(database)));
+        }
+        self.is_whole()?;
+        match self.path.try_exists().map_err(JournalError::of)? {
+            true => Ok(Some(self.database()?)),
+            false => Ok(None),
+        }
+    }
+
+    /// The database in its file.
+    fn database(&self) -> Result<Arc<Database>, OpenError> {
         let mut known = lock(&self.database);
         if let Some(database) = &*known {
             return Ok(Arc::clone(database));
         }
-        if !self.path.exists() {
-            self.make()?;
+        let database = match database_in(&self.path) {
+            Ok(database) => database,
+            Err(OpenError::Damaged(_)) => {
+                self.set_aside()?;
+                self.is_whole()?;
+                return Err(OpenError::Failed(JournalError::of(
+                    "it was set aside and is back; it is tried again",
+                )));
+            }
+            Err(error) => return Err(error),
+        };
+        // Journals of earlier releases have none.
+        self.note()?;
+        Ok(Arc::clone(known.insert(Arc::new(database))))
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.path.with_extension(ASIDE)
+    }
+
+    /// Fails if a person has to decide.
+    fn is_whole(&self) -> Result<(), JournalError> {
+        let (path, aside, note) = (self.path.display(), self.aside(), self.path.with_extension(NOTE));
+        let there = |path: &Path| path.try_exists().map_err(JournalError::of);
+        if there(&aside)? {
+            return Err(JournalError::lost(format!(
+                "E-IMPORT-JOURNAL: {path} was damaged and is set aside as {}; imports are refused, because files that were \
+                 imported would be imported again. Put a sound copy in the place of {path} and remove {0}, or, if no file \
+                 will come again, remove {0} and {}",
+                aside.display(),
+                note.display()
+            )));
         }
-        Ok(Arc::clone(known.insert(Arc::new(database_in(&self.path)?))))
+        if !there(&self.path)? && there(&note)? {
+            return Err(JournalError::lost(format!(
+                "E-IMPORT-JOURNAL: {path} is missing; imports are refused, because files that were imported would be \
+                 imported again. Put it back, or, if no file will come again, remove {}",
+                note.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Gives a damaged file another name. An earlier one is kept.
+    #[expect(clippy::disallowed_methods, reason = "only a name changes, and the directory is synced")]
+    fn set_aside(&self) -> Result<(), JournalError> {
+        let aside = self.aside();
+        if !aside.try_exists().map_err(JournalError::of)? {
+            fs::rename(&self.path, &aside).and_then(|()| self.sync_folder()).map_err(JournalError::of)?;
+        }
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        fs::File::open(dir.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all())
+    }
+
+    /// Notes that there is a journal.
+    fn note(&self) -> Result<(), JournalError> {
+        let note = self.path.with_extension(NOTE);
+        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(note) {
+            Ok(_) => self.sync_folder().map_err(JournalError::of),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(JournalError::of(error)),
+        }
+    }
+
+    /// Does something with the database. If that fails, it is opened again the next time.
+    fn with<T>(
+        &self,
+        database: Arc<Database>,
+        work: impl FnOnce(&Database) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        let done = work(&database);
+        // One that is not in a file of its own cannot be opened again.
+        if done.is_err() && !self.path.as_os_str().is_empty() {
+            drop(database);
+            *lock(&self.database) = None;
+        }
+        done
     }
 
     /// Makes an empty database, which gets its name only when it is complete: one that is cut short while it is
@@ -131,24 +267,88 @@ impl LocalJournal {
             let mut options = fs::OpenOptions::new();
             options.write(true).create_new(true).mode(0o600).open(&temporary).map_err(JournalError::of)?;
             drop(database_in(&temporary)?);
-            let sync = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
-            sync(&temporary).map_err(JournalError::of)?;
-            fs::rename(&temporary, &self.path).map_err(JournalError::of)?;
-            let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
-            sync(dir.unwrap_or(Path::new("."))).map_err(JournalError::of)
+            fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(JournalError::of)?;
+            fs::rename(&temporary, &self.path).and_then(|()| self.sync_folder()).map_err(JournalError::of)
         };
-        made().map_err(|error| JournalError(format!("{} cannot be made: {}", self.path.display(), error.0)))
-    }
-
-    fn if_made(&self) -> Option<Arc<Database>> {
-        lock(&self.database).clone()
+        made().map_err(|error| {
+            JournalError::of(format!("{} cannot be made: {}", self.path.display(), error.what))
+        })
     }
 }
 
-fn database_in(path: &Path) -> Result<Database, JournalError> {
-    let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-    let cannot = |error| JournalError(format!("{} cannot be opened: {error}", path.display()));
-    with_table(database.map_err(cannot)?)
+/// Why a database cannot be opened.
+#[derive(Debug)]
+enum OpenError {
+    /// Its file is no longer what was written.
+    Damaged(JournalError),
+    /// Another process uses it.
+    Used(JournalError),
+    /// It may be otherwise the next time.
+    Failed(JournalError),
+}
+
+impl From<OpenError> for JournalError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Damaged(error) | OpenError::Used(error) | OpenError::Failed(error) => error,
+        }
+    }
+}
+
+impl From<JournalError> for OpenError {
+    fn from(error: JournalError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn is_damage(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Storage(StorageError::Corrupted(_)) => true,
+        // What is no database, or ends too early.
+        DatabaseError::Storage(StorageError::Io(error)) => {
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the database in a file can be opened, without a change of the file. One that was not closed needs a repair, which
+/// is done in memory.
+fn opens(path: &Path) -> Result<(), DatabaseError> {
+    match Database::builder().open_read_only(path) {
+        Err(DatabaseError::RepairAborted) => {}
+        opened => return opened.map(drop),
+    }
+    let bytes = fs::read(path).map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?;
+    let copy = redb::backends::InMemoryBackend::new();
+    let copied = copy.set_len(bytes.len() as u64).and_then(|()| copy.write(0, &bytes));
+    copied.map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?;
+    let panicked = || DatabaseError::Storage(StorageError::Corrupted("its structure is damaged".to_owned()));
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Database::builder().create_with_backend(copy)));
+    opened.unwrap_or_else(|_| Err(panicked())).map(drop)
+}
+
+fn database_in(path: &Path) -> Result<Database, OpenError> {
+    // Without its header the database would be made anew.
+    let is_empty = fs::metadata(path).map_err(JournalError::of)?.len() == 0;
+    let is_temporary = path.extension().is_some_and(|extension| extension == "tmp");
+    let said =
+        |error: &dyn fmt::Display| JournalError::of(format!("{} cannot be opened: {error}", path.display()));
+    if is_empty && !is_temporary {
+        return Err(OpenError::Damaged(said(&"it is empty")));
+    }
+    // The library checks by panicking what it does not expect.
+    let opened = std::panic::catch_unwind(|| Database::builder().set_cache_size(CACHE_BYTES).create(path));
+    match opened {
+        Ok(Ok(database)) => match with_table(database) {
+            Ok(database) => Ok(database),
+            Err(error) => Err(OpenError::Failed(error)),
+        },
+        Ok(Err(error)) if is_damage(&error) => Err(OpenError::Damaged(said(&error))),
+        Ok(Err(error @ DatabaseError::DatabaseAlreadyOpen)) => Err(OpenError::Used(said(&error))),
+        Ok(Err(error)) => Err(OpenError::Failed(said(&error))),
+        Err(_) => Err(OpenError::Damaged(said(&"its structure is damaged"))),
+    }
 }
 
 fn with_table(database: Database) -> Result<Database, JournalError> {
@@ -161,69 +361,81 @@ fn with_table(database: Database) -> Result<Database, JournalError> {
 
 impl Journal for LocalJournal {
     fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
-        let Some(database) = self.if_made() else { return Ok(None) };
-        let table = database.begin_read().map_err(JournalError::of)?;
-        let table = table.open_table(RECORDS).map_err(JournalError::of)?;
-        let found = table.get(key.0).map_err(JournalError::of)?;
-        found.map(|json| serde_json::from_slice(json.value()).map_err(JournalError::of)).transpose()
+        let Some(database) = self.if_made()? else { return Ok(None) };
+        self.with(database, |database| {
+            let table = database.begin_read().map_err(JournalError::of)?;
+            let table = table.open_table(RECORDS).map_err(JournalError::of)?;
+            let found = table.get(key.0).map_err(JournalError::of)?;
+            found.map(|json| serde_json::from_slice(json.value()).map_err(JournalError::of)).transpose()
+        })
     }
 
     fn write(&self, records: &[Record]) -> Result<(), JournalError> {
-        let begun = self.made()?.begin_write().map_err(JournalError::of)?;
-        {
-            let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
-            for record in records {
-                let json = serde_json::to_vec(record).map_err(JournalError::of)?;
-                table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
+        self.with(self.made()?, |database| {
+            let begun = database.begin_write().map_err(JournalError::of)?;
+            {
+                let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
+                for record in records {
+                    let json = serde_json::to_vec(record).map_err(JournalError::of)?;
+                    table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
+                }
             }
-        }
-        begun.commit().map_err(JournalError::of)
+            begun.commit().map_err(JournalError::of)
+        })
     }
 
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
-        let Some(database) = self.if_made() else { return Ok(Vec::new()) };
-        let table = database.begin_read().map_err(JournalError::of)?;
-        let table = table.open_table(ROWS).map_err(JournalError::of)?;
-        let mut counts = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(count) = table.get(*key).map_err(JournalError::of)? {
-                let (stored, in_file, file) = count.value();
-                counts.push((*key, RowCount { stored, in_file, file }));
+        let Some(database) = self.if_made()? else { return Ok(Vec::new()) };
+        self.with(database, |database| {
+            let table = database.begin_read().map_err(JournalError::of)?;
+            let table = table.open_table(ROWS).map_err(JournalError::of)?;
+            let mut counts = Vec::with_capacity(keys.len());
+            for key in keys {
+                if let Some(count) = table.get(*key).map_err(JournalError::of)? {
+                    let (stored, in_file, file) = count.value();
+                    counts.push((*key, RowCount { stored, in_file, file }));
+                }
             }
-        }
-        Ok(counts)
+            Ok(counts)
+        })
     }
 
     fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError> {
-        let begun = self.made()?.begin_write().map_err(JournalError::of)?;
-        {
-            let mut table = begun.open_table(ROWS).map_err(JournalError::of)?;
-            for (key, RowCount { stored, in_file, file }) in counts {
-                table.insert(*key, (*stored, *in_file, *file)).map_err(JournalError::of)?;
+        self.with(self.made()?, |database| {
+            let begun = database.begin_write().map_err(JournalError::of)?;
+            {
+                let mut table = begun.open_table(ROWS).map_err(JournalError::of)?;
+                for (key, RowCount { stored, in_file, file }) in counts {
+                    table.insert(*key, (*stored, *in_file, *file)).map_err(JournalError::of)?;
+                }
+                let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
+                let json = serde_json::to_vec(record).map_err(JournalError::of)?;
+                table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
             }
-            let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
-            let json = serde_json::to_vec(record).map_err(JournalError::of)?;
-            table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
-        }
-        begun.commit().map_err(JournalError::of)
+            begun.commit().map_err(JournalError::of)
+        })
     }
 
     fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
-        let Some(database) = self.if_made() else { return Ok(()) };
-        let table = database.begin_read().map_err(JournalError::of)?;
-        let table = table.open_table(RECORDS).map_err(JournalError::of)?;
-        for entry in table.iter().map_err(JournalError::of)? {
-            let (_, json) = entry.map_err(JournalError::of)?;
-            each(serde_json::from_slice(json.value()).map_err(JournalError::of)?);
-        }
-        Ok(())
+        let Some(database) = self.if_made()? else { return Ok(()) };
+        self.with(database, |database| {
+            let table = database.begin_read().map_err(JournalError::of)?;
+            let table = table.open_table(RECORDS).map_err(JournalError::of)?;
+            for entry in table.iter().map_err(JournalError::of)? {
+                let (_, json) = entry.map_err(JournalError::of)?;
+                each(serde_json::from_slice(json.value()).map_err(JournalError::of)?);
+            }
+            Ok(())
+        })
     }
 
     fn count(&self) -> Result<u64, JournalError> {
-        let Some(database) = self.if_made() else { return Ok(0) };
-        let table = database.begin_read().map_err(JournalError::of)?;
-        let table = table.open_table(RECORDS).map_err(JournalError::of)?;
-        table.len().map_err(JournalError::of)
+        let Some(database) = self.if_made()? else { return Ok(0) };
+        self.with(database, |database| {
+            let table = database.begin_read().map_err(JournalError::of)?;
+            let table = table.open_table(RECORDS).map_err(JournalError::of)?;
+            table.len().map_err(JournalError::of)
+        })
     }
 }
 
@@ -243,7 +455,7 @@ mod tests {
         fs::write(path.with_extension("tmp"), vec![0; 1024 * 1024]).unwrap();
         let record = Record::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
         LocalJournal::open(&path).unwrap().write(std::slice::from_ref(&record)).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "and the note");
         let again = LocalJournal::open(&path).unwrap();
         assert_eq!(again.read(ImportKey(1)).unwrap(), Some(record));
     }
@@ -256,5 +468,90 @@ mod tests {
         let record = Record::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
         LocalJournal::open(&path).unwrap().write(&[record]).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    fn record(key: u128) -> Record {
+        Record::of_progress(ImportKey(key), ImportProgress::default(), UnixMillis(1))
+    }
+
+    /// A start failed for good, or took a missing journal for an empty one: every file was imported again.
+    #[test]
+    fn a_damaged_or_missing_journal_refuses_imports_until_a_person_decides() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("imports.redb");
+        type Damage = fn(&Path);
+        let damages: [(&str, Damage); 5] = [
+            ("missing", |path| fs::remove_file(path).unwrap()),
+            ("empty", |path| fs::write(path, []).unwrap()),
+            ("no database", |path| fs::write(path, vec![7; 5_000]).unwrap()),
+            ("cut", |path| {
+                let len = fs::metadata(path).unwrap().len();
+                fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len / 3).unwrap();
+            }),
+            ("header", |path| {
+                let mut bytes = fs::read(path).unwrap();
+                bytes[..64].fill(0xFF);
+                fs::write(path, bytes).unwrap();
+            }),
+        ];
+        for (what, damage) in damages {
+            LocalJournal::open(&path).unwrap().write(&[record(1)]).unwrap();
+            let sound = fs::read(&path).unwrap();
+            assert_eq!(LocalJournal::look(&path), None, "{what}");
+            damage(&path);
+            assert!(LocalJournal::look(&path).is_some(), "{what}");
+            for _ in 0..2 {
+                let journal = LocalJournal::open(&path).unwrap();
+                for error in [
+                    journal.read(ImportKey(1)).unwrap_err(),
+                    journal.write(&[record(2)]).unwrap_err(),
+                    journal.count().unwrap_err(),
+                ] {
+                    assert!(error.needs_a_person(), "{what}: {error}");
+                    assert!(error.to_string().contains("E-IMPORT-JOURNAL"), "{what}: {error}");
+                }
+            }
+            assert!(
+                LocalJournal::look(&path).is_some_and(|what| what.contains("E-IMPORT-JOURNAL")),
+                "{what}"
+            );
+            // A person puts a copy in its place.
+            fs::write(&path, &sound).unwrap();
+            drop(fs::remove_file(path.with_extension(ASIDE)));
+            let journal = LocalJournal::open(&path).unwrap();
+            assert_eq!(journal.read(ImportKey(1)).unwrap(), Some(record(1)), "{what}");
+            drop(journal);
+            // Or begins anew.
+            damage(&path);
+            drop(LocalJournal::open(&path).unwrap().count());
+            for name in [ASIDE, NOTE, "redb"] {
+                drop(fs::remove_file(path.with_extension(name)));
+            }
+            assert_eq!(LocalJournal::open(&path).unwrap().read(ImportKey(1)).unwrap(), None, "{what}");
+        }
+    }
+
+    /// After one failed write the database takes nothing more until it is opened again.
+    #[test]
+    fn after_a_failure_it_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("imports.redb");
+        let journal = LocalJournal::open(&path).unwrap();
+        journal.write(&[record(1)]).unwrap();
+        let failed = journal.with(journal.made().unwrap(), |database| {
+            let begun = database.begin_write().map_err(JournalError::of)?;
+            begun
+                .open_table(RECORDS)
+                .map_err(JournalError::of)?
+                .insert(2, [].as_slice())
+                .map_err(JournalError::of)?;
+            drop(begun);
+            Err::<(), _>(JournalError::of("the disk is full"))
+        });
+        assert!(!failed.unwrap_err().needs_a_person());
+        assert!(lock(&journal.database).is_none());
+        assert_eq!(journal.read(ImportKey(1)).unwrap(), Some(record(1)));
+        journal.write(&[record(3)]).unwrap();
+        assert_eq!(journal.count().unwrap(), 2);
     }
 }

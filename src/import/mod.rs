@@ -32,6 +32,7 @@ pub mod s3_records;
 pub mod shared_progress;
 mod step;
 mod target;
+pub mod watched_journal;
 
 pub use counters::{Counters, Snapshot};
 pub use import_sources::{ImportSources, NoSource, WantedSource};

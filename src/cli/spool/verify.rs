@@ -8,6 +8,7 @@ use crate::cli::failure::Failure;
 use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
 use crate::cli::print_json::print_json;
 use crate::destinations::faults::faults;
+use crate::import::journal::{JOURNAL, LocalJournal};
 use crate::runtime::colour;
 use crate::spool::offline::{Answered, Finding, Verified, View, verify};
 use crate::words::{about_bytes, counted};
@@ -26,6 +27,8 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut verified = verify(&view, &mut |done, total| meter.bytes(done, total))?;
     drop(meter);
     verified.findings.extend(of_destinations(&view)?);
+    let journal = LocalJournal::look(&args.dir.join(JOURNAL));
+    verified.findings.extend(journal.map(|what| Finding::of_imports(JOURNAL.to_owned(), what)));
     verified.sound = verified.findings.is_empty();
     if args.json {
         print_json(out, &verified)?;

@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Fingerprints,
     /// What destinations keep: the archive does not need it.
     Destinations,
+    /// The journal of imports: the archive does not need it.
+    Imports,
     /// A parked object.
     Parked,
     /// The frames of a sealed object are no longer what was sealed.
@@ -73,13 +75,23 @@ impl Finding {
     pub(crate) fn hides_lines(&self) -> bool {
         match self.kind {
             Kind::Frames | Kind::Blocks | Kind::Missing | Kind::Manifest | Kind::Parked | Kind::Seal => true,
-            Kind::Header | Kind::Copy | Kind::Index | Kind::Fingerprints | Kind::Destinations => false,
+            Kind::Header
+            | Kind::Copy
+            | Kind::Index
+            | Kind::Fingerprints
+            | Kind::Destinations
+            | Kind::Imports => false,
         }
     }
 
     /// Damage of a file that destinations keep.
     pub fn of_destinations(file: String, what: String) -> Self {
         Self::new(Kind::Destinations, file, what)
+    }
+
+    /// Damage of the journal of imports.
+    pub fn of_imports(file: String, what: String) -> Self {
+        Self::new(Kind::Imports, file, what)
     }
 
     pub(in crate::spool) fn new(kind: Kind, file: impl Into<String>, what: impl Into<String>) -> Self {

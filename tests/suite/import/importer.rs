@@ -77,7 +77,7 @@ fn opened(dir: TempDir) -> Node {
     let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
     let journal = Arc::new(LocalJournal::open(&journal_of(&dir)).unwrap());
     let deps = ImporterDeps { ingest, log: spool.log(), journal, clock, metrics };
-    Node { importer: Arc::new(Importer::new(deps, Arc::new(Any)).unwrap()), spool, dir }
+    Node { importer: Arc::new(Importer::new(deps, Arc::new(Any))), spool, dir }
 }
 
 fn journal_of(dir: &TempDir) -> std::path::PathBuf {

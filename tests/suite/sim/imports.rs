@@ -517,7 +517,7 @@ impl World {
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
         let journal = Arc::new(SimJournal::open(&process.disk)?);
         let deps = ImporterDeps { ingest, log: process.spool.log(), journal, clock, metrics };
-        Importer::new(deps, Arc::new(ById))
+        Ok(Importer::new(deps, Arc::new(ById)))
     }
 
     /// Each row must be in the bucket once, and the progress must count what is there. `stored` are the copies of

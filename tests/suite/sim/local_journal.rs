@@ -149,7 +149,7 @@ impl Node {
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
         let deps = ImporterDeps { ingest, log: spool.log(), journal, clock, metrics };
-        let importer = Importer::new(deps, Arc::new(ById)).map_err(text)?;
+        let importer = Importer::new(deps, Arc::new(ById));
         Ok(Self { spool, importer: Arc::new(importer) })
     }
 

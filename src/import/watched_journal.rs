@@ -1,0 +1,71 @@
+//! A journal whose failures are an alarm as long as they last.
+
+use std::sync::Arc;
+
+use super::journal::{Journal, JournalError};
+use super::record::Record;
+use super::row_hash::RowCount;
+use crate::alarms::{AlarmKind, Alarms};
+use crate::log::ImportKey;
+
+/// The subject of its alarm.
+const SUBJECT: &str = "journal";
+
+/// Passes everything on, and raises an alarm if it fails.
+#[derive(Debug)]
+pub struct WatchedJournal {
+    journal: Arc<dyn Journal>,
+    alarms: Arc<Alarms>,
+}
+
+impl WatchedJournal {
+    /// Watches a journal. One that cannot be used is an alarm at once.
+    pub fn new(journal: Arc<dyn Journal>, alarms: Arc<Alarms>) -> Self {
+        let watched = Self { journal, alarms };
+        // What it says is in the alarm.
+        drop(watched.count());
+        watched
+    }
+
+    fn watched<T>(&self, result: Result<T, JournalError>) -> Result<T, JournalError> {
+        match &result {
+            Ok(_) => self.alarms.clear(AlarmKind::Imports, SUBJECT),
+            Err(error) if error.needs_a_person() => {
+                self.alarms.raise(AlarmKind::Imports, SUBJECT, error.to_string());
+            }
+            Err(error) => {
+                let what = format!(
+                    "{error}; imports wait, and it is tried again: give the disk space, or repair it"
+                );
+                self.alarms.raise(AlarmKind::Imports, SUBJECT, what);
+            }
+        }
+        result
+    }
+}
+
+impl Journal for WatchedJournal {
+    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
+        self.watched(self.journal.read(key))
+    }
+
+    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+        self.watched(self.journal.write(records))
+    }
+
+    fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
+        self.watched(self.journal.row_counts(keys))
+    }
+
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError> {
+        self.watched(self.journal.write_rows(counts, record))
+    }
+
+    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+        self.watched(self.journal.each(each))
+    }
+
+    fn count(&self) -> Result<u64, JournalError> {
+        self.watched(self.journal.count())
+    }
+}
