@@ -49,6 +49,7 @@ fn rows_of(mut rows: CsvRows) -> Vec<Value> {
     while let Some(row) = rows.next(&mut call).unwrap() {
         found.push(match row {
             Row::Rejected(reject) => json!({"rejected": reject.code}),
+            Row::Repeat => json!("repeated"),
             Row::Call(_) => {
                 let mut call: Map<String, Value> = serde_json::from_slice(&call).unwrap();
                 call.remove("type");
