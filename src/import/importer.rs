@@ -181,8 +181,11 @@ impl Importer {
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.read(key).map_err(unwritten)?;
         let open = self.log.open_imports().into_iter().find(|import| import.key == key);
-        if let (Some(record), Some(open)) = (&mut known, open) {
-            record.progress.advance(open.progress);
+        match (&mut known, open) {
+            (Some(record), Some(open)) => record.progress.advance(open.progress),
+            // The journal could not be used when the process began.
+            (None, Some(open)) => known = Some(Record::of_progress(key, open.progress, self.clock.wall())),
+            (_, None) => {}
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
         let Admitted { record, standing, other_options } =

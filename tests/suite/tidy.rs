@@ -69,6 +69,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "import",
         &[
+            "alarms",
             "boxed_future",
             "call",
             "disk",

@@ -251,6 +251,13 @@ async fn without_the_journal_the_log_still_knows_the_open_imports() {
     copy(node.dir.path(), left.path());
     fs::remove_file(journal_of(&left)).unwrap();
     let node = opened(left);
+    let refused = node.begin(1).await;
+    assert!(
+        matches!(&refused, Err(TargetError::Refused(why)) if why.contains("E-IMPORT-JOURNAL")),
+        "{refused:?}"
+    );
+    // A person decides to do without it; no restart is needed.
+    fs::remove_file(journal_of(&node.dir).with_extension("made")).unwrap();
     let begun = node.begin(1).await.unwrap();
     assert_eq!((begun.standing, begun.progress), (Standing::Continued, stored_rows(5)));
     assert_eq!(node.step(begun.import, 1, 5..6).await, Ok(stored_rows(6)));

@@ -109,12 +109,14 @@ fn contains(expected: &Value, actual: &Value) -> Result<(), String> {
     }
 }
 
-/// Compares the output for the spool in `dir` with the expected output.
-fn assert_expected_output(dir: &Path) {
+/// Compares the output for the spool in `dir` with the expected output, of which `change` knows what differs.
+fn assert_expected_output(dir: &Path, change: impl Fn(&str, &mut Value)) {
     for (name, text) in output_of(dir) {
         if name.ends_with(".json") {
             let found = serde_json::from_str(&text).unwrap();
-            assert_eq!(contains(&expected_json(name), &found), Ok(()), "{name}");
+            let mut wanted = expected_json(name);
+            change(name, &mut wanted);
+            assert_eq!(contains(&wanted, &found), Ok(()), "{name}");
         } else {
             assert_eq!(text, expected(name), "{name}");
         }
@@ -128,7 +130,17 @@ async fn this_release_writes_the_same_rich_spool_and_bucket() {
     if let Some(to) = env::var_os("FOREBAY_MAKE_FIXTURE") {
         save(&scenario, Path::new(&to));
     }
-    assert_expected_output(&scenario.spool());
+    assert_expected_output(&scenario.spool(), |name, expected| {
+        if name == "state.json" {
+            // Positions 6 to 9 are noted as lost by a scan and again by an amended seal; the older release counted them twice.
+            let lost = &mut expected["ledger"]["lost_positions"];
+            assert_eq!(lost, &json!(9 + 4));
+            *lost = json!(9);
+            let seen = &mut expected["ledger"]["lost_seen"];
+            assert_eq!(seen, &json!(4 + 4));
+            *seen = json!(4);
+        }
+    });
     let (made, known) = (bucket::Old::of(&scenario.bucket()).await, bucket::Old::start().await);
     assert_eq!(made.objects().await, known.objects().await);
 }

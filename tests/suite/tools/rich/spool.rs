@@ -21,7 +21,7 @@ fn verify_inspect_and_export_give_the_expected_output_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let dir = spool_in(&folder);
     let before = files(&dir);
-    assert_expected_output(&dir);
+    assert_expected_output(&dir, |_, _| ());
     assert_eq!(files(&dir), before);
     // The fixture contains the rare states that it was made for.
     let state = expected_json("state.json");
