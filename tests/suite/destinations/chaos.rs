@@ -320,14 +320,21 @@ fn is_caused(letter: &Letter, id: CallId, report: &Report) -> bool {
         return true;
     }
     let of_call = report.seen.get(&letter.function).and_then(|seen| seen.get(&id));
-    let itself = of_call.is_some_and(|seen| seen.failed.has(class));
+    let count = of_call.map_or(0, |seen| seen.failed.count(class));
+    let itself = count > 0;
     let of_function = report.failed.get(&letter.function).is_some_and(|failed| failed.has(class));
-    let dies_by_itself =
-        matches!(class, Class::ExecutionError | Class::TooLarge | Class::BadRequest | Class::Recursive);
+    // Failures of one class alone, each of its retries among them: a call that had waited for a service that was away used to
+    // die at its first error.
+    let dies_after = match class {
+        Class::ExecutionError if letter.destination == CRM => 2,
+        Class::ExecutionError | Class::TooLarge | Class::BadRequest | Class::Recursive => 1,
+        Class::Unanswered => 5,
+        _ => u32::MAX,
+    };
     match letter.destination.as_str() {
         // Its calls become too old; then the cause is the function's last failure.
         BULK => itself || of_function || class == Class::Unavailable,
-        _ => itself && dies_by_itself,
+        _ => count >= dies_after,
     }
 }
 

@@ -129,22 +129,25 @@ impl Fault {
     }
 }
 
-/// Classes, by their places in [`Class::ALL`].
+/// How often each class was met, by their places in [`Class::ALL`].
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Classes(u16);
+pub(super) struct Classes([u32; Class::ALL.len()]);
 
 impl Classes {
-    fn bit(class: Class) -> u16 {
-        let place = Class::ALL.iter().position(|one| *one == class).expect("every class");
-        1 << place
+    fn place(class: Class) -> usize {
+        Class::ALL.iter().position(|one| *one == class).expect("every class")
     }
 
     fn insert(&mut self, class: Class) {
-        self.0 |= Self::bit(class);
+        self.0[Self::place(class)] += 1;
     }
 
-    pub(super) fn has(self, class: Class) -> bool {
-        self.0 & Self::bit(class) != 0
+    pub(super) fn count(&self, class: Class) -> u32 {
+        self.0[Self::place(class)]
+    }
+
+    pub(super) fn has(&self, class: Class) -> bool {
+        self.count(class) > 0
     }
 }
 
