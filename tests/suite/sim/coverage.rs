@@ -26,7 +26,7 @@ const AT_LEAST: [(&str, u64); 95] = [
     ("a reader that gave up waiting", 2_000),
     ("a file with rows that repeat calls", 300),
     ("a lost row named", 25),
-    ("a start without imports", 400),
+    ("a start without imports", 10),
     // Destinations.
     ("an invocation", 55_000),
     ("an invocation that fails", 6_000),
