@@ -25,8 +25,8 @@ const OUTAGES_STOP: usize = 10;
 const SOURCES_STOP: usize = 3;
 /// Refused sources are probed together at most so often: there may be thousands.
 const SOURCE_PROBES_EVERY: Duration = Duration::from_millis(500);
-/// A probe that was throttled is tried again after this.
-const THROTTLED_PROBE_AFTER: Duration = Duration::from_secs(1);
+/// After a probe that says nothing, as one that was throttled, the next waits so long.
+const SILENT_PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// How a lane works.
 #[derive(Clone, Copy, Debug)]
@@ -250,41 +250,42 @@ impl Lane {
         random: &dyn Random,
     ) {
         let source = self.window.source_of(position).cloned();
-        let class = match result {
-            Ok(()) => None,
-            Err(failure) => Some(failure.class),
-        };
-        match class {
-            Some(Class::Throttled) => {
+        match result {
+            Err(Failure { class: Class::Throttled, .. }) => {
                 // It says nothing about whether calls are allowed.
                 self.concurrency.throttled(now);
                 self.circuit.learned_nothing();
-                self.circuit.not_before(now.saturating_add(THROTTLED_PROBE_AFTER));
-                source.iter().for_each(|source| self.probe_again(source, now));
+                self.circuit.not_before(now.saturating_add(SILENT_PROBE_AFTER));
             }
-            Some(class @ Class::InvalidCredentials) => {
+            Err(why) if why.class == Class::InvalidCredentials => {
                 let Some(source) = source else { return self.circuit.learned_nothing() };
                 let whose = Whose::Source(source.clone());
-                self.circuit.failed((class, whose), SOURCES_STOP, now, random);
-                self.refuse(source, (position, result), now, random);
+                self.circuit.failed((why.class, whose), SOURCES_STOP, now, random);
+                return self.refuse(source, (position, why), now, random);
             }
-            Some(class) if Circuit::is_refusal(class) => {
+            Err(Failure { class, .. }) if Circuit::is_refusal(*class) => {
                 let stops = if self.settings.bounds.refuses_calls { REFUSED_STOP } else { 1 };
-                self.circuit.failed((class, Whose::Call(position)), stops, now, random);
-                source.iter().for_each(|source| self.probe_again(source, now));
+                self.circuit.failed((*class, Whose::Call(position)), stops, now, random);
             }
-            Some(class) if Circuit::is_outage(class) => {
-                self.circuit.failed((class, Whose::Call(position)), OUTAGES_STOP, now, random);
-                source.iter().for_each(|source| self.probe_again(source, now));
+            Err(Failure { class, .. }) if Circuit::is_outage(*class) => {
+                self.circuit.failed((*class, Whose::Call(position)), OUTAGES_STOP, now, random);
             }
-            _ => {
+            Ok(()) | Err(_) => {
                 self.taken = self.taken.saturating_add(1);
                 self.circuit.passed();
                 if let Some(source) = source.filter(|source| self.refused.remove(source).is_some()) {
                     self.probes.retain(|(_, other)| *other != source);
                     self.window.let_go(&source);
                 }
+                return;
             }
+        }
+        // It says nothing about whether the source is still refused.
+        if let Some(source) = source {
+            if let Some(refused) = self.refused.get_mut(&source) {
+                refused.circuit.not_before(now.saturating_add(SILENT_PROBE_AFTER));
+            }
+            self.probe_again(&source, now);
         }
     }
 
@@ -292,11 +293,10 @@ impl Lane {
     fn refuse(
         &mut self,
         source: SourceId,
-        (position, result): (u64, Result<(), &Failure>),
+        (position, why): (u64, &Failure),
         now: Duration,
         random: &dyn Random,
     ) {
-        let Err(why) = result else { return };
         let others = u32::try_from(self.refused.len()).unwrap_or(u32::MAX);
         let taken = self.taken;
         let refused = self.refused.entry(source.clone()).or_insert_with(|| Refused {
@@ -638,6 +638,31 @@ mod tests {
         let ended = all_end(&mut lane, HOUR, &random, |_| Ok(()));
         let waited = usize::try_from(position - taken - dead).unwrap();
         assert_eq!((ended.len(), lane.refused_sources()), (waited, None));
+    }
+
+    /// A token service that limits requests was asked again at once.
+    #[test]
+    fn a_probe_that_says_nothing_about_a_refused_source_is_not_followed_at_once() {
+        for class in [Class::Throttled, Class::Network] {
+            let (mut lane, random) = (Lane::new(0, settings(4, false)), Seeded::new(1));
+            for position in 1..=100 {
+                add_of(&mut lane, "bad", position, None, Duration::ZERO);
+            }
+            let call = send(&mut lane, Duration::ZERO).unwrap();
+            ends(&mut lane, call, Err(failure(Class::InvalidCredentials)), Duration::ZERO, &random);
+            // Calls of another source are taken meanwhile.
+            add_of(&mut lane, "good", 101, None, Duration::ZERO);
+            let good = send(&mut lane, Duration::ZERO).unwrap();
+            assert_eq!((good.0, ends(&mut lane, good, Ok(()), Duration::ZERO, &random)), (101, Fate::Done));
+            let mut at = Duration::from_secs(30);
+            for _ in 0..5 {
+                let probe = send(&mut lane, at).unwrap();
+                ends(&mut lane, probe, Err(failure(class)), at, &random);
+                let Now::WaitUntil(next) = lane.next(at) else { panic!("{class}: it is asked at once") };
+                assert!(next >= at + SILENT_PROBE_AFTER, "{class}");
+                at = next;
+            }
+        }
     }
 
     /// A service that was away got 709 requests each second.
