@@ -14,6 +14,7 @@ use redb::{
 
 use super::record::Record;
 use super::row_hash::RowCount;
+use crate::disk::own_files;
 use crate::lock::lock;
 use crate::log::ImportKey;
 
@@ -99,8 +100,8 @@ pub trait Journal: Send + Sync + fmt::Debug {
 /// A journal in an embedded database: one file, used by one process. The file is created with the first record. After a
 /// failure it is opened again, because the database takes nothing more before that.
 ///
-/// A damaged file is set aside, and a missing one is told from one that never was by a note beside it. Then every method
-/// fails until a person has decided: without the journal, files that were imported would be imported again.
+/// A damaged file is set aside. A note beside the file says that a journal was made, so a missing file is noticed. In both
+/// cases every method fails until a person has decided: without the journal, files would be imported again.
 #[derive(Debug)]
 pub struct LocalJournal {
     path: PathBuf,
@@ -174,15 +175,12 @@ impl LocalJournal {
             Ok(database) => database,
             Err(OpenError::Damaged(_)) => {
                 self.set_aside()?;
-                self.is_whole()?;
-                return Err(OpenError::Failed(JournalError::of(
-                    "it was set aside and is back; it is tried again",
-                )));
+                return Err(self.was_damaged().into());
             }
             Err(error) => return Err(error),
         };
         // Journals of earlier releases have none.
-        self.note()?;
+        self.write_note()?;
         Ok(Arc::clone(known.insert(Arc::new(database))))
     }
 
@@ -190,18 +188,27 @@ impl LocalJournal {
         self.path.with_extension(ASIDE)
     }
 
+    fn note(&self) -> PathBuf {
+        self.path.with_extension(NOTE)
+    }
+
+    fn was_damaged(&self) -> JournalError {
+        JournalError::lost(format!(
+            "E-IMPORT-JOURNAL: {path} was damaged and is set aside as {aside}; imports are refused, because files that were \
+             imported would be imported again. Put a sound copy in the place of {path} and remove {aside}, or, if no file \
+             will come again, remove {aside} and {note}",
+            path = self.path.display(),
+            aside = self.aside().display(),
+            note = self.note().display()
+        ))
+    }
+
     /// Fails if a person has to decide.
     fn is_whole(&self) -> Result<(), JournalError> {
-        let (path, aside, note) = (self.path.display(), self.aside(), self.path.with_extension(NOTE));
+        let (path, note) = (self.path.display(), self.note());
         let there = |path: &Path| path.try_exists().map_err(JournalError::of);
-        if there(&aside)? {
-            return Err(JournalError::lost(format!(
-                "E-IMPORT-JOURNAL: {path} was damaged and is set aside as {}; imports are refused, because files that were \
-                 imported would be imported again. Put a sound copy in the place of {path} and remove {0}, or, if no file \
-                 will come again, remove {0} and {}",
-                aside.display(),
-                note.display()
-            )));
+        if there(&self.aside())? {
+            return Err(self.was_damaged());
         }
         if !there(&self.path)? && there(&note)? {
             return Err(JournalError::lost(format!(
@@ -229,9 +236,8 @@ impl LocalJournal {
     }
 
     /// Notes that there is a journal.
-    fn note(&self) -> Result<(), JournalError> {
-        let note = self.path.with_extension(NOTE);
-        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(note) {
+    fn write_note(&self) -> Result<(), JournalError> {
+        match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.note()) {
             Ok(_) => self.sync_folder().map_err(JournalError::of),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(JournalError::of(error)),
@@ -259,13 +265,8 @@ impl LocalJournal {
     fn make(&self) -> Result<(), JournalError> {
         let temporary = self.path.with_extension("tmp");
         let made = || -> Result<(), JournalError> {
-            match fs::remove_file(&temporary) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(JournalError::of(error)),
-                _ => {}
-            }
             // Names of files may be personal data, and the rest of the spool is for its owner only, too.
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create_new(true).mode(0o600).open(&temporary).map_err(JournalError::of)?;
+            own_files::replace(&temporary, 0o600).map_err(JournalError::of)?;
             drop(database_in(&temporary)?);
             fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(JournalError::of)?;
             fs::rename(&temporary, &self.path).and_then(|()| self.sync_folder()).map_err(JournalError::of)

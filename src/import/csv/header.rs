@@ -95,9 +95,9 @@ pub enum HeaderError {
     /// The header is none.
     #[error("E-CSV-HEADER: {0}")]
     Unreadable(String),
-    /// A name that has a meaning, but for capital and small letters.
+    /// A name that has a meaning, except for the case of its letters.
     #[error(
-        "E-CSV-HEADER: column \"{}\": did you mean \"{meant}\"? Names are told apart by capital and small letters \
+        "E-CSV-HEADER: column \"{}\": did you mean \"{meant}\"? Names are case-sensitive \
          (rename it, or give all names with --columns and leave the header out with --rows 1..)",
         shown(name)
     )]
@@ -135,7 +135,7 @@ impl HeaderError {
             Self::Array { .. } => "the parts of a column are no array".to_owned(),
             Self::Unreadable(_) => "the header cannot be read".to_owned(),
             Self::Case { meant, .. } => {
-                format!("a column has the name \"{meant}\" but for capital and small letters")
+                format!("a column differs from \"{meant}\" only in the case of its letters")
             }
             Self::Missing { .. } => "a column that every row needs is missing".to_owned(),
         };
@@ -257,7 +257,7 @@ fn meaningful(kind: &FileType) -> &'static [&'static str] {
     }
 }
 
-/// Checks that no name has a meaning but for its capital and small letters.
+/// Checks that no name differs from one with a meaning only in the case of its letters.
 ///
 /// # Errors
 /// [`HeaderError::Case`].
@@ -445,7 +445,7 @@ mod tests {
         };
         assert_eq!(
             header(&["ID", "a"]).unwrap_err(),
-            "E-CSV-HEADER: column \"ID\": did you mean \"id\"? Names are told apart by capital and small letters \
+            "E-CSV-HEADER: column \"ID\": did you mean \"id\"? Names are case-sensitive \
              (rename it, or give all names with --columns and leave the header out with --rows 1..)"
         );
         assert!(header(&["id", "Timestamp", "Properties"]).is_ok());

@@ -411,8 +411,8 @@ impl LocalFile {
         Self::of_open(OpenOptions::new().read(true).custom_flags(flags).open(path)?)
     }
 
-    /// Opens a file in `folder` or below. Links that stay in the folder are followed, also if somebody changes them
-    /// meanwhile: what is opened is in the folder.
+    /// Opens a file in `folder` or below. Links that stay in the folder are followed. Even if somebody changes a link during
+    /// the call, a file outside the folder is never opened.
     ///
     /// # Errors
     /// As [`LocalFile::open`], or it is not in the folder.
