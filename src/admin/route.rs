@@ -9,7 +9,7 @@ use super::archive_route::{self, ArchiveRoute};
 use super::console::File;
 use super::destinations_route::{self, DestinationsRoute};
 use super::live;
-use crate::import::Rows;
+use crate::import::{PrefixText, Rows};
 use crate::live::Filter;
 use crate::log::ImportKey;
 use crate::receipt::Receipt;
@@ -52,6 +52,8 @@ pub(super) enum Route {
     LogOut,
     /// `POST /api/flush`
     Flush(Option<SourceId>),
+    /// `POST /api/import/earlier`
+    ImportEarlier,
     /// `POST /api/import/begin`
     ImportBegin,
     /// `POST /api/import`
@@ -103,9 +105,12 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/flush" if method == Method::POST => source(query.unwrap_or_default()).map(Route::Flush),
         "/api/flush" => Err(NoRoute::Method { allow: "POST" }),
         "/api/import" if method == Method::POST => import_rows(query.unwrap_or_default()),
+        "/api/import/earlier" if method == Method::POST => Ok(Route::ImportEarlier),
         "/api/import/begin" if method == Method::POST => Ok(Route::ImportBegin),
         "/api/import/end" if method == Method::POST => Ok(Route::ImportEnd),
-        "/api/import" | "/api/import/begin" | "/api/import/end" => Err(NoRoute::Method { allow: "POST" }),
+        "/api/import" | "/api/import/earlier" | "/api/import/begin" | "/api/import/end" => {
+            Err(NoRoute::Method { allow: "POST" })
+        }
         _ if path.starts_with("/api/destinations") => {
             match destinations_route::route(method, path, query.unwrap_or_default()) {
                 Some(route) => route.map(Route::Destinations),
@@ -123,7 +128,8 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
 
 /// The rows that the body of `POST /api/import` covers.
 fn import_rows(query: &str) -> Result<Route, NoRoute> {
-    const FORM: &str = "the parameters are import, first, rows, rejected and, if there are any, repeats";
+    const FORM: &str =
+        "the parameters are import, first, rows, rejected and, if there are any, repeats and prefix";
     let wrong = || NoRoute::Query(FORM.to_owned());
     let mut given: BTreeMap<&str, &str> = BTreeMap::new();
     for parameter in query.split('&') {
@@ -138,7 +144,10 @@ fn import_rows(query: &str) -> Result<Route, NoRoute> {
     let (first, rows, rejected) = (number("first")?, number("rows")?, number("rejected")?);
     // Older importers do not know it.
     let repeats = given.remove("repeats").map_or(Ok(0), |text| text.parse().map_err(|_| wrong()))?;
-    let rows = Rows { import, first, rows, rejected, repeats };
+    let prefix =
+        given.remove("prefix").map(|text| text.parse::<PrefixText>().map_err(|_| wrong())).transpose()?;
+    let prefix = prefix.map(|prefix| prefix.of_rows(first.saturating_add(rows)));
+    let rows = Rows { import, first, rows, rejected, repeats, prefix };
     if given.is_empty() { Ok(Route::ImportRows(rows)) } else { Err(wrong()) }
 }
 
@@ -203,11 +212,12 @@ mod tests {
         check("POST", "/api/ledger", Err(NoRoute::Method { allow: "GET, HEAD" }));
         let rows = || {
             let import = ImportKey(0xAB);
-            Ok(Route::ImportRows(Rows { import, first: 10, rows: 5, rejected: 1, repeats: 0 }))
+            Ok(Route::ImportRows(Rows { import, first: 10, rows: 5, rejected: 1, repeats: 0, prefix: None }))
         };
         let form = || {
             Err(NoRoute::Query(
-                "the parameters are import, first, rows, rejected and, if there are any, repeats".into(),
+                "the parameters are import, first, rows, rejected and, if there are any, repeats and prefix"
+                    .into(),
             ))
         };
         check("POST", "/api/import?import=ab&first=10&rows=5&rejected=1", rows());
@@ -217,6 +227,7 @@ mod tests {
         check("POST", "/api/import?import=ab&first=-1&rows=5&rejected=1", form());
         check("POST", "/api/import", form());
         check("GET", "/api/import", Err(NoRoute::Method { allow: "POST" }));
+        check("POST", "/api/import/earlier", Ok(Route::ImportEarlier));
         check("POST", "/api/import/begin", Ok(Route::ImportBegin));
         check("POST", "/api/import/end", Ok(Route::ImportEnd));
         check("GET", "/api/import/end", Err(NoRoute::Method { allow: "POST" }));

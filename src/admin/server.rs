@@ -266,8 +266,9 @@ impl AdminServer {
                 Some(destinations) => of_destinations(&**destinations, route).await,
                 None => answer::no_route(&NoRoute::Path),
             },
-            Ok(route @ (Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd)) => match &self.imports
-            {
+            Ok(
+                route @ (Route::ImportEarlier | Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd),
+            ) => match &self.imports {
                 Some(imports) => self.import(&**imports, &route, request.into_body()).await,
                 None => answer::no_imports(),
             },
@@ -406,6 +407,10 @@ impl AdminServer {
         };
         match route {
             Route::ImportRows(rows) => answer::import(imports.rows(*rows, body).await),
+            Route::ImportEarlier => match serde_json::from_slice::<Begin>(&body) {
+                Ok(begin) => answer::import(imports.earlier(begin).await),
+                Err(error) => answer::bad_body(&error),
+            },
             Route::ImportBegin => match serde_json::from_slice::<Begin>(&body) {
                 Ok(begin) => answer::import(imports.begin(begin).await),
                 Err(error) => answer::bad_body(&error),

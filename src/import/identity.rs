@@ -86,6 +86,25 @@ impl Identity {
         })
     }
 
+    /// Names where the file is: the same for all of its versions. Bytes without a name have none.
+    pub fn place(&self) -> Option<FileId> {
+        let mut hash = blake3::Hasher::new();
+        hash.update(b"forebay file place").update(&[VERSION]);
+        match self {
+            Self::Local { path, .. } => {
+                hash.update(b"l");
+                part(&mut hash, path.as_os_str().as_bytes());
+            }
+            Self::S3 { bucket, key, .. } => {
+                hash.update(b"s");
+                part(&mut hash, bucket.as_bytes());
+                part(&mut hash, key.as_bytes());
+            }
+            Self::Content { .. } => return None,
+        }
+        Some(FileId::of_hash(&hash))
+    }
+
     /// The id of the file: the same for equal identities only.
     pub fn id(&self) -> FileId {
         let mut hash = blake3::Hasher::new();

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::earlier::{Earlier, Prefix, earlier, links};
 use super::envelope::shape_of;
-use super::file_id::first_128_bits;
+use super::file_id::{FileId, first_128_bits};
 use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
 use super::recent::RecentJournal;
@@ -52,8 +53,8 @@ struct Open {
     /// Up to which row the counts of rows are recorded, if rows are known by their content.
     counted: Option<Arc<AtomicU64>>,
     /// Held while a step is stored. Whoever closes the import waits for it: a step that is stored after the
-    /// progress was read would be stored again.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// progress was read would be stored again. It guards what the file begins with up to the last step.
+    turn: Arc<tokio::sync::Mutex<Option<Prefix>>>,
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +113,7 @@ impl Importer {
             journaling: Mutex::default(),
         };
         // The log keeps them until they are recorded, and whoever continues one records it.
-        if let Err(error) = importer.record(&importer.log.open_imports()) {
+        if let Err(error) = importer.record(&importer.log.open_imports(), None) {
             tracing::warn!(%error, "imports that were open when the last process ended are not recorded yet");
         }
         importer
@@ -135,8 +136,8 @@ impl Importer {
         *lock(&self.sources) = sources;
     }
 
-    /// Moves the progress of these imports from the log to the journal.
-    fn record(&self, imports: &[OpenImport]) -> Result<(), JournalError> {
+    /// Moves the progress of these imports from the log to the journal, and what their file begins with, if it is known.
+    fn record(&self, imports: &[OpenImport], prefix: Option<Prefix>) -> Result<(), JournalError> {
         if imports.is_empty() {
             return Ok(());
         }
@@ -146,6 +147,7 @@ impl Importer {
             let mut record =
                 known.unwrap_or_else(|| Record::of_progress(import.key, import.progress, self.clock.wall()));
             record.progress.advance(import.progress);
+            record.prefix = prefix.or(record.prefix);
             records.push(record);
         }
         let files: Vec<u64> = imports.iter().map(|import| import.file).collect();
@@ -177,7 +179,7 @@ impl Importer {
     pub fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
-        let key = key_of(begin, &source);
+        let key = key_of(begin.file, &source);
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.read(key).map_err(unwritten)?;
         let open = self.log.open_imports().into_iter().find(|import| import.key == key);
@@ -187,33 +189,49 @@ impl Importer {
             (None, Some(open)) => known = Some(Record::of_progress(key, open.progress, self.clock.wall())),
             (_, None) => {}
         }
+        if let Some(record) = &mut known {
+            record.prefix = self.prefix(key).or(record.prefix);
+        }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
+        let links = links(&*self.journal, known.as_mut(), begin, (key, &source))?;
         let Admitted { record, standing, other_options } =
             admitted(known, begin, (key, &source), self.clock.wall())?;
-        let progress = record.progress;
+        let (progress, keeps_prefix) = (record.progress, begin.place.is_some());
         if standing == Standing::Done {
             let read_from = progress.next_row;
-            return Ok(Begun { import: key, source, standing, progress, read_from, other_options });
+            let prefix = None;
+            return Ok(Begun {
+                import: key,
+                source,
+                standing,
+                progress,
+                read_from,
+                other_options,
+                keeps_prefix,
+                prefix,
+            });
         }
         // If it begins at its first row again, the log must forget it first, or its own progress would count.
         if let Some(open) = open.filter(|_| progress.next_row < before) {
             self.close(key);
             self.log.end_imports(&[open.file]).map_err(|_| full())?;
         }
-        self.journal.write(std::slice::from_ref(&record)).map_err(unwritten)?;
+        self.journal.write_linked(&record, &links).map_err(unwritten)?;
         self.make_room(key).map_err(unwritten)?;
         let import = self.log.begin_import(key, progress).map_err(|_| full())?;
         let mut open = lock(&self.open);
         open.uses += 1;
         let used = open.uses;
         let known = open.by_key.get(&key).filter(|open| open.file == import.file);
-        let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
+        let new_turn = || Arc::new(tokio::sync::Mutex::new(record.prefix));
+        let turn = known.map_or_else(new_turn, |open| Arc::clone(&open.turn));
         let counted = begin.by_content.then(|| Arc::new(AtomicU64::new(record.counted)));
         open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, counted, turn });
         self.count_open(&open);
         let next_row = import.progress.next_row;
         let read_from = if begin.by_content { record.counted.min(next_row) } else { next_row };
-        Ok(Begun { import: key, source, standing, progress: import.progress, read_from, other_options })
+        let (progress, prefix) = (import.progress, record.prefix.filter(|_| keeps_prefix));
+        Ok(Begun { import: key, source, standing, progress, read_from, other_options, keeps_prefix, prefix })
     }
 
     /// Closes the import that was idle longest, if too many are open.
@@ -226,9 +244,9 @@ impl Importer {
             open.by_key.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| *key)
         };
         let Some(oldest) = oldest else { return Ok(()) };
-        self.close(oldest);
+        let prefix = self.close(oldest);
         let import = self.log.open_imports().into_iter().find(|import| import.key == oldest);
-        self.record(import.as_slice())
+        self.record(import.as_slice(), prefix)
     }
 
     fn count_open(&self, open: &OpenImports) {
@@ -250,18 +268,40 @@ impl Importer {
         }
     }
 
-    /// Takes no more steps of an import, and waits for the one that is being stored. Must not be called on the
-    /// runtime's threads.
-    fn close(&self, key: ImportKey) {
+    /// Takes no more steps of an import, and waits for the one that is being stored. Returns what the file begins with up
+    /// to that. Must not be called on the runtime's threads.
+    fn close(&self, key: ImportKey) -> Option<Prefix> {
         let removed = {
             let mut open = lock(&self.open);
             let removed = open.by_key.remove(&key);
             self.count_open(&open);
             removed
         };
-        if let Some(open) = removed {
-            drop(open.turn.blocking_lock());
-        }
+        removed.and_then(|open| *open.turn.blocking_lock())
+    }
+
+    /// What the file of an open import begins with, up to the last step. Must not be called on the runtime's threads.
+    fn prefix(&self, key: ImportKey) -> Option<Prefix> {
+        let turn = lock(&self.open).by_key.get(&key).map(|open| Arc::clone(&open.turn));
+        turn.and_then(|turn| *turn.blocking_lock())
+    }
+
+    /// [`Target::earlier`] for a caller that may wait for the disk, and for a step that is being stored. Must not be
+    /// called on the runtime's threads.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn earlier_now(&self, begin: &Begin) -> Result<Option<Earlier>, TargetError> {
+        let sources = Arc::clone(&lock(&self.sources));
+        let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
+        let _journaling = lock(&self.journaling);
+        let with_log = |record: &mut Record| {
+            record.prefix = self.prefix(record.key).or(record.prefix);
+            if let Some(open) = self.log.open_imports().into_iter().find(|import| import.key == record.key) {
+                record.progress.advance(open.progress);
+            }
+        };
+        earlier(&*self.journal, begin, &source, &with_log).map_err(unwritten)
     }
 
     /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not be
@@ -271,13 +311,14 @@ impl Importer {
     /// [`TargetError`].
     pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
-        self.close(end.import);
+        let prefix = self.close(end.import);
         let open = self.log.open_imports().into_iter().find(|import| import.key == end.import);
         let Some(open) = open else { return Err(TargetError::NotOpen) };
         let known = self.journal.read(end.import).map_err(unwritten)?;
         let now = self.clock.wall();
         let mut record = known.unwrap_or_else(|| Record::of_progress(end.import, open.progress, now));
         record.progress.advance(open.progress);
+        record.prefix = prefix.or(record.prefix);
         let how = KindLabel { kind: end.outcome.slug() };
         record.ended(end, now);
         self.move_to_journal(&[record], &[open.file]).map_err(unwritten)?;
@@ -304,7 +345,7 @@ impl Importer {
             Some(_) => Some(self.counting.lock().await),
             None => None,
         };
-        let _turn = turn.lock().await;
+        let mut turn = turn.lock().await;
         let is_open = lock(&self.open).by_key.get(&rows.import).is_some_and(|open| open.file == file);
         if !is_open {
             return Err(TargetError::NotOpen);
@@ -312,7 +353,9 @@ impl Importer {
         let origin = Origin { file, first_row: rows.first, last_row };
         let Some(counted) = counted else {
             let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats };
-            return self.append(&source, step, &calls).await;
+            let taken = self.append(&source, step, &calls).await?;
+            *turn = rows.prefix;
+            return Ok(taken);
         };
         // Rows known by their content: first those are left out that are stored already, and at last all are
         // counted. A crash in between leaves rows that are stored and not counted; they are handed over again.
@@ -336,11 +379,12 @@ impl Importer {
             let step = ImportStep { origin, rejected: rows.rejected, known };
             self.append(&source, step, &new.calls).await?
         };
-        let record = Record { counted: last_row.saturating_add(1), ..record };
+        let record = Record { counted: last_row.saturating_add(1), prefix: rows.prefix, ..record };
         let through = record.counted;
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.write_rows(&new.counts, &record).map_err(unwritten)).await?;
         counted.store(through, Ordering::Release);
+        *turn = rows.prefix;
         Ok(taken)
     }
 
@@ -388,6 +432,11 @@ impl Importer {
 }
 
 impl Target for Arc<Importer> {
+    fn earlier(&self, file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
+        let importer = Arc::clone(self);
+        Box::pin(blocking(move || importer.earlier_now(&file)))
+    }
+
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         let importer = Arc::clone(self);
         Box::pin(async move {
@@ -474,10 +523,10 @@ fn has_calls(progress: ImportProgress) -> bool {
 }
 
 /// A file imported into two sources is two imports.
-pub(super) fn key_of(begin: &Begin, source: &SourceId) -> ImportKey {
+pub(super) fn key_of(file: FileId, source: &SourceId) -> ImportKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"forebay import 1\0");
-    hasher.update(&begin.file.bytes());
+    hasher.update(&file.bytes());
     hasher.update(source.as_str().as_bytes());
     ImportKey(u128::from_be_bytes(first_128_bits(&hasher)))
 }

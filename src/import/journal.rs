@@ -22,6 +22,9 @@ use crate::log::ImportKey;
 const RECORDS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("imports");
 /// How often rows are known: stored, in the file that had one last, and that file.
 const ROWS: TableDefinition<'_, u128, (u32, u32, u64)> = TableDefinition::new("rows");
+/// The import that a later version of its file continues, by what the key of that version's own import would be; and the
+/// last import of a place in a source.
+const LINKS: TableDefinition<'_, u128, u128> = TableDefinition::new("links");
 /// Bytes of the database that are kept in memory. Each import reads and writes one
 /// record, and the counts of its rows if they are known by their content.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -71,6 +74,18 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`JournalError`]: nothing has changed.
     fn write(&self, records: &[Record]) -> Result<(), JournalError>;
+
+    /// The import that is linked with a key.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError>;
+
+    /// Replaces the record of a file and links its import with keys, all or none.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nothing has changed.
+    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError>;
 
     /// How often rows are known, by their keys. Unknown ones are left out.
     ///
@@ -356,6 +371,7 @@ fn with_table(database: Database) -> Result<Database, JournalError> {
     let begun = database.begin_write().map_err(JournalError::of)?;
     begun.open_table(RECORDS).map_err(JournalError::of)?;
     begun.open_table(ROWS).map_err(JournalError::of)?;
+    begun.open_table(LINKS).map_err(JournalError::of)?;
     begun.commit().map_err(JournalError::of)?;
     Ok(database)
 }
@@ -379,6 +395,32 @@ impl Journal for LocalJournal {
                 for record in records {
                     let json = serde_json::to_vec(record).map_err(JournalError::of)?;
                     table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
+                }
+            }
+            begun.commit().map_err(JournalError::of)
+        })
+    }
+
+    fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
+        let Some(database) = self.if_made()? else { return Ok(None) };
+        self.with(database, |database| {
+            let table = database.begin_read().map_err(JournalError::of)?;
+            let table = table.open_table(LINKS).map_err(JournalError::of)?;
+            let found = table.get(key).map_err(JournalError::of)?;
+            Ok(found.map(|key| ImportKey(key.value())))
+        })
+    }
+
+    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError> {
+        self.with(self.made()?, |database| {
+            let begun = database.begin_write().map_err(JournalError::of)?;
+            {
+                let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
+                let json = serde_json::to_vec(record).map_err(JournalError::of)?;
+                table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
+                let mut table = begun.open_table(LINKS).map_err(JournalError::of)?;
+                for key in keys {
+                    table.insert(*key, record.key.0).map_err(JournalError::of)?;
                 }
             }
             begun.commit().map_err(JournalError::of)
@@ -530,6 +572,34 @@ mod tests {
             }
             assert_eq!(LocalJournal::open(&path).unwrap().read(ImportKey(1)).unwrap(), None, "{what}");
         }
+    }
+
+    /// A journal of an earlier release has no links.
+    #[test]
+    fn an_older_journal_gets_what_it_does_not_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("imports.redb");
+        let older = Database::create(&path).unwrap();
+        let begun = older.begin_write().unwrap();
+        let mut json = serde_json::to_value(record(1)).unwrap();
+        json.as_object_mut().unwrap().remove("prefix");
+        begun.open_table(RECORDS).unwrap().insert(1, json.to_string().as_bytes()).unwrap();
+        begun.commit().unwrap();
+        drop(older);
+        let journal = LocalJournal::open(&path).unwrap();
+        assert_eq!(
+            (journal.read(ImportKey(1)).unwrap(), journal.linked(7).unwrap()),
+            (Some(record(1)), None)
+        );
+        journal.write_linked(&record(2), &[7, 8]).unwrap();
+        journal.write_linked(&record(1), &[8]).unwrap();
+        drop(journal);
+        let journal = LocalJournal::open(&path).unwrap();
+        assert_eq!(
+            [7, 8, 9].map(|key| journal.linked(key).unwrap()),
+            [Some(ImportKey(2)), Some(ImportKey(1)), None]
+        );
+        assert_eq!(journal.count().unwrap(), 2, "links are no records");
     }
 
     /// After one failed write the database takes nothing more until it is opened again.

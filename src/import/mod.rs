@@ -9,6 +9,7 @@
 
 mod counters;
 pub mod csv;
+mod earlier;
 pub mod envelope;
 pub mod file_id;
 mod given_ids;
@@ -35,6 +36,7 @@ mod target;
 pub mod watched_journal;
 
 pub use counters::{Counters, Snapshot};
+pub use earlier::{Earlier, ImportedAs, NoPrefix, Prefix, PrefixText, Version, imported_as};
 pub use import_sources::{ImportSources, NoSource, WantedSource};
 pub use importer::{Importer, ImporterDeps, ROWS_MAX};
 pub use progress_journal::{NewCalls, ProgressJournal, Taken};

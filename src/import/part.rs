@@ -184,7 +184,7 @@ mod tests {
         let source = SourceId::new("shop").unwrap();
         let file: FileId = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
         let of = PartsOf { file, source: &source, received_at: UnixMillis(1_432_684_812_000) };
-        let rows = Rows { import: ImportKey(1), first, rows: 2, rejected: 0, repeats: 0 };
+        let rows = Rows { import: ImportKey(1), first, rows: 2, rejected: 0, repeats: 0, prefix: None };
         objects(&of, rows, calls.as_bytes(), &BucketString::parse("lake/a").unwrap(), &NoRandom).unwrap()
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::earlier::{Earlier, earlier, links};
 use super::importer::{Admitted, admitted, key_of, unwritten};
 use super::journal::Journal;
 use super::record::Record;
@@ -54,16 +55,26 @@ impl ProgressJournal {
     /// [`TargetError`].
     pub fn begin(&self, begin: &Begin, source: &SourceId) -> Result<Begun, TargetError> {
         let _writing = lock(&self.writing);
-        let key = key_of(begin, source);
-        let known = self.journal.read(key).map_err(unwritten)?;
+        let key = key_of(begin.file, source);
+        let mut known = self.journal.read(key).map_err(unwritten)?;
+        let links = links(&*self.journal, known.as_mut(), begin, (key, source))?;
         let Admitted { record, standing, other_options } =
             admitted(known, begin, (key, source), self.clock.wall())?;
         if standing != Standing::Done {
-            self.journal.write(std::slice::from_ref(&record)).map_err(unwritten)?;
+            self.journal.write_linked(&record, &links).map_err(unwritten)?;
         }
-        let progress = record.progress;
+        let (progress, prefix) = (record.progress, record.prefix.filter(|_| begin.place.is_some()));
         let read_from = progress.next_row;
-        Ok(Begun { import: key, source: source.clone(), standing, progress, read_from, other_options })
+        let (source, keeps_prefix) = (source.clone(), begin.place.is_some());
+        Ok(Begun { import: key, source, standing, progress, read_from, other_options, keeps_prefix, prefix })
+    }
+
+    /// See [`Target::earlier`](super::Target::earlier).
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn earlier(&self, begin: &Begin, source: &SourceId) -> Result<Option<Earlier>, TargetError> {
+        earlier(&*self.journal, begin, source, &|_| {}).map_err(unwritten)
     }
 
     /// The calls of a step whose rows are known by their content, without those that are known.
@@ -95,6 +106,7 @@ impl ProgressJournal {
         }
         record.progress.next_row = rows.first.saturating_add(rows.rows);
         record.counted = record.progress.next_row;
+        record.prefix = rows.prefix;
         record.progress.stored += taken.new;
         record.progress.repeats += taken.known + rows.repeats;
         record.progress.rejected += rows.rejected;

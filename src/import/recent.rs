@@ -190,6 +190,16 @@ impl Journal for RecentJournal {
         Ok(())
     }
 
+    fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
+        self.journal.linked(key)
+    }
+
+    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError> {
+        self.journal.write_linked(record, keys)?;
+        self.note([record]);
+        Ok(())
+    }
+
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
         self.journal.row_counts(keys)
     }
@@ -306,6 +316,12 @@ mod tests {
             Ok(None)
         }
         fn write(&self, _: &[Record]) -> Result<(), JournalError> {
+            Ok(())
+        }
+        fn linked(&self, _: u128) -> Result<Option<ImportKey>, JournalError> {
+            Ok(None)
+        }
+        fn write_linked(&self, _: &Record, _: &[u128]) -> Result<(), JournalError> {
             Ok(())
         }
         fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {

@@ -5,6 +5,7 @@ use crate::sources::SourceId;
 use crate::time::UnixMillis;
 use crate::words::Told;
 
+use super::earlier::Prefix;
 use super::file_id::FileId;
 use super::reject_counts::RejectCounts;
 use super::target::End;
@@ -95,6 +96,12 @@ pub struct Record {
     /// Up to this row the counts of rows are recorded, if rows are known by their content.
     #[serde(default)]
     pub(super) counted: u64,
+    /// What the file begins with, up to a row that was the next one once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) prefix: Option<Prefix>,
+    /// The last version of the file that continued the import of the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<FileId>,
     /// How often it was begun at its first row.
     #[serde(default)]
     pub(super) generation: u64,
@@ -127,6 +134,8 @@ impl Record {
             error: None,
             progress,
             counted: progress.next_row,
+            prefix: None,
+            version: None,
             generation: 0,
             rejects: RejectCounts::default(),
             last_rejects: RejectCounts::default(),
@@ -163,6 +172,8 @@ impl Record {
         }
         match end.outcome {
             Outcome::Stopped => {}
+            // An earlier version came to its end meanwhile. The last one has more rows.
+            Outcome::Done if end.version != self.version => {}
             Outcome::Done => {
                 (self.state, self.attempts, self.error) = (State::Done, 0, None);
                 self.ended_at = Some(now);

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::earlier::Prefix;
 use super::reject::Reject;
 use super::row_hash::RowHash;
 use crate::object::Collection;
@@ -44,6 +45,11 @@ pub trait RowReader: Send {
     /// As [`RowReader::next`].
     fn pass_over(&mut self, rows: u64) -> Result<u64, FileError> {
         self.skip(rows)
+    }
+
+    /// What the file begins with, up to the end of the row that was read last. `None` if the reader does not know it.
+    fn prefix(&mut self) -> Option<Prefix> {
+        None
     }
 }
 

@@ -21,7 +21,7 @@ use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, Target
 use crate::boxed_future::BoxFuture;
 use crate::log::ImportProgress;
 use crate::sources::SourceId;
-use crate::words::Told;
+use crate::words::{Told, counted};
 
 /// Steps that are read ahead of the one that is being handed over.
 const STEPS_AHEAD: usize = 2;
@@ -175,7 +175,12 @@ pub async fn import_file(
         match run.steps(&begun, taken).await {
             Some(end) => {
                 run.end(&begun, &end).await;
-                break end;
+                break match end {
+                    FileEnd::Failed(error) if error.fault == FileFault::Changed => {
+                        FileEnd::Failed(changed(&error, run.report.progress.next_row, begun.keeps_prefix))
+                    }
+                    end => end,
+                };
             }
             // Another importer was faster, or the target lost its place: begin where it is now.
             None => continue,
@@ -376,6 +381,8 @@ impl Run<'_> {
             rows: step.rows,
             rejected: step.rejects.len() as u64,
             repeats: step.repeats,
+            // An older node does not know it.
+            prefix: step.prefix.filter(|_| begun.keeps_prefix),
         };
         let end = step.end();
         loop {
@@ -421,17 +428,20 @@ impl Run<'_> {
             }
             _ => Outcome::Stopped,
         };
-        let lasting = outcome != Outcome::Stopped;
+        let is_changed = matches!(end, FileEnd::Failed(error) if error.fault == FileFault::Changed);
+        let lasting = outcome != Outcome::Stopped || (is_changed && begun.keeps_prefix);
         let (rejects, last_rejects) = (self.rejects.clone(), self.last_rejects.clone());
         // Whoever reads it is in another folder, and perhaps on another machine.
         let rejects_file = self.report.rejects.as_deref().map(|path| {
             std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
         });
-        let end = End { import: begun.import, outcome, rejects, last_rejects, rejects_file };
+        let version = self.job.begin.version.map(|version| version.file);
+        let end = End { import: begun.import, outcome, rejects, last_rejects, rejects_file, version };
         loop {
             let (after, why) = match self.target.end(end.clone()).await {
                 Ok(()) => return,
-                // If it was stopped, the target finds the progress in its log by itself.
+                // If it was stopped, the target finds the progress in its log by itself. What a file that changed begins
+                // with is recorded nowhere else.
                 Err(TargetError::Later { after, why }) if lasting => (after, why),
                 // It was closed for others, or the answer to an earlier try was lost.
                 Err(TargetError::NotOpen) if lasting => {
@@ -493,6 +503,24 @@ fn give_back(calls: Bytes, to: &mpsc::Sender<Vec<u8>>) {
     if let (Ok(calls), Ok(place)) = (calls.try_into_mut(), to.try_reserve()) {
         place.send(calls.into());
     }
+}
+
+/// The failure of a file that changed while it was read: what is stored, and what the next import does.
+fn changed(error: &FileError, rows: u64, keeps_prefix: bool) -> FileError {
+    let what = error.message.masked();
+    let rows = counted(rows, "row", "rows");
+    let next = match keeps_prefix {
+        true => {
+            "the next import continues after them if the file still begins with them, and otherwise imports all rows"
+        }
+        false => "the next import takes it for another file and imports all of its rows",
+    };
+    let hint = "import it again when it is written";
+    FileError::new(
+        error.fault,
+        &error.code,
+        Told::plain(format!("{what}. Its first {rows} are imported; {next}: {hint}")),
+    )
 }
 
 fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {

@@ -150,7 +150,7 @@ impl SharedProgress {
                 "--id-from row-hash keeps the rows that it knows on this machine: use it without --journal";
             return Err(TargetError::Refused(why.to_owned()));
         }
-        let key = key_of(begin, source);
+        let key = key_of(begin.file, source);
         let before = lock(&self.held).get(&key).map(Arc::clone);
         // Kept until its successor is in its place, so that nothing old is written over it.
         let before = match &before {
@@ -186,7 +186,8 @@ impl SharedProgress {
             lock(&self.held).insert(key, Arc::new(tokio::sync::Mutex::new(held)));
         }
         let read_from = progress.next_row;
-        Ok(Begun { import: key, source: source.clone(), standing, progress, read_from, other_options })
+        let (source, keeps_prefix, prefix) = (source.clone(), false, None);
+        Ok(Begun { import: key, source, standing, progress, read_from, other_options, keeps_prefix, prefix })
     }
 
     /// Makes sure that these are the next rows, and that nobody else imports them now.
@@ -465,6 +466,8 @@ mod tests {
             limits: String::new(),
             by_content: false,
             force: false,
+            place: None,
+            version: None,
         }
     }
 
@@ -473,7 +476,7 @@ mod tests {
     }
 
     fn rows(begun: &Begun, first: u64) -> Rows {
-        Rows { import: begun.import, first, rows: 10, rejected: 1, repeats: 0 }
+        Rows { import: begun.import, first, rows: 10, rejected: 1, repeats: 0, prefix: None }
     }
 
     async fn step(importer: &SharedProgress, begun: &Begun, first: u64) -> Result<RowsTaken, TargetError> {

@@ -1,7 +1,10 @@
 //! Gathers the rows of a file into steps.
 
+use super::csv::of_io;
+use super::earlier::Prefix;
 use super::envelope;
 use super::importer::ROWS_MAX;
+use super::reading::SourceError;
 use super::reject::Reject;
 use super::row_errors::OnRowError;
 use super::row_hash::RowHash;
@@ -51,6 +54,8 @@ pub(super) struct Step {
     pub(super) rejects: Vec<Reject>,
     /// Rows that equal an earlier one with the same id.
     pub(super) repeats: u64,
+    /// What the file begins with, up to the end of the step.
+    pub(super) prefix: Option<Prefix>,
     /// An envelope of the calls, with their hashes if rows are known by their content.
     pub(super) calls: Vec<u8>,
 }
@@ -117,7 +122,7 @@ impl<'r> Steps<'r> {
     /// more, as `is_left` says.
     ///
     /// # Errors
-    /// [`FileError`], also if the file now has fewer rows than were imported.
+    /// [`FileError`], also if the file now has fewer rows than were imported, or does not begin as [`Begun::prefix`] says.
     pub(super) fn after(
         reader: &'r mut dyn RowReader,
         limits: &'r RowLimits,
@@ -130,11 +135,17 @@ impl<'r> Steps<'r> {
         while skipped < read_from {
             let unwanted = limits.rows.start.saturating_sub(skipped);
             let until = if unwanted > 0 { limits.rows.start.min(read_from) } else { read_from };
+            let prefix = begun.prefix.filter(|prefix| prefix.rows > skipped);
+            let until = prefix.map_or(until, |prefix| until.min(prefix.rows));
             let more = SKIP_ROWS.min(until - skipped);
             let read = if unwanted > 0 { reader.pass_over(more) } else { reader.skip(more) }?;
             skipped += read;
             if read < more {
                 break;
+            }
+            // Another version of the file: rows that it has before this one would never be stored.
+            if prefix.is_some_and(|prefix| prefix.rows == skipped && reader.prefix() != Some(prefix)) {
+                return Err(of_io(&SourceError::Changed.into()));
             }
             if is_left() {
                 return Ok(None);
@@ -210,6 +221,7 @@ impl<'r> Steps<'r> {
             return Err((self.limits.nothing_in_range(self.next), step.rejects));
         }
         step.rows = self.next - step.first;
+        step.prefix = self.reader.prefix();
         write_tail(&mut step.calls, &hashes);
         Ok((step.rows > 0).then_some(step))
     }

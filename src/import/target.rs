@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::earlier::{Earlier, Prefix, Version};
 use super::file_id::FileId;
 use super::import_sources::{NoSource, WantedSource};
 use super::record::Outcome;
@@ -41,6 +42,12 @@ pub struct Begin {
     /// Whether to import it from its first row again, whatever was imported before.
     #[serde(default)]
     pub force: bool,
+    /// Names where the file is: the same for all of its versions. `None`: it has no versions, or they do not matter.
+    #[serde(default)]
+    pub place: Option<FileId>,
+    /// The later version of the file that is read, if it continues the import of an earlier one, which is `file`.
+    #[serde(default)]
+    pub version: Option<Version>,
 }
 
 /// Where an import stands.
@@ -72,6 +79,12 @@ pub struct Begun {
     /// Whether the whole file was imported before with other options, which are not applied now.
     #[serde(default)]
     pub other_options: bool,
+    /// Whether steps should come with [`Rows::prefix`]. Older nodes do not know it.
+    #[serde(default)]
+    pub keeps_prefix: bool,
+    /// What the file has to begin with, as far as that is known.
+    #[serde(default)]
+    pub prefix: Option<Prefix>,
 }
 
 /// The next rows of a file.
@@ -88,6 +101,9 @@ pub struct Rows {
     /// How many of them equal an earlier row of the file that has the same id. They are not handed over.
     #[serde(default)]
     pub repeats: u64,
+    /// What the file begins with, up to the end of these rows.
+    #[serde(default)]
+    pub prefix: Option<Prefix>,
 }
 
 /// Rows that are on stable storage.
@@ -113,13 +129,16 @@ pub struct End {
     /// The file with the rejected rows, on the importer's machine, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects_file: Option<String>,
+    /// The version of the file that was read: see [`Begin::version`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<FileId>,
 }
 
 impl End {
     /// The end of an import without rejected rows.
     pub fn of(import: ImportKey, outcome: Outcome) -> Self {
         let (rejects, last_rejects) = (RejectCounts::default(), RejectCounts::default());
-        Self { import, outcome, rejects, last_rejects, rejects_file: None }
+        Self { import, outcome, rejects, last_rejects, rejects_file: None, version: None }
     }
 }
 
@@ -171,6 +190,15 @@ pub enum TargetError {
 
 /// Where rows go.
 pub trait Target: Send + Sync + fmt::Debug {
+    /// What was imported of an earlier version of a file that was not imported itself. `None` also if the target keeps
+    /// nothing of that.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    fn earlier(&self, _file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Begins to import a file, or continues it.
     ///
     /// # Errors

@@ -53,6 +53,14 @@ impl Journal for WatchedJournal {
         self.watched(self.journal.write(records))
     }
 
+    fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
+        self.watched(self.journal.linked(key))
+    }
+
+    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError> {
+        self.watched(self.journal.write_linked(record, keys))
+    }
+
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
         self.watched(self.journal.row_counts(keys))
     }

@@ -24,7 +24,7 @@ use crate::boxed_future::BoxFuture;
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::cli::failure::Failure;
 use crate::import::envelope::Envelope;
-use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError};
+use crate::import::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetError};
 use crate::sources::SourceId;
 use crate::words::{outside_text, with_causes};
 
@@ -197,6 +197,13 @@ impl CollectorTarget {
 }
 
 impl Target for CollectorTarget {
+    fn earlier(&self, file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
+        Box::pin(async move {
+            let source = SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string()))?;
+            self.progress.earlier(file, source).await
+        })
+    }
+
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         Box::pin(async move {
             let source = SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string()))?;

@@ -43,6 +43,8 @@ pub(super) struct CsvFile {
     /// Where it is: the same for all of its versions.
     pub(super) place: String,
     pub(super) id: FileId,
+    /// Names its place; `None`: it has no other versions.
+    pub(super) place_id: Option<FileId>,
     pub(super) kind: FileType,
     /// Its length in bytes, as stored.
     pub(super) bytes: Option<u64>,
@@ -76,15 +78,17 @@ enum BytesOf {
 }
 
 impl CsvFile {
+    /// The same file, imported as another one.
+    pub(super) fn with_id(self, id: FileId) -> Self {
+        Self { id, ..self }
+    }
+
     /// Opens it at its first row. Blocks.
     ///
     /// # Errors
     /// [`FileError`].
     pub(super) fn open(&self) -> Result<CsvRows, FileError> {
-        let text = self.text().map_err(|error| csv::of_io(&error))?;
-        self.watched.add(text.raw_bytes());
-        let OpenedCsv { rows, warnings, .. } =
-            CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, &self.opening.csv)?;
+        let OpenedCsv { rows, warnings, .. } = self.opened(|text| self.watched.add(text.raw_bytes()))?;
         if !std::mem::replace(&mut *lock(&self.warned), true) {
             for warning in warnings {
                 tracing::warn!("{}: {warning}", self.name);
@@ -93,16 +97,27 @@ impl CsvFile {
         Ok(rows.with_ids_in(self.opening.reading.temporary.clone()))
     }
 
+    /// Opens it for a look at what is imported already: its bytes are not counted. Blocks.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub(super) fn open_unwatched(&self) -> Result<CsvRows, FileError> {
+        self.opened(|_| {}).map(|opened| opened.rows)
+    }
+
+    fn opened(&self, watch: impl FnOnce(&Text)) -> Result<OpenedCsv, FileError> {
+        let text = self.text().map_err(|error| csv::of_io(&error))?;
+        watch(&text);
+        CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, &self.opening.csv)
+    }
+
     /// The options with what was found out of this file: its delimiter and the names of its columns. Blocks.
     ///
     /// # Errors
     /// [`FileError`].
     pub(super) fn how_read(&self) -> Result<CsvOptions, FileError> {
-        let text = self.text().map_err(|error| csv::of_io(&error))?;
-        let options = &self.opening.csv;
-        let OpenedCsv { delimiter, columns, .. } =
-            CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, options)?;
-        Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..options.clone() })
+        let OpenedCsv { delimiter, columns, .. } = self.opened(|_| {})?;
+        Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..self.opening.csv.clone() })
     }
 
     fn text(&self) -> std::io::Result<Text> {
@@ -177,7 +192,7 @@ pub(super) async fn files(
             Identity::Local { path, .. } => path.display().to_string(),
             Identity::S3 { .. } | Identity::Content { .. } => name.clone(),
         };
-        made((&name, &place), identity.id(), bytes_of, &opening, &watched)
+        made((&name, &place), (identity.id(), identity.place()), bytes_of, &opening, &watched)
     });
     made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
 }
@@ -200,7 +215,7 @@ fn local(input: &Input, folder: &std::path::Path) -> std::io::Result<(Identity, 
 
 fn made(
     (name, place): (&str, &str),
-    id: FileId,
+    (id, place_id): (FileId, Option<FileId>),
     bytes_of: BytesOf,
     opening: &Arc<Opening>,
     watched: &Watched,
@@ -210,22 +225,27 @@ fn made(
         BytesOf::Object(object, runtime) => (source_of_object(object, runtime), Some(object.head.len)),
         BytesOf::Entry(..) => return Err(FileError::content("E-COMPRESSION", "an archive in an archive")),
     };
-    let csv_file = |(name, place): (String, String), id, bytes, bytes_of| -> Result<CsvFile, FileError> {
-        let kind = kind_of(&name, &opening.given)?;
-        Ok(CsvFile {
-            name,
-            place,
-            id,
-            kind,
-            bytes,
-            bytes_of,
-            opening: Arc::clone(opening),
-            watched: watched.clone(),
-            warned: Arc::default(),
-        })
-    };
+    let csv_file =
+        |(name, place): (String, String), (id, place_id), bytes, bytes_of| -> Result<CsvFile, FileError> {
+            let kind = kind_of(&name, &opening.given)?;
+            Ok(CsvFile {
+                name,
+                place,
+                id,
+                place_id,
+                kind,
+                bytes,
+                bytes_of,
+                opening: Arc::clone(opening),
+                watched: watched.clone(),
+                warned: Arc::default(),
+            })
+        };
     match open(source, &opening.reading).map_err(|error| csv::of_io(&error))? {
-        Opened::Text(_) => Ok(vec![Ok(csv_file((name.to_owned(), place.to_owned()), id, bytes, bytes_of)?)]),
+        Opened::Text(_) => {
+            let names = (name.to_owned(), place.to_owned());
+            Ok(vec![Ok(csv_file(names, (id, place_id), bytes, bytes_of)?)])
+        }
         Opened::Archive(archive) => {
             let archive = Arc::new(archive);
             let (mut entries, mut workbook) = (Vec::new(), false);
@@ -256,10 +276,11 @@ fn made(
             let mut files = Vec::with_capacity(entries.len());
             for entry in entries {
                 let of = |archive: &str| format!("{archive}!{}", entry.name);
-                let (names, id) = ((of(name), of(place)), id.entry(&entry.name));
+                let names = (of(name), of(place));
+                let ids = (id.entry(&entry.name), place_id.map(|id| id.entry(&entry.name)));
                 let bytes = Some(entry.compressed_size);
                 let named = names.0.clone();
-                let file = csv_file(names, id, bytes, BytesOf::Entry(Arc::clone(&archive), entry));
+                let file = csv_file(names, ids, bytes, BytesOf::Entry(Arc::clone(&archive), entry));
                 files.push(file.map_err(|error| (named, error)));
             }
             match (files.is_empty(), workbook) {

@@ -38,8 +38,8 @@ use crate::cli::failure::{self, Failure};
 use crate::cli::say;
 use crate::import::csv::IdFrom;
 use crate::import::{
-    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, RejectCounts, RejectSink, RejectsOf,
-    RowLimits, Target, Waits, WantedSource, import_file,
+    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, OpenRows, RejectCounts, RejectSink,
+    RejectsOf, RowLimits, Target, Waits, WantedSource, import_file, imported_as,
 };
 use crate::log::ImportProgress;
 use crate::random::Random as _;
@@ -292,17 +292,30 @@ pub(in crate::cli) async fn one(import: &Import, input: &Input) -> Vec<FileResul
 }
 
 async fn imported(import: &Import, file: &CsvFile) -> FileResult {
+    let begin = Begin {
+        file: file.id,
+        name: file.name.clone(),
+        bytes: file.bytes,
+        source: import.source.clone(),
+        options: import.options.clone(),
+        limits: import.limits_hash.clone(),
+        by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
+        force: import.force,
+        // Without a disk that outlives the process nothing remembers earlier versions.
+        place: file.place_id.filter(|_| import.reject_sink.is_none()),
+        version: None,
+    };
+    let look: OpenRows = {
+        let file = file.clone();
+        Arc::new(move || Ok(Box::new(file.open_unwatched()?)))
+    };
+    let imported_as = match imported_as(&begin, &look, &*import.target, &import.stop).await {
+        Ok(imported_as) => imported_as,
+        Err(end) => return not_opened(file.name.clone(), end),
+    };
+    let file = &file.clone().with_id(imported_as.file.unwrap_or(file.id));
     let job = Job {
-        begin: Begin {
-            file: file.id,
-            name: file.name.clone(),
-            bytes: file.bytes,
-            source: import.source.clone(),
-            options: import.options.clone(),
-            limits: import.limits_hash.clone(),
-            by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
-            force: import.force,
-        },
+        begin: Begin { file: file.id, version: imported_as.version, ..begin },
         open: {
             let file = file.clone();
             Arc::new(move || Ok(Box::new(file.open()?)))
@@ -320,7 +333,7 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
         // An earlier run wrote them.
         report.rejects = Some(job.rejects);
     }
-    FileResult { report, kind: Some(file.kind.to_string()), uploaded: None }
+    FileResult { report, kind: Some(file.kind.to_string()), uploaded: None, note: imported_as.note }
 }
 
 /// The result of an input that ended before its import began.
@@ -336,5 +349,5 @@ fn not_opened(name: String, end: FileEnd) -> FileResult {
         rejects: None,
         other_options: false,
     };
-    FileResult { report, kind: None, uploaded: None }
+    FileResult { report, kind: None, uploaded: None, note: None }
 }

@@ -10,13 +10,16 @@ use serde::de::DeserializeOwned;
 use crate::admin::import_code;
 use crate::boxed_future::BoxFuture;
 use crate::cli::admin_client::{AdminClient, AskError};
-use crate::import::{Begin, Begun, End, NoSource, Rows, RowsTaken, Target, TargetError};
+use crate::import::{Begin, Begun, Earlier, End, NoSource, Rows, RowsTaken, Target, TargetError};
 use crate::words::outside_text;
 
 /// How long a node may take to answer: longer than an append waits for the disk's queue.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait before a node is asked again that did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How a node refuses a path that it does not know.
+const UNKNOWN_PATH: &str = "not_found";
 
 /// A running node.
 #[derive(Debug)]
@@ -64,10 +67,17 @@ impl NodeTarget {
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: Bytes) -> Result<T, TargetError> {
+        self.read(&self.exchange(path, body).await?)
+    }
+
+    async fn exchange(&self, path: &str, body: Bytes) -> Result<Response<Bytes>, TargetError> {
         let answer = self.client.exchange(Method::POST, path, Some(body), PATIENCE).await;
-        let answer = answer.map_err(|error| TargetError::Later { after: AGAIN, why: unanswered(&error) })?;
+        answer.map_err(|error| TargetError::Later { after: AGAIN, why: unanswered(&error) })
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &Response<Bytes>) -> Result<T, TargetError> {
         if answer.status() != StatusCode::OK {
-            return Err(self.refusal(&answer));
+            return Err(self.refusal(answer));
         }
         serde_json::from_slice(answer.body()).map_err(|error| {
             TargetError::Refused(format!("{} did not answer like a node: {error}", self.client.url()))
@@ -119,16 +129,31 @@ fn json(value: &impl serde::Serialize) -> Result<Bytes, TargetError> {
 }
 
 impl Target for NodeTarget {
+    fn earlier(&self, file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
+        Box::pin(async move {
+            let answer = self.exchange("/api/import/earlier", json(&file)?).await?;
+            let said = serde_json::from_slice::<RefusedBody>(answer.body());
+            match said {
+                // An older node.
+                Ok(refused) if refused.code == UNKNOWN_PATH => Ok(None),
+                _ => self.read(&answer),
+            }
+        })
+    }
+
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         Box::pin(async move { self.post("/api/import/begin", json(&file)?).await })
     }
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
-        let Rows { import, first, rows, rejected, repeats } = rows;
+        let Rows { import, first, rows, rejected, repeats, prefix } = rows;
         let mut path = format!("/api/import?import={import}&first={first}&rows={rows}&rejected={rejected}");
         // An older node knows it not, and refuses no file without such rows.
         if repeats > 0 {
             path += &format!("&repeats={repeats}");
+        }
+        if let Some(prefix) = prefix {
+            path += &format!("&prefix={}", prefix.in_query());
         }
         Box::pin(async move { self.post(&path, calls).await })
     }

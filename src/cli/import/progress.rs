@@ -9,8 +9,8 @@ use crate::cli::failure::Failure;
 use crate::disk::own_files;
 use crate::import::journal::LocalJournal;
 use crate::import::{
-    Begin, Begun, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken, TargetError,
-    blocking,
+    Begin, Begun, Earlier, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken,
+    TargetError, blocking,
 };
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
@@ -60,6 +60,22 @@ impl Progress {
         match self.clone() {
             Self::Local(journal) => blocking(move || journal.begin(&file, &source)).await,
             Self::Shared(progress) => progress.begin(&file, &source).await,
+        }
+    }
+
+    /// See [`crate::import::Target::earlier`].
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub(super) async fn earlier(
+        &self,
+        file: Begin,
+        source: SourceId,
+    ) -> Result<Option<Earlier>, TargetError> {
+        match self.clone() {
+            Self::Local(journal) => blocking(move || journal.earlier(&file, &source)).await,
+            // It keeps nothing of what files begin with.
+            Self::Shared(_) => Ok(None),
         }
     }
 

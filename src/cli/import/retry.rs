@@ -125,7 +125,7 @@ pub(super) async fn run(
         };
         let report = import_file(&job, &*way.target, &shown.counters, &stop).await;
         shown.counters.files.fetch_add(1, Ordering::Relaxed);
-        summary.results.push(FileResult { report, kind: Some(kind.to_string()), uploaded: None });
+        summary.results.push(FileResult { report, kind: Some(kind.to_string()), uploaded: None, note: None });
     }
     stop_showing.cancel();
     showing.await?;
@@ -174,6 +174,9 @@ fn retry_of(
         limits: limits_hash(args.on_row_error, false),
         by_content: remembers,
         force: false,
+        // Its content names it.
+        place: None,
+        version: None,
     };
     let rejects_owner = {
         let import = short_hash(format!("retry {id} {}", into_words(&begin.source)).as_bytes());

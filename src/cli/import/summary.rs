@@ -20,6 +20,8 @@ pub(in crate::cli) struct Result {
     pub(in crate::cli) kind: Option<String>,
     /// Where its rejected rows were uploaded to.
     pub(in crate::cli) uploaded: Option<String>,
+    /// What was imported of an earlier version of the file, and what that led to.
+    pub(in crate::cli) note: Option<String>,
 }
 
 /// What became of all of them.
@@ -62,6 +64,8 @@ struct JsonFile<'a> {
     rejects: Option<&'a PathBuf>,
     rejects_uploaded: Option<&'a str>,
     other_options: bool,
+    /// What was imported of an earlier version of the file.
+    note: Option<&'a str>,
     error: Option<JsonError>,
 }
 
@@ -129,6 +133,7 @@ impl Result {
             rejects: self.report.rejects.as_ref(),
             rejects_uploaded: self.uploaded.as_deref(),
             other_options: self.report.other_options,
+            note: self.note.as_deref(),
             error: self.error(),
         }
     }
@@ -252,6 +257,9 @@ impl Summary {
         }
         for result in &self.results {
             let name = outside_text(&result.report.name);
+            if let Some(note) = &result.note {
+                writeln!(out, "  note:     {name}: {note}")?;
+            }
             match &result.report.end {
                 FileEnd::Failed(error) => writeln!(out, "  failed:   {name}: {error}")?,
                 FileEnd::Refused(error) => writeln!(out, "  failed:   {name}: {error}")?,

@@ -19,6 +19,7 @@ use super::doubt;
 use super::record::Record;
 use super::row_error::RowError;
 use super::scanner::{Scan, Scanner, Stops, count};
+use crate::import::file_id::FileId;
 
 /// Bytes asked of the input at once.
 const READ_BYTES: usize = 128 * 1_024;
@@ -70,6 +71,9 @@ pub struct Records<R> {
     number: u64,
     /// Bytes scanned in vain, and to be scanned again.
     rescanned: u64,
+    /// Of the text that was given, up to `hashed` in `buffer`, and of the delimiter: it decides what the text means.
+    hasher: blake3::Hasher,
+    hashed: usize,
 }
 
 /// What was read.
@@ -92,6 +96,8 @@ impl<R: Read> Records<R> {
         }
         let mut core = builder.build();
         begin_again(&mut core);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"forebay text 1\0").update(&[dialect.delimiter]);
         Self {
             input,
             stops: Arc::new(Stops::of(&dialect)),
@@ -110,7 +116,25 @@ impl<R: Read> Records<R> {
             after_lone_cr: false,
             number: 0,
             rescanned: 0,
+            hasher,
+            hashed: 0,
         }
+    }
+
+    /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be read.
+    pub fn text_so_far(&mut self) -> Option<(u64, FileId)> {
+        if self.skipping {
+            // The next read comes to the same error.
+            self.skip_line().ok()?;
+        }
+        self.hash();
+        Some((self.byte, FileId::of_hash(&self.hasher)))
+    }
+
+    /// Hashes what was given and is still in the buffer: much at once is faster.
+    fn hash(&mut self) {
+        self.hasher.update(self.buffer.get(self.hashed..self.start).unwrap_or_default());
+        self.hashed = self.start;
     }
 
     /// Reads the header: like [`Self::read`], but it takes no number.
@@ -358,6 +382,8 @@ impl<R: Read> Records<R> {
         }
         // Text is moved only if at least as much is free before it, so that each byte is moved seldom.
         if self.start >= self.end - self.start {
+            self.hash();
+            self.hashed = 0;
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;

@@ -9,6 +9,7 @@ use super::{
     Types, detect_delimiter,
 };
 use crate::call::Limits;
+use crate::import::earlier::Prefix;
 use crate::import::file_id::FileId;
 use crate::import::given_ids::{GivenIds, Met};
 use crate::import::reading::decompress::DecompressError;
@@ -335,6 +336,10 @@ impl RowReader for CsvRows {
             self.next += 1;
         }
         Ok(rows)
+    }
+
+    fn prefix(&mut self) -> Option<Prefix> {
+        self.records.text_so_far().map(|(bytes, text)| Prefix { rows: self.next, bytes, text })
     }
 }
 

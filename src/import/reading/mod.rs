@@ -31,10 +31,7 @@ use std::io;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// It changed during the read.
-    #[error(
-        "it changed while it was read. An import has stored the rows that it counts, and the next one takes it for another file \
-         and stores all of its rows, those that are stored, too; with --id-from row-hash, from the first import on, only new ones"
-    )]
+    #[error("it changed while it was read")]
     Changed,
     /// It does not exist, or not any more.
     #[error("it does not exist")]

@@ -16,9 +16,9 @@ use forebay::import::journal::LocalJournal;
 use forebay::import::reading::Limits;
 use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
 use forebay::import::{
-    Begin, Begun, Counters, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job, NoSource,
-    Outcome, RejectsOf, RejectsOwner, RowLimits, Rows, RowsTaken, Standing, Target, TargetError,
-    WantedSource, import_file,
+    Begin, Begun, Counters, Earlier, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job,
+    NoSource, Outcome, Prefix, RejectsOf, RejectsOwner, RowLimits, Rows, RowsTaken, Standing, Target,
+    TargetError, Version, WantedSource, import_file,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{ImportKey, ImportProgress};
@@ -102,6 +102,8 @@ fn begin_of(number: u64) -> Begin {
         limits: String::new(),
         by_content: false,
         force: false,
+        place: None,
+        version: None,
     }
 }
 
@@ -125,7 +127,14 @@ impl Node {
         number: u64,
         rows: Range<u64>,
     ) -> Result<ImportProgress, TargetError> {
-        let step = Rows { import, first: rows.start, rows: rows.end - rows.start, rejected: 0, repeats: 0 };
+        let step = Rows {
+            import,
+            first: rows.start,
+            rows: rows.end - rows.start,
+            rejected: 0,
+            repeats: 0,
+            prefix: None,
+        };
         self.importer.rows(step, calls(number, rows)).await.map(|RowsTaken { progress }| progress)
     }
 
@@ -197,17 +206,17 @@ async fn only_the_next_rows_of_a_known_import_are_taken() {
         assert_eq!(node.step(import, 1, rows.clone()).await, Err(TargetError::OtherRow), "{rows:?}");
     }
     assert_eq!(node.step(ImportKey(7), 1, 0..1).await, Err(TargetError::NotOpen));
-    let none = Rows { import, first: 10, rows: 0, rejected: 0, repeats: 0 };
+    let none = Rows { import, first: 10, rows: 0, rejected: 0, repeats: 0, prefix: None };
     assert!(matches!(node.importer.rows(none, calls(1, 0..0)).await, Err(TargetError::Refused(_))));
-    let too_few = Rows { import, first: 10, rows: 2, rejected: 1, repeats: 0 };
+    let too_few = Rows { import, first: 10, rows: 2, rejected: 1, repeats: 0, prefix: None };
     assert!(matches!(node.importer.rows(too_few, calls(1, 10..12)).await, Err(TargetError::Refused(_))));
     let too_many = node.step(import, 1, 10..2_011).await;
     assert!(matches!(too_many, Err(TargetError::Refused(_))), "{too_many:?}");
-    let broken = Rows { import, first: 10, rows: 1, rejected: 0, repeats: 0 };
+    let broken = Rows { import, first: 10, rows: 1, rejected: 0, repeats: 0, prefix: None };
     let refused = node.importer.rows(broken, Bytes::from_static(b"{\"batch\":[")).await;
     assert!(matches!(refused, Err(TargetError::Refused(_))), "{refused:?}");
     // Rows that are no calls, and rows that were passed over, are progress.
-    let without = Rows { import, first: 10, rows: 5, rejected: 2, repeats: 0 };
+    let without = Rows { import, first: 10, rows: 5, rejected: 2, repeats: 0, prefix: None };
     let taken = node.importer.rows(without, Bytes::from_static(b"{\"batch\":[]}")).await.unwrap();
     assert_eq!(
         taken.progress,
@@ -329,7 +338,7 @@ async fn other_options_are_refused_once_a_row_is_stored() {
     let node = node();
     let other = Begin { options: "two".to_owned(), ..begin_of(1) };
     let import = node.begin(1).await.unwrap().import;
-    let rejected = Rows { import, first: 0, rows: 9, rejected: 9, repeats: 0 };
+    let rejected = Rows { import, first: 0, rows: 9, rejected: 9, repeats: 0, prefix: None };
     node.importer.rows(rejected, Bytes::from_static(b"{\"batch\":[]}")).await.unwrap();
     // Every row was rejected: it begins again, with the other options.
     let begun = node.importer.begin(other.clone()).await.unwrap();
@@ -389,7 +398,7 @@ async fn a_step_whose_caller_hangs_up_is_stored_whole_or_not_at_all() {
     let import = node.begin(1).await.unwrap().import;
     for number in 0..50 {
         let first = number * 10;
-        let rows = Rows { import, first, rows: 10, rejected: 0, repeats: 0 };
+        let rows = Rows { import, first, rows: 10, rejected: 0, repeats: 0, prefix: None };
         let mut step = node.importer.rows(rows, calls(1, first..first + 10));
         // Polled once, so that the importer has it, and dropped.
         let polled =
@@ -424,6 +433,102 @@ async fn an_import_that_ends_during_a_step_waits_for_it() {
         }
     }
     assert_eq!(node.rows_of(1), (0..next).collect::<Vec<_>>());
+}
+
+/// The place of all files of these tests.
+fn placed(number: u64) -> Begin {
+    Begin { place: Some(file(1_000)), ..begin_of(number) }
+}
+
+impl Node {
+    /// A step that says what the file begins with.
+    async fn step_of_text(&self, import: ImportKey, number: u64, rows: Range<u64>, text: u64) -> Prefix {
+        let prefix = Prefix { rows: rows.end, bytes: 10 * rows.end, text: file(text) };
+        let step = Rows {
+            import,
+            first: rows.start,
+            rows: rows.end - rows.start,
+            rejected: 0,
+            repeats: 0,
+            prefix: Some(prefix),
+        };
+        self.importer.rows(step, calls(number, rows)).await.unwrap();
+        prefix
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_version_continues_an_import_that_did_not_reach_the_end() {
+    let node = node();
+    let begun = node.importer.begin(placed(1)).await.unwrap();
+    assert!(begun.keeps_prefix);
+    assert!(!node.begin(7).await.unwrap().keeps_prefix, "it has no place");
+    assert_eq!(node.importer.earlier(placed(2)).await, Ok(None), "nothing is stored");
+    let first = node.step_of_text(begun.import, 1, 0..10, 50).await;
+    let unfinished = |rows, prefix, other_options| {
+        Ok(Some(Earlier::Unfinished { file: file(1), rows, prefix, other_options }))
+    };
+    // Open or ended, and only with the same options.
+    assert_eq!(node.importer.earlier(placed(2)).await, unfinished(10, Some(first), false));
+    node.end(begun.import, Outcome::Stopped).await.unwrap();
+    assert_eq!(node.importer.earlier(placed(2)).await, unfinished(10, Some(first), false));
+    assert_eq!(node.importer.earlier(placed(1)).await, Ok(None), "the file itself");
+    let other = Begin { options: "two".to_owned(), ..placed(2) };
+    assert_eq!(node.importer.earlier(other).await, unfinished(10, None, true));
+    for nothing in [Begin { force: true, ..placed(2) }, Begin { place: None, ..placed(2) }] {
+        assert_eq!(node.importer.earlier(nothing).await, Ok(None));
+    }
+
+    // What is stored meanwhile was not compared.
+    let begun = node.importer.begin(placed(1)).await.unwrap();
+    let second = node.step_of_text(begun.import, 1, 10..20, 51).await;
+    let version = |number, prefix| Begin {
+        version: Some(Version { file: file(number), prefix: Some(prefix) }),
+        ..placed(1)
+    };
+    let refused = node.importer.begin(version(2, first)).await.unwrap_err();
+    assert!(matches!(refused, TargetError::Refused(_)), "{refused}");
+    assert_eq!(node.importer.earlier(placed(2)).await, unfinished(20, Some(second), false));
+
+    // Once it was, the version is known for good, and the next one has to be compared again.
+    let begun = node.importer.begin(version(2, second)).await.unwrap();
+    assert_eq!((begun.standing, begun.read_from), (Standing::Continued, 20));
+    let third = node.step_of_text(begun.import, 1, 20..30, 52).await;
+    node.importer.begin(version(2, second)).await.unwrap();
+    assert_eq!(node.importer.earlier(placed(2)).await, Ok(Some(Earlier::Known { file: file(1) })));
+    assert_eq!(node.importer.earlier(placed(3)).await, unfinished(30, Some(third), false));
+    // Rows of which nobody says what they are.
+    node.step(begun.import, 1, 30..40).await.unwrap();
+    assert_eq!(node.importer.earlier(placed(3)).await, unfinished(40, None, false));
+    // The end of the first version is not that of the second one.
+    node.end(begun.import, Outcome::Done).await.unwrap();
+    assert_eq!(node.importer.earlier(placed(3)).await, unfinished(40, None, false));
+    let begun = node.importer.begin(version(2, second)).await.unwrap();
+    assert_eq!(begun.standing, Standing::Continued);
+    let end = End { version: Some(file(2)), ..End::of(begun.import, Outcome::Done) };
+    node.importer.end(end).await.unwrap();
+    assert_eq!(node.importer.earlier(placed(2)).await, Ok(Some(Earlier::Known { file: file(1) })));
+    assert_eq!(node.importer.earlier(placed(3)).await, Ok(None), "it was imported to its end");
+}
+
+/// Between the comparison and the import a row that is stored may change: rows before it would never be stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_changed_after_it_was_compared_is_not_continued() {
+    let node = node();
+    let begun = node.importer.begin(placed(1)).await.unwrap();
+    let prefix = node.step_of_text(begun.import, 1, 0..2, 50).await;
+    node.end(begun.import, Outcome::Stopped).await.unwrap();
+    let rejects = tempfile::tempdir().unwrap();
+    let begin = Begin { version: Some(Version { file: file(2), prefix: Some(prefix) }), ..placed(1) };
+    let job = Job { begin, ..job("userId,event\nu0,e\nu1,e\nu2,e\n", &rejects.path().join("r")) };
+    let stop = CancellationToken::new();
+    let report = import_file(&job, &node.importer, &Counters::default(), &stop).await;
+    let FileEnd::Failed(error) = &report.end else { panic!("{report:?}") };
+    assert!(
+        error.code == "E-CHANGED" && error.to_string().contains("Its first 2 rows are imported"),
+        "{error}"
+    );
+    assert_eq!(node.rows_of(1), [0, 1]);
 }
 
 /// A file of the reading side, in memory.

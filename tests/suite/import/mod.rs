@@ -8,6 +8,7 @@
 
 mod content;
 mod corpus;
+mod grown;
 mod ids;
 mod importer;
 mod kills;

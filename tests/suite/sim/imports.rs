@@ -276,6 +276,8 @@ impl Imports {
             limits: String::new(),
             by_content: false,
             force: false,
+            place: None,
+            version: None,
         };
         let begun = importer.begin_now(&begin);
         self.trace.note("begin", &format!("{:?}", begun.as_ref().map(|begun| begun.progress)), &[at as u64]);
@@ -419,7 +421,7 @@ impl Imports {
         let rows = rows.min(file.rows() - first);
         let kinds = file.kinds.iter().skip(usize::try_from(first).unwrap());
         let rejected = kinds.take(usize::try_from(rows).unwrap()).filter(|kind| **kind == Kind::Rejected);
-        Rows { import: key, first, rows, rejected: rejected.count() as u64, repeats: 0 }
+        Rows { import: key, first, rows, rejected: rejected.count() as u64, repeats: 0, prefix: None }
     }
 }
 

@@ -109,6 +109,8 @@ impl File {
             limits: String::new(),
             by_content: self.by_content,
             force: false,
+            place: None,
+            version: None,
         }
     }
 
@@ -192,7 +194,14 @@ fn life(
         // Rows that are stored and not counted come in steps that end at the next row.
         let end = (at + STEP).min(if at < next { next } else { all });
         if end > at {
-            let rows = Rows { import: begun.import, first: at, rows: end - at, rejected: 0, repeats: 0 };
+            let rows = Rows {
+                import: begun.import,
+                first: at,
+                rows: end - at,
+                rejected: 0,
+                repeats: 0,
+                prefix: None,
+            };
             let taken = node.store(rows, file.body(rows), runtime).map_err(text)?;
             assert!(taken.progress.next_row >= end, "{taken:?}");
             (at, file.acknowledged) = (end, end);

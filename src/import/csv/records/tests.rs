@@ -51,10 +51,23 @@ fn seen_by<R: Read>(input: R, dialect: &Dialect) -> Vec<Seen> {
     seen
 }
 
+/// The text up to the end of each item.
+fn texts_so_far<R: Read>(input: R, dialect: &Dialect) -> Vec<(u64, FileId)> {
+    let mut records = Records::new(input, dialect.clone());
+    let mut texts = Vec::new();
+    while records.read(&mut Record::new()).unwrap().is_some() {
+        texts.push(records.text_so_far().unwrap());
+    }
+    texts
+}
+
 /// Reads a text, whole and in drops, and checks what must hold for every text.
 fn seen(text: &[u8], dialect: &Dialect) -> Vec<Seen> {
     let whole = seen_by(text, dialect);
     assert_eq!(seen_by(Drops(text, 0), dialect), whole, "in drops: {:?}", String::from_utf8_lossy(text));
+    let texts = texts_so_far(text, dialect);
+    assert_eq!(texts_so_far(Drops(text, 0), dialect), texts, "in drops: {:?}", String::from_utf8_lossy(text));
+    assert!(texts.is_sorted_by(|one, other| one.0 < other.0 && one.1 != other.1));
     let mut line_breaks = 0;
     let mut at = 0;
     for (index, (number, line, byte, _, raw)) in whole.iter().enumerate() {
