@@ -26,14 +26,15 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Durat
 /// The error code for an object in a storage class from which it must be restored first.
 const ARCHIVED: &str = "InvalidObjectState";
 
-/// A bucket that cannot be read, and therefore not judged.
+/// A bucket that cannot be read, and therefore not judged. Its `Display` is for whoever has the bucket.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} in bucket {bucket}: {cause}{}", hint(.cause, .right))]
+#[error("{what} in bucket {bucket}: {}{}", cause.told().full(), hint(.cause, .right))]
 pub struct ArchiveError {
     what: String,
     bucket: String,
     right: &'static str,
-    cause: StoreError,
+    // Boxed: it is much larger than what a success holds.
+    cause: Box<StoreError>,
 }
 
 impl ArchiveError {
@@ -280,8 +281,10 @@ impl Archive {
         match answer {
             Ok(read) => Ok(Got::Read(read)),
             Err(error) if error.fault == Fault::NotFound => Ok(Got::Gone),
-            Err(error) if error.code.as_deref() == Some(ARCHIVED) => Ok(Got::Archived(error.to_string())),
-            Err(error) if error.fault == Fault::Digest => Ok(Got::Damaged(error.to_string())),
+            Err(error) if error.code.as_deref() == Some(ARCHIVED) => {
+                Ok(Got::Archived(error.told().full().to_owned()))
+            }
+            Err(error) if error.fault == Fault::Digest => Ok(Got::Damaged(error.told().full().to_owned())),
             Err(cause) => {
                 let right = "s3:GetObject (and kms:Decrypt for objects under a KMS key)";
                 Err(self.error(format!("{what} {}", super::finding::shown(key)), right, cause))
@@ -290,7 +293,7 @@ impl Archive {
     }
 
     fn error(&self, what: String, right: &'static str, cause: StoreError) -> ArchiveError {
-        ArchiveError { what, bucket: self.bucket().bucket().to_owned(), right, cause }
+        ArchiveError { what, bucket: self.bucket().bucket().to_owned(), right, cause: Box::new(cause) }
     }
 }
 

@@ -152,7 +152,8 @@ impl Invoking<'_> {
         let sent = format!("the {} call {}", call.kind, call.message_id);
         let trial = call_trial(function, call);
         let said = [("request", &invoked.request_id), ("version", &invoked.version)];
-        let said = said.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_deref()?)));
+        let said =
+            said.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?.full())));
         let said: Vec<String> = said.chain([about_duration(took)]).collect();
         let said = said.join(", ");
         let finding = match &invoked.result {
@@ -242,7 +243,7 @@ impl Invoking<'_> {
 }
 
 fn shown(failure: &Failure) -> String {
-    format!("{}: {}", failure.class, failure.what)
+    format!("{}: {}", failure.class, failure.what.full())
 }
 
 fn call_trial(function: &str, call: &TestCall) -> Trial {

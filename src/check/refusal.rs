@@ -6,7 +6,7 @@ use crate::store::StoreError;
 use crate::store::reason::Reason;
 use crate::words::outside_text;
 
-/// A failed request.
+/// A failed request, for whoever runs the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What the failure is about.
@@ -58,7 +58,7 @@ impl fmt::Display for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let StoreError { fault: _, status, code, reason, message } = error;
-        Self { reason, status, code, message }
+        Self { reason, status, code, message: message.full().to_owned() }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::store::reader::BucketReader;
 use crate::store::s3::ListFrom;
 use crate::store::{Fault, Reason, StoreError};
 use crate::time::{ReceivedDay, UnixMillis};
-use crate::words::{date, grouped};
+use crate::words::{Told, date, grouped};
 
 /// Pending objects in an answer.
 const PENDING_MAX: usize = 200;
@@ -131,6 +131,11 @@ impl NodeArchive {
         found.ok_or_else(|| NotShown::UnknownSource(source.clone()))
     }
 
+    /// Whether what may be private is shown, such as what a store said.
+    fn shows_all(&self) -> bool {
+        self.node.live.mode() == Mode::Full
+    }
+
     /// The oldest pending objects of a source or of all, and their number.
     fn pending(&self, source: Option<&SourceId>) -> (Vec<PendingObject>, u64) {
         let (mut oldest, mut total) = (Vec::new(), 0);
@@ -167,7 +172,7 @@ impl NodeArchive {
             bytes,
             sealed: true,
             state: state.to_owned(),
-            error: puts.error,
+            error: puts.error.map(|error| error.shown(self.shows_all()).to_owned()),
             class: puts.class.map(str::to_owned),
             since_ms: puts.since.map(|at| at.0),
             next_try_ms: puts.next_try.map(|at| at.0),
@@ -352,7 +357,7 @@ impl NodeArchive {
     /// A refusal that a policy can change, with the statements that do.
     fn denied(&self, error: &StoreError, place: PolicyPlace, sids: &[&str]) -> Result<Denied, NotShown> {
         if error.fault != Fault::Refused || !matches!(error.reason, Reason::Denied(_)) {
-            return Err(NotShown::Store(error.with_remedy()));
+            return Err(NotShown::Store(error.with_remedy().shown(self.shows_all()).to_owned()));
         }
         let whom = match &place.role {
             Some(role) => format!("the role {role}"),
@@ -361,7 +366,7 @@ impl NodeArchive {
         let values = Values { places: vec![place], region: self.region.clone(), ..Values::default() };
         let filled = sids.iter().filter_map(|sid| policy::statement(Template::Reader, sid, &values).ok());
         let statement = filled.collect::<Vec<_>>().join(",\n");
-        Ok(Denied { error: error.to_string(), statement, whom })
+        Ok(Denied { error: error.told().shown(self.shows_all()).to_owned(), statement, whom })
     }
 }
 
@@ -467,14 +472,12 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
         ImportState::Failed => "failed",
         ImportState::GivenUp => "given_up",
     };
+    // Codes may come from another process.
+    let code = |code: &str| Told::word(code).shown(full).to_owned();
     let errors = import.rejects.into_iter().map(|rows| ImportErrors {
-        code: rows.code,
+        code: code(&rows.code),
         count: rows.count,
-        example: Some(if full {
-            format!("line {}: {}", rows.line, rows.message)
-        } else {
-            format!("line {}", rows.line)
-        }),
+        example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
     });
     let next = match import.state {
         ImportState::Running | ImportState::Done => None,
@@ -509,9 +512,7 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
         rejects_file: import.rejects_file,
         retry,
         attempts: import.attempts,
-        why: import.error.map(|(code, message)| {
-            format!("{code}: {}", if full { message.full() } else { message.masked() })
-        }),
+        why: import.error.map(|(of, message)| format!("{}: {}", code(&of), message.shown(full))),
         next,
     }
 }
@@ -572,7 +573,7 @@ impl ArchiveView for NodeArchive {
         Box::pin(async move {
             let Some(importer) = self.importer.get() else { return Ok(Imports::default()) };
             let known = Importer::newest(importer, limit, JOURNAL_WAIT).await;
-            let full = self.node.live.mode() == Mode::Full;
+            let full = self.shows_all();
             Ok(Imports {
                 imports: known.imports.into_iter().map(|import| import_status(import, full)).collect(),
                 total: known.total,
@@ -588,7 +589,6 @@ mod tests {
     use super::*;
     use crate::import::RejectedRows;
     use crate::log::{ImportKey, ImportProgress};
-    use crate::words::Told;
 
     const SECRET: &str = "jane.roe@example.com";
 
@@ -606,7 +606,7 @@ mod tests {
                 code: "bad-time".to_owned(),
                 count: 1,
                 line: 2,
-                message: format!("column {SECRET} is not a time: \"{SECRET}\""),
+                message: format!("column {SECRET} is not a time: \"{SECRET}\"").into(),
             }],
             rejects_file: None,
             attempts: 1,

@@ -10,15 +10,16 @@ use crate::admin::{
 };
 use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
-use crate::destinations::positions::{is_own_text, lost_calls, remedy};
+use crate::destinations::positions::{lost_calls, remedy};
 use crate::destinations::progress::Progress;
 use crate::destinations::records::Record;
 use crate::destinations::runner::{CommandError, Shown};
-use crate::destinations::settings::{DestinationSettings, is_web};
+use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::object::Stream;
 use crate::sources::SourceId;
+use crate::words::Told;
 
 impl DestinationsView for NodeView {
     fn destinations(&self) -> AllDestinations {
@@ -127,30 +128,29 @@ impl NodeView {
         }
     }
 
-    fn failure(&self, function: &str, failed: (Class, &str), since_ms: Option<i64>) -> FailureStatus {
+    fn failure(&self, function: &str, failed: (Class, &Told), since_ms: Option<i64>) -> FailureStatus {
         failure(function, failed, since_ms, self.live.mode() != Mode::Full)
     }
 }
 
 fn failure(
     function: &str,
-    (class, what): (Class, &str),
+    (class, what): (Class, &Told),
     since_ms: Option<i64>,
     masked: bool,
 ) -> FailureStatus {
-    let hidden = masked && is_own_text(function, class);
     FailureStatus {
         class: class.slug().to_owned(),
         shown: class.to_string(),
-        what: if hidden { String::new() } else { what.to_owned() },
+        what: what.shown(!masked).to_owned(),
         remedy: remedy(function, class).to_owned(),
         since_ms,
     }
 }
 
 fn attempt(record: Record, masked: bool) -> Attempt {
-    // Ids of AWS are its own. A server behind a web address may put any text into these headers.
-    let hides_ids = masked && is_web(&record.function);
+    let id =
+        |id: Option<Told>| id.filter(|id| !masked || id.full() == id.masked()).map(|id| id.full().to_owned());
     Attempt {
         at_ms: record.at.0,
         function: record.function.to_string(),
@@ -160,8 +160,8 @@ fn attempt(record: Record, masked: bool) -> Attempt {
         attempt: record.attempt,
         millis: record.millis,
         failed: record.failed.map(|(class, what)| failure(&record.function, (class, &what), None, masked)),
-        request_id: record.request_id.filter(|_| !hides_ids),
-        version: record.version.filter(|_| !hides_ids),
+        request_id: id(record.request_id),
+        version: id(record.version),
         log_tail: record.log_tail.filter(|_| !masked),
     }
 }
@@ -178,45 +178,34 @@ fn counts(by_class: &BTreeMap<Class, u64>) -> Vec<ClassCount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destinations::settings::{FORWARD, URL};
     use crate::time::UnixMillis;
 
-    const ARN: &str = "arn:aws:lambda:eu-west-1:000000000000:function:f";
+    const SECRET: &str = "jane@example.com";
 
     #[test]
     fn what_a_function_says_is_hidden_unless_everything_is_shown() {
-        let said = |function: &str, class: Class, masked: bool| {
+        let shown = |said: fn(&str) -> Told, masked: bool| {
             let record = Record {
                 at: UnixMillis(0),
-                function: function.into(),
+                function: "f".into(),
                 source: SourceId::new("web").unwrap(),
                 kind: "track".to_owned(),
                 message_id: "m".to_owned(),
                 attempt: 1,
                 millis: 5,
-                failed: Some((class, "jane@example.com".to_owned())),
-                request_id: Some("jane@example.com".to_owned()),
-                version: Some("jane@example.com".to_owned()),
-                log_tail: Some("jane@example.com".to_owned()),
+                failed: Some((Class::ExecutionError, Told::plain("503: ").and(&said(SECRET)))),
+                request_id: Some(said(SECRET)),
+                version: Some(said(SECRET)),
+                log_tail: Some(SECRET.to_owned()),
             };
-            let shown = attempt(record, masked);
-            assert_eq!(shown.log_tail.is_none(), masked);
-            let hides_ids = masked && function != ARN;
-            assert_eq!((shown.request_id.is_none(), shown.version.is_none()), (hides_ids, hides_ids));
-            let listed = shown.failed.unwrap().what;
-            assert_eq!(listed, failure(function, (class, "jane@example.com"), None, masked).what);
-            !listed.is_empty()
+            attempt(record, masked)
         };
-        assert!(!said(ARN, Class::ExecutionError, true) && said(ARN, Class::ExecutionError, false));
-        // AWS's own words, and those of this program.
-        assert!(said(ARN, Class::AccessDenied, true) && said(ARN, Class::Unavailable, true));
-        for web in [URL, FORWARD] {
-            for class in [Class::Unavailable, Class::BadRequest, Class::AccessDenied, Class::Throttled] {
-                assert!(!said(web, class, true) && said(web, class, false), "{web} {class}");
-            }
-            for class in [Class::Network, Class::Timeout, Class::Redirected] {
-                assert!(said(web, class, true), "{web} {class}");
-            }
-        }
+        let masked = shown(|text| Told::private(text), true);
+        assert!(!serde_json::to_string(&masked).unwrap().contains(SECRET), "{masked:?}");
+        assert_eq!(masked.failed.unwrap().what, "503: [hidden]");
+        let full = shown(|text| Told::private(text), false);
+        assert_eq!(serde_json::to_string(&full).unwrap().matches(SECRET).count(), 4, "{full:?}");
+        let known = shown(|text| Told::plain(text), true);
+        assert_eq!((known.request_id.as_deref(), known.log_tail), (Some(SECRET), None));
     }
 }

@@ -67,7 +67,7 @@ impl Failure {
             Fault::Transient => UNREACHABLE,
             _ => FAILED,
         };
-        Self { code, text: advised(format!("{what}: {error}"), of_store(error)) }
+        Self { code, text: advised(format!("{what}: {}", error.told().full()), of_store(error)) }
     }
 
     /// No listener can be opened. `purpose` says what for: `accept calls`.
@@ -111,7 +111,13 @@ impl fmt::Display for Failure {
 /// An error with all its causes, in one line, and what to do about it: exit code 1.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { code: FAILED, text: advised(with_causes(&error), chain(&error).find_map(advice)) }
+        let first: &(dyn Error + 'static) = &error;
+        // Who runs a command has the bucket.
+        let text = match first.downcast_ref::<StoreError>() {
+            Some(error) => error.told().full().to_owned(),
+            None => with_causes(first),
+        };
+        Self { code: FAILED, text: advised(text, chain(first).find_map(advice)) }
     }
 }
 

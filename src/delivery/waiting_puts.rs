@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard};
 use crate::lock::lock;
 use crate::store::Fault;
 use crate::time::UnixMillis;
+use crate::words::Told;
 
 /// The failed puts of a sealed object, since this process began to deliver it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailedPuts {
     /// The last failure.
-    pub error: Option<String>,
+    pub error: Option<Told>,
     /// Its class: a label of `forebay_upload_failures`.
     pub class: Option<&'static str>,
     /// When they began to fail.
@@ -36,14 +37,14 @@ impl WaitingPuts {
     pub(in crate::delivery) fn failed(
         &self,
         seal: u64,
-        why: &str,
+        why: Told,
         fault: Fault,
         tries: u32,
         now: UnixMillis,
     ) {
         let mut waiting = self.lock();
         let puts = waiting.entry(seal).or_default();
-        why.clone_into(puts.error.get_or_insert_default());
+        puts.error = Some(why);
         puts.class = Some(fault.slug());
         puts.since.get_or_insert(now);
         puts.tries = tries;
@@ -53,7 +54,7 @@ impl WaitingPuts {
     pub(in crate::delivery) fn held(&self, seal: u64, why: &str, now: UnixMillis) {
         let mut waiting = self.lock();
         let puts = waiting.entry(seal).or_default();
-        why.clone_into(puts.error.get_or_insert_default());
+        puts.error = Some(Told::plain(why));
         puts.class = None;
         puts.since.get_or_insert(now);
     }
@@ -90,12 +91,12 @@ mod tests {
         let puts = WaitingPuts::default();
         puts.begins(7);
         assert_eq!(puts.of(7), FailedPuts::default());
-        puts.failed(7, "503", Fault::Transient, 1, UnixMillis(10));
+        puts.failed(7, "503".into(), Fault::Transient, 1, UnixMillis(10));
         puts.waits(7, UnixMillis(15));
         puts.begins(7);
-        puts.failed(7, "403", Fault::Refused, 2, UnixMillis(20));
+        puts.failed(7, "403".into(), Fault::Refused, 2, UnixMillis(20));
         let expected = FailedPuts {
-            error: Some("403".to_owned()),
+            error: Some("403".into()),
             class: Some("refused"),
             since: Some(UnixMillis(10)),
             next_try: None,
@@ -107,7 +108,7 @@ mod tests {
         puts.held(7, "a conflict", UnixMillis(90));
         let held = puts.of(7);
         assert_eq!(
-            (held.error.as_deref(), held.class, held.since),
+            (held.error.as_ref().map(Told::full), held.class, held.since),
             (Some("a conflict"), None, expected.since)
         );
         puts.stored(7);

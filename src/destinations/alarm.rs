@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::class::Class;
 use super::outcome::Failure;
-use super::positions::{LaneId, Losses, is_own_text, lost_calls};
+use super::positions::{LaneId, Losses, lost_calls};
 use super::progress::Seen;
 use super::settings::{FORWARD, URL};
 use crate::sources::SourceId;
@@ -58,8 +58,11 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
     let remedy = |class: Class| lane.remedy(class);
     let said = |class: Class, why: Option<&Failure>| {
         // What a function says may hold personal data, which belongs into no log.
-        let told = |failure: &&Failure| failure.class == class && !is_own_text(&lane.function, class);
-        let what = why.filter(told).map(|failure| format!(": {}", failure.what));
+        let what = why
+            .filter(|failure| failure.class == class)
+            .map(|failure| failure.what.masked())
+            .filter(|what| !what.is_empty())
+            .map(|what| format!(": {what}"));
         format!("{class}{}", what.unwrap_or_default())
     };
     let name = &lane.destination;
@@ -118,6 +121,7 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::Told;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -136,18 +140,22 @@ mod tests {
         );
         let mut seen = Seen::default();
         assert_eq!(of(&arn, &seen, (0, false), at(9_000)), None);
-        seen.failing =
-            Some(Failure { class: Class::Unavailable, what: "500: oh".to_owned(), retry_after: None });
+        seen.failing = Some(Failure {
+            class: Class::Unavailable,
+            what: Told::plain("500: ").and(&Told::private("oh")),
+            retry_after: None,
+        });
         seen.failing_since = Some(at(100));
         assert_eq!(of(&arn, &seen, (3, false), at(9_000)), None, "one call that failed long ago");
         seen.waiting = (3, 99);
         assert_eq!(of(&arn, &seen, (3, false), at(159)), None);
         let alarm = of(&arn, &seen, (3, false), at(160)).unwrap();
         assert_eq!(alarm.began, at(100));
-        assert!(alarm.what.contains("Service Unavailable: 500: oh; at most 3 calls wait;"), "{}", alarm.what);
-        // The text of a web server is its own, and is not said.
-        let alarm = of(&lane(URL), &seen, (3, false), at(160)).unwrap();
-        assert!(alarm.what.contains("Service Unavailable; at most 3 calls wait;"), "{}", alarm.what);
+        assert!(
+            alarm.what.contains("Service Unavailable: 500: [hidden]; at most 3 calls wait;"),
+            "{}",
+            alarm.what
+        );
         seen.circuit = Some((Class::AccessDenied, at(150)));
         let alarm = of(&arn, &seen, (1, false), at(151)).unwrap();
         assert!(alarm.what.contains("Accessdenied; at most 1 call waits;"), "{}", alarm.what);

@@ -101,7 +101,7 @@ impl Letter<'_> {
             destination: self.lane.destination.as_str(),
             function: &self.lane.function,
             class: self.failure.class.slug(),
-            cause: &self.failure.what,
+            cause: self.failure.what.full(),
             attempts: self.attempts,
             call: serde_json::from_slice(self.call)?,
         })
@@ -123,7 +123,7 @@ mod tests {
     fn a_dead_letter_has_the_call_unchanged_and_the_cause() {
         let lane = LaneId { destination: SourceId::new("crm").unwrap(), function: "arn:x".to_owned() };
         let other = LaneId { function: "arn:y".to_owned(), ..lane.clone() };
-        let failure = Failure { class: Class::Timeout, what: "late".to_owned(), retry_after: None };
+        let failure = Failure { class: Class::Timeout, what: "late".into(), retry_after: None };
         let source = SourceId::new("web").unwrap();
         let letter = Letter {
             lane: &lane,

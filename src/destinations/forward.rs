@@ -28,6 +28,7 @@ use crate::boxed_future::BoxFuture;
 use crate::call::{Limits, timestamp};
 use crate::json::Members;
 use crate::time::{Clock, UnixMillis};
+use crate::words::Told;
 use crate::words::date::rfc3339;
 
 /// The route for batches (Segment HTTP API, "Batch").
@@ -83,7 +84,7 @@ impl Forward {
         for (index, call) in outgoing.calls.iter().enumerate() {
             let line = std::str::from_utf8(&call.line).ok();
             let Some(sent) = line.and_then(|line| as_sent(line, now)) else {
-                return Invoked::failed(Class::BadRequest, "the stored line is no JSON object".to_owned());
+                return Invoked::failed(Class::BadRequest, "the stored line is no JSON object");
             };
             if index > 0 {
                 body.push(b',');
@@ -100,7 +101,8 @@ impl Forward {
             match refused(&answer, outgoing.calls.len()) {
                 Ok(refused) => invoked.refused = refused,
                 Err(what) => {
-                    invoked.result = Invoked::failed(Class::BadRequest, self.post.shown(&what)).result
+                    invoked.result =
+                        Invoked::failed(Class::BadRequest, what.map(|said| self.post.shown(said))).result
                 }
             }
         }
@@ -137,15 +139,18 @@ struct Rejected {
 ///
 /// # Errors
 /// It refused all, with its reason.
-fn refused(answer: &[u8], calls: usize) -> Result<Vec<(usize, String)>, String> {
+fn refused(answer: &[u8], calls: usize) -> Result<Vec<(usize, Told)>, Told> {
     // An answer of another form says nothing about single calls.
     let Ok(answer) = serde_json::from_slice::<Answer>(answer) else { return Ok(Vec::new()) };
     if answer.success == Some(false) {
-        return Err(format!("the other side answered that it failed: {}", answer.message));
+        let what = Told::plain("the other side answered that it failed: ");
+        return Err(what.and(&answer.message.into()));
     }
     let refused = answer.rejected.into_iter().filter(|rejected| rejected.index < calls);
-    let why =
-        |one: Rejected| (one.index, format!("the other side refused it ({}): {}", one.reason, one.message));
+    let why = |one: Rejected| {
+        let what = Told::plain("the other side refused it (").and(&Told::word(&one.reason));
+        (one.index, what.and(&"): ".into()).and(&one.message.into()))
+    };
     Ok(refused.map(why).collect())
 }
 
@@ -272,7 +277,16 @@ mod tests {
         }
         let named =
             said(r#"{"success":true,"rejected":[{"index":1,"reason":"event_too_large"},{"index":2}]}"#);
-        assert_eq!(named, Ok(vec![(1, "the other side refused it (event_too_large): ".to_owned())]));
-        assert!(said(r#"{"success":false,"message":"no"}"#).unwrap_err().ends_with("failed: no"));
+        assert_eq!(
+            named,
+            Ok(vec![(
+                1,
+                Told::masked_as(
+                    "the other side refused it (event_too_large): ",
+                    "the other side refused it (event_too_large): [hidden]"
+                )
+            )])
+        );
+        assert!(said(r#"{"success":false,"message":"no"}"#).unwrap_err().full().ends_with("failed: no"));
     }
 }

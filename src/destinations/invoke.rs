@@ -12,7 +12,7 @@ use super::outcome::Failure;
 use super::settings::DestinationSettings;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
-use crate::words::about_duration;
+use crate::words::{Told, about_duration};
 
 /// The longest that a connection is waited for.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -83,12 +83,12 @@ pub struct Invoked {
     /// [`Outgoing::calls`].
     pub not_taken: Vec<usize>,
     /// Calls of a batch that the other side will never take, and why, although the invocation succeeded.
-    pub refused: Vec<(usize, String)>,
+    pub refused: Vec<(usize, Told)>,
     /// The service's id of the request.
-    pub request_id: Option<String>,
+    pub request_id: Option<Told>,
     /// The version of the function that ran.
-    pub version: Option<String>,
-    /// The end of the function's log, if it was asked for.
+    pub version: Option<Told>,
+    /// The end of the function's log, if it was asked for. All of it is private.
     pub log_tail: Option<String>,
 }
 
@@ -106,13 +106,13 @@ impl Invoked {
     }
 
     /// It failed, and the service said nothing more about it.
-    pub fn failed(class: Class, what: String) -> Self {
-        Self::ended(Err(Failure { class, what, retry_after: None }))
+    pub fn failed(class: Class, what: impl Into<Told>) -> Self {
+        Self::ended(Err(Failure { class, what: what.into(), retry_after: None }))
     }
 
     /// No answer came in time.
     pub fn timed_out(timeout: Duration) -> Self {
-        Self::failed(Class::Timeout, format!("no answer within {}", about_duration(timeout)))
+        Self::failed(Class::Timeout, Told::plain(format!("no answer within {}", about_duration(timeout))))
     }
 }
 
@@ -143,7 +143,7 @@ pub struct Unusable {
     /// The class of the failure.
     pub class: Class,
     /// Why.
-    pub what: String,
+    pub what: Told,
 }
 
 impl Invoke for Unusable {

@@ -33,7 +33,7 @@ use crate::store::Fault;
 use crate::store::fault::Asked;
 use crate::store::reason::{NoAnswer, Reason};
 use crate::store::s3::{failure, not_assumed};
-use crate::words::{about_duration, outside_text};
+use crate::words::{Told, about_duration, outside_text};
 
 /// The most bytes of an answer that are read: more than AWS sends.
 const ANSWER_MAX: usize = 7 << 20;
@@ -82,11 +82,11 @@ impl Lambda {
         let LambdaSettings { invocation, log_tail, timeout, payload_max } = self.settings;
         let payload = call.payload();
         if let Err(error) = check_size(&payload, payload_max) {
-            return Invoked::failed(Class::TooLarge, error.to_string());
+            return Invoked::failed(Class::TooLarge, Told::plain(error.to_string()));
         }
         let client = match self.clients.client(&call.source, &call.function) {
             Ok(client) => client,
-            Err(what) => return Invoked::failed(Class::InvalidCredentials, what),
+            Err(what) => return Invoked::failed(Class::InvalidCredentials, Told::plain(what)),
         };
         let context = client_context(&call.source, &call.destination, call.attempt());
         if context.is_none() {
@@ -108,7 +108,7 @@ impl Lambda {
             if was_sent.load(Ordering::Relaxed) {
                 return Invoked::timed_out(timeout);
             }
-            let what = format!("no credentials came within {}", about_duration(timeout));
+            let what = Told::plain(format!("no credentials came within {}", about_duration(timeout)));
             return Invoked::failed(Class::Network, what);
         };
         match answer {
@@ -128,13 +128,13 @@ impl Lambda {
                     result,
                     not_taken,
                     refused: Vec::new(),
-                    request_id: answer.request_id().map(str::to_owned),
-                    version: answer.executed_version().map(str::to_owned),
+                    request_id: answer.request_id().map(told_id),
+                    version: answer.executed_version().map(told_version),
                     log_tail: tail.map(|tail| String::from_utf8_lossy(tail).into_owned()),
                 }
             }
             Err(error) => {
-                let request_id = error.request_id().map(str::to_owned);
+                let request_id = error.request_id().map(told_id);
                 let failure = failed(&error);
                 if failure.class == Class::InvalidCredentials {
                     self.clients.refused(&call.source);
@@ -145,10 +145,20 @@ impl Lambda {
     }
 }
 
-/// Ids of the service: those of an emulator may be any text.
-fn with_bounded_ids(invoked: Invoked) -> Invoked {
-    let bounded = |id: Option<String>| id.map(|id| outside_text(&id).to_string());
-    Invoked { request_id: bounded(invoked.request_id), version: bounded(invoked.version), ..invoked }
+/// An id of AWS is its own. That of an emulator may be any text.
+fn told_id(id: &str) -> Told {
+    let is_aws = id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    told_if(is_aws, id)
+}
+
+fn told_version(version: &str) -> Told {
+    let is_number = version.len() < 20 && version.bytes().all(|byte| byte.is_ascii_digit());
+    told_if(is_number || version == "$LATEST", version)
+}
+
+fn told_if(is_aws: bool, text: &str) -> Told {
+    let bounded = outside_text(text).to_string();
+    if is_aws { Told::plain(bounded) } else { Told::private(bounded) }
 }
 
 /// Notes that a request has its credentials and goes on its way: before that, no function can run. And bounds its answer.
@@ -203,7 +213,8 @@ where
             }
             _ => (Class::InvalidCredentials, "the role cannot be assumed"),
         };
-        let what = outside_text(&format!("{what}: {}", why.message)).to_string();
+        let what = Told::plain(format!("{what}: ")).and(&why.message);
+        let what = what.map(|text| outside_text(text).to_string());
         return Failure { class, what, retry_after: None };
     }
     // What a client's error means is the same for each service; only the table of answers differs.
@@ -244,6 +255,6 @@ where
 
 impl Invoke for Lambda {
     fn invoke<'a>(&'a self, call: &'a Outgoing) -> BoxFuture<'a, Invoked> {
-        Box::pin(async move { with_bounded_ids(self.send(call).await) })
+        Box::pin(self.send(call))
     }
 }

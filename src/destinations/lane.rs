@@ -15,6 +15,7 @@ use super::reaction::{Bounds, Failed, Reaction, reaction};
 use super::window::{BYTES_MAX, CALLS_MAX, Turn, Window};
 use crate::random::Random;
 use crate::sources::SourceId;
+use crate::words::Told;
 
 /// After failures of so many calls without a success, a web address that refuses them is taken for wrong: one may be refused
 /// for its own sake.
@@ -390,8 +391,10 @@ impl Lane {
         let cause = |position: u64| {
             let refused = self.window.source_of(position).and_then(|source| self.refused.get(source));
             match refused.map(|refused| &refused.why).or(general) {
-                Some(last) => Failure { what: format!("{why}: {}", last.what), ..last.clone() },
-                None => Failure { class: Class::Unavailable, what: why.to_owned(), retry_after: None },
+                Some(last) => {
+                    Failure { what: Told::plain(format!("{why}: ")).and(&last.what), ..last.clone() }
+                }
+                None => Failure { class: Class::Unavailable, what: Told::plain(why), retry_after: None },
             }
         };
         positions.into_iter().map(|position| (position, cause(position))).collect()
@@ -437,7 +440,7 @@ mod tests {
     }
 
     fn failure(class: Class) -> Failure {
-        Failure { class, what: class.slug().to_owned(), retry_after: None }
+        Failure { class, what: class.slug().into(), retry_after: None }
     }
 
     fn source(name: &str) -> SourceId {
@@ -759,7 +762,7 @@ mod tests {
         let late = HOUR + Duration::from_millis(1);
         let old = lane.expired(late, 60);
         assert_eq!((old.len(), old[0].1.class), (60, Class::InvalidCredentials));
-        assert_eq!(old[0].1.what, "it was not sent within max_age: invalid-credentials");
+        assert_eq!(old[0].1.what.full(), "it was not sent within max_age: invalid-credentials");
         let rest = lane.expired(late, 60);
         assert_eq!((rest.len(), send(&mut lane, late)), (40, None));
         old.into_iter().chain(rest).for_each(|(position, _)| lane.buried(position));

@@ -35,6 +35,7 @@ use crate::random::Random;
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, caught};
 use crate::time::{Clock, UnixMillis};
+use crate::words::Told;
 
 /// Lines that are read at a time.
 const READ_LINES: usize = 1_000;
@@ -99,7 +100,7 @@ struct Chunk {
 }
 
 enum Ended {
-    Invoked { calls: Vec<(u64, u32)>, took: Duration, invoked: Invoked },
+    Invoked { calls: Vec<(u64, u32)>, took: Duration, invoked: Box<Invoked> },
     Buried { position: u64, class: Class, result: Result<(), AppendError> },
 }
 
@@ -396,7 +397,7 @@ impl LaneTask {
             true => Arc::clone(&self.current.invoke),
             false => Arc::new(Unusable {
                 class: Class::BadRequest,
-                what: "the type of the destination was changed while the call waited".to_owned(),
+                what: "the type of the destination was changed while the call waited".into(),
             }),
         };
         let clock = Arc::clone(&self.deps.clock);
@@ -404,10 +405,10 @@ impl LaneTask {
         self.flying.spawn(async move {
             let began = clock.monotonic();
             let invoked = caught(invoke.invoke(&outgoing)).await.unwrap_or_else(|Panicked| {
-                let what = "sending it panicked; this is a bug in Forebay".to_owned();
-                Invoked::failed(Class::Unavailable, what)
+                Invoked::failed(Class::Unavailable, "sending it panicked; this is a bug in Forebay")
             });
-            Ended::Invoked { calls, took: clock.monotonic().saturating_sub(began), invoked }
+            let took = clock.monotonic().saturating_sub(began);
+            Ended::Invoked { calls, took, invoked: Box::new(invoked) }
         });
     }
 
@@ -446,7 +447,7 @@ impl LaneTask {
 
     fn invoked(&mut self, calls: &[(u64, u32)], took: Duration, invoked: &Invoked) {
         if let Some(tail) = &invoked.log_tail {
-            tracing::debug!(destination = %self.id.destination, function = self.id.function, request_id = invoked.request_id, "log of the function: {tail}");
+            tracing::debug!(destination = %self.id.destination, function = self.id.function, request_id = invoked.request_id.as_ref().map(Told::masked), "log of the function: {tail}");
         }
         self.deps.metrics.invocation_seconds.observe(took);
         // One call may be why a batch is refused: each is then sent alone.
@@ -461,14 +462,12 @@ impl LaneTask {
         for (index, (position, attempt)) in calls.iter().enumerate() {
             let refused = invoked.refused.iter().find(|(place, _)| *place == index);
             let result = match &invoked.result {
-                Ok(()) if refused.is_some() => Err(Failure {
-                    class: Class::BadRequest,
-                    what: refused.map(|(_, why)| why.clone()).unwrap_or_default(),
-                    retry_after: None,
-                }),
+                Ok(()) if let Some((_, why)) = refused => {
+                    Err(Failure { class: Class::BadRequest, what: why.clone(), retry_after: None })
+                }
                 Ok(()) if invoked.not_taken.contains(&index) => Err(Failure {
                     class: Class::ExecutionError,
-                    what: "the function reported this call of a batch as failed".to_owned(),
+                    what: "the function reported this call of a batch as failed".into(),
                     retry_after: None,
                 }),
                 result => result.clone(),
@@ -527,8 +526,8 @@ impl LaneTask {
             attempt,
             millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             failed: failure.map(|failure| (failure.class, failure.what.clone())),
-            request_id: invoked.request_id.as_deref().map(brief),
-            version: invoked.version.as_deref().map(brief),
+            request_id: invoked.request_id.as_ref().map(|id| id.map(brief)),
+            version: invoked.version.as_ref().map(|version| version.map(brief)),
             log_tail: invoked.log_tail.clone(),
         });
     }

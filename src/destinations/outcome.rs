@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::class::Class;
-use crate::words::outside_text_within;
+use crate::words::{Told, outside_text_within};
 
 /// The most bytes of a function's error that are kept.
 const ERROR_BYTES_MAX: usize = 1_024;
@@ -22,17 +22,17 @@ pub enum Ending<'a> {
     /// The service could not be reached, so nothing was sent.
     NoAnswer {
         /// Why.
-        why: &'a str,
+        why: &'a Told,
     },
     /// The connection broke after the call was sent. The function may have run.
     Broken {
         /// Why.
-        why: &'a str,
+        why: &'a Told,
     },
     /// Nothing was sent: there are no credentials, or the role cannot be assumed.
     NoCredentials {
         /// Why.
-        why: &'a str,
+        why: &'a Told,
     },
 }
 
@@ -63,8 +63,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 pub struct Failure {
     /// The class.
     pub class: Class,
-    /// What happened, in one bounded line.
-    pub what: String,
+    /// What happened, in one bounded line. What the function or the service said is private: it may quote the call.
+    pub what: Told,
     /// When to try again, if the service says.
     pub retry_after: Option<Duration>,
 }
@@ -128,11 +128,12 @@ fn is_utc(text: &str) -> bool {
 /// # Errors
 /// [`Failure`].
 pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
-    let failed = |class, what: &str, retry_after| {
-        Err(Failure { class, what: outside_text_within(what, ERROR_BYTES_MAX).to_string(), retry_after })
+    let failed = |class, what: &Told, retry_after| {
+        let what = what.map(|text| outside_text_within(text, ERROR_BYTES_MAX).to_string());
+        Err(Failure { class, what, retry_after })
     };
     let answer = match ending {
-        Ending::TimedOut => return failed(Class::Timeout, "no answer within the timeout", None),
+        Ending::TimedOut => return failed(Class::Timeout, &"no answer within the timeout".into(), None),
         Ending::NoAnswer { why } => return failed(Class::Network, why, None),
         Ending::Broken { why } => return failed(Class::Unanswered, why, None),
         Ending::NoCredentials { why } => return failed(Class::InvalidCredentials, why, None),
@@ -143,25 +144,28 @@ pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
         let (class, what) = function_failed(kind, &answer);
         return failed(class, &what, None);
     }
-    let said = answer.message.unwrap_or("no reason was given");
+    let said = answer.message.map_or_else(|| "no reason was given".into(), Told::private);
     let what = match answer.code {
-        Some(code) => format!("{} {code}: {said}", answer.status),
-        None => format!("{}: {said}", answer.status),
+        Some(code) => Told::plain(format!("{} ", answer.status)).and(&Told::word(code)),
+        None => Told::plain(answer.status.to_string()),
     };
+    let what = what.and(&": ".into()).and(&said);
     failed(class_of(answer.status, answer.code.unwrap_or("")), &what, answer.retry_after)
 }
 
 /// The function ran and failed.
-fn function_failed(kind: &str, answer: &Answer<'_>) -> (Class, String) {
+fn function_failed(kind: &str, answer: &Answer<'_>) -> (Class, Told) {
     if let Some(seconds) = timed_out(kind, answer) {
         // Not the answer's words: this text is shown where those of functions are hidden.
-        return (Class::Timeout, format!("Lambda ended the function: it timed out after {seconds} seconds"));
+        let what = format!("Lambda ended the function: it timed out after {seconds} seconds");
+        return (Class::Timeout, Told::plain(what));
     }
     let Ok(FunctionError { kind: error, message }) = serde_json::from_slice(answer.body) else {
-        return (Class::ExecutionError, format!("{kind}: {}", String::from_utf8_lossy(answer.body)));
+        let said = format!("{kind}: {}", String::from_utf8_lossy(answer.body));
+        return (Class::ExecutionError, Told::private(said));
     };
     let message = message.unwrap_or_else(|| "no message".to_owned());
-    (Class::ExecutionError, format!("{}: {message}", error.as_deref().unwrap_or(kind)))
+    (Class::ExecutionError, Told::private(format!("{}: {message}", error.as_deref().unwrap_or(kind))))
 }
 
 /// After how many seconds Lambda ended the function, if it did. The service has one id for a request, which a function knows
@@ -277,14 +281,14 @@ mod tests {
         let body = br#"{"errorType":"KeyError","errorMessage":"'event'","requestId":"1","stackTrace":["a"]}"#;
         let failed =
             failure(Answer { status: 200, function_error: Some("Unhandled"), body, ..Answer::default() });
-        assert_eq!((failed.class, failed.what.as_str()), (Class::ExecutionError, "KeyError: 'event'"));
+        assert_eq!((failed.class, failed.what.full()), (Class::ExecutionError, "KeyError: 'event'"));
         let odd = failure(Answer {
             status: 200,
             function_error: Some("Handled"),
             body: b"oh\x1b",
             ..Answer::default()
         });
-        assert_eq!((odd.class, odd.what.as_str()), (Class::ExecutionError, "Handled: oh\\u{1b}"));
+        assert_eq!((odd.class, odd.what.full()), (Class::ExecutionError, "Handled: oh\\u{1b}"));
     }
 
     /// A function says what it likes in its own error, which would then be retried, and shown to everybody.
@@ -310,7 +314,10 @@ mod tests {
             for request_id in [None, Some(ID)] {
                 let failed = of("Unhandled", request_id, body);
                 assert_eq!(failed.class, Class::Timeout, "{body}");
-                assert_eq!(failed.what, "Lambda ended the function: it timed out after 3.00 seconds");
+                assert_eq!(
+                    failed.what.masked(),
+                    "Lambda ended the function: it timed out after 3.00 seconds"
+                );
             }
         }
         let counterfeit = |function_error, request_id, body: &str| {
@@ -356,6 +363,6 @@ mod tests {
             body: body.as_bytes(),
             ..Answer::default()
         };
-        assert!(failure(answer).what.len() <= ERROR_BYTES_MAX + "…".len());
+        assert!(failure(answer).what.full().len() <= ERROR_BYTES_MAX + "…".len());
     }
 }

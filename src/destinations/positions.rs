@@ -52,12 +52,6 @@ pub fn remedy(function: &str, class: Class) -> &'static str {
     if is_web(function) { class.web_remedy() } else { class.remedy() }
 }
 
-/// Whether what a failure says may be the function's own words, which may hold personal data. What AWS says does not.
-pub fn is_own_text(function: &str, class: Class) -> bool {
-    let is_ours = matches!(class, Class::Network | Class::Redirected | Class::Timeout);
-    class == Class::ExecutionError || is_web(function) && !is_ours
-}
-
 /// Which calls go where, from a position on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {

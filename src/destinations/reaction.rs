@@ -97,7 +97,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     fn after(class: Class, attempts: u32, age: Duration) -> Reaction {
-        let failure = Failure { class, what: String::new(), retry_after: None };
+        let failure = Failure { class, what: "".into(), retry_after: None };
         let bounds =
             Bounds { max_age: HOUR, retry_execution_errors: 1, refuses_calls: true, knows_repeats: false };
         reaction(&Failed { failure: &failure, attempts, so_often: attempts, age }, &bounds, &Shortest)
@@ -134,7 +134,7 @@ mod tests {
             Bounds { max_age: HOUR, retry_execution_errors: 0, refuses_calls: false, knows_repeats: false };
         let wait = |seconds| {
             let retry_after = Some(Duration::from_secs(seconds));
-            let failure = Failure { class: Class::Throttled, what: String::new(), retry_after };
+            let failure = Failure { class: Class::Throttled, what: "".into(), retry_after };
             let failed = Failed { failure: &failure, attempts: 1, so_often: 0, age: Duration::ZERO };
             reaction(&failed, &bounds, &Shortest)
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::class::Class;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
+use crate::words::Told;
 
 /// Deliveries that are kept for each destination.
 pub const RECORDS_MAX: usize = 1_000;
@@ -30,11 +31,11 @@ pub struct Record {
     /// How long it took, in milliseconds.
     pub millis: u64,
     /// How it failed; `None` if it succeeded.
-    pub failed: Option<(Class, String)>,
+    pub failed: Option<(Class, Told)>,
     /// The service's id of the request.
-    pub request_id: Option<String>,
+    pub request_id: Option<Told>,
     /// The version of the function that ran.
-    pub version: Option<String>,
+    pub version: Option<Told>,
     /// The end of the function's log, if it was asked for.
     pub log_tail: Option<String>,
 }
@@ -43,9 +44,9 @@ impl Record {
     /// Bytes of its text.
     fn text(&self) -> usize {
         let failed = self.failed.as_ref().map(|(_, what)| what);
-        let said = [failed, self.request_id.as_ref(), self.version.as_ref(), self.log_tail.as_ref()];
-        let said: usize = said.into_iter().flatten().map(String::len).sum();
-        said + self.kind.len() + self.message_id.len()
+        let said = [failed, self.request_id.as_ref(), self.version.as_ref()];
+        let said: usize = said.into_iter().flatten().map(Told::bytes).sum();
+        said + self.log_tail.as_ref().map_or(0, String::len) + self.kind.len() + self.message_id.len()
     }
 }
 
@@ -90,7 +91,7 @@ mod tests {
             message_id: attempt.to_string(),
             attempt,
             millis: 5,
-            failed: attempt.is_multiple_of(2).then(|| (Class::Timeout, "late".to_owned())),
+            failed: attempt.is_multiple_of(2).then(|| (Class::Timeout, "late".into())),
             request_id: None,
             version: None,
             log_tail,
@@ -106,7 +107,7 @@ mod tests {
         let kept = records.last(None, 5_000);
         assert!((250..256).contains(&kept.len()) && kept[0].attempt == 599, "{}", kept.len());
         (600..1_600).for_each(|attempt| records.push(record(attempt, None)));
-        assert_eq!((records.last(None, 5_000).len(), records.text), (RECORDS_MAX, 10_600));
+        assert_eq!((records.last(None, 5_000).len(), records.text), (RECORDS_MAX, 12_600));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 use http::Uri;
 
 use super::secrets::Secrets;
-use crate::words::outside_text;
+use crate::words::{Told, outside_text};
 
 /// Where an answer of `from` redirects to: nothing but the host of another server, because the rest may be personal or secret.
-pub(super) fn target(from: &str, location: Option<&str>, secrets: &Secrets) -> String {
-    let nowhere = || "no address".to_owned();
+/// That host is private, too: some services have one for each customer.
+pub(super) fn target(from: &str, location: Option<&str>, secrets: &Secrets) -> Told {
+    let nowhere = || "no address".into();
     let (Ok(from), Some(location)) = (from.parse::<Uri>(), location) else { return nowhere() };
     let Ok(to) = location.parse::<Uri>() else {
         // A path may be relative to that of the request (RFC 9110, 10.2.2).
@@ -21,14 +22,16 @@ pub(super) fn target(from: &str, location: Option<&str>, secrets: &Secrets) -> S
         return same_server(&from, &to);
     }
     let scheme = to.scheme_str().unwrap_or_default();
-    outside_text(&secrets.hide(&format!("{scheme}://{host}/…"))).to_string()
+    let shown = outside_text(&secrets.hide(&format!("{scheme}://{host}/…"))).to_string();
+    let same_host = from.host().zip(to.host()).is_some_and(|(from, to)| from.eq_ignore_ascii_case(to));
+    if same_host { Told::plain(shown) } else { Told::masked_as(shown, "another server") }
 }
 
-fn same_server(from: &Uri, to: &Uri) -> String {
+fn same_server(from: &Uri, to: &Uri) -> Told {
     let is_slash_alone = from.query() == to.query() && to.path().strip_suffix('/') == Some(from.path());
-    if is_slash_alone { "the same address with a / at its end".to_owned() } else { elsewhere() }
+    if is_slash_alone { "the same address with a / at its end".into() } else { elsewhere() }
 }
 
-fn elsewhere() -> String {
-    "another path of the same server".to_owned()
+fn elsewhere() -> Told {
+    "another path of the same server".into()
 }

@@ -37,6 +37,7 @@ use crate::random::Random;
 use crate::sources::SourceId;
 use crate::tasks::caught;
 use crate::time::Clock;
+use crate::words::Told;
 
 /// How often positions are written. What was taken since is sent again after a kill.
 const KEEP_EVERY: Duration = Duration::from_millis(250);
@@ -628,7 +629,7 @@ impl Supervisor {
                 Orders {
                     routes,
                     settings: DestinationSettings::without_target(name.clone()),
-                    invoke: Arc::new(Unusable { class: Class::InvalidCredentials, what }),
+                    invoke: Arc::new(Unusable { class: Class::InvalidCredentials, what: Told::plain(what) }),
                     is_usable: false,
                 }
             }

@@ -13,7 +13,7 @@ const PATH: &str = "/2015-03-31/functions/function/invocations";
 
 /// What it says about an invocation that was no success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Said {
     /// The function ran and failed.
     Failed,
     /// The function was ended after its timeout.
@@ -39,11 +39,11 @@ pub(super) fn is_at(to: &str) -> bool {
 }
 
 /// What it told by an answer; `None` if the status says what happened.
-pub(super) fn told(status: u16, body: &[u8]) -> Option<Told> {
+pub(super) fn said(status: u16, body: &[u8]) -> Option<Said> {
     match status {
-        400 if body.is_empty() => Some(Told::Busy),
-        200 if is_timeout(body) => Some(Told::TimedOut),
-        200 | 502 => serde_json::from_slice::<Failed>(body).is_ok().then_some(Told::Failed),
+        400 if body.is_empty() => Some(Said::Busy),
+        200 if is_timeout(body) => Some(Said::TimedOut),
+        200 | 502 => serde_json::from_slice::<Failed>(body).is_ok().then_some(Said::Failed),
         _ => None,
     }
 }

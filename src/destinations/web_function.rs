@@ -12,6 +12,7 @@ use super::request::{SYNC_BYTES_MAX, check_size, client_context};
 use super::secrets::Secrets;
 use super::web_post::{BEGINNING, NAMES, WebPost};
 use crate::boxed_future::BoxFuture;
+use crate::words::Told;
 
 /// The header that the service has for functions: a handler on a laptop reads the same.
 const CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
@@ -42,7 +43,7 @@ impl WebFunction {
     async fn send(&self, outgoing: &Outgoing) -> Invoked {
         let payload = outgoing.payload();
         if let Err(error) = check_size(&payload, SYNC_BYTES_MAX) {
-            return Invoked::failed(Class::TooLarge, error.to_string());
+            return Invoked::failed(Class::TooLarge, Told::plain(error.to_string()));
         }
         let context = client_context(&outgoing.source, &outgoing.destination, outgoing.attempt())
             .and_then(|context| HeaderValue::try_from(context).ok());

@@ -19,10 +19,10 @@ use super::class::Class;
 use super::invoke::{Invoked, connect_timeout};
 use super::outcome::{Answer, Ending, outcome};
 use super::redirect;
-use super::runtime_emulator::{self, Told};
+use super::runtime_emulator::{self, Said};
 use super::secrets::Secrets;
 use crate::reach::resolver::NoLinkLocal;
-use crate::words::{outside_text, with_causes};
+use crate::words::{Told, outside_text, with_causes};
 
 /// The most bytes of an answer that are read if only its beginning matters.
 pub(super) const BEGINNING: usize = 64 * 1_024;
@@ -82,7 +82,7 @@ impl WebPost {
         let request = match request.body(Full::new(body)) {
             Ok(request) => request,
             Err(error) => {
-                let what = format!("the address is not valid: {error}");
+                let what = Told::plain(format!("the address is not valid: {error}"));
                 return (Invoked::failed(Class::BadRequest, what), None);
             }
         };
@@ -96,8 +96,8 @@ impl WebPost {
         match tokio::time::timeout(self.timeout, exchange).await {
             Err(_) => (Invoked::timed_out(self.timeout), None),
             Ok(Err((class, why))) => {
-                let why = outside_text(&self.secrets.hide(&why)).to_string();
-                (Invoked::failed(class, why), None)
+                // Errors of this machine's libraries: they quote no answer.
+                (Invoked::failed(class, Told::plain(self.shown(&why))), None)
             }
             Ok(Ok((answer, is_whole))) => {
                 (answered(to, &answer, &self.secrets), is_whole.then(|| answer.into_body()))
@@ -140,20 +140,21 @@ fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
     if answer.status().is_redirection() {
         // Every call would be redirected.
         let target = redirect::target(to, text("location"), secrets);
-        let what = format!("{status}: redirected to {target}; redirects are not followed");
-        return Invoked::failed(Class::Redirected, what);
+        let what = Told::plain(format!("{status}: redirected to ")).and(&target);
+        return Invoked::failed(Class::Redirected, what.and(&"; redirects are not followed".into()));
     }
-    let told = runtime_emulator::is_at(to).then(|| runtime_emulator::told(status, answer.body())).flatten();
-    let (status, function_error) = match told {
+    let emulated =
+        runtime_emulator::is_at(to).then(|| runtime_emulator::said(status, answer.body())).flatten();
+    let (status, function_error) = match emulated {
         None => (status, text("x-amz-function-error")),
-        Some(Told::Failed) => (200, Some("Unhandled")),
-        Some(Told::TimedOut) => {
+        Some(Said::Failed) => (200, Some("Unhandled")),
+        Some(Said::TimedOut) => {
             let what = "the emulator ended the function after AWS_LAMBDA_FUNCTION_TIMEOUT";
-            return Invoked::failed(Class::Timeout, what.to_owned());
+            return Invoked::failed(Class::Timeout, what);
         }
-        Some(Told::Busy) => {
+        Some(Said::Busy) => {
             let what = "the emulator runs one invocation at a time: set concurrency = 1";
-            return Invoked::failed(Class::Throttled, what.to_owned());
+            return Invoked::failed(Class::Throttled, what);
         }
     };
     let retry_after = text("retry-after").and_then(|asked| pause(asked, text("date")));
@@ -171,10 +172,12 @@ fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
     }));
     if let Err(failure) = &mut result {
         // A string of JSON has other forms before it is read.
-        failure.what = secrets.hide(&failure.what);
+        failure.what = failure.what.map(|what| secrets.hide(what));
     }
     // Secrets are hidden before anything is cut, so that no part of one is left.
-    let shown = |name: &str| text(name).map(|said| outside_text(&secrets.hide(said)).to_string());
+    // A server may put any text into these headers.
+    let shown =
+        |name: &str| text(name).map(|said| Told::private(outside_text(&secrets.hide(said)).to_string()));
     Invoked {
         request_id: shown("x-request-id").or_else(|| shown("x-amzn-requestid")),
         version: shown("x-amz-executed-version"),

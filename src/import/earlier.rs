@@ -153,7 +153,7 @@ pub async fn imported_as(
                         return Ok(decided((file, rows), version, begins, other_options));
                     }
                     Err(FileEnd::Failed(error)) if error.fault == FileFault::Transient => {
-                        (Duration::ZERO, error.message.masked().to_owned())
+                        (Duration::ZERO, error.message)
                     }
                     Err(end) => return Err(end),
                 }
@@ -161,7 +161,7 @@ pub async fn imported_as(
             Err(TargetError::Later { after, why }) => (after, why),
             Err(error) => return Err(FileEnd::Refused(error)),
         };
-        let wait = waits.next(after, &why);
+        let wait = waits.next(after, why.masked());
         if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return Err(FileEnd::Stopped);
         }
@@ -290,7 +290,7 @@ pub(super) fn links(
             known.filter(|record| version.prefix.is_some() && stored_prefix(record, begin) == version.prefix);
         let Some(record) = continues else {
             let why = "another command imports an earlier version of this file: run this one again after it";
-            return Err(TargetError::Refused(why.to_owned()));
+            return Err(TargetError::Refused(why.into()));
         };
         record.forget_failures();
         record.version = Some(version.file);

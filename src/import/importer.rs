@@ -31,6 +31,7 @@ use crate::metrics::{KindLabel, Metrics, RowsLabel};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
+use crate::words::Told;
 
 /// The most calls that one step may have: the most that one request may have.
 pub const ROWS_MAX: u64 = 2_000;
@@ -339,7 +340,7 @@ impl Importer {
             .rows
             .checked_sub(1)
             .and_then(|more| rows.first.checked_add(more))
-            .ok_or_else(|| TargetError::Refused("a step covers at least one row".to_owned()))?;
+            .ok_or_else(|| TargetError::Refused("a step covers at least one row".into()))?;
         // Before the turn: whoever begins an import holds it while it waits for the turn of another.
         let _counting = match &counted {
             Some(_) => Some(self.counting.lock().await),
@@ -403,9 +404,8 @@ impl Importer {
         let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
         let (items, others) = (request.lines() as u64, step.rejected.saturating_add(step.known));
         if items > ROWS_MAX || items.checked_add(others).is_none_or(|covered| covered > rows) {
-            return Err(TargetError::Refused(format!(
-                "a step of {rows} rows cannot have {items} calls and {others} others"
-            )));
+            let what = format!("a step of {rows} rows cannot have {items} calls and {others} others");
+            return Err(TargetError::Refused(Told::plain(what)));
         }
         let mut again = 0;
         loop {
@@ -423,7 +423,7 @@ impl Importer {
                     self.count_rows(source, &ack, step);
                     return Ok(RowsTaken { progress });
                 }
-                Ok(_) => return Err(TargetError::Refused("the log recorded no progress".to_owned())),
+                Ok(_) => return Err(TargetError::Refused("the log recorded no progress".into())),
                 Err(IngestError::Append(AppendError::DayOver)) if again < DAY_OVER_MAX => again += 1,
                 Err(error) => return Err(refusal(error)),
             }
@@ -498,7 +498,7 @@ pub(super) fn admitted(
             return Err(TargetError::GivenUp {
                 attempts: record.attempts,
                 code: error.code.clone(),
-                message: error.message.full().to_owned(),
+                message: error.message.clone(),
             });
         }
         _ => {}
@@ -532,22 +532,22 @@ pub(super) fn key_of(file: FileId, source: &SourceId) -> ImportKey {
 }
 
 fn malformed(error: &BodyError) -> TargetError {
-    TargetError::Refused(format!("the rows cannot be read: {error}"))
+    TargetError::Refused(Told::plain("the rows cannot be read: ").and(&error.to_string().into()))
 }
 
 pub(super) fn unwritten(error: JournalError) -> TargetError {
     match error.needs_a_person() {
-        true => TargetError::Refused(error.to_string()),
-        false => TargetError::Later { after: LATER, why: error.to_string() },
+        true => TargetError::Refused(Told::plain(error.to_string())),
+        false => TargetError::Later { after: LATER, why: Told::plain(error.to_string()) },
     }
 }
 
 fn full() -> TargetError {
-    TargetError::Later { after: LATER, why: "the spool has no space, or has stopped".to_owned() }
+    TargetError::Later { after: LATER, why: "the spool has no space, or has stopped".into() }
 }
 
 fn refusal(error: IngestError) -> TargetError {
-    let why = error.to_string();
+    let why = Told::plain(error.to_string());
     match error {
         IngestError::TooFast { wait } => TargetError::Later { after: wait, why },
         IngestError::Append(error) => match error {

@@ -44,7 +44,7 @@ pub use recent::{ImportState, KnownImport, KnownImports};
 pub use record::{ATTEMPTS_MAX, Outcome, Record};
 pub use reject::{RAW_MAX, Reject, Retried, Unreadable};
 pub use reject_counts::{RejectCounts, RejectedRows};
-pub use rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects, description_of};
+pub use rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects, description, description_of};
 pub use row_errors::{NotAnAction, OnRowError};
 pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{FileError, FileFault, Row, RowReader};

@@ -1,7 +1,7 @@
 //! Rejected rows of a file, counted by their code.
 
 use super::reject::Reject;
-use crate::words::outside_text_within;
+use crate::words::{Told, outside_text_within};
 
 /// Codes that are counted apart. Rows with further ones are counted together.
 const CODES_MAX: usize = 20;
@@ -12,7 +12,7 @@ const CODE_BYTES_MAX: usize = 100;
 const MESSAGE_BYTES_MAX: usize = 300;
 
 /// Rejected rows with the same code.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RejectedRows {
     /// The code.
     pub code: String,
@@ -20,8 +20,9 @@ pub struct RejectedRows {
     pub count: u64,
     /// The line of the file that the first one begins on, from 1.
     pub line: u64,
-    /// Why it was rejected. It may quote what the row contains.
-    pub message: String,
+    /// Why it was rejected, which quotes what the row contains.
+    #[serde(flatten)]
+    pub message: Told,
 }
 
 /// Rejected rows by their code.
@@ -44,7 +45,7 @@ impl RejectCounts {
     /// Counts rows.
     pub(super) fn count(&mut self, rejects: &[Reject]) {
         for reject in rejects {
-            self.put(&reject.code, 1, reject.line, &reject.message);
+            self.put(&reject.code, 1, reject.line, &Told::private(&*reject.message));
         }
     }
 
@@ -62,14 +63,14 @@ impl RejectCounts {
         bounded
     }
 
-    fn put(&mut self, code: &str, count: u64, line: u64, message: &str) {
+    fn put(&mut self, code: &str, count: u64, line: u64, message: &Told) {
         let code = outside_text_within(code, CODE_BYTES_MAX).to_string();
         let known = |rows: &&mut RejectedRows, code: &str| rows.code == code;
         if let Some(rows) = self.0.iter_mut().find(|rows| known(rows, &code)) {
             rows.count = rows.count.saturating_add(count);
             return;
         }
-        let message = outside_text_within(message, MESSAGE_BYTES_MAX).to_string();
+        let message = message.map(|text| outside_text_within(text, MESSAGE_BYTES_MAX).to_string());
         if self.0.len() < CODES_MAX {
             self.0.push(RejectedRows { code, count, line, message });
         } else if let Some(rows) = self.0.iter_mut().find(|rows| known(rows, OTHERS)) {
@@ -111,7 +112,7 @@ mod tests {
             code: code.to_owned(),
             count,
             line,
-            message: format!("why {code}"),
+            message: format!("why {code}").into(),
         };
         assert_eq!(counts.into_rows(), [rows("bad-time", 3, 3), rows("width", 1, 2)]);
     }
@@ -122,11 +123,11 @@ mod tests {
             code: format!("{n}{}", "x".repeat(1_000)),
             count: u64::MAX / 2,
             line: 1,
-            message: "y".repeat(10_000),
+            message: "y".repeat(10_000).into(),
         });
         let bounded = RejectCounts(many.collect()).bounded();
         assert_eq!(bounded.0.len(), CODES_MAX + 1);
-        assert!(bounded.0.iter().all(|rows| rows.code.len() < 110 && rows.message.len() < 310));
+        assert!(bounded.0.iter().all(|rows| rows.code.len() < 110 && rows.message.full().len() < 310));
         assert_eq!(bounded.into_rows()[0].count, u64::MAX, "the others");
     }
 }

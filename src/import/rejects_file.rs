@@ -66,10 +66,18 @@ struct Described {
     how: serde_json::Value,
 }
 
+/// What stands beside the rejects file at `path`, as bytes.
+///
+/// # Errors
+/// The file system's error, it is no regular file, or it is longer than anything that was written there.
+pub fn description(path: &Path) -> io::Result<Vec<u8>> {
+    own_files::read(&description_of(path), DESCRIPTION_MAX)
+}
+
 impl RejectsOwner {
     /// What stands beside the file at `path`, if it is of this import.
     fn described(&self, path: &Path) -> Option<Described> {
-        let json = own_files::read(&description_of(path), DESCRIPTION_MAX).ok()?;
+        let json = description(path).ok()?;
         let described: Described = serde_json::from_slice(&json).ok()?;
         (described.import == self.import).then_some(described)
     }

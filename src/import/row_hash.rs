@@ -14,6 +14,7 @@ use super::envelope::Envelope;
 use super::file_id::first_128_bits;
 use super::journal::{Journal, JournalError};
 use super::target::TargetError;
+use crate::words::Told;
 
 /// The hash of a row and its scope. As text: base32, lower case, 26 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +107,8 @@ pub(super) fn new_rows(
     (source, file): (&str, u64),
     calls: &Bytes,
 ) -> Result<NewRows, TargetError> {
-    let wrong = |what: String| TargetError::Refused(format!("the rows cannot be read: {what}"));
+    let wrong =
+        |what: String| TargetError::Refused(Told::plain("the rows cannot be read: ").and(&what.into()));
     let envelope = Envelope::read(calls).map_err(|error| wrong(error.to_string()))?;
     let hashes: Option<Vec<RowHash>> =
         envelope.hashes.iter().flatten().map(|text| RowHash::parse(text)).collect();

@@ -213,7 +213,7 @@ impl Run<'_> {
         loop {
             match self.target.begin(begin.clone()).await {
                 Ok(begun) => return Ok(begun),
-                Err(TargetError::Later { after, why }) => self.wait(after, &why).await?,
+                Err(TargetError::Later { after, why }) => self.wait(after, why.masked()).await?,
                 Err(error) => return Err(FileEnd::Refused(error)),
             }
         }
@@ -296,7 +296,7 @@ impl Run<'_> {
                 self.last_rejects = RejectCounts::default();
                 self.last_rejects.count(&last);
                 if let Err(FileEnd::Failed(unkept)) = self.keep(&mut rejects, first, last).await {
-                    tracing::warn!(error = %unkept, "the last rejected rows are not kept");
+                    tracing::warn!(error = unkept.masked(), "the last rejected rows are not kept");
                 }
                 if error.fault == FileFault::Transient {
                     return self.wait(Duration::ZERO, error.message.masked()).await.err();
@@ -392,7 +392,7 @@ impl Run<'_> {
                     self.waited = Waits::default();
                     return Ok(true);
                 }
-                Err(TargetError::Later { after, why }) => self.wait(after, &why).await?,
+                Err(TargetError::Later { after, why }) => self.wait(after, why.masked()).await?,
                 Err(TargetError::OtherRow | TargetError::NotOpen) => {
                     let again = self.begin(&Begin { force: false, ..self.job.begin.clone() }).await?;
                     let next = again.read_from;
@@ -438,7 +438,7 @@ impl Run<'_> {
         let version = self.job.begin.version.map(|version| version.file);
         let end = End { import: begun.import, outcome, rejects, last_rejects, rejects_file, version };
         loop {
-            let (after, why) = match self.target.end(end.clone()).await {
+            let (after, why): (_, Told) = match self.target.end(end.clone()).await {
                 Ok(()) => return,
                 // If it was stopped, the target finds the progress in its log by itself. What a file that changed begins
                 // with is recorded nowhere else.
@@ -447,17 +447,17 @@ impl Run<'_> {
                 Err(TargetError::NotOpen) if lasting => {
                     match self.begin(&Begin { force: false, ..self.job.begin.clone() }).await {
                         Ok(begun) if begun.standing != Standing::Done => {
-                            (Duration::ZERO, "the import was closed before its end was recorded".to_owned())
+                            (Duration::ZERO, "the import was closed before its end was recorded".into())
                         }
                         Ok(_) | Err(_) => return,
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the end of an import is not recorded");
+                    tracing::debug!(error = error.masked(), "the end of an import is not recorded");
                     return;
                 }
             };
-            if self.wait(after, &why).await.is_err() {
+            if self.wait(after, why.masked()).await.is_err() {
                 return;
             }
         }

@@ -10,6 +10,7 @@ use crate::log::ImportKey;
 use crate::object::{Destination, ObjectKey};
 use crate::store::s3::{ReadFailure, S3Store};
 use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode, StoreError};
+use crate::words::Told;
 
 /// The most bytes of a record. It has a file's name, which S3 limits to 1,024 bytes.
 const RECORD_MAX: u64 = 64 * 1_024;
@@ -40,7 +41,7 @@ impl S3Records {
         match records.store.replace(&put, "\"00000000000000000000000000000000\"").await {
             Ok(_) => Err(WriteError::Refused(
                 "this store ignores the condition If-Match, so it cannot keep two importers from one file"
-                    .to_owned(),
+                    .into(),
             )),
             Err(error) => match failed(error) {
                 WriteError::Changed => Ok(records),
@@ -73,17 +74,16 @@ fn failed(error: StoreError) -> WriteError {
         (Fault::Exists, _) => WriteError::Changed,
         (_, Some(404)) if error.code.as_deref() == Some("NoSuchKey") => WriteError::Changed,
         (Fault::Refused, Some(401 | 403)) | (Fault::NoAccess, _) => WriteError::Refused(denied(&error)),
-        (Fault::Refused | Fault::Local | Fault::NotFound, _) => WriteError::Refused(error.to_string()),
+        (Fault::Refused | Fault::Local | Fault::NotFound, _) => WriteError::Refused(error.told()),
         (Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region, _) => {
-            WriteError::Unknown(error.to_string())
+            WriteError::Unknown(error.told())
         }
     }
 }
 
-fn denied(error: &StoreError) -> String {
-    format!(
-        "access denied; it needs s3:GetObject and s3:PutObject below its prefix, and s3:ListBucket: {error}"
-    )
+fn denied(error: &StoreError) -> Told {
+    let what = "access denied; it needs s3:GetObject and s3:PutObject below its prefix, and s3:ListBucket: ";
+    Told::plain(what).and(&error.told())
 }
 
 impl SharedRecords for S3Records {
@@ -92,8 +92,8 @@ impl SharedRecords for S3Records {
             let key = self.put(name_of(key), Bytes::new()).key;
             let unread = |failure| match failure {
                 ReadFailure::Denied(error) => WriteError::Refused(denied(&error)),
-                ReadFailure::Refused(error) => WriteError::Refused(error.to_string()),
-                other => WriteError::Unknown(crate::words::with_causes(&other)),
+                ReadFailure::Refused(error) => WriteError::Refused(error.told()),
+                other => WriteError::Unknown(other.told()),
             };
             for _ in 0..READS_MAX {
                 let head = match self.store.head_for_import(&self.destination, &key, None).await {
@@ -101,7 +101,8 @@ impl SharedRecords for S3Records {
                     head => head.map_err(unread)?,
                 };
                 if head.len == 0 || head.len > RECORD_MAX {
-                    return Err(WriteError::Refused(format!("{key} is not a record of Forebay's")));
+                    let what = format!("{key} is not a record of Forebay's");
+                    return Err(WriteError::Refused(Told::plain(what)));
                 }
                 let range = self.store.get_range(&self.destination, &key, &head.version, 0, head.len).await;
                 match range {
@@ -112,7 +113,7 @@ impl SharedRecords for S3Records {
                     Err(failure) => return Err(unread(failure)),
                 }
             }
-            Err(WriteError::Unknown(format!("{key} changes again and again")))
+            Err(WriteError::Unknown(Told::plain(format!("{key} changes again and again"))))
         })
     }
 
@@ -129,10 +130,7 @@ impl SharedRecords for S3Records {
                 None => self.store.put(&put).await,
             };
             let stored = stored.map_err(failed)?;
-            stored
-                .etag
-                .map(Tag)
-                .ok_or_else(|| WriteError::Refused("the store's answer names no ETag".to_owned()))
+            stored.etag.map(Tag).ok_or_else(|| WriteError::Refused("the store's answer names no ETag".into()))
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::lock::lock;
 use crate::log::ImportKey;
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
+use crate::words::Told;
 
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_secs(60);
@@ -51,11 +52,11 @@ pub enum WriteError {
     #[error("another importer has changed the record")]
     Changed,
     /// It may have been written or not.
-    #[error("{0}")]
-    Unknown(String),
+    #[error("{}", .0.masked())]
+    Unknown(Told),
     /// The store refuses for good.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.masked())]
+    Refused(Told),
 }
 
 /// The store of the records: reads what was written last, and writes under a condition.
@@ -148,7 +149,7 @@ impl SharedProgress {
         if begin.by_content {
             let why =
                 "--id-from row-hash keeps the rows that it knows on this machine: use it without --journal";
-            return Err(TargetError::Refused(why.to_owned()));
+            return Err(TargetError::Refused(why.into()));
         }
         let key = key_of(begin.file, source);
         let before = lock(&self.held).get(&key).map(Arc::clone);
@@ -167,7 +168,7 @@ impl SharedProgress {
             && now < until.plus(CLOCKS_DIFFER)
         {
             let why = format!("{} imports this file, or has died a short time ago", other.importer);
-            return Err(TargetError::Later { after: ASK_AGAIN, why });
+            return Err(TargetError::Later { after: ASK_AGAIN, why: Told::plain(why) });
         }
         let revision = known.as_ref().map_or(0, |shared| shared.revision);
         let known = known.map(|shared| shared.record);
@@ -179,7 +180,7 @@ impl SharedProgress {
             self.write(key, &mut held, Some(LEASE)).await.map_err(|error| match error {
                 WriteError::Changed => TargetError::Later {
                     after: AGAIN,
-                    why: "another importer has just begun this file".to_owned(),
+                    why: "another importer has just begun this file".into(),
                 },
                 other => refusal(other),
             })?;
@@ -275,7 +276,8 @@ impl SharedProgress {
             return Ok((None, None));
         };
         let shared = serde_json::from_slice(&bytes).map_err(|error| {
-            TargetError::Refused(format!("the journal's record {key} is not one of Forebay's: {error}"))
+            let what = Told::plain(format!("the journal's record {key} is not one of Forebay's: "));
+            TargetError::Refused(what.and(&error.to_string().into()))
         })?;
         Ok((Some(shared), Some(tag)))
     }
@@ -304,7 +306,8 @@ impl SharedProgress {
                 .map(|lease| now.plus(lease).min(self.gone_at.unwrap_or(UnixMillis(i64::MAX)))),
             ..held.shared.clone()
         };
-        let bytes = serde_json::to_vec(&shared).map_err(|error| WriteError::Refused(error.to_string()))?;
+        let bytes =
+            serde_json::to_vec(&shared).map_err(|error| WriteError::Refused(error.to_string().into()))?;
         let bytes = Bytes::from(bytes);
         let tag = match self.records.write(key, bytes.clone(), held.tag.clone()).await {
             Ok(tag) => tag,
@@ -339,7 +342,7 @@ impl SharedProgress {
                 && self.clock.wall() >= held.written_at.plus(RENEW_AFTER)
                 && let Err(error) = self.renew(key, &mut held).await
             {
-                tracing::debug!(%error, "the lease on an import is not renewed");
+                tracing::debug!(error = error.masked(), "the lease on an import is not renewed");
             }
         }
     }
@@ -354,11 +357,11 @@ async fn renew_leases(progress: Weak<SharedProgress>) {
 }
 
 fn refusal(error: WriteError) -> TargetError {
-    let why = format!("the journal: {error}");
+    let why = |said: &Told| Told::plain("the journal: ").and(said);
     match error {
         WriteError::Changed => TargetError::NotOpen,
-        WriteError::Unknown(_) => TargetError::Later { after: AGAIN, why },
-        WriteError::Refused(_) => TargetError::Refused(why),
+        WriteError::Unknown(said) => TargetError::Later { after: AGAIN, why: why(&said) },
+        WriteError::Refused(said) => TargetError::Refused(why(&said)),
     }
 }
 
@@ -404,7 +407,7 @@ mod tests {
         fn read(&self, key: ImportKey) -> BoxFuture<'_, Result<Option<Stored>, WriteError>> {
             Box::pin(async move {
                 if self.down.load(Ordering::Relaxed) {
-                    return Err(WriteError::Unknown("down".to_owned()));
+                    return Err(WriteError::Unknown("down".into()));
                 }
                 let found = lock(&self.records).get(&key).cloned();
                 Ok(found.map(|(bytes, version)| (bytes, Tag(version.to_string()))))
@@ -419,7 +422,7 @@ mod tests {
         ) -> BoxFuture<'_, Result<Tag, WriteError>> {
             Box::pin(async move {
                 if self.down.load(Ordering::Relaxed) {
-                    return Err(WriteError::Unknown("down".to_owned()));
+                    return Err(WriteError::Unknown("down".into()));
                 }
                 let mut records = lock(&self.records);
                 let now = records.get(&key).map(|(_, version)| Tag(version.to_string()));
@@ -429,7 +432,7 @@ mod tests {
                 let version = self.writes.fetch_add(1, Ordering::Relaxed).unsigned_abs();
                 records.insert(key, (record, version));
                 match self.loses.swap(false, Ordering::Relaxed) {
-                    true => Err(WriteError::Unknown("the answer was lost".to_owned())),
+                    true => Err(WriteError::Unknown("the answer was lost".into())),
                     false => Ok(Tag(version.to_string())),
                 }
             })
@@ -486,7 +489,7 @@ mod tests {
 
     fn is_later<T: fmt::Debug>(answer: Result<T, TargetError>, why: &str) {
         assert!(
-            matches!(&answer, Err(TargetError::Later { why: said, .. }) if said.contains(why)),
+            matches!(&answer, Err(TargetError::Later { why: said, .. }) if said.full().contains(why)),
             "{answer:?}"
         );
     }
@@ -625,6 +628,8 @@ mod tests {
     async fn rows_known_by_content_need_a_journal_of_their_own() {
         let stand = Stand::new();
         let refused = stand.importer("one").begin(&Begin { by_content: true, ..file() }, &source()).await;
-        assert!(matches!(refused, Err(TargetError::Refused(why)) if why.contains("without --journal")));
+        assert!(
+            matches!(refused, Err(TargetError::Refused(why)) if why.full().contains("without --journal"))
+        );
     }
 }

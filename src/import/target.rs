@@ -17,6 +17,7 @@ use super::reject_counts::RejectCounts;
 use crate::boxed_future::BoxFuture;
 use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
+use crate::words::Told;
 
 /// A file to import.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -142,7 +143,8 @@ impl End {
     }
 }
 
-/// Why a target did not do what it was asked.
+/// Why a target did not do what it was asked. Its `Display` is for whoever has the file; logs and masked views take
+/// [`TargetError::masked`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// The rows are not the next ones: begin again.
@@ -162,7 +164,8 @@ pub enum TargetError {
     OtherOptions,
     /// The file failed too often.
     #[error(
-        "this file failed {attempts} times, the last time with {code}: {message}; change it or the options, or use --force"
+        "this file failed {attempts} times, the last time with {code}: {}; change it or the options, or use --force",
+        message.full()
     )]
     GivenUp {
         /// How often.
@@ -170,22 +173,39 @@ pub enum TargetError {
         /// The code of the last failure.
         code: String,
         /// The last failure.
-        message: String,
+        message: Told,
     },
     /// It cannot be done now, but the same request may succeed later.
-    #[error("{why}")]
+    #[error("{}", why.full())]
     Later {
         /// How long to wait.
         after: Duration,
         /// Why, for a person.
-        why: String,
+        why: Told,
     },
     /// The request is refused for good.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.full())]
+    Refused(Told),
     /// Access is denied.
-    #[error("{0}")]
-    Denied(String),
+    #[error("{}", .0.full())]
+    Denied(Told),
+}
+
+impl TargetError {
+    /// The text without what the file contains and without what a store or a collector said.
+    pub fn masked(&self) -> String {
+        match self {
+            Self::OtherRow | Self::NotOpen | Self::OtherOptions => self.to_string(),
+            Self::NoSource(error) => error.to_string(),
+            Self::GivenUp { attempts, code, message } => {
+                let (attempts, code, message) = (*attempts, code.clone(), Told::plain(message.masked()));
+                Self::GivenUp { attempts, code, message }.to_string()
+            }
+            Self::Later { why: told, .. } | Self::Refused(told) | Self::Denied(told) => {
+                told.masked().to_owned()
+            }
+        }
+    }
 }
 
 /// Where rows go.
@@ -231,5 +251,7 @@ pub async fn blocking<T: Send + 'static>(
 
 /// A task of a target panicked.
 pub(super) fn broken(error: &tokio::task::JoinError) -> TargetError {
-    TargetError::Refused(format!("the importer failed: {error}; this is a bug in Forebay"))
+    // The text of a panic may quote what it was about.
+    let what = Told::plain("the importer failed: ").and(&error.to_string().into());
+    TargetError::Refused(what.and(&"; this is a bug in Forebay".into()))
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
 use crate::object::{AppliedEncryption, Destination, ObjectKey};
-use crate::words::{outside_text, outside_text_within};
+use crate::words::{Told, outside_text, outside_text_within};
 
 pub use reason::Reason;
 
@@ -150,7 +150,9 @@ const ROLE_DENIED: &str = "let the role's trust policy name the user or role tha
 /// The longest error code, in bytes. Longer ones are cut.
 const CODE_BYTES_MAX: usize = 64;
 
-/// A failed attempt. `fault` is for the program, the text is for people.
+/// A failed attempt. `fault` is for the program, the text is for people. What the store said may quote what was sent: the
+/// `Display` is for logs and masked views, and has the status and the code without it. Whoever owns the bucket gets
+/// [`StoreError::told`].
 #[derive(Clone, Debug)]
 pub struct StoreError {
     /// The kind of failure.
@@ -162,13 +164,19 @@ pub struct StoreError {
     /// What the failure is about, for the person who fixes it.
     pub reason: Reason,
     /// What happened, in one line; at most 256 bytes of external text, then `…` if more was cut off.
-    pub message: String,
+    pub message: Told,
 }
 
 impl StoreError {
-    /// A failure on this side, before or after the request.
+    /// A failure on this side, before or after the request. `message` is a text of the program: outside text is made
+    /// [`Told::private`] by whoever puts it in.
     pub fn local(fault: Fault, message: impl Into<String>) -> Self {
-        Self { fault, status: None, code: None, reason: Reason::Other, message: message.into() }
+        Self::told_locally(fault, Told::plain(message))
+    }
+
+    /// The same with a text that knows its private parts.
+    pub fn told_locally(fault: Fault, message: Told) -> Self {
+        Self { fault, status: None, code: None, reason: Reason::Other, message }
     }
 
     /// A failure with an answer.
@@ -178,25 +186,34 @@ impl StoreError {
             status: Some(status),
             code: code.map(|code| outside_text_within(code, CODE_BYTES_MAX).to_string()),
             reason: Reason::of_answer(status, code, message),
-            message: outside_text(message.trim()).to_string(),
+            message: Told::private(outside_text(message.trim()).to_string()),
         }
     }
 
+    /// What happened: status, code and message.
+    pub fn told(&self) -> Told {
+        let answer = match (self.status, &self.code) {
+            (Some(status), Some(code)) => Told::plain(format!("{status} ")).and(&Told::word(code)),
+            (Some(status), None) => Told::plain(status.to_string()),
+            _ => return self.message.clone(),
+        };
+        answer.and(&Told::plain(": ")).and(&self.message)
+    }
+
     /// What happened, and what fixes it if that is known.
-    pub fn with_remedy(&self) -> String {
+    pub fn with_remedy(&self) -> Told {
         let of_role = self.fault == Fault::NoAccess && matches!(self.reason, Reason::Denied(_));
         let remedy = if of_role { Some(ROLE_DENIED) } else { self.reason.remedy() };
-        remedy.map_or_else(|| self.to_string(), |remedy| format!("{self}; to fix it: {remedy}"))
+        match remedy {
+            Some(remedy) => self.told().and(&Told::plain(format!("; to fix it: {remedy}"))),
+            None => self.told(),
+        }
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.status, &self.code) {
-            (Some(status), Some(code)) => write!(f, "{status} {code}: {}", self.message),
-            (Some(status), None) => write!(f, "{status}: {}", self.message),
-            _ => f.write_str(&self.message),
-        }
+        f.write_str(self.told().masked())
     }
 }
 

@@ -97,10 +97,16 @@ mod tests {
         let said = |status, code: &str, message: &str| {
             StoreError::answered(Fault::Refused, status, Some(code), message).with_remedy()
         };
+        let missing = said(404, "NoSuchBucket", "The bucket does not exist");
         assert_eq!(
-            said(404, "NoSuchBucket", "The bucket does not exist"),
+            missing.full(),
             "404 NoSuchBucket: The bucket does not exist; to fix it: create the bucket, or fix its name in the configuration"
         );
-        assert_eq!(said(400, "Odd", "no"), "400 Odd: no");
+        assert_eq!(
+            missing.masked(),
+            "404 NoSuchBucket: [hidden]; to fix it: create the bucket, or fix its name in the configuration"
+        );
+        assert_eq!(said(400, "Odd", "no").full(), "400 Odd: no");
+        assert_eq!(said(400, "no jane@example.com", "no").masked(), "400 [hidden]: [hidden]");
     }
 }

@@ -47,7 +47,7 @@ use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, reg
 use super::{Body, Fault, Head, ObjectStore, Put, PutMode, Reason, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
 use crate::object::{AccountId, AppliedEncryption, Destination, KEY_BYTES_MAX, ObjectKey, Role};
-use crate::words::outside_text;
+use crate::words::{Told, outside_text};
 
 /// The content type of every object.
 const CONTENT_TYPE: &str = "text/plain";
@@ -230,7 +230,7 @@ impl S3Store {
                 if error.fault == Fault::Expired {
                     used.access.expired(used.generation);
                 }
-                error.message = format!("{hint}: {}", error.message);
+                error.message = Told::plain(format!("{hint}: ")).and(&error.message);
                 // A refused HEAD has no body, so only its status is known.
                 use Reason::{
                     BadRequest, Exists, NoSuchBucket, NotFound, NotImplemented, Other, OtherRegion,
@@ -344,11 +344,10 @@ impl S3Store {
         };
         match stored.checksum_crc32() {
             Some(theirs) if theirs != checksum => {
-                let theirs = outside_text(theirs);
-                Err(StoreError::local(
-                    Fault::Digest,
-                    format!("the store reports CRC-32 {theirs}, but {checksum} was sent"),
-                ))
+                let theirs = Told::private(outside_text(theirs).to_string());
+                let sent = Told::plain(format!(", but {checksum} was sent"));
+                let what = Told::plain("the store reports CRC-32 ").and(&theirs).and(&sent);
+                Err(StoreError::told_locally(Fault::Digest, what))
             }
             _ => Ok(Stored {
                 etag: stored.e_tag().map(str::to_owned),

@@ -1,12 +1,15 @@
-//! Texts for people that may quote private values: cells of a file, names of its columns, what a row contains.
+//! Texts for people that may quote private values: cells of a file, names of its columns, what a row contains, and what a
+//! function or a store answered, which may quote what was sent.
 
 use std::fmt;
 
 /// What stands in a masked text in place of a private value.
 const HIDDEN: &str = "[hidden]";
+/// The longest word, in bytes.
+const WORD_BYTES_MAX: usize = 64;
 
 /// A text for people that knows which of its parts are private. It has no `Display`: whoever shows it decides between
-/// [`Told::full`], for those who have the file, and [`Told::masked`], for logs and masked views.
+/// [`Told::full`], for those who have the file, the bucket or the function, and [`Told::masked`], for logs and masked views.
 ///
 /// Its stored form is the whole text as `message`, as it was before parts were known, and the masked text as `shown`. A
 /// text without `shown` was stored by an older program: nobody knows what it quotes, so all of it is private.
@@ -30,6 +33,17 @@ impl Told {
         Self { full: text.into(), masked: None }
     }
 
+    /// A code or an id that somebody else gave. These are words: what has other characters than theirs is another text, and
+    /// private.
+    pub fn word(text: &str) -> Self {
+        let of_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-$".contains(&byte);
+        if text.len() <= WORD_BYTES_MAX && text.bytes().all(of_word) {
+            Self::plain(text)
+        } else {
+            Self::private(text)
+        }
+    }
+
     /// A text that is private, and what is shown in its place.
     pub fn masked_as(text: impl Into<String>, masked: impl Into<String>) -> Self {
         Self { full: text.into(), masked: Some(masked.into()) }
@@ -43,9 +57,34 @@ impl Told {
         self
     }
 
+    /// The text, followed by another.
+    #[must_use]
+    pub fn and(mut self, next: &Self) -> Self {
+        let masked = format!("{}{}", self.masked(), next.masked());
+        self.full.push_str(&next.full);
+        self.masked = Some(masked);
+        self
+    }
+
+    /// The same with both of its texts changed, to make them safe for a line or to hide more.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(&str) -> String) -> Self {
+        Self { full: change(&self.full), masked: self.masked.as_deref().map(change) }
+    }
+
     /// The whole text.
     pub fn full(&self) -> &str {
         &self.full
+    }
+
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        self.full.len() + self.masked.as_ref().map_or(0, String::len)
+    }
+
+    /// The whole text if `all`, else the text without private values.
+    pub fn shown(&self, all: bool) -> &str {
+        if all { self.full() } else { self.masked() }
     }
 
     /// The text without private values.
@@ -97,6 +136,11 @@ mod tests {
         check(format!("cell {}", "secret").into(), "cell secret", "[hidden]");
         check(Told::plain("line 2: ").and_private("secret", "width"), "line 2: secret", "line 2: width");
         check(Told::private("a").and_private("b", ""), "ab", "[hidden]");
+        check(Told::plain("503: ").and(&Told::private("secret")), "503: secret", "503: [hidden]");
+        check(Told::private("secret").and(&Told::plain("; fix it")), "secret; fix it", "[hidden]; fix it");
+        check(Told::private("secret").map(str::to_uppercase), "SECRET", "[hidden]");
+        check(Told::word("KMS.DisabledException"), "KMS.DisabledException", "KMS.DisabledException");
+        check(Told::word("jane.roe@example.com"), "jane.roe@example.com", "[hidden]");
         check(Told::masked_as("column secret", "a column"), "column secret", "a column");
         assert_eq!(format!("{:?}", Told::private("secret")), "Told(\"[hidden]\")");
     }

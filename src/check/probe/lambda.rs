@@ -9,6 +9,7 @@ use crate::destinations::invoke::Invoked;
 use crate::destinations::lambda_function::{Clients, failed};
 use crate::destinations::outcome::Failure;
 use crate::sources::SourceId;
+use crate::words::Told;
 
 /// Asks whether a function could be invoked, without running it. Returns the status of the answer.
 pub(in crate::check) async fn dry_run(
@@ -19,7 +20,7 @@ pub(in crate::check) async fn dry_run(
 ) -> Result<u16, Failure> {
     let client = clients.client(source, function).map_err(|what| Failure {
         class: Class::InvalidCredentials,
-        what,
+        what: Told::plain(what),
         retry_after: None,
     })?;
     let request = client.invoke().function_name(function).invocation_type(InvocationType::DryRun);

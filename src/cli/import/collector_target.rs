@@ -26,7 +26,7 @@ use crate::cli::failure::Failure;
 use crate::import::envelope::Envelope;
 use crate::import::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetError};
 use crate::sources::SourceId;
-use crate::words::{outside_text, with_causes};
+use crate::words::{Told, outside_text, with_causes};
 
 /// The most bytes of one request: what the tracking API documents.
 const BODY_MAX: usize = 490_000;
@@ -152,12 +152,12 @@ impl CollectorTarget {
 
     async fn post(&self, url: &str, mut body: Vec<u8>) -> Result<(), TargetError> {
         body.extend_from_slice(b"]}");
-        let later = |why: String| TargetError::Later { after: AGAIN, why };
+        let later = |why: String| TargetError::Later { after: AGAIN, why: Told::plain(why) };
         let request = Request::post(url)
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.authorization.clone())
             .body(Full::from(body))
-            .map_err(|error| TargetError::Refused(error.to_string()))?;
+            .map_err(|error| TargetError::Refused(error.to_string().into()))?;
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request))
             .await
             .map_err(|_| later(format!("{url} does not answer")))?
@@ -174,18 +174,20 @@ impl CollectorTarget {
             return if said.success {
                 Ok(())
             } else {
-                Err(TargetError::Refused(format!(
-                    "{url} answered {status}, but not as a collector does: check the URL"
-                )))
+                let what = format!("{url} answered {status}, but not as a collector does: check the URL");
+                Err(TargetError::Refused(Told::plain(what)))
             };
         }
         // Only what a collector says is repeated: another server may send back the request, with its key and its rows.
         let said: Said = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
         let why = match (&said.code, &said.message) {
             (Some(code), Some(message)) => {
-                format!("{url} answered {status}: {}: {}", outside_text(code), outside_text(message))
+                // Or a server that says what a collector would.
+                let said = Told::word(code).and(&": ".into()).and(&Told::private(&**message));
+                let said = said.map(|text| outside_text(text).to_string());
+                Told::plain(format!("{url} answered {status}: ")).and(&said)
             }
-            _ => format!("{url} answered {status}"),
+            _ => Told::plain(format!("{url} answered {status}")),
         };
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TargetError::Denied(why),
@@ -199,14 +201,16 @@ impl CollectorTarget {
 impl Target for CollectorTarget {
     fn earlier(&self, file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
         Box::pin(async move {
-            let source = SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string()))?;
+            let source =
+                SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string().into()))?;
             self.progress.earlier(file, source).await
         })
     }
 
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         Box::pin(async move {
-            let source = SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string()))?;
+            let source =
+                SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string().into()))?;
             self.progress.begin(file, source).await
         })
     }
@@ -231,5 +235,5 @@ impl Target for CollectorTarget {
 }
 
 fn envelope(calls: &Bytes) -> Result<Envelope<'_>, TargetError> {
-    Envelope::read(calls).map_err(|error| TargetError::Refused(error.to_string()))
+    Envelope::read(calls).map_err(|error| TargetError::Refused(error.to_string().into()))
 }

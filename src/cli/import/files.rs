@@ -23,7 +23,7 @@ use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::runtime::SystemRandom;
 use crate::store::s3::ReadFailure;
-use crate::words::{Told, outside_text, with_causes};
+use crate::words::{Told, outside_text};
 
 /// How inputs are opened.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub(in crate::cli) struct Opening {
     pub(in crate::cli) csv: CsvOptions,
     /// How bytes are read.
     pub(in crate::cli) reading: Options,
+    /// Whether what is logged may quote the file: on the terminal of whoever has it.
+    pub(in crate::cli) quotes: bool,
 }
 
 /// A file, ready to be read.
@@ -91,7 +93,7 @@ impl CsvFile {
         let OpenedCsv { rows, warnings, .. } = self.opened(|text| self.watched.add(text.raw_bytes()))?;
         if !std::mem::replace(&mut *lock(&self.warned), true) {
             for warning in warnings {
-                tracing::warn!("{}: {warning}", self.name);
+                tracing::warn!("{}: {}", self.name, warning.shown(self.opening.quotes));
             }
         }
         Ok(rows.with_ids_in(self.opening.reading.temporary.clone()))
@@ -309,7 +311,7 @@ pub(in crate::cli) fn unread(failure: &ReadFailure) -> FileError {
         ReadFailure::NotFound => " (a prefix ends with /)",
         _ => "",
     };
-    FileError::new(fault, code, Told::plain(format!("{}{hint}", with_causes(failure))))
+    FileError::new(fault, code, failure.told().and(&Told::plain(hint)))
 }
 
 /// What a file's rows become.

@@ -110,7 +110,7 @@ fn stopped() -> Failure {
 /// How inputs are opened, and which ones there are.
 async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Failure> {
     let state = state_of(&args.to);
-    let opening = Arc::new(options::opening(&args.given, &args.format, files::temporary(&state))?);
+    let opening = Arc::new(options::opening(&args.given, &args.format, files::temporary(&state), true)?);
     let store = match any_in_s3(&args.sources) {
         true => Some(s3::store(&args.to).await?),
         false => None,

@@ -11,7 +11,7 @@ use crate::admin::import_code;
 use crate::boxed_future::BoxFuture;
 use crate::cli::admin_client::{AdminClient, AskError};
 use crate::import::{Begin, Begun, Earlier, End, NoSource, Rows, RowsTaken, Target, TargetError};
-use crate::words::outside_text;
+use crate::words::{Told, outside_text};
 
 /// How long a node may take to answer: longer than an append waits for the disk's queue.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -72,7 +72,7 @@ impl NodeTarget {
 
     async fn exchange(&self, path: &str, body: Bytes) -> Result<Response<Bytes>, TargetError> {
         let answer = self.client.exchange(Method::POST, path, Some(body), PATIENCE).await;
-        answer.map_err(|error| TargetError::Later { after: AGAIN, why: unanswered(&error) })
+        answer.map_err(|error| TargetError::Later { after: AGAIN, why: Told::plain(unanswered(&error)) })
     }
 
     fn read<T: DeserializeOwned>(&self, answer: &Response<Bytes>) -> Result<T, TargetError> {
@@ -80,7 +80,8 @@ impl NodeTarget {
             return Err(self.refusal(answer));
         }
         serde_json::from_slice(answer.body()).map_err(|error| {
-            TargetError::Refused(format!("{} did not answer like a node: {error}", self.client.url()))
+            let what = Told::plain(format!("{} did not answer like a node: ", self.client.url()));
+            TargetError::Refused(what.and(&error.to_string().into()))
         })
     }
 
@@ -88,12 +89,12 @@ impl NodeTarget {
         if let denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly { .. }) =
             self.client.refusal(answer.status(), answer.body())
         {
-            return TargetError::Denied(denied.to_string());
+            return TargetError::Denied(Told::plain(denied.to_string()));
         }
         let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         let after = after.map_or(AGAIN, Duration::from_secs);
         let Ok(RefusedBody { code, message }) = serde_json::from_slice(answer.body()) else {
-            let why = format!("{} answered {}", self.client.url(), answer.status());
+            let why = Told::plain(format!("{} answered {}", self.client.url(), answer.status()));
             return match answer.status().is_server_error() {
                 true => TargetError::Later { after, why },
                 false => TargetError::Refused(why),
@@ -104,11 +105,12 @@ impl NodeTarget {
             import_code::OTHER_ROW => TargetError::OtherRow,
             import_code::NOT_OPEN => TargetError::NotOpen,
             import_code::OTHER_OPTIONS => TargetError::OtherOptions,
-            import_code::LATER => TargetError::Later { after, why: message },
+            import_code::LATER => TargetError::Later { after, why: Told::plain(message) },
             import_code::NO_SOURCE => TargetError::NoSource(NoSource::Other(message)),
-            import_code::DENIED => TargetError::Denied(message),
-            _ if answer.status().is_server_error() => TargetError::Later { after, why: message },
-            _ => TargetError::Refused(message),
+            import_code::DENIED => TargetError::Denied(Told::plain(message)),
+            _ if answer.status().is_server_error() => TargetError::Later { after, why: Told::plain(message) },
+            // It may quote the file: why an earlier import of it failed.
+            _ => TargetError::Refused(Told::private(message)),
         }
     }
 }
@@ -124,7 +126,7 @@ fn unanswered(error: &AskError) -> String {
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Bytes, TargetError> {
-    let json = serde_json::to_vec(value).map_err(|error| TargetError::Refused(error.to_string()))?;
+    let json = serde_json::to_vec(value).map_err(|error| TargetError::Refused(error.to_string().into()))?;
     Ok(json.into())
 }
 

@@ -11,7 +11,7 @@ use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
 
-/// How inputs are opened.
+/// How inputs are opened. `quotes`: whether what is logged of them may quote them.
 ///
 /// # Errors
 /// [`Failure`]: exit code 2.
@@ -19,6 +19,7 @@ pub(in crate::cli) fn opening(
     given: &GivenType,
     format: &FormatArgs,
     temporary: PathBuf,
+    quotes: bool,
 ) -> Result<Opening, Failure> {
     let wrong = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
     let delimiter = match format.delimiter {
@@ -59,7 +60,7 @@ pub(in crate::cli) fn opening(
         limits: Limits { allow_expansion: format.allow_expansion, ..Limits::default() },
         temporary,
     };
-    Ok(Opening { given: given.clone(), csv, reading })
+    Ok(Opening { given: given.clone(), csv, reading, quotes })
 }
 
 fn types(text: &str) -> Result<Types, Failure> {

@@ -26,7 +26,7 @@ use crate::import::identity::Identity;
 use crate::import::reading::local::LocalFile;
 use crate::import::{
     Begin, Counters, FileEnd, FileError, FileFault, Job, RejectsOf, RejectsOwner, RowLimits, WantedSource,
-    description_of, import_file,
+    description, description_of, import_file,
 };
 use crate::runtime::Background;
 use crate::sources::{SourceId, WriteKeyHash};
@@ -143,7 +143,7 @@ fn retry_of(
     let unread = |path: &Path, error: &dyn std::fmt::Display| {
         FileError::content("E-REJECTS", format!("{} cannot be read: {error}", path.display()))
     };
-    let json = fs::read(&how_path).map_err(|error| unread(&how_path, &error))?;
+    let json = description(rejects).map_err(|error| unread(&how_path, &error))?;
     let how: HowRead = serde_json::from_slice(&json).map_err(|error| {
         unread(&how_path, &format!("{error}; import the file that the rows are of again, with --force"))
     })?;

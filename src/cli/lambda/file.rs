@@ -195,7 +195,7 @@ fn outcome(result: &FileResult, target: &TimedTarget) -> FileOutcome {
     FileOutcome { name: report.name.clone(), ended, rows: result.rows(), rejected: result.rejected() }
 }
 
-/// The texts of errors name options that a function does not have.
+/// The texts of errors name options that a function does not have. They are logged, so they are masked.
 fn refused(error: &TargetError) -> String {
     match error {
         TargetError::OtherOptions => {
@@ -204,9 +204,10 @@ fn refused(error: &TargetError) -> String {
                 .to_owned()
         }
         TargetError::GivenUp { attempts, code, message } => format!(
-            "{code}: {message} (it failed {attempts} times; change the file, FOREBAY_CSV_ON_ROW_ERROR or \
-             FOREBAY_CSV_ALLOW_EXPANSION)"
+            "{code}: {} (it failed {attempts} times; change the file, FOREBAY_CSV_ON_ROW_ERROR or \
+             FOREBAY_CSV_ALLOW_EXPANSION)",
+            message.masked()
         ),
-        other => format!("E-REFUSED: {other}"),
+        other => format!("E-REFUSED: {}", other.masked()),
     }
 }

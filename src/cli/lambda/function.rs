@@ -82,7 +82,7 @@ impl Function {
         };
         let store = store_at(endpoint.as_ref(), environment.get("AWS_REGION").map(String::as_str)).await;
         let csv = &settings.csv;
-        let opening = Arc::new(opening(&csv.given, &csv.format, temporary(&PathBuf::from(FOLDER)))?);
+        let opening = Arc::new(opening(&csv.given, &csv.format, temporary(&PathBuf::from(FOLDER)), false)?);
         let rejects = csv.to.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));
         let rejects = rejects.transpose()?;
         let mut options = hash(&csv.given, &csv.format);

@@ -18,6 +18,7 @@ use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode, StoreError};
 use crate::time::UnixMillis;
+use crate::words::Told;
 
 /// How long to wait before a put is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -55,8 +56,9 @@ impl OutputTarget {
         let received_at = self.received_at;
         blocking(move || {
             let of = PartsOf { file, source: &source, received_at };
-            part::objects(&of, rows, &calls, &bucket, &SystemRandom)
-                .map_err(|error| TargetError::Refused(format!("the rows make no object: {error}")))
+            part::objects(&of, rows, &calls, &bucket, &SystemRandom).map_err(|error| {
+                TargetError::Refused(Told::plain("the rows make no object: ").and(&error.to_string().into()))
+            })
         })
         .await
     }
@@ -75,14 +77,15 @@ impl OutputTarget {
         let stored = self.output.store.put(&put).await.map_err(|error| refusal(&put, &error))?;
         let applied = stored.applied.unwrap_or_default();
         match put.destination.encryption.mismatch(&applied) {
-            Some(why) => Err(TargetError::Refused(format!("put {}: {why}", put.key))),
+            Some(why) => Err(TargetError::Refused(Told::plain(format!("put {}: {why}", put.key)))),
             None => Ok(()),
         }
     }
 }
 
 fn refusal(put: &Put, error: &StoreError) -> TargetError {
-    let why = format!("put s3://{}/{}: {error}", put.destination.bucket.bucket(), put.key);
+    let what = format!("put s3://{}/{}: ", put.destination.bucket.bucket(), put.key);
+    let why = Told::plain(what).and(&error.with_remedy());
     match error.fault {
         Fault::NoAccess => TargetError::Denied(why),
         Fault::Refused if matches!(error.status, Some(401 | 403)) => TargetError::Denied(why),

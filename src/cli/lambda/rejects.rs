@@ -76,8 +76,8 @@ impl RejectSink for RejectsInS3 {
                         FileFault::Transient
                     }
                 };
-                let what = format!("the rejected rows cannot be put to {}: {error}", put.key);
-                FileError::new(fault, "E-REJECTS", Told::plain(what))
+                let what = format!("the rejected rows cannot be put to {}: ", put.key);
+                FileError::new(fault, "E-REJECTS", Told::plain(what).and(&error.told()))
             })
         })
     }

@@ -28,7 +28,7 @@ pub(super) struct Limits {
 pub(super) struct TimedTarget {
     inner: Arc<dyn Target>,
     limits: Limits,
-    /// Why it could not do what it was asked last.
+    /// Why it could not do what it was asked last, masked.
     why: Mutex<Option<String>>,
 }
 
@@ -37,7 +37,7 @@ impl TimedTarget {
         Self { inner, limits, why: Mutex::default() }
     }
 
-    /// Why it could not do what it was asked last, if it could not.
+    /// Why it could not do what it was asked last, if it could not, without what is private.
     pub(super) fn why(&self) -> Option<String> {
         lock(&self.why).clone()
     }
@@ -48,12 +48,12 @@ impl TimedTarget {
         request: impl Future<Output = Result<T, TargetError>>,
     ) -> Result<T, TargetError> {
         let cut = || {
-            let why = "a request was not answered before the deadline".to_owned();
+            let why = "a request was not answered before the deadline".into();
             Err(TargetError::Later { after: Duration::ZERO, why })
         };
         let done = self.limits.cut.run_until_cancelled(request).await.unwrap_or_else(cut);
         *lock(&self.why) = match &done {
-            Err(TargetError::Later { why, .. }) => Some(why.clone()),
+            Err(TargetError::Later { why, .. }) => Some(why.masked().to_owned()),
             _ => None,
         };
         done

@@ -73,7 +73,7 @@ impl Failing {
             Fault::Refused | Fault::NoAccess | Fault::Expired => Cause::Refused,
             _ => Cause::Unreachable,
         };
-        self.health().failed(source, to, cause, &error.with_remedy(), now);
+        self.health().failed(source, to, cause, error.with_remedy().masked(), now);
     }
 
     /// Records that a source has an upload conflict: nothing is put for it until a person has decided.

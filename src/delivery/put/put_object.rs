@@ -19,7 +19,7 @@ use crate::object::metadata::{Metadata, SHA256};
 use crate::object::{Destination, ObjectKey, ObjectName, ObjectPlace};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
-use crate::words::counted;
+use crate::words::{Told, counted};
 
 /// Why an object is not put whose own puts do not fail.
 const BEHIND_CONFLICT: &str = "another object of this source is in conflict: see the alarm";
@@ -86,7 +86,11 @@ impl Deliverable for SealedObject<'_> {
                 if matches!(self.form, Some(Form::Parked(_))) && !is_no_handle(&error) {
                     self.parked_is_damaged(&error.to_string());
                 }
-                self.waiting(format!("read the object to put: {error}"), Fault::Local, tries.number);
+                self.waiting(
+                    Told::plain(format!("read the object to put: {error}")),
+                    Fault::Local,
+                    tries.number,
+                );
                 self.form = None;
                 Ok(Ready::NotNow)
             }
@@ -264,21 +268,22 @@ impl SealedObject<'_> {
         let to = self.destination_now();
         if error.fault == Fault::NotFound {
             let what = "the store reports that an object has this key, but does not find it";
-            let nothing = StoreError::answered(Fault::Transient, 412, error.code.as_deref(), what);
+            let nothing = StoreError {
+                message: what.into(),
+                ..StoreError::answered(Fault::Transient, 412, error.code.as_deref(), what)
+            };
             self.waiting(self.why_not_put(&to, &nothing), nothing.fault, tries.number);
             self.put_failed(&to, &nothing);
         } else {
             let (key, bucket) = (&self.seal.object_key, to.bucket.bucket());
-            self.waiting(
-                format!("check which object has the key {key} in {bucket} (after a 412): {error}"),
-                error.fault,
-                tries.number,
-            );
+            let what = format!("check which object has the key {key} in {bucket} (after a 412): ");
+            self.waiting(Told::plain(what).and(&error.told()), error.fault, tries.number);
         }
     }
 
-    fn why_not_put(&self, to: &Destination, error: &StoreError) -> String {
-        format!("put {} to {}: {}", self.seal.object_key, to.bucket.bucket(), error.with_remedy())
+    fn why_not_put(&self, to: &Destination, error: &StoreError) -> Told {
+        let what = format!("put {} to {}: ", self.seal.object_key, to.bucket.bucket());
+        Told::plain(what).and(&error.with_remedy())
     }
 
     fn count_failure(&self, fault: Fault) {

@@ -10,6 +10,7 @@ use crate::delivery::shared::Shared;
 use crate::log::{Parked, Seal};
 use crate::object::Destination;
 use crate::store::{Fault, StoreError};
+use crate::words::Told;
 
 /// The form in which the object exists.
 pub(in crate::delivery) enum Form {
@@ -73,9 +74,10 @@ impl<'a> SealedObject<'a> {
     }
 
     /// Reports why it waits. `tries` is the number of puts so far.
-    pub(in crate::delivery) fn waiting(&self, why: String, fault: Fault, tries: u32) {
+    pub(in crate::delivery) fn waiting(&self, told: Told, fault: Fault, tries: u32) {
         let now = self.shared.parts.clock.wall();
-        self.shared.waiting_puts.failed(self.seal.number, &why, fault, tries, now);
+        let why = told.masked().to_owned();
+        self.shared.waiting_puts.failed(self.seal.number, told, fault, tries, now);
         if let Some(line) = self.shared.repeated.happened("put", self.seal.destination.bucket.bucket()) {
             tracing::warn!(
                 failures = line.times,

@@ -205,6 +205,28 @@ pub enum Warning {
     },
 }
 
+impl Warning {
+    /// The text, in which the names of the file's columns are private. Those that an option names are not: they are
+    /// settings.
+    pub fn told(&self) -> Told {
+        let name = match self {
+            Self::Blank { .. } | Self::OtherMessageId | Self::NoSuchColumn { .. } => {
+                return Told::plain(self.to_string());
+            }
+            Self::Owned { name }
+            | Self::Literal { name }
+            | Self::StaysText { name }
+            | Self::StaysTime { name }
+            | Self::StaysObject { name } => name,
+        };
+        let (full, quoted) = (self.to_string(), format!("column \"{}\"", shown(name)));
+        match full.strip_prefix(&quoted) {
+            Some(rest) => Told::masked_as(&*full, format!("a column{rest}")),
+            None => Told::private(full),
+        }
+    }
+}
+
 impl Header {
     /// Reads the header of a file of calls of this kind. Warnings are appended to `warnings`.
     ///

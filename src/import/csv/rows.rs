@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::watch::Watch;
 use super::{
     Dialect, Empty, FileType, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError,
-    Types, detect_delimiter,
+    Types, Warning, detect_delimiter,
 };
 use crate::call::Limits;
 use crate::import::earlier::Prefix;
@@ -150,7 +150,7 @@ pub struct OpenedCsv {
     /// Its rows.
     pub rows: CsvRows,
     /// What is imported otherwise than its header may suggest.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Told>,
     /// The delimiter, as given or found.
     pub delimiter: u8,
     /// The names of its columns, as given or found.
@@ -189,13 +189,15 @@ impl CsvRows {
         let mut warnings = Vec::new();
         let encoding = text.encoding();
         if is_not_utf8(&sample, at_end) && encoding != encoding_rs::UTF_8 {
-            warnings.push(format!("rows with bytes that are wrong in {} are rejected", encoding.name()));
+            let what = format!("rows with bytes that are wrong in {} are rejected", encoding.name());
+            warnings.push(Told::plain(what));
         } else if is_not_utf8(&sample, at_end) {
             let hint = match suggest_encoding(&sample) {
                 Some(encoding) => format!("it may be {encoding} (pass --encoding {encoding})"),
                 None => "pass its encoding, such as --encoding windows-1252".to_owned(),
             };
-            warnings.push(format!("the text is not UTF-8, so rows with such bytes are rejected; {hint}"));
+            let what = format!("the text is not UTF-8, so rows with such bytes are rejected; {hint}");
+            warnings.push(Told::plain(what));
         }
         let delimiter = match options.delimiter {
             Some(delimiter) => delimiter,
@@ -224,7 +226,7 @@ impl CsvRows {
         }
         let (plan, more) = Plan::compile(&header, options.plan(kind, file, place))
             .map_err(|error| FileError::content(error.code(), error.told()))?;
-        warnings.extend(more.iter().map(ToString::to_string));
+        warnings.extend(more.iter().map(Warning::told));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let rows = Self {
             name: name.to_owned(),
@@ -414,8 +416,7 @@ pub fn of_io(error: &io::Error) -> FileError {
             SourceError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
             SourceError::Unreachable { .. } => (FileFault::Transient, "E-UNREACHABLE"),
         };
-        // Of the file as a whole; nothing of it was read.
-        return FileError::new(fault, code, Told::plain(source.to_string()));
+        return FileError::new(fault, code, source.told());
     }
     if typed::<ExpansionError>(error).is_some() {
         return coded(error);

@@ -27,7 +27,10 @@ pub mod zip;
 use std::error::Error;
 use std::io;
 
-/// Why a source could not be read to its end, although its bytes are not at fault.
+use crate::words::Told;
+
+/// Why a source could not be read to its end, although its bytes are not at fault. Its `Display` is for
+/// whoever has the file; others get [`SourceError::told`] masked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// It changed during the read.
@@ -37,21 +40,34 @@ pub enum SourceError {
     #[error("it does not exist")]
     Missing,
     /// Reading it is not allowed.
-    #[error("access denied: {0}")]
-    Denied(String),
+    #[error("access denied: {}", .0.full())]
+    Denied(Told),
     /// The store refuses the request for another reason: retrying does not help.
-    #[error("the store refuses to read it: {0}")]
-    Refused(String),
+    #[error("the store refuses to read it: {}", .0.full())]
+    Refused(Told),
     /// The store could not be reached, or it was busy. A later read may succeed.
-    #[error("gave up at byte {at} after {tries} tries: {last}")]
+    #[error("gave up at byte {at} after {tries} tries: {}", last.full())]
     Unreachable {
         /// The first byte that was not read.
         at: u64,
         /// How many tries failed one after the other.
         tries: u32,
         /// The last failure.
-        last: String,
+        last: Told,
     },
+}
+
+impl SourceError {
+    /// The same as a text that knows what the store said.
+    pub fn told(&self) -> Told {
+        let said = match self {
+            Self::Changed | Self::Missing => return Told::plain(self.to_string()),
+            Self::Denied(said) | Self::Refused(said) | Self::Unreachable { last: said, .. } => said,
+        };
+        let full = self.to_string();
+        let masked = full.strip_suffix(said.full()).map(|before| format!("{before}{}", said.masked()));
+        masked.map_or_else(|| Told::private(&*full), |masked| Told::masked_as(&*full, masked))
+    }
 }
 
 impl From<SourceError> for io::Error {

@@ -14,6 +14,7 @@ use super::SourceError;
 use crate::boxed_future::BoxFuture;
 use crate::random::Random;
 use crate::retry::Backoff;
+use crate::words::Told;
 
 /// How much of an object one request asks for.
 pub const RANGE_BYTES: u64 = 8 * 1024 * 1024;
@@ -42,11 +43,11 @@ pub enum RangeError {
     /// 404: the object is gone.
     Missing,
     /// 403, or there are no credentials.
-    Denied(String),
+    Denied(Told),
     /// Any other refusal that a retry does not change.
-    Refused(String),
+    Refused(Told),
     /// Timeout, reset, throttling, 5xx: the same request may succeed later.
-    Transient(String),
+    Transient(Told),
 }
 
 /// How a [`RangeReader`] reads.
@@ -128,7 +129,8 @@ impl RangeReader {
         self.request_ahead(self.settings.ahead.max(1));
         let Some(mut request) = self.ahead.pop_front() else { return Ok(Bytes::new()) };
         let range = self.runtime.block_on(&mut request.0);
-        let range = range.unwrap_or_else(|stopped| Err(SourceError::Refused(stopped.to_string())))?;
+        let range =
+            range.unwrap_or_else(|stopped| Err(SourceError::Refused(Told::plain(stopped.to_string()))))?;
         self.request_ahead(self.settings.ahead);
         Ok(range)
     }
@@ -186,7 +188,8 @@ async fn read_range(
         let last = match ranges.get(at, left).await {
             Ok(part) if part.len() as u64 > left => {
                 let sent = part.len();
-                return Err(SourceError::Refused(format!("asked for {left} bytes, it sent {sent}")));
+                let what = format!("asked for {left} bytes, it sent {sent}");
+                return Err(SourceError::Refused(Told::plain(what)));
             }
             Ok(part) => {
                 let nothing = part.is_empty();
@@ -197,7 +200,7 @@ async fn read_range(
                 if !nothing {
                     tries = 0;
                 }
-                "the connection broke".to_owned()
+                "the connection broke".into()
             }
             Err(RangeError::Transient(last)) => last,
             Err(RangeError::Changed) => return Err(SourceError::Changed),
@@ -366,7 +369,7 @@ mod tests {
         for seed in 0..60 {
             let random = seeded(seed);
             let fake = Fake::new(&text, move |_, mut bytes| match random.next_u64() % 4 {
-                0 => Err(RangeError::Transient("reset".to_owned())),
+                0 => Err(RangeError::Transient("reset".into())),
                 1 => {
                     let len = usize::try_from(random.next_u64()).unwrap_or(0) % (bytes.len() + 1);
                     Ok(bytes.split_to(len))
@@ -378,7 +381,7 @@ mod tests {
         }
         let fake = Fake::new(&text[..1_000], |number, mut bytes| match number {
             0 => Ok(bytes.split_to(400)),
-            1 => Err(RangeError::Transient("reset".to_owned())),
+            1 => Err(RangeError::Transient("reset".into())),
             _ => Ok(bytes),
         });
         assert!(read(&fake, settings(1_000)).unwrap() == text[..1_000]);
@@ -397,8 +400,8 @@ mod tests {
     #[test]
     fn six_failures_in_a_row_are_the_end() {
         let text = rows(30);
-        let reset = || Err(RangeError::Transient("reset".to_owned()));
-        let unreachable = |at, last: &str| SourceError::Unreachable { at, tries: 6, last: last.to_owned() };
+        let reset = || Err(RangeError::Transient("reset".into()));
+        let unreachable = |at, last: &str| SourceError::Unreachable { at, tries: 6, last: Told::plain(last) };
         assert_eq!(failed(&text[..500], move |_, _| reset()), (unreachable(0, "reset"), 6));
         // Bytes are progress, so the count starts again: one failure with bytes, and five without.
         let (error, requests) = failed(&text[..500], move |number, mut bytes| match number {
@@ -418,7 +421,7 @@ mod tests {
             let (error, requests) = failed(&text[..500], move |_, _| Err(answer.clone()));
             assert_eq!((error, requests), (expected, 1));
         };
-        let why = || "no".to_owned();
+        let why = || Told::private("no");
         check(RangeError::Changed, SourceError::Changed);
         check(RangeError::Missing, SourceError::Missing);
         check(RangeError::Denied(why()), SourceError::Denied(why()));

@@ -43,9 +43,9 @@ impl Ranges for S3Object {
             range.await.map_err(|failure| match failure {
                 ReadFailure::NotFound => RangeError::Missing,
                 ReadFailure::Changed => RangeError::Changed,
-                ReadFailure::Denied(error) => RangeError::Denied(error.to_string()),
-                ReadFailure::Refused(error) => RangeError::Refused(error.to_string()),
-                ReadFailure::Transient(error) => RangeError::Transient(error.to_string()),
+                ReadFailure::Denied(error) => RangeError::Denied(error.told()),
+                ReadFailure::Refused(error) => RangeError::Refused(error.told()),
+                ReadFailure::Transient(error) => RangeError::Transient(error.told()),
             })
         })
     }

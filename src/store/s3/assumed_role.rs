@@ -21,7 +21,7 @@ use crate::lock::lock;
 use crate::object::Role;
 use crate::store::fault::Asked;
 use crate::store::{Fault, StoreError};
-use crate::words::outside_text;
+use crate::words::{Told, outside_text};
 
 /// A role that provides credentials.
 #[derive(Debug)]
@@ -141,7 +141,8 @@ impl AssumedRole {
             (Next::Use, Some((credentials, _)), _) => AtHand::Answer(Ok(credentials.clone())),
             (Next::Wait, _, Some((_, why))) => {
                 let seconds = silent_for.as_secs() + 1;
-                let message = format!("{} (retried in {seconds} s at the earliest)", why.message);
+                let later = Told::plain(format!(" (retried in {seconds} s at the earliest)"));
+                let message = why.message.clone().and(&later);
                 AtHand::Answer(Err(not_assumed(StoreError { message, ..why.clone() })))
             }
             (_, session, _) => {
@@ -211,6 +212,7 @@ where
 {
     let why = failure(Asked::AssumeRole, err);
     let Role { arn, external_id } = role;
-    let message = format!("assume the role {arn} with the external id {external_id}: {}", why.message);
-    StoreError { message: outside_text(&message).to_string(), ..why }
+    let what = Told::plain(format!("assume the role {arn} with the external id {external_id}: "));
+    let message = what.and(&why.message).map(|text| outside_text(text).to_string());
+    StoreError { message, ..why }
 }

@@ -15,7 +15,10 @@ use crate::store::reason::{CREDENTIALS_TRIED, NoAnswer, NoCredentials};
 use crate::store::region::{region_in_error_body, region_name};
 use crate::store::{Fault, Reason, StoreError};
 use crate::words::causes::{chain, with_causes};
-use crate::words::outside_text;
+use crate::words::{Told, outside_text};
+
+/// Stands for the message of an answer without one.
+const NO_REASON: &str = "no reason was given";
 
 /// The failure of one request.
 pub(super) type Failure<E> = SdkError<E, HttpResponse>;
@@ -84,9 +87,11 @@ where
     let service = err.as_service_error().map(ProvideErrorMetadata::meta);
     let code = service.and_then(|meta| meta.code());
     if let Some(status) = err.raw_response().map(|raw| raw.status().as_u16()) {
-        let message = service.and_then(|meta| meta.message()).unwrap_or("no reason was given");
         let fault = classify(asked, Ending::Answer { status, code });
-        return StoreError::answered(fault, status, code, message);
+        return match service.and_then(|meta| meta.message()) {
+            Some(message) => StoreError::answered(fault, status, code, message),
+            None => StoreError { message: NO_REASON.into(), ..StoreError::answered(fault, status, code, "") },
+        };
     }
     let no_credentials = chain(err).find_map(|err| err.downcast_ref()).map(no_credentials);
     let (ending, reason) = match (err, no_credentials) {
@@ -98,17 +103,19 @@ where
     let message = match reason {
         Reason::NoAnswer(why) => no_answer_in_words(why, err),
         Reason::NoCredentials(NoCredentials::NoneFound) => {
-            format!("no credentials found: tried {CREDENTIALS_TRIED}")
+            Told::plain(format!("no credentials found: tried {CREDENTIALS_TRIED}"))
         }
-        // The last cause says what happened; the layers above it change from try to try.
+        // The last cause says what happened; the layers above it change from try to try. It may be what a service or a
+        // command of the machine said.
         Reason::NoCredentials(NoCredentials::Failed) => {
             let cause = chain(err).last().map(ToString::to_string).unwrap_or_default();
-            format!("the credentials could not be fetched: {cause}")
+            Told::plain("the credentials could not be fetched: ").and(&Told::private(cause))
         }
-        _ => with_causes(err),
+        // Nothing was sent, so nobody else said it.
+        _ => Told::plain(with_causes(err)),
     };
-    let message = outside_text(&message).to_string();
-    StoreError { reason, ..StoreError::local(classify(asked, ending), message) }
+    let message = message.map(|text| outside_text(text).to_string());
+    StoreError { reason, ..StoreError::told_locally(classify(asked, ending), message) }
 }
 
 /// Why there are no credentials.
@@ -141,7 +148,8 @@ fn no_answer(err: &(dyn Error + 'static)) -> NoAnswer {
 }
 
 /// Why there was no answer: a person needs the first cause, not the layers of the client above it.
-fn no_answer_in_words(why: NoAnswer, err: &(dyn Error + 'static)) -> String {
+fn no_answer_in_words(why: NoAnswer, err: &(dyn Error + 'static)) -> Told {
+    // All that can be the first cause are errors of this machine's libraries: nothing was answered.
     let cause = chain(err).last().map(ToString::to_string).unwrap_or_default();
     let what = match why {
         NoAnswer::Name => "the host name cannot be resolved",
@@ -150,7 +158,7 @@ fn no_answer_in_words(why: NoAnswer, err: &(dyn Error + 'static)) -> String {
         NoAnswer::Timeout => "no answer in time",
         NoAnswer::Broke => "the connection broke",
     };
-    if cause.is_empty() || cause == what { what.to_owned() } else { format!("{what}: {cause}") }
+    if cause.is_empty() || cause == what { what.into() } else { Told::plain(format!("{what}: {cause}")) }
 }
 
 /// Whether an error is about resolving a host name. hyper-util wraps the errors of its own resolver in a
@@ -186,7 +194,7 @@ mod tests {
         let client = aws_sdk_s3::Client::from_conf(config.build());
         let error = client.head_bucket().bucket("lake").send().await.unwrap_err();
         let failed = failure(Asked::HeadBucket, &error);
-        assert!(!failed.message.is_empty());
+        assert!(!failed.message.full().is_empty());
         failed.reason
     }
 

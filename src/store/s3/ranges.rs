@@ -7,6 +7,7 @@ use super::{Asked, Context, GetBody, S3Store, owner_of, store_error};
 use crate::object::{Destination, ObjectKey};
 use crate::store::{Fault, StoreError};
 use crate::time::UnixMillis;
+use crate::words::Told;
 
 /// What an object is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,19 @@ pub enum ReadFailure {
     /// The same request may succeed later.
     #[error("the store did not answer as it should")]
     Transient(#[source] StoreError),
+}
+
+impl ReadFailure {
+    /// Why, with what the store said.
+    pub fn told(&self) -> Told {
+        let why = Told::plain(self.to_string());
+        match self {
+            Self::NotFound | Self::Changed => why,
+            Self::Denied(error) | Self::Refused(error) | Self::Transient(error) => {
+                why.and(&Told::plain(": ")).and(&error.told())
+            }
+        }
+    }
 }
 
 impl From<StoreError> for ReadFailure {

@@ -129,7 +129,7 @@ async fn every_answer_is_classified_and_none_is_retried() {
         let (answer, requests) = put_answered(reply.clone()).await;
         let err = answer.unwrap_err();
         assert_eq!((err.fault, err.status, err.code.as_deref()), (fault, status, code), "{reply:?}: {err}");
-        assert!(!err.message.is_empty() && !err.message.contains('\n'), "{reply:?}: {err}");
+        assert!(!err.message.full().is_empty() && !err.message.full().contains('\n'), "{reply:?}: {err}");
         assert_eq!(requests, 1, "{reply:?}: one attempt is one request");
     };
     let error = Reply::s3_error;
@@ -192,7 +192,7 @@ async fn missing_credentials_fail_before_anything_is_sent() {
     let store = S3Store::new(S3Settings { credentials, ..settings(&server) }).await;
     let err = store.put(&a_put("bucket", "k", "x")).await.unwrap_err();
     assert_eq!((err.fault, err.status), (Fault::NoAccess, None), "{err}");
-    assert!(err.message.contains("no credentials found"), "{err}");
+    assert!(err.message.full().contains("no credentials found"), "{err}");
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -204,8 +204,64 @@ async fn the_stores_message_is_shown_in_one_bounded_line() {
     let reply = Reply::Answer { status: 403, headers: Vec::new(), body };
     let (answer, _) = put_answered(reply).await;
     let err = answer.unwrap_err();
-    assert!(err.message.starts_with(r"line one\nline two"), "{err}");
-    assert!(err.message.len() <= 256 + '…'.len_utf8(), "{} bytes", err.message.len());
+    assert!(err.message.full().starts_with(r"line one\nline two"), "{err}");
+    assert!(err.message.full().len() <= 256 + '…'.len_utf8(), "{} bytes", err.message.full().len());
+}
+
+/// Credentials that cannot be fetched, as their service said.
+#[derive(Debug)]
+struct Unfetched;
+
+impl ProvideCredentials for Unfetched {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err(CredentialsError::provider_error(MARKED)))
+    }
+}
+
+/// What a store may quote of what was sent.
+const MARKED: &str = "jane.roe@example.com";
+
+/// The text of an error is for logs and masked views. Whoever has the bucket gets all of it.
+#[tokio::test]
+async fn no_error_shows_what_the_store_said() {
+    let mut met = Vec::new();
+    let mut leaks = Vec::new();
+    let mut check = |error: StoreError| {
+        let shown =
+            [error.to_string(), error.with_remedy().masked().to_owned(), format!("{:?}", error.message)];
+        leaks.extend(shown.into_iter().filter(|text| text.contains("jane")));
+        assert!(error.told().full().contains(MARKED), "{error}");
+        assert!(error.status.is_none_or(|status| error.to_string().contains(&status.to_string())), "{error}");
+        met.push(error.fault);
+    };
+    for (status, code) in [
+        (412, "PreconditionFailed"),
+        (409, "ConditionalRequestConflict"),
+        (403, "AccessDenied"),
+        (403, MARKED),
+        (400, "ExpiredToken"),
+        (400, "BadDigest"),
+        (301, "PermanentRedirect"),
+        (503, "SlowDown"),
+    ] {
+        let body = format!("<Error><Code>{code}</Code><Message>no {MARKED}</Message></Error>");
+        let (answer, _) = put_answered(Reply::Answer { status, headers: Vec::new(), body }).await;
+        check(answer.unwrap_err());
+    }
+    let (answer, _) = put_answered(Reply::status(200).with("x-amz-checksum-crc32", MARKED)).await;
+    check(answer.unwrap_err());
+    let server = ScriptedHttp::start(|_| Reply::status(200)).await;
+    let credentials = CredentialsFrom::Provider(SharedCredentialsProvider::new(Unfetched));
+    let store = S3Store::new(S3Settings { credentials, ..settings(&server) }).await;
+    check(store.put(&a_put("bucket", "k", "x")).await.unwrap_err());
+    assert!(leaks.is_empty(), "{leaks:#?}");
+    // The answer to a HEAD has no text, and a local file is nobody else's.
+    let silent = |fault: &Fault| matches!(fault, Fault::NotFound | Fault::Local);
+    let missing: Vec<_> = Fault::ALL.iter().filter(|fault| !silent(fault) && !met.contains(fault)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// Answers like AWS for a bucket in eu-west-3.
@@ -240,7 +296,7 @@ async fn a_region_that_cannot_be_found_is_reported() {
         let server = ScriptedHttp::start(move |_| reply.clone()).await;
         let err = finding_store(&server).await.put(&a_put("bucket", "k", "x")).await.unwrap_err();
         assert_eq!(err.fault, fault, "{err}");
-        assert!(err.message.contains("region of bucket bucket"), "{err}");
+        assert!(err.message.full().contains("region of bucket bucket"), "{err}");
     };
     check(Reply::status(404), Fault::Refused).await;
     check(Reply::status(403), Fault::Refused).await;
@@ -335,7 +391,10 @@ async fn a_key_that_no_store_takes_is_refused_before_anything_is_sent() {
     let store = S3Store::new(settings(&server)).await;
     let says = |error: &StoreError| {
         assert_eq!(error.fault, Fault::Refused, "{error}");
-        assert!(error.message.contains("the key has 1025 bytes, and S3 takes at most 1024"), "{error}");
+        assert!(
+            error.message.full().contains("the key has 1025 bytes, and S3 takes at most 1024"),
+            "{error}"
+        );
     };
     let long = "ü".repeat(512) + "x";
     says(&store.put(&a_put("bucket", &long, "bytes")).await.unwrap_err());

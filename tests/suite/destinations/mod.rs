@@ -15,6 +15,7 @@ mod lambda;
 mod real_functions;
 mod refusals;
 mod replay;
+mod told;
 mod web;
 
 use std::collections::BTreeSet;
@@ -52,6 +53,7 @@ use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::Clock;
+use forebay::words::Told;
 use serde_json::{Value, json};
 
 use crate::log::contract::seal;
@@ -158,10 +160,10 @@ impl Invoke for Functions {
             self.invoked.lock().unwrap().push((call.function.to_string(), id));
             let result = (self.behaviour)(&line, before).map_err(|class| Failure {
                 class,
-                what: format!("it is {class}"),
+                what: format!("it is {class}").into(),
                 retry_after: None,
             });
-            Invoked { request_id: Some("r-1".to_owned()), ..Invoked::ended(result) }
+            Invoked { request_id: Some("r-1".into()), ..Invoked::ended(result) }
         })
     }
 }
@@ -440,7 +442,10 @@ async fn what_cannot_be_taken_becomes_a_dead_letter_once_with_its_cause() {
     let progress = node.progress();
     holds("all is finished, and dead letters are not sent", || progress.finished_through() >= through).await;
     let record = progress.records().last(Some(Some(Class::BadRequest)), 1);
-    assert_eq!((record[0].request_id.as_deref(), record[0].kind.as_str()), (Some("r-1"), "track"));
+    assert_eq!(
+        (record[0].request_id.as_ref().map(Told::full), record[0].kind.as_str()),
+        (Some("r-1"), "track")
+    );
     node.stopped().await;
 }
 

@@ -262,7 +262,7 @@ async fn without_the_journal_the_log_still_knows_the_open_imports() {
     let node = opened(left);
     let refused = node.begin(1).await;
     assert!(
-        matches!(&refused, Err(TargetError::Refused(why)) if why.contains("E-IMPORT-JOURNAL")),
+        matches!(&refused, Err(TargetError::Refused(why)) if why.full().contains("E-IMPORT-JOURNAL")),
         "{refused:?}"
     );
     // A person decides to do without it; no restart is needed.
@@ -614,7 +614,7 @@ impl Target for Unreliable {
                 *steps += 1;
                 *steps
             };
-            let later = || TargetError::Later { after: Duration::ZERO, why: "lost".to_owned() };
+            let later = || TargetError::Later { after: Duration::ZERO, why: "lost".into() };
             match step % 6 {
                 1 => Err(later()),
                 3 => self.inner.rows(rows, calls).await.and(Err(later())),
@@ -628,7 +628,7 @@ impl Target for Unreliable {
         Box::pin(async move {
             let ended = self.inner.end(end).await;
             match self.ends.fetch_add(1, Ordering::Relaxed) {
-                0 => ended.and(Err(TargetError::Later { after: Duration::ZERO, why: "lost".to_owned() })),
+                0 => ended.and(Err(TargetError::Later { after: Duration::ZERO, why: "lost".into() })),
                 _ => ended,
             }
         })

@@ -493,6 +493,12 @@ async fn one_rejects_file_is_for_one_file() {
     stand.run(&["track_1.csv", "track_1.csv", "--rejects", "kept", "--force"]).await.code(3);
     let how = fs::read(stand.folder.path().join("kept.how.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&how).unwrap()["name"], "track_1.csv");
+    // What stands beside it is read as far as it can be what was written.
+    let (huge, of_huge) = (stand.folder.path().join("huge"), stand.folder.path().join("huge.how.json"));
+    fs::copy(stand.folder.path().join("kept"), &huge).unwrap();
+    fs::File::create(&of_huge).unwrap().set_len(1 << 40).unwrap();
+    let ran_huge = ran(retry(&stand, &huge, &[])).await.code(1);
+    assert!(ran_huge.out.contains("E-REJECTS") && ran_huge.out.contains("more than"), "{ran_huge:?}");
     // Rows that look the same are retried for each of their files, and rejected again into a file for each.
     stand.file("other/track_1.csv", table(10, |row| row == 3));
     stand.run(&["other/track_1.csv", "--rejects", "same"]).await.code(3);

@@ -233,7 +233,7 @@ async fn deny_statements_refuse_only_what_they_should() {
             Err(error) => {
                 assert!(!passes, "{what}: {error}");
                 assert_eq!((error.fault, error.status), (Fault::Refused, Some(403)), "{what}: {error}");
-                assert!(error.message.len() <= OUTSIDE_TEXT_MAX + '…'.len_utf8());
+                assert!(error.message.full().len() <= OUTSIDE_TEXT_MAX + '…'.len_utf8());
             }
         }
     };

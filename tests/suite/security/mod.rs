@@ -9,6 +9,7 @@ mod ministack;
 mod owner;
 mod regions;
 mod sessions;
+mod told;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -181,10 +181,7 @@ impl Functions {
             let class = mood.always.unwrap_or_else(|| dice.of(&Class::ALL));
             let later = class == Class::Throttled && dice.chance(500);
             let retry_after = later.then(|| Duration::from_secs(1 + dice.below(5)));
-            return (
-                after,
-                Invoked::ended(Err(Failure { class, what: class.slug().to_owned(), retry_after })),
-            );
+            return (after, Invoked::ended(Err(Failure { class, what: class.slug().into(), retry_after })));
         }
         let mut invoked = Invoked::ended(Ok(()));
         if mood.fails > 0 && outgoing.calls.len() > 1 && dice.chance(300) {

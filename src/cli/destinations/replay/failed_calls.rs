@@ -62,7 +62,8 @@ impl FailedCalls {
             file.write_all(&line)?;
         }
         noted.positions.insert(letter.position);
-        let count = noted.by_class.entry(letter.failure.class).or_insert((0, letter.failure.what.clone()));
+        let count =
+            noted.by_class.entry(letter.failure.class).or_insert((0, letter.failure.what.full().to_owned()));
         count.0 += 1;
         Ok(())
     }
@@ -90,7 +91,7 @@ mod tests {
     use crate::sources::SourceId;
 
     fn fails(calls: &FailedCalls, position: u64) {
-        let failure = Failure { class: Class::Timeout, what: "late".to_owned(), retry_after: None };
+        let failure = Failure { class: Class::Timeout, what: "late".into(), retry_after: None };
         let lane = LaneId { destination: SourceId::new("crm").unwrap(), function: "f".to_owned() };
         let source = SourceId::new("web").unwrap();
         let letter = Letter {

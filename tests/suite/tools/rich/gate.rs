@@ -63,7 +63,7 @@ impl ObjectStore for Gate {
             let key = put.key.as_str();
             match self.rule_of(key) {
                 Some(Rule::Refuse) => {
-                    let message = "the gate is closed".to_owned();
+                    let message = "the gate is closed".into();
                     Err(StoreError {
                         fault: Fault::Refused,
                         status: Some(403),
