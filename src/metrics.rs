@@ -1,12 +1,14 @@
 //! What Forebay counts. Every room gets this struct; `admin` renders it as Prometheus text.
 //!
-//! Label values come only from the configuration or from closed lists, so outsiders cannot create series.
+//! Label values come only from the configuration or from closed lists, so outsiders cannot create series. Sources that are
+//! forgotten become one series ([`Metrics::forget`]).
 
+mod removed;
 mod timing;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder, text};
 use prometheus_client::metrics::counter::Counter;
@@ -41,6 +43,9 @@ pub struct RefusedLabel {
     /// The error code of the answer, from a closed list.
     pub reason: &'static str,
 }
+
+/// What becomes of imported rows.
+const BECAME: [&str; 4] = ["stored", "repeated", "refused", "rejected"];
 
 /// A source and what became of imported rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -114,10 +119,12 @@ pub struct KindLabel {
 /// A gauge that holds seconds.
 pub type Seconds = Gauge<f64, AtomicU64>;
 
-/// Every counter, gauge and histogram. Counters only ever grow.
+/// Every counter, gauge and histogram. Counters only ever grow, and the sum over the sources of one, too.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
+    /// The name of the series of forgotten sources. Locked while counters move to it.
+    removed: Arc<Mutex<Option<String>>>,
     /// Calls in requests that were answered 200: stored, rejected or repeated.
     pub received: Family<SourceLabel, Counter>,
     /// Calls stored in the spool.
@@ -447,6 +454,7 @@ impl Metrics {
                 Gauge::default()
             ),
             alarm: register!("alarm", "1 while an alarm of this kind is active", Family::default()),
+            removed: Arc::default(),
             registry: Arc::new(registry),
         }
     }
@@ -456,6 +464,8 @@ impl Metrics {
     /// # Errors
     /// Only if formatting into a `String` fails, which never happens.
     pub fn render(&self) -> Result<String, fmt::Error> {
+        // Nothing moves between series meanwhile.
+        let _removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = String::with_capacity(16 * 1_024);
         text::encode(&mut out, &self.registry)?;
         Ok(out)

@@ -15,10 +15,27 @@ pub struct Ledger {
     pub difference_count: u64,
     /// Positions of the spool that were ever noted as lost. Not every one of them held a call.
     pub lost_positions: u64,
-    /// Totals of the calls of all sources shown.
+    /// Totals of the calls of all sources shown, and of those that were removed, if all are.
     pub totals: LedgerCounts,
     /// By source.
     pub sources: Vec<LedgerSource>,
+    /// The sum of sources that were removed and forgotten. `None` without any, and in the ledger of one source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedCounts>,
+}
+
+/// What is left of sources that were removed from the configuration and of which nothing waits: the sums of their counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RemovedCounts {
+    /// How often a source was forgotten since the spool was created.
+    pub sources: u64,
+    /// Their calls and rejected items.
+    pub calls: LedgerCounts,
+    /// Their object sets.
+    pub object_sets: LedgerCounts,
+    /// Their dead letters.
+    pub dead_letters: LedgerCounts,
 }
 
 /// One source.
@@ -107,4 +124,7 @@ pub struct LedgerStatus {
     pub object_sets: LedgerCounts,
     /// Totals of the dead letters of all destinations.
     pub dead_letters: LedgerCounts,
+    /// The part of these totals that removed sources have left. `None` without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedCounts>,
 }

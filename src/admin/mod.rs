@@ -51,7 +51,7 @@ pub use gate::Gate;
 pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use imports::{ImportErrors, ImportStatus, Imports};
-pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream};
+pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts};
 pub use node_status::{ClockStatus, ConfigValue, KindCount, Latency, NodeStatus, OpenFiles, StatusCount};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
 pub use sdks::{SdkLine, SdkLines, SdkPlace};

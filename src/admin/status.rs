@@ -35,7 +35,7 @@ pub struct Status {
     pub open_batches: u64,
     /// The age of the oldest undelivered call; `None` if everything is delivered.
     pub oldest_undelivered_seconds: Option<u64>,
-    /// Calls since the process started, over all sources.
+    /// Calls since the process started, over all sources, also those that were removed meanwhile.
     pub totals: Totals,
     /// Requests that were refused as a whole since the process started, the last kind first.
     pub refusals: Vec<Refusals>,

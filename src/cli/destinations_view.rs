@@ -17,7 +17,7 @@ use crate::destinations::runner::{CommandError, Shown};
 use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
 use crate::lock::lock;
-use crate::object::Stream;
+use crate::log::Rows;
 use crate::sources::SourceId;
 use crate::words::Told;
 
@@ -60,13 +60,10 @@ impl DestinationsView for NodeView {
 impl NodeView {
     /// How many dead letters the ledger counts of each destination.
     fn dead_letters(&self) -> BTreeMap<SourceId, u64> {
-        let mut letters = BTreeMap::new();
-        for (account, row) in self.log.ledger_summary().0 {
-            if let Stream::Dead(destination) = account.stream() {
-                *letters.entry(destination.clone()).or_default() += row.stored;
-            }
-        }
-        letters
+        let report = self.log.ledger(Rows::Totals);
+        let mut all = report.removed;
+        report.accounts.iter().for_each(|of| all.add(&of.account, &of.total));
+        all.dead.into_iter().map(|(destination, row)| (destination, row.stored)).collect()
     }
 
     fn destination(&self, name: &SourceId, shown: &Shown, dead_stored: u64) -> DestinationStatus {

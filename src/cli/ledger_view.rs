@@ -1,7 +1,9 @@
 //! The spool's ledger, as shown by the admin listener.
 
-use crate::admin::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream};
-use crate::log::{AccountKey, AccountReport, Difference, Report, Row};
+use crate::admin::{
+    Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
+};
+use crate::log::{AccountReport, Difference, Removed, Report, Row};
 use crate::object::Stream;
 
 /// The most differences that are listed.
@@ -9,11 +11,13 @@ const SHOWN_MAX: usize = 100;
 /// The most differences that are listed in the status.
 const SHOWN_IN_STATUS: usize = 5;
 
-/// The whole ledger.
-pub(super) fn ledger(report: &Report) -> Ledger {
+/// The ledger of all sources, or, without `removed`, of one.
+pub(super) fn ledger(report: &Report, removed: Option<&Removed>) -> Ledger {
     let mut totals = Row::default();
     let of_calls = report.accounts.iter().filter(|of| of.account.is_of_calls());
     of_calls.for_each(|of| totals.add(&of.total));
+    let removed = removed.filter(|removed| !removed.is_none());
+    removed.into_iter().for_each(|removed| totals.add(&removed.calls));
     let mut sources: Vec<LedgerSource> = Vec::new();
     for of in &report.accounts {
         let name = of.account.source.to_string();
@@ -40,6 +44,16 @@ pub(super) fn ledger(report: &Report) -> Ledger {
         lost_positions: report.lost_positions,
         totals: counts(&totals),
         sources,
+        removed: removed.map(removed_counts),
+    }
+}
+
+fn removed_counts(removed: &Removed) -> RemovedCounts {
+    RemovedCounts {
+        sources: removed.sources,
+        calls: counts(&removed.calls),
+        object_sets: counts(&removed.objects),
+        dead_letters: counts(&removed.all_dead()),
     }
 }
 
@@ -52,21 +66,16 @@ fn hours(of: &AccountReport) -> Vec<LedgerHour> {
 }
 
 /// A summary of the ledger.
-pub(super) fn summary(totals: &[(AccountKey, Row)], differences: &[Difference]) -> LedgerStatus {
-    let (mut calls, mut object_sets, mut dead_letters) = (Row::default(), Row::default(), Row::default());
-    for (account, row) in totals {
-        match account.stream() {
-            Stream::Calls | Stream::Rejected => calls.add(row),
-            Stream::Objects(_) => object_sets.add(row),
-            Stream::Dead(_) => dead_letters.add(row),
-        }
-    }
+pub(super) fn summary(report: &Report) -> LedgerStatus {
+    let mut all = report.removed.clone();
+    report.accounts.iter().for_each(|of| all.add(&of.account, &of.total));
     LedgerStatus {
-        balanced: differences.is_empty(),
-        differences: texts(differences, SHOWN_IN_STATUS),
-        totals: counts(&calls),
-        object_sets: counts(&object_sets),
-        dead_letters: counts(&dead_letters),
+        balanced: report.differences.is_empty(),
+        differences: texts(&report.differences, SHOWN_IN_STATUS),
+        totals: counts(&all.calls),
+        object_sets: counts(&all.objects),
+        dead_letters: counts(&all.all_dead()),
+        removed: (!report.removed.is_none()).then(|| removed_counts(&report.removed)),
     }
 }
 

@@ -26,6 +26,7 @@ pub mod paint;
 pub mod policy;
 pub mod print_json;
 pub mod receipt;
+mod removed_sources;
 pub mod results;
 pub mod sdk_keys;
 pub mod serve;

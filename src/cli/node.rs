@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::archive_view::{NodeArchive, StoreAccess};
 use super::failure::Failure;
 use super::node_view::NodeView;
+use super::removed_sources::keep_forgetting;
 use super::setup::Setup;
 use crate::admin::history::STEP;
 use crate::admin::host::console_url;
@@ -41,7 +42,7 @@ use crate::import::watched_journal::WatchedJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::live::{LiveView, Mode};
-use crate::lock::lock;
+use crate::lock::{lock, write};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -162,6 +163,7 @@ pub struct Node {
     engine: Engine,
     collector: Running,
     _history: AbortOnDropHandle<()>,
+    _forgetting: AbortOnDropHandle<()>,
     admin: JoinHandle<()>,
     admin_stop: CancellationToken,
     gate: Arc<Gate>,
@@ -337,7 +339,8 @@ impl Engine {
             started: outside.clock.monotonic(),
             clock: Arc::clone(&outside.clock),
             draining: AtomicBool::new(false),
-            configured: Mutex::default(),
+            removed: RwLock::default(),
+            gauges: Mutex::default(),
             rate: Mutex::default(),
             proxy: OnceLock::new(),
             live: Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic())),
@@ -476,6 +479,7 @@ impl Engine {
         let Bound { public, tls, admin } = bound;
         let (public_addr, admin_addr) = (public.local_addr()?, admin.local_addr()?);
         let tls_addr = tls.as_ref().map(TcpListener::local_addr).transpose()?;
+        let forgetting_ingest = Arc::clone(&ingest);
         let deps = CollectorDeps {
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
@@ -508,10 +512,21 @@ impl Engine {
             let start = move || keep_history(Arc::clone(&view), stop.clone());
             AbortOnDropHandle::new(tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "history", start)))
         };
+        let forgetting = {
+            let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
+            let of_calls = (forgetting_ingest, Arc::clone(importer));
+            let start = move || keep_forgetting(Arc::clone(&view), of_calls.clone(), stop.clone());
+            AbortOnDropHandle::new(tokio::spawn(tasks::keep(
+                Arc::clone(&self.alarms),
+                "removed sources",
+                start,
+            )))
+        };
         Ok(Node {
             engine: self,
             collector,
             _history: history,
+            _forgetting: forgetting,
             admin,
             admin_stop,
             gate,
@@ -599,7 +614,12 @@ impl Node {
     pub fn set_configured(&self, sources: BTreeSet<SourceId>) {
         let known: BTreeSet<SourceId> = self.engine.log().sources().into_iter().collect();
         self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
-        *lock(&self.engine.view.configured) = sources;
+        write(&self.engine.view.removed).configure(sources);
+    }
+
+    /// Sources are about to be configured: none of them is forgotten from now on.
+    pub fn keep_sources(&self, sources: BTreeSet<SourceId>) {
+        write(&self.engine.view.removed).keep(sources);
     }
 
     /// Sets how the node was started, or what has changed since then.

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use super::ledger_view;
+use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
 use crate::admin::{
     self, AdminView, BatchStatus, ClockStatus, Days, FlushError, FlushOutcome, History, HistoryRing,
-    KindCount, LibraryStatus, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
-    ReceiptUnread, SdkPlace, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay,
-    UnknownSource,
+    KindCount, LedgerCounts, LibraryStatus, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState,
+    ReceiptStatus, ReceiptUnread, SdkPlace, SourceStatus, SpoolStatus, Status, StatusCount, Totals,
+    UnclosedDay, UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
@@ -21,9 +22,10 @@ use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::destinations::runner::Destinations;
 use crate::live::{Library, LiveView, RefusedKind};
-use crate::lock::lock;
+use crate::lock::{lock, read};
 use crate::log::{
-    AccountKey, DESTINATION_FULL, Located, Log, OpenBatch, PendingSeal, Row, Rows, SPOOL_FULL, Standing,
+    AccountKey, DESTINATION_FULL, Located, Log, OpenBatch, PendingSeal, Report, Row, Rows, SPOOL_FULL,
+    Standing,
 };
 use crate::metrics::{
     AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StatusLabel,
@@ -41,7 +43,7 @@ use crate::words::date;
 /// The window over which the bytes of received lines are counted, to estimate how long the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The reasons for refusing requests because of a lack of space.
-const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
+pub(super) const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
 /// The reason if all requests are refused.
 const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
@@ -49,6 +51,9 @@ const NO_ROOM: &str =
 const BATCHES_SHOWN_MAX: usize = 50;
 /// How often the rate is sampled.
 const RATE_EVERY: Duration = Duration::from_secs(2);
+
+/// Gauges of the ledger: those of a source's calls, or of one of its streams.
+pub(super) type LedgerSeries = (String, Option<String>);
 
 /// A node, as shown to its operator.
 #[derive(Debug)]
@@ -60,7 +65,10 @@ pub struct NodeView {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Duration,
     pub(super) draining: AtomicBool,
-    pub(super) configured: Mutex<BTreeSet<SourceId>>,
+    /// Held while sources are forgotten, and by those who add up sources.
+    pub(super) removed: RwLock<RemovedSources>,
+    /// The accounts whose gauges exist.
+    pub(super) gauges: Mutex<BTreeSet<LedgerSeries>>,
     pub(super) rate: Mutex<Vec<(Duration, u64)>>,
     /// The proxy for the store, from the environment.
     pub(super) proxy: OnceLock<String>,
@@ -85,7 +93,8 @@ impl NodeView {
         (passed >= RATE_EVERY).then(|| now.1.saturating_sub(first.1) as f64 / passed.as_secs_f64())
     }
 
-    fn totals(&self, source: &SourceId) -> Totals {
+    /// The totals of a source, or of those that were removed.
+    fn totals(&self, source: &str) -> Totals {
         let label = SourceLabel { source: source.to_string() };
         let count = |family: &prometheus_client::metrics::family::Family<SourceLabel, _>| {
             family
@@ -125,7 +134,7 @@ impl NodeView {
             bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
             encryption: to.as_ref().map_or_else(String::new, |to| to.encryption.to_string()),
             role: to.and_then(|to| to.role).map(|role| role.arn.to_string()),
-            totals: self.totals(id),
+            totals: self.totals(id.as_str()),
             ledger: ledger_view::counts(rows.get(&of_calls).unwrap_or(&Row::default())),
             streams: rows
                 .range((Bound::Excluded(&of_calls), Bound::Unbounded))
@@ -255,6 +264,43 @@ impl NodeView {
         lock(&self.history).add(reading);
     }
 
+    /// Shows the ledger as gauges, and none of accounts that are forgotten.
+    fn refresh_ledger(&self) {
+        // Held so that of two scrapes at once none shows again what the other has removed.
+        let mut shown = lock(&self.gauges);
+        let report = self.log.ledger(Rows::Totals);
+        self.delivery.judge_ledger(&report.differences);
+        let rows = ledger_series(&report);
+        for (source, stream) in shown.iter().filter(|series| !rows.contains_key(*series)) {
+            for (account, _) in accounts(&LedgerCounts::default()) {
+                let source = source.clone();
+                match stream.clone() {
+                    None => self.metrics.ledger_calls.remove(&AccountLabel { source, account }),
+                    Some(stream) => {
+                        self.metrics.ledger_streams.remove(&StreamAccountLabel { source, stream, account })
+                    }
+                };
+            }
+        }
+        for ((source, stream), row) in &rows {
+            for (account, lines) in accounts(&ledger_view::counts(row)) {
+                let lines = i64::try_from(lines).unwrap_or(i64::MAX);
+                let source = source.clone();
+                match stream.clone() {
+                    None => {
+                        let label = AccountLabel { source, account };
+                        self.metrics.ledger_calls.get_or_create(&label).set(lines);
+                    }
+                    Some(stream) => {
+                        let label = StreamAccountLabel { source, stream, account };
+                        self.metrics.ledger_streams.get_or_create(&label).set(lines);
+                    }
+                }
+            }
+        }
+        *shown = rows.into_keys().collect();
+    }
+
     /// Calls and object sets received from a source since the process started.
     fn received(&self, id: &SourceId) -> u64 {
         let label = SourceLabel { source: id.to_string() };
@@ -264,11 +310,47 @@ impl NodeView {
 
     /// Every source that is configured or has data in the spool.
     pub(super) fn sources(&self) -> BTreeSet<SourceId> {
-        let mut sources = lock(&self.configured).clone();
+        self.sources_beside(&read(&self.removed))
+    }
+
+    fn sources_beside(&self, removed: &RemovedSources) -> BTreeSet<SourceId> {
+        let mut sources = removed.configured().cloned().unwrap_or_default();
         sources.extend(self.log.sources());
         sources.extend(self.delivery.progress().sources());
         sources
     }
+}
+
+/// The ledger's totals by the gauges that show them; those of forgotten sources have a name that is no source's.
+fn ledger_series(report: &Report) -> BTreeMap<LedgerSeries, Row> {
+    let stream_of = |account: &AccountKey| (!account.is_of_calls()).then(|| account.stream().to_string());
+    let of_sources =
+        report.accounts.iter().map(|of| ((of.account.source.to_string(), stream_of(&of.account)), of.total));
+    let mut rows: BTreeMap<LedgerSeries, Row> = of_sources.collect();
+    let removed = &report.removed;
+    if !removed.is_none() {
+        let name = removed_name(removed.sources);
+        let dead = removed.dead.iter().map(|(destination, row)| (Some(format!("dead/{destination}")), row));
+        let objects = Some(&removed.objects).filter(|row| !row.is_zero());
+        let streams = objects.map(|row| (Some("objects".to_owned()), row)).into_iter().chain(dead);
+        let all = std::iter::once((None, &removed.calls)).chain(streams);
+        rows.extend(all.map(|(stream, row)| ((name.clone(), stream), *row)));
+    }
+    rows
+}
+
+/// The counts that are gauges, with the names of their accounts.
+fn accounts(counts: &LedgerCounts) -> [(&'static str, u64); 8] {
+    [
+        ("received", counts.received),
+        ("stored", counts.stored),
+        ("rejected", counts.rejected),
+        ("repeated", counts.repeated),
+        ("suppressed", counts.suppressed),
+        ("delivered", counts.delivered),
+        ("pending", counts.pending),
+        ("lost", counts.lost),
+    ]
 }
 
 fn refusals(kind: RefusedKind) -> admin::Refusals {
@@ -300,13 +382,16 @@ impl AdminView for NodeView {
     fn status(&self) -> Status {
         let now = self.clock.wall();
         let usage = self.log.usage();
-        let (rows, differences) = self.log.ledger_summary();
-        self.delivery.judge_ledger(&differences);
-        let ledger = ledger_view::summary(&rows, &differences);
-        let rows: BTreeMap<AccountKey, Row> = rows.into_iter().collect();
+        // A source that is forgotten meanwhile would be missing in one sum and counted in another.
+        let removed = read(&self.removed);
+        let sources = self.sources_beside(&removed);
+        let report = self.log.ledger(Rows::Totals);
+        self.delivery.judge_ledger(&report.differences);
+        let ledger = ledger_view::summary(&report);
+        let rows: BTreeMap<AccountKey, Row> =
+            report.accounts.into_iter().map(|of| (of.account, of.total)).collect();
         // Computed once for all sources: there may be ten thousand.
         let undelivered = self.log.undelivered();
-        let sources = self.sources();
         let open = self.log.open_batches();
         let mut open_of: BTreeMap<&SourceId, Vec<&OpenBatch>> = BTreeMap::new();
         for batch in &open {
@@ -317,7 +402,11 @@ impl AdminView for NodeView {
             self.source(id, &rows, (undelivered.get(id), &open), (now, usage.is_full))
         });
         let sources: Vec<SourceStatus> = sources.collect();
-        let sum = |of: fn(&Totals) -> u64| sources.iter().map(|source| of(&source.totals)).sum();
+        let of_removed = self.metrics.removed_source().map(|name| self.totals(&name));
+        drop(removed);
+        let sum = |of: fn(&Totals) -> u64| {
+            sources.iter().map(|source| &source.totals).chain(&of_removed).map(of).sum()
+        };
         let (alarms, rate) = (self.alarms.standing(), self.rate());
         Status {
             version: version::version().to_owned(),
@@ -430,7 +519,7 @@ impl AdminView for NodeView {
         self.delivery.judge_ledger(&report.differences);
         match source.filter(|id| report.accounts.is_empty() && !self.sources().contains(id)) {
             Some(unknown) => Err(UnknownSource(unknown.clone())),
-            None => Ok(ledger_view::ledger(&report)),
+            None => Ok(ledger_view::ledger(&report, source.is_none().then_some(&report.removed))),
         }
     }
 
@@ -474,36 +563,7 @@ impl AdminView for NodeView {
 
     fn refresh_metrics(&self) {
         self.delivery.refresh_gauges();
-        let (rows, differences) = self.log.ledger_summary();
-        self.delivery.judge_ledger(&differences);
-        for (of, row) in &rows {
-            let counts = ledger_view::counts(row);
-            let accounts = [
-                ("received", counts.received),
-                ("stored", counts.stored),
-                ("rejected", counts.rejected),
-                ("repeated", counts.repeated),
-                ("suppressed", counts.suppressed),
-                ("delivered", counts.delivered),
-                ("pending", counts.pending),
-                ("lost", counts.lost),
-            ];
-            for (account, lines) in accounts {
-                let lines = i64::try_from(lines).unwrap_or(i64::MAX);
-                let source = of.source.to_string();
-                let gauge = match of.stream() {
-                    Stream::Calls | Stream::Rejected => {
-                        let label = AccountLabel { source, account };
-                        self.metrics.ledger_calls.get_or_create(&label)
-                    }
-                    stream => {
-                        let label = StreamAccountLabel { source, stream: stream.to_string(), account };
-                        self.metrics.ledger_streams.get_or_create(&label)
-                    }
-                };
-                gauge.set(lines);
-            }
-        }
+        self.refresh_ledger();
         let left = self.rate().and_then(|rate| self.log.usage().time_left(rate));
         let left = left.map_or(f64::INFINITY, |left| left.as_secs_f64());
         self.metrics.spool_seconds_left.set(left);

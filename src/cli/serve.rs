@@ -385,15 +385,18 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     let after = current.after_reload(loaded);
     let next = &after.config;
     panic_if_planted(PlantedPanic::TakeOver);
-    // Destinations are recorded before the first frame for them can arrive.
+    // Destinations are recorded before the first frame for them can arrive, and none of them is forgotten in between.
+    let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
+    node.keep_sources(ids(next));
     if let Err(failure) = note_destinations(&*node.log(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
+        node.set_configured(ids(&current.config));
         return current;
     }
     node.collector().reload(policy(next));
     node.set_access(access(next));
     importer.set_sources(Arc::new(Configured::new(next)));
-    node.set_configured(next.sources.iter().map(|source| source.id.clone()).collect());
+    node.set_configured(ids(next));
     node.set_setup(setup(&after, node));
     tracing::info!("configuration reloaded: {changes}");
     after

@@ -55,6 +55,7 @@ use tokio::task::JoinHandle;
 
 pub use flush::Flushed;
 pub use parts::Parts;
+use put::targets::put_target;
 pub use put::targets::put_targets;
 pub use settings::{DeliverySettings, DiskWork};
 
@@ -112,6 +113,15 @@ impl Delivery {
         self.shared.forget_mismatches();
         self.shared.targets.retry_all();
         self.shared.kick.notify_one();
+    }
+
+    /// Forgets what is kept of sources that the log has forgotten, and the slots of targets that no source uses any more.
+    pub fn forget(&self, sources: &BTreeSet<SourceId>) {
+        self.shared.progress.forget(sources);
+        self.shared.sizes.forget(sources);
+        let current = self.shared.parts.log.current_destinations();
+        let wanted = current.iter().map(|(_, to)| put_target(to)).collect();
+        self.shared.targets.forget_unused(&wanted);
     }
 
     /// Describes one of the failures of puts; `None` if there are none.

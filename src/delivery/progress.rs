@@ -1,6 +1,6 @@
 //! What delivery reports about itself: for each source, what was last delivered and why its objects wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use crate::lock::lock;
@@ -73,5 +73,10 @@ impl Progress {
     /// Every source with recorded progress.
     pub fn sources(&self) -> Vec<SourceId> {
         self.lock().keys().cloned().collect()
+    }
+
+    /// Forgets these sources.
+    pub(super) fn forget(&self, sources: &BTreeSet<SourceId>) {
+        self.lock().retain(|source, _| !sources.contains(source));
     }
 }

@@ -137,6 +137,11 @@ impl Importer {
         *lock(&self.sources) = sources;
     }
 
+    /// The sources of the imports that are open: they may bring calls although they are no longer configured.
+    pub fn open_sources(&self) -> HashSet<SourceId> {
+        lock(&self.open).by_key.values().map(|open| open.source.clone()).collect()
+    }
+
     /// Moves the progress of these imports from the log to the journal, and what their file begins with, if it is known.
     fn record(&self, imports: &[OpenImport], prefix: Option<Prefix>) -> Result<(), JournalError> {
         if imports.is_empty() {

@@ -123,6 +123,12 @@ impl Counters {
         }
     }
 
+    /// Forgets the counters of a source that is no longer configured. Its metrics are folded elsewhere.
+    pub(super) fn forget(&self, source: &SourceId) {
+        write(&self.ready).remove(source);
+        self.live.forget(source);
+    }
+
     /// The counters of a source.
     pub(super) fn of_source(&self, source: &SourceId) -> Arc<SourceCounters> {
         if let Some(ready) = read(&self.ready).get(source) {

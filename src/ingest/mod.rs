@@ -36,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::object::Stream;
 use crate::random::Random;
 use crate::receipt::{self, Receipt};
-use crate::sources::SOURCE_ID_MAX;
+use crate::sources::{SOURCE_ID_MAX, SourceId};
 use crate::time::{Clock, UnixMillis};
 use crate::words::about_duration;
 use counters::{Counters, RequestCount, SourceCounters};
@@ -275,6 +275,14 @@ impl Ingest {
             last: first + u64::from(stored.saturating_sub(1)),
         });
         Ok(Ack { calls, rejected, repeats, receipt, import })
+    }
+
+    /// Forgets what is kept of a source that is no longer configured and of which nothing is under way.
+    pub fn forget(&self, source: &SourceId) {
+        self.counters.forget(source);
+        if let Some(limit) = &self.rate_limit {
+            limit.forget(source);
+        }
     }
 
     /// Whether acknowledgements contain receipts.

@@ -51,6 +51,11 @@ impl RateLimit {
         Self { rate: f64::from(calls_per_second.max(1)), buckets: Mutex::default() }
     }
 
+    /// Forgets the bucket of a source.
+    pub(super) fn forget(&self, source: &SourceId) {
+        lock(&self.buckets).remove(source);
+    }
+
     /// Takes `calls` of a source from its bucket.
     ///
     /// # Errors

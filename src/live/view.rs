@@ -137,6 +137,11 @@ impl LiveView {
         read(&self.sources).get(id).cloned()
     }
 
+    /// Forgets what was seen of a source that is no longer configured.
+    pub fn forget(&self, id: &SourceId) {
+        write(&self.sources).remove(id);
+    }
+
     /// Whether some of a request's `calls` and `rejected` items may be copied now. Costs two loads if not, and nothing was
     /// rejected.
     pub fn turn(&self, source: &SeenSource, (calls, rejected): (u32, u32), now: Duration) -> Option<Turn> {

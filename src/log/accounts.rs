@@ -1,6 +1,6 @@
 //! What a log reports about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -43,6 +43,22 @@ pub trait Accounts {
 
     /// Sources with undelivered frames.
     fn sources(&self) -> Vec<SourceId>;
+
+    /// The sources that the log keeps anything of and that are `wanted`.
+    fn known_sources(&self, wanted: &dyn Fn(&SourceId) -> bool) -> BTreeSet<SourceId>;
+
+    /// Forgets those of `sources` of which nothing is undelivered and no day is unclosed: their destinations, their last closed
+    /// days, and their accounts, whose counts [`Removed`](super::Removed) takes over. Returns those that it forgot. A source
+    /// whose last counts are not noted yet is forgotten by a later call. Waits for the disk.
+    ///
+    /// The caller knows that no frame of these sources will come before [`Destinations::set_destinations`] names them again,
+    /// and that no second reader needs one.
+    ///
+    /// [`Destinations::set_destinations`]: super::Destinations::set_destinations
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn forget(&self, sources: &BTreeSet<SourceId>) -> Result<BTreeSet<SourceId>, Stopped>;
 
     /// Finds the positions of a receipt of this log. Waits for the disk.
     ///

@@ -1,5 +1,6 @@
 //! The ledger's report, and the differences between its two sides.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::account_key::AccountKey;
@@ -110,4 +111,49 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// Positions ever noted as lost.
     pub lost_positions: u64,
+    /// What is left of sources that were forgotten. Part of every report, whichever rows are wanted.
+    pub removed: Removed,
+}
+
+/// The counts of sources that were forgotten ([`Accounts::forget`](super::Accounts::forget)). With them, the sums over all
+/// sources stay what they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Removed {
+    /// How often a source was forgotten.
+    pub sources: u64,
+    /// Their calls and rejected items.
+    pub calls: Row,
+    /// Their object sets.
+    pub objects: Row,
+    /// Their dead letters, by destination.
+    pub dead: BTreeMap<SourceId, Row>,
+}
+
+impl Removed {
+    /// Whether no source was forgotten.
+    pub fn is_none(&self) -> bool {
+        self.sources == 0
+    }
+
+    /// Takes over the counts of an account.
+    pub fn add(&mut self, account: &AccountKey, counts: &Row) {
+        match account.stream() {
+            Stream::Calls | Stream::Rejected => self.calls.add(counts),
+            Stream::Objects(_) => self.objects.add(counts),
+            Stream::Dead(destination) => self.dead.entry(destination.clone()).or_default().add(counts),
+        }
+    }
+
+    /// All counts.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        [&self.calls, &self.objects].into_iter().chain(self.dead.values())
+    }
+
+    /// The dead letters of all destinations.
+    pub fn all_dead(&self) -> Row {
+        let mut all = Row::default();
+        self.dead.values().for_each(|row| all.add(row));
+        all
+    }
 }

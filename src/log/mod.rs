@@ -43,7 +43,7 @@ pub use destinations::Destinations;
 pub use follow::{Follow, Place};
 pub use hours::{Hour, Hours, Row};
 pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport};
-pub use ledger_report::{AccountReport, Difference, Report, Rows};
+pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
 pub use located::{Located, Standing};
 pub use range::Range;
 pub use read::{Go, Read};

@@ -39,6 +39,11 @@ impl Accepted {
         Waiter { from: self.clone(), seen: self.count() }
     }
 
+    /// Whether anything waits, or another clone may be notified.
+    pub(in crate::delivery) fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     fn count(&self) -> u64 {
         self.0.count.load(Ordering::Acquire)
     }

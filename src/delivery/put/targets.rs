@@ -66,6 +66,16 @@ impl PutTargets {
         Arc::clone(slots.entry(put_target(to)).or_insert_with(|| Arc::new(Slots::new())))
     }
 
+    /// Forgets targets that are not `wanted`, unless something is put to them or waits for them.
+    pub(in crate::delivery) fn forget_unused(&self, wanted: &BTreeSet<PutTarget>) {
+        lock(&self.0).retain(|target, slots| {
+            let is_used = Arc::strong_count(slots) > 1
+                || Arc::strong_count(&slots.sealed) > 1
+                || slots.accepted.is_awaited();
+            is_used || wanted.contains(target)
+        });
+    }
+
     /// Makes everything that waits for its destination retry soon.
     pub(in crate::delivery) fn retry_all(&self) {
         for slots in lock(&self.0).values() {

@@ -92,6 +92,11 @@ impl Sizes {
         lock(&self.known).estimates.retain(|key, _| is_open(key));
     }
 
+    /// Forgets how well the lines of these sources compress.
+    pub(in crate::delivery) fn forget(&self, sources: &BTreeSet<SourceId>) {
+        lock(&self.known).ratios.retain(|(source, _), _| !sources.contains(source));
+    }
+
     /// Begins to measure a batch. `None` if it is being measured already.
     pub(in crate::delivery) fn begin(self: &Arc<Self>, batch: &BatchKey) -> Option<Measuring> {
         let new = lock(&self.known).measured_now.insert(batch.clone());

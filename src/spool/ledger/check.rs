@@ -10,7 +10,7 @@ use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
 impl Account {
-    fn total(&self) -> Row {
+    pub(super) fn total(&self) -> Row {
         let mut total = self.earlier;
         self.hours.iter().for_each(|(_, entry)| total.add(&entry.row));
         total
@@ -52,11 +52,19 @@ impl Ledger {
             Rows::Of(source) => self.of_source(source).map(of).collect(),
             Rows::All => self.accounts.iter().map(of).collect(),
         };
-        Report { accounts, differences: Vec::new(), lost_positions: self.lost_positions }
+        Report {
+            accounts,
+            differences: Vec::new(),
+            lost_positions: self.lost_positions,
+            removed: self.removed.clone(),
+        }
     }
 
     /// The accounts of a source.
-    fn of_source<'l>(&'l self, source: &'l SourceId) -> impl Iterator<Item = (&'l AccountKey, &'l Account)> {
+    pub(super) fn of_source<'l>(
+        &'l self,
+        source: &'l SourceId,
+    ) -> impl Iterator<Item = (&'l AccountKey, &'l Account)> {
         let first = AccountKey::of_calls(source.clone());
         self.accounts.range(first..).take_while(move |(account, _)| account.source == *source)
     }

@@ -30,8 +30,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
 use crate::log::frame::{Frame, FrameKind};
-use crate::log::{AccountKey, Hour, Hours, ImportProgress, Row};
+use crate::log::{AccountKey, Hour, Hours, ImportProgress, Removed, Row};
 use crate::object::Stream;
+use crate::sources::SourceId;
 use crate::spool::imports::FoundProgress;
 use crate::time::ReceivedDay;
 
@@ -103,6 +104,9 @@ pub(crate) struct Ledger {
     /// The value of [`Self::lost_positions`] when `lost_through` was set.
     lost_seen: u64,
     accounts: BTreeMap<AccountKey, Account>,
+    /// What is left of the accounts of forgotten sources.
+    #[serde(skip_serializing_if = "Removed::is_none")]
+    removed: Removed,
     /// Counts of full segments, for the next tally.
     #[serde(skip)]
     gathered: Option<Tally>,
@@ -193,6 +197,46 @@ impl Ledger {
             Some(account) => account.hour(hour).count(counts),
             None => self.entry(account.clone(), hour).count(counts),
         }
+    }
+
+    /// Sources with an account.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &SourceId> {
+        self.accounts.keys().map(|account| &account.source)
+    }
+
+    /// Whether the accounts of a source may be forgotten here and in `noted`, the manifest's ledger: nothing of them waits or
+    /// is in doubt, and the manifest has all of it.
+    pub(crate) fn is_final(&self, noted: &Self, source: &SourceId) -> bool {
+        let final_totals = |ledger: &Self| {
+            let mut totals = Vec::new();
+            for (key, account) in ledger.of_source(source) {
+                let settled = account.hours.iter().all(|(_, entry)| entry.is_settled());
+                let total = account.total();
+                if !settled || !account.earlier.is_settled() {
+                    return None;
+                }
+                // A request that was refused leaves an account without counts, in the running ledger alone.
+                if !total.is_zero() {
+                    totals.push((key.clone(), total));
+                }
+            }
+            Some(totals)
+        };
+        final_totals(self).is_some_and(|totals| final_totals(noted).as_ref() == Some(&totals))
+    }
+
+    /// Whether counts of a source are in no tally yet.
+    pub(crate) fn has_new(&self, source: &SourceId) -> bool {
+        self.of_source(source).any(|(_, account)| account.hours.iter().any(|(_, entry)| !entry.new.is_zero()))
+    }
+
+    /// Moves the counts of these sources to those of the forgotten ones.
+    pub(crate) fn forget(&mut self, sources: &BTreeSet<SourceId>) {
+        for (key, account) in self.accounts.extract_if(.., |key, _| sources.contains(&key.source)) {
+            self.removed.add(&key, &account.total());
+        }
+        self.removed.sources = self.removed.sources.saturating_add(sources.len() as u64);
+        self.uncertain.retain(|batch| !sources.contains(&batch.source));
     }
 
     /// Gathers the counts since the last call for the next tally, together with the progress of `imports`. Every
@@ -326,7 +370,8 @@ impl Ledger {
         let of = |account: &Account| {
             lost(&account.earlier) + account.hours.iter().map(|(_, entry)| lost(&entry.row)).sum::<u64>()
         };
-        self.accounts.values().map(of).sum()
+        let removed: u64 = self.removed.rows().map(lost).sum();
+        self.accounts.values().map(of).sum::<u64>() + removed
     }
 
     /// Makes the rows agree with what a start found, if damage or an older release explains the difference.

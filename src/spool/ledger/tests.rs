@@ -31,7 +31,9 @@ fn stored(frames: u64) -> Row {
 
 fn total(ledger: &Ledger) -> Row {
     let mut all = Row::default();
-    ledger.report(Rows::Totals).accounts.iter().for_each(|of| all.add(&of.total));
+    let report = ledger.report(Rows::Totals);
+    report.accounts.iter().for_each(|of| all.add(&of.total));
+    report.removed.rows().for_each(|row| all.add(row));
     all
 }
 
@@ -285,6 +287,8 @@ enum Step {
     /// The oldest seal is delivered.
     Deliver,
     Fold(i64),
+    /// A source is forgotten, if nothing of it waits.
+    Forget(u8),
     Crash,
 }
 
@@ -296,6 +300,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..3_u8, any::<bool>(), 1..6_usize).prop_map(|(s, r, n)| Step::Seal(s, r, n)),
         3 => Just(Step::Deliver),
         1 => (0..60_i64).prop_map(Step::Fold),
+        2 => (0..3_u8).prop_map(Step::Forget),
         1 => Just(Step::Crash),
     ]
 }
@@ -402,6 +407,18 @@ proptest! {
                 Step::Fold(before) => {
                     live.fold(hour(before), 10);
                     noted.fold(hour(before), 10);
+                }
+                Step::Forget(of) => {
+                    let source = &of_number(of).source;
+                    if live.is_final(&noted, source) {
+                        let waits = |batch: &BatchKey| batch.source == *source;
+                        let open = model.open.iter().any(|(batch, open)| waits(batch) && !open.is_empty());
+                        prop_assert!(!open && !model.seals.iter().any(|(batch, _)| waits(batch)));
+                        let gone = BTreeSet::from([source.clone()]);
+                        live.forget(&gone);
+                        noted.forget(&gone);
+                        prop_assert!(!live.sources().any(|other| other == source));
+                    }
                 }
                 Step::Crash => live = model.crash(&noted),
             }

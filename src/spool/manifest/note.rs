@@ -117,6 +117,12 @@ pub enum Note {
     },
     /// A day's marker is in the store, and its hook, if any, has been notified.
     Closed(DayPlace),
+    /// Sources of which nothing is kept any more but the sum of their counts. Those of which something waits are skipped:
+    /// notes before this one may be unreadable.
+    Forgotten {
+        /// The sources.
+        sources: Vec<SourceId>,
+    },
     /// The wall clock stepped back further than is tolerated.
     Clock {
         /// The time before the step.

@@ -168,8 +168,31 @@ impl State {
                 let last = self.last_closed.entry((place.source, place.bucket)).or_insert(place.day);
                 *last = place.day.max(*last);
             }
+            Note::Forgotten { sources } => self.forget(sources),
             Note::Clock { .. } => {}
         }
+    }
+
+    /// The sources of which something waits: an object, or a day that is not closed.
+    pub(crate) fn waiting_sources(&self) -> BTreeSet<SourceId> {
+        let of_seals = self.seals.values().map(|pending| &pending.seal.batch.source);
+        let of_days = self.days.keys().map(|place| &place.source);
+        of_seals.chain(of_days).cloned().collect()
+    }
+
+    fn forget(&mut self, sources: Vec<SourceId>) {
+        let waiting = self.waiting_sources();
+        let gone: BTreeSet<SourceId> =
+            sources.into_iter().filter(|source| !waiting.contains(source)).collect();
+        self.destinations.retain(|source, _| !gone.contains(source));
+        self.last_closed.retain(|(source, _), _| !gone.contains(source));
+        self.ledger.forget(&gone);
+    }
+
+    /// The sources of which anything is kept. Cursors do not count: they go with their segments.
+    pub(crate) fn known_sources(&self) -> impl Iterator<Item = &SourceId> {
+        let of_days = self.last_closed.keys().map(|(source, _)| source);
+        self.destinations.keys().chain(of_days).chain(self.ledger.sources())
     }
 
     fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
@@ -356,7 +379,9 @@ mod pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::ObjectKey;
+    use crate::log::{AccountKey, Row};
+    use crate::object::{ObjectKey, Stream};
+    use crate::spool::ledger::Tally;
 
     /// Found by fuzzing: adding one to the highest number overflowed.
     #[test]
@@ -412,6 +437,32 @@ mod tests {
         assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
         state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2);
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
+    }
+
+    /// The note of the commit may have rotted: the object is then put again, and needs its destination and its account.
+    #[test]
+    fn a_source_of_which_something_waits_is_not_forgotten() {
+        let (mut state, sealed) = (State::new(), seal(1));
+        let (source, destination) = (sealed.batch.source.clone(), sealed.destination.clone());
+        let place = DayPlace::of(&sealed);
+        let forgotten = || Note::Forgotten { sources: vec![SourceId::new("web").unwrap()] };
+        state.apply(Note::Destination { source: source.clone(), from: 1, destination });
+        let tally =
+            vec![(AccountKey::of_calls(source), Hour::of(UnixMillis(0)), Row::stored_in(&Stream::Calls, 1))];
+        state.apply(Note::Tallied(Tally { through: 1, rows: tally, ..Tally::default() }));
+        state.apply(Note::Sealed(sealed));
+        let known =
+            |state: &State| (state.known_sources().count(), state.ledger_report().removed.calls.delivered);
+        state.apply(forgotten());
+        assert_eq!(known(&state), (2, 0));
+        state.apply(Note::Committed { number: 1, applied: None, seal: None, amended: None });
+        state.apply(forgotten());
+        assert_eq!(known(&state), (2, 0), "its day is not closed");
+        state.apply(Note::Closed(place));
+        state.apply(forgotten());
+        assert_eq!(known(&state), (0, 1));
+        let written = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&written).unwrap(), state);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod closing;
 mod damage;
 mod disk;
 mod due;
+mod forget;
 mod isolation;
 mod ledger;
 mod located;

@@ -15,6 +15,7 @@ mod operator;
 mod proxy;
 mod refused;
 mod reload;
+mod removed;
 mod shutdown;
 mod start;
 pub(crate) mod support;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use forebay::batch::AFTER_DAY;
 use forebay::disk::Disk;
-use forebay::log::{DayStage, Hour, Log, PendingSeal, Row};
+use forebay::log::{DayStage, Hour, Log, PendingSeal, Removed, Row};
 use forebay::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
 use forebay::object::metadata::{Metadata, SHA256};
 use forebay::object::{BucketString, ObjectKey, Stream};
@@ -228,7 +228,8 @@ fn counted<'a>(
     let (_, state) = read.ok_or("the spool has no manifest")?;
     let mut said: BTreeMap<(String, Stream), u64> = BTreeMap::new();
     let mut lost: BTreeMap<(String, Stream), u64> = BTreeMap::new();
-    for source in state.ledger_report().accounts {
+    let report = state.ledger_report();
+    for source in report.accounts {
         let name = source.account.source.as_str();
         for stream in source.account.streams() {
             let (_, delivered, gone) = source.total.of(&stream);
@@ -238,7 +239,7 @@ fn counted<'a>(
                 let lines = there.get(&(name, stream.clone(), *hour)).copied().unwrap_or(0);
                 // If damage hid the hours of some frames, other hours are charged for them. If an hour was
                 // folded, its row holds only later counts.
-                let exact = !world.plan.flips && source.earlier.is_zero();
+                let exact = !world.plan.flips && source.earlier.is_zero() && report.removed.is_none();
                 let delivered = row.of(&stream).1;
                 if (exact && delivered != lines) || (!world.plan.flips && delivered > lines) {
                     return Err(format!(
@@ -253,6 +254,16 @@ fn counted<'a>(
     there.iter().for_each(|((source, stream, _), lines)| {
         *totals.entry(((*source).to_owned(), stream.clone())).or_default() += lines;
     });
+    // What forgotten sources had is counted for all of them together.
+    if !report.removed.is_none() {
+        sum_up(&mut said);
+        sum_up(&mut lost);
+        sum_up(&mut totals);
+        for (stream, delivered, gone) in of_removed(&report.removed) {
+            *said.entry((String::new(), stream.clone())).or_default() += delivered;
+            *lost.entry((String::new(), stream)).or_default() += gone;
+        }
+    }
     // Lines counted as lost may still be there: a late put of the whole object may arrive after the put of
     // what was left. Lines whose notes all rotted may be there without a count.
     let agrees = |(key, delivered): (&(String, Stream), &u64)| {
@@ -265,6 +276,32 @@ fn counted<'a>(
         return Err(format!("the ledger counts {said:?} as delivered, but the bucket holds {totals:?}"));
     }
     Ok(())
+}
+
+/// What forgotten sources had, by stream; object sets of all collections together.
+fn of_removed(removed: &Removed) -> Vec<(Stream, u64, u64)> {
+    let mut all = Vec::new();
+    let mut add = |stream: Stream, row: &Row| {
+        let (_, delivered, lost) = row.of(&stream);
+        all.push((stream, delivered, lost));
+    };
+    add(Stream::Calls, &removed.calls);
+    add(Stream::Rejected, &removed.calls);
+    add(any_collection(), &removed.objects);
+    removed.dead.iter().for_each(|(destination, row)| add(Stream::Dead(destination.clone()), row));
+    all
+}
+
+fn any_collection() -> Stream {
+    "objects/any".parse().unwrap()
+}
+
+/// Adds up the lines of all sources and of all collections.
+fn sum_up(lines: &mut BTreeMap<(String, Stream), u64>) {
+    for ((_, stream), count) in std::mem::take(lines) {
+        let stream = if matches!(stream, Stream::Objects(_)) { any_collection() } else { stream };
+        *lines.entry((String::new(), stream)).or_default() += count;
+    }
 }
 
 /// I1 and I7: every answered call is in the bucket, or it was damaged and named as lost.
