@@ -199,6 +199,11 @@ impl Ledger {
         }
     }
 
+    /// Whether a source has an account.
+    pub(crate) fn knows_any_of(&self, source: &SourceId) -> bool {
+        self.of_source(source).next().is_some()
+    }
+
     /// Sources with an account.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &SourceId> {
         self.accounts.keys().map(|account| &account.source)

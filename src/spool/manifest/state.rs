@@ -189,6 +189,13 @@ impl State {
         self.ledger.forget(&gone);
     }
 
+    /// Whether anything of a source is kept, as in [`State::known_sources`].
+    pub(crate) fn knows(&self, source: &SourceId) -> bool {
+        self.destinations.contains_key(source)
+            || self.ledger.knows_any_of(source)
+            || self.last_closed.keys().any(|(known, _)| known == source)
+    }
+
     /// The sources of which anything is kept. Cursors do not count: they go with their segments.
     pub(crate) fn known_sources(&self) -> impl Iterator<Item = &SourceId> {
         let of_days = self.last_closed.keys().map(|(source, _)| source);

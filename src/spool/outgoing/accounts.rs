@@ -124,6 +124,7 @@ impl SpoolLog {
         let waits = |source: &SourceId| waiting.contains(source) || in_index.contains(source);
         let (gone, not_noted): (Vec<&SourceId>, _) = sources
             .iter()
+            .filter(|source| state.knows(source) || index.ledger.knows_any_of(source))
             .filter(|source| !waits(source))
             .partition(|source| index.ledger.is_final(&state.ledger, source));
         if not_noted.iter().any(|source| index.ledger.has_new(source)) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
-const AT_LEAST: [(&str, u64); 95] = [
+const AT_LEAST: [(&str, u64); 96] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -49,6 +49,7 @@ const AT_LEAST: [(&str, u64); 95] = [
     ("a second process refused", 5_000),
     ("a step of the clock", 3_000),
     ("a source moved", 300),
+    ("a source forgotten", 450),
     // Recovery.
     ("a recovery cut short", 800),
     ("a recovery with frames to deliver", 3_000),
