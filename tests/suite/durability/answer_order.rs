@@ -28,6 +28,8 @@ const CALLS: usize = 600;
 /// hits its call.
 const MAX_AGE: &str = "1 h";
 const SPOOL: &str = "unsafe_filesystem = true";
+/// How many calls in a row may hit another file than a segment.
+const TRIES: u32 = 4;
 
 /// The facts in a trace.
 #[derive(Debug, Default)]
@@ -187,16 +189,26 @@ async fn each_200_is_written_after_the_sync_that_covers_its_calls() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_200_is_written_to_calls_whose_write_or_sync_fails() {
-    for failure in [
-        "fdatasync:error=EIO:when=11",
-        "fdatasync:error=ENOSPC:when=40",
-        "pwritev:error=EIO:when=40",
-        "pwritev:error=ENOSPC:when=25",
+    for (call, first) in [
+        ("fdatasync:error=EIO", 11),
+        ("fdatasync:error=ENOSPC", 40),
+        ("pwritev:error=EIO", 40),
+        ("pwritev:error=ENOSPC", 25),
     ] {
-        let Some((verdict, answers, _)) = life(Some(failure)).await else { return };
-        assert_eq!(verdict.failures, 1, "{failure}: one call on a segment must fail");
-        assert!(answers.refused > 0, "{failure}: waiting requests must be refused: {answers:?}");
-        assert!(verdict.answers > 0, "{failure}: it came before any answer");
+        let mut nth = first;
+        loop {
+            let failure = format!("{call}:when={nth}");
+            let Some((verdict, answers, _)) = life(Some(&failure)).await else { return };
+            // On a slow machine, the call may be one on another file: the manifest, or a segment before it has its name.
+            if verdict.failures == 0 && nth < first + TRIES {
+                nth += 1;
+                continue;
+            }
+            assert_eq!(verdict.failures, 1, "{failure}: one call on a segment must fail");
+            assert!(answers.refused > 0, "{failure}: waiting requests must be refused: {answers:?}");
+            assert!(verdict.answers > 0, "{failure}: it came before any answer");
+            break;
+        }
     }
 }
 
