@@ -172,7 +172,7 @@ pub struct Content {
     pub sha256: String,
     /// What is wrong with lines: the number of the first, from 1, and how many.
     pub faults: BTreeMap<LineFault, (u64, u64)>,
-    /// The prints of the lines, for calls only: rejected items are never repeats.
+    /// The prints of the lines, for calls and dead letters only: rejected items are never repeats.
     pub prints: Prints,
     /// The lines at wanted positions.
     pub found: Vec<Sighting>,
@@ -271,6 +271,8 @@ struct Members<'a> {
 /// A dead letter: the call as it was stored, beside why it was not taken.
 #[derive(serde::Deserialize)]
 struct Letter<'a> {
+    #[serde(borrow)]
+    function: Option<&'a RawValue>,
     #[serde(borrow)]
     call: Members<'a>,
 }
@@ -376,14 +378,25 @@ impl Lines {
     /// The call's time and position are those of the archive, so they say nothing about where the letter belongs.
     fn letter(&mut self, text: Option<&str>) {
         let letter = text.and_then(|text| serde_json::from_str::<Letter<'_>>(text).ok());
+        let mut print = None;
         match letter {
-            Some(Letter { call }) if self.received_at(call.received_at.get()).is_some() => {
+            Some(Letter { function, call }) if self.received_at(call.received_at.get()).is_some() => {
                 if call.project_id.get() != self.project_id {
                     self.fault(LineFault::OtherSource);
                 }
+                print = self.letter_print(function, &call);
             }
             _ => self.fault(LineFault::NotJson),
         }
+        self.prints.push(print);
+    }
+
+    /// One letter of a function is that of one call.
+    fn letter_print(&self, function: Option<&RawValue>, call: &Members<'_>) -> Option<Print> {
+        let (function, id) = (text_of(function?)?, text_of(call.message_id?)?);
+        let timed = self.hasher.hash_one((&*function, &*id, call.received_at.get()));
+        // A letter may be written again long after its call was received.
+        Some(Print { timed, untimed: None, seconds: 0 })
     }
 
     fn can_stand(&self, position: u64) -> bool {

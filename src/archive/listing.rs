@@ -72,24 +72,6 @@ pub struct Sources {
     pub foreign: Vec<String>,
 }
 
-/// Objects that were made of files without a spool. They are in no chain, so nothing shows whether one is missing: they
-/// are counted, and nothing else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Imported {
-    /// Objects.
-    pub objects: u64,
-    /// Bytes as stored (gzip).
-    pub stored_bytes: u64,
-}
-
-impl Imported {
-    /// Adds others.
-    pub fn add(&mut self, other: Self) {
-        self.objects += other.objects;
-        self.stored_bytes = self.stored_bytes.saturating_add(other.stored_bytes);
-    }
-}
-
 /// The listing of one source's day.
 #[derive(Clone, Debug)]
 pub struct DayListing {
@@ -102,7 +84,7 @@ pub struct DayListing {
     /// Markers.
     pub markers: Vec<MarkerPlace>,
     /// Parts of imports.
-    pub imported: Imported,
+    pub parts: Vec<(ImportedPlace, Listed)>,
     /// Keys that are not Forebay's, at most [`FOREIGN_NAMED_MAX`].
     pub foreign: Vec<ObjectKey>,
     /// The number of further keys that are not Forebay's.
@@ -111,17 +93,17 @@ pub struct DayListing {
 
 impl DayListing {
     fn new(source: SourceId, day: Option<ReceivedDay>) -> Self {
-        let (objects, markers, foreign) = (Vec::new(), Vec::new(), Vec::new());
-        Self { source, day, objects, markers, imported: Imported::default(), foreign, foreign_more: 0 }
+        let (objects, markers, parts, foreign) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { source, day, objects, markers, parts, foreign, foreign_more: 0 }
     }
 
     /// Whether two listings of a day are equal.
     pub fn is_same(&self, other: &Self) -> bool {
-        let keys =
-            |of: &Self| of.objects.iter().map(|(_, listed)| listed.key.clone()).collect::<BTreeSet<_>>();
-        keys(self) == keys(other)
-            && self.markers.len() == other.markers.len()
-            && self.imported == other.imported
+        let keys = |of: &Self| {
+            let objects = of.objects.iter().map(|(_, listed)| listed.key.clone());
+            objects.chain(of.parts.iter().map(|(_, listed)| listed.key.clone())).collect::<BTreeSet<_>>()
+        };
+        keys(self) == keys(other) && self.markers.len() == other.markers.len()
     }
 
     /// Whether there is an object or a marker of a spool.
@@ -132,10 +114,7 @@ impl DayListing {
 
     /// Whether the day has no keys.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
-            && self.markers.is_empty()
-            && self.imported.objects == 0
-            && self.foreign.is_empty()
+        self.objects.is_empty() && self.markers.is_empty() && self.parts.is_empty() && self.foreign.is_empty()
     }
 
     fn push(&mut self, archive: &Archive, listed: Listed) {
@@ -147,8 +126,8 @@ impl DayListing {
             self.objects.push((at, listed));
         } else if let Some(at) = MarkerPlace::of(archive.bucket(), key) {
             self.markers.push(at);
-        } else if ImportedPlace::of(archive.bucket(), key).is_some() {
-            self.imported.add(Imported { objects: 1, stored_bytes: listed.len });
+        } else if let Some(at) = ImportedPlace::of(archive.bucket(), key) {
+            self.parts.push((at, listed));
         } else if self.foreign.len() < FOREIGN_NAMED_MAX {
             self.foreign.push(listed.key);
         } else {

@@ -69,7 +69,7 @@ impl Archive {
                     continue;
                 }
             };
-            findings.extend(judge_content(&object, &content));
+            findings.extend(judge_content(&object.place(), object.content_facts(), &content));
             found += content.found.len() as u64;
             lookup.objects.push(HeldBy { object, lines: content.found, findings });
         }

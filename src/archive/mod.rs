@@ -4,7 +4,7 @@
 //! ```text
 //! {prefix/}segment-logs/{source}/{day}/…gz              calls
 //! {prefix/}segment-logs/_rejected/{source}/{day}/…gz    rejected items
-//! {prefix/}segment-logs/{source}/{day}/…-imp_….gz       parts of imports (in no chain: only counted)
+//! {prefix/}segment-logs/{source}/{day}/…-imp_….gz       parts of imports (in no chain)
 //! {prefix/}segment-logs/_closed/{source}/{day}/…json    markers of closed days
 //! ```
 //!
@@ -14,7 +14,7 @@
 //! marker proves that the last object is the last.
 //!
 //! Days are processed one after the other, source by source, and forgotten after their report: memory grows
-//! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `repeats`)
+//! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `part`, `repeats`)
 //! are separate from reading the bucket (`bucket`, `listing`, `verify`). `first_lines` shows how an object begins;
 //! `objects` and `stored_lines` give the lines to those who send them again.
 
@@ -30,6 +30,7 @@ pub mod listing;
 pub mod lookup;
 pub mod object;
 pub mod objects;
+pub mod part;
 pub mod repeats;
 pub mod stored_lines;
 pub mod verify_bucket;
@@ -37,8 +38,9 @@ pub mod verify_bucket;
 pub use bucket::{Archive, ArchiveError, Progress};
 pub use day::{DayReport, DayState};
 pub use finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
-pub use listing::{Imported, Span};
+pub use listing::Span;
 pub use lookup::{HeldBy, Lookup};
 pub use objects::Objects;
+pub use part::Imported;
 pub use stored_lines::StoredLines;
 pub use verify_bucket::{Options, Verify};

@@ -20,13 +20,22 @@ pub struct Stored {
     pub facts: Option<Facts>,
 }
 
-/// The facts in an object's metadata that are not in its key.
+/// The facts in metadata about the lines of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct ContentFacts {
     /// Lines.
     pub calls: u64,
     /// Bytes of lines.
     pub bytes: u64,
+    /// SHA-256 of the lines, in hexadecimal.
+    pub sha256: String,
+}
+
+/// The facts in an object's metadata that are not in its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its lines.
+    pub content: ContentFacts,
     /// The earliest `receivedAt`.
     pub first_received_at: UnixMillis,
     /// The latest `receivedAt`.
@@ -35,8 +44,6 @@ pub struct Facts {
     pub last_position: u64,
     /// The last position of the object before it.
     pub previous_last_position: Option<u64>,
-    /// SHA-256 of the lines, in hexadecimal.
-    pub sha256: String,
 }
 
 impl Stored {
@@ -81,17 +88,22 @@ impl Stored {
         }
     }
 
+    /// The facts about its lines, if the metadata is credible.
+    pub fn content_facts(&self) -> Option<&ContentFacts> {
+        self.facts.as_ref().map(|facts| &facts.content)
+    }
+
     /// The metadata as it was, if it is credible.
     pub fn metadata(&self) -> Option<Metadata<'_>> {
         self.facts.as_ref().map(|facts| Metadata {
-            calls: facts.calls,
+            calls: facts.content.calls,
             first_received_at: facts.first_received_at,
             last_received_at: facts.last_received_at,
             node: &self.at.node,
             first_position: self.at.first_position,
             last_position: facts.last_position,
-            bytes: facts.bytes,
-            sha256: &facts.sha256,
+            bytes: facts.content.bytes,
+            sha256: &facts.content.sha256,
             previous_last_position: facts.previous_last_position,
             lost_calls: 0,
         })
@@ -101,13 +113,15 @@ impl Stored {
 fn facts(at: &ObjectPlace, metadata: &Metadata<'_>) -> Option<Facts> {
     // Metadata of another object says nothing about this chain.
     (metadata.first_position == at.first_position).then(|| Facts {
-        calls: metadata.calls,
-        bytes: metadata.bytes,
+        content: ContentFacts {
+            calls: metadata.calls,
+            bytes: metadata.bytes,
+            sha256: metadata.sha256.to_owned(),
+        },
         first_received_at: metadata.first_received_at,
         last_received_at: metadata.last_received_at,
         last_position: metadata.last_position,
         previous_last_position: metadata.previous_last_position,
-        sha256: metadata.sha256.to_owned(),
     })
 }
 

@@ -21,9 +21,10 @@ use super::day_chain::{DayChain, Link, links};
 use super::finding::{BucketFinding, BucketPlace, BucketProblem};
 use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
-use super::object::{Facts, Stored};
+use super::object::{ContentFacts, Facts, Stored};
+use super::part::{Imported, StoredPart};
 use super::repeats::{self, Windows};
-use crate::object::{ObjectKey, ObjectPlace, Stream};
+use crate::object::{ImportedPlace, ObjectKey, ObjectPlace, Stream};
 use crate::sources::SourceId;
 use crate::store::Head;
 use crate::store::s3::ListFrom;
@@ -84,8 +85,8 @@ pub struct Around {
 struct Looked {
     report: DayReport,
     links: Vec<Link>,
-    /// Objects still to be read, chain by chain, in the order of their first positions.
-    unread: VecDeque<Stored>,
+    /// Objects still to be read, chain by chain, in the order of their first positions; then parts of imports.
+    unread: VecDeque<Unread>,
     _objects: OwnedSemaphorePermit,
 }
 
@@ -97,8 +98,58 @@ struct Waiting {
     _objects: OwnedSemaphorePermit,
 }
 
+/// An object whose lines are to be read.
+enum Unread {
+    Object(Stored),
+    Part(StoredPart),
+}
+
+impl Unread {
+    fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Object(object) => &object.key,
+            Self::Part(part) => &part.key,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Self::Object(object) => object.len,
+            Self::Part(part) => part.len,
+        }
+    }
+
+    fn place(&self) -> BucketPlace {
+        match self {
+            Self::Object(object) => object.place(),
+            Self::Part(part) => part.place(),
+        }
+    }
+
+    fn expected(&self) -> Expected {
+        match self {
+            Self::Object(object) => expected(object),
+            Self::Part(StoredPart { at, .. }) => Expected {
+                stream: at.stream.clone(),
+                source: at.source.clone(),
+                day: at.received_at.day(),
+                times: Some((at.received_at, at.received_at)),
+                positions: None,
+                wanted: None,
+            },
+        }
+    }
+
+    fn facts(&self) -> Option<&ContentFacts> {
+        match self {
+            Self::Object(object) => object.content_facts(),
+            Self::Part(part) => part.facts.as_ref(),
+        }
+    }
+}
+
 struct Reading {
-    object: Stored,
+    object: Unread,
     read: AbortOnDropHandle<Result<Got<Content>, ArchiveError>>,
 }
 
@@ -110,12 +161,13 @@ pub struct Verify {
     days: mpsc::Receiver<AbortOnDropHandle<Result<Looked, VerifyError>>>,
     feeder: Option<AbortOnDropHandle<Result<(), ArchiveError>>>,
     waiting: VecDeque<Waiting>,
-    unread: VecDeque<Stored>,
+    unread: VecDeque<Unread>,
     reading: VecDeque<Reading>,
     hasher: RandomState,
     /// For the current source.
     chain: DayChain,
     windows: Windows,
+    letters: Windows,
     windows_of: Option<SourceId>,
 }
 
@@ -170,6 +222,7 @@ impl Verify {
             hasher: RandomState::new(),
             chain: DayChain::default(),
             windows: Windows::default(),
+            letters: Windows::default(),
             windows_of: None,
         })
     }
@@ -242,9 +295,9 @@ impl Verify {
         Ok(findings)
     }
 
-    fn begin(&mut self, object: Stored) {
+    fn begin(&mut self, object: Unread) {
         let (archive, hasher) = (Arc::clone(&self.archive), self.hasher.clone());
-        let (key, expected) = (object.key.clone(), expected(&object));
+        let (key, expected) = (object.key().clone(), object.expected());
         let read = tokio::spawn(async move { archive.read(&key, &expected, &hasher).await });
         self.reading.push_back(Reading { object, read: AbortOnDropHandle::new(read) });
     }
@@ -252,38 +305,45 @@ impl Verify {
     /// Waits for the object whose reading started first.
     async fn finish_reading(&mut self) -> Result<(), VerifyError> {
         let Some(Reading { object, read }) = self.reading.pop_front() else { return Ok(()) };
-        let mut not_compared = 0;
+        let (mut not_compared, mut letters_twice) = (0, 0);
+        let place = object.place();
+        let one = |problem| vec![BucketFinding { place: place.clone(), problem }];
         let findings = match read.await?? {
             Got::Read(content) => {
-                let compared = if object.at.stream == Stream::Calls {
-                    content.prints.len() as u64
-                } else {
-                    content.lines
-                };
-                not_compared = content.lines - compared;
-                self.judge_content(&object, &content)
+                let mut findings = judge_content(&place, object.facts(), &content);
+                // Rows of files have ids of their own file, and no position.
+                if let Unread::Object(object) = &object
+                    && matches!(object.at.stream, Stream::Calls | Stream::Dead(_))
+                {
+                    not_compared = content.lines - content.prints.len() as u64;
+                    let (letters, repeats) = self.repeats(object, &content);
+                    letters_twice = letters;
+                    findings.extend(repeats);
+                }
+                findings
             }
-            Got::Gone => vec![at(&object, BucketProblem::Vanished)],
-            Got::Archived(why) => vec![at(&object, BucketProblem::Unreadable { why })],
-            Got::Damaged(why) => vec![at(&object, BucketProblem::Damaged { why })],
+            Got::Gone => one(BucketProblem::Vanished),
+            Got::Archived(why) => one(BucketProblem::Unreadable { why }),
+            Got::Damaged(why) => one(BucketProblem::Damaged { why }),
         };
         if let Some(day) = self.waiting.iter_mut().find(|day| day.left > 0) {
             day.left -= 1;
             day.report.found(findings);
             day.report.lines_not_compared += not_compared;
+            day.report.letters_twice += letters_twice;
         }
         Ok(())
     }
 
-    fn judge_content(&mut self, object: &Stored, content: &Content) -> Vec<BucketFinding> {
-        let mut findings = judge_content(object, content);
+    /// Lines of an object that are stored a second time: how many dead letters, and findings of calls. A dead letter may be
+    /// written again after a crash (decision 0144).
+    fn repeats(&mut self, object: &Stored, content: &Content) -> (u64, Vec<BucketFinding>) {
         let last = object.facts.as_ref().map(|facts| facts.last_position);
         // Without the last position, or if the object is incomplete, the positions of its lines are unknown.
-        let (Some(last), None, Stream::Calls) = (last, &content.damage, &object.at.stream) else {
-            return findings;
-        };
+        let (Some(last), None) = (last, &content.damage) else { return (0, Vec::new()) };
         if self.windows_of.as_ref() != Some(&object.at.source) {
             self.windows.clear();
+            self.letters.clear();
             self.windows_of = Some(object.at.source.clone());
         }
         let lines = repeats::Object {
@@ -292,21 +352,23 @@ impl Verify {
             lines: content.lines,
             prints: &content.prints,
         };
+        if let Stream::Dead(destination) = &object.at.stream {
+            let of = format!("{}/{destination}", object.at.spool_id);
+            let repeats = self.letters.take(&of, &lines);
+            return (repeats.iter().map(|repeats| repeats.count).sum(), Vec::new());
+        }
         let repeats = self.windows.take(&object.at.spool_id, &lines);
-        findings.extend(repeats.into_iter().map(|repeats| {
-            let problem =
-                BucketProblem::Repeats { certain: repeats.certain, of: repeats.of, count: repeats.count };
-            let mut finding = at(object, problem);
-            finding.place.line = Some(repeats.line);
-            finding.place.positions = None;
-            finding
-        }));
-        findings
+        let place = object.place();
+        let finding = |repeats: repeats::Repeats| BucketFinding {
+            place: BucketPlace { line: Some(repeats.line), positions: None, ..place.clone() },
+            problem: BucketProblem::Repeats {
+                certain: repeats.certain,
+                of: repeats.of,
+                count: repeats.count,
+            },
+        };
+        (0, repeats.into_iter().map(finding).collect())
     }
-}
-
-fn at(object: &Stored, problem: BucketProblem) -> BucketFinding {
-    BucketFinding { place: object.place(), problem }
 }
 
 pub(super) fn expected(object: &Stored) -> Expected {
@@ -321,25 +383,30 @@ pub(super) fn expected(object: &Stored) -> Expected {
     }
 }
 
-/// Compares the content of an object with its metadata.
-pub(super) fn judge_content(object: &Stored, content: &Content) -> Vec<BucketFinding> {
+/// Compares the content of the object at `place` with what its metadata says of its lines.
+pub(super) fn judge_content(
+    place: &BucketPlace,
+    facts: Option<&ContentFacts>,
+    content: &Content,
+) -> Vec<BucketFinding> {
+    let at = |problem| BucketFinding { place: place.clone(), problem };
     let mut findings = Vec::new();
     if let Some(why) = &content.damage {
         // An incomplete object also differs in everything else.
-        return vec![at(object, BucketProblem::Damaged { why: outside_text(why).to_string() })];
+        return vec![at(BucketProblem::Damaged { why: outside_text(why).to_string() })];
     }
-    if let Some(facts) = &object.facts {
+    if let Some(facts) = facts {
         let all = [
             ("calls", facts.calls.to_string(), content.lines.to_string()),
             ("bytes of lines", facts.bytes.to_string(), content.bytes.to_string()),
             ("SHA-256", facts.sha256.clone(), content.sha256.clone()),
         ];
         if let Some((what, metadata, content)) = all.into_iter().find(|(_, said, read)| said != read) {
-            findings.push(at(object, BucketProblem::Content { what, metadata, content }));
+            findings.push(at(BucketProblem::Content { what, metadata, content }));
         }
     }
     for (fault, (line, count)) in &content.faults {
-        let mut finding = at(object, BucketProblem::Lines { fault: *fault, count: *count });
+        let mut finding = at(BucketProblem::Lines { fault: *fault, count: *count });
         finding.place.line = Some(*line);
         finding.place.positions = None;
         findings.push(finding);
@@ -431,7 +498,9 @@ impl Feeder {
                 continue;
             };
             let listing = listing?;
-            let weight = u32::try_from(listing.objects.len()).unwrap_or(u32::MAX).clamp(1, OBJECTS_AHEAD);
+            let weight = u32::try_from(listing.objects.len() + listing.parts.len())
+                .unwrap_or(u32::MAX)
+                .clamp(1, OBJECTS_AHEAD);
             let Ok(permit) = Arc::clone(&objects).acquire_many_owned(weight).await else { return Ok(()) };
             let look = look(Arc::clone(&self.archive), listing, self.rules, self.deep, permit);
             if days.send(AbortOnDropHandle::new(tokio::spawn(look))).await.is_err() {
@@ -466,10 +535,11 @@ async fn look(
     permit: OwnedSemaphorePermit,
 ) -> Result<Looked, VerifyError> {
     let judged = async |listing: &DayListing| {
-        let day = ask(&archive, listing).await?;
-        Ok::<_, VerifyError>((links(&day), judge(archive.bucket(), day, &rules)))
+        let (day, parts) = ask(&archive, listing).await?;
+        let links = links(&day);
+        Ok::<_, VerifyError>((links, parts, judge(archive.bucket(), day, &rules)))
     };
-    let (mut links, (mut report, mut objects)) = judged(&listing).await?;
+    let (mut links, mut parts, (mut report, mut objects)) = judged(&listing).await?;
     let moved = |finding: &BucketFinding| {
         use BucketProblem::{Marker, MarkerDiffers, Missing, NoMarker, Vanished};
         matches!(finding.problem, Missing | NoMarker | Marker { .. } | MarkerDiffers { .. } | Vanished)
@@ -479,40 +549,45 @@ async fn look(
     {
         let again = Days::of_day(&archive, &listing.source, day).await?;
         if !again.is_same(&listing) {
-            (links, (report, objects)) = judged(&again).await?;
+            (links, parts, (report, objects)) = judged(&again).await?;
         }
     }
-    let readable = |object: &Stored| deep && object.len > 0;
-    let unread = objects.into_iter().filter(readable).collect();
+    let all = objects.into_iter().map(Unread::Object).chain(parts.into_iter().map(Unread::Part));
+    let unread = all.filter(|object| deep && object.len() > 0).collect();
     Ok(Looked { report, links, unread, _objects: permit })
 }
 
-/// Reads the metadata of a day's objects, and its markers.
-async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<Day, VerifyError> {
+/// Reads the metadata of a day's objects and parts of imports, and its markers.
+async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<(Day, Vec<StoredPart>), VerifyError> {
     let mut day = Day {
         source: listing.source.clone(),
         day: listing.day,
         objects: Vec::with_capacity(listing.objects.len()),
         markers: Vec::with_capacity(listing.markers.len()),
-        imported: listing.imported,
+        imported: Imported::default(),
         foreign: listing.foreign.clone(),
         foreign_more: listing.foreign_more,
         findings: Vec::new(),
     };
+    let mut parts = Vec::with_capacity(listing.parts.len());
+    let objects = listing.objects.iter().map(|(at, listed)| (At::Object(at.clone()), &listed.key));
+    let imported = listing.parts.iter().map(|(at, listed)| (At::Part(at.clone()), &listed.key));
     let mut asked = JoinSet::new();
-    for (at, listed) in &listing.objects {
+    for (at, key) in objects.chain(imported) {
         // Start no more requests than may be in flight: further ones would only wait.
         if asked.len() >= archive.requests_max()
             && let Some(answer) = asked.join_next().await
         {
-            take(&mut day, answer??);
+            take(&mut day, &mut parts, answer??);
         }
-        let (archive, at, key) = (Arc::clone(archive), at.clone(), listed.key.clone());
+        let (archive, key) = (Arc::clone(archive), key.clone());
         asked.spawn(async move { Ok::<_, ArchiveError>((archive.head(&key).await?, key, at)) });
     }
     while let Some(answer) = asked.join_next().await {
-        take(&mut day, answer??);
+        take(&mut day, &mut parts, answer??);
     }
+    parts.sort_by(|a: &StoredPart, b| a.key.cmp(&b.key));
+    day.imported = Imported::of(&parts);
     for at in &listing.markers {
         let said = match archive.marker(at).await? {
             Got::Read(said) => said,
@@ -521,14 +596,30 @@ async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<Day, Verify
         };
         day.markers.push(FoundMarker { at: at.clone(), said });
     }
-    Ok(day)
+    Ok((day, parts))
 }
 
-fn take(day: &mut Day, (head, key, at): (Got<Head>, ObjectKey, ObjectPlace)) {
+/// The facts in the key of an object whose metadata is asked for.
+enum At {
+    Object(ObjectPlace),
+    Part(ImportedPlace),
+}
+
+fn take(day: &mut Day, parts: &mut Vec<StoredPart>, (head, key, at): (Got<Head>, ObjectKey, At)) {
     let problem = match head {
         Got::Read(head) => {
-            let (object, findings) = Stored::new(key, at, head.len, &head.metadata);
-            day.objects.push(object);
+            let findings = match at {
+                At::Object(at) => {
+                    let (object, findings) = Stored::new(key, at, head.len, &head.metadata);
+                    day.objects.push(object);
+                    findings
+                }
+                At::Part(at) => {
+                    let (part, findings) = StoredPart::new(key, at, head.len, &head.metadata);
+                    parts.push(part);
+                    findings
+                }
+            };
             day.findings.extend(findings);
             return;
         }
@@ -536,10 +627,14 @@ fn take(day: &mut Day, (head, key, at): (Got<Head>, ObjectKey, ObjectPlace)) {
         Got::Archived(why) => BucketProblem::Unreadable { why },
         Got::Damaged(why) => BucketProblem::Damaged { why },
     };
+    let (source, of_day, stream) = match at {
+        At::Object(at) => (at.source, at.day, at.stream),
+        At::Part(at) => (at.source, at.received_at.day(), at.stream),
+    };
     let place = BucketPlace {
-        source: Some(at.source),
-        day: Some(at.day),
-        stream: Some(at.stream),
+        source: Some(source),
+        day: Some(of_day),
+        stream: Some(stream),
         key: Some(key),
         ..BucketPlace::default()
     };

@@ -20,6 +20,9 @@ const BYTES: &str = "forebay-bytes";
 const PREVIOUS_LAST_POSITION: &str = "forebay-previous-last-position";
 const LOST_CALLS: &str = "forebay-lost-calls";
 
+/// A line has at least two bytes: one character and the `\n`.
+const CROWDED: &str = "there are more calls than their bytes can hold";
+
 /// The content of an object's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata<'a> {
@@ -104,8 +107,7 @@ impl<'a> Metadata<'a> {
         if self.calls.saturating_add(self.lost_calls) > positions {
             return Some("there are more calls than positions");
         }
-        // A line has at least two bytes: one character and the `\n`.
-        (self.bytes / 2 < self.calls).then_some("there are more calls than their bytes can hold")
+        (self.bytes / 2 < self.calls).then_some(CROWDED)
     }
 
     /// Names (without `x-amz-meta-`) and values.
@@ -143,7 +145,29 @@ pub struct ImportedMetadata<'a> {
     pub sha256: &'a str,
 }
 
-impl ImportedMetadata<'_> {
+impl<'a> ImportedMetadata<'a> {
+    /// Parses what [`ImportedMetadata::pairs`] wrote, from names (without `x-amz-meta-`) and values.
+    ///
+    /// # Errors
+    /// [`MetadataError`] for the first wrong member.
+    pub fn read(values: &'a BTreeMap<String, String>) -> Result<Self, MetadataError> {
+        let fields = Fields(values);
+        let received_at = fields.instant(FIRST_RECEIVED_AT)?;
+        let metadata = Self {
+            calls: fields.number(CALLS)?,
+            received_at,
+            bytes: fields.number(BYTES)?,
+            sha256: fields.sha256()?,
+        };
+        if fields.instant(LAST_RECEIVED_AT)? != received_at {
+            return Err(MetadataError::Contradiction("the first and the last call have different times"));
+        }
+        if metadata.bytes / 2 < metadata.calls {
+            return Err(MetadataError::Contradiction(CROWDED));
+        }
+        Ok(metadata)
+    }
+
     /// Names (without `x-amz-meta-`) and values.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
         vec![

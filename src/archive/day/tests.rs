@@ -1,7 +1,7 @@
 //! Tests of days as tables: their content and the resulting findings.
 
 use super::*;
-use crate::archive::object::Facts;
+use crate::archive::object::{ContentFacts, Facts};
 use crate::object::ObjectPlace;
 
 const DAY: i64 = 1_432_684_800_000;
@@ -23,13 +23,11 @@ pub(crate) fn stored(source: &str, spool: u8, first: u64, last: u64, previous: O
         first_position: first,
     };
     let facts = Facts {
-        calls: 1,
-        bytes: 10,
+        content: ContentFacts { calls: 1, bytes: 10, sha256: SHA256.to_owned() },
         first_received_at: UnixMillis(DAY + 1),
         last_received_at: UnixMillis(DAY + 2),
         last_position: last,
         previous_last_position: previous,
-        sha256: SHA256.to_owned(),
     };
     Stored { key: at.key(&bucket()), at, len: 5, facts: Some(facts) }
 }
@@ -138,7 +136,7 @@ fn missing_objects_are_named_by_their_positions() {
 #[test]
 fn a_marker_that_differs_is_a_finding() {
     let mut other = three();
-    other[1].facts.as_mut().unwrap().sha256 = SHA256.replace("ab", "cd");
+    other[1].facts.as_mut().unwrap().content.sha256 = SHA256.replace("ab", "cd");
     check("different content", other, vec![marker(1, &three())], DayState::Broken, &["marker_differs"]);
     let late = [three(), vec![stored("web", 1, 30, 31, Some(20))]].concat();
     check("a later object", late, vec![marker(1, &three())], DayState::Broken, &["marker_differs"]);
@@ -198,7 +196,7 @@ fn foreign_objects_are_findings_unless_allowed() {
 
 #[test]
 fn parts_of_imports_are_counted_and_prove_nothing() {
-    let imported = Imported { objects: 2, stored_bytes: 10 };
+    let imported = Imported { objects: 2, calls: 4, bytes: 80, stored_bytes: 10 };
     let with = |objects: Vec<Stored>| Day { imported, ..day(objects, vec![]) };
     let (report, _) = judge(&bucket(), with(vec![]), &rules());
     assert_eq!((report.state, report.imported, report.findings()), (DayState::Imported, imported, 0));

@@ -51,7 +51,7 @@ pub struct Totals {
     pub object_sets: Sum,
     /// Objects of dead letters, of all destinations.
     pub dead_letters: Sum,
-    /// Parts of imports: counted, not verified.
+    /// Parts of imports. Nothing shows whether one is missing.
     pub imported: Imported,
     /// Objects of other writers in the folders of sources.
     pub foreign: u64,
@@ -59,6 +59,8 @@ pub struct Totals {
     pub findings: u64,
     /// Lines that were read but not compared for repeats.
     pub lines_not_compared: u64,
+    /// Dead letters that are there a second time.
+    pub letters_twice: u64,
 }
 
 /// Consecutive days of one source with the same state.
@@ -119,6 +121,7 @@ impl Summary {
         totals.foreign += day.foreign;
         totals.findings += day.findings();
         totals.lines_not_compared += day.lines_not_compared;
+        totals.letters_twice += day.letters_twice;
         match day.state {
             DayState::Closed => totals.closed += 1,
             DayState::Open => totals.open += 1,
@@ -228,6 +231,13 @@ fn notes(summary: &Summary) -> Vec<String> {
         let lines = counted(totals.lines_not_compared, "line was", "lines were");
         notes.push(format!("{lines} not compared for repeats: their objects have more than 8,388,608 lines"));
     }
+    if totals.letters_twice > 0 {
+        let letters = counted(totals.letters_twice, "dead letter is", "dead letters are");
+        notes.push(format!(
+            "{letters} stored a second time, which a crash can cause: take one line for each destination, function, source \
+             and messageId of the call"
+        ));
+    }
     if !summary.around.beside.is_empty() {
         notes.push(format!("not examined, because no calls are there: {}", summary.around.beside.join(", ")));
     }
@@ -308,8 +318,9 @@ fn verdict(summary: &Summary, bytes_read: u64) -> String {
     let imported = match totals.imported.objects {
         0 => String::new(),
         parts => format!(
-            "; {} ({}) of imports without a collector, in no chain and not verified",
+            "; beside them {} of imports without a collector with {} ({}): nothing shows whether one is missing",
             counted(parts, "part", "parts"),
+            counted(totals.imported.calls, "row", "rows"),
             about_bytes(totals.imported.stored_bytes)
         ),
     };
@@ -358,6 +369,7 @@ mod tests {
             findings: vec![finding],
             findings_left_out: findings.saturating_sub(1),
             lines_not_compared: 0,
+            letters_twice: 0,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use forebay::object::Stream;
+use forebay::sources::SourceId;
 use serde_json::{Value, json};
 
 use super::support::{Chain, DAY, DAY_MS, Lake, Made, put, verify_at};
@@ -53,6 +55,28 @@ async fn lines_of_another_day_or_source_and_repeats_are_found() {
     let mut other = Chain::new("ios", 'b', DAY);
     lake.put(&other.object_of(&[late])).await;
     assert_eq!(lake.verify(&["--json", "--deep", "--source", "ios"]).await.findings().len(), 3);
+}
+
+/// A crash on a full disk can store a dead letter twice: 25,155 lines for 23,265 calls, and not a word about it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_that_are_there_twice_are_counted_and_are_no_finding() {
+    let lake = Lake::start().await;
+    let mut web = Chain::new("web", 'a', DAY);
+    let mut dead = Chain::new("web", 'a', DAY);
+    dead.stream = Stream::Dead(SourceId::new("crm").unwrap());
+    let letter =
+        |function: &str, call: &Value| json!({ "destination": "crm", "function": function, "call": call });
+    let calls = [web.line(), web.line()];
+    lake.put(&web.object_of(&calls)).await;
+    let [first, second] = &calls;
+    lake.put(&dead.object_of(&[letter("f", first), letter("f", second)])).await;
+    // Another function has a letter of its own.
+    lake.put(&dead.object_of(&[letter("g", first), letter("f", first), letter("f", second)])).await;
+    let said = lake.verify(&["--json", "--deep"]).await;
+    assert_eq!(said.findings(), NONE, "{said:?}");
+    let text = lake.verify(&["--deep"]).await;
+    assert!(text.out.contains("note: 2 dead letters are stored a second time"), "{text:?}");
+    assert!(!lake.verify(&[]).await.out.contains("second time"), "they are not read");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

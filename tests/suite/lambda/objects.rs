@@ -1,6 +1,6 @@
 //! Objects that a function makes itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -78,14 +78,47 @@ async fn lines_are_those_of_a_collector_and_a_retry_overwrites_them() {
     assert_eq!(ended, ["ignored", "ignored"]);
     assert_eq!(all().await, first);
 
-    // `verify` knows the object, and says that nothing proves it.
-    let mut verify = command();
-    verify.args(["verify", "--deep", "forebay/out", "--endpoint-url", &stand.node.s3]);
-    let credentials = pairs(&[("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "forebay-secret")]);
-    let ran = finished(verify.envs(credentials)).await;
-    let out = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success(), "{out}{}", String::from_utf8_lossy(&ran.stderr));
-    assert!(out.contains("imported") && out.contains("1 part ("), "{out}");
+    // `verify` knows the object and reads it, and says what nothing proves.
+    let verified = async |options: &[&str]| {
+        let mut verify = command();
+        verify.args(["verify", "forebay/out", "--endpoint-url", &stand.node.s3]).args(options);
+        let credentials =
+            pairs(&[("AWS_ACCESS_KEY_ID", "forebay"), ("AWS_SECRET_ACCESS_KEY", "forebay-secret")]);
+        let ran = finished(verify.envs(credentials)).await;
+        (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+    };
+    let (code, out) = verified(&["--deep"]).await;
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("imported") && out.contains("1 part ") && out.contains("2 rows"), "{out}");
+    assert!(out.contains("nothing shows whether one is missing"), "{out}");
+
+    let damaged = async |body: &[u8], metadata: &HashMap<String, String>| {
+        let put = stand.bucket().client.put_object().bucket("forebay").key(&object.key);
+        let body = aws_sdk_s3::primitives::ByteStream::from(body.to_vec());
+        put.set_metadata(Some(metadata.clone())).body(body).send().await.unwrap();
+    };
+    let metadata: HashMap<String, String> =
+        object.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let changed = gzip(&object.text().replace("Signed Up", "Signed In"));
+    let other_source = gzip(&object.text().replace("\"projectId\":\"shop\"", "\"projectId\":\"home\""));
+    let cut = object.body[..object.body.len() - 9].to_vec();
+    for (body, said) in [(changed, "SHA-256"), (cut, "is damaged"), (other_source, "another source")] {
+        damaged(&body, &metadata).await;
+        assert_eq!(verified(&[]).await.0, Some(0), "{said}: only the lines are wrong");
+        let (code, out) = verified(&["--deep"]).await;
+        assert!(code == Some(1) && out.contains(said) && out.contains(&object.key), "{said}: {out}");
+    }
+    let mut other_time = metadata.clone();
+    other_time.insert("forebay-last-received-at".to_owned(), "2015-05-27T00:00:12.345Z".to_owned());
+    damaged(&object.body, &other_time).await;
+    let (code, out) = verified(&[]).await;
+    assert!(code == Some(1) && out.contains("the first and the last call have different times"), "{out}");
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+    gzip.finish().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
