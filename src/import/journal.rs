@@ -2,18 +2,19 @@
 //! imported once, however long ago that was.
 
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fmt, fs, io};
 
 use redb::{
-    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
     StorageBackend, StorageError, TableDefinition,
 };
 
 use super::record::Record;
 use super::row_hash::RowCount;
+use super::untouched::Untouched;
 use crate::disk::own_files;
 use crate::lock::lock;
 use crate::log::ImportKey;
@@ -152,7 +153,7 @@ impl LocalJournal {
     /// # Errors
     /// [`JournalError`].
     pub fn over(backend: impl StorageBackend) -> Result<Self, JournalError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
+        let database = builder().create_with_backend(backend);
         let database = with_table(database.map_err(JournalError::of)?)?;
         Ok(Self { path: PathBuf::new(), database: Mutex::new(Some(Arc::new(database))) })
     }
@@ -265,11 +266,16 @@ impl LocalJournal {
         database: Arc<Database>,
         work: impl FnOnce(&Database) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        let done = work(&database);
+        // The library may panic at what it does not expect in a file.
+        let panicked = |_| Err(JournalError::of("its structure is damaged"));
+        let done = catch_unwind(AssertUnwindSafe(|| work(&database))).unwrap_or_else(panicked);
         // One that is not in a file of its own cannot be opened again.
         if done.is_err() && !self.path.as_os_str().is_empty() {
-            drop(database);
-            *lock(&self.database) = None;
+            let closed = catch_unwind(AssertUnwindSafe(|| {
+                drop(database);
+                *lock(&self.database) = None;
+            }));
+            closed.map_err(|_| JournalError::of("its structure is damaged"))?;
         }
         done
     }
@@ -328,20 +334,24 @@ fn is_damage(error: &DatabaseError) -> bool {
     }
 }
 
-/// Whether the database in a file can be opened, without a change of the file. One that was not closed needs a repair, which
-/// is done in memory.
+/// Whether the database in a file can be opened, without a change of the file. What a repair or the check of every page
+/// would write stays in memory.
 fn opens(path: &Path) -> Result<(), DatabaseError> {
-    match Database::builder().open_read_only(path) {
-        Err(DatabaseError::RepairAborted) => {}
-        opened => return opened.map(drop),
+    if fs::metadata(path).map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?.len() == 0 {
+        return Err(DatabaseError::Storage(StorageError::Corrupted("it is empty".to_owned())));
     }
-    let bytes = fs::read(path).map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?;
-    let copy = redb::backends::InMemoryBackend::new();
-    let copied = copy.set_len(bytes.len() as u64).and_then(|()| copy.write(0, &bytes));
-    copied.map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?;
-    let panicked = || DatabaseError::Storage(StorageError::Corrupted("its structure is damaged".to_owned()));
-    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| Database::builder().create_with_backend(copy)));
-    opened.unwrap_or_else(|_| Err(panicked())).map(drop)
+    let storage = Untouched::open(path).map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?;
+    let panicked =
+        |_| Err(DatabaseError::Storage(StorageError::Corrupted("its structure is damaged".to_owned())));
+    let opened = || builder().create_with_backend(storage).map(drop);
+    catch_unwind(AssertUnwindSafe(opened)).unwrap_or_else(panicked)
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    // A changed byte in a table would otherwise be taken for what was written.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
 }
 
 fn database_in(path: &Path) -> Result<Database, OpenError> {
@@ -353,9 +363,7 @@ fn database_in(path: &Path) -> Result<Database, OpenError> {
     if is_empty && !is_temporary {
         return Err(OpenError::Damaged(said(&"it is empty")));
     }
-    // The library checks by panicking what it does not expect.
-    let opened = std::panic::catch_unwind(|| Database::builder().set_cache_size(CACHE_BYTES).create(path));
-    match opened {
+    match catch_unwind(|| builder().create(path)) {
         Ok(Ok(database)) => match with_table(database) {
             Ok(database) => Ok(database),
             Err(error) => Err(OpenError::Failed(error)),
@@ -523,7 +531,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("imports.redb");
         type Damage = fn(&Path);
-        let damages: [(&str, Damage); 5] = [
+        let damages: [(&str, Damage); 6] = [
             ("missing", |path| fs::remove_file(path).unwrap()),
             ("empty", |path| fs::write(path, []).unwrap()),
             ("no database", |path| fs::write(path, vec![7; 5_000]).unwrap()),
@@ -534,6 +542,17 @@ mod tests {
             ("header", |path| {
                 let mut bytes = fs::read(path).unwrap();
                 bytes[..64].fill(0xFF);
+                fs::write(path, bytes).unwrap();
+            }),
+            // It was read as another record.
+            ("inside a table", |path| {
+                let mut bytes = fs::read(path).unwrap();
+                let finder = memchr::memmem::Finder::new(b"\"next_row\":0");
+                let all: Vec<usize> = finder.find_iter(&bytes).collect();
+                assert!(!all.is_empty());
+                for at in all {
+                    bytes[at + 11] = b'9';
+                }
                 fs::write(path, bytes).unwrap();
             }),
         ];

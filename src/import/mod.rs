@@ -33,6 +33,7 @@ pub mod s3_records;
 pub mod shared_progress;
 mod step;
 mod target;
+mod untouched;
 pub mod watched_journal;
 
 pub use counters::{Counters, Snapshot};
