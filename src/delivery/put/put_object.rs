@@ -243,8 +243,12 @@ impl SealedObject<'_> {
     fn parked_body(&self, parked: Parked) -> io::Result<Body> {
         let name = parked_name(self.seal.number);
         let disk = self.shared.parts.log.disk();
-        // This reports a missing file.
-        disk.open(&name)?;
+        // This reports a file that is missing or was cut; in the body, both would look like a store that breaks off.
+        let len = disk.open(&name)?.len()?;
+        if len < parked.len {
+            let why = format!("its file has {len} bytes and had {}", parked.len);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+        }
         file_body(&**disk, &name, parked.len)
     }
 

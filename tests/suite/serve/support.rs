@@ -155,9 +155,14 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new() -> Self {
+        Self::after(0)
+    }
+
+    /// Like [`Caller::new`], with the ids after that of another caller's call `sent`.
+    pub(crate) fn after(sent: u64) -> Self {
         let mut random = StdRng::seed_from_u64(1);
         let pool = (0..POOL_LEN).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect();
-        Self { http: Http::new(), random, pool, sent: 0, acknowledged: BTreeMap::new() }
+        Self { http: Http::new(), random, pool, sent, acknowledged: BTreeMap::new() }
     }
 
     /// Sends one request with `calls` calls to a source by its write key `<source>-key`, each with this

@@ -241,7 +241,12 @@ impl Starting {
     }
 
     /// Waits until each of `listeners` accepts.
-    async fn ready(mut self, listeners: &[&str]) -> Forebay {
+    async fn ready(self, listeners: &[&str]) -> Forebay {
+        self.ready_or_log(listeners).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same; if it ends before, what it said.
+    async fn ready_or_log(mut self, listeners: &[&str]) -> Result<Forebay, String> {
         let mut addresses = vec![String::new(); listeners.len()];
         let all = async {
             while addresses.iter().any(String::is_empty) {
@@ -255,20 +260,21 @@ impl Starting {
         };
         let said = timeout(START_TIMEOUT, all).await == Ok(true);
         let log = self.log.lock().expect("the log's lock").clone();
-        assert!(
-            said,
-            "it did not print its addresses ({listeners:?}, known: {addresses:?}); its log:\n{log}"
-        );
+        if !said {
+            return Err(format!(
+                "it did not print its addresses ({listeners:?}, known: {addresses:?}); its log:\n{log}"
+            ));
+        }
         let mut addresses = addresses.into_iter();
         let mut next = || addresses.next().unwrap_or_default();
-        Forebay {
+        Ok(Forebay {
             child: self.child,
             output: self.output,
             log: self.log,
             collector: next(),
             console: next(),
             s3: next(),
-        }
+        })
     }
 
     /// Like [`Starting::ready`], for `dev`.
@@ -279,6 +285,11 @@ impl Starting {
     /// Like [`Starting::ready`], for `serve`.
     pub(crate) async fn serve_ready(self) -> Forebay {
         self.ready(&["collector", "console"]).await
+    }
+
+    /// Like [`Starting::serve_ready`]; if it ends before, what it said.
+    pub(crate) async fn serve_ready_or_log(self) -> Result<Forebay, String> {
+        self.ready_or_log(&["collector", "console"]).await
     }
 
     /// Ends it as `kill -9` does, at any point of its start.

@@ -9,6 +9,7 @@
 mod damage;
 mod dev;
 mod drain;
+mod every_file;
 mod golden;
 mod look;
 mod made;
