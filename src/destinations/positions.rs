@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::class::Class;
-pub use super::positions_file::{FILE, Positions};
+pub use super::positions_file::{COPY, FILE, Positions};
 use super::queue::Piece;
 use super::select::{Head, Selection};
 use super::settings::{DestinationSettings, is_web};

@@ -12,12 +12,14 @@ use std::time::Duration;
 use forebay::destinations::class::Class;
 use forebay::dev_s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::callers::{Call, Callers, journal};
-use self::functions::{Functions, Report};
+use self::functions::{Functions, Report, is_poisoned};
 use crate::durability::{checker, setting, source_tables};
 use crate::serve::support::ask;
 use crate::support::bucket::Bucket;
@@ -55,6 +57,10 @@ const BULK: &str = "bulk";
 const BULK_ALL: &str = "arn:aws:lambda:us-east-1:000000000000:function:bulk";
 const FUNCTIONS: [&str; 6] = [CRM_TRACK, CRM_IDENTIFY, CRM_OTHERS, ORDERS_TRACK, ORDERS_OTHERS, BULK_ALL];
 const DESTINATIONS: [&str; 3] = [CRM, ORDERS, BULK];
+/// A function that refuses the credentials of one source until functions no longer fail.
+const REFUSED: (&str, &str) = (BULK_ALL, "epsilon");
+/// How often another selection is written, which sends every call where it went before.
+const SELECTED_ANEW: Duration = Duration::from_secs(1);
 
 /// The function of a destination that gets a call.
 fn function_for(destination: &str, source: &str, kind: &str) -> Option<&'static str> {
@@ -82,9 +88,21 @@ fn parse_id(text: &str) -> Option<CallId> {
     Some((client.parse().ok()?, number.parse().ok()?))
 }
 
-/// Writes a configuration whose functions are at `url`.
-fn config(folder: &Path, store: &str, url: &str) -> PathBuf {
+/// Writes a configuration whose functions are at `url`. Its selections have another order or form each time, and the same
+/// meaning.
+#[expect(clippy::disallowed_methods, reason = "nothing here outlives a crash of the machine")]
+fn config(folder: &Path, store: &str, url: &str, random: &mut StdRng) -> PathBuf {
     let sources = source_tables(&SOURCES);
+    let mut order = |mut names: [&str; 2]| {
+        names.shuffle(random);
+        format!("{names:?}")
+    };
+    let (of_crm, of_orders) = (order(["alpha", "beta"]), order(["gamma", "delta"]));
+    let mut named = |function: &str| -> String {
+        let kinds = ["page", "screen", "group", "alias"].into_iter().filter(|_| random.random_bool(0.5));
+        kinds.map(|kind| format!(", {kind} = \"{function}\"")).collect()
+    };
+    let (more_of_crm, more_of_orders) = (named(CRM_OTHERS), named(ORDERS_OTHERS));
     // A test's folder may be on any file system, because no machine fails here.
     let text = format!(
         r#"
@@ -113,8 +131,8 @@ fn config(folder: &Path, store: &str, url: &str) -> PathBuf {
         name = "{CRM}"
         type = "lambda"
         endpoint_url = "{url}"
-        sources = ["alpha", "beta"]
-        functions = {{ track = "{CRM_TRACK}", identify = "{CRM_IDENTIFY}" }}
+        sources = {of_crm}
+        functions = {{ track = "{CRM_TRACK}", identify = "{CRM_IDENTIFY}"{more_of_crm} }}
         function = "{CRM_OTHERS}"
         timeout = "1 s"
         concurrency = 16
@@ -125,8 +143,8 @@ fn config(folder: &Path, store: &str, url: &str) -> PathBuf {
         name = "{ORDERS}"
         type = "lambda"
         endpoint_url = "{url}"
-        sources = ["gamma", "delta"]
-        functions = {{ track = "{ORDERS_TRACK}" }}
+        sources = {of_orders}
+        functions = {{ track = "{ORDERS_TRACK}"{more_of_orders} }}
         function = "{ORDERS_OTHERS}"
         timeout = "1 s"
         concurrency = 32
@@ -147,8 +165,41 @@ fn config(folder: &Path, store: &str, url: &str) -> PathBuf {
         spool = folder.join("spool").display(),
     );
     let file = folder.join("forebay.toml");
-    fs::write(&file, text).unwrap();
+    // A start must not read half of it.
+    fs::write(folder.join("forebay.toml.new"), text).unwrap();
+    fs::rename(folder.join("forebay.toml.new"), &file).unwrap();
     file
+}
+
+/// Writes other selections, again and again.
+async fn select_anew(folder: PathBuf, store: String, url: String, mut random: StdRng) {
+    loop {
+        tokio::time::sleep(SELECTED_ANEW).await;
+        config(&folder, &store, &url, &mut random);
+    }
+}
+
+/// One of the two lists of what destinations keep is lost, cut or flipped: the other is enough. Returns whether both were
+/// sound.
+fn damage_a_list(spool: &Path, random: &mut StdRng) -> bool {
+    let lists = ["destinations.json", "destinations.copy.json"].map(|name| spool.join(name));
+    let [first, second] = [&lists[0], &lists[1]].map(|list| fs::read(list).unwrap_or_default());
+    // A kill between their writes leaves two that differ.
+    if first != second || first.is_empty() {
+        return false;
+    }
+    let (list, at) = (&lists[random.random_range(0..2)], random.random_range(0..first.len()));
+    let mut bytes = first;
+    match random.random_range(0..3) {
+        0 => bytes[at] ^= 1,
+        1 => bytes.truncate(at),
+        _ => {
+            fs::remove_file(list).unwrap();
+            return true;
+        }
+    }
+    fs::write(list, bytes).unwrap();
+    true
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,7 +213,15 @@ async fn no_call_is_lost_by_functions_that_fail_and_by_kills() {
     let folder = tempfile::tempdir().unwrap();
     let store = Forebay::dev(&folder.path().join("store"), Flush::SOON).await;
     let functions = Functions::start(random.random()).await;
-    let file = config(folder.path(), &store.s3, &functions.url);
+    let file = config(folder.path(), &store.s3, &functions.url, &mut random);
+    let selecting = select_anew(
+        folder.path().to_owned(),
+        store.s3.clone(),
+        functions.url.clone(),
+        StdRng::seed_from_u64(random.random()),
+    );
+    let selecting = AbortOnDropHandle::new(tokio::spawn(selecting));
+    let mut lists_damaged = 0;
     let starting = || {
         let credentials =
             [("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)];
@@ -194,6 +253,7 @@ async fn no_call_is_lost_by_functions_that_fail_and_by_kills() {
             moment(&mut random, 0..150).await;
             again.kill().await;
         }
+        lists_damaged += usize::from(damage_a_list(&folder.path().join("spool"), &mut random));
         forebay = starting().serve_ready().await;
         address.send_replace(forebay.collector.clone());
     }
@@ -201,6 +261,8 @@ async fn no_call_is_lost_by_functions_that_fail_and_by_kills() {
     let calls = callers.finished().await;
     functions.calm();
     drained(&forebay).await;
+    drop(selecting);
+    eprintln!("{lists_damaged} lists damaged");
 
     let report = functions.report();
     let bucket = store.bucket();
@@ -209,7 +271,9 @@ async fn no_call_is_lost_by_functions_that_fail_and_by_kills() {
     let mut dead: BTreeMap<&str, u64> = BTreeMap::new();
     letters.iter().for_each(|letter| *dead.entry(&letter.class).or_default() += 1);
     eprintln!("{} dead letters: {dead:?}", letters.len());
-    let violations = violations(&calls, &report, &letters);
+    assert!(lists_damaged > 0 || kills == 0, "no list was damaged");
+    let mut violations = violations(&calls, &report, &letters);
+    violations.extend(not_isolated(&calls, &report, &letters));
     let shown: Vec<&String> = violations.iter().take(50).collect();
     assert!(violations.is_empty(), "{} violations: {shown:#?}\n{}", violations.len(), forebay.log());
     let all: Vec<Call> = calls.concat();
@@ -306,6 +370,37 @@ fn violations(clients: &[Vec<Call>], report: &Report, letters: &[Letter]) -> Vec
     }
     for function in [ORDERS_TRACK, ORDERS_OTHERS] {
         violations.extend(out_of_order(function, clients, report, &dead));
+    }
+    violations
+}
+
+/// One refused source and one call in many that no function takes stop nothing else.
+fn not_isolated(clients: &[Vec<Call>], report: &Report, letters: &[Letter]) -> Vec<String> {
+    let mut violations = Vec::new();
+    let is_taken = |function: &str, call: &Call| {
+        let seen = report.seen.get(function).and_then(|seen| seen.get(&call.id));
+        seen.is_some_and(|seen| seen.first_taken.is_some())
+    };
+    let calls = || clients.iter().flatten().filter(|call| !call.is_excluded);
+    let poisoned = calls().filter(|call| is_poisoned(call.id));
+    for (call, function) in poisoned.flat_map(|call| FUNCTIONS.map(|function| (call, function))) {
+        if is_taken(function, call) {
+            violations.push(format!("{function} took {call:?}, which it never takes"));
+        }
+    }
+    let (function, refused) = REFUSED;
+    let denied = |letter: &&Letter| letter.function == function && letter.source == refused;
+    if !letters.iter().any(|letter| denied(&letter) && letter.class == Class::InvalidCredentials.slug()) {
+        violations.push(format!("no call of {refused} died because {function} refuses its credentials"));
+    }
+    let (taken, others) = calls()
+        .filter(|call| call.source != refused && !is_poisoned(call.id))
+        .fold((0, 0), |(taken, all), call| (taken + usize::from(is_taken(function, call)), all + 1));
+    eprintln!("{function} took {taken} of {others} calls of the other sources");
+    // On a busy machine many become too old by themselves; a function that is stopped takes one in half a minute.
+    if taken < others / 10 {
+        violations
+            .push(format!("{function} took only {taken} of {others} calls of the sources that it takes"));
     }
     violations
 }

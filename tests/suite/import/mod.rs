@@ -8,6 +8,7 @@
 
 mod content;
 mod corpus;
+mod full_disk;
 mod grown;
 mod ids;
 mod importer;

@@ -111,7 +111,7 @@ async fn figures(what: &str, node: &Forebay) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             memory = memory.min(resident(node.pid()).unwrap_or_default());
         }
-        println!("{what}: {status} bytes of status, {metrics} bytes of metrics, {memory} bytes of memory");
+        eprintln!("{what}: {status} bytes of status, {metrics} bytes of metrics, {memory} bytes of memory");
     }
 }
 

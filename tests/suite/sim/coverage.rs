@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Minimum counts in ten thousand schedules: about a fifth of the usual counts.
-const AT_LEAST: [(&str, u64); 96] = [
+const AT_LEAST: [(&str, u64); 99] = [
     // Clients.
     ("an answer", 50_000),
     ("a repeat", 10_000),
@@ -33,6 +33,9 @@ const AT_LEAST: [(&str, u64); 96] = [
     ("an invocation without an answer", 2_000),
     ("a batch of which a call is not taken", 90),
     ("a call sent again", 14_000),
+    ("a source refused", 500),
+    ("a poisoned call", 500),
+    ("a list of destinations damaged", 100),
     ("a dead letter in the bucket", 34_000),
     ("a destination changed", 1_200),
     ("a destination removed", 490),

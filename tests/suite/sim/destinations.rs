@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use forebay::alarms::Alarms;
 use forebay::destinations::disk_work::DiskWork;
-use forebay::destinations::positions::Positions;
+use forebay::destinations::positions::{COPY, FILE, Positions};
 use forebay::destinations::runner::{CommandError, Deps, Destinations};
 use forebay::destinations::settings::DestinationSettings;
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
 
 use super::clients::Clients;
-use super::functions::{Functions, Offer};
+use super::functions::{Functions, Lasting, Offer};
 use super::plan::Plan;
 use super::process::{Process, Seeded};
 use super::second_reader::{SecondReader, Watched};
@@ -32,6 +32,8 @@ pub(super) struct Second {
     pub(super) functions: Functions,
     pub(super) reader: SecondReader,
     dice: Dice,
+    /// Of its own, so that everything else of each seed stays the same.
+    trouble_dice: Dice,
     offers: Vec<Offer>,
     /// The version of each destination that is configured now.
     versions: Vec<Option<usize>>,
@@ -44,23 +46,23 @@ pub(super) struct Second {
 impl Second {
     /// The destinations of a world that has any.
     pub(super) fn draw(
-        dice: Dice,
+        (mut dice, mut trouble_dice): (Dice, Dice),
         plan: &Plan,
         clients: &Clients,
         (disk, trace): (&SimDisk, &Trace),
     ) -> Option<Self> {
-        let mut dice = dice;
         if !plan.destinations {
             return None;
         }
         clients.say_types();
         let reader = SecondReader::new(disk.clone(), trace.clone());
         let bytes = plan.options.segment_bytes;
-        let (functions, offers) =
-            Functions::draw(&mut dice, &clients.sources, bytes, (reader.clone(), trace.clone()));
+        let lasting = Lasting::draw(&mut trouble_dice, &clients.sources);
+        let beside = (reader.clone(), trace.clone(), lasting);
+        let (functions, offers) = Functions::draw(&mut dice, &clients.sources, bytes, beside);
         let versions = offers.iter().map(|_| Some(0)).collect();
         let share = dice.of(&[1, 2, 4]) * bytes;
-        Some(Self { functions, reader, dice, offers, versions, positions: None, share })
+        Some(Self { functions, reader, dice, trouble_dice, offers, versions, positions: None, share })
     }
 
     fn names(&self) -> Vec<SourceId> {
@@ -70,6 +72,26 @@ impl Second {
     fn configured(&self) -> Vec<DestinationSettings> {
         let offers = self.offers.iter().zip(&self.versions);
         offers.filter_map(|(offer, version)| Some(offer.versions[(*version)?].clone())).collect()
+    }
+
+    /// Between two lives, one of the two lists of what destinations keep rots, is cut or lost. The other is enough.
+    pub(super) fn damage_a_list(&mut self, disk: &SimDisk, trace: &Trace) {
+        let dice = &mut self.trouble_dice;
+        if !dice.chance(150) {
+            return;
+        }
+        let [first, second] = [FILE, COPY].map(|name| disk.stored(name));
+        // One that a crash has left behind is no second copy.
+        let Some(bytes) = first.filter(|bytes| second.as_ref() == Some(bytes) && !bytes.is_empty()) else {
+            return;
+        };
+        let (name, at) = (dice.of(&[FILE, COPY]), dice.index(bytes.len()));
+        match dice.below(3) {
+            0 => disk.flip(name, at, u32::try_from(dice.below(8)).unwrap()),
+            1 => disk.rewrite(name, |bytes| bytes.truncate(at)),
+            _ => disk.lose(name),
+        }
+        trace.count("a list of destinations damaged");
     }
 
     /// A destination is changed, removed or put back.

@@ -109,6 +109,45 @@ impl Mood {
     }
 }
 
+/// Trouble that no repair of a function ends: with one call in many, and with one source.
+#[derive(Clone, Debug)]
+pub(super) struct Lasting {
+    /// How the function always fails at one call in [`POISONED_OF`].
+    poison: Option<Class>,
+    /// A source whose credentials are refused.
+    refused: Option<SourceId>,
+}
+
+/// One call in so many is poisoned.
+const POISONED_OF: usize = 17;
+/// Destinations that keep calls longer than this are not tried with what ends only by age.
+const SOON: Duration = Duration::from_secs(60);
+
+impl Lasting {
+    pub(super) fn draw(dice: &mut Dice, sources: &[SourceId]) -> Self {
+        let poison = [Class::BadRequest, Class::ExecutionError, Class::TooLarge, Class::NotFound];
+        let poison = dice.chance(300).then(|| dice.of(&poison));
+        let refused = (sources.len() > 1 && dice.chance(300)).then(|| dice.of(sources));
+        Self { poison, refused }
+    }
+
+    /// How a call that goes alone fails, whatever the function's mood. Of a batch, the call is not taken.
+    fn failure(
+        &self,
+        outgoing: &Outgoing,
+        copies: &[usize],
+        max_age: Duration,
+    ) -> Option<(Class, Vec<usize>)> {
+        if self.refused.as_ref() == Some(&outgoing.source) && max_age <= SOON {
+            return Some((Class::InvalidCredentials, Vec::new()));
+        }
+        let poison = self.poison.filter(|class| *class != Class::NotFound || max_age <= SOON)?;
+        let poisoned = (0..copies.len()).filter(|at| copies[*at] % POISONED_OF == 3);
+        let poisoned: Vec<usize> = poisoned.collect();
+        (!poisoned.is_empty()).then_some((poison, poisoned))
+    }
+}
+
 #[derive(Debug)]
 struct State {
     dice: Dice,
@@ -124,6 +163,7 @@ pub(super) struct Functions {
     known: Arc<BTreeMap<String, DestinationSettings>>,
     reader: SecondReader,
     trace: Trace,
+    lasting: Lasting,
 }
 
 /// The functions of a destination.
@@ -131,6 +171,7 @@ pub(super) struct Functions {
 struct SimFunctions {
     functions: Functions,
     timeout: Duration,
+    max_age: Duration,
     in_order: bool,
 }
 
@@ -140,14 +181,15 @@ impl Functions {
         dice: &mut Dice,
         sources: &[SourceId],
         segment_bytes: u64,
-        (reader, trace): (SecondReader, Trace),
+        (reader, trace, lasting): (SecondReader, Trace, Lasting),
     ) -> (Self, Vec<Offer>) {
         let names = NAMES.into_iter().take(1 + dice.index(NAMES.len()));
         let offers: Vec<Offer> = names.map(|name| Offer::draw(name, dice, sources, segment_bytes)).collect();
         let settings = offers.iter().flat_map(|offer| &offer.versions);
         let known = settings.map(|one| (one.typed.clone(), one.clone())).collect();
         let state = State { dice: dice.split(), moods: BTreeMap::new(), all_sound: false };
-        (Self { state: Arc::new(Mutex::new(state)), known: Arc::new(known), reader, trace }, offers)
+        let state = Arc::new(Mutex::new(state));
+        (Self { state, known: Arc::new(known), reader, trace, lasting }, offers)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -202,7 +244,18 @@ impl Invoke for SimFunctions {
             let copies = reader.sent(&lane, outgoing, self.in_order);
             let numbers: Vec<u64> = copies.iter().map(|copy| *copy as u64).collect();
             trace.note("invoke", &lane.function, &numbers);
-            let (after, invoked) = self.functions.ending(outgoing, self.timeout);
+            let (after, invoked) = match self.functions.lasting.failure(outgoing, &copies, self.max_age) {
+                Some((class, not_taken)) if not_taken.is_empty() || !outgoing.batch => {
+                    trace.count(if not_taken.is_empty() { "a source refused" } else { "a poisoned call" });
+                    let failure = Failure { class, what: class.slug().to_owned().into(), retry_after: None };
+                    (Duration::ZERO, Invoked::ended(Err(failure)))
+                }
+                Some((_, not_taken)) => {
+                    trace.count("a poisoned call");
+                    (Duration::ZERO, Invoked { not_taken, ..Invoked::ended(Ok(())) })
+                }
+                None => self.functions.ending(outgoing, self.timeout),
+            };
             tokio::time::sleep(after).await;
             trace.note("invoked", &format!("{} {:?}", lane.function, invoked.result), &numbers);
             trace.count(match &invoked.result {
@@ -211,7 +264,7 @@ impl Invoke for SimFunctions {
                 Err(failure) if failure.class == Class::Timeout => "an invocation without an answer",
                 Err(_) => "an invocation that fails",
             });
-            reader.answered(&lane, &copies, &invoked);
+            reader.answered((&lane, &outgoing.source), &copies, &invoked);
             invoked
         })
     }
@@ -219,8 +272,8 @@ impl Invoke for SimFunctions {
 
 impl Equipment for Functions {
     fn invoker(&self, settings: &DestinationSettings) -> io::Result<Arc<dyn Invoke>> {
-        let DestinationSettings { timeout, in_order, .. } = *settings;
-        Ok(Arc::new(SimFunctions { functions: self.clone(), timeout, in_order }))
+        let DestinationSettings { timeout, max_age, in_order, .. } = *settings;
+        Ok(Arc::new(SimFunctions { functions: self.clone(), timeout, max_age, in_order }))
     }
 
     fn settings(&self, typed: &str) -> Result<DestinationSettings, String> {

@@ -25,6 +25,9 @@ use super::world::Violation;
 use crate::support::sim_disk::SimDisk;
 use crate::support::trace::Trace;
 
+/// After refusals of so many sources without a success, a function gets no call of any source.
+const STOP_A_FUNCTION: usize = 3;
+
 /// A durable frame.
 #[derive(Clone, Debug)]
 enum Seen {
@@ -83,6 +86,8 @@ struct State {
     sent: BTreeSet<(LaneId, usize)>,
     /// Failures that a function gave.
     failures: BTreeSet<(LaneId, &'static str)>,
+    /// Sources whose credentials a function refused.
+    denied: BTreeSet<(LaneId, SourceId)>,
     routes: BTreeMap<SourceId, Vec<Known>>,
     /// What was wanted of each destination since it was last confirmed, and the last durable position then.
     asked: BTreeMap<SourceId, Vec<(Selection, u64)>>,
@@ -185,8 +190,14 @@ impl State {
         if !is_same || frame.name != line.destination || frame.source != call.source.as_str() {
             return Err(format!("D1: a dead letter changes its call {call:?}: {}", text()));
         }
-        let given = |class: Class| {
-            class == Class::Unavailable || self.failures.contains(&(lane.clone(), class.slug()))
+        let given = |class: Class| match class {
+            Class::Unavailable => true,
+            // One or two sources that are refused stop no other.
+            Class::InvalidCredentials => {
+                let denied = self.denied.iter().filter(|(of, _)| *of == lane);
+                denied.clone().any(|(_, source)| *source == call.source) || denied.count() >= STOP_A_FUNCTION
+            }
+            class => self.failures.contains(&(lane.clone(), class.slug())),
         };
         if line.cause.is_empty() || !Class::of_slug(line.class).is_some_and(given) {
             return Err(format!("D1: the cause of a dead letter is none: {}", text()));
@@ -306,6 +317,7 @@ impl SecondReader {
             finished: BTreeSet::new(),
             sent: BTreeSet::new(),
             failures: BTreeSet::new(),
+            denied: BTreeSet::new(),
             routes: BTreeMap::new(),
             asked: BTreeMap::new(),
             ever: BTreeMap::new(),
@@ -487,9 +499,12 @@ impl SecondReader {
     }
 
     /// A function has answered.
-    pub(super) fn answered(&self, lane: &LaneId, copies: &[usize], invoked: &Invoked) {
+    pub(super) fn answered(&self, (lane, source): (&LaneId, &SourceId), copies: &[usize], invoked: &Invoked) {
         let mut state = self.lock();
         if let Err(failure) = &invoked.result {
+            if failure.class == Class::InvalidCredentials {
+                state.denied.insert((lane.clone(), source.clone()));
+            }
             state.failures.insert((lane.clone(), failure.class.slug()));
             return;
         }

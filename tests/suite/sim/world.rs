@@ -70,7 +70,8 @@ impl World {
         let destinations =
             (0..sources.len()).map(|source| vec![destination(&bucket(&mut dice, source), "")]).collect();
         let clients = Clients::new(sources, trace.clone());
-        let second = Second::draw(second_dice, &plan, &clients, (&disk, &trace));
+        let trouble_dice = Dice(seed ^ 0x0DD_7A0B_1E50_0000);
+        let second = Second::draw((second_dice, trouble_dice), &plan, &clients, (&disk, &trace));
         let imports = Imports::draw(&mut import_dice, plan.imports, &clients, trace.clone());
         let world = Self {
             plan,
@@ -228,6 +229,9 @@ impl World {
                 self.imports.may_be_damaged();
                 self.store.may_differ();
             }
+        }
+        if let Some(second) = &mut self.second {
+            second.damage_a_list(&self.disk, &self.trace);
         }
         self.pass_time();
         self.step_clock();

@@ -364,6 +364,23 @@ impl SimDisk {
         state.durable_names.get(name).map(|id| state.files[*id].durable.clone())
     }
 
+    /// The content of a file whose stored and visible bytes are equal.
+    pub(crate) fn stored(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.lock();
+        let id = *state.names.get(name)?;
+        let file = &state.files[id];
+        let stored = file.unsynced.is_empty() && !file.lies && state.durable_names.get(name) == Some(&id);
+        stored.then(|| file.durable.clone())
+    }
+
+    /// A file is gone.
+    pub(crate) fn lose(&self, name: &str) {
+        let mut state = self.lock();
+        state.trace.note("lose", name, &[]);
+        state.names.remove(name);
+        state.durable_names.remove(name);
+    }
+
     /// Flips a bit of a file, both as stored and as read.
     pub(crate) fn flip(&self, name: &str, at: usize, bit: u32) {
         let mut state = self.lock();

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::{CallId, function_for, is_batched, parse_id};
+use super::{CallId, REFUSED, function_for, is_batched, parse_id};
 
 /// How often an invocation fails while a function does not fail always: one in this many.
 const ONE_FAILS_IN: u32 = 30;
@@ -33,6 +33,11 @@ const FAILS_MS: std::ops::Range<u64> = 100..700;
 const TAKES_MS: std::ops::Range<u64> = 0..10;
 /// Longer than any destination waits.
 const HANGS: Duration = Duration::from_secs(60);
+
+/// Whether every function always fails at a call.
+pub(super) fn is_poisoned((_, number): CallId) -> bool {
+    number % 211 == 7
+}
 
 /// How an invocation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +55,8 @@ pub(super) enum Fault {
     Recursive,
     /// Of a batch, some calls are not taken.
     Partial,
+    /// Of a batch, the calls are not taken that no function takes.
+    Poisoned,
     Forbidden,
     UnknownToken,
     Missing,
@@ -84,7 +91,7 @@ impl Fault {
             Self::Reset => Class::Unanswered,
             Self::Throttled => Class::Throttled,
             Self::BadGateway | Self::ServerError => Class::Unavailable,
-            Self::Handled | Self::Unhandled | Self::Partial => Class::ExecutionError,
+            Self::Handled | Self::Unhandled | Self::Partial | Self::Poisoned => Class::ExecutionError,
             Self::TooLarge => Class::TooLarge,
             Self::Refused => Class::BadRequest,
             Self::Recursive => Class::Recursive,
@@ -124,7 +131,7 @@ impl Fault {
             Self::Forbidden => refused(403, "AccessDeniedException"),
             Self::UnknownToken => refused(403, "UnrecognizedClientException"),
             Self::Missing => refused(404, "ResourceNotFoundException"),
-            Self::Partial => Ok(Response::new(Full::from("null"))),
+            Self::Partial | Self::Poisoned => Ok(Response::new(Full::from("null"))),
         }
     }
 }
@@ -229,13 +236,22 @@ impl State {
         function.lasting.or(is_single.then_some(single))
     }
 
-    /// Notes that a function is invoked with these calls, and decides what that comes to.
-    fn invoked(&mut self, arn: &str, ids: &[CallId]) -> Verdict {
+    /// Notes that a function is invoked with these calls of a source, and decides what that comes to.
+    fn invoked(&mut self, arn: &str, source: &str, ids: &[CallId]) -> Verdict {
         self.invocations += 1;
-        let fault = self.fault(arn).filter(|fault| *fault != Fault::Partial || is_batched(arn));
+        let mut fault = self.fault(arn).filter(|fault| *fault != Fault::Partial || is_batched(arn));
+        if self.fails && (arn, source) == REFUSED {
+            fault = Some(Fault::UnknownToken);
+        } else if fault.is_none() && ids.iter().any(|id| is_poisoned(*id)) {
+            fault = Some(if is_batched(arn) { Fault::Poisoned } else { Fault::Unhandled });
+        }
         let at = self.tick();
         let not_taken = match fault {
-            Some(Fault::Partial) => (0..ids.len()).filter(|_| self.random.random_ratio(1, 4)).collect(),
+            Some(Fault::Partial) => {
+                let is_hit = |random: &mut StdRng, id| is_poisoned(id) || random.random_ratio(1, 4);
+                (0..ids.len()).filter(|place| is_hit(&mut self.random, ids[*place])).collect()
+            }
+            Some(Fault::Poisoned) => (0..ids.len()).filter(|place| is_poisoned(ids[*place])).collect(),
             Some(_) => (0..ids.len()).collect(),
             None => Vec::new(),
         };
@@ -254,7 +270,7 @@ impl State {
             *self.counts.entry(fault).or_default() += 1;
         }
         match fault {
-            Some(fault) if fault != Fault::Partial => Verdict::Fails(fault),
+            Some(fault) if !matches!(fault, Fault::Partial | Fault::Poisoned) => Verdict::Fails(fault),
             _ => Verdict::Takes { after: takes, not_taken },
         }
     }
@@ -357,11 +373,11 @@ async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
     }
 }
 
-/// The function and the lines of an invocation.
+/// The function, the source and the calls of an invocation.
 ///
 /// # Errors
 /// What is wrong with it.
-fn read(path: &str, context: &str, body: &[u8]) -> Result<(String, Vec<CallId>), String> {
+fn read(path: &str, context: &str, body: &[u8]) -> Result<(String, String, Vec<CallId>), String> {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned();
     let arn = path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations"));
     let arn = arn.ok_or_else(|| format!("not the path of an invocation: {path}"))?;
@@ -382,7 +398,8 @@ fn read(path: &str, context: &str, body: &[u8]) -> Result<(String, Vec<CallId>),
         }
         ids.push(parse_id(text("messageId")).ok_or_else(|| format!("an unknown id: {line}"))?);
     }
-    Ok((arn.to_owned(), ids))
+    let source = context["custom"]["sourceId"].as_str().unwrap_or_default();
+    Ok((arn.to_owned(), source.to_owned(), ids))
 }
 
 async fn invoke(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Result<Response<Full<Bytes>>> {
@@ -390,14 +407,14 @@ async fn invoke(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Res
     // A collector that is killed leaves half a request.
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let context = head.headers.get("x-amz-client-context").and_then(|value| value.to_str().ok());
-    let (arn, ids) = match read(head.uri.path(), context.unwrap_or_default(), &body) {
+    let (arn, source, ids) = match read(head.uri.path(), context.unwrap_or_default(), &body) {
         Ok(read) => read,
         Err(what) => {
             state.lock().unwrap().wrong.push(what);
             return Fault::Refused.answer();
         }
     };
-    let verdict = state.lock().unwrap().invoked(&arn, &ids);
+    let verdict = state.lock().unwrap().invoked(&arn, &source, &ids);
     let (after, not_taken) = match verdict {
         Verdict::Fails(Fault::Hang) => {
             tokio::time::sleep(HANGS).await;
