@@ -4,18 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::fs;
 use std::time::Duration;
 
 use forebay::time::{DAY_MS, UnixMillis};
 use http::StatusCode;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
 use super::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask, status};
 use crate::support::faketime::{Faketime, unix_ms};
 use crate::support::forebay::{Forebay, command, finished};
 use crate::support::http::is_accepted;
-use crate::support::resident::resident;
 use crate::support::wait;
 
 const COUNTERS: [&str; 5] = ["received", "stored", "repeated", "rejected", "delivered"];
@@ -102,6 +102,13 @@ async fn reload(settings: &Settings, node: &Forebay) {
     wait::until("the reload", PATIENCE, async || (said() > before).then_some(())).await;
 }
 
+/// The bytes of memory that a process has, without those of its program file.
+fn anonymous(pid: Pid) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1_024
+}
+
 async fn figures(what: &str, node: &Forebay) {
     if is_measured() {
         let (status, metrics) = (ask(node, "/api/status").await.body.len(), metrics(node).await.len());
@@ -109,9 +116,9 @@ async fn figures(what: &str, node: &Forebay) {
         let mut memory = u64::MAX;
         for _ in 0..MEASURED_SECONDS {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            memory = memory.min(resident(node.pid()).unwrap_or_default());
+            memory = memory.min(anonymous(node.pid()));
         }
-        eprintln!("{what}: {status} bytes of status, {metrics} bytes of metrics, {memory} bytes of memory");
+        eprintln!("{what}: {status} bytes of status, {metrics} of metrics, {memory} of memory");
     }
 }
 

@@ -46,8 +46,7 @@ impl Drop for Resident {
     }
 }
 
-/// The bytes of a process now; `None` if it is gone.
-pub(crate) fn resident(pid: Pid) -> Option<u64> {
+fn resident(pid: Pid) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
