@@ -170,7 +170,7 @@ async fn a_role_refused_during_a_run_is_requested_rarely_and_the_backlog_drains(
     });
     send(&forebay, &mut caller).await;
     let alarm = alarmed(&forebay, "refused", "403 AccessDenied").await;
-    assert!(alarm.contains("is not authorized to perform: sts:AssumeRole"), "{alarm}");
+    assert!(alarm.contains("and allow sts:AssumeRole in the policy"), "{alarm}");
     let asked = double.assume_requests() - before;
     assert!(asked <= most_requests(began.elapsed()), "{asked} requests for the role");
 
