@@ -196,7 +196,8 @@ impl Importer {
             (_, None) => {}
         }
         if let Some(record) = &mut known {
-            record.prefix = self.prefix(key).or(record.prefix);
+            // While a step of another command is being stored, it is not known: this one must not wait for that.
+            record.prefix = self.prefix_now(key).or(record.prefix);
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
         let links = links(&*self.journal, known.as_mut(), begin, (key, &source))?;
@@ -290,6 +291,12 @@ impl Importer {
     fn prefix(&self, key: ImportKey) -> Option<Prefix> {
         let turn = lock(&self.open).by_key.get(&key).map(|open| Arc::clone(&open.turn));
         turn.and_then(|turn| *turn.blocking_lock())
+    }
+
+    /// What the file of an open import begins with, unless a step is being stored.
+    fn prefix_now(&self, key: ImportKey) -> Option<Prefix> {
+        let turn = lock(&self.open).by_key.get(&key).map(|open| Arc::clone(&open.turn))?;
+        turn.try_lock().ok().and_then(|prefix| *prefix)
     }
 
     /// [`Target::earlier`] for a caller that may wait for the disk, and for a step that is being stored. Must not be
