@@ -111,7 +111,7 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
     }
     let (keep_from, oldest) = (UnixMillis(choices.number().cast_signed()), choices.number());
     let pending = state.seals.clone();
-    state.prune(keep_from, oldest);
+    state.prune(keep_from, oldest, None);
     assert_eq!(state.seals, pending, "undelivered seals are never forgotten");
     let whole = Note::State(Box::new(state.clone()));
     let salt = salt(&SPOOL, NUMBER);

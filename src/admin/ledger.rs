@@ -24,7 +24,7 @@ pub struct Ledger {
     pub removed: Option<RemovedCounts>,
 }
 
-/// What is left of sources that were removed from the configuration and of which nothing waits: the sums of their counts.
+/// The summed counts of forgotten sources: they were removed from the configuration, and have nothing waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RemovedCounts {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::chain;
 use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
-use super::object::Stored;
-use super::part::Imported;
+use super::object::{ContentFacts, Stored};
+use super::part::StoredPart;
 use crate::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
 use crate::object::{BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
@@ -67,7 +67,7 @@ pub struct Day {
     /// Markers.
     pub markers: Vec<FoundMarker>,
     /// Parts of imports.
-    pub imported: Imported,
+    pub imported: Sum,
     /// Keys that are not Forebay's.
     pub foreign: Vec<ObjectKey>,
     /// The number of further keys that are not Forebay's.
@@ -98,14 +98,17 @@ impl Sum {
         self.stored_bytes = self.stored_bytes.saturating_add(other.stored_bytes);
     }
 
-    fn push(&mut self, object: &Stored) {
-        let facts = object.facts.as_ref();
-        self.add(&Self {
-            objects: 1,
-            calls: facts.map_or(0, |facts| facts.content.calls),
-            bytes: facts.map_or(0, |facts| facts.content.bytes),
-            stored_bytes: object.len,
-        });
+    /// The sum of parts of imports.
+    pub fn of_parts(parts: &[StoredPart]) -> Self {
+        let mut sum = Self::default();
+        parts.iter().for_each(|part| sum.push(part.facts.as_ref(), part.len));
+        sum
+    }
+
+    /// Adds an object of so many bytes of gzip.
+    fn push(&mut self, facts: Option<&ContentFacts>, stored_bytes: u64) {
+        let (calls, bytes) = facts.map_or((0, 0), |facts| (facts.calls, facts.bytes));
+        self.add(&Self { objects: 1, calls, bytes, stored_bytes });
     }
 }
 
@@ -134,7 +137,7 @@ pub struct DayReport {
     /// Spools that have not closed the day.
     pub unclosed: Vec<Unclosed>,
     /// Parts of imports. Nothing shows whether one is missing.
-    pub imported: Imported,
+    pub imported: Sum,
     /// The number of objects that are not Forebay's.
     pub foreign: u64,
     /// The findings, at most [`FINDINGS_MAX`].
@@ -197,7 +200,7 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
         spools.entry(marker.at.spool_id.clone()).or_default().markers.push(marker);
     }
     for object in objects {
-        report.streams.entry(object.at.stream.clone()).or_default().push(&object);
+        report.streams.entry(object.at.stream.clone()).or_default().push(object.content_facts(), object.len);
         let of_spool = spools.entry(object.at.spool_id.clone()).or_default();
         of_spool.streams.entry(object.at.stream.clone()).or_default().push(object);
     }

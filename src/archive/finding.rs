@@ -40,6 +40,14 @@ pub struct BucketPlace {
     pub line: Option<u64>,
 }
 
+impl BucketPlace {
+    /// Problems at this place.
+    pub fn with(&self, problems: impl IntoIterator<Item = BucketProblem>) -> Vec<BucketFinding> {
+        let finding = |problem| BucketFinding { place: self.clone(), problem };
+        problems.into_iter().map(finding).collect()
+    }
+}
+
 /// One problem with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketFinding {

@@ -41,6 +41,5 @@ pub use finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 pub use listing::Span;
 pub use lookup::{HeldBy, Lookup};
 pub use objects::Objects;
-pub use part::Imported;
 pub use stored_lines::StoredLines;
 pub use verify_bucket::{Options, Verify};

@@ -66,9 +66,7 @@ impl Stored {
             }
             Err(error) => problems.push(BucketProblem::Metadata { why: error.to_string() }),
         }
-        let place = stored.place();
-        let findings =
-            problems.into_iter().map(|problem| BucketFinding { place: place.clone(), problem }).collect();
+        let findings = stored.place().with(problems);
         (stored, findings)
     }
 

@@ -51,9 +51,7 @@ impl StoredPart {
             }
             Err(error) => problems.push(wrong(&error.to_string())),
         }
-        let place = part.place();
-        let findings =
-            problems.into_iter().map(|problem| BucketFinding { place: place.clone(), problem }).collect();
+        let findings = part.place().with(problems);
         (part, findings)
     }
 
@@ -66,44 +64,6 @@ impl StoredPart {
             key: Some(self.key.clone()),
             ..BucketPlace::default()
         }
-    }
-}
-
-/// Totals of parts of imports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Imported {
-    /// Objects.
-    pub objects: u64,
-    /// Lines, according to the metadata.
-    pub calls: u64,
-    /// Bytes of the lines, according to the metadata.
-    pub bytes: u64,
-    /// Bytes as stored (gzip).
-    pub stored_bytes: u64,
-}
-
-impl Imported {
-    /// The totals of `parts`.
-    pub fn of(parts: &[StoredPart]) -> Self {
-        let mut all = Self::default();
-        for part in parts {
-            let facts = part.facts.as_ref();
-            all.add(Self {
-                objects: 1,
-                calls: facts.map_or(0, |facts| facts.calls),
-                bytes: facts.map_or(0, |facts| facts.bytes),
-                stored_bytes: part.len,
-            });
-        }
-        all
-    }
-
-    /// Adds others.
-    pub fn add(&mut self, other: Self) {
-        self.objects += other.objects;
-        self.calls = self.calls.saturating_add(other.calls);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.stored_bytes = self.stored_bytes.saturating_add(other.stored_bytes);
     }
 }
 

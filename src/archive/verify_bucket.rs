@@ -16,13 +16,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bucket::{Archive, ArchiveError, Got};
-use super::day::{Day, DayReport, FoundMarker, Rules, judge};
+use super::day::{Day, DayReport, FoundMarker, Rules, Sum, judge};
 use super::day_chain::{DayChain, Link, links};
 use super::finding::{BucketFinding, BucketPlace, BucketProblem};
 use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
 use super::object::{ContentFacts, Facts, Stored};
-use super::part::{Imported, StoredPart};
+use super::part::StoredPart;
 use super::repeats::{self, Windows};
 use crate::object::{ImportedPlace, ObjectKey, ObjectPlace, Stream};
 use crate::sources::SourceId;
@@ -307,7 +307,6 @@ impl Verify {
         let Some(Reading { object, read }) = self.reading.pop_front() else { return Ok(()) };
         let (mut not_compared, mut letters_twice) = (0, 0);
         let place = object.place();
-        let one = |problem| vec![BucketFinding { place: place.clone(), problem }];
         let findings = match read.await?? {
             Got::Read(content) => {
                 let mut findings = judge_content(&place, object.facts(), &content);
@@ -322,9 +321,9 @@ impl Verify {
                 }
                 findings
             }
-            Got::Gone => one(BucketProblem::Vanished),
-            Got::Archived(why) => one(BucketProblem::Unreadable { why }),
-            Got::Damaged(why) => one(BucketProblem::Damaged { why }),
+            Got::Gone => place.with([BucketProblem::Vanished]),
+            Got::Archived(why) => place.with([BucketProblem::Unreadable { why }]),
+            Got::Damaged(why) => place.with([BucketProblem::Damaged { why }]),
         };
         if let Some(day) = self.waiting.iter_mut().find(|day| day.left > 0) {
             day.left -= 1;
@@ -393,7 +392,7 @@ pub(super) fn judge_content(
     let mut findings = Vec::new();
     if let Some(why) = &content.damage {
         // An incomplete object also differs in everything else.
-        return vec![at(BucketProblem::Damaged { why: outside_text(why).to_string() })];
+        return place.with([BucketProblem::Damaged { why: outside_text(why).to_string() }]);
     }
     if let Some(facts) = facts {
         let all = [
@@ -564,7 +563,7 @@ async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<(Day, Vec<S
         day: listing.day,
         objects: Vec::with_capacity(listing.objects.len()),
         markers: Vec::with_capacity(listing.markers.len()),
-        imported: Imported::default(),
+        imported: Sum::default(),
         foreign: listing.foreign.clone(),
         foreign_more: listing.foreign_more,
         findings: Vec::new(),
@@ -587,7 +586,7 @@ async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<(Day, Vec<S
         take(&mut day, &mut parts, answer??);
     }
     parts.sort_by(|a: &StoredPart, b| a.key.cmp(&b.key));
-    day.imported = Imported::of(&parts);
+    day.imported = Sum::of_parts(&parts);
     for at in &listing.markers {
         let said = match archive.marker(at).await? {
             Got::Read(said) => said,

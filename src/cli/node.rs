@@ -28,6 +28,7 @@ use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy, Running};
 use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
+use crate::delivery::failures::damage::raise_lost;
 use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
@@ -571,14 +572,7 @@ fn report(recovered: &Recovered, alarms: &Alarms) {
             "an incomplete last write was removed; its calls were never acknowledged"
         );
     }
-    for range in &recovered.lost {
-        let what = format!(
-            "positions {} to {} of the spool can no longer be read; their bytes are kept in quarantine; run `forebay spool \
-             verify` for details",
-            range.first, range.last
-        );
-        alarms.raise(AlarmKind::Damage, &format!("{}-{}", range.first, range.last), what);
-    }
+    raise_lost(alarms, &recovered.lost);
     if let Some(segment) = recovered.unreadable {
         let what = format!(
             "the last segment of the spool, {segment}, cannot be read to its end: any calls after the last readable position \

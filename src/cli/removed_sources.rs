@@ -19,7 +19,7 @@ use crate::lock::{read, write};
 use crate::log::{Rows, Stopped};
 use crate::sources::SourceId;
 
-/// How often sources to forget are looked for.
+/// How often the node looks for sources to forget.
 const EVERY: Duration = Duration::from_secs(5);
 /// How long after its removal a source's requests may still be under way. The longest takes half of that.
 const UNDER_WAY: Duration = Duration::from_secs(60);
@@ -64,8 +64,8 @@ impl RemovedSources {
         self.configured.get_or_insert_default().extend(sources);
     }
 
-    /// Of the sources in `known`, which are not configured, those of which nothing can come at time `now`, while the log ends at
-    /// `end` and functions have finished everything up to `finished`.
+    /// Finds the sources from which nothing more can come. `known` are all sources that are not configured. At time `now`, the
+    /// log ends at `end`, and functions have finished everything up to `finished`.
     fn gone(
         &mut self,
         known: &BTreeSet<SourceId>,
@@ -111,7 +111,7 @@ pub(super) async fn keep_forgetting(
 }
 
 impl NodeView {
-    /// Forgets the removed sources of which nothing waits.
+    /// Forgets the removed sources that have nothing waiting.
     fn forget_removed(&self, ingest: &Ingest, importer: &Importer) -> Result<(), Stopped> {
         let known = {
             let removed = read(&self.removed);
@@ -141,7 +141,7 @@ impl NodeView {
         removed.left.retain(|source, _| !forgotten.contains(source));
         tracing::info!(
             sources = forgotten.len(),
-            "removed sources of which nothing waits are forgotten; their counts stay in the sums"
+            "removed sources that have nothing waiting are forgotten; their counts stay in the sums"
         );
         Ok(())
     }

@@ -277,7 +277,7 @@ impl Ingest {
         Ok(Ack { calls, rejected, repeats, receipt, import })
     }
 
-    /// Forgets what is kept of a source that is no longer configured and of which nothing is under way.
+    /// Forgets a source that is no longer configured and has no request under way.
     pub fn forget(&self, source: &SourceId) {
         self.counters.forget(source);
         if let Some(limit) = &self.rate_limit {

@@ -47,9 +47,9 @@ pub trait Accounts {
     /// The sources that the log keeps anything of and that are `wanted`.
     fn known_sources(&self, wanted: &dyn Fn(&SourceId) -> bool) -> BTreeSet<SourceId>;
 
-    /// Forgets those of `sources` of which nothing is undelivered and no day is unclosed: their destinations, their last closed
-    /// days, and their accounts, whose counts [`Removed`](super::Removed) takes over. Returns those that it forgot. A source
-    /// whose last counts are not noted yet is forgotten by a later call. Waits for the disk.
+    /// Forgets each of `sources` that has no undelivered frame and no unclosed day: its destinations, its last closed days, and
+    /// its accounts, whose counts [`Removed`](super::Removed) takes over. Returns the sources that it forgot. A source whose
+    /// last counts are not noted yet is forgotten by a later call. Waits for the disk.
     ///
     /// The caller knows that no frame of these sources will come before [`Destinations::set_destinations`] names them again,
     /// and that no second reader needs one.

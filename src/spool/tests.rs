@@ -869,6 +869,52 @@ fn what_was_released_in_the_middle_of_a_continued_segment_is_not_lost() {
 }
 
 #[test]
+fn a_second_reader_is_told_of_positions_whose_segments_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = SpoolOptions { hold_after: Some(0), ..options() };
+    let mut spool = open_stepped(dir.path(), held.clone());
+    let all = numbered(0, 1_000, 1_000);
+    for line in &all {
+        while spool.append([request("web", std::slice::from_ref(line))]).is_err() {
+            spool.keep().unwrap();
+        }
+    }
+    // The archive has everything: the segments are kept for the second reader alone.
+    deliver(&*spool.log(), &key("web"));
+    spool.keep().unwrap();
+    let segments: Vec<(u64, u64, u64)> = {
+        let index = shared::lock(&spool.log.shared.index);
+        index.segments.iter().map(|(number, state)| (*number, state.first, state.last)).collect()
+    };
+    assert!(segments.len() > 3 && segments.iter().all(|(_, first, _)| *first > 0), "{segments:?}");
+    drop(spool);
+    let mut told = all;
+    for (number, first, last) in [segments[0], segments[2]] {
+        fs::remove_file(dir.path().join(segment::segment_name(number))).unwrap();
+        let range = usize::try_from(first - 1).unwrap()..usize::try_from(last).unwrap();
+        told[range.clone()].fill(String::new());
+        told[range.start] = format!("lost {first}-{last}");
+    }
+    told.retain(|line| !line.is_empty());
+    // A note of the loss stays until it was read, however often the spool is opened.
+    for _ in 0..3 {
+        let spool = open_stepped(dir.path(), held.clone());
+        assert_eq!(followed_in(&*spool.log(), &mut Place::after(0)), told);
+        let (first, last) = (segments[2].1, segments[2].2);
+        let some = followed_in(&*spool.log(), &mut Place::after(first + 4));
+        assert_eq!(some[0], format!("lost {}-{last}", first + 5));
+        assert!(followed_in(&*spool.log(), &mut Place::after(last))[0].starts_with('{'));
+    }
+    let read = open_stepped(dir.path(), SpoolOptions { hold_after: Some(told.len() as u64), ..options() });
+    let lost = read.log.shared.state().lost.clone();
+    assert_eq!(
+        lost,
+        [Range { first: segments[2].1, last: segments[2].2 }],
+        "the older one is read and forgotten"
+    );
+}
+
+#[test]
 fn a_segment_that_is_released_and_overwritten_while_it_is_read_is_not_lost() {
     let dir = tempfile::tempdir().unwrap();
     let mut spool = open_stepped(dir.path(), SpoolOptions { hold_after: Some(0), ..options() });

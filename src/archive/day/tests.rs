@@ -1,7 +1,7 @@
 //! Tests of days as tables: their content and the resulting findings.
 
 use super::*;
-use crate::archive::object::{ContentFacts, Facts};
+use crate::archive::object::Facts;
 use crate::object::ObjectPlace;
 
 const DAY: i64 = 1_432_684_800_000;
@@ -67,7 +67,7 @@ fn day(objects: Vec<Stored>, markers: Vec<FoundMarker>) -> Day {
         day: Some(UnixMillis(DAY).day()),
         objects,
         markers,
-        imported: Imported::default(),
+        imported: Sum::default(),
         foreign: Vec::new(),
         foreign_more: 0,
         findings: Vec::new(),
@@ -196,7 +196,7 @@ fn foreign_objects_are_findings_unless_allowed() {
 
 #[test]
 fn parts_of_imports_are_counted_and_prove_nothing() {
-    let imported = Imported { objects: 2, calls: 4, bytes: 80, stored_bytes: 10 };
+    let imported = Sum { objects: 2, calls: 4, bytes: 80, stored_bytes: 10 };
     let with = |objects: Vec<Stored>| Day { imported, ..day(objects, vec![]) };
     let (report, _) = judge(&bucket(), with(vec![]), &rules());
     assert_eq!((report.state, report.imported, report.findings()), (DayState::Imported, imported, 0));

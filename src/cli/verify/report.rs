@@ -2,7 +2,7 @@
 
 use crate::archive::day::Sum;
 use crate::archive::verify_bucket::Around;
-use crate::archive::{BucketFinding, DayReport, DayState, Imported};
+use crate::archive::{BucketFinding, DayReport, DayState};
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -52,7 +52,7 @@ pub struct Totals {
     /// Objects of dead letters, of all destinations.
     pub dead_letters: Sum,
     /// Parts of imports. Nothing shows whether one is missing.
-    pub imported: Imported,
+    pub imported: Sum,
     /// Objects of other writers in the folders of sources.
     pub foreign: u64,
     /// Findings.
@@ -109,7 +109,7 @@ impl Summary {
         totals.days += 1;
         totals.calls.add(&calls);
         totals.rejected.add(&rejected);
-        totals.imported.add(day.imported);
+        totals.imported.add(&day.imported);
         let mut others = Sum::default();
         for (stream, sum) in day.streams.iter().filter(|(stream, _)| !stream.is_plain()) {
             others.add(sum);
@@ -364,7 +364,7 @@ mod tests {
             state,
             streams: BTreeMap::from([(Stream::Calls, sum)]),
             unclosed: vec![Unclosed { node: "n1".into(), spool: "00ff".into() }],
-            imported: Imported::default(),
+            imported: Sum::default(),
             foreign: 0,
             findings: vec![finding],
             findings_left_out: findings.saturating_sub(1),

@@ -2,9 +2,10 @@
 //!
 //! `health` records which puts fail, and `spool_share` divides the spool among the failing parties.
 //! `refusals_and_alarms` calls both at each check, has the log refuse sources, and raises the alarms;
-//! `failing` holds the result. `encryption_mismatch` compares how objects are encrypted with what was
-//! requested.
+//! `failing` holds the result. `damage` raises the alarms of calls that the spool lost. `encryption_mismatch` compares how
+//! objects are encrypted with what was requested.
 
+pub mod damage;
 pub(super) mod encryption_mismatch;
 pub(super) mod failing;
 mod health;

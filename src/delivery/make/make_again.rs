@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::encode::{self, Made, Object};
 use super::staging::Staged;
 use crate::delivery::blocking::blocking;
+use crate::delivery::failures::damage::raise_amended;
 use crate::delivery::put::sealed_object::{Form, SealedObject};
 use crate::delivery::shared::Shared;
 use crate::log::{Amend, Encoded, PendingSeal, Stopped};
@@ -66,7 +67,11 @@ fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, 
         );
         let Encoded { frames, bytes, sha256, hours, .. } = encoded;
         let amend = Amend { frames, bytes, sha256, lost, hours };
+        let left = amend.frames;
         log.amend(seal, amend)?;
+        raise_amended(&shared.parts.alarms, seal, left);
+    } else if let Some(amend) = &pending.amended {
+        raise_amended(&shared.parts.alarms, seal, amend.frames);
     }
     Ok(Some(staged))
 }

@@ -8,6 +8,7 @@ use super::staging::Staged;
 use crate::batch::Reason;
 use crate::delivery::blocking::{NO_SPACE_FOR_NOTE, blocking, in_background};
 use crate::delivery::busy_batches::{Busy, Hold};
+use crate::delivery::failures::damage::raise_lost;
 use crate::delivery::put::put_object;
 use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::{UnderWay, Work};
@@ -144,6 +145,7 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
         Ok(FirstOpen::Nothing { lost }) => {
             // The segments of lost frames can go to quarantine, so that no other batch waits for them.
             log.give_up(batch, &lost)?;
+            raise_lost(&shared.parts.alarms, &lost);
             return Ok(Place::Nothing);
         }
         Err(error) => format!("read the spool: {error}"),
@@ -257,6 +259,7 @@ fn seal_made(
         return Ok(Encoding::FillsOn);
     }
     log.note_lost(&object.lost)?;
+    raise_lost(&shared.parts.alarms, &object.lost);
     let object_key = ObjectKey::of_batch(
         &destination.bucket,
         &job.key.stream,

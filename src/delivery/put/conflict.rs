@@ -3,6 +3,7 @@
 use super::sealed_object::SealedObject;
 use crate::alarms::AlarmKind;
 use crate::delivery::blocking::blocking;
+use crate::delivery::failures::damage::clear_amended;
 use crate::delivery::shared::Shared;
 use crate::log::{PendingSeal, Stopped};
 
@@ -14,7 +15,9 @@ impl SealedObject<'_> {
             "the store had the whole object before its frames were damaged: nothing is lost"
         );
         let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
-        blocking(self.shared, move || parts.log.restored(&seal)).await
+        blocking(self.shared, move || parts.log.restored(&seal)).await?;
+        clear_amended(&self.shared.parts.alarms, &self.seal);
+        Ok(())
     }
 
     /// Notes that a person must decide about the object, and raises the alarm.

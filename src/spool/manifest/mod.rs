@@ -557,8 +557,13 @@ impl Manifest {
     }
 
     /// Prunes the state before it is written to a new manifest: see [`State::prune`].
-    pub(crate) fn prune(&mut self, keep_from: crate::time::UnixMillis, oldest_position: u64) {
-        self.state().prune(keep_from, oldest_position);
+    pub(crate) fn prune(
+        &mut self,
+        keep_from: crate::time::UnixMillis,
+        oldest_position: u64,
+        unread: Option<u64>,
+    ) {
+        self.state().prune(keep_from, oldest_position, unread);
     }
 
     /// Extends the reserve to the length that the next manifest should have, as far as there is space.

@@ -117,7 +117,7 @@ pub enum Note {
     },
     /// A day's marker is in the store, and its hook, if any, has been notified.
     Closed(DayPlace),
-    /// Sources of which nothing is kept any more but the sum of their counts. Those of which something waits are skipped:
+    /// Sources are forgotten: only the sum of their counts is kept. A source that still has something waiting is skipped, because
     /// notes before this one may be unreadable.
     Forgotten {
         /// The sources.

@@ -173,7 +173,7 @@ impl State {
         }
     }
 
-    /// The sources of which something waits: an object, or a day that is not closed.
+    /// The sources that have something waiting: an object, or a day that is not closed.
     pub(crate) fn waiting_sources(&self) -> BTreeSet<SourceId> {
         let of_seals = self.seals.values().map(|pending| &pending.seal.batch.source);
         let of_days = self.days.keys().map(|place| &place.source);
@@ -196,7 +196,7 @@ impl State {
             || self.last_closed.keys().any(|(known, _)| known == source)
     }
 
-    /// The sources of which anything is kept. Cursors do not count: they go with their segments.
+    /// The sources that the state keeps anything about. Cursors do not count: they go with their segments.
     pub(crate) fn known_sources(&self) -> impl Iterator<Item = &SourceId> {
         let of_days = self.last_closed.keys().map(|(source, _)| source);
         self.destinations.keys().chain(of_days).chain(self.ledger.sources())
@@ -323,8 +323,9 @@ impl State {
     }
 
     /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,
-    /// destinations that no undelivered frame uses, and positions before the oldest frame.
-    pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64) {
+    /// destinations that no undelivered frame uses, and positions before the oldest frame. Lost positions from `unread` on
+    /// stay: the second reader is told of them.
+    pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64, unread: Option<u64>) {
         let pending: BTreeSet<&BatchKey> = self.seals.values().map(|pending| &pending.seal.batch).collect();
         self.cursors.retain(|batch, cursor| {
             batch.day.end() > keep_from || cursor.released >= oldest_position || pending.contains(batch)
@@ -352,7 +353,8 @@ impl State {
         // to the newest forgotten one may be closed. None of these days is waiting to be closed now.
         self.days_unsure = unsure.max(forgotten);
         self.released.retain(|range| range.last >= oldest_position);
-        self.lost.retain(|range| range.last >= oldest_position);
+        let told_from = oldest_position.min(unread.unwrap_or(u64::MAX));
+        self.lost.retain(|range| range.last >= told_from);
         self.kept_from = self.kept_from.max(oldest_position);
         self.ledger.fold(Hour::of(keep_from), ROWS_MAX);
     }
@@ -442,7 +444,7 @@ mod tests {
         state.apply(Note::Amended { number: 1, amend });
         state.apply(Note::Committed { number: 1, applied: None, seal: None, amended: None });
         assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
-        state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2);
+        state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2, None);
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
     }
 
@@ -507,10 +509,10 @@ mod tests {
             state.apply(Note::Committed { number, applied: None, seal: None, amended: None });
         }
         let long_after = day.end().plus(std::time::Duration::from_secs(1));
-        state.prune(long_after, 3);
+        state.prune(long_after, 3, None);
         assert_eq!((state.days.len(), state.days_unsure), (2, None));
         state.apply(Note::Closed(waits));
-        state.prune(long_after, 3);
+        state.prune(long_after, 3, None);
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
     }
 

@@ -114,7 +114,7 @@ impl SpoolLog {
         Ok(gone)
     }
 
-    /// Those of which nothing waits, and all of whose counts the manifest has. If it lacks some, they are noted soon.
+    /// The sources that have nothing waiting and all of whose counts are in the manifest. Counts that it lacks are noted soon.
     fn may_be_forgotten(&self, sources: &[&SourceId]) -> BTreeSet<SourceId> {
         let state = self.shared.state();
         let mut index = lock(&self.shared.index);

@@ -34,7 +34,13 @@ pub(in crate::spool) fn follow(
             segments.map(|(number, state)| Unread { number: *number, first: state.first, last: state.last });
         (unread.collect(), index.durable_through)
     };
+    // What segments lost whose files are there is found when they are read.
+    let gone =
+        lost_with_files(shared, &unread, Range { first: place.through.saturating_add(1), last: durable });
     for segment in unread {
+        if pass_lost(&gone, place, segment.first, visit)? == Go::Stop {
+            return Ok(());
+        }
         let file = match shared.disk.open(&segment_name(segment.number)) {
             Ok(file) => file,
             // It was not held, and was released in the meantime.
@@ -60,9 +66,42 @@ pub(in crate::spool) fn follow(
             return Ok(());
         }
     }
-    // Positions behind the last segment belong to frames that were released, or to none.
+    if pass_lost(&gone, place, durable.saturating_add(1), visit)? == Go::Stop {
+        return Ok(());
+    }
+    // Other positions behind the last segment belong to frames that were released, or to none.
     place.through = place.through.max(durable);
     Ok(())
+}
+
+/// The positions among `wanted` that were noted as lost and lie in none of the segments: their files are gone.
+fn lost_with_files(shared: &Shared, segments: &[Unread], wanted: Range) -> Vec<Range> {
+    if shared.state().lost.is_empty() {
+        return Vec::new();
+    }
+    let there = segments.iter().filter_map(|segment| Range::between(segment.first, segment.last + 1));
+    let state = shared.state();
+    let there = Range::merge(there.chain(state.released.iter().copied()));
+    let lost = state.lost.iter().filter_map(|lost| lost.within(wanted.first, wanted.last));
+    Range::merge(lost).into_iter().flat_map(|lost| lost.outside(&there)).collect()
+}
+
+/// Passes the lost positions after `place` and before `end`.
+fn pass_lost(
+    lost: &[Range],
+    place: &mut Place,
+    end: u64,
+    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+) -> io::Result<Go> {
+    for range in lost {
+        let unpassed = Range::between(range.first.max(place.through + 1), end.min(range.last + 1));
+        if let Some(range) = unpassed
+            && pass(place, range.last, Read::Lost(range), visit)? == Go::Stop
+        {
+            return Ok(Go::Stop);
+        }
+    }
+    Ok(Go::On)
 }
 
 /// The parts of a range that were not released. A segment that is continued after a restart may have such a gap: later
@@ -82,7 +121,7 @@ fn follow_segment(
     let salt = shared.salt(segment.number);
     let (hint, offset) = place.hint;
     let mut at = if hint == segment.number { offset } else { SEGMENT_HEADER };
-    // Positions between two segments belong to frames that were released, or to none.
+    // Other positions between two segments belong to frames that were released, or to none.
     let mut next = segment.first.max(place.through + 1);
     // Unreadable positions are passed as lost, like damaged ones.
     let (mut piece, mut unreadable) = (Piece::of(file, Vec::new()), false);

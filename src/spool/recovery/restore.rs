@@ -23,7 +23,7 @@ use crate::spool::index::{Batch, SegmentState};
 use crate::spool::ledger::Health;
 use crate::spool::reading::reader;
 use crate::spool::shared::{Shared, lock};
-use crate::spool::writing::housekeeper::{Housekeeper, keep_cursors_from, oldest_position};
+use crate::spool::writing::housekeeper::{Housekeeper, keep_cursors_from, oldest_position, unread_position};
 use crate::spool::writing::seen::Windows;
 use crate::spool::writing::writer::Writer;
 use crate::time::UnixMillis;
@@ -67,7 +67,8 @@ pub(super) fn restore(
     {
         let mut manifest = lock(&shared.manifest);
         recovered.seals = shared.state().seals.len();
-        manifest.prune(keep_cursors_from(shared.clock.wall()), oldest_position(&shared));
+        let (oldest, unread) = (oldest_position(&shared), unread_position(&shared));
+        manifest.prune(keep_cursors_from(shared.clock.wall()), oldest, unread);
     }
     let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
     // A note that found no space is tried again at the next pass.

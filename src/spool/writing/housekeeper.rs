@@ -486,8 +486,8 @@ impl Housekeeper {
             return Ok(());
         }
         self.compacted_at = Some(now);
-        let oldest = oldest_position(&self.shared);
-        manifest.prune(keep_cursors_from(self.shared.clock.wall()), oldest);
+        let (oldest, unread) = (oldest_position(&self.shared), unread_position(&self.shared));
+        manifest.prune(keep_cursors_from(self.shared.clock.wall()), oldest, unread);
         let compacted = manifest.compact();
         compacted.map_err(|error| self.shared.stop("begin a new manifest", &error))
     }
@@ -530,6 +530,11 @@ pub(in crate::spool) fn oldest_position(shared: &Shared) -> u64 {
         .map(|state| state.first)
         .min()
         .unwrap_or_else(|| shared.next_position())
+}
+
+/// The first position that the second reader has not read, if there is such a reader.
+pub(in crate::spool) fn unread_position(shared: &Shared) -> Option<u64> {
+    lock(&shared.index).held_after.map(|after| after.saturating_add(1))
 }
 
 /// The earliest end of a day whose cursors are kept for the chain of objects.

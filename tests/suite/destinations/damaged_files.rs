@@ -7,41 +7,11 @@ use forebay::alarms::AlarmKind;
 use forebay::destinations::positions::lost_calls;
 
 use super::*;
+use crate::support::crash::copy;
+use crate::support::damage::Damage;
 
 const CALLS: usize = 4_000;
 const LISTS: [&str; 2] = ["destinations.json", "destinations.copy.json"];
-
-#[derive(Clone, Copy, Debug)]
-enum Damage {
-    Missing,
-    Empty,
-    /// Cut to a share of its bytes.
-    Cut(usize),
-    Flipped,
-}
-
-impl Damage {
-    fn befalls(self, path: &Path) {
-        let mut bytes = std::fs::read(path).unwrap();
-        let middle = bytes.len() / 2;
-        match self {
-            Self::Missing => return std::fs::remove_file(path).unwrap(),
-            Self::Empty => bytes.clear(),
-            Self::Cut(parts) => bytes.truncate(bytes.len() / parts),
-            // In the middle of a long file this is the text of a line.
-            Self::Flipped => bytes[middle] ^= 1,
-        }
-        std::fs::write(path, bytes).unwrap();
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in walkdir(from) {
-        let target = to.join(entry.strip_prefix(from).unwrap());
-        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        std::fs::copy(&entry, &target).unwrap();
-    }
-}
 
 fn walkdir(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
@@ -94,11 +64,13 @@ async fn damage_of_any_file_is_named_and_what_it_took_is_counted() {
     cases.extend(first_middle_last);
     let all = ids(&calls(0, CALLS + 1, "track"));
     for files in cases {
-        for damage in [Damage::Missing, Damage::Empty, Damage::Cut(2), Damage::Flipped] {
+        for damage in Damage::ALL {
             let what = format!("{damage:?} {files:?}");
             let dir = tempfile::tempdir().unwrap();
             copy(good.path(), dir.path());
-            files.iter().for_each(|file| damage.befalls(&dir.path().join(file)));
+            for file in &files {
+                assert!(damage.befalls(&dir.path().join(file)), "{what}");
+            }
             let verified = spool("verify", dir.path(), &[]);
             assert_eq!(verified.code, Some(1), "{what}: {verified:?}");
             files.iter().for_each(|file| assert!(verified.out.contains(file), "{what}: {verified:?}"));
@@ -116,9 +88,9 @@ async fn damage_of_any_file_is_named_and_what_it_took_is_counted() {
     // Two cases at once, and the end of a piece at the end of a line.
     let dir = tempfile::tempdir().unwrap();
     copy(good.path(), dir.path());
-    Damage::Missing.befalls(&dir.path().join(LISTS[0]));
-    Damage::Missing.befalls(&dir.path().join(LISTS[1]));
-    Damage::Missing.befalls(&dir.path().join(&pieces[1]));
+    for file in [LISTS[0], LISTS[1], &pieces[1]] {
+        Damage::Missing.befalls(&dir.path().join(file));
+    }
     let (sent, ..) = sends(dir.path(), "a piece without a list").await;
     // Without the list nobody knows that there was a piece; the others are sent.
     assert!(sent.len() > CALLS - 1_000, "{}", sent.len());
@@ -130,7 +102,9 @@ async fn nothing_is_deleted_because_a_list_is_missing() {
     made(dir.path()).await;
     let queued = || walkdir(&dir.path().join("queued")).len();
     let before = queued();
-    LISTS.iter().for_each(|list| Damage::Missing.befalls(&dir.path().join(list)));
+    for list in LISTS {
+        Damage::Missing.befalls(&dir.path().join(list));
+    }
     let drained = spool("drain", dir.path(), &["--to", dir.path().join("out").to_str().unwrap()]);
     assert_eq!(drained.code, Some(1), "{drained:?}");
     assert!(drained.err.contains("destinations.json is missing"), "{drained:?}");

@@ -12,6 +12,7 @@ pub(crate) mod aws_double;
 pub(crate) mod aws_tool;
 pub(crate) mod bucket;
 pub(crate) mod crash;
+pub(crate) mod damage;
 pub(crate) mod dice;
 pub(crate) mod events;
 pub(crate) mod faketime;

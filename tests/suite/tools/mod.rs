@@ -50,20 +50,25 @@ pub(crate) fn spool(command: &str, dir: &Path, rest: &[&str]) -> Ran {
     Ran { code: ran.status.code(), out: text(ran.stdout), err: text(ran.stderr) }
 }
 
-/// Every file below a directory, with its bytes.
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn add(dir: &Path, under: &str, all: &mut BTreeMap<String, Vec<u8>>) {
+/// The names of all files below a directory.
+fn names(dir: &Path) -> Vec<String> {
+    fn add(dir: &Path, under: &str, all: &mut Vec<String>) {
         for entry in fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
             let name = format!("{under}{}", entry.file_name().into_string().unwrap());
             if entry.file_type().unwrap().is_dir() {
                 add(&entry.path(), &format!("{name}/"), all);
             } else {
-                all.insert(name, fs::read(entry.path()).unwrap());
+                all.push(name);
             }
         }
     }
-    let mut all = BTreeMap::new();
+    let mut all = Vec::new();
     add(dir, "", &mut all);
     all
+}
+
+/// Every file below a directory that nobody changes, with its bytes.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    names(dir).into_iter().map(|name| (name.clone(), fs::read(dir.join(name)).unwrap())).collect()
 }
