@@ -25,7 +25,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
     let said = said.iter().map(|name| (*name, MARKED));
     let headers = headers.iter().copied().chain(said);
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Reply::Answer { status, headers, body: body.to_owned() }
+    Reply::Answer { status, headers, body: body.to_owned() }.because(MARKED)
 }
 
 /// What was met, and what is shown of it.
@@ -80,6 +80,11 @@ async fn nothing_that_others_answer_is_shown_masked() {
         shown.look(&web(answer(200, &[("x-amz-function-error", kind)], MARKED)).await, MARKED);
     }
     shown.look(&web(answer(200, &[], MARKED)).await, "");
+    // The first line of an answer alone.
+    for status in [302, 400, 403, 404, 429, 500, 502, 503, 999] {
+        shown.look(&web(Reply::status(status).because(MARKED)).await, "");
+        shown.look(&lambda::answered(Reply::status(status).because(MARKED)).await.0, "");
+    }
     for (to, said) in [
         ("https://jane.roe.example.com/a", "https://jane.roe.example.com/…"),
         ("https://jane.roe@example.com/jane.roe?jane.roe#jane.roe", "https://example.com/…"),

@@ -252,6 +252,7 @@ async fn files(forebay: &Forebay, folder: &Path) {
 fn s3_error(status: u16, code: &str) -> Reply {
     let body = format!("<Error><Code>{code}</Code><Message>no {MARKED}</Message></Error>");
     Reply::Answer { status, headers: vec![("content-type".into(), "application/xml".into())], body }
+        .because(MARKED)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -260,7 +261,7 @@ async fn a_reader_finds_nothing_of_what_others_said() {
     let function = ScriptedHttp::elsewhere(|_| {
         let headers = [("x-request-id", MARKED), ("x-amz-executed-version", MARKED)];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Reply::Answer { status: 500, headers, body: format!("no {MARKED}") }
+        Reply::Answer { status: 500, headers, body: format!("no {MARKED}") }.because(MARKED)
     })
     .await;
     let folder = tempfile::tempdir().unwrap();

@@ -38,6 +38,8 @@ impl Request {
 pub(crate) enum Reply {
     /// A whole answer.
     Answer { status: u16, headers: Vec<(String, String)>, body: String },
+    /// A whole answer, with this text after the status in its first line.
+    Reason { reason: String, status: u16, headers: Vec<(String, String)>, body: String },
     /// The connection is closed without an answer.
     Close,
     /// The first bytes of an answer, then the connection is closed.
@@ -66,6 +68,16 @@ impl Reply {
             Self::Answer { status, mut headers, body } => {
                 headers.push((name.to_owned(), value.to_owned()));
                 Self::Answer { status, headers, body }
+            }
+            other => other,
+        }
+    }
+
+    /// An answer with this text after the status in its first line.
+    pub(crate) fn because(self, reason: &str) -> Self {
+        match self {
+            Self::Answer { status, headers, body } => {
+                Self::Reason { reason: reason.to_owned(), status, headers, body }
             }
             other => other,
         }
@@ -131,8 +143,9 @@ async fn serve(mut stream: TcpStream, script: Script, record: Record) {
         let reply = (script.lock().unwrap())(&request);
         let is_head = request.method == "HEAD";
         record.note(request);
-        let (status, headers, body) = match reply {
-            Reply::Answer { status, headers, body } => (status, headers, body),
+        let (reason, status, headers, body) = match reply {
+            Reply::Answer { status, headers, body } => ("Scripted".to_owned(), status, headers, body),
+            Reply::Reason { reason, status, headers, body } => (reason, status, headers, body),
             Reply::Close => return,
             Reply::Half => {
                 // The peer may already be gone, which is fine.
@@ -155,7 +168,7 @@ async fn serve(mut stream: TcpStream, script: Script, record: Record) {
                 return;
             }
         };
-        let mut text = format!("HTTP/1.1 {status} Scripted\r\n");
+        let mut text = format!("HTTP/1.1 {status} {reason}\r\n");
         for (name, value) in &headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
