@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, add};
+use super::reading::typed;
 use super::record::Outcome;
 use super::reject::Reject;
 use super::reject_counts::RejectCounts;
@@ -524,6 +525,10 @@ fn changed(error: &FileError, rows: u64, keeps_prefix: bool) -> FileError {
 }
 
 fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {
+    // How its rows were read is found out from the file that is imported, with the first rejected row.
+    if let Some(of_file) = typed::<FileError>(error) {
+        return of_file.clone();
+    }
     let what = format!("{} cannot be used for rejected rows: {error}", path.display());
     // The errors that the file's own lines cause quote none of them.
     FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what))
