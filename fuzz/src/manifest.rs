@@ -6,7 +6,8 @@
 
 use forebay::batch::BatchKey;
 use forebay::log::{
-    AccountKey, Amend, DayPlace, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row, Seal,
+    AccountKey, Amend, DayPlace, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row,
+    Seal, TextBefore,
 };
 use forebay::object::{
     AppliedEncryption, BucketString, Destination, Encryption, KmsContext, KmsKey, ObjectKey, SseKms, Stream,
@@ -246,6 +247,7 @@ fn progress(choices: &mut Choices<'_>) -> ImportProgress {
         repeats: choices.number(),
         refused: choices.number(),
         rejected: choices.number(),
+        text: choices.yes().then(|| TextBefore { bytes: choices.number(), id: [choices.byte(); 16] }),
     }
 }
 

@@ -20,7 +20,7 @@ use super::record::{Record, State};
 use super::rows::{FileError, FileFault, RowReader};
 use super::run::{FileEnd, OpenRows, Waits};
 use super::target::{Begin, Target, TargetError};
-use crate::log::ImportKey;
+use crate::log::{ImportKey, ImportProgress, TextBefore};
 use crate::sources::SourceId;
 use crate::words::counted;
 
@@ -48,6 +48,17 @@ pub struct PrefixText {
 }
 
 impl Prefix {
+    /// What the log keeps beside its number of rows.
+    pub(super) fn text_before(&self) -> TextBefore {
+        TextBefore { bytes: self.bytes, id: self.text.bytes() }
+    }
+
+    /// That of all rows that are stored, if the log has it.
+    pub(super) fn of_progress(progress: ImportProgress) -> Option<Self> {
+        let TextBefore { bytes, id } = progress.text?;
+        Some(Self { rows: progress.next_row, bytes, text: FileId::of_bytes(id) })
+    }
+
     /// Without its number of rows.
     pub fn in_query(&self) -> PrefixText {
         PrefixText { bytes: self.bytes, text: self.text }
@@ -106,7 +117,7 @@ pub enum Earlier {
         file: FileId,
         /// How many rows were imported.
         rows: u64,
-        /// What they are; `None` if that is not known: the import was killed.
+        /// What they are; `None` if that is not known.
         prefix: Option<Prefix>,
         /// Whether they were imported with other options.
         other_options: bool,
@@ -185,7 +196,7 @@ fn decided(
         }
         Some(false) => "it does not begin with them",
         None if other_options => "that was with other options",
-        None => "that import was killed, so whether it still begins with them is not known",
+        None => "whether it still begins with them is not known",
     };
     let note = format!("{rows} of an earlier version were imported, but {why}: all of its rows are imported");
     ImportedAs { note: Some(note), ..ImportedAs::default() }

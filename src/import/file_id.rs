@@ -16,6 +16,11 @@ impl FileId {
         Self(first_128_bits(hasher))
     }
 
+    /// The id with these bytes.
+    pub(super) fn of_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// Its bytes.
     pub fn bytes(self) -> [u8; 16] {
         self.0

@@ -54,8 +54,8 @@ struct Open {
     /// Up to which row the counts of rows are recorded, if rows are known by their content.
     counted: Option<Arc<AtomicU64>>,
     /// Held while a step is stored. Whoever closes the import waits for it: a step that is stored after the
-    /// progress was read would be stored again. It guards what the file begins with up to the last step.
-    turn: Arc<tokio::sync::Mutex<Option<Prefix>>>,
+    /// progress was read would be stored again.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ impl Importer {
             journaling: Mutex::default(),
         };
         // The log keeps them until they are recorded, and whoever continues one records it.
-        if let Err(error) = importer.record(&importer.log.open_imports(), None) {
+        if let Err(error) = importer.record(&importer.log.open_imports()) {
             tracing::warn!(%error, "imports that were open when the last process ended are not recorded yet");
         }
         importer
@@ -142,8 +142,8 @@ impl Importer {
         lock(&self.open).by_key.values().map(|open| open.source.clone()).collect()
     }
 
-    /// Moves the progress of these imports from the log to the journal, and what their file begins with, if it is known.
-    fn record(&self, imports: &[OpenImport], prefix: Option<Prefix>) -> Result<(), JournalError> {
+    /// Moves the progress of these imports from the log to the journal.
+    fn record(&self, imports: &[OpenImport]) -> Result<(), JournalError> {
         if imports.is_empty() {
             return Ok(());
         }
@@ -152,8 +152,7 @@ impl Importer {
             let known = self.journal.read(import.key)?;
             let mut record =
                 known.unwrap_or_else(|| Record::of_progress(import.key, import.progress, self.clock.wall()));
-            record.progress.advance(import.progress);
-            record.prefix = prefix.or(record.prefix);
+            record.advance(import.progress);
             records.push(record);
         }
         let files: Vec<u64> = imports.iter().map(|import| import.file).collect();
@@ -190,14 +189,10 @@ impl Importer {
         let mut known = self.journal.read(key).map_err(unwritten)?;
         let open = self.log.open_imports().into_iter().find(|import| import.key == key);
         match (&mut known, open) {
-            (Some(record), Some(open)) => record.progress.advance(open.progress),
+            (Some(record), Some(open)) => record.advance(open.progress),
             // The journal could not be used when the process began.
             (None, Some(open)) => known = Some(Record::of_progress(key, open.progress, self.clock.wall())),
             (_, None) => {}
-        }
-        if let Some(record) = &mut known {
-            // While a step of another command is being stored, it is not known: this one must not wait for that.
-            record.prefix = self.prefix_now(key).or(record.prefix);
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
         let links = links(&*self.journal, known.as_mut(), begin, (key, &source))?;
@@ -230,8 +225,7 @@ impl Importer {
         open.uses += 1;
         let used = open.uses;
         let known = open.by_key.get(&key).filter(|open| open.file == import.file);
-        let new_turn = || Arc::new(tokio::sync::Mutex::new(record.prefix));
-        let turn = known.map_or_else(new_turn, |open| Arc::clone(&open.turn));
+        let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
         let counted = begin.by_content.then(|| Arc::new(AtomicU64::new(record.counted)));
         open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, counted, turn });
         self.count_open(&open);
@@ -251,9 +245,9 @@ impl Importer {
             open.by_key.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| *key)
         };
         let Some(oldest) = oldest else { return Ok(()) };
-        let prefix = self.close(oldest);
+        self.close(oldest);
         let import = self.log.open_imports().into_iter().find(|import| import.key == oldest);
-        self.record(import.as_slice(), prefix)
+        self.record(import.as_slice())
     }
 
     fn count_open(&self, open: &OpenImports) {
@@ -275,32 +269,21 @@ impl Importer {
         }
     }
 
-    /// Takes no more steps of an import, and waits for the one that is being stored. Returns what the file begins with up
-    /// to that. Must not be called on the runtime's threads.
-    fn close(&self, key: ImportKey) -> Option<Prefix> {
+    /// Takes no more steps of an import, and waits for the one that is being stored. Must not be called on the runtime's
+    /// threads.
+    fn close(&self, key: ImportKey) {
         let removed = {
             let mut open = lock(&self.open);
             let removed = open.by_key.remove(&key);
             self.count_open(&open);
             removed
         };
-        removed.and_then(|open| *open.turn.blocking_lock())
+        if let Some(open) = removed {
+            drop(open.turn.blocking_lock());
+        }
     }
 
-    /// What the file of an open import begins with, up to the last step. Must not be called on the runtime's threads.
-    fn prefix(&self, key: ImportKey) -> Option<Prefix> {
-        let turn = lock(&self.open).by_key.get(&key).map(|open| Arc::clone(&open.turn));
-        turn.and_then(|turn| *turn.blocking_lock())
-    }
-
-    /// What the file of an open import begins with, unless a step is being stored.
-    fn prefix_now(&self, key: ImportKey) -> Option<Prefix> {
-        let turn = lock(&self.open).by_key.get(&key).map(|open| Arc::clone(&open.turn))?;
-        turn.try_lock().ok().and_then(|prefix| *prefix)
-    }
-
-    /// [`Target::earlier`] for a caller that may wait for the disk, and for a step that is being stored. Must not be
-    /// called on the runtime's threads.
+    /// [`Target::earlier`] for a caller that may wait for the disk.
     ///
     /// # Errors
     /// [`TargetError`].
@@ -309,9 +292,8 @@ impl Importer {
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let _journaling = lock(&self.journaling);
         let with_log = |record: &mut Record| {
-            record.prefix = self.prefix(record.key).or(record.prefix);
             if let Some(open) = self.log.open_imports().into_iter().find(|import| import.key == record.key) {
-                record.progress.advance(open.progress);
+                record.advance(open.progress);
             }
         };
         earlier(&*self.journal, begin, &source, &with_log).map_err(unwritten)
@@ -324,14 +306,13 @@ impl Importer {
     /// [`TargetError`].
     pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
-        let prefix = self.close(end.import);
+        self.close(end.import);
         let open = self.log.open_imports().into_iter().find(|import| import.key == end.import);
         let Some(open) = open else { return Err(TargetError::NotOpen) };
         let known = self.journal.read(end.import).map_err(unwritten)?;
         let now = self.clock.wall();
         let mut record = known.unwrap_or_else(|| Record::of_progress(end.import, open.progress, now));
-        record.progress.advance(open.progress);
-        record.prefix = prefix.or(record.prefix);
+        record.advance(open.progress);
         let how = KindLabel { kind: end.outcome.slug() };
         record.ended(end, now);
         self.move_to_journal(&[record], &[open.file]).map_err(unwritten)?;
@@ -358,17 +339,16 @@ impl Importer {
             Some(_) => Some(self.counting.lock().await),
             None => None,
         };
-        let mut turn = turn.lock().await;
+        let _turn = turn.lock().await;
         let is_open = lock(&self.open).by_key.get(&rows.import).is_some_and(|open| open.file == file);
         if !is_open {
             return Err(TargetError::NotOpen);
         }
         let origin = Origin { file, first_row: rows.first, last_row };
         let Some(counted) = counted else {
-            let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats };
-            let taken = self.append(&source, step, &calls).await?;
-            *turn = rows.prefix;
-            return Ok(taken);
+            let text = rows.prefix.as_ref().map(Prefix::text_before);
+            let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats, text };
+            return self.append(&source, step, &calls).await;
         };
         // Rows known by their content: first those are left out that are stored already, and at last all are
         // counted. A crash in between leaves rows that are stored and not counted; they are handed over again.
@@ -389,7 +369,8 @@ impl Importer {
             RowsTaken { progress }
         } else {
             let known = new.known.saturating_add(rows.repeats);
-            let step = ImportStep { origin, rejected: rows.rejected, known };
+            // What the file begins with counts up to the rows that are counted, so it is recorded with them.
+            let step = ImportStep { origin, rejected: rows.rejected, known, text: None };
             self.append(&source, step, &new.calls).await?
         };
         let record = Record { counted: last_row.saturating_add(1), prefix: rows.prefix, ..record };
@@ -397,7 +378,6 @@ impl Importer {
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.write_rows(&new.counts, &record).map_err(unwritten)).await?;
         counted.store(through, Ordering::Release);
-        *turn = rows.prefix;
         Ok(taken)
     }
 

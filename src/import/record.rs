@@ -119,6 +119,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// Takes over what the log knows, if it is further.
+    pub(super) fn advance(&mut self, progress: ImportProgress) {
+        self.progress.advance(progress);
+        self.prefix = Prefix::of_progress(self.progress).or(self.prefix);
+    }
+
     /// A record for progress that the log knows and the journal does not: the journal was removed.
     pub(super) fn of_progress(key: ImportKey, progress: ImportProgress, now: UnixMillis) -> Self {
         Self {
@@ -134,7 +140,7 @@ impl Record {
             error: None,
             progress,
             counted: progress.next_row,
-            prefix: None,
+            prefix: Prefix::of_progress(progress),
             version: None,
             generation: 0,
             rejects: RejectCounts::default(),

@@ -48,19 +48,38 @@ pub struct ImportProgress {
     pub refused: u64,
     /// Rows that the importer found not to be calls.
     pub rejected: u64,
+    /// The text of the rows before the next one, if the importer says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextBefore>,
 }
 
-/// Length in bytes of an encoded [`ImportProgress`].
-const PROGRESS_LEN: usize = 40;
+/// What a file begins with, up to a row, so that whoever reads it again knows whether it still does. The log keeps it
+/// with the progress, and does not look into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TextBefore {
+    /// The length of the text, in bytes; at least 1.
+    pub bytes: u64,
+    /// Its id.
+    pub id: [u8; 16],
+}
+
+/// Length in bytes of an encoded [`ImportProgress`]. A text of no bytes is none.
+const PROGRESS_LEN: usize = NUMBERS_LEN + 8 + 16;
+/// That of its numbers. Frames of earlier releases end with them.
+const NUMBERS_LEN: usize = 40;
 
 impl ImportProgress {
     /// As it is stored in a frame of [`FrameKind::ImportProgress`](super::frame::FrameKind::ImportProgress): its
-    /// numbers, little-endian, in the order of the fields.
+    /// numbers, little-endian, in the order of the fields, and the text.
     pub(crate) fn encode(&self) -> [u8; PROGRESS_LEN] {
         let mut bytes = [0; PROGRESS_LEN];
         let numbers = [self.next_row, self.stored, self.repeats, self.refused, self.rejected];
         for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
+        }
+        if let (Some(text), Some(place)) = (self.text, bytes.last_chunk_mut::<24>()) {
+            place[..8].copy_from_slice(&text.bytes.to_le_bytes());
+            place[8..].copy_from_slice(&text.id);
         }
         bytes
     }
@@ -74,6 +93,7 @@ impl ImportProgress {
             repeats: numbers.next()?,
             refused: numbers.next()?,
             rejected: numbers.next()?,
+            text: payload.get(NUMBERS_LEN..PROGRESS_LEN).and_then(TextBefore::decode),
         })
     }
 
@@ -86,7 +106,7 @@ impl ImportProgress {
 
     /// What was added to `before`.
     pub(crate) fn since(self, before: Self) -> Self {
-        self.with(before, u64::saturating_sub)
+        Self { text: self.text, ..self.with(before, u64::saturating_sub) }
     }
 
     /// This and `more`.
@@ -101,7 +121,16 @@ impl ImportProgress {
             repeats: of(self.repeats, other.repeats),
             refused: of(self.refused, other.refused),
             rejected: of(self.rejected, other.rejected),
+            text: other.text,
         }
+    }
+}
+
+impl TextBefore {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (len, id) = bytes.split_first_chunk()?;
+        let bytes = u64::from_le_bytes(*len);
+        (bytes > 0).then_some(Self { bytes, id: id.try_into().ok()? })
     }
 }
 
@@ -114,6 +143,8 @@ pub struct ImportStep {
     pub rejected: u64,
     /// How many of them the importer knew as stored before.
     pub known: u64,
+    /// What the file begins with, up to their end.
+    pub text: Option<TextBefore>,
 }
 
 /// An import that the log knows.
@@ -153,9 +184,16 @@ mod tests {
 
     #[test]
     fn progress_reads_back_as_encoded() {
-        let progress = ImportProgress { next_row: 1, stored: 2, repeats: 3, refused: 4, rejected: u64::MAX };
-        assert_eq!(ImportProgress::decode(&progress.encode()), Some(progress));
-        assert_eq!(ImportProgress::decode(&[0; PROGRESS_LEN - 1]), None);
+        let text = Some(TextBefore { bytes: 5, id: [7; 16] });
+        let progress =
+            ImportProgress { next_row: 1, stored: 2, repeats: 3, refused: 4, rejected: u64::MAX, text };
+        let without = ImportProgress { text: None, ..progress };
+        for progress in [progress, without] {
+            assert_eq!(ImportProgress::decode(&progress.encode()), Some(progress));
+        }
+        // Of a release that knew no text.
+        assert_eq!(ImportProgress::decode(&progress.encode()[..NUMBERS_LEN]), Some(without));
+        assert_eq!(ImportProgress::decode(&[0; NUMBERS_LEN - 1]), None);
         assert_eq!(ImportProgress::decode(&[]), None);
     }
 

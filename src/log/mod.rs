@@ -42,7 +42,7 @@ pub use days::{Closable, DayPlace, DayStage, Days};
 pub use destinations::Destinations;
 pub use follow::{Follow, Place};
 pub use hours::{Hour, Hours, Row};
-pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport};
+pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, TextBefore};
 pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
 pub use located::{Located, Standing};
 pub use range::Range;

@@ -75,7 +75,7 @@ impl RunningImports {
         for (file, next_row) in &found.covered {
             let progress = self.progress(*file).filter(|progress| progress.next_row < *next_row);
             if let Some(progress) = progress {
-                self.advance(*file, ImportProgress { next_row: *next_row, ..progress });
+                self.advance(*file, ImportProgress { next_row: *next_row, text: None, ..progress });
             }
         }
     }

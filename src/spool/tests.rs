@@ -557,7 +557,7 @@ fn rows(file: u64, first: u64, count: u32, len: usize) -> RequestFrames {
     let mut frames = RequestFrames::new(source("web"), UnixMillis(NOON), 0);
     let last_row = first + u64::from(count) - 1;
     let origin = Origin { file, first_row: first, last_row };
-    frames.set_import(ImportStep { origin, rejected: 0, known: 0 });
+    frames.set_import(ImportStep { origin, rejected: 0, known: 0, text: None });
     for line in numbered(1_000_000 + u32::try_from(first).unwrap(), count, len) {
         frames.line().extend_from_slice(line.as_bytes());
         frames.call(u128::from(crc32c::crc32c(line.as_bytes())) << 32 | 1);

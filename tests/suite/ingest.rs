@@ -91,10 +91,11 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     let ten = ImportProgress { next_row: 10, ..ImportProgress::default() };
     let file = intake.spool.log().begin_import(ImportKey(1), ten).unwrap().file;
     let rows = Origin { file, first_row: 10, last_row: 13 };
-    let step = Some(ImportStep { origin: rows, rejected: 0, known: 0 });
+    let step = Some(ImportStep { origin: rows, rejected: 0, known: 0, text: None });
     let ack = intake.send_step(&web(), FOUR, step).await.unwrap();
     assert_eq!((ack.calls, ack.rejected, ack.repeats), (3, 1, 1), "one call came twice");
-    let progress = ImportProgress { next_row: 14, stored: 2, repeats: 1, refused: 1, rejected: 0 };
+    let progress =
+        ImportProgress { next_row: 14, stored: 2, repeats: 1, refused: 1, rejected: 0, text: None };
     assert_eq!(ack.import, Some(progress));
     let receipt = ack.receipt.unwrap();
     assert_eq!(receipt.len(), 3, "a repeat has no position: {receipt:?}");

@@ -450,6 +450,7 @@ fn after_step(before: ImportProgress, step: ImportStep, outcome: Outcome, counts
         repeats: before.repeats + u64::from(outcome.repeats) + step.known,
         refused: before.refused + counts.rejected,
         rejected: before.rejected + step.rejected,
+        text: step.text,
     }
 }
 

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use super::support::{Ran, Stand, counts, values};
 use crate::serve::support::status;
+use crate::support::fault_proxy::FaultProxy;
+use crate::support::forebay::{Flush, Forebay};
 use crate::support::wait;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -290,4 +292,50 @@ async fn a_row_that_is_rejected_after_its_object_grew_waits_for_the_next_import(
     assert_eq!(kept.iter().map(|reject| reject["row"].clone()).collect::<Vec<_>>(), [8_999, 9_999]);
     let users = (0..10_000).filter(|row| ![8_999, 9_999].contains(row)).map(|row| format!("u{row}"));
     assert_eq!(values(&stand.lines("csv").await, "/userId"), users.collect::<Vec<_>>());
+}
+
+/// The node is killed in the middle of an import, and its file grows before the next one: while the command waits for the
+/// node, or after the command was killed too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_grew_after_a_kill_of_the_node_is_stored_once() {
+    for (how, survives) in [("position", false), ("position", true), ("row-hash", false)] {
+        let Stand { folder, node } = Stand::start().await;
+        let proxy = FaultProxy::start(&node.console, []).await;
+        let stand = Stand { folder, node };
+        let path = stand.file("track_1.csv", format!("userId,event\n{}", rows(0..20_000)));
+        let mut arguments = vec!["track_1.csv", "--json", "--admin", &proxy.url];
+        arguments.extend((how == "row-hash").then_some(["--id-from", "row-hash"]).iter().flatten());
+        let mut slow = super::support::import(stand.folder.path(), &arguments);
+        slow.args(["--rate", "8000"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = slow.kill_on_drop(true).spawn().unwrap();
+        wait::until("some rows to be stored", PATIENCE, async || {
+            (pending(&stand).await >= 4_000).then_some(())
+        })
+        .await;
+        let Stand { folder, node } = stand;
+        node.kill().await;
+        if !survives {
+            child.kill().await.unwrap();
+        }
+        append(&path, &rows(20_000..25_000));
+        let node = Forebay::dev(&folder.path().join("dev"), Flush::LATE).await;
+        proxy.pass_to(&node.console);
+        let stand = Stand { folder, node };
+        if survives {
+            let output = child.wait_with_output().await.unwrap();
+            let first: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(file_of(&first)["error"]["code"], "E-CHANGED", "{first}");
+        }
+        let second = stand.run(&arguments).await.code(0).json();
+        let before = file_of(&second)["rows_before"].as_u64().unwrap();
+        // Between the rows of a step and their counts, rows that are known by their content are those of another file.
+        assert!(before >= 4_000 || how == "row-hash", "{how}: {second}");
+        assert!(file_of(&second)["note"].is_string(), "{how}: {second}");
+        assert_eq!(second["rows"], 25_000 - before, "{how}: {second}");
+        let lines = stand.lines("csv").await;
+        let users: Vec<String> = (0..25_000).map(|row| format!("u{row}")).collect();
+        assert_eq!(values(&lines, "/userId"), users, "{how}");
+        let ids = counts(values(&lines, "/messageId"));
+        assert_eq!((ids.len(), ids.values().max()), (25_000, Some(&1)), "{how}");
+    }
 }

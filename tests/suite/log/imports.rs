@@ -2,7 +2,7 @@
 
 use forebay::call::LineSink as _;
 use forebay::log::frame::Origin;
-use forebay::log::{AppendError, Appended, ImportKey, ImportProgress, ImportStep, RequestFrames};
+use forebay::log::{AppendError, Appended, ImportKey, ImportProgress, ImportStep, RequestFrames, TextBefore};
 
 use super::contract::{key, read, seal, source, to};
 use super::{Held, NOW};
@@ -26,13 +26,19 @@ fn progress(held: &impl Held, file: u64) -> Option<ImportProgress> {
 fn rows(file: u64, rows: std::ops::Range<u64>, rejected: u64) -> RequestFrames {
     let mut frames = RequestFrames::new(source("csv"), NOW, 0);
     let origin = Origin { file, first_row: rows.start, last_row: rows.end - 1 };
-    frames.set_import(ImportStep { origin, rejected, known: 0 });
+    let text = Some(text_before(origin.last_row));
+    frames.set_import(ImportStep { origin, rejected, known: 0, text });
     for row in rows.start..rows.end - rejected {
         frames.line().extend_from_slice(format!("{{\"row\":{row}}}").as_bytes());
         frames.call(0);
     }
     frames.end_import_step();
     frames
+}
+
+/// What a file begins with, up to the end of a row.
+fn text_before(last_row: u64) -> TextBefore {
+    TextBefore { bytes: last_row + 1, id: [u8::try_from(last_row).unwrap_or(u8::MAX); 16] }
 }
 
 fn at_row(next_row: u64) -> ImportProgress {
@@ -47,7 +53,7 @@ async fn rows_of_a_file_are_stored_once_also_after_a_crash(held: impl Held) {
     let appended = append(&held, rows(import.file, 0..10, 0)).await.unwrap();
     assert_eq!(
         (appended.stored, appended.import),
-        (10, Some(ImportProgress { next_row: 10, stored: 10, ..at_row(10) }))
+        (10, Some(ImportProgress { stored: 10, text: Some(text_before(9)), ..at_row(10) }))
     );
     // Whatever fails between, the same rows are refused afterwards.
     let next = Err(AppendError::OtherRow { next: Some(10) });
@@ -58,7 +64,7 @@ async fn rows_of_a_file_are_stored_once_also_after_a_crash(held: impl Held) {
     // A step without any call is progress, too.
     append(&held, rows(import.file, 10..13, 3)).await.unwrap();
     let held = held.crashed();
-    let expected = ImportProgress { next_row: 13, stored: 10, rejected: 3, ..ImportProgress::default() };
+    let expected = ImportProgress { stored: 10, rejected: 3, text: Some(text_before(12)), ..at_row(13) };
     assert_eq!(progress(&held, import.file), Some(expected));
     assert_eq!(
         append(&held, rows(import.file, 10..13, 3)).await,
@@ -66,7 +72,7 @@ async fn rows_of_a_file_are_stored_once_also_after_a_crash(held: impl Held) {
     );
     append(&held, rows(import.file, 13..14, 0)).await.unwrap();
     let held = held.restarted().crashed().crashed();
-    let expected = ImportProgress { next_row: 14, stored: 11, ..expected };
+    let expected = ImportProgress { next_row: 14, stored: 11, text: Some(text_before(13)), ..expected };
     assert_eq!(progress(&held, import.file), Some(expected));
     assert_eq!(progress(&held, other.file), Some(at_row(5)));
     let stored = read(&*held.log(), &key("csv"), 0, u64::MAX);
@@ -86,8 +92,8 @@ async fn progress_outlives_the_frames_that_record_it(held: impl Held) {
         log.commit(&sealed, None).unwrap();
     }
     let held = held.crashed();
-    let expected =
-        ImportProgress { next_row: next, stored: next - 40, rejected: 40, ..ImportProgress::default() };
+    let text = Some(text_before(next - 1));
+    let expected = ImportProgress { stored: next - 40, rejected: 40, text, ..at_row(next) };
     assert_eq!(progress(&held, import.file), Some(expected));
     let held = held.crashed();
     assert_eq!(progress(&held, import.file), Some(expected));

@@ -451,7 +451,7 @@ fn rows_are_not_stored_twice_although_the_frame_of_their_progress_rotted() {
     let step = |rows: std::ops::Range<u64>| {
         let mut frames = RequestFrames::new(batch("web").source, NOON, 0);
         let origin = Origin { file, first_row: rows.start, last_row: rows.end - 1 };
-        frames.set_import(ImportStep { origin, rejected: 0, known: 0 });
+        frames.set_import(ImportStep { origin, rejected: 0, known: 0, text: None });
         for row in rows {
             frames.line().extend_from_slice(row.to_string().as_bytes());
             frames.call(0);
