@@ -49,7 +49,7 @@ pub use rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects, descr
 pub use row_errors::{NotAnAction, OnRowError};
 pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{FileError, FileFault, Row, RowReader};
-pub use run::{FileEnd, FileReport, Job, OpenRows, RejectSink, Waits, import_file};
+pub use run::{CheckUnchanged, FileEnd, FileReport, Job, OpenRows, RejectSink, Waits, import_file};
 pub use shared_progress::SharedProgress;
 pub use step::RowLimits;
 pub use target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking};

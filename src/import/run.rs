@@ -35,6 +35,9 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 /// Opens a file at its first row.
 pub type OpenRows = Arc<dyn Fn() -> Result<Box<dyn RowReader>, FileError> + Send + Sync>;
 
+/// Looks whether a file is still what it was when it was opened. It blocks.
+pub type CheckUnchanged = Arc<dyn Fn() -> Result<(), FileError> + Send + Sync>;
+
 /// A file to import.
 #[derive(Clone)]
 pub struct Job {
@@ -42,6 +45,9 @@ pub struct Job {
     pub begin: Begin,
     /// Opens it.
     pub open: OpenRows,
+    /// Asked once all rows are stored: the file is read ahead, and may have grown since its end was read. `None`: nothing
+    /// remembers of a changed file what is stored.
+    pub unchanged: Option<CheckUnchanged>,
     /// Which rows to import.
     pub limits: RowLimits,
     /// Where its rejected rows go.
@@ -291,6 +297,7 @@ impl Run<'_> {
             return ended;
         }
         let end = match read {
+            Ok(Ok(FileEnd::Done)) => self.done_if_unchanged().await,
             Ok(Ok(end)) => end,
             Ok(Err((error, last))) => {
                 let first = self.report.progress.next_row;
@@ -304,12 +311,28 @@ impl Run<'_> {
                 }
                 FileEnd::Failed(error)
             }
-            Err(panicked) => FileEnd::Failed(FileError::content(
-                "E-BUG",
-                format!("reading the file failed: {panicked}; this is a bug in Forebay"),
-            )),
+            Err(panicked) => FileEnd::Failed(bug(&panicked)),
         };
         Some(end)
+    }
+
+    /// The end of a file all of whose rows are stored.
+    async fn done_if_unchanged(&mut self) -> FileEnd {
+        let Some(unchanged) = self.job.unchanged.clone() else { return FileEnd::Done };
+        loop {
+            let unchanged = Arc::clone(&unchanged);
+            let looked = tokio::task::spawn_blocking(move || unchanged()).await;
+            let error = match looked.unwrap_or_else(|panicked| Err(bug(&panicked))) {
+                Ok(()) => return FileEnd::Done,
+                Err(error) => error,
+            };
+            if error.fault != FileFault::Transient {
+                return FileEnd::Failed(error);
+            }
+            if let Err(stopped) = self.wait(Duration::ZERO, error.message.masked()).await {
+                return stopped;
+            }
+        }
     }
 
     async fn take_rejects(&self) -> Result<Option<TakenRejects>, FileError> {
@@ -497,6 +520,10 @@ fn read(
     // Rows outside of a range can still be imported, so the file is not done.
     let whole = job.limits.rows == RowLimits::default().rows;
     Ok(if read.at_end && whole { FileEnd::Done } else { FileEnd::RangeDone })
+}
+
+fn bug(panicked: &tokio::task::JoinError) -> FileError {
+    FileError::content("E-BUG", format!("reading the file failed: {panicked}; this is a bug in Forebay"))
 }
 
 /// Gives a step's memory to the reader, if nobody else uses it and the reader has not ended.

@@ -113,6 +113,23 @@ impl CsvFile {
         CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, &self.opening.csv)
     }
 
+    /// Looks whether it is still what it was when it was found. One that is gone did not change. Blocks.
+    ///
+    /// # Errors
+    /// [`FileError`]: it is another one now, or that cannot be found out.
+    pub(super) fn check_unchanged(&self) -> Result<(), FileError> {
+        match &self.bytes_of {
+            BytesOf::File(file) => file.check_unchanged().map_err(|error| csv::of_io(&error)),
+            BytesOf::Entry(archive, _) => archive.check_unchanged().map_err(|error| csv::of_io(&error)),
+            BytesOf::Object(object, runtime) => match runtime.block_on(object.now()) {
+                Ok(head) if head.version == object.head.version => Ok(()),
+                Ok(_) => Err(unread(&ReadFailure::Changed)),
+                Err(ReadFailure::NotFound) => Ok(()),
+                Err(failure) => Err(unread(&failure)),
+            },
+        }
+    }
+
     /// The options with what was found out of this file: its delimiter and the names of its columns. Blocks.
     ///
     /// # Errors

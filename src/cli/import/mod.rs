@@ -38,8 +38,8 @@ use crate::cli::failure::{self, Failure};
 use crate::cli::say;
 use crate::import::csv::IdFrom;
 use crate::import::{
-    Begin, Counters, FileEnd, FileError, FileFault, FileReport, Job, OpenRows, RejectCounts, RejectSink,
-    RejectsOf, RowLimits, Target, Waits, WantedSource, import_file, imported_as,
+    Begin, CheckUnchanged, Counters, FileEnd, FileError, FileFault, FileReport, Job, OpenRows, RejectCounts,
+    RejectSink, RejectsOf, RowLimits, Target, Waits, WantedSource, import_file, imported_as,
 };
 use crate::log::ImportProgress;
 use crate::random::Random as _;
@@ -320,6 +320,10 @@ async fn imported(import: &Import, file: &CsvFile) -> FileResult {
             let file = file.clone();
             Arc::new(move || Ok(Box::new(file.open()?)))
         },
+        unchanged: begin.place.map(|_| {
+            let file = file.clone();
+            Arc::new(move || file.check_unchanged()) as CheckUnchanged
+        }),
         limits: import.limits.clone(),
         rejects: import.rejects.of(file.id, &import.source),
         rejects_of: RejectsOf::File,

@@ -196,6 +196,20 @@ fn retry_of(
     let rate = args.to.rate.map(std::num::NonZeroU32::get);
     let rejects_of = RejectsOf::Retry(id);
     let rejects = rejected_again;
-    let (reject_sink, part_bytes) = (None, None);
-    Ok((Job { begin, open, limits, rejects, rejects_of, rejects_owner, rate, reject_sink, part_bytes }, kind))
+    let (unchanged, reject_sink, part_bytes) = (None, None, None);
+    Ok((
+        Job {
+            begin,
+            open,
+            unchanged,
+            limits,
+            rejects,
+            rejects_of,
+            rejects_owner,
+            rate,
+            reject_sink,
+            part_bytes,
+        },
+        kind,
+    ))
 }

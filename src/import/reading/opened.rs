@@ -122,6 +122,14 @@ impl OpenedArchive {
         self.archive.entries()
     }
 
+    /// See [`LocalFile::check_unchanged`].
+    ///
+    /// # Errors
+    /// Those of it.
+    pub fn check_unchanged(&self) -> io::Result<()> {
+        self.archive.check_unchanged()
+    }
+
     /// Opens an entry. It may itself be compressed with gzip or zstd. The limit of expansion compares its text
     /// with its bytes in the archive.
     ///

@@ -24,6 +24,14 @@ pub struct S3Object {
 }
 
 impl S3Object {
+    /// What a HEAD says now.
+    ///
+    /// # Errors
+    /// [`ReadFailure`].
+    pub async fn now(&self) -> Result<ObjectHead, ReadFailure> {
+        self.store.head_for_import(&self.destination, &self.key, None).await
+    }
+
     /// The identity of the object.
     pub fn identity(&self) -> Identity {
         Identity::S3 {

@@ -555,6 +555,7 @@ fn job(text: &str, rejects: &Path) -> Job {
             )?;
             Ok(Box::new(opened.rows))
         }),
+        unchanged: None,
         limits: RowLimits::default(),
         rejects: rejects.to_owned(),
         rejects_of: RejectsOf::File,

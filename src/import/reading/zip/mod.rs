@@ -42,6 +42,14 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// See [`LocalFile::check_unchanged`].
+    ///
+    /// # Errors
+    /// Those of it.
+    pub fn check_unchanged(&self) -> io::Result<()> {
+        self.file.check_unchanged()
+    }
+
     /// Opens an archive and finds its directory.
     ///
     /// # Errors
