@@ -1,7 +1,7 @@
 //! The lines of the rejected stream.
 
 use super::{RejectReason, Stamp};
-use crate::json::{Cursor, Member, ObjectSplice, ScanError, Span, Splice, unescape, write_text};
+use crate::json::{Cursor, Member, ObjectSplice, ScanError, Span, Splice, text_within, unescape, write_text};
 use crate::object::Collection;
 use crate::words::date::rfc3339_within_years;
 
@@ -36,7 +36,14 @@ pub(super) fn write_rejected(
     let replaced = if matches!(Cursor::new(value, within_line).value(), Err(ScanError::TooDeep { .. })) {
         let mut text = Vec::with_capacity(value.len());
         let replaced = write_without_write_key(&mut text, value);
-        write_text(out, &String::from_utf8_lossy(&text));
+        let text = String::from_utf8_lossy(&text);
+        // Quotes take two bytes, line feeds six: with the text of the longest body, the request would not fit into a block.
+        let kept = text_within(&text, value.len() / 4 * 7);
+        write_text(out, kept);
+        if kept.len() < text.len() {
+            out.extend_from_slice(b",\"valueBytes\":");
+            out.extend_from_slice(text.len().to_string().as_bytes());
+        }
         replaced
     } else {
         write_without_write_key(out, value)

@@ -2,7 +2,7 @@
 
 use super::finding::{CheckFinding, Remedy, Trial};
 use super::subject::{Reach, Subject};
-use crate::store::region::{BucketInHost, bucket_in_host};
+use crate::store::region::{BucketInHost, bucket_in_host, bucket_in_path};
 use crate::store::s3::is_loopback;
 
 /// Whether requests can be read in transit. Not reported for AWS's own endpoints, which always use https.
@@ -39,20 +39,23 @@ pub fn proxy(proxy: &str, connected: &Result<(), String>) -> CheckFinding {
     }
 }
 
-/// Whether the host of the endpoint may name the bucket, which requests name once more. Hosts of known stores are refused by
-/// the configuration.
+/// Whether the host or the path of the endpoint may name the bucket, which requests name once more. Hosts of known stores are
+/// refused by the configuration.
 pub fn endpoint(subject: &Subject<'_>) -> Option<CheckFinding> {
     let url = subject.reach.endpoint_url.as_deref()?;
     let bucket = subject.bucket();
-    let (BucketInHost::Surely(without) | BucketInHost::Perhaps(without)) = bucket_in_host(url, bucket)?;
+    let in_host = bucket_in_host(url, bucket).map(|found| match found {
+        BucketInHost::Surely(without) | BucketInHost::Perhaps(without) => ("host begins", without),
+    });
+    let (is, without) = in_host.or_else(|| Some(("path ends", bucket_in_path(url, bucket)?.to_owned())))?;
     let trial = Trial::new("endpoint", format!("s3.endpoint_url {url}, bucket {bucket}"));
     Some(trial.warning(
         format!(
-            "the host begins with the bucket's name: if it is the host of that bucket, keys begin with the bucket, too \
-             (look for s3://{bucket}/{bucket}/)"
+            "the {is} with the bucket's name: if the address is that of the bucket, keys begin with the bucket, too (look for \
+             s3://{bucket}/{bucket}/)"
         ),
         vec![Remedy::paste(
-            "in that case, set the store's own host; if the store itself is called so, there is nothing to do",
+            "in that case, set the store's own address; if the store itself is called so, there is nothing to do",
             format!("[s3]\nendpoint_url = \"{without}\""),
         )],
     ))

@@ -174,16 +174,18 @@ fn written(line: &str, now: UnixMillis, is_brief: bool) -> Option<String> {
     let original = members.get("originalTimestamp");
     let added_from = members.0.len() - added(&members);
     let received = members.get("receivedAt").map(RawValue::get);
+    // The collector fills in nothing for calls of servers.
+    let may_be_filled = members.text("channel").is_some_and(|channel| channel == "client");
     let mut parts = Vec::with_capacity(members.0.len());
     for (index, (name, value)) in members.0.iter().enumerate() {
         let is_added = index >= added_from;
         let value: Cow<'_, str> = match &**name {
             "receivedAt" | "originalTimestamp" | "projectId" => continue,
             "channel" | "version" if is_added => continue,
-            "context" | "integrations" if is_added && value.get() == "{}" => continue,
+            "integrations" if is_added && value.get() == "{}" => continue,
             // Without it a time is not corrected, which is the same.
             "sentAt" if is_added && Some(value.get()) == received => continue,
-            "timestamp" | "context" if is_added && is_brief => continue,
+            "timestamp" if is_added && is_brief => continue,
             "timestamp" => original.unwrap_or(value).get().into(),
             "sentAt" => match time("sentAt") {
                 Some(sent) => format!("\"{}\"", rfc3339(sent.plus(waited))).into(),
@@ -192,9 +194,12 @@ fn written(line: &str, now: UnixMillis, is_brief: bool) -> Option<String> {
             _ => value.get().into(),
         };
         let value = match &*value {
-            context if is_brief && &**name == "context" => without_fills(context).into(),
+            context if is_brief && may_be_filled && &**name == "context" => without_fills(context).into(),
             _ => value,
         };
+        if is_added && &**name == "context" && value == "{}" {
+            continue;
+        }
         parts.push(format!("{}:{value}", serde_json::Value::from(&**name)));
     }
     Some(format!("{{{}}}", parts.join(",")))
@@ -267,6 +272,35 @@ mod tests {
             "{}",
             long.len()
         );
+    }
+
+    /// A context of the whole batch, and the address that a server names, were left out.
+    #[test]
+    fn a_long_call_keeps_what_the_client_may_have_sent() {
+        let now = timestamp::parse(b"2026-11-20T13:00:12.000Z").unwrap();
+        let line = |context: &str, channel: &str| {
+            format!(
+                concat!(
+                    r#"{{"type":"track","pad":"{}","messageId":"m","receivedAt":"2026-11-20T12:00:12.000Z","#,
+                    r#""timestamp":"2026-11-20T12:00:12.000Z","context":{},"channel":"{}"}}"#
+                ),
+                "p".repeat(32_700),
+                context,
+                channel
+            )
+        };
+        let (own, all) = (r#"{"campaign":{}}"#, r#"{"campaign":{},"ip":"203.0.113.7","userAgent":"x"}"#);
+        for (channel, stored, kept) in [
+            ("client", all, own),
+            ("client", own, own),
+            ("server", all, all),
+            ("server", own, own),
+            ("client", r#"{"ip":"203.0.113.7"}"#, ""),
+        ] {
+            let sent = as_sent(&line(stored, channel), now).unwrap();
+            let rest = if kept.is_empty() { String::new() } else { format!(r#","context":{kept}"#) };
+            assert!(sent.ends_with(&format!(r#""messageId":"m"{rest}}}"#)), "{channel}: {}", &sent[32_700..]);
+        }
     }
 
     #[test]

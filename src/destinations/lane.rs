@@ -20,6 +20,8 @@ use crate::words::Told;
 /// After failures of so many calls without a success, a web address that refuses them is taken for wrong: one may be refused
 /// for its own sake.
 const REFUSED_STOP: usize = 3;
+/// So long after a success, a web address is not wrong, however many calls it refuses.
+const RIGHT_AFTER_SUCCESS: Duration = Duration::from_secs(60);
 /// The same with failures that may pass by themselves.
 const OUTAGES_STOP: usize = 10;
 /// The same with sources that are refused.
@@ -110,6 +112,8 @@ pub struct Lane {
     failing: Option<Failure>,
     /// Calls that were taken, in all.
     taken: u64,
+    /// When the last was taken (monotonic time).
+    taken_at: Option<Duration>,
 }
 
 impl Lane {
@@ -126,6 +130,7 @@ impl Lane {
             paused_until: Duration::ZERO,
             failing: None,
             taken: 0,
+            taken_at: None,
         }
     }
 
@@ -264,6 +269,9 @@ impl Lane {
                 self.circuit.failed((why.class, whose), SOURCES_STOP, now, random);
                 return self.refuse(source, (position, why), now, random);
             }
+            Err(Failure { class, .. }) if Circuit::is_refusal(*class) && self.is_right(now) => {
+                self.circuit.learned_nothing();
+            }
             Err(Failure { class, .. }) if Circuit::is_refusal(*class) => {
                 let stops = if self.settings.bounds.refuses_calls { REFUSED_STOP } else { 1 };
                 self.circuit.failed((*class, Whose::Call(position)), stops, now, random);
@@ -273,6 +281,7 @@ impl Lane {
             }
             Ok(()) | Err(_) => {
                 self.taken = self.taken.saturating_add(1);
+                self.taken_at = Some(now);
                 self.circuit.passed();
                 if let Some(source) = source.filter(|source| self.refused.remove(source).is_some()) {
                     self.probes.retain(|(_, other)| *other != source);
@@ -288,6 +297,12 @@ impl Lane {
             }
             self.probe_again(&source, now);
         }
+    }
+
+    /// Whether a refusal can only be about the call: the web address took another just now.
+    fn is_right(&self, now: Duration) -> bool {
+        let just_now = |at: Duration| now.saturating_sub(at) < RIGHT_AFTER_SUCCESS;
+        self.settings.bounds.refuses_calls && self.taken_at.is_some_and(just_now)
     }
 
     /// A source is refused: its calls are held back, and one at a time finds out whether it still is.
@@ -337,7 +352,9 @@ impl Lane {
             }
             Err(failure) => failure,
         };
-        if let Some(after) = failure.pause() {
+        // What is said of one call holds back no other.
+        let of_all = Circuit::is_outage(failure.class) || failure.class == Class::Throttled;
+        if let Some(after) = failure.pause().filter(|_| of_all) {
             self.paused_until = self.paused_until.max(now.saturating_add(after));
         }
         self.failing = Some(failure.clone());
@@ -571,6 +588,51 @@ mod tests {
                 assert!(dead <= Duration::from_secs(120), "{dead:?}");
                 assert_eq!(lane.circuit(), None);
             }
+        }
+    }
+
+    /// 300 calls that are refused stood before 200 sound ones, which all became dead letters.
+    #[test]
+    fn sound_calls_are_sent_however_many_are_refused_before_and_among_them() {
+        type IsSound = fn(u64) -> bool;
+        let mixes: [(IsSound, u64); 3] =
+            [(|call| call > 300, 30), (|call| call % 10 == 0, 240), (|call| call % 50 == 0, 900)];
+        for (is_sound, within) in mixes {
+            for concurrency in [1, 64] {
+                let mut of_web = settings(concurrency, false);
+                of_web.bounds.refuses_calls = true;
+                let (mut lane, random) = (Lane::new(0, of_web), Seeded::new(1));
+                (1..=500).for_each(|position| add(&mut lane, position, None, Duration::ZERO));
+                let mut left: BTreeSet<u64> = (1..=500).filter(|call| is_sound(*call)).collect();
+                let answer = |call| if is_sound(call) { Ok(()) } else { Err(failure(Class::NotFound)) };
+                let mut second = 0;
+                while !left.is_empty() {
+                    for (call, fate) in all_end(&mut lane, Duration::from_secs(second), &random, answer) {
+                        match fate {
+                            Fate::Done => assert!(left.remove(&call)),
+                            Fate::Dead(_) => lane.buried(call),
+                            Fate::Again => {}
+                        }
+                    }
+                    second += 1;
+                    assert!(second < within, "{concurrency}: {left:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_refusal_of_one_call_says_of_later_pauses_no_other() {
+        let mut of_web = settings(1, false);
+        of_web.bounds.refuses_calls = true;
+        for class in [Class::NotFound, Class::BadRequest, Class::Throttled] {
+            let (mut lane, random) = (Lane::new(0, of_web), Seeded::new(1));
+            (1..=2).for_each(|position| add(&mut lane, position, None, Duration::ZERO));
+            let call = send(&mut lane, Duration::ZERO).unwrap();
+            let later = Failure { retry_after: Some(Duration::from_secs(120)), ..failure(class) };
+            ends(&mut lane, call, Err(later), Duration::ZERO, &random);
+            let next = send(&mut lane, Duration::from_secs(2)).map(|call| call.0);
+            assert_eq!(next, (class != Class::Throttled).then_some(2), "{class}");
         }
     }
 

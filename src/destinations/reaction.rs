@@ -71,7 +71,8 @@ pub fn reaction(failed: &Failed<'_>, bounds: &Bounds, random: &dyn Random) -> Re
             Reaction::Dead
         }
         Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Redirected => {
-            Reaction::Retry(BACKOFF_OF_REFUSED.wait(*attempts, random))
+            let wait = BACKOFF_OF_REFUSED.wait(*attempts, random);
+            Reaction::Retry(wait.max(failure.pause().unwrap_or_default()))
         }
         Class::ExecutionError
         | Class::Timeout

@@ -10,6 +10,10 @@ use crate::words::{Told, outside_text};
 pub(super) fn target(from: &str, location: Option<&str>, secrets: &Secrets) -> Told {
     let nowhere = || "no address".into();
     let (Ok(from), Some(location)) = (from.parse::<Uri>(), location) else { return nowhere() };
+    // An address without its scheme has that of the request.
+    let with_scheme =
+        location.starts_with("//").then(|| format!("{}:{location}", from.scheme_str().unwrap_or("http")));
+    let location = with_scheme.as_deref().unwrap_or(location);
     let Ok(to) = location.parse::<Uri>() else {
         // A path may be relative to that of the request (RFC 9110, 10.2.2).
         return if location.contains("://") { nowhere() } else { elsewhere() };

@@ -171,6 +171,14 @@ fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
         retry_after,
     }));
     if let Err(failure) = &mut result {
+        failure.class = match status {
+            // A web server says them of a request, not of itself.
+            410 => Class::NotFound,
+            402..=499 if failure.class == Class::Unavailable && !matches!(status, 408 | 425) => {
+                Class::AccessDenied
+            }
+            _ => failure.class,
+        };
         // A string of JSON has other forms before it is read.
         failure.what = failure.what.map(|what| secrets.hide(what));
     }

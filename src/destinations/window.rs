@@ -15,6 +15,8 @@ use crate::sources::SourceId;
 
 /// Calls in a window. A call that is not finished holds up the position: more than these are sent again after a crash.
 pub const CALLS_MAX: usize = 10_000;
+/// The golden ratio's fraction of 2^64.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Bytes of lines in a window.
 pub const BYTES_MAX: usize = 4 << 20;
 
@@ -34,6 +36,8 @@ pub struct Window {
     users: HashMap<String, VecDeque<u64>>,
     /// Everything up to here was read.
     read_through: u64,
+    /// How many calls were chosen to find out whether the function can be used.
+    spread: u64,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +115,7 @@ impl Window {
             held: BTreeMap::new(),
             users: HashMap::new(),
             read_through: finished,
+            spread: 0,
         }
     }
 
@@ -251,11 +256,17 @@ impl Window {
         self.give(position)
     }
 
-    /// The same, but that which was sent least often.
+    /// The same, but one of those that were sent least often: each time from elsewhere in the window, because neighbours are
+    /// often refused together.
     pub fn next_least_tried(&mut self, now: Duration) -> Option<Turn> {
         self.come_due(now);
-        let attempts = |position: &u64| (self.attempts(*position), *position);
-        let position = self.ready.iter().copied().min_by_key(attempts)?;
+        let least = self.ready.iter().map(|position| self.attempts(*position)).min()?;
+        let rarely: Vec<u64> =
+            self.ready.iter().copied().filter(|position| self.attempts(*position) == least).collect();
+        // Multiples of the golden ratio leave no large gap, however many there are.
+        let place = (u128::from(self.spread.wrapping_mul(GOLDEN)) * rarely.len() as u128) >> 64;
+        self.spread = self.spread.wrapping_add(1);
+        let position = usize::try_from(place).ok().and_then(|place| rarely.get(place)).copied()?;
         self.ready.remove(&position);
         self.give(position)
     }

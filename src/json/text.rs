@@ -125,10 +125,41 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// The beginning of a text that [`write_text`] writes in at most `most` bytes, without its quotes.
+pub fn text_within(text: &str, most: usize) -> &str {
+    let mut len = 0;
+    let fits = |(_, character): &(usize, char)| {
+        len += match character {
+            '"' | '\\' => 2,
+            '\0'..='\u{1F}' => 6,
+            other => other.len_utf8(),
+        };
+        len <= most
+    };
+    let end = text.char_indices().take_while(fits).last().map_or(0, |(at, last)| at + last.len_utf8());
+    text.get(..end).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Cursor, ValueKind};
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_to_what_it_takes_when_it_is_written() {
+        let text = "a\"\n\u{1}é\\";
+        for most in 0..24 {
+            let within = text_within(text, most);
+            let written = |text: &str| {
+                let mut out = Vec::new();
+                write_text(&mut out, text);
+                out.len() - 2
+            };
+            assert!(text.starts_with(within) && written(within) <= most, "{most}: {within:?}");
+            let next = text[within.len()..].chars().next();
+            assert!(next.is_none_or(|next| written(within) + written(&next.to_string()) > most), "{most}");
+        }
+    }
 
     #[test]
     fn unescaping_agrees_with_serde_json() {

@@ -109,7 +109,7 @@ impl Stepped {
             }
         }
         match self.writer.close() {
-            Ok(()) | Err(CommitError::NoSpace { .. }) => Ok(()),
+            Ok(()) | Err(CommitError::NoSpace { .. }) => self.housekeeper.tally_all(),
             Err(CommitError::Stopped) => Err(Stopped),
         }
     }

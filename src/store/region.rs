@@ -98,6 +98,13 @@ pub fn bucket_in_host(url: &str, bucket: &str) -> Option<BucketInHost> {
     }
 }
 
+/// Whether the path of an endpoint ends with the name of a bucket: then the endpoint without it.
+pub fn bucket_in_path<'u>(url: &'u str, bucket: &str) -> Option<&'u str> {
+    let (endpoint, last) = url.trim_end_matches('/').rsplit_once('/')?;
+    (last == bucket && endpoint.split_once("://").is_some_and(|(_, host)| !host.is_empty()))
+        .then_some(endpoint)
+}
+
 /// Where to send requests to a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Where {
@@ -194,6 +201,17 @@ mod tests {
         check(None, Some("http://x"), RegionRule::Fixed("us-east-1".into()));
         check(None, Some("https://s3.eu-west-1.amazonaws.com"), RegionRule::Fixed("eu-west-1".into()));
         check(None, None, RegionRule::Find);
+    }
+
+    #[test]
+    fn an_endpoint_whose_path_ends_with_the_bucket_is_found() {
+        let check = |url, without: Option<&str>| assert_eq!(bucket_in_path(url, "lake"), without, "{url}");
+        check("https://a.r2.cloudflarestorage.com/lake", Some("https://a.r2.cloudflarestorage.com"));
+        check("https://host:9000/storage/lake/", Some("https://host:9000/storage"));
+        check("https://host/lake/s3", None);
+        check("https://host/my-lake", None);
+        check("https://lake", None);
+        check("https://host", None);
     }
 
     #[test]

@@ -206,6 +206,22 @@ impl Housekeeper {
         while !stop.load(Ordering::Acquire) && (self.pass().is_ok() || !self.shared.is_poisoned()) {
             self.shared.wait_for_wake(PASS_EVERY);
         }
+        if !self.shared.is_poisoned() && self.tally_all().is_err() {
+            tracing::debug!("the ledger's last counts are not noted; the next start counts the frames");
+        }
+    }
+
+    /// Notes the ledger's counts of all segments: once nothing is written any more. Otherwise the next start would not count a
+    /// frame of the last segment that rots meanwhile.
+    pub(in crate::spool) fn tally_all(&self) -> Result<(), Stopped> {
+        {
+            let mut index = lock(&self.shared.index);
+            let through = index.durable_through;
+            if through > index.ledger.tallied_through {
+                index.gather(through);
+            }
+        }
+        self.tally()
     }
 
     /// Makes the next segments that are missing.

@@ -237,8 +237,8 @@ async fn frames_that_rot_are_lost_and_no_difference() {
     assert!(!node.has_alarm(AlarmKind::Ledger));
     node.halt().await;
     let node = Node::open(&dir.path().join("running"), &store, &clock);
-    let after = total(&*node.log());
-    assert_eq!((after.delivered, pending(&after)), (20, [Some(0); 2]), "{after:?}");
+    // What was counted and shown stays so after an orderly end.
+    assert_eq!(total(&*node.log()), told);
     node.halt().await;
     // While nobody runs: a frame that no tally holds is not known to have been one, and its position is.
     let crashed = dir.path().join("crashed");

@@ -149,7 +149,6 @@ async fn rejects_ids_and_a_kill_stay_with_the_first_version() {
     }
 }
 
-<<<<<<< HEAD
 /// An object of these tests.
 const KEY: &str = "in/track_1.csv";
 
@@ -339,18 +338,18 @@ async fn a_file_that_grew_after_a_kill_of_the_node_is_stored_once() {
         let ids = counts(values(&lines, "/messageId"));
         assert_eq!((ids.len(), ids.values().max()), (25_000, Some(&1)), "{how}");
     }
-=======
+}
+
 /// Rows are read ahead of those that are stored: the file grows after its end was read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_grows_while_its_last_rows_are_stored_is_stored_once() {
     let stand = Stand::start().await;
     let path = stand.file("track_1.csv", format!("userId,event\n{}", rows(0..5_000)));
-    let first = run_and_change(&stand, &["track_1.csv"], || append(&path, &rows(5_000..5_500))).await;
-    let first = first.code(1).json();
+    let first = run_and_change(&stand, 1_500, &["track_1.csv"], async || append(&path, &rows(5_000..5_500)));
+    let first = first.await.code(1).json();
     let said = file_of(&first)["error"]["message"].as_str().unwrap();
     assert!(said.contains("5,000 rows are imported") && said.contains("continues after them"), "{said}");
     let second = stand.run(&["track_1.csv", "--json"]).await.code(0).json();
     assert_eq!((&file_of(&second)["rows_before"], &second["rows"]), (&5_000.into(), &500.into()), "{second}");
     assert_eq!(values(&stand.lines("csv").await, "/userId").len(), 5_500);
->>>>>>> 9670f5d2 (A file that grows while its last rows are stored is no finished file)
 }

@@ -166,6 +166,23 @@ fn what_is_nested_too_deeply_is_kept_as_text_without_its_write_key() {
 }
 
 #[test]
+fn the_text_of_what_is_nested_too_deeply_is_cut_if_it_grows_beyond_a_block() {
+    let limits = Limits { max_event: 1_000_000, max_depth: 128, ..BATCH.limits };
+    let given = Given { limits, ..BATCH };
+    for filler in [r#"\""#, r"\\", r"\u0001", "é", "x"] {
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+        let item = format!(r#"{{"type":"page","x":{deep},"y":"{}"}}"#, filler.repeat(20_000));
+        let (lines, _) = given.lines(&format!(r#"{{"batch":[{item}]}}"#));
+        let line = &lines.rejected[0].1;
+        let value = line["value"].as_str().unwrap();
+        assert!(item.starts_with(value) && line.to_string().len() < item.len() / 4 * 7 + 300, "{filler}");
+        let is_cut = value.len() < item.len();
+        assert_eq!(line["valueBytes"].as_u64(), is_cut.then_some(item.len() as u64), "{filler}");
+        assert_eq!(is_cut, [r#"\""#, r"\\"].contains(&filler), "{filler}");
+    }
+}
+
+#[test]
 fn items_that_cannot_be_told_apart_refuse_the_whole_body() {
     let limits = Limits { max_event: 1_000_000, max_depth: 128, ..BATCH.limits };
     let given = Given { limits, ..BATCH };
