@@ -16,6 +16,7 @@ use memchr::memchr2;
 
 use super::dialect::Dialect;
 use super::doubt;
+use super::line_end::LineEnd;
 use super::record::Record;
 use super::row_error::RowError;
 use super::scanner::{Scan, Scanner, Stops, count};
@@ -65,9 +66,17 @@ pub struct Records<R> {
     byte: u64,
     line: u64,
     after_cr: bool,
+    /// Whether a line break follows the record that was read last.
+    terminated: bool,
+    /// What ends that record, if anything does.
+    ended_by: Option<LineEnd>,
+    /// The same, if it may stand in a cell and cut the row in two.
+    cut: Option<LineEnd>,
     /// Whether the first record was ended by a carriage return alone, and so may others.
     by_cr: Option<bool>,
-    after_lone_cr: bool,
+    /// How the lines end. Where they end otherwise, records must be `width` fields long.
+    line_end: Option<LineEnd>,
+    width: Option<usize>,
     number: u64,
     /// Bytes scanned in vain, and to be scanned again.
     rescanned: u64,
@@ -112,13 +121,29 @@ impl<R: Read> Records<R> {
             byte: 0,
             line: 1,
             after_cr: false,
+            terminated: false,
+            ended_by: None,
+            cut: None,
             by_cr: None,
-            after_lone_cr: false,
+            line_end: None,
+            width: None,
             number: 0,
             rescanned: 0,
             hasher,
             hashed: 0,
         }
+    }
+
+    /// The same reader, that knows how the lines of its text end, and how many fields its records have. Without these
+    /// the first record shows it.
+    #[must_use]
+    pub(super) fn with_lines(self, line_end: Option<LineEnd>, width: Option<usize>) -> Self {
+        Self { line_end, width, ..self }
+    }
+
+    /// What ends the record that was read last.
+    pub(super) fn ended_by(&self) -> Option<LineEnd> {
+        self.ended_by
     }
 
     /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be read.
@@ -160,35 +185,79 @@ impl<R: Read> Records<R> {
     }
 
     fn next(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
-        let after_lone = std::mem::take(&mut self.after_lone_cr);
+        let cut_before = self.cut.take();
+        self.ended_by = None;
         let item = self.next_item(record)?;
         if item != Some(Item::Record) {
             return Ok(item);
         }
-        let is_lone = self.after_cr && self.is_lone_cr()?;
-        let by_cr = *self.by_cr.get_or_insert(is_lone);
-        self.after_lone_cr = is_lone && !by_cr;
-        record.doubt = if after_lone || self.after_lone_cr {
-            Some(RowError::CarriageReturn)
-        } else {
-            doubt::of(record.raw(), &self.dialect)
+        self.ended_by = self.find_end()?;
+        self.cut = self.find_cut(record.len())?;
+        record.doubt = match cut_before.or(self.cut) {
+            Some(by) => Some(RowError::LineBreak(by)),
+            None => doubt::of(record.raw(), &self.dialect),
         };
         Ok(item)
     }
 
-    /// Whether a carriage return that ended a record is followed by no line feed, though by text.
-    fn is_lone_cr(&mut self) -> io::Result<bool> {
+    /// What ends the record that was read last. A carriage return at the end of the text may be half of something.
+    #[inline]
+    fn find_end(&mut self) -> io::Result<Option<LineEnd>> {
+        if !self.after_cr {
+            return Ok(self.terminated.then_some(LineEnd::LineFeed));
+        }
         let mut seen = 0;
         loop {
             match self.text().get(seen..).and_then(|rest| rest.iter().find(|byte| **byte != b'\r')) {
-                Some(byte) => return Ok(*byte != b'\n'),
+                Some(b'\n') => return Ok(Some(LineEnd::Both)),
+                Some(_) => return Ok(Some(LineEnd::CarriageReturn)),
                 None => {
                     seen = self.text().len();
                     // A run of carriage returns is no text.
                     if seen > READ_BYTES || !self.fill()? {
-                        return Ok(false);
+                        return Ok(None);
                     }
                 }
+            }
+        }
+    }
+
+    /// Whether the end of a record with so many fields may stand in a cell.
+    ///
+    /// A carriage return alone always may, unless the first record has the same end. Another end that is not that of the
+    /// lines may be one of a second file that was appended: then the records around it are whole.
+    #[inline]
+    fn find_cut(&mut self, fields: usize) -> io::Result<Option<LineEnd>> {
+        let Some(end) = self.ended_by else { return Ok(None) };
+        let is_cr = end == LineEnd::CarriageReturn;
+        let by_cr = *self.by_cr.get_or_insert(is_cr);
+        let width = *self.width.get_or_insert(fields);
+        if is_cr && !by_cr {
+            return Ok(Some(end));
+        }
+        if end == *self.line_end.get_or_insert(end) {
+            return Ok(None);
+        }
+        let next = self.next_width()?;
+        Ok(next.filter(|next| *next != width || fields != width).map(|_| end))
+    }
+
+    /// How many fields the next record has, none if it is broken. `None`: nothing follows. Blank lines are consumed.
+    #[cold]
+    fn next_width(&mut self) -> io::Result<Option<usize>> {
+        if !self.skip_line_breaks()? {
+            return Ok(None);
+        }
+        let (mut data, mut ends) = (Vec::new(), Vec::new());
+        let mut scanner = self.scanner();
+        loop {
+            let text = self.buffer.get(self.start..self.end).unwrap_or_default();
+            match scanner.scan(text, self.at_end, &mut data, &mut ends) {
+                Scan::More => {
+                    self.fill()?;
+                }
+                Scan::Done(_) => return Ok(Some(ends.len())),
+                Scan::Broken(_) => return Ok(Some(0)),
             }
         }
     }
@@ -242,17 +311,23 @@ impl<R: Read> Records<R> {
         }
         record.raw.extend_from_slice(line.get(..len).unwrap_or_default());
         self.after_cr = line.last() == Some(&b'\r');
+        self.terminated = terminated;
         self.line += u64::from(terminated);
         self.consume(with_break);
         self.check_utf8(record);
         Ok(true)
     }
 
-    fn read_by_scanner(&mut self, record: &mut Record) -> io::Result<Item> {
+    /// A scanner of the record that begins here.
+    fn scanner(&self) -> Scanner {
         let may_rescan = RESCAN_FREE.saturating_add(self.byte.saturating_mul(RESCAN_RATIO));
         let reduced = self.rescanned > may_rescan;
         let breaks_max = if reduced { RECORD_LINE_BREAKS_REDUCED } else { u64::MAX };
-        let mut scanner = Scanner::new(&self.dialect, Arc::clone(&self.stops), breaks_max);
+        Scanner::new(&self.dialect, Arc::clone(&self.stops), breaks_max)
+    }
+
+    fn read_by_scanner(&mut self, record: &mut Record) -> io::Result<Item> {
+        let mut scanner = self.scanner();
         record.data.clear();
         record.ends.clear();
         loop {
@@ -265,6 +340,7 @@ impl<R: Read> Records<R> {
                     record.len = record.ends.len();
                     record.raw.extend_from_slice(text.get(..len).unwrap_or_default());
                     self.after_cr = text.get(len) == Some(&b'\r');
+                    self.terminated = len < text.len();
                     self.line += scanner.line_breaks();
                     self.consume(scanner.scanned());
                     self.check_utf8(record);

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::row_error::LINE_BREAK;
 use super::rows::{CsvOptions, IdFrom};
 use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
 use crate::import::file_id::FileId;
@@ -113,7 +114,12 @@ impl<R: Read> RejectRows<R> {
             Ok(record) => record,
             Err(error) => return Ok(again(reject, &error)),
         };
-        let content = reject.content.clone().unwrap_or_else(|| RowHash::of_content(row).to_string());
+        let own = RowHash::of_content(row).to_string();
+        // A part of a row may look like a whole one.
+        if reject.code == LINE_BREAK && reject.content.as_ref() == Some(&own) {
+            return Ok(Row::Rejected(reject));
+        }
+        let content = reject.content.clone().unwrap_or(own);
         let hash = RowHash::of_corrected(&self.of, reject.row, &content);
         let mut met = Met::New;
         if let Some(id) = self.plan.given_id(&record) {
@@ -218,6 +224,19 @@ mod tests {
                 Some(Row::Repeat) => {}
             }
         }
+    }
+
+    #[test]
+    fn a_part_of_a_row_stays_rejected_until_it_is_corrected() {
+        let cut = |row, edited| {
+            let mut reject: Reject = serde_json::from_str(&line(row, b"u,e", edited)).unwrap();
+            reject.code = LINE_BREAK.to_owned();
+            reject.content = Some(RowHash::of_content(b"u,e").to_string());
+            serde_json::to_string(&reject).unwrap() + "\n"
+        };
+        let (calls, rejects) = rows(&(cut(1, None) + &cut(2, Some("u,\"e\nf\""))));
+        assert!(calls.len() == 1 && calls[0].contains("\"event\":\"e\\nf\""), "{calls:?}");
+        assert_eq!((rejects.len(), rejects[0].row, &*rejects[0].code), (1, 1, LINE_BREAK));
     }
 
     /// They were sent with replacement characters.

@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use super::line_end::LineEnd;
 use crate::words::{counted, grouped, outside_text_within};
 
 /// Characters of a cell that an error keeps and shows.
 const VALUE_SHOWN_CHARS: usize = 64;
+
+/// The code of a part of a row that a line break cuts.
+pub(super) const LINE_BREAK: &str = "line-break";
 
 /// Why a row, or a piece of text that is no row, was rejected. Its `Display` is for people and names the
 /// column and the value.
@@ -132,12 +136,11 @@ pub enum RowError {
         /// What is odd.
         odd: Odd,
     },
-    /// A carriage return, alone, ends the row or the one before it, although the first line has another end.
+    /// A line break that is not that of the file's lines ends the row or the one before it.
     #[error(
-        "a carriage return cuts a row in two, though the lines of the file end otherwise: put quotes around the cell that \
-         has it"
+        "{0} cuts a row in two, though the lines of the file end otherwise: put quotes around the cell that has it"
     )]
-    CarriageReturn,
+    LineBreak(LineEnd),
     /// A quote is not closed where a closing quote must be.
     #[error("field {field} begins with a quote that is not closed: {sign}")]
     Quote {
@@ -231,7 +234,7 @@ impl RowError {
             | Self::RecordTooLarge { .. } => "too-large",
             Self::Odd { odd: Odd::Escape(_), .. } => "escape",
             Self::Quote { .. } | Self::Odd { .. } => "quote",
-            Self::CarriageReturn => "line-break",
+            Self::LineBreak(_) => LINE_BREAK,
             Self::IdTaken { .. } => "id-taken",
         }
     }

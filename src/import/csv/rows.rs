@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::watch::Watch;
 use super::{
     Dialect, Empty, FileType, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError,
-    Types, Warning, detect_delimiter,
+    Types, Warning, detect_delimiter, line_end,
 };
 use crate::call::Limits;
 use crate::import::earlier::Prefix;
@@ -204,7 +204,10 @@ impl CsvRows {
             None => detect_delimiter(&sample, at_end, options.quote, options.escape)
                 .map_err(|error| coded(&error))?,
         };
-        let mut records = Records::new(Cursor::new(sample).chain(text), options.dialect(delimiter));
+        let dialect = options.dialect(delimiter);
+        let width = options.columns.as_ref().map(Vec::len);
+        let line_end = line_end::detect(&sample, at_end, &dialect, width);
+        let mut records = Records::new(Cursor::new(sample).chain(text), dialect).with_lines(line_end, width);
         let mut header = Record::new();
         match &options.columns {
             Some(columns) => header = Record::of_fields(columns),
@@ -217,6 +220,9 @@ impl CsvRows {
                     return Err(FileError::content("E-CSV-HEADER", "the file is empty: it has no header"));
                 }
             },
+        }
+        if let Some(error @ RowError::LineBreak(_)) = &header.doubt {
+            return Err(FileError::content("E-CSV-HEADER", format!("the header is no row: {error}")));
         }
         let has_blank = |name: &[u8]| name.starts_with(b" ");
         if options.delimiter.is_none() && header.len() > 1 && header.iter().skip(1).all(has_blank) {
@@ -435,6 +441,14 @@ mod tests {
     use crate::call::CallKind;
 
     fn opened(text: impl Into<Vec<u8>>) -> Result<OpenedCsv, FileError> {
+        opened_as(text, FileType::Calls(CallKind::Track), &CsvOptions::default())
+    }
+
+    fn opened_as(
+        text: impl Into<Vec<u8>>,
+        kind: FileType,
+        options: &CsvOptions,
+    ) -> Result<OpenedCsv, FileError> {
         let text = text.into();
         let size = Some(text.len() as u64);
         let source = Source {
@@ -442,15 +456,65 @@ mod tests {
             name: "track_1.csv".to_owned(),
             content_encoding: None,
         };
-        let options = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
-        let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
+        let reading = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
+        let Opened::Text(text) = open(source, &reading).unwrap() else { panic!("an archive") };
         let id = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
-        CsvRows::open(
-            "track_1.csv",
-            (id, FileType::Calls(CallKind::Track), "track_1.csv"),
-            text,
-            &CsvOptions::default(),
-        )
+        CsvRows::open("track_1.csv", (id, kind, "track_1.csv"), text, options)
+    }
+
+    /// What becomes of each row: the code of one that is rejected.
+    fn codes(mut rows: CsvRows) -> Vec<String> {
+        let mut codes = Vec::new();
+        while let Some(row) = rows.next(&mut Vec::new()).unwrap() {
+            codes.push(match row {
+                Row::Rejected(reject) => reject.code,
+                Row::Call(_) | Row::Repeat => String::new(),
+            });
+        }
+        codes
+    }
+
+    #[test]
+    fn a_line_break_that_may_stand_in_a_cell_rejects_both_parts() {
+        let check = |columns: Option<&str>, text: &str, expected: &[&str]| {
+            let columns = columns.map(|names| names.split(',').map(str::to_owned).collect());
+            let options = CsvOptions { columns, ..CsvOptions::default() };
+            let opened = opened_as(text, FileType::Calls(CallKind::Track), &options).unwrap();
+            assert_eq!(codes(opened.rows), expected, "{text:?}");
+        };
+        let names = Some("userId,event,x");
+        let cut = "line-break";
+        check(names, "u1,e,a\rb\nu2,e,c\n", &[cut, cut, ""]);
+        check(names, "u1,e,a\nb\r\nu2,e,c\r\n", &[cut, cut, ""]);
+        check(names, "u1,e,a\nb\r\n", &[cut, cut]);
+        check(None, "userId,event,x\r\nu1,e,a\nb\r\nu2,e,c\r\n", &[cut, cut, ""]);
+        check(None, "userId,event,x\r\nu1,e,a\n\nb\nc\r\nu2,e,c\r\n", &[cut, cut, cut, ""]);
+        check(None, "userId,event,x\ru1,e,a\nb\ru2,e,c\r", &[cut, cut, ""]);
+        check(None, "userId,x,event\nu1,a\r\nb,e\nu2,c,e\n", &[cut, cut, ""]);
+        // Beyond what is looked at before.
+        let rows = "u,e,x\r\n".repeat(20_000);
+        let text = format!("userId,event,x\r\n{rows}u1,e,a\nb\r\n");
+        let found = codes(opened(text).unwrap().rows);
+        assert_eq!(found.iter().position(|code| !code.is_empty()), Some(20_000));
+        assert_eq!(found.get(20_000..), Some(&[cut.to_owned(), cut.to_owned()][..]));
+        let error = opened("userId,event,a\nb\r\nu1,e,c\r\n").map(|_| ()).unwrap_err();
+        assert_eq!(error.code, "E-CSV-HEADER", "{error}");
+    }
+
+    #[test]
+    fn lines_may_end_in_several_ways() {
+        let check = |text: &str, expected: &[&str]| {
+            assert_eq!(codes(opened(text).unwrap().rows), expected, "{text:?}");
+        };
+        check("userId,event\nu1,e\nu2,e\nu1,e\r\nu2,e\r\n", &[""; 4]);
+        check("userId,event\r\nu1,e\nu2,e\nu3,e", &[""; 3]);
+        check("userId,event\ru1,e\ru2,e\nu3,e\n", &[""; 3]);
+        check("userId,event\r\nu1,e\r\n\nu2,e\r\n\n", &[""; 2]);
+        // Rows of a wrong width whose ends are those of the lines, or that nothing follows.
+        check("userId,event\r\nu1,e\nu2,e\r\nu3\r\nu4,e\r\n", &["", "", "width", ""]);
+        check("userId,event\r\nu1,e\r\nu2", &["", "width"]);
+        check("userId,event\r\nu1,e\r\nu2\n\n", &["", "width"]);
+        check("userId,event\ru1,e\ru2\r", &["", "width"]);
     }
 
     #[test]
