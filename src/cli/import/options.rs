@@ -28,6 +28,8 @@ pub(in crate::cli) fn opening(
     };
     let csv = CsvOptions {
         delimiter,
+        // Who names the delimiter means that it has no blank.
+        keeps_blanks: delimiter.is_some(),
         quote: format.quote.0,
         escape: format.escape.0,
         max_field: usize::try_from(format.max_field.0).unwrap_or(usize::MAX),

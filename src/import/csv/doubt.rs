@@ -15,6 +15,20 @@ pub(super) fn of(raw: &[u8], dialect: &Dialect) -> Option<RowError> {
     Walk { rest: raw, field: 1, backslash_closed: false }.odd(dialect)
 }
 
+/// The first byte of each field in the text of a record about which nothing is odd.
+pub(super) fn starts(raw: &[u8], dialect: &Dialect) -> Vec<Option<u8>> {
+    let mut walk = Walk { rest: raw, field: 1, backslash_closed: false };
+    let mut starts = Vec::new();
+    loop {
+        starts.push(walk.rest.first().copied().filter(|first| *first != dialect.delimiter));
+        if walk.pass(dialect).is_some() {
+            return starts;
+        }
+        let Some((_, rest)) = walk.rest.split_first() else { return starts };
+        walk.rest = rest;
+    }
+}
+
 struct Walk<'r> {
     rest: &'r [u8],
     field: u64,
@@ -25,14 +39,7 @@ struct Walk<'r> {
 impl Walk<'_> {
     fn odd(mut self, dialect: &Dialect) -> Option<RowError> {
         loop {
-            let odd = match self.rest.split_first() {
-                Some((first, rest)) if Some(*first) == dialect.quote => {
-                    self.rest = rest;
-                    self.quoted(dialect)
-                }
-                _ => self.unquoted(dialect),
-            };
-            if let Some(odd) = odd {
+            if let Some(odd) = self.pass(dialect) {
                 return Some(RowError::Odd { field: self.field, odd });
             }
             let (delimiter, rest) = self.rest.split_first()?;
@@ -41,6 +48,17 @@ impl Walk<'_> {
             }
             self.rest = rest;
             self.field += count(1);
+        }
+    }
+
+    /// Goes to the delimiter after a field.
+    fn pass(&mut self, dialect: &Dialect) -> Option<Odd> {
+        match self.rest.split_first() {
+            Some((first, rest)) if Some(*first) == dialect.quote => {
+                self.rest = rest;
+                self.quoted(dialect)
+            }
+            _ => self.unquoted(dialect),
         }
     }
 

@@ -254,11 +254,29 @@ impl Plan {
 
     /// The columns whose cells become numbers where they can.
     pub(super) fn inferred(&self) -> Vec<usize> {
+        self.columns_of(|kind| kind == Kind::Inferred)
+    }
+
+    /// The columns whose cells are kept as they are, with the blanks that they begin with, in order.
+    pub(super) fn texts(&self) -> Vec<usize> {
+        let mut texts = self.columns_of(Kind::keeps_blanks);
+        texts.extend(self.id_column);
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    }
+
+    /// The column that gives rows their messageIds.
+    pub(super) fn id_column(&self) -> Option<usize> {
+        self.id_column
+    }
+
+    fn columns_of(&self, is_one: impl Fn(Kind) -> bool) -> Vec<usize> {
         let mut found = Vec::new();
         let mut nodes: Vec<&Node> = self.members.iter().map(|member| &member.node).collect();
         while let Some(node) = nodes.pop() {
             match node {
-                Node::Leaf(leaf) if leaf.kind == Kind::Inferred => found.push(leaf.index),
+                Node::Leaf(leaf) if is_one(leaf.kind) => found.push(leaf.index),
                 Node::Leaf(_) => {}
                 Node::Object(members) => nodes.extend(members.iter().map(|member| &member.node)),
                 Node::Array(elements) => nodes.extend(elements),
@@ -642,7 +660,7 @@ fn unmatched(options: &PlanOptions, names: &[String], columns: &[Column], warnin
 
 /// Whether a cell is white space only.
 #[inline]
-fn is_blank(cell: &[u8]) -> bool {
+pub(super) fn is_blank(cell: &[u8]) -> bool {
     // Most cells begin with a visible character of ASCII.
     !cell.first().is_some_and(u8::is_ascii_graphic)
         && std::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty())

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::blanks::Blanks;
 use super::row_error::LINE_BREAK;
 use super::rows::{CsvOptions, IdFrom};
 use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
@@ -26,6 +27,7 @@ pub struct RejectRows<R> {
     next: Retried,
     dialect: Dialect,
     plan: Plan,
+    blanks: Option<Blanks>,
     /// The file that the rows are of.
     of: RowScope,
     /// Whether rows that were stored before are known for good.
@@ -64,10 +66,11 @@ impl<R: Read> RejectRows<R> {
         let (plan, _) = Plan::compile(&header, options.plan(kind, file, name))
             .map_err(|error| FileError::content("E-CSV-HEADER", error.to_string()))?;
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
+        let blanks = (!options.keeps_blanks).then(|| Blanks::of(&header, &plan, dialect.clone()));
         let next = Retried { file: id, row: 0 };
         let ids = || GivenIds::new(std::env::temp_dir());
         let (ids, places, lines) = (ids(), ids(), RejectLines::new(rejects));
-        Ok(Self { lines, next, dialect, plan, of, remembers, ids, places })
+        Ok(Self { lines, next, dialect, plan, blanks, of, remembers, ids, places })
     }
 
     /// The next row, with its place in this file.
@@ -131,7 +134,9 @@ impl<R: Read> RejectRows<R> {
             }
         }
         // Copies of a row have ids of their own: each is a row of its file.
-        if let Err(error) = self.plan.write_as(&record, Some(hash), out) {
+        let written = self.plan.write_as(&record, Some(hash), out);
+        let checked = written.and_then(|()| self.blanks.as_ref().map_or(Ok(()), |of| of.check(&record)));
+        if let Err(error) = checked {
             return Ok(again(reject, &error));
         }
         Ok(match self.places.meet_row(&hash.0.to_be_bytes(), &record)? {

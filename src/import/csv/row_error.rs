@@ -141,6 +141,17 @@ pub enum RowError {
         "{0} cuts a row in two, though the lines of the file end otherwise: put quotes around the cell that has it"
     )]
     LineBreak(LineEnd),
+    /// A blank that may be that of a delimiter begins a cell.
+    #[error(
+        "column {column} begins with a blank: {value} (remove the blank, or put quotes around the cell if it belongs to \
+         it; --delimiter keeps all such blanks)"
+    )]
+    Blank {
+        /// The header's name for the column.
+        column: String,
+        /// The cell.
+        value: Shown,
+    },
     /// A quote is not closed where a closing quote must be.
     #[error("field {field} begins with a quote that is not closed: {sign}")]
     Quote {
@@ -234,6 +245,7 @@ impl RowError {
             | Self::RecordTooLarge { .. } => "too-large",
             Self::Odd { odd: Odd::Escape(_), .. } => "escape",
             Self::Quote { .. } | Self::Odd { .. } => "quote",
+            Self::Blank { .. } => "blank",
             Self::LineBreak(_) => LINE_BREAK,
             Self::IdTaken { .. } => "id-taken",
         }

@@ -3,6 +3,7 @@
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
+use super::blanks::Blanks;
 use super::watch::Watch;
 use super::{
     Dialect, Empty, FileType, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError,
@@ -56,6 +57,9 @@ pub enum IdFrom {
 pub struct CsvOptions {
     /// Between two fields; `None`: found out from the text.
     pub delimiter: Option<u8>,
+    /// Whether a blank after a delimiter belongs to the cell. Else rows are rejected where that is in doubt.
+    #[serde(default)]
+    pub keeps_blanks: bool,
     /// Around fields; `None`: quotes are plain text.
     pub quote: Option<u8>,
     /// Before a byte that has no meaning.
@@ -82,6 +86,7 @@ impl Default for CsvOptions {
     fn default() -> Self {
         Self {
             delimiter: None,
+            keeps_blanks: false,
             quote: Some(b'"'),
             escape: None,
             max_field: MAX_FIELD,
@@ -131,6 +136,8 @@ pub struct CsvRows {
     records: Records<Input>,
     record: Record,
     plan: Plan,
+    /// Unless all blanks are kept.
+    blanks: Option<Blanks>,
     watch: Option<Watch>,
     /// The messageIds that rows were given.
     ids: GivenIds,
@@ -225,7 +232,7 @@ impl CsvRows {
             return Err(FileError::content("E-CSV-HEADER", format!("the header is no row: {error}")));
         }
         let has_blank = |name: &[u8]| name.starts_with(b" ");
-        if options.delimiter.is_none() && header.len() > 1 && header.iter().skip(1).all(has_blank) {
+        if !options.keeps_blanks && header.len() > 1 && header.iter().skip(1).all(has_blank) {
             let what = "a blank follows each delimiter of the header and would become part of the cells: remove the \
                         blanks (or pass --delimiter to keep them)";
             return Err(FileError::content("E-CSV-DELIMITER", what));
@@ -233,12 +240,14 @@ impl CsvRows {
         let (plan, more) = Plan::compile(&header, options.plan(kind, file, place))
             .map_err(|error| FileError::content(error.code(), error.told()))?;
         warnings.extend(more.iter().map(Warning::told));
+        let blanks = (!options.keeps_blanks).then(|| Blanks::of(&header, &plan, options.dialect(delimiter)));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let rows = Self {
             name: name.to_owned(),
             records,
             record: Record::new(),
             plan,
+            blanks,
             watch: None,
             ids: GivenIds::new(std::env::temp_dir()),
             next: 0,
@@ -248,7 +257,7 @@ impl CsvRows {
 
     /// Looks from now on for cells that may mean something else: see [`Self::doubts`].
     pub fn watch(&mut self) {
-        self.watch = Some(Watch::new(self.plan.names().len(), &self.plan.inferred()));
+        self.watch = Some(Watch::new(self.plan.names().len(), &self.plan.inferred(), &self.plan.texts()));
     }
 
     /// What a person should look at before the rows are stored, if [`Self::watch`] was asked for.
@@ -269,6 +278,10 @@ impl CsvRows {
             Some(id) => self.ids.meet_row(id, &self.record),
             None => Ok(Met::New),
         }
+    }
+
+    fn check_blanks(&self) -> Result<(), RowError> {
+        self.blanks.as_ref().map_or(Ok(()), |blanks| blanks.check(&self.record))
     }
 
     fn reject(&self, error: &RowError) -> Reject {
@@ -296,7 +309,7 @@ impl RowReader for CsvRows {
             (out.len(), if matches!(read, Some(Item::Record)) { self.meet()? } else { Met::New });
         let written = match read {
             None => return Ok(None),
-            Some(Item::Record) => self.plan.write(&self.record, out),
+            Some(Item::Record) => self.plan.write(&self.record, out).and_then(|()| self.check_blanks()),
             Some(Item::Broken(error)) => Err(error),
         };
         if written.is_ok()
@@ -581,6 +594,36 @@ mod tests {
         let error = opened("userId, event\nu, e\n").map(|_| ()).unwrap_err();
         assert_eq!(error.code, "E-CSV-DELIMITER");
         assert!(opened("userId,event, x\nu,e,1\n").is_ok());
+    }
+
+    #[test]
+    fn a_row_whose_blanks_may_be_those_of_delimiters_is_rejected() {
+        let of = |kind, text: &str| codes(opened_as(text, kind, &CsvOptions::default()).unwrap().rows);
+        let track = |text: &str| of(FileType::Calls(CallKind::Track), text);
+        let identify = |text: &str| of(FileType::Calls(CallKind::Identify), text);
+        let blank = "blank";
+        assert_eq!(track("userId,event,x\nu1,e,y\nu2, e, y\nu3, e,y\n u4,e,y\n"), ["", blank, blank, blank]);
+        assert_eq!(track("userId, event,x\nu1, e,y\nu1,e,y\n"), [blank, ""]);
+        assert_eq!(track("userId,event, x\nu1,e, y\nu1,e,y\n"), [blank, ""]);
+        assert_eq!(
+            identify("userId,x,y\nu1, a, b\nu2, a,b\nu3, a,\nu4,, b\nu5,a, b\n"),
+            [blank, "", "", "", ""]
+        );
+        assert_eq!(identify("userId,messageId,x\nu1, ,y\nu2, m,y\n"), ["", blank]);
+        // Quotes say that the blank belongs to the cell; of times and numbers it is no part.
+        assert_eq!(track("userId,event,x\nu1,\" e\",y\nu2,\" e\",\" y\"\n"), ["", ""]);
+        assert_eq!(track("userId,event, timestamp\nu1,e, 2019-05-11\n"), [""]);
+        let text = "userId,event,x\nu2, e, y\n";
+        let keeps = CsvOptions { delimiter: Some(b','), keeps_blanks: true, ..CsvOptions::default() };
+        let mut rows = opened_as(text, FileType::Calls(CallKind::Track), &keeps).unwrap().rows;
+        rows.watch();
+        assert!(matches!(rows.next(&mut Vec::new()), Ok(Some(Row::Call(_)))));
+        assert_eq!(rows.doubts(), ["a blank follows each delimiter and would stay in the cells"]);
+        let error = match opened(text).unwrap().rows.next(&mut Vec::new()) {
+            Ok(Some(Row::Rejected(reject))) => reject.message,
+            other => panic!("{other:?}"),
+        };
+        assert!(error.contains("column event begins with a blank: \" e\" ("), "{error}");
     }
 
     #[test]

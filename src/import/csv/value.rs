@@ -36,6 +36,14 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Whether a blank at the beginning of a cell stays in the value.
+    pub(super) fn keeps_blanks(self) -> bool {
+        matches!(
+            self,
+            Self::Typed(ColumnType::String) | Self::Inferred | Self::Integration { .. } | Self::JsonOrText
+        )
+    }
+
     /// Whether a cell counts as empty.
     #[inline]
     pub(super) fn is_empty(self, cell: &[u8]) -> bool {

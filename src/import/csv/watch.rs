@@ -18,6 +18,8 @@ pub(super) struct Watch {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     inferred: bool,
+    /// Whether blanks stay in the values.
+    keeps_blanks: bool,
     cells: u64,
     /// Inferred cells that are numbers; and those of digits that stay text.
     numbers: u64,
@@ -29,9 +31,13 @@ struct Seen {
 }
 
 impl Watch {
-    /// Of columns so many, those at `inferred` become numbers where they can.
-    pub(super) fn new(columns: usize, inferred: &[usize]) -> Self {
-        let seen = |index| Seen { inferred: inferred.contains(&index), ..Seen::default() };
+    /// Of columns so many, those at `inferred` become numbers where they can, and those at `texts` keep their blanks.
+    pub(super) fn new(columns: usize, inferred: &[usize], texts: &[usize]) -> Self {
+        let seen = |index| Seen {
+            inferred: inferred.contains(&index),
+            keeps_blanks: texts.contains(&index),
+            ..Seen::default()
+        };
         Self { columns: (0..columns).map(seen).collect() }
     }
 
@@ -73,6 +79,15 @@ impl Watch {
         let rest = self.columns.get(1..).unwrap_or_default();
         if rest.iter().any(|seen| seen.cells > 0) && rest.iter().all(|seen| seen.blank == seen.cells) {
             doubts.push("a blank follows each delimiter and would stay in the cells".to_owned());
+            return doubts;
+        }
+        let is_blank = |seen: &Seen| seen.keeps_blanks && seen.cells > 0 && seen.blank == seen.cells;
+        for (name, seen) in named().filter(|(_, seen)| is_blank(seen)).take(COLUMNS_NAMED) {
+            doubts.push(format!(
+                "column \"{}\": {} with a blank at the beginning, and none without: it would stay",
+                shown(name),
+                counted(seen.cells, "cell", "cells"),
+            ));
         }
         doubts
     }
@@ -86,7 +101,7 @@ mod tests {
     fn cells_that_may_mean_something_else_are_counted() {
         let names = ["userId", "zip", "x"].map(str::to_owned);
         let doubts = |rows: &[[&str; 3]]| {
-            let mut watch = Watch::new(3, &[1]);
+            let mut watch = Watch::new(3, &[1], &[0, 1, 2]);
             rows.iter().for_each(|row| watch.look(&Record::of_fields(row)));
             watch.doubts(&names)
         };
@@ -101,6 +116,10 @@ mod tests {
         assert_eq!(
             doubts(&[["1", " a", " b"]]),
             ["a blank follows each delimiter and would stay in the cells"]
+        );
+        assert_eq!(
+            doubts(&[["1", "a", " b"], ["2", "a", ""]]),
+            ["column \"x\": 1 cell with a blank at the beginning, and none without: it would stay"]
         );
         assert_eq!(doubts(&[]), [""; 0]);
     }

@@ -1,0 +1,92 @@
+//! Blanks after delimiters. Whether they belong to the cells cannot be seen, but where cells begin with none of their
+//! own, or all of a row do, they were not meant so.
+
+use super::dialect::Dialect;
+use super::doubt;
+use super::plan::{Plan, is_blank};
+use super::record::Record;
+use super::row_error::{RowError, Shown};
+
+/// Columns whose cells begin with no blank of their own.
+const NAMES: [&str; 8] = [
+    "userId",
+    "anonymousId",
+    "groupId",
+    "previousId",
+    "messageId",
+    "event",
+    "context.ip",
+    "context.device.id",
+];
+
+/// Cells after the first one that show that a blank follows each delimiter of a row.
+const CELLS_MIN: usize = 2;
+
+/// Finds cells that begin with a blank which may be that of a delimiter.
+#[derive(Debug)]
+pub(super) struct Blanks {
+    dialect: Dialect,
+    names: Vec<String>,
+    /// Columns whose cells are kept with their blanks, in order.
+    texts: Vec<usize>,
+    /// Those of them that begin with none of their own, or whose name in the header begins with one.
+    guarded: Vec<usize>,
+}
+
+impl Blanks {
+    /// Of rows below this header.
+    pub(super) fn of(header: &Record, plan: &Plan, dialect: Dialect) -> Self {
+        let (names, texts) = (plan.names().to_vec(), plan.texts());
+        let is_guarded = |index: &usize| {
+            let name = names.get(*index).map_or("", String::as_str);
+            NAMES.contains(&name)
+                || (name == "id" && plan.collection().is_some())
+                || plan.id_column() == Some(*index)
+                || header.get(*index).is_some_and(begins_with_blank)
+        };
+        let guarded = texts.iter().copied().filter(is_guarded).collect();
+        Self { dialect, names, texts, guarded }
+    }
+
+    /// Checks a row that became a call.
+    ///
+    /// # Errors
+    /// [`RowError::Blank`]
+    #[inline]
+    pub(super) fn check(&self, record: &Record) -> Result<(), RowError> {
+        let begins = |index: usize| record.get(index).is_some_and(begins_with_blank);
+        let mut rest =
+            (1..record.len()).filter(|index| record.get(*index).is_some_and(|cell| !cell.is_empty()));
+        if self.guarded.iter().any(|index| begins(*index)) || rest.next().is_some_and(begins) {
+            return self.check_text(record);
+        }
+        Ok(())
+    }
+
+    /// The same by the text of the row: quotes and escapes say that a blank belongs to the cell.
+    #[cold]
+    fn check_text(&self, record: &Record) -> Result<(), RowError> {
+        let starts = doubt::starts(record.raw(), &self.dialect);
+        let begins = |index: usize| starts.get(index) == Some(&Some(b' '));
+        let is_none = |index: usize| record.get(index).is_none_or(is_blank);
+        let guarded = self.guarded.iter().copied().find(|index| begins(*index) && !is_none(*index));
+        let mut filled = 0;
+        let all = (1..record.len())
+            .filter(|index| record.get(*index).is_some_and(|cell| !cell.is_empty()))
+            .all(|index| {
+                filled += 1;
+                begins(index)
+            });
+        let of_all = || self.texts.iter().copied().find(|index| *index > 0 && begins(*index));
+        let found = guarded.or_else(|| if all && filled >= CELLS_MIN { of_all() } else { None });
+        let Some(column) = found else { return Ok(()) };
+        Err(RowError::Blank {
+            column: self.names.get(column).cloned().unwrap_or_default(),
+            value: Shown::of(record.get(column).unwrap_or_default()),
+        })
+    }
+}
+
+fn begins_with_blank(cell: &[u8]) -> bool {
+    cell.first() == Some(&b' ')
+}
