@@ -165,6 +165,10 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
             }
         };
         let (start, row) = (out.len(), row.into_owned());
+        // What was wrong may have been beside the row in its file, and is not seen in the row alone.
+        if reject.content.as_ref().is_some_and(|content| *content == RowHash::of_content(&row).to_string()) {
+            return Ok(Some(Row::Rejected(reject)));
+        }
         let read = self.row(reject, &row, out)?;
         if !matches!(read, Row::Call(_)) {
             out.truncate(start);
@@ -254,6 +258,21 @@ mod tests {
         );
         assert_eq!((rejects.len(), rejects[0].row, &*rejects[0].code), (1, 7, "utf8"), "{rejects:?}");
         assert_eq!(rejects[0].raw_base64.as_deref(), Some("dSxab+s="), "{rejects:?}");
+    }
+
+    /// What was wrong stands beside it in its file: a carriage return alone.
+    #[test]
+    fn a_row_that_nobody_corrected_stays_rejected() {
+        let rejected = |edited: Option<&str>| {
+            let mut reject: Reject = serde_json::from_str(&line(7, b"u,a", edited)).unwrap();
+            reject.code = "line-break".to_owned();
+            reject.content = Some(RowHash::of_content(b"u,a").to_string());
+            serde_json::to_string(&reject).unwrap() + "\n"
+        };
+        let (calls, rejects) = rows(&(rejected(None) + &rejected(Some("u,\"a\rb\""))));
+        assert!(calls.len() == 1 && calls[0].contains(r#""event":"a\rb""#), "{calls:?}");
+        let kept: Vec<_> = rejects.iter().map(|of| (&*of.code, &*of.message, &*of.raw)).collect();
+        assert_eq!(kept, [("line-break", "why", "u,a")]);
     }
 
     #[test]
