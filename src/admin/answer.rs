@@ -85,6 +85,9 @@ struct Refused<'a> {
     success: bool,
     code: &'static str,
     message: &'a str,
+    /// Which call of a step it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<u32>,
 }
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
@@ -255,6 +258,9 @@ pub(super) fn import(result: Result<impl Serialize, TargetError>) -> Answer {
         TargetError::OtherRow => (StatusCode::CONFLICT, import_code::OTHER_ROW),
         TargetError::NotOpen => (StatusCode::CONFLICT, import_code::NOT_OPEN),
         TargetError::OtherOptions => (StatusCode::CONFLICT, import_code::OTHER_OPTIONS),
+        TargetError::IdTaken { call } => {
+            return refused_for(StatusCode::CONFLICT, import_code::ID_TAKEN, &error.to_string(), Some(*call));
+        }
         TargetError::GivenUp { .. } => (StatusCode::CONFLICT, import_code::GIVEN_UP),
         TargetError::NoSource(_) => (StatusCode::NOT_FOUND, import_code::NO_SOURCE),
         TargetError::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, import_code::LATER),
@@ -303,7 +309,11 @@ pub(super) fn slow_body() -> Answer {
 }
 
 fn refused(status: StatusCode, code: &'static str, message: &str) -> Answer {
-    let body = serde_json::to_vec(&Refused { success: false, code, message }).unwrap_or_default();
+    refused_for(status, code, message, None)
+}
+
+fn refused_for(status: StatusCode, code: &'static str, message: &str, call: Option<u32>) -> Answer {
+    let body = serde_json::to_vec(&Refused { success: false, code, message, call }).unwrap_or_default();
     answer(status, JSON, body)
 }
 

@@ -237,6 +237,7 @@ fn append_answer(error: AppendError) -> Answer {
         AppendError::DestinationFull => (StatusCode::SERVICE_UNAVAILABLE, DESTINATION_FULL, Some(LATER)),
         // Only imports are appended in steps.
         AppendError::OtherRow { .. } => (StatusCode::CONFLICT, "other_row", None),
+        AppendError::Known { .. } => (StatusCode::CONFLICT, "id_taken", None),
         AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
         AppendError::TooManyStreams => (StatusCode::BAD_REQUEST, "too_many_collections", None),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),

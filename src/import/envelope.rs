@@ -1,5 +1,7 @@
 //! The body in which a step's rows are handed over: an envelope of calls, or objects of one collection.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -21,6 +23,9 @@ pub struct Envelope<'a> {
     /// Their hashes, if rows are known by their content.
     #[serde(default, borrow, rename = "rowHashes")]
     pub hashes: Option<Vec<&'a str>>,
+    /// Which of them are stored only if no other call has their id, in order.
+    #[serde(default, rename = "ownIds")]
+    pub own_ids: Vec<u32>,
 }
 
 impl<'a> Envelope<'a> {
@@ -51,6 +56,52 @@ fn head_of(collection: Option<&str>) -> Vec<u8> {
     }
 }
 
+/// Closes a body after its items: with their hashes, if they have any, and with those that must have ids of their own.
+pub fn write_tail(out: &mut Vec<u8>, hashes: impl IntoIterator<Item: fmt::Display>, own_ids: &[u32]) {
+    out.push(b']');
+    let mut has_hashes = false;
+    for hash in hashes {
+        out.extend_from_slice(if has_hashes { b"\",\"" } else { b",\"rowHashes\":[\"" });
+        out.extend_from_slice(hash.to_string().as_bytes());
+        has_hashes = true;
+    }
+    if has_hashes {
+        out.extend_from_slice(b"\"]");
+    }
+    for (index, item) in own_ids.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"ownIds\":[" } else { b"," });
+        out.extend_from_slice(item.to_string().as_bytes());
+    }
+    if !own_ids.is_empty() {
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
+/// The same body without one of its items.
+///
+/// # Errors
+/// It is no body of a step.
+pub fn without(body: &Bytes, item: u32) -> Result<Vec<u8>, serde_json::Error> {
+    let envelope = Envelope::read(body)?;
+    let is_other = |index: usize| u32::try_from(index) != Ok(item);
+    let mut out = Vec::with_capacity(body.len());
+    out.extend_from_slice(&envelope.head());
+    let calls = envelope.batch.iter().enumerate().filter(|(index, _)| is_other(*index));
+    for (count, (_, call)) in calls.enumerate() {
+        if count > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(call.get().as_bytes());
+    }
+    let hashes = envelope.hashes.iter().flatten().enumerate();
+    let hashes = hashes.filter(|(index, _)| is_other(*index)).map(|(_, hash)| hash);
+    let own_ids = envelope.own_ids.iter().filter(|own| **own != item);
+    let own_ids: Vec<u32> = own_ids.map(|own| own - u32::from(*own > item)).collect();
+    write_tail(&mut out, hashes, &own_ids);
+    Ok(out)
+}
+
 /// What a body holds.
 pub fn shape_of(body: &[u8]) -> Shape {
     if body.starts_with(OBJECTS) { Shape::ObjectSets } else { Shape::Envelope }
@@ -59,6 +110,21 @@ pub fn shape_of(body: &[u8]) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_item_is_left_out_with_what_belongs_to_it() {
+        let mut body = head(None);
+        body.extend_from_slice(b"{\"a\":1},{\"a\":2},{\"a\":3}");
+        write_tail(&mut body, ["x", "y", "z"], &[0, 1, 2]);
+        let without = |body: &[u8], item| without(&Bytes::copy_from_slice(body), item).unwrap();
+        let text = |body: Vec<u8>| String::from_utf8(body).unwrap();
+        let first = without(&body, 0);
+        assert_eq!(
+            text(first.clone()),
+            r#"{"batch":[{"a":2},{"a":3}],"rowHashes":["y","z"],"ownIds":[0,1]}"#
+        );
+        assert_eq!(text(without(&without(&first, 1), 0)), r#"{"batch":[]}"#);
+    }
 
     #[test]
     fn a_body_is_read_as_it_was_written() {

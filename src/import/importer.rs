@@ -19,7 +19,7 @@ use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
 use super::recent::RecentJournal;
 use super::record::{Record, State};
-use super::row_hash::new_rows;
+use super::row_hash::{OwnId, new_rows};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken};
 use crate::boxed_future::BoxFuture;
 use crate::call::BodyError;
@@ -348,7 +348,7 @@ impl Importer {
         let Some(counted) = counted else {
             let text = rows.prefix.as_ref().map(Prefix::text_before);
             let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats, text };
-            return self.append(&source, step, &calls).await;
+            return self.append(&source, step, &calls, &[]).await;
         };
         // Rows known by their content: first those are left out that are stored already, and at last all are
         // counted. A crash in between leaves rows that are stored and not counted; they are handed over again.
@@ -359,21 +359,27 @@ impl Importer {
         let progress = self.progress(file).ok_or(TargetError::NotOpen)?;
         let journal = Arc::clone(&self.journal);
         let (import, name) = (rows.import, source.clone());
+        let is_stored = last_row < progress.next_row;
         let (record, new) = blocking(move || {
             let record = journal.read(import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
-            let new = new_rows(&*journal, (name.as_str(), record.rows_name()), &calls)?;
+            let not_stored = if is_stored { &*record.not_stored } else { &[] };
+            let new = new_rows(&*journal, (name.as_str(), record.rows_name()), &calls, not_stored)?;
             Ok((record, new))
         })
         .await?;
-        let taken = if last_row < progress.next_row {
+        let taken = if is_stored {
             RowsTaken { progress }
         } else {
             let known = new.known.saturating_add(rows.repeats);
             // What the file begins with counts up to the rows that are counted, so it is recorded with them.
             let step = ImportStep { origin, rejected: rows.rejected, known, text: None };
-            self.append(&source, step, &new.calls).await?
+            match self.append(&source, step, &new.calls, &new.own_ids).await {
+                Err(TargetError::IdTaken { call }) => return self.id_taken(record, &new.own_ids, call).await,
+                taken => taken?,
+            }
         };
-        let record = Record { counted: last_row.saturating_add(1), prefix: rows.prefix, ..record };
+        let (counted_now, not_stored) = (last_row.saturating_add(1), Vec::new());
+        let record = Record { counted: counted_now, not_stored, prefix: rows.prefix, ..record };
         let through = record.counted;
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.write_rows(&new.counts, &record).map_err(unwritten)).await?;
@@ -381,16 +387,36 @@ impl Importer {
         Ok(taken)
     }
 
+    /// Refuses a step with a call whose id another one has, by the call's number among those that are new. The row is
+    /// noted: if the step is stored without it, and is not counted because of a crash, it may come again with the row.
+    async fn id_taken(
+        &self,
+        mut record: Record,
+        own_ids: &[OwnId],
+        call: u32,
+    ) -> Result<RowsTaken, TargetError> {
+        let own = own_ids.iter().find(|own| own.left == call);
+        let own = own.ok_or_else(|| TargetError::Refused("the log found a repeat in no call".into()))?;
+        let row = own.hash.to_string();
+        if !record.not_stored.contains(&row) {
+            record.not_stored.push(row);
+            let journal = Arc::clone(&self.journal);
+            blocking(move || journal.write_rows(&[], &record).map_err(unwritten)).await?;
+        }
+        Err(TargetError::IdTaken { call: own.sent })
+    }
+
     fn progress(&self, file: u64) -> Option<ImportProgress> {
         self.log.open_imports().into_iter().find(|import| import.file == file).map(|import| import.progress)
     }
 
-    /// Appends the calls of a step to the log.
+    /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among `calls`.
     async fn append(
         &self,
         source: &SourceId,
         step: ImportStep,
         calls: &[u8],
+        own_ids: &[OwnId],
     ) -> Result<RowsTaken, TargetError> {
         let request = self.ingest.parse_rows(calls, shape_of(calls)).map_err(|error| malformed(&error))?;
         let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
@@ -409,7 +435,8 @@ impl Importer {
                 user_agent: None,
                 import: Some(step),
             };
-            let lines = self.ingest.lines(&request, &arrival).map_err(|error| refusal(error.into()))?;
+            let mut lines = self.ingest.lines(&request, &arrival).map_err(|error| refusal(error.into()))?;
+            lines.only_if_new(own_ids.iter().map(|own| own.left).collect());
             match self.ingest.append(lines).await {
                 Ok(ack @ Ack { import: Some(progress), .. }) => {
                     self.count_rows(source, &ack, step);
@@ -545,6 +572,7 @@ fn refusal(error: IngestError) -> TargetError {
         IngestError::Append(error) => match error {
             AppendError::OtherRow { next: Some(_) } => TargetError::OtherRow,
             AppendError::OtherRow { next: None } => TargetError::NotOpen,
+            AppendError::Known { item } => TargetError::IdTaken { call: item },
             AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
             AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
             AppendError::Full | AppendError::DestinationFull | AppendError::Stopped => {

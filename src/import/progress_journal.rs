@@ -87,7 +87,7 @@ impl ProgressJournal {
             return Err(TargetError::OtherRow);
         }
         let source = record.source.as_ref().map_or("", SourceId::as_str);
-        let new = new_rows(&*self.journal, (source, record.rows_name()), calls)?;
+        let new = new_rows(&*self.journal, (source, record.rows_name()), calls, &[])?;
         Ok(NewCalls {
             calls: new.calls.clone(),
             taken: Taken { new: new.new, known: new.known, counts: new.counts },

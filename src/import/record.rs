@@ -96,6 +96,9 @@ pub struct Record {
     /// Up to this row the counts of rows are recorded, if rows are known by their content.
     #[serde(default)]
     pub(super) counted: u64,
+    /// Rows that come after them, by their hashes, and were not stored because others have their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_stored: Vec<String>,
     /// What the file begins with, up to a row that was the next one once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) prefix: Option<Prefix>,
@@ -140,6 +143,7 @@ impl Record {
             error: None,
             progress,
             counted: progress.next_row,
+            not_stored: Vec::new(),
             prefix: Prefix::of_progress(progress),
             version: None,
             generation: 0,

@@ -98,14 +98,28 @@ pub(super) struct NewRows {
     pub(super) new: u64,
     /// The counts after the step.
     pub(super) counts: Vec<(u128, RowCount)>,
+    /// The calls that are left and must have ids of their own: in the order that they are left in.
+    pub(super) own_ids: Vec<OwnId>,
+}
+
+/// A call that is stored only if no other one has its id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnId {
+    /// Its number among the calls that are left.
+    pub(super) left: u32,
+    /// Its number in the step.
+    pub(super) sent: u32,
+    /// Its row.
+    pub(super) hash: RowHash,
 }
 
 /// Leaves out the rows of a step that are known. `source` separates the counts of sources, and `file` names the
-/// import. Waits for the disk.
+/// import. Rows of `not_stored` are not counted. Waits for the disk.
 pub(super) fn new_rows(
     journal: &dyn Journal,
     (source, file): (&str, u64),
     calls: &Bytes,
+    not_stored: &[String],
 ) -> Result<NewRows, TargetError> {
     let wrong =
         |what: String| TargetError::Refused(Told::plain("the rows cannot be read: ").and(&what.into()));
@@ -119,13 +133,19 @@ pub(super) fn new_rows(
         journal.row_counts(&keys).map_err(unread)?.into_iter().collect();
     let mut kept = String::from_utf8(envelope.head()).map_err(|error| wrong(error.to_string()))?;
     kept.reserve(calls.len());
-    let (mut known, mut new) = (0, 0);
-    for ((key, hash), call) in keys.iter().zip(&hashes).zip(&envelope.batch) {
+    let (mut known, mut new, mut own_ids) = (0, 0, Vec::new());
+    for (sent, ((key, hash), call)) in (0..).zip(keys.iter().zip(&hashes).zip(&envelope.batch)) {
+        if !not_stored.is_empty() && not_stored.contains(&hash.to_string()) {
+            continue;
+        }
         match counts.entry(*key).or_default().see(file) {
             None => known += 1,
             Some(copy) => {
                 if new > 0 {
                     kept.push(',');
+                }
+                if envelope.own_ids.binary_search(&sent).is_ok() {
+                    own_ids.push(OwnId { left: new, sent, hash: *hash });
                 }
                 new += 1;
                 push_call(&mut kept, call.get(), *hash, copy);
@@ -133,7 +153,8 @@ pub(super) fn new_rows(
         }
     }
     kept.push_str("]}");
-    Ok(NewRows { calls: Bytes::from(kept), known, new, counts: counts.into_iter().collect() })
+    let counts = counts.into_iter().collect();
+    Ok(NewRows { calls: Bytes::from(kept), known, new: u64::from(new), counts, own_ids })
 }
 
 /// Appends a call. Copies of a row after the first get their number at the end of the messageId, unless a column of

@@ -13,6 +13,9 @@ use crate::words::Told;
 pub enum Row {
     /// A call, with its hash if rows are known by their content.
     Call(Option<RowHash>),
+    /// A call of a corrected row whose id is from a column, with its hash. If another call has the id, the row is
+    /// rejected instead.
+    Corrected(RowHash, Box<Reject>),
     /// No call.
     Rejected(Reject),
     /// A call that an earlier row of the same file is, too: both have the same id and the same cells.

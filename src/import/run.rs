@@ -267,16 +267,15 @@ impl Run<'_> {
                 ended = Some(Some(FileEnd::Stopped));
                 break;
             }
-            let calls = Bytes::from(std::mem::take(&mut step.calls));
-            match self.hand_over(begun, &step, &calls).await {
-                Ok(true) => {
+            match self.store(begun, &mut step, &mut rejects).await {
+                Ok(Some(calls)) => {
                     if is_new {
                         self.rejects.count(&step.rejects);
                         self.report.equal_rows += step.repeats;
                     }
                     give_back(calls, &spare);
                 }
-                Ok(false) => {
+                Ok(None) => {
                     ended = Some(None);
                     break;
                 }
@@ -393,6 +392,32 @@ impl Run<'_> {
                     self.wait(Duration::ZERO, error.message.masked()).await?;
                 }
                 done => return done.map_err(FileEnd::Failed),
+            }
+        }
+    }
+
+    /// Hands over one step, without the calls whose ids others have: their rows are rejected. Returns its memory; `None`:
+    /// its rows are not the next ones.
+    async fn store(
+        &mut self,
+        begun: &Begun,
+        step: &mut Step,
+        rejects: &mut Option<RejectsFile>,
+    ) -> Result<Option<Bytes>, FileEnd> {
+        loop {
+            let calls = Bytes::from(std::mem::take(&mut step.calls));
+            let call = match self.hand_over(begun, step, &calls).await {
+                Err(FileEnd::Refused(TargetError::IdTaken { call })) => call,
+                taken => return taken.map(|is_taken| is_taken.then_some(calls)),
+            };
+            step.calls = calls.into();
+            let reject = step.reject(call).ok_or(FileEnd::Refused(TargetError::IdTaken { call }))?;
+            self.keep(rejects, step.first, vec![reject]).await?;
+            let rejected = self.report.progress.rejected + step.rejects.len() as u64;
+            if self.job.limits.on_row_error.stops(rejected, step.end()) {
+                self.last_rejects = RejectCounts::default();
+                self.last_rejects.count(&step.rejects);
+                return Err(FileEnd::Failed(self.job.limits.too_many(rejected, step.end(), &step.rejects)));
             }
         }
     }

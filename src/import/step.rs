@@ -1,5 +1,7 @@
 //! Gathers the rows of a file into steps.
 
+use bytes::Bytes;
+
 use super::csv::of_io;
 use super::earlier::Prefix;
 use super::envelope;
@@ -58,6 +60,8 @@ pub(super) struct Step {
     pub(super) prefix: Option<Prefix>,
     /// An envelope of the calls, with their hashes if rows are known by their content.
     pub(super) calls: Vec<u8>,
+    /// What becomes of calls, by their numbers in it, if another call has their id.
+    pub(super) if_taken: Vec<(u32, Reject)>,
 }
 
 impl Step {
@@ -65,19 +69,17 @@ impl Step {
     pub(super) fn end(&self) -> u64 {
         self.first.saturating_add(self.rows)
     }
-}
 
-/// Closes an envelope.
-fn write_tail(out: &mut Vec<u8>, hashes: &[RowHash]) {
-    out.push(b']');
-    for (index, hash) in hashes.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b",\"rowHashes\":[\"" } else { b"\",\"" });
-        out.extend_from_slice(hash.to_string().as_bytes());
+    /// Rejects the row of a call whose id another call has. `None`: that call was not to have an id of its own.
+    pub(super) fn reject(&mut self, call: u32) -> Option<Reject> {
+        let at = self.if_taken.iter().position(|(of, _)| *of == call)?;
+        let calls = Bytes::from(std::mem::take(&mut self.calls));
+        self.calls = envelope::without(&calls, call).ok()?;
+        let (_, reject) = self.if_taken.remove(at);
+        self.if_taken.iter_mut().skip(at).for_each(|(of, _)| *of -= 1);
+        self.rejects.push(reject.clone());
+        Some(reject)
     }
-    if !hashes.is_empty() {
-        out.extend_from_slice(b"\"]");
-    }
-    out.push(b'}');
 }
 
 /// Which rows of a file to import, and when to give the file up.
@@ -101,6 +103,17 @@ impl RowLimits {
         let start = self.rows.start;
         let what = format!("--rows begins at row {start}, counted from 0, and the file has {rows} rows");
         FileError::new(FileFault::Local, "E-ROWS-RANGE", Told::plain(what))
+    }
+
+    /// The failure of a file with so many rejected rows among its first ones.
+    pub(super) fn too_many(&self, rejected: u64, rows: u64, rejects: &[Reject]) -> FileError {
+        let what = format!("{rejected} of {rows} rows are rejected, more than --on-row-error allows");
+        let told = match rejects.last() {
+            Some(reject) => Told::plain(format!("{what}; the last: line {}: ", reject.line))
+                .and_private(&reject.message, &reject.code),
+            None => Told::plain(what),
+        };
+        FileError::content("E-ROWS", told)
     }
 }
 
@@ -168,7 +181,7 @@ impl<'r> Steps<'r> {
         step.calls.clear();
         step.calls.reserve(self.size.bytes.saturating_add(64 * 1_024));
         step.calls.extend_from_slice(&envelope::head(self.reader.collection()));
-        let mut calls = 0;
+        let mut calls: u32 = 0;
         let mut hashes: Vec<RowHash> = Vec::new();
         let is_stored = self.next < self.stored;
         let end = if is_stored { self.stored } else { self.limits.rows.end };
@@ -180,7 +193,7 @@ impl<'r> Steps<'r> {
         }
         while !self.at_end
             && self.next < end
-            && calls + step.repeats + (step.rejects.len() as u64) < self.size.rows
+            && u64::from(calls) + step.repeats + (step.rejects.len() as u64) < self.size.rows
             && (step.rejects.len() as u64) < self.size.rejects
             && step.calls.len() < self.size.bytes
         {
@@ -192,6 +205,11 @@ impl<'r> Steps<'r> {
                 Ok(Some(Row::Call(hash))) => {
                     calls += 1;
                     hashes.extend(hash);
+                }
+                Ok(Some(Row::Corrected(hash, if_taken))) => {
+                    step.if_taken.push((calls, *if_taken));
+                    calls += 1;
+                    hashes.push(hash);
                 }
                 Ok(Some(Row::Rejected(reject))) => {
                     step.calls.truncate(start);
@@ -213,7 +231,8 @@ impl<'r> Steps<'r> {
             // counted again, all rejected ones are in the sum already.
             let is_judged = self.rejected > 0 && !is_stored;
             if is_judged && self.limits.on_row_error.stops(self.rejected, self.next + 1) {
-                return Err((self.too_many(&step.rejects), step.rejects));
+                let error = self.limits.too_many(self.rejected, self.next + 1, &step.rejects);
+                return Err((error, step.rejects));
             }
             self.next += 1;
         }
@@ -222,18 +241,8 @@ impl<'r> Steps<'r> {
         }
         step.rows = self.next - step.first;
         step.prefix = self.reader.prefix();
-        write_tail(&mut step.calls, &hashes);
+        let own_ids: Vec<u32> = step.if_taken.iter().map(|(call, _)| *call).collect();
+        envelope::write_tail(&mut step.calls, &hashes, &own_ids);
         Ok((step.rows > 0).then_some(step))
-    }
-
-    fn too_many(&self, rejects: &[Reject]) -> FileError {
-        let (rejected, rows) = (self.rejected, self.next + 1);
-        let what = format!("{rejected} of {rows} rows are rejected, more than --on-row-error allows");
-        let told = match rejects.last() {
-            Some(reject) => Told::plain(format!("{what}; the last: line {}: ", reject.line))
-                .and_private(&reject.message, &reject.code),
-            None => Told::plain(what),
-        };
-        FileError::content("E-ROWS", told)
     }
 }

@@ -153,6 +153,13 @@ pub enum TargetError {
     /// The target does not know the import, because it was restarted or others took its place: begin again.
     #[error("the import is not open")]
     NotOpen,
+    /// A call that must have an id of its own has that of another call: hand over the rows without it. See
+    /// [`Row::Corrected`](super::Row::Corrected).
+    #[error("another call has the id of call {call} of these rows")]
+    IdTaken {
+        /// The call's number in the step, from 0.
+        call: u32,
+    },
     /// There is no such source.
     #[error(transparent)]
     NoSource(NoSource),
@@ -195,7 +202,7 @@ impl TargetError {
     /// The text without what the file contains and without what a store or a collector said.
     pub fn masked(&self) -> String {
         match self {
-            Self::OtherRow | Self::NotOpen | Self::OtherOptions => self.to_string(),
+            Self::OtherRow | Self::NotOpen | Self::OtherOptions | Self::IdTaken { .. } => self.to_string(),
             Self::NoSource(error) => error.to_string(),
             Self::GivenUp { attempts, code, message } => {
                 let (attempts, code, message) = (*attempts, code.clone(), Told::plain(message.masked()));

@@ -57,6 +57,11 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Stores them only if none of these items repeats a stored call: see [`RequestFrames::only_if_new`].
+    pub fn only_if_new(&mut self, items: Vec<u32>) {
+        self.frames.only_if_new(items);
+    }
+
     /// Takes the items that are not valid calls, by their index in the request.
     pub fn take_refused(&mut self) -> Vec<(u32, RejectReason)> {
         self.frames.take_refused()

@@ -77,6 +77,13 @@ pub enum AppendError {
         "the spool has the largest number of collections, {NAMED_STREAMS_MAX}, and this one would be new"
     )]
     TooManyStreams,
+    /// An item repeats a call that is stored, and must not: see
+    /// [`RequestFrames::only_if_new`](super::RequestFrames::only_if_new). Only imports ask for that.
+    #[error("another call has the id of a call")]
+    Known {
+        /// The first such item of the request, from 0.
+        item: u32,
+    },
     /// The spool has stopped: a write or sync failed, or the process is shutting down: 503.
     #[error("the spool has stopped")]
     Stopped,

@@ -31,6 +31,7 @@ pub struct RequestFrames {
     came: Option<u32>,
     /// The items that were closed as rejected, by their index.
     refused: Vec<(u32, RejectReason)>,
+    only_if_new: Vec<u32>,
 }
 
 /// The most rejected items of a request that are remembered one by one.
@@ -53,6 +54,7 @@ impl RequestFrames {
             rejected: [0; RejectReason::ALL.len()],
             came: None,
             refused: Vec::new(),
+            only_if_new: Vec::new(),
         }
     }
 
@@ -81,6 +83,17 @@ impl RequestFrames {
     pub fn set_import(&mut self, step: ImportStep) {
         self.set_origin(Some(step.origin));
         self.import = Some(step);
+    }
+
+    /// Stores the request only if none of these items, which are in order, repeats a stored call: else it is refused with
+    /// [`AppendError::Known`](super::AppendError::Known).
+    pub fn only_if_new(&mut self, items: Vec<u32>) {
+        self.only_if_new = items;
+    }
+
+    /// Takes the items of [`Self::only_if_new`].
+    pub(crate) fn take_only_if_new(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.only_if_new)
     }
 
     /// Adds the frame that records the progress of the import, after all lines. The log fills it in.

@@ -69,7 +69,7 @@ impl Stepped {
     ///
     /// # Errors
     /// [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
-    /// [`AppendError::DayOver`], [`AppendError::OtherRow`]: one of them is refused; the others are stored.
+    /// [`AppendError::DayOver`], [`AppendError::OtherRow`], [`AppendError::Known`]: one of them is refused; the others are stored.
     /// [`AppendError::Stopped`]: the spool has stopped.
     pub fn append(
         &mut self,

@@ -230,7 +230,7 @@ fn read_rows(
         match rows.next(&mut call)? {
             None if start > 0 && row <= start => return Err(limits.nothing_in_range(row)),
             None => break,
-            Some(Row::Call(_)) => {
+            Some(Row::Call(_) | Row::Corrected(..)) => {
                 tried.calls += 1;
                 if tried.samples.len() < samples {
                     tried.samples.push(String::from_utf8_lossy(&call).into_owned());

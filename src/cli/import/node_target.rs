@@ -40,6 +40,9 @@ pub(super) enum NoNode {
 struct RefusedBody {
     code: String,
     message: String,
+    /// Which call of a step it is about.
+    #[serde(default)]
+    call: Option<u32>,
 }
 
 impl NodeTarget {
@@ -93,7 +96,7 @@ impl NodeTarget {
         }
         let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         let after = after.map_or(AGAIN, Duration::from_secs);
-        let Ok(RefusedBody { code, message }) = serde_json::from_slice(answer.body()) else {
+        let Ok(RefusedBody { code, message, call }) = serde_json::from_slice(answer.body()) else {
             let why = Told::plain(format!("{} answered {}", self.client.url(), answer.status()));
             return match answer.status().is_server_error() {
                 true => TargetError::Later { after, why },
@@ -101,6 +104,9 @@ impl NodeTarget {
             };
         };
         let message = outside_text(&message).to_string();
+        if let Some(call) = call.filter(|_| code == import_code::ID_TAKEN) {
+            return TargetError::IdTaken { call };
+        }
         match code.as_str() {
             import_code::OTHER_ROW => TargetError::OtherRow,
             import_code::NOT_OPEN => TargetError::NotOpen,

@@ -293,9 +293,20 @@ impl Plan {
 
     /// Why a row is no call whose messageId another one has.
     pub fn id_taken(&self, record: &Record) -> RowError {
-        let column = self.id_column.and_then(|column| self.names.get(column)).cloned().unwrap_or_default();
-        let value = Shown::of(self.given_id(record).unwrap_or_default());
+        let (column, value) = self.shown_id(record);
         RowError::IdTaken { column, value, chosen: self.prefix.is_none() }
+    }
+
+    /// Why a corrected row is no call whose messageId a stored call has.
+    pub fn id_stored(&self, record: &Record) -> RowError {
+        let (column, value) = self.shown_id(record);
+        RowError::IdStored { column, value }
+    }
+
+    /// The column with the messageId, and the one that a row was given.
+    fn shown_id(&self, record: &Record) -> (String, Shown) {
+        let column = self.id_column.and_then(|column| self.names.get(column)).cloned().unwrap_or_default();
+        (column, Shown::of(self.given_id(record).unwrap_or_default()))
     }
 
     /// The hash of a row, if rows are known by their content.

@@ -111,36 +111,37 @@ impl<R: Read> RejectRows<R> {
         let again = |reject: Reject, error: &RowError| {
             let (raw, raw_base64) = Reject::raw_of(row);
             let code = error.code().to_owned();
-            Row::Rejected(Reject { code, message: error.to_string(), raw, raw_base64, ..reject })
+            Reject { code, message: error.to_string(), raw, raw_base64, ..reject }
         };
         let record = match self.read(&reject, row) {
             Ok(record) => record,
-            Err(error) => return Ok(again(reject, &error)),
+            Err(error) => return Ok(Row::Rejected(again(reject, &error))),
         };
-        let own = RowHash::of_content(row).to_string();
-        // A part of a row may look like a whole one.
-        if reject.code == LINE_BREAK && reject.content.as_ref() == Some(&own) {
-            return Ok(Row::Rejected(reject));
-        }
-        let content = reject.content.clone().unwrap_or(own);
+        let content = reject.content.clone().unwrap_or_else(|| RowHash::of_content(row).to_string());
         let hash = RowHash::of_corrected(&self.of, reject.row, &content);
         let mut met = Met::New;
+        let mut if_taken = None;
         if let Some(id) = self.plan.given_id(&record) {
             met = self.ids.meet_row(id, &record)?;
             let id = RowHash::of_content(id).to_string();
-            if met == Met::Other || reject.id_taken.as_ref() == Some(&id) {
-                let reject = Reject { id_taken: Some(id), ..reject };
-                return Ok(again(reject, &self.plan.id_taken(&record)));
+            let is_taken = met == Met::Other || reject.id_taken.as_ref() == Some(&id);
+            let reject = Reject { id_taken: Some(id), ..reject.clone() };
+            if is_taken {
+                return Ok(Row::Rejected(again(reject, &self.plan.id_taken(&record))));
             }
+            if_taken = Some(again(reject, &self.plan.id_stored(&record)));
         }
         // Copies of a row have ids of their own: each is a row of its file.
         let written = self.plan.write_as(&record, Some(hash), out);
         let checked = written.and_then(|()| self.blanks.as_ref().map_or(Ok(()), |of| of.check(&record)));
         if let Err(error) = checked {
-            return Ok(again(reject, &error));
+            return Ok(Row::Rejected(again(reject, &error)));
         }
         Ok(match self.places.meet_row(&hash.0.to_be_bytes(), &record)? {
-            Met::New if met == Met::New => Row::Call(self.remembers.then_some(hash)),
+            Met::New if met == Met::New => match if_taken {
+                Some(taken) if self.remembers => Row::Corrected(hash, Box::new(taken)),
+                _ => Row::Call(self.remembers.then_some(hash)),
+            },
             Met::New | Met::Same => Row::Repeat,
             Met::Other => {
                 let (code, message) = ("raw".to_owned(), TWICE.to_owned());
@@ -170,7 +171,7 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
             return Ok(Some(Row::Rejected(reject)));
         }
         let read = self.row(reject, &row, out)?;
-        if !matches!(read, Row::Call(_)) {
+        if !matches!(read, Row::Call(_) | Row::Corrected(..)) {
             out.truncate(start);
         }
         Ok(Some(read))
@@ -228,7 +229,7 @@ mod tests {
             let mut call = Vec::new();
             match rows.next(&mut call).unwrap() {
                 None => return (calls, rejects),
-                Some(Row::Call(_)) => calls.push(String::from_utf8(call).unwrap()),
+                Some(Row::Call(_) | Row::Corrected(..)) => calls.push(String::from_utf8(call).unwrap()),
                 Some(Row::Rejected(reject)) => rejects.push(reject),
                 Some(Row::Repeat) => {}
             }

@@ -106,6 +106,16 @@ pub enum RowError {
         /// Whether the column was chosen by an option.
         chosen: bool,
     },
+    /// A stored call has its messageId, and nobody knows whether it is the same.
+    #[error(
+        "a call that is stored has the id {value} of column {column}: give this row an id of its own, unless it is that call"
+    )]
+    IdStored {
+        /// The header's name for the column.
+        column: String,
+        /// The id.
+        value: Shown,
+    },
     /// The call would be longer than a call may be.
     #[error("the call has {} bytes of JSON; the limit is {}", grouped(*bytes), grouped(*max))]
     CallTooLarge {
@@ -247,7 +257,7 @@ impl RowError {
             Self::Quote { .. } | Self::Odd { .. } => "quote",
             Self::Blank { .. } => "blank",
             Self::LineBreak(_) => LINE_BREAK,
-            Self::IdTaken { .. } => "id-taken",
+            Self::IdTaken { .. } | Self::IdStored { .. } => "id-taken",
         }
     }
 }

@@ -153,6 +153,7 @@ impl Appender {
             | AppendError::Busy
             | AppendError::DayOver
             | AppendError::OtherRow { .. }
+            | AppendError::Known { .. }
             | AppendError::TooManyStreams
             | AppendError::Stopped => return error,
         };

@@ -42,6 +42,11 @@ impl Windows {
         !other.knows(fingerprint, now) && own.insert(fingerprint, now)
     }
 
+    /// Whether either window knows a fingerprint at `now`.
+    pub(crate) fn knows(&mut self, fingerprint: u128, now: UnixMillis) -> bool {
+        self.sent.knows(fingerprint, now) || self.imported.knows(fingerprint, now)
+    }
+
     /// See [`Seen::prefetch`].
     pub(crate) fn prefetch(&self, fingerprints: impl Iterator<Item = u128>) {
         self.sent.prefetch(fingerprints);

@@ -35,6 +35,8 @@ pub(in crate::spool) struct Incoming {
     pub(in crate::spool) received: u32,
     /// The step of an import that the request is.
     pub(in crate::spool) import: Option<ImportStep>,
+    /// The items that must not repeat a stored call, in order.
+    pub(in crate::spool) only_if_new: Vec<u32>,
     pub(in crate::spool) bytes: Vec<u8>,
 }
 
@@ -46,12 +48,13 @@ impl Incoming {
 }
 
 impl From<RequestFrames> for Incoming {
-    fn from(frames: RequestFrames) -> Self {
+    fn from(mut frames: RequestFrames) -> Self {
         Self {
             account: Some(AccountKey::new(frames.source().clone(), frames.stream())),
             received_at: frames.received_at(),
             received: frames.items(),
             import: frames.import(),
+            only_if_new: frames.take_only_if_new(),
             bytes: frames.into_bytes(),
         }
     }
@@ -261,6 +264,7 @@ impl Writer {
             let began = request.import.map(|step| (step, self.progress(&plan, step)));
             let other_row = began.and_then(|(step, progress)| other_row(step, progress));
             let refused = is_late.then_some(AppendError::DayOver).or(other_row);
+            let refused = refused.or_else(|| self.known(request));
             if let Some(refused) = refused.or_else(|| self.too_many_streams(&mut plan, request)) {
                 plan.outcomes.push(Outcome { refused: Some(refused), ..outcome });
                 plan.counts.push(Row::default());
@@ -337,6 +341,15 @@ impl Writer {
         }
         self.shared.next_position.store(self.next_position, Ordering::Release);
         plan
+    }
+
+    /// Refuses a request with a repeat that must not be one.
+    fn known(&mut self, request: &Incoming) -> Option<AppendError> {
+        let is_asked = |item: &u32| request.only_if_new.binary_search(item).is_ok();
+        let items = (0..=*request.only_if_new.last()?).zip(frame::fingerprints(&request.bytes));
+        let mut asked = items.filter(|(item, _)| is_asked(item));
+        let known = asked.find(|(_, fingerprint)| self.seen.knows(*fingerprint, request.received_at));
+        known.map(|(item, _)| AppendError::Known { item })
     }
 
     /// Refuses a request that would be the first of its object or dead-letter stream, if there are too many.
@@ -417,7 +430,8 @@ impl Writer {
         let now = self.shared.clock.wall();
         let start = frame::begin(&mut bytes, FrameKind::CleanClose, (None, ""), now, None);
         frame::finish(&mut bytes, start, 0);
-        self.commit(&mut [Incoming { account: None, received_at: now, received: 0, import: None, bytes }])
+        let (account, import, only_if_new) = (None, None, Vec::new());
+        self.commit(&mut [Incoming { account, received_at: now, received: 0, import, only_if_new, bytes }])
             .map(drop)
     }
 }

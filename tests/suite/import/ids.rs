@@ -226,3 +226,30 @@ async fn two_corrections_of_one_row_are_not_both_stored() {
     assert_eq!(counts(&ran.json()), [2, 1, 0, 1]);
     assert_eq!(rejects(&kept(&ran, &stand))[0]["code"], "raw");
 }
+
+/// The row that was stored first keeps the id. The other one is not lost: it is rejected by name until its id is its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_corrected_row_with_the_id_of_another_call_stays_rejected_until_it_has_its_own() {
+    let stand = Stand::start().await;
+    stand.file(
+        "items.csv",
+        "userId,event,order,properties.item\nu,Sold,1,apple,extra\nu,Sold,1,pear\nu,Sold,2,plum\n",
+    );
+    let first = stand.run(&[&["items.csv"], &BY_ORDER[..]].concat()).await.code(3);
+    assert_eq!(counts(&first.json()), [3, 2, 0, 1]);
+    let mut path = kept(&first, &stand);
+    for taken in ["u,Sold,1,apple", "u,Sold,2,apple"] {
+        correct(&path, |_| taken.to_owned());
+        let again = retry(&stand, &path).await.code(3);
+        assert_eq!(counts(&again.json()), [1, 0, 0, 1], "{taken}");
+        path = kept(&again, &stand);
+        let reject = &rejects(&path)[0];
+        assert_eq!((&reject["code"], &reject["raw"]), (&"id-taken".into(), &taken.into()));
+    }
+    correct(&path, |raw| raw.replace(",2,", ",1-apple,"));
+    assert_eq!(counts(&retry(&stand, &path).await.code(0).json()), [1, 1, 0, 0]);
+    assert_eq!(items(&stand).await, ["apple", "pear", "plum"]);
+    // Whatever it is corrected to later, it is stored.
+    correct(&path, |raw| raw.replace(",1-apple,", ",1,"));
+    assert_eq!(counts(&retry(&stand, &path).await.code(0).json()), [1, 0, 1, 0]);
+}

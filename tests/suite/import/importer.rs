@@ -17,8 +17,8 @@ use forebay::import::reading::Limits;
 use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
 use forebay::import::{
     Begin, Begun, Counters, Earlier, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job,
-    NoSource, Outcome, Prefix, RejectsOf, RejectsOwner, RowLimits, Rows, RowsTaken, Standing, Target,
-    TargetError, Version, WantedSource, import_file,
+    NoSource, Outcome, Prefix, RejectsOf, RejectsOwner, RowHash, RowLimits, Rows, RowsTaken, Standing,
+    Target, TargetError, Version, WantedSource, import_file,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{ImportKey, ImportProgress};
@@ -223,6 +223,52 @@ async fn only_the_next_rows_of_a_known_import_are_taken() {
         ImportProgress { next_row: 15, stored: 10, rejected: 2, ..ImportProgress::default() }
     );
     assert_eq!(node.rows_of(1), (0..10).collect::<Vec<_>>());
+}
+
+/// Calls with these ids, of corrected rows with these hashes. Each must have an id of its own.
+fn corrected(rows: &[(&str, u128)]) -> Bytes {
+    let call = |(id, _): &(&str, _)| json!({"type": "track", "userId": "u", "event": "e", "messageId": id});
+    let calls: Vec<_> = rows.iter().map(call).collect();
+    let hashes: Vec<String> = rows.iter().map(|(_, hash)| RowHash(*hash).to_string()).collect();
+    let own: Vec<usize> = (0..rows.len()).collect();
+    json!({"batch": calls, "rowHashes": hashes, "ownIds": own}).to_string().into()
+}
+
+/// A crash between a step and its count makes rows come again that are stored, and such that are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_corrected_row_is_remembered_if_it_is_stored_and_only_then() {
+    let node = node();
+    let begin = async |node: &Node, number| {
+        node.importer.begin(Begin { by_content: true, ..begin_of(number) }).await.unwrap()
+    };
+    let step = async |node: &Node, import, rows: Range<u64>, rejected, calls| {
+        let (first, rows) = (rows.start, rows.end - rows.start);
+        let step = Rows { import, first, rows, rejected, repeats: 0, prefix: None };
+        node.importer.rows(step, calls).await.map(|RowsTaken { progress }| progress)
+    };
+    let begun = begin(&node, 1).await;
+    step(&node, begun.import, 0..1, 0, corrected(&[("taken", 1)])).await.unwrap();
+    let begun = begin(&node, 2).await;
+    let both = corrected(&[("a", 2), ("taken", 3)]);
+    let refused = step(&node, begun.import, 0..2, 0, both.clone()).await;
+    assert_eq!(refused, Err(TargetError::IdTaken { call: 1 }));
+    let before = fs::read(journal_of(&node.dir)).unwrap();
+    let expected = ImportProgress { next_row: 2, stored: 1, rejected: 1, ..ImportProgress::default() };
+    assert_eq!(step(&node, begun.import, 0..2, 1, corrected(&[("a", 2)])).await, Ok(expected));
+    let left = tempfile::tempdir().unwrap();
+    copy(node.dir.path(), left.path());
+    fs::write(journal_of(&left), before).unwrap();
+    let node = opened(left);
+    let begun = begin(&node, 2).await;
+    assert_eq!((begun.read_from, begun.progress), (0, expected));
+    assert_eq!(step(&node, begun.import, 0..2, 0, both).await, Ok(expected));
+    let begun = begin(&node, 3).await;
+    let refused = step(&node, begun.import, 0..2, 0, corrected(&[("a", 2), ("taken", 3)])).await;
+    assert_eq!(refused, Err(TargetError::IdTaken { call: 1 }));
+    let repeated = ImportProgress { next_row: 2, repeats: 1, rejected: 1, ..ImportProgress::default() };
+    assert_eq!(step(&node, begun.import, 0..2, 1, corrected(&[("a", 2)])).await, Ok(repeated));
+    let stored = ImportProgress { next_row: 3, stored: 1, ..repeated };
+    assert_eq!(step(&node, begun.import, 2..3, 0, corrected(&[("b", 3)])).await, Ok(stored));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -270,7 +270,9 @@ impl Clients {
             }
             Err(AppendError::DayOver) => (5, "its day is over"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),
-            Err(AppendError::OtherRow { .. }) => unreachable!("these clients import nothing"),
+            Err(AppendError::OtherRow { .. } | AppendError::Known { .. }) => {
+                unreachable!("these clients import nothing")
+            }
             Err(AppendError::TooManyStreams) => unreachable!("there are two collections"),
         };
         self.trace.count(what);
