@@ -3,7 +3,6 @@
 use std::io::Read;
 
 use super::blanks::Blanks;
-use super::row_error::LINE_BREAK;
 use super::rows::{CsvOptions, IdFrom};
 use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
 use crate::import::file_id::FileId;
@@ -195,6 +194,7 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::row_error::LINE_BREAK;
     use super::*;
 
     use crate::call::CallKind;

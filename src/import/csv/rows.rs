@@ -481,7 +481,7 @@ mod tests {
         while let Some(row) = rows.next(&mut Vec::new()).unwrap() {
             codes.push(match row {
                 Row::Rejected(reject) => reject.code,
-                Row::Call(_) | Row::Repeat => String::new(),
+                Row::Call(_) | Row::Corrected(..) | Row::Repeat => String::new(),
             });
         }
         codes
