@@ -18,7 +18,7 @@ use super::disk_work::DiskWork;
 use super::invoke::{Carried, Invoke, Invoked, Outgoing, Unusable};
 use super::lane::{Fate, Lane, LaneSettings, Now};
 use super::outcome::Failure;
-use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
+use super::positions::{Ahead, Kept, LaneId, Loss, Losses, Route, add_loss};
 use super::progress::{Progress, counted_type};
 use super::queue::{Queue, QueuePlace};
 use super::reaction::Bounds;
@@ -45,6 +45,8 @@ const READ_BYTES: usize = 512 << 10;
 const SHOWN_CHARACTERS_MAX: usize = 200;
 /// How often an idle lane looks for new lines: the log does not say when it grows.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often it is looked at what is finished ahead.
+const AHEAD_EVERY: Duration = Duration::from_millis(100);
 /// How often a lane looks for calls that have become too old.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// Calls that become dead letters at a time because they are too old.
@@ -158,6 +160,10 @@ pub(super) struct LaneTask {
     crowded: OnceAMinute<()>,
     /// No dead letters before this time, because the log did not take one.
     bury_at: Duration,
+    /// What was finished before the start beyond its first position.
+    before: Option<Ahead>,
+    /// When it is looked at next what is finished ahead.
+    ahead_at: Duration,
 }
 
 impl LaneTask {
@@ -169,6 +175,7 @@ impl LaneTask {
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
+        let before = progress.seen().ahead.clone();
         let current = Arc::clone(&orders.borrow_and_update());
         Self {
             lane: Lane::new(finished, current.lane(&id.function)),
@@ -191,6 +198,8 @@ impl LaneTask {
             progress,
             expire_at: Duration::ZERO,
             bury_at: Duration::ZERO,
+            before,
+            ahead_at: Duration::ZERO,
         }
     }
 
@@ -229,6 +238,7 @@ impl LaneTask {
                 }
             }
         }
+        self.ahead_at = Duration::ZERO;
         self.show();
     }
 
@@ -253,7 +263,15 @@ impl LaneTask {
             self.queue.as_ref().map(|queue| (queue.calls_after(read_through), queue.copied_through()));
         let oldest = self.lane.window().oldest();
         let refused = self.lane.refused_sources();
+        let now = self.deps.clock.monotonic();
+        let ahead = (now >= self.ahead_at).then(|| {
+            self.ahead_at = now.saturating_add(AHEAD_EVERY);
+            self.lane.window().ahead(self.before.as_ref())
+        });
         let mut seen = self.progress.seen();
+        if let Some(ahead) = ahead {
+            seen.ahead = ahead;
+        }
         seen.waiting = waiting;
         seen.queued = queued;
         (seen.read_through, seen.unread) = (read_through, unread.unwrap_or_default());
@@ -294,7 +312,8 @@ impl LaneTask {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
                 let now = (self.deps.clock.monotonic(), self.deps.clock.wall());
-                for call in taken {
+                let before = self.before.clone().unwrap_or_default();
+                for call in taken.into_iter().filter(|call| !before.is_finished(call.position)) {
                     let position = call.position;
                     self.lane.window().add(New {
                         position,

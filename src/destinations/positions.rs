@@ -72,6 +72,9 @@ pub struct Kept {
     pub routes: Vec<Route>,
     /// How far each function has finished.
     pub lanes: BTreeMap<String, u64>,
+    /// What functions have finished beyond that, where a call holds it up.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ahead: BTreeMap<String, Ahead>,
     /// How far the lines of functions are copied into their queues ([`Queue`](super::queue::Queue)), where that is further.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copied: BTreeMap<String, u64>,
@@ -107,6 +110,26 @@ pub fn add_loss(losses: &mut Losses, first: u64, loss: Loss) {
     } else if let Some((_, last)) = losses.iter_mut().next_back() {
         last.last = last.last.max(loss.last);
         last.calls = last.calls.saturating_add(loss.calls);
+    }
+}
+
+/// The most positions of an [`Ahead`].
+pub const UNFINISHED_MAX: usize = 1_000;
+
+/// What a function has finished beyond the position up to which it has finished everything: a call that waits for its next
+/// try must not have all those behind it sent again after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// Everything up to here is finished, but for `unfinished`.
+    pub through: u64,
+    /// In order, at most [`UNFINISHED_MAX`].
+    pub unfinished: Vec<u64>,
+}
+
+impl Ahead {
+    /// Whether a call is finished, as far as this says.
+    pub fn is_finished(&self, position: u64) -> bool {
+        position <= self.through && self.unfinished.binary_search(&position).is_err()
     }
 }
 
@@ -186,6 +209,8 @@ impl Kept {
         let lanes = &self.lanes;
         self.copied.retain(|function, copied| lanes.get(function).is_some_and(|finished| finished < copied));
         self.lost.retain(|function, _| lanes.contains_key(function));
+        self.ahead
+            .retain(|function, ahead| lanes.get(function).is_some_and(|finished| *finished < ahead.through));
         for (function, pieces) in &mut self.pieces {
             let finished = lanes.get(function).copied().unwrap_or(u64::MAX);
             pieces.retain(|piece| piece.through > finished);
@@ -236,6 +261,18 @@ pub fn with_losses(mut kept: All, lost: BTreeMap<LaneId, Losses>) -> All {
             kept.get_mut(&lane.destination).filter(|one| one.lanes.contains_key(&lane.function))
         {
             one.lost.insert(lane.function, losses);
+        }
+    }
+    kept
+}
+
+/// What is to be kept after functions have finished calls behind one that holds them up. `None`: none does.
+pub fn with_ahead(mut kept: All, ahead: BTreeMap<LaneId, Option<Ahead>>) -> All {
+    for (lane, ahead) in ahead {
+        let Some(one) = kept.get_mut(&lane.destination) else { continue };
+        match ahead.filter(|_| one.lanes.contains_key(&lane.function)) {
+            Some(ahead) => drop(one.ahead.insert(lane.function, ahead)),
+            None => drop(one.ahead.remove(&lane.function)),
         }
     }
     kept

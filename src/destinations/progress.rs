@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::class::Class;
 use super::lane::RefusedSources;
 use super::outcome::Failure;
-use super::positions::{Losses, lost_calls};
+use super::positions::{Ahead, Losses, lost_calls};
 use super::records::Records;
 use super::select::TYPES;
 use crate::lock::lock;
@@ -42,6 +42,8 @@ pub struct Seen {
     pub lost: Losses,
     /// How many calls of that were noted before the start.
     pub lost_before: u64,
+    /// What is finished beyond the position up to which everything is.
+    pub ahead: Option<Ahead>,
     /// Calls in memory that are not finished, and their bytes.
     pub waiting: (usize, usize),
     /// How far its calls were read into memory.
@@ -69,11 +71,16 @@ pub struct Seen {
 }
 
 impl Progress {
-    /// A function that has finished everything up to a position and has lost some of it. `records` are those of its
+    /// A function that has finished everything up to a position, and some behind it, and has lost some of it. `records` are those of its
     /// destination.
-    pub fn new(finished_through: u64, lost: Losses, records: Arc<Mutex<Records>>) -> Self {
-        let seen =
-            Seen { lost_before: lost_calls(&lost), lost, read_through: finished_through, ..Seen::default() };
+    pub fn new(
+        finished_through: u64,
+        ahead: Option<Ahead>,
+        lost: Losses,
+        records: Arc<Mutex<Records>>,
+    ) -> Self {
+        let (lost_before, read_through) = (lost_calls(&lost), finished_through);
+        let seen = Seen { ahead, lost_before, lost, read_through, ..Seen::default() };
         Self { finished_through: watch::Sender::new(finished_through), seen: Mutex::new(seen), records }
     }
 

@@ -141,7 +141,7 @@ impl Replay {
         let (records, metrics) = (Arc::<Mutex<Records>>::default(), Metrics::new());
         let (mut lanes, mut tasks) = (BTreeMap::new(), JoinSet::new());
         for (lane, function) in functions.into_iter().enumerate() {
-            let progress = Arc::new(Progress::new(0, Losses::new(), Arc::clone(&records)));
+            let progress = Arc::new(Progress::new(0, None, Losses::new(), Arc::clone(&records)));
             let deps = LaneDeps {
                 follow: Arc::new(Followed { given: Arc::clone(&given), lane }),
                 letters: Arc::clone(&deps.letters),

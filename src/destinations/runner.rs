@@ -19,7 +19,7 @@ use super::invoke::{Equipment, Unusable};
 use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
 use super::positions::{
     self, All, Kept, LaneId, Losses, Positions, ROUTES_MAX, add_loss, advanced, copied, lost_calls, rebuilt,
-    reconfigured, with_losses,
+    reconfigured, with_ahead, with_losses,
 };
 use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Piece, Queue};
@@ -379,8 +379,13 @@ impl Supervisor {
     fn current(&self) -> All {
         // What a lane lost it says before it passes it.
         let finished = self.finished();
-        let lost = self.lanes.iter().map(|(id, lane)| (id.clone(), lane.progress.seen().lost.clone()));
-        advanced(with_losses(self.kept(), lost.collect()), &finished)
+        let (mut lost, mut ahead) = (BTreeMap::new(), BTreeMap::new());
+        for (id, lane) in &self.lanes {
+            let seen = lane.progress.seen();
+            lost.insert(id.clone(), seen.lost.clone());
+            ahead.insert(id.clone(), seen.ahead.clone());
+        }
+        advanced(with_ahead(with_losses(self.kept(), lost), ahead), &finished)
     }
 
     /// Writes what is to be kept. Only then the log may release what it no longer names.
@@ -687,7 +692,8 @@ impl Supervisor {
                 let id = LaneId { destination: name.clone(), function: function.clone() };
                 let Some(queue) = self.queues.get(&id) else { continue };
                 let lost = one.lost.get(function).cloned().unwrap_or_default();
-                let progress = Arc::new(Progress::new(finished, lost, Arc::clone(&entry.records)));
+                let ahead = one.ahead.get(function).cloned();
+                let progress = Arc::new(Progress::new(finished, ahead, lost, Arc::clone(&entry.records)));
                 let (sender, receiver) = watch::channel(Arc::clone(&orders));
                 let (stop, give_up_through) = (self.stop.child_token(), Arc::<AtomicU64>::default());
                 let steered = Steered {

@@ -37,9 +37,12 @@ pub fn waiting(kept: &All, disk: &Arc<dyn Disk>, log: &dyn Follow) -> io::Result
         let queue = Queue::open(Arc::clone(disk), &lane, (finished, copied), pieces)?;
         let routes = one.map_or(&[][..], |one| &one.routes);
         let (queued, mut calls) = (queue.copied_through(), 0);
+        let ahead = one.and_then(|one| one.ahead.get(&lane.function));
         queue.follow(log, &mut QueuePlace::after(finished), &mut |read| {
             if let Read::Frame(frame) = read {
-                let is_own = Kept::waiting_call_for(&frame, routes, &lane.function, queued).is_some();
+                let is_finished = ahead.is_some_and(|ahead| ahead.is_finished(frame.position));
+                let is_own =
+                    !is_finished && Kept::waiting_call_for(&frame, routes, &lane.function, queued).is_some();
                 calls += u64::from(is_own);
             }
             Ok(Go::On)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::age::Waiting;
 use super::circuit::Circuit;
 use super::class::Class;
+use super::positions::{Ahead, UNFINISHED_MAX};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 
@@ -397,6 +398,28 @@ impl Window {
         }
     }
 
+    /// What is finished beyond [`finished_through`](Self::finished_through), if a call that was tried or is held back keeps that
+    /// where it is. `before` is what was known of calls that are not read yet.
+    pub fn ahead(&self, before: Option<&Ahead>) -> Option<Ahead> {
+        let is_young = self.calls.first_key_value().is_none_or(|(_, first)| {
+            first.attempts <= 1 && matches!(first.state, CallState::Ready | CallState::InFlight)
+        });
+        let before = before.filter(|before| before.through > self.read_through);
+        if is_young && before.is_none() {
+            return None;
+        }
+        let unread = before.iter().flat_map(|before| before.unfinished.iter().copied());
+        let unread = unread.filter(|position| *position > self.read_through);
+        let mut unfinished: Vec<u64> =
+            self.calls.keys().copied().chain(unread).take(UNFINISHED_MAX + 1).collect();
+        let through = match unfinished.get(UNFINISHED_MAX) {
+            Some(next) => next - 1,
+            None => before.map_or(self.read_through, |before| before.through),
+        };
+        unfinished.truncate(UNFINISHED_MAX);
+        Some(Ahead { through, unfinished })
+    }
+
     /// Calls that are not finished, and their bytes.
     pub fn unfinished(&self) -> (usize, usize) {
         (self.calls.len(), self.bytes)
@@ -440,6 +463,44 @@ mod tests {
         assert_eq!((window.finished_through(), window.unfinished()), (5, (1, 10)));
         window.finished(6);
         assert_eq!((window.finished_through(), window.unfinished()), (12, (0, 0)));
+    }
+
+    #[test]
+    fn what_is_finished_behind_a_call_that_waits_is_known() {
+        let mut window = Window::new(4, false);
+        for position in 5..=3_000 {
+            window.add(new(position, None, 1));
+        }
+        assert_eq!(window.ahead(None), None, "none was tried");
+        assert_eq!(sent(&mut window, 0).len(), 2_996);
+        assert_eq!(window.ahead(None), None, "it is under way");
+        window.again(5, at(9), true);
+        (7..=2_990).for_each(|position| window.finished(position));
+        let unfinished: Vec<u64> = [5, 6].into_iter().chain(2_991..=3_000).collect();
+        let ahead = Ahead { through: 3_000, unfinished };
+        assert_eq!((window.finished_through(), window.ahead(None)), (4, Some(ahead.clone())));
+        assert_eq!(
+            [5, 7, 2_991, 3_001].map(|position| ahead.is_finished(position)),
+            [false, true, false, false]
+        );
+        // After a restart, before they are read again.
+        let mut window = Window::new(4, false);
+        assert_eq!(window.ahead(Some(&ahead)), Some(ahead.clone()));
+        window.add(new(5, None, 1));
+        window.read_through(2_995);
+        let left = Ahead { through: 3_000, unfinished: [5].into_iter().chain(2_996..=3_000).collect() };
+        assert_eq!(window.ahead(Some(&ahead)), Some(left));
+        window.read_through(3_000);
+        assert_eq!(window.ahead(Some(&ahead)), None);
+        // With many, it reaches less far.
+        let mut window = Window::new(0, false);
+        (1..=5_000).for_each(|position| window.add(new(2 * position, None, 1)));
+        window.next(at(0));
+        window.again(2, at(9), true);
+        window.finished(4);
+        let ahead = window.ahead(None).unwrap();
+        assert_eq!((ahead.through, ahead.unfinished.len()), (2_003, UNFINISHED_MAX));
+        assert!(ahead.is_finished(4) && ahead.is_finished(2_003) && !ahead.is_finished(2_004));
     }
 
     #[test]

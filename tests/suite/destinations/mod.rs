@@ -35,7 +35,7 @@ use forebay::destinations::disk_work::DiskWork;
 use forebay::destinations::external_ids::ExternalIds;
 use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
-use forebay::destinations::positions::Positions;
+use forebay::destinations::positions::{FILE, Positions};
 use forebay::destinations::progress::Progress;
 use forebay::destinations::request::Invocation;
 use forebay::destinations::runner::{CommandError, Deps, Destinations};
@@ -467,6 +467,48 @@ async fn what_is_too_old_becomes_a_dead_letter_though_the_function_is_forbidden(
     .await;
     assert_eq!(node.dead_letters()[0]["class"], "access-denied");
     node.stopped().await;
+}
+
+/// 19,996 of 20,000 calls were sent again after a restart, because one of them waited for its next try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_has_no_other_sent_again_after_a_restart() {
+    const CALLS: usize = 3_000;
+    let dir = tempfile::tempdir().unwrap();
+    let all = calls(0, CALLS, "track");
+    let (waits, tries) = (all[0]["messageId"].clone(), Arc::new(AtomicUsize::new(0)));
+    let (tried, taken) = (Arc::clone(&tries), Arc::new(Mutex::new(Vec::new())));
+    let taking = Arc::clone(&taken);
+    let functions = Functions::new(move |call, _| {
+        if call["messageId"] == waits {
+            tried.fetch_add(1, Ordering::SeqCst);
+            return Err(Class::Unavailable);
+        }
+        taking.lock().unwrap().push(call["messageId"].as_str().unwrap().to_owned());
+        Ok(())
+    });
+    for life in 0..4 {
+        let node = Node::start(dir.path(), &functions, vec![crm(&[("track", "f")], 16, HOUR)]).await;
+        if life == 0 {
+            for piece in all.chunks(200) {
+                node.stores(piece.to_vec()).await;
+            }
+        }
+        let (progress, before) = (node.progress(), tries.load(Ordering::SeqCst));
+        holds("the others were taken, and it is tried again", || {
+            let is_read = progress.seen().read_through >= CALLS as u64 && progress.seen().in_flight == 0;
+            is_read && taken.lock().unwrap().len() >= CALLS - 1 && tries.load(Ordering::SeqCst) > before
+        })
+        .await;
+        let kept = || std::fs::read_to_string(dir.path().join(FILE)).unwrap_or_default();
+        holds("that is noted", || kept().contains(&format!("\"through\":{CALLS},\"unfinished\":[1]"))).await;
+        match life % 2 {
+            0 => node.killed().await,
+            _ => node.stopped().await,
+        }
+    }
+    let taken: Vec<String> = taken.lock().unwrap().clone();
+    assert_eq!(taken.len(), CALLS - 1, "each once");
+    assert_eq!(taken.into_iter().collect::<BTreeSet<_>>().len(), CALLS - 1);
 }
 
 /// Failures of every class, and a process that dies again and again.
