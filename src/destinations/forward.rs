@@ -299,7 +299,7 @@ mod tests {
         ] {
             let sent = as_sent(&line(stored, channel), now).unwrap();
             let rest = if kept.is_empty() { String::new() } else { format!(r#","context":{kept}"#) };
-            assert!(sent.ends_with(&format!(r#""messageId":"m"{rest}}}"#)), "{channel}: {}", &sent[32_700..]);
+            assert!(sent.ends_with(&format!(r#""messageId":"m"{rest}}}"#)), "{channel}, {stored}");
         }
     }
 
