@@ -45,7 +45,7 @@ const READ_BYTES: usize = 512 << 10;
 const SHOWN_CHARACTERS_MAX: usize = 200;
 /// How often an idle lane looks for new lines: the log does not say when it grows.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often it is looked at what is finished ahead.
+/// How often the lane notes which calls are finished behind one that waits.
 const AHEAD_EVERY: Duration = Duration::from_millis(100);
 /// How often a lane looks for calls that have become too old.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -160,9 +160,9 @@ pub(super) struct LaneTask {
     crowded: OnceAMinute<()>,
     /// No dead letters before this time, because the log did not take one.
     bury_at: Duration,
-    /// What was finished before the start beyond its first position.
+    /// Calls that an earlier run finished behind one that waited.
     before: Option<Ahead>,
-    /// When it is looked at next what is finished ahead.
+    /// When the lane next notes which calls are finished behind one that waits.
     ahead_at: Duration,
 }
 
@@ -312,8 +312,9 @@ impl LaneTask {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
                 let now = (self.deps.clock.monotonic(), self.deps.clock.wall());
-                let before = self.before.clone().unwrap_or_default();
-                for call in taken.into_iter().filter(|call| !before.is_finished(call.position)) {
+                let before = self.before.as_ref();
+                let is_finished = |position| before.is_some_and(|before| before.is_finished(position));
+                for call in taken.into_iter().filter(|call| !is_finished(call.position)) {
                     let position = call.position;
                     self.lane.window().add(New {
                         position,

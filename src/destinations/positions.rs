@@ -116,8 +116,8 @@ pub fn add_loss(losses: &mut Losses, first: u64, loss: Loss) {
 /// The most positions of an [`Ahead`].
 pub const UNFINISHED_MAX: usize = 1_000;
 
-/// What a function has finished beyond the position up to which it has finished everything: a call that waits for its next
-/// try must not have all those behind it sent again after a restart.
+/// The calls that a function has finished behind one that waits for its next try. Without this, all of them would be sent
+/// again after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ahead {
     /// Everything up to here is finished, but for `unfinished`.

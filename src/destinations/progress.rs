@@ -71,7 +71,7 @@ pub struct Seen {
 }
 
 impl Progress {
-    /// A function that has finished everything up to a position, and some behind it, and has lost some of it. `records` are those of its
+    /// A function's progress when its lane starts: what it has finished and lost so far. `records` are those of its
     /// destination.
     pub fn new(
         finished_through: u64,

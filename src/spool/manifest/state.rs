@@ -324,7 +324,7 @@ impl State {
 
     /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,
     /// destinations that no undelivered frame uses, and positions before the oldest frame. Lost positions from `unread` on
-    /// stay: the second reader is told of them.
+    /// stay, because the second reader still has to learn of them.
     pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64, unread: Option<u64>) {
         let pending: BTreeSet<&BatchKey> = self.seals.values().map(|pending| &pending.seal.batch).collect();
         self.cursors.retain(|batch, cursor| {

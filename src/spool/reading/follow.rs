@@ -34,7 +34,7 @@ pub(in crate::spool) fn follow(
             segments.map(|(number, state)| Unread { number: *number, first: state.first, last: state.last });
         (unread.collect(), index.durable_through)
     };
-    // What segments lost whose files are there is found when they are read.
+    // Losses inside a segment that still has its file are found when the segment is read.
     let gone =
         lost_with_files(shared, &unread, Range { first: place.through.saturating_add(1), last: durable });
     for segment in unread {
@@ -76,11 +76,11 @@ pub(in crate::spool) fn follow(
 
 /// The positions among `wanted` that were noted as lost and lie in none of the segments: their files are gone.
 fn lost_with_files(shared: &Shared, segments: &[Unread], wanted: Range) -> Vec<Range> {
-    if shared.state().lost.is_empty() {
+    let state = shared.state();
+    if state.lost.is_empty() {
         return Vec::new();
     }
     let there = segments.iter().filter_map(|segment| Range::between(segment.first, segment.last + 1));
-    let state = shared.state();
     let there = Range::merge(there.chain(state.released.iter().copied()));
     let lost = state.lost.iter().filter_map(|lost| lost.within(wanted.first, wanted.last));
     Range::merge(lost).into_iter().flat_map(|lost| lost.outside(&there)).collect()
