@@ -24,8 +24,8 @@ fn words<'a>(line: &'a str, places: &'a [(&'a str, String)]) -> Vec<&'a str> {
 async fn ended(mut command: Command) -> Output {
     command.stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command.env("AWS_ACCESS_KEY_ID", "forebay").env("AWS_SECRET_ACCESS_KEY", "forebay-secret");
-    // A drain logs each object.
-    command.env("FOREBAY_LOG", "warn");
+    // A drain logs each object, and warns of a disk smaller than the spool may become.
+    command.env("FOREBAY_LOG", "error");
     let child = command.spawn().unwrap();
     timeout(PATIENCE, child.wait_with_output())
         .await

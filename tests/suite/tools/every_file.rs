@@ -13,7 +13,7 @@ use crate::serve::support::{CREDENTIALS, Caller, PATIENCE, Rig, Settings, ask, s
 use crate::support::bucket::Bucket;
 use crate::support::crash::copy;
 use crate::support::damage::Damage;
-use crate::support::forebay::{Starting, command, finished};
+use crate::support::forebay::{Forebay, Starting, command, finished};
 use crate::support::http::Http;
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 use crate::support::wait::until;
@@ -121,7 +121,9 @@ impl Made {
                 let there = kinds(&settings.spool_dir());
                 KINDS.into_iter().filter(|kind| !there.contains(kind)).collect()
             };
-            missing.is_empty().then_some(())
+            // A file of the queue counts once the kept positions list it.
+            let queued = async || functions(&forebay).await.iter().any(|one| one["queued_bytes"] != 0);
+            (missing.is_empty() && queued().await).then_some(())
         })
         .await;
         forebay.kill().await;
@@ -161,6 +163,14 @@ fn lost_of(status: &Value, source: &str) -> u64 {
     let sources = status["sources"].as_array().unwrap();
     let of = sources.iter().find(|one| one["id"] == source).unwrap_or_else(|| panic!("{status:#}"));
     of["ledger"]["lost"].as_u64().unwrap_or_else(|| panic!("{of:#}"))
+}
+
+/// The functions of all destinations, as the node shows them.
+async fn functions(forebay: &Forebay) -> Vec<Value> {
+    let shown = ask(forebay, "/api/destinations").await;
+    let shown: Value = serde_json::from_slice(&shown.body).unwrap();
+    let destinations = shown["destinations"].as_array().unwrap().iter();
+    destinations.flat_map(|one| one["functions"].as_array().unwrap().clone()).collect()
 }
 
 /// What the alarms of a status say.
@@ -232,16 +242,8 @@ async fn became(made: &Made, damages: &[(String, Damage)]) -> Option<Became> {
     })
     .await;
     until("the function to have what it can get", PATIENCE, async || {
-        let shown = ask(&forebay, "/api/destinations").await;
-        let shown: Value = serde_json::from_slice(&shown.body).unwrap();
-        let functions: Vec<&Value> = shown["destinations"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|one| one["functions"].as_array().unwrap())
-            .collect();
-        became.functions = functions.iter().map(|one| (*one).clone()).collect();
-        functions.iter().all(|one| one["behind"] == 0).then_some(())
+        became.functions = functions(&forebay).await;
+        became.functions.iter().all(|one| one["behind"] == 0).then_some(())
     })
     .await;
     became.status = status(&forebay).await;
