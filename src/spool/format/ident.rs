@@ -100,7 +100,7 @@ impl Ident {
         }
         let made = ident.is_none();
         // A new identity would make all of it unreadable for good.
-        if let Some(found) = if made { Self::data_in(disk)? } else { None } {
+        if let Some(found) = if made { Self::data_in(disk).map_err(IdentError::Disk)? } else { None } {
             return Err(IdentError::Missing { found });
         }
         let ident = ident.unwrap_or_else(|| Self {
@@ -143,12 +143,15 @@ impl Ident {
     }
 
     /// A file that has data, or had some.
-    fn data_in(disk: &dyn Disk) -> Result<Option<String>, IdentError> {
+    ///
+    /// # Errors
+    /// The disk's error.
+    pub(crate) fn data_in(disk: &dyn Disk) -> io::Result<Option<String>> {
         for (directory, beginnings) in DATA {
             let files = match disk.list(directory) {
                 Ok(files) => files,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(IdentError::Disk(error)),
+                Err(error) => return Err(error),
             };
             let is_data = |name: &&str| beginnings.iter().any(|beginning| name.starts_with(beginning));
             let mut names = files.iter().map(|(name, _)| name.as_str());

@@ -70,6 +70,16 @@ pub enum ManifestError {
         #[source]
         cause: io::Error,
     },
+    /// There is none, although the directory has data.
+    #[error(
+        "the spool's manifest is missing, but its directory has data of an earlier start (such as {found}); which \
+         calls were delivered is written nowhere else, so restore the newest MANIFEST file, or save the calls with \
+         `forebay spool export` and move that data out of the directory"
+    )]
+    Missing {
+        /// One of the files with data.
+        found: String,
+    },
     /// Neither copy of its first note can be read.
     #[error("the manifest {name} is damaged at its beginning; `forebay spool verify` lists the damage")]
     Damaged {

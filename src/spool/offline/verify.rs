@@ -201,11 +201,14 @@ fn copy_findings(view: &View) -> Vec<Finding> {
 pub(crate) fn manifest_findings(view: &View) -> Vec<Finding> {
     let manifest = &view.manifest;
     let Some(number) = manifest.number else {
-        if view.segments.is_empty() && view.leftovers.is_empty() {
-            return Vec::new();
-        }
-        let what = "there are segments but no manifest; what was sealed or delivered is unknown";
-        return vec![Finding::new(Kind::Manifest, manifest_name(0), what)];
+        let finding = |found: &String| {
+            let what = format!(
+                "it is missing beside data of an earlier start (such as {found}), so the spool cannot be opened. \
+                 `forebay spool export` saves the calls"
+            );
+            Finding::new(Kind::Manifest, "MANIFEST", what)
+        };
+        return manifest.missing_beside.iter().map(finding).collect();
     };
     let finding = |range: &crate::spool::offline::view::ByteRange| {
         let what = if range.from == 0 {

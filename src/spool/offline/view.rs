@@ -66,6 +66,8 @@ pub(crate) struct ByteRange {
 pub struct ManifestView {
     /// Its number; `None` if there is no manifest.
     pub number: Option<u64>,
+    /// A file with data, if there is no manifest: it had one.
+    pub(crate) missing_beside: Option<String>,
     /// Notes read.
     pub notes: usize,
     /// Its length in bytes.
@@ -131,8 +133,9 @@ impl View {
         let present: Vec<(u64, u64)> =
             files.iter().filter_map(|(name, len)| Some((number_in(name, "wal-", ".seg")?, *len))).collect();
         let named = &manifest.state.segments;
-        // A damaged manifest may not name all segments, so every file counts then.
-        let counts = |number: &u64| !manifest.damaged.is_empty() || named.contains(number);
+        // Without a sound manifest nobody knows which segments it named, so every file counts then.
+        let is_sound = manifest.number.is_some() && manifest.damaged.is_empty();
+        let counts = |number: &u64| !is_sound || named.contains(number);
         let file = |(number, len): &(u64, u64)| SegmentFile { number: *number, len: Some(*len) };
         let mut segments: Vec<SegmentFile> =
             present.iter().filter(|(number, _)| counts(number)).map(file).collect();
@@ -174,7 +177,10 @@ impl View {
 fn read_manifest(disk: &dyn Disk, ident: &Ident) -> Result<ManifestView, ViewError> {
     let files = disk.list("").map_err(ViewError::disk("the directory"))?;
     let newest = files.iter().filter_map(|(name, _)| number_in(name, "MANIFEST-", "")).max();
-    let Some(number) = newest else { return Ok(ManifestView::default()) };
+    let Some(number) = newest else {
+        let missing_beside = Ident::data_in(disk).map_err(ViewError::disk("the directory"))?;
+        return Ok(ManifestView { missing_beside, ..ManifestView::default() });
+    };
     let name = manifest_name(number);
     let bytes = disk.open(&name).and_then(|file| read_all(&*file)).map_err(ViewError::disk(&name))?;
     Ok(replay(&bytes, manifest::salt(&ident.spool_id, number), number))

@@ -104,9 +104,8 @@ fn mark_uncertain_days(notes: &mut Notes, losses: &Losses, now: UnixMillis) {
     let state = &notes.state;
     let known = state.cursors.keys().map(|batch| batch.day).chain(state.days.keys().map(|place| place.day));
     let newest_day = known.chain(state.ledger.newest_day()).chain([now.day()]).max();
-    let is_missing = notes.is_missing();
     let state = &mut notes.state;
-    if notes.damaged || is_missing {
+    if notes.damaged {
         state.days_unsure = state.days_unsure.max(newest_day);
     }
     state.ledger.set_lost_through(newest_day);

@@ -32,16 +32,18 @@ impl Notes {
         let mut notes = Self::replay(disk, ident, stop)?;
         notes.adopted = adopt(disk, ident, &mut notes.state, notes.damaged)
             .map_err(failed("check segments without a note"))?;
-        if notes.is_missing() {
-            // Without a manifest, it is unknown which frames before these segments were released.
-            notes.state.kept_from = 0;
-        }
         unpark_missing_files(disk, &mut notes.state).map_err(failed("check parked files"))?;
         Ok(notes)
     }
 
     fn replay(disk: &dyn Disk, ident: &Ident, stop: bool) -> Result<Self, ManifestError> {
         let Some((number, replayed)) = manifest::read_newest_past_damage(disk, &ident.spool_id)? else {
+            // The first manifest is written before anything else, so data beside none had one.
+            let found = Ident::data_in(disk)
+                .map_err(|cause| ManifestError::Disk { name: manifest::manifest_name(0), cause })?;
+            if let Some(found) = found {
+                return Err(ManifestError::Missing { found });
+            }
             return Ok(Self {
                 number: 0,
                 state: State::new(),
@@ -72,11 +74,6 @@ impl Notes {
             adopted: BTreeSet::new(),
             damaged: replayed.damaged_at.is_some(),
         })
-    }
-
-    /// Whether there are segments but no manifest.
-    pub(super) fn is_missing(&self) -> bool {
-        self.number == 0 && !self.adopted.is_empty()
     }
 
     /// Treats the unread bytes at the end as damaged notes. Call this only if frames or segments are missing.

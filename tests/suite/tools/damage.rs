@@ -238,6 +238,29 @@ async fn every_damage_is_reported_exactly() {
     assert!(of.verified.out.contains("its calls were never acknowledged"), "{:?}", of.verified);
 }
 
+/// Without it, delivered calls were delivered again, and those of parked objects went to quarantine without a word.
+#[tokio::test]
+async fn a_spool_without_its_manifest_is_refused_and_its_calls_are_exported() {
+    let made = made().await;
+    let dir = made.beside("without a manifest");
+    copy(&made.dir(), &dir);
+    fs::remove_file(file(&dir, "MANIFEST-", "")).unwrap();
+    let before = files(&dir);
+    let verified = spool("verify", &dir, &["--json"]);
+    let report = verified.json();
+    assert_eq!((verified.code, &report["findings"][0]["kind"]), (Some(1), &"manifest".into()), "{report:#}");
+    assert_eq!(report["findings"][0]["file"], "MANIFEST");
+
+    let exported = spool("export", &dir, &[]);
+    let lines_there: BTreeSet<&str> = exported.out.lines().collect();
+    let left = [lines("web", CONFLICT), lines("web", OPEN), lines("ios", IOS)].concat();
+    assert!(left.iter().all(|line| lines_there.contains(line.as_str())), "{exported:?}");
+
+    let drained = spool("drain", &dir, &["--to", made.beside("drained").to_str().unwrap()]);
+    assert!(drained.err.contains("the spool's manifest is missing"), "{drained:?}");
+    assert_eq!((drained.code, files(&dir)), (Some(1), before), "nothing is changed");
+}
+
 fn line_of(number: u32) -> String {
     format!(r#"{{"source":"web","n":{number},"#)
 }
