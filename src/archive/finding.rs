@@ -149,6 +149,11 @@ pub enum BucketProblem {
         /// How many.
         count: u64,
     },
+    /// A part of an import holds rows that another part holds.
+    SameRows {
+        /// The other part.
+        with: ObjectKey,
+    },
     /// An object that this program did not write.
     Foreign,
 }
@@ -174,6 +179,7 @@ impl BucketProblem {
             Self::Lines { .. } => "line",
             Self::Repeats { certain: true, .. } => "repeat",
             Self::Repeats { certain: false, .. } => "possible_repeat",
+            Self::SameRows { .. } => "same_rows",
             Self::Foreign => "foreign",
         }
     }
@@ -229,6 +235,9 @@ impl BucketProblem {
             }
             Self::Repeats { certain: false, .. } => {
                 "compare the lines: the client sent no time with them, so it may have used one messageId for two calls"
+            }
+            Self::SameRows { .. } => {
+                "compare both line by line, and remove the one that was copied or renamed: Forebay puts each row of a file once"
             }
             Self::Foreign => {
                 "its calls cannot be verified; move it elsewhere, or accept it with --allow-foreign if you know it"
@@ -287,6 +296,9 @@ impl fmt::Display for BucketProblem {
                 let what = if *certain { "the call is" } else { "a call with this messageId and type is" };
                 write!(f, "{what} already in the object that begins at position {of}")?;
                 others(f, *count)
+            }
+            Self::SameRows { with } => {
+                write!(f, "contains rows of its file that {} also contains", shown(with))
             }
             Self::Foreign => f.write_str("was not written by Forebay"),
         }

@@ -67,6 +67,37 @@ impl StoredPart {
     }
 }
 
+/// Parts of one file that hold the same rows as another: their lines are the same, or the rows of one reach into those of
+/// the next.
+pub fn same_rows(parts: &[StoredPart]) -> Vec<BucketFinding> {
+    let mut files: BTreeMap<_, Vec<&StoredPart>> = BTreeMap::new();
+    for part in parts {
+        files.entry((&part.at.stream, &part.at.file)).or_default().push(part);
+    }
+    let mut findings = Vec::new();
+    for mut parts in files.into_values() {
+        parts.sort_by_key(|part| (part.at.first_row, &part.key));
+        let mut known: BTreeMap<&str, &StoredPart> = BTreeMap::new();
+        let mut before: Option<(&StoredPart, u64)> = None;
+        for part in parts {
+            let Some(facts) = &part.facts else { continue };
+            let reaches_here = before.filter(|(_, end)| *end > part.at.first_row).map(|(part, _)| part);
+            let same = known.get(facts.sha256.as_str()).copied().or(reaches_here);
+            findings
+                .extend(same.into_iter().flat_map(|same| {
+                    part.place().with([BucketProblem::SameRows { with: same.key.clone() }])
+                }));
+            known.entry(&facts.sha256).or_insert(part);
+            // Each call is one of its rows; rejected ones are not counted.
+            let end = part.at.first_row.saturating_add(facts.calls);
+            if before.is_none_or(|(_, reached)| reached < end) {
+                before = Some((part, end));
+            }
+        }
+    }
+    findings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,12 +109,16 @@ mod tests {
     const SHA256: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
 
     fn stored(len: u64, pairs: &[(&str, String)]) -> (StoredPart, Vec<String>) {
+        stored_from(7, len, pairs)
+    }
+
+    fn stored_from(first_row: u64, len: u64, pairs: &[(&str, String)]) -> (StoredPart, Vec<String>) {
         let at = ImportedPlace {
             stream: Stream::Calls,
             source: SourceId::new("web").unwrap(),
             received_at: AT,
             file: "unw446h7bvkguk7rnc2jjbggs4".to_owned(),
-            first_row: 7,
+            first_row,
         };
         let key = at.key(&BucketString::parse("lake").unwrap());
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -110,5 +145,30 @@ mod tests {
         let mut two_times = sound.pairs();
         two_times[2].1 = later.pairs()[2].1.clone();
         check(9, &two_times, "the first and the last call");
+    }
+
+    #[test]
+    fn rows_that_are_there_twice_are_found() {
+        let part = |first_row, calls, hash: char| {
+            let sha256 = hash.to_string().repeat(64);
+            let metadata = ImportedMetadata { calls, received_at: AT, bytes: 1_000, sha256: &sha256 };
+            stored_from(first_row, 9, &metadata.pairs()).0
+        };
+        let rows = |parts: &[StoredPart]| -> Vec<u64> {
+            let row = |finding: &BucketFinding| {
+                assert_eq!(finding.problem.kind(), "same_rows");
+                parts.iter().find(|part| Some(&part.key) == finding.place.key.as_ref()).unwrap().at.first_row
+            };
+            same_rows(parts).iter().map(row).collect()
+        };
+        // Some rows were rejected; the parts come in any order.
+        assert_eq!(rows(&[part(200, 50, 'c'), part(0, 90, 'a'), part(100, 100, 'b')]), [0_u64; 0]);
+        assert_eq!(rows(&[part(0, 90, 'a'), part(100, 90, 'b'), part(300, 90, 'a')]), [300]);
+        assert_eq!(rows(&[part(0, 90, 'a'), part(89, 1, 'b'), part(90, 1, 'c')]), [89]);
+        assert_eq!(rows(&[part(0, 90, 'a'), part(10, 5, 'b'), part(50, 5, 'c')]), [10, 50]);
+        let mut other = part(0, 90, 'a');
+        other.at.file = "another".to_owned();
+        other.key = other.at.key(&BucketString::parse("lake").unwrap());
+        assert_eq!(rows(&[part(0, 90, 'a'), other]), [0_u64; 0]);
     }
 }

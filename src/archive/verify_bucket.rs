@@ -22,7 +22,7 @@ use super::finding::{BucketFinding, BucketPlace, BucketProblem};
 use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
 use super::object::{ContentFacts, Facts, Stored};
-use super::part::StoredPart;
+use super::part::{StoredPart, same_rows};
 use super::repeats::{self, Windows};
 use crate::object::{ImportedPlace, ObjectKey, ObjectPlace, Stream};
 use crate::sources::SourceId;
@@ -587,6 +587,7 @@ async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<(Day, Vec<S
     }
     parts.sort_by(|a: &StoredPart, b| a.key.cmp(&b.key));
     day.imported = Sum::of_parts(&parts);
+    day.findings.extend(same_rows(&parts));
     for at in &listing.markers {
         let said = match archive.marker(at).await? {
             Got::Read(said) => said,

@@ -4,8 +4,8 @@
 //! this collector took is not too long for the next. A receiver corrects the client's clock by `sentAt` and the time at which
 //! it receives a call, so `sentAt` moves by how long the call waited here: the receiver then comes to the same `timestamp` as
 //! the collector did. What stays of the collector's is what another one cannot know: the messageId and the time of a call that
-//! had none, and the client's address and agent in `context`. A call that only these make too long goes without time, address
-//! and agent.
+//! had none, and the client's address and agent in `context`. A call that is too long with them is sent in a batch of its own,
+//! which has its `context` and `integrations`: a receiver merges those of a batch into each call, after it has measured the call.
 //!
 //! A batch is answered as a whole. Which of its calls were refused, a receiver says if it is asked and can.
 
@@ -47,6 +47,8 @@ const ADDED: [&str; 11] = [
     "projectId",
     "version",
 ];
+/// What a batch can have for all of its calls (Segment HTTP API, "Batch").
+const SHARED: [&str; 2] = ["context", "integrations"];
 /// Asks a receiver that can for the calls that it refused (`collector/reply.rs`).
 const NAMES_REJECTED: HeaderName = HeaderName::from_static("x-forebay-name-rejected");
 
@@ -80,18 +82,26 @@ impl Forward {
 
     async fn send(&self, outgoing: &Outgoing) -> Invoked {
         let now = self.clock.wall();
+        let is_alone = outgoing.calls.len() == 1;
         let mut body = br#"{"batch":["#.to_vec();
+        let mut shared = Vec::new();
         for (index, call) in outgoing.calls.iter().enumerate() {
             let line = std::str::from_utf8(&call.line).ok();
-            let Some(sent) = line.and_then(|line| as_sent(line, now)) else {
+            let Some(sent) = line.and_then(|line| as_sent(line, now, is_alone)) else {
                 return Invoked::failed(Class::BadRequest, "the stored line is no JSON object");
             };
             if index > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(sent.as_bytes());
+            body.extend_from_slice(sent.call.as_bytes());
+            shared.extend(sent.shared);
         }
-        body.extend_from_slice(b"]}");
+        body.push(b']');
+        for member in shared {
+            body.push(b',');
+            body.extend_from_slice(member.as_bytes());
+        }
+        body.push(b'}');
         let headers =
             [(AUTHORIZATION, self.authorization.clone()), (NAMES_REJECTED, HeaderValue::from_static("1"))];
         let (mut invoked, answer) = self.post.send(&self.to, headers, body.into(), NAMES).await;
@@ -113,6 +123,10 @@ impl Forward {
 impl Invoke for Forward {
     fn invoke<'a>(&'a self, outgoing: &'a Outgoing) -> BoxFuture<'a, Invoked> {
         Box::pin(self.send(outgoing))
+    }
+
+    fn goes_alone(&self, line: &[u8]) -> bool {
+        is_long(line)
     }
 }
 
@@ -154,10 +168,38 @@ fn refused(answer: &[u8], calls: usize) -> Result<Vec<(usize, Told)>, Told> {
     Ok(refused.map(why).collect())
 }
 
+/// A call as it is sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sent {
+    call: String,
+    /// Members of the batch, which the receiver merges into its only call.
+    shared: Vec<String>,
+}
+
 /// A stored line as its SDK would send it at `now`. `None` if it is no object.
-fn as_sent(line: &str, now: UnixMillis) -> Option<String> {
-    let whole = written(line, now, false)?;
-    if whole.len() <= Limits::default().max_event { Some(whole) } else { written(line, now, true) }
+fn as_sent(line: &str, now: UnixMillis, is_alone: bool) -> Option<Sent> {
+    let whole = written(line, now, Length::Any)?;
+    if !is_alone || !is_long(whole.call.as_bytes()) {
+        return Some(whole);
+    }
+    let shared = written(line, now, Length::Long)?;
+    if is_long(shared.call.as_bytes()) { written(line, now, Length::Longest) } else { Some(shared) }
+}
+
+/// Whether a receiver may refuse so long a call.
+fn is_long(call: &[u8]) -> bool {
+    call.len() > Limits::default().max_event
+}
+
+/// What a call must do without because it would be too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// Nothing.
+    Any,
+    /// What a batch can have in its place.
+    Long,
+    /// That, and the time of receipt as that of a call that had none.
+    Longest,
 }
 
 /// How many members at the end of a line may be the collector's, which it adds in this order.
@@ -166,26 +208,25 @@ fn added(members: &Members<'_>) -> usize {
     members.0.iter().rev().take_while(|(name, _)| order.any(|added| *added == &**name)).count()
 }
 
-/// `is_brief`: without what only helps the receiver.
-fn written(line: &str, now: UnixMillis, is_brief: bool) -> Option<String> {
+fn written(line: &str, now: UnixMillis, length: Length) -> Option<Sent> {
     let members = Members::of(line)?;
     let time = |name: &str| timestamp::parse(members.text(name)?.as_bytes());
     let waited = time("receivedAt").map_or(Duration::ZERO, |received| now.since(received));
     let original = members.get("originalTimestamp");
     let added_from = members.0.len() - added(&members);
     let received = members.get("receivedAt").map(RawValue::get);
-    // The collector fills in nothing for calls of servers.
-    let may_be_filled = members.text("channel").is_some_and(|channel| channel == "client");
+    let is_once = |name: &str| members.0.iter().filter(|(known, _)| known == name).count() == 1;
+    let mut shared = Vec::new();
     let mut parts = Vec::with_capacity(members.0.len());
     for (index, (name, value)) in members.0.iter().enumerate() {
         let is_added = index >= added_from;
         let value: Cow<'_, str> = match &**name {
             "receivedAt" | "originalTimestamp" | "projectId" => continue,
             "channel" | "version" if is_added => continue,
-            "integrations" if is_added && value.get() == "{}" => continue,
+            "context" | "integrations" if is_added && value.get() == "{}" => continue,
             // Without it a time is not corrected, which is the same.
             "sentAt" if is_added && Some(value.get()) == received => continue,
-            "timestamp" if is_added && is_brief => continue,
+            "timestamp" if is_added && length == Length::Longest => continue,
             "timestamp" => original.unwrap_or(value).get().into(),
             "sentAt" => match time("sentAt") {
                 Some(sent) => format!("\"{}\"", rfc3339(sent.plus(waited))).into(),
@@ -193,29 +234,11 @@ fn written(line: &str, now: UnixMillis, is_brief: bool) -> Option<String> {
             },
             _ => value.get().into(),
         };
-        let value = match &*value {
-            context if is_brief && may_be_filled && &**name == "context" => without_fills(context).into(),
-            _ => value,
-        };
-        if is_added && &**name == "context" && value == "{}" {
-            continue;
-        }
-        parts.push(format!("{}:{value}", serde_json::Value::from(&**name)));
+        let can_be_shared = SHARED.contains(&&**name) && value.starts_with('{') && is_once(name);
+        let part = format!("{}:{value}", serde_json::Value::from(&**name));
+        if can_be_shared && length != Length::Any { shared.push(part) } else { parts.push(part) }
     }
-    Some(format!("{{{}}}", parts.join(",")))
-}
-
-/// A `context` without the client's address and agent, if they stand at its end, where the collector adds them.
-fn without_fills(context: &str) -> String {
-    let Some(mut members) = Members::of(context) else { return context.to_owned() };
-    for name in ["userAgent", "ip"] {
-        if members.0.last().is_some_and(|(last, _)| last == name) {
-            members.0.pop();
-        }
-    }
-    let parts =
-        members.0.iter().map(|(name, value)| format!("{}:{}", serde_json::Value::from(&**name), value.get()));
-    format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
+    Some(Sent { call: format!("{{{}}}", parts.join(",")), shared })
 }
 
 #[cfg(test)]
@@ -228,7 +251,7 @@ mod tests {
         // The client's clock is 10 s behind; the call reached the collector 2 s after it happened.
         let line = r#"{"type":"track","n":1.50,"timestamp":"2026-11-20T12:00:10.000Z","originalTimestamp":"2026-11-20T12:00:00.000Z","sentAt":"2026-11-20T12:00:02.000Z","receivedAt":"2026-11-20T12:00:12.000Z","messageId":"m"}"#;
         let hour_later = timestamp::parse(b"2026-11-20T13:00:12.000Z").unwrap();
-        let sent = as_sent(line, hour_later).unwrap();
+        let sent = as_sent(line, hour_later, false).unwrap().call;
         assert_eq!(
             sent,
             r#"{"type":"track","n":1.50,"timestamp":"2026-11-20T12:00:00.000Z","sentAt":"2026-11-20T13:00:02.000Z","messageId":"m"}"#
@@ -244,63 +267,45 @@ mod tests {
             r#""timestamp":"2026-11-20T12:00:12.000Z","integrations":{},"projectId":"web","version":2}"#
         );
         assert_eq!(
-            as_sent(whole, hour_later).unwrap(),
+            as_sent(whole, hour_later, true).unwrap().call,
             r#"{"channel":"mine","type":"track","context":{},"messageId":"m","timestamp":"2026-11-20T12:00:12.000Z"}"#
         );
-        assert_eq!(as_sent("[]", hour_later), None);
-        assert_eq!(as_sent(r#"{"sentAt":"odd"}"#, hour_later).unwrap(), "{}");
+        assert_eq!(as_sent("[]", hour_later, true), None);
+        assert_eq!(as_sent(r#"{"sentAt":"odd"}"#, hour_later, true).unwrap().call, "{}");
     }
 
+    /// A context of the whole batch, and the client's own address, were left out.
     #[test]
-    fn a_long_call_goes_without_what_only_helps_the_receiver() {
+    fn a_long_call_has_its_context_in_a_batch_of_its_own() {
         let now = timestamp::parse(b"2026-11-20T13:00:12.000Z").unwrap();
-        let line = |len: usize| {
+        let line = |pad: usize, context: &str| {
             format!(
                 concat!(
-                    r#"{{"type":"track","pad":"{}","context":{{"a":1,"ip":"203.0.113.7","userAgent":"x"}},"messageId":"m","#,
-                    r#""receivedAt":"2026-11-20T12:00:12.000Z","timestamp":"2026-11-20T12:00:12.000Z","channel":"client"}}"#
+                    r#"{{"type":"track","pad":"{}","context":{},"messageId":"m","receivedAt":"2026-11-20T12:00:12.000Z","#,
+                    r#""timestamp":"2026-11-20T12:00:12.000Z","integrations":{{"a":1}},"channel":"client"}}"#
                 ),
-                "p".repeat(len)
-            )
-        };
-        assert!(
-            as_sent(&line(10), now).unwrap().contains(r#""userAgent":"x"},"messageId":"m","timestamp":"#)
-        );
-        let long = as_sent(&line(32_700), now).unwrap();
-        assert!(
-            long.ends_with(r#""context":{"a":1},"messageId":"m"}"#) && long.len() <= 32_768,
-            "{}",
-            long.len()
-        );
-    }
-
-    /// A context of the whole batch, and the address that a server names, were left out.
-    #[test]
-    fn a_long_call_keeps_what_the_client_may_have_sent() {
-        let now = timestamp::parse(b"2026-11-20T13:00:12.000Z").unwrap();
-        let line = |context: &str, channel: &str| {
-            format!(
-                concat!(
-                    r#"{{"type":"track","pad":"{}","messageId":"m","receivedAt":"2026-11-20T12:00:12.000Z","#,
-                    r#""timestamp":"2026-11-20T12:00:12.000Z","context":{},"channel":"{}"}}"#
-                ),
-                "p".repeat(32_700),
+                "p".repeat(pad),
                 context,
-                channel
             )
         };
-        let (own, all) = (r#"{"campaign":{}}"#, r#"{"campaign":{},"ip":"203.0.113.7","userAgent":"x"}"#);
-        for (channel, stored, kept) in [
-            ("client", all, own),
-            ("client", own, own),
-            ("server", all, all),
-            ("server", own, own),
-            ("client", r#"{"ip":"203.0.113.7"}"#, ""),
+        let all = r#"{"campaign":{},"ip":"203.0.113.7","userAgent":"x"}"#;
+        let short = as_sent(&line(10, all), now, true).unwrap();
+        assert!(short.shared.is_empty() && short.call.contains(all), "{short:?}");
+        for (pad, rest) in [
+            (32_688, r#","messageId":"m","timestamp":"2026-11-20T12:00:12.000Z"}"#),
+            (32_689, r#","messageId":"m"}"#),
         ] {
-            let sent = as_sent(&line(stored, channel), now).unwrap();
-            let rest = if kept.is_empty() { String::new() } else { format!(r#","context":{kept}"#) };
-            assert!(sent.ends_with(&format!(r#""messageId":"m"{rest}}}"#)), "{channel}, {stored}");
+            let long = as_sent(&line(pad, all), now, true).unwrap();
+            assert_eq!(long.shared, [format!("\"context\":{all}"), r#""integrations":{"a":1}"#.to_owned()]);
+            assert!(long.call.ends_with(&format!("p\"{rest}")) && !is_long(long.call.as_bytes()), "{pad}");
         }
+        // What a batch cannot have stays, as in a batch of several.
+        let odd = as_sent(&line(32_700, "5"), now, true).unwrap();
+        assert!(odd.call.contains(r#""context":5"#) && odd.shared.len() == 1, "{:?}", odd.shared);
+        let twice = as_sent(&line(32_700, r#"{"a":1},"context":{"b":2}"#), now, true).unwrap();
+        assert!(twice.call.contains(r#""context":{"a":1},"context":{"b":2}"#), "{:?}", twice.shared);
+        let beside_others = as_sent(&line(32_700, all), now, false).unwrap();
+        assert!(beside_others.shared.is_empty() && beside_others.call.contains(all));
     }
 
     #[test]

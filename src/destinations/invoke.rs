@@ -120,6 +120,11 @@ impl Invoked {
 pub trait Invoke: Send + Sync + fmt::Debug {
     /// Sends calls and waits for the answer, not longer than the destination's timeout.
     fn invoke<'a>(&'a self, outgoing: &'a Outgoing) -> BoxFuture<'a, Invoked>;
+
+    /// Whether a line is never sent with others.
+    fn goes_alone(&self, _line: &[u8]) -> bool {
+        false
+    }
 }
 
 /// What destinations get from the rest of the program.

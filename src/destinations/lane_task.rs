@@ -360,7 +360,8 @@ impl LaneTask {
                 continue;
             };
             let (source, len) = (call.source.clone(), call.line.len() + 1);
-            let joins = batch.filter(|_| !self.alone.contains(&position));
+            let is_alone = self.alone.contains(&position) || self.current.invoke.goes_alone(&call.line);
+            let joins = batch.filter(|_| !is_alone);
             let fits = joins.is_some_and(|bounds| {
                 groups.get(&source).is_some_and(|(_, bytes)| bytes + len <= bounds.bytes)
             });

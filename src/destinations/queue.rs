@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
 use crate::disk::{Disk, publish, read_all, read_sound, temporary_name};
 use crate::lock::lock;
-use crate::log::frame::{self, FRAME_HEADER, FRAME_MAX, FrameError, Salt};
+use crate::log::frame::{self, FRAME_MAX, Salt};
 use crate::log::{Follow, Go, Place, Range, Read};
 
 /// The directory of all pieces, in that of the spool.
@@ -286,14 +286,10 @@ impl Queue {
                         }
                     }
                 }
-                Err(FrameError::Length) => {
+                // The length may be what is damaged, so the next frame may begin at any byte.
+                Err(_) => {
                     is_damaged = true;
-                    break;
-                }
-                Err(FrameError::Checksum | FrameError::Field) => {
-                    is_damaged = true;
-                    let len = frame::length(rest).unwrap_or(FRAME_HEADER);
-                    (next.offset, used) = (next.offset + len as u64, used + len);
+                    (next.offset, used) = (next.offset + 1, used + 1);
                 }
             }
         }
@@ -503,10 +499,7 @@ fn last_position(disk: &dyn Disk, name: &str, salt: Salt) -> io::Result<Option<u
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         match frame::read(rest, salt) {
             Ok((frame, len)) => (at, last) = (at + len, Some(frame.position)),
-            Err(FrameError::Length) => break,
-            Err(FrameError::Checksum | FrameError::Field) => {
-                at += frame::length(rest).unwrap_or(FRAME_HEADER)
-            }
+            Err(_) => at += 1,
         }
     }
     Ok(last)
@@ -748,10 +741,15 @@ mod tests {
         std::fs::write(&path, &bad).unwrap();
         let (seen, lost) = own(&queue, &log, 0);
         assert_eq!((seen.len(), seen[0], seen[1], lost), (499, 1, 5, 3));
-        // A length that cannot be true ends the piece.
-        bad[frame..frame + 4].fill(0xff);
-        std::fs::write(&path, &bad).unwrap();
-        assert_eq!(own(&queue, &log, 0), (vec![1], 999));
+        // So also if its length is what is damaged.
+        for len in [0, 1, 60, frame as u32 - 1, frame as u32 + 1, 8_000, u32::MAX] {
+            bad[frame..frame + 4].copy_from_slice(&len.to_le_bytes());
+            std::fs::write(&path, &bad).unwrap();
+            let (seen, lost) = own(&queue, &log, 0);
+            assert_eq!((seen.len(), seen[0], seen[1], lost), (499, 1, 5, 3), "{len}");
+            assert_eq!(queue.check().unwrap(), Losses::from([(1, Loss { last: 1_000, calls: 1 })]), "{len}");
+            assert_eq!(found(&*rig.disk, &rig.lane, None).unwrap()[0].through, 999, "{len}");
+        }
         std::fs::write(&path, &good[..frame * 2]).unwrap();
         assert_eq!(own(&queue, &log, 0), (vec![1, 3], 997));
     }

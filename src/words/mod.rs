@@ -20,6 +20,6 @@ pub use count::{counted, grouped};
 pub use date::{date, rfc3339};
 pub use duration::{about_duration, about_seconds};
 pub use list::first_few;
-pub use outside::{outside_key, outside_text, outside_text_within};
+pub use outside::{outside_key, outside_message, outside_text, outside_text_within};
 pub use size::about_bytes;
 pub use told::Told;

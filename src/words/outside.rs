@@ -11,6 +11,11 @@ pub fn outside_text(text: &str) -> impl fmt::Display + '_ {
     outside_text_within(text, OUTSIDE_TEXT_MAX)
 }
 
+/// The same for a message that says what a person has to do: it is cut at 2,000 bytes.
+pub fn outside_message(text: &str) -> impl fmt::Display + '_ {
+    outside_text_within(text, 2_000)
+}
+
 /// The same, cut at `max` bytes. `…` marks a cut. Text that is already safe stays unchanged.
 pub fn outside_text_within(text: &str, max: usize) -> impl fmt::Display + '_ {
     OutsideText(text, max)

@@ -15,7 +15,7 @@ use crate::cli::args::ADMIN_URL;
 use crate::cli::print_json::print_json;
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
-use crate::words::{about_duration, counted, grouped, outside_text, rfc3339};
+use crate::words::{about_duration, counted, grouped, outside_message, outside_text, rfc3339};
 
 /// Longer than the node reads its journal before it shows what it knows.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -46,18 +46,20 @@ fn render(imports: &Imports, elsewhere: Option<&str>) -> String {
     if let Some(problem) = problem {
         lines.extend(wrapped(
             "",
-            &format!("the journal of imports cannot be read: {}", outside_text(problem)),
+            &format!("the journal of imports cannot be read: {}", outside_message(problem)),
         ));
     }
     if *loading {
         lines.push("the journal is still being read; some imports may be missing".to_owned());
     }
     let all = counted(*total, "import", "imports");
-    lines.push(match shown.len() as u64 {
-        0 if *total == 0 => "nothing was imported yet".to_owned(),
-        many if many < *total => format!("the newest {} of {all}", grouped(many)),
-        _ => all,
-    });
+    match shown.len() as u64 {
+        // Nobody knows.
+        0 if *total == 0 && (problem.is_some() || *loading) => {}
+        0 if *total == 0 => lines.push("nothing was imported yet".to_owned()),
+        many if many < *total => lines.push(format!("the newest {} of {all}", grouped(many))),
+        _ => lines.push(all),
+    }
     for import in shown {
         lines.push(String::new());
         lines.extend(of_one(import, elsewhere));
@@ -161,5 +163,7 @@ mod tests {
         assert_eq!(render(&Imports::default(), None), "nothing was imported yet\n");
         let loading = Imports { loading: true, total: 7, ..Imports::default() };
         assert!(render(&loading, None).ends_with("the newest 0 of 7 imports\n"));
+        let broken = Imports { problem: Some("it is a directory".to_owned()), ..Imports::default() };
+        assert_eq!(render(&broken, None), "the journal of imports cannot be read: it is a directory\n");
     }
 }

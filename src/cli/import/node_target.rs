@@ -11,7 +11,7 @@ use crate::admin::import_code;
 use crate::boxed_future::BoxFuture;
 use crate::cli::admin_client::{AdminClient, AskError};
 use crate::import::{Begin, Begun, Earlier, End, NoSource, Rows, RowsTaken, Target, TargetError};
-use crate::words::{Told, outside_text};
+use crate::words::{Told, outside_message};
 
 /// How long a node may take to answer: longer than an append waits for the disk's queue.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,7 +103,7 @@ impl NodeTarget {
                 false => TargetError::Refused(why),
             };
         };
-        let message = outside_text(&message).to_string();
+        let message = outside_message(&message).to_string();
         if let Some(call) = call.filter(|_| code == import_code::ID_TAKEN) {
             return TargetError::IdTaken { call };
         }

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use csv_core::ReadRecordResult;
-use memchr::memchr2;
+use memchr::{memchr2, memchr3};
 
 use super::dialect::Dialect;
 use super::doubt;
@@ -70,8 +70,8 @@ pub struct Records<R> {
     terminated: bool,
     /// What ends that record, if anything does.
     ended_by: Option<LineEnd>,
-    /// The same, if it may stand in a cell and cut the row in two.
-    cut: Option<LineEnd>,
+    /// Why the record and the next one may be one row that a line break cuts.
+    cut: Option<RowError>,
     /// Whether the first record was ended by a carriage return alone, and so may others.
     by_cr: Option<bool>,
     /// How the lines end. Where they end otherwise, records must be `width` fields long.
@@ -177,6 +177,10 @@ impl<R: Read> Records<R> {
     /// An error of the input. Reading may be tried again; nothing is lost.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
         let item = self.next(record)?;
+        if item == Some(Item::Record) && self.cut.is_none() && self.is_before_a_rest(record.len())? {
+            self.cut = Some(RowError::Rest);
+            record.doubt.get_or_insert(RowError::Rest);
+        }
         if item.is_some() {
             record.number = self.number;
             self.number += 1;
@@ -192,11 +196,11 @@ impl<R: Read> Records<R> {
             return Ok(item);
         }
         self.ended_by = self.find_end()?;
-        self.cut = self.find_cut(record.len())?;
-        record.doubt = match cut_before.or(self.cut) {
-            Some(by) => Some(RowError::LineBreak(by)),
-            None => doubt::of(record.raw(), &self.dialect),
-        };
+        self.cut = self.find_cut(record.len())?.map(RowError::LineBreak);
+        record.doubt = cut_before.or_else(|| self.cut.clone());
+        if record.doubt.is_none() {
+            record.doubt = doubt::of(record.raw(), &self.dialect);
+        }
         Ok(item)
     }
 
@@ -240,6 +244,43 @@ impl<R: Read> Records<R> {
         }
         let next = self.next_width()?;
         Ok(next.filter(|next| *next != width || fields != width).map(|_| end))
+    }
+
+    /// Whether a line of one cell, and then more, follows a record with so many fields. It may be the rest of its last cell,
+    /// unless it is blank. If nothing more follows, it is more likely a note at the end of the file, such as its number of rows.
+    #[inline]
+    fn is_before_a_rest(&mut self, fields: usize) -> io::Result<bool> {
+        if fields < 2 || self.width != Some(fields) {
+            return Ok(false);
+        }
+        let Some(line) = self.find(0, |byte| !is_line_break(byte))? else { return Ok(false) };
+        let delimiter = self.dialect.delimiter;
+        let end = loop {
+            let rest = self.text().get(line..).unwrap_or_default();
+            match memchr3(delimiter, b'\r', b'\n', rest) {
+                Some(found) if rest.get(found) == Some(&delimiter) => return Ok(false),
+                Some(found) if rest.iter().take(found).all(u8::is_ascii_whitespace) => return Ok(false),
+                Some(found) => break line + found,
+                None if rest.len() > self.dialect.record_max() || !self.fill()? => return Ok(false),
+                None => {}
+            }
+        };
+        Ok(self.find(end, |byte| !is_line_break(byte))?.is_some())
+    }
+
+    /// Where, from a place in the text on, the first such byte is.
+    fn find(&mut self, mut from: usize, is: impl Fn(u8) -> bool) -> io::Result<Option<usize>> {
+        loop {
+            let rest = self.text().get(from..).unwrap_or_default();
+            if let Some(found) = rest.iter().position(|byte| is(*byte)) {
+                return Ok(Some(from + found));
+            }
+            from += rest.len();
+            // So many line breaks are no text.
+            if from > self.dialect.record_max() || !self.fill()? {
+                return Ok(None);
+            }
+        }
     }
 
     /// How many fields the next record has, none if it is broken. `None`: nothing follows. Blank lines are consumed.
@@ -482,6 +523,10 @@ impl<R: Read> Records<R> {
             }
         }
     }
+}
+
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 /// Brings a reader to the beginning of a record, wherever it is. (A clone of a new one would not do: in

@@ -1,6 +1,6 @@
 //! Functions behind a web address.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,9 +219,9 @@ fn long_call(id: &str, bytes: usize) -> String {
     call(&"p".repeat(bytes - call("").len()))
 }
 
-/// Two collectors, the first of which forwards to the second. Returns which calls the second stored as calls, and which are
-/// dead letters of the first.
-async fn forwarded(second_collector: &str, calls: &[(&str, usize)]) -> (BTreeSet<String>, BTreeSet<String>) {
+/// Two collectors, the first of which forwards to the second. Returns the calls that the second stored, and the ids of the dead
+/// letters of the first.
+async fn forwarded(second_collector: &str, calls: &[String]) -> (BTreeMap<String, Value>, BTreeSet<String>) {
     let (here, there) = (Rig::start(&["lake"]).await, Rig::start(&["lake"]).await);
     let mut second = there.settings(&["web"]);
     second.collector = second_collector.to_owned();
@@ -232,25 +232,25 @@ async fn forwarded(second_collector: &str, calls: &[(&str, usize)]) -> (BTreeSet
         second.collector
     ));
     let first = first.serve().await;
-    let body = calls.iter().map(|(id, bytes)| long_call(id, *bytes)).collect::<Vec<_>>().join(",");
+    let body = calls.join(",");
     let answer = Caller::new().post(&first, "web", format!("{{\"batch\":[{body}]}}")).await.unwrap();
     assert!(is_accepted(&answer), "{answer:?}");
-    let ids = async |rig: &Rig, prefix: &str, pointer: &str| {
+    let stored = async |rig: &Rig, prefix: &str, pointer: &str| {
         let objects = rig.bucket("lake").objects(prefix).await;
         let lines =
             objects.iter().flat_map(|object| object.text().lines().map(str::to_owned).collect::<Vec<_>>());
-        let id = |line: String| {
+        let by_id = |line: String| {
             let line: Value = serde_json::from_str(&line).unwrap();
-            line.pointer(pointer).unwrap().as_str().unwrap().to_owned()
+            (line.pointer(pointer).unwrap().as_str().unwrap().to_owned(), line)
         };
-        lines.map(id).collect::<BTreeSet<_>>()
+        lines.map(by_id).collect::<BTreeMap<_, _>>()
     };
     until("each call to be there, or a dead letter here", Duration::from_secs(60), async || {
         first.flush().await;
         second.flush().await;
-        let arrived = ids(&there, "segment-logs/web/", "/messageId").await;
-        let dead = ids(&here, "segment-logs/_dlq/next/web/", "/call/messageId").await;
-        (arrived.len() + dead.len() >= calls.len()).then_some((arrived, dead))
+        let arrived = stored(&there, "segment-logs/web/", "/messageId").await;
+        let dead = stored(&here, "segment-logs/_dlq/next/web/", "/call/messageId").await;
+        (arrived.len() + dead.len() >= calls.len()).then(|| (arrived, dead.into_keys().collect()))
     })
     .await
 }
@@ -259,9 +259,39 @@ async fn forwarded(second_collector: &str, calls: &[(&str, usize)]) -> (BTreeSet
 async fn what_one_collector_took_the_next_takes_too_and_what_it_refuses_becomes_a_dead_letter() {
     let lengths = [100, 32_600, 32_620, 32_700, 32_767, 32_768];
     let ids: Vec<String> = lengths.iter().map(|bytes| format!("m{bytes}")).collect();
-    let calls: Vec<(&str, usize)> = ids.iter().map(String::as_str).zip(lengths).collect();
+    let calls: Vec<String> = ids.iter().zip(lengths).map(|(id, bytes)| long_call(id, bytes)).collect();
     let (arrived, dead) = forwarded("", &calls).await;
-    assert_eq!((arrived, dead), (ids.iter().cloned().collect(), BTreeSet::new()));
+    assert_eq!((arrived.into_keys().collect(), dead), (ids.clone(), BTreeSet::new()));
     let (arrived, dead) = forwarded("max_event = \"10 KiB\"", &calls).await;
-    assert_eq!((arrived, dead), (ids[..1].iter().cloned().collect(), ids[1..].iter().cloned().collect()));
+    assert_eq!(
+        (arrived.into_keys().collect(), dead),
+        (ids[..1].to_vec(), ids[1..].iter().cloned().collect())
+    );
+}
+
+/// The client's own address and agent were left out of a call that the collector's members made too long.
+#[tokio::test]
+async fn a_long_call_arrives_with_the_context_of_its_client() {
+    let context = r#"{"campaign":{"n":1.50},"ip":"203.0.113.7","userAgent":"own"}"#;
+    let with_context = |id: &str, bytes: usize, rest: &str| {
+        let rest = format!(r#","context":{context}{rest}}}"#);
+        let call = long_call(id, bytes + 1 - rest.len());
+        format!("{}{rest}", call.strip_suffix('}').unwrap())
+    };
+    let client = r#","channel":"client""#;
+    let calls = [
+        with_context("short", 1_000, client),
+        with_context("long", 32_768, client),
+        with_context("of-a-server", 32_768, ""),
+        with_context("timed", 32_768, r#","timestamp":"2026-11-20T10:00:00.000Z""#),
+    ];
+    assert_eq!(calls[1].len(), 32_768);
+    let (arrived, dead) = forwarded("", &calls).await;
+    assert_eq!((arrived.len(), dead), (calls.len(), BTreeSet::new()));
+    for call in calls.iter().map(|call| serde_json::from_str::<Value>(call).unwrap()) {
+        let line = &arrived[call["messageId"].as_str().unwrap()];
+        assert_eq!((&line["context"], &line["properties"]), (&call["context"], &call["properties"]));
+        assert_eq!(line["channel"], if call["channel"] == "client" { "client" } else { "server" });
+    }
+    assert_eq!(arrived["timed"]["originalTimestamp"], "2026-11-20T10:00:00.000Z");
 }

@@ -92,13 +92,23 @@ async fn lines_are_those_of_a_collector_and_a_retry_overwrites_them() {
     assert!(out.contains("imported") && out.contains("1 part ") && out.contains("2 rows"), "{out}");
     assert!(out.contains("nothing shows whether one is missing"), "{out}");
 
-    let damaged = async |body: &[u8], metadata: &HashMap<String, String>| {
-        let put = stand.bucket().client.put_object().bucket("forebay").key(&object.key);
+    let put = async |key: &str, body: &[u8], metadata: &HashMap<String, String>| {
+        let put = stand.bucket().client.put_object().bucket("forebay").key(key);
         let body = aws_sdk_s3::primitives::ByteStream::from(body.to_vec());
         put.set_metadata(Some(metadata.clone())).body(body).send().await.unwrap();
     };
+    let damaged = async |body: &[u8], metadata: &_| put(&object.key, body, metadata).await;
     let metadata: HashMap<String, String> =
         object.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+
+    // The same rows under another number.
+    let copy = object.key.replace("_0.gz", "_7.gz");
+    assert_ne!(copy, object.key);
+    put(&copy, &object.body, &metadata).await;
+    let (code, out) = verified(&[]).await;
+    assert!(code == Some(1) && out.contains("same_rows") && out.contains(&copy), "{out}");
+    stand.bucket().client.delete_object().bucket("forebay").key(&copy).send().await.unwrap();
+
     let changed = gzip(&object.text().replace("Signed Up", "Signed In"));
     let other_source = gzip(&object.text().replace("\"projectId\":\"shop\"", "\"projectId\":\"home\""));
     let cut = object.body[..object.body.len() - 9].to_vec();
