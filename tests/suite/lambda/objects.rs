@@ -102,7 +102,7 @@ async fn lines_are_those_of_a_collector_and_a_retry_overwrites_them() {
         object.metadata.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
 
     // The same rows under another number.
-    let copy = object.key.replace("_0.gz", "_7.gz");
+    let copy = object.key.replace("00.gz", "07.gz");
     assert_ne!(copy, object.key);
     put(&copy, &object.body, &metadata).await;
     let (code, out) = verified(&[]).await;
