@@ -742,7 +742,8 @@ mod tests {
         let (seen, lost) = own(&queue, &log, 0);
         assert_eq!((seen.len(), seen[0], seen[1], lost), (499, 1, 5, 3));
         // So also if its length is what is damaged.
-        for len in [0, 1, 60, frame as u32 - 1, frame as u32 + 1, 8_000, u32::MAX] {
+        let len_of = u32::try_from(frame).unwrap();
+        for len in [0, 1, 60, len_of - 1, len_of + 1, 8_000, u32::MAX] {
             bad[frame..frame + 4].copy_from_slice(&len.to_le_bytes());
             std::fs::write(&path, &bad).unwrap();
             let (seen, lost) = own(&queue, &log, 0);
