@@ -237,7 +237,8 @@ impl BucketProblem {
                 "compare the lines: the client sent no time with them, so it may have used one messageId for two calls"
             }
             Self::SameRows { .. } => {
-                "compare both line by line, and remove the one that was copied or renamed: Forebay puts each row of a file once"
+                "compare both line by line: one was copied or renamed, or the file was imported again with other settings \
+                 (FOREBAY_OUTPUT_PART); remove the one that is too many"
             }
             Self::Foreign => {
                 "its calls cannot be verified; move it elsewhere, or accept it with --allow-foreign if you know it"

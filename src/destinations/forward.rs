@@ -5,7 +5,8 @@
 //! it receives a call, so `sentAt` moves by how long the call waited here: the receiver then comes to the same `timestamp` as
 //! the collector did. What stays of the collector's is what another one cannot know: the messageId and the time of a call that
 //! had none, and the client's address and agent in `context`. A call that is too long with them is sent in a batch of its own,
-//! which has its `context` and `integrations`: a receiver merges those of a batch into each call, after it has measured the call.
+//! which has its `context`, `integrations` and `sentAt`: a receiver merges those of a batch into each call, after it has measured
+//! the call.
 //!
 //! A batch is answered as a whole. Which of its calls were refused, a receiver says if it is asked and can.
 
@@ -48,7 +49,7 @@ const ADDED: [&str; 11] = [
     "version",
 ];
 /// What a batch can have for all of its calls (Segment HTTP API, "Batch").
-const SHARED: [&str; 2] = ["context", "integrations"];
+const SHARED: [&str; 3] = ["context", "integrations", "sentAt"];
 /// Asks a receiver that can for the calls that it refused (`collector/reply.rs`).
 const NAMES_REJECTED: HeaderName = HeaderName::from_static("x-forebay-name-rejected");
 
@@ -234,7 +235,8 @@ fn written(line: &str, now: UnixMillis, length: Length) -> Option<Sent> {
             },
             _ => value.get().into(),
         };
-        let can_be_shared = SHARED.contains(&&**name) && value.starts_with('{') && is_once(name);
+        let is_whole = value.starts_with('{') || name == "sentAt";
+        let can_be_shared = SHARED.contains(&&**name) && is_whole && is_once(name);
         let part = format!("{}:{value}", serde_json::Value::from(&**name));
         if can_be_shared && length != Length::Any { shared.push(part) } else { parts.push(part) }
     }
@@ -299,6 +301,11 @@ mod tests {
             assert_eq!(long.shared, [format!("\"context\":{all}"), r#""integrations":{"a":1}"#.to_owned()]);
             assert!(long.call.ends_with(&format!("p\"{rest}")) && !is_long(long.call.as_bytes()), "{pad}");
         }
+        let sent =
+            line(32_688, all).replace(r#""channel""#, r#""sentAt":"2026-11-20T12:00:02.000Z","channel""#);
+        let long = as_sent(&sent, now, true).unwrap();
+        assert_eq!(long.shared.last().unwrap(), r#""sentAt":"2026-11-20T13:00:02.000Z""#);
+        assert!(!is_long(long.call.as_bytes()));
         // What a batch cannot have stays, as in a batch of several.
         let odd = as_sent(&line(32_700, "5"), now, true).unwrap();
         assert!(odd.call.contains(r#""context":5"#) && odd.shared.len() == 1, "{:?}", odd.shared);

@@ -267,8 +267,10 @@ impl Queue {
             if rest.is_empty() {
                 break;
             }
-            match frame::read(rest, salt) {
-                Ok((frame, len)) => {
+            // Of what is damaged, nearly nothing has a position of this piece: only that is worth a checksum.
+            let may_be = frame::position(rest).filter(|at| (piece.after + 1..=piece.through).contains(at));
+            match may_be.and_then(|_| frame::read(rest, salt).ok()) {
+                Some((frame, len)) => {
                     used += len;
                     (next.offset, next.frames) = (next.offset + len as u64, next.frames + 1);
                     let position = frame.position;
@@ -287,7 +289,7 @@ impl Queue {
                     }
                 }
                 // The length may be what is damaged, so the next frame may begin at any byte.
-                Err(_) => {
+                None => {
                     is_damaged = true;
                     (next.offset, used) = (next.offset + 1, used + 1);
                 }
@@ -480,7 +482,7 @@ pub fn found(disk: &dyn Disk, lane: &LaneId, copied: Option<u64>) -> io::Result<
         let Some(after) = after_of(&name, id) else { continue };
         let end = match through {
             Some(end) => end,
-            None => last_position(disk, &name, Salt::new(&id, after))?.unwrap_or(after),
+            None => last_position(disk, &name, (after, Salt::new(&id, after)))?.unwrap_or(after),
         };
         // Behind what is copied it is a file that a crash left.
         if end > after {
@@ -493,13 +495,14 @@ pub fn found(disk: &dyn Disk, lane: &LaneId, copied: Option<u64>) -> io::Result<
 }
 
 /// The position of the last sound line of a piece.
-fn last_position(disk: &dyn Disk, name: &str, salt: Salt) -> io::Result<Option<u64>> {
+fn last_position(disk: &dyn Disk, name: &str, (after, salt): (u64, Salt)) -> io::Result<Option<u64>> {
     let bytes = read_all(&*disk.open(&format!("{DIRECTORY}/{name}"))?)?;
     let (mut at, mut last) = (0, None);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        match frame::read(rest, salt) {
-            Ok((frame, len)) => (at, last) = (at + len, Some(frame.position)),
-            Err(_) => at += 1,
+        let may_be = frame::position(rest).filter(|at| *at > after);
+        match may_be.and_then(|_| frame::read(rest, salt).ok()) {
+            Some((frame, len)) => (at, last) = (at + len, Some(frame.position)),
+            None => at += 1,
         }
     }
     Ok(last)

@@ -144,8 +144,14 @@ impl LocalJournal {
         if let Err(error) = journal.is_whole() {
             return Some(error.what);
         }
-        let opened = path.exists().then(|| opens(path));
-        opened?.err().filter(is_damage).map(|error| format!("{} is damaged: {error}", path.display()))
+        let error = path.exists().then(|| opens(path))?.err()?;
+        let what = match &error {
+            _ if is_damage(&error) => "is damaged",
+            // A running node does.
+            DatabaseError::DatabaseAlreadyOpen => return None,
+            _ => "cannot be used",
+        };
+        Some(format!("{} {what}: {error}", path.display()))
     }
 
     /// Opens a journal in storage that a test can break.

@@ -54,6 +54,11 @@ pub trait RowReader: Send {
     fn prefix(&mut self) -> Option<Prefix> {
         None
     }
+
+    /// Whether the row that was read last ends with the file, in the middle of a line: if the file grows, it is another row.
+    fn is_cut_off(&self) -> bool {
+        false
+    }
 }
 
 /// The kind of a failure to read a file.

@@ -267,6 +267,12 @@ impl Run<'_> {
                 ended = Some(Some(FileEnd::Stopped));
                 break;
             }
+            if step.cut_off
+                && let end @ (FileEnd::Failed(_) | FileEnd::Stopped) = self.done_if_unchanged().await
+            {
+                ended = Some(Some(end));
+                break;
+            }
             match self.store(begun, &mut step, &mut rejects).await {
                 Ok(Some(calls)) => {
                     if is_new {
@@ -315,7 +321,7 @@ impl Run<'_> {
         Some(end)
     }
 
-    /// The end of a file all of whose rows are stored.
+    /// The end of a file all of whose rows are read.
     async fn done_if_unchanged(&mut self) -> FileEnd {
         let Some(unchanged) = self.job.unchanged.clone() else { return FileEnd::Done };
         loop {

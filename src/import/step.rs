@@ -58,6 +58,8 @@ pub(super) struct Step {
     pub(super) repeats: u64,
     /// What the file begins with, up to the end of the step.
     pub(super) prefix: Option<Prefix>,
+    /// Whether its last row is the last of a file that ends in the middle of a line: if the file grows, it is another row.
+    pub(super) cut_off: bool,
     /// An envelope of the calls, with their hashes if rows are known by their content.
     pub(super) calls: Vec<u8>,
     /// What becomes of calls, by their numbers in it, if another call has their id.
@@ -241,6 +243,7 @@ impl<'r> Steps<'r> {
         }
         step.rows = self.next - step.first;
         step.prefix = self.reader.prefix();
+        step.cut_off = self.reader.is_cut_off();
         let own_ids: Vec<u32> = step.if_taken.iter().map(|(call, _)| *call).collect();
         envelope::write_tail(&mut step.calls, &hashes, &own_ids);
         Ok((step.rows > 0).then_some(step))

@@ -311,6 +311,11 @@ pub fn length(bytes: &[u8]) -> Option<usize> {
     (FRAME_HEADER..=FRAME_MAX).contains(&len).then_some(len)
 }
 
+/// The position in the header of a stamped frame. Nothing shows whether it is right.
+pub fn position(frame: &[u8]) -> Option<u64> {
+    frame.get(8..16).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+}
+
 /// The fingerprint of an unstamped or stamped frame.
 pub fn fingerprint(frame: &[u8]) -> u128 {
     frame.get(28..44).and_then(|b| b.try_into().ok()).map_or(0, u128::from_le_bytes)

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use csv_core::ReadRecordResult;
-use memchr::{memchr2, memchr3};
+use memchr::memchr2;
 
 use super::dialect::Dialect;
 use super::doubt;
@@ -70,8 +70,8 @@ pub struct Records<R> {
     terminated: bool,
     /// What ends that record, if anything does.
     ended_by: Option<LineEnd>,
-    /// Why the record and the next one may be one row that a line break cuts.
-    cut: Option<RowError>,
+    /// The same, if it may stand in a cell and cut the row in two.
+    cut: Option<LineEnd>,
     /// Whether the first record was ended by a carriage return alone, and so may others.
     by_cr: Option<bool>,
     /// How the lines end. Where they end otherwise, records must be `width` fields long.
@@ -80,9 +80,18 @@ pub struct Records<R> {
     number: u64,
     /// Bytes scanned in vain, and to be scanned again.
     rescanned: u64,
-    /// Of the text that was given, up to `hashed` in `buffer`, and of the delimiter: it decides what the text means.
+    /// Where what was read last ends in `buffer`, without its line break; 0 if that is no longer there.
+    given: usize,
+    /// The same in the text.
+    given_byte: u64,
+    /// Of the text that was given, as far as it was hashed, and of the delimiter: it decides what the text means.
     hasher: blake3::Hasher,
+    /// The same with line breaks behind it that left `buffer`.
+    ahead: Option<blake3::Hasher>,
+    /// Up to here in `buffer` the text was hashed.
     hashed: usize,
+    /// Whether what was consumed last is a line break.
+    ends_line: bool,
 }
 
 /// What was read.
@@ -106,7 +115,7 @@ impl<R: Read> Records<R> {
         let mut core = builder.build();
         begin_again(&mut core);
         let mut hasher = blake3::Hasher::new();
-        hasher.update(b"forebay text 1\0").update(&[dialect.delimiter]);
+        hasher.update(b"forebay text 2\0").update(&[dialect.delimiter]);
         Self {
             input,
             stops: Arc::new(Stops::of(&dialect)),
@@ -129,8 +138,12 @@ impl<R: Read> Records<R> {
             width: None,
             number: 0,
             rescanned: 0,
+            given: 0,
+            given_byte: 0,
             hasher,
+            ahead: None,
             hashed: 0,
+            ends_line: true,
         }
     }
 
@@ -146,20 +159,48 @@ impl<R: Read> Records<R> {
         self.ended_by
     }
 
-    /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be read.
+    /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be read. Line breaks
+    /// behind it do not count: more of them, or the first one, may come when the file grows.
     pub fn text_so_far(&mut self) -> Option<(u64, FileId)> {
         if self.skipping {
             // The next read comes to the same error.
             self.skip_line().ok()?;
         }
-        self.hash();
-        Some((self.byte, FileId::of_hash(&self.hasher)))
+        if self.ahead.is_none() {
+            self.hash_given();
+        }
+        Some((self.given_byte, FileId::of_hash(&self.hasher)))
     }
 
-    /// Hashes what was given and is still in the buffer: much at once is faster.
+    /// Whether what was read last ends with the text, in the middle of a line.
+    pub fn is_cut_off(&self) -> bool {
+        !self.ends_line
+    }
+
+    /// What was consumed was given, but for so many bytes at its end.
+    fn give(&mut self, but: usize) {
+        self.given = self.start.saturating_sub(but);
+        self.given_byte = self.byte.saturating_sub(count(but));
+        if let Some(ahead) = self.ahead.take() {
+            self.hasher = ahead;
+        }
+    }
+
+    fn hash_given(&mut self) {
+        if self.hashed < self.given {
+            self.hasher.update(self.buffer.get(self.hashed..self.given).unwrap_or_default());
+            self.hashed = self.given;
+        }
+    }
+
+    /// Hashes what was consumed and leaves the buffer: much at once is faster.
     fn hash(&mut self) {
-        self.hasher.update(self.buffer.get(self.hashed..self.start).unwrap_or_default());
-        self.hashed = self.start;
+        self.hash_given();
+        if self.hashed < self.start {
+            let ahead = self.ahead.get_or_insert_with(|| self.hasher.clone());
+            ahead.update(self.buffer.get(self.hashed..self.start).unwrap_or_default());
+        }
+        (self.given, self.hashed) = (0, 0);
     }
 
     /// Reads the header: like [`Self::read`], but it takes no number.
@@ -177,10 +218,6 @@ impl<R: Read> Records<R> {
     /// An error of the input. Reading may be tried again; nothing is lost.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
         let item = self.next(record)?;
-        if item == Some(Item::Record) && self.cut.is_none() && self.is_before_a_rest(record.len())? {
-            self.cut = Some(RowError::Rest);
-            record.doubt.get_or_insert(RowError::Rest);
-        }
         if item.is_some() {
             record.number = self.number;
             self.number += 1;
@@ -195,12 +232,13 @@ impl<R: Read> Records<R> {
         if item != Some(Item::Record) {
             return Ok(item);
         }
+        self.give(usize::from(self.terminated));
         self.ended_by = self.find_end()?;
-        self.cut = self.find_cut(record.len())?.map(RowError::LineBreak);
-        record.doubt = cut_before.or_else(|| self.cut.clone());
-        if record.doubt.is_none() {
-            record.doubt = doubt::of(record.raw(), &self.dialect);
-        }
+        self.cut = self.find_cut(record.len())?;
+        record.doubt = match cut_before.or(self.cut) {
+            Some(by) => Some(RowError::LineBreak(by)),
+            None => doubt::of(record.raw(), &self.dialect),
+        };
         Ok(item)
     }
 
@@ -244,43 +282,6 @@ impl<R: Read> Records<R> {
         }
         let next = self.next_width()?;
         Ok(next.filter(|next| *next != width || fields != width).map(|_| end))
-    }
-
-    /// Whether a line of one cell, and then more, follows a record with so many fields. It may be the rest of its last cell,
-    /// unless it is blank. If nothing more follows, it is more likely a note at the end of the file, such as its number of rows.
-    #[inline]
-    fn is_before_a_rest(&mut self, fields: usize) -> io::Result<bool> {
-        if fields < 2 || self.width != Some(fields) {
-            return Ok(false);
-        }
-        let Some(line) = self.find(0, |byte| !is_line_break(byte))? else { return Ok(false) };
-        let delimiter = self.dialect.delimiter;
-        let end = loop {
-            let rest = self.text().get(line..).unwrap_or_default();
-            match memchr3(delimiter, b'\r', b'\n', rest) {
-                Some(found) if rest.get(found) == Some(&delimiter) => return Ok(false),
-                Some(found) if rest.iter().take(found).all(u8::is_ascii_whitespace) => return Ok(false),
-                Some(found) => break line + found,
-                None if rest.len() > self.dialect.record_max() || !self.fill()? => return Ok(false),
-                None => {}
-            }
-        };
-        Ok(self.find(end, |byte| !is_line_break(byte))?.is_some())
-    }
-
-    /// Where, from a place in the text on, the first such byte is.
-    fn find(&mut self, mut from: usize, is: impl Fn(u8) -> bool) -> io::Result<Option<usize>> {
-        loop {
-            let rest = self.text().get(from..).unwrap_or_default();
-            if let Some(found) = rest.iter().position(|byte| is(*byte)) {
-                return Ok(Some(from + found));
-            }
-            from += rest.len();
-            // So many line breaks are no text.
-            if from > self.dialect.record_max() || !self.fill()? {
-                return Ok(None);
-            }
-        }
     }
 
     /// How many fields the next record has, none if it is broken. `None`: nothing follows. Blank lines are consumed.
@@ -432,6 +433,7 @@ impl<R: Read> Records<R> {
             }
         }
         self.skipping = false;
+        self.give(usize::from(self.ends_line));
         Ok(())
     }
 
@@ -478,6 +480,9 @@ impl<R: Read> Records<R> {
     }
 
     fn consume(&mut self, bytes: usize) {
+        if let Some(last) = bytes.checked_sub(1).and_then(|last| self.text().get(last)) {
+            self.ends_line = matches!(last, b'\r' | b'\n');
+        }
         self.start += bytes;
         self.byte += count(bytes);
     }
@@ -500,7 +505,6 @@ impl<R: Read> Records<R> {
         // Text is moved only if at least as much is free before it, so that each byte is moved seldom.
         if self.start >= self.end - self.start {
             self.hash();
-            self.hashed = 0;
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
@@ -523,10 +527,6 @@ impl<R: Read> Records<R> {
             }
         }
     }
-}
-
-fn is_line_break(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n')
 }
 
 /// Brings a reader to the beginning of a record, wherever it is. (A clone of a new one would not do: in

@@ -151,12 +151,6 @@ pub enum RowError {
         "{0} cuts a row in two, though the lines of the file end otherwise: put quotes around the cell that has it"
     )]
     LineBreak(LineEnd),
-    /// A line of one cell stands between this row and others, or between others.
-    #[error(
-        "a row and the line of one cell after it may be one row that a line break cuts: put quotes around the cell that has \
-         the line break; if the row is whole, around any cell of it"
-    )]
-    Rest,
     /// A blank that may be that of a delimiter begins a cell.
     #[error(
         "column {column} begins with a blank: {value} (remove the blank, or put quotes around the cell if it belongs to \
@@ -262,7 +256,7 @@ impl RowError {
             Self::Odd { odd: Odd::Escape(_), .. } => "escape",
             Self::Quote { .. } | Self::Odd { .. } => "quote",
             Self::Blank { .. } => "blank",
-            Self::LineBreak(_) | Self::Rest => LINE_BREAK,
+            Self::LineBreak(_) => LINE_BREAK,
             Self::IdTaken { .. } | Self::IdStored { .. } => "id-taken",
         }
     }

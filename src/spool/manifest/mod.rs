@@ -31,6 +31,7 @@ use crate::disk::{self, Disk, DiskFile, read_all};
 use crate::lock::lock;
 use crate::log::frame::Salt;
 use crate::planted_bugs::{PlantedBug, planted};
+use crate::spool::format::ident::Ident;
 
 /// Length in bytes of a manifest's file, and of its reserve, unless its state needs more.
 pub(crate) const MANIFEST_BYTES: u64 = 4 * 1_024 * 1_024;
@@ -74,7 +75,8 @@ pub enum ManifestError {
     #[error(
         "the spool's manifest is missing, but its directory has data of an earlier start (such as {found}); which \
          calls were delivered is written nowhere else, so restore the newest MANIFEST file, or save the calls with \
-         `forebay spool export` and move that data out of the directory"
+         `forebay spool export`, and those of parked objects with `zcat parked/*.gz`, and move that data out of the \
+         directory"
     )]
     Missing {
         /// One of the files with data.
@@ -108,6 +110,16 @@ pub enum ManifestError {
         /// The first byte that cannot be read.
         at: usize,
     },
+}
+
+/// Fails if there is data beside no manifest: the first one is written before anything else, so there was one.
+///
+/// # Errors
+/// [`ManifestError::Missing`], or the disk's error.
+pub(crate) fn none_is_missing(disk: &dyn Disk) -> Result<(), ManifestError> {
+    let found =
+        Ident::data_in(disk).map_err(|cause| ManifestError::Disk { name: manifest_name(0), cause })?;
+    found.map_or(Ok(()), |found| Err(ManifestError::Missing { found }))
 }
 
 /// The open manifest.

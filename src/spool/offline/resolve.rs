@@ -87,7 +87,10 @@ impl Conflict {
     /// [`ResolveError`] if the spool cannot be read, or the seal has no conflict.
     pub(crate) fn read(disk: Arc<dyn Disk>, seal: u64) -> Result<Self, ResolveError> {
         let ident = Ident::read(&*disk)?.ok_or(ResolveError::NoIdent)?;
-        let manifest = manifest::read_newest(&*disk, &ident.spool_id)?.unwrap_or_default();
+        let Some(manifest) = manifest::read_newest(&*disk, &ident.spool_id)? else {
+            manifest::none_is_missing(&*disk)?;
+            return Err(ResolveError::NotWaiting { seal, waiting: Vec::new() });
+        };
         let pending = conflicted(&manifest.1, seal)?.clone();
         Ok(Self { disk, ident, manifest, pending })
     }

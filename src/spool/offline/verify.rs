@@ -197,8 +197,19 @@ fn copy_findings(view: &View) -> Vec<Finding> {
     ident.chain(state).collect()
 }
 
-/// Parts of the manifest that cannot be read.
+/// Parts of the manifest that cannot be read, and parked objects that nothing is known of because of that.
 pub(crate) fn manifest_findings(view: &View) -> Vec<Finding> {
+    let unclaimed = view.unclaimed.iter().map(|name| {
+        let what = format!(
+            "without the manifest nobody knows of which source and stream its lines are, or whether they were delivered; \
+             `zcat {name}` prints them"
+        );
+        Finding::new(Kind::Parked, name.clone(), what)
+    });
+    of_manifest(view).into_iter().chain(unclaimed).collect()
+}
+
+fn of_manifest(view: &View) -> Vec<Finding> {
     let manifest = &view.manifest;
     let Some(number) = manifest.number else {
         let finding = |found: &String| {

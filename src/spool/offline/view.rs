@@ -11,6 +11,7 @@ use crate::batch::BatchKey;
 use crate::disk::read_only::{LookError, ReadOnlyDisk};
 use crate::disk::{Disk, read_all};
 use crate::log::frame::Salt;
+use crate::log::parked_name;
 use crate::spool::format::ident::{Ident, IdentError};
 use crate::spool::format::segment::number_in;
 use crate::spool::manifest::state::State;
@@ -108,6 +109,8 @@ pub struct View {
     pub segments: Vec<SegmentFile>,
     /// Segments that the manifest does not name. The next start removes them.
     pub leftovers: Vec<SegmentFile>,
+    /// Parked objects that no sound manifest claims: nobody knows of which source and stream their lines are.
+    pub(crate) unclaimed: Vec<String>,
 }
 
 impl View {
@@ -144,7 +147,8 @@ impl View {
         segments.extend(named.difference(&known).map(|number| SegmentFile { number: *number, len: None }));
         segments.sort_by_key(|segment| segment.number);
         let ident_damaged = Ident::damaged(&*disk)?;
-        Ok(Self { disk, ident, ident_damaged, manifest, segments, leftovers })
+        let unclaimed = if is_sound { Vec::new() } else { unclaimed(&*disk, &manifest.state)? };
+        Ok(Self { disk, ident, ident_damaged, manifest, segments, leftovers, unclaimed })
     }
 
     /// The salt of a segment's checksums.
@@ -172,6 +176,19 @@ impl View {
     pub fn cursor(&self, key: &BatchKey) -> (u64, u64) {
         self.manifest.state.cursors.get(key).map_or((0, 0), |cursor| (cursor.sealed, cursor.released))
     }
+}
+
+fn unclaimed(disk: &dyn Disk, state: &State) -> Result<Vec<String>, ViewError> {
+    let files = match disk.list("parked") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        files => files.map_err(ViewError::disk("parked"))?,
+    };
+    let claimed = |name: &String| {
+        let mut parked = state.seals.values().filter(|pending| pending.parked.is_some());
+        parked.any(|pending| parked_name(pending.seal.number) == *name)
+    };
+    let names = files.into_iter().map(|(name, _)| format!("parked/{name}"));
+    Ok(names.filter(|name| !name.ends_with(".tmp") && !claimed(name)).collect())
 }
 
 fn read_manifest(disk: &dyn Disk, ident: &Ident) -> Result<ManifestView, ViewError> {

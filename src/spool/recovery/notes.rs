@@ -38,12 +38,7 @@ impl Notes {
 
     fn replay(disk: &dyn Disk, ident: &Ident, stop: bool) -> Result<Self, ManifestError> {
         let Some((number, replayed)) = manifest::read_newest_past_damage(disk, &ident.spool_id)? else {
-            // The first manifest is written before anything else, so data beside none had one.
-            let found = Ident::data_in(disk)
-                .map_err(|cause| ManifestError::Disk { name: manifest::manifest_name(0), cause })?;
-            if let Some(found) = found {
-                return Err(ManifestError::Missing { found });
-            }
+            manifest::none_is_missing(disk)?;
             return Ok(Self {
                 number: 0,
                 state: State::new(),

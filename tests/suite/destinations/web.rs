@@ -233,7 +233,9 @@ async fn forwarded(second_collector: &str, calls: &[String]) -> (BTreeMap<String
     ));
     let first = first.serve().await;
     let body = calls.join(",");
-    let answer = Caller::new().post(&first, "web", format!("{{\"batch\":[{body}]}}")).await.unwrap();
+    // As SDKs send it.
+    let body = format!(r#"{{"batch":[{body}],"sentAt":"2026-11-20T10:00:02.000Z"}}"#);
+    let answer = Caller::new().post(&first, "web", body).await.unwrap();
     assert!(is_accepted(&answer), "{answer:?}");
     let stored = async |rig: &Rig, prefix: &str, pointer: &str| {
         let objects = rig.bucket("lake").objects(prefix).await;

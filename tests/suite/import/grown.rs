@@ -340,16 +340,42 @@ async fn a_file_that_grew_after_a_kill_of_the_node_is_stored_once() {
     }
 }
 
-/// Rows are read ahead of those that are stored: the file grows after its end was read.
+/// Rows are read ahead of those that are stored: the file grows after its end was read. All rows were stored again if its lines end
+/// with CRLF, or blank lines followed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_grows_while_its_last_rows_are_stored_is_stored_once() {
+    for (line_break, blank) in [("\n", ""), ("\r\n", ""), ("\r\n", "\r\n\r\n")] {
+        let stand = Stand::start().await;
+        let of = |range| rows(range).replace('\n', line_break);
+        let header = format!("userId,event{line_break}");
+        let path = stand.file("track_1.csv", header + &of(0..5_000) + blank);
+        let first =
+            run_and_change(&stand, 1_500, &["track_1.csv"], async || append(&path, &of(5_000..5_500))).await;
+        let first = first.code(1).json();
+        let said = file_of(&first)["error"]["message"].as_str().unwrap();
+        assert!(said.contains("5,000 rows are imported") && said.contains("continues after them"), "{said}");
+        let second = stand.run(&["track_1.csv", "--json"]).await.code(0).json();
+        let counted = (&file_of(&second)["rows_before"], &second["rows"]);
+        assert_eq!(counted, (&5_000.into(), &500.into()), "{line_break:?}{blank:?}: {second}");
+        assert_eq!(values(&stand.lines("csv").await, "/userId").len(), 5_500);
+    }
+}
+
+/// The writer is in the middle of a row when the file is read, and ends it before the row is stored: both were stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_the_end_of_a_file_cuts_off_is_stored_whole() {
     let stand = Stand::start().await;
-    let path = stand.file("track_1.csv", format!("userId,event\n{}", rows(0..5_000)));
-    let first = run_and_change(&stand, 1_500, &["track_1.csv"], async || append(&path, &rows(5_000..5_500)));
-    let first = first.await.code(1).json();
-    let said = file_of(&first)["error"]["message"].as_str().unwrap();
-    assert!(said.contains("5,000 rows are imported") && said.contains("continues after them"), "{said}");
-    let second = stand.run(&["track_1.csv", "--json"]).await.code(0).json();
-    assert_eq!((&file_of(&second)["rows_before"], &second["rows"]), (&5_000.into(), &500.into()), "{second}");
-    assert_eq!(values(&stand.lines("csv").await, "/userId").len(), 5_500);
+    let path = stand.file("track_1.csv", format!("userId,event\n{}cut,fir", rows(0..5_000)));
+    let first = run_and_change(&stand, 1_500, &["track_1.csv"], async || append(&path, "st\nlast,e\n")).await;
+    first.code(1);
+    stand.run(&["track_1.csv"]).await.code(0);
+    let lines = stand.lines("csv").await;
+    let mut users: Vec<String> = (0..5_000).map(|row| format!("u{row}")).collect();
+    users.extend(["cut".to_owned(), "last".to_owned()]);
+    assert_eq!(values(&lines, "/userId"), users);
+    assert_eq!(values(&lines[5_000..], "/event"), ["first", "e"]);
+    // One that stays as it is, is a row.
+    append(&path, "end,e");
+    stand.run(&["track_1.csv"]).await.code(0);
+    assert_eq!(values(&stand.lines("csv").await, "/userId").last().map(String::as_str), Some("end"));
 }

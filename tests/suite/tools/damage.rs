@@ -256,6 +256,15 @@ async fn a_spool_without_its_manifest_is_refused_and_its_calls_are_exported() {
     let left = [lines("web", CONFLICT), lines("web", OPEN), lines("ios", IOS)].concat();
     assert!(left.iter().all(|line| lines_there.contains(line.as_str())), "{exported:?}");
 
+    // Its lines are no longer in a segment.
+    assert_eq!(exported.code, Some(1));
+    let parked = file(&dir, "parked/", ".gz");
+    let parked = format!("parked/{}", parked.file_name().unwrap().to_str().unwrap());
+    assert!(exported.err.contains(&format!("`zcat {parked}` prints them")), "{}", exported.err);
+    assert!(report["findings"].as_array().unwrap().iter().any(|one| one["file"] == *parked), "{report:#}");
+    let resolved = spool("resolve", &dir, &["--seal", "1", "--action", "keep-theirs"]);
+    assert!(resolved.err.contains("the spool's manifest is missing"), "{resolved:?}");
+
     let drained = spool("drain", &dir, &["--to", made.beside("drained").to_str().unwrap()]);
     assert!(drained.err.contains("the spool's manifest is missing"), "{drained:?}");
     assert_eq!((drained.code, files(&dir)), (Some(1), before), "nothing is changed");

@@ -58,6 +58,9 @@ fn texts_so_far<R: Read>(input: R, dialect: &Dialect) -> Vec<(u64, FileId)> {
     while records.read(&mut Record::new()).unwrap().is_some() {
         texts.push(records.text_so_far().unwrap());
     }
+    // Also at the end, where the line breaks behind it were read.
+    let at_end = records.text_so_far();
+    assert!(texts.is_empty() || at_end == texts.last().copied(), "{texts:?}, {at_end:?}");
     texts
 }
 
@@ -429,4 +432,28 @@ proptest! {
             fields_of(&text, &dialect).into_iter().filter(|row| escape.is_none() || row.len() > 1 || !row[0].is_empty()).collect();
         prop_assert_eq!(found, expected, "{:?}", text);
     }
+}
+
+/// What a text begins with is the same when it has grown. Of CRLF only the first byte counted, and blank lines did.
+#[test]
+fn a_text_that_grows_still_begins_with_what_it_had() {
+    for line_break in ["\n", "\r\n", "\r"] {
+        for end in ["", line_break, &line_break.repeat(3), &format!("{line_break} {line_break}")] {
+            for rows in ["a,b\nc,d", "a,b\n\"c\n\",d", "a,b\nc,\"d", "a"] {
+                let before = rows.replace('\n', line_break) + end;
+                let had = texts_so_far(before.as_bytes(), &Dialect::default());
+                let grown =
+                    format!("{before}{}e,f{line_break}", if end.is_empty() { line_break } else { "" });
+                let has = texts_so_far(grown.as_bytes(), &Dialect::default());
+                assert_eq!(has.get(..had.len()), Some(&had[..]), "{before:?}");
+            }
+        }
+    }
+    let cut_off = |text: &str| {
+        let mut records = Records::new(text.as_bytes(), Dialect::default());
+        while records.read(&mut Record::new()).unwrap().is_some() {}
+        records.is_cut_off()
+    };
+    assert!(["a,b", "a,b\nc", "a\n \"x\"", "a\n\"x"].into_iter().all(cut_off));
+    assert!(!["", "a\n", "a\r", "a\r\n\n", "\"a\nb\"\r\n"].into_iter().any(cut_off));
 }
