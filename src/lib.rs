@@ -35,6 +35,7 @@ pub mod live;
 pub mod lock;
 pub mod log;
 pub mod metrics;
+pub mod node;
 pub mod object;
 pub mod once_a_minute;
 pub mod planted_bugs;

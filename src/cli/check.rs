@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::args::CheckArgs;
 use super::failure::Failure;
 use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
-use super::serve::{load, store_settings};
+use super::serve::load;
 use crate::check::{
     self, CheckReport, Load, Port, Reach, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
 };
 use crate::config::{Acl, Checksums, Config};
+use crate::node::settings::store_settings;
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::{SystemClock, colour};
 use crate::store::s3::{S3Settings, S3Store, Timeouts};

@@ -5,12 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::DevArgs;
-use super::dev_sources::DevSources;
-use super::equipment::NodeEquipment;
 use super::failure::Failure;
-use super::node::{Addresses, Bound, Ending, Engine, Node, Outside, Recovery, fit_connections, open_disk};
-use super::sdk_keys::{self, SdkKeys};
-use super::setup::{Setup, flag};
 use super::{demo, dev_folders, say_beside};
 use crate::admin::{self, AccessSettings};
 use crate::batch::DueRule;
@@ -25,6 +20,17 @@ use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
 use crate::live::Mode;
+use crate::node::connections::fit_connections;
+use crate::node::dev_sources::DevSources;
+use crate::node::engine::{Engine, Outside};
+use crate::node::equipment::NodeEquipment;
+use crate::node::error::NodeError;
+use crate::node::listeners::{Addresses, Bound};
+use crate::node::recovery::Recovery;
+use crate::node::running::{Ending, Node};
+use crate::node::sdk_keys::{self, SdkKeys};
+use crate::node::setup::{Setup, flag};
+use crate::node::spool_dir::open_disk;
 use crate::object::{BucketString, Destination, Encryption};
 use crate::runtime::handles::{Fitted, Wanted};
 use crate::runtime::{Background, Shutdown};
@@ -52,8 +58,11 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         put_targets: 1,
     })?;
     let outside = Outside::system();
-    let listener = std::net::TcpListener::bind(args.s3_listen)
-        .map_err(|error| Failure::cannot_listen(args.s3_listen, "serve S3", &error))?;
+    let listener = std::net::TcpListener::bind(args.s3_listen).map_err(|cause| NodeError::Listen {
+        addr: args.s3_listen,
+        purpose: "serve S3",
+        cause,
+    })?;
     let addresses = Addresses {
         public: args.listen,
         tls: None,
@@ -100,7 +109,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
     let ended = node.end(ENDING, &shutdown).await;
     s3.stop().await?;
     demo_ended?;
-    ended
+    Ok(ended?)
 }
 
 /// Who may use the admin listener: everybody on this machine, unless there is a token.

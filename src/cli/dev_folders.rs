@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
-use super::node::{notice_if_open, open_disk};
 use crate::disk::own_files;
+use crate::node::spool_dir::{notice_if_open, open_disk};
 
 /// The folders in the data directory.
 const FOLDERS: [&str; 2] = ["spool", "s3"];

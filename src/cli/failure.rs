@@ -13,6 +13,7 @@ use crate::archive::ArchiveError;
 use crate::dev_s3::DevS3Error;
 use crate::disk::read_only::LookError;
 use crate::disk::real_disk::DirectoryError;
+use crate::node::error::NodeError;
 use crate::spool::offline::ViewError;
 use crate::store::{Fault, StoreError};
 use crate::words::causes::chain;
@@ -70,25 +71,6 @@ impl Failure {
         Self { code, text: advised(format!("{what}: {}", error.told().full()), of_store(error)) }
     }
 
-    /// No listener can be opened. `purpose` says what for: `accept calls`.
-    pub fn cannot_listen(addr: SocketAddr, purpose: &str, error: &io::Error) -> Self {
-        let advice = match error.kind() {
-            ErrorKind::AddrInUse => Some(format!(
-                "stop the program that uses it (`ss -ltnp 'sport = :{}'` shows it), or set another port",
-                addr.port()
-            )),
-            ErrorKind::PermissionDenied => Some(
-                "ports below 1024 need a right: set a higher port, or give the program CAP_NET_BIND_SERVICE"
-                    .to_owned(),
-            ),
-            ErrorKind::AddrNotAvailable => {
-                Some("this machine does not have that address: set one of its own, or 0.0.0.0".to_owned())
-            }
-            _ => None,
-        };
-        Self::failed(advised(format!("cannot listen on {addr} to {purpose}: {error}"), advice))
-    }
-
     /// A directory of `forebay dev` cannot be used.
     pub fn of_data_dir(what: &str, dir: &Path, error: &io::Error) -> Self {
         let advice = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
@@ -117,7 +99,9 @@ impl<E: Error + 'static> From<E> for Failure {
             Some(error) => error.told().full().to_owned(),
             None => with_causes(first),
         };
-        Self { code: FAILED, text: advised(text, chain(first).find_map(advice)) }
+        let is_usage = matches!(first.downcast_ref(), Some(NodeError::UnsafeFilesystem { .. }));
+        let code = if is_usage { WRONG_USAGE } else { FAILED };
+        Self { code, text: advised(text, chain(first).find_map(advice)) }
     }
 }
 
@@ -136,6 +120,11 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<ArchiveError>() {
         // Its text names the right that is missing.
         return of_store(error.cause()).filter(|_| error.cause().code.as_deref() != Some("AccessDenied"));
+    }
+    match error.downcast_ref() {
+        Some(NodeError::Directory(error)) => return advice(error),
+        Some(NodeError::Listen { addr, cause, .. }) => return to_listen(*addr, cause),
+        _ => {}
     }
     if let Some(ViewError::Look(error)) = error.downcast_ref() {
         return advice(error);
@@ -176,6 +165,24 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
+/// What to do if an address cannot be listened on.
+fn to_listen(addr: SocketAddr, error: &io::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::AddrInUse => Some(format!(
+            "stop the program that uses it (`ss -ltnp 'sport = :{}'` shows it), or set another port",
+            addr.port()
+        )),
+        ErrorKind::PermissionDenied => Some(
+            "ports below 1024 need a right: set a higher port, or give the program CAP_NET_BIND_SERVICE"
+                .to_owned(),
+        ),
+        ErrorKind::AddrNotAvailable => {
+            Some("this machine does not have that address: set one of its own, or 0.0.0.0".to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// Whether something answers that is no admin listener.
 fn is_wrong_port(error: &AskError) -> bool {
     match error {
@@ -208,7 +215,13 @@ mod tests {
     fn a_failure_says_what_to_do() {
         let check = |failure: Failure, said: &str| assert_eq!(failure.to_string(), said);
         let addr: SocketAddr = "127.0.0.1:80".parse().unwrap();
-        let of = |kind: ErrorKind| Failure::cannot_listen(addr, "accept calls", &io::Error::new(kind, "no"));
+        let of = |kind: ErrorKind| {
+            Failure::from(NodeError::Listen {
+                addr,
+                purpose: "accept calls",
+                cause: io::Error::new(kind, "no"),
+            })
+        };
         check(
             of(ErrorKind::AddrInUse),
             "cannot listen on 127.0.0.1:80 to accept calls: no; stop the program that uses it (`ss -ltnp 'sport = :80'` \

@@ -1,36 +1,25 @@
 //! The commands, and the only place that wires rooms together.
 
 pub mod admin_client;
-mod archive_view;
 pub mod args;
 pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod destinations;
-mod destinations_view;
 pub mod dev;
 mod dev_folders;
-pub mod dev_sources;
-mod equipment;
 pub mod failure;
 pub mod flush;
 pub mod import;
-mod import_sources;
 #[cfg(feature = "lambda")]
 pub mod lambda;
-mod ledger_view;
 pub mod man;
-pub mod node;
-pub mod node_view;
 pub mod paint;
 pub mod policy;
 pub mod print_json;
 pub mod receipt;
-mod removed_sources;
 pub mod results;
-pub mod sdk_keys;
 pub mod serve;
-pub mod setup;
 pub mod spool;
 pub mod status;
 pub mod tail;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room and the rooms that it may use. `cli` connects all rooms and may use every one.
+/// Each room and the rooms that it may use. `node` connects rooms to a running process; `cli` may use every one.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("words", &["time"]),
@@ -233,6 +233,43 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("lib", &[]),
     ("main", &[]),
+    (
+        "node",
+        &[
+            "admin",
+            "alarms",
+            "archive",
+            "batch",
+            "boxed_future",
+            "call",
+            "collector",
+            "config",
+            "deliveries",
+            "delivery",
+            "destinations",
+            "disk",
+            "hook",
+            "import",
+            "ingest",
+            "live",
+            "lock",
+            "log",
+            "metrics",
+            "object",
+            "planted_bugs",
+            "policy",
+            "random",
+            "receipt",
+            "runtime",
+            "sources",
+            "spool",
+            "store",
+            "tasks",
+            "time",
+            "version",
+            "words",
+        ],
+    ),
     ("cli", &["*"]),
 ];
 

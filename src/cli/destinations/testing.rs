@@ -10,16 +10,16 @@ use super::example::{Event, example, new_id};
 use crate::check::destination::TestCall;
 use crate::check::{DestinationTest, TestedFunction, test_destination};
 use crate::cli::check::{MARKS, node};
-use crate::cli::equipment::NodeEquipment;
 use crate::cli::failure::Failure;
 use crate::cli::paint::painted;
-use crate::cli::serve::store_settings;
 use crate::config::{Config, Environment};
 use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::invoke::Equipment as _;
 use crate::destinations::request::Invocation;
 use crate::destinations::select::TYPES;
 use crate::destinations::settings::{DestinationSettings, Target};
+use crate::node::equipment::NodeEquipment;
+use crate::node::settings::store_settings;
 use crate::object::{ExternalId, Role};
 use crate::runtime::{SystemClock, SystemRandom, colour};
 use crate::sources::SourceId;
@@ -66,7 +66,7 @@ pub(super) async fn run(args: &TestArgs, out: &mut (dyn Write + Send)) -> Result
         #[cfg(feature = "lambda")]
         clients: match &found.settings.target {
             Target::Lambda(target) => {
-                Some(crate::cli::equipment::lambda::clients(&store, target, found.settings.timeout))
+                Some(crate::node::equipment::lambda::clients(&store, target, found.settings.timeout))
             }
             Target::Url(_) | Target::Forward { .. } => None,
         },

@@ -47,7 +47,6 @@ use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 
 pub(in crate::cli) use self::files::{Opening, Watched};
 pub(in crate::cli) use self::inputs::Input;
-pub(in crate::cli) use self::resume::shell_word;
 pub(in crate::cli) use self::s3::RejectsPlace;
 pub(in crate::cli) use self::show::Shown;
 pub(in crate::cli) use self::summary::Result as FileResult;

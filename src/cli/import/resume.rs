@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use crate::words::shell_word;
+
 /// Says how to continue: with the same command line, if that still means the same.
 pub(super) fn how_to_continue(line: impl IntoIterator<Item = OsString>) -> String {
     let mut command: Vec<String> = Vec::new();
@@ -48,15 +50,6 @@ pub(super) fn how_to_continue(line: impl IntoIterator<Item = OsString>) -> Strin
         );
     }
     text
-}
-
-/// An argument as a shell reads it back.
-pub(in crate::cli) fn shell_word(argument: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    match !argument.is_empty() && argument.chars().all(is_plain) {
-        true => argument.to_owned(),
-        false => format!("'{}'", argument.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::import::file_id::FileId;
 use crate::import::s3_records::S3Records;
 use crate::import::shared_progress::WriteError;
 use crate::import::{SharedProgress, WantedSource};
+use crate::node::settings::store_settings;
 use crate::object::{Destination, ObjectKey};
 use crate::random::Random as _;
 use crate::runtime::{SystemClock, SystemRandom};
@@ -28,7 +29,7 @@ use crate::store::{Body, ObjectStore as _, Put, PutMode};
 /// [`Failure`]: the configuration cannot be used.
 pub(super) async fn store(to: &ToArgs) -> Result<Arc<S3Store>, Failure> {
     let mut settings = match &to.way.config {
-        Some(config) => serve::store_settings(&serve::load(config)?.1.config, "import"),
+        Some(config) => store_settings(&serve::load(config)?.1.config, "import"),
         None => S3Settings::default(),
     };
     if let Some(url) = &to.endpoint_url {

@@ -11,13 +11,16 @@ use super::s3::SharedPlace;
 use crate::cli::admin_client::{AdminClient, AdminToken, AdminUrl};
 use crate::cli::args::ADMIN_URL;
 use crate::cli::failure::{self, Failure};
-use crate::cli::import_sources::Configured;
-use crate::cli::node::{Engine, open_disk};
 use crate::cli::serve;
 use crate::config::Config;
 use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::Target;
 use crate::ingest::Ingest;
+use crate::node;
+use crate::node::engine::Engine;
+use crate::node::import_sources::Configured;
+use crate::node::settings::ingest_settings;
+use crate::node::spool_dir::open_disk;
 use crate::runtime::Background;
 use crate::words::counted;
 
@@ -88,8 +91,8 @@ impl Way {
             return Err(Failure::unreachable(format!("{no_node}, and {locked}")));
         }
         let disk = open_disk(&dir, !config.spool.unsafe_filesystem)?;
-        let (engine, _proxy) = serve::engine(config, disk, background).await?;
-        let ingest = engine.ingest(serve::ingest_settings(config));
+        let (engine, _proxy) = node::serve::engine(config, disk, background).await?;
+        let ingest = engine.ingest(ingest_settings(config));
         let importer = engine.importer(&ingest, &dir, Arc::new(Configured::new(config))).await?;
         let text = format!("into the spool {}, and from there to the bucket: exactly once", dir.display());
         let spool = Some(OwnSpool { engine, ingest });

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::node_view::{NodeView, REFUSED};
+use super::view::{NodeView, REFUSED};
 use crate::call::RejectReason;
 use crate::import::Importer;
 use crate::ingest::Ingest;

@@ -19,7 +19,7 @@ pub struct Setup {
 }
 
 /// A value of the configuration of `dev`, set by a flag or left at its default.
-pub(super) fn flag(name: &str, value: impl ToString, default: &str) -> ConfigValue {
+pub fn flag(name: &str, value: impl ToString, default: &str) -> ConfigValue {
     let value = value.to_string();
     let from = if value == default { "default" } else { "flag" };
     ConfigValue { name: name.to_owned(), from: from.to_owned(), value }

@@ -24,14 +24,14 @@ impl ImportSources for DevSources {
 
 /// The sources of a configuration.
 #[derive(Debug)]
-pub(super) struct Configured {
+pub struct Configured {
     by_key: Arc<dyn SourceLookup>,
     ids: Vec<SourceId>,
 }
 
 impl Configured {
     /// Those of `config`.
-    pub(super) fn new(config: &Config) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
             by_key: Arc::new(config.configured_sources()),
             ids: config.sources.iter().map(|source| source.id.clone()).collect(),

@@ -57,7 +57,7 @@ pub(super) type LedgerSeries = (String, Option<String>);
 
 /// A node, as shown to its operator.
 #[derive(Debug)]
-pub struct NodeView {
+pub(super) struct NodeView {
     pub(super) log: Arc<dyn Log>,
     pub(super) delivery: Delivery,
     pub(super) metrics: Metrics,

@@ -11,8 +11,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::import::shell_word;
-use super::node_view::NodeView;
+use super::view::NodeView;
 use crate::admin::{
     Applied, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedObjects,
     DeliveredObject, Denied, ImportErrors, ImportStatus, Imports, MissingDeliveries, NotShown, Peek,
@@ -32,7 +31,7 @@ use crate::store::reader::BucketReader;
 use crate::store::s3::ListFrom;
 use crate::store::{Fault, Reason, StoreError};
 use crate::time::{ReceivedDay, UnixMillis};
-use crate::words::{Told, date, grouped};
+use crate::words::{Told, date, grouped, shell_word};
 
 /// Pending objects in an answer.
 const PENDING_MAX: usize = 200;

@@ -13,13 +13,13 @@ use crate::time::Clock;
 
 /// The equipment of a node.
 #[derive(Clone, Debug)]
-pub(super) struct NodeEquipment {
+pub struct NodeEquipment {
     /// Whose credentials and sessions are used.
-    pub(super) store: Arc<S3Store>,
+    pub store: Arc<S3Store>,
     /// Where secrets of removed destinations come from.
-    pub(super) environment: Environment,
+    pub environment: Environment,
     /// Time.
-    pub(super) clock: Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Equipment for NodeEquipment {
@@ -43,8 +43,9 @@ impl Equipment for NodeEquipment {
     }
 }
 
+/// Clients of AWS Lambda.
 #[cfg(feature = "lambda")]
-pub(super) mod lambda {
+pub mod lambda {
     use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
@@ -76,7 +77,7 @@ pub(super) mod lambda {
     }
 
     /// The functions of a destination.
-    pub(in crate::cli) fn function(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Lambda {
+    pub fn function(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Lambda {
         let LambdaTarget { invocation, log_tail, payload_max, .. } = *target;
         Lambda::new(
             clients(store, target, timeout),
@@ -85,11 +86,7 @@ pub(super) mod lambda {
     }
 
     /// The clients of a destination.
-    pub(in crate::cli) fn clients(
-        store: &Arc<S3Store>,
-        target: &LambdaTarget,
-        timeout: Duration,
-    ) -> Arc<dyn Clients> {
+    pub fn clients(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Arc<dyn Clients> {
         let connect = connect_timeout(timeout);
         Arc::new(LambdaClients {
             store: Arc::clone(store),
@@ -130,7 +127,7 @@ pub(super) mod lambda {
     }
 
     /// A client that tries once: what follows from a failure is decided by its class.
-    pub(in crate::cli) fn client(
+    pub fn client(
         store: &S3Store,
         target: &LambdaTarget,
         (role, connect): (Option<&Role>, Duration),

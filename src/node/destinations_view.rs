@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::node_view::NodeView;
+use super::view::NodeView;
 use crate::admin::{
     AllDestinations, AskedAttempts, Attempt, Attempts, ClassCount, DestinationError, DestinationStatus,
     DestinationsView, FailureStatus, FunctionStatus,

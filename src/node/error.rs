@@ -1,0 +1,64 @@
+//! Why a node cannot start or go on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::task::JoinError;
+
+use crate::collector::StartError;
+use crate::disk::real_disk::DirectoryError;
+use crate::import::journal::JournalError;
+use crate::log::Stopped;
+use crate::spool::OpenError;
+
+/// Why a node cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {addr} to {purpose}: {cause}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What for: `accept calls`.
+        purpose: &'static str,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A sync does not guarantee durability where the spool is, and nobody has accepted that.
+    #[error(
+        "the spool directory {} is on {filesystem}, where a sync does not guarantee durability; use a directory on ext4 or xfs, \
+         or set spool.unsafe_filesystem = true and accept that a power cut may lose acknowledged calls",
+        dir.display()
+    )]
+    UnsafeFilesystem {
+        /// The directory.
+        dir: PathBuf,
+        /// The file system's name.
+        filesystem: String,
+    },
+    /// The spool's directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The spool cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The journal of imports cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The collector cannot start.
+    #[error(transparent)]
+    Collector(#[from] StartError),
+    /// The log takes no more notes.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A task panicked, or was ended.
+    #[error(transparent)]
+    Task(#[from] JoinError),
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Something else, in words.
+    #[error("{0}")]
+    Other(String),
+}

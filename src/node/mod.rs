@@ -1,0 +1,23 @@
+//! A running process put together: spool, delivery, collector, importer, destinations and admin listener, connected to each
+//! other, shown to their operator, and shut down in order.
+
+mod archive_view;
+pub mod connections;
+mod destinations_view;
+pub mod dev_sources;
+pub mod engine;
+pub mod equipment;
+pub mod error;
+pub mod import_sources;
+mod ledger_view;
+pub mod listeners;
+pub mod recovery;
+mod reload;
+mod removed_sources;
+pub mod running;
+pub mod sdk_keys;
+pub mod serve;
+pub mod settings;
+pub mod setup;
+pub mod spool_dir;
+mod view;

@@ -1,0 +1,100 @@
+//! What a node takes over of a changed configuration.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::error::NodeError;
+use super::import_sources::Configured;
+use super::running::Node;
+use super::serve::setup;
+use super::settings::{access, policy};
+use crate::alarms::AlarmKind;
+use crate::config::{Config, ConfigError, Loaded, reload};
+use crate::destinations::runner::CommandError;
+use crate::import::Importer;
+use crate::log::Log;
+use crate::object::Destination;
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
+use crate::sources::SourceId;
+
+/// Like [`take_over`], but a panic has no effect: the running configuration stays in force.
+pub(super) fn take_over_caught(
+    node: &Node,
+    importer: &Importer,
+    current: Loaded,
+    new: Result<Loaded, ConfigError>,
+) -> Loaded {
+    const TASK: &str = "configuration";
+    let before = current.clone();
+    match catch_unwind(AssertUnwindSafe(|| take_over(node, importer, current, new))) {
+        Ok(in_force) => {
+            node.alarms().clear(AlarmKind::Task, TASK);
+            in_force
+        }
+        Err(_panic) => {
+            let what = "the reload of the configuration panicked; this is a bug in Forebay, and the log shows the panic; the \
+                        running configuration stays in force, but parts of the changed one may have been applied";
+            node.alarms().raise(AlarmKind::Task, TASK, what.to_owned());
+            before
+        }
+    }
+}
+
+pub(super) async fn set_destinations(node: &Node, current: &Loaded) -> Result<(), CommandError> {
+    match node.destinations() {
+        Some(destinations) => destinations.set(current.config.destinations.clone()).await,
+        None => Ok(()),
+    }
+}
+
+/// Applies a new configuration, as far as possible while running. Returns the configuration in force.
+fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Loaded, ConfigError>) -> Loaded {
+    let loaded = match new {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            tracing::error!(
+                "the changed configuration cannot be used, the running one stays in force: {error}"
+            );
+            return current;
+        }
+    };
+    let changes = reload::diff(&current.config, &loaded.config);
+    if changes.is_empty() {
+        return current;
+    }
+    let after = current.after_reload(loaded);
+    let next = &after.config;
+    panic_if_planted(PlantedPanic::TakeOver);
+    // Destinations are recorded before the first frame for them can arrive, and none of them is forgotten in between.
+    let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
+    node.keep_sources(ids(next));
+    if let Err(failure) = note_destinations(&*node.log(), next) {
+        tracing::error!("the changed configuration is not applied: {failure}");
+        node.set_configured(ids(&current.config));
+        return current;
+    }
+    node.collector().reload(policy(next));
+    node.set_access(access(next));
+    importer.set_sources(Arc::new(Configured::new(next)));
+    node.set_configured(ids(next));
+    node.set_setup(setup(&after, node));
+    tracing::info!("configuration reloaded: {changes}");
+    after
+}
+
+pub(super) fn note_destinations(log: &dyn Log, config: &Config) -> Result<(), NodeError> {
+    let wanted = || config.sources.iter().map(|source| (source.id.clone(), source.destination.clone()));
+    let same_place = |(source, to): &(SourceId, Destination)| {
+        log.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
+    };
+    let staying: BTreeSet<SourceId> = wanted().filter(same_place).map(|(source, _)| source).collect();
+    for source in log.set_destinations(wanted().collect())? {
+        if staying.contains(&source) {
+            tracing::info!(%source, "the settings of the source's destination have changed; they apply to waiting objects, too");
+        } else {
+            tracing::info!(%source, "the source's destination has changed; earlier calls are delivered to the old destination now");
+        }
+    }
+    Ok(())
+}

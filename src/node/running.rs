@@ -1,0 +1,207 @@
+//! A node that accepts calls, until it is shut down.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::engine::{Engine, LIST_CLOSING};
+use super::error::NodeError;
+use super::setup::Setup;
+use crate::admin::{AccessSettings, Gate};
+use crate::alarms::{AlarmKind, Alarms};
+use crate::collector::Running;
+use crate::destinations::runner::Destinations;
+use crate::lock::{lock, write};
+use crate::log::Log;
+use crate::runtime::Shutdown;
+use crate::sources::SourceId;
+
+/// The part of the shutdown grace that is reserved for the steps after delivery.
+const CLOSING: Duration = Duration::from_secs(1);
+/// How long invocations of functions may take at shutdown; then they are made again after the next start.
+const INVOKING: Duration = Duration::from_secs(5);
+/// How long requests in flight may take at shutdown.
+const ANSWERING: Duration = Duration::from_secs(10);
+
+/// How to shut down a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// Whether everything buffered is delivered first.
+    pub deliver: bool,
+    /// How long the collector continues to accept calls after the signal, while `/ready` reports not ready.
+    pub drain_delay: Duration,
+    /// When deliveries end, counted from the signal.
+    pub grace: Duration,
+}
+
+/// A node that accepts calls.
+#[derive(Debug)]
+pub struct Node {
+    pub(super) engine: Engine,
+    pub(super) collector: Running,
+    pub(super) _history: AbortOnDropHandle<()>,
+    pub(super) _forgetting: AbortOnDropHandle<()>,
+    pub(super) admin: JoinHandle<()>,
+    pub(super) admin_stop: CancellationToken,
+    pub(super) gate: Arc<Gate>,
+    /// The address for calls.
+    pub public: SocketAddr,
+    /// The address for calls over TLS.
+    pub tls: Option<SocketAddr>,
+    /// The address of the admin listener.
+    pub admin_addr: SocketAddr,
+    /// The console's address for a person.
+    pub console: String,
+}
+
+impl Node {
+    /// Sets which sources are configured.
+    pub fn set_configured(&self, sources: BTreeSet<SourceId>) {
+        let known: BTreeSet<SourceId> = self.engine.log().sources().into_iter().collect();
+        self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
+        write(&self.engine.view.removed).configure(sources);
+    }
+
+    /// Sources are about to be configured: none of them is forgotten from now on.
+    pub fn keep_sources(&self, sources: BTreeSet<SourceId>) {
+        write(&self.engine.view.removed).keep(sources);
+    }
+
+    /// Sets how the node was started, or what has changed since then.
+    pub fn set_setup(&self, setup: Setup) {
+        *lock(&self.engine.view.setup) = setup;
+    }
+
+    /// Sets who may use the admin listener. Another token ends every session of the console.
+    pub fn set_access(&self, access: AccessSettings) {
+        self.engine.view.live.set_mode(access.live_view);
+        self.gate.set(access);
+    }
+
+    /// Sets the proxy for the store, from the environment. Only the first call has an effect.
+    pub fn set_proxy(&self, proxy: String) {
+        self.engine.view.proxy.get_or_init(|| proxy);
+    }
+
+    /// The collector.
+    pub fn collector(&self) -> &Running {
+        &self.collector
+    }
+
+    /// The way out of the spool.
+    pub fn log(&self) -> Arc<dyn Log> {
+        self.engine.log()
+    }
+
+    /// The destinations, once they have started.
+    pub fn destinations(&self) -> Option<&Destinations> {
+        self.engine.destinations.get()
+    }
+
+    /// The alarms.
+    pub fn alarms(&self) -> &Arc<Alarms> {
+        &self.engine.alarms
+    }
+
+    /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at
+    /// every start. An alarm is then raised.
+    pub async fn failed(&self) -> String {
+        let (mut stopped, mut ending) = (self.engine.log().stopped(), self.engine.alarms.ending());
+        tokio::select! {
+            reason = stopped.wait_for(Option::is_some) => {
+                let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default();
+                let what = format!("the spool has stopped ({reason}); the process ends, so that a restart can recover");
+                self.engine.alarms.raise(AlarmKind::Task, "spool", what);
+                reason
+            }
+            reason = ending.wait_for(Option::is_some) => {
+                reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Shuts down the node: reports not ready, accepts no more connections, answers requests in flight,
+    /// delivers what is buffered, and closes the spool. At the second signal it stops at once; all
+    /// acknowledged calls are in the spool.
+    ///
+    /// # Errors
+    /// [`NodeError`] if the node could not continue ([`Node::failed`]).
+    pub async fn end(self, ending: Ending, shutdown: &Shutdown) -> Result<(), NodeError> {
+        let now = || self.engine.outside.clock.monotonic();
+        let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);
+        self.engine.view.draining.store(true, Ordering::Release);
+        let stopped = self.engine.log().stopped().borrow().as_deref().map(str::to_owned);
+        let stopped = stopped
+            .map(|reason| format!("the spool stopped ({reason}); restart to recover"))
+            .or_else(|| self.engine.alarms.ending().borrow().clone());
+        let in_order = async {
+            if stopped.is_none() {
+                tokio::time::sleep(ending.drain_delay).await;
+            }
+            self.collector.stop_accepting().await;
+            // A stopped spool has already answered all requests that waited for it: only slow clients are
+            // left.
+            let answering = if stopped.is_none() { ANSWERING } else { CLOSING };
+            self.collector.drain(answering.min(deadline.saturating_sub(now()))).await;
+        };
+        tokio::select! {
+            () = in_order => {}
+            () = shutdown.immediate.cancelled() => {}
+        }
+        let left = deadline.saturating_sub(now());
+        let deliver = ending.deliver && stopped.is_none() && !shutdown.immediate.is_cancelled();
+        let delivery = self.engine.delivery.clone();
+        let drained = tokio::select! {
+            drained = delivery.shutdown(deliver, left) => Some(drained),
+            () = shutdown.immediate.cancelled() => None,
+        };
+        match drained {
+            Some(drained) if drained.left > 0 && stopped.is_some() => {
+                tracing::warn!(
+                    batches = drained.left,
+                    "some calls are not delivered yet; a restart finds those that are on the disk, and delivers them"
+                );
+            }
+            Some(drained) if drained.left > 0 => {
+                tracing::warn!(
+                    batches = drained.left,
+                    "some calls are not delivered yet; they stay in the spool and are delivered after the next start"
+                );
+            }
+            Some(_) => tracing::info!("everything is delivered"),
+            None => tracing::warn!(
+                "stopped at once; undelivered calls stay in the spool and are delivered after the next start"
+            ),
+        }
+        // Dead letters still find the log open.
+        if let Some(destinations) = self.engine.destinations.get() {
+            let patience = if shutdown.immediate.is_cancelled() { Duration::ZERO } else { INVOKING };
+            destinations.stop(patience.min(deadline.saturating_sub(now()))).await;
+        }
+        // If one step fails, the others are still taken.
+        let mut ended = Ok(());
+        if !shutdown.immediate.is_cancelled() {
+            ended = ended.and(self.engine.scheduler.await);
+        }
+        self.collector.close().await;
+        let (spool, list) = (self.engine.spool, self.engine.list);
+        let patience = if shutdown.immediate.is_cancelled() { Duration::ZERO } else { LIST_CLOSING };
+        let closing = tokio::task::spawn_blocking(move || {
+            spool.close();
+            list.close(patience);
+        });
+        ended = ended.and(closing.await);
+        self.admin_stop.cancel();
+        ended = ended.and(self.admin.await);
+        match stopped {
+            Some(reason) => Err(NodeError::Other(reason)),
+            None => Ok(ended?),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A node with a configuration: started, and kept in step with its file.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connections::fit_connections;
+use super::engine::{Engine, Outside};
+use super::equipment::NodeEquipment;
+use super::error::NodeError;
+use super::import_sources::Configured;
+use super::listeners::{Addresses, Bound};
+use super::recovery::Recovery;
+use super::reload::{note_destinations, set_destinations, take_over_caught};
+use super::running::{Ending, Node};
+use super::sdk_keys::{self, SdkKeys};
+use super::settings::{
+    access, collector_settings, delivery_settings, hooks, ingest_settings, policy, spool_options,
+    store_settings,
+};
+use super::setup::Setup;
+use super::spool_dir::open_disk;
+use crate::admin;
+use crate::config::{Config, ConfigError, ConfigValue, Environment, Loaded, Loader, Watcher};
+use crate::delivery;
+use crate::disk::real_disk::RealDisk;
+use crate::import::Importer;
+use crate::planted_bugs::{PlantedPanic, panic_if_planted};
+use crate::runtime::handles::Wanted;
+use crate::runtime::{Background, Shutdown, SystemClock, shutdown};
+use crate::store::s3::S3Store;
+use crate::tasks;
+
+/// Runs a node with a configuration until a signal ends it, and follows the file's changes. `started` is called once, when the
+/// node accepts calls.
+///
+/// # Errors
+/// [`NodeError`].
+pub async fn run(
+    (loader, loaded): (Loader, Loaded),
+    background: &Background,
+    started: impl FnOnce(&Node),
+) -> Result<(), NodeError> {
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen()?;
+    let (hangups, _hangup_listener) = shutdown::hangups()?;
+    let (node, importer) = start(&loaded, background).await?;
+    started(&node);
+    if let Some(tls) = node.tls {
+        tracing::info!(addr = %tls, "accepting calls over TLS");
+    }
+    let (new, mut changed) = mpsc::channel(1);
+    let _watching = {
+        let watcher = Arc::new(Mutex::new(Watcher::new(loader, &loaded, hangups.clone())));
+        let start = move || watch(Arc::clone(&watcher), new.clone());
+        AbortOnDropHandle::new(tokio::spawn(tasks::keep(
+            Arc::clone(node.alarms()),
+            "configuration watcher",
+            start,
+        )))
+    };
+    let mut tls_hangups = hangups;
+    let mut current = loaded;
+    loop {
+        tokio::select! {
+            () = shutdown.orderly.cancelled() => break,
+            reason = node.failed() => {
+                tracing::error!(reason, "shutting down, so that a restart can recover");
+                break;
+            }
+            Some(new) = changed.recv() => {
+                let before = current.config.destinations.clone();
+                current = take_over_caught(&node, &importer, current, new);
+                if current.config.destinations != before
+                    && let Err(error) = set_destinations(&node, &current).await
+                {
+                    tracing::error!("the changed destinations are not in force, reload once more (SIGHUP): {error}");
+                    current.config.destinations = before;
+                }
+            }
+            Ok(()) = tls_hangups.changed() => {
+                if let Err(error) = node.collector().reload_tls() {
+                    tracing::error!(%error, "the changed TLS files cannot be used; the previous ones stay in use");
+                }
+            }
+        }
+    }
+    let ending = Ending {
+        deliver: current.config.flush.on_shutdown,
+        drain_delay: current.config.collector.drain_delay,
+        grace: current.config.flush.shutdown_grace,
+    };
+    node.end(ending, &shutdown).await
+}
+
+/// Sends each change of the configuration.
+async fn watch(watcher: Arc<Mutex<Watcher>>, new: mpsc::Sender<Result<Loaded, ConfigError>>) {
+    let mut watcher = watcher.lock().await;
+    loop {
+        panic_if_planted(PlantedPanic::ConfigWatcher);
+        if new.send(watcher.next().await).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Importer>), NodeError> {
+    let config = &loaded.config;
+    let (fitted, fewer_connections) = fit_connections(Wanted {
+        connections: config.collector.max_connections,
+        admin: admin::server::CONNECTIONS_MAX,
+        dev_s3: 0,
+        put_targets: delivery::put_targets(config.sources.iter().map(|source| &source.destination)),
+    })?;
+    let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
+    fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let (mut engine, proxy) = engine(config, disk, background).await?;
+    let equipment = NodeEquipment {
+        store: Arc::clone(engine.store()),
+        environment: Environment::of_process(),
+        clock: Arc::new(SystemClock::new()),
+    };
+    engine.destinations(config.destinations.clone(), Arc::new(equipment), fitted.functions).await?;
+    let addresses = Addresses {
+        public: config.collector.listen,
+        tls: config.collector.tls.as_ref().map(|tls| tls.listen),
+        admin: config.admin.listen,
+        admin_hosts: config.admin.allowed_hosts.clone(),
+        admin_connections: fitted.admin,
+        access: access(config),
+    };
+    let ingest = engine.ingest(ingest_settings(config));
+    let mut settings = collector_settings(config);
+    settings.bounds.connections = fitted.connections;
+    let bound = Bound::bind(&addresses)?;
+    let importer = engine.importer(&ingest, &config.spool.dir, Arc::new(Configured::new(config))).await?;
+    let node = engine.listen((ingest, &importer), settings, policy(config), bound, &addresses)?;
+    proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
+    node.set_setup(setup(loaded, &node));
+    node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
+    Ok((node, importer))
+}
+
+/// How the node was started, for its operator.
+pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
+    let config = &loaded.config;
+    let shown = |value: ConfigValue| admin::ConfigValue {
+        name: value.name,
+        value: value.value,
+        from: value.from.name().to_owned(),
+    };
+    Setup {
+        spool_dir: Some(config.spool.dir.display().to_string()),
+        config: loaded.values().into_iter().map(shown).collect(),
+        sdk_place: sdk_keys::place(&config.collector, node.public, node.tls),
+        sdk_keys: SdkKeys::of(&config.sources),
+        dev: false,
+    }
+}
+
+/// Opens the spool on `disk` and starts delivery. The second value is the proxy that S3 is reached through.
+///
+/// # Errors
+/// [`NodeError`] if the spool cannot be opened, or what delivery needs cannot be made.
+pub async fn engine(
+    config: &Config,
+    disk: RealDisk,
+    background: &Background,
+) -> Result<(Engine, Option<String>), NodeError> {
+    let recovery = Recovery::run(Outside::system(), disk, spool_options(config)).await?;
+    // Before anything is delivered: objects sealed by an earlier process are put as configured now.
+    note_destinations(&*recovery.log(), config)?;
+    let node = recovery.log().node();
+    let store = S3Store::new(store_settings(config, &node)).await;
+    let proxy = store.proxy();
+    if let Some(proxy) = &proxy {
+        tracing::info!(proxy, "S3 is reached through this proxy, set in the environment");
+    }
+    let hooks = hooks(&config.closed_days)?;
+    let store = (Arc::new(store), &*config.spool.dir);
+    let engine = Engine::start(recovery, store, delivery_settings(config), hooks, background);
+    Ok((engine, proxy))
+}

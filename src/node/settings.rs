@@ -1,0 +1,136 @@
+//! What the rooms of a node are given of a configuration.
+
+use std::sync::Arc;
+
+use super::error::NodeError;
+use crate::admin::AccessSettings;
+use crate::batch::DueRule;
+use crate::call::{ClientLibraries, Limits};
+use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
+use crate::config::{Acl, AllowedOrigins, Checksums, ClosedDays, Config, OnCorruption};
+use crate::delivery::DeliverySettings;
+use crate::delivery::days::closed_day::DayHook;
+use crate::delivery::settings::encoders_for;
+use crate::hook::{Command, Hooks, Webhook};
+use crate::ingest::IngestSettings;
+use crate::spool::{SEEN_MAX, SpoolOptions};
+use crate::store::s3::{self, S3Settings};
+
+/// The hooks that are notified of closed days.
+///
+/// # Errors
+/// [`NodeError`] if the system's certificates cannot be read.
+pub fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, NodeError> {
+    let webhook = config.webhook.as_ref().map(|to| Webhook::new(to.uri().clone())).transpose();
+    let webhook = webhook.map_err(|error| {
+        NodeError::Other(format!(
+            "closed_days.webhook: the system's trusted certificates cannot be read: {error}"
+        ))
+    })?;
+    let command = Command::new(&config.command);
+    if webhook.is_none() && command.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Hooks::new(webhook, command, config.timeout))))
+}
+
+/// How this node connects to the store.
+pub fn store_settings(config: &Config, node: &str) -> S3Settings {
+    S3Settings {
+        region: config.s3.region.clone(),
+        endpoint_url: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        path_style: config.s3.path_style,
+        checksums: match config.s3.checksums {
+            Checksums::Auto => s3::Checksums::Auto,
+            Checksums::WhenRequired => s3::Checksums::WhenRequired,
+        },
+        fips: config.s3.fips,
+        dual_stack: config.s3.dual_stack,
+        sts_endpoint_url: config.s3.sts_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        session_name: format!("forebay-{node}"),
+        bucket_owner_full_control: config.s3.acl == Some(Acl::BucketOwnerFullControl),
+        request_payer: config.s3.request_payer,
+        ..S3Settings::default()
+    }
+}
+
+/// The options of the spool.
+pub fn spool_options(config: &Config) -> SpoolOptions {
+    SpoolOptions {
+        max_bytes: config.spool.max_bytes,
+        segment_bytes: config.spool.segment_bytes,
+        dedupe_window: config.spool.dedupe_window,
+        dedupe_max: if config.spool.dedupe_window.is_zero() { 0 } else { SEEN_MAX },
+        node: config.spool.node.as_ref().map(|node| node.as_str().to_owned()),
+        stop_on_corruption: config.spool.on_corruption == OnCorruption::Stop,
+        ..SpoolOptions::default()
+    }
+}
+
+/// The settings of delivery.
+pub fn delivery_settings(config: &Config) -> DeliverySettings {
+    let rule = DueRule {
+        max_bytes: config.flush.max_bytes,
+        max_age: config.flush.max_age,
+        align_minute: config.flush.align.map(|minute| minute.get()),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    DeliverySettings {
+        encoders: encoders_for(cores),
+        put_mode: config.s3.put,
+        content_encoding: config.s3.content_encoding.header().is_some(),
+        tags: config.s3.object_tags,
+        ..DeliverySettings::new(rule)
+    }
+}
+
+/// The settings of intake.
+pub fn ingest_settings(config: &Config) -> IngestSettings {
+    let collector = &config.collector;
+    IngestSettings {
+        limits: Limits {
+            max_event: collector.max_event,
+            validation: collector.validation,
+            ..Limits::default()
+        },
+        client_libraries: ClientLibraries::new(collector.client_libraries.clone()),
+        calls_per_second: collector.calls_per_second,
+        receipts: collector.receipts,
+    }
+}
+
+pub(super) fn collector_settings(config: &Config) -> CollectorSettings {
+    let collector = &config.collector;
+    CollectorSettings {
+        max_body: collector.max_body,
+        bounds: Bounds::default(),
+        tls: collector.tls.as_ref().map(|tls| TlsFiles { cert: tls.cert.clone(), key: tls.key.clone() }),
+    }
+}
+
+pub(super) fn access(config: &Config) -> AccessSettings {
+    let admin = &config.admin;
+    AccessSettings {
+        token: admin.token,
+        read_token: admin.read_token,
+        metrics_without_token: admin.metrics_without_token,
+        live_view: admin.live_view,
+        dev: false,
+    }
+}
+
+pub(super) fn policy(config: &Config) -> Policy {
+    let collector = &config.collector;
+    Policy {
+        sources: Arc::new(config.configured_sources()),
+        trusted_proxies: collector.trusted_proxies.clone(),
+        allowed_origins: match &collector.allowed_origins {
+            AllowedOrigins::Any => None,
+            AllowedOrigins::Only(origins) => Some(origins.clone()),
+        },
+        public_host: collector.public_host.clone(),
+        route_prefix: collector.path_prefix.clone(),
+        accept_bearer: collector.accept_bearer,
+        private_network: collector.private_network,
+    }
+}

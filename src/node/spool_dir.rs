@@ -1,0 +1,49 @@
+//! The directory of a spool, before it is opened.
+
+use std::path::Path;
+
+use super::error::NodeError;
+use crate::disk::own_files;
+use crate::disk::real_disk::RealDisk;
+use crate::runtime::filesystem::{self, Trust};
+
+/// Reports a folder of data that others than its owner may use. It is not closed: a person may have meant it, and the
+/// volumes of a cluster are open to the group of their pod.
+pub fn notice_if_open(dir: &Path) {
+    match own_files::open_to_others(dir) {
+        Ok(Some(mode)) => tracing::warn!(
+            dir = %dir.display(),
+            mode,
+            "the directory is open to others than its owner; unless that is meant, run chmod 700"
+        ),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, dir = %dir.display(), "the directory's mode could not be read"),
+    }
+}
+
+/// Opens a spool directory; refuses or warns if its file system is not known to be safe.
+///
+/// # Errors
+/// [`NodeError`] with what to do.
+pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, NodeError> {
+    // Before anything is created there.
+    let found = filesystem::of_nearest(dir);
+    if let Ok((name, Trust::Unsafe)) = &found
+        && refuse_unsafe
+    {
+        return Err(NodeError::UnsafeFilesystem { dir: dir.to_owned(), filesystem: (*name).to_owned() });
+    }
+    let disk = RealDisk::open(dir)?;
+    notice_if_open(dir);
+    match found {
+        Ok((name, Trust::Unsafe | Trust::Unknown)) => {
+            tracing::warn!(dir = %dir.display(), filesystem = name, "the spool is on a file system that Forebay is not tested on");
+            Ok(disk)
+        }
+        Ok((_, Trust::Tested)) => Ok(disk),
+        Err(error) => {
+            tracing::warn!(%error, dir = %dir.display(), "the spool's file system could not be determined");
+            Ok(disk)
+        }
+    }
+}
