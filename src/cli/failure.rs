@@ -13,6 +13,7 @@ use crate::archive::ArchiveError;
 use crate::dev_s3::DevS3Error;
 use crate::disk::read_only::LookError;
 use crate::disk::real_disk::DirectoryError;
+use crate::import::Unusable;
 use crate::node::error::NodeError;
 use crate::spool::offline::ViewError;
 use crate::store::{Fault, StoreError};
@@ -99,9 +100,19 @@ impl<E: Error + 'static> From<E> for Failure {
             Some(error) => error.told().full().to_owned(),
             None => with_causes(first),
         };
-        let is_usage = matches!(first.downcast_ref(), Some(NodeError::UnsafeFilesystem { .. }));
-        let code = if is_usage { WRONG_USAGE } else { FAILED };
-        Self { code, text: advised(text, chain(first).find_map(advice)) }
+        if let Some(Unusable::Store { what, cause }) = first.downcast_ref() {
+            return Self::of_store(what, cause);
+        }
+        Self { code: exit_code(first), text: advised(text, chain(first).find_map(advice)) }
+    }
+}
+
+fn exit_code(error: &(dyn Error + 'static)) -> u8 {
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(NodeError::UnsafeFilesystem { .. }), _) | (_, Some(Unusable::Wrong(_))) => WRONG_USAGE,
+        (_, Some(Unusable::Denied(_))) => DENIED,
+        (_, Some(Unusable::Unreachable(_))) => UNREACHABLE,
+        _ => FAILED,
     }
 }
 

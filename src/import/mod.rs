@@ -5,13 +5,17 @@
 //! [`Target`]: the same whether both sides are in one process, or the reading side is a command that speaks to a
 //! running node.
 //!
-//! Nothing here knows HTTP or the command line.
+//! [`files_import`] is the reading side of several files. Nothing here knows the command line.
 
+pub mod collector_target;
 mod counters;
 pub mod csv;
+pub mod discovery;
 mod earlier;
 pub mod envelope;
 pub mod file_id;
+pub mod file_result;
+pub mod files_import;
 mod given_ids;
 pub mod identity;
 mod import_sources;
@@ -19,21 +23,27 @@ mod importer;
 pub mod journal;
 pub mod part;
 mod progress_journal;
+pub mod progress_keeper;
 pub mod reading;
 mod recent;
 mod record;
 mod reject;
 mod reject_counts;
 mod rejects_file;
+pub mod rejects_place;
+pub mod retry;
 mod row_errors;
 mod row_hash;
 mod rows;
 mod run;
 pub mod s3_records;
+pub mod shared_place;
 pub mod shared_progress;
+mod short_hash;
 mod step;
 mod target;
 mod untouched;
+mod unusable;
 pub mod watched_journal;
 
 pub use counters::{Counters, Snapshot};
@@ -51,5 +61,7 @@ pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{FileError, FileFault, Row, RowReader};
 pub use run::{CheckUnchanged, FileEnd, FileReport, Job, OpenRows, RejectSink, Waits, import_file};
 pub use shared_progress::SharedProgress;
+pub use short_hash::short_hash;
 pub use step::RowLimits;
 pub use target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking};
+pub use unusable::Unusable;

@@ -66,7 +66,7 @@ pub struct Job {
 }
 
 /// Takes rejected rows, where there is no file for them.
-pub trait RejectSink: Send + Sync {
+pub trait RejectSink: Send + Sync + std::fmt::Debug {
     /// Keeps the rejected rows of the step that begins at the row `first`. After a crash the same step comes again, with
     /// the same rows.
     fn keep<'a>(

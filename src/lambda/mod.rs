@@ -1,10 +1,12 @@
-//! What `forebay lambda` decides: which files an event means, when an invocation must stop, and what it answers.
+//! The function of AWS Lambda: which files an event means, when an invocation must stop, and what it answers; and the
+//! [`function`] that does so.
 //!
-//! Nothing here knows the runtime of AWS Lambda, S3 or the import.
+//! Nothing here knows the runtime of AWS Lambda or the environment. Outside [`function`] nothing waits, reads or writes.
 
 mod answer;
 mod deadline;
 mod event;
+pub mod function;
 mod key;
 
 pub use answer::{FileResult, Unit, answer};

@@ -15,6 +15,7 @@ use crate::cli::args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
 use crate::import::csv::IdFrom;
+use crate::import::discovery::row_type::{self, GivenKind};
 use crate::object::Collection;
 use crate::sources::SourceId;
 
@@ -114,6 +115,16 @@ pub enum TypeArg {
     Calls(CallKind),
     /// Objects of the collection that `--collection` names.
     Objects,
+}
+
+impl From<&GivenType> for row_type::GivenType {
+    fn from(typed: &GivenType) -> Self {
+        let kind = typed.kind.map(|kind| match kind {
+            TypeArg::Calls(kind) => GivenKind::Calls(kind),
+            TypeArg::Objects => GivenKind::Objects,
+        });
+        Self { kind, collection: typed.collection.clone() }
+    }
 }
 
 /// How files are written, and how their cells become values.

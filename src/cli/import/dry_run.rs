@@ -7,11 +7,11 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::args::ImportCsvArgs;
-use super::files::{CsvFile, Opening, Watched, files};
-use super::inputs::Input;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
 use crate::import::csv::CsvRows;
+use crate::import::discovery::files::{CsvFile, Opening, Watched, files};
+use crate::import::discovery::inputs::Input;
 use crate::import::{FileError, FileFault, Reject, Row, RowLimits, RowReader as _};
 use crate::words::{Told, counted, grouped, outside_text};
 

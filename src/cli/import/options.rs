@@ -1,15 +1,17 @@
 //! Turns the options of the command line into those of the reader.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::args::{Delimiter, EmptyArg, FormatArgs, GivenType, ScopeArg};
-use super::files::Opening;
 use crate::cli::failure::Failure;
-use crate::import::OnRowError;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
+use crate::import::discovery::files::Opening;
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
+use crate::import::{OnRowError, short_hash};
+use crate::runtime::SystemRandom;
 
 /// How inputs are opened. `quotes`: whether what is logged of them may quote them.
 ///
@@ -62,7 +64,7 @@ pub(in crate::cli) fn opening(
         limits: Limits { allow_expansion: format.allow_expansion, ..Limits::default() },
         temporary,
     };
-    Ok(Opening { given: given.clone(), csv, reading, quotes })
+    Ok(Opening { given: given.into(), csv, reading, quotes, random: Arc::new(SystemRandom) })
 }
 
 fn types(text: &str) -> Result<Types, Failure> {
@@ -108,8 +110,4 @@ pub(in crate::cli) fn hash(given: &GivenType, format: &FormatArgs) -> String {
 /// often is tried again.
 pub(in crate::cli) fn limits_hash(on_row_error: OnRowError, allow_expansion: bool) -> String {
     short_hash(format!("1 {on_row_error:?} {allow_expansion}").as_bytes())
-}
-
-pub(in crate::cli) fn short_hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex().chars().take(16).collect()
 }

@@ -1,7 +1,6 @@
 //! Shows the progress of an import on standard error.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,8 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::args::ProgressArg;
-use super::files::Watched;
-use crate::import::{Counters, Snapshot};
+use crate::import::Snapshot;
+use crate::import::files_import::Counted;
 use crate::words::{about_bytes, about_duration, counted, grouped};
 
 /// How often a bar is drawn, a JSON object is written, and a line.
@@ -20,20 +19,12 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// A rate is measured over this time.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
-/// What is watched.
+/// What is shown.
 #[derive(Clone)]
-pub(in crate::cli) struct Shown {
-    pub(in crate::cli) counters: Arc<Counters>,
-    pub(in crate::cli) watched: Watched,
+pub(super) struct Shown {
+    pub(super) counted: Counted,
     /// The number of inputs.
-    pub(in crate::cli) files: u64,
-}
-
-impl Shown {
-    /// The counts now, with the bytes read of open files.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        Snapshot { bytes_read: self.watched.bytes(), ..self.counters.snapshot() }
-    }
+    pub(super) files: u64,
 }
 
 /// Shows progress until `stop`.
@@ -64,7 +55,7 @@ async fn each(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        let now = shown.snapshot();
+        let now = shown.counted.snapshot();
         eprint_line(&text(&now, rate.of(now.rows)));
     }
 }
@@ -76,7 +67,7 @@ async fn bar(shown: &Shown, stop: &CancellationToken) {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
     let mut rate = Rate::new();
     loop {
-        let now = shown.snapshot();
+        let now = shown.counted.snapshot();
         if now.bytes_total > 0 {
             bar.set_length(now.bytes_total.max(now.bytes_read));
         }
@@ -209,7 +200,7 @@ mod tests {
             files: 1_234,
             ..Snapshot::default()
         };
-        let shown = Shown { counters: Arc::default(), watched: Watched::default(), files: 10_000 };
+        let shown = Shown { counted: Counted::default(), files: 10_000 };
         let (place, rows) = (place(&shown, &now, 1_234_567.0), rows(&now, 1_234_567.0));
         let bar = "━".repeat(16) + " 100 %  ";
         assert!((bar + &place).chars().count() <= 80, "{place}");

@@ -6,31 +6,12 @@ use std::path::PathBuf;
 
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
-use crate::import::{FileEnd, FileFault, FileReport, RejectedRows, TargetError};
+use crate::import::file_result::{FileResult, Results};
+use crate::import::{FileEnd, FileFault, FileReport, TargetError};
 use crate::words::{counted, grouped, outside_text};
 
 /// The code of rows whose id another row of their file has.
 const ID_TAKEN: &str = "id-taken";
-
-/// What became of one input.
-#[derive(Debug)]
-pub(in crate::cli) struct Result {
-    pub(in crate::cli) report: FileReport,
-    /// The kind of its calls, if it was opened.
-    pub(in crate::cli) kind: Option<String>,
-    /// Where its rejected rows were uploaded to.
-    pub(in crate::cli) uploaded: Option<String>,
-    /// What was imported of an earlier version of the file, and what that led to.
-    pub(in crate::cli) note: Option<String>,
-}
-
-/// What became of all of them.
-#[derive(Debug, Default)]
-pub(super) struct Summary {
-    pub(super) results: Vec<Result>,
-    /// Inputs that had not begun when it was stopped.
-    pub(super) not_begun: u64,
-}
 
 /// The whole result as JSON.
 #[derive(serde::Serialize)]
@@ -75,78 +56,53 @@ struct JsonError {
     message: String,
 }
 
-impl Result {
-    pub(in crate::cli) fn rows(&self) -> u64 {
-        self.since(|of| of.stored + of.repeats + of.refused + of.rejected)
-    }
-
-    pub(in crate::cli) fn since(&self, of: fn(&crate::log::ImportProgress) -> u64) -> u64 {
-        of(&self.report.progress).saturating_sub(of(&self.report.before))
-    }
-
-    /// Rows rejected by the import or by the collector, also by an earlier part of the same import.
-    pub(in crate::cli) fn rejected(&self) -> u64 {
-        self.report.progress.rejected + self.report.progress.refused
-    }
-
-    fn by_code(&self) -> impl Iterator<Item = RejectedRows> {
-        self.report.by_code.clone().into_rows().into_iter()
-    }
-
-    pub(in crate::cli) fn ended(&self) -> &'static str {
-        match &self.report.end {
-            FileEnd::Done => "done",
-            FileEnd::DoneBefore => "done before",
-            FileEnd::RangeDone => "range done",
-            FileEnd::Failed(_) => "failed",
-            FileEnd::Refused(_) => "refused",
-            FileEnd::Stopped => "stopped",
+fn error_of(result: &FileResult) -> Option<JsonError> {
+    match &result.report.end {
+        FileEnd::Failed(error) => {
+            Some(JsonError { code: error.code.clone(), message: error.message.full().to_owned() })
         }
-    }
-
-    fn error(&self) -> Option<JsonError> {
-        match &self.report.end {
-            FileEnd::Failed(error) => {
-                Some(JsonError { code: error.code.clone(), message: error.message.full().to_owned() })
-            }
-            FileEnd::Refused(error) => {
-                Some(JsonError { code: "E-REFUSED".to_owned(), message: error.to_string() })
-            }
-            _ => None,
+        FileEnd::Refused(error) => {
+            Some(JsonError { code: "E-REFUSED".to_owned(), message: error.to_string() })
         }
-    }
-
-    fn json(&self) -> JsonFile<'_> {
-        JsonFile {
-            name: &self.report.name,
-            ended: self.ended(),
-            source: self.report.source.as_ref().map(crate::sources::SourceId::as_str),
-            kind: self.kind.as_deref(),
-            rows: self.rows(),
-            stored: self.since(|progress| progress.stored),
-            repeated: self.since(|progress| progress.repeats),
-            equal_rows: self.report.equal_rows,
-            rejected: self.since(|progress| progress.rejected),
-            rejected_by_code: self.by_code().map(|rows| (rows.code, rows.count)).collect(),
-            refused: self.since(|progress| progress.refused),
-            rows_before: self.report.before.next_row,
-            rejects: self.report.rejects.as_ref(),
-            rejects_uploaded: self.uploaded.as_deref(),
-            other_options: self.report.other_options,
-            note: self.note.as_deref(),
-            error: self.error(),
-        }
+        _ => None,
     }
 }
 
+fn json_of(result: &FileResult) -> JsonFile<'_> {
+    let FileResult { report, kind, uploaded, note } = result;
+    JsonFile {
+        name: &report.name,
+        ended: result.ended(),
+        source: report.source.as_ref().map(crate::sources::SourceId::as_str),
+        kind: kind.as_deref(),
+        rows: result.rows(),
+        stored: result.since(|progress| progress.stored),
+        repeated: result.since(|progress| progress.repeats),
+        equal_rows: report.equal_rows,
+        rejected: result.since(|progress| progress.rejected),
+        rejected_by_code: result.by_code().map(|rows| (rows.code, rows.count)).collect(),
+        refused: result.since(|progress| progress.refused),
+        rows_before: report.before.next_row,
+        rejects: report.rejects.as_ref(),
+        rejects_uploaded: uploaded.as_deref(),
+        other_options: report.other_options,
+        note: note.as_deref(),
+        error: error_of(result),
+    }
+}
+
+/// Says what became of all files.
+#[derive(Debug, Default)]
+pub(super) struct Summary(pub(super) Results);
+
 impl Summary {
-    fn sum(&self, of: impl Fn(&Result) -> u64) -> u64 {
-        self.results.iter().map(of).sum()
+    fn sum(&self, of: impl Fn(&FileResult) -> u64) -> u64 {
+        self.0.results.iter().map(of).sum()
     }
 
     fn calls(&self) -> BTreeMap<String, u64> {
         let mut calls = BTreeMap::new();
-        for result in &self.results {
+        for result in &self.0.results {
             if let Some(kind) = &result.kind {
                 *calls.entry(kind.clone()).or_default() += result.since(|progress| progress.stored);
             }
@@ -156,7 +112,7 @@ impl Summary {
 
     /// Whether it was stopped before its end.
     pub(super) fn is_stopped(&self) -> bool {
-        self.not_begun > 0 || self.results.iter().any(|result| result.report.end == FileEnd::Stopped)
+        self.0.not_begun > 0 || self.0.results.iter().any(|result| result.report.end == FileEnd::Stopped)
     }
 
     /// Prints the result as JSON.
@@ -165,14 +121,14 @@ impl Summary {
     /// The output's error.
     pub(super) fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let json = Json {
-            files: self.results.iter().map(Result::json).collect(),
-            rows: self.sum(Result::rows),
+            files: self.0.results.iter().map(json_of).collect(),
+            rows: self.sum(FileResult::rows),
             calls: self.calls(),
             rejected: self.sum(|result| {
                 result.since(|progress| progress.rejected) + result.since(|progress| progress.refused)
             }),
             repeated: self.sum(|result| result.since(|progress| progress.repeats)),
-            not_begun: self.not_begun,
+            not_begun: self.0.not_begun,
             ended: match self.code() {
                 0 => "done",
                 failure::SOME_REJECTED => "done, some rows rejected",
@@ -189,10 +145,10 @@ impl Summary {
     /// The output's error.
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let ended = |end: fn(&FileEnd) -> bool| {
-            self.results.iter().filter(|result| end(&result.report.end)).count() as u64
+            self.0.results.iter().filter(|result| end(&result.report.end)).count() as u64
         };
         let before = ended(|end| *end == FileEnd::DoneBefore);
-        let mut files = counted(self.results.len() as u64, "file", "files");
+        let mut files = counted(self.0.results.len() as u64, "file", "files");
         if before > 0 {
             files += &format!(" ({} imported before)", grouped(before));
         }
@@ -202,7 +158,7 @@ impl Summary {
             .filter(|(_, count)| *count > 0)
             .map(|(kind, count)| format!("{} {kind}", grouped(count)))
             .collect();
-        writeln!(out, "{files}, {}", counted(self.sum(Result::rows), "row", "rows"))?;
+        writeln!(out, "{files}, {}", counted(self.sum(FileResult::rows), "row", "rows"))?;
         if !calls.is_empty() {
             writeln!(out, "  calls:    {}", calls.join(", "))?;
         }
@@ -221,7 +177,7 @@ impl Summary {
             };
             writeln!(out, "  repeated: {} ({why})", grouped(repeated))?;
         }
-        for result in &self.results {
+        for result in &self.0.results {
             let FileReport { name, progress, rejects, end, .. } = &result.report;
             let place = rejects.as_ref().map_or_else(String::new, |path| format!(": {}", path.display()));
             let copy = result.uploaded.as_ref().map_or_else(String::new, |url| format!(" and {url}"));
@@ -234,7 +190,7 @@ impl Summary {
             };
             writeln!(out, "  rejected: {rejected} of {}{when}{place}{copy}", outside_text(name))?;
         }
-        for result in &self.results {
+        for result in &self.0.results {
             for taken in result.by_code().filter(|rows| rows.code == ID_TAKEN) {
                 writeln!(
                     out,
@@ -245,7 +201,7 @@ impl Summary {
                 )?;
             }
         }
-        for result in self.results.iter().filter(|result| result.report.progress.refused > 0) {
+        for result in self.0.results.iter().filter(|result| result.report.progress.refused > 0) {
             let of = &result.report;
             writeln!(
                 out,
@@ -255,7 +211,7 @@ impl Summary {
                 outside_text(&of.name)
             )?;
         }
-        for result in &self.results {
+        for result in &self.0.results {
             let name = outside_text(&result.report.name);
             if let Some(note) = &result.note {
                 writeln!(out, "  note:     {name}: {note}")?;
@@ -275,23 +231,24 @@ impl Summary {
                 FileEnd::Done | FileEnd::DoneBefore | FileEnd::RangeDone => {}
             }
         }
-        if self.not_begun > 0 {
-            writeln!(out, "  stopped:  {} not begun", counted(self.not_begun, "file", "files"))?;
+        if self.0.not_begun > 0 {
+            writeln!(out, "  stopped:  {} not begun", counted(self.0.not_begun, "file", "files"))?;
         }
         Ok(())
     }
 
     /// The exit code.
     fn code(&self) -> u8 {
-        let any = |is: &dyn Fn(&Result) -> bool| self.results.iter().any(is);
-        let fault = |fault: FileFault| move |result: &Result| matches!(&result.report.end, FileEnd::Failed(error) if error.fault == fault);
-        let denied = |result: &Result| {
+        let any = |is: &dyn Fn(&FileResult) -> bool| self.0.results.iter().any(is);
+        let fault = |fault: FileFault| move |result: &FileResult| matches!(&result.report.end, FileEnd::Failed(error) if error.fault == fault);
+        let denied = |result: &FileResult| {
             fault(FileFault::Denied)(result)
                 || matches!(&result.report.end, FileEnd::Refused(TargetError::Denied(_)))
         };
-        let failed = |result: &Result| matches!(result.report.end, FileEnd::Failed(_) | FileEnd::Refused(_));
+        let failed =
+            |result: &FileResult| matches!(result.report.end, FileEnd::Failed(_) | FileEnd::Refused(_));
         let no_source =
-            |result: &Result| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
+            |result: &FileResult| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
         if self.is_stopped() {
             // Who stopped it knows that it is not complete, and the files that failed are listed.
             failure::INTERRUPTED
@@ -312,7 +269,7 @@ impl Summary {
     pub(super) fn failure(&self) -> Option<Failure> {
         let text = match self.code() {
             0 => return None,
-            failure::SOME_REJECTED if self.results.iter().any(|result| result.report.rejects.is_some()) => {
+            failure::SOME_REJECTED if self.0.results.iter().any(|result| result.report.rejects.is_some()) => {
                 "some rows were rejected; correct them in the files above, and run `forebay import \
                  retry-rejects FILE`"
                     .to_owned()
@@ -331,14 +288,14 @@ mod tests {
     use super::*;
     use crate::import::FileError;
 
-    fn result(end: FileEnd) -> Result {
-        let mut result = crate::cli::import::not_opened("track_1.csv".to_owned(), end);
+    fn result(end: FileEnd) -> FileResult {
+        let mut result = FileResult::not_opened("track_1.csv".to_owned(), end);
         result.kind = Some("track".to_owned());
         result
     }
 
-    fn summary(result: Result) -> Summary {
-        Summary { results: vec![result], not_begun: 0 }
+    fn summary(result: FileResult) -> Summary {
+        Summary(Results { results: vec![result], not_begun: 0 })
     }
 
     fn printed(summary: &Summary) -> String {
@@ -362,9 +319,9 @@ mod tests {
     fn whatever_else_happened_a_signal_is_exit_130() {
         let failed = || result(FileEnd::Failed(FileError::content("E-CSV-HEADER", "why")));
         assert_eq!(summary(failed()).code(), failure::FAILED);
-        let stopped = Summary { results: vec![failed(), result(FileEnd::Stopped)], not_begun: 0 };
+        let stopped = Summary(Results { results: vec![failed(), result(FileEnd::Stopped)], not_begun: 0 });
         assert_eq!(stopped.code(), failure::INTERRUPTED);
-        let between = Summary { results: vec![result(FileEnd::Done)], not_begun: 2 };
+        let between = Summary(Results { results: vec![result(FileEnd::Done)], not_begun: 2 });
         assert_eq!(between.code(), failure::INTERRUPTED);
         assert_eq!(printed(&between), "1 file, 0 rows\n  stopped:  2 files not begun\n");
         assert_eq!(summary(result(FileEnd::Done)).code(), 0);

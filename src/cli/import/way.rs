@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::ToArgs;
-use super::collector_target::CollectorTarget;
 use super::node_target::{NoNode, NodeTarget};
-use super::s3::SharedPlace;
+use super::s3::{importer, shared_place};
 use crate::cli::admin_client::{AdminClient, AdminToken, AdminUrl};
 use crate::cli::args::ADMIN_URL;
 use crate::cli::failure::{self, Failure};
@@ -15,13 +14,15 @@ use crate::cli::serve;
 use crate::config::Config;
 use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::Target;
+use crate::import::collector_target::CollectorTarget;
+use crate::import::progress_keeper::ProgressKeeper;
 use crate::ingest::Ingest;
 use crate::node;
 use crate::node::engine::Engine;
 use crate::node::import_sources::Configured;
 use crate::node::settings::ingest_settings;
 use crate::node::spool_dir::open_disk;
-use crate::runtime::Background;
+use crate::runtime::{Background, SystemClock};
 use crate::words::counted;
 
 /// How long deliveries may take after the last row.
@@ -49,9 +50,16 @@ impl Way {
     /// [`Failure`]: nothing can be reached.
     pub(super) async fn choose(to: &ToArgs, state: &Path, background: &Background) -> Result<Self, Failure> {
         if let (Some(collector), Some(write_key)) = (&to.way.collector, &to.write_key) {
-            let target =
-                CollectorTarget::open(collector.as_str(), write_key, state, SharedPlace::of(to).await?)
-                    .await?;
+            let id = CollectorTarget::id(collector.as_str(), write_key);
+            let clock = Arc::new(SystemClock::new());
+            let progress = match shared_place(to).await? {
+                Some(place) => ProgressKeeper::Shared(place.open(&id, importer(), clock).await?),
+                None => {
+                    let file = state.join("import").join(format!("{id}.redb"));
+                    ProgressKeeper::in_file(file, clock).await?
+                }
+            };
+            let target = CollectorTarget::with(collector.as_str(), write_key, progress)?;
             // Later its network errors are waited out; but one that never answered is probably a wrong URL.
             target.answers().await.map_err(Failure::unreachable)?;
             let text = format!("to the collector {}: at least once", collector.as_str());

@@ -1,14 +1,8 @@
 //! `forebay lambda`: the program as a function of AWS Lambda. Notifications of S3 come in; the rows of the files that
 //! they name go to a collector, or become objects.
 
-mod file;
-mod function;
-mod invocation;
-mod output_target;
-mod rejects;
-mod self_invoke;
 mod settings;
-mod timed_target;
+mod start;
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -22,7 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 
-use self::function::Function;
+use self::start::start;
 use super::failure::Failure;
 
 /// What the runtime of AWS Lambda sets for each function.
@@ -57,7 +51,7 @@ pub async fn run() -> Result<(), Failure> {
         }
     }
     with_scheme(&environment)?;
-    let function = match Function::start(&environment).await {
+    let function = match start(&environment).await {
         Ok(function) => Arc::new(function),
         Err(failure) => {
             report(&environment, &failure).await;

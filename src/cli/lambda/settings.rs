@@ -7,10 +7,10 @@ use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::cli::failure::Failure;
 use crate::cli::import::args::ImportCsvArgs;
-use crate::cli::import::shared::{place, s3_url};
 use crate::config::Endpoint;
 use crate::config::units::{ByteSize, Period};
 use crate::import::csv::IdFrom;
+use crate::import::discovery::inputs::{place, s3_url};
 use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
 use crate::object::{Destination, Encryption};
 use crate::sources::SourceId;

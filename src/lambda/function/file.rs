@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::function::Way;
+use super::Way;
 use super::invocation::Invocation;
 use super::output_target::OutputTarget;
 use super::timed_target::TimedTarget;
-use crate::cli::import::shared::{place, unread};
-use crate::cli::import::{FileResult, Import, Input, RejectsPlace, Shown, Watched, one};
-use crate::import::{
-    Counters, FileEnd, FileError, FileFault, RowLimits, Target, TargetError, Waits, WantedSource,
-};
+use crate::import::discovery::files::unread;
+use crate::import::discovery::inputs::{Input, place};
+use crate::import::file_result::FileResult;
+use crate::import::files_import::{Counted, FilesImport, one};
+use crate::import::rejects_place::RejectsPlace;
+use crate::import::{FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
 use crate::lambda::Record;
 use crate::object::{Destination, ObjectKey};
 use crate::store::s3::{ObjectHead, ReadFailure};
@@ -71,29 +72,31 @@ impl Invocation {
                     let why = "E-S3: the store does not say when the object was stored";
                     return unopened(Ended::Failed(why.to_owned()));
                 };
-                let target = OutputTarget::new(output.clone(), self.progress.clone(), received_at);
+                let target = OutputTarget::new(
+                    output.clone(),
+                    self.progress.clone(),
+                    received_at,
+                    Arc::clone(&self.function.random),
+                );
                 (Arc::new(target), Some(*part_bytes))
             }
         };
         let timed = Arc::new(TimedTarget::new(target, self.limits.clone()));
         let function = &self.function;
-        let csv = &function.settings.csv;
-        let import = Import {
+        let settings = &function.settings;
+        let import = FilesImport {
             target: Arc::clone(&timed) as _,
-            opening: Arc::clone(&function.opening),
-            options: function.options.clone(),
-            limits_hash: function.limits_hash.clone(),
+            opening: Arc::clone(&settings.opening),
+            options: settings.options.clone(),
+            limits_hash: settings.limits_hash.clone(),
             source: WantedSource::Default,
             force: false,
-            limits: RowLimits {
-                rows: csv.rows.clone().unwrap_or(0..u64::MAX),
-                on_row_error: csv.on_row_error,
-            },
-            rate: csv.to.rate.map(std::num::NonZeroU32::get),
+            limits: settings.limits.clone(),
+            rate: settings.rate,
             rejects: RejectsPlace::Folder(std::path::PathBuf::new()),
             reject_sink: Some(function.rejects()),
             part_bytes,
-            shown: Shown { counters: Arc::<Counters>::default(), watched: Watched::default(), files: 1 },
+            counted: Counted::default(),
             stop: self.stop.clone(),
         };
         let input = Input::Object {

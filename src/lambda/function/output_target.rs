@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
-use crate::cli::import::shared::Progress;
 use crate::import::file_id::FileId;
 use crate::import::part::{self, PartObject, PartsOf};
+use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
 use crate::lock::lock;
 use crate::log::ImportKey;
 use crate::object::{Destination, Stream};
-use crate::runtime::SystemRandom;
+use crate::random::Random;
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode, StoreError};
@@ -37,15 +37,21 @@ pub(super) struct Output {
 #[derive(Debug)]
 pub(super) struct OutputTarget {
     output: Output,
-    progress: Progress,
+    progress: ProgressKeeper,
     /// When the file was stored.
     received_at: UnixMillis,
     files: std::sync::Mutex<Vec<(ImportKey, FileId)>>,
+    random: Arc<dyn Random>,
 }
 
 impl OutputTarget {
-    pub(super) fn new(output: Output, progress: Progress, received_at: UnixMillis) -> Self {
-        Self { output, progress, received_at, files: std::sync::Mutex::default() }
+    pub(super) fn new(
+        output: Output,
+        progress: ProgressKeeper,
+        received_at: UnixMillis,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self { output, progress, received_at, files: std::sync::Mutex::default(), random }
     }
 
     async fn objects(&self, rows: Rows, calls: Bytes) -> Result<Vec<PartObject>, TargetError> {
@@ -53,10 +59,10 @@ impl OutputTarget {
             lock(&self.files).iter().find(|(import, _)| *import == rows.import).map(|(_, file)| *file);
         let file = found.ok_or(TargetError::NotOpen)?;
         let (source, bucket) = (self.output.source.clone(), self.output.destination.bucket.clone());
-        let received_at = self.received_at;
+        let (received_at, random) = (self.received_at, Arc::clone(&self.random));
         blocking(move || {
             let of = PartsOf { file, source: &source, received_at };
-            part::objects(&of, rows, &calls, &bucket, &SystemRandom).map_err(|error| {
+            part::objects(&of, rows, &calls, &bucket, &*random).map_err(|error| {
                 TargetError::Refused(Told::plain("the rows make no object: ").and(&error.to_string().into()))
             })
         })

@@ -5,73 +5,68 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cli::failure::Failure;
-use crate::disk::own_files;
-use crate::import::journal::LocalJournal;
-use crate::import::{
+use super::journal::{JournalError, LocalJournal};
+use super::{
     Begin, Begun, Earlier, End, NewCalls, ProgressJournal, Rows, RowsTaken, SharedProgress, Taken,
-    TargetError, blocking,
+    TargetError, Unusable, blocking,
 };
-use crate::runtime::SystemClock;
+use crate::disk::own_files;
 use crate::sources::SourceId;
+use crate::time::Clock;
 
 /// The progress of imports.
 #[derive(Clone, Debug)]
-pub(in crate::cli) enum Progress {
+pub enum ProgressKeeper {
     /// In a journal of this process.
     Local(Arc<ProgressJournal>),
     /// Where several importers share the files.
     Shared(Arc<SharedProgress>),
 }
 
-impl Progress {
+impl ProgressKeeper {
     /// Progress in a file.
     ///
     /// # Errors
-    /// [`Failure`]: the file cannot be used.
-    pub(super) async fn in_file(path: PathBuf) -> Result<Self, Failure> {
-        let journal = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
+    /// [`Unusable`]: the file cannot be used.
+    pub async fn in_file(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Unusable> {
+        let journal = tokio::task::spawn_blocking(move || -> Result<_, Unusable> {
             if let Some(folder) = path.parent() {
-                own_files::make_folders(folder)?;
+                own_files::make_folders(folder).map_err(|error| Unusable::failed(&error))?;
             }
-            Ok(Self::of(LocalJournal::open(&path)?))
+            LocalJournal::open(&path).map_err(|error| Unusable::failed(&error))
         });
-        journal.await?
+        let journal = journal.await.map_err(|error| Unusable::failed(&error))??;
+        Ok(Self::of(journal, clock))
     }
 
-    #[cfg(feature = "lambda")]
     /// Progress that ends with the process.
     ///
     /// # Errors
-    /// [`JournalError`](crate::import::journal::JournalError).
-    pub(in crate::cli) fn in_memory() -> Result<Self, crate::import::journal::JournalError> {
-        Ok(Self::of(LocalJournal::over(redb::backends::InMemoryBackend::new())?))
+    /// [`JournalError`].
+    pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
+        Ok(Self::of(LocalJournal::over(redb::backends::InMemoryBackend::new())?, clock))
     }
 
-    fn of(journal: LocalJournal) -> Self {
-        Self::Local(Arc::new(ProgressJournal::new(Arc::new(journal), Arc::new(SystemClock::new()))))
+    fn of(journal: LocalJournal, clock: Arc<dyn Clock>) -> Self {
+        Self::Local(Arc::new(ProgressJournal::new(Arc::new(journal), clock)))
     }
 
-    /// See [`crate::import::Target::begin`].
+    /// See [`super::Target::begin`].
     ///
     /// # Errors
     /// [`TargetError`].
-    pub(in crate::cli) async fn begin(&self, file: Begin, source: SourceId) -> Result<Begun, TargetError> {
+    pub async fn begin(&self, file: Begin, source: SourceId) -> Result<Begun, TargetError> {
         match self.clone() {
             Self::Local(journal) => blocking(move || journal.begin(&file, &source)).await,
             Self::Shared(progress) => progress.begin(&file, &source).await,
         }
     }
 
-    /// See [`crate::import::Target::earlier`].
+    /// See [`super::Target::earlier`].
     ///
     /// # Errors
     /// [`TargetError`].
-    pub(super) async fn earlier(
-        &self,
-        file: Begin,
-        source: SourceId,
-    ) -> Result<Option<Earlier>, TargetError> {
+    pub async fn earlier(&self, file: Begin, source: SourceId) -> Result<Option<Earlier>, TargetError> {
         match self.clone() {
             Self::Local(journal) => blocking(move || journal.earlier(&file, &source)).await,
             // It keeps nothing of what files begin with.
@@ -83,7 +78,7 @@ impl Progress {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub(super) async fn new_rows(&self, rows: Rows, calls: Bytes) -> Result<(Bytes, Taken), TargetError> {
+    pub async fn new_rows(&self, rows: Rows, calls: Bytes) -> Result<(Bytes, Taken), TargetError> {
         match self.clone() {
             Self::Local(journal) => {
                 let NewCalls { calls, taken } = blocking(move || journal.new_rows(rows, &calls)).await?;
@@ -98,7 +93,7 @@ impl Progress {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub(in crate::cli) async fn may_take(&self, rows: Rows) -> Result<(), TargetError> {
+    pub async fn may_take(&self, rows: Rows) -> Result<(), TargetError> {
         match self {
             // Only this process uses it, and it refuses other rows when they are recorded.
             Self::Local(_) => Ok(()),
@@ -110,18 +105,18 @@ impl Progress {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub(in crate::cli) async fn taken(&self, rows: Rows, taken: Taken) -> Result<RowsTaken, TargetError> {
+    pub async fn taken(&self, rows: Rows, taken: Taken) -> Result<RowsTaken, TargetError> {
         match self.clone() {
             Self::Local(journal) => blocking(move || journal.advance(rows, taken)).await,
             Self::Shared(progress) => progress.sent(rows, taken.new).await,
         }
     }
 
-    /// See [`crate::import::Target::end`].
+    /// See [`super::Target::end`].
     ///
     /// # Errors
     /// [`TargetError`].
-    pub(in crate::cli) async fn end(&self, end: End) -> Result<(), TargetError> {
+    pub async fn end(&self, end: End) -> Result<(), TargetError> {
         match self.clone() {
             Self::Local(journal) => blocking(move || journal.end(end)).await,
             Self::Shared(progress) => progress.end(end).await,

@@ -3,7 +3,6 @@
 //! A collector knows no imports: the progress stands in a journal of this command. So rows may be sent twice if the
 //! command is killed, and the collector recognises them by their messageIds within its dedupe window.
 
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,14 +16,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-use super::options::short_hash;
-use super::progress::Progress;
-use super::s3::SharedPlace;
+use super::progress_keeper::ProgressKeeper;
+use super::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetError, Unusable, short_hash};
 use crate::boxed_future::BoxFuture;
 use crate::call::object_sets::OBJECTS_MAX;
-use crate::cli::failure::Failure;
 use crate::import::envelope::Envelope;
-use crate::import::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetError};
 use crate::sources::SourceId;
 use crate::words::{Told, outside_text, with_causes};
 
@@ -41,12 +37,12 @@ const SOURCE: &str = "collector";
 
 /// A collector elsewhere.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct CollectorTarget {
+pub struct CollectorTarget {
     /// Without a path.
     base: String,
     authorization: HeaderValue,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    progress: Progress,
+    progress: ProgressKeeper,
 }
 
 /// The answer of a collector.
@@ -59,37 +55,21 @@ struct Said {
 }
 
 impl CollectorTarget {
-    /// A collector, with the progress of imports in `shared`, or else in the folder `state`.
-    ///
-    /// # Errors
-    /// [`Failure`]: the journal or the system's certificates cannot be used.
-    pub(super) async fn open(
-        url: &str,
-        write_key: &str,
-        state: &Path,
-        shared: Option<SharedPlace>,
-    ) -> Result<Self, Failure> {
-        let id = Self::id(url, write_key);
-        let progress = match shared {
-            Some(place) => Progress::Shared(place.open(&id).await?),
-            None => Progress::in_file(state.join("import").join(format!("{id}.redb"))).await?,
-        };
-        Self::with(url, write_key, progress)
-    }
-
     /// Names the progress of imports to a collector: each collector and write key has its own.
-    pub(in crate::cli) fn id(url: &str, write_key: &str) -> String {
+    pub fn id(url: &str, write_key: &str) -> String {
         short_hash(format!("{url}\0{write_key}").as_bytes())
     }
 
     /// A collector, with this progress of imports.
     ///
     /// # Errors
-    /// [`Failure`]: the system's certificates cannot be used, or the write key is none.
-    pub(in crate::cli) fn with(url: &str, write_key: &str, progress: Progress) -> Result<Self, Failure> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1();
+    /// [`Unusable`]: the system's certificates cannot be used, or the write key is none.
+    pub fn with(url: &str, write_key: &str, progress: ProgressKeeper) -> Result<Self, Unusable> {
+        let connector = HttpsConnectorBuilder::new().with_native_roots();
+        let connector = connector.map_err(|error| Unusable::failed(&error))?.https_or_http().enable_http1();
         let token = STANDARD.encode(format!("{write_key}:"));
-        let mut authorization = HeaderValue::try_from(format!("Basic {token}"))?;
+        let authorization = HeaderValue::try_from(format!("Basic {token}"));
+        let mut authorization = authorization.map_err(|error| Unusable::failed(&error))?;
         authorization.set_sensitive(true);
         Ok(Self {
             base: url.to_owned(),
@@ -99,9 +79,8 @@ impl CollectorTarget {
         })
     }
 
-    #[cfg(feature = "lambda")]
     /// The same collector, with other progress.
-    pub(in crate::cli) fn with_progress(&self, progress: Progress) -> Self {
+    pub fn with_progress(&self, progress: ProgressKeeper) -> Self {
         Self { progress, ..self.clone() }
     }
 
@@ -110,7 +89,7 @@ impl CollectorTarget {
     ///
     /// # Errors
     /// Why not, for a person.
-    pub(super) async fn answers(&self) -> Result<(), String> {
+    pub async fn answers(&self) -> Result<(), String> {
         let nobody = |why: String| {
             format!(
                 "no collector answers at {}: {why}; check the URL, and whether the collector is running",

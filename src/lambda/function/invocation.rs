@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::Function;
 use super::file::{Ended, FileOutcome};
-use super::function::Function;
 use super::timed_target::Limits;
-use crate::cli::import::shared::Progress;
+use crate::import::progress_keeper::ProgressKeeper;
 use crate::lambda::{Event, FileResult, Message, Notified, Plan, Record, Unit, answer, continuation};
 use crate::time::UnixMillis;
 use crate::words::grouped;
@@ -21,7 +21,7 @@ use crate::words::grouped;
 /// One invocation.
 pub(super) struct Invocation {
     pub(super) function: Arc<Function>,
-    pub(super) progress: Progress,
+    pub(super) progress: ProgressKeeper,
     /// Cancelled when no further row is to be taken.
     pub(super) stop: CancellationToken,
     pub(super) limits: Limits,
@@ -33,7 +33,7 @@ type Outcomes = Vec<FileOutcome>;
 
 impl Invocation {
     /// An invocation that ends before `deadline`.
-    pub(super) fn new(function: Arc<Function>, progress: Progress, deadline: UnixMillis) -> Self {
+    pub(super) fn new(function: Arc<Function>, progress: ProgressKeeper, deadline: UnixMillis) -> Self {
         let now = function.clock.wall();
         let plan = Plan::new(now, deadline, function.settings.stop_before);
         let (stop, limits) = (CancellationToken::new(), Limits::default());
@@ -61,7 +61,7 @@ impl Invocation {
 
     /// Imports all objects, several at once.
     async fn all(invocation: &Arc<Self>, records: Vec<Record>) -> BTreeMap<Record, Outcomes> {
-        let turns = Arc::new(Semaphore::new(usize::from(invocation.function.settings.csv.parallel)));
+        let turns = Arc::new(Semaphore::new(invocation.function.settings.parallel));
         let mut tasks = Vec::with_capacity(records.len());
         for record in records {
             let (invocation, turns, of) = (Arc::clone(invocation), Arc::clone(&turns), record.clone());

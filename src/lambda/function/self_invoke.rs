@@ -12,7 +12,7 @@ use crate::words::with_causes;
 
 /// This function, as it invokes itself.
 #[derive(Debug)]
-pub(super) struct SelfInvoke {
+pub struct SelfInvoke {
     client: Client,
     function: String,
     /// The version that is running; `None` for the latest.
@@ -21,7 +21,7 @@ pub(super) struct SelfInvoke {
 
 impl SelfInvoke {
     /// The function that runs in this environment.
-    pub(super) async fn new(environment: &BTreeMap<String, String>) -> Self {
+    pub async fn new(environment: &BTreeMap<String, String>) -> Self {
         let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
         let text = |name: &str| environment.get(name).cloned();
         Self {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::failure::{self, Failure};
+use crate::import::Unusable;
 use crate::import::reading::local::{LocalSource, expand};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::object::{BucketString, Destination, Encryption};
@@ -16,19 +16,27 @@ const OBJECTS_MAX: usize = 1_000_000;
 
 /// One input.
 #[derive(Clone, Debug)]
-pub(in crate::cli) enum Input {
+pub enum Input {
     /// A local file that was named.
     File(PathBuf),
     /// A file found in a folder, which no link leads out of.
-    Found { path: PathBuf, folder: PathBuf },
+    Found {
+        /// The file.
+        path: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// A pipe with a name.
     Pipe(PathBuf),
     /// Standard input.
     Stdin,
     /// An object.
     Object {
+        /// Its bucket.
         bucket: String,
+        /// Its key.
         key: String,
+        /// What reads it.
         store: Arc<S3Store>,
         /// Known from a listing.
         bytes: Option<u64>,
@@ -39,7 +47,7 @@ pub(in crate::cli) enum Input {
 
 impl Input {
     /// Its name, for people and for its type.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::File(path) | Self::Found { path, .. } | Self::Pipe(path) => path.display().to_string(),
             Self::Stdin => "standard input".to_owned(),
@@ -48,7 +56,7 @@ impl Input {
     }
 
     /// Its length in bytes, as far as it is known without reading it.
-    pub(super) fn bytes(&self) -> Option<u64> {
+    pub fn bytes(&self) -> Option<u64> {
         match self {
             Self::File(path) | Self::Found { path, .. } => std::fs::metadata(path).ok().map(|of| of.len()),
             Self::Object { bytes, .. } => *bytes,
@@ -58,7 +66,7 @@ impl Input {
 }
 
 /// The bucket and the key, or prefix, of `s3://bucket/key`. `None`: it is no such URL.
-pub(in crate::cli) fn s3_url(text: &str) -> Option<(&str, &str)> {
+pub fn s3_url(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("s3://")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
@@ -68,15 +76,15 @@ fn in_s3(arg: &OsStr) -> Option<(&str, &str)> {
 }
 
 /// Whether an argument names something in S3.
-pub(super) fn any_in_s3(args: &[OsString]) -> bool {
+pub fn any_in_s3(args: &[OsString]) -> bool {
     args.iter().any(|arg| in_s3(arg).is_some())
 }
 
 /// The inputs that the arguments mean, in their order. `store` reads from S3.
 ///
 /// # Errors
-/// [`Failure`]: something is missing or cannot be listed.
-pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<Vec<Input>, Failure> {
+/// [`Unusable`]: something is missing or cannot be listed.
+pub async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<Vec<Input>, Unusable> {
     let mut inputs = Vec::new();
     // Local arguments that follow each other are expanded together, so that a file named twice is one.
     for args in args.chunk_by(|one, next| in_s3(one).is_none() && in_s3(next).is_none()) {
@@ -84,10 +92,10 @@ pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> R
             (Some((bucket, key)), Some(store)) => inputs.extend(objects(bucket, key, store).await?),
             _ => {
                 let args = args.to_vec();
-                let found = tokio::task::spawn_blocking(move || expand(&args)).await?;
-                let found = found.map_err(|error| {
-                    let code = if error.is_denied() { failure::DENIED } else { failure::WRONG_USAGE };
-                    Failure::with_code(code, with_causes(&error))
+                let found = tokio::task::spawn_blocking(move || expand(&args)).await;
+                let found = found.map_err(|error| Unusable::failed(&error))?.map_err(|error| {
+                    let text = with_causes(&error);
+                    if error.is_denied() { Unusable::Denied(text) } else { Unusable::Wrong(text) }
                 })?;
                 found.skipped.iter().for_each(|skipped| tracing::warn!("{skipped}"));
                 inputs.extend(found.sources.into_iter().map(|source| match source {
@@ -103,13 +111,16 @@ pub(super) async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> R
 }
 
 /// The destination that stands for a bucket that is read.
-pub(in crate::cli) fn place(bucket: &str) -> Result<Destination, Failure> {
+///
+/// # Errors
+/// [`Unusable`]: it is no name of a bucket.
+pub fn place(bucket: &str) -> Result<Destination, Unusable> {
     let bucket =
-        BucketString::parse(bucket).map_err(|error| Failure::usage(format!("s3://{bucket}: {error}")))?;
+        BucketString::parse(bucket).map_err(|error| Unusable::Wrong(format!("s3://{bucket}: {error}")))?;
     Ok(Destination::new(bucket, Encryption::None))
 }
 
-async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<Input>, Failure> {
+async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<Input>, Unusable> {
     let to = place(bucket)?;
     let object = |key: String, bytes| Input::Object {
         bucket: bucket.to_owned(),
@@ -127,7 +138,7 @@ async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<In
         let page = store
             .list(&to, from)
             .await
-            .map_err(|error| Failure::of_store(&format!("list s3://{bucket}/{key}"), &error))?;
+            .map_err(|cause| Unusable::Store { what: format!("list s3://{bucket}/{key}"), cause })?;
         found.extend(
             page.objects
                 .into_iter()
@@ -138,7 +149,7 @@ async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<In
                 .map(|listed| object(listed.key.as_str().to_owned(), Some(listed.len))),
         );
         if found.len() > OBJECTS_MAX {
-            return Err(Failure::usage(format!(
+            return Err(Unusable::Wrong(format!(
                 "s3://{bucket}/{key} has over {OBJECTS_MAX} files: use a longer prefix"
             )));
         }
@@ -148,7 +159,7 @@ async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<In
         }
     }
     if found.is_empty() {
-        return Err(Failure::usage(format!("no .csv, .tsv or .txt object in s3://{bucket}/{key}")));
+        return Err(Unusable::Wrong(format!("no .csv, .tsv or .txt object in s3://{bucket}/{key}")));
     }
     Ok(found)
 }

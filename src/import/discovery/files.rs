@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 
-use super::args::{GivenType, TypeArg};
 use super::inputs::{Input, place};
+use super::row_type::{GivenType, type_of};
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
@@ -21,35 +21,40 @@ use crate::import::reading::zip::Entry;
 use crate::import::{FileError, FileFault};
 use crate::lock::lock;
 use crate::object::ObjectKey;
-use crate::runtime::SystemRandom;
+use crate::random::Random;
 use crate::store::s3::ReadFailure;
 use crate::words::{Told, outside_text};
 
 /// How inputs are opened.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct Opening {
+pub struct Opening {
     /// What rows become, if it is not taken from the names.
-    pub(in crate::cli) given: GivenType,
+    pub given: GivenType,
     /// How texts are read.
-    pub(in crate::cli) csv: CsvOptions,
+    pub csv: CsvOptions,
     /// How bytes are read.
-    pub(in crate::cli) reading: Options,
+    pub reading: Options,
     /// Whether what is logged may quote the file: on the terminal of whoever has it.
-    pub(in crate::cli) quotes: bool,
+    pub quotes: bool,
+    /// Spreads what is tried again.
+    pub random: Arc<dyn Random>,
 }
 
 /// A file, ready to be read.
-#[derive(Clone)]
-pub(super) struct CsvFile {
-    pub(super) name: String,
+#[derive(Clone, Debug)]
+pub struct CsvFile {
+    /// Its name, for people.
+    pub name: String,
     /// Where it is: the same for all of its versions.
-    pub(super) place: String,
-    pub(super) id: FileId,
+    pub place: String,
+    /// Its id.
+    pub id: FileId,
     /// Names its place; `None`: it has no other versions.
-    pub(super) place_id: Option<FileId>,
-    pub(super) kind: FileType,
+    pub place_id: Option<FileId>,
+    /// What its rows become.
+    pub kind: FileType,
     /// Its length in bytes, as stored.
-    pub(super) bytes: Option<u64>,
+    pub bytes: Option<u64>,
     bytes_of: BytesOf,
     opening: Arc<Opening>,
     watched: Watched,
@@ -58,11 +63,11 @@ pub(super) struct CsvFile {
 
 /// The bytes read of the texts that are open.
 #[derive(Clone, Debug, Default)]
-pub(in crate::cli) struct Watched(Arc<Mutex<Vec<RawBytes>>>);
+pub struct Watched(Arc<Mutex<Vec<RawBytes>>>);
 
 impl Watched {
     /// Bytes read of all texts opened so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         lock(&self.0).iter().map(RawBytes::get).sum()
     }
 
@@ -72,7 +77,7 @@ impl Watched {
 }
 
 /// Where a file's bytes are.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum BytesOf {
     File(LocalFile),
     Object(Arc<S3Object>, Handle),
@@ -81,7 +86,7 @@ enum BytesOf {
 
 impl CsvFile {
     /// The same file, imported as another one.
-    pub(super) fn with_id(self, id: FileId) -> Self {
+    pub fn with_id(self, id: FileId) -> Self {
         Self { id, ..self }
     }
 
@@ -89,7 +94,7 @@ impl CsvFile {
     ///
     /// # Errors
     /// [`FileError`].
-    pub(super) fn open(&self) -> Result<CsvRows, FileError> {
+    pub fn open(&self) -> Result<CsvRows, FileError> {
         let OpenedCsv { rows, warnings, .. } = self.opened(|text| self.watched.add(text.raw_bytes()))?;
         if !std::mem::replace(&mut *lock(&self.warned), true) {
             for warning in warnings {
@@ -103,7 +108,7 @@ impl CsvFile {
     ///
     /// # Errors
     /// [`FileError`].
-    pub(super) fn open_unwatched(&self) -> Result<CsvRows, FileError> {
+    pub fn open_unwatched(&self) -> Result<CsvRows, FileError> {
         self.opened(|_| {}).map(|opened| opened.rows)
     }
 
@@ -117,7 +122,7 @@ impl CsvFile {
     ///
     /// # Errors
     /// [`FileError`]: it is another one now, or that cannot be found out.
-    pub(super) fn check_unchanged(&self) -> Result<(), FileError> {
+    pub fn check_unchanged(&self) -> Result<(), FileError> {
         match &self.bytes_of {
             BytesOf::File(file) => file.check_unchanged().map_err(|error| csv::of_io(&error)),
             BytesOf::Entry(archive, _) => archive.check_unchanged().map_err(|error| csv::of_io(&error)),
@@ -134,7 +139,7 @@ impl CsvFile {
     ///
     /// # Errors
     /// [`FileError`].
-    pub(super) fn how_read(&self) -> Result<CsvOptions, FileError> {
+    pub fn how_read(&self) -> Result<CsvOptions, FileError> {
         let OpenedCsv { delimiter, columns, .. } = self.opened(|_| {})?;
         Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..self.opening.csv.clone() })
     }
@@ -144,7 +149,7 @@ impl CsvFile {
             BytesOf::Entry(archive, entry) => return archive.open(entry),
             BytesOf::File(file) => open(source_of_file(file, &self.name), &self.opening.reading)?,
             BytesOf::Object(object, runtime) => {
-                open(source_of_object(object, runtime), &self.opening.reading)?
+                open(source_of_object(object, runtime, &self.opening.random), &self.opening.reading)?
             }
         };
         match opened {
@@ -158,8 +163,8 @@ fn source_of_file(file: &LocalFile, name: &str) -> Source {
     Source { bytes: SourceBytes::File(file.clone()), name: name.to_owned(), content_encoding: None }
 }
 
-fn source_of_object(object: &Arc<S3Object>, runtime: &Handle) -> Source {
-    let settings = RangeSettings::new(Arc::new(SystemRandom));
+fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn Random>) -> Source {
+    let settings = RangeSettings::new(Arc::clone(random));
     let size = object.head.len;
     let reader = RangeReader::new(Arc::clone(object) as _, size, runtime.clone(), settings);
     Source {
@@ -170,14 +175,14 @@ fn source_of_object(object: &Arc<S3Object>, runtime: &Handle) -> Source {
 }
 
 /// An input's file, or an archive's entry that is none: its name, and why.
-pub(super) type Found = Result<CsvFile, (String, FileError)>;
+pub type Found = Result<CsvFile, (String, FileError)>;
 
 /// The files of an input: one, or those in an archive. Hidden entries, and those that are not CSV by their names, are
 /// left out.
 ///
 /// # Errors
 /// [`FileError`] about the input as a whole.
-pub(super) async fn files(
+pub async fn files(
     input: &Input,
     opening: &Arc<Opening>,
     watched: &Watched,
@@ -241,12 +246,14 @@ fn made(
 ) -> Result<Vec<Found>, FileError> {
     let (source, bytes) = match &bytes_of {
         BytesOf::File(file) => (source_of_file(file, name), Some(file.size())),
-        BytesOf::Object(object, runtime) => (source_of_object(object, runtime), Some(object.head.len)),
+        BytesOf::Object(object, runtime) => {
+            (source_of_object(object, runtime, &opening.random), Some(object.head.len))
+        }
         BytesOf::Entry(..) => return Err(FileError::content("E-COMPRESSION", "an archive in an archive")),
     };
     let csv_file =
         |(name, place): (String, String), (id, place_id), bytes, bytes_of| -> Result<CsvFile, FileError> {
-            let kind = kind_of(&name, &opening.given)?;
+            let kind = type_of(&name, &opening.given)?;
             Ok(CsvFile {
                 name,
                 place,
@@ -316,7 +323,7 @@ fn made(
 }
 
 /// Why an object is not read.
-pub(in crate::cli) fn unread(failure: &ReadFailure) -> FileError {
+pub fn unread(failure: &ReadFailure) -> FileError {
     let (fault, code) = match failure {
         ReadFailure::NotFound => (FileFault::Missing, "E-MISSING"),
         ReadFailure::Changed => (FileFault::Changed, "E-CHANGED"),
@@ -331,34 +338,7 @@ pub(in crate::cli) fn unread(failure: &ReadFailure) -> FileError {
     FileError::new(fault, code, failure.told().and(&Told::plain(hint)))
 }
 
-/// What a file's rows become.
-fn kind_of(name: &str, given: &GivenType) -> Result<FileType, FileError> {
-    let GivenType { kind, collection } = given;
-    // An entry whose own name has no type is of the type of its archive.
-    let archive = name.rsplit_once('!').map(|(archive, _)| archive);
-    let of_archive = || archive.and_then(|archive| csv::of_name(archive, collection.as_ref()).ok());
-    let named = csv::of_name(name, collection.as_ref()).or_else(|none| of_archive().ok_or(none));
-    match (kind, named) {
-        (Some(TypeArg::Calls(kind)), _) => Ok(FileType::Calls(*kind)),
-        (Some(TypeArg::Objects), named) => match (collection, named) {
-            (Some(collection), _) => Ok(FileType::Objects(collection.clone())),
-            (None, Ok(FileType::Objects(collection))) => Ok(FileType::Objects(collection)),
-            (None, _) => Err(FileError::new(
-                FileFault::Local,
-                "E-CSV-TYPE",
-                "--type object needs --collection, because the name of the file shows none",
-            )),
-        },
-        (None, Ok(named)) => Ok(named),
-        (None, Err(error)) => {
-            let text = error.to_string();
-            let message = text.strip_prefix("E-CSV-TYPE: ").unwrap_or(&text);
-            Err(FileError::new(FileFault::Local, "E-CSV-TYPE", Told::plain(message)))
-        }
-    }
-}
-
 /// The folder for temporary copies.
-pub(in crate::cli) fn temporary(state: &std::path::Path) -> PathBuf {
+pub fn temporary(state: &std::path::Path) -> PathBuf {
     state.join("tmp")
 }

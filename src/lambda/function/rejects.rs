@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
-use crate::cli::failure::Failure;
-use crate::cli::import::shared::{place, s3_url};
-use crate::import::{FileError, FileFault, Job, Reject, RejectSink};
+use crate::import::discovery::inputs::{place, s3_url};
+use crate::import::{FileError, FileFault, Job, Reject, RejectSink, Unusable};
 use crate::object::{Destination, ObjectKey};
 use crate::store::s3::S3Store;
 use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode};
@@ -29,10 +28,12 @@ impl RejectsInS3 {
     /// The place with this name.
     ///
     /// # Errors
-    /// [`Failure`]: it is no place in S3.
-    pub(super) fn named(name: &str, store: Arc<S3Store>) -> Result<Self, Failure> {
-        let wrong =
-            || Failure::usage("FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files");
+    /// [`Unusable`]: it is no place in S3.
+    pub(super) fn named(name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
+        let wrong = || {
+            let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
+            Unusable::Wrong(what.to_owned())
+        };
         let (bucket, prefix) = s3_url(name).ok_or_else(wrong)?;
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };

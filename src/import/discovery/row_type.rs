@@ -1,0 +1,55 @@
+//! What the rows of a file become.
+
+use crate::call::CallKind;
+use crate::import::csv::{self, FileType};
+use crate::import::{FileError, FileFault};
+use crate::object::Collection;
+use crate::words::Told;
+
+/// What rows become, as far as a person says.
+#[derive(Clone, Debug, Default)]
+pub struct GivenType {
+    /// The type of the calls; `None`: the names of the files begin with it.
+    pub kind: Option<GivenKind>,
+    /// The collection of object files; `None`: their names show it.
+    pub collection: Option<Collection>,
+}
+
+/// A type that a person names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenKind {
+    /// Calls of one kind.
+    Calls(CallKind),
+    /// Objects of a collection.
+    Objects,
+}
+
+/// What the rows of a file with this name become.
+///
+/// # Errors
+/// [`FileError`]: neither its name nor the person says it.
+pub(super) fn type_of(name: &str, given: &GivenType) -> Result<FileType, FileError> {
+    let GivenType { kind, collection } = given;
+    // An entry whose own name has no type is of the type of its archive.
+    let archive = name.rsplit_once('!').map(|(archive, _)| archive);
+    let of_archive = || archive.and_then(|archive| csv::of_name(archive, collection.as_ref()).ok());
+    let named = csv::of_name(name, collection.as_ref()).or_else(|none| of_archive().ok_or(none));
+    match (kind, named) {
+        (Some(GivenKind::Calls(kind)), _) => Ok(FileType::Calls(*kind)),
+        (Some(GivenKind::Objects), named) => match (collection, named) {
+            (Some(collection), _) => Ok(FileType::Objects(collection.clone())),
+            (None, Ok(FileType::Objects(collection))) => Ok(FileType::Objects(collection)),
+            (None, _) => Err(FileError::new(
+                FileFault::Local,
+                "E-CSV-TYPE",
+                "--type object needs --collection, because the name of the file shows none",
+            )),
+        },
+        (None, Ok(named)) => Ok(named),
+        (None, Err(error)) => {
+            let text = error.to_string();
+            let message = text.strip_prefix("E-CSV-TYPE: ").unwrap_or(&text);
+            Err(FileError::new(FileFault::Local, "E-CSV-TYPE", Told::plain(message)))
+        }
+    }
+}

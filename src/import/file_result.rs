@@ -1,0 +1,77 @@
+//! What became of a file of an import.
+
+use super::run::{FileEnd, FileReport};
+use super::{RejectCounts, RejectedRows};
+use crate::log::ImportProgress;
+
+/// What became of one file, or of an input that could not be opened.
+#[derive(Debug)]
+pub struct FileResult {
+    /// How it ended, and its counts.
+    pub report: FileReport,
+    /// What its rows became, if it was opened.
+    pub kind: Option<String>,
+    /// Where its rejected rows were uploaded to.
+    pub uploaded: Option<String>,
+    /// What was imported of an earlier version of the file, and what that led to.
+    pub note: Option<String>,
+}
+
+/// What became of all files.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// In the order of the inputs.
+    pub results: Vec<FileResult>,
+    /// Inputs that had not begun when the import was stopped.
+    pub not_begun: u64,
+}
+
+impl FileResult {
+    /// Of an input that ended before its import began.
+    pub fn not_opened(name: String, end: FileEnd) -> Self {
+        let report = FileReport {
+            equal_rows: 0,
+            by_code: RejectCounts::default(),
+            name,
+            end,
+            source: None,
+            before: ImportProgress::default(),
+            progress: ImportProgress::default(),
+            rejects: None,
+            other_options: false,
+        };
+        Self { report, kind: None, uploaded: None, note: None }
+    }
+
+    /// Rows that this run settled.
+    pub fn rows(&self) -> u64 {
+        self.since(|of| of.stored + of.repeats + of.refused + of.rejected)
+    }
+
+    /// How much a count grew in this run.
+    pub fn since(&self, of: fn(&ImportProgress) -> u64) -> u64 {
+        of(&self.report.progress).saturating_sub(of(&self.report.before))
+    }
+
+    /// Rows rejected by the import or by the collector, also by an earlier part of the same import.
+    pub fn rejected(&self) -> u64 {
+        self.report.progress.rejected + self.report.progress.refused
+    }
+
+    /// The rows that this run rejected, by code.
+    pub fn by_code(&self) -> impl Iterator<Item = RejectedRows> {
+        self.report.by_code.clone().into_rows().into_iter()
+    }
+
+    /// How it ended, in a word or two.
+    pub fn ended(&self) -> &'static str {
+        match &self.report.end {
+            FileEnd::Done => "done",
+            FileEnd::DoneBefore => "done before",
+            FileEnd::RangeDone => "range done",
+            FileEnd::Failed(_) => "failed",
+            FileEnd::Refused(_) => "refused",
+            FileEnd::Stopped => "stopped",
+        }
+    }
+}

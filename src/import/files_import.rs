@@ -1,0 +1,193 @@
+//! An import of several files: each input is opened, and each of its files goes through [`import_file`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::csv::IdFrom;
+use super::discovery::files::{CsvFile, Opening, Watched, files};
+use super::discovery::inputs::Input;
+use super::file_result::{FileResult, Results};
+use super::rejects_place::RejectsPlace;
+use super::retry::owner_of;
+use super::{
+    Begin, CheckUnchanged, Counters, FileEnd, FileError, FileFault, Job, OpenRows, RejectSink, RejectsOf,
+    RowLimits, Snapshot, Target, Waits, WantedSource, import_file, imported_as,
+};
+
+/// What is counted while files are imported.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// Rows and files.
+    pub counters: Arc<Counters>,
+    /// The texts that are open.
+    pub watched: Watched,
+}
+
+impl Counted {
+    /// The counts now, with the bytes read of open files.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { bytes_read: self.watched.bytes(), ..self.counters.snapshot() }
+    }
+}
+
+/// Every file of an import goes the same way.
+#[derive(Clone, Debug)]
+pub struct FilesImport {
+    /// Takes the rows.
+    pub target: Arc<dyn Target>,
+    /// How inputs are opened.
+    pub opening: Arc<Opening>,
+    /// See [`Begin::options`].
+    pub options: String,
+    /// See [`Begin::limits`].
+    pub limits_hash: String,
+    /// The source of the calls.
+    pub source: WantedSource,
+    /// See [`Begin::force`].
+    pub force: bool,
+    /// Which rows, and how many may be rejected.
+    pub limits: RowLimits,
+    /// See [`Job::rate`].
+    pub rate: Option<u32>,
+    /// Where rejected rows go. Unused if there is a `reject_sink`.
+    pub rejects: RejectsPlace,
+    /// See [`Job::reject_sink`].
+    pub reject_sink: Option<Arc<dyn RejectSink>>,
+    /// See [`Job::part_bytes`].
+    pub part_bytes: Option<usize>,
+    /// What is counted.
+    pub counted: Counted,
+    /// Stops the import after a step.
+    pub stop: CancellationToken,
+}
+
+/// Imports every input, several at once. Results are in the order of the inputs.
+pub async fn all(import: &FilesImport, inputs: Vec<Input>, parallel: usize) -> Results {
+    let turns = Arc::new(Semaphore::new(parallel));
+    let mut tasks = JoinSet::new();
+    let mut not_begun = inputs.len() as u64;
+    for (number, input) in inputs.into_iter().enumerate() {
+        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { break };
+        if import.stop.is_cancelled() {
+            break;
+        }
+        not_begun -= 1;
+        let import = import.clone();
+        tasks.spawn(async move {
+            let results = one(&import, &input).await;
+            import.counted.counters.files.fetch_add(1, Ordering::Relaxed);
+            drop(turn);
+            (number, results)
+        });
+    }
+    let mut results = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(ended) => results.push(ended),
+            Err(error) => {
+                let error = FileError::content("E-BUG", format!("{error}; this is a bug in Forebay"));
+                results.push((
+                    usize::MAX,
+                    vec![FileResult::not_opened("a file".to_owned(), FileEnd::Failed(error))],
+                ));
+            }
+        }
+    }
+    results.sort_by_key(|(number, _)| *number);
+    Results { results: results.into_iter().flat_map(|(_, results)| results).collect(), not_begun }
+}
+
+/// Imports the files of one input, one after the other.
+pub async fn one(import: &FilesImport, input: &Input) -> Vec<FileResult> {
+    let mut waits = Waits::default();
+    let ended = |end| vec![FileResult::not_opened(input.name(), end)];
+    let files = loop {
+        // Standard input may say nothing for hours: its reader is left behind.
+        let found = files(input, &import.opening, &import.counted.watched);
+        let found = import.stop.run_until_cancelled(found).await;
+        match found {
+            None => return ended(FileEnd::Stopped),
+            Some(Ok(files)) => break files,
+            Some(Err(error)) if error.fault == FileFault::Transient => {
+                let wait =
+                    waits.next(Duration::ZERO, &format!("{}: {}", input.name(), error.message.masked()));
+                let waited = import.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+                if waited.is_none() {
+                    return ended(FileEnd::Stopped);
+                }
+            }
+            Some(Err(error)) => return ended(FileEnd::Failed(error)),
+        }
+    };
+    if files.len() > 1 && matches!(import.rejects, RejectsPlace::File(_)) {
+        let what = "it is an archive of several files: name a folder with --rejects";
+        return ended(FileEnd::Failed(FileError::new(FileFault::Local, "E-REJECTS", what)));
+    }
+    if input.bytes().is_none() {
+        let bytes = files.iter().flatten().filter_map(|file| file.bytes).sum();
+        import.counted.counters.bytes_total.fetch_add(bytes, Ordering::Relaxed);
+    }
+    let mut results = Vec::new();
+    for file in files {
+        results.push(match file {
+            Ok(file) if import.stop.is_cancelled() => FileResult::not_opened(file.name, FileEnd::Stopped),
+            Ok(file) => imported(import, &file).await,
+            Err((name, error)) => FileResult::not_opened(name, FileEnd::Failed(error)),
+        });
+    }
+    results
+}
+
+async fn imported(import: &FilesImport, file: &CsvFile) -> FileResult {
+    let begin = Begin {
+        file: file.id,
+        name: file.name.clone(),
+        bytes: file.bytes,
+        source: import.source.clone(),
+        options: import.options.clone(),
+        limits: import.limits_hash.clone(),
+        by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
+        force: import.force,
+        // Without a disk that outlives the process nothing remembers earlier versions.
+        place: file.place_id.filter(|_| import.reject_sink.is_none()),
+        version: None,
+    };
+    let look: OpenRows = {
+        let file = file.clone();
+        Arc::new(move || Ok(Box::new(file.open_unwatched()?)))
+    };
+    let imported_as = match imported_as(&begin, &look, &*import.target, &import.stop).await {
+        Ok(imported_as) => imported_as,
+        Err(end) => return FileResult::not_opened(file.name.clone(), end),
+    };
+    let file = &file.clone().with_id(imported_as.file.unwrap_or(file.id));
+    let job = Job {
+        begin: Begin { file: file.id, version: imported_as.version, ..begin },
+        open: {
+            let file = file.clone();
+            Arc::new(move || Ok(Box::new(file.open()?)))
+        },
+        unchanged: begin.place.map(|_| {
+            let file = file.clone();
+            Arc::new(move || file.check_unchanged()) as CheckUnchanged
+        }),
+        limits: import.limits.clone(),
+        rejects: import.rejects.of(file.id, &import.source),
+        rejects_of: RejectsOf::File,
+        rejects_owner: owner_of(file, &import.source, &import.options),
+        rate: import.rate,
+        reject_sink: import.reject_sink.clone(),
+        part_bytes: import.part_bytes,
+    };
+    let mut report = import_file(&job, &*import.target, &import.counted.counters, &import.stop).await;
+    if report.rejects.is_none() && report.progress.rejected > 0 && job.rejects.exists() {
+        // An earlier run wrote them.
+        report.rejects = Some(job.rejects);
+    }
+    FileResult { report, kind: Some(file.kind.to_string()), uploaded: None, note: imported_as.note }
+}

@@ -1,0 +1,163 @@
+//! Rejected rows that a person corrected in their file, as an import of their own.
+//!
+//! Beside each file of rejected rows stands one that says how the rows were read, so that they are read the same way
+//! again. A corrected row keeps the messageId of its place in the file that it came from.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::csv::{CsvOptions, FileType, RejectRows};
+use super::discovery::files::CsvFile;
+use super::file_id::FileId;
+use super::identity::Identity;
+use super::reading::local::LocalFile;
+use super::rejects_place::RejectsPlace;
+use super::{
+    Begin, FileError, FileFault, Job, OnRowError, RejectsOf, RejectsOwner, RowLimits, RowReader,
+    WantedSource, description, description_of, short_hash,
+};
+use crate::sources::{SourceId, WriteKeyHash};
+
+/// How the rows of a file were read.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct HowRead {
+    name: String,
+    file: FileId,
+    #[serde(rename = "type")]
+    kind: FileType,
+    /// The source that was named by its id. A write key is not kept.
+    #[serde(default)]
+    source: Option<SourceId>,
+    /// Where the file is, for rows that are known by their content.
+    #[serde(default)]
+    place: String,
+    csv: CsvOptions,
+}
+
+/// The source in words that tell it from others, without the secret of a write key.
+fn into_words(wanted: &WantedSource) -> String {
+    match wanted {
+        WantedSource::WriteKey(key) => {
+            format!("key {}", WriteKeyHash::of(key).map_or_else(String::new, |hash| hash.hex16()))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The source that was named by its id.
+fn id_of(wanted: &WantedSource) -> Option<SourceId> {
+    match wanted {
+        WantedSource::Id(id) => Some(id.clone()),
+        WantedSource::Default | WantedSource::WriteKey(_) => None,
+    }
+}
+
+/// What tells the import of `file` from others in a rejects file, with what says how its rows were read.
+pub fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &str) -> RejectsOwner {
+    let import = short_hash(format!("file {} {}", file.id, into_words(wanted)).as_bytes());
+    let (file, source) = (file.clone(), id_of(wanted));
+    let describe = move || {
+        let csv = file.how_read().map_err(io::Error::other)?;
+        let (name, kind, place) = (file.name.clone(), file.kind.clone(), file.place.clone());
+        let how = HowRead { name, file: file.id, kind, source: source.clone(), place, csv };
+        serde_json::to_value(how).map_err(io::Error::from)
+    };
+    RejectsOwner { import, options: options.to_owned(), describe: Arc::new(describe) }
+}
+
+/// How the rows of a rejects file are imported again.
+#[derive(Clone, Debug)]
+pub struct RetryOptions<'a> {
+    /// Where rows go that are rejected again.
+    pub place: &'a RejectsPlace,
+    /// The source of the calls; the default one means that of the import.
+    pub source: &'a WantedSource,
+    /// Whether the taking side remembers each row. Importers that share their progress share no memory of rows: the
+    /// messageIds stay the same.
+    pub remembers: bool,
+    /// See [`Begin::limits`].
+    pub limits_hash: String,
+    /// How many rows may be rejected.
+    pub on_row_error: OnRowError,
+    /// See [`Job::rate`].
+    pub rate: Option<u32>,
+}
+
+/// The rows of one file, to be imported again, and the kind of their calls.
+///
+/// # Errors
+/// [`FileError`]: it is no such file, or it cannot be read.
+pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType), FileError> {
+    let RetryOptions { place, source, remembers, limits_hash, on_row_error, rate } = how;
+    let how_path = description_of(rejects);
+    let unread = |path: &Path, error: &dyn std::fmt::Display| {
+        FileError::content("E-REJECTS", format!("{} cannot be read: {error}", path.display()))
+    };
+    let json = description(rejects).map_err(|error| unread(&how_path, &error))?;
+    let how: HowRead = serde_json::from_slice(&json).map_err(|error| {
+        unread(&how_path, &format!("{error}; import the file that the rows are of again, with --force"))
+    })?;
+    let kind = how.kind.clone();
+    let file = LocalFile::open(rejects).map_err(|error| unread(rejects, &error))?;
+    // Rows that look the same may be of different files.
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&json);
+    hasher.update_reader(file.reader()).map_err(|error| unread(rejects, &error))?;
+    let identity = Identity::Content { hash: *hasher.finalize().as_bytes(), size: file.size() };
+    let id = identity.id();
+    let rejected_again = place.of(id, source);
+    if rejected_again.canonicalize().ok() == rejects.canonicalize().ok() {
+        let what = format!("{} is read: name another file with --rejects", rejects.display());
+        return Err(FileError::new(FileFault::Local, "E-REJECTS", what));
+    }
+    let begin = Begin {
+        file: id,
+        name: format!("{} (rejected rows)", how.name),
+        bytes: Some(file.size()),
+        source: match (source.clone(), &how.source) {
+            (WantedSource::Default, Some(id)) => WantedSource::Id(id.clone()),
+            (named, _) => named,
+        },
+        options: short_hash(&json),
+        limits: limits_hash,
+        by_content: remembers,
+        force: false,
+        // Its content names it.
+        place: None,
+        version: None,
+    };
+    let rejects_owner = {
+        let import = short_hash(format!("retry {id} {}", into_words(&begin.source)).as_bytes());
+        let again = HowRead { source: id_of(&begin.source), ..how.clone() };
+        let describe = move || serde_json::to_value(&again).map_err(io::Error::from);
+        RejectsOwner { import, options: begin.options.clone(), describe: Arc::new(describe) }
+    };
+    let open = {
+        let how = Arc::new(how);
+        Arc::new(move || {
+            let of = (how.place.as_str(), how.file, how.kind.clone());
+            let rows = RejectRows::open((id, file.reader()), of, &how.csv, remembers)?;
+            Ok(Box::new(rows) as Box<dyn RowReader>)
+        })
+    };
+    let limits = RowLimits { on_row_error, ..RowLimits::default() };
+    let rejects_of = RejectsOf::Retry(id);
+    let rejects = rejected_again;
+    let (unchanged, reject_sink, part_bytes) = (None, None, None);
+    Ok((
+        Job {
+            begin,
+            open,
+            unchanged,
+            limits,
+            rejects,
+            rejects_of,
+            rejects_owner,
+            rate,
+            reject_sink,
+            part_bytes,
+        },
+        kind,
+    ))
+}

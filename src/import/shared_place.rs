@@ -1,0 +1,62 @@
+//! A place in S3 where several importers share the progress of imports.
+
+use std::sync::Arc;
+
+use super::discovery::inputs::{place, s3_url};
+use super::s3_records::S3Records;
+use super::shared_progress::WriteError;
+use super::{SharedProgress, Unusable};
+use crate::object::Destination;
+use crate::store::s3::S3Store;
+use crate::time::Clock;
+
+/// Where several importers share the progress of imports: `s3://bucket/prefix/`.
+#[derive(Debug)]
+pub struct SharedPlace {
+    store: Arc<S3Store>,
+    bucket: Destination,
+    prefix: String,
+}
+
+impl SharedPlace {
+    /// The place with this name in a store. `option` gave the name.
+    ///
+    /// # Errors
+    /// [`Unusable`]: it is no place.
+    pub fn named(option: &str, name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
+        let (bucket, prefix) = s3_url(name)
+            .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(Self { store, bucket: place(bucket)?, prefix })
+    }
+
+    /// The progress of imports to one collector and write key, which `id` stands for. `importer` tells this process from others.
+    ///
+    /// # Errors
+    /// [`Unusable`]: the store cannot be used.
+    pub async fn open(
+        self,
+        id: &str,
+        importer: String,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<SharedProgress>, Unusable> {
+        Ok(SharedProgress::start(self.records(id).await?, clock, importer))
+    }
+
+    /// The records of these imports.
+    ///
+    /// # Errors
+    /// As [`SharedPlace::open`].
+    pub async fn records(self, id: &str) -> Result<Arc<S3Records>, Unusable> {
+        let prefix = format!("{}{id}/", self.prefix);
+        let records =
+            S3Records::open(self.store, self.bucket, prefix).await.map_err(|error| match error {
+                WriteError::Unknown(_) | WriteError::Changed => {
+                    Unusable::Unreachable(format!("the journal: {error}"))
+                }
+                WriteError::Refused(_) => Unusable::Failed(format!("the journal: {error}")),
+            })?;
+        Ok(Arc::new(records))
+    }
+}

@@ -1,0 +1,214 @@
+//! The function of AWS Lambda: imports the files that an event names, within the time of an invocation.
+
+mod file;
+mod invocation;
+mod output_target;
+mod rejects;
+pub mod self_invoke;
+mod timed_target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use self::invocation::Invocation;
+use self::output_target::Output;
+use self::rejects::{RejectsInLog, RejectsInS3};
+use self::self_invoke::SelfInvoke;
+use super::{Record, deadline_of};
+use crate::import::collector_target::CollectorTarget;
+use crate::import::discovery::files::Opening;
+use crate::import::discovery::inputs::s3_url;
+use crate::import::journal::JournalError;
+use crate::import::progress_keeper::ProgressKeeper;
+use crate::import::s3_records::S3Records;
+use crate::import::shared_place::SharedPlace;
+use crate::import::{RejectSink, RowLimits, SharedProgress, Unusable, short_hash};
+use crate::object::{Destination, ImportedPlace};
+use crate::random::Random;
+use crate::sources::SourceId;
+use crate::store::s3::S3Store;
+use crate::time::{Clock, UnixMillis};
+
+/// How a function works.
+#[derive(Debug)]
+pub struct FunctionSettings {
+    /// How files are opened.
+    pub opening: Arc<Opening>,
+    /// See [`crate::import::Begin::options`].
+    pub options: String,
+    /// See [`crate::import::Begin::limits`].
+    pub limits_hash: String,
+    /// Which rows of a file are imported, and how many may be rejected.
+    pub limits: RowLimits,
+    /// See [`crate::import::Job::rate`].
+    pub rate: Option<u32>,
+    /// Files that are imported at once.
+    pub parallel: usize,
+    /// Where rows go.
+    pub to: To,
+    /// Where the progress stands, so that a long file is continued: `s3://bucket/prefix/`.
+    pub journal: Option<String>,
+    /// Where rejected rows go: `s3://bucket/prefix/`.
+    pub rejects: Option<String>,
+    /// How long before its deadline an invocation stops.
+    pub stop_before: Duration,
+    /// Whether an object that is not there is an error.
+    pub missing_fails: bool,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub enum To {
+    /// To a collector.
+    Collector {
+        /// Its URL.
+        url: String,
+        /// The write key of their source.
+        write_key: String,
+    },
+    /// They become objects.
+    Objects {
+        /// Below which prefix, and how they are encrypted.
+        destination: Destination,
+        /// The source of the calls.
+        source: SourceId,
+        /// Bytes of calls of one object.
+        part_bytes: usize,
+    },
+}
+
+/// A function, ready for invocations.
+#[derive(Debug)]
+pub struct Function {
+    settings: FunctionSettings,
+    store: Arc<S3Store>,
+    way: Way,
+    /// The progress of all instances of the function.
+    journal: Option<Arc<S3Records>>,
+    rejects: Option<RejectsInS3>,
+    self_invoke: Option<SelfInvoke>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+enum Way {
+    /// To a collector.
+    Collector(CollectorTarget),
+    /// They become objects, each of so many bytes of calls.
+    Objects {
+        /// Where these go.
+        output: Output,
+        /// See [`crate::import::Job::part_bytes`].
+        part_bytes: usize,
+    },
+}
+
+impl Function {
+    /// Opens what the settings name. `store` has the files. `self_invoke`: how an invocation that is not finished is
+    /// continued; `None`: whoever sent the event tries again.
+    ///
+    /// # Errors
+    /// [`Unusable`] that says which setting is wrong.
+    pub async fn open(
+        settings: FunctionSettings,
+        store: Arc<S3Store>,
+        self_invoke: Option<SelfInvoke>,
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+    ) -> Result<Self, Unusable> {
+        let rejects = settings.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));
+        let rejects = rejects.transpose()?;
+        let (way, id) = match &settings.to {
+            To::Collector { url, write_key } => {
+                // Each invocation has its own progress.
+                let none = ProgressKeeper::in_memory(Arc::clone(&clock));
+                let none = none.map_err(|error| Unusable::failed(&error))?;
+                let way = CollectorTarget::with(url, write_key, none)?;
+                (Way::Collector(way), CollectorTarget::id(url, write_key))
+            }
+            To::Objects { destination, source, part_bytes } => {
+                let id = short_hash(format!("{} {source}", destination.bucket).as_bytes());
+                let (store, destination, source) = (Arc::clone(&store), destination.clone(), source.clone());
+                let output = Output { store, destination, source };
+                (Way::Objects { output, part_bytes: *part_bytes }, id)
+            }
+        };
+        let journal = match &settings.journal {
+            Some(place) => {
+                Some(SharedPlace::named("FOREBAY_JOURNAL", place, Arc::clone(&store))?.records(&id).await?)
+            }
+            None => None,
+        };
+        Ok(Self { settings, store, way, journal, rejects, self_invoke, clock, random })
+    }
+
+    /// Does what an event asks for. Returns the answer, or the text of the error.
+    ///
+    /// # Errors
+    /// What failed, and why, after everything was tried.
+    pub async fn invoked(
+        self: Arc<Self>,
+        payload: &Value,
+        deadline_ms: u64,
+        request: &str,
+    ) -> Result<Value, String> {
+        let deadline = deadline_of(deadline_ms, self.clock.wall());
+        let progress = self.progress(deadline, request).map_err(|error| error.to_string())?;
+        Arc::new(Invocation::new(self, progress, deadline)).run(payload).await
+    }
+
+    /// The progress of imports, for one invocation: another one, even of this process, is another importer. Without a
+    /// journal it ends with the invocation, so that each one does the same.
+    fn progress(&self, deadline: UnixMillis, request: &str) -> Result<ProgressKeeper, JournalError> {
+        let Some(records) = &self.journal else {
+            return ProgressKeeper::in_memory(Arc::clone(&self.clock));
+        };
+        // A retry has the same request, and every instance the same number of process.
+        let importer = format!("invocation {request} ({:08x})", self.random.next_u64() >> 32);
+        let (records, clock) = (Arc::clone(records), Arc::clone(&self.clock));
+        // After its deadline no invocation runs: it is killed.
+        Ok(ProgressKeeper::Shared(SharedProgress::start_until(records, clock, importer, Some(deadline))))
+    }
+
+    /// Where the rejected rows of one file go.
+    fn rejects(&self) -> Arc<dyn RejectSink> {
+        match &self.rejects {
+            Some(in_s3) => Arc::new(in_s3.clone()),
+            None => Arc::new(RejectsInLog::default()),
+        }
+    }
+
+    /// Whether the function itself put this object: a notification of its own objects is a loop that nobody wants.
+    fn wrote(&self, record: &Record) -> bool {
+        let below = |place: &Option<String>, extension: &str| {
+            let prefix = place.as_deref().and_then(s3_url).filter(|(bucket, _)| *bucket == record.bucket);
+            prefix.is_some_and(|(_, prefix)| {
+                let prefix = prefix.trim_end_matches('/');
+                let inside = record.key.strip_prefix(prefix);
+                let inside = inside.map(|inside| inside.strip_prefix('/').ok_or(inside));
+                // Both are put directly below their places.
+                let is_ours = match inside {
+                    Some(Ok(inside)) => !inside.contains('/'),
+                    Some(Err(inside)) => prefix.is_empty() && !inside.contains('/'),
+                    None => false,
+                };
+                is_ours && record.key.ends_with(extension)
+            })
+        };
+        let is_part = match &self.way {
+            Way::Objects { output, .. } => {
+                let bucket = &output.destination.bucket;
+                record.bucket == bucket.bucket() && ImportedPlace::of(bucket, &record.key).is_some()
+            }
+            Way::Collector(_) => false,
+        };
+        is_part || below(&self.settings.journal, ".json") || below(&self.settings.rejects, ".ndjson")
+    }
+
+    fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+}
