@@ -235,10 +235,10 @@ fn written(line: &str, now: UnixMillis, length: Length) -> Option<Sent> {
             },
             _ => value.get().into(),
         };
-        let is_whole = value.starts_with('{') || name == "sentAt";
-        let can_be_shared = SHARED.contains(&&**name) && is_whole && is_once(name);
+        let is_whole = || value.starts_with('{') || name == "sentAt";
+        let is_shared = length != Length::Any && SHARED.contains(&&**name) && is_whole() && is_once(name);
         let part = format!("{}:{value}", serde_json::Value::from(&**name));
-        if can_be_shared && length != Length::Any { shared.push(part) } else { parts.push(part) }
+        if is_shared { shared.push(part) } else { parts.push(part) }
     }
     Some(Sent { call: format!("{{{}}}", parts.join(",")), shared })
 }

@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
 use crate::disk::{Disk, publish, read_all, read_sound, temporary_name};
 use crate::lock::lock;
-use crate::log::frame::{self, FRAME_MAX, Salt};
+use crate::log::frame::{self, FRAME_MAX, Frame, Salt};
 use crate::log::{Follow, Go, Place, Range, Read};
 
 /// The directory of all pieces, in that of the spool.
@@ -267,9 +267,7 @@ impl Queue {
             if rest.is_empty() {
                 break;
             }
-            // Of what is damaged, nearly nothing has a position of this piece: only that is worth a checksum.
-            let may_be = frame::position(rest).filter(|at| (piece.after + 1..=piece.through).contains(at));
-            match may_be.and_then(|_| frame::read(rest, salt).ok()) {
+            match sound_frame(rest, (piece.after, piece.through), salt) {
                 Some((frame, len)) => {
                     used += len;
                     (next.offset, next.frames) = (next.offset + len as u64, next.frames + 1);
@@ -494,13 +492,19 @@ pub fn found(disk: &dyn Disk, lane: &LaneId, copied: Option<u64>) -> io::Result<
     Ok(pieces)
 }
 
+/// The frame at the beginning of `bytes`, and its length, if it is sound and after one position and up to another. Of what is damaged,
+/// nearly nothing has such a position: only that is worth a checksum.
+fn sound_frame(bytes: &[u8], (after, through): (u64, u64), salt: Salt) -> Option<(Frame<'_>, usize)> {
+    frame::position(bytes).filter(|at| *at > after && *at <= through)?;
+    frame::read(bytes, salt).ok()
+}
+
 /// The position of the last sound line of a piece.
 fn last_position(disk: &dyn Disk, name: &str, (after, salt): (u64, Salt)) -> io::Result<Option<u64>> {
     let bytes = read_all(&*disk.open(&format!("{DIRECTORY}/{name}"))?)?;
     let (mut at, mut last) = (0, None);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let may_be = frame::position(rest).filter(|at| *at > after);
-        match may_be.and_then(|_| frame::read(rest, salt).ok()) {
+        match sound_frame(rest, (after, u64::MAX), salt) {
             Some((frame, len)) => (at, last) = (at + len, Some(frame.position)),
             None => at += 1,
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::discovery::inputs::{place, s3_url};
+use super::discovery::inputs::{place, s3_folder};
 use super::s3_records::S3Records;
 use super::shared_progress::WriteError;
 use super::{SharedProgress, Unusable};
@@ -24,10 +24,8 @@ impl SharedPlace {
     /// # Errors
     /// [`Unusable`]: it is no place.
     pub fn named(option: &str, name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
-        let (bucket, prefix) = s3_url(name)
+        let (bucket, prefix) = s3_folder(name)
             .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
-        let prefix = prefix.trim_end_matches('/');
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Ok(Self { store, bucket: place(bucket)?, prefix })
     }
 

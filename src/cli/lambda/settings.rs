@@ -11,6 +11,7 @@ use crate::config::Endpoint;
 use crate::config::units::{ByteSize, Period};
 use crate::import::csv::IdFrom;
 use crate::import::discovery::inputs::{place, s3_url};
+use crate::lambda::function::To;
 use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
 use crate::object::{Destination, Encryption};
 use crate::sources::SourceId;
@@ -73,27 +74,6 @@ pub(super) struct Settings {
     pub(super) missing_fails: bool,
     /// Variables that begin like Forebay's and mean nothing to a function.
     pub(super) ignored: Vec<String>,
-}
-
-/// Where rows go.
-#[derive(Debug)]
-pub(super) enum To {
-    /// To a collector.
-    Collector {
-        /// Its URL.
-        url: String,
-        /// The write key of their source.
-        write_key: String,
-    },
-    /// They become objects.
-    Objects {
-        /// Below which prefix, and how they are encrypted.
-        destination: Destination,
-        /// The source of the calls.
-        source: SourceId,
-        /// Bytes of calls of one object.
-        part: ByteSize,
-    },
 }
 
 /// What happens to files that are not finished when an invocation stops.
@@ -340,7 +320,11 @@ impl<'e> Said<'e> {
         let part = part.map_err(|error| self.wrong("FOREBAY_OUTPUT_PART", &error)).ok();
         let source =
             csv.and_then(|csv| csv.to.source.clone()).map_or_else(|| SourceId::new(SOURCE).ok(), Some);
-        Some(To::Objects { destination: Destination::new(bucket?, encryption), source: source?, part: part? })
+        Some(To::Objects {
+            destination: Destination::new(bucket?, encryption),
+            source: source?,
+            part_bytes: usize::try_from(part?.0).unwrap_or(usize::MAX),
+        })
     }
 
     fn check_place(&mut self, name: &str, text: &str) {
@@ -450,8 +434,11 @@ mod tests {
     #[test]
     fn objects_have_a_source_a_size_and_perhaps_a_key() {
         let settings = of(&[("FOREBAY_OUTPUT", "s3://bucket/a/b/")]).unwrap();
-        let To::Objects { destination, source, part } = settings.to else { panic!("{:?}", settings.to) };
-        assert_eq!((destination.bucket.prefix(), source.as_str(), part), ("a/b", "csv", PART));
+        let To::Objects { destination, source, part_bytes } = settings.to else {
+            panic!("{:?}", settings.to)
+        };
+        let part = usize::try_from(PART.0).unwrap();
+        assert_eq!((destination.bucket.prefix(), source.as_str(), part_bytes), ("a/b", "csv", part));
         assert_eq!(destination.encryption, Encryption::None);
         let settings = of(&[
             ("FOREBAY_OUTPUT", "s3://bucket"),
@@ -462,8 +449,10 @@ mod tests {
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.stop_before, Duration::from_millis(2_500));
-        let To::Objects { destination, source, part } = settings.to else { panic!("{:?}", settings.to) };
-        assert_eq!((source.as_str(), part), ("shop", ByteSize(1_024 * 1_024)));
+        let To::Objects { destination, source, part_bytes } = settings.to else {
+            panic!("{:?}", settings.to)
+        };
+        assert_eq!((source.as_str(), part_bytes), ("shop", 1_024 * 1_024));
         assert_eq!(destination.encryption.kms().unwrap().key.as_str(), "alias/k");
         assert!(of(&[("FOREBAY_OUTPUT", "s3://bucket"), ("FOREBAY_OUTPUT_PART", "1 KiB")]).is_err());
         assert!(of(&[("FOREBAY_OUTPUT", "s3://bucket"), ("FOREBAY_CSV_ROWS", "0..5")]).is_err());

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::settings::{Settings, To as SettingsTo, Unfinished};
+use super::settings::{Settings, Unfinished};
 use crate::cli::failure::Failure;
 use crate::cli::import::shared::{hash, limits_hash, opening, store_at};
 use crate::config::Endpoint;
+use crate::config::units::ByteSize;
 use crate::import::discovery::files::temporary;
 use crate::import::{RowLimits, short_hash};
 use crate::lambda::function::self_invoke::SelfInvoke;
@@ -46,15 +47,11 @@ pub(super) async fn start(environment: &BTreeMap<String, String>) -> Result<Func
 fn function_settings(settings: Settings) -> Result<FunctionSettings, Failure> {
     let Settings { csv, to, journal, unfinished: _, stop_before, missing_fails, ignored: _ } = settings;
     let mut options = hash(&csv.given, &csv.format);
-    let to = match to {
-        SettingsTo::Collector { url, write_key } => To::Collector { url, write_key },
-        SettingsTo::Objects { destination, source, part } => {
-            // A file that is half imported is continued with parts of the same size.
-            options = short_hash(format!("{options} {part}").as_bytes());
-            let part_bytes = usize::try_from(part.0).unwrap_or(usize::MAX);
-            To::Objects { destination, source, part_bytes }
-        }
-    };
+    if let To::Objects { part_bytes, .. } = &to {
+        // A file that is half imported is continued with parts of the same size.
+        let part = ByteSize(*part_bytes as u64);
+        options = short_hash(format!("{options} {part}").as_bytes());
+    }
     Ok(FunctionSettings {
         opening: Arc::new(opening(&csv.given, &csv.format, temporary(&PathBuf::from(FOLDER)), false)?),
         options,

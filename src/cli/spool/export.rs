@@ -37,9 +37,7 @@ pub fn run(args: &SpoolExportArgs) -> Result<(), Failure> {
     report(&exported, args.json)?;
     match exported.unread.len() {
         0 => Ok(()),
-        _ => Err(Failure::failed(
-            "not all lines are written: what is missing is named above; all others are written",
-        )),
+        _ => Err(Failure::failed("some lines could not be written; they are named above")),
     }
 }
 

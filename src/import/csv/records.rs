@@ -66,7 +66,7 @@ pub struct Records<R> {
     byte: u64,
     line: u64,
     after_cr: bool,
-    /// Whether a line break follows the record that was read last.
+    /// Whether a line break follows what was read last.
     terminated: bool,
     /// What ends that record, if anything does.
     ended_by: Option<LineEnd>,
@@ -86,12 +86,10 @@ pub struct Records<R> {
     given_byte: u64,
     /// Of the text that was given, as far as it was hashed, and of the delimiter: it decides what the text means.
     hasher: blake3::Hasher,
-    /// The same with line breaks behind it that left `buffer`.
+    /// The same, continued over line breaks after it that are no longer in `buffer`.
     ahead: Option<blake3::Hasher>,
     /// Up to here in `buffer` the text was hashed.
     hashed: usize,
-    /// Whether what was consumed last is a line break.
-    ends_line: bool,
 }
 
 /// What was read.
@@ -130,7 +128,7 @@ impl<R: Read> Records<R> {
             byte: 0,
             line: 1,
             after_cr: false,
-            terminated: false,
+            terminated: true,
             ended_by: None,
             cut: None,
             by_cr: None,
@@ -143,7 +141,6 @@ impl<R: Read> Records<R> {
             hasher,
             ahead: None,
             hashed: 0,
-            ends_line: true,
         }
     }
 
@@ -159,8 +156,8 @@ impl<R: Read> Records<R> {
         self.ended_by
     }
 
-    /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be read. Line breaks
-    /// behind it do not count: more of them, or the first one, may come when the file grows.
+    /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be read. The line
+    /// breaks after it are left out, because a file that grows may begin with more of them.
     pub fn text_so_far(&mut self) -> Option<(u64, FileId)> {
         if self.skipping {
             // The next read comes to the same error.
@@ -174,7 +171,7 @@ impl<R: Read> Records<R> {
 
     /// Whether what was read last ends with the text, in the middle of a line.
     pub fn is_cut_off(&self) -> bool {
-        !self.ends_line
+        !self.terminated
     }
 
     /// What was consumed was given, but for so many bytes at its end.
@@ -421,19 +418,22 @@ impl<R: Read> Records<R> {
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
             let text = self.text();
-            if let Some(end) = memchr2(b'\r', b'\n', text) {
-                self.after_cr = text.get(end) == Some(&b'\r');
+            let len = text.len();
+            let end = memchr2(b'\r', b'\n', text).map(|end| (end, text.get(end) == Some(&b'\r')));
+            self.terminated = end.is_some();
+            if let Some((end, is_cr)) = end {
+                self.after_cr = is_cr;
                 self.line += 1;
                 self.consume(end + 1);
                 break;
             }
-            self.consume(text.len());
+            self.consume(len);
             if !self.fill()? {
                 break;
             }
         }
         self.skipping = false;
-        self.give(usize::from(self.ends_line));
+        self.give(usize::from(self.terminated));
         Ok(())
     }
 
@@ -480,9 +480,6 @@ impl<R: Read> Records<R> {
     }
 
     fn consume(&mut self, bytes: usize) {
-        if let Some(last) = bytes.checked_sub(1).and_then(|last| self.text().get(last)) {
-            self.ends_line = matches!(last, b'\r' | b'\n');
-        }
         self.start += bytes;
         self.byte += count(bytes);
     }

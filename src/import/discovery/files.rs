@@ -11,7 +11,7 @@ use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
 use crate::import::reading::counted::RawBytes;
-use crate::import::reading::local::{LocalFile, open_pipe};
+use crate::import::reading::local::{LocalFile, LocalSource, open_pipe};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::import::reading::opened::{Opened, OpenedArchive, Options, Source, SourceBytes, Text, open};
 use crate::import::reading::s3::{RangeReader, RangeSettings};
@@ -202,9 +202,9 @@ pub async fn files(
             let object = S3Object { store: Arc::clone(store), destination, key, head };
             (object.identity(), BytesOf::Object(Arc::new(object), Handle::current()))
         }
-        _ => {
-            let (input, folder) = (input.clone(), opening.reading.temporary.clone());
-            let opened = tokio::task::spawn_blocking(move || local(&input, &folder)).await;
+        Input::Local(source) => {
+            let (source, folder) = (source.clone(), opening.reading.temporary.clone());
+            let opened = tokio::task::spawn_blocking(move || local(&source, &folder)).await;
             let (identity, file) =
                 opened.unwrap_or_else(|error| Err(error.into())).map_err(|error| csv::of_io(&error))?;
             (identity, BytesOf::File(file))
@@ -221,18 +221,18 @@ pub async fn files(
     made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
 }
 
-fn local(input: &Input, folder: &std::path::Path) -> std::io::Result<(Identity, LocalFile)> {
-    let copied = match input {
-        Input::File(path) => {
+fn local(source: &LocalSource, folder: &std::path::Path) -> std::io::Result<(Identity, LocalFile)> {
+    let copied = match source {
+        LocalSource::File(path) => {
             let file = LocalFile::open(path)?;
             return Ok((Identity::of_open_file(&file, path)?, file));
         }
-        Input::Found { path, folder } => {
+        LocalSource::Found { path, folder } => {
             let file = LocalFile::open_below(folder, path)?;
             return Ok((Identity::of_open_file(&file, path)?, file));
         }
-        Input::Pipe(path) => Copied::to_folder(&mut open_pipe(path)?, folder)?,
-        Input::Stdin | Input::Object { .. } => Copied::to_folder(&mut std::io::stdin().lock(), folder)?,
+        LocalSource::Pipe(path) => Copied::to_folder(&mut open_pipe(path)?, folder)?,
+        LocalSource::Stdin => Copied::to_folder(&mut std::io::stdin().lock(), folder)?,
     };
     Ok((copied.identity(), copied.file))
 }

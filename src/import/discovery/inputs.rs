@@ -1,7 +1,6 @@
 //! The files that the arguments of a command mean: local ones, standard input, objects in S3.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::import::Unusable;
@@ -17,19 +16,8 @@ const OBJECTS_MAX: usize = 1_000_000;
 /// One input.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A local file that was named.
-    File(PathBuf),
-    /// A file found in a folder, which no link leads out of.
-    Found {
-        /// The file.
-        path: PathBuf,
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A pipe with a name.
-    Pipe(PathBuf),
-    /// Standard input.
-    Stdin,
+    /// On this machine.
+    Local(LocalSource),
     /// An object.
     Object {
         /// Its bucket.
@@ -49,8 +37,10 @@ impl Input {
     /// Its name, for people and for its type.
     pub fn name(&self) -> String {
         match self {
-            Self::File(path) | Self::Found { path, .. } | Self::Pipe(path) => path.display().to_string(),
-            Self::Stdin => "standard input".to_owned(),
+            Self::Local(
+                LocalSource::File(path) | LocalSource::Found { path, .. } | LocalSource::Pipe(path),
+            ) => path.display().to_string(),
+            Self::Local(LocalSource::Stdin) => "standard input".to_owned(),
             Self::Object { bucket, key, .. } => format!("s3://{bucket}/{key}"),
         }
     }
@@ -58,9 +48,11 @@ impl Input {
     /// Its length in bytes, as far as it is known without reading it.
     pub fn bytes(&self) -> Option<u64> {
         match self {
-            Self::File(path) | Self::Found { path, .. } => std::fs::metadata(path).ok().map(|of| of.len()),
+            Self::Local(LocalSource::File(path) | LocalSource::Found { path, .. }) => {
+                std::fs::metadata(path).ok().map(|of| of.len())
+            }
+            Self::Local(LocalSource::Pipe(_) | LocalSource::Stdin) => None,
             Self::Object { bytes, .. } => *bytes,
-            Self::Pipe(_) | Self::Stdin => None,
         }
     }
 }
@@ -69,6 +61,13 @@ impl Input {
 pub fn s3_url(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("s3://")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
+}
+
+/// The bucket, and what keys below the folder `s3://bucket/prefix/` begin with. `None`: it is no such URL.
+pub fn s3_folder(text: &str) -> Option<(&str, String)> {
+    let (bucket, prefix) = s3_url(text)?;
+    let prefix = prefix.trim_end_matches('/');
+    Some((bucket, if prefix.is_empty() { String::new() } else { format!("{prefix}/") }))
 }
 
 fn in_s3(arg: &OsStr) -> Option<(&str, &str)> {
@@ -98,12 +97,7 @@ pub async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<V
                     if error.is_denied() { Unusable::Denied(text) } else { Unusable::Wrong(text) }
                 })?;
                 found.skipped.iter().for_each(|skipped| tracing::warn!("{skipped}"));
-                inputs.extend(found.sources.into_iter().map(|source| match source {
-                    LocalSource::File(path) => Input::File(path),
-                    LocalSource::Found { path, folder } => Input::Found { path, folder },
-                    LocalSource::Pipe(path) => Input::Pipe(path),
-                    LocalSource::Stdin => Input::Stdin,
-                }));
+                inputs.extend(found.sources.into_iter().map(Input::Local));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
-use crate::import::discovery::inputs::{place, s3_url};
+use crate::import::discovery::inputs::{place, s3_folder};
 use crate::import::{FileError, FileFault, Job, Reject, RejectSink, Unusable};
 use crate::object::{Destination, ObjectKey};
 use crate::store::s3::S3Store;
@@ -34,9 +34,7 @@ impl RejectsInS3 {
             let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
             Unusable::Wrong(what.to_owned())
         };
-        let (bucket, prefix) = s3_url(name).ok_or_else(wrong)?;
-        let prefix = prefix.trim_end_matches('/');
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let (bucket, prefix) = s3_folder(name).ok_or_else(wrong)?;
         Ok(Self { store, bucket: place(bucket)?, prefix })
     }
 }

@@ -201,7 +201,7 @@ fn copy_findings(view: &View) -> Vec<Finding> {
 pub(crate) fn manifest_findings(view: &View) -> Vec<Finding> {
     let unclaimed = view.unclaimed.iter().map(|name| {
         let what = format!(
-            "without the manifest nobody knows of which source and stream its lines are, or whether they were delivered; \
+            "without the manifest, the source and stream of its lines are unknown, and so is whether they were delivered; \
              `zcat {name}` prints them"
         );
         Finding::new(Kind::Parked, name.clone(), what)

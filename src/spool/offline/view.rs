@@ -109,7 +109,7 @@ pub struct View {
     pub segments: Vec<SegmentFile>,
     /// Segments that the manifest does not name. The next start removes them.
     pub leftovers: Vec<SegmentFile>,
-    /// Parked objects that no sound manifest claims: nobody knows of which source and stream their lines are.
+    /// Parked objects that no sound manifest lists. The source and stream of their lines are unknown.
     pub(crate) unclaimed: Vec<String>,
 }
 

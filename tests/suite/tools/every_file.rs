@@ -151,18 +151,21 @@ struct Became {
     status: Value,
 }
 
+/// A count of a source in a status.
+fn count_of(status: &Value, source: &str, pointer: &str) -> u64 {
+    let mut sources = status["sources"].as_array().unwrap().iter();
+    let of = sources.find(|one| one["id"] == source).unwrap_or_else(|| panic!("{status:#}"));
+    of.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{of:#}"))
+}
+
 /// The calls of a source that wait for the bucket.
 fn pending_of(status: &Value, source: &str) -> u64 {
-    let sources = status["sources"].as_array().unwrap();
-    let of = sources.iter().find(|one| one["id"] == source).unwrap_or_else(|| panic!("{status:#}"));
-    of["pending_calls"].as_u64().unwrap_or_else(|| panic!("{of:#}"))
+    count_of(status, source, "/pending_calls")
 }
 
 /// The calls of a source that the ledger names as lost.
 fn lost_of(status: &Value, source: &str) -> u64 {
-    let sources = status["sources"].as_array().unwrap();
-    let of = sources.iter().find(|one| one["id"] == source).unwrap_or_else(|| panic!("{status:#}"));
-    of["ledger"]["lost"].as_u64().unwrap_or_else(|| panic!("{of:#}"))
+    count_of(status, source, "/ledger/lost")
 }
 
 /// The functions of all destinations, as the node shows them.

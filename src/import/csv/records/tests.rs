@@ -58,7 +58,7 @@ fn texts_so_far<R: Read>(input: R, dialect: &Dialect) -> Vec<(u64, FileId)> {
     while records.read(&mut Record::new()).unwrap().is_some() {
         texts.push(records.text_so_far().unwrap());
     }
-    // Also at the end, where the line breaks behind it were read.
+    // The same once the line breaks after it were read, at the end.
     let at_end = records.text_so_far();
     assert!(texts.is_empty() || at_end == texts.last().copied(), "{texts:?}, {at_end:?}");
     texts
