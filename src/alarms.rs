@@ -15,9 +15,9 @@ use crate::time::{Clock, UnixMillis};
 /// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlarmKind {
-    /// A destination refuses puts until a person fixes the cause.
+    /// A bucket refuses puts until a person fixes the cause.
     Refused,
-    /// No put to a destination has succeeded for a minute.
+    /// No put to a bucket has succeeded for a minute.
     Unreachable,
     /// Clients are refused because the spool has no space left.
     Refusing,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The time between two lines about the same thing.
 pub const EVERY: Duration = Duration::from_secs(60);
-/// Lines a minute over all things, so that a thousand failing destinations do not write a thousand lines.
+/// Lines a minute over all things, so that a thousand failing buckets do not write a thousand lines.
 pub const LINES_MAX: usize = 5;
 /// Things that are counted separately. Further ones are counted together.
 pub const THINGS_MAX: usize = 1_000;
@@ -119,7 +119,7 @@ mod tests {
     fn many_things_share_the_lines_of_a_minute() {
         let mut log = OnceAMinute::default();
         let mut lines = 0;
-        // An hour of a thousand destinations that fail every second.
+        // An hour of a thousand buckets that fail every second.
         for second in 0..3_600 {
             for thing in 0..1_000 {
                 lines += usize::from(log.happened(thing, at(second)).is_some());

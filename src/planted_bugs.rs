@@ -44,7 +44,7 @@ pub enum PlantedBug {
     ZombieWriter,
     /// An object's day is the day on which it is sealed.
     DayFromUploadTime,
-    /// Failing destinations may fill the whole spool, and no source is refused for it.
+    /// Failing buckets may fill the whole spool, and no source is refused for it.
     NothingRefused,
     /// The progress of imports is not in the tally, so it is gone with the segment.
     ProgressNotTallied,

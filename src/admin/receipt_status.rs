@@ -49,7 +49,7 @@ pub enum ReceiptState {
     Pending,
     /// In a sealed object that is being delivered.
     Sealed,
-    /// In a parked object, which waits for its destination in a file of its own.
+    /// In a parked object, which waits for its bucket in a file of its own.
     Parked,
     /// In a sealed object whose key another object has: a person must resolve the conflict.
     Conflict,

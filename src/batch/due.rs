@@ -24,7 +24,7 @@ pub enum Reason {
     DayOver,
     /// An operator requested it.
     Asked,
-    /// The source was removed, or has another destination.
+    /// The source was removed, or has another bucket.
     Retargeted,
     /// The spool needs the space, or too many batches are open.
     Pressure,

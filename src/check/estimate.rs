@@ -111,11 +111,11 @@ pub struct Estimate {
     pub disk_is_the_cap: bool,
     /// Whether the available spool is large enough for the outage.
     pub spool_suffices: bool,
-    /// Bytes of spool that calls of failing destinations may use together while other sources are served.
+    /// Bytes of spool that calls of failing buckets may use together while other sources are served.
     /// `None` for a single source, which may use the whole spool.
     pub failing_bytes: Option<u64>,
     /// Seconds until the parked, compressed calls of one source use all of `failing_bytes`, if only its
-    /// destination fails.
+    /// bucket fails.
     pub failing_seconds: Option<u64>,
     /// The assumptions.
     pub assumptions: Vec<String>,

@@ -311,7 +311,7 @@ pub fn key_use(subject: &Subject<'_>) -> Vec<Remedy> {
     ]
 }
 
-/// The AWS CLI options for the KMS of a destination.
+/// The AWS CLI options for the KMS of a bucket.
 pub fn key_service(subject: &Subject<'_>) -> String {
     let flag =
         |name: &str, value: Option<&str>| value.map_or_else(String::new, |value| format!(" {name} {value}"));

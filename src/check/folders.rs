@@ -15,7 +15,7 @@ use super::fix;
 use super::refusal::Refusal;
 use super::subject::Subject;
 
-/// The most sources of a destination whose folders are tried, with three requests each.
+/// The most sources of a bucket whose folders are tried, with three requests each.
 pub const SOURCES_MAX: usize = 100;
 /// The most refused folders shown by name.
 const NAMED_MAX: usize = 3;

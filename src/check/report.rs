@@ -13,16 +13,16 @@ use super::finding::{CheckFinding, Outcome};
 pub struct Group {
     /// The title, for people.
     pub title: String,
-    /// The destination, if they concern one.
+    /// The bucket or the destination, if they concern one.
     pub destination: Option<String>,
-    /// The sources of that destination.
+    /// Its sources.
     pub sources: Vec<String>,
     /// The findings.
     pub findings: Vec<CheckFinding>,
 }
 
 impl Group {
-    /// Findings that concern no destination.
+    /// Findings that concern neither a bucket nor a destination.
     pub fn new(title: &str, findings: Vec<CheckFinding>) -> Self {
         Self { title: title.to_owned(), destination: None, sources: Vec::new(), findings }
     }
@@ -77,7 +77,7 @@ impl Summary {
     }
 }
 
-/// A finding as JSON, with its destination.
+/// A finding as JSON, with its bucket or destination.
 #[derive(Serialize)]
 struct Printed<'a> {
     #[serde(flatten)]

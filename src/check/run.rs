@@ -1,4 +1,4 @@
-//! One run: access, every destination, this machine, the estimate.
+//! One run: access, every bucket, this machine, the estimate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,15 +23,15 @@ use crate::object::{ExternalId, RoleArn};
 use crate::store::s3::S3Store;
 use crate::time::{Clock, UnixMillis};
 
-/// The most destinations checked at once. Each sends one request at a time.
+/// The most buckets checked at once. Each sends one request at a time.
 const AT_ONCE: usize = 8;
 
 /// What to check.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How destinations are reached.
+    /// How buckets are reached.
     pub reach: Reach,
-    /// The destinations.
+    /// The buckets.
     pub targets: Vec<Target>,
     /// The external ids for each role, of all sources and not only of those that are checked: a trust policy
     /// names them all.
@@ -56,7 +56,7 @@ pub struct Settings {
     pub shape: Shape,
 }
 
-/// Runs every check. `progress` is called with the number of finished destinations and the total number.
+/// Runs every check. `progress` is called with the number of finished buckets and the total number.
 ///
 /// # Errors
 /// A check panicked.
@@ -108,7 +108,7 @@ pub async fn run(
     Ok(CheckReport { groups, estimate })
 }
 
-/// Checks every destination, several at once. Returns the findings in order, and the first answer with a
+/// Checks every bucket, several at once. Returns the findings in order, and the first answer with a
 /// time.
 async fn destinations(
     common: Arc<Common>,

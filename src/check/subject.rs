@@ -1,4 +1,4 @@
-//! A destination under check, and the policy statements that fix it.
+//! A bucket under check, and the policy statements that fix it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,10 +12,10 @@ use crate::words::first_few;
 use super::access::RoleUse;
 use super::finding::{Outcome, Remedy};
 
-/// The most sources named next to a destination. Further ones are only counted.
+/// The most sources named next to a bucket. Further ones are only counted.
 const SOURCES_SHOWN: usize = 3;
 
-/// The settings with which every destination is reached.
+/// The settings with which every bucket is reached.
 #[derive(Clone, Debug)]
 pub struct Reach {
     /// The endpoint of a store other than AWS.
@@ -76,10 +76,10 @@ impl Reach {
     }
 }
 
-/// A destination, and its sources.
+/// A bucket, and its sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The destination.
+    /// The bucket.
     pub destination: Destination,
     /// Its sources; at least one.
     pub sources: Vec<SourceId>,
@@ -104,7 +104,7 @@ pub(super) fn principal_of(identity: &str) -> Option<Arn> {
     format!("arn:{}:iam::{}:role/{name}", arn.partition(), arn.account()).parse().ok()
 }
 
-/// Distinct destinations, each with its sources, in the order of the sources.
+/// Distinct buckets, each with its sources, in the order of the sources.
 pub fn targets(sources: impl IntoIterator<Item = (SourceId, Destination)>) -> Vec<Target> {
     let mut places = HashMap::new();
     let mut targets: Vec<Target> = Vec::new();
@@ -119,18 +119,18 @@ pub fn targets(sources: impl IntoIterator<Item = (SourceId, Destination)>) -> Ve
     targets
 }
 
-/// A destination under check, and the identity that asks.
+/// A bucket under check, and the identity that asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The settings with which it is reached.
     pub reach: &'a Reach,
-    /// The destination.
+    /// The bucket.
     pub destination: &'a Destination,
     /// The identity of the process according to STS; `None` if unknown.
     pub process: Option<&'a str>,
     /// The bucket's region, if known.
     pub region: Option<&'a str>,
-    /// The sources of the destination.
+    /// The sources of the bucket.
     pub sources: &'a [SourceId],
     /// All external ids for its role, also of other sources: a trust policy names them all.
     pub external_ids: Option<&'a BTreeSet<ExternalId>>,
@@ -142,7 +142,7 @@ impl Subject<'_> {
         self.destination.bucket.bucket()
     }
 
-    /// Lines of the configuration, with the heading where they apply to this destination: the table of its
+    /// Lines of the configuration, with the heading where they apply to this bucket: the table of its
     /// only source, which takes precedence over `[s3]`, or `[s3]` for several sources.
     pub fn setting(&self, lines: &str) -> String {
         match self.sources {

@@ -1,4 +1,4 @@
-//! All checks of one destination, in order: role, bucket, region, the test object, the key.
+//! All checks of one bucket, in order: role, bucket, region, the test object, the key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::store::region::DEFAULT_REGION;
 use crate::store::{Body, Put, PutMode};
 use crate::time::UnixMillis;
 
-/// Everything that the checks of all destinations share.
+/// Everything that the checks of all buckets share.
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) aws: Aws,
@@ -37,7 +37,7 @@ pub(super) struct Common {
     pub(super) external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>>,
 }
 
-/// The findings for one destination.
+/// The findings for one bucket.
 pub(super) struct Checked {
     pub(super) group: Group,
     pub(super) reading: Option<Reading>,
@@ -56,7 +56,7 @@ struct Visit<'a> {
     reading: Option<Reading>,
 }
 
-/// Checks a destination. `probe_role`: whether its role is also tried without an external id, which is done
+/// Checks a bucket. `probe_role`: whether its role is also tried without an external id, which is done
 /// once per role.
 pub(super) async fn check(common: &Common, target: &Target, at: UnixMillis, probe_role: bool) -> Checked {
     let mut visit = Visit { common, target, findings: Vec::new(), reading: None };

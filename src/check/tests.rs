@@ -1,4 +1,4 @@
-//! Tables from observations of a destination to the outcome of the check.
+//! Tables from observations of a bucket to the outcome of the check.
 
 use super::access::{self, Credentials, Identity};
 use super::bucket::{self, HeadBucket};

@@ -240,7 +240,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
     pub config: PathBuf,
 
-    /// Check only the destination of this source
+    /// Check only the bucket of this source
     #[arg(long, value_name = "ID", value_parser = SourceId::new)]
     pub source: Option<SourceId>,
 

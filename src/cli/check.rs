@@ -23,7 +23,7 @@ use crate::store::s3::{S3Settings, S3Store, Timeouts};
 const NODE: &str = "check";
 /// The most bytes of an IDENT file that are read.
 const IDENT_MAX: usize = 4_096;
-/// With fewer destinations, the check is too short for a progress display.
+/// With fewer buckets, the check is too short for a progress display.
 const PROGRESS_FROM: usize = 10;
 
 /// The marks at the beginnings of findings.
@@ -66,7 +66,7 @@ fn progress(done: usize, all: usize) {
         return;
     }
     let end = if done == all { "\n" } else { "" };
-    if let Err(error) = write!(err, "\r{done} of {all} destinations{end}").and_then(|()| err.flush()) {
+    if let Err(error) = write!(err, "\r{done} of {all} buckets{end}").and_then(|()| err.flush()) {
         tracing::debug!(%error, "standard error cannot be written");
     }
 }

@@ -211,8 +211,7 @@ pub(super) fn config_file(args: &ReachArgs) -> Option<&Path> {
     }
 }
 
-/// The configured destination for a bucket: that of the given source, or else of the first one that writes
-/// there.
+/// How a bucket is reached: as configured for the given source, or else for the first one that writes there.
 fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> Destination {
     let of = |wanted: &dyn Fn(&Destination) -> bool| {
         let mut sources = config.sources.iter();

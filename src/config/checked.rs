@@ -184,7 +184,7 @@ impl Default for Spool {
     }
 }
 
-/// `[s3]`: where objects go. Settings that a source can override are resolved in each source's destination:
+/// `[s3]`: where objects go. Settings that a source can override are resolved in each source's bucket:
 /// use those.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3 {

@@ -22,7 +22,7 @@ const NO_ROLE: &str = "none";
 const ENCRYPTION_FORM: &str =
     "expected \"sse-s3\", \"none\", \"kms:KEY\" or { kms = \"KEY\", bucket_key = true, context = { … } }";
 
-/// Reads the destination of a source from its own keys and those of `[s3]`. `None` if neither sets a valid
+/// Reads the bucket of a source from its own keys and those of `[s3]`. `None` if neither sets a valid
 /// bucket.
 pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Destination> {
     let bucket = reader.optional("bucket", bucket);

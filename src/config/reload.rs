@@ -15,14 +15,14 @@ use super::sources::Source;
 /// The most source ids shown in one log line.
 const NAMES_SHOWN_MAX: usize = 20;
 
-/// A source whose objects go to another destination from now on.
+/// A source whose objects go to another bucket from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retargeted {
     /// The source.
     pub id: SourceId,
-    /// The destination of calls that are already buffered.
+    /// The bucket of calls that are already buffered.
     pub from: Destination,
-    /// The destination of new calls.
+    /// The bucket of new calls.
     pub to: Destination,
 }
 
@@ -31,7 +31,7 @@ pub struct Retargeted {
 pub struct Changes {
     /// New sources.
     pub added: Vec<Source>,
-    /// Removed sources. Their buffered calls still go to the old destination.
+    /// Removed sources. Their buffered calls still go to the old bucket.
     pub removed: Vec<Source>,
     /// Sources with another bucket, prefix, region, encryption, role, owner or storage class.
     pub retargeted: Vec<Retargeted>,
@@ -64,7 +64,7 @@ impl fmt::Display for Changes {
             ("added", sources(&self.added)),
             ("removed", sources(&self.removed)),
             (
-                "with a changed destination",
+                "with a changed bucket",
                 first_few(self.retargeted.iter().map(|source| &source.id), NAMES_SHOWN_MAX),
             ),
             ("with changed write keys", first_few(&self.rekeyed, NAMES_SHOWN_MAX)),

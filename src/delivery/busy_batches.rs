@@ -51,7 +51,7 @@ impl Drop for Busy {
 }
 
 /// What a sealed object holds while its frames are in the spool's segments: its batch, and a place at its
-/// destination.
+/// bucket.
 #[derive(Debug)]
 pub(super) struct Hold {
     _busy: Busy,

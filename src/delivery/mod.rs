@@ -4,7 +4,7 @@
 //! work before the seal is repeated; after the seal the same object is made again and put under the same key.
 //!
 //! One task, the scheduler, checks the batches and starts a task for each one that is due. A batch has one
-//! task at a time. A put holds one of its destination's slots and releases it while it waits for the next
+//! task at a time. A put holds one of its bucket's slots and releases it while it waits for the next
 //! try, so a bucket that fails delays no other.
 //!
 //! # The way of a batch
@@ -106,7 +106,7 @@ impl Delivery {
     }
 
     /// Reports a new configuration, in which these sources are no longer configured: their remaining batches
-    /// are due at once. Objects that wait for a destination are retried soon, because the new configuration
+    /// are due at once. Objects that wait for a bucket are retried soon, because the new configuration
     /// may have fixed it.
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         self.shared.requests.set_removed(removed);
@@ -129,7 +129,7 @@ impl Delivery {
         self.shared.failing.health().in_words()
     }
 
-    /// If calls of a source are refused because too much waits for its destination: the reason, and what to
+    /// If calls of a source are refused because too much waits for its bucket: the reason, and what to
     /// do.
     pub fn why_refused(&self, source: &SourceId) -> Option<String> {
         self.shared.failing.why_refused(source)

@@ -8,22 +8,22 @@ use crate::object::ObjectTags;
 use crate::retry::Backoff;
 use crate::store::PutMode;
 
-/// Puts in flight at once to one destination (bucket, role and key). Slots are per destination, so that an
+/// Puts in flight at once to one bucket (bucket string, role and key). Slots are per bucket, so that an
 /// endpoint that hangs occupies only its own.
 pub const PUTS_PER_DESTINATION: usize = 8;
 /// Of those, puts of sources that fail there. Thousands of parked objects are retried, and must not take all
 /// slots from a source whose puts succeed.
 pub const FAILING_PUTS_PER_DESTINATION: usize = PUTS_PER_DESTINATION / 2;
-/// Sealed objects of one destination that are neither stored nor parked. Further batches wait in the spool,
+/// Sealed objects of one bucket that are neither stored nor parked. Further batches wait in the spool,
 /// not encoded.
 pub const SEALED_PER_DESTINATION: usize = 64;
-/// Minimum for the number of objects encoded at once, over all destinations.
+/// Minimum for the number of objects encoded at once, over all buckets.
 pub const ENCODERS_MIN: usize = 2;
 /// How often all batches are checked.
 pub const CHECK_EVERY: Duration = Duration::from_millis(100);
 /// Refusals in a row that raise an alarm.
 pub const REFUSALS_BEFORE_ALARM: u32 = 3;
-/// An alarm is raised if no put to a destination succeeds for this long. Shorter outages are common, and end
+/// An alarm is raised if no put to a bucket succeeds for this long. Shorter outages are common, and end
 /// without help.
 pub const UNREACHABLE_BEFORE_ALARM: Duration = Duration::from_secs(60);
 
@@ -48,7 +48,7 @@ pub struct DeliverySettings {
     pub content_encoding: bool,
     /// Which tags objects carry.
     pub tags: ObjectTags,
-    /// How long a sealed object waits for its destination before it is parked.
+    /// How long a sealed object waits for its bucket before it is parked.
     pub park_after: Duration,
     /// Waits between tries.
     pub backoff: Backoff,
@@ -56,7 +56,7 @@ pub struct DeliverySettings {
     pub object_in_memory_max: usize,
     /// Where work that waits for the disk runs.
     pub disk_work: DiskWork,
-    /// Objects encoded at once, of all destinations.
+    /// Objects encoded at once, of all buckets.
     pub encoders: usize,
     /// Whether days are ended and closed. No day is closed if objects are saved anywhere other than in their
     /// bucket.

@@ -12,7 +12,7 @@
 //! | [`DueRequests`] | requests from outside: flushes, removed sources, the shutdown |
 //! | [`Sizes`] | how well lines compress |
 //! | [`Failing`] | which puts fail, what each failing party may hold, which sources are refused, conflicts |
-//! | [`Mismatches`] | destinations that encrypt differently from what was requested |
+//! | [`Mismatches`] | buckets that encrypt differently from what was requested |
 //! | [`Progress`] | what each source last delivered, and what it waits for |
 //! | [`WaitingPuts`] | why each sealed object is not stored yet |
 //! | [`Repeated`] | what is logged once a minute |

@@ -57,9 +57,9 @@ pub enum AppendError {
     /// There is no space: the disk is full, or the spool's cap is reached: 503.
     #[error("the spool is full")]
     Full,
-    /// The source's destination fails, and calls waiting for it have used its share of the spool: 503, only
-    /// for the sources of that destination.
-    #[error("the destination of this source accepts no objects, and its share of the spool is used up")]
+    /// The source's bucket fails, and calls waiting for it have used its share of the spool: 503, only
+    /// for the sources of that bucket.
+    #[error("the bucket of this source accepts no objects, and its share of the spool is used up")]
     DestinationFull,
     /// The day of its `receivedAt` ended while the request waited: 503. A retry gets a new `receivedAt`.
     #[error("the day on which the request was received has ended")]

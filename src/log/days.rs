@@ -24,7 +24,7 @@ pub trait Days {
     /// included.
     fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage>;
 
-    /// For each day that is not closed, the source and the destination of its newest object.
+    /// For each day that is not closed, the source and the bucket of its newest object.
     fn day_destinations(&self) -> Vec<(SourceId, Destination)>;
 
     /// Days that have ended, whose objects are all in the store, and which `wanted` accepts.
@@ -87,7 +87,7 @@ impl DayStage {
 pub struct Closable {
     /// The source, day and bucket string.
     pub place: DayPlace,
-    /// The destination of its marker.
+    /// The bucket of its marker.
     pub destination: Destination,
     /// The marker.
     pub marker: ClosedMarker,

@@ -58,12 +58,12 @@ impl dyn Log + '_ {
         has
     }
 
-    /// The space that pending objects take, by source and the destination recorded in their seals.
+    /// The space that pending objects take, by source and the bucket recorded in their seals.
     pub fn held(&self) -> Vec<(SourceId, Destination, Held)> {
         let mut held: BTreeMap<SourceId, BTreeMap<Destination, Held>> = BTreeMap::new();
         self.each_pending_seal(&mut |pending| {
             let seal = &pending.seal;
-            // Nearly every seal is of a source and destination that are known: nothing is copied for it.
+            // Nearly every seal is of a source and bucket that are known: nothing is copied for it.
             match held.get_mut(&seal.batch.source).and_then(|of| of.get_mut(&seal.destination)) {
                 Some(held) => held.add(Held::of_pending(pending)),
                 None => {

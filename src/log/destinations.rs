@@ -1,4 +1,4 @@
-//! The destination of each source's frames, by position.
+//! The bucket of each source's frames, by position.
 
 use std::collections::BTreeSet;
 
@@ -6,26 +6,26 @@ use super::Stopped;
 use crate::object::Destination;
 use crate::sources::SourceId;
 
-/// The destinations of sources. The log records them, so that stored frames keep theirs when the
+/// The buckets of sources. The log records them, so that stored frames keep theirs when the
 /// configuration changes.
 pub trait Destinations {
-    /// The destination of `source`'s frame at `position`, and the first later position that has another.
+    /// The bucket of `source`'s frame at `position`, and the first later position that has another.
     fn destination(&self, source: &SourceId, position: u64) -> Option<(Destination, Option<u64>)>;
 
-    /// The destination of new frames of `source`.
+    /// The bucket of new frames of `source`.
     fn current_destination(&self, source: &SourceId) -> Option<Destination>;
 
-    /// The destination of new frames of each source.
+    /// The bucket of new frames of each source.
     fn current_destinations(&self) -> Vec<(SourceId, Destination)>;
 
-    /// Records the destinations of frames appended from now on. Call this before the first frame of a source,
-    /// and before its first frame with another destination. The first destination recorded for a source
-    /// applies to all its frames. Returns the sources whose destination changed.
+    /// Records the buckets of frames appended from now on. Call this before the first frame of a source,
+    /// and before its first frame with another bucket. The first bucket recorded for a source
+    /// applies to all its frames. Returns the sources whose bucket changed.
     ///
     /// # Errors
     /// [`Stopped`].
     fn set_destinations(&self, wanted: Vec<(SourceId, Destination)>) -> Result<Vec<SourceId>, Stopped>;
 
-    /// Sources whose frames have more than one destination.
+    /// Sources whose frames have more than one bucket.
     fn moved_sources(&self) -> BTreeSet<SourceId>;
 }

@@ -14,7 +14,7 @@ use crate::time::UnixMillis;
 /// Every log keeps two orders: a seal is durable before the first byte of its object is uploaded, and the
 /// store's success is verified before the commit is recorded.
 pub trait Seals {
-    /// Fixes durably the contents of one object and its destination.
+    /// Fixes durably the contents of one object and its bucket.
     ///
     /// # Errors
     /// [`Stopped`].
@@ -98,7 +98,7 @@ pub struct Encoded {
     pub hours: Hours,
 }
 
-/// The contents of one object and its destination. It never changes once synced.
+/// The contents of one object and its bucket. It never changes once synced.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Seal {
     /// Its number; seals of a spool are numbered in order.

@@ -29,10 +29,10 @@ pub trait Capacity {
     /// The space that the cap leaves for calls, and how much of it they use.
     fn space(&self) -> Space;
 
-    /// Refuses exactly these sources from now on, because too much waits for their destinations.
+    /// Refuses exactly these sources from now on, because too much waits for their buckets.
     fn refuse(&self, sources: BTreeSet<SourceId>);
 
-    /// The sources that are refused because too much waits for their destinations.
+    /// The sources that are refused because too much waits for their buckets.
     fn refused_sources(&self) -> BTreeSet<SourceId>;
 
     /// The disk for staging objects and reading parked ones.

@@ -41,7 +41,7 @@ impl SourceLookup for DevSources {
         }
         let hashed = || SourceId::new(&format!("k-{}", hash.hex16()));
         let Ok(id) = SourceId::new(write_key).or_else(|_| hashed()) else { return Found::Unknown };
-        // Once for each new key: its destination is recorded before its first frame.
+        // Once for each new key: its bucket is recorded before its first frame.
         if self.log.set_destinations(vec![(id.clone(), self.destination.clone())]).is_ok() {
             known.insert(hash, id.clone());
         }

@@ -66,7 +66,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     let after = current.after_reload(loaded);
     let next = &after.config;
     panic_if_planted(PlantedPanic::TakeOver);
-    // Destinations are recorded before the first frame for them can arrive, and none of them is forgotten in between.
+    // Buckets are recorded before the first frame for them can arrive, and none of them is forgotten in between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
     node.keep_sources(ids(next));
     if let Err(failure) = note_destinations(&*node.log(), next) {
@@ -91,9 +91,9 @@ pub(super) fn note_destinations(log: &dyn Log, config: &Config) -> Result<(), No
     let staying: BTreeSet<SourceId> = wanted().filter(same_place).map(|(source, _)| source).collect();
     for source in log.set_destinations(wanted().collect())? {
         if staying.contains(&source) {
-            tracing::info!(%source, "the settings of the source's destination have changed; they apply to waiting objects, too");
+            tracing::info!(%source, "the settings of the source's bucket have changed; they apply to waiting objects, too");
         } else {
-            tracing::info!(%source, "the source's destination has changed; earlier calls are delivered to the old destination now");
+            tracing::info!(%source, "the source's bucket has changed; earlier calls are delivered to the old bucket now");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The place for a source's objects.
+//! The bucket of a source's objects.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl Destination {
     }
 }
 
-/// The bucket string, and the role and key if set: these distinguish destinations.
+/// The bucket string, and the role and key if set: these distinguish buckets.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.bucket)?;

@@ -3,7 +3,7 @@
 use crate::arn::Arn;
 use crate::object::{BucketString, Destination, Encryption};
 
-/// One place that Forebay writes to, and its identity there: the part of a source's destination that policies
+/// One place that Forebay writes to, and its identity there: the part of a source's bucket that policies
 /// depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyPlace {
@@ -41,7 +41,7 @@ impl PolicyPlace {
         }
     }
 
-    /// The place of a destination. `tags`, `acl`: whether objects carry tags, an ACL.
+    /// The place of a bucket. `tags`, `acl`: whether objects carry tags, an ACL.
     pub fn of(destination: &Destination, tags: bool, acl: bool) -> Self {
         let role = destination.role.as_ref();
         Self {

@@ -294,7 +294,7 @@ impl Index {
     /// batch of the segment being written would free nothing.
     ///
     /// A completely sealed segment counts as being delivered, unless `sealed_are_stuck`: it may then wait for a
-    /// failing destination, and there may be no space to park its objects.
+    /// failing bucket, and there may be no space to park its objects.
     pub(super) fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey> {
         let mut unsealed: BTreeMap<u64, Vec<&BatchKey>> = BTreeMap::new();
         for (key, batch) in self.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {

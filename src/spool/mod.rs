@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `LOCK` | locked while a process uses the spool |
 //! | `IDENT`, `IDENT.copy` | spool id and fingerprint key: written once, in two copies |
-//! | `MANIFEST-n` | the state, in two copies, and notes: destinations, seals, commits, releases; see [`manifest`] |
+//! | `MANIFEST-n` | the state, in two copies, and notes: buckets, seals, commits, releases; see [`manifest`] |
 //! | `wal-n.seg` | a segment: blocks of frames; see `format/segment.rs` and [`frame`](crate::log::frame) |
 //! | `wal-n.idx` | a closed segment's index: a cache; see `format/segment_index.rs` |
 //! | `seen-n` | a closed segment's fingerprints, which outlive it |

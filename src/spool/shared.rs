@@ -87,7 +87,7 @@ pub(super) struct Shared {
     pub(super) disk_full: AtomicBool,
     /// Limits the log lines about notes that found no space.
     not_noted: Mutex<OnceAMinute<()>>,
-    /// Sources that are refused because too much waits for their destinations.
+    /// Sources that are refused because too much waits for their buckets.
     pub(super) full_sources: Mutex<BTreeSet<SourceId>>,
     pub(super) any_full_source: AtomicBool,
     /// Bytes of objects staged in memory.

@@ -47,7 +47,7 @@ pub enum Body {
 /// One put.
 #[derive(Clone, Debug)]
 pub struct Put {
-    /// The destination (its prefix is already part of `key`).
+    /// The bucket (its prefix is already part of `key`).
     pub destination: Destination,
     /// The whole object key.
     pub key: ObjectKey,

@@ -170,7 +170,7 @@ impl S3Store {
         self.clients.client(None, region)
     }
 
-    /// A client in a region, with the destination's role if it has one.
+    /// A client in a region, with the bucket's role if it has one.
     pub fn client_for(&self, destination: &Destination, region: &str) -> Client {
         self.clients.client(destination.role.as_ref(), region)
     }
@@ -269,7 +269,7 @@ impl S3Store {
         failed.error
     }
 
-    /// The current credentials for a destination.
+    /// The current credentials for a bucket.
     async fn used(&self, destination: &Destination) -> Used {
         let access = self.clients.access(destination.role.as_ref());
         Used { generation: access.generation().await, access }

@@ -322,7 +322,7 @@ fn on_its_way(status: &PositionsStatus) -> (String, String) {
     let waiting = waiting.unwrap_or_default();
     let what = match status.state {
         ReceiptState::Sealed => format!("sealed, in delivery to {object}{waiting}"),
-        ReceiptState::Parked => format!("parked until its destination is available, for {object}{waiting}"),
+        ReceiptState::Parked => format!("parked until its bucket is available, for {object}{waiting}"),
         ReceiptState::Conflict => {
             format!(
                 "held back by a conflict: another object has its key {object}; decide with `forebay spool resolve`"

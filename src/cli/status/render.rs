@@ -459,7 +459,7 @@ spool    0 B of 20 GB (0 %), 0 segments
 
     #[test]
     fn a_source_that_is_refused_says_why_and_what_to_do() {
-        let why = "503 destination_full: nowhere accepts no objects; fix the destination".to_owned();
+        let why = "503 destination_full: nowhere accepts no objects; fix the bucket".to_owned();
         let refused = SourceStatus {
             id: "web".into(),
             refused: Some(Refused { code: "destination_full".into(), why }),
@@ -468,7 +468,7 @@ spool    0 B of 20 GB (0 %), 0 segments
         };
         let status = Status { ready: true, sources: vec![refused], ..Status::default() };
         let expected = "  REFUSED (1,234 requests since this start): 503 destination_full: nowhere accepts no objects; fix the \
-                        destination\n";
+                        bucket\n";
         let text = render(&status, &View::default());
         assert!(text.ends_with(expected), "{text}");
     }

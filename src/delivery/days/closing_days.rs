@@ -12,8 +12,8 @@ use crate::object::Destination;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
-/// Maximum number of days of one destination that are being closed and whose markers are not in the store
-/// yet. The limit is per destination, so that markers that one bucket refuses do not delay those of another.
+/// Maximum number of days of one bucket that are being closed and whose markers are not in the store
+/// yet. The limit is per bucket, so that markers that one bucket refuses do not delay those of another.
 const CLOSING_PER_DESTINATION: usize = 256;
 
 /// All days that tasks are closing. The lock is held while an alarm is raised, and while the log lists the
@@ -79,7 +79,7 @@ pub(in crate::delivery) struct ClosingDay {
 }
 
 impl ClosingDay {
-    /// Records that its marker is in the store: its place at the destination is free for another day.
+    /// Records that its marker is in the store: its place at the bucket is free for another day.
     pub(in crate::delivery) fn is_put(&self) {
         self.change(|state| state.calling_hook = true);
     }

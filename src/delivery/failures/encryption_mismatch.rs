@@ -7,7 +7,7 @@ use crate::alarms::{AlarmKind, Alarms};
 use crate::lock::lock;
 use crate::object::{AppliedEncryption, Destination};
 
-/// The destinations that encrypted their last object differently from what was requested.
+/// The buckets that encrypted their last object differently from what was requested.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct Mismatches(Mutex<BTreeSet<Destination>>);
 
@@ -37,9 +37,9 @@ impl Mismatches {
         false
     }
 
-    /// Forgets destinations that are not `in_use`, and clears the alarms that no longer apply.
+    /// Forgets buckets that are not `in_use`, and clears the alarms that no longer apply.
     ///
-    /// Several destinations may share the subject of an alarm, so it lasts as long as one of them
+    /// Several buckets may share the subject of an alarm, so it lasts as long as one of them
     /// mismatches.
     pub(in crate::delivery) fn keep(&self, in_use: &BTreeSet<Destination>, alarms: &Alarms) {
         // Locked until the end, so that an alarm raised meanwhile is not cleared.

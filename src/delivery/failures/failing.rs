@@ -15,7 +15,7 @@ use crate::sources::SourceId;
 use crate::store::{Fault, StoreError};
 use crate::words::about_bytes;
 
-/// How long a sealed object keeps a place that others wait for if its destination accepts nothing.
+/// How long a sealed object keeps a place that others wait for if its bucket accepts nothing.
 const LEAVES_PLACE_AFTER: Duration = Duration::from_secs(10);
 
 /// What fails, as puts report it and as the last check judged it. It outlives a panic of the scheduler.
@@ -113,7 +113,7 @@ impl Failing {
         open.iter().filter(leaves).map(|batch| batch.key.clone()).collect()
     }
 
-    /// The sources of open batches whose last put failed at the destination to which their calls go now.
+    /// The sources of open batches whose last put failed at the bucket to which their calls go now.
     pub(in crate::delivery) fn failing_sources(
         &self,
         log: &dyn Log,
@@ -130,7 +130,7 @@ impl Failing {
 
     /// Whether an object that was sealed `waited` ago must be parked, because its puts fail and the space or
     /// place that it holds is needed. `pressure`: the spool needs space. `places_left`: how many more sealed
-    /// objects its destination may have.
+    /// objects its bucket may have.
     pub(in crate::delivery) fn must_leave(
         &self,
         source: &SourceId,
@@ -145,7 +145,7 @@ impl Failing {
             // the next try may come late.
             return pressure && self.health().has_failed(source, to);
         };
-        // A failing object leaves its place to sources whose puts may succeed: at once if the destination
+        // A failing object leaves its place to sources whose puts may succeed: at once if the bucket
         // accepts others.
         let others_are_taken = matches!(party, Party::Source(..)) || waited >= LEAVES_PLACE_AFTER;
         let blocks_others = others_are_taken && places_left == 0;
@@ -162,7 +162,7 @@ pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &P
     };
     format!(
         "503 destination_full: {} accepts no objects{of_whom}; the calls that wait for it use {} of the spool, and their \
-         share is {}; fix the destination: its alarm and `forebay check` say how",
+         share is {}; fix the bucket: its alarm and `forebay check` say how",
         targets::in_words(target),
         about_bytes(held),
         about_bytes(division.part.unwrap_or_default())

@@ -1,6 +1,6 @@
-//! Records the failed puts of each source to each destination. Pure: callers pass the time.
+//! Records the failed puts of each source to each bucket. Pure: callers pass the time.
 //!
-//! Each source has its own record for each destination, so that a success of one source does not clear the
+//! Each source has its own record for each bucket, so that a success of one source does not clear the
 //! failures of another.
 
 use std::collections::BTreeMap;
@@ -14,9 +14,9 @@ use crate::object::Destination;
 use crate::sources::SourceId;
 use crate::words::{about_seconds, first_few};
 
-/// Failed puts in a row after which a source counts as failing at a destination. One or two are common.
+/// Failed puts in a row after which a source counts as failing at a bucket. One or two are common.
 pub(in crate::delivery) const FAILURES_BEFORE_FAILING: u32 = 3;
-/// How long a put may be in flight, while its destination accepts nothing else, before the source counts as
+/// How long a put may be in flight, while its bucket accepts nothing else, before the source counts as
 /// failing.
 pub(in crate::delivery) const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// A source counts as silent after it has had nothing in the spool and nothing delivered for this long.
@@ -24,7 +24,7 @@ const SILENT_AFTER: Duration = Duration::from_secs(3_600);
 /// Maximum number of sources that an alarm names.
 const NAMED_MAX: usize = 3;
 
-/// Failures of a source at a destination since its last success there.
+/// Failures of a source at a bucket since its last success there.
 #[derive(Clone, Debug)]
 struct Failures {
     failures: u32,
@@ -51,11 +51,11 @@ impl Failures {
     }
 }
 
-/// The failures of all sources at all destinations.
+/// The failures of all sources at all buckets.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct Health {
     failing: BTreeMap<(SourceId, Destination), Failures>,
-    /// When each destination last accepted something.
+    /// When each bucket last accepted something.
     taken: BTreeMap<PutTarget, Duration>,
     /// When each source last had something in the spool or was delivered.
     heard: BTreeMap<SourceId, Duration>,
@@ -67,7 +67,7 @@ pub(in crate::delivery) struct Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::delivery) struct Wrong {
     pub(in crate::delivery) kind: AlarmKind,
-    /// The destination.
+    /// The bucket.
     pub(in crate::delivery) subject: String,
     /// The sources whose puts fail there, and why the last one failed.
     pub(in crate::delivery) what: String,
@@ -100,7 +100,7 @@ impl Health {
     }
 
     /// Records that a put which began at `began` is still in flight. If it has been in flight for long, and
-    /// the destination accepted nothing else meanwhile, its source counts as failing.
+    /// the bucket accepted nothing else meanwhile, its source counts as failing.
     pub(in crate::delivery) fn under_way(
         &mut self,
         source: &SourceId,
@@ -149,12 +149,12 @@ impl Health {
         self.failing.is_empty()
     }
 
-    /// Whether the last put of a source to a destination failed.
+    /// Whether the last put of a source to a bucket failed.
     pub(in crate::delivery) fn has_failed(&self, source: &SourceId, to: &Destination) -> bool {
         !self.failing.is_empty() && self.failing.contains_key(&(source.clone(), to.clone()))
     }
 
-    /// Whether the puts of a source to a destination fail.
+    /// Whether the puts of a source to a bucket fail.
     pub(in crate::delivery) fn is_failing(&self, source: &SourceId, to: &Destination) -> bool {
         !self.failing.is_empty()
             && self
@@ -163,7 +163,7 @@ impl Health {
                 .is_some_and(|failing| failing.is_failing(self.strict))
     }
 
-    /// Forgets failures of sources and destinations for which nothing `waits`, and everything else that is
+    /// Forgets failures of sources and buckets for which nothing `waits`, and everything else that is
     /// old.
     pub(in crate::delivery) fn keep(
         &mut self,
@@ -178,10 +178,10 @@ impl Health {
         });
     }
 
-    /// The destinations that accept nothing from any source, and why.
+    /// The buckets that accept nothing from any source, and why.
     ///
-    /// A destination that cannot be reached fails for all sources. A refusal may concern one source alone. So
-    /// a destination that refuses puts is included only if it refuses at least two sources and has accepted
+    /// A bucket that cannot be reached fails for all sources. A refusal may concern one source alone. So
+    /// a bucket that refuses puts is included only if it refuses at least two sources and has accepted
     /// none since, or if it has accepted nothing lately.
     pub(in crate::delivery) fn failing_destinations(&self) -> BTreeMap<PutTarget, Cause> {
         let mut refused: BTreeMap<PutTarget, usize> = BTreeMap::new();
@@ -211,7 +211,7 @@ impl Health {
         Some(format!("puts of {source} to {to} fail: {}", failing.why))
     }
 
-    /// The alarms that are due now: one for each destination and kind, for all sources that fail there.
+    /// The alarms that are due now: one for each bucket and kind, for all sources that fail there.
     pub(in crate::delivery) fn wrong(&self, now: Duration) -> Vec<Wrong> {
         let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &Failures)>> = BTreeMap::new();
         for ((source, to), failing) in &self.failing {

@@ -15,7 +15,7 @@ use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::words::about_bytes;
 
-/// Alarms about destinations, which last as long as puts fail.
+/// Alarms about buckets, which last as long as puts fail.
 const FAILING_KINDS: [AlarmKind; 2] = [AlarmKind::Refused, AlarmKind::Unreachable];
 /// The alarm about refused clients ends after this long without a refusal. Near a limit, clients are
 /// alternately refused and accepted.
@@ -79,7 +79,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
         };
         let is_current = !removed.contains(&source) && current.get(&source) == Some(&to);
         let target = put_target(&to);
-        // Destinations that differ only in settings that cannot fail are one lane.
+        // Buckets that differ only in settings that cannot fail are one lane.
         let lane = lanes.entry((source.clone(), target.clone())).or_insert(Lane {
             source,
             target,
@@ -99,7 +99,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     (divide(log.space(), &lanes, &failing, &log.refused_sources()), lanes.len())
 }
 
-/// What sealed objects hold, by source and by the destination to which they are put now.
+/// What sealed objects hold, by source and by the bucket to which they are put now.
 fn held_by_seals(
     log: &dyn Log,
     current: &BTreeMap<SourceId, Destination>,
@@ -129,7 +129,7 @@ fn add_open(
     }
 }
 
-/// Raises an alarm for each destination at which puts fail, and clears those that no longer apply.
+/// Raises an alarm for each bucket at which puts fail, and clears those that no longer apply.
 fn alarm_what_fails(shared: &Shared, now: Duration) {
     let alarms = &shared.parts.alarms;
     let wrong = shared.failing.health().wrong(now);

@@ -1,8 +1,8 @@
-//! Divides the spool among failing destinations and sources: how much each of them may hold, and which
+//! Divides the spool among failing buckets and sources: how much each of them may hold, and which
 //! sources are refused beyond that. Pure.
 //!
-//! A *lane* is what one source sends to one destination. A *party* is what fails as a unit: a destination
-//! that accepts no objects at all, or a single source whose objects a destination refuses. While other
+//! A *lane* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket
+//! that accepts no objects at all, or a single source whose objects a bucket refuses. While other
 //! sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal
 //! part. Only a party that holds more than its part is refused.
 //!
@@ -41,7 +41,7 @@ pub enum Cause {
     Unreachable,
 }
 
-/// The state of a source at a destination.
+/// The state of a source at a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Its puts fail.
@@ -52,12 +52,12 @@ pub enum Standing {
     Silent,
 }
 
-/// What one source sends to one destination.
+/// What one source sends to one bucket.
 #[derive(Clone, Debug)]
 pub struct Lane<W> {
     /// The source.
     pub source: SourceId,
-    /// The destination.
+    /// The bucket.
     pub target: W,
     /// Whether new calls of the source go there.
     pub current: bool,
@@ -67,12 +67,12 @@ pub struct Lane<W> {
     pub held: Held,
 }
 
-/// What fails together: a destination with all its sources, or one source alone.
+/// What fails together: a bucket with all its sources, or one source alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party<W> {
-    /// A destination that accepts no objects.
+    /// A bucket that accepts no objects.
     Destination(W),
-    /// A source whose objects a destination refuses, while it accepts those of other sources.
+    /// A source whose objects a bucket refuses, while it accepts those of other sources.
     Source(SourceId, W),
 }
 
@@ -120,7 +120,7 @@ pub fn reaches(part: u64, whole: u64, percent: u64) -> bool {
     u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
 }
 
-/// Divides the spool among the failing parties. `failing` lists the destinations that accept nothing from any
+/// Divides the spool among the failing parties. `failing` lists the buckets that accept nothing from any
 /// source, `refused_before` the sources that are refused now.
 pub fn divide<W: Ord + Clone>(
     space: Space,
@@ -225,13 +225,13 @@ mod tests {
         check("below its part", &beside(&[lane("a", 1, Failing, 200, 49)]), &[1], &[]);
         check("at its part", &beside(&[lane("a", 1, Failing, 200, 50)]), &[1], &["a"]);
         check("frames alone count", &beside(&[lane("a", 1, Failing, 0, 250)]), &[1], &["a"]);
-        // If a destination takes nothing, all its sources are refused, even those that have not tried yet.
+        // If a bucket takes nothing, all its sources are refused, even those that have not tried yet.
         let six = beside(&[lane("a", 1, Failing, 200, 0), lane("b", 1, Healthy, 0, 50)]);
-        check("all of a destination", &six, &[1], &["a", "b"]);
+        check("all of a bucket", &six, &[1], &["a", "b"]);
         // A source that is refused alone is a party of its own.
-        check("one of a destination", &six, &[], &[]);
+        check("one of a bucket", &six, &[], &[]);
         let one = beside(&[lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50)]);
-        check("one of a destination, over its part", &one, &[], &["a"]);
+        check("one of a bucket, over its part", &one, &[], &["a"]);
     }
 
     #[test]
@@ -243,11 +243,7 @@ mod tests {
             division.refused.into_keys().collect::<Vec<_>>()
         };
         assert_eq!(refused(Cause::Refused), [source("a")]);
-        assert_eq!(
-            refused(Cause::Unreachable),
-            [source("a"), source("b")],
-            "the destination cannot be reached"
-        );
+        assert_eq!(refused(Cause::Unreachable), [source("a"), source("b")], "the bucket cannot be reached");
         let alone = [lane("a", 1, Failing, 900, 0), lane("b", 1, Healthy, 0, 50)];
         let division = divide(space(0), &alone, &BTreeMap::from([(1, Cause::Refused)]), &BTreeSet::new());
         assert_eq!(division.part, None, "no source is known to be served");
@@ -262,7 +258,7 @@ mod tests {
             lane("z", 3, Healthy, 0, 0),
         ];
         // Two parties: 125 each.
-        check("a destination is one party", &lanes, &[1, 2], &["a"]);
+        check("a bucket is one party", &lanes, &[1, 2], &["a"]);
         // Three parties: 83 each.
         check("each source alone is one", &lanes, &[], &["a"]);
         let division = divide(space(0), &lanes, &unreachable(&[1, 2]), &BTreeSet::new());

@@ -1,6 +1,6 @@
 //! Step 2: one object is made of a batch.
 //!
-//! `one_object` finds its destination, has `encode` compress its lines into a staged object (`staging`), and
+//! `one_object` finds its bucket, has `encode` compress its lines into a staged object (`staging`), and
 //! seals it. `make_again` makes the same bytes of a seal once more.
 
 pub mod encode;

@@ -68,7 +68,7 @@ async fn one_object(
     Box::pin(object_at(shared, batch, reason, (hold, under_way), (destination, until))).await
 }
 
-/// Makes one object of the frames that go to one destination, up to the first position that goes elsewhere.
+/// Makes one object of the frames that go to one bucket, up to the first position that goes elsewhere.
 async fn object_at(
     shared: &Arc<Shared>,
     batch: &OpenBatch,
@@ -118,7 +118,7 @@ async fn pause(shared: &Shared) {
 
 /// Where the first unsealed frame of a batch goes.
 enum Place {
-    /// To this destination, as do those up to the first position that goes elsewhere.
+    /// To this bucket, as do those up to the first position that goes elsewhere.
     At(Box<Destination>, Option<u64>),
     /// There is no such frame: none of them can be read, which is noted.
     Nothing,
@@ -137,10 +137,8 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
     let why = match log.first_open(batch) {
         Ok(FirstOpen::At(first)) => match log.destination(source, first) {
             Some((destination, until)) => return Ok(Place::At(Box::new(destination), until)),
-            None => {
-                "no destination is recorded for this source; configure the source again to deliver its calls"
-                    .to_owned()
-            }
+            None => "no bucket is recorded for this source; configure the source again to deliver its calls"
+                .to_owned(),
         },
         Ok(FirstOpen::Nothing { lost }) => {
             // The segments of lost frames can go to quarantine, so that no other batch waits for them.

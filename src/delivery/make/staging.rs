@@ -60,7 +60,7 @@ enum Place {
 }
 
 /// A staged file, removed when it is dropped. It is not kept open: dozens of objects may wait for each
-/// destination, and each would hold a file handle.
+/// bucket, and each would hold a file handle.
 #[derive(Debug)]
 struct StagedFile {
     disk: Arc<dyn Disk>,

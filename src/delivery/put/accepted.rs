@@ -1,4 +1,4 @@
-//! Notifies the objects that wait for a destination when it has accepted one, so that they are retried before
+//! Notifies the objects that wait for a bucket when it has accepted one, so that they are retried before
 //! their wait ends.
 //!
 //! They are notified in the order in which they began to wait, so that the same events lead to the same
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts the objects that a destination has accepted, and notifies those that wait. Cheap to clone; clones
+/// Counts the objects that a bucket has accepted, and notifies those that wait. Cheap to clone; clones
 /// share their state.
 #[derive(Clone, Debug, Default)]
 pub(in crate::delivery) struct Accepted(Arc<State>);
@@ -28,7 +28,7 @@ pub(in crate::delivery) struct Waiter {
 }
 
 impl Accepted {
-    /// Notifies all waiters that the destination has accepted an object.
+    /// Notifies all waiters that the bucket has accepted an object.
     pub(in crate::delivery) fn notify(&self) {
         self.0.count.fetch_add(1, Ordering::AcqRel);
         self.0.notify.notify_waiters();

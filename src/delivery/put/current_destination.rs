@@ -1,4 +1,4 @@
-//! The settings with which the destination of a sealed object is reached now.
+//! The settings with which the bucket of a sealed object is reached now.
 //!
 //! A seal fixes what an object holds, and its bucket and key. The role, the KMS key and similar settings may
 //! be wrong, or become invalid while the object waits. So the settings of the running configuration are used,
@@ -17,7 +17,7 @@ impl Shared {
         self.current_destination(&seal.batch.source, &seal.destination)
     }
 
-    /// How `noted`, a destination of `source`, is reached now.
+    /// How `noted`, a bucket of `source`, is reached now.
     pub(in crate::delivery) fn current_destination(
         &self,
         source: &SourceId,
@@ -30,12 +30,12 @@ impl Shared {
             .unwrap_or_else(|| noted.clone())
     }
 
-    /// Forgets wrong encryptions of destinations that are no longer in use.
+    /// Forgets wrong encryptions of buckets that are no longer in use.
     pub(in crate::delivery) fn forget_mismatches(&self) {
         self.mismatches.keep(&self.in_use(), &self.parts.alarms);
     }
 
-    /// Every destination to which something goes, or may go.
+    /// Every bucket to which something goes, or may go.
     fn in_use(&self) -> BTreeSet<Destination> {
         let log = &self.parts.log;
         let removed = self.requests.removed();

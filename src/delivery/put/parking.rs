@@ -1,4 +1,4 @@
-//! Parks sealed objects whose destination accepts nothing for long: each moves from the spool's segments to a
+//! Parks sealed objects whose bucket accepts nothing for long: each moves from the spool's segments to a
 //! file of its own.
 
 use std::sync::{Arc, OnceLock};
@@ -22,7 +22,7 @@ impl SealedObject<'_> {
         CHECK_EVERY.min(self.shared.settings.park_after).max(CHECK_EVERY_LEAST)
     }
 
-    /// Puts once, in one of the destination's slots. An endpoint that hangs keeps its slots occupied, but no
+    /// Puts once, in one of the bucket's slots. An endpoint that hangs keeps its slots occupied, but no
     /// space in the segments: the object is parked meanwhile.
     pub(in crate::delivery) async fn put_while_parking(
         &mut self,
@@ -114,7 +114,7 @@ impl SealedObject<'_> {
                 others = line.others,
                 source = %self.seal.batch.source,
                 bytes = parked.len,
-                "an object is parked, because its destination does not take it now; it is kept and tried again"
+                "an object is parked, because its bucket does not take it now; it is kept and tried again"
             );
         }
         self.form = Some(Form::Parked(parked));

@@ -28,7 +28,7 @@ pub(in crate::delivery) trait Deliverable {
     /// Makes the put of the next try.
     async fn ready(&mut self, tries: &Tries) -> Result<Ready, Stopped>;
 
-    /// Puts once, in one of the destination's slots.
+    /// Puts once, in one of the bucket's slots.
     async fn put_once(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped>;
 
     /// Reports a put that failed. `next` is the step that follows from the answer alone; `tries.refusals`
@@ -102,7 +102,7 @@ pub(in crate::delivery) struct Tries {
 /// How long to wait between tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::delivery) enum Pace {
-    /// Thousands of objects may wait for one destination, so their tries are spread over time.
+    /// Thousands of objects may wait for one bucket, so their tries are spread over time.
     Objects,
     /// Markers are few.
     Markers,
@@ -124,12 +124,12 @@ impl Pace {
         }
     }
 
-    /// Whether the wait after `next` is cut short when the destination accepts another object.
+    /// Whether the wait after `next` is cut short when the bucket accepts another object.
     fn retries_early(self, next: Next) -> bool {
         self == Self::Markers || matches!(next, Next::Retry(_) | Next::RetryAtCap)
     }
 
-    /// The wait after the destination has accepted another object.
+    /// The wait after the bucket has accepted another object.
     fn after_recovery(self, backoff: Backoff, random: &dyn Random) -> Duration {
         match self {
             Self::Objects => backoff.wait(SOON_AS_AFTER_TRIES, random),
@@ -138,7 +138,7 @@ impl Pace {
     }
 }
 
-/// Puts `what` until the store has it, and commits it. `accepted` reports when the destination accepts another
+/// Puts `what` until the store has it, and commits it. `accepted` reports when the bucket accepts another
 /// object meanwhile.
 ///
 /// The first put has the mode `first_mode`, and so has each put after a refusal: if the HEAD of an existing
@@ -223,7 +223,7 @@ async fn ask_whose<D: Deliverable>(
 
 /// Waits before the next try.
 ///
-/// An outage ends for all objects of a destination at once: the first one that the store accepts notifies the
+/// An outage ends for all objects of a bucket at once: the first one that the store accepts notifies the
 /// others. Each wait is cut short once, so that one refused key among good ones is not tried without pause.
 async fn wait<D: Deliverable>(
     shared: &Arc<Shared>,

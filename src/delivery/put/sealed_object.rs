@@ -67,7 +67,7 @@ impl<'a> SealedObject<'a> {
         self.shared.destination_now(&self.seal)
     }
 
-    /// Counts a failed put against its source and destination.
+    /// Counts a failed put against its source and bucket.
     pub(in crate::delivery) fn put_failed(&self, to: &Destination, error: &StoreError) {
         let now = self.shared.parts.clock.monotonic();
         self.shared.failing.put_failed(&self.seal.batch.source, to, error, now);

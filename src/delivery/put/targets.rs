@@ -10,7 +10,7 @@ use crate::delivery::settings::{FAILING_PUTS_PER_DESTINATION, PUTS_PER_DESTINATI
 use crate::lock::lock;
 use crate::object::{BucketString, Destination, KmsKey, RoleArn};
 
-/// What can fail for one destination and not for another: its bucket, role and key. Sources that differ only
+/// What can fail for one bucket and not for another: its bucket string, role and key. Sources that differ only
 /// in their external id share it, so that many sources do not mean many puts at once.
 pub(in crate::delivery) type PutTarget = (BucketString, Option<RoleArn>, Option<KmsKey>);
 
@@ -19,7 +19,7 @@ pub(in crate::delivery) fn put_target(to: &Destination) -> PutTarget {
     (to.bucket.clone(), role, to.encryption.kms().map(|kms| kms.key.clone()))
 }
 
-/// The number of different targets of these destinations. Each target has its own slots for puts.
+/// The number of different targets of these buckets. Each target has its own slots for puts.
 pub fn put_targets<'a>(destinations: impl Iterator<Item = &'a Destination>) -> usize {
     destinations.map(put_target).collect::<BTreeSet<PutTarget>>().len()
 }
@@ -30,7 +30,7 @@ pub(in crate::delivery) fn in_words((bucket, role, key): &PutTarget) -> String {
     format!("{bucket}{role}{key}")
 }
 
-/// A destination's share of the work.
+/// A bucket's share of the work.
 #[derive(Debug)]
 pub(in crate::delivery) struct Slots {
     /// Puts in flight.
@@ -38,7 +38,7 @@ pub(in crate::delivery) struct Slots {
     /// Of those, puts of sources that fail. Such puts wait here first, so that no other source waits for
     /// them.
     pub(in crate::delivery) failing_puts: Semaphore,
-    /// Notified when the destination has accepted an object, so that those that wait for it to recover are
+    /// Notified when the bucket has accepted an object, so that those that wait for it to recover are
     /// retried soon.
     pub(in crate::delivery) accepted: Accepted,
     /// Sealed objects that are neither stored nor parked.
@@ -76,7 +76,7 @@ impl PutTargets {
         });
     }
 
-    /// Makes everything that waits for its destination retry soon.
+    /// Makes everything that waits for its bucket retry soon.
     pub(in crate::delivery) fn retry_all(&self) {
         for slots in lock(&self.0).values() {
             slots.accepted.notify();

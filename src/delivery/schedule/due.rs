@@ -28,7 +28,7 @@ pub(in crate::delivery) struct View {
     asked: BTreeMap<BatchKey, u64>,
     /// Sources that are no longer configured.
     removed: BTreeSet<SourceId>,
-    /// Sources whose frames have more than one destination.
+    /// Sources whose frames have more than one bucket.
     moved: BTreeSet<SourceId>,
     /// Batches that are due because space is short or too many are open, sorted.
     pressed: Vec<BatchKey>,
@@ -76,7 +76,7 @@ impl View {
         !self.resting.is_empty() && self.resting.contains(&Work::Batch(batch.clone()))
     }
 
-    /// Why a batch is due, if it is. `place` gives the destination of a frame of the batch's source and the
+    /// Why a batch is due, if it is. `place` gives the bucket of a frame of the batch's source and the
     /// first position that has another; `estimate` gives the bytes of the object that the batch would become.
     /// Both are called only if needed.
     pub(in crate::delivery) fn reason(

@@ -104,7 +104,7 @@ pub async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<V
     Ok(inputs)
 }
 
-/// The destination that stands for a bucket that is read.
+/// A bucket that is read. Nothing is put there, so no encryption is asked for.
 ///
 /// # Errors
 /// [`Unusable`]: it is no name of a bucket.

@@ -12,7 +12,7 @@ use crate::time::ReceivedDay;
 /// A day that has sealed objects and is not closed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeliveredDay {
-    /// The destination of its newest object, and of its marker.
+    /// The bucket of its newest object, and of its marker.
     pub destination: Destination,
     /// The node id in the name of the newest object counted here.
     node: String,

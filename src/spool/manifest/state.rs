@@ -96,7 +96,7 @@ impl State {
                 let known = self.destinations.entry(source).or_default();
                 known.retain(|(at, _)| *at < from);
                 // Reserves exactly one more, because there may be ten thousand sources, nearly all with one
-                // destination.
+                // bucket.
                 known.reserve_exact(1);
                 known.push((from, destination));
             }
@@ -286,17 +286,17 @@ impl State {
         }
     }
 
-    /// The destination of frames of `source` at `position`, and the first position that goes elsewhere.
+    /// The bucket of frames of `source` at `position`, and the first position that goes elsewhere.
     pub fn destination(&self, source: &SourceId, position: u64) -> Option<(&Destination, Option<u64>)> {
         let known = self.destinations.get(source)?;
-        // Positions before the first known destination also go to that destination: earlier notes may be
+        // Positions before the first known bucket also go to that bucket: earlier notes may be
         // unreadable.
         let at = known.iter().rposition(|(from, _)| *from <= position).unwrap_or(0);
         let (_, destination) = known.get(at)?;
         Some((destination, known.get(at + 1).map(|(from, _)| *from)))
     }
 
-    /// Moves destinations noted for positions after `next`, the next position to be assigned, back to `next`.
+    /// Moves buckets noted for positions after `next`, the next position to be assigned, back to `next`.
     pub fn clamp_destinations(&mut self, next: u64) {
         for known in self.destinations.values_mut() {
             let last = known.last_mut().filter(|(from, _)| *from > next).map(|(_, to)| (next, to.clone()));
@@ -323,7 +323,7 @@ impl State {
     }
 
     /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,
-    /// destinations that no undelivered frame uses, and positions before the oldest frame. Lost positions from `unread` on
+    /// buckets that no undelivered frame uses, and positions before the oldest frame. Lost positions from `unread` on
     /// stay, because the second reader still has to learn of them.
     pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64, unread: Option<u64>) {
         let pending: BTreeSet<&BatchKey> = self.seals.values().map(|pending| &pending.seal.batch).collect();
@@ -448,7 +448,7 @@ mod tests {
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
     }
 
-    /// The note of the commit may have rotted: the object is then put again, and needs its destination and its account.
+    /// The note of the commit may have rotted: the object is then put again, and needs its bucket and its account.
     #[test]
     fn a_source_of_which_something_waits_is_not_forgotten() {
         let (mut state, sealed) = (State::new(), seal(1));
@@ -516,8 +516,8 @@ mod tests {
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
     }
 
-    /// Found by the simulation: the note of a source's first destination rotted, and frames before its second
-    /// destination waited for ever.
+    /// Found by the simulation: the note of a source's first bucket rotted, and frames before its second
+    /// bucket waited for ever.
     #[test]
     fn frames_before_the_first_known_destination_go_to_it() {
         let mut state = State::new();

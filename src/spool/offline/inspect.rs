@@ -30,7 +30,7 @@ pub(crate) struct Inspection {
     pub batches: Vec<BatchAbout>,
     /// Sealed objects that are not yet in the store.
     pub seals: Vec<SealAbout>,
-    /// The destinations of sources.
+    /// The buckets of sources.
     pub destinations: Vec<DestinationAbout>,
     /// Positions that earlier starts noted as lost.
     pub lost: Vec<Range>,
@@ -124,7 +124,7 @@ pub(crate) struct SealAbout {
     pub amended: bool,
 }
 
-/// The destination of a source.
+/// The bucket of a source.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(crate) struct DestinationAbout {
     /// The source.

@@ -12,7 +12,7 @@ use crate::spool::shared::lock;
 
 impl Destinations for SpoolLog {
     fn destination(&self, source: &SourceId, position: u64) -> Option<(Destination, Option<u64>)> {
-        // Locks the manifest, so that this waits for a change of destination that is being noted: the change
+        // Locks the manifest, so that this waits for a change of bucket that is being noted: the change
         // may apply to frames that are already stored.
         let manifest = lock(&self.shared.manifest);
         let state = manifest.state();
@@ -39,7 +39,7 @@ impl Destinations for SpoolLog {
             if known == Some(&destination) {
                 continue;
             }
-            // A position being written now may be assigned again after a crash, so the first destination
+            // A position being written now may be assigned again after a crash, so the first bucket
             // applies to all positions.
             let from = if known.is_some() { next } else { FIRST_POSITION };
             if known.is_some() {

@@ -42,7 +42,7 @@ fn sources_can_be_added_removed_moved_and_rekeyed() {
     assert_eq!(changes.needs_restart, Vec::<&str>::new());
     assert_eq!(
         changes.to_string(),
-        "sources added: comes; sources removed: goes; sources with a changed destination: moves; \
+        "sources added: comes; sources removed: goes; sources with a changed bucket: moves; \
          sources with changed write keys: rotates"
     );
     assert!(diff(&in_force(&old, &new), &new).is_empty());

@@ -1,4 +1,4 @@
-//! Objects whose destination cannot be reached leave the spool's segments to the other sources.
+//! Objects whose bucket cannot be reached leave the spool's segments to the other sources.
 
 use std::time::Duration;
 

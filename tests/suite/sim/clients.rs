@@ -266,7 +266,7 @@ impl Clients {
                         "I9: {name} is refused although its bucket accepts its objects"
                     ));
                 }
-                (3, "a source refused for its destination")
+                (3, "a source refused for its bucket")
             }
             Err(AppendError::DayOver) => (5, "its day is over"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),

@@ -10,7 +10,7 @@ const AT_LEAST: [(&str, u64); 99] = [
     ("a repeat", 10_000),
     ("the spool is full", 500),
     ("the spool has stopped", 400),
-    ("a source refused for its destination", 250),
+    ("a source refused for its bucket", 250),
     ("a share used", 50),
     ("a healthy source served beside a refused one", 350),
     // Imports.

@@ -12,7 +12,7 @@
 //! | `booth` | `aside` | two calls of a sealed object are damaged before its put |
 //! | `shop` | `aside` | an upload conflict, resolved with `overwrite` and not yet put |
 //! | `shelf` | `aside` | an upload conflict, not resolved |
-//! | `vault` | `vault` | no calls; its destination sets every option |
+//! | `vault` | `vault` | no calls; its bucket sets every option |
 //!
 //! The days are 13 November 2023 (only `kiosk`), the 14th and 15th, which are closed, and the 16th, on which
 //! the power is cut.
