@@ -52,12 +52,12 @@ pub fn lost(losses: &Losses, destination: &SourceId) -> String {
 /// The alarm about a function, if it needs one. `lag`: calls that wait, at most.
 /// `removed`: whether the destination is no longer configured.
 pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration) -> Option<LaneAlarm> {
-    // What is not read yet may be for other functions.
+    // Calls that are not read yet may be for other functions.
     let behind = format!("at most {}", counted(lag, "call waits", "calls wait"));
     let why = seen.failing.as_ref();
     let remedy = |class: Class| lane.remedy(class);
     let said = |class: Class, why: Option<&Failure>| {
-        // What a function says may hold personal data, which belongs into no log.
+        // The error of a function may hold personal data, which does not belong into a log.
         let what = why
             .filter(|failure| failure.class == class)
             .map(|failure| failure.what.masked())
@@ -72,7 +72,7 @@ pub fn of(lane: &LaneId, seen: &Seen, (lag, removed): (u64, bool), now: Duration
         ),
         false => format!("test it with: forebay destinations test {name}"),
     };
-    // What comes next finds out whether it still holds.
+    // The next call finds out whether the failure lasts.
     if let Some((class, began)) = seen.circuit.filter(|_| lag > 0) {
         let what = format!(
             "it gets no calls but one now and then, {}; {behind}; {}; {then}",

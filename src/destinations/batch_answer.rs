@@ -22,7 +22,7 @@ pub fn not_taken(body: &[u8], outgoing: &Outgoing) -> Vec<usize> {
     let all = || (0..calls.len()).collect();
     // Values are only split here: a tree of a long answer would take a hundred times its bytes.
     let Some(answer) = std::str::from_utf8(body).ok().and_then(Members::of) else {
-        // A handler may answer with a word of its own, but an object that cannot be read may have named calls.
+        // A handler may answer with any word, but an object that cannot be read may have named calls.
         return if body.trim_ascii_start().first() == Some(&b'{') { all() } else { Vec::new() };
     };
     let failures = match answer.get(FAILURES).map(RawValue::get) {
@@ -40,7 +40,7 @@ pub fn not_taken(body: &[u8], outgoing: &Outgoing) -> Vec<usize> {
         let id = entry.as_ref().and_then(|entry| entry.get(ID));
         let id = id.and_then(|id| serde_json::from_str::<String>(id.get()).ok()).filter(|id| !id.is_empty());
         let Some(of_id) = id.and_then(|id| named.get_mut(id.as_str())) else { return all() };
-        // It may be named twice.
+        // An answer may name a call twice.
         places.append(of_id);
     }
     places.sort_unstable();

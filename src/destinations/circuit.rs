@@ -10,16 +10,16 @@ use crate::sources::SourceId;
 
 /// How long a stopped circuit waits before a call probes it: 1 s, doubling, at most half a minute.
 pub const PROBES: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
-/// The same in an outage, which a person here cannot end: at most 5 min.
+/// How long a stopped circuit waits in an outage, which nobody here can end: at most 5 min.
 pub const PROBES_OF_OUTAGE: Backoff =
     Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
 
-/// Whose failure it is.
+/// What a failure concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// That of a call, by its position.
+    /// A call, by its position.
     Call(u64),
-    /// That of every call of a source.
+    /// Every call of a source.
     Source(SourceId),
 }
 
@@ -38,20 +38,20 @@ struct Open {
     whose: Vec<Whose>,
     /// Probes that have failed since it was stopped.
     probes: u32,
-    /// Not before this time a call is sent.
+    /// No call is sent before this time.
     probe_at: Duration,
-    /// Whether one is under way.
+    /// Whether a probe is under way.
     is_probing: bool,
 }
 
 /// Whether a call may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
-    /// Yes. If the circuit was open, this call finds out whether the failure is over.
+    /// The call may be sent. If the circuit was open, this call finds out whether the failure is over.
     Send,
-    /// Not before this time.
+    /// No call may be sent before this time.
     NotBefore(Duration),
-    /// Not before the call that finds out has come back.
+    /// No call may be sent until the probe has come back.
     Wait,
 }
 
@@ -113,7 +113,7 @@ impl Circuit {
         if open.probes == 0 && !open.whose.contains(&whose) {
             open.whose.push(whose);
         }
-        // What was under way when it was stopped says nothing new.
+        // Calls that were under way when the circuit was stopped say nothing new.
         if open.whose.len() >= stops && (probed || open.probes == 0) {
             open.probes = open.probes.saturating_add(1);
             let backoff = if Self::is_outage(class) { PROBES_OF_OUTAGE } else { PROBES };
@@ -121,7 +121,7 @@ impl Circuit {
         }
     }
 
-    /// Waits longer before the next probe: not before a time.
+    /// Delays the next probe until a time.
     pub fn not_before(&mut self, at: Duration) {
         if let Some(open) = &mut self.open {
             open.probe_at = open.probe_at.max(at);
@@ -138,7 +138,7 @@ impl Circuit {
         self.open.is_none()
     }
 
-    /// Why it is stopped, and since when.
+    /// Why the circuit is stopped, and since when.
     pub fn stopped(&self) -> Option<(Class, Duration)> {
         self.open.as_ref().filter(|open| open.probes > 0).map(|open| (open.class, open.since))
     }
@@ -181,7 +181,7 @@ mod tests {
             now = next;
             assert_eq!(circuit.ask(now), Leave::Send);
             fail(&mut circuit, Class::NotFound, 2, 1, now);
-            // Another that was under way says nothing new.
+            // Another call that was under way says nothing new.
             let probe_at = circuit.probe_at();
             fail(&mut circuit, Class::NotFound, 3, 1, now);
             assert_eq!(circuit.probe_at(), probe_at);

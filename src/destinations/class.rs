@@ -51,7 +51,7 @@ impl Class {
         Self::Unanswered,
     ];
 
-    /// Its name as a label.
+    /// The name as a label.
     pub fn slug(self) -> &'static str {
         match self {
             Self::ExecutionError => "execution-error",
@@ -75,7 +75,7 @@ impl Class {
         Self::ALL.into_iter().find(|class| class.slug() == slug)
     }
 
-    /// What fixes it.
+    /// What fixes a failure of this class.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::ExecutionError => {
@@ -111,7 +111,7 @@ impl Class {
         }
     }
 
-    /// What fixes it if the function is behind a web address.
+    /// What fixes the failure if the function is behind a web address.
     pub fn web_remedy(self) -> &'static str {
         match self {
             Self::AccessDenied => {
@@ -142,7 +142,7 @@ impl Class {
     }
 }
 
-/// The name that Segment's page of deliveries has for it, where it has one.
+/// The name that Segment's page of deliveries has for a class, where it has one.
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

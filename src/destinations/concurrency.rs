@@ -18,7 +18,7 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
-    /// At most `most` at once; at least one.
+    /// A limit of `most`, but at least one.
     pub fn new(most: usize) -> Self {
         let most = most.max(1);
         Self { most, limit: most, changed: Duration::ZERO, halved: None }

@@ -79,7 +79,7 @@ struct Line<'a> {
 }
 
 impl Letter<'_> {
-    /// As a request to the log.
+    /// The letter as a request to the log.
     ///
     /// # Errors
     /// The stored line is not JSON.
@@ -92,7 +92,7 @@ impl Letter<'_> {
         Ok(frames)
     }
 
-    /// As a line of the stream, without a line break.
+    /// The letter as a line of the stream, without a line break.
     ///
     /// # Errors
     /// The stored line is not JSON.
@@ -107,7 +107,7 @@ impl Letter<'_> {
         })
     }
 
-    /// By what the log recognises a dead letter that it has: after a crash the same call may die again.
+    /// Tells dead letters apart, so that the log recognises one that it has: after a crash a call may die again.
     fn fingerprint(&self) -> u128 {
         let digest = self.lane.digest().chain_update(self.position.to_le_bytes()).finalize();
         digest.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))

@@ -11,9 +11,9 @@ pub enum DiskWork {
     /// On the runtime's threads for blocking work, so that no other task waits for it.
     #[default]
     OnThreads,
-    /// On those of another runtime, whose priority is lower.
+    /// On the threads of another runtime, whose priority is lower.
     OnThreadsOf(Handle),
-    /// On the thread that asks for it, after this time. A simulation runs on one thread, and its disk never waits.
+    /// On the calling thread, after this time. A simulation runs on one thread, and its disk never waits.
     InPlaceAfter(Duration),
 }
 

@@ -8,9 +8,9 @@ use crate::sources::SourceId;
 /// What the role's trust policy asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExternalIds {
-    /// The same for the calls of every source.
+    /// One external id for the calls of every source.
     OneForAll(ExternalId),
-    /// The one of each source. A source that is not listed has its own id.
+    /// An external id for each source. A source that is not listed uses its own id.
     OfSources(BTreeMap<SourceId, ExternalId>),
 }
 

@@ -1,4 +1,4 @@
-//! What is damaged of the files that destinations keep. It changes nothing.
+//! Finds damage in the files that destinations keep, and changes nothing.
 
 use std::io;
 use std::sync::Arc;

@@ -192,14 +192,14 @@ fn is_long(call: &[u8]) -> bool {
     call.len() > Limits::default().max_event
 }
 
-/// What a call must do without because it would be too long.
+/// What is left out of a call that would be too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Length {
-    /// Nothing.
+    /// Nothing is left out.
     Any,
-    /// What a batch can have in its place.
+    /// Members that a batch can have in place of the call.
     Long,
-    /// That, and the time of receipt as that of a call that had none.
+    /// The same, and the time of receipt that stands for the time of a call without one.
     Longest,
 }
 
@@ -225,7 +225,7 @@ fn written(line: &str, now: UnixMillis, length: Length) -> Option<Sent> {
             "receivedAt" | "originalTimestamp" | "projectId" => continue,
             "channel" | "version" if is_added => continue,
             "context" | "integrations" if is_added && value.get() == "{}" => continue,
-            // Without it a time is not corrected, which is the same.
+            // A receiver without `sentAt` corrects no time, which has the same result.
             "sentAt" if is_added && Some(value.get()) == received => continue,
             "timestamp" if is_added && length == Length::Longest => continue,
             "timestamp" => original.unwrap_or(value).get().into(),

@@ -43,7 +43,7 @@ pub struct Outgoing {
 pub struct Carried {
     /// How often the call is sent with this time.
     pub attempt: u32,
-    /// Its messageId.
+    /// The messageId.
     pub message_id: String,
     /// The stored line.
     pub line: Bytes,
@@ -93,7 +93,7 @@ pub struct Invoked {
 }
 
 impl Invoked {
-    /// It ended so, and the service said nothing more about it.
+    /// An invocation that ended with this result. The service said nothing more about it.
     pub fn ended(result: Result<(), Failure>) -> Self {
         Self {
             result,
@@ -105,12 +105,12 @@ impl Invoked {
         }
     }
 
-    /// It failed, and the service said nothing more about it.
+    /// A failed invocation. The service said nothing more about it.
     pub fn failed(class: Class, what: impl Into<Told>) -> Self {
         Self::ended(Err(Failure { class, what: what.into(), retry_after: None }))
     }
 
-    /// No answer came in time.
+    /// An invocation without an answer in time.
     pub fn timed_out(timeout: Duration) -> Self {
         Self::failed(Class::Timeout, Told::plain(format!("no answer within {}", about_duration(timeout))))
     }
@@ -132,7 +132,7 @@ pub trait Equipment: Send + Sync + fmt::Debug {
     /// What invokes the functions of a destination.
     ///
     /// # Errors
-    /// Why it cannot be made.
+    /// Why no invoker can be made.
     fn invoker(&self, settings: &DestinationSettings) -> io::Result<Arc<dyn Invoke>>;
 
     /// The settings of a destination that is no longer configured, from the TOML that was kept.
@@ -147,7 +147,7 @@ pub trait Equipment: Send + Sync + fmt::Debug {
 pub struct Unusable {
     /// The class of the failure.
     pub class: Class,
-    /// Why.
+    /// Why they cannot be invoked.
     pub what: Told,
 }
 

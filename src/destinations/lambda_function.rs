@@ -145,7 +145,7 @@ impl Lambda {
     }
 }
 
-/// An id of AWS is its own. That of an emulator may be any text.
+/// The id of a request, private unless it has the form of AWS's own: an emulator may send any text.
 fn told_id(id: &str) -> Told {
     let is_aws = id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     told_if(is_aws, id)
@@ -161,7 +161,7 @@ fn told_if(is_aws: bool, text: &str) -> Told {
     if is_aws { Told::plain(bounded) } else { Told::private(bounded) }
 }
 
-/// Notes that a request has its credentials and goes on its way: before that, no function can run. And bounds its answer.
+/// Notes that a request is sent with its credentials (before that, no function can run); bounds its answer.
 #[derive(Debug)]
 struct Watch(Arc<AtomicBool>);
 
@@ -233,7 +233,7 @@ where
             })
         }
         (None, Reason::NoCredentials(_) | Reason::Denied(_)) => Ending::NoCredentials { why: &why.message },
-        // The connection timed out, so no function runs. An answer is waited for elsewhere.
+        // Only the connection timed out, so no function runs. The time-out for answers is elsewhere.
         (None, _) if matches!(error, SdkError::DispatchFailure(dispatch) if dispatch.is_timeout()) => {
             Ending::NoAnswer { why: &why.message }
         }

@@ -22,9 +22,9 @@ use crate::words::Told;
 const REFUSED_STOP: usize = 3;
 /// So long after a success, a web address is not wrong, however many calls it refuses.
 const RIGHT_AFTER_SUCCESS: Duration = Duration::from_secs(60);
-/// The same with failures that may pass by themselves.
+/// Failures that may pass by themselves stop a function after so many calls.
 const OUTAGES_STOP: usize = 10;
-/// The same with sources that are refused.
+/// Refused credentials of so many sources, without a success, stop a function.
 const SOURCES_STOP: usize = 3;
 /// Refused sources are probed together at most so often: there may be thousands.
 const SOURCE_PROBES_EVERY: Duration = Duration::from_millis(500);
@@ -49,7 +49,7 @@ pub struct LaneSettings {
 pub enum Now {
     /// Send this call.
     Send {
-        /// Its position in the log.
+        /// The position in the log.
         position: u64,
         /// How often it is sent with this time.
         attempt: u32,
@@ -63,11 +63,11 @@ pub enum Now {
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It was invoked.
+    /// The function took it.
     Done,
-    /// It is sent again.
+    /// The call is sent again.
     Again,
-    /// It becomes a dead letter, with this cause. It stays unfinished until [`Lane::buried`].
+    /// The call becomes a dead letter, with this cause. It stays unfinished until [`Lane::buried`].
     Dead(Failure),
 }
 
@@ -84,7 +84,7 @@ struct Refused {
 /// Sources that are refused while others may not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedSources {
-    /// The one that is refused for longest.
+    /// The source that is refused for longest.
     pub source: SourceId,
     /// Since when (monotonic time).
     pub since: Duration,
@@ -102,7 +102,7 @@ pub struct Lane {
     circuit: Circuit,
     /// Sources whose credentials are refused.
     refused: BTreeMap<SourceId, Refused>,
-    /// When each of them can be probed, unless one of its calls is under way.
+    /// When each refused source can be probed, unless one of its calls is under way.
     probes: BTreeSet<(Duration, SourceId)>,
     concurrency: Concurrency,
     in_flight: usize,
@@ -134,14 +134,14 @@ impl Lane {
         }
     }
 
-    /// Sets how it works from now on.
+    /// Changes how the lane works from now on.
     pub fn set(&mut self, settings: LaneSettings) {
         self.window.set_in_order(settings.in_order);
         self.concurrency.set(settings.concurrency);
         self.settings = settings;
     }
 
-    /// Takes back that a function cannot be used: it may be set otherwise now, so the next call finds out at once.
+    /// Forgets that a function cannot be used: its settings may have changed, so the next call finds out.
     pub fn try_again(&mut self) {
         self.circuit = Circuit::default();
         self.probes.clear();
@@ -258,7 +258,7 @@ impl Lane {
         let source = self.window.source_of(position).cloned();
         match result {
             Err(Failure { class: Class::Throttled, .. }) => {
-                // It says nothing about whether calls are allowed.
+                // This failure says nothing about whether calls are allowed.
                 self.concurrency.throttled(now);
                 self.circuit.learned_nothing();
                 self.circuit.not_before(now.saturating_add(SILENT_PROBE_AFTER));
@@ -290,7 +290,7 @@ impl Lane {
                 return;
             }
         }
-        // It says nothing about whether the source is still refused.
+        // This result says nothing about whether the source is still refused.
         if let Some(source) = source {
             if let Some(refused) = self.refused.get_mut(&source) {
                 refused.circuit.not_before(now.saturating_add(SILENT_PROBE_AFTER));
@@ -352,7 +352,7 @@ impl Lane {
             }
             Err(failure) => failure,
         };
-        // What is said of one call holds back no other.
+        // An answer about one call holds back no other.
         let of_all = Circuit::is_outage(failure.class) || failure.class == Class::Throttled;
         if let Some(after) = failure.pause().filter(|_| of_all) {
             self.paused_until = self.paused_until.max(now.saturating_add(after));
@@ -373,7 +373,7 @@ impl Lane {
     /// Calls of refused sources, each with its cause: they become dead letters, because they fill half of the window
     /// while calls of other sources are taken. At most `most`.
     pub fn crowding(&mut self, most: usize) -> Vec<(u64, Failure)> {
-        // Without others that are taken nothing is gained.
+        // Giving up calls gains nothing while no other source is taken.
         let others_pass = self.refused.values().any(|refused| refused.taken < self.taken);
         let (calls, bytes) = if others_pass { self.window.held() } else { (0, 0) };
         if calls <= CALLS_MAX / 2 && bytes <= BYTES_MAX / 2 {
@@ -853,7 +853,7 @@ mod tests {
                 while taken < CALLS && lane.window().has_room() && random.below(3) > 0 {
                     taken += 1;
                     if taken.is_multiple_of(13) {
-                        // For another function.
+                        // The call is for another function.
                         lane.window().read_through(taken);
                         finished.insert(taken);
                         invoked.insert(taken);

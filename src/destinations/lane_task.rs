@@ -94,7 +94,7 @@ struct Taken {
     line: Bytes,
 }
 
-/// What was read at a time.
+/// Calls that were read together.
 struct Chunk {
     place: QueuePlace,
     taken: Vec<Taken>,
@@ -125,7 +125,7 @@ pub(super) struct LaneDeps {
 
 /// What steers a lane.
 pub(super) struct Steered {
-    /// How it works.
+    /// How the lane works.
     pub(super) orders: watch::Receiver<Arc<Orders>>,
     /// Held while lines are read, so that neither the orders nor the place of the lines change meanwhile.
     pub(super) reading: Arc<RwLock<()>>,
@@ -156,7 +156,7 @@ pub(super) struct LaneTask {
     expire_at: Duration,
     /// Limits the log lines about dead letters that the log did not take.
     not_buried: OnceAMinute<()>,
-    /// The same about those of refused sources.
+    /// Limits the log lines about dead letters of refused sources.
     crowded: OnceAMinute<()>,
     /// No dead letters before this time, because the log did not take one.
     bury_at: Duration,
@@ -246,14 +246,14 @@ impl LaneTask {
         if self.orders.has_changed().unwrap_or(false) {
             let before = std::mem::replace(&mut self.current, Arc::clone(&self.orders.borrow_and_update()));
             self.lane.set(self.current.lane(&self.id.function));
-            // Of another destination that was changed it learns nothing.
+            // A change of another destination does not concern this lane.
             if before.settings != self.current.settings || before.is_usable != self.current.is_usable {
                 self.lane.try_again();
             }
         }
     }
 
-    /// Shows people how far it is.
+    /// Shows people how far the lane is.
     fn show(&mut self) {
         self.progress.finish_through(self.lane.finished_through());
         let waiting = self.lane.window().unfinished();
@@ -459,7 +459,7 @@ impl LaneTask {
                 }
                 let again = now.saturating_add(BURY_AGAIN_AFTER);
                 self.lane.not_buried(position, again);
-                // Until then calls are sent, and one that is taken needs no dead letter.
+                // Calls are sent until then, and one that is taken needs no dead letter.
                 self.bury_at = again.saturating_add(BURY_AGAIN_AFTER);
             }
             Err(error) => tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay"),
@@ -607,7 +607,7 @@ impl LaneTask {
             Ok(stored) => {
                 self.flying.spawn(async move { Ended::Buried { position, class, result: stored.await } });
             }
-            // The log gave a line that is none: nothing can be kept of it but what the archive has.
+            // The line is damaged: nothing can be kept of it but what the archive has.
             Err(error) => {
                 tracing::error!(%error, position, destination = %self.id.destination, "a stored line is not JSON; it is in the archive, but gets no dead letter");
                 add_loss(&mut self.progress.seen().lost, position, Loss { last: position, calls: 1 });
@@ -633,7 +633,7 @@ fn read_chunk(
     let queued = queue.map_or(0, Queue::copied_through);
     let mut visit = |read: Read<'_>| {
         match read {
-            // What a queue lost it says itself, with the number of calls.
+            // A queue reports its own losses, with the number of calls.
             Read::Lost(range) if range.last <= queued => {}
             Read::Lost(range) => {
                 let loss = Loss { last: range.last, calls: range.last - range.first + 1 };

@@ -156,7 +156,7 @@ pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
 /// The function ran and failed.
 fn function_failed(kind: &str, answer: &Answer<'_>) -> (Class, Told) {
     if let Some(seconds) = timed_out(kind, answer) {
-        // Not the answer's words: this text is shown where those of functions are hidden.
+        // This text is shown where the words of functions are hidden, so it quotes nothing of the answer.
         let what = format!("Lambda ended the function: it timed out after {seconds} seconds");
         return (Class::Timeout, Told::plain(what));
     }
@@ -220,7 +220,7 @@ fn class_of(status: u16, code: &str) -> Class {
         "InvalidRequestContentException"
         | "InvalidParameterValueException"
         | "UnsupportedMediaTypeException" => Class::BadRequest,
-        // 408, 409 and 410 are what a function says that is not ready: SnapStart, EFS, an update under way.
+        // A function that is not ready answers 408, 409 or 410: SnapStart, EFS, an update under way.
         _ => match status {
             401 | 403 => Class::AccessDenied,
             404 => Class::NotFound,
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!((odd.class, odd.what.full()), (Class::ExecutionError, "Handled: oh\\u{1b}"));
     }
 
-    /// A function says what it likes in its own error, which would then be retried, and shown to everybody.
+    /// The error of a function may have any words. It was retried as a time-out, and shown to everybody.
     #[test]
     fn only_lambda_itself_says_that_a_function_timed_out() {
         const ID: &str = "698aba69-5b39-49c9-a1e3-5b0965917cc4";

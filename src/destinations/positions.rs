@@ -55,7 +55,7 @@ pub fn remedy(function: &str, class: Class) -> &'static str {
 /// Which calls go where, from a position on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// It is for calls after this position, as far as the next route.
+    /// The route is for calls after this position, as far as the next route.
     pub after: u64,
     /// Which calls go where.
     pub selection: Selection,
@@ -66,7 +66,7 @@ pub struct Route {
 pub struct Kept {
     /// The TOML that it was read from last. A destination that was removed sends what waits with these settings.
     pub typed: String,
-    /// Whether the configuration no longer has it.
+    /// Whether the configuration no longer has the destination.
     pub removed: bool,
     /// Which calls go where. The last route is the one in force.
     pub routes: Vec<Route>,
@@ -89,7 +89,7 @@ pub struct Kept {
 /// Positions that cannot be read any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
-    /// The last of them.
+    /// The last lost position.
     pub last: u64,
     /// The function's calls among them; at most so many if a segment of the log is damaged, which has calls of others, too.
     pub calls: u64,
@@ -122,7 +122,7 @@ pub const UNFINISHED_MAX: usize = 1_000;
 pub struct Ahead {
     /// Everything up to here is finished, but for `unfinished`.
     pub through: u64,
-    /// In order, at most [`UNFINISHED_MAX`].
+    /// Positions that are not finished, in order; at most [`UNFINISHED_MAX`].
     pub unfinished: Vec<u64>,
 }
 
@@ -158,8 +158,8 @@ impl Kept {
         (Self::function_for(routes, frame.position, &source, &head)? == function).then_some((source, head))
     }
 
-    /// The same of a line that may be in the queue of the function, whose lines up to `queued` are there: they are its own,
-    /// whatever the routes say now.
+    /// The source and head of a line that may be in the function's queue. Lines up to `queued` are there: they
+    /// are its own, whatever the routes say now.
     pub fn waiting_call_for(
         frame: &Frame<'_>,
         routes: &[Route],
@@ -367,7 +367,7 @@ mod tests {
     fn calls_go_where_the_configuration_sent_them_when_they_came() {
         let kept = reconfigured(All::new(), &[settings("crm", &[("track", "a")])], 10);
         let kept = reconfigured(kept, &[settings("crm", &[("track", "b")])], 20);
-        // The same again changes nothing.
+        // Noting the same again changes nothing.
         let kept = reconfigured(kept, &[settings("crm", &[("track", "b")])], 25);
         let one = &kept[&name("crm")];
         assert_eq!(
@@ -468,7 +468,7 @@ mod tests {
         // A restart without it changes nothing.
         let kept = reconfigured(kept, &[], 30);
         assert_eq!(kept[&name("crm")].routes.len(), 2);
-        // It comes back, and takes calls from then on.
+        // The destination comes back, and takes calls from then on.
         let back = reconfigured(kept.clone(), &[settings("crm", &[("track", "a")])], 40);
         let one = &back[&name("crm")];
         assert_eq!([20, 21, 40, 41].map(|at| track(at, one)), [Some("a"), None, None, Some("a")]);

@@ -16,12 +16,12 @@ use crate::disk::{Disk, is_no_handle, is_no_space, read_all, temporary_name, wri
 pub const FILE: &str = "destinations.json";
 /// Its copy.
 pub const COPY: &str = "destinations.copy.json";
-/// Both. The first that is written after a change is the copy.
+/// The file and its copy, in the order in which a change is written.
 const FILES: [&str; 2] = [COPY, FILE];
 /// Bytes of disk that are kept for the next version of the file: only once it is written, what destinations have finished
 /// is freed.
 const RESERVE: &str = "destinations.reserve";
-/// The least bytes of it.
+/// The least bytes of the reserve.
 const RESERVE_MIN: usize = 4_096;
 /// The version of the file's form. Version 1 had neither a checksum nor a copy, and did not list the files of queues.
 const VERSION: u32 = 2;
@@ -61,7 +61,7 @@ impl Copied {
         match disk.open(file).and_then(|open| read_all(&*open)) {
             Ok(bytes) => Ok(Self::parse(&bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Missing),
-            // That passes.
+            // A passing failure to read is no damage.
             Err(error) if is_no_handle(&error) => Err(error),
             Err(error) => Ok(Self::Damaged(format!("cannot be read: {error}"))),
         }
@@ -159,7 +159,7 @@ impl Positions {
         Ok(Self { disk, kept, written, unsure, reserved, damaged, is_lost })
     }
 
-    /// What is kept.
+    /// The positions as they are kept.
     pub fn kept(&self) -> &All {
         &self.kept
     }

@@ -15,7 +15,7 @@ use super::select::TYPES;
 use crate::lock::lock;
 use crate::time::UnixMillis;
 
-/// What a type is counted as that is none of [`TYPES`].
+/// The name under which types other than [`TYPES`] are counted.
 const OTHER: &str = "other";
 
 /// The counted name of a type.
@@ -38,11 +38,11 @@ pub struct Seen {
     pub attempts: BTreeMap<(&'static str, Option<Class>), u64>,
     /// Calls that became dead letters, by cause.
     pub dead: BTreeMap<Class, u64>,
-    /// What damage of the log or of its queue took from it.
+    /// What damage of the log or of the queue took from the function.
     pub lost: Losses,
-    /// How many calls of that were noted before the start.
+    /// How many of the lost calls were noted before the start.
     pub lost_before: u64,
-    /// What is finished beyond the position up to which everything is.
+    /// Calls that are finished beyond the position up to which everything is.
     pub ahead: Option<Ahead>,
     /// Calls in memory that are not finished, and their bytes.
     pub waiting: (usize, usize),
@@ -151,7 +151,7 @@ mod tests {
         // Everything was read, also what is not for this function.
         assert_eq!(seen.behind(100), 7);
         assert_eq!(seen.behind(130), 37);
-        // Of a queue the calls are known, however many positions they span.
+        // The calls of a queue are counted, however many positions they span.
         seen.unread = (5, 1_000);
         assert_eq!(seen.behind(1_000), 12);
         assert_eq!(seen.behind(1_003), 15);

@@ -30,7 +30,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Lines of a lane in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
-    /// It has the lane's lines after this position…
+    /// The file has the lane's lines after this position…
     pub after: u64,
     /// … and up to this one.
     pub through: u64,
@@ -62,14 +62,14 @@ struct InPiece {
 /// How far a lane has read.
 #[derive(Clone, Copy, Debug)]
 pub struct QueuePlace {
-    /// In the log, or up to which position in the pieces.
+    /// The place in the log, or the position up to which pieces were read.
     log: Place,
     /// Where the next frame of a piece begins.
     next: InPiece,
 }
 
 impl QueuePlace {
-    /// Behind a position.
+    /// The place behind a position.
     pub fn after(position: u64) -> Self {
         Self { log: Place::after(position), next: InPiece { after: position, ..InPiece::default() } }
     }
@@ -96,7 +96,7 @@ impl QueuePlace {
 struct State {
     /// The lane's lines up to here are in the pieces, if they are not finished.
     through: u64,
-    /// By the position after which they begin.
+    /// The pieces, by the position after which they begin.
     pieces: BTreeMap<u64, Piece>,
     /// Where in the log the last copy ended. The next one begins there, if that piece was published.
     copied: Option<Place>,
@@ -129,7 +129,7 @@ impl Queue {
         Self { disk, id: id_of(lane), state: Mutex::new(state) }
     }
 
-    /// The same. Files that are no longer needed, or that a crash left, are removed.
+    /// The queue, as [`Queue::look`] has it. Removes files that are not needed, or that a crash left.
     ///
     /// # Errors
     /// The disk's error.
@@ -748,7 +748,7 @@ mod tests {
         std::fs::write(&path, &bad).unwrap();
         let (seen, lost) = own(&queue, &log, 0);
         assert_eq!((seen.len(), seen[0], seen[1], lost), (499, 1, 5, 3));
-        // So also if its length is what is damaged.
+        // The next line is found too if the length is what is damaged.
         let len_of = u32::try_from(frame).unwrap();
         for len in [0, 1, 60, len_of - 1, len_of + 1, 8_000, u32::MAX] {
             bad[frame..frame + 4].copy_from_slice(&len.to_le_bytes());

@@ -15,22 +15,22 @@ const UNANSWERED_RETRIES: u32 = 4;
 const REFUSED_RETRIES: u32 = 4;
 /// How long to wait before the next try: 1 s, doubling, at most 5 min.
 pub const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
-/// The same if it was refused: at most half a minute, because a person may have ended the reason.
+/// How long to wait after a refusal: at most half a minute, because a person may have fixed the cause.
 const BACKOFF_OF_REFUSED: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
-    /// It is sent again after this time.
+    /// The call is sent again after this time.
     Retry(Duration),
-    /// It becomes a dead letter.
+    /// The call becomes a dead letter.
     Dead,
 }
 
 /// A call that failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Failed<'a> {
-    /// How.
+    /// The failure.
     pub failure: &'a Failure,
     /// How often it was sent, this time included.
     pub attempts: u32,

@@ -16,7 +16,7 @@ const TEXT_MAX: usize = 1_024 * 1_024;
 /// One invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// When it ended.
+    /// When the invocation ended.
     pub at: UnixMillis,
     /// The function's ARN, or what stands for it.
     pub function: Arc<str>,
@@ -28,9 +28,9 @@ pub struct Record {
     pub message_id: String,
     /// How often the call was sent with this time.
     pub attempt: u32,
-    /// How long it took, in milliseconds.
+    /// How long the invocation took, in milliseconds.
     pub millis: u64,
-    /// How it failed; `None` if it succeeded.
+    /// How the invocation failed; `None` if it succeeded.
     pub failed: Option<(Class, Told)>,
     /// The service's id of the request.
     pub request_id: Option<Told>,
@@ -58,7 +58,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Adds one, and drops the oldest beyond [`RECORDS_MAX`] or beyond a megabyte of text.
+    /// Adds an invocation, and drops the oldest beyond [`RECORDS_MAX`] or beyond a megabyte of text.
     pub fn push(&mut self, record: Record) {
         self.text += record.text();
         self.kept.push_back(record);
@@ -69,7 +69,8 @@ impl Records {
         }
     }
 
-    /// The last ones, newest first: at most `limit`, and only those of a class if one is given (`Some(None)`: successes).
+    /// The last invocations, newest first: at most `limit`, and only those of `class` if it is set
+    /// (`Some(None)`: successes).
     pub fn last(&self, class: Option<Option<Class>>, limit: usize) -> Vec<Record> {
         let wanted = |record: &&Record| {
             class.is_none_or(|class| record.failed.as_ref().map(|(failed, _)| *failed) == class)

@@ -39,7 +39,7 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 /// A stored call.
 #[derive(Clone, Debug)]
 pub struct StoredCall {
-    /// Its source.
+    /// The source.
     pub source: SourceId,
     /// The stream that it is of: calls, or the objects of a collection.
     pub stream: Stream,
@@ -113,9 +113,9 @@ pub struct Replay {
     settings: DestinationSettings,
     clock: Arc<dyn Clock>,
     given: Arc<Given>,
-    /// By function.
+    /// The lanes, by function.
     lanes: BTreeMap<String, (usize, Arc<Progress>)>,
-    /// They are aborted when it is dropped.
+    /// The tasks of the lanes. They are aborted when the replay is dropped.
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -135,7 +135,7 @@ impl Replay {
             invoke: deps.invoke,
             is_usable: true,
         };
-        // They never change.
+        // The orders of a replay never change.
         let (_, orders) = watch::channel(Arc::new(orders));
         let stop = CancellationToken::new();
         let (records, metrics) = (Arc::<Mutex<Records>>::default(), Metrics::new());

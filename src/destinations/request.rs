@@ -37,7 +37,7 @@ impl Invocation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the payload has {bytes} bytes, and an invocation takes at most {max}")]
 pub struct TooLarge {
-    /// Its bytes.
+    /// The bytes.
     pub bytes: usize,
     /// The most that is taken.
     pub max: usize,

@@ -113,9 +113,9 @@ pub struct Destinations {
 /// What people see of a destination.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// Its settings; `None` if it was removed and those that were kept cannot be used.
+    /// The settings; `None` if it was removed and those that were kept cannot be used.
     pub settings: Option<DestinationSettings>,
-    /// Whether the configuration no longer has it: it sends what waits.
+    /// Whether the configuration no longer has the destination. It then sends what waits.
     pub removed: bool,
     /// Each function.
     pub lanes: BTreeMap<String, Arc<Progress>>,
@@ -129,7 +129,7 @@ pub enum CommandError {
     /// There is no such destination.
     #[error("there is no destination {0}")]
     Unknown(SourceId),
-    /// It is configured.
+    /// The destination is configured.
     #[error(
         "{0} is configured: remove it from the configuration first; until then it would go on taking calls"
     )]
@@ -232,7 +232,7 @@ impl Destinations {
     pub async fn kill(&self) {
         let Some(running) = lock(&self.running).take() else { return };
         running.abort();
-        // It was aborted: that it did not end by itself is no error.
+        // An aborted task that did not end by itself is no error.
         drop(running.await);
     }
 
@@ -275,10 +275,10 @@ struct Logged {
 
 struct Supervisor {
     deps: Deps,
-    /// Away only while the file is written.
+    /// The file of positions; `None` only while it is written.
     positions: Option<Positions>,
     configured: BTreeMap<SourceId, DestinationSettings>,
-    /// Of every lane that is kept, unless its pieces could not be listed.
+    /// The queues of all lanes that are kept, except those whose pieces could not be listed.
     queues: BTreeMap<LaneId, Arc<Queue>>,
     lanes: BTreeMap<LaneId, RunningLane>,
     tasks: JoinSet<()>,
@@ -287,7 +287,7 @@ struct Supervisor {
     copying: Option<Copying>,
     /// Whether there may be pieces of lanes that are no longer kept.
     is_sweep_due: bool,
-    /// Nothing is copied before (monotonic time).
+    /// Nothing is copied before this time (monotonic).
     copy_again_at: Duration,
     /// Lanes read with it. Nobody reads while their orders change, or while lines move into a queue.
     reading: Arc<RwLock<()>>,
@@ -377,7 +377,7 @@ impl Supervisor {
 
     /// What is to be kept now.
     fn current(&self) -> All {
-        // What a lane lost it says before it passes it.
+        // A lane reports a loss before it passes it.
         let finished = self.finished();
         let (mut lost, mut ahead) = (BTreeMap::new(), BTreeMap::new());
         for (id, lane) in &self.lanes {
@@ -393,7 +393,7 @@ impl Supervisor {
         self.keep_with(kept, None).await
     }
 
-    /// The same, after lines were copied into a queue. If it succeeds, they are read from there.
+    /// Writes what is to be kept after lines were copied into a queue. They are read from there once it is written.
     async fn keep_with(&mut self, kept: All, copied: Option<(Arc<Queue>, Piece)>) -> io::Result<()> {
         let Some(mut positions) = self.positions.take() else {
             return Err(io::Error::other("an earlier write panicked"));
@@ -717,8 +717,8 @@ impl Supervisor {
         *lock(&self.shown) = shown;
     }
 
-    /// Sees to it that destinations take no more of the disk than they may: lines of the lane that keeps the most of the log
-    /// are copied into its queue, and the oldest calls of a queue that is too long become dead letters.
+    /// Keeps destinations within their share of the disk: lines of the lane that keeps the most of the log are
+    /// copied into its queue, and the oldest calls of a queue that is too long become dead letters.
     fn relieve(&mut self) {
         let mut give_up: BTreeMap<LaneId, u64> = self.too_long();
         let held = self.deps.follow.held_bytes();
@@ -738,7 +738,7 @@ impl Supervisor {
                 let of_lane = give_up.entry(id).or_default();
                 *of_lane = self.deps.follow.held_end(held - most).max(*of_lane);
             } else if held > most {
-                // To less than it may be, so that pieces are few.
+                // The queue shrinks to less than its maximum, so that pieces are few.
                 let through = self.deps.follow.held_end(held - most / 4 * 3);
                 // The log does not yet know what was finished since the last round.
                 if through > after {

@@ -8,17 +8,17 @@ use http::Uri;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The path that it serves.
+/// The path that the emulator serves.
 const PATH: &str = "/2015-03-31/functions/function/invocations";
 
-/// What it says about an invocation that was no success.
+/// What the emulator says about an invocation that was no success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// The function ran and failed.
     Failed,
     /// The function was ended after its timeout.
     TimedOut,
-    /// It runs another invocation.
+    /// The emulator runs another invocation.
     Busy,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn is_at(to: &str) -> bool {
     to.parse::<Uri>().is_ok_and(|to| to.path() == PATH)
 }
 
-/// What it told by an answer; `None` if the status says what happened.
+/// What the emulator reports by an answer; `None` if the status says what happened.
 pub(super) fn said(status: u16, body: &[u8]) -> Option<Said> {
     match status {
         400 if body.is_empty() => Some(Said::Busy),

@@ -9,7 +9,7 @@ const HIDDEN: &str = "[hidden]";
 const VALUE_MIN: usize = 4;
 /// Shorter parts of a path are not looked for alone, unless they have digits: they are words.
 const PART_MIN: usize = 12;
-/// The same, of parts with digits.
+/// The shortest part of a path with digits that is looked for alone.
 const CODE_MIN: usize = 6;
 
 /// Texts that are replaced wherever a server says them.
@@ -42,7 +42,7 @@ impl Secrets {
         secrets
     }
 
-    /// With another secret.
+    /// Adds another secret.
     pub(super) fn and(mut self, secret: &str) -> Self {
         self.add_if(VALUE_MIN, secret);
         self
@@ -50,7 +50,7 @@ impl Secrets {
 
     fn add_if(&mut self, least: usize, secret: &str) {
         let decoded = percent_decode_str(secret).decode_utf8_lossy();
-        // As some servers write JSON, and the value of a query.
+        // Some servers write a secret as in JSON, or as the value of a query.
         let escaped = secret.replace('/', "\\/");
         let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
         for form in [secret, &decoded, &escaped, &encoded] {
@@ -58,11 +58,11 @@ impl Secrets {
                 self.0.push(form.to_owned());
             }
         }
-        // A longer one may contain a shorter one.
+        // Longer secrets come first: they may contain shorter ones.
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
-    /// A text without them, whatever the case of their letters.
+    /// The text without secrets, whatever the case of their letters.
     pub(super) fn hide(&self, text: &str) -> String {
         let found = |rest: &str| {
             let begins = |secret: &&String| {

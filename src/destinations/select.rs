@@ -31,14 +31,14 @@ pub struct Selection {
     pub name: String,
 }
 
-/// What of a line decides where it goes.
+/// The members of a line that decide where it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Its type; [`OBJECT`] of an object set.
+    /// The type; [`OBJECT`] of an object set.
     pub kind: String,
-    /// Its messageId, the key by which a function recognises a call that it got before.
+    /// The messageId, the key by which a function recognises a call that it got before.
     pub message_id: String,
-    /// Its userId, or without one its anonymousId.
+    /// The userId, or without one its anonymousId.
     pub user: Option<String>,
     /// `integrations`: what is switched on or off by name.
     switches: Vec<(String, bool)>,

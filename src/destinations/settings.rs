@@ -11,7 +11,7 @@ use crate::sources::SourceId;
 
 /// The function's name in positions and dead letters if it is behind a web address, which may hold a secret.
 pub const URL: &str = "url";
-/// The same of an endpoint that calls are forwarded to.
+/// The name that stands for an endpoint that calls are forwarded to.
 pub const FORWARD: &str = "forward";
 
 /// Whether a function of this name is behind a web address.
@@ -50,7 +50,7 @@ pub fn queues_max(max_bytes: u64) -> u64 {
 /// A destination, as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationSettings {
-    /// Its name.
+    /// The name.
     pub name: SourceId,
     /// Which calls go to which of its functions.
     pub selection: Selection,
@@ -111,7 +111,7 @@ pub enum Target {
     Url(SecretText),
     /// Another tracking endpoint.
     Forward {
-        /// Its address, without `/v1/batch`.
+        /// The address, without `/v1/batch`.
         to: String,
         /// The write key that calls are sent with.
         write_key: SecretText,
@@ -119,7 +119,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether it can invoke a function: one that waits from before the type was changed it cannot.
+    /// Whether the target can invoke this function. Calls that waited while the type changed may have another.
     pub fn serves(&self, function: &str) -> bool {
         match self {
             Self::Lambda(_) => !is_web(function),

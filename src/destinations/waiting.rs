@@ -16,7 +16,7 @@ use crate::sources::SourceId;
 pub struct Waiting {
     /// The destination.
     pub destination: SourceId,
-    /// Its function.
+    /// The function.
     pub function: String,
     /// How many calls, at least one.
     pub calls: u64,

@@ -51,7 +51,7 @@ impl WebFunction {
         let (mut invoked, body) =
             self.post.send(&self.to, context.map(|context| (CONTEXT, context)), payload, most).await;
         if outgoing.batch && invoked.result.is_ok() {
-            // An answer that is cut may have named any of them.
+            // An answer that is cut may have named any call of the batch.
             let all = || (0..outgoing.calls.len()).collect();
             invoked.not_taken = body.map_or_else(all, |body| not_taken(&body, outgoing));
         }

@@ -158,7 +158,7 @@ fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
         }
     };
     let retry_after = text("retry-after").and_then(|asked| pause(asked, text("date")));
-    // Before anything is cut, so that no part of a secret is left. Of a call that was taken nothing is shown.
+    // Secrets are hidden before anything is cut, so that no part of one is left. A success shows nothing.
     let has_failed = !(200..300).contains(&status) || function_error.is_some();
     let said = if has_failed { secrets.hide(&String::from_utf8_lossy(answer.body())) } else { String::new() };
     let mut result = outcome(Ending::Answer(Answer {
@@ -172,7 +172,7 @@ fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
     }));
     if let Err(failure) = &mut result {
         failure.class = match status {
-            // A web server says them of a request, not of itself.
+            // A web server answers these statuses about a request, not about itself.
             410 => Class::NotFound,
             402..=499 if failure.class == Class::Unavailable && !matches!(status, 408 | 425) => {
                 Class::AccessDenied

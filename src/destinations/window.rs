@@ -51,11 +51,11 @@ struct Held {
 /// A call to add.
 #[derive(Clone, Debug)]
 pub struct New {
-    /// Its position in the log.
+    /// The position in the log.
     pub position: u64,
-    /// Its source.
+    /// The source.
     pub source: SourceId,
-    /// Its user, if it has one.
+    /// The user, if it has one.
     pub user: Option<String>,
     /// How long it has waited.
     pub waiting: Waiting,
@@ -89,7 +89,7 @@ enum CallState {
     BehindAnother,
     Ready,
     NotBefore(Duration),
-    /// Its source is refused.
+    /// The source is refused.
     Held,
     InFlight,
 }
@@ -97,7 +97,7 @@ enum CallState {
 /// A call to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Its position in the log.
+    /// The position in the log.
     pub position: u64,
     /// How often it is sent with this time.
     pub attempt: u32,
@@ -190,7 +190,7 @@ impl Window {
             CallState::Ready => drop(self.ready.remove(&position)),
             CallState::NotBefore(at) => {
                 self.later.remove(&(at, position));
-                // Its time may have come.
+                // The time of a call may have come.
                 self.ready.remove(&position);
             }
             CallState::Held => {
@@ -315,7 +315,7 @@ impl Window {
         self.take(most, |_, call| call.waiting.age(now) > age)
     }
 
-    /// The same with calls of sources that are held back.
+    /// Takes, in the same way, calls of sources that are held back.
     pub fn take_held(&mut self, most: usize) -> Vec<u64> {
         self.take(most, |_, call| call.state == CallState::Held)
     }
@@ -326,7 +326,7 @@ impl Window {
         held.fold((0, 0), |(calls, bytes), call| (calls + 1, bytes + call.bytes))
     }
 
-    /// The same with calls up to a position.
+    /// Takes, in the same way, calls up to a position.
     pub fn take_through(&mut self, through: u64, most: usize) -> Vec<u64> {
         self.take(most, |position, _| position <= through)
     }
@@ -492,7 +492,7 @@ mod tests {
         assert_eq!(window.ahead(Some(&ahead)), Some(left));
         window.read_through(3_000);
         assert_eq!(window.ahead(Some(&ahead)), None);
-        // With many, it reaches less far.
+        // With many calls, the note reaches less far.
         let mut window = Window::new(0, false);
         (1..=5_000).for_each(|position| window.add(new(2 * position, None, 1)));
         window.next(at(0));
@@ -539,7 +539,7 @@ mod tests {
 
     #[test]
     fn a_call_that_ends_while_it_waits_is_not_sent() {
-        // It became too old.
+        // The call became too old.
         let mut window = Window::new(0, true);
         window.add(new(1, Some("a"), 1));
         window.add(new(2, Some("a"), 1));
@@ -595,7 +595,7 @@ mod tests {
         assert_eq!(sent(&mut window, 0), [5], "the next of its user");
     }
 
-    /// Such a call was sent while it was taken for a dead letter.
+    /// A call that had become too old was sent while it was taken for a dead letter.
     #[test]
     fn a_call_whose_time_has_come_is_taken_out() {
         let mut window = Window::new(0, false);

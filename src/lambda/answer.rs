@@ -15,7 +15,7 @@ const SHOWN_MAX: usize = 1_100;
 pub struct FileResult {
     /// The file, for people: `s3://bucket/key`.
     pub name: String,
-    /// How it ended, if it did not fail: `done`, `done before`, `continued`, `ignored`.
+    /// How the file ended, if it did not fail: `done`, `done before`, `continued`, `ignored`.
     pub ended: Result<&'static str, String>,
     /// Rows taken by this invocation.
     pub rows: u64,

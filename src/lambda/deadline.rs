@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::time::UnixMillis;
 
-/// Times before it are durations: 2001-09-09.
+/// Values below this instant (2001-09-09) are durations.
 const FIRST_INSTANT: u64 = 1_000_000_000_000;
 
 /// The deadline that the runtime's header `lambda-runtime-deadline-ms` means. AWS sends the instant; the emulator of
@@ -65,7 +65,7 @@ mod tests {
         check(20, 10, (10_000, 15_000, 18_750));
         check(5, 10, (2_500, 3_750, 4_688));
         check(900, 60, (840_000, 870_000, 892_500));
-        // Too late already.
+        // The deadline has passed already.
         check(-3, 10, (-3_000, -3_000, -3_000));
         check(900, 0, (900_000, 900_000, 900_000));
     }

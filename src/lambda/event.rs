@@ -11,7 +11,7 @@ use crate::words::{outside_text, outside_text_within};
 
 /// How deep an event may stand in others: S3 in SNS in SQS.
 const DEPTH_MAX: usize = 3;
-/// How much of a key that is none is shown, in bytes.
+/// How much of an invalid key is shown, in bytes.
 const SHOWN_MAX: usize = 200;
 
 /// What an invocation is about.
@@ -26,9 +26,9 @@ pub enum Event {
 /// A message of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// What it says.
+    /// The notifications in the message.
     pub says: Result<Vec<Notified>, EventError>,
 }
 
@@ -37,22 +37,22 @@ pub struct Message {
 pub enum Notified {
     /// An object was made.
     Created(Record),
-    /// Something else happened, which needs no work: `s3:TestEvent`, `ObjectRemoved:Delete`, …
+    /// Something else happened that needs no work: `s3:TestEvent`, `ObjectRemoved:Delete`, …
     Other(String),
-    /// It says that an object was made, but not which.
+    /// An object was made, but the notification does not say which.
     Bad(BadRecord),
 }
 
 /// An object that was made, as its notification describes it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
-    /// Its bucket.
+    /// The bucket.
     pub bucket: String,
-    /// Its key, decoded.
+    /// The key, decoded.
     pub key: String,
-    /// Its version, in buckets with versions.
+    /// The version, in buckets with versions.
     pub version: Option<String>,
-    /// Its entity tag, without quotes.
+    /// The entity tag, without quotes.
     pub etag: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Record {
         (&self.bucket, &self.key, &self.version) == (&other.bucket, &other.key, &other.version)
     }
 
-    /// Its place, for people: `s3://bucket/key`.
+    /// The place, for people: `s3://bucket/key`.
     pub fn name(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
@@ -78,19 +78,19 @@ pub struct BadRecord {
     pub why: String,
 }
 
-/// The event is none that is known.
+/// Why an event cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// No JSON, or a member of another type.
+    /// The payload is no JSON, or a member has another type.
     #[error("the event cannot be read: {0}")]
     Unreadable(String),
-    /// Its shape is of no known kind.
+    /// The payload has no known shape.
     #[error(
         "unknown event: expected a notification of S3, the same in SQS or SNS, or `Object Created` of EventBridge; it \
          begins with {0}"
     )]
     Unknown(String),
-    /// Events in events in events.
+    /// Events stand in events too deeply.
     #[error("the event stands deeper in others than S3 in SNS in SQS")]
     TooDeep,
 }
@@ -154,7 +154,7 @@ struct Object {
     etag: Option<String>,
 }
 
-/// Whether a key is encoded: those of EventBridge are not.
+/// Whether keys are encoded. EventBridge does not encode them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keys {
     Encoded,
@@ -189,7 +189,7 @@ impl Event {
     }
 }
 
-/// What an event says that stands in another as text.
+/// The event that stands in another one as text.
 fn of_text(text: &str, depth: usize) -> Result<Vec<Notified>, EventError> {
     notified(text, &members(text)?, depth)
 }

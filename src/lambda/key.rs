@@ -5,16 +5,16 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 /// What S3 does not encode in the keys of its notifications.
 const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
 
-/// Why a key is none.
+/// Why a key is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
-    /// A `%` that no two hexadecimal digits follow. S3 writes a percent sign as `%25`.
+    /// A `%` without two hexadecimal digits after it. S3 writes a percent sign as `%25`.
     #[error("it has a % without two hexadecimal digits after it; in a notification a percent sign is %25")]
     Escape,
     /// The bytes are not UTF-8, as all keys are.
     #[error("it is not UTF-8")]
     NotUtf8,
-    /// It is empty.
+    /// The key is empty.
     #[error("it is empty")]
     Empty,
 }
@@ -56,7 +56,7 @@ mod tests {
         check("my+folder/track_%C3%A9t%C3%A9.csv", Ok("my folder/track_été.csv"));
         check("a%2Bb%25c.csv", Ok("a+b%c.csv"));
         check("a%20b", Ok("a b"));
-        // A person wrote these by hand.
+        // Keys that a person wrote by hand.
         check("typed by hand/é.csv", Ok("typed by hand/é.csv"));
         check("50%.csv", Err(BadKey::Escape));
         check("50%2", Err(BadKey::Escape));

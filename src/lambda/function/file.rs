@@ -20,15 +20,15 @@ use crate::store::s3::{ObjectHead, ReadFailure};
 /// How a file ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// All of its rows are taken; this says when.
+    /// All rows of the file are taken; this says when.
     Done(&'static str),
-    /// It failed.
+    /// The import failed.
     Failed(String),
     /// The invocation stopped before.
     Unfinished {
         /// The next row; `None` if the file was not opened.
         row: Option<u64>,
-        /// What it waited for, if it waited.
+        /// What the import waited for, if it waited.
         why: Option<String>,
     },
 }
@@ -45,7 +45,7 @@ pub(super) struct FileOutcome {
 }
 
 impl FileOutcome {
-    /// Of a file that was not opened.
+    /// The result of a file that was not opened.
     pub(super) fn unopened(name: String, ended: Ended) -> Self {
         Self { name, ended, rows: 0, rejected: 0 }
     }
@@ -157,7 +157,7 @@ impl Invocation {
         if let Some(version) = &record.version
             && !now.as_ref().is_ok_and(is_named)
         {
-            // It was overwritten or deleted meanwhile, and the bucket has kept the version.
+            // The object was overwritten or deleted meanwhile, and the bucket has kept the version.
             match store.head_for_import(destination, key, Some(version)).await {
                 Ok(head) if head.version.id.as_ref() == Some(version) => return Ok(head),
                 // A version that is made up is answered with 400, which is also the answer to expired credentials: then

@@ -97,7 +97,7 @@ impl Invocation {
         outcomes
     }
 
-    /// Lets another invocation go on with the objects that are not finished, or says what will happen to them.
+    /// Has another invocation continue the objects that are not finished, or says what will happen to them.
     async fn go_on(&self, outcomes: &mut BTreeMap<Record, Outcomes>) {
         let is_unfinished = |file: &FileOutcome| matches!(file.ended, Ended::Unfinished { .. });
         let unfinished: Vec<Record> = outcomes
@@ -108,7 +108,7 @@ impl Invocation {
         if unfinished.is_empty() {
             return;
         }
-        // Otherwise it would invoke itself forever, without a person noticing.
+        // Without progress the function would invoke itself forever, and nobody would notice.
         let progressed = outcomes.values().flatten().any(|file| file.rows > 0);
         let went_on = match &self.function.self_invoke {
             Some(function) if progressed => {

@@ -61,16 +61,16 @@ pub struct FunctionSettings {
 /// Where rows go.
 #[derive(Debug)]
 pub enum To {
-    /// To a collector.
+    /// Rows are sent to a collector.
     Collector {
-        /// Its URL.
+        /// The URL.
         url: String,
         /// The write key of their source.
         write_key: String,
     },
-    /// They become objects.
+    /// Rows become objects.
     Objects {
-        /// Below which prefix, and how they are encrypted.
+        /// The prefix of the objects, and their encryption.
         destination: Destination,
         /// The source of the calls.
         source: SourceId,
@@ -96,11 +96,11 @@ pub struct Function {
 /// Where rows go.
 #[derive(Debug)]
 enum Way {
-    /// To a collector.
+    /// Rows are sent to a collector.
     Collector(CollectorTarget),
-    /// They become objects, each of so many bytes of calls.
+    /// Rows become objects, each of so many bytes of calls.
     Objects {
-        /// Where these go.
+        /// Where the objects go.
         output: Output,
         /// See [`crate::import::Job::part_bytes`].
         part_bytes: usize,
@@ -123,7 +123,7 @@ impl Function {
         let rejects = rejects.transpose()?;
         let (way, id) = match &settings.to {
             To::Collector { url, write_key } => {
-                // Each invocation has its own progress.
+                // Each invocation has a progress of its own.
                 let none = ProgressKeeper::in_memory(Arc::clone(&clock));
                 let none = none.map_err(|error| Unusable::failed(&error))?;
                 let way = CollectorTarget::with(url, write_key, none)?;
@@ -181,7 +181,7 @@ impl Function {
         }
     }
 
-    /// Whether the function itself put this object: a notification of its own objects is a loop that nobody wants.
+    /// Whether the function itself put this object. Importing its own objects would be a loop.
     fn wrote(&self, record: &Record) -> bool {
         let below = |place: &Option<String>, extension: &str| {
             let prefix = place.as_deref().and_then(s3_url).filter(|(bucket, _)| *bucket == record.bucket);
@@ -189,7 +189,7 @@ impl Function {
                 let prefix = prefix.trim_end_matches('/');
                 let inside = record.key.strip_prefix(prefix);
                 let inside = inside.map(|inside| inside.strip_prefix('/').ok_or(inside));
-                // Both are put directly below their places.
+                // Journals and rejected rows are put directly below their prefixes.
                 let is_ours = match inside {
                     Some(Ok(inside)) => !inside.contains('/'),
                     Some(Err(inside)) => prefix.is_empty() && !inside.contains('/'),

@@ -28,7 +28,7 @@ impl RejectsInS3 {
     /// The place with this name.
     ///
     /// # Errors
-    /// [`Unusable`]: it is no place in S3.
+    /// [`Unusable`]: the name is no place in S3.
     pub(super) fn named(name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
         let wrong = || {
             let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
@@ -82,7 +82,7 @@ impl RejectSink for RejectsInS3 {
     }
 }
 
-/// Logs where the first rejected rows are. Never what is in them: a log is read by more people than the files.
+/// Logs where the first rejected rows are, and nothing of their content: many people read a log.
 #[derive(Debug, Default)]
 pub(super) struct RejectsInLog {
     logged: AtomicU64,

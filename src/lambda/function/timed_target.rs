@@ -17,9 +17,9 @@ const END_AGAIN: Duration = Duration::from_millis(200);
 /// The two instants at which a target's requests are abandoned.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Limits {
-    /// Those that take rows.
+    /// When requests that take rows are abandoned.
     pub(super) cut: CancellationToken,
-    /// Those that record the end of an import.
+    /// When requests that record the end of an import are abandoned.
     pub(super) answer: CancellationToken,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Limits {
 pub(super) struct TimedTarget {
     inner: Arc<dyn Target>,
     limits: Limits,
-    /// Why it could not do what it was asked last, masked.
+    /// Why the last request failed, masked.
     why: Mutex<Option<String>>,
 }
 
@@ -37,12 +37,12 @@ impl TimedTarget {
         Self { inner, limits, why: Mutex::default() }
     }
 
-    /// Why it could not do what it was asked last, if it could not, without what is private.
+    /// Why the last request failed, without what is private; `None` if it did not.
     pub(super) fn why(&self) -> Option<String> {
         lock(&self.why).clone()
     }
 
-    /// An abandoned request is as a lost answer: what it did is found out by the next invocation.
+    /// An abandoned request is like a lost answer: the next invocation finds out what it did.
     async fn until_cut<T>(
         &self,
         request: impl Future<Output = Result<T, TargetError>>,
