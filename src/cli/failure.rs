@@ -134,6 +134,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     }
     match error.downcast_ref() {
         Some(NodeError::Directory(error)) => return advice(error),
+        Some(NodeError::View(error)) => return advice(error),
         Some(NodeError::Listen { addr, cause, .. }) => return to_listen(*addr, cause),
         _ => {}
     }

@@ -29,11 +29,19 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
 /// # Errors
 /// [`Failure`] with all problems: exit code 2.
 pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
+    loaded(path).map_err(|failure| match path.exists() {
+        true => failure,
+        false => Failure::usage(format!("{failure}{NO_FILE}")),
+    })
+}
+
+/// The same, for a command that cannot do without a configuration.
+///
+/// # Errors
+/// [`Failure`] with all problems: exit code 2.
+pub(super) fn loaded(path: &Path) -> Result<(Loader, Loaded), Failure> {
     let loader = Loader::new(path, Environment::of_process());
-    let loaded = loader.load().map_err(|error| {
-        let hint = if path.exists() { "" } else { NO_FILE };
-        Failure::usage(format!("{error}{hint}"))
-    })?;
+    let loaded = loader.load().map_err(|error| Failure::usage(error.to_string()))?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok((loader, loaded))
 }

@@ -23,6 +23,7 @@ pub mod invoke;
 #[cfg(feature = "lambda")]
 pub mod lambda_function;
 pub mod lane;
+pub mod lane_about;
 mod lane_task;
 pub mod outcome;
 pub mod positions;

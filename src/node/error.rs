@@ -11,6 +11,7 @@ use crate::disk::real_disk::DirectoryError;
 use crate::import::journal::JournalError;
 use crate::log::Stopped;
 use crate::spool::OpenError;
+use crate::spool::offline::{ResolveError, ViewError};
 
 /// Why a node cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,12 @@ pub enum NodeError {
     /// The spool cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The spool cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// A decision about a sealed object cannot be recorded.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
     /// The journal of imports cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

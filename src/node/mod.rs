@@ -2,9 +2,11 @@
 //! other, shown to their operator, and shut down in order.
 
 mod archive_view;
+pub mod closed_spool;
 pub mod connections;
 mod destinations_view;
 pub mod dev_sources;
+pub mod drain;
 pub mod engine;
 pub mod equipment;
 pub mod error;

@@ -51,6 +51,19 @@ impl Recovery {
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, NodeError> {
         let disk = Arc::new(disk);
         let positions = read_positions(Arc::clone(&disk) as _).await?;
+        Self::with(outside, disk, positions, options).await
+    }
+
+    /// The same, with what is kept of destinations.
+    ///
+    /// # Errors
+    /// [`NodeError`] if it cannot be opened.
+    pub(super) async fn with(
+        outside: Outside,
+        disk: Arc<RealDisk>,
+        positions: Positions,
+        options: SpoolOptions,
+    ) -> Result<Self, NodeError> {
         let options = SpoolOptions { hold_after: positions.lowest(), ..options };
         let until = outside.clock.monotonic().saturating_add(HANDLES_WAIT);
         loop {

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::error::NodeError;
 use crate::disk::own_files;
+use crate::disk::read_only::ReadOnlyDisk;
 use crate::disk::real_disk::RealDisk;
 use crate::runtime::filesystem::{self, Trust};
+use crate::spool::offline::ViewError;
 
 /// Reports a folder of data that others than its owner may use. It is not closed: a person may have meant it, and the
 /// volumes of a cluster are open to the group of their pod.
@@ -19,6 +21,15 @@ pub fn notice_if_open(dir: &Path) {
         Ok(None) => {}
         Err(error) => tracing::warn!(%error, dir = %dir.display(), "the directory's mode could not be read"),
     }
+}
+
+/// Makes sure that `dir` is a spool that no process uses: opening a directory for writing turns it into a spool.
+///
+/// # Errors
+/// [`NodeError`] if it is none, or is in use.
+pub(super) fn is_closed_spool(dir: &Path) -> Result<(), NodeError> {
+    drop(ReadOnlyDisk::open(dir).map_err(ViewError::from)?);
+    Ok(())
 }
 
 /// Opens a spool directory; refuses or warns if its file system is not known to be safe.

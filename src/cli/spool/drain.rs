@@ -1,444 +1,117 @@
 //! `forebay spool drain`: delivers everything in a spool, with the same code as a running collector.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::meter::Meter;
-use crate::alarms::{AlarmKind, Alarms};
-use crate::batch::DueRule;
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
-use crate::config::{Environment, Loader};
-use crate::delivery::days::closed_day::DayHook;
-use crate::delivery::days::closing::last_over;
-use crate::delivery::{Delivery, DeliverySettings, Parts};
-use crate::destinations::positions::All;
-use crate::destinations::waiting::{Waiting, waiting};
-use crate::disk::Disk;
-use crate::disk::read_only::ReadOnlyDisk;
-use crate::log::{DayStage, Log};
-use crate::node::engine::Outside;
-use crate::node::recovery::read_positions;
-use crate::node::settings::{delivery_settings, hooks, spool_options, store_settings};
-use crate::node::spool_dir::open_disk;
-use crate::object::Destination;
-use crate::retry::Backoff;
-use crate::runtime::Shutdown;
-use crate::sources::SourceId;
-use crate::spool::offline::View;
-use crate::spool::{Recovered, Spool, SpoolOptions};
-use crate::store::ObjectStore;
-use crate::store::directory::DirectoryStore;
-use crate::store::s3::S3Store;
-use crate::time::{ReceivedDay, UnixMillis};
+use crate::cli::serve::loaded;
+use crate::node::drain::{Days, DrainTo, Drained, Left, drain};
 use crate::words::counted;
-
-/// Small, because a full disk has little space left. No calls arrive, so a segment need only hold the frames
-/// that are copied from the last one.
-const SEGMENT_BYTES: u64 = 1_024 * 1_024;
-/// The most bytes of an object, if no configuration sets them.
-const OBJECT_BYTES: u64 = 100_000_000;
-/// The longest wait between attempts: a person is waiting.
-const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(5) };
-/// The interval at which undelivered batches and unclosed days are counted.
-const CHECK_EVERY: Duration = Duration::from_millis(500);
-/// The drain gives up after this time without a delivery or a closed day, plus the timeout of a hook. Nothing
-/// is lost: the same command continues where it stopped.
-const STALLED_AFTER: Duration = Duration::from_secs(120);
-
-/// How to empty a spool.
-struct Way {
-    store: Arc<dyn ObjectStore>,
-    options: SpoolOptions,
-    settings: DeliverySettings,
-    /// The hook that is notified of closed days.
-    hook: Option<Arc<dyn DayHook>>,
-    /// The timeout of the hook.
-    hook_timeout: Duration,
-    /// The configured bucket of each source.
-    configured: Vec<(SourceId, Destination)>,
-}
-
-/// What a drain did, and what is left.
-#[derive(Debug, serde::Serialize)]
-struct Drained {
-    /// Objects that were delivered.
-    objects: u64,
-    /// Batches that are still in the spool.
-    batches_left: usize,
-    days: Days,
-    /// Why something is left.
-    waiting_for: Option<String>,
-    /// If nothing is left: the files that are in no object, although the rest of the directory can be removed.
-    quarantined_files: Option<usize>,
-    /// Calls that functions of destinations have not finished. A drain sends none.
-    waiting_for_functions: Vec<Waiting>,
-    /// Why nobody knows what waits for functions.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    destinations_lost: Option<String>,
-}
-
-/// Days that no marker closes.
-#[derive(Debug, serde::Serialize)]
-struct Days {
-    /// Those that are over, and could not be closed.
-    over: usize,
-    /// Those that are not over yet, or any if the drain closes none.
-    open: usize,
-    /// Those that are never closed, because it is not certain which objects are in the store.
-    unsure: usize,
-    /// Whether this drain closes days.
-    closed_by_drain: bool,
-}
 
 /// Delivers until the spool is empty.
 ///
 /// # Errors
 /// [`Failure`] if something is left, with what it waits for.
 pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // Open it read-only first: opening a directory for writing turns it into a spool.
-    drop(ReadOnlyDisk::open(&args.dir)?);
-    let way = match (&args.to, &args.config) {
-        (Some(to), _) => to_directory(&args.dir, to)?,
-        (None, Some(config)) => to_buckets(config).await?,
+    let to = match (&args.to, &args.config) {
+        (Some(to), _) => DrainTo::Directory(to),
+        (None, Some(config)) => DrainTo::Buckets(Box::new(loaded(config)?.1.config)),
         (None, None) => return Err(Failure::usage("give a target: --to DIR or --config FILE")),
     };
-    let drained = drain(&args.dir, way, args.drop_destinations).await?;
-    let failure = drained.failure();
+    let mut meter = Meter::new("delivered");
+    let drained = drain(&args.dir, to, args.drop_destinations, &mut |left| meter.show(&shown(left))).await;
+    drop(meter);
+    let drained = drained?;
+    let failure = failure(&drained);
     if args.json {
         print_json(out, &drained)?;
     } else if failure.is_none() {
-        out.write_all(drained.render(&args.dir).as_bytes())?;
+        out.write_all(render(&drained, &args.dir).as_bytes())?;
     }
     failure.map_or(Ok(()), Err)
 }
 
-async fn drain(dir: &Path, way: Way, drop_destinations: bool) -> Result<Drained, Failure> {
-    let shutdown = Shutdown::new();
-    let _signals = shutdown.listen()?;
-    let outside = Outside::system();
-    let disk: Arc<dyn Disk> = Arc::new(open_disk(dir, false)?);
-    let mut positions = read_positions(Arc::clone(&disk)).await?;
-    if drop_destinations {
-        let dropping = tokio::task::spawn_blocking(move || {
-            positions.keep(BTreeMap::new())?;
-            Ok::<_, io::Error>(positions)
-        });
-        positions = dropping.await?.map_err(|error| {
-            Failure::failed(format!("what waits for destinations could not be dropped: {error}"))
-        })?;
-    }
-    // What holds the disk holds its lock.
-    let (kept, hold_after) = (positions.kept().clone(), positions.lowest());
-    let destinations_lost = positions.is_lost().then(|| positions.damaged().join("; "));
-    drop(positions);
-    let (spool, recovered) = {
-        let (outside, options) = (outside.clone(), SpoolOptions { hold_after, ..way.options });
-        let metrics = Arc::new(outside.metrics.clone());
-        tokio::task::spawn_blocking(move || {
-            Spool::open(disk, options, outside.clock, &*outside.random, metrics)
-        })
-        .await??
-    };
-    warn_of_damage(&recovered);
-    reach_as_configured(&*spool.log(), way.configured)?;
-    let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
-    let parts = Parts {
-        log: spool.log(),
-        store: way.store,
-        clock: Arc::clone(&outside.clock),
-        random: Arc::clone(&outside.random),
-        metrics: Arc::new(outside.metrics.clone()),
-        alarms: Arc::clone(&alarms),
-        hook: way.hook,
-        list: None,
-        background: None,
-    };
-    let until = Until {
-        days_closed: way.settings.close_days,
-        stalled_after: STALLED_AFTER.saturating_add(way.hook_timeout),
-    };
-    if until.days_closed {
-        // No calls arrive here, so days that are over end without the usual delay of a minute.
-        let log = spool.log();
-        if let Some(through) = log.last_to_end(last_over(outside.clock.wall())) {
-            log.end_days(through)?;
-        }
-    }
-    let (delivery, scheduler) = Delivery::start(parts, way.settings);
-    let why = deliver(&delivery, &*spool.log(), &alarms, &outside, &shutdown, until).await;
-    let batches_left = delivery.shutdown(false, Duration::ZERO).await.left;
-    let over = until.left(&*spool.log(), outside.clock.wall()).days;
-    let unclosed = spool.log().unclosed_days();
-    scheduler.await?;
-    let waiting_for_functions = match destinations_lost {
-        // Whatever is queued then may be needed.
-        Some(_) => Vec::new(),
-        None => waiting_for_functions(kept, spool.log()).await?,
-    };
-    let objects = outside.metrics.objects.get();
-    tokio::task::spawn_blocking(move || spool.close()).await?;
-    let unsure = unclosed.values().filter(|stage| **stage == DayStage::Unsure).count();
-    let is_left = batches_left > 0 || over > 0;
-    Ok(Drained {
-        objects,
-        batches_left,
-        days: Days {
-            over,
-            open: unclosed.len().saturating_sub(unsure).saturating_sub(over),
-            unsure,
-            closed_by_drain: until.days_closed,
-        },
-        waiting_for: is_left.then_some(why),
-        quarantined_files: match is_left {
-            true => None,
-            false => Some(View::open(dir)?.disk.list("quarantine")?.len()),
-        },
-        waiting_for_functions,
-        destinations_lost,
-    })
-}
-
-/// What functions have not finished.
-async fn waiting_for_functions(kept: All, log: Arc<dyn Log>) -> Result<Vec<Waiting>, Failure> {
-    let counting = tokio::task::spawn_blocking(move || waiting(&kept, log.disk(), &*log));
-    counting.await?.map_err(|error| {
-        Failure::failed(format!("what waits for the functions of destinations cannot be counted: {error}"))
-    })
-}
-
-impl Drained {
-    fn objects(&self) -> String {
-        counted(self.objects, "object", "objects")
-    }
-
-    /// What to fail with if something is left.
-    fn failure(&self) -> Option<Failure> {
-        let objects = self.objects();
-        let Some(why) = self.waiting_for.as_deref() else { return self.waits_for_functions() };
-        Some(Failure::failed(match self.batches_left {
-            0 => {
-                let days = counted(self.days.over as u64, "day that is over is", "days that are over are");
-                format!("{objects} delivered, and {days} not closed; {why}")
-            }
-            left => {
-                let batches = counted(left as u64, "batch is", "batches are");
-                format!("{batches} left in the spool ({objects} delivered); {why}")
-            }
-        }))
-    }
-
-    /// What to fail with if the archive has everything, but functions have not.
-    fn waits_for_functions(&self) -> Option<Failure> {
-        if let Some(why) = &self.destinations_lost {
-            return Some(Failure::failed(format!(
-                "{} delivered, and the archive has everything; but {why}: nobody knows which calls wait for functions. Run the \
-                 collector on this spool, which sends again what it still has, or drop it with --drop-destinations",
-                self.objects()
-            )));
-        }
-        let waiting = self.waiting_for_functions.iter().map(|waiting| {
-            let calls = counted(waiting.calls, "call waits", "calls wait");
-            format!("{calls} for {} of the destination {}", waiting.function, waiting.destination)
-        });
-        let waiting = waiting.collect::<Vec<_>>().join("; ");
-        let what = format!(
-            "{} delivered, and the archive has everything; but {waiting}: run the collector on this spool until they \
-             are sent, or drop them with --drop-destinations",
-            self.objects()
-        );
-        (!waiting.is_empty()).then(|| Failure::failed(what))
-    }
-
-    /// The end of a drain that left nothing.
-    fn render(&self, dir: &Path) -> String {
-        let (days, dir) = (|number: usize| counted(number as u64, "day is", "days are"), dir.display());
-        let Days { open, unsure, closed_by_drain, .. } = self.days;
-        let mut text = format!("{} delivered; the spool is empty\n", self.objects());
-        if !closed_by_drain && open + unsure > 0 {
-            let days = days(open + unsure);
-            text.push_str(&format!("{days} not closed: draining to a directory closes no days\n"));
-        }
-        if closed_by_drain && open > 0 {
-            let days = days(open);
-            text.push_str(&format!("{days} not closed yet: run this again after midnight (UTC)\n"));
-        }
-        if closed_by_drain && unsure > 0 {
-            text.push_str(&format!(
-                "{} never closed, because it is not certain which objects are in the store\n",
-                days(unsure)
-            ));
-        }
-        text.push_str(&match self.quarantined_files {
-            None | Some(0) => format!("{dir} can be removed\n"),
-            Some(kept) => {
-                let files = counted(kept as u64, "file there is", "files there are");
-                format!("{dir} can be removed, except `quarantine`: {files} not in any object\n")
-            }
-        });
-        text
+fn shown(left: Left) -> String {
+    match left.batches {
+        0 => format!("{} to close", counted(left.days as u64, "day", "days")),
+        batches => format!(
+            "{} left, {}",
+            counted(batches as u64, "batch", "batches"),
+            counted(left.lines, "line", "lines")
+        ),
     }
 }
 
-/// Bucket and prefix stay as recorded in the spool. How to connect to them may have been fixed since
-/// (decision 0080).
-fn reach_as_configured(log: &dyn Log, configured: Vec<(SourceId, Destination)>) -> Result<(), Failure> {
-    let same_place = |(source, to): &(SourceId, Destination)| {
-        log.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
-    };
-    log.set_destinations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
-    Ok(())
+fn objects(drained: &Drained) -> String {
+    counted(drained.objects, "object", "objects")
 }
 
-fn to_directory(dir: &Path, to: &Path) -> Result<Way, Failure> {
-    // Without a configuration only the spool knows the node in whose name it puts.
-    let node = View::open(dir)?.node();
-    let store = DirectoryStore::open(to)
-        .map_err(|error| Failure::failed(format!("create the directory {}: {error}", to.display())))?;
-    let rule = DueRule { max_bytes: OBJECT_BYTES, max_age: Duration::ZERO, align_minute: None };
-    Ok(Way {
-        store: Arc::new(store),
-        options: SpoolOptions { segment_bytes: SEGMENT_BYTES, node: Some(node), ..SpoolOptions::default() },
-        settings: DeliverySettings {
-            backoff: BACKOFF,
-            park_after: Duration::MAX,
-            // The bucket already has some of the objects, and a marker counts all of them.
-            close_days: false,
-            ..DeliverySettings::new(rule)
-        },
-        hook: None,
-        hook_timeout: Duration::ZERO,
-        configured: Vec::new(),
-    })
+/// What to fail with if something is left.
+fn failure(drained: &Drained) -> Option<Failure> {
+    let objects = objects(drained);
+    let Some(why) = drained.waiting_for.as_deref() else { return waits_for_functions(drained) };
+    Some(Failure::failed(match drained.batches_left {
+        0 => {
+            let days = counted(drained.days.over as u64, "day that is over is", "days that are over are");
+            format!("{objects} delivered, and {days} not closed; {why}")
+        }
+        left => {
+            let batches = counted(left as u64, "batch is", "batches are");
+            format!("{batches} left in the spool ({objects} delivered); {why}")
+        }
+    }))
 }
 
-async fn to_buckets(config: &Path) -> Result<Way, Failure> {
-    let loader = Loader::new(config, Environment::of_process());
-    let loaded = loader.load().map_err(|error| Failure::usage(error.to_string()))?;
-    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let config = loaded.config;
-    Ok(Way {
-        store: Arc::new(S3Store::new(store_settings(&config, "drain")).await),
-        options: SpoolOptions { segment_bytes: SEGMENT_BYTES, ..spool_options(&config) },
-        settings: DeliverySettings {
-            backoff: BACKOFF,
-            park_after: Duration::MAX,
-            ..delivery_settings(&config)
-        },
-        hook: hooks(&config.closed_days)?,
-        hook_timeout: config.closed_days.timeout,
-        configured: config.sources.into_iter().map(|source| (source.id, source.destination)).collect(),
-    })
-}
-
-/// When to stop.
-#[derive(Clone, Copy)]
-struct Until {
-    /// Whether days that are over must be closed, too.
-    days_closed: bool,
-    /// The time without progress after which the drain gives up.
-    stalled_after: Duration,
-}
-
-/// Delivers until nothing is left, a person is needed, there is no more progress, or a signal arrives.
-/// Returns what the rest waits for.
-async fn deliver(
-    delivery: &Delivery,
-    log: &dyn Log,
-    alarms: &Alarms,
-    outside: &Outside,
-    shutdown: &Shutdown,
-    until: Until,
-) -> String {
-    let mut meter = Meter::new("delivered");
-    let left = || until.left(log, outside.clock.wall());
-    let (mut least, mut since) = (left(), outside.clock.monotonic());
-    let stopped = log.stopped();
-    loop {
-        let still = left();
-        let now = outside.clock.monotonic();
-        if still.batches == 0 && still.days == 0 {
-            return String::new();
-        }
-        if (still.lines, still.days) < (least.lines, least.days) {
-            (least, since) = (still, now);
-        }
-        meter.show(&match still.batches {
-            0 => format!("{} to close", counted(still.days as u64, "day", "days")),
-            batches => format!(
-                "{} left, {}",
-                counted(batches as u64, "batch", "batches"),
-                counted(still.lines, "line", "lines")
-            ),
-        });
-        let idle = now.saturating_sub(since);
-        // An alarm of one bucket ends the drain only when no other bucket makes progress.
-        let needs_a_person = |kind| matches!(kind, AlarmKind::Refused | AlarmKind::Conflict);
-        if let Some(alarm) = alarms.standing().into_iter().find(|alarm| needs_a_person(alarm.kind))
-            && idle > BACKOFF.cap
-        {
-            return alarm.what;
-        }
-        if idle > until.stalled_after {
-            return waits_for(delivery);
-        }
-        tokio::select! {
-            _ = delivery.flush(None, CHECK_EVERY) => {}
-            () = shutdown.orderly.cancelled() => return "stopped by a signal; run the same command again to continue".to_owned(),
-        }
-        let reason = stopped.borrow().clone();
-        if let Some(reason) = reason {
-            return format!("the spool has stopped: {reason}");
-        }
+/// What to fail with if the archive has everything, but functions have not.
+fn waits_for_functions(drained: &Drained) -> Option<Failure> {
+    if let Some(why) = &drained.destinations_lost {
+        return Some(Failure::failed(format!(
+            "{} delivered, and the archive has everything; but {why}: nobody knows which calls wait for functions. Run the \
+             collector on this spool, which sends again what it still has, or drop it with --drop-destinations",
+            objects(drained)
+        )));
     }
+    let waiting = drained.waiting_for_functions.iter().map(|waiting| {
+        let calls = counted(waiting.calls, "call waits", "calls wait");
+        format!("{calls} for {} of the destination {}", waiting.function, waiting.destination)
+    });
+    let waiting = waiting.collect::<Vec<_>>().join("; ");
+    let what = format!(
+        "{} delivered, and the archive has everything; but {waiting}: run the collector on this spool until they \
+         are sent, or drop them with --drop-destinations",
+        objects(drained)
+    );
+    (!waiting.is_empty()).then(|| Failure::failed(what))
 }
 
-/// What is left to deliver.
-#[derive(Clone, Copy)]
-struct Left {
-    batches: usize,
-    lines: u64,
-    /// Days that are over and can be closed, but are not.
-    days: usize,
-}
-
-impl Until {
-    fn left(self, log: &dyn Log, now: UnixMillis) -> Left {
-        let (open, seals) = (log.open_batches(), log.pending_seals());
-        let unclosed = log.unclosed_days();
-        let waits = |((day, _), stage): &(&(ReceivedDay, SourceId), &DayStage)| {
-            self.days_closed && *day <= last_over(now) && **stage != DayStage::Unsure
-        };
-        let lines = open.iter().map(|batch| batch.frames).sum::<u64>();
-        Left {
-            batches: open.len() + seals.len(),
-            lines: lines + seals.iter().map(|pending| pending.seal.frames).sum::<u64>(),
-            days: unclosed.iter().filter(waits).count(),
+/// The end of a drain that left nothing.
+fn render(drained: &Drained, dir: &Path) -> String {
+    let (days, dir) = (|number: usize| counted(number as u64, "day is", "days are"), dir.display());
+    let Days { open, unsure, closed_by_drain, .. } = drained.days;
+    let mut text = format!("{} delivered; the spool is empty\n", objects(drained));
+    if !closed_by_drain && open + unsure > 0 {
+        let days = days(open + unsure);
+        text.push_str(&format!("{days} not closed: draining to a directory closes no days\n"));
+    }
+    if closed_by_drain && open > 0 {
+        let days = days(open);
+        text.push_str(&format!("{days} not closed yet: run this again after midnight (UTC)\n"));
+    }
+    if closed_by_drain && unsure > 0 {
+        text.push_str(&format!(
+            "{} never closed, because it is not certain which objects are in the store\n",
+            days(unsure)
+        ));
+    }
+    text.push_str(&match drained.quarantined_files {
+        None | Some(0) => format!("{dir} can be removed\n"),
+        Some(kept) => {
+            let files = counted(kept as u64, "file there is", "files there are");
+            format!("{dir} can be removed, except `quarantine`: {files} not in any object\n")
         }
-    }
-}
-
-fn waits_for(delivery: &Delivery) -> String {
-    let progress = delivery.progress();
-    let sources = progress
-        .sources()
-        .into_iter()
-        .filter_map(|source| progress.of(&source).waiting.map(|why| format!("{source} waits: {why}")));
-    let days = delivery.waiting_to_close().into_iter();
-    let days = days.map(|((day, source), why)| format!("day {day} of {source} waits: {why}"));
-    sources.chain(days).collect::<Vec<_>>().join("; ")
-}
-
-fn warn_of_damage(recovered: &Recovered) {
-    for range in &recovered.lost {
-        tracing::warn!(
-            first = range.first,
-            last = range.last,
-            "these positions can no longer be read; their bytes are kept in quarantine"
-        );
-    }
+    });
+    text
 }

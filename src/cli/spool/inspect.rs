@@ -1,14 +1,13 @@
 //! `forebay spool inspect`: shows the content of a spool.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
-use crate::destinations::positions::{LaneId, Positions, lanes};
-use crate::log::Range;
-use crate::spool::offline::{BatchAbout, Inspection, SealAbout, SegmentIs, View, inspect};
+use crate::node::closed_spool::{
+    BatchAbout, Functions, Inspection, Range, SealAbout, SegmentIs, SpoolAbout, inspect,
+};
 use crate::time::UnixMillis;
 use crate::words::table::table;
 use crate::words::{about_bytes, counted, date, grouped, outside_key, outside_text};
@@ -21,8 +20,7 @@ const SEGMENTS_SHOWN: usize = 20;
 /// # Errors
 /// [`Failure`] if there is no spool, a process uses it, or it cannot be read.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let view = View::open(&args.dir)?;
-    let shown = Shown { functions: functions(&view), spool: inspect(&view)? };
+    let shown = inspect(&args.dir)?;
     if args.json {
         print_json(out, &shown)?;
     } else {
@@ -32,55 +30,7 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A spool, and what is kept of destinations beside it.
-#[derive(serde::Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    spool: Inspection,
-    functions: Functions,
-}
-
-/// The functions of destinations, or why they cannot be read.
-#[derive(serde::Serialize)]
-#[serde(untagged)]
-enum Functions {
-    Kept(Vec<FunctionAbout>),
-    Unreadable { error: String },
-}
-
-/// How far a function of a destination is.
-#[derive(serde::Serialize)]
-struct FunctionAbout {
-    destination: String,
-    function: String,
-    /// Whether the configuration no longer had the destination.
-    removed: bool,
-    /// It has finished everything up to this position.
-    finished: u64,
-    /// Its lines up to this position are in its queue, if they are not finished.
-    queued: Option<u64>,
-}
-
-fn functions(view: &View) -> Functions {
-    let positions = match Positions::read(Arc::clone(&view.disk)) {
-        Ok(positions) if positions.is_lost() => {
-            return Functions::Unreadable { error: positions.damaged().join("; ") };
-        }
-        Ok(positions) => positions,
-        Err(error) => return Functions::Unreadable { error: error.to_string() },
-    };
-    let kept = positions.kept();
-    let about = |(lane, (finished, queued)): (LaneId, (u64, Option<u64>))| FunctionAbout {
-        removed: kept.get(&lane.destination).is_some_and(|one| one.removed),
-        destination: lane.destination.to_string(),
-        function: lane.function,
-        finished,
-        queued,
-    };
-    Functions::Kept(lanes(kept).into_iter().map(about).collect())
-}
-
-fn render_functions(shown: &Shown) -> String {
+fn render_functions(shown: &SpoolAbout) -> String {
     let functions = match &shown.functions {
         Functions::Kept(functions) if functions.is_empty() => return String::new(),
         Functions::Kept(functions) => functions,

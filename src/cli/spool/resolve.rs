@@ -3,36 +3,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::cli::args::{ResolveAction, SpoolResolveArgs};
 use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
-use crate::delivery::make::encode::LEVEL_AT_LEISURE;
-use crate::disk::read_only::ReadOnlyDisk;
-use crate::disk::real_disk::RealDisk;
-use crate::spool::offline::{Conflict, Decision};
+use crate::node::closed_spool::{self, Decision};
 
 /// Records the decision in the spool. It takes effect at the next start.
 ///
 /// # Errors
 /// [`Failure`] if the seal has no conflict, or the spool cannot be read or written.
 pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // Open it read-only first: opening a directory for writing turns it into a spool.
-    drop(ReadOnlyDisk::open(&args.dir)?);
-    let conflict = Conflict::read(Arc::new(RealDisk::open(&args.dir)?), args.seal)?;
-    let object_key = conflict.pending.seal.object_key.to_string();
-    let kept = match args.action {
-        ResolveAction::Overwrite => {
-            conflict.record(Decision::Overwrite)?;
-            None
-        }
-        ResolveAction::KeepTheirs => {
-            let kept = conflict.keep_ours(LEVEL_AT_LEISURE)?;
-            conflict.record(Decision::KeepTheirs)?;
-            Some(args.dir.join(kept))
-        }
+    let decision = match args.action {
+        ResolveAction::Overwrite => Decision::Overwrite,
+        ResolveAction::KeepTheirs => Decision::KeepTheirs,
     };
+    let closed_spool::Resolved { object_key, kept } = closed_spool::resolve(&args.dir, args.seal, decision)?;
     let resolved = Resolved { seal: args.seal, object_key, action: args.action, kept };
     if args.json {
         print_json(out, &resolved)?;

@@ -7,10 +7,8 @@ use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
 use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
 use crate::cli::print_json::print_json;
-use crate::destinations::faults::faults;
-use crate::import::journal::{JOURNAL, LocalJournal};
+use crate::node::closed_spool::{Answered, Finding, Verified, verify};
 use crate::runtime::colour;
-use crate::spool::offline::{Answered, Finding, Verified, View, verify};
 use crate::words::{about_bytes, counted};
 
 /// Words at the beginnings of lines.
@@ -22,14 +20,9 @@ const MARKS: [Mark; 5] =
 /// # Errors
 /// [`Failure`] if something is damaged, or there is no readable spool.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let view = View::open(&args.dir)?;
     let mut meter = Meter::new("checked");
-    let mut verified = verify(&view, &mut |done, total| meter.bytes(done, total))?;
+    let verified = verify(&args.dir, &mut |done, total| meter.bytes(done, total))?;
     drop(meter);
-    verified.findings.extend(of_destinations(&view)?);
-    let journal = LocalJournal::look(&args.dir.join(JOURNAL));
-    verified.findings.extend(journal.map(|what| Finding::of_imports(JOURNAL.to_owned(), what)));
-    verified.sound = verified.findings.is_empty();
     if args.json {
         print_json(out, &verified)?;
     } else {
@@ -41,13 +34,6 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
         1 => Err(Failure::failed(format!("{} is damaged in 1 place", args.dir.display()))),
         count => Err(Failure::failed(format!("{} is damaged in {count} places", args.dir.display()))),
     }
-}
-
-/// What is damaged of what destinations keep.
-fn of_destinations(view: &View) -> Result<Vec<Finding>, Failure> {
-    let found = faults(&view.disk)
-        .map_err(|error| Failure::failed(format!("what is kept of destinations cannot be read: {error}")))?;
-    Ok(found.into_iter().map(|fault| Finding::of_destinations(fault.file, fault.what)).collect())
 }
 
 /// The verification for people.

@@ -25,7 +25,7 @@ pub(crate) enum Decision {
 
 /// Why a decision cannot be recorded.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ResolveError {
+pub enum ResolveError {
     /// The directory is no spool.
     #[error("the spool has no IDENT file")]
     NoIdent,
