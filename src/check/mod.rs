@@ -10,6 +10,7 @@ pub mod clock;
 pub mod destination;
 mod destination_run;
 pub mod estimate;
+pub mod example_call;
 pub mod finding;
 pub mod fix;
 pub mod folders;

@@ -12,9 +12,9 @@ use super::admin_client::{AdminClient, AskError};
 use super::args::ReceiptArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
-use super::verify::{bucket_of, configuration, open};
+use super::verify::reader;
 use crate::admin::ReceiptStatus;
-use crate::config::Config;
+use crate::node::bucket_reader::BucketReader;
 use crate::object::BucketString;
 use crate::words::counted;
 
@@ -35,10 +35,9 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     let asked = asked(args, ask_collector(&client, args).await);
     let mut report = ReceiptReport::new(args.receipt.clone(), &asked);
     if let Some(unanswered) = report.unanswered() {
-        let config = configuration(&args.reach)?;
-        let bucket = bucket(args, config.as_ref(), &asked)?;
-        let source = Some(&args.receipt.source);
-        let archive = Arc::new(open(&args.reach, &bucket, source, config.as_ref(), SESSION).await);
+        let reader = reader(&args.reach, SESSION)?;
+        let bucket = bucket(args, &reader, &asked)?;
+        let archive = Arc::new(reader.open(&bucket, Some(&args.receipt.source)).await);
         report.take_in(&bucket, archive.lookup(&unanswered).await?);
     }
     if args.json {
@@ -84,9 +83,9 @@ fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
 }
 
 /// The bucket to search.
-fn bucket(args: &ReceiptArgs, config: Option<&Config>, asked: &Asked) -> Result<BucketString, Failure> {
+fn bucket(args: &ReceiptArgs, reader: &BucketReader, asked: &Asked) -> Result<BucketString, Failure> {
     let source = &args.receipt.source;
-    let in_config = || bucket_of(source, config?);
+    let in_config = || reader.bucket_of(source);
     let reported = || BucketString::parse(asked.bucket()?).ok();
     args.bucket.clone().or_else(in_config).or_else(reported).ok_or_else(|| {
         Failure::usage(format!(

@@ -11,13 +11,10 @@ use super::args::{PartArgs, ReachArgs, VerifyArgs};
 use super::failure::Failure;
 use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use super::spool::meter::Meter;
-use crate::archive::{Archive, DayReport, Options, Progress, Span, Verify};
-use crate::config::{Config, Environment, Loader};
-use crate::node::settings::store_settings;
-use crate::object::{BucketString, Destination, Encryption};
-use crate::runtime::{SystemClock, SystemRandom, colour};
-use crate::sources::SourceId;
-use crate::store::s3::{S3Settings, S3Store};
+use crate::archive::{DayReport, Options, Progress, Span, Verify};
+use crate::config::{Environment, Loader};
+use crate::node::bucket_reader::BucketReader;
+use crate::runtime::{SystemClock, colour};
 use crate::time::Clock;
 use crate::words::count::percent;
 use crate::words::{about_bytes, counted, grouped};
@@ -38,8 +35,8 @@ pub(super) const SESSION: &str = "verify";
 /// # Errors
 /// [`Failure`] if there is a finding, or the bucket cannot be read.
 pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let archive =
-        Arc::new(archive(&args.bucket.bucket, &args.bucket.reach, args.part.source.as_ref()).await?);
+    let reader = reader(&args.bucket.reach, SESSION)?;
+    let archive = Arc::new(reader.open(&args.bucket.bucket, args.part.source.as_ref()).await);
     let options = Options {
         source: args.part.source.clone(),
         span: span(&args.part),
@@ -130,77 +127,22 @@ fn readers(requests: usize) -> usize {
     requests.min(processors * 2).min(READERS_MAX)
 }
 
-/// The configuration for the connection to a bucket, if there is one.
-///
-/// # Errors
-/// [`Failure`] if it is invalid.
-pub(super) fn configuration(args: &ReachArgs) -> Result<Option<Config>, Failure> {
-    let load = |file| Loader::new(file, Environment::of_process()).load();
-    let loaded = config_file(args).map(load).transpose();
-    Ok(loaded.map_err(|error| Failure::usage(error.to_string()))?.map(|loaded| loaded.config))
-}
-
-/// The bucket, with the connection of the configuration, as overridden by the arguments.
+/// How buckets are read, as the arguments and their configuration say. `session` is the reader's name in the role's session.
 ///
 /// # Errors
 /// [`Failure`] if the configuration is invalid.
-async fn archive(
-    bucket: &BucketString,
-    args: &ReachArgs,
-    source: Option<&SourceId>,
-) -> Result<Archive, Failure> {
-    Ok(open(args, bucket, source, configuration(args)?.as_ref(), SESSION).await)
-}
-
-/// The same for a loaded configuration. `session` is the reader's name in the role's session.
-pub(super) async fn open(
-    args: &ReachArgs,
-    bucket: &BucketString,
-    source: Option<&SourceId>,
-    config: Option<&Config>,
-    session: &str,
-) -> Archive {
-    let store = S3Store::new(access_settings(args, config, session)).await;
-    let destination = destination_of(args, bucket, source, config);
-    Archive::new(store, destination, usize::from(args.concurrency), Arc::new(SystemRandom))
-}
-
-/// How the store is reached.
-pub(super) fn access_settings(args: &ReachArgs, config: Option<&Config>, session: &str) -> S3Settings {
-    let mut settings = match config {
-        Some(config) => store_settings(config, session),
-        None => S3Settings { session_name: format!("forebay-{session}"), ..S3Settings::default() },
-    };
-    if let Some(endpoint) = &args.endpoint_url {
-        settings.endpoint_url = Some(endpoint.as_str().to_owned());
-    }
-    if let Some(region) = &args.region {
-        settings.region = Some(region.clone());
-    }
-    settings.path_style |= args.path_style;
-    settings
-}
-
-/// The bucket of a source, and how it is reached.
-pub(super) fn destination_of(
-    args: &ReachArgs,
-    bucket: &BucketString,
-    source: Option<&SourceId>,
-    config: Option<&Config>,
-) -> Destination {
-    let mut destination = match config {
-        Some(config) => configured(bucket, source, config),
-        None => Destination::new(bucket.clone(), Encryption::None),
-    };
-    if let Some(region) = &args.region {
-        destination.region = Some(region.clone());
-    }
-    destination
-}
-
-/// The bucket string of a source, if the configuration has it.
-pub(super) fn bucket_of(source: &SourceId, config: &Config) -> Option<BucketString> {
-    config.sources.iter().find(|known| known.id == *source).map(|known| known.destination.bucket.clone())
+pub(super) fn reader(args: &ReachArgs, session: &'static str) -> Result<BucketReader, Failure> {
+    let load = |file| Loader::new(file, Environment::of_process()).load();
+    let loaded = config_file(args).map(load).transpose();
+    let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(BucketReader {
+        config: loaded.map(|loaded| Arc::new(loaded.config)),
+        endpoint_url: args.endpoint_url.clone(),
+        region: args.region.clone(),
+        path_style: args.path_style,
+        requests: args.concurrency,
+        session,
+    })
 }
 
 /// The configuration file for the connection to a bucket.
@@ -208,23 +150,6 @@ pub(super) fn config_file(args: &ReachArgs) -> Option<&Path> {
     match &args.config {
         Some(file) => Some(file.as_path()),
         None => Some(Path::new(DEFAULT_CONFIG)).filter(|file| args.endpoint_url.is_none() && file.exists()),
-    }
-}
-
-/// How a bucket is reached: as configured for the given source, or else for the first one that writes there.
-fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> Destination {
-    let of = |wanted: &dyn Fn(&Destination) -> bool| {
-        let mut sources = config.sources.iter();
-        let asked = sources.clone().find(|known| source == Some(&known.id) && wanted(&known.destination));
-        asked
-            .or_else(|| sources.find(|known| wanted(&known.destination)))
-            .map(|known| known.destination.clone())
-    };
-    let known = of(&|known| known.bucket == *bucket)
-        .or_else(|| of(&|known| known.bucket.bucket() == bucket.bucket()));
-    match known {
-        Some(known) => Destination { bucket: bucket.clone(), ..known },
-        None => Destination::new(bucket.clone(), Encryption::None),
     }
 }
 

@@ -12,12 +12,12 @@ use super::args::WaitArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
 use super::spool::meter::Meter;
-use super::verify::{SESSION, bucket_of, config_file, configuration, open};
+use super::verify::{SESSION, config_file, reader};
 use crate::admin::{Days, UnclosedDay};
 use crate::archive::closed_day::{Closed, DayStanding, Parts, judge};
 use crate::batch::AFTER_DAY;
-use crate::config::Config;
 use crate::delivery::days::closing::SETTLED;
+use crate::node::bucket_reader::BucketReader;
 use crate::object::BucketString;
 use crate::runtime::SystemClock;
 use crate::time::Clock;
@@ -43,9 +43,9 @@ struct WaitReport<'a> {
 /// # Errors
 /// [`Failure`] if the timeout is reached, the day can never be closed, or the bucket cannot be read.
 pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let config = configuration(&args.reach)?;
-    let bucket = bucket(args, config.as_ref())?;
-    let archive = open(&args.reach, &bucket, Some(&args.source), config.as_ref(), SESSION).await;
+    let reader = reader(&args.reach, SESSION)?;
+    let bucket = bucket(args, &reader)?;
+    let archive = reader.open(&bucket, Some(&args.source)).await;
     let token = AdminToken::of_command(args.token_file.as_deref())?;
     let nodes = args.admin.iter().map(|url| AdminClient::new(url.clone(), token.clone()));
     let nodes: Vec<AdminClient> = nodes.collect();
@@ -76,8 +76,8 @@ pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 /// The given bucket, or that of the source in the configuration.
-fn bucket(args: &WaitArgs, config: Option<&Config>) -> Result<BucketString, Failure> {
-    let known = args.bucket.clone().or_else(|| bucket_of(&args.source, config?));
+fn bucket(args: &WaitArgs, reader: &BucketReader) -> Result<BucketString, Failure> {
+    let known = args.bucket.clone().or_else(|| reader.bucket_of(&args.source));
     known.ok_or_else(|| match config_file(&args.reach) {
         Some(file) => {
             Failure::usage(format!("{} has no source {}: give the bucket", file.display(), args.source))

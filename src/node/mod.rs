@@ -2,8 +2,11 @@
 //! other, shown to their operator, and shut down in order.
 
 mod archive_view;
+pub mod bucket_reader;
+pub mod check;
 pub mod closed_spool;
 pub mod connections;
+pub mod destination_test;
 mod destinations_view;
 pub mod dev_sources;
 pub mod drain;
@@ -16,6 +19,7 @@ pub mod listeners;
 pub mod recovery;
 mod reload;
 mod removed_sources;
+pub mod replay;
 pub mod running;
 pub mod sdk_keys;
 pub mod serve;

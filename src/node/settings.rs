@@ -1,5 +1,7 @@
 //! What the rooms of a node are given of a configuration.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::error::NodeError;
@@ -15,6 +17,11 @@ use crate::hook::{Command, Hooks, Webhook};
 use crate::ingest::IngestSettings;
 use crate::spool::{SEEN_MAX, SpoolOptions};
 use crate::store::s3::{self, S3Settings};
+
+/// The node in the names of test objects, if neither the configuration nor the spool has one.
+const NODE: &str = "check";
+/// The most bytes of an IDENT file that are read.
+const IDENT_MAX: usize = 4_096;
 
 /// The hooks that are notified of closed days.
 ///
@@ -133,4 +140,24 @@ pub(super) fn policy(config: &Config) -> Policy {
         accept_bearer: collector.accept_bearer,
         private_network: collector.private_network,
     }
+}
+
+/// The node id that the collector would choose, as far as it is known without opening the spool.
+pub(super) fn node_name(config: &Config) -> String {
+    let set = config.spool.node.as_ref().map(|node| node.as_str().to_owned());
+    set.or_else(|| node_of_spool(&config.spool.dir)).unwrap_or_else(|| NODE.to_owned())
+}
+
+/// Ignores the lock of a running collector, because the file never changes.
+fn node_of_spool(dir: &Path) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Ident {
+        spool_id: String,
+    }
+    ["IDENT", "IDENT.copy"].iter().find_map(|name| {
+        let bytes = fs::read(dir.join(name)).ok().filter(|bytes| bytes.len() <= IDENT_MAX)?;
+        let ident: Ident = serde_json::from_slice(&bytes).ok()?;
+        let node = ident.spool_id.get(..8)?;
+        node.bytes().all(|b| b.is_ascii_hexdigit()).then(|| node.to_owned())
+    })
 }

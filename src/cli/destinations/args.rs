@@ -1,7 +1,6 @@
 //! The arguments of `forebay destinations`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate};
 use clap::builder::PossibleValuesParser;
@@ -10,6 +9,7 @@ use clap::{Args, Subcommand};
 use crate::cli::args::AdminArgs;
 use crate::config::Endpoint;
 use crate::destinations::class::Class;
+use crate::destinations::replay::ReplayFrom;
 use crate::destinations::select::TYPES;
 use crate::object::BucketString;
 use crate::sources::SourceId;
@@ -28,30 +28,16 @@ pub enum DestinationsCommand {
     Remove(RemoveArgs),
 }
 
-/// Which calls are sent again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplayFrom {
-    /// Dead letters of the bucket.
-    Dlq,
-    /// Calls of the archive that were received at this time or later.
-    Time(UnixMillis),
-    /// The lines of a file.
-    File(PathBuf),
-}
-
-impl FromStr for ReplayFrom {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.eq_ignore_ascii_case("dlq") {
-            return Ok(Self::Dlq);
-        }
-        if let Ok(at) = time(text) {
-            return Ok(Self::Time(at));
-        }
-        // Whether it exists is found out when it is opened.
-        if text.is_empty() { Err(FROM_FORM.to_owned()) } else { Ok(Self::File(PathBuf::from(text))) }
+/// Which calls are sent again, as people write it.
+fn from(text: &str) -> Result<ReplayFrom, String> {
+    if text.eq_ignore_ascii_case("dlq") {
+        return Ok(ReplayFrom::Dlq);
     }
+    if let Ok(at) = time(text) {
+        return Ok(ReplayFrom::Time(at));
+    }
+    // Whether it exists is found out when it is opened.
+    if text.is_empty() { Err(FROM_FORM.to_owned()) } else { Ok(ReplayFrom::File(PathBuf::from(text))) }
 }
 
 /// What a replay may begin with.
@@ -92,7 +78,7 @@ pub struct ReplayArgs {
     pub name: SourceId,
 
     /// Send dead letters (DLQ), calls of the archive received since a time, or the calls or dead letters of a file
-    #[arg(long, value_name = "DLQ|TIME|FILE")]
+    #[arg(long, value_name = "DLQ|TIME|FILE", value_parser = from)]
     pub from: ReplayFrom,
 
     /// With --from TIME, send only calls received before this time
@@ -237,7 +223,6 @@ mod tests {
 
     #[test]
     fn replays_begin_with_dead_letters_a_time_or_a_file() {
-        let from = |text: &str| text.parse::<ReplayFrom>();
         assert_eq!(from("DLQ"), Ok(ReplayFrom::Dlq));
         assert_eq!(from("dlq"), Ok(ReplayFrom::Dlq));
         assert_eq!(from("2026-11-20"), from("2026-11-20T00:00:00Z"));

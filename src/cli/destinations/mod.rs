@@ -3,9 +3,9 @@
 
 pub mod args;
 mod configured;
-mod example;
 mod render;
 mod replay;
+mod sent;
 mod testing;
 
 use std::io::Write;

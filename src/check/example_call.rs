@@ -7,11 +7,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::destination::TestCall;
 use crate::call::{
     CallKind, ClientLibraries, Fingerprinter, Limits, LineSink, ObjectSets, RejectReason, Request, Shape,
     Stamp,
 };
-use crate::check::destination::TestCall;
 use crate::destinations::request::SYNC_BYTES_MAX;
 use crate::destinations::select::{Head, OBJECT, Selection, TYPES};
 use crate::json::Members;
@@ -31,18 +31,13 @@ const COLLECTION: &str = "forebay_test";
 const EVENT_BYTES_MAX: u64 = SYNC_BYTES_MAX as u64;
 
 /// A new messageId.
-pub(super) fn new_id(random: &dyn Random) -> String {
+fn new_id(random: &dyn Random) -> String {
     format!("{ID_PREFIX}{:032x}", random.next_u128())
 }
 
 /// An example of a type, as the collector would store it at `now`. `None` if there is no such type.
-pub(super) fn example(
-    kind: &str,
-    id: &str,
-    source: &SourceId,
-    now: UnixMillis,
-    random: &dyn Random,
-) -> Option<TestCall> {
+pub fn example(kind: &str, source: &SourceId, now: UnixMillis, random: &dyn Random) -> Option<TestCall> {
+    let id = &*new_id(random);
     let stamp = Stamp {
         received_at: now,
         source,
@@ -109,9 +104,9 @@ impl LineSink for OneLine {
 
 /// The call of a file.
 #[derive(Debug)]
-pub(super) struct Event {
+pub struct Event {
     /// Its type, if it says it.
-    pub(super) kind: Option<String>,
+    pub kind: Option<String>,
     message_id: String,
     line: String,
     collection: Option<Collection>,
@@ -119,7 +114,7 @@ pub(super) struct Event {
 
 impl Event {
     /// Reads a call from a file.
-    pub(super) fn read(path: &Path, random: &dyn Random) -> Result<Self, String> {
+    pub fn read(path: &Path, random: &dyn Random) -> Result<Self, String> {
         let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(unreadable)?;
@@ -162,7 +157,7 @@ impl Event {
     }
 
     /// The call, for a function that gets `kind`.
-    pub(super) fn call(&self, kind: &str, source: &SourceId, selection: &Selection) -> TestCall {
+    pub fn call(&self, kind: &str, source: &SourceId, selection: &Selection) -> TestCall {
         let stream = match (&self.collection, kind) {
             (Some(collection), OBJECT) => Stream::Objects(collection.clone()),
             _ => Stream::Calls,
@@ -193,13 +188,12 @@ mod tests {
     #[test]
     fn each_type_has_an_example_that_destinations_take() {
         for kind in TYPES {
-            let call =
-                example(kind, "forebay-test-1", &source(), UnixMillis(1_795_500_000_000), &SystemRandom)
-                    .unwrap();
+            let call = example(kind, &source(), UnixMillis(1_795_500_000_000), &SystemRandom).unwrap();
             let line: Value = serde_json::from_slice(&call.line).unwrap();
             let member =
                 |name: &str| line[name].as_str().unwrap_or_else(|| panic!("{kind} has no {name}: {line}"));
-            assert_eq!(member("messageId"), "forebay-test-1");
+            assert!(member("messageId").starts_with(ID_PREFIX));
+            assert_eq!(member("messageId"), call.message_id);
             assert_eq!(member("projectId"), "web");
             assert_eq!(member("receivedAt"), crate::words::rfc3339(UnixMillis(1_795_500_000_000)));
             let stream = match kind {
@@ -210,7 +204,7 @@ mod tests {
             assert_eq!(Head::of(&stream, text).unwrap().kind, kind);
             assert!(!text.contains('\n'));
         }
-        assert_eq!(example("odd", "1", &source(), UnixMillis(0), &SystemRandom), None);
+        assert_eq!(example("odd", &source(), UnixMillis(0), &SystemRandom), None);
     }
 
     #[test]

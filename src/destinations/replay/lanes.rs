@@ -1,105 +1,45 @@
-//! Sends stored calls to a destination's functions again, by the rules by which they were sent first.
-//!
-//! The calls come from objects or files, not from the spool. Each waits in a log of its own in memory, of bounded size, and
-//! the destination's lanes follow that log.
+//! The lanes of a destination, which follow stored calls in a log of its own in memory, of bounded size.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use tokio::sync::{Notify, RwLock, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::dead_letter::Letters;
-use super::disk_work::DiskWork;
-use super::invoke::Invoke;
-use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
-use super::positions::{LaneId, Losses, Route};
-use super::progress::Progress;
-use super::records::Records;
-use super::select::Head;
-use super::settings::DestinationSettings;
-use crate::json::Members;
+use super::stored_call::StoredCall;
+use crate::destinations::dead_letter::Letters;
+use crate::destinations::disk_work::DiskWork;
+use crate::destinations::invoke::Invoke;
+use crate::destinations::lane_task::{LaneDeps, LaneTask, Orders, Steered};
+use crate::destinations::positions::{LaneId, Losses, Route};
+use crate::destinations::progress::Progress;
+use crate::destinations::records::Records;
+use crate::destinations::select::Head;
+use crate::destinations::settings::DestinationSettings;
 use crate::lock::lock;
 use crate::log::frame::{Frame, FrameKind};
 use crate::log::{Follow, Go, Place, Read};
 use crate::metrics::Metrics;
-use crate::object::{Collection, Stream};
 use crate::random::Random;
-use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
-use crate::words::date::parse_rfc3339;
 
 /// Bytes of lines that wait to be read by lanes. One line may exceed it.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 
-/// A stored call.
-#[derive(Clone, Debug)]
-pub struct StoredCall {
-    /// The source.
-    pub source: SourceId,
-    /// The stream that it is of: calls, or the objects of a collection.
-    pub stream: Stream,
-    /// Its line, without a line break.
-    pub line: Bytes,
-}
-
-/// A line of the bucket, or of a copy, as a call that can be sent again.
-#[derive(Clone, Debug)]
-pub struct StoredLine {
-    /// The call.
-    pub call: StoredCall,
-    /// Why it is a dead letter; `None` if it is none.
-    pub class: Option<String>,
-    /// When it was received, if the line says it.
-    pub received_at: Option<UnixMillis>,
-}
-
-impl StoredLine {
-    /// Reads a line of calls, objects or dead letters. `known`: the source and the stream, where the object's key says
-    /// them. `None` if it is no call, or does not say its source.
-    pub fn of(line: &[u8], known: Option<(&SourceId, &Stream)>) -> Option<Self> {
-        let (mut text, mut class) = (std::str::from_utf8(line).ok()?, None);
-        let mut members = Members::of(text)?;
-        let stream = known.map(|(_, stream)| stream).filter(|stream| !matches!(stream, Stream::Dead(_)));
-        // A call may have members of these names, too.
-        let of_letter =
-            || Some((members.get("call")?.get(), members.get("destination").and(members.text("class"))?));
-        if let Some((call, cause)) = stream.is_none().then(of_letter).flatten() {
-            (text, class, members) = (call, Some(cause), Members::of(call)?);
-        }
-        let stream = stream.cloned().unwrap_or_else(|| stream_of(&members));
-        let source = match known {
-            Some((source, _)) => source.clone(),
-            None => SourceId::new(&members.text("projectId")?).ok()?,
-        };
-        let received_at = members.text("receivedAt").and_then(|text| parse_rfc3339(&text));
-        let line = Bytes::copy_from_slice(text.as_bytes());
-        Some(Self { call: StoredCall { source, stream, line }, class, received_at })
-    }
-}
-
-/// The stream of a line that was copied out of it. The collector gives every call an `originalTimestamp`, and every object
-/// a collection.
-fn stream_of(members: &Members<'_>) -> Stream {
-    let collection = members.text("collection").filter(|_| members.get("originalTimestamp").is_none());
-    collection.and_then(|name| Collection::new(&name).ok()).map_or(Stream::Calls, Stream::Objects)
-}
-
 /// What calls are sent again with.
 #[derive(Clone, Debug)]
-pub struct ReplayDeps {
+pub(super) struct LanesDeps {
     /// What invokes the functions.
-    pub invoke: Arc<dyn Invoke>,
-    /// Where calls go that are not taken again. Positions in them are those that [`Replay::give`] returned.
-    pub letters: Arc<dyn Letters>,
+    pub(super) invoke: Arc<dyn Invoke>,
+    /// Where calls go that are not taken again. Positions in them are those that [`Lanes::give`] returned.
+    pub(super) letters: Arc<dyn Letters>,
     /// Time.
-    pub clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     /// Chance.
-    pub random: Arc<dyn Random>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 /// A lane's task has ended early: a bug in Forebay.
@@ -109,20 +49,20 @@ pub struct LaneDied;
 
 /// Calls that are sent again.
 #[derive(Debug)]
-pub struct Replay {
+pub(super) struct Lanes {
     settings: DestinationSettings,
     clock: Arc<dyn Clock>,
     given: Arc<Given>,
-    /// The lanes, by function.
+    /// By function.
     lanes: BTreeMap<String, (usize, Arc<Progress>)>,
-    /// The tasks of the lanes. They are aborted when the replay is dropped.
+    /// They are aborted when it is dropped.
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
 
-impl Replay {
+impl Lanes {
     /// Begins with no calls.
-    pub fn start(settings: DestinationSettings, deps: ReplayDeps) -> Self {
+    pub(super) fn start(settings: DestinationSettings, deps: LanesDeps) -> Self {
         let functions: Vec<String> =
             settings.selection.all_functions().into_iter().map(str::to_owned).collect();
         let given = Arc::new(Given {
@@ -135,7 +75,7 @@ impl Replay {
             invoke: deps.invoke,
             is_usable: true,
         };
-        // The orders of a replay never change.
+        // They never change.
         let (_, orders) = watch::channel(Arc::new(orders));
         let stop = CancellationToken::new();
         let (records, metrics) = (Arc::<Mutex<Records>>::default(), Metrics::new());
@@ -168,7 +108,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`LaneDied`].
-    pub async fn give(&mut self, call: StoredCall) -> Result<Option<u64>, LaneDied> {
+    pub(super) async fn give(&mut self, call: StoredCall) -> Result<Option<u64>, LaneDied> {
         let Some(lane) = self.function_of(&call).and_then(|function| self.lanes.get(&function)) else {
             return Ok(None);
         };
@@ -186,13 +126,13 @@ impl Replay {
     }
 
     /// The function that gets a call; `None` if the destination does not take it.
-    pub fn function_of(&self, call: &StoredCall) -> Option<String> {
+    pub(super) fn function_of(&self, call: &StoredCall) -> Option<String> {
         let head = Head::of(&call.stream, std::str::from_utf8(&call.line).ok()?)?;
         self.settings.selection.function_for(&call.source, &head).map(str::to_owned)
     }
 
     /// Every call up to here was delivered, or was stored as a letter.
-    pub fn finished_through(&self) -> u64 {
+    pub(super) fn finished_through(&self) -> u64 {
         self.lanes.values().map(|(_, progress)| progress.finished_through()).min().unwrap_or(u64::MAX)
     }
 
@@ -200,7 +140,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`LaneDied`].
-    pub async fn finishes_through(&mut self, position: u64) -> Result<(), LaneDied> {
+    pub(super) async fn finishes_through(&mut self, position: u64) -> Result<(), LaneDied> {
         for (_, progress) in self.lanes.values() {
             tokio::select! {
                 () = progress.finishes_through(position) => {}
@@ -211,12 +151,12 @@ impl Replay {
     }
 
     /// What its functions got.
-    pub fn functions(&self) -> Vec<Arc<Progress>> {
+    pub(super) fn functions(&self) -> Vec<Arc<Progress>> {
         self.lanes.values().map(|(_, progress)| Arc::clone(progress)).collect()
     }
 
     /// Sends nothing more, and waits for the invocations under way.
-    pub async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
@@ -324,38 +264,5 @@ impl Follow for Followed {
         drop(state);
         self.given.room.notify_waiters();
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_lines_of_letters_are_unwrapped() {
-        let (web, crm) = (SourceId::new("web").unwrap(), SourceId::new("crm").unwrap());
-        let call = r#"{"messageId":"m","projectId":"ios","originalTimestamp":"t"}"#;
-        let letter = format!(r#"{{"destination":"crm","class":"timeout","call":{call}}}"#);
-        let read = |line: &str, stream: Option<Stream>| {
-            let known = stream.as_ref().map(|stream| (&web, stream));
-            let stored = StoredLine::of(line.as_bytes(), known)?;
-            let line = String::from_utf8(stored.call.line.to_vec()).unwrap();
-            Some((line, stored.class, stored.call.source.to_string(), stored.call.stream))
-        };
-        let timeout = || Some("timeout".to_owned());
-        let sent = |class, source: &str| Some((call.to_owned(), class, source.to_owned(), Stream::Calls));
-        assert_eq!(read(&letter, Some(Stream::Dead(crm.clone()))), sent(timeout(), "web"));
-        assert_eq!(read(&letter, None), sent(timeout(), "ios"));
-        assert_eq!(read(call, None), sent(None, "ios"));
-        // A stored call that looks like a letter is sent whole.
-        let whole = read(&letter, Some(Stream::Calls));
-        assert_eq!(whole, Some((letter.clone(), None, "web".to_owned(), Stream::Calls)));
-        assert_eq!(read("[1]", Some(Stream::Calls)), None);
-        assert_eq!(read("{}", None), None, "it does not say its source");
-        let rooms = Stream::Objects(Collection::new("rooms").unwrap());
-        let object = r#"{"collection":"rooms","type":"track","projectId":"ios"}"#;
-        assert_eq!(read(object, None).unwrap().3, rooms);
-        let letter = format!(r#"{{"destination":"crm","class":"timeout","call":{object}}}"#);
-        assert_eq!(read(&letter, Some(Stream::Dead(crm))).unwrap().3, rooms);
     }
 }

@@ -1,0 +1,133 @@
+//! A check of a configuration, as the node that it describes would use it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinError;
+
+use super::settings::{node_name, store_settings};
+use crate::check::{
+    self, CheckReport, Load, Port, Reach, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
+};
+use crate::config::{Acl, Checksums, Config, Endpoint};
+use crate::object::{ExternalId, RoleArn};
+use crate::runtime::SystemClock;
+use crate::sources::SourceId;
+use crate::store::s3::{S3Settings, S3Store, Timeouts};
+
+/// What is checked.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Only the destination of this source.
+    pub source: Option<SourceId>,
+    /// How long each attempt may take.
+    pub timeout: Duration,
+    /// The load that is expected.
+    pub load: Load,
+}
+
+/// Why nothing is checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The configuration has no such source.
+    #[error("the configuration has no source {0}")]
+    NoSource(SourceId),
+    /// A check panicked.
+    #[error(transparent)]
+    Task(#[from] JoinError),
+}
+
+/// Checks a configuration. `progress` is called with the destinations that are checked, and their number.
+///
+/// # Errors
+/// [`CheckError`]. What fails is in the report.
+pub async fn check(
+    config: &Config,
+    wanted: &Wanted,
+    progress: fn(usize, usize),
+) -> Result<CheckReport, CheckError> {
+    let node = node_name(config);
+    let defaults = Timeouts::default();
+    let connect = defaults.connect.min(wanted.timeout);
+    let timeouts = Timeouts { connect, attempt: wanted.timeout, ..defaults };
+    let store = S3Store::new(S3Settings { timeouts, ..store_settings(config, &node) }).await;
+    let settings = settings(wanted, config, node)?;
+    Ok(check::run(settings, store, Arc::new(SystemClock::new()), progress).await?)
+}
+
+fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, CheckError> {
+    let is_wanted = |id: &SourceId| wanted.source.as_ref().is_none_or(|source| source == id);
+    let sources = config.sources.iter().filter(|source| is_wanted(&source.id));
+    let targets: Vec<Target> =
+        check::targets(sources.map(|source| (source.id.clone(), source.destination.clone())));
+    if let (true, Some(source)) = (targets.is_empty(), &wanted.source) {
+        return Err(CheckError::NoSource(source.clone()));
+    }
+    let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+    let reach = Reach {
+        endpoint_url: url(&config.s3.endpoint),
+        sts_endpoint_url: url(&config.s3.sts_endpoint),
+        kms_endpoint_url: url(&config.s3.kms_endpoint),
+        checksums: config.s3.checksums == Checksums::Auto,
+        put: config.s3.put,
+        content_encoding: config.s3.content_encoding.header().is_some(),
+        tags: config.s3.object_tags,
+        acl: config.s3.acl == Some(Acl::BucketOwnerFullControl),
+    };
+    let spool = SpoolSettings {
+        dir: config.spool.dir.clone(),
+        max_bytes: config.spool.max_bytes,
+        segment_bytes: config.spool.segment_bytes,
+        unsafe_filesystem: config.spool.unsafe_filesystem,
+    };
+    let tls = config.collector.tls.as_ref().map(|tls| TlsSettings {
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+        public_host: config.collector.public_host.clone(),
+    });
+    let mut external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>> = BTreeMap::new();
+    for role in config.sources.iter().filter_map(|source| source.destination.role.as_ref()) {
+        external_ids.entry(role.arn.clone()).or_default().insert(role.external_id.clone());
+    }
+    Ok(Settings {
+        reach,
+        targets,
+        external_ids,
+        session: store_settings(config, &node).session_name,
+        node,
+        request_payer: config.s3.request_payer,
+        timeout: wanted.timeout,
+        spool,
+        tls,
+        ports: ports(config),
+        load: wanted.load,
+        shape: shape(config),
+    })
+}
+
+fn ports(config: &Config) -> Vec<Port> {
+    let tls = config.collector.tls.as_ref().map(|tls| tls.listen);
+    // The collector's plain listener must come first: `run::listening` uses it to recognise the TLS listener.
+    let named = [
+        ("listen", "collector.listen", Some(config.collector.listen), Speaks::Http),
+        ("tls_listen", "collector.tls_listen", tls, Speaks::Tls),
+        ("admin_listen", "admin.listen", Some(config.admin.listen), Speaks::Http),
+    ];
+    let port = |(check, setting, addr, speaks)| {
+        let addr: Option<std::net::SocketAddr> = addr;
+        Some(Port { check, setting, addr: addr?, speaks })
+    };
+    named.into_iter().filter_map(port).collect()
+}
+
+fn shape(config: &Config) -> Shape {
+    Shape {
+        encryptions: config.sources.iter().map(|source| source.destination.encryption.clone()).collect(),
+        object_bytes: config.flush.max_bytes,
+        max_age_seconds: config.flush.max_age.as_secs(),
+        spool_bytes: config.spool.max_bytes,
+        disk_bytes: None,
+        segment_bytes: config.spool.segment_bytes,
+    }
+}

@@ -1,0 +1,238 @@
+//! A test of the way to a destination's functions, from this machine.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::equipment::NodeEquipment;
+use super::settings::{node_name, store_settings};
+use crate::check::destination::TestCall;
+use crate::check::example_call::{Event, example};
+use crate::check::{DestinationReport, DestinationTest, TestedFunction, test_destination};
+use crate::config::{Config, Environment};
+use crate::destinations::external_ids::ExternalIds;
+use crate::destinations::invoke::Equipment as _;
+use crate::destinations::request::Invocation;
+use crate::destinations::select::TYPES;
+use crate::destinations::settings::{DestinationSettings, Target};
+use crate::object::{ExternalId, Role};
+use crate::runtime::{SystemClock, SystemRandom};
+use crate::sources::SourceId;
+use crate::store::s3::{S3Settings, S3Store};
+use crate::time::Clock;
+
+/// The source of a file that has none, as the first steps name it.
+const DEV_SOURCE: &str = "my-app";
+
+/// What is tested.
+#[derive(Debug)]
+pub struct TestOrder {
+    /// The file with the destination.
+    pub file: PathBuf,
+    /// As calls of this source; `None`: of the first that the destination takes.
+    pub source: Option<SourceId>,
+    /// Only the function of this type.
+    pub kind: Option<String>,
+    /// The call that is sent; `None`: an example.
+    pub event: Option<Event>,
+    /// Whether each function gets a call: it really runs.
+    pub run: bool,
+}
+
+/// Why a destination cannot be tested.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    /// The order does not fit the configuration.
+    #[error("{0}")]
+    Wrong(String),
+    /// The functions cannot be invoked.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What the configuration says about the destination.
+struct Found {
+    settings: DestinationSettings,
+    source: SourceId,
+    role: Option<Role>,
+    external_ids: BTreeSet<ExternalId>,
+    /// How credentials are got.
+    access: S3Settings,
+}
+
+/// Tests a destination. `config`: the configuration that it is of; a file with nothing but destinations has none.
+///
+/// # Errors
+/// [`TestError`] if no test can be made. What fails is in the report.
+pub async fn test(
+    settings: DestinationSettings,
+    config: Option<&Config>,
+    order: &TestOrder,
+) -> Result<DestinationReport, TestError> {
+    let found = match config {
+        Some(config) => found_in(config, order, settings)?,
+        None => found_in_dev(order, settings)?,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let functions = functions(order, &found, &*clock)?;
+    let session = found.access.session_name.clone();
+    let store = Arc::new(S3Store::new(found.access).await);
+    let equipment = NodeEquipment {
+        store: Arc::clone(&store),
+        environment: Environment::of_process(),
+        clock: Arc::clone(&clock),
+    };
+    let invoke = equipment.invoker(&found.settings)?;
+    let test = DestinationTest {
+        #[cfg(feature = "lambda")]
+        clients: match &found.settings.target {
+            Target::Lambda(target) => {
+                Some(super::equipment::lambda::clients(&store, target, found.settings.timeout))
+            }
+            Target::Url(_) | Target::Forward { .. } => None,
+        },
+        settings: found.settings,
+        source: found.source,
+        role: found.role,
+        external_ids: found.external_ids,
+        session,
+        functions,
+        invoke: order.run.then_some(invoke),
+    };
+    Ok(test_destination(&test, store, clock).await)
+}
+
+fn found_in(config: &Config, order: &TestOrder, settings: DestinationSettings) -> Result<Found, TestError> {
+    let settings = tested(settings);
+    let source = source(order, &settings, config)?;
+    let role = role(&settings, &source)?;
+    let external_ids = role.as_ref().map(|role| external_ids(config, role)).unwrap_or_default();
+    let access = store_settings(config, &node_name(config));
+    Ok(Found { settings, source, role, external_ids, access })
+}
+
+fn found_in_dev(order: &TestOrder, settings: DestinationSettings) -> Result<Found, TestError> {
+    let settings = tested(settings);
+    let first = settings.selection.sources.as_ref().and_then(|sources| sources.first());
+    let source = match (&order.source, first, &settings.target) {
+        (Some(source), ..) => {
+            taken(&settings, source)?;
+            source.clone()
+        }
+        (None, Some(first), _) => first.clone(),
+        (None, None, Target::Lambda(target))
+            if target.role.is_some() && matches!(target.external_ids, ExternalIds::OfSources(_)) =>
+        {
+            return Err(TestError::Wrong(format!(
+                "the external id of {} depends on the source, and {} has none: add --source",
+                settings.name,
+                order.file.display()
+            )));
+        }
+        _ => SourceId::new(DEV_SOURCE).map_err(|error| TestError::Wrong(error.to_string()))?,
+    };
+    let role = role(&settings, &source)?;
+    let external_ids = role.iter().map(|role| role.external_id.clone()).collect();
+    Ok(Found { settings, source, role, external_ids, access: S3Settings::default() })
+}
+
+/// The destination to test. Its function is asked for the end of its log, where it has one.
+fn tested(mut settings: DestinationSettings) -> DestinationSettings {
+    if let Target::Lambda(target) = &mut settings.target {
+        target.log_tail |= target.invocation == Invocation::RequestResponse;
+    }
+    settings
+}
+
+/// The source as whose calls the functions are tested.
+fn source(order: &TestOrder, settings: &DestinationSettings, config: &Config) -> Result<SourceId, TestError> {
+    let first = || settings.selection.sources.as_ref().and_then(|sources| sources.first());
+    let id = order.source.as_ref().or_else(first).or_else(|| config.sources.first().map(|source| &source.id));
+    let Some(id) = id.filter(|id| config.sources.iter().any(|source| source.id == **id)) else {
+        let wanted = id.map_or("", SourceId::as_str);
+        return Err(TestError::Wrong(format!("{} has no source {wanted}", order.file.display())));
+    };
+    taken(settings, id)?;
+    Ok(id.clone())
+}
+
+fn taken(settings: &DestinationSettings, source: &SourceId) -> Result<(), TestError> {
+    if settings.selection.takes(source) {
+        return Ok(());
+    }
+    Err(TestError::Wrong(format!("{} takes no calls of the source {source}", settings.name)))
+}
+
+fn role(settings: &DestinationSettings, source: &SourceId) -> Result<Option<Role>, TestError> {
+    match &settings.target {
+        Target::Lambda(target) => target.role_for(source).map_err(TestError::Wrong),
+        Target::Url(_) | Target::Forward { .. } => Ok(None),
+    }
+}
+
+/// The external ids for a role: of every source of every destination that assumes it, and of buckets.
+fn external_ids(config: &Config, role: &Role) -> BTreeSet<ExternalId> {
+    let of_destination = |settings: &DestinationSettings| -> Vec<Role> {
+        let Target::Lambda(target) = &settings.target else { return Vec::new() };
+        let sources = config.sources.iter().map(|source| &source.id);
+        let sources = sources.filter(|source| settings.selection.takes(source));
+        sources.filter_map(|source| target.role_for(source).ok().flatten()).collect()
+    };
+    let of_buckets = config.sources.iter().filter_map(|source| source.destination.role.clone());
+    let all = config.destinations.iter().flat_map(of_destination).chain(of_buckets);
+    all.filter(|other| other.arn == role.arn).map(|other| other.external_id).collect()
+}
+
+/// The functions to test, each with a call.
+fn functions(order: &TestOrder, found: &Found, clock: &dyn Clock) -> Result<Vec<TestedFunction>, TestError> {
+    let (Found { settings, source, .. }, event) = (found, order.event.as_ref());
+    let of_event = event.and_then(|event| event.kind.as_deref());
+    let kind = match (order.kind.as_deref(), of_event) {
+        (Some(asked), Some(has)) if asked != has => {
+            return Err(TestError::Wrong(format!("--type {asked}: the call of --event has the type {has}")));
+        }
+        (asked, has) => asked.or(has),
+    };
+    let by_function = by_function(settings, kind);
+    match (by_function.len(), kind) {
+        (0, Some(kind)) => {
+            return Err(TestError::Wrong(format!("{} has no function for {kind} calls", settings.name)));
+        }
+        (2.., None) if event.is_some() => {
+            return Err(TestError::Wrong(
+                "the call of --event has no type: say with --type whose function gets it".to_owned(),
+            ));
+        }
+        _ => {}
+    }
+    let now = clock.wall();
+    let tested = |(function, kinds): (String, Vec<&str>)| {
+        let kind = kinds.first().copied().unwrap_or_default();
+        let call: TestCall = match event {
+            Some(event) => event.call(kind, source, &settings.selection),
+            None => example(kind, source, now, &SystemRandom)
+                .ok_or_else(|| TestError::Wrong(format!("there is no example of a {kind} call")))?,
+        };
+        let gets = match kinds.len() == TYPES.len() {
+            true => "every type".to_owned(),
+            false => kinds.join(", "),
+        };
+        Ok(TestedFunction { function, gets, call })
+    };
+    by_function.into_iter().map(tested).collect()
+}
+
+/// Each function with the types that it gets, only of this type if there is one.
+fn by_function<'t>(settings: &DestinationSettings, kind: Option<&'t str>) -> Vec<(String, Vec<&'t str>)> {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
+    for known in TYPES.into_iter().filter(|known| kind.is_none_or(|kind| kind == *known)) {
+        let selection = &settings.selection;
+        let Some(function) = selection.functions.get(known).or(selection.function.as_ref()) else { continue };
+        match all.iter_mut().find(|(other, _)| other == function) {
+            Some((_, kinds)) => kinds.push(known),
+            None => all.push((function.clone(), vec![known])),
+        }
+    }
+    all
+}
