@@ -7,6 +7,7 @@
 #![warn(clippy::print_stderr)]
 
 pub mod admin;
+pub mod admin_client;
 pub mod admin_token;
 pub mod alarms;
 pub mod archive;

@@ -15,6 +15,7 @@ use crate::arn::Arn;
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
 use crate::config::{ByteSize, Endpoint, Period};
+use crate::node::import_way::ADMIN_URL;
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, Stream, object_key};
 use crate::policy::Template;
 use crate::receipt::Receipt;
@@ -25,9 +26,9 @@ use crate::time::{ReceivedDay, UnixMillis};
 use crate::version;
 use crate::words::url::without_userinfo;
 
-use super::admin_client::{AdminClient, AdminToken, AdminUrl, TokenError};
 use super::destinations::args::DestinationsCommand;
 use super::import::args::ImportCommand;
+use crate::admin_client::{AdminClient, AdminToken, AdminUrl, TokenError};
 
 /// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped
 /// newline-delimited JSON
@@ -275,9 +276,6 @@ fn patience(text: &str) -> Result<Period, String> {
         Err(format!("expected a duration from {least} to {most}"))
     }
 }
-
-/// Where commands look for a running node by default.
-pub(super) const ADMIN_URL: &str = "http://127.0.0.1:9180";
 
 /// The running collector to query.
 #[derive(Clone, Debug, Args)]

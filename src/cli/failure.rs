@@ -8,7 +8,7 @@ use std::path::Path;
 
 use http::StatusCode;
 
-use super::admin_client::AskError;
+use crate::admin_client::AskError;
 use crate::archive::ArchiveError;
 use crate::dev_s3::DevS3Error;
 use crate::disk::read_only::LookError;
@@ -94,7 +94,10 @@ impl fmt::Display for Failure {
 /// An error with all its causes, in one line, and what to do about it: exit code 1.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let first: &(dyn Error + 'static) = &error;
+        let first: &(dyn Error + 'static) = match (&error as &(dyn Error + 'static)).downcast_ref() {
+            Some(NodeError::Import(error)) => error,
+            _ => &error,
+        };
         // Who runs a command has the bucket.
         let text = match first.downcast_ref::<StoreError>() {
             Some(error) => error.told().full().to_owned(),

@@ -8,9 +8,9 @@ use http::Method;
 use crate::admin::FlushOutcome;
 use crate::admin::server::FLUSH_WAIT;
 
-use super::admin_client::AskError;
 use super::args::FlushArgs;
 use super::print_json::print_json;
+use crate::admin_client::AskError;
 
 /// Longer than the collector waits for its deliveries.
 const PATIENCE: Duration = FLUSH_WAIT.saturating_add(Duration::from_secs(10));

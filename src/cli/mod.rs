@@ -1,6 +1,5 @@
 //! The commands, and the only place that wires rooms together.
 
-pub mod admin_client;
 pub mod args;
 pub mod check;
 pub mod completions;

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::admin_client::{AdminClient, AskError};
 use super::args::ReceiptArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
 use super::verify::reader;
 use crate::admin::ReceiptStatus;
+use crate::admin_client::{AdminClient, AskError};
 use crate::node::bucket_reader::BucketReader;
 use crate::object::BucketString;
 use crate::words::counted;

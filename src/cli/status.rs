@@ -10,13 +10,13 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::admin_client::{AdminClient, AskError};
 use super::args::StatusArgs;
 use super::failure::Failure;
 use super::paint::painted;
 use super::print_json::print_json;
 use super::terminal;
 use crate::admin::Status;
+use crate::admin_client::{AdminClient, AskError};
 use crate::runtime::{SystemClock, colour};
 use crate::sources::SourceId;
 use crate::time::Clock as _;

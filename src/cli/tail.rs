@@ -13,10 +13,10 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::time::MissedTickBehavior;
 
-use super::admin_client::{AdminClient, AskError};
 use super::args::TailArgs;
 use super::failure::Failure;
 use super::terminal::{self, Interrupts};
+use crate::admin_client::{AdminClient, AskError};
 use crate::live::recent::{CALLS_MAX, REJECTED_MAX};
 use crate::runtime::colour;
 use crate::words::{about_seconds, counted, with_causes};

@@ -7,13 +7,13 @@ use http::Method;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::admin_client::{AdminClient, AdminToken};
 use super::args::WaitArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
 use super::spool::meter::Meter;
 use super::verify::{SESSION, config_file, reader};
 use crate::admin::{Days, UnclosedDay};
+use crate::admin_client::{AdminClient, AdminToken};
 use crate::archive::closed_day::{Closed, DayStanding, Parts, judge};
 use crate::batch::AFTER_DAY;
 use crate::delivery::days::closing::SETTLED;

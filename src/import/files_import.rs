@@ -1,5 +1,6 @@
 //! An import of several files: each input is opened, and each of its files goes through [`import_file`].
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::discovery::files::{CsvFile, Opening, Watched, files};
 use super::discovery::inputs::Input;
 use super::file_result::{FileResult, Results};
 use super::rejects_place::RejectsPlace;
-use super::retry::owner_of;
+use super::retry::{RetryOptions, owner_of, retry_of};
 use super::{
     Begin, CheckUnchanged, Counters, FileEnd, FileError, FileFault, Job, OpenRows, RejectSink, RejectsOf,
     RowLimits, Snapshot, Target, Waits, WantedSource, import_file, imported_as,
@@ -33,6 +34,35 @@ impl Counted {
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { bytes_read: self.watched.bytes(), ..self.counters.snapshot() }
     }
+}
+
+/// Imports the rows of each of these files of rejected rows, one file after the other, until `stop`.
+pub async fn retry_all(
+    files: &[PathBuf],
+    how: &RetryOptions<'_>,
+    target: &dyn Target,
+    counted: &Counted,
+    stop: &CancellationToken,
+) -> Results {
+    let mut results = Results::default();
+    for (done, rejects) in files.iter().enumerate() {
+        if stop.is_cancelled() {
+            results.not_begun = (files.len() - done) as u64;
+            break;
+        }
+        let (job, kind) = match retry_of(rejects, how.clone()) {
+            Ok(retry) => retry,
+            Err(error) => {
+                let name = rejects.display().to_string();
+                results.results.push(FileResult::not_opened(name, FileEnd::Failed(error)));
+                continue;
+            }
+        };
+        let report = import_file(&job, target, &counted.counters, stop).await;
+        counted.counters.files.fetch_add(1, Ordering::Relaxed);
+        results.results.push(FileResult { report, kind: Some(kind.to_string()), uploaded: None, note: None });
+    }
+    results
 }
 
 /// Every file of an import goes the same way.

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use tokio::task::JoinError;
 
+use crate::admin_client::TokenError;
 use crate::collector::StartError;
 use crate::disk::real_disk::DirectoryError;
+use crate::import::Unusable;
 use crate::import::journal::JournalError;
 use crate::log::Stopped;
 use crate::spool::OpenError;
@@ -50,6 +52,12 @@ pub enum NodeError {
     /// A decision about a sealed object cannot be recorded.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// An import cannot begin.
+    #[error(transparent)]
+    Import(#[from] Unusable),
+    /// There is no usable token for the admin listener of a node.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The journal of imports cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -13,7 +13,11 @@ pub mod drain;
 pub mod engine;
 pub mod equipment;
 pub mod error;
+#[cfg(feature = "lambda")]
+pub mod function;
 pub mod import_sources;
+pub mod import_store;
+pub mod import_way;
 mod ledger_view;
 pub mod listeners;
 pub mod recovery;

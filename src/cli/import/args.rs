@@ -9,8 +9,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
+use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
-use crate::cli::admin_client::AdminUrl;
 use crate::cli::args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;

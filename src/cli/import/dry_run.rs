@@ -9,28 +9,11 @@ use serde_json::value::RawValue;
 use super::args::ImportCsvArgs;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
-use crate::import::csv::CsvRows;
-use crate::import::discovery::files::{CsvFile, Opening, Watched, files};
+use crate::import::discovery::files::{Opening, Watched, files};
 use crate::import::discovery::inputs::Input;
-use crate::import::{FileError, FileFault, Reject, Row, RowLimits, RowReader as _};
-use crate::words::{Told, counted, grouped, outside_text};
-
-/// The most rejected rows of a file that are shown.
-const REJECTS_SHOWN: usize = 10;
-
-/// What a file would give.
-#[derive(Default)]
-struct Tried {
-    calls: u64,
-    rejected: u64,
-    /// Rows that equal an earlier one with the same id.
-    repeated: u64,
-    by_code: BTreeMap<String, u64>,
-    samples: Vec<String>,
-    first_rejects: Vec<Reject>,
-    doubts: Vec<String>,
-    error: Option<FileError>,
-}
+use crate::import::dry_run::{Tried, try_file};
+use crate::import::{FileError, FileFault, RowLimits};
+use crate::words::{counted, grouped, outside_text};
 
 /// The whole result as JSON.
 #[derive(serde::Serialize)]
@@ -155,6 +138,8 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let (mut left, mut totals) = (args.samples, Totals::default());
+    let rows = args.rows.clone().unwrap_or(0..u64::MAX);
+    let limits = RowLimits { rows, on_row_error: args.on_row_error };
     for input in &inputs {
         let found = match files(input, opening, &Watched::default()).await {
             Ok(found) => found,
@@ -164,7 +149,7 @@ pub(super) async fn run(
             let ((name, kind), tried) = match file {
                 Ok(file) => {
                     let about = (file.name.clone(), Some(file.kind.to_string()));
-                    (about, tried(args, file, left).await?)
+                    (about, try_file(file, limits.clone(), left, args.preview).await?)
                 }
                 Err((name, error)) => ((name, None), Tried { error: Some(error), ..Tried::default() }),
             };
@@ -179,82 +164,12 @@ pub(super) async fn run(
     totals.failure()
 }
 
-/// Reads a file, with at most so many samples.
-async fn tried(args: &ImportCsvArgs, file: CsvFile, samples: usize) -> Result<Tried, Failure> {
-    let rows = args.rows.clone().unwrap_or(0..u64::MAX);
-    let (preview, limits) = (args.preview, RowLimits { rows, on_row_error: args.on_row_error });
-    let tried = tokio::task::spawn_blocking(move || {
-        let mut tried = Tried::default();
-        if let Err(error) = read(&file, &mut tried, samples, preview, &limits) {
-            tried.error = Some(error);
-        }
-        tried
-    });
-    Ok(tried.await?)
-}
-
 fn code_of(error: &FileError) -> u8 {
     match error.fault {
         FileFault::Denied => failure::DENIED,
         FileFault::Transient => failure::UNREACHABLE,
         _ => failure::FAILED,
     }
-}
-
-fn read(
-    file: &CsvFile,
-    tried: &mut Tried,
-    samples: usize,
-    preview: bool,
-    limits: &RowLimits,
-) -> Result<(), FileError> {
-    let mut rows = file.open()?;
-    rows.watch();
-    let read = read_rows(&mut rows, tried, samples, preview, limits);
-    tried.doubts = rows.doubts();
-    read
-}
-
-fn read_rows(
-    rows: &mut CsvRows,
-    tried: &mut Tried,
-    samples: usize,
-    preview: bool,
-    limits: &RowLimits,
-) -> Result<(), FileError> {
-    let mut call = Vec::new();
-    let start = limits.rows.start;
-    let mut row = rows.pass_over(start)?;
-    while row < limits.rows.end && !(preview && tried.samples.len() >= samples) {
-        call.clear();
-        match rows.next(&mut call)? {
-            None if start > 0 && row <= start => return Err(limits.nothing_in_range(row)),
-            None => break,
-            Some(Row::Call(_) | Row::Corrected(..)) => {
-                tried.calls += 1;
-                if tried.samples.len() < samples {
-                    tried.samples.push(String::from_utf8_lossy(&call).into_owned());
-                }
-            }
-            Some(Row::Repeat) => tried.repeated += 1,
-            Some(Row::Rejected(reject)) => {
-                tried.rejected += 1;
-                *tried.by_code.entry(reject.code.clone()).or_default() += 1;
-                if tried.first_rejects.len() < REJECTS_SHOWN {
-                    tried.first_rejects.push(reject);
-                }
-            }
-        }
-        row += 1;
-        if tried.rejected > 0 && limits.on_row_error.stops(tried.rejected, row) {
-            let what = format!(
-                "{} of {row} rows would be rejected, more than --on-row-error allows",
-                tried.rejected
-            );
-            return Err(FileError::content("E-ROWS", Told::plain(what)));
-        }
-    }
-    Ok(())
 }
 
 fn print(

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::args::ListArgs;
 use crate::admin::{ImportStatus, Imports};
-use crate::cli::admin_client::AskError;
-use crate::cli::args::ADMIN_URL;
+use crate::admin_client::AskError;
 use crate::cli::print_json::print_json;
+use crate::node::import_way::ADMIN_URL;
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
 use crate::words::{about_duration, counted, grouped, outside_message, outside_text, rfc3339};

@@ -3,36 +3,35 @@
 pub mod args;
 mod dry_run;
 mod list;
-mod node_target;
 mod options;
 mod resume;
 mod retry;
-mod s3;
 mod show;
-mod state_folder;
 mod summary;
-mod way;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
 use self::args::{ImportCommand, ImportCsvArgs, ShowArgs, ToArgs};
-use self::show::{Shown, show};
-use self::state_folder::state_folder;
+use self::show::{Shown, while_shown};
 use self::summary::Summary;
-use self::way::Way;
 use crate::cli::failure::{self, Failure};
-use crate::cli::say;
+use crate::cli::{say, serve};
+use crate::config::Config;
 use crate::import::discovery::files::{Opening, temporary};
 use crate::import::discovery::inputs::{Input, any_in_s3, inputs};
 use crate::import::file_result::{FileResult, Results};
 use crate::import::files_import::{Counted, FilesImport, all};
 use crate::import::rejects_place::RejectsPlace;
+use crate::import::shared_place::SharedPlace;
+use crate::import::state_folder::state_folder;
 use crate::import::{RowLimits, WantedSource};
+use crate::node::import_store::{ImportStore, import_store};
+use crate::node::import_way::Way;
 use crate::random::Random as _;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 
@@ -40,7 +39,6 @@ use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 #[cfg(feature = "lambda")]
 pub(in crate::cli) mod shared {
     pub(in crate::cli) use super::options::{hash, limits_hash, opening};
-    pub(in crate::cli) use super::s3::store_at;
 }
 
 /// Runs one import command.
@@ -92,10 +90,33 @@ async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Fail
     let state = state_of(&args.to);
     let opening = Arc::new(options::opening(&args.given, &args.format, temporary(&state), true)?);
     let store = match any_in_s3(&args.sources) {
-        true => Some(s3::store(&args.to).await?),
+        true => Some(store(&args.to).await?),
         false => None,
     };
     Ok((opening, inputs(&args.sources, store.as_ref()).await?))
+}
+
+/// The store that `s3://` sources are read from.
+async fn store(to: &ToArgs) -> Result<ImportStore, Failure> {
+    Ok(import_store(config(to)?.as_ref(), to.endpoint_url.as_ref()).await)
+}
+
+fn config(to: &ToArgs) -> Result<Option<Config>, Failure> {
+    let loaded = to.way.config.as_deref().map(serve::load).transpose()?;
+    Ok(loaded.map(|(_, loaded)| loaded.config))
+}
+
+/// The way that calls take.
+async fn way(to: &ToArgs, state: &Path, background: &Background) -> Result<Way, Failure> {
+    if let (Some(collector), Some(write_key)) = (&to.way.collector, &to.write_key) {
+        let shared = match to.way.journal.as_deref() {
+            Some(named) => Some(SharedPlace::named("--journal", named, store(to).await?)?),
+            None => None,
+        };
+        return Ok(Way::to_collector(collector, write_key, shared, state).await?);
+    }
+    let (admin, token_file) = (to.way.admin.as_ref(), to.way.token_file.as_deref());
+    Ok(Way::to_node(admin, token_file, config(to)?.as_ref(), background).await?)
 }
 
 fn state_of(to: &ToArgs) -> PathBuf {
@@ -110,7 +131,7 @@ async fn csv(
 ) -> Result<(), Failure> {
     let (opening, mut inputs) = opened(args).await?;
     let state = state_of(&args.to);
-    let way = Way::choose(&args.to, &state, background).await?;
+    let way = way(&args.to, &state, background).await?;
     announce(&args.show, &way);
     if args.to.way.journal.is_some() && !inputs.is_empty() {
         // Importers that share the files begin at different ones: a file that another one has is waited for.
@@ -136,11 +157,8 @@ async fn csv(
         counted,
         stop,
     };
-    let stop_showing = CancellationToken::new();
-    let showing = tokio::spawn(show(shown, args.show.progress, stop_showing.clone()));
-    let mut results = all(&import, inputs, usize::from(args.parallel)).await;
-    stop_showing.cancel();
-    showing.await?;
+    let importing = all(&import, inputs, usize::from(args.parallel));
+    let mut results = while_shown(importing, &shown, args.show.progress).await;
     let uploaded = upload(&import.rejects, &mut results.results, &args.to).await;
     drop(import);
     finish(results, way, &args.show, out).await.and(uploaded)
@@ -151,7 +169,7 @@ async fn upload(rejects: &RejectsPlace, results: &mut [FileResult], to: &ToArgs)
     if !rejects.uploads(results) {
         return Ok(());
     }
-    Ok(rejects.upload(results, &*s3::store(to).await?).await?)
+    Ok(rejects.upload(results, &*store(to).await?).await?)
 }
 
 /// Prints the way as the first line, unless standard output is for JSON.

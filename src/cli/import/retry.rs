@@ -9,15 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::RetryRejectsArgs;
 use super::options::limits_hash;
-use super::show::{Shown, show};
-use super::way::Way;
-use super::{announce, finish, state_of, upload, wanted};
+use super::show::{Shown, while_shown};
+use super::{announce, finish, state_of, upload, wanted, way};
 use crate::cli::failure::Failure;
-use crate::import::file_result::{FileResult, Results};
-use crate::import::files_import::Counted;
+use crate::import::files_import::{Counted, retry_all};
 use crate::import::rejects_place::RejectsPlace;
-use crate::import::retry::{RetryOptions, retry_of};
-use crate::import::{Counters, FileEnd, description_of, import_file};
+use crate::import::retry::RetryOptions;
+use crate::import::{Counters, description_of};
 use crate::runtime::Background;
 
 /// Imports the rows of each file.
@@ -43,7 +41,7 @@ pub(super) async fn run(
     }
     let state = state_of(&args.to);
     let place = RejectsPlace::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
-    let way = Way::choose(&args.to, &state, background).await?;
+    let way = way(&args.to, &state, background).await?;
     announce(&args.show, &way);
     let counters = Arc::new(Counters::default());
     let bytes = args.files.iter().filter_map(|file| fs::metadata(file).ok()).map(|of| of.len()).sum();
@@ -51,36 +49,16 @@ pub(super) async fn run(
     let counted = Counted { counters, ..Counted::default() };
     let shown = Shown { counted, files: args.files.len() as u64 };
     let source = wanted(&args.to);
-    let stop_showing = CancellationToken::new();
-    let showing = tokio::spawn(show(shown.clone(), args.show.progress, stop_showing.clone()));
-    let mut results = Results::default();
-    for (done, rejects) in args.files.iter().enumerate() {
-        if stop.is_cancelled() {
-            results.not_begun = (args.files.len() - done) as u64;
-            break;
-        }
-        let how = RetryOptions {
-            place: &place,
-            source: &source,
-            remembers: args.to.way.journal.is_none(),
-            limits_hash: limits_hash(args.on_row_error, false),
-            on_row_error: args.on_row_error,
-            rate: args.to.rate.map(std::num::NonZeroU32::get),
-        };
-        let (job, kind) = match retry_of(rejects, how) {
-            Ok(retry) => retry,
-            Err(error) => {
-                let name = rejects.display().to_string();
-                results.results.push(FileResult::not_opened(name, FileEnd::Failed(error)));
-                continue;
-            }
-        };
-        let report = import_file(&job, &*way.target, &shown.counted.counters, &stop).await;
-        shown.counted.counters.files.fetch_add(1, Ordering::Relaxed);
-        results.results.push(FileResult { report, kind: Some(kind.to_string()), uploaded: None, note: None });
-    }
-    stop_showing.cancel();
-    showing.await?;
+    let how = RetryOptions {
+        place: &place,
+        source: &source,
+        remembers: args.to.way.journal.is_none(),
+        limits_hash: limits_hash(args.on_row_error, false),
+        on_row_error: args.on_row_error,
+        rate: args.to.rate.map(std::num::NonZeroU32::get),
+    };
+    let retrying = retry_all(&args.files, &how, &*way.target, &shown.counted, &stop);
+    let mut results = while_shown(retrying, &shown, args.show.progress).await;
     let uploaded = upload(&place, &mut results.results, &args.to).await;
     finish(results, way, &args.show, out).await.and(uploaded)
 }

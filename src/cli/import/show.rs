@@ -27,17 +27,28 @@ pub(super) struct Shown {
     pub(super) files: u64,
 }
 
+/// Runs an import, and shows its progress meanwhile.
+pub(super) async fn while_shown<T>(import: impl Future<Output = T>, shown: &Shown, how: ProgressArg) -> T {
+    let stop = CancellationToken::new();
+    let importing = async {
+        let done = import.await;
+        stop.cancel();
+        done
+    };
+    tokio::join!(importing, show(shown, how, &stop)).0
+}
+
 /// Shows progress until `stop`.
-pub(super) async fn show(shown: Shown, how: ProgressArg, stop: CancellationToken) {
+async fn show(shown: &Shown, how: ProgressArg, stop: &CancellationToken) {
     let is_terminal = std::io::stderr().is_terminal();
     match how {
         ProgressArg::None => {}
-        ProgressArg::Auto | ProgressArg::Bar if is_terminal => bar(&shown, &stop).await,
+        ProgressArg::Auto | ProgressArg::Bar if is_terminal => bar(shown, stop).await,
         ProgressArg::Auto | ProgressArg::Bar | ProgressArg::Plain => {
-            each(LINE_EVERY, &stop, &shown, |now, rate| line(&shown, now, rate)).await;
+            each(LINE_EVERY, stop, shown, |now, rate| line(shown, now, rate)).await;
         }
         ProgressArg::Json => {
-            each(JSON_EVERY, &stop, &shown, |now, rate| json(&shown, now, rate)).await;
+            each(JSON_EVERY, stop, shown, |now, rate| json(shown, now, rate)).await;
         }
     }
 }

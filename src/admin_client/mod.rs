@@ -1,7 +1,8 @@
-//! The client of the admin listener of a running collector, for every command that asks one.
+//! The client of the admin listener of a running collector, for whoever asks one: a command, or another node.
 //!
 //! It sends the token only to the URL that it was made for, and follows no redirect.
 
+mod import_target;
 mod token;
 mod url;
 
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 
 use crate::words::{about_seconds, outside_text};
 
+pub use import_target::{NoNode, NodeTarget};
 pub use token::{AdminToken, TokenError, TokenFrom, VARIABLE};
 pub use url::AdminUrl;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// The folder that was named, or else `forebay` in `$XDG_STATE_HOME` or `~/.local/state`, or in the current folder if
 /// there is no home.
-pub(super) fn state_folder(named: Option<&PathBuf>, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
+pub fn state_folder(named: Option<&PathBuf>, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
     match named {
         Some(named) => named.clone(),

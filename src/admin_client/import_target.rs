@@ -7,9 +7,9 @@ use http::header::RETRY_AFTER;
 use http::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::{AdminClient, AskError};
 use crate::admin::import_code;
 use crate::boxed_future::BoxFuture;
-use crate::cli::admin_client::{AdminClient, AskError};
 use crate::import::{Begin, Begun, Earlier, End, NoSource, Rows, RowsTaken, Target, TargetError};
 use crate::words::{Told, outside_message};
 
@@ -23,12 +23,13 @@ const UNKNOWN_PATH: &str = "not_found";
 
 /// A running node.
 #[derive(Debug)]
-pub(super) struct NodeTarget {
+pub struct NodeTarget {
     client: AdminClient,
 }
 
 /// Why a node takes no import.
-pub(super) enum NoNode {
+#[derive(Debug)]
+pub enum NoNode {
     /// Nothing answers there like a node.
     NoAnswer(String),
     /// There is a node, and it wants another token.
@@ -46,12 +47,16 @@ struct RefusedBody {
 }
 
 impl NodeTarget {
-    pub(super) fn new(client: AdminClient) -> Self {
+    /// The node whose admin listener this client asks.
+    pub fn new(client: AdminClient) -> Self {
         Self { client }
     }
 
     /// Whether something listens at the URL that answers like a node.
-    pub(super) async fn answers(&self) -> Result<(), NoNode> {
+    ///
+    /// # Errors
+    /// [`NoNode`].
+    pub async fn answers(&self) -> Result<(), NoNode> {
         let url = self.client.url();
         let answer = match self.client.exchange(Method::GET, "/api/status", None, PATIENCE).await {
             Ok(answer) => answer,

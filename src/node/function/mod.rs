@@ -1,0 +1,195 @@
+//! This process as a function of AWS Lambda: what its environment says, the store that it reads, and the loop that serves
+//! invocations.
+
+pub mod settings;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::sync::Arc;
+
+use http::Request;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use serde_json::Value;
+
+use self::settings::{Settings, Unfinished};
+use super::import_store::store_at;
+use crate::config::Endpoint;
+use crate::config::units::ByteSize;
+use crate::import::discovery::files::Opening;
+use crate::import::{RowLimits, Unusable, short_hash};
+use crate::lambda::function::self_invoke::SelfInvoke;
+use crate::lambda::function::{Function, FunctionSettings, To};
+use crate::runtime::{SystemClock, SystemRandom, telemetry};
+
+/// The only folder of a function that can be written.
+pub const FOLDER: &str = "/tmp/forebay";
+/// The variable with the address of the runtime.
+const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+/// What the runtime of AWS Lambda sets for each function.
+const RUNTIME_SETS: [&str; 4] = [
+    RUNTIME_API,
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+];
+
+/// An invocation failed; the text says why.
+#[derive(Debug)]
+struct Failed(String);
+
+impl From<Failed> for Diagnostic {
+    fn from(Failed(error_message): Failed) -> Self {
+        Self { error_type: "Forebay.Failed".to_owned(), error_message }
+    }
+}
+
+/// The environment of this process.
+///
+/// # Errors
+/// Why it is not that of a function.
+pub fn environment() -> Result<BTreeMap<String, String>, String> {
+    let text =
+        |text: std::ffi::OsString, name: &str| text.into_string().map_err(|_| format!("{name} is not UTF-8"));
+    let pairs = std::env::vars_os().map(|(name, value)| {
+        let name = text(name, "the name of a variable")?;
+        let value = text(value, &name)?;
+        Ok((name, value))
+    });
+    let environment: BTreeMap<String, String> = pairs.collect::<Result<_, String>>()?;
+    match RUNTIME_SETS.into_iter().find(|name| !environment.contains_key(*name)) {
+        Some(name) => Err(format!(
+            "{name} is not set: `forebay lambda` runs as a function of AWS Lambda, which sets it"
+        )),
+        None => Ok(environment),
+    }
+}
+
+/// Starts the program anew if the address of the runtime has a path and no scheme, as emulators write it: the crate that
+/// speaks to the runtime reads the address itself, and takes it for no URL.
+///
+/// # Errors
+/// The program cannot be started.
+pub fn with_scheme(environment: &BTreeMap<String, String>) -> io::Result<()> {
+    let Some(api) = environment.get(RUNTIME_API) else { return Ok(()) };
+    if !api.contains('/') || api.starts_with("http://") {
+        return Ok(());
+    }
+    let mut args = std::env::args_os();
+    let mut program = Command::new("/proc/self/exe");
+    if let Some(called) = args.next() {
+        program.arg0(called);
+    }
+    // It returns only if it fails.
+    Err(program.args(args).env(RUNTIME_API, format!("http://{api}")).exec())
+}
+
+/// How a function imports.
+#[derive(Debug)]
+pub struct FileImport {
+    /// How files are opened.
+    pub opening: Opening,
+    /// See [`crate::import::Begin::options`].
+    pub options: String,
+    /// See [`crate::import::Begin::limits`].
+    pub limits_hash: String,
+    /// Which rows of a file are imported, and how many may be rejected.
+    pub limits: RowLimits,
+    /// See [`crate::import::Job::rate`].
+    pub rate: Option<u32>,
+    /// Files that are imported at once.
+    pub parallel: usize,
+    /// Where rejected rows go: `s3://bucket/prefix/`.
+    pub rejects: Option<String>,
+    /// The endpoint of the store that has the files, if it is not that of the environment.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// Opens what the settings name.
+///
+/// # Errors
+/// [`Unusable`] that says which variable is wrong.
+pub async fn open(
+    environment: &BTreeMap<String, String>,
+    settings: Settings,
+    import: FileImport,
+) -> Result<Function, Unusable> {
+    let endpoint = match (&import.endpoint, environment.get("AWS_ENDPOINT_URL")) {
+        (Some(url), _) => Some(url.clone()),
+        (None, Some(url)) => {
+            let url = Endpoint::parse(url);
+            Some(url.map_err(|error| Unusable::Wrong(format!("AWS_ENDPOINT_URL: {error}")))?)
+        }
+        (None, None) => None,
+    };
+    let store = store_at(endpoint.as_ref(), environment.get("AWS_REGION").map(String::as_str)).await;
+    let self_invoke = match settings.unfinished {
+        Unfinished::SelfInvoke => Some(SelfInvoke::new(environment).await),
+        Unfinished::Retry => None,
+    };
+    let outside = (Arc::new(SystemClock::new()) as _, Arc::new(SystemRandom) as _);
+    Function::open(function_settings(settings, import), store, self_invoke, outside).await
+}
+
+fn function_settings(settings: Settings, import: FileImport) -> FunctionSettings {
+    let Settings { to, journal, unfinished: _, stop_before, missing_fails } = settings;
+    let mut options = import.options;
+    if let To::Objects { part_bytes, .. } = &to {
+        // A file that is half imported is continued with parts of the same size.
+        let part = ByteSize(*part_bytes as u64);
+        options = short_hash(format!("{options} {part}").as_bytes());
+    }
+    FunctionSettings {
+        opening: Arc::new(import.opening),
+        options,
+        limits_hash: import.limits_hash,
+        limits: import.limits,
+        rate: import.rate,
+        parallel: import.parallel,
+        to,
+        journal,
+        rejects: import.rejects,
+        stop_before,
+        missing_fails,
+    }
+}
+
+/// Serves invocations until the runtime ends the process.
+///
+/// # Errors
+/// The runtime does not answer.
+pub async fn serve(function: Function) -> Result<(), String> {
+    let function = Arc::new(function);
+    let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let function = Arc::clone(&function);
+        async move {
+            let (event, context) = event.into_parts();
+            let answer = function.invoked(&event, context.deadline, &context.request_id).await;
+            // Between invocations the process is frozen, and a line that was not written would come much later.
+            telemetry::flush();
+            answer.map_err(Failed)
+        }
+    }));
+    served.await.map_err(|error| format!("the runtime of AWS Lambda: {error}"))
+}
+
+/// Reports that the function cannot start, so that whoever invoked it reads why. The log has it too.
+pub async fn report(environment: &BTreeMap<String, String>, failure: &str) {
+    let Some(api) = environment.get(RUNTIME_API) else { return };
+    let api = api.strip_prefix("http://").unwrap_or(api);
+    let url = format!("http://{api}/2018-06-01/runtime/init/error");
+    let body = serde_json::json!({ "errorType": "Forebay.Configuration", "errorMessage": failure });
+    let request = Request::post(&url)
+        .header("content-type", "application/json")
+        .header("lambda-runtime-function-error-type", "Forebay.Configuration")
+        .body(Full::new(bytes::Bytes::from(body.to_string())));
+    let Ok(request) = request else { return };
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    if let Err(error) = client.request(request).await {
+        tracing::warn!(%error, "the runtime of AWS Lambda does not take the report");
+    }
+}

@@ -1,0 +1,251 @@
+//! What the environment of a function says, besides how files are read: where rows go, and what happens at the end of an
+//! invocation.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::config::Endpoint;
+use crate::config::units::{ByteSize, Period};
+use crate::import::discovery::inputs::{place, s3_url};
+use crate::lambda::function::To;
+use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
+use crate::object::{Destination, Encryption};
+use crate::sources::SourceId;
+
+/// How long before its deadline an invocation stops, unless it is set.
+const STOP_BEFORE: Duration = Duration::from_secs(10);
+/// Bytes of calls of one object, unless they are set.
+const PART: ByteSize = ByteSize(8 * 1_024 * 1_024);
+/// The bounds of the same. A step is kept in memory a few times.
+const PARTS: std::ops::RangeInclusive<ByteSize> = ByteSize(64 * 1_024)..=ByteSize(64 * 1_024 * 1_024);
+/// The source of calls that become objects without a collector, unless it is set.
+const SOURCE: &str = "csv";
+
+/// The variables besides the options of `import csv`.
+pub const OWN: [&str; 11] = [
+    "FOREBAY_COLLECTOR_URL",
+    "FOREBAY_CONTINUE",
+    "FOREBAY_JOURNAL",
+    "FOREBAY_LOG",
+    "FOREBAY_ON_MISSING",
+    "FOREBAY_OUTPUT",
+    "FOREBAY_OUTPUT_PART",
+    "FOREBAY_OUTPUT_SSE_KMS_KEY",
+    "FOREBAY_STOP_BEFORE",
+    "FOREBAY_WRITE_KEY",
+    "write_key",
+];
+/// What the environment says.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where rows go.
+    pub to: To,
+    /// Where the progress stands, so that a long file is continued: `s3://bucket/prefix/`.
+    pub journal: Option<String>,
+    /// What happens to files that are not finished.
+    pub unfinished: Unfinished,
+    /// How long before its deadline an invocation stops.
+    pub stop_before: Duration,
+    /// Whether an object that is not there is an error.
+    pub missing_fails: bool,
+}
+
+/// What the options of an import say about where rows go.
+#[derive(Clone, Debug, Default)]
+pub struct OfImport {
+    /// The source of the calls.
+    pub source: Option<SourceId>,
+    /// Whether only some rows are imported.
+    pub has_rows: bool,
+}
+
+/// What happens to files that are not finished when an invocation stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// The invocation, or the message, fails, and whoever sent it tries again.
+    Retry,
+    /// The function invokes itself.
+    SelfInvoke,
+}
+
+/// The variables, and what is wrong with them.
+#[derive(Debug)]
+pub struct Said<'e> {
+    environment: &'e BTreeMap<String, String>,
+    /// Each with the name of its variable.
+    problems: Vec<String>,
+}
+
+impl<'e> Said<'e> {
+    /// These variables, with no problem.
+    pub fn new(environment: &'e BTreeMap<String, String>) -> Self {
+        Self { environment, problems: Vec::new() }
+    }
+
+    /// The names of all variables.
+    pub fn names(&self) -> impl Iterator<Item = &'e String> + use<'e> {
+        self.environment.keys()
+    }
+
+    /// The value of a variable; an empty one is not set.
+    pub fn text(&self, name: &str) -> Option<&'e str> {
+        self.environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Notes why a variable cannot be used.
+    pub fn wrong(&mut self, name: &str, why: &str) {
+        self.problem(format!("{name}: {why}"));
+    }
+
+    /// Notes a problem.
+    pub fn problem(&mut self, what: String) {
+        self.problems.push(what);
+    }
+
+    /// What the variables say, and the options of an import, if neither has a problem. `None` of `options` means that they
+    /// have one, which is noted.
+    ///
+    /// # Errors
+    /// All problems.
+    pub fn settings<T>(
+        mut self,
+        options: Option<T>,
+        of: impl FnOnce(&T) -> OfImport,
+    ) -> Result<(T, Settings), String> {
+        let said = &mut self;
+        let to = said.to(options.as_ref().map(of).as_ref());
+        let journal = said.text("FOREBAY_JOURNAL").map(str::to_owned);
+        if let Some(journal) = &journal {
+            said.check_place("FOREBAY_JOURNAL", journal);
+        }
+        let unfinished = match said.text("FOREBAY_CONTINUE") {
+            None | Some("retry") => Unfinished::Retry,
+            Some("self-invoke") => Unfinished::SelfInvoke,
+            Some(_) => {
+                said.wrong("FOREBAY_CONTINUE", "expected retry or self-invoke");
+                Unfinished::Retry
+            }
+        };
+        if unfinished == Unfinished::SelfInvoke && journal.is_none() {
+            said.wrong("FOREBAY_CONTINUE", "self-invoke needs FOREBAY_JOURNAL, which says where to continue");
+        }
+        let stop_before = said.text("FOREBAY_STOP_BEFORE").map(stop_before).transpose();
+        let stop_before = stop_before.unwrap_or_else(|error| {
+            said.wrong("FOREBAY_STOP_BEFORE", &error);
+            None
+        });
+        let missing_fails = match said.text("FOREBAY_ON_MISSING") {
+            None | Some("fail") => true,
+            Some("skip") => false,
+            Some(_) => {
+                said.wrong("FOREBAY_ON_MISSING", "expected fail or skip");
+                true
+            }
+        };
+        match (options, to) {
+            (Some(options), Some(to)) if self.problems.is_empty() => {
+                let stop_before = stop_before.unwrap_or(STOP_BEFORE);
+                Ok((options, Settings { to, journal, unfinished, stop_before, missing_fails }))
+            }
+            _ => Err(self.problems.join("; ")),
+        }
+    }
+
+    fn to(&mut self, import: Option<&OfImport>) -> Option<To> {
+        match (self.text("FOREBAY_COLLECTOR_URL"), self.text("FOREBAY_OUTPUT")) {
+            (Some(url), None) => self.collector(url, import),
+            (None, Some(output)) => self.objects(output, import),
+            (Some(_), Some(_)) => {
+                self.problem("FOREBAY_COLLECTOR_URL and FOREBAY_OUTPUT: set one of them".to_owned());
+                None
+            }
+            (None, None) => {
+                self.problem(
+                    "rows have nowhere to go: set FOREBAY_COLLECTOR_URL (with FOREBAY_WRITE_KEY), or \
+                     FOREBAY_OUTPUT=s3://bucket/prefix"
+                        .to_owned(),
+                );
+                None
+            }
+        }
+    }
+
+    fn collector(&mut self, url: &str, import: Option<&OfImport>) -> Option<To> {
+        let url = Endpoint::parse(url).map_err(|error| self.wrong("FOREBAY_COLLECTOR_URL", &error)).ok();
+        let write_key = self.text("FOREBAY_WRITE_KEY").or_else(|| self.text("write_key"));
+        if write_key.is_none() {
+            self.wrong("FOREBAY_WRITE_KEY", "not set, and the collector asks for it");
+        }
+        if import.is_some_and(|import| import.source.is_some()) {
+            self.wrong("FOREBAY_CSV_SOURCE", "the collector knows the source by FOREBAY_WRITE_KEY");
+        }
+        for name in ["FOREBAY_OUTPUT_PART", "FOREBAY_OUTPUT_SSE_KMS_KEY"] {
+            if self.text(name).is_some() {
+                self.wrong(name, "is for FOREBAY_OUTPUT, which is not set");
+            }
+        }
+        Some(To::Collector { url: url?.as_str().to_owned(), write_key: write_key?.to_owned() })
+    }
+
+    fn objects(&mut self, output: &str, import: Option<&OfImport>) -> Option<To> {
+        let bucket = output.strip_prefix("s3://").ok_or_else(|| "expected s3://bucket/prefix".to_owned());
+        let bucket = bucket.and_then(|bucket| BucketString::parse(bucket).map_err(|error| error.to_string()));
+        let bucket = bucket.map_err(|error| self.wrong("FOREBAY_OUTPUT", &error)).ok();
+        if import.is_some_and(|import| import.has_rows) {
+            self.wrong("FOREBAY_CSV_ROWS", "objects without a collector are made of whole files");
+        }
+        let kms = self.text("FOREBAY_OUTPUT_SSE_KMS_KEY").map(KmsKey::parse).transpose();
+        let kms = kms.unwrap_or_else(|error| {
+            self.wrong("FOREBAY_OUTPUT_SSE_KMS_KEY", &error);
+            None
+        });
+        let encryption = kms.map_or(Encryption::None, |key| {
+            Encryption::Kms(SseKms { key, bucket_key: None, context: KmsContext::default() })
+        });
+        let part = self.text("FOREBAY_OUTPUT_PART").map_or(Ok(PART), |text| {
+            let size: ByteSize = text.parse().map_err(|_| "expected a size such as 8 MiB".to_owned())?;
+            let bounds = || format!("expected a size from {} to {}", PARTS.start(), PARTS.end());
+            PARTS.contains(&size).then_some(size).ok_or_else(bounds)
+        });
+        let part = part.map_err(|error| self.wrong("FOREBAY_OUTPUT_PART", &error)).ok();
+        let source =
+            import.and_then(|import| import.source.clone()).map_or_else(|| SourceId::new(SOURCE).ok(), Some);
+        Some(To::Objects {
+            destination: Destination::new(bucket?, encryption),
+            source: source?,
+            part_bytes: usize::try_from(part?.0).unwrap_or(usize::MAX),
+        })
+    }
+
+    fn check_place(&mut self, name: &str, text: &str) {
+        let wrong = match s3_url(text) {
+            Some((bucket, _)) => place(bucket).err().map(|error| error.to_string()),
+            None => Some("expected s3://bucket/prefix/".to_owned()),
+        };
+        if let Some(why) = wrong {
+            self.wrong(name, &why);
+        }
+    }
+}
+
+/// Milliseconds as a number, or a duration with a unit.
+fn stop_before(text: &str) -> Result<Duration, String> {
+    if let Ok(millis) = text.parse() {
+        return Ok(Duration::from_millis(millis));
+    }
+    let period: Period =
+        text.parse().map_err(|_| "expected milliseconds, or a duration such as 10 s".to_owned())?;
+    Ok(period.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_before_the_deadline_has_a_unit_or_is_in_milliseconds() {
+        assert_eq!(stop_before("1500"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(stop_before("20 s"), Ok(Duration::from_secs(20)));
+        assert!(stop_before("soon").is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! Which of the three ways imported calls take: through a running node, into the spool, or to a collector elsewhere.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::Engine;
+use super::error::NodeError;
+use super::import_sources::Configured;
+use super::serve;
+use super::settings::ingest_settings;
+use super::spool_dir::open_disk;
+use crate::admin_client::{AdminClient, AdminToken, AdminUrl, NoNode, NodeTarget};
+use crate::config::{Config, Endpoint};
+use crate::disk::real_disk::{DirectoryError, RealDisk};
+use crate::import::collector_target::CollectorTarget;
+use crate::import::progress_keeper::ProgressKeeper;
+use crate::import::shared_place::SharedPlace;
+use crate::import::{Target, Unusable};
+use crate::ingest::Ingest;
+use crate::random::Random as _;
+use crate::runtime::{Background, SystemClock, SystemRandom};
+use crate::words::counted;
+
+/// Where a running node listens unless something else is said.
+pub const ADMIN_URL: &str = "http://127.0.0.1:9180";
+/// How long deliveries may take after the last row.
+const DELIVERY: Duration = Duration::from_secs(600);
+
+/// Where calls go.
+#[derive(Debug)]
+pub struct Way {
+    /// Takes the rows.
+    pub target: Arc<dyn Target>,
+    /// For people.
+    pub text: String,
+    spool: Option<OwnSpool>,
+}
+
+/// A spool that this process opened.
+#[derive(Debug)]
+struct OwnSpool {
+    engine: Engine,
+    ingest: Arc<Ingest>,
+}
+
+impl Way {
+    /// To a collector elsewhere. The progress is in `shared`, or else in the folder `state`.
+    ///
+    /// # Errors
+    /// [`NodeError`]: it cannot be reached, or the progress cannot be kept.
+    pub async fn to_collector(
+        collector: &Endpoint,
+        write_key: &str,
+        shared: Option<SharedPlace>,
+        state: &Path,
+    ) -> Result<Self, NodeError> {
+        let id = CollectorTarget::id(collector.as_str(), write_key);
+        let clock = Arc::new(SystemClock::new());
+        let progress = match shared {
+            Some(place) => ProgressKeeper::Shared(place.open(&id, importer(), clock).await?),
+            None => {
+                let file = state.join("import").join(format!("{id}.redb"));
+                ProgressKeeper::in_file(file, clock).await?
+            }
+        };
+        let target = CollectorTarget::with(collector.as_str(), write_key, progress)?;
+        // Later its network errors are waited out; but one that never answered is probably a wrong URL.
+        target.answers().await.map_err(Unusable::Unreachable)?;
+        let text = format!("to the collector {}: at least once", collector.as_str());
+        Ok(Self { target: Arc::new(target), text, spool: None })
+    }
+
+    /// Through the node at `admin`, or the one of the configuration. If none runs, into the spool of the configuration.
+    ///
+    /// # Errors
+    /// [`NodeError`]: nothing can be reached.
+    pub async fn to_node(
+        admin: Option<&AdminUrl>,
+        token_file: Option<&Path>,
+        config: Option<&Config>,
+        background: &Background,
+    ) -> Result<Self, NodeError> {
+        let url = match (admin, config) {
+            (Some(url), _) => url.clone(),
+            (None, Some(config)) => admin_of(config)?,
+            (None, None) => admin_url(ADMIN_URL)?,
+        };
+        let token = AdminToken::of_command(token_file)?;
+        let node = NodeTarget::new(AdminClient::new(url.clone(), token));
+        let no_node = match node.answers().await {
+            Ok(()) => {
+                let text = format!("through the node at {url}: exactly once");
+                return Ok(Self { target: Arc::new(node), text, spool: None });
+            }
+            Err(NoNode::Denied(why)) => return Err(Unusable::Denied(why).into()),
+            Err(NoNode::NoAnswer(why)) => why,
+        };
+        let how = match config {
+            Some(config) if admin.is_none() => return Self::own_spool(config, &no_node, background).await,
+            Some(_) => {
+                "start the node; or leave out --admin, and the calls go into the spool of --config without one"
+            }
+            None => {
+                "start `forebay dev` first; or name the configuration with --config, and the calls go into its spool without a \
+                 running node"
+            }
+        };
+        Err(Unusable::Unreachable(format!("{no_node}: {how}")).into())
+    }
+
+    async fn own_spool(config: &Config, no_node: &str, background: &Background) -> Result<Self, NodeError> {
+        let dir = config.spool.dir.clone();
+        if let Err(locked @ DirectoryError::Locked { .. }) = RealDisk::open(&dir) {
+            return Err(Unusable::Unreachable(format!("{no_node}, and {locked}")).into());
+        }
+        let disk = open_disk(&dir, !config.spool.unsafe_filesystem)?;
+        let (engine, _proxy) = serve::engine(config, disk, background).await?;
+        let ingest = engine.ingest(ingest_settings(config));
+        let importer = engine.importer(&ingest, &dir, Arc::new(Configured::new(config))).await?;
+        let text = format!("into the spool {}, and from there to the bucket: exactly once", dir.display());
+        let spool = Some(OwnSpool { engine, ingest });
+        Ok(Self { target: Arc::new(importer), text, spool })
+    }
+
+    /// Delivers what a spool of this command holds, and closes it.
+    ///
+    /// # Errors
+    /// [`NodeError`] if something is left. It is safe in the spool.
+    pub async fn end(self) -> Result<(), NodeError> {
+        let Some(OwnSpool { engine, ingest }) = self.spool else { return Ok(()) };
+        drop(self.target);
+        ingest.finish().await;
+        match engine.deliver_and_close(DELIVERY).await? {
+            0 => Ok(()),
+            left => Err(NodeError::Other(format!(
+                "{} not delivered yet; what is left is safe in the spool, and the node delivers it after its next start \
+                 (or: forebay spool drain)",
+                counted(left as u64, "batch is", "batches are")
+            ))),
+        }
+    }
+}
+
+/// The admin listener of a configuration, as this machine reaches it.
+fn admin_of(config: &Config) -> Result<AdminUrl, NodeError> {
+    let addr = crate::check::ports::here(config.admin.listen);
+    admin_url(&format!("http://{addr}"))
+}
+
+fn admin_url(text: &str) -> Result<AdminUrl, NodeError> {
+    text.parse().map_err(|what: &str| NodeError::Other(what.to_owned()))
+}
+
+/// This process, told from all others.
+fn importer() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("process {} on {} ({:016x})", std::process::id(), host.trim(), SystemRandom.next_u64())
+}
