@@ -4,7 +4,6 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::path::Path;
 
 use http::StatusCode;
 
@@ -72,13 +71,6 @@ impl Failure {
         Self { code, text: advised(format!("{what}: {}", error.told().full()), of_store(error)) }
     }
 
-    /// A directory of `forebay dev` cannot be used.
-    pub fn of_data_dir(what: &str, dir: &Path, error: &io::Error) -> Self {
-        let advice = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
-            .then(|| "name a directory that this user may write to with --data-dir".to_owned());
-        Self::failed(advised(format!("cannot {what} {}: {error}", dir.display()), advice))
-    }
-
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.code
@@ -94,10 +86,7 @@ impl fmt::Display for Failure {
 /// An error with all its causes, in one line, and what to do about it: exit code 1.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let first: &(dyn Error + 'static) = match (&error as &(dyn Error + 'static)).downcast_ref() {
-            Some(NodeError::Import(error)) => error,
-            _ => &error,
-        };
+        let first = beneath(&error);
         // Who runs a command has the bucket.
         let text = match first.downcast_ref::<StoreError>() {
             Some(error) => error.told().full().to_owned(),
@@ -107,6 +96,17 @@ impl<E: Error + 'static> From<E> for Failure {
             return Self::of_store(what, cause);
         }
         Self { code: exit_code(first), text: advised(text, chain(first).find_map(advice)) }
+    }
+}
+
+/// What a node failed with, if it has an error of its own.
+fn beneath<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    match error.downcast_ref() {
+        Some(NodeError::Import(error)) => error,
+        Some(NodeError::Directory(error)) => error,
+        Some(NodeError::View(error)) => error,
+        Some(NodeError::DevS3(error)) => error,
+        _ => error,
     }
 }
 
@@ -136,9 +136,11 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         return of_store(error.cause()).filter(|_| error.cause().code.as_deref() != Some("AccessDenied"));
     }
     match error.downcast_ref() {
-        Some(NodeError::Directory(error)) => return advice(error),
-        Some(NodeError::View(error)) => return advice(error),
         Some(NodeError::Listen { addr, cause, .. }) => return to_listen(*addr, cause),
+        Some(NodeError::DataDir { cause, .. }) => {
+            let advice = "name a directory that this user may write to with --data-dir";
+            return is_not_writable(cause).then(|| advice.to_owned());
+        }
         _ => {}
     }
     if let Some(ViewError::Look(error)) = error.downcast_ref() {
@@ -161,14 +163,12 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         _ => {}
     }
     if let Some(DirectoryError::Unusable { path, cause }) = error.downcast_ref() {
-        return matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem).then(
-            || {
-                let path = path.display();
-                format!(
-                    "make it writable for this user (`sudo install -d -o \"$USER\" {path}`), or set spool.dir"
-                )
-            },
-        );
+        return is_not_writable(cause).then(|| {
+            let path = path.display();
+            format!(
+                "make it writable for this user (`sudo install -d -o \"$USER\" {path}`), or set spool.dir"
+            )
+        });
     }
     match error.downcast_ref() {
         Some(LookError::Unreadable { cause, .. }) => match cause.kind() {
@@ -178,6 +178,10 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         },
         _ => None,
     }
+}
+
+fn is_not_writable(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 /// What to do if an address cannot be listened on.

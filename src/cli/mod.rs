@@ -3,10 +3,8 @@
 pub mod args;
 pub mod check;
 pub mod completions;
-pub mod demo;
 pub mod destinations;
 pub mod dev;
-mod dev_folders;
 pub mod failure;
 pub mod flush;
 pub mod import;

@@ -8,6 +8,7 @@ use tokio::task::JoinError;
 
 use crate::admin_client::TokenError;
 use crate::collector::StartError;
+use crate::dev_s3::DevS3Error;
 use crate::disk::real_disk::DirectoryError;
 use crate::import::Unusable;
 use crate::import::journal::JournalError;
@@ -43,6 +44,19 @@ pub enum NodeError {
     /// The spool's directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A directory of dev mode cannot be used.
+    #[error("cannot {what} {}: {cause}", dir.display())]
+    DataDir {
+        /// What was tried.
+        what: &'static str,
+        /// The directory.
+        dir: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The S3 of dev mode cannot start, or failed.
+    #[error(transparent)]
+    DevS3(#[from] DevS3Error),
     /// The spool cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

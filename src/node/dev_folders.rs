@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
+use super::error::NodeError;
+use super::spool_dir::{notice_if_open, open_disk};
 use crate::disk::own_files;
-use crate::node::spool_dir::{notice_if_open, open_disk};
 
 /// The folders in the data directory.
 const FOLDERS: [&str; 2] = ["spool", "s3"];
@@ -18,15 +18,15 @@ const MARK_TEXT: &str = "`forebay dev --reset` deletes this folder.\n";
 /// Creates and marks the missing folders. Existing ones stay as they are.
 ///
 /// # Errors
-/// [`Failure`] if one cannot be created.
-pub(super) fn make(data_dir: &Path) -> Result<(), Failure> {
+/// [`NodeError`] if one cannot be created.
+pub(super) fn make(data_dir: &Path) -> Result<(), NodeError> {
     for dir in FOLDERS.map(|name| data_dir.join(name)) {
         if is_empty(&dir)? {
             let made = own_files::make_folders(&dir).and_then(|()| {
                 let mark = OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join(MARK));
                 mark?.write_all(MARK_TEXT.as_bytes())
             });
-            made.map_err(|error| Failure::of_data_dir("create", &dir, &error))?;
+            made.map_err(unusable("create", &dir))?;
         }
         // Opening the spool reports its own.
         if dir.ends_with("s3") {
@@ -39,8 +39,8 @@ pub(super) fn make(data_dir: &Path) -> Result<(), Failure> {
 /// Deletes both folders or none: only if dev mode created them, and no process uses them.
 ///
 /// # Errors
-/// [`Failure`] if one is not marked, is in use, or cannot be deleted.
-pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
+/// [`NodeError`] if one is not marked, is in use, or cannot be deleted.
+pub(super) fn reset(data_dir: &Path) -> Result<(), NodeError> {
     let mut made: Vec<PathBuf> = Vec::new();
     for name in FOLDERS {
         let dir = data_dir.join(name);
@@ -48,7 +48,7 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
             continue;
         }
         if !dir.join(MARK).is_file() {
-            return Err(Failure::failed(format!(
+            return Err(NodeError::Other(format!(
                 "{} has no file {MARK}, so `forebay dev` may not have created it: nothing is deleted; delete it yourself, or choose \
                  another --data-dir",
                 dir.display()
@@ -60,7 +60,7 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), Failure> {
         }
         made.push(dir);
     }
-    made.iter().try_for_each(|dir| delete(dir).map_err(|error| Failure::of_data_dir("delete", dir, &error)))
+    made.iter().try_for_each(|dir| delete(dir).map_err(unusable("delete", dir)))
 }
 
 /// Deletes the mark last: if something cannot be deleted, the next reset can continue.
@@ -77,12 +77,17 @@ fn delete(dir: &Path) -> io::Result<()> {
 }
 
 /// Whether a folder is empty or missing.
-fn is_empty(dir: &Path) -> Result<bool, Failure> {
+fn is_empty(dir: &Path) -> Result<bool, NodeError> {
     match fs::read_dir(dir) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(Failure::of_data_dir("read", dir, &error)),
+        Err(error) => Err(unusable("read", dir)(error)),
     }
+}
+
+fn unusable(what: &'static str, dir: &Path) -> impl FnOnce(io::Error) -> NodeError {
+    let dir = dir.to_owned();
+    move |cause| NodeError::DataDir { what, dir, cause }
 }
 
 #[cfg(test)]

@@ -1,0 +1,248 @@
+//! Dev mode: everything on one machine, without set-up.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connections::fit_connections;
+use super::dev_sources::DevSources;
+use super::engine::{Engine, Outside};
+use super::equipment::NodeEquipment;
+use super::error::NodeError;
+use super::listeners::{Addresses, Bound};
+use super::recovery::Recovery;
+use super::running::{Ending, Node};
+use super::sdk_keys::{self, SdkKeys};
+use super::setup::{Setup, flag};
+use super::spool_dir::open_disk;
+use super::{demo, dev_folders};
+use crate::admin::{self, AccessSettings};
+use crate::batch::DueRule;
+use crate::collector::bounds::CONNECTIONS_MAX;
+use crate::collector::{CollectorSettings, Policy};
+use crate::config::watch::{CHECK_EVERY, SETTLED_AFTER};
+use crate::config::{self, ByteSize, Environment, Period};
+use crate::delivery::DeliverySettings;
+use crate::destinations::settings::DestinationSettings;
+use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
+use crate::ingest::IngestSettings;
+use crate::live::Mode;
+use crate::object::{BucketString, Destination, Encryption};
+use crate::runtime::handles::{Fitted, Wanted};
+use crate::runtime::{Background, Shutdown};
+use crate::spool::SpoolOptions;
+use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
+
+/// How dev mode ends: without a drain delay, and with everything delivered.
+const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grace: Duration::from_secs(25) };
+
+/// What dev mode is started with.
+#[derive(Clone, Debug)]
+pub struct DevSettings {
+    /// Where calls are accepted.
+    pub listen: SocketAddr,
+    /// Where operators are served.
+    pub admin_listen: SocketAddr,
+    /// Where S3 is served.
+    pub s3_listen: SocketAddr,
+    /// The directory of the spool and the objects.
+    pub data_dir: PathBuf,
+    /// Whether the data of earlier runs is deleted first.
+    pub reset: bool,
+    /// How old the first call of a batch may get.
+    pub flush_age: Period,
+    /// The size of an object.
+    pub flush_bytes: ByteSize,
+    /// Whether answers have receipts.
+    pub receipts: bool,
+    /// Who may do what at the admin listener.
+    pub access: AccessSettings,
+    /// The file with the destinations, whose changes are followed.
+    pub config: Option<PathBuf>,
+    /// The destinations in that file.
+    pub destinations: Vec<DestinationSettings>,
+    /// Where secrets of destinations come from.
+    pub environment: Environment,
+    /// Whether calls are sent, as sample data.
+    pub demo: bool,
+}
+
+/// Runs until a signal ends it. `started` is called once, when the node accepts calls, with the URL of its S3.
+///
+/// # Errors
+/// [`NodeError`].
+pub async fn run(
+    dev: DevSettings,
+    background: &Background,
+    started: impl FnOnce(&Node, &str),
+) -> Result<(), NodeError> {
+    let shutdown = Shutdown::new();
+    let _signals = shutdown.listen()?;
+    let (fitted, fewer_connections) = fit_connections(Wanted {
+        connections: CONNECTIONS_MAX,
+        admin: admin::server::CONNECTIONS_MAX,
+        dev_s3: dev_s3::CONNECTIONS_MAX,
+        put_targets: 1,
+    })?;
+    let outside = Outside::system();
+    let listener = std::net::TcpListener::bind(dev.s3_listen).map_err(|cause| NodeError::Listen {
+        addr: dev.s3_listen,
+        purpose: "serve S3",
+        cause,
+    })?;
+    let addresses = Addresses {
+        public: dev.listen,
+        tls: None,
+        admin: dev.admin_listen,
+        admin_hosts: Vec::new(),
+        admin_connections: fitted.admin,
+        access: dev.access.clone(),
+    };
+    // All ports before anything is deleted: a second `dev` must not delete the data of the first.
+    let bound = Bound::bind(&addresses)?;
+    if dev.reset {
+        dev_folders::reset(&dev.data_dir)?;
+    }
+    dev_folders::make(&dev.data_dir)?;
+    let settings = DevS3Settings {
+        data_dir: dev.data_dir.join("s3"),
+        clock: Arc::clone(&outside.clock),
+        random: Arc::clone(&outside.random),
+        connections: fitted.dev_s3,
+    };
+    let s3 = DevS3::start(listener, settings).await?;
+    let node = start(&dev, &outside, &s3, (bound, &addresses), fitted, background).await?;
+    fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
+    started(&node, &s3.url());
+    let demo = dev.demo.then(|| demo::start(node.public, shutdown.orderly.clone()));
+    tokio::select! {
+        () = shutdown.orderly.cancelled() => {}
+        () = follow_file(&dev, &node) => {}
+        reason = node.failed() => {
+            tracing::error!(reason, "shutting down, so that a restart can recover");
+            shutdown.orderly.cancel();
+        }
+    }
+    let demo_ended = match demo {
+        Some(demo) => demo.await,
+        None => Ok(()),
+    };
+    let ended = node.end(ENDING, &shutdown).await;
+    s3.stop().await?;
+    demo_ended?;
+    Ok(ended?)
+}
+
+/// Applies changes of the destinations in the file that `--config` names, as long as the node runs.
+async fn follow_file(dev: &DevSettings, node: &Node) {
+    let (Some(path), Some(running)) = (&dev.config, node.destinations()) else {
+        return std::future::pending().await;
+    };
+    let (environment, mut in_force) = (&dev.environment, dev.destinations.clone());
+    let mut reported = String::new();
+    loop {
+        tokio::time::sleep(CHECK_EVERY).await;
+        let mut next = read_again(path, environment).await;
+        // An editor may still be writing it.
+        while next.as_ref().ok() != Some(&in_force) {
+            tokio::time::sleep(SETTLED_AFTER).await;
+            let before = std::mem::replace(&mut next, read_again(path, environment).await);
+            if next == before {
+                break;
+            }
+        }
+        let set = match next {
+            Ok(next) if next == in_force => {
+                reported.clear();
+                continue;
+            }
+            Ok(next) => {
+                running.set(next.clone()).await.map(|()| in_force = next).map_err(|error| error.to_string())
+            }
+            Err(what) => Err(what),
+        };
+        match set {
+            Ok(()) => tracing::info!(file = %path.display(), "the changed destinations are in force"),
+            Err(what) if what == reported => {}
+            Err(what) => {
+                tracing::error!("the changed destinations are not in force: {what}");
+                reported = what;
+            }
+        }
+    }
+}
+
+async fn read_again(path: &Path, environment: &Environment) -> Result<Vec<DestinationSettings>, String> {
+    let (path, environment) = (path.to_owned(), environment.clone());
+    let read = tokio::task::spawn_blocking(move || config::destinations_of(&path, &environment)).await;
+    match read {
+        Ok(Ok((destinations, _))) => Ok(destinations),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn start(
+    dev: &DevSettings,
+    outside: &Outside,
+    s3: &DevS3Running,
+    (bound, addresses): (Bound, &Addresses),
+    fitted: Fitted,
+    background: &Background,
+) -> Result<Node, NodeError> {
+    let dir = dev.data_dir.join("spool");
+    let disk = open_disk(&dir, false)?;
+    let store = S3Store::new(S3Settings {
+        region: Some(dev_s3::REGION.to_owned()),
+        endpoint_url: Some(s3.url()),
+        path_style: true,
+        credentials: CredentialsFrom::Static {
+            access_key_id: dev_s3::ACCESS_KEY_ID.to_owned(),
+            secret_access_key: dev_s3::SECRET_ACCESS_KEY.to_owned(),
+        },
+        ..S3Settings::default()
+    })
+    .await;
+    let rule = DueRule { max_bytes: dev.flush_bytes.0, max_age: dev.flush_age.get(), align_minute: None };
+    let settings = DeliverySettings::new(rule);
+    let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
+    let mut engine = Engine::start(recovery, (Arc::new(store), &dir), settings, None, background);
+    // The functions are on AWS or on this machine: the credentials of the S3 beside them are for nothing else.
+    let equipment = NodeEquipment {
+        store: Arc::new(S3Store::new(S3Settings::default()).await),
+        environment: dev.environment.clone(),
+        clock: Arc::clone(&outside.clock),
+    };
+    engine.destinations(dev.destinations.clone(), Arc::new(equipment), fitted.functions).await?;
+    let bucket = BucketString::parse(dev_s3::BUCKET).map_err(|error| NodeError::Other(error.to_string()))?;
+    let destination = Destination {
+        region: Some(dev_s3::REGION.to_owned()),
+        ..Destination::new(bucket, Encryption::SseS3)
+    };
+    let sources = Arc::new(DevSources::new(engine.log(), destination));
+    let ingest = engine.ingest(IngestSettings { receipts: dev.receipts, ..IngestSettings::default() });
+    let mut settings = CollectorSettings::default();
+    settings.bounds.connections = fitted.connections;
+    let importer = engine.importer(&ingest, &dir, Arc::clone(&sources) as _).await?;
+    let node = engine.listen((ingest, &importer), settings, Policy::new(sources), bound, addresses)?;
+    node.set_setup(Setup {
+        spool_dir: Some(dir.display().to_string()),
+        config: vec![
+            flag("collector.listen", dev.listen, "127.0.0.1:8080"),
+            flag("collector.receipts", dev.receipts, "false"),
+            flag("admin.listen", dev.admin_listen, "127.0.0.1:9180"),
+            flag("admin.live_view", Mode::Full.slug(), Mode::Full.slug()),
+            flag("flush.max_age", dev.flush_age, "10 s"),
+            flag("flush.max_bytes", dev.flush_bytes, "100 MB"),
+            flag("s3.bucket", dev_s3::BUCKET, dev_s3::BUCKET),
+            flag("s3.endpoint_url", s3.url(), &s3.url()),
+            flag("s3.region", dev_s3::REGION, dev_s3::REGION),
+            flag("s3.encryption", Encryption::SseS3, "sse-s3"),
+        ],
+        sdk_place: sdk_keys::listening(node.public, false),
+        sdk_keys: SdkKeys::Dev,
+        dev: true,
+    });
+    Ok(node)
+}
