@@ -40,6 +40,9 @@ const DAYS_AHEAD: usize = 64;
 /// The most objects of the days examined at once. A day with more objects is examined alone.
 const OBJECTS_AHEAD: u32 = 50_000;
 
+/// The most objects that are read concurrently: the facts about each one's lines are kept until its turn.
+const READERS_MAX: usize = 16;
+
 /// What is verified, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -55,6 +58,15 @@ pub struct Options {
     pub readers: usize,
     /// The current time: markers of days that ended less than an hour ago may still come.
     pub now: UnixMillis,
+}
+
+impl Options {
+    /// How many objects are read at once, with at most so many requests. Reading is limited by the processor: two objects
+    /// per core keep it busy while one of them waits for its bytes.
+    pub fn readers_for(requests: usize) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        requests.min(processors * 2).min(READERS_MAX)
+    }
 }
 
 /// Why an archive could not be verified.

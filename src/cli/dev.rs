@@ -2,7 +2,6 @@
 
 use super::args::DevArgs;
 use super::failure::Failure;
-use super::say_beside;
 use crate::admin::AccessSettings;
 use crate::check::ports::here;
 use crate::config::admin::is_loopback;
@@ -13,6 +12,7 @@ use crate::live::Mode;
 use crate::node::dev::{self, DevSettings};
 use crate::node::running::Node;
 use crate::runtime::Background;
+use crate::runtime::say::say_beside;
 
 /// Runs until a signal ends it.
 ///

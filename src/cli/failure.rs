@@ -2,22 +2,15 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 
 use http::StatusCode;
 
 use crate::admin_client::AskError;
-use crate::archive::ArchiveError;
 use crate::dev_s3::DevS3Error;
-use crate::disk::read_only::LookError;
-use crate::disk::real_disk::DirectoryError;
-use crate::import::Unusable;
+use crate::import::{Unusable, UnusableKind};
+use crate::node::advice::{self, is_not_writable, text};
 use crate::node::error::NodeError;
-use crate::spool::offline::ViewError;
-use crate::store::{Fault, StoreError};
 use crate::words::causes::chain;
-use crate::words::with_causes;
 
 /// A command's failure.
 #[derive(Debug)]
@@ -60,17 +53,6 @@ impl Failure {
         Self { code, text: text.into() }
     }
 
-    /// A failed request to a store.
-    pub fn of_store(what: &str, error: &StoreError) -> Self {
-        let code = match error.fault {
-            Fault::Refused if error.status == Some(404) => FAILED,
-            Fault::Refused | Fault::NoAccess | Fault::Expired => DENIED,
-            Fault::Transient => UNREACHABLE,
-            _ => FAILED,
-        };
-        Self { code, text: advised(format!("{what}: {}", error.told().full()), of_store(error)) }
-    }
-
     /// The exit code.
     pub fn code(&self) -> u8 {
         self.code
@@ -87,15 +69,7 @@ impl fmt::Display for Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let first = beneath(&error);
-        // Who runs a command has the bucket.
-        let text = match first.downcast_ref::<StoreError>() {
-            Some(error) => error.told().full().to_owned(),
-            None => with_causes(first),
-        };
-        if let Some(Unusable::Store { what, cause }) = first.downcast_ref() {
-            return Self::of_store(what, cause);
-        }
-        Self { code: exit_code(first), text: advised(text, chain(first).find_map(advice)) }
+        Self { code: exit_code(first), text: advised(text(first), chain(first).find_map(advice)) }
     }
 }
 
@@ -111,11 +85,14 @@ fn beneath<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
 }
 
 fn exit_code(error: &(dyn Error + 'static)) -> u8 {
-    match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(NodeError::UnsafeFilesystem { .. }), _) | (_, Some(Unusable::Wrong(_))) => WRONG_USAGE,
-        (_, Some(Unusable::Denied(_))) => DENIED,
-        (_, Some(Unusable::Unreachable(_))) => UNREACHABLE,
-        _ => FAILED,
+    if let Some(NodeError::UnsafeFilesystem { .. }) = error.downcast_ref() {
+        return WRONG_USAGE;
+    }
+    match error.downcast_ref().map(Unusable::kind) {
+        Some(UnusableKind::Wrong) => WRONG_USAGE,
+        Some(UnusableKind::Denied) => DENIED,
+        Some(UnusableKind::Unreachable) => UNREACHABLE,
+        Some(UnusableKind::Failed) | None => FAILED,
     }
 }
 
@@ -128,78 +105,23 @@ fn advised(text: String, advice: Option<String>) -> String {
 
 /// What a new user can do about an error that does not say it itself.
 fn advice(error: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(error) = error.downcast_ref::<StoreError>() {
-        return of_store(error);
-    }
-    if let Some(error) = error.downcast_ref::<ArchiveError>() {
-        // Its text names the right that is missing.
-        return of_store(error.cause()).filter(|_| error.cause().code.as_deref() != Some("AccessDenied"));
-    }
-    match error.downcast_ref() {
-        Some(NodeError::Listen { addr, cause, .. }) => return to_listen(*addr, cause),
-        Some(NodeError::DataDir { cause, .. }) => {
-            let advice = "name a directory that this user may write to with --data-dir";
-            return is_not_writable(cause).then(|| advice.to_owned());
+    let of_command = match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref()) {
+        (Some(NodeError::DataDir { cause, .. }), ..) if is_not_writable(cause) => {
+            "name a directory that this user may write to with --data-dir"
         }
-        _ => {}
-    }
-    if let Some(ViewError::Look(error)) = error.downcast_ref() {
-        return advice(error);
-    }
-    if let Some(DevS3Error::InUse(_)) = error.downcast_ref() {
-        return Some("stop that `forebay dev`, or name another directory with --data-dir".to_owned());
-    }
-    match error.downcast_ref() {
-        Some(AskError::Unreachable { .. }) => {
-            let advice =
-                "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin";
-            return Some(advice.to_owned());
+        (_, Some(DevS3Error::InUse(_)), _) => {
+            "stop that `forebay dev`, or name another directory with --data-dir"
+        }
+        (.., Some(AskError::Unreachable { .. })) => {
+            "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin"
         }
         // The collector's own port answers with JSON, too.
-        Some(error) if is_wrong_port(error) => {
-            let advice = "give the address of `admin.listen`, which `dev` prints as console, with --admin";
-            return Some(advice.to_owned());
+        (.., Some(error)) if is_wrong_port(error) => {
+            "give the address of `admin.listen`, which `dev` prints as console, with --admin"
         }
-        _ => {}
-    }
-    if let Some(DirectoryError::Unusable { path, cause }) = error.downcast_ref() {
-        return is_not_writable(cause).then(|| {
-            let path = path.display();
-            format!(
-                "make it writable for this user (`sudo install -d -o \"$USER\" {path}`), or set spool.dir"
-            )
-        });
-    }
-    match error.downcast_ref() {
-        Some(LookError::Unreadable { cause, .. }) => match cause.kind() {
-            ErrorKind::NotFound => Some("give the directory that is set as `spool.dir`".to_owned()),
-            ErrorKind::PermissionDenied => Some("run the command as the collector's user".to_owned()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn is_not_writable(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
-}
-
-/// What to do if an address cannot be listened on.
-fn to_listen(addr: SocketAddr, error: &io::Error) -> Option<String> {
-    match error.kind() {
-        ErrorKind::AddrInUse => Some(format!(
-            "stop the program that uses it (`ss -ltnp 'sport = :{}'` shows it), or set another port",
-            addr.port()
-        )),
-        ErrorKind::PermissionDenied => Some(
-            "ports below 1024 need a right: set a higher port, or give the program CAP_NET_BIND_SERVICE"
-                .to_owned(),
-        ),
-        ErrorKind::AddrNotAvailable => {
-            Some("this machine does not have that address: set one of its own, or 0.0.0.0".to_owned())
-        }
-        _ => None,
-    }
+        _ => return advice::advice(error),
+    };
+    Some(of_command.to_owned())
 }
 
 /// Whether something answers that is no admin listener.
@@ -211,24 +133,16 @@ fn is_wrong_port(error: &AskError) -> bool {
     }
 }
 
-fn of_store(error: &StoreError) -> Option<String> {
-    let advice = match (error.fault, error.code.as_deref()) {
-        (Fault::NoAccess, _) => {
-            "give credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of the machine"
-        }
-        (_, Some("NoSuchBucket")) => "check the bucket's name, its region and the endpoint",
-        (_, Some("InvalidAccessKeyId" | "SignatureDoesNotMatch")) => {
-            "check the access key, its secret key and the endpoint"
-        }
-        (_, Some("AccessDenied")) => "`forebay policy reader` prints the policy of those who read a bucket",
-        _ => return None,
-    };
-    Some(advice.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{self, ErrorKind};
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::disk::read_only::LookError;
+    use crate::disk::real_disk::DirectoryError;
+    use crate::spool::offline::ViewError;
+    use crate::store::{Fault, StoreError};
 
     #[test]
     fn a_failure_says_what_to_do() {
@@ -262,7 +176,7 @@ mod tests {
         );
         let denied = StoreError::answered(Fault::Refused, 403, Some("AccessDenied"), "no");
         check(
-            Failure::of_store("list", &denied),
+            Unusable::Store { what: "list".to_owned(), cause: denied }.into(),
             "list: 403 AccessDenied: no; `forebay policy reader` prints the policy of those who read a bucket",
         );
         let missing = StoreError::answered(Fault::Refused, 404, Some("NoSuchBucket"), "none");

@@ -1,4 +1,4 @@
-//! The commands, and the only place that wires rooms together.
+//! The commands: arguments in, printed text and exit code out. What they do stands in the rooms below.
 
 pub mod args;
 pub mod check;
@@ -109,19 +109,4 @@ fn run(cli: Cli) -> Result<(), Failure> {
     background.end();
     runtime.shutdown_background();
     done
-}
-
-/// Prints a result and flushes it: readers wait for the addresses.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) {
-        tracing::debug!(%error, "standard output cannot be written");
-    }
-}
-
-/// Prints a result while a node runs, on its own thread: if nothing reads standard output, printing blocks.
-fn say_beside(text: String) {
-    if let Err(error) = std::thread::Builder::new().name("say".into()).spawn(move || say(&text)) {
-        tracing::warn!(%error, "cannot print to standard output");
-    }
 }

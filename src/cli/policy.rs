@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::arn::Arn;
 use crate::config::{Config, Environment, Loader};
-use crate::destinations::external_ids::ExternalIds;
-use crate::destinations::settings::{DestinationSettings, Target};
-use crate::object::{BucketString, Role};
+use crate::node::policies::{destinations, external_ids, places};
+use crate::object::BucketString;
 use crate::policy::{self, CsvFunction, PolicyDestination, PolicyPlace, Template, Values};
-use crate::sources::SourceId;
 use crate::words::table::table;
 
 use super::args::PolicyArgs;
@@ -30,16 +28,6 @@ impl Listed {
     fn of(template: Template) -> Self {
         Self { name: template.name(), about: template.about() }
     }
-}
-
-/// An external id in force, as JSON.
-#[derive(serde::Serialize)]
-struct ExternalIdInForce {
-    /// The destination; `None`: delivery to the bucket.
-    destination: Option<String>,
-    source: String,
-    external_id: String,
-    role_arn: String,
 }
 
 /// What the configuration says about policies.
@@ -91,59 +79,14 @@ pub fn list() -> String {
     table(&rows, &[]).join("\n")
 }
 
-/// The places that a configuration delivers to, each once.
-pub fn places(config: &Config) -> Vec<PolicyPlace> {
-    let mut places = Vec::new();
-    for source in &config.sources {
-        let place =
-            PolicyPlace::of(&source.destination, config.s3.object_tags.any(), config.s3.acl.is_some());
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    places
-}
-
-/// The destinations of a configuration that invoke functions of AWS Lambda.
-pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
-    let lambda = |settings: &DestinationSettings| {
-        let Target::Lambda(target) = &settings.target else { return None };
-        let mut functions: Vec<String> = Vec::new();
-        for function in settings.selection.functions.values().chain(&settings.selection.function) {
-            if !functions.contains(function) {
-                functions.push(function.clone());
-            }
-        }
-        // The trust policy is often put before the role is configured, so the ids do not depend on it.
-        let external_ids = match &target.external_ids {
-            ExternalIds::OneForAll(id) => vec![id.to_string()],
-            ids @ ExternalIds::OfSources(_) => sources_of(config, settings)
-                .filter_map(|source| ids.of(source).ok())
-                .map(|id| id.to_string())
-                .collect(),
-        };
-        Some(PolicyDestination {
-            name: settings.name.to_string(),
-            functions,
-            role: target.role.as_ref().map(|role| role.arn().clone()),
-            external_ids,
-        })
-    };
-    config.destinations.iter().filter_map(lambda).collect()
-}
-
-/// The sources whose calls a destination gets.
-fn sources_of<'a>(
-    config: &'a Config,
-    destination: &'a DestinationSettings,
-) -> impl Iterator<Item = &'a SourceId> {
-    config.sources.iter().map(|source| &source.id).filter(|id| destination.selection.takes(id))
-}
-
 fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let Some(config) = loaded(args.config.as_deref())? else {
         return Err(Failure::usage(format!("there is no {CONFIG_FILE}: give --config FILE")));
     };
+    if let Some(name) = &args.destination {
+        known(name, config.destinations.iter().map(|settings| settings.name.as_str()))
+            .map_err(Failure::usage)?;
+    }
     let ids = external_ids(&config, args.destination.as_deref()).map_err(Failure::usage)?;
     if args.json {
         return Ok(print_json(out, &ids)?);
@@ -159,33 +102,6 @@ fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Fail
     let rows: Vec<[String; 4]> = std::iter::once(head).chain(rows).collect();
     writeln!(out, "{}", table(&rows, &[]).join("\n"))?;
     Ok(())
-}
-
-/// The external ids in force for the calls of each source: for delivery to the bucket, and for each destination. `only`
-/// selects one destination.
-fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalIdInForce>, String> {
-    let in_force = |destination: Option<&SourceId>, source: &SourceId, role: &Role| ExternalIdInForce {
-        destination: destination.map(ToString::to_string),
-        source: source.to_string(),
-        external_id: role.external_id.to_string(),
-        role_arn: role.arn.to_string(),
-    };
-    let mut ids = Vec::new();
-    for source in config.sources.iter().filter(|_| only.is_none()) {
-        ids.extend(source.destination.role.as_ref().map(|role| in_force(None, &source.id, role)));
-    }
-    if let Some(name) = only {
-        known(name, config.destinations.iter().map(|settings| settings.name.as_str()))?;
-    }
-    for settings in
-        config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name))
-    {
-        let Target::Lambda(target) = &settings.target else { continue };
-        for source in sources_of(config, settings) {
-            ids.extend(target.role_for(source)?.map(|role| in_force(Some(&settings.name), source, &role)));
-        }
-    }
-    Ok(ids)
 }
 
 /// Refuses a destination that is not configured.

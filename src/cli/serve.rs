@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::args::ServeArgs;
 use super::failure::Failure;
-use super::say_beside;
 use crate::config::{Environment, Loaded, Loader};
 use crate::node::running::Node;
 use crate::node::serve;
 use crate::runtime::Background;
+use crate::runtime::say::say_beside;
 
 /// A hint if the configuration file is missing.
 const NO_FILE: &str =

@@ -25,8 +25,6 @@ use report::Summary;
 const DEFAULT_CONFIG: &str = "forebay.toml";
 /// The interval of the progress display.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
-/// The most objects that are read concurrently: the facts about each one's lines are kept until its turn.
-const READERS_MAX: usize = 16;
 /// The reader's name in the role's session.
 pub(super) const SESSION: &str = "verify";
 
@@ -42,7 +40,7 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
         span: span(&args.part),
         deep: args.deep,
         allow_foreign: args.allow_foreign,
-        readers: readers(usize::from(args.bucket.reach.concurrency)),
+        readers: Options::readers_for(usize::from(args.bucket.reach.concurrency)),
         now: SystemClock::new().wall(),
     };
     let mut meter = Meter::new("verified");
@@ -118,13 +116,6 @@ fn shown(progress: &Progress, summary: &Summary) -> String {
 
 fn span(part: &PartArgs) -> Span {
     Span { from: part.day.or(part.from), to: part.day.or(part.to) }
-}
-
-/// Reading is limited by the processor. Two objects per core keep it busy while one of them waits for its
-/// bytes.
-fn readers(requests: usize) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    requests.min(processors * 2).min(READERS_MAX)
 }
 
 /// How buckets are read, as the arguments and their configuration say. `session` is the reader's name in the role's session.

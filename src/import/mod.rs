@@ -66,4 +66,4 @@ pub use shared_progress::SharedProgress;
 pub use short_hash::short_hash;
 pub use step::RowLimits;
 pub use target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking};
-pub use unusable::Unusable;
+pub use unusable::{Unusable, UnusableKind};

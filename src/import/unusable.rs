@@ -1,6 +1,6 @@
 //! Why an import cannot begin.
 
-use crate::store::StoreError;
+use crate::store::{Fault, StoreError};
 
 /// Why an import cannot begin. Each stands for what a person, or a program, can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,36 @@ pub enum Unusable {
     Failed(String),
 }
 
+/// What a person, or a program, can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnusableKind {
+    /// Ask for something else.
+    Wrong,
+    /// Get access.
+    Denied,
+    /// Wait, or name another address.
+    Unreachable,
+    /// Read the text.
+    Failed,
+}
+
 impl Unusable {
+    /// What kind of reason it is.
+    pub fn kind(&self) -> UnusableKind {
+        match self {
+            Self::Wrong(_) => UnusableKind::Wrong,
+            Self::Denied(_) => UnusableKind::Denied,
+            Self::Unreachable(_) => UnusableKind::Unreachable,
+            Self::Failed(_) => UnusableKind::Failed,
+            Self::Store { cause, .. } => match cause.fault {
+                Fault::Refused if cause.status == Some(404) => UnusableKind::Failed,
+                Fault::Refused | Fault::NoAccess | Fault::Expired => UnusableKind::Denied,
+                Fault::Transient => UnusableKind::Unreachable,
+                _ => UnusableKind::Failed,
+            },
+        }
+    }
+
     /// What this machine refused.
     pub fn failed(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Failed(crate::words::with_causes(error))

@@ -131,7 +131,7 @@ pub async fn run(
     let ended = node.end(ENDING, &shutdown).await;
     s3.stop().await?;
     demo_ended?;
-    Ok(ended?)
+    ended
 }
 
 /// Applies changes of the destinations in the file that `--config` names, as long as the node runs.

@@ -1,6 +1,9 @@
-//! A running process put together: spool, delivery, collector, importer, destinations and admin listener, connected to each
-//! other, shown to their operator, and shut down in order.
+//! Rooms put together as a configuration says. A running process: spool, delivery, collector, importer, destinations and admin
+//! listener, connected to each other, shown to their operator, and shut down in order ([`serve`], [`dev`], `function`). And
+//! what works beside one: on a spool that no process uses ([`closed_spool`], [`drain`]), on a bucket ([`bucket_reader`],
+//! [`replay`]), for imports ([`import_way`]), and before the first call ([`check`], [`destination_test`]).
 
+pub mod advice;
 mod archive_view;
 pub mod bucket_reader;
 pub mod check;
@@ -23,6 +26,7 @@ pub mod import_store;
 pub mod import_way;
 mod ledger_view;
 pub mod listeners;
+pub mod policies;
 pub mod recovery;
 mod reload;
 mod removed_sources;
@@ -34,3 +38,5 @@ pub mod settings;
 pub mod setup;
 pub mod spool_dir;
 mod view;
+
+pub use view::REFUSED;

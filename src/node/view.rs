@@ -43,7 +43,7 @@ use crate::words::date;
 /// The window over which the bytes of received lines are counted, to estimate how long the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The reasons for refusing requests because of a lack of space.
-pub(super) const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
+pub const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
 /// The reason if all requests are refused.
 const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";

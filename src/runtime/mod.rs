@@ -9,6 +9,7 @@ pub mod log_queue;
 pub mod log_writer;
 pub mod memory;
 pub mod random;
+pub mod say;
 pub mod shutdown;
 pub mod telemetry;
 pub mod usage;

@@ -92,6 +92,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "destinations",
         &[
             "alarms",
+            "archive",
             "arn",
             "boxed_future",
             "call",
@@ -199,17 +200,21 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "words",
         ],
     ),
+    ("admin_client", &["admin", "boxed_future", "import", "words"]),
     ("dev_s3", &["disk", "lock", "planted_bugs", "random", "tasks", "time"]),
     (
         "check",
         &[
             "arn",
+            "call",
             "delivery",
             "destinations",
+            "json",
             "lock",
             "log",
             "object",
             "policy",
+            "random",
             "runtime",
             "sources",
             "spool",
@@ -240,20 +245,24 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "node",
         &[
             "admin",
+            "admin_client",
             "alarms",
             "archive",
             "batch",
             "boxed_future",
             "call",
+            "check",
             "collector",
             "config",
             "deliveries",
             "delivery",
             "destinations",
+            "dev_s3",
             "disk",
             "hook",
             "import",
             "ingest",
+            "lambda",
             "live",
             "lock",
             "log",
@@ -263,6 +272,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "policy",
             "random",
             "receipt",
+            "retry",
             "runtime",
             "sources",
             "spool",
@@ -297,6 +307,27 @@ const PURE: &[&str] = &[
     "time",
     "version",
     "words",
+];
+/// The most lines of `cli`, tests beside the code included. An engine never stands there: the test is whether a running
+/// node could use it.
+const CLI_LINES_MAX: usize = 10_000;
+/// What a command does not use: it takes arguments in, and gives printed text and an exit code out.
+const NOT_IN_CLI: &[&str] = &[
+    "crate::store",
+    "crate::spool",
+    "crate::log",
+    "crate::disk",
+    "crate::delivery",
+    "std::thread",
+    "tokio::spawn",
+    "spawn_blocking",
+];
+/// What some commands use nevertheless, and why. This list only gets shorter.
+const STILL_IN_CLI: &[(&str, &str, &str)] = &[
+    ("args.rs", "crate::store", "an argument has the form of a region"),
+    ("man.rs", "crate::disk", "a manual page is not written through a link that stands under its name"),
+    ("terminal.rs", "std::thread", "keys are read by a call that blocks until the next one"),
+    ("wait.rs", "crate::delivery", "says how long until a day can be closed"),
 ];
 /// Names that a pure room must not contain.
 const IMPURE: &[&str] = &[
@@ -387,6 +418,33 @@ fn pure_rooms_only_compute() {
             assert!(named.is_empty(), "{}: a pure room contains {named:?}", path.display());
         }
     }
+}
+
+#[test]
+fn commands_only_read_arguments_and_print() {
+    let mut found = Vec::new();
+    for (room, path, code) in sources() {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let used = |what: &&&str| {
+            let of_room =
+                what.strip_prefix("crate::").is_some_and(|other| rooms_named(&code).contains(other));
+            of_room || (!what.starts_with("crate::") && code.contains(**what))
+        };
+        if room == "cli" {
+            found.extend(NOT_IN_CLI.iter().filter(used).map(|what| (name.clone(), (*what).to_owned())));
+        }
+    }
+    found.sort();
+    let known = STILL_IN_CLI.iter().map(|(file, what, _)| ((*file).to_owned(), (*what).to_owned()));
+    assert_eq!(found, known.collect::<Vec<_>>(), "what `cli` uses, and what STILL_IN_CLI lists");
+}
+
+#[test]
+fn the_room_of_the_commands_has_a_size() {
+    let mut files = Vec::new();
+    rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli"), &mut files);
+    let lines: usize = files.iter().map(|path| fs::read_to_string(path).unwrap().lines().count()).sum();
+    assert!(lines <= CLI_LINES_MAX, "src/cli has {lines} lines: which engine stands there?");
 }
 
 /// The paths that follow `prefix`, one by one or in a list.

@@ -20,7 +20,7 @@ use self::args::{ImportCommand, ImportCsvArgs, ShowArgs, ToArgs};
 use self::show::{Shown, while_shown};
 use self::summary::Summary;
 use crate::cli::failure::{self, Failure};
-use crate::cli::{say, serve};
+use crate::cli::serve;
 use crate::config::Config;
 use crate::import::discovery::files::{Opening, temporary};
 use crate::import::discovery::inputs::{Input, any_in_s3, inputs};
@@ -33,6 +33,7 @@ use crate::import::{RowLimits, WantedSource};
 use crate::node::import_store::{ImportStore, import_store};
 use crate::node::import_way::Way;
 use crate::random::Random as _;
+use crate::runtime::say::say;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 
 /// What `forebay lambda` shares with the command.

@@ -5,14 +5,15 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use self::settings::Given;
 use super::failure::Failure;
 use super::import::shared::{hash, limits_hash, opening};
 use crate::import::RowLimits;
 use crate::import::discovery::files::temporary;
-use crate::lambda::function::Function;
-use crate::node::function::{self, FOLDER, FileImport};
+use crate::lambda::function::{FileImport, Function};
+use crate::node::function::{self, FOLDER};
 
 /// Serves invocations until the runtime ends the process.
 ///
@@ -37,14 +38,13 @@ async fn open(environment: &BTreeMap<String, String>) -> Result<Function, Failur
         tracing::warn!(name, "this variable is unknown and ignored");
     }
     let import = FileImport {
-        opening: opening(&csv.given, &csv.format, temporary(Path::new(FOLDER)), false)?,
+        opening: Arc::new(opening(&csv.given, &csv.format, temporary(Path::new(FOLDER)), false)?),
         options: hash(&csv.given, &csv.format),
         limits_hash: limits_hash(csv.on_row_error, csv.format.allow_expansion),
         limits: RowLimits { rows: csv.rows.unwrap_or(0..u64::MAX), on_row_error: csv.on_row_error },
         rate: csv.to.rate.map(std::num::NonZeroU32::get),
         parallel: usize::from(csv.parallel),
         rejects: csv.to.rejects,
-        endpoint: csv.to.endpoint_url,
     };
-    Ok(function::open(environment, settings, import).await?)
+    Ok(function::open(environment, settings, import, csv.to.endpoint_url.as_ref()).await?)
 }

@@ -1,7 +1,7 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
 use crate::admin::{LedgerCounts, LedgerStatus, Refusals, SourceStatus, Status};
-use crate::log::{DESTINATION_FULL, SPOOL_FULL};
+use crate::node::REFUSED;
 use crate::sources::SourceId;
 use crate::words::count::percent;
 use crate::words::table::{table, wrapped_within};
@@ -198,7 +198,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
 /// Requests that were refused lately. Those for lack of space have an alarm.
 fn refusals(status: &Status) -> Vec<Line> {
     let lately = status.refusals.iter().filter(|refused| {
-        ![SPOOL_FULL, DESTINATION_FULL].contains(&refused.code.as_str())
+        !REFUSED.contains(&refused.code.as_str())
             && seconds_since(status.now_ms, refused.last_ms) < REFUSALS_SHOWN_FOR
     });
     let line = |(index, refused): (usize, &Refusals)| {

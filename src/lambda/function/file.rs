@@ -86,13 +86,13 @@ impl Invocation {
         let settings = &function.settings;
         let import = FilesImport {
             target: Arc::clone(&timed) as _,
-            opening: Arc::clone(&settings.opening),
-            options: settings.options.clone(),
-            limits_hash: settings.limits_hash.clone(),
+            opening: Arc::clone(&settings.import.opening),
+            options: settings.import.options.clone(),
+            limits_hash: settings.import.limits_hash.clone(),
             source: WantedSource::Default,
             force: false,
-            limits: settings.limits.clone(),
-            rate: settings.rate,
+            limits: settings.import.limits.clone(),
+            rate: settings.import.rate,
             rejects: RejectsPlace::Folder(std::path::PathBuf::new()),
             reject_sink: Some(function.rejects()),
             part_bytes,

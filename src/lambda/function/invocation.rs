@@ -61,7 +61,7 @@ impl Invocation {
 
     /// Imports all objects, several at once.
     async fn all(invocation: &Arc<Self>, records: Vec<Record>) -> BTreeMap<Record, Outcomes> {
-        let turns = Arc::new(Semaphore::new(invocation.function.settings.parallel));
+        let turns = Arc::new(Semaphore::new(invocation.function.settings.import.parallel));
         let mut tasks = Vec::with_capacity(records.len());
         for record in records {
             let (invocation, turns, of) = (Arc::clone(invocation), Arc::clone(&turns), record.clone());

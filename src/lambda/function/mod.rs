@@ -31,9 +31,9 @@ use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 use crate::time::{Clock, UnixMillis};
 
-/// How a function works.
+/// How a function imports each file.
 #[derive(Debug)]
-pub struct FunctionSettings {
+pub struct FileImport {
     /// How files are opened.
     pub opening: Arc<Opening>,
     /// See [`crate::import::Begin::options`].
@@ -46,12 +46,19 @@ pub struct FunctionSettings {
     pub rate: Option<u32>,
     /// Files that are imported at once.
     pub parallel: usize,
+    /// Where rejected rows go: `s3://bucket/prefix/`.
+    pub rejects: Option<String>,
+}
+
+/// How a function works.
+#[derive(Debug)]
+pub struct FunctionSettings {
+    /// How files are imported.
+    pub import: FileImport,
     /// Where rows go.
     pub to: To,
     /// Where the progress stands, so that a long file is continued: `s3://bucket/prefix/`.
     pub journal: Option<String>,
-    /// Where rejected rows go: `s3://bucket/prefix/`.
-    pub rejects: Option<String>,
     /// How long before its deadline an invocation stops.
     pub stop_before: Duration,
     /// Whether an object that is not there is an error.
@@ -119,7 +126,8 @@ impl Function {
         self_invoke: Option<SelfInvoke>,
         (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
     ) -> Result<Self, Unusable> {
-        let rejects = settings.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));
+        let rejects =
+            settings.import.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));
         let rejects = rejects.transpose()?;
         let (way, id) = match &settings.to {
             To::Collector { url, write_key } => {
@@ -205,7 +213,7 @@ impl Function {
             }
             Way::Collector(_) => false,
         };
-        is_part || below(&self.settings.journal, ".json") || below(&self.settings.rejects, ".ndjson")
+        is_part || below(&self.settings.journal, ".json") || below(&self.settings.import.rejects, ".ndjson")
     }
 
     fn has_journal(&self) -> bool {

@@ -20,10 +20,9 @@ use self::settings::{Settings, Unfinished};
 use super::import_store::store_at;
 use crate::config::Endpoint;
 use crate::config::units::ByteSize;
-use crate::import::discovery::files::Opening;
-use crate::import::{RowLimits, Unusable, short_hash};
+use crate::import::{Unusable, short_hash};
 use crate::lambda::function::self_invoke::SelfInvoke;
-use crate::lambda::function::{Function, FunctionSettings, To};
+use crate::lambda::function::{FileImport, Function, FunctionSettings, To};
 use crate::runtime::{SystemClock, SystemRandom, telemetry};
 
 /// The only folder of a function that can be written.
@@ -88,37 +87,17 @@ pub fn with_scheme(environment: &BTreeMap<String, String>) -> io::Result<()> {
     Err(program.args(args).env(RUNTIME_API, format!("http://{api}")).exec())
 }
 
-/// How a function imports.
-#[derive(Debug)]
-pub struct FileImport {
-    /// How files are opened.
-    pub opening: Opening,
-    /// See [`crate::import::Begin::options`].
-    pub options: String,
-    /// See [`crate::import::Begin::limits`].
-    pub limits_hash: String,
-    /// Which rows of a file are imported, and how many may be rejected.
-    pub limits: RowLimits,
-    /// See [`crate::import::Job::rate`].
-    pub rate: Option<u32>,
-    /// Files that are imported at once.
-    pub parallel: usize,
-    /// Where rejected rows go: `s3://bucket/prefix/`.
-    pub rejects: Option<String>,
-    /// The endpoint of the store that has the files, if it is not that of the environment.
-    pub endpoint: Option<Endpoint>,
-}
-
-/// Opens what the settings name.
+/// Opens what the settings name. `endpoint`: that of the store that has the files, if it is not that of the environment.
 ///
 /// # Errors
 /// [`Unusable`] that says which variable is wrong.
 pub async fn open(
     environment: &BTreeMap<String, String>,
     settings: Settings,
-    import: FileImport,
+    mut import: FileImport,
+    endpoint: Option<&Endpoint>,
 ) -> Result<Function, Unusable> {
-    let endpoint = match (&import.endpoint, environment.get("AWS_ENDPOINT_URL")) {
+    let endpoint = match (endpoint, environment.get("AWS_ENDPOINT_URL")) {
         (Some(url), _) => Some(url.clone()),
         (None, Some(url)) => {
             let url = Endpoint::parse(url);
@@ -131,31 +110,15 @@ pub async fn open(
         Unfinished::SelfInvoke => Some(SelfInvoke::new(environment).await),
         Unfinished::Retry => None,
     };
-    let outside = (Arc::new(SystemClock::new()) as _, Arc::new(SystemRandom) as _);
-    Function::open(function_settings(settings, import), store, self_invoke, outside).await
-}
-
-fn function_settings(settings: Settings, import: FileImport) -> FunctionSettings {
     let Settings { to, journal, unfinished: _, stop_before, missing_fails } = settings;
-    let mut options = import.options;
     if let To::Objects { part_bytes, .. } = &to {
         // A file that is half imported is continued with parts of the same size.
         let part = ByteSize(*part_bytes as u64);
-        options = short_hash(format!("{options} {part}").as_bytes());
+        import.options = short_hash(format!("{} {part}", import.options).as_bytes());
     }
-    FunctionSettings {
-        opening: Arc::new(import.opening),
-        options,
-        limits_hash: import.limits_hash,
-        limits: import.limits,
-        rate: import.rate,
-        parallel: import.parallel,
-        to,
-        journal,
-        rejects: import.rejects,
-        stop_before,
-        missing_fails,
-    }
+    let settings = FunctionSettings { import, to, journal, stop_before, missing_fails };
+    let outside = (Arc::new(SystemClock::new()) as _, Arc::new(SystemRandom) as _);
+    Function::open(settings, store, self_invoke, outside).await
 }
 
 /// Serves invocations until the runtime ends the process.

@@ -1,0 +1,97 @@
+//! What a configuration says about the policies for AWS.
+
+use crate::config::Config;
+use crate::destinations::external_ids::ExternalIds;
+use crate::destinations::settings::{DestinationSettings, Target};
+use crate::object::Role;
+use crate::policy::{PolicyDestination, PolicyPlace};
+use crate::sources::SourceId;
+
+/// An external id in force.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ExternalIdInForce {
+    /// The destination; `None`: delivery to the bucket.
+    pub destination: Option<String>,
+    /// The source.
+    pub source: String,
+    /// The external id.
+    pub external_id: String,
+    /// The role that it is sent with.
+    pub role_arn: String,
+}
+
+/// The places that a configuration delivers to, each once.
+pub fn places(config: &Config) -> Vec<PolicyPlace> {
+    let mut places = Vec::new();
+    for source in &config.sources {
+        let place =
+            PolicyPlace::of(&source.destination, config.s3.object_tags.any(), config.s3.acl.is_some());
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// The destinations of a configuration that invoke functions of AWS Lambda.
+pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
+    let lambda = |settings: &DestinationSettings| {
+        let Target::Lambda(target) = &settings.target else { return None };
+        let mut functions: Vec<String> = Vec::new();
+        for function in settings.selection.functions.values().chain(&settings.selection.function) {
+            if !functions.contains(function) {
+                functions.push(function.clone());
+            }
+        }
+        // The trust policy is often put before the role is configured, so the ids do not depend on it.
+        let external_ids = match &target.external_ids {
+            ExternalIds::OneForAll(id) => vec![id.to_string()],
+            ids @ ExternalIds::OfSources(_) => sources_of(config, settings)
+                .filter_map(|source| ids.of(source).ok())
+                .map(|id| id.to_string())
+                .collect(),
+        };
+        Some(PolicyDestination {
+            name: settings.name.to_string(),
+            functions,
+            role: target.role.as_ref().map(|role| role.arn().clone()),
+            external_ids,
+        })
+    };
+    config.destinations.iter().filter_map(lambda).collect()
+}
+
+/// The sources whose calls a destination gets.
+fn sources_of<'a>(
+    config: &'a Config,
+    destination: &'a DestinationSettings,
+) -> impl Iterator<Item = &'a SourceId> {
+    config.sources.iter().map(|source| &source.id).filter(|id| destination.selection.takes(id))
+}
+
+/// The external ids in force for the calls of each source: for delivery to the bucket, and for each destination. `only`
+/// selects one destination.
+///
+/// # Errors
+/// A source has no external id at a destination.
+pub fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalIdInForce>, String> {
+    let in_force = |destination: Option<&SourceId>, source: &SourceId, role: &Role| ExternalIdInForce {
+        destination: destination.map(ToString::to_string),
+        source: source.to_string(),
+        external_id: role.external_id.to_string(),
+        role_arn: role.arn.to_string(),
+    };
+    let mut ids = Vec::new();
+    for source in config.sources.iter().filter(|_| only.is_none()) {
+        ids.extend(source.destination.role.as_ref().map(|role| in_force(None, &source.id, role)));
+    }
+    for settings in
+        config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name))
+    {
+        let Target::Lambda(target) = &settings.target else { continue };
+        for source in sources_of(config, settings) {
+            ids.extend(target.role_for(source)?.map(|role| in_force(Some(&settings.name), source, &role)));
+        }
+    }
+    Ok(ids)
+}
