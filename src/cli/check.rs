@@ -10,7 +10,7 @@ use crate::check::{CheckReport, Load};
 use crate::node::check::{CheckError, Wanted, check};
 use crate::runtime::colour;
 
-/// With fewer destinations, the check is too short for a progress display.
+/// With fewer buckets, the check is too short for a progress display.
 const PROGRESS_FROM: usize = 10;
 
 /// The marks at the beginnings of findings.
@@ -61,7 +61,7 @@ fn progress(done: usize, all: usize) {
         return;
     }
     let end = if done == all { "\n" } else { "" };
-    if let Err(error) = write!(err, "\r{done} of {all} destinations{end}").and_then(|()| err.flush()) {
+    if let Err(error) = write!(err, "\r{done} of {all} buckets{end}").and_then(|()| err.flush()) {
         tracing::debug!(%error, "standard error cannot be written");
     }
 }

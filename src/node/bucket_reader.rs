@@ -70,8 +70,7 @@ impl BucketReader {
     }
 }
 
-/// The configured destination for a bucket: that of the given source, or else of the first one that writes
-/// there.
+/// How a bucket is reached: as configured for the given source, or else for the first one that writes there.
 fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> Destination {
     let of = |wanted: &dyn Fn(&Destination) -> bool| {
         let mut sources = config.sources.iter();

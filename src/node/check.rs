@@ -19,7 +19,7 @@ use crate::store::s3::{S3Settings, S3Store, Timeouts};
 /// What is checked.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Only the destination of this source.
+    /// Only the bucket of this source.
     pub source: Option<SourceId>,
     /// How long each attempt may take.
     pub timeout: Duration,
@@ -38,7 +38,7 @@ pub enum CheckError {
     Task(#[from] JoinError),
 }
 
-/// Checks a configuration. `progress` is called with the destinations that are checked, and their number.
+/// Checks a configuration. `progress` is called with the buckets that are checked, and their number.
 ///
 /// # Errors
 /// [`CheckError`]. What fails is in the report.

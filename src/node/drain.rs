@@ -62,7 +62,7 @@ struct Way {
     hook: Option<Arc<dyn DayHook>>,
     /// The timeout of the hook.
     hook_timeout: Duration,
-    /// The configured destination of each source.
+    /// The configured bucket of each source.
     configured: Vec<(SourceId, Destination)>,
 }
 
@@ -288,7 +288,7 @@ async fn deliver(
         }
         progress(still);
         let idle = now.saturating_sub(since);
-        // An alarm of one destination ends the drain only when no other destination makes progress.
+        // An alarm of one bucket ends the drain only when no other bucket makes progress.
         let needs_a_person = |kind| matches!(kind, AlarmKind::Refused | AlarmKind::Conflict);
         if let Some(alarm) = alarms.standing().into_iter().find(|alarm| needs_a_person(alarm.kind))
             && idle > BACKOFF.cap

@@ -53,9 +53,9 @@ pub(super) struct Lanes {
     settings: DestinationSettings,
     clock: Arc<dyn Clock>,
     given: Arc<Given>,
-    /// By function.
+    /// The lanes, by function.
     lanes: BTreeMap<String, (usize, Arc<Progress>)>,
-    /// They are aborted when it is dropped.
+    /// The tasks of the lanes. They are aborted when the replay is dropped.
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -75,7 +75,7 @@ impl Lanes {
             invoke: deps.invoke,
             is_usable: true,
         };
-        // They never change.
+        // The orders of a replay never change.
         let (_, orders) = watch::channel(Arc::new(orders));
         let stop = CancellationToken::new();
         let (records, metrics) = (Arc::<Mutex<Records>>::default(), Metrics::new());

@@ -11,7 +11,7 @@ use crate::words::date::parse_rfc3339;
 /// A stored call.
 #[derive(Clone, Debug)]
 pub struct StoredCall {
-    /// Its source.
+    /// The source.
     pub source: SourceId,
     /// The stream that it is of: calls, or the objects of a collection.
     pub stream: Stream,
