@@ -270,7 +270,7 @@ fn unfinished(record: &Record, begin: &Begin) -> Option<Earlier> {
     if record.state == State::Done || rows == 0 {
         return None;
     }
-    let other_options = record.options != begin.options;
+    let other_options = !begin.options.is(&record.options);
     let prefix = if other_options { None } else { stored_prefix(record, begin) };
     record.file.map(|file| Earlier::Unfinished { file, rows, prefix, other_options })
 }

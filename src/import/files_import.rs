@@ -16,8 +16,8 @@ use super::file_result::{FileResult, Results};
 use super::rejects_place::RejectsPlace;
 use super::retry::{RetryOptions, owner_of, retry_of};
 use super::{
-    Begin, CheckUnchanged, Counters, FileEnd, FileError, FileFault, Job, OpenRows, RejectSink, RejectsOf,
-    RowLimits, Snapshot, Target, Waits, WantedSource, import_file, imported_as,
+    Begin, CheckUnchanged, Counters, FileEnd, FileError, FileFault, Job, OpenRows, OptionsHash, RejectSink,
+    RejectsOf, RowLimits, Snapshot, Target, Waits, WantedSource, import_file, imported_as,
 };
 
 /// What is counted while files are imported.
@@ -73,7 +73,7 @@ pub struct FilesImport {
     /// How inputs are opened.
     pub opening: Arc<Opening>,
     /// See [`Begin::options`].
-    pub options: String,
+    pub options: OptionsHash,
     /// See [`Begin::limits`].
     pub limits_hash: String,
     /// The source of the calls.

@@ -499,7 +499,7 @@ pub(super) fn admitted(
 ) -> Result<Admitted, TargetError> {
     let new = || Record::of_progress(key, ImportProgress::default(), now);
     let mut record = known.unwrap_or_else(new);
-    let is_other = !record.options.is_empty() && record.options != begin.options;
+    let is_other = !record.options.is_empty() && !begin.options.is(&record.options);
     // Nothing depends on how rows were read that were all rejected: a wrong delimiter can be corrected.
     let is_anew = begin.force || (is_other && !has_calls(record.progress));
     if is_anew {
@@ -528,7 +528,7 @@ pub(super) fn admitted(
         source: Some(source.clone()),
         name: begin.name.clone(),
         bytes: begin.bytes,
-        options: begin.options.clone(),
+        options: begin.options.recorded().to_owned(),
         limits: begin.limits.clone(),
         state: State::Reading,
         ..record

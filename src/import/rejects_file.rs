@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file_id::FileId;
+use super::options_hash::OptionsHash;
 use super::reject::{RAW_MAX, Reject};
 use crate::disk::own_files;
 
@@ -45,8 +46,8 @@ type Describe = Arc<dyn Fn() -> io::Result<serde_json::Value> + Send + Sync>;
 pub struct RejectsOwner {
     /// Tells the import from all others.
     pub import: String,
-    /// A hash of the options that its rows are read with: those in one file are read with the same ones.
-    pub options: String,
+    /// The options that its rows are read with: those in one file are read with the same ones.
+    pub options: OptionsHash,
     /// A JSON object that says how its rows were read. May block; asked for with the first row.
     pub describe: Describe,
 }
@@ -84,7 +85,7 @@ impl RejectsOwner {
 
     /// Writes beside the file at `path` whose it is and how its rows were read, whole or not at all.
     fn write(&self, path: &Path) -> io::Result<()> {
-        let (import, options) = (self.import.clone(), self.options.clone());
+        let (import, options) = (self.import.clone(), self.options.recorded().to_owned());
         let described = Described { import, options, how: (self.describe)()? };
         let path = description_of(path);
         let temporary = path.with_added_extension("tmp");
@@ -213,7 +214,7 @@ impl TakenRejects {
                 }
             }
         }
-        if rows > 0 && owner.described(&path).is_none_or(|described| described.options != owner.options) {
+        if rows > 0 && owner.described(&path).is_none_or(|described| !owner.options.is(&described.options)) {
             fs::remove_file(&temporary)?;
             return Err(other_options());
         }
@@ -349,7 +350,7 @@ mod tests {
 
     fn owner(import: &str) -> RejectsOwner {
         let describe = Arc::new(|| Ok(serde_json::json!({"delimiter": ","})));
-        RejectsOwner { import: import.to_owned(), options: "1".to_owned(), describe }
+        RejectsOwner { import: import.to_owned(), options: OptionsHash::of(b"1"), describe }
     }
 
     fn take(path: &Path, import: &str) -> io::Result<TakenRejects> {
@@ -436,7 +437,10 @@ mod tests {
         assert_eq!(rows(&path), [1, 5]);
         let described: serde_json::Value =
             serde_json::from_slice(&fs::read(description_of(&path)).unwrap()).unwrap();
-        assert_eq!(described, serde_json::json!({"delimiter": ",", "import": "a.csv", "options": "1"}));
+        assert_eq!(
+            described,
+            serde_json::json!({"delimiter": ",", "import": "a.csv", "options": OptionsHash::of(b"1").recorded()})
+        );
         // Nothing says whose it is.
         fs::write(description_of(&path), "").unwrap();
         open(&path, "a.csv", 5).unwrap_err();
@@ -450,7 +454,7 @@ mod tests {
         drop(take(&path, "a.csv").unwrap().open(&RejectsOf::File, &(4..8)).unwrap());
         assert_eq!(rows(&path), [1, 9]);
         // What stays was read with other options: it could not be described.
-        let other = RejectsOwner { options: "2".to_owned(), ..owner("a.csv") };
+        let other = RejectsOwner { options: OptionsHash::of(b"2"), ..owner("a.csv") };
         let open =
             |from| TakenRejects::take(&path, &other).unwrap().open(&RejectsOf::File, &(from..u64::MAX));
         assert!(open(4).unwrap_err().to_string().contains("other options"));

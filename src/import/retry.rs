@@ -14,7 +14,7 @@ use super::identity::Identity;
 use super::reading::local::LocalFile;
 use super::rejects_place::RejectsPlace;
 use super::{
-    Begin, FileError, FileFault, Job, OnRowError, RejectsOf, RejectsOwner, RowLimits, RowReader,
+    Begin, FileError, FileFault, Job, OnRowError, OptionsHash, RejectsOf, RejectsOwner, RowLimits, RowReader,
     WantedSource, description, description_of, short_hash,
 };
 use crate::sources::{SourceId, WriteKeyHash};
@@ -41,7 +41,8 @@ fn into_words(wanted: &WantedSource) -> String {
         WantedSource::WriteKey(key) => {
             format!("key {}", WriteKeyHash::of(key).map_or_else(String::new, |hash| hash.hex16()))
         }
-        other => format!("{other:?}"),
+        WantedSource::Default => "Default".to_owned(),
+        WantedSource::Id(id) => format!("Id({id})"),
     }
 }
 
@@ -54,7 +55,7 @@ fn id_of(wanted: &WantedSource) -> Option<SourceId> {
 }
 
 /// What tells the import of `file` from others in a rejects file, with what says how its rows were read.
-pub fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &str) -> RejectsOwner {
+pub fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &OptionsHash) -> RejectsOwner {
     let import = short_hash(format!("file {} {}", file.id, into_words(wanted)).as_bytes());
     let (file, source) = (file.clone(), id_of(wanted));
     let describe = move || {
@@ -63,7 +64,7 @@ pub fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &str) -> Rejects
         let how = HowRead { name, file: file.id, kind, source: source.clone(), place, csv };
         serde_json::to_value(how).map_err(io::Error::from)
     };
-    RejectsOwner { import, options: options.to_owned(), describe: Arc::new(describe) }
+    RejectsOwner { import, options: options.clone(), describe: Arc::new(describe) }
 }
 
 /// How the rows of a rejects file are imported again.
@@ -119,7 +120,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
             (WantedSource::Default, Some(id)) => WantedSource::Id(id.clone()),
             (named, _) => named,
         },
-        options: short_hash(&json),
+        options: OptionsHash::of(&json),
         limits: limits_hash,
         by_content: remembers,
         force: false,

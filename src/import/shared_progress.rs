@@ -371,7 +371,7 @@ mod tests {
 
     use super::*;
     use crate::import::file_id::FileId;
-    use crate::import::{Outcome, WantedSource};
+    use crate::import::{OptionsHash, Outcome, WantedSource};
 
     #[derive(Debug, Default)]
     struct ManualClock(AtomicI64);
@@ -465,7 +465,7 @@ mod tests {
             name: "s3://b/track_1.csv".to_owned(),
             bytes: None,
             source: WantedSource::Default,
-            options: "options".to_owned(),
+            options: OptionsHash::of(b"options"),
             limits: String::new(),
             by_content: false,
             force: false,

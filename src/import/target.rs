@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::earlier::{Earlier, Prefix, Version};
 use super::file_id::FileId;
 use super::import_sources::{NoSource, WantedSource};
+use super::options_hash::OptionsHash;
 use super::record::Outcome;
 use super::reject_counts::RejectCounts;
 use crate::boxed_future::BoxFuture;
@@ -31,8 +32,9 @@ pub struct Begin {
     /// The source that its calls belong to.
     #[serde(default)]
     pub source: WantedSource,
-    /// A hash of the options that decide how rows become calls. A file is continued only with the same ones.
-    pub options: String,
+    /// The options that decide how rows become calls. A file is continued only with the same ones.
+    #[serde(flatten)]
+    pub options: OptionsHash,
     /// A hash of the other options that decide whether the file fails, and not how rows become calls. If they change,
     /// a file that failed too often is tried again.
     #[serde(default)]

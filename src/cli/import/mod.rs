@@ -39,7 +39,7 @@ use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 /// What `forebay lambda` shares with the command.
 #[cfg(feature = "lambda")]
 pub(in crate::cli) mod shared {
-    pub(in crate::cli) use super::options::{hash, limits_hash, opening};
+    pub(in crate::cli) use super::options::{limits_hash, opening, options_hash};
 }
 
 /// Runs one import command.
@@ -145,7 +145,7 @@ async fn csv(
     let shown = Shown { counted: counted.clone(), files: inputs.len() as u64 };
     let import = FilesImport {
         target: Arc::clone(&way.target),
-        options: options::hash(&args.given, &args.format),
+        options: options::options_hash(&args.given, &args.format, &opening),
         limits_hash: options::limits_hash(args.on_row_error, args.format.allow_expansion),
         opening,
         source: wanted(&args.to),

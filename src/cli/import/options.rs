@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{Delimiter, EmptyArg, FormatArgs, GivenType, ScopeArg};
+use super::args::{Delimiter, EmptyArg, FormatArgs, GivenType, ScopeArg, TypeArg};
+use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
 use crate::import::discovery::files::Opening;
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
-use crate::import::{OnRowError, short_hash};
+use crate::import::{OnRowError, OptionsHash, short_hash};
 use crate::runtime::SystemRandom;
 
 /// How inputs are opened. `quotes`: whether what is logged of them may quote them.
@@ -81,33 +82,128 @@ fn types(text: &str) -> Result<Types, Failure> {
     }
 }
 
-/// A hash of all options that decide how rows become calls. A file that is half imported is continued only with the
-/// same ones.
-pub(in crate::cli) fn hash(given: &GivenType, format: &FormatArgs) -> String {
-    let schema = std::fs::read_to_string(&format.types).unwrap_or_default();
-    let FormatArgs {
-        delimiter,
-        quote,
-        escape,
-        encoding,
-        columns,
-        types,
-        time_columns,
-        empty,
-        arrays,
-        strict,
-        id_from,
-        id_scope,
-        max_field,
-        allow_expansion: _,
-    } = format;
-    let reading = (delimiter, quote, escape, encoding, columns, max_field);
-    let values = (types, schema, time_columns, empty, arrays, strict, id_from, id_scope);
-    short_hash(format!("2 {given:?} {reading:?} {values:?}").as_bytes())
+/// All options that decide how rows become calls, as `opening` has them and as they are typed.
+pub(in crate::cli) fn options_hash(given: &GivenType, format: &FormatArgs, opening: &Opening) -> OptionsHash {
+    let now = OptionsHash::of_csv(&opening.given, &opening.csv, opening.reading.encoding);
+    now.and_before(short_hash(text_before(given, format).as_bytes()))
+}
+
+/// The text that was hashed before [`OptionsHash::of_csv`]: what was typed, as Rust showed it.
+fn text_before(given: &GivenType, format: &FormatArgs) -> String {
+    let GivenType { kind, collection } = given;
+    let kind = match kind {
+        None => "None".to_owned(),
+        Some(TypeArg::Objects) => "Some(Objects)".to_owned(),
+        Some(TypeArg::Calls(kind)) => {
+            let name = match kind {
+                CallKind::Track => "Track",
+                CallKind::Identify => "Identify",
+                CallKind::Page => "Page",
+                CallKind::Screen => "Screen",
+                CallKind::Group => "Group",
+                CallKind::Alias => "Alias",
+            };
+            format!("Some(Calls({name}))")
+        }
+    };
+    let collection =
+        collection.as_ref().map_or_else(|| "None".to_owned(), |name| format!("Some(Collection({name}))"));
+    let delimiter = match format.delimiter {
+        Delimiter::Auto => "Auto".to_owned(),
+        Delimiter::Byte(byte) => format!("Byte({byte})"),
+    };
+    let byte = |byte: Option<u8>| byte.map_or_else(|| "None".to_owned(), |byte| format!("Some({byte})"));
+    let (quote, escape) = (byte(format.quote.0), byte(format.escape.0));
+    let empty = match format.empty {
+        EmptyArg::Omit => "Omit",
+        EmptyArg::String => "String",
+        EmptyArg::Null => "Null",
+    };
+    let id_from = match &format.id_from {
+        IdFrom::Position => "Position".to_owned(),
+        IdFrom::Column(name) => format!("Column({name:?})"),
+        IdFrom::RowHash { everywhere } => format!("RowHash {{ everywhere: {everywhere} }}"),
+    };
+    let scope = match format.id_scope {
+        ScopeArg::File => "File",
+        ScopeArg::Source => "Source",
+    };
+    let FormatArgs { encoding, columns, types, time_columns, arrays, strict, .. } = format;
+    let (schema, max_field) = (std::fs::read_to_string(types).unwrap_or_default(), format.max_field.0);
+    format!(
+        "2 GivenType {{ kind: {kind}, collection: {collection} }} \
+         ({delimiter}, ByteOrNone({quote}), ByteOrNone({escape}), {encoding:?}, {columns:?}, ByteSize({max_field})) \
+         ({types:?}, {schema:?}, {time_columns:?}, {empty}, {arrays}, {strict}, {id_from}, {scope})"
+    )
 }
 
 /// A hash of the options that decide whether a file fails, and nothing else. With other ones a file that failed too
 /// often is tried again.
 pub(in crate::cli) fn limits_hash(on_row_error: OnRowError, allow_expansion: bool) -> String {
-    short_hash(format!("1 {on_row_error:?} {allow_expansion}").as_bytes())
+    let stops = match on_row_error {
+        OnRowError::Reject => "Reject".to_owned(),
+        OnRowError::Fail => "Fail".to_owned(),
+        OnRowError::Max(most) => format!("Max({most})"),
+        OnRowError::MaxPercent(percent) => format!("MaxPercent({percent})"),
+    };
+    short_hash(format!("1 {stops} {allow_expansion}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        given: GivenType,
+        #[command(flatten)]
+        format: FormatArgs,
+    }
+
+    /// As the program hashed it until the hash of a written form took its place.
+    #[test]
+    fn the_text_that_was_hashed_before_stays_as_it_was() {
+        let typed: [(&[&str], &str); 3] = [
+            (
+                &[],
+                r#"2 GivenType { kind: None, collection: None } (Auto, ByteOrNone(Some(34)), ByteOrNone(None), "auto", [], ByteSize(1048576)) ("string", "", [], Omit, false, false, Position, File)"#,
+            ),
+            (
+                &["--type=track", "--delimiter=;", "--id-from=row-hash", "--id-scope=source", "--strict"],
+                r#"2 GivenType { kind: Some(Calls(Track)), collection: None } (Byte(59), ByteOrNone(Some(34)), ByteOrNone(None), "auto", [], ByteSize(1048576)) ("string", "", [], Omit, false, true, RowHash { everywhere: false }, Source)"#,
+            ),
+            (
+                &[
+                    "--type=object",
+                    "--collection=deals",
+                    "--quote=none",
+                    "--escape=\\",
+                    "--columns=a,\"b\",ö",
+                    "--empty=null",
+                    "--id-from=column:the \"id\"",
+                    "--time-columns=a",
+                    "--arrays",
+                    "--max-field=2 MB",
+                    "--encoding=latin1",
+                ],
+                r#"2 GivenType { kind: Some(Objects), collection: Some(Collection(deals)) } (Auto, ByteOrNone(None), ByteOrNone(Some(92)), "latin1", ["a", "\"b\"", "ö"], ByteSize(2000000)) ("string", "", ["a"], Null, true, false, Column("the \"id\""), File)"#,
+            ),
+        ];
+        for (words, text) in typed {
+            let Typed { given, format } = Typed::parse_from([&["forebay"], words].concat());
+            assert_eq!(text_before(&given, &format), text);
+        }
+    }
+
+    #[test]
+    fn limits_have_a_written_form() {
+        let of = |text: &str| short_hash(text.as_bytes());
+        assert_eq!(limits_hash(OnRowError::Reject, false), of("1 Reject false"));
+        assert_eq!(limits_hash(OnRowError::Fail, true), of("1 Fail true"));
+        assert_eq!(limits_hash(OnRowError::Max(9), true), of("1 Max(9) true"));
+        assert_eq!(limits_hash(OnRowError::MaxPercent(50), false), of("1 MaxPercent(50) false"));
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::settings::Given;
 use super::failure::Failure;
-use super::import::shared::{hash, limits_hash, opening};
+use super::import::shared::{limits_hash, opening, options_hash};
 use crate::import::RowLimits;
 use crate::import::discovery::files::temporary;
 use crate::lambda::function::{FileImport, Function};
@@ -37,9 +37,10 @@ async fn open(environment: &BTreeMap<String, String>) -> Result<Function, Failur
     for name in &ignored {
         tracing::warn!(name, "this variable is unknown and ignored");
     }
+    let opening = opening(&csv.given, &csv.format, temporary(Path::new(FOLDER)), false)?;
     let import = FileImport {
-        opening: Arc::new(opening(&csv.given, &csv.format, temporary(Path::new(FOLDER)), false)?),
-        options: hash(&csv.given, &csv.format),
+        options: options_hash(&csv.given, &csv.format, &opening),
+        opening: Arc::new(opening),
         limits_hash: limits_hash(csv.on_row_error, csv.format.allow_expansion),
         limits: RowLimits { rows: csv.rows.unwrap_or(0..u64::MAX), on_row_error: csv.on_row_error },
         rate: csv.to.rate.map(std::num::NonZeroU32::get),

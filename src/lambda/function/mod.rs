@@ -24,7 +24,7 @@ use crate::import::journal::JournalError;
 use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::s3_records::S3Records;
 use crate::import::shared_place::SharedPlace;
-use crate::import::{RejectSink, RowLimits, SharedProgress, Unusable, short_hash};
+use crate::import::{OptionsHash, RejectSink, RowLimits, SharedProgress, Unusable, short_hash};
 use crate::object::{Destination, ImportedPlace};
 use crate::random::Random;
 use crate::sources::SourceId;
@@ -37,7 +37,7 @@ pub struct FileImport {
     /// How files are opened.
     pub opening: Arc<Opening>,
     /// See [`crate::import::Begin::options`].
-    pub options: String,
+    pub options: OptionsHash,
     /// See [`crate::import::Begin::limits`].
     pub limits_hash: String,
     /// Which rows of a file are imported, and how many may be rejected.

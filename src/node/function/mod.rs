@@ -20,7 +20,7 @@ use self::settings::{Settings, Unfinished};
 use super::import_store::store_at;
 use crate::config::Endpoint;
 use crate::config::units::ByteSize;
-use crate::import::{Unusable, short_hash};
+use crate::import::Unusable;
 use crate::lambda::function::self_invoke::SelfInvoke;
 use crate::lambda::function::{FileImport, Function, FunctionSettings, To};
 use crate::runtime::{SystemClock, SystemRandom, telemetry};
@@ -113,8 +113,8 @@ pub async fn open(
     let Settings { to, journal, unfinished: _, stop_before, missing_fails } = settings;
     if let To::Objects { part_bytes, .. } = &to {
         // A file that is half imported is continued with parts of the same size.
-        let part = ByteSize(*part_bytes as u64);
-        import.options = short_hash(format!("{} {part}", import.options).as_bytes());
+        let before = ByteSize(*part_bytes as u64).to_string();
+        import.options = import.options.with(&format!("parts of {part_bytes} bytes"), &before);
     }
     let settings = FunctionSettings { import, to, journal, stop_before, missing_fails };
     let outside = (Arc::new(SystemClock::new()) as _, Arc::new(SystemRandom) as _);

@@ -17,8 +17,8 @@ use forebay::import::reading::Limits;
 use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
 use forebay::import::{
     Begin, Begun, Counters, Earlier, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job,
-    NoSource, Outcome, Prefix, RejectsOf, RejectsOwner, RowHash, RowLimits, Rows, RowsTaken, Standing,
-    Target, TargetError, Version, WantedSource, import_file,
+    NoSource, OptionsHash, Outcome, Prefix, RejectsOf, RejectsOwner, RowHash, RowLimits, Rows, RowsTaken,
+    Standing, Target, TargetError, Version, WantedSource, import_file,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{ImportKey, ImportProgress};
@@ -98,7 +98,7 @@ fn begin_of(number: u64) -> Begin {
         name: format!("track_{number}.csv"),
         bytes: None,
         source: WantedSource::Default,
-        options: "one".to_owned(),
+        options: OptionsHash::of(b"one"),
         limits: String::new(),
         by_content: false,
         force: false,
@@ -362,7 +362,7 @@ async fn a_file_that_was_given_up_is_tried_again_with_other_limits() {
     }
     assert!(matches!(node.begin(1).await, Err(TargetError::GivenUp { attempts: 3, .. })));
     // Rows are stored, so other options are what to say first.
-    let other = Begin { options: "two".to_owned(), ..begin_of(1) };
+    let other = Begin { options: OptionsHash::of(b"two"), ..begin_of(1) };
     assert_eq!(node.importer.begin(other).await, Err(TargetError::OtherOptions));
     let limits = Begin { limits: "more".to_owned(), ..begin_of(1) };
     let begun = node.importer.begin(limits.clone()).await.unwrap();
@@ -373,16 +373,32 @@ async fn a_file_that_was_given_up_is_tried_again_with_other_limits() {
     }
     let begun = node.importer.begin(limits).await.expect("the third attempt with these limits");
     node.end(begun.import, Outcome::Done).await.unwrap();
-    let other = Begin { options: "two".to_owned(), ..begin_of(1) };
+    let other = Begin { options: OptionsHash::of(b"two"), ..begin_of(1) };
     let done = node.importer.begin(other).await.unwrap();
     assert_eq!((done.standing, done.other_options), (Standing::Done, true));
     assert!(!node.begin(1).await.unwrap().other_options);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_an_earlier_program_is_continued_by_the_hash_of_that_program() {
+    let node = node();
+    let earlier = Begin { options: OptionsHash::of(b"earlier form"), ..begin_of(1) };
+    let begun = node.importer.begin(earlier.clone()).await.unwrap();
+    assert_eq!(node.step(begun.import, 1, 0..4).await, Ok(stored_rows(4)));
+    let now = Begin {
+        options: OptionsHash::of(b"form").and_before(earlier.options.recorded().to_owned()),
+        ..begin_of(1)
+    };
+    assert_eq!(node.importer.begin(now.clone()).await.unwrap().progress, stored_rows(4));
+    // From here on the new form is recorded.
+    assert_eq!(node.importer.begin(earlier).await, Err(TargetError::OtherOptions));
+    assert_eq!(node.importer.begin(now).await.unwrap().progress, stored_rows(4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_options_are_refused_once_a_row_is_stored() {
     let node = node();
-    let other = Begin { options: "two".to_owned(), ..begin_of(1) };
+    let other = Begin { options: OptionsHash::of(b"two"), ..begin_of(1) };
     let import = node.begin(1).await.unwrap().import;
     let rejected = Rows { import, first: 0, rows: 9, rejected: 9, repeats: 0, prefix: None };
     node.importer.rows(rejected, Bytes::from_static(b"{\"batch\":[]}")).await.unwrap();
@@ -519,7 +535,7 @@ async fn a_later_version_continues_an_import_that_did_not_reach_the_end() {
     node.end(begun.import, Outcome::Stopped).await.unwrap();
     assert_eq!(node.importer.earlier(placed(2)).await, unfinished(10, Some(first), false));
     assert_eq!(node.importer.earlier(placed(1)).await, Ok(None), "the file itself");
-    let other = Begin { options: "two".to_owned(), ..placed(2) };
+    let other = Begin { options: OptionsHash::of(b"two"), ..placed(2) };
     assert_eq!(node.importer.earlier(other).await, unfinished(10, None, true));
     for nothing in [Begin { force: true, ..placed(2) }, Begin { place: None, ..placed(2) }] {
         assert_eq!(node.importer.earlier(nothing).await, Ok(None));
@@ -607,7 +623,7 @@ fn job(text: &str, rejects: &Path) -> Job {
         rejects_of: RejectsOf::File,
         rejects_owner: RejectsOwner {
             import: "1".to_owned(),
-            options: String::new(),
+            options: OptionsHash::of(b""),
             describe: Arc::new(|| Ok(json!({}))),
         },
         rate: None,

@@ -16,7 +16,7 @@ use forebay::import::reading::SourceError;
 use forebay::import::reading::compression::Compression;
 use forebay::import::reading::decompress::DecompressError;
 use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
-use forebay::import::{Begin, FileError, RowReader as _, WantedSource};
+use forebay::import::{Begin, FileError, OptionsHash, RowReader as _, WantedSource};
 use forebay::sources::SourceId;
 use forebay::words::Told;
 use http::Request;
@@ -210,7 +210,7 @@ async fn imports(forebay: &Forebay) {
             name: "track_1.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(SourceId::new("web").unwrap()),
-            options: "o".to_owned(),
+            options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: false,
             force: false,

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use forebay::boxed_future::BoxFuture;
 use forebay::import::journal::JournalError;
 use forebay::import::{
-    Begin, Begun, End, ImportSources, Importer, ImporterDeps, NoSource, Outcome, Rows, RowsTaken, Standing,
-    Target as _, TargetError, WantedSource,
+    Begin, Begun, End, ImportSources, Importer, ImporterDeps, NoSource, OptionsHash, Outcome, Rows,
+    RowsTaken, Standing, Target as _, TargetError, WantedSource,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::log::{Append, AppendError, Appended, ImportKey, ImportProgress, RequestFrames};
@@ -272,7 +272,7 @@ impl Imports {
             name: "rows.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(sources[file.source].clone()),
-            options: "o".to_owned(),
+            options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: false,
             force: false,

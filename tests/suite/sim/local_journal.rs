@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use forebay::disk::{self, Disk as _, DiskFile};
 use forebay::import::journal::LocalJournal;
 use forebay::import::{
-    Begin, End, Importer, ImporterDeps, Outcome, RowHash, RowScope, Rows, RowsTaken, Standing, Target as _,
-    TargetError, WantedSource,
+    Begin, End, Importer, ImporterDeps, OptionsHash, Outcome, RowHash, RowScope, Rows, RowsTaken, Standing,
+    Target as _, TargetError, WantedSource,
 };
 use forebay::ingest::{Ingest, IngestDeps, IngestSettings};
 use forebay::metrics::Metrics;
@@ -105,7 +105,7 @@ impl File {
             name: "rows.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(SourceId::new(SOURCE).unwrap()),
-            options: "o".to_owned(),
+            options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: self.by_content,
             force: false,

@@ -1,0 +1,177 @@
+//! What tells the options by which rows become calls from others.
+
+use encoding_rs::Encoding;
+use serde_json::{Value, json};
+
+use super::csv::{CsvOptions, IdFrom, Types};
+use super::discovery::row_type::{GivenKind, GivenType};
+use super::short_hash;
+use crate::object::Collection;
+
+/// The options by which rows become calls, as a hash of a written form. An import is continued only with the same ones.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OptionsHash {
+    /// Of the form that is recorded now.
+    #[serde(rename = "options")]
+    now: String,
+    /// Of the form that programs recorded before it.
+    #[serde(rename = "options_before", default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+}
+
+impl OptionsHash {
+    /// Hashes bytes that say everything that the options say.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { now: short_hash(bytes), before: None }
+    }
+
+    /// Hashes all options that decide how the rows of CSV texts become calls.
+    pub fn of_csv(given: &GivenType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Self {
+        Self::of(written(given, csv, encoding).to_string().as_bytes())
+    }
+
+    /// The same options, also known by the hash that earlier programs recorded for them.
+    #[must_use]
+    pub fn and_before(self, before: String) -> Self {
+        Self { before: Some(before), ..self }
+    }
+
+    /// Both hashes, together with something that belongs to the options in some places only: as it is written now, and
+    /// as earlier programs wrote it.
+    #[must_use]
+    pub fn with(self, now: &str, before: &str) -> Self {
+        let both = |hash: &str, more: &str| short_hash(format!("{hash} {more}").as_bytes());
+        Self { now: both(&self.now, now), before: self.before.map(|hash| both(&hash, before)) }
+    }
+
+    /// What is recorded.
+    pub fn recorded(&self) -> &str {
+        &self.now
+    }
+
+    /// Whether a hash that was recorded, by this program or an earlier one, is of these options.
+    pub fn is(&self, recorded: &str) -> bool {
+        self.now == recorded || self.before.as_deref() == Some(recorded)
+    }
+}
+
+/// The written form: arrays of pairs, because the members of an object have no fixed order. Its hash is recorded for files
+/// whose import may go on for years, so a change of any name, place or value makes them unknown. Whatever is added comes
+/// with a new version, and the form before it goes on being tried.
+fn written(given: &GivenType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Value {
+    let GivenType { kind, collection } = given;
+    let CsvOptions {
+        delimiter,
+        keeps_blanks,
+        quote,
+        escape,
+        max_field,
+        columns,
+        types,
+        time_columns,
+        empty,
+        arrays,
+        strict,
+        id_from,
+    } = csv;
+    let kind = kind.map(|kind| match kind {
+        GivenKind::Calls(kind) => kind.name(),
+        GivenKind::Objects => "object",
+    });
+    let types = match types {
+        Types::String => json!("string"),
+        Types::Infer => json!("infer"),
+        Types::Schema(types) => types.iter().map(|(column, of)| json!([column, of])).collect(),
+    };
+    let id_from = match id_from {
+        IdFrom::Position => json!("position"),
+        IdFrom::Column(name) => json!(["column", name]),
+        IdFrom::RowHash { everywhere: false } => json!(["row hash", "file"]),
+        IdFrom::RowHash { everywhere: true } => json!(["row hash", "source"]),
+    };
+    json!([
+        ["forebay csv options", 3],
+        ["type", kind],
+        ["collection", collection.as_ref().map(Collection::as_str)],
+        ["delimiter", delimiter],
+        ["keeps blanks", keeps_blanks],
+        ["quote", quote],
+        ["escape", escape],
+        ["longest field", max_field],
+        ["encoding", encoding.map(Encoding::name)],
+        ["columns", columns],
+        ["types", types],
+        ["time columns", time_columns],
+        ["empty", empty],
+        ["arrays", arrays],
+        ["strict", strict],
+        ["ids", id_from],
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::CallKind;
+    use crate::import::csv::{Empty, parse_schema};
+
+    /// A golden text: files in journals are known by its hash.
+    #[test]
+    fn the_written_form_stays_as_it_is() {
+        let plain = written(&GivenType::default(), &CsvOptions::default(), None).to_string();
+        assert_eq!(
+            plain,
+            concat!(
+                r#"[["forebay csv options",3],["type",null],["collection",null],["delimiter",null]"#,
+                r#",["keeps blanks",false],["quote",34],["escape",null],["longest field",1048576]"#,
+                r#",["encoding",null],["columns",null],["types","string"],["time columns",[]]"#,
+                r#",["empty","omit"],["arrays",false],["strict",false],["ids","position"]]"#,
+            )
+        );
+        let given = GivenType { kind: Some(GivenKind::Calls(CallKind::Track)), collection: None };
+        let types = Types::Schema(parse_schema(r#"{"b":"unix_ms","a":"int"}"#).unwrap());
+        let csv = CsvOptions {
+            delimiter: Some(b';'),
+            keeps_blanks: true,
+            quote: None,
+            escape: Some(b'\\'),
+            max_field: 2_000_000,
+            columns: Some(vec!["a \"b\"".to_owned(), "\u{f6}\u{301}\n".to_owned()]),
+            types,
+            time_columns: vec!["a".to_owned()],
+            empty: Empty::Null,
+            arrays: true,
+            strict: true,
+            id_from: IdFrom::Column("id".to_owned()),
+        };
+        let all = written(&given, &csv, Some(encoding_rs::WINDOWS_1252)).to_string();
+        assert_eq!(
+            all,
+            concat!(
+                r#"[["forebay csv options",3],["type","track"],["collection",null],["delimiter",59]"#,
+                r#",["keeps blanks",true],["quote",null],["escape",92],["longest field",2000000]"#,
+                r#",["encoding","windows-1252"],["columns",["a \"b\"","ö́\n"]],["types",[["a","int"]"#,
+                r#",["b","unix_ms"]]],["time columns",["a"]],["empty","null"],["arrays",true]"#,
+                r#",["strict",true],["ids",["column","id"]]]"#,
+            )
+        );
+        assert_eq!(OptionsHash::of_csv(&GivenType::default(), &CsvOptions::default(), None).recorded(), "");
+    }
+
+    #[test]
+    fn what_an_earlier_program_recorded_is_of_the_same_options() {
+        let options = OptionsHash::of(b"a").and_before("0123456789abcdef".to_owned());
+        assert!(options.is(OptionsHash::of(b"a").recorded()) && options.is("0123456789abcdef"));
+        assert!(!options.is("") && !options.is(OptionsHash::of(b"b").recorded()));
+        let more = options.clone().with("more", "more before");
+        assert!(!more.is("0123456789abcdef") && !more.is(options.recorded()));
+        assert!(more.is(&short_hash(b"0123456789abcdef more before")));
+    }
+
+    #[test]
+    fn a_node_reads_what_earlier_commands_send() {
+        let earlier: OptionsHash = serde_json::from_str(r#"{"options":"0123456789abcdef"}"#).unwrap();
+        assert_eq!(earlier, OptionsHash { now: "0123456789abcdef".to_owned(), before: None });
+        assert_eq!(serde_json::to_string(&earlier).unwrap(), r#"{"options":"0123456789abcdef"}"#);
+    }
+}
