@@ -23,6 +23,7 @@ pub mod connections;
 pub mod deliveries;
 pub mod delivery;
 pub mod destinations;
+#[cfg(feature = "dev")]
 pub mod dev_s3;
 pub mod disk;
 pub mod give_way;

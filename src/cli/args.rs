@@ -3,6 +3,7 @@
 #[cfg(feature = "lambda")]
 use std::ffi::OsString;
 use std::io::Write as _;
+#[cfg(feature = "dev")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -73,6 +74,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Try Forebay on this machine: collector, admin listener and S3 server in one process, without set-up
+    #[cfg(feature = "dev")]
     Dev(DevArgs),
     /// Run the collector: accept calls and deliver them to the buckets in forebay.toml
     Serve(ServeArgs),
@@ -145,6 +147,7 @@ pub struct ManArgs {
 }
 
 /// `forebay dev`
+#[cfg(feature = "dev")]
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Any write key is accepted, and each is its own source. The S3 server has the bucket `forebay`, the region
@@ -198,6 +201,7 @@ pub struct DevArgs {
 }
 
 /// A size within the bounds of `flush.max_bytes`, which also apply to dev mode: an object is always one put.
+#[cfg(feature = "dev")]
 fn flush_bytes(text: &str) -> Result<ByteSize, String> {
     let least = ByteSize(1_000);
     let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
@@ -970,6 +974,7 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    #[cfg(feature = "dev")]
     #[test]
     fn dev_has_the_documented_defaults() {
         let Command::Dev(dev) = parse("dev").unwrap().command else { panic!("not dev") };

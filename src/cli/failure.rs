@@ -6,6 +6,7 @@ use std::fmt;
 use http::StatusCode;
 
 use crate::admin_client::AskError;
+#[cfg(feature = "dev")]
 use crate::dev_s3::DevS3Error;
 use crate::import::{Unusable, UnusableKind};
 use crate::node::advice::{self, is_not_writable, text};
@@ -79,6 +80,7 @@ fn beneath<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
         Some(NodeError::Import(error)) => error,
         Some(NodeError::Directory(error)) => error,
         Some(NodeError::View(error)) => error,
+        #[cfg(feature = "dev")]
         Some(NodeError::DevS3(error)) => error,
         _ => error,
     }
@@ -105,18 +107,19 @@ fn advised(text: String, advice: Option<String>) -> String {
 
 /// What a new user can do about an error that does not say it itself.
 fn advice(error: &(dyn Error + 'static)) -> Option<String> {
-    let of_command = match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref()) {
-        (Some(NodeError::DataDir { cause, .. }), ..) if is_not_writable(cause) => {
+    #[cfg(feature = "dev")]
+    if let Some(DevS3Error::InUse(_)) = error.downcast_ref() {
+        return Some("stop that `forebay dev`, or name another directory with --data-dir".to_owned());
+    }
+    let of_command = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(NodeError::DataDir { cause, .. }), _) if is_not_writable(cause) => {
             "name a directory that this user may write to with --data-dir"
         }
-        (_, Some(DevS3Error::InUse(_)), _) => {
-            "stop that `forebay dev`, or name another directory with --data-dir"
-        }
-        (.., Some(AskError::Unreachable { .. })) => {
+        (_, Some(AskError::Unreachable { .. })) => {
             "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin"
         }
         // The collector's own port answers with JSON, too.
-        (.., Some(error)) if is_wrong_port(error) => {
+        (_, Some(error)) if is_wrong_port(error) => {
             "give the address of `admin.listen`, which `dev` prints as console, with --admin"
         }
         _ => return advice::advice(error),
@@ -186,6 +189,7 @@ mod tests {
             ViewError::Look(look).into(),
             "cannot read /var/lib/forebay: none; give the directory that is set as `spool.dir`",
         );
+        #[cfg(feature = "dev")]
         check(
             DevS3Error::InUse("d/s3".into()).into(),
             "the S3 data directory d/s3 is in use by another process; stop that `forebay dev`, or name another \

@@ -4,6 +4,7 @@ pub mod args;
 pub mod check;
 pub mod completions;
 pub mod destinations;
+#[cfg(feature = "dev")]
 pub mod dev;
 pub mod failure;
 pub mod flush;
@@ -60,14 +61,20 @@ pub fn main(cli: Cli) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    if matches!(cli.command, Command::Dev(_) | Command::Serve(_) | Command::Check(_)) {
+    let (holds_calls, is_long) = match cli.command {
+        #[cfg(feature = "dev")]
+        Command::Dev(_) => (true, true),
+        Command::Serve(_) => (true, true),
+        Command::Check(_) => (true, false),
+        Command::Import(_) => (false, true),
+        #[cfg(feature = "lambda")]
+        Command::Lambda => (false, true),
+        _ => (false, false),
+    };
+    if holds_calls {
         memory::enough()?;
     }
-    #[cfg(feature = "lambda")]
-    if matches!(cli.command, Command::Lambda) {
-        memory::without_huge_pages();
-    }
-    if matches!(cli.command, Command::Dev(_) | Command::Serve(_) | Command::Import(_)) {
+    if is_long {
         memory::without_huge_pages();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,6 +85,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let mut results = Results::of_process();
     let done = runtime.block_on(async {
         match cli.command {
+            #[cfg(feature = "dev")]
             Command::Dev(args) => dev::run(&args, &background).await,
             Command::Serve(args) => serve::run(&args, &background).await,
             Command::Check(args) => check::run(&args, &mut results).await,

@@ -1,10 +1,10 @@
 //! The sources of dev mode: each write key is its own source.
 
-use std::sync::Arc;
-
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use super::import_sources::found;
+use crate::import::{ImportSources, NoSource, WantedSource};
 use crate::lock::lock;
 use crate::log::Log;
 use crate::object::Destination;
@@ -12,6 +12,8 @@ use crate::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
 
 /// The most sources; the next write key gets 401 `too_many_sources`.
 pub const DEV_SOURCES_MAX: usize = 1_000;
+/// The source of imports in dev mode, if none is named.
+const DEV_DEFAULT: &str = "csv";
 
 /// Accepts any write key. The source id is the key itself if it is a valid id; otherwise it is `k-` and 16
 /// digits of the key's hash.
@@ -55,5 +57,17 @@ impl SourceLookup for DevSources {
 
     fn is_source(&self, write_key: &str) -> bool {
         self.is_taken(write_key)
+    }
+}
+
+/// In dev mode every id and every write key is a source.
+impl ImportSources for DevSources {
+    fn find(&self, wanted: &WantedSource) -> Result<SourceId, NoSource> {
+        let key = match wanted {
+            WantedSource::Default => DEV_DEFAULT,
+            WantedSource::Id(id) => id.as_str(),
+            WantedSource::WriteKey(key) => key,
+        };
+        found(SourceLookup::find(self, key))
     }
 }

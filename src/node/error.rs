@@ -8,6 +8,7 @@ use tokio::task::JoinError;
 
 use crate::admin_client::TokenError;
 use crate::collector::StartError;
+#[cfg(feature = "dev")]
 use crate::dev_s3::DevS3Error;
 use crate::disk::real_disk::DirectoryError;
 use crate::import::Unusable;
@@ -55,6 +56,7 @@ pub enum NodeError {
         cause: io::Error,
     },
     /// The S3 of dev mode cannot start, or failed.
+    #[cfg(feature = "dev")]
     #[error(transparent)]
     DevS3(#[from] DevS3Error),
     /// The spool cannot be opened.

@@ -1,26 +1,10 @@
-//! The sources that calls are imported into, in dev mode and in serve.
+//! The configured sources, as imports find them.
 
 use std::sync::Arc;
 
-use super::dev_sources::DevSources;
 use crate::config::Config;
 use crate::import::{ImportSources, NoSource, WantedSource};
 use crate::sources::{Found, SourceId, SourceLookup};
-
-/// The source of imports in dev mode, if none is named.
-const DEV_DEFAULT: &str = "csv";
-
-/// In dev mode every id and every write key is a source.
-impl ImportSources for DevSources {
-    fn find(&self, wanted: &WantedSource) -> Result<SourceId, NoSource> {
-        let key = match wanted {
-            WantedSource::Default => DEV_DEFAULT,
-            WantedSource::Id(id) => id.as_str(),
-            WantedSource::WriteKey(key) => key,
-        };
-        found(SourceLookup::find(self, key))
-    }
-}
 
 /// The sources of a configuration.
 #[derive(Debug)]
@@ -57,7 +41,8 @@ impl ImportSources for Configured {
     }
 }
 
-fn found(found: Found) -> Result<SourceId, NoSource> {
+/// What a lookup by write key means for an import.
+pub(super) fn found(found: Found) -> Result<SourceId, NoSource> {
     match found {
         Found::Source(id) => Ok(id),
         Found::TooManySources => Err(NoSource::TooMany),

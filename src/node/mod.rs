@@ -9,11 +9,15 @@ pub mod bucket_reader;
 pub mod check;
 pub mod closed_spool;
 pub mod connections;
+#[cfg(feature = "dev")]
 mod demo;
 pub mod destination_test;
 mod destinations_view;
+#[cfg(feature = "dev")]
 pub mod dev;
+#[cfg(feature = "dev")]
 mod dev_folders;
+#[cfg(feature = "dev")]
 pub mod dev_sources;
 pub mod drain;
 pub mod engine;

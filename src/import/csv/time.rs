@@ -39,7 +39,9 @@ pub(super) fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
     if text.is_empty() || text.len() > TEXT_MAX {
         return None;
     }
-    let at = match (is_number(text), numbers) {
+    // Most times have a dash after the year, which no number has: the first look is at that byte alone.
+    let has_dash = text.get(4) == Some(&b'-');
+    let at = match (!has_dash && is_number(text), numbers) {
         (true, Numbers::ByMagnitude) => by_magnitude(text),
         (true, Numbers::Unix(unit)) => of_parts(decimal(text)?, unit),
         (true, Numbers::ExcelDays) => excel(text),
