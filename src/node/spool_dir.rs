@@ -27,7 +27,7 @@ pub fn notice_if_open(dir: &Path) {
 ///
 /// # Errors
 /// [`NodeError`] if it is none, or is in use.
-pub(super) fn is_closed_spool(dir: &Path) -> Result<(), NodeError> {
+pub fn is_closed_spool(dir: &Path) -> Result<(), NodeError> {
     drop(ReadOnlyDisk::open(dir).map_err(ViewError::from)?);
     Ok(())
 }

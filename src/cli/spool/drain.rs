@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
 use crate::cli::serve::loaded;
 use crate::node::drain::{Days, DrainTo, Drained, Left, drain};
+use crate::node::spool_dir::is_closed_spool;
 use crate::words::counted;
 
 /// Delivers until the spool is empty.
@@ -16,6 +17,8 @@ use crate::words::counted;
 /// # Errors
 /// [`Failure`] if something is left, with what it waits for.
 pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    // A wrong directory is reported before a wrong configuration.
+    is_closed_spool(&args.dir)?;
     let to = match (&args.to, &args.config) {
         (Some(to), _) => DrainTo::Directory(to),
         (None, Some(config)) => DrainTo::Buckets(Box::new(loaded(config)?.1.config)),
