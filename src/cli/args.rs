@@ -108,7 +108,7 @@ pub enum Command {
     /// Run as a function of AWS Lambda that imports the files named in notifications of S3
     #[cfg(feature = "lambda")]
     #[command(after_help = "\
-The runtime of AWS Lambda starts it; `scripts/lambda` builds and installs the function.
+The runtime of AWS Lambda starts it; the stack of `deploy/lambda/csv.yaml` installs the function.
 
 Example:
   AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001 forebay lambda")]

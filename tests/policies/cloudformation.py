@@ -1,4 +1,4 @@
-"""Evaluates the functions of policies/cloudformation.yaml, to get the policies in it.
+"""Evaluates the functions of a CloudFormation template, to get the policies in it.
 
 cloudformation.py TEMPLATE VALUES: VALUES is a JSON object with `parameters`, `pseudo` (AWS::Region and the like) and
 `attributes` ("Key.Arn" and the like). Prints a JSON object with the properties of each resource whose condition holds.
@@ -45,7 +45,7 @@ class Template:
                 raise ValueError(f"parameter {name}: {value} is not allowed")
             is_list = parameter["Type"] == "CommaDelimitedList"
             for one in value.split(",") if is_list else [value]:
-                if not re.fullmatch(parameter.get("AllowedPattern", "(?s:.*)"), one):
+                if not re.fullmatch(parameter.get("AllowedPattern", "(?s:.*)"), str(one)):
                     raise ValueError(f"parameter {name}: {one} is not allowed")
             self.parameters[name] = value.split(",") if is_list else value
 
@@ -77,6 +77,20 @@ class Template:
         members = {name: self.value(member) for name, member in node.items()}
         return {name: member for name, member in members.items() if member is not GONE}
 
+    def sub(self, argument):
+        text, given = argument if isinstance(argument, list) else (argument, {})
+        given = self.value(given)
+        named = lambda found: given.get(found[1]) or self.named(found[1])
+        return re.sub(r"\$\{([^}]+)\}", named, text)
+
+    def select(self, argument):
+        index, values = self.value(argument)
+        return values[int(index)]
+
+    def split(self, argument):
+        by, text = self.value(argument)
+        return text.split(by)
+
     def resources(self):
         met = {}
         for name, resource in self.template["Resources"].items():
@@ -88,12 +102,15 @@ class Template:
 FUNCTIONS = {
     "Ref": lambda self, name: self.named(name),
     "Condition": lambda self, name: self.holds(name),
-    "Fn::Sub": lambda self, text: re.sub(r"\$\{([^}]+)\}", lambda found: self.named(found[1]), text),
+    "Fn::Sub": Template.sub,
+    "Fn::Select": Template.select,
+    "Fn::Split": Template.split,
     "Fn::GetAtt": lambda self, name: self.attributes[name if isinstance(name, str) else ".".join(name)],
     "Fn::If": lambda self, arms: self.value(arms[1] if self.holds(arms[0]) else arms[2]),
     "Fn::Equals": lambda self, sides: self.value(sides[0]) == self.value(sides[1]),
     "Fn::Not": lambda self, argument: not self.value(argument)[0],
     "Fn::And": lambda self, conditions: all(self.value(conditions)),
+    "Fn::Or": lambda self, conditions: any(self.value(conditions)),
 }
 
 

@@ -22,7 +22,6 @@ mod import;
 mod ingest;
 #[cfg(feature = "lambda")]
 mod lambda;
-mod lambda_scripts;
 mod links;
 mod log;
 mod policies;

@@ -99,6 +99,7 @@ async fn the_same_program_gives_the_same_archives_and_they_hold_what_is_needed()
         "systemd/forebay.sysusers",
         "prometheus/alerts.yaml",
         "grafana/forebay.json",
+        "lambda/csv.yaml",
         "policies/collector.json",
         "completions/forebay.bash",
         "completions/_forebay",
@@ -202,6 +203,9 @@ async fn shellcheck_finds_nothing() {
     command
         .args(["--shell=bash", "--external-sources"])
         .arg(format!("--source-path={}", repository("").display()))
-        .args(["scripts/release/archive", "deploy/container/rootfs", "tests/helm"].map(repository));
+        .args(
+            ["scripts/release/archive", "scripts/release/lambda", "deploy/container/rootfs", "tests/helm"]
+                .map(repository),
+        );
     stdout_of(command).await;
 }

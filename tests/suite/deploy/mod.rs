@@ -8,6 +8,7 @@ mod chart;
 mod container;
 mod dashboard;
 mod exposition;
+mod lambda;
 mod service;
 mod version;
 

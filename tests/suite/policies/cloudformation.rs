@@ -9,13 +9,16 @@ use tempfile::TempDir;
 use super::printed::{policy, project};
 use crate::support::tools::{require, run, stdout_of};
 
-const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+pub(super) const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const WRITER: &str = "arn:aws:iam::111122223333:role/writer";
 const COLLECTOR: &str = "arn:aws:iam::444455556666:user/forebay";
+/// Queues of the stack of the CSV function.
+pub(super) const FAILURES: &str = "arn:aws:sqs:eu-west-1:111122223333:failures";
+pub(super) const EVENTS: &str = "arn:aws:sqs:eu-west-1:111122223333:events";
 const READER: &str = "arn:aws:iam::111122223333:role/analyst";
 
 /// Whether cfn-lint reports nothing, not even an informational message; and its output.
-async fn lint(template: &Path) -> Option<(bool, String)> {
+pub(super) async fn lint(template: &Path) -> Option<(bool, String)> {
     let mut command = Command::new(require("cfn-lint/bin/cfn-lint")?);
     command.args(["--regions", "eu-west-1", "--include-checks", "I", "--template"]).arg(template);
     let output = run(command).await;
@@ -54,18 +57,26 @@ async fn resources(flags: &[&str], parameters: Value) -> Option<Value> {
 
 /// The same of any stack, filled in from a configuration too.
 async fn resources_of(name: &str, flags: &[&str], config: Option<&str>, parameters: Value) -> Option<Value> {
-    let dir = TempDir::new().unwrap();
-    let (template, values) = (dir.path().join("template.yaml"), dir.path().join("values.json"));
     let printed = policy(&[&[name], flags].concat(), config).await;
     assert_eq!(printed.code, Some(0), "{printed:?}");
-    std::fs::write(&template, printed.stdout).unwrap();
+    evaluated(&printed.stdout, parameters).await
+}
+
+/// The resources of a template with these parameters and all functions evaluated.
+pub(super) async fn evaluated(text: &str, parameters: Value) -> Option<Value> {
+    let dir = TempDir::new().unwrap();
+    let (template, values) = (dir.path().join("template.yaml"), dir.path().join("values.json"));
+    std::fs::write(&template, text).unwrap();
     let given = json!({
         "parameters": parameters,
         "pseudo": {
             "AWS::Partition": "aws", "AWS::AccountId": "111122223333", "AWS::Region": "eu-west-1",
-            "AWS::URLSuffix": "amazonaws.com"
+            "AWS::URLSuffix": "amazonaws.com", "AWS::StackName": "forebay-csv"
         },
-        "attributes": { "Key.Arn": KEY, "WriterRole.Arn": WRITER }
+        "attributes": {
+            "Key.Arn": KEY, "WriterRole.Arn": WRITER, "Role.Arn": WRITER, "Function.Arn": "<Function>",
+            "NewFiles.Arn": "<NewFiles>", "Failures.Arn": FAILURES, "Events.Arn": EVENTS
+        }
     });
     std::fs::write(&values, given.to_string()).unwrap();
     let mut command = Command::new(require("cfn-lint/bin/python")?);
@@ -98,7 +109,7 @@ fn plain(value: &Value) -> Value {
     }
 }
 
-fn statements(resource: &Value) -> Vec<Value> {
+pub(super) fn statements(resource: &Value) -> Vec<Value> {
     resource["Statement"].as_array().unwrap_or_else(|| panic!("{resource}")).iter().map(plain).collect()
 }
 
@@ -267,7 +278,7 @@ fn has_defaults(stack: &str, defaults: &[impl AsRef<str>]) {
 }
 
 /// Whether cfn-lint accepts a stack, and what it says.
-async fn lint_text(path: &Path, text: &str) -> (bool, String) {
+pub(super) async fn lint_text(path: &Path, text: &str) -> (bool, String) {
     std::fs::write(path, text).unwrap();
     lint(path).await.unwrap()
 }

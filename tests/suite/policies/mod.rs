@@ -5,6 +5,7 @@
 mod cases;
 mod cloudformation;
 mod command;
+mod csv_lambda;
 mod engine;
 mod pages;
 mod printed;

@@ -1,15 +1,16 @@
-//! A place to run the scripts in: ministack, an `aws` that records how it is called, and a function that only logs.
+//! A place to follow the page in: ministack, an `aws` that records how it is called, and a function that only logs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::deploy::repository;
 use crate::support::ministack::Ministack;
 use crate::support::tools::{in_venv, on_path, run};
 use crate::support::wait;
@@ -38,7 +39,7 @@ with zipfile.ZipFile(sys.argv[1], "w") as packed:
     packed.writestr(entry, open(sys.argv[2], "rb").read())
 "#;
 
-/// What a script did.
+/// What a command did.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
@@ -47,20 +48,20 @@ pub(super) struct Ran {
 }
 
 impl Ran {
-    /// The same, if the script succeeded.
+    /// The same, if the command succeeded.
     pub(super) fn well(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:?}");
         self
     }
 
-    /// Asserts that the script refused, with this message.
+    /// Asserts that the command refused, with this message.
     pub(super) fn refused(self, code: i32, said: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert!(self.stderr.contains(said), "{said}: {self:?}");
     }
 }
 
-/// Runs scripts in a folder of its own, with programs of its own before those of the system.
+/// Runs commands in a folder of its own, with programs of its own before those of the system.
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: TempDir,
@@ -84,7 +85,7 @@ impl Folder {
         self.dir.path().join(name)
     }
 
-    /// Sets a variable for the scripts.
+    /// Sets a variable for the commands.
     pub(super) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.variables.insert(name.to_owned(), value.into());
     }
@@ -104,9 +105,9 @@ impl Folder {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Runs a script of `scripts/lambda`.
-    pub(super) async fn script(&self, name: &str, arguments: &[&str]) -> Ran {
-        let mut command = Command::new(scripts().join(name));
+    /// Runs `scripts/release/lambda`.
+    pub(super) async fn script(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new(repository("scripts/release/lambda"));
         command.args(arguments);
         self.run(command).await
     }
@@ -118,11 +119,6 @@ impl Folder {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
-}
-
-/// The folder of the scripts.
-pub(super) fn scripts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lambda")
 }
 
 /// A folder with ministack behind the AWS CLI.
@@ -167,20 +163,16 @@ impl Workshop {
         std::fs::read_to_string(self.folder.path("calls")).unwrap()
     }
 
-    pub(super) async fn script(&self, name: &str, arguments: &[&str]) -> Ran {
-        self.folder.script(name, arguments).await
-    }
-
-    /// Makes a bucket with the CLI.
-    pub(super) async fn make_bucket(&self, name: &str) {
-        self.aws(&["s3api", "create-bucket", "--bucket", name]).await;
+    /// Runs the AWS CLI.
+    pub(super) async fn try_aws(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new(self.folder.path("bin/aws"));
+        command.args(arguments).args(["--output", "json"]);
+        self.folder.run(command).await
     }
 
     /// The answer of the AWS CLI, which must succeed.
     pub(super) async fn aws(&self, arguments: &[&str]) -> Value {
-        let mut command = Command::new(self.folder.path("bin/aws"));
-        command.args(arguments).args(["--output", "json"]);
-        let ran = self.folder.run(command).await.well();
+        let ran = self.try_aws(arguments).await.well();
         if ran.stdout.trim().is_empty() { Value::Null } else { serde_json::from_str(&ran.stdout).unwrap() }
     }
 
@@ -189,9 +181,11 @@ impl Workshop {
         self.aws(&["lambda", "get-function-configuration", "--function-name", "forebay-csv"]).await
     }
 
-    /// The variables of the function.
+    /// The variables of the function that are set: an empty one is not.
     pub(super) async fn environment(&self) -> Value {
-        self.function().await["Environment"]["Variables"].clone()
+        let mut variables = self.function().await["Environment"]["Variables"].clone();
+        variables.as_object_mut().unwrap().retain(|_, value| *value != "");
+        variables
     }
 
     /// Packs the function that only logs.
@@ -201,25 +195,15 @@ impl Workshop {
         self.folder.run(command).await.well();
     }
 
-    /// Makes bucket, role and function, with `FOREBAY_LAMBDA_BUCKET` set, and a collector.
-    pub(super) async fn with_function() -> Option<Self> {
-        let mut shop = Self::open().await?;
-        shop.make_bucket("csv-in").await;
-        shop.folder.set("FOREBAY_LAMBDA_BUCKET", "csv-in");
-        shop.folder.set("FOREBAY_COLLECTOR_URL", "https://collector.example.com");
-        shop.folder.set("FOREBAY_WRITE_KEY", "the-write-key");
-        shop.pack().await;
-        shop.script("role", &[]).await.well();
-        shop.script("create", &[]).await.well();
-        Some(shop)
-    }
-
-    /// Waits until `scripts/lambda/logs` prints a line with `text`; returns the lines.
-    pub(super) async fn logged(&self, arguments: &[&str], text: &str) -> String {
-        let what = format!("{text} in the log");
-        wait::until(&what, INVOCATION_TIMEOUT, async || {
-            let ran = self.script("logs", arguments).await;
-            (ran.code == Some(0) && ran.stdout.contains(text)).then_some(ran.stdout)
+    /// Waits until the log of the function has a line with `text`; returns the lines.
+    pub(super) async fn logged(&self, text: &str) -> String {
+        let read = ["logs", "filter-log-events", "--log-group-name", "/aws/lambda/forebay-csv"];
+        wait::until(&format!("{text} in the log"), INVOCATION_TIMEOUT, async || {
+            let log = self.aws(&read).await;
+            let lines = log["events"].as_array().unwrap().iter();
+            let lines: Vec<&str> = lines.map(|line| line["message"].as_str().unwrap().trim_end()).collect();
+            let log = lines.join("\n");
+            log.contains(text).then_some(log)
         })
         .await
     }
