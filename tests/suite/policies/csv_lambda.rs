@@ -1,11 +1,15 @@
 //! The stack of the CSV function, `deploy/lambda/csv.yaml`: cfn-lint accepts it, and its role has the statements that
 //! `forebay policy` prints.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::cloudformation::{EVENTS, FAILURES, KEY, evaluated, lint, lint_text, statements};
 use super::printed::{policy, project};
+use crate::support::forebay::binary;
+use crate::support::tools::run;
 
 const TEMPLATE: &str = "deploy/lambda/csv.yaml";
 /// Flags that each policy of the function needs.
@@ -36,12 +40,11 @@ async fn cfn_lint_accepts_the_stack_of_the_function() {
     let Some((sound, said)) = lint(&project(TEMPLATE)).await else { return };
     assert!(sound, "{said}");
     let dir = TempDir::new().unwrap();
-    for (right, wrong) in
-        [("RecursiveLoop:", "RecursiveLop:"), ("!GetAtt Failures.Arn", "!GetAtt Failure.Arn")]
-    {
+    for (right, wrong) in [("RecursiveLoop:", "RecursiveLop:"), ("!GetAtt Failures.", "!GetAtt Failing.")] {
         let (sound, said) =
             lint_text(&dir.path().join("broken.yaml"), &template().replace(right, wrong)).await;
-        assert!(!sound && said.contains(wrong.trim_matches([':', '!'])), "{said}");
+        let named = wrong.trim_start_matches("!GetAtt ").trim_end_matches([':', '.']);
+        assert!(!sound && said.contains(named), "{said}");
     }
 }
 
@@ -72,10 +75,10 @@ async fn the_role_has_the_rights_that_its_parameters_need() {
     .await;
     let journal = json!({ "Journal": "state/a/b", "Continue": "self-invoke", "AllowRecursion": "true" });
     check(&["--bucket", "csv-in", "--journal", "state/a/b", "--self-invoke"], journal).await;
-    let places = ["--output", "events/raw", "--journal", "state", "--rejects", "state/rejects"];
+    let places = ["--output", "events/raw", "--journal", "state", "--rejects", "rejected/rows"];
     let more = ["--bucket", "csv-in", "--queue", EVENTS, "--kms-key", KEY];
     let all = json!({
-        "Output": "events/raw", "Journal": "state", "CsvRejects": "state/rejects", "Queue": "true", "KmsKeyArn": KEY,
+        "Output": "events/raw", "Journal": "state", "CsvRejects": "rejected/rows", "Queue": "true", "KmsKeyArn": KEY,
     });
     check(&[more.as_slice(), &places].concat(), all).await;
 }
@@ -129,4 +132,30 @@ async fn the_write_key_is_read_from_a_secret() {
     for absent in ["FOREBAY_OUTPUT", "FOREBAY_JOURNAL", "FOREBAY_CSV_REJECTS"] {
         assert_eq!(variables.get(absent), None, "{absent}");
     }
+}
+
+/// Variables that the template leaves empty are not set: the program starts with them, and then asks the runtime, which
+/// is not there.
+#[tokio::test]
+async fn the_program_starts_with_the_variables_of_the_stack() {
+    let check = async |parameters: Value, said: &str| {
+        let Some(resources) = resources(parameters).await else { return };
+        let mut lambda = Command::new(binary());
+        lambda.arg("lambda").env_clear();
+        for (name, value) in resources["Function"]["Environment"]["Variables"].as_object().unwrap() {
+            lambda.env(name, value.as_str().unwrap());
+        }
+        let of_runtime = ["FUNCTION_NAME", "FUNCTION_VERSION", "LOG_STREAM_NAME", "LOG_GROUP_NAME"];
+        lambda.envs(of_runtime.map(|name| (format!("AWS_LAMBDA_{name}"), "x")));
+        lambda.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024").env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9");
+        lambda.env("AWS_REGION", "eu-west-1").env("AWS_ACCESS_KEY_ID", "x").env("AWS_SECRET_ACCESS_KEY", "x");
+        let output = run(lambda).await;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(said), "{said}: {stderr}");
+    };
+    let away = "the runtime of AWS Lambda: ";
+    check(json!({ "CollectorUrl": "https://c.example.com", "WriteKeySecret": "csv" }), away).await;
+    let places = json!({ "Output": "events", "Journal": "events/journal", "CsvRejects": "events/rejects" });
+    check(places, away).await;
+    check(json!({ "Output": "events", "CsvStrict": "perhaps" }), "FOREBAY_CSV_STRICT: ").await;
 }

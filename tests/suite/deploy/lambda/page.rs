@@ -62,6 +62,16 @@ fn quoted(text: &str) -> BTreeSet<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
+/// The variables of a function.
+fn variables() -> BTreeSet<String> {
+    let page = read("docs/lambda-environment.md");
+    let is_name = |word: &&str| {
+        let rest = word.strip_prefix("FOREBAY_").filter(|rest| !rest.ends_with('_'));
+        rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    };
+    quoted(&page).into_iter().filter(is_name).map(str::to_owned).collect()
+}
+
 /// `FOREBAY_CSV_TIME_COLUMNS` as `CsvTimeColumns`.
 fn parameter_of(variable: &str) -> String {
     let words = variable.trim_start_matches("FOREBAY_").split('_');
@@ -83,9 +93,7 @@ fn the_page_gives_and_explains_the_parameters_of_the_template() {
     }
     assert!(given > 15, "{given}");
     let on_page = quoted(&page);
-    let environment = read("docs/lambda-environment.md");
-    let variables = quoted(&environment).into_iter().filter(|word| word.starts_with("FOREBAY_"));
-    let by_variable: BTreeSet<String> = variables.map(parameter_of).collect();
+    let by_variable: BTreeSet<String> = variables().iter().map(|name| parameter_of(name)).collect();
     for name in &known {
         let is_explained = on_page.contains(name.as_str()) || by_variable.contains(name);
         assert!(is_explained, "{name} is not explained");
@@ -101,12 +109,7 @@ fn the_template_sets_every_variable_of_a_function() {
     let headings =
         section.lines().filter_map(|line| line.trim_start().strip_prefix("FOREBAY_")?.split_once(':'));
     let set: BTreeSet<String> = headings.map(|(name, _)| format!("FOREBAY_{name}")).collect();
-    let environment = read("docs/lambda-environment.md");
-    let named = quoted(&environment).into_iter().filter(|word| {
-        let rest = word.strip_prefix("FOREBAY_");
-        rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
-    });
-    let mut named: BTreeSet<String> = named.map(str::to_owned).collect();
+    let mut named = variables();
     assert!(named.remove("FOREBAY_CSV_ENDPOINT_URL"), "another store than S3 sends no events to EventBridge");
     assert_eq!(set, named);
     for variable in set.iter().filter(|name| *name != "FOREBAY_WRITE_KEY") {
@@ -220,13 +223,14 @@ async fn the_page_leads_from_an_empty_account_to_the_first_file_and_back() {
         "FOREBAY_COLLECTOR_URL": "https://collector.example.com",
         "FOREBAY_CONTINUE": "retry",
         "FOREBAY_JOURNAL": "s3://my-events/csv-journal",
+        "FOREBAY_LOG": "info",
         "FOREBAY_WRITE_KEY": "choose-a-key",
     });
     assert_eq!(reader.shop.environment().await, expected);
     assert!(!reader.shop.calls().contains("choose-a-key"), "the write key is an argument");
     let removal = rest.iter().position(|block| block.contains("delete-stack")).unwrap();
     let after: Vec<String> = rest.drain(removal..).collect();
-    assert_eq!(rest.len(), 10, "{rest:?}");
+    assert_eq!(rest.len(), 7, "{rest:?}");
     for block in &rest {
         reader.run(block).await;
         if block.contains("Queue=true") {
