@@ -75,7 +75,11 @@ fn variables() -> BTreeSet<String> {
 /// `FOREBAY_CSV_TIME_COLUMNS` as `CsvTimeColumns`.
 fn parameter_of(variable: &str) -> String {
     let words = variable.trim_start_matches("FOREBAY_").split('_');
-    words.map(|word| word[..1].to_owned() + &word[1..].to_ascii_lowercase()).collect()
+    let capital = |word: &str| {
+        let (first, rest) = word.split_at(1);
+        first.to_owned() + &rest.to_ascii_lowercase()
+    };
+    words.map(capital).collect()
 }
 
 /// Each parameter that a command of the page gives exists, and each that exists is explained.
@@ -150,7 +154,7 @@ impl Reader {
     }
 
     /// Follows these blocks as far as the first file. The bucket has a notification of somebody else, which stays.
-    async fn to_the_first_file(&mut self, rest: &mut Vec<String>) {
+    async fn follow_to_the_first_file(&mut self, rest: &mut Vec<String>) {
         let first = rest.iter().position(|block| block.contains("samples/identify_1.csv")).unwrap();
         for block in rest.drain(..=first) {
             if block.contains("EventBridgeConfiguration") {
@@ -216,7 +220,7 @@ async fn reader(packed: Packed) -> Option<Reader> {
 async fn the_page_leads_from_an_empty_account_to_the_first_file_and_back() {
     let Some(mut reader) = reader(Packed::Logs).await else { return };
     let mut rest = commands(&page(), "Output=");
-    reader.to_the_first_file(&mut rest).await;
+    reader.follow_to_the_first_file(&mut rest).await;
     let event = last_event(&reader.shop.logged("\"identify_1.csv\"").await);
     assert_eq!(event["detail-type"], "Object Created", "invoked by the rule");
     let mut expected = json!({
@@ -315,7 +319,7 @@ async fn made_by_the_scripts(reader: &Reader) {
 async fn the_page_leads_to_the_first_file_without_a_collector_too() {
     let Some(mut reader) = reader(Packed::Program).await else { return };
     let mut rest = commands(&page(), "CollectorUrl=");
-    reader.to_the_first_file(&mut rest).await;
+    reader.follow_to_the_first_file(&mut rest).await;
     for file in ["track_1.csv", "identify_1.csv"] {
         let log = reader.shop.logged(&format!("\"key\":\"s3://my-csv-files/{file}\"")).await;
         assert!(log.contains("a file is imported") && !log.contains("\"ERROR\""), "{log}");
