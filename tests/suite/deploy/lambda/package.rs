@@ -157,14 +157,18 @@ async fn the_program_is_built_if_none_is_given() {
         )
     };
     let called = || std::fs::read_to_string(&record).unwrap();
-    folder.program("cargo", &built("release"));
+    let options = format!(
+        "build --release --locked --no-default-features --features lambda --bin forebay --target-dir {}",
+        folder.path("target/lambda").display()
+    );
+    folder.program("cargo", &built("lambda/release"));
     folder.script(&[]).await.well();
-    assert_eq!(called(), "build --release --locked\n");
-    folder.program("cargo", &built("aarch64-unknown-linux-gnu/release"));
+    assert_eq!(called(), format!("{options}\n"));
+    folder.program("cargo", &built("lambda/aarch64-unknown-linux-gnu/release"));
     folder.program("readelf", &readelf("AArch64", "2.34"));
     let target = ["--target", "aarch64-unknown-linux-gnu", "--arch", "arm64"];
     folder.script(&target).await.well();
-    assert_eq!(called(), "build --release --locked --target aarch64-unknown-linux-gnu\n");
+    assert_eq!(called(), format!("{options} --target aarch64-unknown-linux-gnu\n"));
     folder.program("cargo", "#!/bin/sh\nexit 101\n");
     folder.script(&["--zip", "failed.zip"]).await.refused(101, "");
     assert!(!folder.path("failed.zip").exists(), "an old program was packed");

@@ -196,8 +196,8 @@ async fn reader(packed: Packed) -> Option<Reader> {
     let mut shop = Workshop::open().await?;
     shop.folder.unset("AWS_DEFAULT_REGION");
     shop.folder.program("cargo", "#!/bin/sh\nexit 0\n");
-    std::fs::create_dir_all(shop.folder.path("target/release")).unwrap();
-    let built = shop.folder.path("target/release/forebay");
+    std::fs::create_dir_all(shop.folder.path("target/lambda/release")).unwrap();
+    let built = shop.folder.path("target/lambda/release/forebay");
     match packed {
         Packed::Program => drop(std::fs::copy(binary(), built).unwrap()),
         Packed::Logs => {
