@@ -4,7 +4,7 @@
 use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, LineSink as _, Request, Shape, Stamp};
 use forebay::log::frame::{self, FRAME_HEADER};
 use forebay::log::{Encoded, Log, RequestFrames};
-use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName};
+use forebay::object::{BucketString, Encryption, ObjectKey, ObjectName, S3Location};
 use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -132,7 +132,7 @@ pub(crate) fn let_go(log: &dyn Log) -> u64 {
             hours: Vec::new(),
         };
         let bucket = BucketString::parse("bucket").expect("a bucket string");
-        let to = Destination::new(bucket, Encryption::None);
+        let to = S3Location::new(bucket, Encryption::None);
         let name = ObjectName {
             first_received_at: at,
             node: &node,

@@ -10,7 +10,7 @@ use forebay::log::{
     Seal, TextBefore,
 };
 use forebay::object::{
-    AppliedEncryption, BucketString, Destination, Encryption, KmsContext, KmsKey, ObjectKey, SseKms, Stream,
+    AppliedEncryption, BucketString, Encryption, KmsContext, KmsKey, ObjectKey, S3Location, SseKms, Stream,
 };
 use forebay::sources::SourceId;
 use forebay::spool::manifest::{
@@ -103,11 +103,11 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
     let mut state = state.clone();
     let source = SourceId::new(choices.one(&SOURCES)).unwrap();
     let position = choices.number();
-    if let Some((_, Some(next))) = state.destination(&source, position) {
-        assert!(next > position, "the next destination begins after the position");
+    if let Some((_, Some(next))) = state.location(&source, position) {
+        assert!(next > position, "the next location begins after the position");
     }
-    state.clamp_destinations(choices.number());
-    for known in state.destinations.values() {
+    state.clamp_locations(choices.number());
+    for known in state.locations.values() {
         assert!(known.is_sorted_by_key(|(from, _)| *from));
     }
     let (keep_from, oldest) = (UnixMillis(choices.number().cast_signed()), choices.number());
@@ -134,11 +134,7 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
 fn note(choices: &mut Choices<'_>) -> Note {
     let source = |choices: &mut Choices<'_>| SourceId::new(choices.one(&SOURCES)).unwrap();
     match choices.below(16) {
-        0 => Note::Destination {
-            source: source(choices),
-            from: choices.number(),
-            destination: destination(choices),
-        },
+        0 => Note::Location { source: source(choices), from: choices.number(), location: location(choices) },
         1 => Note::Segment { number: choices.number() },
         2 | 3 => Note::Sealed(seal(choices)),
         4 => Note::Committed {
@@ -193,7 +189,7 @@ fn text(choices: &mut Choices<'_>) -> String {
     String::from_utf8_lossy(choices.take(len)).into_owned()
 }
 
-fn destination(choices: &mut Choices<'_>) -> Destination {
+fn location(choices: &mut Choices<'_>) -> S3Location {
     let bucket = BucketString::parse(choices.one(&BUCKETS)).unwrap();
     let encryption = match choices.below(3) {
         0 => Encryption::None,
@@ -204,7 +200,7 @@ fn destination(choices: &mut Choices<'_>) -> Destination {
             context: KmsContext::default(),
         }),
     };
-    Destination { region: choices.yes().then(|| text(choices)), ..Destination::new(bucket, encryption) }
+    S3Location { region: choices.yes().then(|| text(choices)), ..S3Location::new(bucket, encryption) }
 }
 
 fn applied(choices: &mut Choices<'_>) -> Option<AppliedEncryption> {
@@ -282,7 +278,7 @@ fn seal(choices: &mut Choices<'_>) -> Seal {
         first_received_at: time(choices),
         last_received_at: time(choices),
         encoder: text(choices),
-        destination: destination(choices),
+        location: location(choices),
         object_key: ObjectKey::listed(text(choices)),
         previous_last: choices.yes().then(|| choices.number()),
         hours: hours(choices),

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::lines::{Content, Expected, ObjectReader};
 use crate::object::closed_marker::{ClosedMarker, MARKER_BYTES_MAX, MarkerPlace};
-use crate::object::{BucketString, Destination, ObjectKey};
+use crate::object::{BucketString, ObjectKey, S3Location};
 use crate::random::Random;
 use crate::retry::Backoff;
 use crate::store::s3::{ListFrom, ListPage, S3Store};
@@ -84,7 +84,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct Archive {
     store: Arc<S3Store>,
-    destination: Destination,
+    location: S3Location,
     random: Arc<dyn Random>,
     requests: Semaphore,
     requests_max: usize,
@@ -105,17 +105,17 @@ pub enum Got<T> {
 }
 
 impl Archive {
-    /// Reads the bucket string of `destination` with at most `requests` requests at once.
+    /// Reads the bucket string of `location` with at most `requests` requests at once.
     pub fn new(
         store: impl Into<Arc<S3Store>>,
-        destination: Destination,
+        location: S3Location,
         requests: usize,
         random: Arc<dyn Random>,
     ) -> Self {
         let store = store.into();
         let requests_max = requests.max(1);
         let requests = Semaphore::new(requests_max);
-        Self { store, destination, random, requests, requests_max, progress: Progress::default() }
+        Self { store, location, random, requests, requests_max, progress: Progress::default() }
     }
 
     /// The most requests in flight.
@@ -125,7 +125,7 @@ impl Archive {
 
     /// The bucket string.
     pub fn bucket(&self) -> &BucketString {
-        &self.destination.bucket
+        &self.location.bucket
     }
 
     /// The progress of reading.
@@ -143,7 +143,7 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError`].
     pub async fn list(&self, from: ListFrom<'_>) -> Result<ListPage, ArchiveError> {
-        let page = self.again(|| self.store.list(&self.destination, from)).await;
+        let page = self.again(|| self.store.list(&self.location, from)).await;
         let page =
             page.map_err(|cause| self.error(format!("list {}", from.prefix), "s3:ListBucket", cause))?;
         self.progress.listed.fetch_add(page.objects.len() as u64, Ordering::Relaxed);
@@ -156,7 +156,7 @@ impl Archive {
     /// [`ArchiveError`].
     pub async fn head(&self, key: &ObjectKey) -> Result<Got<Head>, ArchiveError> {
         use crate::store::ObjectStore;
-        let head = self.again(|| self.store.head(&self.destination, key)).await;
+        let head = self.again(|| self.store.head(&self.location, key)).await;
         self.progress.looked_at.fetch_add(1, Ordering::Relaxed);
         self.got(head, key, "read the metadata of")
     }
@@ -193,7 +193,7 @@ impl Archive {
     ) -> Result<Got<Content>, ArchiveError> {
         let content = self
             .again(async || {
-                let mut body = self.store.get(&self.destination, key).await?;
+                let mut body = self.store.get(&self.location, key).await?;
                 let mut reader = ObjectReader::new(expected.clone(), hasher.clone());
                 while let Some(piece) = body.next().await? {
                     reader.push(&piece);
@@ -212,7 +212,7 @@ impl Archive {
     pub async fn bytes(&self, key: &ObjectKey, most: u64) -> Result<Got<Option<Vec<Bytes>>>, ArchiveError> {
         let pieces = self
             .again(async || {
-                let mut body = self.store.get(&self.destination, key).await?;
+                let mut body = self.store.get(&self.location, key).await?;
                 let (mut pieces, mut len) = (Vec::new(), 0);
                 while let Some(piece) = body.next().await? {
                     len += piece.len() as u64;
@@ -234,7 +234,7 @@ impl Archive {
     pub async fn put_note(&self, key: ObjectKey, text: Vec<u8>) -> Result<(), ArchiveError> {
         use crate::store::ObjectStore;
         let put = Put {
-            destination: self.destination.clone(),
+            location: self.location.clone(),
             key,
             crc32: crc32fast::hash(&text),
             body: Body::Bytes(text.into()),

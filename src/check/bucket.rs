@@ -66,7 +66,7 @@ pub fn region(subject: &Subject<'_>, first: &HeadBucket, last: &HeadBucket) -> C
         "region",
         format!("the region in the answer to HeadBucket {bucket} in {}", first.asked_in),
     );
-    let configured = subject.destination.region.as_deref();
+    let configured = subject.location.region.as_deref();
     let found = last.region.as_deref().or(first.region.as_deref());
     let sent_away = first.elsewhere().is_some();
     match (found, configured) {

@@ -89,7 +89,7 @@ pub async fn test_destination(
         };
         groups.push(Group {
             title: format!("{} for {}", test.place(&function.function), function.gets),
-            destination: Some(test.settings.name.to_string()),
+            subject: Some(test.settings.name.to_string()),
             sources: vec![test.source.to_string()],
             findings,
         });

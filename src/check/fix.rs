@@ -117,7 +117,7 @@ pub fn set_the_clock() -> Remedy {
 
 /// Remedies for a refused put. `unconditional`: it was also refused without the condition.
 pub fn put(subject: &Subject<'_>, refusal: &Refusal, unconditional: bool) -> Vec<Remedy> {
-    if let Some(kms) = subject.destination.encryption.kms()
+    if let Some(kms) = subject.location.encryption.kms()
         && refusal.reason == Reason::UnknownAccessKey
     {
         // Ceph answers this for an unknown KMS key.
@@ -198,7 +198,7 @@ fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
         ),
     };
     let mut remedies = vec![remedy];
-    if subject.destination.encryption != Encryption::None && subject.reach.endpoint_url.is_some() {
+    if subject.location.encryption != Encryption::None && subject.reach.endpoint_url.is_some() {
         let none = subject.setting("encryption = \"none\"");
         remedies.push(Remedy::paste("if it does not support the requested encryption", none));
     }
@@ -208,7 +208,7 @@ fn not_implemented(subject: &Subject<'_>, unconditional: bool) -> Vec<Remedy> {
 /// Remedies for a missing bucket.
 pub fn no_such_bucket(subject: &Subject<'_>) -> Vec<Remedy> {
     let bucket = subject.bucket();
-    let region = subject.region.or(subject.destination.region.as_deref()).unwrap_or("us-east-1");
+    let region = subject.region.or(subject.location.region.as_deref()).unwrap_or("us-east-1");
     let mut command = format!("aws s3api create-bucket --bucket {bucket} --region {region}");
     if region != "us-east-1" {
         command.push_str(&format!(" --create-bucket-configuration LocationConstraint={region}"));
@@ -235,7 +235,7 @@ fn denied_put(subject: &Subject<'_>, denial: Denial) -> Vec<Remedy> {
             let mut all = vec![subject.grant("ForebayPuts", "s3:PutObject")];
             all.extend(subject.reach.tags.any().then(|| tagging(subject)));
             all.extend(subject.reach.acl.then(|| acl(subject)));
-            if subject.destination.encryption.kms().is_some() {
+            if subject.location.encryption.kms().is_some() {
                 all.extend(key_use(subject));
             }
             all
@@ -269,7 +269,7 @@ fn denied_put(subject: &Subject<'_>, denial: Denial) -> Vec<Remedy> {
 }
 
 fn other_encryptions(subject: &Subject<'_>) -> String {
-    let configured = &subject.destination.encryption;
+    let configured = &subject.location.encryption;
     let lines = [
         (Encryption::SseS3.algorithm(), "encryption = \"sse-s3\""),
         (Some("aws:kms"), "encryption = { kms = \"arn:aws:kms:…\", bucket_key = true }"),
@@ -293,7 +293,7 @@ fn acl(subject: &Subject<'_>) -> Remedy {
 
 /// Statements that allow the use of a key: in its own policy and, across accounts, also in the writer's.
 pub fn key_use(subject: &Subject<'_>) -> Vec<Remedy> {
-    let whose = match &subject.destination.role {
+    let whose = match &subject.location.role {
         Some(role) => (Template::Role, role.arn.to_string()),
         None => (Template::Collector, subject.process.unwrap_or("the user or role that writes").to_owned()),
     };
@@ -321,7 +321,7 @@ pub fn key_service(subject: &Subject<'_>) -> String {
 
 /// The remedy for a key that cannot be used.
 pub fn key_state(subject: &Subject<'_>, trouble: KeyTrouble) -> Remedy {
-    let key = subject.destination.encryption.kms().map_or("…", |kms| kms.key.as_str());
+    let key = subject.location.encryption.kms().map_or("…", |kms| kms.key.as_str());
     let region = key_service(subject);
     let command = |verb: &str| format!("aws kms {verb} --key-id {key}{region}");
     match trouble {

@@ -4,7 +4,7 @@
 //! access is denied if the right is missing, and that the checksum is wrong if the right is there. A first
 //! put, next to the test object, shows whether the store works this way.
 
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::sources::SourceId;
 use crate::store::{Put, Reason};
 use crate::time::ReceivedDay;
@@ -31,7 +31,7 @@ pub enum Answers {
 
 /// The keys to try, one in each folder that delivery writes to: those of each source's calls, rejected items
 /// and markers.
-pub(super) fn keys(to: &Destination, sources: &[SourceId], day: ReceivedDay, name: &str) -> Vec<ObjectKey> {
+pub(super) fn keys(to: &S3Location, sources: &[SourceId], day: ReceivedDay, name: &str) -> Vec<ObjectKey> {
     let root = to.bucket.below("segment-logs");
     let folders =
         |source| ["", "_rejected/", "_closed/"].map(|beside| format!("{root}/{beside}{source}/{day}/{name}"));

@@ -26,7 +26,7 @@ pub struct KeyFacts {
 /// Whether the key exists, is enabled, and is of a kind that S3 can use. `put`: whether the put with it
 /// succeeded.
 pub fn state(subject: &Subject<'_>, described: &Result<KeyFacts, Refusal>, put: bool) -> CheckFinding {
-    let key = subject.destination.encryption.kms().map_or("", |kms| kms.key.as_str());
+    let key = subject.location.encryption.kms().map_or("", |kms| kms.key.as_str());
     let trial = Trial::new("kms_key", format!("kms:DescribeKey {key}{}", in_region(subject)));
     match described {
         Ok(facts) => match wrong_with(subject, facts) {
@@ -45,7 +45,7 @@ fn in_region(subject: &Subject<'_>) -> String {
 /// keys).
 fn wrong_with(subject: &Subject<'_>, facts: &KeyFacts) -> Option<(String, Vec<Remedy>)> {
     // The reported ARN becomes part of a command, so it is used only if it is valid.
-    let configured = || subject.destination.encryption.kms().map_or("…", |kms| kms.key.as_str());
+    let configured = || subject.location.encryption.kms().map_or("…", |kms| kms.key.as_str());
     let arn = KmsKey::parse(&facts.arn).map_or_else(|_| configured().to_owned(), |key| key.to_string());
     let arn = arn.as_str();
     let command = |verb: &str| format!("aws kms {verb} --key-id {arn}{}", fix::key_service(subject));
@@ -104,7 +104,7 @@ fn wrong_with(subject: &Subject<'_>, facts: &KeyFacts) -> Option<(String, Vec<Re
 /// Whether data keys can be generated. A dry run that would succeed is answered with
 /// `DryRunOperationException`.
 pub fn usable(subject: &Subject<'_>, answer: &Result<(), Refusal>, put: bool) -> CheckFinding {
-    let key = subject.destination.encryption.kms().map_or("", |kms| kms.key.as_str());
+    let key = subject.location.encryption.kms().map_or("", |kms| kms.key.as_str());
     let trial =
         Trial::new("kms_use", format!("kms:GenerateDataKey {key}{} as a dry run", in_region(subject)));
     match answer {

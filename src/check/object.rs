@@ -62,7 +62,7 @@ pub fn without_object(check: &'static str, tried: &str) -> CheckFinding {
 
 /// Whether the store encrypted as requested.
 pub fn encryption(subject: &Subject<'_>, applied: Option<&AppliedEncryption>) -> CheckFinding {
-    let asked = &subject.destination.encryption;
+    let asked = &subject.location.encryption;
     let trial =
         Trial::new("encryption", format!("the encryption that the store reports, with {asked} requested"));
     let nothing = AppliedEncryption::default();
@@ -105,7 +105,7 @@ fn wrong_encryption(subject: &Subject<'_>, applied: &AppliedEncryption) -> Vec<R
             )),
         )),
     }
-    if subject.destination.encryption != Encryption::None {
+    if subject.location.encryption != Encryption::None {
         remedies.push(Remedy::say(
             "if not, look for a proxy that changes the header between this machine and the store: S3 applies what is \
              requested",

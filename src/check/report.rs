@@ -14,7 +14,7 @@ pub struct Group {
     /// The title, for people.
     pub title: String,
     /// The bucket or the destination, if they concern one.
-    pub destination: Option<String>,
+    pub subject: Option<String>,
     /// Its sources.
     pub sources: Vec<String>,
     /// The findings.
@@ -24,7 +24,7 @@ pub struct Group {
 impl Group {
     /// Findings that concern neither a bucket nor a destination.
     pub fn new(title: &str, findings: Vec<CheckFinding>) -> Self {
-        Self { title: title.to_owned(), destination: None, sources: Vec::new(), findings }
+        Self { title: title.to_owned(), subject: None, sources: Vec::new(), findings }
     }
 }
 
@@ -165,8 +165,8 @@ impl DestinationReport {
 
 fn printed(groups: &[Group]) -> Vec<Printed<'_>> {
     let mut all = Vec::new();
-    for Group { destination, sources, findings, .. } in groups {
-        let one = |finding| Printed { finding, destination: destination.as_deref(), sources };
+    for Group { subject, sources, findings, .. } in groups {
+        let one = |finding| Printed { finding, destination: subject.as_deref(), sources };
         all.extend(findings.iter().map(one));
     }
     all
@@ -216,7 +216,7 @@ mod tests {
         let failed = Trial::new("put", "PutObject lake/x").failed("403 AccessDenied: no", vec![fix]);
         let untested = Trial::new("look", "HeadObject").not_tested("403");
         let mut group = Group::new("to lake, for source web", vec![passed, failed, untested]);
-        group.destination = Some("lake".to_owned());
+        group.subject = Some("lake".to_owned());
         group.sources = vec!["web".to_owned()];
         let shape = Shape {
             encryptions: Vec::new(),

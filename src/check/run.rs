@@ -73,7 +73,7 @@ pub async fn run(
         kms_endpoint_url: settings.reach.kms_endpoint_url.clone(),
         request_payer: settings.request_payer,
     };
-    let has_role = settings.targets.iter().any(|target| target.destination.role.is_some());
+    let has_role = settings.targets.iter().any(|target| target.location.role.is_some());
     let found = aws.credentials().await;
     let identity = match &found {
         Ok(_) if settings.reach.has_token_service() || has_role => aws.identity().await,
@@ -98,7 +98,7 @@ pub async fn run(
         identity,
     });
     let mut groups = vec![Group::new("access", access)];
-    let (checked, reading) = destinations(common, settings.targets, clock.wall(), progress).await?;
+    let (checked, reading) = locations(common, settings.targets, clock.wall(), progress).await?;
     groups.extend(checked);
     let local = Local { spool: settings.spool, tls: settings.tls, ports: settings.ports };
     let (findings, disk_bytes) = machine(local, clock, reading).await?;
@@ -110,7 +110,7 @@ pub async fn run(
 
 /// Checks every bucket, several at once. Returns the findings in order, and the first answer with a
 /// time.
-async fn destinations(
+async fn locations(
     common: Arc<Common>,
     targets: Vec<Target>,
     at: UnixMillis,
@@ -126,7 +126,7 @@ async fn destinations(
         while running.len() < AT_ONCE
             && let Some((index, target)) = waiting.next()
         {
-            let first = target.destination.role.as_ref().is_some_and(|role| roles.insert(role.arn.clone()));
+            let first = target.location.role.as_ref().is_some_and(|role| roles.insert(role.arn.clone()));
             let common = Arc::clone(&common);
             // A different name for each object, even in the same bucket.
             let at = at.plus(Duration::from_millis(index as u64));

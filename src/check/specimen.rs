@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::object::gzip::GzipLines;
 use crate::object::metadata::Metadata;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::sources::SourceId;
 use crate::store::{Body, Put};
 use crate::time::UnixMillis;
@@ -29,7 +29,7 @@ pub(super) struct Maker<'a> {
 ///
 /// # Errors
 /// The compressor's error.
-pub(super) fn put(reach: &Reach, to: &Destination, source: &SourceId, maker: Maker<'_>) -> io::Result<Put> {
+pub(super) fn put(reach: &Reach, to: &S3Location, source: &SourceId, maker: Maker<'_>) -> io::Result<Put> {
     let Maker { node, at } = maker;
     let line = serde_json::json!({ "type": "check", "node": node, "receivedAt": crate::words::rfc3339(at) });
     let mut gzip = GzipLines::new(Vec::new(), LEVEL, u64::MAX);
@@ -55,6 +55,6 @@ pub(super) fn put(reach: &Reach, to: &Destination, source: &SourceId, maker: Mak
         tags: reach.tags.pairs(source, at.day()),
         mode: reach.put,
         body: Body::Bytes(Bytes::from(done.out)),
-        destination: to.clone(),
+        location: to.clone(),
     })
 }

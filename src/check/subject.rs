@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::arn::Arn;
-use crate::object::{AccountId, Destination, ExternalId, ObjectTags, Role};
+use crate::object::{AccountId, ExternalId, ObjectTags, Role, S3Location};
 use crate::policy::{self, PolicyPlace, Template, Values};
 use crate::sources::SourceId;
 use crate::store::PutMode;
@@ -80,7 +80,7 @@ impl Reach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The bucket.
-    pub destination: Destination,
+    pub location: S3Location,
     /// Its sources; at least one.
     pub sources: Vec<SourceId>,
 }
@@ -105,15 +105,15 @@ pub(super) fn principal_of(identity: &str) -> Option<Arn> {
 }
 
 /// Distinct buckets, each with its sources, in the order of the sources.
-pub fn targets(sources: impl IntoIterator<Item = (SourceId, Destination)>) -> Vec<Target> {
+pub fn targets(sources: impl IntoIterator<Item = (SourceId, S3Location)>) -> Vec<Target> {
     let mut places = HashMap::new();
     let mut targets: Vec<Target> = Vec::new();
-    for (source, destination) in sources {
+    for (source, location) in sources {
         let next = targets.len();
-        let place = *places.entry(destination.clone()).or_insert(next);
+        let place = *places.entry(location.clone()).or_insert(next);
         match targets.get_mut(place) {
             Some(target) => target.sources.push(source),
-            None => targets.push(Target { destination, sources: vec![source] }),
+            None => targets.push(Target { location, sources: vec![source] }),
         }
     }
     targets
@@ -125,7 +125,7 @@ pub struct Subject<'a> {
     /// The settings with which it is reached.
     pub reach: &'a Reach,
     /// The bucket.
-    pub destination: &'a Destination,
+    pub location: &'a S3Location,
     /// The identity of the process according to STS; `None` if unknown.
     pub process: Option<&'a str>,
     /// The bucket's region, if known.
@@ -139,7 +139,7 @@ pub struct Subject<'a> {
 impl Subject<'_> {
     /// The bucket's name.
     pub fn bucket(&self) -> &str {
-        self.destination.bucket.bucket()
+        self.location.bucket.bucket()
     }
 
     /// Lines of the configuration, with the heading where they apply to this bucket: the table of its
@@ -155,11 +155,11 @@ impl Subject<'_> {
 
     /// What a put requests besides storing bytes, in the words of the configuration.
     pub fn asked_for(&self) -> String {
-        let mut asked = vec![format!("encryption {}", self.destination.encryption)];
-        if let Some(bucket_key) = self.destination.encryption.kms().and_then(|kms| kms.bucket_key) {
+        let mut asked = vec![format!("encryption {}", self.location.encryption)];
+        if let Some(bucket_key) = self.location.encryption.kms().and_then(|kms| kms.bucket_key) {
             asked.push(format!("bucket key {}", if bucket_key { "on" } else { "off" }));
         }
-        if let Some(class) = self.destination.storage_class {
+        if let Some(class) = self.location.storage_class {
             asked.push(format!("storage class {class}"));
         }
         if self.reach.tags.any() {
@@ -168,7 +168,7 @@ impl Subject<'_> {
         if self.reach.acl {
             asked.push("bucket-owner-full-control".to_owned());
         }
-        if let Some(owner) = &self.destination.expected_bucket_owner {
+        if let Some(owner) = &self.location.expected_bucket_owner {
             asked.push(format!("owner {owner}"));
         }
         if self.reach.is_in_clear() {
@@ -184,7 +184,7 @@ impl Subject<'_> {
     /// A statement that grants what was refused, filled in. If the writer's ARN is known, it is for the
     /// bucket's policy (which is enough within one account), otherwise for the writer's own policy.
     pub fn grant(&self, sid: &str, what: &str) -> Remedy {
-        let role = self.destination.role.as_ref();
+        let role = self.location.role.as_ref();
         if role.is_none() && self.principal().is_some() {
             let template = if sid == "ForebayPuts" { Template::Bucket } else { Template::BucketCrossAccount };
             let bucket = self.bucket();
@@ -250,7 +250,7 @@ impl Subject<'_> {
     }
 
     fn values(&self) -> Values {
-        let as_configured = PolicyPlace::of(self.destination, self.reach.tags.any(), self.reach.acl);
+        let as_configured = PolicyPlace::of(self.location, self.reach.tags.any(), self.reach.acl);
         let region = self.region.map(str::to_owned).or_else(|| as_configured.region.clone());
         let place = PolicyPlace { region, ..as_configured };
         let with_id = |id: &ExternalId| PolicyPlace { external_id: Some(id.to_string()), ..place.clone() };
@@ -269,7 +269,7 @@ impl Subject<'_> {
 
     /// The owner that the bucket must have, if configured.
     pub fn owner(&self) -> Option<&AccountId> {
-        self.destination.expected_bucket_owner.as_ref()
+        self.location.expected_bucket_owner.as_ref()
     }
 }
 
@@ -279,8 +279,8 @@ mod tests {
     use crate::object::{BucketString, Encryption};
 
     #[test]
-    fn sources_with_the_same_destination_are_one_target() {
-        let to = |bucket: &str| Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3);
+    fn sources_with_the_same_bucket_are_one_target() {
+        let to = |bucket: &str| S3Location::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3);
         let source = |id: &str| SourceId::new(id).unwrap();
         let all = [("a", "one"), ("b", "two"), ("c", "one"), ("d", "one"), ("e", "one")];
         let found = targets(all.map(|(id, bucket)| (source(id), to(bucket))));

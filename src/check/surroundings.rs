@@ -63,7 +63,7 @@ pub fn endpoint(subject: &Subject<'_>) -> Option<CheckFinding> {
 
 /// Whether stored objects can be read without restoring them first.
 pub fn storage_class(subject: &Subject<'_>) -> Option<CheckFinding> {
-    let class = subject.destination.storage_class?;
+    let class = subject.location.storage_class?;
     let trial = Trial::new("storage_class", format!("storage class {class}"));
     if class.is_archive() {
         return Some(trial.warning(

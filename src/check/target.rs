@@ -61,10 +61,10 @@ struct Visit<'a> {
 pub(super) async fn check(common: &Common, target: &Target, at: UnixMillis, probe_role: bool) -> Checked {
     let mut visit = Visit { common, target, findings: Vec::new(), reading: None };
     visit.all(at, probe_role).await;
-    let destination = target.destination.to_string();
+    let bucket = target.location.to_string();
     let group = Group {
-        title: format!("to {destination}, for {}", target.sources_in_words()),
-        destination: Some(destination),
+        title: format!("to {bucket}, for {}", target.sources_in_words()),
+        subject: Some(bucket),
         sources: target.sources.iter().map(ToString::to_string).collect(),
         findings: visit.findings,
     };
@@ -77,10 +77,10 @@ impl<'a> Visit<'a> {
             Identity::Is { arn, .. } => Some(arn.as_str()),
             Identity::NotAsked | Identity::Refused { .. } => None,
         };
-        let role = self.target.destination.role.as_ref();
+        let role = self.target.location.role.as_ref();
         Subject {
             reach: &self.common.reach,
-            destination: &self.target.destination,
+            location: &self.target.location,
             process,
             region,
             sources: &self.target.sources,
@@ -96,7 +96,7 @@ impl<'a> Visit<'a> {
 
     fn skip_all(&mut self, checks: &[&'static str], because: &str) {
         self.skip(checks, because);
-        if self.target.destination.encryption.kms().is_some() {
+        if self.target.location.encryption.kms().is_some() {
             self.skip(&OF_A_KEY, because);
         }
     }
@@ -106,7 +106,7 @@ impl<'a> Visit<'a> {
         let without_requests = [surroundings::endpoint(&subject), surroundings::storage_class(&subject)];
         self.findings.extend(without_requests.into_iter().flatten());
         if self.common.credentials.is_err() {
-            if self.target.destination.role.is_some() {
+            if self.target.location.role.is_some() {
                 self.skip(&OF_A_ROLE, "there are no credentials");
             }
             return self.skip_all(&OF_A_BUCKET, "there are no credentials");
@@ -127,7 +127,7 @@ impl<'a> Visit<'a> {
         } else {
             self.object(head.region.as_deref(), at).await
         };
-        if let Some(kms) = self.target.destination.encryption.kms() {
+        if let Some(kms) = self.target.location.encryption.kms() {
             self.key(kms, &head, stored.as_ref(), session.as_ref()).await;
         }
     }
@@ -135,7 +135,7 @@ impl<'a> Visit<'a> {
     /// The session of the role, if there is one; `Err` if it is refused.
     async fn role(&mut self, probe: bool) -> Result<Option<Secrets>, ()> {
         let target = self.target;
-        let Some(role) = &target.destination.role else { return Ok(None) };
+        let Some(role) = &target.location.role else { return Ok(None) };
         let Common { aws, session, .. } = self.common;
         let with = aws.assume(role, session, true).await;
         let without = if probe { Some(aws.assume(role, session, false).await.map(drop)) } else { None };
@@ -154,7 +154,7 @@ impl<'a> Visit<'a> {
 
     /// Sends `HeadBucket`, and again to another region if the first answer names one.
     async fn bucket(&mut self) -> HeadBucket {
-        let to = &self.target.destination;
+        let to = &self.target.location;
         let aws = &self.common.aws;
         let home = aws.store.sdk().region().map_or(DEFAULT_REGION, AsRef::as_ref);
         let region = to.region.clone().unwrap_or_else(|| home.to_owned());
@@ -176,7 +176,7 @@ impl<'a> Visit<'a> {
     /// Puts the test object, and runs the checks that depend on it. Returns its key if it is stored.
     async fn object(&mut self, region: Option<&str>, at: UnixMillis) -> Option<ObjectKey> {
         let common = self.common;
-        let (aws, reach, to) = (&common.aws, &common.reach, &self.target.destination);
+        let (aws, reach, to) = (&common.aws, &common.reach, &self.target.location);
         let [_, _, rest @ ..] = &OF_A_BUCKET;
         let made = match self.target.sources.first() {
             Some(source) => specimen::put(reach, to, source, Maker { node: &common.node, at }).ok(),
@@ -231,7 +231,7 @@ impl<'a> Visit<'a> {
 
     /// Tries the folders of the sources without storing anything.
     async fn folders(&self, put: &Put, at: UnixMillis) -> Answers {
-        let (aws, to) = (&self.common.aws, &self.target.destination);
+        let (aws, to) = (&self.common.aws, &self.target.location);
         let try_at = async |key: ObjectKey| aws.put(&folders::with_wrong_checksum(put, key)).await.map(drop);
         let beside = ObjectKey::listed(format!("{}-checksum", put.key));
         let answer = try_at(beside.clone()).await;
@@ -280,7 +280,7 @@ impl<'a> Visit<'a> {
             return self.findings.extend(findings);
         }
         let region = head.region.as_deref().unwrap_or(&head.asked_in);
-        let arn = object_arn(region, self.target.destination.bucket.bucket(), kms, stored);
+        let arn = object_arn(region, self.target.location.bucket.bucket(), kms, stored);
         let described = common.aws.describe_key(kms, region, session).await;
         let usable = common.aws.generate_data_key(kms, region, &arn, session).await;
         let subject = self.subject(Some(region));

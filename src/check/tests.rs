@@ -8,8 +8,8 @@ use super::object::{self, PutAnswer, Removal};
 use super::refusal::Refusal;
 use super::subject::{Reach, Subject};
 use crate::object::{
-    AppliedEncryption, BucketString, Destination, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey,
-    Role, RoleArn, SseKms,
+    AppliedEncryption, BucketString, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey, Role, RoleArn,
+    S3Location, SseKms,
 };
 use crate::store::reason::{NoAnswer, NoCredentials, Reason};
 use crate::store::{PutMode, Stored};
@@ -21,13 +21,13 @@ const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56e
 
 struct Rig {
     reach: Reach,
-    to: Destination,
+    to: S3Location,
 }
 
 impl Rig {
     fn new() -> Self {
         let reach = Reach::of_test(None);
-        Self { reach, to: Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3) }
+        Self { reach, to: S3Location::new(BucketString::parse("lake").unwrap(), Encryption::SseS3) }
     }
 
     fn kms(bucket_key: Option<bool>) -> Self {
@@ -41,7 +41,7 @@ impl Rig {
     fn subject(&self) -> Subject<'_> {
         Subject {
             reach: &self.reach,
-            destination: &self.to,
+            location: &self.to,
             process: Some("arn:aws:iam::111122223333:user/collector"),
             region: Some("eu-west-1"),
             sources: &[],

@@ -15,7 +15,7 @@ use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::{BodyError, RejectReason};
 use crate::ingest::IngestError;
-use crate::log::{AppendError, DESTINATION_FULL, SPOOL_FULL};
+use crate::log::{AppendError, LOCATION_FULL, SPOOL_FULL};
 use crate::random::Random;
 use crate::receipt::{self, Receipt};
 
@@ -234,7 +234,7 @@ fn append_answer(error: AppendError) -> Answer {
         AppendError::TooLarge => (StatusCode::BAD_REQUEST, "payload_too_large", None),
         AppendError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(SOON)),
         AppendError::Full => (StatusCode::SERVICE_UNAVAILABLE, SPOOL_FULL, Some(LATER)),
-        AppendError::DestinationFull => (StatusCode::SERVICE_UNAVAILABLE, DESTINATION_FULL, Some(LATER)),
+        AppendError::LocationFull => (StatusCode::SERVICE_UNAVAILABLE, LOCATION_FULL, Some(LATER)),
         // Only imports are appended in steps.
         AppendError::OtherRow { .. } => (StatusCode::CONFLICT, "other_row", None),
         AppendError::Known { .. } => (StatusCode::CONFLICT, "id_taken", None),
@@ -428,7 +428,7 @@ mod tests {
         check(Refusal::Append(AppendError::TooLarge), 400, "payload_too_large");
         check(Refusal::Append(AppendError::Busy), 503, "busy");
         check(Refusal::Append(AppendError::Full), 503, "spool_full");
-        check(Refusal::Append(AppendError::DestinationFull), 503, "destination_full");
+        check(Refusal::Append(AppendError::LocationFull), 503, "destination_full");
         check(Refusal::Append(AppendError::DayOver), 503, "day_over");
         check(Refusal::Append(AppendError::Stopped), 503, "spool_stopped");
         check(Refusal::TooSlow, 503, "too_slow");

@@ -13,10 +13,10 @@ use crate::destinations::settings::{
 use crate::sources::SourceId;
 
 use super::checked::Spool as SpoolSettings;
-use super::destination::{external_id, role_arn};
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
+use super::s3_location::{external_id, role_arn};
 use super::secret::{self, Outside};
 use super::sources::Source;
 use super::units::{ByteSize, Period};

@@ -270,7 +270,7 @@ fn of_closed_days(closed_days: &ClosedDays, key: &str) -> Option<String> {
 
 /// What is in force for a source, whether it or `[s3]` sets it.
 fn of_source(source: &Source, key: &str) -> Option<String> {
-    let to = &source.destination;
+    let to = &source.location;
     match key {
         "write_keys" => text(format_args!("{HIDDEN}: {}", source.write_keys.len())),
         "bucket" => text(&to.bucket),

@@ -7,7 +7,6 @@
 pub mod admin;
 pub mod checked;
 mod closed_days;
-mod destination;
 mod destinations;
 mod in_force;
 pub mod load;
@@ -15,6 +14,7 @@ pub mod problem;
 pub mod raw;
 mod reader;
 pub mod reload;
+mod s3_location;
 mod secret;
 mod sections;
 mod sources;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::destinations::settings::DestinationSettings;
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::words::first_few;
 
@@ -21,9 +21,9 @@ pub struct Retargeted {
     /// The source.
     pub id: SourceId,
     /// The bucket of calls that are already buffered.
-    pub from: Destination,
+    pub from: S3Location,
     /// The bucket of new calls.
-    pub to: Destination,
+    pub to: S3Location,
 }
 
 /// The differences. Sources, their settings, destinations and admin access change at run time; other settings need a restart.
@@ -108,11 +108,11 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     };
     for (id, to) in &after {
         let Some(from) = before.get(id) else { continue };
-        if from.destination != to.destination {
+        if from.location != to.location {
             changes.retargeted.push(Retargeted {
                 id: id.clone(),
-                from: from.destination.clone(),
-                to: to.destination.clone(),
+                from: from.location.clone(),
+                to: to.location.clone(),
             });
         }
         // The order of write keys has no meaning.

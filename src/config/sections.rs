@@ -10,11 +10,11 @@ use crate::store::PutMode;
 use super::admin;
 use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
 use super::closed_days;
-use super::destination;
 use super::destinations::{self, Around};
 use super::problem::ConfigProblem;
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
+use super::s3_location;
 use super::secret::Outside;
 use super::sources;
 use super::units::{ByteSize, Period};
@@ -46,7 +46,7 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<C
     let closed_days = closed_days::check(closed_days_table, &mut problems);
     let bucket_wrong = s3_table.entries.contains_key("bucket") && s3.bucket.is_none();
     let sources = sources::check(&raw.sources, &s3, bucket_wrong, outside, &mut problems);
-    if s3.external_id.is_some() && sources.iter().all(|source| source.destination.role.is_none()) {
+    if s3.external_id.is_some() && sources.iter().all(|source| source.location.role.is_none()) {
         let what = "is used only with a role: set role_arn, or remove external_id".to_owned();
         Reader::new(s3_table, &mut problems).refuse("external_id", what);
     }
@@ -190,9 +190,9 @@ fn s3(table: &Table, problems: &mut Vec<ConfigProblem>) -> S3 {
             reader.refuse(key, what);
         }
     }
-    let bucket = reader.optional("bucket", destination::bucket);
+    let bucket = reader.optional("bucket", s3_location::bucket);
     if let (Some(bucket), Some(endpoint)) = (&bucket, &endpoint)
-        && let Some(what) = destination::twice(endpoint, bucket)
+        && let Some(what) = s3_location::twice(endpoint, bucket)
     {
         reader.refuse("endpoint_url", what);
     }
@@ -206,14 +206,14 @@ fn s3(table: &Table, problems: &mut Vec<ConfigProblem>) -> S3 {
         dual_stack,
         sts_endpoint: reader.optional("sts_endpoint_url", endpoint_of),
         kms_endpoint: reader.optional("kms_endpoint_url", endpoint_of),
-        role_arn: reader.optional("role_arn", destination::role_arn),
-        external_id: reader.optional("external_id", destination::external_id),
-        expected_bucket_owner: reader.optional("expected_bucket_owner", destination::account),
+        role_arn: reader.optional("role_arn", s3_location::role_arn),
+        external_id: reader.optional("external_id", s3_location::external_id),
+        expected_bucket_owner: reader.optional("expected_bucket_owner", s3_location::account),
         request_payer: reader.get("request_payer", default.request_payer, reader::boolean),
         acl: reader
             .optional("acl", reader::one_of(&[("bucket-owner-full-control", Acl::BucketOwnerFullControl)])),
-        encryption: reader.get("encryption", default.encryption, destination::encryption),
-        storage_class: reader.optional("storage_class", destination::storage_class),
+        encryption: reader.get("encryption", default.encryption, s3_location::encryption),
+        storage_class: reader.optional("storage_class", s3_location::storage_class),
         object_tags: reader.get("object_tags", default.object_tags, object_tags),
         content_encoding: reader.get(
             "content_encoding",

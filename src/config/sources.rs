@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::{SourceId, WriteKeyHash};
 
 use super::checked::S3;
-use super::destination;
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
+use super::s3_location;
 use super::secret::{self, Outside, Resolved};
 
 /// The most sources of a configuration: each has its own metric series and status entry.
@@ -27,7 +27,7 @@ pub struct Source {
     /// What stands for its first write key where the key is not shown: `<CHECKOUT_WRITE_KEY>`, if it is in that variable.
     pub key_placeholder: String,
     /// Where its objects go.
-    pub destination: Destination,
+    pub location: S3Location,
 }
 
 /// Reads every source. `bucket_wrong`: `s3.bucket` is set but invalid, which is already reported.
@@ -100,11 +100,11 @@ fn source(
     {
         reader.refuse("id", "is also the id of another source".to_owned());
     }
-    let destination = destination::of_source(&mut reader, id.as_ref(), s3);
+    let location = s3_location::of_source(&mut reader, id.as_ref(), s3);
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
-    let (id, destination) = (id?, destination?);
+    let (id, location) = (id?, location?);
     let key_placeholder = key_placeholder(table, &id);
-    Some(Source { id, write_keys, key_placeholder, destination })
+    Some(Source { id, write_keys, key_placeholder, location })
 }
 
 fn key_placeholder(table: &Table, id: &SourceId) -> String {

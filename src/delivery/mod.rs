@@ -119,7 +119,7 @@ impl Delivery {
     pub fn forget(&self, sources: &BTreeSet<SourceId>) {
         self.shared.progress.forget(sources);
         self.shared.sizes.forget(sources);
-        let current = self.shared.parts.log.current_destinations();
+        let current = self.shared.parts.log.current_locations();
         let wanted = current.iter().map(|(_, to)| put_target(to)).collect();
         self.shared.targets.forget_unused(&wanted);
     }

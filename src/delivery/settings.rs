@@ -10,13 +10,13 @@ use crate::store::PutMode;
 
 /// Puts in flight at once to one bucket (bucket string, role and key). Slots are per bucket, so that an
 /// endpoint that hangs occupies only its own.
-pub const PUTS_PER_DESTINATION: usize = 8;
+pub const PUTS_PER_LOCATION: usize = 8;
 /// Of those, puts of sources that fail there. Thousands of parked objects are retried, and must not take all
 /// slots from a source whose puts succeed.
-pub const FAILING_PUTS_PER_DESTINATION: usize = PUTS_PER_DESTINATION / 2;
+pub const FAILING_PUTS_PER_LOCATION: usize = PUTS_PER_LOCATION / 2;
 /// Sealed objects of one bucket that are neither stored nor parked. Further batches wait in the spool,
 /// not encoded.
-pub const SEALED_PER_DESTINATION: usize = 64;
+pub const SEALED_PER_LOCATION: usize = 64;
 /// Minimum for the number of objects encoded at once, over all buckets.
 pub const ENCODERS_MIN: usize = 2;
 /// How often all batches are checked.

@@ -575,7 +575,7 @@ fn refusal(error: IngestError) -> TargetError {
             AppendError::Known { item } => TargetError::IdTaken { call: item },
             AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
             AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
-            AppendError::Full | AppendError::DestinationFull | AppendError::Stopped => {
+            AppendError::Full | AppendError::LocationFull | AppendError::Stopped => {
                 TargetError::Later { after: LATER, why }
             }
         },

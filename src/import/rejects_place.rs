@@ -80,14 +80,14 @@ impl RejectsPlace {
     /// [`Unusable`]: the files stay where they are.
     pub async fn upload(&self, results: &mut [FileResult], store: &S3Store) -> Result<(), Unusable> {
         let Self::S3 { bucket, prefix, .. } = self else { return Ok(()) };
-        let destination = place(bucket)?;
+        let location = place(bucket)?;
         for FileResult { report, uploaded, .. } in results {
             let Some(path) = &report.rejects else { continue };
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let bytes = tokio::fs::read(path).await.map_err(|error| Unusable::failed(&error))?;
             let bytes = Bytes::from(bytes);
             let put = Put {
-                destination: destination.clone(),
+                location: location.clone(),
                 key: ObjectKey::listed(format!("{prefix}{name}")),
                 crc32: crc32fast::hash(&bytes),
                 body: Body::Bytes(bytes),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::shared_progress::{SharedRecords, Stored, Tag, WriteError};
 use crate::boxed_future::BoxFuture;
 use crate::log::ImportKey;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::store::s3::{ReadFailure, S3Store};
 use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode, StoreError};
 use crate::words::Told;
@@ -21,7 +21,7 @@ const READS_MAX: usize = 5;
 #[derive(Debug)]
 pub struct S3Records {
     store: Arc<S3Store>,
-    destination: Destination,
+    location: S3Location,
     prefix: String,
 }
 
@@ -31,12 +31,8 @@ impl S3Records {
     ///
     /// # Errors
     /// [`WriteError`].
-    pub async fn open(
-        store: Arc<S3Store>,
-        destination: Destination,
-        prefix: String,
-    ) -> Result<Self, WriteError> {
-        let records = Self { store, destination, prefix };
+    pub async fn open(store: Arc<S3Store>, location: S3Location, prefix: String) -> Result<Self, WriteError> {
+        let records = Self { store, location, prefix };
         let put = records.put("conditions".to_owned(), Bytes::new());
         match records.store.replace(&put, "\"00000000000000000000000000000000\"").await {
             Ok(_) => Err(WriteError::Refused(
@@ -52,7 +48,7 @@ impl S3Records {
 
     fn put(&self, name: String, bytes: Bytes) -> Put {
         Put {
-            destination: self.destination.clone(),
+            location: self.location.clone(),
             key: ObjectKey::listed(format!("{}{name}", self.prefix)),
             crc32: crc32fast::hash(&bytes),
             body: Body::Bytes(bytes),
@@ -96,7 +92,7 @@ impl SharedRecords for S3Records {
                 other => WriteError::Unknown(other.told()),
             };
             for _ in 0..READS_MAX {
-                let head = match self.store.head_for_import(&self.destination, &key, None).await {
+                let head = match self.store.head_for_import(&self.location, &key, None).await {
                     Err(ReadFailure::NotFound) => return Ok(None),
                     head => head.map_err(unread)?,
                 };
@@ -104,7 +100,7 @@ impl SharedRecords for S3Records {
                     let what = format!("{key} is not a record of Forebay's");
                     return Err(WriteError::Refused(Told::plain(what)));
                 }
-                let range = self.store.get_range(&self.destination, &key, &head.version, 0, head.len).await;
+                let range = self.store.get_range(&self.location, &key, &head.version, 0, head.len).await;
                 match range {
                     Ok(bytes) if bytes.len() as u64 == head.len => {
                         return Ok(Some((bytes, Tag(head.version.etag))));

@@ -6,7 +6,7 @@ use super::discovery::inputs::{place, s3_folder};
 use super::s3_records::S3Records;
 use super::shared_progress::WriteError;
 use super::{SharedProgress, Unusable};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::store::s3::S3Store;
 use crate::time::Clock;
 
@@ -14,7 +14,7 @@ use crate::time::Clock;
 #[derive(Debug)]
 pub struct SharedPlace {
     store: Arc<S3Store>,
-    bucket: Destination,
+    bucket: S3Location,
     prefix: String,
 }
 

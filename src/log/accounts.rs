@@ -51,10 +51,10 @@ pub trait Accounts {
     /// its accounts, whose counts [`Removed`](super::Removed) takes over. Returns the sources that it forgot. A source whose
     /// last counts are not noted yet is forgotten by a later call. Waits for the disk.
     ///
-    /// The caller knows that no frame of these sources will come before [`Destinations::set_destinations`] names them again,
+    /// The caller knows that no frame of these sources will come before [`Locations::set_locations`] names them again,
     /// and that no second reader needs one.
     ///
-    /// [`Destinations::set_destinations`]: super::Destinations::set_destinations
+    /// [`Locations::set_locations`]: super::Locations::set_locations
     ///
     /// # Errors
     /// [`Stopped`].

@@ -30,8 +30,8 @@ pub trait Append: Send + Sync + fmt::Debug {
 pub const REQUEST_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// The error code of [`AppendError::Full`].
 pub const SPOOL_FULL: &str = "spool_full";
-/// The error code of [`AppendError::DestinationFull`].
-pub const DESTINATION_FULL: &str = "destination_full";
+/// The error code of [`AppendError::LocationFull`].
+pub const LOCATION_FULL: &str = "destination_full";
 /// The outcome of a request, all of whose frames are now on stable storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
@@ -60,7 +60,7 @@ pub enum AppendError {
     /// The source's bucket fails, and calls waiting for it have used its share of the spool: 503, only
     /// for the sources of that bucket.
     #[error("the bucket of this source accepts no objects, and its share of the spool is used up")]
-    DestinationFull,
+    LocationFull,
     /// The day of its `receivedAt` ended while the request waited: 503. A retry gets a new `receivedAt`.
     #[error("the day on which the request was received has ended")]
     DayOver,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Stopped;
 use super::seals::Seal;
-use crate::object::{BucketString, ClosedMarker, Destination};
+use crate::object::{BucketString, ClosedMarker, S3Location};
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
@@ -25,10 +25,10 @@ pub trait Days {
     fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage>;
 
     /// For each day that is not closed, the source and the bucket of its newest object.
-    fn day_destinations(&self) -> Vec<(SourceId, Destination)>;
+    fn day_locations(&self) -> Vec<(SourceId, S3Location)>;
 
     /// Days that have ended, whose objects are all in the store, and which `wanted` accepts.
-    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable>;
+    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &S3Location) -> bool) -> Vec<Closable>;
 
     /// Records durably that a day's marker is in the store and its hook has been called.
     ///
@@ -52,7 +52,7 @@ impl DayPlace {
     /// The day that a sealed object belongs to.
     pub fn of(seal: &Seal) -> Self {
         let (source, day) = (seal.batch.source.clone(), seal.batch.day);
-        Self { source, day, bucket: seal.destination.bucket.clone() }
+        Self { source, day, bucket: seal.location.bucket.clone() }
     }
 }
 
@@ -88,7 +88,7 @@ pub struct Closable {
     /// The source, day and bucket string.
     pub place: DayPlace,
     /// The bucket of its marker.
-    pub destination: Destination,
+    pub location: S3Location,
     /// The marker.
     pub marker: ClosedMarker,
 }

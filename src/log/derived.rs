@@ -11,7 +11,7 @@ use super::seals::PendingSeal;
 use super::space::Held;
 use super::{Log, hours::Row};
 use crate::batch::BatchKey;
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
@@ -59,20 +59,20 @@ impl dyn Log + '_ {
     }
 
     /// The space that pending objects take, by source and the bucket recorded in their seals.
-    pub fn held(&self) -> Vec<(SourceId, Destination, Held)> {
-        let mut held: BTreeMap<SourceId, BTreeMap<Destination, Held>> = BTreeMap::new();
+    pub fn held(&self) -> Vec<(SourceId, S3Location, Held)> {
+        let mut held: BTreeMap<SourceId, BTreeMap<S3Location, Held>> = BTreeMap::new();
         self.each_pending_seal(&mut |pending| {
             let seal = &pending.seal;
             // Nearly every seal is of a source and bucket that are known: nothing is copied for it.
-            match held.get_mut(&seal.batch.source).and_then(|of| of.get_mut(&seal.destination)) {
+            match held.get_mut(&seal.batch.source).and_then(|of| of.get_mut(&seal.location)) {
                 Some(held) => held.add(Held::of_pending(pending)),
                 None => {
                     let of_source = held.entry(seal.batch.source.clone()).or_default();
-                    of_source.insert(seal.destination.clone(), Held::of_pending(pending));
+                    of_source.insert(seal.location.clone(), Held::of_pending(pending));
                 }
             }
         });
-        let of_source = |(source, of): (SourceId, BTreeMap<Destination, Held>)| {
+        let of_source = |(source, of): (SourceId, BTreeMap<S3Location, Held>)| {
             of.into_iter().map(move |(to, held)| (source.clone(), to, held))
         };
         held.into_iter().flat_map(of_source).collect()

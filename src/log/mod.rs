@@ -21,13 +21,13 @@ mod append;
 mod batches;
 mod days;
 mod derived;
-mod destinations;
 mod follow;
 pub mod frame;
 mod hours;
 mod imports;
 mod ledger_report;
 mod located;
+mod locations;
 mod range;
 mod read;
 mod request_frames;
@@ -36,15 +36,15 @@ mod space;
 
 pub use account_key::AccountKey;
 pub use accounts::Accounts;
-pub use append::{Append, AppendError, Appended, DESTINATION_FULL, REQUEST_BYTES_MAX, SPOOL_FULL};
+pub use append::{Append, AppendError, Appended, LOCATION_FULL, REQUEST_BYTES_MAX, SPOOL_FULL};
 pub use batches::{Batches, FirstOpen, OpenBatch};
 pub use days::{Closable, DayPlace, DayStage, Days};
-pub use destinations::Destinations;
 pub use follow::{Follow, Place};
 pub use hours::{Hour, Hours, Row};
 pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, TextBefore};
 pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
 pub use located::{Located, Standing};
+pub use locations::Locations;
 pub use range::Range;
 pub use read::{Go, Read};
 pub use request_frames::RequestFrames;
@@ -55,9 +55,9 @@ pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_
 ///
 /// Every method returns at once, except those that read frames or return `Result<_, Stopped>`. These wait for
 /// the disk, so do not call them on the runtime's threads.
-pub trait Log: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports + Follow {}
+pub trait Log: Batches + Seals + Locations + Days + Capacity + Accounts + Imports + Follow {}
 
-impl<L: Batches + Seals + Destinations + Days + Capacity + Accounts + Imports + Follow> Log for L {}
+impl<L: Batches + Seals + Locations + Days + Capacity + Accounts + Imports + Follow> Log for L {}
 
 /// A note was not written, so nothing has changed.
 ///

@@ -6,7 +6,7 @@ use super::Stopped;
 use super::hours::{Hour, Hours};
 use super::range::Range;
 use crate::batch::BatchKey;
-use crate::object::{AppliedEncryption, Destination, ObjectKey};
+use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 use crate::time::UnixMillis;
 
 /// Sealed objects, from the seal to the commit.
@@ -22,7 +22,7 @@ pub trait Seals {
         &self,
         batch: &BatchKey,
         encoded: &Encoded,
-        destination: Destination,
+        location: S3Location,
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped>;
 
@@ -123,7 +123,8 @@ pub struct Seal {
     /// `sha256`.
     pub encoder: String,
     /// Bucket, region and encryption.
-    pub destination: Destination,
+    #[serde(rename = "destination")]
+    pub location: S3Location,
     /// The object's key.
     pub object_key: ObjectKey,
     /// The last position of the previous object of the same batch and bucket string; `None` for the first.

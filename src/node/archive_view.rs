@@ -24,7 +24,7 @@ use crate::import::{ATTEMPTS_MAX, ImportState, Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
 use crate::log::{DayStage, PendingSeal};
-use crate::object::{BucketString, Destination, ImportedPlace, ObjectKey, ObjectPlace, Stream};
+use crate::object::{BucketString, ImportedPlace, ObjectKey, ObjectPlace, S3Location, Stream};
 use crate::policy::{self, PolicyPlace, Template, Values};
 use crate::sources::SourceId;
 use crate::store::reader::BucketReader;
@@ -125,8 +125,8 @@ impl NodeArchive {
         answer
     }
 
-    fn destination(&self, source: &SourceId) -> Result<Destination, NotShown> {
-        let found = self.node.log.current_destination(source);
+    fn location(&self, source: &SourceId) -> Result<S3Location, NotShown> {
+        let found = self.node.log.current_location(source);
         found.ok_or_else(|| NotShown::UnknownSource(source.clone()))
     }
 
@@ -165,7 +165,7 @@ impl NodeArchive {
             source: seal.batch.source.to_string(),
             stream: seal.batch.stream.to_string(),
             day_ms: seal.batch.day.start().0,
-            bucket: seal.destination.bucket.to_string(),
+            bucket: seal.location.bucket.to_string(),
             key: seal.object_key.to_string(),
             calls,
             bytes,
@@ -239,7 +239,7 @@ impl NodeArchive {
         let sources = self.node.sources().into_iter();
         let wanted = sources.filter(|id| source.is_none_or(|source| source == id));
         let place = |id: SourceId| {
-            let to = self.node.log.current_destination(&id)?;
+            let to = self.node.log.current_location(&id)?;
             let place = ArchivePlace {
                 bucket: to.bucket.to_string(),
                 endpoint_url: self.endpoint_url.clone(),
@@ -275,7 +275,7 @@ impl NodeArchive {
 
     async fn bucket_objects(&self, asked: AskedObjects) -> Result<ArchiveObjects, NotShown> {
         let AskedObjects { source, day, stream, after, .. } = asked;
-        let to = self.destination(&source)?;
+        let to = self.location(&source)?;
         let prefix = to.bucket.below(&format!("segment-logs/{}{source}/{day}/", stream.folder()));
         let after = after.as_ref().map(ObjectKey::as_str);
         let from = ListFrom { prefix: &prefix, after, ..ListFrom::default() };
@@ -313,7 +313,7 @@ impl NodeArchive {
         if mode == Mode::Off {
             return Err(NotShown::Off);
         }
-        let mut to = self.destination(&source)?;
+        let mut to = self.location(&source)?;
         let wanted = vec![key.clone()];
         let (known, ..) = self.read(move |list| list.with_keys(&wanted)).await?;
         let known = known.into_iter().next().filter(|entry| entry.source == source);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::settings::store_settings;
 use crate::archive::Archive;
 use crate::config::{Config, Endpoint};
-use crate::object::{BucketString, Destination, Encryption};
+use crate::object::{BucketString, Encryption, S3Location};
 use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
@@ -52,37 +52,35 @@ impl BucketReader {
 
     /// A bucket of the store.
     pub fn archive(&self, store: &Arc<S3Store>, bucket: &BucketString, source: Option<&SourceId>) -> Archive {
-        let mut destination = match &self.config {
+        let mut location = match &self.config {
             Some(config) => configured(bucket, source, config),
-            None => Destination::new(bucket.clone(), Encryption::None),
+            None => S3Location::new(bucket.clone(), Encryption::None),
         };
         if let Some(region) = &self.region {
-            destination.region = Some(region.clone());
+            location.region = Some(region.clone());
         }
         let (store, requests) = (Arc::clone(store), usize::from(self.requests));
-        Archive::new(store, destination, requests, Arc::new(SystemRandom))
+        Archive::new(store, location, requests, Arc::new(SystemRandom))
     }
 
     /// The bucket of a source, if the configuration has it.
     pub fn bucket_of(&self, source: &SourceId) -> Option<BucketString> {
         let sources = &self.config.as_ref()?.sources;
-        sources.iter().find(|known| known.id == *source).map(|known| known.destination.bucket.clone())
+        sources.iter().find(|known| known.id == *source).map(|known| known.location.bucket.clone())
     }
 }
 
 /// How a bucket is reached: as configured for the given source, or else for the first one that writes there.
-fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> Destination {
-    let of = |wanted: &dyn Fn(&Destination) -> bool| {
+fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> S3Location {
+    let of = |wanted: &dyn Fn(&S3Location) -> bool| {
         let mut sources = config.sources.iter();
-        let asked = sources.clone().find(|known| source == Some(&known.id) && wanted(&known.destination));
-        asked
-            .or_else(|| sources.find(|known| wanted(&known.destination)))
-            .map(|known| known.destination.clone())
+        let asked = sources.clone().find(|known| source == Some(&known.id) && wanted(&known.location));
+        asked.or_else(|| sources.find(|known| wanted(&known.location))).map(|known| known.location.clone())
     };
     let known = of(&|known| known.bucket == *bucket)
         .or_else(|| of(&|known| known.bucket.bucket() == bucket.bucket()));
     match known {
-        Some(known) => Destination { bucket: bucket.clone(), ..known },
-        None => Destination::new(bucket.clone(), Encryption::None),
+        Some(known) => S3Location { bucket: bucket.clone(), ..known },
+        None => S3Location::new(bucket.clone(), Encryption::None),
     }
 }

@@ -60,7 +60,7 @@ fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, 
     let is_wanted = |id: &SourceId| wanted.source.as_ref().is_none_or(|source| source == id);
     let sources = config.sources.iter().filter(|source| is_wanted(&source.id));
     let targets: Vec<Target> =
-        check::targets(sources.map(|source| (source.id.clone(), source.destination.clone())));
+        check::targets(sources.map(|source| (source.id.clone(), source.location.clone())));
     if let (true, Some(source)) = (targets.is_empty(), &wanted.source) {
         return Err(CheckError::NoSource(source.clone()));
     }
@@ -87,7 +87,7 @@ fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, 
         public_host: config.collector.public_host.clone(),
     });
     let mut external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>> = BTreeMap::new();
-    for role in config.sources.iter().filter_map(|source| source.destination.role.as_ref()) {
+    for role in config.sources.iter().filter_map(|source| source.location.role.as_ref()) {
         external_ids.entry(role.arn.clone()).or_default().insert(role.external_id.clone());
     }
     Ok(Settings {
@@ -123,7 +123,7 @@ fn ports(config: &Config) -> Vec<Port> {
 
 fn shape(config: &Config) -> Shape {
     Shape {
-        encryptions: config.sources.iter().map(|source| source.destination.encryption.clone()).collect(),
+        encryptions: config.sources.iter().map(|source| source.location.encryption.clone()).collect(),
         object_bytes: config.flush.max_bytes,
         max_age_seconds: config.flush.max_age.as_secs(),
         spool_bytes: config.spool.max_bytes,

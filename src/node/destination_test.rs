@@ -179,7 +179,7 @@ fn external_ids(config: &Config, role: &Role) -> BTreeSet<ExternalId> {
         let sources = sources.filter(|source| settings.selection.takes(source));
         sources.filter_map(|source| target.role_for(source).ok().flatten()).collect()
     };
-    let of_buckets = config.sources.iter().filter_map(|source| source.destination.role.clone());
+    let of_buckets = config.sources.iter().filter_map(|source| source.location.role.clone());
     let all = config.destinations.iter().flat_map(of_destination).chain(of_buckets);
     all.filter(|other| other.arn == role.arn).map(|other| other.external_id).collect()
 }

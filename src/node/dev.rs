@@ -28,7 +28,7 @@ use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
 use crate::live::Mode;
-use crate::object::{BucketString, Destination, Encryption};
+use crate::object::{BucketString, Encryption, S3Location};
 use crate::runtime::handles::{Fitted, Wanted};
 use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
@@ -216,11 +216,9 @@ async fn start(
     };
     engine.destinations(dev.destinations.clone(), Arc::new(equipment), fitted.functions).await?;
     let bucket = BucketString::parse(dev_s3::BUCKET).map_err(|error| NodeError::Other(error.to_string()))?;
-    let destination = Destination {
-        region: Some(dev_s3::REGION.to_owned()),
-        ..Destination::new(bucket, Encryption::SseS3)
-    };
-    let sources = Arc::new(DevSources::new(engine.log(), destination));
+    let location =
+        S3Location { region: Some(dev_s3::REGION.to_owned()), ..S3Location::new(bucket, Encryption::SseS3) };
+    let sources = Arc::new(DevSources::new(engine.log(), location));
     let ingest = engine.ingest(IngestSettings { receipts: dev.receipts, ..IngestSettings::default() });
     let mut settings = CollectorSettings::default();
     settings.bounds.connections = fitted.connections;

@@ -7,7 +7,7 @@ use super::import_sources::found;
 use crate::import::{ImportSources, NoSource, WantedSource};
 use crate::lock::lock;
 use crate::log::Log;
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
 
 /// The most sources; the next write key gets 401 `too_many_sources`.
@@ -20,14 +20,14 @@ const DEV_DEFAULT: &str = "csv";
 #[derive(Debug)]
 pub struct DevSources {
     log: Arc<dyn Log>,
-    destination: Destination,
+    location: S3Location,
     known: Mutex<HashMap<WriteKeyHash, SourceId>>,
 }
 
 impl DevSources {
-    /// No sources yet; the frames of each new one go to `destination`.
-    pub fn new(log: Arc<dyn Log>, destination: Destination) -> Self {
-        Self { log, destination, known: Mutex::default() }
+    /// No sources yet; the frames of each new one go to `location`.
+    pub fn new(log: Arc<dyn Log>, location: S3Location) -> Self {
+        Self { log, location, known: Mutex::default() }
     }
 }
 
@@ -44,7 +44,7 @@ impl SourceLookup for DevSources {
         let hashed = || SourceId::new(&format!("k-{}", hash.hex16()));
         let Ok(id) = SourceId::new(write_key).or_else(|_| hashed()) else { return Found::Unknown };
         // Once for each new key: its bucket is recorded before its first frame.
-        if self.log.set_destinations(vec![(id.clone(), self.destination.clone())]).is_ok() {
+        if self.log.set_locations(vec![(id.clone(), self.location.clone())]).is_ok() {
             known.insert(hash, id.clone());
         }
         // A stopped spool refuses the append with its own answer.

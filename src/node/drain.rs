@@ -20,7 +20,7 @@ use crate::delivery::{Delivery, DeliverySettings, Parts};
 use crate::destinations::positions::{All, Positions};
 use crate::destinations::waiting::{Waiting, waiting};
 use crate::log::{DayStage, Log};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::retry::Backoff;
 use crate::runtime::Shutdown;
 use crate::sources::SourceId;
@@ -63,7 +63,7 @@ struct Way {
     /// The timeout of the hook.
     hook_timeout: Duration,
     /// The configured bucket of each source.
-    configured: Vec<(SourceId, Destination)>,
+    configured: Vec<(SourceId, S3Location)>,
 }
 
 /// What a drain did, and what is left.
@@ -209,11 +209,11 @@ async fn waiting_for_functions(kept: All, log: Arc<dyn Log>) -> Result<Vec<Waiti
 
 /// Bucket and prefix stay as recorded in the spool. How to connect to them may have been fixed since
 /// (decision 0080).
-fn reach_as_configured(log: &dyn Log, configured: Vec<(SourceId, Destination)>) -> Result<(), NodeError> {
-    let same_place = |(source, to): &(SourceId, Destination)| {
-        log.current_destination(source).is_some_and(|noted| noted.bucket == to.bucket)
+fn reach_as_configured(log: &dyn Log, configured: Vec<(SourceId, S3Location)>) -> Result<(), NodeError> {
+    let same_place = |(source, to): &(SourceId, S3Location)| {
+        log.current_location(source).is_some_and(|noted| noted.bucket == to.bucket)
     };
-    log.set_destinations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
+    log.set_locations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
     Ok(())
 }
 
@@ -250,7 +250,7 @@ async fn to_buckets(config: Config) -> Result<Way, NodeError> {
         },
         hook: hooks(&config.closed_days)?,
         hook_timeout: config.closed_days.timeout,
-        configured: config.sources.into_iter().map(|source| (source.id, source.destination)).collect(),
+        configured: config.sources.into_iter().map(|source| (source.id, source.location)).collect(),
     })
 }
 

@@ -24,8 +24,7 @@ pub struct ExternalIdInForce {
 pub fn places(config: &Config) -> Vec<PolicyPlace> {
     let mut places = Vec::new();
     for source in &config.sources {
-        let place =
-            PolicyPlace::of(&source.destination, config.s3.object_tags.any(), config.s3.acl.is_some());
+        let place = PolicyPlace::of(&source.location, config.s3.object_tags.any(), config.s3.acl.is_some());
         if !places.contains(&place) {
             places.push(place);
         }
@@ -83,7 +82,7 @@ pub fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalI
     };
     let mut ids = Vec::new();
     for source in config.sources.iter().filter(|_| only.is_none()) {
-        ids.extend(source.destination.role.as_ref().map(|role| in_force(None, &source.id, role)));
+        ids.extend(source.location.role.as_ref().map(|role| in_force(None, &source.id, role)));
     }
     for settings in
         config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name))

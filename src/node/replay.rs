@@ -65,7 +65,7 @@ async fn shelves(
     }
     let config = reader.config.as_ref().ok_or(ReplayError::NoBucket)?;
     for source in config.sources.iter().filter(|source| taken(&source.id)) {
-        let archive = archive(&source.destination.bucket, Some(&source.id));
+        let archive = archive(&source.location.bucket, Some(&source.id));
         let streams = if is_dlq { dead() } else { of_calls(archive.streams().await?) };
         shelves.push(Shelf { archive, source: source.id.clone(), streams });
     }

@@ -12,7 +12,7 @@ use super::error::NodeError;
 use super::import_sources::Configured;
 use super::listeners::{Addresses, Bound};
 use super::recovery::Recovery;
-use super::reload::{note_destinations, set_destinations, take_over_caught};
+use super::reload::{note_locations, set_destinations, take_over_caught};
 use super::running::{Ending, Node};
 use super::sdk_keys::{self, SdkKeys};
 use super::settings::{
@@ -111,7 +111,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
         connections: config.collector.max_connections,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: 0,
-        put_targets: delivery::put_targets(config.sources.iter().map(|source| &source.destination)),
+        put_targets: delivery::put_targets(config.sources.iter().map(|source| &source.location)),
     })?;
     let disk = open_disk(&config.spool.dir, !config.spool.unsafe_filesystem)?;
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -170,7 +170,7 @@ pub async fn engine(
 ) -> Result<(Engine, Option<String>), NodeError> {
     let recovery = Recovery::run(Outside::system(), disk, spool_options(config)).await?;
     // Before anything is delivered: objects sealed by an earlier process are put as configured now.
-    note_destinations(&*recovery.log(), config)?;
+    note_locations(&*recovery.log(), config)?;
     let node = recovery.log().node();
     let store = S3Store::new(store_settings(config, &node)).await;
     let proxy = store.proxy();

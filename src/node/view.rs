@@ -24,8 +24,7 @@ use crate::destinations::runner::Destinations;
 use crate::live::{Library, LiveView, RefusedKind};
 use crate::lock::{lock, read};
 use crate::log::{
-    AccountKey, DESTINATION_FULL, Located, Log, OpenBatch, PendingSeal, Report, Row, Rows, SPOOL_FULL,
-    Standing,
+    AccountKey, LOCATION_FULL, Located, Log, OpenBatch, PendingSeal, Report, Row, Rows, SPOOL_FULL, Standing,
 };
 use crate::metrics::{
     AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StatusLabel,
@@ -43,7 +42,7 @@ use crate::words::date;
 /// The window over which the bytes of received lines are counted, to estimate how long the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The reasons for refusing requests because of a lack of space.
-pub const REFUSED: [&str; 2] = [SPOOL_FULL, DESTINATION_FULL];
+pub const REFUSED: [&str; 2] = [SPOOL_FULL, LOCATION_FULL];
 /// The reason if all requests are refused.
 const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
@@ -124,7 +123,7 @@ impl NodeView {
         let of_calls = AccountKey::of_calls(id.clone());
         let progress = self.delivery.progress().of(id);
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
-        let to = self.log.current_destination(id);
+        let to = self.log.current_location(id);
         let seen = self.live.seen(id);
         SourceStatus {
             last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
@@ -194,7 +193,7 @@ impl NodeView {
             return Some(admin::Refused { code: SPOOL_FULL.to_owned(), why: self.no_room() });
         }
         let why = self.delivery.why_refused(id)?;
-        Some(admin::Refused { code: DESTINATION_FULL.to_owned(), why })
+        Some(admin::Refused { code: LOCATION_FULL.to_owned(), why })
     }
 
     /// What a source waits for after a failed attempt.
@@ -233,7 +232,7 @@ impl NodeView {
                 };
                 let object = |pending: &PendingSeal| {
                     let seal = &pending.seal;
-                    format!("{}/{}", seal.destination.bucket.bucket(), seal.object_key)
+                    format!("{}/{}", seal.location.bucket.bucket(), seal.object_key)
                 };
                 let only = if let [one] = &seals[..] { stream(&one.seal.batch.stream) } else { None };
                 PositionsStatus {
@@ -547,7 +546,7 @@ impl AdminView for NodeView {
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>> {
         Box::pin(async move {
             let spool_id = self.log.spool_id();
-            let bucket = self.log.current_destination(&receipt.source).map(|to| to.bucket.to_string());
+            let bucket = self.log.current_location(&receipt.source).map(|to| to.bucket.to_string());
             if receipt.spool_id != spool_id {
                 return Ok(ReceiptStatus { spool_id, bucket, positions: Vec::new() });
             }

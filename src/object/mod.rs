@@ -2,23 +2,23 @@
 
 pub mod bucket_string;
 pub mod closed_marker;
-pub mod destination;
 pub mod encryption;
 pub mod gzip;
 pub mod metadata;
 pub mod object_key;
 pub mod replay_note;
 pub mod role;
+pub mod s3_location;
 pub mod storage_class;
 pub mod stream;
 pub mod tags;
 
 pub use bucket_string::BucketString;
 pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
-pub use destination::Destination;
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
 pub use object_key::{ImportedPlace, KEY_BYTES_MAX, ObjectKey, ObjectName, ObjectPlace};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
+pub use s3_location::S3Location;
 pub use storage_class::StorageClass;
 pub use stream::{Collection, Stream};
 pub use tags::ObjectTags;

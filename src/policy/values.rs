@@ -1,7 +1,7 @@
 //! The values that are filled in.
 
 use crate::arn::Arn;
-use crate::object::{BucketString, Destination, Encryption};
+use crate::object::{BucketString, Encryption, S3Location};
 
 /// One place that Forebay writes to, and its identity there: the part of a source's bucket that policies
 /// depend on.
@@ -42,13 +42,13 @@ impl PolicyPlace {
     }
 
     /// The place of a bucket. `tags`, `acl`: whether objects carry tags, an ACL.
-    pub fn of(destination: &Destination, tags: bool, acl: bool) -> Self {
-        let role = destination.role.as_ref();
+    pub fn of(location: &S3Location, tags: bool, acl: bool) -> Self {
+        let role = location.role.as_ref();
         Self {
-            bucket: Some(destination.bucket.clone()),
-            region: destination.region.clone(),
-            kms_key: destination.encryption.kms().map(|kms| kms.key.to_string()),
-            sse_s3: destination.encryption == Encryption::SseS3,
+            bucket: Some(location.bucket.clone()),
+            region: location.region.clone(),
+            kms_key: location.encryption.kms().map(|kms| kms.key.to_string()),
+            sse_s3: location.encryption == Encryption::SseS3,
             role: role.map(|role| role.arn.arn().clone()),
             external_id: role.map(|role| role.external_id.to_string()),
             tags,

@@ -19,7 +19,7 @@ use crate::log::{
     AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, Parked, Place,
     Range, Read, RequestFrames, Seal, frame, parked_name,
 };
-use crate::object::{BucketString, Destination, Encryption, ObjectKey, Stream};
+use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
 use crate::sources::SourceId;
 use crate::time::{DAY_MS, UnixMillis};
 
@@ -128,8 +128,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn destination() -> Destination {
-    Destination::new(BucketString::parse("bucket").unwrap(), Encryption::None)
+fn location() -> S3Location {
+    S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::None)
 }
 
 fn seal_through(spool: &Spool, key: &BatchKey, last: u64) -> Seal {
@@ -160,8 +160,8 @@ fn seal_in(log: &dyn Log, key: &BatchKey, last: u64) -> Seal {
         spool_id: &log.spool_id(),
         first_position: first,
     };
-    let object_key = ObjectKey::of_batch(&destination().bucket, &key.stream, &key.source, key.day, name);
-    log.seal(key, &encoded, destination(), object_key).unwrap()
+    let object_key = ObjectKey::of_batch(&location().bucket, &key.stream, &key.source, key.day, name);
+    log.seal(key, &encoded, location(), object_key).unwrap()
 }
 
 #[test]
@@ -472,22 +472,22 @@ fn rejected_lines_and_other_days_form_separate_batches() {
 }
 
 #[test]
-fn a_moved_source_keeps_its_old_destination_for_earlier_frames() {
+fn a_moved_source_keeps_its_old_bucket_for_earlier_frames() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
     let log = spool.log();
-    let to = |bucket: &str| Destination { bucket: BucketString::parse(bucket).unwrap(), ..destination() };
-    assert_eq!(log.set_destinations(vec![(source("web"), to("one"))]).unwrap(), []);
+    let to = |bucket: &str| S3Location { bucket: BucketString::parse(bucket).unwrap(), ..location() };
+    assert_eq!(log.set_locations(vec![(source("web"), to("one"))]).unwrap(), []);
     append(&spool, request("web", &numbered(0, 3, 1))).unwrap();
-    assert_eq!(log.set_destinations(vec![(source("web"), to("one"))]).unwrap(), []);
-    assert_eq!(log.set_destinations(vec![(source("web"), to("two"))]).unwrap(), [source("web")]);
+    assert_eq!(log.set_locations(vec![(source("web"), to("one"))]).unwrap(), []);
+    assert_eq!(log.set_locations(vec![(source("web"), to("two"))]).unwrap(), [source("web")]);
     append(&spool, request("web", &numbered(3, 3, 1))).unwrap();
     drop(log);
     spool.close();
     let (spool, _) = open(dir.path());
     let log = spool.log();
-    assert_eq!(log.destination(&source("web"), 1), Some((to("one"), Some(4))));
-    assert_eq!(log.destination(&source("web"), 4), Some((to("two"), None)));
+    assert_eq!(log.location(&source("web"), 1), Some((to("one"), Some(4))));
+    assert_eq!(log.location(&source("web"), 4), Some((to("two"), None)));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::{Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
 use crate::disk::own_files;
 use crate::lock::lock;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 
 /// Bytes copied at a time.
 const PIECE_BYTES: usize = 256 * 1_024;
@@ -66,11 +66,11 @@ impl DirectoryStore {
             return Err(failed(Fault::Exists, &format!("{} already exists", place.display())));
         }
         let beside = Beside {
-            bucket: put.destination.bucket.bucket().to_owned(),
+            bucket: put.location.bucket.bucket().to_owned(),
             key: put.key.to_string(),
             content_type: "text/plain".to_owned(),
             content_encoding: put.content_encoding.map(str::to_owned),
-            server_side_encryption: put.destination.encryption.algorithm().map(str::to_owned),
+            server_side_encryption: put.location.encryption.algorithm().map(str::to_owned),
             metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let json = serde_json::to_vec_pretty(&beside).map_err(|error| refused(&place, &error.into()))?;
@@ -124,7 +124,7 @@ impl ObjectStore for DirectoryStore {
 
     fn head<'a>(
         &'a self,
-        _destination: &'a Destination,
+        _location: &'a S3Location,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
         let (store, key) = (self.clone(), key.clone());

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::{Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
 use crate::lock::lock;
-use crate::object::{AppliedEncryption, Destination, Encryption, ObjectKey};
+use crate::object::{AppliedEncryption, Encryption, ObjectKey, S3Location};
 
 /// A gate where futures wait until it is opened. Clones are the same gate.
 #[derive(Clone, Debug, Default)]
@@ -286,7 +286,7 @@ impl FakeStore {
             state.puts += 1;
             state.steps.pop_front().unwrap_or(Step::Proper)
         };
-        if let Some(gate) = self.gate(put.destination.bucket.bucket()) {
+        if let Some(gate) = self.gate(put.location.bucket.bucket()) {
             gate.passed().await;
         }
         match step {
@@ -314,14 +314,14 @@ impl FakeStore {
         }
     }
 
-    async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
-        let bucket = destination.bucket.bucket();
+    async fn head_once(&self, location: &S3Location, key: &ObjectKey) -> Result<Head, StoreError> {
+        let bucket = location.bucket.bucket();
         lock(&self.state).heads += 1;
         if let Some(gate) = self.gate(bucket) {
             gate.passed().await;
         }
         let state = lock(&self.state);
-        if state.heads_refused || state.refused_buckets.contains(bucket) || state.refuses_role(destination) {
+        if state.heads_refused || state.refused_buckets.contains(bucket) || state.refuses_role(location) {
             return Err(answer(Fault::Refused, Some(403), None));
         }
         let object = state
@@ -347,23 +347,23 @@ fn applied(asked: &Encryption) -> Option<AppliedEncryption> {
 }
 
 impl State {
-    fn refuses_role(&self, destination: &Destination) -> bool {
-        destination.role.as_ref().is_some_and(|role| self.refused_roles.contains(role.arn.as_str()))
+    fn refuses_role(&self, location: &S3Location) -> bool {
+        location.role.as_ref().is_some_and(|role| self.refused_roles.contains(role.arn.as_str()))
     }
 
     fn apply(&mut self, put: &Put) -> Result<Stored, StoreError> {
-        let bucket = put.destination.bucket.bucket();
+        let bucket = put.location.bucket.bucket();
         let refuses = |folder: &String| put.key.as_str().starts_with(folder.as_str());
         if self.refused_buckets.contains(bucket)
             || self.refused_folders.iter().any(refuses)
-            || self.refuses_role(&put.destination)
+            || self.refuses_role(&put.location)
         {
             return Err(answer(Fault::Refused, Some(403), Some("AccessDenied")));
         }
         if self.missing_buckets.contains(bucket) {
             return Err(answer(Fault::Refused, Some(404), Some("NoSuchBucket")));
         }
-        if put.destination.encryption.kms().is_some_and(|kms| self.refused_keys.contains(kms.key.as_str())) {
+        if put.location.encryption.kms().is_some_and(|kms| self.refused_keys.contains(kms.key.as_str())) {
             return Err(answer(Fault::Refused, Some(400), Some("KMS.DisabledException")));
         }
         let bytes = bytes_of(&put.body)?;
@@ -379,13 +379,13 @@ impl State {
             bytes,
             metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             content_encoding: put.content_encoding,
-            encryption: put.destination.encryption.clone(),
+            encryption: put.location.encryption.clone(),
             writes: writes + 1,
         };
         self.objects.insert(place, object);
         Ok(Stored {
             etag: Some(format!("\"{:08x}\"", put.crc32)),
-            applied: self.encrypts_as.clone().or_else(|| applied(&put.destination.encryption)),
+            applied: self.encrypts_as.clone().or_else(|| applied(&put.location.encryption)),
             version: None,
         })
     }
@@ -398,10 +398,10 @@ impl ObjectStore for FakeStore {
 
     fn head<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        Box::pin(self.head_once(destination, key))
+        Box::pin(self.head_once(location, key))
     }
 }
 

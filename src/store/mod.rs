@@ -16,7 +16,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
-use crate::object::{AppliedEncryption, Destination, ObjectKey};
+use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 use crate::words::{Told, outside_text, outside_text_within};
 
 pub use reason::Reason;
@@ -48,7 +48,7 @@ pub enum Body {
 #[derive(Clone, Debug)]
 pub struct Put {
     /// The bucket (its prefix is already part of `key`).
-    pub destination: Destination,
+    pub location: S3Location,
     /// The whole object key.
     pub key: ObjectKey,
     /// The object's bytes.
@@ -228,7 +228,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Reads an object's metadata, without a retry.
     fn head<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>>;
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::StoreError;
 use super::s3::{ListFrom, ListPage};
 use crate::boxed_future::BoxFuture;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 
 /// The first bytes of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +23,14 @@ pub trait BucketReader: Send + Sync + fmt::Debug {
     /// One page of the bucket's keys.
     fn list<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         from: ListFrom<'a>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>>;
 
     /// The first bytes of an object, at most `len` (at least one).
     fn beginning<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         key: &'a ObjectKey,
         len: usize,
     ) -> BoxFuture<'a, Result<Beginning, StoreError>>;

@@ -46,7 +46,7 @@ use super::fault::Asked;
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};
 use super::{Body, Fault, Head, ObjectStore, Put, PutMode, Reason, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
-use crate::object::{AccountId, AppliedEncryption, Destination, KEY_BYTES_MAX, ObjectKey, Role};
+use crate::object::{AccountId, AppliedEncryption, KEY_BYTES_MAX, ObjectKey, Role, S3Location};
 use crate::words::{Told, outside_text};
 
 /// The content type of every object.
@@ -133,17 +133,17 @@ impl S3Store {
     ///
     /// # Errors
     /// Asking the bucket failed, or its answer named no region.
-    pub async fn region_of(&self, destination: &Destination) -> Result<String, StoreError> {
-        let bucket = destination.bucket.bucket();
-        match self.regions.of(bucket, destination.region.as_deref()) {
+    pub async fn region_of(&self, location: &S3Location) -> Result<String, StoreError> {
+        let bucket = location.bucket.bucket();
+        match self.regions.of(bucket, location.region.as_deref()) {
             Where::Region(region) => Ok(region),
             Where::Unknown => {
-                let region = match self.ask_bucket(destination).await {
+                let region = match self.ask_bucket(location).await {
                     Ok(region) => region,
                     // The store answers without naming a region, so it has no regions: an earlier redirect
                     // came from a proxy or gateway.
                     Err(error) if error.fault == Fault::Refused && error.status.is_none() => {
-                        let configured = self.regions.fallback(destination.region.as_deref());
+                        let configured = self.regions.fallback(location.region.as_deref());
                         configured.ok_or(error)?.to_owned()
                     }
                     Err(error) => return Err(error),
@@ -171,8 +171,8 @@ impl S3Store {
     }
 
     /// A client in a region, with the bucket's role if it has one.
-    pub fn client_for(&self, destination: &Destination, region: &str) -> Client {
-        self.clients.client(destination.role.as_ref(), region)
+    pub fn client_for(&self, location: &S3Location, region: &str) -> Client {
+        self.clients.client(location.role.as_ref(), region)
     }
 
     /// An STS client with the process's own credentials, at the configured endpoint.
@@ -206,15 +206,15 @@ impl S3Store {
     }
 
     /// Asks a bucket for its region. AWS names it in a header even when it refuses or redirects the request.
-    async fn ask_bucket(&self, destination: &Destination) -> Result<String, StoreError> {
-        let bucket = destination.bucket.bucket();
+    async fn ask_bucket(&self, location: &S3Location) -> Result<String, StoreError> {
+        let bucket = location.bucket.bucket();
         let home = self.clients.process().home().to_owned();
-        let used = self.used(destination).await;
+        let used = self.used(location).await;
         let request = self
-            .client_for(destination, &home)
+            .client_for(location, &home)
             .head_bucket()
             .bucket(bucket)
-            .set_expected_bucket_owner(owner_of(destination));
+            .set_expected_bucket_owner(owner_of(location));
         let answer = request.send().await;
         let named = match &answer {
             Ok(found) => found.bucket_region().and_then(region_name).map(str::to_owned),
@@ -252,7 +252,7 @@ impl S3Store {
     /// After a failure, corrects the remembered region and invalidates credentials as needed.
     fn failed(
         &self,
-        destination: &Destination,
+        location: &S3Location,
         context: Context<'_>,
         used: &Used,
         failed: ErrorAndRegion,
@@ -264,14 +264,14 @@ impl S3Store {
             used.access.refused(used.generation);
         }
         if failed.error.fault == Fault::Region {
-            self.regions.correct(destination.bucket.bucket(), context.region, failed.region.as_deref());
+            self.regions.correct(location.bucket.bucket(), context.region, failed.region.as_deref());
         }
         failed.error
     }
 
     /// The current credentials for a bucket.
-    async fn used(&self, destination: &Destination) -> Used {
-        let access = self.clients.access(destination.role.as_ref());
+    async fn used(&self, location: &S3Location) -> Used {
+        let access = self.clients.access(location.role.as_ref());
         Used { generation: access.generation().await, access }
     }
 
@@ -289,7 +289,7 @@ impl S3Store {
 
     async fn put_once(&self, put: &Put, replaces: Option<&str>) -> Result<Stored, StoreError> {
         check_key(&put.key)?;
-        let to = &put.destination;
+        let to = &put.location;
         let kms = to.encryption.kms();
         let region = self.region_of(to).await?;
         let (body, len) = byte_stream(&put.body).await?;
@@ -365,34 +365,34 @@ impl S3Store {
     async fn head_answer(
         &self,
         region: &str,
-        destination: &Destination,
+        location: &S3Location,
         key: &ObjectKey,
         version: Option<&str>,
     ) -> Result<HeadObjectOutput, StoreError> {
         check_key(key)?;
-        let used = self.used(destination).await;
+        let used = self.used(location).await;
         let request = self
-            .client_for(destination, region)
+            .client_for(location, region)
             .head_object()
-            .bucket(destination.bucket.bucket())
+            .bucket(location.bucket.bucket())
             .key(key.as_str())
             .set_version_id(version.map(str::to_owned))
-            .set_expected_bucket_owner(owner_of(destination))
+            .set_expected_bucket_owner(owner_of(location))
             .set_request_payer(self.request_payer());
         let context = Context { asked: Asked::Head, region };
         request.send().await.map_err(|error| {
             let failed = store_error(context, &error);
-            self.failed(destination, context, &used, failed)
+            self.failed(location, context, &used, failed)
         })
     }
 
-    async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
-        let region = self.region_of(destination).await.map_err(|error| match error.fault {
+    async fn head_once(&self, location: &S3Location, key: &ObjectKey) -> Result<Head, StoreError> {
+        let region = self.region_of(location).await.map_err(|error| match error.fault {
             // The refusal concerns the bucket, not the object.
             Fault::Refused => StoreError { fault: Fault::Region, ..error },
             _ => error,
         })?;
-        let head = self.head_answer(&region, destination, key, None).await?;
+        let head = self.head_answer(&region, location, key, None).await?;
         Ok(Head {
             len: head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or(0),
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
@@ -408,10 +408,10 @@ impl ObjectStore for S3Store {
 
     fn head<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        Box::pin(self.head_once(destination, key))
+        Box::pin(self.head_once(location, key))
     }
 }
 
@@ -448,8 +448,8 @@ fn check_key(key: &ObjectKey) -> Result<(), StoreError> {
     Err(StoreError::local(Fault::Refused, what))
 }
 
-fn owner_of(destination: &Destination) -> Option<String> {
-    destination.expected_bucket_owner.as_ref().map(AccountId::to_string)
+fn owner_of(location: &S3Location) -> Option<String> {
+    location.expected_bucket_owner.as_ref().map(AccountId::to_string)
 }
 
 /// Tags in the form of the header: a query string.

@@ -318,7 +318,7 @@ async fn missing_positions_are_reported_as_missing() {
 }
 
 #[tokio::test]
-async fn positions_that_wait_for_their_destination_are_reported_with_object_and_reason() {
+async fn positions_that_wait_for_their_bucket_are_reported_with_object_and_reason() {
     let rig = Rig::start(&["lake"]).await;
     let mut settings = settings(&rig, true);
     settings.flush = "max_age = \"1 s\"".to_owned();

@@ -2,7 +2,7 @@
 
 use super::super::subject::Reach;
 use super::*;
-use crate::object::{BucketString, Destination, KmsContext, KmsKey, ObjectTags, SseKms};
+use crate::object::{BucketString, KmsContext, KmsKey, ObjectTags, S3Location, SseKms};
 use crate::sources::SourceId;
 use crate::store::reason::NoCredentials;
 
@@ -12,20 +12,20 @@ fn reach() -> Reach {
     Reach::of_test(None)
 }
 
-fn to(encryption: Encryption) -> Destination {
-    Destination::new(BucketString::parse("lake/raw").unwrap(), encryption)
+fn to(encryption: Encryption) -> S3Location {
+    S3Location::new(BucketString::parse("lake/raw").unwrap(), encryption)
 }
 
 /// The text of all remedies for a put with this answer.
-fn fixed(reach: &Reach, to: &Destination, status: u16, code: &str, message: &str) -> String {
+fn fixed(reach: &Reach, to: &S3Location, status: u16, code: &str, message: &str) -> String {
     fixed_where(reach, to, false, &Refusal::answered(status, code, message))
 }
 
 /// Like [`fixed`], for any refusal. `unconditional`: the put without the condition got the same answer.
-fn fixed_where(reach: &Reach, to: &Destination, unconditional: bool, refusal: &Refusal) -> String {
+fn fixed_where(reach: &Reach, to: &S3Location, unconditional: bool, refusal: &Refusal) -> String {
     let subject = Subject {
         reach,
-        destination: to,
+        location: to,
         process: Some("arn:aws:sts::111122223333:assumed-role/forebay/i-1"),
         region: Some("eu-west-1"),
         sources: &[],
@@ -135,11 +135,11 @@ fn missing_answers_have_remedies() {
 #[test]
 fn a_setting_is_printed_in_the_table_where_it_takes_effect() {
     let (web, ios) = (SourceId::new("web").unwrap(), SourceId::new("ios").unwrap());
-    let (reach, destination) = (reach(), to(Encryption::SseS3));
+    let (reach, location) = (reach(), to(Encryption::SseS3));
     let pasted = |sources: &[SourceId]| {
         let subject = Subject {
             reach: &reach,
-            destination: &destination,
+            location: &location,
             process: None,
             region: None,
             sources,

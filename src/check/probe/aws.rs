@@ -27,7 +27,7 @@ use crate::check::key::KeyFacts;
 use crate::check::object::Removal;
 use crate::check::refusal::Refusal;
 use crate::lock::lock;
-use crate::object::{Destination, ObjectKey, Role, SseKms};
+use crate::object::{ObjectKey, Role, S3Location, SseKms};
 use crate::store::fault::Asked;
 use crate::store::reason::NoCredentials;
 use crate::store::region::{DEFAULT_REGION, region_in_error_body, region_name};
@@ -119,7 +119,7 @@ impl Aws {
     }
 
     /// Sends `HeadBucket` to a region, with the writer's identity.
-    pub(in crate::check) async fn head_bucket(&self, to: &Destination, region: &str) -> Head {
+    pub(in crate::check) async fn head_bucket(&self, to: &S3Location, region: &str) -> Head {
         let witness = Witness::default();
         let request = self.store.client_for(to, region).head_bucket().bucket(to.bucket.bucket());
         let request =
@@ -148,20 +148,20 @@ impl Aws {
         let mut answer = self.store.put(put).await;
         let mut elsewhere = None;
         if answer.as_ref().is_err_and(|error| error.fault == Fault::Region) {
-            elsewhere = self.store.region_of(&put.destination).await.ok();
+            elsewhere = self.store.region_of(&put.location).await.ok();
             answer = self.store.put(put).await;
         }
         (answer.map_err(Refusal::from), elsewhere)
     }
 
     /// The length of an object.
-    pub(in crate::check) async fn look(&self, to: &Destination, key: &ObjectKey) -> Result<u64, Refusal> {
+    pub(in crate::check) async fn look(&self, to: &S3Location, key: &ObjectKey) -> Result<u64, Refusal> {
         let head = self.store.head(to, key).await;
         head.map(|head| head.len).map_err(Refusal::from)
     }
 
     /// Removes an object.
-    pub(in crate::check) async fn remove(&self, to: &Destination, key: &ObjectKey) -> Removal {
+    pub(in crate::check) async fn remove(&self, to: &S3Location, key: &ObjectKey) -> Removal {
         let region = match self.store.region_of(to).await {
             Ok(region) => region,
             Err(error) => return Removal::Refused(Refusal::from(error)),

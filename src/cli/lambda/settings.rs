@@ -250,14 +250,14 @@ mod tests {
     #[test]
     fn objects_have_a_source_a_size_and_perhaps_a_key() {
         let settings = of(&[("FOREBAY_OUTPUT", "s3://bucket/a/b/")]).unwrap();
-        let To::Objects { destination, source, part_bytes } = settings.settings.to else {
+        let To::Objects { location, source, part_bytes } = settings.settings.to else {
             panic!("{settings:?}")
         };
         assert_eq!(
-            (destination.bucket.prefix(), source.as_str(), part_bytes),
+            (location.bucket.prefix(), source.as_str(), part_bytes),
             ("a/b", "csv", 8 * 1_024 * 1_024)
         );
-        assert_eq!(destination.encryption, Encryption::None);
+        assert_eq!(location.encryption, Encryption::None);
         let settings = of(&[
             ("FOREBAY_OUTPUT", "s3://bucket"),
             ("FOREBAY_CSV_SOURCE", "shop"),
@@ -267,11 +267,11 @@ mod tests {
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.settings.stop_before, Duration::from_millis(2_500));
-        let To::Objects { destination, source, part_bytes } = settings.settings.to else {
+        let To::Objects { location, source, part_bytes } = settings.settings.to else {
             panic!("{settings:?}")
         };
         assert_eq!((source.as_str(), part_bytes), ("shop", 1_024 * 1_024));
-        assert_eq!(destination.encryption.kms().unwrap().key.as_str(), "alias/k");
+        assert_eq!(location.encryption.kms().unwrap().key.as_str(), "alias/k");
         assert!(of(&[("FOREBAY_OUTPUT", "s3://bucket"), ("FOREBAY_OUTPUT_PART", "1 KiB")]).is_err());
         assert!(of(&[("FOREBAY_OUTPUT", "s3://bucket"), ("FOREBAY_CSV_ROWS", "0..5")]).is_err());
     }

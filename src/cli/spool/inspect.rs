@@ -160,10 +160,10 @@ fn seals(seals: &[SealAbout]) -> String {
 
 fn rest(of: &Inspection) -> String {
     let mut text = String::new();
-    if !of.destinations.is_empty() {
+    if !of.locations.is_empty() {
         text.push_str("\nbuckets of sources:\n");
     }
-    for known in &of.destinations {
+    for known in &of.locations {
         let region =
             known.region.as_ref().map_or_else(String::new, |region| format!(" ({})", outside_text(region)));
         let (source, from, bucket) = (&known.source, known.from, outside_text(&known.bucket));

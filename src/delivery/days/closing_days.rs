@@ -8,13 +8,13 @@ use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::repeated_events::Repeated;
 use crate::lock::lock;
 use crate::log::{Closable, DayPlace};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
 /// Maximum number of days of one bucket that are being closed and whose markers are not in the store
 /// yet. The limit is per bucket, so that markers that one bucket refuses do not delay those of another.
-const CLOSING_PER_DESTINATION: usize = 256;
+const CLOSING_PER_LOCATION: usize = 256;
 
 /// All days that tasks are closing. The lock is held while an alarm is raised, and while the log lists the
 /// closable days, so that an alarm cannot be cleared between the two steps of raising it.
@@ -38,23 +38,23 @@ impl ClosingDays {
     pub(in crate::delivery) fn take_on(
         self: &Arc<Self>,
         rests: impl Fn(&DayPlace) -> bool,
-        closable: impl FnOnce(&mut dyn FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable>,
+        closable: impl FnOnce(&mut dyn FnMut(&DayPlace, &S3Location) -> bool) -> Vec<Closable>,
     ) -> Vec<(Closable, ClosingDay)> {
         let mut days = lock(&self.0);
         let mut putting: BTreeMap<PutTarget, usize> = BTreeMap::new();
         for state in days.values().filter(|state| !state.calling_hook) {
             *putting.entry(state.target.clone()).or_default() += 1;
         }
-        let closable = closable(&mut |place, destination| {
+        let closable = closable(&mut |place, location| {
             if days.contains_key(place) || rests(place) {
                 return false;
             }
-            let putting = putting.entry(put_target(destination)).or_default();
+            let putting = putting.entry(put_target(location)).or_default();
             *putting += 1;
-            *putting <= CLOSING_PER_DESTINATION
+            *putting <= CLOSING_PER_LOCATION
         });
         let take = |closable: Closable| {
-            let target = put_target(&closable.destination);
+            let target = put_target(&closable.location);
             let state = State { target, calling_hook: false, why: None, alarmed: false };
             days.insert(closable.place.clone(), state);
             let day = ClosingDay { days: Arc::clone(self), place: closable.place.clone() };

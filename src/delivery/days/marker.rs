@@ -12,7 +12,7 @@ use crate::delivery::put::put_until_stored::{Deliverable, Pace, Ready, Tries, pu
 use crate::delivery::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
 use crate::delivery::shared::Shared;
 use crate::log::{Closable, Stopped};
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::store::{Body, Put, StoreError, Stored};
 
 /// The body of a marker, and its metadata.
@@ -26,7 +26,7 @@ pub(in crate::delivery) async fn deliver(
     key: &ObjectKey,
     (body, metadata): Made,
 ) -> Result<(), Stopped> {
-    let accepted = shared.targets.slots(&closable.destination).accepted.waiter();
+    let accepted = shared.targets.slots(&closable.location).accepted.waiter();
     let mut marker = Marker {
         shared,
         closable,
@@ -58,7 +58,7 @@ impl Deliverable for Marker<'_> {
     async fn ready(&mut self, tries: &Tries) -> Result<Ready, Stopped> {
         let place = &self.closable.place;
         let put = Put {
-            destination: self.destination(),
+            location: self.location(),
             key: self.key.clone(),
             body: Body::Bytes(self.body.clone()),
             crc32: self.crc32,
@@ -72,7 +72,7 @@ impl Deliverable for Marker<'_> {
     }
 
     async fn put_once(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
-        let slots = self.shared.targets.slots(&put.destination);
+        let slots = self.shared.targets.slots(&put.location);
         let Ok(_slot) = slots.puts.acquire().await else { return Err(Stopped) };
         Ok(self.shared.parts.store.put(put).await)
     }
@@ -81,7 +81,7 @@ impl Deliverable for Marker<'_> {
         if next == Next::AskWhose {
             return;
         }
-        let why = format!("put {} to {}: {error}", self.key, self.destination());
+        let why = format!("put {} to {}: {error}", self.key, self.location());
         let waited = self.shared.parts.clock.monotonic().saturating_sub(self.since);
         if waited >= UNREACHABLE_BEFORE_ALARM || tries.refusals + 1 >= REFUSALS_BEFORE_ALARM {
             // Objects may get through meanwhile, so the alarms about objects do not cover this.
@@ -93,15 +93,15 @@ impl Deliverable for Marker<'_> {
         self.day.waits(&self.shared.repeated, why, tries.number);
     }
 
-    fn destination(&self) -> Destination {
-        self.shared.current_destination(&self.closable.place.source, &self.closable.destination)
+    fn location(&self) -> S3Location {
+        self.shared.current_location(&self.closable.place.source, &self.closable.location)
     }
 
     async fn commit(&mut self, _put: &Put, _stored: &Stored) -> Result<(), Stopped> {
         let alarms = &self.shared.parts.alarms;
         alarms.clear(AlarmKind::Conflict, self.key.as_str());
         self.day.clear_alarm(alarms);
-        self.shared.targets.slots(&self.closable.destination).accepted.notify();
+        self.shared.targets.slots(&self.closable.location).accepted.notify();
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl Deliverable for Marker<'_> {
                 "another marker, with different content, exists at {} in {}: this node does not close the day while \
                  that marker exists; check the day with `forebay verify`, and find out what put the marker",
                 self.key,
-                self.closable.destination.bucket.bucket()
+                self.closable.location.bucket.bucket()
             );
             self.day.waits(&self.shared.repeated, what.clone(), tries.number);
             self.shared.parts.alarms.raise(AlarmKind::Conflict, self.key.as_str(), what);

@@ -5,11 +5,11 @@ use std::sync::Mutex;
 
 use crate::alarms::{AlarmKind, Alarms};
 use crate::lock::lock;
-use crate::object::{AppliedEncryption, Destination};
+use crate::object::{AppliedEncryption, S3Location};
 
 /// The buckets that encrypted their last object differently from what was requested.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct Mismatches(Mutex<BTreeSet<Destination>>);
+pub(in crate::delivery) struct Mismatches(Mutex<BTreeSet<S3Location>>);
 
 impl Mismatches {
     /// Compares what was `applied` to the object `key` with what was requested, and raises the alarm if they
@@ -17,7 +17,7 @@ impl Mismatches {
     /// [`Mismatches::keep`] is due.
     pub(in crate::delivery) fn compare(
         &self,
-        to: &Destination,
+        to: &S3Location,
         key: &str,
         applied: Option<&AppliedEncryption>,
         alarms: &Alarms,
@@ -41,7 +41,7 @@ impl Mismatches {
     ///
     /// Several buckets may share the subject of an alarm, so it lasts as long as one of them
     /// mismatches.
-    pub(in crate::delivery) fn keep(&self, in_use: &BTreeSet<Destination>, alarms: &Alarms) {
+    pub(in crate::delivery) fn keep(&self, in_use: &BTreeSet<S3Location>, alarms: &Alarms) {
         // Locked until the end, so that an alarm raised meanwhile is not cleared.
         let mut mismatched = lock(&self.0);
         mismatched.retain(|to| in_use.contains(to));

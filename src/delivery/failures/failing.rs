@@ -10,7 +10,7 @@ use crate::batch::BatchKey;
 use crate::delivery::put::targets::{self, PutTarget, put_target};
 use crate::lock::lock;
 use crate::log::{Log, OpenBatch};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::store::{Fault, StoreError};
 use crate::words::about_bytes;
@@ -65,7 +65,7 @@ impl Failing {
     pub(in crate::delivery) fn put_failed(
         &self,
         source: &SourceId,
-        to: &Destination,
+        to: &S3Location,
         error: &StoreError,
         now: Duration,
     ) {
@@ -101,7 +101,7 @@ impl Failing {
         if division.relieved.is_empty() && !division.make_room {
             return Vec::new();
         }
-        let current: BTreeMap<SourceId, Destination> = log.current_destinations().into_iter().collect();
+        let current: BTreeMap<SourceId, S3Location> = log.current_locations().into_iter().collect();
         let pinning: BTreeSet<BatchKey> =
             if division.make_room { log.pinning_oldest().into_iter().collect() } else { BTreeSet::new() };
         let leaves = |batch: &&OpenBatch| {
@@ -119,10 +119,10 @@ impl Failing {
         log: &dyn Log,
         open: &[OpenBatch],
     ) -> BTreeSet<SourceId> {
-        let current = log.current_destinations();
+        let current = log.current_locations();
         let waiting: BTreeSet<&SourceId> = open.iter().map(|batch| &batch.key.source).collect();
         let health = self.health();
-        let fails = |(source, to): &&(SourceId, Destination)| {
+        let fails = |(source, to): &&(SourceId, S3Location)| {
             waiting.contains(source) && health.has_failed(source, to)
         };
         current.iter().filter(fails).map(|(source, _)| source.clone()).collect()
@@ -134,7 +134,7 @@ impl Failing {
     pub(in crate::delivery) fn must_leave(
         &self,
         source: &SourceId,
-        to: &Destination,
+        to: &S3Location,
         (pressure, places_left): (bool, usize),
         waited: Duration,
     ) -> bool {
@@ -157,7 +157,7 @@ impl Failing {
 pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &Party<PutTarget>) -> String {
     let held = division.parties.get(party).copied().unwrap_or_default().bytes();
     let (target, of_whom) = match party {
-        Party::Destination(target) => (target, ""),
+        Party::Location(target) => (target, ""),
         Party::Source(_, target) => (target, " of this source"),
     };
     format!(
@@ -172,7 +172,7 @@ pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &P
 /// A party, as the subject of an alarm.
 pub(in crate::delivery) fn name(party: &Party<PutTarget>) -> String {
     match party {
-        Party::Destination(target) => targets::in_words(target),
+        Party::Location(target) => targets::in_words(target),
         Party::Source(source, target) => format!("{source} to {}", targets::in_words(target)),
     }
 }

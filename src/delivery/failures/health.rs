@@ -10,7 +10,7 @@ pub(in crate::delivery) use super::spool_share::Cause;
 use crate::alarms::AlarmKind;
 use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::words::{about_seconds, first_few};
 
@@ -54,7 +54,7 @@ impl Failures {
 /// The failures of all sources at all buckets.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct Health {
-    failing: BTreeMap<(SourceId, Destination), Failures>,
+    failing: BTreeMap<(SourceId, S3Location), Failures>,
     /// When each bucket last accepted something.
     taken: BTreeMap<PutTarget, Duration>,
     /// When each source last had something in the spool or was delivered.
@@ -85,7 +85,7 @@ impl Health {
     pub(in crate::delivery) fn failed(
         &mut self,
         source: &SourceId,
-        to: &Destination,
+        to: &S3Location,
         cause: Cause,
         why: &str,
         now: Duration,
@@ -104,7 +104,7 @@ impl Health {
     pub(in crate::delivery) fn under_way(
         &mut self,
         source: &SourceId,
-        to: &Destination,
+        to: &S3Location,
         began: Duration,
         now: Duration,
     ) {
@@ -124,7 +124,7 @@ impl Health {
     }
 
     /// Records a put that succeeded. Returns whether puts of the source failed there before.
-    pub(in crate::delivery) fn taken(&mut self, source: &SourceId, to: &Destination, now: Duration) -> bool {
+    pub(in crate::delivery) fn taken(&mut self, source: &SourceId, to: &S3Location, now: Duration) -> bool {
         self.taken.insert(put_target(to), now);
         self.heard(source, now);
         // Usually there are no failures, and then the key need not be copied.
@@ -150,12 +150,12 @@ impl Health {
     }
 
     /// Whether the last put of a source to a bucket failed.
-    pub(in crate::delivery) fn has_failed(&self, source: &SourceId, to: &Destination) -> bool {
+    pub(in crate::delivery) fn has_failed(&self, source: &SourceId, to: &S3Location) -> bool {
         !self.failing.is_empty() && self.failing.contains_key(&(source.clone(), to.clone()))
     }
 
     /// Whether the puts of a source to a bucket fail.
-    pub(in crate::delivery) fn is_failing(&self, source: &SourceId, to: &Destination) -> bool {
+    pub(in crate::delivery) fn is_failing(&self, source: &SourceId, to: &S3Location) -> bool {
         !self.failing.is_empty()
             && self
                 .failing
@@ -167,7 +167,7 @@ impl Health {
     /// old.
     pub(in crate::delivery) fn keep(
         &mut self,
-        waits: impl Fn(&SourceId, &Destination) -> bool,
+        waits: impl Fn(&SourceId, &S3Location) -> bool,
         now: Duration,
     ) {
         self.failing.retain(|(source, to), _| waits(source, to));
@@ -183,7 +183,7 @@ impl Health {
     /// A bucket that cannot be reached fails for all sources. A refusal may concern one source alone. So
     /// a bucket that refuses puts is included only if it refuses at least two sources and has accepted
     /// none since, or if it has accepted nothing lately.
-    pub(in crate::delivery) fn failing_destinations(&self) -> BTreeMap<PutTarget, Cause> {
+    pub(in crate::delivery) fn failing_locations(&self) -> BTreeMap<PutTarget, Cause> {
         let mut refused: BTreeMap<PutTarget, usize> = BTreeMap::new();
         let mut failing = BTreeMap::new();
         for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing(self.strict)) {
@@ -250,8 +250,8 @@ mod tests {
         SourceId::new(name).unwrap()
     }
 
-    fn to(bucket: &str) -> Destination {
-        Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
+    fn to(bucket: &str) -> S3Location {
+        S3Location::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
     }
 
     fn at(seconds: u64) -> Duration {
@@ -271,7 +271,7 @@ mod tests {
             self.0.taken(&source(name), &to(bucket), at(seconds));
         }
 
-        fn check(&self, what: &str, sources: &[(&str, &str)], destinations: &[&str]) {
+        fn check(&self, what: &str, sources: &[(&str, &str)], locations: &[&str]) {
             for name in ["a", "b"] {
                 for bucket in ["one", "two"] {
                     let failing = self.0.is_failing(&source(name), &to(bucket));
@@ -279,12 +279,8 @@ mod tests {
                 }
             }
             let expected: BTreeSet<PutTarget> =
-                destinations.iter().map(|bucket| put_target(&to(bucket))).collect();
-            assert_eq!(
-                self.0.failing_destinations().into_keys().collect::<BTreeSet<_>>(),
-                expected,
-                "{what}"
-            );
+                locations.iter().map(|bucket| put_target(&to(bucket))).collect();
+            assert_eq!(self.0.failing_locations().into_keys().collect::<BTreeSet<_>>(), expected, "{what}");
         }
     }
 
@@ -310,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_fails_if_it_takes_nothing_from_any_source() {
+    fn a_bucket_fails_if_it_takes_nothing_from_any_source() {
         let mut story = Story(Health::default());
         story.takes("b", "one", 5);
         story.fails("a", "one", Cause::Refused, 3, 10);
@@ -324,13 +320,9 @@ mod tests {
         story.takes("b", "two", 12);
         story.fails("a", "two", Cause::Unreachable, 3, 13);
         story.check("it cannot be reached", &[("a", "one"), ("a", "two")], &["two"]);
-        assert_eq!(story.0.failing_destinations()[&put_target(&to("two"))], Cause::Unreachable);
+        assert_eq!(story.0.failing_locations()[&put_target(&to("two"))], Cause::Unreachable);
         story.fails("b", "two", Cause::Refused, 3, 13);
-        assert_eq!(
-            story.0.failing_destinations()[&put_target(&to("two"))],
-            Cause::Unreachable,
-            "one is enough"
-        );
+        assert_eq!(story.0.failing_locations()[&put_target(&to("two"))], Cause::Unreachable, "one is enough");
         story.takes("b", "two", 14);
         story.check("it took something of another source", &[("a", "one"), ("a", "two")], &[]);
     }

@@ -10,7 +10,7 @@ use crate::alarms::AlarmKind;
 use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::shared::Shared;
 use crate::log::{FULL_PERCENT, Held, Log, OpenBatch};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::words::about_bytes;
@@ -60,7 +60,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     }
     let log = &shared.parts.log;
     let removed = shared.requests.removed();
-    let current: BTreeMap<SourceId, Destination> = log.current_destinations().into_iter().collect();
+    let current: BTreeMap<SourceId, S3Location> = log.current_locations().into_iter().collect();
     let mut held = held_by_seals(&**log, &current);
     let mut health = shared.failing.health();
     // Under pressure there is no time to wait for the result of the next try.
@@ -93,7 +93,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
             lane.standing = standing;
         }
     }
-    let failing = health.failing_destinations();
+    let failing = health.failing_locations();
     drop(health);
     let lanes: Vec<Lane<PutTarget>> = lanes.into_values().collect();
     (divide(log.space(), &lanes, &failing, &log.refused_sources()), lanes.len())
@@ -102,9 +102,9 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
 /// What sealed objects hold, by source and by the bucket to which they are put now.
 fn held_by_seals(
     log: &dyn Log,
-    current: &BTreeMap<SourceId, Destination>,
-) -> BTreeMap<(SourceId, Destination), Held> {
-    let mut held: BTreeMap<(SourceId, Destination), Held> = BTreeMap::new();
+    current: &BTreeMap<SourceId, S3Location>,
+) -> BTreeMap<(SourceId, S3Location), Held> {
+    let mut held: BTreeMap<(SourceId, S3Location), Held> = BTreeMap::new();
     for (source, noted, of_seals) in log.held() {
         let to = current.get(&source).filter(|to| to.bucket == noted.bucket).cloned().unwrap_or(noted);
         held.entry((source, to)).or_default().add(of_seals);
@@ -114,8 +114,8 @@ fn held_by_seals(
 
 /// Adds every configured source, and what the open batches hold.
 fn add_open(
-    held: &mut BTreeMap<(SourceId, Destination), Held>,
-    current: &BTreeMap<SourceId, Destination>,
+    held: &mut BTreeMap<(SourceId, S3Location), Held>,
+    current: &BTreeMap<SourceId, S3Location>,
     open: &[OpenBatch],
 ) {
     for (source, to) in current {
@@ -136,7 +136,7 @@ fn alarm_what_fails(shared: &Shared, now: Duration) {
     let configured: BTreeSet<String> = if wrong.is_empty() {
         BTreeSet::new()
     } else {
-        shared.parts.log.current_destinations().iter().map(|(_, to)| to.to_string()).collect()
+        shared.parts.log.current_locations().iter().map(|(_, to)| to.to_string()).collect()
     };
     for wrong in &wrong {
         let fix = if configured.contains(&wrong.subject) {

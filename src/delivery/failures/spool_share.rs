@@ -71,7 +71,7 @@ pub struct Lane<W> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Party<W> {
     /// A bucket that accepts no objects.
-    Destination(W),
+    Location(W),
     /// A source whose objects a bucket refuses, while it accepts those of other sources.
     Source(SourceId, W),
 }
@@ -106,9 +106,9 @@ impl<W> Default for Division<W> {
 impl<W: Ord + Clone> Division<W> {
     /// The party that a lane belongs to, if it fails.
     pub fn party(&self, source: &SourceId, target: &W) -> Option<Party<W>> {
-        let destination = Party::Destination(target.clone());
-        if self.parties.contains_key(&destination) {
-            return Some(destination);
+        let location = Party::Location(target.clone());
+        if self.parties.contains_key(&location) {
+            return Some(location);
         }
         let alone = Party::Source(source.clone(), target.clone());
         self.parties.contains_key(&alone).then_some(alone)
@@ -129,7 +129,7 @@ pub fn divide<W: Ord + Clone>(
     refused_before: &BTreeSet<SourceId>,
 ) -> Division<W> {
     let party = |lane: &Lane<W>| match lane.standing {
-        _ if failing.contains_key(&lane.target) => Some(Party::Destination(lane.target.clone())),
+        _ if failing.contains_key(&lane.target) => Some(Party::Location(lane.target.clone())),
         Standing::Failing => Some(Party::Source(lane.source.clone(), lane.target.clone())),
         Standing::Healthy | Standing::Silent => None,
     };
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_not_refused_for_a_destination_that_it_left() {
+    fn a_source_is_not_refused_for_a_bucket_that_it_left() {
         let old = Lane { current: false, ..lane("a", 1, Failing, 500, 0) };
         let lanes = [old, lane("a", 2, Healthy, 0, 10)];
         check("it goes elsewhere now", &lanes, &[1], &[]);

@@ -14,7 +14,7 @@ use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::{UnderWay, Work};
 use crate::disk::is_no_space;
 use crate::log::{FirstOpen, OpenBatch, Seal, Stopped};
-use crate::object::{Destination, ObjectKey, ObjectName};
+use crate::object::{ObjectKey, ObjectName, S3Location};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 
 /// An object may always have this many bytes, however little space is left.
@@ -53,19 +53,19 @@ async fn one_object(
         move || place_of(&shared, &batch)
     })
     .await?;
-    let (destination, until) = match place {
-        Place::At(destination, until) => (destination, until),
+    let (location, until) = match place {
+        Place::At(location, until) => (location, until),
         Place::Nothing => return Ok(()),
         Place::Unknown | Place::Held => {
             pause(shared).await;
             return Ok(());
         }
     };
-    let slots = shared.targets.slots(&destination);
+    let slots = shared.targets.slots(&location);
     let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
     let hold = Hold::new(busy, sealed_slot);
     // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
-    Box::pin(object_at(shared, batch, reason, (hold, under_way), (destination, until))).await
+    Box::pin(object_at(shared, batch, reason, (hold, under_way), (location, until))).await
 }
 
 /// Makes one object of the frames that go to one bucket, up to the first position that goes elsewhere.
@@ -74,7 +74,7 @@ async fn object_at(
     batch: &OpenBatch,
     reason: Reason,
     (hold, under_way): (Hold, UnderWay),
-    (destination, until): (Box<Destination>, Option<u64>),
+    (location, until): (Box<S3Location>, Option<u64>),
 ) -> Result<(), Stopped> {
     let Ok(encoder) = shared.encoders.acquire().await else { return Ok(()) };
     let job = job_of(shared, batch, reason, until);
@@ -86,7 +86,7 @@ async fn object_at(
     drop(encoder);
     let sealed = blocking(shared, {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
-        move || seal_made(&shared, &batch, &job, made, *destination, reason)
+        move || seal_made(&shared, &batch, &job, made, *location, reason)
     });
     let sealed = match sealed.await {
         Err(Stopped) if !shared.parts.log.is_stopped() => {
@@ -119,7 +119,7 @@ async fn pause(shared: &Shared) {
 /// Where the first unsealed frame of a batch goes.
 enum Place {
     /// To this bucket, as do those up to the first position that goes elsewhere.
-    At(Box<Destination>, Option<u64>),
+    At(Box<S3Location>, Option<u64>),
     /// There is no such frame: none of them can be read, which is noted.
     Nothing,
     /// Not known for now.
@@ -135,8 +135,8 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
         return Ok(Place::Held);
     }
     let why = match log.first_open(batch) {
-        Ok(FirstOpen::At(first)) => match log.destination(source, first) {
-            Some((destination, until)) => return Ok(Place::At(Box::new(destination), until)),
+        Ok(FirstOpen::At(first)) => match log.location(source, first) {
+            Some((location, until)) => return Ok(Place::At(Box::new(location), until)),
             None => "no bucket is recorded for this source; configure the source again to deliver its calls"
                 .to_owned(),
         },
@@ -232,7 +232,7 @@ fn seal_made(
     batch: &OpenBatch,
     job: &Job,
     made: io::Result<Made>,
-    destination: Destination,
+    location: S3Location,
     reason: Reason,
 ) -> Result<Encoding, Stopped> {
     let log = &shared.parts.log;
@@ -259,7 +259,7 @@ fn seal_made(
     log.note_lost(&object.lost)?;
     raise_lost(&shared.parts.alarms, &object.lost);
     let object_key = ObjectKey::of_batch(
-        &destination.bucket,
+        &location.bucket,
         &job.key.stream,
         &job.key.source,
         if planted(PlantedBug::DayFromUploadTime) { shared.parts.clock.wall().day() } else { job.key.day },
@@ -270,7 +270,7 @@ fn seal_made(
             first_position: encoded.first,
         },
     );
-    let seal = log.seal(&job.key, encoded, destination, object_key)?;
+    let seal = log.seal(&job.key, encoded, location, object_key)?;
     tracing::debug!(seal = seal.number, batch = %job.key, ?reason, calls = seal.frames, "sealed");
     Ok(Encoding::Sealed(Box::new((seal, object.staged))))
 }

@@ -7,7 +7,7 @@ use crate::delivery::delivered::Delivered;
 use crate::delivery::progress::LastObject;
 use crate::log::{Stopped, parked_name};
 use crate::metrics::SourceLabel;
-use crate::object::{AppliedEncryption, Destination, Stream};
+use crate::object::{AppliedEncryption, S3Location, Stream};
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::store::{Body, Put, Stored};
 
@@ -40,7 +40,7 @@ impl SealedObject<'_> {
             Ok(())
         };
         noted(self.shared, Some(&self.seal.batch.source), commit).await?;
-        self.shared.targets.slots(&self.seal.destination).accepted.notify();
+        self.shared.targets.slots(&self.seal.location).accepted.notify();
         let object = LastObject {
             key: self.seal.object_key.clone(),
             at: self.shared.parts.clock.wall(),
@@ -51,14 +51,14 @@ impl SealedObject<'_> {
         self.list(&object);
         self.shared.waiting_puts.stored(self.seal.number);
         self.shared.progress.delivered(&self.seal, object);
-        self.taken(&put.destination, stored.applied.as_ref());
+        self.taken(&put.location, stored.applied.as_ref());
         self.shared.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
-        self.log_delivered(&put.destination, calls, len);
+        self.log_delivered(&put.location, calls, len);
         Ok(())
     }
 
     /// Writes a line about the delivered object: one for each (decision 0168).
-    fn log_delivered(&self, to: &Destination, calls: u64, bytes: u64) {
+    fn log_delivered(&self, to: &S3Location, calls: u64, bytes: u64) {
         let seconds = self.shared.parts.clock.wall().since(self.seal.first_received_at).as_secs();
         tracing::info!(
             source = %self.seal.batch.source,
@@ -78,7 +78,7 @@ impl SealedObject<'_> {
         list.add(Delivered {
             at,
             batch: self.seal.batch.clone(),
-            bucket: self.seal.destination.bucket.clone(),
+            bucket: self.seal.location.bucket.clone(),
             key,
             calls,
             bytes,
@@ -91,7 +91,7 @@ impl SealedObject<'_> {
 
     /// Records that puts of its source to `to` no longer fail. `applied` is the encryption that the store
     /// reported.
-    fn taken(&self, to: &Destination, applied: Option<&AppliedEncryption>) {
+    fn taken(&self, to: &S3Location, applied: Option<&AppliedEncryption>) {
         let shared = self.shared;
         let now = shared.parts.clock.monotonic();
         let failed_before = shared.failing.health().taken(&self.seal.batch.source, to, now);

@@ -44,7 +44,7 @@ pub(in crate::delivery) fn raise_conflict(shared: &Shared, pending: &PendingSeal
          resolve`",
         seal.number,
         seal.object_key,
-        seal.destination.bucket.bucket()
+        seal.location.bucket.bucket()
     );
     shared.waits(&seal.batch.source, what.clone());
     shared.waiting_puts.held(seal.number, &what, shared.parts.clock.wall());

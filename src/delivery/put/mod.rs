@@ -9,7 +9,7 @@ pub(super) mod accepted;
 pub(super) mod after_put;
 mod commit;
 pub(super) mod conflict;
-mod current_destination;
+mod current_location;
 mod parking;
 pub(super) mod put_object;
 pub(super) mod put_until_stored;

@@ -29,8 +29,8 @@ impl SealedObject<'_> {
         put: &Put,
     ) -> Result<Result<Stored, StoreError>, Stopped> {
         let shared = Arc::clone(self.shared);
-        let slots = shared.targets.slots(&self.seal.destination);
-        let (source, to) = (self.seal.batch.source.clone(), self.destination_now());
+        let slots = shared.targets.slots(&self.seal.location);
+        let (source, to) = (self.seal.batch.source.clone(), self.location_now());
         // Set once the put has its slots: time spent waiting for a slot is not caused by the store.
         let began = OnceLock::new();
         let trying = async {
@@ -89,8 +89,8 @@ impl SealedObject<'_> {
         let park_after = self.shared.settings.park_after;
         let patience = if pressure { PATIENCE_UNDER_PRESSURE.min(park_after) } else { park_after };
         waited >= patience || {
-            let places_left = self.shared.targets.slots(&self.seal.destination).sealed.available_permits();
-            let (source, to) = (&self.seal.batch.source, self.destination_now());
+            let places_left = self.shared.targets.slots(&self.seal.location).sealed.available_permits();
+            let (source, to) = (&self.seal.batch.source, self.location_now());
             self.shared.failing.must_leave(source, &to, (pressure, places_left), waited)
         }
     }
@@ -108,7 +108,7 @@ impl SealedObject<'_> {
             self.form = Some(Form::Staged(staged));
             return Ok(());
         }
-        if let Some(line) = self.shared.repeated.happened("park", self.seal.destination.bucket.bucket()) {
+        if let Some(line) = self.shared.repeated.happened("park", self.seal.location.bucket.bucket()) {
             tracing::warn!(
                 objects = line.times,
                 others = line.others,

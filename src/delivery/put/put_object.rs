@@ -16,7 +16,7 @@ use crate::disk::is_no_handle;
 use crate::log::{Parked, PendingSeal, Seal, Stopped, parked_name};
 use crate::metrics::KindLabel;
 use crate::object::metadata::{Metadata, SHA256};
-use crate::object::{Destination, ObjectKey, ObjectName, ObjectPlace};
+use crate::object::{ObjectKey, ObjectName, ObjectPlace, S3Location};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
 use crate::words::{Told, counted};
@@ -39,7 +39,7 @@ pub(in crate::delivery) async fn deliver(
 ) -> Result<(), Stopped> {
     let decided = shared.parts.log.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
     let first_mode = if decided { PutMode::Overwrite } else { shared.settings.put_mode };
-    let accepted = shared.targets.slots(&seal.destination).accepted.waiter();
+    let accepted = shared.targets.slots(&seal.location).accepted.waiter();
     let mut object = SealedObject::new(shared, seal, staged, hold);
     object.reason = reason;
     put_until_stored(shared, &mut object, first_mode, accepted).await
@@ -109,7 +109,7 @@ impl Deliverable for SealedObject<'_> {
         if error.fault == Fault::Exists {
             return;
         }
-        let to = self.destination_now();
+        let to = self.location_now();
         self.waiting(self.why_not_put(&to, error), error.fault, tries.number);
         // A local failure is not the store's fault. An expired session fails all objects in flight at once,
         // so it counts only if the put with the next session also fails.
@@ -119,8 +119,8 @@ impl Deliverable for SealedObject<'_> {
         }
     }
 
-    fn destination(&self) -> Destination {
-        self.destination_now()
+    fn location(&self) -> S3Location {
+        self.location_now()
     }
 
     async fn found(
@@ -193,9 +193,9 @@ impl SealedObject<'_> {
     fn put_of(&self, pending: &PendingSeal, body: Body, crc32: u32, tries: &Tries) -> Put {
         let seal = &self.seal;
         let amended = pending.amended.as_ref();
-        let (destination, key) = (self.destination_now(), self.key(tries));
+        let (location, key) = (self.location_now(), self.key(tries));
         // The node's name may have changed since the key was sealed. The key's counts, so that both agree.
-        let place = ObjectPlace::of(&destination.bucket, key.as_str());
+        let place = ObjectPlace::of(&location.bucket, key.as_str());
         let node = place.map_or_else(|| self.shared.parts.log.node(), |place| place.node);
         let metadata = Metadata {
             calls: amended.map_or(seal.frames, |amend| amend.frames),
@@ -210,7 +210,7 @@ impl SealedObject<'_> {
             lost_calls: amended.map_or(0, |amend| seal.frames.saturating_sub(amend.frames)),
         };
         Put {
-            destination,
+            location,
             key,
             body,
             crc32,
@@ -237,7 +237,7 @@ impl SealedObject<'_> {
             first_position: seal.first,
         };
         let batch = &seal.batch;
-        ObjectKey::of_batch(&seal.destination.bucket, &batch.stream, &batch.source, batch.day, name)
+        ObjectKey::of_batch(&seal.location.bucket, &batch.stream, &batch.source, batch.day, name)
     }
 
     fn parked_body(&self, parked: Parked) -> io::Result<Body> {
@@ -269,7 +269,7 @@ impl SealedObject<'_> {
         if error.fault == Fault::Exists {
             return;
         }
-        let to = self.destination_now();
+        let to = self.location_now();
         if error.fault == Fault::NotFound {
             let what = "the store reports that an object has this key, but does not find it";
             let nothing = StoreError {
@@ -285,7 +285,7 @@ impl SealedObject<'_> {
         }
     }
 
-    fn why_not_put(&self, to: &Destination, error: &StoreError) -> Told {
+    fn why_not_put(&self, to: &S3Location, error: &StoreError) -> Told {
         let what = format!("put {} to {}: ", self.seal.object_key, to.bucket.bucket());
         Told::plain(what).and(&error.with_remedy())
     }

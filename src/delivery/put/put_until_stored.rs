@@ -11,7 +11,7 @@ use super::after_put::{Next, after_head, after_put};
 use crate::delivery::settings::REFUSALS_BEFORE_ALARM;
 use crate::delivery::shared::Shared;
 use crate::log::Stopped;
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::object::metadata::SHA256;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
@@ -36,7 +36,7 @@ pub(in crate::delivery) trait Deliverable {
     fn failed(&mut self, error: &StoreError, next: Next, tries: &Tries);
 
     /// Where it is put now.
-    fn destination(&self) -> Destination;
+    fn location(&self) -> S3Location;
 
     /// Handles what was found under the key, and the step that follows from it.
     async fn found(
@@ -209,7 +209,7 @@ async fn ask_whose<D: Deliverable>(
     may_replace: bool,
     tries: &Tries,
 ) -> Result<(Next, Stored), Stopped> {
-    let head = shared.parts.store.head(&what.destination(), &put.key).await;
+    let head = shared.parts.store.head(&what.location(), &put.key).await;
     let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
     let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
     let next = after_head(found.map_err(|error| error.fault), &ours, may_replace);

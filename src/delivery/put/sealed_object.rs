@@ -8,7 +8,7 @@ use crate::delivery::busy_batches::Hold;
 use crate::delivery::make::staging::Staged;
 use crate::delivery::shared::Shared;
 use crate::log::{Parked, Seal};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::store::{Fault, StoreError};
 use crate::words::Told;
 
@@ -63,12 +63,12 @@ impl<'a> SealedObject<'a> {
     }
 
     /// Where it is put now.
-    pub(in crate::delivery) fn destination_now(&self) -> Destination {
-        self.shared.destination_now(&self.seal)
+    pub(in crate::delivery) fn location_now(&self) -> S3Location {
+        self.shared.location_now(&self.seal)
     }
 
     /// Counts a failed put against its source and bucket.
-    pub(in crate::delivery) fn put_failed(&self, to: &Destination, error: &StoreError) {
+    pub(in crate::delivery) fn put_failed(&self, to: &S3Location, error: &StoreError) {
         let now = self.shared.parts.clock.monotonic();
         self.shared.failing.put_failed(&self.seal.batch.source, to, error, now);
     }
@@ -78,7 +78,7 @@ impl<'a> SealedObject<'a> {
         let now = self.shared.parts.clock.wall();
         let why = told.masked().to_owned();
         self.shared.waiting_puts.failed(self.seal.number, told, fault, tries, now);
-        if let Some(line) = self.shared.repeated.happened("put", self.seal.destination.bucket.bucket()) {
+        if let Some(line) = self.shared.repeated.happened("put", self.seal.location.bucket.bucket()) {
             tracing::warn!(
                 failures = line.times,
                 others = line.others,

@@ -6,22 +6,22 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
 use super::accepted::Accepted;
-use crate::delivery::settings::{FAILING_PUTS_PER_DESTINATION, PUTS_PER_DESTINATION, SEALED_PER_DESTINATION};
+use crate::delivery::settings::{FAILING_PUTS_PER_LOCATION, PUTS_PER_LOCATION, SEALED_PER_LOCATION};
 use crate::lock::lock;
-use crate::object::{BucketString, Destination, KmsKey, RoleArn};
+use crate::object::{BucketString, KmsKey, RoleArn, S3Location};
 
 /// What can fail for one bucket and not for another: its bucket string, role and key. Sources that differ only
 /// in their external id share it, so that many sources do not mean many puts at once.
 pub(in crate::delivery) type PutTarget = (BucketString, Option<RoleArn>, Option<KmsKey>);
 
-pub(in crate::delivery) fn put_target(to: &Destination) -> PutTarget {
+pub(in crate::delivery) fn put_target(to: &S3Location) -> PutTarget {
     let role = to.role.as_ref().map(|role| role.arn.clone());
     (to.bucket.clone(), role, to.encryption.kms().map(|kms| kms.key.clone()))
 }
 
 /// The number of different targets of these buckets. Each target has its own slots for puts.
-pub fn put_targets<'a>(destinations: impl Iterator<Item = &'a Destination>) -> usize {
-    destinations.map(put_target).collect::<BTreeSet<PutTarget>>().len()
+pub fn put_targets<'a>(locations: impl Iterator<Item = &'a S3Location>) -> usize {
+    locations.map(put_target).collect::<BTreeSet<PutTarget>>().len()
 }
 
 pub(in crate::delivery) fn in_words((bucket, role, key): &PutTarget) -> String {
@@ -48,10 +48,10 @@ pub(in crate::delivery) struct Slots {
 impl Slots {
     fn new() -> Self {
         Self {
-            puts: Semaphore::new(PUTS_PER_DESTINATION),
-            failing_puts: Semaphore::new(FAILING_PUTS_PER_DESTINATION),
+            puts: Semaphore::new(PUTS_PER_LOCATION),
+            failing_puts: Semaphore::new(FAILING_PUTS_PER_LOCATION),
             accepted: Accepted::default(),
-            sealed: Arc::new(Semaphore::new(SEALED_PER_DESTINATION)),
+            sealed: Arc::new(Semaphore::new(SEALED_PER_LOCATION)),
         }
     }
 }
@@ -61,7 +61,7 @@ impl Slots {
 pub(in crate::delivery) struct PutTargets(Mutex<BTreeMap<PutTarget, Arc<Slots>>>);
 
 impl PutTargets {
-    pub(in crate::delivery) fn slots(&self, to: &Destination) -> Arc<Slots> {
+    pub(in crate::delivery) fn slots(&self, to: &S3Location) -> Arc<Slots> {
         let mut slots = lock(&self.0);
         Arc::clone(slots.entry(put_target(to)).or_insert_with(|| Arc::new(Slots::new())))
     }

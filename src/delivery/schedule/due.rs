@@ -10,7 +10,7 @@ use crate::batch::{BatchKey, DueRule, Reason};
 use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::Work;
 use crate::log::OpenBatch;
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -83,7 +83,7 @@ impl View {
         &self,
         batch: &OpenBatch,
         deadline: Duration,
-        place: impl FnOnce() -> Option<(Destination, Option<u64>)>,
+        place: impl FnOnce() -> Option<(S3Location, Option<u64>)>,
         estimate: impl FnOnce() -> u64,
     ) -> Option<Reason> {
         let is_pressed = self.pressed.binary_search(&batch.key).is_ok();
@@ -99,7 +99,7 @@ impl View {
         &self,
         batch: &OpenBatch,
         deadline: Duration,
-        place: impl FnOnce() -> Option<(Destination, Option<u64>)>,
+        place: impl FnOnce() -> Option<(S3Location, Option<u64>)>,
         estimate: impl FnOnce() -> u64,
     ) -> Option<Reason> {
         if self.shutting_down {

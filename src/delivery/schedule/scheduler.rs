@@ -95,7 +95,7 @@ fn look(shared: &Arc<Shared>, deadlines: &mut Deadlines) -> usize {
         if view.rests(&batch.key) {
             continue;
         }
-        let place = || log.destination(&batch.key.source, batch.first);
+        let place = || log.location(&batch.key.source, batch.first);
         match view.reason(&batch, deadline, place, || shared.sizes.object_bytes(&batch)) {
             None => measure::begin(shared, &batch),
             Some(reason) => one_object::begin(shared, batch, reason),

@@ -190,16 +190,15 @@ pub async fn files(
     let name = input.name();
     let (identity, bytes_of) = match input {
         Input::Object { bucket, key, store, head, .. } => {
-            let destination = place(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
+            let location = place(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
             let key = ObjectKey::listed(key.clone());
             let head = match head {
                 Some(head) => head.clone(),
-                None => store
-                    .head_for_import(&destination, &key, None)
-                    .await
-                    .map_err(|failure| unread(&failure))?,
+                None => {
+                    store.head_for_import(&location, &key, None).await.map_err(|failure| unread(&failure))?
+                }
             };
-            let object = S3Object { store: Arc::clone(store), destination, key, head };
+            let object = S3Object { store: Arc::clone(store), location, key, head };
             (object.identity(), BytesOf::Object(Arc::new(object), Handle::current()))
         }
         Input::Local(source) => {

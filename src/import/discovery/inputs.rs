@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::import::Unusable;
 use crate::import::reading::local::{LocalSource, expand};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
-use crate::object::{BucketString, Destination, Encryption};
+use crate::object::{BucketString, Encryption, S3Location};
 use crate::store::s3::{ListFrom, ObjectHead, S3Store};
 use crate::words::with_causes;
 
@@ -108,10 +108,10 @@ pub async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<V
 ///
 /// # Errors
 /// [`Unusable`]: it is no name of a bucket.
-pub fn place(bucket: &str) -> Result<Destination, Unusable> {
+pub fn place(bucket: &str) -> Result<S3Location, Unusable> {
     let bucket =
         BucketString::parse(bucket).map_err(|error| Unusable::Wrong(format!("s3://{bucket}: {error}")))?;
-    Ok(Destination::new(bucket, Encryption::None))
+    Ok(S3Location::new(bucket, Encryption::None))
 }
 
 async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<Input>, Unusable> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::s3::{RangeError, Ranges};
 use crate::boxed_future::BoxFuture;
 use crate::import::identity::Identity;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::store::s3::{ObjectHead, ReadFailure, S3Store};
 
 /// One version of an object, as a HEAD found it.
@@ -16,7 +16,7 @@ pub struct S3Object {
     /// The store.
     pub store: Arc<S3Store>,
     /// The bucket, and how to reach it.
-    pub destination: Destination,
+    pub location: S3Location,
     /// The whole key.
     pub key: ObjectKey,
     /// What the HEAD said.
@@ -29,13 +29,13 @@ impl S3Object {
     /// # Errors
     /// [`ReadFailure`].
     pub async fn now(&self) -> Result<ObjectHead, ReadFailure> {
-        self.store.head_for_import(&self.destination, &self.key, None).await
+        self.store.head_for_import(&self.location, &self.key, None).await
     }
 
     /// The identity of the object.
     pub fn identity(&self) -> Identity {
         Identity::S3 {
-            bucket: self.destination.bucket.bucket().to_owned(),
+            bucket: self.location.bucket.bucket().to_owned(),
             key: self.key.as_str().to_owned(),
             version: self.head.version.id.clone(),
             etag: self.head.version.etag.clone(),
@@ -47,7 +47,7 @@ impl S3Object {
 impl Ranges for S3Object {
     fn get(&self, from: u64, len: u64) -> BoxFuture<'_, Result<Bytes, RangeError>> {
         Box::pin(async move {
-            let range = self.store.get_range(&self.destination, &self.key, &self.head.version, from, len);
+            let range = self.store.get_range(&self.location, &self.key, &self.head.version, from, len);
             range.await.map_err(|failure| match failure {
                 ReadFailure::NotFound => RangeError::Missing,
                 ReadFailure::Changed => RangeError::Changed,

@@ -14,7 +14,7 @@ use crate::import::files_import::{Counted, FilesImport, one};
 use crate::import::rejects_place::RejectsPlace;
 use crate::import::{FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
 use crate::lambda::Record;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::store::s3::{ObjectHead, ReadFailure};
 
 /// How a file ended.
@@ -113,12 +113,12 @@ impl Invocation {
     /// The version of an object that a notification means: the one that it names, or else the one that is there.
     async fn find(&self, record: &Record) -> Result<ObjectHead, Ended> {
         let failed = |error: &FileError| Ended::Failed(error.masked());
-        let destination = place(&record.bucket)
+        let location = place(&record.bucket)
             .map_err(|error| failed(&FileError::new(FileFault::Local, "E-S3", error.to_string())))?;
         let key = ObjectKey::listed(record.key.clone());
         let mut waits = Waits::default();
         loop {
-            match self.find_once(record, &destination, &key).await {
+            match self.find_once(record, &location, &key).await {
                 Ok(head) => return Ok(head),
                 Err(failure) => {
                     let error = unread(&failure);
@@ -145,11 +145,11 @@ impl Invocation {
     async fn find_once(
         &self,
         record: &Record,
-        destination: &Destination,
+        location: &S3Location,
         key: &ObjectKey,
     ) -> Result<ObjectHead, ReadFailure> {
         let store = &self.function.store;
-        let now = store.head_for_import(destination, key, None).await;
+        let now = store.head_for_import(location, key, None).await;
         let is_named = |head: &ObjectHead| match &record.version {
             Some(version) => head.version.id.as_ref() == Some(version),
             None => true,
@@ -158,7 +158,7 @@ impl Invocation {
             && !now.as_ref().is_ok_and(is_named)
         {
             // The object was overwritten or deleted meanwhile, and the bucket has kept the version.
-            match store.head_for_import(destination, key, Some(version)).await {
+            match store.head_for_import(location, key, Some(version)).await {
                 Ok(head) if head.version.id.as_ref() == Some(version) => return Ok(head),
                 // A version that is made up is answered with 400, which is also the answer to expired credentials: then
                 // the first request failed too.

@@ -25,7 +25,7 @@ use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::s3_records::S3Records;
 use crate::import::shared_place::SharedPlace;
 use crate::import::{OptionsHash, RejectSink, RowLimits, SharedProgress, Unusable, short_hash};
-use crate::object::{Destination, ImportedPlace};
+use crate::object::{ImportedPlace, S3Location};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
@@ -78,7 +78,7 @@ pub enum To {
     /// Rows become objects.
     Objects {
         /// The prefix of the objects, and their encryption.
-        destination: Destination,
+        location: S3Location,
         /// The source of the calls.
         source: SourceId,
         /// Bytes of calls of one object.
@@ -137,10 +137,10 @@ impl Function {
                 let way = CollectorTarget::with(url, write_key, none)?;
                 (Way::Collector(way), CollectorTarget::id(url, write_key))
             }
-            To::Objects { destination, source, part_bytes } => {
-                let id = short_hash(format!("{} {source}", destination.bucket).as_bytes());
-                let (store, destination, source) = (Arc::clone(&store), destination.clone(), source.clone());
-                let output = Output { store, destination, source };
+            To::Objects { location, source, part_bytes } => {
+                let id = short_hash(format!("{} {source}", location.bucket).as_bytes());
+                let (store, location, source) = (Arc::clone(&store), location.clone(), source.clone());
+                let output = Output { store, location, source };
                 (Way::Objects { output, part_bytes: *part_bytes }, id)
             }
         };
@@ -208,7 +208,7 @@ impl Function {
         };
         let is_part = match &self.way {
             Way::Objects { output, .. } => {
-                let bucket = &output.destination.bucket;
+                let bucket = &output.location.bucket;
                 record.bucket == bucket.bucket() && ImportedPlace::of(bucket, &record.key).is_some()
             }
             Way::Collector(_) => false,

@@ -12,7 +12,7 @@ use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
 use crate::lock::lock;
 use crate::log::ImportKey;
-use crate::object::{Destination, Stream};
+use crate::object::{S3Location, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     pub(super) store: Arc<S3Store>,
-    pub(super) destination: Destination,
+    pub(super) location: S3Location,
     /// The source of the calls.
     pub(super) source: SourceId,
 }
@@ -58,7 +58,7 @@ impl OutputTarget {
         let found =
             lock(&self.files).iter().find(|(import, _)| *import == rows.import).map(|(_, file)| *file);
         let file = found.ok_or(TargetError::NotOpen)?;
-        let (source, bucket) = (self.output.source.clone(), self.output.destination.bucket.clone());
+        let (source, bucket) = (self.output.source.clone(), self.output.location.bucket.clone());
         let (received_at, random) = (self.received_at, Arc::clone(&self.random));
         blocking(move || {
             let of = PartsOf { file, source: &source, received_at };
@@ -71,7 +71,7 @@ impl OutputTarget {
 
     async fn put(&self, object: PartObject) -> Result<(), TargetError> {
         let put = Put {
-            destination: self.output.destination.clone(),
+            location: self.output.location.clone(),
             key: object.key,
             crc32: crc32fast::hash(&object.gzip),
             body: Body::Bytes(object.gzip),
@@ -82,7 +82,7 @@ impl OutputTarget {
         };
         let stored = self.output.store.put(&put).await.map_err(|error| refusal(&put, &error))?;
         let applied = stored.applied.unwrap_or_default();
-        match put.destination.encryption.mismatch(&applied) {
+        match put.location.encryption.mismatch(&applied) {
             Some(why) => Err(TargetError::Refused(Told::plain(format!("put {}: {why}", put.key)))),
             None => Ok(()),
         }
@@ -90,7 +90,7 @@ impl OutputTarget {
 }
 
 fn refusal(put: &Put, error: &StoreError) -> TargetError {
-    let what = format!("put s3://{}/{}: ", put.destination.bucket.bucket(), put.key);
+    let what = format!("put s3://{}/{}: ", put.location.bucket.bucket(), put.key);
     let why = Told::plain(what).and(&error.with_remedy());
     match error.fault {
         Fault::NoAccess => TargetError::Denied(why),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::boxed_future::BoxFuture;
 use crate::import::discovery::inputs::{place, s3_folder};
 use crate::import::{FileError, FileFault, Job, Reject, RejectSink, Unusable};
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::store::s3::S3Store;
 use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode};
 use crate::words::Told;
@@ -20,7 +20,7 @@ const LOGGED_MAX: u64 = 10;
 #[derive(Clone, Debug)]
 pub(super) struct RejectsInS3 {
     store: Arc<S3Store>,
-    bucket: Destination,
+    bucket: S3Location,
     prefix: String,
 }
 
@@ -56,7 +56,7 @@ impl RejectSink for RejectsInS3 {
                 lines.push(b'\n');
             }
             let put = Put {
-                destination: self.bucket.clone(),
+                location: self.bucket.clone(),
                 key: ObjectKey::listed(format!("{}{}{part}.ndjson", self.prefix, job.begin.file)),
                 crc32: crc32fast::hash(&lines),
                 body: Body::Bytes(Bytes::from(lines)),

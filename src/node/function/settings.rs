@@ -9,7 +9,7 @@ use crate::config::units::{ByteSize, Period};
 use crate::import::discovery::inputs::{place, s3_url};
 use crate::lambda::function::To;
 use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
-use crate::object::{Destination, Encryption};
+use crate::object::{Encryption, S3Location};
 use crate::sources::SourceId;
 
 /// How long before its deadline an invocation stops, unless it is set.
@@ -211,7 +211,7 @@ impl<'e> Said<'e> {
         let source =
             import.and_then(|import| import.source.clone()).map_or_else(|| SourceId::new(SOURCE).ok(), Some);
         Some(To::Objects {
-            destination: Destination::new(bucket?, encryption),
+            location: S3Location::new(bucket?, encryption),
             source: source?,
             part_bytes: usize::try_from(part?.0).unwrap_or(usize::MAX),
         })

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use crate::log::{DayPlace, PendingSeal, Seal};
 use crate::object::closed_marker::{ClosedMarker, Closing};
 use crate::object::metadata::Metadata;
-use crate::object::{Destination, ObjectPlace, Stream};
+use crate::object::{ObjectPlace, S3Location, Stream};
 use crate::time::ReceivedDay;
 
 /// A day that has sealed objects and is not closed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeliveredDay {
     /// The bucket of its newest object, and of its marker.
-    pub destination: Destination,
+    #[serde(rename = "destination")]
+    pub location: S3Location,
     /// The node id in the name of the newest object counted here.
     node: String,
     /// Whether one of its objects holds less than was sealed, or a person decided about one. In both cases
@@ -37,14 +38,14 @@ struct DeliveredStream {
 }
 
 impl DeliveredDay {
-    /// A day whose first object goes to `destination`.
-    pub(crate) fn new(destination: Destination) -> Self {
-        Self { destination, node: String::new(), unsure: false, streams: BTreeMap::new() }
+    /// A day whose first object goes to `location`.
+    pub(crate) fn new(location: S3Location) -> Self {
+        Self { location, node: String::new(), unsure: false, streams: BTreeMap::new() }
     }
 
     /// Records that an object was sealed.
     pub(crate) fn sealed(&mut self, seal: &Seal) {
-        self.destination = seal.destination.clone();
+        self.location = seal.location.clone();
         let stream = self.streams.entry(seal.batch.stream.clone()).or_default();
         stream.sealed = stream.sealed.max(seal.last);
     }
@@ -69,7 +70,7 @@ impl DeliveredDay {
             && oldest_pending.is_none_or(|oldest_pending| *next.key() < oldest_pending)
         {
             let seal = next.remove();
-            let bucket = &seal.destination.bucket;
+            let bucket = &seal.location.bucket;
             if let Some(place) = ObjectPlace::of(bucket, seal.object_key.as_str()) {
                 self.node = place.node;
             }
@@ -163,7 +164,7 @@ mod tests {
             first_received_at: AT,
             last_received_at: AT,
             encoder: String::new(),
-            destination: Destination::new(bucket, Encryption::SseS3),
+            location: S3Location::new(bucket, Encryption::SseS3),
             previous_last: None,
             hours: Vec::new(),
         }
@@ -186,13 +187,13 @@ mod tests {
     #[test]
     fn the_marker_does_not_depend_on_the_order_of_arrival() {
         let objects = || [pending(1, 1, 4), pending(2, 7, 9), pending(3, 12, 12)];
-        let mut in_order = DeliveredDay::new(seal(1, 1, 4).destination);
+        let mut in_order = DeliveredDay::new(seal(1, 1, 4).location);
         for object in objects() {
             in_order.sealed(&object.seal);
             in_order.delivered(object, None);
         }
         let [first, second, third] = objects();
-        let mut late = DeliveredDay::new(seal(1, 1, 4).destination);
+        let mut late = DeliveredDay::new(seal(1, 1, 4).location);
         late.delivered(third, Some(1));
         assert_eq!(marker_of(&late), None, "an object is not counted before its predecessor");
         late.delivered(first, Some(7));
@@ -215,7 +216,7 @@ mod tests {
         });
         let decided = PendingSeal { conflict: true, ..pending(1, 1, 4) };
         for (object, unsure) in [(pending(1, 1, 4), false), (amended, true), (decided, true)] {
-            let mut day = DeliveredDay::new(object.seal.destination.clone());
+            let mut day = DeliveredDay::new(object.seal.location.clone());
             day.delivered(object, None);
             assert_eq!(day.is_unsure(), unsure);
         }

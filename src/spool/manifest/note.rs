@@ -1,7 +1,7 @@
 //! The notes of a manifest: what happened to segments, seals, days, positions and counts.
 
 use crate::log::{Amend, DayPlace, OpenImport, Parked, Range, Seal};
-use crate::object::{AppliedEncryption, Destination};
+use crate::object::{AppliedEncryption, S3Location};
 use crate::sources::SourceId;
 use crate::spool::ledger::Tally;
 use crate::spool::manifest::state::State;
@@ -15,14 +15,16 @@ pub enum Note {
     State(Box<State>),
     /// Several notes written at once. Either all of them count or none.
     Together(Vec<Note>),
-    /// From `from` on, frames of `source` go to `destination`.
-    Destination {
+    /// From `from` on, frames of `source` go to `location`.
+    #[serde(rename = "destination")]
+    Location {
         /// The source.
         source: SourceId,
         /// The first position.
         from: u64,
         /// Where they go.
-        destination: Destination,
+        #[serde(rename = "destination")]
+        location: S3Location,
     },
     /// A segment has been made.
     Segment {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
 use crate::log::{Amend, DayPlace, Hour, OpenImport, Parked, PendingSeal, Range, Report, Rows, Seal};
-use crate::object::{BucketString, Destination};
+use crate::object::{BucketString, S3Location};
 use crate::sources::SourceId;
 use crate::spool::ledger::{Ledger, ROWS_MAX};
 use crate::spool::manifest::delivered_day::DeliveredDay;
@@ -37,7 +37,8 @@ pub struct State {
     #[serde(default)]
     pub(crate) kept_from: u64,
     /// Where each source's frames go, by first position, in order.
-    pub destinations: BTreeMap<SourceId, Vec<(u64, Destination)>>,
+    #[serde(rename = "destinations")]
+    pub locations: BTreeMap<SourceId, Vec<(u64, S3Location)>>,
     /// Sealed objects that are not committed, by number.
     pub seals: BTreeMap<u64, PendingSeal>,
     /// The progress of each batch.
@@ -92,13 +93,13 @@ impl State {
         match note {
             Note::State(state) => *self = *state,
             Note::Together(notes) => notes.into_iter().for_each(|note| self.apply(note)),
-            Note::Destination { source, from, destination } => {
-                let known = self.destinations.entry(source).or_default();
+            Note::Location { source, from, location } => {
+                let known = self.locations.entry(source).or_default();
                 known.retain(|(at, _)| *at < from);
                 // Reserves exactly one more, because there may be ten thousand sources, nearly all with one
                 // bucket.
                 known.reserve_exact(1);
-                known.push((from, destination));
+                known.push((from, location));
             }
             Note::Segment { number } => {
                 self.next_segment = self.next_segment.max(number.saturating_add(1));
@@ -184,14 +185,14 @@ impl State {
         let waiting = self.waiting_sources();
         let gone: BTreeSet<SourceId> =
             sources.into_iter().filter(|source| !waiting.contains(source)).collect();
-        self.destinations.retain(|source, _| !gone.contains(source));
+        self.locations.retain(|source, _| !gone.contains(source));
         self.last_closed.retain(|(source, _), _| !gone.contains(source));
         self.ledger.forget(&gone);
     }
 
     /// Whether anything of a source is kept, as in [`State::known_sources`].
     pub(crate) fn knows(&self, source: &SourceId) -> bool {
-        self.destinations.contains_key(source)
+        self.locations.contains_key(source)
             || self.ledger.knows_any_of(source)
             || self.last_closed.keys().any(|(known, _)| known == source)
     }
@@ -199,7 +200,7 @@ impl State {
     /// The sources that the state keeps anything about. Cursors do not count: they go with their segments.
     pub(crate) fn known_sources(&self) -> impl Iterator<Item = &SourceId> {
         let of_days = self.last_closed.keys().map(|(source, _)| source);
-        self.destinations.keys().chain(of_days).chain(self.ledger.sources())
+        self.locations.keys().chain(of_days).chain(self.ledger.sources())
     }
 
     fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
@@ -213,7 +214,7 @@ impl State {
         self.next_position = self.next_position.max(seal.last.saturating_add(1));
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
         cursor.sealed = cursor.sealed.max(seal.last);
-        let day = || DeliveredDay::new(seal.destination.clone());
+        let day = || DeliveredDay::new(seal.location.clone());
         self.days.entry(DayPlace::of(&seal)).or_insert_with(day).sealed(&seal);
         let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
         self.seals.insert(pending.seal.number, pending);
@@ -246,11 +247,11 @@ impl State {
 
     /// Adds an object that is in the store to its day.
     fn delivered(&mut self, pending: PendingSeal) {
-        let (batch, bucket) = (&pending.seal.batch, &pending.seal.destination.bucket);
+        let (batch, bucket) = (&pending.seal.batch, &pending.seal.location.bucket);
         let oldest_pending = self
             .seals
             .values()
-            .filter(|other| other.seal.batch == *batch && other.seal.destination.bucket == *bucket)
+            .filter(|other| other.seal.batch == *batch && other.seal.location.bucket == *bucket)
             .map(|other| other.seal.first)
             .min();
         if let Some(day) = self.days.get_mut(&DayPlace::of(&pending.seal)) {
@@ -287,18 +288,18 @@ impl State {
     }
 
     /// The bucket of frames of `source` at `position`, and the first position that goes elsewhere.
-    pub fn destination(&self, source: &SourceId, position: u64) -> Option<(&Destination, Option<u64>)> {
-        let known = self.destinations.get(source)?;
+    pub fn location(&self, source: &SourceId, position: u64) -> Option<(&S3Location, Option<u64>)> {
+        let known = self.locations.get(source)?;
         // Positions before the first known bucket also go to that bucket: earlier notes may be
         // unreadable.
         let at = known.iter().rposition(|(from, _)| *from <= position).unwrap_or(0);
-        let (_, destination) = known.get(at)?;
-        Some((destination, known.get(at + 1).map(|(from, _)| *from)))
+        let (_, location) = known.get(at)?;
+        Some((location, known.get(at + 1).map(|(from, _)| *from)))
     }
 
     /// Moves buckets noted for positions after `next`, the next position to be assigned, back to `next`.
-    pub fn clamp_destinations(&mut self, next: u64) {
-        for known in self.destinations.values_mut() {
+    pub fn clamp_locations(&mut self, next: u64) {
+        for known in self.locations.values_mut() {
             let last = known.last_mut().filter(|(from, _)| *from > next).map(|(_, to)| (next, to.clone()));
             known.retain(|(from, _)| *from < next || last.is_none());
             known.extend(last);
@@ -330,7 +331,7 @@ impl State {
         self.cursors.retain(|batch, cursor| {
             batch.day.end() > keep_from || cursor.released >= oldest_position || pending.contains(batch)
         });
-        for known in self.destinations.values_mut() {
+        for known in self.locations.values_mut() {
             let used = known.iter().rposition(|(from, _)| *from <= oldest_position).unwrap_or(0);
             known.drain(..used);
         }
@@ -405,7 +406,7 @@ mod tests {
         assert_eq!((state.next_segment, state.next_position), (number, number));
 
         let seal = seal(number);
-        let (batch, bucket) = (seal.batch.clone(), seal.destination.bucket.clone());
+        let (batch, bucket) = (seal.batch.clone(), seal.location.bucket.clone());
         state.apply(Note::Sealed(seal));
         assert_eq!((state.next_seal, state.previous_last(&batch, &bucket)), (number, Some(number)));
     }
@@ -425,7 +426,7 @@ mod tests {
             first_received_at: UnixMillis(0),
             last_received_at: UnixMillis(0),
             encoder: String::new(),
-            destination: Destination::new(bucket, crate::object::Encryption::None),
+            location: S3Location::new(bucket, crate::object::Encryption::None),
             object_key: ObjectKey::listed("k"),
             previous_last: None,
             hours: vec![(Hour::of(UnixMillis(0)), number)],
@@ -452,10 +453,10 @@ mod tests {
     #[test]
     fn a_source_of_which_something_waits_is_not_forgotten() {
         let (mut state, sealed) = (State::new(), seal(1));
-        let (source, destination) = (sealed.batch.source.clone(), sealed.destination.clone());
+        let (source, location) = (sealed.batch.source.clone(), sealed.location.clone());
         let place = DayPlace::of(&sealed);
         let forgotten = || Note::Forgotten { sources: vec![SourceId::new("web").unwrap()] };
-        state.apply(Note::Destination { source: source.clone(), from: 1, destination });
+        state.apply(Note::Location { source: source.clone(), from: 1, location });
         let tally =
             vec![(AccountKey::of_calls(source), Hour::of(UnixMillis(0)), Row::stored_in(&Stream::Calls, 1))];
         state.apply(Note::Tallied(Tally { through: 1, rows: tally, ..Tally::default() }));
@@ -519,10 +520,10 @@ mod tests {
     /// Found by the simulation: the note of a source's first bucket rotted, and frames before its second
     /// bucket waited for ever.
     #[test]
-    fn frames_before_the_first_known_destination_go_to_it() {
+    fn frames_before_the_first_known_bucket_go_to_it() {
         let mut state = State::new();
-        let (source, destination) = (SourceId::new("web").unwrap(), seal(1).destination);
-        state.apply(Note::Destination { source: source.clone(), from: 7, destination: destination.clone() });
-        assert_eq!(state.destination(&source, 3), Some((&destination, None)));
+        let (source, location) = (SourceId::new("web").unwrap(), seal(1).location);
+        state.apply(Note::Location { source: source.clone(), from: 7, location: location.clone() });
+        assert_eq!(state.location(&source, 3), Some((&location, None)));
     }
 }

@@ -31,7 +31,8 @@ pub(crate) struct Inspection {
     /// Sealed objects that are not yet in the store.
     pub seals: Vec<SealAbout>,
     /// The buckets of sources.
-    pub destinations: Vec<DestinationAbout>,
+    #[serde(rename = "destinations")]
+    pub locations: Vec<LocationAbout>,
     /// Positions that earlier starts noted as lost.
     pub lost: Vec<Range>,
     /// Bytes on disk, by kind of file.
@@ -126,7 +127,7 @@ pub(crate) struct SealAbout {
 
 /// The bucket of a source.
 #[derive(Clone, Debug, serde::Serialize)]
-pub(crate) struct DestinationAbout {
+pub(crate) struct LocationAbout {
     /// The source.
     pub source: String,
     /// The first position that goes there.
@@ -165,7 +166,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
     };
     let seals = state.seals.values().map(|pending| SealAbout {
         number: pending.seal.number,
-        bucket: pending.seal.destination.bucket.bucket().to_owned(),
+        bucket: pending.seal.location.bucket.bucket().to_owned(),
         object_key: pending.seal.object_key.to_string(),
         positions: Range { first: pending.seal.first, last: pending.seal.last },
         calls: pending.amended.as_ref().map_or(pending.seal.frames, |amend| amend.frames),
@@ -175,12 +176,12 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
         overwrite: pending.overwrite,
         amended: pending.amended.is_some(),
     });
-    let destinations = state.destinations.iter().flat_map(|(source, known)| {
-        known.iter().map(|(from, destination)| DestinationAbout {
+    let locations = state.locations.iter().flat_map(|(source, known)| {
+        known.iter().map(|(from, location)| LocationAbout {
             source: source.to_string(),
             from: *from,
-            bucket: destination.bucket.to_string(),
-            region: destination.region.clone(),
+            bucket: location.bucket.to_string(),
+            region: location.region.clone(),
         })
     });
     Ok(Inspection {
@@ -191,7 +192,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
         segments,
         batches: batches.into_iter().map(|(key, waiting)| about(&key, &waiting)).collect(),
         seals: seals.collect(),
-        destinations: destinations.collect(),
+        locations: locations.collect(),
         lost: state.lost.clone(),
         disk: disk_use(view)?,
     })

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::SpoolLog;
 use crate::batch::BatchKey;
 use crate::log::{Accounts as _, Closable, DayPlace, DayStage, Days, Stopped};
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::spool::manifest::delivered_day::DeliveredDay;
 use crate::spool::manifest::note::Note;
@@ -54,13 +54,13 @@ impl Days for SpoolLog {
         stages
     }
 
-    fn day_destinations(&self) -> Vec<(SourceId, Destination)> {
+    fn day_locations(&self) -> Vec<(SourceId, S3Location)> {
         let state = self.shared.state();
         let days = state.days.iter();
-        days.map(|(place, day)| (place.source.clone(), day.destination.clone())).collect()
+        days.map(|(place, day)| (place.source.clone(), day.location.clone())).collect()
     }
 
-    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &Destination) -> bool) -> Vec<Closable> {
+    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &S3Location) -> bool) -> Vec<Closable> {
         let state = self.shared.state();
         let may_close = |(place, day): &(&DayPlace, &DeliveredDay)| {
             state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
@@ -79,13 +79,13 @@ impl Days for SpoolLog {
             .map(|batch| (batch.day, &batch.source))
             .collect();
         let is_wanted = |(place, day): &(&DayPlace, &DeliveredDay)| {
-            !undelivered.contains(&(place.day, &place.source)) && wanted(place, &day.destination)
+            !undelivered.contains(&(place.day, &place.source)) && wanted(place, &day.location)
         };
         let spool_id = self.spool_id();
         let closable = |(place, day): (&DayPlace, &DeliveredDay)| {
             Some(Closable {
                 place: place.clone(),
-                destination: day.destination.clone(),
+                location: day.location.clone(),
                 marker: day.marker(place, &spool_id, state.previous_day(place))?,
             })
         };

@@ -6,10 +6,10 @@
 mod accounts;
 mod batches;
 mod days;
-mod destinations;
 mod follow;
 mod imports;
 mod locate;
+mod locations;
 mod parked;
 mod seals;
 mod space;

@@ -5,7 +5,7 @@ use std::io;
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
 use crate::log::{Amend, Batches, Encoded, Go, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped};
-use crate::object::{AppliedEncryption, Destination, ObjectKey};
+use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::manifest::note::Note;
 use crate::spool::shared::{PanicGuard, lock};
@@ -15,7 +15,7 @@ impl Seals for SpoolLog {
         &self,
         batch: &BatchKey,
         encoded: &Encoded,
-        destination: Destination,
+        location: S3Location,
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped> {
         let _guard = PanicGuard(&*self.shared);
@@ -35,8 +35,8 @@ impl Seals for SpoolLog {
             first_received_at: encoded.first_received_at,
             last_received_at: encoded.last_received_at,
             encoder: encoded.encoder.clone(),
-            previous_last: state.previous_last(batch, &destination.bucket),
-            destination,
+            previous_last: state.previous_last(batch, &location.bucket),
+            location,
             object_key,
             hours: lock(&self.shared.index).ledger.hours_for_seal(batch, encoded.hours.clone()),
         };

@@ -52,7 +52,7 @@ impl Durable {
     ) -> Result<Self, OpenError> {
         let newest = segments.newest();
         let next_position = next_position(&notes.state, segments, &losses.lost);
-        notes.state.clamp_destinations(next_position);
+        notes.state.clamp_locations(next_position);
         notes.state.node = node(&context);
         mark_uncertain_days(&mut notes, losses, newest.max(context.clock.wall()));
 

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::boxed_future::BoxFuture;
 use crate::lock::wait_while;
-use crate::log::{Append, AppendError, Appended, DESTINATION_FULL, RequestFrames, SPOOL_FULL, frame};
+use crate::log::{Append, AppendError, Appended, LOCATION_FULL, RequestFrames, SPOOL_FULL, frame};
 use crate::metrics::RefusedLabel;
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
@@ -137,7 +137,7 @@ impl Appender {
         }
         let is_full_source =
             shared.any_full_source.load(Ordering::Acquire) && lock(&shared.full_sources).contains(source);
-        is_full_source.then_some(AppendError::DestinationFull)
+        is_full_source.then_some(AppendError::LocationFull)
     }
 
     /// Counts a request that is refused because there is no space.
@@ -148,7 +148,7 @@ impl Appender {
                 shared.refused_for_space.fetch_add(1, Ordering::AcqRel);
                 SPOOL_FULL
             }
-            AppendError::DestinationFull => DESTINATION_FULL,
+            AppendError::LocationFull => LOCATION_FULL,
             AppendError::TooLarge
             | AppendError::Busy
             | AppendError::DayOver

@@ -8,7 +8,7 @@ use crate::object::BucketString;
 fn a_put(text: &str) -> Put {
     let bytes = Bytes::copy_from_slice(text.as_bytes());
     Put {
-        destination: Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3),
+        location: S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3),
         key: serde_json::from_value("segment-logs/s/0/1.gz".into()).unwrap(),
         crc32: crc32fast::hash(&bytes),
         body: Body::Bytes(bytes),
@@ -83,7 +83,7 @@ fn holding_a_bucket_does_not_hold_other_buckets() {
     let store = FakeStore::new();
     let gate = store.hold_bucket("bucket");
     let (held, mut free) = (a_put("x"), a_put("x"));
-    free.destination.bucket = BucketString::parse("other-bucket").unwrap();
+    free.location.bucket = BucketString::parse("other-bucket").unwrap();
     let mut future = pin!(store.put(&held));
     assert!(poll(future.as_mut()).is_pending());
     put_now(&store, &free).unwrap();

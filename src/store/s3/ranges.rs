@@ -4,7 +4,7 @@ use aws_sdk_s3::config::ResponseChecksumValidation;
 use bytes::{Bytes, BytesMut};
 
 use super::{Asked, Context, GetBody, S3Store, owner_of, store_error};
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::store::{Fault, StoreError};
 use crate::time::UnixMillis;
 use crate::words::Told;
@@ -88,12 +88,12 @@ impl S3Store {
     /// during the read could not be noticed.
     pub async fn head_for_import(
         &self,
-        destination: &Destination,
+        location: &S3Location,
         key: &ObjectKey,
         version: Option<&str>,
     ) -> Result<ObjectHead, ReadFailure> {
-        let region = self.region_of(destination).await?;
-        let head = self.head_answer(&region, destination, key, version).await?;
+        let region = self.region_of(location).await?;
+        let head = self.head_answer(&region, location, key, version).await?;
         let refused = |what| ReadFailure::Refused(StoreError::local(Fault::Refused, what));
         let etag = head.e_tag().filter(|etag| !etag.is_empty());
         let len = head.content_length().and_then(|len| u64::try_from(len).ok());
@@ -115,27 +115,27 @@ impl S3Store {
     /// [`ReadFailure`].
     pub async fn get_range(
         &self,
-        destination: &Destination,
+        location: &S3Location,
         key: &ObjectKey,
         version: &ObjectVersion,
         from: u64,
         len: u64,
     ) -> Result<Bytes, ReadFailure> {
-        let region = self.region_of(destination).await?;
-        let used = self.used(destination).await;
+        let region = self.region_of(location).await?;
+        let used = self.used(location).await;
         let last = from.saturating_add(len).saturating_sub(1);
         // Stores that answer a range with the checksum of the whole object would fail every range.
         let unchecked = aws_sdk_s3::config::Builder::new()
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         let answer = self
-            .client_for(destination, &region)
+            .client_for(location, &region)
             .get_object()
-            .bucket(destination.bucket.bucket())
+            .bucket(location.bucket.bucket())
             .key(key.as_str())
             .range(format!("bytes={from}-{last}"))
             .if_match(&version.etag)
             .set_version_id(version.id.clone())
-            .set_expected_bucket_owner(owner_of(destination))
+            .set_expected_bucket_owner(owner_of(location))
             .set_request_payer(self.request_payer())
             .customize()
             .config_override(unchecked)
@@ -146,7 +146,7 @@ impl S3Store {
             Ok(object) => object,
             Err(err) => {
                 let failed = store_error(context, &err);
-                return Err(self.failed(destination, context, &used, failed).into());
+                return Err(self.failed(location, context, &used, failed).into());
             }
         };
         let sent = object.content_length().and_then(|sent| u64::try_from(sent).ok());
@@ -216,7 +216,7 @@ mod tests {
     /// A store that gives one answer and then hangs up, and the request that it got.
     async fn ask<T>(
         answer: &'static str,
-        request: impl AsyncFnOnce(&S3Store, &Destination, &ObjectKey) -> T,
+        request: impl AsyncFnOnce(&S3Store, &S3Location, &ObjectKey) -> T,
     ) -> (T, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -236,8 +236,8 @@ mod tests {
         let (endpoint_url, path_style) = (Some(url), true);
         let store =
             S3Store::new(S3Settings { endpoint_url, path_style, credentials, ..S3Settings::default() });
-        let destination = Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
-        let result = request(&store.await, &destination, &ObjectKey::listed("a/b.csv")).await;
+        let location = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
+        let result = request(&store.await, &location, &ObjectKey::listed("a/b.csv")).await;
         (result, server.await.unwrap())
     }
 
@@ -273,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_range_has_the_condition_that_the_object_is_the_same() {
-        let get = async |store: &S3Store, to: &Destination, key: &ObjectKey| {
+        let get = async |store: &S3Store, to: &S3Location, key: &ObjectKey| {
             store.get_range(to, key, &version(Some("v1")), 8, 4).await
         };
         let whole =

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{Asked, Context, S3Store, owner_of, store_error};
 use crate::boxed_future::BoxFuture;
-use crate::object::{Destination, ObjectKey};
+use crate::object::{ObjectKey, S3Location};
 use crate::store::reader::{Beginning, BucketReader};
 use crate::store::{Fault, StoreError};
 use crate::time::UnixMillis;
@@ -94,27 +94,27 @@ impl S3Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list(&self, destination: &Destination, from: ListFrom<'_>) -> Result<ListPage, StoreError> {
-        let region = self.region_of(destination).await?;
-        let used = self.used(destination).await;
+    pub async fn list(&self, location: &S3Location, from: ListFrom<'_>) -> Result<ListPage, StoreError> {
+        let region = self.region_of(location).await?;
+        let used = self.used(location).await;
         let request = self
-            .client_for(destination, &region)
+            .client_for(location, &region)
             .list_objects_v2()
-            .bucket(destination.bucket.bucket())
+            .bucket(location.bucket.bucket())
             .prefix(from.prefix)
             // Keys may contain characters that XML cannot.
             .encoding_type(EncodingType::Url)
             .set_delimiter(from.folders.then(|| "/".to_owned()))
             .set_start_after(from.after.map(str::to_owned))
             .set_continuation_token(from.next.map(str::to_owned))
-            .set_expected_bucket_owner(owner_of(destination))
+            .set_expected_bucket_owner(owner_of(location))
             .set_request_payer(self.request_payer());
         let context = Context { asked: Asked::List, region: &region };
         let page = match request.send().await {
             Ok(page) => page,
             Err(err) => {
                 let failed = store_error(context, &err);
-                return Err(self.failed(destination, context, &used, failed));
+                return Err(self.failed(location, context, &used, failed));
             }
         };
         let encoded = page.encoding_type() == Some(&EncodingType::Url);
@@ -136,22 +136,22 @@ impl S3Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn get(&self, destination: &Destination, key: &ObjectKey) -> Result<GetBody, StoreError> {
-        let region = self.region_of(destination).await?;
-        let used = self.used(destination).await;
+    pub async fn get(&self, location: &S3Location, key: &ObjectKey) -> Result<GetBody, StoreError> {
+        let region = self.region_of(location).await?;
+        let used = self.used(location).await;
         let request = self
-            .client_for(destination, &region)
+            .client_for(location, &region)
             .get_object()
-            .bucket(destination.bucket.bucket())
+            .bucket(location.bucket.bucket())
             .key(key.as_str())
-            .set_expected_bucket_owner(owner_of(destination))
+            .set_expected_bucket_owner(owner_of(location))
             .set_request_payer(self.request_payer());
         let context = Context { asked: Asked::Get, region: &region };
         match request.send().await {
             Ok(object) => Ok(GetBody { stream: object.body }),
             Err(err) => {
                 let failed = store_error(context, &err);
-                Err(self.failed(destination, context, &used, failed))
+                Err(self.failed(location, context, &used, failed))
             }
         }
     }
@@ -160,41 +160,41 @@ impl S3Store {
 impl BucketReader for S3Store {
     fn list<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         from: ListFrom<'a>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
-        Box::pin(self.list(destination, from))
+        Box::pin(self.list(location, from))
     }
 
     fn beginning<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         key: &'a ObjectKey,
         len: usize,
     ) -> BoxFuture<'a, Result<Beginning, StoreError>> {
-        Box::pin(self.beginning_of(destination, key, len))
+        Box::pin(self.beginning_of(location, key, len))
     }
 }
 
 impl S3Store {
     async fn beginning_of(
         &self,
-        destination: &Destination,
+        location: &S3Location,
         key: &ObjectKey,
         len: usize,
     ) -> Result<Beginning, StoreError> {
-        let region = self.region_of(destination).await?;
-        let used = self.used(destination).await;
+        let region = self.region_of(location).await?;
+        let used = self.used(location).await;
         // Stores that answer a range with the checksum of the whole object would fail every range.
         let unchecked = aws_sdk_s3::config::Builder::new()
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         let request = self
-            .client_for(destination, &region)
+            .client_for(location, &region)
             .get_object()
-            .bucket(destination.bucket.bucket())
+            .bucket(location.bucket.bucket())
             .key(key.as_str())
             .range(format!("bytes=0-{}", len.saturating_sub(1)))
-            .set_expected_bucket_owner(owner_of(destination))
+            .set_expected_bucket_owner(owner_of(location))
             .set_request_payer(self.request_payer())
             .customize()
             .config_override(unchecked);
@@ -202,7 +202,7 @@ impl S3Store {
         let object = match request.send().await {
             Ok(object) => object,
             Err(err) => {
-                let failed = self.failed(destination, context, &used, store_error(context, &err));
+                let failed = self.failed(location, context, &used, store_error(context, &err));
                 // An empty object has no first byte.
                 let is_empty = failed.status == Some(416);
                 return if is_empty {

@@ -58,7 +58,7 @@ async fn a_running_collector_does_not_fail_the_check() {
 }
 
 #[tokio::test]
-async fn without_credentials_the_destination_is_not_tested() {
+async fn without_credentials_the_bucket_is_not_tested() {
     let (_folder, dev) = dev().await;
     let mut setup = setup(&dev);
     setup.credentials = None;

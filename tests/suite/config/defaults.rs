@@ -5,7 +5,7 @@ use forebay::config::{
     Admin, AllowedOrigins, Checksums, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
 };
 use forebay::live::Mode;
-use forebay::object::{BucketString, Destination, Encryption, ObjectTags, StorageClass};
+use forebay::object::{BucketString, Encryption, ObjectTags, S3Location, StorageClass};
 use forebay::sources::{Found, SourceId, SourceLookup};
 use forebay::store::PutMode;
 
@@ -100,7 +100,7 @@ fn sources_inherit_the_settings_of_s3() {
     let check = |s3: &str, source: &str, bucket: &str, region: Option<&str>, encryption| {
         let text = format!("[s3]\n{s3}\n[[source]]\nid = \"a\"\nwrite_keys = [\"k\"]\n{source}\n");
         let config = config(&text);
-        let to = &config.sources[0].destination;
+        let to = &config.sources[0].location;
         assert_eq!((to.bucket.to_string().as_str(), to.region.as_deref()), (bucket, region), "{text}");
         assert_eq!(to.encryption, encryption, "{text}");
     };
@@ -127,17 +127,17 @@ fn sources_inherit_the_settings_of_s3() {
 }
 
 /// The destination of the source `web`.
-fn destination(s3: &str, source: &str) -> Destination {
+fn location(s3: &str, source: &str) -> S3Location {
     let text =
         format!("[s3]\nbucket = \"b-1\"\n{s3}\n[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n{source}\n");
-    config(&text).sources[0].destination.clone()
+    config(&text).sources[0].location.clone()
 }
 
 #[test]
 fn the_external_id_of_a_role_is_the_source_id_by_default() {
     let arn = |name: &str| format!("role_arn = \"arn:aws:iam::111122223333:role/{name}\"");
     let check = |s3: &str, source: &str, expected: Option<(&str, &str)>| {
-        let role = destination(s3, source).role;
+        let role = location(s3, source).role;
         let shown = role.map(|role| (role.arn.to_string(), role.external_id.to_string()));
         let expected =
             expected.map(|(role, id)| (format!("arn:aws:iam::111122223333:role/{role}"), id.to_owned()));
@@ -154,8 +154,7 @@ fn the_external_id_of_a_role_is_the_source_id_by_default() {
 
 #[test]
 fn encryption_has_a_short_and_a_long_form() {
-    let kms =
-        |text: &str| destination("", &format!("encryption = {text}")).encryption.kms().cloned().unwrap();
+    let kms = |text: &str| location("", &format!("encryption = {text}")).encryption.kms().cloned().unwrap();
     let short = kms("\"kms:alias/events\"");
     assert_eq!((short.key.as_str(), short.bucket_key, short.context.json()), ("alias/events", None, None));
     assert_eq!(kms("{ kms = \"alias/events\" }"), short);
@@ -165,9 +164,9 @@ fn encryption_has_a_short_and_a_long_form() {
         (Some(false), r#"{"team":"data"}"#)
     );
     // A setting of [s3] applies to each source.
-    assert_eq!(destination("encryption = \"kms:alias/events\"", "").encryption.kms(), Some(&short));
+    assert_eq!(location("encryption = \"kms:alias/events\"", "").encryption.kms(), Some(&short));
     let class = "storage_class = \"GLACIER_IR\"\nexpected_bucket_owner = \"111122223333\"";
-    for to in [destination(class, ""), destination("", class)] {
+    for to in [location(class, ""), location("", class)] {
         assert_eq!(to.storage_class, Some(StorageClass::GlacierIr));
         assert_eq!(to.expected_bucket_owner.unwrap().as_str(), "111122223333");
     }

@@ -47,7 +47,7 @@ fn the_example_lists_the_defaults() {
 fn the_commented_settings_of_the_example_are_valid() {
     let config = config(&all_switched_on());
     assert_eq!(config.collector.tls.map(|tls| tls.listen), Some("0.0.0.0:8443".parse().unwrap()));
-    assert_eq!(config.sources[1].destination.bucket.to_string(), "another-bucket");
+    assert_eq!(config.sources[1].location.bucket.to_string(), "another-bucket");
 }
 
 #[test]

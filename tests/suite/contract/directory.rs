@@ -19,7 +19,7 @@ async fn a_directory_keeps_objects_with_their_metadata() {
     many_at_once(&store, "forebay").await;
     let put = a_put("forebay", "segment-logs/contract/a+b%ü/x.gz", "three calls");
     store.put(&put).await.unwrap();
-    let head = store.head(&put.destination, &put.key).await.unwrap();
+    let head = store.head(&put.location, &put.key).await.unwrap();
     assert_eq!(head.len, 11);
     for (name, value) in &put.metadata {
         assert_eq!(head.metadata.get(*name), Some(value), "{name}");
@@ -28,7 +28,7 @@ async fn a_directory_keeps_objects_with_their_metadata() {
     let theirs = folder.path().join("not/there/yet/segment-logs/contract/theirs.gz");
     std::fs::write(theirs, "theirs").unwrap();
     let key = object_key("segment-logs/contract/theirs.gz");
-    assert!(store.head(&put.destination, &key).await.unwrap().metadata.is_empty());
+    assert!(store.head(&put.location, &key).await.unwrap().metadata.is_empty());
 }
 
 #[tokio::test]

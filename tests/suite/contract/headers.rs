@@ -11,7 +11,7 @@ use super::a_put;
 use crate::support::scripted_http::{Reply, ScriptedHttp};
 
 #[tokio::test]
-async fn all_settings_of_a_destination_are_sent() {
+async fn all_settings_of_a_bucket_are_sent() {
     let server = ScriptedHttp::start(|_| {
         Reply::status(200)
             .with("etag", "\"1\"")
@@ -31,20 +31,20 @@ async fn all_settings_of_a_destination_are_sent() {
     .await;
     let mut put = a_put("bucket", "k", "bytes");
     let context = [("team".to_owned(), "dåta".to_owned())].into();
-    put.destination.encryption = Encryption::Kms(SseKms {
+    put.location.encryption = Encryption::Kms(SseKms {
         key: KmsKey::parse("alias/events").unwrap(),
         bucket_key: Some(true),
         context: KmsContext::new(context).unwrap(),
     });
-    put.destination.storage_class = Some(StorageClass::GlacierIr);
-    put.destination.expected_bucket_owner = Some(AccountId::parse("111122223333").unwrap());
+    put.location.storage_class = Some(StorageClass::GlacierIr);
+    put.location.expected_bucket_owner = Some(AccountId::parse("111122223333").unwrap());
     put.tags = vec![("source", "web".to_owned()), ("day", "2026-11-20".to_owned())];
     let stored = store.put(&put).await.unwrap();
     let applied = stored.applied.unwrap();
     assert_eq!(applied.algorithm.as_deref(), Some("aws:kms"));
     assert_eq!(applied.kms_key.as_deref(), Some("arn:aws:kms:us-east-1:111122223333:key/k"));
     assert!(applied.bucket_key);
-    assert_eq!(store.head(&put.destination, &put.key).await.unwrap().applied, Some(applied));
+    assert_eq!(store.head(&put.location, &put.key).await.unwrap().applied, Some(applied));
 
     let requests = server.requests();
     let [sent, head] = requests.as_slice() else { panic!("{requests:?}") };
@@ -68,7 +68,7 @@ async fn all_settings_of_a_destination_are_sent() {
         assert_eq!(head.header(name), Some(value), "{name}");
     }
     // Without bucket_key the bucket's own setting applies.
-    put.destination.encryption = Encryption::Kms(SseKms {
+    put.location.encryption = Encryption::Kms(SseKms {
         key: KmsKey::parse("k").unwrap(),
         bucket_key: None,
         context: KmsContext::default(),
@@ -92,7 +92,7 @@ async fn headers_of_unset_settings_are_not_sent() {
         ..S3Settings::default()
     };
     let mut put = a_put("bucket", "k", "bytes");
-    put.destination.encryption = Encryption::None;
+    put.location.encryption = Encryption::None;
     S3Store::new(settings).await.put(&put).await.unwrap();
     let requests = server.requests();
     let wanted = ["x-amz-checksum-crc32", "x-amz-content-sha256", "x-amz-date", "x-amz-user-agent"];

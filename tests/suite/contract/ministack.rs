@@ -10,7 +10,7 @@ use forebay::store::{Fault, ObjectStore, PutMode};
 use serde_json::Value;
 
 use super::dev_s3::store;
-use super::{a_put, destination, object_key, object_store, put_fault};
+use super::{a_put, location, object_key, object_store, put_fault};
 use crate::support::tools::{Ministack, in_venv, stdout_of};
 
 const REGION: &str = "us-east-1";
@@ -76,7 +76,7 @@ impl Policies {
     /// The fault of a put by the collector with its own store.
     async fn put(&self, key: &str, encryption: Encryption) -> Option<Fault> {
         let mut put = a_put(BUCKET, key, "x");
-        put.destination.encryption = encryption;
+        put.location.encryption = encryption;
         put.mode = PutMode::Overwrite;
         put_fault(&self.collector, &put).await
     }
@@ -107,7 +107,7 @@ async fn each_policy_statement_allows_and_refuses_as_documented() {
     assert_eq!(policies.put("logs/segment-logs/_rejected/s/0/1.gz", Encryption::SseS3).await, None);
     assert_eq!(policies.put("logs/other/1.gz", Encryption::SseS3).await, refused, "outside segment-logs");
     assert_eq!(policies.put("segment-logs/s/0/1.gz", Encryption::SseS3).await, refused, "outside the prefix");
-    let head = policies.collector.head(&destination(BUCKET, Encryption::None), &object_key(KEY)).await;
+    let head = policies.collector.head(&location(BUCKET, Encryption::None), &object_key(KEY)).await;
     assert_eq!(head.unwrap_err().fault, Fault::Refused, "reading is not granted");
 
     let file = "bucket-enforce-sse-s3.json";

@@ -18,13 +18,13 @@ mod wire;
 use std::task::Poll;
 
 use bytes::Bytes;
-use forebay::object::{BucketString, Destination, Encryption, ObjectKey};
+use forebay::object::{BucketString, Encryption, ObjectKey, S3Location};
 use forebay::store::fake::FakeStore;
 use forebay::store::{Body, Fault, ObjectStore, Put, PutMode};
 
 /// A destination in a bucket.
-fn destination(bucket: &str, encryption: Encryption) -> Destination {
-    Destination::new(BucketString::parse(bucket).unwrap(), encryption)
+fn location(bucket: &str, encryption: Encryption) -> S3Location {
+    S3Location::new(BucketString::parse(bucket).unwrap(), encryption)
 }
 
 /// An object key with any text.
@@ -36,7 +36,7 @@ fn object_key(text: &str) -> ObjectKey {
 pub(crate) fn a_put(bucket: &str, key: &str, bytes: impl Into<Bytes>) -> Put {
     let bytes = bytes.into();
     Put {
-        destination: destination(bucket, Encryption::SseS3),
+        location: location(bucket, Encryption::SseS3),
         key: object_key(key),
         crc32: crc32fast::hash(&bytes),
         body: Body::Bytes(bytes),
@@ -62,17 +62,17 @@ async fn object_store(store: &dyn ObjectStore, bucket: &str, no_bucket: &str) {
     let missing = a_put(no_bucket, "segment-logs/contract/x.gz", "x");
     assert_eq!(put_fault(store, &missing).await, Some(Fault::Refused), "no such bucket");
     let missing =
-        store.head(&destination(bucket, Encryption::None), &object_key("segment-logs/contract/no")).await;
+        store.head(&location(bucket, Encryption::None), &object_key("segment-logs/contract/no")).await;
     assert_eq!(missing.unwrap_err().fault, Fault::NotFound);
 }
 
 async fn a_put_is_stored_with_its_metadata(store: &dyn ObjectStore, bucket: &str) {
     for (encryption, applied) in [(Encryption::SseS3, Some("AES256")), (Encryption::None, None)] {
         let mut put = a_put(bucket, &format!("segment-logs/contract/a+b%ü/{applied:?}.gz"), "three calls");
-        put.destination.encryption = encryption;
+        put.location.encryption = encryption;
         let stored = store.put(&put).await.unwrap();
         assert!(stored.etag.is_some());
-        let head = store.head(&put.destination, &put.key).await.unwrap();
+        let head = store.head(&put.location, &put.key).await.unwrap();
         assert_eq!(head.len, 11);
         for (name, value) in &put.metadata {
             assert_eq!(head.metadata.get(*name), Some(value), "{name}");
@@ -90,10 +90,10 @@ async fn create_only_never_replaces(store: &dyn ObjectStore, bucket: &str) {
     let mut second = a_put(bucket, "segment-logs/contract/once.gz", "second, longer");
     store.put(&first).await.unwrap();
     assert_eq!(put_fault(store, &second).await, Some(Fault::Exists));
-    assert_eq!(store.head(&first.destination, &first.key).await.unwrap().len, 5);
+    assert_eq!(store.head(&first.location, &first.key).await.unwrap().len, 5);
     second.mode = PutMode::Overwrite;
     store.put(&second).await.unwrap();
-    assert_eq!(store.head(&first.destination, &first.key).await.unwrap().len, 14);
+    assert_eq!(store.head(&first.location, &first.key).await.unwrap().len, 14);
 }
 
 async fn a_file_is_put_completely(store: &dyn ObjectStore, bucket: &str) {
@@ -105,7 +105,7 @@ async fn a_file_is_put_completely(store: &dyn ObjectStore, bucket: &str) {
     put.crc32 = crc32fast::hash(&bytes);
     put.body = Body::File { path: path.clone(), len: bytes.len() as u64 };
     store.put(&put).await.unwrap();
-    assert_eq!(store.head(&put.destination, &put.key).await.unwrap().len, bytes.len() as u64);
+    assert_eq!(store.head(&put.location, &put.key).await.unwrap().len, bytes.len() as u64);
 
     // Unreadable local bytes are not the store's fault.
     put.key = object_key("segment-logs/contract/file-2.gz");
@@ -119,7 +119,7 @@ async fn wrong_bytes_are_a_digest_fault(store: &dyn ObjectStore, bucket: &str) {
     let mut put = a_put(bucket, "segment-logs/contract/wrong.gz", "bytes");
     put.crc32 ^= 1;
     assert_eq!(put_fault(store, &put).await, Some(Fault::Digest));
-    let head = store.head(&put.destination, &put.key).await;
+    let head = store.head(&put.location, &put.key).await;
     assert_eq!(head.unwrap_err().fault, Fault::NotFound, "nothing was stored");
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use forebay::object::{Destination, ExternalId, Role, RoleArn};
+use forebay::object::{ExternalId, Role, RoleArn, S3Location};
 use forebay::runtime::SystemClock;
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::store::{Fault, ObjectStore, Put};
@@ -39,7 +39,7 @@ fn put_as(external_id: &str, key: &str) -> Put {
     let mut put = a_put("bucket", key, "bytes");
     let role =
         Role { arn: RoleArn::parse(ROLE).unwrap(), external_id: ExternalId::parse(external_id).unwrap() };
-    put.destination = Destination { role: Some(role), ..put.destination };
+    put.location = S3Location { role: Some(role), ..put.location };
     put
 }
 

@@ -9,7 +9,7 @@ use forebay::store::region::RegionRule;
 use forebay::store::s3::{Checksums, CredentialsFrom, ReadFailure, S3Settings, S3Store, Timeouts};
 use forebay::store::{Body, Fault, ObjectStore, PutMode, StoreError};
 
-use super::{a_put, destination, object_key};
+use super::{a_put, location, object_key};
 use crate::support::scripted_http::{Reply, Request, ScriptedHttp};
 
 fn settings(server: &ScriptedHttp) -> S3Settings {
@@ -71,7 +71,7 @@ async fn a_body_is_sent_plain_with_its_checksum_as_a_header() {
         assert_eq!(request.body, text.as_bytes());
         assert_eq!(signed_for(request), "us-east-1");
     }
-    store.head(&put.destination, &put.key).await.unwrap();
+    store.head(&put.location, &put.key).await.unwrap();
     let head = server.requests().pop().unwrap();
     assert_eq!((head.method.as_str(), head.header("x-amz-checksum-mode")), ("HEAD", None));
 }
@@ -85,13 +85,13 @@ async fn optional_headers_are_sent_only_on_request() {
     let path = dir.path().join("staged");
     std::fs::write(&path, "body").unwrap();
     let mut put = a_put("bucket", "k", "body");
-    put.destination.encryption = Encryption::None;
+    put.location.encryption = Encryption::None;
     put.content_encoding = None;
     put.mode = PutMode::Overwrite;
     store.put(&put).await.unwrap();
     put.body = Body::File { path, len: 4 };
     store.put(&put).await.unwrap();
-    store.head(&put.destination, &put.key).await.unwrap();
+    store.head(&put.location, &put.key).await.unwrap();
     for request in server.requests() {
         let unwanted = |name: &&String| {
             name.contains("checksum")
@@ -164,7 +164,7 @@ async fn a_different_checksum_in_the_answer_is_a_digest_fault() {
 async fn a_refused_head_is_refused_and_a_refused_connection_is_transient() {
     let server = ScriptedHttp::start(|_| Reply::status(403)).await;
     let store = S3Store::new(settings(&server)).await;
-    let head = store.head(&destination("bucket", Encryption::None), &object_key("k")).await;
+    let head = store.head(&location("bucket", Encryption::None), &object_key("k")).await;
     assert_eq!(head.unwrap_err().fault, Fault::Refused);
 
     let gone = S3Settings { endpoint_url: Some("http://127.0.0.1:1".into()), ..settings(&server) };
@@ -228,7 +228,7 @@ const MARKED: &str = "jane.roe@example.com";
 async fn answers_of(reply: Reply) -> Vec<StoreError> {
     let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
     let store = S3Store::new(settings(&server)).await;
-    let (to, key) = (destination("bucket", Encryption::SseS3), object_key("k"));
+    let (to, key) = (location("bucket", Encryption::SseS3), object_key("k"));
     let read = match store.head_for_import(&to, &key, None).await {
         Err(ReadFailure::Denied(error) | ReadFailure::Refused(error) | ReadFailure::Transient(error)) => {
             Some(error)
@@ -311,7 +311,7 @@ async fn a_region_is_read_from_any_answer_and_asked_for_only_once() {
         store.put(&a_put("bucket", "k2", "x")).await.unwrap();
         let methods: Vec<String> = server.requests().iter().map(|r| r.method.clone()).collect();
         assert_eq!(methods, ["HEAD", "PUT", "PUT"], "{status}");
-        assert_eq!(store.region_of(&a_put("bucket", "k", "x").destination).await.unwrap(), "eu-west-3");
+        assert_eq!(store.region_of(&a_put("bucket", "k", "x").location).await.unwrap(), "eu-west-3");
     }
 }
 
@@ -347,7 +347,7 @@ async fn a_wrong_region_is_corrected_from_the_refusal() {
             ScriptedHttp::start(in_eu_west_3(located(Reply::status(200)), misdirected.clone())).await;
         let store = finding_store(&server).await;
         let mut put = a_put("bucket", "k", "x");
-        put.destination.region = Some("us-west-2".into());
+        put.location.region = Some("us-west-2".into());
         let err = store.put(&put).await.unwrap_err();
         assert_eq!(err.fault, Fault::Region, "{misdirected:?}: {err}");
         store.put(&put).await.unwrap();
@@ -365,7 +365,7 @@ async fn a_redirected_head_names_the_region() {
     })
     .await;
     let store = S3Store::new(settings(&server)).await;
-    let (to, key) = (destination("bucket", Encryption::None), object_key("k"));
+    let (to, key) = (location("bucket", Encryption::None), object_key("k"));
     assert_eq!(store.head(&to, &key).await.unwrap_err().fault, Fault::Region);
     assert_eq!(
         store.head(&to, &key).await.unwrap().metadata.get("forebay-sha256").map(String::as_str),
@@ -423,8 +423,8 @@ async fn a_key_that_no_store_takes_is_refused_before_anything_is_sent() {
     };
     let long = "ü".repeat(512) + "x";
     says(&store.put(&a_put("bucket", &long, "bytes")).await.unwrap_err());
-    says(&store.head(&destination("bucket", Encryption::SseS3), &object_key(&long)).await.unwrap_err());
-    match store.head_for_import(&destination("bucket", Encryption::SseS3), &object_key(&long), None).await {
+    says(&store.head(&location("bucket", Encryption::SseS3), &object_key(&long)).await.unwrap_err());
+    match store.head_for_import(&location("bucket", Encryption::SseS3), &object_key(&long), None).await {
         Err(ReadFailure::Refused(error)) => says(&error),
         other => panic!("{other:?}"),
     }

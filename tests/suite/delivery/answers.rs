@@ -138,7 +138,7 @@ pub(super) async fn squat(store: &FakeStore, node: &Node) {
     let pending = node.pending();
     let seal = &pending[0].seal;
     let put = Put {
-        destination: seal.destination.clone(),
+        location: seal.location.clone(),
         key: seal.object_key.clone(),
         body: Body::Bytes("foreign".into()),
         crc32: crc32fast::hash(b"foreign"),

@@ -281,7 +281,7 @@ async fn a_foreign_marker_in_the_way_is_told_and_left_alone() {
 async fn put_foreign(store: &FakeStore, key: &str) {
     use forebay::store::{Body, ObjectStore as _, Put, PutMode};
     let put = Put {
-        destination: to("bucket"),
+        location: to("bucket"),
         key: ObjectKey::listed(key),
         body: Body::Bytes("foreign".into()),
         crc32: crc32fast::hash(b"foreign"),

@@ -76,7 +76,7 @@ async fn a_source_is_forgotten_once_its_last_day_is_closed_and_the_sums_stay() {
         (log.known_sources(&|_| true), node.delivery.progress().sources()),
         (sources(&["web"]), vec![source("web")])
     );
-    assert_eq!(log.current_destination(&source("ios")), None);
+    assert_eq!(log.current_location(&source("ios")), None);
     let removed = log.ledger(Rows::None).removed;
     assert_eq!((removed.sources, removed.calls.received, removed.calls.rejected), (2, 6, 1));
     drop(log);

@@ -17,7 +17,7 @@ use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, Appended, Log, PendingSeal, RequestFrames};
 use forebay::metrics::Metrics;
-use forebay::object::{BucketString, Destination, Encryption};
+use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::random::Random;
 use forebay::retry::Backoff;
 use forebay::runtime::SystemClock;
@@ -103,8 +103,8 @@ pub(super) fn source(name: &str) -> SourceId {
     SourceId::new(name).unwrap()
 }
 
-pub(super) fn to(bucket: &str) -> Destination {
-    Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
+pub(super) fn to(bucket: &str) -> S3Location {
+    S3Location::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
 }
 
 /// A running spool and its deliveries.
@@ -147,7 +147,7 @@ impl Node {
         dir: &Path,
         store: &FakeStore,
         clock: &Arc<StepClock>,
-        told: impl IntoIterator<Item = (SourceId, Destination)>,
+        told: impl IntoIterator<Item = (SourceId, S3Location)>,
     ) -> Self {
         let disk = Arc::new(RealDisk::open(dir).unwrap());
         Self::open_telling(disk, store, clock, (options(), settings()), None, told)
@@ -169,7 +169,7 @@ impl Node {
         clock: &Arc<StepClock>,
         (options, settings): (SpoolOptions, DeliverySettings),
         hook: Option<Arc<dyn DayHook>>,
-        told: impl IntoIterator<Item = (SourceId, Destination)>,
+        told: impl IntoIterator<Item = (SourceId, S3Location)>,
     ) -> Self {
         let metrics = Arc::new(Metrics::new());
         let (spool, recovered) = Spool::open(
@@ -180,7 +180,7 @@ impl Node {
             Arc::clone(&metrics),
         )
         .unwrap();
-        spool.log().set_destinations(told.into_iter().collect()).unwrap();
+        spool.log().set_locations(told.into_iter().collect()).unwrap();
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
         let parts = Parts {
             log: spool.log(),
@@ -203,7 +203,7 @@ impl Node {
 
     /// Says where a source goes from now on.
     pub(super) fn send(&self, name: &str, bucket: &str) {
-        self.log().set_destinations(vec![(source(name), to(bucket))]).unwrap();
+        self.log().set_locations(vec![(source(name), to(bucket))]).unwrap();
     }
 
     pub(super) async fn append(&self, name: &str, lines: &[String]) -> Appended {

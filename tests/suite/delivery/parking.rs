@@ -161,7 +161,7 @@ async fn one_source_that_cannot_be_delivered_leaves_the_spool_to_the_others() {
     loop {
         match node.try_append("web", &noisy_lines(n, 20, 1_000)).await {
             Ok(_) => n += 20,
-            Err(AppendError::DestinationFull) => break,
+            Err(AppendError::LocationFull) => break,
             // The whole spool is full for a moment, until its objects are parked.
             Err(AppendError::Full) => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(other) => panic!("{other}"),

@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
 use forebay::object::{
-    AppliedEncryption, Destination, Encryption, ExternalId, KmsContext, KmsKey, Role, RoleArn, SseKms,
+    AppliedEncryption, Encryption, ExternalId, KmsContext, KmsKey, Role, RoleArn, S3Location, SseKms,
 };
 use forebay::store::fake::{FakeStore, Step};
 
 use super::node::*;
 
-fn as_role(destination: Destination, name: &str) -> Destination {
+fn as_role(location: S3Location, name: &str) -> S3Location {
     let arn = RoleArn::parse(&format!("arn:aws:iam::111122223333:role/{name}")).unwrap();
     let role = Role { arn, external_id: ExternalId::parse("web").unwrap() };
-    Destination { role: Some(role), ..destination }
+    S3Location { role: Some(role), ..location }
 }
 
-fn under_key(destination: Destination, key: &str) -> Destination {
+fn under_key(location: S3Location, key: &str) -> S3Location {
     let key = KmsKey::parse(key).unwrap();
     let encryption = Encryption::Kms(SseKms { key, bucket_key: None, context: KmsContext::default() });
-    Destination { encryption, ..destination }
+    S3Location { encryption, ..location }
 }
 
-fn go(node: &Node, name: &str, to: Destination) {
-    node.log().set_destinations(vec![(source(name), to)]).unwrap();
+fn go(node: &Node, name: &str, to: S3Location) {
+    node.log().set_locations(vec![(source(name), to)]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

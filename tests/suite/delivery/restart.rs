@@ -56,7 +56,7 @@ async fn a_restart_does_not_begin_a_new_hour() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_moved_or_went_keeps_its_destination_for_what_it_had() {
+async fn a_source_that_moved_or_went_keeps_its_bucket_for_what_it_had() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
     let node = Node::open(dir.path(), &store, &clock);
     for name in ["web", "gone", "stays"] {

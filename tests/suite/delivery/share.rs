@@ -63,7 +63,7 @@ async fn sources_of_a_bucket_that_refuses_take_nothing_from_a_healthy_one() {
             sent += 1;
             match node.try_append(name, &noisy_lines(n, 20, 1_000)).await {
                 Ok(_) => answered += 1,
-                Err(AppendError::DestinationFull | AppendError::Full) => {}
+                Err(AppendError::LocationFull | AppendError::Full) => {}
                 Err(other) => panic!("{other}"),
             }
             n += 20;
@@ -356,7 +356,7 @@ async fn a_source_that_waits_for_a_person_holds_its_share_and_no_more() {
     eventually("the conflict", || node.has_alarm(AlarmKind::Conflict)).await;
     for n in 0.. {
         match node.try_append("web", &noisy_lines(n * 20, 20, 1_000)).await {
-            Err(AppendError::DestinationFull) => break,
+            Err(AppendError::LocationFull) => break,
             Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(other) => panic!("{other}"),
         }

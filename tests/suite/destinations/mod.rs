@@ -47,7 +47,7 @@ use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Go, Read, RequestFrames};
 use forebay::metrics::Metrics;
-use forebay::object::{BucketString, Destination, Encryption, Stream};
+use forebay::object::{BucketString, Encryption, S3Location, Stream};
 use forebay::random::Random;
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
@@ -319,8 +319,8 @@ impl Node {
     }
 
     fn goes_to_a_bucket(&self) {
-        let to = Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
-        self.spool.log().set_destinations(vec![(SourceId::new("web").unwrap(), to)]).unwrap();
+        let to = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
+        self.spool.log().set_locations(vec![(SourceId::new("web").unwrap(), to)]).unwrap();
     }
 
     /// The archive has everything: from then on only destinations keep it.

@@ -12,7 +12,7 @@ use forebay::log::{
 use forebay::object::closed_marker::MarkerPlace;
 use forebay::object::stream::NAMED_STREAMS_MAX;
 use forebay::object::{
-    AppliedEncryption, BucketString, ClosedMarker, Destination, Encryption, ObjectKey, ObjectName, Stream,
+    AppliedEncryption, BucketString, ClosedMarker, Encryption, ObjectKey, ObjectName, S3Location, Stream,
 };
 use forebay::receipt::Receipt;
 use forebay::sources::SourceId;
@@ -35,7 +35,7 @@ pub(super) async fn log<H: Held>(empty: impl Fn() -> H) {
     a_parked_object_outlives_its_frames(empty()).await;
     seals_of_a_batch_form_a_chain(empty()).await;
     a_conflict_and_an_amendment_are_remembered(empty()).await;
-    frames_keep_the_destination_that_was_recorded_for_their_positions(empty()).await;
+    frames_keep_the_bucket_that_was_recorded_for_their_positions(empty()).await;
     nothing_is_stored_in_a_day_that_has_ended(empty()).await;
     a_day_is_closable_once_all_of_it_is_stored_and_closed_once(empty()).await;
     a_refused_source_is_refused_alone(empty()).await;
@@ -65,8 +65,8 @@ pub(super) fn key(name: &str) -> BatchKey {
     key_of(name, Stream::Calls)
 }
 
-pub(super) fn to(bucket: &str) -> Destination {
-    Destination::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
+pub(super) fn to(bucket: &str) -> S3Location {
+    S3Location::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3)
 }
 
 fn numbered(numbers: std::ops::Range<u32>) -> Vec<String> {
@@ -137,7 +137,7 @@ async fn a_second_reader_gets_every_line_in_order_and_keeps_what_it_has_not_read
     let (read, rest) = all.split_at(123);
     assert_eq!(followed(&*log, &mut Place::after(read.last().unwrap().0)), rest);
     log.hold_after(Some(read.last().unwrap().0));
-    log.set_destinations(vec![(source("web"), to("lake")), (source("ios"), to("lake"))]).unwrap();
+    log.set_locations(vec![(source("web"), to("lake")), (source("ios"), to("lake"))]).unwrap();
     for name in ["web", "ios"] {
         let count = texts(&*log, &key(name)).len();
         let sealed = seal(&*log, &key(name), count);
@@ -170,15 +170,15 @@ pub(crate) fn seal(log: &dyn Log, key: &BatchKey, count: usize) -> Seal {
         next_received_at: (!left.is_empty()).then_some(NOW),
         hours: Vec::new(),
     };
-    let destination = log.current_destination(&key.source).unwrap();
+    let location = log.current_location(&key.source).unwrap();
     let name = ObjectName {
         first_received_at: NOW,
         node: &log.node(),
         spool_id: &log.spool_id(),
         first_position: first,
     };
-    let object_key = ObjectKey::of_batch(&destination.bucket, &key.stream, &key.source, key.day, name);
-    log.seal(key, &encoded, destination, object_key).unwrap()
+    let object_key = ObjectKey::of_batch(&location.bucket, &key.stream, &key.source, key.day, name);
+    log.seal(key, &encoded, location, object_key).unwrap()
 }
 
 fn balanced(log: &dyn Log) {
@@ -246,7 +246,7 @@ async fn readers_do_not_disturb_each_other(held: impl Held) {
     })
     .unwrap();
     assert_eq!(seen, all[5..14].iter().map(|(position, _)| *position).collect::<Vec<_>>());
-    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let seal = seal(&*log, &key("web"), 10);
     assert_eq!(read(&*log, &key("web"), 0, u64::MAX), all, "a seal moves no other reader");
     assert_eq!(seal.last, all[9].0);
@@ -284,7 +284,7 @@ fn lines_of(name: &str, of: &Stream, lines: &[String]) -> RequestFrames {
 
 async fn collections_and_dead_letters_are_streams_with_all_promises(held: impl Held) {
     let named = [stream("objects/hotels"), stream("objects/rooms"), stream("dead/function")];
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     append(&held, "web", &numbered(0..3)).await;
     let mut firsts = Vec::new();
     for (at, of) in (0..).zip(&named) {
@@ -396,12 +396,12 @@ async fn collections_are_limited_and_known_ones_stay(held: impl Held) {
 
 async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
     append(&held, "web", &numbered(0..8)).await;
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 5);
     let held = held.crashed();
     let log = held.log();
     let pending = log.pending_seal(sealed.number).unwrap();
-    assert_eq!(pending.seal, sealed, "number, range, destination and key stay what they were");
+    assert_eq!(pending.seal, sealed, "number, range, location and key stay what they were");
     assert_eq!((log.pending_numbers(), log.pending_seals()), (vec![sealed.number], vec![pending]));
     assert!(log.has_unparked_seal(&key("web")));
     let range = read(&*log, &key("web"), sealed.first - 1, sealed.last);
@@ -412,7 +412,7 @@ async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
 
 async fn a_commit_releases_frames_for_good(held: impl Held) {
     append(&held, "web", &numbered(0..8)).await;
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 8);
     assert_eq!(held.log().undelivered()[&source("web")].0, 8, "what is sealed is not delivered");
     held.log().commit(&sealed, Some(AppliedEncryption::default())).unwrap();
@@ -427,7 +427,7 @@ async fn a_commit_releases_frames_for_good(held: impl Held) {
 
 async fn a_parked_object_outlives_its_frames(held: impl Held) {
     append(&held, "web", &numbered(0..4)).await;
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 4);
     let object = b"an object".repeat(100);
     let parked = Parked { len: object.len() as u64, crc32: crc32fast::hash(&object) };
@@ -449,7 +449,7 @@ async fn a_parked_object_outlives_its_frames(held: impl Held) {
 
 async fn seals_of_a_batch_form_a_chain(held: impl Held) {
     append(&held, "web", &numbered(0..9)).await;
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let first = seal(&*held.log(), &key("web"), 3);
     let held = held.crashed();
     let second = seal(&*held.log(), &key("web"), 3);
@@ -464,7 +464,7 @@ async fn seals_of_a_batch_form_a_chain(held: impl Held) {
 
 async fn a_conflict_and_an_amendment_are_remembered(held: impl Held) {
     append(&held, "web", &numbered(0..6)).await;
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let one = seal(&*held.log(), &key("web"), 3);
     let two = seal(&*held.log(), &key("web"), 3);
     held.log().conflict(&one).unwrap();
@@ -479,23 +479,20 @@ async fn a_conflict_and_an_amendment_are_remembered(held: impl Held) {
     assert_eq!(held.crashed().log().pending_seal(two.number).unwrap().amended, None);
 }
 
-async fn frames_keep_the_destination_that_was_recorded_for_their_positions(held: impl Held) {
+async fn frames_keep_the_bucket_that_was_recorded_for_their_positions(held: impl Held) {
     let web = source("web");
-    assert!(held.log().set_destinations(vec![(web.clone(), to("old"))]).unwrap().is_empty());
+    assert!(held.log().set_locations(vec![(web.clone(), to("old"))]).unwrap().is_empty());
     let before = append(&held, "web", &numbered(0..3)).await.first.unwrap();
-    assert_eq!(
-        held.log().set_destinations(vec![(web.clone(), to("new"))]).unwrap(),
-        std::slice::from_ref(&web)
-    );
+    assert_eq!(held.log().set_locations(vec![(web.clone(), to("new"))]).unwrap(), std::slice::from_ref(&web));
     let after = append(&held, "web", &numbered(3..5)).await.first.unwrap();
     let held = held.crashed();
     let log = held.log();
-    let (place, until) = log.destination(&web, before + 2).unwrap();
+    let (place, until) = log.location(&web, before + 2).unwrap();
     assert_eq!((place, until), (to("old"), Some(after)));
-    assert_eq!(log.destination(&web, after), Some((to("new"), None)));
-    assert_eq!(log.current_destination(&web), Some(to("new")));
-    assert_eq!(log.current_destination(&source("ios")), None);
-    assert_eq!(log.current_destinations(), [(web.clone(), to("new"))]);
+    assert_eq!(log.location(&web, after), Some((to("new"), None)));
+    assert_eq!(log.current_location(&web), Some(to("new")));
+    assert_eq!(log.current_location(&source("ios")), None);
+    assert_eq!(log.current_locations(), [(web.clone(), to("new"))]);
     assert_eq!(log.moved_sources().into_iter().collect::<Vec<_>>(), [web]);
 }
 
@@ -518,7 +515,7 @@ async fn nothing_is_stored_in_a_day_that_has_ended(held: impl Held) {
 async fn a_day_is_closable_once_all_of_it_is_stored_and_closed_once(held: impl Held) {
     append(&held, "web", &numbered(0..4)).await;
     let log = held.log();
-    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*log, &key("web"), 4);
     let stage = |log: &dyn Log| log.unclosed_days().get(&(NOW.day(), source("web"))).copied();
     assert_eq!(stage(&*log), Some(DayStage::Open));
@@ -532,19 +529,19 @@ async fn a_day_is_closable_once_all_of_it_is_stored_and_closed_once(held: impl H
     assert!(log.closable(&mut |_, _| false).is_empty(), "only what is wanted");
     let closable = log.closable(&mut |_, _| true);
     assert_eq!(closable.len(), 1);
-    assert_eq!(log.day_destinations(), [(source("web"), to("bucket"))]);
+    assert_eq!(log.day_locations(), [(source("web"), to("bucket"))]);
     let calls = &closable[0].marker.streams[&Stream::Calls];
     assert_eq!((calls.objects, calls.calls, calls.last_position), (1, 4, sealed.last));
     log.closed(&closable[0].place).unwrap();
     let log = held.crashed().log();
     assert_eq!(stage(&*log), None);
-    assert!(log.closable(&mut |_, _| true).is_empty() && log.day_destinations().is_empty());
+    assert!(log.closable(&mut |_, _| true).is_empty() && log.day_locations().is_empty());
 }
 
 async fn a_refused_source_is_refused_alone(held: impl Held) {
     held.log().refuse([source("web")].into());
     let refused = held.appender().append(calls_at(NOW, "web", &numbered(0..1))).await;
-    assert_eq!(refused, Err(AppendError::DestinationFull));
+    assert_eq!(refused, Err(AppendError::LocationFull));
     append(&held, "ios", &numbered(0..1)).await;
     assert_eq!(held.log().refused_sources().into_iter().collect::<Vec<_>>(), [source("web")]);
     held.log().refuse([].into());
@@ -562,7 +559,7 @@ async fn a_request_that_never_fits_is_refused_whole(held: impl Held) {
 }
 
 async fn the_ledger_balances_at_each_step(held: impl Held) {
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     append(&held, "web", &numbered(0..6)).await;
     append(&held, "web", &numbered(4..8)).await;
     balanced(&*held.log());
@@ -581,7 +578,7 @@ async fn the_ledger_balances_at_each_step(held: impl Held) {
 }
 
 async fn a_position_can_be_located_until_it_is_delivered(held: impl Held) {
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let first = append(&held, "web", &numbered(0..2)).await.first.unwrap();
     assert_eq!(held.appender().log_id(), held.log().spool_id());
     let receipt = |log: &dyn Log| Receipt {
@@ -634,7 +631,7 @@ async fn a_recount_holds_until_frames_are_added(held: impl Held) {
 
 async fn lost_positions_are_recorded_once(held: impl Held) {
     append(&held, "web", &numbered(0..3)).await;
-    held.log().set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 3);
     let all = Range { first: sealed.first, last: sealed.last };
     let one = Range { first: sealed.first, last: sealed.first };
@@ -667,7 +664,7 @@ async fn a_batch_that_is_given_up_holds_nothing(held: impl Held) {
 
 async fn what_waits_takes_space_until_it_is_stored(held: impl Held) {
     let log = held.log();
-    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     append(&held, "web", &numbered(0..50)).await;
     let (usage, left) = (log.usage(), log.bytes_left());
     assert!(!usage.is_full && usage.refused == 0 && usage.batches == 1, "{usage:?}");
@@ -696,7 +693,7 @@ async fn what_waits_takes_space_until_it_is_stored(held: impl Held) {
 
 async fn the_oldest_frames_are_held_by_open_batches(held: impl Held) {
     let log = held.log();
-    log.set_destinations(vec![(source("web"), to("bucket"))]).unwrap();
+    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let line = "x".repeat(1_024);
     for n in 0..10 {
         let lines: Vec<String> = (0..50).map(|line_number| format!("{n} {line_number} {line}")).collect();

@@ -80,7 +80,7 @@ async fn rows_of_a_file_are_stored_once_also_after_a_crash(held: impl Held) {
 }
 
 async fn progress_outlives_the_frames_that_record_it(held: impl Held) {
-    held.log().set_destinations(vec![(source("csv"), to("bucket"))]).unwrap();
+    held.log().set_locations(vec![(source("csv"), to("bucket"))]).unwrap();
     let import = held.log().begin_import(ImportKey(7), ImportProgress::default()).unwrap();
     let mut next = 0;
     // More than two segments, each delivered at once.

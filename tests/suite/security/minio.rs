@@ -221,7 +221,7 @@ async fn deny_statements_refuse_only_what_they_should() {
     };
     let put = async |encryption: &Encryption| {
         let mut put = a_put("lake", "segment-logs/s/0/1.gz", "x");
-        put.destination.encryption = encryption.clone();
+        put.location.encryption = encryption.clone();
         put.mode = PutMode::Overwrite;
         store.put(&put).await
     };

@@ -49,7 +49,7 @@ fn assume_requests(ministack: &Ministack, external_id: &str) -> Vec<Request> {
 }
 
 #[tokio::test]
-async fn a_refusing_destination_delays_no_other_and_drains_after_the_fix() {
+async fn a_refusing_bucket_delays_no_other_and_drains_after_the_fix() {
     let Some(ministack) = Ministack::start().await else { return };
     let collector = collector(&ministack).await;
     let url = ministack.recorder.url();

@@ -13,7 +13,7 @@ use forebay::call::LineSink as _;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::RequestFrames;
 use forebay::metrics::Metrics;
-use forebay::object::{BucketString, Destination, Encryption};
+use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::spool::{Spool, SpoolOptions};
@@ -53,8 +53,8 @@ async fn fill(settings: &Settings, node: &str, source: &str, at: UnixMillis, ids
     let clock = Arc::new(Standing(at, SystemClock::new()));
     let (spool, _) = Spool::open(disk, options, clock, &SystemRandom, Arc::new(Metrics::new())).unwrap();
     let source = SourceId::new(source).unwrap();
-    let lake = Destination::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
-    spool.log().set_destinations(vec![(source.clone(), lake)]).unwrap();
+    let lake = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
+    spool.log().set_locations(vec![(source.clone(), lake)]).unwrap();
     let mut frames = RequestFrames::new(source.clone(), at, 0);
     for id in ids {
         let line = json!({

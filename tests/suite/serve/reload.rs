@@ -20,7 +20,7 @@ async fn reload(settings: &Settings, forebay: &Forebay) {
 }
 
 #[tokio::test]
-async fn buffered_calls_of_changed_sources_go_to_the_old_destination() {
+async fn buffered_calls_of_changed_sources_go_to_the_old_bucket() {
     let rig = Rig::start(&["lake", "pond"]).await;
     let (lake, pond) = (rig.bucket("lake"), rig.bucket("pond"));
     let mut settings = rig.settings(&["stays", "goes", "moves"]);

@@ -123,7 +123,7 @@ pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
 
 fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
     let seal = &pending.seal;
-    let (number, bucket, key) = (seal.number, seal.destination.bucket.bucket(), seal.object_key.as_str());
+    let (number, bucket, key) = (seal.number, seal.location.bucket.bucket(), seal.object_key.as_str());
     if world.store.foreign().contains(&(bucket.to_owned(), key.to_owned())) {
         let overwrite = world.dice.chance(500);
         if overwrite {
@@ -358,7 +358,7 @@ fn read(
         if copy.received_at.day().start().0 != folder.day {
             return Err(format!("I4: {key} holds a line received at {}", copy.received_at.0));
         }
-        let places = &world.destinations[copy.source];
+        let places = &world.locations[copy.source];
         if !places.iter().any(|place| place.bucket.to_string() == folder.bucket) {
             return Err(format!("I4: {source} never went to {}", folder.bucket));
         }

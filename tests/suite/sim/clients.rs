@@ -258,7 +258,7 @@ impl Clients {
             Err(AppendError::TooLarge) => (400, "too large"),
             Err(AppendError::Busy) => (1, "busy"),
             Err(AppendError::Full) => (2, "the spool is full"),
-            Err(AppendError::DestinationFull) => {
+            Err(AppendError::LocationFull) => {
                 let source = state.requests[request].source;
                 if state.refusable.as_ref().is_some_and(|some| !some.contains(&source)) {
                     let name = &self.sources[source];

@@ -18,9 +18,9 @@ impl World {
             return;
         }
         let pending = process.spool.log().pending_seals();
-        let (destination, key, what) = if pending.is_empty() || self.dice.chance(300) {
+        let (location, key, what) = if pending.is_empty() || self.dice.chance(300) {
             let at = self.dice.index(self.clients.sources.len());
-            let destination = self.destinations[at][0].clone();
+            let location = self.locations[at][0].clone();
             let name = ObjectName {
                 first_received_at: self.clock.wall(),
                 node: "other",
@@ -28,17 +28,17 @@ impl World {
                 first_position: self.dice.below(100),
             };
             let (source, day) = (&self.clients.sources[at], self.clock.wall().day());
-            let key = ObjectKey::of_batch(&destination.bucket, &Stream::Calls, source, day, name);
-            (destination, key, "a foreign object beside ours")
+            let key = ObjectKey::of_batch(&location.bucket, &Stream::Calls, source, day, name);
+            (location, key, "a foreign object beside ours")
         } else {
             let seal = self.dice.of(&pending).seal;
-            (seal.destination, seal.object_key, "a foreign object under our key")
+            (seal.location, seal.object_key, "a foreign object under our key")
         };
         let bytes = self.dice.next().to_le_bytes();
         // From another collector, or from another program.
         let metadata = if self.dice.chance(500) { vec![(SHA256, "ab".repeat(32))] } else { Vec::new() };
         let put = Put {
-            destination,
+            location,
             key,
             body: Body::Bytes(bytes.to_vec().into()),
             crc32: crc32fast::hash(&bytes),

@@ -14,7 +14,7 @@ use forebay::log::{
     RequestFrames, Seal, Stopped, parked_name,
 };
 use forebay::metrics::Metrics;
-use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
+use forebay::object::{BucketString, Encryption, ObjectKey, ObjectName, S3Location, Stream};
 use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::spool::format::{BLOCK_HEADER, SEGMENT_HEADER, index_name, segment_name};
@@ -164,7 +164,7 @@ pub(super) fn try_seal(spool: &Stepped, source: &str, position: u64) -> Result<S
 
 fn try_seal_encoded(spool: &Stepped, source: &str, encoded: &Encoded) -> Result<Seal, Stopped> {
     let (log, key) = (spool.log(), batch(source));
-    let to = Destination::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
+    let to = S3Location::new(BucketString::parse("bucket").unwrap(), Encryption::SseS3);
     let name =
         ObjectName { first_received_at: NOON, node: "n", spool_id: "s", first_position: encoded.first };
     let object_key = ObjectKey::of_batch(&to.bucket, &key.stream, &key.source, key.day, name);

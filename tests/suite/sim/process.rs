@@ -192,15 +192,15 @@ impl World {
 
     /// Starts delivery. `None` if the spool stopped first.
     pub(super) fn start(&mut self, spool: Stepped, disk: SimDisk) -> Result<Option<Process>, Violation> {
-        let now = self.clients.sources.iter().zip(&self.destinations);
+        let now = self.clients.sources.iter().zip(&self.locations);
         let now: Vec<_> = now.map(|(source, all)| (source.clone(), all[all.len() - 1].clone())).collect();
         let failures = self.disk.failures();
         // As if each source had been removed and were added again. Those of which something waits are kept.
         let forgotten = spool.log().forget(&self.clients.sources.iter().cloned().collect());
         forgotten.iter().flatten().for_each(|_| self.trace.count("a source forgotten"));
-        if forgotten.is_err() || spool.log().set_destinations(now).is_err() {
+        if forgotten.is_err() || spool.log().set_locations(now).is_err() {
             if disk.is_alive() && self.disk.failures() == failures && self.needs_no_space() {
-                return Err("no destination can be noted, although nothing failed".to_owned());
+                return Err("no location can be noted, although nothing failed".to_owned());
             }
             disk.kill();
             return Ok(None);

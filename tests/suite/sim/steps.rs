@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::object::{BucketString, Destination, Encryption};
+use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::time::{Clock as _, DAY_MS};
 
 use super::plan::{YEAR_1970, YEAR_2038};
@@ -173,10 +173,10 @@ impl World {
     /// Moves a source to another bucket or prefix.
     fn move_source(&mut self, process: &Process) {
         let at = self.dice.index(self.clients.sources.len());
-        let to = destination(&self.dice.of(&self.buckets), self.dice.of(&["", "/a", "/b/c"]));
-        self.destinations[at].push(to.clone());
+        let to = location(&self.dice.of(&self.buckets), self.dice.of(&["", "/a", "/b/c"]));
+        self.locations[at].push(to.clone());
         let source = self.clients.sources[at].clone();
-        if process.spool.log().set_destinations(vec![(source, to)]).is_ok() {
+        if process.spool.log().set_locations(vec![(source, to)]).is_ok() {
             self.trace.count("a source moved");
         }
     }
@@ -195,6 +195,6 @@ impl World {
     }
 }
 
-pub(super) fn destination(bucket: &str, prefix: &str) -> Destination {
-    Destination::new(BucketString::parse(&format!("{bucket}{prefix}")).unwrap(), Encryption::SseS3)
+pub(super) fn location(bucket: &str, prefix: &str) -> S3Location {
+    S3Location::new(BucketString::parse(&format!("{bucket}{prefix}")).unwrap(), Encryption::SseS3)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use forebay::boxed_future::BoxFuture;
 use forebay::object::metadata::SHA256;
-use forebay::object::{Destination, ObjectKey};
+use forebay::object::{ObjectKey, S3Location};
 use forebay::store::fake::{FakeObject, FakeStore};
 use forebay::store::{Fault, Head, ObjectStore, Put, StoreError, Stored};
 
@@ -122,7 +122,7 @@ impl SimStore {
         if at_once(self.fake.put(put)).is_err() {
             return false;
         }
-        let (bucket, key) = (put.destination.bucket.bucket(), put.key.as_str());
+        let (bucket, key) = (put.location.bucket.bucket(), put.key.as_str());
         let object = self.fake.object(bucket, key).unwrap();
         self.lock().foreign.insert((bucket.to_owned(), key.to_owned()), object);
         true
@@ -189,7 +189,7 @@ impl SimStore {
     }
 
     fn apply(&self, put: &Put) -> Result<Stored, StoreError> {
-        let (bucket, key) = (put.destination.bucket.bucket(), put.key.as_str());
+        let (bucket, key) = (put.location.bucket.bucket(), put.key.as_str());
         let before = self.fake.object(bucket, key);
         let answer = at_once(self.fake.put(put));
         let code = match &answer {
@@ -265,7 +265,7 @@ impl Seen {
 
     async fn put_once(&self, put: &Put) -> Result<Stored, StoreError> {
         self.still_here().await;
-        let (fate, there, back) = self.draw(put.destination.bucket.bucket());
+        let (fate, there, back) = self.draw(put.location.bucket.bucket());
         let mut under_way = UnderWay::new(&self.store, put);
         tokio::time::sleep(there).await;
         self.still_here().await;
@@ -287,7 +287,7 @@ impl Seen {
         answer
     }
 
-    async fn head_once(&self, destination: &Destination, key: &ObjectKey) -> Result<Head, StoreError> {
+    async fn head_once(&self, location: &S3Location, key: &ObjectKey) -> Result<Head, StoreError> {
         self.still_here().await;
         let (fails, wait) = {
             let mut state = self.store.lock();
@@ -301,7 +301,7 @@ impl Seen {
         if fails {
             Err(failure(Fault::Transient, None, None))
         } else {
-            at_once(self.store.fake.head(destination, key))
+            at_once(self.store.fake.head(location, key))
         }
     }
 }
@@ -336,10 +336,10 @@ impl ObjectStore for Seen {
 
     fn head<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        Box::pin(self.head_once(destination, key))
+        Box::pin(self.head_once(location, key))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A world: a disk, a store, clients and a clock. They outlive the processes that run on them one after the
 //! other.
 
-use forebay::object::Destination;
+use forebay::object::S3Location;
 use forebay::sources::SourceId;
 use forebay::store::PutMode;
 
@@ -14,7 +14,7 @@ use super::imports::Imports;
 use super::plan::Plan;
 use super::process::Process;
 use super::rotten::{Rotten, RottenFiles};
-use super::steps::destination;
+use super::steps::location;
 use super::store::{Mood, SimStore};
 use crate::support::sim_disk::{Dice, SimDisk};
 use crate::support::trace::Trace;
@@ -41,7 +41,7 @@ pub(super) struct World {
     pub(super) has_reserve: bool,
     pub(super) buckets: Vec<String>,
     /// All destinations of each source so far. The last one is the present one.
-    pub(super) destinations: Vec<Vec<Destination>>,
+    pub(super) locations: Vec<Vec<S3Location>>,
     /// Processes that should have ended. They exist only with a planted bug.
     pub(super) zombies: Vec<Process>,
 }
@@ -67,8 +67,8 @@ impl World {
             Some(refuses) => Self::bucket_beside_refused(refuses, source).to_owned(),
             None => dice.of(&buckets),
         };
-        let destinations =
-            (0..sources.len()).map(|source| vec![destination(&bucket(&mut dice, source), "")]).collect();
+        let locations =
+            (0..sources.len()).map(|source| vec![location(&bucket(&mut dice, source), "")]).collect();
         let clients = Clients::new(sources, trace.clone());
         let trouble_dice = Dice(seed ^ 0x0DD_7A0B_1E50_0000);
         let second = Second::draw((second_dice, trouble_dice), &plan, &clients, (&disk, &trace));
@@ -88,7 +88,7 @@ impl World {
             rotten: RottenFiles::default(),
             has_reserve: false,
             buckets,
-            destinations,
+            locations,
             zombies: Vec::new(),
         };
         if world.plan.refuses.is_some() {

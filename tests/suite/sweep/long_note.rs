@@ -8,7 +8,7 @@ use forebay::time::Clock as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
-use super::node::{HANG, Node, destination, source};
+use super::node::{HANG, Node, location, source};
 use super::world::{POLL, World};
 
 /// Longer than the size at which a manifest is rewritten.
@@ -54,7 +54,7 @@ fn seal_and_commit(node: &Node, name: &str) -> Option<()> {
         next_received_at: None,
         hours: Vec::new(),
     };
-    let (to, node_id, spool_id) = (destination(name), log.node(), log.spool_id());
+    let (to, node_id, spool_id) = (location(name), log.node(), log.spool_id());
     let object = ObjectName {
         first_received_at: at,
         node: &node_id,

@@ -9,7 +9,7 @@ use forebay::batch::DueRule;
 use forebay::delivery::{Delivery, DeliverySettings, Parts};
 use forebay::log::Log;
 use forebay::metrics::Metrics;
-use forebay::object::{BucketString, Destination, Encryption};
+use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::random::Random;
 use forebay::retry::Backoff;
 use forebay::runtime::SystemClock;
@@ -62,8 +62,8 @@ pub(super) fn source(name: &str) -> SourceId {
     SourceId::new(name).unwrap()
 }
 
-pub(super) fn destination(name: &str) -> Destination {
-    Destination::new(BucketString::parse(name).unwrap(), Encryption::SseS3)
+pub(super) fn location(name: &str) -> S3Location {
+    S3Location::new(BucketString::parse(name).unwrap(), Encryption::SseS3)
 }
 
 /// One life of the spool.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::faulty::{FaultyDisk, Recorder};
 use super::long_note;
-use super::node::{HANG, Node, StandingClock, destination, source};
+use super::node::{HANG, Node, StandingClock, location, source};
 use crate::support::sim_disk::{Dice, SimDisk};
 
 /// The time limit to accept calls and deliver again after the failures are over, and to stop.
@@ -159,9 +159,9 @@ impl World {
         match opened {
             Ok((node, recovered)) => {
                 self.unreadable |= recovered.unreadable.is_some();
-                let all = self.load.sources.iter().map(|name| (source(name), destination(name)));
+                let all = self.load.sources.iter().map(|name| (source(name), location(name)));
                 // If it has already stopped, the life is short.
-                drop(node.log.set_destinations(all.collect()));
+                drop(node.log.set_locations(all.collect()));
                 Some(node)
             }
             Err(why) => {

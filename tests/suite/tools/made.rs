@@ -13,7 +13,7 @@ use forebay::delivery::make::staging::{OBJECT_IN_MEMORY_MAX, Staged, Staging};
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{Log, Parked, RequestFrames, Seal};
 use forebay::metrics::Metrics;
-use forebay::object::{BucketString, Destination, Encryption, ObjectKey, ObjectName, Stream};
+use forebay::object::{BucketString, Encryption, ObjectKey, ObjectName, S3Location, Stream};
 use forebay::random::Random;
 use forebay::runtime::SystemClock;
 use forebay::sources::SourceId;
@@ -131,7 +131,7 @@ fn seal(log: &dyn Log, staging: &Staging) -> (Seal, Staged) {
     let encode::Made::Object(object) = encode(log, staging, &SystemClock::new(), &job).unwrap() else {
         panic!("there must be frames")
     };
-    let destination = log.current_destination(&key("web").source).unwrap();
+    let location = log.current_location(&key("web").source).unwrap();
     let name = ObjectName {
         first_received_at: object.encoded.named_at,
         node: &log.node(),
@@ -139,8 +139,8 @@ fn seal(log: &dyn Log, staging: &Staging) -> (Seal, Staged) {
         first_position: object.encoded.first,
     };
     let object_key =
-        ObjectKey::of_batch(&destination.bucket, &Stream::Calls, &key("web").source, RECEIVED_AT.day(), name);
-    let seal = log.seal(&key("web"), &object.encoded, destination, object_key).unwrap();
+        ObjectKey::of_batch(&location.bucket, &Stream::Calls, &key("web").source, RECEIVED_AT.day(), name);
+    let seal = log.seal(&key("web"), &object.encoded, location, object_key).unwrap();
     (seal, object.staged)
 }
 
@@ -157,10 +157,10 @@ pub(super) async fn made_with(more: &[(&str, std::ops::Range<u32>)]) -> Made {
     let staging = Staging::new(Arc::clone(log.disk()), OBJECT_IN_MEMORY_MAX, log.staged_in_memory());
     let goes = |source: &str, bucket: &str| {
         let bucket = BucketString::parse(bucket).unwrap();
-        let destination = Destination::new(bucket, Encryption::SseS3);
-        (SourceId::new(source).unwrap(), destination)
+        let location = S3Location::new(bucket, Encryption::SseS3);
+        (SourceId::new(source).unwrap(), location)
     };
-    log.set_destinations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
+    log.set_locations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
     append(&spool, "web", &lines("web", DELIVERED), Stream::Calls).await;
     let (first, _) = seal(&*log, &staging);
     log.commit(&first, None).unwrap();

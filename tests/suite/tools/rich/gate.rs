@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use forebay::boxed_future::BoxFuture;
-use forebay::object::{Destination, ObjectKey};
+use forebay::object::{ObjectKey, S3Location};
 use forebay::store::s3::S3Store;
 use forebay::store::{Fault, Head, ObjectStore, Put, Reason, StoreError, Stored};
 
@@ -84,9 +84,9 @@ impl ObjectStore for Gate {
 
     fn head<'a>(
         &'a self,
-        destination: &'a Destination,
+        location: &'a S3Location,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        self.store.head(destination, key)
+        self.store.head(location, key)
     }
 }

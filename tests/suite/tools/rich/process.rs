@@ -182,15 +182,15 @@ impl Process {
         let encode::Made::Object(object) = encode(&*log, staging, &*self.clock, &job).unwrap() else {
             panic!("{name} has nothing open")
         };
-        let destination = log.current_destination(&key.source).unwrap();
+        let location = log.current_location(&key.source).unwrap();
         let name = ObjectName {
             first_received_at: object.encoded.named_at,
             node: &log.node(),
             spool_id: &log.spool_id(),
             first_position: object.encoded.first,
         };
-        let object_key = ObjectKey::of_batch(&destination.bucket, &key.stream, &key.source, key.day, name);
-        (log.seal(&key, &object.encoded, destination, object_key).unwrap(), object.staged)
+        let object_key = ObjectKey::of_batch(&location.bucket, &key.stream, &key.source, key.day, name);
+        (log.seal(&key, &object.encoded, location, object_key).unwrap(), object.staged)
     }
 
     /// Staging that keeps objects of up to `in_memory_max` bytes in memory and larger ones in files.

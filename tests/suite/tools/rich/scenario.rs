@@ -27,8 +27,8 @@ use forebay::dev_s3::{
 };
 use forebay::log::{Log, Parked, PendingSeal, frame::Origin, parked_name};
 use forebay::object::{
-    AccountId, BucketString, Destination, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey, Role,
-    RoleArn, SseKms, StorageClass,
+    AccountId, BucketString, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey, Role, RoleArn,
+    S3Location, SseKms, StorageClass,
 };
 use forebay::sources::SourceId;
 
@@ -117,7 +117,7 @@ impl Scene {
     /// object's calls and a note of the manifest are damaged.
     async fn first_process(&self) {
         let mut process = Process::open(&self.dir, &self.clock);
-        process.log().set_destinations(destinations()).unwrap();
+        process.log().set_locations(locations()).unwrap();
         process.calls("kiosk", 0..5, PLAIN);
         let delivery = process.deliver(&self.gate);
         delivery.flush("kiosk").await;
@@ -161,7 +161,7 @@ impl Scene {
         delivery.close_day(&["web", "ios", "till"]).await;
 
         self.clock.set(DAY_0 + 2 * DAY_MS + 9 * HOUR);
-        process.log().set_destinations(vec![(source("till"), to("lake"))]).unwrap();
+        process.log().set_locations(vec![(source("till"), to("lake"))]).unwrap();
         process.calls("web", 24..34, RECEIPTS);
         process.calls("ios", 16..22, PLAIN);
         delivery.flush("web").await;
@@ -219,8 +219,8 @@ impl Scene {
         delivery.close_day(&["web", "ios", "till", "lobby"]).await;
 
         self.clock.set(DAY_0 + 3 * DAY_MS + 9 * HOUR + HOUR / 2);
-        let vault = Destination { storage_class: Some(StorageClass::StandardIa), ..to("vault") };
-        log.set_destinations(vec![(source("vault"), vault)]).unwrap();
+        let vault = S3Location { storage_class: Some(StorageClass::StandardIa), ..to("vault") };
+        log.set_locations(vec![(source("vault"), vault)]).unwrap();
         process.calls("web", 38..42, RECEIPTS);
         self.clock.set(DAY_0 + 3 * DAY_MS + 10 * HOUR);
         process.calls("web", 42..46, RECEIPTS);
@@ -301,17 +301,17 @@ fn number_of(log: &dyn Log, name: &str) -> u64 {
     pending.iter().find(|pending| pending.seal.batch.source == source(name)).unwrap().seal.number
 }
 
-fn to(prefix: &str) -> Destination {
-    Destination::new(BucketString::parse(&format!("{BUCKET}/{prefix}")).unwrap(), Encryption::SseS3)
+fn to(prefix: &str) -> S3Location {
+    S3Location::new(BucketString::parse(&format!("{BUCKET}/{prefix}")).unwrap(), Encryption::SseS3)
 }
 
-fn destinations() -> Vec<(SourceId, Destination)> {
+fn locations() -> Vec<(SourceId, S3Location)> {
     let kms = |key: &str| {
         let context = [("team".to_owned(), "data \"lake\"".to_owned())].into();
         let context = KmsContext::new(context).unwrap();
         Encryption::Kms(SseKms { key: KmsKey::parse(key).unwrap(), bucket_key: Some(true), context })
     };
-    let vault = Destination {
+    let vault = S3Location {
         region: Some("eu-central-1".to_owned()),
         encryption: kms("arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"),
         role: Some(Role {
@@ -322,12 +322,12 @@ fn destinations() -> Vec<(SourceId, Destination)> {
         storage_class: Some(StorageClass::IntelligentTiering),
         ..to("vault")
     };
-    let in_region = |to: Destination| Destination { region: Some("us-east-1".to_owned()), ..to };
+    let in_region = |to: S3Location| S3Location { region: Some("us-east-1".to_owned()), ..to };
     let all = [
         ("web", to("lake")),
         ("ios", in_region(to("lake"))),
-        ("till", Destination { encryption: kms("alias/events"), ..to("old") }),
-        ("lobby", Destination { encryption: Encryption::None, ..to("lake") }),
+        ("till", S3Location { encryption: kms("alias/events"), ..to("old") }),
+        ("lobby", S3Location { encryption: Encryption::None, ..to("lake") }),
         ("kiosk", to("aside")),
         ("booth", to("aside")),
         ("shop", to("aside")),

@@ -8,7 +8,7 @@ use super::{AccountId, BucketString, Encryption, Role, StorageClass};
 ///
 /// Endpoint and credentials are not part of it: they always come from the running process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Destination {
+pub struct S3Location {
     /// Bucket and prefix.
     pub bucket: BucketString,
     /// The configured region of the bucket; `None`: it is discovered.
@@ -26,7 +26,7 @@ pub struct Destination {
     pub storage_class: Option<StorageClass>,
 }
 
-impl Destination {
+impl S3Location {
     /// A bucket and an encryption; everything else is unset.
     pub fn new(bucket: BucketString, encryption: Encryption) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Destination {
 }
 
 /// The bucket string, and the role and key if set: these distinguish buckets.
-impl fmt::Display for Destination {
+impl fmt::Display for S3Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.bucket)?;
         if let Some(role) = &self.role {

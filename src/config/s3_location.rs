@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::object::{
-    AccountId, BucketString, Destination, Encryption, ExternalId, KmsContext, KmsKey, Role, RoleArn, SseKms,
+    AccountId, BucketString, Encryption, ExternalId, KmsContext, KmsKey, Role, RoleArn, S3Location, SseKms,
     StorageClass,
 };
 use crate::sources::SourceId;
@@ -24,7 +24,7 @@ const ENCRYPTION_FORM: &str =
 
 /// Reads the bucket of a source from its own keys and those of `[s3]`. `None` if neither sets a valid
 /// bucket.
-pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Destination> {
+pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<S3Location> {
     let bucket = reader.optional("bucket", bucket);
     let region = reader.optional("region", |value| reader::text(value).and_then(values::region));
     let encryption = reader.get("encryption", s3.encryption.clone(), encryption);
@@ -46,7 +46,7 @@ pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3)
         );
         reader.refuse("encryption", what);
     }
-    Some(Destination {
+    Some(S3Location {
         bucket,
         region,
         encryption,

@@ -8,24 +8,20 @@ use std::collections::BTreeSet;
 
 use crate::delivery::shared::Shared;
 use crate::log::Seal;
-use crate::object::Destination;
+use crate::object::S3Location;
 use crate::sources::SourceId;
 
 impl Shared {
     /// Where, and how, a sealed object is put now.
-    pub(in crate::delivery) fn destination_now(&self, seal: &Seal) -> Destination {
-        self.current_destination(&seal.batch.source, &seal.destination)
+    pub(in crate::delivery) fn location_now(&self, seal: &Seal) -> S3Location {
+        self.current_location(&seal.batch.source, &seal.location)
     }
 
     /// How `noted`, a bucket of `source`, is reached now.
-    pub(in crate::delivery) fn current_destination(
-        &self,
-        source: &SourceId,
-        noted: &Destination,
-    ) -> Destination {
+    pub(in crate::delivery) fn current_location(&self, source: &SourceId, noted: &S3Location) -> S3Location {
         self.parts
             .log
-            .current_destination(source)
+            .current_location(source)
             .filter(|current| current.bucket == noted.bucket)
             .unwrap_or_else(|| noted.clone())
     }
@@ -36,14 +32,14 @@ impl Shared {
     }
 
     /// Every bucket to which something goes, or may go.
-    fn in_use(&self) -> BTreeSet<Destination> {
+    fn in_use(&self) -> BTreeSet<S3Location> {
         let log = &self.parts.log;
         let removed = self.requests.removed();
-        let current = log.current_destinations().into_iter();
+        let current = log.current_locations().into_iter();
         let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
-        let pending = log.pending_seals().into_iter().map(|pending| self.destination_now(&pending.seal));
+        let pending = log.pending_seals().into_iter().map(|pending| self.location_now(&pending.seal));
         let of_markers =
-            log.day_destinations().into_iter().map(|(source, to)| self.current_destination(&source, &to));
+            log.day_locations().into_iter().map(|(source, to)| self.current_location(&source, &to));
         current.chain(pending).chain(of_markers).collect()
     }
 }
