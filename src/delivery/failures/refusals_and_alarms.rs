@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::failing::{name, why_refused};
 use super::health::named;
-use super::spool_share::{Division, Lane, Party, Standing, divide};
+use super::spool_share::{Division, Flow, Party, Standing, divide};
 use crate::alarms::AlarmKind;
 use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::shared::Shared;
@@ -22,9 +22,9 @@ const FAILING_KINDS: [AlarmKind; 2] = [AlarmKind::Refused, AlarmKind::Unreachabl
 const REFUSING_ENDS_AFTER: Duration = Duration::from_secs(60);
 /// The subject of the alarm if every source is refused.
 const EVERYBODY: &str = "every source";
-/// How long to rest after judging, for each lane judged. A lane takes some microseconds, so judging takes a
+/// How long to rest after judging, for each flow judged. A flow takes some microseconds, so judging takes a
 /// few per cent of a core.
-const REST_PER_LANE: Duration = Duration::from_micros(100);
+const REST_PER_FLOW: Duration = Duration::from_micros(100);
 /// The longest rest. A source may continue for this long after its share is used.
 const REST_MAX: Duration = Duration::from_secs(1);
 
@@ -35,8 +35,8 @@ pub(in crate::delivery) fn judge(shared: &Shared, open: &[OpenBatch]) {
     if now < shared.failing.refusing().next {
         return;
     }
-    let (division, lanes) = divide_now(shared, open, now);
-    let rest = REST_PER_LANE.saturating_mul(u32::try_from(lanes).unwrap_or(u32::MAX)).min(REST_MAX);
+    let (division, flows) = divide_now(shared, open, now);
+    let rest = REST_PER_FLOW.saturating_mul(u32::try_from(flows).unwrap_or(u32::MAX)).min(REST_MAX);
     shared.failing.refusing().next = now.saturating_add(rest);
     let mut refused: BTreeSet<SourceId> = division.refused.keys().cloned().collect();
     if planted(PlantedBug::NothingRefused) {
@@ -52,7 +52,7 @@ pub(in crate::delivery) fn judge(shared: &Shared, open: &[OpenBatch]) {
     shared.parts.alarms.repeat(now);
 }
 
-/// What each failing party may hold, and the number of lanes from which this was computed.
+/// What each failing party may hold, and the number of flows from which this was computed.
 fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<PutTarget>, usize) {
     let conflicts = shared.failing.conflicts();
     if shared.failing.health().is_well() && conflicts.is_empty() {
@@ -67,7 +67,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     health.be_strict(log.is_under_pressure());
     health.keep(|source, to| held.contains_key(&(source.clone(), to.clone())), now);
     add_open(&mut held, &current, open);
-    let mut lanes: BTreeMap<(SourceId, PutTarget), Lane<PutTarget>> = BTreeMap::new();
+    let mut flows: BTreeMap<(SourceId, PutTarget), Flow<PutTarget>> = BTreeMap::new();
     for ((source, to), held) in held {
         if held != Held::default() {
             health.heard(&source, now);
@@ -79,24 +79,24 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
         };
         let is_current = !removed.contains(&source) && current.get(&source) == Some(&to);
         let target = put_target(&to);
-        // Buckets that differ only in settings that cannot fail are one lane.
-        let lane = lanes.entry((source.clone(), target.clone())).or_insert(Lane {
+        // Buckets that differ only in settings that cannot fail are one flow.
+        let flow = flows.entry((source.clone(), target.clone())).or_insert(Flow {
             source,
             target,
             current: false,
             standing,
             held: Held::default(),
         });
-        lane.current |= is_current;
-        lane.held.add(held);
+        flow.current |= is_current;
+        flow.held.add(held);
         if standing == Standing::Failing {
-            lane.standing = standing;
+            flow.standing = standing;
         }
     }
     let failing = health.failing_locations();
     drop(health);
-    let lanes: Vec<Lane<PutTarget>> = lanes.into_values().collect();
-    (divide(log.space(), &lanes, &failing, &log.refused_sources()), lanes.len())
+    let flows: Vec<Flow<PutTarget>> = flows.into_values().collect();
+    (divide(log.space(), &flows, &failing, &log.refused_sources()), flows.len())
 }
 
 /// What sealed objects hold, by source and by the bucket to which they are put now.

@@ -1,7 +1,7 @@
 //! Divides the spool among failing buckets and sources: how much each of them may hold, and which
 //! sources are refused beyond that. Pure.
 //!
-//! A *lane* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket
+//! A *flow* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket
 //! that accepts no objects at all, or a single source whose objects a bucket refuses. While other
 //! sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal
 //! part. Only a party that holds more than its part is refused.
@@ -54,7 +54,7 @@ pub enum Standing {
 
 /// What one source sends to one bucket.
 #[derive(Clone, Debug)]
-pub struct Lane<W> {
+pub struct Flow<W> {
     /// The source.
     pub source: SourceId,
     /// The bucket.
@@ -104,7 +104,7 @@ impl<W> Default for Division<W> {
 }
 
 impl<W: Ord + Clone> Division<W> {
-    /// The party that a lane belongs to, if it fails.
+    /// The party that a flow belongs to, if it fails.
     pub fn party(&self, source: &SourceId, target: &W) -> Option<Party<W>> {
         let location = Party::Location(target.clone());
         if self.parties.contains_key(&location) {
@@ -124,31 +124,31 @@ pub fn reaches(part: u64, whole: u64, percent: u64) -> bool {
 /// source, `refused_before` the sources that are refused now.
 pub fn divide<W: Ord + Clone>(
     space: Space,
-    lanes: &[Lane<W>],
+    flows: &[Flow<W>],
     failing: &BTreeMap<W, Cause>,
     refused_before: &BTreeSet<SourceId>,
 ) -> Division<W> {
-    let party = |lane: &Lane<W>| match lane.standing {
-        _ if failing.contains_key(&lane.target) => Some(Party::Location(lane.target.clone())),
-        Standing::Failing => Some(Party::Source(lane.source.clone(), lane.target.clone())),
+    let party = |flow: &Flow<W>| match flow.standing {
+        _ if failing.contains_key(&flow.target) => Some(Party::Location(flow.target.clone())),
+        Standing::Failing => Some(Party::Source(flow.source.clone(), flow.target.clone())),
         Standing::Healthy | Standing::Silent => None,
     };
     let (mut parties, mut sources) = (BTreeMap::new(), BTreeMap::new());
     let (mut any_healthy, mut any_silent) = (false, false);
-    for lane in lanes {
-        match party(lane) {
+    for flow in flows {
+        match party(flow) {
             Some(party) => {
-                parties.entry(party.clone()).or_insert_with(Held::default).add(lane.held);
+                parties.entry(party.clone()).or_insert_with(Held::default).add(flow.held);
                 // Refusals of others need not concern this source: its own put will show that.
-                let tells = lane.standing == Standing::Failing
-                    || failing.get(&lane.target) == Some(&Cause::Unreachable);
-                if lane.current && tells {
-                    sources.insert(&lane.source, party);
+                let tells = flow.standing == Standing::Failing
+                    || failing.get(&flow.target) == Some(&Cause::Unreachable);
+                if flow.current && tells {
+                    sources.insert(&flow.source, party);
                 }
             }
             None => {
-                any_healthy |= lane.current && lane.standing == Standing::Healthy;
-                any_silent |= lane.current && lane.standing == Standing::Silent;
+                any_healthy |= flow.current && flow.standing == Standing::Healthy;
+                any_silent |= flow.current && flow.standing == Standing::Silent;
             }
         }
     }
@@ -197,8 +197,8 @@ mod tests {
         SourceId::new(name).unwrap()
     }
 
-    fn lane(name: &str, target: u8, standing: Standing, parked: u64, frames: u64) -> Lane<u8> {
-        Lane { source: source(name), target, current: true, standing, held: Held { parked, frames } }
+    fn flow(name: &str, target: u8, standing: Standing, parked: u64, frames: u64) -> Flow<u8> {
+        Flow { source: source(name), target, current: true, standing, held: Held { parked, frames } }
     }
 
     fn space(segments: u64) -> Space {
@@ -211,85 +211,85 @@ mod tests {
         targets.iter().map(|target| (*target, Cause::Unreachable)).collect()
     }
 
-    fn check(what: &str, lanes: &[Lane<u8>], failing: &[u8], refused: &[&str]) {
-        let division = divide(space(0), lanes, &unreachable(failing), &BTreeSet::new());
+    fn check(what: &str, flows: &[Flow<u8>], failing: &[u8], refused: &[&str]) {
+        let division = divide(space(0), flows, &unreachable(failing), &BTreeSet::new());
         let names: Vec<&str> = division.refused.keys().map(SourceId::as_str).collect();
         assert_eq!(names, refused, "{what}: {division:?}");
     }
 
     #[test]
     fn only_a_failing_party_over_its_part_is_refused() {
-        check("nothing fails", &[lane("a", 1, Healthy, 900, 0)], &[], &[]);
-        let healthy = lane("z", 2, Healthy, 0, 700);
-        let beside = |lanes: &[Lane<u8>]| [lanes, std::slice::from_ref(&healthy)].concat();
-        check("below its part", &beside(&[lane("a", 1, Failing, 200, 49)]), &[1], &[]);
-        check("at its part", &beside(&[lane("a", 1, Failing, 200, 50)]), &[1], &["a"]);
-        check("frames alone count", &beside(&[lane("a", 1, Failing, 0, 250)]), &[1], &["a"]);
+        check("nothing fails", &[flow("a", 1, Healthy, 900, 0)], &[], &[]);
+        let healthy = flow("z", 2, Healthy, 0, 700);
+        let beside = |flows: &[Flow<u8>]| [flows, std::slice::from_ref(&healthy)].concat();
+        check("below its part", &beside(&[flow("a", 1, Failing, 200, 49)]), &[1], &[]);
+        check("at its part", &beside(&[flow("a", 1, Failing, 200, 50)]), &[1], &["a"]);
+        check("frames alone count", &beside(&[flow("a", 1, Failing, 0, 250)]), &[1], &["a"]);
         // If a bucket takes nothing, all its sources are refused, even those that have not tried yet.
-        let six = beside(&[lane("a", 1, Failing, 200, 0), lane("b", 1, Healthy, 0, 50)]);
+        let six = beside(&[flow("a", 1, Failing, 200, 0), flow("b", 1, Healthy, 0, 50)]);
         check("all of a bucket", &six, &[1], &["a", "b"]);
         // A source that is refused alone is a party of its own.
         check("one of a bucket", &six, &[], &[]);
-        let one = beside(&[lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50)]);
+        let one = beside(&[flow("a", 1, Failing, 250, 0), flow("b", 1, Healthy, 0, 50)]);
         check("one of a bucket, over its part", &one, &[], &["a"]);
     }
 
     #[test]
     fn a_source_whose_own_puts_were_not_refused_is_not_refused_for_others() {
-        let lanes =
-            [lane("a", 1, Failing, 250, 0), lane("b", 1, Healthy, 0, 50), lane("z", 2, Healthy, 0, 0)];
+        let flows =
+            [flow("a", 1, Failing, 250, 0), flow("b", 1, Healthy, 0, 50), flow("z", 2, Healthy, 0, 0)];
         let refused = |cause| {
-            let division = divide(space(0), &lanes, &BTreeMap::from([(1, cause)]), &BTreeSet::new());
+            let division = divide(space(0), &flows, &BTreeMap::from([(1, cause)]), &BTreeSet::new());
             division.refused.into_keys().collect::<Vec<_>>()
         };
         assert_eq!(refused(Cause::Refused), [source("a")]);
         assert_eq!(refused(Cause::Unreachable), [source("a"), source("b")], "the bucket cannot be reached");
-        let alone = [lane("a", 1, Failing, 900, 0), lane("b", 1, Healthy, 0, 50)];
+        let alone = [flow("a", 1, Failing, 900, 0), flow("b", 1, Healthy, 0, 50)];
         let division = divide(space(0), &alone, &BTreeMap::from([(1, Cause::Refused)]), &BTreeSet::new());
         assert_eq!(division.part, None, "no source is known to be served");
     }
 
     #[test]
     fn each_party_has_an_equal_part() {
-        let lanes = [
-            lane("a", 1, Failing, 125, 0),
-            lane("b", 2, Failing, 60, 0),
-            lane("c", 2, Failing, 60, 0),
-            lane("z", 3, Healthy, 0, 0),
+        let flows = [
+            flow("a", 1, Failing, 125, 0),
+            flow("b", 2, Failing, 60, 0),
+            flow("c", 2, Failing, 60, 0),
+            flow("z", 3, Healthy, 0, 0),
         ];
         // Two parties: 125 each.
-        check("a bucket is one party", &lanes, &[1, 2], &["a"]);
+        check("a bucket is one party", &flows, &[1, 2], &["a"]);
         // Three parties: 83 each.
-        check("each source alone is one", &lanes, &[], &["a"]);
-        let division = divide(space(0), &lanes, &unreachable(&[1, 2]), &BTreeSet::new());
+        check("each source alone is one", &flows, &[], &["a"]);
+        let division = divide(space(0), &flows, &unreachable(&[1, 2]), &BTreeSet::new());
         assert_eq!((division.part, division.parties.len()), (Some(125), 2));
     }
 
     #[test]
     fn the_whole_spool_may_be_used_if_no_source_is_healthy() {
-        let all = [lane("a", 1, Failing, 940, 0), lane("b", 1, Failing, 0, 0)];
+        let all = [flow("a", 1, Failing, 940, 0), flow("b", 1, Failing, 0, 0)];
         check("all fail", &all, &[1], &[]);
-        let silent = lane("z", 2, Silent, 0, 0);
+        let silent = flow("z", 2, Silent, 0, 0);
         let beside_silent = [all.as_slice(), std::slice::from_ref(&silent)].concat();
         check("one is silent", &beside_silent, &[1], &["a", "b"]);
-        let less = [lane("a", 1, Failing, 849, 0), silent];
+        let less = [flow("a", 1, Failing, 849, 0), silent];
         check("space is left for a silent source", &less, &[1], &[]);
     }
 
     #[test]
     fn a_source_is_not_refused_for_a_bucket_that_it_left() {
-        let old = Lane { current: false, ..lane("a", 1, Failing, 500, 0) };
-        let lanes = [old, lane("a", 2, Healthy, 0, 10)];
-        check("it goes elsewhere now", &lanes, &[1], &[]);
+        let old = Flow { current: false, ..flow("a", 1, Failing, 500, 0) };
+        let flows = [old, flow("a", 2, Healthy, 0, 10)];
+        check("it goes elsewhere now", &flows, &[1], &[]);
     }
 
     #[test]
     fn a_refused_source_is_taken_again_well_below_its_part() {
-        let healthy = lane("z", 2, Healthy, 0, 0);
+        let healthy = flow("z", 2, Healthy, 0, 0);
         let refused = |held, before: &[&str]| {
-            let lanes = [lane("a", 1, Failing, held, 0), healthy.clone()];
+            let flows = [flow("a", 1, Failing, held, 0), healthy.clone()];
             let before = before.iter().map(|name| source(name)).collect();
-            !divide(space(0), &lanes, &unreachable(&[1]), &before).refused.is_empty()
+            !divide(space(0), &flows, &unreachable(&[1]), &before).refused.is_empty()
         };
         assert!(!refused(249, &[]) && refused(249, &["a"]));
         assert!(refused(225, &["a"]) && !refused(224, &["a"]));
@@ -297,10 +297,10 @@ mod tests {
 
     #[test]
     fn a_party_is_parked_before_it_is_refused_if_that_is_worth_an_object() {
-        let healthy = lane("z", 2, Healthy, 0, 0);
+        let healthy = flow("z", 2, Healthy, 0, 0);
         let relieved = |parked, frames| {
-            let lanes = [lane("a", 1, Failing, parked, frames), healthy.clone()];
-            !divide(space(0), &lanes, &unreachable(&[1]), &BTreeSet::new()).relieved.is_empty()
+            let flows = [flow("a", 1, Failing, parked, frames), healthy.clone()];
+            !divide(space(0), &flows, &unreachable(&[1]), &BTreeSet::new()).relieved.is_empty()
         };
         assert!(!relieved(0, 174) && relieved(0, 175));
         assert!(!relieved(150, 69) && relieved(150, 70));
@@ -311,8 +311,8 @@ mod tests {
     #[test]
     fn a_failing_party_leaves_segments_before_others_need_them() {
         let make_room = |segments, standing| {
-            let lanes = [lane("a", 1, Failing, 0, 1), lane("z", 2, standing, 0, 0)];
-            divide(space(segments), &lanes, &unreachable(&[1]), &BTreeSet::new()).make_room
+            let flows = [flow("a", 1, Failing, 0, 1), flow("z", 2, standing, 0, 0)];
+            divide(space(segments), &flows, &unreachable(&[1]), &BTreeSet::new()).make_room
         };
         assert!(!make_room(499, Healthy) && make_room(500, Healthy));
         assert!(!make_room(900, Failing), "no other source needs them");
@@ -320,9 +320,9 @@ mod tests {
 
     #[test]
     fn the_largest_numbers_do_not_overflow() {
-        let lanes = [lane("a", 1, Failing, u64::MAX, u64::MAX), lane("z", 2, Healthy, u64::MAX, u64::MAX)];
+        let flows = [flow("a", 1, Failing, u64::MAX, u64::MAX), flow("z", 2, Healthy, u64::MAX, u64::MAX)];
         let space = Space { cap: u64::MAX, segments: u64::MAX, parked: u64::MAX };
-        let division = divide(space, &lanes, &unreachable(&[1]), &BTreeSet::new());
+        let division = divide(space, &flows, &unreachable(&[1]), &BTreeSet::new());
         assert!(division.refused.contains_key(&source("a")) && division.make_room);
     }
 
@@ -330,12 +330,12 @@ mod tests {
         prop_oneof![Just(Cause::Refused), Just(Cause::Unreachable)]
     }
 
-    fn any_lane() -> impl Strategy<Value = Lane<u8>> {
+    fn any_flow() -> impl Strategy<Value = Flow<u8>> {
         let standing = prop_oneof![Just(Failing), Just(Healthy), Just(Silent)];
         (0..12_u8, 0..4_u8, any::<bool>(), standing, 0..400_u64, 0..400_u64).prop_map(
-            |(name, target, current, standing, parked, frames)| Lane {
+            |(name, target, current, standing, parked, frames)| Flow {
                 current,
-                ..lane(&format!("s{name}"), target, standing, parked, frames)
+                ..flow(&format!("s{name}"), target, standing, parked, frames)
             },
         )
     }
@@ -343,25 +343,25 @@ mod tests {
     proptest! {
         #[test]
         fn no_healthy_source_is_refused_and_the_parts_are_kept(
-            mut lanes in proptest::collection::vec(any_lane(), 0..20),
+            mut flows in proptest::collection::vec(any_flow(), 0..20),
             failing in proptest::collection::btree_map(0..4_u8, any_cause(), 0..4),
             before in proptest::collection::btree_set(0..12_u8, 0..12),
             segments in 0..CAP,
         ) {
-            // A source has at most one current lane.
+            // A source has at most one current flow.
             let mut seen = BTreeSet::new();
-            lanes.iter_mut().for_each(|lane| lane.current &= seen.insert(lane.source.clone()));
+            flows.iter_mut().for_each(|flow| flow.current &= seen.insert(flow.source.clone()));
             let before = before.into_iter().map(|name| source(&format!("s{name}"))).collect();
-            let division = divide(space(segments), &lanes, &failing, &before);
-            let fails = |lane: &Lane<u8>| {
-                lane.standing == Failing || failing.get(&lane.target) == Some(&Cause::Unreachable)
+            let division = divide(space(segments), &flows, &failing, &before);
+            let fails = |flow: &Flow<u8>| {
+                flow.standing == Failing || failing.get(&flow.target) == Some(&Cause::Unreachable)
             };
-            let healthy = |lane: &Lane<u8>| {
-                lane.current && !fails(lane) && !failing.contains_key(&lane.target) && lane.standing == Healthy
+            let healthy = |flow: &Flow<u8>| {
+                flow.current && !fails(flow) && !failing.contains_key(&flow.target) && flow.standing == Healthy
             };
-            for lane in lanes.iter().filter(|lane| lane.current) {
-                if !fails(lane) {
-                    prop_assert!(!division.refused.contains_key(&lane.source), "a healthy source is refused");
+            for flow in flows.iter().filter(|flow| flow.current) {
+                if !fails(flow) {
+                    prop_assert!(!division.refused.contains_key(&flow.source), "a healthy source is refused");
                 }
             }
             for party in division.refused.values().chain(&division.relieved) {
@@ -370,19 +370,19 @@ mod tests {
             }
             // The parts together do not exceed the share of what fails, and every party over its part is
             // refused.
-            if lanes.iter().any(healthy) && !division.parties.is_empty() {
+            if flows.iter().any(healthy) && !division.parties.is_empty() {
                 let part = division.part.unwrap();
                 prop_assert!(part * division.parties.len() as u64 <= CAP * FAILING_PERCENT / 100);
-                for lane in lanes.iter().filter(|lane| lane.current && fails(lane)) {
-                    let party = division.party(&lane.source, &lane.target).unwrap();
+                for flow in flows.iter().filter(|flow| flow.current && fails(flow)) {
+                    let party = division.party(&flow.source, &flow.target).unwrap();
                     if division.parties[&party].bytes() >= part {
-                        prop_assert_eq!(division.refused.get(&lane.source), Some(&party));
+                        prop_assert_eq!(division.refused.get(&flow.source), Some(&party));
                     }
                 }
             } else {
                 prop_assert!(!division.make_room);
             }
-            let none = lanes.iter().all(|lane| !lane.current || fails(lane));
+            let none = flows.iter().all(|flow| !flow.current || fails(flow));
             prop_assert!(!none || division.refused.is_empty(), "there is no other source, and one is refused");
         }
     }
