@@ -6,7 +6,7 @@ use crate::batch::BatchKey;
 use crate::log::Difference;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
-use crate::spool::format::runs::{Part, Run, Runs};
+use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::imports::RunningImports;
 use crate::spool::ledger::Ledger;
@@ -16,7 +16,7 @@ use crate::time::UnixMillis;
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     /// Its unreleased frames by segment, oldest first.
-    pub parts: VecDeque<Part>,
+    pub stretches: VecDeque<Stretch>,
     /// Everything up to here is sealed.
     pub sealed_through: u64,
     /// Frames after `sealed_through`.
@@ -35,7 +35,7 @@ pub(super) struct Batch {
 impl Batch {
     /// The last position of the batch.
     pub(super) fn last(&self) -> u64 {
-        self.parts.back().map_or(0, |part| part.last)
+        self.stretches.back().map_or(0, |stretch| stretch.last)
     }
 }
 
@@ -149,17 +149,17 @@ impl Index {
         }
         batch.open_frames += u64::from(run.frames);
         batch.open_bytes += bytes;
-        match batch.parts.back_mut().filter(|part| part.segment == segment) {
-            Some(part) => {
-                part.last = run.last();
-                part.frames += u64::from(run.frames);
-                part.bytes += bytes;
-                if let Runs::Open(runs) = &mut part.runs {
+        match batch.stretches.back_mut().filter(|stretch| stretch.segment == segment) {
+            Some(stretch) => {
+                stretch.last = run.last();
+                stretch.frames += u64::from(run.frames);
+                stretch.bytes += bytes;
+                if let Runs::Open(runs) = &mut stretch.runs {
                     join(runs, run);
                 }
             }
             None => {
-                batch.parts.push_back(part(segment, added));
+                batch.stretches.push_back(stretch(segment, added));
                 if let Some(state) = self.segments.get_mut(&segment) {
                     state.pending += 1;
                 }
@@ -170,7 +170,7 @@ impl Index {
     fn insert_first(&mut self, segment: u64, key: &BatchKey, added: Added) {
         self.generations += 1;
         let batch = Batch {
-            parts: VecDeque::from([part(segment, added)]),
+            stretches: VecDeque::from([stretch(segment, added)]),
             sealed_through: 0,
             open_frames: u64::from(added.run.frames),
             open_bytes: added.bytes,
@@ -184,22 +184,22 @@ impl Index {
         }
     }
 
-    /// Adds a part of a segment that gets no more frames. Call it in the order of segments. Frames up to
+    /// Adds the stretch of a segment that gets no more frames. Call it in the order of segments. Frames up to
     /// `sealed` are sealed.
-    pub(super) fn restore(&mut self, key: &BatchKey, part: Part, sealed: u64) {
+    pub(super) fn restore(&mut self, key: &BatchKey, stretch: Stretch, sealed: u64) {
         let batch = self.batches.entry(key.clone()).or_insert_with(|| Batch {
-            parts: VecDeque::new(),
+            stretches: VecDeque::new(),
             sealed_through: sealed,
             open_frames: 0,
             open_bytes: 0,
-            first_open: part.first,
-            first_received_at: part.first_received_at,
+            first_open: stretch.first,
+            first_received_at: stretch.first_received_at,
             generation: 0,
         });
-        if let Some(state) = self.segments.get_mut(&part.segment) {
+        if let Some(state) = self.segments.get_mut(&stretch.segment) {
             state.pending += 1;
         }
-        batch.parts.push_back(part);
+        batch.stretches.push_back(stretch);
     }
 
     /// Records that frames of a batch are sealed through `last`. [`Index::first_open`] then sets the first
@@ -243,14 +243,14 @@ impl Index {
     /// Releases the frames of a batch up to `through`.
     pub(super) fn release(&mut self, key: &BatchKey, through: u64) {
         let Some(batch) = self.batches.get_mut(key) else { return };
-        while batch.parts.front().is_some_and(|part| part.last <= through) {
-            if let Some(part) = batch.parts.pop_front()
-                && let Some(state) = self.segments.get_mut(&part.segment)
+        while batch.stretches.front().is_some_and(|stretch| stretch.last <= through) {
+            if let Some(stretch) = batch.stretches.pop_front()
+                && let Some(state) = self.segments.get_mut(&stretch.segment)
             {
                 state.pending = state.pending.saturating_sub(1);
             }
         }
-        if batch.parts.is_empty() {
+        if batch.stretches.is_empty() {
             self.batches.remove(key);
         }
     }
@@ -298,8 +298,8 @@ impl Index {
     pub(super) fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey> {
         let mut unsealed: BTreeMap<u64, Vec<&BatchKey>> = BTreeMap::new();
         for (key, batch) in self.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {
-            for part in batch.parts.iter().filter(|part| part.last > batch.sealed_through) {
-                unsealed.entry(part.segment).or_default().push(key);
+            for stretch in batch.stretches.iter().filter(|stretch| stretch.last > batch.sealed_through) {
+                unsealed.entry(stretch.segment).or_default().push(key);
             }
         }
         let (mut freed, mut pinning) = (0, BTreeSet::new());
@@ -333,8 +333,8 @@ impl Index {
     }
 }
 
-fn part(segment: u64, added: Added) -> Part {
-    Part {
+fn stretch(segment: u64, added: Added) -> Stretch {
+    Stretch {
         segment,
         first: added.run.first,
         last: added.run.last(),
@@ -400,7 +400,7 @@ mod tests {
             let state = index.segments.get_mut(&number).unwrap();
             (state.closed, state.seen_kept) = (true, true);
         }
-        let Runs::Open(runs) = &index.batches[&key("a")].parts[0].runs else { panic!("open") };
+        let Runs::Open(runs) = &index.batches[&key("a")].stretches[0].runs else { panic!("open") };
         assert_eq!(runs.len(), 1, "neighbouring runs are joined");
         for number in [1, 2] {
             index.segments.get_mut(&number).unwrap().len = 100;
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(index.pinning(1, false), [key("a"), key("b")]);
         assert_eq!(index.pinning(200, false), [key("a"), key("b")]);
         index.release(&key("a"), 2);
-        assert_eq!(index.releasable(), [0_u64; 0], "a part is released only as a whole");
+        assert_eq!(index.releasable(), [0_u64; 0], "a stretch is released only as a whole");
         index.release(&key("a"), 4);
         index.release(&key("b"), 4);
         assert_eq!(index.releasable(), [1]);

@@ -26,9 +26,9 @@ impl Run {
     }
 }
 
-/// The frames of one batch in one segment.
+/// A stretch of a batch: its frames in one segment.
 #[derive(Clone, Debug)]
-pub(in crate::spool) struct Part {
+pub(in crate::spool) struct Stretch {
     /// The segment.
     pub segment: u64,
     /// First position.
@@ -45,7 +45,7 @@ pub(in crate::spool) struct Part {
     pub runs: Runs,
 }
 
-/// Where a part's runs are stored.
+/// Where a stretch's runs are stored.
 #[derive(Clone, Debug)]
 pub(in crate::spool) enum Runs {
     /// In memory: the segment is still being written.
@@ -62,8 +62,8 @@ pub(in crate::spool) enum Runs {
 /// Collects runs by batch during the scan of a segment.
 #[derive(Debug, Default)]
 pub(in crate::spool) struct ScannedRuns {
-    /// By batch: the part, with its counts, and its runs.
-    pub(in crate::spool) runs: BTreeMap<BatchKey, (Part, Vec<Run>)>,
+    /// By batch: the stretch, with its counts, and its runs.
+    pub(in crate::spool) runs: BTreeMap<BatchKey, (Stretch, Vec<Run>)>,
     /// Position of the last call or object set; 0 if there is none.
     pub(in crate::spool) followed_through: u64,
 }
@@ -76,8 +76,8 @@ impl ScannedRuns {
         if key.stream.is_followed() {
             self.followed_through = frame.position;
         }
-        let (part, runs) = self.runs.entry(key).or_insert_with(|| {
-            let part = Part {
+        let (stretch, runs) = self.runs.entry(key).or_insert_with(|| {
+            let stretch = Stretch {
                 segment: 0,
                 first: frame.position,
                 last: frame.position,
@@ -86,12 +86,12 @@ impl ScannedRuns {
                 first_received_at: frame.received_at,
                 runs: Runs::Open(Vec::new()),
             };
-            (part, Vec::new())
+            (stretch, Vec::new())
         });
         let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        part.last = frame.position;
-        part.frames += 1;
-        part.bytes += frame.payload.len() as u64 + 1;
+        stretch.last = frame.position;
+        stretch.frames += 1;
+        stretch.bytes += frame.payload.len() as u64 + 1;
         match runs.last_mut() {
             Some(run) if run.last() + 1 == frame.position && run.offset + run.len == offset => {
                 run.len += len;

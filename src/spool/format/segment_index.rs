@@ -25,7 +25,7 @@ use crate::log::frame::Salt;
 use crate::object::{Collection, Stream};
 use crate::sources::SourceId;
 use crate::spool::format::cursor::Cursor;
-use crate::spool::format::runs::{Part, Run, Runs};
+use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::time::{ReceivedDay, UnixMillis};
 
 const MAGIC: [u8; 8] = *b"FOREBAY2";
@@ -39,37 +39,37 @@ pub(in crate::spool) const RUN: usize = 20;
 /// The maximum length of a directory. 20,000 batches with 64-byte ids take a tenth of it.
 const DIRECTORY_MAX: usize = 32 * 1_024 * 1_024;
 
-/// The bytes of an index file, and where each part's runs are in it (in the order given).
+/// The bytes of an index file, and where each stretch's runs are in it (in the order given).
 pub(crate) fn encode(
     salt: Salt,
     (first, last, followed): (u64, u64, u64),
-    parts: &[(BatchKey, Part, Vec<Run>)],
+    stretches: &[(BatchKey, Stretch, Vec<Run>)],
 ) -> (Vec<u8>, Vec<Runs>) {
     let names = |key: &BatchKey| key.source.as_str().len() + key.stream.name().len();
-    let entries: usize = parts.iter().map(|(key, ..)| ENTRY + names(key)).sum();
+    let entries: usize = stretches.iter().map(|(key, ..)| ENTRY + names(key)).sum();
     let directory = FOLLOWED + entries;
     let mut covered = Vec::with_capacity(HEADER + directory);
     let mut runs_bytes = Vec::new();
-    let mut places = Vec::with_capacity(parts.len());
+    let mut places = Vec::with_capacity(stretches.len());
     covered.extend_from_slice(&u32::try_from(directory).unwrap_or(u32::MAX).to_le_bytes());
     covered.extend_from_slice(&first.to_le_bytes());
     covered.extend_from_slice(&last.to_le_bytes());
     covered.extend_from_slice(&followed.to_le_bytes());
-    for (key, part, runs) in parts {
+    for (key, stretch, runs) in stretches {
         let offset = (HEADER + directory + runs_bytes.len()) as u64;
         let begin = runs_bytes.len();
         runs.iter().for_each(|run| encode_run(run, &mut runs_bytes));
         let crc = salt.checksum(b"runs", runs_bytes.get(begin..).unwrap_or(&[]));
         runs_bytes.extend_from_slice(&crc.to_le_bytes());
         let count = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        encode_entry(key, part, offset, count, &mut covered);
+        encode_entry(key, stretch, offset, count, &mut covered);
         places.push(Runs::File { offset, count });
     }
     let crc = salt.checksum(&[], &covered).to_le_bytes();
     ([&MAGIC[..], &crc, &covered, &runs_bytes].concat(), places)
 }
 
-fn encode_entry(key: &BatchKey, part: &Part, offset: u64, count: u32, out: &mut Vec<u8>) {
+fn encode_entry(key: &BatchKey, stretch: &Stretch, offset: u64, count: u32, out: &mut Vec<u8>) {
     let (source, name) = (key.source.as_str().as_bytes(), key.stream.name().as_bytes());
     out.push(u8::try_from(source.len()).unwrap_or(0));
     out.push(match key.stream {
@@ -81,10 +81,10 @@ fn encode_entry(key: &BatchKey, part: &Part, offset: u64, count: u32, out: &mut 
     out.push(u8::try_from(name.len()).unwrap_or(0));
     out.push(0);
     out.extend_from_slice(&key.day.start().0.to_le_bytes());
-    for number in [part.first, part.last, part.frames, part.bytes] {
+    for number in [stretch.first, stretch.last, stretch.frames, stretch.bytes] {
         out.extend_from_slice(&number.to_le_bytes());
     }
-    out.extend_from_slice(&part.first_received_at.0.to_le_bytes());
+    out.extend_from_slice(&stretch.first_received_at.0.to_le_bytes());
     out.extend_from_slice(&offset.to_le_bytes());
     out.extend_from_slice(&count.to_le_bytes());
     out.extend_from_slice(source);
@@ -108,7 +108,7 @@ pub(crate) struct Directory {
     /// No call or object set is after this position.
     pub followed_through: u64,
     /// Batches with frames in it.
-    pub parts: Vec<(BatchKey, Part)>,
+    pub stretches: Vec<(BatchKey, Stretch)>,
 }
 
 /// Reads the directory of an index file. `None` if it is damaged or belongs to another segment.
@@ -140,15 +140,15 @@ pub(crate) fn read_directory(file: &dyn DiskFile, salt: Salt, segment: u64) -> i
     let mut cursor = Cursor { bytes: &directory };
     let followed_through = if is_older { Some(last) } else { cursor.u64() };
     let Some(followed_through) = followed_through else { return Ok(None) };
-    let mut parts = Vec::new();
+    let mut stretches = Vec::new();
     while !cursor.bytes.is_empty() {
         let Some(entry) = decode_entry(&mut cursor, segment) else { return Ok(None) };
-        parts.push(entry);
+        stretches.push(entry);
     }
-    Ok(Some(Directory { first, last, followed_through, parts }))
+    Ok(Some(Directory { first, last, followed_through, stretches }))
 }
 
-fn decode_entry(cursor: &mut Cursor<'_>, segment: u64) -> Option<(BatchKey, Part)> {
+fn decode_entry(cursor: &mut Cursor<'_>, segment: u64) -> Option<(BatchKey, Stretch)> {
     let head = cursor.take(4)?;
     let (source_len, stream, name_len) =
         (usize::from(*head.first()?), *head.get(1)?, usize::from(*head.get(2)?));
@@ -169,11 +169,11 @@ fn decode_entry(cursor: &mut Cursor<'_>, segment: u64) -> Option<(BatchKey, Part
     let runs = Runs::File { offset, count };
     Some((
         BatchKey { source, day, stream },
-        Part { segment, first, last, frames, bytes, first_received_at, runs },
+        Stretch { segment, first, last, frames, bytes, first_received_at, runs },
     ))
 }
 
-/// Reads a part's runs. `None` if they are damaged.
+/// Reads a stretch's runs. `None` if they are damaged.
 ///
 /// # Errors
 /// The disk's error.
@@ -182,7 +182,7 @@ pub(crate) fn read_runs(
     salt: Salt,
     offset: u64,
     count: u32,
-    part: &Part,
+    stretch: &Stretch,
 ) -> io::Result<Option<Vec<Run>>> {
     let len = count as usize * RUN + 4;
     if len > DIRECTORY_MAX {
@@ -207,5 +207,5 @@ pub(crate) fn read_runs(
         runs.push(Run { offset, len, first, frames });
     }
     let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
-    Ok((frames == part.frames).then_some(runs))
+    Ok((frames == stretch.frames).then_some(runs))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::batch::BatchKey;
 use crate::log::Range;
 use crate::object::Stream;
-use crate::spool::format::runs::{Part, ScannedRuns};
+use crate::spool::format::runs::{ScannedRuns, Stretch};
 use crate::spool::format::scan;
 use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
 use crate::spool::format::segment_index::read_directory;
@@ -208,15 +208,20 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn add(all: &mut BTreeMap<BatchKey, Self>, key: BatchKey, part: &Part, sealed: u64) {
-        let positions = Range { first: part.first, last: part.last };
-        let new =
-            || Self { frames: 0, sealed: 0, bytes: 0, positions, first_received_at: part.first_received_at };
+    fn add(all: &mut BTreeMap<BatchKey, Self>, key: BatchKey, stretch: &Stretch, sealed: u64) {
+        let positions = Range { first: stretch.first, last: stretch.last };
+        let new = || Self {
+            frames: 0,
+            sealed: 0,
+            bytes: 0,
+            positions,
+            first_received_at: stretch.first_received_at,
+        };
         let waiting = all.entry(key).or_insert_with(new);
-        waiting.frames += part.frames;
+        waiting.frames += stretch.frames;
         waiting.sealed += sealed;
-        waiting.bytes += part.bytes;
-        waiting.positions.last = part.last;
+        waiting.bytes += stretch.bytes;
+        waiting.positions.last = stretch.last;
     }
 }
 
@@ -248,17 +253,17 @@ fn inspect_segment(
         Err(error) => return Err(ViewError::disk(&name)(error)),
     };
     let closed = index.is_some();
-    // If a seal or a release ends inside a part, its frames are counted one by one.
-    let whole = |(key, part): &(BatchKey, Part)| {
+    // If a seal or a release ends inside a stretch, its frames are counted one by one.
+    let whole = |(key, stretch): &(BatchKey, Stretch)| {
         let (sealed, released) = view.cursor(key);
-        [sealed, released].iter().all(|at| *at < part.first || *at >= part.last)
+        [sealed, released].iter().all(|at| *at < stretch.first || *at >= stretch.last)
     };
-    if let Some(index) = index.filter(|index| index.first > 0 && index.parts.iter().all(whole)) {
-        for (key, part) in index.parts {
+    if let Some(index) = index.filter(|index| index.first > 0 && index.stretches.iter().all(whole)) {
+        for (key, stretch) in index.stretches {
             let (sealed, released) = view.cursor(&key);
-            if part.last > released {
-                let sealed = if part.last <= sealed { part.frames } else { 0 };
-                Waiting::add(batches, key, &part, sealed);
+            if stretch.last > released {
+                let sealed = if stretch.last <= sealed { stretch.frames } else { 0 };
+                Waiting::add(batches, key, &stretch, sealed);
             }
         }
         return about(SegmentIs::Closed, Some(Range { first: index.first, last: index.last }), len);
@@ -291,12 +296,12 @@ fn count_frames(
         }
     });
     let blocks = blocks.map_err(ViewError::disk(&name))?;
-    for (key, (part, _)) in sealed_ones.runs {
-        let frames = part.frames;
-        Waiting::add(batches, key, &part, frames);
+    for (key, (stretch, _)) in sealed_ones.runs {
+        let frames = stretch.frames;
+        Waiting::add(batches, key, &stretch, frames);
     }
-    for (key, (part, _)) in open_ones.runs {
-        Waiting::add(batches, key, &part, 0);
+    for (key, (stretch, _)) in open_ones.runs {
+        Waiting::add(batches, key, &stretch, 0);
     }
     Ok(blocks
         .first()

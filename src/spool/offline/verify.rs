@@ -9,7 +9,7 @@ use crate::batch::BatchKey;
 use crate::disk::{DiskFile, read_all};
 use crate::log::frame::{Frame, Salt};
 use crate::log::{Parked, PendingSeal, Range, parked_name};
-use crate::spool::format::runs::{Part, Run, Runs, ScannedRuns};
+use crate::spool::format::runs::{Run, Runs, ScannedRuns, Stretch};
 use crate::spool::format::seen_file;
 use crate::spool::format::segment::{index_name, number_in, seen_name};
 use crate::spool::format::segment_index::{read_directory, read_runs};
@@ -262,17 +262,18 @@ fn check_index(
     }
     let none = BTreeMap::new();
     let scanned = scanned.map_or(&none, |scanned| &scanned.runs);
-    let parts: BTreeMap<&BatchKey, &Part> = directory.parts.iter().map(|(key, part)| (key, part)).collect();
-    for (key, (part, runs)) in scanned {
-        let Some(known) = parts.get(key) else {
-            if part.last > view.cursor(key).1 {
+    let stretches: BTreeMap<&BatchKey, &Stretch> =
+        directory.stretches.iter().map(|(key, stretch)| (key, stretch)).collect();
+    for (key, (stretch, runs)) in scanned {
+        let Some(known) = stretches.get(key) else {
+            if stretch.last > view.cursor(key).1 {
                 return Ok(found(&format!(
                     "it does not name the batch {key}, which has frames in the segment"
                 )));
             }
             continue;
         };
-        if let Some(finding) = compare(&*file, view.salt(number), &name, known, part, runs)? {
+        if let Some(finding) = compare(&*file, view.salt(number), &name, known, stretch, runs)? {
             return Ok(Some(finding));
         }
         // Frames that were released before the index was written need not be in it.
@@ -282,7 +283,7 @@ fn check_index(
             return Ok(found(&format!("it lacks frames of the batch {key} that are not delivered")));
         }
     }
-    let strange = parts.keys().find(|key| !scanned.contains_key(**key));
+    let strange = stretches.keys().find(|key| !scanned.contains_key(**key));
     Ok(strange.and_then(|key| found(&format!("it names the batch {key}, which has no frame in the segment"))))
 }
 
@@ -290,8 +291,8 @@ fn compare(
     file: &dyn DiskFile,
     salt: Salt,
     name: &str,
-    known: &Part,
-    part: &Part,
+    known: &Stretch,
+    stretch: &Stretch,
     runs: &[Run],
 ) -> Result<Option<Finding>, ViewError> {
     let what = "it does not match the frames; nothing is lost, because the segment is read instead";
@@ -300,8 +301,8 @@ fn compare(
     // Frames released before the segment was full are not in its index.
     let listed: Vec<Run> = runs.iter().filter(|run| run.first >= known.first).copied().collect();
     let frames: u64 = listed.iter().map(|run| u64::from(run.frames)).sum();
-    let same_bytes = known.first != part.first || known.bytes == part.bytes;
-    let same = (known.last, known.frames) == (part.last, frames) && same_bytes && read == Some(listed);
+    let same_bytes = known.first != stretch.first || known.bytes == stretch.bytes;
+    let same = (known.last, known.frames) == (stretch.last, frames) && same_bytes && read == Some(listed);
     let to = offset + u64::from(count) * crate::spool::format::segment_index::RUN as u64 + 4;
     Ok((!same).then(|| Finding::new(Kind::Index, name, what).at(offset, to)))
 }

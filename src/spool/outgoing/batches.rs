@@ -25,8 +25,8 @@ impl Batches for SpoolLog {
 
     fn end_of_oldest(&self, batch: &BatchKey, after: u64) -> Option<u64> {
         let index = lock(&self.shared.index);
-        let parts = &index.batches.get(batch)?.parts;
-        parts.iter().map(|part| part.last).find(|last| *last > after)
+        let stretches = &index.batches.get(batch)?.stretches;
+        stretches.iter().map(|stretch| stretch.last).find(|last| *last > after)
     }
 
     fn give_up(&self, batch: &OpenBatch, lost: &[Range]) -> Result<(), Stopped> {

@@ -198,8 +198,10 @@ impl SpoolLog {
     /// Whether a batch still needs this position's frame.
     fn is_held(&self, key: &BatchKey, position: u64) -> bool {
         let index = lock(&self.shared.index);
-        let spans = |part: &crate::spool::format::runs::Part| (part.first..=part.last).contains(&position);
-        index.batches.get(key).is_some_and(|batch| batch.parts.iter().any(spans))
+        let spans = |stretch: &crate::spool::format::runs::Stretch| {
+            (stretch.first..=stretch.last).contains(&position)
+        };
+        index.batches.get(key).is_some_and(|batch| batch.stretches.iter().any(spans))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::batch::BatchKey;
 use crate::disk::{DiskFile, read_sound};
 use crate::log::frame::Salt;
 use crate::log::{Go, Range, Read};
-use crate::spool::format::runs::{Part, Run, Runs, ScannedRuns};
+use crate::spool::format::runs::{Run, Runs, ScannedRuns, Stretch};
 use crate::spool::format::scan::{Frames, Item};
 use crate::spool::format::segment::{index_name, segment_name};
 use crate::spool::format::segment_index;
@@ -30,15 +30,20 @@ pub(in crate::spool) fn read(
     through: u64,
     visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
 ) -> io::Result<()> {
-    let parts: Vec<Part> = {
+    let stretches: Vec<Stretch> = {
         let index = lock(&shared.index);
         let Some(batch) = index.batches.get(key) else { return Ok(()) };
-        batch.parts.iter().filter(|part| part.last > after && part.first <= through).cloned().collect()
+        batch
+            .stretches
+            .iter()
+            .filter(|stretch| stretch.last > after && stretch.first <= through)
+            .cloned()
+            .collect()
     };
     let mut buffer = Vec::new();
-    for part in parts {
-        let Places { runs, lost } = runs_of(shared, key, &part)?;
-        let file = shared.disk.open(&segment_name(part.segment))?;
+    for stretch in stretches {
+        let Places { runs, lost } = runs_of(shared, key, &stretch)?;
+        let file = shared.disk.open(&segment_name(stretch.segment))?;
         let mut lost = lost.into_iter().filter_map(|range| range.within(after + 1, through)).peekable();
         let runs: Vec<Run> =
             runs.into_iter().filter(|run| run.last() > after && run.first <= through).collect();
@@ -50,8 +55,8 @@ pub(in crate::spool) fn read(
                 }
             }
             piece.read_together(runs.get(index..).unwrap_or(&[]))?;
-            let salt = shared.salt(part.segment);
-            let on_damage = || damaged(shared, part.segment);
+            let salt = shared.salt(stretch.segment);
+            let on_damage = || damaged(shared, stretch.segment);
             if read_run(&mut piece, salt, *run, (after, through), &on_damage, visit)? == Go::Stop {
                 return Ok(());
             }
@@ -66,64 +71,63 @@ pub(in crate::spool) fn read(
     Ok(())
 }
 
-/// Where a part's frames are, and positions of its segment that cannot be read. Some of these positions
-/// belong to the part.
+/// Where a stretch's frames are, and positions of its segment that cannot be read. Some of these positions
+/// belong to the stretch.
 pub(in crate::spool) struct Places {
     pub(in crate::spool) runs: Vec<Run>,
     lost: Vec<Range>,
 }
 
-/// Finds the runs of a part.
-pub(in crate::spool) fn runs_of(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
-    let (offset, count) = match &part.runs {
+/// Finds the runs of a stretch.
+pub(in crate::spool) fn runs_of(shared: &Shared, key: &BatchKey, stretch: &Stretch) -> io::Result<Places> {
+    let (offset, count) = match &stretch.runs {
         Runs::Open(runs) => return Ok(Places { runs: runs.clone(), lost: Vec::new() }),
         Runs::File { offset, count } => (*offset, *count),
     };
-    let read = shared
-        .disk
-        .open(&index_name(part.segment))
-        .and_then(|file| segment_index::read_runs(&*file, shared.salt(part.segment), offset, count, part));
+    let read = shared.disk.open(&index_name(stretch.segment)).and_then(|file| {
+        segment_index::read_runs(&*file, shared.salt(stretch.segment), offset, count, stretch)
+    });
     match read {
         Ok(Some(runs)) => Ok(Places { runs, lost: Vec::new() }),
-        Ok(None) => rebuild_runs(shared, key, part),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => rebuild_runs(shared, key, part),
+        Ok(None) => rebuild_runs(shared, key, stretch),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rebuild_runs(shared, key, stretch),
         Err(error) => Err(error),
     }
 }
 
 /// Finds the runs by a scan of the segment, because its index file cannot be used. If the scan finds fewer
 /// frames than expected, the missing ones are in the ranges that cannot be read.
-fn rebuild_runs(shared: &Shared, key: &BatchKey, part: &Part) -> io::Result<Places> {
+fn rebuild_runs(shared: &Shared, key: &BatchKey, stretch: &Stretch) -> io::Result<Places> {
     tracing::warn!(
-        segment = part.segment,
+        segment = stretch.segment,
         batch = %key,
         "a segment's index is damaged; its frames are scanned instead"
     );
-    let file = shared.disk.open(&segment_name(part.segment))?;
+    let file = shared.disk.open(&segment_name(stretch.segment))?;
     let mut scanned = ScannedRuns::default();
     let blocks =
-        crate::spool::format::scan::scan(&*file, shared.salt(part.segment), &mut |offset, frame| {
-            // Frames of the batch before the part are released.
-            if (part.first..=part.last).contains(&frame.position) {
+        crate::spool::format::scan::scan(&*file, shared.salt(stretch.segment), &mut |offset, frame| {
+            // Frames of the batch before the stretch are released.
+            if (stretch.first..=stretch.last).contains(&frame.position) {
                 scanned.take(offset, frame);
             }
         })?;
     let runs = scanned.runs.remove(key).map(|(_, runs)| runs).unwrap_or_default();
     let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
-    if frames >= part.frames {
+    if frames >= stretch.frames {
         return Ok(Places { runs, lost: Vec::new() });
     }
-    damaged(shared, part.segment);
-    let (mut lost, mut next) = (Vec::new(), part.first);
+    damaged(shared, stretch.segment);
+    let (mut lost, mut next) = (Vec::new(), stretch.first);
     for block in &blocks {
         lost.extend(Range::between(next, block.header.first_position));
         lost.extend(&block.lost);
         next = next.max(block.last_position() + 1);
     }
-    lost.extend(Range::between(next, part.last + 1));
+    lost.extend(Range::between(next, stretch.last + 1));
     Ok(Places {
         runs,
-        lost: lost.into_iter().filter_map(|range| range.within(part.first, part.last)).collect(),
+        lost: lost.into_iter().filter_map(|range| range.within(stretch.first, stretch.last)).collect(),
     })
 }
 

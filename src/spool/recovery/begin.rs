@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::found::Found;
-use super::restore::{restore_closed, restore_parts};
+use super::restore::{restore_closed, restore_stretches};
 use super::spares::retry_without_spares;
 use crate::batch::BatchKey;
 use crate::disk::{self, DiskFile, is_no_space, read_sound};
 use crate::log::frame::{self, Salt};
-use crate::spool::format::runs::{Part, Runs, ScannedRuns};
+use crate::spool::format::runs::{Runs, ScannedRuns, Stretch};
 use crate::spool::format::scan::{FoundBlock, Frames, Item};
 use crate::spool::format::segment::{
     BLOCK_HEADER, Block, SEGMENT_HEADER, encode_header, seen_name, segment_name,
@@ -42,7 +42,7 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
         shared.disk.rename(&disk::temporary_name(&name), &name)?;
         Ok(written)
     });
-    let (file, Copied { end, parts, counts }) = match written {
+    let (file, Copied { end, stretches, counts }) = match written {
         Err(error) if is_no_space(&error) => {
             shared.disk.remove(&disk::temporary_name(&name))?;
             shared.disk_full.store(true, Ordering::Release);
@@ -75,9 +75,9 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     }
     index.imports.take_found(&counts.imports);
     drop(index);
-    // Parts must be restored in the order of their segments.
+    // Stretches must be restored in the order of their segments.
     if copied.is_some() {
-        restore_parts(shared, &parts);
+        restore_stretches(shared, &stretches);
     }
     remove_copied_segment(shared, last, number)?;
     Ok(Some(OpenSegment { number, file, len, end }))
@@ -106,11 +106,11 @@ fn rewrite_in_place(shared: &Shared, last: Option<Found>) -> io::Result<()> {
     Ok(())
 }
 
-/// The result of copying frames into a segment: where its blocks end, its parts, and counts that are not yet
+/// The result of copying frames into a segment: where its blocks end, its stretches, and counts that are not yet
 /// in a tally.
 struct Copied {
     end: u64,
-    parts: Vec<(BatchKey, Part)>,
+    stretches: Vec<(BatchKey, Stretch)>,
     counts: FrameCounts,
 }
 
@@ -126,7 +126,7 @@ fn write_segment(
     write_zeros(&*file, 64, SEGMENT_HEADER - 64)?;
     let copied = match copied {
         Some(last) => copy_frames(shared, last, &*file, number)?,
-        None => Copied { end: SEGMENT_HEADER, parts: Vec::new(), counts: FrameCounts::default() },
+        None => Copied { end: SEGMENT_HEADER, stretches: Vec::new(), counts: FrameCounts::default() },
     };
     write_zeros(&*file, copied.end, len.saturating_sub(copied.end))?;
     file.sync()?;
@@ -160,9 +160,10 @@ fn copy_frames(shared: &Shared, last: &Found, file: &dyn DiskFile, number: u64) 
             end = copy_run(&mut body, run, (block, new), file, end, &mut copied)?;
         }
     }
-    let part = |(key, (part, runs))| (key, Part { segment: number, runs: Runs::Open(runs), ..part });
+    let stretch =
+        |(key, (stretch, runs))| (key, Stretch { segment: number, runs: Runs::Open(runs), ..stretch });
     let (scanned, counts) = copied;
-    Ok(Copied { end, parts: scanned.runs.into_iter().map(part).collect(), counts })
+    Ok(Copied { end, stretches: scanned.runs.into_iter().map(stretch).collect(), counts })
 }
 
 /// Consecutive frames without a gap: their bytes in the body, the first position, and the count.
@@ -236,7 +237,7 @@ fn keep_closed_segment(shared: &Shared, last: Found) -> io::Result<()> {
         fingerprints: None,
     };
     lock(&shared.index).segments.insert(last.number, state);
-    restore_parts(shared, &last.parts);
+    restore_stretches(shared, &last.stretches);
     Ok(())
 }
 

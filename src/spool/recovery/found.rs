@@ -9,7 +9,7 @@ use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::format::ident::Ident;
-use crate::spool::format::runs::{Part, Runs, ScannedRuns};
+use crate::spool::format::runs::{Runs, ScannedRuns, Stretch};
 use crate::spool::format::scan::{FoundBlock, scan_noting};
 use crate::spool::format::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
 use crate::spool::format::segment_index::read_directory;
@@ -28,7 +28,7 @@ pub(super) struct Found {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) len: u64,
     pub(super) blocks: Vec<FoundBlock>,
-    pub(super) parts: Vec<(BatchKey, Part)>,
+    pub(super) stretches: Vec<(BatchKey, Stretch)>,
     /// First and last position; zeros if it has no frames.
     pub(super) span: (u64, u64),
     /// The position of the last call or object set that was found; 0 if there is none.
@@ -72,7 +72,7 @@ impl Found {
         Ok(())
     }
 
-    /// Scans the segment for its parts, counts and newest frame. Returns its blocks.
+    /// Scans the segment for its stretches, counts and newest frame. Returns its blocks.
     fn scan(&mut self) -> io::Result<Vec<FoundBlock>> {
         let mut scanned = ScannedRuns::default();
         let (mut newest, mut counts) =
@@ -83,8 +83,10 @@ impl Found {
             counts.count(frame);
         };
         let blocks = scan_noting(&*self.file, self.salt, &mut visit, &mut self.unreadable)?;
-        let part = |(key, (part, runs))| (key, Part { segment: self.number, runs: Runs::Open(runs), ..part });
-        self.parts = scanned.runs.into_iter().map(part).collect();
+        let stretch = |(key, (stretch, runs))| {
+            (key, Stretch { segment: self.number, runs: Runs::Open(runs), ..stretch })
+        };
+        self.stretches = scanned.runs.into_iter().map(stretch).collect();
         (self.newest, self.counts) = (newest, counts);
         self.followed = scanned.followed_through;
         Ok(blocks)
@@ -143,7 +145,7 @@ fn find_segment(
         file,
         len,
         blocks: Vec::new(),
-        parts: Vec::new(),
+        stretches: Vec::new(),
         span: (0, 0),
         followed: 0,
         synced: 0,
@@ -158,9 +160,13 @@ fn find_segment(
     if let Some(directory) = index.filter(|directory| directory.first > 0 && tallied(directory.last)) {
         found.span = (directory.first, directory.last);
         found.followed = directory.followed_through;
-        found.newest =
-            directory.parts.iter().map(|(_, part)| part.first_received_at).max().unwrap_or_default();
-        found.parts = directory.parts;
+        found.newest = directory
+            .stretches
+            .iter()
+            .map(|(_, stretch)| stretch.first_received_at)
+            .max()
+            .unwrap_or_default();
+        found.stretches = directory.stretches;
         found.indexed = true;
         return Ok(found);
     }

@@ -14,7 +14,7 @@ use super::{OpenError, Opened, Recovered, failed};
 use crate::batch::BatchKey;
 use crate::disk::is_no_handle;
 use crate::log::{AccountKey, Go, Hour, Read, Row};
-use crate::spool::format::runs::Part;
+use crate::spool::format::runs::Stretch;
 use crate::spool::format::scan::scan;
 use crate::spool::format::seen_file::{self, SeenEntries, SeenPart};
 use crate::spool::format::segment::seen_name;
@@ -153,17 +153,17 @@ pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTre
         }
         index.imports.take_found(&segment.counts.imports);
         drop(index);
-        restore_parts(shared, &segment.parts);
+        restore_stretches(shared, &segment.stretches);
     }
 }
 
-pub(super) fn restore_parts(shared: &Shared, parts: &[(BatchKey, Part)]) {
+pub(super) fn restore_stretches(shared: &Shared, stretches: &[(BatchKey, Stretch)]) {
     let state = shared.state();
     let mut index = lock(&shared.index);
-    for (key, part) in parts {
+    for (key, stretch) in stretches {
         let cursor = state.cursors.get(key).cloned().unwrap_or_default();
-        if part.last > cursor.released {
-            index.restore(key, part.clone(), cursor.sealed);
+        if stretch.last > cursor.released {
+            index.restore(key, stretch.clone(), cursor.sealed);
         }
     }
 }
@@ -176,20 +176,20 @@ fn restore_batches(shared: &Shared) -> io::Result<bool> {
         index
             .batches
             .iter()
-            .map(|(key, batch)| (key.clone(), batch.sealed_through, batch.parts.clone()))
+            .map(|(key, batch)| (key.clone(), batch.sealed_through, batch.stretches.clone()))
             .collect()
     };
-    for (key, sealed, parts) in batches {
+    for (key, sealed, stretches) in batches {
         let (mut frames, mut bytes, mut first) = (0, 0, None);
-        for part in parts.iter().filter(|part| part.last > sealed) {
-            if part.first > sealed {
-                frames += part.frames;
-                bytes += part.bytes;
-                first = first.or(Some((part.first, part.first_received_at)));
+        for stretch in stretches.iter().filter(|stretch| stretch.last > sealed) {
+            if stretch.first > sealed {
+                frames += stretch.frames;
+                bytes += stretch.bytes;
+                first = first.or(Some((stretch.first, stretch.first_received_at)));
                 continue;
             }
-            // The seal ends inside this part, so its frames are read to count those after the seal.
-            reader::read(shared, &key, sealed, part.last, &mut |read| {
+            // The seal ends inside this stretch, so its frames are read to count those after the seal.
+            reader::read(shared, &key, sealed, stretch.last, &mut |read| {
                 match read {
                     Read::Frame(frame) => {
                         frames += 1;

@@ -11,7 +11,7 @@ use crate::batch::BatchKey;
 use crate::disk::{self, Disk, DiskFile};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
-use crate::spool::format::runs::{Part, Run, Runs};
+use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::spool::format::seen_file::{self, Fingerprints, SeenPart};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
 use crate::spool::format::segment_index;
@@ -592,14 +592,14 @@ pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
         .segments
         .get(&number)
         .map_or_else(Default::default, |state| (state.first, state.last, state.followed_through));
-    let mut parts: Vec<(BatchKey, Part, Vec<Run>)> = Vec::new();
+    let mut stretches: Vec<(BatchKey, Stretch, Vec<Run>)> = Vec::new();
     for (key, batch) in &index.batches {
-        for part in batch.parts.iter().filter(|part| part.segment == number) {
-            match &part.runs {
+        for stretch in batch.stretches.iter().filter(|stretch| stretch.segment == number) {
+            match &stretch.runs {
                 Runs::Open(runs) => {
-                    parts.push((
+                    stretches.push((
                         key.clone(),
-                        Part { runs: Runs::Open(Vec::new()), ..part.clone() },
+                        Stretch { runs: Runs::Open(Vec::new()), ..stretch.clone() },
                         runs.clone(),
                     ));
                 }
@@ -609,7 +609,7 @@ pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
         }
     }
     drop(index);
-    let (bytes, places) = segment_index::encode(shared.salt(number), span, &parts);
+    let (bytes, places) = segment_index::encode(shared.salt(number), span, &stretches);
     let written =
         shared.disk.create(&index_name(number)).and_then(|file| file.write_at(&[IoSlice::new(&bytes)], 0));
     if let Err(error) = written {
@@ -625,13 +625,13 @@ pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
         return;
     }
     let mut index = lock(&shared.index);
-    for ((key, ..), place) in parts.into_iter().zip(places) {
-        let part = index
+    for ((key, ..), place) in stretches.into_iter().zip(places) {
+        let stretch = index
             .batches
             .get_mut(&key)
-            .and_then(|batch| batch.parts.iter_mut().find(|part| part.segment == number));
-        if let Some(part) = part {
-            part.runs = place;
+            .and_then(|batch| batch.stretches.iter_mut().find(|stretch| stretch.segment == number));
+        if let Some(stretch) = stretch {
+            stretch.runs = place;
         }
     }
 }
