@@ -9,9 +9,9 @@ use crate::sources::SourceId;
 use crate::store::s3::ListFrom;
 use crate::time::ReceivedDay;
 
-/// One spool's part of a day.
+/// What one spool has of a day in the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Part {
+pub struct SpoolDay {
     /// The node id in the newest object or marker name.
     pub node: String,
     /// Objects with calls in the bucket.
@@ -25,7 +25,7 @@ pub struct Part {
     pub closed: Option<Closed>,
 }
 
-/// The counts in the marker of a spool's part of a day.
+/// The counts in the marker of a spool's day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Closed {
     /// Objects with calls.
@@ -52,41 +52,41 @@ pub enum DayStanding {
     Broken(String),
 }
 
-/// The parts of a day, by spool id.
-pub type Parts = BTreeMap<String, Part>;
+/// What each spool has of a day, by spool id.
+pub type SpoolDays = BTreeMap<String, SpoolDay>;
 
 /// Judges a day. Pure.
-pub fn judge(parts: &Parts) -> DayStanding {
-    for (spool, part) in parts {
-        let Some(closed) = &part.closed else { continue };
-        if let Some((stream, said, found)) = other_stream(closed, part) {
+pub fn judge(spools: &SpoolDays) -> DayStanding {
+    for (spool, spool_day) in spools {
+        let Some(closed) = &spool_day.closed else { continue };
+        if let Some((stream, said, found)) = other_stream(closed, spool_day) {
             return DayStanding::Broken(format!(
                 "the marker of spool {spool} ({}) counts {said} objects of {stream}, but the bucket has {found}: \
                  `forebay verify` reports which are missing or extra",
-                part.node
+                spool_day.node
             ));
         }
-        if (closed.objects, closed.rejected) != (part.objects, part.rejected) {
+        if (closed.objects, closed.rejected) != (spool_day.objects, spool_day.rejected) {
             return DayStanding::Broken(format!(
                 "the marker of spool {spool} ({}) counts {} objects with calls and {} with rejected items, but the bucket has \
                  {} and {}: `forebay verify` reports which are missing or extra",
-                part.node, closed.objects, closed.rejected, part.objects, part.rejected
+                spool_day.node, closed.objects, closed.rejected, spool_day.objects, spool_day.rejected
             ));
         }
     }
     match () {
-        () if parts.is_empty() => DayStanding::Empty,
-        () if parts.values().all(|part| part.closed.is_some()) => DayStanding::Closed,
+        () if spools.is_empty() => DayStanding::Empty,
+        () if spools.values().all(|spool_day| spool_day.closed.is_some()) => DayStanding::Closed,
         () => DayStanding::Open,
     }
 }
 
 /// The first object or dead-letter stream whose number of objects differs, with both numbers.
-fn other_stream<'d>(closed: &'d Closed, part: &'d Part) -> Option<(&'d Stream, u64, u64)> {
+fn other_stream<'d>(closed: &'d Closed, spool_day: &'d SpoolDay) -> Option<(&'d Stream, u64, u64)> {
     let number = |of: &BTreeMap<Stream, u64>, stream| of.get(stream).copied().unwrap_or(0);
-    let streams = closed.others.keys().chain(part.others.keys());
+    let streams = closed.others.keys().chain(spool_day.others.keys());
     let mut counted =
-        streams.map(|stream| (stream, number(&closed.others, stream), number(&part.others, stream)));
+        streams.map(|stream| (stream, number(&closed.others, stream), number(&spool_day.others, stream)));
     counted.find(|(_, said, found)| said != found)
 }
 
@@ -96,8 +96,8 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`].
-    pub async fn parts_of(&self, source: &SourceId, day: ReceivedDay) -> Result<Parts, ArchiveError> {
-        let mut parts = Parts::new();
+    pub async fn spool_days(&self, source: &SourceId, day: ReceivedDay) -> Result<SpoolDays, ArchiveError> {
+        let mut spools = SpoolDays::new();
         for key in self.keys(&format!("segment-logs/_closed/{source}/{day}/")).await? {
             let Some(at) = MarkerPlace::of(self.bucket(), &key) else { continue };
             // An invalid marker closes nothing; `verify` reports why it is invalid.
@@ -110,21 +110,22 @@ impl Archive {
                 others: others.map(|(stream, sums)| (stream.clone(), sums.objects)).collect(),
                 calls: of(Stream::Calls).map_or(0, |stream| stream.calls),
             };
-            parts.insert(at.spool_id, Part { node: at.node, closed: Some(closed), ..Part::default() });
+            spools
+                .insert(at.spool_id, SpoolDay { node: at.node, closed: Some(closed), ..SpoolDay::default() });
         }
         for stream in self.streams().await? {
             for key in self.keys(&format!("segment-logs/{}{source}/{day}/", stream.folder())).await? {
                 let Some(at) = ObjectPlace::of(self.bucket(), &key) else { continue };
-                let part = parts.entry(at.spool_id).or_default();
-                part.node = at.node;
+                let spool_day = spools.entry(at.spool_id).or_default();
+                spool_day.node = at.node;
                 match at.stream {
-                    Stream::Calls => part.objects += 1,
-                    Stream::Rejected => part.rejected += 1,
-                    stream => *part.others.entry(stream).or_default() += 1,
+                    Stream::Calls => spool_day.objects += 1,
+                    Stream::Rejected => spool_day.rejected += 1,
+                    stream => *spool_day.others.entry(stream).or_default() += 1,
                 }
             }
         }
-        Ok(parts)
+        Ok(spools)
     }
 
     /// Every key below `inside`.
@@ -146,23 +147,23 @@ impl Archive {
 mod tests {
     use super::*;
 
-    fn part(objects: u64, closed: Option<u64>) -> Part {
+    fn spool_day(objects: u64, closed: Option<u64>) -> SpoolDay {
         let closed = closed.map(|objects| Closed { objects, ..Closed::default() });
-        Part { node: "n1".into(), objects, closed, ..Part::default() }
+        SpoolDay { node: "n1".into(), objects, closed, ..SpoolDay::default() }
     }
 
     #[test]
     fn a_day_is_closed_when_every_spool_has_a_matching_marker() {
-        let check = |parts: &[Part], expected: DayStanding| {
-            let parts: Parts = (0..).map(|n| format!("{n}")).zip(parts.iter().cloned()).collect();
-            assert_eq!(judge(&parts), expected, "{parts:?}");
+        let check = |spools: &[SpoolDay], expected: DayStanding| {
+            let spools: SpoolDays = (0..).map(|n| format!("{n}")).zip(spools.iter().cloned()).collect();
+            assert_eq!(judge(&spools), expected, "{spools:?}");
         };
         check(&[], DayStanding::Empty);
-        check(&[part(2, None)], DayStanding::Open);
-        check(&[part(2, Some(2)), part(1, None)], DayStanding::Open);
-        check(&[part(2, Some(2)), part(1, Some(1))], DayStanding::Closed);
-        let parts: Parts = [("s".to_owned(), part(1, Some(2)))].into();
-        let DayStanding::Broken(why) = judge(&parts) else { panic!("{parts:?}") };
+        check(&[spool_day(2, None)], DayStanding::Open);
+        check(&[spool_day(2, Some(2)), spool_day(1, None)], DayStanding::Open);
+        check(&[spool_day(2, Some(2)), spool_day(1, Some(1))], DayStanding::Closed);
+        let spools: SpoolDays = [("s".to_owned(), spool_day(1, Some(2)))].into();
+        let DayStanding::Broken(why) = judge(&spools) else { panic!("{spools:?}") };
         assert!(
             why.contains(
                 "spool s (n1) counts 2 objects with calls and 0 with rejected items, but the bucket has 1 and 0"

@@ -14,7 +14,7 @@ use super::spool::meter::Meter;
 use super::verify::{SESSION, config_file, reader};
 use crate::admin::{Days, UnclosedDay};
 use crate::admin_client::{AdminClient, AdminToken};
-use crate::archive::closed_day::{Closed, DayStanding, Parts, judge};
+use crate::archive::closed_day::{Closed, DayStanding, SpoolDays, judge};
 use crate::batch::AFTER_DAY;
 use crate::delivery::days::closing::SETTLED;
 use crate::node::bucket_reader::BucketReader;
@@ -35,7 +35,7 @@ struct WaitReport<'a> {
     date: String,
     closed: bool,
     waiting_for: Option<String>,
-    spools: &'a Parts,
+    spools: &'a SpoolDays,
 }
 
 /// Waits, and prints the state of the day.
@@ -54,10 +54,10 @@ pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     loop {
         // Query the collectors first: whatever they deliver and close in the meantime is then in the listing.
         let at_nodes = at_nodes(&nodes, args).await?;
-        let parts = archive.parts_of(&args.source, args.day).await?;
-        let standing = judge(&parts);
+        let spools = archive.spool_days(&args.source, args.day).await?;
+        let standing = judge(&spools);
         let broken = matches!(standing, DayStanding::Broken(_));
-        let waiting_for = if broken { None } else { at_nodes }.or_else(|| in_bucket(args, standing, &parts));
+        let waiting_for = if broken { None } else { at_nodes }.or_else(|| in_bucket(args, standing, &spools));
         let left = until.saturating_duration_since(Instant::now());
         match waiting_for {
             Some(why) if !broken && !left.is_zero() => {
@@ -66,7 +66,7 @@ pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
             }
             why => {
                 drop(meter);
-                print(args, &archive.bucket().to_string(), &parts, why.clone(), out)?;
+                print(args, &archive.bucket().to_string(), &spools, why.clone(), out)?;
                 let Some(why) = why else { return Ok(()) };
                 let why = if broken { why } else { format!("timed out: {why}") };
                 return Err(Failure::failed(format!("{} of {}: {why}", date(args.day), args.source)));
@@ -107,16 +107,16 @@ async fn at_nodes(nodes: &[AdminClient], args: &WaitArgs) -> Result<Option<Strin
 }
 
 /// What is missing in the bucket; `None` if every spool that has objects there has closed the day.
-fn in_bucket(args: &WaitArgs, standing: DayStanding, parts: &Parts) -> Option<String> {
+fn in_bucket(args: &WaitArgs, standing: DayStanding, spools: &SpoolDays) -> Option<String> {
     match standing {
         DayStanding::Closed => None,
         // Every collector was queried, and none has anything of the day.
         DayStanding::Empty if !args.admin.is_empty() => None,
         DayStanding::Empty => Some("the bucket has no objects of the day".to_owned()),
         DayStanding::Open => {
-            let open = parts.iter().filter(|(_, part)| part.closed.is_none());
+            let open = spools.iter().filter(|(_, spool_day)| spool_day.closed.is_none());
             let open: Vec<String> =
-                open.map(|(spool, part)| format!("{} (spool {spool})", part.node)).collect();
+                open.map(|(spool, spool_day)| format!("{} (spool {spool})", spool_day.node)).collect();
             Some(format!("not closed by {}", open.join(", ")))
         }
         DayStanding::Broken(why) => Some(why),
@@ -150,7 +150,7 @@ async fn at_node(node: &AdminClient, args: &WaitArgs) -> Result<Option<String>, 
 fn print(
     args: &WaitArgs,
     bucket: &str,
-    parts: &Parts,
+    spools: &SpoolDays,
     waiting_for: Option<String>,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -163,14 +163,14 @@ fn print(
             date: date(args.day),
             closed,
             waiting_for,
-            spools: parts,
+            spools,
         };
         print_json(out, &report)?;
     } else if closed {
         let sum = |of: fn(&Closed) -> u64| -> u64 {
-            parts.values().filter_map(|part| part.closed.as_ref()).map(of).sum()
+            spools.values().filter_map(|spool_day| spool_day.closed.as_ref()).map(of).sum()
         };
-        if parts.is_empty() {
+        if spools.is_empty() {
             writeln!(out, "{} of {}: nothing was received", date(args.day), args.source)?;
         } else {
             writeln!(
@@ -184,7 +184,7 @@ fn print(
                     0 => String::new(),
                     others => format!(", and {} of collections", counted(others, "object", "objects")),
                 },
-                counted(parts.len() as u64, "spool", "spools"),
+                counted(spools.len() as u64, "spool", "spools"),
             )?;
         }
     }

@@ -33,7 +33,7 @@ pub(super) async fn noted<T: Send + 'static>(
 ) -> Result<T, Stopped> {
     loop {
         match blocking(shared, work.clone()).await {
-            Err(Stopped) if !shared.parts.log.is_stopped() => {
+            Err(Stopped) if !shared.deps.log.is_stopped() => {
                 if let Some(source) = source {
                     shared.waits(source, NO_SPACE_FOR_NOTE.to_owned());
                 }
@@ -49,7 +49,7 @@ pub(super) async fn in_background<T: Send + 'static>(
     shared: &Arc<Shared>,
     work: impl FnOnce() -> Result<T, Stopped> + Send + 'static,
 ) -> Result<T, Stopped> {
-    let task = match (shared.settings.disk_work, &shared.parts.background) {
+    let task = match (shared.settings.disk_work, &shared.deps.background) {
         (DiskWork::OnThreads, Some(background)) => shared.tasks.spawn_blocking_on(work, background),
         _ => on_disk(shared, work),
     };

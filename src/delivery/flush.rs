@@ -25,7 +25,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(20);
 const REST_PER_BATCH: Duration = Duration::from_micros(50);
 
 pub(super) async fn flush(shared: &Arc<Shared>, source: Option<&SourceId>, wait: Duration) -> Flushed {
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     let wanted = |key: &BatchKey| source.is_none_or(|source| key.source == *source);
     // The last position of each batch.
     let mut targets: BTreeMap<BatchKey, u64> = log
@@ -57,7 +57,7 @@ pub(super) async fn flush(shared: &Arc<Shared>, source: Option<&SourceId>, wait:
 }
 
 fn look(shared: &Shared, targets: &BTreeMap<BatchKey, u64>) -> Flushed {
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     // Read before the seals: if a batch is sealed here, its seal is among those read below, or its object is
     // in the store.
     let sealed: Vec<bool> = targets

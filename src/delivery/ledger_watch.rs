@@ -21,19 +21,19 @@ pub(super) struct LedgerWatch {
 impl LedgerWatch {
     /// Checks the ledger, if that is due.
     pub(super) fn look(&mut self, shared: &Shared) {
-        let now = shared.parts.clock.monotonic();
+        let now = shared.deps.clock.monotonic();
         if now >= self.next {
             self.next = now.saturating_add(EVERY);
-            judge(shared, &shared.parts.log.ledger_differences());
+            judge(shared, &shared.deps.log.ledger_differences());
         }
     }
 }
 
 /// Raises the alarm if there are differences, and clears it if there are none.
 pub(super) fn judge(shared: &Shared, differences: &[Difference]) {
-    shared.parts.metrics.ledger_difference.set(i64::try_from(differences.len()).unwrap_or(i64::MAX));
+    shared.deps.metrics.ledger_difference.set(i64::try_from(differences.len()).unwrap_or(i64::MAX));
     let Some(first) = differences.first() else {
-        shared.parts.alarms.clear(AlarmKind::Ledger, SUBJECT);
+        shared.deps.alarms.clear(AlarmKind::Ledger, SUBJECT);
         return;
     };
     let what = format!(
@@ -41,5 +41,5 @@ pub(super) fn judge(shared: &Shared, differences: &[Difference]) {
          /api/ledger, check the bucket with `forebay verify`, and report this with the log",
         counted(differences.len() as u64, "difference", "differences")
     );
-    shared.parts.alarms.raise(AlarmKind::Ledger, SUBJECT, what);
+    shared.deps.alarms.raise(AlarmKind::Ledger, SUBJECT, what);
 }

@@ -35,10 +35,10 @@ mod blocking;
 mod busy_batches;
 mod clock_watch;
 pub mod delivered;
+mod deps;
 mod flush;
 mod gauges;
 mod ledger_watch;
-mod parts;
 pub mod progress;
 mod repeated_events;
 pub mod settings;
@@ -53,8 +53,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+pub use deps::DeliveryDeps;
 pub use flush::Flushed;
-pub use parts::Parts;
 use put::targets::put_target;
 pub use put::targets::put_targets;
 pub use settings::{DeliverySettings, DiskWork};
@@ -83,9 +83,9 @@ pub struct Drained {
 
 impl Delivery {
     /// Starts delivery: first of objects that were sealed earlier, then of batches as they become due.
-    pub fn start(parts: Parts, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
-        let alarms = Arc::clone(&parts.alarms);
-        let shared = Shared::new(parts, settings);
+    pub fn start(deps: DeliveryDeps, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
+        let alarms = Arc::clone(&deps.alarms);
+        let shared = Shared::new(deps, settings);
         supervise::resume_all(&shared);
         let scheduler = {
             let shared = Arc::clone(&shared);
@@ -119,7 +119,7 @@ impl Delivery {
     pub fn forget(&self, sources: &BTreeSet<SourceId>) {
         self.shared.progress.forget(sources);
         self.shared.sizes.forget(sources);
-        let current = self.shared.parts.log.current_locations();
+        let current = self.shared.deps.log.current_locations();
         let wanted = current.iter().map(|(_, to)| put_target(to)).collect();
         self.shared.targets.forget_unused(&wanted);
     }
@@ -142,7 +142,7 @@ impl Delivery {
 
     /// The latest time at which a batch becomes due: by age, or because its day is over.
     pub fn due_at(&self, batch: &OpenBatch) -> UnixMillis {
-        let (wall, monotonic) = (self.shared.parts.clock.wall(), self.shared.parts.clock.monotonic());
+        let (wall, monotonic) = (self.shared.deps.clock.wall(), self.shared.deps.clock.monotonic());
         let deadline = self.shared.settings.rule.deadline(batch.first_received_at, wall, monotonic);
         let by_age = wall.plus(deadline.saturating_sub(monotonic));
         by_age.min(batch.key.day.end().plus(AFTER_DAY)).max(batch.first_received_at)
@@ -171,8 +171,8 @@ impl Delivery {
         self.shared.tasks.close();
         // A task ends at its next wait. A task that is writing to the disk finishes the write first.
         self.shared.tasks.wait().await;
-        let pending = self.shared.parts.log.pending_numbers().len();
-        Drained { left: self.shared.parts.log.open_batches().len() + pending }
+        let pending = self.shared.deps.log.pending_numbers().len();
+        Drained { left: self.shared.deps.log.open_batches().len() + pending }
     }
 
     /// Raises or clears the alarm of the ledger: `differences` lists the places where its two sides differ.

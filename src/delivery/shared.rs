@@ -25,10 +25,10 @@ use tokio_util::task::TaskTracker;
 
 use super::busy_batches::BusyBatches;
 use super::days::closing_days::ClosingDays;
+use super::deps::DeliveryDeps;
 use super::failures::encryption_mismatch::Mismatches;
 use super::failures::failing::Failing;
 use super::make::staging::Staging;
-use super::parts::Parts;
 use super::progress::Progress;
 use super::put::targets::PutTargets;
 use super::repeated_events::Repeated;
@@ -41,7 +41,7 @@ use crate::sources::SourceId;
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) parts: Parts,
+    pub(super) deps: DeliveryDeps,
     pub(super) settings: DeliverySettings,
     pub(super) staging: Staging,
     /// Limits the objects that are encoded at once.
@@ -68,15 +68,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(parts: Parts, settings: DeliverySettings) -> Arc<Self> {
-        let (disk, in_memory) = (Arc::clone(parts.log.disk()), parts.log.staged_in_memory());
+    pub(super) fn new(deps: DeliveryDeps, settings: DeliverySettings) -> Arc<Self> {
+        let (disk, in_memory) = (Arc::clone(deps.log.disk()), deps.log.staged_in_memory());
         let kick = Arc::new(Notify::new());
         Arc::new(Self {
             staging: Staging::new(disk, settings.object_in_memory_max, in_memory),
             encoders: Semaphore::new(settings.encoders),
             targets: PutTargets::default(),
             busy: Arc::new(BusyBatches::new(Arc::clone(&kick))),
-            under_way: Arc::new(TasksUnderWay::new(Arc::clone(&kick), Arc::clone(&parts.alarms))),
+            under_way: Arc::new(TasksUnderWay::new(Arc::clone(&kick), Arc::clone(&deps.alarms))),
             closing_days: Arc::default(),
             requests: DueRequests::default(),
             sizes: Arc::new(Sizes::new(settings.rule.max_bytes)),
@@ -84,17 +84,17 @@ impl Shared {
             mismatches: Mismatches::default(),
             progress: Progress::default(),
             waiting_puts: WaitingPuts::default(),
-            repeated: Repeated::new(Arc::clone(&parts.clock)),
+            repeated: Repeated::new(Arc::clone(&deps.clock)),
             kick,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            parts,
+            deps,
             settings,
         })
     }
 
     /// Notes why the objects of a source wait from now on.
     pub(super) fn waits(&self, source: &SourceId, why: String) {
-        self.progress.waiting(source, why, self.parts.clock.wall());
+        self.progress.waiting(source, why, self.deps.clock.wall());
     }
 }

@@ -20,7 +20,7 @@ const COMPARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts a task for each seal that an earlier process left without a commit.
 pub(super) fn resume_all(shared: &Arc<Shared>) {
-    for pending in shared.parts.log.pending_seals() {
+    for pending in shared.deps.log.pending_seals() {
         if pending.conflict {
             raise_conflict(shared, &pending);
         }
@@ -38,7 +38,7 @@ impl Supervision {
     /// Raises an alarm for each new panic, and starts a task for each sealed object that has none.
     pub(super) fn look(&mut self, shared: &Arc<Shared>) {
         notice(shared);
-        let now = shared.parts.clock.monotonic();
+        let now = shared.deps.clock.monotonic();
         if self.compared.is_none_or(|compared| now.saturating_sub(compared) >= COMPARE_EVERY) {
             self.compared = Some(now);
             resume_alone(shared);
@@ -47,25 +47,25 @@ impl Supervision {
 }
 
 fn notice(shared: &Shared) {
-    let now = shared.parts.clock.monotonic();
-    let pause = |number| shared.settings.backoff.wait(number, &*shared.parts.random);
+    let now = shared.deps.clock.monotonic();
+    let pause = |number| shared.settings.backoff.wait(number, &*shared.deps.random);
     for (work, number) in shared.under_way.new_panics(now, pause) {
         let what = format!(
             "the delivery task panicked (panics in a row: {number}); this is a bug in Forebay; the log shows the panic; the \
              task is restarted after a pause, and nothing is lost"
         );
-        shared.parts.alarms.raise(AlarmKind::Task, &work.to_string(), what);
+        shared.deps.alarms.raise(AlarmKind::Task, &work.to_string(), what);
     }
 }
 
 fn resume_alone(shared: &Arc<Shared>) {
-    let alone = shared.under_way.without_task(shared.parts.log.pending_numbers());
+    let alone = shared.under_way.without_task(shared.deps.log.pending_numbers());
     if alone.is_empty() {
         return;
     }
-    let resting = shared.under_way.resting(shared.parts.clock.monotonic());
+    let resting = shared.under_way.resting(shared.deps.clock.monotonic());
     for number in alone.into_iter().filter(|number| !resting.contains(&Work::Seal(*number))) {
-        if let Some(pending) = shared.parts.log.pending_seal(number) {
+        if let Some(pending) = shared.deps.log.pending_seal(number) {
             resume(shared, pending);
         }
     }

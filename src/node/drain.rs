@@ -16,7 +16,7 @@ use crate::batch::DueRule;
 use crate::config::Config;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::days::closing::last_over;
-use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use crate::destinations::positions::{All, Positions};
 use crate::destinations::waiting::{Waiting, waiting};
 use crate::log::{DayStage, Log};
@@ -132,7 +132,7 @@ pub async fn drain(
     warn_of_damage(&recovered);
     reach_as_configured(&*spool.log(), way.configured)?;
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
-    let parts = Parts {
+    let deps = DeliveryDeps {
         log: spool.log(),
         store: way.store,
         clock: Arc::clone(&outside.clock),
@@ -154,7 +154,7 @@ pub async fn drain(
             log.end_days(through)?;
         }
     }
-    let (delivery, scheduler) = Delivery::start(parts, way.settings);
+    let (delivery, scheduler) = Delivery::start(deps, way.settings);
     let why = deliver(&delivery, &*spool.log(), &alarms, &outside, &shutdown, until, progress).await;
     let batches_left = delivery.shutdown(false, Duration::ZERO).await.left;
     let over = until.left(&*spool.log(), outside.clock.wall()).days;

@@ -27,7 +27,7 @@ use crate::alarms::Alarms;
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy};
 use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
-use crate::delivery::{Delivery, DeliverySettings, Parts};
+use crate::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use crate::destinations::disk_work::DiskWork;
 use crate::destinations::invoke::Equipment;
 use crate::destinations::positions::Positions;
@@ -104,7 +104,7 @@ impl Engine {
             region: store.configured_region().map(str::to_owned),
             reader: Arc::clone(&store) as _,
         };
-        let parts = Parts {
+        let deps = DeliveryDeps {
             log: spool.log(),
             store: Arc::clone(&store) as _,
             clock: Arc::clone(&outside.clock),
@@ -115,7 +115,7 @@ impl Engine {
             list: Some(Arc::new(list.clone())),
             background: Some(background.handle().clone()),
         };
-        let (delivery, scheduler) = Delivery::start(parts, settings);
+        let (delivery, scheduler) = Delivery::start(deps, settings);
         let destinations = Arc::new(OnceLock::new());
         let view = Arc::new(NodeView {
             log: spool.log(),

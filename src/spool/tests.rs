@@ -545,7 +545,7 @@ fn the_fingerprints_kept_during_writing_match_those_of_the_frames() {
         let file = disk.open(&segment::segment_name(number)).unwrap();
         let salt = spool.log.shared.salt(number);
         let scanned = seen_file::Fingerprints::of_segment(&*file, salt).unwrap();
-        assert!(scanned.parts().iter().any(|part| part.count > 0));
+        assert!(scanned.halves().iter().any(|half| half.count > 0));
         scanned.write(&*other, salt, number).unwrap();
         let bytes = |dir: &Path| fs::read(dir.join(segment::seen_name(number))).unwrap();
         assert_eq!(bytes(dir.path()), bytes(again.path()), "segment {number}");

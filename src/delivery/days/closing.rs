@@ -37,12 +37,12 @@ pub(in crate::delivery) struct Closing {
 impl Closing {
     /// Ends the days that are over, and starts a task for each that can be closed.
     pub(in crate::delivery) fn look(&mut self, shared: &Arc<Shared>) {
-        let (wall, monotonic) = (shared.parts.clock.wall(), shared.parts.clock.monotonic());
+        let (wall, monotonic) = (shared.deps.clock.wall(), shared.deps.clock.monotonic());
         if self.looked.is_some_and(|looked| monotonic.saturating_sub(looked) < CHECK_EVERY) {
             return;
         }
         self.looked = Some(monotonic);
-        let log = &shared.parts.log;
+        let log = &shared.deps.log;
         if let Some(through) = self.settled(wall, monotonic).and_then(|over| log.last_to_end(over)) {
             let log = Arc::clone(log);
             // Its result is not awaited: the next check finds the days ended, or the log has stopped.
@@ -104,9 +104,9 @@ async fn close(shared: &Arc<Shared>, closable: Closable, closing: &ClosingDay) -
     closing.is_put();
     let day = ClosedDay { bucket: closable.place.bucket.clone(), key, marker: closable.marker };
     call_hook(shared, closing, &day).await;
-    let (log, place) = (Arc::clone(&shared.parts.log), closable.place.clone());
+    let (log, place) = (Arc::clone(&shared.deps.log), closable.place.clone());
     noted(shared, Some(&closable.place.source), move || log.closed(&place)).await?;
-    shared.parts.metrics.days_closed.inc();
+    shared.deps.metrics.days_closed.inc();
     let calls: u64 = day.marker.streams.values().map(|stream| stream.calls).sum();
     tracing::info!(source = %closable.place.source, day = %closable.place.day, lines = calls, key = %day.key, "a day is closed");
     Ok(())
@@ -114,7 +114,7 @@ async fn close(shared: &Arc<Shared>, closable: Closable, closing: &ClosingDay) -
 
 /// Calls the hook until that succeeds.
 async fn call_hook(shared: &Shared, closing: &ClosingDay, day: &ClosedDay) {
-    let Some(hook) = &shared.parts.hook else { return };
+    let Some(hook) = &shared.deps.hook else { return };
     let mut tries = 0_u32;
     while let Err(why) = hook.call(day).await {
         tries = tries.saturating_add(1);
@@ -122,12 +122,12 @@ async fn call_hook(shared: &Shared, closing: &ClosingDay, day: &ClosedDay) {
         if tries >= REFUSALS_BEFORE_ALARM {
             let what =
                 format!("{what}; the marker is in the store, and the hook is called again until it succeeds");
-            shared.parts.alarms.raise(AlarmKind::Hook, day.key.as_str(), what);
+            shared.deps.alarms.raise(AlarmKind::Hook, day.key.as_str(), what);
         }
         closing.waits(&shared.repeated, what, tries);
-        tokio::time::sleep(shared.settings.backoff.wait(tries, &*shared.parts.random)).await;
+        tokio::time::sleep(shared.settings.backoff.wait(tries, &*shared.deps.random)).await;
     }
-    shared.parts.alarms.clear(AlarmKind::Hook, day.key.as_str());
+    shared.deps.alarms.clear(AlarmKind::Hook, day.key.as_str());
 }
 
 #[cfg(test)]

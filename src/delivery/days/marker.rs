@@ -35,7 +35,7 @@ pub(in crate::delivery) async fn deliver(
         crc32: crc32fast::hash(&body),
         body,
         metadata,
-        since: shared.parts.clock.monotonic(),
+        since: shared.deps.clock.monotonic(),
     };
     put_until_stored(shared, &mut marker, shared.settings.put_mode, accepted).await
 }
@@ -74,7 +74,7 @@ impl Deliverable for Marker<'_> {
     async fn put_once(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
         let slots = self.shared.targets.slots(&put.location);
         let Ok(_slot) = slots.puts.acquire().await else { return Err(Stopped) };
-        Ok(self.shared.parts.store.put(put).await)
+        Ok(self.shared.deps.store.put(put).await)
     }
 
     fn failed(&mut self, error: &StoreError, next: Next, tries: &Tries) {
@@ -82,13 +82,13 @@ impl Deliverable for Marker<'_> {
             return;
         }
         let why = format!("put {} to {}: {error}", self.key, self.location());
-        let waited = self.shared.parts.clock.monotonic().saturating_sub(self.since);
+        let waited = self.shared.deps.clock.monotonic().saturating_sub(self.since);
         if waited >= UNREACHABLE_BEFORE_ALARM || tries.refusals + 1 >= REFUSALS_BEFORE_ALARM {
             // Objects may get through meanwhile, so the alarms about objects do not cover this.
             let what = format!(
                 "days are not closed: {why}; the puts of their markers are retried until they succeed"
             );
-            self.day.raise_alarm(&self.shared.parts.alarms, what);
+            self.day.raise_alarm(&self.shared.deps.alarms, what);
         }
         self.day.waits(&self.shared.repeated, why, tries.number);
     }
@@ -98,7 +98,7 @@ impl Deliverable for Marker<'_> {
     }
 
     async fn commit(&mut self, _put: &Put, _stored: &Stored) -> Result<(), Stopped> {
-        let alarms = &self.shared.parts.alarms;
+        let alarms = &self.shared.deps.alarms;
         alarms.clear(AlarmKind::Conflict, self.key.as_str());
         self.day.clear_alarm(alarms);
         self.shared.targets.slots(&self.closable.location).accepted.notify();
@@ -114,7 +114,7 @@ impl Deliverable for Marker<'_> {
                 self.closable.location.bucket.bucket()
             );
             self.day.waits(&self.shared.repeated, what.clone(), tries.number);
-            self.shared.parts.alarms.raise(AlarmKind::Conflict, self.key.as_str(), what);
+            self.shared.deps.alarms.raise(AlarmKind::Conflict, self.key.as_str(), what);
         }
         Ok(())
     }

@@ -139,7 +139,11 @@ impl Failing {
         waited: Duration,
     ) -> bool {
         let division = self.division();
-        let party = if division.parties.is_empty() { None } else { division.party(source, &put_target(to)) };
+        let party = if division.parties.is_empty() {
+            None
+        } else {
+            division.party(source, &put_target(to))
+        };
         let Some(party) = party else {
             // A single failure does not make a failing party. Under pressure it is enough to park, because
             // the next try may come late.
@@ -165,7 +169,7 @@ pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &P
          share is {}; fix the bucket: its alarm and `forebay check` say how",
         targets::in_words(target),
         about_bytes(held),
-        about_bytes(division.part.unwrap_or_default())
+        about_bytes(division.allowance.unwrap_or_default())
     )
 }
 

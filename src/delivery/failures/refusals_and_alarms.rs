@@ -28,10 +28,10 @@ const REST_PER_FLOW: Duration = Duration::from_micros(100);
 /// The longest rest. A source may continue for this long after its share is used.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// Judges what fails, has the log refuse the sources that are over their part, and updates the alarms. `open`
+/// Judges what fails, has the log refuse the sources that are over their allowance, and updates the alarms. `open`
 /// are all open batches.
 pub(in crate::delivery) fn judge(shared: &Shared, open: &[OpenBatch]) {
-    let now = shared.parts.clock.monotonic();
+    let now = shared.deps.clock.monotonic();
     if now < shared.failing.refusing().next {
         return;
     }
@@ -42,14 +42,14 @@ pub(in crate::delivery) fn judge(shared: &Shared, open: &[OpenBatch]) {
     if planted(PlantedBug::NothingRefused) {
         refused.clear();
     }
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     if log.refused_sources() != refused {
         log.refuse(refused);
     }
     alarm_what_fails(shared, now);
     alarm_who_is_refused(shared, &division, now);
     shared.failing.set_division(division);
-    shared.parts.alarms.repeat(now);
+    shared.deps.alarms.repeat(now);
 }
 
 /// What each failing party may hold, and the number of flows from which this was computed.
@@ -58,7 +58,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     if shared.failing.health().is_well() && conflicts.is_empty() {
         return (Division::default(), 0);
     }
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     let removed = shared.requests.removed();
     let current: BTreeMap<SourceId, S3Location> = log.current_locations().into_iter().collect();
     let mut held = held_by_seals(&**log, &current);
@@ -131,12 +131,12 @@ fn add_open(
 
 /// Raises an alarm for each bucket at which puts fail, and clears those that no longer apply.
 fn alarm_what_fails(shared: &Shared, now: Duration) {
-    let alarms = &shared.parts.alarms;
+    let alarms = &shared.deps.alarms;
     let wrong = shared.failing.health().wrong(now);
     let configured: BTreeSet<String> = if wrong.is_empty() {
         BTreeSet::new()
     } else {
-        shared.parts.log.current_locations().iter().map(|(_, to)| to.to_string()).collect()
+        shared.deps.log.current_locations().iter().map(|(_, to)| to.to_string()).collect()
     };
     for wrong in &wrong {
         let fix = if configured.contains(&wrong.subject) {
@@ -158,7 +158,7 @@ fn alarm_what_fails(shared: &Shared, now: Duration) {
 
 /// Raises an alarm as soon as clients are refused, and clears it after a minute without refusals.
 fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Duration) {
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     let mut refusing = shared.failing.refusing();
     let usage = log.usage();
     let mut refused: Vec<(String, String)> = Vec::new();
@@ -191,7 +191,7 @@ fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Du
         let (sources, why) = (named(sources.into_iter()), why_refused(division, party));
         refused.push((name(party), format!("calls of {sources} are answered {why}")));
     }
-    let alarms = &shared.parts.alarms;
+    let alarms = &shared.deps.alarms;
     for (subject, what) in refused {
         alarms.raise(AlarmKind::Refusing, &subject, what);
         refusing.lately.insert(subject, now);

@@ -4,9 +4,9 @@
 //! A *flow* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket
 //! that accepts no objects at all, or a single source whose objects a bucket refuses. While other
 //! sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal
-//! part. Only a party that holds more than its part is refused.
+//! allowance. Only a party that holds more than its allowance is refused.
 //!
-//! Before a party is refused, its batches are sealed and parked, so that its part holds compressed bytes
+//! Before a party is refused, its batches are sealed and parked, so that its allowance holds compressed bytes
 //! ([`Division::relieved`]). A party also leaves the segments that others need: it is sealed and parked
 //! before a healthy batch would be due for pressure ([`MAKE_ROOM_PERCENT`]).
 
@@ -24,12 +24,12 @@ pub const FAILING_BESIDE_SILENT_PERCENT: u64 = 85;
 /// Per cent of the cap without parked bytes. If segments use this much, failing parties leave the segments
 /// that they pin. It is less than the mark at which all batches are under pressure.
 pub const MAKE_ROOM_PERCENT: u64 = 50;
-/// Per cent of a part. A refused party is accepted again below it, so that it is not alternately refused and
-/// accepted.
+/// Per cent of an allowance. A refused party is accepted again below it, so that it is not alternately refused
+/// and accepted.
 const TAKEN_AGAIN_PERCENT: u64 = 90;
-/// Per cent of a part without its parked bytes. Frames beyond it are sealed and parked.
+/// Per cent of an allowance without its parked bytes. Frames beyond it are sealed and parked.
 const RELIEF_PERCENT: u64 = 70;
-/// Per cent of a part. Fewer frames are not worth an object.
+/// Per cent of an allowance. Fewer frames are not worth an object.
 const RELIEF_LEAST_PERCENT: u64 = 10;
 
 /// Why a put failed.
@@ -80,7 +80,7 @@ pub enum Party<W> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Division<W> {
     /// Bytes that each party may hold. `None` if only the marks of the whole spool count.
-    pub part: Option<u64>,
+    pub allowance: Option<u64>,
     /// What each party holds.
     pub parties: BTreeMap<Party<W>, Held>,
     /// The sources whose calls are refused, each with the party that is the reason.
@@ -94,7 +94,7 @@ pub struct Division<W> {
 impl<W> Default for Division<W> {
     fn default() -> Self {
         Self {
-            part: None,
+            allowance: None,
             parties: BTreeMap::new(),
             refused: BTreeMap::new(),
             relieved: BTreeSet::new(),
@@ -157,22 +157,22 @@ pub fn divide<W: Ord + Clone>(
         (false, true) => Some(FAILING_BESIDE_SILENT_PERCENT),
         (false, false) => None,
     };
-    let part = percent.map(|percent| percent_of(space.cap, percent) / (parties.len() as u64).max(1));
-    let Some(part) = part.filter(|_| !parties.is_empty()) else {
+    let allowance = percent.map(|percent| percent_of(space.cap, percent) / (parties.len() as u64).max(1));
+    let Some(allowance) = allowance.filter(|_| !parties.is_empty()) else {
         return Division { parties, ..Division::default() };
     };
     let is_over = |party: &Party<W>, percent| {
-        parties.get(party).is_some_and(|held: &Held| reaches(held.bytes(), part, percent))
+        parties.get(party).is_some_and(|held: &Held| reaches(held.bytes(), allowance, percent))
     };
     let refused = sources.into_iter().filter(|(source, party)| {
         is_over(party, if refused_before.contains(source) { TAKEN_AGAIN_PERCENT } else { 100 })
     });
     let wants_relief = |held: &Held| {
-        reaches(held.frames, part.saturating_sub(held.parked), RELIEF_PERCENT)
-            && reaches(held.frames, part, RELIEF_LEAST_PERCENT)
+        reaches(held.frames, allowance.saturating_sub(held.parked), RELIEF_PERCENT)
+            && reaches(held.frames, allowance, RELIEF_LEAST_PERCENT)
     };
     Division {
-        part: Some(part),
+        allowance: Some(allowance),
         refused: refused.map(|(source, party)| (source.clone(), party)).collect(),
         relieved: parties
             .iter()
@@ -222,8 +222,8 @@ mod tests {
         check("nothing fails", &[flow("a", 1, Healthy, 900, 0)], &[], &[]);
         let healthy = flow("z", 2, Healthy, 0, 700);
         let beside = |flows: &[Flow<u8>]| [flows, std::slice::from_ref(&healthy)].concat();
-        check("below its part", &beside(&[flow("a", 1, Failing, 200, 49)]), &[1], &[]);
-        check("at its part", &beside(&[flow("a", 1, Failing, 200, 50)]), &[1], &["a"]);
+        check("below its allowance", &beside(&[flow("a", 1, Failing, 200, 49)]), &[1], &[]);
+        check("at its allowance", &beside(&[flow("a", 1, Failing, 200, 50)]), &[1], &["a"]);
         check("frames alone count", &beside(&[flow("a", 1, Failing, 0, 250)]), &[1], &["a"]);
         // If a bucket takes nothing, all its sources are refused, even those that have not tried yet.
         let six = beside(&[flow("a", 1, Failing, 200, 0), flow("b", 1, Healthy, 0, 50)]);
@@ -231,7 +231,7 @@ mod tests {
         // A source that is refused alone is a party of its own.
         check("one of a bucket", &six, &[], &[]);
         let one = beside(&[flow("a", 1, Failing, 250, 0), flow("b", 1, Healthy, 0, 50)]);
-        check("one of a bucket, over its part", &one, &[], &["a"]);
+        check("one of a bucket, over its allowance", &one, &[], &["a"]);
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(refused(Cause::Unreachable), [source("a"), source("b")], "the bucket cannot be reached");
         let alone = [flow("a", 1, Failing, 900, 0), flow("b", 1, Healthy, 0, 50)];
         let division = divide(space(0), &alone, &BTreeMap::from([(1, Cause::Refused)]), &BTreeSet::new());
-        assert_eq!(division.part, None, "no source is known to be served");
+        assert_eq!(division.allowance, None, "no source is known to be served");
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
         // Three parties: 83 each.
         check("each source alone is one", &flows, &[], &["a"]);
         let division = divide(space(0), &flows, &unreachable(&[1, 2]), &BTreeSet::new());
-        assert_eq!((division.part, division.parties.len()), (Some(125), 2));
+        assert_eq!((division.allowance, division.parties.len()), (Some(125), 2));
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
         };
         assert!(!relieved(0, 174) && relieved(0, 175));
         assert!(!relieved(150, 69) && relieved(150, 70));
-        // The last tenth of a part is not parked in small pieces.
+        // The last tenth of an allowance is not parked in small pieces.
         assert!(!relieved(240, 9) && !relieved(240, 24) && relieved(240, 25));
     }
 
@@ -366,16 +366,16 @@ mod tests {
             }
             for party in division.refused.values().chain(&division.relieved) {
                 let held = division.parties[party].bytes();
-                prop_assert!(reaches(held, division.part.unwrap(), 1), "a party that holds nothing");
+                prop_assert!(reaches(held, division.allowance.unwrap(), 1), "a party that holds nothing");
             }
-            // The parts together do not exceed the share of what fails, and every party over its part is
+            // The allowances together do not exceed the share of what fails, and every party over its own is
             // refused.
             if flows.iter().any(healthy) && !division.parties.is_empty() {
-                let part = division.part.unwrap();
-                prop_assert!(part * division.parties.len() as u64 <= CAP * FAILING_PERCENT / 100);
+                let allowance = division.allowance.unwrap();
+                prop_assert!(allowance * division.parties.len() as u64 <= CAP * FAILING_PERCENT / 100);
                 for flow in flows.iter().filter(|flow| flow.current && fails(flow)) {
                     let party = division.party(&flow.source, &flow.target).unwrap();
-                    if division.parties[&party].bytes() >= part {
+                    if division.parties[&party].bytes() >= allowance {
                         prop_assert_eq!(division.refused.get(&flow.source), Some(&party));
                     }
                 }

@@ -30,9 +30,9 @@ impl SealedObject<'_> {
 /// put. If no lines are left, the object is put empty, so that the chain of the batch's objects stays whole.
 fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, Stopped> {
     let seal = &pending.seal;
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     let made =
-        encode::encode_again(&**log, &shared.staging, &*shared.parts.clock, seal).and_then(
+        encode::encode_again(&**log, &shared.staging, &*shared.deps.clock, seal).and_then(
             |made| match made {
                 Made::Object(object) => Ok(*object),
                 Made::Nothing { mut lost } => {
@@ -69,9 +69,9 @@ fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, 
         let amend = Amend { frames, bytes, sha256, lost, hours };
         let left = amend.frames;
         log.amend(seal, amend)?;
-        raise_amended(&shared.parts.alarms, seal, left);
+        raise_amended(&shared.deps.alarms, seal, left);
     } else if let Some(amend) = &pending.amended {
-        raise_amended(&shared.parts.alarms, seal, amend.frames);
+        raise_amended(&shared.deps.alarms, seal, amend.frames);
     }
     Ok(Some(staged))
 }

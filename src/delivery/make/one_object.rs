@@ -89,7 +89,7 @@ async fn object_at(
         move || seal_made(&shared, &batch, &job, made, *location, reason)
     });
     let sealed = match sealed.await {
-        Err(Stopped) if !shared.parts.log.is_stopped() => {
+        Err(Stopped) if !shared.deps.log.is_stopped() => {
             shared.waits(&batch.key.source, NO_SPACE_FOR_NOTE.to_owned());
             Encoding::Failed
         }
@@ -113,7 +113,7 @@ async fn object_at(
 
 /// Keeps the batch's task for a moment, so that the next check does not start another one.
 async fn pause(shared: &Shared) {
-    tokio::time::sleep(shared.settings.backoff.wait(WAIT_AS_AFTER_TRIES, &*shared.parts.random)).await;
+    tokio::time::sleep(shared.settings.backoff.wait(WAIT_AS_AFTER_TRIES, &*shared.deps.random)).await;
 }
 
 /// Where the first unsealed frame of a batch goes.
@@ -130,7 +130,7 @@ enum Place {
 }
 
 fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
-    let (log, source) = (&shared.parts.log, &batch.key.source);
+    let (log, source) = (&shared.deps.log, &batch.key.source);
     if log.has_unparked_seal(&batch.key) {
         return Ok(Place::Held);
     }
@@ -143,7 +143,7 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
         Ok(FirstOpen::Nothing { lost }) => {
             // The segments of lost frames can go to quarantine, so that no other batch waits for them.
             log.give_up(batch, &lost)?;
-            raise_lost(&shared.parts.alarms, &lost);
+            raise_lost(&shared.deps.alarms, &lost);
             return Ok(Place::Nothing);
         }
         Err(error) => format!("read the spool: {error}"),
@@ -157,7 +157,7 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
 
 /// What to encode of a batch, up to the first position that goes elsewhere.
 fn job_of(shared: &Shared, batch: &OpenBatch, reason: Reason, until: Option<u64>) -> Job {
-    let (log, rule) = (&shared.parts.log, &shared.settings.rule);
+    let (log, rule) = (&shared.deps.log, &shared.settings.rule);
     let end_of_segment = match reason {
         Reason::Pressure if log.is_tight() => log.end_of_oldest(&batch.key, batch.sealed_through),
         _ => None,
@@ -178,7 +178,7 @@ fn job_of(shared: &Shared, batch: &OpenBatch, reason: Reason, until: Option<u64>
 
 fn encode_job(shared: &Shared, job: &Job) -> io::Result<Made> {
     panic_if_planted(PlantedPanic::Encoder);
-    let (log, clock) = (&shared.parts.log, &*shared.parts.clock);
+    let (log, clock) = (&shared.deps.log, &*shared.deps.clock);
     let encode = |max_bytes: u64| {
         let job = Job { max_bytes: job.max_bytes.min(max_bytes), ..job.clone() };
         encode::encode(&**log, &shared.staging, clock, &job)
@@ -235,7 +235,7 @@ fn seal_made(
     location: S3Location,
     reason: Reason,
 ) -> Result<Encoding, Stopped> {
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     let object = match made {
         Ok(Made::Object(object)) => object,
         Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),
@@ -257,12 +257,12 @@ fn seal_made(
         return Ok(Encoding::FillsOn);
     }
     log.note_lost(&object.lost)?;
-    raise_lost(&shared.parts.alarms, &object.lost);
+    raise_lost(&shared.deps.alarms, &object.lost);
     let object_key = ObjectKey::of_batch(
         &location.bucket,
         &job.key.stream,
         &job.key.source,
-        if planted(PlantedBug::DayFromUploadTime) { shared.parts.clock.wall().day() } else { job.key.day },
+        if planted(PlantedBug::DayFromUploadTime) { shared.deps.clock.wall().day() } else { job.key.day },
         ObjectName {
             first_received_at: encoded.named_at,
             node: &log.node(),

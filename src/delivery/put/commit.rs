@@ -14,9 +14,9 @@ use crate::store::{Body, Put, Stored};
 impl SealedObject<'_> {
     /// Notes that the store has the object. `stored` is its answer to `put`.
     pub(in crate::delivery) async fn note_commit(&self, put: &Put, stored: &Stored) -> Result<(), Stopped> {
-        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
+        let (deps, seal) = (self.shared.deps.clone(), self.seal.clone());
         let applied = stored.applied.clone();
-        let pending = parts.log.pending_seal(seal.number);
+        let pending = deps.log.pending_seal(seal.number);
         let calls = pending.and_then(|pending| pending.amended).map_or(seal.frames, |amend| amend.frames);
         let len = match &put.body {
             Body::Bytes(bytes) => bytes.len() as u64,
@@ -25,12 +25,12 @@ impl SealedObject<'_> {
         // Counted on the thread that writes the note: this task may end before that thread returns.
         let commit = move || {
             panic_if_planted(PlantedPanic::ObjectCommit);
-            parts.log.commit(&seal, applied.clone())?;
-            parts.metrics.objects.inc();
-            parts.metrics.object_bytes.inc_by(len);
+            deps.log.commit(&seal, applied.clone())?;
+            deps.metrics.objects.inc();
+            deps.metrics.object_bytes.inc_by(len);
             let delivered = match seal.batch.stream {
-                Stream::Calls => Some(&parts.metrics.delivered),
-                Stream::Objects(_) => Some(&parts.metrics.object_sets_delivered),
+                Stream::Calls => Some(&deps.metrics.delivered),
+                Stream::Objects(_) => Some(&deps.metrics.object_sets_delivered),
                 Stream::Rejected | Stream::Dead(_) => None,
             };
             if let Some(delivered) = delivered {
@@ -43,7 +43,7 @@ impl SealedObject<'_> {
         self.shared.targets.slots(&self.seal.location).accepted.notify();
         let object = LastObject {
             key: self.seal.object_key.clone(),
-            at: self.shared.parts.clock.wall(),
+            at: self.shared.deps.clock.wall(),
             calls,
             bytes: len,
             encryption: stored.applied.clone(),
@@ -52,14 +52,14 @@ impl SealedObject<'_> {
         self.shared.waiting_puts.stored(self.seal.number);
         self.shared.progress.delivered(&self.seal, object);
         self.taken(&put.location, stored.applied.as_ref());
-        self.shared.parts.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
+        self.shared.deps.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
         self.log_delivered(&put.location, calls, len);
         Ok(())
     }
 
     /// Writes a line about the delivered object: one for each (decision 0168).
     fn log_delivered(&self, to: &S3Location, calls: u64, bytes: u64) {
-        let seconds = self.shared.parts.clock.wall().since(self.seal.first_received_at).as_secs();
+        let seconds = self.shared.deps.clock.wall().since(self.seal.first_received_at).as_secs();
         tracing::info!(
             source = %self.seal.batch.source,
             calls,
@@ -73,7 +73,7 @@ impl SealedObject<'_> {
 
     /// Adds it to the list of deliveries, if there is one.
     fn list(&self, object: &LastObject) {
-        let Some(list) = &self.shared.parts.list else { return };
+        let Some(list) = &self.shared.deps.list else { return };
         let LastObject { key, at, calls, bytes, encryption } = object.clone();
         list.add(Delivered {
             at,
@@ -93,9 +93,9 @@ impl SealedObject<'_> {
     /// reported.
     fn taken(&self, to: &S3Location, applied: Option<&AppliedEncryption>) {
         let shared = self.shared;
-        let now = shared.parts.clock.monotonic();
+        let now = shared.deps.clock.monotonic();
         let failed_before = shared.failing.health().taken(&self.seal.batch.source, to, now);
-        if shared.mismatches.compare(to, self.seal.object_key.as_str(), applied, &shared.parts.alarms) {
+        if shared.mismatches.compare(to, self.seal.object_key.as_str(), applied, &shared.deps.alarms) {
             shared.forget_mismatches();
         }
         if failed_before {

@@ -14,17 +14,17 @@ impl SealedObject<'_> {
             seal = self.seal.number,
             "the store had the whole object before its frames were damaged: nothing is lost"
         );
-        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
-        blocking(self.shared, move || parts.log.restored(&seal)).await?;
-        clear_amended(&self.shared.parts.alarms, &self.seal);
+        let (deps, seal) = (self.shared.deps.clone(), self.seal.clone());
+        blocking(self.shared, move || deps.log.restored(&seal)).await?;
+        clear_amended(&self.shared.deps.alarms, &self.seal);
         Ok(())
     }
 
     /// Notes that a person must decide about the object, and raises the alarm.
     pub(in crate::delivery) async fn conflict(&self) -> Result<(), Stopped> {
-        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
-        blocking(self.shared, move || parts.log.conflict(&seal)).await?;
-        if let Some(pending) = self.shared.parts.log.pending_seal(self.seal.number) {
+        let (deps, seal) = (self.shared.deps.clone(), self.seal.clone());
+        blocking(self.shared, move || deps.log.conflict(&seal)).await?;
+        if let Some(pending) = self.shared.deps.log.pending_seal(self.seal.number) {
             raise_conflict(self.shared, &pending);
         }
         Ok(())
@@ -47,6 +47,6 @@ pub(in crate::delivery) fn raise_conflict(shared: &Shared, pending: &PendingSeal
         seal.location.bucket.bucket()
     );
     shared.waits(&seal.batch.source, what.clone());
-    shared.waiting_puts.held(seal.number, &what, shared.parts.clock.wall());
-    shared.parts.alarms.raise(AlarmKind::Conflict, seal.batch.source.as_str(), what);
+    shared.waiting_puts.held(seal.number, &what, shared.deps.clock.wall());
+    shared.deps.alarms.raise(AlarmKind::Conflict, seal.batch.source.as_str(), what);
 }

@@ -19,7 +19,7 @@ impl Shared {
 
     /// How `noted`, a bucket of `source`, is reached now.
     pub(in crate::delivery) fn current_location(&self, source: &SourceId, noted: &S3Location) -> S3Location {
-        self.parts
+        self.deps
             .log
             .current_location(source)
             .filter(|current| current.bucket == noted.bucket)
@@ -28,12 +28,12 @@ impl Shared {
 
     /// Forgets wrong encryptions of buckets that are no longer in use.
     pub(in crate::delivery) fn forget_mismatches(&self) {
-        self.mismatches.keep(&self.in_use(), &self.parts.alarms);
+        self.mismatches.keep(&self.in_use(), &self.deps.alarms);
     }
 
     /// Every bucket to which something goes, or may go.
     fn in_use(&self) -> BTreeSet<S3Location> {
-        let log = &self.parts.log;
+        let log = &self.deps.log;
         let removed = self.requests.removed();
         let current = log.current_locations().into_iter();
         let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);

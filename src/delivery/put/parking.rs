@@ -37,11 +37,11 @@ impl SealedObject<'_> {
             let failing = shared.failing.health().is_failing(&source, &to);
             let _turn = if failing { Some(slots.failing_puts.acquire().await.ok()?) } else { None };
             let _slot = slots.puts.acquire().await.ok()?;
-            let before = *began.get_or_init(|| shared.parts.clock.monotonic());
-            let answer = shared.parts.store.put(put).await;
-            let took = shared.parts.clock.monotonic().saturating_sub(before);
+            let before = *began.get_or_init(|| shared.deps.clock.monotonic());
+            let answer = shared.deps.store.put(put).await;
+            let took = shared.deps.clock.monotonic().saturating_sub(before);
             if answer.is_ok() {
-                shared.parts.metrics.upload_seconds.observe(took);
+                shared.deps.metrics.upload_seconds.observe(took);
             }
             Some((answer, took))
         };
@@ -56,7 +56,7 @@ impl SealedObject<'_> {
                 }
                 () = tokio::time::sleep(self.park_look()) => {
                     if let Some(began) = began.get() {
-                        let now = shared.parts.clock.monotonic();
+                        let now = shared.deps.clock.monotonic();
                         shared.failing.health().under_way(&source, &to, *began, now);
                     }
                     self.park_if_due().await?;
@@ -73,7 +73,7 @@ impl SealedObject<'_> {
         if self.form.is_none() {
             // An earlier process sealed the object, and this one has not put it yet. It still holds its
             // frames.
-            let Some(pending) = self.shared.parts.log.pending_seal(self.seal.number) else { return Ok(()) };
+            let Some(pending) = self.shared.deps.log.pending_seal(self.seal.number) else { return Ok(()) };
             self.find_form(pending).await?;
         }
         if matches!(self.form, Some(Form::Staged(_))) { self.park().await } else { Ok(()) }
@@ -84,8 +84,8 @@ impl SealedObject<'_> {
     /// Under pressure it is parked at once if its puts fail, but not while it may be in flight: parking would
     /// take twice its bytes, and it may be in the store a moment later.
     fn is_to_be_parked(&self) -> bool {
-        let waited = self.shared.parts.clock.monotonic().saturating_sub(self.since);
-        let pressure = self.shared.parts.log.is_under_pressure();
+        let waited = self.shared.deps.clock.monotonic().saturating_sub(self.since);
+        let pressure = self.shared.deps.log.is_under_pressure();
         let park_after = self.shared.settings.park_after;
         let patience = if pressure { PATIENCE_UNDER_PRESSURE.min(park_after) } else { park_after };
         waited >= patience || {
@@ -98,9 +98,9 @@ impl SealedObject<'_> {
     async fn park(&mut self) -> Result<(), Stopped> {
         let Some(Form::Staged(staged)) = self.form.take() else { return Ok(()) };
         let parked = Parked { len: staged.len, crc32: staged.crc32 };
-        let (parts, seal) = (self.shared.parts.clone(), self.seal.clone());
+        let (deps, seal) = (self.shared.deps.clone(), self.seal.clone());
         let (fitted, staged) = blocking(self.shared, move || {
-            let fitted = parts.log.park(&seal, &mut staged.reader(), parked)?;
+            let fitted = deps.log.park(&seal, &mut staged.reader(), parked)?;
             Ok((fitted, staged))
         })
         .await?;

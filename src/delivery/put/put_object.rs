@@ -37,7 +37,7 @@ pub(in crate::delivery) async fn deliver(
     hold: Option<Hold>,
     reason: Option<Reason>,
 ) -> Result<(), Stopped> {
-    let decided = shared.parts.log.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
+    let decided = shared.deps.log.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
     let first_mode = if decided { PutMode::Overwrite } else { shared.settings.put_mode };
     let accepted = shared.targets.slots(&seal.location).accepted.waiter();
     let mut object = SealedObject::new(shared, seal, staged, hold);
@@ -51,15 +51,15 @@ impl Deliverable for SealedObject<'_> {
     async fn ready(&mut self, tries: &Tries) -> Result<Ready, Stopped> {
         if self.shared.failing.has_conflict(&self.seal.batch.source) {
             // It waits for a person, not for another try.
-            let pending = self.shared.parts.log.pending_seal(self.seal.number);
+            let pending = self.shared.deps.log.pending_seal(self.seal.number);
             if pending.is_some_and(|pending| !pending.conflict) {
-                let now = self.shared.parts.clock.wall();
+                let now = self.shared.deps.clock.wall();
                 self.shared.waiting_puts.held(self.seal.number, BEHIND_CONFLICT, now);
             }
             return Ok(Ready::NotNow);
         }
         panic_if_planted(PlantedPanic::Upload);
-        let log = &self.shared.parts.log;
+        let log = &self.shared.deps.log;
         let Some(pending) = log.pending_seal(self.seal.number) else { return Ok(Ready::NotNow) };
         if self.form.is_none() {
             self.find_form(pending).await?;
@@ -132,7 +132,7 @@ impl Deliverable for SealedObject<'_> {
         match head {
             Ok(head) => {
                 let is_whole = head.metadata.get(SHA256) == Some(&self.seal.sha256);
-                let pending = self.shared.parts.log.pending_seal(self.seal.number);
+                let pending = self.shared.deps.log.pending_seal(self.seal.number);
                 let is_amended = pending.is_some_and(|pending| pending.amended.is_some());
                 if next == Next::Commit && is_amended && is_whole { self.restored().await } else { Ok(()) }
             }
@@ -166,7 +166,7 @@ impl Deliverable for SealedObject<'_> {
     }
 
     fn tries_again(&mut self, after: Duration) {
-        let at = self.shared.parts.clock.wall().plus(after);
+        let at = self.shared.deps.clock.wall().plus(after);
         self.shared.waiting_puts.waits(self.seal.number, at);
     }
 
@@ -196,7 +196,7 @@ impl SealedObject<'_> {
         let (location, key) = (self.location_now(), self.key(tries));
         // The node's name may have changed since the key was sealed. The key's counts, so that both agree.
         let place = ObjectPlace::of(&location.bucket, key.as_str());
-        let node = place.map_or_else(|| self.shared.parts.log.node(), |place| place.node);
+        let node = place.map_or_else(|| self.shared.deps.log.node(), |place| place.node);
         let metadata = Metadata {
             calls: amended.map_or(seal.frames, |amend| amend.frames),
             first_received_at: seal.first_received_at,
@@ -229,7 +229,7 @@ impl SealedObject<'_> {
             () if planted(PlantedBug::NewNameOnRetry) => u128::from(tries.number),
             () => return seal.object_key.clone(),
         };
-        let (node, spool_id) = (format!("x{other}"), self.shared.parts.log.spool_id());
+        let (node, spool_id) = (format!("x{other}"), self.shared.deps.log.spool_id());
         let name = ObjectName {
             first_received_at: seal.first_received_at,
             node: &node,
@@ -242,7 +242,7 @@ impl SealedObject<'_> {
 
     fn parked_body(&self, parked: Parked) -> io::Result<Body> {
         let name = parked_name(self.seal.number);
-        let disk = self.shared.parts.log.disk();
+        let disk = self.shared.deps.log.disk();
         // This reports a file that is missing or was cut; in the body, both would look like a store that breaks off.
         let len = disk.open(&name)?.len()?;
         if len < parked.len {
@@ -260,7 +260,7 @@ impl SealedObject<'_> {
             counted(self.seal.frames, "call", "calls"),
             self.seal.batch.source
         );
-        self.shared.parts.alarms.raise(AlarmKind::Damage, &name, what);
+        self.shared.deps.alarms.raise(AlarmKind::Damage, &name, what);
     }
 
     /// The HEAD after a 412 failed.
@@ -291,6 +291,6 @@ impl SealedObject<'_> {
     }
 
     fn count_failure(&self, fault: Fault) {
-        self.shared.parts.metrics.upload_failures.get_or_create(&KindLabel { kind: fault.slug() }).inc();
+        self.shared.deps.metrics.upload_failures.get_or_create(&KindLabel { kind: fault.slug() }).inc();
     }
 }

@@ -209,12 +209,12 @@ async fn ask_whose<D: Deliverable>(
     may_replace: bool,
     tries: &Tries,
 ) -> Result<(Next, Stored), Stopped> {
-    let head = shared.parts.store.head(&what.location(), &put.key).await;
+    let head = shared.deps.store.head(&what.location(), &put.key).await;
     let found = head.as_ref().map(|head| head.metadata.get(SHA256).map(String::as_str));
     let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
     let next = after_head(found.map_err(|error| error.fault), &ours, may_replace);
     if next == Next::Retry(PutMode::Overwrite) {
-        shared.parts.metrics.puts_unasked.inc();
+        shared.deps.metrics.puts_unasked.inc();
     }
     what.found(&head, next, tries).await?;
     let applied = head.ok().and_then(|head| head.applied);
@@ -232,7 +232,7 @@ async fn wait<D: Deliverable>(
     tries: &Tries,
     accepted: &mut Waiter,
 ) -> Result<(), Stopped> {
-    let (backoff, random, clock) = (shared.settings.backoff, &*shared.parts.random, &*shared.parts.clock);
+    let (backoff, random, clock) = (shared.settings.backoff, &*shared.deps.random, &*shared.deps.clock);
     let wait = D::PACE.wait(next, tries, backoff, random);
     let mut end = clock.monotonic().saturating_add(wait);
     let mut may_retry_early = D::PACE.retries_early(next);

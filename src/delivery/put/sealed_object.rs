@@ -56,7 +56,7 @@ impl<'a> SealedObject<'a> {
             replaced: None,
             met_expired: false,
             gave_way: false,
-            since: shared.parts.clock.monotonic(),
+            since: shared.deps.clock.monotonic(),
             put_took: None,
             reason: None,
         }
@@ -69,13 +69,13 @@ impl<'a> SealedObject<'a> {
 
     /// Counts a failed put against its source and bucket.
     pub(in crate::delivery) fn put_failed(&self, to: &S3Location, error: &StoreError) {
-        let now = self.shared.parts.clock.monotonic();
+        let now = self.shared.deps.clock.monotonic();
         self.shared.failing.put_failed(&self.seal.batch.source, to, error, now);
     }
 
     /// Reports why it waits. `tries` is the number of puts so far.
     pub(in crate::delivery) fn waiting(&self, told: Told, fault: Fault, tries: u32) {
-        let now = self.shared.parts.clock.wall();
+        let now = self.shared.deps.clock.wall();
         let why = told.masked().to_owned();
         self.shared.waiting_puts.failed(self.seal.number, told, fault, tries, now);
         if let Some(line) = self.shared.repeated.happened("put", self.seal.location.bucket.bucket()) {

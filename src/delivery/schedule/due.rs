@@ -46,15 +46,15 @@ impl View {
         open: &[OpenBatch],
         mut asked: BTreeMap<BatchKey, u64>,
     ) -> Self {
-        let log = &shared.parts.log;
+        let log = &shared.deps.log;
         let failing =
             if log.is_tight() { shared.failing.failing_sources(&**log, open) } else { BTreeSet::new() };
         let pressed = pressed(shared, open, &failing);
         let done = extract_done(&mut asked, open);
         shared.requests.forget(done);
         Self {
-            wall: shared.parts.clock.wall(),
-            monotonic: shared.parts.clock.monotonic(),
+            wall: shared.deps.clock.wall(),
+            monotonic: shared.deps.clock.monotonic(),
             rule: shared.settings.rule,
             shutting_down: shared.requests.is_shutting_down(),
             asked,
@@ -124,7 +124,7 @@ impl View {
 
 /// The batches that are due because space is short or too many are open, sorted.
 fn pressed(shared: &Shared, open: &[OpenBatch], failing: &BTreeSet<SourceId>) -> Vec<BatchKey> {
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     let mut pressed = log.under_pressure();
     if log.is_too_tight_for_two() {
         let oldest = log.pinning_oldest_unsealed();
@@ -156,9 +156,9 @@ fn extract_done(asked: &mut BTreeMap<BatchKey, u64>, open: &[OpenBatch]) -> BTre
 /// Work that must not be restarted yet, because its task panicked. A batch also rests while its sealed object
 /// does.
 fn resting(shared: &Shared) -> BTreeSet<Work> {
-    let mut resting = shared.under_way.resting(shared.parts.clock.monotonic());
+    let mut resting = shared.under_way.resting(shared.deps.clock.monotonic());
     let batch_of = |work: &Work| match work {
-        Work::Seal(number) => shared.parts.log.pending_seal(*number).map(|pending| pending.seal.batch),
+        Work::Seal(number) => shared.deps.log.pending_seal(*number).map(|pending| pending.seal.batch),
         Work::Batch(_) | Work::Day(_) => None,
     };
     let batches: Vec<Work> = resting.iter().filter_map(batch_of).map(Work::Batch).collect();

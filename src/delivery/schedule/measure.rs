@@ -45,7 +45,7 @@ async fn measure(shared: &Arc<Shared>, batch: OpenBatch, mut estimate: Estimate,
     let Some(turn) = shared.sizes.turn().await else { return };
     let work = {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
-        move || Ok(sample(&*shared.parts.log, &*shared.parts.clock, &batch, &pieces))
+        move || Ok(sample(&*shared.deps.log, &*shared.deps.clock, &batch, &pieces))
     };
     // The spool has stopped.
     let Ok(sampled) = in_background(shared, work).await else { return };
@@ -59,7 +59,7 @@ async fn measure(shared: &Arc<Shared>, batch: OpenBatch, mut estimate: Estimate,
         }
         Err(error) => {
             tracing::debug!(%error, batch = %batch.key, "a batch could not be measured; it is retried");
-            tokio::time::sleep(shared.settings.backoff.wait(3, &*shared.parts.random)).await;
+            tokio::time::sleep(shared.settings.backoff.wait(3, &*shared.deps.random)).await;
         }
     }
 }

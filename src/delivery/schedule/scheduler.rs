@@ -27,8 +27,8 @@ const REST_MAX: Duration = Duration::from_secs(1);
 pub(in crate::delivery) async fn run(shared: Arc<Shared>) {
     let mut deadlines = Deadlines::default();
     let mut closing = Closing::default();
-    let mut stopped = shared.parts.log.stopped();
-    let mut clock_watch = ClockWatch::new(shared.parts.clock.wall(), shared.parts.clock.monotonic());
+    let mut stopped = shared.deps.log.stopped();
+    let mut clock_watch = ClockWatch::new(shared.deps.clock.wall(), shared.deps.clock.monotonic());
     let mut ledger_watch = LedgerWatch::default();
     let mut supervision = Supervision::default();
     loop {
@@ -66,12 +66,12 @@ pub(in crate::delivery) async fn run(shared: Arc<Shared>) {
 /// Notes that the wall clock was set back, which delivery accepts: the note explains the times in a day's
 /// objects.
 fn note_clock_step(shared: &Arc<Shared>, watch: &mut ClockWatch) {
-    let to = shared.parts.clock.wall();
-    if let Some(from) = watch.read(to, shared.parts.clock.monotonic()) {
+    let to = shared.deps.clock.wall();
+    if let Some(from) = watch.read(to, shared.deps.clock.monotonic()) {
         // Nothing waits for this note: if the log has stopped, that is reported elsewhere.
         let shared_of_task = Arc::clone(shared);
         shared.tasks.spawn(async move {
-            let (shared, log) = (&shared_of_task, Arc::clone(&shared_of_task.parts.log));
+            let (shared, log) = (&shared_of_task, Arc::clone(&shared_of_task.deps.log));
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => {}
@@ -84,7 +84,7 @@ fn note_clock_step(shared: &Arc<Shared>, watch: &mut ClockWatch) {
 /// Starts a task for each batch that is due and has none. Returns how many batches there are.
 fn look(shared: &Arc<Shared>, deadlines: &mut Deadlines) -> usize {
     let asked = shared.requests.asked();
-    let log = &shared.parts.log;
+    let log = &shared.deps.log;
     let open = log.open_batches();
     let batches = open.len();
     shared.sizes.forget_closed(&open);

@@ -39,14 +39,14 @@ impl Entries {
         self.bytes.extend_from_slice(&second.to_le_bytes());
     }
 
-    fn part(&self) -> SeenPart {
-        SeenPart { count: (self.bytes.len() / ENTRY) as u64, newest: self.newest }
+    fn half(&self) -> SeenHalf {
+        SeenHalf { count: (self.bytes.len() / ENTRY) as u64, newest: self.newest }
     }
 }
 
 /// One half of a file: the calls that were sent, or the rows that were imported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SeenPart {
+pub(crate) struct SeenHalf {
     /// Its fingerprints.
     pub(crate) count: u64,
     /// The latest second in which one of them was stored.
@@ -85,8 +85,8 @@ impl Fingerprints {
     }
 
     /// Those of calls that were sent, and those of imported rows.
-    pub(crate) fn parts(&self) -> [SeenPart; 2] {
-        [self.sent.part(), self.imported.part()]
+    pub(crate) fn halves(&self) -> [SeenHalf; 2] {
+        [self.sent.half(), self.imported.half()]
     }
 
     /// Those of a file, without imported rows.

@@ -16,7 +16,7 @@ use crate::disk::is_no_handle;
 use crate::log::{AccountKey, Go, Hour, Read, Row};
 use crate::spool::format::runs::Stretch;
 use crate::spool::format::scan::scan;
-use crate::spool::format::seen_file::{self, SeenEntries, SeenPart};
+use crate::spool::format::seen_file::{self, SeenEntries, SeenHalf};
 use crate::spool::format::segment::seen_name;
 use crate::spool::imports::RunningImports;
 use crate::spool::index::{Batch, SegmentState};
@@ -104,21 +104,21 @@ fn fill_seen(
     seen: &mut Windows,
     files: &BTreeMap<u64, SeenEntries>,
     found: &[Found],
-) -> io::Result<Vec<(u64, [SeenPart; 2])>> {
+) -> io::Result<Vec<(u64, [SeenHalf; 2])>> {
     let instant = |second: u32| UnixMillis(i64::from(second) * 1_000);
     let live: BTreeMap<u64, &Found> = found.iter().map(|found| (found.number, found)).collect();
     let numbers: BTreeSet<u64> = files.keys().chain(live.keys()).copied().collect();
     let mut counts = Vec::new();
     for number in numbers {
         if let Some(entries) = files.get(&number) {
-            let parts = [(&entries.sent, false), (&entries.imported, true)].map(|(part, is_imported)| {
-                for (fingerprint, second) in part {
+            let halves = [(&entries.sent, false), (&entries.imported, true)].map(|(half, is_imported)| {
+                for (fingerprint, second) in half {
                     seen.insert(*fingerprint, instant(*second), is_imported);
                 }
-                let newest = part.iter().map(|(_, second)| *second).max().unwrap_or(0);
-                SeenPart { count: part.len() as u64, newest }
+                let newest = half.iter().map(|(_, second)| *second).max().unwrap_or(0);
+                SeenHalf { count: half.len() as u64, newest }
             });
-            counts.push((number, parts));
+            counts.push((number, halves));
         } else if let Some(found) = live.get(&number) {
             let cut = found.span.1;
             scan(&*found.file, shared.salt(number), &mut |_, frame| {

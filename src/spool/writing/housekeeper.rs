@@ -12,7 +12,7 @@ use crate::disk::{self, Disk, DiskFile};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::format::runs::{Run, Runs, Stretch};
-use crate::spool::format::seen_file::{self, Fingerprints, SeenPart};
+use crate::spool::format::seen_file::{self, Fingerprints, SeenHalf};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
 use crate::spool::format::segment_index;
 use crate::spool::ledger::ROWS_MAX;
@@ -48,7 +48,7 @@ pub(in crate::spool) struct Housekeeper {
     /// Spares, with number and length.
     spares: Vec<(u64, u64)>,
     /// Fingerprint files by segment number, with what they have: of calls that were sent, and of imported rows.
-    seen_files: Vec<(u64, [SeenPart; 2])>,
+    seen_files: Vec<(u64, [SeenHalf; 2])>,
     /// When the last new manifest was begun, on the monotonic clock.
     compacted_at: Option<Duration>,
     /// A segment that is made, but whose note found no space.
@@ -67,7 +67,7 @@ impl Housekeeper {
     pub(in crate::spool) fn new(
         shared: Arc<Shared>,
         spares: Vec<(u64, u64)>,
-        seen_files: Vec<(u64, [SeenPart; 2])>,
+        seen_files: Vec<(u64, [SeenHalf; 2])>,
     ) -> Self {
         let (folded_before, fold_above) = (None, ROWS_MAX);
         Self {
@@ -354,7 +354,7 @@ impl Housekeeper {
         for (number, pinned) in closed {
             write_index(&self.shared, number);
             match keep_fingerprints(&self.shared, number) {
-                Ok(Some(parts)) => self.seen_files.push((number, parts)),
+                Ok(Some(halves)) => self.seen_files.push((number, halves)),
                 Ok(None) => {}
                 Err(error) => {
                     // Fingerprints are a cache, so a failure to keep them is no reason to stop.
@@ -443,16 +443,16 @@ impl Housekeeper {
             (self.shared.options.dedupe_window.as_secs(), self.shared.options.dedupe_max as u64);
         let mut newer = [0, 0];
         let mut expired = Vec::new();
-        for (number, parts) in self.seen_files.iter().rev() {
-            let is_over = |part: SeenPart, newer: u64| u64::from(part.newest) + window < now || newer >= max;
-            let [sent, imported] = [0, 1].map(|half: usize| match (parts.get(half), newer.get(half)) {
-                (Some(part), Some(newer)) => part.count == 0 || is_over(*part, *newer),
+        for (number, halves) in self.seen_files.iter().rev() {
+            let is_over = |half: SeenHalf, newer: u64| u64::from(half.newest) + window < now || newer >= max;
+            let [sent, imported] = [0, 1].map(|at: usize| match (halves.get(at), newer.get(at)) {
+                (Some(half), Some(newer)) => half.count == 0 || is_over(*half, *newer),
                 _ => true,
             });
-            if imported && (sent || parts.last().is_some_and(|part| part.count > 0)) {
+            if imported && (sent || halves.last().is_some_and(|half| half.count > 0)) {
                 expired.push((*number, sent));
             }
-            newer.iter_mut().zip(parts).for_each(|(newer, part)| *newer += part.count);
+            newer.iter_mut().zip(halves).for_each(|(newer, half)| *newer += half.count);
         }
         for (number, is_whole) in expired.into_iter().rev() {
             if lock(&self.shared.index).segments.contains_key(&number) {
@@ -477,7 +477,7 @@ impl Housekeeper {
         let Some(entries) = seen_file::read(&*self.shared.disk, salt, number)? else { return Ok(()) };
         Fingerprints::of_sent(&entries).write(&*self.shared.disk, salt, number)?;
         if let Some((_, [_, imported])) = self.seen_files.iter_mut().find(|(other, _)| *other == number) {
-            *imported = SeenPart::default();
+            *imported = SeenHalf::default();
         }
         Ok(())
     }
@@ -637,7 +637,7 @@ pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
 }
 
 /// Writes the fingerprints of a closed segment to their file. Returns what it has.
-fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<[SeenPart; 2]>> {
+fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<[SeenHalf; 2]>> {
     if shared.options.dedupe_max == 0 {
         return Ok(None);
     }
@@ -647,12 +647,12 @@ fn keep_fingerprints(shared: &Shared, number: u64) -> io::Result<Option<[SeenPar
         Some(known) => known,
         None => Fingerprints::of_segment(&*shared.disk.open(&segment_name(number))?, salt)?,
     };
-    let parts = fingerprints.parts();
-    if parts == [SeenPart::default(); 2] {
+    let halves = fingerprints.halves();
+    if halves == [SeenHalf::default(); 2] {
         return Ok(None);
     }
     fingerprints.write(&*shared.disk, salt, number)?;
-    Ok(Some(parts))
+    Ok(Some(halves))
 }
 
 #[cfg(test)]

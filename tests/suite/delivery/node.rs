@@ -12,7 +12,7 @@ use forebay::alarms::{AlarmKind, Alarms};
 use forebay::batch::DueRule;
 use forebay::call::{LineSink, RejectReason};
 use forebay::delivery::days::closed_day::DayHook;
-use forebay::delivery::{Delivery, DeliverySettings, Parts};
+use forebay::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, Appended, Log, PendingSeal, RequestFrames};
@@ -182,7 +182,7 @@ impl Node {
         .unwrap();
         spool.log().set_locations(told.into_iter().collect()).unwrap();
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
-        let parts = Parts {
+        let deps = DeliveryDeps {
             log: spool.log(),
             store: Arc::new(store.clone()),
             clock: Arc::<StepClock>::clone(clock),
@@ -193,7 +193,7 @@ impl Node {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(parts, settings);
+        let (delivery, scheduler) = Delivery::start(deps, settings);
         Self { spool, delivery, alarms, metrics, recovered, clock: Arc::clone(clock), scheduler }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay::alarms::Alarms;
 use forebay::batch::BatchKey;
-use forebay::delivery::{Delivery, Parts};
+use forebay::delivery::{Delivery, DeliveryDeps};
 use forebay::destinations::runner::Destinations;
 use forebay::disk::Disk as _;
 use forebay::import::Importer;
@@ -207,7 +207,7 @@ impl World {
         }
         let metrics = Arc::new(Metrics::new());
         let clock: Arc<SimClock> = Arc::new(self.clock.clone());
-        let parts = Parts {
+        let deps = DeliveryDeps {
             log: spool.log(),
             store: self.store.of(&disk),
             clock: Arc::<SimClock>::clone(&clock),
@@ -218,7 +218,7 @@ impl World {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(parts, self.plan.settings);
+        let (delivery, scheduler) = Delivery::start(deps, self.plan.settings);
         let mut process = Process {
             spool,
             delivery,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay::alarms::Alarms;
 use forebay::batch::DueRule;
-use forebay::delivery::{Delivery, DeliverySettings, Parts};
+use forebay::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use forebay::log::Log;
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Encryption, S3Location};
@@ -100,7 +100,7 @@ impl Node {
         let backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(10) };
         let settings =
             DeliverySettings { backoff, park_after: Duration::ZERO, ..DeliverySettings::new(rule) };
-        let parts = Parts {
+        let deps = DeliveryDeps {
             log: Arc::clone(&log),
             store: Arc::new(store.clone()),
             clock: Arc::<StandingClock>::clone(clock),
@@ -111,7 +111,7 @@ impl Node {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(parts, settings);
+        let (delivery, scheduler) = Delivery::start(deps, settings);
         Ok((Self { spool, disk: disk.clone(), delivery, scheduler, log }, recovered))
     }
 

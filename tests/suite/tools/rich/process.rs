@@ -14,7 +14,7 @@ use forebay::batch::{BatchKey, DueRule};
 use forebay::call::{ClientLibraries, Limits, Request, Shape, Stamp};
 use forebay::delivery::make::encode::{self, Job, encode};
 use forebay::delivery::make::staging::{Staged, Staging};
-use forebay::delivery::{Delivery, DeliverySettings, Parts};
+use forebay::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, Appended, Log, RequestFrames, Seal, frame::Origin};
 use forebay::metrics::Metrics;
@@ -208,7 +208,7 @@ impl Process {
             ..DeliverySettings::new(rule)
         };
         let (clock, metrics) = (Arc::<SetClock>::clone(&self.clock), Arc::new(Metrics::new()));
-        let parts = Parts {
+        let deps = DeliveryDeps {
             log: self.log(),
             store: Arc::new(gate.clone()),
             clock: Arc::<SetClock>::clone(&clock),
@@ -219,7 +219,7 @@ impl Process {
             list: None,
             background: None,
         };
-        let (delivery, scheduler) = Delivery::start(parts, settings);
+        let (delivery, scheduler) = Delivery::start(deps, settings);
         Delivering { delivery, scheduler, log: self.log(), clock: Arc::clone(&self.clock) }
     }
 

@@ -13,7 +13,7 @@ use crate::time::Clock;
 
 /// What delivery needs from outside.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct DeliveryDeps {
     /// Where batches come from.
     pub log: Arc<dyn Log>,
     /// Where objects go.
