@@ -1,7 +1,7 @@
 //! The routes of deliveries, the archive and imports. Pure.
 
 use super::archive_view::AskedObjects;
-use super::given::Given;
+use super::query_parameters::QueryParameters;
 use crate::object::object_key::received_day;
 use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
@@ -47,43 +47,43 @@ fn key(text: &str) -> Option<ObjectKey> {
 pub(super) fn route(path: &str, query: &str) -> Option<Result<ArchiveRoute, String>> {
     Some(match path {
         "/api/deliveries" => deliveries(query),
-        "/api/archive" => Given::of(query, &["source"])
-            .and_then(|mut given| given.may("source", source))
+        "/api/archive" => QueryParameters::of(query, &["source"])
+            .and_then(|mut parameters| parameters.may("source", source))
             .map(ArchiveRoute::Days),
         "/api/archive/objects" => objects(query),
-        "/api/archive/peek" => Given::of(query, &["source", "key"]).and_then(|mut given| {
-            Ok(ArchiveRoute::Peek(given.must("source", source)?, given.must("key", key)?))
+        "/api/archive/peek" => QueryParameters::of(query, &["source", "key"]).and_then(|mut parameters| {
+            Ok(ArchiveRoute::Peek(parameters.must("source", source)?, parameters.must("key", key)?))
         }),
-        "/api/imports" => Given::of(query, &["limit"])
-            .and_then(|mut given| given.limit(IMPORTS_DEFAULT, IMPORTS_MAX))
+        "/api/imports" => QueryParameters::of(query, &["limit"])
+            .and_then(|mut parameters| parameters.limit(IMPORTS_DEFAULT, IMPORTS_MAX))
             .map(|limit| ArchiveRoute::Imports { limit }),
         _ => return None,
     })
 }
 
 fn deliveries(query: &str) -> Result<ArchiveRoute, String> {
-    let mut given = Given::of(query, &["source", "before", "limit"])?;
-    let before = given.may("before", |text| text.parse().ok().map(UnixMillis))?;
+    let mut parameters = QueryParameters::of(query, &["source", "before", "limit"])?;
+    let before = parameters.may("before", |text| text.parse().ok().map(UnixMillis))?;
     Ok(ArchiveRoute::Deliveries {
-        source: given.may("source", source)?,
+        source: parameters.may("source", source)?,
         before: before.unwrap_or(UnixMillis(i64::MAX)),
-        limit: given.limit(DELIVERIES_DEFAULT, DELIVERIES_MAX)?,
+        limit: parameters.limit(DELIVERIES_DEFAULT, DELIVERIES_MAX)?,
     })
 }
 
 fn objects(query: &str) -> Result<ArchiveRoute, String> {
-    let mut given = Given::of(query, &["source", "day", "stream", "from", "after"])?;
-    let from_bucket = given.may("from", |text| match text {
+    let mut parameters = QueryParameters::of(query, &["source", "day", "stream", "from", "after"])?;
+    let from_bucket = parameters.may("from", |text| match text {
         "list" => Some(false),
         "bucket" => Some(true),
         _ => None,
     })?;
     Ok(ArchiveRoute::Objects(AskedObjects {
-        source: given.must("source", source)?,
-        day: given.must("day", received_day)?,
-        stream: given.may("stream", stream)?.unwrap_or(Stream::Calls),
+        source: parameters.must("source", source)?,
+        day: parameters.must("day", received_day)?,
+        stream: parameters.may("stream", stream)?.unwrap_or(Stream::Calls),
         from_bucket: from_bucket.unwrap_or(false),
-        after: given.may("after", key)?,
+        after: parameters.may("after", key)?,
     }))
 }
 

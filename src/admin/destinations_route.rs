@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::destinations::AskedAttempts;
-use super::given::Given;
+use super::query_parameters::QueryParameters;
 use super::route::NoRoute;
 use crate::destinations::class::Class;
 use crate::sources::SourceId;
@@ -53,12 +53,12 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<D
 }
 
 fn attempts(name: SourceId, query: &str) -> Result<AskedAttempts, String> {
-    let mut given = Given::of(query, &["class", "limit"])?;
+    let mut parameters = QueryParameters::of(query, &["class", "limit"])?;
     let known = |text: &str| (text == SUCCESS || Class::of_slug(text).is_some()).then(|| text.to_owned());
     Ok(AskedAttempts {
         name,
-        class: given.may("class", known)?,
-        limit: given.limit(ATTEMPTS_DEFAULT, ATTEMPTS_MAX)?,
+        class: parameters.may("class", known)?,
+        limit: parameters.limit(ATTEMPTS_DEFAULT, ATTEMPTS_MAX)?,
     })
 }
 

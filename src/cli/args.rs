@@ -16,7 +16,7 @@ use crate::arn::Arn;
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::UnitError;
 use crate::config::{ByteSize, Endpoint, Period};
-use crate::node::import_way::ADMIN_URL;
+use crate::node::chosen_target::ADMIN_URL;
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, Stream, object_key};
 use crate::policy::Template;
 use crate::receipt::Receipt;

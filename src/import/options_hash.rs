@@ -4,7 +4,7 @@ use encoding_rs::Encoding;
 use serde_json::{Value, json};
 
 use super::csv::{CsvOptions, IdFrom, Types};
-use super::discovery::row_type::{GivenKind, GivenType};
+use super::discovery::row_type::{NamedKind, NamedType};
 use super::short_hash;
 use crate::object::Collection;
 
@@ -26,8 +26,8 @@ impl OptionsHash {
     }
 
     /// Hashes all options that decide how the rows of CSV texts become calls.
-    pub fn of_csv(given: &GivenType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Self {
-        Self::of(written(given, csv, encoding).to_string().as_bytes())
+    pub fn of_csv(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Self {
+        Self::of(written(named_type, csv, encoding).to_string().as_bytes())
     }
 
     /// The same options, also known by the hash that earlier programs recorded for them.
@@ -58,8 +58,8 @@ impl OptionsHash {
 /// The written form: arrays of pairs, because the members of an object have no fixed order. Its hash is recorded for files
 /// whose import may go on for years, so a change of any name, place or value makes them unknown. Whatever is added comes
 /// with a new version, and the form before it goes on being tried.
-fn written(given: &GivenType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Value {
-    let GivenType { kind, collection } = given;
+fn written(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Value {
+    let NamedType { kind, collection } = named_type;
     let CsvOptions {
         delimiter,
         keeps_blanks,
@@ -75,8 +75,8 @@ fn written(given: &GivenType, csv: &CsvOptions, encoding: Option<&'static Encodi
         id_from,
     } = csv;
     let kind = kind.map(|kind| match kind {
-        GivenKind::Calls(kind) => kind.name(),
-        GivenKind::Objects => "object",
+        NamedKind::Calls(kind) => kind.name(),
+        NamedKind::Objects => "object",
     });
     let types = match types {
         Types::String => json!("string"),
@@ -118,7 +118,7 @@ mod tests {
     /// A golden text: files in journals are known by its hash.
     #[test]
     fn the_written_form_stays_as_it_is() {
-        let plain = written(&GivenType::default(), &CsvOptions::default(), None).to_string();
+        let plain = written(&NamedType::default(), &CsvOptions::default(), None).to_string();
         assert_eq!(
             plain,
             concat!(
@@ -128,7 +128,7 @@ mod tests {
                 r#",["empty","omit"],["arrays",false],["strict",false],["ids","position"]]"#,
             )
         );
-        let given = GivenType { kind: Some(GivenKind::Calls(CallKind::Track)), collection: None };
+        let named_type = NamedType { kind: Some(NamedKind::Calls(CallKind::Track)), collection: None };
         let types = Types::Schema(parse_schema(r#"{"b":"unix_ms","a":"int"}"#).unwrap());
         let csv = CsvOptions {
             delimiter: Some(b';'),
@@ -144,7 +144,7 @@ mod tests {
             strict: true,
             id_from: IdFrom::Column("id".to_owned()),
         };
-        let all = written(&given, &csv, Some(encoding_rs::WINDOWS_1252)).to_string();
+        let all = written(&named_type, &csv, Some(encoding_rs::WINDOWS_1252)).to_string();
         assert_eq!(
             all,
             concat!(
@@ -155,10 +155,7 @@ mod tests {
                 r#",["strict",true],["ids",["column","id"]]]"#,
             )
         );
-        assert_eq!(
-            OptionsHash::of_csv(&GivenType::default(), &CsvOptions::default(), None).recorded(),
-            "81bb06e42b4f2b3f"
-        );
+        assert_eq!(OptionsHash::of_csv(&NamedType::default(), &CsvOptions::default(), None).recorded(), "81bb06e42b4f2b3f");
     }
 
     #[test]

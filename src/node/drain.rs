@@ -54,7 +54,7 @@ pub enum DrainTo<'a> {
 }
 
 /// How to empty a spool.
-struct Way {
+struct DrainSetup {
     store: Arc<dyn ObjectStore>,
     options: SpoolOptions,
     settings: DeliverySettings,
@@ -111,7 +111,7 @@ pub async fn drain(
     progress: &mut dyn FnMut(Left),
 ) -> Result<Drained, NodeError> {
     is_closed_spool(dir)?;
-    let way = match to {
+    let setup = match to {
         DrainTo::Directory(to) => to_directory(dir, to)?,
         DrainTo::Buckets(config) => to_buckets(*config).await?,
     };
@@ -124,28 +124,28 @@ pub async fn drain(
         positions = dropped(positions).await?;
     }
     let Recovery { spool, recovered, positions, .. } =
-        Recovery::with(outside.clone(), disk, positions, way.options).await?;
+        Recovery::with(outside.clone(), disk, positions, setup.options).await?;
     let kept = positions.kept().clone();
     let destinations_lost = positions.is_lost().then(|| positions.damaged().join("; "));
     // What holds the disk holds its lock.
     drop(positions);
     warn_of_damage(&recovered);
-    reach_as_configured(&*spool.log(), way.configured)?;
+    reach_as_configured(&*spool.log(), setup.configured)?;
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
     let deps = DeliveryDeps {
         log: spool.log(),
-        store: way.store,
+        store: setup.store,
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
         metrics: Arc::new(outside.metrics.clone()),
         alarms: Arc::clone(&alarms),
-        hook: way.hook,
+        hook: setup.hook,
         list: None,
         background: None,
     };
     let until = Until {
-        days_closed: way.settings.close_days,
-        stalled_after: STALLED_AFTER.saturating_add(way.hook_timeout),
+        days_closed: setup.settings.close_days,
+        stalled_after: STALLED_AFTER.saturating_add(setup.hook_timeout),
     };
     if until.days_closed {
         // No calls arrive here, so days that are over end without the usual delay of a minute.
@@ -154,7 +154,7 @@ pub async fn drain(
             log.end_days(through)?;
         }
     }
-    let (delivery, scheduler) = Delivery::start(deps, way.settings);
+    let (delivery, scheduler) = Delivery::start(deps, setup.settings);
     let why = deliver(&delivery, &*spool.log(), &alarms, &outside, &shutdown, until, progress).await;
     let batches_left = delivery.shutdown(false, Duration::ZERO).await.left;
     let over = until.left(&*spool.log(), outside.clock.wall()).days;
@@ -217,13 +217,13 @@ fn reach_as_configured(log: &dyn Log, configured: Vec<(SourceId, S3Location)>) -
     Ok(())
 }
 
-fn to_directory(dir: &Path, to: &Path) -> Result<Way, NodeError> {
+fn to_directory(dir: &Path, to: &Path) -> Result<DrainSetup, NodeError> {
     // Without a configuration only the spool knows the node in whose name it puts.
     let node = View::open(dir)?.node();
     let store = DirectoryStore::open(to)
         .map_err(|error| NodeError::Other(format!("create the directory {}: {error}", to.display())))?;
     let rule = DueRule { max_bytes: OBJECT_BYTES, max_age: Duration::ZERO, align_minute: None };
-    Ok(Way {
+    Ok(DrainSetup {
         store: Arc::new(store),
         options: SpoolOptions { segment_bytes: SEGMENT_BYTES, node: Some(node), ..SpoolOptions::default() },
         settings: DeliverySettings {
@@ -239,8 +239,8 @@ fn to_directory(dir: &Path, to: &Path) -> Result<Way, NodeError> {
     })
 }
 
-async fn to_buckets(config: Config) -> Result<Way, NodeError> {
-    Ok(Way {
+async fn to_buckets(config: Config) -> Result<DrainSetup, NodeError> {
+    Ok(DrainSetup {
         store: Arc::new(S3Store::new(store_settings(&config, "drain")).await),
         options: SpoolOptions { segment_bytes: SEGMENT_BYTES, ..spool_options(&config) },
         settings: DeliverySettings {

@@ -1,12 +1,13 @@
 //! Rooms put together as a configuration says. A running process: spool, delivery, collector, importer, destinations and admin
 //! listener, connected to each other, shown to their operator, and shut down in order ([`serve`], [`dev`], `function`). And
 //! what works beside one: on a spool that no process uses ([`closed_spool`], [`drain`]), on a bucket ([`bucket_reader`],
-//! [`replay`]), for imports ([`import_way`]), and before the first call ([`check`], [`destination_test`]).
+//! [`replay`]), for imports ([`chosen_target`]), and before the first call ([`check`], [`destination_test`]).
 
 pub mod advice;
 mod archive_view;
 pub mod bucket_reader;
 pub mod check;
+pub mod chosen_target;
 pub mod closed_spool;
 pub mod connections;
 #[cfg(feature = "dev")]
@@ -27,7 +28,6 @@ pub mod error;
 pub mod function;
 pub mod import_sources;
 pub mod import_store;
-pub mod import_way;
 mod ledger_view;
 pub mod listeners;
 pub mod policies;

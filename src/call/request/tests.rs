@@ -70,7 +70,7 @@ impl LineSink for Lines {
 
 /// A request and its surroundings; by default a track call on its own route at 2019-06-21T16:33:26.158Z.
 #[derive(Clone)]
-struct Given {
+struct Example {
     shape: Shape,
     limits: Limits,
     ip: Option<&'static str>,
@@ -78,7 +78,7 @@ struct Given {
     user_agent: Option<&'static str>,
 }
 
-const TRACK: Given = Given {
+const TRACK: Example = Example {
     shape: Shape::Single(CallKind::Track),
     limits: Limits { max_event: 1_000, max_calls: 3, max_depth: 8, validation: Validation::Permissive },
     ip: None,
@@ -86,11 +86,11 @@ const TRACK: Given = Given {
     user_agent: None,
 };
 
-const BATCH: Given = Given { shape: Shape::Envelope, ..TRACK };
+const BATCH: Example = Example { shape: Shape::Envelope, ..TRACK };
 
 const RECEIVED: &str = "2019-06-21T16:33:26.158Z";
 
-impl Given {
+impl Example {
     fn lines(&self, body: &str) -> (Lines, Tally) {
         let request = Request::parse(body.as_bytes(), self.shape, &self.limits).unwrap();
         let mut lines = Lines::default();

@@ -15,7 +15,7 @@ use crate::cli::args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
 use crate::import::csv::IdFrom;
-use crate::import::discovery::row_type::{self, GivenKind};
+use crate::import::discovery::row_type::{self, NamedKind};
 use crate::object::Collection;
 use crate::sources::SourceId;
 
@@ -53,7 +53,7 @@ pub struct ImportCsvArgs {
 
     /// What the rows become, if the names of the files do not say it.
     #[command(flatten)]
-    pub given: GivenType,
+    pub named_type: NamedType,
 
     /// How the files are written and read.
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub struct ImportCsvArgs {
 
 /// What rows become, as typed.
 #[derive(Clone, Debug, Default, Args)]
-pub struct GivenType {
+pub struct NamedType {
     /// Type of the calls, if the names of the files do not begin with it; object with --collection
     #[arg(long = "type", value_name = "TYPE", value_parser = type_arg)]
     pub kind: Option<TypeArg>,
@@ -117,11 +117,11 @@ pub enum TypeArg {
     Objects,
 }
 
-impl From<&GivenType> for row_type::GivenType {
-    fn from(typed: &GivenType) -> Self {
+impl From<&NamedType> for row_type::NamedType {
+    fn from(typed: &NamedType) -> Self {
         let kind = typed.kind.map(|kind| match kind {
-            TypeArg::Calls(kind) => GivenKind::Calls(kind),
-            TypeArg::Objects => GivenKind::Objects,
+            TypeArg::Calls(kind) => NamedKind::Calls(kind),
+            TypeArg::Objects => NamedKind::Objects,
         });
         Self { kind, collection: typed.collection.clone() }
     }
@@ -202,7 +202,7 @@ pub struct ToArgs {
 
     /// Which of the three ways they take.
     #[command(flatten)]
-    pub way: WayArgs,
+    pub target: TargetArgs,
 
     /// Most rows per second of each file
     #[arg(long, value_name = "ROWS", value_parser = rate)]
@@ -224,7 +224,7 @@ pub struct ToArgs {
 
 /// Which way calls take: through a node, into a spool, or to a collector elsewhere.
 #[derive(Clone, Debug, Args)]
-pub struct TypedWayArgs {
+pub struct TypedTargetArgs {
     /// URL of the running node's admin listener
     #[arg(long = "admin", value_name = "URL", env = "FOREBAY_ADMIN_URL")]
     pub admin: Option<AdminUrl>,
@@ -248,28 +248,28 @@ pub struct TypedWayArgs {
 
 /// The same, after what was typed has displaced what the environment says.
 #[derive(Clone, Debug)]
-pub struct WayArgs(TypedWayArgs);
+pub struct TargetArgs(TypedTargetArgs);
 
-impl std::ops::Deref for WayArgs {
-    type Target = TypedWayArgs;
+impl std::ops::Deref for TargetArgs {
+    type Target = TypedTargetArgs;
 
-    fn deref(&self) -> &TypedWayArgs {
+    fn deref(&self) -> &TypedTargetArgs {
         &self.0
     }
 }
 
-impl Args for WayArgs {
+impl Args for TargetArgs {
     fn augment_args(command: clap::Command) -> clap::Command {
-        TypedWayArgs::augment_args(command)
+        TypedTargetArgs::augment_args(command)
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        TypedWayArgs::augment_args_for_update(command)
+        TypedTargetArgs::augment_args_for_update(command)
     }
 }
 
 // By hand: clap's own conflicts do not distinguish what was typed from what the environment says.
-impl FromArgMatches for WayArgs {
+impl FromArgMatches for TargetArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         let (admin, config, collector) = (is_typed("admin"), is_typed("config"), is_typed("collector"));
@@ -279,7 +279,7 @@ impl FromArgMatches for WayArgs {
                 return Err(clap::Error::raw(ErrorKind::ArgumentConflict, text));
             }
         }
-        let mut args = TypedWayArgs::from_arg_matches(matches)?;
+        let mut args = TypedTargetArgs::from_arg_matches(matches)?;
         if collector || (config && !admin) {
             args.admin = args.admin.filter(|_| admin);
         }

@@ -12,7 +12,7 @@ use super::args::ListArgs;
 use crate::admin::{ImportStatus, Imports};
 use crate::admin_client::AskError;
 use crate::cli::print_json::print_json;
-use crate::node::import_way::ADMIN_URL;
+use crate::node::chosen_target::ADMIN_URL;
 use crate::time::UnixMillis;
 use crate::words::table::wrapped;
 use crate::words::{about_duration, counted, grouped, outside_message, outside_text, rfc3339};

@@ -30,8 +30,8 @@ use crate::import::rejects_place::RejectsPlace;
 use crate::import::shared_place::SharedPlace;
 use crate::import::state_folder::state_folder;
 use crate::import::{RowLimits, WantedSource};
+use crate::node::chosen_target::ChosenTarget;
 use crate::node::import_store::{ImportStore, import_store};
-use crate::node::import_way::Way;
 use crate::random::Random as _;
 use crate::runtime::say::say;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
@@ -89,7 +89,7 @@ fn stopped() -> Failure {
 /// How inputs are opened, and which ones there are.
 async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Failure> {
     let state = state_of(&args.to);
-    let opening = Arc::new(options::opening(&args.given, &args.format, temporary(&state), true)?);
+    let opening = Arc::new(options::opening(&args.named_type, &args.format, temporary(&state), true)?);
     let store = match any_in_s3(&args.sources) {
         true => Some(store(&args.to).await?),
         false => None,
@@ -103,21 +103,21 @@ async fn store(to: &ToArgs) -> Result<ImportStore, Failure> {
 }
 
 fn config(to: &ToArgs) -> Result<Option<Config>, Failure> {
-    let loaded = to.way.config.as_deref().map(serve::load).transpose()?;
+    let loaded = to.target.config.as_deref().map(serve::load).transpose()?;
     Ok(loaded.map(|(_, loaded)| loaded.config))
 }
 
-/// The way that calls take.
-async fn way(to: &ToArgs, state: &Path, background: &Background) -> Result<Way, Failure> {
-    if let (Some(collector), Some(write_key)) = (&to.way.collector, &to.write_key) {
-        let shared = match to.way.journal.as_deref() {
+/// Where the calls go.
+async fn chosen_target(to: &ToArgs, state: &Path, background: &Background) -> Result<ChosenTarget, Failure> {
+    if let (Some(collector), Some(write_key)) = (&to.target.collector, &to.write_key) {
+        let shared = match to.target.journal.as_deref() {
             Some(named) => Some(SharedPlace::named("--journal", named, store(to).await?)?),
             None => None,
         };
-        return Ok(Way::to_collector(collector, write_key, shared, state).await?);
+        return Ok(ChosenTarget::to_collector(collector, write_key, shared, state).await?);
     }
-    let (admin, token_file) = (to.way.admin.as_ref(), to.way.token_file.as_deref());
-    Ok(Way::to_node(admin, token_file, config(to)?.as_ref(), background).await?)
+    let (admin, token_file) = (to.target.admin.as_ref(), to.target.token_file.as_deref());
+    Ok(ChosenTarget::to_node(admin, token_file, config(to)?.as_ref(), background).await?)
 }
 
 fn state_of(to: &ToArgs) -> PathBuf {
@@ -132,9 +132,9 @@ async fn csv(
 ) -> Result<(), Failure> {
     let (opening, mut inputs) = opened(args).await?;
     let state = state_of(&args.to);
-    let way = way(&args.to, &state, background).await?;
-    announce(&args.show, &way);
-    if args.to.way.journal.is_some() && !inputs.is_empty() {
+    let chosen = chosen_target(&args.to, &state, background).await?;
+    announce(&args.show, &chosen);
+    if args.to.target.journal.is_some() && !inputs.is_empty() {
         // Importers that share the files begin at different ones: a file that another one has is waited for.
         let first = SystemRandom.next_u64() % inputs.len() as u64;
         inputs.rotate_left(usize::try_from(first).unwrap_or(0));
@@ -144,8 +144,8 @@ async fn csv(
     counted.counters.bytes_total.store(total, Ordering::Relaxed);
     let shown = Shown { counted: counted.clone(), files: inputs.len() as u64 };
     let import = FilesImport {
-        target: Arc::clone(&way.target),
-        options: options::options_hash(&args.given, &args.format, &opening),
+        target: Arc::clone(&chosen.target),
+        options: options::options_hash(&args.named_type, &args.format, &opening),
         limits_hash: options::limits_hash(args.on_row_error, args.format.allow_expansion),
         opening,
         source: wanted(&args.to),
@@ -162,7 +162,7 @@ async fn csv(
     let mut results = while_shown(importing, &shown, args.show.progress).await;
     let uploaded = upload(&import.rejects, &mut results.results, &args.to).await;
     drop(import);
-    finish(results, way, &args.show, out).await.and(uploaded)
+    finish(results, chosen, &args.show, out).await.and(uploaded)
 }
 
 /// Uploads the files with rejected rows, if they belong in S3.
@@ -173,19 +173,24 @@ async fn upload(rejects: &RejectsPlace, results: &mut [FileResult], to: &ToArgs)
     Ok(rejects.upload(results, &*store(to).await?).await?)
 }
 
-/// Prints the way as the first line, unless standard output is for JSON.
-fn announce(show: &ShowArgs, way: &Way) {
+/// Prints the target as the first line, unless standard output is for JSON.
+fn announce(show: &ShowArgs, chosen: &ChosenTarget) {
     if show.json {
-        tracing::info!("importing {}", way.text);
+        tracing::info!("importing {}", chosen.text);
     } else {
-        say(&format!("importing {}", way.text));
+        say(&format!("importing {}", chosen.text));
     }
 }
 
 /// Prints the result, and delivers what a spool of this command holds.
-async fn finish(results: Results, way: Way, show: &ShowArgs, out: &mut dyn Write) -> Result<(), Failure> {
+async fn finish(
+    results: Results,
+    chosen: ChosenTarget,
+    show: &ShowArgs,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let summary = Summary(results);
-    let ended = way.end().await;
+    let ended = chosen.end().await;
     let printed = match show.json {
         true => summary.print_json(out),
         false => summary.print(out),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{Delimiter, EmptyArg, FormatArgs, GivenType, ScopeArg, TypeArg};
+use super::args::{Delimiter, EmptyArg, FormatArgs, NamedType, ScopeArg, TypeArg};
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
@@ -19,7 +19,7 @@ use crate::runtime::SystemRandom;
 /// # Errors
 /// [`Failure`]: exit code 2.
 pub(in crate::cli) fn opening(
-    given: &GivenType,
+    named_type: &NamedType,
     format: &FormatArgs,
     temporary: PathBuf,
     quotes: bool,
@@ -65,7 +65,7 @@ pub(in crate::cli) fn opening(
         limits: Limits { allow_expansion: format.allow_expansion, ..Limits::default() },
         temporary,
     };
-    Ok(Opening { given: given.into(), csv, reading, quotes, random: Arc::new(SystemRandom) })
+    Ok(Opening { named_type: named_type.into(), csv, reading, quotes, random: Arc::new(SystemRandom) })
 }
 
 fn types(text: &str) -> Result<Types, Failure> {
@@ -83,14 +83,18 @@ fn types(text: &str) -> Result<Types, Failure> {
 }
 
 /// All options that decide how rows become calls, as `opening` has them and as they are typed.
-pub(in crate::cli) fn options_hash(given: &GivenType, format: &FormatArgs, opening: &Opening) -> OptionsHash {
-    let now = OptionsHash::of_csv(&opening.given, &opening.csv, opening.reading.encoding);
-    now.and_before(short_hash(text_before(given, format).as_bytes()))
+pub(in crate::cli) fn options_hash(
+    named_type: &NamedType,
+    format: &FormatArgs,
+    opening: &Opening,
+) -> OptionsHash {
+    let now = OptionsHash::of_csv(&opening.named_type, &opening.csv, opening.reading.encoding);
+    now.and_before(short_hash(text_before(named_type, format).as_bytes()))
 }
 
 /// The text that was hashed before [`OptionsHash::of_csv`]: what was typed, as Rust showed it.
-fn text_before(given: &GivenType, format: &FormatArgs) -> String {
-    let GivenType { kind, collection } = given;
+fn text_before(named_type: &NamedType, format: &FormatArgs) -> String {
+    let NamedType { kind, collection } = named_type;
     let kind = match kind {
         None => "None".to_owned(),
         Some(TypeArg::Objects) => "Some(Objects)".to_owned(),
@@ -158,7 +162,7 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Typed {
         #[command(flatten)]
-        given: GivenType,
+        named_type: NamedType,
         #[command(flatten)]
         format: FormatArgs,
     }
@@ -193,8 +197,8 @@ mod tests {
             ),
         ];
         for (words, text) in typed {
-            let Typed { given, format } = Typed::parse_from([&["forebay"], words].concat());
-            assert_eq!(text_before(&given, &format), text);
+            let Typed { named_type, format } = Typed::parse_from([&["forebay"], words].concat());
+            assert_eq!(text_before(&named_type, &format), text);
         }
     }
 

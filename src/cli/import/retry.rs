@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::RetryRejectsArgs;
 use super::options::limits_hash;
 use super::show::{Shown, while_shown};
-use super::{announce, finish, state_of, upload, wanted, way};
+use super::{announce, chosen_target, finish, state_of, upload, wanted};
 use crate::cli::failure::Failure;
 use crate::import::files_import::{Counted, retry_all};
 use crate::import::rejects_place::RejectsPlace;
@@ -41,8 +41,8 @@ pub(super) async fn run(
     }
     let state = state_of(&args.to);
     let place = RejectsPlace::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
-    let way = way(&args.to, &state, background).await?;
-    announce(&args.show, &way);
+    let chosen = chosen_target(&args.to, &state, background).await?;
+    announce(&args.show, &chosen);
     let counters = Arc::new(Counters::default());
     let bytes = args.files.iter().filter_map(|file| fs::metadata(file).ok()).map(|of| of.len()).sum();
     counters.bytes_total.store(bytes, Ordering::Relaxed);
@@ -52,13 +52,13 @@ pub(super) async fn run(
     let how = RetryOptions {
         place: &place,
         source: &source,
-        remembers: args.to.way.journal.is_none(),
+        remembers: args.to.target.journal.is_none(),
         limits_hash: limits_hash(args.on_row_error, false),
         on_row_error: args.on_row_error,
         rate: args.to.rate.map(std::num::NonZeroU32::get),
     };
-    let retrying = retry_all(&args.files, &how, &*way.target, &shown.counted, &stop);
+    let retrying = retry_all(&args.files, &how, &*chosen.target, &shown.counted, &stop);
     let mut results = while_shown(retrying, &shown, args.show.progress).await;
     let uploaded = upload(&place, &mut results.results, &args.to).await;
-    finish(results, way, &args.show, out).await.and(uploaded)
+    finish(results, chosen, &args.show, out).await.and(uploaded)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::settings::Given;
+use self::settings::FromEnvironment;
 use super::failure::Failure;
 use super::import::shared::{limits_hash, opening, options_hash};
 use crate::import::RowLimits;
@@ -33,13 +33,13 @@ pub async fn run() -> Result<(), Failure> {
 
 /// The function that the environment describes.
 async fn open(environment: &BTreeMap<String, String>) -> Result<Function, Failure> {
-    let Given { csv, settings, ignored } = Given::of(environment)?;
+    let FromEnvironment { csv, settings, ignored } = FromEnvironment::of(environment)?;
     for name in &ignored {
         tracing::warn!(name, "this variable is unknown and ignored");
     }
-    let opening = opening(&csv.given, &csv.format, temporary(Path::new(FOLDER)), false)?;
+    let opening = opening(&csv.named_type, &csv.format, temporary(Path::new(FOLDER)), false)?;
     let import = FileImport {
-        options: options_hash(&csv.given, &csv.format, &opening),
+        options: options_hash(&csv.named_type, &csv.format, &opening),
         opening: Arc::new(opening),
         limits_hash: limits_hash(csv.on_row_error, csv.format.allow_expansion),
         limits: RowLimits { rows: csv.rows.unwrap_or(0..u64::MAX), on_row_error: csv.on_row_error },

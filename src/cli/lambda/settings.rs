@@ -60,7 +60,7 @@ fn csv_variables() -> Vec<String> {
 
 /// What the environment says.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct FromEnvironment {
     /// The options of `import csv`, as that command parses them.
     pub(super) csv: ImportCsvArgs,
     /// The rest.
@@ -69,7 +69,7 @@ pub(super) struct Given {
     pub(super) ignored: Vec<String>,
 }
 
-impl Given {
+impl FromEnvironment {
     /// What these variables say.
     ///
     /// # Errors
@@ -167,15 +167,15 @@ mod tests {
     use crate::node::function::settings::Unfinished;
     use crate::object::Encryption;
 
-    fn of(pairs: &[(&str, &str)]) -> Result<Given, String> {
+    fn of(pairs: &[(&str, &str)]) -> Result<FromEnvironment, String> {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Given::of(&pairs.collect()).map_err(|failure| failure.to_string())
+        FromEnvironment::of(&pairs.collect()).map_err(|failure| failure.to_string())
     }
 
     const COLLECTOR: [(&str, &str); 2] =
         [("FOREBAY_COLLECTOR_URL", "http://127.0.0.1:1"), ("write_key", "k")];
 
-    fn with(more: &[(&str, &str)]) -> Result<Given, String> {
+    fn with(more: &[(&str, &str)]) -> Result<FromEnvironment, String> {
         of(&[&COLLECTOR, more].concat())
     }
 
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(format.time_columns, ["at", "due"]);
         assert_eq!((format.strict, format.arrays), (true, false));
         let track = crate::cli::import::args::TypeArg::Calls(crate::call::CallKind::Track);
-        assert_eq!(settings.csv.given.kind, Some(track));
+        assert_eq!(settings.csv.named_type.kind, Some(track));
         let To::Collector { url, write_key } = &settings.settings.to else { panic!("{settings:?}") };
         assert_eq!((url.as_str(), write_key.as_str()), ("http://127.0.0.1:1", "k"));
         assert_eq!(settings.settings.unfinished, Unfinished::Retry);

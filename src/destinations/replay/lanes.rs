@@ -52,7 +52,7 @@ pub struct LaneDied;
 pub(super) struct Lanes {
     settings: DestinationSettings,
     clock: Arc<dyn Clock>,
-    given: Arc<Given>,
+    handed_over: Arc<HandedOver>,
     /// The lanes, by function.
     lanes: BTreeMap<String, (usize, Arc<Progress>)>,
     /// The tasks of the lanes. They are aborted when the replay is dropped.
@@ -65,7 +65,7 @@ impl Lanes {
     pub(super) fn start(settings: DestinationSettings, deps: LanesDeps) -> Self {
         let functions: Vec<String> =
             settings.selection.all_functions().into_iter().map(str::to_owned).collect();
-        let given = Arc::new(Given {
+        let handed_over = Arc::new(HandedOver {
             state: Mutex::new(State { read: vec![0; functions.len()], ..State::default() }),
             room: Notify::new(),
         });
@@ -83,7 +83,7 @@ impl Lanes {
         for (lane, function) in functions.into_iter().enumerate() {
             let progress = Arc::new(Progress::new(0, None, Losses::new(), Arc::clone(&records)));
             let deps = LaneDeps {
-                follow: Arc::new(Followed { given: Arc::clone(&given), lane }),
+                follow: Arc::new(Followed { handed_over: Arc::clone(&handed_over), lane }),
                 letters: Arc::clone(&deps.letters),
                 metrics: metrics.clone(),
                 clock: Arc::clone(&deps.clock),
@@ -100,7 +100,7 @@ impl Lanes {
             tasks.spawn(task.run(stop.clone(), CancellationToken::new()));
             lanes.insert(function, (lane, progress));
         }
-        Self { settings, clock: deps.clock, given, lanes, tasks, stop }
+        Self { settings, clock: deps.clock, handed_over, lanes, tasks, stop }
     }
 
     /// Gives a call, and waits while too many wait. Returns its position, from 1 on; `None` if the destination does not
@@ -114,8 +114,8 @@ impl Lanes {
         };
         let lane = lane.0;
         loop {
-            let room = self.given.room.notified();
-            if let Some(position) = self.given.push(lane, &call, self.clock.wall()) {
+            let room = self.handed_over.room.notified();
+            if let Some(position) = self.handed_over.push(lane, &call, self.clock.wall()) {
                 return Ok(Some(position));
             }
             tokio::select! {
@@ -171,7 +171,7 @@ fn died(ended: Option<Result<(), JoinError>>) -> LaneDied {
 
 /// The calls that were given and not yet read.
 #[derive(Debug)]
-struct Given {
+struct HandedOver {
     state: Mutex<State>,
     /// Lanes have read.
     room: Notify,
@@ -195,7 +195,7 @@ struct Entry {
     call: StoredCall,
 }
 
-impl Given {
+impl HandedOver {
     /// Adds a call, if there is room. A call's age counts from now on: it is old when it is sent again.
     fn push(&self, lane: usize, call: &StoredCall, at: UnixMillis) -> Option<u64> {
         let mut state = lock(&self.state);
@@ -213,13 +213,13 @@ impl Given {
 /// The calls that were given to one lane, as a log.
 #[derive(Debug)]
 struct Followed {
-    given: Arc<Given>,
+    handed_over: Arc<HandedOver>,
     lane: usize,
 }
 
 impl Follow for Followed {
     fn durable_through(&self) -> u64 {
-        lock(&self.given.state).through
+        lock(&self.handed_over.state).through
     }
 
     fn hold_after(&self, _position: Option<u64>) {}
@@ -233,7 +233,7 @@ impl Follow for Followed {
     }
 
     fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
-        let mut state = lock(&self.given.state);
+        let mut state = lock(&self.handed_over.state);
         let first = state.entries.partition_point(|entry| entry.position <= place.through);
         let mut through = state.through;
         for entry in state.entries.iter().skip(first).filter(|entry| entry.lane == self.lane) {
@@ -262,7 +262,7 @@ impl Follow for Followed {
             state.bytes -= entry.call.line.len();
         }
         drop(state);
-        self.given.room.notify_waiters();
+        self.handed_over.room.notify_waiters();
         Ok(())
     }
 }

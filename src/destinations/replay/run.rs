@@ -83,7 +83,7 @@ struct Open {
     archive: Arc<Archive>,
     /// The key of its note, and its own; `None` if nothing is noted.
     noted: Option<(ObjectKey, ObjectKey)>,
-    given: Given,
+    sent: SentLines,
     /// The position of the last call that was given until then.
     last: u64,
 }
@@ -176,7 +176,7 @@ impl Replay {
         let unread = |cause| ReplayError::File { path: path.to_owned(), cause };
         let lines = StoredLines::new(File::open(path).map_err(unread)?).map_err(unread)?;
         let name = path.display().to_string();
-        self.lines(&name, lines, (None, None), &mut Given::default()).await?;
+        self.lines(&name, lines, (None, None), &mut SentLines::default()).await?;
         self.counts.objects.fetch_add(1, Ordering::Relaxed);
         Ok(self.stop.is_cancelled().then_some(name))
     }
@@ -223,14 +223,14 @@ impl Replay {
             Got::Read(Some(pieces)) => {
                 self.counts.objects.fetch_add(1, Ordering::Relaxed);
                 let lines = StoredLines::of_pieces(pieces)?;
-                let mut given = Given::default();
-                let read = self.lines(key.as_str(), lines, (Some(known), before.as_ref()), &mut given).await;
+                let mut sent = SentLines::default();
+                let read = self.lines(key.as_str(), lines, (Some(known), before.as_ref()), &mut sent).await;
                 if !self.order.dry_run {
                     self.open.push_back(Open {
                         archive: Arc::clone(archive),
                         // Of a damaged object nothing is noted: its other lines may be read later.
-                        noted: note.filter(|_| !given.is_damaged).map(|note| (note, key.clone())),
-                        given,
+                        noted: note.filter(|_| !sent.is_damaged).map(|note| (note, key.clone())),
+                        sent,
                         last: count(&self.counts.given),
                     });
                 }
@@ -270,13 +270,13 @@ impl Replay {
         name: &str,
         lines: StoredLines<'_>,
         (known, before): (Option<(&SourceId, &Stream)>, Option<&Lines>),
-        given: &mut Given,
+        sent: &mut SentLines,
     ) -> Result<(), ReplayError> {
         for line in lines {
             let (number, line) = match line {
                 Ok(line) => line,
                 Err(error) => {
-                    given.is_damaged = true;
+                    sent.is_damaged = true;
                     self.unreadable.push(format!("{name}: {error}"));
                     break;
                 }
@@ -285,12 +285,12 @@ impl Replay {
                 continue;
             }
             let Some(stored) = StoredLine::of(&line, known) else {
-                given.is_damaged = true;
+                sent.is_damaged = true;
                 self.unreadable.push(format!("{name}: line {number} is no call or dead letter"));
                 continue;
             };
             if self.stop.is_cancelled() || !self.is_wanted(&stored) {
-                given.left.push(number);
+                sent.left.push(number);
                 continue;
             }
             if self.order.dry_run {
@@ -303,19 +303,19 @@ impl Replay {
             let position = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {
-                    given.left.push(number);
+                    sent.left.push(number);
                     continue;
                 }
                 position = self.lanes.give(stored.call) => position,
             };
             match position? {
                 Some(position) => {
-                    given.add(number, position);
+                    sent.add(number, position);
                     self.counts.given.fetch_add(1, Ordering::Relaxed);
                 }
                 // Another configuration may take it.
                 None => {
-                    given.left.push(number);
+                    sent.left.push(number);
                     self.counts.not_taken.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -359,8 +359,8 @@ impl Replay {
         let failed = self.failed.take(open.last);
         let Some((note, object)) = open.noted else { return Ok(()) };
         let finished = self.lanes.finished_through();
-        let mut remaining: BTreeSet<u64> = open.given.left.into_iter().collect();
-        for (line, position, len) in open.given.runs {
+        let mut remaining: BTreeSet<u64> = open.sent.left.into_iter().collect();
+        for (line, position, len) in open.sent.runs {
             let failed = failed.range(position..position + len).copied();
             let unfinished = (finished + 1).max(position)..position + len;
             remaining.extend(failed.chain(unfinished).map(|at| line + (at - position)));
@@ -375,18 +375,18 @@ impl Replay {
     }
 }
 
-/// What of one object or file was given.
+/// The lines of one object or file that were handed to lanes.
 #[derive(Debug, Default)]
-struct Given {
+struct SentLines {
     /// Lines, and their positions, in order: first line, first position, count.
     runs: Vec<(u64, u64, u64)>,
-    /// Lines that were not given although they were not sent before.
+    /// Lines that were not handed over although they were not sent before.
     left: Vec<u64>,
     /// Whether some could not be read.
     is_damaged: bool,
 }
 
-impl Given {
+impl SentLines {
     fn add(&mut self, line: u64, position: u64) {
         match self.runs.last_mut() {
             Some((first, at, len)) if *first + *len == line && *at + *len == position => *len += 1,

@@ -6,10 +6,10 @@ use super::blanks::Blanks;
 use super::rows::{CsvOptions, IdFrom};
 use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
 use crate::import::file_id::FileId;
-use crate::import::given_ids::{GivenIds, Met};
 use crate::import::reject::{Reject, Retried};
 use crate::import::rejects_file::RejectLines;
 use crate::import::row_hash::{RowHash, RowScope};
+use crate::import::row_ids::{Met, RowIds};
 use crate::import::rows::{FileError, Row, RowReader};
 use crate::object::Collection;
 
@@ -32,9 +32,9 @@ pub struct RejectRows<R> {
     /// Whether rows that were stored before are known for good.
     remembers: bool,
     /// The messageIds that rows were given.
-    ids: GivenIds,
+    ids: RowIds,
     /// The rows of the first file that became calls.
-    places: GivenIds,
+    places: RowIds,
 }
 
 impl<R> std::fmt::Debug for RejectRows<R> {
@@ -67,7 +67,7 @@ impl<R: Read> RejectRows<R> {
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
         let blanks = (!options.keeps_blanks).then(|| Blanks::of(&header, &plan, dialect.clone()));
         let next = Retried { file: id, row: 0 };
-        let ids = || GivenIds::new(std::env::temp_dir());
+        let ids = || RowIds::new(std::env::temp_dir());
         let (ids, places, lines) = (ids(), ids(), RejectLines::new(rejects));
         Ok(Self { lines, next, dialect, plan, blanks, of, remembers, ids, places })
     }

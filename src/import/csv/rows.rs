@@ -12,7 +12,6 @@ use super::{
 use crate::call::Limits;
 use crate::import::earlier::Prefix;
 use crate::import::file_id::FileId;
-use crate::import::given_ids::{GivenIds, Met};
 use crate::import::reading::decompress::DecompressError;
 use crate::import::reading::guard::ExpansionError;
 use crate::import::reading::opened::Text;
@@ -21,6 +20,7 @@ use crate::import::reading::zip::ZipError;
 use crate::import::reading::{SourceError, typed};
 use crate::import::reject::Reject;
 use crate::import::row_hash::{RowHash, RowScope};
+use crate::import::row_ids::{Met, RowIds};
 use crate::import::rows::{FileError, FileFault, Row, RowReader};
 use crate::object::Collection;
 use crate::words::Told;
@@ -140,7 +140,7 @@ pub struct CsvRows {
     blanks: Option<Blanks>,
     watch: Option<Watch>,
     /// The messageIds that rows were given.
-    ids: GivenIds,
+    ids: RowIds,
     /// The next row's number.
     next: u64,
 }
@@ -249,7 +249,7 @@ impl CsvRows {
             plan,
             blanks,
             watch: None,
-            ids: GivenIds::new(std::env::temp_dir()),
+            ids: RowIds::new(std::env::temp_dir()),
             next: 0,
         };
         Ok(OpenedCsv { rows, warnings, delimiter, columns })
@@ -268,7 +268,7 @@ impl CsvRows {
     /// Keeps the ids of its rows in this folder, if they are too many for memory.
     #[must_use]
     pub fn with_ids_in(self, folder: PathBuf) -> Self {
-        Self { ids: GivenIds::new(folder), ..self }
+        Self { ids: RowIds::new(folder), ..self }
     }
 
     /// Meets the id of the row that was read last. Rows that are rejected for another reason count, too: once they are

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 
 use super::inputs::{Input, place};
-use super::row_type::{GivenType, type_of};
+use super::row_type::{NamedType, type_of};
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity::Identity;
@@ -29,7 +29,7 @@ use crate::words::{Told, outside_text};
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// What rows become, if it is not taken from the names.
-    pub given: GivenType,
+    pub named_type: NamedType,
     /// How texts are read.
     pub csv: CsvOptions,
     /// How bytes are read.
@@ -252,7 +252,7 @@ fn made(
     };
     let csv_file =
         |(name, place): (String, String), (id, place_id), bytes, bytes_of| -> Result<CsvFile, FileError> {
-            let kind = type_of(&name, &opening.given)?;
+            let kind = type_of(&name, &opening.named_type)?;
             Ok(CsvFile {
                 name,
                 place,
@@ -284,7 +284,7 @@ fn made(
             // A `readme.txt` beside tables is none, unless its own name or the person says so.
             let is_note = |entry: &Entry| {
                 let is_text = entry.name.to_ascii_lowercase().ends_with(".txt");
-                is_text && opening.given.kind.is_none() && csv::of_name(&entry.name, None).is_err()
+                is_text && opening.named_type.kind.is_none() && csv::of_name(&entry.name, None).is_err()
             };
             if !entries.iter().all(is_note) {
                 entries.retain(|entry| {

@@ -8,16 +8,16 @@ use crate::words::Told;
 
 /// What rows become, as far as a person says.
 #[derive(Clone, Debug, Default)]
-pub struct GivenType {
+pub struct NamedType {
     /// The type of the calls; `None`: the names of the files begin with it.
-    pub kind: Option<GivenKind>,
+    pub kind: Option<NamedKind>,
     /// The collection of object files; `None`: their names show it.
     pub collection: Option<Collection>,
 }
 
 /// A type that a person names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivenKind {
+pub enum NamedKind {
     /// Calls of one kind.
     Calls(CallKind),
     /// Objects of a collection.
@@ -28,15 +28,15 @@ pub enum GivenKind {
 ///
 /// # Errors
 /// [`FileError`]: neither its name nor the person says it.
-pub(super) fn type_of(name: &str, given: &GivenType) -> Result<FileType, FileError> {
-    let GivenType { kind, collection } = given;
+pub(super) fn type_of(name: &str, named_type: &NamedType) -> Result<FileType, FileError> {
+    let NamedType { kind, collection } = named_type;
     // An entry whose own name has no type is of the type of its archive.
     let archive = name.rsplit_once('!').map(|(archive, _)| archive);
     let of_archive = || archive.and_then(|archive| csv::of_name(archive, collection.as_ref()).ok());
     let named = csv::of_name(name, collection.as_ref()).or_else(|none| of_archive().ok_or(none));
     match (kind, named) {
-        (Some(GivenKind::Calls(kind)), _) => Ok(FileType::Calls(*kind)),
-        (Some(GivenKind::Objects), named) => match (collection, named) {
+        (Some(NamedKind::Calls(kind)), _) => Ok(FileType::Calls(*kind)),
+        (Some(NamedKind::Objects), named) => match (collection, named) {
             (Some(collection), _) => Ok(FileType::Objects(collection.clone())),
             (None, Ok(FileType::Objects(collection))) => Ok(FileType::Objects(collection)),
             (None, _) => Err(FileError::new(

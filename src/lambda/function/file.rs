@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Way;
+use super::RowsGoTo;
 use super::invocation::Invocation;
 use super::output_target::OutputTarget;
 use super::timed_target::TimedTarget;
@@ -65,9 +65,11 @@ impl Invocation {
             }
             Err(ended) => return unopened(ended),
         };
-        let (target, part_bytes): (Arc<dyn Target>, _) = match &self.function.way {
-            Way::Collector(collector) => (Arc::new(collector.with_progress(self.progress.clone())), None),
-            Way::Objects { output, part_bytes } => {
+        let (target, part_bytes): (Arc<dyn Target>, _) = match &self.function.rows_go_to {
+            RowsGoTo::Collector(collector) => {
+                (Arc::new(collector.with_progress(self.progress.clone())), None)
+            }
+            RowsGoTo::Objects { output, part_bytes } => {
                 let Some(received_at) = head.last_modified else {
                     let why = "E-S3: the store does not say when the object was stored";
                     return unopened(Ended::Failed(why.to_owned()));

@@ -91,7 +91,7 @@ pub enum To {
 pub struct Function {
     settings: FunctionSettings,
     store: Arc<S3Store>,
-    way: Way,
+    rows_go_to: RowsGoTo,
     /// The progress of all instances of the function.
     journal: Option<Arc<S3Records>>,
     rejects: Option<RejectsInS3>,
@@ -102,7 +102,7 @@ pub struct Function {
 
 /// Where rows go.
 #[derive(Debug)]
-enum Way {
+enum RowsGoTo {
     /// Rows are sent to a collector.
     Collector(CollectorTarget),
     /// Rows become objects, each of so many bytes of calls.
@@ -129,19 +129,19 @@ impl Function {
         let rejects =
             settings.import.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));
         let rejects = rejects.transpose()?;
-        let (way, id) = match &settings.to {
+        let (rows_go_to, id) = match &settings.to {
             To::Collector { url, write_key } => {
                 // Each invocation has a progress of its own.
                 let none = ProgressKeeper::in_memory(Arc::clone(&clock));
                 let none = none.map_err(|error| Unusable::failed(&error))?;
-                let way = CollectorTarget::with(url, write_key, none)?;
-                (Way::Collector(way), CollectorTarget::id(url, write_key))
+                let collector = CollectorTarget::with(url, write_key, none)?;
+                (RowsGoTo::Collector(collector), CollectorTarget::id(url, write_key))
             }
             To::Objects { location, source, part_bytes } => {
                 let id = short_hash(format!("{} {source}", location.bucket).as_bytes());
                 let (store, location, source) = (Arc::clone(&store), location.clone(), source.clone());
                 let output = Output { store, location, source };
-                (Way::Objects { output, part_bytes: *part_bytes }, id)
+                (RowsGoTo::Objects { output, part_bytes: *part_bytes }, id)
             }
         };
         let journal = match &settings.journal {
@@ -150,7 +150,7 @@ impl Function {
             }
             None => None,
         };
-        Ok(Self { settings, store, way, journal, rejects, self_invoke, clock, random })
+        Ok(Self { settings, store, rows_go_to, journal, rejects, self_invoke, clock, random })
     }
 
     /// Does what an event asks for. Returns the answer, or the text of the error.
@@ -206,12 +206,12 @@ impl Function {
                 is_ours && record.key.ends_with(extension)
             })
         };
-        let is_part = match &self.way {
-            Way::Objects { output, .. } => {
+        let is_part = match &self.rows_go_to {
+            RowsGoTo::Objects { output, .. } => {
                 let bucket = &output.location.bucket;
                 record.bucket == bucket.bucket() && ImportedPlace::of(bucket, &record.key).is_some()
             }
-            Way::Collector(_) => false,
+            RowsGoTo::Collector(_) => false,
         };
         is_part || below(&self.settings.journal, ".json") || below(&self.settings.import.rejects, ".ndjson")
     }

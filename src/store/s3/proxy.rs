@@ -108,7 +108,7 @@ impl HttpClient for Sorted {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         let of = |client: &SharedHttpClient| client.http_connector(settings, components);
-        SharedHttpConnector::new(Ways {
+        SharedHttpConnector::new(Connectors {
             direct: of(&self.direct),
             proxied: of(&self.proxied),
             no_proxy: self.no_proxy.clone(),
@@ -116,15 +116,15 @@ impl HttpClient for Sorted {
     }
 }
 
-/// Both ways of one request.
+/// The connectors of one request: direct and by the proxy.
 #[derive(Debug)]
-struct Ways {
+struct Connectors {
     direct: SharedHttpConnector,
     proxied: SharedHttpConnector,
     no_proxy: NoProxy,
 }
 
-impl HttpConnector for Ways {
+impl HttpConnector for Connectors {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let is_direct =
             is_loopback(request.uri()) || request.uri().parse::<Uri>().is_ok_and(|to| self.no_proxy.has(&to));

@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn a_body_that_is_not_a_json_object_is_refused() {
     let check = |body: &str| {
-        for given in [&TRACK, &BATCH] {
-            let error = given.error(body.as_bytes());
+        for example in [&TRACK, &BATCH] {
+            let error = example.error(body.as_bytes());
             assert!(matches!(error, BodyError::InvalidJson { .. }), "{body:?}: {error:?}");
         }
     };
@@ -66,10 +66,10 @@ fn text_that_is_not_utf8_is_refused_anywhere() {
 #[test]
 fn depth_is_bounded_everywhere() {
     let limits = Limits { max_event: 1_000_000, ..Limits::default() };
-    let given = Given { limits, ..TRACK };
+    let example = Example { limits, ..TRACK };
     let nested = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
-    assert_eq!(given.lines(&format!(r#"{{"a":{}}}"#, nested(100))).0.calls.len(), 1);
-    assert!(Request::parse(format!(r#"{{"a":{}}}"#, nested(127)).as_bytes(), given.shape, &limits).is_ok());
+    assert_eq!(example.lines(&format!(r#"{{"a":{}}}"#, nested(100))).0.calls.len(), 1);
+    assert!(Request::parse(format!(r#"{{"a":{}}}"#, nested(127)).as_bytes(), example.shape, &limits).is_ok());
     let objects = format!("{}1{}", r#"{"a":"#.repeat(300), "}".repeat(300));
     for deep in [nested(128), "[".repeat(100_000), objects] {
         for before in [
@@ -80,12 +80,12 @@ fn depth_is_bounded_everywhere() {
             r#"{"batch":[],"context":"#,
             r#"{"batch":[{"type":"page"}],"x":"#,
         ] {
-            let error = given.error(format!("{before}{deep}").as_bytes());
+            let error = example.error(format!("{before}{deep}").as_bytes());
             assert!(matches!(error, BodyError::TooDeep { limit: 128, .. }), "{before}: {error:?}");
         }
     }
     assert_eq!(
-        given.error("[".repeat(100_000).as_bytes()).to_string(),
+        example.error("[".repeat(100_000).as_bytes()).to_string(),
         "the body is not a JSON object at byte 0"
     );
 }
@@ -112,7 +112,7 @@ fn hostile(depth: usize) -> Vec<(String, Option<&'static str>)> {
 #[test]
 fn an_item_that_is_nested_too_deeply_is_rejected_alone() {
     let limits = Limits { max_event: 1_000_000, max_calls: 100, max_depth: 128, ..BATCH.limits };
-    for given in [Given { limits, ..BATCH }, Given { limits, ..TRACK }] {
+    for example in [Example { limits, ..BATCH }, Example { limits, ..TRACK }] {
         let hostile = hostile(limits.max_depth);
         // One neighbour before each item and after it, found by its id.
         let mut items = Vec::new();
@@ -122,13 +122,13 @@ fn an_item_that_is_nested_too_deeply_is_rejected_alone() {
         }
         items.push(r#"{"type":"track","event":"e","messageId":"last"}"#.to_owned());
         let body = format!(r#"{{"batch":[{}],"writeKey":"k"}}"#, items.join(" ,\n"));
-        let request = Request::parse(body.as_bytes(), given.shape, &limits).unwrap();
+        let request = Request::parse(body.as_bytes(), example.shape, &limits).unwrap();
         assert_eq!(request.write_key().as_deref(), Some("k"));
         for (index, item) in items.iter().enumerate() {
             assert_eq!(request.item(index), Some(item.as_bytes()));
         }
         let mut lines = Lines { checks_json: false, ..Lines::default() };
-        given.write(&request, &mut lines);
+        example.write(&request, &mut lines);
         let mut ids: Vec<String> = Vec::new();
         for (_, line) in &lines.calls {
             let id = line.split_once(r#""messageId":""#).unwrap().1.split('"').next().unwrap();
@@ -150,17 +150,17 @@ fn an_item_that_is_nested_too_deeply_is_rejected_alone() {
 fn what_is_nested_too_deeply_is_kept_as_text_without_its_write_key() {
     // Lines are checked with a parser that bounds the depth.
     let limits = Limits { max_event: 1_000_000, max_depth: 128, ..BATCH.limits };
-    let given = Given { limits, ..BATCH };
+    let example = Example { limits, ..BATCH };
     let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
     let body = format!(r#"{{"batch":[{{"type":"page","writeKey":"k","x":{deep},"y":"\ud800"}}]}}"#);
-    let (lines, tally) = given.lines(&body);
+    let (lines, tally) = example.lines(&body);
     assert_eq!((lines.calls.len(), lines.rejected.len(), tally.surrogates_replaced), (0, 1, 1));
     assert_eq!(lines.rejected[0].1["reason"], "too_deep");
     let kept = format!(r#"{{"type":"page","x":{deep},"y":"\ufffd"}}"#);
     assert_eq!(lines.rejected[0].1["value"].as_str(), Some(kept.as_str()));
     // The key of the first item counts, however deep it is: otherwise its neighbours were refused.
     assert_eq!(
-        Request::parse(body.as_bytes(), given.shape, &limits).unwrap().write_key().as_deref(),
+        Request::parse(body.as_bytes(), example.shape, &limits).unwrap().write_key().as_deref(),
         Some("k")
     );
 }
@@ -168,11 +168,11 @@ fn what_is_nested_too_deeply_is_kept_as_text_without_its_write_key() {
 #[test]
 fn the_text_of_what_is_nested_too_deeply_is_cut_if_it_grows_beyond_a_block() {
     let limits = Limits { max_event: 1_000_000, max_depth: 128, ..BATCH.limits };
-    let given = Given { limits, ..BATCH };
+    let example = Example { limits, ..BATCH };
     for filler in [r#"\""#, r"\\", r"\u0001", "é", "x"] {
         let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
         let item = format!(r#"{{"type":"page","x":{deep},"y":"{}"}}"#, filler.repeat(20_000));
-        let (lines, _) = given.lines(&format!(r#"{{"batch":[{item}]}}"#));
+        let (lines, _) = example.lines(&format!(r#"{{"batch":[{item}]}}"#));
         let line = &lines.rejected[0].1;
         let value = line["value"].as_str().unwrap();
         assert!(item.starts_with(value) && line.to_string().len() < item.len() / 4 * 7 + 300, "{filler}");
@@ -185,7 +185,7 @@ fn the_text_of_what_is_nested_too_deeply_is_cut_if_it_grows_beyond_a_block() {
 #[test]
 fn items_that_cannot_be_told_apart_refuse_the_whole_body() {
     let limits = Limits { max_event: 1_000_000, max_depth: 128, ..BATCH.limits };
-    let given = Given { limits, ..BATCH };
+    let example = Example { limits, ..BATCH };
     let call = r#"{"type":"page"}"#;
     for bad in [
         format!(r#"{{"type":"page","x":{}"#, "[".repeat(500)),
@@ -195,7 +195,7 @@ fn items_that_cannot_be_told_apart_refuse_the_whole_body() {
         format!(r#"{{"type":"page","x":{}"}}"#, "[".repeat(500)),
         "[".repeat(100_000),
     ] {
-        let error = given.error(format!(r#"{{"batch":[{call},{bad},{call}]}}"#).as_bytes());
+        let error = example.error(format!(r#"{{"batch":[{call},{bad},{call}]}}"#).as_bytes());
         assert!(matches!(error, BodyError::InvalidJson { .. }), "{bad:.40}: {error:?}");
     }
 }
@@ -204,9 +204,9 @@ fn items_that_cannot_be_told_apart_refuse_the_whole_body() {
 fn a_single_call_has_a_length_limit_and_the_limit_itself_is_allowed() {
     // White space around the call does not count.
     let body = |len: usize| format!(" {{\"type\":\"page\",\"x\":\"{}\"}}\n", "x".repeat(len - 22));
-    for given in [&TRACK, &BATCH] {
-        assert_eq!(given.lines(&body(1_000)).0.calls.len(), 1);
-        let error = given.error(body(1_001).as_bytes());
+    for example in [&TRACK, &BATCH] {
+        assert_eq!(example.lines(&body(1_000)).0.calls.len(), 1);
+        let error = example.error(body(1_001).as_bytes());
         assert_eq!(error, BodyError::EventTooLarge { len: 1_001, limit: 1_000 });
     }
 }
@@ -231,8 +231,8 @@ fn a_byte_order_mark_is_removed() {
 #[test]
 fn one_call_becomes_one_line_whatever_its_white_space() {
     let body = "\r\n{\n\t\"messageId\": \"m\",\r\n  \"context\" : {\n \"a b\" : [ 1,\n2 ]\n},\n\"timestamp\":\n{\n},\"x\":\"\\n\"\n}\n";
-    let given = Given { client_side: true, ip: Some("1.2.3.4"), ..TRACK };
-    let line = given.text(body);
+    let example = Example { client_side: true, ip: Some("1.2.3.4"), ..TRACK };
+    let line = example.text(body);
     let expected = concat!(
         r#"{"messageId":"m","context":{"a b":[1,2],"ip":"1.2.3.4"},"#,
         r#""timestamp":"2019-06-21T16:33:26.158Z","x":"\n","#,

@@ -36,10 +36,10 @@ fn a_context_is_merged_deeply_and_the_calls_own_wins() {
 
 #[test]
 fn fills_depend_on_the_merged_context() {
-    let given = Given { ip: Some("1.2.3.4"), ..BATCH };
+    let example = Example { ip: Some("1.2.3.4"), ..BATCH };
     let check = |call: &str, envelope: &str, channel: &str, ip: Json| {
         let body = format!(r#"{{"context":{envelope},"batch":[{{"type":"page","context":{call}}}]}}"#);
-        let line = given.line(&body);
+        let line = example.line(&body);
         let found = (&line["channel"], line["context"].get("ip").unwrap_or(&Json::Null));
         assert_eq!(found, (&json!(channel), &ip), "{body}");
     };
@@ -96,8 +96,8 @@ fn no_other_member_of_an_envelope_reaches_a_line() {
 
 #[test]
 fn either_shape_works_on_either_route() {
-    let kinds = |given: &Given, body: &str| -> Vec<Json> {
-        let lines = given.lines(body).0;
+    let kinds = |example: &Example, body: &str| -> Vec<Json> {
+        let lines = example.lines(body).0;
         lines
             .calls
             .iter()
@@ -191,7 +191,7 @@ fn strict_validation_rejects_incomplete_calls() {
     let (lines, tally) = BATCH.lines(body);
     assert_eq!((lines.calls.len(), tally.incomplete), (3, 2));
     let limits = Limits { validation: Validation::Strict, ..BATCH.limits };
-    let (lines, tally) = Given { limits, ..BATCH }.lines(body);
+    let (lines, tally) = Example { limits, ..BATCH }.lines(body);
     assert_eq!((lines.calls.len(), tally.incomplete), (1, 0));
     let reasons: Vec<_> = lines.rejected.iter().map(|(reason, _)| *reason).collect();
     assert_eq!(reasons, [RejectReason::MissingId, RejectReason::MissingEvent]);

@@ -34,8 +34,8 @@ fn the_clients_members_keep_their_bytes_and_order() {
         r#""version":1.0,"integrations":{"All": false},"context":{ "ip":"0.0.0.0" },"#,
         r#""originalTimestamp":"2019-06-21T16:33:26.060Z"}"#,
     );
-    let given = Given { client_side: true, ip: Some("10.0.0.1"), ..TRACK };
-    assert_eq!(given.text(body), expected);
+    let example = Example { client_side: true, ip: Some("10.0.0.1"), ..TRACK };
+    assert_eq!(example.text(body), expected);
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn times_are_kept_corrected_and_filled_in() {
 #[test]
 fn an_ip_is_filled_in_for_client_side_calls_that_have_none() {
     let check = |context: &str, client_side: bool, ip: Option<&'static str>, expected: &str| {
-        let given = Given { client_side, ip, ..TRACK };
-        let line = given.text(&format!(r#"{{"context":{context},"messageId":"m"}}"#));
+        let example = Example { client_side, ip, ..TRACK };
+        let line = example.text(&format!(r#"{{"context":{context},"messageId":"m"}}"#));
         let start = format!(r#"{{"context":{expected},"messageId":"m","#);
         assert!(line.starts_with(&start), "{context} became {line}");
     };
@@ -142,8 +142,8 @@ fn an_ip_is_filled_in_for_client_side_calls_that_have_none() {
 #[test]
 fn a_client_channel_marks_a_client_side_call() {
     let has_ip = |channel: &str| {
-        let given = Given { ip: Some("67.160.210.48"), ..TRACK };
-        let line = given.line(&format!(r#"{{"channel":{channel},"messageId":"m"}}"#));
+        let example = Example { ip: Some("67.160.210.48"), ..TRACK };
+        let line = example.line(&format!(r#"{{"channel":{channel},"messageId":"m"}}"#));
         assert_eq!(line["channel"], serde_json::from_str::<Json>(channel).unwrap());
         line["context"]["ip"] == "67.160.210.48"
     };
@@ -158,7 +158,7 @@ fn a_client_channel_marks_a_client_side_call() {
 #[test]
 fn the_channel_follows_from_the_library_or_the_route() {
     let check = |members: &str, client_side: bool, expected: Json| {
-        let line = Given { client_side, ..TRACK }.line(&format!("{{{members}}}"));
+        let line = Example { client_side, ..TRACK }.line(&format!("{{{members}}}"));
         assert_eq!(line["channel"], expected, "{members}");
     };
     check("", false, json!("server"));
@@ -201,8 +201,8 @@ fn the_channel_follows_from_the_library_or_the_route() {
 #[test]
 fn a_pixels_user_agent_is_filled_in() {
     let check = |context: &str, expected: &str| {
-        let given = Given { user_agent: Some("M\"1\""), ip: Some("1.2.3.4"), client_side: true, ..TRACK };
-        let line = given.text(&format!(r#"{{"context":{context}}}"#));
+        let example = Example { user_agent: Some("M\"1\""), ip: Some("1.2.3.4"), client_side: true, ..TRACK };
+        let line = example.text(&format!(r#"{{"context":{context}}}"#));
         assert!(line.starts_with(&format!(r#"{{"context":{expected},"#)), "{context} became {line}");
     };
     check("{}", r#"{"ip":"1.2.3.4","userAgent":"M\"1\""}"#);
@@ -241,7 +241,7 @@ fn a_fingerprint_covers_the_id_the_type_and_the_clients_time() {
     other(r#"{"messageId":"m","timestamp":"u"}"#);
     other(r#"{"messageId":"m"}"#);
     other(r#"{"messageId":"n","timestamp":"t"}"#);
-    let page = Given { shape: Shape::Single(CallKind::Page), ..TRACK };
+    let page = Example { shape: Shape::Single(CallKind::Page), ..TRACK };
     assert_ne!(page.fingerprint(base), TRACK.fingerprint(base));
     for made in [r#"{"timestamp":"t"}"#, r#"{"messageId":" ","timestamp":"t"}"#] {
         assert_eq!(TRACK.fingerprint(made), 0, "{made}");

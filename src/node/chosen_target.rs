@@ -29,7 +29,7 @@ const DELIVERY: Duration = Duration::from_secs(600);
 
 /// Where calls go.
 #[derive(Debug)]
-pub struct Way {
+pub struct ChosenTarget {
     /// Takes the rows.
     pub target: Arc<dyn Target>,
     /// For people.
@@ -44,7 +44,7 @@ struct OwnSpool {
     ingest: Arc<Ingest>,
 }
 
-impl Way {
+impl ChosenTarget {
     /// To a collector elsewhere. The progress is in `shared`, or else in the folder `state`.
     ///
     /// # Errors

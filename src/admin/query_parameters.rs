@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use form_urlencoded::parse;
 
 /// The parameters of a query that are not used yet.
-pub(super) struct Given {
+pub(super) struct QueryParameters {
     values: BTreeMap<String, String>,
     names: &'static [&'static str],
 }
 
-impl Given {
+impl QueryParameters {
     /// Unknown parameters are refused: `?sorce=web` must not show everything.
     pub(super) fn of(query: &str, names: &'static [&'static str]) -> Result<Self, String> {
         let mut values = BTreeMap::new();

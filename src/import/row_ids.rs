@@ -35,7 +35,7 @@ pub(super) enum Met {
 
 /// The ids of a file's rows so far.
 #[derive(Debug)]
-pub(super) struct GivenIds {
+pub(super) struct RowIds {
     table: Table,
     slots: u64,
     taken: u64,
@@ -94,7 +94,7 @@ impl Table {
     }
 }
 
-impl GivenIds {
+impl RowIds {
     /// No ids yet. Those that are too many for memory go to a file in `folder`, which is made then.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self::within(SLOTS_IN_MEMORY, folder)
@@ -183,13 +183,13 @@ fn put(table: &mut Table, slots: u64, slot: &Slot) -> io::Result<Met> {
 mod tests {
     use super::*;
 
-    fn meet(ids: &mut GivenIds, id: u64, content: &str) -> Met {
+    fn meet(ids: &mut RowIds, id: u64, content: &str) -> Met {
         ids.meet(&id.to_le_bytes(), [content.as_bytes()]).unwrap()
     }
 
     #[test]
     fn the_first_row_with_an_id_counts() {
-        let mut ids = GivenIds::new("/no/such/folder".into());
+        let mut ids = RowIds::new("/no/such/folder".into());
         assert_eq!(meet(&mut ids, 1, "a"), Met::New);
         assert_eq!(meet(&mut ids, 1, "b"), Met::Other);
         assert_eq!(meet(&mut ids, 1, "a"), Met::Same);
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn no_row_is_forgotten_when_memory_has_no_room() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ids = GivenIds::within(4_096, folder.path().to_owned());
+        let mut ids = RowIds::within(4_096, folder.path().to_owned());
         for id in 0..20_000 {
             assert_eq!(meet(&mut ids, id, "a"), Met::New, "{id}");
         }
@@ -219,7 +219,7 @@ mod tests {
     fn a_folder_that_cannot_be_used_is_an_error_and_no_row_is_taken_for_another() {
         // A file is no folder, for root either.
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut ids = GivenIds::within(1_024, file.path().join("folder"));
+        let mut ids = RowIds::within(1_024, file.path().join("folder"));
         let ended = (0..2_000_u64).find_map(|id| ids.meet(&id.to_le_bytes(), [&b"a"[..]]).err());
         assert!(ended.unwrap().to_string().contains("cannot make the folder"));
     }
