@@ -5,7 +5,7 @@
 //!   no key is too long.
 //! - A key built with it parses into the parts it was built from.
 
-use forebay::object::object_key::ObjectPlace;
+use forebay::object::object_key::ParsedObjectKey;
 use forebay::object::{BucketString, ObjectKey, Stream};
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -32,7 +32,7 @@ pub fn run(input: &[u8]) {
     assert!((3..=63).contains(&bucket.bucket().len()) && !bucket.bucket().contains('/'));
 
     let first_received_at = UnixMillis(1_432_684_812_345);
-    let place = ObjectPlace {
+    let place = ParsedObjectKey {
         stream: Stream::Rejected,
         source: SourceId::new(&"s".repeat(64)).unwrap(),
         day: first_received_at.day(),
@@ -45,5 +45,5 @@ pub fn run(input: &[u8]) {
     let key = key.as_str();
     assert!(key.len() <= KEY_MAX && !key.chars().any(char::is_control));
     assert!(key.split('/').all(|part| !matches!(part, "" | "." | "..")), "{key}");
-    assert_eq!(ObjectPlace::of(&bucket, key), Some(place));
+    assert_eq!(ParsedObjectKey::of(&bucket, key), Some(place));
 }

@@ -6,7 +6,7 @@
 
 use forebay::batch::BatchKey;
 use forebay::log::{
-    AccountKey, Amend, DayPlace, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row,
+    AccountKey, Amend, DayInBucket, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row,
     Seal, TextBefore,
 };
 use forebay::object::{
@@ -160,7 +160,7 @@ fn note(choices: &mut Choices<'_>) -> Note {
         13 => {
             let (source, day) = (source(choices), time(choices).day());
             let bucket = BucketString::parse(choices.one(&BUCKETS)).unwrap();
-            Note::Closed(DayPlace { source, day, bucket })
+            Note::Closed(DayInBucket { source, day, bucket })
         }
         14 => Note::Tallied(tally(choices)),
         _ => match choices.below(4) {

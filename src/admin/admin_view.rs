@@ -11,7 +11,7 @@ use super::history::History;
 use super::ledger::Ledger;
 use super::node_status::NodeStatus;
 use super::receipt_status::ReceiptStatus;
-use super::sdks::SdkPlace;
+use super::sdks::SdkAddress;
 use super::status::Status;
 
 /// What the process shows of itself, and what an operator can do. All methods except `flush` and `receipt` return at
@@ -36,7 +36,7 @@ pub trait AdminView: Send + Sync {
     ///
     /// # Errors
     /// [`UnknownSource`].
-    fn sdk_place(&self, source: Option<&SourceId>) -> Result<SdkPlace, UnknownSource>;
+    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, UnknownSource>;
 
     /// The days that are not closed, of one source or of all.
     fn days(&self, source: Option<&SourceId>) -> Days;

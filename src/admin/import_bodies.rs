@@ -18,7 +18,7 @@ pub(super) const YIELDS_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct ImportBodies {
-    places: Semaphore,
+    permits: Semaphore,
     incoming: Mutex<Incoming>,
 }
 
@@ -33,9 +33,9 @@ struct Incoming {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GaveWay;
 
-/// The place of a body, until this is dropped.
+/// A body's permit to come in, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct BodyPermit<'a> {
     bodies: &'a ImportBodies,
     _permit: SemaphorePermit<'a>,
     number: u64,
@@ -44,19 +44,19 @@ pub(super) struct Place<'a> {
 
 impl ImportBodies {
     pub(super) fn new() -> Self {
-        Self { places: Semaphore::new(BODIES_MAX), incoming: Mutex::default() }
+        Self { permits: Semaphore::new(BODIES_MAX), incoming: Mutex::default() }
     }
 
     /// A place for a body that is about to come in. If there is none, the oldest body that still comes in leaves, once
     /// it has had [`YIELDS_AFTER`].
-    pub(super) async fn place(&self) -> Place<'_> {
+    pub(super) async fn permit(&self) -> BodyPermit<'_> {
         let permit = loop {
             let oldest = self.oldest();
             // What has left frees its place soon. Bodies may also end by themselves, so a later look can find others.
             let look_again = oldest.as_ref().map_or(YIELDS_AFTER, |(since, _)| {
                 (*since + YIELDS_AFTER).saturating_duration_since(Instant::now())
             });
-            match tokio::time::timeout(look_again, self.places.acquire()).await {
+            match tokio::time::timeout(look_again, self.permits.acquire()).await {
                 Ok(Ok(permit)) => break permit,
                 // Nobody closes the semaphore.
                 Ok(Err(_)) => std::future::pending().await,
@@ -73,7 +73,7 @@ impl ImportBodies {
         let (number, must_leave) = (incoming.next, CancellationToken::new());
         incoming.next += 1;
         incoming.bodies.insert(number, (Instant::now(), must_leave.clone()));
-        Place { bodies: self, _permit: permit, number, must_leave }
+        BodyPermit { bodies: self, _permit: permit, number, must_leave }
     }
 
     fn oldest(&self) -> Option<(Instant, u64)> {
@@ -81,7 +81,7 @@ impl ImportBodies {
     }
 }
 
-impl Place<'_> {
+impl BodyPermit<'_> {
     /// Waits for the body that has this place.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for BodyPermit<'_> {
     fn drop(&mut self) {
         lock(&self.bodies.incoming).bodies.remove(&self.number);
     }
@@ -113,7 +113,7 @@ mod tests {
         let began = Instant::now();
         let mut slow = Vec::new();
         for _ in 0..BODIES_MAX {
-            slow.push(bodies.place().await);
+            slow.push(bodies.permit().await);
         }
         // The first is complete: its rows are being stored.
         assert_eq!(slow[0].filled(async { 7 }).await, Ok(7));
@@ -123,8 +123,8 @@ mod tests {
                 (left, drop(slow.remove(1)))
             },
             async {
-                let place = bodies.place().await;
-                assert_eq!(place.filled(async { 8 }).await, Ok(8));
+                let permit = bodies.permit().await;
+                assert_eq!(permit.filled(async { 8 }).await, Ok(8));
                 began.elapsed()
             }
         );
@@ -134,11 +134,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nobody_leaves_while_there_is_a_place() {
         let bodies = ImportBodies::new();
-        let slow = bodies.place().await;
+        let slow = bodies.permit().await;
         let others = async {
             for _ in 0..100 {
-                let place = bodies.place().await;
-                place.filled(tokio::time::sleep(YIELDS_AFTER)).await.unwrap();
+                let permit = bodies.permit().await;
+                permit.filled(tokio::time::sleep(YIELDS_AFTER)).await.unwrap();
             }
         };
         let (kept, ()) = tokio::join!(slow.filled(tokio::time::sleep(YIELDS_AFTER * 101)), others);

@@ -19,16 +19,16 @@ pub const LOGINS_OF_PEER_MAX: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Logins(Mutex<BTreeMap<IpAddr, usize>>);
 
-/// A place for one login, until it is dropped.
+/// A permit for one login, until it is dropped.
 #[derive(Debug)]
-pub(super) struct LoginPlace<'a> {
+pub(super) struct LoginPermit<'a> {
     logins: &'a Logins,
     peer: IpAddr,
 }
 
 impl Logins {
-    /// A place, if one is left.
-    pub(super) fn begin(&self, peer: IpAddr) -> Option<LoginPlace<'_>> {
+    /// A permit, if one is left.
+    pub(super) fn begin(&self, peer: IpAddr) -> Option<LoginPermit<'_>> {
         let peer = network(peer);
         let mut logins = lock(&self.0);
         let all: usize = logins.values().sum();
@@ -38,11 +38,11 @@ impl Logins {
             return None;
         }
         *of_peer += 1;
-        Some(LoginPlace { logins: self, peer })
+        Some(LoginPermit { logins: self, peer })
     }
 }
 
-impl Drop for LoginPlace<'_> {
+impl Drop for LoginPermit<'_> {
     fn drop(&mut self) {
         let mut logins = lock(&self.logins.0);
         if let Some(count) = logins.get_mut(&self.peer) {

@@ -54,7 +54,7 @@ pub use imports::{ImportErrors, ImportStatus, Imports};
 pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts};
 pub use node_status::{ClockStatus, ConfigValue, KindCount, Latency, NodeStatus, OpenFiles, StatusCount};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
-pub use sdks::{SdkLine, SdkLines, SdkPlace};
+pub use sdks::{SdkAddress, SdkLine, SdkLines};
 pub use server::AdminServer;
 pub use session::SessionStatus;
 pub use status::{

@@ -173,7 +173,7 @@ pub const SDKS: [Sdk; 25] = [
 
 /// Where SDKs reach the collector, and the key of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SdkPlace {
+pub struct SdkAddress {
     /// Whether it is https.
     pub tls: bool,
     /// Host, port and path, without a slash at the end. `None` for the host stands for the one of the request.
@@ -210,7 +210,7 @@ pub struct SdkLine {
     pub note: Option<String>,
 }
 
-impl SdkPlace {
+impl SdkAddress {
     /// Host, port and path; `asked` is the host name of the request.
     fn authority(&self, asked: &str) -> String {
         let host = self.host.as_deref().unwrap_or(asked);
@@ -226,8 +226,8 @@ impl SdkPlace {
 }
 
 impl SdkLines {
-    /// The code of every SDK with the address and key of `place`; `asked` as in [`SdkPlace::address`].
-    pub fn new(place: &SdkPlace, asked: &str) -> Self {
+    /// The code of every SDK with the address and key of `place`; `asked` as in [`SdkAddress::address`].
+    pub fn new(place: &SdkAddress, asked: &str) -> Self {
         let address = place.address(asked);
         let line = |sdk: &Sdk| SdkLine {
             name: sdk.name.to_owned(),
@@ -239,7 +239,7 @@ impl SdkLines {
     }
 }
 
-fn filled(code: &str, place: &SdkPlace, address: &str, authority: &str) -> String {
+fn filled(code: &str, place: &SdkAddress, address: &str, authority: &str) -> String {
     let mut code = code.replace("https://HOST", address).replace("HOST", authority);
     if !place.tls {
         code = code.replace("'https'", "'http'");
@@ -250,7 +250,7 @@ fn filled(code: &str, place: &SdkPlace, address: &str, authority: &str) -> Strin
     code
 }
 
-fn note(sdk: &Sdk, place: &SdkPlace) -> Option<String> {
+fn note(sdk: &Sdk, place: &SdkAddress) -> Option<String> {
     let mut said = Vec::new();
     if sdk.needs_tls && !place.tls {
         said.push(
@@ -267,11 +267,11 @@ fn note(sdk: &Sdk, place: &SdkPlace) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn place() -> SdkPlace {
-        SdkPlace { tls: false, host: None, port: Some(8080), path: String::new(), key: "web".to_owned() }
+    fn place() -> SdkAddress {
+        SdkAddress { tls: false, host: None, port: Some(8080), path: String::new(), key: "web".to_owned() }
     }
 
-    fn code(place: &SdkPlace, name: &str) -> String {
+    fn code(place: &SdkAddress, name: &str) -> String {
         let lines = SdkLines::new(place, "localhost");
         lines.sdks.into_iter().find(|line| line.name == name).unwrap().code
     }
@@ -291,7 +291,7 @@ mod tests {
             code(&place(), "Browser, Hightouch"),
             "HtEventsBrowser.load({ writeKey: 'web' }, { apiHost: 'localhost:8080', protocol: 'http' })"
         );
-        let public = SdkPlace {
+        let public = SdkAddress {
             tls: true,
             host: Some("collect.example.com".to_owned()),
             port: None,
@@ -311,10 +311,10 @@ mod tests {
 
     #[test]
     fn a_note_says_what_does_not_work_as_it_stands() {
-        let note = |place: &SdkPlace, name: &str| {
+        let note = |place: &SdkAddress, name: &str| {
             SdkLines::new(place, "localhost").sdks.into_iter().find(|line| line.name == name).unwrap().note
         };
-        let tls = SdkPlace { tls: true, ..place() };
+        let tls = SdkAddress { tls: true, ..place() };
         assert_eq!(note(&place(), "Node"), None);
         assert!(note(&place(), "Kotlin").unwrap().contains("https"));
         assert_eq!(note(&tls, "Kotlin"), None);

@@ -241,7 +241,7 @@ impl AdminServer {
                 Ok(status) => answer::json(StatusCode::OK, &status),
                 Err(why) => answer::receipt_unread(&why),
             },
-            Ok(Route::Sdks(source)) => match self.view.sdk_place(source.as_ref()) {
+            Ok(Route::Sdks(source)) => match self.view.sdk_address(source.as_ref()) {
                 Ok(place) => {
                     answer::json(StatusCode::OK, &SdkLines::new(&place, &host::name(request.headers())))
                 }
@@ -399,7 +399,7 @@ impl AdminServer {
 
     /// Answers a request of an import. Bodies in memory at once are bounded.
     async fn import(&self, imports: &dyn Target, route: &Route, body: Incoming) -> Answer {
-        let place = self.import_bodies.place().await;
+        let place = self.import_bodies.permit().await;
         let body = match place.filled(read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT)).await {
             Ok(Ok(body)) => body,
             Ok(Err(refused)) => return refused,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::lines::{Content, Expected, ObjectReader};
-use crate::object::closed_marker::{ClosedMarker, MARKER_BYTES_MAX, MarkerPlace};
+use crate::object::closed_marker::{ClosedMarker, MARKER_BYTES_MAX, ParsedMarkerKey};
 use crate::object::{BucketString, ObjectKey, S3Location};
 use crate::random::Random;
 use crate::retry::Backoff;
@@ -165,7 +165,10 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`].
-    pub async fn marker(&self, at: &MarkerPlace) -> Result<Got<Result<ClosedMarker, String>>, ArchiveError> {
+    pub async fn marker(
+        &self,
+        at: &ParsedMarkerKey,
+    ) -> Result<Got<Result<ClosedMarker, String>>, ArchiveError> {
         let key = at.key(self.bucket());
         let text = self.bytes(&key, MARKER_BYTES_MAX as u64).await;
         self.progress.looked_at.fetch_add(1, Ordering::Relaxed);

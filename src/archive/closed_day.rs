@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::bucket::{Archive, ArchiveError, Got};
-use crate::object::closed_marker::MarkerPlace;
-use crate::object::{ObjectPlace, Stream};
+use crate::object::closed_marker::ParsedMarkerKey;
+use crate::object::{ParsedObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::store::s3::ListFrom;
 use crate::time::ReceivedDay;
@@ -99,7 +99,7 @@ impl Archive {
     pub async fn spool_days(&self, source: &SourceId, day: ReceivedDay) -> Result<SpoolDays, ArchiveError> {
         let mut spools = SpoolDays::new();
         for key in self.keys(&format!("segment-logs/_closed/{source}/{day}/")).await? {
-            let Some(at) = MarkerPlace::of(self.bucket(), &key) else { continue };
+            let Some(at) = ParsedMarkerKey::of(self.bucket(), &key) else { continue };
             // An invalid marker closes nothing; `verify` reports why it is invalid.
             let Got::Read(Ok(marker)) = self.marker(&at).await? else { continue };
             let of = |stream| marker.streams.get(&stream);
@@ -115,7 +115,7 @@ impl Archive {
         }
         for stream in self.streams().await? {
             for key in self.keys(&format!("segment-logs/{}{source}/{day}/", stream.folder())).await? {
-                let Some(at) = ObjectPlace::of(self.bucket(), &key) else { continue };
+                let Some(at) = ParsedObjectKey::of(self.bucket(), &key) else { continue };
                 let spool_day = spools.entry(at.spool_id).or_default();
                 spool_day.node = at.node;
                 match at.stream {

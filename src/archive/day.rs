@@ -7,7 +7,7 @@ use super::chain;
 use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use super::object::{ContentFacts, Stored};
 use super::part::StoredPart;
-use crate::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
+use crate::object::closed_marker::{ClosedMarker, ClosedStream, Closing, ParsedMarkerKey};
 use crate::object::{BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
@@ -50,7 +50,7 @@ pub struct Rules {
 #[derive(Clone, Debug)]
 pub struct FoundMarker {
     /// The facts in its key.
-    pub at: MarkerPlace,
+    pub at: ParsedMarkerKey,
     /// Its content, or the reason why it is invalid.
     pub said: Result<ClosedMarker, String>,
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::day::Day;
 use crate::object::Stream;
-use crate::object::closed_marker::MarkerPlace;
+use crate::object::closed_marker::ParsedMarkerKey;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
@@ -20,7 +20,7 @@ pub struct Link {
     /// Whether it has objects with calls.
     calls: bool,
     /// The place of its marker, and the previous day that it names.
-    before: Option<(MarkerPlace, ReceivedDay)>,
+    before: Option<(ParsedMarkerKey, ReceivedDay)>,
 }
 
 /// The spools of a day, with the earlier days that their markers name.
@@ -67,7 +67,7 @@ impl DayChain {
         source: &SourceId,
         day: ReceivedDay,
         links: &[Link],
-    ) -> Vec<(MarkerPlace, ReceivedDay)> {
+    ) -> Vec<(ParsedMarkerKey, ReceivedDay)> {
         if self.source.as_ref() != Some(source) {
             *self = Self { source: Some(source.clone()), ..Self::default() };
         }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn link(spool: &str, on: i64, before: Option<i64>) -> Link {
-        let at = MarkerPlace { source: web(), day: day(on), node: "n1".into(), spool_id: spool.into() };
+        let at = ParsedMarkerKey { source: web(), day: day(on), node: "n1".into(), spool_id: spool.into() };
         Link { spool_id: spool.into(), calls: true, before: before.map(|before| (at, day(before))) }
     }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::bucket::{Archive, ArchiveError};
-use crate::object::closed_marker::MarkerPlace;
+use crate::object::closed_marker::ParsedMarkerKey;
 use crate::object::object_key::received_day;
 use crate::object::stream::{DEAD_FOLDER, OBJECTS_FOLDER};
-use crate::object::{ImportedPlace, ObjectKey, ObjectPlace, Stream};
+use crate::object::{ObjectKey, ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
 use crate::store::s3::{ListFrom, Listed};
 use crate::time::ReceivedDay;
@@ -80,11 +80,11 @@ pub struct DayListing {
     /// The day; `None` for keys outside of any day's folder.
     pub day: Option<ReceivedDay>,
     /// Objects of all streams.
-    pub objects: Vec<(ObjectPlace, Listed)>,
+    pub objects: Vec<(ParsedObjectKey, Listed)>,
     /// Markers.
-    pub markers: Vec<MarkerPlace>,
+    pub markers: Vec<ParsedMarkerKey>,
     /// Parts of imports.
-    pub parts: Vec<(ImportedPlace, Listed)>,
+    pub parts: Vec<(ParsedPartKey, Listed)>,
     /// Keys that are not Forebay's, at most [`FOREIGN_NAMED_MAX`].
     pub foreign: Vec<ObjectKey>,
     /// The number of further keys that are not Forebay's.
@@ -122,11 +122,11 @@ impl DayListing {
             return;
         }
         let key = listed.key.as_str();
-        if let Some(at) = ObjectPlace::of(archive.bucket(), key) {
+        if let Some(at) = ParsedObjectKey::of(archive.bucket(), key) {
             self.objects.push((at, listed));
-        } else if let Some(at) = MarkerPlace::of(archive.bucket(), key) {
+        } else if let Some(at) = ParsedMarkerKey::of(archive.bucket(), key) {
             self.markers.push(at);
-        } else if let Some(at) = ImportedPlace::of(archive.bucket(), key) {
+        } else if let Some(at) = ParsedPartKey::of(archive.bucket(), key) {
             self.parts.push((at, listed));
         } else if self.foreign.len() < FOREIGN_NAMED_MAX {
             self.foreign.push(listed.key);
@@ -239,7 +239,7 @@ impl Archive {
         let prefix = self.key(&format!("segment-logs/_closed/{source}/"));
         let page = self.list(ListFrom { prefix: &prefix, ..ListFrom::default() }).await?;
         let places =
-            page.objects.iter().filter_map(|listed| MarkerPlace::of(self.bucket(), listed.key.as_str()));
+            page.objects.iter().filter_map(|listed| ParsedMarkerKey::of(self.bucket(), listed.key.as_str()));
         Ok(places.map(|at| at.day).min())
     }
 }

@@ -8,7 +8,7 @@ use super::lines::{Expected, Sighting};
 use super::listing::Days;
 use super::object::Stored;
 use super::verify_bucket::{expected, judge_content};
-use crate::object::{ObjectKey, ObjectPlace};
+use crate::object::{ObjectKey, ParsedObjectKey};
 use crate::receipt::Receipt;
 
 /// An object that spans positions of a receipt, read to its end.
@@ -42,7 +42,7 @@ impl Archive {
         let mut lookup = Lookup::default();
         let mut found = 0;
         let of_spool = |(at, listed)| {
-            Some((at, listed)).filter(|(at, _): &(ObjectPlace, _)| at.spool_id == receipt.spool_id)
+            Some((at, listed)).filter(|(at, _): &(ParsedObjectKey, _)| at.spool_id == receipt.spool_id)
         };
         for (at, listed) in may_span(listing.objects.into_iter().filter_map(of_spool).collect(), receipt) {
             if found >= receipt.len() {
@@ -85,7 +85,7 @@ impl HeldBy {
 }
 
 /// The objects that may span positions of a receipt: an object ends before the next one of its stream begins.
-fn may_span<T>(mut objects: Vec<(ObjectPlace, T)>, receipt: &Receipt) -> Vec<(ObjectPlace, T)> {
+fn may_span<T>(mut objects: Vec<(ParsedObjectKey, T)>, receipt: &Receipt) -> Vec<(ParsedObjectKey, T)> {
     objects.sort_by(|(a, _), (b, _)| (&a.stream, a.first_position).cmp(&(&b.stream, b.first_position)));
     let next: Vec<Option<u64>> = objects
         .iter()
@@ -94,7 +94,7 @@ fn may_span<T>(mut objects: Vec<(ObjectPlace, T)>, receipt: &Receipt) -> Vec<(Ob
             next.filter(|(next, _)| next.stream == at.stream).map(|(next, _)| next.first_position)
         })
         .collect();
-    let spans = |at: &ObjectPlace, next: Option<u64>| {
+    let spans = |at: &ParsedObjectKey, next: Option<u64>| {
         at.first_position <= receipt.last && next.is_none_or(|next| next > receipt.first)
     };
     objects
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn only_objects_that_may_span_a_position_are_read() {
         let day = UnixMillis(1_432_684_800_000);
-        let place = |stream, first_position| ObjectPlace {
+        let place = |stream, first_position| ParsedObjectKey {
             stream,
             source: SourceId::new("web").unwrap(),
             day: day.day(),

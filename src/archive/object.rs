@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use crate::object::metadata::Metadata;
-use crate::object::{ObjectKey, ObjectPlace};
+use crate::object::{ObjectKey, ParsedObjectKey};
 use crate::time::UnixMillis;
 
 /// An object of a batch.
@@ -13,7 +13,7 @@ pub struct Stored {
     /// Its key.
     pub key: ObjectKey,
     /// The facts in the key.
-    pub at: ObjectPlace,
+    pub at: ParsedObjectKey,
     /// Bytes of gzip.
     pub len: u64,
     /// The facts in its metadata; `None` if it is not credible.
@@ -50,7 +50,7 @@ impl Stored {
     /// Compares an object's metadata with its key.
     pub fn new(
         key: ObjectKey,
-        at: ObjectPlace,
+        at: ParsedObjectKey,
         len: u64,
         metadata: &BTreeMap<String, String>,
     ) -> (Self, Vec<BucketFinding>) {
@@ -108,7 +108,7 @@ impl Stored {
     }
 }
 
-fn facts(at: &ObjectPlace, metadata: &Metadata<'_>) -> Option<Facts> {
+fn facts(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Option<Facts> {
     // Metadata of another object says nothing about this chain.
     (metadata.first_position == at.first_position).then(|| Facts {
         content: ContentFacts {
@@ -123,7 +123,7 @@ fn facts(at: &ObjectPlace, metadata: &Metadata<'_>) -> Option<Facts> {
     })
 }
 
-fn against_key(at: &ObjectPlace, metadata: &Metadata<'_>) -> Vec<BucketProblem> {
+fn against_key(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Vec<BucketProblem> {
     let wrong = |why: String| BucketProblem::Metadata { why };
     let mut problems = Vec::new();
     if metadata.first_position != at.first_position {
@@ -177,7 +177,7 @@ mod tests {
             "segment-logs/web/{DAY}/{}-n1-0123456789abcdef0123456789abcdef-00000000000000000007.gz",
             DAY + 12_350
         );
-        let at = ObjectPlace::of(&bucket, &key).unwrap();
+        let at = ParsedObjectKey::of(&bucket, &key).unwrap();
         let pairs = metadata.pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let (stored, findings) = Stored::new(ObjectKey::listed(key), at, len, &pairs);
         (stored, findings.iter().map(|finding| finding.problem.to_string()).collect())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bucket::{Archive, ArchiveError};
 use super::listing::{Pages, Span};
-use crate::object::{ImportedPlace, ObjectPlace, Stream};
+use crate::object::{ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
 use crate::store::s3::Listed;
 
@@ -30,9 +30,9 @@ impl Objects {
     pub async fn next(&mut self) -> Result<Option<Listed>, ArchiveError> {
         while let Some(listed) = self.pages.next().await? {
             let (bucket, key) = (self.archive.bucket(), listed.key.as_str());
-            let day = ObjectPlace::of(bucket, key)
+            let day = ParsedObjectKey::of(bucket, key)
                 .map(|at| at.day)
-                .or_else(|| ImportedPlace::of(bucket, key).map(|at| at.received_at.day()));
+                .or_else(|| ParsedPartKey::of(bucket, key).map(|at| at.received_at.day()));
             if day.is_some_and(|day| self.span.has(day)) {
                 return Ok(Some(listed));
             }

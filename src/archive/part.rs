@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::{BucketFinding, BucketPlace, BucketProblem};
 use super::object::ContentFacts;
 use crate::object::metadata::ImportedMetadata;
-use crate::object::{ImportedPlace, ObjectKey};
+use crate::object::{ObjectKey, ParsedPartKey};
 
 /// An object that was made of the rows of a file without a spool. It is in no chain, so nothing shows whether one
 /// is missing; each that is there is examined like every other object.
@@ -14,7 +14,7 @@ pub struct StoredPart {
     /// Its key.
     pub key: ObjectKey,
     /// The facts in the key.
-    pub at: ImportedPlace,
+    pub at: ParsedPartKey,
     /// Bytes of gzip.
     pub len: u64,
     /// The facts in its metadata about its lines; `None` if it is not credible.
@@ -25,7 +25,7 @@ impl StoredPart {
     /// Compares a part's metadata with its key.
     pub fn new(
         key: ObjectKey,
-        at: ImportedPlace,
+        at: ParsedPartKey,
         len: u64,
         metadata: &BTreeMap<String, String>,
     ) -> (Self, Vec<BucketFinding>) {
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn stored_from(first_row: u64, len: u64, pairs: &[(&str, String)]) -> (StoredPart, Vec<String>) {
-        let at = ImportedPlace {
+        let at = ParsedPartKey {
             stream: Stream::Calls,
             source: SourceId::new("web").unwrap(),
             received_at: AT,

@@ -24,7 +24,7 @@ use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
 use super::object::{ContentFacts, Facts, Stored};
 use super::part::{StoredPart, same_rows};
 use super::repeats::{self, Windows};
-use crate::object::{ImportedPlace, ObjectKey, ObjectPlace, Stream};
+use crate::object::{ObjectKey, ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
 use crate::store::Head;
 use crate::store::s3::ListFrom;
@@ -613,8 +613,8 @@ async fn ask(archive: &Arc<Archive>, listing: &DayListing) -> Result<(Day, Vec<S
 
 /// The facts in the key of an object whose metadata is asked for.
 enum At {
-    Object(ObjectPlace),
-    Part(ImportedPlace),
+    Object(ParsedObjectKey),
+    Part(ParsedPartKey),
 }
 
 fn take(day: &mut Day, parts: &mut Vec<StoredPart>, (head, key, at): (Got<Head>, ObjectKey, At)) {

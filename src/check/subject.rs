@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::arn::Arn;
 use crate::object::{AccountId, ExternalId, ObjectTags, Role, S3Location};
-use crate::policy::{self, PolicyPlace, Template, Values};
+use crate::policy::{self, PolicyBucket, Template, Values};
 use crate::sources::SourceId;
 use crate::store::PutMode;
 use crate::words::first_few;
@@ -250,10 +250,10 @@ impl Subject<'_> {
     }
 
     fn values(&self) -> Values {
-        let as_configured = PolicyPlace::of(self.location, self.reach.tags.any(), self.reach.acl);
+        let as_configured = PolicyBucket::of(self.location, self.reach.tags.any(), self.reach.acl);
         let region = self.region.map(str::to_owned).or_else(|| as_configured.region.clone());
-        let place = PolicyPlace { region, ..as_configured };
-        let with_id = |id: &ExternalId| PolicyPlace { external_id: Some(id.to_string()), ..place.clone() };
+        let place = PolicyBucket { region, ..as_configured };
+        let with_id = |id: &ExternalId| PolicyBucket { external_id: Some(id.to_string()), ..place.clone() };
         let places = match self.external_ids {
             Some(ids) if ids.len() > 1 => ids.iter().map(with_id).collect(),
             _ => vec![place],

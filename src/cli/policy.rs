@@ -7,7 +7,7 @@ use crate::arn::Arn;
 use crate::config::{Config, Environment, Loader};
 use crate::node::policies::{destinations, external_ids, places};
 use crate::object::BucketString;
-use crate::policy::{self, CsvFunction, PolicyDestination, PolicyPlace, Template, Values};
+use crate::policy::{self, CsvFunction, PolicyBucket, PolicyDestination, Template, Values};
 use crate::words::table::table;
 
 use super::args::PolicyArgs;
@@ -33,7 +33,7 @@ impl Listed {
 /// What the configuration says about policies.
 #[derive(Default)]
 struct Configured {
-    places: Vec<PolicyPlace>,
+    places: Vec<PolicyBucket>,
     destinations: Vec<PolicyDestination>,
 }
 
@@ -140,8 +140,8 @@ fn values(args: &PolicyArgs, template: Template, configured: Configured) -> Resu
     let of_destination = |arn: &Arn| destinations.iter().any(|one| one.role.as_ref() == Some(arn));
     let mut places = match &args.bucket {
         Some(bucket) => pick(configured, |place| is_meant(bucket, place.bucket.as_ref()))
-            .unwrap_or_else(|_| vec![PolicyPlace::plain(Some(bucket.clone()))]),
-        None if configured.is_empty() => vec![PolicyPlace::plain(None)],
+            .unwrap_or_else(|_| vec![PolicyBucket::plain(Some(bucket.clone()))]),
+        None if configured.is_empty() => vec![PolicyBucket::plain(None)],
         None => configured,
     };
     if let Some(role) = &args.role {
@@ -161,9 +161,9 @@ fn values(args: &PolicyArgs, template: Template, configured: Configured) -> Resu
         };
     }
     if !args.external_id.is_empty() {
-        let with = |place: &PolicyPlace| {
+        let with = |place: &PolicyBucket| {
             let ids = args.external_id.iter().map(|id| Some(id.to_string()));
-            ids.map(|external_id| PolicyPlace { external_id, ..place.clone() }).collect::<Vec<_>>()
+            ids.map(|external_id| PolicyBucket { external_id, ..place.clone() }).collect::<Vec<_>>()
         };
         places = places.iter().flat_map(with).collect();
     }
@@ -237,14 +237,14 @@ fn is_meant(bucket: &BucketString, other: Option<&BucketString>) -> bool {
 
 /// The places that match. If none matches, the error lists all places.
 fn pick(
-    places: Vec<PolicyPlace>,
-    fits: impl Fn(&PolicyPlace) -> bool,
-) -> Result<Vec<PolicyPlace>, Vec<PolicyPlace>> {
+    places: Vec<PolicyBucket>,
+    fits: impl Fn(&PolicyBucket) -> bool,
+) -> Result<Vec<PolicyBucket>, Vec<PolicyBucket>> {
     if places.iter().any(&fits) { Ok(places.into_iter().filter(fits).collect()) } else { Err(places) }
 }
 
 /// Replaces the configured key, which may be an alias; if no key is configured, sets it everywhere.
-fn with_key(mut places: Vec<PolicyPlace>, key: &str) -> Result<Vec<PolicyPlace>, String> {
+fn with_key(mut places: Vec<PolicyBucket>, key: &str) -> Result<Vec<PolicyBucket>, String> {
     let mut named: Vec<&str> = places.iter().filter_map(|place| place.kms_key.as_deref()).collect();
     named.sort_unstable();
     named.dedup();

@@ -57,9 +57,9 @@ pub(super) struct Client {
     pub(super) address: Option<Address>,
 }
 
-/// The place of a body in the budget. It changes when the body makes progress.
+/// A body's permit to wait in the budget. It changes when the body makes progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BudgetPlace {
+pub(super) struct BudgetPermit {
     known: bool,
     turn: Turn,
 }
@@ -71,8 +71,8 @@ type Turn = u64;
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Outcome<T> {
-    /// The place of the body; `None` if it must go itself.
-    pub(super) place: Option<BudgetPlace>,
+    /// The permit of the body; `None` if it must go itself.
+    pub(super) permit: Option<BudgetPermit>,
     /// The other bodies that must go.
     pub(super) gone: Vec<T>,
 }
@@ -128,25 +128,25 @@ impl<T> Budget<T> {
         self.put(turn, Waiting { client, bytes, owner })
     }
 
-    /// A body now holds `bytes` bytes. `place` in the outcome is also `None` if the body was already pushed
+    /// A body now holds `bytes` bytes. `permit` in the outcome is also `None` if the body was already pushed
     /// out.
-    pub(super) fn hold(&mut self, place: BudgetPlace, bytes: usize) -> Outcome<T> {
-        match self.remove(place) {
-            Some(waiting) => self.put(place.turn, Waiting { bytes, ..waiting }),
-            None => Outcome { place: None, gone: Vec::new() },
+    pub(super) fn hold(&mut self, permit: BudgetPermit, bytes: usize) -> Outcome<T> {
+        match self.remove(permit) {
+            Some(waiting) => self.put(permit.turn, Waiting { bytes, ..waiting }),
+            None => Outcome { permit: None, gone: Vec::new() },
         }
     }
 
     /// A body made progress, so it is now the last to be pushed out. `None` if it was already pushed out.
-    pub(super) fn progress(&mut self, place: BudgetPlace) -> Option<BudgetPlace> {
-        let waiting = self.remove(place)?;
+    pub(super) fn progress(&mut self, permit: BudgetPermit) -> Option<BudgetPermit> {
+        let waiting = self.remove(permit)?;
         let turn = self.turn();
         Some(self.insert(turn, waiting))
     }
 
     /// A body no longer waits. Does nothing if it was already pushed out.
-    pub(super) fn leave(&mut self, place: BudgetPlace) {
-        self.remove(place);
+    pub(super) fn leave(&mut self, permit: BudgetPermit) {
+        self.remove(permit);
     }
 
     fn turn(&mut self) -> Turn {
@@ -158,19 +158,19 @@ impl<T> Budget<T> {
     fn put(&mut self, turn: Turn, waiting: Waiting<T>) -> Outcome<T> {
         let mut gone = Vec::new();
         if !self.could_fit(&waiting) {
-            return Outcome { place: None, gone };
+            return Outcome { permit: None, gone };
         }
         while let Some(among) = self.too_small(&waiting) {
             match self.least_progressed(among, waiting.client.known) {
                 // The body itself goes if it has waited longer than those that it could push out.
-                Some(place) if place.known == waiting.client.known && place.turn > turn => {
-                    return Outcome { place: None, gone };
+                Some(permit) if permit.known == waiting.client.known && permit.turn > turn => {
+                    return Outcome { permit: None, gone };
                 }
-                Some(place) => gone.extend(self.remove(place).map(|waiting| waiting.owner)),
-                None => return Outcome { place: None, gone },
+                Some(permit) => gone.extend(self.remove(permit).map(|waiting| waiting.owner)),
+                None => return Outcome { permit: None, gone },
             }
         }
-        Outcome { place: Some(self.insert(turn, waiting)), gone }
+        Outcome { permit: Some(self.insert(turn, waiting)), gone }
     }
 
     /// Whether the body would fit after pushing out every body that it may. Checked first, so that no body is
@@ -199,7 +199,7 @@ impl<T> Budget<T> {
         (over_unknown || with(self.unknown.bytes + self.known.bytes) > self.shares.all).then_some(Among::All)
     }
 
-    fn least_progressed(&self, among: Among, also_known: bool) -> Option<BudgetPlace> {
+    fn least_progressed(&self, among: Among, also_known: bool) -> Option<BudgetPermit> {
         let (unknown, known) = match among {
             Among::All => {
                 let first = |class: &Class<T>| class.bodies.keys().next().copied();
@@ -210,11 +210,11 @@ impl<T> Budget<T> {
                 (at.unknown.first().copied(), at.known.first().copied())
             }
         };
-        let of_unknown = unknown.map(|turn| BudgetPlace { known: false, turn });
-        of_unknown.or_else(|| known.filter(|_| also_known).map(|turn| BudgetPlace { known: true, turn }))
+        let of_unknown = unknown.map(|turn| BudgetPermit { known: false, turn });
+        of_unknown.or_else(|| known.filter(|_| also_known).map(|turn| BudgetPermit { known: true, turn }))
     }
 
-    fn insert(&mut self, turn: Turn, waiting: Waiting<T>) -> BudgetPlace {
+    fn insert(&mut self, turn: Turn, waiting: Waiting<T>) -> BudgetPermit {
         let Client { known, address } = waiting.client;
         if let Some(address) = address {
             let at = self.addresses.entry(address).or_default();
@@ -225,19 +225,19 @@ impl<T> Budget<T> {
         let class = self.class(known);
         class.bytes += waiting.bytes;
         class.bodies.insert(turn, waiting);
-        BudgetPlace { known, turn }
+        BudgetPermit { known, turn }
     }
 
-    fn remove(&mut self, place: BudgetPlace) -> Option<Waiting<T>> {
-        let class = self.class(place.known);
-        let waiting = class.bodies.remove(&place.turn)?;
+    fn remove(&mut self, permit: BudgetPermit) -> Option<Waiting<T>> {
+        let class = self.class(permit.known);
+        let waiting = class.bodies.remove(&permit.turn)?;
         class.bytes -= waiting.bytes;
         if let Some(address) = waiting.client.address
             && let Some(at) = self.addresses.get_mut(&address)
         {
-            let (bytes, turns) = at.of(place.known);
+            let (bytes, turns) = at.of(permit.known);
             *bytes -= waiting.bytes;
-            turns.remove(&place.turn);
+            turns.remove(&permit.turn);
             if at.unknown.is_empty() && at.known.is_empty() {
                 self.addresses.remove(&address);
             }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::budget::{Budget, BudgetPlace, Client, Outcome, Shares};
+use super::budget::{Budget, BudgetPermit, Client, Outcome, Shares};
 
 use crate::lock::lock;
 
@@ -66,7 +66,7 @@ pub(super) struct WaitingBody<'b> {
 
 #[derive(Debug)]
 struct Seat {
-    place: BudgetPlace,
+    permit: BudgetPermit,
     pushed_out: oneshot::Receiver<()>,
     own_bytes: usize,
     held: usize,
@@ -107,7 +107,7 @@ impl<'b> WaitingBody<'b> {
     /// The request no longer waits.
     pub(super) fn leave(&mut self) {
         if let Some(seat) = self.seat.take() {
-            self.all.budget().leave(seat.place);
+            self.all.budget().leave(seat.permit);
         }
     }
 
@@ -116,10 +116,15 @@ impl<'b> WaitingBody<'b> {
         let (owner, pushed_out) = oneshot::channel();
         let outcome = self.all.budget().enter(waiter.client, own_bytes + body.held, owner);
         // Drop them after the lock is released: dropping wakes the tasks of the requests that must go.
-        let Outcome { place, gone } = outcome;
+        let Outcome { permit, gone } = outcome;
         drop(gone);
-        self.seat =
-            place.map(|place| Seat { place, pushed_out, own_bytes, held: body.held, arrived: body.arrived });
+        self.seat = permit.map(|permit| Seat {
+            permit,
+            pushed_out,
+            own_bytes,
+            held: body.held,
+            arrived: body.arrived,
+        });
         self.seat.is_some()
     }
 }
@@ -132,13 +137,13 @@ impl Seat {
             return true;
         }
         let mut budget = all.budget();
-        let place = if progress { budget.progress(self.place) } else { Some(self.place) };
-        let outcome = place.map(|place| budget.hold(place, self.own_bytes + body.held));
+        let permit = if progress { budget.progress(self.permit) } else { Some(self.permit) };
+        let outcome = permit.map(|permit| budget.hold(permit, self.own_bytes + body.held));
         drop(budget);
-        let Some(Outcome { place, gone }) = outcome else { return false };
+        let Some(Outcome { permit, gone }) = outcome else { return false };
         drop(gone);
-        let Some(place) = place else { return false };
-        (self.place, self.held) = (place, body.held);
+        let Some(permit) = permit else { return false };
+        (self.permit, self.held) = (permit, body.held);
         if progress {
             self.arrived = body.arrived;
         }

@@ -26,14 +26,14 @@ use crate::sources::SourceId;
 use crate::time::{DAY_MS, ReceivedDay, UnixMillis};
 
 /// When an object was delivered, and its number in the list.
-type Place = (i64, u64);
+type ListKey = (i64, u64);
 /// Day, source and stream.
 type SumKey<'k> = (i64, &'k str, &'k str);
 /// Objects, calls, bytes and the last delivery.
 type Sum = (u64, u64, u64, i64);
 
-const OBJECTS: TableDefinition<'_, Place, &[u8]> = TableDefinition::new("objects");
-const KEYS: TableDefinition<'_, u128, Place> = TableDefinition::new("keys");
+const OBJECTS: TableDefinition<'_, ListKey, &[u8]> = TableDefinition::new("objects");
+const KEYS: TableDefinition<'_, u128, ListKey> = TableDefinition::new("keys");
 const BY_DAY: TableDefinition<'_, (i64, &str, &str, i64, u64), ()> = TableDefinition::new("by_day");
 const BY_SOURCE: TableDefinition<'_, (&str, i64, u64), ()> = TableDefinition::new("by_source");
 const SUMS: TableDefinition<'_, SumKey<'_>, Sum> = TableDefinition::new("sums");
@@ -174,8 +174,8 @@ impl Database {
         match source {
             None => {
                 for found in objects.range(..(before.0, 0)).map_err(ListError::of)?.rev() {
-                    let (place, json) = found.map_err(ListError::of)?;
-                    if is_full(&page, place.value().0) {
+                    let (list_key, json) = found.map_err(ListError::of)?;
+                    if is_full(&page, list_key.value().0) {
                         break;
                     }
                     page.push(entry_of(json.value())?);
@@ -214,8 +214,8 @@ impl Database {
             None => (i64::MIN, 0),
             Some(key) => {
                 let keys = read.open_table(KEYS).map_err(ListError::of)?;
-                let place = keys.get(hash_of(key)).map_err(ListError::of)?;
-                let Some((at, number)) = place.map(|place| place.value()) else { return Ok(None) };
+                let list_key = keys.get(hash_of(key)).map_err(ListError::of)?;
+                let Some((at, number)) = list_key.map(|list_key| list_key.value()) else { return Ok(None) };
                 (at, number + 1)
             }
         };
@@ -239,9 +239,9 @@ impl Database {
         let objects = read.open_table(OBJECTS).map_err(ListError::of)?;
         let mut found = Vec::new();
         for key in wanted {
-            let place = keys.get(hash_of(key)).map_err(ListError::of)?.map(|place| place.value());
-            let Some(place) = place else { continue };
-            if let Some(json) = objects.get(place).map_err(ListError::of)? {
+            let list_key = keys.get(hash_of(key)).map_err(ListError::of)?.map(|list_key| list_key.value());
+            let Some(list_key) = list_key else { continue };
+            if let Some(json) = objects.get(list_key).map_err(ListError::of)? {
                 found.push(entry_of(json.value())?);
             }
         }
@@ -359,8 +359,8 @@ fn hash_of(key: &ObjectKey) -> u128 {
 
 /// The tables, open for writing.
 struct Tables<'t> {
-    objects: Table<'t, Place, &'static [u8]>,
-    keys: Table<'t, u128, Place>,
+    objects: Table<'t, ListKey, &'static [u8]>,
+    keys: Table<'t, u128, ListKey>,
     by_day: Table<'t, (i64, &'static str, &'static str, i64, u64), ()>,
     by_source: Table<'t, (&'static str, i64, u64), ()>,
     sums: Table<'t, SumKey<'static>, Sum>,
@@ -414,13 +414,13 @@ impl<'t> Tables<'t> {
     }
 
     /// Removes an object from all tables but the sums.
-    fn remove(&mut self, place: Place) -> Result<(), ListError> {
-        let json = self.objects.remove(place).map_err(ListError::of)?;
+    fn remove(&mut self, list_key: ListKey) -> Result<(), ListError> {
+        let json = self.objects.remove(list_key).map_err(ListError::of)?;
         let Some(entry) = json.map(|json| entry_of(json.value())).transpose()? else { return Ok(()) };
         let (day, source, stream) = (entry.day.start().0, entry.source.as_str(), entry.stream.to_string());
         self.keys.remove(hash_of(&entry.key)).map_err(ListError::of)?;
-        self.by_day.remove((day, source, stream.as_str(), place.0, place.1)).map_err(ListError::of)?;
-        self.by_source.remove((source, place.0, place.1)).map_err(ListError::of)?;
+        self.by_day.remove((day, source, stream.as_str(), list_key.0, list_key.1)).map_err(ListError::of)?;
+        self.by_source.remove((source, list_key.0, list_key.1)).map_err(ListError::of)?;
         Ok(())
     }
 
@@ -433,7 +433,7 @@ impl<'t> Tables<'t> {
                 (day, (at, number))
             });
             match oldest {
-                Some((day, place)) if day < first => self.remove(place)?,
+                Some((day, list_key)) if day < first => self.remove(list_key)?,
                 _ => break,
             }
         }
@@ -451,9 +451,9 @@ impl<'t> Tables<'t> {
     fn remove_beyond(&mut self, bounds: Bounds) -> Result<(), ListError> {
         let beyond = self.objects.len().map_err(ListError::of)?.saturating_sub(bounds.objects);
         for _ in 0..beyond.min(REMOVED_MAX) {
-            let oldest = self.objects.first().map_err(ListError::of)?.map(|(place, _)| place.value());
-            if let Some(place) = oldest {
-                self.remove(place)?;
+            let oldest = self.objects.first().map_err(ListError::of)?.map(|(list_key, _)| list_key.value());
+            if let Some(list_key) = oldest {
+                self.remove(list_key)?;
             }
         }
         self.count(DROPPED, beyond.min(REMOVED_MAX))?;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::batch::BatchKey;
 use crate::lock::lock;
-use crate::log::DayPlace;
+use crate::log::DayInBucket;
 
 /// What one delivery task works on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub(super) enum Work {
     /// A sealed object, by its seal's number.
     Seal(u64),
     /// A day that is over.
-    Day(DayPlace),
+    Day(DayInBucket),
 }
 
 impl fmt::Display for Work {

@@ -20,7 +20,7 @@ use super::lane::{Fate, Lane, LaneSettings, Now};
 use super::outcome::Failure;
 use super::positions::{Ahead, Kept, LaneId, Loss, Losses, Route, add_loss};
 use super::progress::{Progress, counted_type};
-use super::queue::{Queue, QueuePlace};
+use super::queue::{Queue, QueueReadThrough};
 use super::reaction::Bounds;
 use super::records::Record;
 use super::select::Head;
@@ -96,7 +96,7 @@ struct Taken {
 
 /// Calls that were read together.
 struct Chunk {
-    place: QueuePlace,
+    place: QueueReadThrough,
     taken: Vec<Taken>,
     lost: Losses,
 }
@@ -145,7 +145,7 @@ pub(super) struct LaneTask {
     ages: Ages,
     /// Its lines that are no longer in the log, if it may have any.
     queue: Option<Arc<Queue>>,
-    place: QueuePlace,
+    place: QueueReadThrough,
     calls: BTreeMap<u64, Taken>,
     /// Calls that are sent alone, because a batch with them was refused.
     alone: BTreeSet<u64>,
@@ -190,7 +190,7 @@ impl LaneTask {
             crowded: OnceAMinute::default(),
             current,
             queue,
-            place: QueuePlace::after(finished),
+            place: QueueReadThrough::after(finished),
             calls: BTreeMap::new(),
             alone: BTreeSet::new(),
             flying: JoinSet::new(),
@@ -625,7 +625,7 @@ fn brief(text: &str) -> String {
 
 fn read_chunk(
     (queue, log): (Option<&Queue>, &dyn Follow),
-    mut place: QueuePlace,
+    mut place: QueueReadThrough,
     routes: &[Route],
     function: &str,
 ) -> io::Result<Chunk> {

@@ -16,7 +16,7 @@ use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
 use crate::disk::{Disk, publish, read_all, read_sound, temporary_name};
 use crate::lock::lock;
 use crate::log::frame::{self, FRAME_MAX, Frame, Salt};
-use crate::log::{Follow, Go, Place, Range, Read};
+use crate::log::{Follow, Go, Range, Read, ReadThrough};
 
 /// The directory of all pieces, in that of the spool.
 pub const DIRECTORY: &str = "queued";
@@ -61,17 +61,17 @@ struct InPiece {
 
 /// How far a lane has read.
 #[derive(Clone, Copy, Debug)]
-pub struct QueuePlace {
+pub struct QueueReadThrough {
     /// The place in the log, or the position up to which pieces were read.
-    log: Place,
+    log: ReadThrough,
     /// Where the next frame of a piece begins.
     next: InPiece,
 }
 
-impl QueuePlace {
+impl QueueReadThrough {
     /// The place behind a position.
     pub fn after(position: u64) -> Self {
-        Self { log: Place::after(position), next: InPiece { after: position, ..InPiece::default() } }
+        Self { log: ReadThrough::after(position), next: InPiece { after: position, ..InPiece::default() } }
     }
 
     /// Everything up to this position was read.
@@ -99,7 +99,7 @@ struct State {
     /// The pieces, by the position after which they begin.
     pieces: BTreeMap<u64, Piece>,
     /// Where in the log the last copy ended. The next one begins there, if that piece was published.
-    copied: Option<Place>,
+    copied: Option<ReadThrough>,
     /// What readers found to be lost, and nobody has noted yet.
     lost: Losses,
 }
@@ -177,7 +177,7 @@ impl Queue {
     pub fn check(&self) -> io::Result<Losses> {
         let pieces: Vec<Piece> = lock(&self.state).pieces.values().copied().collect();
         for piece in pieces {
-            self.read(piece, &mut QueuePlace::after(piece.after), &mut |_| Ok(Go::On))?;
+            self.read(piece, &mut QueueReadThrough::after(piece.after), &mut |_| Ok(Go::On))?;
         }
         Ok(self.take_losses())
     }
@@ -204,7 +204,7 @@ impl Queue {
     pub fn follow(
         &self,
         log: &dyn Follow,
-        place: &mut QueuePlace,
+        place: &mut QueueReadThrough,
         visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
     ) -> io::Result<()> {
         loop {
@@ -217,7 +217,7 @@ impl Queue {
                 return log.follow(&mut place.log, visit);
             }
             match next {
-                None => *place = QueuePlace::after(end),
+                None => *place = QueueReadThrough::after(end),
                 Some(piece) => {
                     if self.read(piece, place, visit)? == Go::Stop {
                         return Ok(());
@@ -230,7 +230,7 @@ impl Queue {
     fn read(
         &self,
         piece: Piece,
-        place: &mut QueuePlace,
+        place: &mut QueueReadThrough,
         visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
     ) -> io::Result<Go> {
         let salt = self.salt(piece.after);
@@ -280,7 +280,7 @@ impl Queue {
                             visit(Read::Lost(lost))?;
                         }
                         let go = visit(Read::Frame(frame))?;
-                        *place = QueuePlace { next, ..QueuePlace::after(position) };
+                        *place = QueueReadThrough { next, ..QueueReadThrough::after(position) };
                         if go == Go::Stop {
                             return Ok(Go::Stop);
                         }
@@ -302,7 +302,7 @@ impl Queue {
             add_loss(&mut lock(&self.state).lost, piece.after + 1, Loss { last: piece.through, calls });
         }
         let go = lost.map_or(Ok(Go::On), |lost| visit(Read::Lost(lost)))?;
-        *place = QueuePlace::after(piece.through);
+        *place = QueueReadThrough::after(piece.through);
         Ok(go)
     }
 
@@ -325,7 +325,7 @@ impl Queue {
         let (mut out, mut bytes, mut calls, mut looked_at) = (Vec::new(), 0_u64, 0, 0);
         let mut lost = Losses::new();
         let copied = lock(&self.state).copied.filter(|place| place.through == after);
-        let mut place = copied.unwrap_or(Place::after(after));
+        let mut place = copied.unwrap_or(ReadThrough::after(after));
         let mut write = |out: &mut Vec<u8>, bytes: &mut u64| -> io::Result<()> {
             let file = match &file {
                 Some(file) => file,
@@ -554,7 +554,7 @@ mod tests {
 
         fn follow(
             &self,
-            place: &mut Place,
+            place: &mut ReadThrough,
             visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
         ) -> io::Result<()> {
             while place.through < self.0 {
@@ -624,7 +624,7 @@ mod tests {
 
     /// The positions of the lane's own lines after `place`, each with its own line, and how many positions are lost.
     fn own(queue: &Queue, log: &Calls, after: u64) -> (Vec<u64>, u64) {
-        let (mut place, mut seen, mut lost) = (QueuePlace::after(after), Vec::new(), 0);
+        let (mut place, mut seen, mut lost) = (QueueReadThrough::after(after), Vec::new(), 0);
         queue
             .follow(log, &mut place, &mut |read| {
                 match read {
@@ -673,7 +673,7 @@ mod tests {
         let (rig, log) = (Rig::new(), Calls(4_000));
         let queue = rig.open(0, None);
         queue.publish(rig.copy(&queue, &log, 0, 3_000));
-        let (mut place, mut seen) = (QueuePlace::after(0), Vec::new());
+        let (mut place, mut seen) = (QueueReadThrough::after(0), Vec::new());
         while place.through() < 4_000 {
             let mut room = 7;
             queue
@@ -787,7 +787,7 @@ mod tests {
             for finished in [0, 1_001] {
                 let queue = Queue::look(Arc::clone(&rig.disk), &rig.lane, (finished, Some(3_000)), &pieces);
                 assert_eq!(queue.cut().unwrap().len(), 1);
-                let (mut place, mut seen) = (QueuePlace::after(finished), 0);
+                let (mut place, mut seen) = (QueueReadThrough::after(finished), 0);
                 while place.through() < 3_000 {
                     let mut visit = |read: Read<'_>| {
                         seen += u64::from(matches!(read, Read::Frame(_)));

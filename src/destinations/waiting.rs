@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::positions::{All, Kept, lanes};
-use super::queue::{Queue, QueuePlace};
+use super::queue::{Queue, QueueReadThrough};
 use crate::disk::Disk;
 use crate::log::{Follow, Go, Read};
 use crate::sources::SourceId;
@@ -38,7 +38,7 @@ pub fn waiting(kept: &All, disk: &Arc<dyn Disk>, log: &dyn Follow) -> io::Result
         let routes = one.map_or(&[][..], |one| &one.routes);
         let (queued, mut calls) = (queue.copied_through(), 0);
         let ahead = one.and_then(|one| one.ahead.get(&lane.function));
-        queue.follow(log, &mut QueuePlace::after(finished), &mut |read| {
+        queue.follow(log, &mut QueueReadThrough::after(finished), &mut |read| {
             if let Read::Frame(frame) = read {
                 let is_finished = ahead.is_some_and(|ahead| ahead.is_finished(frame.position));
                 let is_own =

@@ -13,7 +13,7 @@ use super::csv::IdFrom;
 use super::discovery::files::{CsvFile, Opening, Watched, files};
 use super::discovery::inputs::Input;
 use super::file_result::{FileResult, Results};
-use super::rejects_place::RejectsPlace;
+use super::rejects_output::RejectsOutput;
 use super::retry::{RetryOptions, owner_of, retry_of};
 use super::{
     Begin, CheckUnchanged, Counters, FileEnd, FileError, FileFault, Job, OpenRows, OptionsHash, RejectSink,
@@ -85,7 +85,7 @@ pub struct FilesImport {
     /// See [`Job::rate`].
     pub rate: Option<u32>,
     /// Where rejected rows go. Unused if there is a `reject_sink`.
-    pub rejects: RejectsPlace,
+    pub rejects: RejectsOutput,
     /// See [`Job::reject_sink`].
     pub reject_sink: Option<Arc<dyn RejectSink>>,
     /// See [`Job::part_bytes`].
@@ -154,7 +154,7 @@ pub async fn one(import: &FilesImport, input: &Input) -> Vec<FileResult> {
             Some(Err(error)) => return ended(FileEnd::Failed(error)),
         }
     };
-    if files.len() > 1 && matches!(import.rejects, RejectsPlace::File(_)) {
+    if files.len() > 1 && matches!(import.rejects, RejectsOutput::File(_)) {
         let what = "it is an archive of several files: name a folder with --rejects";
         return ended(FileEnd::Failed(FileError::new(FileFault::Local, "E-REJECTS", what)));
     }

@@ -87,7 +87,7 @@ impl Identity {
     }
 
     /// Names where the file is: the same for all of its versions. Bytes without a name have none.
-    pub fn place(&self) -> Option<FileId> {
+    pub fn path_id(&self) -> Option<FileId> {
         let mut hash = blake3::Hasher::new();
         hash.update(b"forebay file place").update(&[VERSION]);
         match self {

@@ -16,7 +16,7 @@ use crate::call::{
 };
 use crate::object::gzip::{Fit, GzipLines};
 use crate::object::metadata::ImportedMetadata;
-use crate::object::{BucketString, ImportedPlace, ObjectKey, Stream};
+use crate::object::{BucketString, ObjectKey, ParsedPartKey, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -97,7 +97,7 @@ pub fn objects(
             continue;
         }
         let made = gzip.finish()?;
-        let place = ImportedPlace {
+        let place = ParsedPartKey {
             stream: stream.clone(),
             source: of.source.clone(),
             received_at: of.received_at,

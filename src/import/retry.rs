@@ -12,7 +12,7 @@ use super::discovery::files::CsvFile;
 use super::file_id::FileId;
 use super::identity::Identity;
 use super::reading::local::LocalFile;
-use super::rejects_place::RejectsPlace;
+use super::rejects_output::RejectsOutput;
 use super::{
     Begin, FileError, FileFault, Job, OnRowError, OptionsHash, RejectsOf, RejectsOwner, RowLimits, RowReader,
     WantedSource, description, description_of, short_hash,
@@ -71,7 +71,7 @@ pub fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &OptionsHash) ->
 #[derive(Clone, Debug)]
 pub struct RetryOptions<'a> {
     /// Where rows go that are rejected again.
-    pub place: &'a RejectsPlace,
+    pub place: &'a RejectsOutput,
     /// The source of the calls; the default one means that of the import.
     pub source: &'a WantedSource,
     /// Whether the taking side remembers each row. Importers that share their progress share no memory of rows: the

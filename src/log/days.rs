@@ -28,18 +28,18 @@ pub trait Days {
     fn day_locations(&self) -> Vec<(SourceId, S3Location)>;
 
     /// Days that have ended, whose objects are all in the store, and which `wanted` accepts.
-    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &S3Location) -> bool) -> Vec<Closable>;
+    fn closable(&self, wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable>;
 
     /// Records durably that a day's marker is in the store and its hook has been called.
     ///
     /// # Errors
     /// [`Stopped`].
-    fn closed(&self, place: &DayPlace) -> Result<(), Stopped>;
+    fn closed(&self, place: &DayInBucket) -> Result<(), Stopped>;
 }
 
 /// A day in a bucket string. If the bucket string of a source changes during a day, the day has two places.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct DayPlace {
+pub struct DayInBucket {
     /// The source.
     pub source: SourceId,
     /// The received-day.
@@ -48,7 +48,7 @@ pub struct DayPlace {
     pub bucket: BucketString,
 }
 
-impl DayPlace {
+impl DayInBucket {
     /// The day that a sealed object belongs to.
     pub fn of(seal: &Seal) -> Self {
         let (source, day) = (seal.batch.source.clone(), seal.batch.day);
@@ -86,7 +86,7 @@ impl DayStage {
 #[derive(Clone, Debug)]
 pub struct Closable {
     /// The source, day and bucket string.
-    pub place: DayPlace,
+    pub place: DayInBucket,
     /// The bucket of its marker.
     pub location: S3Location,
     /// The marker.

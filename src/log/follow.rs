@@ -25,24 +25,28 @@ pub trait Follow: Send + Sync + fmt::Debug {
     /// released.
     fn held_end(&self, bytes: u64) -> u64;
 
-    /// Passes every durable frame after `place` that is not released to `visit`, in order, and moves `place` behind what was passed. Frames that
+    /// Passes every durable frame after `read_through` that is not released to `visit`, in order, and moves `read_through` behind what was passed. Frames that
     /// are no lines, such as the progress of imports, are passed too.
     ///
     /// # Errors
-    /// The disk's error, or that of `visit`. `place` is then behind the last frame that was passed.
-    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()>;
+    /// The disk's error, or that of `visit`. `read_through` is then behind the last frame that was passed.
+    fn follow(
+        &self,
+        read_through: &mut ReadThrough,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()>;
 }
 
 /// How far a second reader has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ReadThrough {
     /// Everything up to this position was read.
     pub through: u64,
     /// Where the log looks for the next position first, in numbers of its own.
     pub(crate) hint: (u64, u64),
 }
 
-impl Place {
+impl ReadThrough {
     /// Behind a position.
     pub fn after(position: u64) -> Self {
         Self { through: position, hint: (0, 0) }

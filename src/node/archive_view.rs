@@ -24,8 +24,8 @@ use crate::import::{ATTEMPTS_MAX, ImportState, Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
 use crate::log::{DayStage, PendingSeal};
-use crate::object::{BucketString, ImportedPlace, ObjectKey, ObjectPlace, S3Location, Stream};
-use crate::policy::{self, PolicyPlace, Template, Values};
+use crate::object::{BucketString, ObjectKey, ParsedObjectKey, ParsedPartKey, S3Location, Stream};
+use crate::policy::{self, PolicyBucket, Template, Values};
 use crate::sources::SourceId;
 use crate::store::reader::BucketReader;
 use crate::store::s3::ListFrom;
@@ -283,7 +283,7 @@ impl NodeArchive {
         let page = match self.ask(self.reader.list(&to, from)).await? {
             Ok(page) => page,
             Err(error) => {
-                let place = PolicyPlace::of(&to, false, false);
+                let place = PolicyBucket::of(&to, false, false);
                 answer.denied = Some(self.denied(&error, place, &["ReaderLists"])?);
                 return Ok(answer);
             }
@@ -331,7 +331,7 @@ impl NodeArchive {
             Ok(beginning) => beginning,
             Err(error) if error.fault == Fault::NotFound => return Err(NotShown::NoObject(key)),
             Err(error) => {
-                let mut place = PolicyPlace::of(&to, false, false);
+                let mut place = PolicyBucket::of(&to, false, false);
                 // The key that the object is under may not be the one that is configured now.
                 let applied = known.and_then(|entry| entry.encryption?.kms_key);
                 place.kms_key = applied.or(place.kms_key);
@@ -354,7 +354,7 @@ impl NodeArchive {
     }
 
     /// A refusal that a policy can change, with the statements that do.
-    fn denied(&self, error: &StoreError, place: PolicyPlace, sids: &[&str]) -> Result<Denied, NotShown> {
+    fn denied(&self, error: &StoreError, place: PolicyBucket, sids: &[&str]) -> Result<Denied, NotShown> {
         if error.fault != Fault::Refused || !matches!(error.reason, Reason::Denied(_)) {
             return Err(NotShown::Store(error.with_remedy().shown(self.shows_all()).to_owned()));
         }
@@ -416,8 +416,8 @@ fn state_of(
 
 /// The stream of an object of `source` with this key in `bucket`. `None` if Forebay gives no such object this key.
 fn stream_of(bucket: &BucketString, source: &SourceId, key: &ObjectKey) -> Option<Stream> {
-    let batch = ObjectPlace::of(bucket, key.as_str()).map(|at| (at.source, at.stream));
-    let part = || ImportedPlace::of(bucket, key.as_str()).map(|at| (at.source, at.stream));
+    let batch = ParsedObjectKey::of(bucket, key.as_str()).map(|at| (at.source, at.stream));
+    let part = || ParsedPartKey::of(bucket, key.as_str()).map(|at| (at.source, at.stream));
     let (of, stream) = batch.or_else(part)?;
     (of == *source).then_some(stream)
 }

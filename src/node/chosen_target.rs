@@ -15,7 +15,7 @@ use crate::config::{Config, Endpoint};
 use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::collector_target::CollectorTarget;
 use crate::import::progress_keeper::ProgressKeeper;
-use crate::import::shared_place::SharedPlace;
+use crate::import::shared_folder::SharedFolder;
 use crate::import::{Target, Unusable};
 use crate::ingest::Ingest;
 use crate::random::Random as _;
@@ -52,7 +52,7 @@ impl ChosenTarget {
     pub async fn to_collector(
         collector: &Endpoint,
         write_key: &str,
-        shared: Option<SharedPlace>,
+        shared: Option<SharedFolder>,
         state: &Path,
     ) -> Result<Self, NodeError> {
         let id = CollectorTarget::id(collector.as_str(), write_key);

@@ -238,7 +238,7 @@ async fn start(
             flag("s3.region", dev_s3::REGION, dev_s3::REGION),
             flag("s3.encryption", Encryption::SseS3, "sse-s3"),
         ],
-        sdk_place: sdk_keys::listening(node.public, false),
+        sdk_address: sdk_keys::listening(node.public, false),
         sdk_keys: SdkKeys::Dev,
         dev: true,
     });

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::settings::{DestinationSettings, Target};
 use crate::object::Role;
-use crate::policy::{PolicyDestination, PolicyPlace};
+use crate::policy::{PolicyBucket, PolicyDestination};
 use crate::sources::SourceId;
 
 /// An external id in force.
@@ -21,10 +21,10 @@ pub struct ExternalIdInForce {
 }
 
 /// The places that a configuration delivers to, each once.
-pub fn places(config: &Config) -> Vec<PolicyPlace> {
+pub fn places(config: &Config) -> Vec<PolicyBucket> {
     let mut places = Vec::new();
     for source in &config.sources {
-        let place = PolicyPlace::of(&source.location, config.s3.object_tags.any(), config.s3.acl.is_some());
+        let place = PolicyBucket::of(&source.location, config.s3.object_tags.any(), config.s3.acl.is_some());
         if !places.contains(&place) {
             places.push(place);
         }

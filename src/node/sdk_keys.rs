@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::admin::SdkPlace;
+use crate::admin::SdkAddress;
 use crate::config::{Collector, Source};
 use crate::sources::SourceId;
 
@@ -55,24 +55,24 @@ fn is_hashed(id: &SourceId) -> bool {
 }
 
 /// Where SDKs reach a collector that listens on `public`, and with TLS on `tls`.
-pub fn place(collector: &Collector, public: SocketAddr, tls: Option<SocketAddr>) -> SdkPlace {
+pub fn address(collector: &Collector, public: SocketAddr, tls: Option<SocketAddr>) -> SdkAddress {
     let path = collector.path_prefix.clone().unwrap_or_default();
     if let Some(host) = &collector.public_host {
         // A name for the public is served over TLS, here or by what stands in front.
-        return SdkPlace { tls: true, host: Some(host.clone()), port: None, path, key: String::new() };
+        return SdkAddress { tls: true, host: Some(host.clone()), port: None, path, key: String::new() };
     }
-    SdkPlace { path, ..listening(tls.unwrap_or(public), tls.is_some()) }
+    SdkAddress { path, ..listening(tls.unwrap_or(public), tls.is_some()) }
 }
 
 /// Where SDKs reach a collector that listens on this address.
-pub fn listening(addr: SocketAddr, tls: bool) -> SdkPlace {
+pub fn listening(addr: SocketAddr, tls: bool) -> SdkAddress {
     let host = (!addr.ip().is_unspecified()).then(|| match addr {
         SocketAddr::V4(addr) => addr.ip().to_string(),
         SocketAddr::V6(addr) => format!("[{}]", addr.ip()),
     });
     let usual = if tls { 443 } else { 80 };
     let port = (addr.port() != usual).then_some(addr.port());
-    SdkPlace { tls, host, port, path: String::new(), key: String::new() }
+    SdkAddress { tls, host, port, path: String::new(), key: String::new() }
 }
 
 #[cfg(test)]
@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn the_address_is_the_public_one_or_where_the_collector_listens() {
         let check = |collector: &Collector, public: &str, tls: Option<&str>, expected: &str| {
-            let place = place(collector, public.parse().unwrap(), tls.map(|tls| tls.parse().unwrap()));
-            assert_eq!(place.address("asked.example"), expected, "{public} {tls:?}");
+            let address = address(collector, public.parse().unwrap(), tls.map(|tls| tls.parse().unwrap()));
+            assert_eq!(address.address("asked.example"), expected, "{public} {tls:?}");
         };
         let plain = Collector::default();
         check(&plain, "127.0.0.1:8080", None, "http://127.0.0.1:8080");

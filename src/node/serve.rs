@@ -153,7 +153,7 @@ pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
     Setup {
         spool_dir: Some(config.spool.dir.display().to_string()),
         config: loaded.values().into_iter().map(shown).collect(),
-        sdk_place: sdk_keys::place(&config.collector, node.public, node.tls),
+        sdk_address: sdk_keys::address(&config.collector, node.public, node.tls),
         sdk_keys: SdkKeys::of(&config.sources),
         dev: false,
     }

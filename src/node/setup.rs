@@ -1,7 +1,7 @@
 //! How a node was started, as its operator sees it.
 
 use super::sdk_keys::SdkKeys;
-use crate::admin::{ConfigValue, SdkPlace};
+use crate::admin::{ConfigValue, SdkAddress};
 
 /// How a node was started.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +11,7 @@ pub struct Setup {
     /// The configuration in force, without secrets.
     pub config: Vec<ConfigValue>,
     /// Where SDKs send to.
-    pub sdk_place: SdkPlace,
+    pub sdk_address: SdkAddress,
     /// What the console shows for their write keys.
     pub sdk_keys: SdkKeys,
     /// Whether any write key is accepted.

@@ -13,7 +13,7 @@ use super::setup::Setup;
 use crate::admin::{
     self, AdminView, BatchStatus, ClockStatus, Days, FlushError, FlushOutcome, History, HistoryRing,
     KindCount, LedgerCounts, LibraryStatus, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState,
-    ReceiptStatus, ReceiptUnread, SdkPlace, SourceStatus, SpoolStatus, Status, StatusCount, Totals,
+    ReceiptStatus, ReceiptUnread, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals,
     UnclosedDay, UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
@@ -485,17 +485,17 @@ impl AdminView for NodeView {
             open_files: OpenFiles { used: usage::open_files(), max: usage::open_files_max() },
             spool_dir: setup.spool_dir,
             config: setup.config,
-            sdk_address: setup.sdk_place.address(&Ipv4Addr::LOCALHOST.to_string()),
+            sdk_address: setup.sdk_address.address(&Ipv4Addr::LOCALHOST.to_string()),
             dev_key: setup.dev,
         }
     }
 
-    fn sdk_place(&self, source: Option<&SourceId>) -> Result<SdkPlace, UnknownSource> {
+    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, UnknownSource> {
         let setup = lock(&self.setup);
         match (setup.sdk_keys.of_source(source), source) {
-            (Some(key), _) => Ok(SdkPlace { key, ..setup.sdk_place.clone() }),
+            (Some(key), _) => Ok(SdkAddress { key, ..setup.sdk_address.clone() }),
             (None, Some(unknown)) => Err(UnknownSource(unknown.clone())),
-            (None, None) => Ok(setup.sdk_place.clone()),
+            (None, None) => Ok(setup.sdk_address.clone()),
         }
     }
 

@@ -129,7 +129,7 @@ impl ClosedMarker {
 
     /// Its key in `bucket`.
     pub fn key(&self, bucket: &BucketString) -> ObjectKey {
-        let place = MarkerPlace {
+        let place = ParsedMarkerKey {
             source: self.source.clone(),
             day: self.day,
             node: self.node.clone(),
@@ -160,7 +160,7 @@ impl ClosedMarker {
     ///
     /// # Errors
     /// [`MarkerError`].
-    pub fn read(place: &MarkerPlace, body: &[u8]) -> Result<Self, MarkerError> {
+    pub fn read(place: &ParsedMarkerKey, body: &[u8]) -> Result<Self, MarkerError> {
         #[derive(serde::Deserialize)]
         struct Versioned {
             version: u32,
@@ -185,7 +185,7 @@ impl ClosedMarker {
 
 /// The parts of a marker's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MarkerPlace {
+pub struct ParsedMarkerKey {
     /// The source.
     pub source: SourceId,
     /// The received-day.
@@ -196,7 +196,7 @@ pub struct MarkerPlace {
     pub spool_id: String,
 }
 
-impl MarkerPlace {
+impl ParsedMarkerKey {
     /// Parses the key of a marker in `bucket`. `None` if it is not the key of a marker.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
         let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/_closed/")?;
@@ -286,7 +286,7 @@ mod tests {
         assert!(body.ends_with(r#"}},"previous_day":1432598400000}"#), "{body}");
         assert_ne!(later.body().unwrap(), marker().body().unwrap());
         assert_eq!(later.metadata().unwrap(), marker().metadata().unwrap());
-        let place = MarkerPlace::of(
+        let place = ParsedMarkerKey::of(
             &BucketString::parse("bucket").unwrap(),
             later.key(&BucketString::parse("bucket").unwrap()).as_str(),
         );
@@ -313,7 +313,7 @@ mod tests {
             assert!(
                 key.as_str().ends_with(&format!("segment-logs/_closed/web/1432684800000/n-1-{SPOOL}.json"))
             );
-            let place = MarkerPlace::of(&bucket, key.as_str()).unwrap();
+            let place = ParsedMarkerKey::of(&bucket, key.as_str()).unwrap();
             assert_eq!(ClosedMarker::read(&place, body.as_bytes()).unwrap(), marker);
         }
     }
@@ -322,7 +322,7 @@ mod tests {
     fn an_unusable_marker_gives_the_reason() {
         let bucket = BucketString::parse("bucket").unwrap();
         let marker = marker();
-        let place = MarkerPlace::of(&bucket, marker.key(&bucket).as_str()).unwrap();
+        let place = ParsedMarkerKey::of(&bucket, marker.key(&bucket).as_str()).unwrap();
         let body = String::from_utf8(marker.body().unwrap()).unwrap();
         let check = |from: &str, to: &str, said: &str| {
             let error =

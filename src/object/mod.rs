@@ -16,7 +16,7 @@ pub mod tags;
 pub use bucket_string::BucketString;
 pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
-pub use object_key::{ImportedPlace, KEY_BYTES_MAX, ObjectKey, ObjectName, ObjectPlace};
+pub use object_key::{KEY_BYTES_MAX, ObjectKey, ObjectName, ParsedObjectKey, ParsedPartKey};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
 pub use s3_location::S3Location;
 pub use storage_class::StorageClass;

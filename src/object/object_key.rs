@@ -68,7 +68,7 @@ impl ObjectKey {
 
 /// The parts of the key of a batch's object: the inverse of [`ObjectKey::of_batch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectPlace {
+pub struct ParsedObjectKey {
     /// The stream.
     pub stream: Stream,
     /// The source.
@@ -85,7 +85,7 @@ pub struct ObjectPlace {
     pub first_position: u64,
 }
 
-impl ObjectPlace {
+impl ParsedObjectKey {
     /// Parses the key of an object in `bucket`. `None` if [`ObjectKey::of_batch`] never builds such a key.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
         let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
@@ -128,7 +128,7 @@ impl ObjectPlace {
 /// The key is `{prefix/}segment-logs/{source}/{day}/{ms}-imp_{file id}_{first row}.gz`, with the stream's
 /// folder before the source. It follows from the file alone, and no batch can have it: nodes have no `_`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImportedPlace {
+pub struct ParsedPartKey {
     /// The stream.
     pub stream: Stream,
     /// The source.
@@ -141,8 +141,8 @@ pub struct ImportedPlace {
     pub first_row: u64,
 }
 
-impl ImportedPlace {
-    /// Parses the key of an object in `bucket`. `None` if [`ImportedPlace::key`] never builds such a key.
+impl ParsedPartKey {
+    /// Parses the key of an object in `bucket`. `None` if [`ParsedPartKey::key`] never builds such a key.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
         let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
         let (stream, inside) = Stream::of_folder(inside)?;
@@ -157,7 +157,7 @@ impl ImportedPlace {
             file: Some(file).filter(|file| is_file_id(file))?.to_owned(),
             first_row: first_row.parse().ok()?,
         };
-        // As in `ObjectPlace::of`; this also compares the day.
+        // As in `ParsedObjectKey::of`; this also compares the day.
         (place.key(bucket).as_str() == key).then_some(place)
     }
 
@@ -267,7 +267,7 @@ mod tests {
             prop_assume!(BucketString::parse(&bucket).is_ok());
             let bucket = BucketString::parse(&bucket).unwrap();
             let first_received_at = UnixMillis(at);
-            let place = ObjectPlace {
+            let place = ParsedObjectKey {
                 stream: stream.parse().unwrap(),
                 source: SourceId::new(&source).unwrap(),
                 day: first_received_at.day(),
@@ -276,14 +276,14 @@ mod tests {
                 spool_id,
                 first_position,
             };
-            prop_assert_eq!(ObjectPlace::of(&bucket, place.key(&bucket).as_str()), Some(place));
+            prop_assert_eq!(ParsedObjectKey::of(&bucket, place.key(&bucket).as_str()), Some(place));
         }
     }
 
     #[test]
     fn parts_of_imports_have_keys_of_their_own() {
         let bucket = BucketString::parse("bucket/a").unwrap();
-        let place = |stream| ImportedPlace {
+        let place = |stream| ParsedPartKey {
             stream,
             source: SourceId::new("shop").unwrap(),
             received_at: UnixMillis(1_432_684_812_345),
@@ -293,10 +293,10 @@ mod tests {
         let name = "1432684812345-imp_unw446h7bvkguk7rnc2jjbggs4_00000000000000000007.gz";
         let key = format!("a/segment-logs/shop/1432684800000/{name}");
         assert_eq!(place(Stream::Calls).key(&bucket).as_str(), key);
-        assert_eq!(ImportedPlace::of(&bucket, &key), Some(place(Stream::Calls)));
-        assert_eq!(ObjectPlace::of(&bucket, &key), None, "it is in no chain");
+        assert_eq!(ParsedPartKey::of(&bucket, &key), Some(place(Stream::Calls)));
+        assert_eq!(ParsedObjectKey::of(&bucket, &key), None, "it is in no chain");
         let rejected = place(Stream::Rejected).key(&bucket);
-        assert_eq!(ImportedPlace::of(&bucket, rejected.as_str()), Some(place(Stream::Rejected)));
+        assert_eq!(ParsedPartKey::of(&bucket, rejected.as_str()), Some(place(Stream::Rejected)));
         for (from, to) in [
             ("1432684800000/", "1432771200000/"),
             ("_00000000000000000007", "_7"),
@@ -306,7 +306,7 @@ mod tests {
             ("a/segment", "b/segment"),
             ("-imp_", "-n1-"),
         ] {
-            assert_eq!(ImportedPlace::of(&bucket, &key.replace(from, to)), None, "{from} {to}");
+            assert_eq!(ParsedPartKey::of(&bucket, &key.replace(from, to)), None, "{from} {to}");
         }
     }
 
@@ -315,7 +315,7 @@ mod tests {
         let spool = "0123456789abcdef0123456789abcdef";
         let check = |key: &str, ours: bool| {
             let bucket = BucketString::parse("bucket/a").unwrap();
-            assert_eq!(ObjectPlace::of(&bucket, key).is_some(), ours, "{key}");
+            assert_eq!(ParsedObjectKey::of(&bucket, key).is_some(), ours, "{key}");
         };
         let name = |name: &str| format!("a/segment-logs/web/1432684800000/{name}");
         let ours = format!("1432684812345-n1-{spool}-00000000000000000042.gz");

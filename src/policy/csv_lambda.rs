@@ -5,7 +5,7 @@ use crate::object::BucketString;
 use super::problem::missing;
 use super::rows::{KMS_KEY, Row};
 use super::tree::Tree;
-use super::{CsvFunction, PolicyError, PolicyPlace, Template, Values};
+use super::{CsvFunction, PolicyBucket, PolicyError, Template, Values};
 
 const FUNCTION: &str = "FUNCTION";
 const QUEUE: &str = "QUEUE_ARN";
@@ -23,7 +23,7 @@ pub(super) const PLACEHOLDERS: [&str; 9] =
 pub(super) const PREFIXES: [&str; 3] = [JOURNAL[1], OUTPUT[1], REJECTS[1]];
 
 /// Whether the function needs the statement.
-pub(super) fn needs(item: &Tree, place: &PolicyPlace, function: &CsvFunction) -> bool {
+pub(super) fn needs(item: &Tree, place: &PolicyBucket, function: &CsvFunction) -> bool {
     let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
     if item.mentions(KMS_KEY) {
         // Without a place to write to, the function uses no data key.

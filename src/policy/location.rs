@@ -1,12 +1,12 @@
 //! Finds the region, account and partition of buckets and keys, and the ARN of a key.
 
 use super::problem::{missing, no_key};
-use super::{PolicyError, PolicyPlace, Template, Values};
+use super::{PolicyBucket, PolicyError, Template, Values};
 
 use crate::arn::{Arn, partition_of};
 
 /// The key's ARN: policies identify a key by its ARN alone.
-pub(super) fn key_arn(template: Template, place: &PolicyPlace, values: &Values) -> Result<Arn, PolicyError> {
+pub(super) fn key_arn(template: Template, place: &PolicyBucket, values: &Values) -> Result<Arn, PolicyError> {
     let unusable = |what| PolicyError::Unusable { template, what };
     let key = place.kms_key.as_deref().ok_or_else(|| no_key(template))?;
     let text = if key.starts_with("arn:") || key.starts_with("alias/") {
@@ -26,14 +26,14 @@ pub(super) fn key_arn(template: Template, place: &PolicyPlace, values: &Values) 
 }
 
 /// A part of the key's ARN, if the key is configured by its ARN.
-fn of_key(place: &PolicyPlace, part: impl Fn(&Arn) -> String) -> Option<String> {
+fn of_key(place: &PolicyBucket, part: impl Fn(&Arn) -> String) -> Option<String> {
     place.kms_key.as_deref()?.parse::<Arn>().ok().map(|arn| part(&arn)).filter(|part| !part.is_empty())
 }
 
 /// The region of bucket and key, which is the same: S3 accepts only keys of the bucket's region.
 pub(super) fn region(
     template: Template,
-    place: &PolicyPlace,
+    place: &PolicyBucket,
     values: &Values,
 ) -> Result<String, PolicyError> {
     let known = of_key(place, |arn| arn.region().to_owned()).or_else(|| place.region.clone());
@@ -43,7 +43,7 @@ pub(super) fn region(
 
 pub(super) fn account(
     template: Template,
-    place: &PolicyPlace,
+    place: &PolicyBucket,
     values: &Values,
 ) -> Result<String, PolicyError> {
     let known = of_key(place, |arn| arn.account().to_owned()).or_else(|| values.account.clone());

@@ -21,7 +21,7 @@ use template::Limit;
 
 pub use problem::PolicyError;
 pub use template::Template;
-pub use values::{CsvFunction, PolicyDestination, PolicyPlace, Values};
+pub use values::{CsvFunction, PolicyBucket, PolicyDestination, Values};
 
 /// A whole policy, filled in: JSON in the form that AWS accepts (YAML for a stack of CloudFormation),
 /// without a newline at the end.

@@ -7,18 +7,18 @@ use super::csv_lambda;
 use super::problem::{missing, no_collector, no_key};
 use super::rows::{KMS_KEY, ROLE};
 use super::tree::Tree;
-use super::{PolicyError, PolicyPlace, Template, Values};
+use super::{PolicyBucket, PolicyError, Template, Values};
 
 /// The places that a statement applies to.
 pub(super) fn places<'a>(
     template: Template,
     item: &Tree,
     values: &'a Values,
-) -> Result<Vec<&'a PolicyPlace>, PolicyError> {
-    let all: Vec<&PolicyPlace> = values.places.iter().collect();
+) -> Result<Vec<&'a PolicyBucket>, PolicyError> {
+    let all: Vec<&PolicyBucket> = values.places.iter().collect();
     let with_role = || all.iter().copied().filter(|place| place.role.is_some()).collect::<Vec<_>>();
     let with_key = || all.iter().copied().filter(|place| place.kms_key.is_some()).collect::<Vec<_>>();
-    let or_all = |some: Vec<&'a PolicyPlace>| if some.is_empty() { all.clone() } else { some };
+    let or_all = |some: Vec<&'a PolicyBucket>| if some.is_empty() { all.clone() } else { some };
     match template {
         Template::Collector if item.mentions(ROLE) => Ok(with_role()),
         Template::Collector => Ok(all.into_iter().filter(|place| place.role.is_none()).collect()),
@@ -77,8 +77,8 @@ pub(super) fn places<'a>(
 }
 
 /// The places that an enforced encryption applies to: those that request it.
-fn enforced(template: Template, all: Vec<&PolicyPlace>) -> Result<Vec<&PolicyPlace>, PolicyError> {
-    let (asks, none): (fn(&PolicyPlace) -> bool, _) = match template {
+fn enforced(template: Template, all: Vec<&PolicyBucket>) -> Result<Vec<&PolicyBucket>, PolicyError> {
+    let (asks, none): (fn(&PolicyBucket) -> bool, _) = match template {
         Template::BucketEnforceSseS3 => {
             let give = "--bucket with such a bucket, or encryption = \"sse-s3\" in the configuration";
             (|place| place.sse_s3, missing(template, "a source that requests SSE-S3", give))
@@ -86,7 +86,7 @@ fn enforced(template: Template, all: Vec<&PolicyPlace>) -> Result<Vec<&PolicyPla
         Template::BucketEnforceSseKms => (|place| place.kms_key.is_some(), no_key(template)),
         _ => return Ok(all),
     };
-    let (bound, free): (Vec<&PolicyPlace>, Vec<&PolicyPlace>) =
+    let (bound, free): (Vec<&PolicyBucket>, Vec<&PolicyBucket>) =
         all.into_iter().partition(|place| asks(place));
     let shared = bound.iter().find(|place| free.iter().any(|other| other.bucket == place.bucket));
     match (bound.is_empty(), shared.and_then(|place| place.bucket.as_ref())) {
@@ -125,15 +125,15 @@ pub(super) fn only<T: PartialEq + std::fmt::Display>(
 pub(super) fn asked_for<'a>(
     template: Template,
     item: &Tree,
-    places: Vec<&'a PolicyPlace>,
+    places: Vec<&'a PolicyBucket>,
     values: &Values,
-) -> Vec<&'a PolicyPlace> {
+) -> Vec<&'a PolicyBucket> {
     if let Some(function) = values.function.as_ref().filter(|_| template.is_of_function()) {
         return places.into_iter().filter(|place| csv_lambda::needs(item, place, function)).collect();
     }
     let action = item.member("Action").and_then(Tree::text).unwrap_or_default();
     let keyed = item.mentions(KMS_KEY);
-    let used = |place: &&PolicyPlace| match action {
+    let used = |place: &&PolicyBucket| match action {
         "s3:PutObjectTagging" => place.tags,
         "s3:PutObjectAcl" => place.acl,
         _ => !keyed || place.kms_key.is_some(),
@@ -144,7 +144,7 @@ pub(super) fn asked_for<'a>(
 /// The principals that write there; for a trust policy, those that assume the role.
 pub(super) fn collectors<'a>(
     template: Template,
-    place: &'a PolicyPlace,
+    place: &'a PolicyBucket,
     values: &'a Values,
 ) -> Result<Vec<&'a Arn>, PolicyError> {
     let trust = matches!(template, Template::RoleTrust | Template::RoleTrustMany);

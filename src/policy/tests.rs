@@ -3,17 +3,17 @@ use crate::object::BucketString;
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234";
 
-fn place(bucket: &str) -> PolicyPlace {
-    PolicyPlace::plain(Some(BucketString::parse(bucket).unwrap()))
+fn place(bucket: &str) -> PolicyBucket {
+    PolicyBucket::plain(Some(BucketString::parse(bucket).unwrap()))
 }
 
-fn values(places: Vec<PolicyPlace>) -> Values {
+fn values(places: Vec<PolicyBucket>) -> Values {
     Values { places, ..Values::default() }
 }
 
 #[test]
 fn a_single_statement_is_filled_in() {
-    let with_key = PolicyPlace { kms_key: Some(KEY.to_owned()), ..place("b-1/p") };
+    let with_key = PolicyBucket { kms_key: Some(KEY.to_owned()), ..place("b-1/p") };
     let text = statement(Template::Collector, "ForebayChecksKey", &values(vec![with_key])).unwrap();
     let expected = format!(
         "{{\n  \"Sid\": \"ForebayChecksKey\",\n  \"Effect\": \"Allow\",\n  \"Action\": \"kms:DescribeKey\",\n  \
@@ -25,8 +25,8 @@ fn a_single_statement_is_filled_in() {
 #[test]
 fn each_key_gets_its_own_statement() {
     let other = KEY.replace("1234", "5678");
-    let first = PolicyPlace { kms_key: Some(KEY.to_owned()), ..place("b-1") };
-    let second = PolicyPlace { kms_key: Some(other.clone()), ..place("b-2") };
+    let first = PolicyBucket { kms_key: Some(KEY.to_owned()), ..place("b-1") };
+    let second = PolicyBucket { kms_key: Some(other.clone()), ..place("b-2") };
     let text = statement(Template::Collector, "ForebayEncrypts", &values(vec![first, second])).unwrap();
     let both: serde_json::Value = serde_json::from_str(&format!("[{text}]")).unwrap();
     let context = |index: usize| &both[index]["Condition"]["StringLike"]["kms:EncryptionContext:aws:s3:arn"];
@@ -40,8 +40,8 @@ fn each_key_gets_its_own_statement() {
 fn a_statement_that_names_no_place_is_made_once() {
     let role = |name: &str| format!("arn:aws:iam::111122223333:role/{name}").parse().unwrap();
     let key = Some(KEY.to_owned());
-    let first = PolicyPlace { kms_key: key.clone(), role: Some(role("a")), ..place("b-1") };
-    let second = PolicyPlace { kms_key: key, role: Some(role("b")), ..place("b-2") };
+    let first = PolicyBucket { kms_key: key.clone(), role: Some(role("a")), ..place("b-1") };
+    let second = PolicyBucket { kms_key: key, role: Some(role("b")), ..place("b-2") };
     let values = values(vec![first, second]);
     let text = statement(Template::KmsKey, "ForebayChecksKey", &values).unwrap();
     let one: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -6,7 +6,7 @@ use crate::object::{BucketString, Encryption, S3Location};
 /// One place that Forebay writes to, and its identity there: the part of a source's bucket that policies
 /// depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyPlace {
+pub struct PolicyBucket {
     /// Bucket and prefix. `None` if only a role is known.
     pub bucket: Option<BucketString>,
     /// The bucket's region, if known.
@@ -25,7 +25,7 @@ pub struct PolicyPlace {
     pub acl: bool,
 }
 
-impl PolicyPlace {
+impl PolicyBucket {
     /// For a bucket whose name alone is known: the collector writes with its own identity and the default
     /// encryption, SSE-S3.
     pub fn plain(bucket: Option<BucketString>) -> Self {
@@ -93,7 +93,7 @@ pub struct PolicyDestination {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
     /// Every place that is written to, without duplicates.
-    pub places: Vec<PolicyPlace>,
+    pub places: Vec<PolicyBucket>,
     /// The roles or users that the collector runs as. Not known from the configuration.
     pub principals: Vec<Arn>,
     /// The principals that may read the delivered objects. Not known from the configuration.

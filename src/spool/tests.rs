@@ -16,8 +16,8 @@ use crate::call::{LineSink, RejectReason};
 use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
 use crate::log::{
-    AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, Parked, Place,
-    Range, Read, RequestFrames, Seal, frame, parked_name,
+    AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, Parked, Range,
+    Read, ReadThrough, RequestFrames, Seal, frame, parked_name,
 };
 use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
 use crate::sources::SourceId;
@@ -640,14 +640,14 @@ fn no_fingerprints_are_kept_if_dedupe_is_off() {
     assert!(index.segments.values().all(|segment| segment.fingerprints.is_none()));
 }
 
-/// What a second reader gets from `place` on.
-fn followed(spool: &Spool, place: &mut Place) -> Vec<String> {
-    followed_in(&*spool.log(), place)
+/// What a second reader gets from `read_through` on.
+fn followed(spool: &Spool, read_through: &mut ReadThrough) -> Vec<String> {
+    followed_in(&*spool.log(), read_through)
 }
 
-fn followed_in(log: &dyn Log, place: &mut Place) -> Vec<String> {
+fn followed_in(log: &dyn Log, read_through: &mut ReadThrough) -> Vec<String> {
     let mut lines = Vec::new();
-    let read = log.follow(place, &mut |read| {
+    let read = log.follow(read_through, &mut |read| {
         match read {
             Read::Frame(frame) if frame.stream().is_some() => {
                 lines.push(String::from_utf8(frame.payload.to_vec()).unwrap());
@@ -665,32 +665,32 @@ fn followed_in(log: &dyn Log, place: &mut Place) -> Vec<String> {
 fn a_second_reader_gets_every_line_in_order_whatever_its_batch() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
-    let (mut place, mut all) = (Place::after(0), Vec::new());
-    assert_eq!((followed(&spool, &mut place), spool.log().durable_through()), (Vec::new(), 0));
+    let (mut read_through, mut all) = (ReadThrough::after(0), Vec::new());
+    assert_eq!((followed(&spool, &mut read_through), spool.log().durable_through()), (Vec::new(), 0));
     for round in 0..40 {
         let new = numbered(round * 20, 20, 1_000);
         let source = if round % 3 == 0 { "ios" } else { "web" };
         append(&spool, request(source, &new)).unwrap();
-        assert_eq!(followed(&spool, &mut place), new, "round {round}");
-        assert_eq!(place.through, spool.log().durable_through());
+        assert_eq!(followed(&spool, &mut read_through), new, "round {round}");
+        assert_eq!(read_through.through, spool.log().durable_through());
         all.extend(new);
     }
     assert!(spool.log().usage().segments > 2);
-    assert_eq!(followed(&spool, &mut Place::after(0)), all);
-    assert_eq!(followed(&spool, &mut Place::after(333)), all[333..]);
+    assert_eq!(followed(&spool, &mut ReadThrough::after(0)), all);
+    assert_eq!(followed(&spool, &mut ReadThrough::after(333)), all[333..]);
     // It can stop anywhere, even within a block.
-    let (mut place, mut some) = (Place::after(0), Vec::new());
-    while place.through < 800 {
-        let before = place.through;
+    let (mut read_through, mut some) = (ReadThrough::after(0), Vec::new());
+    while read_through.through < 800 {
+        let before = read_through.through;
         let mut passed = 0;
-        let read = spool.log().follow(&mut place, &mut |read| {
+        let read = spool.log().follow(&mut read_through, &mut |read| {
             let Read::Frame(frame) = read else { panic!("nothing is lost") };
             some.push(String::from_utf8(frame.payload.to_vec()).unwrap());
             passed += 1;
             Ok(if passed == 7 { Go::Stop } else { Go::On })
         });
         read.unwrap();
-        assert!(place.through > before);
+        assert!(read_through.through > before);
     }
     assert_eq!(some, all);
 }
@@ -712,7 +712,7 @@ fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
     let seal = seal_through(&spool, &key("web"), 1_000);
     spool.log().commit(&seal, None).unwrap();
     let still_there = |spool: &Spool| {
-        let read = followed(spool, &mut Place::after(100));
+        let read = followed(spool, &mut ReadThrough::after(100));
         assert!(read == all[100..], "{} lines, the first is {:.12}", read.len(), read[0]);
     };
     still_there(&spool);
@@ -747,7 +747,7 @@ fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
     spool.close();
     let spool = open_holding(None);
     // The last segment was never closed, and is copied.
-    let read = followed(&spool, &mut Place::after(100));
+    let read = followed(&spool, &mut ReadThrough::after(100));
     assert!(read.len() < 300 && all.ends_with(&read), "{} lines", read.len());
 }
 
@@ -803,7 +803,7 @@ fn a_spool_full_of_what_a_second_reader_keeps_takes_dead_letters_and_frees_their
         bytes += line.len() as u64;
         assert_eq!(append(&spool, call(stored)), Err(AppendError::Full), "a call took their space");
     }
-    let mut calls = followed(&spool, &mut Place::after(0));
+    let mut calls = followed(&spool, &mut ReadThrough::after(0));
     calls.truncate(stored as usize);
     assert!(calls == numbered(0, stored, 1_000), "{} of {stored} calls are kept", calls.len());
     // Once the calls are given up, there is space for others.
@@ -863,9 +863,9 @@ fn what_was_released_in_the_middle_of_a_continued_segment_is_not_lost() {
     let mut all = numbered(0, u32::try_from(calls).unwrap(), 60_000);
     all.extend(numbered(500_000, 1, 1_000));
     spool.append([request("web", &all[calls..])]).unwrap();
-    let mut place = Place::after(0);
-    assert!(followed_in(&*spool.log(), &mut place) == all, "all calls, and nothing lost");
-    assert_eq!(place.through, all.len() as u64 + letters as u64);
+    let mut read_through = ReadThrough::after(0);
+    assert!(followed_in(&*spool.log(), &mut read_through) == all, "all calls, and nothing lost");
+    assert_eq!(read_through.through, all.len() as u64 + letters as u64);
 }
 
 #[test]
@@ -899,11 +899,11 @@ fn a_second_reader_is_told_of_positions_whose_segments_are_gone() {
     // A note of the loss stays until it was read, however often the spool is opened.
     for _ in 0..3 {
         let spool = open_stepped(dir.path(), held.clone());
-        assert_eq!(followed_in(&*spool.log(), &mut Place::after(0)), told);
+        assert_eq!(followed_in(&*spool.log(), &mut ReadThrough::after(0)), told);
         let (first, last) = (segments[2].1, segments[2].2);
-        let some = followed_in(&*spool.log(), &mut Place::after(first + 4));
+        let some = followed_in(&*spool.log(), &mut ReadThrough::after(first + 4));
         assert_eq!(some[0], format!("lost {}-{last}", first + 5));
-        assert!(followed_in(&*spool.log(), &mut Place::after(last))[0].starts_with('{'));
+        assert!(followed_in(&*spool.log(), &mut ReadThrough::after(last))[0].starts_with('{'));
     }
     let read = open_stepped(dir.path(), SpoolOptions { hold_after: Some(told.len() as u64), ..options() });
     let lost = read.log.shared.state().lost.clone();
@@ -925,7 +925,7 @@ fn a_segment_that_is_released_and_overwritten_while_it_is_read_is_not_lost() {
     }
     let log = spool.log();
     let (mut read, mut lost) = (0, Vec::new());
-    log.follow(&mut Place::after(0), &mut |found| {
+    log.follow(&mut ReadThrough::after(0), &mut |found| {
         match found {
             Read::Lost(range) => lost.push(range),
             Read::Frame(_) => read += 1,
@@ -964,9 +964,9 @@ fn a_second_reader_learns_what_is_damaged() {
             }
         }
     }
-    let mut place = Place::after(0);
-    let read = followed(&spool, &mut place);
+    let mut read_through = ReadThrough::after(0);
+    let read = followed(&spool, &mut read_through);
     let expected: Vec<String> =
         all[..15].iter().cloned().chain(["lost 16-16".to_owned()]).chain(all[16..].iter().cloned()).collect();
-    assert_eq!((read, place.through), (expected, 40));
+    assert_eq!((read, read_through.through), (expected, 40));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::archive::object::Facts;
-use crate::object::ObjectPlace;
+use crate::object::ParsedObjectKey;
 
 const DAY: i64 = 1_432_684_800_000;
 const SHA256: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
@@ -13,7 +13,7 @@ fn bucket() -> BucketString {
 
 /// An object of a spool whose id repeats one digit.
 pub(crate) fn stored(source: &str, spool: u8, first: u64, last: u64, previous: Option<u64>) -> Stored {
-    let at = ObjectPlace {
+    let at = ParsedObjectKey {
         stream: Stream::Calls,
         source: SourceId::new(source).unwrap(),
         day: UnixMillis(DAY).day(),
@@ -39,7 +39,7 @@ fn marker(spool: u8, objects: &[Stored]) -> FoundMarker {
         let closing = streams.entry(object.at.stream.clone()).or_default();
         closing.push(&bucket(), &object.key, &object.metadata().unwrap());
     }
-    let at = MarkerPlace {
+    let at = ParsedMarkerKey {
         source: SourceId::new("web").unwrap(),
         day: UnixMillis(DAY).day(),
         node: format!("n{spool}"),

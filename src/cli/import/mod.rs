@@ -26,8 +26,8 @@ use crate::import::discovery::files::{Opening, temporary};
 use crate::import::discovery::inputs::{Input, any_in_s3, inputs};
 use crate::import::file_result::{FileResult, Results};
 use crate::import::files_import::{Counted, FilesImport, all};
-use crate::import::rejects_place::RejectsPlace;
-use crate::import::shared_place::SharedPlace;
+use crate::import::rejects_output::RejectsOutput;
+use crate::import::shared_folder::SharedFolder;
 use crate::import::state_folder::state_folder;
 use crate::import::{RowLimits, WantedSource};
 use crate::node::chosen_target::ChosenTarget;
@@ -111,7 +111,7 @@ fn config(to: &ToArgs) -> Result<Option<Config>, Failure> {
 async fn chosen_target(to: &ToArgs, state: &Path, background: &Background) -> Result<ChosenTarget, Failure> {
     if let (Some(collector), Some(write_key)) = (&to.target.collector, &to.write_key) {
         let shared = match to.target.journal.as_deref() {
-            Some(named) => Some(SharedPlace::named("--journal", named, store(to).await?)?),
+            Some(named) => Some(SharedFolder::named("--journal", named, store(to).await?)?),
             None => None,
         };
         return Ok(ChosenTarget::to_collector(collector, write_key, shared, state).await?);
@@ -152,7 +152,7 @@ async fn csv(
         force: args.force,
         limits: RowLimits { rows: args.rows.clone().unwrap_or(0..u64::MAX), on_row_error: args.on_row_error },
         rate: args.to.rate.map(std::num::NonZeroU32::get),
-        rejects: RejectsPlace::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
+        rejects: RejectsOutput::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
         reject_sink: None,
         part_bytes: None,
         counted,
@@ -166,7 +166,7 @@ async fn csv(
 }
 
 /// Uploads the files with rejected rows, if they belong in S3.
-async fn upload(rejects: &RejectsPlace, results: &mut [FileResult], to: &ToArgs) -> Result<(), Failure> {
+async fn upload(rejects: &RejectsOutput, results: &mut [FileResult], to: &ToArgs) -> Result<(), Failure> {
     if !rejects.uploads(results) {
         return Ok(());
     }

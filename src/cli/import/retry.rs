@@ -13,7 +13,7 @@ use super::show::{Shown, while_shown};
 use super::{announce, chosen_target, finish, state_of, upload, wanted};
 use crate::cli::failure::Failure;
 use crate::import::files_import::{Counted, retry_all};
-use crate::import::rejects_place::RejectsPlace;
+use crate::import::rejects_output::RejectsOutput;
 use crate::import::retry::RetryOptions;
 use crate::import::{Counters, description_of};
 use crate::runtime::Background;
@@ -40,7 +40,7 @@ pub(super) async fn run(
         }
     }
     let state = state_of(&args.to);
-    let place = RejectsPlace::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
+    let place = RejectsOutput::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
     let chosen = chosen_target(&args.to, &state, background).await?;
     announce(&args.show, &chosen);
     let counters = Arc::new(Counters::default());

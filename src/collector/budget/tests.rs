@@ -19,9 +19,9 @@ fn enter(
     address: Option<u8>,
     bytes: usize,
     name: &'static str,
-) -> (BudgetPlace, Vec<&'static str>) {
+) -> (BudgetPermit, Vec<&'static str>) {
     let outcome = budget.enter(client(known, address), bytes, name);
-    (outcome.place.unwrap_or_else(|| panic!("{name} has no place")), outcome.gone)
+    (outcome.permit.unwrap_or_else(|| panic!("{name} has no place")), outcome.gone)
 }
 
 fn held(budget: &Budget<&'static str>) -> (usize, usize) {
@@ -48,7 +48,7 @@ fn known_clients_push_out_unknown_ones_but_never_the_reverse() {
     let (known, _) = enter(&mut budget, true, None, 60, "known");
     let (_, _) = enter(&mut budget, false, None, 40, "unknown");
     let outcome = budget.enter(client(false, None), 41, "too large beside the known one");
-    assert!(outcome.place.is_none() && outcome.gone.is_empty(), "no body is pushed out in vain");
+    assert!(outcome.permit.is_none() && outcome.gone.is_empty(), "no body is pushed out in vain");
     let (_, gone) = enter(&mut budget, true, None, 10, "also known");
     assert_eq!(gone, ["unknown"]);
     let (_, gone) = enter(&mut budget, true, None, 40, "too many of them");
@@ -64,15 +64,15 @@ fn the_body_with_the_least_progress_goes_first() {
     let first = budget.progress(first).unwrap();
     let (_, gone) = enter(&mut budget, false, None, 20, "third");
     assert_eq!(gone, ["second"]);
-    assert!(budget.hold(second, 1).place.is_none(), "it was pushed out");
+    assert!(budget.hold(second, 1).permit.is_none(), "it was pushed out");
     let outcome = budget.hold(first, 40);
     assert!(
-        outcome.place.is_none() && outcome.gone.is_empty(),
+        outcome.permit.is_none() && outcome.gone.is_empty(),
         "it asks for more and has waited longest: {outcome:?}"
     );
     let (fourth, _) = enter(&mut budget, false, None, 10, "fourth");
     let outcome = budget.hold(fourth, 40);
-    assert_eq!((outcome.place, outcome.gone), (Some(fourth), vec!["third"]));
+    assert_eq!((outcome.permit, outcome.gone), (Some(fourth), vec!["third"]));
     budget.leave(fourth);
     budget.leave(fourth);
     assert_eq!(held(&budget), (0, 0));
@@ -89,7 +89,7 @@ fn an_address_holds_its_share_and_pushes_out_only_its_own_bodies() {
     let (_, gone) = enter(&mut budget, true, Some(1), 30, "known");
     assert_eq!(gone, ["two"]);
     let outcome = budget.enter(client(false, Some(1)), 1, "three");
-    assert!(outcome.place.is_none() && outcome.gone.is_empty());
+    assert!(outcome.permit.is_none() && outcome.gone.is_empty());
     let (_, gone) = enter(&mut budget, true, Some(1), 10, "also known");
     assert_eq!(gone, ["known"]);
     let (_, gone) = enter(&mut budget, false, None, 31, "without a share");
@@ -135,7 +135,7 @@ struct Seen {
     id: usize,
     client: Client,
     bytes: usize,
-    place: BudgetPlace,
+    permit: BudgetPermit,
 }
 
 /// Checks the outcome of a request of `asking`. `before`: the other bodies at that time.
@@ -149,22 +149,22 @@ fn check_outcome(before: &[Seen], asking: Client, turn: Turn, wants: usize, outc
         let worse = |other: &&Seen| {
             !outcome.gone.contains(&other.id)
                 && other.client.known == seen.client.known
-                && other.place.turn < seen.place.turn
+                && other.permit.turn < seen.permit.turn
         };
         let not_helping = |other: &Seen| at(&seen) && !at(&other);
         assert!(before.iter().filter(worse).all(not_helping), "{seen:?} was pushed out before its turn");
         assert!(
-            seen.client.known != asking.known || seen.place.turn < turn,
+            seen.client.known != asking.known || seen.permit.turn < turn,
             "{seen:?} was pushed out for a body with less progress"
         );
     }
-    if outcome.place.is_none() {
+    if outcome.permit.is_none() {
         // It is refused only if it does not fit beside the bodies that it cannot push out.
         let sum =
             |of: &dyn Fn(&&Seen) -> bool| before.iter().filter(of).map(|seen| seen.bytes).sum::<usize>();
         let stays = |seen: &&Seen| {
             (seen.client.known && !asking.known)
-                || (seen.client.known == asking.known && seen.place.turn > turn)
+                || (seen.client.known == asking.known && seen.permit.turn > turn)
         };
         let unknown = |seen: &&Seen| !seen.client.known;
         let over_all = sum(&stays) + wants > SHARES.all;
@@ -204,24 +204,24 @@ proptest! {
                     let outcome = budget.enter(client, bytes, id);
                     check_outcome(&seen, client, Turn::MAX, bytes, &outcome);
                     seen.retain(|seen| !outcome.gone.contains(&seen.id));
-                    seen.extend(outcome.place.map(|place| Seen { id, client, bytes, place }));
+                    seen.extend(outcome.permit.map(|permit| Seen { id, client, bytes, permit }));
                 }
                 Event::Hold { which, bytes } => {
                     let Some(at) = pick(which, &seen) else { continue };
                     let asking = seen.remove(at);
-                    let outcome = budget.hold(asking.place, bytes);
-                    check_outcome(&seen, asking.client, asking.place.turn, bytes, &outcome);
+                    let outcome = budget.hold(asking.permit, bytes);
+                    check_outcome(&seen, asking.client, asking.permit.turn, bytes, &outcome);
                     seen.retain(|seen| !outcome.gone.contains(&seen.id));
-                    seen.extend(outcome.place.map(|place| Seen { bytes, place, ..asking }));
+                    seen.extend(outcome.permit.map(|permit| Seen { bytes, permit, ..asking }));
                 }
                 Event::Progress { which } => {
                     let Some(at) = pick(which, &seen) else { continue };
-                    let moved = budget.progress(seen[at].place);
-                    seen[at].place = moved.expect("a body that has a place");
+                    let moved = budget.progress(seen[at].permit);
+                    seen[at].permit = moved.expect("a body that has a place");
                 }
                 Event::Leave { which } => {
                     let Some(at) = pick(which, &seen) else { continue };
-                    budget.leave(seen.remove(at).place);
+                    budget.leave(seen.remove(at).permit);
                 }
             }
             check_budget(&budget, &seen);

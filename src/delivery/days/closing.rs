@@ -18,7 +18,7 @@ use crate::delivery::blocking::{noted, on_disk};
 use crate::delivery::settings::REFUSALS_BEFORE_ALARM;
 use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::Work;
-use crate::log::{Closable, DayPlace, Stopped};
+use crate::log::{Closable, DayInBucket, Stopped};
 use crate::time::{ReceivedDay, UnixMillis};
 
 /// How often delivery checks for days to close.
@@ -49,7 +49,7 @@ impl Closing {
             drop(on_disk(shared, move || log.end_days(through)));
         }
         let resting = shared.under_way.resting(monotonic);
-        let rests = |place: &DayPlace| resting.contains(&Work::Day(place.clone()));
+        let rests = |place: &DayInBucket| resting.contains(&Work::Day(place.clone()));
         let days = shared.closing_days.take_on(rests, |wanted| log.closable(wanted));
         for (closable, day) in days {
             let Some(under_way) = shared.under_way.begin(Work::Day(closable.place.clone())) else { continue };

@@ -7,7 +7,7 @@ use crate::alarms::{AlarmKind, Alarms};
 use crate::delivery::put::targets::{PutTarget, put_target};
 use crate::delivery::repeated_events::Repeated;
 use crate::lock::lock;
-use crate::log::{Closable, DayPlace};
+use crate::log::{Closable, DayInBucket};
 use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -19,7 +19,7 @@ const CLOSING_PER_LOCATION: usize = 256;
 /// All days that tasks are closing. The lock is held while an alarm is raised, and while the log lists the
 /// closable days, so that an alarm cannot be cleared between the two steps of raising it.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct ClosingDays(Mutex<BTreeMap<DayPlace, State>>);
+pub(in crate::delivery) struct ClosingDays(Mutex<BTreeMap<DayInBucket, State>>);
 
 #[derive(Debug)]
 struct State {
@@ -37,8 +37,8 @@ impl ClosingDays {
     /// the log for the closable days that the filter passed to it accepts.
     pub(in crate::delivery) fn take_on(
         self: &Arc<Self>,
-        rests: impl Fn(&DayPlace) -> bool,
-        closable: impl FnOnce(&mut dyn FnMut(&DayPlace, &S3Location) -> bool) -> Vec<Closable>,
+        rests: impl Fn(&DayInBucket) -> bool,
+        closable: impl FnOnce(&mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable>,
     ) -> Vec<(Closable, ClosingDay)> {
         let mut days = lock(&self.0);
         let mut putting: BTreeMap<PutTarget, usize> = BTreeMap::new();
@@ -75,7 +75,7 @@ impl ClosingDays {
 #[derive(Debug)]
 pub(in crate::delivery) struct ClosingDay {
     days: Arc<ClosingDays>,
-    place: DayPlace,
+    place: DayInBucket,
 }
 
 impl ClosingDay {

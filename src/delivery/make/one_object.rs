@@ -48,15 +48,15 @@ async fn one_object(
     under_way: UnderWay,
 ) -> Result<(), Stopped> {
     panic_if_planted(PlantedPanic::Delivery);
-    let place = blocking(shared, {
+    let goes_to = blocking(shared, {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
-        move || place_of(&shared, &batch)
+        move || goes_to(&shared, &batch)
     })
     .await?;
-    let (location, until) = match place {
-        Place::At(location, until) => (location, until),
-        Place::Nothing => return Ok(()),
-        Place::Unknown | Place::Held => {
+    let (location, until) = match goes_to {
+        GoesTo::At(location, until) => (location, until),
+        GoesTo::Nothing => return Ok(()),
+        GoesTo::Unknown | GoesTo::Held => {
             pause(shared).await;
             return Ok(());
         }
@@ -117,7 +117,7 @@ async fn pause(shared: &Shared) {
 }
 
 /// Where the first unsealed frame of a batch goes.
-enum Place {
+enum GoesTo {
     /// To this bucket, as do those up to the first position that goes elsewhere.
     At(Box<S3Location>, Option<u64>),
     /// There is no such frame: none of them can be read, which is noted.
@@ -129,14 +129,14 @@ enum Place {
     Held,
 }
 
-fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
+fn goes_to(shared: &Shared, batch: &OpenBatch) -> Result<GoesTo, Stopped> {
     let (log, source) = (&shared.deps.log, &batch.key.source);
     if log.has_unparked_seal(&batch.key) {
-        return Ok(Place::Held);
+        return Ok(GoesTo::Held);
     }
     let why = match log.first_open(batch) {
         Ok(FirstOpen::At(first)) => match log.location(source, first) {
-            Some((location, until)) => return Ok(Place::At(Box::new(location), until)),
+            Some((location, until)) => return Ok(GoesTo::At(Box::new(location), until)),
             None => "no bucket is recorded for this source; configure the source again to deliver its calls"
                 .to_owned(),
         },
@@ -144,7 +144,7 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
             // The segments of lost frames can go to quarantine, so that no other batch waits for them.
             log.give_up(batch, &lost)?;
             raise_lost(&shared.deps.alarms, &lost);
-            return Ok(Place::Nothing);
+            return Ok(GoesTo::Nothing);
         }
         Err(error) => format!("read the spool: {error}"),
     };
@@ -152,7 +152,7 @@ fn place_of(shared: &Shared, batch: &OpenBatch) -> Result<Place, Stopped> {
         tracing::error!(batch = %batch.key, times = line.times, others = line.others, "waiting to deliver: {why}");
     }
     shared.waits(source, why);
-    Ok(Place::Unknown)
+    Ok(GoesTo::Unknown)
 }
 
 /// What to encode of a batch, up to the first position that goes elsewhere.

@@ -46,7 +46,7 @@ pub struct StagingWriter {
 /// A finished object.
 #[derive(Debug)]
 pub struct Staged {
-    place: Place,
+    staged_in: StagedIn,
     /// Its length in bytes.
     pub len: u64,
     /// Its CRC-32.
@@ -54,7 +54,7 @@ pub struct Staged {
 }
 
 #[derive(Debug)]
-enum Place {
+enum StagedIn {
     Memory { bytes: Bytes, _reserved: Reserved },
     File(StagedFile),
 }
@@ -156,18 +156,18 @@ impl StagingWriter {
     /// Finishes the object.
     pub fn finish(mut self) -> Staged {
         let crc32 = std::mem::take(&mut self.crc32).finalize();
-        let place = match self.file.take() {
-            Some(_) => Place::File(StagedFile { disk: Arc::clone(&self.disk), name: self.name.clone() }),
+        let staged_in = match self.file.take() {
+            Some(_) => StagedIn::File(StagedFile { disk: Arc::clone(&self.disk), name: self.name.clone() }),
             None => {
                 let reserved = Reserved {
                     budget: Arc::clone(&self.reserved.budget),
                     max: self.reserved.max,
                     bytes: std::mem::take(&mut self.reserved.bytes),
                 };
-                Place::Memory { bytes: std::mem::take(&mut self.memory).into(), _reserved: reserved }
+                StagedIn::Memory { bytes: std::mem::take(&mut self.memory).into(), _reserved: reserved }
             }
         };
-        Staged { place, len: self.len, crc32 }
+        Staged { staged_in, len: self.len, crc32 }
     }
 }
 
@@ -207,7 +207,7 @@ impl Drop for StagingWriter {
 impl Staged {
     /// Whether it is the one object of [`Staging::begin_in_memory`].
     pub fn is_last_resort(&self) -> bool {
-        matches!(&self.place, Place::Memory { _reserved, .. } if _reserved.max == LAST_RESORT_MAX)
+        matches!(&self.staged_in, StagedIn::Memory { _reserved, .. } if _reserved.max == LAST_RESORT_MAX)
     }
 
     /// The object as the body of a put.
@@ -215,17 +215,17 @@ impl Staged {
     /// # Errors
     /// The disk's error.
     pub fn body(&self) -> io::Result<Body> {
-        match &self.place {
-            Place::Memory { bytes, .. } => Ok(Body::Bytes(bytes.clone())),
-            Place::File(staged) => file_body(&*staged.disk, &staged.name, self.len),
+        match &self.staged_in {
+            StagedIn::Memory { bytes, .. } => Ok(Body::Bytes(bytes.clone())),
+            StagedIn::File(staged) => file_body(&*staged.disk, &staged.name, self.len),
         }
     }
 
     /// The object's bytes, from the beginning.
     pub fn reader(&self) -> Box<dyn Read + Send + '_> {
-        match &self.place {
-            Place::Memory { bytes, .. } => Box::new(bytes.as_ref()),
-            Place::File(staged) => Box::new(FileReader { staged, file: None, at: 0 }),
+        match &self.staged_in {
+            StagedIn::Memory { bytes, .. } => Box::new(bytes.as_ref()),
+            StagedIn::File(staged) => Box::new(FileReader { staged, file: None, at: 0 }),
         }
     }
 }

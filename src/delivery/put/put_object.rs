@@ -16,7 +16,7 @@ use crate::disk::is_no_handle;
 use crate::log::{Parked, PendingSeal, Seal, Stopped, parked_name};
 use crate::metrics::KindLabel;
 use crate::object::metadata::{Metadata, SHA256};
-use crate::object::{ObjectKey, ObjectName, ObjectPlace, S3Location};
+use crate::object::{ObjectKey, ObjectName, ParsedObjectKey, S3Location};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::store::{Body, Fault, Head, Put, PutMode, StoreError, Stored};
 use crate::words::{Told, counted};
@@ -195,7 +195,7 @@ impl SealedObject<'_> {
         let amended = pending.amended.as_ref();
         let (location, key) = (self.location_now(), self.key(tries));
         // The node's name may have changed since the key was sealed. The key's counts, so that both agree.
-        let place = ObjectPlace::of(&location.bucket, key.as_str());
+        let place = ParsedObjectKey::of(&location.bucket, key.as_str());
         let node = place.map_or_else(|| self.shared.deps.log.node(), |place| place.node);
         let metadata = Metadata {
             calls: amended.map_or(seal.frames, |amend| amend.frames),

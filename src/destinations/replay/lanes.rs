@@ -21,7 +21,7 @@ use crate::destinations::select::Head;
 use crate::destinations::settings::DestinationSettings;
 use crate::lock::lock;
 use crate::log::frame::{Frame, FrameKind};
-use crate::log::{Follow, Go, Place, Read};
+use crate::log::{Follow, Go, Read, ReadThrough};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::time::{Clock, UnixMillis};
@@ -232,9 +232,13 @@ impl Follow for Followed {
         0
     }
 
-    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
+    fn follow(
+        &self,
+        read_through: &mut ReadThrough,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
         let mut state = lock(&self.handed_over.state);
-        let first = state.entries.partition_point(|entry| entry.position <= place.through);
+        let first = state.entries.partition_point(|entry| entry.position <= read_through.through);
         let mut through = state.through;
         for entry in state.entries.iter().skip(first).filter(|entry| entry.lane == self.lane) {
             let read = visit(Read::Frame(Frame {
@@ -253,7 +257,7 @@ impl Follow for Followed {
                 break;
             }
         }
-        place.through = through;
+        read_through.through = through;
         if let Some(read) = state.read.get_mut(self.lane) {
             *read = through;
         }

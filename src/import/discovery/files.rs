@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 
-use super::inputs::{Input, place};
+use super::inputs::{Input, location_of};
 use super::row_type::{NamedType, type_of};
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
@@ -190,7 +190,8 @@ pub async fn files(
     let name = input.name();
     let (identity, bytes_of) = match input {
         Input::Object { bucket, key, store, head, .. } => {
-            let location = place(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
+            let location =
+                location_of(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
             let key = ObjectKey::listed(key.clone());
             let head = match head {
                 Some(head) => head.clone(),
@@ -215,7 +216,7 @@ pub async fn files(
             Identity::Local { path, .. } => path.display().to_string(),
             Identity::S3 { .. } | Identity::Content { .. } => name.clone(),
         };
-        made((&name, &place), (identity.id(), identity.place()), bytes_of, &opening, &watched)
+        made((&name, &place), (identity.id(), identity.path_id()), bytes_of, &opening, &watched)
     });
     made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
 }

@@ -108,14 +108,14 @@ pub async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<V
 ///
 /// # Errors
 /// [`Unusable`]: it is no name of a bucket.
-pub fn place(bucket: &str) -> Result<S3Location, Unusable> {
+pub fn location_of(bucket: &str) -> Result<S3Location, Unusable> {
     let bucket =
         BucketString::parse(bucket).map_err(|error| Unusable::Wrong(format!("s3://{bucket}: {error}")))?;
     Ok(S3Location::new(bucket, Encryption::None))
 }
 
 async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<Input>, Unusable> {
-    let to = place(bucket)?;
+    let to = location_of(bucket)?;
     let object = |key: String, bytes| Input::Object {
         bucket: bucket.to_owned(),
         key,

@@ -8,10 +8,10 @@ use super::invocation::Invocation;
 use super::output_target::OutputTarget;
 use super::timed_target::TimedTarget;
 use crate::import::discovery::files::unread;
-use crate::import::discovery::inputs::{Input, place};
+use crate::import::discovery::inputs::{Input, location_of};
 use crate::import::file_result::FileResult;
 use crate::import::files_import::{Counted, FilesImport, one};
-use crate::import::rejects_place::RejectsPlace;
+use crate::import::rejects_output::RejectsOutput;
 use crate::import::{FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
 use crate::lambda::Record;
 use crate::object::{ObjectKey, S3Location};
@@ -95,7 +95,7 @@ impl Invocation {
             force: false,
             limits: settings.import.limits.clone(),
             rate: settings.import.rate,
-            rejects: RejectsPlace::Folder(std::path::PathBuf::new()),
+            rejects: RejectsOutput::Folder(std::path::PathBuf::new()),
             reject_sink: Some(function.rejects()),
             part_bytes,
             counted: Counted::default(),
@@ -115,7 +115,7 @@ impl Invocation {
     /// The version of an object that a notification means: the one that it names, or else the one that is there.
     async fn find(&self, record: &Record) -> Result<ObjectHead, Ended> {
         let failed = |error: &FileError| Ended::Failed(error.masked());
-        let location = place(&record.bucket)
+        let location = location_of(&record.bucket)
             .map_err(|error| failed(&FileError::new(FileFault::Local, "E-S3", error.to_string())))?;
         let key = ObjectKey::listed(record.key.clone());
         let mut waits = Waits::default();

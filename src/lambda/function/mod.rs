@@ -23,9 +23,9 @@ use crate::import::discovery::inputs::s3_url;
 use crate::import::journal::JournalError;
 use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::s3_records::S3Records;
-use crate::import::shared_place::SharedPlace;
+use crate::import::shared_folder::SharedFolder;
 use crate::import::{OptionsHash, RejectSink, RowLimits, SharedProgress, Unusable, short_hash};
-use crate::object::{ImportedPlace, S3Location};
+use crate::object::{ParsedPartKey, S3Location};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
@@ -146,7 +146,7 @@ impl Function {
         };
         let journal = match &settings.journal {
             Some(place) => {
-                Some(SharedPlace::named("FOREBAY_JOURNAL", place, Arc::clone(&store))?.records(&id).await?)
+                Some(SharedFolder::named("FOREBAY_JOURNAL", place, Arc::clone(&store))?.records(&id).await?)
             }
             None => None,
         };
@@ -209,7 +209,7 @@ impl Function {
         let is_part = match &self.rows_go_to {
             RowsGoTo::Objects { output, .. } => {
                 let bucket = &output.location.bucket;
-                record.bucket == bucket.bucket() && ImportedPlace::of(bucket, &record.key).is_some()
+                record.bucket == bucket.bucket() && ParsedPartKey::of(bucket, &record.key).is_some()
             }
             RowsGoTo::Collector(_) => false,
         };

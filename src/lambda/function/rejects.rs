@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
-use crate::import::discovery::inputs::{place, s3_folder};
+use crate::import::discovery::inputs::{location_of, s3_folder};
 use crate::import::{FileError, FileFault, Job, Reject, RejectSink, Unusable};
 use crate::object::{ObjectKey, S3Location};
 use crate::store::s3::S3Store;
@@ -16,7 +16,7 @@ use crate::words::Told;
 /// The most rejected rows of a file that an invocation logs.
 const LOGGED_MAX: u64 = 10;
 
-/// A place in S3 for rejected rows.
+/// A folder in S3 for rejected rows.
 #[derive(Clone, Debug)]
 pub(super) struct RejectsInS3 {
     store: Arc<S3Store>,
@@ -25,17 +25,17 @@ pub(super) struct RejectsInS3 {
 }
 
 impl RejectsInS3 {
-    /// The place with this name.
+    /// The folder with this name.
     ///
     /// # Errors
-    /// [`Unusable`]: the name is no place in S3.
+    /// [`Unusable`]: the name is no folder in S3.
     pub(super) fn named(name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
         let wrong = || {
             let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
             Unusable::Wrong(what.to_owned())
         };
         let (bucket, prefix) = s3_folder(name).ok_or_else(wrong)?;
-        Ok(Self { store, bucket: place(bucket)?, prefix })
+        Ok(Self { store, bucket: location_of(bucket)?, prefix })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Endpoint;
 use crate::config::units::{ByteSize, Period};
-use crate::import::discovery::inputs::{place, s3_url};
+use crate::import::discovery::inputs::{location_of, s3_url};
 use crate::lambda::function::To;
 use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
 use crate::object::{Encryption, S3Location};
@@ -219,7 +219,7 @@ impl<'e> Said<'e> {
 
     fn check_place(&mut self, name: &str, text: &str) {
         let wrong = match s3_url(text) {
-            Some((bucket, _)) => place(bucket).err().map(|error| error.to_string()),
+            Some((bucket, _)) => location_of(bucket).err().map(|error| error.to_string()),
             None => Some("expected s3://bucket/prefix/".to_owned()),
         };
         if let Some(why) = wrong {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::log::{DayPlace, PendingSeal, Seal};
+use crate::log::{DayInBucket, PendingSeal, Seal};
 use crate::object::closed_marker::{ClosedMarker, Closing};
 use crate::object::metadata::Metadata;
-use crate::object::{ObjectPlace, S3Location, Stream};
+use crate::object::{ParsedObjectKey, S3Location, Stream};
 use crate::time::ReceivedDay;
 
 /// A day that has sealed objects and is not closed.
@@ -71,7 +71,7 @@ impl DeliveredDay {
         {
             let seal = next.remove();
             let bucket = &seal.location.bucket;
-            if let Some(place) = ObjectPlace::of(bucket, seal.object_key.as_str()) {
+            if let Some(place) = ParsedObjectKey::of(bucket, seal.object_key.as_str()) {
                 self.node = place.node;
             }
             stream.closing.push(bucket, &seal.object_key, &metadata_of(&seal));
@@ -95,7 +95,7 @@ impl DeliveredDay {
     /// The marker of the day, for use once all its objects are in the store; `None` if there are none.
     pub fn marker(
         &self,
-        place: &DayPlace,
+        place: &DayInBucket,
         spool_id: &str,
         previous_day: Option<ReceivedDay>,
     ) -> Option<ClosedMarker> {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn marker_of(day: &DeliveredDay) -> Option<ClosedMarker> {
-        day.marker(&DayPlace::of(&seal(1, 1, 1)), "0123456789abcdef0123456789abcdef", None)
+        day.marker(&DayInBucket::of(&seal(1, 1, 1)), "0123456789abcdef0123456789abcdef", None)
     }
 
     #[test]

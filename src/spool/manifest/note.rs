@@ -1,6 +1,6 @@
 //! The notes of a manifest: what happened to segments, seals, days, positions and counts.
 
-use crate::log::{Amend, DayPlace, OpenImport, Parked, Range, Seal};
+use crate::log::{Amend, DayInBucket, OpenImport, Parked, Range, Seal};
 use crate::object::{AppliedEncryption, S3Location};
 use crate::sources::SourceId;
 use crate::spool::ledger::Tally;
@@ -118,7 +118,7 @@ pub enum Note {
         through: ReceivedDay,
     },
     /// A day's marker is in the store, and its hook, if any, has been notified.
-    Closed(DayPlace),
+    Closed(DayInBucket),
     /// Sources are forgotten: only the sum of their counts is kept. A source that still has something waiting is skipped, because
     /// notes before this one may be unreadable.
     Forgotten {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::BatchKey;
-use crate::log::{Amend, DayPlace, Hour, OpenImport, Parked, PendingSeal, Range, Report, Rows, Seal};
+use crate::log::{Amend, DayInBucket, Hour, OpenImport, Parked, PendingSeal, Range, Report, Rows, Seal};
 use crate::object::{BucketString, S3Location};
 use crate::sources::SourceId;
 use crate::spool::ledger::{Ledger, ROWS_MAX};
@@ -46,7 +46,7 @@ pub struct State {
     pub(crate) cursors: BTreeMap<BatchKey, Cursor>,
     /// Days that have sealed objects and are not closed.
     #[serde(default, with = "pairs")]
-    pub days: BTreeMap<DayPlace, DeliveredDay>,
+    pub days: BTreeMap<DayInBucket, DeliveredDay>,
     /// The last closed day of each source in each bucket string.
     #[serde(default, with = "pairs")]
     pub(crate) last_closed: BTreeMap<(SourceId, BucketString), ReceivedDay>,
@@ -215,7 +215,7 @@ impl State {
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
         cursor.sealed = cursor.sealed.max(seal.last);
         let day = || DeliveredDay::new(seal.location.clone());
-        self.days.entry(DayPlace::of(&seal)).or_insert_with(day).sealed(&seal);
+        self.days.entry(DayInBucket::of(&seal)).or_insert_with(day).sealed(&seal);
         let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
         self.seals.insert(pending.seal.number, pending);
     }
@@ -254,7 +254,7 @@ impl State {
             .filter(|other| other.seal.batch == *batch && other.seal.location.bucket == *bucket)
             .map(|other| other.seal.first)
             .min();
-        if let Some(day) = self.days.get_mut(&DayPlace::of(&pending.seal)) {
+        if let Some(day) = self.days.get_mut(&DayInBucket::of(&pending.seal)) {
             day.delivered(pending, oldest_pending);
         }
     }
@@ -310,7 +310,7 @@ impl State {
     /// [`ClosedMarker`].
     ///
     /// [`ClosedMarker`]: crate::object::ClosedMarker
-    pub fn previous_day(&self, place: &DayPlace) -> Option<ReceivedDay> {
+    pub fn previous_day(&self, place: &DayInBucket) -> Option<ReceivedDay> {
         let closed = self.last_closed.get(&(place.source.clone(), place.bucket.clone())).copied();
         let mut before = self.days.range(..place).rev().take_while(|(other, _)| other.source == place.source);
         let delivered = before.find(|(other, day)| other.bucket == place.bucket && day.has_objects());
@@ -319,7 +319,7 @@ impl State {
 
     /// The last position of the previous object of `batch` that goes to `bucket`.
     pub fn previous_last(&self, batch: &BatchKey, bucket: &BucketString) -> Option<u64> {
-        let place = DayPlace { source: batch.source.clone(), day: batch.day, bucket: bucket.clone() };
+        let place = DayInBucket { source: batch.source.clone(), day: batch.day, bucket: bucket.clone() };
         self.days.get(&place)?.sealed_through(&batch.stream)
     }
 
@@ -338,7 +338,7 @@ impl State {
         // A day that can never be closed is reported as long as one of its cursors is kept.
         let unsure = self.days_unsure;
         let kept: BTreeSet<_> = self.cursors.keys().map(|batch| (batch.day, &batch.source)).collect();
-        let is_sure = |place: &DayPlace, day: &DeliveredDay| !day.is_unsure() && unsure < Some(place.day);
+        let is_sure = |place: &DayInBucket, day: &DeliveredDay| !day.is_unsure() && unsure < Some(place.day);
         let sure =
             self.days.iter().filter(|(place, day)| is_sure(place, day)).map(|(place, _)| place.day).min();
         let mut forgotten = None;
@@ -454,7 +454,7 @@ mod tests {
     fn a_source_of_which_something_waits_is_not_forgotten() {
         let (mut state, sealed) = (State::new(), seal(1));
         let (source, location) = (sealed.batch.source.clone(), sealed.location.clone());
-        let place = DayPlace::of(&sealed);
+        let place = DayInBucket::of(&sealed);
         let forgotten = || Note::Forgotten { sources: vec![SourceId::new("web").unwrap()] };
         state.apply(Note::Location { source: source.clone(), from: 1, location });
         let tally =
@@ -501,7 +501,7 @@ mod tests {
         let mut state = State::new();
         let (unsure, mut other) = (seal(1), seal(2));
         other.batch.source = SourceId::new("ios").unwrap();
-        let (day, waits) = (unsure.batch.day, DayPlace::of(&other));
+        let (day, waits) = (unsure.batch.day, DayInBucket::of(&other));
         let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost: Vec::new(), hours: Vec::new() };
         state.apply(Note::Sealed(unsure));
         state.apply(Note::Amended { number: 1, amend });

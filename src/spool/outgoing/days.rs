@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
 use crate::batch::BatchKey;
-use crate::log::{Accounts as _, Closable, DayPlace, DayStage, Days, Stopped};
+use crate::log::{Accounts as _, Closable, DayInBucket, DayStage, Days, Stopped};
 use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::spool::manifest::delivered_day::DeliveredDay;
@@ -60,9 +60,9 @@ impl Days for SpoolLog {
         days.map(|(place, day)| (place.source.clone(), day.location.clone())).collect()
     }
 
-    fn closable(&self, wanted: &mut dyn FnMut(&DayPlace, &S3Location) -> bool) -> Vec<Closable> {
+    fn closable(&self, wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable> {
         let state = self.shared.state();
-        let may_close = |(place, day): &(&DayPlace, &DeliveredDay)| {
+        let may_close = |(place, day): &(&DayInBucket, &DeliveredDay)| {
             state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
         };
         // This runs every second, and nearly always finds no such day.
@@ -78,11 +78,11 @@ impl Days for SpoolLog {
             .chain(index.batches.keys())
             .map(|batch| (batch.day, &batch.source))
             .collect();
-        let is_wanted = |(place, day): &(&DayPlace, &DeliveredDay)| {
+        let is_wanted = |(place, day): &(&DayInBucket, &DeliveredDay)| {
             !undelivered.contains(&(place.day, &place.source)) && wanted(place, &day.location)
         };
         let spool_id = self.spool_id();
-        let closable = |(place, day): (&DayPlace, &DeliveredDay)| {
+        let closable = |(place, day): (&DayInBucket, &DeliveredDay)| {
             Some(Closable {
                 place: place.clone(),
                 location: day.location.clone(),
@@ -92,7 +92,7 @@ impl Days for SpoolLog {
         days.filter(is_wanted).filter_map(closable).collect()
     }
 
-    fn closed(&self, place: &DayPlace) -> Result<(), Stopped> {
+    fn closed(&self, place: &DayInBucket) -> Result<(), Stopped> {
         self.shared.note(vec![Note::Closed(place.clone())])
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::SpoolLog;
-use crate::log::{Follow, Go, Place, Read};
+use crate::log::{Follow, Go, Read, ReadThrough};
 use crate::spool::reading::follow;
 use crate::spool::shared::lock;
 
@@ -32,7 +32,11 @@ impl Follow for SpoolLog {
         lock(&self.shared.index).held_end(bytes)
     }
 
-    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
-        follow::follow(&self.shared, place, visit)
+    fn follow(
+        &self,
+        read_through: &mut ReadThrough,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
+        follow::follow(&self.shared, read_through, visit)
     }
 }

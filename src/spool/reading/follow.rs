@@ -4,7 +4,7 @@ use std::io;
 
 use super::reader::{Piece, read_run};
 use crate::disk::DiskFile;
-use crate::log::{Go, Place, Range, Read};
+use crate::log::{Go, Range, Read, ReadThrough};
 use crate::spool::format::runs::Run;
 use crate::spool::format::scan::find_block;
 use crate::spool::format::segment::{BLOCK_HEADER, SEGMENT_HEADER, segment_name};
@@ -18,27 +18,30 @@ struct Unread {
     last: u64,
 }
 
-/// Passes every durable frame after `place` to `visit`, in order.
+/// Passes every durable frame after `read_through` to `visit`, in order.
 ///
 /// # Errors
 /// The disk's error, or that of `visit`.
 pub(in crate::spool) fn follow(
     shared: &Shared,
-    place: &mut Place,
+    read_through: &mut ReadThrough,
     visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
 ) -> io::Result<()> {
     let (unread, durable): (Vec<Unread>, u64) = {
         let index = lock(&shared.index);
-        let segments = index.segments.iter().filter(|(_, state)| state.last > place.through);
+        let segments = index.segments.iter().filter(|(_, state)| state.last > read_through.through);
         let unread =
             segments.map(|(number, state)| Unread { number: *number, first: state.first, last: state.last });
         (unread.collect(), index.durable_through)
     };
     // Losses inside a segment that still has its file are found when the segment is read.
-    let gone =
-        lost_with_files(shared, &unread, Range { first: place.through.saturating_add(1), last: durable });
+    let gone = lost_with_files(
+        shared,
+        &unread,
+        Range { first: read_through.through.saturating_add(1), last: durable },
+    );
     for segment in unread {
-        if pass_lost(&gone, place, segment.first, visit)? == Go::Stop {
+        if pass_lost(&gone, read_through, segment.first, visit)? == Go::Stop {
             return Ok(());
         }
         let file = match shared.disk.open(&segment_name(segment.number)) {
@@ -48,7 +51,7 @@ pub(in crate::spool) fn follow(
             Err(error) => return Err(error),
         };
         let mut released = false;
-        let go = follow_segment(shared, &*file, &segment, place, &mut |read| {
+        let go = follow_segment(shared, &*file, &segment, read_through, &mut |read| {
             let Read::Lost(range) = read else { return visit(read) };
             // A segment that is not held may be released and overwritten while it is read.
             released = !lock(&shared.index).segments.contains_key(&segment.number);
@@ -66,11 +69,11 @@ pub(in crate::spool) fn follow(
             return Ok(());
         }
     }
-    if pass_lost(&gone, place, durable.saturating_add(1), visit)? == Go::Stop {
+    if pass_lost(&gone, read_through, durable.saturating_add(1), visit)? == Go::Stop {
         return Ok(());
     }
     // Other positions behind the last segment belong to frames that were released, or to none.
-    place.through = place.through.max(durable);
+    read_through.through = read_through.through.max(durable);
     Ok(())
 }
 
@@ -86,17 +89,17 @@ fn lost_with_files(shared: &Shared, segments: &[Unread], wanted: Range) -> Vec<R
     Range::merge(lost).into_iter().flat_map(|lost| lost.outside(&there)).collect()
 }
 
-/// Passes the lost positions after `place` and before `end`.
+/// Passes the lost positions after `read_through` and before `end`.
 fn pass_lost(
     lost: &[Range],
-    place: &mut Place,
+    read_through: &mut ReadThrough,
     end: u64,
     visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
 ) -> io::Result<Go> {
     for range in lost {
-        let unpassed = Range::between(range.first.max(place.through + 1), end.min(range.last + 1));
+        let unpassed = Range::between(range.first.max(read_through.through + 1), end.min(range.last + 1));
         if let Some(range) = unpassed
-            && pass(place, range.last, Read::Lost(range), visit)? == Go::Stop
+            && pass(read_through, range.last, Read::Lost(range), visit)? == Go::Stop
         {
             return Ok(Go::Stop);
         }
@@ -115,14 +118,14 @@ fn follow_segment(
     shared: &Shared,
     file: &dyn DiskFile,
     segment: &Unread,
-    place: &mut Place,
+    read_through: &mut ReadThrough,
     visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
 ) -> io::Result<Go> {
     let salt = shared.salt(segment.number);
-    let (hint, offset) = place.hint;
+    let (hint, offset) = read_through.hint;
     let mut at = if hint == segment.number { offset } else { SEGMENT_HEADER };
     // Other positions between two segments belong to frames that were released, or to none.
-    let mut next = segment.first.max(place.through + 1);
+    let mut next = segment.first.max(read_through.through + 1);
     // Unreadable positions are passed as lost, like damaged ones.
     let (mut piece, mut unreadable) = (Piece::of(file, Vec::new()), false);
     while next <= segment.last {
@@ -137,7 +140,7 @@ fn follow_segment(
             continue;
         }
         if let Some(lost) = Range::between(next, header.first_position)
-            && pass(place, lost.last, Read::Lost(lost), visit)? == Go::Stop
+            && pass(read_through, lost.last, Read::Lost(lost), visit)? == Go::Stop
         {
             return Ok(Go::Stop);
         }
@@ -152,7 +155,7 @@ fn follow_segment(
                 Read::Frame(frame) => frame.position,
                 Read::Lost(range) => range.last,
             };
-            pass(place, through, read, visit)
+            pass(read_through, through, read, visit)
         };
         let unread = (next - 1, u64::MAX);
         // Losses are passed; what they mean for the segment is decided by those who release it.
@@ -160,21 +163,21 @@ fn follow_segment(
             return Ok(Go::Stop);
         }
         next = last + 1;
-        place.hint = (segment.number, at);
+        read_through.hint = (segment.number, at);
     }
     match Range::between(next, segment.last + 1) {
-        Some(lost) => pass(place, lost.last, Read::Lost(lost), visit),
+        Some(lost) => pass(read_through, lost.last, Read::Lost(lost), visit),
         None => Ok(Go::On),
     }
 }
 
 fn pass(
-    place: &mut Place,
+    read_through: &mut ReadThrough,
     through: u64,
     read: Read<'_>,
     visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
 ) -> io::Result<Go> {
     let go = visit(read)?;
-    place.through = place.through.max(through);
+    read_through.through = read_through.through.max(through);
     Ok(go)
 }

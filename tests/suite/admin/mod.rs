@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use forebay::admin::{
     AccessSettings, AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, Gate, History,
-    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, SdkPlace, SourceStatus, Status,
+    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, SdkAddress, SourceStatus, Status,
     UnclosedDay, UnknownSource,
 };
 use forebay::boxed_future::BoxFuture;
@@ -62,10 +62,10 @@ impl AdminView for FakeProcess {
         NodeStatus { version: "0.1.0".into(), ..NodeStatus::default() }
     }
 
-    fn sdk_place(&self, source: Option<&SourceId>) -> Result<SdkPlace, UnknownSource> {
+    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, UnknownSource> {
         match source.filter(|source| source.as_str() != "web") {
             Some(other) => Err(UnknownSource(other.clone())),
-            None => Ok(SdkPlace { port: Some(8080), key: "<WEB_KEY>".into(), ..SdkPlace::default() }),
+            None => Ok(SdkAddress { port: Some(8080), key: "<WEB_KEY>".into(), ..SdkAddress::default() }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use forebay::object::{BucketString, ObjectPlace, Stream};
+use forebay::object::{BucketString, ParsedObjectKey, Stream};
 use forebay::time::UnixMillis;
 use serde_json::json;
 
@@ -79,7 +79,7 @@ impl Filled {
     fn markers(&self) -> Vec<Made> {
         let mut chains: BTreeMap<(String, i64, String, String), Vec<Made>> = BTreeMap::new();
         for made in self.objects.values() {
-            let at = ObjectPlace::of(&BucketString::parse(BUCKET).unwrap(), &made.key).unwrap();
+            let at = ParsedObjectKey::of(&BucketString::parse(BUCKET).unwrap(), &made.key).unwrap();
             let UnixMillis(day) = at.day.start();
             chains.entry((at.source.to_string(), day, at.node, at.spool_id)).or_default().push(made.clone());
         }
@@ -178,9 +178,9 @@ async fn a_bucket_filled_by_the_program_is_sound_and_each_change_is_detected() {
     filled.delete("segment-logs/web/1469491200000/1469566200000.abc.gz").await;
 
     // The same calls under another name.
-    let at = ObjectPlace::of(&BucketString::parse(BUCKET).unwrap(), &last.key).unwrap();
+    let at = ParsedObjectKey::of(&BucketString::parse(BUCKET).unwrap(), &last.key).unwrap();
     assert_eq!(at.stream, Stream::Calls);
-    let at = ObjectPlace { first_received_at: UnixMillis(at.first_received_at.0 - 1), ..at };
+    let at = ParsedObjectKey { first_received_at: UnixMillis(at.first_received_at.0 - 1), ..at };
     let again = Made { key: at.key(&BucketString::parse(BUCKET).unwrap()).to_string(), ..last.clone() };
     filled.put(&again).await;
     let found = shallow().await;

@@ -8,7 +8,7 @@ use forebay::dev_s3::{CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings};
 use forebay::object::closed_marker::{ClosedMarker, Closing};
 use forebay::object::gzip::GzipLines;
 use forebay::object::metadata::Metadata;
-use forebay::object::{BucketString, ObjectKey, ObjectPlace, Stream};
+use forebay::object::{BucketString, ObjectKey, ParsedObjectKey, Stream};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -209,7 +209,7 @@ impl Chain {
             previous_last_position: self.previous,
             lost_calls: 0,
         };
-        let at = ObjectPlace {
+        let at = ParsedObjectKey {
             stream: self.stream.clone(),
             source: SourceId::new(self.source).unwrap(),
             day: UnixMillis(self.day).day(),
@@ -258,7 +258,7 @@ pub(super) fn marker(source: &str, day: i64, node: &str, spool: &str, objects: &
     objects.sort_by_key(|object| Metadata::read(&object.metadata).unwrap().first_position);
     let mut streams: BTreeMap<Stream, Closing> = BTreeMap::new();
     for object in objects {
-        let at = ObjectPlace::of(&bucket, &object.key).unwrap();
+        let at = ParsedObjectKey::of(&bucket, &object.key).unwrap();
         let metadata = Metadata::read(&object.metadata).unwrap();
         let key = ObjectKey::listed(object.key.as_str());
         streams.entry(at.stream).or_default().push(&bucket, &key, &metadata);

@@ -13,9 +13,9 @@ use forebay::disk::Disk;
 use forebay::disk::DiskFile;
 use forebay::disk::real_disk::RealDisk;
 use forebay::log::{AppendError, DayStage};
-use forebay::object::closed_marker::{ClosedMarker, Closing, MarkerPlace};
+use forebay::object::closed_marker::{ClosedMarker, Closing, ParsedMarkerKey};
 use forebay::object::metadata::Metadata;
-use forebay::object::{BucketString, ObjectKey, ObjectPlace, Stream};
+use forebay::object::{BucketString, ObjectKey, ParsedObjectKey, Stream};
 use forebay::store::fake::{FakeObject, FakeStore, Step};
 use forebay::time::{DAY_MS, ReceivedDay, UnixMillis};
 
@@ -50,14 +50,14 @@ fn proved(store: &FakeStore, bucket: &str, name: &str) -> ClosedMarker {
     let found = markers(store, of.bucket());
     let (key, object) = found.iter().find(|(key, _)| key.contains(&format!("/{name}/"))).unwrap();
     assert_eq!(object.writes, 1, "{key}");
-    let place = MarkerPlace::of(&of, key).unwrap();
+    let place = ParsedMarkerKey::of(&of, key).unwrap();
     let marker = ClosedMarker::read(&place, &object.bytes).unwrap();
     let rooms: Stream = "objects/rooms".parse().unwrap();
     for stream in [Stream::Calls, Stream::Rejected, rooms] {
         let mut of_stream: Vec<(u64, String, FakeObject)> = objects(store, of.bucket(), "")
             .into_iter()
             .filter_map(|(key, object)| {
-                let at = ObjectPlace::of(&of, &key)?;
+                let at = ParsedObjectKey::of(&of, &key)?;
                 let ours = (&at.stream, at.source.as_str(), at.day) == (&stream, name, place.day);
                 ours.then_some((at.first_position, key, object))
             })
@@ -136,7 +136,7 @@ async fn each_marker_names_the_day_before_it_also_after_a_restart() {
         })
         .await;
         let (key, object) = of_web().unwrap();
-        let place = MarkerPlace::of(&BucketString::parse("bucket").unwrap(), &key).unwrap();
+        let place = ParsedMarkerKey::of(&BucketString::parse("bucket").unwrap(), &key).unwrap();
         let marker = ClosedMarker::read(&place, &object.bytes).unwrap();
         assert_eq!(marker.previous_day, before, "{key}");
         before = Some(marker.day);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::object::{BucketString, ObjectPlace};
+use forebay::object::{BucketString, ParsedObjectKey};
 use forebay::spool::SpoolOptions;
 use forebay::store::fake::{FakeStore, Gate, Step};
 
@@ -139,7 +139,7 @@ async fn an_object_that_waits_while_the_node_is_renamed_keeps_the_node_of_its_ke
     let node = Node::open_with(&after, &store, &clock, renamed, settings());
     eventually("the object", || node.pending().is_empty()).await;
     let object = store.object("bucket", sealed.as_str()).unwrap();
-    let place = ObjectPlace::of(&BucketString::parse("bucket").unwrap(), sealed.as_str()).unwrap();
+    let place = ParsedObjectKey::of(&BucketString::parse("bucket").unwrap(), sealed.as_str()).unwrap();
     assert_eq!(
         (object.metadata["forebay-node"].as_str(), place.node.as_str() == "renamed"),
         (&*place.node, false)

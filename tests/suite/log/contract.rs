@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::log::{
-    AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Place, Range,
-    Read, RequestFrames, Rows, Seal, Standing, parked_name,
+    AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Range, Read,
+    ReadThrough, RequestFrames, Rows, Seal, Standing, parked_name,
 };
-use forebay::object::closed_marker::MarkerPlace;
+use forebay::object::closed_marker::ParsedMarkerKey;
 use forebay::object::stream::NAMED_STREAMS_MAX;
 use forebay::object::{
     AppliedEncryption, BucketString, ClosedMarker, Encryption, ObjectKey, ObjectName, S3Location, Stream,
@@ -104,7 +104,7 @@ pub(super) fn read(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> V
 }
 
 /// The lines that a second reader gets, and their positions.
-fn followed(log: &dyn Log, place: &mut Place) -> Vec<(u64, String)> {
+fn followed(log: &dyn Log, place: &mut ReadThrough) -> Vec<(u64, String)> {
     let mut lines = Vec::new();
     log.follow(place, &mut |read| {
         match read {
@@ -121,7 +121,7 @@ fn followed(log: &dyn Log, place: &mut Place) -> Vec<(u64, String)> {
 }
 
 async fn a_second_reader_gets_every_line_in_order_and_keeps_what_it_has_not_read(held: impl Held) {
-    let (mut place, mut all) = (Place::after(0), Vec::new());
+    let (mut place, mut all) = (ReadThrough::after(0), Vec::new());
     for round in 0..30 {
         let (name, new) = (["web", "ios"][round as usize % 2], numbered(round * 10..round * 10 + 10));
         append(&held, name, &new).await;
@@ -133,9 +133,9 @@ async fn a_second_reader_gets_every_line_in_order_and_keeps_what_it_has_not_read
     assert_eq!(place.through, held.log().durable_through());
     let held = held.crashed();
     let log = held.log();
-    assert_eq!(followed(&*log, &mut Place::after(0)), all, "after a crash");
+    assert_eq!(followed(&*log, &mut ReadThrough::after(0)), all, "after a crash");
     let (read, rest) = all.split_at(123);
-    assert_eq!(followed(&*log, &mut Place::after(read.last().unwrap().0)), rest);
+    assert_eq!(followed(&*log, &mut ReadThrough::after(read.last().unwrap().0)), rest);
     log.hold_after(Some(read.last().unwrap().0));
     log.set_locations(vec![(source("web"), to("lake")), (source("ios"), to("lake"))]).unwrap();
     for name in ["web", "ios"] {
@@ -144,7 +144,7 @@ async fn a_second_reader_gets_every_line_in_order_and_keeps_what_it_has_not_read
         log.commit(&sealed, None).unwrap();
     }
     assert!(log.open_batches().is_empty());
-    assert_eq!(followed(&*log, &mut Place::after(read.last().unwrap().0)), rest, "delivered, and held");
+    assert_eq!(followed(&*log, &mut ReadThrough::after(read.last().unwrap().0)), rest, "delivered, and held");
 }
 
 fn texts(log: &dyn Log, key: &BatchKey) -> Vec<String> {
@@ -358,7 +358,7 @@ async fn collections_and_dead_letters_are_streams_with_all_promises(held: impl H
         assert_eq!((marker.streams[of].objects, marker.streams[of].calls), (2, 6), "{of}");
     }
     assert_eq!(marker.streams.len(), 5);
-    let place = MarkerPlace::of(
+    let place = ParsedMarkerKey::of(
         &BucketString::parse("bucket").unwrap(),
         marker.key(&BucketString::parse("bucket").unwrap()).as_str(),
     );

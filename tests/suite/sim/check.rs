@@ -8,7 +8,7 @@ use std::time::Duration;
 use forebay::batch::AFTER_DAY;
 use forebay::disk::Disk;
 use forebay::log::{DayStage, Hour, Log, PendingSeal, Removed, Row};
-use forebay::object::closed_marker::{ClosedMarker, ClosedStream, Closing, MarkerPlace};
+use forebay::object::closed_marker::{ClosedMarker, ClosedStream, Closing, ParsedMarkerKey};
 use forebay::object::metadata::{Metadata, SHA256};
 use forebay::object::{BucketString, ObjectKey, Stream};
 use forebay::spool::SPARES_MAX;
@@ -436,7 +436,7 @@ fn marker(
     world.trace.count("a day closed");
     let prefix = key.split_once("/segment-logs/").map_or(String::new(), |(prefix, _)| format!("/{prefix}"));
     let of = BucketString::parse(&format!("{bucket}{prefix}")).map_err(|error| error.to_string())?;
-    let place = MarkerPlace::of(&of, key).ok_or_else(|| format!("I4: not one of our keys: {key}"))?;
+    let place = ParsedMarkerKey::of(&of, key).ok_or_else(|| format!("I4: not one of our keys: {key}"))?;
     let marker = ClosedMarker::read(&place, &object.bytes).map_err(|error| format!("I5: {key}: {error}"))?;
     let dead = NAMES.map(|name| format!("dead/{name}").parse().unwrap());
     for stream in [Stream::Calls, Stream::Rejected].into_iter().chain(COLLECTIONS.map(objects_of)).chain(dead)

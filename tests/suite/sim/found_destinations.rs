@@ -15,7 +15,7 @@ use forebay::destinations::positions::{All, Positions, reconfigured};
 use forebay::destinations::runner::{Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{DestinationSettings, SecretText, Target, URL};
-use forebay::log::{Append, AppendError, Appended, Follow, Go, Log, Place, Range, Read, RequestFrames};
+use forebay::log::{Append, AppendError, Appended, Follow, Go, Log, Range, Read, ReadThrough, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
 use forebay::spool::Stepped;
@@ -86,7 +86,11 @@ impl Follow for Keeps {
         self.0.durable_through()
     }
 
-    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
+    fn follow(
+        &self,
+        place: &mut ReadThrough,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
         self.0.follow(place, visit)
     }
 }

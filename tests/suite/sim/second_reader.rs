@@ -14,7 +14,7 @@ use forebay::destinations::select::{Head, Selection};
 use forebay::destinations::settings::DestinationSettings;
 use forebay::disk::{Disk, read_all};
 use forebay::log::frame::{Frame, FrameKind};
-use forebay::log::{Follow, Go, Log, Place, Range, Read};
+use forebay::log::{Follow, Go, Log, Range, Read, ReadThrough};
 use forebay::object::Stream;
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -76,7 +76,7 @@ struct Known {
 #[derive(Debug)]
 struct State {
     seen: BTreeMap<u64, Seen>,
-    place: Place,
+    place: ReadThrough,
     /// The position of each copy.
     positions: BTreeMap<usize, u64>,
     /// The positions of each user's calls.
@@ -311,7 +311,7 @@ impl SecondReader {
     pub(super) fn new(disk: SimDisk, trace: Trace) -> Self {
         let state = State {
             seen: BTreeMap::new(),
-            place: Place::after(0),
+            place: ReadThrough::after(0),
             positions: BTreeMap::new(),
             users: BTreeMap::new(),
             finished: BTreeSet::new(),
@@ -347,7 +347,7 @@ impl SecondReader {
     /// A life begins: the log numbers its places anew.
     pub(super) fn begin_life(&self) {
         let mut state = self.lock();
-        state.place = Place::after(state.place.through);
+        state.place = ReadThrough::after(state.place.through);
     }
 
     /// Notes the frames that have become durable. `disk` is that of the process.
@@ -408,7 +408,7 @@ impl SecondReader {
         };
         let mut first = None;
         let read = disk.without_starving(|| {
-            log.follow(&mut Place::after(lowest), &mut |read| {
+            log.follow(&mut ReadThrough::after(lowest), &mut |read| {
                 let Read::Frame(frame) = read else { return Ok(Go::On) };
                 first = Some(frame.position);
                 Ok(Go::Stop)
@@ -604,7 +604,11 @@ impl Follow for Watched {
         self.log.held_end(bytes)
     }
 
-    fn follow(&self, place: &mut Place, visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>) -> io::Result<()> {
+    fn follow(
+        &self,
+        place: &mut ReadThrough,
+        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    ) -> io::Result<()> {
         let (after, mut frames, mut lost) = (place.through, BTreeSet::new(), Vec::new());
         let read = self.log.follow(place, &mut |read| {
             match &read {

@@ -1,8 +1,8 @@
-//! A place in S3 where several importers share the progress of imports.
+//! A folder in S3 where several importers share the progress of imports.
 
 use std::sync::Arc;
 
-use super::discovery::inputs::{place, s3_folder};
+use super::discovery::inputs::{location_of, s3_folder};
 use super::s3_records::S3Records;
 use super::shared_progress::WriteError;
 use super::{SharedProgress, Unusable};
@@ -12,21 +12,21 @@ use crate::time::Clock;
 
 /// Where several importers share the progress of imports: `s3://bucket/prefix/`.
 #[derive(Debug)]
-pub struct SharedPlace {
+pub struct SharedFolder {
     store: Arc<S3Store>,
     bucket: S3Location,
     prefix: String,
 }
 
-impl SharedPlace {
-    /// The place with this name in a store. `option` gave the name.
+impl SharedFolder {
+    /// The folder with this name in a store. `option` gave the name.
     ///
     /// # Errors
-    /// [`Unusable`]: it is no place.
+    /// [`Unusable`]: it is no folder in S3.
     pub fn named(option: &str, name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
         let (bucket, prefix) = s3_folder(name)
             .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
-        Ok(Self { store, bucket: place(bucket)?, prefix })
+        Ok(Self { store, bucket: location_of(bucket)?, prefix })
     }
 
     /// The progress of imports to one collector and write key, which `id` stands for. `importer` tells this process from others.
@@ -45,7 +45,7 @@ impl SharedPlace {
     /// The records of these imports.
     ///
     /// # Errors
-    /// As [`SharedPlace::open`].
+    /// As [`SharedFolder::open`].
     pub async fn records(self, id: &str) -> Result<Arc<S3Records>, Unusable> {
         let prefix = format!("{}{id}/", self.prefix);
         let records =

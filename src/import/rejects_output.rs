@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::discovery::inputs::{place, s3_url};
+use super::discovery::inputs::{location_of, s3_url};
 use super::file_id::FileId;
 use super::file_result::FileResult;
 use super::{Unusable, WantedSource};
@@ -15,7 +15,7 @@ use crate::store::{Body, ObjectStore as _, Put, PutMode};
 
 /// Where rejected rows go.
 #[derive(Clone, Debug)]
-pub enum RejectsPlace {
+pub enum RejectsOutput {
     /// One file for each imported file, in a folder.
     Folder(PathBuf),
     /// All in one file.
@@ -31,7 +31,7 @@ pub enum RejectsPlace {
     },
 }
 
-impl RejectsPlace {
+impl RejectsOutput {
     /// The place that was named, or else the folder `rejects` in the state folder.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl RejectsPlace {
         let folder = state.join("rejects");
         let Some(named) = named else { return Ok(Self::Folder(folder)) };
         if let Some((bucket, prefix)) = s3_url(named) {
-            place(bucket)?;
+            location_of(bucket)?;
             return Ok(Self::S3 { folder, bucket: bucket.to_owned(), prefix: prefix.to_owned() });
         }
         let path = PathBuf::from(named);
@@ -80,7 +80,7 @@ impl RejectsPlace {
     /// [`Unusable`]: the files stay where they are.
     pub async fn upload(&self, results: &mut [FileResult], store: &S3Store) -> Result<(), Unusable> {
         let Self::S3 { bucket, prefix, .. } = self else { return Ok(()) };
-        let location = place(bucket)?;
+        let location = location_of(bucket)?;
         for FileResult { report, uploaded, .. } in results {
             let Some(path) = &report.rejects else { continue };
             let name = path.file_name().unwrap_or_default().to_string_lossy();
