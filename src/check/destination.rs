@@ -14,7 +14,7 @@ use crate::destinations::class::Class;
 use crate::destinations::invoke::Invoked;
 use crate::destinations::outcome::Failure;
 use crate::destinations::request::Invocation;
-use crate::destinations::settings::{DestinationSettings, Target};
+use crate::destinations::settings::{DestinationSettings, FunctionsAt};
 use crate::object::{ExternalId, Role};
 use crate::words::about_duration;
 
@@ -176,11 +176,11 @@ impl Invoking<'_> {
     }
 
     fn is_queued(&self) -> bool {
-        matches!(&self.settings.target, Target::Lambda(target) if target.invocation == Invocation::Event)
+        matches!(&self.settings.functions_at, FunctionsAt::Lambda(at) if at.invocation == Invocation::Event)
     }
 
     fn remedies(&self, function: &str, failure: &Failure) -> Vec<Remedy> {
-        let Target::Lambda(_) = &self.settings.target else {
+        let FunctionsAt::Lambda(_) = &self.settings.functions_at else {
             return vec![Remedy::say(failure.class.web_remedy())];
         };
         let remedy = failure.class.remedy();

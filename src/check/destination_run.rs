@@ -13,7 +13,7 @@ use crate::destinations::invoke::{Carried, Invoke, Outgoing};
 #[cfg(feature = "lambda")]
 use crate::destinations::lambda_function::Clients;
 use crate::destinations::outcome::Failure;
-use crate::destinations::settings::{DestinationSettings, Target};
+use crate::destinations::settings::{DestinationSettings, FunctionsAt};
 use crate::object::{ExternalId, Role};
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
@@ -64,7 +64,7 @@ pub async fn test_destination(
     let mut groups = Vec::new();
     let mut process = None;
     let mut ready = Ok(());
-    if matches!(test.settings.target, Target::Lambda(_)) {
+    if matches!(test.settings.functions_at, FunctionsAt::Lambda(_)) {
         let aws = Aws {
             store,
             clock: Arc::clone(&clock),
@@ -105,15 +105,15 @@ impl DestinationTest {
 
     /// Whether the functions are where AWS's own token service knows the process.
     fn is_at_aws(&self) -> bool {
-        matches!(&self.settings.target, Target::Lambda(target) if target.endpoint_url.is_none())
+        matches!(&self.settings.functions_at, FunctionsAt::Lambda(at) if at.endpoint_url.is_none())
     }
 
     /// The function in words. A web address may hold a secret, so it is not shown.
     fn place(&self, function: &str) -> String {
-        match &self.settings.target {
-            Target::Lambda(_) => function.to_owned(),
-            Target::Url(_) => format!("the web address of {}", self.settings.name),
-            Target::Forward { to, .. } => format!("the tracking endpoint {to}"),
+        match &self.settings.functions_at {
+            FunctionsAt::Lambda(_) => function.to_owned(),
+            FunctionsAt::Url(_) => format!("the web address of {}", self.settings.name),
+            FunctionsAt::Forward { to, .. } => format!("the tracking endpoint {to}"),
         }
     }
 
@@ -179,9 +179,9 @@ async fn one_function(
             findings.push(invoking.dry_run(function, &ended));
         }
         None if test.invoke.is_none() => {
-            let what = match test.settings.target {
-                Target::Forward { .. } => "a tracking endpoint has no dry run; add --run",
-                Target::Url(_) | Target::Lambda(_) => "a web address has no dry run; add --run",
+            let what = match test.settings.functions_at {
+                FunctionsAt::Forward { .. } => "a tracking endpoint has no dry run; add --run",
+                FunctionsAt::Url(_) | FunctionsAt::Lambda(_) => "a web address has no dry run; add --run",
             };
             findings.push(not_sent(function, call, what));
         }

@@ -7,8 +7,8 @@ use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::request::{Invocation, SYNC_BYTES_MAX};
 use crate::destinations::select::{OBJECT, Selection, TYPES};
 use crate::destinations::settings::{
-    BatchBounds, DestinationSettings, FORWARD, LambdaTarget, MAX_AGE, MAX_QUEUE, SecretText, TIMEOUT, Target,
-    URL, queues_max,
+    AtLambda, BatchBounds, DestinationSettings, FORWARD, FunctionsAt, MAX_AGE, MAX_QUEUE, SecretText,
+    TIMEOUT, URL, queues_max,
 };
 use crate::sources::SourceId;
 
@@ -197,7 +197,7 @@ fn settings(
             reader.refuse(key, format!("is only for type = \"{other}\""));
         }
     }
-    let (target, selection) = match kind {
+    let (functions_at, selection) = match kind {
         Kind::Lambda => {
             let (functions, function) = functions(&mut reader);
             let target = lambda(&mut reader, batch, sources.as_deref(), around.sources);
@@ -206,25 +206,25 @@ fn settings(
             {
                 reader.refuse("region", format!("is not set, and {unplaced} names none"));
             }
-            (Target::Lambda(target), selection(functions, function))
+            (FunctionsAt::Lambda(target), selection(functions, function))
         }
         Kind::Http => {
-            let (target, label) = http(&mut reader, around.outside)?;
+            let (functions_at, label) = http(&mut reader, around.outside)?;
             if label == FORWARD {
                 batch = Some(batch.unwrap_or(FORWARDED));
                 // A batch has calls only; object sets have a route that not every endpoint has.
                 let calls = TYPES.into_iter().filter(|kind| *kind != OBJECT);
                 let functions = calls.map(|kind| (kind.to_owned(), label.to_owned())).collect();
-                (target, selection(functions, None))
+                (functions_at, selection(functions, None))
             } else {
-                (target, selection(BTreeMap::new(), Some(label.to_owned())))
+                (functions_at, selection(BTreeMap::new(), Some(label.to_owned())))
             }
         }
     };
     let settings = DestinationSettings {
         name: name?,
         selection,
-        target,
+        functions_at,
         timeout,
         concurrency,
         max_age,
@@ -340,7 +340,7 @@ fn lambda(
     batch: Option<BatchBounds>,
     taken: Option<&[SourceId]>,
     known: Option<&[Source]>,
-) -> LambdaTarget {
+) -> AtLambda {
     let invocation = reader.get(
         "invocation",
         Invocation::RequestResponse,
@@ -367,7 +367,7 @@ fn lambda(
     );
     let role = reader.optional("role_arn", role_arn);
     let external_ids = external_ids(reader, role.is_some(), taken, known);
-    LambdaTarget {
+    AtLambda {
         region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
         role,
         external_ids,
@@ -419,7 +419,7 @@ fn external_ids(
     ids
 }
 
-fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'static str)> {
+fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(FunctionsAt, &'static str)> {
     let url = reader.optional("url", |value| {
         let address = secret::resolve(value, &format!("expected a URL such as \"{EXAMPLE_URL}\""), outside)?;
         // What stands for a secret that need not be there is no URL.
@@ -450,10 +450,10 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(Target, &'sta
         _ => {}
     }
     match (url, forward) {
-        (Some(url), _) => Some((Target::Url(SecretText(url.uri().to_string())), URL)),
+        (Some(url), _) => Some((FunctionsAt::Url(SecretText(url.uri().to_string())), URL)),
         (None, Some(forward)) => {
-            let target = Target::Forward { to: forward, write_key: SecretText(write_key?) };
-            Some((target, FORWARD))
+            let functions_at = FunctionsAt::Forward { to: forward, write_key: SecretText(write_key?) };
+            Some((functions_at, FORWARD))
         }
         (None, None) => None,
     }

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use crate::call::Validation;
 use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::request::Invocation;
-use crate::destinations::settings::{DestinationSettings, LambdaTarget, Target};
+use crate::destinations::settings::{AtLambda, DestinationSettings, FunctionsAt};
 use crate::store::PutMode;
 
 use super::checked::{Admin, Collector, Config, Flush, S3, Spool};
@@ -287,7 +287,7 @@ fn of_source(source: &Source, key: &str) -> Option<String> {
 fn of_destination(destination: &DestinationSettings, key: &str) -> Option<String> {
     let batch = destination.batch;
     match key {
-        "type" => word(destination.target.kind()),
+        "type" => word(destination.functions_at.kind()),
         "enabled" => text(true),
         "sources" => match &destination.selection.sources {
             Some(sources) => list(sources),
@@ -303,17 +303,17 @@ fn of_destination(destination: &DestinationSettings, key: &str) -> Option<String
         "mode" => word(if batch.is_some() { "batch" } else { "event" }),
         "batch_max_calls" => batch.and_then(|batch| text(batch.calls)),
         "batch_max_bytes" => batch.and_then(|batch| bytes(batch.bytes as u64)),
-        _ => match &destination.target {
-            Target::Lambda(lambda) => of_lambda(lambda, destination, key),
-            Target::Url(_) if key == "url" => word(HIDDEN),
-            Target::Forward { to, .. } if key == "forward" => text(to),
-            Target::Forward { .. } if key == "write_key" => word(HIDDEN),
-            Target::Url(_) | Target::Forward { .. } => None,
+        _ => match &destination.functions_at {
+            FunctionsAt::Lambda(lambda) => of_lambda(lambda, destination, key),
+            FunctionsAt::Url(_) if key == "url" => word(HIDDEN),
+            FunctionsAt::Forward { to, .. } if key == "forward" => text(to),
+            FunctionsAt::Forward { .. } if key == "write_key" => word(HIDDEN),
+            FunctionsAt::Url(_) | FunctionsAt::Forward { .. } => None,
         },
     }
 }
 
-fn of_lambda(lambda: &LambdaTarget, destination: &DestinationSettings, key: &str) -> Option<String> {
+fn of_lambda(lambda: &AtLambda, destination: &DestinationSettings, key: &str) -> Option<String> {
     let selection = &destination.selection;
     match key {
         "function" => selection.function.clone(),

@@ -413,7 +413,7 @@ impl LaneTask {
             calls: calls.iter().filter_map(carried).collect(),
             batch: self.current.settings.batch.is_some(),
         };
-        let served = !self.current.is_usable || self.current.settings.target.serves(&self.names.1);
+        let served = !self.current.is_usable || self.current.settings.functions_at.serves(&self.names.1);
         let invoke = match served {
             true => Arc::clone(&self.current.invoke),
             false => Arc::new(Unusable {

@@ -633,7 +633,7 @@ impl Supervisor {
                 );
                 Orders {
                     routes,
-                    settings: DestinationSettings::without_target(name.clone()),
+                    settings: DestinationSettings::of_no_function(name.clone()),
                     invoke: Arc::new(Unusable { class: Class::InvalidCredentials, what: Told::plain(what) }),
                     is_usable: false,
                 }

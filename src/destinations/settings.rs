@@ -54,8 +54,8 @@ pub struct DestinationSettings {
     pub name: SourceId,
     /// Which calls go to which of its functions.
     pub selection: Selection,
-    /// What its functions are.
-    pub target: Target,
+    /// Where its functions are.
+    pub functions_at: FunctionsAt,
     /// How long an answer is waited for.
     pub timeout: Duration,
     /// Invocations of each function at once.
@@ -76,11 +76,11 @@ pub struct DestinationSettings {
 
 impl DestinationSettings {
     /// The settings of a destination of which only the name is known.
-    pub fn without_target(name: SourceId) -> Self {
+    pub fn of_no_function(name: SourceId) -> Self {
         Self {
             selection: Selection { name: name.as_str().to_owned(), ..Selection::default() },
             name,
-            target: Target::Url(SecretText(String::new())),
+            functions_at: FunctionsAt::Url(SecretText(String::new())),
             timeout: TIMEOUT,
             concurrency: 1,
             max_age: MAX_AGE,
@@ -102,11 +102,11 @@ pub struct BatchBounds {
     pub bytes: usize,
 }
 
-/// What invokes the functions of a destination.
+/// Where the functions of a destination are, and how they are invoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum FunctionsAt {
     /// AWS Lambda.
-    Lambda(LambdaTarget),
+    Lambda(AtLambda),
     /// A web address that answers as a function would.
     Url(SecretText),
     /// Another tracking endpoint.
@@ -118,8 +118,8 @@ pub enum Target {
     },
 }
 
-impl Target {
-    /// Whether the target can invoke this function. Calls that waited while the type changed may have another.
+impl FunctionsAt {
+    /// Whether this function can be invoked there. Calls that waited while the type changed may have another.
     pub fn serves(&self, function: &str) -> bool {
         match self {
             Self::Lambda(_) => !is_web(function),
@@ -139,7 +139,7 @@ impl Target {
 
 /// How functions of AWS Lambda are invoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LambdaTarget {
+pub struct AtLambda {
     /// Their region, unless their ARNs name it.
     pub region: Option<String>,
     /// The role that may invoke them; without one, the process's own credentials are used.
@@ -156,7 +156,7 @@ pub struct LambdaTarget {
     pub endpoint_url: Option<String>,
 }
 
-impl LambdaTarget {
+impl AtLambda {
     /// The role for calls of a source. `None`: the process's own credentials.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ pub(crate) mod tests {
                 name: name.to_owned(),
                 ..Selection::default()
             },
-            target: Target::Url(SecretText("http://127.0.0.1:9/".to_owned())),
+            functions_at: FunctionsAt::Url(SecretText("http://127.0.0.1:9/".to_owned())),
             timeout: Duration::from_secs(5),
             concurrency: 8,
             max_age: Duration::from_secs(3_600),
@@ -214,7 +214,7 @@ pub(crate) mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let target = settings("crm", &[]).target;
-        assert_eq!(format!("{target:?}"), "Url(SecretText(…))");
+        let functions_at = settings("crm", &[]).functions_at;
+        assert_eq!(format!("{functions_at:?}"), "Url(SecretText(…))");
     }
 }

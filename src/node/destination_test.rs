@@ -15,7 +15,7 @@ use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::invoke::Equipment as _;
 use crate::destinations::request::Invocation;
 use crate::destinations::select::TYPES;
-use crate::destinations::settings::{DestinationSettings, Target};
+use crate::destinations::settings::{DestinationSettings, FunctionsAt};
 use crate::object::{ExternalId, Role};
 use crate::runtime::{SystemClock, SystemRandom};
 use crate::sources::SourceId;
@@ -86,11 +86,11 @@ pub async fn test(
     let invoke = equipment.invoker(&found.settings)?;
     let test = DestinationTest {
         #[cfg(feature = "lambda")]
-        clients: match &found.settings.target {
-            Target::Lambda(target) => {
+        clients: match &found.settings.functions_at {
+            FunctionsAt::Lambda(target) => {
                 Some(super::equipment::lambda::clients(&store, target, found.settings.timeout))
             }
-            Target::Url(_) | Target::Forward { .. } => None,
+            FunctionsAt::Url(_) | FunctionsAt::Forward { .. } => None,
         },
         settings: found.settings,
         source: found.source,
@@ -115,13 +115,13 @@ fn found_in(config: &Config, order: &TestOrder, settings: DestinationSettings) -
 fn found_in_dev(order: &TestOrder, settings: DestinationSettings) -> Result<Found, TestError> {
     let settings = tested(settings);
     let first = settings.selection.sources.as_ref().and_then(|sources| sources.first());
-    let source = match (&order.source, first, &settings.target) {
+    let source = match (&order.source, first, &settings.functions_at) {
         (Some(source), ..) => {
             taken(&settings, source)?;
             source.clone()
         }
         (None, Some(first), _) => first.clone(),
-        (None, None, Target::Lambda(target))
+        (None, None, FunctionsAt::Lambda(target))
             if target.role.is_some() && matches!(target.external_ids, ExternalIds::OfSources(_)) =>
         {
             return Err(TestError::Wrong(format!(
@@ -139,7 +139,7 @@ fn found_in_dev(order: &TestOrder, settings: DestinationSettings) -> Result<Foun
 
 /// The destination to test. Its function is asked for the end of its log, where it has one.
 fn tested(mut settings: DestinationSettings) -> DestinationSettings {
-    if let Target::Lambda(target) = &mut settings.target {
+    if let FunctionsAt::Lambda(target) = &mut settings.functions_at {
         target.log_tail |= target.invocation == Invocation::RequestResponse;
     }
     settings
@@ -165,16 +165,16 @@ fn taken(settings: &DestinationSettings, source: &SourceId) -> Result<(), TestEr
 }
 
 fn role(settings: &DestinationSettings, source: &SourceId) -> Result<Option<Role>, TestError> {
-    match &settings.target {
-        Target::Lambda(target) => target.role_for(source).map_err(TestError::Wrong),
-        Target::Url(_) | Target::Forward { .. } => Ok(None),
+    match &settings.functions_at {
+        FunctionsAt::Lambda(target) => target.role_for(source).map_err(TestError::Wrong),
+        FunctionsAt::Url(_) | FunctionsAt::Forward { .. } => Ok(None),
     }
 }
 
 /// The external ids for a role: of every source of every destination that assumes it, and of buckets.
 fn external_ids(config: &Config, role: &Role) -> BTreeSet<ExternalId> {
     let of_destination = |settings: &DestinationSettings| -> Vec<Role> {
-        let Target::Lambda(target) = &settings.target else { return Vec::new() };
+        let FunctionsAt::Lambda(target) = &settings.functions_at else { return Vec::new() };
         let sources = config.sources.iter().map(|source| &source.id);
         let sources = sources.filter(|source| settings.selection.takes(source));
         sources.filter_map(|source| target.role_for(source).ok().flatten()).collect()

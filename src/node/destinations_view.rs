@@ -82,7 +82,7 @@ impl NodeView {
         let functions = shown.lanes.iter();
         DestinationStatus {
             name: name.to_string(),
-            kind: settings.map_or("", |settings| settings.target.kind()).to_owned(),
+            kind: settings.map_or("", |settings| settings.functions_at.kind()).to_owned(),
             removed: shown.removed,
             succeeded,
             failed: counts(&failed),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Environment;
 use crate::destinations::forward::Forward;
 use crate::destinations::invoke::{Equipment, Invoke};
-use crate::destinations::settings::{DestinationSettings, Target};
+use crate::destinations::settings::{DestinationSettings, FunctionsAt};
 use crate::destinations::web_function::WebFunction;
 use crate::store::s3::S3Store;
 use crate::time::Clock;
@@ -24,15 +24,15 @@ pub struct NodeEquipment {
 
 impl Equipment for NodeEquipment {
     fn invoker(&self, settings: &DestinationSettings) -> io::Result<Arc<dyn Invoke>> {
-        Ok(match &settings.target {
+        Ok(match &settings.functions_at {
             #[cfg(feature = "lambda")]
-            Target::Lambda(target) => Arc::new(lambda::function(&self.store, target, settings.timeout)),
+            FunctionsAt::Lambda(target) => Arc::new(lambda::function(&self.store, target, settings.timeout)),
             #[cfg(not(feature = "lambda"))]
-            Target::Lambda(_) => {
+            FunctionsAt::Lambda(_) => {
                 return Err(io::Error::other("this program was built without its feature `lambda`"));
             }
-            Target::Url(to) => Arc::new(WebFunction::new(to.0.clone(), settings.timeout)?),
-            Target::Forward { to, write_key } => {
+            FunctionsAt::Url(to) => Arc::new(WebFunction::new(to.0.clone(), settings.timeout)?),
+            FunctionsAt::Forward { to, write_key } => {
                 Arc::new(Forward::new(to, write_key, settings.timeout, Arc::clone(&self.clock))?)
             }
         })
@@ -57,7 +57,7 @@ pub mod lambda {
 
     use crate::destinations::invoke::connect_timeout;
     use crate::destinations::lambda_function::{Clients, Lambda, LambdaSettings};
-    use crate::destinations::settings::LambdaTarget;
+    use crate::destinations::settings::AtLambda;
     use crate::lock::lock;
     use crate::object::Role;
     use crate::sources::SourceId;
@@ -70,15 +70,15 @@ pub mod lambda {
     #[derive(Debug)]
     struct LambdaClients {
         store: Arc<S3Store>,
-        target: LambdaTarget,
+        target: AtLambda,
         /// How long a connection is waited for.
         connect: Duration,
         made: Mutex<BTreeMap<(Option<Role>, String), Client>>,
     }
 
     /// The functions of a destination.
-    pub fn function(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Lambda {
-        let LambdaTarget { invocation, log_tail, payload_max, .. } = *target;
+    pub fn function(store: &Arc<S3Store>, target: &AtLambda, timeout: Duration) -> Lambda {
+        let AtLambda { invocation, log_tail, payload_max, .. } = *target;
         Lambda::new(
             clients(store, target, timeout),
             LambdaSettings { invocation, log_tail, timeout, payload_max },
@@ -86,7 +86,7 @@ pub mod lambda {
     }
 
     /// The clients of a destination.
-    pub fn clients(store: &Arc<S3Store>, target: &LambdaTarget, timeout: Duration) -> Arc<dyn Clients> {
+    pub fn clients(store: &Arc<S3Store>, target: &AtLambda, timeout: Duration) -> Arc<dyn Clients> {
         let connect = connect_timeout(timeout);
         Arc::new(LambdaClients {
             store: Arc::clone(store),
@@ -129,7 +129,7 @@ pub mod lambda {
     /// A client that tries once: what follows from a failure is decided by its class.
     pub fn client(
         store: &S3Store,
-        target: &LambdaTarget,
+        target: &AtLambda,
         (role, connect): (Option<&Role>, Duration),
         region: &str,
     ) -> Client {

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::destinations::external_ids::ExternalIds;
-use crate::destinations::settings::{DestinationSettings, Target};
+use crate::destinations::settings::{DestinationSettings, FunctionsAt};
 use crate::object::Role;
 use crate::policy::{PolicyBucket, PolicyDestination};
 use crate::sources::SourceId;
@@ -35,7 +35,7 @@ pub fn places(config: &Config) -> Vec<PolicyBucket> {
 /// The destinations of a configuration that invoke functions of AWS Lambda.
 pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
     let lambda = |settings: &DestinationSettings| {
-        let Target::Lambda(target) = &settings.target else { return None };
+        let FunctionsAt::Lambda(target) = &settings.functions_at else { return None };
         let mut functions: Vec<String> = Vec::new();
         for function in settings.selection.functions.values().chain(&settings.selection.function) {
             if !functions.contains(function) {
@@ -87,7 +87,7 @@ pub fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalI
     for settings in
         config.destinations.iter().filter(|settings| only.is_none_or(|name| settings.name.as_str() == name))
     {
-        let Target::Lambda(target) = &settings.target else { continue };
+        let FunctionsAt::Lambda(target) = &settings.functions_at else { continue };
         for source in sources_of(config, settings) {
             ids.extend(target.role_for(source)?.map(|role| in_force(Some(&settings.name), source, &role)));
         }

@@ -1,7 +1,7 @@
 //! What is refused in a `[[destination]]`, and the texts that say so.
 
 use forebay::destinations::external_ids::ExternalIds;
-use forebay::destinations::settings::{LambdaTarget, Target};
+use forebay::destinations::settings::{AtLambda, FunctionsAt};
 use forebay::sources::SourceId;
 
 use super::{SMALLEST, config, load, problems};
@@ -20,9 +20,9 @@ fn check(kind: &str, lines: &str, expected: &str) {
     assert!(problem.contains(&format!("destination.crm.{expected}")), "{lines}: {problem}");
 }
 
-fn lambda_of(text: &str) -> LambdaTarget {
-    match config(text).destinations.remove(0).target {
-        Target::Lambda(target) => target,
+fn lambda_of(text: &str) -> AtLambda {
+    match config(text).destinations.remove(0).functions_at {
+        FunctionsAt::Lambda(target) => target,
         other => panic!("{other:?}"),
     }
 }
@@ -144,7 +144,9 @@ fn all_types_but_object_sets_are_forwarded() {
     let kinds: Vec<&str> = forward.selection.functions.keys().map(String::as_str).collect();
     assert_eq!(kinds, ["alias", "group", "identify", "page", "screen", "track"]);
     assert_eq!(forward.selection.function, None);
-    assert!(matches!(&forward.target, Target::Forward { to, .. } if to == "https://a.example/behind"));
+    assert!(
+        matches!(&forward.functions_at, FunctionsAt::Forward { to, .. } if to == "https://a.example/behind")
+    );
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn each_destination_of_the_example_is_valid() {
     assert_eq!((lambda.name.as_str(), lambda.selection.functions.len(), lambda.concurrency), ("crm", 1, 64));
     assert_eq!(lambda.timeout, Duration::from_secs(5));
     let url = with("http", &[&of_lambda[..], &["forward", "write_key"]].concat());
-    assert_eq!((url.target.kind(), url.batch), ("http", None));
+    assert_eq!((url.functions_at.kind(), url.batch), ("http", None));
     let forward = with("http", &[&of_lambda[..], &["url"]].concat());
     assert_eq!(forward.batch.map(|batch| batch.calls), Some(100));
 }

@@ -41,7 +41,7 @@ use forebay::destinations::request::Invocation;
 use forebay::destinations::runner::{CommandError, Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{
-    BatchBounds, DestinationSettings, LambdaTarget, SecretText, Target, URL,
+    AtLambda, BatchBounds, DestinationSettings, FunctionsAt, SecretText, URL,
 };
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
@@ -199,7 +199,7 @@ fn crm(functions: &[(&str, &str)], concurrency: usize, max_age: Duration) -> Des
         max_age,
         typed: "kept".to_owned(),
         max_queue: 32 << 20,
-        target: Target::Lambda(LambdaTarget {
+        functions_at: FunctionsAt::Lambda(AtLambda {
             region: None,
             role: None,
             external_ids: ExternalIds::default(),
@@ -208,7 +208,7 @@ fn crm(functions: &[(&str, &str)], concurrency: usize, max_age: Duration) -> Des
             payload_max: Invocation::RequestResponse.bytes_max(),
             endpoint_url: None,
         }),
-        ..DestinationSettings::without_target(name)
+        ..DestinationSettings::of_no_function(name)
     }
 }
 
@@ -830,7 +830,7 @@ async fn calls_that_wait_when_the_type_is_changed_become_dead_letters_and_go_now
     node.stopped().await;
     functions.hanging.lock().unwrap().clear();
     let url = DestinationSettings {
-        target: Target::Url(SecretText("http://127.0.0.1:1/".to_owned())),
+        functions_at: FunctionsAt::Url(SecretText("http://127.0.0.1:1/".to_owned())),
         ..crm(&[("track", URL)], 1, HOUR)
     };
     let node = Node::start(dir.path(), &functions, vec![url]).await;

@@ -14,7 +14,7 @@ use forebay::destinations::invoke::{Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::positions::{All, Positions, reconfigured};
 use forebay::destinations::runner::{Deps, Destinations};
 use forebay::destinations::select::Selection;
-use forebay::destinations::settings::{DestinationSettings, SecretText, Target, URL};
+use forebay::destinations::settings::{DestinationSettings, FunctionsAt, SecretText, URL};
 use forebay::log::{Append, AppendError, Appended, Follow, Go, Log, Range, Read, ReadThrough, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
@@ -130,8 +130,8 @@ fn taking(kinds: &[&str]) -> DestinationSettings {
         selection: Selection { functions, name: name.as_str().to_owned(), ..Selection::default() },
         concurrency: 100,
         max_queue: 0,
-        target: Target::Url(SecretText(String::new())),
-        ..DestinationSettings::without_target(name)
+        functions_at: FunctionsAt::Url(SecretText(String::new())),
+        ..DestinationSettings::of_no_function(name)
     }
 }
 

@@ -16,7 +16,7 @@ use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::LaneId;
 use forebay::destinations::request::Invocation;
 use forebay::destinations::select::Selection;
-use forebay::destinations::settings::{BatchBounds, DestinationSettings, LambdaTarget, Target};
+use forebay::destinations::settings::{AtLambda, BatchBounds, DestinationSettings, FunctionsAt};
 use forebay::sources::SourceId;
 
 use super::second_reader::SecondReader;
@@ -37,7 +37,7 @@ impl Offer {
         let settings = DestinationSettings {
             name: SourceId::new(name).unwrap(),
             selection: Selection::default(),
-            target: Target::Lambda(LambdaTarget {
+            functions_at: FunctionsAt::Lambda(AtLambda {
                 region: None,
                 role: None,
                 external_ids: ExternalIds::default(),
