@@ -15,6 +15,7 @@ pub mod finding;
 pub mod fix;
 pub mod folders;
 pub mod key;
+mod location;
 pub mod object;
 pub mod ports;
 mod probe;
@@ -25,7 +26,6 @@ mod specimen;
 pub mod spool;
 pub mod subject;
 pub mod surroundings;
-mod target;
 pub mod tls;
 
 pub use destination_run::{DestinationTest, TestedFunction, test_destination};
@@ -35,7 +35,7 @@ pub use ports::{Port, Speaks};
 pub use report::{CheckReport, DestinationReport, Group, Summary};
 pub use run::{Settings, run};
 pub use spool::SpoolSettings;
-pub use subject::{Reach, Target, targets};
+pub use subject::{LocationUnderCheck, Reach, locations};
 pub use tls::TlsSettings;
 
 #[cfg(test)]

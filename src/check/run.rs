@@ -10,14 +10,14 @@ use super::access::{self, Identity};
 use super::clock::{self, Reading};
 use super::estimate::{self, Load, Shape};
 use super::finding::CheckFinding;
+use super::location::{self, Checked, Common};
 use super::ports::{self, Port, PortUse, Speaks};
 use super::probe;
 use super::probe::aws::Aws;
 use super::report::{CheckReport, Group};
 use super::spool::SpoolSettings;
-use super::subject::{Reach, Target};
+use super::subject::{LocationUnderCheck, Reach};
 use super::surroundings;
-use super::target::{self, Checked, Common};
 use super::tls::TlsSettings;
 use crate::object::{ExternalId, RoleArn};
 use crate::store::s3::S3Store;
@@ -32,7 +32,7 @@ pub struct Settings {
     /// How buckets are reached.
     pub reach: Reach,
     /// The buckets.
-    pub targets: Vec<Target>,
+    pub locations: Vec<LocationUnderCheck>,
     /// The external ids for each role, of all sources and not only of those that are checked: a trust policy
     /// names them all.
     pub external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>>,
@@ -73,7 +73,7 @@ pub async fn run(
         kms_endpoint_url: settings.reach.kms_endpoint_url.clone(),
         request_payer: settings.request_payer,
     };
-    let has_role = settings.targets.iter().any(|target| target.location.role.is_some());
+    let has_role = settings.locations.iter().any(|under_check| under_check.location.role.is_some());
     let found = aws.credentials().await;
     let identity = match &found {
         Ok(_) if settings.reach.has_token_service() || has_role => aws.identity().await,
@@ -98,7 +98,7 @@ pub async fn run(
         identity,
     });
     let mut groups = vec![Group::new("access", access)];
-    let (checked, reading) = locations(common, settings.targets, clock.wall(), progress).await?;
+    let (checked, reading) = locations(common, settings.locations, clock.wall(), progress).await?;
     groups.extend(checked);
     let local = Local { spool: settings.spool, tls: settings.tls, ports: settings.ports };
     let (findings, disk_bytes) = machine(local, clock, reading).await?;
@@ -112,25 +112,25 @@ pub async fn run(
 /// time.
 async fn locations(
     common: Arc<Common>,
-    targets: Vec<Target>,
+    locations: Vec<LocationUnderCheck>,
     at: UnixMillis,
     progress: impl Fn(usize, usize),
 ) -> Result<(Vec<Group>, Option<Reading>), JoinError> {
-    let all = targets.len();
+    let all = locations.len();
     let mut roles = BTreeSet::new();
-    let mut waiting = targets.into_iter().enumerate();
+    let mut waiting = locations.into_iter().enumerate();
     let mut running: JoinSet<(usize, Checked)> = JoinSet::new();
     let mut done: BTreeMap<usize, Checked> = BTreeMap::new();
     progress(0, all);
     loop {
         while running.len() < AT_ONCE
-            && let Some((index, target)) = waiting.next()
+            && let Some((index, under_check)) = waiting.next()
         {
-            let first = target.location.role.as_ref().is_some_and(|role| roles.insert(role.arn.clone()));
+            let first = under_check.location.role.as_ref().is_some_and(|role| roles.insert(role.arn.clone()));
             let common = Arc::clone(&common);
             // A different name for each object, even in the same bucket.
             let at = at.plus(Duration::from_millis(index as u64));
-            running.spawn(async move { (index, target::check(&common, &target, at, first).await) });
+            running.spawn(async move { (index, location::check(&common, &under_check, at, first).await) });
         }
         let Some(ended) = running.join_next().await else { break };
         let (index, checked) = ended?;

@@ -78,14 +78,14 @@ impl Reach {
 
 /// A bucket, and its sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct LocationUnderCheck {
     /// The bucket.
     pub location: S3Location,
     /// Its sources; at least one.
     pub sources: Vec<SourceId>,
 }
 
-impl Target {
+impl LocationUnderCheck {
     /// The sources in a few words.
     pub fn sources_in_words(&self) -> String {
         let what = if self.sources.len() == 1 { "source" } else { "sources" };
@@ -105,18 +105,18 @@ pub(super) fn principal_of(identity: &str) -> Option<Arn> {
 }
 
 /// Distinct buckets, each with its sources, in the order of the sources.
-pub fn targets(sources: impl IntoIterator<Item = (SourceId, S3Location)>) -> Vec<Target> {
+pub fn locations(sources: impl IntoIterator<Item = (SourceId, S3Location)>) -> Vec<LocationUnderCheck> {
     let mut places = HashMap::new();
-    let mut targets: Vec<Target> = Vec::new();
+    let mut locations: Vec<LocationUnderCheck> = Vec::new();
     for (source, location) in sources {
-        let next = targets.len();
+        let next = locations.len();
         let place = *places.entry(location.clone()).or_insert(next);
-        match targets.get_mut(place) {
-            Some(target) => target.sources.push(source),
-            None => targets.push(Target { location, sources: vec![source] }),
+        match locations.get_mut(place) {
+            Some(known) => known.sources.push(source),
+            None => locations.push(LocationUnderCheck { location, sources: vec![source] }),
         }
     }
-    targets
+    locations
 }
 
 /// A bucket under check, and the identity that asks.
@@ -283,8 +283,8 @@ mod tests {
         let to = |bucket: &str| S3Location::new(BucketString::parse(bucket).unwrap(), Encryption::SseS3);
         let source = |id: &str| SourceId::new(id).unwrap();
         let all = [("a", "one"), ("b", "two"), ("c", "one"), ("d", "one"), ("e", "one")];
-        let found = targets(all.map(|(id, bucket)| (source(id), to(bucket))));
-        let words: Vec<String> = found.iter().map(Target::sources_in_words).collect();
+        let found = locations(all.map(|(id, bucket)| (source(id), to(bucket))));
+        let words: Vec<String> = found.iter().map(LocationUnderCheck::sources_in_words).collect();
         assert_eq!(words, ["sources a, c, d and 1 more", "source b"]);
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn flush(shared: &Arc<Shared>, source: Option<&SourceId>, wait:
     }
     shared.kick.notify_one();
     // Someone who asks has often just fixed what failed.
-    shared.targets.retry_all();
+    shared.put_locations.retry_all();
     let rest = REST_PER_BATCH.saturating_mul(u32::try_from(targets.len()).unwrap_or(u32::MAX));
     let deadline = tokio::time::Instant::now() + wait;
     loop {

@@ -55,8 +55,8 @@ use tokio::task::JoinHandle;
 
 pub use deps::DeliveryDeps;
 pub use flush::Flushed;
-use put::targets::put_target;
-pub use put::targets::put_targets;
+use put::put_locations::put_location;
+pub use put::put_locations::put_locations;
 pub use settings::{DeliverySettings, DiskWork};
 
 use crate::batch::AFTER_DAY;
@@ -111,17 +111,17 @@ impl Delivery {
     pub fn set_removed(&self, removed: BTreeSet<SourceId>) {
         self.shared.requests.set_removed(removed);
         self.shared.forget_mismatches();
-        self.shared.targets.retry_all();
+        self.shared.put_locations.retry_all();
         self.shared.kick.notify_one();
     }
 
-    /// Forgets what is kept of sources that the log has forgotten, and the slots of targets that no source uses any more.
+    /// Forgets what is kept of sources that the log has forgotten, and the slots of locations that no source uses.
     pub fn forget(&self, sources: &BTreeSet<SourceId>) {
         self.shared.progress.forget(sources);
         self.shared.sizes.forget(sources);
         let current = self.shared.deps.log.current_locations();
-        let wanted = current.iter().map(|(_, to)| put_target(to)).collect();
-        self.shared.targets.forget_unused(&wanted);
+        let wanted = current.iter().map(|(_, to)| put_location(to)).collect();
+        self.shared.put_locations.forget_unused(&wanted);
     }
 
     /// Describes one of the failures of puts; `None` if there are none.

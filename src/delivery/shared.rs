@@ -5,7 +5,7 @@
 //!
 //! | struct | what it owns |
 //! | --- | --- |
-//! | [`PutTargets`] | the slots of each target of puts |
+//! | [`PutLocations`] | the slots of each location of puts |
 //! | [`BusyBatches`] | which batches have a task |
 //! | [`TasksUnderWay`] | which sealed objects have a task, and the panics |
 //! | [`ClosingDays`] | which days have a task, and why they wait |
@@ -30,7 +30,7 @@ use super::failures::encryption_mismatch::Mismatches;
 use super::failures::failing::Failing;
 use super::make::staging::Staging;
 use super::progress::Progress;
-use super::put::targets::PutTargets;
+use super::put::put_locations::PutLocations;
 use super::repeated_events::Repeated;
 use super::schedule::requests::DueRequests;
 use super::schedule::sizes::Sizes;
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     /// Limits the objects that are encoded at once.
     pub(super) encoders: Semaphore,
 
-    pub(super) targets: PutTargets,
+    pub(super) put_locations: PutLocations,
     pub(super) busy: Arc<BusyBatches>,
     pub(super) under_way: Arc<TasksUnderWay>,
     pub(super) closing_days: Arc<ClosingDays>,
@@ -74,7 +74,7 @@ impl Shared {
         Arc::new(Self {
             staging: Staging::new(disk, settings.object_in_memory_max, in_memory),
             encoders: Semaphore::new(settings.encoders),
-            targets: PutTargets::default(),
+            put_locations: PutLocations::default(),
             busy: Arc::new(BusyBatches::new(Arc::clone(&kick))),
             under_way: Arc::new(TasksUnderWay::new(Arc::clone(&kick), Arc::clone(&deps.alarms))),
             closing_days: Arc::default(),

@@ -90,7 +90,7 @@ fn resume(shared: &Arc<Shared>, pending: PendingSeal) {
         let (shared, _under_way) = (shared_of_task, under_way);
         let batch = seal.batch.clone();
         let resumed = async {
-            let slots = shared.targets.slots(&seal.location);
+            let slots = shared.put_locations.slots(&seal.location);
             let hold = match busy {
                 Some(busy) => {
                     let place = Arc::clone(&slots.sealed).acquire_owned().await.ok();

@@ -8,7 +8,8 @@ use tokio::task::JoinError;
 
 use super::settings::{node_name, store_settings};
 use crate::check::{
-    self, CheckReport, Load, Port, Reach, Settings, Shape, Speaks, SpoolSettings, Target, TlsSettings,
+    self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, Speaks, SpoolSettings,
+    TlsSettings,
 };
 use crate::config::{Acl, Checksums, Config, Endpoint};
 use crate::object::{ExternalId, RoleArn};
@@ -59,9 +60,9 @@ pub async fn check(
 fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, CheckError> {
     let is_wanted = |id: &SourceId| wanted.source.as_ref().is_none_or(|source| source == id);
     let sources = config.sources.iter().filter(|source| is_wanted(&source.id));
-    let targets: Vec<Target> =
-        check::targets(sources.map(|source| (source.id.clone(), source.location.clone())));
-    if let (true, Some(source)) = (targets.is_empty(), &wanted.source) {
+    let locations: Vec<LocationUnderCheck> =
+        check::locations(sources.map(|source| (source.id.clone(), source.location.clone())));
+    if let (true, Some(source)) = (locations.is_empty(), &wanted.source) {
         return Err(CheckError::NoSource(source.clone()));
     }
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
@@ -92,7 +93,7 @@ fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, 
     }
     Ok(Settings {
         reach,
-        targets,
+        locations,
         external_ids,
         session: store_settings(config, &node).session_name,
         node,

@@ -83,7 +83,7 @@ pub async fn run(
         connections: CONNECTIONS_MAX,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: dev_s3::CONNECTIONS_MAX,
-        put_targets: 1,
+        put_locations: 1,
     })?;
     let outside = Outside::system();
     let listener = std::net::TcpListener::bind(dev.s3_listen).map_err(|cause| NodeError::Listen {

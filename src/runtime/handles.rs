@@ -12,8 +12,8 @@ pub const HANDLES_MIN: u64 = 256;
 /// staged by 16 blocking and a few background threads (50); configuration, certificates, name lookups,
 /// credentials, hooks (18).
 pub const OWN_HANDLES: u64 = 128;
-/// Handles for each target of puts: 8 puts at once, each with a connection and the file that it sends.
-pub const HANDLES_PER_TARGET: u64 = 16;
+/// Handles for each location of puts: 8 puts at once, each with a connection and the file that it sends.
+pub const HANDLES_PER_LOCATION: u64 = 16;
 /// Stores get at most this fraction (1/8) of the handles. Beyond it, a put that finds none is retried.
 const STORES_SHARE: u64 = 8;
 /// Functions of destinations get this fraction (1/16) of the handles, but no more than [`FUNCTIONS_MAX`]: an invocation
@@ -33,8 +33,8 @@ pub struct Wanted {
     pub admin: usize,
     /// Connections to the S3 server of `dev`.
     pub dev_s3: usize,
-    /// Distinct targets of puts: buckets, roles and keys.
-    pub put_targets: usize,
+    /// Distinct locations of puts: buckets, roles and keys.
+    pub put_locations: usize,
 }
 
 /// How many connections each listener may have open.
@@ -86,7 +86,7 @@ pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
     let number = |handles: u64| usize::try_from(handles).unwrap_or(usize::MAX);
     let admin = wanted.admin.min(number(limit / LISTENER_SHARE));
     let dev_s3 = wanted.dev_s3.min(number(limit / LISTENER_SHARE));
-    let stores = HANDLES_PER_TARGET.saturating_mul(wanted.put_targets as u64).min(limit / STORES_SHARE);
+    let stores = HANDLES_PER_LOCATION.saturating_mul(wanted.put_locations as u64).min(limit / STORES_SHARE);
     let functions = (limit / FUNCTIONS_SHARE).min(FUNCTIONS_MAX);
     let left = limit - OWN_HANDLES - stores - functions - admin as u64 - dev_s3 as u64;
     let (connections, functions) = (wanted.connections.min(number(left)), number(functions));
@@ -97,7 +97,7 @@ pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { connections: 20_000, admin: 256, dev_s3: 0, put_targets: 1 };
+    const WANTED: Wanted = Wanted { connections: 20_000, admin: 256, dev_s3: 0, put_locations: 1 };
 
     #[test]
     fn connections_get_what_the_process_does_not_need() {
@@ -111,18 +111,22 @@ mod tests {
         check(1_024, WANTED, (1_024 - 128 - 16 - 64 - 128, 128, 0));
         check(1_024, Wanted { connections: 10, ..WANTED }, (10, 128, 0));
         check(256, WANTED, (256 - 128 - 16 - 16 - 32, 32, 0));
-        // However many targets there are, and in `dev`, some connections are left.
-        check(256, Wanted { put_targets: 1_000, ..WANTED }, (48, 32, 0));
+        // However many locations there are, and in `dev`, some connections are left.
+        check(256, Wanted { put_locations: 1_000, ..WANTED }, (48, 32, 0));
         check(256, Wanted { dev_s3: 512, ..WANTED }, (32, 32, 32));
-        check(20_000, Wanted { put_targets: 10_000, ..WANTED }, (20_000 - 128 - 2_500 - 1_250 - 256, 256, 0));
+        check(
+            20_000,
+            Wanted { put_locations: 10_000, ..WANTED },
+            (20_000 - 128 - 2_500 - 1_250 - 256, 256, 0),
+        );
     }
 
     #[test]
     fn handles_given_away_never_exceed_the_limit() {
         for limit in HANDLES_MIN..3_000 {
-            for put_targets in [0, 1, 2, 7, 500] {
+            for put_locations in [0, 1, 2, 7, 500] {
                 for dev_s3 in [0, 512] {
-                    let fitted = fit(limit, Wanted { put_targets, dev_s3, ..WANTED }).unwrap();
+                    let fitted = fit(limit, Wanted { put_locations, dev_s3, ..WANTED }).unwrap();
                     let given = (fitted.connections + fitted.admin + fitted.dev_s3 + fitted.functions) as u64;
                     assert!(
                         given + OWN_HANDLES <= limit && fitted.connections > 0 && fitted.functions > 0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::alarms::{AlarmKind, Alarms};
-use crate::delivery::put::targets::{PutTarget, put_target};
+use crate::delivery::put::put_locations::{PutLocation, put_location};
 use crate::delivery::repeated_events::Repeated;
 use crate::lock::lock;
 use crate::log::{Closable, DayInBucket};
@@ -23,7 +23,7 @@ pub(in crate::delivery) struct ClosingDays(Mutex<BTreeMap<DayInBucket, State>>);
 
 #[derive(Debug)]
 struct State {
-    target: PutTarget,
+    location: PutLocation,
     /// Its marker is in the store, and the hook is being called.
     calling_hook: bool,
     /// Why it waits, if it does.
@@ -41,21 +41,21 @@ impl ClosingDays {
         closable: impl FnOnce(&mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable>,
     ) -> Vec<(Closable, ClosingDay)> {
         let mut days = lock(&self.0);
-        let mut putting: BTreeMap<PutTarget, usize> = BTreeMap::new();
+        let mut putting: BTreeMap<PutLocation, usize> = BTreeMap::new();
         for state in days.values().filter(|state| !state.calling_hook) {
-            *putting.entry(state.target.clone()).or_default() += 1;
+            *putting.entry(state.location.clone()).or_default() += 1;
         }
         let closable = closable(&mut |place, location| {
             if days.contains_key(place) || rests(place) {
                 return false;
             }
-            let putting = putting.entry(put_target(location)).or_default();
+            let putting = putting.entry(put_location(location)).or_default();
             *putting += 1;
             *putting <= CLOSING_PER_LOCATION
         });
         let take = |closable: Closable| {
-            let target = put_target(&closable.location);
-            let state = State { target, calling_hook: false, why: None, alarmed: false };
+            let location = put_location(&closable.location);
+            let state = State { location, calling_hook: false, why: None, alarmed: false };
             days.insert(closable.place.clone(), state);
             let day = ClosingDay { days: Arc::clone(self), place: closable.place.clone() };
             (closable, day)

@@ -26,7 +26,7 @@ pub(in crate::delivery) async fn deliver(
     key: &ObjectKey,
     (body, metadata): Made,
 ) -> Result<(), Stopped> {
-    let accepted = shared.targets.slots(&closable.location).accepted.waiter();
+    let accepted = shared.put_locations.slots(&closable.location).accepted.waiter();
     let mut marker = Marker {
         shared,
         closable,
@@ -72,7 +72,7 @@ impl Deliverable for Marker<'_> {
     }
 
     async fn put_once(&mut self, put: &Put) -> Result<Result<Stored, StoreError>, Stopped> {
-        let slots = self.shared.targets.slots(&put.location);
+        let slots = self.shared.put_locations.slots(&put.location);
         let Ok(_slot) = slots.puts.acquire().await else { return Err(Stopped) };
         Ok(self.shared.deps.store.put(put).await)
     }
@@ -101,7 +101,7 @@ impl Deliverable for Marker<'_> {
         let alarms = &self.shared.deps.alarms;
         alarms.clear(AlarmKind::Conflict, self.key.as_str());
         self.day.clear_alarm(alarms);
-        self.shared.targets.slots(&self.closable.location).accepted.notify();
+        self.shared.put_locations.slots(&self.closable.location).accepted.notify();
         Ok(())
     }
 

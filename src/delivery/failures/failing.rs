@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::health::{Cause, Health};
 use super::spool_share::{Division, Party};
 use crate::batch::BatchKey;
-use crate::delivery::put::targets::{self, PutTarget, put_target};
+use crate::delivery::put::put_locations::{self, PutLocation, put_location};
 use crate::lock::lock;
 use crate::log::{Log, OpenBatch};
 use crate::object::S3Location;
@@ -26,7 +26,7 @@ pub(in crate::delivery) struct Failing {
     /// Which puts fail.
     health: Mutex<Health>,
     /// How much of the spool each failing party may hold, as of the last check.
-    division: Mutex<Arc<Division<PutTarget>>>,
+    division: Mutex<Arc<Division<PutLocation>>>,
     /// Which sources were refused lately.
     refusing: Mutex<Refusing>,
     /// Sources with an upload conflict: nothing is put for them.
@@ -53,11 +53,11 @@ impl Failing {
         lock(&self.refusing)
     }
 
-    pub(in crate::delivery) fn division(&self) -> Arc<Division<PutTarget>> {
+    pub(in crate::delivery) fn division(&self) -> Arc<Division<PutLocation>> {
         Arc::clone(&lock(&self.division))
     }
 
-    pub(in crate::delivery) fn set_division(&self, division: Division<PutTarget>) {
+    pub(in crate::delivery) fn set_division(&self, division: Division<PutLocation>) {
         *lock(&self.division) = Arc::new(division);
     }
 
@@ -107,7 +107,7 @@ impl Failing {
         let leaves = |batch: &&OpenBatch| {
             let source = &batch.key.source;
             let Some(to) = current.get(source) else { return false };
-            let party = division.party(source, &put_target(to));
+            let party = division.party(source, &put_location(to));
             party.is_some_and(|party| division.relieved.contains(&party) || pinning.contains(&batch.key))
         };
         open.iter().filter(leaves).map(|batch| batch.key.clone()).collect()
@@ -139,11 +139,8 @@ impl Failing {
         waited: Duration,
     ) -> bool {
         let division = self.division();
-        let party = if division.parties.is_empty() {
-            None
-        } else {
-            division.party(source, &put_target(to))
-        };
+        let party =
+            if division.parties.is_empty() { None } else { division.party(source, &put_location(to)) };
         let Some(party) = party else {
             // A single failure does not make a failing party. Under pressure it is enough to park, because
             // the next try may come late.
@@ -158,25 +155,28 @@ impl Failing {
 }
 
 /// The error code, its reason, and what to do.
-pub(in crate::delivery) fn why_refused(division: &Division<PutTarget>, party: &Party<PutTarget>) -> String {
+pub(in crate::delivery) fn why_refused(
+    division: &Division<PutLocation>,
+    party: &Party<PutLocation>,
+) -> String {
     let held = division.parties.get(party).copied().unwrap_or_default().bytes();
-    let (target, of_whom) = match party {
-        Party::Location(target) => (target, ""),
-        Party::Source(_, target) => (target, " of this source"),
+    let (location, of_whom) = match party {
+        Party::Location(location) => (location, ""),
+        Party::Source(_, location) => (location, " of this source"),
     };
     format!(
         "503 destination_full: {} accepts no objects{of_whom}; the calls that wait for it use {} of the spool, and their \
          share is {}; fix the bucket: its alarm and `forebay check` say how",
-        targets::in_words(target),
+        put_locations::in_words(location),
         about_bytes(held),
         about_bytes(division.allowance.unwrap_or_default())
     )
 }
 
 /// A party, as the subject of an alarm.
-pub(in crate::delivery) fn name(party: &Party<PutTarget>) -> String {
+pub(in crate::delivery) fn name(party: &Party<PutLocation>) -> String {
     match party {
-        Party::Location(target) => targets::in_words(target),
-        Party::Source(source, target) => format!("{source} to {}", targets::in_words(target)),
+        Party::Location(location) => put_locations::in_words(location),
+        Party::Source(source, location) => format!("{source} to {}", put_locations::in_words(location)),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(in crate::delivery) use super::spool_share::Cause;
 use crate::alarms::AlarmKind;
-use crate::delivery::put::targets::{PutTarget, put_target};
+use crate::delivery::put::put_locations::{PutLocation, put_location};
 use crate::delivery::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
 use crate::object::S3Location;
 use crate::sources::SourceId;
@@ -56,7 +56,7 @@ impl Failures {
 pub(in crate::delivery) struct Health {
     failing: BTreeMap<(SourceId, S3Location), Failures>,
     /// When each bucket last accepted something.
-    taken: BTreeMap<PutTarget, Duration>,
+    taken: BTreeMap<PutLocation, Duration>,
     /// When each source last had something in the spool or was delivered.
     heard: BTreeMap<SourceId, Duration>,
     /// Whether one failure is enough to count as failing.
@@ -108,7 +108,7 @@ impl Health {
         began: Duration,
         now: Duration,
     ) {
-        let taken = self.taken.get(&put_target(to)).is_some_and(|taken| *taken >= began);
+        let taken = self.taken.get(&put_location(to)).is_some_and(|taken| *taken >= began);
         if taken || now.saturating_sub(began) < STALLED_AFTER {
             return;
         }
@@ -125,7 +125,7 @@ impl Health {
 
     /// Records a put that succeeded. Returns whether puts of the source failed there before.
     pub(in crate::delivery) fn taken(&mut self, source: &SourceId, to: &S3Location, now: Duration) -> bool {
-        self.taken.insert(put_target(to), now);
+        self.taken.insert(put_location(to), now);
         self.heard(source, now);
         // Usually there are no failures, and then the key need not be copied.
         !self.failing.is_empty() && self.failing.remove(&(source.clone(), to.clone())).is_some()
@@ -173,8 +173,9 @@ impl Health {
         self.failing.retain(|(source, to), _| waits(source, to));
         self.heard.retain(|_, at| now.saturating_sub(*at) < SILENT_AFTER);
         let failing = &self.failing;
-        self.taken.retain(|target, at| {
-            now.saturating_sub(*at) < SILENT_AFTER || failing.keys().any(|(_, to)| put_target(to) == *target)
+        self.taken.retain(|location, at| {
+            now.saturating_sub(*at) < SILENT_AFTER
+                || failing.keys().any(|(_, to)| put_location(to) == *location)
         });
     }
 
@@ -183,21 +184,21 @@ impl Health {
     /// A bucket that cannot be reached fails for all sources. A refusal may concern one source alone. So
     /// a bucket that refuses puts is included only if it refuses at least two sources and has accepted
     /// none since, or if it has accepted nothing lately.
-    pub(in crate::delivery) fn failing_locations(&self) -> BTreeMap<PutTarget, Cause> {
-        let mut refused: BTreeMap<PutTarget, usize> = BTreeMap::new();
+    pub(in crate::delivery) fn failing_locations(&self) -> BTreeMap<PutLocation, Cause> {
+        let mut refused: BTreeMap<PutLocation, usize> = BTreeMap::new();
         let mut failing = BTreeMap::new();
         for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing(self.strict)) {
-            let target = put_target(to);
-            let taken = self.taken.get(&target);
+            let location = put_location(to);
+            let taken = self.taken.get(&location);
             if taken.is_some_and(|taken| *taken > what.since) {
                 continue;
             }
-            let sources = refused.entry(target.clone()).or_default();
+            let sources = refused.entry(location.clone()).or_default();
             *sources += 1;
             match what.cause {
-                Cause::Unreachable => drop(failing.insert(target, what.cause)),
+                Cause::Unreachable => drop(failing.insert(location, what.cause)),
                 Cause::Refused if *sources > 1 || taken.is_none() => {
-                    failing.entry(target).or_insert(what.cause);
+                    failing.entry(location).or_insert(what.cause);
                 }
                 Cause::Refused => {}
             }
@@ -278,8 +279,8 @@ mod tests {
                     assert_eq!(failing, sources.contains(&(name, bucket)), "{what}: {name} to {bucket}");
                 }
             }
-            let expected: BTreeSet<PutTarget> =
-                locations.iter().map(|bucket| put_target(&to(bucket))).collect();
+            let expected: BTreeSet<PutLocation> =
+                locations.iter().map(|bucket| put_location(&to(bucket))).collect();
             assert_eq!(self.0.failing_locations().into_keys().collect::<BTreeSet<_>>(), expected, "{what}");
         }
     }
@@ -320,9 +321,13 @@ mod tests {
         story.takes("b", "two", 12);
         story.fails("a", "two", Cause::Unreachable, 3, 13);
         story.check("it cannot be reached", &[("a", "one"), ("a", "two")], &["two"]);
-        assert_eq!(story.0.failing_locations()[&put_target(&to("two"))], Cause::Unreachable);
+        assert_eq!(story.0.failing_locations()[&put_location(&to("two"))], Cause::Unreachable);
         story.fails("b", "two", Cause::Refused, 3, 13);
-        assert_eq!(story.0.failing_locations()[&put_target(&to("two"))], Cause::Unreachable, "one is enough");
+        assert_eq!(
+            story.0.failing_locations()[&put_location(&to("two"))],
+            Cause::Unreachable,
+            "one is enough"
+        );
         story.takes("b", "two", 14);
         story.check("it took something of another source", &[("a", "one"), ("a", "two")], &[]);
     }

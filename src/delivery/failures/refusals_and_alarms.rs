@@ -7,7 +7,7 @@ use super::failing::{name, why_refused};
 use super::health::named;
 use super::spool_share::{Division, Flow, Party, Standing, divide};
 use crate::alarms::AlarmKind;
-use crate::delivery::put::targets::{PutTarget, put_target};
+use crate::delivery::put::put_locations::{PutLocation, put_location};
 use crate::delivery::shared::Shared;
 use crate::log::{FULL_PERCENT, Held, Log, OpenBatch};
 use crate::object::S3Location;
@@ -53,7 +53,7 @@ pub(in crate::delivery) fn judge(shared: &Shared, open: &[OpenBatch]) {
 }
 
 /// What each failing party may hold, and the number of flows from which this was computed.
-fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<PutTarget>, usize) {
+fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<PutLocation>, usize) {
     let conflicts = shared.failing.conflicts();
     if shared.failing.health().is_well() && conflicts.is_empty() {
         return (Division::default(), 0);
@@ -67,7 +67,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     health.be_strict(log.is_under_pressure());
     health.keep(|source, to| held.contains_key(&(source.clone(), to.clone())), now);
     add_open(&mut held, &current, open);
-    let mut flows: BTreeMap<(SourceId, PutTarget), Flow<PutTarget>> = BTreeMap::new();
+    let mut flows: BTreeMap<(SourceId, PutLocation), Flow<PutLocation>> = BTreeMap::new();
     for ((source, to), held) in held {
         if held != Held::default() {
             health.heard(&source, now);
@@ -78,11 +78,11 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
             () => Standing::Healthy,
         };
         let is_current = !removed.contains(&source) && current.get(&source) == Some(&to);
-        let target = put_target(&to);
+        let location = put_location(&to);
         // Buckets that differ only in settings that cannot fail are one flow.
-        let flow = flows.entry((source.clone(), target.clone())).or_insert(Flow {
+        let flow = flows.entry((source.clone(), location.clone())).or_insert(Flow {
             source,
-            target,
+            location,
             current: false,
             standing,
             held: Held::default(),
@@ -95,7 +95,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     }
     let failing = health.failing_locations();
     drop(health);
-    let flows: Vec<Flow<PutTarget>> = flows.into_values().collect();
+    let flows: Vec<Flow<PutLocation>> = flows.into_values().collect();
     (divide(log.space(), &flows, &failing, &log.refused_sources()), flows.len())
 }
 
@@ -157,7 +157,7 @@ fn alarm_what_fails(shared: &Shared, now: Duration) {
 }
 
 /// Raises an alarm as soon as clients are refused, and clears it after a minute without refusals.
-fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Duration) {
+fn alarm_who_is_refused(shared: &Shared, division: &Division<PutLocation>, now: Duration) {
     let log = &shared.deps.log;
     let mut refusing = shared.failing.refusing();
     let usage = log.usage();
@@ -183,7 +183,7 @@ fn alarm_who_is_refused(shared: &Shared, division: &Division<PutTarget>, now: Du
         refused.push((EVERYBODY.to_owned(), what));
     }
     refusing.for_space = usage.refused;
-    let mut of_party: BTreeMap<&Party<PutTarget>, Vec<&SourceId>> = BTreeMap::new();
+    let mut of_party: BTreeMap<&Party<PutLocation>, Vec<&SourceId>> = BTreeMap::new();
     for (source, party) in &division.refused {
         of_party.entry(party).or_default().push(source);
     }

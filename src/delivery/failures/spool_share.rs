@@ -58,7 +58,7 @@ pub struct Flow<W> {
     /// The source.
     pub source: SourceId,
     /// The bucket.
-    pub target: W,
+    pub location: W,
     /// Whether new calls of the source go there.
     pub current: bool,
     /// Its state.
@@ -105,12 +105,12 @@ impl<W> Default for Division<W> {
 
 impl<W: Ord + Clone> Division<W> {
     /// The party that a flow belongs to, if it fails.
-    pub fn party(&self, source: &SourceId, target: &W) -> Option<Party<W>> {
-        let location = Party::Location(target.clone());
-        if self.parties.contains_key(&location) {
-            return Some(location);
+    pub fn party(&self, source: &SourceId, location: &W) -> Option<Party<W>> {
+        let bucket = Party::Location(location.clone());
+        if self.parties.contains_key(&bucket) {
+            return Some(bucket);
         }
-        let alone = Party::Source(source.clone(), target.clone());
+        let alone = Party::Source(source.clone(), location.clone());
         self.parties.contains_key(&alone).then_some(alone)
     }
 }
@@ -129,8 +129,8 @@ pub fn divide<W: Ord + Clone>(
     refused_before: &BTreeSet<SourceId>,
 ) -> Division<W> {
     let party = |flow: &Flow<W>| match flow.standing {
-        _ if failing.contains_key(&flow.target) => Some(Party::Location(flow.target.clone())),
-        Standing::Failing => Some(Party::Source(flow.source.clone(), flow.target.clone())),
+        _ if failing.contains_key(&flow.location) => Some(Party::Location(flow.location.clone())),
+        Standing::Failing => Some(Party::Source(flow.source.clone(), flow.location.clone())),
         Standing::Healthy | Standing::Silent => None,
     };
     let (mut parties, mut sources) = (BTreeMap::new(), BTreeMap::new());
@@ -141,7 +141,7 @@ pub fn divide<W: Ord + Clone>(
                 parties.entry(party.clone()).or_insert_with(Held::default).add(flow.held);
                 // Refusals of others need not concern this source: its own put will show that.
                 let tells = flow.standing == Standing::Failing
-                    || failing.get(&flow.target) == Some(&Cause::Unreachable);
+                    || failing.get(&flow.location) == Some(&Cause::Unreachable);
                 if flow.current && tells {
                     sources.insert(&flow.source, party);
                 }
@@ -197,8 +197,8 @@ mod tests {
         SourceId::new(name).unwrap()
     }
 
-    fn flow(name: &str, target: u8, standing: Standing, parked: u64, frames: u64) -> Flow<u8> {
-        Flow { source: source(name), target, current: true, standing, held: Held { parked, frames } }
+    fn flow(name: &str, location: u8, standing: Standing, parked: u64, frames: u64) -> Flow<u8> {
+        Flow { source: source(name), location, current: true, standing, held: Held { parked, frames } }
     }
 
     fn space(segments: u64) -> Space {
@@ -207,8 +207,8 @@ mod tests {
 
     use Standing::{Failing, Healthy, Silent};
 
-    fn unreachable(targets: &[u8]) -> BTreeMap<u8, Cause> {
-        targets.iter().map(|target| (*target, Cause::Unreachable)).collect()
+    fn unreachable(locations: &[u8]) -> BTreeMap<u8, Cause> {
+        locations.iter().map(|location| (*location, Cause::Unreachable)).collect()
     }
 
     fn check(what: &str, flows: &[Flow<u8>], failing: &[u8], refused: &[&str]) {
@@ -333,9 +333,9 @@ mod tests {
     fn any_flow() -> impl Strategy<Value = Flow<u8>> {
         let standing = prop_oneof![Just(Failing), Just(Healthy), Just(Silent)];
         (0..12_u8, 0..4_u8, any::<bool>(), standing, 0..400_u64, 0..400_u64).prop_map(
-            |(name, target, current, standing, parked, frames)| Flow {
+            |(name, location, current, standing, parked, frames)| Flow {
                 current,
-                ..flow(&format!("s{name}"), target, standing, parked, frames)
+                ..flow(&format!("s{name}"), location, standing, parked, frames)
             },
         )
     }
@@ -354,10 +354,10 @@ mod tests {
             let before = before.into_iter().map(|name| source(&format!("s{name}"))).collect();
             let division = divide(space(segments), &flows, &failing, &before);
             let fails = |flow: &Flow<u8>| {
-                flow.standing == Failing || failing.get(&flow.target) == Some(&Cause::Unreachable)
+                flow.standing == Failing || failing.get(&flow.location) == Some(&Cause::Unreachable)
             };
             let healthy = |flow: &Flow<u8>| {
-                flow.current && !fails(flow) && !failing.contains_key(&flow.target) && flow.standing == Healthy
+                flow.current && !fails(flow) && !failing.contains_key(&flow.location) && flow.standing == Healthy
             };
             for flow in flows.iter().filter(|flow| flow.current) {
                 if !fails(flow) {
@@ -374,7 +374,7 @@ mod tests {
                 let allowance = division.allowance.unwrap();
                 prop_assert!(allowance * division.parties.len() as u64 <= CAP * FAILING_PERCENT / 100);
                 for flow in flows.iter().filter(|flow| flow.current && fails(flow)) {
-                    let party = division.party(&flow.source, &flow.target).unwrap();
+                    let party = division.party(&flow.source, &flow.location).unwrap();
                     if division.parties[&party].bytes() >= allowance {
                         prop_assert_eq!(division.refused.get(&flow.source), Some(&party));
                     }

@@ -61,7 +61,7 @@ async fn one_object(
             return Ok(());
         }
     };
-    let slots = shared.targets.slots(&location);
+    let slots = shared.put_locations.slots(&location);
     let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
     let hold = Hold::new(busy, sealed_slot);
     // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.

@@ -40,7 +40,7 @@ impl SealedObject<'_> {
             Ok(())
         };
         noted(self.shared, Some(&self.seal.batch.source), commit).await?;
-        self.shared.targets.slots(&self.seal.location).accepted.notify();
+        self.shared.put_locations.slots(&self.seal.location).accepted.notify();
         let object = LastObject {
             key: self.seal.object_key.clone(),
             at: self.shared.deps.clock.wall(),

@@ -29,7 +29,7 @@ impl SealedObject<'_> {
         put: &Put,
     ) -> Result<Result<Stored, StoreError>, Stopped> {
         let shared = Arc::clone(self.shared);
-        let slots = shared.targets.slots(&self.seal.location);
+        let slots = shared.put_locations.slots(&self.seal.location);
         let (source, to) = (self.seal.batch.source.clone(), self.location_now());
         // Set once the put has its slots: time spent waiting for a slot is not caused by the store.
         let began = OnceLock::new();
@@ -89,7 +89,7 @@ impl SealedObject<'_> {
         let park_after = self.shared.settings.park_after;
         let patience = if pressure { PATIENCE_UNDER_PRESSURE.min(park_after) } else { park_after };
         waited >= patience || {
-            let places_left = self.shared.targets.slots(&self.seal.location).sealed.available_permits();
+            let places_left = self.shared.put_locations.slots(&self.seal.location).sealed.available_permits();
             let (source, to) = (&self.seal.batch.source, self.location_now());
             self.shared.failing.must_leave(source, &to, (pressure, places_left), waited)
         }

@@ -39,7 +39,7 @@ pub(in crate::delivery) async fn deliver(
 ) -> Result<(), Stopped> {
     let decided = shared.deps.log.pending_seal(seal.number).is_some_and(|pending| pending.overwrite);
     let first_mode = if decided { PutMode::Overwrite } else { shared.settings.put_mode };
-    let accepted = shared.targets.slots(&seal.location).accepted.waiter();
+    let accepted = shared.put_locations.slots(&seal.location).accepted.waiter();
     let mut object = SealedObject::new(shared, seal, staged, hold);
     object.reason = reason;
     put_until_stored(shared, &mut object, first_mode, accepted).await

@@ -1,4 +1,4 @@
-//! What objects are put to, and the slots of each target.
+//! What objects are put to, and the slots of each location.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -12,19 +12,19 @@ use crate::object::{BucketString, KmsKey, RoleArn, S3Location};
 
 /// What can fail for one bucket and not for another: its bucket string, role and key. Sources that differ only
 /// in their external id share it, so that many sources do not mean many puts at once.
-pub(in crate::delivery) type PutTarget = (BucketString, Option<RoleArn>, Option<KmsKey>);
+pub(in crate::delivery) type PutLocation = (BucketString, Option<RoleArn>, Option<KmsKey>);
 
-pub(in crate::delivery) fn put_target(to: &S3Location) -> PutTarget {
+pub(in crate::delivery) fn put_location(to: &S3Location) -> PutLocation {
     let role = to.role.as_ref().map(|role| role.arn.clone());
     (to.bucket.clone(), role, to.encryption.kms().map(|kms| kms.key.clone()))
 }
 
-/// The number of different targets of these buckets. Each target has its own slots for puts.
-pub fn put_targets<'a>(locations: impl Iterator<Item = &'a S3Location>) -> usize {
-    locations.map(put_target).collect::<BTreeSet<PutTarget>>().len()
+/// The number of these that can fail apart. Each has its own slots for puts.
+pub fn put_locations<'a>(locations: impl Iterator<Item = &'a S3Location>) -> usize {
+    locations.map(put_location).collect::<BTreeSet<PutLocation>>().len()
 }
 
-pub(in crate::delivery) fn in_words((bucket, role, key): &PutTarget) -> String {
+pub(in crate::delivery) fn in_words((bucket, role, key): &PutLocation) -> String {
     let role = role.as_ref().map_or_else(String::new, |role| format!(" as {role}"));
     let key = key.as_ref().map_or_else(String::new, |key| format!(" under {key}"));
     format!("{bucket}{role}{key}")
@@ -56,23 +56,23 @@ impl Slots {
     }
 }
 
-/// The slots of every target that was used so far.
+/// The slots of every location that was used so far.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct PutTargets(Mutex<BTreeMap<PutTarget, Arc<Slots>>>);
+pub(in crate::delivery) struct PutLocations(Mutex<BTreeMap<PutLocation, Arc<Slots>>>);
 
-impl PutTargets {
+impl PutLocations {
     pub(in crate::delivery) fn slots(&self, to: &S3Location) -> Arc<Slots> {
         let mut slots = lock(&self.0);
-        Arc::clone(slots.entry(put_target(to)).or_insert_with(|| Arc::new(Slots::new())))
+        Arc::clone(slots.entry(put_location(to)).or_insert_with(|| Arc::new(Slots::new())))
     }
 
-    /// Forgets targets that are not `wanted`, unless something is put to them or waits for them.
-    pub(in crate::delivery) fn forget_unused(&self, wanted: &BTreeSet<PutTarget>) {
-        lock(&self.0).retain(|target, slots| {
+    /// Forgets locations that are not `wanted`, unless something is put to them or waits for them.
+    pub(in crate::delivery) fn forget_unused(&self, wanted: &BTreeSet<PutLocation>) {
+        lock(&self.0).retain(|location, slots| {
             let is_used = Arc::strong_count(slots) > 1
                 || Arc::strong_count(&slots.sealed) > 1
                 || slots.accepted.is_awaited();
-            is_used || wanted.contains(target)
+            is_used || wanted.contains(location)
         });
     }
 

@@ -15,7 +15,7 @@ use super::probe::aws::Aws;
 use super::refusal::Refusal;
 use super::report::Group;
 use super::specimen::{self, Maker};
-use super::subject::{Reach, Subject, Target};
+use super::subject::{LocationUnderCheck, Reach, Subject};
 use super::surroundings;
 use crate::arn::partition_of;
 use crate::object::{ExternalId, ObjectKey, RoleArn, SseKms};
@@ -51,21 +51,26 @@ const OF_A_KEY: [&str; 2] = ["kms_key", "kms_use"];
 
 struct Visit<'a> {
     common: &'a Common,
-    target: &'a Target,
+    under_check: &'a LocationUnderCheck,
     findings: Vec<CheckFinding>,
     reading: Option<Reading>,
 }
 
 /// Checks a bucket. `probe_role`: whether its role is also tried without an external id, which is done
 /// once per role.
-pub(super) async fn check(common: &Common, target: &Target, at: UnixMillis, probe_role: bool) -> Checked {
-    let mut visit = Visit { common, target, findings: Vec::new(), reading: None };
+pub(super) async fn check(
+    common: &Common,
+    under_check: &LocationUnderCheck,
+    at: UnixMillis,
+    probe_role: bool,
+) -> Checked {
+    let mut visit = Visit { common, under_check, findings: Vec::new(), reading: None };
     visit.all(at, probe_role).await;
-    let bucket = target.location.to_string();
+    let bucket = under_check.location.to_string();
     let group = Group {
-        title: format!("to {bucket}, for {}", target.sources_in_words()),
+        title: format!("to {bucket}, for {}", under_check.sources_in_words()),
         subject: Some(bucket),
-        sources: target.sources.iter().map(ToString::to_string).collect(),
+        sources: under_check.sources.iter().map(ToString::to_string).collect(),
         findings: visit.findings,
     };
     Checked { group, reading: visit.reading }
@@ -77,13 +82,13 @@ impl<'a> Visit<'a> {
             Identity::Is { arn, .. } => Some(arn.as_str()),
             Identity::NotAsked | Identity::Refused { .. } => None,
         };
-        let role = self.target.location.role.as_ref();
+        let role = self.under_check.location.role.as_ref();
         Subject {
             reach: &self.common.reach,
-            location: &self.target.location,
+            location: &self.under_check.location,
             process,
             region,
-            sources: &self.target.sources,
+            sources: &self.under_check.sources,
             external_ids: role.and_then(|role| self.common.external_ids.get(&role.arn)),
         }
     }
@@ -96,7 +101,7 @@ impl<'a> Visit<'a> {
 
     fn skip_all(&mut self, checks: &[&'static str], because: &str) {
         self.skip(checks, because);
-        if self.target.location.encryption.kms().is_some() {
+        if self.under_check.location.encryption.kms().is_some() {
             self.skip(&OF_A_KEY, because);
         }
     }
@@ -106,7 +111,7 @@ impl<'a> Visit<'a> {
         let without_requests = [surroundings::endpoint(&subject), surroundings::storage_class(&subject)];
         self.findings.extend(without_requests.into_iter().flatten());
         if self.common.credentials.is_err() {
-            if self.target.location.role.is_some() {
+            if self.under_check.location.role.is_some() {
                 self.skip(&OF_A_ROLE, "there are no credentials");
             }
             return self.skip_all(&OF_A_BUCKET, "there are no credentials");
@@ -127,15 +132,15 @@ impl<'a> Visit<'a> {
         } else {
             self.object(head.region.as_deref(), at).await
         };
-        if let Some(kms) = self.target.location.encryption.kms() {
+        if let Some(kms) = self.under_check.location.encryption.kms() {
             self.key(kms, &head, stored.as_ref(), session.as_ref()).await;
         }
     }
 
     /// The session of the role, if there is one; `Err` if it is refused.
     async fn role(&mut self, probe: bool) -> Result<Option<Secrets>, ()> {
-        let target = self.target;
-        let Some(role) = &target.location.role else { return Ok(None) };
+        let under_check = self.under_check;
+        let Some(role) = &under_check.location.role else { return Ok(None) };
         let Common { aws, session, .. } = self.common;
         let with = aws.assume(role, session, true).await;
         let without = if probe { Some(aws.assume(role, session, false).await.map(drop)) } else { None };
@@ -154,7 +159,7 @@ impl<'a> Visit<'a> {
 
     /// Sends `HeadBucket`, and again to another region if the first answer names one.
     async fn bucket(&mut self) -> HeadBucket {
-        let to = &self.target.location;
+        let to = &self.under_check.location;
         let aws = &self.common.aws;
         let home = aws.store.sdk().region().map_or(DEFAULT_REGION, AsRef::as_ref);
         let region = to.region.clone().unwrap_or_else(|| home.to_owned());
@@ -176,9 +181,9 @@ impl<'a> Visit<'a> {
     /// Puts the test object, and runs the checks that depend on it. Returns its key if it is stored.
     async fn object(&mut self, region: Option<&str>, at: UnixMillis) -> Option<ObjectKey> {
         let common = self.common;
-        let (aws, reach, to) = (&common.aws, &common.reach, &self.target.location);
+        let (aws, reach, to) = (&common.aws, &common.reach, &self.under_check.location);
         let [_, _, rest @ ..] = &OF_A_BUCKET;
-        let made = match self.target.sources.first() {
+        let made = match self.under_check.sources.first() {
             Some(source) => specimen::put(reach, to, source, Maker { node: &common.node, at }).ok(),
             None => None,
         };
@@ -231,7 +236,7 @@ impl<'a> Visit<'a> {
 
     /// Tries the folders of the sources without storing anything.
     async fn folders(&self, put: &Put, at: UnixMillis) -> Answers {
-        let (aws, to) = (&self.common.aws, &self.target.location);
+        let (aws, to) = (&self.common.aws, &self.under_check.location);
         let try_at = async |key: ObjectKey| aws.put(&folders::with_wrong_checksum(put, key)).await.map(drop);
         let beside = ObjectKey::listed(format!("{}-checksum", put.key));
         let answer = try_at(beside.clone()).await;
@@ -243,7 +248,7 @@ impl<'a> Visit<'a> {
         }
         let name = format!("check-{}-{}", self.common.node, at.0);
         let mut answers = Vec::new();
-        for key in folders::keys(to, &self.target.sources, at.day(), &name) {
+        for key in folders::keys(to, &self.under_check.sources, at.day(), &name) {
             let folder = key.as_str().trim_end_matches(&name).to_owned();
             let answer = try_at(key).await;
             let taken = answer.is_ok();
@@ -280,7 +285,7 @@ impl<'a> Visit<'a> {
             return self.findings.extend(findings);
         }
         let region = head.region.as_deref().unwrap_or(&head.asked_in);
-        let arn = object_arn(region, self.target.location.bucket.bucket(), kms, stored);
+        let arn = object_arn(region, self.under_check.location.bucket.bucket(), kms, stored);
         let described = common.aws.describe_key(kms, region, session).await;
         let usable = common.aws.generate_data_key(kms, region, &arn, session).await;
         let subject = self.subject(Some(region));
