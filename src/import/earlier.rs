@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::file_id::{FileId, first_128_bits};
 use super::importer::{key_of, unwritten};
 use super::journal::{Journal, JournalError};
-use super::record::{Record, State};
+use super::record::{ImportRecord, State};
 use super::rows::{FileError, FileFault, RowReader};
 use super::run::{FileEnd, OpenRows, Waits};
 use super::target::{Begin, Target, TargetError};
@@ -248,7 +248,7 @@ pub(super) fn earlier(
     journal: &dyn Journal,
     begin: &Begin,
     source: &SourceId,
-    with_log: &dyn Fn(&mut Record),
+    with_log: &dyn Fn(&mut ImportRecord),
 ) -> Result<Option<Earlier>, JournalError> {
     let key = key_of(begin.file, source);
     let place = match begin.place {
@@ -265,7 +265,7 @@ pub(super) fn earlier(
 }
 
 /// What a later version of its file has to know of an import.
-fn unfinished(record: &Record, begin: &Begin) -> Option<Earlier> {
+fn unfinished(record: &ImportRecord, begin: &Begin) -> Option<Earlier> {
     let rows = record.progress.next_row;
     if record.state == State::Done || rows == 0 {
         return None;
@@ -276,7 +276,7 @@ fn unfinished(record: &Record, begin: &Begin) -> Option<Earlier> {
 }
 
 /// The prefix of an unfinished import, if it is that of all rows that are stored, and of no others.
-fn stored_prefix(record: &Record, begin: &Begin) -> Option<Prefix> {
+fn stored_prefix(record: &ImportRecord, begin: &Begin) -> Option<Prefix> {
     let is_counted = !begin.by_content || record.counted == record.progress.next_row;
     let is_open = record.state != State::Done;
     record.prefix.filter(|prefix| is_open && is_counted && prefix.rows == record.progress.next_row)
@@ -289,7 +289,7 @@ fn stored_prefix(record: &Record, begin: &Begin) -> Option<Prefix> {
 /// [`TargetError`]: the version does not continue what `known` says.
 pub(super) fn links(
     journal: &dyn Journal,
-    known: Option<&mut Record>,
+    known: Option<&mut ImportRecord>,
     begin: &Begin,
     (key, source): (ImportKey, &SourceId),
 ) -> Result<Vec<u128>, TargetError> {

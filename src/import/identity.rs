@@ -22,7 +22,7 @@ const END_BYTES: u64 = 64 * 1024;
 /// Times of events and S3's `LastModified` are not part of it: they differ between two notifications of one
 /// object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum FileIdentity {
     /// A local file.
     Local {
         /// Its canonical path.
@@ -56,7 +56,7 @@ pub enum Identity {
     },
 }
 
-impl Identity {
+impl FileIdentity {
     /// The identity of a local file.
     ///
     /// # Errors
@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn id(path: &Path) -> FileId {
-        Identity::of_file(path).unwrap().id()
+        FileIdentity::of_file(path).unwrap().id()
     }
 
     #[test]
@@ -225,15 +225,15 @@ mod tests {
         let path = dir.path().join("empty.csv");
         write(&path, b"", 1_000);
         assert_eq!(id(&path), id(&path));
-        let missing = Identity::of_file(&dir.path().join("missing.csv")).unwrap_err();
+        let missing = FileIdentity::of_file(&dir.path().join("missing.csv")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        assert!(Identity::of_file(dir.path()).is_err());
+        assert!(FileIdentity::of_file(dir.path()).is_err());
     }
 
     fn object(key: &str, version: Option<&str>, etag: &str, size: u64) -> FileId {
         let version = version.map(str::to_owned);
         let (bucket, key) = ("lake".to_owned(), key.to_owned());
-        Identity::S3 { bucket, key, version, etag: etag.to_owned(), size }.id()
+        FileIdentity::S3 { bucket, key, version, etag: etag.to_owned(), size }.id()
     }
 
     #[test]
@@ -257,10 +257,10 @@ mod tests {
     #[test]
     fn ids_are_the_same_in_every_release() {
         assert_eq!(object("a.csv", None, "abc", 5).to_string(), "unw446h7bvkguk7rnc2jjbggs4");
-        let content = Identity::Content { hash: [7; 32], size: 5 };
+        let content = FileIdentity::Content { hash: [7; 32], size: 5 };
         assert_eq!(content.id().to_string(), "zsgp5ipybhv7vydbhyb4t4teg4");
         let (path, ends) = (PathBuf::from("/data/a.csv"), [9; 32]);
-        let local = Identity::Local { path, size: 5, modified_ns: -1, ends };
+        let local = FileIdentity::Local { path, size: 5, modified_ns: -1, ends };
         assert_eq!(local.id().to_string(), "fbkq42hveschjqvdigfhfxylhu");
         assert_eq!(local.id().entry("b.csv").to_string(), "55zatcxhjlqrl3gefz3nbaonie");
     }

@@ -18,7 +18,7 @@ use super::file_id::{FileId, first_128_bits};
 use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
 use super::recent::RecentJournal;
-use super::record::{Record, State};
+use super::record::{ImportRecord, State};
 use super::row_hash::{OwnId, new_rows};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken};
 use crate::boxed_future::BoxFuture;
@@ -150,8 +150,8 @@ impl Importer {
         let mut records = Vec::with_capacity(imports.len());
         for import in imports {
             let known = self.journal.read(import.key)?;
-            let mut record =
-                known.unwrap_or_else(|| Record::of_progress(import.key, import.progress, self.clock.wall()));
+            let mut record = known
+                .unwrap_or_else(|| ImportRecord::of_progress(import.key, import.progress, self.clock.wall()));
             record.advance(import.progress);
             records.push(record);
         }
@@ -160,7 +160,7 @@ impl Importer {
     }
 
     /// Writes records to the journal, and only then lets the log forget these files.
-    fn move_to_journal(&self, records: &[Record], files: &[u64]) -> Result<(), JournalError> {
+    fn move_to_journal(&self, records: &[ImportRecord], files: &[u64]) -> Result<(), JournalError> {
         if planted(PlantedBug::EndedBeforeJournal) {
             self.forget(files);
         }
@@ -191,7 +191,9 @@ impl Importer {
         match (&mut known, open) {
             (Some(record), Some(open)) => record.advance(open.progress),
             // The journal could not be used when the process began.
-            (None, Some(open)) => known = Some(Record::of_progress(key, open.progress, self.clock.wall())),
+            (None, Some(open)) => {
+                known = Some(ImportRecord::of_progress(key, open.progress, self.clock.wall()))
+            }
             (_, None) => {}
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
@@ -291,7 +293,7 @@ impl Importer {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let _journaling = lock(&self.journaling);
-        let with_log = |record: &mut Record| {
+        let with_log = |record: &mut ImportRecord| {
             if let Some(open) = self.log.open_imports().into_iter().find(|import| import.key == record.key) {
                 record.advance(open.progress);
             }
@@ -311,7 +313,7 @@ impl Importer {
         let Some(open) = open else { return Err(TargetError::NotOpen) };
         let known = self.journal.read(end.import).map_err(unwritten)?;
         let now = self.clock.wall();
-        let mut record = known.unwrap_or_else(|| Record::of_progress(end.import, open.progress, now));
+        let mut record = known.unwrap_or_else(|| ImportRecord::of_progress(end.import, open.progress, now));
         record.advance(open.progress);
         let how = KindLabel { kind: end.outcome.slug() };
         record.ended(end, now);
@@ -379,7 +381,7 @@ impl Importer {
             }
         };
         let (counted_now, not_stored) = (last_row.saturating_add(1), Vec::new());
-        let record = Record { counted: counted_now, not_stored, prefix: rows.prefix, ..record };
+        let record = ImportRecord { counted: counted_now, not_stored, prefix: rows.prefix, ..record };
         let through = record.counted;
         let journal = Arc::clone(&self.journal);
         blocking(move || journal.write_rows(&new.counts, &record).map_err(unwritten)).await?;
@@ -391,7 +393,7 @@ impl Importer {
     /// noted: if the step is stored without it, and is not counted because of a crash, it may come again with the row.
     async fn id_taken(
         &self,
-        mut record: Record,
+        mut record: ImportRecord,
         own_ids: &[OwnId],
         call: u32,
     ) -> Result<RowsTaken, TargetError> {
@@ -484,7 +486,7 @@ impl Target for Arc<Importer> {
 /// What is decided about a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Admitted {
-    pub(super) record: Record,
+    pub(super) record: ImportRecord,
     pub(super) standing: Standing,
     /// See [`Begun::other_options`].
     pub(super) other_options: bool,
@@ -492,19 +494,19 @@ pub(super) struct Admitted {
 
 /// Decides whether a file is imported, and from which row on. `known` is what was recorded of it.
 pub(super) fn admitted(
-    known: Option<Record>,
+    known: Option<ImportRecord>,
     begin: &Begin,
     (key, source): (ImportKey, &SourceId),
     now: UnixMillis,
 ) -> Result<Admitted, TargetError> {
-    let new = || Record::of_progress(key, ImportProgress::default(), now);
+    let new = || ImportRecord::of_progress(key, ImportProgress::default(), now);
     let mut record = known.unwrap_or_else(new);
     let is_other = !record.options.is_empty() && !begin.options.is(&record.options);
     // Nothing depends on how rows were read that were all rejected: a wrong delimiter can be corrected.
     let is_anew = begin.force || (is_other && !has_calls(record.progress));
     if is_anew {
         let generation = record.generation + 1;
-        record = Record { first_seen: record.first_seen, generation, ..new() };
+        record = ImportRecord { first_seen: record.first_seen, generation, ..new() };
     }
     if record.limits != begin.limits {
         record.forget_failures();
@@ -523,7 +525,7 @@ pub(super) fn admitted(
         _ => {}
     }
     let standing = if record.progress.next_row > 0 { Standing::Continued } else { Standing::New };
-    record = Record {
+    record = ImportRecord {
         file: Some(begin.file),
         source: Some(source.clone()),
         name: begin.name.clone(),

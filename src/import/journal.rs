@@ -12,7 +12,7 @@ use redb::{
     StorageBackend, StorageError, TableDefinition,
 };
 
-use super::record::Record;
+use super::record::ImportRecord;
 use super::row_hash::RowCount;
 use super::untouched::Untouched;
 use crate::disk::own_files;
@@ -68,13 +68,13 @@ pub trait Journal: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`JournalError`].
-    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError>;
+    fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError>;
 
     /// Replaces the records of files, all or none.
     ///
     /// # Errors
     /// [`JournalError`]: nothing has changed.
-    fn write(&self, records: &[Record]) -> Result<(), JournalError>;
+    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError>;
 
     /// The import that is linked with a key.
     ///
@@ -86,7 +86,7 @@ pub trait Journal: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`JournalError`]: nothing has changed.
-    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError>;
+    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError>;
 
     /// How often rows are known, by their keys. Unknown ones are left out.
     ///
@@ -98,13 +98,13 @@ pub trait Journal: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`JournalError`]: nothing has changed.
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError>;
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError>;
 
     /// Passes every record to `each`, in no particular order.
     ///
     /// # Errors
     /// [`JournalError`].
-    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError>;
+    fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError>;
 
     /// How many records there are. It does not read them.
     ///
@@ -391,7 +391,7 @@ fn with_table(database: Database) -> Result<Database, JournalError> {
 }
 
 impl Journal for LocalJournal {
-    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
+    fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
         let Some(database) = self.if_made()? else { return Ok(None) };
         self.with(database, |database| {
             let table = database.begin_read().map_err(JournalError::of)?;
@@ -401,7 +401,7 @@ impl Journal for LocalJournal {
         })
     }
 
-    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
         self.with(self.made()?, |database| {
             let begun = database.begin_write().map_err(JournalError::of)?;
             {
@@ -425,7 +425,7 @@ impl Journal for LocalJournal {
         })
     }
 
-    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError> {
+    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
         self.with(self.made()?, |database| {
             let begun = database.begin_write().map_err(JournalError::of)?;
             {
@@ -457,7 +457,7 @@ impl Journal for LocalJournal {
         })
     }
 
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError> {
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError> {
         self.with(self.made()?, |database| {
             let begun = database.begin_write().map_err(JournalError::of)?;
             {
@@ -473,7 +473,7 @@ impl Journal for LocalJournal {
         })
     }
 
-    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+    fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         let Some(database) = self.if_made()? else { return Ok(()) };
         self.with(database, |database| {
             let table = database.begin_read().map_err(JournalError::of)?;
@@ -498,7 +498,7 @@ impl Journal for LocalJournal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Record;
+    use super::super::record::ImportRecord;
     use super::*;
     use crate::log::ImportProgress;
     use crate::time::UnixMillis;
@@ -510,7 +510,7 @@ mod tests {
         let path = dir.path().join("imports.redb");
         // What a crash leaves: all of its length, and nothing else.
         fs::write(path.with_extension("tmp"), vec![0; 1024 * 1024]).unwrap();
-        let record = Record::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
+        let record = ImportRecord::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
         LocalJournal::open(&path).unwrap().write(std::slice::from_ref(&record)).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "and the note");
         let again = LocalJournal::open(&path).unwrap();
@@ -522,13 +522,13 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("imports.redb");
-        let record = Record::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
+        let record = ImportRecord::of_progress(ImportKey(1), ImportProgress::default(), UnixMillis(1));
         LocalJournal::open(&path).unwrap().write(&[record]).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
-    fn record(key: u128) -> Record {
-        Record::of_progress(ImportKey(key), ImportProgress::default(), UnixMillis(1))
+    fn record(key: u128) -> ImportRecord {
+        ImportRecord::of_progress(ImportKey(key), ImportProgress::default(), UnixMillis(1))
     }
 
     /// A start failed for good, or took a missing journal for an empty one: every file was imported again.

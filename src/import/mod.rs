@@ -56,7 +56,7 @@ pub use importer::{Importer, ImporterDeps, ROWS_MAX};
 pub use options_hash::OptionsHash;
 pub use progress_journal::{NewCalls, ProgressJournal, Taken};
 pub use recent::{ImportState, KnownImport, KnownImports};
-pub use record::{ATTEMPTS_MAX, Outcome, Record};
+pub use record::{ATTEMPTS_MAX, ImportRecord, Outcome};
 pub use reject::{RAW_MAX, Reject, Retried, Unreadable};
 pub use reject_counts::{RejectCounts, RejectedRows};
 pub use rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects, description, description_of};

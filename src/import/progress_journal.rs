@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::earlier::{Earlier, earlier, links};
 use super::importer::{Admitted, admitted, key_of, unwritten};
 use super::journal::Journal;
-use super::record::Record;
+use super::record::ImportRecord;
 use super::row_hash::{RowCount, new_rows};
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, TargetError};
 use crate::lock::lock;
@@ -120,7 +120,7 @@ impl ProgressJournal {
     /// [`TargetError`].
     pub fn end(&self, end: End) -> Result<(), TargetError> {
         let _writing = lock(&self.writing);
-        let mut record: Record =
+        let mut record: ImportRecord =
             self.journal.read(end.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
         record.ended(end, self.clock.wall());
         self.journal.write(&[record]).map_err(unwritten)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::importer::Importer;
 use super::journal::{Journal, JournalError};
-use super::record::{Record, State};
+use super::record::{ImportRecord, State};
 use super::reject_counts::RejectedRows;
 use super::row_hash::RowCount;
 use crate::lock::lock;
@@ -90,7 +90,7 @@ pub(super) struct RecentJournal {
 
 #[derive(Debug, Default)]
 struct Recent {
-    records: HashMap<ImportKey, (UnixMillis, Record)>,
+    records: HashMap<ImportKey, (UnixMillis, ImportRecord)>,
     /// The same by the time of their last change.
     order: BTreeSet<(UnixMillis, ImportKey)>,
     read: ReadState,
@@ -108,7 +108,7 @@ enum ReadState {
 }
 
 impl Recent {
-    fn put(&mut self, at: UnixMillis, record: Record) {
+    fn put(&mut self, at: UnixMillis, record: ImportRecord) {
         let key = record.key;
         if let Some((before, _)) = self.records.remove(&key) {
             self.order.remove(&(before, key));
@@ -123,7 +123,7 @@ impl Recent {
     }
 
     /// Adds a record that was read, unless a newer one was written meanwhile.
-    fn found(&mut self, record: Record) {
+    fn found(&mut self, record: ImportRecord) {
         let at = record.ended_at.unwrap_or(record.first_seen).max(record.first_seen);
         let is_old = self.order.len() >= KEPT_MAX && self.order.first().is_some_and(|(first, _)| at < *first);
         if !is_old && !self.records.contains_key(&record.key) {
@@ -137,7 +137,7 @@ impl RecentJournal {
         Self { journal, clock, recent: Mutex::default() }
     }
 
-    fn note<'r>(&self, records: impl IntoIterator<Item = &'r Record>) {
+    fn note<'r>(&self, records: impl IntoIterator<Item = &'r ImportRecord>) {
         let now = self.clock.wall();
         let mut recent = lock(&self.recent);
         for record in records {
@@ -171,7 +171,7 @@ impl RecentJournal {
     }
 
     /// The newest records, and whether they are all read.
-    fn newest(&self, limit: usize) -> (Vec<Record>, ReadState) {
+    fn newest(&self, limit: usize) -> (Vec<ImportRecord>, ReadState) {
         let recent = lock(&self.recent);
         let keys = recent.order.iter().rev().take(limit);
         let records = keys.filter_map(|(_, key)| recent.records.get(key)).map(|(_, record)| record.clone());
@@ -180,11 +180,11 @@ impl RecentJournal {
 }
 
 impl Journal for RecentJournal {
-    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
+    fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
         self.journal.read(key)
     }
 
-    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
         self.journal.write(records)?;
         self.note(records);
         Ok(())
@@ -194,7 +194,7 @@ impl Journal for RecentJournal {
         self.journal.linked(key)
     }
 
-    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError> {
+    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
         self.journal.write_linked(record, keys)?;
         self.note([record]);
         Ok(())
@@ -204,13 +204,13 @@ impl Journal for RecentJournal {
         self.journal.row_counts(keys)
     }
 
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError> {
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError> {
         self.journal.write_rows(counts, record)?;
         self.note([record]);
         Ok(())
     }
 
-    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+    fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         self.journal.each(each)
     }
 
@@ -261,7 +261,7 @@ impl Importer {
 }
 
 /// `open`: the progress of open imports.
-fn known_import(record: Record, open: &HashMap<ImportKey, ImportProgress>) -> KnownImport {
+fn known_import(record: ImportRecord, open: &HashMap<ImportKey, ImportProgress>) -> KnownImport {
     let (mut progress, open) = (record.progress, open.get(&record.key));
     if let Some(now) = open {
         progress.advance(*now);
@@ -306,31 +306,31 @@ mod tests {
         reads: AtomicU64,
     }
 
-    fn record(key: u128) -> Record {
+    fn record(key: u128) -> ImportRecord {
         let at = i64::try_from(key).unwrap();
-        Record::of_progress(ImportKey(key), ImportProgress::default(), UnixMillis(at))
+        ImportRecord::of_progress(ImportKey(key), ImportProgress::default(), UnixMillis(at))
     }
 
     impl Journal for Long {
-        fn read(&self, _: ImportKey) -> Result<Option<Record>, JournalError> {
+        fn read(&self, _: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
             Ok(None)
         }
-        fn write(&self, _: &[Record]) -> Result<(), JournalError> {
+        fn write(&self, _: &[ImportRecord]) -> Result<(), JournalError> {
             Ok(())
         }
         fn linked(&self, _: u128) -> Result<Option<ImportKey>, JournalError> {
             Ok(None)
         }
-        fn write_linked(&self, _: &Record, _: &[u128]) -> Result<(), JournalError> {
+        fn write_linked(&self, _: &ImportRecord, _: &[u128]) -> Result<(), JournalError> {
             Ok(())
         }
         fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
             Ok(Vec::new())
         }
-        fn write_rows(&self, _: &[(u128, RowCount)], _: &Record) -> Result<(), JournalError> {
+        fn write_rows(&self, _: &[(u128, RowCount)], _: &ImportRecord) -> Result<(), JournalError> {
             Ok(())
         }
-        fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+        fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
             self.reads.fetch_add(1, Ordering::SeqCst);
             (0..self.records).map(record).for_each(each);
             Ok(())

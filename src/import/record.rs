@@ -77,7 +77,7 @@ pub(super) struct LastError {
 
 /// One file, imported into one source.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Record {
+pub struct ImportRecord {
     pub(super) key: ImportKey,
     pub(super) file: Option<FileId>,
     pub(super) source: Option<SourceId>,
@@ -121,7 +121,7 @@ pub struct Record {
     pub(super) ended_at: Option<UnixMillis>,
 }
 
-impl Record {
+impl ImportRecord {
     /// Takes over what the log knows, if it is further.
     pub(super) fn advance(&mut self, progress: ImportProgress) {
         self.progress.advance(progress);
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_file_that_fails_three_times_is_given_up_until_it_succeeds() {
         let now = UnixMillis(1);
-        let mut record = Record::of_progress(ImportKey(1), ImportProgress::default(), now);
+        let mut record = ImportRecord::of_progress(ImportKey(1), ImportProgress::default(), now);
         let end = |outcome| End::of(ImportKey(1), outcome);
         let failed = || end(Outcome::Failed { code: "E-X".to_owned(), message: "why".into() });
         record.ended(failed(), now);

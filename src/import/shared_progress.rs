@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::importer::{Admitted, admitted, key_of};
-use super::record::Record;
+use super::record::ImportRecord;
 use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, TargetError};
 use crate::boxed_future::BoxFuture;
 use crate::lock::lock;
@@ -88,7 +88,7 @@ struct Shared {
     revision: u64,
     /// Until when nobody else may import the file; `None`: anybody may.
     leased_until: Option<UnixMillis>,
-    record: Record,
+    record: ImportRecord,
 }
 
 /// A file that this importer has a lease on.

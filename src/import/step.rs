@@ -6,7 +6,7 @@ use super::csv::of_io;
 use super::earlier::Prefix;
 use super::envelope;
 use super::importer::ROWS_MAX;
-use super::reading::SourceError;
+use super::reading::ReadingError;
 use super::reject::Reject;
 use super::row_errors::OnRowError;
 use super::row_hash::RowHash;
@@ -160,7 +160,7 @@ impl<'r> Steps<'r> {
             }
             // Another version of the file: rows that it has before this one would never be stored.
             if prefix.is_some_and(|prefix| prefix.rows == skipped && reader.prefix() != Some(prefix)) {
-                return Err(of_io(&SourceError::Changed.into()));
+                return Err(of_io(&ReadingError::Changed.into()));
             }
             if is_left() {
                 return Ok(None);

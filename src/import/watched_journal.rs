@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::journal::{Journal, JournalError};
-use super::record::Record;
+use super::record::ImportRecord;
 use super::row_hash::RowCount;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::log::ImportKey;
@@ -45,11 +45,11 @@ impl WatchedJournal {
 }
 
 impl Journal for WatchedJournal {
-    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
+    fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
         self.watched(self.journal.read(key))
     }
 
-    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
         self.watched(self.journal.write(records))
     }
 
@@ -57,7 +57,7 @@ impl Journal for WatchedJournal {
         self.watched(self.journal.linked(key))
     }
 
-    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError> {
+    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
         self.watched(self.journal.write_linked(record, keys))
     }
 
@@ -65,11 +65,11 @@ impl Journal for WatchedJournal {
         self.watched(self.journal.row_counts(keys))
     }
 
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &Record) -> Result<(), JournalError> {
+    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError> {
         self.watched(self.journal.write_rows(counts, record))
     }
 
-    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+    fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         self.watched(self.journal.each(each))
     }
 

@@ -25,8 +25,9 @@ pub trait Follow: Send + Sync + fmt::Debug {
     /// released.
     fn held_end(&self, bytes: u64) -> u64;
 
-    /// Passes every durable frame after `read_through` that is not released to `visit`, in order, and moves `read_through` behind what was passed. Frames that
-    /// are no lines, such as the progress of imports, are passed too.
+    /// Passes every durable frame after `read_through` that is not released to `visit`, in order, and moves
+    /// `read_through` behind what was passed. Frames that are no lines, such as the progress of imports, are
+    /// passed too.
     ///
     /// # Errors
     /// The disk's error, or that of `visit`. `read_through` is then behind the last frame that was passed.

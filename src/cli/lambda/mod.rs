@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::import::shared::{limits_hash, opening, options_hash};
 use crate::import::RowLimits;
 use crate::import::discovery::files::temporary;
-use crate::lambda::function::{FileImport, Function};
+use crate::lambda::function::{CsvFunction, FileImport};
 use crate::node::function::{self, FOLDER};
 
 /// Serves invocations until the runtime ends the process.
@@ -32,7 +32,7 @@ pub async fn run() -> Result<(), Failure> {
 }
 
 /// The function that the environment describes.
-async fn open(environment: &BTreeMap<String, String>) -> Result<Function, Failure> {
+async fn open(environment: &BTreeMap<String, String>) -> Result<CsvFunction, Failure> {
     let FromEnvironment { csv, settings, ignored } = FromEnvironment::of(environment)?;
     for name in &ignored {
         tracing::warn!(name, "this variable is unknown and ignored");

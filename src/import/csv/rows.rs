@@ -17,7 +17,7 @@ use crate::import::reading::guard::ExpansionError;
 use crate::import::reading::opened::Text;
 use crate::import::reading::text::suggest_encoding;
 use crate::import::reading::zip::ZipError;
-use crate::import::reading::{SourceError, typed};
+use crate::import::reading::{ReadingError, typed};
 use crate::import::reject::Reject;
 use crate::import::row_hash::{RowHash, RowScope};
 use crate::import::row_ids::{Met, RowIds};
@@ -431,13 +431,13 @@ fn coded(error: &dyn std::fmt::Display) -> FileError {
 
 /// The error of a source or a decoder below the text.
 pub fn of_io(error: &io::Error) -> FileError {
-    if let Some(source) = typed::<SourceError>(error) {
+    if let Some(source) = typed::<ReadingError>(error) {
         let (fault, code) = match source {
-            SourceError::Changed => (FileFault::Changed, "E-CHANGED"),
-            SourceError::Missing => (FileFault::Missing, "E-MISSING"),
-            SourceError::Denied(_) => (FileFault::Denied, "E-DENIED"),
-            SourceError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
-            SourceError::Unreachable { .. } => (FileFault::Transient, "E-UNREACHABLE"),
+            ReadingError::Changed => (FileFault::Changed, "E-CHANGED"),
+            ReadingError::Missing => (FileFault::Missing, "E-MISSING"),
+            ReadingError::Denied(_) => (FileFault::Denied, "E-DENIED"),
+            ReadingError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
+            ReadingError::Unreachable { .. } => (FileFault::Transient, "E-UNREACHABLE"),
         };
         return FileError::new(fault, code, source.told());
     }
@@ -453,7 +453,7 @@ pub fn of_io(error: &io::Error) -> FileError {
 #[cfg(test)]
 mod tests {
     use super::super::super::reading::Limits;
-    use super::super::super::reading::opened::{Opened, Options, Source, SourceBytes, open};
+    use super::super::super::reading::opened::{FileBytes, Opened, Options, Unopened, open};
     use super::*;
     use crate::call::CallKind;
 
@@ -468,8 +468,8 @@ mod tests {
     ) -> Result<OpenedCsv, FileError> {
         let text = text.into();
         let size = Some(text.len() as u64);
-        let source = Source {
-            bytes: SourceBytes::Stream { reader: Box::new(Cursor::new(text)), size },
+        let source = Unopened {
+            bytes: FileBytes::Sequential { reader: Box::new(Cursor::new(text)), size },
             name: "track_1.csv".to_owned(),
             content_encoding: None,
         };

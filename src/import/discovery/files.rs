@@ -9,11 +9,11 @@ use super::inputs::{Input, location_of};
 use super::row_type::{NamedType, type_of};
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
-use crate::import::identity::Identity;
+use crate::import::identity::FileIdentity;
 use crate::import::reading::counted::RawBytes;
-use crate::import::reading::local::{LocalFile, LocalSource, open_pipe};
+use crate::import::reading::local::{LocalFile, LocalInput, open_pipe};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
-use crate::import::reading::opened::{Opened, OpenedArchive, Options, Source, SourceBytes, Text, open};
+use crate::import::reading::opened::{FileBytes, Opened, OpenedZip, Options, Text, Unopened, open};
 use crate::import::reading::s3::{RangeReader, RangeSettings};
 use crate::import::reading::s3_object::S3Object;
 use crate::import::reading::temporary::Copied;
@@ -81,7 +81,7 @@ impl Watched {
 enum BytesOf {
     File(LocalFile),
     Object(Arc<S3Object>, Handle),
-    Entry(Arc<OpenedArchive>, Entry),
+    Entry(Arc<OpenedZip>, Entry),
 }
 
 impl CsvFile {
@@ -154,21 +154,21 @@ impl CsvFile {
         };
         match opened {
             Opened::Text(text) => Ok(text),
-            Opened::Archive(_) => Err(std::io::Error::other("it has become an archive")),
+            Opened::Zip(_) => Err(std::io::Error::other("it has become an archive")),
         }
     }
 }
 
-fn source_of_file(file: &LocalFile, name: &str) -> Source {
-    Source { bytes: SourceBytes::File(file.clone()), name: name.to_owned(), content_encoding: None }
+fn source_of_file(file: &LocalFile, name: &str) -> Unopened {
+    Unopened { bytes: FileBytes::File(file.clone()), name: name.to_owned(), content_encoding: None }
 }
 
-fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn Random>) -> Source {
+fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn Random>) -> Unopened {
     let settings = RangeSettings::new(Arc::clone(random));
     let size = object.head.len;
     let reader = RangeReader::new(Arc::clone(object) as _, size, runtime.clone(), settings);
-    Source {
-        bytes: SourceBytes::Stream { reader: Box::new(reader), size: Some(size) },
+    Unopened {
+        bytes: FileBytes::Sequential { reader: Box::new(reader), size: Some(size) },
         name: object.key.as_str().to_owned(),
         content_encoding: object.head.content_encoding.clone(),
     }
@@ -213,26 +213,26 @@ pub async fn files(
     let (opening, watched) = (Arc::clone(opening), watched.clone());
     let made = tokio::task::spawn_blocking(move || {
         let place = match &identity {
-            Identity::Local { path, .. } => path.display().to_string(),
-            Identity::S3 { .. } | Identity::Content { .. } => name.clone(),
+            FileIdentity::Local { path, .. } => path.display().to_string(),
+            FileIdentity::S3 { .. } | FileIdentity::Content { .. } => name.clone(),
         };
         made((&name, &place), (identity.id(), identity.path_id()), bytes_of, &opening, &watched)
     });
     made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
 }
 
-fn local(source: &LocalSource, folder: &std::path::Path) -> std::io::Result<(Identity, LocalFile)> {
+fn local(source: &LocalInput, folder: &std::path::Path) -> std::io::Result<(FileIdentity, LocalFile)> {
     let copied = match source {
-        LocalSource::File(path) => {
+        LocalInput::File(path) => {
             let file = LocalFile::open(path)?;
-            return Ok((Identity::of_open_file(&file, path)?, file));
+            return Ok((FileIdentity::of_open_file(&file, path)?, file));
         }
-        LocalSource::Found { path, folder } => {
+        LocalInput::Found { path, folder } => {
             let file = LocalFile::open_below(folder, path)?;
-            return Ok((Identity::of_open_file(&file, path)?, file));
+            return Ok((FileIdentity::of_open_file(&file, path)?, file));
         }
-        LocalSource::Pipe(path) => Copied::to_folder(&mut open_pipe(path)?, folder)?,
-        LocalSource::Stdin => Copied::to_folder(&mut std::io::stdin().lock(), folder)?,
+        LocalInput::Pipe(path) => Copied::to_folder(&mut open_pipe(path)?, folder)?,
+        LocalInput::Stdin => Copied::to_folder(&mut std::io::stdin().lock(), folder)?,
     };
     Ok((copied.identity(), copied.file))
 }
@@ -272,7 +272,7 @@ fn made(
             let names = (name.to_owned(), place.to_owned());
             Ok(vec![Ok(csv_file(names, (id, place_id), bytes, bytes_of)?)])
         }
-        Opened::Archive(archive) => {
+        Opened::Zip(archive) => {
             let archive = Arc::new(archive);
             let (mut entries, mut workbook) = (Vec::new(), false);
             for entry in archive.entries() {

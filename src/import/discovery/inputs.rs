@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use crate::import::Unusable;
-use crate::import::reading::local::{LocalSource, expand};
+use crate::import::reading::local::{LocalInput, expand};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::object::{BucketString, Encryption, S3Location};
 use crate::store::s3::{ListFrom, ObjectHead, S3Store};
@@ -17,7 +17,7 @@ const OBJECTS_MAX: usize = 1_000_000;
 #[derive(Clone, Debug)]
 pub enum Input {
     /// On this machine.
-    Local(LocalSource),
+    Local(LocalInput),
     /// An object.
     Object {
         /// Its bucket.
@@ -37,10 +37,10 @@ impl Input {
     /// Its name, for people and for its type.
     pub fn name(&self) -> String {
         match self {
-            Self::Local(
-                LocalSource::File(path) | LocalSource::Found { path, .. } | LocalSource::Pipe(path),
-            ) => path.display().to_string(),
-            Self::Local(LocalSource::Stdin) => "standard input".to_owned(),
+            Self::Local(LocalInput::File(path) | LocalInput::Found { path, .. } | LocalInput::Pipe(path)) => {
+                path.display().to_string()
+            }
+            Self::Local(LocalInput::Stdin) => "standard input".to_owned(),
             Self::Object { bucket, key, .. } => format!("s3://{bucket}/{key}"),
         }
     }
@@ -48,10 +48,10 @@ impl Input {
     /// Its length in bytes, as far as it is known without reading it.
     pub fn bytes(&self) -> Option<u64> {
         match self {
-            Self::Local(LocalSource::File(path) | LocalSource::Found { path, .. }) => {
+            Self::Local(LocalInput::File(path) | LocalInput::Found { path, .. }) => {
                 std::fs::metadata(path).ok().map(|of| of.len())
             }
-            Self::Local(LocalSource::Pipe(_) | LocalSource::Stdin) => None,
+            Self::Local(LocalInput::Pipe(_) | LocalInput::Stdin) => None,
             Self::Object { bytes, .. } => *bytes,
         }
     }

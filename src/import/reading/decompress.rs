@@ -251,7 +251,7 @@ mod tests {
 
     use super::super::counted::RawBytes;
     use super::super::test_bytes::{Dribble, FailsAfter, gzip, rows};
-    use super::super::{SourceError, typed};
+    use super::super::{ReadingError, typed};
     use super::*;
 
     fn counted<R: Read>(reader: R) -> Counted<R> {
@@ -418,8 +418,8 @@ mod tests {
                 let mut reader = decompress(source, compression, &Limits::default()).unwrap();
                 let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
                 assert_eq!(
-                    typed::<SourceError>(&error),
-                    Some(&SourceError::Changed),
+                    typed::<ReadingError>(&error),
+                    Some(&ReadingError::Changed),
                     "{compression:?} {cut}"
                 );
             }

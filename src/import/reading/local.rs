@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::SourceError;
+use super::ReadingError;
 use super::names::has_csv_extension;
 
 /// The most files of one command.
@@ -25,7 +25,7 @@ const SKIPPED_MAX: usize = 100;
 
 /// A local source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LocalSource {
+pub enum LocalInput {
     /// A regular file that a person named. The path is as it was given, not canonical.
     File(PathBuf),
     /// A file found in a folder, to be opened by [`LocalFile::open_below`].
@@ -45,7 +45,7 @@ pub enum LocalSource {
 #[derive(Debug, Default)]
 pub struct Expanded {
     /// The files.
-    pub sources: Vec<LocalSource>,
+    pub sources: Vec<LocalInput>,
     /// What was found in folders and is not read.
     pub skipped: Vec<Skipped>,
 }
@@ -153,7 +153,7 @@ pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
 /// What was found so far.
 #[derive(Default)]
 struct Found {
-    sources: Vec<LocalSource>,
+    sources: Vec<LocalInput>,
     /// Canonical paths of the files, and paths of the pipes.
     files: HashSet<PathBuf>,
     /// Device and inode of the folders: a link may lead back.
@@ -201,8 +201,8 @@ const LEADS_OUT: &str = "it leads out of the folder; to import what it leads to,
 
 impl Found {
     fn stdin(&mut self) {
-        if !self.sources.contains(&LocalSource::Stdin) {
-            self.sources.push(LocalSource::Stdin);
+        if !self.sources.contains(&LocalInput::Stdin) {
+            self.sources.push(LocalInput::Stdin);
         }
     }
 
@@ -260,7 +260,7 @@ impl Found {
                 self.skip(path, special(about.file_type()));
                 Ok(false)
             }
-            Err(_) => self.add(LocalSource::File(path.to_owned())).map(|()| true),
+            Err(_) => self.add(LocalInput::File(path.to_owned())).map(|()| true),
         }
     }
 
@@ -275,10 +275,10 @@ impl Found {
     fn named(&mut self, path: &Path) -> Result<(), ExpandError> {
         let about = fs::metadata(path).map_err(|cause| unreadable(path, cause))?;
         if about.is_file() {
-            return self.add_once(path, true, LocalSource::File(path.to_owned()));
+            return self.add_once(path, true, LocalInput::File(path.to_owned()));
         }
         if about.file_type().is_fifo() {
-            return self.add_once(path, false, LocalSource::Pipe(path.to_owned()));
+            return self.add_once(path, false, LocalInput::Pipe(path.to_owned()));
         }
         if !about.is_dir() {
             return Err(ExpandError::NoFile { path: path.to_owned(), what: special(about.file_type()) });
@@ -307,7 +307,7 @@ impl Found {
                 }
                 Ok(about) => about,
                 Err(_) if is_table => {
-                    self.add(LocalSource::File(path))?;
+                    self.add(LocalInput::File(path))?;
                     any = true;
                     continue;
                 }
@@ -347,11 +347,11 @@ impl Found {
     }
 
     fn found(&mut self, path: &Path, root: &Root) -> Result<(), ExpandError> {
-        let source = LocalSource::Found { path: path.to_owned(), folder: root.path.clone() };
+        let source = LocalInput::Found { path: path.to_owned(), folder: root.path.clone() };
         self.add_once(path, true, source)
     }
 
-    fn add_once(&mut self, path: &Path, regular: bool, source: LocalSource) -> Result<(), ExpandError> {
+    fn add_once(&mut self, path: &Path, regular: bool, source: LocalInput) -> Result<(), ExpandError> {
         // The pipe of the shell's `<(command)` is a link to a name that does not exist, such as `pipe:[123]`.
         let known_as = match regular {
             true => path.canonicalize().map_err(|cause| unreadable(path, cause))?,
@@ -363,7 +363,7 @@ impl Found {
         self.add(source)
     }
 
-    fn add(&mut self, source: LocalSource) -> Result<(), ExpandError> {
+    fn add(&mut self, source: LocalInput) -> Result<(), ExpandError> {
         if self.sources.len() >= FILES_MAX {
             return Err(ExpandError::TooMany { max: FILES_MAX, what: "files" });
         }
@@ -469,10 +469,10 @@ impl LocalFile {
     /// Fills `buf` from a place that the file had when it was opened.
     ///
     /// # Errors
-    /// The file cannot be read, or it shrank: [`SourceError::Changed`].
+    /// The file cannot be read, or it shrank: [`ReadingError::Changed`].
     pub fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         self.file.read_exact_at(buf, at).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => SourceError::Changed.into(),
+            io::ErrorKind::UnexpectedEof => ReadingError::Changed.into(),
             _ => error,
         })
     }
@@ -480,18 +480,18 @@ impl LocalFile {
     /// Whether the file is still what it was when it was opened.
     ///
     /// # Errors
-    /// [`SourceError::Changed`], or the file cannot be read.
+    /// [`ReadingError::Changed`], or the file cannot be read.
     pub fn check_unchanged(&self) -> io::Result<()> {
         let about = self.file.metadata()?;
         if (about.len(), modified_ns(&about)) == (self.size, self.modified_ns) {
             Ok(())
         } else {
-            Err(SourceError::Changed.into())
+            Err(ReadingError::Changed.into())
         }
     }
 
     /// Reads the file from its beginning to the end that it had when it was opened. A change in the meantime is
-    /// [`SourceError::Changed`], at the end at the latest.
+    /// [`ReadingError::Changed`], at the end at the latest.
     pub fn reader(&self) -> FileReader {
         FileReader { file: self.clone(), at: 0 }
     }
@@ -537,7 +537,7 @@ impl Read for FileReader {
         }
         let read = self.file.read_at(buf.get_mut(..len).unwrap_or_default(), self.at)?;
         if read == 0 {
-            return Err(SourceError::Changed.into());
+            return Err(ReadingError::Changed.into());
         }
         self.at += read as u64;
         Ok(read)
@@ -567,12 +567,12 @@ mod tests {
     fn expanded(dir: &Path, args: &[&str]) -> Result<Vec<String>, ExpandError> {
         let args: Vec<OsString> =
             args.iter().map(|arg| if *arg == "-" { "-".into() } else { dir.join(arg).into() }).collect();
-        let shown = |source: LocalSource| match source {
-            LocalSource::File(path) | LocalSource::Found { path, .. } => {
+        let shown = |source: LocalInput| match source {
+            LocalInput::File(path) | LocalInput::Found { path, .. } => {
                 path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned()
             }
-            LocalSource::Pipe(path) => format!("pipe {}", path.display()),
-            LocalSource::Stdin => "-".to_owned(),
+            LocalInput::Pipe(path) => format!("pipe {}", path.display()),
+            LocalInput::Stdin => "-".to_owned(),
         };
         Ok(expand(&args)?.sources.into_iter().map(shown).collect())
     }
@@ -713,7 +713,7 @@ mod tests {
         let (reader, _writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", reader.as_raw_fd());
         let sources = expand(&[path.clone().into(), path.clone().into()]).unwrap();
-        assert_eq!(sources.sources, [LocalSource::Pipe(path.into())]);
+        assert_eq!(sources.sources, [LocalInput::Pipe(path.into())]);
     }
 
     #[test]
@@ -735,7 +735,7 @@ mod tests {
             assert_eq!(reader.read(&mut [0; 2]).unwrap(), 2);
             change(&path);
             let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
-            assert_eq!(typed::<SourceError>(&error), Some(&SourceError::Changed));
+            assert_eq!(typed::<ReadingError>(&error), Some(&ReadingError::Changed));
         };
         check(|path| File::options().append(true).open(path).unwrap().write_all(b"2\n").unwrap());
         check(|path| File::options().write(true).open(path).unwrap().set_len(3).unwrap());

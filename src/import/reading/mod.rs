@@ -7,7 +7,7 @@
 //! The end of a reader is the end of the file. Whatever is missing or damaged is an error, never an end: rows
 //! that are lost in silence are lost for good.
 //!
-//! Errors are [`std::io::Error`]s that carry a typed one: [`SourceError`], [`decompress::DecompressError`],
+//! Errors are [`std::io::Error`]s that carry a typed one: [`ReadingError`], [`decompress::DecompressError`],
 //! [`guard::ExpansionError`], [`text::TextError`], [`zip::ZipError`]. [`typed`] finds it. None names the file:
 //! the importer does.
 
@@ -30,9 +30,9 @@ use std::io;
 use crate::words::Told;
 
 /// Why a source could not be read to its end, although its bytes are not at fault. Its `Display` is for
-/// whoever has the file; others get [`SourceError::told`] masked.
+/// whoever has the file; others get [`ReadingError::told`] masked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
+pub enum ReadingError {
     /// It changed during the read.
     #[error("it changed while it was read")]
     Changed,
@@ -57,7 +57,7 @@ pub enum SourceError {
     },
 }
 
-impl SourceError {
+impl ReadingError {
     /// The same as a text that knows what the store said.
     pub fn told(&self) -> Told {
         let said = match self {
@@ -70,14 +70,14 @@ impl SourceError {
     }
 }
 
-impl From<SourceError> for io::Error {
-    fn from(error: SourceError) -> Self {
+impl From<ReadingError> for io::Error {
+    fn from(error: ReadingError) -> Self {
         let kind = match &error {
-            SourceError::Changed => io::ErrorKind::StaleNetworkFileHandle,
-            SourceError::Missing => io::ErrorKind::NotFound,
-            SourceError::Denied(_) => io::ErrorKind::PermissionDenied,
-            SourceError::Refused(_) => io::ErrorKind::Unsupported,
-            SourceError::Unreachable { .. } => io::ErrorKind::TimedOut,
+            ReadingError::Changed => io::ErrorKind::StaleNetworkFileHandle,
+            ReadingError::Missing => io::ErrorKind::NotFound,
+            ReadingError::Denied(_) => io::ErrorKind::PermissionDenied,
+            ReadingError::Refused(_) => io::ErrorKind::Unsupported,
+            ReadingError::Unreachable { .. } => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
     }
@@ -141,7 +141,7 @@ pub(crate) mod test_bytes {
     impl Read for FailsAfter {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             match self.0.read(buf)? {
-                0 => Err(super::SourceError::Changed.into()),
+                0 => Err(super::ReadingError::Changed.into()),
                 read => Ok(read),
             }
         }

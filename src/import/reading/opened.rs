@@ -13,7 +13,7 @@ use super::guard::Guard;
 use super::local::LocalFile;
 use super::temporary::Copied;
 use super::text::Utf8;
-use super::zip::{Archive, Entry, ZipError};
+use super::zip::{Entry, ZipError, ZipFile};
 
 /// How sources are opened.
 #[derive(Clone, Debug)]
@@ -27,9 +27,9 @@ pub struct Options {
 }
 
 /// A source, before anything is known of its content.
-pub struct Source {
+pub struct Unopened {
     /// Its bytes.
-    pub bytes: SourceBytes,
+    pub bytes: FileBytes,
     /// Its name, for its extension alone.
     pub name: String,
     /// The `Content-Encoding` of an object.
@@ -37,11 +37,11 @@ pub struct Source {
 }
 
 /// The bytes of a source.
-pub enum SourceBytes {
+pub enum FileBytes {
     /// A local file, or a copy of standard input or of a pipe.
     File(LocalFile),
     /// A stream, such as [`super::s3::RangeReader`].
-    Stream {
+    Sequential {
         /// The stream.
         reader: Box<dyn Read + Send>,
         /// Its size in bytes, if it is known.
@@ -55,13 +55,13 @@ pub enum Opened {
     /// One text.
     Text(Text),
     /// An archive with a text in each entry.
-    Archive(OpenedArchive),
+    Zip(OpenedZip),
 }
 
 /// An open archive.
 #[derive(Debug)]
-pub struct OpenedArchive {
-    archive: Archive,
+pub struct OpenedZip {
+    archive: ZipFile,
     options: Options,
 }
 
@@ -77,11 +77,11 @@ pub struct Text {
 ///
 /// # Errors
 /// Those of the source, and [`ZipError`].
-pub fn open(source: Source, options: &Options) -> io::Result<Opened> {
-    let Source { bytes, name, content_encoding } = source;
+pub fn open(source: Unopened, options: &Options) -> io::Result<Opened> {
+    let Unopened { bytes, name, content_encoding } = source;
     let detect = |magic: &[u8]| detect(magic, content_encoding.as_deref(), &name);
     match bytes {
-        SourceBytes::File(file) => {
+        FileBytes::File(file) => {
             let mut magic = [0; MAGIC_BYTES];
             let len = fill(&mut file.reader(), &mut magic)?;
             match detect(magic.get(..len).unwrap_or_default()) {
@@ -93,7 +93,7 @@ pub fn open(source: Source, options: &Options) -> io::Result<Opened> {
                 }
             }
         }
-        SourceBytes::Stream { mut reader, size } => {
+        FileBytes::Sequential { mut reader, size } => {
             let mut magic = [0; MAGIC_BYTES];
             let len = fill(&mut reader, &mut magic)?;
             let head = magic.get(..len).unwrap_or_default().to_vec();
@@ -112,12 +112,12 @@ pub fn open(source: Source, options: &Options) -> io::Result<Opened> {
 }
 
 fn open_archive(file: LocalFile, options: &Options) -> io::Result<Opened> {
-    let archive = Archive::open(file, options.limits)?;
-    Ok(Opened::Archive(OpenedArchive { archive, options: options.clone() }))
+    let archive = ZipFile::open(file, options.limits)?;
+    Ok(Opened::Zip(OpenedZip { archive, options: options.clone() }))
 }
 
-impl OpenedArchive {
-    /// The entries: see [`Archive::entries`].
+impl OpenedZip {
+    /// The entries: see [`ZipFile::entries`].
     pub fn entries(&self) -> super::zip::Entries {
         self.archive.entries()
     }
@@ -223,17 +223,17 @@ fn fill<R: Read + ?Sized>(reader: &mut R, buf: &mut [u8]) -> io::Result<usize> {
     Ok(len)
 }
 
-impl std::fmt::Debug for Source {
+impl std::fmt::Debug for Unopened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Unopened").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl std::fmt::Debug for SourceBytes {
+impl std::fmt::Debug for FileBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::File(_) => "File",
-            Self::Stream { .. } => "Stream",
+            Self::Sequential { .. } => "Sequential",
         })
     }
 }
@@ -273,21 +273,21 @@ mod tests {
     }
 
     /// A source as a file and as a stream.
-    fn sources(bytes: &[u8], name: &str) -> [Source; 2] {
+    fn sources(bytes: &[u8], name: &str) -> [Unopened; 2] {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let stream = Box::new(Dribble(io::Cursor::new(bytes.to_vec()), 3));
         let bytes = [
-            SourceBytes::File(LocalFile::of_open(file).unwrap()),
-            SourceBytes::Stream { reader: stream, size: None },
+            FileBytes::File(LocalFile::of_open(file).unwrap()),
+            FileBytes::Sequential { reader: stream, size: None },
         ];
-        bytes.map(|bytes| Source { bytes, name: name.to_owned(), content_encoding: None })
+        bytes.map(|bytes| Unopened { bytes, name: name.to_owned(), content_encoding: None })
     }
 
     fn text_of(opened: Opened) -> Text {
         match opened {
             Opened::Text(text) => text,
-            Opened::Archive(_) => panic!("an archive"),
+            Opened::Zip(_) => panic!("an archive"),
         }
     }
 
@@ -344,7 +344,7 @@ mod tests {
     fn an_archive_of_another_program_is_read() {
         let (options, _dir) = options();
         for source in sources(&unhex(ARCHIVE), "a.zip") {
-            let Opened::Archive(archive) = open(source, &options).unwrap() else { panic!("a text") };
+            let Opened::Zip(archive) = open(source, &options).unwrap() else { panic!("a text") };
             let mut found = Vec::new();
             for entry in archive.entries() {
                 let entry = entry.unwrap();

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::SourceError;
+use super::ReadingError;
 use crate::boxed_future::BoxFuture;
 use crate::random::Random;
 use crate::retry::Backoff;
@@ -72,7 +72,7 @@ impl RangeSettings {
     }
 }
 
-/// Reads an object from its beginning to its end. Errors carry a [`SourceError`], and stay.
+/// Reads an object from its beginning to its end. Errors carry a [`ReadingError`], and stay.
 ///
 /// It blocks: read it on a blocking thread, never in a task. Dropping it ends its requests.
 pub struct RangeReader {
@@ -85,11 +85,11 @@ pub struct RangeReader {
     /// What is left of the range that is being read.
     current: Bytes,
     ahead: VecDeque<Request>,
-    failed: Option<SourceError>,
+    failed: Option<ReadingError>,
 }
 
 /// A range under way. It ends when it is dropped.
-struct Request(JoinHandle<Result<Bytes, SourceError>>);
+struct Request(JoinHandle<Result<Bytes, ReadingError>>);
 
 impl Drop for Request {
     fn drop(&mut self) {
@@ -124,13 +124,13 @@ impl RangeReader {
     }
 
     /// The next range; empty at the end.
-    fn next_range(&mut self) -> Result<Bytes, SourceError> {
+    fn next_range(&mut self) -> Result<Bytes, ReadingError> {
         // The one that is awaited counts: so much is in flight, and no more.
         self.request_ahead(self.settings.ahead.max(1));
         let Some(mut request) = self.ahead.pop_front() else { return Ok(Bytes::new()) };
         let range = self.runtime.block_on(&mut request.0);
         let range =
-            range.unwrap_or_else(|stopped| Err(SourceError::Refused(Told::plain(stopped.to_string()))))?;
+            range.unwrap_or_else(|stopped| Err(ReadingError::Refused(Told::plain(stopped.to_string()))))?;
         self.request_ahead(self.settings.ahead);
         Ok(range)
     }
@@ -179,7 +179,7 @@ async fn read_range(
     from: u64,
     len: u64,
     settings: &RangeSettings,
-) -> Result<Bytes, SourceError> {
+) -> Result<Bytes, ReadingError> {
     let mut parts = Parts::default();
     let mut tries = 0;
     loop {
@@ -189,7 +189,7 @@ async fn read_range(
             Ok(part) if part.len() as u64 > left => {
                 let sent = part.len();
                 let what = format!("asked for {left} bytes, it sent {sent}");
-                return Err(SourceError::Refused(Told::plain(what)));
+                return Err(ReadingError::Refused(Told::plain(what)));
             }
             Ok(part) => {
                 let nothing = part.is_empty();
@@ -203,14 +203,14 @@ async fn read_range(
                 "the connection broke".into()
             }
             Err(RangeError::Transient(last)) => last,
-            Err(RangeError::Changed) => return Err(SourceError::Changed),
-            Err(RangeError::Missing) => return Err(SourceError::Missing),
-            Err(RangeError::Denied(why)) => return Err(SourceError::Denied(why)),
-            Err(RangeError::Refused(why)) => return Err(SourceError::Refused(why)),
+            Err(RangeError::Changed) => return Err(ReadingError::Changed),
+            Err(RangeError::Missing) => return Err(ReadingError::Missing),
+            Err(RangeError::Denied(why)) => return Err(ReadingError::Denied(why)),
+            Err(RangeError::Refused(why)) => return Err(ReadingError::Refused(why)),
         };
         tries += 1;
         if tries >= settings.tries_max {
-            return Err(SourceError::Unreachable { at: from + parts.len(), tries, last });
+            return Err(ReadingError::Unreachable { at: from + parts.len(), tries, last });
         }
         tokio::time::sleep(settings.backoff.wait(tries, settings.random.as_ref())).await;
     }
@@ -388,20 +388,21 @@ mod tests {
         assert_eq!(*fake.asked.lock().unwrap(), [(0, 1_000), (400, 600), (400, 600)]);
     }
 
-    fn failed<F>(object: &[u8], answer: F) -> (SourceError, u64)
+    fn failed<F>(object: &[u8], answer: F) -> (ReadingError, u64)
     where
         F: Fn(u64, Bytes) -> Result<Bytes, RangeError> + Send + Sync + 'static,
     {
         let fake = Fake::new(object, answer);
         let error = read(&fake, RangeSettings { ahead: 1, ..settings(1_000) }).unwrap_err();
-        (typed::<SourceError>(&error).unwrap().clone(), fake.requests.load(Ordering::SeqCst))
+        (typed::<ReadingError>(&error).unwrap().clone(), fake.requests.load(Ordering::SeqCst))
     }
 
     #[test]
     fn six_failures_in_a_row_are_the_end() {
         let text = rows(30);
         let reset = || Err(RangeError::Transient("reset".into()));
-        let unreachable = |at, last: &str| SourceError::Unreachable { at, tries: 6, last: Told::plain(last) };
+        let unreachable =
+            |at, last: &str| ReadingError::Unreachable { at, tries: 6, last: Told::plain(last) };
         assert_eq!(failed(&text[..500], move |_, _| reset()), (unreachable(0, "reset"), 6));
         // Bytes are progress, so the count starts again: one failure with bytes, and five without.
         let (error, requests) = failed(&text[..500], move |number, mut bytes| match number {
@@ -417,18 +418,18 @@ mod tests {
     #[test]
     fn what_a_retry_does_not_change_is_not_retried() {
         let text = rows(30);
-        let check = |answer: RangeError, expected: SourceError| {
+        let check = |answer: RangeError, expected: ReadingError| {
             let (error, requests) = failed(&text[..500], move |_, _| Err(answer.clone()));
             assert_eq!((error, requests), (expected, 1));
         };
         let why = || Told::private("no");
-        check(RangeError::Changed, SourceError::Changed);
-        check(RangeError::Missing, SourceError::Missing);
-        check(RangeError::Denied(why()), SourceError::Denied(why()));
-        check(RangeError::Refused(why()), SourceError::Refused(why()));
+        check(RangeError::Changed, ReadingError::Changed);
+        check(RangeError::Missing, ReadingError::Missing);
+        check(RangeError::Denied(why()), ReadingError::Denied(why()));
+        check(RangeError::Refused(why()), ReadingError::Refused(why()));
         let (error, _) =
             failed(&text[..500], |_, bytes| Ok([bytes, Bytes::from_static(b"x")].concat().into()));
-        assert!(matches!(error, SourceError::Refused(_)));
+        assert!(matches!(error, ReadingError::Refused(_)));
     }
 
     #[test]
@@ -445,7 +446,7 @@ mod tests {
         let error = reader.read_to_end(&mut read).unwrap_err();
         assert!(read == text[..3_000]);
         for error in [error, reader.read(&mut [0; 9]).unwrap_err()] {
-            assert_eq!(typed::<SourceError>(&error), Some(&SourceError::Changed));
+            assert_eq!(typed::<ReadingError>(&error), Some(&ReadingError::Changed));
         }
         assert!(fake.requests.load(Ordering::SeqCst) <= 5);
     }

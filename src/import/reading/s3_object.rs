@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::s3::{RangeError, Ranges};
 use crate::boxed_future::BoxFuture;
-use crate::import::identity::Identity;
+use crate::import::identity::FileIdentity;
 use crate::object::{ObjectKey, S3Location};
 use crate::store::s3::{ObjectHead, ReadFailure, S3Store};
 
@@ -33,8 +33,8 @@ impl S3Object {
     }
 
     /// The identity of the object.
-    pub fn identity(&self) -> Identity {
-        Identity::S3 {
+    pub fn identity(&self) -> FileIdentity {
+        FileIdentity::S3 {
             bucket: self.location.bucket.bucket().to_owned(),
             key: self.key.as_str().to_owned(),
             version: self.head.version.id.clone(),

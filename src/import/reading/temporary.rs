@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::local::LocalFile;
 use crate::disk::own_files;
-use crate::import::identity::Identity;
+use crate::import::identity::FileIdentity;
 
 /// How many bytes are copied at a time.
 const COPY_BYTES: usize = 256 * 1024;
@@ -59,8 +59,8 @@ impl Copied {
     }
 
     /// The identity of its content.
-    pub fn identity(&self) -> Identity {
-        Identity::Content { hash: self.hash, size: self.file.size() }
+    pub fn identity(&self) -> FileIdentity {
+        FileIdentity::Content { hash: self.hash, size: self.file.size() }
     }
 }
 

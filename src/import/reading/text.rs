@@ -428,7 +428,7 @@ mod tests {
             for len in [0, 2, 5] {
                 let mut reader = Utf8::new(FailsAfter(io::Cursor::new(vec![b'a'; len])), named);
                 let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
-                assert!(typed::<super::super::SourceError>(&error).is_some());
+                assert!(typed::<super::super::ReadingError>(&error).is_some());
             }
         }
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Function;
+use super::CsvFunction;
 use super::file::{Ended, FileOutcome};
 use super::timed_target::Limits;
 use crate::import::progress_keeper::ProgressKeeper;
@@ -20,7 +20,7 @@ use crate::words::grouped;
 
 /// One invocation.
 pub(super) struct Invocation {
-    pub(super) function: Arc<Function>,
+    pub(super) function: Arc<CsvFunction>,
     pub(super) progress: ProgressKeeper,
     /// Cancelled when no further row is to be taken.
     pub(super) stop: CancellationToken,
@@ -33,7 +33,7 @@ type Outcomes = Vec<FileOutcome>;
 
 impl Invocation {
     /// An invocation that ends before `deadline`.
-    pub(super) fn new(function: Arc<Function>, progress: ProgressKeeper, deadline: UnixMillis) -> Self {
+    pub(super) fn new(function: Arc<CsvFunction>, progress: ProgressKeeper, deadline: UnixMillis) -> Self {
         let now = function.clock.wall();
         let plan = Plan::new(now, deadline, function.settings.stop_before);
         let (stop, limits) = (CancellationToken::new(), Limits::default());

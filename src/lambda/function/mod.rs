@@ -88,7 +88,7 @@ pub enum To {
 
 /// A function, ready for invocations.
 #[derive(Debug)]
-pub struct Function {
+pub struct CsvFunction {
     settings: FunctionSettings,
     store: Arc<S3Store>,
     rows_go_to: RowsGoTo,
@@ -114,7 +114,7 @@ enum RowsGoTo {
     },
 }
 
-impl Function {
+impl CsvFunction {
     /// Opens what the settings name. `store` has the files. `self_invoke`: how an invocation that is not finished is
     /// continued; `None`: whoever sent the event tries again.
     ///

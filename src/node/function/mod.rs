@@ -22,7 +22,7 @@ use crate::config::Endpoint;
 use crate::config::units::ByteSize;
 use crate::import::Unusable;
 use crate::lambda::function::self_invoke::SelfInvoke;
-use crate::lambda::function::{FileImport, Function, FunctionSettings, To};
+use crate::lambda::function::{CsvFunction, FileImport, FunctionSettings, To};
 use crate::runtime::{SystemClock, SystemRandom, telemetry};
 
 /// The only folder of a function that can be written.
@@ -96,7 +96,7 @@ pub async fn open(
     settings: Settings,
     mut import: FileImport,
     endpoint: Option<&Endpoint>,
-) -> Result<Function, Unusable> {
+) -> Result<CsvFunction, Unusable> {
     let endpoint = match (endpoint, environment.get("AWS_ENDPOINT_URL")) {
         (Some(url), _) => Some(url.clone()),
         (None, Some(url)) => {
@@ -118,14 +118,14 @@ pub async fn open(
     }
     let settings = FunctionSettings { import, to, journal, stop_before, missing_fails };
     let outside = (Arc::new(SystemClock::new()) as _, Arc::new(SystemRandom) as _);
-    Function::open(settings, store, self_invoke, outside).await
+    CsvFunction::open(settings, store, self_invoke, outside).await
 }
 
 /// Serves invocations until the runtime ends the process.
 ///
 /// # Errors
 /// The runtime does not answer.
-pub async fn serve(function: Function) -> Result<(), String> {
+pub async fn serve(function: CsvFunction) -> Result<(), String> {
     let function = Arc::new(function);
     let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let function = Arc::clone(&function);

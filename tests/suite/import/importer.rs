@@ -11,10 +11,10 @@ use bytes::Bytes;
 use forebay::disk::real_disk::RealDisk;
 use forebay::import::csv::{CsvOptions, CsvRows, FileType};
 use forebay::import::file_id::FileId;
-use forebay::import::identity::Identity;
+use forebay::import::identity::FileIdentity;
 use forebay::import::journal::LocalJournal;
 use forebay::import::reading::Limits;
-use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
+use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
 use forebay::import::{
     Begin, Begun, Counters, Earlier, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job,
     NoSource, OptionsHash, Outcome, Prefix, RejectsOf, RejectsOwner, RowHash, RowLimits, Rows, RowsTaken,
@@ -89,7 +89,7 @@ fn node() -> Node {
 }
 
 fn file(number: u64) -> FileId {
-    Identity::Content { hash: [3; 32], size: number }.id()
+    FileIdentity::Content { hash: [3; 32], size: number }.id()
 }
 
 fn begin_of(number: u64) -> Begin {
@@ -600,8 +600,8 @@ fn job(text: &str, rejects: &Path) -> Job {
         begin: begin_of(1),
         open: Arc::new(move || {
             let bytes = Box::new(std::io::Cursor::new(text.clone()));
-            let source = Source {
-                bytes: SourceBytes::Stream { reader: bytes, size: None },
+            let source = Unopened {
+                bytes: FileBytes::Sequential { reader: bytes, size: None },
                 name: "track_1.csv".to_owned(),
                 content_encoding: None,
             };

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use forebay::import::csv::{CsvOptions, CsvRows, FileType};
-use forebay::import::identity::Identity;
+use forebay::import::identity::FileIdentity;
 use forebay::import::reading::Limits;
-use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
+use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
 use forebay::import::{Row, RowReader as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -442,9 +442,9 @@ fn a_million_rows_are_read_and_each_bad_one_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let text = table(ROWS, |row| row % 100 == 99);
     let size = text.len() as u64;
-    let id = Identity::Content { hash: [1; 32], size }.id();
-    let source = Source {
-        bytes: SourceBytes::Stream { reader: Box::new(std::io::Cursor::new(text)), size: Some(size) },
+    let id = FileIdentity::Content { hash: [1; 32], size }.id();
+    let source = Unopened {
+        bytes: FileBytes::Sequential { reader: Box::new(std::io::Cursor::new(text)), size: Some(size) },
         name: "track_1.csv".to_owned(),
         content_encoding: None,
     };

@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use forebay::import::csv::{CsvOptions, CsvRows, FileType, OpenedCsv, Types, parse_schema};
-use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
+use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
 use forebay::import::reading::{Limits, text::encoding};
 use forebay::import::{FileError, Row, RowReader};
 use serde_json::{Map, Value, json};
@@ -19,8 +19,8 @@ fn folder() -> PathBuf {
 fn opened(case: &Value, file: &str) -> Result<OpenedCsv, FileError> {
     let bytes = fs::read(folder().join(file)).unwrap();
     let size = Some(bytes.len() as u64);
-    let source = Source {
-        bytes: SourceBytes::Stream { reader: Box::new(Cursor::new(bytes)), size },
+    let source = Unopened {
+        bytes: FileBytes::Sequential { reader: Box::new(Cursor::new(bytes)), size },
         name: file.to_owned(),
         content_encoding: None,
     };

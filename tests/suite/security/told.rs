@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::call::CallKind;
 use forebay::import::csv::{CsvOptions, CsvRows, FileType, RejectRows, of_io};
-use forebay::import::identity::Identity;
+use forebay::import::identity::FileIdentity;
 use forebay::import::reading::Limits;
-use forebay::import::reading::SourceError;
+use forebay::import::reading::ReadingError;
 use forebay::import::reading::compression::Compression;
 use forebay::import::reading::decompress::DecompressError;
-use forebay::import::reading::opened::{Opened, Options, Source, SourceBytes, open};
+use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
 use forebay::import::{Begin, FileError, OptionsHash, RowReader as _, WantedSource};
 use forebay::sources::SourceId;
 use forebay::words::Told;
@@ -83,8 +83,8 @@ fn codes() -> BTreeSet<String> {
 
 fn of_text(text: &str) -> FileError {
     let size = Some(text.len() as u64);
-    let bytes = SourceBytes::Stream { reader: Box::new(Cursor::new(text.to_owned())), size };
-    let source = Source { bytes, name: "track_1.csv".to_owned(), content_encoding: None };
+    let bytes = FileBytes::Sequential { reader: Box::new(Cursor::new(text.to_owned())), size };
+    let source = Unopened { bytes, name: "track_1.csv".to_owned(), content_encoding: None };
     let options = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
     let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
     let file = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
@@ -107,9 +107,9 @@ fn errors() -> Vec<FileError> {
     let said = || Told::private(MARKED);
     let io = |kind| of_io(&io::Error::new(kind, MARKED));
     let mut errors = vec![
-        of_io(&SourceError::Denied(said()).into()),
-        of_io(&SourceError::Refused(said()).into()),
-        of_io(&SourceError::Unreachable { at: 0, tries: 6, last: said() }.into()),
+        of_io(&ReadingError::Denied(said()).into()),
+        of_io(&ReadingError::Refused(said()).into()),
+        of_io(&ReadingError::Unreachable { at: 0, tries: 6, last: said() }.into()),
         of_io(&io::Error::other(DecompressError::Corrupt(Compression::Gzip, MARKED.to_owned()))),
         io(io::ErrorKind::Other),
         io(io::ErrorKind::NotFound),
@@ -206,7 +206,7 @@ async fn seen(forebay: &Forebay, object: &str) -> SeenBy {
 async fn imports(forebay: &Forebay) {
     for (number, code) in codes().iter().enumerate() {
         let begin = Begin {
-            file: Identity::Content { hash: [u8::try_from(number).unwrap(); 32], size: 1 }.id(),
+            file: FileIdentity::Content { hash: [u8::try_from(number).unwrap(); 32], size: 1 }.id(),
             name: "track_1.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(SourceId::new("web").unwrap()),

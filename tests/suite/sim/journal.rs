@@ -8,14 +8,14 @@ use std::sync::{Mutex, PoisonError};
 
 use forebay::disk::{self, Disk as _};
 use forebay::import::journal::{Journal, JournalError};
-use forebay::import::{Record, RowCount};
+use forebay::import::{ImportRecord, RowCount};
 use forebay::log::ImportKey;
 
 use crate::support::sim_disk::SimDisk;
 
 const FILE: &str = "journal/imports";
 
-type Records = BTreeMap<String, Record>;
+type Records = BTreeMap<String, ImportRecord>;
 
 /// A journal that one process has opened.
 #[derive(Debug)]
@@ -54,17 +54,17 @@ fn stopped() -> JournalError {
 }
 
 /// The member `key` of a record.
-fn key_of(record: &Record) -> String {
+fn key_of(record: &ImportRecord) -> String {
     let record = serde_json::to_value(record).unwrap();
     record["key"].as_str().unwrap().to_owned()
 }
 
 impl Journal for SimJournal {
-    fn read(&self, key: ImportKey) -> Result<Option<Record>, JournalError> {
+    fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
         self.with(|known| Ok(known.as_ref().ok_or_else(stopped)?.get(&key.to_string()).cloned()))
     }
 
-    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
         self.with(|known| {
             let mut all = known.clone().ok_or_else(stopped)?;
             all.extend(records.iter().map(|record| (key_of(record), record.clone())));
@@ -82,7 +82,7 @@ impl Journal for SimJournal {
         Ok(None)
     }
 
-    fn write_linked(&self, record: &Record, keys: &[u128]) -> Result<(), JournalError> {
+    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
         assert!(keys.is_empty(), "no file has a place");
         self.write(std::slice::from_ref(record))
     }
@@ -92,11 +92,11 @@ impl Journal for SimJournal {
         Err(JournalError::of("no rows are counted"))
     }
 
-    fn write_rows(&self, _: &[(u128, RowCount)], _: &Record) -> Result<(), JournalError> {
+    fn write_rows(&self, _: &[(u128, RowCount)], _: &ImportRecord) -> Result<(), JournalError> {
         Err(JournalError::of("no rows are counted"))
     }
 
-    fn each(&self, each: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
+    fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         self.with(|known| {
             known.as_ref().ok_or_else(stopped)?.values().cloned().for_each(each);
             Ok(())

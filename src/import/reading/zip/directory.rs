@@ -47,7 +47,7 @@ impl Entry {
     }
 }
 
-/// The entries of an archive: see [`super::Archive::entries`].
+/// The entries of an archive: see [`super::ZipFile::entries`].
 pub struct Entries {
     directory: BufReader<Section>,
     left_bytes: u64,

@@ -36,7 +36,7 @@ enum Data {
 }
 
 impl EntryReader {
-    /// Reads `entry` of `file`, whose directory begins at `directory_at`: see [`super::Archive::read`].
+    /// Reads `entry` of `file`, whose directory begins at `directory_at`: see [`super::ZipFile::read`].
     pub(super) fn new(file: &LocalFile, entry: &Entry, directory_at: u64, raw: RawBytes) -> io::Result<Self> {
         let name = || entry.name.clone();
         if entry.flags & FLAG_ENCRYPTED != 0 || entry.method == METHOD_AES {

@@ -35,13 +35,13 @@ const LOCAL_BYTES: usize = 30;
 
 /// An open zip archive.
 #[derive(Clone, Debug)]
-pub struct Archive {
+pub struct ZipFile {
     file: LocalFile,
     limits: Limits,
     end: End,
 }
 
-impl Archive {
+impl ZipFile {
     /// See [`LocalFile::check_unchanged`].
     ///
     /// # Errors
@@ -166,14 +166,14 @@ mod tests {
         LocalFile::of_open(file).unwrap()
     }
 
-    fn open(bytes: &[u8], limits: Limits) -> io::Result<Vec<(Archive, Entry)>> {
-        let archive = Archive::open(local(bytes), limits)?;
+    fn open(bytes: &[u8], limits: Limits) -> io::Result<Vec<(ZipFile, Entry)>> {
+        let archive = ZipFile::open(local(bytes), limits)?;
         archive.entries().map(|entry| Ok((archive.clone(), entry?))).collect()
     }
 
     /// Names and contents of all entries.
     fn unpack(bytes: &[u8]) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let unpacked = |(archive, entry): (Archive, Entry)| {
+        let unpacked = |(archive, entry): (ZipFile, Entry)| {
             let mut text = Vec::new();
             let raw = RawBytes::default();
             archive.read(&entry, raw.clone())?.read_to_end(&mut text)?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use crate::import::reading::SourceError;
+use crate::import::reading::ReadingError;
 use crate::import::reading::local::LocalFile;
 
 /// A part of a file.
@@ -19,7 +19,7 @@ impl Read for Section {
         let len = buf.len().min(left);
         let read = self.file.read_at(buf.get_mut(..len).unwrap_or_default(), self.at)?;
         if read == 0 && len > 0 {
-            return Err(SourceError::Changed.into());
+            return Err(ReadingError::Changed.into());
         }
         self.at += read as u64;
         Ok(read)
