@@ -155,7 +155,10 @@ mod tests {
                 r#",["strict",true],["ids",["column","id"]]]"#,
             )
         );
-        assert_eq!(OptionsHash::of_csv(&NamedType::default(), &CsvOptions::default(), None).recorded(), "81bb06e42b4f2b3f");
+        assert_eq!(
+            OptionsHash::of_csv(&NamedType::default(), &CsvOptions::default(), None).recorded(),
+            "81bb06e42b4f2b3f"
+        );
     }
 
     #[test]
