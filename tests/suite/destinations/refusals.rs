@@ -60,7 +60,7 @@ async fn one_call_that_a_url_refuses_stops_no_other_and_becomes_a_dead_letter() 
         false => Ok(()),
     });
     let url = FunctionsAt::Url(SecretText("http://127.0.0.1:9/".to_owned()));
-    let settings = DestinationSettings { target: url, ..crm(&[("track", URL)], 1, HOUR) };
+    let settings = DestinationSettings { functions_at: url, ..crm(&[("track", URL)], 1, HOUR) };
     let node = Node::start(dir.path(), &functions, vec![settings]).await;
     node.stores(calls(0, 201, "track")).await;
     let progress = node.progress();
