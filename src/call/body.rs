@@ -16,12 +16,12 @@ pub(super) struct Body<'b> {
     /// The members of the object at the top.
     top_members: Vec<Field>,
     /// The `batch` array, if there is one.
-    pub batch: Option<Batch>,
+    pub batch: Option<BatchItems>,
 }
 
 /// The items of a `batch` array.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct BatchItems {
     /// The first items, up to the limit of calls per request.
     pub items: Vec<Item>,
     /// The members of all of them.
@@ -82,7 +82,7 @@ impl<'b> Body<'b> {
     }
 }
 
-impl Batch {
+impl BatchItems {
     /// The members of one of the items.
     pub(super) fn members_of(&self, item: &Item) -> &[Field] {
         self.members.get(item.members.clone()).unwrap_or_default()
@@ -168,12 +168,12 @@ fn read_top<'b>(cursor: &mut Cursor<'b>, calls_max: usize) -> Result<Body<'b>, S
 }
 
 /// Reads the value of a `batch` member. If it is an array, its items are read in detail.
-fn read_batch(cursor: &mut Cursor<'_>, calls_max: usize) -> Result<(Value, Option<Batch>), ScanError> {
+fn read_batch(cursor: &mut Cursor<'_>, calls_max: usize) -> Result<(Value, Option<BatchItems>), ScanError> {
     if cursor.peek() != Some(b'[') {
         return Ok((cursor.value()?, None));
     }
     let start = cursor.at();
-    let mut batch = Batch::default();
+    let mut batch = BatchItems::default();
     cursor.enter()?;
     while cursor.next_element()? {
         if batch.items.len() < calls_max {

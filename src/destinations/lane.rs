@@ -12,7 +12,7 @@ use super::class::Class;
 use super::concurrency::Concurrency;
 use super::outcome::Failure;
 use super::reaction::{Bounds, Failed, Reaction, reaction};
-use super::window::{BYTES_MAX, CALLS_MAX, Turn, Window};
+use super::read_ahead::{BYTES_MAX, CALLS_MAX, ReadAhead, Turn};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::words::Told;
@@ -98,7 +98,7 @@ pub struct RefusedSources {
 #[derive(Debug)]
 pub struct Lane {
     settings: LaneSettings,
-    window: Window,
+    read_ahead: ReadAhead,
     circuit: Circuit,
     /// Sources whose credentials are refused.
     refused: BTreeMap<SourceId, Refused>,
@@ -121,7 +121,7 @@ impl Lane {
     pub fn new(finished: u64, settings: LaneSettings) -> Self {
         Self {
             settings,
-            window: Window::new(finished, settings.in_order),
+            read_ahead: ReadAhead::new(finished, settings.in_order),
             circuit: Circuit::default(),
             refused: BTreeMap::new(),
             probes: BTreeSet::new(),
@@ -136,7 +136,7 @@ impl Lane {
 
     /// Changes how the lane works from now on.
     pub fn set(&mut self, settings: LaneSettings) {
-        self.window.set_in_order(settings.in_order);
+        self.read_ahead.set_in_order(settings.in_order);
         self.concurrency.set(settings.concurrency);
         self.settings = settings;
     }
@@ -146,19 +146,19 @@ impl Lane {
         self.circuit = Circuit::default();
         self.probes.clear();
         for source in std::mem::take(&mut self.refused).into_keys() {
-            self.window.let_go(&source);
+            self.read_ahead.let_go(&source);
         }
         self.paused_until = Duration::ZERO;
     }
 
-    /// The window, to read from the log into.
-    pub fn window(&mut self) -> &mut Window {
-        &mut self.window
+    /// The read-ahead, to read from the log into.
+    pub fn read_ahead(&mut self) -> &mut ReadAhead {
+        &mut self.read_ahead
     }
 
     /// Everything up to here is finished.
     pub fn finished_through(&self) -> u64 {
-        self.window.finished_through()
+        self.read_ahead.finished_through()
     }
 
     /// The last failure, unless a call has succeeded since.
@@ -173,7 +173,7 @@ impl Lane {
 
     /// Sources that are refused while others may not be.
     pub fn refused_sources(&self) -> Option<RefusedSources> {
-        let waiting = self.refused.iter().filter(|(source, _)| self.window.held_of(source) > 0);
+        let waiting = self.refused.iter().filter(|(source, _)| self.read_ahead.held_of(source) > 0);
         let since = |refused: &Refused| refused.circuit.stopped().map_or(Duration::ZERO, |(_, since)| since);
         let count = waiting.clone().count();
         let (source, refused) = waiting.min_by_key(|(_, refused)| since(refused))?;
@@ -201,7 +201,7 @@ impl Lane {
             return Now::Wait;
         }
         let probe_at = self.probes.first().map(|(at, _)| *at);
-        let may_send = match (self.window.next_at(), probe_at) {
+        let may_send = match (self.read_ahead.next_at(), probe_at) {
             (None, None) => return Now::Wait,
             (Some(at), None) | (None, Some(at)) => at,
             (Some(ready), Some(probe)) => ready.min(probe),
@@ -229,7 +229,7 @@ impl Lane {
     fn next_turn(&mut self, now: Duration) -> Option<Turn> {
         while let Some((_, source)) = self.probes.first().filter(|(at, _)| *at <= now).cloned() {
             self.probes.pop_first();
-            let turn = self.window.next_of(&source);
+            let turn = self.read_ahead.next_of(&source);
             match turn {
                 Some(turn) => {
                     if let Some(refused) = self.refused.get_mut(&source) {
@@ -240,12 +240,16 @@ impl Lane {
                 // The next call of the source finds out.
                 None => {
                     self.refused.remove(&source);
-                    self.window.let_go(&source);
+                    self.read_ahead.let_go(&source);
                 }
             }
         }
         // One call that is refused for its own sake must not decide for all.
-        if self.circuit.is_closed() { self.window.next(now) } else { self.window.next_least_tried(now) }
+        if self.circuit.is_closed() {
+            self.read_ahead.next(now)
+        } else {
+            self.read_ahead.next_least_tried(now)
+        }
     }
 
     /// An invocation ended: what that says about the function, and about the source whose calls it carried.
@@ -255,7 +259,7 @@ impl Lane {
         now: Duration,
         random: &dyn Random,
     ) {
-        let source = self.window.source_of(position).cloned();
+        let source = self.read_ahead.source_of(position).cloned();
         match result {
             Err(Failure { class: Class::Throttled, .. }) => {
                 // This failure says nothing about whether calls are allowed.
@@ -285,7 +289,7 @@ impl Lane {
                 self.circuit.passed();
                 if let Some(source) = source.filter(|source| self.refused.remove(source).is_some()) {
                     self.probes.retain(|(_, other)| *other != source);
-                    self.window.let_go(&source);
+                    self.read_ahead.let_go(&source);
                 }
                 return;
             }
@@ -320,7 +324,7 @@ impl Lane {
             why: why.clone(),
             taken,
         });
-        self.window.hold(&source);
+        self.read_ahead.hold(&source);
         refused.why = why.clone();
         refused.circuit.failed((why.class, Whose::Call(position)), 1, now, random);
         refused.circuit.not_before(now.saturating_add(SOURCE_PROBES_EVERY.saturating_mul(others)));
@@ -347,7 +351,7 @@ impl Lane {
         let failure = match result {
             Ok(()) => {
                 self.failing = None;
-                self.window.finished(position);
+                self.read_ahead.finished(position);
                 return Fate::Done;
             }
             Err(failure) => failure,
@@ -358,41 +362,41 @@ impl Lane {
             self.paused_until = self.paused_until.max(now.saturating_add(after));
         }
         self.failing = Some(failure.clone());
-        let age = self.window.age(position, now);
-        let so_often = self.window.failed(position, failure.class, self.taken);
+        let age = self.read_ahead.age(position, now);
+        let so_often = self.read_ahead.failed(position, failure.class, self.taken);
         let failed = Failed { failure: &failure, attempts: attempt, so_often, age };
         match reaction(&failed, &self.settings.bounds, random) {
             Reaction::Dead => Fate::Dead(failure),
             Reaction::Retry(after) => {
-                self.window.again(position, now.saturating_add(after), true);
+                self.read_ahead.again(position, now.saturating_add(after), true);
                 Fate::Again
             }
         }
     }
 
-    /// Calls of refused sources, each with its cause: they become dead letters, because they fill half of the window
+    /// Calls of refused sources, each with its cause: they become dead letters, because they fill half of the read-ahead
     /// while calls of other sources are taken. At most `most`.
     pub fn crowding(&mut self, most: usize) -> Vec<(u64, Failure)> {
         // Giving up calls gains nothing while no other source is taken.
         let others_pass = self.refused.values().any(|refused| refused.taken < self.taken);
-        let (calls, bytes) = if others_pass { self.window.held() } else { (0, 0) };
+        let (calls, bytes) = if others_pass { self.read_ahead.held() } else { (0, 0) };
         if calls <= CALLS_MAX / 2 && bytes <= BYTES_MAX / 2 {
             return Vec::new();
         }
-        let oldest = self.window.take_held(most);
+        let oldest = self.read_ahead.take_held(most);
         self.with_causes(oldest, "so many calls of its source wait that those of other sources would stop")
     }
 
     /// Calls that have become too old while they waited, each with its cause: they become dead letters. At most `most`.
     pub fn expired(&mut self, now: Duration, most: usize) -> Vec<(u64, Failure)> {
-        let old = self.window.take_older(self.settings.bounds.max_age, now, most);
+        let old = self.read_ahead.take_older(self.settings.bounds.max_age, now, most);
         self.with_causes(old, "it was not sent within max_age")
     }
 
     /// Calls up to a position that are not in flight, each with its cause: they become dead letters, because they take more
     /// of the disk than they may. At most `most`.
     pub fn overflowing(&mut self, through: u64, most: usize) -> Vec<(u64, Failure)> {
-        let oldest = self.window.take_through(through, most);
+        let oldest = self.read_ahead.take_through(through, most);
         self.with_causes(oldest, "it waited beyond max_queue")
     }
 
@@ -406,7 +410,7 @@ impl Lane {
                 || self.circuit.stopped().is_some()
         });
         let cause = |position: u64| {
-            let refused = self.window.source_of(position).and_then(|source| self.refused.get(source));
+            let refused = self.read_ahead.source_of(position).and_then(|source| self.refused.get(source));
             match refused.map(|refused| &refused.why).or(general) {
                 Some(last) => {
                     Failure { what: Told::plain(format!("{why}: ")).and(&last.what), ..last.clone() }
@@ -421,20 +425,20 @@ impl Lane {
     pub fn put_back(&mut self, position: u64, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.circuit.learned_nothing();
-        self.window.again(position, now, false);
-        if let Some(source) = self.window.source_of(position).cloned() {
+        self.read_ahead.again(position, now, false);
+        if let Some(source) = self.read_ahead.source_of(position).cloned() {
             self.probe_again(&source, now);
         }
     }
 
     /// A dead letter is durable: the call is finished.
     pub fn buried(&mut self, position: u64) {
-        self.window.finished(position);
+        self.read_ahead.finished(position);
     }
 
     /// A dead letter could not be written: the call is tried again.
     pub fn not_buried(&mut self, position: u64, not_before: Duration) {
-        self.window.again(position, not_before, false);
+        self.read_ahead.again(position, not_before, false);
     }
 }
 
@@ -445,7 +449,7 @@ mod tests {
 
     use super::super::age::Waiting;
     use super::super::circuit::PROBES_OF_OUTAGE;
-    use super::super::window::New;
+    use super::super::read_ahead::New;
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -471,7 +475,7 @@ mod tests {
 
     fn add_of(lane: &mut Lane, from: &str, position: u64, user: Option<String>, now: Duration) {
         let waiting = Waiting::new(Duration::ZERO, now);
-        lane.window().add(New { position, source: source(from), user, waiting, bytes: 1 });
+        lane.read_ahead().add(New { position, source: source(from), user, waiting, bytes: 1 });
     }
 
     /// An invocation with one call ended.
@@ -667,9 +671,9 @@ mod tests {
         for second in 0..1_200 {
             let at = Duration::from_secs(second);
             for from in ["bad", "good", "bad"].into_iter().chain((second % 7 == 0).then_some("worse")) {
-                // The log is not read on while the window is full.
+                // The log is not read on while the read-ahead is full.
                 for _ in 0..10 {
-                    if lane.window().has_room() {
+                    if lane.read_ahead().has_room() {
                         position += 1;
                         add_of(&mut lane, from, position, None, at);
                         if from != "good" {
@@ -850,11 +854,11 @@ mod tests {
             let first = kept + 1;
             loop {
                 assert!(now < Duration::from_secs(400 * 86_400), "seed {seed}: it ends");
-                while taken < CALLS && lane.window().has_room() && random.below(3) > 0 {
+                while taken < CALLS && lane.read_ahead().has_room() && random.below(3) > 0 {
                     taken += 1;
                     if taken.is_multiple_of(13) {
                         // The call is for another function.
-                        lane.window().read_through(taken);
+                        lane.read_ahead().read_through(taken);
                         finished.insert(taken);
                         invoked.insert(taken);
                     } else {

@@ -22,10 +22,10 @@ use super::positions::{Ahead, Kept, LaneId, Loss, Losses, Route, add_loss};
 use super::progress::{Progress, counted_type};
 use super::queue::{Queue, QueueReadThrough};
 use super::reaction::Bounds;
+use super::read_ahead::New;
 use super::records::Record;
 use super::select::Head;
 use super::settings::{DestinationSettings, FORWARD, URL};
-use super::window::New;
 use crate::log::frame::Frame;
 use crate::log::{AppendError, Follow, Go, Read};
 use crate::metrics::{InvocationLabel, Metrics};
@@ -256,17 +256,17 @@ impl LaneTask {
     /// Shows people how far the lane is.
     fn show(&mut self) {
         self.progress.finish_through(self.lane.finished_through());
-        let waiting = self.lane.window().unfinished();
+        let waiting = self.lane.read_ahead().unfinished();
         let queued = self.queue.as_ref().map_or(0, |queue| queue.bytes());
         let read_through = self.place.through();
         let unread =
             self.queue.as_ref().map(|queue| (queue.calls_after(read_through), queue.copied_through()));
-        let oldest = self.lane.window().oldest();
+        let oldest = self.lane.read_ahead().oldest();
         let refused = self.lane.refused_sources();
         let now = self.deps.clock.monotonic();
         let ahead = (now >= self.ahead_at).then(|| {
             self.ahead_at = now.saturating_add(AHEAD_EVERY);
-            self.lane.window().ahead(self.before.as_ref())
+            self.lane.read_ahead().ahead(self.before.as_ref())
         });
         let mut seen = self.progress.seen();
         if let Some(ahead) = ahead {
@@ -289,10 +289,10 @@ impl LaneTask {
         };
     }
 
-    /// Reads what the window has room for.
+    /// Reads what the read-ahead has room for.
     async fn read(&mut self, stop: &CancellationToken) {
         self.ages.note(self.deps.follow.durable_through(), self.deps.clock.monotonic());
-        if !self.lane.window().has_room() || self.deps.follow.durable_through() <= self.place.through() {
+        if !self.lane.read_ahead().has_room() || self.deps.follow.durable_through() <= self.place.through() {
             return;
         }
         // Orders may have changed before it was taken.
@@ -316,7 +316,7 @@ impl LaneTask {
                 let is_finished = |position| before.is_some_and(|before| before.is_finished(position));
                 for call in taken.into_iter().filter(|call| !is_finished(call.position)) {
                     let position = call.position;
-                    self.lane.window().add(New {
+                    self.lane.read_ahead().add(New {
                         position,
                         source: call.source.clone(),
                         user: call.head.user.clone(),
@@ -328,7 +328,7 @@ impl LaneTask {
                 let mut seen = self.progress.seen();
                 lost.into_iter().for_each(|(first, loss)| add_loss(&mut seen.lost, first, loss));
                 drop(seen);
-                self.lane.window().read_through(place.through());
+                self.lane.read_ahead().read_through(place.through());
             }
             Err(error) => {
                 drop(reading);
@@ -596,7 +596,7 @@ impl LaneTask {
     /// Stores a dead letter. The call is finished once it is durable.
     fn bury(&mut self, position: u64, failure: &Failure) {
         let Some(call) = self.calls.get(&position) else { return self.lane.buried(position) };
-        let attempts = self.lane.window().attempts(position);
+        let attempts = self.lane.read_ahead().attempts(position);
         let letter =
             Letter { lane: &self.id, failure, attempts, position, source: &call.source, call: &call.line };
         let class = failure.class;

@@ -1,6 +1,6 @@
 //! Destinations: each stored call also goes to a function, beside the archive and without delaying it.
 //!
-//! A destination reads the log as its second reader, with a position of its own for each function ([`lane`], [`window`]). It decides
+//! A destination reads the log as its second reader, with a position of its own for each function ([`lane`], [`read_ahead`]). It decides
 //! which calls it gets ([`select`]), what is sent ([`request`]), what an answer means ([`outcome`], [`class`]) and what
 //! happens next ([`reaction`], [`circuit`], [`concurrency`]). All of that computes. [`runner`] reads, sends through
 //! [`invoke`], and writes [`positions`], dead letters, and beyond their share of the log the lines that wait ([`queue`]).
@@ -31,6 +31,7 @@ pub mod positions_file;
 pub mod progress;
 pub mod queue;
 pub mod reaction;
+pub mod read_ahead;
 pub mod records;
 mod redirect;
 pub mod replay;
@@ -43,4 +44,3 @@ pub mod settings;
 pub mod waiting;
 pub mod web_function;
 mod web_post;
-pub mod window;

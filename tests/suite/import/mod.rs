@@ -8,6 +8,7 @@
 
 mod content;
 mod corpus;
+mod earlier_program;
 mod full_disk;
 mod grown;
 mod ids;

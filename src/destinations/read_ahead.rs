@@ -1,6 +1,6 @@
 //! The calls of one function that are being worked on: which one is sent next, and how far everything is finished. Pure.
 //!
-//! A call is in the window from when it is read from the log until it is finished: invoked, or a dead letter. The position
+//! A call is in the read-ahead from when it is read from the log until it is finished: invoked, or a dead letter. The position
 //! below which everything is finished is what the second reader of the log keeps; after a crash, calls above it are sent
 //! again.
 
@@ -14,16 +14,16 @@ use super::positions::{Ahead, UNFINISHED_MAX};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 
-/// Calls in a window. A call that is not finished holds up the position: more than these are sent again after a crash.
+/// Calls in a read-ahead. A call that is not finished holds up the position: more than these are sent again after a crash.
 pub const CALLS_MAX: usize = 10_000;
 /// The golden ratio's fraction of 2^64.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-/// Bytes of lines in a window.
+/// Bytes of lines in a read-ahead.
 pub const BYTES_MAX: usize = 4 << 20;
 
 /// The calls of one function between the log and their end.
 #[derive(Debug)]
-pub struct Window {
+pub struct ReadAhead {
     in_order: bool,
     calls: BTreeMap<u64, Call>,
     bytes: usize,
@@ -103,8 +103,8 @@ pub struct Turn {
     pub attempt: u32,
 }
 
-impl Window {
-    /// An empty window: everything up to `finished` is finished. `in_order`: calls of one user are sent one after another, in
+impl ReadAhead {
+    /// An empty read-ahead: everything up to `finished` is finished. `in_order`: calls of one user are sent one after another, in
     /// the order of the log.
     pub fn new(finished: u64, in_order: bool) -> Self {
         Self {
@@ -121,7 +121,7 @@ impl Window {
     }
 
     /// Sets whether calls of one user are sent one after another. It applies to calls that are added from now on, and those
-    /// in the window keep what they had.
+    /// in the read-ahead keep what they had.
     pub fn set_in_order(&mut self, in_order: bool) {
         self.in_order = in_order;
     }
@@ -257,7 +257,7 @@ impl Window {
         self.give(position)
     }
 
-    /// The same, but one of those that were sent least often: each time from elsewhere in the window, because neighbours are
+    /// The same, but one of those that were sent least often: each time from elsewhere in the read-ahead, because neighbours are
     /// often refused together.
     pub fn next_least_tried(&mut self, now: Duration) -> Option<Turn> {
         self.come_due(now);
@@ -444,198 +444,205 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn sent(window: &mut Window, now: u64) -> Vec<u64> {
-        std::iter::from_fn(|| window.next(at(now))).map(|turn| turn.position).collect()
+    fn sent(read_ahead: &mut ReadAhead, now: u64) -> Vec<u64> {
+        std::iter::from_fn(|| read_ahead.next(at(now))).map(|turn| turn.position).collect()
     }
 
     #[test]
     fn the_position_passes_no_call_that_is_not_finished() {
-        let mut window = Window::new(4, false);
-        assert_eq!(window.finished_through(), 4);
+        let mut read_ahead = ReadAhead::new(4, false);
+        assert_eq!(read_ahead.finished_through(), 4);
         for position in [6, 7, 9] {
-            window.add(new(position, None, 10));
+            read_ahead.add(new(position, None, 10));
         }
-        window.read_through(12);
-        assert_eq!(window.finished_through(), 5, "5 is for another function");
-        assert_eq!(sent(&mut window, 0), [6, 7, 9]);
-        window.finished(7);
-        window.finished(9);
-        assert_eq!((window.finished_through(), window.unfinished()), (5, (1, 10)));
-        window.finished(6);
-        assert_eq!((window.finished_through(), window.unfinished()), (12, (0, 0)));
+        read_ahead.read_through(12);
+        assert_eq!(read_ahead.finished_through(), 5, "5 is for another function");
+        assert_eq!(sent(&mut read_ahead, 0), [6, 7, 9]);
+        read_ahead.finished(7);
+        read_ahead.finished(9);
+        assert_eq!((read_ahead.finished_through(), read_ahead.unfinished()), (5, (1, 10)));
+        read_ahead.finished(6);
+        assert_eq!((read_ahead.finished_through(), read_ahead.unfinished()), (12, (0, 0)));
     }
 
     #[test]
     fn what_is_finished_behind_a_call_that_waits_is_known() {
-        let mut window = Window::new(4, false);
+        let mut read_ahead = ReadAhead::new(4, false);
         for position in 5..=3_000 {
-            window.add(new(position, None, 1));
+            read_ahead.add(new(position, None, 1));
         }
-        assert_eq!(window.ahead(None), None, "none was tried");
-        assert_eq!(sent(&mut window, 0).len(), 2_996);
-        assert_eq!(window.ahead(None), None, "it is under way");
-        window.again(5, at(9), true);
-        (7..=2_990).for_each(|position| window.finished(position));
+        assert_eq!(read_ahead.ahead(None), None, "none was tried");
+        assert_eq!(sent(&mut read_ahead, 0).len(), 2_996);
+        assert_eq!(read_ahead.ahead(None), None, "it is under way");
+        read_ahead.again(5, at(9), true);
+        (7..=2_990).for_each(|position| read_ahead.finished(position));
         let unfinished: Vec<u64> = [5, 6].into_iter().chain(2_991..=3_000).collect();
         let ahead = Ahead { through: 3_000, unfinished };
-        assert_eq!((window.finished_through(), window.ahead(None)), (4, Some(ahead.clone())));
+        assert_eq!((read_ahead.finished_through(), read_ahead.ahead(None)), (4, Some(ahead.clone())));
         assert_eq!(
             [5, 7, 2_991, 3_001].map(|position| ahead.is_finished(position)),
             [false, true, false, false]
         );
         // After a restart, before they are read again.
-        let mut window = Window::new(4, false);
-        assert_eq!(window.ahead(Some(&ahead)), Some(ahead.clone()));
-        window.add(new(5, None, 1));
-        window.read_through(2_995);
+        let mut read_ahead = ReadAhead::new(4, false);
+        assert_eq!(read_ahead.ahead(Some(&ahead)), Some(ahead.clone()));
+        read_ahead.add(new(5, None, 1));
+        read_ahead.read_through(2_995);
         let left = Ahead { through: 3_000, unfinished: [5].into_iter().chain(2_996..=3_000).collect() };
-        assert_eq!(window.ahead(Some(&ahead)), Some(left));
-        window.read_through(3_000);
-        assert_eq!(window.ahead(Some(&ahead)), None);
+        assert_eq!(read_ahead.ahead(Some(&ahead)), Some(left));
+        read_ahead.read_through(3_000);
+        assert_eq!(read_ahead.ahead(Some(&ahead)), None);
         // With many calls, the note reaches less far.
-        let mut window = Window::new(0, false);
-        (1..=5_000).for_each(|position| window.add(new(2 * position, None, 1)));
-        window.next(at(0));
-        window.again(2, at(9), true);
-        window.finished(4);
-        let ahead = window.ahead(None).unwrap();
+        let mut read_ahead = ReadAhead::new(0, false);
+        (1..=5_000).for_each(|position| read_ahead.add(new(2 * position, None, 1)));
+        read_ahead.next(at(0));
+        read_ahead.again(2, at(9), true);
+        read_ahead.finished(4);
+        let ahead = read_ahead.ahead(None).unwrap();
         assert_eq!((ahead.through, ahead.unfinished.len()), (2_003, UNFINISHED_MAX));
         assert!(ahead.is_finished(4) && ahead.is_finished(2_003) && !ahead.is_finished(2_004));
     }
 
     #[test]
     fn a_call_waits_for_its_next_try_and_its_attempts_are_counted() {
-        let mut window = Window::new(0, false);
-        window.add(new(1, None, 1));
-        assert_eq!(window.next(at(0)), Some(Turn { position: 1, attempt: 1 }));
-        assert_eq!(window.next_at(), None);
-        window.again(1, at(5), true);
-        assert_eq!((window.next(at(4)), window.next_at()), (None, Some(at(5))));
-        assert_eq!(window.next(at(5)), Some(Turn { position: 1, attempt: 2 }));
-        window.again(1, at(6), false);
-        assert_eq!(window.next(at(6)), Some(Turn { position: 1, attempt: 2 }));
+        let mut read_ahead = ReadAhead::new(0, false);
+        read_ahead.add(new(1, None, 1));
+        assert_eq!(read_ahead.next(at(0)), Some(Turn { position: 1, attempt: 1 }));
+        assert_eq!(read_ahead.next_at(), None);
+        read_ahead.again(1, at(5), true);
+        assert_eq!((read_ahead.next(at(4)), read_ahead.next_at()), (None, Some(at(5))));
+        assert_eq!(read_ahead.next(at(5)), Some(Turn { position: 1, attempt: 2 }));
+        read_ahead.again(1, at(6), false);
+        assert_eq!(read_ahead.next(at(6)), Some(Turn { position: 1, attempt: 2 }));
     }
 
     #[test]
     fn calls_of_one_user_are_sent_one_after_another() {
-        let mut window = Window::new(0, true);
+        let mut read_ahead = ReadAhead::new(0, true);
         for (position, user) in [(1, "a"), (2, "b"), (3, "a"), (5, "a")] {
-            window.add(new(position, Some(user), 1));
+            read_ahead.add(new(position, Some(user), 1));
         }
-        window.add(new(4, None, 1));
-        assert_eq!(sent(&mut window, 0), [1, 2, 4], "calls without a user have no order");
-        window.again(1, at(9), true);
-        window.finished(2);
-        assert_eq!(sent(&mut window, 8), [] as [u64; 0], "a retry holds up its user's calls");
-        assert_eq!(sent(&mut window, 9), [1]);
-        window.finished(1);
-        assert_eq!(sent(&mut window, 9), [3]);
-        window.finished(3);
-        assert_eq!(sent(&mut window, 9), [5]);
-        window.finished(5);
-        window.finished(4);
-        assert_eq!((window.finished_through(), window.users.len()), (5, 0));
+        read_ahead.add(new(4, None, 1));
+        assert_eq!(sent(&mut read_ahead, 0), [1, 2, 4], "calls without a user have no order");
+        read_ahead.again(1, at(9), true);
+        read_ahead.finished(2);
+        assert_eq!(sent(&mut read_ahead, 8), [] as [u64; 0], "a retry holds up its user's calls");
+        assert_eq!(sent(&mut read_ahead, 9), [1]);
+        read_ahead.finished(1);
+        assert_eq!(sent(&mut read_ahead, 9), [3]);
+        read_ahead.finished(3);
+        assert_eq!(sent(&mut read_ahead, 9), [5]);
+        read_ahead.finished(5);
+        read_ahead.finished(4);
+        assert_eq!((read_ahead.finished_through(), read_ahead.users.len()), (5, 0));
     }
 
     #[test]
     fn a_call_that_ends_while_it_waits_is_not_sent() {
         // The call became too old.
-        let mut window = Window::new(0, true);
-        window.add(new(1, Some("a"), 1));
-        window.add(new(2, Some("a"), 1));
-        window.next(at(0));
-        window.again(1, at(5), true);
-        window.finished(2);
-        window.finished(1);
-        assert_eq!((sent(&mut window, 9).len(), window.finished_through(), window.next_at()), (0, 2, None));
+        let mut read_ahead = ReadAhead::new(0, true);
+        read_ahead.add(new(1, Some("a"), 1));
+        read_ahead.add(new(2, Some("a"), 1));
+        read_ahead.next(at(0));
+        read_ahead.again(1, at(5), true);
+        read_ahead.finished(2);
+        read_ahead.finished(1);
+        assert_eq!(
+            (sent(&mut read_ahead, 9).len(), read_ahead.finished_through(), read_ahead.next_at()),
+            (0, 2, None)
+        );
     }
 
     #[test]
     fn a_call_that_was_taken_out_and_comes_back_waits_for_its_user() {
-        let mut window = Window::new(0, true);
+        let mut read_ahead = ReadAhead::new(0, true);
         for position in 1..=3 {
-            window.add(new(position, Some("a"), 1));
+            read_ahead.add(new(position, Some("a"), 1));
         }
-        assert_eq!(window.take_through(2, 9), [1, 2]);
-        window.again(2, at(1), false);
-        window.again(1, at(2), false);
-        assert_eq!((sent(&mut window, 1).len(), sent(&mut window, 2)), (0, vec![1]));
-        window.finished(1);
-        assert_eq!(sent(&mut window, 2), [2]);
-        window.finished(2);
-        assert_eq!(sent(&mut window, 2), [3]);
+        assert_eq!(read_ahead.take_through(2, 9), [1, 2]);
+        read_ahead.again(2, at(1), false);
+        read_ahead.again(1, at(2), false);
+        assert_eq!((sent(&mut read_ahead, 1).len(), sent(&mut read_ahead, 2)), (0, vec![1]));
+        read_ahead.finished(1);
+        assert_eq!(sent(&mut read_ahead, 2), [2]);
+        read_ahead.finished(2);
+        assert_eq!(sent(&mut read_ahead, 2), [3]);
     }
 
     #[test]
     fn it_is_bounded_by_calls_and_by_bytes() {
-        let mut window = Window::new(0, false);
-        window.add(new(1, None, BYTES_MAX));
-        assert!(!window.has_room());
-        window.finished(1);
+        let mut read_ahead = ReadAhead::new(0, false);
+        read_ahead.add(new(1, None, BYTES_MAX));
+        assert!(!read_ahead.has_room());
+        read_ahead.finished(1);
         for position in 2..(2 + CALLS_MAX as u64) {
-            assert!(window.has_room());
-            window.add(new(position, None, 1));
+            assert!(read_ahead.has_room());
+            read_ahead.add(new(position, None, 1));
         }
-        assert!(!window.has_room());
+        assert!(!read_ahead.has_room());
     }
 
     #[test]
     fn old_calls_are_taken_out_whatever_they_wait_for() {
-        let mut window = Window::new(0, true);
+        let mut read_ahead = ReadAhead::new(0, true);
         for position in 1..=5 {
             let user = Some(if position == 4 { "b" } else { "a" });
-            window.add(New { waiting: Waiting::new(Duration::ZERO, at(position)), ..new(position, user, 1) });
+            read_ahead
+                .add(New { waiting: Waiting::new(Duration::ZERO, at(position)), ..new(position, user, 1) });
         }
-        assert_eq!(window.next(at(0)).map(|turn| turn.position), Some(1));
-        assert_eq!(window.take_older(at(5), at(10), 2), [2, 3], "1 is in flight");
-        assert_eq!(window.take_older(at(5), at(10), 9), [4]);
+        assert_eq!(read_ahead.next(at(0)).map(|turn| turn.position), Some(1));
+        assert_eq!(read_ahead.take_older(at(5), at(10), 2), [2, 3], "1 is in flight");
+        assert_eq!(read_ahead.take_older(at(5), at(10), 9), [4]);
         for position in 1..=4 {
-            window.finished(position);
+            read_ahead.finished(position);
         }
-        assert_eq!(sent(&mut window, 0), [5], "the next of its user");
+        assert_eq!(sent(&mut read_ahead, 0), [5], "the next of its user");
     }
 
     /// A call that had become too old was sent while it was taken for a dead letter.
     #[test]
     fn a_call_whose_time_has_come_is_taken_out() {
-        let mut window = Window::new(0, false);
+        let mut read_ahead = ReadAhead::new(0, false);
         for position in [1, 2] {
-            window.add(new(position, None, 1));
-            window.next(at(0));
-            window.again(position, at(5), true);
+            read_ahead.add(new(position, None, 1));
+            read_ahead.next(at(0));
+            read_ahead.again(position, at(5), true);
         }
-        assert_eq!(window.next(at(6)).map(|turn| turn.position), Some(1));
-        assert_eq!((window.take_through(9, 9), window.next(at(9))), (vec![2], None));
+        assert_eq!(read_ahead.next(at(6)).map(|turn| turn.position), Some(1));
+        assert_eq!((read_ahead.take_through(9, 9), read_ahead.next(at(9))), (vec![2], None));
     }
 
     #[test]
     fn calls_of_a_refused_source_are_held_back_and_given_in_turn() {
-        let mut window = Window::new(0, true);
+        let mut read_ahead = ReadAhead::new(0, true);
         let other = SourceId::new("other").unwrap();
         for position in 1..=3 {
-            window.add(new(position, None, 1));
-            window.add(New { source: other.clone(), ..new(position + 3, Some("a"), 1) });
+            read_ahead.add(new(position, None, 1));
+            read_ahead.add(New { source: other.clone(), ..new(position + 3, Some("a"), 1) });
         }
-        let first = window.next(at(0)).unwrap().position;
-        window.again(first, at(9), true);
+        let first = read_ahead.next(at(0)).unwrap().position;
+        read_ahead.again(first, at(9), true);
         let source = SourceId::new("s").unwrap();
-        window.hold(&source);
-        window.add(new(7, Some("b"), 1));
-        window.add(new(8, Some("b"), 1));
-        assert_eq!((sent(&mut window, 99), window.held(), window.held_of(&source)), (vec![4], (4, 4), 4));
+        read_ahead.hold(&source);
+        read_ahead.add(new(7, Some("b"), 1));
+        read_ahead.add(new(8, Some("b"), 1));
+        assert_eq!(
+            (sent(&mut read_ahead, 99), read_ahead.held(), read_ahead.held_of(&source)),
+            (vec![4], (4, 4), 4)
+        );
         let turns: Vec<u64> = (0..5)
             .map(|_| {
-                let position = window.next_of(&source).unwrap().position;
-                window.again(position, at(0), true);
+                let position = read_ahead.next_of(&source).unwrap().position;
+                read_ahead.again(position, at(0), true);
                 position
             })
             .collect();
         assert_eq!(turns, [1, 2, 3, 7, 1]);
-        assert_eq!(window.take_held(2), [1, 2]);
-        window.again(2, at(0), false);
-        window.let_go(&source);
-        assert_eq!((sent(&mut window, 99), window.held()), (vec![2, 3, 7], (0, 0)));
-        window.finished(7);
-        assert_eq!(sent(&mut window, 99), [8]);
+        assert_eq!(read_ahead.take_held(2), [1, 2]);
+        read_ahead.again(2, at(0), false);
+        read_ahead.let_go(&source);
+        assert_eq!((sent(&mut read_ahead, 99), read_ahead.held()), (vec![2, 3, 7], (0, 0)));
+        read_ahead.finished(7);
+        assert_eq!(sent(&mut read_ahead, 99), [8]);
     }
 }
