@@ -1,11 +1,17 @@
 //! `forebay dev`: everything on one machine, without set-up.
 
-use super::args::DevArgs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
 use super::failure::Failure;
 use crate::admin::AccessSettings;
 use crate::check::ports::here;
 use crate::config::admin::is_loopback;
-use crate::config::{self, Environment};
+use crate::config::checked::FLUSH_BYTES_MAX;
+use crate::config::units::UnitError;
+use crate::config::{self, ByteSize, Environment, Period};
 use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3;
 use crate::live::Mode;
@@ -13,6 +19,70 @@ use crate::node::dev::{self, DevSettings};
 use crate::node::running::Node;
 use crate::runtime::Background;
 use crate::runtime::say::say_beside;
+
+/// `forebay dev`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Any write key is accepted, and each is its own source. The S3 server has the bucket `forebay`, the region
+us-east-1, the access key `forebay` and the secret key `forebay-secret`. Port 0 selects any free port; the
+addresses in use are printed.
+
+Examples:
+  forebay dev
+  forebay dev --demo --reset
+  forebay dev --listen 127.0.0.1:8081 --data-dir /tmp/forebay --flush-age 1s")]
+pub struct DevArgs {
+    /// Address for calls
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Address of the console, and for status, flush, readiness and metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
+    pub admin_listen: SocketAddr,
+
+    /// Address of the S3 server
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    pub s3_listen: SocketAddr,
+
+    /// Directory of the spool and the objects; both survive a restart
+    #[arg(long, value_name = "DIR", default_value = "./forebay-data")]
+    pub data_dir: PathBuf,
+
+    /// Deliver a batch when its first call is this old ("10 s", "1 h")
+    #[arg(long, value_name = "DURATION", default_value = "10 s")]
+    pub flush_age: Period,
+
+    /// Deliver a batch when its object reaches this size ("100 MB", "64 KiB")
+    #[arg(long, value_name = "SIZE", default_value = "100 MB", value_parser = flush_bytes)]
+    pub flush_bytes: ByteSize,
+
+    /// Add receipts to answers and positions to lines, for `forebay receipt`
+    #[arg(long)]
+    pub receipts: bool,
+
+    /// Send calls also to the destinations of this configuration file, and follow its changes; the rest of it is not used
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Delete the data of earlier runs of `dev` from the data directory, and start empty
+    #[arg(long)]
+    pub reset: bool,
+
+    /// Send realistic calls from several sources, as sample data
+    #[arg(long)]
+    pub demo: bool,
+}
+
+/// A size within the bounds of `flush.max_bytes`, which also apply to dev mode: an object is always one put.
+fn flush_bytes(text: &str) -> Result<ByteSize, String> {
+    let least = ByteSize(1_000);
+    let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if (least..=FLUSH_BYTES_MAX).contains(&size) {
+        Ok(size)
+    } else {
+        Err(format!("expected a size from {least} to {FLUSH_BYTES_MAX}"))
+    }
+}
 
 /// Runs until a signal ends it.
 ///
@@ -90,4 +160,26 @@ Stop with Ctrl-C. The data stays in {data_dir}; to start empty, use --reset.",
         region = dev_s3::REGION,
         data_dir = args.data_dir.display(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+
+    #[test]
+    fn dev_has_the_documented_defaults() {
+        let Command::Dev(dev) = Cli::try_parse_from(["forebay", "dev"]).unwrap().command else {
+            panic!("not dev")
+        };
+        assert_eq!(dev.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(dev.admin_listen, "127.0.0.1:9180".parse().unwrap());
+        assert_eq!(dev.s3_listen, "127.0.0.1:9000".parse().unwrap());
+        assert_eq!(dev.data_dir, PathBuf::from("./forebay-data"));
+        assert_eq!(dev.flush_age, Period::from_secs(10));
+        assert_eq!(dev.flush_bytes, ByteSize(100_000_000));
+        assert!(!dev.reset && !dev.demo && !dev.receipts);
+    }
 }
