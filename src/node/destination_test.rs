@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::equipment::NodeEquipment;
+use super::policies::sources_of;
 use super::settings::{node_name, store_settings};
 use crate::check::destination::TestCall;
 use crate::check::example_call::{Event, example};
@@ -61,7 +62,8 @@ struct Found {
     access: S3Settings,
 }
 
-/// Tests a destination. `config`: the configuration that it is of; a file with nothing but destinations has none.
+/// Tests a destination. `config`: the configuration that it is of; a file with nothing but destinations has
+/// none.
 ///
 /// # Errors
 /// [`TestError`] if no test can be made. What fails is in the report.
@@ -175,9 +177,7 @@ fn role(settings: &DestinationSettings, source: &SourceId) -> Result<Option<Role
 fn external_ids(config: &Config, role: &Role) -> BTreeSet<ExternalId> {
     let of_destination = |settings: &DestinationSettings| -> Vec<Role> {
         let FunctionsAt::Lambda(target) = &settings.functions_at else { return Vec::new() };
-        let sources = config.sources.iter().map(|source| &source.id);
-        let sources = sources.filter(|source| settings.selection.takes(source));
-        sources.filter_map(|source| target.role_for(source).ok().flatten()).collect()
+        sources_of(config, settings).filter_map(|source| target.role_for(source).ok().flatten()).collect()
     };
     let of_buckets = config.sources.iter().filter_map(|source| source.location.role.clone());
     let all = config.destinations.iter().flat_map(of_destination).chain(of_buckets);

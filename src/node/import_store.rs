@@ -9,16 +9,16 @@ use crate::store::s3::{S3Settings, S3Store};
 /// A store that files are read from.
 pub type ImportStore = Arc<S3Store>;
 
-/// The store that files are read from: as configured, or as the environment says, and at an endpoint of its own if there is
-/// one.
+/// The store that files are read from: as configured, or as the environment says, and at an endpoint of its
+/// own if there is one.
 pub async fn import_store(config: Option<&Config>, endpoint: Option<&Endpoint>) -> ImportStore {
     let settings = config.map_or_else(S3Settings::default, |config| store_settings(config, "import"));
     opened(settings, endpoint).await
 }
 
+/// The store of the environment, at an endpoint of its own if it is not AWS. An endpoint cannot be asked for
+/// the region of a bucket, and Lambda names that of the function.
 #[cfg(feature = "lambda")]
-/// The store of the environment, at an endpoint of its own if it is not AWS. An endpoint cannot be asked for the region
-/// of a bucket, and Lambda names that of the function.
 pub(super) async fn store_at(endpoint: Option<&Endpoint>, region: Option<&str>) -> Arc<S3Store> {
     let region = region.filter(|_| endpoint.is_some()).map(str::to_owned);
     opened(S3Settings { region, ..S3Settings::default() }, endpoint).await

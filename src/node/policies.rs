@@ -61,15 +61,15 @@ pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
 }
 
 /// The sources whose calls a destination gets.
-fn sources_of<'a>(
+pub(super) fn sources_of<'a>(
     config: &'a Config,
     destination: &'a DestinationSettings,
 ) -> impl Iterator<Item = &'a SourceId> {
     config.sources.iter().map(|source| &source.id).filter(|id| destination.selection.takes(id))
 }
 
-/// The external ids in force for the calls of each source: for delivery to the bucket, and for each destination. `only`
-/// selects one destination.
+/// The external ids in force for the calls of each source: for delivery to the bucket, and for each
+/// destination. `only` selects one destination.
 ///
 /// # Errors
 /// A source has no external id at a destination.

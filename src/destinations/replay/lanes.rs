@@ -31,15 +31,13 @@ const WAITING_BYTES_MAX: usize = 8 << 20;
 
 /// What calls are sent again with.
 #[derive(Clone, Debug)]
-pub(super) struct LanesDeps {
+pub struct ReplayDeps {
     /// What invokes the functions.
-    pub(super) invoke: Arc<dyn Invoke>,
-    /// Where calls go that are not taken again. Positions in them are those that [`Lanes::give`] returned.
-    pub(super) letters: Arc<dyn Letters>,
+    pub invoke: Arc<dyn Invoke>,
     /// Time.
-    pub(super) clock: Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
     /// Chance.
-    pub(super) random: Arc<dyn Random>,
+    pub random: Arc<dyn Random>,
 }
 
 /// A lane's task has ended early: a bug in Forebay.
@@ -61,8 +59,9 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Begins with no calls.
-    pub(super) fn start(settings: DestinationSettings, deps: LanesDeps) -> Self {
+    /// Begins with no calls. Those that are not taken again go to `letters`, with the positions that
+    /// [`Lanes::give`] returned.
+    pub(super) fn start(settings: DestinationSettings, deps: ReplayDeps, letters: &Arc<dyn Letters>) -> Self {
         let functions: Vec<String> =
             settings.selection.all_functions().into_iter().map(str::to_owned).collect();
         let handed_over = Arc::new(HandedOver {
@@ -84,7 +83,7 @@ impl Lanes {
             let progress = Arc::new(Progress::new(0, None, Losses::new(), Arc::clone(&records)));
             let deps = LaneDeps {
                 follow: Arc::new(Followed { handed_over: Arc::clone(&handed_over), lane }),
-                letters: Arc::clone(&deps.letters),
+                letters: Arc::clone(letters),
                 metrics: metrics.clone(),
                 clock: Arc::clone(&deps.clock),
                 random: Arc::clone(&deps.random),

@@ -1,7 +1,7 @@
 //! Sends stored calls to a destination's functions again, by the rules by which they were sent first.
 //!
-//! The calls come from objects or files ([`StoredLine`]), not from the spool. [`Replay`] gives them to the destination's lanes
-//! and notes in the bucket which dead letters were delivered.
+//! The calls come from objects or files ([`StoredLine`]), not from the spool. [`Replay`] gives them to the
+//! destination's lanes and notes in the bucket which dead letters were delivered.
 
 mod failed_calls;
 mod lanes;
@@ -9,7 +9,7 @@ mod order;
 mod run;
 mod stored_call;
 
-pub use lanes::LaneDied;
+pub use lanes::{LaneDied, ReplayDeps};
 pub use order::{ReplayError, ReplayFrom, ReplayOrder, Sent, Shelf, Standing};
-pub use run::{Replay, ReplayDeps, Watch};
+pub use run::{Replay, Watch};
 pub use stored_call::{StoredCall, StoredLine};

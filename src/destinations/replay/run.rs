@@ -11,17 +11,16 @@ use tokio::task::coop::consume_budget;
 use tokio_util::sync::CancellationToken;
 
 use super::failed_calls::FailedCalls;
-use super::lanes::{Lanes, LanesDeps};
+use super::lanes::{Lanes, ReplayDeps};
 use super::order::{ReplayError, ReplayFrom, ReplayOrder, Sent, Shelf, Standing};
 use super::stored_call::StoredLine;
 use crate::archive::bucket::Got;
 use crate::archive::{Archive, Objects, Span, StoredLines};
-use crate::destinations::invoke::Invoke;
+use crate::destinations::dead_letter::Letters;
 use crate::destinations::progress::Progress;
 use crate::destinations::settings::DestinationSettings;
 use crate::object::replay_note::{Lines, NOTE_BYTES_MAX, ReplayNote};
 use crate::object::{ObjectKey, Stream};
-use crate::random::Random;
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
 
@@ -29,17 +28,6 @@ use crate::time::{Clock, UnixMillis};
 const OBJECT_BYTES_MAX: u64 = 1 << 30;
 /// Objects whose calls are being sent at a time.
 const OPEN_OBJECTS_MAX: usize = 64;
-
-/// What calls are sent again with.
-#[derive(Clone, Debug)]
-pub struct ReplayDeps {
-    /// What invokes the functions.
-    pub invoke: Arc<dyn Invoke>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Chance.
-    pub random: Arc<dyn Random>,
-}
 
 /// What was counted, also for those who watch.
 #[derive(Debug, Default)]
@@ -112,10 +100,10 @@ impl Replay {
         deps: ReplayDeps,
         stop: CancellationToken,
     ) -> Self {
-        let ReplayDeps { invoke, clock, random } = deps;
+        let clock = Arc::clone(&deps.clock);
         let failed = Arc::new(FailedCalls::new(order.failed.clone()));
-        let letters = Arc::<FailedCalls>::clone(&failed);
-        let lanes = Lanes::start(settings, LanesDeps { invoke, letters, clock: Arc::clone(&clock), random });
+        let letters: Arc<dyn Letters> = Arc::<FailedCalls>::clone(&failed);
+        let lanes = Lanes::start(settings, deps, &letters);
         Self {
             order,
             stop,

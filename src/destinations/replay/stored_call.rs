@@ -31,8 +31,8 @@ pub struct StoredLine {
 }
 
 impl StoredLine {
-    /// Reads a line of calls, objects or dead letters. `known`: the source and the stream, where the object's key says
-    /// them. `None` if it is no call, or does not say its source.
+    /// Reads a line of calls, objects or dead letters. `known`: the source and the stream, where the object's
+    /// key says them. `None` if it is no call, or does not say its source.
     pub fn of(line: &[u8], known: Option<(&SourceId, &Stream)>) -> Option<Self> {
         let (mut text, mut class) = (std::str::from_utf8(line).ok()?, None);
         let mut members = Members::of(text)?;
@@ -54,8 +54,8 @@ impl StoredLine {
     }
 }
 
-/// The stream of a line that was copied out of it. The collector gives every call an `originalTimestamp`, and every object
-/// a collection.
+/// The stream of a line that was copied out of it. The collector gives every call an `originalTimestamp`, and
+/// every object a collection.
 fn stream_of(members: &Members<'_>) -> Stream {
     let collection = members.text("collection").filter(|_| members.get("originalTimestamp").is_none());
     collection.and_then(|name| Collection::new(&name).ok()).map_or(Stream::Calls, Stream::Objects)
