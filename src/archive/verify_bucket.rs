@@ -61,8 +61,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// How many objects are read at once, with at most so many requests. Reading is limited by the processor: two objects
-    /// per core keep it busy while one of them waits for its bytes.
+    /// How many objects are read at once, with at most so many requests. Reading is limited by the processor:
+    /// two objects per core keep it busy while one of them waits for its bytes.
     pub fn readers_for(requests: usize) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         requests.min(processors * 2).min(READERS_MAX)

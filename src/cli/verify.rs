@@ -118,7 +118,8 @@ fn span(part: &PartArgs) -> Span {
     Span { from: part.day.or(part.from), to: part.day.or(part.to) }
 }
 
-/// How buckets are read, as the arguments and their configuration say. `session` is the reader's name in the role's session.
+/// How buckets are read, as the arguments and their configuration say. `session` is the reader's name in the
+/// role's session.
 ///
 /// # Errors
 /// [`Failure`] if the configuration is invalid.

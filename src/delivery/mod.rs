@@ -115,7 +115,8 @@ impl Delivery {
         self.shared.kick.notify_one();
     }
 
-    /// Forgets what is kept of sources that the log has forgotten, and the slots of locations that no source uses.
+    /// Forgets what is kept of sources that the log has forgotten, and the slots of locations that no source
+    /// uses.
     pub fn forget(&self, sources: &BTreeSet<SourceId>) {
         self.shared.progress.forget(sources);
         self.shared.sizes.forget(sources);

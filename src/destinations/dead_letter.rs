@@ -107,7 +107,8 @@ impl Letter<'_> {
         })
     }
 
-    /// Tells dead letters apart, so that the log recognises one that it has: after a crash a call may die again.
+    /// Tells dead letters apart, so that the log recognises one that it has: after a crash a call may die
+    /// again.
     fn fingerprint(&self) -> u128 {
         let digest = self.lane.digest().chain_update(self.position.to_le_bytes()).finalize();
         digest.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))

@@ -374,8 +374,8 @@ impl Lane {
         }
     }
 
-    /// Calls of refused sources, each with its cause: they become dead letters, because they fill half of the read-ahead
-    /// while calls of other sources are taken. At most `most`.
+    /// Calls of refused sources, each with its cause: they become dead letters, because they fill half of the
+    /// read-ahead while calls of other sources are taken. At most `most`.
     pub fn crowding(&mut self, most: usize) -> Vec<(u64, Failure)> {
         // Giving up calls gains nothing while no other source is taken.
         let others_pass = self.refused.values().any(|refused| refused.taken < self.taken);

@@ -1,10 +1,10 @@
 //! Destinations: each stored call also goes to a function, beside the archive and without delaying it.
 //!
-//! A destination reads the log as its second reader, with a position of its own for each function ([`lane`], [`read_ahead`]). It decides
-//! which calls it gets ([`select`]), what is sent ([`request`]), what an answer means ([`outcome`], [`class`]) and what
-//! happens next ([`reaction`], [`circuit`], [`concurrency`]). All of that computes. [`runner`] reads, sends through
-//! [`invoke`], and writes [`positions`], dead letters, and beyond their share of the log the lines that wait ([`queue`]).
-//! [`replay`] sends stored calls again.
+//! A destination reads the log as its second reader, with a position of its own for each function ([`lane`],
+//! [`read_ahead`]). It decides which calls it gets ([`select`]), what is sent ([`request`]), what an answer
+//! means ([`outcome`], [`class`]) and what happens next ([`reaction`], [`circuit`], [`concurrency`]). All of
+//! that computes. [`runner`] reads, sends through [`invoke`], and writes [`positions`], dead letters, and
+//! beyond their share of the log the lines that wait ([`queue`]). [`replay`] sends stored calls again.
 //!
 //! A call is sent at least once, or becomes a dead letter with its cause.
 

@@ -158,8 +158,8 @@ impl Kept {
         (Self::function_for(routes, frame.position, &source, &head)? == function).then_some((source, head))
     }
 
-    /// The source and head of a line that may be in the function's queue. Lines up to `queued` are there: they
-    /// are its own, whatever the routes say now.
+    /// The source and head of a line that may be in the function's queue. Lines up to `queued` are there:
+    /// they are its own, whatever the routes say now.
     pub fn waiting_call_for(
         frame: &Frame<'_>,
         routes: &[Route],

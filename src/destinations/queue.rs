@@ -492,8 +492,8 @@ pub fn found(disk: &dyn Disk, lane: &LaneId, copied: Option<u64>) -> io::Result<
     Ok(pieces)
 }
 
-/// The frame at the beginning of `bytes`, and its length, if it is sound and after one position and up to another. Of what is damaged,
-/// nearly nothing has such a position: only that is worth a checksum.
+/// The frame at the beginning of `bytes`, and its length, if it is sound and after one position and up to
+/// another. Of what is damaged, nearly nothing has such a position: only that is worth a checksum.
 fn sound_frame(bytes: &[u8], (after, through): (u64, u64), salt: Salt) -> Option<(Frame<'_>, usize)> {
     frame::position(bytes).filter(|at| *at > after && *at <= through)?;
     frame::read(bytes, salt).ok()

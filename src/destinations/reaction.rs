@@ -34,7 +34,8 @@ pub struct Failed<'a> {
     pub failure: &'a Failure,
     /// How often it was sent, this time included.
     pub attempts: u32,
-    /// How often it failed so, this time included, where that is bounded ([`ReadAhead::failed`](super::read_ahead::ReadAhead::failed)).
+    /// How often it failed so, this time included, where that is bounded
+    /// ([`ReadAhead::failed`](super::read_ahead::ReadAhead::failed)).
     pub so_often: u32,
     /// How long it has waited since it was received.
     pub age: Duration,

@@ -1,8 +1,8 @@
 //! The calls of one function that are being worked on: which one is sent next, and how far everything is finished. Pure.
 //!
-//! A call is in the read-ahead from when it is read from the log until it is finished: invoked, or a dead letter. The position
-//! below which everything is finished is what the second reader of the log keeps; after a crash, calls above it are sent
-//! again.
+//! A call is in the read-ahead from when it is read from the log until it is finished: invoked, or a dead
+//! letter. The position below which everything is finished is what the second reader of the log keeps; after
+//! a crash, calls above it are sent again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,8 @@ use super::positions::{Ahead, UNFINISHED_MAX};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 
-/// Calls in a read-ahead. A call that is not finished holds up the position: more than these are sent again after a crash.
+/// Calls in a read-ahead. A call that is not finished holds up the position: more than these are sent again
+/// after a crash.
 pub const CALLS_MAX: usize = 10_000;
 /// The golden ratio's fraction of 2^64.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -104,8 +105,8 @@ pub struct Turn {
 }
 
 impl ReadAhead {
-    /// An empty read-ahead: everything up to `finished` is finished. `in_order`: calls of one user are sent one after another, in
-    /// the order of the log.
+    /// An empty read-ahead: everything up to `finished` is finished. `in_order`: calls of one user are sent
+    /// one after another, in the order of the log.
     pub fn new(finished: u64, in_order: bool) -> Self {
         Self {
             in_order,
@@ -257,8 +258,8 @@ impl ReadAhead {
         self.give(position)
     }
 
-    /// The same, but one of those that were sent least often: each time from elsewhere in the read-ahead, because neighbours are
-    /// often refused together.
+    /// The same, but one of those that were sent least often: each time from elsewhere in the read-ahead,
+    /// because neighbours are often refused together.
     pub fn next_least_tried(&mut self, now: Duration) -> Option<Turn> {
         self.come_due(now);
         let least = self.ready.iter().map(|position| self.attempts(*position)).min()?;

@@ -393,7 +393,8 @@ impl Supervisor {
         self.keep_with(kept, None).await
     }
 
-    /// Writes what is to be kept after lines were copied into a queue. They are read from there once it is written.
+    /// Writes what is to be kept after lines were copied into a queue. They are read from there once it is
+    /// written.
     async fn keep_with(&mut self, kept: All, copied: Option<(Arc<Queue>, Piece)>) -> io::Result<()> {
         let Some(mut positions) = self.positions.take() else {
             return Err(io::Error::other("an earlier write panicked"));
@@ -717,8 +718,8 @@ impl Supervisor {
         *lock(&self.shown) = shown;
     }
 
-    /// Keeps destinations within their share of the disk: lines of the lane that keeps the most of the log are
-    /// copied into its queue, and the oldest calls of a queue that is too long become dead letters.
+    /// Keeps destinations within their share of the disk: lines of the lane that keeps the most of the log
+    /// are copied into its queue, and the oldest calls of a queue that is too long become dead letters.
     fn relieve(&mut self) {
         let mut give_up: BTreeMap<LaneId, u64> = self.too_long();
         let held = self.deps.follow.held_bytes();

@@ -5,11 +5,12 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 /// Stands for a secret.
 const HIDDEN: &str = "[hidden]";
-/// Shorter texts are not looked for: they occur in ordinary text.
+/// The length in bytes from which a value is searched for: shorter ones occur in ordinary text.
 const VALUE_MIN: usize = 4;
-/// Shorter parts of a path are not looked for alone, unless they have digits: they are words.
+/// The length in bytes from which a segment of a path is searched for by itself: shorter ones are often
+/// words.
 const PART_MIN: usize = 12;
-/// The shortest part of a path with digits that is looked for alone.
+/// The same for a segment with digits, which is rarely a word.
 const CODE_MIN: usize = 6;
 
 /// Texts that are replaced wherever a server says them.

@@ -8,7 +8,8 @@ use super::discovery::row_type::{NamedKind, NamedType};
 use super::short_hash;
 use crate::object::Collection;
 
-/// The options by which rows become calls, as a hash of a written form. An import is continued only with the same ones.
+/// The options by which rows become calls, as a hash of a written form. An import is continued only with the
+/// same ones.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OptionsHash {
     /// Of the form that is recorded now.
@@ -36,8 +37,8 @@ impl OptionsHash {
         Self { before: Some(before), ..self }
     }
 
-    /// Both hashes, together with something that belongs to the options in some places only: as it is written now, and
-    /// as earlier programs wrote it.
+    /// Both hashes, together with something that belongs to the options in some places only: as it is written
+    /// now, and as earlier programs wrote it.
     #[must_use]
     pub fn with(self, now: &str, before: &str) -> Self {
         let both = |hash: &str, more: &str| short_hash(format!("{hash} {more}").as_bytes());
@@ -55,9 +56,9 @@ impl OptionsHash {
     }
 }
 
-/// The written form: arrays of pairs, because the members of an object have no fixed order. Its hash is recorded for files
-/// whose import may go on for years, so a change of any name, place or value makes them unknown. Whatever is added comes
-/// with a new version, and the form before it goes on being tried.
+/// The written form: arrays of pairs, because the members of an object have no fixed order. Its hash is
+/// recorded for files whose import may go on for years, so a change of any name, place or value makes them
+/// unknown. Whatever is added comes with a new version, and the form before it goes on being tried.
 fn written(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Value {
     let NamedType { kind, collection } = named_type;
     let CsvOptions {

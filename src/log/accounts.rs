@@ -47,12 +47,13 @@ pub trait Accounts {
     /// The sources that the log keeps anything of and that are `wanted`.
     fn known_sources(&self, wanted: &dyn Fn(&SourceId) -> bool) -> BTreeSet<SourceId>;
 
-    /// Forgets each of `sources` that has no undelivered frame and no unclosed day: its buckets, its last closed days, and
-    /// its accounts, whose counts [`Removed`](super::Removed) takes over. Returns the sources that it forgot. A source whose
-    /// last counts are not noted yet is forgotten by a later call. Waits for the disk.
+    /// Forgets each of `sources` that has no undelivered frame and no unclosed day: its buckets, its last
+    /// closed days, and its accounts, whose counts [`Removed`](super::Removed) takes over. Returns the
+    /// sources that it forgot. A source whose last counts are not noted yet is forgotten by a later call.
+    /// Waits for the disk.
     ///
-    /// The caller knows that no frame of these sources will come before [`Locations::set_locations`] names them again,
-    /// and that no second reader needs one.
+    /// The caller knows that no frame of these sources will come before [`Locations::set_locations`] names
+    /// them again, and that no second reader needs one.
     ///
     /// [`Locations::set_locations`]: super::Locations::set_locations
     ///

@@ -1,4 +1,5 @@
-//! What a person can do about an error of a store, of a spool's directory or of an address, if its text does not say it.
+//! What a person can do about an error of a store, of a spool's directory or of an address, if its text does
+//! not say it.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};

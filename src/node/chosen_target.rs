@@ -1,4 +1,5 @@
-//! Which of the three ways imported calls take: through a running node, into the spool, or to a collector elsewhere.
+//! Which of the three ways imported calls take: through a running node, into the spool, or to a collector
+//! elsewhere.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +72,8 @@ impl ChosenTarget {
         Ok(Self { target: Arc::new(target), text, spool: None })
     }
 
-    /// Through the node at `admin`, or the one of the configuration. If none runs, into the spool of the configuration.
+    /// Through the node at `admin`, or the one of the configuration. If none runs, into the spool of the
+    /// configuration.
     ///
     /// # Errors
     /// [`NodeError`]: nothing can be reached.
@@ -134,8 +136,8 @@ impl ChosenTarget {
         match engine.deliver_and_close(DELIVERY).await? {
             0 => Ok(()),
             left => Err(NodeError::Other(format!(
-                "{} not delivered yet; what is left is safe in the spool, and the node delivers it after its next start \
-                 (or: forebay spool drain)",
+                "{} not delivered yet, but safe in the spool: the node delivers what is left when it starts again, and \
+                 `forebay spool drain` does it without the node",
                 counted(left as u64, "batch is", "batches are")
             ))),
         }

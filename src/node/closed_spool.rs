@@ -1,5 +1,5 @@
-//! A spool that no process uses, with what imports and destinations keep beside it: shown, checked, exported, and given a
-//! person's decision. Only a decision changes it.
+//! A spool that no process uses, with what imports and destinations keep beside it: shown, checked, exported,
+//! and given a person's decision. Only a decision changes it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,8 @@ pub(crate) fn inspect(dir: &Path) -> Result<SpoolAbout, NodeError> {
     Ok(SpoolAbout { functions, spool: offline::inspect(&view)? })
 }
 
-/// Checks every byte of the spool in `dir`, the files of destinations and the journal of imports. `progress` is called with
-/// the bytes of segments read so far and their total.
+/// Checks every byte of the spool in `dir`, the files of destinations and the journal of imports. `progress`
+/// is called with the bytes of segments read so far and their total.
 ///
 /// # Errors
 /// [`NodeError`] if there is no spool, a process uses it, or it cannot be read.

@@ -68,7 +68,8 @@ pub struct DevSettings {
     pub demo: bool,
 }
 
-/// Runs until a signal ends it. `started` is called once, when the node accepts calls, with the URL of its S3.
+/// Runs until a signal ends it. `started` is called once, when the node accepts calls, with the URL of its
+/// S3.
 ///
 /// # Errors
 /// [`NodeError`].
@@ -208,7 +209,8 @@ async fn start(
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
     let mut engine = Engine::start(recovery, (Arc::new(store), &dir), settings, None, background);
-    // The functions are on AWS or on this machine: the credentials of the S3 beside them are for nothing else.
+    // The functions are on AWS or on this machine: the credentials of the S3 beside them are for nothing
+    // else.
     let equipment = NodeEquipment {
         store: Arc::new(S3Store::new(S3Settings::default()).await),
         environment: dev.environment.clone(),

@@ -77,7 +77,8 @@ pub struct Drained {
     pub days: Days,
     /// Why something is left.
     pub waiting_for: Option<String>,
-    /// If nothing is left: the files that are in no object, although the rest of the directory can be removed.
+    /// If nothing is left: the files that are in no object, although the rest of the directory can be
+    /// removed.
     pub quarantined_files: Option<usize>,
     /// Calls that functions of destinations have not finished. A drain sends none.
     pub waiting_for_functions: Vec<Waiting>,
@@ -99,7 +100,8 @@ pub struct Days {
     pub closed_by_drain: bool,
 }
 
-/// Delivers until the spool in `dir` is empty, a person is needed, there is no more progress, or a signal arrives.
+/// Delivers until the spool in `dir` is empty, a person is needed, there is no more progress, or a signal
+/// arrives.
 /// `progress` is called with what is left.
 ///
 /// # Errors

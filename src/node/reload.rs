@@ -66,7 +66,8 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     let after = current.after_reload(loaded);
     let next = &after.config;
     panic_if_planted(PlantedPanic::TakeOver);
-    // Buckets are recorded before the first frame for them can arrive, and none of them is forgotten in between.
+    // Buckets are recorded before the first frame for them can arrive, and none of them is forgotten in
+    // between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
     node.keep_sources(ids(next));
     if let Err(failure) = note_locations(&*node.log(), next) {

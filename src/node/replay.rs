@@ -15,8 +15,8 @@ use crate::runtime::{SystemClock, SystemRandom};
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 
-/// Opens what a replay reads, and what invokes the functions. `bucket`: it is read, and not those of the configuration's
-/// sources.
+/// Opens what a replay reads, and what invokes the functions. `bucket`: it is read, and not those of the
+/// configuration's sources.
 ///
 /// # Errors
 /// [`ReplayError`]: a bucket cannot be listed, or there is none, or the functions cannot be invoked.

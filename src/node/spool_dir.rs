@@ -23,7 +23,8 @@ pub fn notice_if_open(dir: &Path) {
     }
 }
 
-/// Makes sure that `dir` is a spool that no process uses: opening a directory for writing turns it into a spool.
+/// Makes sure that `dir` is a spool that no process uses: opening a directory for writing turns it into a
+/// spool.
 ///
 /// # Errors
 /// [`NodeError`] if it is none, or is in use.

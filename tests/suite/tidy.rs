@@ -308,8 +308,8 @@ const PURE: &[&str] = &[
     "version",
     "words",
 ];
-/// The most lines of `cli`, tests beside the code included. An engine never stands there: the test is whether a running
-/// node could use it.
+/// The most lines of `cli`, tests beside the code included. An engine never stands there: the test is whether
+/// a running node could use it.
 const CLI_LINES_MAX: usize = 10_000;
 /// What a command does not use: it takes arguments in, and gives printed text and an exit code out.
 const NOT_IN_CLI: &[&str] = &[

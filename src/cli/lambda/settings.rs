@@ -1,4 +1,5 @@
-//! What the environment of a function says about an import: each option of `forebay import csv` is a variable.
+//! What the environment of a function says about an import: each option of `forebay import csv` is a
+//! variable.
 
 use std::collections::BTreeMap;
 

@@ -28,8 +28,8 @@ const REST_PER_FLOW: Duration = Duration::from_micros(100);
 /// The longest rest. A source may continue for this long after its share is used.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// Judges what fails, has the log refuse the sources that are over their allowance, and updates the alarms. `open`
-/// are all open batches.
+/// Judges what fails, has the log refuse the sources that are over their allowance, and updates the alarms.
+/// `open` are all open batches.
 pub(in crate::delivery) fn judge(shared: &Shared, open: &[OpenBatch]) {
     let now = shared.deps.clock.monotonic();
     if now < shared.failing.refusing().next {

@@ -24,8 +24,8 @@ pub const FAILING_BESIDE_SILENT_PERCENT: u64 = 85;
 /// Per cent of the cap without parked bytes. If segments use this much, failing parties leave the segments
 /// that they pin. It is less than the mark at which all batches are under pressure.
 pub const MAKE_ROOM_PERCENT: u64 = 50;
-/// Per cent of an allowance. A refused party is accepted again below it, so that it is not alternately refused
-/// and accepted.
+/// Per cent of an allowance. A refused party is accepted again below it, so that it is not alternately
+/// refused and accepted.
 const TAKEN_AGAIN_PERCENT: u64 = 90;
 /// Per cent of an allowance without its parked bytes. Frames beyond it are sealed and parked.
 const RELIEF_PERCENT: u64 = 70;

@@ -156,8 +156,8 @@ impl<R: Read> Records<R> {
         self.ended_by
     }
 
-    /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be read. The line
-    /// breaks after it are left out, because a file that grows may begin with more of them.
+    /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be
+    /// read. The line breaks after it are left out, because a file that grows may begin with more of them.
     pub fn text_so_far(&mut self) -> Option<(u64, FileId)> {
         if self.skipping {
             // The next read comes to the same error.

@@ -1,5 +1,5 @@
-//! This process as a function of AWS Lambda: what its environment says, the store that it reads, and the loop that serves
-//! invocations.
+//! This process as a function of AWS Lambda: what its environment says, the store that it reads, and the loop
+//! that serves invocations.
 
 pub mod settings;
 
@@ -68,8 +68,8 @@ pub fn environment() -> Result<BTreeMap<String, String>, String> {
     }
 }
 
-/// Starts the program anew if the address of the runtime has a path and no scheme, as emulators write it: the crate that
-/// speaks to the runtime reads the address itself, and takes it for no URL.
+/// Starts the program anew if the address of the runtime has a path and no scheme, as emulators write it: the
+/// crate that speaks to the runtime reads the address itself, and takes it for no URL.
 ///
 /// # Errors
 /// The program cannot be started.
@@ -87,7 +87,8 @@ pub fn with_scheme(environment: &BTreeMap<String, String>) -> io::Result<()> {
     Err(program.args(args).env(RUNTIME_API, format!("http://{api}")).exec())
 }
 
-/// Opens what the settings name. `endpoint`: that of the store that has the files, if it is not that of the environment.
+/// Opens what the settings name. `endpoint`: that of the store that has the files, if it is not that of the
+/// environment.
 ///
 /// # Errors
 /// [`Unusable`] that says which variable is wrong.
@@ -132,7 +133,8 @@ pub async fn serve(function: CsvFunction) -> Result<(), String> {
         async move {
             let (event, context) = event.into_parts();
             let answer = function.invoked(&event, context.deadline, &context.request_id).await;
-            // Between invocations the process is frozen, and a line that was not written would come much later.
+            // Between invocations the process is frozen, and a line that was not written would come much
+            // later.
             telemetry::flush();
             answer.map_err(Failed)
         }

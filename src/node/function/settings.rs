@@ -1,5 +1,5 @@
-//! What the environment of a function says, besides how files are read: where rows go, and what happens at the end of an
-//! invocation.
+//! What the environment of a function says, besides how files are read: where rows go, and what happens at
+//! the end of an invocation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -102,8 +102,8 @@ impl<'e> Said<'e> {
         self.problems.push(what);
     }
 
-    /// What the variables say, and the options of an import, if neither has a problem. `None` of `options` means that they
-    /// have one, which is noted.
+    /// What the variables say, and the options of an import, if neither has a problem. `None` of `options`
+    /// means that they have one, which is noted.
     ///
     /// # Errors
     /// All problems.

@@ -324,8 +324,8 @@ impl State {
     }
 
     /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,
-    /// buckets that no undelivered frame uses, and positions before the oldest frame. Lost positions from `unread` on
-    /// stay, because the second reader still has to learn of them.
+    /// buckets that no undelivered frame uses, and positions before the oldest frame. Lost positions from
+    /// `unread` on stay, because the second reader still has to learn of them.
     pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64, unread: Option<u64>) {
         let pending: BTreeSet<&BatchKey> = self.seals.values().map(|pending| &pending.seal.batch).collect();
         self.cursors.retain(|batch, cursor| {
@@ -449,7 +449,8 @@ mod tests {
         assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
     }
 
-    /// The note of the commit may have rotted: the object is then put again, and needs its bucket and its account.
+    /// The note of the commit may have rotted: the object is then put again, and needs its bucket and its
+    /// account.
     #[test]
     fn a_source_of_which_something_waits_is_not_forgotten() {
         let (mut state, sealed) = (State::new(), seal(1));

@@ -73,7 +73,8 @@ pub struct Exported {
     pub unread: Vec<Finding>,
 }
 
-/// Writes lines to a new file, and syncs it. `progress` is called with the bytes of segments read so far and their total.
+/// Writes lines to a new file, and syncs it. `progress` is called with the bytes of segments read so far and
+/// their total.
 ///
 /// # Errors
 /// [`ExportError`]; what was written until then stays in the file.

@@ -106,8 +106,8 @@ fn rewrite_in_place(shared: &Shared, last: Option<Found>) -> io::Result<()> {
     Ok(())
 }
 
-/// The result of copying frames into a segment: where its blocks end, its stretches, and counts that are not yet
-/// in a tally.
+/// The result of copying frames into a segment: where its blocks end, its stretches, and counts that are not
+/// yet in a tally.
 struct Copied {
     end: u64,
     stretches: Vec<(BatchKey, Stretch)>,

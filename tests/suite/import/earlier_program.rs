@@ -1,6 +1,6 @@
-//! What a program of 26 November 2026 left when it was killed: a spool, the journal of imports, files of rejected rows,
-//! queues of destinations, and a bucket. Every later one must go on with it. `make.py` beside the fixture says how it was
-//! made.
+//! What a program of 26 November 2026 left when it was killed: a spool, the journal of imports, files of
+//! rejected rows, queues of destinations, and a bucket. Every later one must go on with it. `make.py` beside
+//! the fixture says how it was made.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

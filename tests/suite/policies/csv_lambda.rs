@@ -1,4 +1,5 @@
-//! The stack of the CSV function, `deploy/lambda/csv.yaml`: cfn-lint accepts it, and its role has the statements that
+//! The stack of the CSV function, `deploy/lambda/csv.yaml`: cfn-lint accepts it, and its role has the
+//! statements that
 //! `forebay policy` prints.
 
 use std::process::Command;
@@ -134,8 +135,8 @@ async fn the_write_key_is_read_from_a_secret() {
     }
 }
 
-/// Variables that the template leaves empty are not set: the program starts with them, and then asks the runtime, which
-/// is not there.
+/// Variables that the template leaves empty are not set: the program starts with them, and then asks the
+/// runtime, which is not there.
 #[tokio::test]
 async fn the_program_starts_with_the_variables_of_the_stack() {
     let check = async |parameters: Value, said: &str| {

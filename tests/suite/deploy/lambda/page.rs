@@ -153,7 +153,8 @@ impl Reader {
         self.shop.aws(&[put.as_slice(), &given].concat()).await;
     }
 
-    /// Follows these blocks as far as the first file. The bucket has a notification of somebody else, which stays.
+    /// Follows these blocks as far as the first file. The bucket has a notification of somebody else, which
+    /// stays.
     async fn follow_to_the_first_file(&mut self, rest: &mut Vec<String>) {
         let first = rest.iter().position(|block| block.contains("samples/identify_1.csv")).unwrap();
         for block in rest.drain(..=first) {

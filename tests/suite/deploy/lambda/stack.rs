@@ -156,8 +156,8 @@ async fn files_that_the_stack_names_invoke_the_function_and_no_others() {
     assert_eq!(invokers(&shop).await, ["events.amazonaws.com"]);
 }
 
-/// Two functions for one bucket: each has a role, a rule and a log of its own, and a stack that is deleted takes nothing
-/// from the other.
+/// Two functions for one bucket: each has a role, a rule and a log of its own, and a stack that is deleted
+/// takes nothing from the other.
 #[tokio::test]
 #[ignore = "long: tests/long"]
 async fn a_second_stack_takes_nothing_from_the_first() {
@@ -201,7 +201,8 @@ async fn statements(shop: &Workshop) -> Vec<Value> {
     policy["Statement"].as_array().unwrap().clone()
 }
 
-/// Other users of the machine can list the arguments of a process, and other people in the account read stacks.
+/// Other users of the machine can list the arguments of a process, and other people in the account read
+/// stacks.
 async fn the_write_key_is_nowhere(shop: &Workshop) {
     assert!(shop.calls().contains("create-stack") && !shop.calls().contains(WRITE_KEY));
     for said in ["describe-stacks", "describe-stack-events", "get-template"] {

@@ -1,4 +1,5 @@
-//! A place to follow the page in: ministack, an `aws` that records how it is called, and a function that only logs.
+//! A place to follow the page in: ministack, an `aws` that records how it is called, and a function that only
+//! logs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
