@@ -13,16 +13,8 @@ use crate::admin_token::AdminToken;
 use crate::live::Mode;
 
 use super::guesses::Guesses;
+use super::role::Role;
 use super::sessions::{SessionId, Sessions};
-
-/// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// See everything, change nothing.
-    Read,
-    /// Everything.
-    Admin,
-}
 
 /// The settings of admin access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use super::destinations::DestinationError;
 use super::host::Intruder;
 use super::import_code;
 use super::live::LiveStream;
-use super::route::NoRoute;
+use super::no_route::NoRoute;
 use crate::import::TargetError;
 use crate::sources::SourceId;
 

@@ -21,12 +21,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, AnswerBody};
-use super::server::{HEAD_MAX, HEAD_TIMEOUT, IDLE_TIMEOUT, SEND_TIMEOUT};
 use crate::connections::seats::Standing;
 use crate::connections::timer::Timer;
 use crate::connections::times::{ConnectionTimes, Expired};
 use crate::lock::lock;
 
+/// Bytes of a request's head; a longer one gets 431. Only the bodies of imports and logins are read.
+pub const HEAD_MAX: usize = 16 << 10;
+/// How long a request's head may take, from its first byte.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be idle. Metrics are scraped more often than that.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long an answer may stay unread (on Linux), so that a client that stopped reading does not keep its
+/// slot.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer that wait for the client in this process. Each viewer of the live view has such a buffer.
 const BUFFER_MAX: usize = 64 << 10;
 

@@ -3,8 +3,8 @@
 use http::Method;
 
 use super::destinations::AskedAttempts;
+use super::no_route::NoRoute;
 use super::query_parameters::QueryParameters;
-use super::route::NoRoute;
 use crate::destinations::class::Class;
 use crate::sources::SourceId;
 

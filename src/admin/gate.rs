@@ -12,7 +12,8 @@ use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
 use crate::random::Random;
 
-use super::access::{Access, AccessSettings, Need, Refusal, Role};
+use super::access::{Access, AccessSettings, Need, Refusal};
+use super::role::Role;
 use super::sessions::SessionId;
 
 /// Decides who may do what, and counts wrong tokens. All methods return at once.

@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::route::NoRoute;
+use super::no_route::NoRoute;
 use crate::live::filter::TEXT_MAX;
 use crate::live::pace::PER_SECOND;
 use crate::live::{Filter, Mode, Unread, Viewer};

@@ -9,6 +9,7 @@ use super::archive_route::{self, ArchiveRoute};
 use super::console::File;
 use super::destinations_route::{self, DestinationsRoute};
 use super::live;
+use super::no_route::NoRoute;
 use crate::import::{PrefixText, Rows};
 use crate::live::Filter;
 use crate::log::ImportKey;
@@ -64,17 +65,6 @@ pub(super) enum Route {
     Archive(ArchiveRoute),
     /// Destinations.
     Destinations(DestinationsRoute),
-}
-
-/// Why there is no route for a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NoRoute {
-    /// No such path.
-    Path,
-    /// The path needs another method.
-    Method { allow: &'static str },
-    /// The query is not understood.
-    Query(String),
 }
 
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, NoRoute> {

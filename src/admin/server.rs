@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
-use super::access::{Need, Refusal, Role};
+use super::access::{Need, Refusal};
 use super::admin_view::{AdminView, UnknownSource};
 use super::answer::{self, Answer};
 use super::archive_route::ArchiveRoute;
@@ -38,7 +38,9 @@ use super::host::{self, AllowedHosts};
 use super::import_bodies::{GaveWay, ImportBodies};
 use super::live::LiveStream;
 use super::logins::Logins;
-use super::route::{NoRoute, Route, route};
+use super::no_route::NoRoute;
+use super::role::Role;
+use super::route::{Route, route};
 use super::sdks::SdkLines;
 use super::session::{LogIn, SessionStatus, over_tls};
 use super::sessions;
@@ -46,15 +48,6 @@ use super::sessions;
 /// Connections at once. A further one replaces the connection that has waited longest for a request. If all
 /// have a request in flight, it waits until one is answered: this listener refuses no one.
 pub const CONNECTIONS_MAX: usize = 256;
-/// Bytes of a request's head; a longer one gets 431. Only the bodies of imports and logins are read.
-pub const HEAD_MAX: usize = 16 << 10;
-/// How long a request's head may take, from its first byte.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may be idle. Metrics are scraped more often than that.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// How long an answer may stay unread (on Linux), so that a client that stopped reading does not keep its
-/// slot.
-pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long `POST /api/flush` waits for deliveries.
 pub const FLUSH_WAIT: Duration = Duration::from_secs(30);
 /// Flushes that wait at once. Beyond that, the answer comes at once and reports what is pending, so that

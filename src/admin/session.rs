@@ -4,7 +4,8 @@ use http::HeaderMap;
 use http::header::ORIGIN;
 use serde::{Deserialize, Serialize};
 
-use super::access::{AccessSettings, Role};
+use super::access::AccessSettings;
+use super::role::Role;
 
 /// The answer of `/api/session`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::random::Random;
 
-use super::access::Role;
+use super::role::Role;
 
 /// Sessions at once. A further one ends the oldest.
 pub(super) const SESSIONS_MAX: usize = 256;

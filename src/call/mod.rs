@@ -3,6 +3,7 @@
 //! Nothing here knows sockets, files, the runtime or the spool. The rules are those of the tracking API.
 
 mod body;
+mod body_error;
 mod check;
 mod client;
 mod context;
@@ -17,14 +18,17 @@ pub mod pixel;
 mod rejected;
 pub mod request;
 pub mod sink;
+mod stamp;
 mod times;
 pub mod timestamp;
 
+pub use body_error::BodyError;
 pub use client::{CLIENT_LIBRARIES, ClientLibraries};
 pub use fingerprint::Fingerprinter;
 pub use kind::{CallKind, Shape};
 pub use limits::{Limits, Validation};
 pub use object_sets::ObjectSets;
 pub use pixel::{PixelCall, PixelError, call_of_query, write_rejected_pixel};
-pub use request::{BodyError, Request, Stamp, Tally};
+pub use request::Request;
 pub use sink::{LineSink, RejectReason};
+pub use stamp::{Stamp, Tally};

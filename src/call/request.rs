@@ -1,95 +1,17 @@
 //! Reads a request's body: its calls, its write key, and the lines that the calls become.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use super::body::Body;
+use super::body_error::BodyError;
 use super::check::kind_of;
 use super::envelope::Envelope;
 use super::line::LineWriter;
 use super::name::{Name, find};
-use super::{CallKind, ClientLibraries, Fingerprinter, Limits, LineSink, RejectReason, Shape};
+use super::stamp::{Stamp, Tally};
+use super::{CallKind, Limits, LineSink, RejectReason, Shape};
 use crate::json::{Value, unescape};
-use crate::object::stream::CollectionError;
 use crate::random::Random;
-use crate::sources::SourceId;
-use crate::time::UnixMillis;
-
-/// Why a whole body is refused with 400; nothing of it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// Not JSON, or not an object at the top.
-    #[error("{what} at byte {at}")]
-    InvalidJson {
-        /// What was wrong.
-        what: &'static str,
-        /// Where, in bytes from the beginning of the body.
-        at: usize,
-    },
-    /// Not UTF-8.
-    #[error("the body is not UTF-8 at byte {at}")]
-    InvalidUtf8 {
-        /// Where.
-        at: usize,
-    },
-    /// Arrays and objects nested deeper than the limit, outside the items of a batch.
-    #[error("arrays and objects are nested deeper than {limit} at byte {at}")]
-    TooDeep {
-        /// The limit.
-        limit: usize,
-        /// Where.
-        at: usize,
-    },
-    /// A batch route without a `batch` array, and the body is not a call of a known type either.
-    #[error("`batch` is missing or is not an array")]
-    NoBatch,
-    /// A request that sets objects has no `objects` array.
-    #[error("`objects` is missing or is not an array")]
-    NoObjects,
-    /// A request that sets objects has no `collection`.
-    #[error("`collection` is missing or is not a string")]
-    NoCollection,
-    /// The collection has no valid name.
-    #[error(transparent)]
-    Collection(#[from] CollectionError),
-    /// A call on a single route that is longer than `max_event`.
-    #[error("the call is {len} bytes long; the limit is {limit} bytes")]
-    EventTooLarge {
-        /// Its length.
-        len: usize,
-        /// The limit.
-        limit: usize,
-    },
-}
-
-/// What the collector adds to each call of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Stamp<'a> {
-    /// When the request's body was complete.
-    pub received_at: UnixMillis,
-    /// The source: `projectId`.
-    pub source: &'a SourceId,
-    /// The client's address: `context.ip` of client-side calls that have none.
-    pub ip: Option<IpAddr>,
-    /// Whether the request shows that a client sent it: by a route that only client-side libraries use
-    /// (letter routes, `/v1/b`, the pixel), or by an `Origin` header.
-    pub client_side: bool,
-    /// Libraries whose calls come from clients, regardless of what the request shows.
-    pub client_libraries: &'a ClientLibraries,
-    /// `context.userAgent` for calls that have none: pixels only.
-    pub user_agent: Option<&'a str>,
-    /// Makes the dedupe fingerprints.
-    pub fingerprinter: &'a Fingerprinter,
-}
-
-/// Counts made while lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Calls that were stored although strict validation would reject them.
-    pub incomplete: u32,
-    /// Lone surrogate escapes replaced by `\ufffd`.
-    pub surrogates_replaced: u32,
-}
 
 /// A parsed body: the places of its calls in the unchanged text.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Checks access: the process's credentials, and the roles that it assumes.
 
-use crate::object::Role;
 use crate::store::reason::{CREDENTIALS_TRIED, NoCredentials, Reason};
 
-use super::finding::{CheckFinding, Outcome, Remedy, Trial};
+use super::finding::{CheckFinding, Remedy, Trial};
 use super::fix::{self, Service};
 use super::refusal::Refusal;
+use super::role_use::RoleUse;
 
 /// The process's credentials, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,21 +88,6 @@ pub fn identity(identity: &Identity, has_role: bool) -> CheckFinding {
             }
         }
     }
-}
-
-/// A role that is assumed, and what fixes it.
-#[derive(Clone, Debug)]
-pub struct RoleUse<'a> {
-    /// The role.
-    pub role: &'a Role,
-    /// What it is assumed for: `write`, `invoke`.
-    pub purpose: &'static str,
-    /// The outcome if it can be assumed without its external id.
-    pub without_external_id: Outcome,
-    /// The statement that its trust policy needs.
-    pub trust: Remedy,
-    /// What else may be wrong if it cannot be assumed.
-    pub others: Vec<Remedy>,
 }
 
 /// Whether the role can be assumed with the external id, in this region and under this name of a session.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::access::RoleUse;
 use super::finding::{CheckFinding, Outcome, Remedy, Trial};
+use super::role_use::RoleUse;
 use super::subject::principal_of;
 use crate::arn::ArnParts;
 use crate::destinations::class::Class;

@@ -21,6 +21,7 @@ pub mod ports;
 mod probe;
 pub mod refusal;
 pub mod report;
+pub mod role_use;
 mod run;
 mod specimen;
 pub mod spool;

@@ -9,8 +9,8 @@ use crate::sources::SourceId;
 use crate::store::PutMode;
 use crate::words::first_few;
 
-use super::access::RoleUse;
 use super::finding::{Outcome, Remedy};
+use super::role_use::RoleUse;
 
 /// The most sources named next to a bucket. Further ones are only counted.
 const SOURCES_SHOWN: usize = 3;

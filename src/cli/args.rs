@@ -13,7 +13,6 @@ use clap_complete::Shell;
 use crate::arn::Arn;
 use crate::config::units::UnitError;
 use crate::config::{ByteSize, Endpoint, Period};
-use crate::node::chosen_target::ADMIN_URL;
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, Stream, object_key};
 use crate::policy::Template;
 use crate::receipt::Receipt;
@@ -24,11 +23,12 @@ use crate::time::{ReceivedDay, UnixMillis};
 use crate::version;
 use crate::words::url::without_userinfo;
 
+use super::admin_args::AdminArgs;
 use super::destinations::args::DestinationsCommand;
 #[cfg(feature = "dev")]
 use super::dev::DevArgs;
 use super::import::args::ImportCommand;
-use crate::admin_client::{AdminClient, AdminToken, AdminUrl, TokenError};
+use crate::admin_client::AdminUrl;
 
 /// Accepts tracking API calls from unmodified SDKs and writes each exactly once to S3, as gzipped
 /// newline-delimited JSON
@@ -211,33 +211,6 @@ fn patience(text: &str) -> Result<Period, String> {
         Ok(period)
     } else {
         Err(format!("expected a duration from {least} to {most}"))
-    }
-}
-
-/// The running collector to query.
-#[derive(Clone, Debug, Args)]
-pub struct AdminArgs {
-    /// URL of the running collector's admin listener
-    #[arg(
-        long = "admin",
-        value_name = "URL",
-        default_value = ADMIN_URL,
-        env = "FOREBAY_ADMIN_URL"
-    )]
-    pub url: AdminUrl,
-
-    /// File whose first line is the admin token; by default the token is in FOREBAY_ADMIN_TOKEN
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-}
-
-impl AdminArgs {
-    /// A client for the collector.
-    ///
-    /// # Errors
-    /// [`TokenError`]: the token cannot be used.
-    pub fn client(&self) -> Result<AdminClient, TokenError> {
-        Ok(AdminClient::new(self.url.clone(), AdminToken::of_command(self.token_file.as_deref())?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The commands: arguments in, printed text and exit code out. What they do stands in the rooms below.
 
+pub mod admin_args;
 pub mod args;
 pub mod check;
 pub mod completions;

@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bounds::Bounds;
-use super::handle::{Shared, stream_bytes};
+use super::handle::stream_bytes;
 use super::peer::{MakesRoom, OpenRequest, Over, Peer};
+use super::shared::Shared;
 use super::socket::Socket;
-use super::unread_answers::Listed;
+use super::unread_answers::{Connection as _, Listed};
 use super::watched_socket::Watched;
 use crate::connections::seats::Standing;
 use crate::connections::timer::Timer;
@@ -61,7 +62,7 @@ pub(super) async fn serve<S>(
         tracing::debug!(peer = %address, %error, "cannot bound the socket's send buffer");
     }
     let peer = Arc::new(Peer::new(address, stream.is_tls(), standing, &shared));
-    let _listed: Listed = shared.unread.list(&peer);
+    let _listed: Listed = shared.unread.list(Arc::<Peer>::downgrade(&peer));
     let watched = Watched::new(stream, &peer, &shared);
     let service = service_fn(|request: Request<Incoming>| {
         let open = OpenRequest::begin(&peer, &shared.requests);

@@ -2,58 +2,39 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request as HttpRequest, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::auth;
-use super::backlog::Backlog;
 use super::body::{self, BodyBounds};
-use super::budget::{Address, Client, Shares};
+use super::budget::{Address, Client};
 use super::client_address::{client_address, is_private, is_trusted};
 use super::cors::CorsRules;
 use super::decode::Coding;
+use super::destiny::{Destiny, found};
 use super::peer::Peer;
 use super::pixel::PixelRequest;
 use super::public_address::{SentTo, public_address};
 use super::reply::{self, Answer, Refusal, Reply};
 use super::route::{self, NoRoute, Route};
-use super::settings::{CollectorDeps, CollectorSettings, Policy};
+use super::settings::Policy;
 use super::settings_document;
+use super::shared::Shared;
 use super::source_config;
-use super::unread_answers::UnreadAnswers;
-use super::waiting_bodies::{Waiter, WaitingBodies, WaitingBody};
+use super::waiting_bodies::{Waiter, WaitingBody};
 use crate::call::Shape;
-use crate::ingest::{Arrival, Ingest, Lines};
+use crate::ingest::{Arrival, Lines};
 use crate::metrics::StatusLabel;
 use crate::receipt::Receipt;
-use crate::sources::{Found, SourceId, WriteKeyHash};
 use crate::words::percent;
 
 /// Bytes of memory that an HTTP/2 request takes besides its head and body: the task and state of its stream.
 const STREAM_BYTES: usize = 4 * 1_024;
 /// Bytes of memory that a header takes besides its name and value.
 const HEADER_BYTES: usize = 128;
-
-/// The state that all connections share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) deps: CollectorDeps,
-    pub(super) settings: CollectorSettings,
-    pub(super) policy: ArcSwap<Policy>,
-    pub(super) ingest: Arc<Ingest>,
-    /// Open requests.
-    pub(super) requests: TaskTracker,
-    pub(super) draining: CancellationToken,
-    waiting: WaitingBodies,
-    pub(super) unread: Arc<UnreadAnswers>,
-    pub(super) backlog: Backlog,
-}
 
 /// One request being handled.
 struct Exchange<'r> {
@@ -68,24 +49,6 @@ struct Exchange<'r> {
 }
 
 impl Shared {
-    pub(super) fn new(deps: CollectorDeps, settings: CollectorSettings, policy: Policy) -> Self {
-        Self {
-            ingest: Arc::clone(&deps.ingest),
-            waiting: WaitingBodies::new(Shares {
-                all: settings.bounds.bodies_bytes,
-                unknown: settings.bounds.bodies_bytes / 2,
-                address: settings.bounds.address_bodies_bytes,
-            }),
-            unread: Arc::new(UnreadAnswers::new(settings.bounds.answers_bytes)),
-            backlog: Backlog::default(),
-            deps,
-            settings,
-            policy: ArcSwap::from_pointee(policy),
-            requests: TaskTracker::new(),
-            draining: CancellationToken::new(),
-        }
-    }
-
     /// Answers one request. The future may be dropped at any time, if the client hangs up; frames already
     /// passed to the spool are still stored.
     pub(super) async fn answer(&self, request: HttpRequest<Incoming>, peer: &Arc<Peer>) -> Reply {
@@ -304,12 +267,6 @@ pub(super) fn stream_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
     STREAM_BYTES + target_len(uri) + headers_len(headers) + HEADER_BYTES * headers.len()
 }
 
-/// What happens to calls with a valid write key.
-pub(super) enum Destiny {
-    Store(SourceId),
-    Discard,
-}
-
 /// The result of the `Authorization` header, if it contains a key.
 fn header_destiny(
     header: Option<&HeaderValue>,
@@ -327,18 +284,6 @@ fn header_destiny(
         peer.known_key.learn(header, source, policy);
     }
     Ok(destiny)
-}
-
-pub(super) fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {
-    match policy.sources.find(write_key) {
-        Found::Source(source) => Ok(Destiny::Store(source)),
-        Found::Discard => Ok(Destiny::Discard),
-        Found::Unknown => {
-            tracing::debug!(hash = ?WriteKeyHash::of(write_key), "a write key belongs to no source");
-            Err(Refusal::UnknownWriteKey)
-        }
-        Found::TooManySources => Err(Refusal::TooManySources),
-    }
 }
 
 fn settings_reply(exchange: &Exchange<'_>, encoded: &str) -> Result<Reply, Refusal> {

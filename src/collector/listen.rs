@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Signals};
-use super::handle::Shared;
 use super::settings::{CollectorDeps, CollectorSettings, MAX_BODY_LIMIT, Policy};
+use super::shared::Shared;
 use super::tls::{TlsError, TlsFront};
 use crate::connections::seats::{Seat, Seats};
 use crate::once_a_minute::{Line, OnceAMinute};

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::handle::Shared;
 use super::known_key::KnownKey;
-use super::unread_answers::UnreadAnswers;
+use super::shared::Shared;
+use super::unread_answers::{Connection, Unread, UnreadAnswers};
 use super::unread_bytes::{Outgoing, UnreadBounds};
 use crate::connections::seats::Standing;
 use crate::connections::times::{ConnectionTimes, Expired, Verdict};
@@ -55,17 +55,6 @@ pub(super) enum Over {
     Time(Expired),
     /// The client left its answers unread for too long.
     Unread,
-}
-
-/// What a client has not read yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unread {
-    /// Bytes of memory.
-    pub(super) bytes: usize,
-    /// Since when it has read nothing.
-    pub(super) since: Option<Duration>,
-    /// Whether its connection must end.
-    pub(super) ending: bool,
 }
 
 impl Peer {
@@ -178,24 +167,6 @@ impl Peer {
         self.change(|outgoing| outgoing.answer_taken(bytes));
     }
 
-    /// What the client has not read yet.
-    pub(super) fn unread(&self) -> Unread {
-        let state = self.state();
-        let outgoing = &state.outgoing;
-        Unread { bytes: outgoing.bytes(), since: outgoing.since(), ending: outgoing.is_given_up() }
-    }
-
-    /// Ends the connection, because others need its memory.
-    pub(super) fn give_up(&self) {
-        let mut state = self.state();
-        state.outgoing.give_up();
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
     /// Changes what waits for the client.
     pub(super) fn change(&self, change: impl FnOnce(&mut Outgoing)) {
         let mut state = self.state();
@@ -230,6 +201,24 @@ impl Peer {
         match verdict {
             Verdict::Fine { again_at } => Verdict::Fine { again_at: again_at.min(look_at) },
             Verdict::Close(expired) => Verdict::Close(Over::Time(expired)),
+        }
+    }
+}
+
+impl Connection for Peer {
+    fn unread(&self) -> Unread {
+        let state = self.state();
+        let outgoing = &state.outgoing;
+        Unread { bytes: outgoing.bytes(), since: outgoing.since(), ending: outgoing.is_given_up() }
+    }
+
+    fn give_up(&self) {
+        let mut state = self.state();
+        state.outgoing.give_up();
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }

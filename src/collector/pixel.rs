@@ -7,9 +7,10 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use tokio::time::Instant;
 
-use super::handle::{Destiny, Shared, found};
+use super::destiny::{Destiny, found};
 use super::reply::Refusal;
 use super::settings::Policy;
+use super::shared::Shared;
 use crate::call::{CallKind, call_of_query};
 use crate::ingest::{Arrival, Lines};
 use crate::receipt::Receipt;

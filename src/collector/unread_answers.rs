@@ -2,11 +2,11 @@
 //! end when it is too much.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use super::peer::Peer;
 use crate::lock::lock;
 
 /// A client that read something within this time counts as reading, and keeps its connection when memory is
@@ -15,6 +15,26 @@ const READING: Duration = Duration::from_millis(20);
 /// All connections are examined at most this often, even while the limit is exceeded: examining 20,000 of
 /// them takes about a millisecond.
 const CHECK_EVERY: Duration = Duration::from_millis(10);
+
+/// What a client has not read yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread {
+    /// Bytes of memory.
+    pub(super) bytes: usize,
+    /// Since when it has read nothing.
+    pub(super) since: Option<Duration>,
+    /// Whether its connection must end.
+    pub(super) ending: bool,
+}
+
+/// A connection whose client may leave answers unread.
+pub(super) trait Connection: Send + Sync + fmt::Debug {
+    /// What the client has not read yet.
+    fn unread(&self) -> Unread;
+
+    /// Ends the connection, because others need its memory.
+    fn give_up(&self);
+}
 
 /// Unread answers in the whole process.
 #[derive(Debug)]
@@ -27,7 +47,7 @@ pub(super) struct UnreadAnswers {
 
 #[derive(Debug, Default)]
 struct Connections {
-    open: HashMap<u64, Weak<Peer>>,
+    open: HashMap<u64, Weak<dyn Connection>>,
     looked_at: Option<Duration>,
 }
 
@@ -79,10 +99,10 @@ impl UnreadAnswers {
     }
 
     /// Adds a connection to the list.
-    pub(super) fn list(self: &Arc<Self>, peer: &Arc<Peer>) -> Listed {
+    pub(super) fn list(self: &Arc<Self>, connection: Weak<dyn Connection>) -> Listed {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut connections = lock(&self.connections);
-        connections.open.insert(id, Arc::downgrade(peer));
+        connections.open.insert(id, connection);
         Listed { all: Arc::clone(self), id }
     }
 
@@ -115,22 +135,22 @@ impl UnreadAnswers {
             return;
         }
         connections.looked_at = Some(now);
-        let peers: Vec<Arc<Peer>> = connections.open.values().filter_map(Weak::upgrade).collect();
+        let open: Vec<Arc<dyn Connection>> = connections.open.values().filter_map(Weak::upgrade).collect();
         drop(connections);
         let mut bytes = self.bytes.load(Ordering::Relaxed);
         let mut holders = Vec::new();
-        for peer in peers {
-            let unread = peer.unread();
+        for connection in open {
+            let unread = connection.unread();
             if unread.ending {
                 bytes = bytes.saturating_sub(unread.bytes);
             } else if let Some(since) = unread.since {
-                holders.push(Holder { connection: peer, bytes: unread.bytes, since });
+                holders.push(Holder { connection, bytes: unread.bytes, since });
             }
         }
         // Frees somewhat more than needed, so that the next answers cause no new search.
         let bytes_max = self.bytes_max / 4 * 3;
-        for peer in to_end(holders, bytes, bytes_max, now.saturating_sub(READING)) {
-            peer.give_up();
+        for connection in to_end(holders, bytes, bytes_max, now.saturating_sub(READING)) {
+            connection.give_up();
         }
     }
 }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::handle::Shared;
 use super::peer::Peer;
+use super::shared::Shared;
 use super::socket::Socket;
 use super::unread_bytes::Outgoing;
 

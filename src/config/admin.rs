@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use crate::admin_token::AdminToken;
 use crate::live::Mode;
 
+use super::address::{ADDRESS_FORM, same_address};
 use super::checked::{Admin, Collector};
 use super::problem::ConfigProblem;
 use super::raw::{Table, Typed};
 use super::reader::{self, Reader};
 use super::secret::{self, Outside, Resolved};
-use super::sections::{ADDRESS_FORM, same_address};
 use super::values;
 
 /// How to make a token, and where to put it.

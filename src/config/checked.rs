@@ -10,17 +10,13 @@ use crate::admin_token::AdminToken;
 use crate::call::{CLIENT_LIBRARIES, Validation};
 use crate::destinations::settings::DestinationSettings;
 use crate::live::Mode;
-use crate::object::{AccountId, BucketString, Encryption, ExternalId, ObjectTags, RoleArn, StorageClass};
 use crate::sources::ConfiguredSources;
-use crate::store::PutMode;
 
 use super::closed_days::ClosedDays;
+use super::s3::S3;
 use super::sources::Source;
 use super::units::ByteSize;
-use super::values::{
-    Acl, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
-    UnknownKey,
-};
+use super::values::{AllowedOrigins, MinuteOfHour, NodeId, OnCorruption, Tls, UnknownKey};
 
 /// The largest `collector.max_body`: a rejected item of this size still fits into the spool's longest frame.
 pub const MAX_BODY_MAX: ByteSize = ByteSize(2 << 20);
@@ -180,77 +176,6 @@ impl Default for Spool {
             unsafe_filesystem: false,
             on_corruption: OnCorruption::Continue,
             dedupe_window: Duration::from_secs(24 * 3_600),
-        }
-    }
-}
-
-/// `[s3]`: where objects go. Settings that a source can override are resolved in each source's bucket:
-/// use those.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct S3 {
-    /// The bucket of every source that sets none.
-    pub bucket: Option<BucketString>,
-    /// The bucket's region. If not set, it is discovered.
-    pub region: Option<String>,
-    /// The endpoint of a store other than AWS.
-    pub endpoint: Option<Endpoint>,
-    /// Whether the bucket is part of the path instead of the host name. The default is true with an endpoint,
-    /// else false.
-    pub path_style: bool,
-    /// Whether AWS's FIPS endpoints are used. Cannot be combined with an endpoint.
-    pub fips: bool,
-    /// Whether AWS's dual-stack endpoints are used. Cannot be combined with an endpoint.
-    pub dual_stack: bool,
-    /// An STS endpoint other than AWS's own in the region.
-    pub sts_endpoint: Option<Endpoint>,
-    /// A KMS endpoint other than AWS's own in the region.
-    pub kms_endpoint: Option<Endpoint>,
-    /// The role of every source that sets none.
-    pub role_arn: Option<RoleArn>,
-    /// The external id of every source that sets none. If this is not set either, it is the source id.
-    pub external_id: Option<ExternalId>,
-    /// The account that must own the bucket, for every source that sets none.
-    pub expected_bucket_owner: Option<AccountId>,
-    /// Whether the requester pays for requests.
-    pub request_payer: bool,
-    /// The canned ACL of every object, if any.
-    pub acl: Option<Acl>,
-    /// The encryption of every source that sets none.
-    pub encryption: Encryption,
-    /// The storage class of every source that sets none.
-    pub storage_class: Option<StorageClass>,
-    /// The tags of every object.
-    pub object_tags: ObjectTags,
-    /// Whether objects are put with `Content-Encoding: gzip`.
-    pub content_encoding: ContentEncoding,
-    /// When puts carry a checksum.
-    pub checksums: Checksums,
-    /// Whether a put may replace an object.
-    pub put: PutMode,
-}
-
-impl Default for S3 {
-    fn default() -> Self {
-        Self {
-            bucket: None,
-            region: None,
-            endpoint: None,
-            path_style: false,
-            fips: false,
-            dual_stack: false,
-            sts_endpoint: None,
-            kms_endpoint: None,
-            role_arn: None,
-            external_id: None,
-            expected_bucket_owner: None,
-            request_payer: false,
-            acl: None,
-            encryption: Encryption::SseS3,
-            storage_class: None,
-            object_tags: ObjectTags::default(),
-            content_encoding: ContentEncoding::Gzip,
-            checksums: Checksums::Auto,
-            put: PutMode::CreateOnly,
         }
     }
 }

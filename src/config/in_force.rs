@@ -9,10 +9,11 @@ use crate::destinations::request::Invocation;
 use crate::destinations::settings::{AtLambda, DestinationSettings, FunctionsAt};
 use crate::store::PutMode;
 
-use super::checked::{Admin, Collector, Config, Flush, S3, Spool};
+use super::checked::{Admin, Collector, Config, Flush, Spool};
 use super::closed_days::ClosedDays;
 use super::problem::SettingPlace;
 use super::raw::{DESTINATION_KEYS, Raw, SECTIONS, SOURCE_KEYS};
+use super::s3::S3;
 use super::sources::Source;
 use super::units::{ByteSize, Period};
 use super::values::{Acl, AllowedOrigins, Checksums, ContentEncoding, OnCorruption, UnknownKey};

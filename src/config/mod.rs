@@ -4,6 +4,7 @@
 //! is the result: a [`Config`] with only valid values. All problems of a file are reported together. Only
 //! `cli` reads a [`Config`]; each room has small settings of its own.
 
+mod address;
 pub mod admin;
 pub mod checked;
 mod closed_days;
@@ -14,6 +15,7 @@ pub mod problem;
 pub mod raw;
 mod reader;
 pub mod reload;
+mod s3;
 mod s3_location;
 mod secret;
 mod sections;
@@ -23,13 +25,14 @@ pub mod values;
 pub mod watch;
 mod web_address;
 
-pub use checked::{Admin, Collector, Config, Flush, S3, Spool};
+pub use checked::{Admin, Collector, Config, Flush, Spool};
 pub use closed_days::ClosedDays;
 pub use destinations::function_arn;
 pub use in_force::{ConfigValue, Origin};
 pub use load::{Environment, Loaded, Loader, check_text, destinations_alone, destinations_of};
 pub use problem::{ConfigError, ConfigProblem};
 pub use reload::{Changes, Retargeted, diff};
+pub use s3::S3;
 pub use sources::Source;
 pub use units::{ByteSize, Period};
 pub use values::{

@@ -9,7 +9,8 @@ use crate::sources::SourceId;
 use crate::words::first_few;
 
 use super::admin::is_loopback;
-use super::checked::{Admin, Config, S3};
+use super::checked::{Admin, Config};
+use super::s3::S3;
 use super::sources::Source;
 
 /// The most source ids shown in one log line.

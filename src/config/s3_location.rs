@@ -10,9 +10,9 @@ use crate::object::{
 use crate::sources::SourceId;
 use crate::store::region::{BucketInHost, bucket_in_host, region_of_endpoint};
 
-use super::checked::S3;
 use super::raw::{Entry, Typed};
 use super::reader::{self, Reader};
+use super::s3::S3;
 use super::values::{self, Endpoint};
 
 /// The value of `role_arn` with which a source uses the process's own credentials instead of the role of

@@ -1,19 +1,20 @@
 //! Converts each section into validated settings, and checks settings that depend on each other.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::call::Validation;
 use crate::object::ObjectTags;
 use crate::store::PutMode;
 
+use super::address::{ADDRESS_FORM, same_address};
 use super::admin;
-use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, S3, Spool};
+use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, Spool};
 use super::closed_days;
 use super::destinations::{self, Around};
 use super::problem::ConfigProblem;
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
+use super::s3::S3;
 use super::s3_location;
 use super::secret::Outside;
 use super::sources;
@@ -28,8 +29,6 @@ const MIB: u64 = 1_024 * 1_024;
 /// The fewest segments that a spool needs: one being filled, one prepared, one in delivery and one in
 /// reserve.
 const SEGMENTS_MIN: u64 = 4;
-
-pub(super) const ADDRESS_FORM: &str = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
 
 /// Validates the configuration. All problems are reported at once, in the order of the file.
 pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<ConfigProblem>> {
@@ -286,9 +285,4 @@ fn path(value: &Typed) -> Result<PathBuf, String> {
         path if path.contains('\0') => Err("expected a path without NUL characters".to_owned()),
         path => Ok(path.into()),
     }
-}
-
-/// Port 0 never conflicts: the system assigns a different port each time.
-pub(super) fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
-    a == b && a.port() != 0
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use crate::object::S3Location;
 use crate::sources::{SourceId, WriteKeyHash};
 
-use super::checked::S3;
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
+use super::s3::S3;
 use super::s3_location;
 use super::secret::{self, Outside, Resolved};
 

@@ -26,6 +26,7 @@ pub mod lane;
 pub mod lane_about;
 mod lane_task;
 pub mod outcome;
+pub mod piece;
 pub mod positions;
 pub mod positions_file;
 pub mod progress;

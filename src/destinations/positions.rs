@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::class::Class;
+use super::piece::Piece;
 pub use super::positions_file::{COPY, FILE, Positions};
-use super::queue::Piece;
 use super::select::{Head, Selection};
 use super::settings::{DestinationSettings, is_web};
 use crate::log::frame::Frame;

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use super::piece::Piece;
 use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
 use crate::disk::{Disk, publish, read_all, read_sound, temporary_name};
 use crate::lock::lock;
@@ -26,25 +26,6 @@ pub const PIECE_BYTES_MAX: u64 = 16 << 20;
 const LOOKED_AT_MAX: u64 = 500_000;
 /// Bytes that are written, and read, at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// Lines of a lane in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
-    /// The file has the lane's lines after this position…
-    pub after: u64,
-    /// … and up to this one.
-    pub through: u64,
-    /// Bytes of its file; 0 if no line was the lane's, and there is no file.
-    pub bytes: u64,
-    /// Its lines. Unknown of a piece that was found without a list.
-    pub calls: Option<u64>,
-}
-
-impl Piece {
-    fn positions(&self) -> u64 {
-        self.through.saturating_sub(self.after)
-    }
-}
 
 /// Where the next frame of a piece is.
 #[derive(Clone, Copy, Debug, Default)]

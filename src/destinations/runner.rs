@@ -17,12 +17,13 @@ use super::dead_letter::LogLetters;
 use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
 use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
+use super::piece::Piece;
 use super::positions::{
     self, All, Kept, LaneId, Losses, Positions, ROUTES_MAX, add_loss, advanced, copied, lost_calls, rebuilt,
     reconfigured, with_ahead, with_losses,
 };
 use super::progress::Progress;
-use super::queue::{PIECE_BYTES_MAX, Piece, Queue};
+use super::queue::{PIECE_BYTES_MAX, Queue};
 use super::records::Records;
 use super::settings::{DestinationSettings, concurrency_max};
 use crate::alarms::Alarms;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::DevS3Error;
+use super::error::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, UploadMeta};
 use crate::disk::own_files;
 

@@ -26,6 +26,7 @@
 //! under the target `s3s`: exclude that target from logs.
 
 mod disk;
+mod error;
 mod listed;
 mod listing;
 mod meta;
@@ -33,12 +34,12 @@ mod multipart;
 mod objects;
 mod receive;
 mod service;
+mod settings;
 mod sums;
 mod vault;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,24 +56,12 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use self::error::DevS3Error;
 use self::service::Service;
+pub use self::settings::{ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3Settings, REGION, SECRET_ACCESS_KEY};
 use self::vault::Vault;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
-use crate::random::Random;
 use crate::tasks;
-use crate::time::Clock;
-
-/// The bucket that always exists after a start.
-pub const BUCKET: &str = "forebay";
-/// The region of every bucket.
-pub const REGION: &str = "us-east-1";
-/// The access key id of the one user.
-pub const ACCESS_KEY_ID: &str = "forebay";
-/// The secret access key of the one user. It protects nothing: the server is only for loopback.
-pub const SECRET_ACCESS_KEY: &str = "forebay-secret";
-
-/// The most connections at once, if there are enough file handles. At the limit new ones wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 512;
 
 /// How long requests may take to finish after [`DevS3Running::stop`]. Then their connections are dropped; an
 /// object exists completely or not at all.
@@ -80,53 +69,6 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The pause after a failed accept (no file descriptors left), to avoid a tight loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The server's data directory, clock and random source.
-#[derive(Debug)]
-pub struct DevS3Settings {
-    /// The data directory; created if missing.
-    pub data_dir: PathBuf,
-    /// For `LastModified`.
-    pub clock: Arc<dyn Clock>,
-    /// For body names and upload ids.
-    pub random: Arc<dyn Random>,
-    /// The most connections at once: [`CONNECTIONS_MAX`], or as many as there are file handles for.
-    pub connections: usize,
-}
-
-/// Why the server cannot start or be reset.
-#[derive(Debug, thiserror::Error)]
-pub enum DevS3Error {
-    /// The directory is in use by another process.
-    #[error("the S3 data directory {} is in use by another process", .0.display())]
-    InUse(PathBuf),
-    /// Something below the directory cannot be read, written or synced.
-    #[error("{what} {}", .path.display())]
-    Disk {
-        /// The failed operation.
-        what: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The error.
-        #[source]
-        cause: std::io::Error,
-    },
-    /// The content of a file cannot be parsed.
-    #[error("{} is damaged: remove it, or the whole S3 data directory", .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// The parser's error.
-        #[source]
-        cause: serde_json::Error,
-    },
-    /// The listener is unusable.
-    #[error("use the listener of the S3 server")]
-    Listener(#[source] std::io::Error),
-    /// A task of the server panicked or was cancelled.
-    #[error("the S3 server ended unexpectedly")]
-    Task(#[source] tokio::task::JoinError),
-}
 
 /// The server; start it with [`DevS3::start`].
 #[derive(Debug)]

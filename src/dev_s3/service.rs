@@ -10,7 +10,6 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
-use super::REGION;
 use super::listed;
 use super::listing::{PAGE_ENTRIES_MAX, url_encoded};
 use super::meta::{ObjectMeta, UploadMeta};
@@ -20,6 +19,7 @@ use super::objects::{
     head_output, sums_type, timestamp,
 };
 use super::receive::{Claimed, Received, copy, receive};
+use super::settings::REGION;
 use super::sums::{Algorithm, set_sums, sums_of};
 use super::vault::{Conditions, Vault};
 

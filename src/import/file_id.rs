@@ -1,5 +1,7 @@
 //! The id of a file: 128 bits, the same for the same file.
 
+use crate::log::ImportKey;
+use crate::sources::SourceId;
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,6 +85,15 @@ impl TryFrom<String> for FileId {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
+}
+
+/// A file imported into two sources is two imports.
+pub(super) fn key_of(file: FileId, source: &SourceId) -> ImportKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"forebay import 1\0");
+    hasher.update(&file.bytes());
+    hasher.update(source.as_str().as_bytes());
+    ImportKey(u128::from_be_bytes(first_128_bits(&hasher)))
 }
 
 #[cfg(test)]

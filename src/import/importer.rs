@@ -12,15 +12,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::earlier::{Earlier, Prefix, earlier, links};
+use super::earlier::Earlier;
+use super::end::End;
 use super::envelope::shape_of;
-use super::file_id::{FileId, first_128_bits};
+use super::file_id::key_of;
+use super::find_earlier::{earlier, links};
 use super::import_sources::ImportSources;
 use super::journal::{Journal, JournalError};
+use super::new_rows::{OwnId, new_rows};
+use super::prefix::Prefix;
 use super::recent::RecentJournal;
 use super::record::{ImportRecord, State};
-use super::row_hash::{OwnId, new_rows};
-use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken};
+use super::target::{
+    Begin, Begun, LATER, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken, unwritten,
+};
 use crate::boxed_future::BoxFuture;
 use crate::call::BodyError;
 use crate::ingest::{Ack, Arrival, Ingest, IngestError};
@@ -42,7 +47,6 @@ const OPEN_MAX: usize = 1_000;
 const DAY_OVER_MAX: usize = 3;
 /// How long to wait when the queue is full, and when there is no space.
 const SOON: Duration = Duration::from_secs(1);
-const LATER: Duration = Duration::from_secs(10);
 
 /// An open import.
 #[derive(Clone, Debug)]
@@ -543,24 +547,8 @@ fn has_calls(progress: ImportProgress) -> bool {
     progress.stored > 0 || progress.repeats > 0 || progress.refused > 0
 }
 
-/// A file imported into two sources is two imports.
-pub(super) fn key_of(file: FileId, source: &SourceId) -> ImportKey {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(b"forebay import 1\0");
-    hasher.update(&file.bytes());
-    hasher.update(source.as_str().as_bytes());
-    ImportKey(u128::from_be_bytes(first_128_bits(&hasher)))
-}
-
 fn malformed(error: &BodyError) -> TargetError {
     TargetError::Refused(Told::plain("the rows cannot be read: ").and(&error.to_string().into()))
-}
-
-pub(super) fn unwritten(error: JournalError) -> TargetError {
-    match error.needs_a_person() {
-        true => TargetError::Refused(Told::plain(error.to_string())),
-        false => TargetError::Later { after: LATER, why: Told::plain(error.to_string()) },
-    }
 }
 
 fn full() -> TargetError {

@@ -5,12 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::earlier::{Earlier, earlier, links};
-use super::importer::{Admitted, admitted, key_of, unwritten};
+use super::earlier::Earlier;
+use super::end::End;
+use super::file_id::key_of;
+use super::find_earlier::{earlier, links};
+use super::importer::{Admitted, admitted};
 use super::journal::Journal;
+use super::new_rows::new_rows;
 use super::record::ImportRecord;
-use super::row_hash::{RowCount, new_rows};
-use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, TargetError};
+use super::row_hash::RowCount;
+use super::target::unwritten;
+use super::target::{Begin, Begun, Rows, RowsTaken, Standing, TargetError};
 use crate::lock::lock;
 use crate::sources::SourceId;
 use crate::time::Clock;

@@ -5,53 +5,16 @@ use crate::sources::SourceId;
 use crate::time::UnixMillis;
 use crate::words::Told;
 
-use super::earlier::Prefix;
+use super::end::{End, Outcome};
 use super::file_id::FileId;
+use super::prefix::Prefix;
 use super::reject_counts::RejectCounts;
-use super::target::End;
 
 /// A file that failed this often is not tried again without being asked to.
 pub const ATTEMPTS_MAX: u32 = 3;
 
 /// The longest path of a rejects file, in bytes, that is remembered: the longest one of Linux.
 const REJECTS_FILE_MAX: usize = 4_096;
-
-/// How an import ended.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum Outcome {
-    /// Its end was reached.
-    Done,
-    /// It cannot be read as it stands. Network errors are not of this kind: they are retried.
-    Failed {
-        /// For programs, such as `E-CSV-HEADER`.
-        code: String,
-        /// For people.
-        #[serde(flatten)]
-        message: Told,
-    },
-    /// The importer stopped before the end; it can be continued.
-    Stopped,
-}
-
-impl Outcome {
-    /// The same for a place where nothing of the file may be stored.
-    pub(super) fn without_private(self) -> Self {
-        match self {
-            Self::Failed { code, message } => Self::Failed { code, message: message.without_private() },
-            other => other,
-        }
-    }
-
-    /// Its name as a label.
-    pub(super) fn slug(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed { .. } => "failed",
-            Self::Stopped => "stopped",
-        }
-    }
-}
 
 /// The state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

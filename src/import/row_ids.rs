@@ -10,9 +10,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::csv::Record;
+use super::file_error::{FileError, FileFault};
 use super::file_id::first_128_bits;
 use super::reading::temporary::nameless_file;
-use super::rows::{FileError, FileFault};
 
 /// Bytes of a slot: 16 of the id's hash, 8 of the content's. A slot of zeros is free.
 const SLOT: usize = 24;

@@ -1,12 +1,10 @@
 //! The rows of one file, as the importer reads them.
 
-use std::io;
-
-use super::earlier::Prefix;
+use super::file_error::FileError;
+use super::prefix::Prefix;
 use super::reject::Reject;
 use super::row_hash::RowHash;
 use crate::object::Collection;
-use crate::words::Told;
 
 /// What a row is.
 #[derive(Debug)]
@@ -58,66 +56,5 @@ pub trait RowReader: Send {
     /// Whether the row that was read last ends with the file, in the middle of a line: if the file grows, it is another row.
     fn is_cut_off(&self) -> bool {
         false
-    }
-}
-
-/// The kind of a failure to read a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileFault {
-    /// The file or its options are wrong; reading it again fails again.
-    Content,
-    /// It changed while it was read, so rows before and after may not belong together.
-    Changed,
-    /// There is no such file.
-    Missing,
-    /// It may not be read.
-    Denied,
-    /// It may be readable later.
-    Transient,
-    /// Something else on this machine is wrong.
-    Local,
-}
-
-/// Why a file cannot be read to its end. Its `Display` is for whoever has the file; logs and masked views take
-/// [`FileError::masked`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {}", message.full())]
-pub struct FileError {
-    /// The kind.
-    pub fault: FileFault,
-    /// For programs, such as `E-CSV-HEADER`.
-    pub code: String,
-    /// For people.
-    pub message: Told,
-}
-
-impl FileError {
-    /// A failure of a kind.
-    pub fn new(fault: FileFault, code: &str, message: impl Into<Told>) -> Self {
-        Self { fault, code: code.to_owned(), message: message.into() }
-    }
-
-    /// A failure of the content.
-    pub fn content(code: &str, message: impl Into<Told>) -> Self {
-        Self::new(FileFault::Content, code, message)
-    }
-
-    /// The code and the text without what the file contains.
-    pub fn masked(&self) -> String {
-        format!("{}: {}", self.code, self.message.masked())
-    }
-
-    /// A failure to read a local file.
-    pub fn of_io(error: &io::Error) -> Self {
-        // The system's own texts quote nothing. Those of readers above it may.
-        let message = match error.raw_os_error() {
-            Some(_) => Told::plain(error.to_string()),
-            None => Told::private(error.to_string()),
-        };
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::new(FileFault::Missing, "E-MISSING", message),
-            io::ErrorKind::PermissionDenied => Self::new(FileFault::Denied, "E-DENIED", message),
-            _ => Self::content("E-READ", message),
-        }
     }
 }

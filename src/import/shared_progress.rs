@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::importer::{Admitted, admitted, key_of};
+use super::end::End;
+use super::file_id::key_of;
+use super::importer::{Admitted, admitted};
 use super::record::ImportRecord;
-use super::target::{Begin, Begun, End, Rows, RowsTaken, Standing, TargetError};
+use super::target::{Begin, Begun, Rows, RowsTaken, Standing, TargetError};
 use crate::boxed_future::BoxFuture;
 use crate::lock::lock;
 use crate::log::ImportKey;

@@ -3,14 +3,15 @@
 use bytes::Bytes;
 
 use super::csv::of_io;
-use super::earlier::Prefix;
 use super::envelope;
+use super::file_error::{FileError, FileFault};
 use super::importer::ROWS_MAX;
+use super::prefix::Prefix;
 use super::reading::ReadingError;
 use super::reject::Reject;
 use super::row_errors::OnRowError;
 use super::row_hash::RowHash;
-use super::rows::{FileError, FileFault, Row, RowReader};
+use super::rows::{Row, RowReader};
 use super::target::Begun;
 use crate::words::Told;
 

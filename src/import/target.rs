@@ -9,16 +9,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::earlier::{Earlier, Prefix, Version};
+use super::earlier::{Earlier, Version};
+use super::end::End;
 use super::file_id::FileId;
 use super::import_sources::{NoSource, WantedSource};
+use super::journal::JournalError;
 use super::options_hash::OptionsHash;
-use super::record::Outcome;
-use super::reject_counts::RejectCounts;
+use super::prefix::Prefix;
 use crate::boxed_future::BoxFuture;
 use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
 use crate::words::Told;
+
+/// When to try again what needs time.
+pub(super) const LATER: Duration = Duration::from_secs(10);
 
 /// A file to import.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -114,35 +118,6 @@ pub struct Rows {
 pub struct RowsTaken {
     /// The file's progress.
     pub progress: ImportProgress,
-}
-
-/// The end of an import.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct End {
-    /// The import.
-    pub import: ImportKey,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The rejected rows of the steps that were handed over in this run, by their code.
-    #[serde(default)]
-    pub rejects: RejectCounts,
-    /// The rejected rows that made it fail, in no step that was handed over: they are read again.
-    #[serde(default)]
-    pub last_rejects: RejectCounts,
-    /// The file with the rejected rows, on the importer's machine, if there are any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rejects_file: Option<String>,
-    /// The version of the file that was read: see [`Begin::version`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<FileId>,
-}
-
-impl End {
-    /// The end of an import without rejected rows.
-    pub fn of(import: ImportKey, outcome: Outcome) -> Self {
-        let (rejects, last_rejects) = (RejectCounts::default(), RejectCounts::default());
-        Self { import, outcome, rejects, last_rejects, rejects_file: None, version: None }
-    }
 }
 
 /// Why a target did not do what it was asked. Its `Display` is for whoever has the file; logs and masked views take
@@ -263,4 +238,12 @@ pub(super) fn broken(error: &tokio::task::JoinError) -> TargetError {
     // The text of a panic may quote what it was about.
     let what = Told::plain("the importer failed: ").and(&error.to_string().into());
     TargetError::Refused(what.and(&"; this is a bug in Forebay".into()))
+}
+
+/// What a journal that cannot be written or read means for an import.
+pub(super) fn unwritten(error: JournalError) -> TargetError {
+    match error.needs_a_person() {
+        true => TargetError::Refused(Told::plain(error.to_string())),
+        false => TargetError::Later { after: LATER, why: Told::plain(error.to_string()) },
+    }
 }

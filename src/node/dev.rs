@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::connections::fit_connections;
 use super::dev_sources::DevSources;
-use super::engine::{Engine, Outside};
+use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
 use super::listeners::{Addresses, Bound};
+use super::outside::Outside;
 use super::recovery::Recovery;
 use super::running::{Ending, Node};
 use super::sdk_keys::{self, SdkKeys};

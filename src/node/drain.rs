@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::Outside;
 use super::error::NodeError;
+use super::outside::Outside;
 use super::recovery::{Recovery, read_positions};
 use super::settings::{delivery_settings, hooks, spool_options, store_settings};
 use super::spool_dir::{is_closed_spool, open_disk};

@@ -6,25 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::archive_view::{NodeArchive, StoreAccess};
 use super::error::NodeError;
-use super::listeners::{Addresses, Bound};
+use super::outside::Outside;
 use super::recovery::{Recovery, report};
-use super::removed_sources::keep_forgetting;
-use super::running::Node;
 use super::view::NodeView;
-use crate::admin::history::STEP;
-use crate::admin::host::console_url;
-use crate::admin::{AdminServer, AllowedHosts, Gate};
 use crate::alarms::Alarms;
-use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy};
 use crate::deliveries::Deliveries;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::{Delivery, DeliveryDeps, DeliverySettings};
@@ -39,34 +29,12 @@ use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::live::{LiveView, Mode};
 use crate::log::Log;
-use crate::metrics::Metrics;
-use crate::random::Random;
-use crate::runtime::{Background, SystemClock, SystemRandom};
+use crate::runtime::Background;
 use crate::spool::{DELIVERIES, Spool};
 use crate::store::s3::S3Store;
-use crate::tasks;
-use crate::time::Clock;
 
 /// How long the last deliveries may take to be listed at shutdown.
 pub(super) const LIST_CLOSING: Duration = Duration::from_secs(2);
-
-/// The clock, random numbers and metrics that a node's rooms share.
-#[derive(Clone, Debug)]
-pub struct Outside {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Random numbers.
-    pub random: Arc<dyn Random>,
-    /// Metrics.
-    pub metrics: Metrics,
-}
-
-impl Outside {
-    /// Those of the operating system.
-    pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), metrics: Metrics::new() }
-    }
-}
 
 /// An open spool with delivery running: everything that must exist before the first call.
 #[derive(Debug)]
@@ -248,90 +216,5 @@ impl Engine {
             ))
         });
         Ok(Arc::new(opened.await??))
-    }
-
-    /// Accepts calls and imports, and serves operators.
-    ///
-    /// # Errors
-    /// [`NodeError`] if a listener cannot be used.
-    pub fn listen(
-        self,
-        (ingest, importer): (Arc<Ingest>, &Arc<Importer>),
-        settings: CollectorSettings,
-        policy: Policy,
-        bound: Bound,
-        addresses: &Addresses,
-    ) -> Result<Node, NodeError> {
-        let Bound { public, tls, admin } = bound;
-        let (public_addr, admin_addr) = (public.local_addr()?, admin.local_addr()?);
-        let tls_addr = tls.as_ref().map(TcpListener::local_addr).transpose()?;
-        let forgetting_ingest = Arc::clone(&ingest);
-        let deps = CollectorDeps {
-            clock: Arc::clone(&self.outside.clock),
-            random: Arc::clone(&self.outside.random),
-            metrics: self.outside.metrics.clone(),
-            ingest,
-            alarms: Arc::clone(&self.alarms),
-        };
-        let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
-        let collector = Collector::start(deps, settings, policy, listeners)?;
-        let admin_stop = CancellationToken::new();
-        let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
-        let metrics = self.outside.metrics.clone();
-        self.view.live.set_mode(addresses.access.live_view);
-        self.archive.set_importer(importer);
-        let gate =
-            Arc::new(Gate::new(addresses.access.clone(), Arc::clone(&self.outside.random), metrics.clone()));
-        let server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate))
-            .with_connections(addresses.admin_connections)
-            .with_imports(Arc::new(Arc::clone(importer)))
-            .with_live(Arc::clone(&self.view.live))
-            .with_archive(Arc::clone(&self.archive) as _)
-            .with_destinations(Arc::clone(&self.view) as _);
-        let admin = {
-            let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
-            let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
-            tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "admin listener", start))
-        };
-        let history = {
-            let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
-            let start = move || keep_history(Arc::clone(&view), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "history", start)))
-        };
-        let forgetting = {
-            let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
-            let of_calls = (forgetting_ingest, Arc::clone(importer));
-            let start = move || keep_forgetting(Arc::clone(&view), of_calls.clone(), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(tasks::keep(
-                Arc::clone(&self.alarms),
-                "removed sources",
-                start,
-            )))
-        };
-        Ok(Node {
-            engine: self,
-            collector,
-            _history: history,
-            _forgetting: forgetting,
-            admin,
-            admin_stop,
-            gate,
-            public: public_addr,
-            tls: tls_addr,
-            admin_addr,
-            console: console_url(admin_addr, &addresses.admin_hosts),
-        })
-    }
-}
-
-/// Adds a sample to the history every few seconds.
-async fn keep_history(view: Arc<NodeView>, stop: CancellationToken) {
-    let mut steps = tokio::time::interval(STEP);
-    steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = steps.tick() => view.sample_history(),
-        }
     }
 }

@@ -25,12 +25,15 @@ pub mod drain;
 pub mod engine;
 pub mod equipment;
 pub mod error;
+mod forgotten_sources;
 #[cfg(feature = "lambda")]
 pub mod function;
 pub mod import_sources;
 pub mod import_store;
 mod ledger_view;
+mod listen;
 pub mod listeners;
+pub mod outside;
 pub mod policies;
 pub mod recovery;
 mod reload;

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::Outside;
 use super::error::NodeError;
+use super::outside::Outside;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::delivery::failures::damage::raise_lost;
 use crate::destinations::positions::Positions;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use super::error::NodeError;
 use super::import_sources::Configured;
 use super::running::Node;
-use super::serve::setup;
+use super::sdk_keys::{self, SdkKeys};
 use super::settings::{access, policy};
+use super::setup::Setup;
+use crate::admin;
 use crate::alarms::AlarmKind;
-use crate::config::{Config, ConfigError, Loaded, reload};
+use crate::config::{Config, ConfigError, ConfigValue, Loaded, reload};
 use crate::destinations::runner::CommandError;
 use crate::import::Importer;
 use crate::log::Log;
@@ -98,4 +100,21 @@ pub(super) fn note_locations(log: &dyn Log, config: &Config) -> Result<(), NodeE
         }
     }
     Ok(())
+}
+
+/// How the node was started, for its operator.
+pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
+    let config = &loaded.config;
+    let shown = |value: ConfigValue| admin::ConfigValue {
+        name: value.name,
+        value: value.value,
+        from: value.from.name().to_owned(),
+    };
+    Setup {
+        spool_dir: Some(config.spool.dir.display().to_string()),
+        config: loaded.values().into_iter().map(shown).collect(),
+        sdk_address: sdk_keys::address(&config.collector, node.public, node.tls),
+        sdk_keys: SdkKeys::of(&config.sources),
+        dev: false,
+    }
 }

@@ -1,26 +1,10 @@
-//! Forgets sources that are no longer configured.
-//!
-//! A source is forgotten once it has not been configured for a minute, no call of it waits for the bucket or for a function, no
-//! import of it is open, and its last day is closed. Then the log, delivery, intake, the metrics and the status forget it; its
-//! counts stay in sums (decision 0192).
+//! Which sources are no longer configured, and since when.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
-
-use super::view::{NodeView, REFUSED};
-use crate::call::RejectReason;
-use crate::import::Importer;
-use crate::ingest::Ingest;
-use crate::lock::{read, write};
-use crate::log::{Rows, Stopped};
 use crate::sources::SourceId;
 
-/// How often the node looks for sources to forget.
-const EVERY: Duration = Duration::from_secs(5);
 /// How long after its removal a source's requests may still be under way. The longest takes half of that.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 
@@ -66,7 +50,7 @@ impl RemovedSources {
 
     /// Finds the sources from which nothing more can come. `known` are all sources that are not configured. At time `now`, the
     /// log ends at `end`, and functions have finished everything up to `finished`.
-    fn gone(
+    pub(super) fn gone(
         &mut self,
         known: &BTreeSet<SourceId>,
         now: Duration,
@@ -82,76 +66,10 @@ impl RemovedSources {
         }
         gone
     }
-}
 
-/// Looks for sources to forget, again and again.
-pub(super) async fn keep_forgetting(
-    view: Arc<NodeView>,
-    (ingest, importer): (Arc<Ingest>, Arc<Importer>),
-    stop: CancellationToken,
-) {
-    let mut steps = tokio::time::interval(EVERY);
-    steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = steps.tick() => {}
-        }
-        let (view, ingest, importer) = (Arc::clone(&view), Arc::clone(&ingest), Arc::clone(&importer));
-        let forgotten = tokio::task::spawn_blocking(move || view.forget_removed(&ingest, &importer)).await;
-        match forgotten {
-            // It is tried again; if the log has stopped, the process ends.
-            Ok(Err(Stopped)) => tracing::debug!("no source is forgotten: the log takes no note"),
-            Ok(Ok(())) => {}
-            // So that the owner of this task notices.
-            Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
-            Err(_cancelled) => return,
-        }
-    }
-}
-
-impl NodeView {
-    /// Forgets the removed sources that have nothing waiting.
-    fn forget_removed(&self, ingest: &Ingest, importer: &Importer) -> Result<(), Stopped> {
-        let known = {
-            let removed = read(&self.removed);
-            let Some(configured) = removed.configured() else { return Ok(()) };
-            let importing = importer.open_sources();
-            self.log.known_sources(&|source| !configured.contains(source) && !importing.contains(source))
-        };
-        // No source is configured while others are forgotten, and nobody adds up sources.
-        let mut removed = write(&self.removed);
-        let is_configured = |source: &SourceId| removed.configured().is_some_and(|all| all.contains(source));
-        let known: BTreeSet<SourceId> = known.into_iter().filter(|source| !is_configured(source)).collect();
-        let ends = (self.log.durable_through(), self.finished_through());
-        let gone = removed.gone(&known, self.clock.monotonic(), ends);
-        if gone.is_empty() {
-            return Ok(());
-        }
-        let forgotten = self.log.forget(&gone)?;
-        if forgotten.is_empty() {
-            return Ok(());
-        }
-        forgotten.iter().for_each(|source| ingest.forget(source));
-        self.delivery.forget(&forgotten);
-        let name = removed_name(self.log.ledger(Rows::None).removed.sources);
-        let reasons: Vec<&'static str> =
-            RejectReason::ALL.into_iter().map(RejectReason::slug).chain(REFUSED).collect();
-        self.metrics.forget(forgotten.iter().map(SourceId::as_str), &name, &reasons);
-        removed.left.retain(|source, _| !forgotten.contains(source));
-        tracing::info!(
-            sources = forgotten.len(),
-            "removed sources that have nothing waiting are forgotten; their counts stay in the sums"
-        );
-        Ok(())
-    }
-
-    /// The position up to which every function of every destination has finished all calls.
-    fn finished_through(&self) -> u64 {
-        let Some(destinations) = self.destinations.get() else { return u64::MAX };
-        let shown = destinations.shown();
-        let lanes = shown.values().flat_map(|shown| shown.lanes.values());
-        lanes.map(|lane| lane.finished_through()).min().unwrap_or(u64::MAX)
+    /// Forgets that `sources` were ever configured.
+    pub(super) fn forget(&mut self, sources: &BTreeSet<SourceId>) {
+        self.left.retain(|source, _| !sources.contains(source));
     }
 }
 

@@ -6,23 +6,22 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connections::fit_connections;
-use super::engine::{Engine, Outside};
+use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
 use super::import_sources::Configured;
 use super::listeners::{Addresses, Bound};
+use super::outside::Outside;
 use super::recovery::Recovery;
-use super::reload::{note_locations, set_destinations, take_over_caught};
+use super::reload::{note_locations, set_destinations, setup, take_over_caught};
 use super::running::{Ending, Node};
-use super::sdk_keys::{self, SdkKeys};
 use super::settings::{
     access, collector_settings, delivery_settings, hooks, ingest_settings, policy, spool_options,
     store_settings,
 };
-use super::setup::Setup;
 use super::spool_dir::open_disk;
 use crate::admin;
-use crate::config::{Config, ConfigError, ConfigValue, Environment, Loaded, Loader, Watcher};
+use crate::config::{Config, ConfigError, Environment, Loaded, Loader, Watcher};
 use crate::delivery;
 use crate::disk::real_disk::RealDisk;
 use crate::import::Importer;
@@ -140,23 +139,6 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     node.set_setup(setup(loaded, &node));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok((node, importer))
-}
-
-/// How the node was started, for its operator.
-pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
-    let config = &loaded.config;
-    let shown = |value: ConfigValue| admin::ConfigValue {
-        name: value.name,
-        value: value.value,
-        from: value.from.name().to_owned(),
-    };
-    Setup {
-        spool_dir: Some(config.spool.dir.display().to_string()),
-        config: loaded.values().into_iter().map(shown).collect(),
-        sdk_address: sdk_keys::address(&config.collector, node.public, node.tls),
-        sdk_keys: SdkKeys::of(&config.sources),
-        dev: false,
-    }
 }
 
 /// Opens the spool on `disk` and starts delivery. The second value is the proxy that S3 is reached through.

@@ -2,25 +2,11 @@
 
 use crate::object::BucketString;
 
+use super::placeholders::{ACCOUNT, FAILURES, FUNCTION, JOURNAL, KMS_KEY, OUTPUT, QUEUE, REJECTS};
 use super::problem::missing;
-use super::rows::{KMS_KEY, Row};
+use super::row::Row;
 use super::tree::Tree;
 use super::{CsvFunction, PolicyBucket, PolicyError, Template, Values};
-
-const FUNCTION: &str = "FUNCTION";
-const QUEUE: &str = "QUEUE_ARN";
-const FAILURES: &str = "FAILURES_ARN";
-const ACCOUNT: &str = "ACCOUNT_ID";
-/// The places besides the bucket of the files: the placeholders of bucket and prefix.
-const JOURNAL: [&str; 2] = ["JOURNAL_BUCKET", "JOURNAL_PREFIX/"];
-const OUTPUT: [&str; 2] = ["OUTPUT_BUCKET", "OUTPUT_PREFIX/"];
-const REJECTS: [&str; 2] = ["REJECTS_BUCKET", "REJECTS_PREFIX/"];
-
-/// The placeholders that only these templates have.
-pub(super) const PLACEHOLDERS: [&str; 9] =
-    [FUNCTION, QUEUE, FAILURES, JOURNAL[0], JOURNAL[1], OUTPUT[0], OUTPUT[1], REJECTS[0], REJECTS[1]];
-/// Those of them that are prefixes of object keys.
-pub(super) const PREFIXES: [&str; 3] = [JOURNAL[1], OUTPUT[1], REJECTS[1]];
 
 /// Whether the function needs the statement.
 pub(super) fn needs(item: &Tree, place: &PolicyBucket, function: &CsvFunction) -> bool {

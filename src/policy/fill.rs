@@ -1,6 +1,7 @@
 //! Fills a template with values.
 
-use super::rows::{self, Row};
+use super::row::Row;
+use super::rows;
 use super::template::text;
 use super::tree::Tree;
 use super::{PolicyError, Template, Values, cloudformation, lambda_destination, problem};

@@ -3,14 +3,13 @@
 use crate::arn::Arn;
 
 use super::cloudformation::{list_of_ids, with_defaults};
+use super::placeholders::{COLLECTOR, EXTERNAL_ID, FUNCTION_ARN, OTHER_EXTERNAL_ID};
 use super::places::only;
 use super::problem::{missing, no_collector};
-use super::rows::{COLLECTOR, EXTERNAL_ID, OTHER_EXTERNAL_ID, Row};
+use super::row::Row;
 use super::template::text;
 use super::tree::Tree;
 use super::{PolicyDestination, PolicyError, Template, Values};
-
-pub(super) const FUNCTION_ARN: &str = "FUNCTION_ARN";
 
 /// The rows of a statement: one for each function, principal and external id. No text of these templates has two
 /// placeholders, so each value stands alone.

@@ -4,8 +4,8 @@ use crate::arn::Arn;
 use crate::object::BucketString;
 
 use super::csv_lambda;
+use super::placeholders::{KMS_KEY, ROLE};
 use super::problem::{missing, no_collector, no_key};
-use super::rows::{KMS_KEY, ROLE};
 use super::tree::Tree;
 use super::{PolicyBucket, PolicyError, Template, Values};
 

@@ -1,7 +1,7 @@
 //! Why a policy cannot be printed.
 
 use super::Template;
-use super::rows::{KMS_KEY, READER};
+use super::placeholders::{KMS_KEY, READER};
 use super::tree::Tree;
 
 /// Why a policy cannot be filled in.

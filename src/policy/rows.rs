@@ -2,94 +2,19 @@
 //! applies to.
 
 use super::csv_lambda::{self, with_slash};
-use super::lambda_destination::{self, FUNCTION_ARN};
+use super::lambda_destination;
 use super::location::{account, key_arn, partition, region};
+use super::placeholders::{
+    ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, OTHER_EXTERNAL_ID, PREFIX, READER, REGION,
+    REGION_HOST, ROLE,
+};
 use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
+use super::row::Row;
 use super::tree::Tree;
 use super::{PolicyError, Template, Values};
 
 use crate::arn::Arn;
-
-/// Values for the placeholders of one text.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Row(Vec<(&'static str, String)>);
-
-impl Row {
-    pub(super) fn set(&mut self, placeholder: &'static str, value: impl Into<String>) {
-        self.0.push((placeholder, value.into()));
-    }
-
-    /// The text with every placeholder replaced, in one pass: values that contain a placeholder's word stay
-    /// as they are. `None` if this row has no value for one of them.
-    pub(super) fn fill(&self, template: Template, text: &str) -> Option<String> {
-        let mut filled = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(first) = rest.chars().next() {
-            if let Some((placeholder, behind)) = begins_with_placeholder(rest) {
-                let (_, value) = self.0.iter().find(|(known, _)| *known == placeholder)?;
-                let prefix = placeholder == PREFIX || csv_lambda::PREFIXES.contains(&placeholder);
-                let literal = prefix && template != Template::Lifecycle;
-                filled.push_str(&if literal { as_literal(value) } else { value.clone() });
-                rest = behind;
-            } else {
-                filled.push(first);
-                rest = rest.strip_prefix(first).unwrap_or_default();
-            }
-        }
-        Some(filled)
-    }
-}
-
-pub(super) const COLLECTOR: &str = "COLLECTOR_ARN";
-pub(super) const READER: &str = "READER_ARN";
-pub(super) const ROLE: &str = "ROLE_ARN";
-const BUCKET: &str = "BUCKET";
-const PREFIX: &str = "PREFIX/";
-pub(super) const KMS_KEY: &str = "KMS_KEY_ARN";
-const REGION: &str = "REGION";
-const ACCOUNT: &str = "ACCOUNT_ID";
-pub(super) const EXTERNAL_ID: &str = "EXTERNAL_ID";
-pub(super) const OTHER_EXTERNAL_ID: &str = "ANOTHER_EXTERNAL_ID";
-/// These are not placeholders that people fill in. They are replaced because they differ between AWS
-/// partitions. A service that is a principal has the same name in all of them.
-const ARN_START: &str = "arn:aws:";
-const REGION_HOST: &str = "REGION.amazonaws.com";
-
-/// A word that begins another comes after it.
-const PLACEHOLDERS: [&str; 13] = [
-    COLLECTOR,
-    READER,
-    ROLE,
-    BUCKET,
-    PREFIX,
-    KMS_KEY,
-    REGION_HOST,
-    REGION,
-    ACCOUNT,
-    OTHER_EXTERNAL_ID,
-    EXTERNAL_ID,
-    FUNCTION_ARN,
-    ARN_START,
-];
-
-fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
-    let mut all = PLACEHOLDERS.iter().chain(&csv_lambda::PLACEHOLDERS);
-    all.find_map(|known| text.strip_prefix(known).map(|behind| (*known, behind)))
-}
-
-/// In a policy, `*`, `?` and `$` are literal only in this form ("IAM policy elements: Variables and tags").
-fn as_literal(prefix: &str) -> String {
-    let mut literal = String::with_capacity(prefix.len());
-    for c in prefix.chars() {
-        if matches!(c, '*' | '?' | '$') {
-            literal.extend(["${", c.encode_utf8(&mut [0; 4]), "}"]);
-        } else {
-            literal.push(c);
-        }
-    }
-    literal
-}
 
 /// The rows of a statement, in groups. Each group becomes a statement.
 pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {

@@ -3,8 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
 
-use super::super::{RejectReason, Validation};
+use super::super::{ClientLibraries, Fingerprinter, RejectReason, Validation};
 use super::*;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 mod bad_input;
 mod envelope;

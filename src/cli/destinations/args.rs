@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
-use crate::cli::args::AdminArgs;
+use crate::cli::admin_args::AdminArgs;
 use crate::config::Endpoint;
 use crate::destinations::class::Class;
 use crate::destinations::replay::ReplayFrom;

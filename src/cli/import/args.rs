@@ -11,7 +11,7 @@ use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
-use crate::cli::args::AdminArgs;
+use crate::cli::admin_args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
 use crate::import::csv::IdFrom;

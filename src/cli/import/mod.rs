@@ -8,32 +8,24 @@ mod resume;
 mod retry;
 mod show;
 mod summary;
+mod to;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
-use self::args::{ImportCommand, ImportCsvArgs, ShowArgs, ToArgs};
+use self::args::{ImportCommand, ImportCsvArgs};
 use self::show::{Shown, while_shown};
-use self::summary::Summary;
+use self::to::{announce, chosen_target, finish, state_of, store, upload, wanted};
 use crate::cli::failure::{self, Failure};
-use crate::cli::serve;
-use crate::config::Config;
+use crate::import::RowLimits;
 use crate::import::discovery::files::{Opening, temporary};
 use crate::import::discovery::inputs::{Input, any_in_s3, inputs};
-use crate::import::file_result::{FileResult, Results};
 use crate::import::files_import::{Counted, FilesImport, all};
 use crate::import::rejects_output::RejectsOutput;
-use crate::import::shared_folder::SharedFolder;
-use crate::import::state_folder::state_folder;
-use crate::import::{RowLimits, WantedSource};
-use crate::node::chosen_target::ChosenTarget;
-use crate::node::import_store::{ImportStore, import_store};
 use crate::random::Random as _;
-use crate::runtime::say::say;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 
 /// What `forebay lambda` shares with the command.
@@ -97,33 +89,6 @@ async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Fail
     Ok((opening, inputs(&args.sources, store.as_ref()).await?))
 }
 
-/// The store that `s3://` sources are read from.
-async fn store(to: &ToArgs) -> Result<ImportStore, Failure> {
-    Ok(import_store(config(to)?.as_ref(), to.endpoint_url.as_ref()).await)
-}
-
-fn config(to: &ToArgs) -> Result<Option<Config>, Failure> {
-    let loaded = to.target.config.as_deref().map(serve::load).transpose()?;
-    Ok(loaded.map(|(_, loaded)| loaded.config))
-}
-
-/// Where the calls go.
-async fn chosen_target(to: &ToArgs, state: &Path, background: &Background) -> Result<ChosenTarget, Failure> {
-    if let (Some(collector), Some(write_key)) = (&to.target.collector, &to.write_key) {
-        let shared = match to.target.journal.as_deref() {
-            Some(named) => Some(SharedFolder::named("--journal", named, store(to).await?)?),
-            None => None,
-        };
-        return Ok(ChosenTarget::to_collector(collector, write_key, shared, state).await?);
-    }
-    let (admin, token_file) = (to.target.admin.as_ref(), to.target.token_file.as_deref());
-    Ok(ChosenTarget::to_node(admin, token_file, config(to)?.as_ref(), background).await?)
-}
-
-fn state_of(to: &ToArgs) -> PathBuf {
-    state_folder(to.state.as_ref(), |name| std::env::var_os(name).map(PathBuf::from))
-}
-
 async fn csv(
     args: &ImportCsvArgs,
     stop: CancellationToken,
@@ -163,47 +128,4 @@ async fn csv(
     let uploaded = upload(&import.rejects, &mut results.results, &args.to).await;
     drop(import);
     finish(results, chosen, &args.show, out).await.and(uploaded)
-}
-
-/// Uploads the files with rejected rows, if they belong in S3.
-async fn upload(rejects: &RejectsOutput, results: &mut [FileResult], to: &ToArgs) -> Result<(), Failure> {
-    if !rejects.uploads(results) {
-        return Ok(());
-    }
-    Ok(rejects.upload(results, &*store(to).await?).await?)
-}
-
-/// Prints the target as the first line, unless standard output is for JSON.
-fn announce(show: &ShowArgs, chosen: &ChosenTarget) {
-    if show.json {
-        tracing::info!("importing {}", chosen.text);
-    } else {
-        say(&format!("importing {}", chosen.text));
-    }
-}
-
-/// Prints the result, and delivers what a spool of this command holds.
-async fn finish(
-    results: Results,
-    chosen: ChosenTarget,
-    show: &ShowArgs,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let summary = Summary(results);
-    let ended = chosen.end().await;
-    let printed = match show.json {
-        true => summary.print_json(out),
-        false => summary.print(out),
-    };
-    printed.and_then(|()| out.flush())?;
-    ended?;
-    summary.failure().map_or(Ok(()), Err)
-}
-
-fn wanted(to: &ToArgs) -> WantedSource {
-    match (&to.source, &to.write_key) {
-        (Some(id), _) => WantedSource::Id(id.clone()),
-        (None, Some(key)) => WantedSource::WriteKey(key.clone()),
-        (None, None) => WantedSource::Default,
-    }
 }

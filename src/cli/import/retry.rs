@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::RetryRejectsArgs;
 use super::options::limits_hash;
 use super::show::{Shown, while_shown};
-use super::{announce, chosen_target, finish, state_of, upload, wanted};
+use super::to::{announce, chosen_target, finish, state_of, upload, wanted};
 use crate::cli::failure::Failure;
 use crate::import::files_import::{Counted, retry_all};
 use crate::import::rejects_output::RejectsOutput;

@@ -7,8 +7,8 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::collector::{Collector, view};
 use super::render::{MARKS, View, lines};
-use super::{Collector, view};
 use crate::admin::Status;
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::Failure;

@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::dialect::Dialect;
 use super::row_error::{Odd, RowError};
-use super::scanner::count;
+use super::scanner::{count, unescaped};
 
 /// What is odd about a record, given as its text.
 pub(super) fn of(raw: &[u8], dialect: &Dialect) -> Option<RowError> {
@@ -123,21 +123,6 @@ impl Walk<'_> {
             || (*byte == b'N' && at_start && is_alone());
         if known { None } else { Some(Odd::Escape(char::from(*byte))) }
     }
-}
-
-/// What databases mean by a letter after a backslash.
-pub(super) fn unescaped(letter: u8) -> Option<u8> {
-    Some(match letter {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 0x08,
-        b'f' => 0x0C,
-        b'v' => 0x0B,
-        b'0' => 0,
-        b'Z' => 0x1A,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

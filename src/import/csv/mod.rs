@@ -5,8 +5,10 @@
 
 mod blanks;
 pub mod call_type;
+mod delimiter;
 pub mod dialect;
 mod doubt;
+mod find_line_end;
 mod header;
 mod json_text;
 mod layout;
@@ -25,7 +27,8 @@ mod value;
 mod watch;
 
 pub use call_type::{FileType, NoType, of_name};
-pub use dialect::{Ambiguous, BadDialect, Dialect, MAX_FIELD, detect_delimiter};
+pub use delimiter::{Ambiguous, detect_delimiter};
+pub use dialect::{BadDialect, Dialect, MAX_FIELD};
 pub use header::{HeaderError, Warning};
 pub use line_end::LineEnd;
 pub use plan::{Empty, MessageIds, Plan, PlanOptions, Types};

@@ -5,12 +5,13 @@ use std::io::Read;
 use super::blanks::Blanks;
 use super::rows::{CsvOptions, IdFrom};
 use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
+use crate::import::file_error::FileError;
 use crate::import::file_id::FileId;
 use crate::import::reject::{Reject, Retried};
 use crate::import::rejects_file::RejectLines;
 use crate::import::row_hash::{RowHash, RowScope};
 use crate::import::row_ids::{Met, RowIds};
-use crate::import::rows::{FileError, Row, RowReader};
+use crate::import::rows::{Row, RowReader};
 use crate::object::Collection;
 
 /// Why a corrected row stays rejected.

@@ -7,11 +7,12 @@ use super::blanks::Blanks;
 use super::watch::Watch;
 use super::{
     Dialect, Empty, FileType, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError,
-    Types, Warning, detect_delimiter, line_end,
+    Types, Warning, detect_delimiter, find_line_end,
 };
 use crate::call::Limits;
-use crate::import::earlier::Prefix;
+use crate::import::file_error::{FileError, FileFault};
 use crate::import::file_id::FileId;
+use crate::import::prefix::Prefix;
 use crate::import::reading::decompress::DecompressError;
 use crate::import::reading::guard::ExpansionError;
 use crate::import::reading::opened::Text;
@@ -21,7 +22,7 @@ use crate::import::reading::{ReadingError, typed};
 use crate::import::reject::Reject;
 use crate::import::row_hash::{RowHash, RowScope};
 use crate::import::row_ids::{Met, RowIds};
-use crate::import::rows::{FileError, FileFault, Row, RowReader};
+use crate::import::rows::{Row, RowReader};
 use crate::object::Collection;
 use crate::words::Told;
 
@@ -213,7 +214,7 @@ impl CsvRows {
         };
         let dialect = options.dialect(delimiter);
         let width = options.columns.as_ref().map(Vec::len);
-        let line_end = line_end::detect(&sample, at_end, &dialect, width);
+        let line_end = find_line_end::detect(&sample, at_end, &dialect, width);
         let mut records = Records::new(Cursor::new(sample).chain(text), dialect).with_lines(line_end, width);
         let mut header = Record::new();
         match &options.columns {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use super::dialect::Dialect;
-use super::doubt::unescaped;
 use super::row_error::{QuoteSign, RowError};
 
 /// Line breaks that one field may hold. A field with more is an unclosed quote.
@@ -304,4 +303,19 @@ fn field_number(ends: &[usize]) -> u64 {
 
 pub(super) fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// What databases mean by a letter after a backslash.
+pub(super) fn unescaped(letter: u8) -> Option<u8> {
+    Some(match letter {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' => 0x08,
+        b'f' => 0x0C,
+        b'v' => 0x0B,
+        b'0' => 0,
+        b'Z' => 0x1A,
+        _ => return None,
+    })
 }

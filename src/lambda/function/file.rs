@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RowsGoTo;
+use super::csv_function::RowsGoTo;
 use super::invocation::Invocation;
 use super::output_target::OutputTarget;
 use super::timed_target::TimedTarget;

@@ -1,7 +1,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use forebay::admin::server::{CONNECTIONS_MAX, FLUSH_WAIT, FLUSHES_WAITING_MAX, HEAD_MAX, HEAD_TIMEOUT};
+use forebay::admin::connection::{HEAD_MAX, HEAD_TIMEOUT};
+use forebay::admin::server::{CONNECTIONS_MAX, FLUSH_WAIT, FLUSHES_WAITING_MAX};
 use forebay::metrics::SourceLabel;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -4,12 +4,12 @@ import { useEffect, useRef } from 'preact/hooks'
 import type { LiveCall } from '../api'
 import { bytes, clockMillis, date, exactBytes, exactTime, plural, stream } from '../format'
 import { jsonText } from '../exact'
+import { CallType, nameOf } from '../parts/call'
 import { CopyButton } from '../parts/copy'
 import { Icon } from '../parts/icon'
 import { Json } from '../parts/json'
 import { type Fact, Facts } from '../parts/small'
 import { href } from '../route'
-import { CallType, nameOf } from './live'
 
 /** Below this width the detail covers the list and takes the focus. */
 const COVERS = '(max-width: 800px)'

@@ -3,9 +3,10 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { type LiveCall, query, type Sdks, type Status } from '../api'
 import { type Connection, listen } from '../events'
-import { ago, bytes, clockMillis, count, exactBytes, exactTime, plural, rate, seconds, stream } from '../format'
+import { ago, bytes, clockMillis, count, exactBytes, exactTime, plural, rate, seconds } from '../format'
 import { add, callKey, EMPTY, LIST_MAX, type LiveList, release } from '../live-list'
 import { useNode } from '../node'
+import { CallType, nameOf } from '../parts/call'
 import { Code } from '../parts/copy'
 import { Icon, State } from '../parts/icon'
 import { Empty, Filter, PageHead, Select, SourcePicker } from '../parts/small'
@@ -255,17 +256,6 @@ function Rows ({ rows, opened, open, reading }: {
         open={open} selected={opened && callKey(opened)} />
     </div>
   )
-}
-
-/** The name of a call; of an object its collection and id. */
-export function nameOf ({ stream: of, name }: LiveCall): string | null {
-  return of.startsWith('objects/') ? [of.slice('objects/'.length), name].filter(Boolean).join(' ') : name
-}
-
-export function CallType ({ call }: { call: LiveCall }) {
-  return call.stream === 'rejected'
-    ? <span class="type rejected" title={`rejected${call.type && `: ${call.type}`}`}><Icon name="rejected" size={13} />rejected</span>
-    : <span class="type" title={stream(call.stream)}>{call.type}</span>
 }
 
 /** How to send a first call. */

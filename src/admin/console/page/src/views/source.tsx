@@ -6,13 +6,13 @@ import { useNode, useNow } from '../node'
 import { FlushButton } from '../parts/flush'
 import { Icon } from '../parts/icon'
 import { Ago, Bar, Card, Empty, Facts, KeyWithCopy, Loading, PageHead, Prose, Stat } from '../parts/small'
+import { lastRate, StateOfSource } from '../parts/source'
 import { Spark } from '../parts/spark'
 import { Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { sourceState } from '../problems'
 import { href } from '../route'
 import { PointHere } from './point-here'
-import { lastRate, StateOfSource } from './sources'
 
 const HISTORY_EVERY_MS = 5_000
 const NODE_EVERY_MS = 60_000

@@ -4,8 +4,8 @@ import { useMemo, useState } from 'preact/hooks'
 import type { History, SourceStatus } from '../api'
 import { count, plural, rate, seconds } from '../format'
 import { useNode, useNow } from '../node'
-import { State } from '../parts/icon'
 import { Ago, Empty, Filter, Loading, PageHead, Select } from '../parts/small'
+import { lastRate, StateOfSource } from '../parts/source'
 import { Spark } from '../parts/spark'
 import { type Column, RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
@@ -15,9 +15,6 @@ import { PointHere } from './point-here'
 import { Source } from './source'
 
 const HISTORY_EVERY_MS = 5_000
-
-/** Calls a second, now: the mean of the last step. */
-export const lastRate = (values: number[] | undefined) => values?.at(-1) ?? 0
 
 const ORDERS = [
   { value: 'busiest', label: 'Busiest first' },
@@ -30,11 +27,6 @@ const SEVERITY: Record<SourceState['level'], number> = { problem: 0, notice: 1, 
 
 export function Sources ({ rest }: { rest: string[] }) {
   return rest[0] ? <Source key={rest[0]} id={rest[0]} /> : <AllSources />
-}
-
-export function StateOfSource ({ source, now }: { source: SourceStatus; now: number }) {
-  const { level, word, why } = sourceState(source, now)
-  return <State icon={level} tone={level} word={word} title={why} />
 }
 
 function AllSources () {

@@ -1,0 +1,93 @@
+//! A running collector as `forebay status` asks it.
+
+use std::io;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::activity::{Activity, History, Snapshots};
+use super::render::View;
+use crate::admin::Status;
+use crate::admin_client::{AdminClient, AskError};
+use crate::cli::args::StatusArgs;
+use crate::cli::failure::Failure;
+use crate::cli::terminal;
+use crate::runtime::SystemClock;
+use crate::sources::SourceId;
+use crate::time::Clock as _;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Lines of a terminal that the shell needs: its prompt, and the command.
+const PROMPT_ROWS: usize = 2;
+
+/// What is shown on standard output.
+pub(super) fn view<'a>(args: &'a StatusArgs, activity: Option<&'a Activity>) -> View<'a> {
+    let overview = args.source.is_none() && !args.all;
+    let (columns, rows) = terminal::size(&io::stdout()).filter(|_| overview).unzip();
+    let rows = rows.map(|rows| rows.saturating_sub(PROMPT_ROWS));
+    View { source: args.source.as_ref(), activity, columns, rows, ..View::default() }
+}
+
+/// A running collector, and what is known of it from earlier.
+pub(super) struct Collector {
+    client: AdminClient,
+    pub(super) clock: SystemClock,
+    /// `None` once the collector said that it keeps none.
+    history: Option<()>,
+    snapshots: Snapshots,
+    pub(super) activity: Option<Activity>,
+}
+
+impl Collector {
+    pub(super) fn new(client: AdminClient) -> Self {
+        let snapshots = Snapshots::default();
+        Self { client, clock: SystemClock::new(), history: Some(()), snapshots, activity: None }
+    }
+
+    /// The state as the collector sends it. It is not parsed into [`Status`], so that fields that this version does
+    /// not know are printed, too.
+    pub(super) async fn value(&self, source: Option<&SourceId>) -> Result<Value, Failure> {
+        let mut status: Value = self.client.ask(Method::GET, "/api/status", PATIENCE).await?;
+        if let (Some(id), Some(sources)) = (source, status.get_mut("sources").and_then(Value::as_array_mut)) {
+            sources.retain(|source| source.get("id").and_then(Value::as_str) == Some(id.as_str()));
+            if sources.is_empty() {
+                return Err(self.no_source(id));
+            }
+        }
+        Ok(status)
+    }
+
+    /// The state now. Updates the activity.
+    pub(super) async fn status(&mut self, source: Option<&SourceId>) -> Result<Status, Failure> {
+        let status: Status = self.client.ask(Method::GET, "/api/status", PATIENCE).await?;
+        if let Some(id) = source.filter(|id| status.sources.iter().all(|known| known.id != id.as_str())) {
+            return Err(self.no_source(id));
+        }
+        self.snapshots.add(self.clock.monotonic(), &status);
+        let history = self.history().await;
+        self.activity = history.and_then(Activity::of_history).or_else(|| self.snapshots.activity());
+        Ok(status)
+    }
+
+    async fn history(&mut self) -> Option<History> {
+        self.history?;
+        match self.client.ask(Method::GET, "/api/history", PATIENCE).await {
+            Ok(history) => Some(history),
+            Err(error) => {
+                if matches!(error, AskError::Refused { status: StatusCode::NOT_FOUND, .. }) {
+                    self.history = None;
+                }
+                tracing::debug!(%error, "no history: the rates are those between snapshots");
+                None
+            }
+        }
+    }
+
+    fn no_source(&self, id: &SourceId) -> Failure {
+        Failure::failed(format!(
+            "{} has no source {id}: `forebay status --all` lists them",
+            self.client.url()
+        ))
+    }
+}

@@ -1,0 +1,201 @@
+//! The function: what its settings name, opened once and used by every invocation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::output_target::Output;
+use super::rejects::{RejectsInLog, RejectsInS3};
+use super::self_invoke::SelfInvoke;
+use crate::import::collector_target::CollectorTarget;
+use crate::import::discovery::files::Opening;
+use crate::import::discovery::inputs::s3_url;
+use crate::import::journal::JournalError;
+use crate::import::progress_keeper::ProgressKeeper;
+use crate::import::s3_records::S3Records;
+use crate::import::shared_folder::SharedFolder;
+use crate::import::{OptionsHash, RejectSink, RowLimits, SharedProgress, Unusable, short_hash};
+use crate::lambda::Record;
+use crate::object::{ParsedPartKey, S3Location};
+use crate::random::Random;
+use crate::sources::SourceId;
+use crate::store::s3::S3Store;
+use crate::time::{Clock, UnixMillis};
+
+/// How a function imports each file.
+#[derive(Debug)]
+pub struct FileImport {
+    /// How files are opened.
+    pub opening: Arc<Opening>,
+    /// See [`crate::import::Begin::options`].
+    pub options: OptionsHash,
+    /// See [`crate::import::Begin::limits`].
+    pub limits_hash: String,
+    /// Which rows of a file are imported, and how many may be rejected.
+    pub limits: RowLimits,
+    /// See [`crate::import::Job::rate`].
+    pub rate: Option<u32>,
+    /// Files that are imported at once.
+    pub parallel: usize,
+    /// Where rejected rows go: `s3://bucket/prefix/`.
+    pub rejects: Option<String>,
+}
+
+/// How a function works.
+#[derive(Debug)]
+pub struct FunctionSettings {
+    /// How files are imported.
+    pub import: FileImport,
+    /// Where rows go.
+    pub to: To,
+    /// Where the progress stands, so that a long file is continued: `s3://bucket/prefix/`.
+    pub journal: Option<String>,
+    /// How long before its deadline an invocation stops.
+    pub stop_before: Duration,
+    /// Whether an object that is not there is an error.
+    pub missing_fails: bool,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub enum To {
+    /// Rows are sent to a collector.
+    Collector {
+        /// The URL.
+        url: String,
+        /// The write key of their source.
+        write_key: String,
+    },
+    /// Rows become objects.
+    Objects {
+        /// The prefix of the objects, and their encryption.
+        location: S3Location,
+        /// The source of the calls.
+        source: SourceId,
+        /// Bytes of calls of one object.
+        part_bytes: usize,
+    },
+}
+
+/// A function, ready for invocations.
+#[derive(Debug)]
+pub struct CsvFunction {
+    pub(super) settings: FunctionSettings,
+    pub(super) store: Arc<S3Store>,
+    pub(super) rows_go_to: RowsGoTo,
+    /// The progress of all instances of the function.
+    journal: Option<Arc<S3Records>>,
+    rejects: Option<RejectsInS3>,
+    pub(super) self_invoke: Option<SelfInvoke>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub(super) enum RowsGoTo {
+    /// Rows are sent to a collector.
+    Collector(CollectorTarget),
+    /// Rows become objects, each of so many bytes of calls.
+    Objects {
+        /// Where the objects go.
+        output: Output,
+        /// See [`crate::import::Job::part_bytes`].
+        part_bytes: usize,
+    },
+}
+
+impl CsvFunction {
+    /// Opens what the settings name. `store` has the files. `self_invoke`: how an invocation that is not finished is
+    /// continued; `None`: whoever sent the event tries again.
+    ///
+    /// # Errors
+    /// [`Unusable`] that says which setting is wrong.
+    pub async fn open(
+        settings: FunctionSettings,
+        store: Arc<S3Store>,
+        self_invoke: Option<SelfInvoke>,
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+    ) -> Result<Self, Unusable> {
+        let rejects =
+            settings.import.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));
+        let rejects = rejects.transpose()?;
+        let (rows_go_to, id) = match &settings.to {
+            To::Collector { url, write_key } => {
+                // Each invocation has a progress of its own.
+                let none = ProgressKeeper::in_memory(Arc::clone(&clock));
+                let none = none.map_err(|error| Unusable::failed(&error))?;
+                let collector = CollectorTarget::with(url, write_key, none)?;
+                (RowsGoTo::Collector(collector), CollectorTarget::id(url, write_key))
+            }
+            To::Objects { location, source, part_bytes } => {
+                let id = short_hash(format!("{} {source}", location.bucket).as_bytes());
+                let (store, location, source) = (Arc::clone(&store), location.clone(), source.clone());
+                let output = Output { store, location, source };
+                (RowsGoTo::Objects { output, part_bytes: *part_bytes }, id)
+            }
+        };
+        let journal = match &settings.journal {
+            Some(place) => {
+                Some(SharedFolder::named("FOREBAY_JOURNAL", place, Arc::clone(&store))?.records(&id).await?)
+            }
+            None => None,
+        };
+        Ok(Self { settings, store, rows_go_to, journal, rejects, self_invoke, clock, random })
+    }
+
+    /// The progress of imports, for one invocation: another one, even of this process, is another importer. Without a
+    /// journal it ends with the invocation, so that each one does the same.
+    pub(super) fn progress(
+        &self,
+        deadline: UnixMillis,
+        request: &str,
+    ) -> Result<ProgressKeeper, JournalError> {
+        let Some(records) = &self.journal else {
+            return ProgressKeeper::in_memory(Arc::clone(&self.clock));
+        };
+        // A retry has the same request, and every instance the same number of process.
+        let importer = format!("invocation {request} ({:08x})", self.random.next_u64() >> 32);
+        let (records, clock) = (Arc::clone(records), Arc::clone(&self.clock));
+        // After its deadline no invocation runs: it is killed.
+        Ok(ProgressKeeper::Shared(SharedProgress::start_until(records, clock, importer, Some(deadline))))
+    }
+
+    /// Where the rejected rows of one file go.
+    pub(super) fn rejects(&self) -> Arc<dyn RejectSink> {
+        match &self.rejects {
+            Some(in_s3) => Arc::new(in_s3.clone()),
+            None => Arc::new(RejectsInLog::default()),
+        }
+    }
+
+    /// Whether the function itself put this object. Importing its own objects would be a loop.
+    pub(super) fn wrote(&self, record: &Record) -> bool {
+        let below = |place: &Option<String>, extension: &str| {
+            let prefix = place.as_deref().and_then(s3_url).filter(|(bucket, _)| *bucket == record.bucket);
+            prefix.is_some_and(|(_, prefix)| {
+                let prefix = prefix.trim_end_matches('/');
+                let inside = record.key.strip_prefix(prefix);
+                let inside = inside.map(|inside| inside.strip_prefix('/').ok_or(inside));
+                // Journals and rejected rows are put directly below their prefixes.
+                let is_ours = match inside {
+                    Some(Ok(inside)) => !inside.contains('/'),
+                    Some(Err(inside)) => prefix.is_empty() && !inside.contains('/'),
+                    None => false,
+                };
+                is_ours && record.key.ends_with(extension)
+            })
+        };
+        let is_part = match &self.rows_go_to {
+            RowsGoTo::Objects { output, .. } => {
+                let bucket = &output.location.bucket;
+                record.bucket == bucket.bucket() && ParsedPartKey::of(bucket, &record.key).is_some()
+            }
+            RowsGoTo::Collector(_) => false,
+        };
+        is_part || below(&self.settings.journal, ".json") || below(&self.settings.import.rejects, ".ndjson")
+    }
+
+    pub(super) fn has_journal(&self) -> bool {
+        self.journal.is_some()
+    }
+}

@@ -1,0 +1,246 @@
+//! One invocation: imports the files that its event names, until its time is over, and answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::csv_function::CsvFunction;
+use super::file::{Ended, FileOutcome};
+use super::invocation::Invocation;
+use crate::lambda::{Event, FileResult, Message, Notified, Record, Unit, answer, continuation, deadline_of};
+use crate::words::grouped;
+
+/// What became of an object: one file, or those in an archive.
+type Outcomes = Vec<FileOutcome>;
+
+impl CsvFunction {
+    /// Does what an event asks for. Returns the answer, or the text of the error.
+    ///
+    /// # Errors
+    /// What failed, and why, after everything was tried.
+    pub async fn invoked(
+        self: Arc<Self>,
+        payload: &Value,
+        deadline_ms: u64,
+        request: &str,
+    ) -> Result<Value, String> {
+        let deadline = deadline_of(deadline_ms, self.clock.wall());
+        let progress = self.progress(deadline, request).map_err(|error| error.to_string())?;
+        Arc::new(Invocation::new(self, progress, deadline)).run(payload).await
+    }
+}
+
+impl Invocation {
+    /// Does what the event asks for.
+    ///
+    /// # Errors
+    /// What failed, and why, after every file was tried.
+    async fn run(self: Arc<Self>, payload: &Value) -> Result<Value, String> {
+        let event = Event::parse(&payload.to_string()).map_err(|error| {
+            tracing::error!(%error, "the event is not processed");
+            error.to_string()
+        })?;
+        let records = records(&event);
+        let mut outcomes = Self::all(&self, records).await;
+        self.go_on(&mut outcomes).await;
+        answer(&self.units(event, &outcomes))
+    }
+
+    /// Imports all objects, several at once.
+    async fn all(invocation: &Arc<Self>, records: Vec<Record>) -> BTreeMap<Record, Outcomes> {
+        let turns = Arc::new(Semaphore::new(invocation.function.settings.import.parallel));
+        let mut tasks = Vec::with_capacity(records.len());
+        for record in records {
+            let (invocation, turns, of) = (Arc::clone(invocation), Arc::clone(&turns), record.clone());
+            let task = tokio::spawn(async move {
+                let _turn = turns.acquire().await;
+                invocation.one(&of).await
+            });
+            tasks.push((record, task));
+        }
+        let mut outcomes = BTreeMap::new();
+        for (record, task) in tasks {
+            let ended = task.await.unwrap_or_else(|error| {
+                let ended = Ended::Failed(format!("E-BUG: {error}; this is a bug in Forebay"));
+                vec![FileOutcome::unopened(record.name(), ended)]
+            });
+            outcomes.insert(record, ended);
+        }
+        outcomes
+    }
+
+    async fn one(&self, record: &Record) -> Outcomes {
+        let began = self.function.clock.monotonic();
+        let outcomes = if self.stop.is_cancelled() {
+            let ended = Ended::Unfinished { row: None, why: Some("its turn did not come".to_owned()) };
+            vec![FileOutcome::unopened(record.name(), ended)]
+        } else {
+            self.import(record).await
+        };
+        let took = self.function.clock.monotonic().saturating_sub(began);
+        for outcome in &outcomes {
+            log(outcome, took);
+        }
+        outcomes
+    }
+
+    /// Has another invocation continue the objects that are not finished, or says what will happen to them.
+    async fn go_on(&self, outcomes: &mut BTreeMap<Record, Outcomes>) {
+        let is_unfinished = |file: &FileOutcome| matches!(file.ended, Ended::Unfinished { .. });
+        let unfinished: Vec<Record> = outcomes
+            .iter()
+            .filter(|(_, files)| files.iter().any(is_unfinished))
+            .map(|(record, _)| record.clone())
+            .collect();
+        if unfinished.is_empty() {
+            return;
+        }
+        // Without progress the function would invoke itself forever, and nobody would notice.
+        let progressed = outcomes.values().flatten().any(|file| file.rows > 0);
+        let went_on = match &self.function.self_invoke {
+            Some(function) if progressed => {
+                let event = continuation(&unfinished);
+                let invoked = function.invoke(&event);
+                let invoked = self.limits.answer.run_until_cancelled(invoked).await;
+                Some(invoked.unwrap_or_else(|| Err("the function was not invoked again in time".to_owned())))
+            }
+            _ => None,
+        };
+        for file in outcomes.values_mut().flatten() {
+            let Ended::Unfinished { row, why } = &file.ended else { continue };
+            let (row, why) = (*row, why.as_deref());
+            file.ended = match &went_on {
+                Some(Ok(())) => {
+                    tracing::info!(key = file.name, row, "another invocation continues this file");
+                    Ended::Done("continued")
+                }
+                Some(Err(error)) => {
+                    Ended::Failed(format!("{}; {error}", self.unfinished(row, why, file.rows > 0)))
+                }
+                None => Ended::Failed(self.unfinished(row, why, file.rows > 0)),
+            };
+        }
+    }
+
+    /// The error of a file that is not finished.
+    fn unfinished(&self, row: Option<u64>, why: Option<&str>, progressed: bool) -> String {
+        let row = row.map_or_else(|| "not begun".to_owned(), |row| format!("row {}", grouped(row)));
+        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+        match (self.function.has_journal(), progressed) {
+            (true, true) => {
+                format!("E-UNFINISHED: not finished: {row}{why}; will continue there when it is retried")
+            }
+            (true, false) => format!(
+                "E-UNFINISHED: not finished: {row}{why}; no row was taken in this invocation; will continue when it is \
+                 retried"
+            ),
+            (false, _) => format!(
+                "E-UNFINISHED: not finished: {row}{why}; a retry begins at the first row; a file that is longer than one \
+                 invocation can read needs FOREBAY_JOURNAL, or a longer timeout"
+            ),
+        }
+    }
+
+    fn units(&self, event: Event, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<Unit> {
+        let files = |notified: Vec<Notified>| {
+            notified.into_iter().flat_map(|notified| results(notified, outcomes)).collect()
+        };
+        match event {
+            Event::Together(all) => vec![Unit { message: None, files: files(all) }],
+            Event::Queue(messages) => messages
+                .into_iter()
+                .map(|Message { id, says }| {
+                    let files = says.map_or_else(
+                        |error| {
+                            tracing::error!(message = id, %error, "the message is not processed");
+                            vec![FileResult {
+                                name: "the message".to_owned(),
+                                ended: Err(error.to_string()),
+                                rows: 0,
+                                rejected: 0,
+                            }]
+                        },
+                        &files,
+                    );
+                    Unit { message: Some(id), files }
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The objects of an event, each once: a notification may come twice.
+fn records(event: &Event) -> Vec<Record> {
+    let notified: Vec<&Notified> = match event {
+        Event::Together(all) => all.iter().collect(),
+        Event::Queue(messages) => {
+            messages.iter().filter_map(|message| message.says.as_ref().ok()).flatten().collect()
+        }
+    };
+    let mut records: Vec<Record> = Vec::new();
+    for notified in notified {
+        match notified {
+            Notified::Created(record) if !records.iter().any(|known| known.is_same_object(record)) => {
+                records.push(record.clone());
+            }
+            _ => {}
+        }
+    }
+    records
+}
+
+fn results(notified: Notified, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<FileResult> {
+    let single = |name: String, ended| vec![FileResult { name, ended, rows: 0, rejected: 0 }];
+    match notified {
+        Notified::Other(what) => {
+            tracing::info!(what, "a notification that needs no work");
+            single(what, Ok("ignored"))
+        }
+        Notified::Bad(bad) => {
+            tracing::error!(key = bad.name, error = %bad, "a file is not imported");
+            single(bad.name.clone(), Err(format!("E-EVENT: {bad}")))
+        }
+        Notified::Created(record) => outcomes.iter().find(|(of, _)| of.is_same_object(&record)).map_or_else(
+            || single(record.name(), Err("E-BUG: it was not tried; this is a bug in Forebay".to_owned())),
+            |(_, files)| files.iter().map(result).collect(),
+        ),
+    }
+}
+
+fn result(file: &FileOutcome) -> FileResult {
+    let ended = match &file.ended {
+        Ended::Done(how) => Ok(*how),
+        Ended::Failed(why) => Err(why.clone()),
+        Ended::Unfinished { .. } => Err("E-UNFINISHED: not finished".to_owned()),
+    };
+    FileResult { name: file.name.clone(), ended, rows: file.rows, rejected: file.rejected }
+}
+
+/// One line for each file.
+fn log(file: &FileOutcome, took: Duration) {
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let FileOutcome { name, rows, rejected, ended } = file;
+    match ended {
+        Ended::Done(how) => {
+            tracing::info!(key = name, rows, rejected, duration_ms, ended = how, "a file is imported");
+        }
+        Ended::Failed(error) => {
+            tracing::error!(key = name, rows, rejected, duration_ms, error, "a file is not imported");
+        }
+        Ended::Unfinished { row, why } => {
+            let waited_for = why.as_deref().unwrap_or("nothing");
+            tracing::warn!(
+                key = name,
+                rows,
+                rejected,
+                duration_ms,
+                next_row = row,
+                waited_for,
+                "a file is not finished"
+            );
+        }
+    }
+}
