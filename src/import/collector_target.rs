@@ -3,6 +3,7 @@
 //! A collector knows no imports: the progress stands in a journal of this command. So rows may be sent twice if the
 //! command is killed, and the collector recognises them by their messageIds within its dedupe window.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -42,7 +43,7 @@ pub struct CollectorTarget {
     base: String,
     authorization: HeaderValue,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    progress: ProgressKeeper,
+    progress: Arc<dyn ProgressKeeper>,
 }
 
 /// The answer of a collector.
@@ -64,7 +65,7 @@ impl CollectorTarget {
     ///
     /// # Errors
     /// [`Unusable`]: the system's certificates cannot be used, or the write key is none.
-    pub fn with(url: &str, write_key: &str, progress: ProgressKeeper) -> Result<Self, Unusable> {
+    pub fn with(url: &str, write_key: &str, progress: Arc<dyn ProgressKeeper>) -> Result<Self, Unusable> {
         let connector = HttpsConnectorBuilder::new().with_native_roots();
         let connector = connector.map_err(|error| Unusable::failed(&error))?.https_or_http().enable_http1();
         let token = STANDARD.encode(format!("{write_key}:"));
@@ -80,7 +81,7 @@ impl CollectorTarget {
     }
 
     /// The same collector, with other progress.
-    pub fn with_progress(&self, progress: ProgressKeeper) -> Self {
+    pub fn with_progress(&self, progress: Arc<dyn ProgressKeeper>) -> Self {
         Self { progress, ..self.clone() }
     }
 

@@ -202,29 +202,18 @@ impl Importer {
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
         let links = links(&*self.journal, known.as_mut(), begin, (key, &source))?;
-        let Admitted { record, standing, other_options } =
-            admitted(known, begin, (key, &source), self.clock.wall())?;
-        let (progress, keeps_prefix) = (record.progress, begin.place.is_some());
-        if standing == Standing::Done {
-            let read_from = progress.next_row;
-            let prefix = None;
-            return Ok(Begun {
-                import: key,
-                source,
-                standing,
-                progress,
-                read_from,
-                other_options,
-                keeps_prefix,
-                prefix,
-            });
+        let admitted = admitted(known, begin, (key, &source), self.clock.wall())?;
+        let (record, keeps_prefix) = (&admitted.record, begin.place.is_some());
+        let progress = record.progress;
+        if admitted.standing == Standing::Done {
+            return Ok(admitted.begun(source, keeps_prefix, progress, progress.next_row));
         }
         // If it begins at its first row again, the log must forget it first, or its own progress would count.
         if let Some(open) = open.filter(|_| progress.next_row < before) {
             self.close(key);
             self.log.end_imports(&[open.file]).map_err(|_| full())?;
         }
-        self.journal.write_linked(&record, &links).map_err(unwritten)?;
+        self.journal.write_linked(record, &links).map_err(unwritten)?;
         self.make_room(key).map_err(unwritten)?;
         let import = self.log.begin_import(key, progress).map_err(|_| full())?;
         let mut open = lock(&self.open);
@@ -237,8 +226,7 @@ impl Importer {
         self.count_open(&open);
         let next_row = import.progress.next_row;
         let read_from = if begin.by_content { record.counted.min(next_row) } else { next_row };
-        let (progress, prefix) = (import.progress, record.prefix.filter(|_| keeps_prefix));
-        Ok(Begun { import: key, source, standing, progress, read_from, other_options, keeps_prefix, prefix })
+        Ok(admitted.begun(source, keeps_prefix, import.progress, read_from))
     }
 
     /// Closes the import that was idle longest, if too many are open.
@@ -494,6 +482,30 @@ pub(super) struct Admitted {
     pub(super) standing: Standing,
     /// See [`Begun::other_options`].
     pub(super) other_options: bool,
+}
+
+impl Admitted {
+    /// What the importer is told: how far the import is, and the row from which the file is read.
+    pub(super) fn begun(
+        self,
+        source: SourceId,
+        keeps_prefix: bool,
+        progress: ImportProgress,
+        read_from: u64,
+    ) -> Begun {
+        let Self { record, standing, other_options } = self;
+        let prefix = record.prefix.filter(|_| keeps_prefix && standing != Standing::Done);
+        Begun {
+            import: record.key,
+            source,
+            standing,
+            progress,
+            read_from,
+            other_options,
+            keeps_prefix,
+            prefix,
+        }
+    }
 }
 
 /// Decides whether a file is imported, and from which row on. `known` is what was recorded of it.

@@ -1,6 +1,7 @@
-//! The taking side's records where no log keeps the progress: rows go elsewhere, and each step is recorded after it
-//! was taken there.
+//! The progress of imports in a journal of this process. Rows go elsewhere, and each step is recorded after it was
+//! taken there.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,125 +10,130 @@ use super::earlier::Earlier;
 use super::end::End;
 use super::file_id::key_of;
 use super::find_earlier::{earlier, links};
-use super::importer::{Admitted, admitted};
-use super::journal::Journal;
+use super::importer::admitted;
+use super::journal::{Journal, JournalError, LocalJournal};
 use super::new_rows::new_rows;
+use super::progress_keeper::{ProgressKeeper, Taken};
 use super::record::ImportRecord;
-use super::row_hash::RowCount;
-use super::target::unwritten;
-use super::target::{Begin, Begun, Rows, RowsTaken, Standing, TargetError};
+use super::target::{Begin, Begun, Rows, RowsTaken, Standing, TargetError, blocking, unwritten};
+use super::unusable::Unusable;
+use crate::boxed_future::BoxFuture;
+use crate::disk::own_files;
 use crate::lock::lock;
+use crate::log::ImportKey;
 use crate::sources::SourceId;
 use crate::time::Clock;
 
 /// The progress of imports, in a journal alone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ProgressJournal {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
-    writing: Mutex<()>,
-}
-
-/// The calls of a step that are to be sent.
-#[derive(Debug)]
-pub struct NewCalls {
-    /// An envelope.
-    pub calls: Bytes,
-    /// To be recorded once they are taken.
-    pub taken: Taken,
-}
-
-/// What a step did.
-#[derive(Debug, Default)]
-pub struct Taken {
-    /// Calls that were taken.
-    pub new: u64,
-    /// Rows that were known.
-    pub known: u64,
-    /// How often its rows are known now.
-    pub counts: Vec<(u128, RowCount)>,
+    writing: Arc<Mutex<()>>,
 }
 
 impl ProgressJournal {
-    /// Keeps progress in `journal`.
-    pub fn new(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>) -> Self {
-        Self { journal, clock, writing: Mutex::default() }
-    }
-
-    /// Begins an import, or continues it. Waits for the disk, like the other methods.
+    /// Progress in a file.
     ///
     /// # Errors
-    /// [`TargetError`].
-    pub fn begin(&self, begin: &Begin, source: &SourceId) -> Result<Begun, TargetError> {
-        let _writing = lock(&self.writing);
-        let key = key_of(begin.file, source);
-        let mut known = self.journal.read(key).map_err(unwritten)?;
-        let links = links(&*self.journal, known.as_mut(), begin, (key, source))?;
-        let Admitted { record, standing, other_options } =
-            admitted(known, begin, (key, source), self.clock.wall())?;
-        if standing != Standing::Done {
-            self.journal.write_linked(&record, &links).map_err(unwritten)?;
-        }
-        let (progress, prefix) = (record.progress, record.prefix.filter(|_| begin.place.is_some()));
-        let read_from = progress.next_row;
-        let (source, keeps_prefix) = (source.clone(), begin.place.is_some());
-        Ok(Begun { import: key, source, standing, progress, read_from, other_options, keeps_prefix, prefix })
+    /// [`Unusable`]: the file cannot be used.
+    pub async fn in_file(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Unusable> {
+        let journal = tokio::task::spawn_blocking(move || -> Result<_, Unusable> {
+            if let Some(folder) = path.parent() {
+                own_files::make_folders(folder).map_err(|error| Unusable::failed(&error))?;
+            }
+            LocalJournal::open(&path).map_err(|error| Unusable::failed(&error))
+        });
+        let journal = journal.await.map_err(|error| Unusable::failed(&error))??;
+        Ok(Self::new(Arc::new(journal), clock))
     }
 
-    /// See [`Target::earlier`](super::Target::earlier).
+    /// Progress that ends with the process.
     ///
     /// # Errors
-    /// [`TargetError`].
-    pub fn earlier(&self, begin: &Begin, source: &SourceId) -> Result<Option<Earlier>, TargetError> {
-        earlier(&*self.journal, begin, source, &|_| {}).map_err(unwritten)
+    /// [`JournalError`].
+    pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
+        let journal = LocalJournal::over(redb::backends::InMemoryBackend::new())?;
+        Ok(Self::new(Arc::new(journal), clock))
     }
 
-    /// The calls of a step whose rows are known by their content, without those that are known.
-    ///
-    /// # Errors
-    /// [`TargetError`].
-    pub fn new_rows(&self, rows: Rows, calls: &Bytes) -> Result<NewCalls, TargetError> {
-        let record = self.journal.read(rows.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
+    fn new(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>) -> Self {
+        Self { journal, clock, writing: Arc::default() }
+    }
+
+    /// Does work that waits for the disk.
+    fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, TargetError> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, TargetError>> {
+        let this = self.clone();
+        Box::pin(blocking(move || work(&this)))
+    }
+
+    fn open_record(&self, import: ImportKey) -> Result<ImportRecord, TargetError> {
+        self.journal.read(import).map_err(unwritten)?.ok_or(TargetError::NotOpen)
+    }
+
+    /// The record of the import whose next rows these are.
+    fn record_before(&self, rows: Rows) -> Result<ImportRecord, TargetError> {
+        let record = self.open_record(rows.import)?;
         if record.progress.next_row != rows.first {
             return Err(TargetError::OtherRow);
         }
-        let source = record.source.as_ref().map_or("", SourceId::as_str);
-        let new = new_rows(&*self.journal, (source, record.rows_name()), calls, &[])?;
-        Ok(NewCalls {
-            calls: new.calls.clone(),
-            taken: Taken { new: new.new, known: new.known, counts: new.counts },
+        Ok(record)
+    }
+}
+
+impl ProgressKeeper for ProgressJournal {
+    fn begin(&self, begin: Begin, source: SourceId) -> BoxFuture<'_, Result<Begun, TargetError>> {
+        self.on_disk(move |this| {
+            let _writing = lock(&this.writing);
+            let key = key_of(begin.file, &source);
+            let mut known = this.journal.read(key).map_err(unwritten)?;
+            let links = links(&*this.journal, known.as_mut(), &begin, (key, &source))?;
+            let admitted = admitted(known, &begin, (key, &source), this.clock.wall())?;
+            if admitted.standing != Standing::Done {
+                this.journal.write_linked(&admitted.record, &links).map_err(unwritten)?;
+            }
+            let progress = admitted.record.progress;
+            Ok(admitted.begun(source, begin.place.is_some(), progress, progress.next_row))
         })
     }
 
-    /// Records a step whose calls were taken.
-    ///
-    /// # Errors
-    /// [`TargetError`].
-    pub fn advance(&self, rows: Rows, taken: Taken) -> Result<RowsTaken, TargetError> {
-        let _writing = lock(&self.writing);
-        let mut record = self.journal.read(rows.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
-        if record.progress.next_row != rows.first {
-            return Err(TargetError::OtherRow);
-        }
-        record.progress.next_row = rows.first.saturating_add(rows.rows);
-        record.counted = record.progress.next_row;
-        record.prefix = rows.prefix;
-        record.progress.stored += taken.new;
-        record.progress.repeats += taken.known + rows.repeats;
-        record.progress.rejected += rows.rejected;
-        self.journal.write_rows(&taken.counts, &record).map_err(unwritten)?;
-        Ok(RowsTaken { progress: record.progress })
+    fn earlier(&self, begin: Begin, source: SourceId) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
+        self.on_disk(move |this| earlier(&*this.journal, &begin, &source, &|_| {}).map_err(unwritten))
     }
 
-    /// Records how an import ended.
-    ///
-    /// # Errors
-    /// [`TargetError`].
-    pub fn end(&self, end: End) -> Result<(), TargetError> {
-        let _writing = lock(&self.writing);
-        let mut record: ImportRecord =
-            self.journal.read(end.import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
-        record.ended(end, self.clock.wall());
-        self.journal.write(&[record]).map_err(unwritten)
+    fn new_rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<(Bytes, Taken), TargetError>> {
+        self.on_disk(move |this| {
+            let record = this.record_before(rows)?;
+            let source = record.source.as_ref().map_or("", SourceId::as_str);
+            let new = new_rows(&*this.journal, (source, record.rows_name()), &calls, &[])?;
+            Ok((new.calls, Taken { new: new.new, known: new.known, counts: new.counts }))
+        })
+    }
+
+    fn taken(&self, rows: Rows, taken: Taken) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        self.on_disk(move |this| {
+            let _writing = lock(&this.writing);
+            let mut record = this.record_before(rows)?;
+            record.progress.next_row = rows.first.saturating_add(rows.rows);
+            record.counted = record.progress.next_row;
+            record.prefix = rows.prefix;
+            record.progress.stored += taken.new;
+            record.progress.repeats += taken.known + rows.repeats;
+            record.progress.rejected += rows.rejected;
+            this.journal.write_rows(&taken.counts, &record).map_err(unwritten)?;
+            Ok(RowsTaken { progress: record.progress })
+        })
+    }
+
+    fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
+        self.on_disk(move |this| {
+            let _writing = lock(&this.writing);
+            let mut record = this.open_record(end.import)?;
+            record.ended(end, this.clock.wall());
+            this.journal.write(&[record]).map_err(unwritten)
+        })
     }
 }

@@ -27,6 +27,15 @@ impl RowHash {
         Self::of(&RowScope::of("content"), bytes)
     }
 
+    /// The hash of cells, each with its length. It has no scope: it is compared only within one file.
+    pub fn of_cells<'c>(cells: impl IntoIterator<Item = &'c [u8]>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for cell in cells {
+            hasher.update(&(cell.len() as u64).to_le_bytes()).update(cell);
+        }
+        Self(u128::from_be_bytes(first_128_bits(&hasher)))
+    }
+
     /// Names a row that a person corrected by its place, `in_file` and `row`, and by what the file has there.
     pub fn of_corrected(in_file: &RowScope, row: u64, content: &str) -> Self {
         Self::of(in_file, format!("{row} {content}").as_bytes())

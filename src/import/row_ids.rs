@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use super::csv::Record;
 use super::file_error::{FileError, FileFault};
-use super::file_id::first_128_bits;
 use super::reading::temporary::nameless_file;
+use super::row_hash::RowHash;
 
 /// Bytes of a slot: 16 of the id's hash, 8 of the content's. A slot of zeros is free.
 const SLOT: usize = 24;
@@ -124,14 +124,10 @@ impl RowIds {
         id: &[u8],
         parts: impl IntoIterator<Item = &'p [u8]>,
     ) -> io::Result<Met> {
-        let mut hash = blake3::Hasher::new();
-        for part in parts {
-            hash.update(&(part.len() as u64).to_le_bytes()).update(part);
-        }
-        let content = first_128_bits(&hash);
+        let content = RowHash::of_cells(parts).0.to_be_bytes();
         let mut slot = [0; SLOT];
         let (key, value) = slot.split_at_mut(16);
-        key.copy_from_slice(&first_128_bits(blake3::Hasher::new().update(id)));
+        key.copy_from_slice(&RowHash::of_cells([id]).0.to_be_bytes());
         value.copy_from_slice(content.get(..8).unwrap_or_default());
         // Two thirds full, at most: a longer search would cost more than the memory.
         if self.taken * 3 >= self.slots * 2 {

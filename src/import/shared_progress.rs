@@ -16,7 +16,8 @@ use bytes::Bytes;
 
 use super::end::End;
 use super::file_id::key_of;
-use super::importer::{Admitted, admitted};
+use super::importer::admitted;
+use super::progress_keeper::{ProgressKeeper, Taken};
 use super::record::ImportRecord;
 use super::target::{Begin, Begun, Rows, RowsTaken, Standing, TargetError};
 use crate::boxed_future::BoxFuture;
@@ -147,7 +148,7 @@ impl SharedProgress {
     ///
     /// # Errors
     /// [`TargetError`]; [`TargetError::Later`] while another importer has the file.
-    pub async fn begin(&self, begin: &Begin, source: &SourceId) -> Result<Begun, TargetError> {
+    async fn begin(&self, begin: &Begin, source: &SourceId) -> Result<Begun, TargetError> {
         if begin.by_content {
             let why =
                 "--id-from row-hash keeps the rows that it knows on this machine: use it without --journal";
@@ -174,10 +175,11 @@ impl SharedProgress {
         }
         let revision = known.as_ref().map_or(0, |shared| shared.revision);
         let known = known.map(|shared| shared.record);
-        let Admitted { record, standing, other_options } = admitted(known, begin, (key, source), now)?;
-        let progress = record.progress;
-        if standing != Standing::Done {
-            let shared = Shared { importer: self.importer.clone(), revision, leased_until: None, record };
+        let admitted = admitted(known, begin, (key, source), now)?;
+        let progress = admitted.record.progress;
+        if admitted.standing != Standing::Done {
+            let (importer, record) = (self.importer.clone(), admitted.record.clone());
+            let shared = Shared { importer, revision, leased_until: None, record };
             let mut held = Held { shared, tag, written_at: now };
             self.write(key, &mut held, Some(LEASE)).await.map_err(|error| match error {
                 WriteError::Changed => TargetError::Later {
@@ -188,16 +190,14 @@ impl SharedProgress {
             })?;
             lock(&self.held).insert(key, Arc::new(tokio::sync::Mutex::new(held)));
         }
-        let read_from = progress.next_row;
-        let (source, keeps_prefix, prefix) = (source.clone(), false, None);
-        Ok(Begun { import: key, source, standing, progress, read_from, other_options, keeps_prefix, prefix })
+        Ok(admitted.begun(source.clone(), false, progress, progress.next_row))
     }
 
     /// Makes sure that these are the next rows, and that nobody else imports them now.
     ///
     /// # Errors
     /// [`TargetError`].
-    pub async fn may_send(&self, rows: Rows) -> Result<(), TargetError> {
+    async fn may_send(&self, rows: Rows) -> Result<(), TargetError> {
         let file = self.file(rows.import)?;
         let mut held = file.lock().await;
         if held.shared.record.progress.next_row != rows.first {
@@ -217,7 +217,7 @@ impl SharedProgress {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub async fn sent(&self, rows: Rows, calls: u64) -> Result<RowsTaken, TargetError> {
+    async fn sent(&self, rows: Rows, calls: u64) -> Result<RowsTaken, TargetError> {
         let file = self.file(rows.import)?;
         let mut held = file.lock().await;
         let progress = &mut held.shared.record.progress;
@@ -246,7 +246,7 @@ impl SharedProgress {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub async fn end(&self, end: End) -> Result<(), TargetError> {
+    async fn end(&self, end: End) -> Result<(), TargetError> {
         let file = self.file(end.import)?;
         let mut held = file.lock().await;
         let before = held.shared.record.clone();
@@ -347,6 +347,24 @@ impl SharedProgress {
                 tracing::debug!(error = error.masked(), "the lease on an import is not renewed");
             }
         }
+    }
+}
+
+impl ProgressKeeper for SharedProgress {
+    fn begin(&self, file: Begin, source: SourceId) -> BoxFuture<'_, Result<Begun, TargetError>> {
+        Box::pin(async move { self.begin(&file, &source).await })
+    }
+
+    fn may_take(&self, rows: Rows) -> BoxFuture<'_, Result<(), TargetError>> {
+        Box::pin(self.may_send(rows))
+    }
+
+    fn taken(&self, rows: Rows, taken: Taken) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        Box::pin(self.sent(rows, taken.new))
+    }
+
+    fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
+        Box::pin(self.end(end))
     }
 }
 

@@ -15,9 +15,8 @@ use crate::admin_client::{AdminClient, AdminToken, AdminUrl, NoNode, NodeTarget}
 use crate::config::{Config, Endpoint};
 use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::collector_target::CollectorTarget;
-use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::shared_folder::SharedFolder;
-use crate::import::{Target, Unusable};
+use crate::import::{ProgressJournal, ProgressKeeper, Target, Unusable};
 use crate::ingest::Ingest;
 use crate::random::Random as _;
 use crate::runtime::{Background, SystemClock, SystemRandom};
@@ -58,11 +57,11 @@ impl ChosenTarget {
     ) -> Result<Self, NodeError> {
         let id = CollectorTarget::id(collector.as_str(), write_key);
         let clock = Arc::new(SystemClock::new());
-        let progress = match shared {
-            Some(place) => ProgressKeeper::Shared(place.open(&id, importer(), clock).await?),
+        let progress: Arc<dyn ProgressKeeper> = match shared {
+            Some(place) => place.open(&id, importer(), clock).await?,
             None => {
                 let file = state.join("import").join(format!("{id}.redb"));
-                ProgressKeeper::in_file(file, clock).await?
+                Arc::new(ProgressJournal::in_file(file, clock).await?)
             }
         };
         let target = CollectorTarget::with(collector.as_str(), write_key, progress)?;

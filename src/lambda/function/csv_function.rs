@@ -10,10 +10,11 @@ use crate::import::collector_target::CollectorTarget;
 use crate::import::discovery::files::Opening;
 use crate::import::discovery::inputs::s3_url;
 use crate::import::journal::JournalError;
-use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::s3_records::S3Records;
 use crate::import::shared_folder::SharedFolder;
-use crate::import::{OptionsHash, RejectSink, RowLimits, SharedProgress, Unusable, short_hash};
+use crate::import::{
+    OptionsHash, ProgressJournal, ProgressKeeper, RejectSink, RowLimits, SharedProgress, Unusable, short_hash,
+};
 use crate::lambda::Record;
 use crate::object::{ParsedPartKey, S3Location};
 use crate::random::Random;
@@ -122,9 +123,9 @@ impl CsvFunction {
         let (rows_go_to, id) = match &settings.to {
             To::Collector { url, write_key } => {
                 // Each invocation has a progress of its own.
-                let none = ProgressKeeper::in_memory(Arc::clone(&clock));
+                let none = ProgressJournal::in_memory(Arc::clone(&clock));
                 let none = none.map_err(|error| Unusable::failed(&error))?;
-                let collector = CollectorTarget::with(url, write_key, none)?;
+                let collector = CollectorTarget::with(url, write_key, Arc::new(none))?;
                 (RowsGoTo::Collector(collector), CollectorTarget::id(url, write_key))
             }
             To::Objects { location, source, part_bytes } => {
@@ -149,15 +150,15 @@ impl CsvFunction {
         &self,
         deadline: UnixMillis,
         request: &str,
-    ) -> Result<ProgressKeeper, JournalError> {
+    ) -> Result<Arc<dyn ProgressKeeper>, JournalError> {
         let Some(records) = &self.journal else {
-            return ProgressKeeper::in_memory(Arc::clone(&self.clock));
+            return Ok(Arc::new(ProgressJournal::in_memory(Arc::clone(&self.clock))?));
         };
         // A retry has the same request, and every instance the same number of process.
         let importer = format!("invocation {request} ({:08x})", self.random.next_u64() >> 32);
         let (records, clock) = (Arc::clone(records), Arc::clone(&self.clock));
         // After its deadline no invocation runs: it is killed.
-        Ok(ProgressKeeper::Shared(SharedProgress::start_until(records, clock, importer, Some(deadline))))
+        Ok(SharedProgress::start_until(records, clock, importer, Some(deadline)))
     }
 
     /// Where the rejected rows of one file go.

@@ -9,14 +9,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::csv_function::CsvFunction;
 use super::timed_target::Limits;
-use crate::import::progress_keeper::ProgressKeeper;
+use crate::import::ProgressKeeper;
 use crate::lambda::Plan;
 use crate::time::UnixMillis;
 
 /// One invocation.
 pub(super) struct Invocation {
     pub(super) function: Arc<CsvFunction>,
-    pub(super) progress: ProgressKeeper,
+    pub(super) progress: Arc<dyn ProgressKeeper>,
     /// Cancelled when no further row is to be taken.
     pub(super) stop: CancellationToken,
     pub(super) limits: Limits,
@@ -25,7 +25,11 @@ pub(super) struct Invocation {
 
 impl Invocation {
     /// An invocation that ends before `deadline`.
-    pub(super) fn new(function: Arc<CsvFunction>, progress: ProgressKeeper, deadline: UnixMillis) -> Self {
+    pub(super) fn new(
+        function: Arc<CsvFunction>,
+        progress: Arc<dyn ProgressKeeper>,
+        deadline: UnixMillis,
+    ) -> Self {
         let now = function.clock.wall();
         let plan = Plan::new(now, deadline, function.settings.stop_before);
         let (stop, limits) = (CancellationToken::new(), Limits::default());

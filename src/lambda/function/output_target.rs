@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
+use crate::import::ProgressKeeper;
 use crate::import::file_id::FileId;
 use crate::import::part::{self, PartObject, PartsOf};
-use crate::import::progress_keeper::ProgressKeeper;
 use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
 use crate::lock::lock;
 use crate::log::ImportKey;
@@ -37,7 +37,7 @@ pub(super) struct Output {
 #[derive(Debug)]
 pub(super) struct OutputTarget {
     output: Output,
-    progress: ProgressKeeper,
+    progress: Arc<dyn ProgressKeeper>,
     /// When the file was stored.
     received_at: UnixMillis,
     files: std::sync::Mutex<Vec<(ImportKey, FileId)>>,
@@ -47,7 +47,7 @@ pub(super) struct OutputTarget {
 impl OutputTarget {
     pub(super) fn new(
         output: Output,
-        progress: ProgressKeeper,
+        progress: Arc<dyn ProgressKeeper>,
         received_at: UnixMillis,
         random: Arc<dyn Random>,
     ) -> Self {
