@@ -10,9 +10,10 @@ use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// Deliveries, days, objects and imports, for people. Every answer is bounded.
+/// Deliveries, days, objects and imports, for people. Every answer is bounded; [`NotShown`] says why there is
+/// none.
 pub trait ArchiveView: Send + Sync + fmt::Debug {
-    /// Pending and delivered objects, of one source or of all; at most `limit` delivered ones, delivered before `before`.
+    /// Pending objects, and at most `limit` objects delivered before `before`, of one source or of all.
     fn deliveries(
         &self,
         source: Option<SourceId>,
@@ -51,7 +52,7 @@ pub struct AskedObjects {
 /// Why something is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotShown {
-    /// No such source, or nothing is known of where its objects are.
+    /// The source is unknown, or it is not known where its objects are.
     #[error("there is no source {0}")]
     UnknownSource(SourceId),
     /// The key is not one of an object of the source.
