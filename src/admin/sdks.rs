@@ -228,7 +228,7 @@ impl SdkAddress {
 }
 
 impl SdkLines {
-    /// The code of every SDK with the address and key of `place`; `asked` as in [`SdkAddress::address`].
+    /// The code of every SDK with the address and key of `place`; `asked` is the host name of the request.
     pub fn new(place: &SdkAddress, asked: &str) -> Self {
         let address = place.address(asked);
         let line = |sdk: &Sdk| SdkLine {

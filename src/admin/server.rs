@@ -105,31 +105,31 @@ impl AdminServer {
         }
     }
 
-    /// The same server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
+    /// This server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
     }
 
-    /// The same server, which hands imported rows to `imports`.
+    /// This server, which then hands imported rows to `imports`.
     #[must_use]
     pub fn with_imports(self, imports: Arc<dyn Target>) -> Self {
         Self { imports: Some(imports), ..self }
     }
 
-    /// The same server, which shows what arrives.
+    /// This server, which then shows what arrives.
     #[must_use]
     pub fn with_live(self, live: Arc<LiveView>) -> Self {
         Self { live: Some(live), ..self }
     }
 
-    /// The same server, which also shows what `archive` knows.
+    /// This server, which then also shows what `archive` knows.
     #[must_use]
     pub fn with_archive(self, archive: Arc<dyn ArchiveView>) -> Self {
         Self { archive: Some(archive), ..self }
     }
 
-    /// The same server, which also shows destinations.
+    /// This server, which then also shows destinations.
     #[must_use]
     pub fn with_destinations(self, destinations: Arc<dyn DestinationsView>) -> Self {
         Self { destinations: Some(destinations), ..self }
