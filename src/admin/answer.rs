@@ -168,7 +168,7 @@ pub(super) fn refusal(why: Refusal) -> Answer {
             "this token is for reading only: to change something, use the one of admin.token",
         ),
         Refusal::TooManyGuesses { wait } => {
-            let message = "too many wrong tokens came from this address: try again later";
+            let message = "too many wrong tokens came from this address: retry later";
             let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
             answer
@@ -290,7 +290,7 @@ pub(super) fn large_body(max: usize) -> Answer {
 
 /// The answer to a login while too many others are read.
 pub(super) fn busy() -> Answer {
-    let message = "too many logins at once: try again";
+    let message = "too many logins at once: retry in a second";
     let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1_u16));
     answer

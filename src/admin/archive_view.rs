@@ -65,7 +65,7 @@ pub enum NotShown {
     #[error("there is no object {0}")]
     NoObject(ObjectKey),
     /// Too many requests to stores are under way.
-    #[error("the node already asks its stores for others; ask again in a few seconds")]
+    #[error("the node has too many requests to its stores under way; retry in a few seconds")]
     Busy,
     /// The store did not answer in time.
     #[error("the store did not answer within {0} seconds")]

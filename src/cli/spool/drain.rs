@@ -72,8 +72,8 @@ fn failure(drained: &Drained) -> Option<Failure> {
 fn waits_for_functions(drained: &Drained) -> Option<Failure> {
     if let Some(why) = &drained.destinations_lost {
         return Some(Failure::failed(format!(
-            "{} delivered, and the archive has everything; but {why}: nobody knows which calls wait for functions. Run the \
-             collector on this spool, which sends again what it still has, or drop it with --drop-destinations",
+            "{} delivered, and the archive has everything; but {why}, so it is not known which calls wait for functions. \
+             Run the collector on this spool, which sends what it still has again, or drop that with --drop-destinations",
             objects(drained)
         )));
     }
