@@ -1,7 +1,7 @@
 //! Who may do what on the admin listener. Pure: time and chance are passed in.
 //!
-//! What a request needs follows from its method and path alone, before its route is known: a route that is added later
-//! is protected without a further line.
+//! The need of a request follows from its method and path alone, before its route is known. So a route that
+//! is added later is protected without a further line.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use super::sessions::{SessionId, Sessions};
 /// The settings of admin access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessSettings {
-    /// The token of those who may do everything. Without one, everybody who reaches the listener may.
+    /// The admin token, for everything. Without one, everybody who reaches the listener may do everything.
     pub token: Option<AdminToken>,
-    /// The token of those who may only look.
+    /// The read token, for looking only.
     pub read_token: Option<AdminToken>,
     /// Whether `/metrics` needs no token.
     pub metrics_without_token: bool,
     /// What the live view shows.
     pub live_view: Mode,
-    /// Whether this is `forebay dev`.
+    /// Whether the process is `forebay dev`.
     pub dev: bool,
 }
 
@@ -62,15 +62,15 @@ impl Need {
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It has no token and no session: 401.
+    /// The request has no token and no session: 401.
     NoToken,
-    /// Its token is wrong: 401.
+    /// The token is wrong: 401.
     WrongToken,
-    /// It would change something, and its token is the one for reading: 403.
+    /// The request would change something, and its token is the read token: 403.
     ReadOnly,
-    /// Too many wrong tokens came from its address: 429.
+    /// Too many wrong tokens came from the address: 429.
     TooManyGuesses {
-        /// How long its tokens are not looked at.
+        /// The time until tokens from the address are looked at again.
         wait: Duration,
     },
 }
@@ -92,7 +92,7 @@ impl Access {
         &self.settings
     }
 
-    /// Puts other settings into force. Another token ends every session.
+    /// Puts new settings into force. A changed token ends every session.
     pub(super) fn set(&mut self, settings: AccessSettings) {
         let tokens = |settings: &AccessSettings| (settings.token, settings.read_token);
         if tokens(&settings) != tokens(&self.settings) {
@@ -101,10 +101,10 @@ impl Access {
         self.settings = settings;
     }
 
-    /// Whether a request may be answered.
+    /// Checks whether a request may be answered.
     ///
     /// # Errors
-    /// [`Refusal`]: answer it and do nothing else.
+    /// [`Refusal`]: answer the request with it, and do nothing else.
     pub(super) fn check(
         &mut self,
         need: Need,
@@ -125,10 +125,12 @@ impl Access {
         }
     }
 
-    /// What the sender of a request may do: by its token if it sends one, else by its session. `None` is nothing.
+    /// What the sender of a request may do: by the token if there is one, else by the session. `None` is
+    /// nothing.
     ///
     /// # Errors
-    /// [`Refusal`] if it sends a token that is wrong.
+    /// [`Refusal`] if the token is wrong, if there are several, or if too many wrong ones came from the
+    /// address.
     pub(super) fn role(
         &mut self,
         headers: &HeaderMap,
@@ -145,8 +147,8 @@ impl Access {
         }
     }
 
-    /// Whether an answer that goes on, begun with these headers, may still be read. No guess is counted: its token was
-    /// right once.
+    /// Whether a live answer to a request with these headers may go on. A wrong token does not count as a
+    /// guess here: it was right once.
     pub(super) fn still_reads(&self, headers: &HeaderMap, now: Duration) -> bool {
         self.settings.token.is_none()
             || match bearer(headers) {
@@ -159,7 +161,7 @@ impl Access {
     /// Trades a token for a session with this id. Without configured tokens there are no sessions: `None`.
     ///
     /// # Errors
-    /// [`Refusal`] if the token is wrong.
+    /// [`Refusal`] if the token is wrong, or if too many wrong ones came from the address.
     pub(super) fn log_in(
         &mut self,
         token: &str,
@@ -181,7 +183,7 @@ impl Access {
     }
 
     fn role_of(&mut self, token: &[u8], peer: IpAddr, now: Duration) -> Result<Role, Refusal> {
-        // Also the right token has to wait: else guessing would be as fast as before.
+        // A right token waits, too: if it passed at once, a guesser would lose no time.
         let wait = self.guesses.wait(peer, now);
         if !wait.is_zero() {
             return Err(Refusal::TooManyGuesses { wait });
@@ -195,7 +197,7 @@ impl Access {
     /// The role of a token; `None` if it is wrong.
     fn role_by(&self, token: &[u8]) -> Option<Role> {
         let is = |configured: Option<AdminToken>| configured.is_some_and(|configured| configured.is(token));
-        // Both are compared in any case: how long it takes does not say which one it was.
+        // Both tokens are always compared, so that the time taken does not show which one matched.
         match (is(self.settings.token), is(self.settings.read_token)) {
             (true, _) => Some(Role::Admin),
             (false, true) => Some(Role::Read),
@@ -206,10 +208,10 @@ impl Access {
 
 /// The bearer token of a request.
 enum Bearer<'a> {
-    /// There is none. Another scheme is that of a proxy in front.
+    /// No bearer token. Another scheme belongs to a proxy in front.
     None,
     One(&'a [u8]),
-    /// More than one `Authorization`: no telling which one a proxy in front has checked.
+    /// Several `Authorization` headers: a proxy in front may have checked any one of them.
     Several,
 }
 
@@ -285,7 +287,7 @@ mod tests {
         for method in ["GET", "POST", "DELETE"] {
             check(method, "/api/session", Need::Session);
         }
-        // Also paths that do not exist, or not yet.
+        // Paths that do not exist, or not yet, need a token, too.
         for path in ["/api/status", "/api/live", "/api/", "/api/not/yet", "/api/session/x", "/api//session"] {
             check("GET", path, Need::Read);
             check("HEAD", path, Need::Read);
@@ -318,7 +320,7 @@ mod tests {
         for value in ["Basic eDp5".to_owned(), ADMIN.to_owned(), format!("Token {ADMIN}"), String::new()] {
             check(&headers(&[("authorization", &value)]), no, no, no);
         }
-        // More than one, even if one is right.
+        // Several tokens are refused even if one of them is right.
         let two = format!("Bearer {ADMIN}");
         check(&headers(&[("authorization", &two), ("authorization", &two)]), no, no, no);
         let wrong = Err(Refusal::WrongToken);

@@ -14,25 +14,25 @@ use super::receipt_status::ReceiptStatus;
 use super::sdks::SdkAddress;
 use super::status::Status;
 
-/// What the process shows of itself, and what an operator can do. All methods except `flush` and `receipt` return at
-/// once.
+/// What the process shows of itself, and what an operator can do. All methods except `flush` and `receipt`
+/// return at once.
 pub trait AdminView: Send + Sync {
     /// Whether the process can take calls.
     ///
     /// # Errors
-    /// The reasons why not, one sentence each; at least one.
+    /// The reasons why it cannot, one sentence each; at least one.
     fn ready(&self) -> Result<(), Vec<String>>;
 
     /// The whole state.
     fn status(&self) -> Status;
 
-    /// The last ten minutes.
+    /// Samples of the last ten minutes.
     fn history(&self) -> History;
 
     /// The process, its machine and its configuration.
     fn node(&self) -> NodeStatus;
 
-    /// Where SDKs reach the collector, and the write key of a source or what stands for it.
+    /// Where SDKs reach the collector, and the write key of a source, or a placeholder for the key.
     ///
     /// # Errors
     /// [`UnknownSource`].
@@ -47,20 +47,24 @@ pub trait AdminView: Send + Sync {
     /// [`UnknownSource`].
     fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, UnknownSource>;
 
-    /// Makes the buffered calls (of one source, or of all) due, and waits up to `wait` until they are
-    /// delivered.
+    /// Makes the buffered calls of one source, or of all, due, and waits at most `wait` until they are
+    /// delivered. Dropping the future ends only the wait: due batches are delivered anyway.
     ///
-    /// Dropping the future only ends the wait: due batches are delivered anyway.
+    /// # Errors
+    /// [`FlushError`].
     fn flush(
         &self,
         source: Option<SourceId>,
         wait: Duration,
     ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>>;
 
-    /// The state of the calls of a receipt. Waits for the disk.
+    /// Looks up the state of the calls of a receipt. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`ReceiptUnread`].
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>>;
 
-    /// Updates gauges that are not kept current (ages, time left) before metrics are rendered.
+    /// Updates the gauges that are not kept current (ages, time left), before metrics are rendered.
     fn refresh_metrics(&self);
 }
 
@@ -69,7 +73,7 @@ pub trait AdminView: Send + Sync {
 pub struct FlushOutcome {
     /// Objects that were sealed.
     pub sealed: u64,
-    /// How many of them the store has confirmed.
+    /// Sealed objects that the store has confirmed.
     pub delivered: u64,
     /// Due batches that are not delivered yet. They will be delivered without another request.
     pub pending: u64,

@@ -29,9 +29,9 @@ pub(super) type Answer = Response<AnswerBody>;
 
 /// The body of an answer.
 pub(super) enum AnswerBody {
-    /// Known when the answer begins.
+    /// A body that is complete when the answer begins.
     Whole(Full<Bytes>),
-    /// Made as time passes.
+    /// A body that is made as time passes.
     Live(Box<LiveStream>),
 }
 
@@ -70,8 +70,8 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// On every answer, unless it sets its own. No page may show an answer in a frame, and an answer that a browser takes
-/// for a page can load and run nothing.
+/// Headers of every answer, unless it sets its own. No page may show an answer in a frame, and an answer that
+/// a browser takes for a page can load and run nothing.
 const GUARDS: [(HeaderName, HeaderValue); 5] = [
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -85,7 +85,7 @@ struct Refused<'a> {
     success: bool,
     code: &'static str,
     message: &'a str,
-    /// Which call of a step it is about.
+    /// The call of a step that the error is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<u32>,
 }
@@ -110,7 +110,7 @@ pub(super) fn metrics(rendered: Result<String, std::fmt::Error>) -> Answer {
 
 pub(super) fn live(stream: LiveStream) -> Answer {
     let mut answer = answer(StatusCode::OK, EVENTS, Bytes::new());
-    // A proxy that collects an answer before it passes it on would show nothing.
+    // A proxy that collected the whole answer before it passed it on would show nothing.
     answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     *answer.body_mut() = AnswerBody::Live(Box::new(stream));
     answer
@@ -148,7 +148,7 @@ pub(super) fn intruder(why: Intruder) -> Answer {
     }
 }
 
-/// The answer to a request that may not be answered.
+/// The answer to a request that is refused.
 pub(super) fn refusal(why: Refusal) -> Answer {
     let unauthorized = |message| {
         let mut answer = refused(StatusCode::UNAUTHORIZED, "unauthorized", message);
@@ -168,7 +168,7 @@ pub(super) fn refusal(why: Refusal) -> Answer {
             "this token is for reading only: to change something, use the one of admin.token",
         ),
         Refusal::TooManyGuesses { wait } => {
-            let message = "too many wrong tokens came from this address: try again later";
+            let message = "too many wrong tokens came from this address: retry later";
             let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
             answer
@@ -211,7 +211,7 @@ pub(super) fn not_flushed(why: &FlushError) -> Answer {
     refused(status, code, &why.to_string())
 }
 
-/// What was asked for of deliveries, the archive or imports.
+/// The answer about deliveries, the archive or imports.
 pub(super) fn shown(result: Result<impl Serialize, NotShown>) -> Answer {
     let why = match result {
         Ok(value) => return json(StatusCode::OK, &value),
@@ -234,7 +234,7 @@ pub(super) fn shown(result: Result<impl Serialize, NotShown>) -> Answer {
     answer
 }
 
-/// What was asked for of a destination.
+/// The answer about a destination.
 pub(super) fn destination(result: Result<impl Serialize, DestinationError>) -> Answer {
     let why = match result {
         Ok(value) => return json(StatusCode::OK, &value),
@@ -248,7 +248,7 @@ pub(super) fn destination(result: Result<impl Serialize, DestinationError>) -> A
     refused(status, code, &why.to_string())
 }
 
-/// The result of a request of an import.
+/// The answer to a request of an import.
 pub(super) fn import(result: Result<impl Serialize, TargetError>) -> Answer {
     let error = match result {
         Ok(value) => return json(StatusCode::OK, &value),
@@ -288,15 +288,15 @@ pub(super) fn large_body(max: usize) -> Answer {
     refused(StatusCode::PAYLOAD_TOO_LARGE, "large_body", &message)
 }
 
-/// Too many logins at once.
+/// The answer to a login while too many others are read.
 pub(super) fn busy() -> Answer {
-    let message = "too many logins at once: try again";
+    let message = "too many logins at once: retry in a second";
     let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1_u16));
     answer
 }
 
-/// The body of an import was slow while others waited for its place.
+/// The answer to a body of an import that came in slowly while others waited.
 pub(super) fn gave_way() -> Answer {
     let message = "the body came in slowly while other imports waited: send it again";
     let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
@@ -317,7 +317,7 @@ fn refused_for(status: StatusCode, code: &'static str, message: &str, call: Opti
     answer(status, JSON, body)
 }
 
-/// No answer has a CORS header, so pages of other sites cannot read it.
+/// Makes an answer without CORS headers, so that pages of other sites cannot read it.
 fn answer(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(AnswerBody::Whole(Full::new(body.into())));
     *answer.status_mut() = status;
@@ -327,7 +327,7 @@ fn answer(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>)
     answer
 }
 
-/// Adds what every answer must have.
+/// Adds the headers that every answer must have.
 pub(super) fn guard(headers: &mut HeaderMap) {
     for (name, value) in GUARDS {
         headers.entry(name).or_insert(value);

@@ -1,5 +1,5 @@
-//! The answers of `/api/archive`, `/api/archive/objects` and `/api/archive/peek`: days, their objects, and the first
-//! lines of one.
+//! The answers of `/api/archive`, `/api/archive/objects` and `/api/archive/peek`: days, their objects, and
+//! the first lines of one object.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use super::deliveries::MissingDeliveries;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ArchiveDays {
-    /// The last day first.
+    /// Days, the latest first.
     pub days: Vec<ArchiveDay>,
-    /// How many there are. Name a source to see more of it.
+    /// The number of all days, listed or not. A request for one source lists more of its days.
     pub days_total: u64,
     /// Where the objects of each source go now.
     pub places: BTreeMap<String, ArchivePlace>,
-    /// Received-days that are listed.
+    /// The number of received-days that the list of deliveries keeps.
     pub kept_days: i64,
-    /// Since when deliveries are listed.
+    /// Since when deliveries are listed (Unix milliseconds).
     pub listed_since_ms: Option<i64>,
-    /// What is missing in the list.
+    /// What is missing in the list of deliveries.
     pub missing: MissingDeliveries,
 }
 
@@ -32,7 +32,7 @@ pub struct ArchiveDays {
 pub struct ArchiveDay {
     /// The received-day, as the number in its folder name.
     pub day_ms: i64,
-    /// The same as a date.
+    /// The received-day as a date.
     pub date: String,
     /// The source.
     pub source: String,
@@ -40,16 +40,16 @@ pub struct ArchiveDay {
     pub stream: String,
     /// Objects that this node delivered.
     pub objects: u64,
-    /// Lines in them.
+    /// Lines in these objects.
     pub calls: u64,
-    /// Their bytes as stored.
+    /// Bytes of these objects as stored.
     pub bytes: u64,
-    /// When the last of them was delivered.
+    /// When the last of these objects was delivered (Unix milliseconds).
     pub last_delivered_at_ms: Option<i64>,
-    /// The state of the source's day: `open` (calls are added), `ending` (over, and the last calls may still come),
-    /// `over` (some of it, or its marker, is not in the store), `closed`.
+    /// The state of the source's day: `open` (calls are added), `ending` (over, and the last calls may still
+    /// come), `over` (some of it, or its marker, is not in the store), `closed`.
     pub state: String,
-    /// Why it is not closed, if it is over.
+    /// Why the day is not closed, if it is over.
     pub why: Option<String>,
 }
 
@@ -69,15 +69,15 @@ pub struct ArchivePlace {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ArchiveObjects {
-    /// At most 1,000: from the list in the order of delivery, from the bucket in the order of keys.
+    /// At most 1,000 objects: from the list in the order of delivery, from the bucket in the order of keys.
     pub objects: Vec<ArchiveObject>,
-    /// The key to continue after.
+    /// The key after which the next request continues.
     pub next: Option<String>,
-    /// `list` or `bucket`.
+    /// Where the objects are listed from: `list` or `bucket`.
     pub from: String,
     /// Why the bucket cannot be listed.
     pub denied: Option<Denied>,
-    /// What is missing in the list.
+    /// What is missing in the list of deliveries.
     pub missing: MissingDeliveries,
 }
 
@@ -85,15 +85,15 @@ pub struct ArchiveObjects {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ArchiveObject {
-    /// Its key.
+    /// The object's key.
     pub key: String,
     /// Bytes as stored.
     pub bytes: u64,
-    /// Lines in it, if this node delivered it and still lists it.
+    /// Lines in the object, if this node delivered it and still lists it.
     pub calls: Option<u64>,
-    /// When this node delivered it.
+    /// When this node delivered the object (Unix milliseconds).
     pub delivered_at_ms: Option<i64>,
-    /// When it was stored, as the store says.
+    /// When the object was stored, as the store says (Unix milliseconds).
     pub last_modified_ms: Option<i64>,
 }
 
@@ -103,9 +103,10 @@ pub struct ArchiveObject {
 pub struct Denied {
     /// The store's answer.
     pub error: String,
-    /// The statements of a policy that allow it, as JSON, to be pasted into its list; empty if none is known to help.
+    /// The policy statements that allow the request, as JSON, to be pasted into a policy's list; empty if
+    /// none is known to help.
     pub statement: String,
-    /// Whose policy needs them.
+    /// Whose policy needs the statements.
     pub whom: String,
 }
 
@@ -113,16 +114,16 @@ pub struct Denied {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Peek {
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// At most 20 lines. One that is too long, or no JSON, is a string that says so.
+    /// At most 20 lines. A line that is too long or not JSON is replaced by a string that says so.
     pub lines: Vec<Box<RawValue>>,
-    /// Whether there are more.
+    /// Whether the object has more lines.
     pub more: bool,
     /// Whether personal data is hidden.
     pub masked: bool,
-    /// What is wrong with its bytes.
+    /// What is wrong with the object's bytes.
     pub damage: Option<String>,
-    /// Why it cannot be read.
+    /// Why the object cannot be read.
     pub denied: Option<Denied>,
 }

@@ -7,10 +7,10 @@ use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
-/// Delivered objects in an answer, unless asked otherwise, and at most.
+/// Delivered objects in an answer: by default, and at most.
 const DELIVERIES_DEFAULT: usize = 100;
 const DELIVERIES_MAX: usize = 500;
-/// Imports in an answer, unless asked otherwise, and at most.
+/// Imports in an answer: by default, and at most.
 const IMPORTS_DEFAULT: usize = 50;
 const IMPORTS_MAX: usize = 200;
 /// The longest key of S3, in bytes.
@@ -43,7 +43,7 @@ fn key(text: &str) -> Option<ObjectKey> {
     (1..=KEY_MAX).contains(&text.len()).then(|| ObjectKey::listed(text))
 }
 
-/// The route of a path, if it is one of these.
+/// The route of a path, if it is one of deliveries, the archive or imports.
 pub(super) fn route(path: &str, query: &str) -> Option<Result<ArchiveRoute, String>> {
     Some(match path {
         "/api/deliveries" => deliveries(query),

@@ -10,9 +10,10 @@ use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// Deliveries, days, objects and imports, for people. Every answer is bounded.
+/// Deliveries, days, objects and imports, for people. Every answer is bounded; [`NotShown`] says why there is
+/// none.
 pub trait ArchiveView: Send + Sync + fmt::Debug {
-    /// Pending and delivered objects, of one source or of all; at most `limit` delivered ones, delivered before `before`.
+    /// Pending objects, and at most `limit` objects delivered before `before`, of one source or of all.
     fn deliveries(
         &self,
         source: Option<SourceId>,
@@ -51,7 +52,7 @@ pub struct AskedObjects {
 /// Why something is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotShown {
-    /// No such source, or nothing is known of where its objects are.
+    /// The source is unknown, or it is not known where its objects are.
     #[error("there is no source {0}")]
     UnknownSource(SourceId),
     /// The key is not one of an object of the source.
@@ -64,7 +65,7 @@ pub enum NotShown {
     #[error("there is no object {0}")]
     NoObject(ObjectKey),
     /// Too many requests to stores are under way.
-    #[error("the node already asks its stores for others; ask again in a few seconds")]
+    #[error("the node has too many requests to its stores under way; retry in a few seconds")]
     Busy,
     /// The store did not answer in time.
     #[error("the store did not answer within {0} seconds")]

@@ -26,16 +26,18 @@ use crate::connections::timer::Timer;
 use crate::connections::times::{ConnectionTimes, Expired};
 use crate::lock::lock;
 
-/// Bytes of a request's head; a longer one gets 431. Only the bodies of imports and logins are read.
+/// The most bytes of a request's head; a longer head gets 431. Only the bodies of imports and logins are
+/// read.
 pub const HEAD_MAX: usize = 16 << 10;
 /// How long a request's head may take, from its first byte.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may be idle. Metrics are scraped more often than that.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long an answer may stay unread (on Linux), so that a client that stopped reading does not keep its
-/// slot.
+/// seat.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of an answer that wait for the client in this process. Each viewer of the live view has such a buffer.
+/// The most bytes of an answer that wait for the client in this process. Each viewer of the live view has
+/// such a buffer.
 const BUFFER_MAX: usize = 64 << 10;
 
 /// The state of a connection.
@@ -47,7 +49,7 @@ struct Watch {
     epoch: Instant,
 }
 
-/// A request in flight. Dropped when it is answered.
+/// A request in flight. Dropped when the request is answered.
 struct InFlight(Watch);
 
 impl Drop for InFlight {
@@ -95,7 +97,7 @@ impl Watch {
 }
 
 /// Answers requests on `socket` with `answer` until the client leaves, a time limit passes, another
-/// connection needs its seat, or `stop` is set and the request in flight is answered.
+/// connection needs the seat, or `stop` is set and the request in flight is answered.
 pub(super) async fn serve<A>(
     socket: TcpStream,
     standing: Arc<Standing>,
@@ -178,8 +180,8 @@ fn prepare(socket: &TcpStream) -> io::Result<IpAddr> {
     socket.local_addr().map(|address| address.ip())
 }
 
-/// A socket that reports reads. It also reports writes, so that a slow operator who is still reading an
-/// answer keeps the seat longer than idle connections.
+/// A socket that reports reads and writes. Writes count, too, so that a slow operator who is still reading an
+/// answer keeps the seat longer than idle connections do.
 struct Watched {
     inner: TcpStream,
     watch: Watch,

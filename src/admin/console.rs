@@ -1,5 +1,5 @@
-//! The files of the console, which are part of the program. `console/page` has their sources and the command that
-//! builds them; building Forebay needs no node.
+//! The files of the console, which are part of the program. `console/page` has their sources and the command
+//! that builds them; building Forebay needs no Node.js.
 
 use std::sync::LazyLock;
 
@@ -62,7 +62,7 @@ impl File {
         }
     }
 
-    /// The hash of its bytes, as an `ETag`.
+    /// The hash of the file's bytes, as an `ETag`.
     fn tag(self) -> &'static str {
         static TAGS: LazyLock<[String; 5]> = LazyLock::new(|| {
             [File::Page, File::Script, File::Style, File::Icon, File::Licenses].map(|file| {
@@ -82,7 +82,7 @@ impl File {
     }
 }
 
-/// Whether a request for `/` is one of a browser. Others get a line of text.
+/// Whether a request for `/` comes from a browser. Other clients get a line of text.
 pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let mut accepted = accepted.map(str::to_ascii_lowercase);
@@ -100,7 +100,7 @@ pub(super) fn answer(file: File, headers: &HeaderMap) -> Answer {
     let sent = answer.headers_mut();
     sent.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type()));
     sent.insert(ETAG, HeaderValue::from_static(file.tag()));
-    // It is asked for each time, so that a new program never meets an old page.
+    // Browsers ask for the file each time, so that a new program never meets an old page.
     sent.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     sent.insert(CONTENT_SECURITY_POLICY, POLICY);
     if file == File::Page {
@@ -109,7 +109,7 @@ pub(super) fn answer(file: File, headers: &HeaderMap) -> Answer {
     answer
 }
 
-/// Whether the client has a file with this tag. A proxy may have made the tag a weak one.
+/// Whether the client has a file with this tag. A proxy may have made the tag weak.
 fn has(headers: &HeaderMap, tag: &str) -> bool {
     let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
     let mut given = given.flat_map(|tags| tags.split(',')).map(str::trim);

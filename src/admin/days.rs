@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Days {
     /// The last day that can get no more calls, as the number in its folder name.
     pub over_through: Option<i64>,
-    /// In the order of day and source.
+    /// The unclosed days, in the order of day and source.
     pub unclosed: Vec<UnclosedDay>,
 }
 
@@ -22,6 +22,6 @@ pub struct UnclosedDay {
     pub date: String,
     /// `open`, `delivering`, `closing` or `unsure`.
     pub stage: String,
-    /// Why it is not closed yet, if something prevents it.
+    /// Why the day is not closed yet, if something prevents it.
     pub why: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! The answer of `/api/deliveries`: what waits for its store, and what was delivered.
 //!
-//! Times are Unix milliseconds (`…_ms`), durations whole seconds (`…_seconds`), sizes bytes (`…_bytes` or `bytes`).
+//! Times are Unix milliseconds (`…_ms`), durations whole seconds (`…_seconds`), sizes bytes (`…_bytes` or
+//! `bytes`).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +11,11 @@ use super::status::Applied;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Deliveries {
-    /// Sealed objects that are not in the store: the oldest ones.
+    /// The oldest sealed objects that are not in the store.
     pub pending: Vec<PendingObject>,
-    /// How many there are.
+    /// The number of all sealed objects that are not in the store.
     pub pending_total: u64,
-    /// Delivered objects, the last one first.
+    /// Delivered objects, the latest first.
     pub delivered: Vec<DeliveredObject>,
     /// Since when deliveries are listed; `None` if nothing was delivered yet.
     pub listed_since_ms: Option<i64>,
@@ -26,9 +27,10 @@ pub struct Deliveries {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MissingDeliveries {
-    /// Objects that are no longer listed one by one, because the list was full. The sums of their days have them.
+    /// Objects that are no longer listed one by one, because the list was full. The sums of their days
+    /// include them.
     pub dropped: u64,
-    /// Sums that are no longer listed, because there were too many.
+    /// Sums of days that are no longer listed, because there were too many.
     pub sums_dropped: u64,
     /// Objects that were never listed: too many came at once, or the list could not be written.
     pub missed: u64,
@@ -46,29 +48,30 @@ pub struct PendingObject {
     pub stream: String,
     /// The received-day, as the number in its folder name.
     pub day_ms: i64,
-    /// Where it goes, as a bucket string.
+    /// Where the object goes, as a bucket string.
     pub bucket: String,
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// Lines in it.
+    /// Lines in the object.
     pub calls: u64,
-    /// Bytes of its lines, before compression.
+    /// Bytes of the object's lines, before compression.
     pub bytes: u64,
     /// Always true.
     pub sealed: bool,
-    /// `putting` (or waiting for its turn), `waiting` for the next try, `parked` in a file of its own, or `conflict`.
+    /// The state: `putting` (or waiting for its turn), `waiting` for the next attempt, `parked` in a file of
+    /// its own, or `conflict`.
     pub state: String,
-    /// Why it is not in the store, if a put failed since the process started.
+    /// Why the object is not in the store, if a put failed since the process started.
     pub error: Option<String>,
-    /// The class of that failure: a label of `forebay_upload_failures`.
+    /// The class of the failed put: a label of `forebay_upload_failures`.
     pub class: Option<String>,
-    /// When its puts began to fail.
+    /// When the object's puts began to fail.
     pub since_ms: Option<i64>,
-    /// When the next try begins.
+    /// When the next put begins.
     pub next_try_ms: Option<i64>,
-    /// Puts since the process started.
+    /// Puts of the object since the process started.
     pub tries: u32,
-    /// When its first line was received.
+    /// When the object's first line was received.
     pub first_received_at_ms: i64,
 }
 
@@ -76,7 +79,7 @@ pub struct PendingObject {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeliveredObject {
-    /// When its commit was noted.
+    /// When the object's commit was noted.
     pub delivered_at_ms: i64,
     /// The source.
     pub source: String,
@@ -84,23 +87,23 @@ pub struct DeliveredObject {
     pub stream: String,
     /// The received-day, as the number in its folder name.
     pub day_ms: i64,
-    /// Where it is, as a bucket string.
+    /// Where the object is, as a bucket string.
     pub bucket: String,
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// Lines in it.
+    /// Lines in the object.
     pub calls: u64,
     /// Bytes as stored.
     pub bytes: u64,
     /// The server-side encryption that the store reported.
     pub encryption: Option<Applied>,
-    /// When its first line was received.
+    /// When the object's first line was received.
     pub first_received_at_ms: i64,
-    /// From then to its delivery.
+    /// Seconds from the reception of the first line to the delivery.
     pub seconds_to_deliver: u64,
-    /// Milliseconds that the put took; `None` if the store had it from an earlier try.
+    /// Milliseconds that the put took; `None` if the store had the object from an earlier put.
     pub put_ms: Option<u64>,
-    /// Why its batch was due, if known: `age`, `size`, `day_end`, `flush`, `moved`, `pressure` or `shutdown`.
+    /// Why the batch was due, if known: `age`, `size`, `day_end`, `flush`, `moved`, `pressure` or `shutdown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -9,7 +9,7 @@ use crate::sources::SourceId;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AllDestinations {
-    /// In the order of their names.
+    /// All destinations, in the order of their names.
     pub destinations: Vec<DestinationStatus>,
     /// Bytes of the spool's segments that only destinations keep.
     pub held_bytes: u64,
@@ -19,11 +19,11 @@ pub struct AllDestinations {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DestinationStatus {
-    /// Its name.
+    /// The destination's name.
     pub name: String,
     /// `lambda` or `http`.
     pub kind: String,
-    /// Whether the configuration no longer has it: it sends what waits, and then ends.
+    /// Whether the configuration no longer has the destination: it sends what waits, and then ends.
     pub removed: bool,
     /// Calls that functions took, since the process started.
     pub succeeded: u64,
@@ -31,7 +31,7 @@ pub struct DestinationStatus {
     pub failed: Vec<ClassCount>,
     /// Calls that became dead letters since the process started, by cause.
     pub dead: Vec<ClassCount>,
-    /// Dead letters that the spool's ledger counts, also of earlier processes.
+    /// Dead letters that the spool's ledger counts, including those of earlier processes.
     pub dead_stored: u64,
     /// Each function.
     pub functions: Vec<FunctionStatus>,
@@ -43,7 +43,7 @@ pub struct DestinationStatus {
 pub struct ClassCount {
     /// The class, such as `access-denied`.
     pub class: String,
-    /// Its shown name, such as `Accessdenied`.
+    /// The class's shown name, such as `Accessdenied`.
     pub shown: String,
     /// How often.
     pub count: u64,
@@ -53,25 +53,27 @@ pub struct ClassCount {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FunctionStatus {
-    /// Its ARN; `url` or `forward` of a web address, which may hold a secret.
+    /// The function's ARN; `url` or `forward` for a web address, because the address may hold a secret.
     pub function: String,
-    /// The types that it gets; empty if it gets all others.
+    /// The types that the function gets; empty if it gets all others.
     pub types: Vec<String>,
-    /// Calls that wait to be sent; at most so many, because what was not read yet may be for other functions.
+    /// The most calls that may wait to be sent. There may be fewer: calls not read yet may be for other
+    /// functions.
     pub behind: u64,
     /// Calls in memory that are not finished.
     pub waiting: u64,
-    /// Bytes of calls in its queue file, beyond what the spool's segments keep.
+    /// Bytes of calls in the function's queue file, beyond what the spool's segments keep.
     pub queued_bytes: u64,
     /// When the oldest call in memory was received.
     pub oldest_ms: Option<i64>,
     /// Invocations under way.
     pub in_flight: u64,
-    /// Whether it gets no calls but one now and then, to find out whether it can be used, and since when.
+    /// Since when the function gets only a call now and then, to find out whether it works again; `None` if
+    /// it gets all.
     pub open_since_ms: Option<i64>,
     /// The last failure, unless a call has succeeded since.
     pub failing: Option<FailureStatus>,
-    /// Calls that damage of the spool or of its queue took from it, at most. They were never sent.
+    /// The most calls that damage of the spool or of the queue took from the function. They were never sent.
     pub lost: u64,
 }
 
@@ -81,11 +83,11 @@ pub struct FunctionStatus {
 pub struct FailureStatus {
     /// The class.
     pub class: String,
-    /// Its shown name.
+    /// The class's shown name.
     pub shown: String,
     /// What happened.
     pub what: String,
-    /// What fixes it.
+    /// What fixes the failure.
     pub remedy: String,
     /// Since when every attempt has failed.
     pub since_ms: Option<i64>,
@@ -97,7 +99,8 @@ pub struct FailureStatus {
 pub struct Attempts {
     /// Each attempt.
     pub attempts: Vec<Attempt>,
-    /// Whether error texts and logs of functions are left out, because they may hold personal data (`admin.live_view`).
+    /// Whether error texts and logs of functions are left out, because they may hold personal data
+    /// (`admin.live_view`).
     pub masked: bool,
 }
 
@@ -105,7 +108,7 @@ pub struct Attempts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attempt {
-    /// When it ended.
+    /// When the attempt ended.
     pub at_ms: i64,
     /// The function.
     pub function: String,
@@ -116,11 +119,11 @@ pub struct Attempt {
     pub kind: String,
     /// The call's messageId.
     pub message_id: String,
-    /// How often the call was sent with this time.
+    /// The number of this attempt among those of the call, from 1.
     pub attempt: u32,
-    /// How long it took, in milliseconds.
+    /// How long the attempt took, in milliseconds.
     pub millis: u64,
-    /// How it failed; `None` if it succeeded.
+    /// How the attempt failed; `None` if it succeeded.
     pub failed: Option<FailureStatus>,
     /// The service's id of the request.
     pub request_id: Option<String>,
@@ -130,14 +133,14 @@ pub struct Attempt {
     pub log_tail: Option<String>,
 }
 
-/// What of a destination is asked for.
+/// Which attempts of a destination are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedAttempts {
     /// The destination.
     pub name: SourceId,
-    /// Only attempts that ended so: `success`, or a class.
+    /// Only attempts with this result: `success`, or a class of failure.
     pub class: Option<String>,
-    /// At most so many.
+    /// The most attempts in the answer.
     pub limit: usize,
 }
 
@@ -147,10 +150,10 @@ pub enum DestinationError {
     /// No such destination.
     #[error("there is no destination {0}")]
     Unknown(String),
-    /// It is still configured.
+    /// The destination is still configured.
     #[error("{0}")]
     Configured(String),
-    /// It could not be done.
+    /// What was asked for could not be done.
     #[error("{0}")]
     Failed(String),
 }
@@ -160,12 +163,15 @@ pub trait DestinationsView: Send + Sync {
     /// Every destination.
     fn destinations(&self) -> AllDestinations;
 
-    /// The last attempts of one.
+    /// The last attempts of one destination.
     ///
     /// # Errors
     /// [`DestinationError::Unknown`].
     fn attempts(&self, asked: &AskedAttempts) -> Result<Attempts, DestinationError>;
 
     /// Drops what waits for a destination that was removed from the configuration.
+    ///
+    /// # Errors
+    /// [`DestinationError`]: the destination is unknown or still configured, or nothing could be dropped.
     fn discard(&self, name: SourceId) -> BoxFuture<'_, Result<(), DestinationError>>;
 }

@@ -8,10 +8,10 @@ use super::query_parameters::QueryParameters;
 use crate::destinations::class::Class;
 use crate::sources::SourceId;
 
-/// Attempts in an answer, unless asked otherwise, and at most.
+/// Attempts in an answer: by default, and at most.
 const ATTEMPTS_DEFAULT: usize = 100;
 const ATTEMPTS_MAX: usize = 1_000;
-/// What `class` is for attempts that succeeded.
+/// The value of `class` for attempts that succeeded.
 const SUCCESS: &str = "success";
 
 /// What a request asks for.
@@ -27,7 +27,7 @@ pub(super) enum DestinationsRoute {
     Discard(SourceId),
 }
 
-/// The route of a path, if it is one of these.
+/// The route of a path, if it is one of destinations.
 pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<DestinationsRoute, NoRoute>> {
     let rest = path.strip_prefix("/api/destinations")?;
     let read = [Method::GET, Method::HEAD].contains(method);

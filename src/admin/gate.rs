@@ -39,12 +39,12 @@ impl Gate {
         }
     }
 
-    /// Puts other settings into force. Another token ends every session.
+    /// Puts new settings into force. A changed token ends every session.
     pub fn set(&self, settings: AccessSettings) {
         lock(&self.access).set(settings);
     }
 
-    /// Whether an answer that goes on, begun with these headers, may still be read: its token or its session may have
+    /// Whether a live answer to a request with these headers may go on: the token or the session may have
     /// ended meanwhile.
     pub(super) fn still_reads(&self, headers: &HeaderMap) -> bool {
         lock(&self.access).still_reads(headers, self.now())

@@ -1,7 +1,7 @@
 //! Bounds how fast one address can guess tokens. Pure: the time is passed in.
 //!
-//! Each address has its own limit, so that who guesses shuts out only those that share the address. A request with the
-//! cookie of a session is never delayed.
+//! Each address has its own limit, so that a guesser shuts out only those who share the address. A request
+//! with the cookie of a session is never delayed.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 /// Wrong tokens that one address may send at once.
 pub(super) const GUESSES_AT_ONCE: u32 = 10;
-/// The time after which it may send another one.
+/// The time after which the address may send another one.
 pub(super) const GUESS_EVERY: Duration = Duration::from_millis(100);
-/// Addresses with a limit of their own. Further ones share one limit.
+/// Addresses with a limit of their own. All further addresses share one limit.
 pub(super) const GUESSERS_MAX: usize = 1_024;
 
 /// Wrong tokens of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
-    /// When the guesses of each address are forgotten: [`GUESS_EVERY`] for each of them.
+    /// When the guesses of each address are forgotten: [`GUESS_EVERY`] for each guess.
     forgotten: BTreeMap<IpAddr, Duration>,
-    /// The same for all addresses that found no place.
+    /// When the guesses of the addresses without a limit of their own are forgotten.
     others: Duration,
 }
 
@@ -44,7 +44,7 @@ impl Guesses {
     }
 }
 
-/// The address, or of IPv6 the network that one subscriber has.
+/// The address itself; for IPv6, the network that one subscriber has.
 pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(ip) => IpAddr::V4(ip),
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(guesses.forgotten.len(), GUESSERS_MAX);
         assert!(!guesses.wait(peer(5_000), now).is_zero());
         assert!(guesses.wait(peer(0), now).is_zero(), "it has a limit of its own");
-        // When the others have been quiet, there is place again.
+        // Once the others have been quiet, there is room again.
         let later = Duration::from_secs(2);
         guesses.wrong(peer(5_000), later);
         assert_eq!(guesses.forgotten.len(), 1);

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 pub const STEP: Duration = Duration::from_secs(5);
 /// Samples kept: ten minutes.
 pub const SAMPLES_MAX: usize = 120;
-/// Sources with samples. Of more, those that send nothing are left out first.
+/// Sources with samples. If there are more, those that send nothing are left out first.
 pub const SOURCES_MAX: usize = 1_000;
 
-/// What `GET /api/history` answers. Samples are in order, the last one is the newest.
+/// What `GET /api/history` answers. Samples are in order, the newest last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct History {
@@ -24,7 +24,7 @@ pub struct History {
     pub sources: BTreeMap<String, Vec<f32>>,
     /// Calls a second of all sources.
     pub received: Vec<f32>,
-    /// Bytes of objects a second that the store has confirmed.
+    /// Bytes a second of objects that the store has confirmed.
     pub delivered_bytes: Vec<f32>,
     /// Bytes of the spool in use.
     pub spool_bytes: Vec<u64>,
@@ -54,7 +54,7 @@ pub struct HistoryRing {
 }
 
 impl HistoryRing {
-    /// Adds the sample between the last reading and this one.
+    /// Adds a sample: the change from the last reading to this one.
     #[expect(clippy::cast_precision_loss, reason = "rates for people")]
     pub fn add(&mut self, reading: Reading) {
         let Some(last) = self.last.replace(reading) else { return };

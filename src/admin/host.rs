@@ -1,8 +1,8 @@
 //! Which host names the admin side answers to, and which pages may ask it. Pure.
 //!
 //! A browser lets a page of `evil.example` talk to any address that `evil.example` resolves to, including
-//! this one. It still sends `Host: evil.example`, so a list of names stops it. Numeric addresses cannot be
-//! rebound, but only this machine's own are allowed.
+//! this one. The browser still sends `Host: evil.example`, so a list of names stops the page. Numeric
+//! addresses cannot be rebound, but only this machine's own are allowed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -31,7 +31,7 @@ pub enum Intruder {
 }
 
 impl AllowedHosts {
-    /// Loopback, the listen address (unless it means "all"), and `more`.
+    /// Allows loopback, the listen address (unless it means "all"), and `more`.
     pub fn new(listen: SocketAddr, more: &[String]) -> Self {
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         if !listen.ip().is_unspecified() {
@@ -42,8 +42,8 @@ impl AllowedHosts {
         Self { addresses, names: names.collect() }
     }
 
-    /// Checks the `Host` of any request. `local` is this end of its connection: if the listener accepts on
-    /// all addresses, this is the one that the client used.
+    /// Checks the `Host` of any request. `local` is this end of the connection: on a listener for all
+    /// addresses, the one that the client used.
     ///
     /// # Errors
     /// [`Intruder`]: answer 400, 421 or 403 and do nothing else.
@@ -70,7 +70,8 @@ fn without_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// The address of the console for a person: with a name that it answers to, if it listens on all addresses.
+/// The console's URL for a person. If the listener accepts on all addresses, the URL has a name that it
+/// answers to.
 pub fn console_url(listen: SocketAddr, more: &[String]) -> String {
     if !listen.ip().is_unspecified() {
         return format!("http://{listen}");
@@ -93,7 +94,7 @@ pub fn check_origin(headers: &HeaderMap) -> Result<(), Intruder> {
     };
     let mut origins = headers.get_all(ORIGIN).iter();
     let from_own_page = origins.all(|origin| origin.to_str().is_ok_and(own));
-    // `none` is what a person typed, or a bookmark.
+    // `none` means that a person typed the address, or used a bookmark.
     let mut sites = headers.get_all("sec-fetch-site").iter();
     let from_own_site = sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
     if from_own_page && from_own_site { Ok(()) } else { Err(Intruder::CrossSite) }

@@ -1,4 +1,4 @@
-//! The bodies of imports that are in memory at once. One that comes in slowly keeps no other from coming.
+//! The bodies of imports that are in memory at once. A body that comes in slowly keeps no other one out.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,7 +13,7 @@ use crate::lock::lock;
 
 /// Bodies in memory at once: those that come in, and those whose rows are being stored.
 pub(super) const BODIES_MAX: usize = 8;
-/// How long a body may come in although others wait for its place.
+/// How long a body may take to come in while others wait for a permit.
 pub(super) const YIELDS_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -22,18 +22,18 @@ pub(super) struct ImportBodies {
     incoming: Mutex<Incoming>,
 }
 
-/// The bodies that are not complete, the one that began first at first.
+/// The bodies that are not complete, in the order in which they began.
 #[derive(Debug, Default)]
 struct Incoming {
     next: u64,
     bodies: BTreeMap<u64, (Instant, CancellationToken)>,
 }
 
-/// A body had to give its place to another one.
+/// The body had to make room for another one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GaveWay;
 
-/// A body's permit to come in, until this is dropped.
+/// A body's permit to come in, until the permit is dropped.
 #[derive(Debug)]
 pub(super) struct BodyPermit<'a> {
     bodies: &'a ImportBodies,
@@ -47,12 +47,13 @@ impl ImportBodies {
         Self { permits: Semaphore::new(BODIES_MAX), incoming: Mutex::default() }
     }
 
-    /// A place for a body that is about to come in. If there is none, the oldest body that still comes in leaves, once
-    /// it has had [`YIELDS_AFTER`].
+    /// Waits for a permit for a body that is about to come in. If none is free, the body that has been coming
+    /// in for longest leaves, once it has had [`YIELDS_AFTER`].
     pub(super) async fn permit(&self) -> BodyPermit<'_> {
         let permit = loop {
             let oldest = self.oldest();
-            // What has left frees its place soon. Bodies may also end by themselves, so a later look can find others.
+            // A body that has left frees its permit soon. Bodies also end by themselves, so a later look can
+            // find other ones.
             let look_again = oldest.as_ref().map_or(YIELDS_AFTER, |(since, _)| {
                 (*since + YIELDS_AFTER).saturating_duration_since(Instant::now())
             });
@@ -82,10 +83,10 @@ impl ImportBodies {
 }
 
 impl BodyPermit<'_> {
-    /// Waits for the body that has this place.
+    /// Waits for the body of this permit.
     ///
     /// # Errors
-    /// [`GaveWay`]: it was too slow, and others waited.
+    /// [`GaveWay`]: the body was too slow, and others waited.
     pub(super) async fn filled<T>(&self, body: impl Future<Output = T>) -> Result<T, GaveWay> {
         let read = tokio::select! {
             biased;
@@ -115,7 +116,7 @@ mod tests {
         for _ in 0..BODIES_MAX {
             slow.push(bodies.permit().await);
         }
-        // The first is complete: its rows are being stored.
+        // The first body is complete: its rows are being stored.
         assert_eq!(slow[0].filled(async { 7 }).await, Ok(7));
         let (first, second) = tokio::join!(
             async {

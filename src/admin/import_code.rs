@@ -6,7 +6,7 @@ pub const OTHER_ROW: &str = "other_row";
 pub const NOT_OPEN: &str = "not_open";
 /// Another call has the id of a row that must have its own.
 pub const ID_TAKEN: &str = "id_taken";
-/// Part of the file was imported with other options.
+/// Rows of the file were imported with other options.
 pub const OTHER_OPTIONS: &str = "other_options";
 /// The file failed too often.
 pub const GIVEN_UP: &str = "given_up";

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Imports {
-    /// The newest ones.
+    /// The newest imports.
     pub imports: Vec<ImportStatus>,
-    /// How many the node remembers.
+    /// The number of imports that the node remembers.
     pub total: u64,
     /// Whether the journal is still being read, so that some may be missing.
     pub loading: bool,
@@ -20,17 +20,18 @@ pub struct Imports {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImportStatus {
-    /// Names the import.
+    /// The import's id.
     pub id: String,
     /// The file: a path, or `s3://…`.
     pub what: String,
     /// The source; empty if it is not known.
     pub source: String,
-    /// `running`, `stopped` (the same command continues it), `done`, `failed` (it is tried again) or `given_up`.
+    /// The state: `running`, `stopped` (the same command continues the import), `done`, `failed` (the import
+    /// is retried) or `given_up`.
     pub state: String,
-    /// When it was first seen.
+    /// When the import was first seen (Unix milliseconds).
     pub begun_ms: i64,
-    /// When it ended.
+    /// When the import ended (Unix milliseconds).
     pub ended_ms: Option<i64>,
     /// Bytes of the file, if known.
     pub bytes: Option<u64>,
@@ -44,20 +45,20 @@ pub struct ImportStatus {
     pub refused: u64,
     /// Rows that the importer found not to be calls.
     pub rejected: u64,
-    /// The rejected rows by their error code, the most frequent first, as far as the importer reported them: it does so
-    /// when it ends.
+    /// The rejected rows by error code, the most frequent first, as far as the importer reported them. The
+    /// importer reports them when it ends.
     pub errors: Vec<ImportErrors>,
-    /// The file with the rows that the importer rejected: its absolute path on the machine that ran the import. The
-    /// importer reports it when it ends.
+    /// The file with the rows that the importer rejected: its absolute path on the machine that ran the
+    /// import. The importer reports it when it ends.
     pub rejects_file: Option<String>,
-    /// The command that imports these rows after they were corrected. Give it the same way as the import, such as
-    /// `--admin`.
+    /// The command that imports the rejected rows after they were corrected. Add the options with which the
+    /// import reached the node, such as `--admin`.
     pub retry: Option<String>,
     /// Failures since the last success.
     pub attempts: u32,
-    /// Why it failed.
+    /// Why the import failed.
     pub why: Option<String>,
-    /// What is left to do, if it ended before the end of its file.
+    /// What is left to do, if the import ended before the end of its file.
     pub next: Option<String>,
 }
 
@@ -67,8 +68,8 @@ pub struct ImportStatus {
 pub struct ImportErrors {
     /// The code, such as `missing:userId`.
     pub code: String,
-    /// How many.
+    /// How many rows.
     pub count: u64,
-    /// Where the first one was and why it was rejected.
+    /// Where the first of these rows was, and why it was rejected.
     pub example: Option<String>,
 }

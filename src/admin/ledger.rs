@@ -15,26 +15,28 @@ pub struct Ledger {
     pub difference_count: u64,
     /// Positions of the spool that were ever noted as lost. Not every one of them held a call.
     pub lost_positions: u64,
-    /// Totals of the calls of all sources shown, and of those that were removed, if all are.
+    /// Totals of the calls of the sources shown; if all are shown, also of sources that were removed.
     pub totals: LedgerCounts,
     /// By source.
     pub sources: Vec<LedgerSource>,
-    /// The sum of sources that were removed and forgotten. `None` without any, and in the ledger of one source.
+    /// The sum of sources that were removed and forgotten. `None` without any, and in the ledger of one
+    /// source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedCounts>,
 }
 
-/// The summed counts of forgotten sources: they were removed from the configuration, and have nothing waiting.
+/// The summed counts of forgotten sources, which were removed from the configuration and have nothing
+/// waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RemovedCounts {
     /// How often a source was forgotten since the spool was created.
     pub sources: u64,
-    /// Their calls and rejected items.
+    /// Calls and rejected items of these sources.
     pub calls: LedgerCounts,
-    /// Their object sets.
+    /// Object sets of these sources.
     pub object_sets: LedgerCounts,
-    /// Their dead letters.
+    /// Dead letters of these sources.
     pub dead_letters: LedgerCounts,
 }
 
@@ -42,21 +44,21 @@ pub struct RemovedCounts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerSource {
-    /// Its id.
+    /// The source's id.
     pub source: String,
-    /// Totals of its calls.
+    /// Totals of the source's calls.
     pub totals: LedgerCounts,
     /// The sum of old hours with nothing pending.
     pub earlier: LedgerCounts,
     /// The other hours, oldest first.
     pub hours: Vec<LedgerHour>,
-    /// Its object and dead-letter streams, in order.
+    /// The source's object and dead-letter streams, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<LedgerStream>,
 }
 
-/// One object or dead-letter stream of a source. Its lines take the place of calls, and no count of rejected items is
-/// used.
+/// One object or dead-letter stream of a source. Its lines are counted as calls; the counts of rejected items
+/// are not used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerStream {
@@ -76,13 +78,13 @@ pub struct LedgerStream {
 pub struct LedgerHour {
     /// When the hour begins (RFC 3339, UTC). A call belongs to the hour of its `receivedAt`.
     pub hour: String,
-    /// Its counts.
+    /// The hour's counts.
     #[serde(flatten)]
     pub counts: LedgerCounts,
 }
 
-/// `received = stored + rejected + repeated + suppressed`, `stored = delivered + pending + lost`, and the
-/// same for rejected items.
+/// Counts with two equations: `received = stored + rejected + repeated + suppressed`, and
+/// `stored = delivered + pending + lost`, which holds for rejected items, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LedgerCounts {
@@ -124,7 +126,7 @@ pub struct LedgerStatus {
     pub object_sets: LedgerCounts,
     /// Totals of the dead letters of all destinations.
     pub dead_letters: LedgerCounts,
-    /// The part of these totals that removed sources have left. `None` without any.
+    /// What removed sources have left in these totals. `None` without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed: Option<RemovedCounts>,
 }

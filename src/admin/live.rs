@@ -1,9 +1,9 @@
 //! `GET /api/live`: what arrives, as server-sent events.
 //!
-//! The stream is driven by a timer: four times a second it sends the calls that came since the last time, and once a
-//! second the counts. So the work for a viewer does not grow with the traffic, and a viewer that reads slowly misses
-//! calls instead of holding them in memory, and an event says how many. Their JSON is made beside the runtime, whose
-//! threads take calls.
+//! A timer drives the stream: four times a second it sends the calls that came since the last time, and once
+//! a second the counts. So the work for a viewer does not grow with the traffic. A viewer that reads slowly
+//! misses calls instead of holding them in memory, and an event says how many. Blocking threads make the
+//! JSON, because the runtime's threads take calls.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,16 +23,16 @@ use crate::live::pace::PER_SECOND;
 use crate::live::{Filter, Mode, Unread, Viewer};
 use crate::sources::SourceId;
 
-/// How often calls are looked for.
+/// How often the stream looks for calls.
 const EVERY: Duration = Duration::from_millis(250);
-/// How often counts are sent, and the right to look is checked.
+/// How often counts are sent and the viewer's right to look is checked.
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
-/// Bytes of lines after which a message ends. The rest follows in the next one, which is made when this one is sent: of
-/// what a viewer does not read, no more than one message is in memory.
+/// Bytes of lines after which a message ends. The rest follows in the next message, which is made when this
+/// one is sent: no more than one message is in memory for a viewer that does not read.
 const MESSAGE_BYTES: usize = 256 * 1_024;
 
-/// The body of an answer that shows what arrives, until the viewer leaves, may no longer look, or the listener stops, or
-/// the node shows more or less than before.
+/// The body of an answer that shows what arrives. It ends when the viewer leaves or may no longer look, when
+/// the listener stops, or when the node shows more or less than before.
 pub(super) struct LiveStream {
     state: State,
     /// Messages that are not sent yet.
@@ -47,7 +47,7 @@ pub(super) struct LiveStream {
 
 enum State {
     Waiting(Viewer),
-    /// There was more than one message can hold.
+    /// The last message could not hold all calls.
     Behind(Viewer),
     /// A message is being made.
     Making(JoinHandle<(State, VecDeque<Bytes>)>),
@@ -55,7 +55,7 @@ enum State {
 }
 
 impl LiveStream {
-    /// Ends when `stop` does, and within a second after `may_go_on` says no.
+    /// A stream that ends when `stop` does, and within a second after `may_go_on` returns false.
     pub(super) fn new(
         viewer: Viewer,
         stop: impl Future<Output = ()> + Send + 'static,
@@ -69,7 +69,7 @@ impl LiveStream {
         Self { state, messages, ticks, counts_at: None, mode, may_go_on, stop }
     }
 
-    /// What follows a tick, or a message that was sent.
+    /// The state after a tick, or after a message was sent.
     fn next(&mut self, mut viewer: Viewer) -> State {
         let now = Instant::now();
         match self.counts_at {
@@ -79,7 +79,7 @@ impl LiveStream {
                 self.counts_at = Some(now + COUNTS_EVERY);
             }
             Some(at) if at <= now => {
-                // Who watches opens the stream again, and learns what it shows now.
+                // The viewer opens the stream again, and so learns what it shows now.
                 if !(self.may_go_on)() || viewer.mode() != self.mode {
                     return State::Ended;
                 }
@@ -103,7 +103,7 @@ impl LiveStream {
     }
 }
 
-/// A message with calls; two if some came before the viewer did.
+/// A message with calls; two if some came before the viewer did. How many were missed comes first.
 fn messages(unread: &Unread, viewer: &Viewer) -> VecDeque<Bytes> {
     let mut messages = VecDeque::new();
     let Unread { calls, missed, .. } = unread;

@@ -1,7 +1,7 @@
-//! How many logins are read at once, over all and from one address.
+//! Bounds how many logins are read at once, in all and from one address.
 //!
-//! Anyone may send a login, and slowly, so logins must not take all places of the listener, nor one sender all places
-//! of logins.
+//! Anyone may send a login, and slowly. So logins must not take all connections of the listener, nor one
+//! sender all permits for logins.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use crate::lock::lock;
 
 /// Logins that are read at once. Further ones get 503.
 pub const LOGINS_MAX: usize = 16;
-/// Of these, the most from one address, or of IPv6 from one network.
+/// Logins that are read at once from one address, or for IPv6 from one network.
 pub const LOGINS_OF_PEER_MAX: usize = 4;
 
 /// The logins that are being read.
 #[derive(Debug, Default)]
 pub(super) struct Logins(Mutex<BTreeMap<IpAddr, usize>>);
 
-/// A permit for one login, until it is dropped.
+/// A permit for one login, until the permit is dropped.
 #[derive(Debug)]
 pub(super) struct LoginPermit<'a> {
     logins: &'a Logins,

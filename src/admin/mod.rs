@@ -1,9 +1,10 @@
 //! The operator's side, on a listener of its own: metrics, readiness, status, receipts and flush. None of it
 //! is on the public port.
 //!
-//! On loopback it needs no password; on any other address [`Gate`] asks for a token or a session. It checks the host
-//! name of each request (a web page that rebinds its own name to this address is refused), and no other site can make a
-//! browser use it. It knows neither the log nor delivery: everything it shows and does comes through an [`AdminView`].
+//! On loopback the listener needs no password; on any other address [`Gate`] asks for a token or a session.
+//! The host name of each request is checked: a web page that rebinds its own name to this address is refused,
+//! and no other site can make a browser use the listener. This room knows neither the log nor delivery:
+//! everything it shows and does comes through an [`AdminView`].
 
 pub mod access;
 pub mod admin_view;

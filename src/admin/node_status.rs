@@ -15,7 +15,7 @@ pub struct NodeStatus {
     pub version: String,
     /// The commit that it was built from, if that is known.
     pub commit: Option<String>,
-    /// The day of that commit.
+    /// The day of the commit.
     pub built: Option<String>,
     /// Operating system and architecture.
     pub os: String,
@@ -23,13 +23,13 @@ pub struct NodeStatus {
     pub started_ms: i64,
     /// The process's wall clock.
     pub now_ms: i64,
-    /// How long it has been running.
+    /// How long the process has been running.
     pub uptime_seconds: u64,
     /// The wall clock.
     pub clock: ClockStatus,
-    /// Syncs of the spool.
+    /// How long syncs of the spool took.
     pub sync: Latency,
-    /// Successful puts.
+    /// How long successful puts took.
     pub put: Latency,
     /// Failed puts since the start, by class.
     pub put_failures: Vec<KindCount>,
@@ -55,25 +55,25 @@ pub struct NodeStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClockStatus {
-    /// Its time.
+    /// The wall clock's time.
     pub wall_ms: i64,
     /// Backward steps by more than 60 s since the start.
     pub steps: u64,
 }
 
-/// How long something takes: of the last few hundred times.
+/// How long something takes, over the last few hundred times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Latency {
-    /// How often since the start.
+    /// How often it happened since the start.
     pub count: u64,
-    /// The median.
+    /// The median, in milliseconds.
     pub p50_ms: Option<f32>,
-    /// 99 % took at most this long.
+    /// The milliseconds within which 99 % ended.
     pub p99_ms: Option<f32>,
-    /// The longest.
+    /// The longest, in milliseconds.
     pub max_ms: Option<f32>,
-    /// The last ones, oldest first.
+    /// The last durations in milliseconds, oldest first.
     pub recent: Vec<f32>,
 }
 
@@ -113,9 +113,9 @@ pub struct OpenFiles {
 pub struct ConfigValue {
     /// The setting, such as `flush.max_age`.
     pub name: String,
-    /// Its value; `(hidden)` for a secret.
+    /// The setting's value; `(hidden)` for a secret.
     pub value: String,
-    /// `default`, `file`, `environment` or `flag`.
+    /// Where the value comes from: `default`, `file`, `environment` or `flag`.
     pub from: String,
 }
 

@@ -11,7 +11,7 @@ pub(super) struct QueryParameters {
 }
 
 impl QueryParameters {
-    /// Unknown parameters are refused: `?sorce=web` must not show everything.
+    /// Parses a query. Unknown parameters are refused: `?sorce=web` must not show everything.
     pub(super) fn of(query: &str, names: &'static [&'static str]) -> Result<Self, String> {
         let mut values = BTreeMap::new();
         for (name, value) in parse(query.as_bytes()) {

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReceiptStatus {
-    /// The id of this collector's spool. It knows nothing of receipts of other spools.
+    /// The id of this collector's spool. Receipts of other spools are unknown to the collector.
     pub spool_id: String,
     /// Where the source's objects go now, as a bucket string; `None` if there is no such source.
     pub bucket: Option<String>,
-    /// In order, without a gap; empty if the receipt is of another spool.
+    /// The receipt's positions in order, without a gap; empty if the receipt is of another spool.
     pub positions: Vec<PositionsStatus>,
 }
 
@@ -22,20 +22,20 @@ pub struct PositionsStatus {
     pub first: u64,
     /// The last position.
     pub last: u64,
-    /// Their state.
+    /// The state of these positions.
     pub state: ReceiptState,
-    /// `calls` or `rejected`, if known.
+    /// The stream, if known: `calls` or `rejected`.
     pub stream: Option<String>,
-    /// Why they were rejected.
+    /// Why the items were rejected.
     pub reason: Option<String>,
-    /// When the first call of their batch was received.
+    /// When the first call of the batch was received.
     pub since_ms: Option<i64>,
-    /// Lines of their batch that are in no object yet.
+    /// Lines of the batch that are in no object yet.
     pub batch_lines: Option<u64>,
-    /// The latest time at which their batch is due.
+    /// The latest time at which the batch is due.
     pub due_ms: Option<i64>,
-    /// The object into which they are sealed, as `bucket/key`. There is only one, unless two parked objects
-    /// both span them.
+    /// The object into which these positions are sealed, as `bucket/key`. There is only one, unless two
+    /// parked objects both span them.
     pub objects: Vec<String>,
     /// Why the object is not in the store yet.
     pub waiting: Option<String>,

@@ -132,7 +132,7 @@ fn import_rows(query: &str) -> Result<Route, NoRoute> {
     let import = ImportKey::try_from(take("import")?.to_owned()).map_err(|_| wrong())?;
     let mut number = |name: &str| take(name)?.parse::<u64>().map_err(|_| wrong());
     let (first, rows, rejected) = (number("first")?, number("rows")?, number("rejected")?);
-    // Older importers do not know it.
+    // Older importers do not send `repeats`.
     let repeats = given.remove("repeats").map_or(Ok(0), |text| text.parse().map_err(|_| wrong()))?;
     let prefix =
         given.remove("prefix").map(|text| text.parse::<PrefixText>().map_err(|_| wrong())).transpose()?;
@@ -141,7 +141,7 @@ fn import_rows(query: &str) -> Result<Route, NoRoute> {
     if given.is_empty() { Ok(Route::ImportRows(rows)) } else { Err(wrong()) }
 }
 
-/// A slash needs no escape in a query, but some clients write one.
+/// The receipt of a query. A slash needs no escape in a query, but some clients write one.
 fn receipt(query: &str) -> Result<Route, NoRoute> {
     let token = query.strip_prefix("receipt=").filter(|token| !token.contains('&'));
     let token = token.ok_or_else(|| NoRoute::Query("the only parameter is receipt".to_owned()))?;
@@ -149,7 +149,7 @@ fn receipt(query: &str) -> Result<Route, NoRoute> {
     receipt.map(Route::Receipt).map_err(|error| NoRoute::Query(error.to_string()))
 }
 
-/// Unknown parameters are refused: `?sorce=web` must not flush everything.
+/// The source of a query. Unknown parameters are refused: `?sorce=web` must not flush everything.
 fn source(query: &str) -> Result<Option<SourceId>, NoRoute> {
     let mut source = None;
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {

@@ -1,22 +1,23 @@
-//! How to point SDKs at this collector: `GET /api/sdks` answers it, with the address and the write key filled in.
-//! docs/sdks.md has the same lines; a test holds both together.
+//! How to point SDKs at this collector, as `GET /api/sdks` answers it, with the address and the write key
+//! filled in. docs/sdks.md has the same lines; a test compares both.
 
 use serde::{Deserialize, Serialize};
 
 /// An SDK, and the code that points it at a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sdk {
-    /// Its name for people.
+    /// The SDK's name for people.
     pub name: &'static str,
     /// The package, as docs/sdks.md names it.
     pub package: &'static str,
-    /// The code. `https://HOST` stands for the address, `HOST` for it without the scheme, and `K` in quotes for the key.
+    /// The code. `https://HOST` stands for the address, `HOST` for the address without its scheme, and `K` in
+    /// quotes for the write key.
     pub code: &'static str,
     /// The language of the code.
     pub language: &'static str,
-    /// Whether it works only with https.
+    /// Whether the SDK works only with https.
     pub needs_tls: bool,
-    /// Whether each test run drives it.
+    /// Whether each test run drives the SDK.
     pub tested: bool,
 }
 
@@ -174,15 +175,15 @@ pub const SDKS: [Sdk; 25] = [
 /// Where SDKs reach the collector, and the key of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SdkAddress {
-    /// Whether it is https.
+    /// Whether the address is https.
     pub tls: bool,
-    /// Host, port and path, without a slash at the end. `None` for the host stands for the one of the request.
+    /// Host, port and path, without a slash at the end. `None`: the host of the request.
     pub host: Option<String>,
-    /// The port; `None` if `host` has it, or if it is the usual one.
+    /// The port; `None` if `host` has it, or if it is the scheme's usual one.
     pub port: Option<u16>,
     /// The path before every route: empty, or beginning with a slash.
     pub path: String,
-    /// The write key, or what stands for it.
+    /// The write key, or a placeholder for it.
     pub key: String,
 }
 
@@ -192,7 +193,7 @@ pub struct SdkAddress {
 pub struct SdkLines {
     /// The address that SDKs need.
     pub address: String,
-    /// One for each SDK.
+    /// The code for each SDK.
     pub sdks: Vec<SdkLine>,
 }
 
@@ -200,13 +201,13 @@ pub struct SdkLines {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SdkLine {
-    /// The SDK.
+    /// The SDK's name for people.
     pub name: String,
     /// The code.
     pub code: String,
     /// The language of the code.
     pub language: String,
-    /// What to know about it.
+    /// What to know about the SDK.
     pub note: Option<String>,
 }
 
@@ -218,7 +219,8 @@ impl SdkAddress {
         format!("{host}{port}{}", self.path)
     }
 
-    /// The address that SDKs need; `asked` is the host name of the request, in brackets if it is an IPv6 address.
+    /// The address that SDKs need; `asked` is the host name of the request, in brackets if it is an IPv6
+    /// address.
     pub fn address(&self, asked: &str) -> String {
         let scheme = if self.tls { "https" } else { "http" };
         format!("{scheme}://{}", self.authority(asked))
@@ -226,7 +228,7 @@ impl SdkAddress {
 }
 
 impl SdkLines {
-    /// The code of every SDK with the address and key of `place`; `asked` as in [`SdkAddress::address`].
+    /// The code of every SDK with the address and key of `place`; `asked` is the host name of the request.
     pub fn new(place: &SdkAddress, asked: &str) -> Self {
         let address = place.address(asked);
         let line = |sdk: &Sdk| SdkLine {

@@ -46,24 +46,24 @@ use super::session::{LogIn, SessionStatus, over_tls};
 use super::sessions;
 
 /// Connections at once. A further one replaces the connection that has waited longest for a request. If all
-/// have a request in flight, it waits until one is answered: this listener refuses no one.
+/// have a request in flight, the new one waits until one is answered: this listener refuses no one.
 pub const CONNECTIONS_MAX: usize = 256;
 /// How long `POST /api/flush` waits for deliveries.
 pub const FLUSH_WAIT: Duration = Duration::from_secs(30);
-/// Flushes that wait at once. Beyond that, the answer comes at once and reports what is pending, so that
-/// repeated flushes cannot take all seats.
+/// Flushes that wait at once. A further flush is answered at once with what is pending, so that repeated
+/// flushes cannot take all seats.
 pub const FLUSHES_WAITING_MAX: usize = 64;
-/// Bytes of the body of a request of an import.
+/// The most bytes of the body of an import's request.
 pub const IMPORT_BODY_MAX: usize = 2 << 20;
-/// How long such a body may take.
+/// How long the body of an import's request may take.
 pub const IMPORT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of the body of a login.
+/// The most bytes of the body of a login.
 pub const LOGIN_BODY_MAX: usize = 1 << 10;
-/// How long such a body may take.
+/// How long the body of a login may take.
 pub const LOGIN_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests in flight may still take after the listener stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
-/// How long accepting pauses after an accept failed (too many open files).
+/// How long accepting pauses after it failed (too many open files).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 const ROOT_TEXT: &str = "Forebay: the console in a browser, metrics at /metrics, readiness at /ready, status at /api/status, \
@@ -87,7 +87,7 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    /// A server that answers to the names in `hosts`, and to those whom `gate` lets in.
+    /// A server that answers to the names in `hosts`, and to requests that `gate` lets in.
     pub fn new(view: Arc<dyn AdminView>, metrics: Metrics, hosts: AllowedHosts, gate: Arc<Gate>) -> Self {
         Self {
             view,
@@ -105,31 +105,31 @@ impl AdminServer {
         }
     }
 
-    /// The same server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
+    /// This server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
     #[must_use]
     pub fn with_connections(self, connections: usize) -> Self {
         Self { connections, ..self }
     }
 
-    /// The same server, which hands imported rows to `imports`.
+    /// This server, which then hands imported rows to `imports`.
     #[must_use]
     pub fn with_imports(self, imports: Arc<dyn Target>) -> Self {
         Self { imports: Some(imports), ..self }
     }
 
-    /// The same server, which shows what arrives.
+    /// This server, which then shows what arrives.
     #[must_use]
     pub fn with_live(self, live: Arc<LiveView>) -> Self {
         Self { live: Some(live), ..self }
     }
 
-    /// The same server, which also shows what `archive` knows.
+    /// This server, which then also shows what `archive` knows.
     #[must_use]
     pub fn with_archive(self, archive: Arc<dyn ArchiveView>) -> Self {
         Self { archive: Some(archive), ..self }
     }
 
-    /// The same server, which also shows destinations.
+    /// This server, which then also shows destinations.
     #[must_use]
     pub fn with_destinations(self, destinations: Arc<dyn DestinationsView>) -> Self {
         Self { destinations: Some(destinations), ..self }
@@ -192,7 +192,7 @@ impl AdminServer {
         }
     }
 
-    /// `local` and `peer` are the ends of the connection.
+    /// Answers a request. `local` and `peer` are the ends of the connection.
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -268,13 +268,13 @@ impl AdminServer {
         }
     }
 
-    /// The refusal of a request that may not be answered: because of its host, of the page that sent it, or of its token
-    /// or session.
+    /// The refusal of a request: because of its host, of the page that sent it, or of its token or session.
+    /// `None`: it may be answered.
     fn refuse(&self, request: &Request<Incoming>, local: IpAddr, peer: IpAddr) -> Option<Answer> {
         let (headers, path) = (request.headers(), request.uri().path());
         let reads = [Method::GET, Method::HEAD].contains(request.method());
-        // Other sites cannot read an answer, but asking takes places and reads objects from the store. That also holds
-        // for a link of theirs that a person follows.
+        // Pages of other sites cannot read an answer, but asking takes seats and reads objects from the
+        // store. That also holds for a link on such a page that a person follows.
         let is_open = reads && !path.starts_with("/api/");
         let of_page = || if is_open { Ok(()) } else { host::check_origin(headers) };
         if let Err(intruder) = self.hosts.check(headers, local).and_then(|()| of_page()) {
@@ -331,7 +331,7 @@ fn with_cookie(mut answer: Answer, cookie: Option<String>) -> Answer {
     answer
 }
 
-/// The body of a request, if it is short and comes in time.
+/// The body of a request, if it is short enough and comes in time.
 async fn read(body: Incoming, max: usize, patience: Duration) -> Result<Bytes, Answer> {
     let body = Limited::new(body, max).collect();
     match tokio::time::timeout(patience, body).await {

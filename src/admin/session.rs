@@ -17,7 +17,7 @@ pub struct SessionStatus {
     pub needs_token: bool,
     /// What the live view shows: `full`, `masked` or `off`.
     pub live_view: String,
-    /// Whether this is `forebay dev`.
+    /// Whether the process is `forebay dev`.
     pub dev: bool,
 }
 
@@ -43,8 +43,8 @@ impl SessionStatus {
     }
 }
 
-/// Whether the page came over TLS, which a proxy in front has ended. Browsers always send `Origin` with a login, and it
-/// has been compared with `Host`; `X-Forwarded-Proto` could be anything.
+/// Whether the page came over TLS, which a proxy in front has ended. Browsers always send `Origin` with a
+/// login, and it has been compared with `Host`; `X-Forwarded-Proto` could be anything.
 pub(super) fn over_tls(headers: &HeaderMap) -> bool {
     headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }

@@ -1,6 +1,6 @@
 //! The sessions of the console: who has traded a token for a cookie. Pure: time and chance are passed in.
 //!
-//! A stolen memory image shows no session: only the hash of its id is kept.
+//! Only the hash of a session's id is kept, so that a stolen memory image shows no session.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::random::Random;
 
 use super::role::Role;
 
-/// Sessions at once. A further one ends the oldest.
+/// Sessions at once. A further login ends the oldest session.
 pub(super) const SESSIONS_MAX: usize = 256;
 /// How long a session lasts, counted from its login.
 pub(super) const SESSION_LIFE: Duration = Duration::from_secs(12 * 3_600);
-/// The cookie's name.
+/// The name of the session's cookie.
 pub(super) const SESSION_COOKIE: &str = "forebay_session";
 
 /// The id of a session, which only its browser keeps: 256 random bits.
@@ -38,7 +38,7 @@ type Hash = [u8; 32];
 struct Session {
     role: Role,
     began: Duration,
-    /// Its place in the order of logins.
+    /// The session's number in the order of logins.
     number: u64,
 }
 
@@ -113,8 +113,8 @@ impl Session {
     }
 }
 
-/// The hashes of the session ids in a request's cookies. Another server on the same host may have set a cookie of this
-/// name, too: ports do not tell cookies apart.
+/// The hashes of the session ids in a request's cookies. There may be several: another server on the same
+/// host may have set a cookie of this name, since cookies do not depend on the port.
 fn hashes(headers: &HeaderMap) -> impl Iterator<Item = Hash> {
     let pairs =
         headers.get_all(COOKIE).iter().flat_map(|cookies| cookies.as_bytes().split(|byte| *byte == b';'));
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(sessions.by_hash.len(), SESSIONS_MAX);
         assert_eq!(sessions.role(&sent(&ids[0]), now), None);
         assert!(ids[1..].iter().all(|id| sessions.role(&sent(id), now) == Some(Role::Read)));
-        // Ended ones make place first.
+        // Ended sessions make room first.
         let later = now + SESSION_LIFE;
         sessions.begin(&ids[0], Role::Admin, later);
         assert_eq!(sessions.by_hash.len(), 1);

@@ -21,11 +21,11 @@ pub struct Status {
     pub node: String,
     /// The spool's id, 32 hexadecimal digits.
     pub spool_id: String,
-    /// Whether it can take calls.
+    /// Whether the process can take calls.
     pub ready: bool,
-    /// Why it cannot take calls.
+    /// Why the process cannot take calls.
     pub not_ready: Vec<String>,
-    /// Problems that do not stop it from taking calls: lost positions in the spool, a wrong clock.
+    /// Problems that do not stop the process from taking calls: lost positions in the spool, a wrong clock.
     pub degraded: Vec<String>,
     /// Faults that need attention.
     pub alarms: Vec<Alarm>,
@@ -35,9 +35,9 @@ pub struct Status {
     pub open_batches: u64,
     /// The age of the oldest undelivered call; `None` if everything is delivered.
     pub oldest_undelivered_seconds: Option<u64>,
-    /// Calls since the process started, over all sources, also those that were removed meanwhile.
+    /// Calls since the process started, over all sources, including those that were removed meanwhile.
     pub totals: Totals,
-    /// Requests that were refused as a whole since the process started, the last kind first.
+    /// Requests that were refused as a whole since the process started, the latest kind first.
     pub refusals: Vec<Refusals>,
     /// The proxy for S3, as set in the environment.
     pub s3_proxy: Option<String>,
@@ -55,11 +55,11 @@ pub struct Status {
 pub struct Alarm {
     /// The kind, from a closed list.
     pub kind: String,
-    /// What it concerns: a source, a bucket, a file.
+    /// What the alarm concerns: a source, a bucket, a file.
     pub subject: String,
     /// What happened, to what, and what to do.
     pub what: String,
-    /// Since when.
+    /// When the fault began.
     pub since_ms: i64,
 }
 
@@ -73,7 +73,7 @@ pub struct SpoolStatus {
     pub max_bytes: u64,
     /// Files that hold calls.
     pub segments: u64,
-    /// Parked objects.
+    /// Bytes of parked objects.
     pub parked_bytes: u64,
     /// How long the spool would last without deliveries, at the rate of the last minute; `None` if nothing
     /// comes in, the rate is not known yet, or the spool is full.
@@ -88,15 +88,15 @@ pub struct SpoolStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Totals {
-    /// In requests that were answered 200.
+    /// Calls in requests that were answered 200.
     pub received: u64,
-    /// Stored in the spool.
+    /// Calls stored in the spool.
     pub stored: u64,
     /// Repeats of stored calls.
     pub repeated: u64,
-    /// Sent to the rejected stream.
+    /// Items sent to the rejected stream.
     pub rejected: u64,
-    /// In objects that the store has confirmed.
+    /// Calls in objects that the store has confirmed.
     pub delivered: u64,
 }
 
@@ -110,9 +110,9 @@ pub struct Refusals {
     pub status: u16,
     /// The message of the last answer.
     pub message: String,
-    /// How many.
+    /// How many requests.
     pub requests: u64,
-    /// When the last one came.
+    /// When the last request came.
     pub last_ms: i64,
 }
 
@@ -120,42 +120,43 @@ pub struct Refusals {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SourceStatus {
-    /// Its id.
+    /// The source's id.
     pub id: String,
-    /// Where its objects go, as a bucket string.
+    /// Where the source's objects go, as a bucket string.
     pub bucket: String,
     /// The requested server-side encryption: `none`, `sse-s3`, `kms` and the key.
     pub encryption: String,
-    /// The role that is assumed for it.
+    /// The role that is assumed for the bucket.
     pub role: Option<String>,
     /// Calls since the process started.
     pub totals: Totals,
-    /// The ledger of its calls, since the spool was made.
+    /// The ledger of the source's calls, since the spool was made.
     pub ledger: LedgerCounts,
-    /// The ledgers of its object and dead-letter streams, in order.
+    /// The ledgers of the source's object and dead-letter streams, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<StreamStatus>,
     /// When a request was last received, since the process started.
     pub last_received_ms: Option<i64>,
-    /// The SDKs seen in samples of its calls, the last one first.
+    /// The SDKs seen in samples of the source's calls, the latest first.
     pub libraries: Vec<LibraryStatus>,
-    /// Its batches that are not sealed, oldest first; the first few of them.
+    /// The first few of the source's batches that are not sealed, oldest first.
     pub batches: Vec<BatchStatus>,
     /// Calls in the spool that are not delivered.
     pub pending_calls: u64,
-    /// The age of the oldest of these calls.
+    /// The age of the oldest undelivered call.
     pub oldest_undelivered_seconds: Option<u64>,
     /// The object delivered last, since the process started.
     pub last_object: Option<LastObject>,
-    /// What it waits for beyond becoming due: a retry, an upload slot, a person.
+    /// What the source's due batches wait for: a retry, an upload slot, a person.
     pub waiting: Option<String>,
     /// The last failed put, until one succeeds.
     pub last_error: Option<String>,
-    /// When the first put failed since one succeeded.
+    /// When the first put failed since the last success.
     pub last_error_since_ms: Option<i64>,
     /// Set while its calls are refused because the spool has no space left.
     pub refused: Option<Refused>,
-    /// Its requests that were refused because the spool had no space left, since the process started.
+    /// Requests of the source that were refused because the spool had no space left, since the process
+    /// started.
     pub requests_refused: u64,
 }
 
@@ -167,7 +168,7 @@ pub struct LibraryStatus {
     pub name: String,
     /// `context.library.version`.
     pub version: String,
-    /// When it was last seen in a sample.
+    /// When the SDK was last seen in a sample.
     pub last_seen_ms: i64,
 }
 
@@ -177,17 +178,17 @@ pub struct LibraryStatus {
 pub struct BatchStatus {
     /// `calls`, `rejected`, `objects/<collection>` or `dead/<destination>`.
     pub stream: String,
-    /// Its received-day.
+    /// The batch's received-day.
     pub day_ms: i64,
-    /// Lines in it.
+    /// Lines in the batch.
     pub calls: u64,
     /// Bytes of these lines.
     pub bytes: u64,
-    /// The estimated size of its object.
+    /// The estimated size of the batch's object, in bytes.
     pub object_bytes_estimate: u64,
-    /// When its first line was received.
+    /// When the batch's first line was received.
     pub first_received_at_ms: i64,
-    /// The latest time at which it becomes due: by age, or because its day is over.
+    /// The latest time at which the batch becomes due: by age, or because its day is over.
     pub due_at_ms: i64,
 }
 
@@ -197,7 +198,7 @@ pub struct BatchStatus {
 pub struct StreamStatus {
     /// `objects/<collection>` or `dead/<destination>`.
     pub stream: String,
-    /// Its ledger, since the spool was made.
+    /// The stream's ledger, since the spool was made.
     pub ledger: LedgerCounts,
 }
 
@@ -215,13 +216,13 @@ pub struct Refused {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LastObject {
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// When the store confirmed it.
+    /// When the store confirmed the object.
     pub delivered_at_ms: i64,
     /// Bytes as stored.
     pub bytes: u64,
-    /// Calls in it.
+    /// Calls in the object.
     pub calls: u64,
     /// The server-side encryption that the store reports; `None` if it reports nothing.
     pub encryption: Option<Applied>,

@@ -85,7 +85,8 @@ pub enum Command {
     Tail(TailArgs),
     /// Deliver all calls that a running collector has buffered, without delay; waits up to 30 s
     Flush(FlushArgs),
-    /// Test the way to functions beside the archive, see what they got, and drop what waits for a removed one
+    /// Test the functions of destinations, see what they got, send calls again, and drop what waits for a
+    /// removed destination
     #[command(subcommand)]
     #[command(after_help = "Example:\n  forebay destinations status")]
     Destinations(DestinationsCommand),
@@ -107,7 +108,7 @@ pub enum Command {
     /// Run as a function of AWS Lambda that imports the files named in notifications of S3
     #[cfg(feature = "lambda")]
     #[command(after_help = "\
-The runtime of AWS Lambda starts it; the stack of `deploy/lambda/csv.yaml` installs the function.
+The runtime of AWS Lambda starts this command; the stack of `deploy/lambda/csv.yaml` installs the function.
 
 Example:
   AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001 forebay lambda")]
@@ -140,7 +141,7 @@ Examples:
   forebay man | man -l -
   forebay man ~/.local/share/man/man1")]
 pub struct ManArgs {
-    /// Directory for one page for each command; it is made if it is missing
+    /// Directory for the pages, one for each command; a missing directory is made
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
@@ -217,9 +218,9 @@ fn patience(text: &str) -> Result<Period, String> {
 /// `forebay status`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-On a terminal it is one screen: problems first, then as many sources as fit, the most active ones. Elsewhere, and
-with --all, every source is shown. With --watch, output that is no terminal gets one snapshot after the other, with
-an empty line between them.
+On a terminal the status fits one screen: problems first, then as many sources as fit, the most active ones.
+Elsewhere, and with --all, every source is shown. With --watch, output that is not a terminal gets one snapshot after
+the other, with an empty line between them.
 
 Exit codes: 0 success, 1 the collector does not answer or refuses, 2 wrong usage.
 
@@ -241,7 +242,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub all: bool,
 
-    /// Show it again and again, with calls per second and the last minutes; q or Ctrl-C ends
+    /// Show the status again and again, with calls per second and the last minutes; q or Ctrl-C ends
     #[arg(long)]
     pub watch: bool,
 
@@ -257,8 +258,9 @@ pub struct StatusArgs {
 /// `forebay tail`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-It shows what the collector takes from now on, and the latest calls that it still has in memory. Under load it is a
-sample, and says so. The collector may hide personal data (admin.live_view). A lost connection is made again.
+The command shows the calls that the collector takes from now on, and the latest ones that it still has in memory.
+Under load it shows a sample, and says so. The collector may hide personal data (admin.live_view). After a lost
+connection the command connects again.
 
 With --json each line is a call: id, at_ms, source, stream, type, name, user, bytes, reason, reason_text, library, line
 (the stored line), added and changed (paths that the collector added to, or changed in, what the client sent).
@@ -290,7 +292,7 @@ pub struct TailArgs {
     pub json: bool,
 }
 
-/// What the live view can be filtered by.
+/// The types that the live view can be filtered by.
 const LIVE_TYPES: [&str; 8] = ["track", "identify", "page", "screen", "group", "alias", "object", "rejected"];
 
 /// `forebay flush`
@@ -298,7 +300,7 @@ const LIVE_TYPES: [&str; 8] = ["track", "identify", "page", "screen", "group", "
 #[command(after_help = "\
 Exit codes: 0 everything is delivered, 1 something is still pending or the collector does not answer, 2 wrong usage.
 
-With --json it prints the numbers of objects: sealed, delivered and pending.
+With --json the command prints the numbers of objects: sealed, delivered and pending.
 
 Examples:
   forebay flush
@@ -487,7 +489,7 @@ pub struct SpoolReadArgs {
 /// `forebay spool export`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-No process may use the spool. It is not changed.
+No process may use the spool. The spool is not changed.
 
 Examples:
   forebay spool export /var/lib/forebay --out calls.ndjson
@@ -621,7 +623,7 @@ pub struct ReachArgs {
     pub concurrency: u16,
 }
 
-/// The part of a bucket to read.
+/// The objects of a bucket to read, by source and day.
 #[derive(Clone, Debug, Args)]
 pub struct PartArgs {
     /// Read only this source
@@ -696,7 +698,7 @@ pub struct WaitArgs {
     pub json: bool,
 }
 
-/// The interval between checks: each costs a few requests, so at most ten per second.
+/// The interval between checks. Each check costs a few requests, so at most ten per second are allowed.
 fn check_every(text: &str) -> Result<Period, String> {
     let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
     if period < Period::from_millis(100) { Err("expected at least 100 ms".to_owned()) } else { Ok(period) }
@@ -721,7 +723,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub bucket: BucketArgs,
 
-    /// The part to read.
+    /// The objects to read.
     #[command(flatten)]
     pub part: PartArgs,
 
@@ -808,15 +810,15 @@ impl Cli {
                 error.exit();
             }
             let text = without_secrets(&error.render().to_string());
-            // If standard error fails, there is no other place to report to.
+            // If standard error fails, there is nowhere else to report to.
             drop(write!(std::io::stderr(), "{text}"));
             std::process::exit(error.exit_code())
         })
     }
 }
 
-/// Whether the runtime of AWS Lambda started the program: as `bootstrap`, the name that it gives to programs, and
-/// without arguments.
+/// Whether the runtime of AWS Lambda started the program: as `bootstrap`, the name that the runtime gives to
+/// programs, and without arguments.
 #[cfg(feature = "lambda")]
 fn is_function(mut args: impl Iterator<Item = OsString>, runtime_api: Option<OsString>) -> bool {
     let program = args.next().map(PathBuf::from);

@@ -10,7 +10,7 @@ use crate::check::{CheckReport, Load};
 use crate::node::check::{CheckError, Wanted, check};
 use crate::runtime::colour;
 
-/// With fewer buckets, the check is too short for a progress display.
+/// Buckets from which on progress is shown: with fewer, the check is too short.
 const PROGRESS_FROM: usize = 10;
 
 /// The marks at the beginnings of findings.

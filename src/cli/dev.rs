@@ -60,7 +60,8 @@ pub struct DevArgs {
     #[arg(long)]
     pub receipts: bool,
 
-    /// Send calls also to the destinations of this configuration file, and follow its changes; the rest of it is not used
+    /// Send calls also to the destinations of this configuration file, and follow its changes; the rest of
+    /// the file is not used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -73,7 +74,8 @@ pub struct DevArgs {
     pub demo: bool,
 }
 
-/// A size within the bounds of `flush.max_bytes`, which also apply to dev mode: an object is always one put.
+/// A size within the bounds of `flush.max_bytes`. They also apply to dev mode, because an object is always
+/// one put.
 fn flush_bytes(text: &str) -> Result<ByteSize, String> {
     let least = ByteSize(1_000);
     let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
@@ -87,7 +89,7 @@ fn flush_bytes(text: &str) -> Result<ByteSize, String> {
 /// Runs until a signal ends it.
 ///
 /// # Errors
-/// [`Failure`].
+/// [`Failure`]: the arguments cannot be used, or the node failed.
 pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let settings = DevSettings {

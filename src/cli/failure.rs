@@ -74,7 +74,7 @@ impl<E: Error + 'static> From<E> for Failure {
     }
 }
 
-/// What a node failed with, if it has an error of its own.
+/// The error that a node failed with, if the given one only wraps it.
 fn beneath<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     match error.downcast_ref() {
         Some(NodeError::Import(error)) => error,
@@ -105,7 +105,7 @@ fn advised(text: String, advice: Option<String>) -> String {
     }
 }
 
-/// What a new user can do about an error that does not say it itself.
+/// What a new user can do about an error that gives no advice itself.
 fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     #[cfg(feature = "dev")]
     if let Some(DevS3Error::InUse(_)) = error.downcast_ref() {
@@ -118,7 +118,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         (_, Some(AskError::Unreachable { .. })) => {
             "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin"
         }
-        // The collector's own port answers with JSON, too.
+        // The collector's own port answers with JSON, too, and is easily mistaken for the admin listener.
         (_, Some(error)) if is_wrong_port(error) => {
             "give the address of `admin.listen`, which `dev` prints as console, with --admin"
         }
@@ -127,7 +127,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     Some(of_command.to_owned())
 }
 
-/// Whether something answers that is no admin listener.
+/// Whether something answers that is not an admin listener.
 fn is_wrong_port(error: &AskError) -> bool {
     match error {
         AskError::Broken { .. } => true,

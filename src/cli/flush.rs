@@ -12,14 +12,14 @@ use super::args::FlushArgs;
 use super::print_json::print_json;
 use crate::admin_client::AskError;
 
-/// Longer than the collector waits for its deliveries.
+/// The time limit for the answer: longer than the collector waits for its deliveries.
 const PATIENCE: Duration = FLUSH_WAIT.saturating_add(Duration::from_secs(10));
 
 /// Requests a flush and prints its outcome. Returns `Ok` even if something is still pending; the command
 /// should then fail.
 ///
 /// # Errors
-/// [`AskError`].
+/// [`AskError`]: the collector does not answer, or refuses.
 pub async fn run(args: &FlushArgs, out: &mut dyn Write) -> Result<FlushOutcome, AskError> {
     let path = match &args.source {
         // A source id has no character that must be escaped in a query.

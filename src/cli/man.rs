@@ -14,7 +14,7 @@ use crate::words::counted;
 
 /// One manual page.
 struct Page {
-    /// `forebay-import-csv.1`
+    /// The file's name, such as `forebay-import-csv.1`.
     name: String,
     text: Vec<u8>,
 }
@@ -41,7 +41,7 @@ pub fn run(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
 fn write_all(dir: &Path, pages: &[Page]) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     pages.iter().try_for_each(|page| {
-        // Not through a link that stands under the name of a page.
+        // A link that stands under the name of a page is replaced, not followed.
         own_files::replace(&dir.join(&page.name), 0o644)?.write_all(&page.text)
     })
 }
@@ -50,7 +50,7 @@ fn write_all(dir: &Path, pages: &[Page]) -> io::Result<()> {
 fn pages() -> io::Result<Vec<Page>> {
     // There is no page about `help`.
     let mut program = Cli::command().disable_help_subcommand(true);
-    // Gives the commands their whole names.
+    // `build` gives the commands their whole names.
     program.build();
     let mut pages = Vec::new();
     add(&program, &mut pages)?;

@@ -90,7 +90,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Dev(args) => dev::run(&args, &background).await,
             Command::Serve(args) => serve::run(&args, &background).await,
             Command::Check(args) => check::run(&args, &mut results).await,
-            // Prints until its reader leaves.
+            // A watch writes to standard output itself, because it should end when its reader leaves.
             Command::Status(args) if args.watch => status::run(&args, &mut std::io::stdout()).await,
             Command::Status(args) => status::run(&args, &mut results).await,
             Command::Tail(args) => tail::run(&args, &mut std::io::stdout()).await,
@@ -114,7 +114,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Man(args) => man::run(&args, &mut results),
         }
     });
-    // Threads that are still blocked can be abandoned: a restart recovers whatever they were doing.
+    // Blocked threads can be abandoned: a restart recovers whatever they were doing.
     background.end();
     runtime.shutdown_background();
     done

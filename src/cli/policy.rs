@@ -14,7 +14,7 @@ use super::args::PolicyArgs;
 use super::failure::Failure;
 use super::print_json::print_json;
 
-/// The configuration file if none is given; it may be missing.
+/// The configuration file if none is named; it may be missing.
 const CONFIG_FILE: &str = "forebay.toml";
 
 /// A policy in the list, as JSON.
@@ -132,8 +132,8 @@ fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
     Ok(Some(loaded.config))
 }
 
-/// The configured places and destinations, as changed by the flags: a flag that matches configured ones selects
-/// them; another value overrides theirs.
+/// The configured buckets and destinations, as changed by the flags: a flag that matches configured ones
+/// selects them; another value overrides theirs.
 fn values(args: &PolicyArgs, template: Template, configured: Configured) -> Result<Values, String> {
     let Configured { places: configured, destinations } = configured;
     let destinations = chosen_destinations(args, template, destinations)?;
@@ -147,7 +147,7 @@ fn values(args: &PolicyArgs, template: Template, configured: Configured) -> Resu
     if let Some(role) = &args.role {
         let arn: &Arn = role.arn();
         places = pick(places, |place| place.role.as_ref() == Some(arn)).unwrap_or_else(|mut places| {
-            // The role of a destination is not one for writing to the places.
+            // A destination's role is not one for writing to the buckets.
             if !of_destination(arn) {
                 places.iter_mut().for_each(|place| place.role = Some(arn.clone()));
             }
@@ -204,7 +204,7 @@ fn chosen_destinations(
     if role.is_some() && destinations.iter().any(has_role) {
         destinations.retain(has_role);
     } else if role.is_some() && !template.is_of_destination() {
-        // It is another role, for writing.
+        // The flag names another role, which writes to a bucket.
         destinations.clear();
     }
     if !template.is_of_destination() {
@@ -235,7 +235,7 @@ fn is_meant(bucket: &BucketString, other: Option<&BucketString>) -> bool {
     })
 }
 
-/// The places that match. If none matches, the error lists all places.
+/// The buckets that match. If none matches, the error has all buckets.
 fn pick(
     places: Vec<PolicyBucket>,
     fits: impl Fn(&PolicyBucket) -> bool,
@@ -243,7 +243,7 @@ fn pick(
     if places.iter().any(&fits) { Ok(places.into_iter().filter(fits).collect()) } else { Err(places) }
 }
 
-/// Replaces the configured key, which may be an alias; if no key is configured, sets it everywhere.
+/// Replaces the configured key, which may be an alias. If no key is configured, sets the key everywhere.
 fn with_key(mut places: Vec<PolicyBucket>, key: &str) -> Result<Vec<PolicyBucket>, String> {
     let mut named: Vec<&str> = places.iter().filter_map(|place| place.kms_key.as_deref()).collect();
     named.sort_unstable();

@@ -28,7 +28,7 @@ const SESSION: &str = "receipt";
 /// Looks up the calls of a receipt, and prints where they are.
 ///
 /// # Errors
-/// [`Failure`] if one was not found, or could not be looked up.
+/// [`Failure`] if a call was not found or could not be looked up, or an object is damaged.
 pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Query the collector first: calls that it delivers in the meantime are then found in the bucket.
     let client = args.admin.client()?;
@@ -74,7 +74,8 @@ fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
         }
         Err(error) => {
             if error.wants_other_token() {
-                // Said at once: the bucket may not be readable either, and then there is no report.
+                // The error is logged at once: the bucket may not be readable either, and then there is no
+                // report.
                 tracing::warn!("{error}");
             }
             Asked::Nothing { why: Failure::from(error).to_string(), bucket: None }

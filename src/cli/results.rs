@@ -2,10 +2,11 @@
 
 use std::io::{self, ErrorKind, Stdout, Write};
 
-/// Standard output, to which a result is printed. What nobody reads any more (`forebay verify … | head -1`) is
-/// discarded, so the command ends quietly, and with the exit code of its work.
+/// Standard output, to which a result is printed. Output that nobody reads any more
+/// (`forebay verify … | head -1`) is discarded, so the command ends quietly, and with the exit code of its
+/// work.
 ///
-/// Not for commands that print for long: they should end when their reader leaves.
+/// Commands that print for long do not use this type: they should end when their reader leaves.
 #[derive(Debug)]
 pub struct Results<W = Stdout> {
     out: W,
@@ -13,7 +14,7 @@ pub struct Results<W = Stdout> {
 }
 
 impl Results {
-    /// Those of this process.
+    /// Results on the standard output of this process.
     pub fn of_process() -> Self {
         Self::to(io::stdout())
     }

@@ -10,21 +10,21 @@ use crate::node::serve;
 use crate::runtime::Background;
 use crate::runtime::say::say_beside;
 
-/// A hint if the configuration file is missing.
+/// The hint if the configuration file is missing.
 const NO_FILE: &str =
     "\n  use --config for another file; to try Forebay without a configuration: forebay dev";
 
 /// Runs until a signal ends it.
 ///
 /// # Errors
-/// [`Failure`].
+/// [`Failure`]: the configuration cannot be used, or the node failed.
 pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failure> {
     let loaded = load(&args.config)?;
     let say = |node: &Node| say_beside(format!("collector http://{}\nconsole {}", node.public, node.console));
     Ok(serve::run(loaded, background, say).await?)
 }
 
-/// Reads the configuration, and logs its warnings.
+/// Reads the configuration, and logs its warnings. If the file is missing, the error says what to do.
 ///
 /// # Errors
 /// [`Failure`] with all problems: exit code 2.
@@ -35,7 +35,7 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
     })
 }
 
-/// The same, for a command that cannot do without a configuration.
+/// Reads the configuration, and logs its warnings, for a command that cannot do without a configuration.
 ///
 /// # Errors
 /// [`Failure`] with all problems: exit code 2.

@@ -26,12 +26,12 @@ use events::{Event, EventParser};
 
 /// The time limit for the beginning of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A collector sends something each second. After this long without anything, the connection counts as lost.
+/// The longest silence. A collector sends something each second, so the connection then counts as lost.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
-/// How long it waits before it connects again: after each failure twice as long, up to the maximum.
+/// The pause before the next connection: after each failure twice as long, up to the maximum.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
-/// How often it looks whether anybody still reads its output.
+/// How often the command checks whether anybody still reads its output.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the stream ended.
@@ -145,9 +145,9 @@ struct Tail<'a> {
     out: &'a mut dyn Write,
     json: bool,
     layout: Layout,
-    /// Things that are said once.
+    /// Messages that were said; each is said once.
     said: BTreeMap<&'static str, ()>,
-    /// The calls that were printed last: those that are sent again after a new connection are not printed again.
+    /// The calls that were printed last. After a new connection the collector may send them again.
     printed: VecDeque<(i64, u64)>,
 }
 

@@ -43,10 +43,10 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Listens.
+    /// Registers handlers for the signals.
     ///
     /// # Errors
-    /// The handler cannot be registered.
+    /// A handler cannot be registered.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -55,7 +55,7 @@ impl Interrupts {
         })
     }
 
-    /// Waits for the next one. Cancel-safe.
+    /// Waits for the next signal. Cancel-safe.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -67,21 +67,21 @@ impl Interrupts {
 
 /// Switches to the terminal's second screen, and hides the cursor.
 const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
-/// Back to the first one.
+/// Switches back to the first screen, and shows the cursor.
 const LEAVE: &str = "\u{1b}[?25h\u{1b}[?1049l";
 const HOME: &str = "\u{1b}[H";
 const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_BELOW: &str = "\u{1b}[J";
 
-/// The whole terminal, until it is dropped: it is restored then, also after a panic.
+/// The whole terminal, until this is dropped: the terminal is then restored, also after a panic.
 #[derive(Debug)]
 pub struct Screen {
-    /// How standard input read keys before; `None` if it is no terminal.
+    /// The terminal modes of standard input before; `None` if it is no terminal.
     before: Option<Termios>,
 }
 
 impl Screen {
-    /// Takes the terminal over; `None` if standard output is none that can be drawn on.
+    /// Takes the terminal over; `None` if standard output cannot be drawn on.
     ///
     /// # Errors
     /// Standard output cannot be written.

@@ -69,7 +69,7 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
     }
 }
 
-/// The searched part, in words.
+/// The searched sources and days, in words.
 fn part(part: &PartArgs) -> String {
     let source = part.source.as_ref().map_or_else(|| "Forebay".to_owned(), |id| format!("source {id}"));
     match part.day.or(part.from).or(part.to) {

@@ -92,7 +92,7 @@ fn bucket(args: &WaitArgs, reader: &BucketReader) -> Result<BucketString, Failur
 /// [`Failure`] if a collector refuses to answer.
 async fn at_nodes(nodes: &[AdminClient], args: &WaitArgs) -> Result<Option<String>, Failure> {
     let now = SystemClock::new().wall();
-    // Until then, nodes may still accept calls of the day.
+    // Nodes may still accept calls of the day until this time.
     let ends = args.day.end().plus(AFTER_DAY).plus(SETTLED);
     if now < ends {
         let left = about_seconds(ends.since(now).as_secs());
@@ -126,13 +126,13 @@ fn in_bucket(args: &WaitArgs, standing: DayStanding, spools: &SpoolDays) -> Opti
 /// What a running collector still has of the day.
 ///
 /// # Errors
-/// [`Failure`] if it refuses to answer: another try would be refused, too.
+/// [`Failure`] if the collector refuses to answer: another query would be refused, too.
 async fn at_node(node: &AdminClient, args: &WaitArgs) -> Result<Option<String>, Failure> {
     let path = format!("/api/days?source={}", args.source);
     let days: Days = match node.ask(Method::GET, &path, ADMIN_PATIENCE).await {
         Ok(days) => days,
         Err(error) if error.wants_other_token() => return Err(error.into()),
-        // It may be restarting: its calls are on its disk, and it is queried again.
+        // The collector may be restarting: its calls are on its disk, and it is queried again.
         Err(error) => return Ok(Some(error.to_string())),
     };
     let of_day = |day: &&UnclosedDay| day.day == args.day.start().0;

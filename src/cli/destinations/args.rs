@@ -28,7 +28,7 @@ pub enum DestinationsCommand {
     Remove(RemoveArgs),
 }
 
-/// Which calls are sent again, as people write it.
+/// Which calls a replay sends, in the form that people write.
 fn from(text: &str) -> Result<ReplayFrom, String> {
     if text.eq_ignore_ascii_case("dlq") {
         return Ok(ReplayFrom::Dlq);
@@ -36,15 +36,15 @@ fn from(text: &str) -> Result<ReplayFrom, String> {
     if let Ok(at) = time(text) {
         return Ok(ReplayFrom::Time(at));
     }
-    // Whether it exists is found out when it is opened.
+    // Whether the file exists is found out when it is opened.
     if text.is_empty() { Err(FROM_FORM.to_owned()) } else { Ok(ReplayFrom::File(PathBuf::from(text))) }
 }
 
-/// What a replay may begin with.
+/// The forms of `--from`.
 pub(super) const FROM_FORM: &str =
     "expected DLQ, a time such as 2026-11-20T08:00:00Z or 2026-11-20, or a file";
 
-/// A time as people write it: RFC 3339, or the beginning of a day (UTC).
+/// A time in the form that people write: RFC 3339, or the beginning of a day (UTC).
 fn time(text: &str) -> Result<UnixMillis, String> {
     let day = || Some(text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0)?.and_utc());
     let at = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).ok().or_else(day);
@@ -77,7 +77,8 @@ pub struct ReplayArgs {
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
     pub name: SourceId,
 
-    /// Send dead letters (DLQ), calls of the archive received since a time, or the calls or dead letters of a file
+    /// Send dead letters (DLQ), calls of the archive received since a time, or the calls or dead letters of a
+    /// file
     #[arg(long, value_name = "DLQ|TIME|FILE", value_parser = from)]
     pub from: ReplayFrom,
 
@@ -101,8 +102,8 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Write calls that fail into this new file, as dead letters; by default replay-NAME-TIME.ndjson, and with --from DLQ
-    /// none, because the bucket has them
+    /// Write calls that fail into this new file, as dead letters; by default replay-NAME-TIME.ndjson, and
+    /// with --from DLQ none, because the bucket has them
     #[arg(long, value_name = "FILE")]
     pub failed: Option<PathBuf>,
 
@@ -142,7 +143,7 @@ pub struct StatusArgs {
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
     pub name: Option<SourceId>,
 
-    /// Show only attempts that ended so
+    /// Show only attempts with this result: success, or a class of failure
     #[arg(long, value_name = "CLASS", requires = "name", value_parser = PossibleValuesParser::new(std::iter::once("success").chain(Class::ALL.map(Class::slug))))]
     pub class: Option<String>,
 
@@ -189,7 +190,7 @@ pub struct TestArgs {
     #[arg(long, value_name = "FILE", requires = "run")]
     pub event: Option<PathBuf>,
 
-    /// Also send one call to each function: it really runs
+    /// Also send one call to each function, which then really runs
     #[arg(long)]
     pub run: bool,
 

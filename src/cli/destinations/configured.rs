@@ -8,13 +8,13 @@ use crate::config::{Config, Environment, destinations_alone};
 use crate::destinations::settings::DestinationSettings;
 use crate::sources::SourceId;
 
-/// The destinations of a file, and its configuration. A file with nothing but destinations, as `dev --config` takes it,
-/// has none.
+/// The destinations of a file, and the whole configuration. A file with nothing but destinations, as
+/// `dev --config` takes it, has no whole configuration.
 ///
 /// # Errors
 /// [`Failure`]: what is wrong with the file.
 pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Option<Config>), Failure> {
-    // The environment may have the rest.
+    // The environment may have the settings that the file lacks.
     match load(file) {
         Ok((_, loaded)) => Ok((loaded.config.destinations.clone(), Some(loaded.config))),
         Err(failure) => match destinations_alone(file, &Environment::of_process()) {
@@ -25,10 +25,10 @@ pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Optio
     }
 }
 
-/// The destination of that name in a configuration.
+/// The destination of this name in a configuration.
 ///
 /// # Errors
-/// [`Failure`]: there is none, and which there are.
+/// [`Failure`]: no destination has this name; the message lists those that the file has.
 pub(super) fn named(
     config: &Path,
     name: &SourceId,

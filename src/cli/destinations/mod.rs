@@ -1,5 +1,5 @@
-//! `forebay destinations`: what functions got, a test of the way to them, calls that are sent again, and what
-//! becomes of a removed destination.
+//! `forebay destinations`: tests the functions of destinations, shows what they got, sends calls again, and
+//! drops what waits for a removed destination.
 
 pub mod args;
 mod configured;
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a command about destinations.
 ///
 /// # Errors
-/// [`Failure`].
+/// [`Failure`]: the collector does not answer or refuses, or a test or replay failed.
 pub async fn run(command: &DestinationsCommand, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     match command {
         DestinationsCommand::Status(args) => status(args, out).await,

@@ -6,7 +6,7 @@ use crate::words::rfc3339;
 use crate::words::table::wrapped;
 use crate::words::{about_bytes, counted, grouped, outside_text};
 
-/// Every destination.
+/// The text about every destination.
 pub(super) fn all(all: &AllDestinations) -> String {
     if all.destinations.is_empty() {
         return "no destinations: the configuration has no [[destination]]\n".to_owned();
@@ -14,7 +14,7 @@ pub(super) fn all(all: &AllDestinations) -> String {
     all.destinations.iter().map(destination).collect::<Vec<_>>().join("\n")
 }
 
-/// One destination and its last attempts.
+/// The text about one destination and its last attempts.
 pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
     let mut text = destination(one);
     text.push('\n');
@@ -93,7 +93,7 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         }
         (None, 0) if function.failing.is_some() => "nothing waits, but the last call failed".to_owned(),
         (None, 0) => "up to date".to_owned(),
-        // What is not read yet may be for other functions.
+        // Calls that were not read yet may be for other functions.
         (None, behind) => format!("at most {}", counted(behind, "call waits", "calls wait")),
     };
     let flight = match function.in_flight {

@@ -27,9 +27,9 @@ const STAGE_WORDS: StageWords =
 const SESSION: &str = "replay";
 /// Requests to a bucket at a time.
 const REQUESTS: u16 = 4;
-/// How often people see how far it is.
+/// How often people see the progress.
 const SHOW_EVERY: Duration = Duration::from_millis(500);
-/// How often the log says how far it is.
+/// How often the log has the progress.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Sends stored calls again, and prints what became of them.
@@ -83,7 +83,7 @@ async fn replay(
     sent::result(&sent, args)
 }
 
-/// Options that do not fit each other.
+/// Refuses options that do not fit each other.
 fn check(args: &ReplayArgs) -> Result<(), Failure> {
     let is_time = matches!(args.from, ReplayFrom::Time(_));
     let wrong = |what: &str| Err(Failure::usage(what.to_owned()));
@@ -116,7 +116,7 @@ fn order(args: &ReplayArgs) -> ReplayOrder {
     }
 }
 
-/// What a person can do about an error.
+/// The failure for an error, with what a person can do about it.
 fn failure(args: &ReplayArgs, error: ReplayError) -> Failure {
     match error {
         ReplayError::File { path, cause } => {
@@ -133,7 +133,7 @@ fn failure(args: &ReplayArgs, error: ReplayError) -> Failure {
     }
 }
 
-/// Shows how far it is.
+/// Shows the progress.
 async fn show(watch: &Watch) -> std::convert::Infallible {
     let mut meter = Meter::new("replayed");
     let clock = SystemClock::new();

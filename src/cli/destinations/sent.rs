@@ -7,7 +7,7 @@ use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::destinations::replay::{ReplayFrom, Sent};
 use crate::words::{counted, outside_text, rfc3339};
 
-/// For people.
+/// The result for people.
 pub(super) fn text(sent: &Sent, args: &ReplayArgs) -> String {
     let calls = |count| counted(count, "call", "calls");
     let name = &args.name;
@@ -49,7 +49,7 @@ pub(super) fn text(sent: &Sent, args: &ReplayArgs) -> String {
     text
 }
 
-/// For programs.
+/// The result for programs.
 pub(super) fn json(sent: &Sent, args: &ReplayArgs) -> serde_json::Value {
     let failed = sent
         .failed
@@ -73,7 +73,7 @@ pub(super) fn json(sent: &Sent, args: &ReplayArgs) -> serde_json::Value {
 /// How the command ends.
 ///
 /// # Errors
-/// [`Failure`]: it was stopped, a call failed, or something could not be read.
+/// [`Failure`]: the replay was stopped, a call failed, or something could not be read.
 pub(super) fn result(sent: &Sent, args: &ReplayArgs) -> Result<(), Failure> {
     if let Some(place) = &sent.stopped_in {
         let how = match args.from {

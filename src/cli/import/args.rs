@@ -166,17 +166,18 @@ pub struct FormatArgs {
     #[arg(long)]
     pub arrays: bool,
 
-    /// Require more of each row: a userId in identify, track, page and screen rows, a name in page and screen rows
+    /// Require more of each row: a userId in identify, track, page and screen rows, a name in page and screen
+    /// rows
     #[arg(long)]
     pub strict: bool,
 
-    /// Where the messageIds of calls come from: position (the row's place in its file); column:NAME (a column); or
-    /// row-hash (the row's content: if a file has grown, only its new rows are stored)
+    /// Where the messageIds of calls come from: position (the row's place in its file); column:NAME (a
+    /// column); or row-hash (the row's content: if a file has grown, only its new rows are stored)
     #[arg(long, value_name = "FROM", default_value = "position", value_parser = id_from)]
     pub id_from: IdFrom,
 
-    /// With --id-from row-hash: which rows count as stored before: those of earlier versions of the same file, or of
-    /// all files of the source
+    /// With --id-from row-hash: which rows count as stored before: those of earlier versions of the same
+    /// file, or of all files of the source
     #[arg(long, value_enum, value_name = "SCOPE", default_value = "file")]
     pub id_scope: ScopeArg,
 
@@ -200,7 +201,7 @@ pub struct ToArgs {
     #[arg(long, value_name = "KEY", env = "FOREBAY_WRITE_KEY", hide_env_values = true)]
     pub write_key: Option<String>,
 
-    /// Which of the three ways they take.
+    /// The target of the calls.
     #[command(flatten)]
     pub target: TargetArgs,
 
@@ -222,7 +223,7 @@ pub struct ToArgs {
     pub rejects: Option<String>,
 }
 
-/// Which way calls take: through a node, into a spool, or to a collector elsewhere.
+/// The target of calls: a running node, a spool, or a collector elsewhere.
 #[derive(Clone, Debug, Args)]
 pub struct TypedTargetArgs {
     /// URL of the running node's admin listener
@@ -241,12 +242,13 @@ pub struct TypedTargetArgs {
     #[arg(long, value_name = "URL", requires = "write_key", value_parser = Endpoint::parse)]
     pub collector: Option<Endpoint>,
 
-    /// With --collector: s3://bucket/prefix/ for the progress of imports, so that several machines share the files
+    /// With --collector: s3://bucket/prefix/ for the progress of imports, so that several machines share the
+    /// files
     #[arg(long, value_name = "PLACE", requires = "collector")]
     pub journal: Option<String>,
 }
 
-/// The same, after what was typed has displaced what the environment says.
+/// The target arguments, after typed ones have displaced those of the environment.
 #[derive(Clone, Debug)]
 pub struct TargetArgs(TypedTargetArgs);
 
@@ -268,7 +270,7 @@ impl Args for TargetArgs {
     }
 }
 
-// By hand: clap's own conflicts do not distinguish what was typed from what the environment says.
+// Written by hand: clap's own conflicts do not distinguish typed arguments from those of the environment.
 impl FromArgMatches for TargetArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
@@ -298,7 +300,8 @@ impl FromArgMatches for TargetArgs {
 /// How the result is shown.
 #[derive(Clone, Debug, Args)]
 pub struct ShowArgs {
-    /// Progress on standard error: a bar on a terminal, a line each 10 s elsewhere; json: one object per second
+    /// Progress on standard error: a bar on a terminal, a line each 10 s elsewhere; json: one object per
+    /// second
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: ProgressArg,
 
@@ -335,7 +338,7 @@ pub struct RetryRejectsArgs {
 /// `forebay import list`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-The import that was begun, continued or ended last stands first. Imports with --collector are not known to a node.
+The import that was begun, continued or ended last stands first. A node does not know imports with --collector.
 
 Exit codes: 0 success, 1 the node does not answer or refuses, 2 wrong usage.
 
@@ -357,10 +360,10 @@ pub struct ListArgs {
     pub json: bool,
 }
 
-/// A delimiter, or the wish to find it out.
+/// A delimiter, or the wish to detect it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delimiter {
-    /// Found out from the text.
+    /// Detected from the text.
     Auto,
     /// This byte.
     Byte(u8),
@@ -384,9 +387,9 @@ pub enum EmptyArg {
 /// Which rows --id-from row-hash compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ScopeArg {
-    /// Those of the file of the same name.
+    /// Rows of the file of the same name.
     File,
-    /// Those of all files of the source.
+    /// Rows of all files of the source.
     Source,
 }
 
@@ -433,7 +436,7 @@ fn byte_or_none(text: &str) -> Result<ByteOrNone, String> {
     if text == "none" { Ok(ByteOrNone(None)) } else { one_byte(text).map(|byte| ByteOrNone(Some(byte))) }
 }
 
-/// `1000`, or `1000/s`.
+/// A rate such as `1000` or `1000/s`.
 fn rate(text: &str) -> Result<NonZeroU32, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
     number.parse().map_err(|_| "expected rows per second, from 1".to_owned())

@@ -1,4 +1,4 @@
-//! `--dry-run` and `--preview`: reads and converts as an import does, and writes nothing.
+//! `--dry-run` and `--preview`: read and convert as an import does, and write nothing.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -56,7 +56,7 @@ impl JsonFile {
     }
 }
 
-/// What all files would give.
+/// What the rows of all files would become.
 #[derive(Default)]
 struct Totals {
     calls: BTreeMap<String, u64>,
@@ -64,7 +64,7 @@ struct Totals {
     rejected: u64,
     repeated: u64,
     code: u8,
-    /// Filled only for JSON.
+    /// The files, filled only for JSON.
     files: Vec<JsonFile>,
 }
 
@@ -103,7 +103,7 @@ impl Totals {
         writeln!(out, "{}", self.text())
     }
 
-    /// The last line, which names only calls that there are.
+    /// The last line. It names only types of which there are calls.
     fn text(&self) -> String {
         let some = self.calls.iter().filter(|(_, count)| **count > 0);
         let calls: Vec<String> = some.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
@@ -127,7 +127,7 @@ impl Totals {
     }
 }
 
-/// Reads every input.
+/// Reads and converts every input.
 ///
 /// # Errors
 /// [`Failure`] as an import would give it.

@@ -17,17 +17,18 @@ use crate::time::UnixMillis;
 use crate::words::table::wrapped;
 use crate::words::{about_duration, counted, grouped, outside_message, outside_text, rfc3339};
 
-/// Longer than the node reads its journal before it shows what it knows.
+/// The time limit for the answer: longer than the node reads its journal before it shows what it knows.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Queries the imports and prints them.
 ///
 /// # Errors
-/// [`AskError`].
+/// [`AskError`]: the node does not answer, or refuses.
 pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskError> {
     let client = args.admin.client()?;
     let path = format!("/api/imports?limit={}", args.limit);
-    // As the node sends it, so that fields that this version does not know are printed, too.
+    // The answer is printed as the node sends it, so that fields that this version does not know are printed,
+    // too.
     let value: Value = client.ask(Method::GET, &path, PATIENCE).await?;
     if args.json {
         return print_json(out, &value).map_err(AskError::Print);
@@ -54,7 +55,7 @@ fn render(imports: &Imports, elsewhere: Option<&str>) -> String {
     }
     let all = counted(*total, "import", "imports");
     match shown.len() as u64 {
-        // Nobody knows.
+        // The number of imports is unknown until the journal is read.
         0 if *total == 0 && (problem.is_some() || *loading) => {}
         0 if *total == 0 => lines.push("nothing was imported yet".to_owned()),
         many if many < *total => lines.push(format!("the newest {} of {all}", grouped(many))),
@@ -111,7 +112,7 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
     }
     if let Some(command) = &import.retry {
         let at = elsewhere.map_or_else(String::new, |url| format!(" --admin {url}"));
-        // On one line, however long: it is copied from here.
+        // The command stays on one line, however long: people copy it from here.
         lines.push(format!("  retry:    {}{at}", outside_text(command)));
     }
     lines

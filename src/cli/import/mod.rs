@@ -59,8 +59,8 @@ pub async fn run(
 const STAGE_WORDS: StageWords =
     StageWords { orderly: "stopping after the rows that are being stored", immediate: "stopping at once" };
 
-/// Runs an import to its end. The first signal stops it after a step. After a second one it is abandoned where it is,
-/// which is as safe as a kill.
+/// Runs an import to its end. The first signal stops the import after a step. A second one abandons it where
+/// it is, which is as safe as a kill.
 async fn stoppable(
     import: impl AsyncFnOnce(CancellationToken) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -72,13 +72,13 @@ async fn stoppable(
     }
 }
 
-/// An import was stopped by a signal.
+/// The failure of an import that a signal stopped.
 fn stopped() -> Failure {
     let how = resume::how_to_continue(std::env::args_os());
     Failure::with_code(failure::INTERRUPTED, format!("stopped; {how}"))
 }
 
-/// How inputs are opened, and which ones there are.
+/// The inputs, and how they are opened.
 async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Failure> {
     let state = state_of(&args.to);
     let opening = Arc::new(options::opening(&args.named_type, &args.format, temporary(&state), true)?);
@@ -100,7 +100,8 @@ async fn csv(
     let chosen = chosen_target(&args.to, &state, background).await?;
     announce(&args.show, &chosen);
     if args.to.target.journal.is_some() && !inputs.is_empty() {
-        // Importers that share the files begin at different ones: a file that another one has is waited for.
+        // Importers that share the files begin at different ones, because each waits for a file that another
+        // one has.
         let first = SystemRandom.next_u64() % inputs.len() as u64;
         inputs.rotate_left(usize::try_from(first).unwrap_or(0));
     }

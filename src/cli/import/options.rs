@@ -14,7 +14,7 @@ use crate::import::reading::text::encoding;
 use crate::import::{OnRowError, OptionsHash, short_hash};
 use crate::runtime::SystemRandom;
 
-/// How inputs are opened. `quotes`: whether what is logged of them may quote them.
+/// How inputs are opened. `quotes`: whether the log may quote them.
 ///
 /// # Errors
 /// [`Failure`]: exit code 2.
@@ -31,7 +31,7 @@ pub(in crate::cli) fn opening(
     };
     let csv = CsvOptions {
         delimiter,
-        // Who names the delimiter means that it has no blank.
+        // A blank after a delimiter that a person named belongs to the cell.
         keeps_blanks: delimiter.is_some(),
         quote: format.quote.0,
         escape: format.escape.0,
@@ -82,7 +82,8 @@ fn types(text: &str) -> Result<Types, Failure> {
     }
 }
 
-/// All options that decide how rows become calls, as `opening` has them and as they are typed.
+/// The hash of all options that decide how rows become calls, with the hash that earlier versions made of the
+/// same options.
 pub(in crate::cli) fn options_hash(
     named_type: &NamedType,
     format: &FormatArgs,
@@ -92,7 +93,7 @@ pub(in crate::cli) fn options_hash(
     now.and_before(short_hash(text_before(named_type, format).as_bytes()))
 }
 
-/// The text that was hashed before [`OptionsHash::of_csv`]: what was typed, as Rust showed it.
+/// The text that was hashed before [`OptionsHash::of_csv`]: the typed options in the form of Rust's `Debug`.
 fn text_before(named_type: &NamedType, format: &FormatArgs) -> String {
     let NamedType { kind, collection } = named_type;
     let kind = match kind {
@@ -141,8 +142,8 @@ fn text_before(named_type: &NamedType, format: &FormatArgs) -> String {
     )
 }
 
-/// A hash of the options that decide whether a file fails, and nothing else. With other ones a file that failed too
-/// often is tried again.
+/// A hash of the options that decide whether a file fails, and nothing else. With other options, a file that
+/// failed too often is retried.
 pub(in crate::cli) fn limits_hash(on_row_error: OnRowError, allow_expansion: bool) -> String {
     let stops = match on_row_error {
         OnRowError::Reject => "Reject".to_owned(),
@@ -167,7 +168,7 @@ mod tests {
         format: FormatArgs,
     }
 
-    /// As the program hashed it until the hash of a written form took its place.
+    /// The text stays as the program hashed it until the hash of a written form took its place.
     #[test]
     fn the_text_that_was_hashed_before_stays_as_it_was() {
         let typed: [(&[&str], &str); 3] = [

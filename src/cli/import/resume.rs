@@ -1,4 +1,4 @@
-//! What to do after an import was stopped.
+//! How to continue an import that was stopped.
 
 use std::ffi::OsString;
 
@@ -32,7 +32,8 @@ pub(super) fn how_to_continue(line: impl IntoIterator<Item = OsString>) -> Strin
             command.push(shell_word(&argument));
         }
     }
-    // The shell's pipe has ended, and the shell makes the next one only of the command as it was typed.
+    // The pipe of a shell (`<(…)`) has ended, and the shell makes a new one only for the command as it was
+    // typed.
     let mut text = match (from_shell, forced) {
         (true, false) => "run the same command again to continue".to_owned(),
         (true, true) => "run the same command again without --force to continue".to_owned(),

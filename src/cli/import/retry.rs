@@ -21,7 +21,7 @@ use crate::runtime::Background;
 /// Imports the rows of each file.
 ///
 /// # Errors
-/// [`Failure`].
+/// [`Failure`]: a file is not one of rejected rows, a file failed, or rows were rejected again.
 pub(super) async fn run(
     args: &RetryRejectsArgs,
     stop: CancellationToken,

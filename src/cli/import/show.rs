@@ -12,11 +12,11 @@ use crate::import::Snapshot;
 use crate::import::files_import::Counted;
 use crate::words::{about_bytes, about_duration, counted, grouped};
 
-/// How often a bar is drawn, a JSON object is written, and a line.
+/// How often a bar is drawn, a JSON object is written, and a line is written.
 const BAR_EVERY: Duration = Duration::from_millis(100);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
-/// A rate is measured over this time.
+/// The time over which a rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
 /// What is shown.
@@ -94,7 +94,7 @@ async fn bar(shown: &Shown, stop: &CancellationToken) {
     bar.finish_and_clear();
 }
 
-/// One line with everything.
+/// The whole progress in one line.
 fn line(shown: &Shown, now: &Snapshot, rate: f64) -> String {
     format!("{}, {}", place(shown, now, rate), rows(now, rate))
 }
@@ -126,7 +126,7 @@ fn whole(rate: f64) -> u64 {
     Duration::try_from_secs_f64(rate.round()).map_or(u64::MAX, |rate| rate.as_secs())
 }
 
-/// How long the rest takes in seconds, at least one, at this rate and with rows of the same length.
+/// The estimated seconds until the end, at least one, at this rate and with rows of the same length.
 fn seconds_left(now: &Snapshot, rows_per_second: f64) -> Option<u64> {
     if now.rows == 0 || now.bytes_read == 0 || now.bytes_read >= now.bytes_total || rows_per_second <= 0.0 {
         return None;
@@ -164,7 +164,7 @@ fn eprint_line(text: &str) {
     }
 }
 
-/// Rows per second, over the last few seconds.
+/// Measures rows per second over the last few seconds.
 struct Rate {
     seen: std::collections::VecDeque<(Instant, u64)>,
 }

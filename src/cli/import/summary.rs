@@ -35,10 +35,10 @@ struct JsonFile<'a> {
     rows: u64,
     stored: u64,
     repeated: u64,
-    /// Of the repeated ones: rows that equal an earlier row of the file with the same id.
+    /// Repeated rows that equal an earlier row of the file with the same id.
     equal_rows: u64,
     rejected: u64,
-    /// The rejected ones of this run.
+    /// Rows that were rejected in this run, by error code.
     rejected_by_code: BTreeMap<String, u64>,
     refused: u64,
     rows_before: u64,
@@ -110,7 +110,7 @@ impl Summary {
         calls
     }
 
-    /// Whether it was stopped before its end.
+    /// Whether the import was stopped before its end.
     pub(super) fn is_stopped(&self) -> bool {
         self.0.not_begun > 0 || self.0.results.iter().any(|result| result.report.end == FileEnd::Stopped)
     }
@@ -118,7 +118,7 @@ impl Summary {
     /// Prints the result as JSON.
     ///
     /// # Errors
-    /// The output's error.
+    /// The output cannot be written.
     pub(super) fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let json = Json {
             files: self.0.results.iter().map(json_of).collect(),
@@ -142,7 +142,7 @@ impl Summary {
     /// Prints the result for people.
     ///
     /// # Errors
-    /// The output's error.
+    /// The output cannot be written.
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let ended = |end: fn(&FileEnd) -> bool| {
             self.0.results.iter().filter(|result| end(&result.report.end)).count() as u64
@@ -184,7 +184,7 @@ impl Summary {
             let when = if *end == FileEnd::DoneBefore { " (before)" } else { "" };
             let rejected = match progress.rejected {
                 0 if rejects.is_none() => continue,
-                // They stopped the file before a step was stored.
+                // The rejected rows stopped the file before a step was stored, so they are not counted.
                 0 => "rows".to_owned(),
                 rows => grouped(rows),
             };
@@ -250,7 +250,8 @@ impl Summary {
         let no_source =
             |result: &FileResult| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
         if self.is_stopped() {
-            // Who stopped it knows that it is not complete, and the files that failed are listed.
+            // The person who stopped the import knows that it is not complete, and the files that failed are
+            // listed.
             failure::INTERRUPTED
         } else if any(&denied) {
             failure::DENIED
@@ -265,7 +266,7 @@ impl Summary {
         }
     }
 
-    /// How the command ends. The text says what to do.
+    /// The failure that the command ends with, if any. The text says what to do.
     pub(super) fn failure(&self) -> Option<Failure> {
         let text = match self.code() {
             0 => return None,

@@ -1,4 +1,4 @@
-//! Where the rows of one command go, and how it ends.
+//! Where the rows of one command go, and how the command ends.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

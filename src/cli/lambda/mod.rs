@@ -1,5 +1,5 @@
-//! `forebay lambda`: the program as a function of AWS Lambda. Notifications of S3 come in; the rows of the files that
-//! they name go to a collector, or become objects.
+//! `forebay lambda`: the program as a function of AWS Lambda. Notifications of S3 come in; the rows of the
+//! files that they name go to a collector, or become objects.
 
 mod settings;
 

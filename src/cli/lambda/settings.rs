@@ -64,14 +64,14 @@ fn csv_variables() -> Vec<String> {
 pub(super) struct FromEnvironment {
     /// The options of `import csv`, as that command parses them.
     pub(super) csv: ImportCsvArgs,
-    /// The rest.
+    /// The settings of the function itself.
     pub(super) settings: Settings,
     /// Variables that begin like Forebay's and mean nothing to a function.
     pub(super) ignored: Vec<String>,
 }
 
 impl FromEnvironment {
-    /// What these variables say.
+    /// Parses these variables.
     ///
     /// # Errors
     /// [`Failure`] with all problems, each with the name of its variable.
@@ -111,9 +111,10 @@ fn refuse_unknown(said: &mut Said<'_>) -> Vec<String> {
     ignored
 }
 
-/// The options of `import csv`, parsed by its own parser, first each alone, so that the wrong ones are named.
+/// The options of `import csv`, parsed by its own parser. Each is first parsed alone, so that a wrong one is
+/// named.
 fn csv(said: &mut Said<'_>) -> Option<ImportCsvArgs> {
-    // The parser wants a file.
+    // The parser requires a file.
     let mut all = vec!["forebay".to_owned(), "s3://bucket/key".to_owned()];
     let first = all.clone();
     let mut is_whole = true;

@@ -21,7 +21,7 @@ pub enum Asked {
     Answered(ReceiptStatus),
     /// The state of calls that are not yet delivered is unknown.
     Nothing {
-        /// Why.
+        /// Why the state is unknown.
         why: String,
         /// The bucket of the source according to another collector that answered.
         bucket: Option<String>,
@@ -67,11 +67,11 @@ pub struct ReceiptReport {
 /// Adjacent positions with the same state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Positions {
-    /// The first.
+    /// The first position.
     pub first: u64,
-    /// The last.
+    /// The last position.
     pub last: u64,
-    /// Their state.
+    /// The state of these positions.
     #[serde(flatten)]
     pub state: State,
 }
@@ -84,14 +84,14 @@ pub enum State {
     Delivered(Line),
     /// In a line of an object of the rejected stream.
     Rejected(Line),
-    /// The collector holds it.
+    /// In the collector, which has not delivered it yet.
     OnItsWay {
-        /// Its answer.
+        /// The collector's answer.
         collector: PositionsStatus,
     },
     /// Not found anywhere.
     NotFound {
-        /// What is known about it.
+        /// What is known about the position.
         why: &'static str,
     },
 }
@@ -103,7 +103,7 @@ pub struct Line {
     pub key: String,
     /// The line's number, from 1.
     pub line: u64,
-    /// `receivedAt`. The following members, too, are as in the line.
+    /// `receivedAt`, as in the line, like the members that follow.
     #[serde(rename = "receivedAt")]
     pub received_at: String,
     /// `type`.
@@ -112,7 +112,7 @@ pub struct Line {
     /// `messageId`.
     #[serde(rename = "messageId", skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Why it was rejected.
+    /// Why the item was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -120,9 +120,9 @@ pub struct Line {
 /// An object that cannot be read.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Unreadable {
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// Why.
+    /// Why the object cannot be read.
     pub why: String,
 }
 
@@ -154,7 +154,7 @@ impl ReceiptReport {
         }
     }
 
-    /// The part of the receipt that may be in the bucket.
+    /// The positions of the receipt that may be in the bucket.
     pub fn unanswered(&self) -> Option<Receipt> {
         let open = |positions: &&Positions| matches!(positions.state, State::NotFound { why } if why == DELIVERED_OR_NEVER || why == CANNOT_SAY || why == LOST);
         let first = self.positions.iter().find(open)?.first;
@@ -162,7 +162,7 @@ impl ReceiptReport {
         Some(Receipt { first, last, ..self.receipt.clone() })
     }
 
-    /// Adds what the bucket has.
+    /// Adds what was found in the bucket.
     pub fn take_in(&mut self, bucket: &BucketString, lookup: Lookup) {
         self.bucket = Some(bucket.to_string());
         let unreadable = lookup.unreadable.into_iter();
@@ -204,8 +204,8 @@ impl ReceiptReport {
         let Receipt { source, day, spool_id, .. } = &self.receipt;
         let positions = numbers(self.receipt.first, self.receipt.last);
         writeln!(out, "{positions} of {source}, {}, spool {spool_id}", date(*day))?;
-        // By heading, in the order of their first positions: rejected items lie between the calls of one
-        // object.
+        // Lines are grouped by heading, in the order of their first positions: rejected items lie between the
+        // calls of one object.
         let mut headings: Vec<(String, String)> = Vec::new();
         for positions in &self.positions {
             let Positions { first, last, state } = positions;
@@ -260,7 +260,7 @@ fn positions_of(status: &PositionsStatus) -> Positions {
     Positions { first: status.first, last: status.last, state }
 }
 
-/// The lines of an object, by position.
+/// The state of each position that the lines of an object have.
 fn states(held: HeldBy) -> impl Iterator<Item = (u64, State)> {
     let HeldBy { object, lines, .. } = held;
     lines.into_iter().map(move |seen| {
@@ -311,7 +311,7 @@ fn describe_line(line: &Line) -> String {
     told
 }
 
-/// The collector's answer: a heading, and the text after the positions.
+/// The heading for the collector's answer, and the text after the positions.
 fn on_its_way(status: &PositionsStatus) -> (String, String) {
     let at = |ms: Option<i64>| ms.map_or_else(|| "an unknown time".to_owned(), |ms| rfc3339(UnixMillis(ms)));
     let objects: Vec<String> =

@@ -52,7 +52,7 @@ fn objects(drained: &Drained) -> String {
     counted(drained.objects, "object", "objects")
 }
 
-/// What to fail with if something is left.
+/// The failure if something is left.
 fn failure(drained: &Drained) -> Option<Failure> {
     let objects = objects(drained);
     let Some(why) = drained.waiting_for.as_deref() else { return waits_for_functions(drained) };
@@ -68,12 +68,12 @@ fn failure(drained: &Drained) -> Option<Failure> {
     }))
 }
 
-/// What to fail with if the archive has everything, but functions have not.
+/// The failure if the archive has everything, but functions have not.
 fn waits_for_functions(drained: &Drained) -> Option<Failure> {
     if let Some(why) = &drained.destinations_lost {
         return Some(Failure::failed(format!(
-            "{} delivered, and the archive has everything; but {why}: nobody knows which calls wait for functions. Run the \
-             collector on this spool, which sends again what it still has, or drop it with --drop-destinations",
+            "{} delivered, and the archive has everything; but {why}, so it is not known which calls wait for functions. \
+             Run the collector on this spool, which sends what it still has again, or drop that with --drop-destinations",
             objects(drained)
         )));
     }
@@ -90,7 +90,7 @@ fn waits_for_functions(drained: &Drained) -> Option<Failure> {
     (!waiting.is_empty()).then(|| Failure::failed(what))
 }
 
-/// The end of a drain that left nothing.
+/// The text for people after a drain that left nothing.
 fn render(drained: &Drained, dir: &Path) -> String {
     let (days, dir) = (|number: usize| counted(number as u64, "day is", "days are"), dir.display());
     let Days { open, unsure, closed_by_drain, .. } = drained.days;

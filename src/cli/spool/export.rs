@@ -24,7 +24,7 @@ pub fn run(args: &SpoolExportArgs) -> Result<(), Failure> {
     let exported = match &args.out {
         Some(path) => export_to_file(&view, wanted, path, &mut progress)?,
         None => match export(&view, wanted, &mut io::stdout().lock(), &mut progress) {
-            // Like `head`, its reader has seen enough.
+            // The reader, such as `head`, has seen enough.
             Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             exported => exported?,
         },

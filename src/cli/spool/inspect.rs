@@ -54,7 +54,7 @@ fn render_functions(shown: &SpoolAbout) -> String {
     text
 }
 
-/// The inspection for people.
+/// The text of an inspection for people.
 pub(crate) fn render(of: &Inspection) -> String {
     let mut text = format!("spool {}, node {}, format {}\n", of.spool_id, of.node, of.format);
     text.push_str(&manifest(of));

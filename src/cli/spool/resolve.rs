@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::print_json::print_json;
 use crate::node::closed_spool::{self, Decision};
 
-/// Records the decision in the spool. It takes effect at the next start.
+/// Records the decision in the spool. The decision takes effect at the next start.
 ///
 /// # Errors
 /// [`Failure`] if the seal has no conflict, or the spool cannot be read or written.

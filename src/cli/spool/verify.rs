@@ -36,7 +36,7 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
 }
 
-/// The verification for people.
+/// The text of a verification for people.
 pub fn render(of: &Verified) -> String {
     let mut text: String = of.findings.iter().map(finding).collect();
     for note in &of.notes {

@@ -1,4 +1,5 @@
-//! How many calls came in lately: from the collector's history, or from snapshots that this command took. Pure.
+//! How many calls came in lately: from the collector's history, or from snapshots that this command took.
+//! Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,18 +10,18 @@ use crate::admin::Status;
 
 /// Snapshots that are kept for the rates of a watch.
 const SNAPSHOTS_MAX: usize = 120;
-/// Points of a sparkline.
+/// The most points of a sparkline.
 pub const POINTS_MAX: usize = 24;
 
 /// `GET /api/history`: calls a second, oldest first.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct History {
-    /// The length of a step.
+    /// The length of a step, in seconds.
     pub step_seconds: u64,
-    /// Of each source.
+    /// Calls a second of each source.
     pub sources: BTreeMap<String, Vec<f64>>,
-    /// Of all sources.
+    /// Calls a second of all sources.
     pub received: Vec<f64>,
 }
 
@@ -32,7 +33,7 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// From the collector's history; `None` if it has no point yet.
+    /// The activity in the collector's history; `None` if the history has no point yet.
     pub fn of_history(history: History) -> Option<Self> {
         let last = |mut points: Vec<f64>| points.split_off(points.len().saturating_sub(POINTS_MAX));
         let sources = history.sources.into_iter().map(|(id, points)| (id, last(points))).collect();
@@ -49,7 +50,7 @@ impl Activity {
         self.all.last().copied().unwrap_or(0.0)
     }
 
-    /// The mean of a source: it changes slowly, so that an order by it does not jump.
+    /// The mean of a source. A mean changes slowly, so that an order by it does not jump.
     pub fn mean(&self, source: &str) -> f64 {
         let points = self.of(source);
         #[expect(clippy::cast_precision_loss, reason = "a few points")]
@@ -85,7 +86,7 @@ impl Snapshots {
     pub fn add(&mut self, now: Duration, status: &Status) {
         let sources = status.sources.iter().map(|source| (source.id.clone(), source.totals.received));
         let snapshot = Snapshot { at: now, received: status.totals.received, sources: sources.collect() };
-        // A collector that was started again counts from zero.
+        // A restarted collector counts from zero.
         if self.0.back().is_some_and(|last| last.received > snapshot.received) {
             self.0.clear();
         }
@@ -121,7 +122,8 @@ fn rate(before: &Snapshot, after: &Snapshot, received: &dyn Fn(&Snapshot) -> u64
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Points as bars, the highest of them as a full one. Zero is the lowest bar, and anything above zero is higher.
+/// Points as bars, the highest of them as a full one. Zero is the lowest bar, and anything above zero is
+/// higher.
 pub fn sparkline(points: &[f64]) -> String {
     let highest = points.iter().copied().fold(0.0, f64::max);
     let bar = |point: f64| {
@@ -167,7 +169,7 @@ mod tests {
         assert_eq!(activity.of_all(), [20.5, 2.0]);
         assert_eq!((activity.rate("ios"), activity.rate_of_all(), activity.mean("web")), (2.0, 2.0, 10.0));
         assert_eq!(activity.rate("nobody"), 0.0);
-        // The collector was started again.
+        // A restarted collector counts from zero.
         snapshots.add(at(16), &status(&[("web", 4)]));
         assert_eq!(snapshots.activity(), None);
         snapshots.add(at(20), &status(&[("web", 8)]));

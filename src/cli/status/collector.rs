@@ -33,7 +33,7 @@ pub(super) fn view<'a>(args: &'a StatusArgs, activity: Option<&'a Activity>) -> 
 pub(super) struct Collector {
     client: AdminClient,
     pub(super) clock: SystemClock,
-    /// `None` once the collector said that it keeps none.
+    /// `None` once the collector said that it keeps no history.
     history: Option<()>,
     snapshots: Snapshots,
     pub(super) activity: Option<Activity>,
@@ -45,8 +45,8 @@ impl Collector {
         Self { client, clock: SystemClock::new(), history: Some(()), snapshots, activity: None }
     }
 
-    /// The state as the collector sends it. It is not parsed into [`Status`], so that fields that this version does
-    /// not know are printed, too.
+    /// The state as the collector sends it. The state is not parsed into [`Status`], so that fields that this
+    /// version does not know are printed, too.
     pub(super) async fn value(&self, source: Option<&SourceId>) -> Result<Value, Failure> {
         let mut status: Value = self.client.ask(Method::GET, "/api/status", PATIENCE).await?;
         if let (Some(id), Some(sources)) = (source, status.get_mut("sources").and_then(Value::as_array_mut)) {

@@ -13,17 +13,17 @@ use crate::words::{
 use super::activity::{Activity, sparkline};
 use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
-/// The most bytes of an alarm's text that are shown. Its advice is at the end.
+/// The most bytes of an alarm's text that are shown: enough for the advice at its end.
 const ALARM_TEXT_MAX: usize = 2_048;
 /// The most object and dead-letter streams of a source that are shown.
 const STREAMS_SHOWN_MAX: usize = 20;
 /// Sources that are shown even if the screen has no space for them.
 const SOURCES_MIN: usize = 3;
-/// What is not worth an exact number.
+/// The seconds of a year: a longer time is not worth an exact number.
 const YEAR_SECONDS: u64 = 365 * 86_400;
 /// How long a kind of refused requests is shown after the last one, in seconds.
 const REFUSALS_SHOWN_FOR: u64 = 600;
-/// The columns of a label such as `calls`.
+/// The width of a label such as `calls`, in columns.
 const LABEL: usize = 9;
 
 /// Words at the beginnings of lines, for [`painted`](crate::cli::paint::painted).
@@ -42,13 +42,13 @@ pub const MARKS: [Mark; 9] = [
 /// What of a status is shown, and where.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct View<'a> {
-    /// Only this source.
+    /// The only source that is shown, if one is named.
     pub source: Option<&'a SourceId>,
     /// How many calls came in lately, if that is known.
     pub activity: Option<&'a Activity>,
     /// Whether the last minutes are drawn.
     pub sparklines: bool,
-    /// The columns of a terminal: texts are wrapped, and rows are cut.
+    /// The columns of a terminal, to which texts are wrapped and rows are cut.
     pub columns: Option<usize>,
     /// The lines that there is space for.
     pub rows: Option<usize>,
@@ -91,7 +91,7 @@ pub fn lines(status: &Status, view: &View<'_>) -> Vec<String> {
     let wanted = |source: &&SourceStatus| view.source.is_none_or(|id| id.as_str() == source.id);
     let wanted: Vec<&SourceStatus> = status.sources.iter().filter(wanted).collect();
     if !wanted.is_empty() {
-        // An empty line, the names of the columns, and the line about further sources.
+        // Three more lines: an empty one, the names of the columns, and the one about further sources.
         let space = view.rows.map(|rows| rows.saturating_sub(lines.len() + 3));
         lines.push(String::new());
         lines.extend(sources(status, &wanted, view, space));
@@ -117,7 +117,7 @@ fn troubles(status: &Status) -> Vec<Line> {
     lines.extend(status.alarms.iter().map(|alarm| {
         let age = about_seconds(seconds_since(status.now_ms, alarm.since_ms));
         let what = outside_text_within(&alarm.what, ALARM_TEXT_MAX);
-        // What follows is long: it is not indented by the beginning.
+        // The text of an alarm is long, so it is not indented by the beginning.
         Line::new("", format!("ALARM {} for {age}: {what}", outside_text(&alarm.kind)))
     }));
     lines
@@ -195,7 +195,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
     lines
 }
 
-/// Requests that were refused lately. Those for lack of space have an alarm.
+/// Requests that were refused lately. Requests refused for lack of space have an alarm.
 fn refusals(status: &Status) -> Vec<Line> {
     let lately = status.refusals.iter().filter(|refused| {
         !REFUSED.contains(&refused.code.as_str())
@@ -259,8 +259,8 @@ fn stream_counts(counts: &LedgerCounts) -> String {
     )
 }
 
-/// The table of sources, with what is wrong below each. If there is not space for all, those with problems come
-/// first, then the most active ones.
+/// The table of sources, with what is wrong below each. If there is no space for all, those with problems
+/// come first, then the most active ones.
 fn sources(status: &Status, wanted: &[&SourceStatus], view: &View<'_>, space: Option<usize>) -> Vec<String> {
     let mut shown: Vec<(&SourceStatus, Vec<String>)> =
         wanted.iter().map(|source| (*source, details(source, status, view))).collect();
@@ -325,7 +325,7 @@ fn details(source: &SourceStatus, status: &Status, view: &View<'_>) -> Vec<Strin
         let more = counted(more as u64, "stream", "streams");
         lines.push(Line::new("  ", format!("and {more} more: `forebay status --json`")));
     }
-    // If all calls are refused, a line above says so.
+    // If all calls are refused, a line above says so, and the source needs none.
     lines.extend(source.refused.iter().filter(|_| status.ready).map(|refused| {
         let requests = counted(source.requests_refused, "request", "requests");
         let beginning = format!("  REFUSED ({requests} since this start): ");
@@ -356,7 +356,7 @@ fn row(source: &SourceStatus, now_ms: i64, view: &View<'_>) -> Vec<String> {
         || "none yet".to_owned(),
         |object| {
             let encryption = object.encryption.as_ref().and_then(|applied| applied.algorithm.as_deref());
-            // S3's own name for it is that of the cipher, which SSE-KMS uses too.
+            // S3 gives the name of the cipher, which SSE-KMS uses, too.
             let encryption = encryption.map(|name| if name == "AES256" { "SSE-S3" } else { name });
             format!(
                 "{} ago, {}, {}, {}{}",
@@ -493,13 +493,13 @@ spool    0 B of 20 GB (0 %), 0 segments
         assert!(shown.iter().any(|line| line.starts_with("  last error: 403 AccessDenied")), "{shown:#?}");
         assert_eq!(shown[23], format!("and {} more: --source ID, --all or --json", 500 - names.len()));
 
-        // All of them, in their own order.
+        // All sources are shown, in their own order.
         let everything = lines(&status, &View { rows: None, ..view });
         assert!(everything.len() > 500 && everything.last().unwrap().starts_with("s499"), "{everything:#?}");
         let id = SourceId::new("s123").unwrap();
         let one = lines(&status, &View { source: Some(&id), ..view });
         assert!(one.last().unwrap().starts_with("s123 ") && one.len() < 10, "{one:#?}");
-        // As many as fit exactly are shown without a last line.
+        // Sources that just fit are shown without a last line.
         let few = Status { sources: status.sources[400..420].to_vec(), ..status.clone() };
         let head = lines(&Status { sources: Vec::new(), ..status.clone() }, &view).len();
         let exact = lines(&few, &View { rows: Some(head + 2 + 20), ..view });

@@ -26,7 +26,7 @@ const ERROR_MAX: usize = 1_024;
 /// The beginning of the line that says that the collector does not answer.
 const NO_ANSWER: &str = "NO ANSWER";
 
-/// What was learnt so far.
+/// What the queries so far have shown.
 #[derive(Default)]
 struct Seen {
     status: Option<Status>,
@@ -67,7 +67,7 @@ pub(super) async fn run(
             () = quit(&mut keys) => return Ok(()),
             _ = resized.recv() => {}
             _ = suspended.recv() => {
-                // The shell needs its terminal back. This call returns when the process is continued.
+                // The shell needs its terminal back. `kill_process` returns when the process is continued.
                 drop(screen);
                 kill_process(getpid(), Signal::STOP).map_err(io::Error::from)?;
                 let Some(again) = Screen::open()? else { return Ok(()) };
@@ -89,7 +89,7 @@ async fn quit(keys: &mut mpsc::Receiver<u8>) {
     std::future::pending().await
 }
 
-/// Waits for the interval, and asks again. A collector that does not answer is asked again: it may be restarting.
+/// Waits for the interval, and queries again. A collector that does not answer is kept: it may be restarting.
 async fn next(args: &StatusArgs, collector: &mut Collector, seen: &mut Seen) -> Result<(), Failure> {
     tokio::time::sleep(args.interval.get()).await;
     match collector.status(args.source.as_ref()).await {
@@ -141,7 +141,7 @@ fn no_answer(why: &str, since: Duration) -> String {
     format!("{NO_ANSWER} for {}, what follows is old: {why}", about_seconds(since.as_secs()))
 }
 
-/// Whole snapshots, with an empty line between them.
+/// Prints whole snapshots, with an empty line between them.
 async fn snapshots(
     args: &StatusArgs,
     collector: &mut Collector,
@@ -164,7 +164,7 @@ async fn snapshots(
     }
 }
 
-/// One JSON object a line for each snapshot.
+/// Prints one JSON object a line for each snapshot.
 async fn json_lines(
     args: &StatusArgs,
     collector: &mut Collector,

@@ -11,37 +11,37 @@ use crate::words::{about_bytes, columns, in_columns, outside_text, within_column
 
 /// The widest that the columns of source, type, name, user and size become.
 const WIDEST: [usize; 5] = [24, 8, 40, 28, 8];
-/// Their narrowest.
+/// The narrowest that these columns become.
 const NARROWEST: [usize; 5] = [6, 8, 12, 8, 7];
-/// The columns of a time.
+/// The width of a time, in columns.
 const TIME: usize = 12;
-/// Between two columns.
+/// The width between two columns.
 const GAP: usize = 2;
 
 /// A call, an object set or a rejected item: what a line shows of it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct LiveCall {
-    /// Grows within the process.
+    /// The call's number, which grows within the process.
     pub id: u64,
-    /// When it was received.
+    /// When the call was received, in Unix milliseconds.
     pub at_ms: i64,
-    /// Its source.
+    /// The call's source.
     pub source: String,
-    /// `calls`, `rejected` or `objects/<collection>`.
+    /// The stream: `calls`, `rejected` or `objects/<collection>`.
     pub stream: String,
-    /// `track` and so on; `object`; of a rejected item its type, or nothing.
+    /// The type: `track` and so on; `object`; for a rejected item its type, or nothing.
     #[serde(rename = "type")]
     pub kind: String,
     /// The event, page, screen, group or collection.
     pub name: Option<String>,
-    /// Its user.
+    /// The call's user.
     pub user: Option<String>,
-    /// The length of its line.
+    /// The length of the stored line, in bytes.
     pub bytes: u64,
-    /// Why it was rejected: a word.
+    /// Why the item was rejected: a word.
     pub reason: Option<String>,
-    /// Why it was rejected: a sentence.
+    /// Why the item was rejected: a sentence.
     pub reason_text: Option<String>,
     /// The SDK and its version.
     pub library: Option<String>,
@@ -54,12 +54,12 @@ pub struct Calls<'a> {
     /// Each call.
     #[serde(borrow)]
     pub calls: Vec<&'a RawValue>,
-    /// They were received before this viewer came.
+    /// Whether the calls were received before this viewer came.
     pub recent: bool,
 }
 
 impl LiveCall {
-    /// Its place among all calls, also across a restart of the collector.
+    /// Orders the call among all calls, also across a restart of the collector.
     pub fn place(&self) -> (i64, u64) {
         (self.at_ms, self.id)
     }
@@ -73,18 +73,18 @@ impl LiveCall {
 #[derive(Clone, Debug)]
 pub struct Layout {
     widths: [usize; 5],
-    /// The columns of the terminal; `None` elsewhere: nothing is cut.
+    /// The columns of the terminal; `None` elsewhere, where nothing is cut.
     terminal: Option<usize>,
     colours: bool,
 }
 
 impl Layout {
-    /// A layout for a terminal with so many columns, or for something else.
+    /// A layout for a terminal with this many columns, or for other output.
     pub fn new(terminal: Option<usize>, colours: bool) -> Self {
         Self { widths: NARROWEST, terminal, colours }
     }
 
-    /// The terminal has another width now.
+    /// Takes over another width of the terminal.
     pub fn resize(&mut self, terminal: Option<usize>) {
         self.terminal = terminal;
     }
@@ -156,8 +156,8 @@ fn time(at_ms: i64) -> String {
     String::from_utf8_lossy(text.get(11..11 + TIME).unwrap_or_default()).into_owned()
 }
 
-/// JSON as sent, on one line and safe for a terminal: characters that a terminal may act on can only be inside
-/// strings, where an escape means the same.
+/// JSON as sent, on one line and safe for a terminal. Characters that a terminal may act on can only be
+/// inside strings, where an escape means the same.
 pub fn one_line(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for c in json.chars() {

@@ -1,21 +1,21 @@
 //! Server-sent events, read from a stream in pieces of any length. Pure.
 //!
-//! The format (WHATWG HTML, section 9.2.6): lines end with CR, LF or CRLF; a line `name: value` is a field, a line
-//! that begins with `:` a comment, and an empty line ends an event. Several `data` fields are joined by LF. An
-//! event that the stream ends within is dropped.
+//! The format (WHATWG HTML, section 9.2.6): lines end with CR, LF or CRLF; a line `name: value` is a field, a
+//! line that begins with `:` a comment, and an empty line ends an event. Several `data` fields are joined by
+//! LF. An event that the stream ends within is dropped.
 
 /// The most bytes of one line. At the limit the whole event is dropped and counted: the collector sends one
 /// line for each event, with at most a second's calls of 64 KiB.
 pub const LINE_BYTES_MAX: usize = 32 << 20;
-/// The most bytes of the data of one event. At the limit it is dropped and counted.
+/// The most bytes of the data of one event. At the limit the event is dropped and counted.
 pub const DATA_BYTES_MAX: usize = LINE_BYTES_MAX;
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// Its type; `message` if the stream names none.
+    /// The event's type; `message` if the stream names none.
     pub kind: String,
-    /// Its data.
+    /// The event's data.
     pub data: String,
 }
 
@@ -27,11 +27,11 @@ pub struct EventParser {
     kind: String,
     data: String,
     has_data: bool,
-    /// The last byte was CR: an LF that follows belongs to it.
+    /// Whether the last byte was CR: an LF that follows belongs to the same line end.
     after_cr: bool,
-    /// The line is too long, and the rest of it is skipped.
+    /// Whether the line is too long, so that the rest of it is skipped.
     long_line: bool,
-    /// The event is too long, and is dropped at its end.
+    /// Whether the event is too long, so that it is dropped at its end.
     long_event: bool,
     began: bool,
     dropped: u64,
@@ -59,7 +59,7 @@ impl EventParser {
         }
     }
 
-    /// Events that were dropped because they were too long, since this was last asked.
+    /// Events that were dropped since the last call, because they were too long.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

@@ -78,7 +78,7 @@ struct Row {
 }
 
 impl Summary {
-    /// Only what is outside the folders of days.
+    /// A summary with nothing but what is outside the folders of days.
     pub fn new(around: Around) -> Self {
         let findings = around.findings.len() as u64 + around.findings_left_out;
         Self {
@@ -130,7 +130,7 @@ impl Summary {
             DayState::Foreign => totals.foreign_days += 1,
         }
         self.note(day);
-        // Once days are left out, the last row is not that of the previous day.
+        // Once rows are left out, the last row is not that of the previous day.
         if let Some(row) = self.rows.last_mut().filter(|_| self.rows_left_out == 0)
             && row.source == day.source
             && row.state == day.state
@@ -188,7 +188,7 @@ pub fn findings(findings: &[BucketFinding], left_out: u64) -> String {
     text
 }
 
-/// The rest: notes, table, verdict.
+/// The text after the findings: notes, table, verdict.
 pub fn render(summary: &Summary, bytes_read: u64) -> String {
     let mut text = findings(&summary.around.findings, 0);
     let left_out = summary.around.findings_left_out;

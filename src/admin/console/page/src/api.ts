@@ -39,7 +39,7 @@ export type Ledger = {
   totals: LedgerCounts; object_sets: LedgerCounts; dead_letters: LedgerCounts
 }
 
-/** Requests that were refused as a whole, by the error code in their answers; the last kind first. */
+/** Requests that were refused as a whole, by the error code in their answers, the latest kind first. */
 export type Refusals = { code: string; status: number; message: string; requests: number; last_ms: number }
 
 export type Status = {
@@ -160,7 +160,7 @@ export class Refusal extends Error {
   }
 }
 
-/** Requests that take longer count as failed; a flush may take 30 s and gets its own limit. */
+/** How long an answer may take before it counts as failed. A flush may take 30 s and gets its own limit. */
 const ANSWER_MS = 15_000
 
 export async function refusal (response: Response): Promise<Refusal> {
@@ -196,7 +196,7 @@ export async function get<T> (path: string, signal?: AbortSignal): Promise<T> {
   return await response.json() as T
 }
 
-/** Like `get`, for answers with stored lines. */
+/** Like `get`, but keeps every digit of numbers: for answers with stored lines. */
 export async function getExact<T> (path: string): Promise<T> {
   const response = await request('GET', path, undefined, AbortSignal.timeout(ANSWER_MS))
   return parseExact(await response.text()) as T

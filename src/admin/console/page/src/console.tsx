@@ -14,7 +14,7 @@ import { VIEWS, type View } from './views'
 import { Login } from './views/login'
 
 const STATUS_EVERY_MS = 2_000
-/** With so many sources the answer has megabytes, and the page asks less often. */
+/** With this many sources the answer has megabytes, so the page asks less often. */
 const MANY_SOURCES = 1_000
 const MANY_EVERY_MS = 10_000
 const SESSION_RETRY_MS = 2_000
@@ -53,7 +53,7 @@ function Frame ({ session, changed, askAgain }: { session: Session; changed: (se
   const polled = usePolled<Status>('/api/status', many ? MANY_EVERY_MS : STATUS_EVERY_MS)
   const { data: status, error } = polled
   useEffect(() => setMany((status?.sources.length ?? 0) > MANY_SOURCES), [status])
-  // The session has ended: the answer to /api/session leads to the sign-in page.
+  // A 401 means that the session has ended: the answer to /api/session leads to the sign-in page.
   useEffect(() => { if (error?.status === 401) askAgain() }, [error, askAgain])
   const arrived = useMemo(() => Date.now(), [status])
   const offset = status ? status.now_ms - arrived : 0
@@ -105,7 +105,9 @@ function Frame ({ session, changed, askAgain }: { session: Session; changed: (se
   )
 }
 
-/** Answers take a varying time: small differences between the clocks would make ages jump back and forth. */
+/**
+ * The clock's offset without small changes: answers take a varying time, and ages would jump back and forth.
+ */
 function useSteadyOffset (offset: number): number {
   const kept = useRef(offset)
   if (Math.abs(kept.current - offset) > 1_500) kept.current = offset

@@ -1,4 +1,5 @@
-// Server-sent events over fetch: unlike EventSource it gives the status and code of a refusal, and can be stopped.
+// Server-sent events over fetch, which, unlike EventSource, gives the status and code of a refusal, and can
+// be stopped.
 
 import { refusal, Refusal } from './api'
 import { parseExact } from './exact'
@@ -32,7 +33,7 @@ export class EventParser {
   }
 }
 
-/** Heartbeats come every 15 s: a connection that is silent for longer is dead. */
+/** A connection that is silent for longer than this is dead: heartbeats come every 15 s. */
 const SILENCE_MS = 40_000
 const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
@@ -44,7 +45,7 @@ export type Connection =
 
 type Handlers = { event: (event: string, data: unknown) => void; connection: (connection: Connection) => void }
 
-/** Keeps a stream open until `stop` is called: reconnects with growing pauses. */
+/** Keeps a stream open until `stop` is called, and reconnects with growing pauses. */
 export function listen (path: string, { event, connection }: Handlers): { stop: () => void } {
   const stopped = new AbortController()
   let wait = FIRST_WAIT_MS

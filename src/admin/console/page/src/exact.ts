@@ -7,7 +7,7 @@ export class ExactNumber {
 
 /** Parses JSON and keeps the digits of numbers that JavaScript would write differently. */
 export function parseExact (text: string): unknown {
-  // Older browsers give no context: there such numbers are rounded.
+  // Older browsers give no context, so there such numbers are rounded.
   const keep = (_key: string, value: unknown, context?: { source?: string }) =>
     typeof value === 'number' && context?.source !== undefined && String(value) !== context.source
       ? new ExactNumber(context.source)

@@ -8,7 +8,9 @@ export function count (n: number | null | undefined): string {
   return n == null ? NONE : grouped.format(n)
 }
 
-/** Something a second. Below 10 with one digit, so that a slow source does not read as silent. */
+/**
+ * A rate a second, below 10 with one digit after the point, so that a slow source does not read as silent.
+ */
 export function rate (n: number | null | undefined): string {
   if (n == null) return NONE
   if (n > 0 && n < 0.1) return '<0.1'
@@ -20,7 +22,7 @@ export function plural (n: number, one: string, many = one + 's'): string {
   return `${count(n)} ${n === 1 ? one : many}`
 }
 
-/** Three digits and a unit. */
+/** A number with three digits. */
 function threeDigits (n: number): string {
   return n >= 99.95 ? String(Math.round(n)) : n >= 9.995 ? n.toFixed(1) : n.toFixed(2)
 }
@@ -79,13 +81,13 @@ export const dateTime = (ms: number) => `${date(ms)} ${clock(ms)}`
 /** The exact instant, for titles: UTC, and in the reader's zone. */
 export const exactTime = (ms: number) => `${iso(ms)} (local: ${new Date(ms).toLocaleString()})`
 
-/** How long ago; a clock that is a little ahead reads as now. */
+/** How long ago a time was; a time a little ahead of the clock reads as now. */
 export function ago (ms: number, now: number): string {
   const s = (now - ms) / 1_000
   return s < 1 ? 'now' : `${s < 60 ? seconds(s) : largestUnit(s)} ago`
 }
 
-/** How long until. */
+/** How long until a time. */
 export function until (ms: number, now: number): string {
   const s = (ms - now) / 1_000
   return s < 1 ? 'now' : `in ${s < 60 ? seconds(s) : largestUnit(s)}`
@@ -103,7 +105,10 @@ export function percent (part: number, whole: number): string {
   return p > 0 && p < 1 ? '<1 %' : `${Math.round(p)} %`
 }
 
-/** The first letter as a capital, for messages that begin in lower case; names of settings stay as they are. */
+/**
+ * The text with a capital first letter, for messages that begin in lower case; names of settings stay as they
+ * are.
+ */
 export function sentence (text: string): string {
   return /^[a-z]+([ ,:]|$)/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text
 }
@@ -117,7 +122,7 @@ export function parseSize (text: string): number | null {
   return Number(match[1]) * (unit.includes('i') ? 1_024 : 1_000) ** power
 }
 
-/** A stream as words. */
+/** The name of a stream in words. */
 export function stream (name: string): string {
   if (name === 'calls') return 'calls'
   if (name === 'rejected') return 'rejected items'

@@ -2,27 +2,27 @@
 
 import type { LiveCall } from './api'
 
-/** Rows in the list, and calls that are held back for it. */
+/** The most rows in the list, and the most calls that are held back for it. */
 export const LIST_MAX = 300
 
 export type LiveList = {
   rows: LiveCall[]
   held: LiveCall[]
-  /** Calls that were held back, also those that no longer fit. */
+  /** How many calls were held back, including those that no longer fit. */
   held_count: number
 }
 
 export const EMPTY: LiveList = { rows: [], held: [], held_count: 0 }
 
-/** Ids begin again when the process does; the time tells the two apart. */
+/** The key of a call. Ids begin again when the process does; the time distinguishes equal ones. */
 export const callKey = ({ id, at_ms }: LiveCall) => `${id}-${at_ms}`
 
-/** A stream that is opened again begins with calls from before: they stand where they belong. */
+/** Calls in their order, newest first: a stream that is opened again begins with earlier calls. */
 function newestFirst (calls: LiveCall[]): LiveCall[] {
   return calls.sort((a, b) => b.at_ms - a.at_ms || b.id - a.id).slice(0, LIST_MAX)
 }
 
-/** Adds calls, in any order; those that are there already are skipped. */
+/** Adds calls, in any order; calls that the list already has are skipped. */
 export function add (list: LiveList, calls: LiveCall[], hold: boolean): LiveList {
   const known = new Set([...list.rows, ...list.held].map(callKey))
   const fresh = calls.filter((call) => !known.has(callKey(call)))
@@ -33,7 +33,7 @@ export function add (list: LiveList, calls: LiveCall[], hold: boolean): LiveList
   return { ...list, rows: newestFirst([...fresh, ...list.rows]) }
 }
 
-/** Shows what was held back. */
+/** Shows the calls that were held back. */
 export function release (list: LiveList): LiveList {
   return list.held.length ? { rows: newestFirst([...list.held, ...list.rows]), held: [], held_count: 0 } : list
 }

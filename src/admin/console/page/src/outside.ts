@@ -1,5 +1,5 @@
-// Text of clients may hold characters that turn the text around them: U+202E and `evil` would read as `live`. They are
-// shown by their number. What is copied stays as it is.
+// Text of clients may hold characters that turn the text around them: with U+202E, `evil` would read as
+// `live`. Such characters are shown by their number. What is copied stays as it is.
 
 import { options, type ComponentChild, type VNode } from 'preact'
 
@@ -11,7 +11,7 @@ export function withoutTurns (text: string): string {
 
 const shown = (child: ComponentChild): ComponentChild => typeof child === 'string' ? withoutTurns(child) : child
 
-/** Every text of an element passes here, so that no view can forget it. */
+/** Guards every text of an element, so that no view can forget it. */
 export function guardTexts () {
   const before = options.vnode
   options.vnode = (vnode: VNode) => {

@@ -25,7 +25,10 @@ export function useVisible (): boolean {
   return visible
 }
 
-/** Asks for `path` at once, and then every `everyMs`; never two requests at a time. `path` null asks for nothing. */
+/**
+ * Asks for `path` at once, and then every `everyMs`, with never two requests at a time. A null `path` asks
+ * for nothing.
+ */
 export function usePolled<T> (path: string | null, everyMs: number): Polled<T> {
   type Answer = { path: string | null; data: T | null; error: Refusal | null; failing_since: number | null }
   const [answer, setAnswer] = useState<Answer>({ path, data: null, error: null, failing_since: null })
@@ -69,7 +72,7 @@ export function usePolled<T> (path: string | null, everyMs: number): Polled<T> {
   }
 }
 
-/** `value` once it has not changed for `ms`: a filter does not ask for each letter. */
+/** `value` once it has not changed for `ms`, so that a filter does not ask for each letter. */
 export function useSettled<T> (value: T, ms: number): T {
   const [settled, setSettled] = useState(value)
   useEffect(() => {
@@ -79,7 +82,7 @@ export function useSettled<T> (value: T, ms: number): T {
   return settled
 }
 
-/** A key that works while no field has the focus. */
+/** Keys that work while no field has the focus. */
 export function useKeys (keys: Record<string, (event: KeyboardEvent) => void>): void {
   const latest = useRef(keys)
   latest.current = keys

@@ -12,7 +12,7 @@ export type Problem = {
   /** What happened and what fixes it. */
   what: string
   since_ms: number | null
-  /** The sources, buckets or folders it concerns. */
+  /** The sources, buckets or folders that the problem concerns. */
   whom: string[]
 }
 
@@ -54,7 +54,7 @@ export function problems (status: Status): Problem[] {
     key: `not ready ${why}`, level: 'problem', title: 'Not ready: it cannot take calls', what: why, since_ms: sinceOf(status, why), whom: []
   }))
   for (const { kind, what: said, since_ms, subject } of status.alarms) {
-    // The status says what it concerns at the beginning; here that stands apart.
+    // The status names the alarm's subject at the beginning; here the subject stands apart.
     const what = subject && said.startsWith(`${subject}: `) ? said.slice(subject.length + 2) : said
     // The alarm about refused calls also names the sources that are refused now.
     // An alarm about a bucket concerns the sources whose objects wait for it.
@@ -69,12 +69,12 @@ export function problems (status: Status): Problem[] {
       found.push({ key: `refused ${why}`, level: 'problem', title: TITLES.refusing!, what: why, since_ms: null, whom: names(ids) })
     }
   }
-  // An alarm comes after a minute or three refusals; until then a put that fails is worth a notice.
+  // An alarm comes after a minute or three refusals; until then, a put that fails is worth a notice.
   const alarmed = status.alarms.filter(({ kind }) => PUT_ALARMS.includes(kind)).map(({ subject }) => subject)
   const failing = status.sources.filter(({ id, bucket, last_error }) => last_error && !alarmed.includes(bucket) && !alarmed.includes(id))
   if (failing.length) {
     const first = failing.reduce((one, other) => (other.last_error_since_ms ?? 0) < (one.last_error_since_ms ?? 0) ? other : one)
-    // Deliveries has the key.
+    // The view Deliveries has the key, so it is left out here.
     const why = first.last_error!.replace(/^put \S+ to (\S+): /, 'put to $1: ')
     const what = `${why}; nothing is lost: the puts are tried again. \`forebay check\` prints the exact setting or statement`
     found.push({ key: 'puts fail', level: 'notice', title: 'Puts fail and are tried again', what, since_ms: first.last_error_since_ms ?? null, whom: names(failing.map(({ id }) => id)) })
@@ -94,13 +94,13 @@ function groupByWhy (refused: SourceStatus[]): Map<string, string[]> {
   return groups
 }
 
-/** How long a kind of refused requests is shown after the last one. */
+/** How long a kind of refused requests is shown after its last one. */
 const REFUSED_SHOWN_MS = 600_000
 
-/** Of these there are alarms. */
+/** Codes of requests that were refused for lack of space: there are alarms about them. */
 const FOR_SPACE = ['spool_full', 'destination_full']
 
-/** The requests that were refused lately, the last kind first. */
+/** The requests that were refused lately, the latest kind first. */
 export function refusedLately (status: Status): Refusals[] {
   return (status.refusals ?? []).filter((one) => !FOR_SPACE.includes(one.code) && status.now_ms - one.last_ms < REFUSED_SHOWN_MS)
 }

@@ -3,7 +3,7 @@
 import type { ArchiveDay, Place } from './api'
 import { date, shellWord } from './format'
 
-/** Days that one command names at most. */
+/** The most days that one command names. */
 export const DAYS_NAMED_MAX = 50
 
 /** The folder of a stream below the bucket string, without the received-day. */
@@ -18,15 +18,15 @@ export function streamFolder (source: string, stream: string): string {
 export type StreamDay = Pick<ArchiveDay, 'source' | 'stream' | 'day_ms'>
 
 export type Sync = {
-  /** The bucket string, with what tells its place from others. */
+  /** The bucket string, with the endpoint and region of its bucket. */
   place: string
-  /** `null` if it would name too many days. */
+  /** The command; null if it would name too many days. */
   command: string | null
 }
 
 /**
- * The commands that download the days `shown` of the days `all`, which are those of `source`, or of every source. A
- * source may be in another bucket than the next one.
+ * The commands that download the days `shown`. `all` are the days of `source`, or of every source. Each
+ * bucket has its own commands, because a source may be in another bucket than the next one.
  */
 export function syncCommands (shown: StreamDay[], all: StreamDay[], places: Record<string, Place>, dev: boolean, source: string): Sync[] {
   const groups = new Map<string, { place: Place; shown: StreamDay[]; all: StreamDay[] }>()
@@ -57,7 +57,10 @@ function ofPlace ({ place, shown, all }: { place: Place; shown: StreamDay[]; all
   return [`${oneStream ? syncCommand(place, dev, first!.source, first!.stream) : syncCommand(place, dev, null)} ${only}`]
 }
 
-/** Days below `segment-logs`; one pattern for a day that is shown with all its sources and streams. */
+/**
+ * The patterns of days below `segment-logs`; a day that is shown with all its sources and streams needs only
+ * one.
+ */
 function patternsOf (shown: StreamDay[], all: StreamDay[], source: string): string[] {
   const count = (days: StreamDay[]) => {
     const counts = new Map<number, number>()
@@ -72,8 +75,8 @@ function patternsOf (shown: StreamDay[], all: StreamDay[], source: string): stri
 }
 
 /**
- * Downloads one day of a source, all its days, or with `source` null everything. The folder on this machine is that of
- * the bucket, so that two commands never mix their files.
+ * The command that downloads one day of a source, all its days, or with `source` null everything. The folder
+ * on this machine has the bucket's name, so that two commands never mix their files.
  */
 export function syncCommand (place: Place, dev: boolean, source: string | null, stream = 'calls', dayMs: number | null = null): string {
   const below = source === null ? 'segment-logs' : streamFolder(source, stream) + (dayMs === null ? '' : `/${dayMs}`)

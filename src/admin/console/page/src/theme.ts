@@ -25,6 +25,6 @@ export function storeTheme (theme: Theme): void {
     if (theme === 'system') localStorage.removeItem(KEY)
     else localStorage.setItem(KEY, theme)
   } catch {
-    // See above.
+    // A browser may forbid storage; the choice then lasts as long as the page.
   }
 }

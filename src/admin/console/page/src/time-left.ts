@@ -5,7 +5,7 @@ import { seconds } from './format'
 
 const YEAR_S = 365 * 86_400
 
-/** The time, and what it means. */
+/** The time left, and what it means. */
 export function timeLeft ({ seconds_left, incoming_bytes_per_second, is_full }: Pick<Status['spool'], 'seconds_left' | 'incoming_bytes_per_second' | 'is_full'>): [string, string] {
   if (is_full) return ['none', 'it is full, and calls are refused']
   if (seconds_left != null) return [seconds_left > YEAR_S ? 'over a year' : seconds(seconds_left), 'without deliveries, at this rate']

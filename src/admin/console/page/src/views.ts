@@ -11,13 +11,13 @@ import { Live } from './views/live'
 import { Sources } from './views/sources'
 
 export type View = {
-  /** Its first part in the address. */
+  /** The first word of the view's address. */
   id: string
   name: string
   icon: IconName
-  /** `rest`: what follows the id in the address. */
+  /** The page of the view. `rest`: what follows the id in the address. */
   page: ComponentType<{ rest: string[] }>
-  /** Whether it fills the window and scrolls inside. */
+  /** Whether the view fills the window and scrolls inside. */
   fills?: boolean
 }
 

@@ -4,7 +4,7 @@ import type { LiveCall } from '../api'
 import { stream } from '../format'
 import { Icon } from './icon'
 
-/** The name of a call; of an object its collection and id. */
+/** The name of a call; for an object set, its collection and id. */
 export function nameOf ({ stream: of, name }: LiveCall): string | null {
   return of.startsWith('objects/') ? [of.slice('objects/'.length), name].filter(Boolean).join(' ') : name
 }

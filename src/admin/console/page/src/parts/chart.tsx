@@ -1,4 +1,5 @@
-// A chart of the last minutes. SVG, so the style sheet colours it; its last and highest values also stand in words.
+// A chart of the last minutes. SVG, so the style sheet colours it; its last and highest values are also given
+// in words.
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { clock } from '../format'
@@ -8,9 +9,9 @@ const HEIGHT = 150
 const LEFT = 64
 const BOTTOM = 20
 const TOP = 8
-/** Room for one time below the chart. */
+/** The width that one time below the chart needs. */
 const LABEL_WIDTH = 90
-/** Below this span the times below the chart have seconds. */
+/** Below this span, the times below the chart have seconds. */
 const SHORT_MS = 300_000
 
 export function Chart ({ title, times, values, format }: {

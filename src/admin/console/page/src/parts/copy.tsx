@@ -3,7 +3,9 @@
 import { useEffect, useState } from 'preact/hooks'
 import { Icon } from './icon'
 
-/** Browsers offer the clipboard only on https and localhost; elsewhere a selection is copied. */
+/**
+ * Copies a text. Browsers offer the clipboard only on https and localhost; elsewhere a selection is copied.
+ */
 async function copyText (text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text)

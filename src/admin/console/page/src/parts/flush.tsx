@@ -1,4 +1,4 @@
-// "Flush now": seals and delivers what waits, and says what came of it.
+// "Flush now": seals and delivers what waits, and shows the result.
 
 import { useState } from 'preact/hooks'
 import { type Flushed, query, Refusal, send } from '../api'
@@ -6,7 +6,7 @@ import { count, plural, sentence } from '../format'
 import { useNode } from '../node'
 import { Icon } from './icon'
 
-/** The node waits up to 30 s for the objects. */
+/** How long the page waits: longer than the node, which waits up to 30 s for the objects. */
 const FLUSH_MS = 45_000
 
 type Outcome = { tone: 'well' | 'notice' | 'problem'; text: string }

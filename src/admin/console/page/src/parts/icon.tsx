@@ -1,7 +1,7 @@
-// The icons: 16 by 16, drawn with the text's colour. Always beside a word, so hidden from screen readers.
+// The icons: 16 by 16, drawn with the text's colour. Each stands beside a word, so screen readers skip it.
 
 const PATHS = {
-  // States: each has a shape of its own.
+  // States, each with a shape of its own.
   well: <><circle cx="8" cy="8" r="6.25" /><path d="m5.2 8.2 2 2 3.6-4.2" /></>,
   notice: <><path d="M8 1.9 14.6 13.6H1.4z" /><path d="M8 6.3v3.3M8 11.5v.2" /></>,
   problem: <><path d="M5.3 1.7h5.4l3.8 3.8v5.4l-3.8 3.8H5.3L1.5 10.9V5.5z" /><path d="M8 4.7v4M8 11v.2" /></>,

@@ -3,7 +3,9 @@
 import type { ComponentChildren } from 'preact'
 import { ExactNumber } from '../exact'
 
-/** Lines that are drawn at most: a call of 64 KiB of `[0,0,…]` would freeze the page. The copy has all of it. */
+/**
+ * The most lines that are drawn: a call of 64 KiB of `[0,0,…]` would freeze the page. The copy has all of it.
+ */
 const LINES_MAX = 2_000
 
 type Line = { depth: number; content: ComponentChildren; mark: 'added' | 'changed' | null }

@@ -9,7 +9,7 @@ export function Side ({ label, title, actions, close, children }: {
   label: string; title: ComponentChildren; actions?: ComponentChildren; close: () => void; children: ComponentChildren
 }) {
   const panel = useRef<HTMLElement>(null)
-  // What opened it gets the focus back.
+  // The element that opened the detail gets the focus back.
   const opener = useRef(document.activeElement as HTMLElement | null)
   const end = () => {
     close()

@@ -8,7 +8,7 @@ import { useNow } from '../node'
 import { CopyButton } from './copy'
 import { Icon } from './icon'
 
-/** How long ago; the exact instant in its title. */
+/** How long ago a time was, with the exact instant as the title. */
 export function Ago ({ at }: { at: number | null | undefined }) {
   const now = useNow()
   return at == null ? <span class="quiet">none yet</span> : <time dateTime={new Date(at).toISOString()} title={exactTime(at)}>{ago(at, now)}</time>
@@ -30,7 +30,7 @@ export function Stat ({ name, value, title, note, children }: {
   )
 }
 
-/** A message of the node: begins with a capital, and what is in backticks is code. */
+/** A message of the node: it begins with a capital, and text in backticks is code. */
 export function Prose ({ text }: { text: string }) {
   return <>{sentence(text).split('`').map((part, index) => index % 2 ? <code>{part}</code> : part)}</>
 }
@@ -46,7 +46,7 @@ export function Facts ({ facts }: { facts: (Fact | false)[] }) {
   )
 }
 
-/** A bar from 0 to 1, named and with its value in words. */
+/** A bar from 0 to 1, with its name and its value in words. */
 export function Bar ({ name, part, words }: { name: string; part: number; words: string }) {
   const id = useId()
   const full = Math.min(1, Math.max(0, part))
@@ -61,10 +61,10 @@ export function Bar ({ name, part, words }: { name: string; part: number; words:
   )
 }
 
-/** The end of a name, which tells it from its neighbours. */
+/** Characters at the end of a name, which distinguish it from its neighbours. */
 const NAME_END = 14
 
-/** A name in a table: cut in the middle if it must be. The whole is in its title. */
+/** A name in a table, cut in the middle if it must be. The title has the whole name. */
 export function Cut ({ text, title = text }: { text: string; title?: string }) {
   return <span class="cut mono" title={title}><span>{text.slice(0, -NAME_END)}</span><span>{text.slice(-NAME_END)}</span></span>
 }
@@ -107,7 +107,7 @@ export function Empty ({ title, children }: { title: string; children?: Componen
   return <div class="empty"><p class="empty-title">{title}</p>{children}</div>
 }
 
-/** Why a part of the page has no or old data. */
+/** Why a card has no data, or old data. */
 export function Failed ({ error, what }: { error: Refusal; what: string }) {
   const why = error.status === 0 ? 'The node does not answer.' : `${sentence(error.message)} (${error.status}${error.code && ' ' + error.code})`
   return <p class="failed" role="status"><Icon name="notice" /><span><b>{what} could not be read.</b> {why}</span></p>
@@ -126,7 +126,7 @@ export function LeftOut ({ missing }: { missing: Missing | undefined }) {
   return notes.length ? <p class="failed" role="status"><Icon name="notice" /><span>{notes.join(' ')} Deliveries themselves are not concerned.</span></p> : null
 }
 
-/** Until the first answer. */
+/** What is shown until the first answer. */
 export function Loading ({ error, what }: { error: Refusal | null; what: string }) {
   return error ? <Failed error={error} what={what} /> : <p class="loading">Loading…</p>
 }
@@ -155,7 +155,7 @@ const LIST_MAX = 100
 export function SourcePicker ({ value, ids, change }: { value: string; ids: string[]; change: (id: string) => void }) {
   const id = useId()
   const list = useId()
-  // A source of the address that is not known (any more) stays chosen.
+  // A source in the address that is not known (any more) stays chosen.
   const known = value === '' || ids.includes(value) ? ids : [value, ...ids]
   if (known.length <= LIST_MAX) {
     return <Select label="Source" value={value} change={change}

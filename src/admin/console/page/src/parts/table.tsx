@@ -1,8 +1,9 @@
-// The table of every view: fixed columns so that nothing moves when numbers change; stacked rows on a narrow screen.
+// The table of every view: fixed columns, so that nothing moves when numbers change; stacked rows on a narrow
+// screen.
 
 import type { ComponentChildren } from 'preact'
 
-/** Rows that are drawn at most; a filter finds the others. */
+/** The most rows that are drawn; a filter finds the others. */
 export const ROWS_MAX = 200
 
 export type Column<Row> = {
@@ -11,9 +12,9 @@ export type Column<Row> = {
   width: string
   number?: boolean
   cell: (row: Row) => ComponentChildren
-  /** How a narrow screen shows it: as the row's title, or else below it with its head. */
+  /** How a narrow screen shows the column: as the row's title, or else below the title with its head. */
   narrow?: 'title'
-  /** Left out where the table has little room; the detail of the row has it. */
+  /** Whether the column is left out where the table has little room; the detail of the row has its value. */
   roomy?: boolean
 }
 
@@ -23,12 +24,12 @@ export function Table<Row> ({ caption, columns, rows, rowKey, open, selected, mi
   columns: Column<Row>[]
   rows: Row[]
   rowKey: (row: Row) => string
-  /** Opens a row; the row's title cell then has to hold a button or link for the keyboard. */
+  /** Opens a row; the cell with the row's title must then hold a button or link for the keyboard. */
   open?: (row: Row) => void
   selected?: string | null
   /** Below this width the table scrolls inside its box. */
   minWidth?: number
-  /** Rows that are drawn at most. */
+  /** The most rows that are drawn. */
   max?: number
   class?: string
 }) {
@@ -67,7 +68,7 @@ function classOf<Row> ({ number, narrow, roomy }: Column<Row>): string | undefin
   return [number && 'number', narrow && `narrow-${narrow}`, roomy && 'roomy'].filter(Boolean).join(' ') || undefined
 }
 
-/** A click on the row counts, except on what has a click of its own, or at the end of a selection of text. */
+/** Opens the row, unless the click hit what has a click of its own, or ended a selection of text. */
 function clickOpens (event: MouseEvent, open: () => void) {
   const target = event.target as HTMLElement
   if (target.closest('button, a, input, summary')) return

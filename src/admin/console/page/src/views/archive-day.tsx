@@ -17,7 +17,7 @@ import { DayState } from './archive'
 import { jsonText } from '../exact'
 
 const EVERY_MS = 5_000
-/** The bucket is asked less often: each listing is a request that costs. */
+/** How often the bucket is asked: less often than the node, because each listing is a request that costs. */
 const BUCKET_EVERY_MS = 60_000
 const SHOWN_MAX = 1_000
 
@@ -109,7 +109,7 @@ function Refused ({ denied: { error, statement }, what }: { denied: Denied; what
   )
 }
 
-/** The first lines of an object. Objects never change, so they are read once. */
+/** The first lines of an object. Objects never change, so the lines are read once. */
 function PeekPanel ({ source, objectKey, close }: { source: string; objectKey: string; close: () => void }) {
   const [peek, setPeek] = useState<Peek | null>(null)
   const [failed, setFailed] = useState<Refusal | null>(null)

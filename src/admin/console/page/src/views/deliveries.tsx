@@ -14,7 +14,7 @@ import { href } from '../route'
 
 const EVERY_MS = 3_000
 const PAGE = 100
-/** Rows after which no older ones are offered: the Archive finds those by day. */
+/** Rows after which no older ones are offered: the Archive finds older objects by day. */
 const LISTED_MAX = 1_000
 
 const REASONS: Record<string, string> = {

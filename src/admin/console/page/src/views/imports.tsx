@@ -79,7 +79,7 @@ export function Imports () {
   )
 }
 
-/** How long it took, or has taken so far. When it was stopped is not known. */
+/** How long the import took, or has taken so far. Nobody knows when a stopped import stopped. */
 function lasted ({ state, begun_ms, ended_ms }: Import, now: number): string {
   if (state === 'stopped') return NONE
   return ended_ms == null ? seconds((now - begun_ms) / 1_000) : millis(ended_ms - begun_ms)

@@ -54,7 +54,7 @@ function LiveView ({ linked }: { linked: string }) {
   const openedAt = opened ? rows.findIndex((row) => callKey(row) === callKey(opened)) : -1
   const focusRow = (index: number) => box.current?.querySelectorAll<HTMLElement>('.row-button')[index]?.focus()
   const step = (by: number) => (event: KeyboardEvent) => {
-    // Arrows scroll the detail while it has the focus.
+    // Arrow keys scroll the detail while it has the focus.
     if (!rows.length || (event.target as HTMLElement).closest('.detail')) return
     event.preventDefault()
     const buttons = [...box.current?.querySelectorAll<HTMLElement>('.row-button') ?? []]
@@ -120,7 +120,7 @@ function LiveView ({ linked }: { linked: string }) {
   )
 }
 
-/** The stream while the page is visible, and what came with it. */
+/** The stream of calls while the page is visible, and what came with it. */
 function useLive (source: string, type: string, text: string, hold: boolean) {
   const [list, setList] = useState<LiveList>(EMPTY)
   const [connection, setConnection] = useState<Connection>({ state: 'connecting' })
@@ -152,7 +152,7 @@ function useLive (source: string, type: string, text: string, hold: boolean) {
     return stream.stop
   }, [source, type, text, visible])
 
-  // When the reader leaves the list, what was held back appears; a pause ends with its button.
+  // Calls that were held back appear when the reader leaves the list; a pause ends with its button.
   useEffect(() => { if (!hold) setList(release) }, [hold])
 
   return { list, connection, counted, missed, view, release: useCallback(() => setList(release), []) }
@@ -178,7 +178,7 @@ function StreamState ({ connection, paused, reading }: { connection: Connection;
     : <State icon="live" tone="well" word="Live" />
 }
 
-/** What the node takes, and whether the list is a sample of it. */
+/** The calls that the node takes, and whether the list is a sample of them. */
 function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolean }) {
   if (!counted) return <span class="rates quiet">…</span>
   const taken = counted.stored + counted.rejected
@@ -194,10 +194,10 @@ function Rates ({ counted, filtered }: { counted: Count | null; filtered: boolea
   )
 }
 
-/** Kinds of refused requests that are listed: more would push the calls off a small screen. */
+/** The most kinds of refused requests that are listed: more would push the calls off a small screen. */
 const REFUSED_MAX = 3
 
-/** Requests that were refused as a whole: of these no call is in the list. */
+/** Requests that were refused as a whole: none of their calls is in the list. */
 function Refused ({ status }: { status: Status }) {
   const lately = refusedLately(status)
   if (!lately.length) return null

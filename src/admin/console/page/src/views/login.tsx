@@ -1,4 +1,4 @@
-// Asks for the token.
+// The sign-in page: asks for the token.
 
 import { useState } from 'preact/hooks'
 import { Refusal, send, type Session } from '../api'

@@ -41,7 +41,7 @@ function AllSources () {
     const wanted = text.trim().toLowerCase()
     const found = (status?.sources ?? []).filter(({ id }) => id.toLowerCase().includes(wanted))
     const byName = (a: SourceStatus, b: SourceStatus) => a.id < b.id ? -1 : 1
-    // By totals, not by the rate of the moment: rows must not change places all the time.
+    // The order is by totals, not by the rate of the moment: rows must not change places all the time.
     const compare: Record<string, (a: SourceStatus, b: SourceStatus) => number> = {
       busiest: (a, b) => b.totals.received - a.totals.received || byName(a, b),
       waiting: (a, b) => b.pending_calls - a.pending_calls || byName(a, b),
