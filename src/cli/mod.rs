@@ -13,6 +13,7 @@ pub mod import;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod man;
+pub mod meter;
 pub mod paint;
 pub mod policy;
 pub mod print_json;

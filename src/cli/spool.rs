@@ -3,7 +3,6 @@
 pub mod drain;
 pub mod export;
 pub mod inspect;
-pub mod meter;
 pub mod resolve;
 pub mod verify;
 

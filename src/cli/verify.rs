@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::args::{PartArgs, ReachArgs, VerifyArgs};
 use super::failure::Failure;
+use super::meter::Meter;
 use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
-use super::spool::meter::Meter;
 use crate::archive::{DayReport, Options, Progress, Span, Verify};
 use crate::config::{Environment, Loader};
 use crate::node::bucket_reader::BucketReader;

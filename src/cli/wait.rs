@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::args::WaitArgs;
 use super::failure::Failure;
+use super::meter::Meter;
 use super::print_json::print_json;
-use super::spool::meter::Meter;
 use super::verify::{SESSION, config_file, reader};
 use crate::admin::{Days, UnclosedDay};
 use crate::admin_client::{AdminClient, AdminToken};

@@ -3,16 +3,16 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::args::ProgressArg;
+use crate::cli::meter::Meter;
 use crate::import::Snapshot;
 use crate::import::files_import::Counted;
 use crate::words::{about_bytes, about_duration, counted, grouped};
 
-/// How often a bar is drawn, a JSON object is written, and a line is written.
+/// How often a bar is measured, a JSON object is written, and a line is written.
 const BAR_EVERY: Duration = Duration::from_millis(100);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -72,26 +72,16 @@ async fn each(
 }
 
 async fn bar(shown: &Shown, stop: &CancellationToken) {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // Two lines, so that nothing is cut off on a terminal of 80 columns.
-    let style = ProgressStyle::with_template("{bar:16} {percent:>3} %  {prefix}\n{wide_msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
-    let mut rate = Rate::new();
+    let (mut meter, mut rate) = (Meter::with_bar(), Rate::new());
     loop {
         let now = shown.counted.snapshot();
-        if now.bytes_total > 0 {
-            bar.set_length(now.bytes_total.max(now.bytes_read));
-        }
-        bar.set_position(now.bytes_read);
         let rate = rate.of(now.rows);
-        bar.set_prefix(place(shown, &now, rate));
-        bar.set_message(rows(&now, rate));
+        meter.bar(now.bytes_read, now.bytes_total, place(shown, &now, rate), rows(&now, rate));
         tokio::select! {
-            () = stop.cancelled() => break,
+            () = stop.cancelled() => return,
             () = tokio::time::sleep(BAR_EVERY) => {}
         }
     }
-    bar.finish_and_clear();
 }
 
 /// The whole progress in one line.

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::meter::Meter;
 use crate::cli::args::SpoolDrainArgs;
 use crate::cli::failure::Failure;
+use crate::cli::meter::Meter;
 use crate::cli::print_json::print_json;
 use crate::cli::serve::loaded;
 use crate::node::drain::{Days, DrainTo, Drained, Left, drain};

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::meter::Meter;
 use super::verify::finding;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
+use crate::cli::meter::Meter;
 use crate::cli::print_json::print_json;
 use crate::node::closed_spool::{ExportError, Exported, View, Wanted, export, export_to_file};
 use crate::object::Stream;

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::meter::Meter;
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
+use crate::cli::meter::Meter;
 use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
 use crate::cli::print_json::print_json;
 use crate::node::closed_spool::{Answered, Finding, Verified, verify};

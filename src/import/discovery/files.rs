@@ -275,13 +275,13 @@ fn made(
         Opened::Zip(archive) => {
             let archive = Arc::new(archive);
             let (mut entries, mut workbook) = (Vec::new(), false);
-            for entry in archive.entries() {
-                let entry = entry.map_err(|error| csv::of_io(&error))?;
+            let listed = archive.each_entry(|entry| {
                 workbook |= entry.name.starts_with("xl/");
                 if !entry.is_folder() && has_csv_extension(&entry.name) && !is_hidden(&entry.name) {
                     entries.push(entry);
                 }
-            }
+            });
+            listed.map_err(|error| csv::of_io(&error))?;
             // A `readme.txt` beside tables is none, unless its own name or the person says so.
             let is_note = |entry: &Entry| {
                 let is_text = entry.name.to_ascii_lowercase().ends_with(".txt");

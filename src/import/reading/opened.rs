@@ -117,9 +117,12 @@ fn open_archive(file: LocalFile, options: &Options) -> io::Result<Opened> {
 }
 
 impl OpenedZip {
-    /// The entries: see [`ZipFile::entries`].
-    pub fn entries(&self) -> super::zip::Entries {
-        self.archive.entries()
+    /// See [`ZipFile::each_entry`].
+    ///
+    /// # Errors
+    /// Those of it.
+    pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
+        self.archive.each_entry(take)
     }
 
     /// See [`LocalFile::check_unchanged`].
@@ -345,9 +348,9 @@ mod tests {
         let (options, _dir) = options();
         for source in sources(&unhex(ARCHIVE), "a.zip") {
             let Opened::Zip(archive) = open(source, &options).unwrap() else { panic!("a text") };
-            let mut found = Vec::new();
-            for entry in archive.entries() {
-                let entry = entry.unwrap();
+            let (mut entries, mut found) = (Vec::new(), Vec::new());
+            archive.each_entry(|entry| entries.push(entry)).unwrap();
+            for entry in entries {
                 let text = archive.open(&entry).unwrap();
                 let (raw, size) = (text.raw_bytes(), text.raw_size());
                 let text = String::from_utf8(read(text).unwrap()).unwrap();

@@ -1,84 +1,90 @@
-//! The end of an archive, which says where its directory is.
+//! Finds where an archive begins and ends. The crate alone takes a mark within a comment for the end, finds no
+//! directory of a large archive with other bytes before it, and does not notice that an archive is split.
 
 use std::io;
+use std::ops::Range;
 
-use super::error::ZipError;
-use super::little_endian::{u16_at, u32_at, u64_at};
+use rawzip::{ReaderAt, ZipArchive, ZipLocator};
+
+use super::BUFFER_BYTES;
+use super::error::{ZipError, of_crate};
+use crate::import::reading::ReadingError;
 use crate::import::reading::local::LocalFile;
 
-const END: u32 = 0x0605_4B50;
+const END: &[u8] = b"PK\x05\x06";
 pub(super) const END_BYTES: usize = 22;
 const COMMENT_BYTES_MAX: usize = 0xFFFF;
-const LOCATOR64: u32 = 0x0706_4B50;
+const LOCATOR64: &[u8] = b"PK\x06\x07";
 const LOCATOR64_BYTES: usize = 20;
-const END64: u32 = 0x0606_4B50;
+const END64: &[u8] = b"PK\x06\x06";
 const END64_BYTES: usize = 56;
 
-/// What the end of an archive says.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct End {
-    /// Where the archive begins: other bytes may precede it, as in a self-extracting one.
-    pub(super) prefix: u64,
-    /// Where the directory begins in the file.
-    pub(super) directory_at: u64,
-    pub(super) directory_bytes: u64,
-    /// The number of entries, and how many of its values can be told apart.
-    pub(super) entries: u64,
-    pub(super) entries_modulo: u64,
+/// The bytes of an archive: those of a file after a prefix, as a self-extracting archive has one.
+#[derive(Clone, Debug)]
+pub(super) struct ArchiveBytes {
+    pub(super) file: LocalFile,
+    prefix: u64,
 }
 
-/// Finds the end record, which a comment may follow.
-pub(super) fn find_end(file: &LocalFile) -> io::Result<End> {
-    let tail_len = file.size().min((END_BYTES + COMMENT_BYTES_MAX + LOCATOR64_BYTES + END64_BYTES) as u64);
+impl ReaderAt for ArchiveBytes {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        let at = at.saturating_add(self.prefix);
+        if at >= self.file.size() {
+            return Ok(0);
+        }
+        match self.file.read_at(buf, at)? {
+            0 if !buf.is_empty() => Err(ReadingError::Changed.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+/// Opens the archive that a file is, or ends with.
+pub(super) fn locate(file: LocalFile) -> io::Result<ZipArchive<ArchiveBytes>> {
+    let tail_len = file.size().min((END64_BYTES + LOCATOR64_BYTES + END_BYTES + COMMENT_BYTES_MAX) as u64);
     let mut tail = vec![0; usize::try_from(tail_len).unwrap_or(0)];
     let tail_at = file.size() - tail_len;
     file.read_exact_at(&mut tail, tail_at)?;
-    let found = tail.windows(END_BYTES).enumerate().rev().find(|(at, record)| {
-        let comment = usize::from(u16_at(record, 20));
-        u32_at(record, 0) == END && at + END_BYTES + comment == tail.len()
-    });
-    let Some((at, record)) = found else { return Err(ZipError::NoDirectory.into()) };
-    let end_at = tail_at + at as u64;
-    let locator = at.checked_sub(LOCATOR64_BYTES).and_then(|at| tail.get(at..));
-    if let Some(locator) = locator.filter(|locator| u32_at(locator, 0) == LOCATOR64) {
-        return end_64(file, locator, end_at);
-    }
-    let (disk, directory_disk) = (u16_at(record, 4), u16_at(record, 6));
-    if disk != 0 || directory_disk != 0 || u16_at(record, 8) != u16_at(record, 10) {
-        return Err(ZipError::Split.into());
-    }
-    let (bytes, at) = (u64::from(u32_at(record, 12)), u64::from(u32_at(record, 16)));
-    // Some programs let the number overflow.
-    end_of(end_at, bytes, at, u64::from(u16_at(record, 10)), 1 << 16)
-}
-
-/// Reads the end record of large archives.
-fn end_64(file: &LocalFile, locator: &[u8], end_at: u64) -> io::Result<End> {
-    if u32_at(locator, 4) != 0 || u32_at(locator, 16) > 1 {
-        return Err(ZipError::Split.into());
-    }
-    // Just before the locator, even if bytes before the archive moved it; else where the locator says.
-    let before = end_at.checked_sub((LOCATOR64_BYTES + END64_BYTES) as u64);
-    for at in before.into_iter().chain([u64_at(locator, 8)]) {
-        let mut record = [0; END64_BYTES];
-        if at.saturating_add(END64_BYTES as u64) > end_at {
-            continue;
-        }
-        file.read_exact_at(&mut record, at)?;
-        if u32_at(&record, 0) == END64 {
-            if u32_at(&record, 16) != 0 || u32_at(&record, 20) != 0 {
-                return Err(ZipError::Split.into());
-            }
-            return end_of(at, u64_at(&record, 40), u64_at(&record, 48), u64_at(&record, 32), u64::MAX);
-        }
-    }
-    Err(ZipError::Damaged("the end record of a large archive is missing").into())
-}
-
-/// The directory ends where the end record begins.
-fn end_of(end_at: u64, bytes: u64, offset: u64, entries: u64, entries_modulo: u64) -> io::Result<End> {
+    let is_end = |(at, record): &(usize, &[u8])| {
+        record.starts_with(END) && number(record, 20..22) == (tail.len() - at - END_BYTES) as u64
+    };
+    let end = tail.windows(END_BYTES).enumerate().rev().find(is_end);
+    let Some((at, record)) = end else { return Err(ZipError::NoDirectory.into()) };
+    let (before, end_at) = (tail.get(..at).unwrap_or_default(), tail_at + at as u64);
     let damaged = || ZipError::Damaged("its directory is not where it should be");
-    let directory_at = end_at.checked_sub(bytes).ok_or_else(damaged)?;
-    let prefix = directory_at.checked_sub(offset).ok_or_else(damaged)?;
-    Ok(End { prefix, directory_at, directory_bytes: bytes, entries, entries_modulo })
+    let prefix = prefix(before, record, end_at)?.ok_or_else(damaged)?;
+    let mark_end = end_at - prefix + END.len() as u64;
+    ZipLocator::new()
+        .locate_in_reader(ArchiveBytes { file, prefix }, &mut vec![0; BUFFER_BYTES], mark_end)
+        .map_err(|(_, error)| of_crate(error, damaged()))
+}
+
+/// How many bytes precede the archive with this end record; `None`: it claims more than there are.
+fn prefix(before: &[u8], record: &[u8], end_at: u64) -> Result<Option<u64>, ZipError> {
+    let locator = before.len().checked_sub(LOCATOR64_BYTES).and_then(|at| before.split_at_checked(at));
+    if let Some((before, locator)) = locator.filter(|(_, locator)| locator.starts_with(LOCATOR64)) {
+        if number(locator, 4..8) != 0 || number(locator, 16..20) > 1 {
+            return Err(ZipError::Split);
+        }
+        let record =
+            before.len().checked_sub(END64_BYTES).and_then(|at| before.get(at..)).unwrap_or_default();
+        if !record.starts_with(END64) {
+            // A record with fields of other programs is longer: such an archive must begin with the file.
+            return Ok(Some(0));
+        }
+        if number(record, 16..24) != 0 {
+            return Err(ZipError::Split);
+        }
+        let record_at = end_at - (LOCATOR64_BYTES + END64_BYTES) as u64;
+        return Ok(record_at.checked_sub(number(locator, 8..16)));
+    }
+    if number(record, 4..8) != 0 || number(record, 8..10) != number(record, 10..12) {
+        return Err(ZipError::Split);
+    }
+    Ok(end_at.checked_sub(number(record, 12..16)).and_then(|at| at.checked_sub(number(record, 16..20))))
+}
+
+/// A number, which begins with its lowest byte.
+fn number(bytes: &[u8], at: Range<usize>) -> u64 {
+    bytes.get(at).unwrap_or_default().iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

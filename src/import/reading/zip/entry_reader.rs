@@ -5,22 +5,13 @@ use std::io::{self, BufReader, Read};
 
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
+use rawzip::{CompressionMethod, RangeReader, ZipArchive};
 
 use super::directory::Entry;
-use super::error::ZipError;
-use super::little_endian::{u16_at, u32_at};
-use super::section::Section;
+use super::end::ArchiveBytes;
+use super::error::{ZipError, of_crate};
 use super::{BUFFER_BYTES, LOCAL_BYTES};
 use crate::import::reading::counted::{Counted, RawBytes};
-use crate::import::reading::local::LocalFile;
-
-const LOCAL: u32 = 0x0403_4B50;
-/// The flag of encrypted data, and the one of an encrypted directory.
-const FLAG_ENCRYPTED: u16 = 1 | 1 << 13;
-const METHOD_STORED: u16 = 0;
-const METHOD_DEFLATE: u16 = 8;
-/// Says that the data is encrypted with AES.
-const METHOD_AES: u16 = 99;
 
 /// Reads the content of an entry.
 pub struct EntryReader {
@@ -31,38 +22,34 @@ pub struct EntryReader {
 }
 
 enum Data {
-    Stored(Counted<Section>),
-    Deflated(Box<DeflateDecoder<BufReader<Counted<Section>>>>),
+    Stored(Counted<RangeReader<ArchiveBytes>>),
+    Deflated(Box<DeflateDecoder<BufReader<Counted<RangeReader<ArchiveBytes>>>>>),
 }
 
 impl EntryReader {
-    /// Reads `entry` of `file`, whose directory begins at `directory_at`: see [`super::ZipFile::read`].
-    pub(super) fn new(file: &LocalFile, entry: &Entry, directory_at: u64, raw: RawBytes) -> io::Result<Self> {
+    /// See [`super::ZipFile::read`].
+    pub(super) fn new(archive: &ZipArchive<ArchiveBytes>, entry: &Entry, raw: RawBytes) -> io::Result<Self> {
         let name = || entry.name.clone();
-        if entry.flags & FLAG_ENCRYPTED != 0 || entry.method == METHOD_AES {
+        if entry.flags.is_encrypted() || entry.flags.is_masked() || entry.method == CompressionMethod::AES {
             return Err(ZipError::Encrypted(name()).into());
         }
-        if !matches!(entry.method, METHOD_STORED | METHOD_DEFLATE) {
-            return Err(ZipError::Method { name: name(), method: entry.method }.into());
+        if !matches!(entry.method, CompressionMethod::STORE | CompressionMethod::DEFLATE) {
+            return Err(ZipError::Method { name: name(), method: entry.method.as_u16() }.into());
         }
-        let damaged = |what| io::Error::from(ZipError::DamagedEntry { name: name(), what });
-        let mut header = [0; LOCAL_BYTES];
-        if entry.header_at.saturating_add(LOCAL_BYTES as u64) > directory_at {
-            return Err(damaged("its header is missing"));
+        let damaged = |what| ZipError::DamagedEntry { name: name(), what };
+        if entry.header_at.saturating_add(LOCAL_BYTES as u64) > archive.directory_offset() {
+            return Err(damaged("its header is missing").into());
         }
-        file.read_exact_at(&mut header, entry.header_at)?;
-        if u32_at(&header, 0) != LOCAL || u16_at(&header, 8) != entry.method {
-            return Err(damaged("its header does not match the directory"));
+        let local = archive
+            .get_entry(entry.place)
+            .map_err(|error| of_crate(error, damaged("its header does not match the directory")))?;
+        let (at, end) = local.compressed_data_range();
+        if end > archive.directory_offset() {
+            return Err(damaged("it reaches into the directory").into());
         }
-        let lengths = LOCAL_BYTES as u64 + u64::from(u16_at(&header, 26)) + u64::from(u16_at(&header, 28));
-        let at = entry.header_at.saturating_add(lengths);
-        let end = at.saturating_add(entry.compressed_size);
-        if end > directory_at {
-            return Err(damaged("it reaches into the directory"));
-        }
-        let section = Counted::new(Section { file: file.clone(), at, end }, raw);
+        let section = Counted::new(RangeReader::new(archive.get_ref().clone(), at..end), raw);
         let data = match entry.method {
-            METHOD_STORED => Data::Stored(section),
+            CompressionMethod::STORE => Data::Stored(section),
             _ => {
                 let data = BufReader::with_capacity(BUFFER_BYTES, section);
                 Data::Deflated(Box::new(DeflateDecoder::new(data)))

@@ -68,6 +68,14 @@ impl From<ZipError> for io::Error {
     }
 }
 
+/// An error of the crate, which means that `damaged` is so unless the file cannot be read.
+pub(super) fn of_crate(error: rawzip::Error, damaged: ZipError) -> io::Error {
+    match error.into_kind() {
+        rawzip::ErrorKind::IO(error) => error,
+        _ => damaged.into(),
+    }
+}
+
 fn method_name(method: u16) -> String {
     let known = match method {
         9 => "deflate64",

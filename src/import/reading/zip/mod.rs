@@ -1,27 +1,24 @@
 //! Zip archives: each entry is a file of its own.
 //!
-//! An own reader, because the `zip` crate keeps the last of two entries with the same name and drops the other
-//! in silence, and holds the whole directory in memory before it can be bounded. What is read (little-endian):
+//! The crate `rawzip` reads the directory as a stream, in its order, and keeps entries of one name (decision
+//! 0202). What it leaves to its callers is here: which end record is the archive's (`end`), which archives are
+//! refused (`directory`), and reading an entry to an end that is checked (`entry_reader`).
 //!
-//! ```text
-//! archive   := prefix? (local-header data descriptor?)* directory end64? locator64? end
-//! directory := (header of 46 bytes, name, extra, comment)*
-//! ```
-//!
-//! Only the directory counts: local headers are read for their lengths alone, so descriptors do not matter. The
-//! methods are stored and deflate. Names are never used as paths.
+//! Only the directory counts: local headers are read for their lengths alone, so descriptors do not matter.
+//! The methods are stored and deflate. Names are never used as paths.
 
 mod directory;
 mod end;
 mod entry_reader;
 mod error;
-mod little_endian;
-mod section;
 
 use std::io;
 
-pub use self::directory::{Entries, Entry};
-use self::end::{End, find_end};
+use rawzip::ZipArchive;
+
+pub use self::directory::Entry;
+use self::directory::each_entry;
+use self::end::{ArchiveBytes, locate};
 pub use self::entry_reader::EntryReader;
 pub use self::error::ZipError;
 use super::Limits;
@@ -36,9 +33,8 @@ const LOCAL_BYTES: usize = 30;
 /// An open zip archive.
 #[derive(Clone, Debug)]
 pub struct ZipFile {
-    file: LocalFile,
+    archive: ZipArchive<ArchiveBytes>,
     limits: Limits,
-    end: End,
 }
 
 impl ZipFile {
@@ -47,7 +43,7 @@ impl ZipFile {
     /// # Errors
     /// Those of it.
     pub fn check_unchanged(&self) -> io::Result<()> {
-        self.file.check_unchanged()
+        self.archive.get_ref().file.check_unchanged()
     }
 
     /// Opens an archive and finds its directory.
@@ -55,26 +51,24 @@ impl ZipFile {
     /// # Errors
     /// [`ZipError`]; the file cannot be read.
     pub fn open(file: LocalFile, limits: Limits) -> io::Result<Self> {
-        let end = find_end(&file)?;
-        Ok(Self { file, limits, end })
+        Ok(Self { archive: locate(file)?, limits })
     }
 
-    /// The entries, in the order of the directory, folders included. After an error there are no more.
+    /// Takes the entries, in the order of the directory, folders included.
     ///
     /// # Errors
-    /// Each item may be an error: [`ZipError`], or the file cannot be read. An archive whose entries were not
-    /// read to the end without an error is not to be trusted.
-    pub fn entries(&self) -> Entries {
-        Entries::new(&self.file, self.end, self.limits)
+    /// [`ZipError`], or the file cannot be read: the archive is not to be trusted.
+    pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
+        each_entry(&self.archive, self.limits, take)
     }
 
-    /// A reader of an entry's content. Its raw bytes are counted in `raw`. Size and checksum are verified at the
-    /// end: until then the content is not to be trusted.
+    /// A reader of an entry's content. Its raw bytes are counted in `raw`. Size and checksum are verified at
+    /// the end: until then the content is not to be trusted.
     ///
     /// # Errors
     /// [`ZipError`]; the file cannot be read.
     pub fn read(&self, entry: &Entry, raw: RawBytes) -> io::Result<EntryReader> {
-        EntryReader::new(&self.file, entry, self.end.directory_at, raw)
+        EntryReader::new(&self.archive, entry, raw)
     }
 }
 
@@ -84,11 +78,12 @@ mod tests {
 
     use flate2::Crc;
 
-    use super::directory::FLAG_UTF_8;
     use super::end::END_BYTES;
     use super::*;
     use crate::import::reading::test_bytes::{Dribble, rows};
-    use crate::import::reading::typed;
+    use crate::import::reading::{ReadingError, typed};
+
+    const FLAG_UTF_8: u16 = 1 << 11;
 
     /// An archive to be written.
     #[derive(Default)]
@@ -168,7 +163,9 @@ mod tests {
 
     fn open(bytes: &[u8], limits: Limits) -> io::Result<Vec<(ZipFile, Entry)>> {
         let archive = ZipFile::open(local(bytes), limits)?;
-        archive.entries().map(|entry| Ok((archive.clone(), entry?))).collect()
+        let mut entries = Vec::new();
+        archive.each_entry(|entry| entries.push((archive.clone(), entry)))?;
+        Ok(entries)
     }
 
     /// Names and contents of all entries.
@@ -353,6 +350,48 @@ mod tests {
         pack.add(b"a.csv", &rows(10), true, &Lies::default());
         pack.add(b"b.csv", &rows(10), true, &Lies { header_at: Some(0), ..Lies::default() });
         assert_eq!(refused(&pack.end(b"")), ZipError::Damaged("its entries overlap"));
+    }
+
+    /// The others are read.
+    #[test]
+    fn an_entry_that_is_not_in_the_archive_fails_alone() {
+        let mut pack = Pack::default();
+        pack.add(b"a.csv", &rows(20), true, &Lies::default());
+        // As much as the others claim.
+        pack.files.extend([0; 200]);
+        for (name, header_at) in [(b"b.csv", 9_999), (b"c.csv", u32::MAX), (b"d.csv", 3)] {
+            pack.add(name, b"", true, &Lies { header_at: Some(header_at), ..Lies::default() });
+        }
+        let entries = open(&pack.end(b""), Limits::default()).unwrap();
+        let read = |at: usize| entries[at].0.read(&entries[at].1, RawBytes::default());
+        let mut text = Vec::new();
+        read(0).unwrap().read_to_end(&mut text).unwrap();
+        assert!(text == rows(20));
+        for (at, what) in [
+            (1, "its header is missing"),
+            (2, "its header is missing"),
+            (3, "its header does not match the directory"),
+        ] {
+            let name = entries[at].1.name.clone();
+            let error = read(at).unwrap_err();
+            assert_eq!(typed::<ZipError>(&error), Some(&ZipError::DamagedEntry { name, what }));
+        }
+    }
+
+    #[test]
+    fn a_file_that_shrinks_has_changed_and_is_not_damaged() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&one(&rows(30_000), true, &Lies::default())).unwrap();
+        let archive =
+            ZipFile::open(LocalFile::of_open(file.try_clone().unwrap()).unwrap(), Limits::default());
+        let archive = archive.unwrap();
+        let mut entries = Vec::new();
+        archive.each_entry(|entry| entries.push(entry)).unwrap();
+        let mut reader = archive.read(&entries[0], RawBytes::default()).unwrap();
+        file.set_len(100_000).unwrap();
+        let is_changed = |error: &io::Error| typed(error) == Some(&ReadingError::Changed);
+        assert!(is_changed(&reader.read_to_end(&mut Vec::new()).unwrap_err()));
+        assert!(is_changed(&archive.each_entry(|_| {}).unwrap_err()));
     }
 
     #[test]

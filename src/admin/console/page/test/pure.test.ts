@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LiveCall, SourceStatus, Status } from '../src/api'
-import { EventParser } from '../src/events'
+import { type Connection, EventParser, listen } from '../src/events'
 import { ExactNumber, jsonText, parseExact } from '../src/exact'
 import { add, EMPTY, LIST_MAX, release } from '../src/live-list'
 import { headline, level, problems, refusedLately } from '../src/problems'
@@ -19,6 +19,27 @@ test('events arrive whole, however the bytes were cut', () => {
     const parser = new EventParser()
     assert.deepEqual([...parser.push(text.slice(0, cut)), ...parser.push(text.slice(cut))], expected, `cut at ${cut}`)
   }
+})
+
+// The browser's EventSource gives neither status nor code, and never tries again after a refusal.
+test('a stream that is refused says why, and is tried again', async (t) => {
+  const answer = { code: 'too_many_viewers', message: 'too many viewers' }
+  t.mock.method(globalThis, 'fetch', async () => Response.json(answer, { status: 503 }))
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const states: Connection[] = []
+  await new Promise<void>((done) => {
+    const stream = listen('/api/live', {
+      event: () => {},
+      connection: (now) => {
+        if (states.push(now) === 4) stream.stop()
+        if (now.state === 'retrying') setImmediate(() => states.length < 4 ? t.mock.timers.tick(30_000) : done())
+      }
+    })
+  })
+  assert.deepEqual(states.map(({ state }) => state), ['connecting', 'retrying', 'connecting', 'retrying'])
+  const [, first] = states
+  assert.ok(first?.state === 'retrying')
+  assert.deepEqual([first.why.status, first.why.code], [503, 'too_many_viewers'])
 })
 
 test('JSON text has the members of the value, indented', () => {
