@@ -3,6 +3,7 @@
 use std::io;
 
 use super::earlier::Prefix;
+use super::reading::ReadingError;
 use super::reject::Reject;
 use super::row_hash::RowHash;
 use crate::object::Collection;
@@ -105,6 +106,20 @@ impl FileError {
     /// The code and the text without what the file contains.
     pub fn masked(&self) -> String {
         format!("{}: {}", self.code, self.message.masked())
+    }
+
+    /// A failure to read a source.
+    pub fn unread(error: &ReadingError) -> Self {
+        let (fault, code) = match error {
+            ReadingError::Changed => (FileFault::Changed, "E-CHANGED"),
+            ReadingError::Missing => (FileFault::Missing, "E-MISSING"),
+            ReadingError::Denied(_) => (FileFault::Denied, "E-DENIED"),
+            ReadingError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
+            ReadingError::Unanswered(_) | ReadingError::Unreachable { .. } => {
+                (FileFault::Transient, "E-UNREACHABLE")
+            }
+        };
+        Self::new(fault, code, error.told())
     }
 
     /// A failure to read a local file.

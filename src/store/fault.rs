@@ -4,8 +4,8 @@
 //! store understood the request and refuses it, retrying does not help until a person acts, and an alarm must
 //! say so: [`Fault::Refused`]. Both are retried forever; they differ in pace and in the alarm.
 
-use super::Fault;
 use super::reason::{DIGEST, REGION};
+use super::{Fault, StoreError};
 
 /// The request that was answered: a 404 means something different for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,41 @@ pub enum Ending<'a> {
     NoCredentials,
     /// Before anything was sent: the request cannot be built from this configuration.
     Unbuildable,
+}
+
+/// What whoever sent a request, and decides nothing by itself, can do about its failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nothing: there is no such object, or no such version of it.
+    Missing,
+    /// Look again: the object is another one now.
+    Changed,
+    /// Nothing until a person gives access, or credentials.
+    Denied,
+    /// Nothing until a person does something else.
+    Refused,
+    /// Send the same request later: it may succeed.
+    Passing,
+}
+
+impl StoreError {
+    /// What can be done about it.
+    pub fn outlook(&self) -> Outlook {
+        match (self.fault, self.status, self.code.as_deref()) {
+            // A condition on an object that is not there is answered like this.
+            (Fault::NotFound, ..) | (Fault::Refused, Some(404), Some("NoSuchKey" | "NoSuchVersion")) => {
+                Outlook::Missing
+            }
+            // 416: the object is shorter, and the store does not know `If-Match`.
+            (Fault::Exists, ..) | (Fault::Refused, Some(412 | 416), _) => Outlook::Changed,
+            (Fault::Refused, Some(401 | 403), _) | (Fault::NoAccess, ..) => Outlook::Denied,
+            (Fault::Refused | Fault::Local, ..) => Outlook::Refused,
+            // After the last two the next attempt uses other credentials or another region.
+            (Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region, ..) => {
+                Outlook::Passing
+            }
+        }
+    }
 }
 
 /// Codes that mean that the credentials have expired or became invalid.
@@ -203,5 +238,35 @@ mod tests {
         assert_eq!(classify(Asked::Put, Ending::NoAnswer), Fault::Transient);
         assert_eq!(classify(Asked::Put, Ending::NoCredentials), Fault::NoAccess);
         assert_eq!(classify(Asked::Put, Ending::Unbuildable), Fault::Refused);
+    }
+
+    #[test]
+    fn failures_are_what_whoever_asked_can_act_on() {
+        use Outlook::{Changed, Denied, Missing, Passing, Refused};
+        let check = |asked, status, code: &str, outlook| {
+            let fault = classify(asked, answer(status, code));
+            let error = StoreError::answered(fault, status, (!code.is_empty()).then_some(code), "why");
+            assert_eq!(error.outlook(), outlook, "{status} {code:?}");
+        };
+        check(Asked::Get, 412, "PreconditionFailed", Changed);
+        check(Asked::Get, 412, "", Changed);
+        check(Asked::Put, 412, "PreconditionFailed", Changed);
+        check(Asked::Get, 416, "InvalidRange", Changed);
+        check(Asked::Get, 404, "NoSuchKey", Missing);
+        check(Asked::Put, 404, "NoSuchKey", Missing);
+        check(Asked::Get, 404, "NoSuchVersion", Missing);
+        check(Asked::Get, 404, "NoSuchBucket", Refused);
+        check(Asked::Put, 404, "NoSuchBucket", Refused);
+        check(Asked::Head, 404, "", Missing);
+        check(Asked::Get, 403, "AccessDenied", Denied);
+        check(Asked::Head, 403, "", Denied);
+        check(Asked::Get, 403, "InvalidObjectState", Denied);
+        check(Asked::Get, 400, "InvalidRequest", Refused);
+        check(Asked::Get, 400, "ExpiredToken", Passing);
+        check(Asked::Get, 301, "PermanentRedirect", Passing);
+        check(Asked::Get, 503, "SlowDown", Passing);
+        check(Asked::Get, 500, "", Passing);
+        assert_eq!(StoreError::local(Fault::NoAccess, "no credentials").outlook(), Denied);
+        assert_eq!(StoreError::local(Fault::Local, "no file").outlook(), Refused);
     }
 }

@@ -94,7 +94,7 @@ async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Fail
         true => Some(store(&args.to).await?),
         false => None,
     };
-    Ok((opening, inputs(&args.sources, store.as_ref()).await?))
+    Ok((opening, inputs(&args.sources, store.map(|store| store as _).as_ref()).await?))
 }
 
 /// The store that `s3://` sources are read from.

@@ -21,7 +21,7 @@ use crate::import::reading::{ReadingError, typed};
 use crate::import::reject::Reject;
 use crate::import::row_hash::{RowHash, RowScope};
 use crate::import::row_ids::{Met, RowIds};
-use crate::import::rows::{FileError, FileFault, Row, RowReader};
+use crate::import::rows::{FileError, Row, RowReader};
 use crate::object::Collection;
 use crate::words::Told;
 
@@ -432,14 +432,7 @@ fn coded(error: &dyn std::fmt::Display) -> FileError {
 /// The error of a source or a decoder below the text.
 pub fn of_io(error: &io::Error) -> FileError {
     if let Some(source) = typed::<ReadingError>(error) {
-        let (fault, code) = match source {
-            ReadingError::Changed => (FileFault::Changed, "E-CHANGED"),
-            ReadingError::Missing => (FileFault::Missing, "E-MISSING"),
-            ReadingError::Denied(_) => (FileFault::Denied, "E-DENIED"),
-            ReadingError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
-            ReadingError::Unreachable { .. } => (FileFault::Transient, "E-UNREACHABLE"),
-        };
-        return FileError::new(fault, code, source.told());
+        return FileError::unread(source);
     }
     if typed::<ExpansionError>(error).is_some() {
         return coded(error);
