@@ -11,16 +11,14 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 use super::progress_keeper::ProgressKeeper;
 use super::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetError, Unusable, short_hash};
 use crate::boxed_future::BoxFuture;
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::import::envelope::Envelope;
+use crate::reach::client::{self, WebClient};
+use crate::reach::resolver::Names;
 use crate::sources::SourceId;
 use crate::words::{Told, outside_text, with_causes};
 
@@ -41,7 +39,7 @@ pub struct CollectorTarget {
     /// Without a path.
     base: String,
     authorization: HeaderValue,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: WebClient,
     progress: ProgressKeeper,
 }
 
@@ -65,18 +63,12 @@ impl CollectorTarget {
     /// # Errors
     /// [`Unusable`]: the system's certificates cannot be used, or the write key is none.
     pub fn with(url: &str, write_key: &str, progress: ProgressKeeper) -> Result<Self, Unusable> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots();
-        let connector = connector.map_err(|error| Unusable::failed(&error))?.https_or_http().enable_http1();
+        let client = client::web(Names::Any, None).map_err(|error| Unusable::failed(&error))?;
         let token = STANDARD.encode(format!("{write_key}:"));
         let authorization = HeaderValue::try_from(format!("Basic {token}"));
         let mut authorization = authorization.map_err(|error| Unusable::failed(&error))?;
         authorization.set_sensitive(true);
-        Ok(Self {
-            base: url.to_owned(),
-            authorization,
-            client: Client::builder(TokioExecutor::new()).build(connector.build()),
-            progress,
-        })
+        Ok(Self { base: url.to_owned(), authorization, client, progress })
     }
 
     /// The same collector, with other progress.

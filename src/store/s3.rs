@@ -12,20 +12,16 @@ mod clients;
 mod default_chain;
 mod error;
 mod process;
-mod proxy;
 mod read;
 mod session;
 mod settings;
 
 use std::fmt;
-use std::sync::Arc;
 
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
-use aws_credential_types::provider::ProvideCredentials;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider, SharedIdentityCache};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer, ServerSideEncryption, StorageClass};
@@ -37,7 +33,6 @@ use self::default_chain::DefaultChain;
 use self::error::{Context, Failure, store_error};
 pub use self::error::{failure, no_credentials, not_assumed};
 use self::process::Process;
-pub use self::proxy::{http_client, is_loopback};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::Asked;
 use super::reader::Store;
@@ -45,6 +40,7 @@ use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, reg
 use super::{Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, Reason, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
 use crate::object::{AccountId, AppliedEncryption, KEY_BYTES_MAX, ObjectKey, Role, S3Location};
+use crate::reach::aws::{proxy_of, sdk_of_environment};
 use crate::time::UnixMillis;
 use crate::words::{Told, outside_text};
 
@@ -96,7 +92,7 @@ impl S3Store {
     /// Like [`S3Store::new`], with an explicit region rule: for an endpoint in front of AWS that passes on
     /// its answers about regions.
     pub async fn with_region_rule(settings: S3Settings, rule: RegionRule) -> Self {
-        let mut loader = surroundings_of_sdk();
+        let mut loader = sdk_of_environment();
         match (&settings.region, &settings.endpoint_url) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             (None, Some(url)) => loader = loader.region(Region::new(region_of_endpoint(url).to_owned())),
@@ -133,8 +129,8 @@ impl S3Store {
     /// The proxy used to reach the store, from the environment, without user and password.
     pub fn proxy(&self) -> Option<String> {
         match &self.settings.endpoint_url {
-            Some(url) => proxy::of(url),
-            None => proxy::of(&format!("https://s3.{}.amazonaws.com", self.clients.process().home())),
+            Some(url) => proxy_of(url),
+            None => proxy_of(&format!("https://s3.{}.amazonaws.com", self.clients.process().home())),
         }
     }
 
@@ -189,15 +185,10 @@ impl S3Store {
         self.clients.process().token_service()
     }
 
-    /// The process's own credentials, for clients of other services.
-    pub fn process_credentials(&self) -> SharedIdentityCache {
-        self.clients.process().cache()
-    }
-
-    /// The credentials of a role, for clients of other services. Its session is that of delivery.
-    pub fn role_credentials(&self, role: &Role) -> SharedCredentialsProvider {
-        let role: Arc<dyn ProvideCredentials> = self.clients.assumed(role);
-        SharedCredentialsProvider::new(role)
+    /// What clients of other services in a region are made from. They use `role`, whose session is that of delivery, or the
+    /// process's own credentials, and try once.
+    pub fn sdk_in(&self, role: Option<&Role>, region: &str) -> SdkConfig {
+        self.clients.sdk(role, region)
     }
 
     /// Another service refused the credentials of a role, or without one those of the process: new ones are got when they
@@ -425,16 +416,6 @@ impl ObjectStore for S3Store {
             self.head_once(location, key, None).await
         })
     }
-}
-
-/// The SDK configuration from the environment, without the client's stalled-body protection: it steps through
-/// every tenth of a second of the wall clock, which takes hours after a step of years (decision 0110).
-/// Attempts have their own timeouts.
-fn surroundings_of_sdk() -> ConfigLoader {
-    let loader = aws_config::defaults(BehaviorVersion::latest());
-    loader
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .http_client(proxy::http_client())
 }
 
 /// The encryption reported by an answer.
