@@ -39,9 +39,9 @@ pub struct ArchiveError {
 }
 
 impl ArchiveError {
-    /// The store's error. Its text is part of this one's, with the right that is missing if one is.
-    pub fn cause(&self) -> &StoreError {
-        &self.cause
+    /// What fixes it, unless its text names the right that is missing.
+    pub fn remedy(&self) -> Option<&'static str> {
+        self.cause.reader_remedy().filter(|_| hint(&self.cause, self.right).is_empty())
     }
 }
 

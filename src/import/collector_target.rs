@@ -8,8 +8,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Request, StatusCode};
+use http::Request;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http_body_util::{BodyExt as _, Full, Limited};
 
 use super::progress_keeper::ProgressKeeper;
@@ -26,8 +26,6 @@ use crate::words::{Told, outside_text, with_causes};
 const BODY_MAX: usize = 490_000;
 /// How long a collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait if the collector does not say.
-const AGAIN: Duration = Duration::from_secs(1);
 /// The most bytes of an answer.
 const ANSWER_MAX: usize = 64 * 1_024;
 /// What the source is called in reports: its id is known to the collector only.
@@ -123,7 +121,7 @@ impl CollectorTarget {
 
     async fn post(&self, url: &str, mut body: Vec<u8>) -> Result<(), TargetError> {
         body.extend_from_slice(b"]}");
-        let later = |why: String| TargetError::Later { after: AGAIN, why: Told::plain(why) };
+        let later = TargetError::unanswered;
         let request = Request::post(url)
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.authorization.clone())
@@ -133,10 +131,8 @@ impl CollectorTarget {
             .await
             .map_err(|_| later(format!("{url} does not answer")))?
             .map_err(|error| later(format!("{url}: {}", with_causes(&error))))?;
-        let status = answer.status();
-        let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-        let after = after.map_or(AGAIN, Duration::from_secs);
-        let text = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let (http::response::Parts { status, headers, .. }, text) = answer.into_parts();
+        let text = Limited::new(text, ANSWER_MAX).collect().await;
         let text = text.map(|text| text.to_bytes()).map_err(|error| error.to_string());
         if status.is_success() {
             let text = text.map_err(|error| later(format!("{url}: {error}")))?;
@@ -160,12 +156,7 @@ impl CollectorTarget {
             }
             _ => Told::plain(format!("{url} answered {status}")),
         };
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TargetError::Denied(why),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => TargetError::Later { after, why },
-            status if status.is_server_error() => TargetError::Later { after, why },
-            _ => TargetError::Refused(why),
-        })
+        Err(TargetError::of_answer(status, &headers, why))
     }
 }
 

@@ -127,7 +127,7 @@ impl SharedRecords for S3Records {
 mod tests {
     use super::*;
     use crate::object::{BucketString, Encryption};
-    use crate::store::fake::{FakeStore, ReadStep};
+    use crate::store::fake::{FakeStore, Step};
 
     async fn records(store: &FakeStore) -> S3Records {
         let location = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::None);
@@ -155,14 +155,14 @@ mod tests {
         let (records, key) = (records(&store).await, ImportKey(7));
         records.write(key, "one".into(), None).await.unwrap();
         // The first step is of the HEAD, the second of the range.
-        store.script_reads([ReadStep::Proper, ReadStep::Change, ReadStep::Proper, ReadStep::Cut(1)]);
+        store.script_reads([Step::Proper, Step::CHANGED, Step::Proper, Step::Cut(1)]);
         assert_eq!(records.read(key).await.unwrap().unwrap().0, "one", "it is read again");
-        store.script_reads([ReadStep::DENIED]);
+        store.script_reads([Step::REFUSED]);
         let denied = records.read(key).await.unwrap_err();
         assert!(denied.to_string().contains("s3:ListBucket"), "{denied}");
-        store.script_reads([ReadStep::Proper, ReadStep::RESET]);
+        store.script_reads([Step::Proper, Step::RESET]);
         assert!(matches!(records.read(key).await, Err(WriteError::Unknown(_))));
-        store.script_reads(vec![ReadStep::MISSING]);
+        store.script_reads(vec![Step::MISSING]);
         assert!(records.read(key).await.unwrap().is_none());
     }
 }

@@ -72,7 +72,7 @@ impl Gate {
     }
 }
 
-/// What happens to one put.
+/// What happens to one put, or to one read: a listing, a HEAD of a reader, a GET or a range.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// It is handled as the contract says.
@@ -95,6 +95,8 @@ pub enum Step {
     HoldRequest(Gate),
     /// It is applied, but the answer arrives only when the gate opens.
     HoldAnswer(Gate),
+    /// The connection breaks after so many bytes of the body that is read.
+    Cut(usize),
     /// The store panics, and so does the calling task.
     Panic,
 }
@@ -112,43 +114,17 @@ impl Step {
     /// 403.
     pub const REFUSED: Self =
         Self::Answer { fault: Fault::Refused, status: Some(403), code: Some("AccessDenied") };
+    /// The connection breaks before there is an answer, and nothing is applied.
+    pub const RESET: Self = Self::Answer { fault: Fault::Transient, status: None, code: None };
+    /// 404: there is no such object.
+    pub const MISSING: Self =
+        Self::Answer { fault: Fault::NotFound, status: Some(404), code: Some("NoSuchKey") };
+    /// 412: the object that is read is another one now.
+    pub const CHANGED: Self =
+        Self::Answer { fault: Fault::Refused, status: Some(412), code: Some("PreconditionFailed") };
     /// 400: the store received bytes that do not match the checksum.
     pub const DIGEST: Self =
         Self::Answer { fault: Fault::Digest, status: Some(400), code: Some("BadDigest") };
-}
-
-/// What happens to one read: a listing, a HEAD of a reader, a GET or a range.
-#[derive(Clone, Debug)]
-pub enum ReadStep {
-    /// It is handled as the contract says.
-    Proper,
-    /// It fails with this answer.
-    Answer {
-        /// The kind of failure.
-        fault: Fault,
-        /// The HTTP status, if there is an answer.
-        status: Option<u16>,
-        /// The error code.
-        code: Option<&'static str>,
-    },
-    /// The connection breaks after so many bytes of the body.
-    Cut(usize),
-    /// The object is another one now.
-    Change,
-}
-
-impl ReadStep {
-    /// The connection breaks before there is an answer.
-    pub const RESET: Self = Self::Answer { fault: Fault::Transient, status: None, code: None };
-    /// 403.
-    pub const DENIED: Self =
-        Self::Answer { fault: Fault::Refused, status: Some(403), code: Some("AccessDenied") };
-    /// 400.
-    pub const REFUSED: Self =
-        Self::Answer { fault: Fault::Refused, status: Some(400), code: Some("InvalidRequest") };
-    /// 404.
-    pub const MISSING: Self =
-        Self::Answer { fault: Fault::NotFound, status: Some(404), code: Some("NoSuchKey") };
 }
 
 /// A stored object.
@@ -188,7 +164,7 @@ struct State {
     gates: BTreeMap<String, Gate>,
     puts: u64,
     heads: u64,
-    read_steps: VecDeque<ReadStep>,
+    read_steps: VecDeque<Step>,
     ranges: Vec<ByteRange>,
     reading: usize,
     most_reading: usize,
@@ -227,43 +203,23 @@ impl FakeStore {
 
     /// Answers all requests to a bucket with 403, or stops doing so.
     pub fn refuse_bucket(&self, bucket: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_buckets;
-        if refuse {
-            refused.insert(bucket.to_owned());
-        } else {
-            refused.remove(bucket);
-        }
+        set(&mut lock(&self.state).refused_buckets, bucket, refuse);
     }
 
     /// Answers puts below a key prefix with 403, like a policy that grants only some folders; or stops doing
     /// so.
     pub fn refuse_below(&self, folder: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_folders;
-        if refuse {
-            refused.insert(folder.to_owned());
-        } else {
-            refused.remove(folder);
-        }
+        set(&mut lock(&self.state).refused_folders, folder, refuse);
     }
 
     /// Answers puts with this KMS key as S3 does while the key is disabled, or stops doing so.
     pub fn refuse_key(&self, key: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_keys;
-        if refuse {
-            refused.insert(key.to_owned());
-        } else {
-            refused.remove(key);
-        }
+        set(&mut lock(&self.state).refused_keys, key, refuse);
     }
 
     /// Answers all requests with a role as if it could not be assumed, or stops doing so.
     pub fn refuse_role(&self, arn: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_roles;
-        if refuse {
-            refused.insert(arn.to_owned());
-        } else {
-            refused.remove(arn);
-        }
+        set(&mut lock(&self.state).refused_roles, arn, refuse);
     }
 
     /// Applies and reports another encryption than requested; `None`: the requested one.
@@ -273,12 +229,7 @@ impl FakeStore {
 
     /// Makes a bucket missing, or restores it.
     pub fn miss_bucket(&self, bucket: &str, missing: bool) {
-        let buckets = &mut lock(&self.state).missing_buckets;
-        if missing {
-            buckets.insert(bucket.to_owned());
-        } else {
-            buckets.remove(bucket);
-        }
+        set(&mut lock(&self.state).missing_buckets, bucket, missing);
     }
 
     /// Holds all requests to a bucket until the gate is opened.
@@ -323,7 +274,7 @@ impl FakeStore {
     }
 
     /// Appends steps for the next reads, in order. Reads after the last step succeed.
-    pub fn script_reads(&self, steps: impl IntoIterator<Item = ReadStep>) {
+    pub fn script_reads(&self, steps: impl IntoIterator<Item = Step>) {
         lock(&self.state).read_steps.extend(steps);
     }
 
@@ -351,7 +302,7 @@ impl FakeStore {
             gate.passed().await;
         }
         match step {
-            Step::Proper => lock(&self.state).apply(put),
+            Step::Proper | Step::Cut(_) => lock(&self.state).apply(put),
             Step::Answer { fault, status, code } => Err(answer(fault, status, code)),
             Step::LoseAnswer => {
                 drop(lock(&self.state).apply(put));
@@ -398,7 +349,7 @@ impl FakeStore {
             let mut state = lock(&self.state);
             state.reading += 1;
             state.most_reading = state.most_reading.max(state.reading);
-            state.read_steps.pop_front().unwrap_or(ReadStep::Proper)
+            state.read_steps.pop_front().unwrap_or(Step::Proper)
         };
         // Others begin before this one is answered.
         let mut waited = false;
@@ -413,18 +364,18 @@ impl FakeStore {
         }
         let mut state = lock(&self.state);
         state.reading -= 1;
-        match step {
-            ReadStep::Answer { fault, status, code } => Err(answer(fault, status, code)),
-            ReadStep::Change => Err(answer(Fault::Refused, Some(412), Some("PreconditionFailed"))),
-            ReadStep::Proper | ReadStep::Cut(_) if state.refuses(location) => {
-                Err(answer(Fault::Refused, Some(403), Some("AccessDenied")))
-            }
-            ReadStep::Proper | ReadStep::Cut(_) if state.missing_buckets.contains(bucket) => {
-                Err(answer(Fault::Refused, Some(404), Some("NoSuchBucket")))
-            }
-            ReadStep::Proper => Ok((read(&state, bucket)?, None)),
-            ReadStep::Cut(after) => Ok((read(&state, bucket)?, Some(after))),
+        let cut = match step {
+            Step::Answer { fault, status, code } => return Err(answer(fault, status, code)),
+            Step::Cut(after) => Some(after),
+            _ => None,
+        };
+        if state.refuses(location) {
+            return Err(answer(Fault::Refused, Some(403), Some("AccessDenied")));
         }
+        if state.missing_buckets.contains(bucket) {
+            return Err(answer(Fault::Refused, Some(404), Some("NoSuchBucket")));
+        }
+        Ok((read(&state, bucket)?, cut))
     }
 
     async fn range_once(
@@ -561,6 +512,12 @@ impl hyper::body::Body for FakeBody {
         }
         Poll::Ready(self.cut.take().map(|_| Err(io::ErrorKind::ConnectionReset.into())))
     }
+}
+
+/// Puts a name into a set, or takes it out.
+fn set(names: &mut BTreeSet<String>, name: &str, present: bool) {
+    names.remove(name);
+    names.extend(present.then(|| name.to_owned()));
 }
 
 fn not_found() -> StoreError {

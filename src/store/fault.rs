@@ -4,7 +4,7 @@
 //! store understood the request and refuses it, retrying does not help until a person acts, and an alarm must
 //! say so: [`Fault::Refused`]. Both are retried forever; they differ in pace and in the alarm.
 
-use super::reason::{DIGEST, REGION};
+use super::reason::{DIGEST, REGION, is_throttling};
 use super::{Fault, StoreError};
 
 /// The request that was answered: a 404 means something different for each.
@@ -80,21 +80,12 @@ impl StoreError {
 /// Codes that mean that the credentials have expired or became invalid.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"];
 
-/// Codes with a status below 500 that are transient.
+/// Codes with a status below 500 that are transient, besides those of a store that is asked too often.
 const PASSING: &[&str] = &[
     "RequestTimeout",
     "IncompleteBody",
-    "SlowDown",
     "ServiceUnavailable",
     "InternalError",
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "ThrottledException",
-    "TooManyRequests",
-    "TooManyRequestsException",
     "TemporaryRedirect",
     "ClientDisconnected",
 ];
@@ -124,7 +115,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         let busy = ["Throttling", "LimitExceeded", "Internal", "DependencyTimeout", "KeyUnavailable"];
         return if busy.iter().any(|word| kms.contains(word)) { Fault::Transient } else { Fault::Refused };
     }
-    if PASSING.contains(&code) {
+    if PASSING.contains(&code) || is_throttling(status, code) {
         return Fault::Transient;
     }
     match (status, asked) {
@@ -133,7 +124,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         (404, Asked::Get) if code == "NoSuchKey" => Fault::NotFound,
         (412, Asked::Put) => Fault::Exists,
         (409, _) => Fault::Busy,
-        (408 | 425 | 429, _) => Fault::Transient,
+        (408 | 425, _) => Fault::Transient,
         // S3 answers a HEAD like this when the session has expired; without a body there is no code.
         (400, Asked::Head) => Fault::Expired,
         (400..=499, Asked::AssumeRole) => Fault::NoAccess,

@@ -180,9 +180,6 @@ impl Fault {
     }
 }
 
-/// What fixes a role that may not be assumed.
-const ROLE_DENIED: &str = "let the role's trust policy name the user or role that Forebay runs as, with this external id, \
-                           and allow sts:AssumeRole in the policy of that user or role";
 /// The longest error code, in bytes. Longer ones are cut.
 const CODE_BYTES_MAX: usize = 64;
 
@@ -238,9 +235,7 @@ impl StoreError {
 
     /// What happened, and what fixes it if that is known.
     pub fn with_remedy(&self) -> Told {
-        let of_role = self.fault == Fault::NoAccess && matches!(self.reason, Reason::Denied(_));
-        let remedy = if of_role { Some(ROLE_DENIED) } else { self.reason.remedy() };
-        match remedy {
+        match self.remedy() {
             Some(remedy) => self.told().and(&Told::plain(format!("; to fix it: {remedy}"))),
             None => self.told(),
         }

@@ -227,8 +227,8 @@ mod tests {
     use super::super::typed;
     use super::*;
     use crate::object::{BucketString, Encryption, ObjectKey, S3Location};
-    use crate::store::fake::{FakeStore, ReadStep};
-    use crate::store::{ObjectStore as _, Put, PutMode, Stored};
+    use crate::store::fake::{FakeStore, Step};
+    use crate::store::{Fault, ObjectStore as _, Put, PutMode, Stored};
 
     /// The same numbers for the same seed.
     #[derive(Debug)]
@@ -249,11 +249,7 @@ mod tests {
     }
 
     /// An object in a store whose reads go as `steps` say, and that store.
-    fn object(
-        runtime: &tokio::runtime::Runtime,
-        bytes: &[u8],
-        steps: &[ReadStep],
-    ) -> (Arc<S3Object>, FakeStore) {
+    fn object(runtime: &tokio::runtime::Runtime, bytes: &[u8], steps: &[Step]) -> (Arc<S3Object>, FakeStore) {
         let (store, key) = (FakeStore::new(), ObjectKey::listed("track_1.csv".to_owned()));
         let location = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::None);
         let put = Put::plain(location.clone(), key.clone(), bytes.to_vec(), PutMode::CreateOnly);
@@ -275,7 +271,7 @@ mod tests {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
     }
 
-    fn read(bytes: &[u8], steps: &[ReadStep], settings: RangeSettings) -> (io::Result<Vec<u8>>, FakeStore) {
+    fn read(bytes: &[u8], steps: &[Step], settings: RangeSettings) -> (io::Result<Vec<u8>>, FakeStore) {
         let runtime = runtime();
         let (object, store) = object(&runtime, bytes, steps);
         let mut read = Vec::new();
@@ -317,60 +313,60 @@ mod tests {
         let text = rows(300);
         for seed in 0..60 {
             let random = seeded(seed);
-            let steps: Vec<ReadStep> = std::iter::repeat_with(|| match random.next_u64() % 4 {
-                0 => ReadStep::RESET,
-                1 => ReadStep::Cut(usize::try_from(random.next_u64() % 1_001).unwrap()),
-                _ => ReadStep::Proper,
+            let steps: Vec<Step> = std::iter::repeat_with(|| match random.next_u64() % 4 {
+                0 => Step::RESET,
+                1 => Step::Cut(usize::try_from(random.next_u64() % 1_001).unwrap()),
+                _ => Step::Proper,
             })
             .take(200)
             .collect();
             let patient = RangeSettings { tries_max: 60, ..settings(1_000) };
             assert!(read(&text, &steps, patient).0.unwrap() == text, "seed {seed}");
         }
-        let (read, store) = read(&text[..1_000], &[ReadStep::Cut(400), ReadStep::RESET], settings(1_000));
+        let (read, store) = read(&text[..1_000], &[Step::Cut(400), Step::RESET], settings(1_000));
         assert!(read.unwrap() == text[..1_000]);
         let ranges: Vec<_> = store.ranges().iter().map(|range| (range.from, range.len)).collect();
         assert_eq!(ranges, [(0, 1_000), (400, 600), (400, 600)]);
     }
 
     /// The error of reading 500 bytes, and how many ranges were asked for.
-    fn failed(steps: &[ReadStep]) -> (ReadingError, usize) {
+    fn failed(steps: &[Step]) -> (ReadingError, usize) {
         let (read, store) = read(&rows(30)[..500], steps, RangeSettings { ahead: 1, ..settings(1_000) });
         (typed::<ReadingError>(&read.unwrap_err()).unwrap().clone(), store.ranges().len())
     }
 
     #[test]
     fn six_failures_in_a_row_are_the_end() {
-        let check = |steps: &[ReadStep], expected_at: u64, expected_requests: usize| {
+        let check = |steps: &[Step], expected_at: u64, expected_requests: usize| {
             let (error, requests) = failed(steps);
             let ReadingError::Unreachable { at, tries: 6, .. } = error else { panic!("{error}") };
             assert_eq!((at, requests), (expected_at, expected_requests));
         };
-        let mut steps = vec![ReadStep::RESET; 20];
+        let mut steps = vec![Step::RESET; 20];
         check(&steps, 0, 6);
         // Bytes are progress, so the count starts again: one failure with bytes, and five without.
-        steps[5] = ReadStep::Cut(400);
+        steps[5] = Step::Cut(400);
         check(&steps, 400, 11);
-        check(&vec![ReadStep::Cut(0); 20], 0, 6);
+        check(&vec![Step::Cut(0); 20], 0, 6);
     }
 
     #[test]
     fn what_a_retry_does_not_change_is_not_retried() {
-        let check = |step: ReadStep, code: &str| {
+        let check = |step: Step, code: &str| {
             let (error, requests) = failed(&[step]);
             assert_eq!((crate::import::FileError::unread(&error).code.as_str(), requests), (code, 1));
         };
-        check(ReadStep::Change, "E-CHANGED");
-        check(ReadStep::MISSING, "E-MISSING");
-        check(ReadStep::DENIED, "E-DENIED");
-        check(ReadStep::REFUSED, "E-REFUSED");
+        check(Step::CHANGED, "E-CHANGED");
+        check(Step::MISSING, "E-MISSING");
+        check(Step::REFUSED, "E-DENIED");
+        check(Step::Answer { fault: Fault::Refused, status: Some(400), code: None }, "E-REFUSED");
     }
 
     #[test]
     fn an_object_that_changes_half_way_is_an_error_that_stays() {
         let (text, runtime) = (rows(600), runtime());
-        let mut steps = vec![ReadStep::Proper; 3];
-        steps.extend(vec![ReadStep::Change; 20]);
+        let mut steps = vec![Step::Proper; 3];
+        steps.extend(vec![Step::CHANGED; 20]);
         let (object, store) = object(&runtime, &text, &steps);
         let one = RangeSettings { ahead: 1, ..settings(1_000) };
         let mut reader = RangeReader::new(object, runtime.handle().clone(), one);

@@ -1,7 +1,6 @@
 //! Rows that become objects without a collector.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,7 +8,7 @@ use crate::boxed_future::BoxFuture;
 use crate::import::file_id::FileId;
 use crate::import::part::{self, PartObject, PartsOf};
 use crate::import::progress_keeper::ProgressKeeper;
-use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
+use crate::import::{AGAIN, Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
 use crate::lock::lock;
 use crate::log::ImportKey;
 use crate::object::{S3Location, Stream};
@@ -18,9 +17,6 @@ use crate::sources::SourceId;
 use crate::store::{ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::time::UnixMillis;
 use crate::words::Told;
-
-/// How long to wait before a put is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where objects go.
 #[derive(Clone, Debug)]
