@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
 use http::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -15,8 +14,6 @@ use crate::words::{Told, outside_message};
 
 /// How long a node may take to answer: longer than an append waits for the disk's queue.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait before a node is asked again that did not answer.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// How a node refuses a path that it does not know.
 const UNKNOWN_PATH: &str = "not_found";
@@ -80,7 +77,7 @@ impl NodeTarget {
 
     async fn exchange(&self, path: &str, body: Bytes) -> Result<Response<Bytes>, TargetError> {
         let answer = self.client.exchange(Method::POST, path, Some(body), PATIENCE).await;
-        answer.map_err(|error| TargetError::Later { after: AGAIN, why: Told::plain(unanswered(&error)) })
+        answer.map_err(|error| TargetError::unanswered(unanswered(&error)))
     }
 
     fn read<T: DeserializeOwned>(&self, answer: &Response<Bytes>) -> Result<T, TargetError> {
@@ -99,14 +96,10 @@ impl NodeTarget {
         {
             return TargetError::Denied(Told::plain(denied.to_string()));
         }
-        let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-        let after = after.map_or(AGAIN, Duration::from_secs);
+        let (status, headers) = (answer.status(), answer.headers());
         let Ok(RefusedBody { code, message, call }) = serde_json::from_slice(answer.body()) else {
-            let why = Told::plain(format!("{} answered {}", self.client.url(), answer.status()));
-            return match answer.status().is_server_error() {
-                true => TargetError::Later { after, why },
-                false => TargetError::Refused(why),
-            };
+            let why = Told::plain(format!("{} answered {status}", self.client.url()));
+            return TargetError::of_answer(status, headers, why);
         };
         let message = outside_message(&message).to_string();
         if let Some(call) = call.filter(|_| code == import_code::ID_TAKEN) {
@@ -116,10 +109,10 @@ impl NodeTarget {
             import_code::OTHER_ROW => TargetError::OtherRow,
             import_code::NOT_OPEN => TargetError::NotOpen,
             import_code::OTHER_OPTIONS => TargetError::OtherOptions,
-            import_code::LATER => TargetError::Later { after, why: Told::plain(message) },
+            import_code::LATER => TargetError::asked_later(headers, Told::plain(message)),
             import_code::NO_SOURCE => TargetError::NoSource(NoSource::Other(message)),
             import_code::DENIED => TargetError::Denied(Told::plain(message)),
-            _ if answer.status().is_server_error() => TargetError::Later { after, why: Told::plain(message) },
+            _ if status.is_server_error() => TargetError::asked_later(headers, Told::plain(message)),
             // It may quote the file: why an earlier import of it failed.
             _ => TargetError::Refused(Told::private(message)),
         }

@@ -15,12 +15,10 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::reach::client::{self, PlainClient};
 use crate::words::{about_seconds, outside_text};
 
 pub use import_target::{NoNode, NodeTarget};
@@ -136,13 +134,13 @@ struct RefusedBody {
 pub struct AdminClient {
     url: AdminUrl,
     token: Option<AdminToken>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: PlainClient,
 }
 
 impl AdminClient {
     /// A client that sends this token, if there is one.
     pub fn new(url: AdminUrl, token: Option<AdminToken>) -> Self {
-        Self { url, token, client: Client::builder(TokioExecutor::new()).build_http() }
+        Self { url, token, client: client::plain() }
     }
 
     /// Where it asks.

@@ -1,5 +1,6 @@
 //! Reads a bucket: listings, metadata and bodies, several at once, each retried while that may help.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +14,8 @@ use crate::object::closed_marker::{ClosedMarker, MARKER_BYTES_MAX, ParsedMarkerK
 use crate::object::{BucketString, ObjectKey, S3Location};
 use crate::random::Random;
 use crate::retry::Backoff;
-use crate::store::s3::{ListFrom, ListPage, S3Store};
-use crate::store::{Body, Fault, Head, Put, PutMode, StoreError};
+use crate::store::reader::{ListFrom, ListPage, Store};
+use crate::store::{Fault, Outlook, Put, PutMode, StoreError};
 
 /// The most attempts of a request. With the pauses this takes about a minute; a longer failure is reported.
 const TRIES_MAX: u32 = 10;
@@ -38,17 +39,16 @@ pub struct ArchiveError {
 }
 
 impl ArchiveError {
-    /// The store's error. Its text is part of this one's, with the right that is missing if one is.
-    pub fn cause(&self) -> &StoreError {
-        &self.cause
+    /// What fixes it, unless its text names the right that is missing.
+    pub fn remedy(&self) -> Option<&'static str> {
+        self.cause.reader_remedy().filter(|_| hint(&self.cause, self.right).is_empty())
     }
 }
 
 fn hint(cause: &StoreError, right: &str) -> String {
     // Other codes with these statuses have other reasons, such as a wrong clock.
     let denied = cause.code.as_deref().is_none_or(|code| matches!(code, "AccessDenied" | "Forbidden"));
-    let refused = cause.fault == Fault::Refused && matches!(cause.status, Some(401 | 403)) && denied;
-    if refused {
+    if cause.outlook() == Outlook::Denied && cause.status.is_some() && denied {
         format!("; reading needs the right {right}: see `forebay policy reader`")
     } else {
         String::new()
@@ -83,12 +83,21 @@ impl Progress {
 /// A bucket and prefix to read. Share it by reference.
 #[derive(Debug)]
 pub struct Archive {
-    store: Arc<S3Store>,
+    store: Arc<dyn Store>,
     location: S3Location,
     random: Arc<dyn Random>,
     requests: Semaphore,
     requests_max: usize,
     progress: Progress,
+}
+
+/// The length and metadata of an object.
+#[derive(Clone, Debug)]
+pub struct LenAndMetadata {
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its user metadata by name, without `x-amz-meta-`.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The result of reading an object or marker.
@@ -107,12 +116,11 @@ pub enum Got<T> {
 impl Archive {
     /// Reads the bucket string of `location` with at most `requests` requests at once.
     pub fn new(
-        store: impl Into<Arc<S3Store>>,
+        store: Arc<dyn Store>,
         location: S3Location,
         requests: usize,
         random: Arc<dyn Random>,
     ) -> Self {
-        let store = store.into();
         let requests_max = requests.max(1);
         let requests = Semaphore::new(requests_max);
         Self { store, location, random, requests, requests_max, progress: Progress::default() }
@@ -154,9 +162,9 @@ impl Archive {
     ///
     /// # Errors
     /// [`ArchiveError`].
-    pub async fn head(&self, key: &ObjectKey) -> Result<Got<Head>, ArchiveError> {
-        use crate::store::ObjectStore;
-        let head = self.again(|| self.store.head(&self.location, key)).await;
+    pub async fn head(&self, key: &ObjectKey) -> Result<Got<LenAndMetadata>, ArchiveError> {
+        let head = self.again(|| self.store.head_of(&self.location, key, None)).await;
+        let head = head.and_then(|head| Ok(LenAndMetadata { len: head.length()?, metadata: head.metadata }));
         self.progress.looked_at.fetch_add(1, Ordering::Relaxed);
         self.got(head, key, "read the metadata of")
     }
@@ -235,17 +243,7 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError`].
     pub async fn put_note(&self, key: ObjectKey, text: Vec<u8>) -> Result<(), ArchiveError> {
-        use crate::store::ObjectStore;
-        let put = Put {
-            location: self.location.clone(),
-            key,
-            crc32: crc32fast::hash(&text),
-            body: Body::Bytes(text.into()),
-            content_encoding: None,
-            metadata: Vec::new(),
-            tags: Vec::new(),
-            mode: PutMode::Overwrite,
-        };
+        let put = Put::plain(self.location.clone(), key, text, PutMode::Overwrite);
         let stored = self.again(|| self.store.put(&put)).await;
         stored.map(drop).map_err(|cause| self.error(format!("put {}", put.key), "s3:PutObject", cause))
     }
@@ -265,7 +263,8 @@ impl Archive {
             tries += 1;
             match answer {
                 Err(error)
-                    if tries < TRIES_MAX && (may_pass(error.fault) || clock_is_learnt(&error, tries)) =>
+                    if tries < TRIES_MAX
+                        && (error.outlook() == Outlook::Passing || clock_is_learnt(&error, tries)) =>
                 {
                     tracing::debug!(%error, tries, "retrying a request");
                     tokio::time::sleep(BACKOFF.wait(tries, &*self.random)).await;
@@ -304,12 +303,4 @@ impl Archive {
 /// the answer and signs the next request with it.
 fn clock_is_learnt(error: &StoreError, tries: u32) -> bool {
     error.code.as_deref() == Some("RequestTimeTooSkewed") && tries < SKEWED_TRIES_MAX
-}
-
-/// Whether the same request may succeed later.
-fn may_pass(fault: Fault) -> bool {
-    match fault {
-        Fault::Transient | Fault::Busy | Fault::Region | Fault::Expired | Fault::Digest => true,
-        Fault::Exists | Fault::NotFound | Fault::Refused | Fault::NoAccess | Fault::Local => false,
-    }
 }

@@ -6,7 +6,7 @@ use super::bucket::{Archive, ArchiveError, Got};
 use crate::object::closed_marker::ParsedMarkerKey;
 use crate::object::{ParsedObjectKey, Stream};
 use crate::sources::SourceId;
-use crate::store::s3::ListFrom;
+use crate::store::reader::ListFrom;
 use crate::time::ReceivedDay;
 
 /// What one spool has of a day in the bucket.

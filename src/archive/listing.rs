@@ -10,7 +10,7 @@ use crate::object::object_key::received_day;
 use crate::object::stream::{DEAD_FOLDER, OBJECTS_FOLDER};
 use crate::object::{ObjectKey, ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
-use crate::store::s3::{ListFrom, Listed};
+use crate::store::reader::{ListFrom, Listed};
 use crate::time::ReceivedDay;
 
 /// The most keys of a day that are not Forebay's and are kept by name. Further ones are counted.

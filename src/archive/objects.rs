@@ -6,7 +6,7 @@ use super::bucket::{Archive, ArchiveError};
 use super::listing::{Pages, Span};
 use crate::object::{ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
-use crate::store::s3::Listed;
+use crate::store::reader::Listed;
 
 /// The objects of one stream of one source: those that a spool delivered, and parts of imports. Other keys are passed over.
 #[derive(Debug)]

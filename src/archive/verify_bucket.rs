@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::bucket::{Archive, ArchiveError, Got};
+use super::bucket::{Archive, ArchiveError, Got, LenAndMetadata};
 use super::day::{Day, DayReport, FoundMarker, Rules, Sum, judge};
 use super::day_chain::{DayChain, Link, links};
 use super::finding::{BucketFinding, BucketPlace, BucketProblem};
@@ -26,8 +26,7 @@ use super::part::{StoredPart, same_rows};
 use super::repeats::{self, Windows};
 use crate::object::{ObjectKey, ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
-use crate::store::Head;
-use crate::store::s3::ListFrom;
+use crate::store::reader::ListFrom;
 use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::outside_text;
 
@@ -617,17 +616,17 @@ enum At {
     Part(ParsedPartKey),
 }
 
-fn take(day: &mut Day, parts: &mut Vec<StoredPart>, (head, key, at): (Got<Head>, ObjectKey, At)) {
+fn take(day: &mut Day, parts: &mut Vec<StoredPart>, (head, key, at): (Got<LenAndMetadata>, ObjectKey, At)) {
     let problem = match head {
-        Got::Read(head) => {
+        Got::Read(LenAndMetadata { len, metadata }) => {
             let findings = match at {
                 At::Object(at) => {
-                    let (object, findings) = Stored::new(key, at, head.len, &head.metadata);
+                    let (object, findings) = Stored::new(key, at, len, &metadata);
                     day.objects.push(object);
                     findings
                 }
                 At::Part(at) => {
-                    let (part, findings) = StoredPart::new(key, at, head.len, &head.metadata);
+                    let (part, findings) = StoredPart::new(key, at, len, &metadata);
                     parts.push(part);
                     findings
                 }

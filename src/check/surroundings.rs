@@ -2,8 +2,8 @@
 
 use super::finding::{CheckFinding, Remedy, Trial};
 use super::subject::{Reach, Subject};
+use crate::reach::aws::is_loopback;
 use crate::store::region::{BucketInHost, bucket_in_host, bucket_in_path};
-use crate::store::s3::is_loopback;
 
 /// Whether requests can be read in transit. Not reported for AWS's own endpoints, which always use https.
 pub fn transport(reach: &Reach) -> Option<CheckFinding> {

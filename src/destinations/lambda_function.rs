@@ -24,14 +24,14 @@ use http_body_util::Limited;
 use super::batch_answer::not_taken;
 use super::class::Class;
 use super::invoke::{Invoke, Invoked, Outgoing};
-use super::outcome::{Answer, Ending, Failure, is_throttling, outcome};
+use super::outcome::{Answer, Ending, Failure, outcome};
 use super::request::{Invocation, check_size, client_context};
 use super::web_post::class_of_broken;
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 use crate::store::Fault;
 use crate::store::fault::Asked;
-use crate::store::reason::{NoAnswer, Reason};
+use crate::store::reason::{NoAnswer, Reason, is_throttling};
 use crate::store::s3::{failure, not_assumed};
 use crate::words::{Told, about_duration, outside_text};
 

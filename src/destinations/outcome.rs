@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::class::Class;
+use crate::store::reason::is_throttling;
 use crate::words::{Told, outside_text_within};
 
 /// The most bytes of a function's error that are kept.
@@ -174,26 +175,6 @@ fn timed_out(kind: &str, answer: &Answer<'_>) -> Option<String> {
     let ended: Ended = serde_json::from_slice(answer.body).ok().filter(|_| kind == "Unhandled")?;
     let (seconds, id) = ended.timed_out()?;
     answer.request_id.is_none_or(|request| request == id).then(|| seconds.to_owned())
-}
-
-/// Codes of a service that is asked too often, with any status (AWS SDKs Reference Guide, "Retry behavior").
-const THROTTLING: [&str; 11] = [
-    "BandwidthLimitExceeded",
-    "LimitExceededException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "SlowDown",
-    "ThrottledException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
-    "TooManyRequestsException",
-];
-
-/// Whether an answer says that the service is asked too often.
-pub fn is_throttling(status: u16, code: &str) -> bool {
-    status == 429 || THROTTLING.contains(&code)
 }
 
 /// Codes of credentials that are not accepted, with any status.

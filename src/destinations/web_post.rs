@@ -10,10 +10,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT}
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::client::legacy::Error as ClientError;
 
 use super::class::Class;
 use super::invoke::{Invoked, connect_timeout};
@@ -21,7 +18,8 @@ use super::outcome::{Answer, Ending, outcome};
 use super::redirect;
 use super::runtime_emulator::{self, Said};
 use super::secrets::Secrets;
-use crate::reach::resolver::NoLinkLocal;
+use crate::reach::client::{self, WebClient};
+use crate::reach::resolver::Names;
 use crate::words::{Told, outside_text, with_causes};
 
 /// The most bytes of an answer that are read if only its beginning matters.
@@ -29,10 +27,10 @@ pub(super) const BEGINNING: usize = 64 * 1_024;
 /// The most bytes of an answer that names calls of a batch: ten thousand long messageIds.
 pub(super) const NAMES: usize = 4 * 1_024 * 1_024;
 
-/// Posts to web addresses. Certificates are checked against those that the system trusts; redirects are not followed.
+/// Posts to web addresses.
 #[derive(Clone)]
 pub(super) struct WebPost {
-    client: Client<HttpsConnector<HttpConnector<NoLinkLocal>>, Full<Bytes>>,
+    client: WebClient,
     timeout: Duration,
     secrets: Secrets,
 }
@@ -46,15 +44,8 @@ impl fmt::Debug for WebPost {
 impl WebPost {
     /// Answers are waited for as long as `timeout`. Of what they say, `secrets` are hidden.
     pub(super) fn new(timeout: Duration, secrets: Secrets) -> std::io::Result<Self> {
-        let mut http = HttpConnector::new_with_resolver(NoLinkLocal);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(connect_timeout(timeout)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), timeout, secrets })
+        let client = client::web(Names::NotLinkLocal, Some(connect_timeout(timeout)))?;
+        Ok(Self { client, timeout, secrets })
     }
 
     /// What a server said, without secrets.

@@ -2,22 +2,18 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
-use crate::reach::resolver::NoLinkLocal;
+use crate::reach::client::{self, WebClient};
+use crate::reach::resolver::Names;
 use crate::words::with_causes;
 
 /// A web address. Its path and query may hold a secret, so only its host is ever shown.
 pub struct Webhook {
     to: Uri,
-    client: Client<HttpsConnector<HttpConnector<NoLinkLocal>>, Full<Bytes>>,
+    client: WebClient,
 }
 
 impl Webhook {
@@ -26,14 +22,7 @@ impl Webhook {
     /// # Errors
     /// The system's trusted certificates cannot be read.
     pub fn new(to: Uri) -> std::io::Result<Self> {
-        let mut http = HttpConnector::new_with_resolver(NoLinkLocal);
-        http.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(http);
-        Ok(Self { to, client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Self { to, client: client::web(Names::NotLinkLocal, None)? })
     }
 
     /// Posts the message. Only a 2xx means success; redirects are not followed.

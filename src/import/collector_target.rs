@@ -9,19 +9,17 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Request, StatusCode};
+use http::Request;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
 use super::progress_keeper::ProgressKeeper;
 use super::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetError, Unusable, short_hash};
 use crate::boxed_future::BoxFuture;
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::import::envelope::Envelope;
+use crate::reach::client::{self, WebClient};
+use crate::reach::resolver::Names;
 use crate::sources::SourceId;
 use crate::words::{Told, outside_text, with_causes};
 
@@ -29,8 +27,6 @@ use crate::words::{Told, outside_text, with_causes};
 const BODY_MAX: usize = 490_000;
 /// How long a collector may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait if the collector does not say.
-const AGAIN: Duration = Duration::from_secs(1);
 /// The most bytes of an answer.
 const ANSWER_MAX: usize = 64 * 1_024;
 /// What the source is called in reports: its id is known to the collector only.
@@ -42,7 +38,7 @@ pub struct CollectorTarget {
     /// Without a path.
     base: String,
     authorization: HeaderValue,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: WebClient,
     progress: Arc<dyn ProgressKeeper>,
 }
 
@@ -66,18 +62,12 @@ impl CollectorTarget {
     /// # Errors
     /// [`Unusable`]: the system's certificates cannot be used, or the write key is none.
     pub fn with(url: &str, write_key: &str, progress: Arc<dyn ProgressKeeper>) -> Result<Self, Unusable> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots();
-        let connector = connector.map_err(|error| Unusable::failed(&error))?.https_or_http().enable_http1();
+        let client = client::web(Names::Any, None).map_err(|error| Unusable::failed(&error))?;
         let token = STANDARD.encode(format!("{write_key}:"));
         let authorization = HeaderValue::try_from(format!("Basic {token}"));
         let mut authorization = authorization.map_err(|error| Unusable::failed(&error))?;
         authorization.set_sensitive(true);
-        Ok(Self {
-            base: url.to_owned(),
-            authorization,
-            client: Client::builder(TokioExecutor::new()).build(connector.build()),
-            progress,
-        })
+        Ok(Self { base: url.to_owned(), authorization, client, progress })
     }
 
     /// The same collector, with other progress.
@@ -132,7 +122,7 @@ impl CollectorTarget {
 
     async fn post(&self, url: &str, mut body: Vec<u8>) -> Result<(), TargetError> {
         body.extend_from_slice(b"]}");
-        let later = |why: String| TargetError::Later { after: AGAIN, why: Told::plain(why) };
+        let later = TargetError::unanswered;
         let request = Request::post(url)
             .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.authorization.clone())
@@ -142,10 +132,8 @@ impl CollectorTarget {
             .await
             .map_err(|_| later(format!("{url} does not answer")))?
             .map_err(|error| later(format!("{url}: {}", with_causes(&error))))?;
-        let status = answer.status();
-        let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-        let after = after.map_or(AGAIN, Duration::from_secs);
-        let text = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let (http::response::Parts { status, headers, .. }, text) = answer.into_parts();
+        let text = Limited::new(text, ANSWER_MAX).collect().await;
         let text = text.map(|text| text.to_bytes()).map_err(|error| error.to_string());
         if status.is_success() {
             let text = text.map_err(|error| later(format!("{url}: {error}")))?;
@@ -169,12 +157,7 @@ impl CollectorTarget {
             }
             _ => Told::plain(format!("{url} answered {status}")),
         };
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => TargetError::Denied(why),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => TargetError::Later { after, why },
-            status if status.is_server_error() => TargetError::Later { after, why },
-            _ => TargetError::Refused(why),
-        })
+        Err(TargetError::of_answer(status, &headers, why))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::reading::ReadingError;
 use crate::words::Told;
 
 /// The kind of a failure to read a file.
@@ -48,6 +49,20 @@ impl FileError {
     /// The code and the text without what the file contains.
     pub fn masked(&self) -> String {
         format!("{}: {}", self.code, self.message.masked())
+    }
+
+    /// A failure to read a source.
+    pub fn unread(error: &ReadingError) -> Self {
+        let (fault, code) = match error {
+            ReadingError::Changed => (FileFault::Changed, "E-CHANGED"),
+            ReadingError::Missing => (FileFault::Missing, "E-MISSING"),
+            ReadingError::Denied(_) => (FileFault::Denied, "E-DENIED"),
+            ReadingError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
+            ReadingError::Unanswered(_) | ReadingError::Unreachable { .. } => {
+                (FileFault::Transient, "E-UNREACHABLE")
+            }
+        };
+        Self::new(fault, code, error.told())
     }
 
     /// A failure to read a local file.

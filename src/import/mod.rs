@@ -79,5 +79,5 @@ pub use run::{CheckUnchanged, FileEnd, FileReport, Job, OpenRows, RejectSink, Wa
 pub use shared_progress::SharedProgress;
 pub use short_hash::short_hash;
 pub use step::RowLimits;
-pub use target::{Begin, Begun, Rows, RowsTaken, Standing, Target, TargetError, blocking};
+pub use target::{AGAIN, Begin, Begun, Rows, RowsTaken, Standing, Target, TargetError, blocking};
 pub use unusable::{Unusable, UnusableKind};

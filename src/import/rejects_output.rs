@@ -2,16 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-
 use super::discovery::inputs::{location_of, s3_url};
 use super::file_id::FileId;
 use super::file_result::FileResult;
 use super::{Unusable, WantedSource};
 use crate::object::ObjectKey;
 use crate::sources::WriteKeyHash;
-use crate::store::s3::S3Store;
-use crate::store::{Body, ObjectStore as _, Put, PutMode};
+use crate::store::{ObjectStore, Put, PutMode};
 
 /// Where rejected rows go.
 #[derive(Clone, Debug)]
@@ -78,24 +75,15 @@ impl RejectsOutput {
     ///
     /// # Errors
     /// [`Unusable`]: the files stay where they are.
-    pub async fn upload(&self, results: &mut [FileResult], store: &S3Store) -> Result<(), Unusable> {
+    pub async fn upload(&self, results: &mut [FileResult], store: &dyn ObjectStore) -> Result<(), Unusable> {
         let Self::S3 { bucket, prefix, .. } = self else { return Ok(()) };
         let location = location_of(bucket)?;
         for FileResult { report, uploaded, .. } in results {
             let Some(path) = &report.rejects else { continue };
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let bytes = tokio::fs::read(path).await.map_err(|error| Unusable::failed(&error))?;
-            let bytes = Bytes::from(bytes);
-            let put = Put {
-                location: location.clone(),
-                key: ObjectKey::listed(format!("{prefix}{name}")),
-                crc32: crc32fast::hash(&bytes),
-                body: Body::Bytes(bytes),
-                content_encoding: None,
-                metadata: Vec::new(),
-                tags: Vec::new(),
-                mode: PutMode::Overwrite,
-            };
+            let key = ObjectKey::listed(format!("{prefix}{name}"));
+            let put = Put::plain(location.clone(), key, bytes, PutMode::Overwrite);
             store.put(&put).await.map_err(|cause| Unusable::Store {
                 what: format!("put s3://{bucket}/{prefix}{name} (the rows are in {})", path.display()),
                 cause,

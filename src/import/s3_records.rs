@@ -8,8 +8,8 @@ use super::shared_progress::{SharedRecords, Stored, Tag, WriteError};
 use crate::boxed_future::BoxFuture;
 use crate::log::ImportKey;
 use crate::object::{ObjectKey, S3Location};
-use crate::store::s3::{ReadFailure, S3Store};
-use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode, StoreError};
+use crate::store::reader::{ByteRange, Store};
+use crate::store::{Outlook, Put, PutMode, StoreError};
 use crate::words::Told;
 
 /// The most bytes of a record. It has a file's name, which S3 limits to 1,024 bytes.
@@ -20,7 +20,7 @@ const READS_MAX: usize = 5;
 /// Records below a prefix of a bucket.
 #[derive(Debug)]
 pub struct S3Records {
-    store: Arc<S3Store>,
+    store: Arc<dyn Store>,
     location: S3Location,
     prefix: String,
 }
@@ -31,9 +31,13 @@ impl S3Records {
     ///
     /// # Errors
     /// [`WriteError`].
-    pub async fn open(store: Arc<S3Store>, location: S3Location, prefix: String) -> Result<Self, WriteError> {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        location: S3Location,
+        prefix: String,
+    ) -> Result<Self, WriteError> {
         let records = Self { store, location, prefix };
-        let put = records.put("conditions".to_owned(), Bytes::new());
+        let put = records.put("conditions", Bytes::new());
         match records.store.replace(&put, "\"00000000000000000000000000000000\"").await {
             Ok(_) => Err(WriteError::Refused(
                 "this store ignores the condition If-Match, so it cannot keep two importers from one file"
@@ -46,17 +50,12 @@ impl S3Records {
         }
     }
 
-    fn put(&self, name: String, bytes: Bytes) -> Put {
-        Put {
-            location: self.location.clone(),
-            key: ObjectKey::listed(format!("{}{name}", self.prefix)),
-            crc32: crc32fast::hash(&bytes),
-            body: Body::Bytes(bytes),
-            content_encoding: None,
-            metadata: Vec::new(),
-            tags: Vec::new(),
-            mode: PutMode::CreateOnly,
-        }
+    fn key(&self, name: &str) -> ObjectKey {
+        ObjectKey::listed(format!("{}{name}", self.prefix))
+    }
+
+    fn put(&self, name: &str, bytes: Bytes) -> Put {
+        Put::plain(self.location.clone(), self.key(name), bytes, PutMode::CreateOnly)
     }
 }
 
@@ -65,48 +64,41 @@ fn name_of(key: ImportKey) -> String {
 }
 
 fn failed(error: StoreError) -> WriteError {
-    match (error.fault, error.status) {
-        // 404 answers a condition on an object that is not there. It is also that of a missing bucket.
-        (Fault::Exists, _) => WriteError::Changed,
-        (_, Some(404)) if error.code.as_deref() == Some("NoSuchKey") => WriteError::Changed,
-        (Fault::Refused, Some(401 | 403)) | (Fault::NoAccess, _) => WriteError::Refused(denied(&error)),
-        (Fault::Refused | Fault::Local | Fault::NotFound, _) => WriteError::Refused(error.told()),
-        (Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region, _) => {
-            WriteError::Unknown(error.told())
-        }
+    match error.outlook() {
+        Outlook::Missing | Outlook::Changed => WriteError::Changed,
+        Outlook::Denied => WriteError::Refused(
+            Told::plain(
+                "access denied; it needs s3:GetObject and s3:PutObject below its prefix, and s3:ListBucket: ",
+            )
+            .and(&error.told()),
+        ),
+        Outlook::Refused => WriteError::Refused(error.told()),
+        Outlook::Passing => WriteError::Unknown(error.told()),
     }
-}
-
-fn denied(error: &StoreError) -> Told {
-    let what = "access denied; it needs s3:GetObject and s3:PutObject below its prefix, and s3:ListBucket: ";
-    Told::plain(what).and(&error.told())
 }
 
 impl SharedRecords for S3Records {
     fn read(&self, key: ImportKey) -> BoxFuture<'_, Result<Option<Stored>, WriteError>> {
         Box::pin(async move {
-            let key = self.put(name_of(key), Bytes::new()).key;
-            let unread = |failure| match failure {
-                ReadFailure::Denied(error) => WriteError::Refused(denied(&error)),
-                ReadFailure::Refused(error) => WriteError::Refused(error.told()),
-                other => WriteError::Unknown(other.told()),
-            };
+            let key = self.key(&name_of(key));
             for _ in 0..READS_MAX {
-                let head = match self.store.head_for_import(&self.location, &key, None).await {
-                    Err(ReadFailure::NotFound) => return Ok(None),
-                    head => head.map_err(unread)?,
+                let head = match self.store.head_of(&self.location, &key, None).await {
+                    Err(error) if error.outlook() == Outlook::Missing => return Ok(None),
+                    head => head.map_err(failed)?,
                 };
-                if head.len == 0 || head.len > RECORD_MAX {
+                let (version, len) = head.pinned().map_err(failed)?;
+                if len == 0 || len > RECORD_MAX {
                     let what = format!("{key} is not a record of Forebay's");
                     return Err(WriteError::Refused(Told::plain(what)));
                 }
-                let range = self.store.get_range(&self.location, &key, &head.version, 0, head.len).await;
-                match range {
-                    Ok(bytes) if bytes.len() as u64 == head.len => {
-                        return Ok(Some((bytes, Tag(head.version.etag))));
+                let whole = ByteRange { from: 0, len };
+                let range = self.store.range(&self.location, &key, Some(version), whole).await;
+                match range.map_err(failed) {
+                    Ok(range) if range.bytes.len() as u64 == len => {
+                        return Ok(Some((range.bytes, Tag(version.etag.clone()))));
                     }
-                    Ok(_) | Err(ReadFailure::Changed | ReadFailure::NotFound) => {}
-                    Err(failure) => return Err(unread(failure)),
+                    Ok(_) | Err(WriteError::Changed) => {}
+                    Err(error) => return Err(error),
                 }
             }
             Err(WriteError::Unknown(Told::plain(format!("{key} changes again and again"))))
@@ -120,7 +112,7 @@ impl SharedRecords for S3Records {
         replaces: Option<Tag>,
     ) -> BoxFuture<'_, Result<Tag, WriteError>> {
         Box::pin(async move {
-            let put = self.put(name_of(key), record);
+            let put = self.put(&name_of(key), record);
             let stored = match &replaces {
                 Some(tag) => self.store.replace(&put, &tag.0).await,
                 None => self.store.put(&put).await,
@@ -128,5 +120,49 @@ impl SharedRecords for S3Records {
             let stored = stored.map_err(failed)?;
             stored.etag.map(Tag).ok_or_else(|| WriteError::Refused("the store's answer names no ETag".into()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{BucketString, Encryption};
+    use crate::store::fake::{FakeStore, Step};
+
+    async fn records(store: &FakeStore) -> S3Records {
+        let location = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::None);
+        S3Records::open(Arc::new(store.clone()), location, "imports/".to_owned()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_record_is_replaced_only_by_whoever_read_it() {
+        let store = FakeStore::new();
+        let (records, key) = (records(&store).await, ImportKey(7));
+        assert!(records.read(key).await.unwrap().is_none());
+        records.write(key, "one".into(), None).await.unwrap();
+        assert!(matches!(records.write(key, "two".into(), None).await, Err(WriteError::Changed)));
+        let (bytes, tag) = records.read(key).await.unwrap().unwrap();
+        assert_eq!(bytes, "one");
+        records.write(key, "two".into(), Some(tag.clone())).await.unwrap();
+        let late = records.write(key, "three".into(), Some(tag)).await;
+        assert!(matches!(late, Err(WriteError::Changed)));
+        assert_eq!(records.read(key).await.unwrap().unwrap().0, "two");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_says_why() {
+        let store = FakeStore::new();
+        let (records, key) = (records(&store).await, ImportKey(7));
+        records.write(key, "one".into(), None).await.unwrap();
+        // The first step is of the HEAD, the second of the range.
+        store.script_reads([Step::Proper, Step::CHANGED, Step::Proper, Step::Cut(1)]);
+        assert_eq!(records.read(key).await.unwrap().unwrap().0, "one", "it is read again");
+        store.script_reads([Step::REFUSED]);
+        let denied = records.read(key).await.unwrap_err();
+        assert!(denied.to_string().contains("s3:ListBucket"), "{denied}");
+        store.script_reads([Step::Proper, Step::RESET]);
+        assert!(matches!(records.read(key).await, Err(WriteError::Unknown(_))));
+        store.script_reads(vec![Step::MISSING]);
+        assert!(records.read(key).await.unwrap().is_none());
     }
 }

@@ -7,13 +7,13 @@ use super::s3_records::S3Records;
 use super::shared_progress::WriteError;
 use super::{SharedProgress, Unusable};
 use crate::object::S3Location;
-use crate::store::s3::S3Store;
+use crate::store::reader::Store;
 use crate::time::Clock;
 
 /// Where several importers share the progress of imports: `s3://bucket/prefix/`.
 #[derive(Debug)]
 pub struct SharedFolder {
-    store: Arc<S3Store>,
+    store: Arc<dyn Store>,
     bucket: S3Location,
     prefix: String,
 }
@@ -23,7 +23,7 @@ impl SharedFolder {
     ///
     /// # Errors
     /// [`Unusable`]: it is no folder in S3.
-    pub fn named(option: &str, name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
+    pub fn named(option: &str, name: &str, store: Arc<dyn Store>) -> Result<Self, Unusable> {
         let (bucket, prefix) = s3_folder(name)
             .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
         Ok(Self { store, bucket: location_of(bucket)?, prefix })

@@ -8,6 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
+use http::header::{HeaderMap, RETRY_AFTER};
 
 use super::earlier::{Earlier, Version};
 use super::end::End;
@@ -23,6 +25,8 @@ use crate::words::Told;
 
 /// When to try again what needs time.
 pub(super) const LATER: Duration = Duration::from_secs(10);
+/// How long to wait if nobody says.
+pub const AGAIN: Duration = Duration::from_secs(1);
 
 /// A file to import.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -176,6 +180,27 @@ pub enum TargetError {
 }
 
 impl TargetError {
+    /// What an answer of a collector or a node means that is no success.
+    pub fn of_answer(status: StatusCode, headers: &HeaderMap, why: Told) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Denied(why),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Self::asked_later(headers, why),
+            status if status.is_server_error() => Self::asked_later(headers, why),
+            _ => Self::Refused(why),
+        }
+    }
+
+    /// It cannot be done now, for as long as the answer says.
+    pub fn asked_later(headers: &HeaderMap, why: Told) -> Self {
+        let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+        Self::Later { after: after.map_or(AGAIN, Duration::from_secs), why }
+    }
+
+    /// Nothing answered, or not as it should.
+    pub fn unanswered(why: String) -> Self {
+        Self::Later { after: AGAIN, why: Told::plain(why) }
+    }
+
     /// The text without what the file contains and without what a store or a collector said.
     pub fn masked(&self) -> String {
         match self {

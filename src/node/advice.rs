@@ -11,7 +11,7 @@ use crate::disk::read_only::LookError;
 use crate::disk::real_disk::DirectoryError;
 use crate::import::Unusable;
 use crate::spool::offline::ViewError;
-use crate::store::{Fault, StoreError};
+use crate::store::StoreError;
 use crate::words::with_causes;
 
 /// An error with all its causes, in one line, for whoever has the bucket.
@@ -25,14 +25,13 @@ pub fn text(error: &(dyn Error + 'static)) -> String {
 /// What can be done about this error, leaving its causes aside.
 pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
-        return of_store(error);
+        return error.reader_remedy().map(str::to_owned);
     }
     if let Some(Unusable::Store { cause, .. }) = error.downcast_ref() {
-        return of_store(cause);
+        return advice(cause);
     }
     if let Some(error) = error.downcast_ref::<ArchiveError>() {
-        // Its text names the right that is missing.
-        return of_store(error.cause()).filter(|_| error.cause().code.as_deref() != Some("AccessDenied"));
+        return error.remedy().map(str::to_owned);
     }
     if let Some(NodeError::Listen { addr, cause, .. }) = error.downcast_ref() {
         return to_listen(*addr, cause);
@@ -79,19 +78,4 @@ fn to_listen(addr: SocketAddr, error: &io::Error) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn of_store(error: &StoreError) -> Option<String> {
-    let advice = match (error.fault, error.code.as_deref()) {
-        (Fault::NoAccess, _) => {
-            "give credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of the machine"
-        }
-        (_, Some("NoSuchBucket")) => "check the bucket's name, its region and the endpoint",
-        (_, Some("InvalidAccessKeyId" | "SignatureDoesNotMatch")) => {
-            "check the access key, its secret key and the endpoint"
-        }
-        (_, Some("AccessDenied")) => "`forebay policy reader` prints the policy of those who read a bucket",
-        _ => return None,
-    };
-    Some(advice.to_owned())
 }

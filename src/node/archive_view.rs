@@ -27,8 +27,7 @@ use crate::log::{DayStage, PendingSeal};
 use crate::object::{BucketString, ObjectKey, ParsedObjectKey, ParsedPartKey, S3Location, Stream};
 use crate::policy::{self, PolicyBucket, Template, Values};
 use crate::sources::SourceId;
-use crate::store::reader::BucketReader;
-use crate::store::s3::ListFrom;
+use crate::store::reader::{ByteRange, ListFrom, StoreReader};
 use crate::store::{Fault, Reason, StoreError};
 use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::{Told, date, grouped, shell_word};
@@ -42,7 +41,7 @@ const PLACES_MAX: usize = 1_000;
 /// Objects of a day in an answer.
 const OBJECTS_MAX: usize = 1_000;
 /// Bytes of an object that are read to show its first lines.
-const PEEK_BYTES: usize = 256 * 1_024;
+const PEEK_BYTES: u64 = 256 * 1_024;
 /// How long a request to a store may take, with its wait for a turn.
 const STORE_WAIT: Duration = Duration::from_secs(10);
 /// Such requests at once. Stores and their rights are for deliveries.
@@ -55,7 +54,7 @@ const JOURNAL_WAIT: Duration = Duration::from_secs(3);
 pub(super) struct NodeArchive {
     node: Arc<NodeView>,
     list: Deliveries,
-    reader: Arc<dyn BucketReader>,
+    reader: Arc<dyn StoreReader>,
     /// The endpoint of a store other than AWS.
     endpoint_url: Option<String>,
     /// The region of buckets without one of their own.
@@ -67,7 +66,7 @@ pub(super) struct NodeArchive {
 /// How the store is reached.
 #[derive(Debug)]
 pub(super) struct StoreAccess {
-    pub(super) reader: Arc<dyn BucketReader>,
+    pub(super) reader: Arc<dyn StoreReader>,
     pub(super) endpoint_url: Option<String>,
     pub(super) region: Option<String>,
 }
@@ -327,7 +326,8 @@ impl NodeArchive {
                 "the key is not one of an object of {source} below {below}"
             )));
         };
-        let beginning = match self.ask(self.reader.beginning(&to, &key, PEEK_BYTES)).await? {
+        let first = ByteRange { from: 0, len: PEEK_BYTES };
+        let beginning = match self.ask(self.reader.range(&to, &key, None, first)).await? {
             Ok(beginning) => beginning,
             Err(error) if error.fault == Fault::NotFound => return Err(NotShown::NoObject(key)),
             Err(error) => {
@@ -342,7 +342,7 @@ impl NodeArchive {
                 return Ok(Peek { key: key.to_string(), denied, ..Peek::default() });
             }
         };
-        let found = first_lines(&beginning.bytes, beginning.is_whole);
+        let found = first_lines(&beginning.bytes, beginning.is_whole());
         Ok(Peek {
             key: key.to_string(),
             lines: found.lines.iter().map(|line| shown(line, mode == Mode::Full, &stream)).collect(),

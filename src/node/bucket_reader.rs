@@ -59,8 +59,8 @@ impl BucketReader {
         if let Some(region) = &self.region {
             location.region = Some(region.clone());
         }
-        let (store, requests) = (Arc::clone(store), usize::from(self.requests));
-        Archive::new(store, location, requests, Arc::new(SystemRandom))
+        let requests = usize::from(self.requests);
+        Archive::new(Arc::clone(store) as _, location, requests, Arc::new(SystemRandom))
     }
 
     /// The bucket of a source, if the configuration has it.

@@ -3,17 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::Full;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use rand::RngExt;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::reach::client::{self, PlainClient};
 
 /// The longest pause between two requests of one source.
 const PAUSE_MAX_MS: u64 = 600;
@@ -48,7 +46,7 @@ const SOURCES: [(&str, &str, &str); 4] = [
 /// Sends calls until `stop`.
 pub(super) fn start(collector: SocketAddr, stop: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let client = client::plain();
         let senders = SOURCES.map(|source| send(client.clone(), collector, source));
         let [a, b, c, d] = senders;
         tokio::select! {
@@ -59,7 +57,7 @@ pub(super) fn start(collector: SocketAddr, stop: CancellationToken) -> JoinHandl
 }
 
 async fn send(
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: PlainClient,
     collector: SocketAddr,
     (write_key, library, version): (&'static str, &'static str, &'static str),
 ) {

@@ -51,9 +51,7 @@ pub mod lambda {
     use std::time::Duration;
 
     use aws_sdk_lambda::Client;
-    use aws_sdk_lambda::config::retry::RetryConfig;
     use aws_sdk_lambda::config::timeout::TimeoutConfig;
-    use aws_sdk_lambda::config::{IdentityCache, Region};
 
     use crate::destinations::invoke::connect_timeout;
     use crate::destinations::lambda_function::{Clients, Lambda, LambdaSettings};
@@ -133,18 +131,9 @@ pub mod lambda {
         (role, connect): (Option<&Role>, Duration),
         region: &str,
     ) -> Client {
-        let mut builder = aws_sdk_lambda::config::Builder::from(store.sdk());
+        let mut builder = aws_sdk_lambda::config::Builder::from(&store.sdk_in(role, region));
         builder.set_endpoint_url(target.endpoint_url.clone());
-        builder = match role {
-            None => builder.identity_cache(store.process_credentials()),
-            // A role caches its session itself.
-            Some(role) => builder
-                .identity_cache(IdentityCache::no_cache())
-                .credentials_provider(store.role_credentials(role)),
-        };
-        let config = builder.region(Region::new(region.to_owned())).retry_config(RetryConfig::disabled());
         let times = TimeoutConfig::builder().connect_timeout(connect).build();
-        let config = config.timeout_config(times);
-        Client::from_conf(config.build())
+        Client::from_conf(builder.timeout_config(times).build())
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::settings::store_settings;
 use crate::config::{Config, Endpoint};
+use crate::store::reader::Store;
 use crate::store::s3::{S3Settings, S3Store};
 
 /// A store that files are read from.
-pub type ImportStore = Arc<S3Store>;
+pub type ImportStore = Arc<dyn Store>;
 
 /// The store that files are read from: as configured, or as the environment says, and at an endpoint of its
 /// own if there is one.
@@ -19,12 +20,12 @@ pub async fn import_store(config: Option<&Config>, endpoint: Option<&Endpoint>) 
 /// The store of the environment, at an endpoint of its own if it is not AWS. An endpoint cannot be asked for
 /// the region of a bucket, and Lambda names that of the function.
 #[cfg(feature = "lambda")]
-pub(super) async fn store_at(endpoint: Option<&Endpoint>, region: Option<&str>) -> Arc<S3Store> {
+pub(super) async fn store_at(endpoint: Option<&Endpoint>, region: Option<&str>) -> ImportStore {
     let region = region.filter(|_| endpoint.is_some()).map(str::to_owned);
     opened(S3Settings { region, ..S3Settings::default() }, endpoint).await
 }
 
-async fn opened(mut settings: S3Settings, endpoint: Option<&Endpoint>) -> Arc<S3Store> {
+async fn opened(mut settings: S3Settings, endpoint: Option<&Endpoint>) -> ImportStore {
     if let Some(url) = endpoint {
         settings.endpoint_url = Some(url.as_str().to_owned());
         settings.path_style = true;

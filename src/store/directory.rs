@@ -99,7 +99,7 @@ impl DirectoryStore {
     fn head_file(&self, key: &ObjectKey) -> Result<Head, StoreError> {
         let place = self.place(key)?;
         let len = match fs::metadata(&place) {
-            Ok(about) => about.len(),
+            Ok(about) => Some(about.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(failed(Fault::NotFound, &format!("{} does not exist", place.display())));
             }

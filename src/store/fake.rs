@@ -1,19 +1,27 @@
-//! [`FakeStore`]: a store in memory that obeys the store's contract, for tests and simulations.
+//! [`FakeStore`]: a store in memory that obeys the contracts of writing and reading, for tests and simulations.
 //!
 //! It uses no threads, clock or randomness: faults are scripted, and a waiting future waits for a [`Gate`]
 //! that the test opens. A simulation that polls it by hand is therefore reproducible from its seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
+use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use hyper::body::Frame;
 
-use super::{Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use super::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, Store, StoreReader};
+use super::{Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
 use crate::lock::lock;
 use crate::object::{AppliedEncryption, Encryption, ObjectKey, S3Location};
+
+/// The most entries of a page, as S3 has.
+const PAGE_MAX: usize = 1_000;
 
 /// A gate where futures wait until it is opened. Clones are the same gate.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +72,7 @@ impl Gate {
     }
 }
 
-/// What happens to one put.
+/// What happens to one put, or to one read: a listing, a HEAD of a reader, a GET or a range.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// It is handled as the contract says.
@@ -87,6 +95,8 @@ pub enum Step {
     HoldRequest(Gate),
     /// It is applied, but the answer arrives only when the gate opens.
     HoldAnswer(Gate),
+    /// The connection breaks after so many bytes of the body that is read.
+    Cut(usize),
     /// The store panics, and so does the calling task.
     Panic,
 }
@@ -104,6 +114,14 @@ impl Step {
     /// 403.
     pub const REFUSED: Self =
         Self::Answer { fault: Fault::Refused, status: Some(403), code: Some("AccessDenied") };
+    /// The connection breaks before there is an answer, and nothing is applied.
+    pub const RESET: Self = Self::Answer { fault: Fault::Transient, status: None, code: None };
+    /// 404: there is no such object.
+    pub const MISSING: Self =
+        Self::Answer { fault: Fault::NotFound, status: Some(404), code: Some("NoSuchKey") };
+    /// 412: the object that is read is another one now.
+    pub const CHANGED: Self =
+        Self::Answer { fault: Fault::Refused, status: Some(412), code: Some("PreconditionFailed") };
     /// 400: the store received bytes that do not match the checksum.
     pub const DIGEST: Self =
         Self::Answer { fault: Fault::Digest, status: Some(400), code: Some("BadDigest") };
@@ -146,6 +164,10 @@ struct State {
     gates: BTreeMap<String, Gate>,
     puts: u64,
     heads: u64,
+    read_steps: VecDeque<Step>,
+    ranges: Vec<ByteRange>,
+    reading: usize,
+    most_reading: usize,
 }
 
 impl FakeStore {
@@ -181,43 +203,23 @@ impl FakeStore {
 
     /// Answers all requests to a bucket with 403, or stops doing so.
     pub fn refuse_bucket(&self, bucket: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_buckets;
-        if refuse {
-            refused.insert(bucket.to_owned());
-        } else {
-            refused.remove(bucket);
-        }
+        set(&mut lock(&self.state).refused_buckets, bucket, refuse);
     }
 
     /// Answers puts below a key prefix with 403, like a policy that grants only some folders; or stops doing
     /// so.
     pub fn refuse_below(&self, folder: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_folders;
-        if refuse {
-            refused.insert(folder.to_owned());
-        } else {
-            refused.remove(folder);
-        }
+        set(&mut lock(&self.state).refused_folders, folder, refuse);
     }
 
     /// Answers puts with this KMS key as S3 does while the key is disabled, or stops doing so.
     pub fn refuse_key(&self, key: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_keys;
-        if refuse {
-            refused.insert(key.to_owned());
-        } else {
-            refused.remove(key);
-        }
+        set(&mut lock(&self.state).refused_keys, key, refuse);
     }
 
     /// Answers all requests with a role as if it could not be assumed, or stops doing so.
     pub fn refuse_role(&self, arn: &str, refuse: bool) {
-        let refused = &mut lock(&self.state).refused_roles;
-        if refuse {
-            refused.insert(arn.to_owned());
-        } else {
-            refused.remove(arn);
-        }
+        set(&mut lock(&self.state).refused_roles, arn, refuse);
     }
 
     /// Applies and reports another encryption than requested; `None`: the requested one.
@@ -227,12 +229,7 @@ impl FakeStore {
 
     /// Makes a bucket missing, or restores it.
     pub fn miss_bucket(&self, bucket: &str, missing: bool) {
-        let buckets = &mut lock(&self.state).missing_buckets;
-        if missing {
-            buckets.insert(bucket.to_owned());
-        } else {
-            buckets.remove(bucket);
-        }
+        set(&mut lock(&self.state).missing_buckets, bucket, missing);
     }
 
     /// Holds all requests to a bucket until the gate is opened.
@@ -276,6 +273,21 @@ impl FakeStore {
         lock(&self.state).heads
     }
 
+    /// Appends steps for the next reads, in order. Reads after the last step succeed.
+    pub fn script_reads(&self, steps: impl IntoIterator<Item = Step>) {
+        lock(&self.state).read_steps.extend(steps);
+    }
+
+    /// The ranges that were asked for, in order.
+    pub fn ranges(&self) -> Vec<ByteRange> {
+        lock(&self.state).ranges.clone()
+    }
+
+    /// The most reads that were under way at once.
+    pub fn most_reading(&self) -> usize {
+        lock(&self.state).most_reading
+    }
+
     fn gate(&self, bucket: &str) -> Option<Gate> {
         lock(&self.state).gates.get(bucket).cloned()
     }
@@ -290,7 +302,7 @@ impl FakeStore {
             gate.passed().await;
         }
         match step {
-            Step::Proper => lock(&self.state).apply(put),
+            Step::Proper | Step::Cut(_) => lock(&self.state).apply(put),
             Step::Answer { fault, status, code } => Err(answer(fault, status, code)),
             Step::LoseAnswer => {
                 drop(lock(&self.state).apply(put));
@@ -321,20 +333,195 @@ impl FakeStore {
             gate.passed().await;
         }
         let state = lock(&self.state);
-        if state.heads_refused || state.refused_buckets.contains(bucket) || state.refuses_role(location) {
+        if state.heads_refused || state.refuses(location) {
             return Err(answer(Fault::Refused, Some(403), None));
         }
-        let object = state
-            .objects
-            .get(&(bucket.to_owned(), key.as_str().to_owned()))
-            .filter(|_| !state.missing_buckets.contains(bucket))
-            .ok_or_else(|| answer(Fault::NotFound, Some(404), Some("NotFound")))?;
-        Ok(Head {
-            len: object.bytes.len() as u64,
-            metadata: object.metadata.clone(),
-            applied: applied(&object.encryption),
+        state.object(bucket, key).map(FakeObject::head).ok_or_else(not_found)
+    }
+
+    /// One read of a bucket. The second value says after how many bytes of a body the connection breaks.
+    async fn read<T>(
+        &self,
+        location: &S3Location,
+        read: impl FnOnce(&State, &str) -> Result<T, StoreError>,
+    ) -> Result<(T, Option<usize>), StoreError> {
+        let step = {
+            let mut state = lock(&self.state);
+            state.reading += 1;
+            state.most_reading = state.most_reading.max(state.reading);
+            state.read_steps.pop_front().unwrap_or(Step::Proper)
+        };
+        // Others begin before this one is answered.
+        let mut waited = false;
+        poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let bucket = location.bucket.bucket();
+        if let Some(gate) = self.gate(bucket) {
+            gate.passed().await;
+        }
+        let mut state = lock(&self.state);
+        state.reading -= 1;
+        let cut = match step {
+            Step::Answer { fault, status, code } => return Err(answer(fault, status, code)),
+            Step::Cut(after) => Some(after),
+            _ => None,
+        };
+        if state.refuses(location) {
+            return Err(answer(Fault::Refused, Some(403), Some("AccessDenied")));
+        }
+        if state.missing_buckets.contains(bucket) {
+            return Err(answer(Fault::Refused, Some(404), Some("NoSuchBucket")));
+        }
+        Ok((read(&state, bucket)?, cut))
+    }
+
+    async fn range_once(
+        &self,
+        location: &S3Location,
+        key: &ObjectKey,
+        version: Option<&ObjectVersion>,
+        wanted: ByteRange,
+    ) -> Result<RangeBytes, StoreError> {
+        lock(&self.state).ranges.push(wanted);
+        let range = |state: &State, bucket: &str| {
+            let object = state.object(bucket, key).ok_or_else(not_found)?;
+            if version.is_some_and(|version| version.etag != object.etag()) {
+                return Err(answer(Fault::Refused, Some(412), Some("PreconditionFailed")));
+            }
+            let len = object.bytes.len();
+            let from = usize::try_from(wanted.from).unwrap_or(usize::MAX);
+            if from >= len && (len > 0 || version.is_some()) {
+                return Err(answer(Fault::Refused, Some(416), Some("InvalidRange")));
+            }
+            let to = from.saturating_add(usize::try_from(wanted.len).unwrap_or(usize::MAX)).min(len);
+            Ok(RangeBytes { bytes: object.bytes.slice(from..to), object_len: Some(len as u64) })
+        };
+        match self.read(location, range).await? {
+            (_, Some(0)) => Err(answer(Fault::Transient, None, None)),
+            (mut range, cut) => {
+                range.bytes.truncate(cut.unwrap_or(usize::MAX));
+                Ok(range)
+            }
+        }
+    }
+}
+
+impl FakeObject {
+    fn etag(&self) -> String {
+        format!("\"{:08x}\"", crc32fast::hash(&self.bytes))
+    }
+
+    fn head(&self) -> Head {
+        Head {
+            len: Some(self.bytes.len() as u64),
+            version: Some(ObjectVersion { etag: self.etag(), id: None }),
+            last_modified: None,
+            content_encoding: self.content_encoding.map(str::to_owned),
+            metadata: self.metadata.clone(),
+            applied: applied(&self.encryption),
+        }
+    }
+}
+
+impl StoreReader for FakeStore {
+    fn list<'a>(
+        &'a self,
+        location: &'a S3Location,
+        from: ListFrom<'a>,
+    ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
+        Box::pin(
+            async move { Ok(self.read(location, |state, bucket| Ok(state.list(bucket, from))).await?.0) },
+        )
+    }
+
+    fn head_of<'a>(
+        &'a self,
+        location: &'a S3Location,
+        key: &'a ObjectKey,
+        version: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        Box::pin(async move {
+            let head = |state: &State, bucket: &str| {
+                let found = state.object(bucket, key).filter(|_| version.is_none());
+                found.map(FakeObject::head).ok_or_else(not_found)
+            };
+            Ok(self.read(location, head).await?.0)
         })
     }
+
+    fn get<'a>(
+        &'a self,
+        location: &'a S3Location,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<ObjectBody, StoreError>> {
+        Box::pin(async move {
+            let bytes = |state: &State, bucket: &str| {
+                Ok(state.object(bucket, key).ok_or_else(not_found)?.bytes.clone())
+            };
+            let (bytes, cut) = self.read(location, bytes).await?;
+            Ok(ObjectBody::new(ByteStream::from_body_1_x(FakeBody { bytes, cut })))
+        })
+    }
+
+    fn range<'a>(
+        &'a self,
+        location: &'a S3Location,
+        key: &'a ObjectKey,
+        version: Option<&'a ObjectVersion>,
+        wanted: ByteRange,
+    ) -> BoxFuture<'a, Result<RangeBytes, StoreError>> {
+        Box::pin(self.range_once(location, key, version, wanted))
+    }
+}
+
+impl Store for FakeStore {
+    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> BoxFuture<'a, Result<Stored, StoreError>> {
+        Box::pin(async move {
+            let there = self.object(put.location.bucket.bucket(), put.key.as_str());
+            match there.map(|object| object.etag() == etag) {
+                Some(true) => self.put_once(&Put { mode: PutMode::Overwrite, ..put.clone() }).await,
+                Some(false) => Err(answer(Fault::Exists, Some(412), Some("PreconditionFailed"))),
+                None => Err(answer(Fault::Refused, Some(404), Some("NoSuchKey"))),
+            }
+        })
+    }
+}
+
+/// The bytes of an object as one piece, cut off where the connection breaks.
+struct FakeBody {
+    bytes: Bytes,
+    cut: Option<usize>,
+}
+
+impl hyper::body::Body for FakeBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let mut piece = std::mem::take(&mut self.bytes);
+        piece.truncate(self.cut.unwrap_or(usize::MAX));
+        if !piece.is_empty() {
+            self.cut = self.cut.map(|_| 0);
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        Poll::Ready(self.cut.take().map(|_| Err(io::ErrorKind::ConnectionReset.into())))
+    }
+}
+
+/// Puts a name into a set, or takes it out.
+fn set(names: &mut BTreeSet<String>, name: &str, present: bool) {
+    names.remove(name);
+    names.extend(present.then(|| name.to_owned()));
+}
+
+fn not_found() -> StoreError {
+    answer(Fault::NotFound, Some(404), Some("NotFound"))
 }
 
 /// The encryption that a store reports if it applies what was requested.
@@ -347,6 +534,41 @@ fn applied(asked: &Encryption) -> Option<AppliedEncryption> {
 }
 
 impl State {
+    fn refuses(&self, location: &S3Location) -> bool {
+        self.refused_buckets.contains(location.bucket.bucket()) || self.refuses_role(location)
+    }
+
+    fn object(&self, bucket: &str, key: &ObjectKey) -> Option<&FakeObject> {
+        let object = self.objects.get(&(bucket.to_owned(), key.as_str().to_owned()));
+        object.filter(|_| !self.missing_buckets.contains(bucket))
+    }
+
+    fn list(&self, bucket: &str, from: ListFrom<'_>) -> ListPage {
+        let (mut page, mut last) = (ListPage::default(), None);
+        for ((_, key), object) in self.objects.iter().filter(|((of, _), _)| of == bucket) {
+            let Some(inside) = key.strip_prefix(from.prefix) else { continue };
+            let folder = inside.split_once('/').filter(|_| from.folders);
+            let shown = folder.map_or(key.clone(), |(name, _)| format!("{}{name}/", from.prefix));
+            let is_before = from.after.is_some_and(|after| key.as_str() <= after)
+                || from.next.is_some_and(|next| shown.as_str() <= next);
+            if is_before || page.folders.last() == Some(&shown) {
+                continue;
+            }
+            if page.objects.len() + page.folders.len() == PAGE_MAX {
+                page.next = last;
+                break;
+            }
+            last = Some(shown.clone());
+            if folder.is_some() {
+                page.folders.push(shown);
+            } else {
+                let (key, len) = (ObjectKey::listed(shown), object.bytes.len() as u64);
+                page.objects.push(Listed { key, len, last_modified: None });
+            }
+        }
+        page
+    }
+
     fn refuses_role(&self, location: &S3Location) -> bool {
         location.role.as_ref().is_some_and(|role| self.refused_roles.contains(role.arn.as_str()))
     }
@@ -354,10 +576,7 @@ impl State {
     fn apply(&mut self, put: &Put) -> Result<Stored, StoreError> {
         let bucket = put.location.bucket.bucket();
         let refuses = |folder: &String| put.key.as_str().starts_with(folder.as_str());
-        if self.refused_buckets.contains(bucket)
-            || self.refused_folders.iter().any(refuses)
-            || self.refuses_role(&put.location)
-        {
+        if self.refuses(&put.location) || self.refused_folders.iter().any(refuses) {
             return Err(answer(Fault::Refused, Some(403), Some("AccessDenied")));
         }
         if self.missing_buckets.contains(bucket) {
@@ -382,9 +601,10 @@ impl State {
             encryption: put.location.encryption.clone(),
             writes: writes + 1,
         };
+        let etag = object.etag();
         self.objects.insert(place, object);
         Ok(Stored {
-            etag: Some(format!("\"{:08x}\"", put.crc32)),
+            etag: Some(etag),
             applied: self.encrypts_as.clone().or_else(|| applied(&put.location.encryption)),
             version: None,
         })

@@ -4,8 +4,8 @@
 //! store understood the request and refuses it, retrying does not help until a person acts, and an alarm must
 //! say so: [`Fault::Refused`]. Both are retried forever; they differ in pace and in the alarm.
 
-use super::Fault;
-use super::reason::{DIGEST, REGION};
+use super::reason::{DIGEST, REGION, is_throttling};
+use super::{Fault, StoreError};
 
 /// The request that was answered: a 404 means something different for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,24 +42,50 @@ pub enum Ending<'a> {
     Unbuildable,
 }
 
+/// What whoever sent a request, and decides nothing by itself, can do about its failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nothing: there is no such object, or no such version of it.
+    Missing,
+    /// Look again: the object is another one now.
+    Changed,
+    /// Nothing until a person gives access, or credentials.
+    Denied,
+    /// Nothing until a person does something else.
+    Refused,
+    /// Send the same request later: it may succeed.
+    Passing,
+}
+
+impl StoreError {
+    /// What can be done about it.
+    pub fn outlook(&self) -> Outlook {
+        match (self.fault, self.status, self.code.as_deref()) {
+            // A condition on an object that is not there is answered like this.
+            (Fault::NotFound, ..) | (Fault::Refused, Some(404), Some("NoSuchKey" | "NoSuchVersion")) => {
+                Outlook::Missing
+            }
+            // 416: the object is shorter, and the store does not know `If-Match`.
+            (Fault::Exists, ..) | (Fault::Refused, Some(412 | 416), _) => Outlook::Changed,
+            (Fault::Refused, Some(401 | 403), _) | (Fault::NoAccess, ..) => Outlook::Denied,
+            (Fault::Refused | Fault::Local, ..) => Outlook::Refused,
+            // After the last two the next attempt uses other credentials or another region.
+            (Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region, ..) => {
+                Outlook::Passing
+            }
+        }
+    }
+}
+
 /// Codes that mean that the credentials have expired or became invalid.
 const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"];
 
-/// Codes with a status below 500 that are transient.
+/// Codes with a status below 500 that are transient, besides those of a store that is asked too often.
 const PASSING: &[&str] = &[
     "RequestTimeout",
     "IncompleteBody",
-    "SlowDown",
     "ServiceUnavailable",
     "InternalError",
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "ThrottledException",
-    "TooManyRequests",
-    "TooManyRequestsException",
     "TemporaryRedirect",
     "ClientDisconnected",
 ];
@@ -89,7 +115,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         let busy = ["Throttling", "LimitExceeded", "Internal", "DependencyTimeout", "KeyUnavailable"];
         return if busy.iter().any(|word| kms.contains(word)) { Fault::Transient } else { Fault::Refused };
     }
-    if PASSING.contains(&code) {
+    if PASSING.contains(&code) || is_throttling(status, code) {
         return Fault::Transient;
     }
     match (status, asked) {
@@ -98,7 +124,7 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         (404, Asked::Get) if code == "NoSuchKey" => Fault::NotFound,
         (412, Asked::Put) => Fault::Exists,
         (409, _) => Fault::Busy,
-        (408 | 425 | 429, _) => Fault::Transient,
+        (408 | 425, _) => Fault::Transient,
         // S3 answers a HEAD like this when the session has expired; without a body there is no code.
         (400, Asked::Head) => Fault::Expired,
         (400..=499, Asked::AssumeRole) => Fault::NoAccess,
@@ -203,5 +229,35 @@ mod tests {
         assert_eq!(classify(Asked::Put, Ending::NoAnswer), Fault::Transient);
         assert_eq!(classify(Asked::Put, Ending::NoCredentials), Fault::NoAccess);
         assert_eq!(classify(Asked::Put, Ending::Unbuildable), Fault::Refused);
+    }
+
+    #[test]
+    fn failures_are_what_whoever_asked_can_act_on() {
+        use Outlook::{Changed, Denied, Missing, Passing, Refused};
+        let check = |asked, status, code: &str, outlook| {
+            let fault = classify(asked, answer(status, code));
+            let error = StoreError::answered(fault, status, (!code.is_empty()).then_some(code), "why");
+            assert_eq!(error.outlook(), outlook, "{status} {code:?}");
+        };
+        check(Asked::Get, 412, "PreconditionFailed", Changed);
+        check(Asked::Get, 412, "", Changed);
+        check(Asked::Put, 412, "PreconditionFailed", Changed);
+        check(Asked::Get, 416, "InvalidRange", Changed);
+        check(Asked::Get, 404, "NoSuchKey", Missing);
+        check(Asked::Put, 404, "NoSuchKey", Missing);
+        check(Asked::Get, 404, "NoSuchVersion", Missing);
+        check(Asked::Get, 404, "NoSuchBucket", Refused);
+        check(Asked::Put, 404, "NoSuchBucket", Refused);
+        check(Asked::Head, 404, "", Missing);
+        check(Asked::Get, 403, "AccessDenied", Denied);
+        check(Asked::Head, 403, "", Denied);
+        check(Asked::Get, 403, "InvalidObjectState", Denied);
+        check(Asked::Get, 400, "InvalidRequest", Refused);
+        check(Asked::Get, 400, "ExpiredToken", Passing);
+        check(Asked::Get, 301, "PermanentRedirect", Passing);
+        check(Asked::Get, 503, "SlowDown", Passing);
+        check(Asked::Get, 500, "", Passing);
+        assert_eq!(StoreError::local(Fault::NoAccess, "no credentials").outlook(), Denied);
+        assert_eq!(StoreError::local(Fault::Local, "no file").outlook(), Refused);
     }
 }

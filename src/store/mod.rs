@@ -17,8 +17,10 @@ use bytes::Bytes;
 
 use crate::boxed_future::BoxFuture;
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
+use crate::time::UnixMillis;
 use crate::words::{Told, outside_text, outside_text_within};
 
+pub use fault::Outlook;
 pub use reason::Reason;
 
 /// Whether a put may replace an object of the same key.
@@ -76,15 +78,49 @@ pub struct Stored {
     pub version: Option<String>,
 }
 
+/// One version of an object's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// The entity tag, as answered: with its quotes.
+    pub etag: String,
+    /// The version id; `None` in buckets without versions, where stores leave it out or say `null`.
+    pub id: Option<String>,
+}
+
 /// A store's answer to a HEAD.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Length in bytes.
-    pub len: u64,
+    /// Length in bytes; `None` if the answer names none.
+    pub len: Option<u64>,
+    /// Its version; `None` if the answer names no entity tag.
+    pub version: Option<ObjectVersion>,
+    /// When it was stored, as the store says.
+    pub last_modified: Option<UnixMillis>,
+    /// Its `Content-Encoding`.
+    pub content_encoding: Option<String>,
     /// User metadata by name, without `x-amz-meta-`.
     pub metadata: std::collections::BTreeMap<String, String>,
     /// The server-side encryption that the store reports; `None` if it reports none.
     pub applied: Option<AppliedEncryption>,
+}
+
+impl Head {
+    /// The length in bytes, for whoever needs it.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`]: the answer names none.
+    pub fn length(&self) -> Result<u64, StoreError> {
+        self.len.ok_or_else(|| StoreError::local(Fault::Refused, "the answer names no length"))
+    }
+
+    /// The version and its length, for whoever reads it.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`]: the answer lacks one. Without the entity tag a change during the read could not be noticed.
+    pub fn pinned(&self) -> Result<(&ObjectVersion, u64), StoreError> {
+        let none = || StoreError::local(Fault::Refused, "the answer names no ETag");
+        Ok((self.version.as_ref().ok_or_else(none)?, self.length()?))
+    }
 }
 
 /// The kind of a failure. Delivery reacts differently to each.
@@ -144,9 +180,6 @@ impl Fault {
     }
 }
 
-/// What fixes a role that may not be assumed.
-const ROLE_DENIED: &str = "let the role's trust policy name the user or role that Forebay runs as, with this external id, \
-                           and allow sts:AssumeRole in the policy of that user or role";
 /// The longest error code, in bytes. Longer ones are cut.
 const CODE_BYTES_MAX: usize = 64;
 
@@ -202,9 +235,7 @@ impl StoreError {
 
     /// What happened, and what fixes it if that is known.
     pub fn with_remedy(&self) -> Told {
-        let of_role = self.fault == Fault::NoAccess && matches!(self.reason, Reason::Denied(_));
-        let remedy = if of_role { Some(ROLE_DENIED) } else { self.reason.remedy() };
-        match remedy {
+        match self.remedy() {
             Some(remedy) => self.told().and(&Told::plain(format!("; to fix it: {remedy}"))),
             None => self.told(),
         }
@@ -218,6 +249,23 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl Put {
+    /// A put of a small object without metadata or tags.
+    pub fn plain(location: S3Location, key: ObjectKey, bytes: impl Into<Bytes>, mode: PutMode) -> Self {
+        let bytes = bytes.into();
+        Self {
+            location,
+            key,
+            crc32: crc32fast::hash(&bytes),
+            body: Body::Bytes(bytes),
+            content_encoding: None,
+            metadata: Vec::new(),
+            tags: Vec::new(),
+            mode,
+        }
+    }
+}
 
 /// An object store, with only the operations that delivery needs.
 pub trait ObjectStore: Send + Sync + fmt::Debug {

@@ -129,6 +129,26 @@ pub enum KeyTrouble {
     Other,
 }
 
+/// Codes of a service that is asked too often, with any status (AWS SDKs Reference Guide, "Retry behavior").
+const THROTTLING: [&str; 11] = [
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+];
+
+/// Whether an answer of any service says that it is asked too often.
+pub fn is_throttling(status: u16, code: &str) -> bool {
+    status == 429 || THROTTLING.contains(&code)
+}
+
 /// Codes that mean that the bytes did not match the checksum.
 pub(super) const DIGEST: &[&str] =
     &["BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"];
@@ -156,18 +176,8 @@ impl Reason {
             "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Self::SessionEnded,
             "InvalidToken" => Self::WrongSessionToken,
             "RequestTimeTooSkewed" | "RequestExpired" => Self::ClockSkew,
-            "SlowDown"
-            | "ServiceUnavailable"
-            | "InternalError"
-            | "Throttling"
-            | "ThrottlingException"
-            | "ThrottledException"
-            | "RequestLimitExceeded"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "TooManyRequests"
-            | "TooManyRequestsException" => Self::Busy,
-            _ if status == 429 => Self::Busy,
+            "ServiceUnavailable" | "InternalError" => Self::Busy,
+            code if is_throttling(status, code) => Self::Busy,
             "AccessDenied" | "AccessDeniedException" => Self::Denied(Denial::said(message)),
             _ if status >= 500 && status != 501 => Self::Broken,
             "" | "Forbidden" | "AllAccessDisabled" if status == 403 => Self::Denied(Denial::said(message)),

@@ -1,13 +1,45 @@
 //! What fixes a request that a store refused, in a sentence. Pure.
 //!
-//! An alarm, `status` and the console say it beside the error. `forebay check` knows the settings, and so gives the exact
-//! statement or line.
+//! An alarm, `status` and the console say it beside the error, and so do commands that read a bucket. `forebay check` knows
+//! the settings, and so gives the exact statement or line.
 
 use super::reason::{Action, Denial, KeyTrouble, NoAnswer, Reason};
+use super::{Fault, StoreError};
+
+/// What fixes a role that may not be assumed.
+const ROLE_DENIED: &str = "let the role's trust policy name the user or role that Forebay runs as, with this external id, \
+                           and allow sts:AssumeRole in the policy of that user or role";
+/// What to do without credentials.
+const GIVE_CREDENTIALS: &str =
+    "give credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of the machine";
+
+impl StoreError {
+    /// What a person can do who configures deliveries. `None` if only the store's own message can say.
+    pub fn remedy(&self) -> Option<&'static str> {
+        if self.is_of_role() { Some(ROLE_DENIED) } else { self.reason.remedy() }
+    }
+
+    /// What a person can do whose command reads a bucket. `None` if the store's own message is enough.
+    pub fn reader_remedy(&self) -> Option<&'static str> {
+        match self.reason {
+            _ if self.is_of_role() => Some(ROLE_DENIED),
+            _ if self.fault == Fault::NoAccess => Some(GIVE_CREDENTIALS),
+            Reason::NoSuchBucket => Some("check the bucket's name, its region and the endpoint"),
+            Reason::UnknownAccessKey | Reason::WrongSignature => {
+                Some("check the access key, its secret key and the endpoint")
+            }
+            Reason::Denied(_) => Some("`forebay policy reader` prints the policy of those who read a bucket"),
+            _ => None,
+        }
+    }
+
+    fn is_of_role(&self) -> bool {
+        self.fault == Fault::NoAccess && matches!(self.reason, Reason::Denied(_))
+    }
+}
 
 impl Reason {
-    /// What a person can do. `None` if only the store's own message can say.
-    pub fn remedy(self) -> Option<&'static str> {
+    fn remedy(self) -> Option<&'static str> {
         Some(match self {
             Self::NoAnswer(NoAnswer::Name) => "fix s3.endpoint_url or s3.region, or the DNS of this machine",
             Self::NoAnswer(NoAnswer::Connect) => {
@@ -24,9 +56,7 @@ impl Reason {
             Self::NoAnswer(NoAnswer::Broke) => {
                 "fix the scheme of s3.endpoint_url (http or https), or check the network between this machine and the store"
             }
-            Self::NoCredentials(_) => {
-                "give the process credentials: a role of its machine, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            }
+            Self::NoCredentials(_) => GIVE_CREDENTIALS,
             Self::UnknownAccessKey => "use an access key that the store knows",
             Self::WrongSignature => {
                 "set the access key and its secret key again: they do not belong together"

@@ -12,22 +12,17 @@ mod clients;
 mod default_chain;
 mod error;
 mod process;
-mod proxy;
-mod ranges;
 mod read;
 mod session;
 mod settings;
 
 use std::fmt;
-use std::sync::Arc;
 
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
-use aws_credential_types::provider::ProvideCredentials;
+use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider, SharedIdentityCache};
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{ObjectCannedAcl, RequestPayer, ServerSideEncryption, StorageClass};
 use base64::Engine;
@@ -35,18 +30,18 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
-use self::error::{Context, ErrorAndRegion, store_error};
+use self::error::{Context, Failure, store_error};
 pub use self::error::{failure, no_credentials, not_assumed};
 use self::process::Process;
-pub use self::proxy::{http_client, is_loopback};
-pub use self::ranges::{ObjectHead, ObjectVersion, ReadFailure};
-pub use self::read::{GetBody, ListFrom, ListPage, Listed};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::Asked;
+use super::reader::Store;
 use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};
-use super::{Body, Fault, Head, ObjectStore, Put, PutMode, Reason, StoreError, Stored};
+use super::{Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, Reason, StoreError, Stored};
 use crate::boxed_future::BoxFuture;
 use crate::object::{AccountId, AppliedEncryption, KEY_BYTES_MAX, ObjectKey, Role, S3Location};
+use crate::reach::aws::{proxy_of, sdk_of_environment};
+use crate::time::UnixMillis;
 use crate::words::{Told, outside_text};
 
 /// The content type of every object.
@@ -69,6 +64,16 @@ struct Used {
     generation: u64,
 }
 
+/// One attempt of a request: what sends it, and what its failure changes.
+struct Attempt<'a> {
+    store: &'a S3Store,
+    location: &'a S3Location,
+    asked: Asked,
+    region: String,
+    used: Used,
+    client: Client,
+}
+
 impl fmt::Debug for S3Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("S3Store").field("settings", &self.settings).finish_non_exhaustive()
@@ -87,7 +92,7 @@ impl S3Store {
     /// Like [`S3Store::new`], with an explicit region rule: for an endpoint in front of AWS that passes on
     /// its answers about regions.
     pub async fn with_region_rule(settings: S3Settings, rule: RegionRule) -> Self {
-        let mut loader = surroundings_of_sdk();
+        let mut loader = sdk_of_environment();
         match (&settings.region, &settings.endpoint_url) {
             (Some(region), _) => loader = loader.region(Region::new(region.clone())),
             (None, Some(url)) => loader = loader.region(Region::new(region_of_endpoint(url).to_owned())),
@@ -124,8 +129,8 @@ impl S3Store {
     /// The proxy used to reach the store, from the environment, without user and password.
     pub fn proxy(&self) -> Option<String> {
         match &self.settings.endpoint_url {
-            Some(url) => proxy::of(url),
-            None => proxy::of(&format!("https://s3.{}.amazonaws.com", self.clients.process().home())),
+            Some(url) => proxy_of(url),
+            None => proxy_of(&format!("https://s3.{}.amazonaws.com", self.clients.process().home())),
         }
     }
 
@@ -180,15 +185,10 @@ impl S3Store {
         self.clients.process().token_service()
     }
 
-    /// The process's own credentials, for clients of other services.
-    pub fn process_credentials(&self) -> SharedIdentityCache {
-        self.clients.process().cache()
-    }
-
-    /// The credentials of a role, for clients of other services. Its session is that of delivery.
-    pub fn role_credentials(&self, role: &Role) -> SharedCredentialsProvider {
-        let role: Arc<dyn ProvideCredentials> = self.clients.assumed(role);
-        SharedCredentialsProvider::new(role)
+    /// What clients of other services in a region are made from. They use `role`, whose session is that of delivery, or the
+    /// process's own credentials, and try once.
+    pub fn sdk_in(&self, role: Option<&Role>, region: &str) -> SdkConfig {
+        self.clients.sdk(role, region)
     }
 
     /// Another service refused the credentials of a role, or without one those of the process: new ones are got when they
@@ -249,57 +249,35 @@ impl S3Store {
         }
     }
 
-    /// After a failure, corrects the remembered region and invalidates credentials as needed.
-    fn failed(
-        &self,
-        location: &S3Location,
-        context: Context<'_>,
-        used: &Used,
-        failed: ErrorAndRegion,
-    ) -> StoreError {
-        if failed.error.fault == Fault::Expired {
-            used.access.expired(used.generation);
-        }
-        if failed.error.fault == Fault::Refused && failed.error.status == Some(403) {
-            used.access.refused(used.generation);
-        }
-        if failed.error.fault == Fault::Region {
-            self.regions.correct(location.bucket.bucket(), context.region, failed.region.as_deref());
-        }
-        failed.error
-    }
-
     /// The current credentials for a bucket.
     async fn used(&self, location: &S3Location) -> Used {
         let access = self.clients.access(location.role.as_ref());
         Used { generation: access.generation().await, access }
     }
 
-    fn request_payer(&self) -> Option<RequestPayer> {
-        self.settings.request_payer.then_some(RequestPayer::Requester)
-    }
-
-    /// A put that replaces the version `etag` of the object and no other (`If-Match`); `put.mode` does not count.
-    ///
-    /// # Errors
-    /// [`StoreError`]; [`Fault::Exists`] if the object is another one now. One attempt.
-    pub async fn replace(&self, put: &Put, etag: &str) -> Result<Stored, StoreError> {
-        self.put_once(put, Some(etag)).await
+    async fn attempt<'a>(
+        &'a self,
+        location: &'a S3Location,
+        asked: Asked,
+    ) -> Result<Attempt<'a>, StoreError> {
+        let region = self.region_of(location).await?;
+        let used = self.used(location).await;
+        let client = self.client_for(location, &region);
+        Ok(Attempt { store: self, location, asked, region, used, client })
     }
 
     async fn put_once(&self, put: &Put, replaces: Option<&str>) -> Result<Stored, StoreError> {
         check_key(&put.key)?;
         let to = &put.location;
         let kms = to.encryption.kms();
-        let region = self.region_of(to).await?;
+        let attempt = self.attempt(to, Asked::Put).await?;
         let (body, len) = byte_stream(&put.body).await?;
         let content_length = i64::try_from(len)
             .map_err(|_| StoreError::local(Fault::Refused, format!("a body of {len} bytes cannot be put")))?;
         let checksum = BASE64.encode(put.crc32.to_be_bytes());
 
-        let used = self.used(to).await;
-        let mut request = self
-            .client_for(to, &region)
+        let mut request = attempt
+            .client
             .put_object()
             .bucket(to.bucket.bucket())
             .key(put.key.as_str())
@@ -313,12 +291,12 @@ impl S3Store {
                 kms.and_then(|kms| kms.context.json()).map(|json| BASE64.encode(json)),
             )
             .set_storage_class(to.storage_class.map(|class| StorageClass::from(class.as_str())))
-            .set_expected_bucket_owner(owner_of(to))
+            .set_expected_bucket_owner(attempt.owner())
             .set_tagging(tagging(&put.tags))
             .set_acl(
                 self.settings.bucket_owner_full_control.then_some(ObjectCannedAcl::BucketOwnerFullControl),
             )
-            .set_request_payer(self.request_payer())
+            .set_request_payer(attempt.payer())
             .set_if_none_match(
                 (put.mode == PutMode::CreateOnly && replaces.is_none()).then(|| "*".to_owned()),
             )
@@ -334,14 +312,7 @@ impl S3Store {
             .config_override(aws_sdk_s3::config::Builder::new().timeout_config(timeouts))
             .send()
             .await;
-        let context = Context { asked: Asked::Put, region: &region };
-        let stored = match answer {
-            Ok(stored) => stored,
-            Err(err) => {
-                let failed = store_error(context, &err);
-                return Err(self.failed(to, context, &used, failed));
-            }
-        };
+        let stored = answer.map_err(|error| attempt.failed(&error))?;
         match stored.checksum_crc32() {
             Some(theirs) if theirs != checksum => {
                 let theirs = Told::private(outside_text(theirs).to_string());
@@ -361,43 +332,68 @@ impl S3Store {
         }
     }
 
-    /// The answer to a HEAD request of an object, or of its version `version`.
-    async fn head_answer(
+    async fn head_once(
         &self,
-        region: &str,
         location: &S3Location,
         key: &ObjectKey,
         version: Option<&str>,
-    ) -> Result<HeadObjectOutput, StoreError> {
+    ) -> Result<Head, StoreError> {
         check_key(key)?;
-        let used = self.used(location).await;
-        let request = self
-            .client_for(location, region)
+        let attempt = self.attempt(location, Asked::Head).await?;
+        let request = attempt
+            .client
             .head_object()
             .bucket(location.bucket.bucket())
             .key(key.as_str())
             .set_version_id(version.map(str::to_owned))
-            .set_expected_bucket_owner(owner_of(location))
-            .set_request_payer(self.request_payer());
-        let context = Context { asked: Asked::Head, region };
-        request.send().await.map_err(|error| {
-            let failed = store_error(context, &error);
-            self.failed(location, context, &used, failed)
-        })
-    }
-
-    async fn head_once(&self, location: &S3Location, key: &ObjectKey) -> Result<Head, StoreError> {
-        let region = self.region_of(location).await.map_err(|error| match error.fault {
-            // The refusal concerns the bucket, not the object.
-            Fault::Refused => StoreError { fault: Fault::Region, ..error },
-            _ => error,
-        })?;
-        let head = self.head_answer(&region, location, key, None).await?;
+            .set_expected_bucket_owner(attempt.owner())
+            .set_request_payer(attempt.payer());
+        let head = request.send().await.map_err(|error| attempt.failed(&error))?;
+        let named = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
+        let id = named(head.version_id()).filter(|id| id != "null");
         Ok(Head {
-            len: head.content_length().and_then(|len| u64::try_from(len).ok()).unwrap_or(0),
+            len: head.content_length().and_then(|len| u64::try_from(len).ok()),
+            version: named(head.e_tag()).map(|etag| ObjectVersion { etag, id }),
+            last_modified: head.last_modified().and_then(|at| Some(UnixMillis(at.to_millis().ok()?))),
+            content_encoding: named(head.content_encoding()),
             metadata: head.metadata().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             applied: applied(head.server_side_encryption(), head.ssekms_key_id(), head.bucket_key_enabled()),
         })
+    }
+}
+
+impl Attempt<'_> {
+    /// Converts a failure. Corrects the remembered region and invalidates credentials as needed.
+    fn failed<E>(&self, error: &Failure<E>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let failed = store_error(Context { asked: self.asked, region: &self.region }, error);
+        let Used { access, generation } = &self.used;
+        match (failed.error.fault, failed.error.status) {
+            (Fault::Expired, _) => access.expired(*generation),
+            (Fault::Refused, Some(403)) => access.refused(*generation),
+            (Fault::Region, _) => {
+                let bucket = self.location.bucket.bucket();
+                self.store.regions.correct(bucket, &self.region, failed.region.as_deref());
+            }
+            _ => {}
+        }
+        failed.error
+    }
+
+    fn owner(&self) -> Option<String> {
+        owner_of(self.location)
+    }
+
+    fn payer(&self) -> Option<RequestPayer> {
+        self.store.settings.request_payer.then_some(RequestPayer::Requester)
+    }
+}
+
+impl Store for S3Store {
+    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> BoxFuture<'a, Result<Stored, StoreError>> {
+        Box::pin(self.put_once(put, Some(etag)))
     }
 }
 
@@ -411,18 +407,15 @@ impl ObjectStore for S3Store {
         location: &'a S3Location,
         key: &'a ObjectKey,
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        Box::pin(self.head_once(location, key))
+        Box::pin(async move {
+            // The refusal concerns the bucket, not the object.
+            self.region_of(location).await.map_err(|error| match error.fault {
+                Fault::Refused => StoreError { fault: Fault::Region, ..error },
+                _ => error,
+            })?;
+            self.head_once(location, key, None).await
+        })
     }
-}
-
-/// The SDK configuration from the environment, without the client's stalled-body protection: it steps through
-/// every tenth of a second of the wall clock, which takes hours after a step of years (decision 0110).
-/// Attempts have their own timeouts.
-fn surroundings_of_sdk() -> ConfigLoader {
-    let loader = aws_config::defaults(BehaviorVersion::latest());
-    loader
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .http_client(proxy::http_client())
 }
 
 /// The encryption reported by an answer.

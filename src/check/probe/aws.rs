@@ -157,7 +157,7 @@ impl Aws {
     /// The length of an object.
     pub(in crate::check) async fn look(&self, to: &S3Location, key: &ObjectKey) -> Result<u64, Refusal> {
         let head = self.store.head(to, key).await;
-        head.map(|head| head.len).map_err(Refusal::from)
+        head.and_then(|head| head.length()).map_err(Refusal::from)
     }
 
     /// Removes an object.

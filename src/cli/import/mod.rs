@@ -86,7 +86,7 @@ async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Fail
         true => Some(store(&args.to).await?),
         false => None,
     };
-    Ok((opening, inputs(&args.sources, store.as_ref()).await?))
+    Ok((opening, inputs(&args.sources, store.map(|store| store as _).as_ref()).await?))
 }
 
 async fn csv(

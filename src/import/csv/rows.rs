@@ -10,7 +10,7 @@ use super::{
     Types, Warning, detect_delimiter, find_line_end,
 };
 use crate::call::Limits;
-use crate::import::file_error::{FileError, FileFault};
+use crate::import::file_error::FileError;
 use crate::import::file_id::FileId;
 use crate::import::prefix::Prefix;
 use crate::import::reading::decompress::DecompressError;
@@ -433,14 +433,7 @@ fn coded(error: &dyn std::fmt::Display) -> FileError {
 /// The error of a source or a decoder below the text.
 pub fn of_io(error: &io::Error) -> FileError {
     if let Some(source) = typed::<ReadingError>(error) {
-        let (fault, code) = match source {
-            ReadingError::Changed => (FileFault::Changed, "E-CHANGED"),
-            ReadingError::Missing => (FileFault::Missing, "E-MISSING"),
-            ReadingError::Denied(_) => (FileFault::Denied, "E-DENIED"),
-            ReadingError::Refused(_) => (FileFault::Denied, "E-REFUSED"),
-            ReadingError::Unreachable { .. } => (FileFault::Transient, "E-UNREACHABLE"),
-        };
-        return FileError::new(fault, code, source.told());
+        return FileError::unread(source);
     }
     if typed::<ExpansionError>(error).is_some() {
         return coded(error);

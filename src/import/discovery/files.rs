@@ -7,9 +7,11 @@ use tokio::runtime::Handle;
 
 use super::inputs::{Input, location_of};
 use super::row_type::{NamedType, type_of};
+use crate::import::FileError;
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity::FileIdentity;
+use crate::import::reading::ReadingError;
 use crate::import::reading::counted::RawBytes;
 use crate::import::reading::local::{LocalFile, LocalInput, open_pipe};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
@@ -18,11 +20,10 @@ use crate::import::reading::s3::{RangeReader, RangeSettings};
 use crate::import::reading::s3_object::S3Object;
 use crate::import::reading::temporary::Copied;
 use crate::import::reading::zip::Entry;
-use crate::import::{FileError, FileFault};
 use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::random::Random;
-use crate::store::s3::ReadFailure;
+use crate::store::StoreError;
 use crate::words::{Told, outside_text};
 
 /// How inputs are opened.
@@ -126,12 +127,13 @@ impl CsvFile {
         match &self.bytes_of {
             BytesOf::File(file) => file.check_unchanged().map_err(|error| csv::of_io(&error)),
             BytesOf::Entry(archive, _) => archive.check_unchanged().map_err(|error| csv::of_io(&error)),
-            BytesOf::Object(object, runtime) => match runtime.block_on(object.now()) {
-                Ok(head) if head.version == object.head.version => Ok(()),
-                Ok(_) => Err(unread(&ReadFailure::Changed)),
-                Err(ReadFailure::NotFound) => Ok(()),
-                Err(failure) => Err(unread(&failure)),
-            },
+            BytesOf::Object(object, runtime) => {
+                match runtime.block_on(object.is_current()).map_err(ReadingError::from) {
+                    Ok(true) | Err(ReadingError::Missing) => Ok(()),
+                    Ok(false) => Err(FileError::unread(&ReadingError::Changed)),
+                    Err(error) => Err(FileError::unread(&error)),
+                }
+            }
         }
     }
 
@@ -165,12 +167,11 @@ fn source_of_file(file: &LocalFile, name: &str) -> Unopened {
 
 fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn Random>) -> Unopened {
     let settings = RangeSettings::new(Arc::clone(random));
-    let size = object.head.len;
-    let reader = RangeReader::new(Arc::clone(object) as _, size, runtime.clone(), settings);
+    let reader = RangeReader::new(Arc::clone(object), runtime.clone(), settings);
     Unopened {
-        bytes: FileBytes::Sequential { reader: Box::new(reader), size: Some(size) },
+        bytes: FileBytes::Sequential { reader: Box::new(reader), size: Some(object.len) },
         name: object.key.as_str().to_owned(),
-        content_encoding: object.head.content_encoding.clone(),
+        content_encoding: object.content_encoding.clone(),
     }
 }
 
@@ -193,13 +194,8 @@ pub async fn files(
             let location =
                 location_of(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
             let key = ObjectKey::listed(key.clone());
-            let head = match head {
-                Some(head) => head.clone(),
-                None => {
-                    store.head_for_import(&location, &key, None).await.map_err(|failure| unread(&failure))?
-                }
-            };
-            let object = S3Object { store: Arc::clone(store), location, key, head };
+            let object = S3Object::find(Arc::clone(store), location, key, head.as_deref()).await;
+            let object = object.map_err(unread)?;
             (object.identity(), BytesOf::Object(Arc::new(object), Handle::current()))
         }
         Input::Local(source) => {
@@ -247,7 +243,7 @@ fn made(
     let (source, bytes) = match &bytes_of {
         BytesOf::File(file) => (source_of_file(file, name), Some(file.size())),
         BytesOf::Object(object, runtime) => {
-            (source_of_object(object, runtime, &opening.random), Some(object.head.len))
+            (source_of_object(object, runtime, &opening.random), Some(object.len))
         }
         BytesOf::Entry(..) => return Err(FileError::content("E-COMPRESSION", "an archive in an archive")),
     };
@@ -323,19 +319,16 @@ fn made(
 }
 
 /// Why an object is not read.
-pub fn unread(failure: &ReadFailure) -> FileError {
-    let (fault, code) = match failure {
-        ReadFailure::NotFound => (FileFault::Missing, "E-MISSING"),
-        ReadFailure::Changed => (FileFault::Changed, "E-CHANGED"),
-        ReadFailure::Denied(_) => (FileFault::Denied, "E-DENIED"),
-        ReadFailure::Refused(_) => (FileFault::Denied, "E-REFUSED"),
-        ReadFailure::Transient(_) => (FileFault::Transient, "E-UNREACHABLE"),
-    };
-    let hint = match failure {
-        ReadFailure::NotFound => " (a prefix ends with /)",
-        _ => "",
-    };
-    FileError::new(fault, code, failure.told().and(&Told::plain(hint)))
+pub fn unread(error: StoreError) -> FileError {
+    let error = ReadingError::from(error);
+    let unread = FileError::unread(&error);
+    match error {
+        ReadingError::Missing => {
+            let message = unread.message.and(&Told::plain(" (a prefix ends with /)"));
+            FileError { message, ..unread }
+        }
+        _ => unread,
+    }
 }
 
 /// The folder for temporary copies.

@@ -7,7 +7,8 @@ use crate::import::Unusable;
 use crate::import::reading::local::{LocalInput, expand};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::object::{BucketString, Encryption, S3Location};
-use crate::store::s3::{ListFrom, ObjectHead, S3Store};
+use crate::store::Head;
+use crate::store::reader::{ListFrom, StoreReader};
 use crate::words::with_causes;
 
 /// The most objects of one command.
@@ -25,11 +26,11 @@ pub enum Input {
         /// Its key.
         key: String,
         /// What reads it.
-        store: Arc<S3Store>,
+        store: Arc<dyn StoreReader>,
         /// Known from a listing.
         bytes: Option<u64>,
         /// The version to read; `None`: what is there when it is opened.
-        head: Option<ObjectHead>,
+        head: Option<Box<Head>>,
     },
 }
 
@@ -83,7 +84,7 @@ pub fn any_in_s3(args: &[OsString]) -> bool {
 ///
 /// # Errors
 /// [`Unusable`]: something is missing or cannot be listed.
-pub async fn inputs(args: &[OsString], store: Option<&Arc<S3Store>>) -> Result<Vec<Input>, Unusable> {
+pub async fn inputs(args: &[OsString], store: Option<&Arc<dyn StoreReader>>) -> Result<Vec<Input>, Unusable> {
     let mut inputs = Vec::new();
     // Local arguments that follow each other are expanded together, so that a file named twice is one.
     for args in args.chunk_by(|one, next| in_s3(one).is_none() && in_s3(next).is_none()) {
@@ -114,7 +115,7 @@ pub fn location_of(bucket: &str) -> Result<S3Location, Unusable> {
     Ok(S3Location::new(bucket, Encryption::None))
 }
 
-async fn objects(bucket: &str, key: &str, store: &Arc<S3Store>) -> Result<Vec<Input>, Unusable> {
+async fn objects(bucket: &str, key: &str, store: &Arc<dyn StoreReader>) -> Result<Vec<Input>, Unusable> {
     let to = location_of(bucket)?;
     let object = |key: String, bytes| Input::Object {
         bucket: bucket.to_owned(),

@@ -27,6 +27,7 @@ pub mod zip;
 use std::error::Error;
 use std::io;
 
+use crate::store::{Outlook, StoreError};
 use crate::words::Told;
 
 /// Why a source could not be read to its end, although its bytes are not at fault. Its `Display` is for
@@ -45,6 +46,9 @@ pub enum ReadingError {
     /// The store refuses the request for another reason: retrying does not help.
     #[error("the store refuses to read it: {}", .0.full())]
     Refused(Told),
+    /// A request to the store failed, and may succeed later.
+    #[error("the store did not answer as it should: {}", .0.full())]
+    Unanswered(Told),
     /// The store could not be reached, or it was busy. A later read may succeed.
     #[error("gave up at byte {at} after {tries} tries: {}", last.full())]
     Unreachable {
@@ -62,11 +66,26 @@ impl ReadingError {
     pub fn told(&self) -> Told {
         let said = match self {
             Self::Changed | Self::Missing => return Told::plain(self.to_string()),
-            Self::Denied(said) | Self::Refused(said) | Self::Unreachable { last: said, .. } => said,
+            Self::Denied(said)
+            | Self::Refused(said)
+            | Self::Unanswered(said)
+            | Self::Unreachable { last: said, .. } => said,
         };
         let full = self.to_string();
         let masked = full.strip_suffix(said.full()).map(|before| format!("{before}{}", said.masked()));
         masked.map_or_else(|| Told::private(&*full), |masked| Told::masked_as(&*full, masked))
+    }
+}
+
+impl From<StoreError> for ReadingError {
+    fn from(error: StoreError) -> Self {
+        match error.outlook() {
+            Outlook::Missing => Self::Missing,
+            Outlook::Changed => Self::Changed,
+            Outlook::Denied => Self::Denied(error.told()),
+            Outlook::Refused => Self::Refused(error.told()),
+            Outlook::Passing => Self::Unanswered(error.told()),
+        }
     }
 }
 
@@ -77,7 +96,7 @@ impl From<ReadingError> for io::Error {
             ReadingError::Missing => io::ErrorKind::NotFound,
             ReadingError::Denied(_) => io::ErrorKind::PermissionDenied,
             ReadingError::Refused(_) => io::ErrorKind::Unsupported,
-            ReadingError::Unreachable { .. } => io::ErrorKind::TimedOut,
+            ReadingError::Unanswered(_) | ReadingError::Unreachable { .. } => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
     }

@@ -11,9 +11,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::ReadingError;
-use crate::boxed_future::BoxFuture;
+use super::s3_object::S3Object;
 use crate::random::Random;
 use crate::retry::Backoff;
+use crate::store::reader::ByteRange;
 use crate::words::Told;
 
 /// How much of an object one request asks for.
@@ -27,28 +28,6 @@ pub const TRIES_MAX: u32 = 6;
 
 /// The waits between tries.
 pub const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(20) };
-
-/// One version of one object, readable in ranges.
-pub trait Ranges: Send + Sync {
-    /// Requests `len` bytes from byte `from` on, once. `Ok` may have fewer bytes, if the connection broke
-    /// half-way, but never more. Every request has the condition that the object is still the same version.
-    fn get(&self, from: u64, len: u64) -> BoxFuture<'_, Result<Bytes, RangeError>>;
-}
-
-/// Why a range was not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RangeError {
-    /// 412: the object is another one now.
-    Changed,
-    /// 404: the object is gone.
-    Missing,
-    /// 403, or there are no credentials.
-    Denied(Told),
-    /// Any other refusal that a retry does not change.
-    Refused(Told),
-    /// Timeout, reset, throttling, 5xx: the same request may succeed later.
-    Transient(Told),
-}
 
 /// How a [`RangeReader`] reads.
 #[derive(Clone, Debug)]
@@ -76,10 +55,9 @@ impl RangeSettings {
 ///
 /// It blocks: read it on a blocking thread, never in a task. Dropping it ends its requests.
 pub struct RangeReader {
-    ranges: Arc<dyn Ranges>,
+    object: Arc<S3Object>,
     runtime: Handle,
     settings: RangeSettings,
-    size: u64,
     /// The first byte that was not requested.
     requested: u64,
     /// What is left of the range that is being read.
@@ -98,13 +76,12 @@ impl Drop for Request {
 }
 
 impl RangeReader {
-    /// A reader of the `size` bytes of an object. Requests run on `runtime`.
-    pub fn new(ranges: Arc<dyn Ranges>, size: u64, runtime: Handle, settings: RangeSettings) -> Self {
+    /// A reader of an object. Requests run on `runtime`.
+    pub fn new(object: Arc<S3Object>, runtime: Handle, settings: RangeSettings) -> Self {
         Self {
-            ranges,
+            object,
             runtime,
             settings,
-            size,
             requested: 0,
             current: Bytes::new(),
             ahead: VecDeque::new(),
@@ -113,12 +90,12 @@ impl RangeReader {
     }
 
     fn request_ahead(&mut self, ahead: usize) {
-        while self.ahead.len() < ahead && self.requested < self.size {
+        while self.ahead.len() < ahead && self.requested < self.object.len {
             let from = self.requested;
-            let len = self.settings.range_bytes.max(1).min(self.size - from);
+            let len = self.settings.range_bytes.max(1).min(self.object.len - from);
             self.requested += len;
-            let (ranges, settings) = (Arc::clone(&self.ranges), self.settings.clone());
-            let range = async move { read_range(ranges.as_ref(), from, len, &settings).await };
+            let (object, settings) = (Arc::clone(&self.object), self.settings.clone());
+            let range = async move { read_range(&object, from, len, &settings).await };
             self.ahead.push_back(Request(self.runtime.spawn(range)));
         }
     }
@@ -167,7 +144,7 @@ impl Read for RangeReader {
 impl fmt::Debug for RangeReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RangeReader")
-            .field("size", &self.size)
+            .field("size", &self.object.len)
             .field("requested", &self.requested)
             .finish_non_exhaustive()
     }
@@ -175,7 +152,7 @@ impl fmt::Debug for RangeReader {
 
 /// Reads a whole range. After a failure it goes on at the first byte that is missing.
 async fn read_range(
-    ranges: &dyn Ranges,
+    object: &S3Object,
     from: u64,
     len: u64,
     settings: &RangeSettings,
@@ -185,12 +162,9 @@ async fn read_range(
     loop {
         let at = from + parts.len();
         let left = len - parts.len();
-        let last = match ranges.get(at, left).await {
-            Ok(part) if part.len() as u64 > left => {
-                let sent = part.len();
-                let what = format!("asked for {left} bytes, it sent {sent}");
-                return Err(ReadingError::Refused(Told::plain(what)));
-            }
+        let wanted = ByteRange { from: at, len: left };
+        let range = object.store.range(&object.location, &object.key, Some(&object.version), wanted).await;
+        let last = match range.map(|range| range.bytes).map_err(ReadingError::from) {
             Ok(part) => {
                 let nothing = part.is_empty();
                 parts.push(part, left);
@@ -202,11 +176,8 @@ async fn read_range(
                 }
                 "the connection broke".into()
             }
-            Err(RangeError::Transient(last)) => last,
-            Err(RangeError::Changed) => return Err(ReadingError::Changed),
-            Err(RangeError::Missing) => return Err(ReadingError::Missing),
-            Err(RangeError::Denied(why)) => return Err(ReadingError::Denied(why)),
-            Err(RangeError::Refused(why)) => return Err(ReadingError::Refused(why)),
+            Err(ReadingError::Unanswered(last)) => last,
+            Err(error) => return Err(error),
         };
         tries += 1;
         if tries >= settings.tries_max {
@@ -250,12 +221,14 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::super::test_bytes::{Dribble, rows};
     use super::super::typed;
     use super::*;
+    use crate::object::{BucketString, Encryption, ObjectKey, S3Location};
+    use crate::store::fake::{FakeStore, Step};
+    use crate::store::{Fault, ObjectStore as _, Put, PutMode, Stored};
 
     /// The same numbers for the same seed.
     #[derive(Debug)]
@@ -275,43 +248,18 @@ mod tests {
         Arc::new(Seeded(AtomicU64::new(seed)))
     }
 
-    /// An object whose answers are chosen by a function of the request's number and the bytes it would get.
-    struct Fake<F> {
-        object: Vec<u8>,
-        answer: F,
-        requests: AtomicU64,
-        under_way: AtomicUsize,
-        most_under_way: AtomicUsize,
-        asked: Mutex<Vec<(u64, u64)>>,
-    }
-
-    impl<F: Fn(u64, Bytes) -> Result<Bytes, RangeError> + Send + Sync> Fake<F> {
-        fn new(object: &[u8], answer: F) -> Arc<Self> {
-            Arc::new(Self {
-                object: object.to_vec(),
-                answer,
-                requests: AtomicU64::new(0),
-                under_way: AtomicUsize::new(0),
-                most_under_way: AtomicUsize::new(0),
-                asked: Mutex::default(),
-            })
-        }
-    }
-
-    impl<F: Fn(u64, Bytes) -> Result<Bytes, RangeError> + Send + Sync> Ranges for Fake<F> {
-        fn get(&self, from: u64, len: u64) -> BoxFuture<'_, Result<Bytes, RangeError>> {
-            Box::pin(async move {
-                let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-                self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
-                self.asked.lock().unwrap().push((from, len));
-                let number = self.requests.fetch_add(1, Ordering::SeqCst);
-                tokio::task::yield_now().await;
-                let from = usize::try_from(from).unwrap();
-                let bytes = &self.object[from..from + usize::try_from(len).unwrap()];
-                self.under_way.fetch_sub(1, Ordering::SeqCst);
-                (self.answer)(number, Bytes::copy_from_slice(bytes))
-            })
-        }
+    /// An object in a store whose reads go as `steps` say, and that store.
+    fn object(runtime: &tokio::runtime::Runtime, bytes: &[u8], steps: &[Step]) -> (Arc<S3Object>, FakeStore) {
+        let (store, key) = (FakeStore::new(), ObjectKey::listed("track_1.csv".to_owned()));
+        let location = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::None);
+        let put = Put::plain(location.clone(), key.clone(), bytes.to_vec(), PutMode::CreateOnly);
+        let object = runtime.block_on(async {
+            let Stored { etag, .. } = store.put(&put).await.unwrap();
+            assert!(etag.is_some());
+            S3Object::find(Arc::new(store.clone()), location, key, None).await.unwrap()
+        });
+        store.script_reads(steps.iter().cloned());
+        (Arc::new(object), store)
     }
 
     fn settings(range_bytes: u64) -> RangeSettings {
@@ -323,37 +271,34 @@ mod tests {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
     }
 
-    fn read<F>(fake: &Arc<Fake<F>>, settings: RangeSettings) -> io::Result<Vec<u8>>
-    where
-        F: Fn(u64, Bytes) -> Result<Bytes, RangeError> + Send + Sync + 'static,
-    {
+    fn read(bytes: &[u8], steps: &[Step], settings: RangeSettings) -> (io::Result<Vec<u8>>, FakeStore) {
         let runtime = runtime();
-        let ranges: Arc<dyn Ranges> = Arc::<Fake<F>>::clone(fake);
-        let size = fake.object.len() as u64;
+        let (object, store) = object(&runtime, bytes, steps);
         let mut read = Vec::new();
-        let mut reader = RangeReader::new(ranges, size, runtime.handle().clone(), settings);
-        Dribble(&mut reader, 700).read_to_end(&mut read)?;
-        assert_eq!(reader.read(&mut [0; 9]).unwrap(), 0);
-        Ok(read)
+        let mut reader = RangeReader::new(object, runtime.handle().clone(), settings);
+        let end = Dribble(&mut reader, 700).read_to_end(&mut read);
+        if end.is_ok() {
+            assert_eq!(reader.read(&mut [0; 9]).unwrap(), 0);
+        }
+        (end.map(|_| read), store)
     }
 
     #[test]
     fn an_object_is_read_whole_with_two_requests_at_most() {
         let text = rows(600);
         for size in [0, 1, 999, 1_000, 1_001, 3_000, 8_000, text.len()] {
-            let fake = Fake::new(&text[..size], |_, bytes| Ok(bytes));
-            assert!(read(&fake, settings(1_000)).unwrap() == text[..size], "{size}");
-            assert_eq!(fake.requests.load(Ordering::SeqCst), size.div_ceil(1_000) as u64, "{size}");
-            assert!(fake.most_under_way.load(Ordering::SeqCst) <= RANGES_AHEAD);
+            let (read, store) = read(&text[..size], &[], settings(1_000));
+            assert!(read.unwrap() == text[..size], "{size}");
+            assert_eq!(store.ranges().len(), size.div_ceil(1_000), "{size}");
+            assert!(store.most_reading() <= RANGES_AHEAD);
         }
     }
 
     #[test]
     fn ranges_ahead_are_bounded_while_nobody_reads() {
-        let fake = Fake::new(&rows(600), |_, bytes| Ok(bytes));
         let runtime = runtime();
-        let ranges: Arc<dyn Ranges> = Arc::<Fake<_>>::clone(&fake);
-        let mut reader = RangeReader::new(ranges, 10_000, runtime.handle().clone(), settings(1_000));
+        let (object, _) = object(&runtime, &rows(600)[..10_000], &[]);
+        let mut reader = RangeReader::new(object, runtime.handle().clone(), settings(1_000));
         reader.read_exact(&mut [0; 1]).unwrap();
         assert_eq!(reader.ahead.len(), RANGES_AHEAD);
         assert_eq!(reader.requested, 3_000);
@@ -368,95 +313,77 @@ mod tests {
         let text = rows(300);
         for seed in 0..60 {
             let random = seeded(seed);
-            let fake = Fake::new(&text, move |_, mut bytes| match random.next_u64() % 4 {
-                0 => Err(RangeError::Transient("reset".into())),
-                1 => {
-                    let len = usize::try_from(random.next_u64()).unwrap_or(0) % (bytes.len() + 1);
-                    Ok(bytes.split_to(len))
-                }
-                _ => Ok(bytes),
-            });
+            let steps: Vec<Step> = std::iter::repeat_with(|| match random.next_u64() % 4 {
+                0 => Step::RESET,
+                1 => Step::Cut(usize::try_from(random.next_u64() % 1_001).unwrap()),
+                _ => Step::Proper,
+            })
+            .take(200)
+            .collect();
             let patient = RangeSettings { tries_max: 60, ..settings(1_000) };
-            assert!(read(&fake, patient).unwrap() == text, "seed {seed}");
+            assert!(read(&text, &steps, patient).0.unwrap() == text, "seed {seed}");
         }
-        let fake = Fake::new(&text[..1_000], |number, mut bytes| match number {
-            0 => Ok(bytes.split_to(400)),
-            1 => Err(RangeError::Transient("reset".into())),
-            _ => Ok(bytes),
-        });
-        assert!(read(&fake, settings(1_000)).unwrap() == text[..1_000]);
-        assert_eq!(*fake.asked.lock().unwrap(), [(0, 1_000), (400, 600), (400, 600)]);
+        let (read, store) = read(&text[..1_000], &[Step::Cut(400), Step::RESET], settings(1_000));
+        assert!(read.unwrap() == text[..1_000]);
+        let ranges: Vec<_> = store.ranges().iter().map(|range| (range.from, range.len)).collect();
+        assert_eq!(ranges, [(0, 1_000), (400, 600), (400, 600)]);
     }
 
-    fn failed<F>(object: &[u8], answer: F) -> (ReadingError, u64)
-    where
-        F: Fn(u64, Bytes) -> Result<Bytes, RangeError> + Send + Sync + 'static,
-    {
-        let fake = Fake::new(object, answer);
-        let error = read(&fake, RangeSettings { ahead: 1, ..settings(1_000) }).unwrap_err();
-        (typed::<ReadingError>(&error).unwrap().clone(), fake.requests.load(Ordering::SeqCst))
+    /// The error of reading 500 bytes, and how many ranges were asked for.
+    fn failed(steps: &[Step]) -> (ReadingError, usize) {
+        let (read, store) = read(&rows(30)[..500], steps, RangeSettings { ahead: 1, ..settings(1_000) });
+        (typed::<ReadingError>(&read.unwrap_err()).unwrap().clone(), store.ranges().len())
     }
 
     #[test]
     fn six_failures_in_a_row_are_the_end() {
-        let text = rows(30);
-        let reset = || Err(RangeError::Transient("reset".into()));
-        let unreachable =
-            |at, last: &str| ReadingError::Unreachable { at, tries: 6, last: Told::plain(last) };
-        assert_eq!(failed(&text[..500], move |_, _| reset()), (unreachable(0, "reset"), 6));
+        let check = |steps: &[Step], expected_at: u64, expected_requests: usize| {
+            let (error, requests) = failed(steps);
+            let ReadingError::Unreachable { at, tries: 6, .. } = error else { panic!("{error}") };
+            assert_eq!((at, requests), (expected_at, expected_requests));
+        };
+        let mut steps = vec![Step::RESET; 20];
+        check(&steps, 0, 6);
         // Bytes are progress, so the count starts again: one failure with bytes, and five without.
-        let (error, requests) = failed(&text[..500], move |number, mut bytes| match number {
-            5 => Ok(bytes.split_to(400)),
-            _ => reset(),
-        });
-        assert_eq!((error, requests), (unreachable(400, "reset"), 11));
-        // An answer without a byte is none.
-        let (error, requests) = failed(&text[..500], |_, _| Ok(Bytes::new()));
-        assert_eq!((error, requests), (unreachable(0, "the connection broke"), 6));
+        steps[5] = Step::Cut(400);
+        check(&steps, 400, 11);
+        check(&vec![Step::Cut(0); 20], 0, 6);
     }
 
     #[test]
     fn what_a_retry_does_not_change_is_not_retried() {
-        let text = rows(30);
-        let check = |answer: RangeError, expected: ReadingError| {
-            let (error, requests) = failed(&text[..500], move |_, _| Err(answer.clone()));
-            assert_eq!((error, requests), (expected, 1));
+        let check = |step: Step, code: &str| {
+            let (error, requests) = failed(&[step]);
+            assert_eq!((crate::import::FileError::unread(&error).code.as_str(), requests), (code, 1));
         };
-        let why = || Told::private("no");
-        check(RangeError::Changed, ReadingError::Changed);
-        check(RangeError::Missing, ReadingError::Missing);
-        check(RangeError::Denied(why()), ReadingError::Denied(why()));
-        check(RangeError::Refused(why()), ReadingError::Refused(why()));
-        let (error, _) =
-            failed(&text[..500], |_, bytes| Ok([bytes, Bytes::from_static(b"x")].concat().into()));
-        assert!(matches!(error, ReadingError::Refused(_)));
+        check(Step::CHANGED, "E-CHANGED");
+        check(Step::MISSING, "E-MISSING");
+        check(Step::REFUSED, "E-DENIED");
+        check(Step::Answer { fault: Fault::Refused, status: Some(400), code: None }, "E-REFUSED");
     }
 
     #[test]
     fn an_object_that_changes_half_way_is_an_error_that_stays() {
-        let text = rows(600);
-        let fake =
-            Fake::new(&text, |number, bytes| if number < 3 { Ok(bytes) } else { Err(RangeError::Changed) });
-        let runtime = runtime();
-        let ranges: Arc<dyn Ranges> = Arc::<Fake<_>>::clone(&fake);
-        let size = text.len() as u64;
+        let (text, runtime) = (rows(600), runtime());
+        let mut steps = vec![Step::Proper; 3];
+        steps.extend(vec![Step::CHANGED; 20]);
+        let (object, store) = object(&runtime, &text, &steps);
         let one = RangeSettings { ahead: 1, ..settings(1_000) };
-        let mut reader = RangeReader::new(ranges, size, runtime.handle().clone(), one);
+        let mut reader = RangeReader::new(object, runtime.handle().clone(), one);
         let mut read = Vec::new();
         let error = reader.read_to_end(&mut read).unwrap_err();
         assert!(read == text[..3_000]);
         for error in [error, reader.read(&mut [0; 9]).unwrap_err()] {
             assert_eq!(typed::<ReadingError>(&error), Some(&ReadingError::Changed));
         }
-        assert!(fake.requests.load(Ordering::SeqCst) <= 5);
+        assert!(store.ranges().len() <= 5);
     }
 
     #[test]
     fn a_runtime_that_stops_is_an_error() {
-        let fake = Fake::new(&rows(30), |_, bytes| Ok(bytes));
         let runtime = runtime();
-        let ranges: Arc<dyn Ranges> = fake;
-        let mut reader = RangeReader::new(ranges, 500, runtime.handle().clone(), settings(100));
+        let (object, _) = object(&runtime, &rows(30)[..500], &[]);
+        let mut reader = RangeReader::new(object, runtime.handle().clone(), settings(100));
         runtime.shutdown_background();
         assert!(reader.read(&mut [0; 9]).is_err());
     }

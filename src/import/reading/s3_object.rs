@@ -1,35 +1,60 @@
-//! An object of [`S3Store`] as [`Ranges`].
+//! One version of an object in a store.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::s3::{RangeError, Ranges};
-use crate::boxed_future::BoxFuture;
 use crate::import::identity::FileIdentity;
 use crate::object::{ObjectKey, S3Location};
-use crate::store::s3::{ObjectHead, ReadFailure, S3Store};
+use crate::store::reader::StoreReader;
+use crate::store::{Head, ObjectVersion, StoreError};
 
 /// One version of an object, as a HEAD found it.
 #[derive(Clone, Debug)]
 pub struct S3Object {
     /// The store.
-    pub store: Arc<S3Store>,
+    pub store: Arc<dyn StoreReader>,
     /// The bucket, and how to reach it.
     pub location: S3Location,
     /// The whole key.
     pub key: ObjectKey,
-    /// What the HEAD said.
-    pub head: ObjectHead,
+    /// Its version.
+    pub version: ObjectVersion,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its `Content-Encoding`.
+    pub content_encoding: Option<String>,
 }
 
 impl S3Object {
-    /// What a HEAD says now.
+    /// The version that a HEAD found, or the one that is there now.
     ///
     /// # Errors
-    /// [`ReadFailure`].
-    pub async fn now(&self) -> Result<ObjectHead, ReadFailure> {
-        self.store.head_for_import(&self.location, &self.key, None).await
+    /// [`StoreError`]; also if the store names no entity tag.
+    pub async fn find(
+        store: Arc<dyn StoreReader>,
+        location: S3Location,
+        key: ObjectKey,
+        found: Option<&Head>,
+    ) -> Result<Self, StoreError> {
+        let now;
+        let head = match found {
+            Some(found) => found,
+            None => {
+                now = store.head_of(&location, &key, None).await?;
+                &now
+            }
+        };
+        let (version, len) = head.pinned()?;
+        let (version, content_encoding) = (version.clone(), head.content_encoding.clone());
+        Ok(Self { store, location, key, version, len, content_encoding })
+    }
+
+    /// Whether it is what is there now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_current(&self) -> Result<bool, StoreError> {
+        let now = self.store.head_of(&self.location, &self.key, None).await?;
+        Ok(*now.pinned()?.0 == self.version)
     }
 
     /// The identity of the object.
@@ -37,24 +62,9 @@ impl S3Object {
         FileIdentity::S3 {
             bucket: self.location.bucket.bucket().to_owned(),
             key: self.key.as_str().to_owned(),
-            version: self.head.version.id.clone(),
-            etag: self.head.version.etag.clone(),
-            size: self.head.len,
+            version: self.version.id.clone(),
+            etag: self.version.etag.clone(),
+            size: self.len,
         }
-    }
-}
-
-impl Ranges for S3Object {
-    fn get(&self, from: u64, len: u64) -> BoxFuture<'_, Result<Bytes, RangeError>> {
-        Box::pin(async move {
-            let range = self.store.get_range(&self.location, &self.key, &self.head.version, from, len);
-            range.await.map_err(|failure| match failure {
-                ReadFailure::NotFound => RangeError::Missing,
-                ReadFailure::Changed => RangeError::Changed,
-                ReadFailure::Denied(error) => RangeError::Denied(error.told()),
-                ReadFailure::Refused(error) => RangeError::Refused(error.told()),
-                ReadFailure::Transient(error) => RangeError::Transient(error.told()),
-            })
-        })
     }
 }

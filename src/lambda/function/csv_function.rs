@@ -19,7 +19,7 @@ use crate::lambda::Record;
 use crate::object::{ParsedPartKey, S3Location};
 use crate::random::Random;
 use crate::sources::SourceId;
-use crate::store::s3::S3Store;
+use crate::store::reader::Store;
 use crate::time::{Clock, UnixMillis};
 
 /// How a function imports each file.
@@ -81,7 +81,7 @@ pub enum To {
 #[derive(Debug)]
 pub struct CsvFunction {
     pub(super) settings: FunctionSettings,
-    pub(super) store: Arc<S3Store>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) rows_go_to: RowsGoTo,
     /// The progress of all instances of the function.
     journal: Option<Arc<S3Records>>,
@@ -113,12 +113,12 @@ impl CsvFunction {
     /// [`Unusable`] that says which setting is wrong.
     pub async fn open(
         settings: FunctionSettings,
-        store: Arc<S3Store>,
+        store: Arc<dyn Store>,
         self_invoke: Option<SelfInvoke>,
         (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
     ) -> Result<Self, Unusable> {
         let rejects =
-            settings.import.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store)));
+            settings.import.rejects.as_deref().map(|name| RejectsInS3::named(name, Arc::clone(&store) as _));
         let rejects = rejects.transpose()?;
         let (rows_go_to, id) = match &settings.to {
             To::Collector { url, write_key } => {
@@ -130,8 +130,11 @@ impl CsvFunction {
             }
             To::Objects { location, source, part_bytes } => {
                 let id = short_hash(format!("{} {source}", location.bucket).as_bytes());
-                let (store, location, source) = (Arc::clone(&store), location.clone(), source.clone());
-                let output = Output { store, location, source };
+                let output = Output {
+                    store: Arc::clone(&store) as _,
+                    location: location.clone(),
+                    source: source.clone(),
+                };
                 (RowsGoTo::Objects { output, part_bytes: *part_bytes }, id)
             }
         };

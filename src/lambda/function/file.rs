@@ -15,7 +15,7 @@ use crate::import::rejects_output::RejectsOutput;
 use crate::import::{FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
 use crate::lambda::Record;
 use crate::object::{ObjectKey, S3Location};
-use crate::store::s3::{ObjectHead, ReadFailure};
+use crate::store::{Head, Outlook, StoreError};
 
 /// How a file ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,16 +104,16 @@ impl Invocation {
         let input = Input::Object {
             bucket: record.bucket.clone(),
             key: record.key.clone(),
-            store: Arc::clone(&function.store),
-            bytes: Some(head.len),
-            head: Some(head),
+            store: Arc::clone(&function.store) as _,
+            bytes: head.len,
+            head: Some(Box::new(head)),
         };
         let results = one(&import, &input).await;
         results.into_iter().map(|result| outcome(&result, &timed)).collect()
     }
 
     /// The version of an object that a notification means: the one that it names, or else the one that is there.
-    async fn find(&self, record: &Record) -> Result<ObjectHead, Ended> {
+    async fn find(&self, record: &Record) -> Result<Head, Ended> {
         let failed = |error: &FileError| Ended::Failed(error.masked());
         let location = location_of(&record.bucket)
             .map_err(|error| failed(&FileError::new(FileFault::Local, "E-S3", error.to_string())))?;
@@ -122,8 +122,8 @@ impl Invocation {
         loop {
             match self.find_once(record, &location, &key).await {
                 Ok(head) => return Ok(head),
-                Err(failure) => {
-                    let error = unread(&failure);
+                Err(error) => {
+                    let error = unread(error);
                     match error.fault {
                         FileFault::Transient => {
                             let wait = waits.next(
@@ -149,34 +149,35 @@ impl Invocation {
         record: &Record,
         location: &S3Location,
         key: &ObjectKey,
-    ) -> Result<ObjectHead, ReadFailure> {
+    ) -> Result<Head, StoreError> {
         let store = &self.function.store;
-        let now = store.head_for_import(location, key, None).await;
-        let is_named = |head: &ObjectHead| match &record.version {
-            Some(version) => head.version.id.as_ref() == Some(version),
-            None => true,
+        let now = store.head_of(location, key, None).await;
+        let is_version = |head: &Head, id: &String| {
+            head.version.as_ref().is_some_and(|version| version.id.as_ref() == Some(id))
         };
+        let is_named = |head: &Head| record.version.as_ref().is_none_or(|id| is_version(head, id));
         if let Some(version) = &record.version
             && !now.as_ref().is_ok_and(is_named)
         {
             // The object was overwritten or deleted meanwhile, and the bucket has kept the version.
-            match store.head_for_import(location, key, Some(version)).await {
-                Ok(head) if head.version.id.as_ref() == Some(version) => return Ok(head),
+            match store.head_of(location, key, Some(version)).await {
+                Ok(head) if is_version(&head, version) => return Ok(head),
                 // A version that is made up is answered with 400, which is also the answer to expired credentials: then
                 // the first request failed too.
-                Err(ReadFailure::Transient(error)) if error.status != Some(400) => {
-                    return Err(ReadFailure::Transient(error));
+                Err(error) if error.outlook() == Outlook::Passing && error.status != Some(400) => {
+                    return Err(error);
                 }
                 Ok(_) | Err(_) => {}
             }
         }
         let head = now?;
-        let etag = head.version.etag.trim_matches('"');
+        let (version, _) = head.pinned()?;
+        let etag = version.etag.trim_matches('"');
         let is_other_etag = record.etag.as_deref().is_some_and(|named| named != etag);
         if !is_named(&head) || (record.version.is_none() && is_other_etag) {
             tracing::warn!(
                 key = record.name(),
-                version = head.version.id.as_deref().unwrap_or("none"),
+                version = version.id.as_deref().unwrap_or("none"),
                 version_in_event = record.version.as_deref().unwrap_or("none"),
                 etag,
                 etag_in_event = record.etag.as_deref().unwrap_or("none"),

@@ -1,7 +1,6 @@
 //! Rows that become objects without a collector.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -9,24 +8,20 @@ use crate::boxed_future::BoxFuture;
 use crate::import::ProgressKeeper;
 use crate::import::file_id::FileId;
 use crate::import::part::{self, PartObject, PartsOf};
-use crate::import::{Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
+use crate::import::{AGAIN, Begin, Begun, End, Rows, RowsTaken, Taken, Target, TargetError, blocking};
 use crate::lock::lock;
 use crate::log::ImportKey;
 use crate::object::{S3Location, Stream};
 use crate::random::Random;
 use crate::sources::SourceId;
-use crate::store::s3::S3Store;
-use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode, StoreError};
+use crate::store::{ObjectStore, Outlook, Put, PutMode, StoreError};
 use crate::time::UnixMillis;
 use crate::words::Told;
-
-/// How long to wait before a put is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where objects go.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
-    pub(super) store: Arc<S3Store>,
+    pub(super) store: Arc<dyn ObjectStore>,
     pub(super) location: S3Location,
     /// The source of the calls.
     pub(super) source: SourceId,
@@ -70,15 +65,11 @@ impl OutputTarget {
     }
 
     async fn put(&self, object: PartObject) -> Result<(), TargetError> {
+        let location = self.output.location.clone();
         let put = Put {
-            location: self.output.location.clone(),
-            key: object.key,
-            crc32: crc32fast::hash(&object.gzip),
-            body: Body::Bytes(object.gzip),
             content_encoding: Some("gzip"),
             metadata: object.metadata,
-            tags: Vec::new(),
-            mode: PutMode::Overwrite,
+            ..Put::plain(location, object.key, object.gzip, PutMode::Overwrite)
         };
         let stored = self.output.store.put(&put).await.map_err(|error| refusal(&put, &error))?;
         let applied = stored.applied.unwrap_or_default();
@@ -92,13 +83,10 @@ impl OutputTarget {
 fn refusal(put: &Put, error: &StoreError) -> TargetError {
     let what = format!("put s3://{}/{}: ", put.location.bucket.bucket(), put.key);
     let why = Told::plain(what).and(&error.with_remedy());
-    match error.fault {
-        Fault::NoAccess => TargetError::Denied(why),
-        Fault::Refused if matches!(error.status, Some(401 | 403)) => TargetError::Denied(why),
-        Fault::Refused | Fault::NotFound | Fault::Local | Fault::Exists => TargetError::Refused(why),
-        Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region => {
-            TargetError::Later { after: AGAIN, why }
-        }
+    match error.outlook() {
+        Outlook::Denied => TargetError::Denied(why),
+        Outlook::Missing | Outlook::Changed | Outlook::Refused => TargetError::Refused(why),
+        Outlook::Passing => TargetError::Later { after: AGAIN, why },
     }
 }
 

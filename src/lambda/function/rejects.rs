@@ -3,14 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-
 use crate::boxed_future::BoxFuture;
 use crate::import::discovery::inputs::{location_of, s3_folder};
 use crate::import::{FileError, FileFault, Job, Reject, RejectSink, Unusable};
 use crate::object::{ObjectKey, S3Location};
-use crate::store::s3::S3Store;
-use crate::store::{Body, Fault, ObjectStore as _, Put, PutMode};
+use crate::store::{ObjectStore, Outlook, Put, PutMode};
 use crate::words::Told;
 
 /// The most rejected rows of a file that an invocation logs.
@@ -19,7 +16,7 @@ const LOGGED_MAX: u64 = 10;
 /// A folder in S3 for rejected rows.
 #[derive(Clone, Debug)]
 pub(super) struct RejectsInS3 {
-    store: Arc<S3Store>,
+    store: Arc<dyn ObjectStore>,
     bucket: S3Location,
     prefix: String,
 }
@@ -29,7 +26,7 @@ impl RejectsInS3 {
     ///
     /// # Errors
     /// [`Unusable`]: the name is no folder in S3.
-    pub(super) fn named(name: &str, store: Arc<S3Store>) -> Result<Self, Unusable> {
+    pub(super) fn named(name: &str, store: Arc<dyn ObjectStore>) -> Result<Self, Unusable> {
         let wrong = || {
             let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
             Unusable::Wrong(what.to_owned())
@@ -55,25 +52,13 @@ impl RejectSink for RejectsInS3 {
                     .map_err(|error| FileError::new(FileFault::Local, "E-REJECTS", error.to_string()))?;
                 lines.push(b'\n');
             }
-            let put = Put {
-                location: self.bucket.clone(),
-                key: ObjectKey::listed(format!("{}{}{part}.ndjson", self.prefix, job.begin.file)),
-                crc32: crc32fast::hash(&lines),
-                body: Body::Bytes(Bytes::from(lines)),
-                content_encoding: None,
-                metadata: Vec::new(),
-                tags: Vec::new(),
-                mode: PutMode::Overwrite,
-            };
+            let key = ObjectKey::listed(format!("{}{}{part}.ndjson", self.prefix, job.begin.file));
+            let put = Put::plain(self.bucket.clone(), key, lines, PutMode::Overwrite);
             let stored = self.store.put(&put).await;
             stored.map(drop).map_err(|error| {
-                let fault = match error.fault {
-                    Fault::Refused | Fault::NoAccess | Fault::NotFound | Fault::Local | Fault::Exists => {
-                        FileFault::Local
-                    }
-                    Fault::Transient | Fault::Busy | Fault::Digest | Fault::Expired | Fault::Region => {
-                        FileFault::Transient
-                    }
+                let fault = match error.outlook() {
+                    Outlook::Passing => FileFault::Transient,
+                    _ => FileFault::Local,
                 };
                 let what = format!("the rejected rows cannot be put to {}: ", put.key);
                 FileError::new(fault, "E-REJECTS", Told::plain(what).and(&error.told()))

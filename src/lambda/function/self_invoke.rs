@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aws_config::BehaviorVersion;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 
-use crate::store::s3::http_client;
+use crate::reach::aws::sdk_of_environment;
 use crate::words::with_causes;
 
 /// This function, as it invokes itself.
@@ -22,7 +21,7 @@ pub struct SelfInvoke {
 impl SelfInvoke {
     /// The function that runs in this environment.
     pub async fn new(environment: &BTreeMap<String, String>) -> Self {
-        let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await;
+        let config = sdk_of_environment().load().await;
         let text = |name: &str| environment.get(name).cloned();
         Self {
             client: Client::new(&config),

@@ -11,8 +11,6 @@ use std::sync::Arc;
 
 use http::Request;
 use http_body_util::Full;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 
@@ -23,6 +21,7 @@ use crate::config::units::ByteSize;
 use crate::import::Unusable;
 use crate::lambda::function::self_invoke::SelfInvoke;
 use crate::lambda::function::{CsvFunction, FileImport, FunctionSettings, To};
+use crate::reach::client;
 use crate::runtime::{SystemClock, SystemRandom, telemetry};
 
 /// The only folder of a function that can be written.
@@ -153,8 +152,7 @@ pub async fn report(environment: &BTreeMap<String, String>, failure: &str) {
         .header("lambda-runtime-function-error-type", "Forebay.Configuration")
         .body(Full::new(bytes::Bytes::from(body.to_string())));
     let Ok(request) = request else { return };
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    if let Err(error) = client.request(request).await {
+    if let Err(error) = client::plain().request(request).await {
         tracing::warn!(%error, "the runtime of AWS Lambda does not take the report");
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use aws_config::Region;
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{
+    IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+};
 
 use super::assumed_role::AssumedRole;
 use super::process::Process;
@@ -122,22 +124,29 @@ impl Clients {
         new
     }
 
-    fn config(&self, role: Option<&Role>, region: &str) -> aws_sdk_s3::Config {
-        let settings = &self.settings;
-        let mut builder = aws_sdk_s3::config::Builder::from(self.process.sdk());
-        builder.set_endpoint_url(settings.endpoint_url.as_deref().map(base_of));
-        builder = match role {
-            None => builder.identity_cache(self.process.cache()),
+    /// What clients of any service in a region are made from. They use `role`, or the process's own credentials, and try
+    /// once: what follows from a failure is decided by its class.
+    pub(super) fn sdk(&self, role: Option<&Role>, region: &str) -> SdkConfig {
+        let sdk = self.process.sdk().to_builder();
+        let sdk = sdk.region(Region::new(region.to_owned())).retry_config(RetryConfig::disabled());
+        match role {
+            None => sdk.identity_cache(self.process.cache()),
             // A role caches its session itself.
             Some(role) => {
-                let provider: Arc<dyn ProvideCredentials> = self.assumed(role);
-                builder.identity_cache(IdentityCache::no_cache()).credentials_provider(provider)
+                let role: Arc<dyn ProvideCredentials> = self.assumed(role);
+                let role = SharedCredentialsProvider::new(role);
+                sdk.identity_cache(IdentityCache::no_cache()).credentials_provider(role)
             }
-        };
+        }
+        .build()
+    }
+
+    fn config(&self, role: Option<&Role>, region: &str) -> aws_sdk_s3::Config {
+        let settings = &self.settings;
+        let mut builder = aws_sdk_s3::config::Builder::from(&self.sdk(role, region));
+        builder.set_endpoint_url(settings.endpoint_url.as_deref().map(base_of));
         builder
-            .region(Region::new(region.to_owned()))
             .force_path_style(settings.path_style)
-            .retry_config(RetryConfig::disabled())
             .timeout_config(settings.timeouts.of_body(0))
             // With `Auto`, put_once sends the checksum; a checksum added by the client would be a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)

@@ -61,7 +61,7 @@ impl DefaultChain {
     }
 
     async fn look(&self) -> CredentialsResult {
-        let mut loader = super::surroundings_of_sdk();
+        let mut loader = crate::reach::aws::sdk_of_environment();
         if let Some(region) = self.surroundings.region() {
             loader = loader.region(region.clone());
         }

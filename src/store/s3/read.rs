@@ -1,104 +1,23 @@
-//! Requests of the reading commands: lists of keys, and objects. Each makes one attempt.
-
-use std::time::Duration;
+//! The requests of a [`StoreReader`]. Each makes one attempt.
 
 use aws_sdk_s3::config::ResponseChecksumValidation;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::types::EncodingType;
-use aws_smithy_checksums::body::validate::Error as ChecksumError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use tokio::time::timeout;
 
-use super::{Asked, Context, S3Store, owner_of, store_error};
+use super::{Asked, Attempt, S3Store};
 use crate::boxed_future::BoxFuture;
 use crate::object::{ObjectKey, S3Location};
-use crate::store::reader::{Beginning, BucketReader};
-use crate::store::{Fault, StoreError};
+use crate::store::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, StoreReader};
+use crate::store::{Fault, Head, ObjectVersion, StoreError};
 use crate::time::UnixMillis;
-use crate::words::causes::chain;
-use crate::words::{about_seconds, outside_text};
-
-/// How long a body may stall before it is given up. Short stalls are common.
-const STALL_MAX: Duration = Duration::from_secs(20);
-
-/// An object as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its key.
-    pub key: ObjectKey,
-    /// Its length in bytes.
-    pub len: u64,
-    /// When it was stored, as the store says.
-    pub last_modified: Option<UnixMillis>,
-}
-
-/// One page of a listing: at most 1,000 entries, in the order of their bytes.
-#[derive(Clone, Debug, Default)]
-pub struct ListPage {
-    /// Objects.
-    pub objects: Vec<Listed>,
-    /// Common prefixes of keys up to the next slash, if requested.
-    pub folders: Vec<String>,
-    /// The token for the next page; `None` on the last.
-    pub next: Option<String>,
-}
-
-/// Selects a page of a listing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ListFrom<'a> {
-    /// Only keys with this prefix.
-    pub prefix: &'a str,
-    /// Only keys after this one.
-    pub after: Option<&'a str>,
-    /// [`ListPage::next`] of the previous page.
-    pub next: Option<&'a str>,
-    /// Whether keys with a further slash are grouped into folders.
-    pub folders: bool,
-}
-
-/// The body of an object, read in pieces.
-#[derive(Debug)]
-pub struct GetBody {
-    pub(super) stream: ByteStream,
-}
-
-impl GetBody {
-    /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    /// The connection broke or stalled, or the body does not match the store's checksum ([`Fault::Digest`]):
-    /// request the object again.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        let unread = |error: &(dyn std::error::Error + 'static)| {
-            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-            let what = format!("reading the body failed: {error}{cause}");
-            let differs = chain(error).any(|error| error.is::<ChecksumError>());
-            let fault = if differs { Fault::Digest } else { Fault::Transient };
-            StoreError::local(fault, outside_text(&what).to_string())
-        };
-        match timeout(STALL_MAX, self.stream.next()).await {
-            Ok(piece) => piece.transpose().map_err(|error| unread(&error)),
-            Err(_) => {
-                let quiet = about_seconds(STALL_MAX.as_secs());
-                let what = format!("reading the body failed: no data for {quiet}");
-                Err(StoreError::local(Fault::Transient, what))
-            }
-        }
-    }
-}
 
 impl S3Store {
-    /// One page of the bucket's keys. The prefix of the bucket string is not added: `from.prefix` is the full
-    /// prefix.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn list(&self, location: &S3Location, from: ListFrom<'_>) -> Result<ListPage, StoreError> {
-        let region = self.region_of(location).await?;
-        let used = self.used(location).await;
-        let request = self
-            .client_for(location, &region)
+    async fn list_once(&self, location: &S3Location, from: ListFrom<'_>) -> Result<ListPage, StoreError> {
+        let attempt = self.attempt(location, Asked::List).await?;
+        let request = attempt
+            .client
             .list_objects_v2()
             .bucket(location.bucket.bucket())
             .prefix(from.prefix)
@@ -107,16 +26,9 @@ impl S3Store {
             .set_delimiter(from.folders.then(|| "/".to_owned()))
             .set_start_after(from.after.map(str::to_owned))
             .set_continuation_token(from.next.map(str::to_owned))
-            .set_expected_bucket_owner(owner_of(location))
-            .set_request_payer(self.request_payer());
-        let context = Context { asked: Asked::List, region: &region };
-        let page = match request.send().await {
-            Ok(page) => page,
-            Err(err) => {
-                let failed = store_error(context, &err);
-                return Err(self.failed(location, context, &used, failed));
-            }
-        };
+            .set_expected_bucket_owner(attempt.owner())
+            .set_request_payer(attempt.payer());
+        let page = request.send().await.map_err(|error| attempt.failed(&error))?;
         let encoded = page.encoding_type() == Some(&EncodingType::Url);
         let plain = |text: &str| if encoded { url_decoded(text) } else { text.to_owned() };
         let objects = page.contents().iter().filter_map(|object| {
@@ -132,101 +44,110 @@ impl S3Store {
         })
     }
 
-    /// Requests an object. `Ok`: the body follows.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn get(&self, location: &S3Location, key: &ObjectKey) -> Result<GetBody, StoreError> {
-        let region = self.region_of(location).await?;
-        let used = self.used(location).await;
-        let request = self
-            .client_for(location, &region)
-            .get_object()
-            .bucket(location.bucket.bucket())
-            .key(key.as_str())
-            .set_expected_bucket_owner(owner_of(location))
-            .set_request_payer(self.request_payer());
-        let context = Context { asked: Asked::Get, region: &region };
-        match request.send().await {
-            Ok(object) => Ok(GetBody { stream: object.body }),
-            Err(err) => {
-                let failed = store_error(context, &err);
-                Err(self.failed(location, context, &used, failed))
+    async fn get_once(&self, location: &S3Location, key: &ObjectKey) -> Result<ObjectBody, StoreError> {
+        let attempt = self.attempt(location, Asked::Get).await?;
+        let object = get_object(&attempt, key).send().await.map_err(|error| attempt.failed(&error))?;
+        Ok(ObjectBody::new(object.body))
+    }
+
+    async fn range_once(
+        &self,
+        location: &S3Location,
+        key: &ObjectKey,
+        version: Option<&ObjectVersion>,
+        ByteRange { from, len }: ByteRange,
+    ) -> Result<RangeBytes, StoreError> {
+        let attempt = self.attempt(location, Asked::Get).await?;
+        let last = from.saturating_add(len).saturating_sub(1);
+        // Stores that answer a range with the checksum of the whole object would fail every range.
+        let unchecked = aws_sdk_s3::config::Builder::new()
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        let answer = get_object(&attempt, key)
+            .range(format!("bytes={from}-{last}"))
+            .set_if_match(version.map(|version| version.etag.clone()))
+            .set_version_id(version.and_then(|version| version.id.clone()))
+            .customize()
+            .config_override(unchecked)
+            .send()
+            .await;
+        let object = match answer.map_err(|error| attempt.failed(&error)) {
+            Ok(object) => object,
+            // An empty object has no first byte.
+            Err(failed) if failed.status == Some(416) && from == 0 && version.is_none() => {
+                return Ok(RangeBytes { bytes: Bytes::new(), object_len: Some(0) });
             }
+            Err(failed) => return Err(failed),
+        };
+        let sent = object.content_length().and_then(|sent| u64::try_from(sent).ok());
+        // A store that ignores ranges sends the whole object, which begins with the bytes of the first range.
+        if from > 0 && sent.is_some_and(|sent| sent > len) {
+            return Err(too_long(len));
         }
+        // `bytes 0-262143/1000000`
+        let total = object.content_range().and_then(|range| range.rsplit_once('/')?.1.parse::<u64>().ok());
+        let (bytes, ended) = ObjectBody::new(object.body).first(len).await?;
+        let read = bytes.len() as u64;
+        if from > 0 && read > len {
+            return Err(too_long(len));
+        }
+        let object_len = total.or_else(|| (ended && read < len).then_some(from + read));
+        Ok(RangeBytes {
+            bytes: bytes.slice(..bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX))),
+            object_len,
+        })
     }
 }
 
-impl BucketReader for S3Store {
+fn get_object(attempt: &Attempt<'_>, key: &ObjectKey) -> GetObjectFluentBuilder {
+    attempt
+        .client
+        .get_object()
+        .bucket(attempt.location.bucket.bucket())
+        .key(key.as_str())
+        .set_expected_bucket_owner(attempt.owner())
+        .set_request_payer(attempt.payer())
+}
+
+impl StoreReader for S3Store {
     fn list<'a>(
         &'a self,
         location: &'a S3Location,
         from: ListFrom<'a>,
     ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
-        Box::pin(self.list(location, from))
+        Box::pin(self.list_once(location, from))
     }
 
-    fn beginning<'a>(
+    fn head_of<'a>(
         &'a self,
         location: &'a S3Location,
         key: &'a ObjectKey,
-        len: usize,
-    ) -> BoxFuture<'a, Result<Beginning, StoreError>> {
-        Box::pin(self.beginning_of(location, key, len))
+        version: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        Box::pin(self.head_once(location, key, version))
+    }
+
+    fn get<'a>(
+        &'a self,
+        location: &'a S3Location,
+        key: &'a ObjectKey,
+    ) -> BoxFuture<'a, Result<ObjectBody, StoreError>> {
+        Box::pin(self.get_once(location, key))
+    }
+
+    fn range<'a>(
+        &'a self,
+        location: &'a S3Location,
+        key: &'a ObjectKey,
+        version: Option<&'a ObjectVersion>,
+        wanted: ByteRange,
+    ) -> BoxFuture<'a, Result<RangeBytes, StoreError>> {
+        Box::pin(self.range_once(location, key, version, wanted))
     }
 }
 
-impl S3Store {
-    async fn beginning_of(
-        &self,
-        location: &S3Location,
-        key: &ObjectKey,
-        len: usize,
-    ) -> Result<Beginning, StoreError> {
-        let region = self.region_of(location).await?;
-        let used = self.used(location).await;
-        // Stores that answer a range with the checksum of the whole object would fail every range.
-        let unchecked = aws_sdk_s3::config::Builder::new()
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        let request = self
-            .client_for(location, &region)
-            .get_object()
-            .bucket(location.bucket.bucket())
-            .key(key.as_str())
-            .range(format!("bytes=0-{}", len.saturating_sub(1)))
-            .set_expected_bucket_owner(owner_of(location))
-            .set_request_payer(self.request_payer())
-            .customize()
-            .config_override(unchecked);
-        let context = Context { asked: Asked::Get, region: &region };
-        let object = match request.send().await {
-            Ok(object) => object,
-            Err(err) => {
-                let failed = self.failed(location, context, &used, store_error(context, &err));
-                // An empty object has no first byte.
-                let is_empty = failed.status == Some(416);
-                return if is_empty {
-                    Ok(Beginning { bytes: Bytes::new(), is_whole: true })
-                } else {
-                    Err(failed)
-                };
-            }
-        };
-        // `bytes 0-262143/1000000`; without it the store ignores ranges, and sends all of it.
-        let total = object.content_range().and_then(|range| range.rsplit_once('/')?.1.parse::<u64>().ok());
-        let mut body = GetBody { stream: object.body };
-        let mut bytes = BytesMut::new();
-        while let Some(piece) = body.next().await? {
-            bytes.extend_from_slice(&piece);
-            if bytes.len() >= len {
-                break;
-            }
-        }
-        let more = bytes.len() > len;
-        bytes.truncate(len);
-        let is_whole = !more && total.map_or(bytes.len() < len, |total| bytes.len() as u64 >= total);
-        Ok(Beginning { bytes: bytes.freeze(), is_whole })
-    }
+fn too_long(len: u64) -> StoreError {
+    let what = format!("asked for {len} bytes of the object, it sends more: it does not support ranges");
+    StoreError::local(Fault::Refused, what)
 }
 
 /// Decodes a key from a listing with `encoding-type=url`: `%` and two digits, and `+` for a space.
@@ -236,7 +157,13 @@ fn url_decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::super::{CredentialsFrom, S3Settings};
     use super::*;
+    use crate::object::{BucketString, Encryption};
+    use crate::store::Outlook;
 
     #[test]
     fn keys_of_a_listing_are_decoded() {
@@ -246,5 +173,117 @@ mod tests {
         check("a+b%20c/%C3%BC", "a b c/ü");
         check("100%", "100%");
         check("%zz%4", "%zz%4");
+    }
+
+    /// A store that gives one answer and then hangs up, and the request that it got.
+    async fn ask<T>(
+        answer: &'static str,
+        request: impl AsyncFnOnce(&S3Store, &S3Location, &ObjectKey) -> T,
+    ) -> (T, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut got = Vec::new();
+            while !got.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut got).await.unwrap() > 0);
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(got).unwrap().to_ascii_lowercase()
+        });
+        let credentials = CredentialsFrom::Static {
+            access_key_id: "id".to_owned(),
+            secret_access_key: "secret".to_owned(),
+        };
+        let (endpoint_url, path_style) = (Some(url), true);
+        let store =
+            S3Store::new(S3Settings { endpoint_url, path_style, credentials, ..S3Settings::default() });
+        let location = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
+        let result = request(&store.await, &location, &ObjectKey::listed("a/b.csv")).await;
+        (result, server.await.unwrap())
+    }
+
+    fn version(id: Option<&str>) -> ObjectVersion {
+        ObjectVersion { etag: "\"abc\"".to_owned(), id: id.map(str::to_owned) }
+    }
+
+    #[tokio::test]
+    async fn the_head_of_an_object_names_its_version() {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"abc\"\r\nx-amz-version-id: v1\r\n\
+                      Content-Encoding: gzip\r\nLast-Modified: Wed, 27 May 2015 00:00:12 GMT\r\n\r\n";
+        let v1 = async |store: &S3Store, to: &S3Location, key: &ObjectKey| {
+            store.head_of(to, key, Some("v1")).await
+        };
+        let now =
+            async |store: &S3Store, to: &S3Location, key: &ObjectKey| store.head_of(to, key, None).await;
+        let (head, request) = ask(answer, v1).await;
+        let head = head.unwrap();
+        assert_eq!(head.pinned().unwrap(), (&version(Some("v1")), 12));
+        assert_eq!(head.content_encoding.as_deref(), Some("gzip"));
+        assert_eq!(head.last_modified, Some(UnixMillis(1_432_684_812_000)));
+        assert!(request.starts_with("head /lake/a/b.csv?"), "{request}");
+        assert!(request.contains("versionid=v1"), "{request}");
+
+        let answer =
+            "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nETag: \"abc\"\r\nx-amz-version-id: null\r\n\r\n";
+        let (head, request) = ask(answer, now).await;
+        let head = head.unwrap();
+        assert_eq!(head.pinned().unwrap(), (&version(None), 12));
+        assert_eq!((head.content_encoding, head.last_modified), (None, None));
+        assert!(!request.contains("versionid"), "{request}");
+
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n";
+        let head = ask(answer, now).await.0.unwrap();
+        assert_eq!(head.pinned().unwrap_err().outlook(), Outlook::Refused);
+    }
+
+    #[tokio::test]
+    async fn a_range_has_the_condition_that_the_object_is_the_same() {
+        let get = async |store: &S3Store, to: &S3Location, key: &ObjectKey| {
+            let range = ByteRange { from: 8, len: 4 };
+            store.range(to, key, Some(&version(Some("v1"))), range).await.map_err(|error| error.outlook())
+        };
+        let bytes = |text: &'static str, object_len| Ok(RangeBytes { bytes: text.into(), object_len });
+        let whole =
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\nContent-Range: bytes 8-11/12\r\n\r\n1234";
+        let (range, request) = ask(whole, get).await;
+        assert_eq!(range, bytes("1234", Some(12)));
+        assert!(request.contains("\r\nrange: bytes=8-11\r\n"), "{request}");
+        assert!(request.contains("\r\nif-match: \"abc\"\r\n"), "{request}");
+        assert!(request.contains("versionid=v1"), "{request}");
+        assert!(!request.contains("x-amz-checksum-mode"), "{request}");
+
+        let broken = "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\n12";
+        assert_eq!(ask(broken, get).await.0, bytes("12", None));
+        let nothing = "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\n";
+        assert_eq!(ask(nothing, get).await.0, Err(Outlook::Passing));
+        let changed = "HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(ask(changed, get).await.0, Err(Outlook::Changed));
+        let empty = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(ask(empty, get).await.0, Err(Outlook::Changed));
+        // A store that does not know ranges.
+        let all = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n123456789012";
+        assert_eq!(ask(all, get).await.0, Err(Outlook::Refused));
+        let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc\r\n123456789012\r\n0\r\n\r\n";
+        assert_eq!(ask(chunks, get).await.0, Err(Outlook::Refused));
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_an_object_says_whether_it_is_all() {
+        let first = async |store: &S3Store, to: &S3Location, key: &ObjectKey| {
+            store.range(to, key, None, ByteRange { from: 0, len: 4 }).await.unwrap()
+        };
+        let check = async |answer, text: &'static str, object_len| {
+            let (range, request) = ask(answer, first).await;
+            assert_eq!(range, RangeBytes { bytes: text.into(), object_len }, "{answer}");
+            assert!(!request.contains("if-match"), "{request}");
+        };
+        let part =
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\nContent-Range: bytes 0-3/12\r\n\r\n1234";
+        check(part, "1234", Some(12)).await;
+        check("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n123456789012", "1234", None).await;
+        check("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n123", "123", Some(3)).await;
+        check("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n12", "12", None).await;
+        check("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n", "", Some(0)).await;
     }
 }

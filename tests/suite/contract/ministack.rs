@@ -10,7 +10,7 @@ use forebay::store::{Fault, ObjectStore, PutMode};
 use serde_json::Value;
 
 use super::dev_s3::store;
-use super::{a_put, location, object_key, object_store, put_fault};
+use super::{a_put, location, object_key, object_store, put_fault, reading};
 use crate::support::tools::{Ministack, in_venv, stdout_of};
 
 const REGION: &str = "us-east-1";
@@ -25,7 +25,9 @@ async fn root(ministack: &Ministack) -> S3Store {
 #[tokio::test]
 async fn ministack_keeps_the_contract() {
     let Some(ministack) = Ministack::start().await else { return };
-    object_store(&root(&ministack).await, BUCKET, "no-such-bucket").await;
+    let root = root(&ministack).await;
+    object_store(&root, BUCKET, "no-such-bucket").await;
+    reading::store(&root, BUCKET, "no-such-bucket").await;
 }
 
 /// Creates a user without policies; prints its ARN, access key id and secret.

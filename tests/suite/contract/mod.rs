@@ -1,4 +1,5 @@
-//! The contract of [`ObjectStore`], written once and run against every store; and tests of single stores.
+//! The contracts of [`ObjectStore`] and of [`Store`], which is also read, written once and run against every store; and
+//! tests of single stores.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@ mod dev_s3_requests;
 mod directory;
 mod headers;
 mod ministack;
+mod reading;
 mod roles;
 mod wire;
 
@@ -73,7 +75,7 @@ async fn a_put_is_stored_with_its_metadata(store: &dyn ObjectStore, bucket: &str
         let stored = store.put(&put).await.unwrap();
         assert!(stored.etag.is_some());
         let head = store.head(&put.location, &put.key).await.unwrap();
-        assert_eq!(head.len, 11);
+        assert_eq!(head.len, Some(11));
         for (name, value) in &put.metadata {
             assert_eq!(head.metadata.get(*name), Some(value), "{name}");
         }
@@ -90,10 +92,10 @@ async fn create_only_never_replaces(store: &dyn ObjectStore, bucket: &str) {
     let mut second = a_put(bucket, "segment-logs/contract/once.gz", "second, longer");
     store.put(&first).await.unwrap();
     assert_eq!(put_fault(store, &second).await, Some(Fault::Exists));
-    assert_eq!(store.head(&first.location, &first.key).await.unwrap().len, 5);
+    assert_eq!(store.head(&first.location, &first.key).await.unwrap().len, Some(5));
     second.mode = PutMode::Overwrite;
     store.put(&second).await.unwrap();
-    assert_eq!(store.head(&first.location, &first.key).await.unwrap().len, 14);
+    assert_eq!(store.head(&first.location, &first.key).await.unwrap().len, Some(14));
 }
 
 async fn a_file_is_put_completely(store: &dyn ObjectStore, bucket: &str) {
@@ -105,7 +107,7 @@ async fn a_file_is_put_completely(store: &dyn ObjectStore, bucket: &str) {
     put.crc32 = crc32fast::hash(&bytes);
     put.body = Body::File { path: path.clone(), len: bytes.len() as u64 };
     store.put(&put).await.unwrap();
-    assert_eq!(store.head(&put.location, &put.key).await.unwrap().len, bytes.len() as u64);
+    assert_eq!(store.head(&put.location, &put.key).await.unwrap().len, Some(bytes.len() as u64));
 
     // Unreadable local bytes are not the store's fault.
     put.key = object_key("segment-logs/contract/file-2.gz");
@@ -154,4 +156,5 @@ async fn the_fake_store_keeps_the_contract() {
     let store = FakeStore::new();
     store.miss_bucket("no-such-bucket", true);
     object_store(&store, "forebay", "no-such-bucket").await;
+    reading::store(&store, "forebay", "no-such-bucket").await;
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use forebay::object::Encryption;
+use forebay::store::reader::StoreReader;
 use forebay::store::region::RegionRule;
-use forebay::store::s3::{Checksums, CredentialsFrom, ReadFailure, S3Settings, S3Store, Timeouts};
+use forebay::store::s3::{Checksums, CredentialsFrom, S3Settings, S3Store, Timeouts};
 use forebay::store::{Body, Fault, ObjectStore, PutMode, StoreError};
 
 use super::{a_put, location, object_key};
@@ -229,12 +230,7 @@ async fn answers_of(reply: Reply) -> Vec<StoreError> {
     let server = ScriptedHttp::elsewhere(move |_| reply.clone()).await;
     let store = S3Store::new(settings(&server)).await;
     let (to, key) = (location("bucket", Encryption::SseS3), object_key("k"));
-    let read = match store.head_for_import(&to, &key, None).await {
-        Err(ReadFailure::Denied(error) | ReadFailure::Refused(error) | ReadFailure::Transient(error)) => {
-            Some(error)
-        }
-        Err(ReadFailure::NotFound | ReadFailure::Changed) | Ok(_) => None,
-    };
+    let read = store.head_of(&to, &key, None).await.err();
     let of_region = finding_store(&server).await.put(&a_put("bucket", "k", "x")).await;
     let others = [store.put(&a_put("bucket", "k", "x")).await.map(drop), of_region.map(drop)];
     let asked = store.head(&to, &key).await.map(drop);
@@ -424,10 +420,8 @@ async fn a_key_that_no_store_takes_is_refused_before_anything_is_sent() {
     let long = "ü".repeat(512) + "x";
     says(&store.put(&a_put("bucket", &long, "bytes")).await.unwrap_err());
     says(&store.head(&location("bucket", Encryption::SseS3), &object_key(&long)).await.unwrap_err());
-    match store.head_for_import(&location("bucket", Encryption::SseS3), &object_key(&long), None).await {
-        Err(ReadFailure::Refused(error)) => says(&error),
-        other => panic!("{other:?}"),
-    }
+    let head = store.head_of(&location("bucket", Encryption::SseS3), &object_key(&long), None).await;
+    says(&head.unwrap_err());
     assert_eq!(server.requests().len(), 0);
     drop(store.put(&a_put("bucket", &"x".repeat(1_024), "bytes")).await);
     assert_eq!(server.requests().len(), 1);

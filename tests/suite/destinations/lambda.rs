@@ -207,7 +207,11 @@ async fn a_token_service_that_limits_requests_refuses_no_credentials() {
             external_id: ExternalId::parse("web").unwrap(),
         };
         let settings = LambdaSettings { timeout: Duration::from_secs(30), ..settings() };
-        let lambda = lambda("http://127.0.0.1:1", store.role_credentials(&role), settings);
+        let lambda = lambda(
+            "http://127.0.0.1:1",
+            store.sdk_in(Some(&role), "eu-west-1").credentials_provider().unwrap(),
+            settings,
+        );
         let failure = lambda.invoke(&call("{}")).await.result.unwrap_err();
         assert_eq!(failure.class, class, "{status} {code}: {failure:?}");
         assert!(failure.what.full().starts_with("the token service"), "{failure:?}");

@@ -1,11 +1,13 @@
-//! The proxy from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`) on the way to the
-//! store.
+//! How the AWS clients reach their services: through the proxy from the environment (`HTTPS_PROXY`, `HTTP_PROXY`,
+//! `ALL_PROXY`, `NO_PROXY`).
 //!
-//! The AWS clients use it by themselves. A store on this machine is always reached directly: a proxy on
+//! They would use it by themselves. A store on this machine is always reached directly: a proxy on
 //! another machine would look for the store on its own machine.
 
 use std::net::IpAddr;
 
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -20,12 +22,12 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
-use crate::reach::no_proxy::NoProxy;
-use crate::reach::resolver::addresses;
+use super::no_proxy::NoProxy;
+use super::resolver::Names;
 use crate::words::url::bare_host;
 
 /// The address of the proxy for `url`, without user and password. `None` if there is none.
-pub(super) fn of(url: &str) -> Option<String> {
+pub fn proxy_of(url: &str) -> Option<String> {
     let uri: Uri = url.parse().ok()?;
     if is_loopback(url) || no_proxy().has(&uri) {
         return None;
@@ -39,8 +41,17 @@ pub(super) fn of(url: &str) -> Option<String> {
     Some(format!("{}://{host}", proxy.uri().scheme_str().unwrap_or("http")))
 }
 
-/// The client for every AWS service: through the proxy, but not to this machine and to what `NO_PROXY` has.
-pub fn http_client() -> SharedHttpClient {
+/// The SDK configuration from the environment, for every AWS service. It is without the client's stalled-body protection,
+/// which steps through every tenth of a second of the wall clock: hours after a step of years (decision 0110). Attempts have
+/// their own timeouts.
+pub fn sdk_of_environment() -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .http_client(http_client())
+}
+
+/// Goes through the proxy, but not to this machine and to what `NO_PROXY` has.
+fn http_client() -> SharedHttpClient {
     let direct = client(ProxyConfig::disabled);
     if !is_any() {
         return direct;
@@ -58,7 +69,7 @@ fn client(proxy: fn() -> ProxyConfig) -> SharedHttpClient {
     })
 }
 
-/// As [`crate::reach::resolver::NoLinkLocal`], for the AWS clients. Credentials come from link-local addresses, but from no
+/// [`Names::NotLinkLocal`] for the AWS clients. Credentials come from link-local addresses, but from no
 /// names of them.
 #[derive(Clone, Copy, Debug)]
 struct NoLinkLocal;
@@ -66,7 +77,7 @@ struct NoLinkLocal;
 impl ResolveDns for NoLinkLocal {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(async move {
-            let found = addresses(name).await.map_err(ResolveDnsError::new)?;
+            let found = Names::NotLinkLocal.addresses(name).await.map_err(ResolveDnsError::new)?;
             Ok(found.into_iter().map(|address| address.ip()).collect())
         })
     }
