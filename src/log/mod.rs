@@ -1,8 +1,9 @@
 //! The log: every call is in it from its acknowledgement until its object is in the store.
 //!
-//! The other rooms know only two traits of a log. Intake holds [`Append`]. Delivery and reports hold [`Log`],
-//! which is the sum of eight narrow traits, one for each subject. The spool implements both; the contract
-//! suite (`tests/suite/log`) holds any other log to the same promises.
+//! Each other room holds the narrow trait of its subject: intake [`Append`], delivery [`Log`], reports [`Reports`],
+//! importers [`Imports`], destinations [`Follow`], and who reads the configuration [`SetLocations`]. The spool implements
+//! all of them; the contract suite (`tests/suite/log`) holds any other log to the same promises. A log may serve no
+//! importers and no second reader.
 //!
 //! # What any log promises
 //!
@@ -33,6 +34,7 @@ mod read;
 mod request_frames;
 mod seals;
 mod space;
+mod status;
 
 pub use account_key::AccountKey;
 pub use accounts::Accounts;
@@ -44,24 +46,30 @@ pub use hours::{Hour, Hours, Row};
 pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, TextBefore};
 pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
 pub use located::{Located, Standing};
-pub use locations::Locations;
+pub use locations::{Locations, SetLocations};
 pub use range::Range;
 pub use read::{Go, Read};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, Parked, PendingSeal, Seal, Seals, parked_name};
 pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage};
+pub use status::Status;
 
-/// What delivery needs from a log, and what status reports about it.
+/// What delivery needs from a log.
 ///
 /// Every method returns at once, except those that read frames or return `Result<_, Stopped>`. These wait for
 /// the disk, so do not call them on the runtime's threads.
-pub trait Log: Batches + Seals + Locations + Days + Capacity + Accounts + Imports + Follow {}
+pub trait Log: Status + Batches + Seals + Locations + Days + Capacity {}
 
-impl<L: Batches + Seals + Locations + Days + Capacity + Accounts + Imports + Follow> Log for L {}
+impl<L: Status + Batches + Seals + Locations + Days + Capacity> Log for L {}
+
+/// What status, console and metrics report about a log.
+pub trait Reports: Status + Locations + Accounts {}
+
+impl<L: Status + Locations + Accounts> Reports for L {}
 
 /// A note was not written, so nothing has changed.
 ///
-/// Usually the log has stopped because a write or sync failed: [`Accounts::stopped`] gives the reason, and
+/// Usually the log has stopped because a write or sync failed: [`Status::stopped`] gives the reason, and
 /// only a restart helps. Otherwise the disk is full, and the same call can be repeated later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the spool has stopped, or its disk is full; see the log")]

@@ -26,11 +26,7 @@ pub trait Seals {
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped>;
 
-    /// Passes each seal whose object is not known to be in the store to `visit`, oldest first. `visit` must
-    /// not call the log, which may be locked meanwhile.
-    fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal));
-
-    /// One of them.
+    /// A seal whose object is not known to be in the store.
     fn pending_seal(&self, number: u64) -> Option<PendingSeal>;
 
     /// Records durably that the object is in the store, and which encryption the store reported. Then

@@ -12,9 +12,6 @@ use crate::sources::SourceId;
 
 /// How full the log is, which batches to deliver to free space, and which sources to refuse.
 pub trait Capacity {
-    /// How much space is used.
-    fn usage(&self) -> Usage;
-
     /// How many more bytes the log may take.
     fn bytes_left(&self) -> u64;
 

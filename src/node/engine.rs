@@ -38,7 +38,7 @@ use crate::import::watched_journal::WatchedJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::live::{LiveView, Mode};
-use crate::log::Log;
+use crate::log::SetLocations;
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::runtime::{Background, SystemClock, SystemRandom};
@@ -118,7 +118,8 @@ impl Engine {
         let (delivery, scheduler) = Delivery::start(deps, settings);
         let destinations = Arc::new(OnceLock::new());
         let view = Arc::new(NodeView {
-            log: spool.log(),
+            log: spool.reports(),
+            follow: spool.follow(),
             delivery: delivery.clone(),
             metrics: outside.metrics.clone(),
             alarms: Arc::clone(&alarms),
@@ -168,7 +169,7 @@ impl Engine {
     ) -> Result<(), NodeError> {
         let Some(positions) = self.positions.take() else { return Ok(()) };
         let deps = Deps {
-            follow: self.spool.log(),
+            follow: self.spool.follow(),
             append: self.spool.appender(),
             equipment,
             alarms: Arc::clone(&self.alarms),
@@ -176,7 +177,7 @@ impl Engine {
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
             disk: Arc::clone(self.spool.log().disk()),
-            share: destinations_share(self.spool.log().usage().max),
+            share: destinations_share(self.view.log.usage().max),
             handles,
             disk_work: DiskWork::OnThreads,
             copy_work: DiskWork::OnThreadsOf(self.background.clone()),
@@ -187,9 +188,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The way out of the spool.
-    pub fn log(&self) -> Arc<dyn Log> {
-        self.spool.log()
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        self.spool.locations()
     }
 
     /// The live view of this node.
@@ -237,13 +238,13 @@ impl Engine {
         dir: &Path,
         sources: Arc<dyn ImportSources>,
     ) -> Result<Arc<Importer>, NodeError> {
-        let (ingest, log) = (Arc::clone(ingest), self.log());
+        let (ingest, imports) = (Arc::clone(ingest), self.spool.imports());
         let (clock, metrics) = (Arc::clone(&self.outside.clock), self.outside.metrics.clone());
         let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.alarms));
         let opened = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(WatchedJournal::new(Arc::new(LocalJournal::open(&path)?), alarms));
             Ok::<_, JournalError>(Importer::new(
-                ImporterDeps { ingest, log, journal, clock, metrics },
+                ImporterDeps { ingest, imports, journal, clock, metrics },
                 sources,
             ))
         });

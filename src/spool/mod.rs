@@ -59,7 +59,7 @@ pub use writing::housekeeper::SPARES_MAX;
 
 use crate::call::Fingerprinter;
 use crate::disk::Disk;
-use crate::log::{Append, Log};
+use crate::log::{Append, Follow, Imports, Log, Reports, SetLocations};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::spool::outgoing::SpoolLog;
@@ -117,8 +117,28 @@ impl Spool {
         Arc::new(self.appender.clone())
     }
 
-    /// What delivery and status need.
+    /// What delivery needs.
     pub fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.log.clone())
+    }
+
+    /// What status, console and metrics report.
+    pub fn reports(&self) -> Arc<dyn Reports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        Arc::new(self.log.clone())
+    }
+
+    /// The progress of imported files.
+    pub fn imports(&self) -> Arc<dyn Imports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// What a second reader needs.
+    pub fn follow(&self) -> Arc<dyn Follow> {
         Arc::new(self.log.clone())
     }
 

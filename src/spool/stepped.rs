@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::call::Fingerprinter;
 use crate::disk::Disk;
-use crate::log::{Append, AppendError, Appended, Log, RequestFrames, Stopped};
+use crate::log::{
+    Append, AppendError, Appended, Follow, Imports, Log, Reports, RequestFrames, SetLocations, Stopped,
+};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::spool::options::SpoolOptions;
@@ -92,8 +94,28 @@ impl Stepped {
         self.housekeeper.pass()
     }
 
-    /// What delivery and status need.
+    /// What delivery needs.
     pub fn log(&self) -> Arc<dyn Log> {
+        Arc::new(self.log.clone())
+    }
+
+    /// What status, console and metrics report.
+    pub fn reports(&self) -> Arc<dyn Reports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        Arc::new(self.log.clone())
+    }
+
+    /// The progress of imported files.
+    pub fn imports(&self) -> Arc<dyn Imports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// What a second reader needs.
+    pub fn follow(&self) -> Arc<dyn Follow> {
         Arc::new(self.log.clone())
     }
 

@@ -89,7 +89,7 @@ fn web() -> SourceId {
 async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     let intake = intake(IngestSettings { receipts: true, ..IngestSettings::default() });
     let ten = ImportProgress { next_row: 10, ..ImportProgress::default() };
-    let file = intake.spool.log().begin_import(ImportKey(1), ten).unwrap().file;
+    let file = intake.spool.imports().begin_import(ImportKey(1), ten).unwrap().file;
     let rows = Origin { file, first_row: 10, last_row: 13 };
     let step = Some(ImportStep { origin: rows, rejected: 0, known: 0, text: None });
     let ack = intake.send_step(&web(), FOUR, step).await.unwrap();

@@ -63,10 +63,6 @@ impl Seals for SpoolLog {
         Ok(seal)
     }
 
-    fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal)) {
-        self.shared.state().seals.values().for_each(visit);
-    }
-
     fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
         self.shared.state().seals.get(&number).cloned()
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::SpoolLog;
 use crate::batch::BatchKey;
 use crate::disk::Disk;
-use crate::log::{Capacity, NOTE_BYTES, Space, Usage};
+use crate::log::{Capacity, NOTE_BYTES, Space};
 use crate::sources::SourceId;
 use crate::spool::shared::lock;
 use crate::words::count::percent_of;
@@ -38,12 +38,8 @@ impl Capacity for SpoolLog {
         &self.shared.disk
     }
 
-    fn usage(&self) -> Usage {
-        self.shared.usage()
-    }
-
     fn space(&self) -> Space {
-        let (usage, capped) = (self.usage(), &self.shared.capped);
+        let (usage, capped) = (self.shared.usage(), &self.shared.capped);
         let segments = lock(&self.shared.index).segment_bytes();
         // The manifest grows in steps, so the space that its notes will take is counted in advance.
         let notes = (self.shared.state().seals.len() as u64).saturating_mul(NOTE_BYTES);

@@ -76,7 +76,7 @@ fn opened(dir: TempDir) -> Node {
     };
     let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
     let journal = Arc::new(LocalJournal::open(&journal_of(&dir)).unwrap());
-    let deps = ImporterDeps { ingest, log: spool.log(), journal, clock, metrics };
+    let deps = ImporterDeps { ingest, imports: spool.imports(), journal, clock, metrics };
     Node { importer: Arc::new(Importer::new(deps, Arc::new(Any))), spool, dir }
 }
 
@@ -189,7 +189,7 @@ async fn a_file_begins_gets_its_rows_and_ends() {
     let done = node.begin(1).await.unwrap();
     assert_eq!((done.standing, done.progress), (Standing::Done, stored_rows(5)));
     assert_eq!(node.rows_of(1), [0, 1, 2, 3, 4]);
-    assert_eq!(node.spool.log().open_imports(), []);
+    assert_eq!(node.spool.imports().open_imports(), []);
     // The same file for another source is another import.
     let other = WantedSource::Id(SourceId::new("other").unwrap());
     let other = node.importer.begin(Begin { source: other, ..begin_of(1) }).await.unwrap();
@@ -283,7 +283,7 @@ async fn a_node_that_is_killed_continues_at_the_very_row() {
             next += 7;
         }
         node = node.killed();
-        assert_eq!(node.spool.log().open_imports(), [], "the journal has taken it over");
+        assert_eq!(node.spool.imports().open_imports(), [], "the journal has taken it over");
         assert_eq!(node.step(begun.import, 1, next..next + 1).await, Err(TargetError::NotOpen));
     }
     let begun = node.begin(1).await.unwrap();
@@ -334,7 +334,7 @@ async fn more_imports_than_may_be_open_continue_all_the_same() {
         node.step(begun.import, number, 0..2).await.unwrap();
         imports.push(begun.import);
     }
-    let open = node.spool.log().open_imports().len() as u64;
+    let open = node.spool.imports().open_imports().len() as u64;
     assert!(open <= 1_000, "{open} imports are open");
     // The first ones were idle longest: they are closed, and begin again where they were.
     assert_eq!(node.step(imports[0], 0, 2..3).await, Err(TargetError::NotOpen));

@@ -447,7 +447,7 @@ fn the_ledger_balances_after_an_interrupted_start_that_lost_calls_of_a_later_day
 fn rows_are_not_stored_twice_although_the_frame_of_their_progress_rotted() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
-    let file = spool.log().begin_import(ImportKey(1), ImportProgress::default()).unwrap().file;
+    let file = spool.imports().begin_import(ImportKey(1), ImportProgress::default()).unwrap().file;
     let step = |rows: std::ops::Range<u64>| {
         let mut frames = RequestFrames::new(batch("web").source, NOON, 0);
         let origin = Origin { file, first_row: rows.start, last_row: rows.end - 1 };

@@ -518,7 +518,7 @@ impl World {
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
         let journal = Arc::new(SimJournal::open(&process.disk)?);
-        let deps = ImporterDeps { ingest, log: process.spool.log(), journal, clock, metrics };
+        let deps = ImporterDeps { ingest, imports: process.spool.imports(), journal, clock, metrics };
         Ok(Importer::new(deps, Arc::new(ById)))
     }
 

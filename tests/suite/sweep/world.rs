@@ -161,7 +161,7 @@ impl World {
                 self.unreadable |= recovered.unreadable.is_some();
                 let all = self.load.sources.iter().map(|name| (source(name), location(name)));
                 // If it has already stopped, the life is short.
-                drop(node.log.set_locations(all.collect()));
+                drop(node.spool.locations().set_locations(all.collect()));
                 Some(node)
             }
             Err(why) => {

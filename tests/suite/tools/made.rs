@@ -160,7 +160,7 @@ pub(super) async fn made_with(more: &[(&str, std::ops::Range<u32>)]) -> Made {
         let location = S3Location::new(bucket, Encryption::SseS3);
         (SourceId::new(source).unwrap(), location)
     };
-    log.set_locations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
+    spool.locations().set_locations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
     append(&spool, "web", &lines("web", DELIVERED), Stream::Calls).await;
     let (first, _) = seal(&*log, &staging);
     log.commit(&first, None).unwrap();

@@ -117,7 +117,7 @@ impl Scene {
     /// object's calls and a note of the manifest are damaged.
     async fn first_process(&self) {
         let mut process = Process::open(&self.dir, &self.clock);
-        process.log().set_locations(locations()).unwrap();
+        process.spool.locations().set_locations(locations()).unwrap();
         process.calls("kiosk", 0..5, PLAIN);
         let delivery = process.deliver(&self.gate);
         delivery.flush("kiosk").await;
@@ -161,7 +161,7 @@ impl Scene {
         delivery.close_day(&["web", "ios", "till"]).await;
 
         self.clock.set(DAY_0 + 2 * DAY_MS + 9 * HOUR);
-        process.log().set_locations(vec![(source("till"), to("lake"))]).unwrap();
+        process.spool.locations().set_locations(vec![(source("till"), to("lake"))]).unwrap();
         process.calls("web", 24..34, RECEIPTS);
         process.calls("ios", 16..22, PLAIN);
         delivery.flush("web").await;
@@ -220,7 +220,7 @@ impl Scene {
 
         self.clock.set(DAY_0 + 3 * DAY_MS + 9 * HOUR + HOUR / 2);
         let vault = S3Location { storage_class: Some(StorageClass::StandardIa), ..to("vault") };
-        log.set_locations(vec![(source("vault"), vault)]).unwrap();
+        process.spool.locations().set_locations(vec![(source("vault"), vault)]).unwrap();
         process.calls("web", 38..42, RECEIPTS);
         self.clock.set(DAY_0 + 3 * DAY_MS + 10 * HOUR);
         process.calls("web", 42..46, RECEIPTS);
