@@ -11,7 +11,7 @@
 //!   read back.
 //! - Frames of a batch are read in the order of their positions. Positions grow; gaps are allowed.
 //! - Reading takes positions and changes nothing, so readers do not disturb each other. Only [`Seals::commit`],
-//!   [`Seals::park`] and [`Batches::give_up`] release frames, and none that a second reader (a destination beside the
+//!   [`Seals::make_room`] and [`Batches::give_up`] release frames, and none that a second reader (a destination beside the
 //!   archive) still holds: [`Follow`].
 //! - A seal is durable before `seal` returns, a commit before `commit` returns. Neither changes afterwards.
 //! - A stream is a value of [`crate::object::Stream`], never a flag, so that a new stream is a new value.
@@ -50,7 +50,7 @@ pub use locations::{Locations, SetLocations};
 pub use range::Range;
 pub use read::{Go, Read};
 pub use request_frames::RequestFrames;
-pub use seals::{Amend, Encoded, Parked, PendingSeal, Seal, Seals, parked_name};
+pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
 pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage};
 pub use status::Status;
 

@@ -137,6 +137,7 @@ pub async fn drain(
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
     let deps = DeliveryDeps {
         log: spool.log(),
+        staging: spool.staging_disk(),
         store: setup.store,
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
@@ -166,7 +167,7 @@ pub async fn drain(
     let waiting_for_functions = match destinations_lost {
         // Whatever is queued then may be needed.
         Some(_) => Vec::new(),
-        None => waiting_for_functions(kept, Arc::clone(spool.log().disk()), spool.follow()).await?,
+        None => waiting_for_functions(kept, Arc::clone(spool.disk()), spool.follow()).await?,
     };
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;

@@ -106,6 +106,7 @@ impl Engine {
         };
         let deps = DeliveryDeps {
             log: spool.log(),
+            staging: spool.staging_disk(),
             store: Arc::clone(&store) as _,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
@@ -176,7 +177,7 @@ impl Engine {
             metrics: self.outside.metrics.clone(),
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
-            disk: Arc::clone(self.spool.log().disk()),
+            disk: Arc::clone(self.spool.disk()),
             share: destinations_share(self.view.log.usage().max),
             handles,
             disk_work: DiskWork::OnThreads,

@@ -58,7 +58,7 @@ pub use stepped::Stepped;
 pub use writing::housekeeper::SPARES_MAX;
 
 use crate::call::Fingerprinter;
-use crate::disk::Disk;
+use crate::disk::{Disk, StagingDisk};
 use crate::log::{Append, Follow, Imports, Log, Reports, SetLocations};
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -140,6 +140,17 @@ impl Spool {
     /// What a second reader needs.
     pub fn follow(&self) -> Arc<dyn Follow> {
         Arc::new(self.log.clone())
+    }
+
+    /// The disk of the spool's directory, with its cap.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.log.shared.disk
+    }
+
+    /// Where objects of this spool are staged. The spool keeps space to park them.
+    pub fn staging_disk(&self) -> StagingDisk {
+        let shared = &self.log.shared;
+        StagingDisk { disk: Arc::clone(&shared.disk), in_memory: Arc::clone(&shared.staged_in_memory) }
     }
 
     /// Makes the fingerprints that this spool compares.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::call::Fingerprinter;
-use crate::disk::Disk;
+use crate::disk::{Disk, StagingDisk};
 use crate::log::{
     Append, AppendError, Appended, Follow, Imports, Log, Reports, RequestFrames, SetLocations, Stopped,
 };
@@ -117,6 +117,17 @@ impl Stepped {
     /// What a second reader needs.
     pub fn follow(&self) -> Arc<dyn Follow> {
         Arc::new(self.log.clone())
+    }
+
+    /// The disk of the spool's directory, with its cap.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.log.shared.disk
+    }
+
+    /// Where objects of this spool are staged. The spool keeps space to park them.
+    pub fn staging_disk(&self) -> StagingDisk {
+        let shared = &self.log.shared;
+        StagingDisk { disk: Arc::clone(&shared.disk), in_memory: Arc::clone(&shared.staged_in_memory) }
     }
 
     /// Stores queued requests, takes no more, and closes the spool cleanly.

@@ -17,10 +17,11 @@ use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
 use crate::log::{
     AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, Parked, Range,
-    Read, ReadThrough, RequestFrames, Seal, frame, parked_name,
+    Read, ReadThrough, RequestFrames, Seal, frame,
 };
 use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
 use crate::sources::SourceId;
+use crate::spool::format::parked_name;
 use crate::time::{DAY_MS, UnixMillis};
 
 #[derive(Debug, Default)]
@@ -405,12 +406,12 @@ fn a_parked_file_that_no_note_claims_is_removed() {
     fs::write(dir.path().join(parked_name(seal.number)), b"the beginning of an object").unwrap();
     drop(spool);
     let (spool, _) = open(dir.path());
-    assert_eq!(spool.log().disk().list("parked").unwrap(), [], "no note claims the file");
+    assert_eq!(spool.disk().list("parked").unwrap(), [], "no note claims the file");
     let parked = Parked { len: 6, crc32: 1 };
-    assert_eq!(spool.log().park(&seal, &mut &b"object"[..], parked), Ok(true));
+    assert_eq!(spool.log().make_room(&seal, &mut &b"object"[..], parked), Ok(true));
     drop(spool);
     let (spool, _) = open(dir.path());
-    assert_eq!(spool.log().disk().list("parked").unwrap().len(), 1);
+    assert_eq!(spool.disk().list("parked").unwrap().len(), 1);
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! How full the spool is, and what takes its space.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
 use crate::batch::BatchKey;
-use crate::disk::Disk;
 use crate::log::{Capacity, NOTE_BYTES, Space};
 use crate::sources::SourceId;
 use crate::spool::shared::lock;
@@ -28,14 +26,6 @@ impl Capacity for SpoolLog {
     fn disk_is_full(&self) {
         self.shared.disk_full.store(true, Ordering::Release);
         self.shared.wake_housekeeper();
-    }
-
-    fn staged_in_memory(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.shared.staged_in_memory)
-    }
-
-    fn disk(&self) -> &Arc<dyn Disk> {
-        &self.shared.disk
     }
 
     fn space(&self) -> Space {

@@ -184,6 +184,7 @@ impl Node {
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
         let deps = DeliveryDeps {
             log: spool.log(),
+            staging: spool.staging_disk(),
             store: Arc::new(store.clone()),
             clock: Arc::<StepClock>::clone(clock),
             random: Arc::new(Counting::default()),

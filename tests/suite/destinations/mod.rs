@@ -278,7 +278,7 @@ impl Node {
             metrics,
             clock,
             random: Arc::new(SystemRandom),
-            disk: Arc::clone(spool.log().disk()),
+            disk: Arc::clone(spool.disk()),
             share,
             disk_work: DiskWork::default(),
             handles: usize::MAX,

@@ -141,7 +141,7 @@ impl World {
             metrics,
             clock,
             random: Arc::new(Seeded(Mutex::new(second.dice.split()))),
-            disk: Arc::clone(process.spool.log().disk()),
+            disk: Arc::clone(process.spool.disk()),
             share: second.share,
             disk_work: DiskWork::InPlaceAfter(pause),
             handles: usize::MAX,

@@ -152,7 +152,7 @@ async fn start(
         metrics,
         clock: Arc::new(clock),
         random: Arc::new(Seeded(Mutex::new(Dice(1)))),
-        disk: Arc::clone(spool.log().disk()),
+        disk: Arc::clone(spool.disk()),
         share,
         disk_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
         handles: usize::MAX,

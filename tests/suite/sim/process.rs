@@ -209,6 +209,7 @@ impl World {
         let clock: Arc<SimClock> = Arc::new(self.clock.clone());
         let deps = DeliveryDeps {
             log: spool.log(),
+            staging: spool.staging_disk(),
             store: self.store.of(&disk),
             clock: Arc::<SimClock>::clone(&clock),
             random: Arc::new(Seeded(Mutex::new(self.dice.split()))),

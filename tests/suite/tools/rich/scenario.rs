@@ -25,12 +25,13 @@ use std::sync::Arc;
 use forebay::dev_s3::{
     ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings, SECRET_ACCESS_KEY,
 };
-use forebay::log::{Log, Parked, PendingSeal, frame::Origin, parked_name};
+use forebay::log::{Log, Parked, PendingSeal, frame::Origin};
 use forebay::object::{
     AccountId, BucketString, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey, Role, RoleArn,
     S3Location, SseKms, StorageClass,
 };
 use forebay::sources::SourceId;
+use forebay::spool::format::parked_name;
 
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::time::{Clock as _, DAY_MS, UnixMillis};
@@ -232,7 +233,7 @@ impl Scene {
         process.calls("ios", 22..31, PLAIN);
         let (seal, staged) = process.seal("ios", &process.staging(usize::MAX));
         let parked = Parked { len: staged.len, crc32: staged.crc32 };
-        assert!(log.park(&seal, &mut staged.reader(), parked).unwrap());
+        assert!(log.make_room(&seal, &mut staged.reader(), parked).unwrap());
         drop(staged);
         let key = seal.object_key.as_str();
         self.gate.set(&[refused[0], refused[1], (key, Rule::Refuse), ("/till/", Rule::LoseAnswer)]);
