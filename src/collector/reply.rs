@@ -14,10 +14,10 @@ use super::answer_body::AnswerBody;
 use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::{BodyError, RejectReason};
-use crate::ingest::IngestError;
+use crate::ingest::{IngestError, Receipts};
 use crate::log::{AppendError, LOCATION_FULL, SPOOL_FULL};
 use crate::random::Random;
-use crate::receipt::{self, Receipt};
+use crate::receipt;
 
 /// An answer. All bodies are small and in one piece.
 pub(super) type Reply = Response<AnswerBody>;
@@ -296,10 +296,10 @@ pub(super) fn success_but(refused: &[(u32, RejectReason)]) -> Reply {
     serde_json::to_vec(&body).map_or_else(|_| success(), |text| fixed("application/json", text.into()))
 }
 
-/// `reply` with the receipt of the stored calls, if there is one.
-pub(super) fn with_receipt(mut reply: Reply, receipt: Option<&Receipt>) -> Reply {
-    // A receipt has only characters that a header may have.
-    if let Some(Ok(value)) = receipt.map(|receipt| HeaderValue::try_from(receipt.to_string())) {
+/// `reply` with the receipts of the stored calls, if there are any.
+pub(super) fn with_receipts(mut reply: Reply, receipts: Option<&Receipts>) -> Reply {
+    // They have only characters that a header may have.
+    if let Some(Ok(value)) = receipts.map(|receipts| HeaderValue::try_from(receipts.to_string())) {
         reply.headers_mut().insert(receipt::HEADER, value);
     }
     reply

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::imports::ImportProgress;
+use super::in_logs::InLogs;
 use super::request_frames::RequestFrames;
 use crate::boxed_future::BoxFuture;
 use crate::object::stream::NAMED_STREAMS_MAX;
@@ -10,9 +11,6 @@ use crate::time::UnixMillis;
 
 /// Stores the frames of requests.
 pub trait Append: Send + Sync + fmt::Debug {
-    /// The log's id, as receipts and object names contain it: 32 hexadecimal digits.
-    fn log_id(&self) -> String;
-
     /// The earliest `receivedAt` that is accepted: the first instant after the days that have ended.
     fn not_before(&self) -> UnixMillis;
 
@@ -33,14 +31,14 @@ pub const SPOOL_FULL: &str = "spool_full";
 /// The error code of [`AppendError::LocationFull`].
 pub const LOCATION_FULL: &str = "destination_full";
 /// The outcome of a request, all of whose frames are now on stable storage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
     /// Number of frames stored, of calls and of rejected items.
     pub stored: u32,
     /// Number of calls that repeat calls already on stable storage.
     pub repeats: u32,
-    /// The position of the first frame stored; the others follow without a gap. `None` if none was stored.
-    pub first: Option<u64>,
+    /// Where they are. Empty if none was stored, or if the log does not yet know its id: the request has no receipt then.
+    pub stored_in: InLogs,
     /// The file's progress, if the request was a step of an import.
     pub import: Option<ImportProgress>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::call::Fingerprinter;
 use crate::disk::{Disk, StagingDisk};
 use crate::log::{
-    Append, AppendError, Appended, Follow, Imports, Log, Reports, RequestFrames, SetLocations, Stopped,
+    Append, AppendError, Appended, Follow, Imports, Log, LogId, Reports, RequestFrames, SetLocations, Stopped,
 };
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -78,7 +78,11 @@ impl Stepped {
         group: impl IntoIterator<Item = RequestFrames>,
     ) -> Result<Vec<Appended>, AppendError> {
         let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
-        let appended = |outcome: Outcome| outcome.refused.map_or(Ok(Appended::from(outcome)), Err);
+        let log = LogId(self.log.shared.ident.spool_id);
+        let appended = |outcome: Outcome| match outcome.refused {
+            Some(error) => Err(error),
+            None => Ok(outcome.appended_to(log)),
+        };
         match self.writer.commit(&mut group) {
             Ok(outcomes) => outcomes.into_iter().map(appended).collect(),
             Err(CommitError::NoSpace { .. }) => Err(AppendError::Full),

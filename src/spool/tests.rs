@@ -16,8 +16,8 @@ use crate::call::{LineSink, RejectReason};
 use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
 use crate::log::{
-    AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, Parked, Range,
-    Read, ReadThrough, RequestFrames, Seal, frame,
+    AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, InLog, LogId,
+    Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
 };
 use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
 use crate::sources::SourceId;
@@ -457,10 +457,9 @@ fn rejected_lines_and_other_days_form_separate_batches() {
     frames.line().extend_from_slice(b"{\"good\":2}");
     frames.call(0);
     assert_eq!(frames.rejected_by_reason().collect::<Vec<_>>(), [(RejectReason::UnknownType, 1)]);
-    assert_eq!(
-        append(&spool, frames).unwrap(),
-        Appended { stored: 3, repeats: 0, first: Some(1), import: None }
-    );
+    let log = LogId(spool.log.shared.ident.spool_id);
+    let stored_in = [InLog { log, first: 1, frames: 3 }].into_iter().collect();
+    assert_eq!(append(&spool, frames).unwrap(), Appended { stored: 3, repeats: 0, stored_in, import: None });
     let mut tomorrow = RequestFrames::new(source("web"), UnixMillis(NOON + DAY_MS), 0);
     tomorrow.line().extend_from_slice(b"{\"good\":3}");
     tomorrow.call(0);

@@ -97,7 +97,7 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     let progress =
         ImportProgress { next_row: 14, stored: 2, repeats: 1, refused: 1, rejected: 0, text: None };
     assert_eq!(ack.import, Some(progress));
-    let receipt = ack.receipt.unwrap();
+    let receipt = ack.receipts.unwrap().iter().next().unwrap();
     assert_eq!(receipt.len(), 3, "a repeat has no position: {receipt:?}");
     // What a kill at this instant leaves.
     let left = tempfile::tempdir().unwrap();
@@ -117,7 +117,7 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     assert_eq!(refused, Err(IngestError::Append(AppendError::OtherRow { next: Some(14) })));
     let again = after.send(&web(), FOUR).await.unwrap();
     assert_eq!((again.calls, again.repeats), (3, 3), "what was acknowledged before the crash is known");
-    assert_eq!(again.receipt, None, "receipts are off");
+    assert_eq!(again.receipts, None, "receipts are off");
 }
 
 #[tokio::test]

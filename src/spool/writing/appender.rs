@@ -9,7 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::boxed_future::BoxFuture;
 use crate::lock::wait_while;
-use crate::log::{Append, AppendError, Appended, LOCATION_FULL, RequestFrames, SPOOL_FULL, frame};
+use crate::log::{
+    Append, AppendError, Appended, InLog, LOCATION_FULL, LogId, RequestFrames, SPOOL_FULL, frame,
+};
 use crate::metrics::RefusedLabel;
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
@@ -26,13 +28,15 @@ pub(crate) const QUEUE_WAIT: Duration = Duration::from_secs(1);
 /// The queue's space is counted in units of this many bytes, so at most 65,536 requests wait.
 const QUEUE_UNIT: usize = 1_024;
 
-impl From<Outcome> for Appended {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            stored: outcome.stored,
-            repeats: outcome.repeats,
-            first: outcome.first,
-            import: outcome.import,
+impl Outcome {
+    /// The same, for whoever appended to this log.
+    pub(in crate::spool) fn appended_to(self, log: LogId) -> Appended {
+        let stored_in = self.first.map(|first| InLog { log, first, frames: self.stored });
+        Appended {
+            stored: self.stored,
+            repeats: self.repeats,
+            stored_in: stored_in.into_iter().collect(),
+            import: self.import,
         }
     }
 }
@@ -75,10 +79,6 @@ pub(crate) struct Appender {
 }
 
 impl Append for Appender {
-    fn log_id(&self) -> String {
-        self.line.shared.ident.spool_id_hex()
-    }
-
     fn not_before(&self) -> UnixMillis {
         UnixMillis(self.line.shared.not_before.load(Ordering::Acquire))
     }
@@ -126,7 +126,8 @@ impl Appender {
         self.push(frames.into(), done, room)?;
         let outcome = answer.await.map_err(|_| AppendError::Stopped)?;
         let refused = |error| if is_dead { error } else { self.refused(&source, error) };
-        outcome.map(Appended::from).map_err(refused)
+        let log = LogId(line.shared.ident.spool_id);
+        outcome.map(|outcome| outcome.appended_to(log)).map_err(refused)
     }
 
     /// Why a source's requests are refused for now.

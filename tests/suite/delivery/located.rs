@@ -157,7 +157,8 @@ async fn a_range_that_no_request_can_have_is_refused_and_not_read() {
             .line()
             .extend_from_slice(format!("{{\"n\":{n},\"x\":\"{}\"}}", "x".repeat(1 << 20)).as_bytes());
         frames.call(0);
-        assert_eq!(node.spool.appender().append(frames).await.unwrap().first, Some(n + 1));
+        let appended = node.spool.appender().append(frames).await.unwrap();
+        assert_eq!(appended.stored_in.iter().next().unwrap().first, n + 1);
     }
     assert_eq!(located(&node, "web", 1, 3), ["1-3 open 5 calls"]);
     let error = node.reports().locate(&receipt(&node, "web", 1, 5)).unwrap_err();

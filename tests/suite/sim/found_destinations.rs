@@ -39,10 +39,6 @@ struct Graves {
 }
 
 impl Append for Graves {
-    fn log_id(&self) -> String {
-        String::new()
-    }
-
     fn not_before(&self) -> UnixMillis {
         self.not_before
     }

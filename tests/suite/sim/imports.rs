@@ -105,10 +105,6 @@ struct Noting {
 }
 
 impl Append for Noting {
-    fn log_id(&self) -> String {
-        self.appender.log_id()
-    }
-
     fn not_before(&self) -> UnixMillis {
         self.appender.not_before()
     }
