@@ -15,7 +15,7 @@ use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::{BodyError, RejectReason};
 use crate::ingest::{IngestError, Receipts};
-use crate::log::{AppendError, LOCATION_FULL, SPOOL_FULL};
+use crate::log::{AppendError, LOCATION_FULL, OUTCOME_UNKNOWN, SPOOL_FULL};
 use crate::random::Random;
 use crate::receipt;
 
@@ -240,6 +240,7 @@ fn append_answer(error: AppendError) -> Answer {
         AppendError::Known { .. } => (StatusCode::CONFLICT, "id_taken", None),
         AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
         AppendError::TooManyStreams => (StatusCode::BAD_REQUEST, "too_many_collections", None),
+        AppendError::Unknown => (StatusCode::SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN, Some(LATER)),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
     };
     Answer { status, code, message: error.to_string(), retry_after, close: false }
@@ -430,6 +431,7 @@ mod tests {
         check(Refusal::Append(AppendError::Full), 503, "spool_full");
         check(Refusal::Append(AppendError::LocationFull), 503, "destination_full");
         check(Refusal::Append(AppendError::DayOver), 503, "day_over");
+        check(Refusal::Append(AppendError::Unknown), 503, "outcome_unknown");
         check(Refusal::Append(AppendError::Stopped), 503, "spool_stopped");
         check(Refusal::TooSlow, 503, "too_slow");
         check(Refusal::Draining, 503, "draining");

@@ -582,6 +582,9 @@ fn refusal(error: IngestError) -> TargetError {
             AppendError::OtherRow { next: None } => TargetError::NotOpen,
             AppendError::Known { item } => TargetError::IdTaken { call: item },
             AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
+            // The same step comes again. If it was stored, its rows are then not the next ones, and whoever reads the file
+            // begins at the row that the log says: as after an answer that was lost.
+            AppendError::Unknown => TargetError::Later { after: SOON, why },
             AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
             AppendError::Full | AppendError::LocationFull | AppendError::Stopped => {
                 TargetError::Later { after: LATER, why }

@@ -243,7 +243,8 @@ impl Ingest {
     }
 
     /// Stores lines, and counts them once they are on stable storage. If the future is dropped, the append
-    /// continues in its own task and is still counted.
+    /// continues in its own task and is still counted. After [`AppendError::Unknown`] nothing is counted here: if the lines
+    /// are stored, they are repeats when they come again.
     ///
     /// # Errors
     /// [`IngestError`].

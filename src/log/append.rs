@@ -20,7 +20,8 @@ pub trait Append: Send + Sync + fmt::Debug {
     /// are already queued: they may still be stored.
     ///
     /// # Errors
-    /// [`AppendError`]: no frame of the request has been stored, or will be.
+    /// [`AppendError`]: no frame of the request has been stored, or will be. After [`AppendError::Unknown`], any of them may
+    /// be stored, now or later.
     fn append(&self, frames: RequestFrames) -> BoxFuture<'_, Result<Appended, AppendError>>;
 }
 
@@ -30,6 +31,8 @@ pub const REQUEST_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 pub const SPOOL_FULL: &str = "spool_full";
 /// The error code of [`AppendError::LocationFull`].
 pub const LOCATION_FULL: &str = "destination_full";
+/// The error code of [`AppendError::Unknown`].
+pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 /// The outcome of a request, all of whose frames are now on stable storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
@@ -43,7 +46,7 @@ pub struct Appended {
     pub import: Option<ImportProgress>,
 }
 
-/// Why none of a request's frames is stored.
+/// Why a request is not acknowledged. None of its frames is stored, except perhaps after [`AppendError::Unknown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The lines are longer than one block of the spool: 400, because they will never fit.
@@ -82,7 +85,11 @@ pub enum AppendError {
         /// The first such item of the request, from 0.
         item: u32,
     },
-    /// The spool has stopped: a write or sync failed, or the process is shutting down: 503.
+    /// The frames may be stored, or not, or be stored later: a write or sync of them failed, or its answer did not come:
+    /// 503. A retry is safe: what is stored then is a repeat, or a step whose rows are not the next ones.
+    #[error("it is not known whether the calls are stored; send them again")]
+    Unknown,
+    /// The spool has stopped: an earlier write or sync failed, or the process is shutting down: 503.
     #[error("the spool has stopped")]
     Stopped,
 }

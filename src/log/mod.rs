@@ -7,8 +7,9 @@
 //!
 //! # What any log promises
 //!
-//! - `append` returns only after all frames of a request are durable; if it fails, none of them will ever be
-//!   read back.
+//! - `append` returns only after all frames of a request are durable. If it fails, none of them will ever be read back,
+//!   unless the error is [`AppendError::Unknown`]: any of them may then be read back, also later. Whoever sends them again
+//!   finds out, because repeats are not stored and a step of an import is stored once.
 //! - Frames of a batch are read in the order of their positions. Positions grow; gaps are allowed.
 //! - Reading takes positions and changes nothing, so readers do not disturb each other. Only [`Seals::commit`],
 //!   [`Seals::make_room`] and [`Batches::give_up`] release frames, and none that a second reader (a destination beside the
@@ -39,7 +40,9 @@ mod status;
 
 pub use account_key::AccountKey;
 pub use accounts::Accounts;
-pub use append::{Append, AppendError, Appended, LOCATION_FULL, REQUEST_BYTES_MAX, SPOOL_FULL};
+pub use append::{
+    Append, AppendError, Appended, LOCATION_FULL, OUTCOME_UNKNOWN, REQUEST_BYTES_MAX, SPOOL_FULL,
+};
 pub use batches::{Batches, FirstOpen, OpenBatch};
 pub use days::{Closable, DayInBucket, DayStage, Days};
 pub use follow::{Follow, ReadThrough};

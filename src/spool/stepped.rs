@@ -72,7 +72,8 @@ impl Stepped {
     /// # Errors
     /// [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
     /// [`AppendError::DayOver`], [`AppendError::OtherRow`], [`AppendError::Known`]: one of them is refused; the others are stored.
-    /// [`AppendError::Stopped`]: the spool has stopped.
+    /// [`AppendError::Unknown`]: the write or sync of the group failed, and the spool has stopped.
+    /// [`AppendError::Stopped`]: the spool had stopped.
     pub fn append(
         &mut self,
         group: impl IntoIterator<Item = RequestFrames>,
@@ -86,6 +87,7 @@ impl Stepped {
         match self.writer.commit(&mut group) {
             Ok(outcomes) => outcomes.into_iter().map(appended).collect(),
             Err(CommitError::NoSpace { .. }) => Err(AppendError::Full),
+            Err(CommitError::Unknown) => Err(AppendError::Unknown),
             Err(CommitError::Stopped) => Err(AppendError::Stopped),
         }
     }
@@ -147,7 +149,7 @@ impl Stepped {
         }
         match self.writer.close() {
             Ok(()) | Err(CommitError::NoSpace { .. }) => self.housekeeper.tally_all(),
-            Err(CommitError::Stopped) => Err(Stopped),
+            Err(CommitError::Unknown | CommitError::Stopped) => Err(Stopped),
         }
     }
 }

@@ -124,7 +124,8 @@ impl Appender {
         let (done, answer) = oneshot::channel();
         let source = frames.source().clone();
         self.push(frames.into(), done, room)?;
-        let outcome = answer.await.map_err(|_| AppendError::Stopped)?;
+        // What is still queued is refused, so this was being stored when the commit loop panicked.
+        let outcome = answer.await.map_err(|_| AppendError::Unknown)?;
         let refused = |error| if is_dead { error } else { self.refused(&source, error) };
         let log = LogId(line.shared.ident.spool_id);
         outcome.map(|outcome| outcome.appended_to(log)).map_err(refused)
@@ -156,6 +157,7 @@ impl Appender {
             | AppendError::OtherRow { .. }
             | AppendError::Known { .. }
             | AppendError::TooManyStreams
+            | AppendError::Unknown
             | AppendError::Stopped => return error,
         };
         let label = RefusedLabel { source: source.to_string(), reason };
@@ -254,8 +256,13 @@ impl Appender {
         wait_for_next: &mut dyn FnMut(usize) -> bool,
     ) -> bool {
         let Err((refusal, group)) = self.store_group(writer, group, wait_for_next) else { return true };
-        if refusal == CommitError::Stopped {
-            refuse(group, AppendError::Stopped);
+        let stopped = match refusal {
+            CommitError::Unknown => Some(AppendError::Unknown),
+            CommitError::Stopped => Some(AppendError::Stopped),
+            CommitError::NoSpace { .. } => None,
+        };
+        if let Some(error) = stopped {
+            refuse(group, error);
             return false;
         }
         // What is set aside for dead letters is not for requests that came with them.
@@ -303,7 +310,7 @@ impl Appender {
     }
 }
 
-fn refuse(group: Vec<Waiting>, error: AppendError) {
+fn refuse(group: impl IntoIterator<Item = Waiting>, error: AppendError) {
     for Waiting { done, .. } in group {
         answer(done, Err(error));
     }
@@ -329,12 +336,13 @@ fn answer(done: oneshot::Sender<Result<Outcome, AppendError>>, result: Result<Ou
     }
 }
 
-/// Requests still queued when the commit loop ends are refused: dropping their sender answers "stopped".
+/// Refuses the requests that are still queued when the commit loop ends. None of them was written.
 struct CloseGuard<'a>(&'a Appender);
 
 impl Drop for CloseGuard<'_> {
     fn drop(&mut self) {
         self.0.close();
-        lock(&self.0.line.queue).waiting.clear();
+        let queued = std::mem::take(&mut lock(&self.0.line.queue).waiting);
+        refuse(queued, AppendError::Stopped);
     }
 }

@@ -276,7 +276,7 @@ fn the_last_durable_position_is_known_when_nothing_is_left() {
     let mut frames = RequestFrames::new(SourceId::new("web").unwrap(), NOON, 0);
     frames.line().extend_from_slice(line.as_bytes());
     frames.call(0);
-    assert_eq!(spool.append([frames]).unwrap_err(), AppendError::Stopped);
+    assert_eq!(spool.append([frames]).unwrap_err(), AppendError::Unknown);
     drop(spool);
     disk.crash(&mut Dice(1));
     let (mut spool, _) = open(&disk);

@@ -223,7 +223,9 @@ impl World {
                 assert_eq!(appended.stored + appended.repeats, 1);
                 self.answered.insert(line, to);
             }
-            Err(AppendError::Stopped | AppendError::Full) => drop(self.unanswered.insert(line, to)),
+            Err(AppendError::Unknown | AppendError::Stopped | AppendError::Full) => {
+                self.unanswered.insert(line, to);
+            }
             Err(error) => panic!("{error}"),
         }
     }
