@@ -90,6 +90,17 @@ pub struct Receipt {
     pub last: u64,
 }
 
+/// Writes a receipt's token, for lines of a source and a day at these positions of a log.
+pub(crate) fn write_token(
+    f: &mut fmt::Formatter<'_>,
+    (source, day): (&SourceId, ReceivedDay),
+    log: &dyn fmt::Display,
+    (first, last): (u64, u64),
+) -> fmt::Result {
+    write!(f, "{source}/{day}/{log}/{first}")?;
+    if last > first { write!(f, "-{last}") } else { Ok(()) }
+}
+
 /// Why a text is not a receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptError {
@@ -124,8 +135,7 @@ impl Receipt {
 
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}/{}", self.source, self.day, self.spool_id, self.first)?;
-        if self.last > self.first { write!(f, "-{}", self.last) } else { Ok(()) }
+        write_token(f, (&self.source, self.day), &self.spool_id, (self.first, self.last))
     }
 }
 

@@ -26,9 +26,8 @@ use super::shared::Shared;
 use super::source_config;
 use super::waiting_bodies::{Waiter, WaitingBody};
 use crate::call::Shape;
-use crate::ingest::{Arrival, Lines};
+use crate::ingest::{Arrival, Lines, Receipts};
 use crate::metrics::StatusLabel;
-use crate::receipt::Receipt;
 use crate::words::percent;
 
 /// Bytes of memory that an HTTP/2 request takes besides its head and body: the task and state of its stream.
@@ -155,8 +154,8 @@ impl Shared {
                         ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
                         received_at: self.ingest.received_now(),
                     };
-                    let receipt = self.store_pixel(policy, pixel, exchange.until).await?;
-                    return Ok(reply::with_receipt(reply::image(), receipt.as_ref()));
+                    let receipts = self.store_pixel(policy, pixel, exchange.until).await?;
+                    return Ok(reply::with_receipts(reply::image(), receipts.as_ref()));
                 }
                 Ok(reply::image())
             }
@@ -187,7 +186,7 @@ impl Shared {
         drop(body);
         exchange.waiting.leave();
         let mut refused = Vec::new();
-        let receipt = match lines {
+        let receipts = match lines {
             Some(mut lines) => {
                 if head.headers.get(reply::NAMES_REJECTED).is_some() {
                     refused = lines.take_refused();
@@ -196,7 +195,7 @@ impl Shared {
             }
             None => None,
         };
-        Ok(reply::with_receipt(reply::success_but(&refused), receipt.as_ref()))
+        Ok(reply::with_receipts(reply::success_but(&refused), receipts.as_ref()))
     }
 
     /// Turns a whole body into the lines to store; `None` if nothing is to be stored.
@@ -240,9 +239,9 @@ impl Shared {
     }
 
     /// Stores lines, or stops waiting at `until`; they may still be stored after that.
-    pub(super) async fn append(&self, lines: Lines, until: Instant) -> Result<Option<Receipt>, Refusal> {
+    pub(super) async fn append(&self, lines: Lines, until: Instant) -> Result<Option<Receipts>, Refusal> {
         let ack = timeout_at(until, self.ingest.append(lines)).await.map_err(|_elapsed| Refusal::TooSlow)?;
-        Ok(ack?.receipt)
+        Ok(ack?.receipts)
     }
 }
 

@@ -12,8 +12,7 @@ use super::reply::Refusal;
 use super::settings::Policy;
 use super::shared::Shared;
 use crate::call::{CallKind, call_of_query};
-use crate::ingest::{Arrival, Lines};
-use crate::receipt::Receipt;
+use crate::ingest::{Arrival, Lines, Receipts};
 use crate::time::UnixMillis;
 
 /// A pixel request, and when it came.
@@ -37,7 +36,7 @@ impl Shared {
         policy: &Policy,
         pixel: PixelRequest<'_>,
         until: Instant,
-    ) -> Result<Option<Receipt>, Refusal> {
+    ) -> Result<Option<Receipts>, Refusal> {
         match self.pixel_lines(policy, pixel)? {
             Some(lines) => self.append(lines, until).await,
             // The key is unknown, and unknown keys are accepted and discarded.

@@ -14,10 +14,10 @@ use super::answer_body::AnswerBody;
 use super::auth::AuthError;
 use super::decode::DecodeError;
 use crate::call::{BodyError, RejectReason};
-use crate::ingest::IngestError;
-use crate::log::{AppendError, LOCATION_FULL, SPOOL_FULL};
+use crate::ingest::{IngestError, Receipts};
+use crate::log::{AppendError, LOCATION_FULL, OUTCOME_UNKNOWN, SPOOL_FULL};
 use crate::random::Random;
-use crate::receipt::{self, Receipt};
+use crate::receipt;
 
 /// An answer. All bodies are small and in one piece.
 pub(super) type Reply = Response<AnswerBody>;
@@ -240,6 +240,7 @@ fn append_answer(error: AppendError) -> Answer {
         AppendError::Known { .. } => (StatusCode::CONFLICT, "id_taken", None),
         AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
         AppendError::TooManyStreams => (StatusCode::BAD_REQUEST, "too_many_collections", None),
+        AppendError::Unknown => (StatusCode::SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN, Some(LATER)),
         AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
     };
     Answer { status, code, message: error.to_string(), retry_after, close: false }
@@ -296,10 +297,10 @@ pub(super) fn success_but(refused: &[(u32, RejectReason)]) -> Reply {
     serde_json::to_vec(&body).map_or_else(|_| success(), |text| fixed("application/json", text.into()))
 }
 
-/// `reply` with the receipt of the stored calls, if there is one.
-pub(super) fn with_receipt(mut reply: Reply, receipt: Option<&Receipt>) -> Reply {
-    // A receipt has only characters that a header may have.
-    if let Some(Ok(value)) = receipt.map(|receipt| HeaderValue::try_from(receipt.to_string())) {
+/// `reply` with the receipts of the stored calls, if there are any.
+pub(super) fn with_receipts(mut reply: Reply, receipts: Option<&Receipts>) -> Reply {
+    // They have only characters that a header may have.
+    if let Some(Ok(value)) = receipts.map(|receipts| HeaderValue::try_from(receipts.to_string())) {
         reply.headers_mut().insert(receipt::HEADER, value);
     }
     reply
@@ -430,6 +431,7 @@ mod tests {
         check(Refusal::Append(AppendError::Full), 503, "spool_full");
         check(Refusal::Append(AppendError::LocationFull), 503, "destination_full");
         check(Refusal::Append(AppendError::DayOver), 503, "day_over");
+        check(Refusal::Append(AppendError::Unknown), 503, "outcome_unknown");
         check(Refusal::Append(AppendError::Stopped), 503, "spool_stopped");
         check(Refusal::TooSlow, 503, "too_slow");
         check(Refusal::Draining, 503, "draining");

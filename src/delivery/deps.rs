@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::days::closed_day::DayHook;
 use super::delivered::DeliveredList;
 use crate::alarms::Alarms;
+use crate::disk::StagingDisk;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::random::Random;
@@ -16,6 +17,8 @@ use crate::time::Clock;
 pub struct DeliveryDeps {
     /// Where batches come from.
     pub log: Arc<dyn Log>,
+    /// Where objects are staged.
+    pub staging: StagingDisk,
     /// Where objects go.
     pub store: Arc<dyn ObjectStore>,
     /// Time.

@@ -69,10 +69,9 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(deps: DeliveryDeps, settings: DeliverySettings) -> Arc<Self> {
-        let (disk, in_memory) = (Arc::clone(deps.log.disk()), deps.log.staged_in_memory());
         let kick = Arc::new(Notify::new());
         Arc::new(Self {
-            staging: Staging::new(disk, settings.object_in_memory_max, in_memory),
+            staging: Staging::new(deps.staging.clone(), settings.object_in_memory_max),
             encoders: Semaphore::new(settings.encoders),
             put_locations: PutLocations::default(),
             busy: Arc::new(BusyBatches::new(Arc::clone(&kick))),

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use crate::planted_bugs::{PlantedBug, planted};
 
@@ -102,6 +103,15 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+}
+
+/// Where objects are staged before their put.
+#[derive(Clone, Debug)]
+pub struct StagingDisk {
+    /// Files go into its directory `staging`.
+    pub disk: Arc<dyn Disk>,
+    /// The number of bytes of objects staged in memory in place of a file, for whoever must keep as much space free.
+    pub in_memory: Arc<AtomicUsize>,
 }
 
 /// Reads a whole file.

@@ -31,7 +31,7 @@ use crate::call::BodyError;
 use crate::ingest::{Ack, Arrival, Ingest, IngestError};
 use crate::lock::lock;
 use crate::log::frame::Origin;
-use crate::log::{AppendError, ImportKey, ImportProgress, ImportStep, Log, OpenImport};
+use crate::log::{AppendError, ImportKey, ImportProgress, ImportStep, Imports, OpenImport};
 use crate::metrics::{KindLabel, Metrics, RowsLabel};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
@@ -73,8 +73,8 @@ struct OpenImports {
 pub struct ImporterDeps {
     /// Stores the rows.
     pub ingest: Arc<Ingest>,
-    /// The log behind it.
-    pub log: Arc<dyn Log>,
+    /// Keeps the progress of each file.
+    pub imports: Arc<dyn Imports>,
     /// Remembers each file.
     pub journal: Arc<dyn Journal>,
     /// Wall time.
@@ -87,7 +87,7 @@ pub struct ImporterDeps {
 #[derive(Debug)]
 pub struct Importer {
     ingest: Arc<Ingest>,
-    log: Arc<dyn Log>,
+    imports: Arc<dyn Imports>,
     journal: Arc<RecentJournal>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -101,14 +101,14 @@ pub struct Importer {
 }
 
 impl Importer {
-    /// Takes rows for `log`. Imports that an earlier process left open are recorded in the journal. Waits for
+    /// Takes rows for a log. Imports that an earlier process left open are recorded in the journal. Waits for
     /// the disk.
     pub fn new(deps: ImporterDeps, sources: Arc<dyn ImportSources>) -> Self {
-        let ImporterDeps { ingest, log, journal, clock, metrics } = deps;
+        let ImporterDeps { ingest, imports, journal, clock, metrics } = deps;
         let journal = Arc::new(RecentJournal::new(journal, Arc::clone(&clock)));
         let importer = Self {
             ingest,
-            log,
+            imports,
             journal,
             clock,
             metrics,
@@ -118,7 +118,7 @@ impl Importer {
             journaling: Mutex::default(),
         };
         // The log keeps them until they are recorded, and whoever continues one records it.
-        if let Err(error) = importer.record(&importer.log.open_imports()) {
+        if let Err(error) = importer.record(&importer.imports.open_imports()) {
             tracing::warn!(%error, "imports that were open when the last process ended are not recorded yet");
         }
         importer
@@ -132,7 +132,7 @@ impl Importer {
     /// The progress of the imports that are open.
     pub(super) fn open_progress(&self) -> HashMap<ImportKey, ImportProgress> {
         let open: HashSet<ImportKey> = lock(&self.open).by_key.keys().copied().collect();
-        let imports = self.log.open_imports().into_iter().filter(|import| open.contains(&import.key));
+        let imports = self.imports.open_imports().into_iter().filter(|import| open.contains(&import.key));
         imports.map(|import| (import.key, import.progress)).collect()
     }
 
@@ -174,7 +174,7 @@ impl Importer {
     }
 
     fn forget(&self, files: &[u64]) {
-        if self.log.end_imports(files).is_err() {
+        if self.imports.end_imports(files).is_err() {
             // The log keeps them. Nothing is wrong with that: the next start records them again.
             tracing::debug!("the log keeps imports that are recorded in the journal");
         }
@@ -191,7 +191,7 @@ impl Importer {
         let key = key_of(begin.file, &source);
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.read(key).map_err(unwritten)?;
-        let open = self.log.open_imports().into_iter().find(|import| import.key == key);
+        let open = self.imports.open_imports().into_iter().find(|import| import.key == key);
         match (&mut known, open) {
             (Some(record), Some(open)) => record.advance(open.progress),
             // The journal could not be used when the process began.
@@ -211,11 +211,11 @@ impl Importer {
         // If it begins at its first row again, the log must forget it first, or its own progress would count.
         if let Some(open) = open.filter(|_| progress.next_row < before) {
             self.close(key);
-            self.log.end_imports(&[open.file]).map_err(|_| full())?;
+            self.imports.end_imports(&[open.file]).map_err(|_| full())?;
         }
         self.journal.write_linked(record, &links).map_err(unwritten)?;
         self.make_room(key).map_err(unwritten)?;
-        let import = self.log.begin_import(key, progress).map_err(|_| full())?;
+        let import = self.imports.begin_import(key, progress).map_err(|_| full())?;
         let mut open = lock(&self.open);
         open.uses += 1;
         let used = open.uses;
@@ -240,7 +240,7 @@ impl Importer {
         };
         let Some(oldest) = oldest else { return Ok(()) };
         self.close(oldest);
-        let import = self.log.open_imports().into_iter().find(|import| import.key == oldest);
+        let import = self.imports.open_imports().into_iter().find(|import| import.key == oldest);
         self.record(import.as_slice())
     }
 
@@ -286,7 +286,9 @@ impl Importer {
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let _journaling = lock(&self.journaling);
         let with_log = |record: &mut ImportRecord| {
-            if let Some(open) = self.log.open_imports().into_iter().find(|import| import.key == record.key) {
+            if let Some(open) =
+                self.imports.open_imports().into_iter().find(|import| import.key == record.key)
+            {
                 record.advance(open.progress);
             }
         };
@@ -301,7 +303,7 @@ impl Importer {
     pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
         self.close(end.import);
-        let open = self.log.open_imports().into_iter().find(|import| import.key == end.import);
+        let open = self.imports.open_imports().into_iter().find(|import| import.key == end.import);
         let Some(open) = open else { return Err(TargetError::NotOpen) };
         let known = self.journal.read(end.import).map_err(unwritten)?;
         let now = self.clock.wall();
@@ -401,7 +403,11 @@ impl Importer {
     }
 
     fn progress(&self, file: u64) -> Option<ImportProgress> {
-        self.log.open_imports().into_iter().find(|import| import.file == file).map(|import| import.progress)
+        self.imports
+            .open_imports()
+            .into_iter()
+            .find(|import| import.file == file)
+            .map(|import| import.progress)
     }
 
     /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among `calls`.
@@ -576,6 +582,9 @@ fn refusal(error: IngestError) -> TargetError {
             AppendError::OtherRow { next: None } => TargetError::NotOpen,
             AppendError::Known { item } => TargetError::IdTaken { call: item },
             AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
+            // The same step comes again. If it was stored, its rows are then not the next ones, and whoever reads the file
+            // begins at the row that the log says: as after an answer that was lost.
+            AppendError::Unknown => TargetError::Later { after: SOON, why },
             AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
             AppendError::Full | AppendError::LocationFull | AppendError::Stopped => {
                 TargetError::Later { after: LATER, why }

@@ -1,7 +1,7 @@
 //! The acknowledgement that a caller gets once its lines are on stable storage.
 
+use super::receipts::Receipts;
 use crate::log::ImportProgress;
-use crate::receipt::Receipt;
 
 /// A durable acknowledgement: everything that it counts is on stable storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub struct Ack {
     pub rejected: u32,
     /// Calls that were stored before and are not stored again.
     pub repeats: u32,
-    /// The positions of the stored lines, if receipts are on and any were stored.
-    pub receipt: Option<Receipt>,
+    /// Where the stored lines are, if receipts are on and any were stored.
+    pub receipts: Option<Receipts>,
     /// The file's progress, if the request was a step of an import.
     pub import: Option<ImportProgress>,
 }

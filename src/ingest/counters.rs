@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use crate::call::Tally;
 use crate::live::{LiveView, Sample, SeenSource};
 use crate::lock::{read, write};
-use crate::log::{Appended, RequestFrames};
+use crate::log::RequestFrames;
 use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
@@ -77,10 +77,10 @@ impl Counters {
         &self,
         request: &RequestCount,
         source: &SourceCounters,
-        appended: Appended,
+        repeats: u32,
         sample: Option<Sample>,
     ) {
-        let (new, repeats) = (request.calls.saturating_sub(appended.repeats), appended.repeats);
+        let new = request.calls.saturating_sub(repeats);
         self.live.stored(request.calls, request.rejected());
         if let Some(seen) = &source.seen {
             seen.received(request.received_at);

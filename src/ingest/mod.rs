@@ -13,6 +13,7 @@ mod content;
 mod counters;
 mod finish_anyway;
 mod rate_limit;
+mod receipts;
 mod received_clock;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 pub use ack::Ack;
 pub use arrival::{Arrival, Lines};
 pub use content::Content;
+pub use receipts::Receipts;
 
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::call::{
@@ -35,7 +37,7 @@ use crate::log::{Append, AppendError, Appended, REQUEST_BYTES_MAX, RequestFrames
 use crate::metrics::Metrics;
 use crate::object::Stream;
 use crate::random::Random;
-use crate::receipt::{self, Receipt};
+use crate::receipt;
 use crate::sources::{SOURCE_ID_MAX, SourceId};
 use crate::time::{Clock, UnixMillis};
 use crate::words::about_duration;
@@ -100,7 +102,6 @@ pub struct Ingest {
     counters: Arc<Counters>,
     received: ReceivedClock,
     rate_limit: Option<RateLimit>,
-    log_id: String,
     /// Appends whose callers are gone.
     orphans: TaskTracker,
 }
@@ -112,7 +113,6 @@ impl Ingest {
             counters: Arc::new(Counters::new(deps.metrics.clone(), Arc::clone(&deps.live))),
             received: ReceivedClock::default(),
             rate_limit: settings.calls_per_second.map(RateLimit::new),
-            log_id: deps.appender.log_id(),
             deps,
             settings,
             orphans: TaskTracker::new(),
@@ -243,7 +243,8 @@ impl Ingest {
     }
 
     /// Stores lines, and counts them once they are on stable storage. If the future is dropped, the append
-    /// continues in its own task and is still counted.
+    /// continues in its own task and is still counted. After [`AppendError::Unknown`] nothing is counted here: if the lines
+    /// are stored, they are repeats when they come again.
     ///
     /// # Errors
     /// [`IngestError`].
@@ -259,22 +260,16 @@ impl Ingest {
                 .take(frames.source(), calls.saturating_add(rejected), self.deps.clock.monotonic())
                 .map_err(|wait| IngestError::TooFast { wait })?;
         }
-        let place = self.settings.receipts.then(|| (frames.source().clone(), frames.received_at().day()));
+        let about = self.settings.receipts.then(|| (frames.source().clone(), frames.received_at().day()));
         let (appender, counters) = (Arc::clone(&self.deps.appender), Arc::clone(&self.counters));
         let appended = FinishAnyway::new(&self.orphans, async move {
             let appended = appender.append(frames).await?;
-            counters.stored(&count, &of_source, appended, sample);
+            counters.stored(&count, &of_source, appended.repeats, sample);
             Ok::<_, AppendError>(appended)
         });
-        let Appended { first, stored, repeats, import } = appended.await?;
-        let receipt = place.zip(first).map(|((source, day), first)| Receipt {
-            source,
-            day,
-            spool_id: self.log_id.clone(),
-            first,
-            last: first + u64::from(stored.saturating_sub(1)),
-        });
-        Ok(Ack { calls, rejected, repeats, receipt, import })
+        let Appended { stored_in, repeats, import, .. } = appended.await?;
+        let receipts = about.and_then(|about| Receipts::new(about, stored_in));
+        Ok(Ack { calls, rejected, repeats, receipts, import })
     }
 
     /// Forgets a source that is no longer configured and has no request under way.

@@ -1,45 +1,19 @@
-//! What a log reports about itself.
+//! What a log keeps of each source, for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
-
-use tokio::sync::watch;
 
 use super::Stopped;
-use super::ledger_report::{Report, Rows};
 use super::located::Located;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
-/// Identity, health, the ledger, and undelivered frames.
+/// What the log keeps of each source, what waits of it, and where the calls of a receipt are.
 pub trait Accounts {
-    /// The log's id, as receipts and object names contain it: 32 hexadecimal digits.
-    fn spool_id(&self) -> String;
-
-    /// The node id, as object names contain it.
-    fn node(&self) -> String;
-
-    /// Holds the reason once the log has stopped.
-    fn stopped(&self) -> watch::Receiver<Option<Arc<str>>>;
-
-    /// Records a step of the wall clock.
-    ///
-    /// # Errors
-    /// [`Stopped`].
-    fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped>;
-
-    /// The ledger's differences and the rows that are wanted, at one instant.
-    fn ledger(&self, rows: Rows<'_>) -> Report;
-
     /// By source: the number of frames that are in no object in the store yet, and when the first of them was
     /// received.
     fn undelivered(&self) -> BTreeMap<SourceId, (u64, UnixMillis)>;
-
-    /// When the oldest frame that is in no object in the store yet was received. Parked objects count as
-    /// undelivered.
-    fn oldest_undelivered(&self) -> Option<UnixMillis>;
 
     /// Sources with undelivered frames.
     fn sources(&self) -> Vec<SourceId>;
@@ -52,10 +26,10 @@ pub trait Accounts {
     /// sources that it forgot. A source whose last counts are not noted yet is forgotten by a later call.
     /// Waits for the disk.
     ///
-    /// The caller knows that no frame of these sources will come before [`Locations::set_locations`] names
+    /// The caller knows that no frame of these sources will come before [`SetLocations::set_locations`] names
     /// them again, and that no second reader needs one.
     ///
-    /// [`Locations::set_locations`]: super::Locations::set_locations
+    /// [`SetLocations::set_locations`]: super::SetLocations::set_locations
     ///
     /// # Errors
     /// [`Stopped`].

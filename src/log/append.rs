@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::imports::ImportProgress;
+use super::in_logs::InLogs;
 use super::request_frames::RequestFrames;
 use crate::boxed_future::BoxFuture;
 use crate::object::stream::NAMED_STREAMS_MAX;
@@ -10,9 +11,6 @@ use crate::time::UnixMillis;
 
 /// Stores the frames of requests.
 pub trait Append: Send + Sync + fmt::Debug {
-    /// The log's id, as receipts and object names contain it: 32 hexadecimal digits.
-    fn log_id(&self) -> String;
-
     /// The earliest `receivedAt` that is accepted: the first instant after the days that have ended.
     fn not_before(&self) -> UnixMillis;
 
@@ -22,7 +20,8 @@ pub trait Append: Send + Sync + fmt::Debug {
     /// are already queued: they may still be stored.
     ///
     /// # Errors
-    /// [`AppendError`]: no frame of the request has been stored, or will be.
+    /// [`AppendError`]: no frame of the request has been stored, or will be. After [`AppendError::Unknown`], any of them may
+    /// be stored, now or later.
     fn append(&self, frames: RequestFrames) -> BoxFuture<'_, Result<Appended, AppendError>>;
 }
 
@@ -32,20 +31,22 @@ pub const REQUEST_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 pub const SPOOL_FULL: &str = "spool_full";
 /// The error code of [`AppendError::LocationFull`].
 pub const LOCATION_FULL: &str = "destination_full";
+/// The error code of [`AppendError::Unknown`].
+pub const OUTCOME_UNKNOWN: &str = "outcome_unknown";
 /// The outcome of a request, all of whose frames are now on stable storage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
     /// Number of frames stored, of calls and of rejected items.
     pub stored: u32,
     /// Number of calls that repeat calls already on stable storage.
     pub repeats: u32,
-    /// The position of the first frame stored; the others follow without a gap. `None` if none was stored.
-    pub first: Option<u64>,
+    /// Where they are. Empty if none was stored, or if the log does not yet know its id: the request has no receipt then.
+    pub stored_in: InLogs,
     /// The file's progress, if the request was a step of an import.
     pub import: Option<ImportProgress>,
 }
 
-/// Why none of a request's frames is stored.
+/// Why a request is not acknowledged. None of its frames is stored, except perhaps after [`AppendError::Unknown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The lines are longer than one block of the spool: 400, because they will never fit.
@@ -84,7 +85,11 @@ pub enum AppendError {
         /// The first such item of the request, from 0.
         item: u32,
     },
-    /// The spool has stopped: a write or sync failed, or the process is shutting down: 503.
+    /// The frames may be stored, or not, or be stored later: a write or sync of them failed, or its answer did not come:
+    /// 503. A retry is safe: what is stored then is a repeat, or a step whose rows are not the next ones.
+    #[error("it is not known whether the calls are stored; send them again")]
+    Unknown,
+    /// The spool has stopped: an earlier write or sync failed, or the process is shutting down: 503.
     #[error("the spool has stopped")]
     Stopped,
 }

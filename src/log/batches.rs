@@ -1,6 +1,5 @@
 //! Batches with unsealed frames, and how to read their frames.
 
-use std::fmt;
 use std::io;
 
 use super::Stopped;
@@ -10,10 +9,7 @@ use crate::batch::BatchKey;
 use crate::time::UnixMillis;
 
 /// Frames that are stored and not sealed.
-pub trait Batches: Send + Sync + fmt::Debug {
-    /// Every batch with unsealed frames, sorted by key.
-    fn open_batches(&self) -> Vec<OpenBatch>;
-
+pub trait Batches {
     /// One batch, if it has unsealed frames.
     fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch>;
 

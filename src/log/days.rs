@@ -1,14 +1,12 @@
 //! Received-days that are not closed.
 
-use std::collections::BTreeMap;
-
 use super::Stopped;
 use super::seals::Seal;
 use crate::object::{BucketString, ClosedMarker, S3Location};
 use crate::sources::SourceId;
-use crate::time::ReceivedDay;
+use crate::time::{ReceivedDay, UnixMillis};
 
-/// Ending days and closing them.
+/// Ending days and closing them, and steps of the clock that ends them.
 pub trait Days {
     /// Ends the days through `through` durably: no further call is stored on them. Does nothing if they have
     /// ended.
@@ -17,12 +15,11 @@ pub trait Days {
     /// [`Stopped`].
     fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped>;
 
-    /// The last day that has ended.
-    fn days_over(&self) -> Option<ReceivedDay>;
-
-    /// The days that are not closed, by source, and their stages. Days with calls but no object yet are
-    /// included.
-    fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage>;
+    /// Records a step of the wall clock.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped>;
 
     /// For each day that is not closed, the source and the bucket of its newest object.
     fn day_locations(&self) -> Vec<(SourceId, S3Location)>;

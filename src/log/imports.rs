@@ -159,7 +159,7 @@ pub struct OpenImport {
 }
 
 /// The files that are being imported.
-pub trait Imports {
+pub trait Imports: Send + Sync + fmt::Debug {
     /// Begins an import at `progress`, or continues it if the log knows `key`: then the log's own progress
     /// counts. Waits for the disk.
     ///

@@ -1,6 +1,7 @@
 //! Seals: the contents of one object, and its progress.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::Stopped;
 use super::hours::{Hour, Hours};
@@ -26,11 +27,7 @@ pub trait Seals {
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped>;
 
-    /// Passes each seal whose object is not known to be in the store to `visit`, oldest first. `visit` must
-    /// not call the log, which may be locked meanwhile.
-    fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal));
-
-    /// One of them.
+    /// A seal whose object is not known to be in the store.
     fn pending_seal(&self, number: u64) -> Option<PendingSeal>;
 
     /// Records durably that the object is in the store, and which encryption the store reported. Then
@@ -40,12 +37,20 @@ pub trait Seals {
     /// [`Stopped`].
     fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped>;
 
-    /// Stores a sealed object durably in its own file, and releases its frames. Returns `false` if there is
-    /// no space.
+    /// Makes room for calls: releases the frames of a sealed object that must wait for its bucket. If these frames are
+    /// the only copy of its calls, the log first keeps the object durably elsewhere: it reads `object`, whose length and
+    /// checksum are `parked`. Returns `false` if there is no space for that. Nothing has changed then.
     ///
     /// # Errors
     /// [`Stopped`].
-    fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped>;
+    fn make_room(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped>;
+
+    /// Opens for a put an object that has made room. Waits for the disk.
+    ///
+    /// # Errors
+    /// The disk's error, with the name of what cannot be read. `NotFound` if it is gone or has not made room,
+    /// `UnexpectedEof` if it was cut.
+    fn open_for_put(&self, seal: &Seal) -> io::Result<KeptObject>;
 
     /// Records that the store has another object under the seal's key. A person must decide.
     ///
@@ -183,6 +188,29 @@ pub struct Parked {
     pub crc32: u32,
 }
 
+/// An object that has made room, as the body of its next put.
+#[derive(Clone, Debug)]
+pub struct KeptObject {
+    /// Its bytes.
+    pub bytes: KeptBytes,
+    /// Its CRC-32, as it was when it was kept.
+    pub crc32: u32,
+}
+
+/// Where the bytes of a kept object are.
+#[derive(Clone, Debug)]
+pub enum KeptBytes {
+    /// They are the whole of a file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// They were read.
+    Memory(Vec<u8>),
+}
+
 /// What is left of a sealed range after frames were lost.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Amend {
@@ -197,9 +225,4 @@ pub struct Amend {
     /// Lines left, by the hour in which they were received. Empty if an older release wrote the amendment.
     #[serde(default)]
     pub hours: Hours,
-}
-
-/// The file of a parked object. Nothing else builds its name.
-pub fn parked_name(seal: u64) -> String {
-    format!("parked/{seal:020}.gz")
 }

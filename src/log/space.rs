@@ -1,20 +1,14 @@
 //! The space that undelivered calls take.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::seals::PendingSeal;
 use crate::batch::BatchKey;
-use crate::disk::Disk;
 use crate::sources::SourceId;
 
 /// How full the log is, which batches to deliver to free space, and which sources to refuse.
 pub trait Capacity {
-    /// How much space is used.
-    fn usage(&self) -> Usage;
-
     /// How many more bytes the log may take.
     fn bytes_left(&self) -> u64;
 
@@ -34,12 +28,6 @@ pub trait Capacity {
 
     /// The sources that are refused because too much waits for their buckets.
     fn refused_sources(&self) -> BTreeSet<SourceId>;
-
-    /// The disk for staging objects and reading parked ones.
-    fn disk(&self) -> &Arc<dyn Disk>;
-
-    /// The number of bytes of objects staged in memory. Parking them would take as much space.
-    fn staged_in_memory(&self) -> Arc<AtomicUsize>;
 }
 
 /// How much space a spool uses.

@@ -28,7 +28,7 @@ impl DestinationsView for NodeView {
         let stored = |name| letters.get(name).copied().unwrap_or_default();
         AllDestinations {
             destinations: shown.iter().map(|(name, one)| self.destination(name, one, stored(name))).collect(),
-            held_bytes: self.log.held_bytes(),
+            held_bytes: self.follow.held_bytes(),
         }
     }
 
@@ -114,7 +114,7 @@ impl NodeView {
         FunctionStatus {
             function: function.to_owned(),
             types: types.unwrap_or_default(),
-            behind: seen.behind(self.log.durable_through()),
+            behind: seen.behind(self.follow.durable_through()),
             waiting: seen.waiting.0 as u64,
             queued_bytes: seen.queued,
             oldest_ms: seen.oldest.map(|at| at.0),

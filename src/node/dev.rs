@@ -221,7 +221,7 @@ async fn start(
     let bucket = BucketString::parse(dev_s3::BUCKET).map_err(|error| NodeError::Other(error.to_string()))?;
     let location =
         S3Location { region: Some(dev_s3::REGION.to_owned()), ..S3Location::new(bucket, Encryption::SseS3) };
-    let sources = Arc::new(DevSources::new(engine.log(), location));
+    let sources = Arc::new(DevSources::new(engine.locations(), location));
     let ingest = engine.ingest(IngestSettings { receipts: dev.receipts, ..IngestSettings::default() });
     let mut settings = CollectorSettings::default();
     settings.bounds.connections = fitted.connections;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::import_sources::found;
 use crate::import::{ImportSources, NoSource, WantedSource};
 use crate::lock::lock;
-use crate::log::Log;
+use crate::log::SetLocations;
 use crate::object::S3Location;
 use crate::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
 
@@ -19,15 +19,15 @@ const DEV_DEFAULT: &str = "csv";
 /// digits of the key's hash.
 #[derive(Debug)]
 pub struct DevSources {
-    log: Arc<dyn Log>,
+    locations: Arc<dyn SetLocations>,
     location: S3Location,
     known: Mutex<HashMap<WriteKeyHash, SourceId>>,
 }
 
 impl DevSources {
     /// No sources yet; the frames of each new one go to `location`.
-    pub fn new(log: Arc<dyn Log>, location: S3Location) -> Self {
-        Self { log, location, known: Mutex::default() }
+    pub fn new(locations: Arc<dyn SetLocations>, location: S3Location) -> Self {
+        Self { locations, location, known: Mutex::default() }
     }
 }
 
@@ -44,7 +44,7 @@ impl SourceLookup for DevSources {
         let hashed = || SourceId::new(&format!("k-{}", hash.hex16()));
         let Ok(id) = SourceId::new(write_key).or_else(|_| hashed()) else { return Found::Unknown };
         // Once for each new key: its bucket is recorded before its first frame.
-        if self.log.set_locations(vec![(id.clone(), self.location.clone())]).is_ok() {
+        if self.locations.set_locations(vec![(id.clone(), self.location.clone())]).is_ok() {
             known.insert(hash, id.clone());
         }
         // A stopped spool refuses the append with its own answer.

@@ -19,7 +19,8 @@ use crate::delivery::days::closing::last_over;
 use crate::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use crate::destinations::positions::{All, Positions};
 use crate::destinations::waiting::{Waiting, waiting};
-use crate::log::{DayStage, Log};
+use crate::disk::Disk;
+use crate::log::{DayStage, Follow, Log, SetLocations};
 use crate::object::S3Location;
 use crate::retry::Backoff;
 use crate::runtime::Shutdown;
@@ -132,10 +133,11 @@ pub async fn drain(
     // What holds the disk holds its lock.
     drop(positions);
     warn_of_damage(&recovered);
-    reach_as_configured(&*spool.log(), setup.configured)?;
+    reach_as_configured(&*spool.locations(), setup.configured)?;
     let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
     let deps = DeliveryDeps {
         log: spool.log(),
+        staging: spool.staging_disk(),
         store: setup.store,
         clock: Arc::clone(&outside.clock),
         random: Arc::clone(&outside.random),
@@ -165,7 +167,7 @@ pub async fn drain(
     let waiting_for_functions = match destinations_lost {
         // Whatever is queued then may be needed.
         Some(_) => Vec::new(),
-        None => waiting_for_functions(kept, spool.log()).await?,
+        None => waiting_for_functions(kept, Arc::clone(spool.disk()), spool.follow()).await?,
     };
     let objects = outside.metrics.objects.get();
     tokio::task::spawn_blocking(move || spool.close()).await?;
@@ -202,8 +204,12 @@ async fn dropped(mut positions: Positions) -> Result<Positions, NodeError> {
 }
 
 /// What functions have not finished.
-async fn waiting_for_functions(kept: All, log: Arc<dyn Log>) -> Result<Vec<Waiting>, NodeError> {
-    let counting = tokio::task::spawn_blocking(move || waiting(&kept, log.disk(), &*log));
+async fn waiting_for_functions(
+    kept: All,
+    disk: Arc<dyn Disk>,
+    log: Arc<dyn Follow>,
+) -> Result<Vec<Waiting>, NodeError> {
+    let counting = tokio::task::spawn_blocking(move || waiting(&kept, &disk, &*log));
     counting.await?.map_err(|error| {
         NodeError::Other(format!("what waits for the functions of destinations cannot be counted: {error}"))
     })
@@ -211,11 +217,14 @@ async fn waiting_for_functions(kept: All, log: Arc<dyn Log>) -> Result<Vec<Waiti
 
 /// Bucket and prefix stay as recorded in the spool. How to connect to them may have been fixed since
 /// (decision 0080).
-fn reach_as_configured(log: &dyn Log, configured: Vec<(SourceId, S3Location)>) -> Result<(), NodeError> {
+fn reach_as_configured(
+    locations: &dyn SetLocations,
+    configured: Vec<(SourceId, S3Location)>,
+) -> Result<(), NodeError> {
     let same_place = |(source, to): &(SourceId, S3Location)| {
-        log.current_location(source).is_some_and(|noted| noted.bucket == to.bucket)
+        locations.current_location(source).is_some_and(|noted| noted.bucket == to.bucket)
     };
-    log.set_locations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
+    locations.set_locations(configured.into_iter().filter(same_place).collect::<Vec<_>>())?;
     Ok(())
 }
 

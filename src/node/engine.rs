@@ -28,7 +28,7 @@ use crate::import::watched_journal::WatchedJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::live::{LiveView, Mode};
-use crate::log::Log;
+use crate::log::SetLocations;
 use crate::runtime::Background;
 use crate::spool::{DELIVERIES, Spool};
 use crate::store::s3::S3Store;
@@ -74,6 +74,7 @@ impl Engine {
         };
         let deps = DeliveryDeps {
             log: spool.log(),
+            staging: spool.staging_disk(),
             store: Arc::clone(&store) as _,
             clock: Arc::clone(&outside.clock),
             random: Arc::clone(&outside.random),
@@ -86,7 +87,8 @@ impl Engine {
         let (delivery, scheduler) = Delivery::start(deps, settings);
         let destinations = Arc::new(OnceLock::new());
         let view = Arc::new(NodeView {
-            log: spool.log(),
+            log: spool.reports(),
+            follow: spool.follow(),
             delivery: delivery.clone(),
             metrics: outside.metrics.clone(),
             alarms: Arc::clone(&alarms),
@@ -136,15 +138,15 @@ impl Engine {
     ) -> Result<(), NodeError> {
         let Some(positions) = self.positions.take() else { return Ok(()) };
         let deps = Deps {
-            follow: self.spool.log(),
+            follow: self.spool.follow(),
             append: self.spool.appender(),
             equipment,
             alarms: Arc::clone(&self.alarms),
             metrics: self.outside.metrics.clone(),
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
-            disk: Arc::clone(self.spool.log().disk()),
-            share: destinations_share(self.spool.log().usage().max),
+            disk: Arc::clone(self.spool.disk()),
+            share: destinations_share(self.view.log.usage().max),
             handles,
             disk_work: DiskWork::OnThreads,
             copy_work: DiskWork::OnThreadsOf(self.background.clone()),
@@ -155,9 +157,9 @@ impl Engine {
         Ok(())
     }
 
-    /// The way out of the spool.
-    pub fn log(&self) -> Arc<dyn Log> {
-        self.spool.log()
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        self.spool.locations()
     }
 
     /// The live view of this node.
@@ -205,13 +207,13 @@ impl Engine {
         dir: &Path,
         sources: Arc<dyn ImportSources>,
     ) -> Result<Arc<Importer>, NodeError> {
-        let (ingest, log) = (Arc::clone(ingest), self.log());
+        let (ingest, imports) = (Arc::clone(ingest), self.spool.imports());
         let (clock, metrics) = (Arc::clone(&self.outside.clock), self.outside.metrics.clone());
         let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.alarms));
         let opened = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(WatchedJournal::new(Arc::new(LocalJournal::open(&path)?), alarms));
             Ok::<_, JournalError>(Importer::new(
-                ImporterDeps { ingest, log, journal, clock, metrics },
+                ImporterDeps { ingest, imports, journal, clock, metrics },
                 sources,
             ))
         });

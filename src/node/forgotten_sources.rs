@@ -62,7 +62,7 @@ impl NodeView {
         let mut removed = write(&self.removed);
         let is_configured = |source: &SourceId| removed.configured().is_some_and(|all| all.contains(source));
         let known: BTreeSet<SourceId> = known.into_iter().filter(|source| !is_configured(source)).collect();
-        let ends = (self.log.durable_through(), self.finished_through());
+        let ends = (self.follow.durable_through(), self.finished_through());
         let gone = removed.gone(&known, self.clock.monotonic(), ends);
         if gone.is_empty() {
             return Ok(());

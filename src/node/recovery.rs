@@ -11,7 +11,7 @@ use crate::delivery::failures::damage::raise_lost;
 use crate::destinations::positions::Positions;
 use crate::disk::real_disk::RealDisk;
 use crate::disk::{Disk, is_no_handle};
-use crate::log::Log;
+use crate::log::SetLocations;
 use crate::spool::{Recovered, Spool, SpoolOptions};
 use crate::words::causes::chain;
 
@@ -86,9 +86,14 @@ impl Recovery {
         }
     }
 
-    /// The way out of the spool.
-    pub fn log(&self) -> Arc<dyn Log> {
-        self.spool.log()
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        self.spool.locations()
+    }
+
+    /// The node id, as object names contain it.
+    pub fn node(&self) -> String {
+        self.spool.reports().node()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::alarms::AlarmKind;
 use crate::config::{Config, ConfigError, ConfigValue, Loaded, reload};
 use crate::destinations::runner::CommandError;
 use crate::import::Importer;
-use crate::log::Log;
+use crate::log::SetLocations;
 use crate::object::S3Location;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::sources::SourceId;
@@ -72,7 +72,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     // between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
     node.keep_sources(ids(next));
-    if let Err(failure) = note_locations(&*node.log(), next) {
+    if let Err(failure) = note_locations(&*node.locations(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
         node.set_configured(ids(&current.config));
         return current;
@@ -86,13 +86,13 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     after
 }
 
-pub(super) fn note_locations(log: &dyn Log, config: &Config) -> Result<(), NodeError> {
+pub(super) fn note_locations(locations: &dyn SetLocations, config: &Config) -> Result<(), NodeError> {
     let wanted = || config.sources.iter().map(|source| (source.id.clone(), source.location.clone()));
     let same_place = |(source, to): &(SourceId, S3Location)| {
-        log.current_location(source).is_some_and(|noted| noted.bucket == to.bucket)
+        locations.current_location(source).is_some_and(|noted| noted.bucket == to.bucket)
     };
     let staying: BTreeSet<SourceId> = wanted().filter(same_place).map(|(source, _)| source).collect();
-    for source in log.set_locations(wanted().collect())? {
+    for source in locations.set_locations(wanted().collect())? {
         if staying.contains(&source) {
             tracing::info!(%source, "the settings of the source's bucket have changed; they apply to waiting objects, too");
         } else {

@@ -18,7 +18,7 @@ use crate::alarms::{AlarmKind, Alarms};
 use crate::collector::Running;
 use crate::destinations::runner::Destinations;
 use crate::lock::{lock, write};
-use crate::log::Log;
+use crate::log::SetLocations;
 use crate::runtime::Shutdown;
 use crate::sources::SourceId;
 
@@ -63,7 +63,7 @@ pub struct Node {
 impl Node {
     /// Sets which sources are configured.
     pub fn set_configured(&self, sources: BTreeSet<SourceId>) {
-        let known: BTreeSet<SourceId> = self.engine.log().sources().into_iter().collect();
+        let known: BTreeSet<SourceId> = self.engine.view.log.sources().into_iter().collect();
         self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
         write(&self.engine.view.removed).configure(sources);
     }
@@ -94,9 +94,9 @@ impl Node {
         &self.collector
     }
 
-    /// The way out of the spool.
-    pub fn log(&self) -> Arc<dyn Log> {
-        self.engine.log()
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        self.engine.locations()
     }
 
     /// The destinations, once they have started.
@@ -112,7 +112,7 @@ impl Node {
     /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at
     /// every start. An alarm is then raised.
     pub async fn failed(&self) -> String {
-        let (mut stopped, mut ending) = (self.engine.log().stopped(), self.engine.alarms.ending());
+        let (mut stopped, mut ending) = (self.engine.view.log.stopped(), self.engine.alarms.ending());
         tokio::select! {
             reason = stopped.wait_for(Option::is_some) => {
                 let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default();
@@ -136,7 +136,7 @@ impl Node {
         let now = || self.engine.outside.clock.monotonic();
         let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);
         self.engine.view.draining.store(true, Ordering::Release);
-        let stopped = self.engine.log().stopped().borrow().as_deref().map(str::to_owned);
+        let stopped = self.engine.view.log.stopped().borrow().as_deref().map(str::to_owned);
         let stopped = stopped
             .map(|reason| format!("the spool stopped ({reason}); restart to recover"))
             .or_else(|| self.engine.alarms.ending().borrow().clone());

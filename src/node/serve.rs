@@ -152,8 +152,8 @@ pub async fn engine(
 ) -> Result<(Engine, Option<String>), NodeError> {
     let recovery = Recovery::run(Outside::system(), disk, spool_options(config)).await?;
     // Before anything is delivered: objects sealed by an earlier process are put as configured now.
-    note_locations(&*recovery.log(), config)?;
-    let node = recovery.log().node();
+    note_locations(&*recovery.locations(), config)?;
+    let node = recovery.node();
     let store = S3Store::new(store_settings(config, &node)).await;
     let proxy = store.proxy();
     if let Some(proxy) = &proxy {

@@ -24,7 +24,8 @@ use crate::destinations::runner::Destinations;
 use crate::live::{Library, LiveView, RefusedKind};
 use crate::lock::{lock, read};
 use crate::log::{
-    AccountKey, LOCATION_FULL, Located, Log, OpenBatch, PendingSeal, Report, Row, Rows, SPOOL_FULL, Standing,
+    AccountKey, Follow, LOCATION_FULL, Located, OpenBatch, PendingSeal, Report, Reports, Row, Rows,
+    SPOOL_FULL, Standing,
 };
 use crate::metrics::{
     AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StatusLabel,
@@ -57,7 +58,8 @@ pub(super) type LedgerSeries = (String, Option<String>);
 /// A node, as shown to its operator.
 #[derive(Debug)]
 pub(super) struct NodeView {
-    pub(super) log: Arc<dyn Log>,
+    pub(super) log: Arc<dyn Reports>,
+    pub(super) follow: Arc<dyn Follow>,
     pub(super) delivery: Delivery,
     pub(super) metrics: Metrics,
     pub(super) alarms: Arc<Alarms>,
@@ -90,6 +92,13 @@ impl NodeView {
         let first = samples.first()?;
         let passed = now.0.saturating_sub(first.0);
         (passed >= RATE_EVERY).then(|| now.1.saturating_sub(first.1) as f64 / passed.as_secs_f64())
+    }
+
+    /// Sealed objects that are not known to be in the store.
+    fn sealed_objects(&self) -> u64 {
+        let mut count = 0;
+        self.log.each_pending_seal(&mut |_| count += 1);
+        count
     }
 
     /// The totals of a source, or of those that were removed.
@@ -435,7 +444,7 @@ impl AdminView for NodeView {
                 is_full: usage.is_full,
             },
             open_batches: open.len() as u64,
-            sealed_objects: self.log.pending_numbers().len() as u64,
+            sealed_objects: self.sealed_objects(),
             oldest_undelivered_seconds: self.log.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: Totals {
                 received: sum(|totals| totals.received),

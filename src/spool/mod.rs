@@ -58,8 +58,8 @@ pub use stepped::Stepped;
 pub use writing::housekeeper::SPARES_MAX;
 
 use crate::call::Fingerprinter;
-use crate::disk::Disk;
-use crate::log::{Append, Log};
+use crate::disk::{Disk, StagingDisk};
+use crate::log::{Append, Follow, Imports, Log, Reports, SetLocations};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::spool::outgoing::SpoolLog;
@@ -117,9 +117,40 @@ impl Spool {
         Arc::new(self.appender.clone())
     }
 
-    /// What delivery and status need.
+    /// What delivery needs.
     pub fn log(&self) -> Arc<dyn Log> {
         Arc::new(self.log.clone())
+    }
+
+    /// What status, console and metrics report.
+    pub fn reports(&self) -> Arc<dyn Reports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        Arc::new(self.log.clone())
+    }
+
+    /// The progress of imported files.
+    pub fn imports(&self) -> Arc<dyn Imports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// What a second reader needs.
+    pub fn follow(&self) -> Arc<dyn Follow> {
+        Arc::new(self.log.clone())
+    }
+
+    /// The disk of the spool's directory, with its cap.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.log.shared.disk
+    }
+
+    /// Where objects of this spool are staged. The spool keeps space to park them.
+    pub fn staging_disk(&self) -> StagingDisk {
+        let shared = &self.log.shared;
+        StagingDisk { disk: Arc::clone(&shared.disk), in_memory: Arc::clone(&shared.staged_in_memory) }
     }
 
     /// Makes the fingerprints that this spool compares.

@@ -5,8 +5,10 @@
 use std::sync::Arc;
 
 use crate::call::Fingerprinter;
-use crate::disk::Disk;
-use crate::log::{Append, AppendError, Appended, Log, RequestFrames, Stopped};
+use crate::disk::{Disk, StagingDisk};
+use crate::log::{
+    Append, AppendError, Appended, Follow, Imports, Log, LogId, Reports, RequestFrames, SetLocations, Stopped,
+};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::spool::options::SpoolOptions;
@@ -70,16 +72,22 @@ impl Stepped {
     /// # Errors
     /// [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
     /// [`AppendError::DayOver`], [`AppendError::OtherRow`], [`AppendError::Known`]: one of them is refused; the others are stored.
-    /// [`AppendError::Stopped`]: the spool has stopped.
+    /// [`AppendError::Unknown`]: the write or sync of the group failed, and the spool has stopped.
+    /// [`AppendError::Stopped`]: the spool had stopped.
     pub fn append(
         &mut self,
         group: impl IntoIterator<Item = RequestFrames>,
     ) -> Result<Vec<Appended>, AppendError> {
         let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
-        let appended = |outcome: Outcome| outcome.refused.map_or(Ok(Appended::from(outcome)), Err);
+        let log = LogId(self.log.shared.ident.spool_id);
+        let appended = |outcome: Outcome| match outcome.refused {
+            Some(error) => Err(error),
+            None => Ok(outcome.appended_to(log)),
+        };
         match self.writer.commit(&mut group) {
             Ok(outcomes) => outcomes.into_iter().map(appended).collect(),
             Err(CommitError::NoSpace { .. }) => Err(AppendError::Full),
+            Err(CommitError::Unknown) => Err(AppendError::Unknown),
             Err(CommitError::Stopped) => Err(AppendError::Stopped),
         }
     }
@@ -92,9 +100,40 @@ impl Stepped {
         self.housekeeper.pass()
     }
 
-    /// What delivery and status need.
+    /// What delivery needs.
     pub fn log(&self) -> Arc<dyn Log> {
         Arc::new(self.log.clone())
+    }
+
+    /// What status, console and metrics report.
+    pub fn reports(&self) -> Arc<dyn Reports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// Where the frames of each source go.
+    pub fn locations(&self) -> Arc<dyn SetLocations> {
+        Arc::new(self.log.clone())
+    }
+
+    /// The progress of imported files.
+    pub fn imports(&self) -> Arc<dyn Imports> {
+        Arc::new(self.log.clone())
+    }
+
+    /// What a second reader needs.
+    pub fn follow(&self) -> Arc<dyn Follow> {
+        Arc::new(self.log.clone())
+    }
+
+    /// The disk of the spool's directory, with its cap.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.log.shared.disk
+    }
+
+    /// Where objects of this spool are staged. The spool keeps space to park them.
+    pub fn staging_disk(&self) -> StagingDisk {
+        let shared = &self.log.shared;
+        StagingDisk { disk: Arc::clone(&shared.disk), in_memory: Arc::clone(&shared.staged_in_memory) }
     }
 
     /// Stores queued requests, takes no more, and closes the spool cleanly.
@@ -110,7 +149,7 @@ impl Stepped {
         }
         match self.writer.close() {
             Ok(()) | Err(CommitError::NoSpace { .. }) => self.housekeeper.tally_all(),
-            Err(CommitError::Stopped) => Err(Stopped),
+            Err(CommitError::Unknown | CommitError::Stopped) => Err(Stopped),
         }
     }
 }

@@ -16,11 +16,12 @@ use crate::call::{LineSink, RejectReason};
 use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
 use crate::log::{
-    AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, Parked, Range,
-    Read, ReadThrough, RequestFrames, Seal, frame, parked_name,
+    AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, InLog, LogId,
+    Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
 };
 use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
 use crate::sources::SourceId;
+use crate::spool::format::parked_name;
 use crate::time::{DAY_MS, UnixMillis};
 
 #[derive(Debug, Default)]
@@ -322,7 +323,7 @@ fn a_seal_survives_a_kill_and_later_frames_go_to_the_next_seal() {
     assert_eq!((next.number, next.first, next.previous_last, next.frames), (2, 101, Some(100), 200));
     log.commit(&next, None).unwrap();
     assert!(log.open_batch(&key("web")).is_none());
-    assert_eq!(log.undelivered()[&source("ios")].0, 5);
+    assert_eq!(spool.reports().undelivered()[&source("ios")].0, 5);
 }
 
 #[test]
@@ -405,12 +406,12 @@ fn a_parked_file_that_no_note_claims_is_removed() {
     fs::write(dir.path().join(parked_name(seal.number)), b"the beginning of an object").unwrap();
     drop(spool);
     let (spool, _) = open(dir.path());
-    assert_eq!(spool.log().disk().list("parked").unwrap(), [], "no note claims the file");
+    assert_eq!(spool.disk().list("parked").unwrap(), [], "no note claims the file");
     let parked = Parked { len: 6, crc32: 1 };
-    assert_eq!(spool.log().park(&seal, &mut &b"object"[..], parked), Ok(true));
+    assert_eq!(spool.log().make_room(&seal, &mut &b"object"[..], parked), Ok(true));
     drop(spool);
     let (spool, _) = open(dir.path());
-    assert_eq!(spool.log().disk().list("parked").unwrap().len(), 1);
+    assert_eq!(spool.disk().list("parked").unwrap().len(), 1);
 }
 
 #[test]
@@ -456,10 +457,9 @@ fn rejected_lines_and_other_days_form_separate_batches() {
     frames.line().extend_from_slice(b"{\"good\":2}");
     frames.call(0);
     assert_eq!(frames.rejected_by_reason().collect::<Vec<_>>(), [(RejectReason::UnknownType, 1)]);
-    assert_eq!(
-        append(&spool, frames).unwrap(),
-        Appended { stored: 3, repeats: 0, first: Some(1), import: None }
-    );
+    let log = LogId(spool.log.shared.ident.spool_id);
+    let stored_in = [InLog { log, first: 1, frames: 3 }].into_iter().collect();
+    assert_eq!(append(&spool, frames).unwrap(), Appended { stored: 3, repeats: 0, stored_in, import: None });
     let mut tomorrow = RequestFrames::new(source("web"), UnixMillis(NOON + DAY_MS), 0);
     tomorrow.line().extend_from_slice(b"{\"good\":3}");
     tomorrow.call(0);
@@ -475,14 +475,14 @@ fn rejected_lines_and_other_days_form_separate_batches() {
 fn a_moved_source_keeps_its_old_bucket_for_earlier_frames() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
-    let log = spool.log();
+    let locations = spool.locations();
     let to = |bucket: &str| S3Location { bucket: BucketString::parse(bucket).unwrap(), ..location() };
-    assert_eq!(log.set_locations(vec![(source("web"), to("one"))]).unwrap(), []);
+    assert_eq!(locations.set_locations(vec![(source("web"), to("one"))]).unwrap(), []);
     append(&spool, request("web", &numbered(0, 3, 1))).unwrap();
-    assert_eq!(log.set_locations(vec![(source("web"), to("one"))]).unwrap(), []);
-    assert_eq!(log.set_locations(vec![(source("web"), to("two"))]).unwrap(), [source("web")]);
+    assert_eq!(locations.set_locations(vec![(source("web"), to("one"))]).unwrap(), []);
+    assert_eq!(locations.set_locations(vec![(source("web"), to("two"))]).unwrap(), [source("web")]);
     append(&spool, request("web", &numbered(3, 3, 1))).unwrap();
-    drop(log);
+    drop(locations);
     spool.close();
     let (spool, _) = open(dir.path());
     let log = spool.log();
@@ -582,7 +582,7 @@ fn an_import_of_any_size_pushes_no_call_out_of_the_window() {
     let mut spool = open();
     let sent = || request("web", &numbered(0, 100, 10));
     assert_eq!(spool.append([sent()]).unwrap().first().unwrap().stored, 100);
-    let file = spool.log().begin_import(ImportKey(7), ImportProgress::default()).unwrap().file;
+    let file = spool.imports().begin_import(ImportKey(7), ImportProgress::default()).unwrap().file;
     for step in 0..500_u64 {
         let group = || [rows(file, step * 10, 10, 500)];
         if spool.append(group()) == Err(AppendError::Full) {
@@ -642,10 +642,10 @@ fn no_fingerprints_are_kept_if_dedupe_is_off() {
 
 /// What a second reader gets from `read_through` on.
 fn followed(spool: &Spool, read_through: &mut ReadThrough) -> Vec<String> {
-    followed_in(&*spool.log(), read_through)
+    followed_in(&*spool.follow(), read_through)
 }
 
-fn followed_in(log: &dyn Log, read_through: &mut ReadThrough) -> Vec<String> {
+fn followed_in(log: &dyn Follow, read_through: &mut ReadThrough) -> Vec<String> {
     let mut lines = Vec::new();
     let read = log.follow(read_through, &mut |read| {
         match read {
@@ -666,13 +666,13 @@ fn a_second_reader_gets_every_line_in_order_whatever_its_batch() {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = open(dir.path());
     let (mut read_through, mut all) = (ReadThrough::after(0), Vec::new());
-    assert_eq!((followed(&spool, &mut read_through), spool.log().durable_through()), (Vec::new(), 0));
+    assert_eq!((followed(&spool, &mut read_through), spool.follow().durable_through()), (Vec::new(), 0));
     for round in 0..40 {
         let new = numbered(round * 20, 20, 1_000);
         let source = if round % 3 == 0 { "ios" } else { "web" };
         append(&spool, request(source, &new)).unwrap();
         assert_eq!(followed(&spool, &mut read_through), new, "round {round}");
-        assert_eq!(read_through.through, spool.log().durable_through());
+        assert_eq!(read_through.through, spool.follow().durable_through());
         all.extend(new);
     }
     assert!(spool.log().usage().segments > 2);
@@ -683,7 +683,7 @@ fn a_second_reader_gets_every_line_in_order_whatever_its_batch() {
     while read_through.through < 800 {
         let before = read_through.through;
         let mut passed = 0;
-        let read = spool.log().follow(&mut read_through, &mut |read| {
+        let read = spool.follow().follow(&mut read_through, &mut |read| {
             let Read::Frame(frame) = read else { panic!("nothing is lost") };
             some.push(String::from_utf8(frame.payload.to_vec()).unwrap());
             passed += 1;
@@ -720,14 +720,14 @@ fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
 
     let spool = open_holding(Some(100));
     still_there(&spool);
-    let held = spool.log().held_bytes();
+    let held = spool.follow().held_bytes();
     assert!(held > 0);
     // As much is released as was asked for, and less than a segment more.
-    let (half, all_held) = (spool.log().held_end(held / 2), spool.log().held_end(u64::MAX));
+    let (half, all_held) = (spool.follow().held_end(held / 2), spool.follow().held_end(u64::MAX));
     assert!(100 < half && half < all_held && all_held <= 1_000, "{half}, {all_held}");
-    assert_eq!((spool.log().held_end(held), spool.log().held_end(0)), (all_held, 0));
-    spool.log().hold_after(Some(half));
-    assert!(spool.log().held_bytes() <= held - held / 2);
+    assert_eq!((spool.follow().held_end(held), spool.follow().held_end(0)), (all_held, 0));
+    spool.follow().hold_after(Some(half));
+    assert!(spool.follow().held_bytes() <= held - held / 2);
     let files = || {
         fs::read_dir(dir.path())
             .unwrap()
@@ -737,9 +737,9 @@ fn what_a_second_reader_has_not_read_stays_until_it_has_even_after_a_restart() {
             .count()
     };
     let before = files();
-    spool.log().hold_after(Some(1_000));
+    spool.follow().hold_after(Some(1_000));
     let mut looks = 0;
-    while spool.log().held_bytes() > 0 || files() >= before {
+    while spool.follow().held_bytes() > 0 || files() >= before {
         looks += 1;
         assert!(looks < 4_000, "{} files are kept", files());
         std::thread::sleep(Duration::from_millis(5));
@@ -807,7 +807,7 @@ fn a_spool_full_of_what_a_second_reader_keeps_takes_dead_letters_and_frees_their
     calls.truncate(stored as usize);
     assert!(calls == numbered(0, stored, 1_000), "{} of {stored} calls are kept", calls.len());
     // Once the calls are given up, there is space for others.
-    spool.log().hold_after(Some(spool.log().durable_through()));
+    spool.follow().hold_after(Some(spool.follow().durable_through()));
     while append(&spool, call(stored)).is_err() {
         deliver(&spool);
         refused += 1;
@@ -864,7 +864,7 @@ fn what_was_released_in_the_middle_of_a_continued_segment_is_not_lost() {
     all.extend(numbered(500_000, 1, 1_000));
     spool.append([request("web", &all[calls..])]).unwrap();
     let mut read_through = ReadThrough::after(0);
-    assert!(followed_in(&*spool.log(), &mut read_through) == all, "all calls, and nothing lost");
+    assert!(followed_in(&*spool.follow(), &mut read_through) == all, "all calls, and nothing lost");
     assert_eq!(read_through.through, all.len() as u64 + letters as u64);
 }
 
@@ -899,11 +899,11 @@ fn a_second_reader_is_told_of_positions_whose_segments_are_gone() {
     // A note of the loss stays until it was read, however often the spool is opened.
     for _ in 0..3 {
         let spool = open_stepped(dir.path(), held.clone());
-        assert_eq!(followed_in(&*spool.log(), &mut ReadThrough::after(0)), told);
+        assert_eq!(followed_in(&*spool.follow(), &mut ReadThrough::after(0)), told);
         let (first, last) = (segments[2].1, segments[2].2);
-        let some = followed_in(&*spool.log(), &mut ReadThrough::after(first + 4));
+        let some = followed_in(&*spool.follow(), &mut ReadThrough::after(first + 4));
         assert_eq!(some[0], format!("lost {}-{last}", first + 5));
-        assert!(followed_in(&*spool.log(), &mut ReadThrough::after(last))[0].starts_with('{'));
+        assert!(followed_in(&*spool.follow(), &mut ReadThrough::after(last))[0].starts_with('{'));
     }
     let read = open_stepped(dir.path(), SpoolOptions { hold_after: Some(told.len() as u64), ..options() });
     let lost = read.log.shared.state().lost.clone();
@@ -923,25 +923,26 @@ fn a_segment_that_is_released_and_overwritten_while_it_is_read_is_not_lost() {
             spool.keep().unwrap();
         }
     }
-    let log = spool.log();
+    let (log, follow) = (spool.log(), spool.follow());
     let (mut read, mut lost) = (0, Vec::new());
-    log.follow(&mut ReadThrough::after(0), &mut |found| {
-        match found {
-            Read::Lost(range) => lost.push(range),
-            Read::Frame(_) => read += 1,
-        }
-        if read == 1 {
-            log.hold_after(Some(log.durable_through()));
-            deliver(&*log, &key("web"));
-            for line in numbered(1_000_000, 2_000, 1_000) {
-                while spool.append([request("web", std::slice::from_ref(&line))]).is_err() {
-                    spool.keep().unwrap();
+    follow
+        .follow(&mut ReadThrough::after(0), &mut |found| {
+            match found {
+                Read::Lost(range) => lost.push(range),
+                Read::Frame(_) => read += 1,
+            }
+            if read == 1 {
+                follow.hold_after(Some(follow.durable_through()));
+                deliver(&*log, &key("web"));
+                for line in numbered(1_000_000, 2_000, 1_000) {
+                    while spool.append([request("web", std::slice::from_ref(&line))]).is_err() {
+                        spool.keep().unwrap();
+                    }
                 }
             }
-        }
-        Ok(Go::On)
-    })
-    .unwrap();
+            Ok(Go::On)
+        })
+        .unwrap();
     assert_eq!(lost, []);
     assert!(read < 2_000, "{read} frames: nothing was overwritten");
 }

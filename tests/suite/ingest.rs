@@ -7,15 +7,18 @@ use forebay::call::{CallKind, Shape};
 use forebay::ingest::{Ack, Arrival, Ingest, IngestDeps, IngestError, IngestSettings};
 use forebay::log::frame::Origin;
 use forebay::log::{AppendError, ImportKey, ImportProgress, ImportStep};
-use forebay::metrics::Metrics;
+use forebay::metrics::{Metrics, SourceLabel};
 use forebay::object::Stream;
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::spool::{Spool, SpoolOptions};
 use forebay::time::Clock;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use tempfile::TempDir;
 
 use crate::support::crash::copy;
+use crate::support::doubtful::{Doubt, Doubtful};
 use crate::support::stored::{Stored, stored};
 
 const FOUR: &str = r#"{"batch":[
@@ -26,6 +29,8 @@ const FOUR: &str = r#"{"batch":[
 
 struct Intake {
     ingest: Arc<Ingest>,
+    doubtful: Arc<Doubtful>,
+    metrics: Metrics,
     spool: Spool,
     dir: TempDir,
 }
@@ -41,15 +46,16 @@ fn opened(dir: TempDir, settings: IngestSettings) -> Intake {
     let options = SpoolOptions { segment_bytes: 64 * 1_024, ..SpoolOptions::default() };
     let (spool, _) =
         Spool::open(disk, options, Arc::clone(&clock), &*random, Arc::new(metrics.clone())).unwrap();
+    let doubtful = Doubtful::new(spool.appender());
     let deps = IngestDeps {
         clock,
         random,
-        metrics,
-        appender: spool.appender(),
+        metrics: metrics.clone(),
+        appender: Arc::clone(&doubtful) as _,
         fingerprinter: spool.fingerprinter(),
         live: Arc::default(),
     };
-    Intake { ingest: Arc::new(Ingest::new(deps, settings)), spool, dir }
+    Intake { ingest: Arc::new(Ingest::new(deps, settings)), doubtful, metrics, spool, dir }
 }
 
 impl Intake {
@@ -89,7 +95,7 @@ fn web() -> SourceId {
 async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     let intake = intake(IngestSettings { receipts: true, ..IngestSettings::default() });
     let ten = ImportProgress { next_row: 10, ..ImportProgress::default() };
-    let file = intake.spool.log().begin_import(ImportKey(1), ten).unwrap().file;
+    let file = intake.spool.imports().begin_import(ImportKey(1), ten).unwrap().file;
     let rows = Origin { file, first_row: 10, last_row: 13 };
     let step = Some(ImportStep { origin: rows, rejected: 0, known: 0, text: None });
     let ack = intake.send_step(&web(), FOUR, step).await.unwrap();
@@ -97,7 +103,7 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     let progress =
         ImportProgress { next_row: 14, stored: 2, repeats: 1, refused: 1, rejected: 0, text: None };
     assert_eq!(ack.import, Some(progress));
-    let receipt = ack.receipt.unwrap();
+    let receipt = ack.receipts.unwrap().iter().next().unwrap();
     assert_eq!(receipt.len(), 3, "a repeat has no position: {receipt:?}");
     // What a kill at this instant leaves.
     let left = tempfile::tempdir().unwrap();
@@ -117,7 +123,31 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
     assert_eq!(refused, Err(IngestError::Append(AppendError::OtherRow { next: Some(14) })));
     let again = after.send(&web(), FOUR).await.unwrap();
     assert_eq!((again.calls, again.repeats), (3, 3), "what was acknowledged before the crash is known");
-    assert_eq!(again.receipt, None, "receipts are off");
+    assert_eq!(again.receipts, None, "receipts are off");
+}
+
+#[tokio::test]
+async fn calls_of_an_unknown_outcome_are_stored_once_when_they_come_again() {
+    const TWO: &str = r#"{"batch":[
+        {"type":"track","event":"a","userId":"u","messageId":"1"},
+        {"type":"page","userId":"u","messageId":"2"}]}"#;
+    for (doubt, repeats) in [(Doubt::Stored, 2), (Doubt::NotStored, 0)] {
+        let intake = intake(IngestSettings { receipts: true, ..IngestSettings::default() });
+        intake.doubtful.next(doubt);
+        let unknown = intake.send(&web(), TWO).await;
+        assert_eq!(unknown, Err(IngestError::Append(AppendError::Unknown)));
+        let counted = || {
+            let label = SourceLabel { source: "web".to_owned() };
+            let of =
+                |family: &Family<SourceLabel, Counter>| family.get(&label).map_or(0, |count| count.get());
+            (of(&intake.metrics.received), of(&intake.metrics.stored), of(&intake.metrics.repeated))
+        };
+        assert_eq!(counted(), (0, 0, 0), "{doubt:?}");
+        let again = intake.send(&web(), TWO).await.unwrap();
+        assert_eq!((again.calls, again.repeats, again.receipts.is_some()), (2, repeats, repeats == 0));
+        assert_eq!(counted(), (2, 2 - u64::from(repeats), u64::from(repeats)), "{doubt:?}");
+        assert_eq!(intake.stored(&web()).len(), 2, "{doubt:?}");
+    }
 }
 
 #[tokio::test]

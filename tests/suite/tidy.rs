@@ -33,18 +33,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("store", &["boxed_future", "disk", "lock", "object", "reach", "time", "words"]),
     (
         "log",
-        &[
-            "batch",
-            "boxed_future",
-            "call",
-            "disk",
-            "object",
-            "planted_bugs",
-            "receipt",
-            "sources",
-            "time",
-            "words",
-        ],
+        &["batch", "boxed_future", "call", "object", "planted_bugs", "receipt", "sources", "time", "words"],
     ),
     (
         "spool",

@@ -15,7 +15,7 @@ impl SealedObject<'_> {
     /// Finds the parked object, or makes it again. If that fails, the object has no form.
     pub(in crate::delivery) async fn find_form(&mut self, pending: PendingSeal) -> Result<(), Stopped> {
         self.form = match pending.parked {
-            Some(parked) => Some(Form::Parked(parked)),
+            Some(_) => Some(Form::Parked),
             None => {
                 let shared = Arc::clone(self.shared);
                 let Ok(_encoder) = self.shared.encoders.acquire().await else { return Ok(()) };

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-use crate::disk::Disk;
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile, StagingDisk, read_all};
 use crate::store::Body;
 
 /// An object longer than this goes to a file, unless the settings say otherwise.
@@ -23,9 +22,8 @@ const LAST_RESORT_MAX: usize = 256 * 1_024 * 1_024;
 /// Where objects are staged.
 #[derive(Debug)]
 pub struct Staging {
-    disk: Arc<dyn Disk>,
+    on: StagingDisk,
     in_memory_max: usize,
-    in_memory: Arc<AtomicUsize>,
     last_resort: Arc<AtomicUsize>,
     next: AtomicU64,
 }
@@ -107,10 +105,9 @@ impl Drop for Reserved {
 }
 
 impl Staging {
-    /// Stages objects longer than `in_memory_max` on `disk`, in its `staging` directory. `in_memory` counts
-    /// the bytes that are staged in memory.
-    pub fn new(disk: Arc<dyn Disk>, in_memory_max: usize, in_memory: Arc<AtomicUsize>) -> Self {
-        Self { disk, in_memory_max, in_memory, last_resort: Arc::default(), next: AtomicU64::new(1) }
+    /// Stages objects longer than `in_memory_max` in files.
+    pub fn new(on: StagingDisk, in_memory_max: usize) -> Self {
+        Self { on, in_memory_max, last_resort: Arc::default(), next: AtomicU64::new(1) }
     }
 
     /// Begins the one object of up to 256 MiB that may be staged in memory because the disk is full: it is
@@ -130,11 +127,11 @@ impl Staging {
     /// Begins an object.
     pub fn begin(&self) -> StagingWriter {
         StagingWriter {
-            disk: Arc::clone(&self.disk),
+            disk: Arc::clone(&self.on.disk),
             name: format!("staging/{}.gz", self.next.fetch_add(1, Ordering::Relaxed)),
             memory_max: self.in_memory_max,
             memory: Vec::new(),
-            reserved: Reserved { budget: Arc::clone(&self.in_memory), max: MEMORY_MAX, bytes: 0 },
+            reserved: Reserved { budget: Arc::clone(&self.on.in_memory), max: MEMORY_MAX, bytes: 0 },
             file: None,
             len: 0,
             crc32: crc32fast::Hasher::new(),
@@ -217,7 +214,11 @@ impl Staged {
     pub fn body(&self) -> io::Result<Body> {
         match &self.staged_in {
             StagedIn::Memory { bytes, .. } => Ok(Body::Bytes(bytes.clone())),
-            StagedIn::File(staged) => file_body(&*staged.disk, &staged.name, self.len),
+            StagedIn::File(StagedFile { disk, name }) => match disk.path(name) {
+                Some(path) => Ok(Body::File { path, len: self.len }),
+                // Files of this disk have no path.
+                None => Ok(Body::Bytes(read_all(&*disk.open(name)?)?.into())),
+            },
         }
     }
 
@@ -227,17 +228,6 @@ impl Staged {
             StagedIn::Memory { bytes, .. } => Box::new(bytes.as_ref()),
             StagedIn::File(staged) => Box::new(FileReader { staged, file: None, at: 0 }),
         }
-    }
-}
-
-/// A file as the body of a put: its path, or its bytes if files of this disk have no path.
-///
-/// # Errors
-/// The disk's error.
-pub fn file_body(disk: &dyn Disk, name: &str, len: u64) -> io::Result<Body> {
-    match disk.path(name) {
-        Some(path) => Ok(Body::File { path, len }),
-        None => Ok(Body::Bytes(crate::disk::read_all(&*disk.open(name)?)?.into())),
     }
 }
 
@@ -269,7 +259,10 @@ mod tests {
     fn small_objects_stay_in_memory_and_large_ones_or_those_over_budget_go_to_files() {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-        let staging = Staging::new(Arc::clone(&disk), OBJECT_IN_MEMORY_MAX, Arc::default());
+        let staging = Staging::new(
+            StagingDisk { disk: Arc::clone(&disk), in_memory: Arc::default() },
+            OBJECT_IN_MEMORY_MAX,
+        );
         let make = |len: usize| {
             let mut writer = staging.begin();
             let bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();

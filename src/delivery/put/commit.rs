@@ -5,7 +5,7 @@ use crate::alarms::AlarmKind;
 use crate::delivery::blocking::noted;
 use crate::delivery::delivered::Delivered;
 use crate::delivery::progress::LastObject;
-use crate::log::{Stopped, parked_name};
+use crate::log::Stopped;
 use crate::metrics::SourceLabel;
 use crate::object::{AppliedEncryption, S3Location, Stream};
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
@@ -52,7 +52,7 @@ impl SealedObject<'_> {
         self.shared.waiting_puts.stored(self.seal.number);
         self.shared.progress.delivered(&self.seal, object);
         self.taken(&put.location, stored.applied.as_ref());
-        self.shared.deps.alarms.clear(AlarmKind::Damage, &parked_name(self.seal.number));
+        self.shared.deps.alarms.clear(AlarmKind::Damage, &self.name());
         self.log_delivered(&put.location, calls, len);
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Parks sealed objects whose bucket accepts nothing for long: each moves from the spool's segments to a
-//! file of its own.
+//! Parks sealed objects whose bucket accepts nothing for long: each makes room
+//! in the log, which keeps it elsewhere.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl SealedObject<'_> {
 
     /// Parks the object if it has waited for long, or if the space is needed.
     pub(in crate::delivery) async fn park_if_due(&mut self) -> Result<(), Stopped> {
-        if matches!(self.form, Some(Form::Parked(_))) || !self.is_to_be_parked() {
+        if matches!(self.form, Some(Form::Parked)) || !self.is_to_be_parked() {
             return Ok(());
         }
         if self.form.is_none() {
@@ -100,7 +100,7 @@ impl SealedObject<'_> {
         let parked = Parked { len: staged.len, crc32: staged.crc32 };
         let (deps, seal) = (self.shared.deps.clone(), self.seal.clone());
         let (fitted, staged) = blocking(self.shared, move || {
-            let fitted = deps.log.park(&seal, &mut staged.reader(), parked)?;
+            let fitted = deps.log.make_room(&seal, &mut staged.reader(), parked)?;
             Ok((fitted, staged))
         })
         .await?;
@@ -117,7 +117,7 @@ impl SealedObject<'_> {
                 "an object is parked, because its bucket does not take it now; it is kept and tried again"
             );
         }
-        self.form = Some(Form::Parked(parked));
+        self.form = Some(Form::Parked);
         self.replaced = Some(staged);
         // The frames are released: the batch can continue.
         self.hold = None;

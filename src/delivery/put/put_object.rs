@@ -1,6 +1,5 @@
 //! From a seal to its commit: what is specific to putting a sealed object.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,10 @@ use super::sealed_object::{Form, SealedObject};
 use crate::alarms::AlarmKind;
 use crate::batch::Reason;
 use crate::delivery::busy_batches::Hold;
-use crate::delivery::make::staging::{Staged, file_body};
+use crate::delivery::make::staging::Staged;
 use crate::delivery::shared::Shared;
 use crate::disk::is_no_handle;
-use crate::log::{Parked, PendingSeal, Seal, Stopped, parked_name};
+use crate::log::{KeptBytes, KeptObject, PendingSeal, Seal, Stopped};
 use crate::metrics::KindLabel;
 use crate::object::metadata::{Metadata, SHA256};
 use crate::object::{ObjectKey, ObjectName, ParsedObjectKey, S3Location};
@@ -73,7 +72,7 @@ impl Deliverable for SealedObject<'_> {
         let body = match &self.form {
             None => return Ok(Ready::NotNow),
             Some(Form::Staged(staged)) => staged.body().map(|body| (body, staged.crc32)),
-            Some(Form::Parked(parked)) => self.parked_body(*parked).map(|body| (body, parked.crc32)),
+            Some(Form::Parked) => log.open_for_put(&self.seal).map(body_of),
         };
         match body {
             Ok((body, crc32)) => {
@@ -83,7 +82,7 @@ impl Deliverable for SealedObject<'_> {
                 Ok(Ready::Put { put, ours, may_replace })
             }
             Err(error) => {
-                if matches!(self.form, Some(Form::Parked(_))) && !is_no_handle(&error) {
+                if matches!(self.form, Some(Form::Parked)) && !is_no_handle(&error) {
                     self.parked_is_damaged(&error.to_string());
                 }
                 self.waiting(
@@ -153,7 +152,7 @@ impl Deliverable for SealedObject<'_> {
             Next::Conflict => return self.conflict().await,
             Next::Rebuild => {
                 // A parked object has no frames left in the segments, so its file is read again.
-                if matches!(self.form, Some(Form::Parked(_))) {
+                if matches!(self.form, Some(Form::Parked)) {
                     self.parked_is_damaged("the store received bytes that differ from the parked ones");
                 }
                 self.form = None;
@@ -240,22 +239,10 @@ impl SealedObject<'_> {
         ObjectKey::of_batch(&seal.location.bucket, &batch.stream, &batch.source, batch.day, name)
     }
 
-    fn parked_body(&self, parked: Parked) -> io::Result<Body> {
-        let name = parked_name(self.seal.number);
-        let disk = self.shared.deps.log.disk();
-        // This reports a file that is missing or was cut; in the body, both would look like a store that breaks off.
-        let len = disk.open(&name)?.len()?;
-        if len < parked.len {
-            let why = format!("its file has {len} bytes and had {}", parked.len);
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
-        }
-        file_body(&**disk, &name, parked.len)
-    }
-
     fn parked_is_damaged(&self, why: &str) {
-        let name = parked_name(self.seal.number);
+        let name = self.name();
         let what = format!(
-            "the parked object {name} ({} of {}) cannot be put: {why}; it is kept and retried; if the file is damaged, \
+            "the parked object of {name} ({} of {}) cannot be put: {why}; it is kept and retried; if the file is damaged, \
              its calls can only be restored from a copy of the file",
             counted(self.seal.frames, "call", "calls"),
             self.seal.batch.source
@@ -293,4 +280,13 @@ impl SealedObject<'_> {
     fn count_failure(&self, fault: Fault) {
         self.shared.deps.metrics.upload_failures.get_or_create(&KindLabel { kind: fault.slug() }).inc();
     }
+}
+
+/// The body of a put of an object that the log keeps, and its CRC-32.
+fn body_of(kept: KeptObject) -> (Body, u32) {
+    let body = match kept.bytes {
+        KeptBytes::File { path, len } => Body::File { path, len },
+        KeptBytes::Memory(bytes) => Body::Bytes(bytes.into()),
+    };
+    (body, kept.crc32)
 }

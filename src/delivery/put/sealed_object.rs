@@ -7,7 +7,7 @@ use crate::batch::Reason;
 use crate::delivery::busy_batches::Hold;
 use crate::delivery::make::staging::Staged;
 use crate::delivery::shared::Shared;
-use crate::log::{Parked, Seal};
+use crate::log::Seal;
 use crate::object::S3Location;
 use crate::store::{Fault, StoreError};
 use crate::words::Told;
@@ -15,7 +15,8 @@ use crate::words::Told;
 /// The form in which the object exists.
 pub(in crate::delivery) enum Form {
     Staged(Staged),
-    Parked(Parked),
+    /// The log keeps it.
+    Parked,
 }
 
 /// A sealed object that one task delivers.
@@ -60,6 +61,11 @@ impl<'a> SealedObject<'a> {
             put_took: None,
             reason: None,
         }
+    }
+
+    /// Its name in alarms.
+    pub(in crate::delivery) fn name(&self) -> String {
+        format!("seal {}", self.seal.number)
     }
 
     /// Where it is put now.

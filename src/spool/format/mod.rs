@@ -13,3 +13,8 @@ pub use scan::{FoundBlock, scan};
 pub use segment::{
     BLOCK_HEADER, Block, SEGMENT_HEADER, index_name, number_in, seen_name, segment_name, spare_name,
 };
+
+/// The file of a parked object. Nothing else builds its name.
+pub fn parked_name(seal: u64) -> String {
+    format!("parked/{seal:020}.gz")
+}

@@ -12,9 +12,10 @@ use super::view::{View, ViewError};
 use crate::batch::BatchKey;
 use crate::disk::read_all;
 use crate::log::frame::Frame;
-use crate::log::{Parked, PendingSeal, parked_name};
+use crate::log::{Parked, PendingSeal};
 use crate::object::Stream;
 use crate::sources::SourceId;
+use crate::spool::format::parked_name;
 
 /// Why an export stopped.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,11 @@ use std::io::{self, IoSlice, Write};
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskFile, read_all};
+use crate::log::PendingSeal;
 use crate::log::frame::Frame;
-use crate::log::{PendingSeal, parked_name};
 use crate::object::gzip::GzipLines;
 use crate::spool::format::ident::{Ident, IdentError};
+use crate::spool::format::parked_name;
 use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
 use crate::spool::manifest::{self, MANIFEST_BYTES, Manifest, ManifestError};

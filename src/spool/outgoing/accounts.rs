@@ -2,12 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
-
-use tokio::sync::watch;
 
 use super::{SpoolLog, locate};
-use crate::log::{Accounts, Located, Report, Rows, Stopped};
+use crate::log::{Accounts, Located, Stopped};
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::spool::manifest::note::Note;
@@ -18,22 +15,6 @@ use crate::time::UnixMillis;
 const FORGOTTEN_AT_ONCE: usize = 50;
 
 impl Accounts for SpoolLog {
-    fn oldest_undelivered(&self) -> Option<UnixMillis> {
-        let state = self.shared.state();
-        let sealed = state.seals.values().map(|pending| pending.seal.first_received_at).min();
-        // The state stays locked: otherwise frames being sealed could be missed both here and among the
-        // seals.
-        let open = lock(&self.shared.index).oldest_open();
-        drop(state);
-        open.into_iter().chain(sealed).min()
-    }
-
-    fn ledger(&self, rows: Rows<'_>) -> Report {
-        let index = lock(&self.shared.index);
-        let differences = index.differences();
-        Report { differences, ..index.ledger.report(rows) }
-    }
-
     fn undelivered(&self) -> BTreeMap<SourceId, (u64, UnixMillis)> {
         let mut by_source: BTreeMap<SourceId, (u64, UnixMillis)> = BTreeMap::new();
         let mut add = |source: &SourceId, frames: u64, at: UnixMillis| {
@@ -71,22 +52,6 @@ impl Accounts for SpoolLog {
             forgotten.append(&mut self.forget_some(some)?);
         }
         Ok(forgotten)
-    }
-
-    fn node(&self) -> String {
-        self.shared.options.node.clone().unwrap_or_else(|| self.shared.ident.default_node())
-    }
-
-    fn spool_id(&self) -> String {
-        self.shared.ident.spool_id_hex()
-    }
-
-    fn stopped(&self) -> watch::Receiver<Option<Arc<str>>> {
-        self.shared.poisoned()
-    }
-
-    fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped> {
-        self.shared.note(vec![Note::Clock { from, to }])
     }
 
     fn locate(&self, receipt: &Receipt) -> io::Result<Vec<Located>> {

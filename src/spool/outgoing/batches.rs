@@ -12,12 +12,6 @@ use crate::spool::reading::{reader, spread};
 use crate::spool::shared::lock;
 
 impl Batches for SpoolLog {
-    fn open_batches(&self) -> Vec<OpenBatch> {
-        let index = lock(&self.shared.index);
-        let open = index.batches.iter().filter(|(_, batch)| batch.open_frames > 0);
-        open.map(|(key, batch)| open_batch_of(key, batch)).collect()
-    }
-
     fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch> {
         let index = lock(&self.shared.index);
         index.batches.get(key).filter(|batch| batch.open_frames > 0).map(|batch| open_batch_of(key, batch))
@@ -78,7 +72,7 @@ impl Batches for SpoolLog {
     }
 }
 
-fn open_batch_of(key: &BatchKey, batch: &Batch) -> OpenBatch {
+pub(super) fn open_batch_of(key: &BatchKey, batch: &Batch) -> OpenBatch {
     OpenBatch {
         key: key.clone(),
         frames: batch.open_frames,

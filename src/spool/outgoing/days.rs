@@ -4,18 +4,17 @@
 //! durably. Only after that are the day's contents final. So a marker's promise that no call comes after it
 //! holds whatever the clock does later, even after a restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
-use crate::batch::BatchKey;
-use crate::log::{Accounts as _, Closable, DayInBucket, DayStage, Days, Stopped};
+use crate::log::{Closable, DayInBucket, Days, Status as _, Stopped};
 use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::spool::manifest::delivered_day::DeliveredDay;
 use crate::spool::manifest::note::Note;
 use crate::spool::shared::lock;
-use crate::time::ReceivedDay;
+use crate::time::{ReceivedDay, UnixMillis};
 
 impl Days for SpoolLog {
     fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped> {
@@ -27,31 +26,6 @@ impl Days for SpoolLog {
         // until it is.
         drop(lock(&self.shared.commit_gate));
         self.shared.note(vec![Note::DaysOver { through }])
-    }
-
-    fn days_over(&self) -> Option<ReceivedDay> {
-        self.shared.state().days_over
-    }
-
-    fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
-        let state = self.shared.state();
-        let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
-            () if state.days_over < Some(day) => DayStage::Open,
-            () if pending => DayStage::Delivering,
-            () if unsure || state.days_unsure >= Some(day) => DayStage::Unsure,
-            () => DayStage::Closing,
-        };
-        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true, false));
-        let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
-        for (place, delivered) in &state.days {
-            let stage = stage(place.day, false, delivered.is_unsure());
-            // If any part of the day can never be closed, neither can the day.
-            let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
-            *known = (*known).max(stage);
-        }
-        stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
-        stages.extend(lock(&self.shared.index).batches.keys().map(of));
-        stages
     }
 
     fn day_locations(&self) -> Vec<(SourceId, S3Location)> {
@@ -90,6 +64,10 @@ impl Days for SpoolLog {
             })
         };
         days.filter(is_wanted).filter_map(closable).collect()
+    }
+
+    fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped> {
+        self.shared.note(vec![Note::Clock { from, to }])
     }
 
     fn closed(&self, place: &DayInBucket) -> Result<(), Stopped> {

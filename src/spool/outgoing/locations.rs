@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::SpoolLog;
-use crate::log::{Locations, Stopped};
+use crate::log::{Locations, SetLocations, Stopped};
 use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::spool::manifest::note::Note;
@@ -29,6 +29,14 @@ impl Locations for SpoolLog {
         known.filter_map(|(source, known)| Some((source.clone(), known.last()?.1.clone()))).collect()
     }
 
+    fn moved_sources(&self) -> BTreeSet<SourceId> {
+        let state = self.shared.state();
+        let moved = state.locations.iter().filter(|(_, known)| known.len() > 1);
+        moved.map(|(source, _)| source.clone()).collect()
+    }
+}
+
+impl SetLocations for SpoolLog {
     fn set_locations(&self, wanted: Vec<(SourceId, S3Location)>) -> Result<Vec<SourceId>, Stopped> {
         let mut manifest = lock(&self.shared.manifest);
         let next = self.shared.next_position();
@@ -56,11 +64,5 @@ impl Locations for SpoolLog {
         }
         manifest.append(notes).map_err(|error| self.shared.not_noted(&error))?;
         Ok(changed)
-    }
-
-    fn moved_sources(&self) -> BTreeSet<SourceId> {
-        let state = self.shared.state();
-        let moved = state.locations.iter().filter(|(_, known)| known.len() > 1);
-        moved.map(|(source, _)| source.clone()).collect()
     }
 }

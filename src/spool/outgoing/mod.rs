@@ -13,6 +13,7 @@ mod locations;
 mod parked;
 mod seals;
 mod space;
+mod status;
 
 use std::sync::Arc;
 

@@ -3,14 +3,15 @@
 use std::io;
 
 use super::SpoolLog;
-use crate::disk::Disk;
-use crate::log::{Parked, Seal, Seals, Stopped, parked_name};
+use crate::disk::{Disk, is_no_handle, read_all};
+use crate::log::{KeptBytes, KeptObject, Parked, Seal, Seals as _, Stopped};
+use crate::spool::format::parked_name;
 use crate::spool::manifest::note::Note;
 use crate::spool::shared::lock;
 
 impl SpoolLog {
-    /// See [`Seals::park`].
-    pub(super) fn park_object(
+    /// See [`Seals::make_room`](crate::log::Seals::make_room).
+    pub(super) fn park(
         &self,
         seal: &Seal,
         object: &mut dyn io::Read,
@@ -41,6 +42,21 @@ impl SpoolLog {
         }
         self.shared.wake_housekeeper();
         Ok(true)
+    }
+
+    /// See [`Seals::open_for_put`](crate::log::Seals::open_for_put).
+    pub(super) fn open_parked(&self, seal: &Seal) -> io::Result<KeptObject> {
+        let name = parked_name(seal.number);
+        let known = self.shared.state().seals.get(&seal.number).and_then(|pending| pending.parked);
+        let opened = match known {
+            Some(parked) => open(&*self.shared.disk, &name, parked),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "no note says that it is parked")),
+        };
+        // A lack of handles is known by its number, which another message would hide.
+        opened.map_err(|error| match is_no_handle(&error) {
+            true => error,
+            false => io::Error::new(error.kind(), format!("{name}: {error}")),
+        })
     }
 
     /// Logs at most once a minute: on a full disk parking is retried each second for each object.
@@ -78,6 +94,21 @@ impl SpoolLog {
             );
         }
     }
+}
+
+fn open(disk: &dyn Disk, name: &str, parked: Parked) -> io::Result<KeptObject> {
+    let file = disk.open(name)?;
+    // A file that is missing or was cut is reported here; in the body, both would look like a store that breaks off.
+    let len = file.len()?;
+    if len < parked.len {
+        let why = format!("its file has {len} bytes and had {}", parked.len);
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+    }
+    let bytes = match disk.path(name) {
+        Some(path) => KeptBytes::File { path, len: parked.len },
+        None => KeptBytes::Memory(read_all(&*file)?),
+    };
+    Ok(KeptObject { bytes, crc32: parked.crc32 })
 }
 
 fn write_parked(disk: &dyn Disk, name: &str, object: &mut dyn io::Read) -> io::Result<()> {

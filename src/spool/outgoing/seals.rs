@@ -4,7 +4,9 @@ use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
-use crate::log::{Amend, Batches, Encoded, Go, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped};
+use crate::log::{
+    Amend, Batches, Encoded, Go, KeptObject, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped,
+};
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::manifest::note::Note;
@@ -63,10 +65,6 @@ impl Seals for SpoolLog {
         Ok(seal)
     }
 
-    fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal)) {
-        self.shared.state().seals.values().for_each(visit);
-    }
-
     fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
         self.shared.state().seals.get(&number).cloned()
     }
@@ -111,8 +109,12 @@ impl Seals for SpoolLog {
         self.shared.note(vec![Note::Restored { number: seal.number }])
     }
 
-    fn park(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
-        self.park_object(seal, object, parked)
+    fn make_room(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
+        self.park(seal, object, parked)
+    }
+
+    fn open_for_put(&self, seal: &Seal) -> io::Result<KeptObject> {
+        self.open_parked(seal)
     }
 }
 

@@ -1,13 +1,11 @@
 //! How full the spool is, and what takes its space.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
 use crate::batch::BatchKey;
-use crate::disk::Disk;
-use crate::log::{Capacity, NOTE_BYTES, Space, Usage};
+use crate::log::{Capacity, NOTE_BYTES, Space};
 use crate::sources::SourceId;
 use crate::spool::shared::lock;
 use crate::words::count::percent_of;
@@ -30,20 +28,8 @@ impl Capacity for SpoolLog {
         self.shared.wake_housekeeper();
     }
 
-    fn staged_in_memory(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.shared.staged_in_memory)
-    }
-
-    fn disk(&self) -> &Arc<dyn Disk> {
-        &self.shared.disk
-    }
-
-    fn usage(&self) -> Usage {
-        self.shared.usage()
-    }
-
     fn space(&self) -> Space {
-        let (usage, capped) = (self.usage(), &self.shared.capped);
+        let (usage, capped) = (self.shared.usage(), &self.shared.capped);
         let segments = lock(&self.shared.index).segment_bytes();
         // The manifest grows in steps, so the space that its notes will take is counted in advance.
         let notes = (self.shared.state().seals.len() as u64).saturating_mul(NOTE_BYTES);

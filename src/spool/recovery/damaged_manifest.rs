@@ -12,8 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::found::Found;
 use crate::disk::{Disk, DiskFile, read_sound};
-use crate::log::{Parked, parked_name};
+use crate::log::Parked;
 use crate::spool::format::ident::Ident;
+use crate::spool::format::parked_name;
 use crate::spool::format::segment::{HeaderCheck, check_header, index_name, number_in, segment_name};
 use crate::spool::manifest::state::State;
 

@@ -9,7 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::boxed_future::BoxFuture;
 use crate::lock::wait_while;
-use crate::log::{Append, AppendError, Appended, LOCATION_FULL, RequestFrames, SPOOL_FULL, frame};
+use crate::log::{
+    Append, AppendError, Appended, InLog, LOCATION_FULL, LogId, RequestFrames, SPOOL_FULL, frame,
+};
 use crate::metrics::RefusedLabel;
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
@@ -26,13 +28,15 @@ pub(crate) const QUEUE_WAIT: Duration = Duration::from_secs(1);
 /// The queue's space is counted in units of this many bytes, so at most 65,536 requests wait.
 const QUEUE_UNIT: usize = 1_024;
 
-impl From<Outcome> for Appended {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            stored: outcome.stored,
-            repeats: outcome.repeats,
-            first: outcome.first,
-            import: outcome.import,
+impl Outcome {
+    /// The same, for whoever appended to this log.
+    pub(in crate::spool) fn appended_to(self, log: LogId) -> Appended {
+        let stored_in = self.first.map(|first| InLog { log, first, frames: self.stored });
+        Appended {
+            stored: self.stored,
+            repeats: self.repeats,
+            stored_in: stored_in.into_iter().collect(),
+            import: self.import,
         }
     }
 }
@@ -75,10 +79,6 @@ pub(crate) struct Appender {
 }
 
 impl Append for Appender {
-    fn log_id(&self) -> String {
-        self.line.shared.ident.spool_id_hex()
-    }
-
     fn not_before(&self) -> UnixMillis {
         UnixMillis(self.line.shared.not_before.load(Ordering::Acquire))
     }
@@ -124,9 +124,11 @@ impl Appender {
         let (done, answer) = oneshot::channel();
         let source = frames.source().clone();
         self.push(frames.into(), done, room)?;
-        let outcome = answer.await.map_err(|_| AppendError::Stopped)?;
+        // What is still queued is refused, so this was being stored when the commit loop panicked.
+        let outcome = answer.await.map_err(|_| AppendError::Unknown)?;
         let refused = |error| if is_dead { error } else { self.refused(&source, error) };
-        outcome.map(Appended::from).map_err(refused)
+        let log = LogId(line.shared.ident.spool_id);
+        outcome.map(|outcome| outcome.appended_to(log)).map_err(refused)
     }
 
     /// Why a source's requests are refused for now.
@@ -155,6 +157,7 @@ impl Appender {
             | AppendError::OtherRow { .. }
             | AppendError::Known { .. }
             | AppendError::TooManyStreams
+            | AppendError::Unknown
             | AppendError::Stopped => return error,
         };
         let label = RefusedLabel { source: source.to_string(), reason };
@@ -253,8 +256,13 @@ impl Appender {
         wait_for_next: &mut dyn FnMut(usize) -> bool,
     ) -> bool {
         let Err((refusal, group)) = self.store_group(writer, group, wait_for_next) else { return true };
-        if refusal == CommitError::Stopped {
-            refuse(group, AppendError::Stopped);
+        let stopped = match refusal {
+            CommitError::Unknown => Some(AppendError::Unknown),
+            CommitError::Stopped => Some(AppendError::Stopped),
+            CommitError::NoSpace { .. } => None,
+        };
+        if let Some(error) = stopped {
+            refuse(group, error);
             return false;
         }
         // What is set aside for dead letters is not for requests that came with them.
@@ -302,7 +310,7 @@ impl Appender {
     }
 }
 
-fn refuse(group: Vec<Waiting>, error: AppendError) {
+fn refuse(group: impl IntoIterator<Item = Waiting>, error: AppendError) {
     for Waiting { done, .. } in group {
         answer(done, Err(error));
     }
@@ -328,12 +336,13 @@ fn answer(done: oneshot::Sender<Result<Outcome, AppendError>>, result: Result<Ou
     }
 }
 
-/// Requests still queued when the commit loop ends are refused: dropping their sender answers "stopped".
+/// Refuses the requests that are still queued when the commit loop ends. None of them was written.
 struct CloseGuard<'a>(&'a Appender);
 
 impl Drop for CloseGuard<'_> {
     fn drop(&mut self) {
         self.0.close();
-        lock(&self.0.line.queue).waiting.clear();
+        let queued = std::mem::take(&mut lock(&self.0.line.queue).waiting);
+        refuse(queued, AppendError::Stopped);
     }
 }

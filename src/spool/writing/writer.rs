@@ -82,7 +82,9 @@ pub(in crate::spool) enum CommitError {
         /// How many segments must be prepared before that.
         wanted: usize,
     },
-    /// A write or sync failed. The spool has stopped.
+    /// The write or sync of the group failed, and the spool has stopped. A restart may find the group on the disk, or not.
+    Unknown,
+    /// The spool had stopped before anything of the group was written.
     Stopped,
 }
 
@@ -228,7 +230,7 @@ impl Writer {
     fn write_and_sync(&self, file: &dyn DiskFile, parts: &[IoSlice<'_>], at: u64) -> Result<(), CommitError> {
         let stop = |what: &str, error: &std::io::Error| {
             self.shared.poison(what, error);
-            CommitError::Stopped
+            CommitError::Unknown
         };
         if planted(PlantedBug::AnswerBeforeSync) {
             // Syncs the previous block, whose requests are answered.

@@ -7,6 +7,7 @@ use super::bodies::gzip;
 use super::http2;
 use super::support::{BASIC, BATCH, CALL, Rig, eventually, start, start_with};
 use super::wire::{Wire, bare, once, post};
+use crate::support::doubtful::Doubt;
 
 fn calls(rig: &Rig) -> Vec<Value> {
     let lines = rig.lines("web", Stream::Calls);
@@ -129,6 +130,21 @@ async fn a_client_that_hangs_up_does_not_cancel_its_calls() {
     // Some connections ended before their request was read; every stored call is also counted.
     let stored = rig.metric(r#"forebay_calls_stored_total{source="web"}"#).unwrap_or(0);
     assert_eq!(u64::try_from(calls(&rig).len()).unwrap(), stored);
+}
+
+#[tokio::test]
+async fn calls_of_an_unknown_outcome_get_503_with_a_code_of_their_own_and_may_be_sent_again() {
+    for doubt in [Doubt::Stored, Doubt::NotStored] {
+        let rig = start().await;
+        rig.doubtful.next(doubt);
+        let send = || once(rig.address, post("/v1/t", &[BASIC], r#"{"event":"e","messageId":"m"}"#));
+        let answer = send().await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "outcome_unknown"));
+        let after: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((1..=60).contains(&after));
+        assert_eq!(send().await.status, 200, "{doubt:?}");
+        assert_eq!(calls(&rig).len(), 1, "{doubt:?}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use forebay::time::{Clock, UnixMillis};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use crate::support::doubtful::Doubtful;
 use crate::support::stored::stored;
 
 /// The write key of the source `web`.
@@ -92,6 +93,7 @@ pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<SocketAddr>,
     pub(crate) metrics: Metrics,
+    pub(crate) doubtful: Arc<Doubtful>,
 }
 
 impl Rig {
@@ -149,11 +151,12 @@ pub(crate) async fn start_ingesting(
     )
     .unwrap();
     let alarms = Arc::new(Alarms::new(Arc::clone(&clock), Arc::new(metrics.clone())));
+    let doubtful = Doubtful::new(spool.appender());
     let ingest = IngestDeps {
         clock: Arc::clone(&clock),
         random: Arc::clone(&random) as _,
         metrics: metrics.clone(),
-        appender: spool.appender(),
+        appender: Arc::clone(&doubtful) as _,
         fingerprinter: spool.fingerprinter(),
         live: Arc::default(),
     };
@@ -169,7 +172,7 @@ pub(crate) async fn start_ingesting(
         listeners.tls.push(listener);
     }
     let running = Collector::start(deps, settings, policy, listeners).unwrap();
-    Rig { running, spool, _dir: dir, address, tls, metrics }
+    Rig { running, spool, _dir: dir, address, tls, metrics, doubtful }
 }
 
 /// Waits until `condition` holds.

@@ -202,7 +202,7 @@ fn a_sector_that_cannot_be_read_costs_its_frames_and_no_other() {
 fn notes_that_rot_lose_no_call_and_a_spool_that_is_to_stop_stops() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
-    spool.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    spool.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let mut delivered = 0;
     for n in 0..60 {
         if append(&mut spool, "web", n) == Err(AppendError::Full) {
@@ -236,7 +236,7 @@ fn notes_that_rot_lose_no_call_and_a_spool_that_is_to_stop_stops() {
         assert_eq!(recovered.lost, [], "at {at}");
         assert_eq!(spool.log().ledger_differences(), [], "at {at}");
         // Where the source goes is said again at each start, and holds for what it had.
-        spool.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+        spool.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
         assert!(spool.log().location(&source("web"), 1).is_some(), "at {at}");
     }
     assert!(damaged > 3, "{damaged}");

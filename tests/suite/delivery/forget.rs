@@ -42,7 +42,7 @@ async fn close_days(node: &Node, clock: &StepClock) {
 async fn forget(node: &Node, names: &[&str]) {
     let mut left = sources(names);
     eventually("the sources to be forgotten", || {
-        let forgotten = node.log().forget(&left).unwrap();
+        let forgotten = node.reports().forget(&left).unwrap();
         node.delivery.forget(&forgotten);
         left.retain(|source| !forgotten.contains(source));
         left.is_empty()
@@ -62,10 +62,10 @@ async fn a_source_is_forgotten_once_its_last_day_is_closed_and_the_sums_stay() {
     node.reject("ios", "{\"reason\":\"unknown_type\"}").await;
     // Neither sealed, nor stored, nor closed.
     let all = sources(&["web", "ios", "silent"]);
-    assert_eq!(node.log().known_sources(&|_| true), all);
-    assert_eq!(node.log().forget(&sources(&["web", "ios"])).unwrap(), sources(&[]));
+    assert_eq!(node.reports().known_sources(&|_| true), all);
+    assert_eq!(node.reports().forget(&sources(&["web", "ios"])).unwrap(), sources(&[]));
     node.flush().await;
-    assert_eq!(node.log().forget(&sources(&["web", "ios"])).unwrap(), sources(&[]), "its day is open");
+    assert_eq!(node.reports().forget(&sources(&["web", "ios"])).unwrap(), sources(&[]), "its day is open");
     close_days(&node, &clock).await;
     let before = total(&*node.log());
     assert_eq!((before.received, before.delivered, before.rejected_delivered), (10, 9, 1));
@@ -73,7 +73,7 @@ async fn a_source_is_forgotten_once_its_last_day_is_closed_and_the_sums_stay() {
     let log = node.log();
     assert_eq!((total(&*log), accounts(&*log)), (before, vec!["web".to_owned()]));
     assert_eq!(
-        (log.known_sources(&|_| true), node.delivery.progress().sources()),
+        (node.reports().known_sources(&|_| true), node.delivery.progress().sources()),
         (sources(&["web"]), vec![source("web")])
     );
     assert_eq!(log.current_location(&source("ios")), None);
@@ -87,7 +87,7 @@ async fn a_source_is_forgotten_once_its_last_day_is_closed_and_the_sums_stay() {
     for dir in [&crashed, &dir] {
         let node = Node::open(dir.path(), &store, &clock);
         assert_eq!((total(&*node.log()), node.log().ledger(Rows::None).removed), (before, removed.clone()));
-        assert_eq!(node.log().known_sources(&|_| true), sources(&["web"]));
+        assert_eq!(node.reports().known_sources(&|_| true), sources(&["web"]));
         node.halt().await;
     }
 }
@@ -132,6 +132,6 @@ async fn many_sources_are_forgotten_at_once() {
     close_days(&node, &clock).await;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     forget(&node, &names).await;
-    assert_eq!((node.log().known_sources(&|_| true), total(&*node.log()).delivered), (sources(&[]), 60));
+    assert_eq!((node.reports().known_sources(&|_| true), total(&*node.log()).delivered), (sources(&[]), 60));
     node.halt().await;
 }

@@ -18,7 +18,7 @@ fn receipt(node: &Node, name: &str, first: u64, last: u64) -> Receipt {
 
 /// Where the positions stand, in few words.
 fn located(node: &Node, name: &str, first: u64, last: u64) -> Vec<String> {
-    let located = node.log().locate(&receipt(node, name, first, last)).unwrap();
+    let located = node.reports().locate(&receipt(node, name, first, last)).unwrap();
     let mut next = first;
     let mut said = Vec::new();
     for located in located {
@@ -75,7 +75,7 @@ async fn a_position_is_open_then_sealed_then_gone() {
         day: node.clock.wall().plus(Duration::from_secs(86_400)).day(),
         ..receipt(&node, "web", 1, 1)
     };
-    assert!(matches!(node.log().locate(&tomorrow).unwrap()[0].standing, Standing::NotHere));
+    assert!(matches!(node.reports().locate(&tomorrow).unwrap()[0].standing, Standing::NotHere));
 
     let gates = [Gate::new(), Gate::new(), Gate::new()];
     store.script(gates.clone().map(Step::HoldAnswer));
@@ -157,10 +157,11 @@ async fn a_range_that_no_request_can_have_is_refused_and_not_read() {
             .line()
             .extend_from_slice(format!("{{\"n\":{n},\"x\":\"{}\"}}", "x".repeat(1 << 20)).as_bytes());
         frames.call(0);
-        assert_eq!(node.spool.appender().append(frames).await.unwrap().first, Some(n + 1));
+        let appended = node.spool.appender().append(frames).await.unwrap();
+        assert_eq!(appended.stored_in.iter().next().unwrap().first, n + 1);
     }
     assert_eq!(located(&node, "web", 1, 3), ["1-3 open 5 calls"]);
-    let error = node.log().locate(&receipt(&node, "web", 1, 5)).unwrap_err();
+    let error = node.reports().locate(&receipt(&node, "web", 1, 5)).unwrap_err();
     assert!(error.to_string().contains("more than a single request can"), "{error}");
     node.halt().await;
 }

@@ -15,7 +15,7 @@ use forebay::delivery::days::closed_day::DayHook;
 use forebay::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
-use forebay::log::{AppendError, Appended, Log, PendingSeal, RequestFrames};
+use forebay::log::{AppendError, Appended, Log, PendingSeal, Reports, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Encryption, S3Location};
 use forebay::random::Random;
@@ -180,10 +180,11 @@ impl Node {
             Arc::clone(&metrics),
         )
         .unwrap();
-        spool.log().set_locations(told.into_iter().collect()).unwrap();
+        spool.locations().set_locations(told.into_iter().collect()).unwrap();
         let alarms = Arc::new(Alarms::new(Arc::<StepClock>::clone(clock), Arc::clone(&metrics)));
         let deps = DeliveryDeps {
             log: spool.log(),
+            staging: spool.staging_disk(),
             store: Arc::new(store.clone()),
             clock: Arc::<StepClock>::clone(clock),
             random: Arc::new(Counting::default()),
@@ -201,9 +202,13 @@ impl Node {
         self.spool.log()
     }
 
+    pub(super) fn reports(&self) -> Arc<dyn Reports> {
+        self.spool.reports()
+    }
+
     /// Says where a source goes from now on.
     pub(super) fn send(&self, name: &str, bucket: &str) {
-        self.log().set_locations(vec![(source(name), to(bucket))]).unwrap();
+        self.spool.locations().set_locations(vec![(source(name), to(bucket))]).unwrap();
     }
 
     pub(super) async fn append(&self, name: &str, lines: &[String]) -> Appended {

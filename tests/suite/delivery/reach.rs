@@ -23,7 +23,7 @@ fn under_key(location: S3Location, key: &str) -> S3Location {
 }
 
 fn go(node: &Node, name: &str, to: S3Location) {
-    node.log().set_locations(vec![(source(name), to)]).unwrap();
+    node.spool.locations().set_locations(vec![(source(name), to)]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

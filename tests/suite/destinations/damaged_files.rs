@@ -25,7 +25,7 @@ async fn made(dir: &Path) {
     let node = Node::start_with(dir, &functions, vec![crm(&[("track", "f")], 2, HOUR)], SMALL_SHARE).await;
     stores_much(&node, CALLS / 100, &["track"]).await;
     holds("calls are queued", || std::fs::read_dir(dir.join("queued")).unwrap().count() > 3).await;
-    holds("the log keeps its share", || node.spool.log().held_bytes() <= SMALL_SHARE).await;
+    holds("the log keeps its share", || node.spool.follow().held_bytes() <= SMALL_SHARE).await;
     node.stopped().await;
 }
 
@@ -37,7 +37,7 @@ async fn sends(dir: &Path, what: &str) -> (BTreeSet<String>, u64, bool) {
     node.stores(calls(CALLS, 1, "track")).await;
     let progress = node.progress();
     holds(&format!("{what}: everything is sent or lost"), || {
-        progress.finished_through() >= node.spool.log().durable_through()
+        progress.finished_through() >= node.spool.follow().durable_through()
     })
     .await;
     let lost = lost_calls(&progress.seen().lost);

@@ -271,14 +271,14 @@ impl Node {
         let spool = opened.unwrap().0;
         let alarms = Arc::new(Alarms::new(Arc::clone(&clock), Arc::new(metrics.clone())));
         let mut deps = Deps {
-            follow: spool.log(),
+            follow: spool.follow(),
             append: spool.appender(),
             equipment: Arc::new(Shop(Arc::clone(functions))),
             alarms: Arc::clone(&alarms),
             metrics,
             clock,
             random: Arc::new(SystemRandom),
-            disk: Arc::clone(spool.log().disk()),
+            disk: Arc::clone(spool.disk()),
             share,
             disk_work: DiskWork::default(),
             handles: usize::MAX,
@@ -320,7 +320,7 @@ impl Node {
 
     fn goes_to_a_bucket(&self) {
         let to = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
-        self.spool.log().set_locations(vec![(SourceId::new("web").unwrap(), to)]).unwrap();
+        self.spool.locations().set_locations(vec![(SourceId::new("web").unwrap(), to)]).unwrap();
     }
 
     /// The archive has everything: from then on only destinations keep it.
@@ -438,7 +438,7 @@ async fn what_cannot_be_taken_becomes_a_dead_letter_once_with_its_cause() {
         json!([letters[0]["class"], letters[0]["cause"], letters[0]["function"], letters[0]["attempts"]]),
         json!(["bad-request", "it is Bad Request", "f", 1])
     );
-    let through = node.spool.log().durable_through();
+    let through = node.spool.follow().durable_through();
     let progress = node.progress();
     holds("all is finished, and dead letters are not sent", || progress.finished_through() >= through).await;
     let record = progress.records().last(Some(Some(Class::BadRequest)), 1);
@@ -638,7 +638,7 @@ async fn what_waits_beyond_the_share_moves_to_queues_and_frees_the_log() {
     let files = || std::fs::read_dir(dir.path().join("queued")).unwrap().count();
     let node = Node::start_with(dir.path(), &functions, configured(), SMALL_SHARE).await;
     stores_much(&node, 40, &["track", "page", "identify"]).await;
-    let log = node.spool.log();
+    let log = node.spool.follow();
     holds("the log keeps no more than its share", || log.held_bytes() <= SMALL_SHARE).await;
     holds("both have queued", || queued(&node).iter().all(|bytes| *bytes > 100_000)).await;
     drop(log);
@@ -647,7 +647,7 @@ async fn what_waits_beyond_the_share_moves_to_queues_and_frees_the_log() {
     let node = Node::start_with(dir.path(), &functions, configured(), SMALL_SHARE).await;
     assert!(files() >= 2);
     stores_much(&node, 40, &["group"]).await;
-    let log = node.spool.log();
+    let log = node.spool.follow();
     holds("the log keeps no more than its share", || log.held_bytes() <= SMALL_SHARE).await;
     drop(log);
     node.stopped().await;
@@ -664,7 +664,7 @@ async fn what_waits_beyond_the_share_moves_to_queues_and_frees_the_log() {
         );
     }
     holds("the queues are gone", || files() == 0 && queued(&node) == [0, 0]).await;
-    let log = node.spool.log();
+    let log = node.spool.follow();
     holds("the log is free", || log.held_bytes() == 0).await;
     drop(log);
     assert_eq!(node.dead_letters().len(), 0);
@@ -724,7 +724,7 @@ async fn what_is_discarded_leaves_no_queue() {
     holds("calls are queued", || files() > 0).await;
     node.destinations.set(Vec::new()).await.unwrap();
     node.destinations.discard(SourceId::new("crm").unwrap()).await.unwrap();
-    holds("nothing is left", || files() == 0 && node.spool.log().held_bytes() == 0).await;
+    holds("nothing is left", || files() == 0 && node.spool.follow().held_bytes() == 0).await;
     node.stopped().await;
 }
 
@@ -781,7 +781,7 @@ async fn if_nothing_can_be_queued_the_oldest_calls_become_dead_letters() {
     std::fs::remove_dir(dir.path().join("queued")).unwrap();
     stores_much(&node, 40, &["track"]).await;
     holds("the oldest calls are dead letters", || !node.dead_letters().is_empty()).await;
-    holds("no more is kept than may be", || node.spool.log().held_bytes() <= SMALL_SHARE).await;
+    holds("no more is kept than may be", || node.spool.follow().held_bytes() <= SMALL_SHARE).await;
     assert!(node.dead_letters().len() < 4_000, "only what is too much");
     node.stopped().await;
 }
@@ -794,7 +794,7 @@ async fn what_keeps_too_much_of_the_spool_becomes_dead_letters_and_frees_it() {
     let node = Node::start(dir.path(), &functions, vec![settings]).await;
     stores_much(&node, 120, &["track"]).await;
     holds("the oldest calls are dead letters", || !node.dead_letters().is_empty()).await;
-    holds("no more is kept than may be", || node.spool.log().held_bytes() <= SMALL_SHARE).await;
+    holds("no more is kept than may be", || node.spool.follow().held_bytes() <= SMALL_SHARE).await;
     let letters = node.dead_letters();
     assert!(letters.len() < 12_000, "only what is too much: {}", letters.len());
     assert_eq!(letters[0]["class"], "access-denied");

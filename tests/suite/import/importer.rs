@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{counts, rejects, values};
 use crate::support::crash::copy;
+use crate::support::doubtful::{Doubt, Doubtful};
 use crate::support::stored::stored;
 use crate::support::wait;
 
@@ -54,6 +55,7 @@ impl ImportSources for Any {
 /// What a node has for imports.
 struct Node {
     importer: Arc<Importer>,
+    doubtful: Arc<Doubtful>,
     spool: Spool,
     dir: TempDir,
 }
@@ -66,18 +68,19 @@ fn opened(dir: TempDir) -> Node {
     let options = SpoolOptions { segment_bytes: 256 * 1_024, ..SpoolOptions::default() };
     let (spool, _) =
         Spool::open(disk, options, Arc::clone(&clock), &*random, Arc::new(metrics.clone())).unwrap();
+    let doubtful = Doubtful::new(spool.appender());
     let deps = IngestDeps {
         clock: Arc::clone(&clock),
         random,
         metrics: metrics.clone(),
-        appender: spool.appender(),
+        appender: Arc::clone(&doubtful) as _,
         fingerprinter: spool.fingerprinter(),
         live: Arc::default(),
     };
     let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
     let journal = Arc::new(LocalJournal::open(&journal_of(&dir)).unwrap());
-    let deps = ImporterDeps { ingest, log: spool.log(), journal, clock, metrics };
-    Node { importer: Arc::new(Importer::new(deps, Arc::new(Any))), spool, dir }
+    let deps = ImporterDeps { ingest, imports: spool.imports(), journal, clock, metrics };
+    Node { importer: Arc::new(Importer::new(deps, Arc::new(Any))), doubtful, spool, dir }
 }
 
 fn journal_of(dir: &TempDir) -> std::path::PathBuf {
@@ -189,7 +192,7 @@ async fn a_file_begins_gets_its_rows_and_ends() {
     let done = node.begin(1).await.unwrap();
     assert_eq!((done.standing, done.progress), (Standing::Done, stored_rows(5)));
     assert_eq!(node.rows_of(1), [0, 1, 2, 3, 4]);
-    assert_eq!(node.spool.log().open_imports(), []);
+    assert_eq!(node.spool.imports().open_imports(), []);
     // The same file for another source is another import.
     let other = WantedSource::Id(SourceId::new("other").unwrap());
     let other = node.importer.begin(Begin { source: other, ..begin_of(1) }).await.unwrap();
@@ -283,7 +286,7 @@ async fn a_node_that_is_killed_continues_at_the_very_row() {
             next += 7;
         }
         node = node.killed();
-        assert_eq!(node.spool.log().open_imports(), [], "the journal has taken it over");
+        assert_eq!(node.spool.imports().open_imports(), [], "the journal has taken it over");
         assert_eq!(node.step(begun.import, 1, next..next + 1).await, Err(TargetError::NotOpen));
     }
     let begun = node.begin(1).await.unwrap();
@@ -334,7 +337,7 @@ async fn more_imports_than_may_be_open_continue_all_the_same() {
         node.step(begun.import, number, 0..2).await.unwrap();
         imports.push(begun.import);
     }
-    let open = node.spool.log().open_imports().len() as u64;
+    let open = node.spool.imports().open_imports().len() as u64;
     assert!(open <= 1_000, "{open} imports are open");
     // The first ones were idle longest: they are closed, and begin again where they were.
     assert_eq!(node.step(imports[0], 0, 2..3).await, Err(TargetError::NotOpen));
@@ -634,6 +637,28 @@ fn job(text: &str, rejects: &Path) -> Job {
 
 async fn imported(job: &Job, target: &dyn Target) -> FileReport {
     import_file(job, target, &Counters::default(), &CancellationToken::new()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_of_an_unknown_outcome_comes_again_and_each_row_is_stored_once() {
+    for doubt in [Doubt::Stored, Doubt::NotStored] {
+        let node = node();
+        let begun = node.begin(1).await.unwrap();
+        node.doubtful.next(doubt);
+        let unknown = node.step(begun.import, 1, 0..3).await;
+        assert!(matches!(unknown, Err(TargetError::Later { .. })), "{unknown:?}");
+        let again = node.step(begun.import, 1, 0..3).await;
+        let wanted = if doubt == Doubt::Stored { Err(TargetError::OtherRow) } else { Ok(stored_rows(3)) };
+        assert_eq!(again, wanted, "{doubt:?}");
+        assert_eq!(node.begin(1).await.unwrap().progress, stored_rows(3), "the log says where to go on");
+        // A whole run does the same.
+        node.doubtful.next(doubt);
+        let rows: String = (0..5_000).map(|row| format!("u{row},e\n")).collect();
+        let job = job(&format!("userId,event\n{rows}"), &node.dir.path().join("rejects.ndjson"));
+        let report = imported(&job, &node.importer).await;
+        assert!(matches!(report.end, FileEnd::Done), "{report:?}");
+        assert_eq!(node.rows_of(1), (0..5_000).collect::<Vec<_>>(), "{doubt:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,13 +1,12 @@
 //! The contract of a log, case by case. Each case gets an empty log.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::{fs, io};
 
 use forebay::batch::BatchKey;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::log::{
-    AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Go, Log, Parked, Range, Read,
-    ReadThrough, RequestFrames, Rows, Seal, Standing, parked_name,
+    AccountKey, Amend, AppendError, Appended, DayStage, Encoded, FirstOpen, Follow, Go, InLog, KeptBytes,
+    Log, Parked, Range, Read, ReadThrough, Reports, RequestFrames, Rows, Seal, Standing,
 };
 use forebay::object::closed_marker::ParsedMarkerKey;
 use forebay::object::stream::NAMED_STREAMS_MAX;
@@ -88,6 +87,11 @@ async fn append(held: &impl Held, name: &str, lines: &[String]) -> Appended {
     held.appender().append(calls_at(NOW, name, lines)).await.unwrap()
 }
 
+/// The position of the first frame of a request that is in one log.
+fn first_of(appended: &Appended) -> u64 {
+    appended.stored_in.iter().next().unwrap().first
+}
+
 pub(super) fn read(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> Vec<(u64, String)> {
     let mut frames = Vec::new();
     log.read(key, after, through, &mut |read| {
@@ -104,7 +108,7 @@ pub(super) fn read(log: &dyn Log, key: &BatchKey, after: u64, through: u64) -> V
 }
 
 /// The lines that a second reader gets, and their positions.
-fn followed(log: &dyn Log, place: &mut ReadThrough) -> Vec<(u64, String)> {
+fn followed(log: &dyn Follow, place: &mut ReadThrough) -> Vec<(u64, String)> {
     let mut lines = Vec::new();
     log.follow(place, &mut |read| {
         match read {
@@ -125,26 +129,30 @@ async fn a_second_reader_gets_every_line_in_order_and_keeps_what_it_has_not_read
     for round in 0..30 {
         let (name, new) = (["web", "ios"][round as usize % 2], numbered(round * 10..round * 10 + 10));
         append(&held, name, &new).await;
-        let read = followed(&*held.log(), &mut place);
+        let read = followed(&*held.follow(), &mut place);
         assert_eq!(read.iter().map(|(_, line)| line).collect::<Vec<_>>(), new.iter().collect::<Vec<_>>());
         all.extend(read);
     }
     assert!(all.is_sorted_by_key(|(position, _)| *position));
-    assert_eq!(place.through, held.log().durable_through());
+    assert_eq!(place.through, held.follow().durable_through());
     let held = held.crashed();
     let log = held.log();
-    assert_eq!(followed(&*log, &mut ReadThrough::after(0)), all, "after a crash");
+    assert_eq!(followed(&*held.follow(), &mut ReadThrough::after(0)), all, "after a crash");
     let (read, rest) = all.split_at(123);
-    assert_eq!(followed(&*log, &mut ReadThrough::after(read.last().unwrap().0)), rest);
-    log.hold_after(Some(read.last().unwrap().0));
-    log.set_locations(vec![(source("web"), to("lake")), (source("ios"), to("lake"))]).unwrap();
+    assert_eq!(followed(&*held.follow(), &mut ReadThrough::after(read.last().unwrap().0)), rest);
+    held.follow().hold_after(Some(read.last().unwrap().0));
+    held.locations().set_locations(vec![(source("web"), to("lake")), (source("ios"), to("lake"))]).unwrap();
     for name in ["web", "ios"] {
         let count = texts(&*log, &key(name)).len();
         let sealed = seal(&*log, &key(name), count);
         log.commit(&sealed, None).unwrap();
     }
     assert!(log.open_batches().is_empty());
-    assert_eq!(followed(&*log, &mut ReadThrough::after(read.last().unwrap().0)), rest, "delivered, and held");
+    assert_eq!(
+        followed(&*held.follow(), &mut ReadThrough::after(read.last().unwrap().0)),
+        rest,
+        "delivered, and held"
+    );
 }
 
 fn texts(log: &dyn Log, key: &BatchKey) -> Vec<String> {
@@ -212,9 +220,11 @@ async fn repeats_are_counted_and_not_stored_again_also_after_a_crash(held: impl 
     let some = numbered(0..5);
     let appended = append(&held, "web", &some).await;
     assert_eq!((appended.stored, appended.repeats), (5, 0));
-    assert!(appended.first.is_some());
+    let only: Vec<InLog> = appended.stored_in.iter().collect();
+    assert_eq!((only.len(), only[0].frames), (1, 5));
+    assert_eq!(only[0].log.to_string(), held.log().spool_id());
     let again = append(&held, "web", &some[1..]).await;
-    assert_eq!(again, Appended { stored: 0, repeats: 4, first: None, import: None });
+    assert_eq!(again, Appended { repeats: 4, ..Appended::default() });
     let held = held.crashed();
     let mixed = append(&held, "web", &numbered(4..7)).await;
     assert_eq!((mixed.stored, mixed.repeats), (2, 1));
@@ -223,12 +233,12 @@ async fn repeats_are_counted_and_not_stored_again_also_after_a_crash(held: impl 
 }
 
 async fn positions_are_never_given_twice(held: impl Held) {
-    let first = append(&held, "web", &numbered(0..3)).await.first.unwrap();
+    let first = first_of(&append(&held, "web", &numbered(0..3)).await);
     let held = held.crashed();
-    let second = append(&held, "web", &numbered(3..5)).await.first.unwrap();
+    let second = first_of(&append(&held, "web", &numbered(3..5)).await);
     assert!(second >= first + 3);
     let held = held.restarted();
-    assert!(append(&held, "web", &numbered(5..6)).await.first.unwrap() >= second + 2);
+    assert!(first_of(&append(&held, "web", &numbered(5..6)).await) >= second + 2);
 }
 
 /// A destination beside the archive reads at a position of its own.
@@ -246,7 +256,7 @@ async fn readers_do_not_disturb_each_other(held: impl Held) {
     })
     .unwrap();
     assert_eq!(seen, all[5..14].iter().map(|(position, _)| *position).collect::<Vec<_>>());
-    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let seal = seal(&*log, &key("web"), 10);
     assert_eq!(read(&*log, &key("web"), 0, u64::MAX), all, "a seal moves no other reader");
     assert_eq!(seal.last, all[9].0);
@@ -284,7 +294,7 @@ fn lines_of(name: &str, of: &Stream, lines: &[String]) -> RequestFrames {
 
 async fn collections_and_dead_letters_are_streams_with_all_promises(held: impl Held) {
     let named = [stream("objects/hotels"), stream("objects/rooms"), stream("dead/function")];
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     append(&held, "web", &numbered(0..3)).await;
     let mut firsts = Vec::new();
     for (at, of) in (0..).zip(&named) {
@@ -293,7 +303,7 @@ async fn collections_and_dead_letters_are_streams_with_all_promises(held: impl H
         frames.rejected(RejectReason::MissingId);
         let appended = held.appender().append(frames).await.unwrap();
         assert_eq!(appended.stored, 5);
-        firsts.push(appended.first.unwrap());
+        firsts.push(first_of(&appended));
         let again = held.appender().append(lines_of("web", of, &numbered(at + 2..at + 6))).await.unwrap();
         assert_eq!((again.stored, again.repeats), (2, 2));
     }
@@ -324,7 +334,7 @@ async fn collections_and_dead_letters_are_streams_with_all_promises(held: impl H
     for (of, first) in named.iter().zip(firsts) {
         let receipt =
             Receipt { source: source("web"), day: NOW.day(), spool_id: log.spool_id(), first, last: first };
-        let standing = log.locate(&receipt).unwrap().swap_remove(0).standing;
+        let standing = held.reports().locate(&receipt).unwrap().swap_remove(0).standing;
         assert!(matches!(standing, Standing::Open(batch) if batch.key.stream == *of), "{of}");
     }
     // Each stream has a chain of its own.
@@ -380,8 +390,9 @@ async fn collections_are_limited_and_known_ones_stay(held: impl Held) {
     for sent in sent {
         answers.push(sent.await.unwrap());
     }
-    let refused = answers.iter().filter(|answer| **answer == Err(AppendError::TooManyStreams)).count();
-    let stored = answers.iter().filter(|answer| answer.is_ok_and(|appended| appended.stored == 1)).count();
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(AppendError::TooManyStreams))).count();
+    let stored =
+        answers.iter().filter(|answer| matches!(answer, Ok(appended) if appended.stored == 1)).count();
     assert_eq!((stored, refused), (NAMED_STREAMS_MAX, 5));
     append(&held, "web", &numbered(0..1)).await;
     let held = held.crashed().restarted();
@@ -396,7 +407,7 @@ async fn collections_are_limited_and_known_ones_stay(held: impl Held) {
 
 async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
     append(&held, "web", &numbered(0..8)).await;
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 5);
     let held = held.crashed();
     let log = held.log();
@@ -412,44 +423,51 @@ async fn a_seal_and_its_frames_survive_a_crash(held: impl Held) {
 
 async fn a_commit_releases_frames_for_good(held: impl Held) {
     append(&held, "web", &numbered(0..8)).await;
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 8);
-    assert_eq!(held.log().undelivered()[&source("web")].0, 8, "what is sealed is not delivered");
+    assert_eq!(held.reports().undelivered()[&source("web")].0, 8, "what is sealed is not delivered");
     held.log().commit(&sealed, Some(AppliedEncryption::default())).unwrap();
     {
         let held = held.crashed().restarted();
         let log = held.log();
         assert!(log.pending_seals().is_empty() && log.open_batches().is_empty());
-        assert!(log.undelivered().is_empty() && log.oldest_undelivered().is_none());
+        assert!(held.reports().undelivered().is_empty() && log.oldest_undelivered().is_none());
         assert_eq!(append(&held, "web", &numbered(0..8)).await.repeats, 8, "it is still known");
     }
 }
 
 async fn a_parked_object_outlives_its_frames(held: impl Held) {
     append(&held, "web", &numbered(0..4)).await;
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 4);
     let object = b"an object".repeat(100);
     let parked = Parked { len: object.len() as u64, crc32: crc32fast::hash(&object) };
-    assert!(held.log().park(&sealed, &mut object.as_slice(), parked).unwrap());
+    assert!(held.log().make_room(&sealed, &mut object.as_slice(), parked).unwrap());
     let held = held.crashed();
     let log = held.log();
     assert_eq!(log.pending_seal(sealed.number).unwrap().parked, Some(parked));
     assert!(!log.has_unparked_seal(&key("web")), "its batch may go on");
-    let file = log.disk().open(&parked_name(sealed.number)).unwrap();
-    let mut kept = vec![0; object.len()];
-    file.read_at(&mut kept, 0).unwrap();
-    assert_eq!(kept, object);
-    assert_eq!(log.undelivered()[&source("web")].0, 4);
+    let kept = log.open_for_put(&sealed).unwrap();
+    let bytes = match kept.bytes {
+        KeptBytes::File { path, len } => {
+            let bytes = fs::read(path).unwrap();
+            assert_eq!(bytes.len() as u64, len);
+            bytes
+        }
+        KeptBytes::Memory(bytes) => bytes,
+    };
+    assert_eq!((bytes, kept.crc32), (object, parked.crc32));
+    assert_eq!(held.reports().undelivered()[&source("web")].0, 4);
     log.commit(&sealed, None).unwrap();
-    assert!(log.disk().list("parked").unwrap().is_empty());
+    assert_eq!(log.open_for_put(&sealed).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(log.usage().parked, 0);
     drop(log);
     assert!(held.restarted().log().pending_seals().is_empty());
 }
 
 async fn seals_of_a_batch_form_a_chain(held: impl Held) {
     append(&held, "web", &numbered(0..9)).await;
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let first = seal(&*held.log(), &key("web"), 3);
     let held = held.crashed();
     let second = seal(&*held.log(), &key("web"), 3);
@@ -464,7 +482,7 @@ async fn seals_of_a_batch_form_a_chain(held: impl Held) {
 
 async fn a_conflict_and_an_amendment_are_remembered(held: impl Held) {
     append(&held, "web", &numbered(0..6)).await;
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let one = seal(&*held.log(), &key("web"), 3);
     let two = seal(&*held.log(), &key("web"), 3);
     held.log().conflict(&one).unwrap();
@@ -481,10 +499,13 @@ async fn a_conflict_and_an_amendment_are_remembered(held: impl Held) {
 
 async fn frames_keep_the_bucket_that_was_recorded_for_their_positions(held: impl Held) {
     let web = source("web");
-    assert!(held.log().set_locations(vec![(web.clone(), to("old"))]).unwrap().is_empty());
-    let before = append(&held, "web", &numbered(0..3)).await.first.unwrap();
-    assert_eq!(held.log().set_locations(vec![(web.clone(), to("new"))]).unwrap(), std::slice::from_ref(&web));
-    let after = append(&held, "web", &numbered(3..5)).await.first.unwrap();
+    assert!(held.locations().set_locations(vec![(web.clone(), to("old"))]).unwrap().is_empty());
+    let before = first_of(&append(&held, "web", &numbered(0..3)).await);
+    assert_eq!(
+        held.locations().set_locations(vec![(web.clone(), to("new"))]).unwrap(),
+        std::slice::from_ref(&web)
+    );
+    let after = first_of(&append(&held, "web", &numbered(3..5)).await);
     let held = held.crashed();
     let log = held.log();
     let (place, until) = log.location(&web, before + 2).unwrap();
@@ -515,7 +536,7 @@ async fn nothing_is_stored_in_a_day_that_has_ended(held: impl Held) {
 async fn a_day_is_closable_once_all_of_it_is_stored_and_closed_once(held: impl Held) {
     append(&held, "web", &numbered(0..4)).await;
     let log = held.log();
-    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*log, &key("web"), 4);
     let stage = |log: &dyn Log| log.unclosed_days().get(&(NOW.day(), source("web"))).copied();
     assert_eq!(stage(&*log), Some(DayStage::Open));
@@ -559,7 +580,7 @@ async fn a_request_that_never_fits_is_refused_whole(held: impl Held) {
 }
 
 async fn the_ledger_balances_at_each_step(held: impl Held) {
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     append(&held, "web", &numbered(0..6)).await;
     append(&held, "web", &numbered(4..8)).await;
     balanced(&*held.log());
@@ -578,28 +599,22 @@ async fn the_ledger_balances_at_each_step(held: impl Held) {
 }
 
 async fn a_position_can_be_located_until_it_is_delivered(held: impl Held) {
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
-    let first = append(&held, "web", &numbered(0..2)).await.first.unwrap();
-    assert_eq!(held.appender().log_id(), held.log().spool_id());
-    let receipt = |log: &dyn Log| Receipt {
-        source: source("web"),
-        day: NOW.day(),
-        spool_id: log.spool_id(),
-        first,
-        last: first + 1,
-    };
-    let standing = |log: &Arc<dyn Log>| {
-        let located = log.locate(&receipt(&**log)).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    let first = first_of(&append(&held, "web", &numbered(0..2)).await);
+    let standing = |log: &dyn Reports| {
+        let (day, spool_id) = (NOW.day(), log.spool_id());
+        let receipt = Receipt { source: source("web"), day, spool_id, first, last: first + 1 };
+        let located = log.locate(&receipt).unwrap();
         assert_eq!((located.len(), located[0].first, located[0].last), (1, first, first + 1));
         located[0].standing.clone()
     };
-    assert!(matches!(standing(&held.log()), Standing::Open(batch) if batch.frames == 2));
+    assert!(matches!(standing(&*held.reports()), Standing::Open(batch) if batch.frames == 2));
     let held = held.crashed();
     let sealed = seal(&*held.log(), &key("web"), 2);
-    let pending = standing(&held.log());
+    let pending = standing(&*held.reports());
     assert!(matches!(pending, Standing::Sealed(seals) if seals[0].seal.number == sealed.number));
     held.log().commit(&sealed, None).unwrap();
-    assert!(matches!(standing(&held.log()), Standing::NotHere));
+    assert!(matches!(standing(&*held.reports()), Standing::NotHere));
 }
 
 async fn bytes_of_a_batch_lead_to_positions(held: impl Held) {
@@ -631,7 +646,7 @@ async fn a_recount_holds_until_frames_are_added(held: impl Held) {
 
 async fn lost_positions_are_recorded_once(held: impl Held) {
     append(&held, "web", &numbered(0..3)).await;
-    held.log().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let sealed = seal(&*held.log(), &key("web"), 3);
     let all = Range { first: sealed.first, last: sealed.last };
     let one = Range { first: sealed.first, last: sealed.first };
@@ -656,7 +671,7 @@ async fn a_batch_that_is_given_up_holds_nothing(held: impl Held) {
     let open = log.open_batch(&key("web")).unwrap();
     log.give_up(&open, &[Range { first: open.first, last: open.last }]).unwrap();
     assert!(log.open_batch(&key("web")).is_none());
-    assert_eq!((log.sources(), log.usage().batches), (vec![source("ios")], 1));
+    assert_eq!((held.reports().sources(), log.usage().batches), (vec![source("ios")], 1));
     let total = log.ledger(Rows::Of(&source("web"))).accounts[0].total;
     assert_eq!((total.stored, total.lost, total.pending(&Stream::Calls)), (3, 3, Some(0)));
     balanced(&*log);
@@ -664,7 +679,7 @@ async fn a_batch_that_is_given_up_holds_nothing(held: impl Held) {
 
 async fn what_waits_takes_space_until_it_is_stored(held: impl Held) {
     let log = held.log();
-    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     append(&held, "web", &numbered(0..50)).await;
     let (usage, left) = (log.usage(), log.bytes_left());
     assert!(!usage.is_full && usage.refused == 0 && usage.batches == 1, "{usage:?}");
@@ -681,19 +696,19 @@ async fn what_waits_takes_space_until_it_is_stored(held: impl Held) {
     assert!(only(&*log).frames >= sealed.bytes);
     let object = b"an object".repeat(100);
     let parked = Parked { len: object.len() as u64, crc32: crc32fast::hash(&object) };
-    assert!(log.park(&sealed, &mut object.as_slice(), parked).unwrap());
+    assert!(log.make_room(&sealed, &mut object.as_slice(), parked).unwrap());
     assert!(only(&*log).frames == 0 && only(&*log).parked >= parked.len);
     assert_eq!(log.usage().parked, parked.len);
     let space = log.space();
     assert!(space.parked >= parked.len && space.cap > 0 && space.cap <= log.usage().max, "{space:?}");
     log.commit(&sealed, None).unwrap();
-    assert!(log.held().is_empty() && log.sources().is_empty());
+    assert!(log.held().is_empty() && held.reports().sources().is_empty());
     assert_eq!((log.usage().parked, log.usage().batches), (0, 0));
 }
 
 async fn the_oldest_frames_are_held_by_open_batches(held: impl Held) {
     let log = held.log();
-    log.set_locations(vec![(source("web"), to("bucket"))]).unwrap();
+    held.locations().set_locations(vec![(source("web"), to("bucket"))]).unwrap();
     let line = "x".repeat(1_024);
     for n in 0..10 {
         let lines: Vec<String> = (0..50).map(|line_number| format!("{n} {line_number} {line}")).collect();
@@ -712,9 +727,6 @@ async fn a_file_without_space_stops_nothing(held: impl Held) {
     log.disk_is_full();
     assert_eq!(append(&held, "web", &numbered(0..1)).await.stored, 1);
     assert!(!log.is_stopped());
-    // What is staged in memory is one count, whoever asks for it.
-    log.staged_in_memory().fetch_add(7, Ordering::AcqRel);
-    assert_eq!(log.staged_in_memory().fetch_sub(7, Ordering::AcqRel), 7);
 }
 
 async fn a_step_of_the_clock_is_recorded_while_the_log_runs(held: impl Held) {
@@ -724,5 +736,5 @@ async fn a_step_of_the_clock_is_recorded_while_the_log_runs(held: impl Held) {
     assert!(stopped.borrow().is_none() && !held.log().is_stopped());
     let held = held.crashed();
     assert_eq!(texts(&*held.log(), &key("web")), numbered(0..1));
-    assert_eq!(held.log().sources(), [source("web")]);
+    assert_eq!(held.reports().sources(), [source("web")]);
 }

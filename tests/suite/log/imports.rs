@@ -19,7 +19,7 @@ async fn append(held: &impl Held, frames: RequestFrames) -> Result<Appended, App
 }
 
 fn progress(held: &impl Held, file: u64) -> Option<ImportProgress> {
-    held.log().open_imports().into_iter().find(|import| import.file == file).map(|import| import.progress)
+    held.imports().open_imports().into_iter().find(|import| import.file == file).map(|import| import.progress)
 }
 
 /// The rows of one step: one call for each row that is not rejected.
@@ -46,10 +46,14 @@ fn at_row(next_row: u64) -> ImportProgress {
 }
 
 async fn rows_of_a_file_are_stored_once_also_after_a_crash(held: impl Held) {
-    let import = held.log().begin_import(ImportKey(7), ImportProgress::default()).unwrap();
-    let other = held.log().begin_import(ImportKey(8), at_row(5)).unwrap();
+    let import = held.imports().begin_import(ImportKey(7), ImportProgress::default()).unwrap();
+    let other = held.imports().begin_import(ImportKey(8), at_row(5)).unwrap();
     assert_ne!(import.file, other.file);
-    assert_eq!(held.log().begin_import(ImportKey(8), at_row(99)).unwrap(), other, "its own progress counts");
+    assert_eq!(
+        held.imports().begin_import(ImportKey(8), at_row(99)).unwrap(),
+        other,
+        "its own progress counts"
+    );
     let appended = append(&held, rows(import.file, 0..10, 0)).await.unwrap();
     assert_eq!(
         (appended.stored, appended.import),
@@ -80,8 +84,8 @@ async fn rows_of_a_file_are_stored_once_also_after_a_crash(held: impl Held) {
 }
 
 async fn progress_outlives_the_frames_that_record_it(held: impl Held) {
-    held.log().set_locations(vec![(source("csv"), to("bucket"))]).unwrap();
-    let import = held.log().begin_import(ImportKey(7), ImportProgress::default()).unwrap();
+    held.locations().set_locations(vec![(source("csv"), to("bucket"))]).unwrap();
+    let import = held.imports().begin_import(ImportKey(7), ImportProgress::default()).unwrap();
     let mut next = 0;
     // More than two segments, each delivered at once.
     for _ in 0..40 {
@@ -100,13 +104,13 @@ async fn progress_outlives_the_frames_that_record_it(held: impl Held) {
 }
 
 async fn an_import_that_has_ended_takes_no_more_rows(held: impl Held) {
-    let import = held.log().begin_import(ImportKey(7), ImportProgress::default()).unwrap();
+    let import = held.imports().begin_import(ImportKey(7), ImportProgress::default()).unwrap();
     append(&held, rows(import.file, 0..2, 0)).await.unwrap();
-    held.log().end_imports(&[import.file]).unwrap();
+    held.imports().end_imports(&[import.file]).unwrap();
     assert_eq!(append(&held, rows(import.file, 2..3, 0)).await, Err(AppendError::OtherRow { next: None }));
     let held = held.crashed();
-    assert_eq!(held.log().open_imports(), []);
-    let again = held.log().begin_import(ImportKey(7), at_row(2)).unwrap();
+    assert_eq!(held.imports().open_imports(), []);
+    let again = held.imports().begin_import(ImportKey(7), at_row(2)).unwrap();
     assert!(again.file > import.file, "a number is never given twice");
     append(&held, rows(again.file, 2..3, 0)).await.unwrap();
 }

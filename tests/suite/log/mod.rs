@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
-use forebay::log::{Append, Log};
+use forebay::log::{Append, Follow, Imports, Log, Reports, SetLocations};
 use forebay::metrics::Metrics;
 use forebay::random::Random;
 use forebay::spool::{Spool, SpoolOptions};
@@ -30,6 +30,10 @@ const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 /// A log that a test holds, and can take away from the process that runs it.
 trait Held: Sized {
     fn log(&self) -> Arc<dyn Log>;
+    fn reports(&self) -> Arc<dyn Reports>;
+    fn locations(&self) -> Arc<dyn SetLocations>;
+    fn imports(&self) -> Arc<dyn Imports>;
+    fn follow(&self) -> Arc<dyn Follow>;
     fn appender(&self) -> Arc<dyn Append>;
     /// Opens the log again after its process ended without notice.
     fn crashed(self) -> Self;
@@ -86,6 +90,22 @@ impl Held for InDirectory {
         self.spool.log()
     }
 
+    fn reports(&self) -> Arc<dyn Reports> {
+        self.spool.reports()
+    }
+
+    fn locations(&self) -> Arc<dyn SetLocations> {
+        self.spool.locations()
+    }
+
+    fn imports(&self) -> Arc<dyn Imports> {
+        self.spool.imports()
+    }
+
+    fn follow(&self) -> Arc<dyn Follow> {
+        self.spool.follow()
+    }
+
     fn appender(&self) -> Arc<dyn Append> {
         self.spool.appender()
     }
@@ -123,6 +143,22 @@ impl OnSimDisk {
 impl Held for OnSimDisk {
     fn log(&self) -> Arc<dyn Log> {
         self.spool.log()
+    }
+
+    fn reports(&self) -> Arc<dyn Reports> {
+        self.spool.reports()
+    }
+
+    fn locations(&self) -> Arc<dyn SetLocations> {
+        self.spool.locations()
+    }
+
+    fn imports(&self) -> Arc<dyn Imports> {
+        self.spool.imports()
+    }
+
+    fn follow(&self) -> Arc<dyn Follow> {
+        self.spool.follow()
     }
 
     fn appender(&self) -> Arc<dyn Append> {

@@ -54,7 +54,7 @@ async fn fill(settings: &Settings, node: &str, source: &str, at: UnixMillis, ids
     let (spool, _) = Spool::open(disk, options, clock, &SystemRandom, Arc::new(Metrics::new())).unwrap();
     let source = SourceId::new(source).unwrap();
     let lake = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::SseS3);
-    spool.log().set_locations(vec![(source.clone(), lake)]).unwrap();
+    spool.locations().set_locations(vec![(source.clone(), lake)]).unwrap();
     let mut frames = RequestFrames::new(source.clone(), at, 0);
     for id in ids {
         let line = json!({

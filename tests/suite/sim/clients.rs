@@ -269,6 +269,7 @@ impl Clients {
                 (3, "a source refused for its bucket")
             }
             Err(AppendError::DayOver) => (5, "its day is over"),
+            Err(AppendError::Unknown) => (6, "an unknown outcome"),
             Err(AppendError::Stopped) => (4, "the spool has stopped"),
             Err(AppendError::OtherRow { .. } | AppendError::Known { .. }) => {
                 unreachable!("these clients import nothing")

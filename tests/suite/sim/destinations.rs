@@ -125,7 +125,7 @@ impl World {
             return Err("no positions were read".to_owned());
         };
         second.reader.begin_life();
-        second.reader.observe(&*process.spool.log(), &process.disk);
+        second.reader.observe(&*process.spool.follow(), &process.disk);
         second.reader.look();
         if second.dice.chance(400) {
             second.reconfigure(&self.trace);
@@ -134,14 +134,14 @@ impl World {
         let clock = Arc::new(self.clock.clone());
         let pause = Duration::from_millis(second.dice.of(&[0, 1, 40, 200]));
         let deps = Deps {
-            follow: Arc::new(Watched { log: process.spool.log(), reader: second.reader.clone() }),
+            follow: Arc::new(Watched { log: process.spool.follow(), reader: second.reader.clone() }),
             append: process.spool.appender(),
             equipment: Arc::new(second.functions.clone()),
             alarms: Arc::new(Alarms::new(Arc::clone(&clock) as _, Arc::new(metrics.clone()))),
             metrics,
             clock,
             random: Arc::new(Seeded(Mutex::new(second.dice.split()))),
-            disk: Arc::clone(process.spool.log().disk()),
+            disk: Arc::clone(process.spool.disk()),
             share: second.share,
             disk_work: DiskWork::InPlaceAfter(pause),
             handles: usize::MAX,
@@ -196,14 +196,14 @@ impl World {
         let Some(second) = &self.second else { return };
         second.reader.look();
         if process.disk.is_alive() {
-            second.reader.check_held(&*process.spool.log(), &process.disk);
+            second.reader.check_held(&*process.spool.follow(), &process.disk);
         }
     }
 
     /// Notes what has become durable.
     pub(super) fn observe(&self, process: &Process) {
         if let Some(second) = &self.second {
-            second.reader.observe(&*process.spool.log(), &process.disk);
+            second.reader.observe(&*process.spool.follow(), &process.disk);
         }
     }
 
@@ -239,9 +239,9 @@ impl World {
     pub(super) async fn check_share(&mut self, process: &mut Process) -> Result<(), Violation> {
         let Some(share) = self.second.as_ref().map(|second| second.share) else { return Ok(()) };
         let began = self.clock.now();
-        while process.spool.log().held_bytes() > share + self.plan.options.segment_bytes {
+        while process.spool.follow().held_bytes() > share + self.plan.options.segment_bytes {
             if self.clock.now().saturating_sub(began) > GIVES_UP_WITHIN {
-                let held = process.spool.log().held_bytes();
+                let held = process.spool.follow().held_bytes();
                 return Err(format!("D4: destinations keep {held} bytes of the log, and may keep {share}"));
             }
             self.turn(process).await;
@@ -259,15 +259,15 @@ impl World {
         loop {
             self.turn(process).await;
             self.keep(process)?;
-            let end = process.spool.log().durable_through();
+            let end = process.spool.follow().durable_through();
             let shown = destinations.shown();
             let lanes = shown.values().flat_map(|one| one.lanes.values());
             let behind = lanes.map(|lane| lane.finished_through()).min().unwrap_or(end) < end;
-            if !behind && process.spool.log().held_bytes() == 0 {
+            if !behind && process.spool.follow().held_bytes() == 0 {
                 return Ok(());
             }
             if self.clock.now().saturating_sub(began) > TAKEN_WITHIN {
-                let held = process.spool.log().held_bytes();
+                let held = process.spool.follow().held_bytes();
                 return Err(format!(
                     "D3: destinations keep {held} bytes of the log although all functions work; the log ends at {end}: \
                      {:?}, {shown:?}",

@@ -11,13 +11,13 @@ use forebay::disk::Disk;
 use forebay::log::frame::Origin;
 use forebay::log::{
     AppendError, Encoded, Go, Hour, ImportKey, ImportProgress, ImportStep, Parked, Range, Read,
-    RequestFrames, Seal, Stopped, parked_name,
+    RequestFrames, Seal, Stopped,
 };
 use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Encryption, ObjectKey, ObjectName, S3Location, Stream};
 use forebay::random::Random;
 use forebay::sources::SourceId;
-use forebay::spool::format::{BLOCK_HEADER, SEGMENT_HEADER, index_name, segment_name};
+use forebay::spool::format::{BLOCK_HEADER, SEGMENT_HEADER, index_name, parked_name, segment_name};
 use forebay::spool::manifest::{self, Manifest, Note, State};
 use forebay::spool::{OpenError, Recovered, SpoolOptions, Stepped};
 use forebay::time::UnixMillis;
@@ -305,7 +305,7 @@ fn a_parked_file_that_a_crash_left_without_a_note_is_removed() {
     // The file is created, written, synced and named durably; the note would come next.
     disk.trouble(4, Trouble::Crash);
     let parked = Parked { len: 6, crc32: crc32fast::hash(b"object") };
-    spool.log().park(&sealed, &mut b"object".as_slice(), parked).unwrap_err();
+    spool.log().make_room(&sealed, &mut b"object".as_slice(), parked).unwrap_err();
     drop(spool);
     disk.crash(&mut Dice(1));
     assert_eq!(disk.list("parked").unwrap().len(), 1);
@@ -369,7 +369,7 @@ fn an_unsynced_commit_releases_nothing() {
     append(&mut spool, "web", "1");
     let sealed = seal(&spool, "web", 1);
     let parked = Parked { len: 6, crc32: crc32fast::hash(b"object") };
-    assert!(spool.log().park(&sealed, &mut b"object".as_slice(), parked).unwrap());
+    assert!(spool.log().make_room(&sealed, &mut b"object".as_slice(), parked).unwrap());
     // The sync of the commit's note fails: it can be read back but is not on the disk.
     disk.trouble(1, Trouble::Fails(EIO));
     spool.log().commit(&sealed, None).unwrap_err();
@@ -447,7 +447,7 @@ fn the_ledger_balances_after_an_interrupted_start_that_lost_calls_of_a_later_day
 fn rows_are_not_stored_twice_although_the_frame_of_their_progress_rotted() {
     let disk = SimDisk::default();
     let (mut spool, _) = open(&disk);
-    let file = spool.log().begin_import(ImportKey(1), ImportProgress::default()).unwrap().file;
+    let file = spool.imports().begin_import(ImportKey(1), ImportProgress::default()).unwrap().file;
     let step = |rows: std::ops::Range<u64>| {
         let mut frames = RequestFrames::new(batch("web").source, NOON, 0);
         let origin = Origin { file, first_row: rows.start, last_row: rows.end - 1 };

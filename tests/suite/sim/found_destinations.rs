@@ -15,7 +15,7 @@ use forebay::destinations::positions::{All, Positions, reconfigured};
 use forebay::destinations::runner::{Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{DestinationSettings, FunctionsAt, SecretText, URL};
-use forebay::log::{Append, AppendError, Appended, Follow, Go, Log, Range, Read, ReadThrough, RequestFrames};
+use forebay::log::{Append, AppendError, Appended, Follow, Go, Range, Read, ReadThrough, RequestFrames};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
 use forebay::spool::Stepped;
@@ -39,10 +39,6 @@ struct Graves {
 }
 
 impl Append for Graves {
-    fn log_id(&self) -> String {
-        String::new()
-    }
-
     fn not_before(&self) -> UnixMillis {
         self.not_before
     }
@@ -67,7 +63,7 @@ impl Append for Graves {
 
 /// A log of which the second reader seems to keep this much.
 #[derive(Debug)]
-struct Keeps(Arc<dyn Log>, u64);
+struct Keeps(Arc<dyn Follow>, u64);
 
 impl Follow for Keeps {
     fn durable_through(&self) -> u64 {
@@ -145,14 +141,14 @@ async fn start(
     clock.begin_life();
     let metrics = Metrics::new();
     let deps = Deps {
-        follow: Arc::new(Keeps(spool.log(), held)),
+        follow: Arc::new(Keeps(spool.follow(), held)),
         append: Arc::clone(graves) as _,
         equipment: Arc::new(function.clone()),
         alarms: Arc::new(Alarms::new(Arc::new(clock.clone()), Arc::new(metrics.clone()))),
         metrics,
         clock: Arc::new(clock),
         random: Arc::new(Seeded(Mutex::new(Dice(1)))),
-        disk: Arc::clone(spool.log().disk()),
+        disk: Arc::clone(spool.disk()),
         share,
         disk_work: DiskWork::InPlaceAfter(Duration::from_millis(200)),
         handles: usize::MAX,
@@ -280,14 +276,14 @@ fn the_last_durable_position_is_known_when_nothing_is_left() {
     let mut frames = RequestFrames::new(SourceId::new("web").unwrap(), NOON, 0);
     frames.line().extend_from_slice(line.as_bytes());
     frames.call(0);
-    assert_eq!(spool.append([frames]).unwrap_err(), AppendError::Stopped);
+    assert_eq!(spool.append([frames]).unwrap_err(), AppendError::Unknown);
     drop(spool);
     disk.crash(&mut Dice(1));
     let (mut spool, _) = open(&disk);
     spool.keep().unwrap();
-    assert_eq!(spool.log().durable_through(), lines);
+    assert_eq!(spool.follow().durable_through(), lines);
     append(&mut spool, "web", "{}");
-    assert_eq!(spool.log().durable_through(), lines + 1);
+    assert_eq!(spool.follow().durable_through(), lines + 1);
 }
 
 /// A configuration that could not be noted was refused, but its file had its name already, and was read by the next start.

@@ -105,10 +105,6 @@ struct Noting {
 }
 
 impl Append for Noting {
-    fn log_id(&self) -> String {
-        self.appender.log_id()
-    }
-
     fn not_before(&self) -> UnixMillis {
         self.appender.not_before()
     }
@@ -518,7 +514,7 @@ impl World {
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
         let journal = Arc::new(SimJournal::open(&process.disk)?);
-        let deps = ImporterDeps { ingest, log: process.spool.log(), journal, clock, metrics };
+        let deps = ImporterDeps { ingest, imports: process.spool.imports(), journal, clock, metrics };
         Ok(Importer::new(deps, Arc::new(ById)))
     }
 

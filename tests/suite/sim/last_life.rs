@@ -41,7 +41,7 @@ impl World {
             self.keep(&mut process)?;
             self.check_destinations(&process);
             let log = process.spool.log();
-            if log.usage().is_full && log.held_bytes() > 0 {
+            if log.usage().is_full && process.spool.follow().held_bytes() > 0 {
                 self.trace.count("a spool full of what destinations keep");
             }
             if in_conflict(&process) {

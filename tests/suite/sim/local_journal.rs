@@ -150,7 +150,7 @@ impl Node {
             live: Arc::default(),
         };
         let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
-        let deps = ImporterDeps { ingest, log: spool.log(), journal, clock, metrics };
+        let deps = ImporterDeps { ingest, imports: spool.imports(), journal, clock, metrics };
         let importer = Importer::new(deps, Arc::new(ById));
         Ok(Self { spool, importer: Arc::new(importer) })
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use forebay::disk::Disk as _;
-use forebay::log::{Amend, Parked, Range, Seal, parked_name};
-use forebay::spool::format::{number_in, segment_name};
+use forebay::log::{Amend, Parked, Range, Seal};
+use forebay::spool::format::{number_in, parked_name, segment_name};
 use forebay::spool::{SpoolOptions, Stepped};
 use forebay::time::{DAY_MS, UnixMillis};
 
@@ -44,7 +44,7 @@ fn parked() -> (SimDisk, Seal) {
     let (bytes, hash) = object(b"1\n");
     let sealed = seal_with(&spool, "web", 1, &hash);
     let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-    assert!(spool.log().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    assert!(spool.log().make_room(&sealed, &mut bytes.as_slice(), parked).unwrap());
     spool.log().note_clock(NOON, NOON).unwrap();
     (disk, sealed)
 }
@@ -136,7 +136,7 @@ fn park_all(spool: &Stepped, source: &str, range: Range) -> (Seal, Vec<u8>) {
     let (bytes, hash) = object((lines.join("\n") + "\n").as_bytes());
     let sealed = seal_lines(spool, source, range, lines.len() as u64, &hash);
     let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-    assert!(spool.log().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    assert!(spool.log().make_room(&sealed, &mut bytes.as_slice(), parked).unwrap());
     (sealed, bytes)
 }
 
@@ -301,7 +301,7 @@ fn a_parked_note_restores_an_amendment_whose_note_rotted() {
     let amend = Amend { frames: 1, bytes: 2, sha256, lost: lost(2, 2), hours: Vec::new() };
     spool.log().amend(&sealed, amend.clone()).unwrap();
     let parked = Parked { len: bytes.len() as u64, crc32: crc32fast::hash(&bytes) };
-    assert!(spool.log().park(&sealed, &mut bytes.as_slice(), parked).unwrap());
+    assert!(spool.log().make_room(&sealed, &mut bytes.as_slice(), parked).unwrap());
     drop(spool);
     rot_note(&disk, "{\"amended\":{\"number\"");
     let (spool, _) = open(&disk);

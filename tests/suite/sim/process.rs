@@ -196,9 +196,9 @@ impl World {
         let now: Vec<_> = now.map(|(source, all)| (source.clone(), all[all.len() - 1].clone())).collect();
         let failures = self.disk.failures();
         // As if each source had been removed and were added again. Those of which something waits are kept.
-        let forgotten = spool.log().forget(&self.clients.sources.iter().cloned().collect());
+        let forgotten = spool.reports().forget(&self.clients.sources.iter().cloned().collect());
         forgotten.iter().flatten().for_each(|_| self.trace.count("a source forgotten"));
-        if forgotten.is_err() || spool.log().set_locations(now).is_err() {
+        if forgotten.is_err() || spool.locations().set_locations(now).is_err() {
             if disk.is_alive() && self.disk.failures() == failures && self.needs_no_space() {
                 return Err("no location can be noted, although nothing failed".to_owned());
             }
@@ -209,6 +209,7 @@ impl World {
         let clock: Arc<SimClock> = Arc::new(self.clock.clone());
         let deps = DeliveryDeps {
             log: spool.log(),
+            staging: spool.staging_disk(),
             store: self.store.of(&disk),
             clock: Arc::<SimClock>::clone(&clock),
             random: Arc::new(Seeded(Mutex::new(self.dice.split()))),

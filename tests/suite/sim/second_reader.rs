@@ -14,7 +14,7 @@ use forebay::destinations::select::{Head, Selection};
 use forebay::destinations::settings::DestinationSettings;
 use forebay::disk::{Disk, read_all};
 use forebay::log::frame::{Frame, FrameKind};
-use forebay::log::{Follow, Go, Log, Range, Read, ReadThrough};
+use forebay::log::{Follow, Go, Range, Read, ReadThrough};
 use forebay::object::Stream;
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -114,7 +114,7 @@ pub(super) struct SecondReader {
 /// The log as the runner follows it. Checks that it is given every frame.
 #[derive(Debug)]
 pub(super) struct Watched {
-    pub(super) log: Arc<dyn Log>,
+    pub(super) log: Arc<dyn Follow>,
     pub(super) reader: SecondReader,
 }
 
@@ -351,7 +351,7 @@ impl SecondReader {
     }
 
     /// Notes the frames that have become durable. `disk` is that of the process.
-    pub(super) fn observe(&self, log: &dyn Log, disk: &SimDisk) {
+    pub(super) fn observe(&self, log: &dyn Follow, disk: &SimDisk) {
         let mut place = self.lock().place;
         let read = disk.without_starving(|| {
             log.follow(&mut place, &mut |read| {
@@ -395,7 +395,7 @@ impl SecondReader {
     }
 
     /// D3: every call and object set after the lowest kept position is still in the log.
-    pub(super) fn check_held(&self, log: &dyn Log, disk: &SimDisk) {
+    pub(super) fn check_held(&self, log: &dyn Follow, disk: &SimDisk) {
         let (lowest, next) = {
             let state = self.lock();
             let Some(lowest) = lowest(&state.kept) else { return };

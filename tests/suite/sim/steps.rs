@@ -176,7 +176,7 @@ impl World {
         let to = location(&self.dice.of(&self.buckets), self.dice.of(&["", "/a", "/b/c"]));
         self.locations[at].push(to.clone());
         let source = self.clients.sources[at].clone();
-        if process.spool.log().set_locations(vec![(source, to)]).is_ok() {
+        if process.spool.locations().set_locations(vec![(source, to)]).is_ok() {
             self.trace.count("a source moved");
         }
     }

@@ -14,6 +14,7 @@ pub(crate) mod bucket;
 pub(crate) mod crash;
 pub(crate) mod damage;
 pub(crate) mod dice;
+pub(crate) mod doubtful;
 pub(crate) mod events;
 pub(crate) mod faketime;
 pub(crate) mod fault_proxy;

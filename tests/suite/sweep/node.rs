@@ -102,6 +102,7 @@ impl Node {
             DeliverySettings { backoff, park_after: Duration::ZERO, ..DeliverySettings::new(rule) };
         let deps = DeliveryDeps {
             log: Arc::clone(&log),
+            staging: spool.staging_disk(),
             store: Arc::new(store.clone()),
             clock: Arc::<StandingClock>::clone(clock),
             random: Arc::new(Counting::default()),

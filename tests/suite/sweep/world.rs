@@ -161,7 +161,7 @@ impl World {
                 self.unreadable |= recovered.unreadable.is_some();
                 let all = self.load.sources.iter().map(|name| (source(name), location(name)));
                 // If it has already stopped, the life is short.
-                drop(node.log.set_locations(all.collect()));
+                drop(node.spool.locations().set_locations(all.collect()));
                 Some(node)
             }
             Err(why) => {
@@ -223,7 +223,9 @@ impl World {
                 assert_eq!(appended.stored + appended.repeats, 1);
                 self.answered.insert(line, to);
             }
-            Err(AppendError::Stopped | AppendError::Full) => drop(self.unanswered.insert(line, to)),
+            Err(AppendError::Unknown | AppendError::Stopped | AppendError::Full) => {
+                self.unanswered.insert(line, to);
+            }
             Err(error) => panic!("{error}"),
         }
     }

@@ -154,20 +154,20 @@ pub(super) async fn made_with(more: &[(&str, std::ops::Range<u32>)]) -> Made {
     let made = Made { folder: tempfile::tempdir().unwrap() };
     let spool = open(&made.closed());
     let log = spool.log();
-    let staging = Staging::new(Arc::clone(log.disk()), OBJECT_IN_MEMORY_MAX, log.staged_in_memory());
+    let staging = Staging::new(spool.staging_disk(), OBJECT_IN_MEMORY_MAX);
     let goes = |source: &str, bucket: &str| {
         let bucket = BucketString::parse(bucket).unwrap();
         let location = S3Location::new(bucket, Encryption::SseS3);
         (SourceId::new(source).unwrap(), location)
     };
-    log.set_locations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
+    spool.locations().set_locations(vec![goes("web", "forebay/raw"), goes("ios", "forebay")]).unwrap();
     append(&spool, "web", &lines("web", DELIVERED), Stream::Calls).await;
     let (first, _) = seal(&*log, &staging);
     log.commit(&first, None).unwrap();
     append(&spool, "web", &lines("web", PARKED), Stream::Calls).await;
     let (second, staged) = seal(&*log, &staging);
     let parked = Parked { len: staged.len, crc32: staged.crc32 };
-    assert!(log.park(&second, &mut staged.reader(), parked).unwrap());
+    assert!(log.make_room(&second, &mut staged.reader(), parked).unwrap());
     append(&spool, "web", &lines("web", CONFLICT), Stream::Calls).await;
     let (third, _) = seal(&*log, &staging);
     log.conflict(&third).unwrap();
@@ -183,7 +183,7 @@ pub(super) async fn made_with(more: &[(&str, std::ops::Range<u32>)]) -> Made {
         "the first segment to be released, the second indexed",
         Duration::from_secs(20),
         async || {
-            let disk = log.disk();
+            let disk = spool.disk();
             let view = View::of(Arc::clone(disk)).ok()?;
             let named: Vec<u64> = view.segments.iter().map(|segment| segment.number).collect();
             let there = |name: &str| disk.open(name).is_ok();

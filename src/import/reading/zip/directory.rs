@@ -8,10 +8,12 @@ use rawzip::{
     ZipArchiveEntryWayfinder,
 };
 
-use super::LOCAL_BYTES;
 use super::end::ArchiveBytes;
 use super::error::{ZipError, of_crate};
 use crate::import::reading::Limits;
+
+/// Length in bytes of a local header without the name and the extra field that follow it.
+pub(super) const LOCAL_BYTES: usize = 30;
 
 /// The upper half of code page 437, in which names are written that are not in UTF-8.
 const CODE_PAGE_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\

@@ -6,10 +6,12 @@ use std::ops::Range;
 
 use rawzip::{ReaderAt, ZipArchive, ZipLocator};
 
-use super::BUFFER_BYTES;
 use super::error::{ZipError, of_crate};
 use crate::import::reading::ReadingError;
 use crate::import::reading::local::LocalFile;
+
+/// How many bytes are read at a time.
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 const END: &[u8] = b"PK\x05\x06";
 pub(super) const END_BYTES: usize = 22;

@@ -8,9 +8,10 @@ use flate2::bufread::DeflateDecoder;
 use rawzip::{CompressionMethod, RangeReader, ZipArchive};
 
 use super::directory::Entry;
+use super::directory::LOCAL_BYTES;
 use super::end::ArchiveBytes;
+use super::end::BUFFER_BYTES;
 use super::error::{ZipError, of_crate};
-use super::{BUFFER_BYTES, LOCAL_BYTES};
 use crate::import::reading::counted::{Counted, RawBytes};
 
 /// Reads the content of an entry.

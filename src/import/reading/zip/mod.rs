@@ -25,11 +25,6 @@ use super::Limits;
 use super::counted::RawBytes;
 use super::local::LocalFile;
 
-/// How many bytes are read at a time.
-const BUFFER_BYTES: usize = 64 * 1024;
-/// Length in bytes of a local header without the name and the extra field that follow it.
-const LOCAL_BYTES: usize = 30;
-
 /// An open zip archive.
 #[derive(Clone, Debug)]
 pub struct ZipFile {
@@ -80,6 +75,7 @@ mod tests {
 
     use super::end::END_BYTES;
     use super::*;
+    use super::directory::LOCAL_BYTES;
     use crate::import::reading::test_bytes::{Dribble, rows};
     use crate::import::reading::{ReadingError, typed};
 

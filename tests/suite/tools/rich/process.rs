@@ -195,7 +195,7 @@ impl Process {
 
     /// Staging that keeps objects of up to `in_memory_max` bytes in memory and larger ones in files.
     pub(super) fn staging(&self, in_memory_max: usize) -> Staging {
-        Staging::new(Arc::clone(self.log().disk()), in_memory_max, self.log().staged_in_memory())
+        Staging::new(self.spool.staging_disk(), in_memory_max)
     }
 
     /// Starts delivery. It runs until [`Delivering::end`].
@@ -210,6 +210,7 @@ impl Process {
         let (clock, metrics) = (Arc::<SetClock>::clone(&self.clock), Arc::new(Metrics::new()));
         let deps = DeliveryDeps {
             log: self.log(),
+            staging: self.spool.staging_disk(),
             store: Arc::new(gate.clone()),
             clock: Arc::<SetClock>::clone(&clock),
             random: Arc::new(Counting::default()),

@@ -25,12 +25,13 @@ use std::sync::Arc;
 use forebay::dev_s3::{
     ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3, DevS3Running, DevS3Settings, SECRET_ACCESS_KEY,
 };
-use forebay::log::{Log, Parked, PendingSeal, frame::Origin, parked_name};
+use forebay::log::{Log, Parked, PendingSeal, frame::Origin};
 use forebay::object::{
     AccountId, BucketString, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey, Role, RoleArn,
     S3Location, SseKms, StorageClass,
 };
 use forebay::sources::SourceId;
+use forebay::spool::format::parked_name;
 
 use forebay::store::s3::{CredentialsFrom, S3Settings, S3Store};
 use forebay::time::{Clock as _, DAY_MS, UnixMillis};
@@ -117,7 +118,7 @@ impl Scene {
     /// object's calls and a note of the manifest are damaged.
     async fn first_process(&self) {
         let mut process = Process::open(&self.dir, &self.clock);
-        process.log().set_locations(locations()).unwrap();
+        process.spool.locations().set_locations(locations()).unwrap();
         process.calls("kiosk", 0..5, PLAIN);
         let delivery = process.deliver(&self.gate);
         delivery.flush("kiosk").await;
@@ -161,7 +162,7 @@ impl Scene {
         delivery.close_day(&["web", "ios", "till"]).await;
 
         self.clock.set(DAY_0 + 2 * DAY_MS + 9 * HOUR);
-        process.log().set_locations(vec![(source("till"), to("lake"))]).unwrap();
+        process.spool.locations().set_locations(vec![(source("till"), to("lake"))]).unwrap();
         process.calls("web", 24..34, RECEIPTS);
         process.calls("ios", 16..22, PLAIN);
         delivery.flush("web").await;
@@ -220,7 +221,7 @@ impl Scene {
 
         self.clock.set(DAY_0 + 3 * DAY_MS + 9 * HOUR + HOUR / 2);
         let vault = S3Location { storage_class: Some(StorageClass::StandardIa), ..to("vault") };
-        log.set_locations(vec![(source("vault"), vault)]).unwrap();
+        process.spool.locations().set_locations(vec![(source("vault"), vault)]).unwrap();
         process.calls("web", 38..42, RECEIPTS);
         self.clock.set(DAY_0 + 3 * DAY_MS + 10 * HOUR);
         process.calls("web", 42..46, RECEIPTS);
@@ -232,7 +233,7 @@ impl Scene {
         process.calls("ios", 22..31, PLAIN);
         let (seal, staged) = process.seal("ios", &process.staging(usize::MAX));
         let parked = Parked { len: staged.len, crc32: staged.crc32 };
-        assert!(log.park(&seal, &mut staged.reader(), parked).unwrap());
+        assert!(log.make_room(&seal, &mut staged.reader(), parked).unwrap());
         drop(staged);
         let key = seal.object_key.as_str();
         self.gate.set(&[refused[0], refused[1], (key, Rule::Refuse), ("/till/", Rule::LoseAnswer)]);

@@ -1,0 +1,72 @@
+//! The receipts of one request.
+
+use std::fmt;
+
+use crate::log::InLogs;
+use crate::receipt::{self, Receipt};
+use crate::sources::SourceId;
+use crate::time::ReceivedDay;
+
+/// The receipts of one request: one, unless its lines are in several logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipts {
+    source: SourceId,
+    day: ReceivedDay,
+    stored_in: InLogs,
+}
+
+impl Receipts {
+    /// The receipts of lines of a source and a day. `None` if it is not known where any are.
+    pub(super) fn new((source, day): (SourceId, ReceivedDay), stored_in: InLogs) -> Option<Self> {
+        (!stored_in.is_empty()).then_some(Self { source, day, stored_in })
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Receipt> + '_ {
+        self.stored_in.iter().map(|one| Receipt {
+            source: self.source.clone(),
+            day: self.day,
+            spool_id: one.log.to_string(),
+            first: one.first,
+            last: one.last(),
+        })
+    }
+}
+
+/// As in the answer's header: their tokens, separated by commas.
+impl fmt::Display for Receipts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, one) in self.stored_in.iter().enumerate() {
+            if n > 0 {
+                f.write_str(",")?;
+            }
+            receipt::write_token(f, (&self.source, self.day), &one.log, (one.first, one.last()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{InLog, LogId};
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn each_log_of_a_request_has_its_receipt() {
+        let stretch = |log: u8, first, frames| InLog { log: LogId([log; 16]), first, frames };
+        let of = |all: &[InLog]| {
+            let about = (SourceId::new("web").unwrap(), UnixMillis(0).day());
+            Receipts::new(about, all.iter().copied().collect())
+        };
+        assert_eq!(of(&[]), None);
+        let (one, two) = (format!("web/0/{}/5-7", "01".repeat(16)), format!("web/0/{}/9", "02".repeat(16)));
+        let single = of(&[stretch(1, 5, 3)]).unwrap();
+        assert_eq!(single.to_string(), one);
+        assert_eq!(single.iter().collect::<Vec<_>>(), [one.parse().unwrap()]);
+        let both = of(&[stretch(1, 5, 3), stretch(2, 9, 1)]).unwrap();
+        assert_eq!(both.to_string(), format!("{one},{two}"));
+        let tokens: Vec<String> = both.iter().map(|receipt| receipt.to_string()).collect();
+        assert_eq!(tokens, [one, two]);
+    }
+}
