@@ -8,6 +8,7 @@ mod admin;
 mod api;
 mod archive;
 mod call;
+mod circles;
 mod check;
 mod config;
 mod console;

@@ -16,6 +16,7 @@
 //! A seal makes the state longer and needs further notes later. So on a full disk a seal is refused if it
 //! would leave too little space for the next manifest or for the notes that free space.
 
+mod apply;
 pub(super) mod delivered_day;
 pub(super) mod note;
 pub(super) mod state;

@@ -8,7 +8,6 @@ use crate::object::{BucketString, S3Location};
 use crate::sources::SourceId;
 use crate::spool::ledger::{Ledger, ROWS_MAX};
 use crate::spool::manifest::delivered_day::DeliveredDay;
-use crate::spool::manifest::note::Note;
 use crate::time::{ReceivedDay, UnixMillis};
 
 /// The first position of every spool.
@@ -88,92 +87,6 @@ impl State {
         self.ledger.report(Rows::All)
     }
 
-    /// Applies one note.
-    pub fn apply(&mut self, note: Note) {
-        match note {
-            Note::State(state) => *self = *state,
-            Note::Together(notes) => notes.into_iter().for_each(|note| self.apply(note)),
-            Note::Location { source, from, location } => {
-                let known = self.locations.entry(source).or_default();
-                known.retain(|(at, _)| *at < from);
-                // Reserves exactly one more, because there may be ten thousand sources, nearly all with one
-                // bucket.
-                known.reserve_exact(1);
-                known.push((from, location));
-            }
-            Note::Segment { number } => {
-                self.next_segment = self.next_segment.max(number.saturating_add(1));
-                self.segments.insert(number);
-            }
-            Note::Sealed(seal) => self.sealed(seal),
-            Note::Committed { number, seal, amended, .. } => {
-                self.sealed_if_unknown(seal);
-                self.amended(number, amended);
-                if let Some(pending) = self.seals.remove(&number) {
-                    self.ledger.deliver(&pending.seal.batch, &pending.seal.hours(), &pending.hours());
-                    self.release(&pending.seal.batch);
-                    self.delivered(pending);
-                }
-            }
-            Note::Parked { number, parked, seal, amended } => {
-                self.sealed_if_unknown(seal);
-                self.amended(number, amended);
-                self.parked(number, parked);
-            }
-            Note::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
-            Note::Retry { number, overwrite } => {
-                self.pending(number, |pending| (pending.conflict, pending.overwrite) = (false, overwrite));
-            }
-            Note::Restored { number } => {
-                let amended = self.seals.get_mut(&number).and_then(|pending| pending.amended.take());
-                let lost = amended.map(|amend| amend.lost).unwrap_or_default();
-                // Other damage may be noted as an equal range, so only one entry is removed.
-                for range in lost {
-                    self.lost.iter().rposition(|known| *known == range).map(|at| self.lost.remove(at));
-                }
-            }
-            Note::Amended { number, amend } => self.amended(number, Some(Box::new(amend))),
-            Note::Lost(range) => {
-                self.next_position = self.next_position.max(range.last.saturating_add(1));
-                self.lose(range);
-            }
-            Note::Tallied(tally) => {
-                self.next_position = self.next_position.max(tally.through.saturating_add(1));
-                self.ledger.add_tally(&tally);
-                for (file, progress) in tally.imports {
-                    if let Some(import) = self.imports.get_mut(&file) {
-                        import.progress.advance(progress);
-                    }
-                }
-            }
-            Note::ImportBegun(import) => {
-                self.next_import = self.next_import.max(import.file.saturating_add(1));
-                self.imports.insert(import.file, import);
-            }
-            Note::ImportsEnded { files } => self.imports.retain(|file, _| !files.contains(file)),
-            Note::Released { number, positions } => {
-                self.segments.remove(&number);
-                self.next_segment = self.next_segment.max(number.saturating_add(1));
-                self.next_position =
-                    self.next_position.max(positions.map_or(0, |range| range.last.saturating_add(1)));
-                self.released.extend(positions);
-            }
-            Note::Replaced { old, new } => {
-                self.segments.remove(&old);
-                self.segments.insert(new);
-                self.next_segment = self.next_segment.max(new.saturating_add(1));
-            }
-            Note::DaysOver { through } => self.days_over = self.days_over.max(Some(through)),
-            Note::Closed(place) => {
-                self.days.remove(&place);
-                let last = self.last_closed.entry((place.source, place.bucket)).or_insert(place.day);
-                *last = place.day.max(*last);
-            }
-            Note::Forgotten { sources } => self.forget(sources),
-            Note::Clock { .. } => {}
-        }
-    }
-
     /// The sources that have something waiting: an object, or a day that is not closed.
     pub(crate) fn waiting_sources(&self) -> BTreeSet<SourceId> {
         let of_seals = self.seals.values().map(|pending| &pending.seal.batch.source);
@@ -181,7 +94,7 @@ impl State {
         of_seals.chain(of_days).cloned().collect()
     }
 
-    fn forget(&mut self, sources: Vec<SourceId>) {
+    pub(super) fn forget(&mut self, sources: Vec<SourceId>) {
         let waiting = self.waiting_sources();
         let gone: BTreeSet<SourceId> =
             sources.into_iter().filter(|source| !waiting.contains(source)).collect();
@@ -203,13 +116,13 @@ impl State {
         self.locations.keys().chain(of_days).chain(self.ledger.sources())
     }
 
-    fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
+    pub(super) fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
         if let Some(seal) = seal.filter(|seal| !self.seals.contains_key(&seal.number)) {
             self.sealed(*seal);
         }
     }
 
-    fn sealed(&mut self, seal: Seal) {
+    pub(super) fn sealed(&mut self, seal: Seal) {
         self.next_seal = self.next_seal.max(seal.number.saturating_add(1));
         self.next_position = self.next_position.max(seal.last.saturating_add(1));
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
@@ -232,7 +145,7 @@ impl State {
     /// Releases a batch's frames up to the first seal that is neither in the store nor parked. Later seals
     /// may already be stored or parked, because the note that recorded this for the first one may be
     /// unreadable.
-    fn release(&mut self, batch: &BatchKey) {
+    pub(super) fn release(&mut self, batch: &BatchKey) {
         let held = self.seals.values().filter(|held| held.parked.is_none() && held.seal.batch == *batch);
         let held = held.map(|pending| pending.seal.first).min();
         let cursor = self.cursors.entry(batch.clone()).or_default();
@@ -246,7 +159,7 @@ impl State {
     }
 
     /// Adds an object that is in the store to its day.
-    fn delivered(&mut self, pending: PendingSeal) {
+    pub(super) fn delivered(&mut self, pending: PendingSeal) {
         let (batch, bucket) = (&pending.seal.batch, &pending.seal.location.bucket);
         let oldest_pending = self
             .seals
@@ -259,7 +172,7 @@ impl State {
         }
     }
 
-    fn amended(&mut self, number: u64, amended: Option<Box<Amend>>) {
+    pub(super) fn amended(&mut self, number: u64, amended: Option<Box<Amend>>) {
         let Some(amended) = amended else { return };
         let Some(pending) = self.seals.get_mut(&number) else { return };
         let known = pending.amended.replace(*amended.clone()).is_some();
@@ -273,7 +186,7 @@ impl State {
 
     /// Notes a range as lost. Positions that are noted already are not counted again: readers and starts name the same
     /// damage in ranges of their own, and a seal that is amended names it once more.
-    fn lose(&mut self, range: Range) {
+    pub(super) fn lose(&mut self, range: Range) {
         let known = self.lost.iter().filter_map(|known| known.within(range.first, range.last));
         let new = range.outside(&Range::merge(known));
         let count = |new: &Range| new.last.saturating_sub(new.first).saturating_add(1);
@@ -281,7 +194,7 @@ impl State {
         self.lost.push(range);
     }
 
-    fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
+    pub(super) fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
         if let Some(pending) = self.seals.get_mut(&number) {
             change(pending);
         }

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::{OpenError, failed};
+use super::open_error::{OpenError, failed};
 use crate::batch::BatchKey;
 use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};

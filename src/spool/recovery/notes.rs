@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::damaged_manifest::{adopt, unpark_missing_files};
-use super::{OpenError, failed};
+use super::open_error::{OpenError, failed};
 use crate::disk::Disk;
 use crate::spool::format::ident::Ident;
 use crate::spool::manifest::state::State;

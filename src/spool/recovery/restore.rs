@@ -8,18 +8,18 @@ use std::sync::Arc;
 use super::begin::begin_segment;
 use super::durable::Durable;
 use super::found::Found;
+use super::index::restore_closed;
+use super::open_error::{OpenError, failed};
+use super::opened::{Opened, Recovered};
 use super::spares::usable_spares;
 use super::unclaimed_files::clean_up_parked;
-use super::{OpenError, Opened, Recovered, failed};
-use crate::batch::BatchKey;
 use crate::disk::is_no_handle;
 use crate::log::{AccountKey, Go, Hour, Read, Row};
-use crate::spool::format::runs::Stretch;
 use crate::spool::format::scan::scan;
 use crate::spool::format::seen_file::{self, SeenEntries, SeenHalf};
 use crate::spool::format::segment::seen_name;
 use crate::spool::imports::RunningImports;
-use crate::spool::index::{Batch, SegmentState};
+use crate::spool::index::Batch;
 use crate::spool::ledger::Health;
 use crate::spool::reading::reader;
 use crate::spool::shared::{Shared, lock};
@@ -129,43 +129,6 @@ fn fill_seen(
         }
     }
     Ok(counts)
-}
-
-/// Adds closed segments to the index.
-pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, SeenEntries>) {
-    for segment in found {
-        let state = SegmentState {
-            len: segment.len,
-            closed: true,
-            seen_kept: segment.indexed
-                && (seen_files.contains_key(&segment.number) || shared.options.dedupe_max == 0),
-            damaged: segment.is_damaged(),
-            pending: 0,
-            first: segment.span.0,
-            last: segment.span.1,
-            followed_through: segment.followed_through(),
-            fingerprints: None,
-        };
-        let mut index = lock(&shared.index);
-        index.segments.insert(segment.number, state);
-        for ((source, hour), row) in &segment.counts.rows {
-            index.ledger.count(source, *hour, row);
-        }
-        index.imports.take_found(&segment.counts.imports);
-        drop(index);
-        restore_stretches(shared, &segment.stretches);
-    }
-}
-
-pub(super) fn restore_stretches(shared: &Shared, stretches: &[(BatchKey, Stretch)]) {
-    let state = shared.state();
-    let mut index = lock(&shared.index);
-    for (key, stretch) in stretches {
-        let cursor = state.cursors.get(key).cloned().unwrap_or_default();
-        if stretch.last > cursor.released {
-            index.restore(key, stretch.clone(), cursor.sealed);
-        }
-    }
 }
 
 /// Counts the frames of each batch after its last seal. Returns whether it met damage that no note names yet.

@@ -3,7 +3,7 @@
 use super::damaged_manifest::split_off_copies;
 use super::found::{Found, cut_torn_write, find_segments};
 use super::notes::Notes;
-use super::{OpenError, failed};
+use super::open_error::{OpenError, failed};
 use crate::disk::Disk;
 use crate::spool::format::ident::Ident;
 use crate::time::UnixMillis;

@@ -73,9 +73,9 @@ mod tests {
 
     use flate2::Crc;
 
+    use super::directory::LOCAL_BYTES;
     use super::end::END_BYTES;
     use super::*;
-    use super::directory::LOCAL_BYTES;
     use crate::import::reading::test_bytes::{Dribble, rows};
     use crate::import::reading::{ReadingError, typed};
 

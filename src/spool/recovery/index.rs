@@ -1,0 +1,48 @@
+//! Adds segments that were found to the index.
+
+use std::collections::BTreeMap;
+
+use super::found::Found;
+use crate::batch::BatchKey;
+use crate::spool::format::runs::Stretch;
+use crate::spool::format::seen_file::SeenEntries;
+use crate::spool::index::SegmentState;
+use crate::spool::shared::{Shared, lock};
+
+/// Adds closed segments to the index.
+pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, SeenEntries>) {
+    for segment in found {
+        let state = SegmentState {
+            len: segment.len,
+            closed: true,
+            seen_kept: segment.indexed
+                && (seen_files.contains_key(&segment.number) || shared.options.dedupe_max == 0),
+            damaged: segment.is_damaged(),
+            pending: 0,
+            first: segment.span.0,
+            last: segment.span.1,
+            followed_through: segment.followed_through(),
+            fingerprints: None,
+        };
+        let mut index = lock(&shared.index);
+        index.segments.insert(segment.number, state);
+        for ((source, hour), row) in &segment.counts.rows {
+            index.ledger.count(source, *hour, row);
+        }
+        index.imports.take_found(&segment.counts.imports);
+        drop(index);
+        restore_stretches(shared, &segment.stretches);
+    }
+}
+
+/// Adds the frames that are not released yet.
+pub(super) fn restore_stretches(shared: &Shared, stretches: &[(BatchKey, Stretch)]) {
+    let state = shared.state();
+    let mut index = lock(&shared.index);
+    for (key, stretch) in stretches {
+        let cursor = state.cursors.get(key).cloned().unwrap_or_default();
+        if stretch.last > cursor.released {
+            index.restore(key, stretch.clone(), cursor.sealed);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a spool cannot be opened.
+
+use std::io;
+
+use crate::spool::format::ident::IdentError;
+use crate::spool::manifest::ManifestError;
+use crate::words::counted;
+
+/// Why a spool cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk reported an error.
+    #[error("open the spool: {what}")]
+    Disk {
+        /// The step that failed.
+        what: &'static str,
+        /// The disk's error.
+        #[source]
+        cause: io::Error,
+    },
+    /// Its identity cannot be read.
+    #[error(transparent)]
+    Ident(#[from] IdentError),
+    /// Its manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A newer release wrote a segment.
+    #[error(
+        "segment {segment} was written by a newer release (format {major}); start that release, or drain \
+         the spool with it first"
+    )]
+    Newer {
+        /// The segment.
+        segment: u64,
+        /// Its format.
+        major: u16,
+    },
+    /// Damage was found and the configuration says to stop.
+    #[error(
+        "the spool has lost {} (the first lost positions are {first} to {last}), so it is not opened with \
+         `spool.on_corruption = \"stop\"`; `forebay spool verify` lists the damage",
+        counted(*.count, "frame", "frames")
+    )]
+    Damaged {
+        /// First position lost.
+        first: u64,
+        /// Last position of that range.
+        last: u64,
+        /// Frames lost in total.
+        count: u64,
+    },
+    /// The spool stopped while it was being opened.
+    #[error("the spool stopped while it was being opened; the log states the reason")]
+    Stopped,
+}
+
+/// The error of a step that failed.
+pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    move |cause| OpenError::Disk { what, cause }
+}
