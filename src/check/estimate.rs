@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use crate::delivery::failures::spool_share::FAILING_PERCENT;
 use crate::log::{FRAME_BYTES, FULL_PERCENT};
 use crate::object::Encryption;
+use crate::spool::share::FAILING_PERCENT;
 use crate::spool::{CALLS_PERCENT_MIN, SEEN_MAX, beside_calls};
 
 use super::finding::{CheckFinding, Remedy, Trial};

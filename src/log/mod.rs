@@ -33,6 +33,7 @@ mod located;
 mod locations;
 mod range;
 mod read;
+pub mod refusals;
 mod request_frames;
 mod seals;
 mod space;
@@ -56,7 +57,7 @@ pub use range::Range;
 pub use read::{Go, Read};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
-pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Space, Usage};
+pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Usage};
 pub use status::Status;
 
 /// What delivery needs from a log.

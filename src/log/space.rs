@@ -1,10 +1,12 @@
 //! The space that undelivered calls take.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::refusals::{Cause, Division, Flow};
 use super::seals::PendingSeal;
 use crate::batch::BatchKey;
+use crate::object::PutLocation;
 use crate::sources::SourceId;
 
 /// How full the log is, which batches to deliver to free space, and which sources to refuse.
@@ -20,8 +22,13 @@ pub trait Capacity {
     /// unable to leave.
     fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey>;
 
-    /// The space that the cap leaves for calls, and how much of it they use.
-    fn space(&self) -> Space;
+    /// Who is to be refused, and who must leave, by the rule that the log was given. `failing` lists the locations that
+    /// accept nothing from any source. Changes nothing.
+    fn divide(
+        &self,
+        flows: &[Flow<PutLocation>],
+        failing: &BTreeMap<PutLocation, Cause>,
+    ) -> Division<PutLocation>;
 
     /// Refuses exactly these sources from now on, because too much waits for their buckets.
     fn refuse(&self, sources: BTreeSet<SourceId>);
@@ -131,18 +138,6 @@ impl Held {
         self.parked = self.parked.saturating_add(other.parked);
         self.frames = self.frames.saturating_add(other.frames);
     }
-}
-
-/// The space of the spool, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Space {
-    /// The cap, less what the spool takes even if no call waits (fingerprints, the manifest of an empty
-    /// spool), and less what must stay free for the next segment.
-    pub cap: u64,
-    /// Segments in use.
-    pub segments: u64,
-    /// Parked objects, and the notes of all sealed ones.
-    pub parked: u64,
 }
 
 #[cfg(test)]

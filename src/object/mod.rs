@@ -18,7 +18,7 @@ pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
 pub use object_key::{KEY_BYTES_MAX, ObjectKey, ObjectName, ParsedObjectKey, ParsedPartKey};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
-pub use s3_location::S3Location;
+pub use s3_location::{PutLocation, S3Location};
 pub use storage_class::StorageClass;
 pub use stream::{Collection, Stream};
 pub use tags::ObjectTags;

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::{AccountId, BucketString, Encryption, Role, StorageClass};
+use super::{AccountId, BucketString, Encryption, KmsKey, Role, RoleArn, StorageClass};
+
+/// What can fail for one bucket and not for another: its bucket string, role and key. Sources that differ
+/// only in their external id share it, so that many sources do not mean many puts at once.
+pub type PutLocation = (BucketString, Option<RoleArn>, Option<KmsKey>);
 
 /// The bucket for a source's objects, how it is reached, and how they are kept there.
 ///

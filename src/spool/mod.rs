@@ -38,6 +38,7 @@ mod options;
 mod outgoing;
 mod reading;
 mod recovery;
+pub mod share;
 mod shared;
 mod stepped;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::log::FULL_PERCENT;
 use crate::spool::manifest::MANIFEST_BYTES;
+use crate::spool::share::{self, Rule};
 
 /// Maximum number of fingerprints remembered. With the table they take 56 MiB, and as much again for imported rows.
 pub(crate) const SEEN_MAX: usize = 2 * 1_024 * 1_024;
@@ -34,6 +35,8 @@ pub struct SpoolOptions {
     pub manifest_bytes: u64,
     /// Frames after this position are kept for the second reader ([`Follow`](crate::log::Follow)), if there is one.
     pub hold_after: Option<u64>,
+    /// Who is refused when puts fail.
+    pub refusals: Rule,
 }
 
 impl Default for SpoolOptions {
@@ -48,6 +51,7 @@ impl Default for SpoolOptions {
             compact_bytes: 1_024 * 1_024,
             manifest_bytes: MANIFEST_BYTES,
             hold_after: None,
+            refusals: share::divide,
         }
     }
 }

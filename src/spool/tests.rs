@@ -1,5 +1,6 @@
 //! Tests of the whole spool on a real directory.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,13 +16,15 @@ use crate::batch::BatchKey;
 use crate::call::{LineSink, RejectReason};
 use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
+use crate::log::refusals::{Division, Flow, Party, Standing};
 use crate::log::{
-    AppendError, Appended, Difference, Encoded, Go, ImportKey, ImportProgress, ImportStep, InLog, LogId,
-    Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
+    AppendError, Appended, Difference, Encoded, Go, Held, ImportKey, ImportProgress, ImportStep, InLog,
+    LogId, Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
 };
-use crate::object::{BucketString, Encryption, ObjectKey, S3Location, Stream};
+use crate::object::{BucketString, Encryption, ObjectKey, PutLocation, S3Location, Stream};
 use crate::sources::SourceId;
 use crate::spool::format::parked_name;
+use crate::spool::share::Rule;
 use crate::time::{DAY_MS, UnixMillis};
 
 #[derive(Debug, Default)]
@@ -409,9 +412,33 @@ fn a_parked_file_that_no_note_claims_is_removed() {
     assert_eq!(spool.disk().list("parked").unwrap(), [], "no note claims the file");
     let parked = Parked { len: 6, crc32: 1 };
     assert_eq!(spool.log().make_room(&seal, &mut &b"object"[..], parked), Ok(true));
+    let (space, max) = (spool.log.space(), spool.log().usage().max);
+    assert!(space.parked >= parked.len && space.cap > 0 && space.cap <= max, "{space:?}");
     drop(spool);
     let (spool, _) = open(dir.path());
     assert_eq!(spool.disk().list("parked").unwrap().len(), 1);
+}
+
+#[test]
+fn the_rule_that_a_spool_is_given_decides_who_is_refused() {
+    let rule: Rule = |space, flows, _, refused| {
+        assert!(space.cap > 0 && refused.len() == 1);
+        let party = |flow: &Flow<PutLocation>| Party::Source(flow.source.clone(), flow.location.clone());
+        let refused = flows.iter().map(|flow| (flow.source.clone(), party(flow))).collect();
+        Division { refused, ..Division::default() }
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open_stepped(dir.path(), SpoolOptions { refusals: rule, ..options() });
+    spool.log().refuse([source("web")].into());
+    let flow = Flow {
+        source: source("ios"),
+        location: (location().bucket, None, None),
+        current: true,
+        standing: Standing::Failing,
+        held: Held::default(),
+    };
+    let refused = spool.log().divide(&[flow], &BTreeMap::new()).refused;
+    assert_eq!(refused.into_keys().collect::<Vec<_>>(), [source("ios")]);
 }
 
 #[test]

@@ -209,7 +209,6 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "arn",
             "call",
-            "delivery",
             "destinations",
             "json",
             "lock",

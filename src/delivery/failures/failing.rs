@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::health::{Cause, Health};
-use super::spool_share::{Division, Party};
 use crate::batch::BatchKey;
 use crate::delivery::put::put_locations::{self, PutLocation, put_location};
 use crate::lock::lock;
+use crate::log::refusals::{Division, Party};
 use crate::log::{Log, OpenBatch};
 use crate::object::S3Location;
 use crate::sources::SourceId;

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(in crate::delivery) use super::spool_share::Cause;
 use crate::alarms::AlarmKind;
 use crate::delivery::put::put_locations::{PutLocation, put_location};
 use crate::delivery::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
+pub(in crate::delivery) use crate::log::refusals::Cause;
 use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::words::{about_seconds, first_few};

@@ -1,7 +1,7 @@
 //! What fails, and what follows from it.
 //!
-//! `health` records which puts fail, and `spool_share` divides the spool among the failing parties.
-//! `refusals_and_alarms` calls both at each check, has the log refuse sources, and raises the alarms;
+//! `health` records which puts fail. `refusals_and_alarms` asks the log at each check who is to be refused because of that
+//! ([`refusals`](crate::log::refusals)), has it refuse them, and raises the alarms;
 //! `failing` holds the result. `damage` raises the alarms of calls that the spool lost. `encryption_mismatch` compares how
 //! objects are encrypted with what was requested.
 
@@ -10,4 +10,3 @@ pub(super) mod encryption_mismatch;
 pub(super) mod failing;
 mod health;
 pub(super) mod refusals_and_alarms;
-pub mod spool_share;

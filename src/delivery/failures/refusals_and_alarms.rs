@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::failing::{name, why_refused};
 use super::health::named;
-use super::spool_share::{Division, Flow, Party, Standing, divide};
 use crate::alarms::AlarmKind;
 use crate::delivery::put::put_locations::{PutLocation, put_location};
 use crate::delivery::shared::Shared;
+use crate::log::refusals::{Division, Flow, Party, Standing};
 use crate::log::{FULL_PERCENT, Held, Log, OpenBatch};
 use crate::object::S3Location;
 use crate::planted_bugs::{PlantedBug, planted};
@@ -96,7 +96,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
     let failing = health.failing_locations();
     drop(health);
     let flows: Vec<Flow<PutLocation>> = flows.into_values().collect();
-    (divide(log.space(), &flows, &failing, &log.refused_sources()), flows.len())
+    (log.divide(&flows, &failing), flows.len())
 }
 
 /// What sealed objects hold, by source and by the bucket to which they are put now.

@@ -8,11 +8,9 @@ use tokio::sync::Semaphore;
 use super::accepted::Accepted;
 use crate::delivery::settings::{FAILING_PUTS_PER_LOCATION, PUTS_PER_LOCATION, SEALED_PER_LOCATION};
 use crate::lock::lock;
-use crate::object::{BucketString, KmsKey, RoleArn, S3Location};
+use crate::object::S3Location;
 
-/// What can fail for one bucket and not for another: its bucket string, role and key. Sources that differ
-/// only in their external id share it, so that many sources do not mean many puts at once.
-pub(in crate::delivery) type PutLocation = (BucketString, Option<RoleArn>, Option<KmsKey>);
+pub(in crate::delivery) use crate::object::PutLocation;
 
 pub(in crate::delivery) fn put_location(to: &S3Location) -> PutLocation {
     let role = to.role.as_ref().map(|role| role.arn.clone());

@@ -1,12 +1,15 @@
 //! How full the spool is, and what takes its space.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
 use crate::batch::BatchKey;
-use crate::log::{Capacity, NOTE_BYTES, Space};
+use crate::log::refusals::{Cause, Division, Flow};
+use crate::log::{Capacity, NOTE_BYTES};
+use crate::object::PutLocation;
 use crate::sources::SourceId;
+use crate::spool::share::Space;
 use crate::spool::shared::lock;
 use crate::words::count::percent_of;
 
@@ -28,16 +31,12 @@ impl Capacity for SpoolLog {
         self.shared.wake_housekeeper();
     }
 
-    fn space(&self) -> Space {
-        let (usage, capped) = (self.shared.usage(), &self.shared.capped);
-        let segments = lock(&self.shared.index).segment_bytes();
-        // The manifest grows in steps, so the space that its notes will take is counted in advance.
-        let notes = (self.shared.state().seals.len() as u64).saturating_mul(NOTE_BYTES);
-        let files_of_calls = [segments, usage.parked, capped.staged(), capped.manifests().min(notes)];
-        let others = files_of_calls.into_iter().fold(usage.used, u64::saturating_sub);
-        let others = others.saturating_add(self.shared.wanted_for_segment());
-        let cap = usage.max.saturating_sub(others).max(percent_of(usage.max, CALLS_PERCENT_MIN));
-        Space { cap, segments, parked: usage.parked.saturating_add(notes) }
+    fn divide(
+        &self,
+        flows: &[Flow<PutLocation>],
+        failing: &BTreeMap<PutLocation, Cause>,
+    ) -> Division<PutLocation> {
+        (self.shared.options.refusals)(self.space(), flows, failing, &self.refused_sources())
     }
 
     fn refuse(&self, sources: BTreeSet<SourceId>) {
@@ -50,5 +49,20 @@ impl Capacity for SpoolLog {
 
     fn refused_sources(&self) -> BTreeSet<SourceId> {
         lock(&self.shared.full_sources).clone()
+    }
+}
+
+impl SpoolLog {
+    /// The space that the cap leaves for calls, and how much of it they use.
+    pub(in crate::spool) fn space(&self) -> Space {
+        let (usage, capped) = (self.shared.usage(), &self.shared.capped);
+        let segments = lock(&self.shared.index).segment_bytes();
+        // The manifest grows in steps, so the space that its notes will take is counted in advance.
+        let notes = (self.shared.state().seals.len() as u64).saturating_mul(NOTE_BYTES);
+        let files_of_calls = [segments, usage.parked, capped.staged(), capped.manifests().min(notes)];
+        let others = files_of_calls.into_iter().fold(usage.used, u64::saturating_sub);
+        let others = others.saturating_add(self.shared.wanted_for_segment());
+        let cap = usage.max.saturating_sub(others).max(percent_of(usage.max, CALLS_PERCENT_MIN));
+        Space { cap, segments, parked: usage.parked.saturating_add(notes) }
     }
 }

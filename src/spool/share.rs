@@ -1,10 +1,9 @@
 //! Divides the spool among failing buckets and sources: how much each of them may hold, and which
 //! sources are refused beyond that. Pure.
 //!
-//! A *flow* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket
-//! that accepts no objects at all, or a single source whose objects a bucket refuses. While other
-//! sources are served, all parties together may hold [`FAILING_PERCENT`] of the spool's cap, each an equal
-//! allowance. Only a party that holds more than its allowance is refused.
+//! This is the rule of a spool that is given no other. While other sources are served, all parties together may
+//! hold [`FAILING_PERCENT`] of the spool's cap, each an equal allowance. Only a party that holds more than its
+//! allowance is refused.
 //!
 //! Before a party is refused, its batches are sealed and parked, so that its allowance holds compressed bytes
 //! ([`Division::relieved`]). A party also leaves the segments that others need: it is sealed and parked
@@ -12,7 +11,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::log::{Held, Space};
+use crate::log::Held;
+use crate::log::refusals::{Cause, Division, Flow, Party, Standing};
+use crate::object::PutLocation;
 use crate::sources::SourceId;
 use crate::words::count::percent_of;
 
@@ -32,91 +33,29 @@ const RELIEF_PERCENT: u64 = 70;
 /// Per cent of an allowance. Fewer frames are not worth an object.
 const RELIEF_LEAST_PERCENT: u64 = 10;
 
-/// Why a put failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The store refused the request, perhaps for this source alone.
-    Refused,
-    /// There was no answer, or an answer that does not depend on the source.
-    Unreachable,
-}
+/// Who is refused, and who leaves, if so much of a spool's space is used: what delivery knows about puts, the locations that
+/// accept nothing from any source, and the sources that are refused now.
+pub type Rule = fn(
+    Space,
+    &[Flow<PutLocation>],
+    &BTreeMap<PutLocation, Cause>,
+    &BTreeSet<SourceId>,
+) -> Division<PutLocation>;
 
-/// The state of a source at a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Its puts fail.
-    Failing,
-    /// It sends calls, and its puts are not known to fail.
-    Healthy,
-    /// It has sent nothing for long.
-    Silent,
-}
-
-/// What one source sends to one bucket.
-#[derive(Clone, Debug)]
-pub struct Flow<W> {
-    /// The source.
-    pub source: SourceId,
-    /// The bucket.
-    pub location: W,
-    /// Whether new calls of the source go there.
-    pub current: bool,
-    /// Its state.
-    pub standing: Standing,
-    /// What it holds of the spool.
-    pub held: Held,
-}
-
-/// What fails together: a bucket with all its sources, or one source alone.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Party<W> {
-    /// A bucket that accepts no objects.
-    Location(W),
-    /// A source whose objects a bucket refuses, while it accepts those of other sources.
-    Source(SourceId, W),
-}
-
-/// The parties, what each may hold, and what follows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Division<W> {
-    /// Bytes that each party may hold. `None` if only the marks of the whole spool count.
-    pub allowance: Option<u64>,
-    /// What each party holds.
-    pub parties: BTreeMap<Party<W>, Held>,
-    /// The sources whose calls are refused, each with the party that is the reason.
-    pub refused: BTreeMap<SourceId, Party<W>>,
-    /// Parties whose batches are sealed, and whose objects are parked, at once.
-    pub relieved: BTreeSet<Party<W>>,
-    /// Whether every party leaves the oldest segments.
-    pub make_room: bool,
-}
-
-impl<W> Default for Division<W> {
-    fn default() -> Self {
-        Self {
-            allowance: None,
-            parties: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            relieved: BTreeSet::new(),
-            make_room: false,
-        }
-    }
-}
-
-impl<W: Ord + Clone> Division<W> {
-    /// The party that a flow belongs to, if it fails.
-    pub fn party(&self, source: &SourceId, location: &W) -> Option<Party<W>> {
-        let bucket = Party::Location(location.clone());
-        if self.parties.contains_key(&bucket) {
-            return Some(bucket);
-        }
-        let alone = Party::Source(source.clone(), location.clone());
-        self.parties.contains_key(&alone).then_some(alone)
-    }
+/// The space of the spool, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// The cap, less what the spool takes even if no call waits (fingerprints, the manifest of an empty
+    /// spool), and less what must stay free for the next segment.
+    pub cap: u64,
+    /// Segments in use.
+    pub segments: u64,
+    /// Parked objects, and the notes of all sealed ones.
+    pub parked: u64,
 }
 
 /// Whether `part` has reached `percent` of `whole`.
-pub fn reaches(part: u64, whole: u64, percent: u64) -> bool {
+fn reaches(part: u64, whole: u64, percent: u64) -> bool {
     u128::from(part) * 100 >= u128::from(whole) * u128::from(percent)
 }
 

@@ -1,0 +1,93 @@
+//! Who is refused because puts fail, and who must leave. Delivery says what fails; the log decides by the rule that it was
+//! given.
+//!
+//! A *flow* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket that accepts no
+//! objects at all, or a single source whose objects a bucket refuses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::space::Held;
+use crate::sources::SourceId;
+
+/// Why a put failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The store refused the request, perhaps for this source alone.
+    Refused,
+    /// There was no answer, or an answer that does not depend on the source.
+    Unreachable,
+}
+
+/// The state of a source at a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its puts fail.
+    Failing,
+    /// It sends calls, and its puts are not known to fail.
+    Healthy,
+    /// It has sent nothing for long.
+    Silent,
+}
+
+/// What one source sends to one bucket.
+#[derive(Clone, Debug)]
+pub struct Flow<W> {
+    /// The source.
+    pub source: SourceId,
+    /// The bucket.
+    pub location: W,
+    /// Whether new calls of the source go there.
+    pub current: bool,
+    /// Its state.
+    pub standing: Standing,
+    /// What it holds of the spool.
+    pub held: Held,
+}
+
+/// What fails together: a bucket with all its sources, or one source alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Party<W> {
+    /// A bucket that accepts no objects.
+    Location(W),
+    /// A source whose objects a bucket refuses, while it accepts those of other sources.
+    Source(SourceId, W),
+}
+
+/// The parties, what each may hold, and what follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Division<W> {
+    /// Bytes that each party may hold. `None` if only the marks of the whole spool count.
+    pub allowance: Option<u64>,
+    /// What each party holds.
+    pub parties: BTreeMap<Party<W>, Held>,
+    /// The sources whose calls are refused, each with the party that is the reason.
+    pub refused: BTreeMap<SourceId, Party<W>>,
+    /// Parties whose batches are sealed, and whose objects are parked, at once.
+    pub relieved: BTreeSet<Party<W>>,
+    /// Whether every party leaves the oldest segments.
+    pub make_room: bool,
+}
+
+impl<W> Default for Division<W> {
+    fn default() -> Self {
+        Self {
+            allowance: None,
+            parties: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            relieved: BTreeSet::new(),
+            make_room: false,
+        }
+    }
+}
+
+impl<W: Ord + Clone> Division<W> {
+    /// The party that a flow belongs to, if it fails.
+    pub fn party(&self, source: &SourceId, location: &W) -> Option<Party<W>> {
+        let bucket = Party::Location(location.clone());
+        if self.parties.contains_key(&bucket) {
+            return Some(bucket);
+        }
+        let alone = Party::Source(source.clone(), location.clone());
+        self.parties.contains_key(&alone).then_some(alone)
+    }
+}
