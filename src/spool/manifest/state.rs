@@ -305,6 +305,7 @@ mod tests {
     use crate::log::{AccountKey, Row};
     use crate::object::{ObjectKey, Stream};
     use crate::spool::ledger::Tally;
+    use crate::spool::manifest::note::Note;
 
     /// Found by fuzzing: adding one to the highest number overflowed.
     #[test]

@@ -135,6 +135,7 @@ impl Plan {
             compact_bytes: dice.of(&[64 * 1_024, 4_000]),
             hold_after: None,
             manifest_bytes: 4_096,
+            ..SpoolOptions::default()
         };
         let rule = DueRule {
             max_bytes: dice.of(&[700, 3_000, 20_000, 1_000_000]),
