@@ -392,6 +392,10 @@ mod tests {
         let check = |refusal: Refusal, status: u16, code: &str| {
             let answer = refusal.answer();
             assert_eq!((answer.status.as_u16(), answer.code), (status, code), "{refusal:?}");
+            assert!(
+                include_str!("../../docs/errors.md").contains(&format!("`{code}`")),
+                "{code} has no line"
+            );
             // Without it, SDKs retry at once, or never.
             assert_eq!(answer.retry_after.is_some(), matches!(status, 429 | 503), "{refusal:?}");
             for seed in [0, 1, 59, u64::MAX] {
