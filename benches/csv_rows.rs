@@ -1,8 +1,8 @@
 //! From the bytes of a CSV text to calls, and on to lines: what an import spends on a row before the spool.
 //!
-//! For comparison, over the same bytes: the `csv` crate reading records and doing nothing with them, and the naive
-//! way (a map of values per row, serialised). All stages take turns, and each figure is a median of ratios within one
-//! round. `cargo bench --bench csv_rows`; `-- --rows 1000000 --rounds 9`.
+//! For comparison, over the same bytes: the `csv` crate reading records and doing nothing with them, and the
+//! naive way (a map of values per row, serialised). All stages take turns, and each figure is a median of
+//! ratios within one round. `cargo bench --bench csv_rows`; `-- --rows 1000000 --rounds 9`.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its result")]
 

@@ -6,18 +6,20 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::time::Clock;
 
-/// Bytes of lines between two offers: an encoder's work of a tenth of a millisecond, or two of them at leisure.
+/// Bytes of lines between two offers: an encoder's work of a tenth of a millisecond, or two of them at
+/// leisure.
 const EVERY: usize = 32 * 1_024;
 /// A thread waits for others for at most this many times the duration of its own work.
 const WAITS_FOR_WORK: u32 = 9;
 
-/// When a thread of low priority, such as an encoder, offers its core to others. Low priority alone is not enough: the
-/// kernel lets a thread keep its core for some milliseconds, even if others wait, and an answer would be delayed by as
-/// much.
+/// When a thread of low priority, such as an encoder, offers its core to others. Low priority alone is not
+/// enough: the kernel lets a thread keep its core for some milliseconds, even if others wait, and an answer
+/// would be delayed by as much.
 ///
-/// A thread that always offers its core gets almost no time if other threads are always busy. So it offers its core only
-/// while it has had at least a tenth of the time; otherwise it relies on its low priority, which leaves it about as much.
-/// Its work therefore takes at most about ten times as long as on an idle machine.
+/// A thread that always offers its core gets almost no time if other threads are always busy. So it offers
+/// its core only while it has had at least a tenth of the time; otherwise it relies on its low priority,
+/// which leaves it about as much. Its work therefore takes at most about ten times as long as on an idle
+/// machine.
 #[derive(Debug)]
 pub struct GiveWay<'c> {
     clock: &'c dyn Clock,
@@ -27,7 +29,8 @@ pub struct GiveWay<'c> {
 }
 
 impl<'c> GiveWay<'c> {
-    /// Begins the measurement for one piece of work, such as an object, which the calling thread does from now on.
+    /// Begins the measurement for one piece of work, such as an object, which the calling thread does from
+    /// now on.
     pub fn new(clock: &'c dyn Clock) -> Self {
         Self { clock, bytes: 0, began: clock.monotonic(), worked_before: thread_time() }
     }

@@ -1,7 +1,7 @@
 //! What Forebay counts. Every room gets this struct; `admin` renders it as Prometheus text.
 //!
-//! Label values come only from the configuration or from closed lists, so outsiders cannot create series. Sources that are
-//! forgotten become one series ([`Metrics::forget`]).
+//! Label values come only from the configuration or from closed lists, so outsiders cannot create series.
+//! Sources that are forgotten become one series ([`Metrics::forget`]).
 
 mod removed;
 mod timing;
@@ -65,8 +65,8 @@ pub struct AccountLabel {
     pub account: &'static str,
 }
 
-/// A source, one of its object or dead-letter streams, and one of the accounts of its ledger. A spool has a largest
-/// number of such streams.
+/// A source, one of its object or dead-letter streams, and one of the accounts of its ledger. A spool has a
+/// largest number of such streams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StreamAccountLabel {
     /// The source id.
@@ -135,8 +135,8 @@ pub struct Metrics {
     pub rejected: Family<RejectedLabel, Counter>,
     /// Calls in objects that the store has confirmed.
     pub delivered: Family<SourceLabel, Counter>,
-    /// Object sets in requests that were answered 200: stored or repeated. Those that went to the rejected stream are
-    /// counted there.
+    /// Object sets in requests that were answered 200: stored or repeated. Those that went to the rejected
+    /// stream are counted there.
     pub object_sets_received: Family<SourceLabel, Counter>,
     /// Object sets stored in the spool.
     pub object_sets_stored: Family<SourceLabel, Counter>,

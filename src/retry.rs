@@ -18,8 +18,8 @@ impl Backoff {
     /// Deliveries to a store: 200 ms, doubling, at most 60 s.
     pub const DELIVERY: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(60) };
 
-    /// The wait after `tries` failed tries: between half of min(cap, first × 2^(tries-1)) and all of it. Drawn from zero, tries
-    /// of one object could come 10 ms apart, however often it had failed.
+    /// The wait after `tries` failed tries: between half of min(cap, first × 2^(tries-1)) and all of it.
+    /// Drawn from zero, tries of one object could come 10 ms apart, however often it had failed.
     pub fn wait(&self, tries: u32, random: &dyn Random) -> Duration {
         let doublings = tries.saturating_sub(1).min(31);
         let bound = self.first.saturating_mul(1 << doublings).min(self.cap);

@@ -44,8 +44,8 @@ thread_local! {
     static PANIC_EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs work of a dependency that panics on damaged data, and catches its panic. It is no bug, so the log does not show
-/// it: the caller says what is damaged.
+/// Runs work of a dependency that panics on damaged data, and catches its panic. It is no bug, so the log
+/// does not show it: the caller says what is damaged.
 ///
 /// # Errors
 /// [`Panicked`].

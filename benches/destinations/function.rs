@@ -1,4 +1,5 @@
-//! A function of AWS Lambda behind a loopback address: it answers each invocation after a fixed time, or never.
+//! A function of AWS Lambda behind a loopback address: it answers each invocation after a fixed time, or
+//! never.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,5 +1,5 @@
-//! What destinations can do, and what they cost: invocations per second, and what a function that hangs takes from those
-//! who send. `benches/README.md` explains the figures and how to run it.
+//! What destinations can do, and what they cost: invocations per second, and what a function that hangs takes
+//! from those who send. `benches/README.md` explains the figures and how to run it.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(clippy::indexing_slicing, reason = "a bench that cannot go on stops where it is")]
@@ -61,7 +61,8 @@ struct Args {
     /// Invocations at once
     #[arg(long, default_value_t = 64)]
     concurrency: usize,
-    /// `spool.max_bytes`. A function that hangs may keep a tenth of it in the log; beyond that its calls are copied
+    /// `spool.max_bytes`. A function that hangs may keep a tenth of it in the log; beyond that its calls are
+    /// copied
     #[arg(long, default_value = node::SPOOL_MAX)]
     spool: String,
     /// Only the first part

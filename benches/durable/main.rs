@@ -46,7 +46,8 @@ const OTHER_CORE: &[usize] = &[1];
 const WARM_UP: Duration = Duration::from_secs(2);
 const FLOOR: Duration = Duration::from_secs(1);
 const CALIBRATION: Duration = Duration::from_secs(2);
-/// The largest number of bytes of requests in flight: no more than the queue of writes to the disk accepts at once.
+/// The largest number of bytes of requests in flight: no more than the queue of writes to the disk accepts at
+/// once.
 const UNDER_WAY_MAX: usize = 16_000_000;
 /// The share of the peak at which the latency of answers and the writes to the disk are measured. The peak is
 /// what is delivered: more than that is answered only as long as the spool may grow.

@@ -17,7 +17,8 @@ use crate::process::on_cores;
 /// An unmeasured first part of the load, in which all connections are accepted and the processor speeds up.
 const RUN_UP: Duration = Duration::from_millis(500);
 const FLOOR: Duration = Duration::from_millis(500);
-/// The largest number of bytes of requests in flight: no more than the queue of writes to the disk accepts at once.
+/// The largest number of bytes of requests in flight: no more than the queue of writes to the disk accepts at
+/// once.
 const UNDER_WAY_MAX: usize = 16_000_000;
 
 /// How a point is measured.

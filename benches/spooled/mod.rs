@@ -111,7 +111,8 @@ impl Requests {
     }
 }
 
-/// Seals everything open and commits it as stored, so that its segments are reused. Returns the bytes of its lines.
+/// Seals everything open and commits it as stored, so that its segments are reused. Returns the bytes of its
+/// lines.
 pub(crate) fn let_go(log: &dyn Log) -> u64 {
     let (node, spool_id) = (log.node(), log.spool_id());
     let mut bytes = 0;

@@ -1,5 +1,5 @@
-//! What viewers of the live view cost the collector: calls delivered per second with and without one, in turns; and
-//! memory with fifty. `benches/README.md` explains the figures and how to run it.
+//! What viewers of the live view cost the collector: calls delivered per second with and without one, in
+//! turns; and memory with fifty. `benches/README.md` explains the figures and how to run it.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![allow(clippy::indexing_slicing, reason = "a bench that cannot go on stops where it is")]

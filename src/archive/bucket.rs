@@ -216,7 +216,8 @@ impl Archive {
         self.got(content, key, "get")
     }
 
-    /// The bytes of an object, marker or note, checked against the store's checksum; `Read(None)` if it has more than `most`.
+    /// The bytes of an object, marker or note, checked against the store's checksum; `Read(None)` if it has
+    /// more than `most`.
     ///
     /// # Errors
     /// [`ArchiveError`].

@@ -146,8 +146,8 @@ pub struct DayReport {
     pub findings_left_out: u64,
     /// Lines that were read but not compared to find repeats: those after the first 8,388,608 of an object.
     pub lines_not_compared: u64,
-    /// Dead letters that were read and are there a second time: a reader takes one of each. They are no finding, because a
-    /// call may die again after a crash.
+    /// Dead letters that were read and are there a second time: a reader takes one of each. They are no
+    /// finding, because a call may die again after a crash.
     pub letters_twice: u64,
 }
 

@@ -375,7 +375,8 @@ impl Lines {
         self.note(print);
     }
 
-    /// The call's time and position are those of the archive, so they say nothing about where the letter belongs.
+    /// The call's time and position are those of the archive, so they say nothing about where the letter
+    /// belongs.
     fn letter(&mut self, text: Option<&str>) {
         let letter = text.and_then(|text| serde_json::from_str::<Letter<'_>>(text).ok());
         let mut print = None;

@@ -183,8 +183,8 @@ impl Archive {
         Ok(all)
     }
 
-    /// The collections and destinations with a folder in the bucket. Folders with other names, and keys directly beside
-    /// them, are added to `strays`.
+    /// The collections and destinations with a folder in the bucket. Folders with other names, and keys
+    /// directly beside them, are added to `strays`.
     async fn named_streams(&self, strays: &mut Vec<String>) -> Result<Vec<Stream>, ArchiveError> {
         let mut streams = Vec::new();
         for (beside, kind) in [(OBJECTS_FOLDER, "objects"), (DEAD_FOLDER, "dead")] {
@@ -199,8 +199,8 @@ impl Archive {
         Ok(streams)
     }
 
-    /// The streams that a source may have objects of: calls, rejected items, and every collection and destination in
-    /// the bucket.
+    /// The streams that a source may have objects of: calls, rejected items, and every collection and
+    /// destination in the bucket.
     ///
     /// # Errors
     /// [`ArchiveError`].

@@ -14,9 +14,9 @@
 //! marker proves that the last object is the last.
 //!
 //! Days are processed one after the other, source by source, and forgotten after their report: memory grows
-//! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `part`, `repeats`)
-//! are separate from reading the bucket (`bucket`, `listing`, `verify`). `first_lines` shows how an object begins;
-//! `objects` and `stored_lines` give the lines to those who send them again.
+//! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `part`,
+//! `repeats`) are separate from reading the bucket (`bucket`, `listing`, `verify`). `first_lines` shows how
+//! an object begins; `objects` and `stored_lines` give the lines to those who send them again.
 
 pub mod bucket;
 pub mod chain;

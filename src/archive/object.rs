@@ -131,9 +131,9 @@ fn against_key(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Vec<BucketProbl
         problems
             .push(wrong(format!("the first position is {theirs} in the metadata, but {ours} in the key")));
     }
-    // The key's node counts. Releases before 2026-11-25 wrote another one into the metadata if the node was renamed while a
-    // sealed object waited.
-    // The key contains the time of the first line, which is not always the earliest: clocks step back.
+    // The key's node counts. Releases before 2026-11-25 wrote another one into the metadata if the node was
+    // renamed while a sealed object waited. The key contains the time of the first line, which is not always
+    // the earliest: clocks step back.
     let times = metadata.first_received_at..=metadata.last_received_at;
     if !times.contains(&at.first_received_at) {
         problems.push(wrong("the time in the key is not between the first and the last call".to_owned()));

@@ -8,7 +8,8 @@ use crate::object::{ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
 use crate::store::reader::Listed;
 
-/// The objects of one stream of one source: those that a spool delivered, and parts of imports. Other keys are passed over.
+/// The objects of one stream of one source: those that a spool delivered, and parts of imports. Other keys
+/// are passed over.
 #[derive(Debug)]
 pub struct Objects {
     archive: Arc<Archive>,

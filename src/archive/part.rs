@@ -7,8 +7,8 @@ use super::object::ContentFacts;
 use crate::object::metadata::ImportedMetadata;
 use crate::object::{ObjectKey, ParsedPartKey};
 
-/// An object that was made of the rows of a file without a spool. It is in no chain, so nothing shows whether one
-/// is missing; each that is there is examined like every other object.
+/// An object that was made of the rows of a file without a spool. It is in no chain, so nothing shows whether
+/// one is missing; each that is there is examined like every other object.
 #[derive(Clone, Debug)]
 pub struct StoredPart {
     /// Its key.
@@ -67,9 +67,9 @@ impl StoredPart {
     }
 }
 
-/// Parts of one file that hold the same rows as another: their lines are the same, or the rows of one reach into those of
-/// the next. A file that was put again, at another time, is another one. Rows that were rejected do not show in a part, so where
-/// there are many, one may reach further than it seems.
+/// Parts of one file that hold the same rows as another: their lines are the same, or the rows of one reach
+/// into those of the next. A file that was put again, at another time, is another one. Rows that were
+/// rejected do not show in a part, so where there are many, one may reach further than it seems.
 pub fn same_rows(parts: &[StoredPart]) -> Vec<BucketFinding> {
     let mut files: BTreeMap<_, Vec<&StoredPart>> = BTreeMap::new();
     for part in parts {

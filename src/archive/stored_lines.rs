@@ -12,8 +12,8 @@ use super::lines::LINE_BYTES_MAX;
 /// How a gzip member begins (RFC 1952, 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The lines of a text that may be gzipped, with their numbers from 1, without their line breaks. Empty lines are passed
-/// over. After an error there are no more.
+/// The lines of a text that may be gzipped, with their numbers from 1, without their line breaks. Empty lines
+/// are passed over. After an error there are no more.
 pub struct StoredLines<'r> {
     text: Box<dyn BufRead + Send + 'r>,
     number: u64,

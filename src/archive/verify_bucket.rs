@@ -96,7 +96,8 @@ pub struct Around {
 struct Looked {
     report: DayReport,
     links: Vec<Link>,
-    /// Objects still to be read, chain by chain, in the order of their first positions; then parts of imports.
+    /// Objects still to be read, chain by chain, in the order of their first positions; then parts of
+    /// imports.
     unread: VecDeque<Unread>,
     _objects: OwnedSemaphorePermit,
 }
@@ -345,8 +346,8 @@ impl Verify {
         Ok(())
     }
 
-    /// Lines of an object that are stored a second time: how many dead letters, and findings of calls. A dead letter may be
-    /// written again after a crash (decision 0144).
+    /// Lines of an object that are stored a second time: how many dead letters, and findings of calls. A dead
+    /// letter may be written again after a crash (decision 0144).
     fn repeats(&mut self, object: &Stored, content: &Content) -> (u64, Vec<BucketFinding>) {
         let last = object.facts.as_ref().map(|facts| facts.last_position);
         // Without the last position, or if the object is incomplete, the positions of its lines are unknown.

@@ -43,7 +43,8 @@ pub(super) struct Item {
     /// Whether it contains text that must not reach a line unchanged: a line break or tab between tokens, or
     /// a lone surrogate.
     pub untidy: bool,
-    /// Whether its arrays and objects are nested deeper than the limit: it is rejected, and its neighbours are not.
+    /// Whether its arrays and objects are nested deeper than the limit: it is rejected, and its neighbours
+    /// are not.
     pub too_deep: bool,
 }
 

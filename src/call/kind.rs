@@ -38,8 +38,8 @@ impl CallKind {
     }
 }
 
-/// What a route expects in the body. Each route of calls also accepts the other shape (an envelope is recognised by
-/// its `batch` array).
+/// What a route expects in the body. Each route of calls also accepts the other shape (an envelope is
+/// recognised by its `batch` array).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// `{"batch":[…]}`: each item has its own `type`.

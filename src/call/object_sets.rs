@@ -1,6 +1,7 @@
 //! Reads a request that sets objects of a collection, and writes a line for each.
 //!
-//! An object is data that is not a call: a room, a product, a campaign. Its form is that of the public Objects API:
+//! An object is data that is not a call: a room, a product, a campaign. Its form is that of the public
+//! Objects API:
 //! `{"collection":"rooms","objects":[{"id":"2561341","properties":{"name":"Beach Room","review_count":47}}]}`.
 
 use std::borrow::Cow;
@@ -24,8 +25,8 @@ pub const OBJECTS_MAX: usize = 100;
 pub const OBJECT_ID_MAX: usize = 100;
 /// The value of a property must be shorter, in bytes of JSON.
 pub const PROPERTY_BYTES_MAX: usize = 32 * 1_024;
-/// The longest properties of one object, in bytes, after they are flattened. Each level of nesting repeats the names of
-/// those above it, so a small object could become gigabytes.
+/// The longest properties of one object, in bytes, after they are flattened. Each level of nesting repeats
+/// the names of those above it, so a small object could become gigabytes.
 const FLATTENED_MAX: usize = 512 * 1_024;
 
 /// A parsed request: the places of its objects in the unchanged text.
@@ -100,8 +101,8 @@ impl<'b> ObjectSets<'b> {
         self.text.len() + self.too_deep_len + self.lines() * (STAMP_LEN + self.collection.as_str().len())
     }
 
-    /// Writes one line per object into `sink`, in order. Invalid ones become lines of the rejected stream. Stops, and
-    /// returns `None`, once the lines are longer than `len_max` bytes.
+    /// Writes one line per object into `sink`, in order. Invalid ones become lines of the rejected stream.
+    /// Stops, and returns `None`, once the lines are longer than `len_max` bytes.
     pub fn write_lines(
         &self,
         stamp: &Stamp<'_>,

@@ -9,8 +9,9 @@ use crate::words::date::rfc3339_within_years;
 /// object of an object set. The text stays as sent, except that it becomes one line without lone surrogates
 /// and, if it is a JSON object, without `writeKey`: a write key never reaches a line.
 ///
-/// A value with which the line would be nested deeper than `depth_max` becomes a string that holds its text. Otherwise
-/// nobody whose parser bounds the depth, as most do, could read the line, nor its neighbours in the same file.
+/// A value with which the line would be nested deeper than `depth_max` becomes a string that holds its text.
+/// Otherwise nobody whose parser bounds the depth, as most do, could read the line, nor its neighbours in the
+/// same file.
 ///
 /// Returns how many lone surrogates were replaced.
 pub(super) fn write_rejected(
@@ -37,7 +38,8 @@ pub(super) fn write_rejected(
         let mut text = Vec::with_capacity(value.len());
         let replaced = write_without_write_key(&mut text, value);
         let text = String::from_utf8_lossy(&text);
-        // Quotes take two bytes, line feeds six: with the text of the longest body, the request would not fit into a block.
+        // Quotes take two bytes, line feeds six: with the text of the longest body, the request would not fit
+        // into a block.
         let kept = text_within(&text, value.len() / 4 * 7);
         write_text(out, kept);
         if kept.len() < text.len() {

@@ -31,8 +31,8 @@ pub enum RejectReason {
     MissingObjectId,
     /// The id of an object is longer than 100 characters.
     ObjectIdTooLong,
-    /// The properties of an object are not an object, contain a list, or have two values for one name once they are
-    /// flattened.
+    /// The properties of an object are not an object, contain a list, or have two values for one name once
+    /// they are flattened.
     BadProperties,
     /// A property of an object is 32 KB long or longer.
     PropertyTooLarge,

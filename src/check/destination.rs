@@ -1,4 +1,5 @@
-//! Whether the functions of a destination can be invoked, and how one call ended: from observations to findings. Pure.
+//! Whether the functions of a destination can be invoked, and how one call ended: from observations to
+//! findings. Pure.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

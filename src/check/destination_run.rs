@@ -132,8 +132,8 @@ impl DestinationTest {
     }
 }
 
-/// The findings about credentials and role, the identity of the process if it is known, and why no function can be
-/// invoked, if none can.
+/// The findings about credentials and role, the identity of the process if it is known, and why no function
+/// can be invoked, if none can.
 async fn access(
     test: &DestinationTest,
     aws: &Aws,

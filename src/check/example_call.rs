@@ -1,5 +1,5 @@
-//! The calls that functions are tested with: an example of each type, written as the collector writes it, or the call of a
-//! file.
+//! The calls that functions are tested with: an example of each type, written as the collector writes it, or
+//! the call of a file.
 
 use std::fs::File;
 use std::io::Read as _;

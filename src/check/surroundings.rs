@@ -39,8 +39,8 @@ pub fn proxy(proxy: &str, connected: &Result<(), String>) -> CheckFinding {
     }
 }
 
-/// Whether the host or the path of the endpoint may name the bucket, which requests name once more. Hosts of known stores are
-/// refused by the configuration.
+/// Whether the host or the path of the endpoint may name the bucket, which requests name once more. Hosts of
+/// known stores are refused by the configuration.
 pub fn endpoint(subject: &Subject<'_>) -> Option<CheckFinding> {
     let url = subject.reach.endpoint_url.as_deref()?;
     let bucket = subject.bucket();

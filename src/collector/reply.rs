@@ -263,8 +263,8 @@ pub(super) fn success() -> Reply {
     fixed("application/json", Bytes::from_static(b"{\"success\":true}"))
 }
 
-/// The header with which a client asks for the items that are stored as rejected. Only such a client gets another body than
-/// `{"success":true}`.
+/// The header with which a client asks for the items that are stored as rejected. Only such a client gets
+/// another body than `{"success":true}`.
 pub(super) const NAMES_REJECTED: &str = "x-forebay-name-rejected";
 
 /// One item that was stored as rejected.

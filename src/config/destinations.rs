@@ -65,7 +65,8 @@ enum Mode {
 
 /// What a destination's settings are checked against.
 pub(super) struct Around<'a> {
-    /// The sources, which a destination may name. `None` if they are not known: every id is then taken for one.
+    /// The sources, which a destination may name. `None` if they are not known: every id is then taken for
+    /// one.
     pub(super) sources: Option<&'a [Source]>,
     /// The bytes of the spool.
     pub(super) spool_bytes: u64,
@@ -229,7 +230,8 @@ fn settings(
         concurrency,
         max_age,
         max_queue: max_queue.unwrap_or_default(),
-        // A call that a function names in the answer to a batch is sent again, as the form of that answer promises.
+        // A call that a function names in the answer to a batch is sent again, as the form of that answer
+        // promises.
         retry_execution_errors: retries.map_or(if batch.is_some() { BATCH_RETRIES } else { 0 }, |retries| {
             u32::try_from(retries).unwrap_or(u32::MAX)
         }),

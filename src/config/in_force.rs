@@ -88,7 +88,8 @@ impl Origins {
     }
 }
 
-/// Every setting of every section, in their order, and then those of the first sources and of all destinations.
+/// Every setting of every section, in their order, and then those of the first sources and of all
+/// destinations.
 pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
     let value = |name: String, shown: Option<String>| ConfigValue {
         from: origins.origin(&name),

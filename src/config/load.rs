@@ -64,7 +64,8 @@ impl Environment {
 }
 
 impl Environment {
-    /// The admin token of a process without a configuration file: `FOREBAY_ADMIN_TOKEN`, resolved as in a file.
+    /// The admin token of a process without a configuration file: `FOREBAY_ADMIN_TOKEN`, resolved as in a
+    /// file.
     ///
     /// # Errors
     /// The problem, which never shows the token.
@@ -84,8 +85,8 @@ impl Environment {
 }
 
 impl Environment {
-    /// A destination from the TOML that was kept of it, although the file no longer has it. Its secrets are resolved
-    /// now.
+    /// A destination from the TOML that was kept of it, although the file no longer has it. Its secrets are
+    /// resolved now.
     ///
     /// # Errors
     /// What is wrong, in one line.
@@ -113,7 +114,8 @@ impl Environment {
     }
 }
 
-/// The destinations of a file for a node that has no other configuration, and the sections that it does not use.
+/// The destinations of a file for a node that has no other configuration, and the sections that it does not
+/// use.
 ///
 /// # Errors
 /// [`ConfigError`] with all problems.
@@ -227,8 +229,8 @@ impl Loader {
         Self { path: path.into(), environment, secrets_needed: true }
     }
 
-    /// Substitutes placeholders for missing variables and files of secrets, so that a configuration can be examined on a
-    /// machine without them. Never use the write keys and tokens of such a configuration.
+    /// Substitutes placeholders for missing variables and files of secrets, so that a configuration can be
+    /// examined on a machine without them. Never use the write keys and tokens of such a configuration.
     pub fn without_secrets(self) -> Self {
         Self { secrets_needed: false, ..self }
     }

@@ -72,9 +72,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a value must not be shown. A token is one even if it is given as a number or list by mistake. The path or query of a webhook or function often holds a token, even when it is
-/// given as a list by mistake; the query of another URL may be a signature. (Passwords in URLs are hidden by
-/// [`Typed::show`].)
+/// Whether a value must not be shown. A token is one even if it is given as a number or list by mistake. The
+/// path or query of a webhook or function often holds a token, even when it is given as a list by mistake;
+/// the query of another URL may be a signature. (Passwords in URLs are hidden by [`Typed::show`].)
 fn is_secret(key: &str, value: &Typed) -> bool {
     let is_address = key.ends_with("_url") || key == "forward";
     match value {

@@ -27,7 +27,8 @@ pub struct Retargeted {
     pub to: S3Location,
 }
 
-/// The differences. Sources, their settings, destinations and admin access change at run time; other settings need a restart.
+/// The differences. Sources, their settings, destinations and admin access change at run time; other settings
+/// need a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New sources.
@@ -126,8 +127,8 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     changes
 }
 
-/// The configuration in force after a reload: sources and the settings they are made of, destinations, and admin access, from `new`;
-/// the rest from `old`.
+/// The configuration in force after a reload: sources and the settings they are made of, destinations, and
+/// admin access, from `new`; the rest from `old`.
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);
@@ -161,8 +162,8 @@ fn destinations(old: &Config, new: &Config) -> Vec<SourceId> {
     names.into_iter().collect()
 }
 
-/// Whether the tokens in force stay so: the listener is still open to other machines, and the new configuration, which
-/// moves it to loopback, has none.
+/// Whether the tokens in force stay so: the listener is still open to other machines, and the new
+/// configuration, which moves it to loopback, has none.
 fn keeps_tokens(old: &Config, new: &Config) -> bool {
     new.admin.token.is_none() && !is_loopback(old.admin.listen)
 }

@@ -21,7 +21,8 @@ pub(super) trait Outside {
 pub(super) struct Resolved {
     /// The secret itself.
     pub(super) text: String,
-    /// Where it is from, to be put before what is wrong with it: `(from "env:NAME") `, or nothing if it is typed.
+    /// Where it is from, to be put before what is wrong with it: `(from "env:NAME") `, or nothing if it is
+    /// typed.
     pub(super) from: String,
 }
 

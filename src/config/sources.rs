@@ -24,7 +24,8 @@ pub struct Source {
     pub id: SourceId,
     /// The hashes of its write keys; at least one, and none belongs to another source.
     pub write_keys: Vec<WriteKeyHash>,
-    /// What stands for its first write key where the key is not shown: `<CHECKOUT_WRITE_KEY>`, if it is in that variable.
+    /// What stands for its first write key where the key is not shown: `<CHECKOUT_WRITE_KEY>`, if it is in
+    /// that variable.
     pub key_placeholder: String,
     /// Where its objects go.
     pub location: S3Location,

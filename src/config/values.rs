@@ -159,8 +159,8 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A URL to whose end a path can be added: without query, user and password. `examples` show the form, and `credentials` says
-/// where these are from.
+/// A URL to whose end a path can be added: without query, user and password. `examples` show the form, and
+/// `credentials` says where these are from.
 ///
 /// # Errors
 /// What is wrong, in words. The text does not repeat the URL.

@@ -136,8 +136,8 @@ impl Database {
         Ok(Self { redb, bounds })
     }
 
-    /// Adds objects that are not listed yet, and removes what is old or too much, all or nothing. `missed` objects were
-    /// lost on the way.
+    /// Adds objects that are not listed yet, and removes what is old or too much, all or nothing. `missed`
+    /// objects were lost on the way.
     pub(super) fn add(&self, entries: &[Entry], missed: u64, now: UnixMillis) -> Result<(), ListError> {
         let begun = self.redb.begin_write().map_err(ListError::of)?;
         {
@@ -156,8 +156,8 @@ impl Database {
         about(&self.redb.begin_read().map_err(ListError::of)?)
     }
 
-    /// At most `limit` objects delivered before `before`, the last one first. A page never ends within a millisecond
-    /// (unless that has as many again), so that the next one can begin with its last time.
+    /// At most `limit` objects delivered before `before`, the last one first. A page never ends within a
+    /// millisecond (unless that has as many again), so that the next one can begin with its last time.
     pub(super) fn newest(
         &self,
         source: Option<&SourceId>,
@@ -199,8 +199,8 @@ impl Database {
         Ok(page)
     }
 
-    /// At most `limit` objects of a day in the order of their delivery, after the one with the key `after`. `None` if
-    /// that one is not listed.
+    /// At most `limit` objects of a day in the order of their delivery, after the one with the key `after`.
+    /// `None` if that one is not listed.
     pub(super) fn of_day(
         &self,
         of: &DayKey,
@@ -308,8 +308,8 @@ fn builder() -> redb::Builder {
     builder
 }
 
-/// Makes an empty list, which gets its name only when it is complete: one whose making was cut short could never be
-/// opened.
+/// Makes an empty list, which gets its name only when it is complete: one whose making was cut short could
+/// never be opened.
 #[expect(clippy::disallowed_methods, reason = "the file is synced before, and its directory after")]
 fn make(path: &Path, now: UnixMillis) -> Result<(), ListError> {
     // A start of the spool removes what is left under this name.

@@ -90,7 +90,8 @@ enum Opened {
 }
 
 impl Deliveries {
-    /// Keeps the list in a file, which is made with the first object. A thread opens it: nothing here waits or fails.
+    /// Keeps the list in a file, which is made with the first object. A thread opens it: nothing here waits
+    /// or fails.
     pub fn start(path: &Path, clock: Arc<dyn Clock>) -> Self {
         Self::with_bounds(path, clock, Bounds::default())
     }
@@ -138,8 +139,8 @@ impl Deliveries {
         Ok(About { missed: about.missed.saturating_add(on_the_way), ..about })
     }
 
-    /// At least `limit` objects delivered before `before`, the last one first, if there are as many. The page is longer
-    /// if more were delivered in the same millisecond, at most twice as long.
+    /// At least `limit` objects delivered before `before`, the last one first, if there are as many. The page
+    /// is longer if more were delivered in the same millisecond, at most twice as long.
     ///
     /// # Errors
     /// [`Unlisted`].
@@ -152,8 +153,8 @@ impl Deliveries {
         Ok(self.shared.read(|database| database.newest(source, before, limit))?.unwrap_or_default())
     }
 
-    /// At most `limit` objects of a day in the order of their delivery, after the one with the key `after`. `None` if
-    /// that one is not listed.
+    /// At most `limit` objects of a day in the order of their delivery, after the one with the key `after`.
+    /// `None` if that one is not listed.
     ///
     /// # Errors
     /// [`Unlisted`].
@@ -243,7 +244,8 @@ impl Shared {
             if something && (wait.is_zero() || queue.stop) {
                 return Some((queue.entries.drain(..).collect(), std::mem::take(&mut queue.missed)));
             }
-            // A file that could not be opened is tried again, so that its list is shown once it is repaired or removed.
+            // A file that could not be opened is tried again, so that its list is shown once it is repaired
+            // or removed.
             if wait.is_zero() && self.has_failed() {
                 return Some((Vec::new(), 0));
             }

@@ -17,11 +17,12 @@
 //! | `days` | 4. a day is over and all of it is in the store: its marker is put, and the hook is called |
 //! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
-//! The files beside the folders serve all steps. `shared` lists the state that the tasks share; `busy_batches`
-//! and `tasks_under_way` keep one task for each piece of work; `blocking` runs what waits for the disk; `supervise`
-//! restarts work whose task panicked, and resumes work that an earlier process left. `flush` delivers
-//! everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a ledger that does not
-//! balance. `delivered` is what the list of deliveries records; `waiting_puts` is why the rest is not stored yet.
+//! The files beside the folders serve all steps. `shared` lists the state that the tasks share;
+//! `busy_batches` and `tasks_under_way` keep one task for each piece of work; `blocking` runs what waits for
+//! the disk; `supervise` restarts work whose task panicked, and resumes work that an earlier process left.
+//! `flush` delivers everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a
+//! ledger that does not balance. `delivered` is what the list of deliveries records; `waiting_puts` is why
+//! the rest is not stored yet.
 //!
 //! No two files use each other (`tests/suite/tidy.rs`).
 

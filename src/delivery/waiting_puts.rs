@@ -23,8 +23,8 @@ pub struct FailedPuts {
     pub tries: u32,
 }
 
-/// The sealed objects whose puts failed, by the number of their seal. There are no more of them than pending seals: an
-/// object leaves when it is committed.
+/// The sealed objects whose puts failed, by the number of their seal. There are no more of them than pending
+/// seals: an object leaves when it is committed.
 #[derive(Debug, Default)]
 pub struct WaitingPuts(Mutex<BTreeMap<u64, FailedPuts>>);
 

@@ -1,4 +1,5 @@
-//! How long calls have waited: measured as other timers are, so that a step of the wall clock makes no call old. Pure.
+//! How long calls have waited: measured as other timers are, so that a step of the wall clock makes no call
+//! old. Pure.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -62,8 +63,8 @@ impl Ages {
         self.notes.push_back((now, end));
     }
 
-    /// How long a call has waited that was received at `received_at`. What the wall clock says holds as far as it agrees with
-    /// when the log was seen without the call and with it.
+    /// How long a call has waited that was received at `received_at`. What the wall clock says holds as far
+    /// as it agrees with when the log was seen without the call and with it.
     pub fn waiting(
         &self,
         position: u64,

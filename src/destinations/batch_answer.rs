@@ -1,8 +1,9 @@
 //! Which calls of a batch a function could not take, by its answer. Pure.
 //!
-//! The form is that of partial batch responses (AWS Lambda Developer Guide, "Handling errors for an SQS event source"):
-//! `{"batchItemFailures":[{"itemIdentifier":"<messageId>"}]}`. An answer without it means that all were taken. As there, an
-//! identifier that is empty or of no call of the batch means that the answer cannot be understood: all are sent again.
+//! The form is that of partial batch responses (AWS Lambda Developer Guide, "Handling errors for an SQS event
+//! source"): `{"batchItemFailures":[{"itemIdentifier":"<messageId>"}]}`. An answer without it means that all
+//! were taken. As there, an identifier that is empty or of no call of the batch means that the answer cannot
+//! be understood: all are sent again.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Whether a function can be used now: after failures that concern every call, one call at a time finds out, each time
-//! another. Pure.
+//! Whether a function can be used now: after failures that concern every call, one call at a time finds out,
+//! each time another. Pure.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub enum Whose {
     Source(SourceId),
 }
 
-/// The circuit of one function, or of one source of it. After one failure calls go one at a time; after enough of them, of
-/// different calls without any success, it is stopped, and a call probes it now and then.
+/// The circuit of one function, or of one source of it. After one failure calls go one at a time; after
+/// enough of them, of different calls without any success, it is stopped, and a call probes it now and then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Circuit {
     open: Option<Open>,
@@ -79,8 +79,8 @@ impl Circuit {
         }
     }
 
-    /// A call did not fail for a reason that concerns every call. That alone shows that the function can be used: it may have
-    /// failed by itself.
+    /// A call did not fail for a reason that concerns every call. That alone shows that the function can be
+    /// used: it may have failed by itself.
     pub fn passed(&mut self) {
         self.open = None;
     }
@@ -92,7 +92,8 @@ impl Circuit {
         }
     }
 
-    /// A call failed for a reason that may concern every call. `stops`: after failures of so many calls it is stopped.
+    /// A call failed for a reason that may concern every call. `stops`: after failures of so many calls it is
+    /// stopped.
     pub fn failed(
         &mut self,
         (class, whose): (Class, Whose),

@@ -11,7 +11,8 @@ pub enum Class {
     Timeout,
     /// The role may not invoke the function.
     AccessDenied,
-    /// There are no credentials that the service accepts: the role cannot be assumed, or they are unknown or expired.
+    /// There are no credentials that the service accepts: the role cannot be assumed, or they are unknown or
+    /// expired.
     InvalidCredentials,
     /// The function, or the version that its ARN names, does not exist.
     NotFound,

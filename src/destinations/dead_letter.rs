@@ -66,7 +66,8 @@ pub struct Letter<'a> {
     pub call: &'a [u8],
 }
 
-/// A dead letter, as a line of the stream `dead/<destination>`: the call as it was stored, and why it was not taken.
+/// A dead letter, as a line of the stream `dead/<destination>`: the call as it was stored, and why it was not
+/// taken.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {

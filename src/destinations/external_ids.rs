@@ -1,4 +1,5 @@
-//! The external ids that a destination sends with `AssumeRole`: one for all calls, or one for each source. Pure.
+//! The external ids that a destination sends with `AssumeRole`: one for all calls, or one for each source.
+//! Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,13 @@
 //! Forwarding to another tracking endpoint: calls are posted to its `/v1/batch` as the SDK sent them.
 //!
-//! A line becomes a call again: `timestamp` is what the SDK sent, and what the collector added is left out, so that a call that
-//! this collector took is not too long for the next. A receiver corrects the client's clock by `sentAt` and the time at which
-//! it receives a call, so `sentAt` moves by how long the call waited here: the receiver then comes to the same `timestamp` as
-//! the collector did. What stays of the collector's is what another one cannot know: the messageId and the time of a call that
-//! had none, and the client's address and agent in `context`. A call that is too long with them is sent in a batch of its own,
-//! which has its `context`, `integrations` and `sentAt`: a receiver merges those of a batch into each call, after it has measured
-//! the call.
+//! A line becomes a call again: `timestamp` is what the SDK sent, and what the collector added is left out,
+//! so that a call that this collector took is not too long for the next. A receiver corrects the client's
+//! clock by `sentAt` and the time at which it receives a call, so `sentAt` moves by how long the call waited
+//! here: the receiver then comes to the same `timestamp` as the collector did. What stays of the collector's
+//! is what another one cannot know: the messageId and the time of a call that had none, and the client's
+//! address and agent in `context`. A call that is too long with them is sent in a batch of its own, which has
+//! its `context`, `integrations` and `sentAt`: a receiver merges those of a batch into each call, after it
+//! has measured the call.
 //!
 //! A batch is answered as a whole. Which of its calls were refused, a receiver says if it is asked and can.
 

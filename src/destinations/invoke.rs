@@ -17,8 +17,8 @@ use crate::words::{Told, about_duration};
 /// The longest that a connection is waited for.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// How long a connection is waited for, if an answer is waited for as long as `timeout`. It is less: a call that was never
-/// sent has not timed out, so it waits for the network instead of becoming a dead letter.
+/// How long a connection is waited for, if an answer is waited for as long as `timeout`. It is less: a call
+/// that was never sent has not timed out, so it waits for the network instead of becoming a dead letter.
 pub fn connect_timeout(timeout: Duration) -> Duration {
     CONNECT_MAX.min(timeout / 5 * 3)
 }
@@ -79,8 +79,8 @@ impl Outgoing {
 pub struct Invoked {
     /// Whether it succeeded.
     pub result: Result<(), Failure>,
-    /// The calls of a batch that the function could not take although the invocation succeeded: their places in
-    /// [`Outgoing::calls`].
+    /// The calls of a batch that the function could not take although the invocation succeeded: their places
+    /// in [`Outgoing::calls`].
     pub not_taken: Vec<usize>,
     /// Calls of a batch that the other side will never take, and why, although the invocation succeeded.
     pub refused: Vec<(usize, Told)>,

@@ -40,7 +40,8 @@ const ANSWER_MAX: usize = 7 << 20;
 /// The most bytes of a log that are kept: as many as AWS sends.
 const TAIL_MAX: usize = 4_096;
 
-/// The clients that invoke: one for each external id, which is the source's id unless it is configured, and region.
+/// The clients that invoke: one for each external id, which is the source's id unless it is configured, and
+/// region.
 pub trait Clients: Send + Sync + fmt::Debug {
     /// The client for calls of a source to a function. It does not retry.
     ///

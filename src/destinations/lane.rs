@@ -1,4 +1,5 @@
-//! The way of calls to one function: what is sent when, and what becomes of it. Pure: callers read, send and write.
+//! The way of calls to one function: what is sent when, and what becomes of it. Pure: callers read, send and
+//! write.
 //!
 //! ```text
 //! log ──▶ take ──▶ next ──▶ (the invocation) ──▶ ended ──▶ finished, again later, or a dead letter
@@ -17,8 +18,8 @@ use crate::random::Random;
 use crate::sources::SourceId;
 use crate::words::Told;
 
-/// After failures of so many calls without a success, a web address that refuses them is taken for wrong: one may be refused
-/// for its own sake.
+/// After failures of so many calls without a success, a web address that refuses them is taken for wrong: one
+/// may be refused for its own sake.
 const REFUSED_STOP: usize = 3;
 /// So long after a success, a web address is not wrong, however many calls it refuses.
 const RIGHT_AFTER_SUCCESS: Duration = Duration::from_secs(60);
@@ -339,7 +340,8 @@ impl Lane {
         self.probes.insert((refused.circuit.probe_at().unwrap_or(now), source.clone()));
     }
 
-    /// What becomes of a call of an invocation that ended. [`answered`](Self::answered) comes first, once for each invocation.
+    /// What becomes of a call of an invocation that ended. [`answered`](Self::answered) comes first, once for
+    /// each invocation.
     pub fn ended(
         &mut self,
         (position, attempt): (u64, u32),
@@ -387,21 +389,22 @@ impl Lane {
         self.with_causes(oldest, "so many calls of its source wait that those of other sources would stop")
     }
 
-    /// Calls that have become too old while they waited, each with its cause: they become dead letters. At most `most`.
+    /// Calls that have become too old while they waited, each with its cause: they become dead letters. At
+    /// most `most`.
     pub fn expired(&mut self, now: Duration, most: usize) -> Vec<(u64, Failure)> {
         let old = self.read_ahead.take_older(self.settings.bounds.max_age, now, most);
         self.with_causes(old, "it was not sent within max_age")
     }
 
-    /// Calls up to a position that are not in flight, each with its cause: they become dead letters, because they take more
-    /// of the disk than they may. At most `most`.
+    /// Calls up to a position that are not in flight, each with its cause: they become dead letters, because
+    /// they take more of the disk than they may. At most `most`.
     pub fn overflowing(&mut self, through: u64, most: usize) -> Vec<(u64, Failure)> {
         let oldest = self.read_ahead.take_through(through, most);
         self.with_causes(oldest, "it waited beyond max_queue")
     }
 
-    /// Why calls became dead letters without being sent: what they waited for is the refusal of their source, or the last
-    /// failure, unless that was about another call or source alone.
+    /// Why calls became dead letters without being sent: what they waited for is the refusal of their source,
+    /// or the last failure, unless that was about another call or source alone.
     fn with_causes(&self, positions: Vec<u64>, why: &str) -> Vec<(u64, Failure)> {
         let general = self.failing.as_ref().filter(|last| {
             Circuit::is_outage(last.class)
@@ -835,8 +838,9 @@ mod tests {
         assert_eq!(lane.finished_through(), 100);
     }
 
-    /// A function that fails in every way, and a process that is killed: each call is invoked at least once or becomes a
-    /// dead letter, calls of a user stay in order, and the position that is kept passes nothing unfinished.
+    /// A function that fails in every way, and a process that is killed: each call is invoked at least once
+    /// or becomes a dead letter, calls of a user stay in order, and the position that is kept passes nothing
+    /// unfinished.
     fn chaos(seed: u64) {
         const CALLS: u64 = 300;
         let random = Seeded::new(seed);

@@ -445,7 +445,8 @@ impl LaneTask {
                 self.calls.remove(&position);
                 self.alone.remove(&position);
             }
-            // Of a letter that may be stored, too: a second copy is counted as one, a letter that is missing is a lost call.
+            // Of a letter that may be stored, too: a second copy is counted as one, a letter that is missing
+            // is a lost call.
             Ok(Ended::Buried { position, result: Err(error), .. }) => {
                 let now = self.deps.clock.monotonic();
                 if let Some(line) = self.not_buried.happened((), now) {

@@ -1,6 +1,7 @@
 //! What became of one invocation: from the answer to success or a [`Failure`]. Pure.
 //!
-//! Sources: Lambda API Reference, `Invoke`, errors; the answer's headers `X-Amz-Function-Error` and `X-Amz-Log-Result`.
+//! Sources: Lambda API Reference, `Invoke`, errors; the answer's headers `X-Amz-Function-Error` and
+//! `X-Amz-Log-Result`.
 
 use std::time::Duration;
 
@@ -64,7 +65,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(300);
 pub struct Failure {
     /// The class.
     pub class: Class,
-    /// What happened, in one bounded line. What the function or the service said is private: it may quote the call.
+    /// What happened, in one bounded line. What the function or the service said is private: it may quote the
+    /// call.
     pub what: Told,
     /// When to try again, if the service says.
     pub retry_after: Option<Duration>,
@@ -100,10 +102,10 @@ struct Ended {
 const TIMED_OUT: &str = "Sandbox.Timedout";
 
 impl Ended {
-    /// After how many seconds Lambda ended the function, and its id of the request, if this is what Lambda says: today
-    /// `RequestId: ID Error: Task timed out after 3.00 seconds`, in older answers and emulators
-    /// `2023-06-04T12:04:07Z ID Task timed out after 3.00 seconds`. The whole text is compared, because a function may say
-    /// these words, too.
+    /// After how many seconds Lambda ended the function, and its id of the request, if this is what Lambda
+    /// says: today `RequestId: ID Error: Task timed out after 3.00 seconds`, in older answers and emulators
+    /// `2023-06-04T12:04:07Z ID Task timed out after 3.00 seconds`. The whole text is compared, because a
+    /// function may say these words, too.
     fn timed_out(&self) -> Option<(&str, &str)> {
         let (before, seconds) = self.message.split_once(" Task timed out after ")?;
         let seconds = seconds.strip_suffix(" seconds")?;
@@ -169,8 +171,8 @@ fn function_failed(kind: &str, answer: &Answer<'_>) -> (Class, Told) {
     (Class::ExecutionError, Told::private(format!("{}: {message}", error.as_deref().unwrap_or(kind))))
 }
 
-/// After how many seconds Lambda ended the function, if it did. The service has one id for a request, which a function knows
-/// but another function's error that it hands on has not.
+/// After how many seconds Lambda ended the function, if it did. The service has one id for a request, which a
+/// function knows but another function's error that it hands on has not.
 fn timed_out(kind: &str, answer: &Answer<'_>) -> Option<String> {
     let ended: Ended = serde_json::from_slice(answer.body).ok().filter(|_| kind == "Unhandled")?;
     let (seconds, id) = ended.timed_out()?;

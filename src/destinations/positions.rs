@@ -1,5 +1,5 @@
-//! What is kept of destinations: which calls go where, from which position on, how far each function has finished, what is
-//! queued for it, and what damage took from it. Pure; [`Positions`] is its file.
+//! What is kept of destinations: which calls go where, from which position on, how far each function has
+//! finished, what is queued for it, and what damage took from it. Pure; [`Positions`] is its file.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,11 @@ use super::settings::{DestinationSettings, is_web};
 use crate::log::frame::Frame;
 use crate::sources::SourceId;
 
-/// With more routes of a destination than this, its lines that wait are copied into queues, which need no routes.
+/// With more routes of a destination than this, its lines that wait are copied into queues, which need no
+/// routes.
 const ROUTES_MANY: usize = 100;
-/// With so many routes of a destination, which it has only if nothing can be copied, its selection cannot be changed.
+/// With so many routes of a destination, which it has only if nothing can be copied, its selection cannot be
+/// changed.
 pub const ROUTES_MAX: usize = 10_000;
 /// The most losses of a function that are kept apart; further ones are added to the last.
 const LOSSES_MAX: usize = 1_000;
@@ -31,7 +33,8 @@ pub struct LaneId {
 }
 
 impl LaneId {
-    /// A digest of destination and function, to be continued: it names the lane where a function's own name may be too long.
+    /// A digest of destination and function, to be continued: it names the lane where a function's own name
+    /// may be too long.
     pub(super) fn digest(&self) -> Sha256 {
         let mut digest = Sha256::new();
         for part in [self.destination.as_str().as_bytes(), self.function.as_bytes()] {
@@ -64,7 +67,8 @@ pub struct Route {
 /// What is kept of one destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The TOML that it was read from last. A destination that was removed sends what waits with these settings.
+    /// The TOML that it was read from last. A destination that was removed sends what waits with these
+    /// settings.
     pub typed: String,
     /// Whether the configuration no longer has the destination.
     pub removed: bool,
@@ -75,7 +79,8 @@ pub struct Kept {
     /// What functions have finished beyond that, where a call holds it up.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ahead: BTreeMap<String, Ahead>,
-    /// How far the lines of functions are copied into their queues ([`Queue`](super::queue::Queue)), where that is further.
+    /// How far the lines of functions are copied into their queues ([`Queue`](super::queue::Queue)), where
+    /// that is further.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copied: BTreeMap<String, u64>,
     /// The files of each queue, in order, so that one that is missing or cut is noticed.
@@ -91,7 +96,8 @@ pub struct Kept {
 pub struct Loss {
     /// The last lost position.
     pub last: u64,
-    /// The function's calls among them; at most so many if a segment of the log is damaged, which has calls of others, too.
+    /// The function's calls among them; at most so many if a segment of the log is damaged, which has calls
+    /// of others, too.
     pub calls: u64,
 }
 
@@ -116,8 +122,8 @@ pub fn add_loss(losses: &mut Losses, first: u64, loss: Loss) {
 /// The most positions of an [`Ahead`].
 pub const UNFINISHED_MAX: usize = 1_000;
 
-/// The calls that a function has finished behind one that waits for its next try. Without this, all of them would be sent
-/// again after a restart.
+/// The calls that a function has finished behind one that waits for its next try. Without this, all of them
+/// would be sent again after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ahead {
     /// Everything up to here is finished, but for `unfinished`.
@@ -199,8 +205,8 @@ impl Kept {
         self.routes.push(Route { after: now, selection });
     }
 
-    /// Drops what no call needs: functions that get no calls any more and have finished theirs, and routes of calls that
-    /// are finished.
+    /// Drops what no call needs: functions that get no calls any more and have finished theirs, and routes of
+    /// calls that are finished.
     fn prune(&mut self) {
         if let Some(Route { after, selection }) = self.routes.last() {
             let used = selection.all_functions();
@@ -224,8 +230,8 @@ impl Kept {
     }
 }
 
-/// What is to be kept after the configuration was read with the log at `now`: calls after it go as configured, and those
-/// before it as they would have.
+/// What is to be kept after the configuration was read with the log at `now`: calls after it go as
+/// configured, and those before it as they would have.
 pub fn reconfigured(mut kept: All, configured: &[DestinationSettings], now: u64) -> All {
     for destination in configured {
         let one = kept.entry(destination.name.clone()).or_default();
@@ -290,8 +296,8 @@ pub fn copied(mut kept: All, lane: &LaneId, piece: &Piece) -> All {
     pruned(kept)
 }
 
-/// What is to be kept if nothing is known any more but the configuration and the files of queues: what the log has is sent
-/// again, which may repeat calls but loses none.
+/// What is to be kept if nothing is known any more but the configuration and the files of queues: what the
+/// log has is sent again, which may repeat calls but loses none.
 pub fn rebuilt(configured: &[DestinationSettings], found: &BTreeMap<LaneId, Vec<Piece>>) -> All {
     let of_one = |destination: &DestinationSettings| {
         let mut one = Kept {
@@ -319,8 +325,8 @@ fn pruned(mut kept: All) -> All {
     kept
 }
 
-/// Each function, with the position up to which it has finished everything, and the one up to which its lines are copied, if
-/// that is further.
+/// Each function, with the position up to which it has finished everything, and the one up to which its lines
+/// are copied, if that is further.
 pub fn lanes(kept: &All) -> BTreeMap<LaneId, (u64, Option<u64>)> {
     let of_one = |(name, one): (&SourceId, &Kept)| {
         let lane = |(function, finished): (&String, &u64)| {

@@ -1,5 +1,5 @@
-//! The file of what is kept of destinations: two copies, each with a checksum, because without it nobody knows which calls
-//! a function has.
+//! The file of what is kept of destinations: two copies, each with a checksum, because without it nobody
+//! knows which calls a function has.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,12 +19,13 @@ pub const FILE: &str = "destinations.json";
 pub const COPY: &str = "destinations.copy.json";
 /// The file and its copy, in the order in which a change is written.
 const FILES: [&str; 2] = [COPY, FILE];
-/// Bytes of disk that are kept for the next version of the file: only once it is written, what destinations have finished
-/// is freed.
+/// Bytes of disk that are kept for the next version of the file: only once it is written, what destinations
+/// have finished is freed.
 const RESERVE: &str = "destinations.reserve";
 /// The least bytes of the reserve.
 const RESERVE_MIN: usize = 4_096;
-/// The version of the file's form. Version 1 had neither a checksum nor a copy, and did not list the files of queues.
+/// The version of the file's form. Version 1 had neither a checksum nor a copy, and did not list the files of
+/// queues.
 const VERSION: u32 = 2;
 /// Where files go that cannot be used, and may be needed.
 const QUARANTINE: &str = "quarantine";
@@ -118,8 +119,8 @@ impl Positions {
     /// Reads the file. If it was never written, there are no destinations. It changes nothing.
     ///
     /// # Errors
-    /// The disk's error; `InvalidData` if a newer release wrote the file. A damaged or missing file is no error:
-    /// [`Positions::is_lost`].
+    /// The disk's error; `InvalidData` if a newer release wrote the file. A damaged or missing file is no
+    /// error: [`Positions::is_lost`].
     pub fn read(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let reserve = disk.open(RESERVE).and_then(|file| file.len());
         let had_reserve = reserve.is_ok();
@@ -170,7 +171,8 @@ impl Positions {
         if self.is_lost { Some(0) } else { lowest(&self.kept) }
     }
 
-    /// Whether there is no copy that can be used, although there was one: nobody knows which calls the functions have.
+    /// Whether there is no copy that can be used, although there was one: nobody knows which calls the
+    /// functions have.
     pub fn is_lost(&self) -> bool {
         self.is_lost
     }

@@ -71,8 +71,8 @@ pub struct Seen {
 }
 
 impl Progress {
-    /// A function's progress when its lane starts: what it has finished and lost so far. `records` are those of its
-    /// destination.
+    /// A function's progress when its lane starts: what it has finished and lost so far. `records` are those
+    /// of its destination.
     pub fn new(
         finished_through: u64,
         ahead: Option<Ahead>,
@@ -127,8 +127,8 @@ impl Seen {
         failed
     }
 
-    /// Calls that wait to be sent while the log ends at `end`; at most so many, because of what was not read the log has
-    /// calls of others, too.
+    /// Calls that wait to be sent while the log ends at `end`; at most so many, because of what was not read
+    /// the log has calls of others, too.
     pub fn behind(&self, end: u64) -> u64 {
         let (queued, through) = self.unread;
         let in_log = end.saturating_sub(through.max(self.read_through));

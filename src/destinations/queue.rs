@@ -1,9 +1,11 @@
-//! The queue file of a lane: its lines that wait, copied out of the log, so that the log can release its segments.
+//! The queue file of a lane: its lines that wait, copied out of the log, so that the log can release its
+//! segments.
 //!
-//! Without it, the log would keep everything since the oldest call of a slow function, and most of that may be for
-//! others. The queue consists of files (*pieces*). Each has the lane's lines after one position and up to another, as frames
-//! of the log's form. A piece counts once the kept positions ([`Kept`]) list it. Until then the log keeps the lines, and after
-//! a crash the piece is written again. What the list says of a piece shows whether its file is missing or cut.
+//! Without it, the log would keep everything since the oldest call of a slow function, and most of that may
+//! be for others. The queue consists of files (*pieces*). Each has the lane's lines after one position and up
+//! to another, as frames of the log's form. A piece counts once the kept positions ([`Kept`]) list it. Until
+//! then the log keeps the lines, and after a crash the piece is written again. What the list says of a piece
+//! shows whether its file is missing or cut.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -22,7 +24,8 @@ use crate::log::{Follow, Go, Range, Read, ReadThrough};
 pub const DIRECTORY: &str = "queued";
 /// The most bytes of lines after which a piece is complete.
 pub const PIECE_BYTES_MAX: u64 = 16 << 20;
-/// The most frames of the log that are read for one piece. It bounds the time to copy if few of them are the lane's.
+/// The most frames of the log that are read for one piece. It bounds the time to copy if few of them are the
+/// lane's.
 const LOOKED_AT_MAX: u64 = 500_000;
 /// Bytes that are written, and read, at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -95,8 +98,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue of a lane that has finished everything up to `finished` and whose lines up to `copied` are in these pieces.
-    /// It changes nothing.
+    /// The queue of a lane that has finished everything up to `finished` and whose lines up to `copied` are
+    /// in these pieces. It changes nothing.
     pub fn look(
         disk: Arc<dyn Disk>,
         lane: &LaneId,
@@ -176,9 +179,10 @@ impl Queue {
         unknown(disk, lanes)?.into_iter().try_for_each(|name| disk.remove(&format!("{DIRECTORY}/{name}")))
     }
 
-    /// Passes the lane's lines after `place`, from the pieces and then from the log, and moves `place` behind what was
-    /// passed. Of the log, lines of others are passed, too. Damaged frames of a piece are passed as a loss of all
-    /// positions up to the next. No piece may be published meanwhile: the log may then release what is being read.
+    /// Passes the lane's lines after `place`, from the pieces and then from the log, and moves `place` behind
+    /// what was passed. Of the log, lines of others are passed, too. Damaged frames of a piece are passed as
+    /// a loss of all positions up to the next. No piece may be published meanwhile: the log may then release
+    /// what is being read.
     ///
     /// # Errors
     /// The disk's error, or that of `visit`.
@@ -287,9 +291,10 @@ impl Queue {
         Ok(go)
     }
 
-    /// Copies the lane's next lines after `finished` out of the log, durably: those up to `through`, or `most` bytes of them.
-    /// They count only after [`Queue::publish`]; until then the log must keep them. `after_line` is called with the length
-    /// of each line that was read, so that a thread can offer its core to others.
+    /// Copies the lane's next lines after `finished` out of the log, durably: those up to `through`, or
+    /// `most` bytes of them. They count only after [`Queue::publish`]; until then the log must keep them.
+    /// `after_line` is called with the length of each line that was read, so that a thread can offer its core
+    /// to others.
     ///
     /// # Errors
     /// The disk's error. Nothing has changed then.
@@ -364,8 +369,8 @@ impl Queue {
         Ok((Piece { after, through: place.through, bytes, calls: Some(calls) }, lost))
     }
 
-    /// From now on a piece's lines are read from it. The kept positions say so already, and the log still has them. Nobody
-    /// may read meanwhile.
+    /// From now on a piece's lines are read from it. The kept positions say so already, and the log still has
+    /// them. Nobody may read meanwhile.
     pub fn publish(&self, piece: Piece) {
         let mut state = lock(&self.state);
         state.through = state.through.max(piece.through);
@@ -448,8 +453,8 @@ pub fn unknown<'a>(disk: &dyn Disk, lanes: impl Iterator<Item = &'a LaneId>) -> 
     Ok(names.into_iter().map(|(name, _)| name).collect())
 }
 
-/// The pieces of a lane, as their files are, if no list of them can be used. Each ends where the next begins. The last ends
-/// at `copied`, or without that at its last line: what follows is in the log.
+/// The pieces of a lane, as their files are, if no list of them can be used. Each ends where the next begins.
+/// The last ends at `copied`, or without that at its last line: what follows is in the log.
 ///
 /// # Errors
 /// The disk's error.
@@ -513,8 +518,8 @@ mod tests {
     use crate::sources::SourceId;
     use crate::time::UnixMillis;
 
-    /// A log of `track` and `page` calls in turn, at positions 1 to its number. It keeps them all, and says up to where it
-    /// was asked.
+    /// A log of `track` and `page` calls in turn, at positions 1 to its number. It keeps them all, and says
+    /// up to where it was asked.
     #[derive(Debug)]
     struct Calls(u64);
 
@@ -603,7 +608,8 @@ mod tests {
         }
     }
 
-    /// The positions of the lane's own lines after `place`, each with its own line, and how many positions are lost.
+    /// The positions of the lane's own lines after `place`, each with its own line, and how many positions
+    /// are lost.
     fn own(queue: &Queue, log: &Calls, after: u64) -> (Vec<u64>, u64) {
         let (mut place, mut seen, mut lost) = (QueueReadThrough::after(after), Vec::new(), 0);
         queue

@@ -11,7 +11,8 @@ use crate::retry::Backoff;
 const TIMEOUT_RETRIES: u32 = 2;
 /// Retries of a call after the connection broke with which it was sent: the function may have run each time.
 const UNANSWERED_RETRIES: u32 = 4;
-/// Retries of a call that a web address refuses although it took others in between: the answer is about the call.
+/// Retries of a call that a web address refuses although it took others in between: the answer is about the
+/// call.
 const REFUSED_RETRIES: u32 = 4;
 /// How long to wait before the next try: 1 s, doubling, at most 5 min.
 pub const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(300) };

@@ -1,4 +1,5 @@
-//! The calls of one function that are being worked on: which one is sent next, and how far everything is finished. Pure.
+//! The calls of one function that are being worked on: which one is sent next, and how far everything is
+//! finished. Pure.
 //!
 //! A call is in the read-ahead from when it is read from the log until it is finished: invoked, or a dead
 //! letter. The position below which everything is finished is what the second reader of the log keeps; after
@@ -121,8 +122,8 @@ impl ReadAhead {
         }
     }
 
-    /// Sets whether calls of one user are sent one after another. It applies to calls that are added from now on, and those
-    /// in the read-ahead keep what they had.
+    /// Sets whether calls of one user are sent one after another. It applies to calls that are added from now
+    /// on, and those in the read-ahead keep what they had.
     pub fn set_in_order(&mut self, in_order: bool) {
         self.in_order = in_order;
     }
@@ -251,7 +252,8 @@ impl ReadAhead {
         Some(Turn { position, attempt: call.attempts })
     }
 
-    /// The call to send next: the lowest that can be sent now. It is in flight until it is finished or to be sent again.
+    /// The call to send next: the lowest that can be sent now. It is in flight until it is finished or to be
+    /// sent again.
     pub fn next(&mut self, now: Duration) -> Option<Turn> {
         self.come_due(now);
         let position = self.ready.pop_first()?;
@@ -285,8 +287,8 @@ impl ReadAhead {
         self.calls.get(&position).map_or(0, |call| call.attempts)
     }
 
-    /// A call failed while `taken` calls had been taken in all. Returns how often it has failed so, where that is bounded;
-    /// otherwise 0. A refusal counts if others were taken since the last.
+    /// A call failed while `taken` calls had been taken in all. Returns how often it has failed so, where
+    /// that is bounded; otherwise 0. A refusal counts if others were taken since the last.
     pub fn failed(&mut self, position: u64, class: Class, taken: u64) -> u32 {
         let Some(call) = self.calls.get_mut(&position) else { return 0 };
         let count = match class {
@@ -310,8 +312,8 @@ impl ReadAhead {
         self.calls.get(&position).map_or(Duration::ZERO, |call| call.waiting.age(now))
     }
 
-    /// Takes up to `most` calls that are not in flight and have waited longer than `age`. They count as in flight, until they
-    /// are finished or to be sent again.
+    /// Takes up to `most` calls that are not in flight and have waited longer than `age`. They count as in
+    /// flight, until they are finished or to be sent again.
     pub fn take_older(&mut self, age: Duration, now: Duration, most: usize) -> Vec<u64> {
         self.take(most, |_, call| call.waiting.age(now) > age)
     }
@@ -399,8 +401,8 @@ impl ReadAhead {
         }
     }
 
-    /// What is finished beyond [`finished_through`](Self::finished_through), if a call that was tried or is held back keeps that
-    /// where it is. `before` is what was known of calls that are not read yet.
+    /// What is finished beyond [`finished_through`](Self::finished_through), if a call that was tried or is
+    /// held back keeps that where it is. `before` is what was known of calls that are not read yet.
     pub fn ahead(&self, before: Option<&Ahead>) -> Option<Ahead> {
         let is_young = self.calls.first_key_value().is_none_or(|(_, first)| {
             first.attempts <= 1 && matches!(first.state, CallState::Ready | CallState::InFlight)

@@ -5,8 +5,8 @@ use http::Uri;
 use super::secrets::Secrets;
 use crate::words::{Told, outside_text};
 
-/// Where an answer of `from` redirects to: nothing but the host of another server, because the rest may be personal or secret.
-/// That host is private, too: some services have one for each customer.
+/// Where an answer of `from` redirects to: nothing but the host of another server, because the rest may be
+/// personal or secret. That host is private, too: some services have one for each customer.
 pub(super) fn target(from: &str, location: Option<&str>, secrets: &Secrets) -> Told {
     let nowhere = || "no address".into();
     let (Ok(from), Some(location)) = (from.parse::<Uri>(), location) else { return nowhere() };

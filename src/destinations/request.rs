@@ -65,8 +65,8 @@ struct Custom<'a> {
     attempt: String,
 }
 
-/// The client context, in base64: `{"custom":{"sourceId","destination","attempt"}}`. `None` if it would be longer than the
-/// service takes. Its values are texts, as the service's own libraries require.
+/// The client context, in base64: `{"custom":{"sourceId","destination","attempt"}}`. `None` if it would be
+/// longer than the service takes. Its values are texts, as the service's own libraries require.
 pub fn client_context(source: &SourceId, destination: &str, attempt: u32) -> Option<String> {
     let custom = Custom { source_id: source.as_str(), destination, attempt: attempt.to_string() };
     let json = serde_json::to_vec(&Context { custom }).ok()?;

@@ -1,5 +1,5 @@
-//! Runs all destinations: starts and changes lanes as configured, keeps how far they are, and lets the log release what they
-//! have finished.
+//! Runs all destinations: starts and changes lanes as configured, keeps how far they are, and lets the log
+//! release what they have finished.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -46,12 +46,12 @@ const KEEP_EVERY: Duration = Duration::from_millis(250);
 const PIECES_MIN: u64 = 16;
 /// The log's share for destinations is at least so many pieces.
 const PIECES_OF_SHARE: u64 = 8;
-/// As long as the log keeps no more than so many shares for destinations, lines are copied only when nothing else has work
-/// to do. A flood of calls that takes all processors then does not wait for copies, nor fill the disk with what they would
-/// free.
+/// As long as the log keeps no more than so many shares for destinations, lines are copied only when nothing
+/// else has work to do. A flood of calls that takes all processors then does not wait for copies, nor fill
+/// the disk with what they would free.
 const LEISURE_SHARES: u64 = 2;
-/// How long nothing is copied into a queue after the disk took none of it. Meanwhile calls beyond the share become dead
-/// letters.
+/// How long nothing is copied into a queue after the disk took none of it. Meanwhile calls beyond the share
+/// become dead letters.
 const COPY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// The subject of the alarm about the file of positions.
 const LIST: &str = "destinations";
@@ -199,7 +199,8 @@ impl Destinations {
         Ok(Self { commands, shown, stop, abort, running: Arc::new(Mutex::new(Some(running))) })
     }
 
-    /// Takes other settings: calls that come from now on go as they say, and those that wait go where they would have.
+    /// Takes other settings: calls that come from now on go as they say, and those that wait go where they
+    /// would have.
     ///
     /// # Errors
     /// [`CommandError`]. Everything is then as before.
@@ -237,8 +238,8 @@ impl Destinations {
         drop(running.await);
     }
 
-    /// Sends nothing more, waits for the invocations under way, at most for `patience`, and notes how far each function has
-    /// come.
+    /// Sends nothing more, waits for the invocations under way, at most for `patience`, and notes how far
+    /// each function has come.
     pub async fn stop(&self, patience: Duration) {
         self.stop.cancel();
         let Some(mut running) = lock(&self.running).take() else { return };
@@ -528,8 +529,8 @@ impl Supervisor {
         }
     }
 
-    /// Says which copies of the file are damaged. If both are, makes what is kept from the configuration and from the files
-    /// of queues.
+    /// Says which copies of the file are damaged. If both are, makes what is kept from the configuration and
+    /// from the files of queues.
     async fn mend(&mut self, configured: &[DestinationSettings]) -> io::Result<()> {
         let Some(positions) = self.positions.take() else { return Ok(()) };
         for what in positions.damaged() {
@@ -575,7 +576,8 @@ impl Supervisor {
     }
 
     async fn set(&mut self, configured: Vec<DestinationSettings>) -> Result<(), CommandError> {
-        // A lane that read calls after `now` by its old orders would take or pass over calls that are now for others.
+        // A lane that read calls after `now` by its old orders would take or pass over calls that are now for
+        // others.
         let unread = Arc::clone(&self.reading).write_owned().await;
         let now = self.deps.follow.durable_through();
         let before = self.kept();
@@ -768,7 +770,8 @@ impl Supervisor {
         }
     }
 
-    /// Copies what waits since long before many changes of a selection, so that their routes can be forgotten.
+    /// Copies what waits since long before many changes of a selection, so that their routes can be
+    /// forgotten.
     fn need_few_routes(&mut self) {
         let kept = self.kept();
         let mut wanted = kept
@@ -793,8 +796,8 @@ impl Supervisor {
         self.lanes.get(id).map_or(0, |lane| lane.progress.finished_through())
     }
 
-    /// Whether lines may be copied into a queue. Space for another piece is left free: what waits must not take the last
-    /// space, which is needed to free some.
+    /// Whether lines may be copied into a queue. Space for another piece is left free: what waits must not
+    /// take the last space, which is needed to free some.
     fn has_space_to_copy(&self, id: &LaneId) -> bool {
         self.deps.clock.monotonic() >= self.copy_again_at
             && self.deps.disk.free_bytes().is_none_or(|free| free >= 2 * self.piece_bytes(id))
@@ -809,7 +812,8 @@ impl Supervisor {
         self.lanes.get(id).map_or(u64::MAX, |lane| lane.orders.borrow().settings.max_queue)
     }
 
-    /// The lane with the longest queue of each destination whose queues are too long, and how far it must give up.
+    /// The lane with the longest queue of each destination whose queues are too long, and how far it must
+    /// give up.
     fn too_long(&self) -> BTreeMap<LaneId, u64> {
         let mut queued: BTreeMap<&SourceId, Vec<(u64, &LaneId)>> = BTreeMap::new();
         for (id, queue) in &self.queues {

@@ -1,8 +1,9 @@
-//! AWS's runtime interface emulator, which is in AWS's images of runtimes: it runs one function and answers 200 whatever
-//! becomes of it. Pure.
+//! AWS's runtime interface emulator, which is in AWS's images of runtimes: it runs one function and answers
+//! 200 whatever becomes of it. Pure.
 //!
-//! It knows the one path below, so it is used as a web address. Sources: `internal/lambda/rie/http.go` and `handlers.go` of
-//! `aws/aws-lambda-runtime-interface-emulator`; its answers were compared with what a program built from it sends.
+//! It knows the one path below, so it is used as a web address. Sources: `internal/lambda/rie/http.go` and
+//! `handlers.go` of `aws/aws-lambda-runtime-interface-emulator`; its answers were compared with what a
+//! program built from it sends.
 
 use http::Uri;
 use serde::Deserialize;

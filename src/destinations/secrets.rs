@@ -1,4 +1,5 @@
-//! The secrets in a request to a web server. A server may send its request back, and what it answers is shown to people.
+//! The secrets in a request to a web server. A server may send its request back, and what it answers is shown
+//! to people.
 
 use http::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -18,7 +19,8 @@ const CODE_MIN: usize = 6;
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// What may be secret in an address: its path and query, as a whole and in parts, and what stands before the host.
+    /// What may be secret in an address: its path and query, as a whole and in parts, and what stands before
+    /// the host.
     pub(super) fn of_address(to: &str) -> Self {
         let Ok(uri) = to.parse::<Uri>() else { return Self::default() };
         let mut secrets = Self::default();

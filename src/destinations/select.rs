@@ -45,7 +45,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads a line of `stream`. `None` if it is not one that destinations get: a rejected item or a dead letter.
+    /// Reads a line of `stream`. `None` if it is not one that destinations get: a rejected item or a dead
+    /// letter.
     pub fn of(stream: &Stream, line: &str) -> Option<Self> {
         let members = Members::of(line)?;
         let text = |name: &str| members.text(name);
@@ -71,7 +72,8 @@ impl Head {
         })
     }
 
-    /// Whether `integrations` lets a destination with one of these names have the call: a name counts more than `All`.
+    /// Whether `integrations` lets a destination with one of these names have the call: a name counts more
+    /// than `All`.
     fn allows(&self, names: &[&str]) -> bool {
         let switch = |wanted: &str| {
             self.switches.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, on)| *on)

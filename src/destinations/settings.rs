@@ -27,17 +27,18 @@ pub const MAX_AGE: Duration = Duration::from_secs(4 * 3_600);
 /// The most that a destination may queue, unless it is set.
 pub const MAX_QUEUE: u64 = 8_000_000_000;
 
-/// Handles that a function takes beside those of its invocations: a file of its queue, and a connection for its role.
+/// Handles that a function takes beside those of its invocations: a file of its queue, and a connection for
+/// its role.
 const HANDLES_BESIDE: usize = 2;
 
-/// How many invocations of each function may run at once, if `functions` of them have `handles` together. At least one:
-/// an equal part for each, so that a function that hangs takes nothing from the others.
+/// How many invocations of each function may run at once, if `functions` of them have `handles` together. At
+/// least one: an equal part for each, so that a function that hangs takes nothing from the others.
 pub fn concurrency_max(handles: usize, functions: usize) -> usize {
     (handles / functions.max(1)).saturating_sub(HANDLES_BESIDE).max(1)
 }
 
-/// The bytes of a spool of `max_bytes` that the log may keep for destinations only. Beyond that, lines that wait are copied
-/// into queues.
+/// The bytes of a spool of `max_bytes` that the log may keep for destinations only. Beyond that, lines that
+/// wait are copied into queues.
 pub fn share(max_bytes: u64) -> u64 {
     max_bytes / 10
 }

@@ -22,8 +22,8 @@ pub struct Waiting {
     pub calls: u64,
 }
 
-/// The calls that each function has not finished, if it has not finished all. What is queued for functions that are not
-/// kept is removed.
+/// The calls that each function has not finished, if it has not finished all. What is queued for functions
+/// that are not kept is removed.
 ///
 /// # Errors
 /// The disk's error.

@@ -1,5 +1,5 @@
-//! Functions behind a web address: one line is posted, or an array of lines, and the endpoint answers as a function would.
-//! So a handler can be tried on a laptop.
+//! Functions behind a web address: one line is posted, or an array of lines, and the endpoint answers as a
+//! function would. So a handler can be tried on a laptop.
 
 use std::time::Duration;
 
@@ -31,7 +31,8 @@ impl std::fmt::Debug for WebFunction {
 }
 
 impl WebFunction {
-    /// Certificates are checked against those that the system trusts. Answers are waited for as long as `timeout`.
+    /// Certificates are checked against those that the system trusts. Answers are waited for as long as
+    /// `timeout`.
     ///
     /// # Errors
     /// The system's trusted certificates cannot be read.

@@ -53,8 +53,8 @@ impl WebPost {
         outside_text(&self.secrets.hide(said)).to_string()
     }
 
-    /// Posts a body with these headers besides the usual ones. The second value is the answer's body; `None` if it is longer
-    /// than `answer_max`.
+    /// Posts a body with these headers besides the usual ones. The second value is the answer's body; `None`
+    /// if it is longer than `answer_max`.
     pub(super) async fn send(
         &self,
         to: &str,
@@ -107,7 +107,8 @@ pub(super) fn class_of_broken(error: &(dyn Error + 'static)) -> Class {
     if was_not_sent { Class::Network } else { Class::Unanswered }
 }
 
-/// The beginning of an answer, and whether that is all: a longer one is no error, because the status says what happened.
+/// The beginning of an answer, and whether that is all: a longer one is no error, because the status says
+/// what happened.
 async fn read(body: Incoming, most: usize) -> Result<(Bytes, bool), String> {
     let mut body = Limited::new(body, most);
     let mut read = Vec::new();
@@ -184,8 +185,8 @@ fn answered(to: &str, answer: &Response<Bytes>, secrets: &Secrets) -> Invoked {
     }
 }
 
-/// The pause that a Retry-After asks for: seconds, or a date (RFC 9110, 10.2.3). A date is compared with that of the answer,
-/// because clocks differ.
+/// The pause that a Retry-After asks for: seconds, or a date (RFC 9110, 10.2.3). A date is compared with that
+/// of the answer, because clocks differ.
 fn pause(asked: &str, answered_at: Option<&str>) -> Option<Duration> {
     if let Ok(seconds) = asked.trim().parse() {
         return Some(Duration::from_secs(seconds));

@@ -178,8 +178,8 @@ impl Vault {
         Ok(object)
     }
 
-    /// Removes an object if it exists.
-    /// Deletes an object; with a condition only if it is there and so (S3 User Guide, "How to perform conditional deletes").
+    /// Removes an object if it exists. Deletes an object; with a condition only if it is there and so (S3
+    /// User Guide, "How to perform conditional deletes").
     pub(super) fn delete_object(
         &self,
         bucket: &str,

@@ -57,8 +57,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// The path of a file, for callers that pass it on (as an upload's body). `None` if files have no path.
     fn path(&self, name: &str) -> Option<PathBuf>;
 
-    /// Whether the directory is still found under its path. Files that are open can be used even if it is not, and the
-    /// next start would not find them.
+    /// Whether the directory is still found under its path. Files that are open can be used even if it is
+    /// not, and the next start would not find them.
     fn is_in_place(&self) -> bool {
         true
     }
@@ -110,7 +110,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
 pub struct StagingDisk {
     /// Files go into its directory `staging`.
     pub disk: Arc<dyn Disk>,
-    /// The number of bytes of objects staged in memory in place of a file, for whoever must keep as much space free.
+    /// The number of bytes of objects staged in memory in place of a file, for whoever must keep as much
+    /// space free.
     pub in_memory: Arc<AtomicUsize>,
 }
 

@@ -1,5 +1,5 @@
-//! Files and folders beside a spool that are for their owner only, at paths that others can guess: rejected rows, the
-//! data of `dev`, drained objects.
+//! Files and folders beside a spool that are for their owner only, at paths that others can guess: rejected
+//! rows, the data of `dev`, drained objects.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -19,8 +19,8 @@ pub fn make_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes an empty file in place of what is at `path`, open for reading and writing. A link that stands there is removed;
-/// what it leads to is neither opened nor changed. The umask may take away from `mode`.
+/// Makes an empty file in place of what is at `path`, open for reading and writing. A link that stands there
+/// is removed; what it leads to is neither opened nor changed. The umask may take away from `mode`.
 ///
 /// # Errors
 /// The file system's error, such as for a folder at `path`.
@@ -39,7 +39,8 @@ pub fn replace(path: &Path, mode: u32) -> io::Result<File> {
     }
 }
 
-/// Opens what is at `path` with `options`, if it is a regular file, and no link to one. Never waits, as for a pipe.
+/// Opens what is at `path` with `options`, if it is a regular file, and no link to one. Never waits, as for a
+/// pipe.
 ///
 /// # Errors
 /// The file system's error, or it is something else.

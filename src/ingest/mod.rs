@@ -1,7 +1,7 @@
 //! Intake: turns the body of a request into lines, makes them durable, and returns a receipt to the caller.
 //!
-//! This room knows no HTTP. The collector calls it for each request, in three steps, because a request's source
-//! may be known only after its body was parsed:
+//! This room knows no HTTP. The collector calls it for each request, in three steps, because a request's
+//! source may be known only after its body was parsed:
 //!
 //! 1. [`Ingest::parse`]: bytes to calls.
 //! 2. [`Ingest::lines`]: calls to [`Lines`], with the fields that the [`Arrival`] adds to each.
@@ -243,8 +243,8 @@ impl Ingest {
     }
 
     /// Stores lines, and counts them once they are on stable storage. If the future is dropped, the append
-    /// continues in its own task and is still counted. After [`AppendError::Unknown`] nothing is counted here: if the lines
-    /// are stored, they are repeats when they come again.
+    /// continues in its own task and is still counted. After [`AppendError::Unknown`] nothing is counted
+    /// here: if the lines are stored, they are repeats when they come again.
     ///
     /// # Errors
     /// [`IngestError`].

@@ -1,4 +1,5 @@
-//! The members of a JSON object, in order, each with the text of its value: digits and escapes stay as they are.
+//! The members of a JSON object, in order, each with the text of its value: digits and escapes stay as they
+//! are.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,7 +26,8 @@ impl<'t> Members<'t> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
-    /// A member's text, or a number or boolean as text. `None` if it is missing, null, empty or has members of its own.
+    /// A member's text, or a number or boolean as text. `None` if it is missing, null, empty or has members
+    /// of its own.
     pub fn text(&self, name: &str) -> Option<String> {
         let value = self.get(name)?.get();
         match value.as_bytes().first()? {

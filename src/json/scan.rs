@@ -194,8 +194,8 @@ impl<'t> Cursor<'t> {
         Ok(Value { span: Span::new(start, self.at), kind })
     }
 
-    /// Reads with no limit of depth. Also returns whether more brackets were open at once, counted from here, than the
-    /// limit allows.
+    /// Reads with no limit of depth. Also returns whether more brackets were open at once, counted from here,
+    /// than the limit allows.
     ///
     /// Nothing here recurses, so depth costs a byte of memory for each bracket that is open.
     ///

@@ -24,8 +24,8 @@ fn unescaped(raw: &[u8]) -> Vec<u8> {
     said
 }
 
-/// A whole JSON text with its escapes replaced by what they mean, to search in: it is no JSON any more. A lone surrogate
-/// becomes U+FFFD.
+/// A whole JSON text with its escapes replaced by what they mean, to search in: it is no JSON any more. A
+/// lone surrogate becomes U+FFFD.
 pub fn without_escapes(text: &str) -> String {
     let raw = text.as_bytes();
     let mut said = Vec::with_capacity(raw.len());

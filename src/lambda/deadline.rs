@@ -7,8 +7,8 @@ use crate::time::UnixMillis;
 /// Values below this instant (2001-09-09) are durations.
 const FIRST_INSTANT: u64 = 1_000_000_000_000;
 
-/// The deadline that the runtime's header `lambda-runtime-deadline-ms` means. AWS sends the instant; the emulator of
-/// cargo-lambda sends the time that is left.
+/// The deadline that the runtime's header `lambda-runtime-deadline-ms` means. AWS sends the instant; the
+/// emulator of cargo-lambda sends the time that is left.
 pub fn deadline_of(header: u64, now: UnixMillis) -> UnixMillis {
     match i64::try_from(header) {
         Ok(at) if header >= FIRST_INSTANT => UnixMillis(at),
@@ -28,8 +28,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of an invocation that begins now. It stops `stop_before` before its deadline, but never takes more than
-    /// half of its time for that, so that functions with short timeouts work too.
+    /// The plan of an invocation that begins now. It stops `stop_before` before its deadline, but never takes
+    /// more than half of its time for that, so that functions with short timeouts work too.
     pub fn new(now: UnixMillis, deadline: UnixMillis, stop_before: Duration) -> Self {
         let margin = stop_before.min(deadline.since(now) / 2);
         let before = |share: Duration| {

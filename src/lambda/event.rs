@@ -1,7 +1,7 @@
 //! Which objects an event means.
 //!
-//! The shapes are known by their members, and only members that are used are required: events written by hand for a
-//! test, such as the documented ones, leave others out (decision 0150).
+//! The shapes are known by their members, and only members that are used are required: events written by hand
+//! for a test, such as the documented ones, leave others out (decision 0150).
 
 use serde_json::json;
 use serde_json::value::RawValue;

@@ -1,7 +1,8 @@
-//! The function of AWS Lambda: which files an event means, when an invocation must stop, and what it answers; and the
-//! [`function`] that does so.
+//! The function of AWS Lambda: which files an event means, when an invocation must stop, and what it answers;
+//! and the [`function`] that does so.
 //!
-//! Nothing here knows the runtime of AWS Lambda or the environment. Outside [`function`] nothing waits, reads or writes.
+//! Nothing here knows the runtime of AWS Lambda or the environment. Outside [`function`] nothing waits, reads
+//! or writes.
 
 mod answer;
 mod deadline;

@@ -90,8 +90,8 @@ impl LiveCall {
         self.line.texts.as_ref().map_or(0, |(line, _)| line.len()) + HEAD_BYTES
     }
 
-    /// About how many bytes of memory it takes: its texts, its JSON, and what is searched. Hiding can make a line of short
-    /// values three times as long.
+    /// About how many bytes of memory it takes: its texts, its JSON, and what is searched. Hiding can make a
+    /// line of short values three times as long.
     pub fn memory(&self) -> usize {
         let texts = self.line.texts.as_ref().map_or(0, |(line, item)| 5 * line.len() + item.len());
         texts + OTHERS_MAX

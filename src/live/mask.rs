@@ -1,7 +1,7 @@
 //! Hides personal data in a line: who the user is, and where from. Pure.
 //!
-//! The members below are hidden by name, wherever they stand, so that neither a nested context nor a rejected item
-//! shows them. Everything else stays byte for byte.
+//! The members below are hidden by name, wherever they stand, so that neither a nested context nor a rejected
+//! item shows them. Everything else stays byte for byte.
 
 use serde_json::value::RawValue;
 
@@ -72,8 +72,8 @@ pub fn mask(line: &str) -> String {
     out
 }
 
-/// As [`mask`], for a line of `stream`. Of an object only its collection is shown: it may be a user. Of a rejected item
-/// that is no object nothing is shown: it may be a whole call as a text.
+/// As [`mask`], for a line of `stream`. Of an object only its collection is shown: it may be a user. Of a
+/// rejected item that is no object nothing is shown: it may be a whole call as a text.
 pub fn mask_line(line: &str, stream: &Stream) -> String {
     let Some(members) = Members::of(line) else { return quoted(HIDDEN) };
     let mut out = String::with_capacity(line.len());

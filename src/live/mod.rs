@@ -1,11 +1,12 @@
 //! The live view: samples of what arrives, for people who watch.
 //!
-//! Intake asks [`LiveView::turn`] before it writes a request's lines, and hands over copies of a few of them once
-//! they are stored. Which ones is a matter of [`pace`]: a fixed number a second, and of each source at least the
-//! first of a second. Viewers read the copies from one bounded list ([`recent`]), each at its own pace. Nothing on
-//! the way of a call waits for a viewer.
+//! Intake asks [`LiveView::turn`] before it writes a request's lines, and hands over copies of a few of them
+//! once they are stored. Which ones is a matter of [`pace`]: a fixed number a second, and of each source at
+//! least the first of a second. Viewers read the copies from one bounded list ([`recent`]), each at its own
+//! pace. Nothing on the way of a call waits for a viewer.
 //!
-//! Copies hold personal data. Unless the mode is [`Mode::Full`], [`mask`] hides it before it leaves this room.
+//! Copies hold personal data. Unless the mode is [`Mode::Full`], [`mask`] hides it before it leaves this
+//! room.
 
 pub mod difference;
 pub mod filter;

@@ -11,8 +11,8 @@ pub const CALLS_MAX: usize = 512;
 /// The most memory that they take, in bytes.
 pub const BYTES_MAX: usize = 8 << 20;
 
-/// Rejected items that are kept beyond [`CALLS_MAX`]: they are few, and valid calls would displace them within
-/// seconds.
+/// Rejected items that are kept beyond [`CALLS_MAX`]: they are few, and valid calls would displace them
+/// within seconds.
 pub const REJECTED_MAX: usize = 50;
 /// The most memory that these take, in bytes.
 const REJECTED_BYTES_MAX: usize = 1 << 20;
@@ -52,7 +52,8 @@ impl Bounded {
         self.calls.len() > calls || (self.bytes > bytes && self.calls.len() > 1)
     }
 
-    /// Removes the oldest call of the source that has the most, so that one source does not displace all others.
+    /// Removes the oldest call of the source that has the most, so that one source does not displace all
+    /// others.
     fn drop_of_the_loudest(&mut self) {
         let mut counts: BTreeMap<&SourceId, usize> = BTreeMap::new();
         for call in &self.calls {

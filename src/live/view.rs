@@ -142,8 +142,8 @@ impl LiveView {
         write(&self.sources).remove(id);
     }
 
-    /// Whether some of a request's `calls` and `rejected` items may be copied now. Costs two loads if not, and nothing was
-    /// rejected.
+    /// Whether some of a request's `calls` and `rejected` items may be copied now. Costs two loads if not,
+    /// and nothing was rejected.
     pub fn turn(&self, source: &SeenSource, (calls, rejected): (u32, u32), now: Duration) -> Option<Turn> {
         let quiet = source.is_quiet(now);
         if !quiet && rejected == 0 && micros(now) < self.not_before.load(Ordering::Relaxed) {
@@ -240,8 +240,8 @@ impl Viewer {
         call.id() < self.began
     }
 
-    /// Calls that it has not read and that pass the filter, oldest first. The first time: from the oldest that is still
-    /// known. It reads about `bytes` bytes of lines.
+    /// Calls that it has not read and that pass the filter, oldest first. The first time: from the oldest
+    /// that is still known. It reads about `bytes` bytes of lines.
     pub fn calls(&mut self, bytes: usize) -> Unread {
         let recent = lock(&self.view.recent);
         let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0), bytes);

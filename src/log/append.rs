@@ -20,8 +20,8 @@ pub trait Append: Send + Sync + fmt::Debug {
     /// are already queued: they may still be stored.
     ///
     /// # Errors
-    /// [`AppendError`]: no frame of the request has been stored, or will be. After [`AppendError::Unknown`], any of them may
-    /// be stored, now or later.
+    /// [`AppendError`]: no frame of the request has been stored, or will be. After [`AppendError::Unknown`],
+    /// any of them may be stored, now or later.
     fn append(&self, frames: RequestFrames) -> BoxFuture<'_, Result<Appended, AppendError>>;
 }
 
@@ -40,13 +40,15 @@ pub struct Appended {
     pub stored: u32,
     /// Number of calls that repeat calls already on stable storage.
     pub repeats: u32,
-    /// Where they are. Empty if none was stored, or if the log does not yet know its id: the request has no receipt then.
+    /// Where they are. Empty if none was stored, or if the log does not yet know its id: the request has no
+    /// receipt then.
     pub stored_in: InLogs,
     /// The file's progress, if the request was a step of an import.
     pub import: Option<ImportProgress>,
 }
 
-/// Why a request is not acknowledged. None of its frames is stored, except perhaps after [`AppendError::Unknown`].
+/// Why a request is not acknowledged. None of its frames is stored, except perhaps after
+/// [`AppendError::Unknown`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The lines are longer than one block of the spool: 400, because they will never fit.
@@ -85,7 +87,8 @@ pub enum AppendError {
         /// The first such item of the request, from 0.
         item: u32,
     },
-    /// The frames may be stored, or not, or be stored later: a write or sync of them failed, or its answer did not come:
+    /// The frames may be stored, or not, or be stored later: a write or sync of them failed, or its answer
+    /// did not come:
     /// 503. A retry is safe: what is stored then is a repeat, or a step whose rows are not the next ones.
     #[error("it is not known whether the calls are stored; send them again")]
     Unknown,

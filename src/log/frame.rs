@@ -42,8 +42,8 @@ pub enum FrameKind {
     Call = 1,
     /// A line of the rejected stream.
     Rejected = 2,
-    /// The progress of an import ([`ImportProgress`](crate::log::ImportProgress)). It is in the block of the calls
-    /// that it covers.
+    /// The progress of an import ([`ImportProgress`](crate::log::ImportProgress)). It is in the block of the
+    /// calls that it covers.
     ImportProgress = 3,
     /// The clean close: the last frame of an orderly shutdown. Damage before it cannot be a torn write.
     /// Frames after it are from the next process, which copies the last segment, with this frame, into its
@@ -171,8 +171,8 @@ impl Frame<'_> {
         Some(BatchKey { source, day: self.received_at.day(), stream })
     }
 
-    /// The account that counts it. `None` for frames that count as nothing, and for a source id or name that is
-    /// not valid.
+    /// The account that counts it. `None` for frames that count as nothing, and for a source id or name that
+    /// is not valid.
     pub fn account(&self) -> Option<AccountKey> {
         let stream = match self.kind {
             FrameKind::Repeats if self.name.is_empty() => Stream::Calls,
@@ -297,7 +297,8 @@ pub fn stamp(frame: &mut [u8], position: u64, salt: Salt) {
     }
 }
 
-/// Replaces the payload of a finished frame with one of the same length or less that ends where the frame ends.
+/// Replaces the payload of a finished frame with one of the same length or less that ends where the frame
+/// ends.
 pub fn set_payload(frame: &mut [u8], payload: &[u8]) {
     let at = frame.len().saturating_sub(payload.len());
     if let Some(place) = frame.get_mut(at..) {

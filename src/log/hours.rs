@@ -33,8 +33,8 @@ impl Hour {
 /// Numbers of frames by hour.
 pub type Hours = Vec<(Hour, u64)>;
 
-/// The counts of one account: in one hour, in its folded hours, or in total. In the account of an object or dead-letter
-/// stream its lines take the place of calls, and no count of rejected items is used.
+/// The counts of one account: in one hour, in its folded hours, or in total. In the account of an object or
+/// dead-letter stream its lines take the place of calls, and no count of rejected items is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(from = "Vec<u64>", into = "Vec<u64>")]
 pub struct Row {

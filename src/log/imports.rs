@@ -1,9 +1,10 @@
 //! The progress of imported files.
 //!
-//! An importer reads a file from its first row to its last and appends it in steps. Each step names the rows it
-//! covers. The log accepts a step only if it begins at the file's next row, and stores the step's calls and the
-//! new progress in one block. So a step is either stored as a whole or not at all, and a step that is sent again is
-//! refused: each row is stored exactly once, however often an importer, its connection or this process fails.
+//! An importer reads a file from its first row to its last and appends it in steps. Each step names the rows
+//! it covers. The log accepts a step only if it begins at the file's next row, and stores the step's calls
+//! and the new progress in one block. So a step is either stored as a whole or not at all, and a step that is
+//! sent again is refused: each row is stored exactly once, however often an importer, its connection or this
+//! process fails.
 
 use std::fmt;
 
@@ -53,8 +54,8 @@ pub struct ImportProgress {
     pub text: Option<TextBefore>,
 }
 
-/// What a file begins with, up to a row, so that whoever reads it again knows whether it still does. The log keeps it
-/// with the progress, and does not look into it.
+/// What a file begins with, up to a row, so that whoever reads it again knows whether it still does. The log
+/// keeps it with the progress, and does not look into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TextBefore {
     /// The length of the text, in bytes; at least 1.
@@ -69,8 +70,8 @@ const PROGRESS_LEN: usize = NUMBERS_LEN + 8 + 16;
 const NUMBERS_LEN: usize = 40;
 
 impl ImportProgress {
-    /// As it is stored in a frame of [`FrameKind::ImportProgress`](super::frame::FrameKind::ImportProgress): its
-    /// numbers, little-endian, in the order of the fields, and the text.
+    /// As it is stored in a frame of [`FrameKind::ImportProgress`](super::frame::FrameKind::ImportProgress):
+    /// its numbers, little-endian, in the order of the fields, and the text.
     pub(crate) fn encode(&self) -> [u8; PROGRESS_LEN] {
         let mut bytes = [0; PROGRESS_LEN];
         let numbers = [self.next_row, self.stored, self.repeats, self.refused, self.rejected];

@@ -115,8 +115,8 @@ pub struct Report {
     pub removed: Removed,
 }
 
-/// The counts of sources that were forgotten ([`Accounts::forget`](super::Accounts::forget)). With them, the sums over all
-/// sources stay what they were.
+/// The counts of sources that were forgotten ([`Accounts::forget`](super::Accounts::forget)). With them, the
+/// sums over all sources stay what they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Removed {

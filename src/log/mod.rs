@@ -1,19 +1,20 @@
 //! The log: every call is in it from its acknowledgement until its object is in the store.
 //!
-//! Each other room holds the narrow trait of its subject: intake [`Append`], delivery [`Log`], reports [`Reports`],
-//! importers [`Imports`], destinations [`Follow`], and who reads the configuration [`SetLocations`]. The spool implements
-//! all of them; the contract suite (`tests/suite/log`) holds any other log to the same promises. A log may serve no
-//! importers and no second reader.
+//! Each other room holds the narrow trait of its subject: intake [`Append`], delivery [`Log`], reports
+//! [`Reports`], importers [`Imports`], destinations [`Follow`], and who reads the configuration
+//! [`SetLocations`]. The spool implements all of them; the contract suite (`tests/suite/log`) holds any other
+//! log to the same promises. A log may serve no importers and no second reader.
 //!
 //! # What any log promises
 //!
-//! - `append` returns only after all frames of a request are durable. If it fails, none of them will ever be read back,
-//!   unless the error is [`AppendError::Unknown`]: any of them may then be read back, also later. Whoever sends them again
-//!   finds out, because repeats are not stored and a step of an import is stored once.
+//! - `append` returns only after all frames of a request are durable. If it fails, none of them will ever be
+//!   read back, unless the error is [`AppendError::Unknown`]: any of them may then be read back, also later.
+//!   Whoever sends them again finds out, because repeats are not stored and a step of an import is stored
+//!   once.
 //! - Frames of a batch are read in the order of their positions. Positions grow; gaps are allowed.
-//! - Reading takes positions and changes nothing, so readers do not disturb each other. Only [`Seals::commit`],
-//!   [`Seals::make_room`] and [`Batches::give_up`] release frames, and none that a second reader (a destination beside the
-//!   archive) still holds: [`Follow`].
+//! - Reading takes positions and changes nothing, so readers do not disturb each other. Only
+//!   [`Seals::commit`], [`Seals::make_room`] and [`Batches::give_up`] release frames, and none that a second
+//!   reader (a destination beside the archive) still holds: [`Follow`].
 //! - A seal is durable before `seal` returns, a commit before `commit` returns. Neither changes afterwards.
 //! - A stream is a value of [`crate::object::Stream`], never a flag, so that a new stream is a new value.
 

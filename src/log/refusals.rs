@@ -1,8 +1,8 @@
-//! Who is refused because puts fail, and who must leave. Delivery says what fails; the log decides by the rule that it was
-//! given.
+//! Who is refused because puts fail, and who must leave. Delivery says what fails; the log decides by the
+//! rule that it was given.
 //!
-//! A *flow* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket that accepts no
-//! objects at all, or a single source whose objects a bucket refuses.
+//! A *flow* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket that accepts
+//! no objects at all, or a single source whose objects a bucket refuses.
 
 use std::collections::{BTreeMap, BTreeSet};
 

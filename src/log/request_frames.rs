@@ -11,8 +11,8 @@ use crate::time::UnixMillis;
 use crate::log::frame::{self, FrameKind, Origin};
 use crate::log::imports::{ImportProgress, ImportStep};
 
-/// The frames of one request, with one source, one stream (besides the rejected one) and one `receivedAt`. All of them go into one block of the
-/// spool.
+/// The frames of one request, with one source, one stream (besides the rejected one) and one `receivedAt`.
+/// All of them go into one block of the spool.
 ///
 /// Lines are written directly into the buffer that the spool passes to the disk.
 #[derive(Debug)]
@@ -58,7 +58,8 @@ impl RequestFrames {
         }
     }
 
-    /// Sets the stream of the valid lines: calls unless set. Lines closed as rejected go to the rejected stream.
+    /// Sets the stream of the valid lines: calls unless set. Lines closed as rejected go to the rejected
+    /// stream.
     pub fn set_stream(&mut self, stream: Stream) {
         self.stream = stream;
     }
@@ -85,8 +86,8 @@ impl RequestFrames {
         self.import = Some(step);
     }
 
-    /// Stores the request only if none of these items, which are in order, repeats a stored call: else it is refused with
-    /// [`AppendError::Known`](super::AppendError::Known).
+    /// Stores the request only if none of these items, which are in order, repeats a stored call: else it is
+    /// refused with [`AppendError::Known`](super::AppendError::Known).
     pub fn only_if_new(&mut self, items: Vec<u32>) {
         self.only_if_new = items;
     }
@@ -135,7 +136,8 @@ impl RequestFrames {
         &self.bytes
     }
 
-    /// The lines so far, in order, each with its stream. Those that will contain their position do not contain it yet.
+    /// The lines so far, in order, each with its stream. Those that will contain their position do not
+    /// contain it yet.
     pub fn lines(&self) -> impl Iterator<Item = (Stream, Cow<'_, [u8]>)> {
         let mut rest = &self.bytes[..];
         let frames = std::iter::from_fn(move || {

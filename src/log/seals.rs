@@ -37,9 +37,10 @@ pub trait Seals {
     /// [`Stopped`].
     fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped>;
 
-    /// Makes room for calls: releases the frames of a sealed object that must wait for its bucket. If these frames are
-    /// the only copy of its calls, the log first keeps the object durably elsewhere: it reads `object`, whose length and
-    /// checksum are `parked`. Returns `false` if there is no space for that. Nothing has changed then.
+    /// Makes room for calls: releases the frames of a sealed object that must wait for its bucket. If these
+    /// frames are the only copy of its calls, the log first keeps the object durably elsewhere: it reads
+    /// `object`, whose length and checksum are `parked`. Returns `false` if there is no space for that.
+    /// Nothing has changed then.
     ///
     /// # Errors
     /// [`Stopped`].

@@ -22,8 +22,8 @@ pub trait Capacity {
     /// unable to leave.
     fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey>;
 
-    /// Who is to be refused, and who must leave, by the rule that the log was given. `failing` lists the locations that
-    /// accept nothing from any source. Changes nothing.
+    /// Who is to be refused, and who must leave, by the rule that the log was given. `failing` lists the
+    /// locations that accept nothing from any source. Changes nothing.
     fn divide(
         &self,
         flows: &[Flow<PutLocation>],

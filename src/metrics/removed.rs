@@ -1,7 +1,7 @@
 //! The counters of sources that were forgotten: one series for all of them.
 //!
-//! The sum over all series stays what it was. The rates stay true, too: they are taken series by series, and what a new series
-//! begins with is no increase. So the series gets a new name whenever it takes over more.
+//! The sum over all series stays what it was. The rates stay true, too: they are taken series by series, and
+//! what a new series begins with is no increase. So the series gets a new name whenever it takes over more.
 
 use std::hash::Hash;
 use std::sync::PoisonError;
@@ -13,8 +13,9 @@ use prometheus_client::metrics::family::Family;
 use super::{BECAME, Metrics, RefusedLabel, RejectedLabel, RowsLabel, SourceLabel};
 
 impl Metrics {
-    /// Moves the counters of `sources` into those of one series, whose `source` is `as_one`, together with what the series
-    /// before it had. `reasons` are all reasons for which an item may be rejected or a request refused.
+    /// Moves the counters of `sources` into those of one series, whose `source` is `as_one`, together with
+    /// what the series before it had. `reasons` are all reasons for which an item may be rejected or a
+    /// request refused.
     pub fn forget<'a>(
         &self,
         sources: impl IntoIterator<Item = &'a str>,

@@ -14,8 +14,8 @@ use super::{BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// The newest version that is accepted: that of a day with objects or dead letters. A day with calls and rejected items
-/// alone is written as [`PLAIN_VERSION`], which older releases accept.
+/// The newest version that is accepted: that of a day with objects or dead letters. A day with calls and
+/// rejected items alone is written as [`PLAIN_VERSION`], which older releases accept.
 pub const VERSION: u32 = 2;
 /// The version of a day with calls and rejected items alone.
 pub const PLAIN_VERSION: u32 = 1;

@@ -165,8 +165,8 @@ impl Cost {
         Self { compress: Compress::new(Compression::new(level), false), out: vec![0; PIECE_BYTES] }
     }
 
-    /// The bytes that `lines` add to a gzip member that ends with `before`. Only the last 32 KiB of `before` matter.
-    /// `after` is called with the bytes of each piece of work.
+    /// The bytes that `lines` add to a gzip member that ends with `before`. Only the last 32 KiB of `before`
+    /// matter. `after` is called with the bytes of each piece of work.
     pub fn of(&mut self, before: &[u8], lines: &[u8], after: &mut dyn FnMut(usize)) -> u64 {
         // Each run ends with a flush, which ends the current block. The fixed cost of a block, about 80
         // bytes, cancels out in the difference of the two runs.

@@ -1,8 +1,8 @@
-//! What of an object with dead letters was sent again: a note beside the objects, so that the next replay sends the rest.
-//! Pure.
+//! What of an object with dead letters was sent again: a note beside the objects, so that the next replay
+//! sends the rest. Pure.
 //!
-//! `{prefix/}segment-logs/_replayed/{destination}/{source}/{received-day}/{name of the object}.json`. A note is written again
-//! whenever something of its object was sent again.
+//! `{prefix/}segment-logs/_replayed/{destination}/{source}/{received-day}/{name of the object}.json`. A note
+//! is written again whenever something of its object was sent again.
 
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +68,8 @@ impl ReplayNote {
 pub struct Lines(Vec<(u64, u64)>);
 
 impl Lines {
-    /// Adds a line with a higher number than those before it. A line that is there already is not added again.
+    /// Adds a line with a higher number than those before it. A line that is there already is not added
+    /// again.
     pub fn push(&mut self, line: u64) {
         match self.0.last_mut() {
             Some((_, last)) if line <= *last => {}

@@ -9,13 +9,14 @@ use crate::words::outside_text_within;
 
 /// The longest name of a collection, in bytes.
 pub const COLLECTION_MAX: usize = 100;
-/// The largest number of object and dead-letter streams, counted for each source, in one spool. A client could
-/// otherwise make a batch, and an object in the bucket, for each name that it invents.
+/// The largest number of object and dead-letter streams, counted for each source, in one spool. A client
+/// could otherwise make a batch, and an object in the bucket, for each name that it invents.
 pub const NAMED_STREAMS_MAX: usize = 1_000;
 /// How much of an invalid name is shown, in bytes.
 const SHOWN_MAX: usize = 80;
 
-/// The name of a collection of objects: `[a-z](?:[a-z_]{0,98}[a-z])?`, as the public Objects clients check it.
+/// The name of a collection of objects: `[a-z](?:[a-z_]{0,98}[a-z])?`, as the public Objects clients check
+/// it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Collection(Arc<str>);
 
@@ -68,12 +69,14 @@ impl fmt::Debug for Collection {
 pub enum Stream {
     /// Calls: `segment-logs/<source-id>/<received-day>/`.
     Calls,
-    /// Items that are not valid, sent in an accepted request: `segment-logs/_rejected/<source-id>/<received-day>/`.
+    /// Items that are not valid, sent in an accepted request:
+    /// `segment-logs/_rejected/<source-id>/<received-day>/`.
     Rejected,
     /// The objects of a collection: `segment-logs/_objects/<collection>/<source-id>/<received-day>/`.
     Objects(Collection),
-    /// Calls that a destination could not take: `segment-logs/_dlq/<destination>/<source-id>/<received-day>/`.
-    /// A destination's name has the form of a source id.
+    /// Calls that a destination could not take:
+    /// `segment-logs/_dlq/<destination>/<source-id>/<received-day>/`. A destination's name has the form of a
+    /// source id.
     Dead(SourceId),
 }
 

@@ -11,8 +11,8 @@ use super::template::text;
 use super::tree::Tree;
 use super::{PolicyDestination, PolicyError, Template, Values};
 
-/// The rows of a statement: one for each function, principal and external id. No text of these templates has two
-/// placeholders, so each value stands alone.
+/// The rows of a statement: one for each function, principal and external id. No text of these templates has
+/// two placeholders, so each value stands alone.
 pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<Vec<Row>, PolicyError> {
     let destinations = of_one_role(template, values)?;
     let mut rows = Vec::new();
@@ -71,8 +71,8 @@ pub(super) fn stack(values: &Values) -> Result<String, PolicyError> {
     Ok(with_defaults(text(template).trim_end(), &defaults))
 }
 
-/// The destinations of the one role that the policy belongs to. A trust policy and the stack leave out destinations
-/// without a role if others have one.
+/// The destinations of the one role that the policy belongs to. A trust policy and the stack leave out
+/// destinations without a role if others have one.
 fn of_one_role(template: Template, values: &Values) -> Result<Vec<&PolicyDestination>, PolicyError> {
     let mut all: Vec<&PolicyDestination> = values.destinations.iter().collect();
     if template != Template::LambdaDestinationInvoke && all.iter().any(|one| one.role.is_some()) {

@@ -1,5 +1,5 @@
-//! How the AWS clients reach their services: through the proxy from the environment (`HTTPS_PROXY`, `HTTP_PROXY`,
-//! `ALL_PROXY`, `NO_PROXY`).
+//! How the AWS clients reach their services: through the proxy from the environment (`HTTPS_PROXY`,
+//! `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`).
 //!
 //! They would use it by themselves. A store on this machine is always reached directly: a proxy on
 //! another machine would look for the store on its own machine.
@@ -41,9 +41,9 @@ pub fn proxy_of(url: &str) -> Option<String> {
     Some(format!("{}://{host}", proxy.uri().scheme_str().unwrap_or("http")))
 }
 
-/// The SDK configuration from the environment, for every AWS service. It is without the client's stalled-body protection,
-/// which steps through every tenth of a second of the wall clock: hours after a step of years (decision 0110). Attempts have
-/// their own timeouts.
+/// The SDK configuration from the environment, for every AWS service. It is without the client's stalled-body
+/// protection, which steps through every tenth of a second of the wall clock: hours after a step of years
+/// (decision 0110). Attempts have their own timeouts.
 pub fn sdk_of_environment() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -94,7 +94,8 @@ fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
-/// The hosts of the environment that need no proxy. The AWS clients read these variables, too, but understand fewer forms.
+/// The hosts of the environment that need no proxy. The AWS clients read these variables, too, but understand
+/// fewer forms.
 #[expect(
     clippy::disallowed_methods,
     reason = "no setting of Forebay: the AWS clients read the same variables"

@@ -21,8 +21,8 @@ pub type WebClient = Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
 /// A client of servers that speak plain HTTP.
 pub type PlainClient = Client<HttpConnector<Names>, Full<Bytes>>;
 
-/// A client of web addresses. Certificates are checked against those that the system trusts. A connection is waited for as
-/// long as `connect`; `None`: as long as the request is.
+/// A client of web addresses. Certificates are checked against those that the system trusts. A connection is
+/// waited for as long as `connect`; `None`: as long as the request is.
 ///
 /// # Errors
 /// The system's trusted certificates cannot be read.

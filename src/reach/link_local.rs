@@ -1,5 +1,5 @@
-//! Addresses that lead to the link of this machine. Clouds serve an instance's credentials there, so no address from the
-//! configuration may lead there, in whatever form it is written. Pure.
+//! Addresses that lead to the link of this machine. Clouds serve an instance's credentials there, so no
+//! address from the configuration may lead there, in whatever form it is written. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,8 +18,8 @@ pub fn is_link_local(ip: IpAddr) -> bool {
 
 /// The addresses of IPv4 that an address of IPv6 may stand for.
 ///
-/// Sources: RFC 4291, 2.5.5 (mapped, compatible); RFC 2765, 2.1 (translated); RFC 6052, 2.2 and RFC 8215 (NAT64);
-/// RFC 3056, 2 (6to4); RFC 4380, 4 (Teredo); RFC 5214, 6.1 (ISATAP).
+/// Sources: RFC 4291, 2.5.5 (mapped, compatible); RFC 2765, 2.1 (translated); RFC 6052, 2.2 and RFC 8215
+/// (NAT64); RFC 3056, 2 (6to4); RFC 4380, 4 (Teredo); RFC 5214, 6.1 (ISATAP).
 fn embedded(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
     let [_, _, c, d, e, f, g, h, _, j, k, l, m, n, o, p] = ip.octets();
     let at_end = Ipv4Addr::new(m, n, o, p);

@@ -1,5 +1,5 @@
-//! What the program may reach, and the clients that reach it: addresses that it refuses, and hosts that are reached without
-//! the proxy.
+//! What the program may reach, and the clients that reach it: addresses that it refuses, and hosts that are
+//! reached without the proxy.
 
 pub mod aws;
 pub mod client;

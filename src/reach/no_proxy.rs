@@ -1,7 +1,8 @@
 //! `NO_PROXY`: the hosts that are reached without the proxy of the environment. Pure.
 //!
-//! There is no standard. What curl, Go, Python and the AWS tools take is taken here: names with all names below them, with or
-//! without a dot or `*.` before them, addresses, ranges of addresses, each also with a port, and `*` for every host.
+//! There is no standard. What curl, Go, Python and the AWS tools take is taken here: names with all names
+//! below them, with or without a dot or `*.` before them, addresses, ranges of addresses, each also with a
+//! port, and `*` for every host.
 
 use std::net::IpAddr;
 

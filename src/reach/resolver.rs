@@ -1,5 +1,5 @@
-//! Names become addresses here, and link-local ones may be left out: a name may lead to such an address, and may lead there
-//! only at the second look. So this is checked for the addresses that are connected to.
+//! Names become addresses here, and link-local ones may be left out: a name may lead to such an address, and
+//! may lead there only at the second look. So this is checked for the addresses that are connected to.
 
 use std::io;
 use std::net::SocketAddr;

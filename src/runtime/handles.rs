@@ -16,8 +16,9 @@ pub const OWN_HANDLES: u64 = 128;
 pub const HANDLES_PER_LOCATION: u64 = 16;
 /// Stores get at most this fraction (1/8) of the handles. Beyond it, a put that finds none is retried.
 const STORES_SHARE: u64 = 8;
-/// Functions of destinations get this fraction (1/16) of the handles, but no more than [`FUNCTIONS_MAX`]: an invocation
-/// that hangs holds its connection. Always, because destinations can be added while the process runs.
+/// Functions of destinations get this fraction (1/16) of the handles, but no more than [`FUNCTIONS_MAX`]: an
+/// invocation that hangs holds its connection. Always, because destinations can be added while the process
+/// runs.
 const FUNCTIONS_SHARE: u64 = 16;
 /// Enough for 64 functions with the default concurrency.
 const FUNCTIONS_MAX: u64 = 4_096;

@@ -1,9 +1,9 @@
 //! A disk that counts the bytes of its files and refuses to grow beyond a cap.
 //!
-//! Everything in the spool's directory counts: segments, spares, staged and parked objects, quarantine, what destinations have
-//! queued, indexes, fingerprints, the manifest and its reserve. The list of deliveries does not: nothing depends on it,
-//! so it must not take space from calls. So `spool.max_bytes` holds without a check anywhere
-//! else, and a spool at its cap behaves like one whose disk is full.
+//! Everything in the spool's directory counts: segments, spares, staged and parked objects, quarantine, what
+//! destinations have queued, indexes, fingerprints, the manifest and its reserve. The list of deliveries does
+//! not: nothing depends on it, so it must not take space from calls. So `spool.max_bytes` holds without a
+//! check anywhere else, and a spool at its cap behaves like one whose disk is full.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};

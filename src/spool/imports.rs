@@ -1,5 +1,5 @@
-//! The running progress of imports, in memory. What is durable of it stands in the manifest's state and in the
-//! frames after the last tally.
+//! The running progress of imports, in memory. What is durable of it stands in the manifest's state and in
+//! the frames after the last tally.
 
 use std::collections::BTreeMap;
 

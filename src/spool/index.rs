@@ -279,7 +279,8 @@ impl Index {
         self.held().map(|state| state.len).sum()
     }
 
-    /// The last position of the oldest of these segments that together have `bytes`, or of all if they are fewer.
+    /// The last position of the oldest of these segments that together have `bytes`, or of all if they are
+    /// fewer.
     pub(super) fn held_end(&self, bytes: u64) -> u64 {
         let mut rest = bytes;
         let needed = self.held().take_while(|state| {
@@ -293,8 +294,8 @@ impl Index {
     /// The batches with unsealed frames in the oldest closed segments that together have `bytes`. Sealing a
     /// batch of the segment being written would free nothing.
     ///
-    /// A completely sealed segment counts as being delivered, unless `sealed_are_stuck`: it may then wait for a
-    /// failing bucket, and there may be no space to park its objects.
+    /// A completely sealed segment counts as being delivered, unless `sealed_are_stuck`: it may then wait for
+    /// a failing bucket, and there may be no space to park its objects.
     pub(super) fn pinning(&self, bytes: u64, sealed_are_stuck: bool) -> Vec<BatchKey> {
         let mut unsealed: BTreeMap<u64, Vec<&BatchKey>> = BTreeMap::new();
         for (key, batch) in self.batches.iter().filter(|(_, batch)| batch.open_frames > 0) {

@@ -6,11 +6,12 @@ use crate::log::FULL_PERCENT;
 use crate::spool::manifest::MANIFEST_BYTES;
 use crate::spool::share::{self, Rule};
 
-/// Maximum number of fingerprints remembered. With the table they take 56 MiB, and as much again for imported rows.
+/// Maximum number of fingerprints remembered. With the table they take 56 MiB, and as much again for imported
+/// rows.
 pub(crate) const SEEN_MAX: usize = 2 * 1_024 * 1_024;
 
-/// A file in the spool's directory that is not the spool's: the list of deliveries, which bounds itself. It does not count
-/// against the cap.
+/// A file in the spool's directory that is not the spool's: the list of deliveries, which bounds itself. It
+/// does not count against the cap.
 pub const DELIVERIES: &str = "deliveries.redb";
 
 /// The options of a spool.
@@ -33,7 +34,8 @@ pub struct SpoolOptions {
     pub compact_bytes: u64,
     /// Minimum length of the manifest's file and of its reserve, in bytes.
     pub manifest_bytes: u64,
-    /// Frames after this position are kept for the second reader ([`Follow`](crate::log::Follow)), if there is one.
+    /// Frames after this position are kept for the second reader ([`Follow`](crate::log::Follow)), if there
+    /// is one.
     pub hold_after: Option<u64>,
     /// Who is refused when puts fail.
     pub refusals: Rule,

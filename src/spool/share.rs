@@ -1,9 +1,9 @@
 //! Divides the spool among failing buckets and sources: how much each of them may hold, and which
 //! sources are refused beyond that. Pure.
 //!
-//! This is the rule of a spool that is given no other. While other sources are served, all parties together may
-//! hold [`FAILING_PERCENT`] of the spool's cap, each an equal allowance. Only a party that holds more than its
-//! allowance is refused.
+//! This is the rule of a spool that is given no other. While other sources are served, all parties together
+//! may hold [`FAILING_PERCENT`] of the spool's cap, each an equal allowance. Only a party that holds more
+//! than its allowance is refused.
 //!
 //! Before a party is refused, its batches are sealed and parked, so that its allowance holds compressed bytes
 //! ([`Division::relieved`]). A party also leaves the segments that others need: it is sealed and parked
@@ -33,8 +33,8 @@ const RELIEF_PERCENT: u64 = 70;
 /// Per cent of an allowance. Fewer frames are not worth an object.
 const RELIEF_LEAST_PERCENT: u64 = 10;
 
-/// Who is refused, and who leaves, if so much of a spool's space is used: what delivery knows about puts, the locations that
-/// accept nothing from any source, and the sources that are refused now.
+/// Who is refused, and who leaves, if so much of a spool's space is used: what delivery knows about puts, the
+/// locations that accept nothing from any source, and the sources that are refused now.
 pub type Rule = fn(
     Space,
     &[Flow<PutLocation>],

@@ -41,8 +41,8 @@ pub(super) struct Prepared {
 pub(super) struct NextSegments {
     /// Segments that are made, oldest first.
     pub(super) prepared: VecDeque<Prepared>,
-    /// How many of them only dead letters may begin. While a second reader keeps frames, one: giving up calls is what
-    /// empties a spool that is full of them.
+    /// How many of them only dead letters may begin. While a second reader keeps frames, one: giving up calls
+    /// is what empties a spool that is full of them.
     pub(super) set_aside: usize,
     /// Whether no more can be made, because the cap is reached or the disk is full.
     pub(super) no_space: bool,

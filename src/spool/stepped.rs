@@ -71,9 +71,9 @@ impl Stepped {
     ///
     /// # Errors
     /// [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
-    /// [`AppendError::DayOver`], [`AppendError::OtherRow`], [`AppendError::Known`]: one of them is refused; the others are stored.
-    /// [`AppendError::Unknown`]: the write or sync of the group failed, and the spool has stopped.
-    /// [`AppendError::Stopped`]: the spool had stopped.
+    /// [`AppendError::DayOver`], [`AppendError::OtherRow`], [`AppendError::Known`]: one of them is refused;
+    /// the others are stored. [`AppendError::Unknown`]: the write or sync of the group failed, and the spool
+    /// has stopped. [`AppendError::Stopped`]: the spool had stopped.
     pub fn append(
         &mut self,
         group: impl IntoIterator<Item = RequestFrames>,

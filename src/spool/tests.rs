@@ -593,8 +593,8 @@ fn rows(file: u64, first: u64, count: u32, len: usize) -> RequestFrames {
     frames
 }
 
-/// An import of more rows than the window holds leaves the calls of clients in it: also after a restart, when the
-/// segments of both are delivered and their fingerprints are in files, which do not grow with the import.
+/// An import of more rows than the window holds leaves the calls of clients in it: also after a restart, when
+/// the segments of both are delivered and their fingerprints are in files, which do not grow with the import.
 #[test]
 fn an_import_of_any_size_pushes_no_call_out_of_the_window() {
     let dir = tempfile::tempdir().unwrap();
@@ -627,8 +627,8 @@ fn an_import_of_any_size_pushes_no_call_out_of_the_window() {
     assert_eq!(repeats(&mut open()), 100);
 }
 
-/// A batch whose first frames in a segment were delivered before the segment was closed: positions of other sources lie
-/// between the delivered frames and the rest.
+/// A batch whose first frames in a segment were delivered before the segment was closed: positions of other
+/// sources lie between the delivered frames and the rest.
 #[test]
 fn an_index_need_not_name_frames_that_were_delivered_before_it_was_written() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! [`FakeStore`]: a store in memory that obeys the contracts of writing and reading, for tests and simulations.
+//! [`FakeStore`]: a store in memory that obeys the contracts of writing and reading, for tests and
+//! simulations.
 //!
 //! It uses no threads, clock or randomness: faults are scripted, and a waiting future waits for a [`Gate`]
 //! that the test opens. A simulation that polls it by hand is therefore reproducible from its seed.

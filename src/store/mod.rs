@@ -116,7 +116,8 @@ impl Head {
     /// The version and its length, for whoever reads it.
     ///
     /// # Errors
-    /// [`Fault::Refused`]: the answer lacks one. Without the entity tag a change during the read could not be noticed.
+    /// [`Fault::Refused`]: the answer lacks one. Without the entity tag a change during the read could not be
+    /// noticed.
     pub fn pinned(&self) -> Result<(&ObjectVersion, u64), StoreError> {
         let none = || StoreError::local(Fault::Refused, "the answer names no ETag");
         Ok((self.version.as_ref().ok_or_else(none)?, self.length()?))
@@ -183,9 +184,9 @@ impl Fault {
 /// The longest error code, in bytes. Longer ones are cut.
 const CODE_BYTES_MAX: usize = 64;
 
-/// A failed attempt. `fault` is for the program, the text is for people. What the store said may quote what was sent: the
-/// `Display` is for logs and masked views, and has the status and the code without it. Whoever owns the bucket gets
-/// [`StoreError::told`].
+/// A failed attempt. `fault` is for the program, the text is for people. What the store said may quote what
+/// was sent: the `Display` is for logs and masked views, and has the status and the code without it. Whoever
+/// owns the bucket gets [`StoreError::told`].
 #[derive(Clone, Debug)]
 pub struct StoreError {
     /// The kind of failure.
@@ -201,8 +202,8 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// A failure on this side, before or after the request. `message` is a text of the program: outside text is made
-    /// [`Told::private`] by whoever puts it in.
+    /// A failure on this side, before or after the request. `message` is a text of the program: outside text
+    /// is made [`Told::private`] by whoever puts it in.
     pub fn local(fault: Fault, message: impl Into<String>) -> Self {
         Self::told_locally(fault, Told::plain(message))
     }

@@ -1,4 +1,5 @@
-//! Reading a store: listings, HEADs, whole objects and ranges of one version. Each is one attempt, without a retry.
+//! Reading a store: listings, HEADs, whole objects and ranges of one version. Each is one attempt, without a
+//! retry.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,7 +21,8 @@ const STALL_MAX: Duration = Duration::from_secs(20);
 
 /// A store that can be read. Delivery needs none of it, so the rights for it may be missing.
 pub trait StoreReader: Send + Sync + fmt::Debug {
-    /// One page of the bucket's keys. The prefix of the bucket string is not added: `from.prefix` is the full prefix.
+    /// One page of the bucket's keys. The prefix of the bucket string is not added: `from.prefix` is the full
+    /// prefix.
     fn list<'a>(
         &'a self,
         location: &'a S3Location,
@@ -55,8 +57,8 @@ pub trait StoreReader: Send + Sync + fmt::Debug {
 
 /// A store that is read and written, also on a condition.
 pub trait Store: StoreReader + ObjectStore {
-    /// A put that replaces the version `etag` of the object and no other (`If-Match`); `put.mode` does not count.
-    /// [`Fault::Exists`] if the object is another one now.
+    /// A put that replaces the version `etag` of the object and no other (`If-Match`); `put.mode` does not
+    /// count. [`Fault::Exists`] if the object is another one now.
     fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> BoxFuture<'a, Result<Stored, StoreError>>;
 }
 
@@ -156,8 +158,8 @@ impl ObjectBody {
         }
     }
 
-    /// The first `len` bytes, or fewer if the body ends or breaks before, and whether it ended. A piece that goes beyond
-    /// them is not cut off.
+    /// The first `len` bytes, or fewer if the body ends or breaks before, and whether it ended. A piece that
+    /// goes beyond them is not cut off.
     ///
     /// # Errors
     /// As [`ObjectBody::next`], before the first byte.

@@ -212,8 +212,8 @@ impl Reason {
 }
 
 impl Denial {
-    /// Parses the service's message, in AWS's wording ("Troubleshoot access denied error messages"). The answer
-    /// has these facts nowhere else.
+    /// Parses the service's message, in AWS's wording ("Troubleshoot access denied error messages"). The
+    /// answer has these facts nowhere else.
     fn said(message: &str) -> Self {
         if message.contains("explicit deny") {
             return Self::Explicit;

@@ -53,8 +53,8 @@ pub fn region_of_endpoint(url: &str) -> &str {
     named().unwrap_or(DEFAULT_REGION)
 }
 
-/// The endpoint without the bucket, if its host begins with the bucket's name: requests name the bucket once more, so a
-/// store that knows buckets by their hosts would put `bucket/key` into the bucket.
+/// The endpoint without the bucket, if its host begins with the bucket's name: requests name the bucket once
+/// more, so a store that knows buckets by their hosts would put `bucket/key` into the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BucketInHost {
     /// It is one of a store that is known to have such hosts.

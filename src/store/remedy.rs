@@ -1,7 +1,7 @@
 //! What fixes a request that a store refused, in a sentence. Pure.
 //!
-//! An alarm, `status` and the console say it beside the error, and so do commands that read a bucket. `forebay check` knows
-//! the settings, and so gives the exact statement or line.
+//! An alarm, `status` and the console say it beside the error, and so do commands that read a bucket.
+//! `forebay check` knows the settings, and so gives the exact statement or line.
 
 use super::reason::{Action, Denial, KeyTrouble, NoAnswer, Reason};
 use super::{Fault, StoreError};

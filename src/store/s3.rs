@@ -185,14 +185,14 @@ impl S3Store {
         self.clients.process().token_service()
     }
 
-    /// What clients of other services in a region are made from. They use `role`, whose session is that of delivery, or the
-    /// process's own credentials, and try once.
+    /// What clients of other services in a region are made from. They use `role`, whose session is that of
+    /// delivery, or the process's own credentials, and try once.
     pub fn sdk_in(&self, role: Option<&Role>, region: &str) -> SdkConfig {
         self.clients.sdk(role, region)
     }
 
-    /// Another service refused the credentials of a role, or without one those of the process: new ones are got when they
-    /// are next needed.
+    /// Another service refused the credentials of a role, or without one those of the process: new ones are
+    /// got when they are next needed.
     pub fn renew_credentials(&self, role: Option<&Role>) {
         match self.clients.access(role) {
             Access::Process(process) => process.expired(process.generation()),
@@ -431,7 +431,8 @@ fn applied(
     })
 }
 
-/// Refuses a key that no store takes. The answer to a HEAD with one would be that of expired credentials, which is retried.
+/// Refuses a key that no store takes. The answer to a HEAD with one would be that of expired credentials,
+/// which is retried.
 fn check_key(key: &ObjectKey) -> Result<(), StoreError> {
     let bytes = key.as_str().len();
     if bytes <= KEY_BYTES_MAX {

@@ -49,12 +49,12 @@ pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control() || is_invisible(c)
 }
 
-/// Line and paragraph separators, characters that change the direction of the text around them, and characters
-/// that show nothing: Unicode's default-ignorable code points, and the marks of annotations.
+/// Line and paragraph separators, characters that change the direction of the text around them, and
+/// characters that show nothing: Unicode's default-ignorable code points, and the marks of annotations.
 ///
-/// Variation selectors and joiners are among them, so some emoji show their parts. They can hide whole texts, and
-/// two names that differ only in them must not look the same. Terminals also disagree on how wide they make a
-/// character.
+/// Variation selectors and joiners are among them, so some emoji show their parts. They can hide whole texts,
+/// and two names that differ only in them must not look the same. Terminals also disagree on how wide they
+/// make a character.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}'
@@ -101,7 +101,8 @@ mod tests {
     }
     #[test]
     fn a_character_that_shows_nothing_is_escaped() {
-        // The ranges of Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 16), then the others.
+        // The ranges of Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 16), then the
+        // others.
         let ranges = [
             (0xad, 0xad),
             (0x34f, 0x34f),

@@ -1,5 +1,5 @@
-//! Texts for people that may quote private values: cells of a file, names of its columns, what a row contains, and what a
-//! function or a store answered, which may quote what was sent.
+//! Texts for people that may quote private values: cells of a file, names of its columns, what a row
+//! contains, and what a function or a store answered, which may quote what was sent.
 
 use std::fmt;
 
@@ -8,11 +8,13 @@ const HIDDEN: &str = "[hidden]";
 /// The longest word, in bytes.
 const WORD_BYTES_MAX: usize = 64;
 
-/// A text for people that knows which of its parts are private. It has no `Display`: whoever shows it decides between
-/// [`Told::full`], for those who have the file, the bucket or the function, and [`Told::masked`], for logs and masked views.
+/// A text for people that knows which of its parts are private. It has no `Display`: whoever shows it decides
+/// between [`Told::full`], for those who have the file, the bucket or the function, and [`Told::masked`], for
+/// logs and masked views.
 ///
-/// Its stored form is the whole text as `message`, as it was before parts were known, and the masked text as `shown`. A
-/// text without `shown` was stored by an older program: nobody knows what it quotes, so all of it is private.
+/// Its stored form is the whole text as `message`, as it was before parts were known, and the masked text as
+/// `shown`. A text without `shown` was stored by an older program: nobody knows what it quotes, so all of it
+/// is private.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Told {
     #[serde(rename = "message")]
@@ -33,8 +35,8 @@ impl Told {
         Self { full: text.into(), masked: None }
     }
 
-    /// A code or an id that somebody else gave. These are words: what has other characters than theirs is another text, and
-    /// private.
+    /// A code or an id that somebody else gave. These are words: what has other characters than theirs is
+    /// another text, and private.
     pub fn word(text: &str) -> Self {
         let of_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-$".contains(&byte);
         if text.len() <= WORD_BYTES_MAX && text.bytes().all(of_word) {

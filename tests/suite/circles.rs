@@ -1,7 +1,7 @@
 //! No file of the program uses one that uses it, however long the way.
 //!
-//! A `use` of what another file only passes on is a use of the file that defines it. So a `mod.rs` that re-exports its
-//! files is in no circle with them.
+//! A `use` of what another file only passes on is a use of the file that defines it. So a `mod.rs` that
+//! re-exports its files is in no circle with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

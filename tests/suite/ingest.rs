@@ -1,5 +1,5 @@
-//! Intake without HTTP, on a real spool: bytes in, a durable acknowledgement out. What the collector, importers
-//! and tests can rely on alike.
+//! Intake without HTTP, on a real spool: bytes in, a durable acknowledgement out. What the collector,
+//! importers and tests can rely on alike.
 
 use std::sync::Arc;
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room and the rooms that it may use. `node` connects rooms to a running process; `cli` may use every one.
+/// Each room and the rooms that it may use. `node` connects rooms to a running process; `cli` may use every
+/// one.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("words", &["time"]),
@@ -289,8 +290,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("cli", &["*"]),
 ];
 
-/// Rooms that never wait, read or write, and use neither time nor random numbers. Of `lambda` that is so for the files beside
-/// `function`.
+/// Rooms that never wait, read or write, and use neither time nor random numbers. Of `lambda` that is so for
+/// the files beside `function`.
 const PURE: &[&str] = &[
     "admin_token",
     "arn",

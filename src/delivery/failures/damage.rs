@@ -15,7 +15,8 @@ pub fn raise_lost(alarms: &Alarms, lost: &[Range]) {
     }
 }
 
-/// Raises the alarm of a sealed object that has lost calls. `left` is the number of calls that can still be read.
+/// Raises the alarm of a sealed object that has lost calls. `left` is the number of calls that can still be
+/// read.
 pub(in crate::delivery) fn raise_amended(alarms: &Alarms, seal: &Seal, left: u64) {
     let what = format!(
         "{} of the {} of object {} can no longer be read in the spool and are counted as lost, unless the store turns out to \

@@ -102,8 +102,8 @@ impl Lanes {
         Self { settings, clock: deps.clock, handed_over, lanes, tasks, stop }
     }
 
-    /// Gives a call, and waits while too many wait. Returns its position, from 1 on; `None` if the destination does not
-    /// take it.
+    /// Gives a call, and waits while too many wait. Returns its position, from 1 on; `None` if the
+    /// destination does not take it.
     ///
     /// # Errors
     /// [`LaneDied`].

@@ -106,8 +106,8 @@ pub(super) enum RowsGoTo {
 }
 
 impl CsvFunction {
-    /// Opens what the settings name. `store` has the files. `self_invoke`: how an invocation that is not finished is
-    /// continued; `None`: whoever sent the event tries again.
+    /// Opens what the settings name. `store` has the files. `self_invoke`: how an invocation that is not
+    /// finished is continued; `None`: whoever sent the event tries again.
     ///
     /// # Errors
     /// [`Unusable`] that says which setting is wrong.
@@ -147,8 +147,8 @@ impl CsvFunction {
         Ok(Self { settings, store, rows_go_to, journal, rejects, self_invoke, clock, random })
     }
 
-    /// The progress of imports, for one invocation: another one, even of this process, is another importer. Without a
-    /// journal it ends with the invocation, so that each one does the same.
+    /// The progress of imports, for one invocation: another one, even of this process, is another importer.
+    /// Without a journal it ends with the invocation, so that each one does the same.
     pub(super) fn progress(
         &self,
         deadline: UnixMillis,

@@ -112,7 +112,8 @@ impl Invocation {
         results.into_iter().map(|result| outcome(&result, &timed)).collect()
     }
 
-    /// The version of an object that a notification means: the one that it names, or else the one that is there.
+    /// The version of an object that a notification means: the one that it names, or else the one that is
+    /// there.
     async fn find(&self, record: &Record) -> Result<Head, Ended> {
         let failed = |error: &FileError| Ended::Failed(error.masked());
         let location = location_of(&record.bucket)
@@ -162,8 +163,8 @@ impl Invocation {
             // The object was overwritten or deleted meanwhile, and the bucket has kept the version.
             match store.head_of(location, key, Some(version)).await {
                 Ok(head) if is_version(&head, version) => return Ok(head),
-                // A version that is made up is answered with 400, which is also the answer to expired credentials: then
-                // the first request failed too.
+                // A version that is made up is answered with 400, which is also the answer to expired
+                // credentials: then the first request failed too.
                 Err(error) if error.outlook() == Outlook::Passing && error.status != Some(400) => {
                     return Err(error);
                 }

@@ -27,8 +27,8 @@ pub(super) struct Output {
     pub(super) source: SourceId,
 }
 
-/// Makes one object of each step of a file, or of the files in an archive. A step is recorded after it is stored, so a
-/// crash between the two makes the same object once more.
+/// Makes one object of each step of a file, or of the files in an archive. A step is recorded after it is
+/// stored, so a crash between the two makes the same object once more.
 #[derive(Debug)]
 pub(super) struct OutputTarget {
     output: Output,

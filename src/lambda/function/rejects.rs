@@ -1,4 +1,5 @@
-//! Rejected rows of a function: its disk does not outlive it, so they go to S3, or only their places go to the log.
+//! Rejected rows of a function: its disk does not outlive it, so they go to S3, or only their places go to
+//! the log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

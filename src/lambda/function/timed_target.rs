@@ -1,5 +1,5 @@
-//! A target in an invocation, whose time is limited: requests under way are abandoned before the deadline, and the end
-//! of an import is tried until then.
+//! A target in an invocation, whose time is limited: requests under way are abandoned before the deadline,
+//! and the end of an import is tried until then.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -8,13 +8,13 @@ use crate::random::Random;
 
 /// Both hold the same identity. A damaged or missing file is made again from the other.
 const FILE_NAMES: [&str; 2] = ["IDENT", "IDENT.copy"];
-/// Version of the directory's format. A newer one is refused, and an older one becomes this one when it is opened:
-/// formats 1 and 2, which both name themselves 1, are the same without object and dead-letter streams, so nothing
-/// else has to be rewritten.
+/// Version of the directory's format. A newer one is refused, and an older one becomes this one when it is
+/// opened: formats 1 and 2, which both name themselves 1, are the same without object and dead-letter
+/// streams, so nothing else has to be rewritten.
 const FORMAT: u32 = 3;
 
-/// What the names of a spool's files with data begin with, by directory. Where one of them is, an identity was once
-/// written.
+/// What the names of a spool's files with data begin with, by directory. Where one of them is, an identity
+/// was once written.
 const DATA: [(&str, &[&str]); 4] = [
     ("", &["MANIFEST-", "wal-", "seen-", "destinations.", "imports."]),
     ("parked", &[""]),
@@ -128,8 +128,8 @@ impl Ident {
         Self::examine(disk).map(|files| files.ident)
     }
 
-    /// The damaged files, and the first one if only its copy is there. A missing copy is none: releases that wrote no
-    /// copy had none.
+    /// The damaged files, and the first one if only its copy is there. A missing copy is none: releases that
+    /// wrote no copy had none.
     ///
     /// # Errors
     /// [`IdentError`] if neither file is sound.

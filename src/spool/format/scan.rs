@@ -96,8 +96,8 @@ pub(crate) fn block_body(
     Ok(())
 }
 
-/// The first block at `from` or after it, and its offset. `None` if there is none up to the end of the file. Sets
-/// `unreadable` if the disk could not read part of it.
+/// The first block at `from` or after it, and its offset. `None` if there is none up to the end of the file.
+/// Sets `unreadable` if the disk could not read part of it.
 ///
 /// # Errors
 /// The disk's error.

@@ -11,8 +11,8 @@
 //! run   := offset u32 | len u32 | first u64 | frames u32
 //! ```
 //!
-//! `followed` is the position of the last call or object set in the segment; 0 if there is none. Files with the magic
-//! "FOREBAYI" do not have it.
+//! `followed` is the position of the last call or object set in the segment; 0 if there is none. Files with
+//! the magic "FOREBAYI" do not have it.
 //!
 //! The first `crc` covers the directory (from `directory_len` to the last entry). The `crc` of each entry's
 //! runs covers these runs: a wrong run would make sound frames look lost.

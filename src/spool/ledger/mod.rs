@@ -1,6 +1,5 @@
-//! For each account (a source's calls and rejected items, or one of its object or dead-letter streams) and hour, the
-//! ledger counts the calls received and what became of them, so that a missing
-//! call is noticed.
+//! For each account (a source's calls and rejected items, or one of its object or dead-letter streams) and
+//! hour, the ledger counts the calls received and what became of them, so that a missing call is noticed.
 //!
 //! Two equations hold for each row at every instant:
 //!
@@ -61,8 +60,8 @@ struct Entry {
     /// The part of `row` that is in no tally yet.
     #[serde(skip)]
     new: Row,
-    /// Frames in sealed objects that the store has not confirmed: calls (or objects, or dead letters), and rejected
-    /// items.
+    /// Frames in sealed objects that the store has not confirmed: calls (or objects, or dead letters), and
+    /// rejected items.
     #[serde(skip)]
     sealed: [u64; 2],
 }
@@ -209,8 +208,8 @@ impl Ledger {
         self.accounts.keys().map(|account| &account.source)
     }
 
-    /// Whether the accounts of a source may be forgotten here and in `noted`, the manifest's ledger: nothing of them waits or
-    /// is in doubt, and the manifest has all of it.
+    /// Whether the accounts of a source may be forgotten here and in `noted`, the manifest's ledger: nothing
+    /// of them waits or is in doubt, and the manifest has all of it.
     pub(crate) fn is_final(&self, noted: &Self, source: &SourceId) -> bool {
         let final_totals = |ledger: &Self| {
             let mut totals = Vec::new();
@@ -244,8 +243,8 @@ impl Ledger {
         self.uncertain.retain(|batch| !sources.contains(&batch.source));
     }
 
-    /// Gathers the counts since the last call for the next tally, together with the progress of `imports`. Every
-    /// frame up to `through` is counted.
+    /// Gathers the counts since the last call for the next tally, together with the progress of `imports`.
+    /// Every frame up to `through` is counted.
     pub(crate) fn gather(&mut self, through: u64, imports: Vec<(u64, ImportProgress)>) {
         let tally = self.gathered.get_or_insert_default();
         tally.imports.extend(imports);
@@ -472,8 +471,8 @@ fn raise_stored(entry: &mut Entry, stream: &Stream) {
     }
 }
 
-/// Distributes the `wanted` frames over hours. Each hour has a limit, and first takes its own frames up to it. The surplus goes to hours that are below their limit, and what still remains stays in its
-/// own hour.
+/// Distributes the `wanted` frames over hours. Each hour has a limit, and first takes its own frames up to
+/// it. The surplus goes to hours that are below their limit, and what still remains stays in its own hour.
 fn fit_to_hours(limits: &[(Hour, u64)], wanted: &[(Hour, u64)]) -> Hours {
     let mut limits: BTreeMap<Hour, u64> = limits.iter().copied().collect();
     let mut fitted: BTreeMap<Hour, u64> = BTreeMap::new();

@@ -113,7 +113,8 @@ pub enum ManifestError {
     },
 }
 
-/// Fails if there is data beside no manifest: the first one is written before anything else, so there was one.
+/// Fails if there is data beside no manifest: the first one is written before anything else, so there was
+/// one.
 ///
 /// # Errors
 /// [`ManifestError::Missing`], or the disk's error.

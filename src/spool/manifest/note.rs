@@ -119,8 +119,8 @@ pub enum Note {
     },
     /// A day's marker is in the store, and its hook, if any, has been notified.
     Closed(DayInBucket),
-    /// Sources are forgotten: only the sum of their counts is kept. A source that still has something waiting is skipped, because
-    /// notes before this one may be unreadable.
+    /// Sources are forgotten: only the sum of their counts is kept. A source that still has something waiting
+    /// is skipped, because notes before this one may be unreadable.
     Forgotten {
         /// The sources.
         sources: Vec<SourceId>,

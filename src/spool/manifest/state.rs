@@ -184,8 +184,8 @@ impl State {
         }
     }
 
-    /// Notes a range as lost. Positions that are noted already are not counted again: readers and starts name the same
-    /// damage in ranges of their own, and a seal that is amended names it once more.
+    /// Notes a range as lost. Positions that are noted already are not counted again: readers and starts name
+    /// the same damage in ranges of their own, and a seal that is amended names it once more.
     pub(super) fn lose(&mut self, range: Range) {
         let known = self.lost.iter().filter_map(|known| known.within(range.first, range.last));
         let new = range.outside(&Range::merge(known));

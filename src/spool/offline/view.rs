@@ -156,8 +156,8 @@ impl View {
         Salt::new(&self.ident.spool_id, segment)
     }
 
-    /// The node id of the collector that last used the spool. If an older release did, the one in the names of sealed
-    /// objects, and the default one if nothing is sealed.
+    /// The node id of the collector that last used the spool. If an older release did, the one in the names
+    /// of sealed objects, and the default one if nothing is sealed.
     pub(crate) fn node(&self) -> String {
         if !self.manifest.state.node.is_empty() {
             return self.manifest.state.node.clone();

@@ -79,7 +79,8 @@ impl SpoolLog {
         Ok(gone)
     }
 
-    /// The sources that have nothing waiting and all of whose counts are in the manifest. Counts that it lacks are noted soon.
+    /// The sources that have nothing waiting and all of whose counts are in the manifest. Counts that it
+    /// lacks are noted soon.
     fn may_be_forgotten(&self, sources: &[&SourceId]) -> BTreeSet<SourceId> {
         let state = self.shared.state();
         let mut index = lock(&self.shared.index);

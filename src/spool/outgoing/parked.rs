@@ -98,7 +98,8 @@ impl SpoolLog {
 
 fn open(disk: &dyn Disk, name: &str, parked: Parked) -> io::Result<KeptObject> {
     let file = disk.open(name)?;
-    // A file that is missing or was cut is reported here; in the body, both would look like a store that breaks off.
+    // A file that is missing or was cut is reported here; in the body, both would look like a store that
+    // breaks off.
     let len = file.len()?;
     if len < parked.len {
         let why = format!("its file has {len} bytes and had {}", parked.len);

@@ -77,7 +77,8 @@ pub(in crate::spool) fn follow(
     Ok(())
 }
 
-/// The positions among `wanted` that were noted as lost and lie in none of the segments: their files are gone.
+/// The positions among `wanted` that were noted as lost and lie in none of the segments: their files are
+/// gone.
 fn lost_with_files(shared: &Shared, segments: &[Unread], wanted: Range) -> Vec<Range> {
     let state = shared.state();
     if state.lost.is_empty() {
@@ -107,8 +108,8 @@ fn pass_lost(
     Ok(Go::On)
 }
 
-/// The parts of a range that were not released. A segment that is continued after a restart may have such a gap: later
-/// segments were released before that.
+/// The parts of a range that were not released. A segment that is continued after a restart may have such a
+/// gap: later segments were released before that.
 fn unreleased(shared: &Shared, range: Range) -> Vec<Range> {
     let released = Range::merge(shared.state().released.iter().copied());
     range.outside(&released)

@@ -187,7 +187,8 @@ impl<'f> Piece<'f> {
     }
 }
 
-/// Passes the frames of a run with `after < position <= through`, and calls `on_damage` for each loss among them.
+/// Passes the frames of a run with `after < position <= through`, and calls `on_damage` for each loss among
+/// them.
 pub(super) fn read_run(
     piece: &mut Piece<'_>,
     salt: Salt,

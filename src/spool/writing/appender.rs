@@ -63,8 +63,8 @@ struct Line {
 }
 
 impl Line {
-    /// Bytes of frames that are written as one block: it must fit into a new segment. Only tests have segments
-    /// so short that this matters.
+    /// Bytes of frames that are written as one block: it must fit into a new segment. Only tests have
+    /// segments so short that this matters.
     fn group_bytes_max(&self) -> usize {
         let headers = SEGMENT_HEADER + BLOCK_HEADER as u64;
         let in_segment = usize::try_from(self.shared.segment_bytes.saturating_sub(headers));

@@ -47,7 +47,8 @@ pub(in crate::spool) struct Housekeeper {
     shared: Arc<Shared>,
     /// Spares, with number and length.
     spares: Vec<(u64, u64)>,
-    /// Fingerprint files by segment number, with what they have: of calls that were sent, and of imported rows.
+    /// Fingerprint files by segment number, with what they have: of calls that were sent, and of imported
+    /// rows.
     seen_files: Vec<(u64, [SeenHalf; 2])>,
     /// When the last new manifest was begun, on the monotonic clock.
     compacted_at: Option<Duration>,
@@ -211,8 +212,8 @@ impl Housekeeper {
         }
     }
 
-    /// Notes the ledger's counts of all segments: once nothing is written any more. Otherwise the next start would not count a
-    /// frame of the last segment that rots meanwhile.
+    /// Notes the ledger's counts of all segments: once nothing is written any more. Otherwise the next start
+    /// would not count a frame of the last segment that rots meanwhile.
     pub(in crate::spool) fn tally_all(&self) -> Result<(), Stopped> {
         {
             let mut index = lock(&self.shared.index);
@@ -435,8 +436,8 @@ impl Housekeeper {
         disk.remove(&name)
     }
 
-    /// Removes fingerprint files that no window covers any more. Of those that only the window of calls covers, the
-    /// imported rows are removed: an import may have any number of them.
+    /// Removes fingerprint files that no window covers any more. Of those that only the window of calls
+    /// covers, the imported rows are removed: an import may have any number of them.
     fn expire_seen(&mut self) -> Result<(), Stopped> {
         let now = u64::from(seen_file::seconds(self.shared.clock.wall()));
         let (window, max) =

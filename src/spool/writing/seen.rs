@@ -17,9 +17,9 @@ const HALF_SLOTS: usize = 3;
 /// Bits of a slot for the number of its ring entry; the tag is above them.
 const ENTRY_BITS: u32 = 32;
 
-/// The windows of a spool: one of calls that clients sent, and one of imported rows. An import may have more rows than
-/// a window holds, and must not make the spool forget the calls that clients may send again. Both are asked about
-/// every call.
+/// The windows of a spool: one of calls that clients sent, and one of imported rows. An import may have more
+/// rows than a window holds, and must not make the spool forget the calls that clients may send again. Both
+/// are asked about every call.
 #[derive(Debug)]
 pub(crate) struct Windows {
     sent: Seen,
@@ -32,8 +32,8 @@ impl Windows {
         Self { sent: Seen::new(capacity, window), imported: Seen::new(capacity, window) }
     }
 
-    /// Adds a fingerprint stored at `now` to the window of imported rows or to that of other calls. Returns whether
-    /// it is new to both.
+    /// Adds a fingerprint stored at `now` to the window of imported rows or to that of other calls. Returns
+    /// whether it is new to both.
     pub(crate) fn insert(&mut self, fingerprint: u128, now: UnixMillis, is_imported: bool) -> bool {
         let (own, other) = match is_imported {
             true => (&mut self.imported, &mut self.sent),

@@ -76,13 +76,14 @@ pub(in crate::spool) struct Outcome {
 /// Why a group was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::spool) enum CommitError {
-    /// The open segment is full, and no other one is free for this group. Nothing was changed, so the group can be
-    /// retried later.
+    /// The open segment is full, and no other one is free for this group. Nothing was changed, so the group
+    /// can be retried later.
     NoSpace {
         /// How many segments must be prepared before that.
         wanted: usize,
     },
-    /// The write or sync of the group failed, and the spool has stopped. A restart may find the group on the disk, or not.
+    /// The write or sync of the group failed, and the spool has stopped. A restart may find the group on the
+    /// disk, or not.
     Unknown,
     /// The spool had stopped before anything of the group was written.
     Stopped,

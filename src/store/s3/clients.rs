@@ -124,8 +124,8 @@ impl Clients {
         new
     }
 
-    /// What clients of any service in a region are made from. They use `role`, or the process's own credentials, and try
-    /// once: what follows from a failure is decided by its class.
+    /// What clients of any service in a region are made from. They use `role`, or the process's own
+    /// credentials, and try once: what follows from a failure is decided by its class.
     pub(super) fn sdk(&self, role: Option<&Role>, region: &str) -> SdkConfig {
         let sdk = self.process.sdk().to_builder();
         let sdk = sdk.region(Region::new(region.to_owned())).retry_config(RetryConfig::disabled());

@@ -105,8 +105,8 @@ where
         Reason::NoCredentials(NoCredentials::NoneFound) => {
             Told::plain(format!("no credentials found: tried {CREDENTIALS_TRIED}"))
         }
-        // The last cause says what happened; the layers above it change from try to try. It may be what a service or a
-        // command of the machine said.
+        // The last cause says what happened; the layers above it change from try to try. It may be what a
+        // service or a command of the machine said.
         Reason::NoCredentials(NoCredentials::Failed) => {
             let cause = chain(err).last().map(ToString::to_string).unwrap_or_default();
             Told::plain("the credentials could not be fetched: ").and(&Told::private(cause))

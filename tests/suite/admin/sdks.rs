@@ -23,8 +23,8 @@ async fn the_code_has_the_address_and_the_key_of_the_source() {
     assert_eq!((unknown.status, &unknown.json()["code"]), (404, &"unknown_source".into()));
 }
 
-/// The rows of the tables of docs/sdks.md that say how to point an SDK here: the heading, the cell with the package, and
-/// the code.
+/// The rows of the tables of docs/sdks.md that say how to point an SDK here: the heading, the cell with the
+/// package, and the code.
 fn rows() -> Vec<(String, String, String)> {
     let page = include_str!("../../../docs/sdks.md");
     let (mut heading, mut in_table, mut rows) = ("", false, Vec::new());

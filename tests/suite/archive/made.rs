@@ -57,7 +57,8 @@ async fn lines_of_another_day_or_source_and_repeats_are_found() {
     assert_eq!(lake.verify(&["--json", "--deep", "--source", "ios"]).await.findings().len(), 3);
 }
 
-/// A crash on a full disk can store a dead letter twice: 25,155 lines for 23,265 calls, and not a word about it.
+/// A crash on a full disk can store a dead letter twice: 25,155 lines for 23,265 calls, and not a word about
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letters_that_are_there_twice_are_counted_and_are_no_finding() {
     let lake = Lake::start().await;

@@ -6,8 +6,8 @@ use super::{SMALLEST, config, load, problems};
 
 const EXAMPLE: &str = include_str!("../../../forebay.example.toml");
 
-/// The example with all its commented settings enabled, except alternatives of the same setting and those that refer to
-/// a file with a secret.
+/// The example with all its commented settings enabled, except alternatives of the same setting and those
+/// that refer to a file with a secret.
 fn all_switched_on() -> String {
     // Destinations are alternatives of each other.
     let (example, _) = EXAMPLE.split_once("# [[destination]]").unwrap();

@@ -151,7 +151,8 @@ fn every_setting_changes_at_run_time_or_is_reported_to_need_a_restart() {
     let tls = ["tls_listen", "tls_cert", "tls_key"];
     for (section, keys) in SECTIONS {
         for key in keys {
-            // TLS needs three keys together, an external id needs a role, and a token for reading needs the other.
+            // TLS needs three keys together, an external id needs a role, and a token for reading needs the
+            // other.
             let set: Vec<&str> = match *key {
                 key if tls.contains(&key) => tls.to_vec(),
                 "external_id" => vec!["external_id", "role_arn"],

@@ -52,7 +52,8 @@ async fn every_view_is_accessible_and_fits_the_screen() {
     page.nothing_wrong().await;
 }
 
-/// Keys alone: the skip link first, `/` to the filter, `j` through the list, Enter opens a call, Escape closes it.
+/// Keys alone: the skip link first, `/` to the filter, `j` through the list, Enter opens a call, Escape
+/// closes it.
 #[tokio::test]
 async fn the_live_view_works_with_the_keyboard() {
     let Some(mut page) = Browser::start() else { return };

@@ -1,5 +1,5 @@
-//! A new user: sends a call with a real SDK, and sees it appear, be batched, sealed and delivered, and reads it back
-//! from the object, without leaving the page.
+//! A new user: sends a call with a real SDK, and sees it appear, be batched, sealed and delivered, and reads
+//! it back from the object, without leaving the page.
 
 use forebay::runtime::SystemClock;
 use forebay::time::Clock as _;

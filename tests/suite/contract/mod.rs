@@ -1,5 +1,5 @@
-//! The contracts of [`ObjectStore`] and of [`Store`], which is also read, written once and run against every store; and
-//! tests of single stores.
+//! The contracts of [`ObjectStore`] and of [`Store`], which is also read, written once and run against every
+//! store; and tests of single stores.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! The contract of [`Store`]: what was put is listed, headed and read, and a version that is read stays that version.
+//! The contract of [`Store`]: what was put is listed, headed and read, and a version that is read stays that
+//! version.
 
 use forebay::object::{Encryption, S3Location};
 use forebay::store::reader::{ByteRange, ListFrom, ObjectBody, RangeBytes, Store};

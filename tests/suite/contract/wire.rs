@@ -271,7 +271,8 @@ async fn no_error_shows_what_the_store_said() {
     let credentials = CredentialsFrom::Provider(SharedCredentialsProvider::new(Unfetched));
     let store = S3Store::new(S3Settings { credentials, ..settings(&server) }).await;
     check(store.put(&a_put("bucket", "k", "x")).await.unwrap_err());
-    // The first line of an answer alone, in each way of asking. No HTTP client has to read it, so it may be missed.
+    // The first line of an answer alone, in each way of asking. No HTTP client has to read it, so it may be
+    // missed.
     for status in [204, 301, 302, 400, 403, 404, 409, 412, 429, 500, 502, 503, 999] {
         for error in answers_of(Reply::status(status).because(MARKED)).await {
             let shown = [error.to_string(), error.with_remedy().masked().to_owned(), format!("{error:?}")];
@@ -405,7 +406,8 @@ async fn the_path_of_an_endpoint_is_kept_apart_from_the_bucket() {
     }
 }
 
-/// A HEAD of such a key is answered with 400 and no body, as expired credentials are: it was retried without end.
+/// A HEAD of such a key is answered with 400 and no body, as expired credentials are: it was retried without
+/// end.
 #[tokio::test]
 async fn a_key_that_no_store_takes_is_refused_before_anything_is_sent() {
     let server = ScriptedHttp::start(|_| Reply::status(400)).await;

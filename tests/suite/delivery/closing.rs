@@ -1,4 +1,5 @@
-//! Days that are over: when they are closed, what their markers say, and that nothing is added to them any more.
+//! Days that are over: when they are closed, what their markers say, and that nothing is added to them any
+//! more.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -44,7 +45,8 @@ async fn past_midnight(clock: &StepClock, what: &str, mut done: impl FnMut() -> 
     .await;
 }
 
-/// The marker of a source's day in a bucket, read as `forebay verify` reads it and held against the objects there.
+/// The marker of a source's day in a bucket, read as `forebay verify` reads it and held against the objects
+/// there.
 fn proved(store: &FakeStore, bucket: &str, name: &str) -> ClosedMarker {
     let of = BucketString::parse(bucket).unwrap();
     let found = markers(store, of.bucket());

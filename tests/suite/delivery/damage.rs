@@ -10,7 +10,8 @@ use forebay::time::DAY_MS;
 
 use super::node::*;
 
-/// A spool whose open segment holds a sealed object of `web` that was put (or not), and a later call of `ios`.
+/// A spool whose open segment holds a sealed object of `web` that was put (or not), and a later call of
+/// `ios`.
 async fn sealed(dir: &std::path::Path, store: &FakeStore, clock: &std::sync::Arc<StepClock>, put: bool) {
     let running = dir.join("running");
     let node = Node::open(&running, store, clock);

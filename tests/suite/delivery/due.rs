@@ -164,7 +164,8 @@ async fn a_clock_that_steps_back_neither_delivers_early_nor_late_nor_out_of_its_
     node.halt().await;
 }
 
-/// A flush was forgotten where the scheduler had listed the batches just before, and forgot what it did not see.
+/// A flush was forgotten where the scheduler had listed the batches just before, and forgot what it did not
+/// see.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_flush_is_forgotten() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());

@@ -1,5 +1,5 @@
-//! The ledger of a spool that is used, delivered, damaged and cut short at every step: it balances at each instant, and it
-//! says after a crash what it said before.
+//! The ledger of a spool that is used, delivered, damaged and cut short at every step: it balances at each
+//! instant, and it says after a crash what it said before.
 
 use std::sync::Arc;
 use std::time::Duration;

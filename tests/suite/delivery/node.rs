@@ -35,7 +35,8 @@ pub(super) const EVENING: i64 = 1_700_000_000_000;
 pub(super) const SEGMENT: u64 = 128 * 1_024;
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
-/// A wall clock that stands until it is stepped. Monotonic time runs, and jumps as far as the wall clock is stepped on.
+/// A wall clock that stands until it is stepped. Monotonic time runs, and jumps as far as the wall clock is
+/// stepped on.
 #[derive(Debug)]
 pub(super) struct StepClock {
     wall: AtomicI64,
@@ -297,7 +298,8 @@ pub(super) fn lines_of(object: &FakeObject) -> Vec<String> {
     lines
 }
 
-/// All lines of a source in a bucket, in the order of the objects' first positions; the objects' chain is proved.
+/// All lines of a source in a bucket, in the order of the objects' first positions; the objects' chain is
+/// proved.
 pub(super) fn stored(store: &FakeStore, bucket: &str, name: &str) -> Vec<String> {
     let mut by_day: BTreeMap<String, Vec<(u64, FakeObject)>> = BTreeMap::new();
     for (key, object) in objects(store, bucket, &format!("segment-logs/{name}/")) {

@@ -120,7 +120,8 @@ async fn a_source_that_is_new_while_calls_are_written_has_its_place_after_a_cras
     node.halt().await;
 }
 
-/// The object then had the old node in its key and the new one in its metadata, and a verification called its day broken.
+/// The object then had the old node in its key and the new one in its metadata, and a verification called its
+/// day broken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_waits_while_the_node_is_renamed_keeps_the_node_of_its_key() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());

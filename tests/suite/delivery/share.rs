@@ -20,7 +20,8 @@ fn small() -> SpoolOptions {
     SpoolOptions { max_bytes: 40 * SEGMENT, ..options() }
 }
 
-/// Sends until the spool takes it, which must not be refused for a destination. Returns how often it was refused.
+/// Sends until the spool takes it, which must not be refused for a destination. Returns how often it was
+/// refused.
 async fn taken(node: &Node, name: &str, lines: &[String]) -> usize {
     let mut refused = 0;
     loop {
@@ -42,8 +43,8 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Six sources fill their share again and again for a bucket that refuses. The seventh is served all the time, and its objects
-/// are as large as ever.
+/// Six sources fill their share again and again for a bucket that refuses. The seventh is served all the
+/// time, and its objects are as large as ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sources_of_a_bucket_that_refuses_take_nothing_from_a_healthy_one() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
@@ -97,8 +98,8 @@ async fn sources_of_a_bucket_that_refuses_take_nothing_from_a_healthy_one() {
     node.halt().await;
 }
 
-/// With the default of 100 MB on a spool of 300 MB, a backlog was encoded again and again, and neither delivered nor let go of at
-/// the end: the staged object itself took the room that it was held to.
+/// With the default of 100 MB on a spool of 300 MB, a backlog was encoded again and again, and neither
+/// delivered nor let go of at the end: the staged object itself took the room that it was held to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_whose_object_finds_no_room_beside_it_is_delivered_in_smaller_ones() {
     for megabytes in [2, 3, 4, 5] {
@@ -127,8 +128,8 @@ async fn a_backlog_whose_object_finds_no_room_beside_it_is_delivered_in_smaller_
     }
 }
 
-/// A quiet source pins every segment that a busy one fills. Its bucket refuses it: it leaves the segments before the busy one
-/// has to cut its objects short.
+/// A quiet source pins every segment that a busy one fills. Its bucket refuses it: it leaves the segments
+/// before the busy one has to cut its objects short.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quiet_source_that_is_refused_pins_no_segments_of_a_busy_one() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
@@ -217,7 +218,8 @@ async fn sources_that_are_refused_leave_the_places_of_their_bucket_to_others() {
     node.halt().await;
 }
 
-/// Found by the simulation: the retries of four hundred parked objects kept the slots from the one source that was taken.
+/// Found by the simulation: the retries of four hundred parked objects kept the slots from the one source
+/// that was taken.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn puts_that_are_retried_leave_slots_to_those_that_are_taken() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
@@ -251,7 +253,8 @@ async fn puts_that_are_retried_leave_slots_to_those_that_are_taken() {
     node.halt().await;
 }
 
-/// Once parked bytes had passed 70 % of the spool each request became an object of its own: 11,387 where ten were due.
+/// Once parked bytes had passed 70 % of the spool each request became an object of its own: 11,387 where ten
+/// were due.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_everything_parks_objects_and_no_crumbs() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());
@@ -336,8 +339,8 @@ async fn under_pressure_only_what_fails_is_parked() {
     node.halt().await;
 }
 
-/// Nothing is put for a source whose object's key is taken by another. It waits for a person, and must not fill the spool until
-/// then.
+/// Nothing is put for a source whose object's key is taken by another. It waits for a person, and must not
+/// fill the spool until then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_waits_for_a_person_holds_its_share_and_no_more() {
     let (dir, store, clock) = (tempfile::tempdir().unwrap(), FakeStore::new(), StepClock::new());

@@ -1,4 +1,5 @@
-//! Objects are due when they are full: from a source's first one on, after a restart, however well lines compress.
+//! Objects are due when they are full: from a source's first one on, after a restart, however well lines
+//! compress.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -121,7 +122,8 @@ impl Sent {
         }
     }
 
-    /// Holds the last object against its size, and what was left behind it: with that it would not have been much larger.
+    /// Holds the last object against its size, and what was left behind it: with that it would not have been
+    /// much larger.
     fn is_full_in_time(&self, what: &str, machine: &Machine) {
         let mut objects = objects(&machine.store, "bucket", "");
         let number = |object: &FakeObject, of: &str| object.metadata[of].parse::<usize>().unwrap();
@@ -141,8 +143,8 @@ impl Sent {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_object_is_full_in_time_and_so_are_the_next() {
-    // Lines that are nearly the same are taken for more than they become, see `delivery::estimate`: their objects are
-    // encoded twice.
+    // Lines that are nearly the same are taken for more than they become, see `delivery::estimate`: their
+    // objects are encoded twice.
     for (what, made, objects, encodings_each) in [
         ("noise", noise as Lines, 4, 1),
         ("hexadecimal", hexadecimal, 3, 1),

@@ -1,5 +1,6 @@
-//! Functions that fail in every way at random, and a process that is killed: each call is invoked at least once or becomes
-//! a dead letter, calls of one user stay in order where that is asked for, and the archive has each call once.
+//! Functions that fail in every way at random, and a process that is killed: each call is invoked at least
+//! once or becomes a dead letter, calls of one user stay in order where that is asked for, and the archive
+//! has each call once.
 
 mod callers;
 mod functions;
@@ -30,7 +31,8 @@ use crate::support::wait;
 const CALLS: u64 = 50_000;
 const KILLS: u64 = 5;
 const RATE: u64 = 1_500;
-/// How long the last calls may take once nothing fails any more. A function that was closed is tried again after 30 s.
+/// How long the last calls may take once nothing fails any more. A function that was closed is tried again
+/// after 30 s.
 const DRAINS: Duration = Duration::from_secs(600);
 /// How long a sign of progress may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -88,8 +90,8 @@ fn parse_id(text: &str) -> Option<CallId> {
     Some((client.parse().ok()?, number.parse().ok()?))
 }
 
-/// Writes a configuration whose functions are at `url`. Its selections have another order or form each time, and the same
-/// meaning.
+/// Writes a configuration whose functions are at `url`. Its selections have another order or form each time,
+/// and the same meaning.
 #[expect(clippy::disallowed_methods, reason = "nothing here outlives a crash of the machine")]
 fn config(folder: &Path, store: &str, url: &str, random: &mut StdRng) -> PathBuf {
     let sources = source_tables(&SOURCES);
@@ -179,8 +181,8 @@ async fn select_anew(folder: PathBuf, store: String, url: String, mut random: St
     }
 }
 
-/// One of the two lists of what destinations keep is lost, cut or flipped: the other is enough. Returns whether both were
-/// sound.
+/// One of the two lists of what destinations keep is lost, cut or flipped: the other is enough. Returns
+/// whether both were sound.
 fn damage_a_list(spool: &Path, random: &mut StdRng) -> bool {
     let lists = ["destinations.json", "destinations.copy.json"].map(|name| spool.join(name));
     let [first, second] = [&lists[0], &lists[1]].map(|list| fs::read(list).unwrap_or_default());
@@ -397,7 +399,8 @@ fn not_isolated(clients: &[Vec<Call>], report: &Report, letters: &[Letter]) -> V
         .filter(|call| call.source != refused && !is_poisoned(call.id))
         .fold((0, 0), |(taken, all), call| (taken + usize::from(is_taken(function, call)), all + 1));
     eprintln!("{function} took {taken} of {others} calls of the other sources");
-    // On a busy machine many become too old by themselves; a function that is stopped takes one in half a minute.
+    // On a busy machine many become too old by themselves; a function that is stopped takes one in half a
+    // minute.
     if taken < others / 10 {
         violations
             .push(format!("{function} took only {taken} of {others} calls of the sources that it takes"));
@@ -418,8 +421,8 @@ fn is_caused(letter: &Letter, id: CallId, report: &Report) -> bool {
     let count = of_call.map_or(0, |seen| seen.failed.count(class));
     let itself = count > 0;
     let of_function = report.failed.get(&letter.function).is_some_and(|failed| failed.has(class));
-    // Failures of one class alone, each of its retries among them: a call that had waited for a service that was away used to
-    // die at its first error.
+    // Failures of one class alone, each of its retries among them: a call that had waited for a service that
+    // was away used to die at its first error.
     let dies_after = match class {
         Class::ExecutionError if letter.destination == CRM => 2,
         Class::ExecutionError | Class::TooLarge | Class::BadRequest | Class::Recursive => 1,

@@ -1,5 +1,5 @@
-//! `forebay destinations test`: the real program against a loopback server that speaks the documented form of Lambda's
-//! `Invoke`, the token service of ministack, and a handler in Python.
+//! `forebay destinations test`: the real program against a loopback server that speaks the documented form of
+//! Lambda's `Invoke`, the token service of ministack, and a handler in Python.
 
 use std::fs;
 use std::path::PathBuf;

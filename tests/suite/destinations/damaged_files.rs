@@ -1,5 +1,5 @@
-//! Files that destinations keep, missing, cut or flipped: nothing is passed over without being counted and named, and
-//! intake goes on.
+//! Files that destinations keep, missing, cut or flipped: nothing is passed over without being counted and
+//! named, and intake goes on.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! A function that hangs while the store is away: the spool is full of what the function has not taken. Once the store is
-//! back, calls are given up as dead letters, and intake goes on without the function.
+//! A function that hangs while the store is away: the spool is full of what the function has not taken. Once
+//! the store is back, calls are given up as dead letters, and intake goes on without the function.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -246,7 +246,8 @@ async fn without_credentials_or_a_server_nothing_is_sent() {
     assert_eq!(requests[0].header("x-amz-log-type"), None);
 }
 
-/// Both counted as a function that is too slow, so calls became dead letters after three tries instead of waiting.
+/// Both counted as a function that is too slow, so calls became dead letters after three tries instead of
+/// waiting.
 #[tokio::test]
 async fn what_hangs_before_a_function_can_run_is_no_timeout_of_it() {
     let server = ScriptedHttp::elsewhere(|_| Reply::status(200)).await;

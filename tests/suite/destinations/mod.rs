@@ -1,4 +1,5 @@
-//! Destinations on a real spool: every stored call reaches its function at least once or becomes a dead letter.
+//! Destinations on a real spool: every stored call reaches its function at least once or becomes a dead
+//! letter.
 
 #[cfg(feature = "lambda")]
 mod assumed_role;

@@ -46,8 +46,8 @@ fn arn(function: &str) -> String {
     format!("arn:aws:lambda:eu-west-1:000000000000:function:{function}")
 }
 
-/// A server before the emulator that does what AWS does and the emulator does not: it knows a function by its ARN, hands
-/// the client context to it as JSON, and says that events are JSON.
+/// A server before the emulator that does what AWS does and the emulator does not: it knows a function by its
+/// ARN, hands the client context to it as JSON, and says that events are JSON.
 async fn as_in_aws(emulator: &Emulator) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,5 @@
-//! `forebay destinations replay`: the real program sends dead letters, calls of the archive, and calls of a file again.
+//! `forebay destinations replay`: the real program sends dead letters, calls of the archive, and calls of a
+//! file again.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! One marked value in everything that a function, its service or a web server answers: it is in nothing that is shown masked.
+//! One marked value in everything that a function, its service or a web server answers: it is in nothing that
+//! is shown masked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -74,7 +74,8 @@ async fn an_address_without_a_server_is_a_failure_of_the_network() {
     assert_eq!(failure.class, Class::BadRequest, "{failure:?}");
 }
 
-/// It counted as a function that is too slow, so calls became dead letters after three tries instead of waiting.
+/// It counted as a function that is too slow, so calls became dead letters after three tries instead of
+/// waiting.
 #[tokio::test]
 async fn a_host_that_drops_packets_is_a_failure_of_the_network() {
     let full = Full::new();
@@ -219,8 +220,8 @@ fn long_call(id: &str, bytes: usize) -> String {
     call(&"p".repeat(bytes - call("").len()))
 }
 
-/// Two collectors, the first of which forwards to the second. Returns the calls that the second stored, and the ids of the dead
-/// letters of the first.
+/// Two collectors, the first of which forwards to the second. Returns the calls that the second stored, and
+/// the ids of the dead letters of the first.
 async fn forwarded(second_collector: &str, calls: &[String]) -> (BTreeMap<String, Value>, BTreeSet<String>) {
     let (here, there) = (Rig::start(&["lake"]).await, Rig::start(&["lake"]).await);
     let mut second = there.settings(&["web"]);

@@ -199,7 +199,8 @@ async fn no_200_is_written_to_calls_whose_write_or_sync_fails() {
         loop {
             let failure = format!("{call}:when={nth}");
             let Some((verdict, answers, _)) = life(Some(&failure)).await else { return };
-            // On a slow machine, the call may be one on another file: the manifest, or a segment before it has its name.
+            // On a slow machine, the call may be one on another file: the manifest, or a segment before it
+            // has its name.
             if verdict.failures == 0 && nth < first + TRIES {
                 nth += 1;
                 continue;

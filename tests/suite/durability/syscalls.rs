@@ -79,8 +79,8 @@ async fn struck(stand: &Stand, config: &Path, aim: Aim, when: u64, world: &mut (
     let status = ended.unwrap_or_else(|_| panic!("{aim:?} number {when}: it continues"));
     assert!(!status.success(), "{aim:?} number {when}: it ended with success");
     let answers = load.stop(journal).await;
-    // Requests that waited for the sync. No request waits for a note of the manifest, or for a sync of the next segment, which may
-    // come before the first request.
+    // Requests that waited for the sync. No request waits for a note of the manifest, or for a sync of the
+    // next segment, which may come before the first request.
     let told = answers.refused > 0 || aim.files != "wal-" || answers.accepted == 0;
     assert!(told, "{aim:?} number {when}: waiting requests must be refused: {answers:?}");
     eprintln!("{aim:?} number {when}: {status} after {:?}, {answers:?}", began.elapsed());

@@ -1,5 +1,5 @@
-//! The spool's disk is really full while a file is imported and calls wait for a function. Once there is space, both go on
-//! without a restart, and nothing is missing or there twice.
+//! The spool's disk is really full while a file is imported and calls wait for a function. Once there is
+//! space, both go on without a restart, and nothing is missing or there twice.
 
 use std::collections::BTreeSet;
 use std::fs;

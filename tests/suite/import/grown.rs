@@ -100,7 +100,8 @@ async fn a_file_that_begins_otherwise_is_another_file() {
     assert_eq!((&file_of(&third)["stored"], &file_of(&third)["note"]), (&20_001.into(), &Value::Null));
 }
 
-/// Rejected rows, ids and a killed command, in a compressed file, through a collector: each row is there once.
+/// Rejected rows, ids and a killed command, in a compressed file, through a collector: each row is there
+/// once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejects_ids_and_a_kill_stay_with_the_first_version() {
     let stand = Stand::start().await;
@@ -159,7 +160,8 @@ async fn put(stand: &Stand, key: &str, text: &str) {
     put.send().await.unwrap();
 }
 
-/// An object is read in ranges of 8 MiB, two of them ahead: this one is larger than what is read when it is replaced.
+/// An object is read in ranges of 8 MiB, two of them ahead: this one is larger than what is read when it is
+/// replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_is_replaced_by_a_longer_one_is_stored_once() {
     let stand = Stand::start().await;
@@ -192,7 +194,8 @@ async fn an_object_that_is_replaced_by_a_longer_one_is_stored_once() {
     assert_eq!((ids.len(), ids.values().max()), (10_500, Some(&1)));
 }
 
-/// Types are inferred from each cell alone, so rows that look otherwise change nothing in the rows before them.
+/// Types are inferred from each cell alone, so rows that look otherwise change nothing in the rows before
+/// them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_look_otherwise_are_what_they_are_in_a_whole_file() {
     let stand = Stand::start().await;
@@ -266,8 +269,8 @@ async fn equal_rows_of_a_file_that_grows_are_each_stored() {
     assert_eq!((users["u9"], users["u10"], users["u8999"], users.values().sum::<u64>()), (4, 3, 1, 25_010));
 }
 
-/// How a rejected row was read is found out from the object, which is another one when the first row is rejected. That
-/// was `E-REJECTS`, and blamed the rejects file.
+/// How a rejected row was read is found out from the object, which is another one when the first row is
+/// rejected. That was `E-REJECTS`, and blamed the rejects file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_is_rejected_after_its_object_grew_waits_for_the_next_import() {
     let stand = Stand::start().await;
@@ -294,8 +297,8 @@ async fn a_row_that_is_rejected_after_its_object_grew_waits_for_the_next_import(
     assert_eq!(values(&stand.lines("csv").await, "/userId"), users.collect::<Vec<_>>());
 }
 
-/// The node is killed in the middle of an import, and its file grows before the next one: while the command waits for the
-/// node, or after the command was killed too.
+/// The node is killed in the middle of an import, and its file grows before the next one: while the command
+/// waits for the node, or after the command was killed too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_grew_after_a_kill_of_the_node_is_stored_once() {
     for (how, survives) in [("position", false), ("position", true), ("row-hash", false)] {
@@ -328,7 +331,8 @@ async fn a_file_that_grew_after_a_kill_of_the_node_is_stored_once() {
         }
         let second = stand.run(&arguments).await.code(0).json();
         let before = file_of(&second)["rows_before"].as_u64().unwrap();
-        // Between the rows of a step and their counts, rows that are known by their content are those of another file.
+        // Between the rows of a step and their counts, rows that are known by their content are those of
+        // another file.
         assert!(before >= 4_000 || how == "row-hash", "{how}: {second}");
         assert!(file_of(&second)["note"].is_string(), "{how}: {second}");
         assert_eq!(second["rows"], 25_000 - before, "{how}: {second}");
@@ -340,8 +344,8 @@ async fn a_file_that_grew_after_a_kill_of_the_node_is_stored_once() {
     }
 }
 
-/// Rows are read ahead of those that are stored: the file grows after its end was read. All rows were stored again if its lines end
-/// with CRLF, or blank lines followed.
+/// Rows are read ahead of those that are stored: the file grows after its end was read. All rows were stored
+/// again if its lines end with CRLF, or blank lines followed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_grows_while_its_last_rows_are_stored_is_stored_once() {
     for (line_break, blank) in [("\n", ""), ("\r\n", ""), ("\r\n", "\r\n\r\n")] {
@@ -361,7 +365,8 @@ async fn a_file_that_grows_while_its_last_rows_are_stored_is_stored_once() {
     }
 }
 
-/// The writer is in the middle of a row when the file is read, and ends it before the row is stored: both were stored.
+/// The writer is in the middle of a row when the file is read, and ends it before the row is stored: both
+/// were stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_the_end_of_a_file_cuts_off_is_stored_whole() {
     let stand = Stand::start().await;

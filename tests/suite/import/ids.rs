@@ -91,7 +91,8 @@ async fn the_summary_says_what_was_repeated_and_why() {
     assert!(second.out.contains(why), "{second:?}");
 }
 
-/// The one that has the id and the one that is rejected are in different parts, and between them the command dies.
+/// The one that has the id and the one that is rejected are in different parts, and between them the command
+/// dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ids_are_known_after_a_kill_and_in_s3() {
     let stand = Stand::start().await;
@@ -227,7 +228,8 @@ async fn two_corrections_of_one_row_are_not_both_stored() {
     assert_eq!(rejects(&kept(&ran, &stand))[0]["code"], "raw");
 }
 
-/// The row that was stored first keeps the id. The other one is not lost: it is rejected by name until its id is its own.
+/// The row that was stored first keeps the id. The other one is not lost: it is rejected by name until its id
+/// is its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_corrected_row_with_the_id_of_another_call_stays_rejected_until_it_has_its_own() {
     let stand = Stand::start().await;

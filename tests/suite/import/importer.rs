@@ -296,7 +296,8 @@ async fn a_node_that_is_killed_continues_at_the_very_row() {
     assert_eq!(node.rows_of(1), (0..next).collect::<Vec<_>>());
 }
 
-/// The journal knows every file, the log only the open ones: a file that is done is forgotten with the journal.
+/// The journal knows every file, the log only the open ones: a file that is done is forgotten with the
+/// journal.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_journal_the_log_still_knows_the_open_imports() {
     let node = node();
@@ -576,7 +577,8 @@ async fn a_later_version_continues_an_import_that_did_not_reach_the_end() {
     assert_eq!(node.importer.earlier(placed(3)).await, Ok(None), "it was imported to its end");
 }
 
-/// Between the comparison and the import a row that is stored may change: rows before it would never be stored.
+/// Between the comparison and the import a row that is stored may change: rows before it would never be
+/// stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_changed_after_it_was_compared_is_not_continued() {
     let node = node();
@@ -677,8 +679,8 @@ async fn two_importers_of_one_file_store_each_row_once() {
     assert_eq!(node.rows_of(1), (0..ROWS).collect::<Vec<_>>());
 }
 
-/// Answers one step in three with an error, after it was stored or in its place, and loses the first answer about the
-/// end.
+/// Answers one step in three with an error, after it was stored or in its place, and loses the first answer
+/// about the end.
 #[derive(Debug)]
 struct Unreliable {
     inner: Arc<Importer>,
@@ -743,7 +745,8 @@ async fn a_file_reaches_an_unreliable_target_row_by_row() {
     assert_eq!((rows.len(), rows.values().max()), (180, Some(&1)));
 }
 
-/// Lets the file be read from its first row whenever it begins, as after rows that were stored and not counted.
+/// Lets the file be read from its first row whenever it begins, as after rows that were stored and not
+/// counted.
 #[derive(Debug)]
 struct Recounting {
     inner: Arc<Importer>,

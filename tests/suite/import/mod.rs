@@ -1,4 +1,5 @@
-//! `forebay import csv`: files from everywhere, hostile files, the three ways, kills; and the taking side by itself.
+//! `forebay import csv`: files from everywhere, hostile files, the three ways, kills; and the taking side by
+//! itself.
 
 #![expect(
     clippy::unwrap_used,

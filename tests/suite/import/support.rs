@@ -106,7 +106,8 @@ impl Stand {
     }
 }
 
-/// `forebay import csv` in a folder, with its state below it, and with the credentials of the S3 server of `dev`.
+/// `forebay import csv` in a folder, with its state below it, and with the credentials of the S3 server of
+/// `dev`.
 pub(super) fn import(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = command();
     command

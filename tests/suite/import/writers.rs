@@ -1,5 +1,5 @@
-//! Tables of other writers, such as pandas, DuckDB, PostgreSQL and Excel: each row is what the writer's own reader reads, or
-//! is rejected by name. `tests/fixtures/csv-writers/make.py` makes them.
+//! Tables of other writers, such as pandas, DuckDB, PostgreSQL and Excel: each row is what the writer's own
+//! reader reads, or is rejected by name. `tests/fixtures/csv-writers/make.py` makes them.
 
 use std::collections::BTreeMap;
 use std::fs;

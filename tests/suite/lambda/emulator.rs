@@ -1,4 +1,5 @@
-//! The program under the runtime API of cargo-lambda, invoked by the AWS CLI, with files in moto and in ministack.
+//! The program under the runtime API of cargo-lambda, invoked by the AWS CLI, with files in moto and in
+//! ministack.
 
 use std::path::Path;
 

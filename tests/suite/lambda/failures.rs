@@ -66,7 +66,8 @@ async fn every_file_is_tried_and_each_failure_is_named() {
     assert_eq!(nothing["files"][0]["ended"], "ignored");
 }
 
-/// A HEAD of such a key is answered with 400: it was retried until the deadline, and files after it had no time.
+/// A HEAD of such a key is answered with 400: it was retried until the deadline, and files after it had no
+/// time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_no_store_takes_fails_at_once() {
     let stand = Stand::start().await;

@@ -1,5 +1,5 @@
-//! The program as a function of AWS Lambda: what events mean, and real processes under two runtime APIs, that of
-//! cargo-lambda and one of our own.
+//! The program as a function of AWS Lambda: what events mean, and real processes under two runtime APIs, that
+//! of cargo-lambda and one of our own.
 
 mod emulator;
 mod events;

@@ -160,7 +160,8 @@ impl Rough {
         }
     }
 
-    /// Two instances get the same message again and again, until both say that it is done; they are killed at random.
+    /// Two instances get the same message again and again, until both say that it is done; they are killed at
+    /// random.
     async fn run(&self, stand: &Stand, environment: &[(String, String)]) {
         let seed = 41;
         let mut dice = Dice(seed);

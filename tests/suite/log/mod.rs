@@ -1,5 +1,5 @@
-//! What a [`Log`] and its [`Append`] promise, written once and run on every log: the spool in a directory, whose process is
-//! killed, and the spool on a simulated disk, whose machine loses what was not synced.
+//! What a [`Log`] and its [`Append`] promise, written once and run on every log: the spool in a directory,
+//! whose process is killed, and the spool on a simulated disk, whose machine loses what was not synced.
 
 #![expect(clippy::indexing_slicing, reason = "tests fail by a panic that names the line")]
 
@@ -124,7 +124,8 @@ impl Held for InDirectory {
     }
 }
 
-/// The spool on a simulated disk. Its crash is that of the machine: what was not synced is lost, torn or kept by chance.
+/// The spool on a simulated disk. Its crash is that of the machine: what was not synced is lost, torn or kept
+/// by chance.
 struct OnSimDisk {
     spool: Spool,
     process: SimDisk,

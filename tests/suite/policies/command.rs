@@ -494,8 +494,8 @@ async fn a_missing_value_of_a_function_is_named() {
     assert!(named.stderr.contains("expected a function's name alone"), "{named:?}");
 }
 
-/// Two sources, and three destinations: one with an external id and a function for each type, one that sends the ids of the
-/// sources, and one without a role. The last has a secret that is not set.
+/// Two sources, and three destinations: one with an external id and a function for each type, one that sends
+/// the ids of the sources, and one without a role. The last has a secret that is not set.
 fn three_destinations() -> String {
     let destination = |name: &str, rest: &str| format!("[[destination]]\nname = '{name}'\n{rest}\n");
     [

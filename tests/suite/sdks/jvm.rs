@@ -1,7 +1,8 @@
 //! SDKs of the JVM. They take long to start and to retry, so the suite only checks that every call arrives.
 //!
-//! analytics-kotlin may hold calls back for ever after its start (see its driver, `KotlinSdk.java`): the driver uses
-//! it so that it does not. If a call is missing all the same, the failure shows the SDK's own log.
+//! analytics-kotlin may hold calls back for ever after its start (see its driver, `KotlinSdk.java`): the
+//! driver uses it so that it does not. If a call is missing all the same, the failure shows the SDK's own
+//! log.
 
 use super::conformance::{Driver, fresh, without_nulls};
 use crate::support::json::{Members, Numbers};

@@ -1,4 +1,5 @@
-//! Looking into the bucket without the rights for it: the answer has the statement that grants them, and it does.
+//! Looking into the bucket without the rights for it: the answer has the statement that grants them, and it
+//! does.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! One marked value in all that others say to the program: it is nowhere in what is shown masked, to a token that only
-//! reads, in logs or in metrics.
+//! One marked value in all that others say to the program: it is nowhere in what is shown masked, to a token
+//! that only reads, in logs or in metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -201,8 +201,8 @@ async fn seen(forebay: &Forebay, object: &str) -> SeenBy {
     seen
 }
 
-/// Records that an import of a file failed with each code, as an importer of any release says it, and that rows were
-/// rejected.
+/// Records that an import of a file failed with each code, as an importer of any release says it, and that
+/// rows were rejected.
 async fn imports(forebay: &Forebay) {
     for (number, code) in codes().iter().enumerate() {
         let begin = Begin {

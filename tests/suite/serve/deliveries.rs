@@ -12,7 +12,8 @@ use crate::support::forebay::{Forebay, command, finished};
 use crate::support::tcp_proxy::Link;
 use crate::support::wait;
 
-/// How much of the list a crash may take: the second between two writes, and the writes themselves on a busy machine.
+/// How much of the list a crash may take: the second between two writes, and the writes themselves on a busy
+/// machine.
 const LOST_AT_CRASH: Duration = Duration::from_secs(5);
 
 /// The answer of the admin listener, which must be 200.

@@ -185,7 +185,8 @@ async fn too_low_a_file_limit_is_reported_at_start() {
     );
 }
 
-/// Three functions that take connections and never answer, each with more invocations at once than there are handles.
+/// Three functions that take connections and never answer, each with more invocations at once than there are
+/// handles.
 #[tokio::test]
 async fn functions_that_hang_leave_handles_for_calls() {
     let rig = Rig::start(&["lake"]).await;

@@ -53,8 +53,8 @@ impl Answers {
     }
 }
 
-/// All sources send at once, each at its pace, for as long as `lasts`, and on a slow machine until the status is as
-/// wanted. Returns the answers in the order of the sources.
+/// All sources send at once, each at its pace, for as long as `lasts`, and on a slow machine until the status
+/// is as wanted. Returns the answers in the order of the sources.
 async fn all_send(
     forebay: &Arc<Forebay>,
     sources: &[(&'static str, Duration)],

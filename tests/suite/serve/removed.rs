@@ -1,4 +1,5 @@
-//! Sources that were removed: nothing names them once nothing waits for them, and every sum stays what it was.
+//! Sources that were removed: nothing names them once nothing waits for them, and every sum stays what it
+//! was.
 //!
 //! `FOREBAY_REMOVED_SOURCES` sets how many; with it, the test prints what they took.
 

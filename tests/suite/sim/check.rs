@@ -143,7 +143,8 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
     let keeps = |there: FakeObject| {
         let whole = there.metadata.get(SHA256) == Some(&seal.sha256);
         let number = |name: &str| there.metadata.get(name).and_then(|text| text.parse::<u64>().ok());
-        // If it ends before ours, keeping it would lose calls that are left; what it has more is named as lost.
+        // If it ends before ours, keeping it would lose calls that are left; what it has more is named as
+        // lost.
         let spans = number("forebay-last-position").is_some_and(|last| last >= seal.last);
         whole || (spans && number("forebay-calls").is_some_and(|calls| calls > left))
     };

@@ -21,8 +21,8 @@ use super::world::{Violation, World};
 use crate::support::sim_disk::{Dice, SimDisk};
 use crate::support::trace::Trace;
 
-/// Several times as long as an invocation with all its retries takes that is under way when its destination must give up
-/// calls: a full spool is relieved in rounds.
+/// Several times as long as an invocation with all its retries takes that is under way when its destination
+/// must give up calls: a full spool is relieved in rounds.
 const GIVES_UP_WITHIN: Duration = Duration::from_secs(240);
 /// Longer than functions that work take for all calls of a world.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1_200);
@@ -74,7 +74,8 @@ impl Second {
         offers.filter_map(|(offer, version)| Some(offer.versions[(*version)?].clone())).collect()
     }
 
-    /// Between two lives, one of the two lists of what destinations keep rots, is cut or lost. The other is enough.
+    /// Between two lives, one of the two lists of what destinations keep rots, is cut or lost. The other is
+    /// enough.
     pub(super) fn damage_a_list(&mut self, disk: &SimDisk, trace: &Trace) {
         let dice = &mut self.trouble_dice;
         if !dice.chance(150) {
@@ -220,7 +221,8 @@ impl World {
         self.check_destinations(process);
     }
 
-    /// All functions work from now on, but in some worlds those of one destination hang. Returns whether they do.
+    /// All functions work from now on, but in some worlds those of one destination hang. Returns whether they
+    /// do.
     pub(super) fn heal_most_functions(&mut self) -> bool {
         let Some(second) = &mut self.second else { return false };
         let configured = second.configured();
@@ -234,8 +236,8 @@ impl World {
         self.second.iter().for_each(|second| second.functions.heal(None));
     }
 
-    /// D4: a destination that hangs keeps no more of the log than it may. A segment is released as a whole, so it
-    /// may be one more.
+    /// D4: a destination that hangs keeps no more of the log than it may. A segment is released as a whole,
+    /// so it may be one more.
     pub(super) async fn check_share(&mut self, process: &mut Process) -> Result<(), Violation> {
         let Some(share) = self.second.as_ref().map(|second| second.share) else { return Ok(()) };
         let began = self.clock.now();

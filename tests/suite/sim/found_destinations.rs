@@ -162,7 +162,8 @@ fn call(spool: &mut Stepped, kind: &str, id: &str) {
     append(spool, "web", &format!("{{\"type\":\"{kind}\",\"messageId\":\"{id}\"}}"));
 }
 
-/// Seed 65: a lane read calls that came while the new configuration was written by the old one, and passed over them.
+/// Seed 65: a lane read calls that came while the new configuration was written by the old one, and passed
+/// over them.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_comes_while_the_configuration_changes_goes_where_the_new_one_says() {
     let disk = SimDisk::default();
@@ -199,7 +200,8 @@ async fn a_dead_letter_is_stored_although_the_clock_was_set_back_by_days() {
     running.stop(Duration::ZERO).await;
 }
 
-/// Seed 162: a lane that had to give up calls while the spool was full tried it again and again, without a pause.
+/// Seed 162: a lane that had to give up calls while the spool was full tried it again and again, without a
+/// pause.
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_for_which_there_is_no_space_is_tried_again_after_a_pause() {
     let disk = SimDisk::default();
@@ -216,8 +218,8 @@ async fn a_dead_letter_for_which_there_is_no_space_is_tried_again_after_a_pause(
     running.stop(Duration::ZERO).await;
 }
 
-/// Seed 892: calls that had become too old were not sent while no dead letter could be stored, so a full spool that was
-/// kept by them stayed full.
+/// Seed 892: calls that had become too old were not sent while no dead letter could be stored, so a full
+/// spool that was kept by them stayed full.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_too_old_is_sent_if_there_is_no_space_for_its_dead_letter() {
     let disk = SimDisk::default();
@@ -232,7 +234,8 @@ async fn a_call_that_is_too_old_is_sent_if_there_is_no_space_for_its_dead_letter
     running.stop(Duration::ZERO).await;
 }
 
-/// What was finished while the positions were written was not noted by a stop that came meanwhile, and sent again.
+/// What was finished while the positions were written was not noted by a stop that came meanwhile, and sent
+/// again.
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_comes_while_positions_are_written_notes_what_is_finished() {
     let disk = SimDisk::default();
@@ -252,8 +255,8 @@ async fn a_stop_that_comes_while_positions_are_written_notes_what_is_finished() 
     assert_eq!(Positions::read(Arc::new(disk)).unwrap().lowest(), Some(2));
 }
 
-/// Seed 2093: the log said that nothing was durable once all its frames were released, and a destination that was
-/// configured then got its first position before those that it had.
+/// Seed 2093: the log said that nothing was durable once all its frames were released, and a destination that
+/// was configured then got its first position before those that it had.
 #[test]
 fn the_last_durable_position_is_known_when_nothing_is_left() {
     let line = "x".repeat(1_000);
@@ -286,7 +289,8 @@ fn the_last_durable_position_is_known_when_nothing_is_left() {
     assert_eq!(spool.follow().durable_through(), lines + 1);
 }
 
-/// A configuration that could not be noted was refused, but its file had its name already, and was read by the next start.
+/// A configuration that could not be noted was refused, but its file had its name already, and was read by
+/// the next start.
 #[test]
 fn positions_that_could_not_be_written_are_not_what_the_next_start_reads() {
     let disk = SimDisk::default();

@@ -124,8 +124,8 @@ fn manifests(disk: &SimDisk) -> (u64, u64) {
     (ours.map(|(_, len)| len).sum(), newest(disk))
 }
 
-/// A spool whose manifest grew long for many objects, all of them delivered; and the bytes of the manifest and
-/// its reserve.
+/// A spool whose manifest grew long for many objects, all of them delivered; and the bytes of the manifest
+/// and its reserve.
 fn with_a_long_manifest() -> (SimDisk, Stepped, u64) {
     let disk = SimDisk::default();
     let options = SpoolOptions { manifest_bytes: 32 * 1_024, max_bytes: 64 * 1_024 * 1_024, ..options() };

@@ -198,7 +198,8 @@ impl File {
             let stream = if call == "track" { Stream::Calls } else { Stream::Rejected };
             let message = self.first_message + row;
             let copy = copy(message, stream);
-            // Only calls that come twice have an id: that any other is stored once is not for its id to ensure.
+            // Only calls that come twice have an id: that any other is stored once is not for its id to
+            // ensure.
             let twice = self.kinds.contains(&Kind::Again(of));
             let id = if twice { format!(",\"messageId\":\"{}-{of}\"", self.id) } else { String::new() };
             items.push(format!(
@@ -518,8 +519,8 @@ impl World {
         Ok(Importer::new(deps, Arc::new(ById)))
     }
 
-    /// Each row must be in the bucket once, and the progress must count what is there. `stored` are the copies of
-    /// each message.
+    /// Each row must be in the bucket once, and the progress must count what is there. `stored` are the
+    /// copies of each message.
     pub(super) fn check_imports(&self, stored: &BTreeMap<usize, Vec<usize>>) -> Result<(), Violation> {
         let state = self.imports.lock();
         for file in &state.files {

@@ -1,6 +1,6 @@
 //! The journal of imports on the simulated disk: one file, which every write replaces durably. It keeps the
-//! contract of [`Journal`] with as few steps as possible, so that crashes hit each of them often. How the real
-//! one keeps it is tested in `local_journal.rs`.
+//! contract of [`Journal`] with as few steps as possible, so that crashes hit each of them often. How the
+//! real one keeps it is tested in `local_journal.rs`.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,5 +1,5 @@
-//! The real importer over the real journal, both on the simulated disk: every life is cut short at every change
-//! of the disk, and so is the start after it.
+//! The real importer over the real journal, both on the simulated disk: every life is cut short at every
+//! change of the disk, and so is the start after it.
 
 use std::fmt::Display;
 use std::io::{self, IoSlice};
@@ -231,8 +231,8 @@ fn stored_rows(disk: &SimDisk) -> Vec<u64> {
     stored(&*spool.log(), SOURCE).iter().map(|line| row(&line.line)).collect()
 }
 
-/// Cuts the import of a file short at each change of the disk, and passes the disk of each to `look` when the file
-/// is imported.
+/// Cuts the import of a file short at each change of the disk, and passes the disk of each to `look` when the
+/// file is imported.
 fn cut_short_everywhere(file: impl Fn() -> File, look: impl Fn(u64, &SimDisk, &Runtime)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for at in 0.. {

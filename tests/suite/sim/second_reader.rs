@@ -1,7 +1,7 @@
 //! What must be true of the second reader of the log: of destinations, their functions and their positions.
 //!
-//! Every frame is noted when it is durable ([`SecondReader::observe`]), so what functions must get does not depend
-//! on what the second reader was given.
+//! Every frame is noted when it is durable ([`SecondReader::observe`]), so what functions must get does not
+//! depend on what the second reader was given.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

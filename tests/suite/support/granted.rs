@@ -1,5 +1,5 @@
-//! The actions that the templates under `policies/` grant to the writer, and to the role that invokes functions: every
-//! request of Forebay must be among them.
+//! The actions that the templates under `policies/` grant to the writer, and to the role that invokes
+//! functions: every request of Forebay must be among them.
 
 use std::collections::BTreeSet;
 

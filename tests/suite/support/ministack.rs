@@ -46,7 +46,8 @@ impl Ministack {
             .env("IOT_MTLS_ENABLED", "0")
             // For the functions that it runs, which else would ask AWS.
             .env("AWS_ENDPOINT_URL", format!("http://{address}"))
-            // Functions that it runs inherit its environment, and Forebay refuses variables that it does not know.
+            // Functions that it runs inherit its environment, and Forebay refuses variables that it does not
+            // know.
             .env_remove("FOREBAY_TEST_TOOLS")
             .env_remove("FOREBAY_NO_SKIP")
             .stdin(Stdio::null())

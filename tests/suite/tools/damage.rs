@@ -238,7 +238,8 @@ async fn every_damage_is_reported_exactly() {
     assert!(of.verified.out.contains("its calls were never acknowledged"), "{:?}", of.verified);
 }
 
-/// Without it, delivered calls were delivered again, and those of parked objects went to quarantine without a word.
+/// Without it, delivered calls were delivered again, and those of parked objects went to quarantine without a
+/// word.
 #[tokio::test]
 async fn a_spool_without_its_manifest_is_refused_and_its_calls_are_exported() {
     let made = made().await;

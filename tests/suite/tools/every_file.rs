@@ -1,5 +1,6 @@
-//! Every file that the directory of a spool can hold, missing, empty, cut or flipped: the collector starts, takes calls and
-//! delivers, or refuses to start by name; and each call is delivered, or named as lost (docs/damage.md).
+//! Every file that the directory of a spool can hold, missing, empty, cut or flipped: the collector starts,
+//! takes calls and delivers, or refuses to start by name; and each call is delivered, or named as lost
+//! (docs/damage.md).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,8 @@ use crate::support::wait::until;
 const SOURCES: [&str; 2] = ["web", "shop"];
 /// Requests until every kind of file is there, at most.
 const REQUESTS_MAX: usize = 400;
-/// The last request of the source whose bucket is missing: 3 MB wait for it then, and its share of the spool is 4 MB.
+/// The last request of the source whose bucket is missing: 3 MB wait for it then, and its share of the spool
+/// is 4 MB.
 const REFUSED_MAX: usize = 60;
 const ROWS: usize = 40;
 
@@ -91,7 +93,8 @@ fn settings(rig: &Rig, function: &str) -> Settings {
     settings
 }
 
-/// The kinds of the files of a directory, from their names alone: a running program may delete any of them meanwhile.
+/// The kinds of the files of a directory, from their names alone: a running program may delete any of them
+/// meanwhile.
 fn kinds(dir: &Path) -> BTreeSet<&'static str> {
     names(dir).iter().map(|name| kind(name)).collect()
 }
@@ -197,8 +200,8 @@ async fn objects(bucket: &Bucket, source: &str) -> BTreeMap<String, Vec<String>>
     all
 }
 
-/// Damages a copy of the spool, and starts the collector with it beside a function that works and a store that has both
-/// buckets.
+/// Damages a copy of the spool, and starts the collector with it beside a function that works and a store
+/// that has both buckets.
 async fn became(made: &Made, damages: &[(String, Damage)]) -> Option<Became> {
     let rig = Rig::start(&["lake", "later"]).await;
     let function = ScriptedHttp::elsewhere(|_| Reply::status(200)).await;
@@ -344,8 +347,8 @@ impl Became {
                 let named = alarms.iter().any(|what| what.starts_with("damage: ") && what.contains("crm"));
                 must(named && self.verified.0 == Some(1), "an alarm names them")
             }
-            // The archive had most of its calls before; the function may not have got them. A flipped byte may be one of nothing,
-            // or of a call that the function does not get.
+            // The archive had most of its calls before; the function may not have got them. A flipped byte
+            // may be one of nothing, or of a call that the function does not get.
             "wal-….seg" => {
                 let named = alarms.iter().any(|what| what.starts_with("damage: "));
                 let is_seen = named && self.verified.0 == Some(1);

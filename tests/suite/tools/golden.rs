@@ -1,6 +1,7 @@
 //! Spools of every format so far. Every later release must open them, so the fixtures never change. Format 2
-//! added the ledger: its spool contains a frame that counts repeats. Format 3 added object and dead-letter streams. The spool in `rich` has what came later:
-//! second copies of `IDENT` and of the state, closed days, amended seals, and more.
+//! added the ledger: its spool contains a frame that counts repeats. Format 3 added object and dead-letter
+//! streams. The spool in `rich` has what came later: second copies of `IDENT` and of the state, closed days,
+//! amended seals, and more.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -72,8 +73,8 @@ fn opened_and_delivered(format: &str) {
     assert_eq!(delivered, expected, "each line is in exactly one object");
 }
 
-/// This release writes the same spools as the fixtures: those of format 2, and those of format 3 if there are objects. A
-/// change of the format needs a new fixture. `FOREBAY_MAKE_FIXTURE=DIR` copies them to `DIR`.
+/// This release writes the same spools as the fixtures: those of format 2, and those of format 3 if there are
+/// objects. A change of the format needs a new fixture. `FOREBAY_MAKE_FIXTURE=DIR` copies them to `DIR`.
 #[tokio::test]
 async fn this_release_writes_the_same_spool() {
     for (format, more) in [("2.0", &[][..]), ("3.0", &MORE[..])] {

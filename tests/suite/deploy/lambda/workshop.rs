@@ -216,7 +216,8 @@ pub(super) fn last_event(log: &str) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
-/// A policy statement as Lambda prints it, as `forebay policy` prints it: other case of condition keys, no Sid.
+/// A policy statement as Lambda prints it, as `forebay policy` prints it: other case of condition keys, no
+/// Sid.
 pub(super) fn comparable(statement: &Value) -> Value {
     let mut statement = statement.clone();
     statement.as_object_mut().unwrap().remove("Sid");

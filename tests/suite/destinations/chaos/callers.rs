@@ -18,7 +18,8 @@ use crate::support::http::{Http, is_accepted};
 
 /// Concurrent clients.
 const CLIENTS: usize = 8;
-/// Users of each client. No user has two clients, so the order of a user's calls is that of the client's requests.
+/// Users of each client. No user has two clients, so the order of a user's calls is that of the client's
+/// requests.
 const USERS: usize = 100;
 /// The most calls in one request.
 const CALLS_MAX: usize = 60;

@@ -1,5 +1,5 @@
-//! Functions of AWS Lambda behind a loopback address, which fail at random in every way that an invocation can, and
-//! remember what they took.
+//! Functions of AWS Lambda behind a loopback address, which fail at random in every way that an invocation
+//! can, and remember what they took.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

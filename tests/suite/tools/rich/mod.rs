@@ -132,15 +132,16 @@ async fn this_release_writes_the_same_rich_spool_and_bucket() {
     }
     assert_expected_output(&scenario.spool(), |name, expected| {
         if name == "state.json" {
-            // Positions 6 to 9 are noted as lost by a scan and again by an amended seal; the older release counted them twice.
+            // Positions 6 to 9 are noted as lost by a scan and again by an amended seal; the older release
+            // counted them twice.
             let lost = &mut expected["ledger"]["lost_positions"];
             assert_eq!(lost, &json!(9 + 4));
             *lost = json!(9);
             let seen = &mut expected["ledger"]["lost_seen"];
             assert_eq!(seen, &json!(4 + 4));
             *seen = json!(4);
-            // Of two calls that an orderly end had counted, and that were damaged before the next start, the older release
-            // knew nothing more.
+            // Of two calls that an orderly end had counted, and that were damaged before the next start, the
+            // older release knew nothing more.
             let row = &mut expected["ledger"]["accounts"]["till"]["hours"][1][1];
             assert_eq!(row, &json!([4, 4, 0, 0, 0, 4]));
             *row = json!([6, 6, 0, 0, 0, 4, 0, 2]);
