@@ -5,10 +5,10 @@ use std::io;
 
 use super::account_key::AccountKey;
 use super::batches::{FirstOpen, OpenBatch};
+use super::held::Held;
 use super::ledger_report::{Difference, Rows};
 use super::read::{Go, Read};
 use super::seals::PendingSeal;
-use super::space::Held;
 use super::{Log, hours::Row};
 use crate::batch::BatchKey;
 use crate::object::S3Location;

@@ -26,6 +26,7 @@ mod days;
 mod derived;
 mod follow;
 pub mod frame;
+mod held;
 mod hours;
 mod imports;
 mod in_logs;
@@ -48,6 +49,7 @@ pub use append::{
 pub use batches::{Batches, FirstOpen, OpenBatch};
 pub use days::{Closable, DayInBucket, DayStage, Days};
 pub use follow::{Follow, ReadThrough};
+pub use held::{FRAME_BYTES, Held, NOTE_BYTES};
 pub use hours::{Hour, Hours, Row};
 pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, TextBefore};
 pub use in_logs::{InLog, InLogs, LogId};
@@ -58,7 +60,7 @@ pub use range::Range;
 pub use read::{Go, Read};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
-pub use space::{Capacity, FRAME_BYTES, FULL_PERCENT, Held, NOTE_BYTES, PRESSURE_PERCENT, Usage};
+pub use space::{Capacity, FULL_PERCENT, PRESSURE_PERCENT, Usage};
 pub use status::Status;
 
 /// What delivery needs from a log.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::space::Held;
+use super::held::Held;
 use crate::sources::SourceId;
 
 /// Why a put failed.

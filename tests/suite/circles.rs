@@ -35,16 +35,49 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
+/// The code without comments and texts.
+fn bare(text: &str) -> String {
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '/']) {
+        let (before, behind) = rest.split_at(at);
+        code.push_str(before);
+        let hashes = code.len() - code.trim_end_matches('#').len();
+        let is_raw = hashes > 0 && code.trim_end_matches('#').ends_with('r');
+        rest = if let Some(comment) = behind.strip_prefix("//") {
+            comment.find('\n').map_or("", |end| comment.split_at(end).1)
+        } else if behind.starts_with('/') || before.ends_with('\'') && behind.starts_with("\"'") {
+            behind.split_at(1).1
+        } else if is_raw {
+            behind.split_at(1).1.split_once(&format!("\"{}", "#".repeat(hashes))).map_or("", |(_, rest)| rest)
+        } else {
+            after_text(behind.split_at(1).1)
+        };
+    }
+    code + rest
+}
+
+/// What stands behind a text whose first quote is gone.
+fn after_text(text: &str) -> &str {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' if !escaped => return text.split_at(at + 1).1,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    ""
+}
+
 /// The code without tests, comments and texts.
 fn code_of(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let text = bare(text.split("#[cfg(test)]\nmod ").next().unwrap_or_default());
     let mut code = String::new();
     let mut for_tests = false;
     for line in text.lines() {
-        let line = line.split("//").next().unwrap_or_default();
         if !for_tests && line.trim() != "#[cfg(test)]" {
-            // Every other piece is a text.
-            code.extend(line.split('"').step_by(2));
+            code.push_str(line);
             code.push('\n');
         }
         for_tests = line.trim() == "#[cfg(test)]";
