@@ -14,7 +14,7 @@ use crate::words::Told;
 /// A step without the rows that are known.
 #[derive(Debug)]
 pub(super) struct NewRows {
-    /// An envelope of the others.
+    /// The envelope of the calls that are left.
     pub(super) calls: Bytes,
     /// How many calls were left out.
     pub(super) known: u64,
@@ -22,18 +22,18 @@ pub(super) struct NewRows {
     pub(super) new: u64,
     /// The counts after the step.
     pub(super) counts: Vec<(u128, RowCount)>,
-    /// The calls that are left and must have ids of their own: in the order that they are left in.
+    /// The calls that are left and must have ids of their own, in their order.
     pub(super) own_ids: Vec<OwnId>,
 }
 
-/// A call that is stored only if no other one has its id.
+/// A call that is stored only if no other call has its id.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnId {
-    /// Its number among the calls that are left.
+    /// The call's number among those that are left.
     pub(super) left: u32,
-    /// Its number in the step.
+    /// The call's number in the step.
     pub(super) sent: u32,
-    /// Its row.
+    /// The hash of the call's row.
     pub(super) hash: RowHash,
 }
 
