@@ -181,11 +181,11 @@ impl Importer {
         }
     }
 
-    /// [`Target::begin`] for a caller that may wait for the disk. If rows are known by their content, no step of any
-    /// import may be under way.
+    /// [`Target::begin`] for a caller that may wait for the disk. If rows are known by their content, no step
+    /// of any import may be in progress.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import cannot begin, now or for good.
     pub fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
@@ -281,7 +281,7 @@ impl Importer {
     /// [`Target::earlier`] for a caller that may wait for the disk.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the journal cannot be read, or the source is unknown.
     pub fn earlier_now(&self, begin: &Begin) -> Result<Option<Earlier>, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
@@ -296,11 +296,11 @@ impl Importer {
         earlier(&*self.journal, begin, &source, &with_log).map_err(unwritten)
     }
 
-    /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not be
-    /// called on the runtime's threads.
+    /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not
+    /// be called on the runtime's threads.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import is not open, or its end cannot be recorded.
     pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
         self.close(end.import);
@@ -414,7 +414,8 @@ impl Importer {
             .map(|import| import.progress)
     }
 
-    /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among `calls`.
+    /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among
+    /// `calls`.
     async fn append(
         &self,
         source: &SourceId,

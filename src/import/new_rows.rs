@@ -37,8 +37,8 @@ pub(super) struct OwnId {
     pub(super) hash: RowHash,
 }
 
-/// Leaves out the rows of a step that are known. `source` separates the counts of sources, and `file` names the
-/// import. Rows of `not_stored` are not counted. Waits for the disk.
+/// Leaves out the rows of a step that are known. `source` separates the counts of sources, and `file` names
+/// the import. Rows of `not_stored` are not counted. Waits for the disk.
 pub(super) fn new_rows(
     journal: &dyn Journal,
     (source, file): (&str, u64),
@@ -81,8 +81,8 @@ pub(super) fn new_rows(
     Ok(NewRows { calls: Bytes::from(kept), known, new: u64::from(new), counts, own_ids })
 }
 
-/// Appends a call. Copies of a row after the first get their number at the end of the messageId, unless a column of
-/// the file has the messageId.
+/// Appends a call. Copies of a row after the first get their number at the end of the messageId, unless a
+/// column of the file has the messageId.
 fn push_call(out: &mut String, call: &str, hash: RowHash, copy: u32) {
     let id = format!("\"messageId\":\"imp_{hash}");
     match (copy, call.split_once(&id)) {

@@ -39,7 +39,7 @@ pub trait ProgressKeeper: Send + Sync + fmt::Debug {
         Box::pin(ready(Err(TargetError::NotOpen)))
     }
 
-    /// Makes sure that these are the next rows, and that nobody else imports them now. A keeper that only this
+    /// Checks that these are the next rows, and that nobody else imports them now. A keeper that only this
     /// process uses refuses other rows when they are recorded.
     fn may_take(&self, _: Rows) -> BoxFuture<'_, Result<(), TargetError>> {
         Box::pin(ready(Ok(())))

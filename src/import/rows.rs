@@ -38,14 +38,14 @@ pub trait RowReader: Send {
     /// Returns their number, which is less than `rows` only at the end.
     ///
     /// # Errors
-    /// As [`RowReader::next`].
+    /// [`FileError`]: no further row can be read.
     fn skip(&mut self, rows: u64) -> Result<u64, FileError>;
 
     /// Reads rows that are not wanted, without making calls of them. Later rows need not be compared with
     /// them.
     ///
     /// # Errors
-    /// As [`RowReader::next`].
+    /// [`FileError`]: no further row can be read.
     fn pass_over(&mut self, rows: u64) -> Result<u64, FileError> {
         self.skip(rows)
     }

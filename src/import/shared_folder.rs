@@ -46,7 +46,7 @@ impl SharedFolder {
     /// Opens the records of these imports.
     ///
     /// # Errors
-    /// As [`SharedFolder::open`].
+    /// [`Unusable`]: the store cannot be used.
     pub async fn records(self, id: &str) -> Result<Arc<S3Records>, Unusable> {
         let prefix = format!("{}{id}/", self.prefix);
         let records =

@@ -202,7 +202,7 @@ impl SharedProgress {
     /// needed.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the rows are not the next ones, the lease is lost, or it cannot be renewed.
     async fn may_send(&self, rows: Rows) -> Result<(), TargetError> {
         let file = self.file(rows.import)?;
         let mut held = file.lock().await;
@@ -222,7 +222,7 @@ impl SharedProgress {
     /// Notes rows that were sent. They are recorded within seconds.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the rows are not the next ones, or the lease is lost.
     async fn sent(&self, rows: Rows, calls: u64) -> Result<RowsTaken, TargetError> {
         let file = self.file(rows.import)?;
         let mut held = file.lock().await;
@@ -251,7 +251,7 @@ impl SharedProgress {
     /// Records how an import ended, and gives up the lease.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import is not open, or its end cannot be recorded: the lease is then kept.
     async fn end(&self, end: End) -> Result<(), TargetError> {
         let file = self.file(end.import)?;
         let mut held = file.lock().await;

@@ -85,7 +85,7 @@ impl Step {
     }
 }
 
-/// Which rows of a file to import, and when to give the file up.
+/// The rows of a file to import, and when to give the file up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowLimits {
     /// The rows to import, from 0; rows outside are passed over.

@@ -228,7 +228,7 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// target keeps nothing of that.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the target could not look, now or for good.
     fn earlier(&self, _file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
         Box::pin(std::future::ready(Ok(None)))
     }
@@ -236,11 +236,11 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// Begins to import a file, or continues it.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import cannot begin, now or for good.
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>>;
 
-    /// Stores rows. `calls` is a tracking API envelope, `{"batch":[…]}`, whose calls name their types. `Ok`: they
-    /// are on stable storage.
+    /// Stores rows. `calls` is a tracking API envelope, `{"batch":[…]}`, whose calls name their types. `Ok`:
+    /// they are on stable storage.
     ///
     /// # Errors
     /// [`TargetError`]: none of the rows is stored; after a lost connection, nobody knows whether they are.
@@ -249,7 +249,7 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// Records how an import ended.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the end is not recorded.
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>>;
 }
 

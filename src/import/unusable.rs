@@ -41,7 +41,7 @@ pub enum UnusableKind {
 }
 
 impl Unusable {
-    /// What can be done about this reason.
+    /// The kind of this reason.
     pub fn kind(&self) -> UnusableKind {
         match self {
             Self::Wrong(_) => UnusableKind::Wrong,

@@ -234,7 +234,7 @@ impl Plan {
     /// replaces the row's own hash.
     ///
     /// # Errors
-    /// As [`Plan::write`].
+    /// [`RowError`], as for [`Plan::write`].
     pub fn write_as(
         &self,
         record: &Record,

@@ -157,7 +157,7 @@ impl std::fmt::Debug for CsvRows {
 /// An opened text, with what a person should know about it.
 #[derive(Debug)]
 pub struct OpenedCsv {
-    /// Its rows.
+    /// The rows of the text.
     pub rows: CsvRows,
     /// What is imported otherwise than the header may suggest.
     pub warnings: Vec<Told>,

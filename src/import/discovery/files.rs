@@ -52,7 +52,7 @@ pub struct CsvFile {
     pub id: FileId,
     /// Names where the file is; `None`: the file has no other versions.
     pub place_id: Option<FileId>,
-    /// What its rows become.
+    /// What the file's rows become.
     pub kind: FileType,
     /// The file's length in bytes, as stored.
     pub bytes: Option<u64>,

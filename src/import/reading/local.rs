@@ -121,15 +121,15 @@ impl ExpandError {
 /// The files that arguments mean, each file once, in the order of the arguments.
 ///
 /// - `-` is standard input.
-/// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links that lead
-///   out of the folder, and pipes, devices and sockets under the names of tables, are [`Skipped`]. A table that cannot be
-///   opened is one of them: it fails by itself.
+/// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links that
+///   lead out of the folder, and pipes, devices and sockets under the names of tables, are [`Skipped`]. A table
+///   that cannot be opened is among the files, and fails by itself.
 /// - A file or a pipe means itself, whatever its name. A device or a socket is refused.
-/// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder, whatever its
-///   extension. That folder is the part of the pattern before the first name with one of these characters.
+/// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder, whatever
+///   its extension. The folder is the part of the pattern before the first name with one of these characters.
 ///
 /// # Errors
-/// [`ExpandError`].
+/// [`ExpandError`]: an argument means nothing that can be read, or too many files.
 pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
     let mut found = Found::default();
     for arg in args {
@@ -411,11 +411,11 @@ impl LocalFile {
         Self::of_open(OpenOptions::new().read(true).custom_flags(flags).open(path)?)
     }
 
-    /// Opens a file in `folder` or below. Links that stay in the folder are followed. Even if somebody changes a link during
-    /// the call, a file outside the folder is never opened.
+    /// Opens a file in `folder` or below. Links that stay in the folder are followed. Even if somebody
+    /// changes a link during the call, a file outside the folder is never opened.
     ///
     /// # Errors
-    /// As [`LocalFile::open`], or it is not in the folder.
+    /// As for [`LocalFile::open`]; also if the file is not in the folder.
     pub fn open_below(folder: &Path, path: &Path) -> io::Result<Self> {
         let (folder, path) = (folder.canonicalize()?, path.canonicalize()?);
         let below = path.strip_prefix(&folder).map_err(|_| io::Error::other(LEADS_OUT))?;

@@ -283,7 +283,8 @@ pub fn suggest_encoding(sample: &[u8]) -> Option<&'static str> {
         Err(error) if error.error_len().is_none() => return None,
         Err(_) => {}
     }
-    // In Western text a letter with an accent stands alone among ASCII; in Cyrillic text whole words have none.
+    // Western text has letters with accents alone among ASCII; in Cyrillic text whole words have none of
+    // ASCII.
     let (mut high, mut runs, mut cyrillic, mut inside) = (0_usize, 0_usize, 0_usize, false);
     for &byte in sample {
         let is_high = byte >= 0x80;
