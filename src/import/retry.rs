@@ -109,7 +109,8 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
     let id = identity.id();
     let rejected_again = place.of(id, source);
     if rejected_again.canonicalize().ok() == rejects.canonicalize().ok() {
-        let what = format!("{} is read: name another file with --rejects", rejects.display());
+        let what =
+            format!("{} is the file that is read: name another file with --rejects", rejects.display());
         return Err(FileError::new(FileFault::Local, "E-REJECTS", what));
     }
     let begin = Begin {

@@ -615,7 +615,7 @@ impl Waits {
         self.last = self.last.saturating_mul(2).clamp(WAIT_FIRST, WAIT_MAX);
         if self.why != why {
             why.clone_into(&mut self.why);
-            tracing::warn!("waiting, to try again: {why}");
+            tracing::warn!("waiting before a retry: {why}");
         }
         self.last.max(at_least).min(WAIT_MAX)
     }

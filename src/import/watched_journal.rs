@@ -35,7 +35,7 @@ impl WatchedJournal {
             }
             Err(error) => {
                 let what = format!(
-                    "{error}; imports wait, and it is tried again: give the disk space, or repair it"
+                    "{error}; imports wait, and the journal is retried: free space on the disk, or repair it"
                 );
                 self.alarms.raise(AlarmKind::Imports, SUBJECT, what);
             }
