@@ -44,7 +44,7 @@ const OBJECTS_MAX: usize = 1_000;
 const PEEK_BYTES: u64 = 256 * 1_024;
 /// The time limit of a request to a store, with the wait for a turn.
 const STORE_WAIT: Duration = Duration::from_secs(10);
-/// The most requests of the console to stores at once. Stores and their rights are for deliveries.
+/// The most requests to stores at once for the admin listener. Stores and their rights are for deliveries.
 const STORE_REQUESTS_MAX: usize = 4;
 /// The time that an answer waits for the journal of imports, which is read once.
 const JOURNAL_WAIT: Duration = Duration::from_secs(3);

@@ -65,8 +65,8 @@ impl ChosenTarget {
             }
         };
         let target = CollectorTarget::with(collector.as_str(), write_key, progress)?;
-        // The import will wait while the network fails; but a collector that never answered has probably a
-        // wrong URL.
+        // The import will wait while the network fails; but a collector that never answered probably
+        // has a wrong URL.
         target.answers().await.map_err(Unusable::Unreachable)?;
         let text = format!("to the collector {}: at least once", collector.as_str());
         Ok(Self { target: Arc::new(target), text, spool: None })

@@ -51,7 +51,7 @@ pub struct DevSettings {
     pub data_dir: PathBuf,
     /// Whether the data of earlier runs is deleted first.
     pub reset: bool,
-    /// The most age of the first call of a batch.
+    /// The greatest age of the first call of a batch.
     pub flush_age: Period,
     /// The size of an object.
     pub flush_bytes: ByteSize,

@@ -120,7 +120,7 @@ pub mod lambda {
             if let Ok(role) = self.target.role_for(source) {
                 self.store.renew_credentials(role.as_ref());
             }
-            // A client keeps the credentials of the process with which it was made.
+            // A client keeps the credentials that the process had when the client was made.
             lock(&self.made).clear();
         }
     }

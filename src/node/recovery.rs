@@ -17,7 +17,7 @@ use crate::words::causes::chain;
 
 /// The time that a start waits for a free file handle.
 const HANDLES_WAIT: Duration = Duration::from_secs(30);
-/// The pause before a retry of opening the spool.
+/// The pause before opening the spool is retried.
 const HANDLES_PAUSE: Duration = Duration::from_millis(500);
 
 /// A recovered spool, before delivery starts.
