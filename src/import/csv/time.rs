@@ -28,13 +28,13 @@ pub(super) enum Numbers {
 /// Reads a time: ISO 8601 or Unix time. White space around it does not count. Only the years 0 to 9999 are
 /// times; digits beyond milliseconds are cut off.
 ///
-/// - ISO 8601 as in [`timestamp::parse`]; also without seconds, with a comma before the fraction, with an offset
-///   of hours alone, with a space or ` UTC` before or in place of the offset (as databases export it), and
-///   without separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`,
+/// - ISO 8601 as in [`timestamp::parse`]; also without seconds, with a comma before the fraction, with an
+///   offset of hours alone, with a space or ` UTC` before or in place of the offset (as databases export it),
+///   and without separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`,
 ///   `201905112032` and `20190511203227`). No offset means UTC.
-/// - A bare number as `numbers` says. By its magnitude it is Unix time of [`SECONDS`] in seconds, milliseconds,
-///   microseconds or nanoseconds. A fraction of zeros does not count (`20190511.0`): some programs write whole
-///   numbers like this in tables with gaps.
+/// - A bare number as `numbers` says. By its magnitude it is Unix time of [`SECONDS`] in seconds,
+///   milliseconds, microseconds or nanoseconds. A fraction of zeros does not count (`20190511.0`): some
+///   programs write whole numbers like this in tables with gaps.
 pub(super) fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
     let text = cell.trim_ascii();
     if text.is_empty() || text.len() > TEXT_MAX {

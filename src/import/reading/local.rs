@@ -121,12 +121,13 @@ impl ExpandError {
 /// The files that arguments mean, each file once, in the order of the arguments.
 ///
 /// - `-` is standard input.
-/// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links that
-///   lead out of the folder, and pipes, devices and sockets under the names of tables, are [`Skipped`]. A table
-///   that cannot be opened is among the files, and fails by itself.
+/// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links
+///   that lead out of the folder, and pipes, devices and sockets under the names of tables, are [`Skipped`].
+///   A table that cannot be opened is among the files, and fails by itself.
 /// - A file or a pipe means itself, whatever its name. A device or a socket is refused.
-/// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder, whatever
-///   its extension. The folder is the part of the pattern before the first name with one of these characters.
+/// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder,
+///   whatever its extension. The folder is the part of the pattern before the first name with one of these
+///   characters.
 ///
 /// # Errors
 /// [`ExpandError`]: an argument means nothing that can be read, or too many files.
