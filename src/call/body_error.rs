@@ -5,29 +5,29 @@ use crate::object::stream::CollectionError;
 /// Why a whole body is refused with 400; nothing of it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Not JSON, or not an object at the top.
+    /// The body is not JSON, or not an object at the top.
     #[error("{what} at byte {at}")]
     InvalidJson {
         /// What was wrong.
         what: &'static str,
-        /// Where, in bytes from the beginning of the body.
+        /// The byte of the error, from the beginning of the body.
         at: usize,
     },
-    /// Not UTF-8.
+    /// The body is not UTF-8.
     #[error("the body is not UTF-8 at byte {at}")]
     InvalidUtf8 {
-        /// Where.
+        /// The first byte that is not UTF-8.
         at: usize,
     },
-    /// Arrays and objects nested deeper than the limit, outside the items of a batch.
+    /// Arrays and objects are nested deeper than the limit, outside the items of a batch.
     #[error("arrays and objects are nested deeper than {limit} at byte {at}")]
     TooDeep {
-        /// The limit.
+        /// The most levels.
         limit: usize,
-        /// Where.
+        /// The byte at which the limit is passed.
         at: usize,
     },
-    /// A batch route without a `batch` array, and the body is not a call of a known type either.
+    /// The body on a batch route has no `batch` array, and is not a call of a known type either.
     #[error("`batch` is missing or is not an array")]
     NoBatch,
     /// A request that sets objects has no `objects` array.
@@ -36,15 +36,15 @@ pub enum BodyError {
     /// A request that sets objects has no `collection`.
     #[error("`collection` is missing or is not a string")]
     NoCollection,
-    /// The collection has no valid name.
+    /// The name of the collection is not valid.
     #[error(transparent)]
     Collection(#[from] CollectionError),
-    /// A call on a single route that is longer than `max_event`.
+    /// The call on a single route is longer than `max_event`.
     #[error("the call is {len} bytes long; the limit is {limit} bytes")]
     EventTooLarge {
-        /// Its length.
+        /// The length of the call, in bytes.
         len: usize,
-        /// The limit.
+        /// The limit, in bytes.
         limit: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! What the collector adds to each call of a request, and what it counts meanwhile.
+//! The additions of the collector to each call of a request, and the counts made meanwhile.
 
 use std::net::IpAddr;
 
@@ -6,12 +6,12 @@ use super::{ClientLibraries, Fingerprinter};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
-/// What the collector adds to each call of a request.
+/// The additions of the collector to each call of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp<'a> {
     /// When the request's body was complete.
     pub received_at: UnixMillis,
-    /// The source: `projectId`.
+    /// The source, which becomes `projectId`.
     pub source: &'a SourceId,
     /// The client's address: `context.ip` of client-side calls that have none.
     pub ip: Option<IpAddr>,

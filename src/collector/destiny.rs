@@ -1,4 +1,4 @@
-//! What becomes of the calls of a request, by its write key.
+//! Decides what becomes of the calls of a request, by its write key.
 
 use super::reply::Refusal;
 use super::settings::Policy;

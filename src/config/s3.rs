@@ -5,22 +5,22 @@ use crate::store::PutMode;
 
 use super::values::{Acl, Checksums, ContentEncoding, Endpoint};
 
-/// `[s3]`: where objects go. Settings that a source can override are resolved in each source's bucket:
-/// use those.
+/// `[s3]`: where objects go. Each source's bucket has the resolved values of settings that a source can
+/// override: use those values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3 {
     /// The bucket of every source that sets none.
     pub bucket: Option<BucketString>,
-    /// The bucket's region. If not set, it is discovered.
+    /// The bucket's region. An unset region is discovered.
     pub region: Option<String>,
     /// The endpoint of a store other than AWS.
     pub endpoint: Option<Endpoint>,
     /// Whether the bucket is part of the path instead of the host name. The default is true with an endpoint,
     /// else false.
     pub path_style: bool,
-    /// Whether AWS's FIPS endpoints are used. Cannot be combined with an endpoint.
+    /// Whether AWS's FIPS endpoints are used. They cannot be combined with an endpoint.
     pub fips: bool,
-    /// Whether AWS's dual-stack endpoints are used. Cannot be combined with an endpoint.
+    /// Whether AWS's dual-stack endpoints are used. They cannot be combined with an endpoint.
     pub dual_stack: bool,
     /// An STS endpoint other than AWS's own in the region.
     pub sts_endpoint: Option<Endpoint>,
@@ -28,7 +28,7 @@ pub struct S3 {
     pub kms_endpoint: Option<Endpoint>,
     /// The role of every source that sets none.
     pub role_arn: Option<RoleArn>,
-    /// The external id of every source that sets none. If this is not set either, it is the source id.
+    /// The external id of every source that sets none. `None`: the source id.
     pub external_id: Option<ExternalId>,
     /// The account that must own the bucket, for every source that sets none.
     pub expected_bucket_owner: Option<AccountId>,

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 /// Lines of a lane in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
-    /// The file has the lane's lines after this position…
+    /// The position after which the file has the lane's lines.
     pub after: u64,
-    /// … and up to this one.
+    /// The last position whose line the file may have.
     pub through: u64,
-    /// Bytes of its file; 0 if no line was the lane's, and there is no file.
+    /// The length of the file in bytes; 0 if no line was the lane's, and there is no file.
     pub bytes: u64,
-    /// Its lines. Unknown of a piece that was found without a list.
+    /// The number of lines. `None` for a piece that was found without a list.
     pub calls: Option<u64>,
 }
 

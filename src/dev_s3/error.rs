@@ -1,8 +1,8 @@
-//! Why the S3 server cannot start or be reset.
+//! Why the S3 server of dev mode cannot start or be reset.
 
 use std::path::PathBuf;
 
-/// Why the server cannot start or be reset.
+/// Why the S3 server of dev mode cannot start or be reset.
 #[derive(Debug, thiserror::Error)]
 pub enum DevS3Error {
     /// The directory is in use by another process.

@@ -1,6 +1,6 @@
 //! Hands rows to a collector elsewhere, over its tracking API.
 //!
-//! A collector knows no imports: the progress stands in a journal of this command. So rows may be sent twice if the
+//! Collectors know no imports: the progress is in a journal of this command. So rows may be sent twice if the
 //! command is killed, and the collector recognises them by their messageIds within its dedupe window.
 
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use crate::words::{Told, outside_text, with_causes};
 
 /// The most bytes of one request: what the tracking API documents.
 const BODY_MAX: usize = 490_000;
-/// How long a collector may take to answer.
+/// The time that a collector has to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of an answer.
 const ANSWER_MAX: usize = 64 * 1_024;
-/// What the source is called in reports: its id is known to the collector only.
+/// The source's name in reports: only the collector knows the source's id.
 const SOURCE: &str = "collector";
 
 /// A collector elsewhere.
 #[derive(Clone, Debug)]
 pub struct CollectorTarget {
-    /// Without a path.
+    /// The collector's URL without a path.
     base: String,
     authorization: HeaderValue,
     client: WebClient,
@@ -52,15 +52,15 @@ struct Said {
 }
 
 impl CollectorTarget {
-    /// Names the progress of imports to a collector: each collector and write key has its own.
+    /// The name of the progress of imports to a collector: each collector and write key has its own.
     pub fn id(url: &str, write_key: &str) -> String {
         short_hash(format!("{url}\0{write_key}").as_bytes())
     }
 
-    /// A collector, with this progress of imports.
+    /// A collector, with `progress` of the imports to it.
     ///
     /// # Errors
-    /// [`Unusable`]: the system's certificates cannot be used, or the write key is none.
+    /// [`Unusable`]: the system's certificates cannot be used, or the write key is not valid.
     pub fn with(url: &str, write_key: &str, progress: Arc<dyn ProgressKeeper>) -> Result<Self, Unusable> {
         let client = client::web(Names::Any, None).map_err(|error| Unusable::failed(&error))?;
         let token = STANDARD.encode(format!("{write_key}:"));
@@ -70,16 +70,16 @@ impl CollectorTarget {
         Ok(Self { base: url.to_owned(), authorization, client, progress })
     }
 
-    /// The same collector, with other progress.
+    /// This collector, with other progress.
     pub fn with_progress(&self, progress: Arc<dyn ProgressKeeper>) -> Self {
         Self { progress, ..self.clone() }
     }
 
-    /// Whether anything there answers HTTP. What it answers does not matter: only calls show whether they are taken,
-    /// and a collector that is busy now is asked again later.
+    /// Whether anything there answers HTTP. The content of the answer does not matter: only calls show
+    /// whether the collector takes them, and a busy collector is asked again later.
     ///
     /// # Errors
-    /// Why not, for a person.
+    /// Why nothing answers, for a person.
     pub async fn answers(&self) -> Result<(), String> {
         let nobody = |why: String| {
             format!(
@@ -146,11 +146,12 @@ impl CollectorTarget {
                 Err(TargetError::Refused(Told::plain(what)))
             };
         }
-        // Only what a collector says is repeated: another server may send back the request, with its key and its rows.
+        // Only a collector's text is quoted: another server may send back the request, with its key and its
+        // rows.
         let said: Said = serde_json::from_slice(&text.unwrap_or_default()).unwrap_or_default();
         let why = match (&said.code, &said.message) {
             (Some(code), Some(message)) => {
-                // Or a server that says what a collector would.
+                // The text may also be of a server that imitates a collector, so it is private.
                 let said = Told::word(code).and(&": ".into()).and(&Told::private(&**message));
                 let said = said.map(|text| outside_text(text).to_string());
                 Told::plain(format!("{url} answered {status}: ")).and(&said)

@@ -1,11 +1,11 @@
-//! What an import has done so far, for those who watch it.
+//! The counts of an import so far, for those who watch it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts that the reading and the sending side of an import add to.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Bytes of files read, as they are stored.
+    /// Bytes of files read, in the form in which they are stored.
     pub bytes_read: AtomicU64,
     /// Bytes of all files, as far as they are known.
     pub bytes_total: AtomicU64,
@@ -17,7 +17,7 @@ pub struct Counters {
     pub rejected: AtomicU64,
     /// Rows whose calls were stored before, within the dedupe window.
     pub repeats: AtomicU64,
-    /// Files ended.
+    /// Files that ended.
     pub files: AtomicU64,
 }
 

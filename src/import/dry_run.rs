@@ -12,10 +12,10 @@ use crate::words::Told;
 /// The most rejected rows of a file that are shown.
 const REJECTS_SHOWN: usize = 10;
 
-/// What a file would give.
+/// What an import of a file would give.
 #[derive(Debug, Default)]
 pub struct Tried {
-    /// Calls.
+    /// Rows that would become calls.
     pub calls: u64,
     /// Rows that would be rejected.
     pub rejected: u64,
@@ -33,10 +33,10 @@ pub struct Tried {
     pub error: Option<FileError>,
 }
 
-/// Reads a file, with at most so many samples. `preview`: no further than to the last of them.
+/// Reads a file and keeps at most so many samples. `preview`: reads no further than to the last sample.
 ///
 /// # Errors
-/// The task panicked.
+/// [`JoinError`]: the task panicked.
 pub async fn try_file(
     file: CsvFile,
     limits: RowLimits,

@@ -6,9 +6,9 @@ use super::prefix::Prefix;
 /// A later version of a file, which continues the import of the first one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Version {
-    /// The version.
+    /// The id of this version.
     pub file: FileId,
-    /// What it begins with, as was verified now; `None`: the target knows the version.
+    /// What this version begins with, as was just verified; `None`: the target knows the version.
     pub prefix: Option<Prefix>,
 }
 
@@ -27,9 +27,9 @@ pub enum Earlier {
         file: FileId,
         /// How many rows were imported.
         rows: u64,
-        /// What they are; `None` if that is not known.
+        /// The header and rows that were imported; `None` if they are not known.
         prefix: Option<Prefix>,
-        /// Whether they were imported with other options.
+        /// Whether the rows were imported with other options.
         other_options: bool,
     },
 }

@@ -9,22 +9,22 @@ use crate::words::Told;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Its end was reached.
+    /// The end of the file was reached.
     Done,
-    /// It cannot be read as it stands. Network errors are not of this kind: they are retried.
+    /// The file cannot be read as it stands. Network errors are not of this kind: they are retried.
     Failed {
-        /// For programs, such as `E-CSV-HEADER`.
+        /// The code for programs, such as `E-CSV-HEADER`.
         code: String,
-        /// For people.
+        /// The text for people.
         #[serde(flatten)]
         message: Told,
     },
-    /// The importer stopped before the end; it can be continued.
+    /// The importer stopped before the end; the import can be continued.
     Stopped,
 }
 
 impl Outcome {
-    /// The same for a place where nothing of the file may be stored.
+    /// This outcome for a place where nothing of the file may be stored: without private text.
     pub(super) fn without_private(self) -> Self {
         match self {
             Self::Failed { code, message } => Self::Failed { code, message: message.without_private() },
@@ -32,7 +32,7 @@ impl Outcome {
         }
     }
 
-    /// Its name as a label.
+    /// The outcome's name as a label.
     pub(super) fn slug(&self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -52,7 +52,8 @@ pub struct End {
     /// The rejected rows of the steps that were handed over in this run, by their code.
     #[serde(default)]
     pub rejects: RejectCounts,
-    /// The rejected rows that made it fail, in no step that was handed over: they are read again.
+    /// The rejected rows that made the file fail. No step with them was handed over, so they will be read
+    /// again.
     #[serde(default)]
     pub last_rejects: RejectCounts,
     /// The file with the rejected rows, on the importer's machine, if there are any.

@@ -20,10 +20,10 @@ pub struct Envelope<'a> {
     /// The calls or objects.
     #[serde(borrow, alias = "objects")]
     pub batch: Vec<&'a RawValue>,
-    /// Their hashes, if rows are known by their content.
+    /// The hashes of the items, if rows are known by their content.
     #[serde(default, borrow, rename = "rowHashes")]
     pub hashes: Option<Vec<&'a str>>,
-    /// Which of them are stored only if no other call has their id, in order.
+    /// The indexes of items that are stored only if no other call has their id, in order.
     #[serde(default, rename = "ownIds")]
     pub own_ids: Vec<u32>,
 }
@@ -32,18 +32,18 @@ impl<'a> Envelope<'a> {
     /// Reads what a step wrote.
     ///
     /// # Errors
-    /// It is something else.
+    /// [`serde_json::Error`]: the body is not what a step writes.
     pub fn read(body: &'a Bytes) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
     }
 
-    /// What comes before the items.
+    /// The text of the body before its items.
     pub fn head(&self) -> Vec<u8> {
         head_of(self.collection)
     }
 }
 
-/// What comes before the items of a collection, or before calls.
+/// The text of a body before its items: of a collection, or calls.
 pub fn head(collection: Option<&Collection>) -> Vec<u8> {
     head_of(collection.map(Collection::as_str))
 }
@@ -56,7 +56,8 @@ fn head_of(collection: Option<&str>) -> Vec<u8> {
     }
 }
 
-/// Closes a body after its items: with their hashes, if they have any, and with those that must have ids of their own.
+/// Closes a body after its items: with their hashes, if they have any, and with the indexes of those that
+/// must have ids of their own.
 pub fn write_tail(out: &mut Vec<u8>, hashes: impl IntoIterator<Item: fmt::Display>, own_ids: &[u32]) {
     out.push(b']');
     let mut has_hashes = false;
@@ -78,10 +79,10 @@ pub fn write_tail(out: &mut Vec<u8>, hashes: impl IntoIterator<Item: fmt::Displa
     out.push(b'}');
 }
 
-/// The same body without one of its items.
+/// The body without one of its items.
 ///
 /// # Errors
-/// It is no body of a step.
+/// [`serde_json::Error`]: the body is not that of a step.
 pub fn without(body: &Bytes, item: u32) -> Result<Vec<u8>, serde_json::Error> {
     let envelope = Envelope::read(body)?;
     let is_other = |index: usize| u32::try_from(index) != Ok(item);

@@ -10,38 +10,38 @@ use crate::words::Told;
 pub enum FileFault {
     /// The file or its options are wrong; reading it again fails again.
     Content,
-    /// It changed while it was read, so rows before and after may not belong together.
+    /// The file changed while it was read, so rows before and after the change may not belong together.
     Changed,
     /// There is no such file.
     Missing,
-    /// It may not be read.
+    /// Access to the file is denied.
     Denied,
-    /// It may be readable later.
+    /// The file may be readable later.
     Transient,
     /// Something else on this machine is wrong.
     Local,
 }
 
-/// Why a file cannot be read to its end. Its `Display` is for whoever has the file; logs and masked views take
-/// [`FileError::masked`].
+/// Why a file cannot be read to its end. The `Display` of it is for the people who have the file; logs and
+/// masked views take [`FileError::masked`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {}", message.full())]
 pub struct FileError {
     /// The kind.
     pub fault: FileFault,
-    /// For programs, such as `E-CSV-HEADER`.
+    /// The code for programs, such as `E-CSV-HEADER`.
     pub code: String,
-    /// For people.
+    /// The text for people.
     pub message: Told,
 }
 
 impl FileError {
-    /// A failure of a kind.
+    /// A failure of this kind.
     pub fn new(fault: FileFault, code: &str, message: impl Into<Told>) -> Self {
         Self { fault, code: code.to_owned(), message: message.into() }
     }
 
-    /// A failure of the content.
+    /// A failure of the file's content or its options.
     pub fn content(code: &str, message: impl Into<Told>) -> Self {
         Self::new(FileFault::Content, code, message)
     }
@@ -51,7 +51,7 @@ impl FileError {
         format!("{}: {}", self.code, self.message.masked())
     }
 
-    /// A failure to read a source.
+    /// A failure to read the bytes of a file.
     pub fn unread(error: &ReadingError) -> Self {
         let (fault, code) = match error {
             ReadingError::Changed => (FileFault::Changed, "E-CHANGED"),
@@ -67,7 +67,7 @@ impl FileError {
 
     /// A failure to read a local file.
     pub fn of_io(error: &io::Error) -> Self {
-        // The system's own texts quote nothing. Those of readers above it may.
+        // Texts of the operating system quote nothing of the file. Texts of readers may.
         let message = match error.raw_os_error() {
             Some(_) => Told::plain(error.to_string()),
             None => Told::private(error.to_string()),

@@ -23,7 +23,7 @@ impl FileId {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The bytes of the id.
     pub fn bytes(self) -> [u8; 16] {
         self.0
     }
@@ -58,7 +58,7 @@ impl fmt::Debug for FileId {
     }
 }
 
-/// A text is not the id of a file.
+/// Why a text is not the id of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a file has 26 characters of a-z and 2-7")]
 pub struct NoFileId;
@@ -87,7 +87,7 @@ impl TryFrom<String> for FileId {
     }
 }
 
-/// A file imported into two sources is two imports.
+/// The key of a file's import. A file that is imported into two sources has two imports.
 pub(super) fn key_of(file: FileId, source: &SourceId) -> ImportKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"forebay import 1\0");

@@ -7,11 +7,11 @@ use crate::log::ImportProgress;
 /// What became of one file, or of an input that could not be opened.
 #[derive(Debug)]
 pub struct FileResult {
-    /// How it ended, and its counts.
+    /// How the file ended, and its counts.
     pub report: FileReport,
-    /// What its rows became, if it was opened.
+    /// What the file's rows became, if the file was opened.
     pub kind: Option<String>,
-    /// Where its rejected rows were uploaded to.
+    /// Where the file's rejected rows were uploaded to.
     pub uploaded: Option<String>,
     /// What was imported of an earlier version of the file, and what that led to.
     pub note: Option<String>,
@@ -20,14 +20,14 @@ pub struct FileResult {
 /// What became of all files.
 #[derive(Debug, Default)]
 pub struct Results {
-    /// In the order of the inputs.
+    /// The results, in the order of the inputs.
     pub results: Vec<FileResult>,
     /// Inputs that had not begun when the import was stopped.
     pub not_begun: u64,
 }
 
 impl FileResult {
-    /// Of an input that ended before its import began.
+    /// The result of an input that ended before its import began.
     pub fn not_opened(name: String, end: FileEnd) -> Self {
         let report = FileReport {
             equal_rows: 0,
@@ -53,7 +53,7 @@ impl FileResult {
         of(&self.report.progress).saturating_sub(of(&self.report.before))
     }
 
-    /// Rows rejected by the import or by the collector, also by an earlier part of the same import.
+    /// Rows rejected by the import or by the collector, with those of earlier runs of the same import.
     pub fn rejected(&self) -> u64 {
         self.report.progress.rejected + self.report.progress.refused
     }
@@ -63,7 +63,7 @@ impl FileResult {
         self.report.by_code.clone().into_rows().into_iter()
     }
 
-    /// How it ended, in a word or two.
+    /// How the file ended, in a word or two.
     pub fn ended(&self) -> &'static str {
         match &self.report.end {
             FileEnd::Done => "done",

@@ -20,7 +20,7 @@ use super::{
     RejectsOf, RowLimits, Snapshot, Target, Waits, WantedSource, import_file, imported_as,
 };
 
-/// What is counted while files are imported.
+/// The counts while files are imported.
 #[derive(Clone, Debug, Default)]
 pub struct Counted {
     /// Rows and files.
@@ -65,12 +65,12 @@ pub async fn retry_all(
     results
 }
 
-/// Every file of an import goes the same way.
+/// How every file of an import is imported.
 #[derive(Clone, Debug)]
 pub struct FilesImport {
     /// Takes the rows.
     pub target: Arc<dyn Target>,
-    /// How inputs are opened.
+    /// How the inputs are opened.
     pub opening: Arc<Opening>,
     /// See [`Begin::options`].
     pub options: OptionsHash,
@@ -80,7 +80,7 @@ pub struct FilesImport {
     pub source: WantedSource,
     /// See [`Begin::force`].
     pub force: bool,
-    /// Which rows, and how many may be rejected.
+    /// Which rows are imported, and how many may be rejected.
     pub limits: RowLimits,
     /// See [`Job::rate`].
     pub rate: Option<u32>,
@@ -90,7 +90,7 @@ pub struct FilesImport {
     pub reject_sink: Option<Arc<dyn RejectSink>>,
     /// See [`Job::part_bytes`].
     pub part_bytes: Option<usize>,
-    /// What is counted.
+    /// The counts.
     pub counted: Counted,
     /// Stops the import after a step.
     pub stop: CancellationToken,
@@ -137,7 +137,7 @@ pub async fn one(import: &FilesImport, input: &Input) -> Vec<FileResult> {
     let mut waits = Waits::default();
     let ended = |end| vec![FileResult::not_opened(input.name(), end)];
     let files = loop {
-        // Standard input may say nothing for hours: its reader is left behind.
+        // Standard input may be silent for hours, so its reader is abandoned when the import stops.
         let found = files(input, &import.opening, &import.counted.watched);
         let found = import.stop.run_until_cancelled(found).await;
         match found {
@@ -183,7 +183,7 @@ async fn imported(import: &FilesImport, file: &CsvFile) -> FileResult {
         limits: import.limits_hash.clone(),
         by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),
         force: import.force,
-        // Without a disk that outlives the process nothing remembers earlier versions.
+        // The place is useless if no disk outlives the process: nothing then remembers earlier versions.
         place: file.place_id.filter(|_| import.reject_sink.is_none()),
         version: None,
     };
@@ -216,7 +216,7 @@ async fn imported(import: &FilesImport, file: &CsvFile) -> FileResult {
     };
     let mut report = import_file(&job, &*import.target, &import.counted.counters, &import.stop).await;
     if report.rejects.is_none() && report.progress.rejected > 0 && job.rejects.exists() {
-        // An earlier run wrote them.
+        // An earlier run wrote the rejected rows.
         report.rejects = Some(job.rejects);
     }
     FileResult { report, kind: Some(file.kind.to_string()), uploaded: None, note: imported_as.note }

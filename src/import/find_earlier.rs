@@ -9,8 +9,8 @@ use super::target::{Begin, TargetError, unwritten};
 use crate::log::ImportKey;
 use crate::sources::SourceId;
 
-/// What the journal knows of earlier versions of a file that has no record. `with_log` adds to a record what is known of
-/// an open import. Waits for the disk.
+/// What the journal knows of earlier versions of a file that has no record. `with_log` adds to a record what
+/// the log knows of an open import. Waits for the disk.
 pub(super) fn earlier(
     journal: &dyn Journal,
     begin: &Begin,
@@ -31,7 +31,7 @@ pub(super) fn earlier(
     Ok(unfinished(&record, begin))
 }
 
-/// What a later version of its file has to know of an import.
+/// What a later version of the file has to know of an import that did not reach the end.
 fn unfinished(record: &ImportRecord, begin: &Begin) -> Option<Earlier> {
     let rows = record.progress.next_row;
     if record.state == State::Done || rows == 0 {
@@ -42,15 +42,15 @@ fn unfinished(record: &ImportRecord, begin: &Begin) -> Option<Earlier> {
     record.file.map(|file| Earlier::Unfinished { file, rows, prefix, other_options })
 }
 
-/// The prefix of an unfinished import, if it is that of all rows that are stored, and of no others.
+/// The prefix of an unfinished import, if it covers all rows that are stored, and no others.
 fn stored_prefix(record: &ImportRecord, begin: &Begin) -> Option<Prefix> {
     let is_counted = !begin.by_content || record.counted == record.progress.next_row;
     let is_open = record.state != State::Done;
     record.prefix.filter(|prefix| is_open && is_counted && prefix.rows == record.progress.next_row)
 }
 
-/// What is to be linked with an import that begins: its place, and the version of the file that continues it. Failures
-/// of the earlier version are forgotten. Waits for the disk.
+/// The keys to link with an import that begins: that of its place, and that of the version of the file that
+/// continues it. Failures of the earlier version are forgotten. Waits for the disk.
 ///
 /// # Errors
 /// [`TargetError`]: the version does not continue what `known` says.
@@ -77,7 +77,7 @@ pub(super) fn links(
     Ok(links)
 }
 
-/// Names a place and a source in the journal.
+/// The key in the journal of a place and a source.
 fn place_key(place: FileId, source: &SourceId) -> u128 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"forebay place 1\0").update(&place.bytes()).update(source.as_str().as_bytes());

@@ -1,8 +1,8 @@
 //! What makes two source files the same file.
 //!
-//! The bytes that are hashed: `forebay file identity` and a version byte, a byte for the kind, then each part
-//! with its length as u64le before it. Change `VERSION` if any of this changes: every file then counts as
-//! new, so rows that were imported before are imported again.
+//! The hashed bytes are `forebay file identity` and a version byte, a byte for the kind, then each part with
+//! its length as u64le before it. Change `VERSION` if any of this changes: every file then counts as new, so
+//! rows that were imported before are imported again.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::file_id::FileId;
 use super::reading::local::LocalFile;
 
-/// The version of what is hashed.
+/// The version of the hashed form.
 const VERSION: u8 = 1;
 
 /// How many bytes are hashed at each end of a local file.
@@ -19,39 +19,40 @@ const END_BYTES: u64 = 64 * 1024;
 
 /// What makes two source files the same file.
 ///
-/// Times of events and S3's `LastModified` are not part of it: they differ between two notifications of one
-/// object.
+/// Times of events and S3's `LastModified` are not part of the identity: they differ between two
+/// notifications of one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileIdentity {
     /// A local file.
     Local {
-        /// Its canonical path.
+        /// The file's canonical path.
         path: PathBuf,
-        /// Its size in bytes.
+        /// The file's size in bytes.
         size: u64,
-        /// When it was modified, in nanoseconds since 1970.
+        /// When the file was modified, in nanoseconds since 1970.
         modified_ns: i128,
-        /// BLAKE3 of its first and its last 64 KiB. They overlap in a shorter file.
+        /// BLAKE3 of the first and the last 64 KiB of the file. They overlap in a shorter file.
         ends: [u8; 32],
     },
     /// An object in S3.
     S3 {
-        /// Its bucket.
+        /// The object's bucket.
         bucket: String,
-        /// Its key.
+        /// The object's key.
         key: String,
-        /// Its version, in buckets with versions. `null`, the version of objects from before, counts as none.
+        /// The object's version, in buckets with versions. `null`, the version of older objects, counts as
+        /// none.
         version: Option<String>,
-        /// Its entity tag. It counts only without a version; quotes around it do not.
+        /// The object's entity tag. The tag counts only without a version; quotes around it do not count.
         etag: String,
-        /// Its size in bytes.
+        /// The object's size in bytes.
         size: u64,
     },
     /// Bytes without a name, such as standard input: the same bytes are the same file.
     Content {
         /// BLAKE3 of all bytes.
         hash: [u8; 32],
-        /// How many bytes.
+        /// The number of bytes.
         size: u64,
     },
 }
@@ -60,16 +61,16 @@ impl FileIdentity {
     /// The identity of a local file.
     ///
     /// # Errors
-    /// The file is missing, unreadable or not a regular file, or it shrank meanwhile.
+    /// The file is missing, unreadable or not a regular file, or it shrank during the call.
     pub fn of_file(path: &Path) -> io::Result<Self> {
         Self::of_open_file(&LocalFile::open(path)?, path)
     }
 
-    /// The identity of an open file: the one to use before reading it, because no other file can take its place.
-    /// `path` is the one that it was opened by.
+    /// The identity of an open file. This one is safe before a read: no other file can take the place of an
+    /// open one. `path` is the path by which the file was opened.
     ///
     /// # Errors
-    /// The file is unreadable or shrank meanwhile.
+    /// The file is unreadable, or it shrank during the call.
     pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<Self> {
         let size = file.size();
         let mut hash = blake3::Hasher::new();
@@ -86,7 +87,7 @@ impl FileIdentity {
         })
     }
 
-    /// Names where the file is: the same for all of its versions. Bytes without a name have none.
+    /// The id of where the file is: the same for all of its versions. Bytes without a name have none.
     pub fn path_id(&self) -> Option<FileId> {
         let mut hash = blake3::Hasher::new();
         hash.update(b"forebay file place").update(&[VERSION]);
@@ -128,7 +129,7 @@ impl FileIdentity {
                     }
                     None => {
                         part(&mut hash, b"etag");
-                        // Answers have the quotes, events do not.
+                        // Answers of S3 have quotes around the tag, events do not.
                         part(&mut hash, etag.trim_matches('"').as_bytes());
                     }
                 }

@@ -17,7 +17,7 @@ pub enum WantedSource {
     WriteKey(String),
 }
 
-/// A write key is never shown.
+/// The text has no write key: that is a secret.
 impl fmt::Debug for WantedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -28,7 +28,7 @@ impl fmt::Debug for WantedSource {
     }
 }
 
-/// Why there is no such source.
+/// Why a source was not found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSource {
     /// There are several sources, and none was named.
@@ -40,7 +40,7 @@ pub enum NoSource {
     /// No source has this write key.
     #[error("no source has this write key")]
     UnknownKey,
-    /// As another process words it.
+    /// Another reason, in the words of another process.
     #[error("{0}")]
     Other(String),
     /// Dev mode has reached its limit of sources.
@@ -50,9 +50,9 @@ pub enum NoSource {
 
 /// The sources that calls can be imported into.
 pub trait ImportSources: Send + Sync + fmt::Debug {
-    /// The source that is meant.
+    /// The source that an importer asks for.
     ///
     /// # Errors
-    /// [`NoSource`].
+    /// [`NoSource`]: there is no such source.
     fn find(&self, wanted: &WantedSource) -> Result<SourceId, NoSource>;
 }

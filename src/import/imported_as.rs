@@ -1,10 +1,10 @@
-//! Files that changed before their import reached the end: the next import goes on after the rows that are stored, if
-//! the file still begins with them.
+//! Continues the import of a file that changed before the import reached the end: the next import begins
+//! after the rows that are stored, if the file still begins with them.
 //!
-//! While a file is read, each step says what the file begins with up to the step's end: a [`Prefix`]. The journal keeps
-//! the last one, and which import the file's place had last. A later version of the file is another file, unless it
-//! begins with that prefix: then it continues the import, with the row numbers, messageIds and rejects file of the first
-//! version. The journal remembers for good that both versions are one import.
+//! While a file is read, each step says what the file begins with up to the step's end: a [`Prefix`]. The
+//! journal keeps the last prefix, and which import a place had last. A later version of the file is another
+//! file, unless it begins with that prefix: then it continues the import, with the row numbers, messageIds
+//! and rejects file of the first version. The journal remembers for good that both versions are one import.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,24 +20,24 @@ use super::run::{FileEnd, OpenRows, Waits};
 use super::target::{Begin, Target, TargetError};
 use crate::words::counted;
 
-/// Rows that are compared before it is asked whether anybody still waits for the rest.
+/// Rows that are compared between two checks whether anybody still waits for the answer.
 const COMPARED_ROWS: u64 = 10_000;
 
-/// As what a file is imported.
+/// The file as which a file is imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportedAs {
-    /// The file whose import it continues; `None`: it is a file of its own.
+    /// The file whose import is continued; `None`: the file is one of its own.
     pub file: Option<FileId>,
-    /// To be told to the target.
+    /// The version of the file, for the target.
     pub version: Option<Version>,
-    /// For a person, if rows of an earlier version are stored.
+    /// The note for a person, if rows of an earlier version are stored.
     pub note: Option<String>,
 }
 
-/// Finds out as what a file is imported, and tries again as long as that may succeed later. `open` opens the file.
+/// Finds as what a file is imported, and retries while that may succeed later. `open` opens the file.
 ///
 /// # Errors
-/// How the import of the file ended, because it cannot begin.
+/// [`FileEnd`]: the import of the file cannot begin.
 pub async fn imported_as(
     begin: &Begin,
     open: &OpenRows,
@@ -78,7 +78,7 @@ pub async fn imported_as(
     }
 }
 
-/// `begins`: whether the file begins with the prefix, if that is known.
+/// Decides as what a file is imported. `begins`: whether the file begins with the prefix, if that is known.
 fn decided(
     (file, rows): (FileId, u64),
     version: Option<Version>,
@@ -111,7 +111,7 @@ async fn begins_with(open: &OpenRows, prefix: Prefix, stop: &CancellationToken) 
     match compared.await {
         Ok(Ok(Some(begins))) => Ok(begins),
         Ok(Ok(None)) => Err(FileEnd::Stopped),
-        // As a file of its own it fails in the same way, and that is recorded.
+        // The file fails in the same way as a file of its own, and that failure is recorded.
         Ok(Err(error)) if error.fault == FileFault::Content => Ok(false),
         Ok(Err(error)) => Err(FileEnd::Failed(error)),
         Err(panicked) => {
@@ -121,7 +121,7 @@ async fn begins_with(open: &OpenRows, prefix: Prefix, stop: &CancellationToken) 
     }
 }
 
-/// Whether what a reader reads begins with these rows. `None` if nobody waits for the answer, as `is_left` says.
+/// Whether the rows of a reader begin with these. `None` if nobody waits for the answer, as `is_left` says.
 fn compare(
     reader: &mut dyn RowReader,
     prefix: Prefix,

@@ -1,9 +1,9 @@
 //! The taking side of imports: stores each row once, and records in the journal what became of each file.
 //!
-//! While a file is being imported, its progress stands in the log, in the same block as the calls that it covers.
-//! When the import ends, the progress goes to the journal, and only then does the log forget it. A start does the
-//! same for the imports that an earlier process left open. So at every instant at least one of the two knows
-//! each row that is stored.
+//! The log has the progress of a file while it is being imported, in the same block as the calls that the
+//! progress covers. When the import ends, the progress goes to the journal, and only then does the log forget
+//! it. A start does the same for imports that an earlier process left open. So at every instant at least one
+//! of the two knows each row that is stored.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,14 +38,15 @@ use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
 use crate::words::Told;
 
-/// The most calls that one step may have: the most that one request may have.
+/// The most calls of one step, which are the most of one request.
 pub const ROWS_MAX: u64 = 2_000;
-/// The most imports that are open at once. Beyond it, the one that was idle longest is closed; its next step
-/// begins it again.
+/// The most imports that are open at once. Above this limit, the one that was idle longest is closed; its
+/// next step opens it again.
 const OPEN_MAX: usize = 1_000;
-/// How often a step is tried again because the day of its `receivedAt` ended meanwhile.
+/// How often a step is retried because the day of its `receivedAt` ended meanwhile.
 const DAY_OVER_MAX: usize = 3;
-/// How long to wait when the queue is full, and when there is no space.
+/// The wait before a step is handed over again that met a full queue, whose day has ended, or of which nobody
+/// knows whether it was stored.
 const SOON: Duration = Duration::from_secs(1);
 
 /// An open import.
@@ -53,12 +54,12 @@ const SOON: Duration = Duration::from_secs(1);
 struct Open {
     file: u64,
     source: SourceId,
-    /// When it was last used, as a count.
+    /// When the import was last used, as a count of uses.
     used: u64,
-    /// Up to which row the counts of rows are recorded, if rows are known by their content.
+    /// The row up to which the counts of rows are recorded, if rows are known by their content.
     counted: Option<Arc<AtomicU64>>,
-    /// Held while a step is stored. Whoever closes the import waits for it: a step that is stored after the
-    /// progress was read would be stored again.
+    /// Held while a step is stored. A close of the import waits for this lock: a step that is stored after
+    /// the progress was read would be stored again.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -93,8 +94,8 @@ pub struct Importer {
     metrics: Metrics,
     sources: Mutex<Arc<dyn ImportSources>>,
     open: Mutex<OpenImports>,
-    /// Held while a step of rows that are known by their content is stored and counted, and while such an import
-    /// begins: equal rows of two files must not both be new.
+    /// Held while a step of rows that are known by their content is stored and counted, and while an import
+    /// of such rows begins: equal rows of two files must not both be new.
     counting: tokio::sync::Mutex<()>,
     /// Held while a file begins or ends: both read the journal and then write to it.
     journaling: Mutex<()>,
@@ -117,7 +118,7 @@ impl Importer {
             counting: tokio::sync::Mutex::default(),
             journaling: Mutex::default(),
         };
-        // The log keeps them until they are recorded, and whoever continues one records it.
+        // The log keeps open imports until they are recorded, and whoever continues one records it.
         if let Err(error) = importer.record(&importer.imports.open_imports()) {
             tracing::warn!(%error, "imports that were open when the last process ended are not recorded yet");
         }
@@ -175,16 +176,16 @@ impl Importer {
 
     fn forget(&self, files: &[u64]) {
         if self.imports.end_imports(files).is_err() {
-            // The log keeps them. Nothing is wrong with that: the next start records them again.
+            // The log keeps these imports. That does no harm: the next start records them again.
             tracing::debug!("the log keeps imports that are recorded in the journal");
         }
     }
 
-    /// [`Target::begin`] for a caller that may wait for the disk. If rows are known by their content, no step of any
-    /// import may be under way.
+    /// [`Target::begin`] for a caller that may wait for the disk. If rows are known by their content, no step
+    /// of any import may be in progress.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import cannot begin, now or for good.
     pub fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
@@ -194,7 +195,7 @@ impl Importer {
         let open = self.imports.open_imports().into_iter().find(|import| import.key == key);
         match (&mut known, open) {
             (Some(record), Some(open)) => record.advance(open.progress),
-            // The journal could not be used when the process began.
+            // The journal could not be used when the process began, so it lacks this import.
             (None, Some(open)) => {
                 known = Some(ImportRecord::of_progress(key, open.progress, self.clock.wall()))
             }
@@ -208,7 +209,7 @@ impl Importer {
         if admitted.standing == Standing::Done {
             return Ok(admitted.begun(source, keeps_prefix, progress, progress.next_row));
         }
-        // If it begins at its first row again, the log must forget it first, or its own progress would count.
+        // The log must forget an import that begins at its first row again, or the old progress would count.
         if let Some(open) = open.filter(|_| progress.next_row < before) {
             self.close(key);
             self.imports.end_imports(&[open.file]).map_err(|_| full())?;
@@ -248,7 +249,7 @@ impl Importer {
         self.metrics.imports_open.set(i64::try_from(open.by_key.len()).unwrap_or(i64::MAX));
     }
 
-    /// Counts the rows of a step. Those that are neither calls nor rejected were passed over.
+    /// Counts the rows of a step. Rows that are neither calls nor rejected were passed over.
     fn count_rows(&self, source: &SourceId, ack: &Ack, step: ImportStep) {
         let stored = ack.calls.saturating_sub(ack.repeats);
         let became = [
@@ -263,8 +264,8 @@ impl Importer {
         }
     }
 
-    /// Takes no more steps of an import, and waits for the one that is being stored. Must not be called on the runtime's
-    /// threads.
+    /// Takes no more steps of an import, and waits for the step that is being stored. Must not be called on
+    /// the runtime's threads.
     fn close(&self, key: ImportKey) {
         let removed = {
             let mut open = lock(&self.open);
@@ -280,7 +281,7 @@ impl Importer {
     /// [`Target::earlier`] for a caller that may wait for the disk.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the journal cannot be read, or the source is unknown.
     pub fn earlier_now(&self, begin: &Begin) -> Result<Option<Earlier>, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
@@ -295,11 +296,11 @@ impl Importer {
         earlier(&*self.journal, begin, &source, &with_log).map_err(unwritten)
     }
 
-    /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not be
-    /// called on the runtime's threads.
+    /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not
+    /// be called on the runtime's threads.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import is not open, or its end cannot be recorded.
     pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
         self.close(end.import);
@@ -330,7 +331,8 @@ impl Importer {
             .checked_sub(1)
             .and_then(|more| rows.first.checked_add(more))
             .ok_or_else(|| TargetError::Refused("a step covers at least one row".into()))?;
-        // Before the turn: whoever begins an import holds it while it waits for the turn of another.
+        // This lock comes before the turn: whoever begins an import holds it while it waits for the turn of
+        // another.
         let _counting = match &counted {
             Some(_) => Some(self.counting.lock().await),
             None => None,
@@ -346,12 +348,13 @@ impl Importer {
             let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats, text };
             return self.append(&source, step, &calls, &[]).await;
         };
-        // Rows known by their content: first those are left out that are stored already, and at last all are
-        // counted. A crash in between leaves rows that are stored and not counted; they are handed over again.
+        // The step has rows that are known by their content. Rows that are stored already are left out first;
+        // all are counted at the end. A crash in between leaves rows that are stored and not counted: they
+        // are handed over again.
         if rows.first != counted.load(Ordering::Acquire) {
             return Err(TargetError::OtherRow);
         }
-        // The turn is held, so it stays as it is until the step is appended.
+        // The progress stays as it is until the step is appended, because the turn is held.
         let progress = self.progress(file).ok_or(TargetError::NotOpen)?;
         let journal = Arc::clone(&self.journal);
         let (import, name) = (rows.import, source.clone());
@@ -367,7 +370,7 @@ impl Importer {
             RowsTaken { progress }
         } else {
             let known = new.known.saturating_add(rows.repeats);
-            // What the file begins with counts up to the rows that are counted, so it is recorded with them.
+            // The prefix of the file covers only rows that are counted, so it is recorded with their counts.
             let step = ImportStep { origin, rejected: rows.rejected, known, text: None };
             match self.append(&source, step, &new.calls, &new.own_ids).await {
                 Err(TargetError::IdTaken { call }) => return self.id_taken(record, &new.own_ids, call).await,
@@ -383,8 +386,9 @@ impl Importer {
         Ok(taken)
     }
 
-    /// Refuses a step with a call whose id another one has, by the call's number among those that are new. The row is
-    /// noted: if the step is stored without it, and is not counted because of a crash, it may come again with the row.
+    /// Refuses a step with a call whose id another call has. `call` is its number among the new ones. The row
+    /// is noted: if the step is stored without it, and a crash prevents its count, the step may come again
+    /// with the row.
     async fn id_taken(
         &self,
         mut record: ImportRecord,
@@ -410,7 +414,8 @@ impl Importer {
             .map(|import| import.progress)
     }
 
-    /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among `calls`.
+    /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among
+    /// `calls`.
     async fn append(
         &self,
         source: &SourceId,
@@ -459,7 +464,8 @@ impl Target for Arc<Importer> {
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
         let importer = Arc::clone(self);
         Box::pin(async move {
-            // Waited for here: threads that may block are few, and the step that holds it needs one.
+            // The lock is taken here, not on a thread that may block: such threads are few, and the step that
+            // holds the lock needs one.
             let _counting = match file.by_content {
                 true => Some(self.counting.lock().await),
                 false => None,
@@ -469,7 +475,8 @@ impl Target for Arc<Importer> {
     }
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
-        // In its own task: if the caller goes away, the turn is held until the step is stored.
+        // The step has a task of its own, which holds the turn until the step is stored even if the caller
+        // goes away.
         let importer = Arc::clone(self);
         let taken = tokio::spawn(async move { importer.take(rows, calls).await });
         Box::pin(async move { taken.await.unwrap_or_else(|error| Err(broken(&error))) })
@@ -481,7 +488,7 @@ impl Target for Arc<Importer> {
     }
 }
 
-/// What is decided about a file.
+/// The decision about a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Admitted {
     pub(super) record: ImportRecord,
@@ -491,7 +498,7 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
-    /// What the importer is told: how far the import is, and the row from which the file is read.
+    /// The answer to the reading side: how far the import is, and the row from which the file is read.
     pub(super) fn begun(
         self,
         source: SourceId,
@@ -514,7 +521,7 @@ impl Admitted {
     }
 }
 
-/// Decides whether a file is imported, and from which row on. `known` is what was recorded of it.
+/// Decides whether a file is imported, and from which row on. `known` is the file's record.
 pub(super) fn admitted(
     known: Option<ImportRecord>,
     begin: &Begin,
@@ -524,7 +531,8 @@ pub(super) fn admitted(
     let new = || ImportRecord::of_progress(key, ImportProgress::default(), now);
     let mut record = known.unwrap_or_else(new);
     let is_other = !record.options.is_empty() && !begin.options.is(&record.options);
-    // Nothing depends on how rows were read that were all rejected: a wrong delimiter can be corrected.
+    // Options may change while all rows were rejected: nothing depends on how these were read, and a wrong
+    // delimiter can be corrected.
     let is_anew = begin.force || (is_other && !has_calls(record.progress));
     if is_anew {
         let generation = record.generation + 1;
@@ -582,8 +590,8 @@ fn refusal(error: IngestError) -> TargetError {
             AppendError::OtherRow { next: None } => TargetError::NotOpen,
             AppendError::Known { item } => TargetError::IdTaken { call: item },
             AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
-            // The same step comes again. If it was stored, its rows are then not the next ones, and whoever reads the file
-            // begins at the row that the log says: as after an answer that was lost.
+            // The same step comes again. If it was stored, its rows are not the next ones, and the reading
+            // side begins at the row of the log, as after a lost answer.
             AppendError::Unknown => TargetError::Later { after: SOON, why },
             AppendError::Busy | AppendError::DayOver => TargetError::Later { after: SOON, why },
             AppendError::Full | AppendError::LocationFull | AppendError::Stopped => {

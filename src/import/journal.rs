@@ -1,5 +1,5 @@
-//! The journal: what the log does not keep of imports. It remembers each file for good, so that a file is
-//! imported once, however long ago that was.
+//! The journal: what the log does not keep of imports. The journal remembers each file for good, so that a
+//! file is imported once, however long ago that was.
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,20 +21,20 @@ use crate::log::ImportKey;
 
 /// Records as JSON, by the import's key.
 const RECORDS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("imports");
-/// How often rows are known: stored, in the file that had one last, and that file.
+/// How often rows are known: copies stored, copies in the file that had one last, and that file.
 const ROWS: TableDefinition<'_, u128, (u32, u32, u64)> = TableDefinition::new("rows");
-/// The import that a later version of its file continues, by what the key of that version's own import would be; and the
-/// last import of a place in a source.
+/// The import that a later version of a file continues, by the key that an import of this version alone would
+/// have; and the last import of a place in a source, by the key of both.
 const LINKS: TableDefinition<'_, u128, u128> = TableDefinition::new("links");
-/// Bytes of the database that are kept in memory. Each import reads and writes one
-/// record, and the counts of its rows if they are known by their content.
+/// Bytes of the database that are kept in memory. Each import reads and writes one record, and the counts of
+/// its rows if they are known by their content.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The journal's name in the directory of a spool.
 pub const JOURNAL: &str = "imports.redb";
-/// What the name of a damaged journal gets that was set aside.
+/// The part that the name of a damaged journal gets when the file is set aside.
 const ASIDE: &str = "damaged";
-/// What the journal's name has instead of its extension in the note that says that it was made.
+/// The extension of the note that says that a journal was made.
 const NOTE: &str = "made";
 
 /// Why the journal cannot be read or written.
@@ -46,17 +46,17 @@ pub struct JournalError {
 }
 
 impl JournalError {
-    /// A journal failed for this reason. The next try may succeed.
+    /// The error of a journal that failed for this reason. A retry may succeed.
     pub fn of(error: impl fmt::Display) -> Self {
         Self { what: error.to_string(), needs_a_person: false }
     }
 
-    /// Imports are refused until a person decides.
+    /// The error of a journal without which imports are refused until a person decides.
     fn lost(what: String) -> Self {
         Self { what, needs_a_person: true }
     }
 
-    /// Whether no further try can succeed before a person has decided something.
+    /// Whether no retry can succeed before a person has decided something.
     pub fn needs_a_person(&self) -> bool {
         self.needs_a_person
     }
@@ -67,7 +67,7 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// The record of a file.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]: the journal cannot be read.
     fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError>;
 
     /// Replaces the records of files, all or none.
@@ -79,7 +79,7 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// The import that is linked with a key.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]: the journal cannot be read.
     fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError>;
 
     /// Replaces the record of a file and links its import with keys, all or none.
@@ -88,10 +88,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// [`JournalError`]: nothing has changed.
     fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError>;
 
-    /// How often rows are known, by their keys. Unknown ones are left out.
+    /// How often rows are known, by their keys. Unknown rows are left out.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]: the journal cannot be read.
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError>;
 
     /// Replaces the counts of rows and the record of their file, all or none.
@@ -103,21 +103,22 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// Passes every record to `each`, in no particular order.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]: the journal cannot be read.
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError>;
 
-    /// How many records there are. It does not read them.
+    /// How many records there are. The records are not read.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]: the journal cannot be read.
     fn count(&self) -> Result<u64, JournalError>;
 }
 
-/// A journal in an embedded database: one file, used by one process. The file is created with the first record. After a
-/// failure it is opened again, because the database takes nothing more before that.
+/// A journal in an embedded database: one file, used by one process. The file is created with the first
+/// record. After a failure the database is opened again, because it takes nothing more before that.
 ///
-/// A damaged file is set aside. A note beside the file says that a journal was made, so a missing file is noticed. In both
-/// cases every method fails until a person has decided: without the journal, files would be imported again.
+/// A damaged file is set aside. A note beside the file says that a journal was made, so a missing file is
+/// noticed. In both cases every method fails until a person has decided: without the journal, files would be
+/// imported again.
 #[derive(Debug)]
 pub struct LocalJournal {
     path: PathBuf,
@@ -125,7 +126,8 @@ pub struct LocalJournal {
 }
 
 impl LocalJournal {
-    /// Opens the journal in a file, which need not exist. If it cannot be used, every method says why.
+    /// Opens the journal in a file, which may be missing. If the journal cannot be used, every method says
+    /// why.
     ///
     /// # Errors
     /// [`JournalError`]: another process uses it.
@@ -133,7 +135,7 @@ impl LocalJournal {
         let journal = Self { path: path.to_owned(), database: Mutex::default() };
         match path.try_exists().map(|exists| exists.then(|| journal.database())) {
             Ok(Some(Err(OpenError::Used(error)))) => Err(error),
-            // A damaged one is set aside; what the disk refuses may pass.
+            // `database` has set a damaged file aside. A refusal of the disk may pass.
             _ => Ok(journal),
         }
     }
@@ -147,7 +149,7 @@ impl LocalJournal {
         let error = path.exists().then(|| opens(path))?.err()?;
         let what = match &error {
             _ if is_damage(&error) => "is damaged",
-            // A running node does.
+            // A running node has the journal open, and watches it.
             DatabaseError::DatabaseAlreadyOpen => return None,
             _ => "cannot be used",
         };
@@ -157,14 +159,14 @@ impl LocalJournal {
     /// Opens a journal in storage that a test can break.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]: the database cannot be made.
     pub fn over(backend: impl StorageBackend) -> Result<Self, JournalError> {
         let database = builder().create_with_backend(backend);
         let database = with_table(database.map_err(JournalError::of)?)?;
         Ok(Self { path: PathBuf::new(), database: Mutex::new(Some(Arc::new(database))) })
     }
 
-    /// The database, created if need be.
+    /// The database, created if it is missing.
     fn made(&self) -> Result<Arc<Database>, JournalError> {
         match self.if_made()? {
             Some(database) => Ok(database),
@@ -175,7 +177,7 @@ impl LocalJournal {
         }
     }
 
-    /// The database, unless there is none yet.
+    /// The database, or `None` if it was not created yet.
     fn if_made(&self) -> Result<Option<Arc<Database>>, JournalError> {
         if let Some(database) = &*lock(&self.database) {
             return Ok(Some(Arc::clone(database)));
@@ -201,7 +203,7 @@ impl LocalJournal {
             }
             Err(error) => return Err(error),
         };
-        // Journals of earlier releases have none.
+        // Journals of earlier releases have no note.
         self.write_note()?;
         Ok(Arc::clone(known.insert(Arc::new(database))))
     }
@@ -242,7 +244,7 @@ impl LocalJournal {
         Ok(())
     }
 
-    /// Gives a damaged file another name. An earlier one is kept.
+    /// Gives a damaged file another name. A file that was set aside earlier is kept.
     #[expect(clippy::disallowed_methods, reason = "only a name changes, and the directory is synced")]
     fn set_aside(&self) -> Result<(), JournalError> {
         let aside = self.aside();
@@ -257,7 +259,7 @@ impl LocalJournal {
         fs::File::open(dir.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all())
     }
 
-    /// Notes that there is a journal.
+    /// Writes the note that a journal was made.
     fn write_note(&self) -> Result<(), JournalError> {
         match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.note()) {
             Ok(_) => self.sync_folder().map_err(JournalError::of),
@@ -266,16 +268,16 @@ impl LocalJournal {
         }
     }
 
-    /// Does something with the database. If that fails, it is opened again the next time.
+    /// Does work with the database. After a failure, the next work opens the database again.
     fn with<T>(
         &self,
         database: Arc<Database>,
         work: impl FnOnce(&Database) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        // The library may panic at what it does not expect in a file.
+        // The library may panic at unexpected content of a file.
         let panicked = |_| Err(JournalError::of("its structure is damaged"));
         let done = catch_unwind(AssertUnwindSafe(|| work(&database))).unwrap_or_else(panicked);
-        // One that is not in a file of its own cannot be opened again.
+        // A database without a file of its own cannot be opened again.
         if done.is_err() && !self.path.as_os_str().is_empty() {
             let closed = catch_unwind(AssertUnwindSafe(|| {
                 drop(database);
@@ -286,13 +288,14 @@ impl LocalJournal {
         done
     }
 
-    /// Makes an empty database, which gets its name only when it is complete: one that is cut short while it is
-    /// made is none, and could never be opened.
+    /// Makes an empty database, which gets its name only when it is complete: a file that a crash cuts short
+    /// is no database, and could never be opened.
     #[expect(clippy::disallowed_methods, reason = "the file is synced before, and its directory after")]
     fn make(&self) -> Result<(), JournalError> {
         let temporary = self.path.with_extension("tmp");
         let made = || -> Result<(), JournalError> {
-            // Names of files may be personal data, and the rest of the spool is for its owner only, too.
+            // The file is for its owner only, as the rest of the spool is: names of files may be personal
+            // data.
             own_files::replace(&temporary, 0o600).map_err(JournalError::of)?;
             drop(database_in(&temporary)?);
             fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(JournalError::of)?;
@@ -307,11 +310,11 @@ impl LocalJournal {
 /// Why a database cannot be opened.
 #[derive(Debug)]
 enum OpenError {
-    /// Its file is no longer what was written.
+    /// The file is no longer what was written.
     Damaged(JournalError),
-    /// Another process uses it.
+    /// Another process uses the file.
     Used(JournalError),
-    /// It may be otherwise the next time.
+    /// A retry may succeed.
     Failed(JournalError),
 }
 
@@ -332,7 +335,7 @@ impl From<JournalError> for OpenError {
 fn is_damage(error: &DatabaseError) -> bool {
     match error {
         DatabaseError::Storage(StorageError::Corrupted(_)) => true,
-        // What is no database, or ends too early.
+        // The file is no database, or ends too early.
         DatabaseError::Storage(StorageError::Io(error)) => {
             matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         }
@@ -340,8 +343,8 @@ fn is_damage(error: &DatabaseError) -> bool {
     }
 }
 
-/// Whether the database in a file can be opened, without a change of the file. What a repair or the check of every page
-/// would write stays in memory.
+/// Whether the database in a file can be opened. The file stays unchanged: what a repair, or the check of
+/// every page, would write stays in memory.
 fn opens(path: &Path) -> Result<(), DatabaseError> {
     if fs::metadata(path).map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?.len() == 0 {
         return Err(DatabaseError::Storage(StorageError::Corrupted("it is empty".to_owned())));
@@ -355,13 +358,14 @@ fn opens(path: &Path) -> Result<(), DatabaseError> {
 
 fn builder() -> Builder {
     let mut builder = Database::builder();
-    // A changed byte in a table would otherwise be taken for what was written.
+    // The check of every page finds a changed byte in a table, which would otherwise be taken for what was
+    // written.
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder
 }
 
 fn database_in(path: &Path) -> Result<Database, OpenError> {
-    // Without its header the database would be made anew.
+    // The library would make a database anew in an empty file.
     let is_empty = fs::metadata(path).map_err(JournalError::of)?.len() == 0;
     let is_temporary = path.extension().is_some_and(|extension| extension == "tmp");
     let said =

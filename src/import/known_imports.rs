@@ -17,25 +17,25 @@ use crate::words::Told;
 /// An import, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownImport {
-    /// Names it.
+    /// The import's key.
     pub key: ImportKey,
-    /// The name of its file; empty if only the log knew it.
+    /// The name of the imported file; empty if only the log knew the import.
     pub name: String,
-    /// Its source.
+    /// The source of the calls.
     pub source: Option<SourceId>,
-    /// Its state.
+    /// The state of the import.
     pub state: ImportState,
-    /// When it was first seen.
+    /// When the import was first seen.
     pub first_seen: UnixMillis,
-    /// When it ended.
+    /// When the import ended.
     pub ended_at: Option<UnixMillis>,
-    /// Bytes of the file, if known.
+    /// The length of the file in bytes, if known.
     pub bytes: Option<u64>,
-    /// What is stored.
+    /// The progress that is stored.
     pub progress: ImportProgress,
-    /// Rejected rows by code, the most frequent first, as far as they were reported.
+    /// Rejected rows by code, the most frequent first, as far as the importer reported them.
     pub rejects: Vec<RejectedRows>,
-    /// The file with the rejected rows, on the importer's machine, as far as it was reported.
+    /// The file with the rejected rows, on the importer's machine, as far as the importer reported it.
     pub rejects_file: Option<String>,
     /// Failures since the last success.
     pub attempts: u32,
@@ -46,24 +46,24 @@ pub struct KnownImport {
 /// The state of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportState {
-    /// It is open.
+    /// The import is open.
     Running,
-    /// It has begun, has not ended, and is not open: the same command continues it.
+    /// The import has begun and not ended, and is not open: the same command continues it.
     Stopped,
-    /// All of it is imported.
+    /// All rows of the file are imported.
     Done,
-    /// It failed, and is tried again.
+    /// The import failed, and will be retried.
     Failed,
-    /// It failed too often.
+    /// The import failed too often.
     GivenUp,
 }
 
 /// The newest imports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownImports {
-    /// The one that was begun, continued or ended last first.
+    /// The imports: first the one that was begun, continued or ended last.
     pub imports: Vec<KnownImport>,
-    /// How many the journal has.
+    /// The number of imports in the journal.
     pub total: u64,
     /// Whether the journal is still being read.
     pub loading: bool,
@@ -72,8 +72,8 @@ pub struct KnownImports {
 }
 
 impl Importer {
-    /// At most `limit` imports, the one that was begun, continued or ended last first. The first call reads the whole
-    /// journal; it waits for that for at most `patience`, and shows what is known by then.
+    /// At most `limit` imports: first the one that was begun, continued or ended last. The first call reads
+    /// the whole journal; it waits for at most `patience`, and shows what is known by then.
     pub async fn newest(this: &Arc<Self>, limit: usize, patience: Duration) -> KnownImports {
         let journal = Arc::clone(this.recent());
         if journal.begin_to_read() {
@@ -81,7 +81,7 @@ impl Importer {
                 let journal = Arc::clone(&journal);
                 tokio::task::spawn_blocking(move || journal.read_all())
             };
-            // It goes on by itself.
+            // The reading continues by itself after this wait.
             drop(tokio::time::timeout(patience, reading).await);
         }
         let importer = Arc::clone(this);
@@ -112,7 +112,7 @@ impl Importer {
     }
 }
 
-/// `open`: the progress of open imports.
+/// An import, for people. `open`: the progress of open imports.
 fn known_import(record: ImportRecord, open: &HashMap<ImportKey, ImportProgress>) -> KnownImport {
     let (mut progress, open) = (record.progress, open.get(&record.key));
     if let Some(now) = open {

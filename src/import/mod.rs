@@ -1,11 +1,11 @@
 //! Imports: rows of files become calls, each exactly once.
 //!
-//! An import has two sides. The reading side turns a file into rows and rows into calls, and hands them over in
-//! steps. The taking side, [`Importer`], stores a step only if it covers the file's next rows. Between them is
-//! [`Target`]: the same whether both sides are in one process, or the reading side is a command that speaks to a
-//! running node.
+//! An import has two sides. The reading side turns a file into rows and rows into calls, and hands them over
+//! in steps. The taking side, [`Importer`], stores a step only if it covers the file's next rows. [`Target`]
+//! is between them: the same whether both sides are in one process, or the reading side is a command that
+//! speaks to a running node.
 //!
-//! [`files_import`] is the reading side of several files. Nothing here knows the command line.
+//! [`files_import`] is the reading side of several files. This room does not know the command line.
 
 pub mod collector_target;
 mod counters;

@@ -14,7 +14,7 @@ use crate::words::Told;
 /// A step without the rows that are known.
 #[derive(Debug)]
 pub(super) struct NewRows {
-    /// An envelope of the others.
+    /// The envelope of the calls that are left.
     pub(super) calls: Bytes,
     /// How many calls were left out.
     pub(super) known: u64,
@@ -22,23 +22,23 @@ pub(super) struct NewRows {
     pub(super) new: u64,
     /// The counts after the step.
     pub(super) counts: Vec<(u128, RowCount)>,
-    /// The calls that are left and must have ids of their own: in the order that they are left in.
+    /// The calls that are left and must have ids of their own, in their order.
     pub(super) own_ids: Vec<OwnId>,
 }
 
-/// A call that is stored only if no other one has its id.
+/// A call that is stored only if no other call has its id.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnId {
-    /// Its number among the calls that are left.
+    /// The call's number among those that are left.
     pub(super) left: u32,
-    /// Its number in the step.
+    /// The call's number in the step.
     pub(super) sent: u32,
-    /// Its row.
+    /// The hash of the call's row.
     pub(super) hash: RowHash,
 }
 
-/// Leaves out the rows of a step that are known. `source` separates the counts of sources, and `file` names the
-/// import. Rows of `not_stored` are not counted. Waits for the disk.
+/// Leaves out the rows of a step that are known. `source` separates the counts of sources, and `file` names
+/// the import. Rows of `not_stored` are not counted. Waits for the disk.
 pub(super) fn new_rows(
     journal: &dyn Journal,
     (source, file): (&str, u64),
@@ -81,8 +81,8 @@ pub(super) fn new_rows(
     Ok(NewRows { calls: Bytes::from(kept), known, new: u64::from(new), counts, own_ids })
 }
 
-/// Appends a call. Copies of a row after the first get their number at the end of the messageId, unless a column of
-/// the file has the messageId.
+/// Appends a call. Copies of a row after the first get their number at the end of the messageId, unless a
+/// column of the file has the messageId.
 fn push_call(out: &mut String, call: &str, hash: RowHash, copy: u32) {
     let id = format!("\"messageId\":\"imp_{hash}");
     match (copy, call.split_once(&id)) {

@@ -1,4 +1,4 @@
-//! What tells the options by which rows become calls from others.
+//! Distinguishes the options by which rows become calls.
 
 use encoding_rs::Encoding;
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use super::short_hash;
 use crate::object::Collection;
 
 /// The options by which rows become calls, as a hash of a written form. An import is continued only with the
-/// same ones.
+/// same options.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OptionsHash {
-    /// Of the form that is recorded now.
+    /// The hash of the form that is recorded now.
     #[serde(rename = "options")]
     now: String,
-    /// Of the form that programs recorded before it.
+    /// The hash of the form that earlier programs recorded.
     #[serde(rename = "options_before", default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
 }
@@ -31,34 +31,34 @@ impl OptionsHash {
         Self::of(written(named_type, csv, encoding).to_string().as_bytes())
     }
 
-    /// The same options, also known by the hash that earlier programs recorded for them.
+    /// These options, also known by the hash that earlier programs recorded for them.
     #[must_use]
     pub fn and_before(self, before: String) -> Self {
         Self { before: Some(before), ..self }
     }
 
-    /// Both hashes, together with something that belongs to the options in some places only: as it is written
-    /// now, and as earlier programs wrote it.
+    /// Both hashes, with something that belongs to the options only in some uses: `now` as it is written now,
+    /// and `before` as earlier programs wrote it.
     #[must_use]
     pub fn with(self, now: &str, before: &str) -> Self {
         let both = |hash: &str, more: &str| short_hash(format!("{hash} {more}").as_bytes());
         Self { now: both(&self.now, now), before: self.before.map(|hash| both(&hash, before)) }
     }
 
-    /// What is recorded.
+    /// The hash to record.
     pub fn recorded(&self) -> &str {
         &self.now
     }
 
-    /// Whether a hash that was recorded, by this program or an earlier one, is of these options.
+    /// Whether a hash that was recorded, by this program or an earlier one, is that of these options.
     pub fn is(&self, recorded: &str) -> bool {
         self.now == recorded || self.before.as_deref() == Some(recorded)
     }
 }
 
-/// The written form: arrays of pairs, because the members of an object have no fixed order. Its hash is
-/// recorded for files whose import may go on for years, so a change of any name, place or value makes them
-/// unknown. Whatever is added comes with a new version, and the form before it goes on being tried.
+/// The written form: arrays of pairs, because the members of an object have no fixed order. The hash is
+/// recorded for files whose import may go on for years, so a change of any name, position or value makes them
+/// unknown. Any addition needs a new version, and the form before it continues to be tried.
 fn written(named_type: &NamedType, csv: &CsvOptions, encoding: Option<&'static Encoding>) -> Value {
     let NamedType { kind, collection } = named_type;
     let CsvOptions {

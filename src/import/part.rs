@@ -1,8 +1,8 @@
-//! Objects made of the rows of a file without a collector: the same lines, in the same form of object.
+//! Makes objects of the rows of a file without a collector: with the same lines, in the same form of object.
 //!
-//! A part is a step of an import ([`super::Rows`]). Its key follows from the file and its first row, and its lines from
-//! the file alone: `receivedAt` is when the file was stored, so a retry overwrites a part with the same lines
-//! (decision 0152).
+//! A part is a step of an import ([`super::Rows`]). The part's key follows from the file and its first row,
+//! and the lines follow from the file alone: `receivedAt` is when the file was stored, so a retry overwrites
+//! a part with the same lines (decision 0152).
 
 use std::io;
 
@@ -26,12 +26,12 @@ const LEVEL: u32 = 6;
 /// S3's limit for one put. No part comes near it.
 const OBJECT_MAX: u64 = 5_000_000_000;
 
-/// Where the calls of a file come from.
+/// The file and the source of the calls of parts.
 #[derive(Clone, Debug)]
 pub struct PartsOf<'a> {
     /// The file.
     pub file: FileId,
-    /// The source of its calls.
+    /// The source of the calls.
     pub source: &'a SourceId,
     /// The `receivedAt` of all its calls.
     pub received_at: UnixMillis,
@@ -40,23 +40,23 @@ pub struct PartsOf<'a> {
 /// An object to be put.
 #[derive(Clone, Debug)]
 pub struct PartObject {
-    /// Its stream.
+    /// The object's stream.
     pub stream: Stream,
-    /// Its key.
+    /// The object's key.
     pub key: ObjectKey,
-    /// One gzip member.
+    /// The object's content: one gzip member.
     pub gzip: Bytes,
-    /// Its lines.
+    /// The number of lines.
     pub lines: u64,
-    /// Its user metadata: names and values.
+    /// The object's user metadata: names and values.
     pub metadata: Vec<(&'static str, String)>,
 }
 
-/// Makes the objects of one step: that of its calls or object sets, and one of those that the limits of a collector refuse, if there are
-/// any. `calls` is the step's envelope.
+/// Makes the objects of one step: one of its calls or object sets, and one of those that the limits of a
+/// collector refuse, if there are any. `calls` is the step's envelope.
 ///
 /// # Errors
-/// The envelope is none, which is a bug.
+/// The envelope cannot be read, which is a bug, or an object is too large.
 pub fn objects(
     of: &PartsOf<'_>,
     rows: Rows,
@@ -72,7 +72,7 @@ pub fn objects(
         client_side: false,
         client_libraries: ClientLibraries::usual(),
         user_agent: None,
-        // Nothing finds repeats by them here.
+        // The key may be constant, because nothing finds repeats by these fingerprints.
         fingerprinter: &Fingerprinter::new([0; 16]),
     };
     let mut lines = Lines { line: Vec::new(), valid: gzip(), rejected: gzip(), failed: None };
@@ -125,7 +125,7 @@ fn gzip() -> GzipLines<Vec<u8>> {
     GzipLines::new(Vec::new(), LEVEL, OBJECT_MAX)
 }
 
-/// Takes the lines of a step.
+/// Collects the lines of a step.
 struct Lines {
     line: Vec<u8>,
     valid: GzipLines<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What a file begins with, so that a later version of it can be recognized.
+//! Describes what a file begins with, so that a later version of it can be recognised.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub struct Prefix {
     pub text: FileId,
 }
 
-/// The length and the id of a text that ends with a row, as they stand in a query.
+/// The length and the id of a text that ends with a row, as written in a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrefixText {
     /// See [`Prefix::bytes`].
@@ -27,25 +27,25 @@ pub struct PrefixText {
 }
 
 impl Prefix {
-    /// What the log keeps beside its number of rows.
+    /// The text for the log, which keeps it beside its number of rows.
     pub(super) fn text_before(&self) -> TextBefore {
         TextBefore { bytes: self.bytes, id: self.text.bytes() }
     }
 
-    /// That of all rows that are stored, if the log has it.
+    /// The prefix of all rows that are stored, if the log has it.
     pub(super) fn of_progress(progress: ImportProgress) -> Option<Self> {
         let TextBefore { bytes, id } = progress.text?;
         Some(Self { rows: progress.next_row, bytes, text: FileId::of_bytes(id) })
     }
 
-    /// Without its number of rows.
+    /// The prefix without its number of rows.
     pub fn in_query(&self) -> PrefixText {
         PrefixText { bytes: self.bytes, text: self.text }
     }
 }
 
 impl PrefixText {
-    /// With its number of rows.
+    /// The prefix with its number of rows.
     pub fn of_rows(self, rows: u64) -> Prefix {
         Prefix { rows, bytes: self.bytes, text: self.text }
     }
@@ -57,7 +57,7 @@ impl fmt::Display for PrefixText {
     }
 }
 
-/// A text is not that of a prefix.
+/// Why a text is not that of a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a prefix is its length in bytes, a hyphen and the id of its text")]
 pub struct NoPrefix;

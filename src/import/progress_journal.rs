@@ -1,5 +1,5 @@
-//! The progress of imports in a journal of this process. Rows go elsewhere, and each step is recorded after it was
-//! taken there.
+//! Keeps the progress of imports in a journal of this process. Rows go elsewhere, and each step is recorded
+//! after it was taken there.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ pub struct ProgressJournal {
 }
 
 impl ProgressJournal {
-    /// Progress in a file.
+    /// Keeps progress in a file.
     ///
     /// # Errors
     /// [`Unusable`]: the file cannot be used.
@@ -48,10 +48,10 @@ impl ProgressJournal {
         Ok(Self::new(Arc::new(journal), clock))
     }
 
-    /// Progress that ends with the process.
+    /// Keeps progress in memory, so it ends with the process.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]: the database cannot be made.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
         let journal = LocalJournal::over(redb::backends::InMemoryBackend::new())?;
         Ok(Self::new(Arc::new(journal), clock))
@@ -74,7 +74,7 @@ impl ProgressJournal {
         self.journal.read(import).map_err(unwritten)?.ok_or(TargetError::NotOpen)
     }
 
-    /// The record of the import whose next rows these are.
+    /// The record of the import, if these are its next rows.
     fn record_before(&self, rows: Rows) -> Result<ImportRecord, TargetError> {
         let record = self.open_record(rows.import)?;
         if record.progress.next_row != rows.first {

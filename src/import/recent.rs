@@ -1,7 +1,7 @@
-//! The newest imports of a journal, in memory.
+//! Keeps the newest imports of a journal in memory.
 //!
-//! A journal remembers every file for good, and may have a million of them. It is read once, when somebody first asks;
-//! from the start on, what is written to it is noted here too.
+//! A journal remembers every file for good, and may have a million of them. The whole journal is read once,
+//! at the first request for it; from the start on, each write to it is noted here, too.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -14,9 +14,9 @@ use crate::lock::lock;
 use crate::log::ImportKey;
 use crate::time::{Clock, UnixMillis};
 
-/// Imports that are kept in memory: those that were begun, continued or ended last.
+/// Imports that are kept in memory: the ones that were begun, continued or ended last.
 const KEPT_MAX: usize = 1_000;
-/// How long to wait before a journal is read again that could not be read.
+/// The wait before a journal that could not be read is read again.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// A journal, and its newest records.
@@ -30,7 +30,7 @@ pub(super) struct RecentJournal {
 #[derive(Debug, Default)]
 struct Recent {
     records: HashMap<ImportKey, (UnixMillis, ImportRecord)>,
-    /// The same by the time of their last change.
+    /// The keys of `records`, by the time of their last change.
     order: BTreeSet<(UnixMillis, ImportKey)>,
     read: ReadState,
 }
@@ -42,7 +42,7 @@ pub(super) enum ReadState {
     No,
     Now,
     Yes,
-    /// It failed, at this time.
+    /// The read failed at this time, for this reason.
     Failed(Duration, String),
 }
 
@@ -84,7 +84,7 @@ impl RecentJournal {
         }
     }
 
-    /// Whether the journal is to be read now. The caller then reads it.
+    /// Whether the caller has to read the journal now.
     pub(super) fn begin_to_read(&self) -> bool {
         let now = self.clock.monotonic();
         let mut recent = lock(&self.recent);

@@ -1,4 +1,4 @@
-//! What the journal keeps of an imported file.
+//! The journal's record of an imported file.
 
 use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
@@ -10,23 +10,23 @@ use super::file_id::FileId;
 use super::prefix::Prefix;
 use super::reject_counts::RejectCounts;
 
-/// A file that failed this often is not tried again without being asked to.
+/// Failures after which a file is retried only on request.
 pub const ATTEMPTS_MAX: u32 = 3;
 
-/// The longest path of a rejects file, in bytes, that is remembered: the longest one of Linux.
+/// The longest path of a rejects file that is remembered, in bytes: the longest path of Linux.
 const REJECTS_FILE_MAX: usize = 4_096;
 
 /// The state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
-    /// It has begun and not ended.
+    /// The import has begun and not ended.
     Reading,
-    /// It is imported.
+    /// The file is imported.
     Done,
-    /// It failed, and is tried again.
+    /// The file failed, and will be retried.
     Failed,
-    /// It failed too often.
+    /// The file failed too often.
     Poison,
 }
 
@@ -54,30 +54,30 @@ pub struct ImportRecord {
     /// Failures since the last success.
     pub(super) attempts: u32,
     pub(super) error: Option<LastError>,
-    /// At least this much is stored. While the import is open, the log knows more.
+    /// The least progress that is stored. While the import is open, the log knows more.
     pub(super) progress: ImportProgress,
-    /// Up to this row the counts of rows are recorded, if rows are known by their content.
+    /// The row up to which the counts of rows are recorded, if rows are known by their content.
     #[serde(default)]
     pub(super) counted: u64,
-    /// Rows that come after them, by their hashes, and were not stored because others have their ids.
+    /// Rows after `counted`, by their hashes, that were not stored because other calls have their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) not_stored: Vec<String>,
-    /// What the file begins with, up to a row that was the next one once.
+    /// What the file begins with, up to a row that was the next one at some time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) prefix: Option<Prefix>,
     /// The last version of the file that continued the import of the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<FileId>,
-    /// How often it was begun at its first row.
+    /// How often the import began at its first row.
     #[serde(default)]
     pub(super) generation: u64,
-    /// Rejected rows by their code, as far as the reading side reported them: when it ends.
+    /// Rejected rows by their code, as far as the reading side reported them, which it does at the end.
     #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
     pub(super) rejects: RejectCounts,
-    /// Those that made the last attempt fail. They are read again.
+    /// Rejected rows that made the last attempt fail. They will be read again.
     #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
     pub(super) last_rejects: RejectCounts,
-    /// The file that keeps them, on the importer's machine: reported when it ends.
+    /// The file that keeps the rejected rows, on the importer's machine; reported at the end of an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rejects_file: Option<String>,
     pub(super) first_seen: UnixMillis,
@@ -85,7 +85,7 @@ pub struct ImportRecord {
 }
 
 impl ImportRecord {
-    /// Takes over what the log knows, if it is further.
+    /// Takes over the progress in the log, if that is further.
     pub(super) fn advance(&mut self, progress: ImportProgress) {
         self.progress.advance(progress);
         self.prefix = Prefix::of_progress(self.progress).or(self.prefix);
@@ -118,8 +118,8 @@ impl ImportRecord {
         }
     }
 
-    /// Names the file where rows are counted. A file that is imported again from its first row is another one: its
-    /// rows are seen again.
+    /// The name of the file where rows are counted. A file that is imported again from its first row has
+    /// another name, because its rows are seen again.
     pub(super) fn rows_name(&self) -> u64 {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.key.0.to_be_bytes()).update(&self.generation.to_be_bytes());
@@ -128,7 +128,7 @@ impl ImportRecord {
         u64::from_be_bytes(bytes)
     }
 
-    /// Forgets failures: what caused them was changed.
+    /// Forgets failures, because their cause was changed.
     pub(super) fn forget_failures(&mut self) {
         if matches!(self.state, State::Failed | State::Poison) {
             (self.state, self.attempts, self.error) = (State::Reading, 0, None);
@@ -139,13 +139,14 @@ impl ImportRecord {
     pub(super) fn ended(&mut self, end: End, now: UnixMillis) {
         self.rejects.add(&end.rejects.bounded());
         self.last_rejects = end.last_rejects.bounded();
-        // Without one it stays: a run that rejects nothing does not know the file of an earlier run elsewhere.
+        // A run that rejects nothing does not know the rejects file of an earlier run elsewhere, so that one
+        // stays.
         if let Some(file) = end.rejects_file.filter(|file| file.len() <= REJECTS_FILE_MAX) {
             self.rejects_file = Some(file);
         }
         match end.outcome {
             Outcome::Stopped => {}
-            // An earlier version came to its end meanwhile. The last one has more rows.
+            // An earlier version of the file ended meanwhile. The last version has more rows.
             Outcome::Done if end.version != self.version => {}
             Outcome::Done => {
                 (self.state, self.attempts, self.error) = (State::Done, 0, None);

@@ -1,4 +1,4 @@
-//! A row that is not a call, as it is kept and read again.
+//! A row that is not a call, in the form in which it is kept and read again.
 
 use std::borrow::Cow;
 
@@ -12,60 +12,60 @@ pub const RAW_MAX: usize = 64 * 1_024;
 /// A row that is not a call.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reject {
-    /// The name of its file.
+    /// The name of the row's file.
     pub file: String,
-    /// Its number, from 0.
+    /// The row's number, from 0.
     pub row: u64,
-    /// The line of the file that it begins on, from 1.
+    /// The line of the file on which the row begins, from 1.
     pub line: u64,
-    /// Where it begins in the decoded text, in bytes.
+    /// The byte of the decoded text at which the row begins, from 0.
     pub byte: u64,
-    /// Why it is no call, for programs: `missing:userId`, `width`, `bad-time`, …
+    /// Why the row is no call, for programs: `missing:userId`, `width`, `bad-time`, …
     pub code: String,
-    /// Why it is no call, for people.
+    /// Why the row is no call, for people.
     pub message: String,
     /// The row itself, at most [`RAW_MAX`] bytes. Bytes that are not UTF-8 are replaced.
     pub raw: String,
-    /// The bytes of the row, if they are not UTF-8. They count until a person changes `raw`.
+    /// The bytes of the row, if they are not UTF-8. These bytes count until a person changes `raw`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
-    /// A hash of the row as its file has it: with the file and the row's number it tells the row from others, whatever
-    /// it is corrected to. Files of earlier releases do not have it.
+    /// A hash of the row as its file has it. With the file and the row's number, the hash identifies the row,
+    /// whatever the row is corrected to. Rejects files of earlier releases do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// A hash of the row's messageId, if another row of the file has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_taken: Option<String>,
-    /// Where `retry-rejects` read the row, if it rejected it again.
+    /// Where `retry-rejects` read the row, if the row was rejected again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<Retried>,
 }
 
-/// A place in a file of rejected rows.
+/// A position in a file of rejected rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Retried {
     /// The file of rejected rows.
     pub file: FileId,
-    /// The row's number in it, from 0.
+    /// The row's number in this file, from 0.
     pub row: u64,
 }
 
 /// Why a kept row cannot be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It is longer than what is kept.
+    /// The row is longer than what is kept.
     #[error("only the beginning of this row was kept; import it from its file")]
     Cut,
-    /// It was corrected in part.
+    /// The row was corrected only in part.
     #[error("raw still has replacement characters for bytes that are not UTF-8; correct all of them")]
     Replaced,
-    /// Its bytes were damaged.
+    /// The bytes of the row were damaged.
     #[error("raw_base64 is not base64")]
     NotBase64,
 }
 
 impl Unreadable {
-    /// The code of the row from now on; `None`: the one that it had.
+    /// The code of the row from now on; `None`: the code stays.
     pub fn code(self) -> Option<&'static str> {
         match self {
             Self::Cut => None,
@@ -75,7 +75,7 @@ impl Unreadable {
 }
 
 impl Reject {
-    /// The text of a row, cut to what is kept; and its bytes, if they are not UTF-8.
+    /// The text of a row, cut to what is kept; and the row's bytes, if they are not UTF-8.
     pub fn raw_of(bytes: &[u8]) -> (String, Option<String>) {
         let kept = bytes.get(..RAW_MAX).unwrap_or(bytes);
         match String::from_utf8_lossy(kept) {
@@ -84,17 +84,17 @@ impl Reject {
         }
     }
 
-    /// The row to read again: as it was, or as a person corrected it in `raw`.
+    /// The row to read again: as the file has it, or as a person corrected it in `raw`.
     ///
     /// # Errors
-    /// [`Unreadable`].
+    /// [`Unreadable`]: the row must be corrected otherwise, or imported from its file.
     pub fn corrected(&self) -> Result<Cow<'_, [u8]>, Unreadable> {
         let Some(base64) = &self.raw_base64 else { return whole(Cow::Borrowed(self.raw.as_bytes())) };
         let kept = STANDARD.decode(base64).map_err(|_| Unreadable::NotBase64)?;
         if String::from_utf8_lossy(&kept) == self.raw {
             return whole(Cow::Owned(kept));
         }
-        // The row may have had such characters of its own.
+        // The row may have had replacement characters of its own.
         let own: usize = kept.utf8_chunks().map(|chunk| replacements(chunk.valid())).sum();
         if replacements(&self.raw) > own {
             return Err(Unreadable::Replaced);

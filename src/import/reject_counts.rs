@@ -1,11 +1,11 @@
-//! Rejected rows of a file, counted by their code.
+//! Counts the rejected rows of a file by their code.
 
 use super::reject::Reject;
 use crate::words::{Told, outside_text_within};
 
-/// Codes that are counted apart. Rows with further ones are counted together.
+/// The most codes that are counted apart. Rows with further codes are counted together.
 const CODES_MAX: usize = 20;
-/// The code of those.
+/// The code of rows that are counted together.
 const OTHERS: &str = "others";
 /// The longest code and message that are kept, in bytes.
 const CODE_BYTES_MAX: usize = 100;
@@ -16,11 +16,11 @@ const MESSAGE_BYTES_MAX: usize = 300;
 pub struct RejectedRows {
     /// The code.
     pub code: String,
-    /// How many.
+    /// The number of rows.
     pub count: u64,
-    /// The line of the file that the first one begins on, from 1.
+    /// The line of the file on which the first of them begins, from 1.
     pub line: u64,
-    /// Why it was rejected, which quotes what the row contains.
+    /// Why the first row was rejected. The text quotes what the row contains.
     #[serde(flatten)]
     pub message: Told,
 }
@@ -49,14 +49,14 @@ impl RejectCounts {
         }
     }
 
-    /// Adds the rows of another part of the file.
+    /// Adds the counts of other rows of the file.
     pub(super) fn add(&mut self, more: &Self) {
         for rows in &more.0 {
             self.put(&rows.code, rows.count, rows.line, &rows.message);
         }
     }
 
-    /// The same without what is too much. They may come from another process.
+    /// The counts within the limits, which counts of another process may not keep.
     pub(super) fn bounded(&self) -> Self {
         let mut bounded = Self::default();
         bounded.add(self);

@@ -1,4 +1,4 @@
-//! The file that keeps rejected rows, and what stands beside it: whose rows they are, and how they were read.
+//! The file that keeps rejected rows, and its description: whose rows they are, and how they were read.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
@@ -15,20 +15,20 @@ use crate::disk::own_files;
 /// The most bytes of a line: a row takes up to six times as many bytes in JSON, and four thirds in base64.
 const LINE_MAX: usize = 16 * RAW_MAX;
 
-/// The most bytes of what stands beside a rejects file: names of columns, and a schema.
+/// The most bytes of a description: names of columns, and a schema.
 const DESCRIPTION_MAX: u64 = 64 << 20;
 
 /// How the rows in a rejects file are numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RejectsOf {
-    /// As in the file that they are of.
+    /// As in the file that the rows come from.
     File,
-    /// As in this file of rejected rows: they were read there, and rejected again.
+    /// As in this file of rejected rows: the rows were read there, and rejected again.
     Retry(FileId),
 }
 
 impl RejectsOf {
-    /// The number of a row as the import counts.
+    /// The number of a row in the order of the import.
     fn number(&self, reject: &Reject) -> Option<u64> {
         match (self, reject.retried) {
             (Self::File, _) => Some(reject.row),
@@ -41,14 +41,15 @@ impl RejectsOf {
 /// Describes how the rows in a rejects file were read.
 type Describe = Arc<dyn Fn() -> io::Result<serde_json::Value> + Send + Sync>;
 
-/// The import that a rejects file belongs to. Rows of two imports could not be told apart, so a file is of one.
+/// The import that a rejects file belongs to. A file has rows of one import only, because rows of two could
+/// not be told apart.
 #[derive(Clone)]
 pub struct RejectsOwner {
-    /// Tells the import from all others.
+    /// Distinguishes the import from all others.
     pub import: String,
-    /// The options that its rows are read with: those in one file are read with the same ones.
+    /// The options that the rows are read with. All rows in a file were read with the same options.
     pub options: OptionsHash,
-    /// A JSON object that says how its rows were read. May block; asked for with the first row.
+    /// Gives a JSON object that says how the rows were read. May block; called for the first row.
     pub describe: Describe,
 }
 
@@ -58,7 +59,7 @@ impl std::fmt::Debug for RejectsOwner {
     }
 }
 
-/// What stands beside a rejects file.
+/// The description of a rejects file.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Described {
     import: String,
@@ -67,23 +68,24 @@ struct Described {
     how: serde_json::Value,
 }
 
-/// What stands beside the rejects file at `path`, as bytes.
+/// The description of the rejects file at `path`, as bytes.
 ///
 /// # Errors
-/// The file system's error, it is no regular file, or it is longer than anything that was written there.
+/// The file system's error; also if the description is not a regular file, or is longer than any that was
+/// written.
 pub fn description(path: &Path) -> io::Result<Vec<u8>> {
     own_files::read(&description_of(path), DESCRIPTION_MAX)
 }
 
 impl RejectsOwner {
-    /// What stands beside the file at `path`, if it is of this import.
+    /// The description of the file at `path`, if it is of this import.
     fn described(&self, path: &Path) -> Option<Described> {
         let json = description(path).ok()?;
         let described: Described = serde_json::from_slice(&json).ok()?;
         (described.import == self.import).then_some(described)
     }
 
-    /// Writes beside the file at `path` whose it is and how its rows were read, whole or not at all.
+    /// Writes the description of the file at `path`, whole or not at all.
     fn write(&self, path: &Path) -> io::Result<()> {
         let (import, options) = (self.import.clone(), self.options.recorded().to_owned());
         let described = Described { import, options, how: (self.describe)()? };
@@ -96,7 +98,8 @@ impl RejectsOwner {
     }
 }
 
-/// The file beside a rejects file that says whose it is. Its name is longer, because that one may have any extension.
+/// The path of a rejects file's description. The name is longer than that of the file, which may have any
+/// extension.
 pub fn description_of(rejects: &Path) -> PathBuf {
     rejects.with_added_extension("how.json")
 }
@@ -141,10 +144,10 @@ fn locked(file: File) -> io::Result<File> {
     }
 }
 
-/// A rejects file that no other command uses, if it exists.
+/// A rejects file that no other command uses, if the file exists.
 ///
-/// An import takes it before it begins, and keeps it to its end. Otherwise it could remove rows that another import
-/// of the same file has just added, and has told the target of.
+/// An import takes the file before it begins, and keeps it to its end. Otherwise it could remove rows that
+/// another import of the same file has just added and reported to the target.
 #[derive(Debug)]
 pub struct TakenRejects {
     path: PathBuf,
@@ -156,7 +159,7 @@ impl TakenRejects {
     /// Takes the file at `path` for an import, if there is one.
     ///
     /// # Errors
-    /// The disk's error, or the file is not of this import, or another command uses it.
+    /// The disk's error; also if the file is not of this import, or another command uses it.
     pub fn take(path: &Path, owner: &RejectsOwner) -> io::Result<Self> {
         loop {
             let none = Self { path: path.to_owned(), owner: owner.clone(), file: None };
@@ -166,7 +169,7 @@ impl TakenRejects {
                 Err(error) => return Err(error),
             };
             let about = file.metadata()?;
-            // Whoever used it before may have removed or replaced it after it was opened here.
+            // The last user of the file may have removed or replaced it after it was opened here.
             match fs::symlink_metadata(path) {
                 Ok(now) if (now.dev(), now.ino()) == (about.dev(), about.ino()) => {
                     if about.len() > 0 && owner.described(path).is_none() {
@@ -180,11 +183,11 @@ impl TakenRejects {
         }
     }
 
-    /// Continues the file for an import that will read the rows of `reread`: they are removed from the file. `None`:
-    /// another command has made the file since it was taken; begin again.
+    /// Continues the file for an import that will read the rows of `reread`: these are removed from the file.
+    /// `None`: another command has made the file since it was taken, and the caller begins again.
     ///
     /// # Errors
-    /// The disk's error, or the file holds something else than rejected rows: it is left as it is.
+    /// The disk's error; also if the file holds something else than rejected rows: it is then left as it is.
     pub fn open(self, of: &RejectsOf, reread: &Range<u64>) -> io::Result<Option<RejectsFile>> {
         let Self { path, owner, file } = self;
         let Some(file) = file else {
@@ -194,7 +197,7 @@ impl TakenRejects {
         let temporary = path.with_added_extension("tmp");
         let out = own_files::replace(&temporary, 0o600)?;
         out.set_permissions(file.metadata()?.permissions())?;
-        // Locked before it gets its name, so that nobody can take it in between.
+        // The file is locked before it gets its name, so that nobody can take it in between.
         let mut out = BufWriter::new(locked(out)?);
         let mut lines = RejectLines::new(&file);
         let mut rows = 0;
@@ -206,7 +209,7 @@ impl TakenRejects {
                     out.write_all(line)?;
                     out.write_all(b"\n")?;
                 }
-                // A line that a crash cut off is the last, and of a row that is read again.
+                // A line that a crash cut off is the last one, and its row is read again.
                 Err(_) if lines.is_cut() => {}
                 Err(_) => {
                     fs::remove_file(&temporary)?;
@@ -242,10 +245,10 @@ impl<R: Read> RejectLines<R> {
         Self { file: BufReader::new(file), line: Vec::new() }
     }
 
-    /// The next line, without its end. Blank ones are left out: editors add them.
+    /// The next line, without its end. Blank lines are left out: editors add them.
     ///
     /// # Errors
-    /// The file cannot be read, or the line is longer than that of any row.
+    /// The file cannot be read, or a line is longer than that of any row.
     pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let read = loop {
             self.line.clear();
@@ -267,8 +270,8 @@ impl<R: Read> RejectLines<R> {
     }
 }
 
-/// Keeps the rejected rows of a file, one JSON object per line. The file is created with the first row. It is locked
-/// as long as this value lives.
+/// Keeps the rejected rows of a file, one JSON object per line. The file is created with the first row, and
+/// stays locked as long as this value lives.
 #[derive(Debug)]
 pub struct RejectsFile {
     path: PathBuf,
@@ -282,7 +285,7 @@ impl RejectsFile {
     /// Adds rows, and waits until they are on the disk.
     ///
     /// # Errors
-    /// The disk's error, or another command has made the file since this import began.
+    /// The disk's error; also if another command has made the file since this import began.
     pub fn add(&mut self, rejects: &[Reject]) -> io::Result<()> {
         if rejects.is_empty() {
             return Ok(());
@@ -304,13 +307,13 @@ impl RejectsFile {
         out.get_ref().sync_data()
     }
 
-    /// Where they are; `None` if there are none.
+    /// The path of the file; `None` if it has no rows.
     pub fn path(&self) -> Option<&Path> {
         (self.rows > 0).then_some(&*self.path)
     }
 }
 
-/// A new rejects file, for its owner only: rows may be personal data.
+/// Makes a rejects file, for its owner only: rows may be personal data.
 fn made(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         own_files::make_folders(folder)?;

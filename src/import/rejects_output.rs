@@ -1,4 +1,4 @@
-//! Where the rejected rows of files go.
+//! Decides where the rejected rows of files go.
 
 use std::path::{Path, PathBuf};
 
@@ -15,24 +15,24 @@ use crate::store::{ObjectStore, Put, PutMode};
 pub enum RejectsOutput {
     /// One file for each imported file, in a folder.
     Folder(PathBuf),
-    /// All in one file.
+    /// All rows in one file.
     File(PathBuf),
-    /// As `Folder`, and the files are uploaded at the end.
+    /// One file for each imported file, in a folder; the files are uploaded at the end.
     S3 {
         /// The folder.
         folder: PathBuf,
-        /// The bucket that they are uploaded to.
+        /// The bucket of the upload.
         bucket: String,
-        /// What their keys begin with.
+        /// The prefix of the keys.
         prefix: String,
     },
 }
 
 impl RejectsOutput {
-    /// The place that was named, or else the folder `rejects` in the state folder.
+    /// The output that was named, or else the folder `rejects` in the state folder.
     ///
     /// # Errors
-    /// [`Unusable`]: it is no place.
+    /// [`Unusable`]: rows cannot go to what was named.
     pub fn new(named: Option<&str>, inputs: usize, state: &Path) -> Result<Self, Unusable> {
         let folder = state.join("rejects");
         let Some(named) = named else { return Ok(Self::Folder(folder)) };
@@ -51,7 +51,8 @@ impl RejectsOutput {
         }
     }
 
-    /// The file for the rejected rows of a file. A file may be imported into several sources.
+    /// The path for the rejected rows of a file. Each source has its own, because a file may be imported into
+    /// several.
     pub fn of(&self, file: FileId, into: &WantedSource) -> PathBuf {
         let source = match into {
             WantedSource::Default => String::new(),
@@ -66,15 +67,15 @@ impl RejectsOutput {
         }
     }
 
-    /// Whether files with rejected rows of these results belong in S3.
+    /// Whether these results have files with rejected rows that belong in S3.
     pub fn uploads(&self, results: &[FileResult]) -> bool {
         matches!(self, Self::S3 { .. }) && results.iter().any(|result| result.report.rejects.is_some())
     }
 
-    /// Uploads the files with rejected rows, if they belong in S3, and notes where they are now.
+    /// Uploads the files with rejected rows, if they belong in S3, and notes their new URLs in the results.
     ///
     /// # Errors
-    /// [`Unusable`]: the files stay where they are.
+    /// [`Unusable`]: an upload failed; the files stay where they are.
     pub async fn upload(&self, results: &mut [FileResult], store: &dyn ObjectStore) -> Result<(), Unusable> {
         let Self::S3 { bucket, prefix, .. } = self else { return Ok(()) };
         let location = location_of(bucket)?;

@@ -1,7 +1,7 @@
-//! Rejected rows that a person corrected in their file, as an import of their own.
+//! Imports rejected rows that a person corrected in their file.
 //!
-//! Beside each file of rejected rows stands one that says how the rows were read, so that they are read the same way
-//! again. A corrected row keeps the messageId of its place in the file that it came from.
+//! A description beside each file of rejected rows says how the rows were read, so that they are read the
+//! same way again. A corrected row keeps the messageId of its position in the file that it came from.
 
 use std::io;
 use std::path::Path;
@@ -26,7 +26,7 @@ struct HowRead {
     file: FileId,
     #[serde(rename = "type")]
     kind: FileType,
-    /// The source that was named by its id. A write key is not kept.
+    /// The source, if it was named by its id. Write keys are not kept.
     #[serde(default)]
     source: Option<SourceId>,
     /// Where the file is, for rows that are known by their content.
@@ -35,7 +35,7 @@ struct HowRead {
     csv: CsvOptions,
 }
 
-/// The source in words that tell it from others, without the secret of a write key.
+/// Words that distinguish the source from others, without the secret of a write key.
 fn into_words(wanted: &WantedSource) -> String {
     match wanted {
         WantedSource::WriteKey(key) => {
@@ -46,7 +46,7 @@ fn into_words(wanted: &WantedSource) -> String {
     }
 }
 
-/// The source that was named by its id.
+/// The source, if it was named by its id.
 fn id_of(wanted: &WantedSource) -> Option<SourceId> {
     match wanted {
         WantedSource::Id(id) => Some(id.clone()),
@@ -54,7 +54,7 @@ fn id_of(wanted: &WantedSource) -> Option<SourceId> {
     }
 }
 
-/// What tells the import of `file` from others in a rejects file, with what says how its rows were read.
+/// The owner of the rejects file of an import of `file`, with the description of how its rows were read.
 pub fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &OptionsHash) -> RejectsOwner {
     let import = short_hash(format!("file {} {}", file.id, into_words(wanted)).as_bytes());
     let (file, source) = (file.clone(), id_of(wanted));
@@ -67,15 +67,15 @@ pub fn owner_of(file: &CsvFile, wanted: &WantedSource, options: &OptionsHash) ->
     RejectsOwner { import, options: options.clone(), describe: Arc::new(describe) }
 }
 
-/// How the rows of a rejects file are imported again.
+/// The options for importing the rows of a rejects file.
 #[derive(Clone, Debug)]
 pub struct RetryOptions<'a> {
     /// Where rows go that are rejected again.
     pub place: &'a RejectsOutput,
-    /// The source of the calls; the default one means that of the import.
+    /// The source of the calls; the default one means the source of the first import.
     pub source: &'a WantedSource,
-    /// Whether the taking side remembers each row. Importers that share their progress share no memory of rows: the
-    /// messageIds stay the same.
+    /// Whether the target remembers each row. Importers that share their progress share no memory of rows:
+    /// they rely on the messageIds, which stay the same.
     pub remembers: bool,
     /// See [`Begin::limits`].
     pub limits_hash: String,
@@ -85,10 +85,10 @@ pub struct RetryOptions<'a> {
     pub rate: Option<u32>,
 }
 
-/// The rows of one file, to be imported again, and the kind of their calls.
+/// The import of the rows of one file, and the kind of their calls.
 ///
 /// # Errors
-/// [`FileError`]: it is no such file, or it cannot be read.
+/// [`FileError`]: the file cannot be read, or is not one of rejected rows.
 pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType), FileError> {
     let RetryOptions { place, source, remembers, limits_hash, on_row_error, rate } = how;
     let how_path = description_of(rejects);
@@ -101,7 +101,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
     })?;
     let kind = how.kind.clone();
     let file = LocalFile::open(rejects).map_err(|error| unread(rejects, &error))?;
-    // Rows that look the same may be of different files.
+    // The description is part of the identity, because rows of different files may look the same.
     let mut hasher = blake3::Hasher::new();
     hasher.update(&json);
     hasher.update_reader(file.reader()).map_err(|error| unread(rejects, &error))?;
@@ -109,7 +109,8 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
     let id = identity.id();
     let rejected_again = place.of(id, source);
     if rejected_again.canonicalize().ok() == rejects.canonicalize().ok() {
-        let what = format!("{} is read: name another file with --rejects", rejects.display());
+        let what =
+            format!("{} is the file that is read: name another file with --rejects", rejects.display());
         return Err(FileError::new(FileFault::Local, "E-REJECTS", what));
     }
     let begin = Begin {
@@ -124,7 +125,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
         limits: limits_hash,
         by_content: remembers,
         force: false,
-        // Its content names it.
+        // The content names the file, so its place does not matter.
         place: None,
         version: None,
     };

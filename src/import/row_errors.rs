@@ -1,26 +1,26 @@
-//! How many rejected rows a file may have.
+//! Decides how many rejected rows a file may have.
 
 use std::str::FromStr;
 
-/// Rows that are read before a share of them is judged.
+/// Rows that are read before a share of rejected ones is judged.
 const JUDGED_FROM: u64 = 1_000;
 
 /// What happens to a file with rejected rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnRowError {
-    /// Rejected rows never stop it.
+    /// Rejected rows never stop the file.
     Reject,
-    /// The first one stops it.
+    /// The first rejected row stops the file.
     Fail,
-    /// It stops when there are more than so many.
+    /// More rejected rows than this number stop the file.
     Max(u64),
-    /// It stops when more than so many per cent of the rows are rejected, judged after a thousand rows and at the
-    /// end of a longer file.
+    /// A larger share of rejected rows, in per cent, stops the file. The share is judged after a thousand
+    /// rows, and at the end of a longer file.
     MaxPercent(u8),
 }
 
 impl Default for OnRowError {
-    /// A wrong delimiter must not silently reject a whole file.
+    /// The default is not to reject in silence: with a wrong delimiter that would be the whole file.
     fn default() -> Self {
         Self::MaxPercent(50)
     }
@@ -40,7 +40,7 @@ impl OnRowError {
     }
 }
 
-/// The form of `--on-row-error`.
+/// Why a text is not a value of `--on-row-error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected reject, fail, max:N or maxpct:P with P from 0 to 100")]
 pub struct NotAnAction;

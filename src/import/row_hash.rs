@@ -1,8 +1,8 @@
 //! Rows that are known by their content: the same row is imported once, in whichever file it comes again.
 //!
-//! A row's hash is that of its bytes and of a scope. Equal rows of one file are told apart by counting: the second
-//! copy of a row is new only if no file of the scope had a second copy before. The counts stand in the journal, 32
-//! bytes for each row that differs.
+//! A row's hash covers its bytes and a scope. Equal rows of one file are distinguished by counting: the
+//! second copy of a row is new only if no file of the scope had a second copy before. The journal has the
+//! counts, 32 bytes for each different row.
 
 use std::fmt;
 
@@ -22,12 +22,12 @@ impl RowHash {
         Self(u128::from_be_bytes(first_128_bits(&hasher)))
     }
 
-    /// The hash of what a rejected row contains in its file, or of an id that it has.
+    /// The hash of what a rejected row contains in its file, or of the row's id.
     pub fn of_content(bytes: &[u8]) -> Self {
         Self::of(&RowScope::of("content"), bytes)
     }
 
-    /// The hash of cells, each with its length. It has no scope: it is compared only within one file.
+    /// The hash of cells, each with its length. The hash has no scope: it is compared only within one file.
     pub fn of_cells<'c>(cells: impl IntoIterator<Item = &'c [u8]>) -> Self {
         let mut hasher = blake3::Hasher::new();
         for cell in cells {
@@ -36,7 +36,8 @@ impl RowHash {
         Self(u128::from_be_bytes(first_128_bits(&hasher)))
     }
 
-    /// Names a row that a person corrected by its place, `in_file` and `row`, and by what the file has there.
+    /// The hash of a row that a person corrected: by its position, `in_file` and `row`, and by what the file
+    /// has there.
     pub fn of_corrected(in_file: &RowScope, row: u64, content: &str) -> Self {
         Self::of(in_file, format!("{row} {content}").as_bytes())
     }
@@ -53,12 +54,12 @@ impl fmt::Display for RowHash {
     }
 }
 
-/// Within which rows are compared: a file's name, or everything.
+/// The rows that are compared with each other: those of a file's name, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RowScope([u8; 16]);
 
 impl RowScope {
-    /// The scope with this name. The source need not be part of it: each source has its own counts.
+    /// The scope with this name. The source may be left out, because each source has its own counts.
     pub fn of(name: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"forebay rows 1\0").update(name.as_bytes());
@@ -73,12 +74,12 @@ pub struct RowCount {
     pub stored: u32,
     /// Copies seen in the file that had one last.
     pub in_file: u32,
-    /// That file.
+    /// The file that had a copy last.
     pub file: u64,
 }
 
 impl RowCount {
-    /// Sees one more copy in `file`. Returns its number if it is to be stored.
+    /// Counts one more copy in `file`. Returns the copy's number if it is to be stored.
     pub(super) fn see(&mut self, file: u64) -> Option<u32> {
         if self.file != file {
             (self.file, self.in_file) = (file, 0);

@@ -1,8 +1,8 @@
-//! The ids that the rows of one file were given, each with what its row contains: equal rows with one id are one
-//! call, and different ones cannot both be.
+//! Remembers the ids of the rows of one file, each with what its row contains: equal rows with one id are one
+//! call, and different rows with one id cannot both be calls.
 //!
-//! The first rows are remembered in memory. A file with more of them continues in a nameless temporary file, so that
-//! no row is ever forgotten; its size is the only bound.
+//! Memory has the first rows. A file with more of them continues in a nameless temporary file, so that no row
+//! is ever forgotten; the disk is the only bound.
 
 use std::fs::File;
 use std::io;
@@ -16,20 +16,20 @@ use super::row_hash::RowHash;
 
 /// Bytes of a slot: 16 of the id's hash, 8 of the content's. A slot of zeros is free.
 const SLOT: usize = 24;
-/// Slots of the first table, and of the largest one that is in memory: 24 MiB, for some 700,000 rows.
+/// The slots of the first table, and of the largest one in memory: 24 MiB, for some 700,000 rows.
 const SLOTS_MIN: u64 = 1_024;
 const SLOTS_IN_MEMORY: u64 = 1_024 * 1_024;
-/// Slots that are read at a time when a table grows.
+/// The slots that are read at a time when a table grows.
 const CHUNK: u64 = 4_096;
 
-/// What is known of a row's id.
+/// What is known of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Met {
-    /// No earlier row has it.
+    /// No earlier row has the id.
     New,
-    /// The first row that has it contains the same.
+    /// The first row with the id contains the same.
     Same,
-    /// The first row that has it contains something else.
+    /// The first row with the id contains something else.
     Other,
 }
 
@@ -95,15 +95,15 @@ impl Table {
 }
 
 impl RowIds {
-    /// No ids yet. Those that are too many for memory go to a file in `folder`, which is made then.
+    /// A table without ids. Ids that are too many for memory go to a file in `folder`, which is made then.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self::within(SLOTS_IN_MEMORY, folder)
     }
 
-    /// Meets the row of a record.
+    /// Compares the row of a record with the first one of the same id, and remembers it.
     ///
     /// # Errors
-    /// [`FileError`]: there is no room for the ids of so many rows.
+    /// [`FileError`]: the disk has no room for the ids of so many rows.
     pub(super) fn meet_row(&mut self, id: &[u8], record: &Record) -> Result<Met, FileError> {
         self.meet(id, record.iter()).map_err(|error| {
             let what = format!("the ids of its rows, which must differ, cannot be kept: {error}");
@@ -115,7 +115,7 @@ impl RowIds {
         Self { table: Table::Memory(Vec::new()), slots: 0, taken: 0, in_memory, folder }
     }
 
-    /// Meets a row with this id and these parts. The first row with an id counts.
+    /// Compares a row with this id and these parts with the first row of the same id.
     ///
     /// # Errors
     /// The temporary file cannot be made, read or written.
@@ -129,7 +129,7 @@ impl RowIds {
         let (key, value) = slot.split_at_mut(16);
         key.copy_from_slice(&RowHash::of_cells([id]).0.to_be_bytes());
         value.copy_from_slice(content.get(..8).unwrap_or_default());
-        // Two thirds full, at most: a longer search would cost more than the memory.
+        // A table is at most two thirds full: longer searches would cost more than the memory.
         if self.taken * 3 >= self.slots * 2 {
             self.grow()?;
         }
@@ -155,11 +155,11 @@ impl RowIds {
     }
 }
 
-/// Puts a slot into its place, unless its id has one.
+/// Puts a slot into the table, unless the table has its id already.
 fn put(table: &mut Table, slots: u64, slot: &Slot) -> io::Result<Met> {
     let (key, _) = slot.split_at(16);
     let home = key.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
-    // The first bits, so that a table that grows is written from its begin to its end.
+    // The first bits decide, so that a table that grows is written from its beginning to its end.
     let mut at = u64::try_from((u128::from(home) * u128::from(slots)) >> 64).map_err(io::Error::other)?;
     let mut known = [0; SLOT];
     loop {

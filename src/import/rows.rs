@@ -1,4 +1,4 @@
-//! The rows of one file, as the importer reads them.
+//! Reads the rows of one file.
 
 use super::file_error::FileError;
 use super::prefix::Prefix;
@@ -6,23 +6,24 @@ use super::reject::Reject;
 use super::row_hash::RowHash;
 use crate::object::Collection;
 
-/// What a row is.
+/// What a row becomes.
 #[derive(Debug)]
 pub enum Row {
     /// A call, with its hash if rows are known by their content.
     Call(Option<RowHash>),
-    /// A call of a corrected row whose id is from a column, with its hash. If another call has the id, the row is
-    /// rejected instead.
+    /// A call of a corrected row whose id is from a column, with its hash. If another call has the id, the
+    /// row is rejected instead, with this rejection.
     Corrected(RowHash, Box<Reject>),
-    /// No call.
+    /// No call, for this reason.
     Rejected(Reject),
-    /// A call that an earlier row of the same file is, too: both have the same id and the same cells.
+    /// A call that equals that of an earlier row of the same file: both have the same id and the same cells.
     Repeat,
 }
 
 /// Reads the rows of a file in order. The same file gives the same rows, whenever it is read.
 pub trait RowReader: Send {
-    /// Reads the next row. If it is a call (or an object), its JSON object is appended to `out`. `None` at the end.
+    /// Reads the next row. The JSON object of a call (or an object set) is appended to `out`. `None` at the
+    /// end.
     ///
     /// # Errors
     /// [`FileError`]: no further row can be read.
@@ -33,27 +34,30 @@ pub trait RowReader: Send {
         None
     }
 
-    /// Reads over rows that were imported before, without making calls of them: later rows are compared with them.
-    /// Returns how many there were, which is less than `rows` only at the end.
+    /// Reads rows that were imported before, without making calls of them: later rows are compared with them.
+    /// Returns their number, which is less than `rows` only at the end.
     ///
     /// # Errors
-    /// As [`RowReader::next`].
+    /// [`FileError`]: no further row can be read.
     fn skip(&mut self, rows: u64) -> Result<u64, FileError>;
 
-    /// The same with rows that are not wanted. They do not count.
+    /// Reads rows that are not wanted, without making calls of them. Later rows need not be compared with
+    /// them.
     ///
     /// # Errors
-    /// As [`RowReader::next`].
+    /// [`FileError`]: no further row can be read.
     fn pass_over(&mut self, rows: u64) -> Result<u64, FileError> {
         self.skip(rows)
     }
 
-    /// What the file begins with, up to the end of the row that was read last. `None` if the reader does not know it.
+    /// What the file begins with, up to the end of the row that was read last. `None` if the reader does not
+    /// know.
     fn prefix(&mut self) -> Option<Prefix> {
         None
     }
 
-    /// Whether the row that was read last ends with the file, in the middle of a line: if the file grows, it is another row.
+    /// Whether the row that was read last ends with the file, in the middle of a line: if the file grows,
+    /// that will be another row.
     fn is_cut_off(&self) -> bool {
         false
     }

@@ -1,4 +1,5 @@
-//! Imports one file: a thread reads it into steps, and each step is handed to the target while the next is read.
+//! Imports one file: a thread reads the file into steps, and each step is handed to the target while the next
+//! is read.
 
 use std::io;
 use std::path::PathBuf;
@@ -28,49 +29,50 @@ use crate::words::{Told, counted};
 
 /// Steps that are read ahead of the one that is being handed over.
 const STEPS_AHEAD: usize = 2;
-/// How long a stopped import waits for its reader, which may be waiting for the network. It ends by itself afterwards.
+/// The time that a stopped import waits for its reader, which may be waiting for the network. The reader then
+/// ends by itself.
 const READER_ENDS: Duration = Duration::from_secs(1);
-/// The first and the longest wait before something is tried again.
+/// The first and the longest wait before a retry.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Opens a file at its first row.
 pub type OpenRows = Arc<dyn Fn() -> Result<Box<dyn RowReader>, FileError> + Send + Sync>;
 
-/// Looks whether a file is still what it was when it was opened. It blocks.
+/// Checks that a file is still as it was when it was opened. Blocks.
 pub type CheckUnchanged = Arc<dyn Fn() -> Result<(), FileError> + Send + Sync>;
 
 /// A file to import.
 #[derive(Clone)]
 pub struct Job {
-    /// What the target is told of it.
+    /// What the target needs to know of the file.
     pub begin: Begin,
-    /// Opens it.
+    /// Opens the file.
     pub open: OpenRows,
-    /// Asked once all rows are stored: the file is read ahead, and may have grown since its end was read. `None`: nothing
-    /// remembers of a changed file what is stored.
+    /// Called once all rows are stored: the file is read ahead, and may have grown since its end was read.
+    /// `None`: after a change nothing remembers which rows are stored.
     pub unchanged: Option<CheckUnchanged>,
     /// Which rows to import.
     pub limits: RowLimits,
-    /// Where its rejected rows go.
+    /// The path of the file for rejected rows.
     pub rejects: PathBuf,
-    /// How they are numbered there.
+    /// How rejected rows are numbered there.
     pub rejects_of: RejectsOf,
-    /// What tells this import from others there.
+    /// The owner of the file for rejected rows.
     pub rejects_owner: RejectsOwner,
-    /// Rows per second at most.
+    /// The most rows per second.
     pub rate: Option<u32>,
     /// Takes the rejected rows instead of the file, where no disk outlives the process.
     pub reject_sink: Option<Arc<dyn RejectSink>>,
-    /// Bytes of calls after which a step is handed over, if a step becomes an object of its own. `None`: steps are as
-    /// large as a request.
+    /// Bytes of calls after which a step is handed over, if each step becomes an object of its own. `None`:
+    /// steps are as large as a request.
     pub part_bytes: Option<usize>,
 }
 
-/// Takes rejected rows, where there is no file for them.
+/// Takes rejected rows where no file can keep them.
 pub trait RejectSink: Send + Sync + std::fmt::Debug {
-    /// Keeps the rejected rows of the step that begins at the row `first`. After a crash the same step comes again, with
-    /// the same rows.
+    /// Keeps the rejected rows of the step that begins at the row `first`. After a crash the same step comes
+    /// again, with the same rows.
     fn keep<'a>(
         &'a self,
         job: &'a Job,
@@ -88,9 +90,9 @@ impl std::fmt::Debug for Job {
 /// How the import of a file ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileEnd {
-    /// All of its rows are imported.
+    /// All rows of the file are imported.
     Done,
-    /// They were, before.
+    /// All rows of the file were imported before this run.
     DoneBefore,
     /// The file cannot be read to its end.
     Failed(FileError),
@@ -98,26 +100,26 @@ pub enum FileEnd {
     Refused(TargetError),
     /// All wanted rows are imported, and the file has more.
     RangeDone,
-    /// It was stopped; the same command continues.
+    /// The import was stopped; the same command continues it.
     Stopped,
 }
 
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileReport {
-    /// Its name.
+    /// The file's name.
     pub name: String,
-    /// How it ended.
+    /// How the import ended.
     pub end: FileEnd,
-    /// The source of its calls; `None` if it did not begin.
+    /// The source of the calls; `None` if the import did not begin.
     pub source: Option<SourceId>,
-    /// What was imported before.
+    /// The progress before this run.
     pub before: ImportProgress,
-    /// What is imported now.
+    /// The progress now.
     pub progress: ImportProgress,
-    /// The file with its rejected rows, if there are any.
+    /// The file with the rejected rows, if there are any.
     pub rejects: Option<PathBuf>,
-    /// Whether its rows were imported before, with other options.
+    /// Whether the rows were imported before, with other options.
     pub other_options: bool,
     /// Rows of this run that equal an earlier row of the file with the same id.
     pub equal_rows: u64,
@@ -127,8 +129,8 @@ pub struct FileReport {
 
 /// Imports a file.
 ///
-/// It tries again without limit whatever may succeed later, and logs why it waits, once for each reason. Not
-/// cancel-safe: stop it with `stop`, and it ends with the step that is being stored.
+/// Whatever may succeed later is retried without limit. The log says why the import waits, once for each
+/// reason. Not cancel-safe: stop the import with `stop`, and it ends with the step that is being stored.
 pub async fn import_file(
     job: &Job,
     target: &dyn Target,
@@ -167,7 +169,7 @@ pub async fn import_file(
             Ok(begun) => begun,
             Err(end) => break end,
         };
-        // Only the first time: what was imported by this run must not be imported again.
+        // A later begin must not force: rows that this run imported must not be imported again.
         begin.force = false;
         run.report.source = Some(begun.source.clone());
         let known = std::mem::replace(&mut run.report.progress, begun.progress);
@@ -191,7 +193,8 @@ pub async fn import_file(
                     end => end,
                 };
             }
-            // Another importer was faster, or the target lost its place: begin where it is now.
+            // Another importer was faster, or the import was closed: this one begins again at the row where
+            // it is now.
             None => continue,
         }
     };
@@ -208,9 +211,9 @@ struct Run<'r> {
     waited: Waits,
     pace: Option<Pace>,
     report: FileReport,
-    /// The rejected rows of steps that were handed over.
+    /// Rejected rows of the steps that were handed over.
     rejects: RejectCounts,
-    /// Those that made the file fail.
+    /// Rejected rows that made the file fail.
     last_rejects: RejectCounts,
 }
 
@@ -228,7 +231,7 @@ impl Run<'_> {
         }
     }
 
-    /// Hands over the file's steps. `None`: begin again.
+    /// Hands over the steps of the file. `None`: the caller begins again.
     async fn steps(&mut self, begun: &Begun, taken: Option<TakenRejects>) -> Option<FileEnd> {
         let mut rejects = match taken {
             None => None,
@@ -238,11 +241,11 @@ impl Run<'_> {
                 Err(error) => return Some(FileEnd::Failed(error)),
             },
         };
-        // An earlier part of the import may have rejected rows, and this one none.
+        // An earlier run of the import may have rejected rows, even if this one has none.
         self.report.rejects = rejects.as_ref().and_then(|rejects| rejects.path()).map(PathBuf::from);
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
-        // Memory goes back to the thread that needs it next: given to the allocator on another thread, it would stay
-        // resident for a while, and a fast import would use ten times as much.
+        // The memory of a step goes back to the thread that needs it next. Given to the allocator on another
+        // thread, it would stay resident for a while, and a fast import would use ten times as much.
         let (spare, mut spares) = mpsc::channel(STEPS_AHEAD + 2);
         let reading = {
             let (job, begun) = (self.job.clone(), begun.clone());
@@ -250,13 +253,14 @@ impl Run<'_> {
         };
         let mut ended = None;
         loop {
-            // While nothing is being stored, it stops at once: the reader may be waiting for the network.
+            // The import stops at once while nothing is being stored: the reader may be waiting for the
+            // network.
             let Some(step) = self.stop.run_until_cancelled(steps.recv()).await else {
                 ended = Some(Some(FileEnd::Stopped));
                 break;
             };
             let Some(mut step) = step else { break };
-            // Of rows that are only counted again, the rejected ones are in the file already.
+            // Steps that are only counted again have their rejected rows in the file already.
             let is_new = step.first >= begun.progress.next_row;
             let new = if is_new { step.rejects.clone() } else { Vec::new() };
             if let Err(end) = self.keep(&mut rejects, step.first, new).await {
@@ -295,7 +299,7 @@ impl Run<'_> {
         }
         drop(steps);
         if ended == Some(Some(FileEnd::Stopped)) {
-            // What it read is not needed. It finds out soon that nobody takes its steps.
+            // The rows of the reader are not needed. The reader soon finds that nobody takes its steps.
             drop(tokio::time::timeout(READER_ENDS, reading).await);
             return ended.flatten();
         }
@@ -323,7 +327,7 @@ impl Run<'_> {
         Some(end)
     }
 
-    /// The end of a file all of whose rows are read.
+    /// The end of a file of which all rows are read.
     async fn done_if_unchanged(&mut self) -> FileEnd {
         let Some(unchanged) = self.job.unchanged.clone() else { return FileEnd::Done };
         loop {
@@ -369,7 +373,8 @@ impl Run<'_> {
         done.map_err(|error| no_rejects(&self.job.rejects, &error))
     }
 
-    /// Keeps rejected rows before the step that covers them is handed over: afterwards they are not read again.
+    /// Keeps rejected rows before the step that covers them is handed over: after that, they are not read
+    /// again.
     async fn keep(
         &mut self,
         file: &mut Option<RejectsFile>,
@@ -395,7 +400,7 @@ impl Run<'_> {
     ) -> Result<(), FileEnd> {
         loop {
             match sink.keep(self.job, first, rejects).await {
-                // If it is stopped while it waits, the step comes again.
+                // The step comes again if the import is stopped during the wait.
                 Err(error) if error.fault == FileFault::Transient => {
                     self.wait(Duration::ZERO, error.message.masked()).await?;
                 }
@@ -404,8 +409,8 @@ impl Run<'_> {
         }
     }
 
-    /// Hands over one step, without the calls whose ids others have: their rows are rejected. Returns its memory; `None`:
-    /// its rows are not the next ones.
+    /// Hands over one step, without the calls whose ids other calls have: their rows are rejected. Returns
+    /// the memory of the step; `None`: its rows are not the next ones.
     async fn store(
         &mut self,
         begun: &Begun,
@@ -430,7 +435,7 @@ impl Run<'_> {
         }
     }
 
-    /// Hands over one step. `Ok(false)`: its rows are not the next ones.
+    /// Hands over one step. `Ok(false)`: the step's rows are not the next ones.
     async fn hand_over(&mut self, begun: &Begun, step: &Step, calls: &Bytes) -> Result<bool, FileEnd> {
         let rows = Rows {
             import: begun.import,
@@ -438,7 +443,7 @@ impl Run<'_> {
             rows: step.rows,
             rejected: step.rejects.len() as u64,
             repeats: step.repeats,
-            // An older node does not know it.
+            // Older nodes do not know prefixes.
             prefix: step.prefix.filter(|_| begun.keeps_prefix),
         };
         let end = step.end();
@@ -454,7 +459,7 @@ impl Run<'_> {
                     let again = self.begin(&Begin { force: false, ..self.job.begin.clone() }).await?;
                     let next = again.read_from;
                     if next == end && again.standing != Standing::Done {
-                        // It was stored, and the answer was lost.
+                        // The step was stored, and the answer was lost.
                         self.took(again.progress);
                         return Ok(true);
                     }
@@ -488,7 +493,7 @@ impl Run<'_> {
         let is_changed = matches!(end, FileEnd::Failed(error) if error.fault == FileFault::Changed);
         let lasting = outcome != Outcome::Stopped || (is_changed && begun.keeps_prefix);
         let (rejects, last_rejects) = (self.rejects.clone(), self.last_rejects.clone());
-        // Whoever reads it is in another folder, and perhaps on another machine.
+        // The path is absolute, because its readers are in another folder, and perhaps on another machine.
         let rejects_file = self.report.rejects.as_deref().map(|path| {
             std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
         });
@@ -497,10 +502,10 @@ impl Run<'_> {
         loop {
             let (after, why): (_, Told) = match self.target.end(end.clone()).await {
                 Ok(()) => return,
-                // If it was stopped, the target finds the progress in its log by itself. What a file that changed begins
-                // with is recorded nowhere else.
+                // The target finds the progress of a stopped import in its log. What a changed file begins
+                // with is recorded nowhere else, so that is retried.
                 Err(TargetError::Later { after, why }) if lasting => (after, why),
-                // It was closed for others, or the answer to an earlier try was lost.
+                // The import was closed to make room for others, or the answer to an earlier try was lost.
                 Err(TargetError::NotOpen) if lasting => {
                     match self.begin(&Begin { force: false, ..self.job.begin.clone() }).await {
                         Ok(begun) if begun.standing != Standing::Done => {
@@ -520,7 +525,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits before something is tried again.
+    /// Waits before a retry.
     async fn wait(&mut self, at_least: Duration, why: &str) -> Result<(), FileEnd> {
         let wait = self.waited.next(at_least, why);
         tokio::select! {
@@ -530,7 +535,7 @@ impl Run<'_> {
     }
 }
 
-/// Reads a file into steps, until its end or until nobody takes them. Returns which.
+/// Reads a file into steps, until the end of the file or until nobody takes them. Returns which came first.
 fn read(
     job: &Job,
     begun: &Begun,
@@ -559,14 +564,15 @@ fn bug(panicked: &tokio::task::JoinError) -> FileError {
     FileError::content("E-BUG", format!("reading the file failed: {panicked}; this is a bug in Forebay"))
 }
 
-/// Gives a step's memory to the reader, if nobody else uses it and the reader has not ended.
+/// Gives the memory of a step to the reader, if nobody else uses it and the reader has not ended.
 fn give_back(calls: Bytes, to: &mpsc::Sender<Vec<u8>>) {
     if let (Ok(calls), Ok(place)) = (calls.try_into_mut(), to.try_reserve()) {
         place.send(calls.into());
     }
 }
 
-/// The failure of a file that changed while it was read: what is stored, and what the next import does.
+/// The failure of a file that changed while it was read: which rows are stored, and what the next import
+/// does.
 fn changed(error: &FileError, rows: u64, keeps_prefix: bool) -> FileError {
     let what = error.message.masked();
     let rows = counted(rows, "row", "rows");
@@ -585,16 +591,17 @@ fn changed(error: &FileError, rows: u64, keeps_prefix: bool) -> FileError {
 }
 
 fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {
-    // How its rows were read is found out from the file that is imported, with the first rejected row.
+    // The first rejected row makes the import read the file to describe how its rows are read, so the error
+    // may be the file's.
     if let Some(of_file) = typed::<FileError>(error) {
         return of_file.clone();
     }
     let what = format!("{} cannot be used for rejected rows: {error}", path.display());
-    // The errors that the file's own lines cause quote none of them.
+    // No error of the rejects file quotes a line of it.
     FileError::new(FileFault::Local, "E-REJECTS", Told::plain(what))
 }
 
-/// How long to wait before something is tried again, and what was logged about it.
+/// The waits before retries, and the reason that was logged last.
 #[derive(Debug, Default)]
 pub struct Waits {
     last: Duration,
@@ -602,18 +609,19 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// The next wait: longer each time, from a second to five minutes. Logs `why`, once for each reason in a row.
+    /// The length of the next wait: longer each time, from a second to five minutes. Logs `why`, once for
+    /// each reason in a row.
     pub fn next(&mut self, at_least: Duration, why: &str) -> Duration {
         self.last = self.last.saturating_mul(2).clamp(WAIT_FIRST, WAIT_MAX);
         if self.why != why {
             why.clone_into(&mut self.why);
-            tracing::warn!("waiting, to try again: {why}");
+            tracing::warn!("waiting before a retry: {why}");
         }
         self.last.max(at_least).min(WAIT_MAX)
     }
 }
 
-/// Keeps to a rate.
+/// Limits the rate of rows.
 #[derive(Debug)]
 struct Pace {
     rows_per_second: u32,

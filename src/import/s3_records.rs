@@ -1,4 +1,4 @@
-//! The records of [`SharedProgress`](super::SharedProgress) as small objects in S3, one for each file.
+//! Keeps the records of [`SharedProgress`](super::SharedProgress) as small objects in S3, one for each file.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::store::reader::{ByteRange, Store};
 use crate::store::{Outlook, Put, PutMode, StoreError};
 use crate::words::Told;
 
-/// The most bytes of a record. It has a file's name, which S3 limits to 1,024 bytes.
+/// The most bytes of a record. The record has the file's name, which S3 limits to 1,024 bytes.
 const RECORD_MAX: u64 = 64 * 1_024;
-/// How often a record is read again that changes while it is read.
+/// How often a record that changes during a read is read again.
 const READS_MAX: usize = 5;
 
 /// Records below a prefix of a bucket.
@@ -26,11 +26,11 @@ pub struct S3Records {
 }
 
 impl S3Records {
-    /// Records below `prefix` (which ends in `/` or is empty), in a store that keeps conditions: without them two
-    /// importers would import one file. One put shows it, which must fail.
+    /// Opens the records below `prefix`, which ends in `/` or is empty. The store must keep conditions:
+    /// without them, two importers would import one file. A put that must fail shows that it does.
     ///
     /// # Errors
-    /// [`WriteError`].
+    /// [`WriteError`]: the store ignores conditions, refuses the put, or cannot be reached.
     pub async fn open(
         store: Arc<dyn Store>,
         location: S3Location,

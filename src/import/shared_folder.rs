@@ -19,17 +19,18 @@ pub struct SharedFolder {
 }
 
 impl SharedFolder {
-    /// The folder with this name in a store. `option` gave the name.
+    /// The folder in a store with this URL, which `option` has.
     ///
     /// # Errors
-    /// [`Unusable`]: it is no folder in S3.
+    /// [`Unusable`]: this is not a folder in S3.
     pub fn named(option: &str, name: &str, store: Arc<dyn Store>) -> Result<Self, Unusable> {
         let (bucket, prefix) = s3_folder(name)
             .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
         Ok(Self { store, bucket: location_of(bucket)?, prefix })
     }
 
-    /// The progress of imports to one collector and write key, which `id` stands for. `importer` tells this process from others.
+    /// Opens the progress of imports to one collector and write key, which `id` stands for. `importer`
+    /// distinguishes this process from others.
     ///
     /// # Errors
     /// [`Unusable`]: the store cannot be used.
@@ -42,10 +43,10 @@ impl SharedFolder {
         Ok(SharedProgress::start(self.records(id).await?, clock, importer))
     }
 
-    /// The records of these imports.
+    /// Opens the records of these imports.
     ///
     /// # Errors
-    /// As [`SharedFolder::open`].
+    /// [`Unusable`]: the store cannot be used.
     pub async fn records(self, id: &str) -> Result<Arc<S3Records>, Unusable> {
         let prefix = format!("{}{id}/", self.prefix);
         let records =

@@ -1,11 +1,13 @@
-//! The progress of imports in a store that several importers share, so that each file is imported by one of them.
+//! Keeps the progress of imports in a store that several importers share, so that one of them imports each
+//! file.
 //!
-//! Each file has a record there. Whoever imports a file holds a lease on its record, and renews it. A write replaces
-//! only the record that was read (a condition of the store), so of two importers that take a lease one fails. The lease
-//! of an importer that died ends by itself, and another one continues after the last row that was recorded.
+//! Each file has a record in the store. The importer of a file holds a lease on its record, and renews it. A
+//! write replaces only the record that was read (a condition of the store), so of two importers that take a
+//! lease one fails. The lease of an importer that died ends by itself, and another importer continues after
+//! the last row that was recorded.
 //!
-//! Rows are sent before they are recorded, and not each step is recorded: after a crash, rows of the last seconds are
-//! sent again with the same messageIds.
+//! Rows are sent before they are recorded, and not every step is recorded: after a crash, the rows of the
+//! last seconds are sent again with the same messageIds.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,17 +29,18 @@ use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
 use crate::words::Told;
 
-/// How long a lease lasts.
+/// The duration of a lease.
 const LEASE: Duration = Duration::from_secs(60);
-/// How old a lease is when it is renewed.
+/// The age at which a lease is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(20);
-/// How often leases are checked.
+/// The interval at which leases are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// How often progress is recorded at most: each record is a request to the store.
+/// The least interval between records of progress: each record is a request to the store.
 const RECORD_EVERY: Duration = Duration::from_secs(2);
-/// How far the clocks of two machines may differ: a lease of another importer counts for so much longer.
+/// The largest difference between the clocks of two machines: a lease of another importer counts for so much
+/// longer.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
-/// How long to wait before a file is asked for again that another importer has, and before a store is that failed.
+/// The wait before the next try, if another importer has the file, or the store failed.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -51,18 +54,18 @@ pub type Stored = (Bytes, Tag);
 /// Why a record was not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// The record is another one now.
+    /// Another importer has changed the record.
     #[error("another importer has changed the record")]
     Changed,
-    /// It may have been written or not.
+    /// Nobody knows whether the record was written.
     #[error("{}", .0.masked())]
     Unknown(Told),
-    /// The store refuses for good.
+    /// The store refuses the write for good.
     #[error("{}", .0.masked())]
     Refused(Told),
 }
 
-/// The store of the records: reads what was written last, and writes under a condition.
+/// The store of the records. Reads give the last write, and writes have a condition.
 pub trait SharedRecords: Send + Sync + fmt::Debug {
     /// The record of a file, with its version; `None` if there is none.
     ///
@@ -70,10 +73,10 @@ pub trait SharedRecords: Send + Sync + fmt::Debug {
     /// [`WriteError::Unknown`] if it may be readable later, [`WriteError::Refused`] if not.
     fn read(&self, key: ImportKey) -> BoxFuture<'_, Result<Option<Stored>, WriteError>>;
 
-    /// Writes a record in the place of a version, or where there was none. Returns its version.
+    /// Writes a record that replaces a version, or a new record. Returns the version of the written record.
     ///
     /// # Errors
-    /// [`WriteError`].
+    /// [`WriteError`]: the record was not written, or nobody knows whether it was.
     fn write(
         &self,
         key: ImportKey,
@@ -82,14 +85,15 @@ pub trait SharedRecords: Send + Sync + fmt::Debug {
     ) -> BoxFuture<'_, Result<Tag, WriteError>>;
 }
 
-/// A record as it is stored.
+/// A record in its stored form.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Shared {
-    /// The importer that wrote it.
+    /// The importer that wrote the record.
     importer: String,
-    /// Counts the writes of a record. With the importer it tells whether a write whose answer was lost was done.
+    /// The number of writes of the record. With the importer, it shows whether a write whose answer was lost
+    /// was done.
     revision: u64,
-    /// Until when nobody else may import the file; `None`: anybody may.
+    /// The end of the lease, during which nobody else may import the file; `None`: anybody may.
     leased_until: Option<UnixMillis>,
     record: ImportRecord,
 }
@@ -110,20 +114,20 @@ pub struct SharedProgress {
     records: Arc<dyn SharedRecords>,
     clock: Arc<dyn Clock>,
     importer: String,
-    /// When this importer is certainly gone, if that is known.
+    /// When this importer will certainly be gone, if that is known.
     gone_at: Option<UnixMillis>,
     held: Mutex<HashMap<ImportKey, HeldFile>>,
 }
 
 impl SharedProgress {
-    /// Keeps progress in `records`. `importer` tells this importer from all others, in words that help a person to
-    /// find it. Leases are renewed in the background as long as the value lives.
+    /// Keeps progress in `records`. `importer` distinguishes this importer from all others, in words that
+    /// help a person to find it. Leases are renewed in the background as long as the value lives.
     pub fn start(records: Arc<dyn SharedRecords>, clock: Arc<dyn Clock>, importer: String) -> Arc<Self> {
         Self::start_until(records, clock, importer, None)
     }
 
-    /// Like [`SharedProgress::start`], for an importer that is certainly gone at `gone_at`: no lease lasts longer, so
-    /// another one need not wait for its end.
+    /// Like [`SharedProgress::start`], for an importer that will certainly be gone at `gone_at`. No lease
+    /// lasts longer than that, so another importer need not wait for the lease to end.
     pub fn start_until(
         records: Arc<dyn SharedRecords>,
         clock: Arc<dyn Clock>,
@@ -144,7 +148,7 @@ impl SharedProgress {
         Self { records, clock, importer, gone_at, held: Mutex::default() }
     }
 
-    /// Begins an import, or continues it, once no other importer has the file.
+    /// Begins or continues an import, once no other importer has the file.
     ///
     /// # Errors
     /// [`TargetError`]; [`TargetError::Later`] while another importer has the file.
@@ -156,7 +160,8 @@ impl SharedProgress {
         }
         let key = key_of(begin.file, source);
         let before = lock(&self.held).get(&key).map(Arc::clone);
-        // Kept until its successor is in its place, so that nothing old is written over it.
+        // The lease that this importer already holds stays locked until its successor replaces it, so that
+        // nothing old is written over the new one.
         let before = match &before {
             Some(before) => Some(before.lock().await),
             None => None,
@@ -193,10 +198,11 @@ impl SharedProgress {
         Ok(admitted.begun(source.clone(), false, progress, progress.next_row))
     }
 
-    /// Makes sure that these are the next rows, and that nobody else imports them now.
+    /// Checks that these are the next rows, and that nobody else imports them now. Renews the lease if
+    /// needed.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the rows are not the next ones, the lease is lost, or it cannot be renewed.
     async fn may_send(&self, rows: Rows) -> Result<(), TargetError> {
         let file = self.file(rows.import)?;
         let mut held = file.lock().await;
@@ -204,7 +210,7 @@ impl SharedProgress {
             return Err(TargetError::OtherRow);
         }
         let now = self.clock.wall();
-        // A lease that ends when this importer does is not renewed.
+        // A lease that ends with this importer is not renewed.
         let is_last =
             held.shared.leased_until.is_some_and(|until| Some(until) == self.gone_at && now < until);
         if !is_last && held.shared.leased_until.is_none_or(|until| now.plus(RENEW_AFTER) >= until) {
@@ -213,10 +219,10 @@ impl SharedProgress {
         Ok(())
     }
 
-    /// Notes rows that were sent; they are recorded within seconds.
+    /// Notes rows that were sent. They are recorded within seconds.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the rows are not the next ones, or the lease is lost.
     async fn sent(&self, rows: Rows, calls: u64) -> Result<RowsTaken, TargetError> {
         let file = self.file(rows.import)?;
         let mut held = file.lock().await;
@@ -224,7 +230,7 @@ impl SharedProgress {
         if progress.next_row != rows.first {
             return Err(TargetError::OtherRow);
         }
-        // From the first rows on the options are fixed, so these are recorded at once.
+        // The first rows fix the options, so they are recorded at once.
         let is_first = progress.next_row == 0;
         progress.next_row = rows.first.saturating_add(rows.rows);
         progress.stored = progress.stored.saturating_add(calls);
@@ -232,7 +238,7 @@ impl SharedProgress {
         progress.repeats = progress.repeats.saturating_add(rows.repeats);
         let taken = RowsTaken { progress: *progress };
         let is_due = is_first || self.clock.wall() >= held.written_at.plus(RECORD_EVERY);
-        // A store that cannot be reached stops nothing as long as the lease lasts.
+        // The import continues without the store as long as the lease lasts.
         if is_due && let Err(error) = self.write(rows.import, &mut held, Some(LEASE)).await {
             tracing::debug!(%error, "the progress of an import is not recorded yet");
             if error == WriteError::Changed {
@@ -245,15 +251,15 @@ impl SharedProgress {
     /// Records how an import ended, and gives up the lease.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import is not open, or its end cannot be recorded: the lease is then kept.
     async fn end(&self, end: End) -> Result<(), TargetError> {
         let file = self.file(end.import)?;
         let mut held = file.lock().await;
         let before = held.shared.record.clone();
-        // What rows contain must not come into the bucket through an error.
+        // Errors go into the bucket without the text of rows.
         held.shared.record.ended(End::of(end.import, end.outcome.without_private()), self.clock.wall());
         match self.write(end.import, &mut held, None).await {
-            // Whoever has it now reads it to its end.
+            // The importer that has the file now reads it to its end.
             Ok(()) | Err(WriteError::Changed) => {
                 self.lose(end.import);
                 Ok(())
@@ -294,7 +300,7 @@ impl SharedProgress {
         })
     }
 
-    /// Writes what is held, in the place of what was read or written last.
+    /// Writes the record that is held. It replaces the version that was read or written last.
     async fn write(
         &self,
         key: ImportKey,
@@ -313,7 +319,7 @@ impl SharedProgress {
         let bytes = Bytes::from(bytes);
         let tag = match self.records.write(key, bytes.clone(), held.tag.clone()).await {
             Ok(tag) => tag,
-            // An earlier try may have been done, and its answer lost.
+            // An earlier try may have been done although its answer was lost.
             Err(WriteError::Changed) => match self.records.read(key).await? {
                 Some((found, tag)) if self.is_own(&found, held) => {
                     held.tag = Some(tag);
@@ -327,7 +333,7 @@ impl SharedProgress {
         Ok(())
     }
 
-    /// Whether a record is the one that was written after `held`, by this importer.
+    /// Whether a record is the one that this importer wrote after `held`.
     fn is_own(&self, found: &[u8], held: &Held) -> bool {
         serde_json::from_slice::<Shared>(found)
             .is_ok_and(|found| found.importer == self.importer && found.revision == held.shared.revision + 1)

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-/// The folder that was named, or else `forebay` in `$XDG_STATE_HOME` or `~/.local/state`, or in the current folder if
-/// there is no home.
+/// The folder that was named. If none was: `forebay` in `$XDG_STATE_HOME` or `~/.local/state`, or a folder in
+/// the current one if there is no home.
 pub fn state_folder(named: Option<&PathBuf>, variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
     let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
     match named {

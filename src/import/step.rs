@@ -15,14 +15,14 @@ use super::rows::{Row, RowReader};
 use super::target::Begun;
 use crate::words::Told;
 
-/// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must fit
-/// into one request of the log.
+/// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must
+/// fit into one request of the log.
 const STEP_BYTES: usize = 512 * 1_024;
-/// Rows that are passed over before it is asked whether anybody still waits for the rest.
+/// Rows that are passed over between two checks whether anybody still waits for the rest.
 const SKIP_ROWS: u64 = 10_000;
 
-/// How large steps are. It depends on nothing but the rows from a step's first one on, so that an import that continues
-/// at the beginning of a step makes the same steps as one that was never interrupted.
+/// How large steps are. The size depends only on the rows from a step's first one on, so an import that
+/// continues at the beginning of a step makes the same steps as one that was never interrupted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StepSize {
     /// Bytes of calls after which a step ends.
@@ -40,7 +40,7 @@ impl Default for StepSize {
 }
 
 impl StepSize {
-    /// Steps that become objects.
+    /// The size of steps that become objects of so many bytes of calls.
     pub(super) fn of_part(bytes: usize) -> Self {
         Self { bytes, rows: u64::MAX, ..Self::default() }
     }
@@ -49,31 +49,31 @@ impl StepSize {
 /// The next rows of a file, ready to be handed over.
 #[derive(Debug, Default)]
 pub(super) struct Step {
-    /// The first row covered.
+    /// The first row that the step covers.
     pub(super) first: u64,
-    /// The number of rows covered.
+    /// The number of rows that the step covers.
     pub(super) rows: u64,
-    /// The rows that are no calls.
+    /// The rows of the step that are not calls.
     pub(super) rejects: Vec<Reject>,
-    /// Rows that equal an earlier one with the same id.
+    /// Rows of the step that equal an earlier one with the same id.
     pub(super) repeats: u64,
     /// What the file begins with, up to the end of the step.
     pub(super) prefix: Option<Prefix>,
-    /// Whether its last row is the last of a file that ends in the middle of a line: if the file grows, it is another row.
+    /// Whether the last row ends a file in the middle of a line: if the file grows, that will be another row.
     pub(super) cut_off: bool,
     /// An envelope of the calls, with their hashes if rows are known by their content.
     pub(super) calls: Vec<u8>,
-    /// What becomes of calls, by their numbers in it, if another call has their id.
+    /// The rejection of each call, by its number in the envelope, that applies if another call has its id.
     pub(super) if_taken: Vec<(u32, Reject)>,
 }
 
 impl Step {
-    /// The row after the last one covered.
+    /// The row after the last one that the step covers.
     pub(super) fn end(&self) -> u64 {
         self.first.saturating_add(self.rows)
     }
 
-    /// Rejects the row of a call whose id another call has. `None`: that call was not to have an id of its own.
+    /// Rejects the row of a call whose id another call has. `None`: that call did not need an id of its own.
     pub(super) fn reject(&mut self, call: u32) -> Option<Reject> {
         let at = self.if_taken.iter().position(|(of, _)| *of == call)?;
         let calls = Bytes::from(std::mem::take(&mut self.calls));
@@ -85,12 +85,12 @@ impl Step {
     }
 }
 
-/// Which rows of a file to import, and when to give the file up.
+/// The rows of a file to import, and when to give the file up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowLimits {
-    /// Rows outside are passed over.
+    /// The rows to import, from 0; rows outside are passed over.
     pub rows: std::ops::Range<u64>,
-    /// What rejected rows lead to.
+    /// What happens to a file with rejected rows.
     pub on_row_error: OnRowError,
 }
 
@@ -101,14 +101,14 @@ impl Default for RowLimits {
 }
 
 impl RowLimits {
-    /// The failure of a file that ends before the wanted rows begin, after so many rows.
+    /// The failure of a file that ends, after so many rows, before the wanted rows begin.
     pub fn nothing_in_range(&self, rows: u64) -> FileError {
         let start = self.rows.start;
         let what = format!("--rows begins at row {start}, counted from 0, and the file has {rows} rows");
         FileError::new(FileFault::Local, "E-ROWS-RANGE", Told::plain(what))
     }
 
-    /// The failure of a file with so many rejected rows among its first ones.
+    /// The failure of a file with so many rejected ones among its first rows.
     pub(super) fn too_many(&self, rejected: u64, rows: u64, rejects: &[Reject]) -> FileError {
         let what = format!("{rejected} of {rows} rows are rejected, more than --on-row-error allows");
         let told = match rejects.last() {
@@ -120,25 +120,26 @@ impl RowLimits {
     }
 }
 
-/// Reads a file's steps.
+/// Reads a file in steps.
 pub(super) struct Steps<'r> {
     reader: &'r mut dyn RowReader,
     limits: &'r RowLimits,
     size: StepSize,
     next: u64,
-    /// Rows before this one are stored already, and only counted: see [`Begun::read_from`].
+    /// The first row that is not stored yet. Rows before it are only counted: see [`Begun::read_from`].
     stored: u64,
     rejected: u64,
-    /// Whether the reader has come to its end, not only to that of the wanted rows.
+    /// Whether the reader has reached the end of the file, not only that of the wanted rows.
     pub(super) at_end: bool,
 }
 
 impl<'r> Steps<'r> {
-    /// The steps after what is imported. The reader stands at the file's first row. `None` if nobody waits for them any
-    /// more, as `is_left` says.
+    /// The steps after the rows that are imported. The reader must be at the file's first row. `None` if
+    /// nobody waits for the steps any more, as `is_left` says.
     ///
     /// # Errors
-    /// [`FileError`], also if the file now has fewer rows than were imported, or does not begin as [`Begun::prefix`] says.
+    /// [`FileError`]; also if the file now has fewer rows than were imported, or does not begin as
+    /// [`Begun::prefix`] says.
     pub(super) fn after(
         reader: &'r mut dyn RowReader,
         limits: &'r RowLimits,
@@ -159,7 +160,7 @@ impl<'r> Steps<'r> {
             if read < more {
                 break;
             }
-            // Another version of the file: rows that it has before this one would never be stored.
+            // The file is another version now. The rows that it has before this one would never be stored.
             if prefix.is_some_and(|prefix| prefix.rows == skipped && reader.prefix() != Some(prefix)) {
                 return Err(of_io(&ReadingError::Changed.into()));
             }
@@ -177,8 +178,8 @@ impl<'r> Steps<'r> {
         Ok(Some(Self { reader, limits, size, next, stored, rejected, at_end: false }))
     }
 
-    /// The next step; `None` at the end. Its calls are written into `spare`, whose content is lost. Rejected rows that
-    /// stop the file are returned beside the error.
+    /// The next step; `None` at the end. The calls are written into `spare`, whose content is lost. Rejected
+    /// rows that stop the file are returned beside the error.
     pub(super) fn next(&mut self, spare: Vec<u8>) -> Result<Option<Step>, (FileError, Vec<Reject>)> {
         let mut step = Step { first: self.next, calls: spare, ..Step::default() };
         step.calls.clear();
@@ -230,8 +231,9 @@ impl<'r> Steps<'r> {
                 }
                 Err(error) => return Err((error, step.rejects)),
             }
-            // After good rows too: a share is judged first at a certain row, whatever that is. Of rows that are only
-            // counted again, all rejected ones are in the sum already.
+            // The check follows good rows, too, because a share is first judged at a certain row, of whatever
+            // kind. Rows that are only counted again are skipped: the sum has all their rejected ones
+            // already.
             let is_judged = self.rejected > 0 && !is_stored;
             if is_judged && self.limits.on_row_error.stops(self.rejected, self.next + 1) {
                 let error = self.limits.too_many(self.rejected, self.next + 1, &step.rejects);

@@ -1,8 +1,8 @@
-//! What the reading side and the taking side of an import say to each other.
+//! The contract between the reading side and the taking side of an import.
 //!
 //! [`Target::begin`] names a file and returns its progress. [`Target::rows`] hands over the next rows.
-//! [`Target::end`] records how it ended. After any failure the reading side begins again: the progress says
-//! which rows are stored.
+//! [`Target::end`] records how the import ended. After any failure the reading side begins again: the
+//! progress says which rows are stored.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,40 +23,41 @@ use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
 use crate::words::Told;
 
-/// When to try again what needs time.
+/// The wait before a retry of what needs time.
 pub(super) const LATER: Duration = Duration::from_secs(10);
-/// How long to wait if nobody says.
+/// The wait if an answer names none.
 pub const AGAIN: Duration = Duration::from_secs(1);
 
 /// A file to import.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Begin {
-    /// The file.
+    /// The file's id.
     pub file: FileId,
-    /// Its name, for people.
+    /// The file's name, for people.
     pub name: String,
-    /// Its length in bytes, as stored; `None` if it is not known.
+    /// The file's length in bytes, as stored; `None` if it is not known.
     pub bytes: Option<u64>,
-    /// The source that its calls belong to.
+    /// The source of the calls.
     #[serde(default)]
     pub source: WantedSource,
-    /// The options that decide how rows become calls. A file is continued only with the same ones.
+    /// The options that decide how rows become calls. An import is continued only with the same options.
     #[serde(flatten)]
     pub options: OptionsHash,
-    /// A hash of the other options that decide whether the file fails, and not how rows become calls. If they change,
-    /// a file that failed too often is tried again.
+    /// A hash of the options that decide whether the file fails, and not how rows become calls. If they
+    /// change, a file that failed too often is retried.
     #[serde(default)]
     pub limits: String,
-    /// Whether its rows are known by their content: each call then comes with a hash.
+    /// Whether rows are known by their content: each call then comes with a hash.
     #[serde(default)]
     pub by_content: bool,
-    /// Whether to import it from its first row again, whatever was imported before.
+    /// Whether to import the file from its first row again, whatever was imported before.
     #[serde(default)]
     pub force: bool,
-    /// Names where the file is: the same for all of its versions. `None`: it has no versions, or they do not matter.
+    /// The id of where the file is: the same for all of its versions. `None`: the file has no versions, or
+    /// they do not matter.
     #[serde(default)]
     pub place: Option<FileId>,
-    /// The later version of the file that is read, if it continues the import of an earlier one, which is `file`.
+    /// The later version of the file that is read, if it continues the import of `file`, an earlier version.
     #[serde(default)]
     pub version: Option<Version>,
 }
@@ -76,21 +77,22 @@ pub enum Standing {
 /// An import that has begun.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Begun {
-    /// Names the import in what follows.
+    /// The import's key, for the requests that follow.
     pub import: ImportKey,
-    /// The source of its calls.
+    /// The source of the calls.
     pub source: SourceId,
-    /// Where it stands.
+    /// How far the import is.
     pub standing: Standing,
-    /// What is stored.
+    /// The progress that is stored.
     pub progress: ImportProgress,
-    /// The row to read from. It is before the next row only if rows are known by their content, and were stored without
-    /// being counted; they are handed over again, in steps that end at the next row at the latest.
+    /// The row to read from. It is before the next row only if rows are known by their content and were
+    /// stored without being counted. Such rows are handed over again, in steps that end at the next row at
+    /// the latest.
     pub read_from: u64,
     /// Whether the whole file was imported before with other options, which are not applied now.
     #[serde(default)]
     pub other_options: bool,
-    /// Whether steps should come with [`Rows::prefix`]. Older nodes do not know it.
+    /// Whether steps should come with [`Rows::prefix`]. Older nodes do not know prefixes.
     #[serde(default)]
     pub keeps_prefix: bool,
     /// What the file has to begin with, as far as that is known.
@@ -103,13 +105,15 @@ pub struct Begun {
 pub struct Rows {
     /// The import.
     pub import: ImportKey,
-    /// The first row covered.
+    /// The first row that is covered.
     pub first: u64,
-    /// The number of rows covered; at least one. Rows that are neither calls nor rejected are passed over.
+    /// The number of rows that are covered; at least one. Rows that are neither calls nor rejected are passed
+    /// over.
     pub rows: u64,
-    /// How many of them are not calls.
+    /// The number of rejected rows.
     pub rejected: u64,
-    /// How many of them equal an earlier row of the file that has the same id. They are not handed over.
+    /// The number of rows that equal an earlier row of the file with the same id. These rows are not handed
+    /// over.
     #[serde(default)]
     pub repeats: u64,
     /// What the file begins with, up to the end of these rows.
@@ -124,18 +128,19 @@ pub struct RowsTaken {
     pub progress: ImportProgress,
 }
 
-/// Why a target did not do what it was asked. Its `Display` is for whoever has the file; logs and masked views take
-/// [`TargetError::masked`].
+/// Why a target did not do what it was asked. The `Display` of it is for the people who have the file; logs
+/// and masked views take [`TargetError::masked`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// The rows are not the next ones: begin again.
+    /// The rows are not the next ones. The reading side begins again.
     #[error("these rows are not the next ones of their file")]
     OtherRow,
-    /// The target does not know the import, because it was restarted or others took its place: begin again.
+    /// The target does not know the import, because it was restarted or others took its place. The reading
+    /// side begins again.
     #[error("the import is not open")]
     NotOpen,
-    /// A call that must have an id of its own has that of another call: hand over the rows without it. See
-    /// [`Row::Corrected`](super::Row::Corrected).
+    /// A call that must have an id of its own has the id of another call. The reading side hands over the
+    /// rows without this call: see [`Row::Corrected`](super::Row::Corrected).
     #[error("another call has the id of call {call} of these rows")]
     IdTaken {
         /// The call's number in the step, from 0.
@@ -156,19 +161,19 @@ pub enum TargetError {
         message.full()
     )]
     GivenUp {
-        /// How often.
+        /// The number of failures.
         attempts: u32,
         /// The code of the last failure.
         code: String,
-        /// The last failure.
+        /// The text of the last failure.
         message: Told,
     },
-    /// It cannot be done now, but the same request may succeed later.
+    /// The request failed now, but may succeed later.
     #[error("{}", why.full())]
     Later {
         /// How long to wait.
         after: Duration,
-        /// Why, for a person.
+        /// Why the target waits, for a person.
         why: Told,
     },
     /// The request is refused for good.
@@ -180,7 +185,7 @@ pub enum TargetError {
 }
 
 impl TargetError {
-    /// What an answer of a collector or a node means that is no success.
+    /// The error of an answer of a collector or a node that is not a success.
     pub fn of_answer(status: StatusCode, headers: &HeaderMap, why: Told) -> Self {
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Denied(why),
@@ -190,13 +195,13 @@ impl TargetError {
         }
     }
 
-    /// It cannot be done now, for as long as the answer says.
+    /// The error of a request that may succeed after the time that the answer names.
     pub fn asked_later(headers: &HeaderMap, why: Told) -> Self {
         let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
         Self::Later { after: after.map_or(AGAIN, Duration::from_secs), why }
     }
 
-    /// Nothing answered, or not as it should.
+    /// The error if nothing answered, or not as a collector or node does.
     pub fn unanswered(why: String) -> Self {
         Self::Later { after: AGAIN, why: Told::plain(why) }
     }
@@ -219,11 +224,11 @@ impl TargetError {
 
 /// Where rows go.
 pub trait Target: Send + Sync + fmt::Debug {
-    /// What was imported of an earlier version of a file that was not imported itself. `None` also if the target keeps
-    /// nothing of that.
+    /// What was imported of an earlier version of a file that was not imported itself. `None` also if the
+    /// target keeps nothing of that.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the target could not look, now or for good.
     fn earlier(&self, _file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
         Box::pin(std::future::ready(Ok(None)))
     }
@@ -231,41 +236,41 @@ pub trait Target: Send + Sync + fmt::Debug {
     /// Begins to import a file, or continues it.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the import cannot begin, now or for good.
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>>;
 
-    /// Stores rows. `calls` is a tracking API envelope, `{"batch":[…]}`, whose calls name their types. `Ok`: they
-    /// are on stable storage.
+    /// Stores rows. `calls` is a tracking API envelope, `{"batch":[…]}`, whose calls name their types. `Ok`:
+    /// they are on stable storage.
     ///
     /// # Errors
-    /// [`TargetError`]: none of the rows is stored, except that a lost connection leaves it open.
+    /// [`TargetError`]: none of the rows is stored; after a lost connection, nobody knows whether they are.
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>>;
 
     /// Records how an import ended.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]: the end is not recorded.
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>>;
 }
 
-/// Runs work of a target on a thread that may block.
+/// Runs the work of a target on a thread that may block.
 ///
 /// # Errors
-/// Those of the work.
+/// Errors of the work, and [`TargetError`] if the work panicked.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
 ) -> Result<T, TargetError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(broken(&error)))
 }
 
-/// A task of a target panicked.
+/// The error of a task that panicked.
 pub(super) fn broken(error: &tokio::task::JoinError) -> TargetError {
-    // The text of a panic may quote what it was about.
+    // The text of a panic may quote what a row contains, so it is private.
     let what = Told::plain("the importer failed: ").and(&error.to_string().into());
     TargetError::Refused(what.and(&"; this is a bug in Forebay".into()))
 }
 
-/// What a journal that cannot be written or read means for an import.
+/// The error of an import whose journal cannot be written or read.
 pub(super) fn unwritten(error: JournalError) -> TargetError {
     match error.needs_a_person() {
         true => TargetError::Refused(Told::plain(error.to_string())),

@@ -1,4 +1,5 @@
-//! A file as the storage of a database, for a look that must not change it: what the database writes stays in memory.
+//! Serves a file as the storage of a database that must not change it: what the database writes stays in
+//! memory.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,7 +15,7 @@ use crate::lock::lock;
 
 /// Bytes of a block that is kept in memory once it was written to.
 const BLOCK: usize = 4_096;
-/// The same as a number of bytes in a file.
+/// `BLOCK` as a number of bytes in a file.
 const BLOCK_LEN: u64 = BLOCK as u64;
 
 /// A file, and what was written since it was opened.
@@ -29,7 +30,7 @@ struct Changed {
     len: u64,
     /// The length up to which the file's bytes count.
     file_len: u64,
-    /// By their numbers.
+    /// The blocks that were written to, by their numbers.
     blocks: HashMap<u64, Box<[u8]>>,
 }
 
@@ -37,7 +38,7 @@ impl Untouched {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Errors of the file system.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let file_len = file.metadata()?.len();
@@ -56,8 +57,8 @@ impl Untouched {
         Ok(block)
     }
 
-    /// Passes each part of `len` bytes at `offset` that is within one block: its number, where it begins in the block and
-    /// in the whole, and its length.
+    /// Passes each part of `len` bytes at `offset` that is within one block: its number, where it begins in
+    /// the block and in the whole, and its length.
     fn parts(
         offset: u64,
         len: usize,

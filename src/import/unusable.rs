@@ -2,32 +2,32 @@
 
 use crate::store::{Fault, StoreError};
 
-/// Why an import cannot begin. Each stands for what a person, or a program, can do about it.
+/// Why an import cannot begin. Each variant stands for what a person, or a program, can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// What was asked for makes no sense, or is not there.
+    /// What was asked for makes no sense, or is missing.
     #[error("{0}")]
     Wrong(String),
     /// Access is denied.
     #[error("{0}")]
     Denied(String),
-    /// Nothing answers.
+    /// Nothing answers at the address.
     #[error("{0}")]
     Unreachable(String),
     /// A store refused a request.
     #[error("{what}: {}", cause.told().full())]
     Store {
-        /// What was asked of it.
+        /// The request to the store.
         what: String,
-        /// What it said.
+        /// The store's error.
         cause: StoreError,
     },
-    /// Something else.
+    /// Another reason.
     #[error("{0}")]
     Failed(String),
 }
 
-/// What a person, or a program, can do about it.
+/// What a person, or a program, can do about an [`Unusable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnusableKind {
     /// Ask for something else.
@@ -41,7 +41,7 @@ pub enum UnusableKind {
 }
 
 impl Unusable {
-    /// What kind of reason it is.
+    /// The kind of this reason.
     pub fn kind(&self) -> UnusableKind {
         match self {
             Self::Wrong(_) => UnusableKind::Wrong,
@@ -57,7 +57,7 @@ impl Unusable {
         }
     }
 
-    /// What this machine refused.
+    /// A refusal of this machine.
     pub fn failed(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Failed(crate::words::with_causes(error))
     }

@@ -1,4 +1,4 @@
-//! A journal whose failures are an alarm as long as they last.
+//! Raises an alarm as long as a journal fails.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::row_hash::RowCount;
 use crate::alarms::{AlarmKind, Alarms};
 use crate::log::ImportKey;
 
-/// The subject of its alarm.
+/// The subject of the alarm.
 const SUBJECT: &str = "journal";
 
-/// Passes everything on, and raises an alarm if it fails.
+/// Passes everything on to a journal, and raises an alarm if the journal fails.
 #[derive(Debug)]
 pub struct WatchedJournal {
     journal: Arc<dyn Journal>,
@@ -19,10 +19,10 @@ pub struct WatchedJournal {
 }
 
 impl WatchedJournal {
-    /// Watches a journal. One that cannot be used is an alarm at once.
+    /// Watches a journal. A journal that cannot be used is an alarm at once.
     pub fn new(journal: Arc<dyn Journal>, alarms: Arc<Alarms>) -> Self {
         let watched = Self { journal, alarms };
-        // What it says is in the alarm.
+        // A failure needs no other handling here: the alarm has its text.
         drop(watched.count());
         watched
     }
@@ -35,7 +35,7 @@ impl WatchedJournal {
             }
             Err(error) => {
                 let what = format!(
-                    "{error}; imports wait, and it is tried again: give the disk space, or repair it"
+                    "{error}; imports wait, and the journal is retried: free space on the disk, or repair it"
                 );
                 self.alarms.raise(AlarmKind::Imports, SUBJECT, what);
             }

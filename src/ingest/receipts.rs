@@ -16,12 +16,12 @@ pub struct Receipts {
 }
 
 impl Receipts {
-    /// The receipts of lines of a source and a day. `None` if it is not known where any are.
+    /// The receipts of lines of a source and a day. `None` if no positions of the lines are known.
     pub(super) fn new((source, day): (SourceId, ReceivedDay), stored_in: InLogs) -> Option<Self> {
         (!stored_in.is_empty()).then_some(Self { source, day, stored_in })
     }
 
-    /// Each of them.
+    /// The receipts, one by one.
     pub fn iter(&self) -> impl Iterator<Item = Receipt> + '_ {
         self.stored_in.iter().map(|one| Receipt {
             source: self.source.clone(),
@@ -33,7 +33,7 @@ impl Receipts {
     }
 }
 
-/// As in the answer's header: their tokens, separated by commas.
+/// The text of the answer's header: the tokens of the receipts, separated by commas.
 impl fmt::Display for Receipts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, one) in self.stored_in.iter().enumerate() {

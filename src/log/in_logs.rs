@@ -17,20 +17,20 @@ impl fmt::Display for LogId {
 pub struct InLog {
     /// The log.
     pub log: LogId,
-    /// The position of the first.
+    /// The position of the first frame.
     pub first: u64,
-    /// How many; at least 1.
+    /// The number of frames; at least 1.
     pub frames: u32,
 }
 
 impl InLog {
-    /// The position of the last.
+    /// The position of the last frame.
     pub fn last(&self) -> u64 {
         self.first.saturating_add(u64::from(self.frames.saturating_sub(1)))
     }
 }
 
-/// All frames that a request stored, by log. Nearly every request is in one log: that needs no allocation.
+/// All frames that a request stored, by log. Nearly every request is in one log, which needs no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InLogs {
     one: Option<InLog>,
@@ -38,12 +38,12 @@ pub struct InLogs {
 }
 
 impl InLogs {
-    /// Each of them, in the order in which they were added.
+    /// The frames in each log, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = InLog> + '_ {
         self.one.into_iter().chain(self.others.iter().copied())
     }
 
-    /// Whether nothing was stored.
+    /// Whether no frame was stored.
     pub fn is_empty(&self) -> bool {
         self.one.is_none()
     }

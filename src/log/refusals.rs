@@ -1,5 +1,5 @@
-//! Who is refused because puts fail, and who must leave. Delivery says what fails; the log decides by the
-//! rule that it was given.
+//! Who is refused because puts fail, and who must leave the spool. Delivery says what fails; the log decides
+//! by the rule that it was given.
 //!
 //! A *flow* is what one source sends to one bucket. A *party* is what fails as a unit: a bucket that accepts
 //! no objects at all, or a single source whose objects a bucket refuses.
@@ -21,11 +21,11 @@ pub enum Cause {
 /// The state of a source at a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Its puts fail.
+    /// The source's puts fail.
     Failing,
-    /// It sends calls, and its puts are not known to fail.
+    /// The source sends calls, and its puts are not known to fail.
     Healthy,
-    /// It has sent nothing for long.
+    /// The source has sent nothing for long.
     Silent,
 }
 
@@ -38,9 +38,9 @@ pub struct Flow<W> {
     pub location: W,
     /// Whether new calls of the source go there.
     pub current: bool,
-    /// Its state.
+    /// The source's state at the bucket.
     pub standing: Standing,
-    /// What it holds of the spool.
+    /// The space of the spool that the flow holds.
     pub held: Held,
 }
 

@@ -14,8 +14,8 @@ use super::space::Usage;
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// Identity, health, and what waits for the store. Nothing in it changes the log, so reports hold it as well
-/// as delivery.
+/// Identity, health, and what waits for the store. No method changes the log, so reports hold this trait as
+/// well as delivery.
 pub trait Status: Send + Sync + fmt::Debug {
     /// The log's id, as receipts and object names contain it: 32 hexadecimal digits.
     fn spool_id(&self) -> String;

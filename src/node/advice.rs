@@ -1,5 +1,5 @@
-//! What a person can do about an error of a store, of a spool's directory or of an address, if its text does
-//! not say it.
+//! Says what a person can do about an error of a store, of a spool's directory or of an address, if the text
+//! of the error does not say it.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use crate::spool::offline::ViewError;
 use crate::store::StoreError;
 use crate::words::with_causes;
 
-/// An error with all its causes, in one line, for whoever has the bucket.
+/// The text of an error with all its causes, in one line, for the people who have the bucket.
 pub fn text(error: &(dyn Error + 'static)) -> String {
     match error.downcast_ref::<StoreError>() {
         Some(error) => error.told().full().to_owned(),
@@ -22,7 +22,7 @@ pub fn text(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// What can be done about this error, leaving its causes aside.
+/// The advice for this error, without its causes.
 pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<StoreError>() {
         return error.reader_remedy().map(str::to_owned);
@@ -57,12 +57,12 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
-/// Whether this user may not write there.
+/// Whether this user may not write to what the error is about.
 pub fn is_not_writable(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-/// What to do if an address cannot be listened on.
+/// The advice if an address cannot be listened on.
 fn to_listen(addr: SocketAddr, error: &io::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::AddrInUse => Some(format!(

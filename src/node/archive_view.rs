@@ -1,4 +1,4 @@
-//! Deliveries, the archive and imports of a running node, for its admin listener.
+//! Shows deliveries, the archive and imports of a running node on its admin listener.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,21 +32,21 @@ use crate::store::{Fault, Reason, StoreError};
 use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::{Told, date, grouped, shell_word};
 
-/// Pending objects in an answer.
+/// The most pending objects in an answer.
 const PENDING_MAX: usize = 200;
-/// Days in an answer.
+/// The most days in an answer.
 const DAYS_MAX: usize = 5_000;
-/// Sources whose place is in an answer.
+/// The most sources whose bucket is in an answer.
 const PLACES_MAX: usize = 1_000;
-/// Objects of a day in an answer.
+/// The most objects of a day in an answer.
 const OBJECTS_MAX: usize = 1_000;
-/// Bytes of an object that are read to show its first lines.
+/// The bytes of an object that are read to show its first lines.
 const PEEK_BYTES: u64 = 256 * 1_024;
-/// How long a request to a store may take, with its wait for a turn.
+/// The time limit of a request to a store, with the wait for a turn.
 const STORE_WAIT: Duration = Duration::from_secs(10);
-/// Such requests at once. Stores and their rights are for deliveries.
+/// The most requests to stores at once for the admin listener. Stores and their rights are for deliveries.
 const STORE_REQUESTS_MAX: usize = 4;
-/// How long an answer waits for the journal of imports, which is read once.
+/// The time that an answer waits for the journal of imports, which is read once.
 const JOURNAL_WAIT: Duration = Duration::from_secs(3);
 
 /// A node's deliveries, archive and imports.
@@ -90,8 +90,8 @@ impl NodeArchive {
         self.importer.get_or_init(|| Arc::clone(importer));
     }
 
-    /// Reads the list on a thread that may wait for the disk. The second value says what the list lacks, and the third
-    /// since when it is kept.
+    /// Reads the list of deliveries on a thread that may wait for the disk. The second value is what the list
+    /// lacks, and the third is the time since which it is kept.
     async fn read<T: Default + Send + 'static>(
         &self,
         read: impl FnOnce(&Deliveries) -> Result<T, Unlisted> + Send + 'static,
@@ -129,7 +129,7 @@ impl NodeArchive {
         found.ok_or_else(|| NotShown::UnknownSource(source.clone()))
     }
 
-    /// Whether what may be private is shown, such as what a store said.
+    /// Whether text that may be private is shown, such as what a store said.
     fn shows_all(&self) -> bool {
         self.node.live.mode() == Mode::Full
     }
@@ -188,7 +188,7 @@ impl NodeArchive {
         let log = &self.node.log;
         let stages = log.unclosed_days();
         let (waiting, over) = (self.node.delivery.waiting_to_close(), log.days_over());
-        // What is older than the page has sums that are not on it.
+        // Sums of days before the oldest one of this page are on other pages.
         let oldest = sums.last().map(|(of, _)| of.day).filter(|_| total > sums.len() as u64);
         let mut all: BTreeMap<(Reverse<ReceivedDay>, SourceId, String), Option<DaySum>> = BTreeMap::new();
         let place = |day, source: &SourceId, stream: String| (Reverse(day), source.clone(), stream);
@@ -317,7 +317,7 @@ impl NodeArchive {
         let (known, ..) = self.read(move |list| list.with_keys(&wanted)).await?;
         let known = known.into_iter().next().filter(|entry| entry.source == source);
         if let Some(entry) = &known {
-            // The source may have gone elsewhere since.
+            // The object may be in another bucket than the source's current one.
             to.bucket = entry.bucket.clone();
         }
         let Some(stream) = stream_of(&to.bucket, &source, &key) else {
@@ -332,7 +332,7 @@ impl NodeArchive {
             Err(error) if error.fault == Fault::NotFound => return Err(NotShown::NoObject(key)),
             Err(error) => {
                 let mut place = PolicyBucket::of(&to, false, false);
-                // The key that the object is under may not be the one that is configured now.
+                // The object's key may differ from the key that is configured now.
                 let applied = known.and_then(|entry| entry.encryption?.kms_key);
                 place.kms_key = applied.or(place.kms_key);
                 let decrypts = place.kms_key.is_some();
@@ -353,7 +353,7 @@ impl NodeArchive {
         })
     }
 
-    /// A refusal that a policy can change, with the statements that do.
+    /// A refusal that a policy can change, with the statements that change it.
     fn denied(&self, error: &StoreError, place: PolicyBucket, sids: &[&str]) -> Result<Denied, NotShown> {
         if error.fault != Fault::Refused || !matches!(error.reason, Reason::Denied(_)) {
             return Err(NotShown::Store(error.with_remedy().shown(self.shows_all()).to_owned()));
@@ -414,7 +414,8 @@ fn state_of(
     }
 }
 
-/// The stream of an object of `source` with this key in `bucket`. `None` if Forebay gives no such object this key.
+/// The stream of an object of `source` with this key in `bucket`. `None` if the key is not that of an object
+/// of Forebay.
 fn stream_of(bucket: &BucketString, source: &SourceId, key: &ObjectKey) -> Option<Stream> {
     let batch = ParsedObjectKey::of(bucket, key.as_str()).map(|at| (at.source, at.stream));
     let part = || ParsedPartKey::of(bucket, key.as_str()).map(|at| (at.source, at.stream));
@@ -422,7 +423,8 @@ fn stream_of(bucket: &BucketString, source: &SourceId, key: &ObjectKey) -> Optio
     (of == *source).then_some(stream)
 }
 
-/// A line as JSON, byte for byte unless it is masked. What is too long, or no JSON, becomes a string that says so.
+/// A line as JSON, byte for byte unless it is masked. A line that is too long, or is no JSON, becomes a
+/// string that says so.
 fn shown(line: &FirstLine, full: bool, stream: &Stream) -> Box<RawValue> {
     let text = String::from_utf8_lossy(&line.text);
     if line.is_cut() {
@@ -431,7 +433,7 @@ fn shown(line: &FirstLine, full: bool, stream: &Stream) -> Box<RawValue> {
             if full { format!("{text} … [cut: {cut}]") } else { format!("[{cut}, too long to show]") };
         return quoted(&what);
     }
-    // The mask quotes what is no JSON.
+    // The mask quotes text that is not JSON.
     let line = if full { text.to_string() } else { mask_line(&text, stream) };
     RawValue::from_string(line).unwrap_or_else(|_| quoted(if full { &text } else { HIDDEN }))
 }
@@ -462,7 +464,7 @@ fn delivered(entry: Entry) -> DeliveredObject {
     }
 }
 
-/// An import, for people. `full`: with messages, which quote what rows contain.
+/// The status of an import, for people. `full`: with messages, which quote what rows contain.
 fn import_status(import: KnownImport, full: bool) -> ImportStatus {
     let state = match import.state {
         ImportState::Running => "running",
@@ -471,7 +473,7 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
         ImportState::Failed => "failed",
         ImportState::GivenUp => "given_up",
     };
-    // Codes may come from another process.
+    // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
     let errors = import.rejects.into_iter().map(|rows| ImportErrors {
         code: code(&rows.code),
@@ -524,7 +526,8 @@ impl ArchiveView for NodeArchive {
         limit: usize,
     ) -> BoxFuture<'_, Result<crate::admin::Deliveries, NotShown>> {
         Box::pin(async move {
-            // First what is pending: an object that is delivered meanwhile is then in both, and not in none.
+            // Pending objects are read first: an object that is delivered meanwhile is then in both lists,
+            // and not in none.
             let (pending, pending_total) = self.pending(source.as_ref());
             let (entries, missing, since) =
                 self.read(move |list| list.newest(source.as_ref(), before, limit)).await?;

@@ -1,4 +1,4 @@
-//! How a bucket is read outside of a node: with the connection of a configuration, as overridden.
+//! Reads buckets outside of a node, with the connection of a configuration. Options override parts of it.
 
 use std::sync::Arc;
 
@@ -19,16 +19,17 @@ pub struct BucketReader {
     pub endpoint_url: Option<Endpoint>,
     /// A region other than that of the configuration.
     pub region: Option<String>,
-    /// URLs have the form endpoint/bucket/key, whatever the configuration says.
+    /// Whether URLs have the form endpoint/bucket/key, whatever the configuration says.
     pub path_style: bool,
-    /// Requests to a bucket at a time.
+    /// The most requests to a bucket at a time.
     pub requests: u16,
     /// The reader's name in the role's session.
     pub session: &'static str,
 }
 
 impl BucketReader {
-    /// The bucket, as an archive. `source`: whose configuration counts, if several write there.
+    /// The bucket, as an archive. `source`: the source whose configuration counts, if several write to the
+    /// bucket.
     pub async fn open(&self, bucket: &BucketString, source: Option<&SourceId>) -> Archive {
         let store = self.store().await;
         self.archive(&store, bucket, source)
@@ -70,7 +71,8 @@ impl BucketReader {
     }
 }
 
-/// How a bucket is reached: as configured for the given source, or else for the first one that writes there.
+/// The location of a bucket: as configured for this source, or else for the first source that writes to the
+/// bucket.
 fn configured(bucket: &BucketString, source: Option<&SourceId>, config: &Config) -> S3Location {
     let of = |wanted: &dyn Fn(&S3Location) -> bool| {
         let mut sources = config.sources.iter();

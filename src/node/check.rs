@@ -1,4 +1,4 @@
-//! A check of a configuration, as the node that it describes would use it.
+//! Checks a configuration, with what a node with this configuration would use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::store::s3::{S3Settings, S3Store, Timeouts};
 /// What is checked.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Only the bucket of this source.
+    /// The source whose bucket alone is checked; `None`: all are.
     pub source: Option<SourceId>,
-    /// How long each attempt may take.
+    /// The time limit of each attempt.
     pub timeout: Duration,
-    /// The load that is expected.
+    /// The expected load.
     pub load: Load,
 }
 
-/// Why nothing is checked.
+/// Why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The configuration has no such source.
@@ -39,10 +39,11 @@ pub enum CheckError {
     Task(#[from] JoinError),
 }
 
-/// Checks a configuration. `progress` is called with the buckets that are checked, and their number.
+/// Checks a configuration. `progress` is called with the number of buckets that were checked, and the number
+/// of all.
 ///
 /// # Errors
-/// [`CheckError`]. What fails is in the report.
+/// [`CheckError`]: no check is possible. A failed check is in the report.
 pub async fn check(
     config: &Config,
     wanted: &Wanted,

@@ -1,4 +1,4 @@
-//! Which of the three ways imported calls take: through a running node, into the spool, or to a collector
+//! Chooses one of the three ways of imported calls: through a running node, into the spool, or to a collector
 //! elsewhere.
 
 use std::path::Path;
@@ -22,9 +22,9 @@ use crate::random::Random as _;
 use crate::runtime::{Background, SystemClock, SystemRandom};
 use crate::words::counted;
 
-/// Where a running node listens unless something else is said.
+/// The URL of a running node, unless another one is named.
 pub const ADMIN_URL: &str = "http://127.0.0.1:9180";
-/// How long deliveries may take after the last row.
+/// The time limit of deliveries after the last row.
 const DELIVERY: Duration = Duration::from_secs(600);
 
 /// Where calls go.
@@ -32,7 +32,7 @@ const DELIVERY: Duration = Duration::from_secs(600);
 pub struct ChosenTarget {
     /// Takes the rows.
     pub target: Arc<dyn Target>,
-    /// For people.
+    /// The text about the target, for people.
     pub text: String,
     spool: Option<OwnSpool>,
 }
@@ -45,10 +45,10 @@ struct OwnSpool {
 }
 
 impl ChosenTarget {
-    /// To a collector elsewhere. The progress is in `shared`, or else in the folder `state`.
+    /// A collector elsewhere. The progress is in `shared`, or else in the folder `state`.
     ///
     /// # Errors
-    /// [`NodeError`]: it cannot be reached, or the progress cannot be kept.
+    /// [`NodeError`]: the collector cannot be reached, or the progress cannot be kept.
     pub async fn to_collector(
         collector: &Endpoint,
         write_key: &str,
@@ -65,17 +65,17 @@ impl ChosenTarget {
             }
         };
         let target = CollectorTarget::with(collector.as_str(), write_key, progress)?;
-        // Later its network errors are waited out; but one that never answered is probably a wrong URL.
+        // The import will wait while the network fails; but a collector that never answered probably
+        // has a wrong URL.
         target.answers().await.map_err(Unusable::Unreachable)?;
         let text = format!("to the collector {}: at least once", collector.as_str());
         Ok(Self { target: Arc::new(target), text, spool: None })
     }
 
-    /// Through the node at `admin`, or the one of the configuration. If none runs, into the spool of the
-    /// configuration.
+    /// The node at `admin`, or that of the configuration. If none runs, the spool of the configuration.
     ///
     /// # Errors
-    /// [`NodeError`]: nothing can be reached.
+    /// [`NodeError`]: neither the node nor the spool can be used.
     pub async fn to_node(
         admin: Option<&AdminUrl>,
         token_file: Option<&Path>,
@@ -124,10 +124,10 @@ impl ChosenTarget {
         Ok(Self { target: Arc::new(importer), text, spool })
     }
 
-    /// Delivers what a spool of this command holds, and closes it.
+    /// Delivers what a spool of this command holds, and closes the spool.
     ///
     /// # Errors
-    /// [`NodeError`] if something is left. It is safe in the spool.
+    /// [`NodeError`]: something is left. It is safe in the spool.
     pub async fn end(self) -> Result<(), NodeError> {
         let Some(OwnSpool { engine, ingest }) = self.spool else { return Ok(()) };
         drop(self.target);
@@ -143,7 +143,7 @@ impl ChosenTarget {
     }
 }
 
-/// The admin listener of a configuration, as this machine reaches it.
+/// The URL of a configuration's admin listener on this machine.
 fn admin_of(config: &Config) -> Result<AdminUrl, NodeError> {
     let addr = crate::check::ports::here(config.admin.listen);
     admin_url(&format!("http://{addr}"))
@@ -153,7 +153,7 @@ fn admin_url(text: &str) -> Result<AdminUrl, NodeError> {
     text.parse().map_err(|what: &str| NodeError::Other(what.to_owned()))
 }
 
-/// This process, told from all others.
+/// A name that distinguishes this process from all others.
 fn importer() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("process {} on {} ({:016x})", std::process::id(), host.trim(), SystemRandom.next_u64())

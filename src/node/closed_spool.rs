@@ -1,5 +1,5 @@
-//! A spool that no process uses, with what imports and destinations keep beside it: shown, checked, exported,
-//! and given a person's decision. Only a decision changes it.
+//! Shows, checks and exports a spool that no process uses, with what imports and destinations keep beside it,
+//! and records a person's decision. Only a decision changes the spool.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub use crate::spool::offline::{
     ExportError, Exported, Finding, Verified, View, Wanted, export, export_to_file,
 };
 
-/// What a spool contains, and what is kept of destinations beside it.
+/// The content of a spool, and the files of destinations beside it.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct SpoolAbout {
     /// The spool.
@@ -34,11 +34,11 @@ pub(crate) struct SpoolAbout {
 #[derive(Debug, serde::Serialize)]
 #[serde(untagged)]
 pub(crate) enum Functions {
-    /// How far each is.
+    /// The progress of each function.
     Kept(Vec<LaneAbout>),
-    /// They cannot be read.
+    /// The functions cannot be read.
     Unreadable {
-        /// Why.
+        /// Why the functions cannot be read.
         error: String,
     },
 }
@@ -73,7 +73,7 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified
     Ok(verified)
 }
 
-/// A decision that is recorded.
+/// A recorded decision.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     /// The key of the sealed object, which another object has too.
@@ -82,7 +82,8 @@ pub(crate) struct Resolved {
     pub(crate) kept: Option<PathBuf>,
 }
 
-/// Records in the spool in `dir` which object a person wants to keep. It takes effect at the next start.
+/// Records in the spool in `dir` which object a person wants to keep. The decision takes effect at the next
+/// start.
 ///
 /// # Errors
 /// [`NodeError`] if the seal has no conflict, or the spool cannot be read or written.

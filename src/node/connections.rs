@@ -1,4 +1,4 @@
-//! How many connections the files that a process may open allow.
+//! Fits the number of connections to the number of files that the process may open.
 
 use super::error::NodeError;
 use crate::runtime::handles::{self, Fitted, Wanted};

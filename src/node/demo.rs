@@ -1,4 +1,4 @@
-//! `forebay dev --demo`: sends realistic calls from several sources over HTTP, as an SDK would.
+//! Sends realistic calls from several sources over HTTP, as an SDK would, for `forebay dev --demo`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::reach::client::{self, PlainClient};
 
-/// The longest pause between two requests of one source.
+/// The longest pause between two requests of one source, in milliseconds.
 const PAUSE_MAX_MS: u64 = 600;
 /// The most calls in one request.
 const CALLS_MAX: usize = 12;

@@ -1,4 +1,4 @@
-//! A test of the way to a destination's functions, from this machine.
+//! Tests from this machine whether a destination's functions can be invoked.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,21 +23,21 @@ use crate::sources::SourceId;
 use crate::store::s3::{S3Settings, S3Store};
 use crate::time::Clock;
 
-/// The source of a file that has none, as the first steps name it.
+/// The source of a file without sources, as the first steps of the documentation name it.
 const DEV_SOURCE: &str = "my-app";
 
-/// What is tested.
+/// The order of a test.
 #[derive(Debug)]
 pub struct TestOrder {
     /// The file with the destination.
     pub file: PathBuf,
-    /// As calls of this source; `None`: of the first that the destination takes.
+    /// The source whose calls are imitated; `None`: the first one that the destination takes.
     pub source: Option<SourceId>,
-    /// Only the function of this type.
+    /// The type of calls whose function alone is tested.
     pub kind: Option<String>,
-    /// The call that is sent; `None`: an example.
+    /// The call to send; `None`: an example.
     pub event: Option<Event>,
-    /// Whether each function gets a call: it really runs.
+    /// Whether each function gets a call. The function then really runs.
     pub run: bool,
 }
 
@@ -52,21 +52,21 @@ pub enum TestError {
     Io(#[from] io::Error),
 }
 
-/// What the configuration says about the destination.
+/// The destination in its configuration.
 struct Found {
     settings: DestinationSettings,
     source: SourceId,
     role: Option<Role>,
     external_ids: BTreeSet<ExternalId>,
-    /// How credentials are got.
+    /// How credentials are obtained.
     access: S3Settings,
 }
 
-/// Tests a destination. `config`: the configuration that it is of; a file with nothing but destinations has
+/// Tests a destination. `config`: the destination's configuration; a file with nothing but destinations has
 /// none.
 ///
 /// # Errors
-/// [`TestError`] if no test can be made. What fails is in the report.
+/// [`TestError`]: no test is possible. A failed test is in the report.
 pub async fn test(
     settings: DestinationSettings,
     config: Option<&Config>,
@@ -139,7 +139,8 @@ fn found_in_dev(order: &TestOrder, settings: DestinationSettings) -> Result<Foun
     Ok(Found { settings, source, role, external_ids, access: S3Settings::default() })
 }
 
-/// The destination to test. Its function is asked for the end of its log, where it has one.
+/// The settings of the tested destination. A Lambda function that answers is also asked for the end of its
+/// log.
 fn tested(mut settings: DestinationSettings) -> DestinationSettings {
     if let FunctionsAt::Lambda(target) = &mut settings.functions_at {
         target.log_tail |= target.invocation == Invocation::RequestResponse;
@@ -147,7 +148,7 @@ fn tested(mut settings: DestinationSettings) -> DestinationSettings {
     settings
 }
 
-/// The source as whose calls the functions are tested.
+/// The source whose calls are imitated.
 fn source(order: &TestOrder, settings: &DestinationSettings, config: &Config) -> Result<SourceId, TestError> {
     let first = || settings.selection.sources.as_ref().and_then(|sources| sources.first());
     let id = order.source.as_ref().or_else(first).or_else(|| config.sources.first().map(|source| &source.id));
@@ -223,7 +224,7 @@ fn functions(order: &TestOrder, found: &Found, clock: &dyn Clock) -> Result<Vec<
     by_function.into_iter().map(tested).collect()
 }
 
-/// Each function with the types that it gets, only of this type if there is one.
+/// Each function with the types of calls that it gets; only those of type `kind`, if one is named.
 fn by_function<'t>(settings: &DestinationSettings, kind: Option<&'t str>) -> Vec<(String, Vec<&'t str>)> {
     let mut all: Vec<(String, Vec<&str>)> = Vec::new();
     for known in TYPES.into_iter().filter(|known| kind.is_none_or(|kind| kind == *known)) {

@@ -1,4 +1,4 @@
-//! Destinations as the admin listener shows them.
+//! Shows destinations on the admin listener.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl DestinationsView for NodeView {
 }
 
 impl NodeView {
-    /// How many dead letters the ledger counts of each destination.
+    /// The number of dead letters of each destination, from the ledger.
     fn dead_letters(&self) -> BTreeMap<SourceId, u64> {
         let report = self.log.ledger(Rows::Totals);
         let mut all = report.removed;

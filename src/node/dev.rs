@@ -35,10 +35,10 @@ use crate::runtime::{Background, Shutdown};
 use crate::spool::SpoolOptions;
 use crate::store::s3::{CredentialsFrom, S3Settings, S3Store};
 
-/// How dev mode ends: without a drain delay, and with everything delivered.
+/// The end of dev mode: without a drain delay, and with everything delivered.
 const ENDING: Ending = Ending { deliver: true, drain_delay: Duration::ZERO, grace: Duration::from_secs(25) };
 
-/// What dev mode is started with.
+/// The settings of dev mode.
 #[derive(Clone, Debug)]
 pub struct DevSettings {
     /// Where calls are accepted.
@@ -51,29 +51,29 @@ pub struct DevSettings {
     pub data_dir: PathBuf,
     /// Whether the data of earlier runs is deleted first.
     pub reset: bool,
-    /// How old the first call of a batch may get.
+    /// The greatest age of the first call of a batch.
     pub flush_age: Period,
     /// The size of an object.
     pub flush_bytes: ByteSize,
-    /// Whether answers have receipts.
+    /// Whether answers to requests have receipts.
     pub receipts: bool,
     /// Who may do what at the admin listener.
     pub access: AccessSettings,
-    /// The file with the destinations, whose changes are followed.
+    /// The configuration file with the destinations. Its changes are followed.
     pub config: Option<PathBuf>,
     /// The destinations in that file.
     pub destinations: Vec<DestinationSettings>,
-    /// Where secrets of destinations come from.
+    /// The environment, which has the secrets of destinations.
     pub environment: Environment,
-    /// Whether calls are sent, as sample data.
+    /// Whether sample calls are sent.
     pub demo: bool,
 }
 
-/// Runs until a signal ends it. `started` is called once, when the node accepts calls, with the URL of its
-/// S3.
+/// Runs dev mode until a signal ends it. `started` is called once, when the node accepts calls, with the URL
+/// of its S3.
 ///
 /// # Errors
-/// [`NodeError`].
+/// [`NodeError`]: the node cannot start, or could not continue.
 pub async fn run(
     dev: DevSettings,
     background: &Background,
@@ -101,7 +101,7 @@ pub async fn run(
         admin_connections: fitted.admin,
         access: dev.access.clone(),
     };
-    // All ports before anything is deleted: a second `dev` must not delete the data of the first.
+    // All ports are bound before anything is deleted: a second `dev` must not delete the data of the first.
     let bound = Bound::bind(&addresses)?;
     if dev.reset {
         dev_folders::reset(&dev.data_dir)?;
@@ -136,7 +136,7 @@ pub async fn run(
     ended
 }
 
-/// Applies changes of the destinations in the file that `--config` names, as long as the node runs.
+/// Applies changes of the destinations in the file of `--config`, as long as the node runs.
 async fn follow_file(dev: &DevSettings, node: &Node) {
     let (Some(path), Some(running)) = (&dev.config, node.destinations()) else {
         return std::future::pending().await;
@@ -146,7 +146,7 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
     loop {
         tokio::time::sleep(CHECK_EVERY).await;
         let mut next = read_again(path, environment).await;
-        // An editor may still be writing it.
+        // An editor may still be writing the file.
         while next.as_ref().ok() != Some(&in_force) {
             tokio::time::sleep(SETTLED_AFTER).await;
             let before = std::mem::replace(&mut next, read_again(path, environment).await);
@@ -210,7 +210,7 @@ async fn start(
     let settings = DeliverySettings::new(rule);
     let recovery = Recovery::run(outside.clone(), disk, SpoolOptions::default()).await?;
     let mut engine = Engine::start(recovery, (Arc::new(store), &dir), settings, None, background);
-    // The functions are on AWS or on this machine: the credentials of the S3 beside them are for nothing
+    // The functions are on AWS or on this machine. The credentials of the S3 of dev mode are for nothing
     // else.
     let equipment = NodeEquipment {
         store: Arc::new(S3Store::new(S3Settings::default()).await),

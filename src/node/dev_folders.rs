@@ -1,4 +1,5 @@
-//! The two folders of dev mode. They are marked when they are created, so that a reset deletes nothing else.
+//! Makes and deletes the two folders of dev mode. Folders are marked when they are created, so that a reset
+//! deletes nothing else.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,7 +19,7 @@ const MARK_TEXT: &str = "`forebay dev --reset` deletes this folder.\n";
 /// Creates and marks the missing folders. Existing ones stay as they are.
 ///
 /// # Errors
-/// [`NodeError`] if one cannot be created.
+/// [`NodeError`]: a folder cannot be created.
 pub(super) fn make(data_dir: &Path) -> Result<(), NodeError> {
     for dir in FOLDERS.map(|name| data_dir.join(name)) {
         if is_empty(&dir)? {
@@ -28,7 +29,7 @@ pub(super) fn make(data_dir: &Path) -> Result<(), NodeError> {
             });
             made.map_err(unusable("create", &dir))?;
         }
-        // Opening the spool reports its own.
+        // The spool's folder is left out here: opening the spool reports it.
         if dir.ends_with("s3") {
             notice_if_open(&dir);
         }
@@ -36,10 +37,10 @@ pub(super) fn make(data_dir: &Path) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// Deletes both folders or none: only if dev mode created them, and no process uses them.
+/// Deletes both folders or none. Each must have been created by dev mode, and no process may use it.
 ///
 /// # Errors
-/// [`NodeError`] if one is not marked, is in use, or cannot be deleted.
+/// [`NodeError`]: a folder is not marked, is in use, or cannot be deleted.
 pub(super) fn reset(data_dir: &Path) -> Result<(), NodeError> {
     let mut made: Vec<PathBuf> = Vec::new();
     for name in FOLDERS {
@@ -54,7 +55,7 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), NodeError> {
                 dir.display()
             )));
         }
-        // Another process may be using it.
+        // The lock of the spool shows whether another process uses it.
         if name == "spool" {
             drop(open_disk(&dir, false)?);
         }
@@ -63,7 +64,7 @@ pub(super) fn reset(data_dir: &Path) -> Result<(), NodeError> {
     made.iter().try_for_each(|dir| delete(dir).map_err(unusable("delete", dir)))
 }
 
-/// Deletes the mark last: if something cannot be deleted, the next reset can continue.
+/// Deletes a folder, and its mark last: if something cannot be deleted, the next reset can continue.
 fn delete(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

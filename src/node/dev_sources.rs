@@ -1,4 +1,4 @@
-//! The sources of dev mode: each write key is its own source.
+//! Makes a source of each write key in dev mode.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,13 +10,13 @@ use crate::log::SetLocations;
 use crate::object::S3Location;
 use crate::sources::{Found, SourceId, SourceLookup, WriteKeyHash};
 
-/// The most sources; the next write key gets 401 `too_many_sources`.
+/// The most sources. At the limit, an unknown write key gets 401 `too_many_sources`.
 pub const DEV_SOURCES_MAX: usize = 1_000;
 /// The source of imports in dev mode, if none is named.
 const DEV_DEFAULT: &str = "csv";
 
-/// Accepts any write key. The source id is the key itself if it is a valid id; otherwise it is `k-` and 16
-/// digits of the key's hash.
+/// The sources of dev mode: any write key is accepted. The source id is the key itself if it is a valid id;
+/// otherwise it is `k-` and 16 digits of the key's hash.
 #[derive(Debug)]
 pub struct DevSources {
     locations: Arc<dyn SetLocations>,
@@ -25,7 +25,7 @@ pub struct DevSources {
 }
 
 impl DevSources {
-    /// No sources yet; the frames of each new one go to `location`.
+    /// A value without sources; the frames of each new source go to `location`.
     pub fn new(locations: Arc<dyn SetLocations>, location: S3Location) -> Self {
         Self { locations, location, known: Mutex::default() }
     }
@@ -43,11 +43,11 @@ impl SourceLookup for DevSources {
         }
         let hashed = || SourceId::new(&format!("k-{}", hash.hex16()));
         let Ok(id) = SourceId::new(write_key).or_else(|_| hashed()) else { return Found::Unknown };
-        // Once for each new key: its bucket is recorded before its first frame.
+        // A new key has its bucket recorded once, before its first frame.
         if self.locations.set_locations(vec![(id.clone(), self.location.clone())]).is_ok() {
             known.insert(hash, id.clone());
         }
-        // A stopped spool refuses the append with its own answer.
+        // A stopped spool gives its own answer to the append.
         Found::Source(id)
     }
 

@@ -32,8 +32,8 @@ use crate::store::directory::DirectoryStore;
 use crate::store::s3::S3Store;
 use crate::time::{ReceivedDay, UnixMillis};
 
-/// Small, because a full disk has little space left. No calls arrive, so a segment need only hold the frames
-/// that are copied from the last one.
+/// The size of a segment. It is small, because a full disk has little space left. No calls arrive, so a
+/// segment need only hold the frames that are copied from the last one.
 const SEGMENT_BYTES: u64 = 1_024 * 1_024;
 /// The most bytes of an object, if no configuration sets them.
 const OBJECT_BYTES: u64 = 100_000_000;
@@ -41,11 +41,11 @@ const OBJECT_BYTES: u64 = 100_000_000;
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(5) };
 /// The interval at which undelivered batches and unclosed days are counted.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
-/// The drain gives up after this time without a delivery or a closed day, plus the timeout of a hook. Nothing
-/// is lost: the same command continues where it stopped.
+/// The time without a delivery or a closed day after which the drain gives up, plus the timeout of a hook.
+/// Nothing is lost: the same command continues where it stopped.
 const STALLED_AFTER: Duration = Duration::from_secs(120);
 
-/// Where a drain delivers to.
+/// The target of a drain.
 #[derive(Debug)]
 pub enum DrainTo<'a> {
     /// A directory of this machine.
@@ -54,7 +54,7 @@ pub enum DrainTo<'a> {
     Buckets(Box<Config>),
 }
 
-/// How to empty a spool.
+/// The settings of a drain.
 struct DrainSetup {
     store: Arc<dyn ObjectStore>,
     options: SpoolOptions,
@@ -78,24 +78,24 @@ pub struct Drained {
     pub days: Days,
     /// Why something is left.
     pub waiting_for: Option<String>,
-    /// If nothing is left: the files that are in no object, although the rest of the directory can be
-    /// removed.
+    /// If nothing is left: the number of files whose content is in no object. All others in the directory can
+    /// be removed.
     pub quarantined_files: Option<usize>,
-    /// Calls that functions of destinations have not finished. A drain sends none.
+    /// Calls that functions of destinations have not finished. A drain does not invoke functions.
     pub waiting_for_functions: Vec<Waiting>,
-    /// Why nobody knows what waits for functions.
+    /// Why the calls that wait for functions are unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destinations_lost: Option<String>,
 }
 
-/// Days that no marker closes.
+/// The numbers of days without a marker.
 #[derive(Debug, serde::Serialize)]
 pub struct Days {
-    /// Those that are over, and could not be closed.
+    /// Days that are over and could not be closed.
     pub over: usize,
-    /// Those that are not over yet, or any if the drain closes none.
+    /// Days that are not over yet; all days if the drain closes none.
     pub open: usize,
-    /// Those that are never closed, because it is not certain which objects are in the store.
+    /// Days that are never closed, because it is uncertain which objects are in the store.
     pub unsure: usize,
     /// Whether this drain closes days.
     pub closed_by_drain: bool,
@@ -130,7 +130,7 @@ pub async fn drain(
         Recovery::with(outside.clone(), disk, positions, setup.options).await?;
     let kept = positions.kept().clone();
     let destinations_lost = positions.is_lost().then(|| positions.damaged().join("; "));
-    // What holds the disk holds its lock.
+    // Positions hold the disk, and the disk holds its lock.
     drop(positions);
     warn_of_damage(&recovered);
     reach_as_configured(&*spool.locations(), setup.configured)?;
@@ -152,7 +152,7 @@ pub async fn drain(
         stalled_after: STALLED_AFTER.saturating_add(setup.hook_timeout),
     };
     if until.days_closed {
-        // No calls arrive here, so days that are over end without the usual delay of a minute.
+        // The usual delay of a minute is not needed at the end of a day, because no calls arrive here.
         let log = spool.log();
         if let Some(through) = log.last_to_end(last_over(outside.clock.wall())) {
             log.end_days(through)?;
@@ -165,7 +165,7 @@ pub async fn drain(
     let unclosed = spool.log().unclosed_days();
     scheduler.await?;
     let waiting_for_functions = match destinations_lost {
-        // Whatever is queued then may be needed.
+        // The queue is unknown then, and all of it may be needed.
         Some(_) => Vec::new(),
         None => waiting_for_functions(kept, Arc::clone(spool.disk()), spool.follow()).await?,
     };
@@ -192,7 +192,7 @@ pub async fn drain(
     })
 }
 
-/// Positions without any destination.
+/// The positions after all destinations are dropped from them.
 async fn dropped(mut positions: Positions) -> Result<Positions, NodeError> {
     let dropping = tokio::task::spawn_blocking(move || {
         positions.keep(BTreeMap::new())?;
@@ -203,7 +203,7 @@ async fn dropped(mut positions: Positions) -> Result<Positions, NodeError> {
     })
 }
 
-/// What functions have not finished.
+/// Calls that functions have not finished.
 async fn waiting_for_functions(
     kept: All,
     disk: Arc<dyn Disk>,
@@ -215,8 +215,8 @@ async fn waiting_for_functions(
     })
 }
 
-/// Bucket and prefix stay as recorded in the spool. How to connect to them may have been fixed since
-/// (decision 0080).
+/// Adopts the configured connections. Bucket and prefix stay as recorded in the spool; how to connect to them
+/// may have been fixed since (decision 0080).
 fn reach_as_configured(
     locations: &dyn SetLocations,
     configured: Vec<(SourceId, S3Location)>,
@@ -229,7 +229,7 @@ fn reach_as_configured(
 }
 
 fn to_directory(dir: &Path, to: &Path) -> Result<DrainSetup, NodeError> {
-    // Without a configuration only the spool knows the node in whose name it puts.
+    // The spool knows the node in whose name it puts; without a configuration nothing else does.
     let node = View::open(dir)?.node();
     let store = DirectoryStore::open(to)
         .map_err(|error| NodeError::Other(format!("create the directory {}: {error}", to.display())))?;
@@ -240,7 +240,7 @@ fn to_directory(dir: &Path, to: &Path) -> Result<DrainSetup, NodeError> {
         settings: DeliverySettings {
             backoff: BACKOFF,
             park_after: Duration::MAX,
-            // The bucket already has some of the objects, and a marker counts all of them.
+            // The bucket has some of the objects already, and a marker counts all of them.
             close_days: false,
             ..DeliverySettings::new(rule)
         },
@@ -265,7 +265,7 @@ async fn to_buckets(config: Config) -> Result<DrainSetup, NodeError> {
     })
 }
 
-/// When to stop.
+/// When a drain stops.
 #[derive(Clone, Copy)]
 struct Until {
     /// Whether days that are over must be closed, too.
@@ -320,14 +320,14 @@ async fn deliver(
     }
 }
 
-/// What is left to deliver.
+/// What is left for delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Left {
-    /// Batches.
+    /// The number of batches.
     pub batches: usize,
-    /// Their lines.
+    /// The number of lines in these batches.
     pub lines: u64,
-    /// Days that are over and can be closed, but are not.
+    /// The number of days that are over and can be closed, but are not.
     pub days: usize,
 }
 

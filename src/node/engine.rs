@@ -33,7 +33,7 @@ use crate::runtime::Background;
 use crate::spool::{DELIVERIES, Spool};
 use crate::store::s3::S3Store;
 
-/// How long the last deliveries may take to be listed at shutdown.
+/// The time limit for listing the last deliveries at shutdown.
 pub(super) const LIST_CLOSING: Duration = Duration::from_secs(2);
 
 /// An open spool with delivery running: everything that must exist before the first call.
@@ -50,12 +50,13 @@ pub struct Engine {
     pub(super) destinations: Arc<OnceLock<Destinations>>,
     pub(super) positions: Option<Positions>,
     pub(super) store: Arc<S3Store>,
-    /// Threads of low priority.
+    /// The runtime of threads of low priority.
     pub(super) background: Handle,
 }
 
 impl Engine {
-    /// Starts delivery. `dir` is the spool's directory, which also holds the list of deliveries. Objects are encoded on threads that yield to those that answer requests.
+    /// Starts delivery. `dir` is the spool's directory, which also holds the list of deliveries. Objects are
+    /// encoded on threads that yield to those that answer requests.
     pub fn start(
         recovery: Recovery,
         (store, dir): (Arc<S3Store>, &Path),
@@ -121,15 +122,15 @@ impl Engine {
         }
     }
 
-    /// What puts objects.
+    /// The store of the objects.
     pub fn store(&self) -> &Arc<S3Store> {
         &self.store
     }
 
-    /// Starts destinations: those that are configured, and those that were removed but still have calls.
+    /// Starts destinations: the configured ones, and removed ones that still have calls.
     ///
     /// # Errors
-    /// [`NodeError`] if what is kept of them cannot be written.
+    /// [`NodeError`]: the files of destinations cannot be written.
     pub async fn destinations(
         &mut self,
         configured: Vec<DestinationSettings>,
@@ -167,7 +168,7 @@ impl Engine {
         &self.view.live
     }
 
-    /// The way into the spool. Every part of this node that brings calls shares it.
+    /// The intake of the spool. Every part of this node that brings calls shares it.
     pub fn ingest(&self, settings: IngestSettings) -> Arc<Ingest> {
         let deps = IngestDeps {
             clock: Arc::clone(&self.outside.clock),
@@ -180,11 +181,11 @@ impl Engine {
         Arc::new(Ingest::new(deps, settings))
     }
 
-    /// Delivers everything, for at most `patience`, and closes the spool. Returns the number of batches that are left.
-    /// For a node that never listened.
+    /// Delivers everything, for at most `patience`, and closes the spool. Returns the number of batches that
+    /// are left. Only a node that never listened may end like this.
     ///
     /// # Errors
-    /// [`NodeError`].
+    /// [`NodeError`]: the engine could not be closed.
     pub async fn deliver_and_close(self, patience: Duration) -> Result<usize, NodeError> {
         let left = self.delivery.shutdown(true, patience).await.left;
         self.scheduler.await?;
@@ -197,10 +198,10 @@ impl Engine {
         Ok(left)
     }
 
-    /// Takes imports for the spool in the directory `dir`, which also holds their journal.
+    /// The importer of the spool in the directory `dir`, which also holds the journal of imports.
     ///
     /// # Errors
-    /// [`NodeError`] if the journal cannot be used.
+    /// [`NodeError`]: the journal cannot be used.
     pub async fn importer(
         &self,
         ingest: &Arc<Ingest>,

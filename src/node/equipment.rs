@@ -1,4 +1,5 @@
-//! What invokes the functions of destinations: clients of AWS Lambda with the sessions of delivery, and web addresses.
+//! Makes what invokes the functions of destinations: clients of AWS Lambda with the sessions of delivery, and
+//! clients of web addresses.
 
 use std::io;
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use crate::time::Clock;
 /// The equipment of a node.
 #[derive(Clone, Debug)]
 pub struct NodeEquipment {
-    /// Whose credentials and sessions are used.
+    /// The store whose credentials and sessions are used.
     pub store: Arc<S3Store>,
-    /// Where secrets of removed destinations come from.
+    /// The environment, which has the secrets of removed destinations.
     pub environment: Environment,
-    /// Time.
+    /// Monotonic and wall time.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -61,15 +62,15 @@ pub mod lambda {
     use crate::sources::SourceId;
     use crate::store::s3::S3Store;
 
-    /// The most clients kept. At the limit all are dropped and created again when needed.
+    /// The most clients that are kept. At the limit all are dropped, and made again when needed.
     const CLIENTS_MAX: usize = 1_024;
 
-    /// A client for each role, external id and region.
+    /// The clients of a destination, one for each role, external id and region.
     #[derive(Debug)]
     struct LambdaClients {
         store: Arc<S3Store>,
         target: AtLambda,
-        /// How long a connection is waited for.
+        /// The time limit for a connection.
         connect: Duration,
         made: Mutex<BTreeMap<(Option<Role>, String), Client>>,
     }
@@ -119,12 +120,12 @@ pub mod lambda {
             if let Ok(role) = self.target.role_for(source) {
                 self.store.renew_credentials(role.as_ref());
             }
-            // A client keeps the process's credentials that it was made with.
+            // A client keeps the credentials that the process had when the client was made.
             lock(&self.made).clear();
         }
     }
 
-    /// A client that tries once: what follows from a failure is decided by its class.
+    /// A client that tries once. The class of a failure decides what follows.
     pub fn client(
         store: &S3Store,
         target: &AtLambda,

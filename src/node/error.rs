@@ -25,12 +25,13 @@ pub enum NodeError {
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// What for: `accept calls`.
+        /// The purpose of the address, such as `accept calls`.
         purpose: &'static str,
-        /// What the system says.
+        /// The system's error.
         cause: io::Error,
     },
-    /// A sync does not guarantee durability where the spool is, and nobody has accepted that.
+    /// The spool is on a file system where a sync does not guarantee durability, and nobody has accepted
+    /// that.
     #[error(
         "the spool directory {} is on {filesystem}, where a sync does not guarantee durability; use a directory on ext4 or xfs, \
          or set spool.unsafe_filesystem = true and accept that a power cut may lose acknowledged calls",
@@ -42,17 +43,17 @@ pub enum NodeError {
         /// The file system's name.
         filesystem: String,
     },
-    /// The spool's directory cannot be used.
+    /// The directory of the spool cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// A directory of dev mode cannot be used.
     #[error("cannot {what} {}: {cause}", dir.display())]
     DataDir {
-        /// What was tried.
+        /// The failed operation.
         what: &'static str,
         /// The directory.
         dir: PathBuf,
-        /// What the system says.
+        /// The system's error.
         cause: io::Error,
     },
     /// The S3 of dev mode cannot start, or failed.
@@ -83,13 +84,13 @@ pub enum NodeError {
     /// The log takes no more notes.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// A task panicked, or was ended.
+    /// A task panicked, or was cancelled.
     #[error(transparent)]
     Task(#[from] JoinError),
-    /// The system refused something.
+    /// The system refused an operation.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Something else, in words.
+    /// Another reason, in words.
     #[error("{0}")]
     Other(String),
 }

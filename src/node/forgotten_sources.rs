@@ -1,8 +1,8 @@
 //! Forgets sources that are no longer configured.
 //!
-//! A source is forgotten once it has not been configured for a minute, no call of it waits for the bucket or for a function, no
-//! import of it is open, and its last day is closed. Then the log, delivery, intake, the metrics and the status forget it; its
-//! counts stay in sums (decision 0192).
+//! A source is forgotten once it has not been configured for a minute, no call of it waits for the bucket or
+//! for a function, no import of it is open, and its last day is closed. Then the log, delivery, intake, the
+//! metrics and the status forget the source; its counts stay in sums (decision 0192).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::lock::{read, write};
 use crate::log::{Rows, Stopped};
 use crate::sources::SourceId;
 
-/// How often the node looks for sources to forget.
+/// The interval at which the node looks for sources to forget.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Looks for sources to forget, again and again.
+/// Looks for sources to forget at intervals, until the node stops.
 pub(super) async fn keep_forgetting(
     view: Arc<NodeView>,
     (ingest, importer): (Arc<Ingest>, Arc<Importer>),
@@ -39,10 +39,10 @@ pub(super) async fn keep_forgetting(
         let (view, ingest, importer) = (Arc::clone(&view), Arc::clone(&ingest), Arc::clone(&importer));
         let forgotten = tokio::task::spawn_blocking(move || view.forget_removed(&ingest, &importer)).await;
         match forgotten {
-            // It is tried again; if the log has stopped, the process ends.
+            // A refused note is retried at the next interval; if the log has stopped, the process ends.
             Ok(Err(Stopped)) => tracing::debug!("no source is forgotten: the log takes no note"),
             Ok(Ok(())) => {}
-            // So that the owner of this task notices.
+            // The owner of this task must notice the panic.
             Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
             Err(_cancelled) => return,
         }
@@ -58,7 +58,8 @@ impl NodeView {
             let importing = importer.open_sources();
             self.log.known_sources(&|source| !configured.contains(source) && !importing.contains(source))
         };
-        // No source is configured while others are forgotten, and nobody adds up sources.
+        // The lock stays held: no source is configured while others are forgotten, and nobody adds up
+        // sources.
         let mut removed = write(&self.removed);
         let is_configured = |source: &SourceId| removed.configured().is_some_and(|all| all.contains(source));
         let known: BTreeSet<SourceId> = known.into_iter().filter(|source| !is_configured(source)).collect();

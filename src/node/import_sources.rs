@@ -14,7 +14,7 @@ pub struct Configured {
 }
 
 impl Configured {
-    /// Those of `config`.
+    /// The sources of `config`.
     pub fn new(config: &Config) -> Self {
         Self {
             by_key: Arc::new(config.configured_sources()),
@@ -41,7 +41,7 @@ impl ImportSources for Configured {
     }
 }
 
-/// What a lookup by write key means for an import.
+/// The result of an import's lookup by write key.
 pub(super) fn found(found: Found) -> Result<SourceId, NoSource> {
     match found {
         Found::Source(id) => Ok(id),

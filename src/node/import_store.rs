@@ -1,4 +1,4 @@
-//! The store that imported files are read from.
+//! Opens the store that imported files are read from.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::store::s3::{S3Settings, S3Store};
 /// A store that files are read from.
 pub type ImportStore = Arc<dyn Store>;
 
-/// The store that files are read from: as configured, or as the environment says, and at an endpoint of its
-/// own if there is one.
+/// The store that files are read from: as in the configuration, or else as in the environment. `endpoint`
+/// overrides the endpoint.
 pub async fn import_store(config: Option<&Config>, endpoint: Option<&Endpoint>) -> ImportStore {
     let settings = config.map_or_else(S3Settings::default, |config| store_settings(config, "import"));
     opened(settings, endpoint).await
 }
 
-/// The store of the environment, at an endpoint of its own if it is not AWS. An endpoint cannot be asked for
-/// the region of a bucket, and Lambda names that of the function.
+/// The store of the environment, at `endpoint` if there is one. Such an endpoint cannot be asked for the
+/// region of a bucket, so it gets `region`, which AWS Lambda sets for the function.
 #[cfg(feature = "lambda")]
 pub(super) async fn store_at(endpoint: Option<&Endpoint>, region: Option<&str>) -> ImportStore {
     let region = region.filter(|_| endpoint.is_some()).map(str::to_owned);

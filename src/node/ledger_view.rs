@@ -1,4 +1,4 @@
-//! The spool's ledger, as shown by the admin listener.
+//! Shows the spool's ledger on the admin listener.
 
 use crate::admin::{
     Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
@@ -83,7 +83,8 @@ fn texts(differences: &[Difference], most: usize) -> Vec<String> {
     differences.iter().take(most).map(ToString::to_string).collect()
 }
 
-/// A row's counts. If more is delivered than was stored, nothing is pending, and a difference reports this.
+/// The counts of a row. If more is delivered than was stored, nothing is pending, and a difference reports
+/// this.
 pub(super) fn counts(row: &Row) -> LedgerCounts {
     LedgerCounts {
         received: row.received,

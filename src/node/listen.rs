@@ -22,10 +22,10 @@ use crate::ingest::Ingest;
 use crate::tasks;
 
 impl Engine {
-    /// Accepts calls and imports, and serves operators.
+    /// Makes a node of the engine, which accepts calls and imports, and serves operators.
     ///
     /// # Errors
-    /// [`NodeError`] if a listener cannot be used.
+    /// [`NodeError`]: a listener cannot be used.
     pub fn listen(
         self,
         (ingest, importer): (Arc<Ingest>, &Arc<Importer>),

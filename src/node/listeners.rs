@@ -1,4 +1,4 @@
-//! The listeners of a node: bound before anything is opened, so that a second process notices the first.
+//! Binds the listeners of a node before anything is opened, so that a second process notices the first.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ const BACKLOG: u32 = 4_096;
 /// Addresses to listen on.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// For calls.
+    /// The address for calls.
     pub public: SocketAddr,
-    /// For calls over TLS.
+    /// The address for calls over TLS.
     pub tls: Option<SocketAddr>,
-    /// For operators.
+    /// The address for operators.
     pub admin: SocketAddr,
     /// Host names that are allowed for the admin listener.
     pub admin_hosts: Vec<String>,
@@ -40,7 +40,7 @@ impl Bound {
     /// Binds the ports.
     ///
     /// # Errors
-    /// [`NodeError`] if an address cannot be used.
+    /// [`NodeError`]: an address cannot be used.
     pub fn bind(addresses: &Addresses) -> Result<Self, NodeError> {
         Ok(Self {
             public: bind(addresses.public, "accept calls")?,

@@ -1,6 +1,6 @@
-//! Rooms put together as a configuration says. A running process: spool, delivery, collector, importer,
+//! Rooms put together as a configuration says. A running process is spool, delivery, collector, importer,
 //! destinations and admin listener, connected to each other, shown to their operator, and shut down in order
-//! ([`serve`], [`dev`], `function`). And what works beside one: on a spool that no process uses
+//! ([`serve`], [`dev`], `function`). Other parts work beside a process: on a spool that no process uses
 //! ([`closed_spool`], [`drain`]), on a bucket ([`bucket_reader`], [`replay`]), for imports
 //! ([`chosen_target`]), and before the first call ([`check`], [`destination_test`]).
 

@@ -1,4 +1,4 @@
-//! What the rooms of a node share of the outside world.
+//! The parts of the outside world that the rooms of a node share.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::time::Clock;
 /// The clock, random numbers and metrics that a node's rooms share.
 #[derive(Clone, Debug)]
 pub struct Outside {
-    /// Time.
+    /// Monotonic and wall time.
     pub clock: Arc<dyn Clock>,
     /// Random numbers.
     pub random: Arc<dyn Random>,
-    /// Metrics.
+    /// Metrics to count into.
     pub metrics: Metrics,
 }
 
 impl Outside {
-    /// Those of the operating system.
+    /// The clock and random numbers of the operating system, and new metrics.
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock::new()), random: Arc::new(SystemRandom), metrics: Metrics::new() }
     }

@@ -1,4 +1,4 @@
-//! What a configuration says about the policies for AWS.
+//! Finds what the policies for AWS need to know of a configuration.
 
 use crate::config::Config;
 use crate::destinations::external_ids::ExternalIds;
@@ -7,20 +7,20 @@ use crate::object::Role;
 use crate::policy::{PolicyBucket, PolicyDestination};
 use crate::sources::SourceId;
 
-/// An external id in force.
+/// An external id that is in force.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct ExternalIdInForce {
-    /// The destination; `None`: delivery to the bucket.
+    /// The destination; `None`: the id is for delivery to the bucket.
     pub destination: Option<String>,
     /// The source.
     pub source: String,
     /// The external id.
     pub external_id: String,
-    /// The role that it is sent with.
+    /// The role with which the id is sent.
     pub role_arn: String,
 }
 
-/// The places that a configuration delivers to, each once.
+/// The buckets that a configuration delivers to, each once.
 pub fn places(config: &Config) -> Vec<PolicyBucket> {
     let mut places = Vec::new();
     for source in &config.sources {
@@ -42,7 +42,8 @@ pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
                 functions.push(function.clone());
             }
         }
-        // The trust policy is often put before the role is configured, so the ids do not depend on it.
+        // The ids do not depend on the role, because the trust policy is often put before the role is
+        // configured.
         let external_ids = match &target.external_ids {
             ExternalIds::OneForAll(id) => vec![id.to_string()],
             ids @ ExternalIds::OfSources(_) => sources_of(config, settings)
@@ -68,11 +69,11 @@ pub(super) fn sources_of<'a>(
     config.sources.iter().map(|source| &source.id).filter(|id| destination.selection.takes(id))
 }
 
-/// The external ids in force for the calls of each source: for delivery to the bucket, and for each
-/// destination. `only` selects one destination.
+/// The external ids in force for the calls of each source: those for delivery to the bucket, and those for
+/// each destination. `only` selects one destination.
 ///
 /// # Errors
-/// A source has no external id at a destination.
+/// Why a source has no external id at a destination.
 pub fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalIdInForce>, String> {
     let in_force = |destination: Option<&SourceId>, source: &SourceId, role: &Role| ExternalIdInForce {
         destination: destination.map(ToString::to_string),

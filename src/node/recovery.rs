@@ -1,4 +1,4 @@
-//! A spool that is opened and recovered, before delivery starts.
+//! Opens and recovers a spool, before delivery starts.
 
 use std::io;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::log::SetLocations;
 use crate::spool::{Recovered, Spool, SpoolOptions};
 use crate::words::causes::chain;
 
-/// How long a start waits for a free file handle.
+/// The time that a start waits for a free file handle.
 const HANDLES_WAIT: Duration = Duration::from_secs(30);
-/// The pause before the spool is opened again.
+/// The pause before opening the spool is retried.
 const HANDLES_PAUSE: Duration = Duration::from_millis(500);
 
 /// A recovered spool, before delivery starts.
@@ -29,10 +29,10 @@ pub struct Recovery {
     pub(super) positions: Positions,
 }
 
-/// What is kept of destinations in a spool's directory.
+/// The positions of destinations in a spool's directory.
 ///
 /// # Errors
-/// [`NodeError`] if it cannot be read.
+/// [`NodeError`]: the positions cannot be read.
 pub async fn read_positions(disk: Arc<dyn Disk>) -> Result<Positions, NodeError> {
     let read = tokio::task::spawn_blocking(move || Positions::read(disk)).await?;
     read.map_err(|error| {
@@ -43,21 +43,21 @@ pub async fn read_positions(disk: Arc<dyn Disk>) -> Result<Positions, NodeError>
 }
 
 impl Recovery {
-    /// Recovers the spool, with everything that destinations have not finished. If no file handle is free, waits for one for
-    /// at most 30 s.
+    /// Recovers the spool, with everything that destinations have not finished. If no file handle is free,
+    /// waits for one for at most 30 s.
     ///
     /// # Errors
-    /// [`NodeError`] if it cannot be opened.
+    /// [`NodeError`]: the spool cannot be opened.
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, NodeError> {
         let disk = Arc::new(disk);
         let positions = read_positions(Arc::clone(&disk) as _).await?;
         Self::with(outside, disk, positions, options).await
     }
 
-    /// The same, with what is kept of destinations.
+    /// Recovers the spool, with these positions of destinations.
     ///
     /// # Errors
-    /// [`NodeError`] if it cannot be opened.
+    /// [`NodeError`]: the spool cannot be opened.
     pub(super) async fn with(
         outside: Outside,
         disk: Arc<RealDisk>,
@@ -97,8 +97,8 @@ impl Recovery {
     }
 }
 
-/// Whether the cause of an error is a lack of file handles. This process has opened nothing else yet, so the
-/// machine has none left.
+/// Whether the cause of an error is a lack of file handles. The whole machine then has none left, because
+/// this process has opened nothing else yet.
 fn lacks_handle(error: &(dyn std::error::Error + 'static)) -> bool {
     chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(is_no_handle)
 }

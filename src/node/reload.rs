@@ -1,4 +1,4 @@
-//! What a node takes over of a changed configuration.
+//! Applies a changed configuration to a running node.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,7 +68,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     let after = current.after_reload(loaded);
     let next = &after.config;
     panic_if_planted(PlantedPanic::TakeOver);
-    // Buckets are recorded before the first frame for them can arrive, and none of them is forgotten in
+    // The buckets are recorded before the first frame for them can arrive, and no source is forgotten in
     // between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
     node.keep_sources(ids(next));
@@ -102,7 +102,7 @@ pub(super) fn note_locations(locations: &dyn SetLocations, config: &Config) -> R
     Ok(())
 }
 
-/// How the node was started, for its operator.
+/// The settings with which a node was started, for its operator.
 pub(super) fn setup(loaded: &Loaded, node: &Node) -> Setup {
     let config = &loaded.config;
     let shown = |value: ConfigValue| admin::ConfigValue {

@@ -1,11 +1,12 @@
-//! Which sources are no longer configured, and since when.
+//! Knows which sources are no longer configured, and since when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::sources::SourceId;
 
-/// How long after its removal a source's requests may still be under way. The longest takes half of that.
+/// The time after its removal in which a source's requests may still be in flight. The longest request takes
+/// half of that.
 const UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// The name under which the counts of `sources` forgotten sources are shown as one. No source can have it.
@@ -13,10 +14,11 @@ pub(super) fn removed_name(sources: u64) -> String {
     format!("({sources} removed)")
 }
 
-/// Which sources are configured, and which no longer are but are not forgotten.
+/// The configured sources, and the removed ones that are not forgotten yet.
 #[derive(Debug, Default)]
 pub(super) struct RemovedSources {
-    /// `None` until it is known. In dev mode it never is: a write key may come again at any time.
+    /// The configured sources, once they are known. In dev mode they never are: a write key may come again at
+    /// any time.
     configured: Option<BTreeSet<SourceId>>,
     left: BTreeMap<SourceId, Left>,
 }
@@ -24,9 +26,9 @@ pub(super) struct RemovedSources {
 /// A source that is no longer configured.
 #[derive(Debug)]
 struct Left {
-    /// When this was noticed, on the monotonic clock.
+    /// When the removal was noticed, on the monotonic clock.
     since: Duration,
-    /// The last position of the log when nothing of it could come any more.
+    /// The last position of the log at the time when nothing of the source could come any more.
     through: Option<u64>,
 }
 
@@ -48,8 +50,8 @@ impl RemovedSources {
         self.configured.get_or_insert_default().extend(sources);
     }
 
-    /// Finds the sources from which nothing more can come. `known` are all sources that are not configured. At time `now`, the
-    /// log ends at `end`, and functions have finished everything up to `finished`.
+    /// Finds the sources from which nothing more can come. `known` has all sources that are not configured.
+    /// At the time `now`, the log ends at `end`, and functions have finished everything up to `finished`.
     pub(super) fn gone(
         &mut self,
         known: &BTreeSet<SourceId>,

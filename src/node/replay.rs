@@ -1,4 +1,4 @@
-//! Stored calls of buckets that are sent to a destination again, without a running node.
+//! Sends stored calls of buckets to a destination again, without a running node.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::runtime::{SystemClock, SystemRandom};
 use crate::sources::SourceId;
 use crate::store::s3::S3Store;
 
-/// Opens what a replay reads, and what invokes the functions. `bucket`: it is read, and not those of the
+/// Opens what a replay reads, and what invokes the functions. `bucket` is read instead of those of the
 /// configuration's sources.
 ///
 /// # Errors
-/// [`ReplayError`]: a bucket cannot be listed, or there is none, or the functions cannot be invoked.
+/// [`ReplayError`]: a bucket cannot be listed, there is no bucket, or the functions cannot be invoked.
 pub async fn open(
     settings: DestinationSettings,
     reader: &BucketReader,
@@ -77,7 +77,7 @@ async fn shelves(
     }
 }
 
-/// The streams with calls and objects, of those that there may be.
+/// The streams with calls or object sets, of these.
 fn of_calls(streams: impl IntoIterator<Item = Stream>) -> Vec<Stream> {
     let objects = streams.into_iter().filter(|stream| matches!(stream, Stream::Objects(_)));
     [Stream::Calls].into_iter().chain(objects).collect()

@@ -24,9 +24,10 @@ use crate::sources::SourceId;
 
 /// The part of the shutdown grace that is reserved for the steps after delivery.
 const CLOSING: Duration = Duration::from_secs(1);
-/// How long invocations of functions may take at shutdown; then they are made again after the next start.
+/// The time limit of invocations of functions at shutdown. Unfinished ones are made again after the next
+/// start.
 const INVOKING: Duration = Duration::from_secs(5);
-/// How long requests in flight may take at shutdown.
+/// The time limit of requests in flight at shutdown.
 const ANSWERING: Duration = Duration::from_secs(10);
 
 /// How to shut down a node.
@@ -34,9 +35,10 @@ const ANSWERING: Duration = Duration::from_secs(10);
 pub struct Ending {
     /// Whether everything buffered is delivered first.
     pub deliver: bool,
-    /// How long the collector continues to accept calls after the signal, while `/ready` reports not ready.
+    /// The time after the signal in which the collector still accepts calls, while `/ready` reports not
+    /// ready.
     pub drain_delay: Duration,
-    /// When deliveries end, counted from the signal.
+    /// The time limit of deliveries, counted from the signal.
     pub grace: Duration,
 }
 
@@ -68,12 +70,12 @@ impl Node {
         write(&self.engine.view.removed).configure(sources);
     }
 
-    /// Sources are about to be configured: none of them is forgotten from now on.
+    /// Protects sources that are about to be configured: none of them is forgotten from now on.
     pub fn keep_sources(&self, sources: BTreeSet<SourceId>) {
         write(&self.engine.view.removed).keep(sources);
     }
 
-    /// Sets how the node was started, or what has changed since then.
+    /// Sets the settings with which the node was started, or the changed ones.
     pub fn set_setup(&self, setup: Setup) {
         *lock(&self.engine.view.setup) = setup;
     }
@@ -110,7 +112,7 @@ impl Node {
     }
 
     /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at
-    /// every start. An alarm is then raised.
+    /// every start. An alarm is then active.
     pub async fn failed(&self) -> String {
         let (mut stopped, mut ending) = (self.engine.view.log.stopped(), self.engine.alarms.ending());
         tokio::select! {
@@ -131,7 +133,7 @@ impl Node {
     /// acknowledged calls are in the spool.
     ///
     /// # Errors
-    /// [`NodeError`] if the node could not continue ([`Node::failed`]).
+    /// [`NodeError`]: the node could not continue ([`Node::failed`]), or a step of the shutdown failed.
     pub async fn end(self, ending: Ending, shutdown: &Shutdown) -> Result<(), NodeError> {
         let now = || self.engine.outside.clock.monotonic();
         let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);
@@ -179,12 +181,12 @@ impl Node {
                 "stopped at once; undelivered calls stay in the spool and are delivered after the next start"
             ),
         }
-        // Dead letters still find the log open.
+        // Destinations end while the log is still open, because they may write dead letters.
         if let Some(destinations) = self.engine.destinations.get() {
             let patience = if shutdown.immediate.is_cancelled() { Duration::ZERO } else { INVOKING };
             destinations.stop(patience.min(deadline.saturating_sub(now()))).await;
         }
-        // If one step fails, the others are still taken.
+        // The other steps are still taken if one fails.
         let mut ended = Ok(());
         if !shutdown.immediate.is_cancelled() {
             ended = ended.and(self.engine.scheduler.await);

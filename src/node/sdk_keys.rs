@@ -1,4 +1,4 @@
-//! Where SDKs reach this node, and what the console shows for the write key of a source.
+//! Tells SDKs where they reach this node, and the console what to show for the write key of a source.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,17 +7,17 @@ use crate::admin::SdkAddress;
 use crate::config::{Collector, Source};
 use crate::sources::SourceId;
 
-/// The source that dev mode names if none is asked for.
+/// The source that dev mode shows if none is named.
 const DEV_SOURCE: &str = "my-app";
-/// The digits of a key's hash in the id of a source whose key cannot be its id.
+/// The number of digits of a key's hash in the id of a source whose key cannot be its id.
 const HASHED_DIGITS: usize = 16;
 
-/// What stands for the write key of each source.
+/// The text that replaces the write key of each source.
 #[derive(Clone, Debug)]
 pub enum SdkKeys {
-    /// `dev`: the key is the id of its source.
+    /// In `dev`, the key is the id of its source.
     Dev,
-    /// `serve`: keys are secret.
+    /// In `serve`, keys are secret.
     Placeholders(BTreeMap<SourceId, String>),
 }
 
@@ -28,14 +28,14 @@ impl Default for SdkKeys {
 }
 
 impl SdkKeys {
-    /// Those of the configured sources.
+    /// The texts for the configured sources.
     pub fn of(sources: &[Source]) -> Self {
         Self::Placeholders(
             sources.iter().map(|source| (source.id.clone(), source.key_placeholder.clone())).collect(),
         )
     }
 
-    /// What to show for the key of `source`, or of any source; `None` if there is no such source.
+    /// The text for the key of `source`, or of any source; `None` if there is no such source.
     pub fn of_source(&self, source: Option<&SourceId>) -> Option<String> {
         match (self, source) {
             (Self::Dev, None) => Some(DEV_SOURCE.to_owned()),
@@ -54,17 +54,17 @@ fn is_hashed(id: &SourceId) -> bool {
         .is_some_and(|rest| rest.len() == HASHED_DIGITS && rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Where SDKs reach a collector that listens on `public`, and with TLS on `tls`.
+/// The address for SDKs of a collector that listens on `public`, and with TLS on `tls`.
 pub fn address(collector: &Collector, public: SocketAddr, tls: Option<SocketAddr>) -> SdkAddress {
     let path = collector.path_prefix.clone().unwrap_or_default();
     if let Some(host) = &collector.public_host {
-        // A name for the public is served over TLS, here or by what stands in front.
+        // A public host name is served over TLS, by this node or by a proxy in front of it.
         return SdkAddress { tls: true, host: Some(host.clone()), port: None, path, key: String::new() };
     }
     SdkAddress { path, ..listening(tls.unwrap_or(public), tls.is_some()) }
 }
 
-/// Where SDKs reach a collector that listens on this address.
+/// The address for SDKs of a collector that listens on `addr`.
 pub fn listening(addr: SocketAddr, tls: bool) -> SdkAddress {
     let host = (!addr.ip().is_unspecified()).then(|| match addr {
         SocketAddr::V4(addr) => addr.ip().to_string(),

@@ -1,4 +1,4 @@
-//! A node with a configuration: started, and kept in step with its file.
+//! Runs a node with a configuration, and applies changes of the file.
 
 use std::sync::Arc;
 
@@ -31,11 +31,11 @@ use crate::runtime::{Background, Shutdown, SystemClock, shutdown};
 use crate::store::s3::S3Store;
 use crate::tasks;
 
-/// Runs a node with a configuration until a signal ends it, and follows the file's changes. `started` is called once, when the
-/// node accepts calls.
+/// Runs a node with a configuration until a signal ends it, and applies the file's changes. `started` is
+/// called once, when the node accepts calls.
 ///
 /// # Errors
-/// [`NodeError`].
+/// [`NodeError`]: the node cannot start, or could not continue.
 pub async fn run(
     (loader, loaded): (Loader, Loaded),
     background: &Background,
@@ -141,17 +141,18 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     Ok((node, importer))
 }
 
-/// Opens the spool on `disk` and starts delivery. The second value is the proxy that S3 is reached through.
+/// Opens the spool on `disk` and starts delivery. The second value is the proxy through which S3 is reached.
 ///
 /// # Errors
-/// [`NodeError`] if the spool cannot be opened, or what delivery needs cannot be made.
+/// [`NodeError`]: the spool cannot be opened, or what delivery needs cannot be made.
 pub async fn engine(
     config: &Config,
     disk: RealDisk,
     background: &Background,
 ) -> Result<(Engine, Option<String>), NodeError> {
     let recovery = Recovery::run(Outside::system(), disk, spool_options(config)).await?;
-    // Before anything is delivered: objects sealed by an earlier process are put as configured now.
+    // The buckets are recorded before anything is delivered: objects sealed by an earlier process are put as
+    // configured now.
     note_locations(&*recovery.locations(), config)?;
     let node = recovery.node();
     let store = S3Store::new(store_settings(config, &node)).await;

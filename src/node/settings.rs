@@ -1,4 +1,4 @@
-//! What the rooms of a node are given of a configuration.
+//! Makes the settings of the rooms of a node from a configuration.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::ingest::IngestSettings;
 use crate::spool::{SEEN_MAX, SpoolOptions};
 use crate::store::s3::{self, S3Settings};
 
-/// The node in the names of test objects, if neither the configuration nor the spool has one.
+/// The node id in the names of test objects, if neither the configuration nor the spool has one.
 const NODE: &str = "check";
 /// The most bytes of an IDENT file that are read.
 const IDENT_MAX: usize = 4_096;
@@ -41,7 +41,7 @@ pub fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, NodeError>
     Ok(Some(Arc::new(Hooks::new(webhook, command, config.timeout))))
 }
 
-/// How this node connects to the store.
+/// The settings of this node's connection to the store.
 pub fn store_settings(config: &Config, node: &str) -> S3Settings {
     S3Settings {
         region: config.s3.region.clone(),
@@ -148,7 +148,8 @@ pub(super) fn node_name(config: &Config) -> String {
     set.or_else(|| node_of_spool(&config.spool.dir)).unwrap_or_else(|| NODE.to_owned())
 }
 
-/// Ignores the lock of a running collector, because the file never changes.
+/// The node id of the spool in `dir`. The lock of a running collector is ignored, because the file never
+/// changes.
 fn node_of_spool(dir: &Path) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Ident {

@@ -1,18 +1,18 @@
-//! How a node was started, as its operator sees it.
+//! The settings with which a node was started, as its operator sees them.
 
 use super::sdk_keys::SdkKeys;
 use crate::admin::{ConfigValue, SdkAddress};
 
-/// How a node was started.
+/// The settings with which a node was started.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// The spool's directory.
     pub spool_dir: Option<String>,
     /// The configuration in force, without secrets.
     pub config: Vec<ConfigValue>,
-    /// Where SDKs send to.
+    /// The address for SDKs.
     pub sdk_address: SdkAddress,
-    /// What the console shows for their write keys.
+    /// The texts that the console shows for write keys.
     pub sdk_keys: SdkKeys,
     /// Whether any write key is accepted.
     pub dev: bool,

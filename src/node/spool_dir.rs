@@ -1,4 +1,4 @@
-//! The directory of a spool, before it is opened.
+//! Checks the directory of a spool before it is opened.
 
 use std::path::Path;
 
@@ -9,8 +9,8 @@ use crate::disk::real_disk::RealDisk;
 use crate::runtime::filesystem::{self, Trust};
 use crate::spool::offline::ViewError;
 
-/// Reports a folder of data that others than its owner may use. It is not closed: a person may have meant it, and the
-/// volumes of a cluster are open to the group of their pod.
+/// Reports a folder of data that others than its owner may use. The folder's mode stays: a person may have
+/// meant it, and the volumes of a cluster are open to the group of their pod.
 pub fn notice_if_open(dir: &Path) {
     match own_files::open_to_others(dir) {
         Ok(Some(mode)) => tracing::warn!(
@@ -23,11 +23,10 @@ pub fn notice_if_open(dir: &Path) {
     }
 }
 
-/// Makes sure that `dir` is a spool that no process uses: opening a directory for writing turns it into a
-/// spool.
+/// Checks that `dir` is a spool that no process uses: opening a directory for writing turns it into a spool.
 ///
 /// # Errors
-/// [`NodeError`] if it is none, or is in use.
+/// [`NodeError`]: the directory is not a spool, or is in use.
 pub fn is_closed_spool(dir: &Path) -> Result<(), NodeError> {
     drop(ReadOnlyDisk::open(dir).map_err(ViewError::from)?);
     Ok(())
@@ -36,9 +35,9 @@ pub fn is_closed_spool(dir: &Path) -> Result<(), NodeError> {
 /// Opens a spool directory; refuses or warns if its file system is not known to be safe.
 ///
 /// # Errors
-/// [`NodeError`] with what to do.
+/// [`NodeError`]: the directory cannot be used; the text says what to do.
 pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, NodeError> {
-    // Before anything is created there.
+    // The file system is found before anything is created in the directory.
     let found = filesystem::of_nearest(dir);
     if let Ok((name, Trust::Unsafe)) = &found
         && refuse_unsafe

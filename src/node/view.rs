@@ -1,4 +1,4 @@
-//! The state of a running node, for its admin listener.
+//! Shows the state of a running node on its admin listener.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -40,7 +40,7 @@ use crate::time::{Clock, UnixMillis};
 use crate::version;
 use crate::words::date;
 
-/// The window over which the bytes of received lines are counted, to estimate how long the spool lasts.
+/// The time over which the bytes of received lines are counted, to estimate how long the spool lasts.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The reasons for refusing requests because of a lack of space.
 pub const REFUSED: [&str; 2] = [SPOOL_FULL, LOCATION_FULL];
@@ -49,10 +49,10 @@ const NO_ROOM: &str =
     "the spool is full: deliveries free space; otherwise raise spool.max_bytes or enlarge the disk";
 /// The most open batches of a source that are shown.
 const BATCHES_SHOWN_MAX: usize = 50;
-/// How often the rate is sampled.
+/// The interval at which the rate is sampled.
 const RATE_EVERY: Duration = Duration::from_secs(2);
 
-/// Gauges of the ledger: those of a source's calls, or of one of its streams.
+/// The name of a gauge of the ledger: the source, and the stream unless it is that of the calls.
 pub(super) type LedgerSeries = (String, Option<String>);
 
 /// A node, as shown to its operator.
@@ -80,7 +80,7 @@ pub(super) struct NodeView {
 }
 
 impl NodeView {
-    /// Bytes of lines per second, over the last minute; `None` while there is too little of it.
+    /// Bytes of lines per second, over the last minute; `None` while the samples cover too little time.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for people")]
     fn rate(&self) -> Option<f64> {
         let now = (self.clock.monotonic(), self.metrics.spool_written_bytes.get());
@@ -94,14 +94,14 @@ impl NodeView {
         (passed >= RATE_EVERY).then(|| now.1.saturating_sub(first.1) as f64 / passed.as_secs_f64())
     }
 
-    /// Sealed objects that are not known to be in the store.
+    /// The number of sealed objects that are not known to be in the store.
     fn sealed_objects(&self) -> u64 {
         let mut count = 0;
         self.log.each_pending_seal(&mut |_| count += 1);
         count
     }
 
-    /// The totals of a source, or of those that were removed.
+    /// The totals of a source, or of the removed sources.
     fn totals(&self, source: &str) -> Totals {
         let label = SourceLabel { source: source.to_string() };
         let count = |family: &prometheus_client::metrics::family::Family<SourceLabel, _>| {
@@ -189,7 +189,7 @@ impl NodeView {
         }
     }
 
-    /// Why calls are refused while the spool is full.
+    /// The reason why calls are refused while the spool is full.
     fn no_room(&self) -> String {
         match self.delivery.what_fails() {
             Some(fails) => format!("{NO_ROOM}; {fails}"),
@@ -215,7 +215,7 @@ impl NodeView {
         }
     }
 
-    /// The state of positions, for a receipt. `waiting`: why the source's objects wait.
+    /// The state of positions, for a receipt. `waiting`: the reason why the source's objects wait.
     fn positions(&self, located: Located, waiting: Option<&String>) -> PositionsStatus {
         let Located { first, last, reason, standing } = located;
         let status = PositionsStatus { first, last, reason, ..PositionsStatus::default() };
@@ -260,7 +260,7 @@ impl NodeView {
 
     /// Adds a sample to the history.
     pub(super) fn sample_history(&self) {
-        // So that the rate is known to whoever asks less often than once a minute, such as Prometheus.
+        // The call keeps the rate known to those who ask less often than once a minute, such as Prometheus.
         self.rate();
         let sources = self.sources().into_iter().map(|id| (id.to_string(), self.received(&id)));
         let reading = Reading {
@@ -272,9 +272,9 @@ impl NodeView {
         lock(&self.history).add(reading);
     }
 
-    /// Shows the ledger as gauges, and none of accounts that are forgotten.
+    /// Shows the ledger as gauges, and removes the gauges of accounts that are forgotten.
     fn refresh_ledger(&self) {
-        // Held so that of two scrapes at once none shows again what the other has removed.
+        // The lock stays held, so that of two scrapes at once none shows again what the other has removed.
         let mut shown = lock(&self.gauges);
         let report = self.log.ledger(Rows::Totals);
         self.delivery.judge_ledger(&report.differences);
@@ -329,7 +329,7 @@ impl NodeView {
     }
 }
 
-/// The ledger's totals by the gauges that show them; those of forgotten sources have a name that is no source's.
+/// The ledger's totals by the gauges that show them. Forgotten sources have a name that no source can have.
 fn ledger_series(report: &Report) -> BTreeMap<LedgerSeries, Row> {
     let stream_of = |account: &AccountKey| (!account.is_of_calls()).then(|| account.stream().to_string());
     let of_sources =
@@ -390,7 +390,8 @@ impl AdminView for NodeView {
     fn status(&self) -> Status {
         let now = self.clock.wall();
         let usage = self.log.usage();
-        // A source that is forgotten meanwhile would be missing in one sum and counted in another.
+        // The lock stays held: a source that is forgotten meanwhile would be missing in one sum and counted
+        // in another.
         let removed = read(&self.removed);
         let sources = self.sources_beside(&removed);
         let report = self.log.ledger(Rows::Totals);
@@ -398,7 +399,7 @@ impl AdminView for NodeView {
         let ledger = ledger_view::summary(&report);
         let rows: BTreeMap<AccountKey, Row> =
             report.accounts.into_iter().map(|of| (of.account, of.total)).collect();
-        // Computed once for all sources: there may be ten thousand.
+        // The value is computed once for all sources: there may be ten thousand.
         let undelivered = self.log.undelivered();
         let open = self.log.open_batches();
         let mut open_of: BTreeMap<&SourceId, Vec<&OpenBatch>> = BTreeMap::new();

@@ -32,7 +32,8 @@ impl Row {
     }
 }
 
-/// In a policy, `*`, `?` and `$` are literal only in this form ("IAM policy elements: Variables and tags").
+/// A prefix for a policy, in which `*`, `?` and `$` are literal only in this form ("IAM policy elements:
+/// Variables and tags").
 fn as_literal(prefix: &str) -> String {
     let mut literal = String::with_capacity(prefix.len());
     for c in prefix.chars() {

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 
 use super::resolver::Names;
 
-/// How long a connection is silent before it is probed.
+/// The time of silence after which a connection is probed.
 const KEEPALIVE: Duration = Duration::from_secs(90);
 
 /// A client of web addresses, `http` or `https`.
@@ -21,8 +21,8 @@ pub type WebClient = Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
 /// A client of servers that speak plain HTTP.
 pub type PlainClient = Client<HttpConnector<Names>, Full<Bytes>>;
 
-/// A client of web addresses. Certificates are checked against those that the system trusts. A connection is
-/// waited for as long as `connect`; `None`: as long as the request is.
+/// A client of web addresses. Certificates are checked against those that the system trusts. `connect` limits
+/// the time for a connection; `None`: only the request has a limit.
 ///
 /// # Errors
 /// The system's trusted certificates cannot be read.

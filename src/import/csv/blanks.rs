@@ -1,5 +1,5 @@
-//! Blanks after delimiters. Whether they belong to the cells cannot be seen, but where cells begin with none of their
-//! own, or all of a row do, they were not meant so.
+//! Finds blanks after delimiters. Such a blank may or may not belong to its cell. It does not where cells
+//! have no blank of their own, or where all cells of a row begin with one.
 
 use super::dialect::Dialect;
 use super::doubt;
@@ -7,7 +7,7 @@ use super::plan::{Plan, is_blank};
 use super::record::Record;
 use super::row_error::{RowError, Shown};
 
-/// Columns whose cells begin with no blank of their own.
+/// Columns whose cells have no blank of their own at the beginning.
 const NAMES: [&str; 8] = [
     "userId",
     "anonymousId",
@@ -19,22 +19,23 @@ const NAMES: [&str; 8] = [
     "context.device.id",
 ];
 
-/// Cells after the first one that show that a blank follows each delimiter of a row.
+/// The least number of cells after the first one that show that a blank follows each delimiter of a row.
 const CELLS_MIN: usize = 2;
 
-/// Finds cells that begin with a blank which may be that of a delimiter.
+/// Finds cells that begin with a blank which may belong to the delimiter.
 #[derive(Debug)]
 pub(super) struct Blanks {
     dialect: Dialect,
     names: Vec<String>,
     /// Columns whose cells are kept with their blanks, in order.
     texts: Vec<usize>,
-    /// Those of them that begin with none of their own, or whose name in the header begins with one.
+    /// Columns of `texts` whose cells have no blank of their own at the beginning, or whose name in the
+    /// header begins with one.
     guarded: Vec<usize>,
 }
 
 impl Blanks {
-    /// Of rows below this header.
+    /// A check of the rows below this header.
     pub(super) fn of(header: &Record, plan: &Plan, dialect: Dialect) -> Self {
         let (names, texts) = (plan.names().to_vec(), plan.texts());
         let is_guarded = |index: &usize| {
@@ -63,7 +64,7 @@ impl Blanks {
         Ok(())
     }
 
-    /// The same by the text of the row: quotes and escapes say that a blank belongs to the cell.
+    /// Checks the text of the row: quotes and escapes say that a blank belongs to the cell.
     #[cold]
     fn check_text(&self, record: &Record) -> Result<(), RowError> {
         let starts = doubt::starts(record.raw(), &self.dialect);

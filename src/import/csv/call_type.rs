@@ -1,4 +1,4 @@
-//! What the rows of a file become, by the file's name.
+//! Finds what the rows of a file become, by the file's name.
 
 use std::fmt;
 
@@ -54,28 +54,29 @@ impl TryFrom<String> for FileType {
     }
 }
 
-/// A name that says no type.
+/// Why the name of a file says no type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoType {
-    /// It begins with none.
+    /// The name begins with no type.
     #[error(
         "E-CSV-TYPE: no call type in \"{}\": the name must start with identify_, track_, page_, screen_, group_, \
          alias_ or object_<collection>_ (or pass --type)",
         outside_text_within(.0, usize::MAX)
     )]
     Unknown(String),
-    /// Its collection has no valid name.
+    /// The name of the collection is not valid.
     #[error("E-CSV-TYPE: \"{}\": {error} (or pass --collection)", outside_text_within(.name, usize::MAX))]
     Collection {
         /// The file's name, without folders.
         name: String,
-        /// What is wrong.
+        /// What is wrong with the collection.
         error: CollectionError,
     },
 }
 
-/// The type of a file. `path_or_key` may have folders, or be an entry of an archive: `events.zip!track_1.csv`.
-/// The extension does not matter. `collection` is that of object files whose names do not show it.
+/// The type of a file. `path_or_key` may have folders, or be an entry of an archive:
+/// `events.zip!track_1.csv`. The extension does not matter. `collection` is the collection of object files
+/// whose names do not show it.
 ///
 /// # Errors
 /// [`NoType`] if the name begins with no type.
@@ -94,7 +95,7 @@ pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<Fil
     Collection::new(collection).map(FileType::Objects).map_err(wrong)
 }
 
-/// The name without folders, of an entry if the path leads into an archive.
+/// The name without folders; the entry's name if the path leads into an archive.
 fn basename(path_or_key: &str) -> &str {
     let entry = path_or_key
         .rmatch_indices('!')

@@ -1,16 +1,16 @@
-//! Finds out what separates the fields of a text.
+//! Finds the delimiter of a text.
 
 use super::dialect::{Dialect, MAX_FIELD};
 use super::record::Record;
 use super::records::{Item, Records};
 
-/// Records of a sample that are compared.
+/// The most records of a sample that are compared.
 const SAMPLE_RECORDS: usize = 50;
 
 /// The delimiters that are tried.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// No delimiter, or more than one, explains the sample.
+/// Why the delimiter is unknown: none, or more than one, explains the sample.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("E-CSV-DELIMITER: cannot tell the delimiter: {found} (pass --delimiter)")]
 pub struct Ambiguous {
@@ -20,10 +20,10 @@ pub struct Ambiguous {
 /// The delimiter of a text that begins with `sample`: of comma, semicolon, tab and bar the one that gives the
 /// same number of columns, above one, in each of the first 50 records.
 ///
-/// Rows of a wrong width must not prevent that: if no delimiter is constant, the one counts that gives the
-/// header's number of columns in at least half of the rows, and clearly more often than any other; or the only one in
-/// the header, if no other separates more rows. A text without any of them in its header has one column; the answer
-/// then is a comma, unless the rows all have more columns.
+/// Rows of a wrong width must not prevent an answer. If no delimiter gives a constant width, the answer is
+/// the one that gives the header's number of columns in at least half of the rows, and clearly more often
+/// than any other; or the only one in the header, if no other separates more rows. A text without any of them
+/// in its header has one column: the answer is a comma, unless the rows all have more columns.
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
 ///
@@ -35,7 +35,7 @@ pub fn detect_delimiter(
     quote: Option<u8>,
     escape: Option<u8>,
 ) -> Result<u8, Ambiguous> {
-    // Any limit of a field does here: the sample is small.
+    // The limit of a field is at least the default one: the sample is small.
     let max_field = sample.len().max(MAX_FIELD);
     let fits =
         DELIMITERS.map(|delimiter| Fit::of(sample, at_end, Dialect { delimiter, quote, escape, max_field }));
@@ -55,7 +55,7 @@ pub fn detect_delimiter(
                 {
                     Ok(best.delimiter)
                 }
-                // Nothing else can be meant; rows of a wrong width are rejected one by one.
+                // Only this delimiter can be meant; rows of a wrong width are rejected one by one.
                 [only] if fits.iter().all(|fit| fit.split <= only.split) => Ok(only.delimiter),
                 _ => Err(tie(&by_share)),
             }
@@ -63,7 +63,7 @@ pub fn detect_delimiter(
     }
 }
 
-/// The header has no delimiter. That is one column, unless most rows say otherwise.
+/// The delimiter if the header has none. Such a text has one column, unless most rows say otherwise.
 fn one_column(fits: &[Fit]) -> Result<u8, Ambiguous> {
     let split: Vec<&Fit> = fits.iter().filter(|fit| fit.rows > 0 && fit.split * 2 > fit.rows).collect();
     match split.as_slice() {
@@ -84,7 +84,7 @@ fn tie(fits: &[&Fit]) -> Ambiguous {
     Ambiguous { found: found.join(", ") }
 }
 
-/// What the sample looks like with one delimiter.
+/// How a sample looks with one delimiter.
 #[derive(Debug)]
 struct Fit {
     delimiter: u8,

@@ -3,17 +3,17 @@
 /// The longest field by default, in bytes. A longer quoted field counts as an unclosed quote.
 pub const MAX_FIELD: usize = 1_024 * 1_024;
 
-/// A record may be this many times as long as a field.
+/// The longest record, as a multiple of the longest field.
 const RECORD_FIELDS: usize = 4;
 
 /// How a text separates its fields. Doubled quotes inside of quotes always stand for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// Between two fields.
+    /// The byte between two fields.
     pub delimiter: u8,
-    /// Around a field that may hold delimiters and line breaks. `None`: quotes are plain text.
+    /// The byte around a field that may hold delimiters and line breaks. `None`: quotes are plain text.
     pub quote: Option<u8>,
-    /// Before a byte that has no meaning, inside and outside of quotes.
+    /// The byte that takes the meaning from the next one, inside and outside of quotes.
     pub escape: Option<u8>,
     /// The longest field, in bytes without its quotes. A record may be four times as long.
     pub max_field: usize,
@@ -54,7 +54,7 @@ impl Dialect {
     }
 }
 
-/// Why a dialect cannot be read.
+/// Why a dialect cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDialect {
     /// A byte that cannot have a meaning.
@@ -68,7 +68,7 @@ pub enum BadDialect {
     Twice {
         /// `delimiter`, `quote` or `escape`.
         one: &'static str,
-        /// Another of them.
+        /// `delimiter`, `quote` or `escape`, and not `one`.
         other: &'static str,
     },
 }

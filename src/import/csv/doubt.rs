@@ -1,4 +1,5 @@
-//! What in the text of a record no writer of its dialect writes, so that its cells are not known.
+//! Finds in the text of a record what no writer of its dialect writes: the cells of such a record are
+//! unknown.
 
 use memchr::memchr;
 
@@ -15,7 +16,7 @@ pub(super) fn of(raw: &[u8], dialect: &Dialect) -> Option<RowError> {
     Walk { rest: raw, field: 1, backslash_closed: false }.odd(dialect)
 }
 
-/// The first byte of each field in the text of a record about which nothing is odd.
+/// The first byte of each field of a record, by its text. Nothing may be odd about the record.
 pub(super) fn starts(raw: &[u8], dialect: &Dialect) -> Vec<Option<u8>> {
     let mut walk = Walk { rest: raw, field: 1, backslash_closed: false };
     let mut starts = Vec::new();

@@ -1,4 +1,4 @@
-//! Finds out how the lines of a text end.
+//! Finds how the lines of a text end.
 
 use memchr::memmem;
 
@@ -7,8 +7,9 @@ use super::line_end::LineEnd;
 use super::record::Record;
 use super::records::{Item, Records};
 
-/// How the lines of a text end that begins with `sample`, if that shows it. Of several ends it is the one that, if the
-/// others stand in cells, gives most rows the right width: that of `columns` names, or of the first record.
+/// How the lines of a text end that begins with `sample`, if the sample shows it. Of several ends it is the
+/// one that gives most rows the right width if the others are in cells. The right width is that of `columns`
+/// names, or of the first record.
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
 pub(super) fn detect(
@@ -25,7 +26,7 @@ pub(super) fn detect(
     if feeds == returns && memmem::find_iter(sample, b"\r\n").count() == feeds {
         return Some(LineEnd::Both);
     }
-    // Before others come first: the last one wins if all else is equal.
+    // The order counts: of equal ends, the last one wins.
     let mut fits = [LineEnd::CarriageReturn, LineEnd::LineFeed, LineEnd::Both].map(Fit::of);
     let mut records = Records::new(sample, dialect.clone());
     let mut record = Record::new();
@@ -50,7 +51,7 @@ pub(super) fn detect(
 #[derive(Debug)]
 struct Fit {
     end: LineEnd,
-    /// How often it ends a record.
+    /// How often this end ends a record.
     times: usize,
     /// Delimiters of the present row, if one has begun.
     delimiters: Option<usize>,

@@ -1,4 +1,4 @@
-//! Reads the header: which column goes to which place of a call.
+//! Reads the header: the path in the call of each column.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use super::record::Record;
 use crate::call::CallKind;
 use crate::words::{Told, counted, grouped, outside_text_within};
 
-/// Columns that a file may have.
+/// The most columns of a file.
 const COLUMNS_MAX: usize = 10_000;
 
-/// Parts that the path of a column may have.
+/// The most parts of a column's path.
 const PATH_PARTS_MAX: usize = 32;
 
-/// Bytes of a name that errors and warnings show.
+/// The most bytes of a name that errors and warnings show.
 const NAME_SHOWN_MAX: usize = 256;
 
-/// What an import or the collector sets itself. `sentAt` would shift times.
+/// Fields that an import or the collector sets itself. `sentAt` would shift times.
 const OWNED: [&str; 9] = [
     "type",
     "receivedAt",
@@ -33,23 +33,23 @@ const OWNED: [&str; 9] = [
 /// The end of a name whose cells hold JSON.
 const JSON_SUFFIX: &str = ":json";
 
-/// A column that has a place in the call.
+/// A column that has a path in the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Column {
-    /// Its place in each record, from 0.
+    /// The column's index in each record, from 0.
     pub index: usize,
-    /// Its name, trimmed.
+    /// The column's name, trimmed.
     pub name: String,
-    /// Its place in the call.
+    /// The column's path in the call.
     pub path: Vec<String>,
-    /// Whether its name ended with `:json`, and arrays were asked for.
+    /// Whether the name ended with `:json` while arrays were asked for.
     pub json: bool,
 }
 
-/// What the header says.
+/// The columns that a header names.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// All names, trimmed; blank ones too.
+    /// All names of the header, trimmed, with the blank ones.
     pub names: Vec<String>,
     /// The columns that are not ignored, in order.
     pub columns: Vec<Column>,
@@ -74,28 +74,28 @@ pub enum HeaderError {
         /// The number of the other, from 1.
         second: u64,
     },
-    /// Two columns have places in the call that exclude each other.
+    /// Two columns have paths in the call that exclude each other.
     #[error("E-CSV-CONFLICT: columns \"{}\" and \"{}\" do not go together: {why}", shown(one), shown(other))]
     Conflict {
         /// The one column's name.
         one: String,
         /// The other column's name.
         other: String,
-        /// Why not.
+        /// Why they exclude each other.
         why: String,
     },
     /// The elements of an array are not numbered 0, 1, 2, …
     #[error("E-CSV-CONFLICT: the parts of \"{}\" are no array: {why} (or leave --arrays away)", shown(path))]
     Array {
-        /// The array's place in the call.
+        /// The array's path in the call.
         path: String,
-        /// What is wrong.
+        /// What is wrong with its elements.
         why: String,
     },
-    /// The header is none.
+    /// The header cannot be read.
     #[error("E-CSV-HEADER: {0}")]
     Unreadable(String),
-    /// A name that has a meaning, except for the case of its letters.
+    /// A name differs from one with a meaning in the case of its letters.
     #[error(
         "E-CSV-HEADER: column \"{}\": did you mean \"{meant}\"? Names are case-sensitive \
          (rename it, or give all names with --columns and leave the header out with --rows 1..)",
@@ -107,7 +107,7 @@ pub enum HeaderError {
         /// The name, or its first part, that has a meaning.
         meant: &'static str,
     },
-    /// A column that every row needs does not exist.
+    /// A column that every row needs is missing.
     #[error(
         "E-CSV-MISSING: {what} needs a column {needed}; the file has {columns} \
          (check the header and --delimiter, or give all names with --columns; if there is a header, then also --rows 1..)"
@@ -115,7 +115,7 @@ pub enum HeaderError {
     Missing {
         /// `a track file`, or the option that names the column.
         what: String,
-        /// The column; if there are several, one of them is enough.
+        /// The missing column. If several are named, one of them is enough.
         needed: String,
         /// The first names of the header.
         columns: String,
@@ -123,7 +123,8 @@ pub enum HeaderError {
 }
 
 impl HeaderError {
-    /// The text without its code. What the header has is private: in a file without one, its first row stands there.
+    /// The text without its code. Names of the header are private: in a file without a header, the first row
+    /// stands there.
     pub fn told(&self) -> Told {
         let text = self.to_string();
         let full = text.strip_prefix(self.code()).and_then(|text| text.strip_prefix(": ")).unwrap_or(&text);
@@ -153,19 +154,19 @@ impl HeaderError {
     }
 }
 
-/// What is imported otherwise than the header may suggest.
+/// A part of the header that is imported otherwise than one may expect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// A column without a name is ignored.
     #[error("column {} has no name and is ignored", grouped(*.number))]
     Blank {
-        /// Its number, from 1.
+        /// The column's number, from 1.
         number: u64,
     },
     /// A column is ignored because its field is set by the import or the collector.
     #[error("column \"{}\" is ignored: this field is set by the import or the collector", shown(.name))]
     Owned {
-        /// Its name.
+        /// The column's name.
         name: String,
     },
     /// The `messageId` column is ignored because `--id-from` names another one.
@@ -174,7 +175,7 @@ pub enum Warning {
     /// A name with an empty part, such as `Notes.`, is not split at its dots.
     #[error("column \"{}\" is kept under this very name: a part between its dots is empty", shown(.name))]
     Literal {
-        /// The name.
+        /// The column's name.
         name: String,
     },
     /// The schema gives an id a type other than string.
@@ -200,14 +201,14 @@ pub enum Warning {
     NoSuchColumn {
         /// `--types` or `--time-columns`.
         option: &'static str,
-        /// The name there.
+        /// The name that the option has.
         name: String,
     },
 }
 
 impl Warning {
-    /// The text, in which the names of the file's columns are private. Those that an option names are not: they are
-    /// settings.
+    /// The text, in which the names of the file's columns are private. Names in options are not private: they
+    /// are settings.
     pub fn told(&self) -> Told {
         let name = match self {
             Self::Blank { .. } | Self::OtherMessageId | Self::NoSuchColumn { .. } => {
@@ -291,8 +292,9 @@ pub(super) fn check_letters(columns: &[Column], kind: &FileType) -> Result<(), H
     }
 }
 
-/// The name that a column's has when capitals do not count, if no other column is there. Such a column would be kept
-/// beside what it was meant to be: a `Timestamp` would leave the call with the time of its import.
+/// The name with a meaning that differs from the column's name only in capitals, if no other column has it.
+/// Such a column would be kept beside the field that was meant: with `Timestamp`, the call would get the time
+/// of its import.
 fn other_case(column: &Column, columns: &[Column], kind: &FileType) -> Option<&'static str> {
     let is_of_calls = matches!(kind, FileType::Calls(_));
     let roots: &[&str] = if is_of_calls { &["properties", "traits", "context", "integrations"] } else { &[] };
@@ -315,7 +317,7 @@ fn name_of(index: usize, field: &[u8]) -> Result<String, HeaderError> {
         HeaderError::Unreadable(format!("the name of column {number} {what}: is this a CSV file in UTF-8?"))
     };
     let name = std::str::from_utf8(field).map_err(|_| unreadable("is not UTF-8"))?;
-    // A byte order mark may be inside of quotes.
+    // The byte order mark may be inside of quotes.
     let name = if index == 0 { name.strip_prefix('\u{feff}').unwrap_or(name) } else { name };
     let name = name.trim();
     if name.chars().any(char::is_control) {
@@ -327,7 +329,7 @@ fn name_of(index: usize, field: &[u8]) -> Result<String, HeaderError> {
 /// Columns of an object file that are no properties.
 const OBJECT_PLACES: [&str; 2] = ["id", "messageId"];
 
-/// The column's place, unless it is ignored.
+/// The column with its path, unless it is ignored.
 fn column_of(
     index: usize,
     name: &str,
@@ -349,10 +351,11 @@ fn column_of(
         )));
     }
     if let FileType::Objects(_) = kind {
-        // Of an object, only its id, and the messageId by which a repeat is known, are not properties.
+        // All columns of an object are properties, except its id and the messageId by which a repeat is
+        // recognised.
         if !OBJECT_PLACES.contains(&name) {
-            // Nested names are joined here just as the collector joins them, so the object read from the file
-            // is already the object that is stored.
+            // The parts of a name are joined as the collector joins them, so the object read from the file is
+            // already the object that is stored.
             path = vec!["properties".to_owned(), path.join("_")];
         }
         return Ok(Some(Column { index, name: name.to_owned(), path, json: false }));
@@ -362,7 +365,8 @@ fn column_of(
         warnings.push(Warning::Owned { name: name.to_owned() });
         return Ok(None);
     }
-    // These calls have no traits of their own: theirs describe the user, and are context.
+    // Track, page and screen calls have no traits of their own: their traits describe the user, and are
+    // context.
     let traits_are_context =
         matches!(kind, FileType::Calls(CallKind::Track | CallKind::Page | CallKind::Screen));
     if traits_are_context && first == "traits" {

@@ -1,4 +1,4 @@
-//! JSON strings, written in long pieces.
+//! Writes JSON strings in long pieces.
 
 /// Whether a byte stands for itself in a JSON string.
 const PLAIN: [bool; 256] = {
@@ -14,11 +14,11 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// Whether all of `text` stands for itself in a JSON string. Much faster than to look for the first byte that
-/// does not.
+/// Whether all of `text` stands for itself in a JSON string. This is much faster than a search for the first
+/// byte that does not.
 #[inline]
 pub(super) fn is_plain(text: &[u8]) -> bool {
-    // No early end: so it becomes vector instructions.
+    // The loop has no early end, so that it becomes vector instructions.
     !text.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'))
 }
 

@@ -8,7 +8,7 @@ use super::path;
 use super::value::Kind;
 use crate::words::grouped;
 
-/// What is an object in every call: text would replace all that belongs there.
+/// Paths with an object in every call. Text there would replace all that belongs in the object.
 pub(super) const OBJECT_PLACES: [&[&str]; 5] =
     [&["properties"], &["traits"], &["context"], &["context", "traits"], &["integrations"]];
 
@@ -28,20 +28,20 @@ pub(super) enum Node {
 pub(super) struct Member {
     /// `,"name":`
     pub fragment: Vec<u8>,
-    /// Its value.
+    /// The member's value.
     pub node: Node,
 }
 
 /// The cell of a column.
 #[derive(Debug)]
 pub(super) struct Leaf {
-    /// The column's place in each record, from 0.
+    /// The column's index in each record, from 0.
     pub index: usize,
     /// The column's name.
     pub name: String,
     /// What the cell becomes.
     pub kind: Kind,
-    /// Whether an empty cell is left out whatever the options say.
+    /// Whether an empty cell is left out regardless of the options.
     pub never_empty: bool,
 }
 
@@ -61,10 +61,10 @@ enum Branch {
 }
 
 impl Tree {
-    /// Puts a column at its place.
+    /// Puts a column at its path.
     ///
     /// # Errors
-    /// [`HeaderError::Conflict`] if another column is there, above or below.
+    /// [`HeaderError::Conflict`] if another column has the same path, or one above or below.
     pub(super) fn insert(&mut self, path: &[String], leaf: Leaf) -> Result<(), HeaderError> {
         let Some((name, rest)) = path.split_first() else { return Ok(()) };
         if self.example.is_empty() {

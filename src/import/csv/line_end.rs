@@ -7,7 +7,7 @@ use std::fmt;
 pub enum LineEnd {
     /// LF
     LineFeed,
-    /// CR, and no LF after it.
+    /// CR without an LF after it
     CarriageReturn,
     /// CRLF
     Both,

@@ -1,4 +1,4 @@
-//! The place in a call that a column's name means.
+//! Splits a column's name into its path in a call.
 
 /// The parts of a name: `context.device.id` has three. `\.` is a literal dot, `\\` a backslash.
 ///

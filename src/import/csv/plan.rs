@@ -1,4 +1,4 @@
-//! What a header means, compiled once: writes each row as a call.
+//! Compiles a header once, and then writes each row as a call.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +20,7 @@ use crate::words::{first_few, grouped, outside_text_within};
 /// Columns whose cells are times, at any depth.
 const TIME_NAMES: [&str; 2] = ["timestamp", "createdAt"];
 
-/// Places whose cells stay text whatever they look like.
+/// Paths whose cells stay text whatever they look like.
 const TEXT_PLACES: [&[&str]; 9] = [
     &["userId"],
     &["anonymousId"],
@@ -33,10 +33,10 @@ const TEXT_PLACES: [&[&str]; 9] = [
     &["context", "device", "id"],
 ];
 
-/// The longest object of a row, in bytes of JSON: it must fit into one request of the tracking API.
+/// The longest object of a row, in bytes of JSON: an object must fit into one request of the tracking API.
 const OBJECT_MAX: usize = 256 * 1_024;
 
-/// Names of the header that an error about a missing column shows.
+/// The most names of a header that an error about a missing column shows.
 const NAMES_SHOWN: usize = 10;
 
 /// How rows become calls.
@@ -56,11 +56,11 @@ pub struct PlanOptions {
     pub strict: bool,
     /// Where messageIds come from.
     pub message_id: MessageIds,
-    /// The longest call, in bytes of JSON. An object has a limit of its own.
+    /// The longest call, in bytes of JSON. Objects have a limit of their own.
     pub max_event: usize,
 }
 
-/// What cells become. Times and integrations have rules of their own, and ids are always strings.
+/// What cells become. Times and integrations have rules of their own; ids are always strings.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Types {
@@ -76,7 +76,7 @@ pub enum Types {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Empty {
-    /// Nothing: it is left out, and so is an object or array without any value.
+    /// Nothing: the cell is left out, and so is an object or array without any value.
     #[default]
     Omit,
     /// `""`
@@ -105,9 +105,10 @@ pub struct Plan {
     /// All names of the header, trimmed.
     names: Vec<String>,
     required: Vec<Requirement>,
-    /// `{"type":"track","messageId":"`, or `{"messageId":"` of an object.
+    /// The beginning of each row: `{"type":"track","messageId":"`, or `{"messageId":"` for an object.
     head: Vec<u8>,
-    /// The prefix of positions, escaped. `None`: the column's value is the only id.
+    /// The prefix of messageIds that are made of row numbers, escaped. `None`: the column's value is the only
+    /// id.
     prefix: Option<Vec<u8>>,
     /// The scope of hashes, if rows are known by their content.
     scope: Option<RowScope>,
@@ -117,17 +118,17 @@ pub struct Plan {
     empty: Empty,
     max_event: usize,
     collection: Option<Collection>,
-    /// What is checked of an object.
+    /// The columns of an object that are checked.
     object: Option<ObjectRow>,
 }
 
-/// The columns of an object file.
+/// The columns of an object file that are checked.
 #[derive(Debug)]
 struct ObjectRow {
     id: Option<usize>,
 }
 
-/// One of the columns must have a value.
+/// Columns of which one must have a value.
 #[derive(Debug)]
 struct Requirement {
     needed: Needed,
@@ -229,10 +230,11 @@ impl Plan {
         self.write_as(record, None, out)
     }
 
-    /// The same. If rows are known by their content, this one is known by `known_as`, if that is given.
+    /// Appends the call of a row, as [`Plan::write`] does. If rows are known by their content, `known_as`
+    /// replaces the row's own hash.
     ///
     /// # Errors
-    /// As [`Plan::write`].
+    /// [`RowError`], as for [`Plan::write`].
     pub fn write_as(
         &self,
         record: &Record,
@@ -257,7 +259,7 @@ impl Plan {
         self.columns_of(|kind| kind == Kind::Inferred)
     }
 
-    /// The columns whose cells are kept as they are, with the blanks that they begin with, in order.
+    /// The columns whose cells keep the blanks that they begin with, in order.
     pub(super) fn texts(&self) -> Vec<usize> {
         let mut texts = self.columns_of(Kind::keeps_blanks);
         texts.extend(self.id_column);
@@ -266,7 +268,7 @@ impl Plan {
         texts
     }
 
-    /// The column that gives rows their messageIds.
+    /// The column that gives rows their messageIds, if any.
     pub(super) fn id_column(&self) -> Option<usize> {
         self.id_column
     }
@@ -285,25 +287,25 @@ impl Plan {
         found
     }
 
-    /// The messageId that a row was given in a column, if it can be read: of a row with as many fields as the header.
+    /// The messageId in a row's column. `None` unless the row has as many fields as the header.
     pub fn given_id<'r>(&self, record: &'r Record) -> Option<&'r [u8]> {
         let column = self.id_column.filter(|_| record.len() == self.names.len())?;
         record.get(column).filter(|cell| !is_blank(cell))
     }
 
-    /// Why a row is no call whose messageId another one has.
+    /// The error of a row whose messageId another row has.
     pub fn id_taken(&self, record: &Record) -> RowError {
         let (column, value) = self.shown_id(record);
         RowError::IdTaken { column, value, chosen: self.prefix.is_none() }
     }
 
-    /// Why a corrected row is no call whose messageId a stored call has.
+    /// The error of a corrected row whose messageId a stored call has.
     pub fn id_stored(&self, record: &Record) -> RowError {
         let (column, value) = self.shown_id(record);
         RowError::IdStored { column, value }
     }
 
-    /// The column with the messageId, and the one that a row was given.
+    /// The column with the messageId, and the row's messageId.
     fn shown_id(&self, record: &Record) -> (String, Shown) {
         let column = self.id_column.and_then(|column| self.names.get(column)).cloned().unwrap_or_default();
         (column, Shown::of(self.given_id(record).unwrap_or_default()))
@@ -393,7 +395,8 @@ impl ObjectRow {
         Self { id: names.iter().position(|name| name == "id") }
     }
 
-    /// Checks the length of the id, which the collector would reject, so that such a row can be corrected where it came from.
+    /// Checks the length of the id. The collector would reject a longer one; a row that is rejected here can
+    /// be corrected in its file.
     fn check(&self, record: &Record) -> Result<(), RowError> {
         let id = self.id.and_then(|id| record.get(id)).and_then(|id| std::str::from_utf8(id).ok());
         if id.is_some_and(|id| id.chars().count() > OBJECT_ID_MAX) {
@@ -434,13 +437,13 @@ fn distinct_properties(columns: &[Column]) -> Result<(), HeaderError> {
     Ok(())
 }
 
-/// A row while it is written.
+/// A row that is being written.
 struct Row<'r> {
     record: &'r Record,
-    /// Whether no field needs an escape.
+    /// Whether no field of the row needs an escape.
     plain: bool,
     empty: Empty,
-    /// Whether it becomes an object, whose properties have a limit.
+    /// Whether the row becomes an object, whose properties have a limit.
     is_object: bool,
 }
 
@@ -454,7 +457,7 @@ impl Row<'_> {
                 continue;
             }
             let before = out.len();
-            // No value ends with this bracket: it has just been opened, and no comma belongs after it.
+            // No comma belongs after a bracket that was just opened. No value ends with this bracket.
             let comma = usize::from(out.last() == Some(&b'{'));
             out.extend_from_slice(fragment.get(comma..).unwrap_or_default());
             if !self.write_node(node, out)? {
@@ -464,7 +467,8 @@ impl Row<'_> {
         Ok(())
     }
 
-    /// Appends a value. Returns false if it has nothing to show: what was appended then is to be dropped.
+    /// Appends a value. Returns false if the value has nothing to show: the caller then drops what was
+    /// appended.
     fn write_node(&self, node: &Node, out: &mut Vec<u8>) -> Result<bool, RowError> {
         match node {
             Node::Leaf(leaf) => {
@@ -494,7 +498,8 @@ impl Row<'_> {
             }
             Node::Array(elements) => {
                 out.push(b'[');
-                // Empty elements at the end are dropped; those before others are null, to keep the numbers.
+                // Empty elements at the end are dropped; those before others become null, so that numbers
+                // stay right.
                 let shown =
                     elements.iter().rposition(|element| self.has_value(element)).map_or(0, |last| last + 1);
                 for (index, element) in elements.iter().take(shown).enumerate() {
@@ -530,7 +535,7 @@ impl Row<'_> {
     }
 }
 
-/// What every call of a kind needs. `user` is what names its user.
+/// The fields that every call of a kind needs. `user` names the call's user.
 fn needed_by(kind: CallKind, user: Needed, strict: bool) -> Vec<Needed> {
     match kind {
         CallKind::Track => vec![Needed::Event, user],
@@ -542,7 +547,7 @@ fn needed_by(kind: CallKind, user: Needed, strict: bool) -> Vec<Needed> {
     }
 }
 
-/// What each row needs, with the columns that can have it.
+/// The fields that each row needs, with the columns that can have them.
 fn required(
     options: &PlanOptions,
     columns: &[Column],
@@ -593,7 +598,7 @@ fn required(
     Ok(required)
 }
 
-/// A name without what tells its spellings apart: `USER_ID` and `User Id` are `userid`.
+/// A name without what distinguishes its spellings: `USER_ID` and `User Id` become `userid`.
 fn loosely(name: &str) -> String {
     name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -662,7 +667,7 @@ fn unmatched(options: &PlanOptions, names: &[String], columns: &[Column], warnin
     }
     for name in &options.time_columns {
         let known = columns.iter().any(|column| column.name == *name || column.path.last() == Some(name));
-        // The usual names may be given, and need not be in every file.
+        // The usual names may be named in options without being in every file.
         if !known && !TIME_NAMES.contains(&name.as_str()) {
             warnings.push(Warning::NoSuchColumn { option: "--time-columns", name: name.clone() });
         }

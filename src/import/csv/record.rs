@@ -15,7 +15,7 @@ pub struct Record {
     pub(super) number: u64,
     pub(super) line: u64,
     pub(super) byte: u64,
-    /// Why its fields are not known.
+    /// Why the record's fields are unknown.
     pub(super) doubt: Option<RowError>,
 }
 
@@ -25,7 +25,7 @@ impl Record {
         Self::default()
     }
 
-    /// A record with these fields, such as the header that `--columns` gives.
+    /// A record with these fields, such as the header of `--columns`.
     pub fn of_fields<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = F>) -> Self {
         let mut record = Self { utf8: true, ..Self::default() };
         for field in fields {
@@ -37,12 +37,12 @@ impl Record {
         record
     }
 
-    /// How many fields it has. A broken region has none.
+    /// How many fields the record has. A broken region has none.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has no fields.
+    /// Whether the record has no fields.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -62,23 +62,23 @@ impl Record {
         (0..self.len).filter_map(|index| self.get(index))
     }
 
-    /// The number of the data record from 0; the header is not counted, broken regions are.
+    /// The number of the data record, from 0. The header is not counted; broken regions are.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The line on which it begins, from 1. LF, CR and CRLF each end one line.
+    /// The line on which the record begins, from 1. LF, CR and CRLF each end one line.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// Where it begins in the decoded text, in bytes from 0. A byte order mark counts.
+    /// The byte of the decoded text at which the record begins, from 0. A byte order mark counts.
     pub fn byte(&self) -> u64 {
         self.byte
     }
 
-    /// Its own bytes as in the text, without the line break after it. Of a broken region: the
-    /// first line, cut at [`super::records::BROKEN_RAW_MAX`] bytes.
+    /// The record's bytes as in the text, without the line break after it. Of a broken region: the first
+    /// line, cut at [`super::records::BROKEN_RAW_MAX`] bytes.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
@@ -94,7 +94,7 @@ impl Record {
         self.data.get(..end).unwrap_or_default()
     }
 
-    /// Empties it for a record that begins here.
+    /// Empties the record, so that it can hold one that begins here.
     pub(super) fn begin(&mut self, line: u64, byte: u64) {
         self.doubt = None;
         self.len = 0;

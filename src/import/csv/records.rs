@@ -1,8 +1,8 @@
 //! Reads a CSV text record by record.
 //!
-//! What it gives (records, numbers, lines, bytes, errors) is a function of the text and the dialect alone: a
+//! The result (records, numbers, lines, bytes, errors) is a function of the text and the dialect alone. A
 //! row's number is part of its messageId and of the progress of an import, so a second reading in pieces of
-//! other sizes must come to the same.
+//! other sizes must give the same.
 //!
 //! Most records are one line: `csv-core` splits them. A record that does not end with its line, or whose
 //! dialect has an escape, goes to the scanner, which notices quotes that were never closed. `csv-core`
@@ -22,27 +22,27 @@ use super::row_error::RowError;
 use super::scanner::{Scan, Scanner, Stops, count};
 use crate::import::file_id::FileId;
 
-/// Bytes asked of the input at once.
+/// Bytes that are read from the input at a time.
 const READ_BYTES: usize = 128 * 1_024;
 
-/// Bytes that are kept of the first line of a broken region.
+/// The most bytes that are kept of the first line of a broken region.
 pub const BROKEN_RAW_MAX: usize = 64 * 1_024;
 
 /// Bytes that may be scanned in vain before [`RESCAN_RATIO`] counts.
 const RESCAN_FREE: u64 = 16 * 1_024 * 1_024;
 
-/// After an unclosed quote the text is scanned again from the next line. In a hostile file each line may open
-/// such a quote. If more than this many times the text so far was scanned in vain, records have at most
-/// [`RECORD_LINE_BREAKS_REDUCED`] line breaks until the ratio is better.
+/// The most bytes scanned in vain, as a multiple of the text so far. After an unclosed quote the text is
+/// scanned again from the next line, and in a hostile file each line may open such a quote. Above this ratio,
+/// records have at most [`RECORD_LINE_BREAKS_REDUCED`] line breaks.
 const RESCAN_RATIO: u64 = 4;
 
-/// Line breaks in a record while too much is scanned in vain: no line is then scanned more often than this,
-/// and once.
+/// The most line breaks of a record while too much is scanned in vain: no line is then scanned more often
+/// than this, and once more.
 const RECORD_LINE_BREAKS_REDUCED: u64 = 16;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Reads records from `R`, which gives decoded text.
+/// Reads records from `R`, a reader of decoded text.
 ///
 /// Blank lines are not records. LF, CR and CRLF each end a record. Memory is bounded by the dialect's longest
 /// record, about twice that plus one read.
@@ -51,10 +51,10 @@ pub struct Records<R> {
     input: R,
     dialect: Dialect,
     stops: Arc<Stops>,
-    /// At the beginning of a record.
+    /// The splitter, at the beginning of a record.
     core: csv_core::Reader,
     buffer: Vec<u8>,
-    /// Where the text that is not yet given begins and ends in `buffer`.
+    /// Where the text that was not returned yet begins and ends in `buffer`.
     start: usize,
     end: usize,
     /// Whether the input has ended.
@@ -62,33 +62,34 @@ pub struct Records<R> {
     begun: bool,
     /// Whether the rest of the present line belongs to a broken region.
     skipping: bool,
-    /// Where `start` is in the text.
+    /// Where `start` is in the text, in bytes.
     byte: u64,
     line: u64,
     after_cr: bool,
     /// Whether a line break follows what was read last.
     terminated: bool,
-    /// What ends that record, if anything does.
+    /// What ends the record that was read last, if anything does.
     ended_by: Option<LineEnd>,
-    /// The same, if it may stand in a cell and cut the row in two.
+    /// `ended_by`, if it may be inside of a cell and cut the row in two.
     cut: Option<LineEnd>,
-    /// Whether the first record was ended by a carriage return alone, and so may others.
+    /// Whether the first record ended in a carriage return alone. If so, others may, too.
     by_cr: Option<bool>,
-    /// How the lines end. Where they end otherwise, records must be `width` fields long.
+    /// How the lines end. Records with another end must have `width` fields.
     line_end: Option<LineEnd>,
     width: Option<usize>,
     number: u64,
-    /// Bytes scanned in vain, and to be scanned again.
+    /// Bytes scanned in vain, which are scanned again.
     rescanned: u64,
-    /// Where what was read last ends in `buffer`, without its line break; 0 if that is no longer there.
+    /// Where the record that was read last ends in `buffer`, without its line break; 0 if the end is no
+    /// longer there.
     given: usize,
-    /// The same in the text.
+    /// `given` as a byte of the text.
     given_byte: u64,
-    /// Of the text that was given, as far as it was hashed, and of the delimiter: it decides what the text means.
+    /// The hash of the text up to `hashed`, and of the delimiter, which decides what the text means.
     hasher: blake3::Hasher,
-    /// The same, continued over line breaks after it that are no longer in `buffer`.
+    /// `hasher`, continued over line breaks that are no longer in `buffer`.
     ahead: Option<blake3::Hasher>,
-    /// Up to here in `buffer` the text was hashed.
+    /// The end of the hashed text in `buffer`.
     hashed: usize,
 }
 
@@ -97,8 +98,8 @@ pub struct Records<R> {
 pub enum Item {
     /// A record.
     Record,
-    /// A broken region: bytes that are not a record, such as one whose quote is never closed. It takes a number too.
-    /// Reading goes on after its first line.
+    /// A broken region: bytes that are not a record, such as one whose quote is never closed. The region
+    /// takes a number, too. Reading continues after its first line.
     Broken(RowError),
 }
 
@@ -144,8 +145,8 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The same reader, that knows how the lines of its text end, and how many fields its records have. Without these
-    /// the first record shows it.
+    /// This reader, which then knows how the lines of its text end and how many fields its records have.
+    /// `None`: the first record shows it.
     #[must_use]
     pub(super) fn with_lines(self, line_end: Option<LineEnd>, width: Option<usize>) -> Self {
         Self { line_end, width, ..self }
@@ -160,7 +161,7 @@ impl<R: Read> Records<R> {
     /// read. The line breaks after it are left out, because a file that grows may begin with more of them.
     pub fn text_so_far(&mut self) -> Option<(u64, FileId)> {
         if self.skipping {
-            // The next read comes to the same error.
+            // An error here comes again with the next read, so it is not lost.
             self.skip_line().ok()?;
         }
         if self.ahead.is_none() {
@@ -174,7 +175,7 @@ impl<R: Read> Records<R> {
         !self.terminated
     }
 
-    /// What was consumed was given, but for so many bytes at its end.
+    /// Sets the end of the returned text: that of the consumed text, without its last `but` bytes.
     fn give(&mut self, but: usize) {
         self.given = self.start.saturating_sub(but);
         self.given_byte = self.byte.saturating_sub(count(but));
@@ -190,7 +191,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Hashes what was consumed and leaves the buffer: much at once is faster.
+    /// Hashes the consumed text and removes it from the buffer. Long pieces are hashed faster.
     fn hash(&mut self) {
         self.hash_given();
         if self.hashed < self.start {
@@ -200,7 +201,7 @@ impl<R: Read> Records<R> {
         (self.given, self.hashed) = (0, 0);
     }
 
-    /// Reads the header: like [`Self::read`], but it takes no number.
+    /// Reads the header, as [`Self::read`] does, but without a number.
     ///
     /// # Errors
     /// An error of the input.
@@ -208,11 +209,11 @@ impl<R: Read> Records<R> {
         self.next(record)
     }
 
-    /// Reads the next record into `record`; of a broken region, its number and place, and its first
-    /// line as [`Record::raw`]. `None` at the end of the text.
+    /// Reads the next record into `record`. Of a broken region, `record` gets the number, the position, and
+    /// the first line as [`Record::raw`]. `None` at the end of the text.
     ///
     /// # Errors
-    /// An error of the input. Reading may be tried again; nothing is lost.
+    /// An error of the input. Reading may be retried; nothing is lost.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
         let item = self.next(record)?;
         if item.is_some() {
@@ -239,7 +240,8 @@ impl<R: Read> Records<R> {
         Ok(item)
     }
 
-    /// What ends the record that was read last. A carriage return at the end of the text may be half of something.
+    /// What ends the record that was read last. A carriage return at the end of the text may be half of a
+    /// CRLF.
     #[inline]
     fn find_end(&mut self) -> io::Result<Option<LineEnd>> {
         if !self.after_cr {
@@ -252,7 +254,7 @@ impl<R: Read> Records<R> {
                 Some(_) => return Ok(Some(LineEnd::CarriageReturn)),
                 None => {
                     seen = self.text().len();
-                    // A run of carriage returns is no text.
+                    // A long run of carriage returns is no text.
                     if seen > READ_BYTES || !self.fill()? {
                         return Ok(None);
                     }
@@ -261,10 +263,11 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Whether the end of a record with so many fields may stand in a cell.
+    /// The end of a record with so many fields, if that end may be inside of a cell.
     ///
-    /// A carriage return alone always may, unless the first record has the same end. Another end that is not that of the
-    /// lines may be one of a second file that was appended: then the records around it are whole.
+    /// A carriage return alone always may, unless the first record has the same end. Another end that differs
+    /// from the lines of the file may be that of a second file that was appended: then the records around it
+    /// are whole.
     #[inline]
     fn find_cut(&mut self, fields: usize) -> io::Result<Option<LineEnd>> {
         let Some(end) = self.ended_by else { return Ok(None) };
@@ -281,7 +284,8 @@ impl<R: Read> Records<R> {
         Ok(next.filter(|next| *next != width || fields != width).map(|_| end))
     }
 
-    /// How many fields the next record has, none if it is broken. `None`: nothing follows. Blank lines are consumed.
+    /// How many fields the next record has; 0 if it is broken. `None`: nothing follows. Blank lines are
+    /// consumed.
     #[cold]
     fn next_width(&mut self) -> io::Result<Option<usize>> {
         if !self.skip_line_breaks()? {
@@ -320,8 +324,8 @@ impl<R: Read> Records<R> {
         self.read_by_scanner(record).map(Some)
     }
 
-    /// Reads a record that is one line. Returns false if the line is not a whole record or is too long; then
-    /// nothing was consumed.
+    /// Reads a record that is one line. Returns false if the line is not a whole record or is too long;
+    /// nothing is then consumed.
     fn read_one_line(&mut self, record: &mut Record) -> io::Result<bool> {
         let mut searched = 0;
         let (len, terminated) = loop {
@@ -343,7 +347,7 @@ impl<R: Read> Records<R> {
             begin_again(&mut self.core);
             return Ok(false);
         }
-        // The scanner says why.
+        // The scanner finds the error of a field that is too long.
         if len > self.dialect.max_field && record.iter().any(|field| field.len() > self.dialect.max_field) {
             record.len = 0;
             return Ok(false);
@@ -393,9 +397,10 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Keeps the first line of a broken region. `scanned` is how much of the region was read to find that out.
+    /// Keeps the first line of a broken region. `scanned` is how many bytes of the region were read to find
+    /// that it is broken.
     fn give_up(&mut self, scanned: usize, record: &mut Record) -> io::Result<()> {
-        // As much of the line as is kept must be there, however the text arrives.
+        // The part of the line that is kept must be in the buffer, however the text arrives.
         while self.text().len() <= BROKEN_RAW_MAX && memchr2(b'\r', b'\n', self.text()).is_none() {
             if !self.fill()? {
                 break;
@@ -409,12 +414,13 @@ impl<R: Read> Records<R> {
         if let Some(in_vain) = line_end.and_then(|end| scanned.checked_sub(end + 1)) {
             self.rescanned = self.rescanned.saturating_add(count(in_vain));
         }
-        // Skipped with the next read: an error of the input there must not take this region's error along.
+        // The rest of the line is skipped with the next read: an error of the input must not hide this
+        // region's error.
         self.skipping = true;
         Ok(())
     }
 
-    /// Consumes the text up to the next line break, and that.
+    /// Consumes the text up to and including the next line break.
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
             let text = self.text();
@@ -485,8 +491,8 @@ impl<R: Read> Records<R> {
     }
 
     fn check_utf8(&self, record: &mut Record) {
-        // Fields are cut from the raw text at ASCII bytes, which leaves each of them UTF-8. To check them
-        // together would not do: the halves of a character may be in two fields.
+        // Fields are cut from the raw text at ASCII bytes, which leaves each of them UTF-8. A check of all
+        // fields together would be wrong: two fields may have the halves of one character.
         record.utf8 = if self.dialect.is_ascii() {
             std::str::from_utf8(&record.raw).is_ok()
         } else {
@@ -499,7 +505,7 @@ impl<R: Read> Records<R> {
         if self.at_end {
             return Ok(false);
         }
-        // Text is moved only if at least as much is free before it, so that each byte is moved seldom.
+        // Text is moved only if at least as much is free before it, so that each byte is moved rarely.
         if self.start >= self.end - self.start {
             self.hash();
             self.buffer.copy_within(self.start..self.end, 0);
@@ -526,25 +532,25 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// Brings a reader to the beginning of a record, wherever it is. (A clone of a new one would not do: in
-/// `csv-core` 0.1.13 it loses parts of its tables.)
+/// Brings a reader to the beginning of a record, from any state. A clone of a new reader is no alternative:
+/// in `csv-core` 0.1.13 it loses parts of its tables.
 fn begin_again(core: &mut csv_core::Reader) {
     core.reset();
-    // Until its first read it would drop a byte order mark.
+    // A new reader would drop a byte order mark at its first read.
     core.read_record(b"\n", &mut [0], &mut [0]);
 }
 
 /// Splits a line with its line break into `record`. Returns whether it is one whole record.
 #[inline]
 fn split(core: &mut csv_core::Reader, line: &[u8], terminated: bool, record: &mut Record) -> bool {
-    // Room for the line, and one byte more: with a full output `csv-core` would stop early.
+    // The output has room for the line and one byte more: with a full output `csv-core` would stop early.
     if record.data.len() <= line.len() {
         record.data.resize(line.len() + 64, 0);
     }
     let (mut read, mut written, mut fields) = (0, 0, 0);
     let mut fed_break = terminated;
     loop {
-        // An empty input would mean the end of the file; a line break shows whether quotes are open there.
+        // An empty input would mean the end of the file. A line break shows whether quotes are open there.
         let input = line.get(read..).filter(|rest| !rest.is_empty()).unwrap_or(b"\n");
         let (result, more_read, more_written, more_fields) = core.read_record(
             input,

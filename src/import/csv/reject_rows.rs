@@ -1,4 +1,4 @@
-//! The rows of a file of rejected rows, read again.
+//! Reads the rows of a file of rejected rows again.
 
 use std::io::Read;
 
@@ -14,7 +14,7 @@ use crate::import::row_ids::{Met, RowIds};
 use crate::import::rows::{Row, RowReader};
 use crate::object::Collection;
 
-/// Why a corrected row stays rejected.
+/// The texts of corrected rows that stay rejected.
 const TWO_ROWS: &str =
     "raw has more than one row: keep one in it, and import the others as a file of their own";
 const TWICE: &str = "an earlier line corrects the same row otherwise: keep one of them, and import the others as a file \
@@ -23,16 +23,16 @@ const TWICE: &str = "an earlier line corrects the same row otherwise: keep one o
 /// Reads rejected rows, and makes calls of them as if they were still in their file.
 pub struct RejectRows<R> {
     lines: RejectLines<R>,
-    /// Where the next row is.
+    /// The position of the next row in the rejects file.
     next: Retried,
     dialect: Dialect,
     plan: Plan,
     blanks: Option<Blanks>,
-    /// The file that the rows are of.
+    /// The scope of the file that the rows come from.
     of: RowScope,
-    /// Whether rows that were stored before are known for good.
+    /// Whether the target remembers stored rows for good.
     remembers: bool,
-    /// The messageIds that rows were given.
+    /// The messageIds that rows have in a column.
     ids: RowIds,
     /// The rows of the first file that became calls.
     places: RowIds,
@@ -45,8 +45,8 @@ impl<R> std::fmt::Debug for RejectRows<R> {
 }
 
 impl<R: Read> RejectRows<R> {
-    /// Reads the rejected rows of a file. `id` is that of the rejects file. `options` name the delimiter and columns
-    /// of the first file. `remembers`: each call comes with a hash that names its row for good.
+    /// Reads the rejected rows of a file. `id` is the id of the rejects file. `options` have the delimiter
+    /// and columns of the first file. `remembers`: each call comes with a hash that names its row for good.
     ///
     /// # Errors
     /// [`FileError`]: the options cannot be used.
@@ -56,7 +56,8 @@ impl<R: Read> RejectRows<R> {
         options: &CsvOptions,
         remembers: bool,
     ) -> Result<Self, FileError> {
-        // A file whose rows are known by their content is the same one when it has grown.
+        // Rows that are known by their content stay known when the file grows, so the scope has the name, not
+        // the id.
         let of = match options.id_from {
             IdFrom::RowHash { .. } => RowScope::of(&format!("rejected\0{kind}\0{name}")),
             IdFrom::Position | IdFrom::Column(_) => RowScope::of(&format!("rejected\0{kind}\0\0{file}")),
@@ -73,7 +74,7 @@ impl<R: Read> RejectRows<R> {
         Ok(Self { lines, next, dialect, plan, blanks, of, remembers, ids, places })
     }
 
-    /// The next row, with its place in this file.
+    /// The next row, with its position in this file.
     fn next_reject(&mut self) -> Result<Option<Reject>, FileError> {
         let line = self.lines.next().map_err(|error| FileError::content("E-REJECTS", error.to_string()))?;
         let Some(line) = line else { return Ok(None) };
@@ -85,7 +86,8 @@ impl<R: Read> RejectRows<R> {
         Ok(Some(Reject { retried, ..reject }))
     }
 
-    /// Whether a person wrote a second row into `raw`. The broken region that was rejected is one, whatever is in it.
+    /// Whether a person wrote a second row into `raw`. A broken region counts as one row, whatever it
+    /// contains.
     fn has_more_than_one(&self, reject: &Reject) -> bool {
         let mut records = Records::new(reject.raw.as_bytes(), self.dialect.clone());
         let mut record = Record::new();
@@ -106,7 +108,7 @@ impl<R: Read> RejectRows<R> {
         }
     }
 
-    /// What a line with a corrected row is.
+    /// What a line with a corrected row becomes.
     fn row(&mut self, reject: Reject, row: &[u8], out: &mut Vec<u8>) -> Result<Row, FileError> {
         let again = |reject: Reject, error: &RowError| {
             let (raw, raw_base64) = Reject::raw_of(row);
@@ -131,7 +133,7 @@ impl<R: Read> RejectRows<R> {
             }
             if_taken = Some(again(reject, &self.plan.id_stored(&record)));
         }
-        // Copies of a row have ids of their own: each is a row of its file.
+        // Copies of a row have ids of their own, because each is a row of its file.
         let written = self.plan.write_as(&record, Some(hash), out);
         let checked = written.and_then(|()| self.blanks.as_ref().map_or(Ok(()), |of| of.check(&record)));
         if let Err(error) = checked {
@@ -166,7 +168,8 @@ impl<R: Read + Send> RowReader for RejectRows<R> {
             }
         };
         let (start, row) = (out.len(), row.into_owned());
-        // What was wrong may have been beside the row in its file, and is not seen in the row alone.
+        // An unchanged row stays rejected: the error may have been beside the row in its file, and does not
+        // show in the row alone.
         if reject.content.as_ref().is_some_and(|content| *content == RowHash::of_content(&row).to_string()) {
             return Ok(Some(Row::Rejected(reject)));
         }

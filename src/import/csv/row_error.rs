@@ -5,7 +5,7 @@ use std::fmt;
 use super::line_end::LineEnd;
 use crate::words::{counted, grouped, outside_text_within};
 
-/// Characters of a cell that an error keeps and shows.
+/// The most characters of a cell that an error keeps and shows.
 const VALUE_SHOWN_CHARS: usize = 64;
 
 /// The code of a part of a row that a line break cuts.
@@ -36,7 +36,7 @@ pub enum RowError {
         /// The cell, with replacement characters.
         value: Shown,
     },
-    /// A time that cannot be read, or outside the years 0 to 9999.
+    /// A time cannot be read, or is outside the years 0 to 9999.
     #[error("column {column} is not a time: {value} (expected ISO 8601 or Unix time)")]
     BadTime {
         /// The header's name for the column.
@@ -44,7 +44,7 @@ pub enum RowError {
         /// The cell.
         value: Shown,
     },
-    /// A bare number whose meaning as a time is not plain.
+    /// A bare number may be one of several times.
     #[error(
         "column {column} may be a time, but which one is not known: {value} (numbers are read as dates such as \
          20190511 and as Unix time of 1990 to 2099; with --types say what others are: unix_s, unix_ms, unix_us, \
@@ -56,7 +56,7 @@ pub enum RowError {
         /// The cell.
         value: Shown,
     },
-    /// A call's time before 1970.
+    /// The time of a call is before 1970.
     #[error("column {column} is before 1970, which the time of a call cannot be: {value}")]
     EarlyTime {
         /// The header's name for the column.
@@ -64,7 +64,7 @@ pub enum RowError {
         /// The cell.
         value: Shown,
     },
-    /// A cell that is not of its column's declared type.
+    /// A cell is not of its column's declared type.
     #[error("column {column} is not {expected}: {value}")]
     BadType {
         /// The header's name for the column.
@@ -74,7 +74,7 @@ pub enum RowError {
         /// The cell.
         value: Shown,
     },
-    /// Text in place of an object that every call has.
+    /// Text stands where every call has an object.
     #[error(
         "column {column} is not a JSON object: {value} (it would replace what a call keeps there; name the column \
          otherwise, such as {column}.note, with --columns)"
@@ -106,7 +106,7 @@ pub enum RowError {
         /// Whether the column was chosen by an option.
         chosen: bool,
     },
-    /// A stored call has its messageId, and nobody knows whether it is the same.
+    /// A stored call has the row's messageId, and nobody knows whether it is the same call.
     #[error(
         "a call that is stored has the id {value} of column {column}: give this row an id of its own, unless it is that call"
     )]
@@ -119,9 +119,9 @@ pub enum RowError {
     /// The call would be longer than a call may be.
     #[error("the call has {} bytes of JSON; the limit is {}", grouped(*bytes), grouped(*max))]
     CallTooLarge {
-        /// Bytes of JSON.
+        /// The call's length, in bytes of JSON.
         bytes: u64,
-        /// The limit.
+        /// The limit, in bytes of JSON.
         max: u64,
     },
     /// An unquoted field is longer than a field may be.
@@ -138,7 +138,7 @@ pub enum RowError {
         /// The limit, in bytes.
         max: u64,
     },
-    /// The text is odd, so that the cells are not known.
+    /// The text is odd, so the cells are unknown.
     #[error("field {field} {odd}")]
     Odd {
         /// The field's number in the record, from 1.
@@ -146,12 +146,12 @@ pub enum RowError {
         /// What is odd.
         odd: Odd,
     },
-    /// A line break that is not that of the file's lines ends the row or the one before it.
+    /// A line break that differs from those of the file ends the row or the one before it.
     #[error(
         "{0} cuts a row in two, though the lines of the file end otherwise: put quotes around the cell that has it"
     )]
     LineBreak(LineEnd),
-    /// A blank that may be that of a delimiter begins a cell.
+    /// A cell begins with a blank that may belong to the delimiter.
     #[error(
         "column {column} begins with a blank: {value} (remove the blank, or put quotes around the cell if it belongs to \
          it; --delimiter keeps all such blanks)"
@@ -167,7 +167,7 @@ pub enum RowError {
     Quote {
         /// The field's number in the record, from 1.
         field: u64,
-        /// How this showed.
+        /// How it shows that the quote is not closed.
         sign: QuoteSign,
     },
 }
@@ -175,7 +175,7 @@ pub enum RowError {
 /// What may be the reason for a wrong number of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WidthHint {
-    /// Nothing that is known.
+    /// Nothing known.
     None,
     /// A backslash stands before a quote or a delimiter.
     Escape,
@@ -196,10 +196,10 @@ impl WidthHint {
     }
 }
 
-/// What no writer writes.
+/// Text that no writer writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Odd {
-    /// A backslash before a quote inside of quotes, and no escape.
+    /// A backslash before a quote inside of quotes, in a dialect without an escape.
     #[error(
         "has a backslash before a quote (if it protects the quote, pass --escape '\\'; else double the quote)"
     )]
@@ -212,12 +212,12 @@ pub enum Odd {
     /// A blank, then a quote.
     #[error("begins with a blank and a quote (remove the blank; if quotes mean nothing, pass --quote none)")]
     BlankBeforeQuote,
-    /// A backslash before a letter without a meaning.
+    /// A backslash before a letter that has no meaning after it.
     #[error("has a backslash before {0:?}, which has no meaning (double it, or leave --escape away)")]
     Escape(char),
 }
 
-/// How an unclosed quote showed itself.
+/// How an unclosed quote shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteSign {
     /// The file ends inside the quotes.
@@ -226,7 +226,7 @@ pub enum QuoteSign {
     /// The field is longer than a field may be.
     #[error("the field passes {} bytes", grouped(*max))]
     Bytes {
-        /// The limit.
+        /// The limit, in bytes.
         max: u64,
     },
     /// The field, or after many such errors the record, has more line breaks than it may have.
@@ -241,7 +241,7 @@ pub enum QuoteSign {
 }
 
 impl RowError {
-    /// The code that reports count rows by.
+    /// The code by which reports count rows.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing(needed) => needed.code(),
@@ -262,7 +262,7 @@ impl RowError {
     }
 }
 
-/// A field that a call needs.
+/// A field or column that a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needed {
     /// `userId` or `anonymousId`.
@@ -284,7 +284,7 @@ pub enum Needed {
 }
 
 impl Needed {
-    /// The code of a row in which it is missing.
+    /// The code of a row without this field.
     pub fn code(self) -> &'static str {
         match self {
             Self::AnyId | Self::UserId => "missing:userId",
@@ -297,7 +297,7 @@ impl Needed {
         }
     }
 
-    /// The header names: one of them must have a value. Empty if the user chose the name.
+    /// The header names of which one must have a value. Empty if the user chose the name.
     pub fn columns(self) -> &'static [&'static str] {
         match self {
             Self::AnyId => &["userId", "anonymousId"],
@@ -320,14 +320,14 @@ impl Needed {
     }
 }
 
-/// The beginning of a cell, made safe for one line when it is shown.
+/// The beginning of a cell, safe for one line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown(String);
 
 impl Shown {
     /// Keeps the first 64 characters of `cell`.
     pub fn of(cell: &[u8]) -> Self {
-        // A character has at most 4 bytes; the cut keeps a huge cell from being copied.
+        // A character has at most 4 bytes. The cut avoids a copy of a huge cell.
         let start = cell.get(..VALUE_SHOWN_CHARS * 4 + 4).unwrap_or(cell);
         let text = String::from_utf8_lossy(start);
         let mut shown: String = text.chars().take(VALUE_SHOWN_CHARS).collect();

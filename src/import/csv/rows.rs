@@ -1,4 +1,4 @@
-//! The rows of a CSV text as calls: puts text, records and plan together.
+//! The rows of a CSV text as calls: text, records and plan together.
 
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
@@ -26,12 +26,12 @@ use crate::import::rows::{Row, RowReader};
 use crate::object::Collection;
 use crate::words::Told;
 
-/// Bytes of a text that are inspected before its rows are read; and the most, if its lines are long and its delimiter
-/// is to be found out. A header of 10,000 columns fits, and so does the longest record by default.
+/// Bytes of a text that are inspected before its rows are read; also the most, if lines are long and the
+/// delimiter is to be found. A header of 10,000 columns fits, and so does the longest record by default.
 const SAMPLE_BYTES: usize = 64 * 1_024;
 const SAMPLE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
-/// Lines from which a delimiter can be found out: the header and some rows.
+/// Lines that are enough to find a delimiter: the header and some rows.
 const SAMPLE_LINES: usize = 10;
 
 /// Bytes at the beginning of a file that show whether it is binary.
@@ -41,12 +41,12 @@ const BINARY_SAMPLE_BYTES: usize = 8_000;
 #[derive(Clone, Debug, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdFrom {
-    /// The file and the row's number, unless a `messageId` column has one.
+    /// The file and the row's number, unless a `messageId` column has an id.
     #[default]
     Position,
-    /// A column.
+    /// The column with this name.
     Column(String),
-    /// The row's content, within a file's name or everywhere.
+    /// The row's content, compared within a file's name or everywhere.
     RowHash {
         /// Whether rows are compared with those of all files.
         everywhere: bool,
@@ -56,14 +56,15 @@ pub enum IdFrom {
 /// How CSV texts become calls.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct CsvOptions {
-    /// Between two fields; `None`: found out from the text.
+    /// The byte between two fields; `None`: the text shows it.
     pub delimiter: Option<u8>,
-    /// Whether a blank after a delimiter belongs to the cell. Else rows are rejected where that is in doubt.
+    /// Whether a blank after a delimiter belongs to the cell. If not, rows are rejected where that is in
+    /// doubt.
     #[serde(default)]
     pub keeps_blanks: bool,
-    /// Around fields; `None`: quotes are plain text.
+    /// The byte around fields; `None`: quotes are plain text.
     pub quote: Option<u8>,
-    /// Before a byte that has no meaning.
+    /// The byte that takes the meaning from the next one, if any.
     pub escape: Option<u8>,
     /// The longest field, in bytes.
     pub max_field: usize,
@@ -103,13 +104,14 @@ impl Default for CsvOptions {
 }
 
 impl CsvOptions {
-    /// How texts with this delimiter separate their fields.
+    /// The dialect of texts with this delimiter.
     pub(super) fn dialect(&self, delimiter: u8) -> Dialect {
         Dialect { delimiter, quote: self.quote, escape: self.escape, max_field: self.max_field }
     }
 
     pub(super) fn plan(&self, kind: FileType, file: FileId, place: &str) -> PlanOptions {
-        // A row of a track file is not the same row of a page file, nor that of another collection.
+        // The scope separates types and collections: a row of a track file is not the same row of a page
+        // file.
         let scope = |place: &str| RowScope::of(&format!("{kind}\0{place}"));
         PlanOptions {
             types: self.types.clone(),
@@ -137,10 +139,10 @@ pub struct CsvRows {
     records: Records<Input>,
     record: Record,
     plan: Plan,
-    /// Unless all blanks are kept.
+    /// Checks for blanks, unless all blanks are kept.
     blanks: Option<Blanks>,
     watch: Option<Watch>,
-    /// The messageIds that rows were given.
+    /// The messageIds that rows have in a column.
     ids: RowIds,
     /// The next row's number.
     next: u64,
@@ -152,25 +154,25 @@ impl std::fmt::Debug for CsvRows {
     }
 }
 
-/// A text that was opened, with what a person should know about it.
+/// An opened text, with what a person should know about it.
 #[derive(Debug)]
 pub struct OpenedCsv {
-    /// Its rows.
+    /// The rows of the text.
     pub rows: CsvRows,
-    /// What is imported otherwise than its header may suggest.
+    /// What is imported otherwise than the header may suggest.
     pub warnings: Vec<Told>,
-    /// The delimiter, as given or found.
+    /// The delimiter, as named or found.
     pub delimiter: u8,
-    /// The names of its columns, as given or found.
+    /// The names of the columns, as named or found.
     pub columns: Vec<String>,
 }
 
 impl CsvRows {
-    /// Reads the beginning of a text: finds its delimiter and compiles its header. `place` is where the file is, for
-    /// rows that are known by their content: the same for all versions of a file.
+    /// Reads the beginning of a text: finds the delimiter and compiles the header. `place` is where the file
+    /// is, for rows that are known by their content: it is the same for all versions of a file.
     ///
     /// # Errors
-    /// [`FileError`].
+    /// [`FileError`]: the text cannot be read, or its header or options cannot be used.
     pub fn open(
         name: &str,
         (file, kind, place): (FileId, FileType, &str),
@@ -181,7 +183,7 @@ impl CsvRows {
         let (sample, at_end) = sample_of(&mut text, lines).map_err(|error| of_io(&error))?;
         let no_text = no_text(&sample);
         Self::after_sample(name, (file, kind, place), (sample, at_end), text, options).map_err(|error| {
-            // Whatever was wrong with the header: there is none.
+            // A file that is no text has no header, so that is the error to report.
             let of_header = error.code.starts_with("E-CSV");
             no_text.filter(|_| of_header).map_or(error, |why| FileError::content("E-CSV-HEADER", why))
         })
@@ -261,19 +263,19 @@ impl CsvRows {
         self.watch = Some(Watch::new(self.plan.names().len(), &self.plan.inferred(), &self.plan.texts()));
     }
 
-    /// What a person should look at before the rows are stored, if [`Self::watch`] was asked for.
+    /// What a person should look at before the rows are stored, if [`Self::watch`] was called.
     pub fn doubts(&self) -> Vec<String> {
         self.watch.as_ref().map(|watch| watch.doubts(self.plan.names())).unwrap_or_default()
     }
 
-    /// Keeps the ids of its rows in this folder, if they are too many for memory.
+    /// Keeps the ids of rows in this folder, if they are too many for memory.
     #[must_use]
     pub fn with_ids_in(self, folder: PathBuf) -> Self {
         Self { ids: RowIds::new(folder), ..self }
     }
 
-    /// Meets the id of the row that was read last. Rows that are rejected for another reason count, too: once they are
-    /// corrected they are calls.
+    /// Compares the id of the row that was read last with earlier ids. Rows that are rejected for another
+    /// reason count, too: once they are corrected, they are calls.
     fn meet(&mut self) -> Result<Met, FileError> {
         match self.plan.given_id(&self.record) {
             Some(id) => self.ids.meet_row(id, &self.record),
@@ -369,14 +371,15 @@ impl RowReader for CsvRows {
     }
 }
 
-/// The beginning of a text, with at least so many lines if the limit allows; and whether it is the whole text.
+/// The beginning of a text, with at least so many lines if the limit allows; and whether it is the whole
+/// text.
 fn sample_of(text: &mut impl Read, lines: usize) -> io::Result<(Vec<u8>, bool)> {
     let mut sample = Vec::with_capacity(SAMPLE_BYTES);
     let mut wanted = SAMPLE_BYTES;
     loop {
         text.take((wanted - sample.len()) as u64).read_to_end(&mut sample)?;
         let at_end = sample.len() < wanted;
-        // Lines end in LF, CRLF or CR.
+        // Lines end in LF, CRLF or CR, so the more frequent byte counts.
         let breaks = |byte| memchr::memchr_iter(byte, &sample).count();
         if at_end || wanted >= SAMPLE_BYTES_MAX || breaks(b'\n').max(breaks(b'\r')) >= lines {
             return Ok((sample, at_end));
@@ -385,7 +388,7 @@ fn sample_of(text: &mut impl Read, lines: usize) -> io::Result<(Vec<u8>, bool)> 
     }
 }
 
-/// What a sample is, if it is no text.
+/// What a sample is instead of text. `None`: it is text.
 fn no_text(sample: &[u8]) -> Option<Told> {
     let sample = sample.get(..BINARY_SAMPLE_BYTES).unwrap_or(sample);
     if let Some(format) = format_of(sample) {
@@ -400,7 +403,7 @@ fn no_text(sample: &[u8]) -> Option<Told> {
     })
 }
 
-/// The format of a file that people take for CSV, by its first bytes.
+/// The format of a file that people mistake for CSV, by its first bytes.
 fn format_of(sample: &[u8]) -> Option<&'static str> {
     const FORMATS: [(&[u8], &str); 9] = [
         (b"BZh", "bzip2 (.bz2)"),
@@ -416,7 +419,7 @@ fn format_of(sample: &[u8]) -> Option<&'static str> {
     FORMATS.into_iter().find(|(magic, _)| sample.starts_with(magic)).map(|(_, format)| format)
 }
 
-/// Whether a sample is not UTF-8. A character that the sample's end cuts off is no error.
+/// Whether a sample is not UTF-8. A character that is cut off by the sample's end is no error.
 fn is_not_utf8(sample: &[u8], at_end: bool) -> bool {
     std::str::from_utf8(sample).is_err_and(|error| at_end || error.error_len().is_some())
 }
@@ -430,7 +433,7 @@ fn coded(error: &dyn std::fmt::Display) -> FileError {
     }
 }
 
-/// The error of a source or a decoder below the text.
+/// The error of a source, or of a decoder between source and text.
 pub fn of_io(error: &io::Error) -> FileError {
     if let Some(source) = typed::<ReadingError>(error) {
         return FileError::unread(source);

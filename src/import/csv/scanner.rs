@@ -1,8 +1,9 @@
 //! Splits one record byte by byte: records of several lines, and dialects with an escape.
 //!
-//! It reads as `csv-core` does (anything is some record), with two differences: an escape counts outside of
-//! quotes too, as Python's `csv` writes it, and a quote that cannot have been closed is an error. Every
-//! decision is made at a certain byte, so it depends on the text alone and not on how the text arrives.
+//! The scanner reads as `csv-core` does (anything is some record), with two differences. An escape counts
+//! outside of quotes, too, as Python's `csv` writes it; and a quote that cannot have been closed is an error.
+//! Every decision is made at a certain byte, so the result depends on the text alone and not on how it
+//! arrives.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::row_error::{QuoteSign, RowError};
 /// Line breaks that one field may hold. A field with more is an unclosed quote.
 pub const FIELD_LINE_BREAKS_MAX: u64 = 1_000;
 
-/// A record, half read.
+/// A record of which a part is read.
 #[derive(Debug)]
 pub(super) struct Scanner {
     delimiter: u8,
@@ -23,18 +24,18 @@ pub(super) struct Scanner {
     record_breaks_max: u64,
     stops: Arc<Stops>,
     state: State,
-    /// The next byte of the record.
+    /// The next byte of the record, from 0.
     at: usize,
     field_start: usize,
     /// Whether the present field began with a quote.
     quoted: bool,
     field_breaks: u64,
-    /// Line breaks in the whole record, with the one that ends it.
+    /// Line breaks in the whole record, including the one that ends it.
     breaks: u64,
     after_cr: bool,
 }
 
-/// Which bytes end a run of plain text. Made once for each dialect.
+/// Which bytes end a run of plain text. The table is made once for each dialect.
 #[derive(Debug)]
 pub(super) struct Stops {
     unquoted: [bool; 256],
@@ -63,16 +64,16 @@ enum State {
     FieldStart,
     Unquoted,
     Quoted,
-    /// After a quote inside of quotes: it closes the field, or is the first of two.
+    /// The last byte was a quote inside of quotes: it closes the field, or is the first of two.
     AfterQuote,
     EscapedUnquoted,
     EscapedQuoted,
 }
 
-/// What a scan came to.
+/// The result of a scan.
 #[derive(Debug)]
 pub(super) enum Scan {
-    /// The record goes on after the text.
+    /// The record continues after the text.
     More,
     /// The record has this many bytes. A line break follows it, unless it ends the file.
     Done(usize),
@@ -106,13 +107,14 @@ impl Scanner {
         self.at
     }
 
-    /// Line breaks so far, with the one that ended the record.
+    /// Line breaks so far, including the one that ended the record.
     pub(super) fn line_breaks(&self) -> u64 {
         self.breaks
     }
 
-    /// Goes on with the record. `text` is the record from its first byte on, at least as much of it as last
-    /// time; `at_end` says that nothing follows it. Fields are appended to `data`, and their ends to `ends`.
+    /// Continues with the record. `text` is the record from its first byte on, with at least as much as in
+    /// the last call; `at_end` says that nothing follows it. Fields are appended to `data`, and their ends to
+    /// `ends`.
     pub(super) fn scan(
         &mut self,
         text: &[u8],
@@ -120,7 +122,7 @@ impl Scanner {
         data: &mut Vec<u8>,
         ends: &mut Vec<usize>,
     ) -> Scan {
-        // One byte more than a record may have: its line break.
+        // One byte is added to the limit, for the record's line break.
         let seen = text.get(..self.record_max.saturating_add(1)).unwrap_or(text);
         while let Some(byte) = seen.get(self.at).copied() {
             match self.step(byte, seen, data, ends) {
@@ -143,7 +145,7 @@ impl Scanner {
                     sign: QuoteSign::EndOfFile,
                 });
             }
-            // Nothing is left to escape: it stands for itself.
+            // An escape at the end of the text escapes nothing: it stands for itself.
             State::EscapedUnquoted => data.extend(self.escape),
             State::FieldStart | State::Unquoted | State::AfterQuote => {}
         }
@@ -183,8 +185,8 @@ impl Scanner {
                 self.push(byte, data, ends)?;
                 self.state = State::Quoted;
             }
-            // No writer goes on after a closing quote. After line breaks this is the opening quote of another
-            // field: the text between them, perhaps many rows, would be swallowed.
+            // No writer continues after a closing quote. After line breaks, this is the opening quote of
+            // another field: the text between them, perhaps many rows, would be swallowed.
             State::AfterQuote if self.field_breaks > 0 && !matches!(byte, b' ' | b'\t') => {
                 self.at += 1;
                 return Err(RowError::Quote { field: field_number(ends), sign: QuoteSign::TextAfterQuote });
@@ -224,7 +226,7 @@ impl Scanner {
             && !self.quoted
     }
 
-    /// Drops a byte with a meaning.
+    /// Drops a byte that has a meaning.
     fn go(&mut self, state: State) {
         self.state = state;
         self.at += 1;
@@ -236,7 +238,7 @@ impl Scanner {
         let rest = seen.get(self.at..).unwrap_or_default();
         let stops = if quoted { &self.stops.quoted } else { &self.stops.unquoted };
         let is_stop = |byte: &u8| stops.get(usize::from(*byte)).copied().unwrap_or(false);
-        // The first byte is never a stop here; `max` keeps the scan moving whatever the dialect.
+        // The first byte is never a stop here; `max` lets the scan advance in any dialect.
         let len = rest.iter().position(is_stop).unwrap_or(rest.len()).max(1);
         let room = self.field_max.saturating_sub(data.len() - self.field_start);
         if len > room {
@@ -277,7 +279,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Counts the line break that `byte` makes. CR and LF together are one.
+    /// Counts the line break of `byte`. CR and LF together are one.
     fn count_break(&mut self, byte: u8) {
         if byte == b'\r' || !self.after_cr {
             self.breaks += 1;
@@ -305,7 +307,7 @@ pub(super) fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// What databases mean by a letter after a backslash.
+/// The byte that databases mean by a letter after a backslash.
 pub(super) fn unescaped(letter: u8) -> Option<u8> {
     Some(match letter {
         b'n' => b'\n',

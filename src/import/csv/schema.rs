@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::time::Numbers;
 use crate::words::outside_text_within;
 
-/// What a column's cells are.
+/// The declared type of a column's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
@@ -17,17 +17,17 @@ pub enum ColumnType {
     Float,
     /// `true`, `t`, `yes`, `y`, `1`, or `false`, `f`, `no`, `n`, `0`, in capitals or not.
     Bool,
-    /// ISO 8601 or Unix time; written as ISO 8601 in UTC with milliseconds.
+    /// A time in ISO 8601 or Unix time; written as ISO 8601 in UTC with milliseconds.
     Time,
-    /// The same; all numbers are Unix time in seconds.
+    /// A time; all numbers are Unix time in seconds.
     UnixS,
-    /// The same; all numbers are Unix time in milliseconds.
+    /// A time; all numbers are Unix time in milliseconds.
     UnixMs,
-    /// The same; all numbers are Unix time in microseconds.
+    /// A time; all numbers are Unix time in microseconds.
     UnixUs,
-    /// The same; all numbers are Unix time in nanoseconds.
+    /// A time; all numbers are Unix time in nanoseconds.
     UnixNs,
-    /// The same; all numbers are days as spreadsheets count them.
+    /// A time; all numbers are days as spreadsheets count them.
     ExcelDays,
     /// Any JSON value.
     Json,
@@ -66,13 +66,13 @@ impl ColumnType {
     }
 }
 
-/// A schema that cannot be used.
+/// Why a schema cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// Not a JSON object of strings.
+    /// The schema is not a JSON object of strings.
     #[error("E-CSV-SCHEMA: the schema is not a JSON object of column names and types")]
     NotAnObject(#[source] serde_json::Error),
-    /// A type that does not exist.
+    /// A column has a type that does not exist.
     #[error(
         "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, json, time, \
          unix_s, unix_ms, unix_us, unix_ns or excel_days",
@@ -87,11 +87,10 @@ pub enum SchemaError {
     },
 }
 
-/// Parses a schema: a JSON object with a type's name for each column. Columns that it does not name are
-/// strings.
+/// Parses a schema: a JSON object with the name of a type for each column. Other columns are strings.
 ///
 /// # Errors
-/// [`SchemaError`].
+/// [`SchemaError`]: the text is not a JSON object of strings, or names an unknown type.
 pub fn parse_schema(json: &str) -> Result<BTreeMap<String, ColumnType>, SchemaError> {
     let names: BTreeMap<String, String> = serde_json::from_str(json).map_err(SchemaError::NotAnObject)?;
     names

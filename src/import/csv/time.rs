@@ -1,4 +1,4 @@
-//! Times as exports write them.
+//! Reads times in the forms that exports have.
 
 use crate::call::timestamp;
 use crate::time::{DAY_MS, UnixMillis};
@@ -8,15 +8,15 @@ use crate::words::rfc3339;
 /// The longest text that is read as a time, in bytes.
 const TEXT_MAX: usize = 64;
 
-/// The seconds of Unix time that a bare number may mean: the years 1990 to 2099. The same digits in milliseconds,
-/// microseconds or nanoseconds mean other years, so that each number has one meaning. Days of a spreadsheet, years and
-/// numbers of another kind are below.
+/// The seconds of Unix time that a bare number may mean: the years 1990 to 2099. The same digits in
+/// milliseconds, microseconds or nanoseconds mean other years, so each number has one meaning. Days of a
+/// spreadsheet, years and other numbers are below this range.
 const SECONDS: std::ops::Range<i128> = 631_152_000..4_102_444_800;
 
 /// What the numbers of a column count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) enum Numbers {
-    /// Found out from each number; one that may mean something else is no time.
+    /// Each number shows its unit by its magnitude. A number that may mean something else is no time.
     #[default]
     ByMagnitude,
     /// Unix time, in units of so many nanoseconds.
@@ -28,18 +28,19 @@ pub(super) enum Numbers {
 /// Reads a time: ISO 8601 or Unix time. White space around it does not count. Only the years 0 to 9999 are
 /// times; digits beyond milliseconds are cut off.
 ///
-/// - ISO 8601 as in [`timestamp::parse`]; also without seconds, with a comma before the fraction, with an offset of
-///   hours alone, with a space or ` UTC` before or in place of the offset (as databases export it), and without
-///   separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`, `201905112032` and
-///   `20190511203227`). No offset means UTC.
-/// - A bare number as `numbers` says. By its magnitude it is Unix time of [`SECONDS`] in seconds, milliseconds,
-///   microseconds or nanoseconds. A fraction of zeros says nothing (`20190511.0`): tables with gaps are written so.
+/// - ISO 8601 as in [`timestamp::parse`]; also without seconds, with a comma before the fraction, with an
+///   offset of hours alone, with a space or ` UTC` before or in place of the offset (as databases export it),
+///   and without separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`,
+///   `201905112032` and `20190511203227`). No offset means UTC.
+/// - A bare number as `numbers` says. By its magnitude it is Unix time of [`SECONDS`] in seconds,
+///   milliseconds, microseconds or nanoseconds. A fraction of zeros does not count (`20190511.0`): some
+///   programs write whole numbers like this in tables with gaps.
 pub(super) fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
     let text = cell.trim_ascii();
     if text.is_empty() || text.len() > TEXT_MAX {
         return None;
     }
-    // Most times have a dash after the year, which no number has: the first look is at that byte alone.
+    // Most times have a dash after the year, which no number has: a look at that byte decides first.
     let has_dash = text.get(4) == Some(&b'-');
     let at = match (!has_dash && is_number(text), numbers) {
         (true, Numbers::ByMagnitude) => by_magnitude(text),
@@ -59,7 +60,7 @@ pub(super) fn is_number(cell: &[u8]) -> bool {
     halves.all(|half| !half.is_empty() && half.iter().all(u8::is_ascii_digit))
 }
 
-/// Whether a text that is a time already has the form of `write`. A leap second has not: it is no second of
+/// Whether a text that is a time already has the form of `write`. A leap second does not: it is no second of
 /// Unix time.
 pub(super) fn is_as_written(cell: &[u8]) -> bool {
     matches!(cell, [_, _, _, _, _, _, _, _, _, _, b'T', _, _, _, _, _, _, tens, _, b'.', _, _, _, b'Z'] if *tens != b'6')
@@ -76,18 +77,18 @@ pub(super) fn write(at: UnixMillis, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether digits look like `YYYY`, `YYYYMM`, `YYYYMMDD`, `YYYYMMDDhhmm` or `YYYYMMDDhhmmss`. As Unix time these would be
-/// in the seventies, or in years about 2600. `9999` is the year of what never ends.
+/// Whether digits look like `YYYY`, `YYYYMM`, `YYYYMMDD`, `YYYYMMDDhhmm` or `YYYYMMDDhhmmss`. As Unix time,
+/// such numbers would be in the 1970s, or in years about 2600. `9999` is the year of what never ends.
 fn may_be_date(digits: &[u8]) -> bool {
     match digits {
         [b'1', b'9', ..] | [b'2', b'0', ..] => matches!(digits.len(), 4 | 6 | 8 | 12 | 14),
-        // Twelve of these digits are milliseconds of 2001.
+        // Twelve digits that begin with 9999 are milliseconds of 2001.
         [b'9', b'9', b'9', b'9', ..] => matches!(digits.len(), 4 | 8 | 14),
         _ => false,
     }
 }
 
-/// `YYYYMMDD`, then `T`, then `hhmmss` or `hhmm`, and the rest as elsewhere.
+/// Reads `YYYYMMDD`, then `T`, then `hhmmss` or `hhmm`, then a fraction and an offset as in other forms.
 fn basic(text: &[u8]) -> Option<UnixMillis> {
     let ([y0, y1, y2, y3, m0, m1, d0, d1, b'T' | b't'], rest) = text.split_first_chunk::<9>()? else {
         return None;
@@ -105,7 +106,7 @@ fn basic(text: &[u8]) -> Option<UnixMillis> {
     exported(&[&whole, rest].concat())
 }
 
-/// `YYYYMMDD`, alone or followed by `hhmm` or `hhmmss`.
+/// Reads `YYYYMMDD`, alone or followed by `hhmm` or `hhmmss`.
 fn compact(digits: &[u8]) -> Option<UnixMillis> {
     let (date, time) = digits.split_at_checked(8)?;
     let [y0, y1, y2, y3, m0, m1, d0, d1] = *date.first_chunk::<8>()?;
@@ -120,11 +121,11 @@ fn compact(digits: &[u8]) -> Option<UnixMillis> {
     ])
 }
 
-/// Digits of a fraction that count.
+/// The digits of a fraction that count.
 const FRACTION_DIGITS: u32 = 9;
 const PARTS: i128 = 10_i128.pow(FRACTION_DIGITS);
 
-/// A bare number whose meaning is plain.
+/// Reads a bare number whose meaning is plain.
 fn by_magnitude(text: &[u8]) -> Option<UnixMillis> {
     let mut halves = text.splitn(2, |byte| *byte == b'.');
     let whole = halves.next().unwrap_or_default();
@@ -132,7 +133,7 @@ fn by_magnitude(text: &[u8]) -> Option<UnixMillis> {
     if may_be_date(whole) {
         return if has_fraction { None } else { compact(whole) };
     }
-    // Unix time of after 2033, or `YYYYMMDDhh`.
+    // Ten digits may be Unix time after 2033, or `YYYYMMDDhh`.
     if whole.len() == 10 && whole.starts_with(b"20") && compact(&[whole, b"00"].concat()).is_some() {
         return None;
     }
@@ -146,7 +147,8 @@ fn by_magnitude(text: &[u8]) -> Option<UnixMillis> {
     of_parts(parts, (0..4).find_map(unit_of)?)
 }
 
-/// Days of a spreadsheet. It counts a 29 February 1900 that never was, so days before March 1900 are not known.
+/// Reads days of a spreadsheet. Spreadsheets count a 29 February 1900 that never was, so days before March
+/// 1900 are unknown.
 fn excel(text: &[u8]) -> Option<UnixMillis> {
     const MARCH_1900: i128 = 61;
     let parts = decimal(text)?;
@@ -159,13 +161,13 @@ fn excel(text: &[u8]) -> Option<UnixMillis> {
     Some(UnixMillis(i64::try_from(ms).ok()?))
 }
 
-/// So many parts of a unit, since 1970.
+/// The time of so many parts of a unit since 1970.
 fn of_parts(parts: i128, nanoseconds_each: i128) -> Option<UnixMillis> {
     let ms = parts.checked_mul(nanoseconds_each)?.div_euclid(1_000_000 * PARTS);
     Some(UnixMillis(i64::try_from(ms).ok()?))
 }
 
-/// A bare number, in parts.
+/// Reads a bare number, in parts.
 fn decimal(text: &[u8]) -> Option<i128> {
     let (negative, text) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
@@ -183,7 +185,7 @@ fn decimal(text: &[u8]) -> Option<i128> {
     Some(if negative { -parts } else { parts })
 }
 
-/// One or more digits, as a number. At most 38 digits fit.
+/// Reads one or more digits as a number. At most 38 digits fit.
 fn number(digits: &[u8]) -> Option<i128> {
     if digits.is_empty() {
         return None;
@@ -194,7 +196,7 @@ fn number(digits: &[u8]) -> Option<i128> {
     })
 }
 
-/// A time in one of the forms that databases and tables write but RFC 3339 does not have, brought to that form.
+/// Reads a time in a form that databases and tables write but RFC 3339 does not have.
 fn exported(text: &[u8]) -> Option<UnixMillis> {
     let (date, rest) = text.split_at_checked(10)?;
     let rest =

@@ -7,31 +7,31 @@ use super::time::{self, Numbers};
 use crate::json::{Cursor, ValueKind, tidy_into};
 use crate::words::date::EARLIEST;
 
-/// Brackets that may be open at once in a cell of JSON. With the parts of its path a call stays below the
-/// collector's limit.
+/// The most brackets that may be open at once in a cell of JSON. With the parts of the cell's path, a call
+/// stays below the collector's limit.
 const JSON_DEPTH_MAX: usize = 64;
 
 /// The largest whole number that every reader of JSON keeps exactly: 2^53 - 1. Longer numbers are ids.
 const INFERRED_INT_MAX: i64 = (1 << 53) - 1;
 
-/// What a column's cells become.
+/// What the cells of a column become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// As a declared type.
+    /// Values of a declared type.
     Typed(ColumnType),
-    /// A boolean or number if the text shows exactly that, else a string.
+    /// Booleans or numbers if the text shows exactly that, else strings.
     Inferred,
-    /// `true` and `false` in any case as booleans; other text as a string, or inferred.
+    /// Booleans for `true` and `false` in any case; other text as a string, or inferred.
     Integration {
         /// Whether other text is inferred.
         inferred: bool,
     },
-    /// JSON if the cell begins with a bracket, else a string.
+    /// JSON if the cell begins with a bracket, else strings.
     JsonOrText,
-    /// The time of the call itself: as a declared time, but not before 1970. The collector would store another
-    /// time in its place.
+    /// The time of the call itself: as a declared time, but not before 1970. The collector would store
+    /// another time instead of an earlier one.
     CallTime(Numbers),
-    /// An object that every call has, such as its properties: a JSON object.
+    /// JSON objects that every call has, such as its properties.
     Object,
 }
 
@@ -56,10 +56,10 @@ impl Kind {
         }
     }
 
-    /// Appends `cell`, which is UTF-8 and not empty, as JSON. With `plain` nothing in it needs an escape.
+    /// Appends `cell`, which is UTF-8 and not empty, as JSON. With `plain`, nothing in it needs an escape.
     ///
     /// # Errors
-    /// [`RowError::BadTime`] or [`RowError::BadType`] of the column with this name; `out` may then hold part
+    /// [`RowError::BadTime`] or [`RowError::BadType`] of the column with this name. `out` may then hold part
     /// of the value.
     #[inline]
     pub(super) fn write(
@@ -142,7 +142,7 @@ fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8
         ColumnType::Json => {
             let mut cursor = Cursor::new(cell, JSON_DEPTH_MAX);
             cursor.value().and_then(|_| cursor.finish()).map_err(|_| bad("JSON"))?;
-            // The cell may be spread over lines; a call is one.
+            // The cell may have several lines; a call has one.
             tidy_into(out, cell);
         }
     }
@@ -165,7 +165,7 @@ fn write_time(numbers: Numbers, cell: &[u8], column: &str, out: &mut Vec<u8>) ->
     Ok(())
 }
 
-/// Appends a number as it is written, if JSON can write it so.
+/// Appends a number in the form of the text, if JSON allows that form.
 fn write_float(text: &str, out: &mut Vec<u8>) -> Option<()> {
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
     let mut cursor = Cursor::new(text.as_bytes(), 1);
@@ -187,10 +187,10 @@ fn write_inferred(cell: &[u8], plain: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a text is just what its number would be written as, so that nothing is lost: not `007`, `+1`,
+/// Whether a text is exactly the written form of its number, so that nothing is lost: not `007`, `+1`,
 /// `1.10`, `1e5`, `-0` or an id of 20 digits.
 pub(super) fn is_exact_number(cell: &[u8]) -> bool {
-    /// Bytes of the longest such text: 17 digits, a sign, a point and a few zeros.
+    /// The longest such text, in bytes: 17 digits, a sign, a point and a few zeros.
     const LEN_MAX: usize = 24;
     if cell.len() > LEN_MAX {
         return false;

@@ -1,37 +1,39 @@
-//! What a person should look at before rows are stored: cells that are read as they are, and may mean something else.
+//! Finds cells that a person should look at before rows are stored: they are read as they are, and may mean
+//! something else.
 
 use super::record::Record;
 use super::time::is_number;
 use super::value::is_exact_number;
 use crate::words::{counted, outside_text_within};
 
-/// Columns of one kind of doubt that are named.
+/// The most columns that are named for one kind of doubt.
 const COLUMNS_NAMED: usize = 20;
 
-/// Counts such cells.
+/// Counts doubtful cells of each column.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     columns: Vec<Seen>,
 }
 
-/// What was seen in a column.
+/// The counts of one column.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     inferred: bool,
     /// Whether blanks stay in the values.
     keeps_blanks: bool,
     cells: u64,
-    /// Inferred cells that are numbers; and those of digits that stay text.
+    /// Inferred cells that are numbers, and inferred cells of digits that stay text.
     numbers: u64,
     texts: u64,
-    /// Cells `\N`.
+    /// Cells that are `\N`.
     null: u64,
     /// Cells that begin with a blank.
     blank: u64,
 }
 
 impl Watch {
-    /// Of columns so many, those at `inferred` become numbers where they can, and those at `texts` keep their blanks.
+    /// A watch of so many columns. Those at `inferred` become numbers where they can, and those at `texts`
+    /// keep their blanks.
     pub(super) fn new(columns: usize, inferred: &[usize], texts: &[usize]) -> Self {
         let seen = |index| Seen {
             inferred: inferred.contains(&index),
@@ -41,7 +43,7 @@ impl Watch {
         Self { columns: (0..columns).map(seen).collect() }
     }
 
-    /// Looks at a row that became a call.
+    /// Counts the cells of a row that became a call.
     pub(super) fn look(&mut self, record: &Record) {
         for (seen, cell) in self.columns.iter_mut().zip(record.iter()).filter(|(_, cell)| !cell.is_empty()) {
             seen.cells += 1;
@@ -55,7 +57,7 @@ impl Watch {
         }
     }
 
-    /// What was doubtful, for a person.
+    /// The doubts, for a person.
     pub(super) fn doubts(&self, names: &[String]) -> Vec<String> {
         let named = || names.iter().zip(&self.columns);
         let shown = |name: &str| outside_text_within(name, 64).to_string();

@@ -1,4 +1,4 @@
-//! Opens an input: one file, or one for each entry of an archive, each with its id and the kind of its calls.
+//! Opens an input: one file, or one for each entry of an archive. Each has an id and the kind of its calls.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -35,26 +35,26 @@ pub struct Opening {
     pub csv: CsvOptions,
     /// How bytes are read.
     pub reading: Options,
-    /// Whether what is logged may quote the file: on the terminal of whoever has it.
+    /// Whether the log may quote the file: it may if it is read only by people who have the file.
     pub quotes: bool,
-    /// Spreads what is tried again.
+    /// Spreads retries over time.
     pub random: Arc<dyn Random>,
 }
 
 /// A file, ready to be read.
 #[derive(Clone, Debug)]
 pub struct CsvFile {
-    /// Its name, for people.
+    /// The file's name, for people.
     pub name: String,
-    /// Where it is: the same for all of its versions.
+    /// Where the file is: the same for all of its versions.
     pub place: String,
-    /// Its id.
+    /// The file's id.
     pub id: FileId,
-    /// Names its place; `None`: it has no other versions.
+    /// Names where the file is; `None`: the file has no other versions.
     pub place_id: Option<FileId>,
-    /// What its rows become.
+    /// What the file's rows become.
     pub kind: FileType,
-    /// Its length in bytes, as stored.
+    /// The file's length in bytes, as stored.
     pub bytes: Option<u64>,
     bytes_of: BytesOf,
     opening: Arc<Opening>,
@@ -62,7 +62,7 @@ pub struct CsvFile {
     warned: Arc<Mutex<bool>>,
 }
 
-/// The bytes read of the texts that are open.
+/// Counts the bytes read of the texts that are open.
 #[derive(Clone, Debug, Default)]
 pub struct Watched(Arc<Mutex<Vec<RawBytes>>>);
 
@@ -86,15 +86,15 @@ enum BytesOf {
 }
 
 impl CsvFile {
-    /// The same file, imported as another one.
+    /// The same file under another id, so that it counts as another file.
     pub fn with_id(self, id: FileId) -> Self {
         Self { id, ..self }
     }
 
-    /// Opens it at its first row. Blocks.
+    /// Opens the file at its first row. Blocks.
     ///
     /// # Errors
-    /// [`FileError`].
+    /// [`FileError`]: the file cannot be read as a table.
     pub fn open(&self) -> Result<CsvRows, FileError> {
         let OpenedCsv { rows, warnings, .. } = self.opened(|text| self.watched.add(text.raw_bytes()))?;
         if !std::mem::replace(&mut *lock(&self.warned), true) {
@@ -105,10 +105,10 @@ impl CsvFile {
         Ok(rows.with_ids_in(self.opening.reading.temporary.clone()))
     }
 
-    /// Opens it for a look at what is imported already: its bytes are not counted. Blocks.
+    /// Opens the file for a look at what is imported already: its bytes are not counted. Blocks.
     ///
     /// # Errors
-    /// [`FileError`].
+    /// [`FileError`]: the file cannot be read as a table.
     pub fn open_unwatched(&self) -> Result<CsvRows, FileError> {
         self.opened(|_| {}).map(|opened| opened.rows)
     }
@@ -119,10 +119,11 @@ impl CsvFile {
         CsvRows::open(&self.name, (self.id, self.kind.clone(), &self.place), text, &self.opening.csv)
     }
 
-    /// Looks whether it is still what it was when it was found. One that is gone did not change. Blocks.
+    /// Checks that the file is still as it was when it was found. A file that is gone counts as unchanged.
+    /// Blocks.
     ///
     /// # Errors
-    /// [`FileError`]: it is another one now, or that cannot be found out.
+    /// [`FileError`]: the file has changed, or it cannot be checked.
     pub fn check_unchanged(&self) -> Result<(), FileError> {
         match &self.bytes_of {
             BytesOf::File(file) => file.check_unchanged().map_err(|error| csv::of_io(&error)),
@@ -137,10 +138,10 @@ impl CsvFile {
         }
     }
 
-    /// The options with what was found out of this file: its delimiter and the names of its columns. Blocks.
+    /// The options, with the delimiter and the names of the columns that were found in this file. Blocks.
     ///
     /// # Errors
-    /// [`FileError`].
+    /// [`FileError`]: the file cannot be read as a table.
     pub fn how_read(&self) -> Result<CsvOptions, FileError> {
         let OpenedCsv { delimiter, columns, .. } = self.opened(|_| {})?;
         Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..self.opening.csv.clone() })
@@ -175,11 +176,11 @@ fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn R
     }
 }
 
-/// An input's file, or an archive's entry that is none: its name, and why.
+/// A file of an input; or the name of an archive's entry that cannot be read, and why.
 pub type Found = Result<CsvFile, (String, FileError)>;
 
-/// The files of an input: one, or those in an archive. Hidden entries, and those that are not CSV by their names, are
-/// left out.
+/// The files of an input: one, or those in an archive. Hidden entries, and entries whose names are not those
+/// of tables, are left out.
 ///
 /// # Errors
 /// [`FileError`] about the input as a whole.
@@ -278,7 +279,7 @@ fn made(
                 }
             });
             listed.map_err(|error| csv::of_io(&error))?;
-            // A `readme.txt` beside tables is none, unless its own name or the person says so.
+            // A `readme.txt` beside tables is not a table, unless its own name or the person says so.
             let is_note = |entry: &Entry| {
                 let is_text = entry.name.to_ascii_lowercase().ends_with(".txt");
                 is_text && opening.named_type.kind.is_none() && csv::of_name(&entry.name, None).is_err()
@@ -318,7 +319,7 @@ fn made(
     }
 }
 
-/// Why an object is not read.
+/// The error of an object that cannot be read.
 pub fn unread(error: StoreError) -> FileError {
     let error = ReadingError::from(error);
     let unread = FileError::unread(&error);
@@ -331,7 +332,7 @@ pub fn unread(error: StoreError) -> FileError {
     }
 }
 
-/// The folder for temporary copies.
+/// The folder for temporary copies, below the state folder.
 pub fn temporary(state: &std::path::Path) -> PathBuf {
     state.join("tmp")
 }

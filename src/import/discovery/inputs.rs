@@ -1,4 +1,4 @@
-//! The files that the arguments of a command mean: local ones, standard input, objects in S3.
+//! Finds the inputs that the arguments of a command mean: local files, standard input, objects in S3.
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
@@ -17,17 +17,17 @@ const OBJECTS_MAX: usize = 1_000_000;
 /// One input.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// On this machine.
+    /// A file, a pipe or standard input of this machine.
     Local(LocalInput),
     /// An object.
     Object {
-        /// Its bucket.
+        /// The object's bucket.
         bucket: String,
-        /// Its key.
+        /// The object's key.
         key: String,
-        /// What reads it.
+        /// Reads the object.
         store: Arc<dyn StoreReader>,
-        /// Known from a listing.
+        /// The object's length in bytes, if a listing has it.
         bytes: Option<u64>,
         /// The version to read; `None`: what is there when it is opened.
         head: Option<Box<Head>>,
@@ -35,7 +35,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// Its name, for people and for its type.
+    /// The input's name, for people and for its type.
     pub fn name(&self) -> String {
         match self {
             Self::Local(LocalInput::File(path) | LocalInput::Found { path, .. } | LocalInput::Pipe(path)) => {
@@ -46,7 +46,7 @@ impl Input {
         }
     }
 
-    /// Its length in bytes, as far as it is known without reading it.
+    /// The input's length in bytes, as far as it is known without reading.
     pub fn bytes(&self) -> Option<u64> {
         match self {
             Self::Local(LocalInput::File(path) | LocalInput::Found { path, .. }) => {
@@ -58,13 +58,14 @@ impl Input {
     }
 }
 
-/// The bucket and the key, or prefix, of `s3://bucket/key`. `None`: it is no such URL.
+/// The bucket and the key, or prefix, of `s3://bucket/key`. `None`: the text is not such a URL.
 pub fn s3_url(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("s3://")?;
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
-/// The bucket, and what keys below the folder `s3://bucket/prefix/` begin with. `None`: it is no such URL.
+/// The bucket, and what keys below the folder `s3://bucket/prefix/` begin with. `None`: the text is not such
+/// a URL.
 pub fn s3_folder(text: &str) -> Option<(&str, String)> {
     let (bucket, prefix) = s3_url(text)?;
     let prefix = prefix.trim_end_matches('/');
@@ -105,10 +106,10 @@ pub async fn inputs(args: &[OsString], store: Option<&Arc<dyn StoreReader>>) -> 
     Ok(inputs)
 }
 
-/// A bucket that is read. Nothing is put there, so no encryption is asked for.
+/// The location of a bucket that is only read, so it asks for no encryption.
 ///
 /// # Errors
-/// [`Unusable`]: it is no name of a bucket.
+/// [`Unusable`]: this is not the name of a bucket.
 pub fn location_of(bucket: &str) -> Result<S3Location, Unusable> {
     let bucket =
         BucketString::parse(bucket).map_err(|error| Unusable::Wrong(format!("s3://{bucket}: {error}")))?;

@@ -1,4 +1,4 @@
-//! Finds the files of an import: what its arguments mean, and what each of them has in it.
+//! Finds the files of an import: what its arguments mean, and what each input contains.
 
 pub mod files;
 pub mod inputs;

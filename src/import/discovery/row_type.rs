@@ -1,4 +1,4 @@
-//! What the rows of a file become.
+//! Finds what the rows of a file become.
 
 use crate::call::CallKind;
 use crate::import::csv::{self, FileType};
@@ -6,7 +6,7 @@ use crate::import::{FileError, FileFault};
 use crate::object::Collection;
 use crate::words::Told;
 
-/// What rows become, as far as a person says.
+/// What rows become, as far as a person names it.
 #[derive(Clone, Debug, Default)]
 pub struct NamedType {
     /// The type of the calls; `None`: the names of the files begin with it.
@@ -27,7 +27,7 @@ pub enum NamedKind {
 /// What the rows of a file with this name become.
 ///
 /// # Errors
-/// [`FileError`]: neither its name nor the person says it.
+/// [`FileError`]: neither the name nor the person says what rows become.
 pub(super) fn type_of(name: &str, named_type: &NamedType) -> Result<FileType, FileError> {
     let NamedType { kind, collection } = named_type;
     // An entry whose own name has no type is of the type of its archive.

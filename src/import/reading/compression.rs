@@ -1,11 +1,11 @@
-//! Detects how a source is compressed.
+//! Detects how a file is compressed.
 
 use std::fmt;
 
-/// How many bytes of a source [`detect`] looks at.
+/// The bytes at the beginning of a file that [`detect`] looks at.
 pub const MAGIC_BYTES: usize = 4;
 
-/// How a source is compressed.
+/// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -14,7 +14,7 @@ pub enum Compression {
     Gzip,
     /// zstd, in any number of frames.
     Zstd,
-    /// A zip archive, each entry a file of its own.
+    /// Zip: an archive, with a file in each entry.
     Zip,
 }
 
@@ -29,11 +29,12 @@ impl fmt::Display for Compression {
     }
 }
 
-/// How a source is compressed, by its first [`MAGIC_BYTES`] bytes; if they say nothing, by the
+/// How a file is compressed, by its first [`MAGIC_BYTES`] bytes; if they show nothing, by the
 /// `Content-Encoding` of an object; else by its name.
 ///
-/// Every gzip, zstd and zip file begins with its magic bytes. So the last two decide only about files that are
-/// empty, cut or not what they claim to be, and reading those then fails instead of ending early.
+/// gzip, zstd and zip files all begin with their magic bytes. So `Content-Encoding` and name decide only
+/// about files that are empty, cut or not what they claim to be; reading those then fails instead of ending
+/// early.
 pub fn detect(magic: &[u8], content_encoding: Option<&str>, name: &str) -> Compression {
     of_magic(magic)
         .or_else(|| content_encoding.and_then(of_content_encoding))
@@ -46,16 +47,17 @@ fn of_magic(magic: &[u8]) -> Option<Compression> {
         // The third byte is the method: only deflate exists.
         [0x1F, 0x8B, 8, ..] => Some(Compression::Gzip),
         [0x28, 0xB5, 0x2F, 0xFD, ..] => Some(Compression::Zstd),
-        // A skippable frame.
+        // These bytes begin a skippable frame.
         [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => Some(Compression::Zstd),
-        // A file, an archive without entries, a part of a split archive.
+        // These bytes begin a file, an archive without entries, and a part of a split archive.
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] | [b'P', b'K', 7, 8, ..] => Some(Compression::Zip),
         _ => None,
     }
 }
 
 fn of_content_encoding(header: &str) -> Option<Compression> {
-    // The last one was applied last. `aws-chunked` describes the upload, not the object.
+    // The last word is the compression that was applied last. `aws-chunked` describes the upload, not the
+    // object.
     let applied = |word: &&str| !word.is_empty() && *word != "aws-chunked";
     let header = header.to_ascii_lowercase();
     match header.split(',').map(str::trim).rfind(applied)? {

@@ -1,15 +1,15 @@
-//! Counts the bytes of a source as they are read.
+//! Counts the raw bytes of a file as they are read.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Raw bytes read so far. Clones share the count, so a progress bar may look at it from another thread.
+/// The raw bytes read so far. Clones share the count, so another thread may show the progress.
 #[derive(Clone, Debug, Default)]
 pub struct RawBytes(Arc<AtomicU64>);
 
 impl RawBytes {
-    /// How many bytes.
+    /// The number of bytes.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -19,8 +19,8 @@ impl RawBytes {
     }
 }
 
-/// A source whose bytes are counted. It also knows whether the source itself failed: a decoder above must not
-/// report a broken connection as a broken file.
+/// A reader whose bytes are counted. The reader also knows whether the source itself failed: a decoder above
+/// must not report a broken connection as a broken file.
 #[derive(Debug)]
 pub struct Counted<R> {
     inner: R,

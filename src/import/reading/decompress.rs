@@ -10,19 +10,19 @@ use super::Limits;
 use super::compression::Compression;
 use super::counted::Counted;
 
-/// How many raw bytes are read at a time.
+/// The raw bytes that are read at a time.
 const RAW_BUFFER_BYTES: usize = 64 * 1024;
 
-/// A compressed source that cannot be decoded to its end.
+/// Why a compressed file cannot be decoded to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecompressError {
-    /// It has no bytes at all: even an empty file has some when it is compressed.
+    /// The file has no bytes at all: even an empty file has some when it is compressed.
     #[error("the {0} file is empty: it was not written to its end")]
     Empty(Compression),
-    /// It ends too early.
+    /// The file ends too early.
     #[error("the {0} file is cut off: it was not written or copied to its end")]
     Truncated(Compression),
-    /// It does not begin as such a file does.
+    /// The file does not begin as such a file does.
     #[error(
         "named or labelled as {0}, but the content is something else; if it is plain text, \
          rename the file or remove its Content-Encoding"
@@ -34,7 +34,7 @@ pub enum DecompressError {
     /// Other bytes follow the compressed ones.
     #[error("the {0} file is damaged: other bytes follow the compressed ones")]
     Trailing(Compression),
-    /// It needs a longer window than allowed.
+    /// The file needs a longer window than allowed.
     #[error(
         "the zstd file needs a window of more than {} MiB of memory; write it again without --long: \
          zstd -dc --long=31 FILE | zstd > NEW", (1_u64 << .window_log_max.min(&63)) >> 20
@@ -43,7 +43,7 @@ pub enum DecompressError {
         /// The limit, as a power of two.
         window_log_max: u32,
     },
-    /// It needs a dictionary.
+    /// The file needs a dictionary.
     #[error("the zstd file needs a dictionary; write it again without one")]
     Dictionary,
 }
@@ -58,11 +58,11 @@ impl From<DecompressError> for io::Error {
     }
 }
 
-/// A source below a decoder.
+/// The raw bytes below a decoder.
 type Input<R> = BufReader<Counted<R>>;
 
-/// A reader of the decoded bytes of `source`. `compression` is not [`Compression::Zip`]: an archive is read by
-/// [`super::zip`].
+/// A reader of the decoded bytes of `source`. `compression` must not be [`Compression::Zip`]: [`super::zip`]
+/// reads archives.
 ///
 /// # Errors
 /// The decoder cannot be made, or the source is a zip archive. Errors of reading carry a [`DecompressError`],
@@ -81,8 +81,8 @@ pub fn decompress<R: Read + Send + 'static>(
     })
 }
 
-/// Reads all members of a gzip file. Zeros after the last one are skipped, as gzip does: tapes and block
-/// devices pad with them.
+/// Reads all members of a gzip file. Zeros after the last one are skipped, as gzip skips them: tapes and
+/// block devices pad with zeros.
 struct Gzip<R> {
     state: GzipState<R>,
     /// Whether a member was read to its end.
@@ -101,7 +101,7 @@ impl<R: Read> Gzip<R> {
         Self { state: GzipState::Between(input), any: false }
     }
 
-    /// What comes after a member, or first of all.
+    /// The state after a member, or at the beginning.
     fn next(&self, mut input: Input<R>) -> io::Result<GzipState<R>> {
         Ok(match input.fill_buf()?.first() {
             None if self.any => GzipState::Done,
@@ -184,7 +184,7 @@ impl<R: Read> Zstd<R> {
         Ok(Self { input, decoder, window_log_max, in_frame: false, any: false })
     }
 
-    /// The library tells its errors apart only by their texts.
+    /// The error's cause, by its text: the library distinguishes its errors by nothing else.
     fn explain(&self, error: &io::Error) -> DecompressError {
         let text = error.to_string();
         if text.contains("too much memory") {
@@ -220,7 +220,7 @@ impl<R: Read> Read for Zstd<R> {
                 Err(error) => return Err(self.explain(&error).into()),
             };
             self.input.consume(status.bytes_read);
-            // Zero: the frame has ended, and all of it is out.
+            // Zero means that the frame has ended, and all of its output was returned.
             self.in_frame = status.remaining != 0;
             self.any |= !self.in_frame;
             if status.bytes_written > 0 {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use super::Limits;
 use super::counted::RawBytes;
 
-/// A file expands beyond [`Limits::ratio_max`].
+/// A file expanded beyond [`Limits::ratio_max`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "E-BOMB: {raw} bytes expand to more than {decoded}, over {ratio_max} times as many; \
@@ -20,7 +20,7 @@ pub struct ExpansionError {
     pub ratio_max: u64,
 }
 
-/// The outermost of the readers below the text. It compares what comes out with what went in, across all
+/// The outermost reader below the text. The guard compares the decoded bytes with the raw ones, across all
 /// layers of compression.
 #[derive(Debug)]
 pub struct Guard<R> {
@@ -49,7 +49,7 @@ impl<R> Guard<R> {
 
 impl<R: Read> Read for Guard<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        // What a decoder returns after an error is not defined. It must not look like the end.
+        // The output of a decoder after an error is undefined. Such output must not look like the end.
         if let Some((kind, text)) = &self.failed {
             return Err(io::Error::new(*kind, text.clone()));
         }

@@ -1,4 +1,4 @@
-//! Local files: which ones are meant, and reading them.
+//! Finds the local files of a command, and reads them.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -17,46 +17,46 @@ use super::names::has_csv_extension;
 /// The most files of one command.
 pub const FILES_MAX: usize = 100_000;
 
-/// The most names read in folders, of all kinds.
+/// The most names that are read in folders, of files of any kind.
 const NAMES_MAX: usize = 1_000_000;
 
-/// The most that is listed as skipped.
+/// The most things that are listed as skipped.
 const SKIPPED_MAX: usize = 100;
 
-/// A local source.
+/// A local input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalInput {
-    /// A regular file that a person named. The path is as it was given, not canonical.
+    /// A regular file that a person named. The path is as named, not canonical.
     File(PathBuf),
-    /// A file found in a folder, to be opened by [`LocalFile::open_below`].
+    /// A file that was found in a folder, for [`LocalFile::open_below`].
     Found {
-        /// Its path: that of the folder, and what follows.
+        /// The file's path: that of the folder, and what follows.
         path: PathBuf,
         /// The folder that a person named. No link leads out of it.
         folder: PathBuf,
     },
-    /// A pipe with a name, such as the shell's `<(command)`. It can be read only once.
+    /// A named pipe, such as the shell's `<(command)`. A pipe can be read only once.
     Pipe(PathBuf),
     /// Standard input: `-`.
     Stdin,
 }
 
-/// What arguments mean.
+/// The files that arguments mean.
 #[derive(Debug, Default)]
 pub struct Expanded {
     /// The files.
     pub sources: Vec<LocalInput>,
-    /// What was found in folders and is not read.
+    /// What was found in folders and will not be read.
     pub skipped: Vec<Skipped>,
 }
 
-/// Something in a folder that is not read.
+/// Something in a folder that will not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is skipped: {why}", path.display())]
 pub struct Skipped {
-    /// Where it was found.
+    /// The path where it was found.
     pub path: PathBuf,
-    /// What it is.
+    /// Why it is not read.
     pub why: &'static str,
 }
 
@@ -66,7 +66,7 @@ pub enum ExpandError {
     /// No such file or folder.
     #[error("no such file or folder: {0}")]
     Missing(PathBuf),
-    /// Its metadata cannot be read.
+    /// The metadata of a file or folder cannot be read.
     #[error("cannot read {path}")]
     Unreadable {
         /// The file or folder.
@@ -90,15 +90,15 @@ pub enum ExpandError {
     /// The folder has no file to import.
     #[error("no .csv, .tsv or .txt file (or one of these with .gz, .zst or .zip) in the folder {0}")]
     NothingIn(PathBuf),
-    /// What the argument means is not read.
+    /// The argument means only things that are not read.
     #[error(transparent)]
     OnlySkipped(Skipped),
-    /// It is neither a file nor a pipe.
+    /// The path is neither a file nor a pipe.
     #[error("{path} is {what}, which is not read; name a file or a pipe")]
     NoFile {
-        /// What was named.
+        /// The path that was named.
         path: PathBuf,
-        /// What it is.
+        /// What the path is.
         what: &'static str,
     },
     /// There are too many files.
@@ -106,13 +106,13 @@ pub enum ExpandError {
     TooMany {
         /// The limit.
         max: usize,
-        /// What was counted.
+        /// The kind of what was counted.
         what: &'static str,
     },
 }
 
 impl ExpandError {
-    /// Whether something may not be read.
+    /// Whether access was denied.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Unreadable { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
     }
@@ -121,15 +121,16 @@ impl ExpandError {
 /// The files that arguments mean, each file once, in the order of the arguments.
 ///
 /// - `-` is standard input.
-/// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links that lead
-///   out of the folder, and pipes, devices and sockets under the names of tables, are [`Skipped`]. A table that cannot be
-///   opened is one of them: it fails by itself.
+/// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links
+///   that lead out of the folder, and pipes, devices and sockets under the names of tables, are [`Skipped`].
+///   A table that cannot be opened is among the files, and fails by itself.
 /// - A file or a pipe means itself, whatever its name. A device or a socket is refused.
-/// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder, whatever its
-///   extension. That folder is the part of the pattern before the first name with one of these characters.
+/// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder,
+///   whatever its extension. The folder is the part of the pattern before the first name with one of these
+///   characters.
 ///
 /// # Errors
-/// [`ExpandError`].
+/// [`ExpandError`]: an argument means nothing that can be read, or too many files.
 pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
     let mut found = Found::default();
     for arg in args {
@@ -156,13 +157,13 @@ struct Found {
     sources: Vec<LocalInput>,
     /// Canonical paths of the files, and paths of the pipes.
     files: HashSet<PathBuf>,
-    /// Device and inode of the folders: a link may lead back.
+    /// Device and inode of the folders that were read, because a link may lead back.
     folders: HashSet<(u64, u64)>,
     names: usize,
     skipped: Vec<Skipped>,
 }
 
-/// A folder that a person named, or that their pattern begins with.
+/// A folder that a person named, or with which a pattern begins.
 struct Root {
     path: PathBuf,
     canonical: PathBuf,
@@ -175,20 +176,20 @@ impl Root {
         Ok(Self { path: path.to_owned(), canonical })
     }
 
-    /// The folder that a pattern begins with.
+    /// The folder with which a pattern begins.
     fn of_pattern(pattern: &str) -> Result<Self, ExpandError> {
         let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
         let folder = plain.rsplit_once('/').map_or("", |(folder, _)| folder);
         Self::new(Path::new(if folder.is_empty() && plain.starts_with('/') { "/" } else { folder }))
     }
 
-    /// Whether a path leads out of the folder. A broken link leads nowhere.
+    /// Whether a path leads out of the folder. Broken links lead nowhere.
     fn is_left_by(&self, path: &Path) -> bool {
         path.canonicalize().is_ok_and(|path| !path.starts_with(&self.canonical))
     }
 }
 
-/// What is neither a file nor a folder.
+/// A name for what is neither a file nor a folder.
 fn special(kind: fs::FileType) -> &'static str {
     match () {
         () if kind.is_fifo() => "a pipe",
@@ -211,7 +212,7 @@ impl Found {
         let options = glob::MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
-            // With it, glob 0.3.4 panics in a folder that has a name which is not UTF-8.
+            // Without this setting, glob 0.3.4 panics in a folder that has a name which is not UTF-8.
             require_literal_leading_dot: false,
         };
         let matches = glob::glob_with(pattern, options).map_err(malformed)?;
@@ -229,7 +230,7 @@ impl Found {
                         cause: error.into(),
                     });
                 }
-                // A broken link, or one to itself.
+                // Broken links, and links to themselves, are left out.
                 Err(_) => continue,
             };
             if !path.iter().filter_map(|name| name.to_str()).any(is_hidden) {
@@ -247,7 +248,7 @@ impl Found {
         Err(self.skipped.last().cloned().map_or_else(none, ExpandError::OnlySkipped))
     }
 
-    /// A path that matches a pattern: what it means in a folder, but whatever its extension.
+    /// Adds a path that matches a pattern. The path means what it means in a folder, but with any extension.
     fn matched(&mut self, path: &Path, root: &Root) -> Result<bool, ExpandError> {
         if root.is_left_by(path) {
             self.skip(path, LEADS_OUT);
@@ -271,7 +272,7 @@ impl Found {
         }
     }
 
-    /// A path that a person named.
+    /// Adds a path that a person named.
     fn named(&mut self, path: &Path) -> Result<(), ExpandError> {
         let about = fs::metadata(path).map_err(|cause| unreadable(path, cause))?;
         if about.is_file() {
@@ -291,10 +292,10 @@ impl Found {
         Err(self.skipped.get(before).cloned().map_or_else(nothing, ExpandError::OnlySkipped))
     }
 
-    /// The tables in a folder and below. Returns whether there are any, be it some that were found before.
+    /// Adds the tables in a folder and below. Returns whether there are any, even if they were found before.
     fn below(&mut self, folder: &Path, root: &Root) -> Result<bool, ExpandError> {
         let mut any = false;
-        // Not recursion: the depth of folders is up to whoever made them.
+        // A list replaces recursion, because whoever made the folders decides how deep they are.
         let mut left = vec![folder.to_owned()];
         while let Some(path) = left.pop() {
             let is_table = path.file_name().is_some_and(|name| has_csv_extension(&name.to_string_lossy()));
@@ -311,7 +312,7 @@ impl Found {
                     any = true;
                     continue;
                 }
-                // A broken link, a link to itself, or a file that was just deleted.
+                // A broken link, a link to itself, or a file that was just deleted is left out.
                 Err(_) if path != folder => continue,
                 Err(cause) => return Err(unreadable(&path, cause)),
             };
@@ -319,7 +320,7 @@ impl Found {
                 if self.folders.insert((about.dev(), about.ino())) {
                     left.extend(self.names_in(&path)?.into_iter().rev());
                 } else {
-                    // Its tables were found before, or whoever named it was told that there are none.
+                    // The folder was read before: its tables were found, or an error said that it has none.
                     any |= path == folder;
                 }
             } else if is_table && about.is_file() {
@@ -332,7 +333,7 @@ impl Found {
         Ok(any)
     }
 
-    /// What a folder has, sorted, without what is hidden.
+    /// The sorted paths in a folder, without hidden ones.
     fn names_in(&mut self, folder: &Path) -> Result<Vec<PathBuf>, ExpandError> {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))? {
@@ -402,24 +403,24 @@ impl LocalFile {
     /// # Errors
     /// It is missing, unreadable, or not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // Before opening, which can have an effect on a device.
+        // The check comes before opening, which can have an effect on a device.
         if !fs::metadata(path)?.is_file() {
             return Err(not_regular());
         }
-        // It may have been replaced since: a pipe would wait for a writer.
+        // The file may have been replaced since the check: without this flag, a pipe would wait for a writer.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
         Self::of_open(OpenOptions::new().read(true).custom_flags(flags).open(path)?)
     }
 
-    /// Opens a file in `folder` or below. Links that stay in the folder are followed. Even if somebody changes a link during
-    /// the call, a file outside the folder is never opened.
+    /// Opens a file in `folder` or below. Links that stay in the folder are followed. Even if somebody
+    /// changes a link during the call, a file outside the folder is never opened.
     ///
     /// # Errors
-    /// As [`LocalFile::open`], or it is not in the folder.
+    /// As for [`LocalFile::open`]; also if the file is not in the folder.
     pub fn open_below(folder: &Path, path: &Path) -> io::Result<Self> {
         let (folder, path) = (folder.canonicalize()?, path.canonicalize()?);
         let below = path.strip_prefix(&folder).map_err(|_| io::Error::other(LEADS_OUT))?;
-        // A canonical path has no link. One that stands there by now is not followed, at any of its names.
+        // A canonical path has no link. A link that has replaced one of its parts since is not followed.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut at: OwnedFd = File::open(&folder)?.into();
         let mut names = below.iter().peekable();
@@ -430,10 +431,10 @@ impl LocalFile {
         Self::of_open(at.into())
     }
 
-    /// A file that is open already.
+    /// Takes a file that is open already.
     ///
     /// # Errors
-    /// It is not a regular file.
+    /// The file is not a regular one.
     pub fn of_open(file: File) -> io::Result<Self> {
         let about = file.metadata()?;
         if !about.is_file() {
@@ -443,17 +444,17 @@ impl LocalFile {
         Ok(Self { file: Arc::new(file), size, modified_ns })
     }
 
-    /// Its size in bytes.
+    /// The file's size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// When it was modified, in nanoseconds since 1970.
+    /// When the file was modified, in nanoseconds since 1970.
     pub fn modified_ns(&self) -> i128 {
         self.modified_ns
     }
 
-    /// Reads bytes at a place; `Ok(0)` at the end only.
+    /// Reads bytes at `at`; returns 0 only at the end.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -466,7 +467,7 @@ impl LocalFile {
         }
     }
 
-    /// Fills `buf` from a place that the file had when it was opened.
+    /// Fills `buf` from `at`, where the file had bytes when it was opened.
     ///
     /// # Errors
     /// The file cannot be read, or it shrank: [`ReadingError::Changed`].
@@ -477,7 +478,7 @@ impl LocalFile {
         })
     }
 
-    /// Whether the file is still what it was when it was opened.
+    /// Checks that the file is still as it was when it was opened.
     ///
     /// # Errors
     /// [`ReadingError::Changed`], or the file cannot be read.
@@ -490,7 +491,7 @@ impl LocalFile {
         }
     }
 
-    /// Reads the file from its beginning to the end that it had when it was opened. A change in the meantime is
+    /// Reads the file from its beginning to the end that it had when it was opened. A change meanwhile gives
     /// [`ReadingError::Changed`], at the end at the latest.
     pub fn reader(&self) -> FileReader {
         FileReader { file: self.clone(), at: 0 }
@@ -500,7 +501,7 @@ impl LocalFile {
 /// Opens a pipe, and waits for its writer.
 ///
 /// # Errors
-/// It is missing, unreadable, or no pipe.
+/// The pipe is missing or unreadable, or is not a pipe.
 pub fn open_pipe(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     match file.metadata()?.file_type().is_fifo() {

@@ -1,15 +1,15 @@
-//! Reads source files: local ones and objects, compressed or not, as UTF-8.
+//! Reads the files of imports: local ones and objects, compressed or not, as UTF-8.
 //!
-//! Everything here is a synchronous [`std::io::Read`], read on a blocking thread. The layers, from below:
-//! bytes of the source ([`local`], [`s3`]), [`counted`], [`decompress`] or [`zip`], [`guard`], [`text`].
-//! [`opened`] puts them together.
+//! All readers are synchronous [`std::io::Read`]s, for a blocking thread. The layers, from below, are the raw
+//! bytes ([`local`], [`s3`]), [`counted`], [`decompress`] or [`zip`], [`guard`], [`text`]. [`opened`] puts
+//! them together.
 //!
-//! The end of a reader is the end of the file. Whatever is missing or damaged is an error, never an end: rows
-//! that are lost in silence are lost for good.
+//! The end of a reader is the end of the file. Missing or damaged bytes are an error, never an end: rows that
+//! are lost in silence are lost for good.
 //!
 //! Errors are [`std::io::Error`]s that carry a typed one: [`ReadingError`], [`decompress::DecompressError`],
-//! [`guard::ExpansionError`], [`text::TextError`], [`zip::ZipError`]. [`typed`] finds it. None names the file:
-//! the importer does.
+//! [`guard::ExpansionError`], [`text::TextError`], [`zip::ZipError`]. [`typed`] finds it. None of them names
+//! the file: the importer does.
 
 pub mod compression;
 pub mod counted;
@@ -30,23 +30,23 @@ use std::io;
 use crate::store::{Outlook, StoreError};
 use crate::words::Told;
 
-/// Why a source could not be read to its end, although its bytes are not at fault. Its `Display` is for
-/// whoever has the file; others get [`ReadingError::told`] masked.
+/// Why a file could not be read to its end, although its bytes are not at fault. The `Display` of it is for
+/// the people who have the file; others get [`ReadingError::told`] masked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadingError {
-    /// It changed during the read.
+    /// The file changed during the read.
     #[error("it changed while it was read")]
     Changed,
-    /// It does not exist, or not any more.
+    /// The file does not exist, or no longer does.
     #[error("it does not exist")]
     Missing,
-    /// Reading it is not allowed.
+    /// Access to the file is denied.
     #[error("access denied: {}", .0.full())]
     Denied(Told),
-    /// The store refuses the request for another reason: retrying does not help.
+    /// The store refuses the request for another reason. A retry does not help.
     #[error("the store refuses to read it: {}", .0.full())]
     Refused(Told),
-    /// A request to the store failed, and may succeed later.
+    /// The store answered a request with an error that a later request may not meet.
     #[error("the store did not answer as it should: {}", .0.full())]
     Unanswered(Told),
     /// The store could not be reached, or it was busy. A later read may succeed.
@@ -62,7 +62,7 @@ pub enum ReadingError {
 }
 
 impl ReadingError {
-    /// The same as a text that knows what the store said.
+    /// The error as a text that marks what the store said as private.
     pub fn told(&self) -> Told {
         let said = match self {
             Self::Changed | Self::Missing => return Told::plain(self.to_string()),
@@ -107,18 +107,18 @@ pub fn typed<E: Error + 'static>(error: &io::Error) -> Option<&E> {
     error.get_ref()?.downcast_ref()
 }
 
-/// What a reader may use.
+/// The limits of readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most decoded bytes for each raw byte.
     pub ratio_max: u64,
-    /// [`Limits::ratio_max`] counts from this many decoded bytes on. Short files may shrink more.
+    /// The number of decoded bytes from which on [`Limits::ratio_max`] counts. Short files may shrink more.
     pub ratio_from_bytes: u64,
     /// Whether [`Limits::ratio_max`] does not count at all: `--allow-expansion`.
     pub allow_expansion: bool,
     /// The longest window of zstd, as a power of two. 27 (128 MiB) is what `zstd -d` reads without an option.
-    /// The window is allocated only for a file that declares it: levels 1 to 19 take at most 8 MiB; only
-    /// `--ultra` and `--long` take more.
+    /// A window is allocated only for a file that declares it: levels 1 to 19 need at most 8 MiB; only
+    /// `--ultra` and `--long` need more.
     pub zstd_window_log_max: u32,
     /// The most entries of a zip archive.
     pub zip_entries_max: u64,

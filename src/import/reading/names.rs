@@ -1,21 +1,21 @@
-//! Names of files that a folder, a prefix or an archive is searched for.
+//! Knows by their names the files to read in a folder, under a prefix or in an archive.
 
 /// Extensions of tables.
 const TABLES: [&str; 3] = [".csv", ".tsv", ".txt"];
 
-/// Extensions that may follow.
+/// Extensions of compressed tables, which follow one of `TABLES`.
 const COMPRESSED: [&str; 3] = [".gz", ".zst", ".zip"];
 
-/// Whether a file is read that is found in a folder, under a prefix or in an archive: its name ends in `.csv`,
-/// `.tsv` or `.txt`, and perhaps in `.gz`, `.zst` or `.zip` after that, in upper or lower case.
+/// Whether a file that is found in a folder, under a prefix or in an archive is a table: its name ends in
+/// `.csv`, `.tsv` or `.txt`, and perhaps in `.gz`, `.zst` or `.zip` after that, in upper or lower case.
 pub fn has_csv_extension(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let plain = COMPRESSED.iter().find_map(|extension| name.strip_suffix(extension)).unwrap_or(&name);
     TABLES.iter().any(|extension| plain.ends_with(extension))
 }
 
-/// Whether a path has a hidden part: one that begins with a dot, or `__MACOSX`, where macOS puts its own files
-/// into archives.
+/// Whether a path has a hidden part: one that begins with a dot, or `__MACOSX`, where macOS puts its own
+/// files into archives.
 pub fn is_hidden(path: &str) -> bool {
     let hidden = |part: &str| (part.starts_with('.') && part != "." && part != "..") || part == "__MACOSX";
     path.split('/').any(hidden)

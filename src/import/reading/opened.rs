@@ -1,4 +1,4 @@
-//! Opens a source: detects its compression, and puts the readers together.
+//! Opens a file: detects its compression, and puts the readers together.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -15,28 +15,28 @@ use super::temporary::Copied;
 use super::text::Utf8;
 use super::zip::{Entry, ZipError, ZipFile};
 
-/// How sources are opened.
+/// How files are opened.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The encoding of text without a byte order mark; `None`: UTF-8. See [`super::text::encoding`].
     pub encoding: Option<&'static Encoding>,
-    /// What a reader may use.
+    /// The limits of readers.
     pub limits: Limits,
-    /// The folder for copies of archives that have no random access. It must have room for one.
+    /// The folder for copies of archives that have no random access. The disk must have room for a copy.
     pub temporary: PathBuf,
 }
 
-/// A source, before anything is known of its content.
+/// A file, before anything is known of its content.
 pub struct Unopened {
-    /// Its bytes.
+    /// The file's bytes.
     pub bytes: FileBytes,
-    /// Its name, for its extension alone.
+    /// The file's name, of which only the extension counts.
     pub name: String,
     /// The `Content-Encoding` of an object.
     pub content_encoding: Option<String>,
 }
 
-/// The bytes of a source.
+/// The raw bytes of a file.
 pub enum FileBytes {
     /// A local file, or a copy of standard input or of a pipe.
     File(LocalFile),
@@ -44,12 +44,12 @@ pub enum FileBytes {
     Sequential {
         /// The stream.
         reader: Box<dyn Read + Send>,
-        /// Its size in bytes, if it is known.
+        /// The stream's size in bytes, if it is known.
         size: Option<u64>,
     },
 }
 
-/// An open source.
+/// An open file.
 #[derive(Debug)]
 pub enum Opened {
     /// One text.
@@ -73,10 +73,10 @@ pub struct Text {
     raw_size: Option<u64>,
 }
 
-/// Opens a source. It reads the first bytes; of an archive that is a stream it reads, and copies, everything.
+/// Opens a file. Reads the first bytes; of an archive that is a stream, reads and copies everything.
 ///
 /// # Errors
-/// Those of the source, and [`ZipError`].
+/// Errors of the raw bytes, and [`ZipError`].
 pub fn open(source: Unopened, options: &Options) -> io::Result<Opened> {
     let Unopened { bytes, name, content_encoding } = source;
     let detect = |magic: &[u8]| detect(magic, content_encoding.as_deref(), &name);
@@ -120,7 +120,7 @@ impl OpenedZip {
     /// See [`ZipFile::each_entry`].
     ///
     /// # Errors
-    /// Those of it.
+    /// Errors of [`ZipFile::each_entry`].
     pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
         self.archive.each_entry(take)
     }
@@ -128,16 +128,16 @@ impl OpenedZip {
     /// See [`LocalFile::check_unchanged`].
     ///
     /// # Errors
-    /// Those of it.
+    /// Errors of [`LocalFile::check_unchanged`].
     pub fn check_unchanged(&self) -> io::Result<()> {
         self.archive.check_unchanged()
     }
 
-    /// Opens an entry. It may itself be compressed with gzip or zstd. The limit of expansion compares its text
-    /// with its bytes in the archive.
+    /// Opens an entry, which may itself be compressed with gzip or zstd. The limit of expansion compares the
+    /// entry's text with its bytes in the archive.
     ///
     /// # Errors
-    /// [`ZipError`], also for an archive in the archive; the file cannot be read.
+    /// [`ZipError`], also for an archive in the archive; or the file cannot be read.
     pub fn open(&self, entry: &Entry) -> io::Result<Text> {
         let raw = RawBytes::default();
         let mut reader = self.archive.read(entry, raw.clone())?;
@@ -149,7 +149,7 @@ impl OpenedZip {
             return Err(ZipError::Nested.into());
         }
         let whole = io::Cursor::new(head).chain(reader);
-        // The archive counts; a count of the decoded bytes would not be one of raw bytes.
+        // Only the bytes of the archive are raw bytes, so those of the entry's decoder are not counted.
         let decoded =
             decompress(Counted::new(whole, RawBytes::default()), compression, &self.options.limits)?;
         let outer = Compression::Zip;
@@ -180,12 +180,12 @@ impl Text {
         Self { reader: Utf8::new(guard, options.encoding), compression, raw, raw_size }
     }
 
-    /// How the source is compressed; [`Compression::Zip`] for an entry.
+    /// How the file is compressed; [`Compression::Zip`] for an entry.
     pub fn compression(&self) -> Compression {
         self.compression
     }
 
-    /// The raw bytes read so far; any thread may ask. Of an entry: its bytes in the archive.
+    /// The raw bytes read so far; any thread may ask. Of an entry: the bytes in the archive.
     pub fn raw_bytes(&self) -> RawBytes {
         self.raw.clone()
     }

@@ -17,13 +17,13 @@ use crate::retry::Backoff;
 use crate::store::reader::ByteRange;
 use crate::words::Told;
 
-/// How much of an object one request asks for.
+/// The bytes of an object that one request asks for.
 pub const RANGE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How many requests are ahead of the range that is being read. So at most three ranges are in memory.
+/// The requests that are ahead of the range that is being read. So at most three ranges are in memory.
 pub const RANGES_AHEAD: usize = 2;
 
-/// How many tries may fail one after the other.
+/// The most tries that may fail one after the other.
 pub const TRIES_MAX: u32 = 6;
 
 /// The waits between tries.
@@ -32,15 +32,15 @@ pub const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), cap: D
 /// How a [`RangeReader`] reads.
 #[derive(Clone, Debug)]
 pub struct RangeSettings {
-    /// How much one request asks for, in bytes; at least 1.
+    /// The bytes that one request asks for; at least 1.
     pub range_bytes: u64,
-    /// How many requests are ahead.
+    /// The number of requests that are ahead of the reader.
     pub ahead: usize,
-    /// How many tries may fail one after the other.
+    /// The most tries that may fail one after the other.
     pub tries_max: u32,
     /// The waits between tries.
     pub backoff: Backoff,
-    /// Draws the waits.
+    /// Draws the lengths of the waits.
     pub random: Arc<dyn Random>,
 }
 
@@ -51,22 +51,23 @@ impl RangeSettings {
     }
 }
 
-/// Reads an object from its beginning to its end. Errors carry a [`ReadingError`], and stay.
+/// Reads an object from its beginning to its end. Errors carry a [`ReadingError`], and come again with each
+/// read.
 ///
-/// It blocks: read it on a blocking thread, never in a task. Dropping it ends its requests.
+/// The reader blocks: use it on a blocking thread, never in a task. A drop ends its requests.
 pub struct RangeReader {
     object: Arc<S3Object>,
     runtime: Handle,
     settings: RangeSettings,
     /// The first byte that was not requested.
     requested: u64,
-    /// What is left of the range that is being read.
+    /// The bytes of the current range that were not read yet.
     current: Bytes,
     ahead: VecDeque<Request>,
     failed: Option<ReadingError>,
 }
 
-/// A range under way. It ends when it is dropped.
+/// The request for a range. A drop ends it.
 struct Request(JoinHandle<Result<Bytes, ReadingError>>);
 
 impl Drop for Request {
@@ -102,7 +103,7 @@ impl RangeReader {
 
     /// The next range; empty at the end.
     fn next_range(&mut self) -> Result<Bytes, ReadingError> {
-        // The one that is awaited counts: so much is in flight, and no more.
+        // The awaited request counts as one of those ahead, so no more than these are in flight.
         self.request_ahead(self.settings.ahead.max(1));
         let Some(mut request) = self.ahead.pop_front() else { return Ok(Bytes::new()) };
         let range = self.runtime.block_on(&mut request.0);
@@ -122,7 +123,7 @@ impl Read for RangeReader {
             return Ok(0);
         }
         if self.current.is_empty() {
-            // Freed before the next one is awaited.
+            // The last range is freed before the next one is awaited.
             self.current = Bytes::new();
             match self.next_range() {
                 Ok(range) => self.current = range,
@@ -150,7 +151,7 @@ impl fmt::Debug for RangeReader {
     }
 }
 
-/// Reads a whole range. After a failure it goes on at the first byte that is missing.
+/// Reads a whole range. After a failure, reading continues at the first byte that is missing.
 async fn read_range(
     object: &S3Object,
     from: u64,
@@ -187,7 +188,7 @@ async fn read_range(
     }
 }
 
-/// The parts of a range. Nearly always there is only one, which is not copied.
+/// The parts of a range. Nearly always there is one part, which is not copied.
 #[derive(Default)]
 struct Parts {
     first: Bytes,

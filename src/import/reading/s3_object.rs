@@ -16,19 +16,19 @@ pub struct S3Object {
     pub location: S3Location,
     /// The whole key.
     pub key: ObjectKey,
-    /// Its version.
+    /// The object's version.
     pub version: ObjectVersion,
-    /// Its length in bytes.
+    /// The object's length in bytes.
     pub len: u64,
-    /// Its `Content-Encoding`.
+    /// The object's `Content-Encoding`.
     pub content_encoding: Option<String>,
 }
 
 impl S3Object {
-    /// The version that a HEAD found, or the one that is there now.
+    /// The version that a HEAD found earlier, or the current one.
     ///
     /// # Errors
-    /// [`StoreError`]; also if the store names no entity tag.
+    /// [`StoreError`]; also if the store gives no entity tag.
     pub async fn find(
         store: Arc<dyn StoreReader>,
         location: S3Location,
@@ -48,10 +48,10 @@ impl S3Object {
         Ok(Self { store, location, key, version, len, content_encoding })
     }
 
-    /// Whether it is what is there now.
+    /// Whether this version is the current one.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]: the store cannot be asked.
     pub async fn is_current(&self) -> Result<bool, StoreError> {
         let now = self.store.head_of(&self.location, &self.key, None).await?;
         Ok(*now.pinned()?.0 == self.version)

@@ -1,4 +1,4 @@
-//! Copies a source without a name or without random access to a temporary file.
+//! Copies a file without a name, or without random access, to a temporary file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,10 +11,10 @@ use super::local::LocalFile;
 use crate::disk::own_files;
 use crate::import::identity::FileIdentity;
 
-/// How many bytes are copied at a time.
+/// The bytes that are copied at a time.
 const COPY_BYTES: usize = 256 * 1024;
 
-/// How many names are tried for a temporary file.
+/// The most names that are tried for a temporary file.
 const NAMES_MAX: u64 = 1_000;
 
 /// A copy in a temporary file, which is deleted when it is closed.
@@ -22,16 +22,16 @@ const NAMES_MAX: u64 = 1_000;
 pub struct Copied {
     /// The copy.
     pub file: LocalFile,
-    /// BLAKE3 of all its bytes.
+    /// BLAKE3 of all bytes of the copy.
     pub hash: [u8; 32],
 }
 
 impl Copied {
-    /// Copies a source to its end into an unlinked file in the folder `dir`: nothing stays behind, even after
-    /// `kill -9`. `dir` must have room for the raw bytes.
+    /// Copies a reader's bytes to their end into an unlinked file in the folder `dir`: nothing stays behind,
+    /// even after `kill -9`. The disk must have room for the raw bytes.
     ///
     /// # Errors
-    /// Those of the source, and of the folder: not writable, or full.
+    /// Errors of the reader, and of the folder: not writable, or full.
     pub fn to_folder(source: &mut dyn Read, dir: &Path) -> io::Result<Self> {
         let explain = |cause: io::Error| {
             io::Error::new(cause.kind(), format!("cannot make the folder {}: {cause}", dir.display()))
@@ -58,13 +58,13 @@ impl Copied {
         Ok(Self { file: LocalFile::of_open(file)?, hash: *hash.finalize().as_bytes() })
     }
 
-    /// The identity of its content.
+    /// The identity of the copy's content.
     pub fn identity(&self) -> FileIdentity {
         FileIdentity::Content { hash: self.hash, size: self.file.size() }
     }
 }
 
-/// A file that is unlinked before anything is written to it.
+/// Makes a file that is unlinked before anything is written to it.
 pub(in crate::import) fn nameless_file(dir: &Path) -> io::Result<File> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let explain = |cause: io::Error| {
@@ -78,7 +78,7 @@ pub(in crate::import) fn nameless_file(dir: &Path) -> io::Result<File> {
                 fs::remove_file(&path).map_err(explain)?;
                 return Ok(file);
             }
-            // Left by a process that was killed between the two calls.
+            // A process that was killed between the two calls left this name.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(explain(error)),
         }

@@ -5,20 +5,20 @@ use std::io::{self, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
-/// How many bytes are decoded at a time.
+/// The bytes that are decoded at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The most bytes that a decoder may add for one more byte of input, and a little more.
 const ROOM_BYTES: usize = 32;
 
-/// Stands for bytes that have no meaning in their encoding. It occurs in no valid UTF-8, so the check of the row
-/// finds it: a replacement character would be imported in silence.
+/// The byte that replaces bytes without a meaning in their encoding. The byte occurs in no valid UTF-8, so
+/// the check of the row finds it: a replacement character would be imported in silence.
 const MALFORMED: u8 = 0xFF;
 
-/// Text that cannot be decoded.
+/// Why a text cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// No encoding of this name.
+    /// No encoding has this name.
     #[error(
         "unknown encoding {0:?}; known are the names of the WHATWG Encoding Standard, such as utf-8, \
              utf-16le, windows-1252, iso-8859-2, shift_jis and gb18030"
@@ -29,8 +29,8 @@ pub enum TextError {
     Utf32,
 }
 
-/// The encoding of a name, as `--encoding` takes it. `None`: `auto`, which is UTF-8 unless a byte order mark says
-/// otherwise.
+/// The encoding with this name, as `--encoding` takes it. `None`: `auto`, which is UTF-8 unless a byte order
+/// mark says otherwise.
 ///
 /// # Errors
 /// [`TextError::UnknownEncoding`].
@@ -46,9 +46,9 @@ pub fn encoding(name: &str) -> Result<Option<&'static Encoding>, TextError> {
 ///
 /// - A byte order mark of UTF-8, UTF-16LE or UTF-16BE decides, whatever encoding was named, and is removed.
 /// - Otherwise the named encoding counts.
-/// - Otherwise the bytes are passed on unchanged: whoever splits them into rows checks that each is UTF-8.
+/// - Otherwise the bytes are passed on unchanged: the reader of rows checks that each row is UTF-8.
 ///
-/// Where a decoder finds bytes without a meaning it puts one byte `0xFF`, so the same check finds that row.
+/// Bytes without a meaning become one byte `0xFF`, so the same check finds their row.
 pub struct Utf8<R> {
     inner: R,
     named: Option<&'static Encoding>,
@@ -57,9 +57,9 @@ pub struct Utf8<R> {
 }
 
 enum State {
-    /// Nothing was read.
+    /// Nothing was read yet.
     Start,
-    /// The bytes after a byte order mark, then the rest as it is.
+    /// The bytes after a byte order mark, then the rest unchanged.
     Plain {
         head: Head,
     },
@@ -85,7 +85,7 @@ struct Decode {
     done: bool,
 }
 
-/// Bytes of which some are used.
+/// Bytes of which some were used.
 struct Buffer {
     bytes: Vec<u8>,
     from: usize,
@@ -98,13 +98,13 @@ impl<R> Utf8<R> {
         Self { inner, named, state: State::Start, malformed: 0 }
     }
 
-    /// How many malformed sequences of bytes were replaced by `0xFF` so far. Always 0 for UTF-8, which is not
-    /// decoded.
+    /// The number of malformed sequences of bytes that were replaced by `0xFF` so far. Always 0 for UTF-8,
+    /// which is not decoded.
     pub fn malformed(&self) -> u64 {
         self.malformed
     }
 
-    /// The encoding of the text. It is known after the first read.
+    /// The encoding of the text, known after the first read.
     pub fn encoding(&self) -> &'static Encoding {
         match &self.state {
             State::Start => self.named.unwrap_or(UTF_8),
@@ -171,7 +171,7 @@ impl<R: Read> Read for Utf8<R> {
 }
 
 impl Head {
-    /// Moves bytes to `buf`; returns how many.
+    /// Moves bytes to `buf`; returns their number.
     fn copy_to(&mut self, buf: &mut [u8]) -> usize {
         let copied = copy(self.bytes.get(self.from..self.to).unwrap_or_default(), buf);
         self.from += copied;
@@ -196,7 +196,7 @@ impl Buffer {
 }
 
 impl Decode {
-    /// Reads more if all was decoded.
+    /// Reads more if all input was decoded.
     fn fill<R: Read>(&mut self, inner: &mut R) -> io::Result<()> {
         if self.raw.used().is_empty() && !self.ended {
             (self.raw.from, self.raw.to) = (0, 0);
@@ -211,7 +211,7 @@ impl Decode {
         let mut malformed = 0;
         (self.text.from, self.text.to) = (0, 0);
         loop {
-            // Room for the byte that stands for malformed ones.
+            // One byte of room is kept for the one that replaces malformed bytes.
             let end = self.text.bytes.len() - 1;
             let Some(room) =
                 self.text.bytes.get_mut(self.text.to..end).filter(|room| room.len() >= ROOM_BYTES)
@@ -269,7 +269,7 @@ fn read<R: Read>(inner: &mut R, buf: &mut [u8]) -> io::Result<usize> {
 }
 
 /// A likely encoding of a text that is not UTF-8, as `--encoding` takes it, by a sample from its beginning
-/// (64 KiB are enough). `None`: it is UTF-8, not text, or not to be guessed.
+/// (64 KiB are enough). `None`: the text is UTF-8, is not text, or shows no encoding.
 pub fn suggest_encoding(sample: &[u8]) -> Option<&'static str> {
     if let Some(utf16) = utf16_of(sample) {
         return Some(utf16);
@@ -283,7 +283,8 @@ pub fn suggest_encoding(sample: &[u8]) -> Option<&'static str> {
         Err(error) if error.error_len().is_none() => return None,
         Err(_) => {}
     }
-    // In Western text a letter with an accent stands alone among ASCII; in Cyrillic text whole words have none.
+    // Western text has letters with accents alone among ASCII; in Cyrillic text whole words have none of
+    // ASCII.
     let (mut high, mut runs, mut cyrillic, mut inside) = (0_usize, 0_usize, 0_usize, false);
     for &byte in sample {
         let is_high = byte >= 0x80;
@@ -297,12 +298,13 @@ pub fn suggest_encoding(sample: &[u8]) -> Option<&'static str> {
     } else if cyrillic.saturating_mul(10) >= high.saturating_mul(9) {
         Some("windows-1251")
     } else {
-        // Chinese, Japanese and Korean encodings cannot be told apart like this.
+        // Chinese, Japanese and Korean encodings cannot be distinguished in this way.
         None
     }
 }
 
-/// UTF-16 without a byte order mark has a zero in one half of nearly every pair, in files of commas and digits.
+/// UTF-16 without a byte order mark, by its zeros: in files of commas and digits, nearly every pair has a
+/// zero in one half.
 fn utf16_of(sample: &[u8]) -> Option<&'static str> {
     let pairs = sample.len() / 2;
     let zeros = |half: usize| sample.iter().skip(half).step_by(2).filter(|byte| **byte == 0).count();

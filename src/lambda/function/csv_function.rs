@@ -1,4 +1,4 @@
-//! The function: what its settings name, opened once and used by every invocation.
+//! The CSV function: what its settings name, opened once and used by every invocation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::sources::SourceId;
 use crate::store::reader::Store;
 use crate::time::{Clock, UnixMillis};
 
-/// How a function imports each file.
+/// The settings of the import of each file.
 #[derive(Debug)]
 pub struct FileImport {
     /// How files are opened.
@@ -35,24 +35,24 @@ pub struct FileImport {
     pub limits: RowLimits,
     /// See [`crate::import::Job::rate`].
     pub rate: Option<u32>,
-    /// Files that are imported at once.
+    /// The most files that are imported at once.
     pub parallel: usize,
-    /// Where rejected rows go: `s3://bucket/prefix/`.
+    /// The URL of the folder for rejected rows: `s3://bucket/prefix/`.
     pub rejects: Option<String>,
 }
 
-/// How a function works.
+/// The settings of a function.
 #[derive(Debug)]
 pub struct FunctionSettings {
     /// How files are imported.
     pub import: FileImport,
     /// Where rows go.
     pub to: To,
-    /// Where the progress stands, so that a long file is continued: `s3://bucket/prefix/`.
+    /// The URL of the folder with the progress, so that a long file is continued: `s3://bucket/prefix/`.
     pub journal: Option<String>,
-    /// How long before its deadline an invocation stops.
+    /// The time before its deadline at which an invocation stops.
     pub stop_before: Duration,
-    /// Whether an object that is not there is an error.
+    /// Whether a missing object is an error.
     pub missing_fails: bool,
 }
 
@@ -61,7 +61,7 @@ pub struct FunctionSettings {
 pub enum To {
     /// Rows are sent to a collector.
     Collector {
-        /// The URL.
+        /// The collector's URL.
         url: String,
         /// The write key of their source.
         write_key: String,
@@ -106,11 +106,11 @@ pub(super) enum RowsGoTo {
 }
 
 impl CsvFunction {
-    /// Opens what the settings name. `store` has the files. `self_invoke`: how an invocation that is not
-    /// finished is continued; `None`: whoever sent the event tries again.
+    /// Opens what the settings name. `store` has the files. `self_invoke` continues an invocation that is not
+    /// finished; `None`: the sender of the event retries.
     ///
     /// # Errors
-    /// [`Unusable`] that says which setting is wrong.
+    /// [`Unusable`]: the text says which setting is wrong.
     pub async fn open(
         settings: FunctionSettings,
         store: Arc<dyn Store>,
@@ -122,7 +122,7 @@ impl CsvFunction {
         let rejects = rejects.transpose()?;
         let (rows_go_to, id) = match &settings.to {
             To::Collector { url, write_key } => {
-                // Each invocation has a progress of its own.
+                // Each invocation replaces this progress with its own.
                 let none = ProgressJournal::in_memory(Arc::clone(&clock));
                 let none = none.map_err(|error| Unusable::failed(&error))?;
                 let collector = CollectorTarget::with(url, write_key, Arc::new(none))?;
@@ -147,8 +147,9 @@ impl CsvFunction {
         Ok(Self { settings, store, rows_go_to, journal, rejects, self_invoke, clock, random })
     }
 
-    /// The progress of imports, for one invocation: another one, even of this process, is another importer.
-    /// Without a journal it ends with the invocation, so that each one does the same.
+    /// The progress of imports for one invocation: another invocation, even of this process, is another
+    /// importer. Without a journal, the progress ends with the invocation, so each retry of a file begins at
+    /// its first row.
     pub(super) fn progress(
         &self,
         deadline: UnixMillis,
@@ -157,10 +158,11 @@ impl CsvFunction {
         let Some(records) = &self.journal else {
             return Ok(Arc::new(ProgressJournal::in_memory(Arc::clone(&self.clock))?));
         };
-        // A retry has the same request, and every instance the same number of process.
+        // Only a random number is unique: a retry has the same request, and every instance the same process
+        // id.
         let importer = format!("invocation {request} ({:08x})", self.random.next_u64() >> 32);
         let (records, clock) = (Arc::clone(records), Arc::clone(&self.clock));
-        // After its deadline no invocation runs: it is killed.
+        // AWS kills an invocation at its deadline, so nothing of it runs after that.
         Ok(SharedProgress::start_until(records, clock, importer, Some(deadline)))
     }
 

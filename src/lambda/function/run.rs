@@ -1,4 +1,4 @@
-//! One invocation: imports the files that its event names, until its time is over, and answers.
+//! Runs one invocation: imports the files that its event names, until its time is over, and answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use super::invocation::Invocation;
 use crate::lambda::{Event, FileResult, Message, Notified, Record, Unit, answer, continuation, deadline_of};
 use crate::words::grouped;
 
-/// What became of an object: one file, or those in an archive.
+/// What became of an object: of its one file, or of each file in an archive.
 type Outcomes = Vec<FileOutcome>;
 
 impl CsvFunction {
     /// Does what an event asks for. Returns the answer, or the text of the error.
     ///
     /// # Errors
-    /// What failed, and why, after everything was tried.
+    /// The text says what failed, and why, after everything was tried.
     pub async fn invoked(
         self: Arc<Self>,
         payload: &Value,
@@ -37,7 +37,7 @@ impl Invocation {
     /// Does what the event asks for.
     ///
     /// # Errors
-    /// What failed, and why, after every file was tried.
+    /// The text says what failed, and why, after every file was tried.
     async fn run(self: Arc<Self>, payload: &Value) -> Result<Value, String> {
         let event = Event::parse(&payload.to_string()).map_err(|error| {
             tracing::error!(%error, "the event is not processed");
@@ -87,7 +87,7 @@ impl Invocation {
         outcomes
     }
 
-    /// Has another invocation continue the objects that are not finished, or says what will happen to them.
+    /// Lets another invocation continue the objects that are not finished, or says what will happen to them.
     async fn go_on(&self, outcomes: &mut BTreeMap<Record, Outcomes>) {
         let is_unfinished = |file: &FileOutcome| matches!(file.ended, Ended::Unfinished { .. });
         let unfinished: Vec<Record> = outcomes
@@ -219,7 +219,7 @@ fn result(file: &FileOutcome) -> FileResult {
     FileResult { name: file.name.clone(), ended, rows: file.rows, rejected: file.rejected }
 }
 
-/// One line for each file.
+/// Logs one line for a file.
 fn log(file: &FileOutcome, took: Duration) {
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let FileOutcome { name, rows, rejected, ended } = file;

@@ -1,5 +1,5 @@
-//! This process as a function of AWS Lambda: what its environment says, the store that it reads, and the loop
-//! that serves invocations.
+//! This process as a function of AWS Lambda: the settings in its environment, the store that it reads, and
+//! the loop that serves invocations.
 
 pub mod settings;
 
@@ -24,11 +24,11 @@ use crate::lambda::function::{CsvFunction, FileImport, FunctionSettings, To};
 use crate::reach::client;
 use crate::runtime::{SystemClock, SystemRandom, telemetry};
 
-/// The only folder of a function that can be written.
+/// The only folder of a function that is writable.
 pub const FOLDER: &str = "/tmp/forebay";
-/// The variable with the address of the runtime.
+/// The variable that has the address of the runtime.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
-/// What the runtime of AWS Lambda sets for each function.
+/// Variables that the runtime of AWS Lambda sets for each function.
 const RUNTIME_SETS: [&str; 4] = [
     RUNTIME_API,
     "AWS_LAMBDA_FUNCTION_NAME",
@@ -36,7 +36,7 @@ const RUNTIME_SETS: [&str; 4] = [
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
 ];
 
-/// An invocation failed; the text says why.
+/// A failed invocation, with the reason.
 #[derive(Debug)]
 struct Failed(String);
 
@@ -49,7 +49,7 @@ impl From<Failed> for Diagnostic {
 /// The environment of this process.
 ///
 /// # Errors
-/// Why it is not that of a function.
+/// Why this process is not a function: a text for people.
 pub fn environment() -> Result<BTreeMap<String, String>, String> {
     let text =
         |text: std::ffi::OsString, name: &str| text.into_string().map_err(|_| format!("{name} is not UTF-8"));
@@ -67,8 +67,9 @@ pub fn environment() -> Result<BTreeMap<String, String>, String> {
     }
 }
 
-/// Starts the program anew if the address of the runtime has a path and no scheme, as emulators write it: the
-/// crate that speaks to the runtime reads the address itself, and takes it for no URL.
+/// Starts the program again with a scheme in the address of the runtime, if the address has a path and no
+/// scheme, as emulators write it: the crate that speaks to the runtime reads the address itself, and does not
+/// recognise it as a URL.
 ///
 /// # Errors
 /// The program cannot be started.
@@ -82,12 +83,12 @@ pub fn with_scheme(environment: &BTreeMap<String, String>) -> io::Result<()> {
     if let Some(called) = args.next() {
         program.arg0(called);
     }
-    // It returns only if it fails.
+    // `exec` returns only if it fails.
     Err(program.args(args).env(RUNTIME_API, format!("http://{api}")).exec())
 }
 
-/// Opens what the settings name. `endpoint`: that of the store that has the files, if it is not that of the
-/// environment.
+/// Opens what the settings name. `endpoint`: the endpoint of the store that has the files, if it differs from
+/// that of the environment.
 ///
 /// # Errors
 /// [`Unusable`] that says which variable is wrong.
@@ -112,7 +113,8 @@ pub async fn open(
     };
     let Settings { to, journal, unfinished: _, stop_before, missing_fails } = settings;
     if let To::Objects { part_bytes, .. } = &to {
-        // A file that is half imported is continued with parts of the same size.
+        // The part size is among the options: an import that was stopped must continue with parts of the same
+        // size.
         let before = ByteSize(*part_bytes as u64).to_string();
         import.options = import.options.with(&format!("parts of {part_bytes} bytes"), &before);
     }
@@ -141,7 +143,8 @@ pub async fn serve(function: CsvFunction) -> Result<(), String> {
     served.await.map_err(|error| format!("the runtime of AWS Lambda: {error}"))
 }
 
-/// Reports that the function cannot start, so that whoever invoked it reads why. The log has it too.
+/// Reports that the function cannot start, so that whoever invoked it reads the reason. The log has the
+/// reason, too.
 pub async fn report(environment: &BTreeMap<String, String>, failure: &str) {
     let Some(api) = environment.get(RUNTIME_API) else { return };
     let api = api.strip_prefix("http://").unwrap_or(api);

@@ -1,5 +1,5 @@
-//! What the environment of a function says, besides how files are read: where rows go, and what happens at
-//! the end of an invocation.
+//! Reads the settings in the environment of a function, except how files are read: where rows go, and what
+//! happens at the end of an invocation.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
 use crate::object::{Encryption, S3Location};
 use crate::sources::SourceId;
 
-/// How long before its deadline an invocation stops, unless it is set.
+/// The default time before its deadline at which an invocation stops.
 const STOP_BEFORE: Duration = Duration::from_secs(10);
-/// Bytes of calls of one object, unless they are set.
+/// The default number of bytes of calls of one object.
 const PART: ByteSize = ByteSize(8 * 1_024 * 1_024);
-/// The bounds of the same. A step is kept in memory a few times.
+/// The bounds of the bytes of calls of one object. A step is in memory a few times.
 const PARTS: std::ops::RangeInclusive<ByteSize> = ByteSize(64 * 1_024)..=ByteSize(64 * 1_024 * 1_024);
-/// The source of calls that become objects without a collector, unless it is set.
+/// The default source of calls that become objects without a collector.
 const SOURCE: &str = "csv";
 
-/// The variables besides the options of `import csv`.
+/// The names of the variables, besides the options of `import csv`.
 pub const OWN: [&str; 11] = [
     "FOREBAY_COLLECTOR_URL",
     "FOREBAY_CONTINUE",
@@ -35,22 +35,22 @@ pub const OWN: [&str; 11] = [
     "FOREBAY_WRITE_KEY",
     "write_key",
 ];
-/// What the environment says.
+/// The settings in the environment.
 #[derive(Debug)]
 pub struct Settings {
     /// Where rows go.
     pub to: To,
-    /// Where the progress stands, so that a long file is continued: `s3://bucket/prefix/`.
+    /// The URL of the folder with the progress, so that a long file is continued: `s3://bucket/prefix/`.
     pub journal: Option<String>,
     /// What happens to files that are not finished.
     pub unfinished: Unfinished,
-    /// How long before its deadline an invocation stops.
+    /// The time before its deadline at which an invocation stops.
     pub stop_before: Duration,
-    /// Whether an object that is not there is an error.
+    /// Whether a missing object is an error.
     pub missing_fails: bool,
 }
 
-/// What the options of an import say about where rows go.
+/// The options of an import that affect where rows go.
 #[derive(Clone, Debug, Default)]
 pub struct OfImport {
     /// The source of the calls.
@@ -62,22 +62,22 @@ pub struct OfImport {
 /// What happens to files that are not finished when an invocation stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
-    /// The invocation, or the message, fails, and whoever sent it tries again.
+    /// The invocation, or the message, fails, and its sender retries.
     Retry,
     /// The function invokes itself.
     SelfInvoke,
 }
 
-/// The variables, and what is wrong with them.
+/// Reads variables, and collects what is wrong with them.
 #[derive(Debug)]
 pub struct Said<'e> {
     environment: &'e BTreeMap<String, String>,
-    /// Each with the name of its variable.
+    /// The problems, each with the name of its variable.
     problems: Vec<String>,
 }
 
 impl<'e> Said<'e> {
-    /// These variables, with no problem.
+    /// Reads these variables, with no problem so far.
     pub fn new(environment: &'e BTreeMap<String, String>) -> Self {
         Self { environment, problems: Vec::new() }
     }
@@ -87,7 +87,7 @@ impl<'e> Said<'e> {
         self.environment.keys()
     }
 
-    /// The value of a variable; an empty one is not set.
+    /// The value of a variable; an empty value counts as not set.
     pub fn text(&self, name: &str) -> Option<&'e str> {
         self.environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
@@ -102,11 +102,11 @@ impl<'e> Said<'e> {
         self.problems.push(what);
     }
 
-    /// What the variables say, and the options of an import, if neither has a problem. `None` of `options`
-    /// means that they have one, which is noted.
+    /// The settings in the variables, and the options of an import, if neither has a problem. `None` of
+    /// `options` means that the options have a problem, which is noted already.
     ///
     /// # Errors
-    /// All problems.
+    /// All problems, one after the other.
     pub fn settings<T>(
         mut self,
         options: Option<T>,
@@ -228,7 +228,7 @@ impl<'e> Said<'e> {
     }
 }
 
-/// Milliseconds as a number, or a duration with a unit.
+/// Reads milliseconds as a number, or a duration with a unit.
 fn stop_before(text: &str) -> Result<Duration, String> {
     if let Ok(millis) = text.parse() {
         return Ok(Duration::from_millis(millis));

@@ -1,4 +1,4 @@
-//! What each note changes in the state.
+//! Changes the state by each note.
 
 use super::note::Note;
 use super::state::State;
@@ -12,8 +12,8 @@ impl State {
             Note::Location { source, from, location } => {
                 let known = self.locations.entry(source).or_default();
                 known.retain(|(at, _)| *at < from);
-                // Reserves exactly one more, because there may be ten thousand sources, nearly all with one
-                // bucket.
+                // Exactly one more is reserved, because there may be ten thousand sources, nearly all with
+                // one bucket.
                 known.reserve_exact(1);
                 known.push((from, location));
             }
@@ -43,7 +43,7 @@ impl State {
             Note::Restored { number } => {
                 let amended = self.seals.get_mut(&number).and_then(|pending| pending.amended.take());
                 let lost = amended.map(|amend| amend.lost).unwrap_or_default();
-                // Other damage may be noted as an equal range, so only one entry is removed.
+                // Only one entry is removed, because other damage may be noted as an equal range.
                 for range in lost {
                     self.lost.iter().rposition(|known| *known == range).map(|at| self.lost.remove(at));
                 }

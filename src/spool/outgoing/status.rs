@@ -72,7 +72,7 @@ impl Status for SpoolLog {
         let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
         for (place, delivered) in &state.days {
             let stage = stage(place.day, false, delivered.is_unsure());
-            // If any part of the day can never be closed, neither can the day.
+            // A day can never be closed if any part of it cannot.
             let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
             *known = (*known).max(stage);
         }

@@ -18,10 +18,10 @@ pub enum OpenError {
         #[source]
         cause: io::Error,
     },
-    /// Its identity cannot be read.
+    /// The spool's identity cannot be read.
     #[error(transparent)]
     Ident(#[from] IdentError),
-    /// Its manifest cannot be read.
+    /// The spool's manifest cannot be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// A newer release wrote a segment.
@@ -30,23 +30,23 @@ pub enum OpenError {
          the spool with it first"
     )]
     Newer {
-        /// The segment.
+        /// The number of the segment.
         segment: u64,
-        /// Its format.
+        /// The major version of the segment's format.
         major: u16,
     },
-    /// Damage was found and the configuration says to stop.
+    /// Damage was found, and the configuration says to stop.
     #[error(
         "the spool has lost {} (the first lost positions are {first} to {last}), so it is not opened with \
          `spool.on_corruption = \"stop\"`; `forebay spool verify` lists the damage",
         counted(*.count, "frame", "frames")
     )]
     Damaged {
-        /// First position lost.
+        /// The first position lost.
         first: u64,
-        /// Last position of that range.
+        /// The last position of that range.
         last: u64,
-        /// Frames lost in total.
+        /// The number of frames lost in total.
         count: u64,
     },
     /// The spool stopped while it was being opened.

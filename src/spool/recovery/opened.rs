@@ -1,4 +1,4 @@
-//! An opened spool, and what its start found.
+//! An opened spool, and the findings of its start.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::spool::shared::Shared;
 use crate::spool::writing::housekeeper::Housekeeper;
 use crate::spool::writing::writer::Writer;
 
-/// What a start found.
+/// The findings of a start.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
-    /// Segments with frames.
+    /// The number of segments with frames.
     pub segments: usize,
-    /// Frames not yet delivered.
+    /// The number of frames that are not delivered yet.
     pub frames: u64,
-    /// Sealed batches that are not committed.
+    /// The number of sealed batches that are not committed.
     pub seals: usize,
     /// Positions that this start found to be lost.
     pub lost: Vec<Range>,
@@ -25,8 +25,8 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Whether the wall clock is more than a day earlier than the newest frame.
     pub clock_behind: bool,
-    /// Whether notes of the manifest could not be read. The work they recorded is done again, so a call may
-    /// be delivered twice.
+    /// Whether notes of the manifest could not be read. The work that they recorded is done again, so a call
+    /// may be delivered twice.
     pub manifest_damaged: bool,
 }
 

@@ -434,7 +434,8 @@ proptest! {
     }
 }
 
-/// What a text begins with is the same when it has grown. Of CRLF only the first byte counted, and blank lines did.
+/// The beginning of a text is the same when the text has grown. Of CRLF only the first byte counted, and
+/// blank lines did.
 #[test]
 fn a_text_that_grows_still_begins_with_what_it_had() {
     for line_break in ["\n", "\r\n", "\r"] {

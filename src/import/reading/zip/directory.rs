@@ -1,4 +1,4 @@
-//! The directory of an archive: what its entries are called, and where they are.
+//! The directory of an archive: the names of its entries, and where they are.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,29 +15,29 @@ use crate::import::reading::Limits;
 /// Length in bytes of a local header without the name and the extra field that follow it.
 pub(super) const LOCAL_BYTES: usize = 30;
 
-/// The upper half of code page 437, in which names are written that are not in UTF-8.
+/// The upper half of code page 437: the encoding of names that are not UTF-8.
 const CODE_PAGE_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀\
                              αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{A0}";
 
 /// An entry, as the directory describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name; it may contain anything.
+    /// The entry's name, which may contain anything.
     pub name: String,
-    /// Its decoded size in bytes.
+    /// The entry's decoded size in bytes.
     pub size: u64,
-    /// Its raw size in bytes.
+    /// The entry's raw size in bytes.
     pub compressed_size: u64,
     pub(super) crc32: u32,
     pub(super) method: CompressionMethod,
     pub(super) flags: EntryFlags,
-    /// Where its local header is in the archive.
+    /// The byte of the archive at which the entry's local header begins.
     pub(super) header_at: u64,
     pub(super) place: ZipArchiveEntryWayfinder,
 }
 
 impl Entry {
-    /// Whether it is a folder, which has no content.
+    /// Whether the entry is a folder, which has no content.
     pub fn is_folder(&self) -> bool {
         self.name.ends_with('/')
     }
@@ -53,8 +53,8 @@ pub(super) fn each_entry(
     let mut headers = archive.entries(&mut buffer);
     // Hashes of the names so far.
     let mut names: HashSet<[u8; 16]> = HashSet::new();
-    // Bytes of the archive that the entries so far claim. If it is more than there are, they overlap: a small
-    // file could then be made to hold any amount of data.
+    // The bytes of the archive that the entries so far claim. If they claim more than there are, they
+    // overlap: a small file could then hold any amount of data.
     let mut claimed = 0_u64;
     while let Some(header) = headers.next_entry().map_err(damaged)? {
         if names.len() as u64 >= limits.zip_entries_max {
@@ -103,7 +103,8 @@ fn damaged(error: rawzip::Error) -> io::Error {
     of_crate(error, ZipError::Damaged(what))
 }
 
-/// A name as text. Many programs write UTF-8 without saying so. No two names give the same text by accident.
+/// The text of a name. Many programs write UTF-8 without saying so. Two names never give the same text by
+/// accident.
 fn name_of(name: &[u8], is_utf_8: bool) -> String {
     match std::str::from_utf8(name) {
         Ok(name) => name.to_owned(),

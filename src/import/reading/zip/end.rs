@@ -1,5 +1,6 @@
-//! Finds where an archive begins and ends. The crate alone takes a mark within a comment for the end, finds no
-//! directory of a large archive with other bytes before it, and does not notice that an archive is split.
+//! Finds where an archive begins and ends. The crate `rawzip` alone takes a mark within a comment for the
+//! end, finds no directory of a large archive after other bytes, and does not notice that an archive is
+//! split.
 
 use std::io;
 use std::ops::Range;
@@ -10,7 +11,7 @@ use super::error::{ZipError, of_crate};
 use crate::import::reading::ReadingError;
 use crate::import::reading::local::LocalFile;
 
-/// How many bytes are read at a time.
+/// The bytes that are read at a time.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 const END: &[u8] = b"PK\x05\x06";
@@ -21,7 +22,7 @@ const LOCATOR64_BYTES: usize = 20;
 const END64: &[u8] = b"PK\x06\x06";
 const END64_BYTES: usize = 56;
 
-/// The bytes of an archive: those of a file after a prefix, as a self-extracting archive has one.
+/// The bytes of an archive: those of a file after a prefix, such as that of a self-extracting archive.
 #[derive(Clone, Debug)]
 pub(super) struct ArchiveBytes {
     pub(super) file: LocalFile,
@@ -61,7 +62,8 @@ pub(super) fn locate(file: LocalFile) -> io::Result<ZipArchive<ArchiveBytes>> {
         .map_err(|(_, error)| of_crate(error, damaged()))
 }
 
-/// How many bytes precede the archive with this end record; `None`: it claims more than there are.
+/// The number of bytes before the archive with this end record; `None`: the record claims more bytes than
+/// there are.
 fn prefix(before: &[u8], record: &[u8], end_at: u64) -> Result<Option<u64>, ZipError> {
     let locator = before.len().checked_sub(LOCATOR64_BYTES).and_then(|at| before.split_at_checked(at));
     if let Some((before, locator)) = locator.filter(|(_, locator)| locator.starts_with(LOCATOR64)) {
@@ -71,7 +73,7 @@ fn prefix(before: &[u8], record: &[u8], end_at: u64) -> Result<Option<u64>, ZipE
         let record =
             before.len().checked_sub(END64_BYTES).and_then(|at| before.get(at..)).unwrap_or_default();
         if !record.starts_with(END64) {
-            // A record with fields of other programs is longer: such an archive must begin with the file.
+            // A longer record has fields of other programs: such an archive must begin with the file.
             return Ok(Some(0));
         }
         if number(record, 16..24) != 0 {
@@ -86,7 +88,7 @@ fn prefix(before: &[u8], record: &[u8], end_at: u64) -> Result<Option<u64>, ZipE
     Ok(end_at.checked_sub(number(record, 12..16)).and_then(|at| at.checked_sub(number(record, 16..20))))
 }
 
-/// A number, which begins with its lowest byte.
+/// Reads a number whose lowest byte comes first.
 fn number(bytes: &[u8], at: Range<usize>) -> u64 {
     bytes.get(at).unwrap_or_default().iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

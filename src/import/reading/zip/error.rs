@@ -11,10 +11,10 @@ pub enum ZipError {
     /// The directory contradicts itself or the file.
     #[error("the zip file is damaged: {0}")]
     Damaged(&'static str),
-    /// It is one part of several.
+    /// The file is one part of a split archive.
     #[error("the zip file is one part of a split archive; join the parts: zip -s 0 FILE --out NEW")]
     Split,
-    /// It has too many entries.
+    /// The archive has too many entries.
     #[error("the zip file has over {max} entries")]
     TooManyEntries {
         /// The limit.
@@ -23,9 +23,9 @@ pub enum ZipError {
     /// The name of an entry is too long.
     #[error("the zip file has an entry with a name of {bytes} bytes; at most {max} are allowed")]
     LongName {
-        /// Its length.
+        /// The length of the name, in bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit, in bytes.
         max: usize,
     },
     /// Two entries have the same name, so they would count as the same file.
@@ -34,7 +34,7 @@ pub enum ZipError {
     /// An entry is encrypted.
     #[error("the entry {0:?} is encrypted; decrypt the zip file first")]
     Encrypted(String),
-    /// An entry is compressed in another way.
+    /// An entry is compressed by a method other than deflate and stored.
     #[error(
         "the entry {name:?} is compressed with {}; only deflate and stored are supported: \
          unpack it and pack it again", method_name(*.method)
@@ -53,7 +53,7 @@ pub enum ZipError {
         /// What is wrong.
         what: &'static str,
     },
-    /// An archive within an archive.
+    /// The entry is an archive itself.
     #[error("a zip file within a zip file is not read; unpack the outer one")]
     Nested,
 }
@@ -68,7 +68,7 @@ impl From<ZipError> for io::Error {
     }
 }
 
-/// An error of the crate, which means that `damaged` is so unless the file cannot be read.
+/// The error for one of the crate: `damaged`, unless the file cannot be read.
 pub(super) fn of_crate(error: rawzip::Error, damaged: ZipError) -> io::Error {
     match error.into_kind() {
         rawzip::ErrorKind::IO(error) => error,

@@ -1,8 +1,8 @@
 //! Zip archives: each entry is a file of its own.
 //!
 //! The crate `rawzip` reads the directory as a stream, in its order, and keeps entries of one name (decision
-//! 0202). What it leaves to its callers is here: which end record is the archive's (`end`), which archives are
-//! refused (`directory`), and reading an entry to an end that is checked (`entry_reader`).
+//! 0202). This folder does what the crate leaves to its callers: which end record is the archive's (`end`),
+//! which archives are refused (`directory`), and reading an entry to an end that is checked (`entry_reader`).
 //!
 //! Only the directory counts: local headers are read for their lengths alone, so descriptors do not matter.
 //! The methods are stored and deflate. Names are never used as paths.
@@ -36,7 +36,7 @@ impl ZipFile {
     /// See [`LocalFile::check_unchanged`].
     ///
     /// # Errors
-    /// Those of it.
+    /// Errors of [`LocalFile::check_unchanged`].
     pub fn check_unchanged(&self) -> io::Result<()> {
         self.archive.get_ref().file.check_unchanged()
     }
@@ -44,24 +44,24 @@ impl ZipFile {
     /// Opens an archive and finds its directory.
     ///
     /// # Errors
-    /// [`ZipError`]; the file cannot be read.
+    /// [`ZipError`]; or the file cannot be read.
     pub fn open(file: LocalFile, limits: Limits) -> io::Result<Self> {
         Ok(Self { archive: locate(file)?, limits })
     }
 
-    /// Takes the entries, in the order of the directory, folders included.
+    /// Passes each entry to `take`, in the order of the directory, folders included.
     ///
     /// # Errors
-    /// [`ZipError`], or the file cannot be read: the archive is not to be trusted.
+    /// [`ZipError`], or the file cannot be read: the archive is then not to be trusted.
     pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
         each_entry(&self.archive, self.limits, take)
     }
 
-    /// A reader of an entry's content. Its raw bytes are counted in `raw`. Size and checksum are verified at
-    /// the end: until then the content is not to be trusted.
+    /// A reader of an entry's content, whose raw bytes are counted in `raw`. Size and checksum are verified
+    /// at the end: until then the content is not to be trusted.
     ///
     /// # Errors
-    /// [`ZipError`]; the file cannot be read.
+    /// [`ZipError`]; or the file cannot be read.
     pub fn read(&self, entry: &Entry, raw: RawBytes) -> io::Result<EntryReader> {
         EntryReader::new(&self.archive, entry, raw)
     }
