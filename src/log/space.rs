@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::refusals::{Cause, Division, Flow};
-use super::seals::PendingSeal;
 use crate::batch::BatchKey;
 use crate::object::PutLocation;
 use crate::sources::SourceId;

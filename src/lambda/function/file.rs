@@ -67,7 +67,7 @@ impl Invocation {
         };
         let (target, part_bytes): (Arc<dyn Target>, _) = match &self.function.rows_go_to {
             RowsGoTo::Collector(collector) => {
-                (Arc::new(collector.with_progress(self.progress.clone())), None)
+                (Arc::new(collector.with_progress(Arc::clone(&self.progress))), None)
             }
             RowsGoTo::Objects { output, part_bytes } => {
                 let Some(received_at) = head.last_modified else {
@@ -76,7 +76,7 @@ impl Invocation {
                 };
                 let target = OutputTarget::new(
                     output.clone(),
-                    self.progress.clone(),
+                    Arc::clone(&self.progress),
                     received_at,
                     Arc::clone(&self.function.random),
                 );
