@@ -59,7 +59,7 @@ pub struct End {
     /// The file with the rejected rows, on the importer's machine, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects_file: Option<String>,
-    /// The version of the file that was read: see [`Begin::version`].
+    /// The version of the file that was read: see [`Begin::version`](super::Begin::version).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<FileId>,
 }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use self::args::{ImportCommand, ImportCsvArgs};
 use self::show::{Shown, while_shown};
 use self::to::{announce, chosen_target, finish, state_of, store, upload, wanted};
-use crate::cli::failure::{self, Failure};
+use crate::cli::failure::Failure;
 use crate::import::RowLimits;
 use crate::import::discovery::files::{Opening, temporary};
 use crate::import::discovery::inputs::{Input, any_in_s3, inputs};
@@ -68,14 +68,8 @@ async fn stoppable(
     let _signals = shutdown.listen_saying(STAGE_WORDS)?;
     tokio::select! {
         done = import(shutdown.orderly.clone()) => done,
-        () = shutdown.immediate.cancelled() => Err(stopped()),
+        () = shutdown.immediate.cancelled() => Err(resume::stopped()),
     }
-}
-
-/// The failure of an import that a signal stopped.
-fn stopped() -> Failure {
-    let how = resume::how_to_continue(std::env::args_os());
-    Failure::with_code(failure::INTERRUPTED, format!("stopped; {how}"))
 }
 
 /// The inputs, and how they are opened.

@@ -2,10 +2,17 @@
 
 use std::ffi::OsString;
 
+use crate::cli::failure::{self, Failure};
 use crate::words::shell_word;
 
+/// The failure of an import that a signal stopped.
+pub(super) fn stopped() -> Failure {
+    let how = how_to_continue(std::env::args_os());
+    Failure::with_code(failure::INTERRUPTED, format!("stopped; {how}"))
+}
+
 /// Says how to continue: with the same command line, if that still means the same.
-pub(super) fn how_to_continue(line: impl IntoIterator<Item = OsString>) -> String {
+fn how_to_continue(line: impl IntoIterator<Item = OsString>) -> String {
     let mut command: Vec<String> = Vec::new();
     let (mut is_key, mut has_key) = (false, false);
     let (mut forced, mut from_shell, mut from_stdin) = (false, false, false);

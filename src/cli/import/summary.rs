@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::resume;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_json;
 use crate::import::file_result::{FileResult, Results};
@@ -276,7 +277,7 @@ impl Summary {
                     .to_owned()
             }
             failure::SOME_REJECTED => "some rows were refused by the collector".to_owned(),
-            failure::INTERRUPTED => return Some(super::stopped()),
+            failure::INTERRUPTED => return Some(resume::stopped()),
             failure::DENIED => "access denied".to_owned(),
             _ => "some files were not imported".to_owned(),
         };
