@@ -49,6 +49,12 @@ impl InLogs {
     }
 }
 
+impl From<Option<InLog>> for InLogs {
+    fn from(one: Option<InLog>) -> Self {
+        Self { one, others: Vec::new() }
+    }
+}
+
 impl FromIterator<InLog> for InLogs {
     fn from_iter<T: IntoIterator<Item = InLog>>(all: T) -> Self {
         let mut all = all.into_iter();

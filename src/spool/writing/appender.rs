@@ -35,7 +35,7 @@ impl Outcome {
         Appended {
             stored: self.stored,
             repeats: self.repeats,
-            stored_in: stored_in.into_iter().collect(),
+            stored_in: stored_in.into(),
             import: self.import,
         }
     }
