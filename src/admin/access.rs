@@ -70,7 +70,7 @@ pub(super) enum Refusal {
     ReadOnly,
     /// Too many wrong tokens came from the address: 429.
     TooManyGuesses {
-        /// The time until tokens from the address are looked at again.
+        /// How long tokens from the address are still refused unread.
         wait: Duration,
     },
 }

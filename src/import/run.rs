@@ -327,7 +327,7 @@ impl Run<'_> {
         Some(end)
     }
 
-    /// The end of a file of which all rows are read.
+    /// The end of a file whose rows are all read.
     async fn done_if_unchanged(&mut self) -> FileEnd {
         let Some(unchanged) = self.job.unchanged.clone() else { return FileEnd::Done };
         loop {

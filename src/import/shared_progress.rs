@@ -148,129 +148,6 @@ impl SharedProgress {
         Self { records, clock, importer, gone_at, held: Mutex::default() }
     }
 
-    /// Begins or continues an import, once no other importer has the file.
-    ///
-    /// # Errors
-    /// [`TargetError`]; [`TargetError::Later`] while another importer has the file.
-    async fn begin(&self, begin: &Begin, source: &SourceId) -> Result<Begun, TargetError> {
-        if begin.by_content {
-            let why =
-                "--id-from row-hash keeps the rows that it knows on this machine: use it without --journal";
-            return Err(TargetError::Refused(why.into()));
-        }
-        let key = key_of(begin.file, source);
-        let before = lock(&self.held).get(&key).map(Arc::clone);
-        // The lease that this importer already holds stays locked until its successor replaces it, so that
-        // nothing old is written over the new one.
-        let before = match &before {
-            Some(before) => Some(before.lock().await),
-            None => None,
-        };
-        let (known, tag) = match &before {
-            Some(before) => (Some(before.shared.clone()), before.tag.clone()),
-            None => self.read(key).await?,
-        };
-        let now = self.clock.wall();
-        if let Some(other) = known.as_ref().filter(|shared| shared.importer != self.importer)
-            && let Some(until) = other.leased_until
-            && now < until.plus(CLOCKS_DIFFER)
-        {
-            let why = format!("{} imports this file, or has died a short time ago", other.importer);
-            return Err(TargetError::Later { after: ASK_AGAIN, why: Told::plain(why) });
-        }
-        let revision = known.as_ref().map_or(0, |shared| shared.revision);
-        let known = known.map(|shared| shared.record);
-        let admitted = admitted(known, begin, (key, source), now)?;
-        let progress = admitted.record.progress;
-        if admitted.standing != Standing::Done {
-            let (importer, record) = (self.importer.clone(), admitted.record.clone());
-            let shared = Shared { importer, revision, leased_until: None, record };
-            let mut held = Held { shared, tag, written_at: now };
-            self.write(key, &mut held, Some(LEASE)).await.map_err(|error| match error {
-                WriteError::Changed => TargetError::Later {
-                    after: AGAIN,
-                    why: "another importer has just begun this file".into(),
-                },
-                other => refusal(other),
-            })?;
-            lock(&self.held).insert(key, Arc::new(tokio::sync::Mutex::new(held)));
-        }
-        Ok(admitted.begun(source.clone(), false, progress, progress.next_row))
-    }
-
-    /// Checks that these are the next rows, and that nobody else imports them now. Renews the lease if
-    /// needed.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the rows are not the next ones, the lease is lost, or it cannot be renewed.
-    async fn may_send(&self, rows: Rows) -> Result<(), TargetError> {
-        let file = self.file(rows.import)?;
-        let mut held = file.lock().await;
-        if held.shared.record.progress.next_row != rows.first {
-            return Err(TargetError::OtherRow);
-        }
-        let now = self.clock.wall();
-        // A lease that ends with this importer is not renewed.
-        let is_last =
-            held.shared.leased_until.is_some_and(|until| Some(until) == self.gone_at && now < until);
-        if !is_last && held.shared.leased_until.is_none_or(|until| now.plus(RENEW_AFTER) >= until) {
-            self.renew(rows.import, &mut held).await?;
-        }
-        Ok(())
-    }
-
-    /// Notes rows that were sent. They are recorded within seconds.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the rows are not the next ones, or the lease is lost.
-    async fn sent(&self, rows: Rows, calls: u64) -> Result<RowsTaken, TargetError> {
-        let file = self.file(rows.import)?;
-        let mut held = file.lock().await;
-        let progress = &mut held.shared.record.progress;
-        if progress.next_row != rows.first {
-            return Err(TargetError::OtherRow);
-        }
-        // The first rows fix the options, so they are recorded at once.
-        let is_first = progress.next_row == 0;
-        progress.next_row = rows.first.saturating_add(rows.rows);
-        progress.stored = progress.stored.saturating_add(calls);
-        progress.rejected = progress.rejected.saturating_add(rows.rejected);
-        progress.repeats = progress.repeats.saturating_add(rows.repeats);
-        let taken = RowsTaken { progress: *progress };
-        let is_due = is_first || self.clock.wall() >= held.written_at.plus(RECORD_EVERY);
-        // The import continues without the store as long as the lease lasts.
-        if is_due && let Err(error) = self.write(rows.import, &mut held, Some(LEASE)).await {
-            tracing::debug!(%error, "the progress of an import is not recorded yet");
-            if error == WriteError::Changed {
-                self.lose(rows.import);
-            }
-        }
-        Ok(taken)
-    }
-
-    /// Records how an import ended, and gives up the lease.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the import is not open, or its end cannot be recorded: the lease is then kept.
-    async fn end(&self, end: End) -> Result<(), TargetError> {
-        let file = self.file(end.import)?;
-        let mut held = file.lock().await;
-        let before = held.shared.record.clone();
-        // Errors go into the bucket without the text of rows.
-        held.shared.record.ended(End::of(end.import, end.outcome.without_private()), self.clock.wall());
-        match self.write(end.import, &mut held, None).await {
-            // The importer that has the file now reads it to its end.
-            Ok(()) | Err(WriteError::Changed) => {
-                self.lose(end.import);
-                Ok(())
-            }
-            Err(error) => {
-                held.shared.record = before;
-                Err(refusal(error))
-            }
-        }
-    }
-
     fn file(&self, key: ImportKey) -> Result<HeldFile, TargetError> {
         lock(&self.held).get(&key).map(Arc::clone).ok_or(TargetError::NotOpen)
     }
@@ -357,20 +234,122 @@ impl SharedProgress {
 }
 
 impl ProgressKeeper for SharedProgress {
-    fn begin(&self, file: Begin, source: SourceId) -> BoxFuture<'_, Result<Begun, TargetError>> {
-        Box::pin(async move { self.begin(&file, &source).await })
+    // Begins or continues an import, once no other importer has the file.
+    fn begin(&self, begin: Begin, source: SourceId) -> BoxFuture<'_, Result<Begun, TargetError>> {
+        Box::pin(async move {
+            if begin.by_content {
+                let why = "--id-from row-hash keeps the rows that it knows on this machine: use it without --journal";
+                return Err(TargetError::Refused(why.into()));
+            }
+            let key = key_of(begin.file, &source);
+            let before = lock(&self.held).get(&key).map(Arc::clone);
+            // The lease that this importer already holds stays locked until its successor replaces it, so that
+            // nothing old is written over the new one.
+            let before = match &before {
+                Some(before) => Some(before.lock().await),
+                None => None,
+            };
+            let (known, tag) = match &before {
+                Some(before) => (Some(before.shared.clone()), before.tag.clone()),
+                None => self.read(key).await?,
+            };
+            let now = self.clock.wall();
+            if let Some(other) = known.as_ref().filter(|shared| shared.importer != self.importer)
+                && let Some(until) = other.leased_until
+                && now < until.plus(CLOCKS_DIFFER)
+            {
+                let why = format!("{} imports this file, or has died a short time ago", other.importer);
+                return Err(TargetError::Later { after: ASK_AGAIN, why: Told::plain(why) });
+            }
+            let revision = known.as_ref().map_or(0, |shared| shared.revision);
+            let known = known.map(|shared| shared.record);
+            let admitted = admitted(known, &begin, (key, &source), now)?;
+            let progress = admitted.record.progress;
+            if admitted.standing != Standing::Done {
+                let (importer, record) = (self.importer.clone(), admitted.record.clone());
+                let shared = Shared { importer, revision, leased_until: None, record };
+                let mut held = Held { shared, tag, written_at: now };
+                self.write(key, &mut held, Some(LEASE)).await.map_err(|error| match error {
+                    WriteError::Changed => TargetError::Later {
+                        after: AGAIN,
+                        why: "another importer has just begun this file".into(),
+                    },
+                    other => refusal(other),
+                })?;
+                lock(&self.held).insert(key, Arc::new(tokio::sync::Mutex::new(held)));
+            }
+            Ok(admitted.begun(source, false, progress, progress.next_row))
+        })
     }
 
+    // Checks that these are the next rows, and that nobody else imports them now. Renews the lease if
+    // needed.
     fn may_take(&self, rows: Rows) -> BoxFuture<'_, Result<(), TargetError>> {
-        Box::pin(self.may_send(rows))
+        Box::pin(async move {
+            let file = self.file(rows.import)?;
+            let mut held = file.lock().await;
+            if held.shared.record.progress.next_row != rows.first {
+                return Err(TargetError::OtherRow);
+            }
+            let now = self.clock.wall();
+            // A lease that ends with this importer is not renewed.
+            let is_last =
+                held.shared.leased_until.is_some_and(|until| Some(until) == self.gone_at && now < until);
+            if !is_last && held.shared.leased_until.is_none_or(|until| now.plus(RENEW_AFTER) >= until) {
+                self.renew(rows.import, &mut held).await?;
+            }
+            Ok(())
+        })
     }
 
+    // Notes rows that were sent. They are recorded within seconds.
     fn taken(&self, rows: Rows, taken: Taken) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
-        Box::pin(self.sent(rows, taken.new))
+        Box::pin(async move {
+            let file = self.file(rows.import)?;
+            let mut held = file.lock().await;
+            let progress = &mut held.shared.record.progress;
+            if progress.next_row != rows.first {
+                return Err(TargetError::OtherRow);
+            }
+            // The first rows fix the options, so they are recorded at once.
+            let is_first = progress.next_row == 0;
+            progress.next_row = rows.first.saturating_add(rows.rows);
+            progress.stored = progress.stored.saturating_add(taken.new);
+            progress.rejected = progress.rejected.saturating_add(rows.rejected);
+            progress.repeats = progress.repeats.saturating_add(rows.repeats);
+            let so_far = RowsTaken { progress: *progress };
+            let is_due = is_first || self.clock.wall() >= held.written_at.plus(RECORD_EVERY);
+            // The import continues without the store as long as the lease lasts.
+            if is_due && let Err(error) = self.write(rows.import, &mut held, Some(LEASE)).await {
+                tracing::debug!(%error, "the progress of an import is not recorded yet");
+                if error == WriteError::Changed {
+                    self.lose(rows.import);
+                }
+            }
+            Ok(so_far)
+        })
     }
 
+    // Records how an import ended, and gives up the lease.
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
-        Box::pin(self.end(end))
+        Box::pin(async move {
+            let file = self.file(end.import)?;
+            let mut held = file.lock().await;
+            let before = held.shared.record.clone();
+            // Errors go into the bucket without the text of rows.
+            held.shared.record.ended(End::of(end.import, end.outcome.without_private()), self.clock.wall());
+            match self.write(end.import, &mut held, None).await {
+                // The importer that has the file now reads it to its end.
+                Ok(()) | Err(WriteError::Changed) => {
+                    self.lose(end.import);
+                    Ok(())
+                }
+                Err(error) => {
+                    held.shared.record = before;
+                    Err(refusal(error))
+                }
+            }
+        })
     }
 }
 
@@ -509,8 +488,8 @@ mod tests {
     }
 
     async fn step(importer: &SharedProgress, begun: &Begun, first: u64) -> Result<RowsTaken, TargetError> {
-        importer.may_send(rows(begun, first)).await?;
-        importer.sent(rows(begun, first), 9).await
+        importer.may_take(rows(begun, first)).await?;
+        importer.taken(rows(begun, first), Taken { new: 9, ..Taken::default() }).await
     }
 
     fn is_later<T: fmt::Debug>(answer: Result<T, TargetError>, why: &str) {
@@ -524,15 +503,15 @@ mod tests {
     async fn a_file_is_imported_by_one_and_known_to_all() {
         let stand = Stand::new();
         let (one, other) = (stand.importer("one"), stand.importer("other"));
-        let begun = one.begin(&file(), &source()).await.unwrap();
+        let begun = one.begin(file(), source()).await.unwrap();
         assert_eq!((begun.standing, begun.read_from), (Standing::New, 0));
-        is_later(other.begin(&file(), &source()).await, "one imports this file");
+        is_later(other.begin(file(), source()).await, "one imports this file");
         step(&one, &begun, 0).await.unwrap();
         assert_eq!(step(&one, &begun, 0).await, Err(TargetError::OtherRow));
         let taken = step(&one, &begun, 10).await.unwrap();
         assert_eq!((taken.progress.next_row, taken.progress.stored, taken.progress.rejected), (20, 18, 2));
         one.end(End::of(begun.import, Outcome::Done)).await.unwrap();
-        let known = other.begin(&file(), &source()).await.unwrap();
+        let known = other.begin(file(), source()).await.unwrap();
         assert_eq!((known.standing, known.progress), (Standing::Done, taken.progress));
         assert_eq!(one.end(End::of(begun.import, Outcome::Done)).await, Err(TargetError::NotOpen));
     }
@@ -542,7 +521,7 @@ mod tests {
         let stand = Stand::new();
         let begun = {
             let dead = stand.importer("dead");
-            let begun = dead.begin(&file(), &source()).await.unwrap();
+            let begun = dead.begin(file(), source()).await.unwrap();
             stand.clock.pass(2);
             step(&dead, &begun, 0).await.unwrap();
             // Recorded within seconds, not at once.
@@ -551,9 +530,9 @@ mod tests {
         };
         let other = stand.importer("other");
         stand.clock.pass(69);
-        is_later(other.begin(&file(), &source()).await, "dead imports this file");
+        is_later(other.begin(file(), source()).await, "dead imports this file");
         stand.clock.pass(1);
-        let continued = other.begin(&file(), &source()).await.unwrap();
+        let continued = other.begin(file(), source()).await.unwrap();
         assert_eq!((continued.standing, continued.read_from), (Standing::Continued, 10));
         assert_eq!(continued.import, begun.import);
     }
@@ -563,7 +542,7 @@ mod tests {
         let stand = Stand::new();
         let gone_at = stand.clock.wall().plus(Duration::from_secs(5));
         let (one, other) = (stand.importer_until("one", Some(gone_at)), stand.importer("other"));
-        let begun = one.begin(&file(), &source()).await.unwrap();
+        let begun = one.begin(file(), source()).await.unwrap();
         stand.clock.pass(3);
         step(&one, &begun, 0).await.unwrap();
         stand.clock.pass(1);
@@ -575,9 +554,9 @@ mod tests {
             "the lease is not renewed at each step"
         );
         stand.clock.pass(10);
-        is_later(other.begin(&file(), &source()).await, "one imports this file");
+        is_later(other.begin(file(), source()).await, "one imports this file");
         stand.clock.pass(1);
-        assert_eq!(other.begin(&file(), &source()).await.unwrap().read_from, 10);
+        assert_eq!(other.begin(file(), source()).await.unwrap().read_from, 10);
         assert_eq!(step(&one, &begun, 20).await, Err(TargetError::NotOpen));
     }
 
@@ -585,11 +564,11 @@ mod tests {
     async fn an_importer_that_slept_too_long_stops() {
         let stand = Stand::new();
         let (slow, other) = (stand.importer("slow"), stand.importer("other"));
-        let begun = slow.begin(&file(), &source()).await.unwrap();
+        let begun = slow.begin(file(), source()).await.unwrap();
         stand.clock.pass(71);
-        let taken_over = other.begin(&file(), &source()).await.unwrap();
+        let taken_over = other.begin(file(), source()).await.unwrap();
         assert_eq!(step(&slow, &begun, 0).await, Err(TargetError::NotOpen));
-        is_later(slow.begin(&file(), &source()).await, "other imports this file");
+        is_later(slow.begin(file(), source()).await, "other imports this file");
         step(&other, &taken_over, 0).await.unwrap();
     }
 
@@ -599,28 +578,28 @@ mod tests {
         let (one, other) = (stand.importer("one"), stand.importer("other"));
         // The very first write is done, and its answer lost.
         stand.memory.loses.store(true, Ordering::Relaxed);
-        is_later(one.begin(&file(), &source()).await, "the answer was lost");
-        let begun = one.begin(&file(), &source()).await.unwrap();
+        is_later(one.begin(file(), source()).await, "the answer was lost");
+        let begun = one.begin(file(), source()).await.unwrap();
         for _ in 0..10 {
             stand.clock.pass(25);
             stand.memory.loses.store(true, Ordering::Relaxed);
             one.renew_all().await;
             one.renew_all().await;
-            is_later(other.begin(&file(), &source()).await, "one imports this file");
+            is_later(other.begin(file(), source()).await, "one imports this file");
         }
         step(&one, &begun, 0).await.unwrap();
         stand.memory.loses.store(true, Ordering::Relaxed);
         let end = End::of(begun.import, Outcome::Done);
         is_later(one.end(end.clone()).await, "the answer was lost");
         one.end(end).await.unwrap();
-        assert_eq!(other.begin(&file(), &source()).await.unwrap().standing, Standing::Done);
+        assert_eq!(other.begin(file(), source()).await.unwrap().standing, Standing::Done);
     }
 
     #[tokio::test]
     async fn a_store_that_is_away_stops_nothing_until_the_lease_ends() {
         let stand = Stand::new();
         let one = stand.importer("one");
-        let begun = one.begin(&file(), &source()).await.unwrap();
+        let begun = one.begin(file(), source()).await.unwrap();
         stand.memory.down.store(true, Ordering::Relaxed);
         stand.clock.pass(30);
         step(&one, &begun, 0).await.unwrap();
@@ -640,7 +619,7 @@ mod tests {
             .iter()
             .map(|importer| {
                 let importer = Arc::clone(importer);
-                tokio::spawn(async move { importer.begin(&file(), &source()).await.is_ok() })
+                tokio::spawn(async move { importer.begin(file(), source()).await.is_ok() })
             })
             .collect();
         let mut begun = 0;
@@ -653,7 +632,7 @@ mod tests {
     #[tokio::test]
     async fn rows_known_by_content_need_a_journal_of_their_own() {
         let stand = Stand::new();
-        let refused = stand.importer("one").begin(&Begin { by_content: true, ..file() }, &source()).await;
+        let refused = stand.importer("one").begin(Begin { by_content: true, ..file() }, source()).await;
         assert!(
             matches!(refused, Err(TargetError::Refused(why)) if why.full().contains("without --journal"))
         );

@@ -20,7 +20,7 @@ pub enum Cause {
 
 /// The state of a source at a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum FlowState {
     /// The source's puts fail.
     Failing,
     /// The source sends calls, and its puts are not known to fail.
@@ -39,7 +39,7 @@ pub struct Flow<W> {
     /// Whether new calls of the source go there.
     pub current: bool,
     /// The source's state at the bucket.
-    pub standing: Standing,
+    pub standing: FlowState,
     /// The space of the spool that the flow holds.
     pub held: Held,
 }

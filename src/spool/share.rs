@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::log::Held;
-use crate::log::refusals::{Cause, Division, Flow, Party, Standing};
+use crate::log::refusals::{Cause, Division, Flow, FlowState, Party};
 use crate::object::PutLocation;
 use crate::sources::SourceId;
 use crate::words::count::percent_of;
@@ -69,8 +69,8 @@ pub fn divide<W: Ord + Clone>(
 ) -> Division<W> {
     let party = |flow: &Flow<W>| match flow.standing {
         _ if failing.contains_key(&flow.location) => Some(Party::Location(flow.location.clone())),
-        Standing::Failing => Some(Party::Source(flow.source.clone(), flow.location.clone())),
-        Standing::Healthy | Standing::Silent => None,
+        FlowState::Failing => Some(Party::Source(flow.source.clone(), flow.location.clone())),
+        FlowState::Healthy | FlowState::Silent => None,
     };
     let (mut parties, mut sources) = (BTreeMap::new(), BTreeMap::new());
     let (mut any_healthy, mut any_silent) = (false, false);
@@ -79,15 +79,15 @@ pub fn divide<W: Ord + Clone>(
             Some(party) => {
                 parties.entry(party.clone()).or_insert_with(Held::default).add(flow.held);
                 // Refusals of others need not concern this source: its own put will show that.
-                let tells = flow.standing == Standing::Failing
+                let tells = flow.standing == FlowState::Failing
                     || failing.get(&flow.location) == Some(&Cause::Unreachable);
                 if flow.current && tells {
                     sources.insert(&flow.source, party);
                 }
             }
             None => {
-                any_healthy |= flow.current && flow.standing == Standing::Healthy;
-                any_silent |= flow.current && flow.standing == Standing::Silent;
+                any_healthy |= flow.current && flow.standing == FlowState::Healthy;
+                any_silent |= flow.current && flow.standing == FlowState::Silent;
             }
         }
     }
@@ -136,7 +136,7 @@ mod tests {
         SourceId::new(name).unwrap()
     }
 
-    fn flow(name: &str, location: u8, standing: Standing, parked: u64, frames: u64) -> Flow<u8> {
+    fn flow(name: &str, location: u8, standing: FlowState, parked: u64, frames: u64) -> Flow<u8> {
         Flow { source: source(name), location, current: true, standing, held: Held { parked, frames } }
     }
 
@@ -144,7 +144,7 @@ mod tests {
         Space { cap: CAP, segments, parked: 0 }
     }
 
-    use Standing::{Failing, Healthy, Silent};
+    use FlowState::{Failing, Healthy, Silent};
 
     fn unreachable(locations: &[u8]) -> BTreeMap<u8, Cause> {
         locations.iter().map(|location| (*location, Cause::Unreachable)).collect()

@@ -16,7 +16,7 @@ use crate::batch::BatchKey;
 use crate::call::{LineSink, RejectReason};
 use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
-use crate::log::refusals::{Division, Flow, Party, Standing};
+use crate::log::refusals::{Division, Flow, FlowState, Party};
 use crate::log::{
     AppendError, Appended, Difference, Encoded, Go, Held, ImportKey, ImportProgress, ImportStep, InLog,
     LogId, Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
@@ -434,7 +434,7 @@ fn the_rule_that_a_spool_is_given_decides_who_is_refused() {
         source: source("ios"),
         location: (location().bucket, None, None),
         current: true,
-        standing: Standing::Failing,
+        standing: FlowState::Failing,
         held: Held::default(),
     };
     let refused = spool.log().divide(&[flow], &BTreeMap::new()).refused;

@@ -246,12 +246,12 @@ fn defined_in(code: &str) -> BTreeSet<String> {
 }
 
 /// Leaves only what is in circles, or between them.
-fn circles(mut uses: BTreeMap<Names, BTreeSet<Names>>) -> BTreeMap<Names, BTreeSet<Names>> {
+pub(crate) fn circles<T: Ord + Clone>(mut uses: BTreeMap<T, BTreeSet<T>>) -> BTreeMap<T, BTreeSet<T>> {
     loop {
         let before = uses.len();
-        let left: BTreeSet<Names> = uses.keys().cloned().collect();
+        let left: BTreeSet<T> = uses.keys().cloned().collect();
         uses.values_mut().for_each(|used| used.retain(|other| left.contains(other)));
-        let used: BTreeSet<Names> = uses.values().flatten().cloned().collect();
+        let used: BTreeSet<T> = uses.values().flatten().cloned().collect();
         uses.retain(|module, others| !others.is_empty() && used.contains(module));
         if uses.len() == before {
             return uses;

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::circles::circles;
+
 /// Each room and the rooms that it may use. `node` connects rooms to a running process; `cli` may use every
 /// one.
 const MAY_KNOW: &[(&str, &[&str])] = &[
@@ -464,15 +466,8 @@ fn paths_after(prefix: &str, code: &str) -> Vec<String> {
     code.split(prefix).skip(1).flat_map(paths).collect()
 }
 
-fn assert_no_circle(mut uses: BTreeMap<String, BTreeSet<String>>) {
-    // What uses no other goes, again and again. A cycle is left.
-    loop {
-        let left: BTreeSet<String> = uses.keys().cloned().collect();
-        uses.retain(|_, used| !used.is_disjoint(&left));
-        if uses.len() == left.len() {
-            break;
-        }
-    }
+fn assert_no_circle(uses: BTreeMap<String, BTreeSet<String>>) {
+    let uses = circles(uses);
     assert!(uses.is_empty(), "these use each other, in a circle: {uses:?}");
 }
 

@@ -103,7 +103,7 @@ impl Totals {
         writeln!(out, "{}", self.text())
     }
 
-    /// The last line. It names only types of which there are calls.
+    /// The last line. Only types that have calls are named.
     fn text(&self) -> String {
         let some = self.calls.iter().filter(|(_, count)| **count > 0);
         let calls: Vec<String> = some.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();

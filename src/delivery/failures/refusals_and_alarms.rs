@@ -8,7 +8,7 @@ use super::health::named;
 use crate::alarms::AlarmKind;
 use crate::delivery::put::put_locations::{PutLocation, put_location};
 use crate::delivery::shared::Shared;
-use crate::log::refusals::{Division, Flow, Party, Standing};
+use crate::log::refusals::{Division, Flow, FlowState, Party};
 use crate::log::{FULL_PERCENT, Held, Log, OpenBatch};
 use crate::object::S3Location;
 use crate::planted_bugs::{PlantedBug, planted};
@@ -73,9 +73,9 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
             health.heard(&source, now);
         }
         let standing = match () {
-            () if conflicts.contains(&source) || health.is_failing(&source, &to) => Standing::Failing,
-            () if health.is_silent(&source, now) => Standing::Silent,
-            () => Standing::Healthy,
+            () if conflicts.contains(&source) || health.is_failing(&source, &to) => FlowState::Failing,
+            () if health.is_silent(&source, now) => FlowState::Silent,
+            () => FlowState::Healthy,
         };
         let is_current = !removed.contains(&source) && current.get(&source) == Some(&to);
         let location = put_location(&to);
@@ -89,7 +89,7 @@ fn divide_now(shared: &Shared, open: &[OpenBatch], now: Duration) -> (Division<P
         });
         flow.current |= is_current;
         flow.held.add(held);
-        if standing == Standing::Failing {
+        if standing == FlowState::Failing {
             flow.standing = standing;
         }
     }

@@ -128,7 +128,7 @@ struct ObjectRow {
     id: Option<usize>,
 }
 
-/// Columns of which one must have a value.
+/// Columns that may not all be empty.
 #[derive(Debug)]
 struct Requirement {
     needed: Needed,

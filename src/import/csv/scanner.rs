@@ -13,7 +13,7 @@ use super::row_error::{QuoteSign, RowError};
 /// Line breaks that one field may hold. A field with more is an unclosed quote.
 pub const FIELD_LINE_BREAKS_MAX: u64 = 1_000;
 
-/// A record of which a part is read.
+/// A record that is partly read.
 #[derive(Debug)]
 pub(super) struct Scanner {
     delimiter: u8,

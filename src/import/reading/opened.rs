@@ -30,7 +30,7 @@ pub struct Options {
 pub struct Unopened {
     /// The file's bytes.
     pub bytes: FileBytes,
-    /// The file's name, of which only the extension counts.
+    /// The file's name. Only its extension counts.
     pub name: String,
     /// The `Content-Encoding` of an object.
     pub content_encoding: Option<String>,

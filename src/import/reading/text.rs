@@ -85,7 +85,7 @@ struct Decode {
     done: bool,
 }
 
-/// Bytes of which some were used.
+/// Bytes, some of them used.
 struct Buffer {
     bytes: Vec<u8>,
     from: usize,
