@@ -150,8 +150,7 @@ impl Spool {
 
     /// Where objects of this spool are staged. The spool keeps space to park them.
     pub fn staging_disk(&self) -> StagingDisk {
-        let shared = &self.log.shared;
-        StagingDisk { disk: Arc::clone(&shared.disk), in_memory: Arc::clone(&shared.staged_in_memory) }
+        self.log.staging_disk()
     }
 
     /// Makes the fingerprints that this spool compares.

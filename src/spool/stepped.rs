@@ -132,8 +132,7 @@ impl Stepped {
 
     /// Where objects of this spool are staged. The spool keeps space to park them.
     pub fn staging_disk(&self) -> StagingDisk {
-        let shared = &self.log.shared;
-        StagingDisk { disk: Arc::clone(&shared.disk), in_memory: Arc::clone(&shared.staged_in_memory) }
+        self.log.staging_disk()
     }
 
     /// Stores queued requests, takes no more, and closes the spool cleanly.
