@@ -269,7 +269,7 @@ impl Ingest {
         });
         let Appended { stored_in, repeats, import, .. } = appended.await?;
         let receipts = about.and_then(|about| Receipts::new(about, stored_in));
-        Ok(Ack { calls, rejected, repeats, receipts, import })
+        Ok(Ack { calls, rejected, repeats, receipts, import: import.map(|progress| *progress) })
     }
 
     /// Forgets a source that is no longer configured and has no request under way.

@@ -44,7 +44,7 @@ pub struct Appended {
     /// receipt then.
     pub stored_in: InLogs,
     /// The file's progress, if the request was a step of an import.
-    pub import: Option<ImportProgress>,
+    pub import: Option<Box<ImportProgress>>,
 }
 
 /// Why a request is not acknowledged. None of its frames is stored, except perhaps after

@@ -347,6 +347,34 @@ pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> 
     fields(frame).map(|fields| (fields, len)).ok_or(FrameError::Field)
 }
 
+/// What the spool has to know of a frame to store it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// Its kind.
+    pub kind: FrameKind,
+    /// Its fingerprint.
+    pub fingerprint: u128,
+    /// Whether it has an [`Origin`].
+    pub has_origin: bool,
+    /// The length of its payload, in bytes.
+    pub payload_len: usize,
+}
+
+/// Reads the head of a frame that this process built in memory. It runs for each call, and looks at far less
+/// than [`fields`].
+pub(crate) fn head(frame: &[u8]) -> Option<Head> {
+    let header: &[u8; FRAME_HEADER] = frame.first_chunk()?;
+    let has_origin = header[18] & FLAG_ORIGIN != 0;
+    let names = usize::from(header[17]) + usize::from(header[19]);
+    let before = FRAME_HEADER + names + if has_origin { ORIGIN_LEN } else { 0 };
+    Some(Head {
+        kind: FrameKind::from_byte(header[16])?,
+        fingerprint: fingerprint(header),
+        has_origin,
+        payload_len: frame.len().checked_sub(before)?,
+    })
+}
+
 /// Reads a frame's fields without checking its checksum, for frames that this process built in memory.
 pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
     let u64_at = |at: usize| frame.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);

@@ -32,33 +32,47 @@ impl InLog {
 
 /// All frames that a request stored, by log. Nearly every request is in one log, which needs no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InLogs {
-    one: Option<InLog>,
-    others: Vec<InLog>,
+pub struct InLogs(Kept);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Kept {
+    #[default]
+    None,
+    One(InLog),
+    Several(Box<[InLog]>),
 }
 
 impl InLogs {
     /// The frames in each log, in the order in which they were added.
     pub fn iter(&self) -> impl Iterator<Item = InLog> + '_ {
-        self.one.into_iter().chain(self.others.iter().copied())
+        let all = match &self.0 {
+            Kept::None => &[],
+            Kept::One(one) => std::slice::from_ref(one),
+            Kept::Several(all) => all,
+        };
+        all.iter().copied()
     }
 
     /// Whether no frame was stored.
     pub fn is_empty(&self) -> bool {
-        self.one.is_none()
+        matches!(self.0, Kept::None)
     }
 }
 
 impl From<Option<InLog>> for InLogs {
     fn from(one: Option<InLog>) -> Self {
-        Self { one, others: Vec::new() }
+        Self(one.map_or(Kept::None, Kept::One))
     }
 }
 
 impl FromIterator<InLog> for InLogs {
     fn from_iter<T: IntoIterator<Item = InLog>>(all: T) -> Self {
-        let mut all = all.into_iter();
-        Self { one: all.next(), others: all.collect() }
+        let all: Box<[InLog]> = all.into_iter().collect();
+        match *all {
+            [] => Self::default(),
+            [one] => Some(one).into(),
+            _ => Self(Kept::Several(all)),
+        }
     }
 }
 

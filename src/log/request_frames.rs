@@ -17,13 +17,15 @@ use crate::log::imports::{ImportProgress, ImportStep};
 /// Lines are written directly into the buffer that the spool passes to the disk.
 #[derive(Debug)]
 pub struct RequestFrames {
-    source: SourceId,
-    stream: Stream,
-    received_at: UnixMillis,
+    pub(crate) source: SourceId,
+    pub(crate) stream: Stream,
+    pub(crate) received_at: UnixMillis,
     origin: Option<Origin>,
-    import: Option<ImportStep>,
+    /// The step of an import that the request is. Boxed, because few requests are steps, and every request is
+    /// moved several times.
+    pub(crate) import: Option<Box<ImportStep>>,
     say_positions: bool,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     open: usize,
     oversize: bool,
     calls: u32,
@@ -31,7 +33,7 @@ pub struct RequestFrames {
     came: Option<u32>,
     /// The items that were closed as rejected, by their index.
     refused: Vec<(u32, RejectReason)>,
-    only_if_new: Vec<u32>,
+    pub(crate) only_if_new: Vec<u32>,
 }
 
 /// The most rejected items of a request that are remembered one by one.
@@ -83,7 +85,7 @@ impl RequestFrames {
     /// Makes the request a step of an import. The lines that follow get its origin.
     pub fn set_import(&mut self, step: ImportStep) {
         self.set_origin(Some(step.origin));
-        self.import = Some(step);
+        self.import = Some(Box::new(step));
     }
 
     /// Stores the request only if none of these items, which are in order, repeats a stored call: else it is
@@ -92,14 +94,9 @@ impl RequestFrames {
         self.only_if_new = items;
     }
 
-    /// Takes the items of [`Self::only_if_new`].
-    pub(crate) fn take_only_if_new(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.only_if_new)
-    }
-
     /// Adds the frame that records the progress of the import, after all lines. The log fills it in.
     pub fn end_import_step(&mut self) {
-        let Some(step) = self.import else { return };
+        let Some(step) = &self.import else { return };
         let start = frame::begin(
             &mut self.bytes,
             FrameKind::ImportProgress,
@@ -109,11 +106,6 @@ impl RequestFrames {
         );
         self.bytes.extend_from_slice(&ImportProgress::default().encode());
         frame::finish(&mut self.bytes, start, 0);
-    }
-
-    /// The step of an import that the request is.
-    pub fn import(&self) -> Option<ImportStep> {
-        self.import
     }
 
     /// Adds to each following line its position, as its last member.
@@ -146,10 +138,6 @@ impl RequestFrames {
             frame::fields(frame)
         });
         frames.filter_map(|frame| Some((frame.stream()?, receipt::without_position(frame.payload))))
-    }
-
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
     }
 
     /// Whether a line is longer than a frame can hold, so that the request can never be stored.

@@ -348,12 +348,8 @@ fn stretch(segment: u64, added: Added) -> Stretch {
 
 /// Appends a run, or extends the last one if the new run continues it.
 fn join(runs: &mut Vec<Run>, run: Run) {
-    match runs.last_mut() {
-        Some(last) if last.offset + last.len == run.offset && last.last() + 1 == run.first => {
-            last.len += run.len;
-            last.frames += run.frames;
-        }
-        _ => runs.push(run),
+    if !runs.last_mut().is_some_and(|last| last.join(&run)) {
+        runs.push(run);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::spool::recovery::{self, OpenError, Recovered};
 use crate::spool::shared::lock;
 use crate::spool::writing::appender::Appender;
 use crate::spool::writing::housekeeper::Housekeeper;
-use crate::spool::writing::writer::{CommitError, Incoming, Outcome, Writer};
+use crate::spool::writing::writer::{CommitError, Incoming, Writer};
 use crate::time::Clock;
 
 /// An open spool whose parts the caller runs one after the other.
@@ -80,12 +80,15 @@ impl Stepped {
     ) -> Result<Vec<Appended>, AppendError> {
         let mut group: Vec<Incoming> = group.into_iter().map(Incoming::from).collect();
         let log = LogId(self.log.shared.ident.spool_id);
-        let appended = |outcome: Outcome| match outcome.refused {
-            Some(error) => Err(error),
-            None => Ok(outcome.appended_to(log)),
-        };
         match self.writer.commit(&mut group) {
-            Ok(outcomes) => outcomes.into_iter().map(appended).collect(),
+            Ok(outcomes) => {
+                let mut all = Vec::with_capacity(outcomes.len());
+                for outcome in outcomes {
+                    outcome.refused.map_or(Ok(()), Err)?;
+                    all.push(outcome.appended_to(log));
+                }
+                Ok(all)
+            }
             Err(CommitError::NoSpace { .. }) => Err(AppendError::Full),
             Err(CommitError::Unknown) => Err(AppendError::Unknown),
             Err(CommitError::Stopped) => Err(AppendError::Stopped),

@@ -24,6 +24,16 @@ impl Run {
     pub(in crate::spool) fn last(&self) -> u64 {
         self.first + u64::from(self.frames) - 1
     }
+
+    /// Adds a run if it follows without a gap, in the segment and in positions. Returns whether it does.
+    pub(in crate::spool) fn join(&mut self, next: &Self) -> bool {
+        let follows = self.offset + self.len == next.offset && self.last() + 1 == next.first;
+        if follows {
+            self.len += next.len;
+            self.frames += next.frames;
+        }
+        follows
+    }
 }
 
 /// A stretch of a batch: its frames in one segment.

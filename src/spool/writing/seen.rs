@@ -114,13 +114,13 @@ impl Seen {
             return true;
         }
         self.expire(now);
-        if self.find(fingerprint).is_some() {
-            return false;
-        }
+        let Err(mut slot) = self.probe(fingerprint) else { return false };
         if self.len == self.ring.len() {
             self.evict();
+            slot = self.home(tag(fingerprint));
         }
-        let at = (self.oldest + self.len) % self.ring.len();
+        let behind = self.oldest + self.len;
+        let at = if behind < self.ring.len() { behind } else { behind - self.ring.len() };
         if let Some(entry) = self.ring.get_mut(at) {
             *entry = fingerprint;
         }
@@ -129,7 +129,6 @@ impl Seen {
             Some((second, count)) if *second == seconds(now) => *count += 1,
             _ => self.stored.push_back((seconds(now), 1)),
         }
-        let mut slot = self.home(tag(fingerprint));
         while self.slot(slot) != 0 {
             slot = self.after(slot);
         }
@@ -161,11 +160,16 @@ impl Seen {
     }
 
     fn find(&self, fingerprint: u128) -> Option<usize> {
+        self.probe(fingerprint).ok()
+    }
+
+    /// The slot of a fingerprint, or else the free slot that it would get.
+    fn probe(&self, fingerprint: u128) -> Result<usize, usize> {
         let mut slot = self.home(tag(fingerprint));
         loop {
-            let (known, at) = taken(self.slot(slot))?;
+            let Some((known, at)) = taken(self.slot(slot)) else { return Err(slot) };
             if known == tag(fingerprint) && self.entry(at) == fingerprint {
-                return Some(slot);
+                return Ok(slot);
             }
             slot = self.after(slot);
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, MutexGuard};
 
 use crate::batch::BatchKey;
 use crate::disk::DiskFile;
-use crate::log::frame::{self, FrameKind, Salt};
+use crate::log::frame::{self, FrameKind, Head, Salt};
 use crate::log::{AccountKey, AppendError, Hour, ImportProgress, ImportStep, RequestFrames, Row};
 use crate::object::Stream;
 use crate::object::stream::NAMED_STREAMS_MAX;
@@ -34,7 +34,7 @@ pub(in crate::spool) struct Incoming {
     /// Items of the request, counted by the collector.
     pub(in crate::spool) received: u32,
     /// The step of an import that the request is.
-    pub(in crate::spool) import: Option<ImportStep>,
+    pub(in crate::spool) import: Option<Box<ImportStep>>,
     /// The items that must not repeat a stored call, in order.
     pub(in crate::spool) only_if_new: Vec<u32>,
     pub(in crate::spool) bytes: Vec<u8>,
@@ -48,20 +48,20 @@ impl Incoming {
 }
 
 impl From<RequestFrames> for Incoming {
-    fn from(mut frames: RequestFrames) -> Self {
+    fn from(frames: RequestFrames) -> Self {
         Self {
-            account: Some(AccountKey::new(frames.source().clone(), frames.stream())),
-            received_at: frames.received_at(),
             received: frames.items(),
-            import: frames.import(),
-            only_if_new: frames.take_only_if_new(),
-            bytes: frames.into_bytes(),
+            account: Some(AccountKey::new(frames.source, &frames.stream)),
+            received_at: frames.received_at,
+            import: frames.import,
+            only_if_new: frames.only_if_new,
+            bytes: frames.bytes,
         }
     }
 }
 
 /// The outcome of one request: frames stored, and repeats that were not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(in crate::spool) struct Outcome {
     pub(in crate::spool) stored: u32,
     /// The position of the first stored frame; the others follow without a gap. `None` if none was stored.
@@ -70,7 +70,7 @@ pub(in crate::spool) struct Outcome {
     /// Why nothing was stored, if the request itself is refused.
     pub(in crate::spool) refused: Option<AppendError>,
     /// The file's progress after a step of an import.
-    pub(in crate::spool) import: Option<ImportProgress>,
+    pub(in crate::spool) import: Option<Box<ImportProgress>>,
 }
 
 /// Why a group was not stored.
@@ -219,11 +219,7 @@ impl Writer {
             index.imports.advance(*file, *progress);
         }
         index.cover(number, first_position, self.next_position - 1);
-        for (request, counts) in group.iter().zip(&plan.counts) {
-            if let Some(account) = &request.account {
-                count(&mut index.ledger, account, Hour::of(request.received_at), counts);
-            }
-        }
+        count_all(&mut index.ledger, group, &plan.counts);
         drop(index);
         Ok(plan.outcomes)
     }
@@ -264,7 +260,7 @@ impl Writer {
         for (index, request) in group.iter_mut().enumerate() {
             let mut outcome = Outcome::default();
             let is_late = request.account.is_some() && request.received_at.0 < not_before;
-            let began = request.import.map(|step| (step, self.progress(&plan, step)));
+            let began = request.import.as_deref().map(|step| (*step, self.progress(&plan, *step)));
             let other_row = began.and_then(|(step, progress)| other_row(step, progress));
             let refused = is_late.then_some(AppendError::DayOver).or(other_row);
             let refused = refused.or_else(|| self.known(request));
@@ -279,14 +275,18 @@ impl Writer {
             let mut at = 0;
             while let Some(len) = request.bytes.get(at..).and_then(frame::length) {
                 let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
-                let Some(about) = frame::fields(bytes) else { break };
-                let (kind, line) = (about.kind, about.payload.len() as u64 + 1);
+                let Some(Head { kind, fingerprint, has_origin, payload_len }) = frame::head(bytes) else {
+                    break;
+                };
+                let line = payload_len as u64 + 1;
                 if kind == FrameKind::ImportProgress {
                     // It is the request's last frame, so what became of the others is known.
                     plan.close(index, request, piece.take());
-                    outcome.import = began
-                        .and_then(|(step, progress)| Some(after_step(progress?, step, outcome, &counts)));
-                    if let Some(progress) = outcome.import {
+                    let progress = began.and_then(|(step, before)| {
+                        Some(after_step(before?, step, u64::from(outcome.repeats), &counts))
+                    });
+                    outcome.import = progress.map(Box::new);
+                    if let Some(progress) = progress {
                         plan.note_progress(
                             index,
                             request,
@@ -298,9 +298,9 @@ impl Writer {
                     at += len;
                     continue;
                 }
-                if self.seen.insert(about.fingerprint, request.received_at, about.origin.is_some()) {
+                if self.seen.insert(fingerprint, request.received_at, has_origin) {
                     if let Some(fingerprints) = &mut self.fingerprints {
-                        fingerprints.push(about.fingerprint, request.received_at, about.origin.is_some());
+                        fingerprints.push(fingerprint, request.received_at, has_origin);
                     }
                     frame::stamp(bytes, self.next_position, salt);
                     if piece.as_ref().is_some_and(|piece| piece.kind != kind) {
@@ -333,7 +333,7 @@ impl Writer {
             if let Some(len) = request
                 .bytes
                 .get_mut(repeated.clone())
-                .and_then(|frame| self.note_repeats(frame, outcome, salt))
+                .and_then(|frame| self.note_repeats(frame, outcome.repeats, salt))
             {
                 plan.body_len += len;
                 plan.frames += 1;
@@ -377,11 +377,11 @@ impl Writer {
 
     /// Overwrites a repeat, which is not stored, with a frame that counts the request's repeats. Returns its
     /// length.
-    fn note_repeats(&mut self, frame: &mut [u8], outcome: Outcome, salt: Salt) -> Option<usize> {
+    fn note_repeats(&mut self, frame: &mut [u8], repeats: u32, salt: Salt) -> Option<usize> {
         if frame.is_empty() {
             return None;
         }
-        let Some(len) = frame::into_repeats(frame, outcome.repeats) else {
+        let Some(len) = frame::into_repeats(frame, repeats) else {
             // Lines are JSON objects, so no frame of a line is too short for this.
             tracing::error!(
                 "the repeats of a request would not be counted after a crash; this is a bug in Forebay"
@@ -447,6 +447,27 @@ impl Piece {
     }
 }
 
+/// Counts a group. Requests of one account that stand together are summed first, because each count looks its
+/// account up.
+fn count_all(ledger: &mut Ledger, group: &[Incoming], counts: &[Row]) {
+    let mut sum: Option<(&AccountKey, Hour, Row)> = None;
+    for (request, counts) in group.iter().zip(counts) {
+        let Some(account) = &request.account else { continue };
+        let hour = Hour::of(request.received_at);
+        match &mut sum {
+            Some((of, at, sum)) if *at == hour && *of == account => sum.add(counts),
+            _ => {
+                if let Some((of, at, sum)) = sum.replace((account, hour, *counts)) {
+                    count(ledger, of, at, &sum);
+                }
+            }
+        }
+    }
+    if let Some((of, at, sum)) = sum {
+        count(ledger, of, at, &sum);
+    }
+}
+
 /// Counts a request. Its rejected items are counted with its source's calls, like those of every request.
 fn count(ledger: &mut Ledger, account: &AccountKey, hour: Hour, counts: &Row) {
     let rejected = counts.rejected;
@@ -460,11 +481,11 @@ fn count(ledger: &mut Ledger, account: &AccountKey, hour: Hour, counts: &Row) {
 }
 
 /// The file's progress after a step whose lines had this outcome.
-fn after_step(before: ImportProgress, step: ImportStep, outcome: Outcome, counts: &Row) -> ImportProgress {
+fn after_step(before: ImportProgress, step: ImportStep, repeats: u64, counts: &Row) -> ImportProgress {
     ImportProgress {
         next_row: step.origin.last_row.saturating_add(1),
         stored: before.stored + counts.stored,
-        repeats: before.repeats + u64::from(outcome.repeats) + step.known,
+        repeats: before.repeats + repeats + step.known,
         refused: before.refused + counts.rejected,
         rejected: before.rejected + step.rejected,
         text: step.text,
@@ -492,7 +513,7 @@ impl Plan {
         let Some(bytes) = request.bytes.get_mut(range.clone()) else { return };
         frame::set_payload(bytes, &progress.encode());
         frame::stamp(bytes, position, salt);
-        self.imports.extend(request.import.map(|step| (step.origin.file, progress)));
+        self.imports.extend(request.import.as_ref().map(|step| (step.origin.file, progress)));
         self.body_len += range.len();
         self.frames += 1;
         self.pieces.push((index, range));
@@ -510,9 +531,20 @@ impl Plan {
                 frames: piece.frames,
             };
             let rejected = piece.kind == FrameKind::Rejected;
-            let stream = if rejected { Stream::Rejected } else { account.stream().clone() };
-            let key = BatchKey { source: account.source.clone(), day: request.received_at.day(), stream };
-            self.adds.push((key, Added { run, bytes: piece.lines, received_at: request.received_at }));
+            let stream = if rejected { &Stream::Rejected } else { account.stream() };
+            let day = request.received_at.day();
+            let of_batch =
+                |key: &BatchKey| key.source == account.source && key.day == day && key.stream == *stream;
+            let last = self.adds.last_mut().filter(|(key, _)| of_batch(key));
+            // One that is joined needs no look into the index of its own.
+            if let Some((_, added)) = last
+                && added.run.join(&run)
+            {
+                added.bytes += piece.lines;
+            } else {
+                let key = BatchKey { source: account.source.clone(), day, stream: stream.clone() };
+                self.adds.push((key, Added { run, bytes: piece.lines, received_at: request.received_at }));
+            }
         }
         self.pieces.push((index, piece.bytes));
     }

@@ -460,7 +460,10 @@ fn rows_are_not_stored_twice_although_the_frame_of_their_progress_rotted() {
         frames
     };
     let appended = spool.append([step(0..3)]).unwrap();
-    assert_eq!(appended[0].import.map(|progress| (progress.next_row, progress.stored)), Some((3, 3)));
+    assert_eq!(
+        appended[0].import.as_deref().map(|progress| (progress.next_row, progress.stored)),
+        Some((3, 3))
+    );
     append(&mut spool, "web", "later");
     drop(spool);
     disk.rewrite(&segment_name(0), |bytes| {
