@@ -21,11 +21,15 @@ impl Backoff {
     /// The wait after `tries` failed tries: between half of min(cap, first × 2^(tries-1)) and all of it.
     /// Drawn from zero, tries of one object could come 10 ms apart, however often it had failed.
     pub fn wait(&self, tries: u32, random: &dyn Random) -> Duration {
-        let doublings = tries.saturating_sub(1).min(31);
-        let bound = self.first.saturating_mul(1 << doublings).min(self.cap);
-        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX).max(1);
+        let micros = u64::try_from(self.bound(tries).as_micros()).unwrap_or(u64::MAX).max(1);
         let floor = micros / 2;
         Duration::from_micros(floor + random.next_u64() % (micros - floor) + 1)
+    }
+
+    /// The upper bound of the wait after `tries` failed tries: min(cap, first × 2^(tries-1)).
+    pub fn bound(&self, tries: u32) -> Duration {
+        let doublings = tries.saturating_sub(1).min(31);
+        self.first.saturating_mul(1 << doublings).min(self.cap)
     }
 }
 
@@ -45,8 +49,7 @@ mod tests {
     fn waits_double_up_to_the_cap_and_are_never_zero() {
         let longest = |tries: u32| {
             // `bound - 1` is the largest remainder, so it draws the bound itself.
-            let bound =
-                Backoff::DELIVERY.first.saturating_mul(1 << (tries - 1).min(20)).min(Backoff::DELIVERY.cap);
+            let bound = Backoff::DELIVERY.bound(tries);
             Backoff::DELIVERY.wait(tries, &Fixed(u64::try_from(bound.as_micros()).unwrap() - 1))
         };
         assert_eq!(longest(1), Duration::from_millis(200));

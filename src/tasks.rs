@@ -1,30 +1,46 @@
-//! Long-running tasks: a panic is noticed at once; the task is restarted, or the process shuts down in order.
+//! Supervision: a panic of a task is noticed at once, raises one alarm with the task's name, and the work is
+//! restarted after a wait that grows; or the process shuts down in order (decision 0203).
+//!
+//! [`keep`] restarts a task that runs for long. Who restarts in another way calls [`caught`], and reports to
+//! [`Supervised`]: delivery rests the work (`delivery/tasks_under_way.rs`).
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
 use crate::alarms::{AlarmKind, Alarms};
+use crate::retry::Backoff;
 
-/// The wait before the first restart of a task. It doubles with each panic in a row.
-pub const RESTART_FIRST: Duration = Duration::from_millis(100);
-/// The longest wait before a restart. Shutdown may have to wait for it.
-pub const RESTART_CAP: Duration = Duration::from_secs(5);
+/// The waits before restarts. Shutdown may have to wait for one.
+pub const RESTARTS: Backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(5) };
 /// Restarts in a row before the process shuts down: then only a new process, with fresh state in memory, may
 /// help.
 pub const RESTARTS_MAX: u32 = 10;
 /// A task that has run for this long after a restart is healthy: its alarm is cleared.
 pub const SOUND_AFTER: Duration = Duration::from_secs(60);
+/// What the alarm says of a task that is restarted.
+const RESTARTED: &str = "the task is restarted after a pause, and no acknowledged call is lost";
 
-/// A future panicked. The panic is in the log.
+/// A task or a piece of work panicked. The panic is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
+
+/// Does work and catches its panic.
+///
+/// # Errors
+/// [`Panicked`].
+#[expect(clippy::disallowed_methods, reason = "the one place that catches panics")]
+pub fn caught_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // As with tasks of the runtime, shared state is behind locks that recover from a panic.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+}
 
 /// Runs a future and catches its panic.
 ///
@@ -32,10 +48,9 @@ pub struct Panicked;
 /// [`Panicked`].
 pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
-    // As with tasks of the runtime, shared state is behind locks that recover from a panic.
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+    poll_fn(|context| match caught_now(|| future.as_mut().poll(context)) {
         Ok(polled) => polled.map(Ok),
-        Err(_) => Poll::Ready(Err(Panicked)),
+        Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
 }
@@ -51,9 +66,9 @@ thread_local! {
 /// [`Panicked`].
 pub fn caught_quietly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let before = PANIC_EXPECTED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(work));
+    let result = caught_now(work);
     PANIC_EXPECTED.set(before);
-    result.map_err(|_| Panicked)
+    result
 }
 
 /// Whether a panic of this thread is caught by [`caught_quietly`].
@@ -61,49 +76,104 @@ pub fn is_panic_expected() -> bool {
     PANIC_EXPECTED.get()
 }
 
-/// Runs a task until it ends by itself, and restarts it when it panics. An alarm stands from the panic until
-/// the task is healthy again. After [`RESTARTS_MAX`] failed restarts the process is asked to end
-/// ([`Alarms::ending`]).
-pub async fn keep<F>(alarms: Arc<Alarms>, name: &'static str, mut start: impl FnMut() -> F)
+/// The outcome of work that another task or thread did. A panic goes on in the task that waits for it, whose
+/// owner notices. `None`: the work was cancelled, because the process ends.
+pub fn joined<T>(work: Result<T, JoinError>) -> Option<T> {
+    match work {
+        Ok(outcome) => Some(outcome),
+        Err(error) => error.try_into_panic().map_or(None, |panic| resume_unwind(panic)),
+    }
+}
+
+/// The panics in a row of one task, and its alarm.
+#[derive(Debug)]
+pub struct Supervised {
+    /// `None` for a task that runs before there are alarms: the log shows its panics.
+    alarms: Option<Arc<Alarms>>,
+    name: String,
+    waits: Backoff,
+    restarts_max: u32,
+    then: &'static str,
+    panics: u32,
+}
+
+impl Supervised {
+    /// A task that the process needs: after [`RESTARTS_MAX`] failed restarts it is asked to end
+    /// ([`Alarms::ending`]). `name` is the subject of the alarm.
+    pub fn new(alarms: &Arc<Alarms>, name: impl Into<String>) -> Self {
+        let (alarms, name) = (Some(Arc::clone(alarms)), name.into());
+        Self { alarms, name, waits: RESTARTS, restarts_max: RESTARTS_MAX, then: RESTARTED, panics: 0 }
+    }
+
+    /// A task that runs before there are alarms. It is always restarted; only the log reports it.
+    pub fn unalarmed() -> Self {
+        let (alarms, name) = (None, String::new());
+        Self { alarms, name, waits: RESTARTS, restarts_max: u32::MAX, then: RESTARTED, panics: 0 }
+    }
+
+    /// The process ends after so many restarts in a row.
+    #[must_use]
+    pub fn with_restarts(self, restarts_max: u32, waits: Backoff) -> Self {
+        Self { waits, restarts_max, ..self }
+    }
+
+    /// What the alarm says happens after a panic, in place of the restart.
+    #[must_use]
+    pub fn with_consequence(self, then: &'static str) -> Self {
+        Self { then, ..self }
+    }
+
+    /// Notes a panic: raises the alarm. Returns how long the work rests; `None` if the process ends.
+    pub fn panicked(&mut self) -> Option<Duration> {
+        self.panics = self.panics.saturating_add(1);
+        let (panics, ends) = (self.panics, self.panics > self.restarts_max);
+        if let Some(alarms) = &self.alarms {
+            let then = if ends { "the process ends, so that a restart can recover" } else { self.then };
+            let what = format!(
+                "the task panicked (panics in a row: {panics}); this is a bug in Forebay; the log shows the panic; {then}"
+            );
+            match ends {
+                true => alarms.end_process(&self.name, what),
+                false => alarms.raise(AlarmKind::Task, &self.name, what),
+            }
+        }
+        (!ends).then(|| self.waits.bound(panics))
+    }
+
+    /// The work has ended well, or the task is healthy: clears the alarm.
+    pub fn sound(&mut self) {
+        if std::mem::take(&mut self.panics) > 0
+            && let Some(alarms) = &self.alarms
+        {
+            alarms.clear(AlarmKind::Task, &self.name);
+        }
+    }
+}
+
+/// Runs a task until it ends by itself, and restarts it when it panics. The alarm stands from the panic until
+/// the task is healthy again.
+pub async fn keep<F>(mut supervised: Supervised, mut start: impl FnMut() -> F)
 where
     F: Future<Output = ()>,
 {
-    let mut panics = 0;
     loop {
-        let mut task = pin!(caught(start()));
-        let early = if panics == 0 { None } else { timeout(SOUND_AFTER, &mut task).await.ok() };
+        let mut task = pin!(caught(async { start().await }));
+        let early = match supervised.panics {
+            0 => None,
+            _ => timeout(SOUND_AFTER, &mut task).await.ok(),
+        };
         let ended = match early {
             Some(ended) => ended,
             None => {
-                panics = 0;
-                alarms.clear(AlarmKind::Task, name);
+                supervised.sound();
                 task.await
             }
         };
         if ended.is_ok() {
-            return alarms.clear(AlarmKind::Task, name);
+            return supervised.sound();
         }
-        panics += 1;
-        let what = format!(
-            "the task panicked (panics in a row: {panics}); this is a bug in Forebay; the log shows the panic"
-        );
-        if panics > RESTARTS_MAX {
-            return alarms
-                .end_process(name, format!("{what}; the process ends, so that a restart can recover"));
-        }
-        alarms.raise(AlarmKind::Task, name, format!("{what}; the task is being restarted"));
-        sleep(RESTART_FIRST.saturating_mul(1 << (panics - 1)).min(RESTART_CAP)).await;
-    }
-}
-
-/// Runs a task until it ends by itself, and restarts it after [`RESTART_FIRST`] when it panics: for tasks
-/// that run before there are alarms. The log shows their panics.
-pub async fn restart<F>(mut start: impl FnMut() -> F)
-where
-    F: Future<Output = ()>,
-{
-    while caught(start()).await.is_err() {
-        sleep(RESTART_FIRST).await;
+        let Some(wait) = supervised.panicked() else { return };
+        sleep(wait).await;
     }
 }
 
@@ -158,9 +228,9 @@ mod tests {
         let (alarms, started) = (alarms(), Arc::new(AtomicU32::new(0)));
         let start = shaky(&started, 3, SOUND_AFTER * 2);
         let began = Instant::now();
-        let kept = keep(Arc::clone(&alarms), "t", start);
+        let kept = keep(Supervised::new(&alarms, "t"), start);
         let looks = async {
-            sleep(RESTART_FIRST * 7 + SOUND_AFTER / 2).await;
+            sleep(RESTARTS.first * 7 + SOUND_AFTER / 2).await;
             assert!(stands(&alarms), "not healthy yet");
             sleep(SOUND_AFTER).await;
             assert!(!stands(&alarms), "healthy");
@@ -168,21 +238,21 @@ mod tests {
         tokio::join!(kept, looks);
         assert_eq!(started.load(Ordering::Relaxed), 4);
         // The wait grew each time.
-        assert_eq!(began.elapsed(), RESTART_FIRST * 7 + SOUND_AFTER * 2);
+        assert_eq!(began.elapsed(), RESTARTS.first * 7 + SOUND_AFTER * 2);
         assert_eq!(*alarms.ending().borrow(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_ends_by_itself_leaves_no_alarm() {
         let (alarms, started) = (alarms(), Arc::new(AtomicU32::new(0)));
-        keep(Arc::clone(&alarms), "t", shaky(&started, 1, Duration::ZERO)).await;
+        keep(Supervised::new(&alarms, "t"), shaky(&started, 1, Duration::ZERO)).await;
         assert_eq!((started.load(Ordering::Relaxed), stands(&alarms)), (2, false));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_only_panics_ends_the_process() {
         let (alarms, started) = (alarms(), Arc::new(AtomicU32::new(0)));
-        keep(Arc::clone(&alarms), "t", shaky(&started, u32::MAX, Duration::ZERO)).await;
+        keep(Supervised::new(&alarms, "t"), shaky(&started, u32::MAX, Duration::ZERO)).await;
         assert_eq!((started.load(Ordering::Relaxed), stands(&alarms)), (RESTARTS_MAX + 1, true));
         let ending = alarms.ending().borrow().clone();
         assert!(

@@ -18,7 +18,7 @@ use super::tls::{TlsError, TlsFront};
 use crate::connections::seats::{Seat, Seats};
 use crate::once_a_minute::{Line, OnceAMinute};
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
-use crate::tasks;
+use crate::tasks::{Supervised, joined, keep};
 
 /// How long accepting pauses when the process has no file handles left, so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -92,10 +92,10 @@ impl Collector {
             for listener in listeners.tls {
                 acceptors.spawn(front.keep_accepting(listener, Some(Arc::clone(tls))));
             }
-            let (tls, front, alarms) =
-                (Arc::clone(tls), front.clone(), Arc::clone(&front.shared.deps.alarms));
+            let watcher = Supervised::new(&front.shared.deps.alarms, "TLS file watcher");
+            let (tls, front) = (Arc::clone(tls), front.clone());
             let start = move || watch_files(Arc::clone(&tls), front.clone());
-            acceptors.spawn(tasks::keep(alarms, "TLS file watcher", start));
+            acceptors.spawn(keep(watcher, start));
         }
         Ok(Running { front, acceptors, tls })
     }
@@ -199,7 +199,7 @@ impl Front {
         let (front, listener) = (self.clone(), Arc::new(listener));
         let name = if tls.is_some() { "TLS accept loop" } else { "accept loop" };
         let start = move || front.clone().accept(Arc::clone(&listener), tls.clone());
-        tasks::keep(Arc::clone(&self.shared.deps.alarms), name, start)
+        keep(Supervised::new(&self.shared.deps.alarms, name), start)
     }
 
     async fn accept(self, listener: Arc<TcpListener>, tls: Option<Arc<TlsFront>>) {
@@ -314,10 +314,11 @@ async fn watch_files(tls: Arc<TlsFront>, front: Front) {
             () = sleep(front.shared.settings.bounds.tls_poll) => {}
         }
         let looked = Arc::clone(&tls);
-        match tokio::task::spawn_blocking(move || looked.reload_if_changed()).await {
-            Ok(None) => {}
-            Ok(Some(Ok(()))) => tracing::info!("the TLS certificate changed and is in use"),
-            Ok(Some(Err(error))) => {
+        match joined(tokio::task::spawn_blocking(move || looked.reload_if_changed()).await) {
+            None => return,
+            Some(None) => {}
+            Some(Some(Ok(()))) => tracing::info!("the TLS certificate changed and is in use"),
+            Some(Some(Err(error))) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 tracing::error!(
                     %error,
@@ -325,7 +326,6 @@ async fn watch_files(tls: Arc<TlsFront>, front: Front) {
                     "the changed TLS files cannot be used; the previous ones stay in use"
                 );
             }
-            Err(error) => tracing::error!(%error, "cannot check the TLS files"),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::once_a_minute::OnceAMinute;
 use crate::sources::SourceId;
-use crate::tasks::caught_quietly;
+use crate::tasks::{caught_now, caught_quietly};
 use crate::time::{Clock, UnixMillis};
 use crate::words::about_bytes;
 
@@ -101,7 +100,7 @@ impl Deliveries {
         let shared = Arc::new(Shared { path: path.to_owned(), bounds, clock, queue, changed, opened });
         let of_thread = Arc::clone(&shared);
         let spawned = std::thread::Builder::new().name("deliveries".to_owned()).spawn(move || {
-            if catch_unwind(AssertUnwindSafe(|| of_thread.run())).is_err() {
+            if caught_now(|| of_thread.run()).is_err() {
                 tracing::warn!("the list of deliveries is not kept any more, until the next start");
             }
             of_thread.fail(ListError::of("it is closed"));

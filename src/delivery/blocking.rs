@@ -9,6 +9,7 @@ use super::settings::DiskWork;
 use super::shared::Shared;
 use crate::log::Stopped;
 use crate::sources::SourceId;
+use crate::tasks::joined;
 
 /// Why nothing can be sealed or committed on a full disk.
 pub(super) const NO_SPACE_FOR_NOTE: &str =
@@ -68,14 +69,8 @@ pub(super) fn on_disk<T: Send + 'static>(
     }
 }
 
+/// If this work panics, so does the task that waits for it, and is restarted after a pause.
 async fn ended<T>(task: JoinHandle<Result<T, Stopped>>) -> Result<T, Stopped> {
-    match task.await {
-        Ok(outcome) => outcome,
-        Err(error) => match error.try_into_panic() {
-            // If this work panics, so does the task that waits for it. Its work is restarted after a pause.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The process is ending.
-            Err(_cancelled) => Err(Stopped),
-        },
-    }
+    // It is cancelled only when the process ends.
+    joined(task.await).unwrap_or(Err(Stopped))
 }

@@ -18,9 +18,8 @@
 //! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
 //! The files beside the folders serve all steps. `shared` lists the state that the tasks share;
-//! `busy_batches` and `tasks_under_way` keep one task for each piece of work; `blocking` runs what waits for
-//! the disk; `supervise` restarts work whose task panicked, and resumes work that an earlier process left.
-//! `flush` delivers everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a
+//! `busy_batches` and `tasks_under_way` keep one task for each piece of work, and what panicked rests; `blocking`
+//! runs what waits for the disk; `resume` starts tasks for sealed objects that have none. `flush` delivers everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a
 //! ledger that does not balance. `delivered` is what the list of deliveries records; `waiting_puts` is why
 //! the rest is not stored yet.
 //!
@@ -42,9 +41,9 @@ mod gauges;
 mod ledger_watch;
 pub mod progress;
 mod repeated_events;
+mod resume;
 pub mod settings;
 mod shared;
-mod supervise;
 mod tasks_under_way;
 pub mod waiting_puts;
 
@@ -63,7 +62,7 @@ pub use settings::{DeliverySettings, DiskWork};
 use crate::batch::AFTER_DAY;
 use crate::log::{Difference, OpenBatch};
 use crate::sources::SourceId;
-use crate::tasks;
+use crate::tasks::{Supervised, keep};
 use crate::time::{ReceivedDay, UnixMillis};
 use progress::Progress;
 use shared::Shared;
@@ -85,13 +84,13 @@ pub struct Drained {
 impl Delivery {
     /// Starts delivery: first of objects that were sealed earlier, then of batches as they become due.
     pub fn start(deps: DeliveryDeps, settings: DeliverySettings) -> (Self, JoinHandle<()>) {
-        let alarms = Arc::clone(&deps.alarms);
+        let scheduler = Supervised::new(&deps.alarms, "scheduler");
         let shared = Shared::new(deps, settings);
-        supervise::resume_all(&shared);
+        resume::resume_all(&shared);
         let scheduler = {
             let shared = Arc::clone(&shared);
             let start = move || schedule::scheduler::run(Arc::clone(&shared));
-            tokio::spawn(tasks::keep(alarms, "scheduler", start))
+            tokio::spawn(keep(scheduler, start))
         };
         (Self { shared }, scheduler)
     }

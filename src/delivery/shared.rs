@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`PutLocations`] | the slots of each location of puts |
 //! | [`BusyBatches`] | which batches have a task |
-//! | [`TasksUnderWay`] | which sealed objects have a task, and the panics |
+//! | [`TasksUnderWay`] | which sealed objects have a task, and what panicked |
 //! | [`ClosingDays`] | which days have a task, and why they wait |
 //! | [`DueRequests`] | requests from outside: flushes, removed sources, the shutdown |
 //! | [`Sizes`] | how well lines compress |
@@ -17,6 +17,7 @@
 //! | [`WaitingPuts`] | why each sealed object is not stored yet |
 //! | [`Repeated`] | what is logged once a minute |
 
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore};
@@ -35,8 +36,9 @@ use super::repeated_events::Repeated;
 use super::schedule::requests::DueRequests;
 use super::schedule::sizes::Sizes;
 use super::settings::DeliverySettings;
-use super::tasks_under_way::TasksUnderWay;
+use super::tasks_under_way::{TasksUnderWay, Work};
 use super::waiting_puts::WaitingPuts;
+use crate::log::Stopped;
 use crate::sources::SourceId;
 
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl Shared {
             encoders: Semaphore::new(settings.encoders),
             put_locations: PutLocations::default(),
             busy: Arc::new(BusyBatches::new(Arc::clone(&kick))),
-            under_way: Arc::new(TasksUnderWay::new(Arc::clone(&kick), Arc::clone(&deps.alarms))),
+            under_way: Arc::new(TasksUnderWay::new(deps.clone(), settings.backoff)),
             closing_days: Arc::default(),
             requests: DueRequests::default(),
             sizes: Arc::new(Sizes::new(settings.rule.max_bytes)),
@@ -90,6 +92,29 @@ impl Shared {
             deps,
             settings,
         })
+    }
+
+    /// Runs a task, supervised by its work, until delivery stops. `None` if it did not come to its end: it
+    /// panicked, or delivery or the log has stopped. What keeps other tasks from the work must outlive this.
+    pub(super) fn run<T>(
+        &self,
+        work: Work,
+        task: impl Future<Output = Result<T, Stopped>>,
+    ) -> impl Future<Output = Option<T>> {
+        // Boxed: thousands of tasks may wait at once, and each future around one would have its bytes again.
+        let task = Box::pin(task);
+        async move {
+            let until_stopped = async {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => None,
+                    outcome = task => outcome
+                        .inspect_err(|Stopped| tracing::debug!(%work, "delivery ends: the spool has stopped"))
+                        .ok(),
+                }
+            };
+            self.under_way.run(&work, until_stopped).await.flatten()
+        }
     }
 
     /// Notes why the objects of a source wait from now on.

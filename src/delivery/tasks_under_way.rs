@@ -1,16 +1,17 @@
-//! The tasks under way, and the panics of tasks. Each piece of work has one task at a time.
+//! The tasks under way, supervised by what they work on. Each piece of work has one task at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
-use crate::alarms::{AlarmKind, Alarms};
+use super::deps::DeliveryDeps;
 use crate::batch::BatchKey;
 use crate::lock::lock;
 use crate::log::DayInBucket;
+use crate::retry::Backoff;
+use crate::tasks::{Panicked, Supervised, caught};
 
 /// What one delivery task works on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,118 +34,85 @@ impl fmt::Display for Work {
     }
 }
 
-/// Panics in a row of the tasks of one piece of work.
-#[derive(Clone, Copy, Debug, Default)]
-struct Panics {
-    number: u32,
-    /// When the work is restarted. `None` until the scheduler has noticed the last panic.
-    rests_until: Option<Duration>,
-}
-
-impl Panics {
-    fn rests(&self, now: Duration) -> bool {
-        self.rests_until.is_none_or(|until| now < until)
-    }
-}
-
-/// The sealed objects that have a task, and the panics. (Which batches have one: `busy.rs`; which days:
-/// `closing_days.rs`.)
+/// The sealed objects that have a task, and the work that panicked. (Which batches have one: `busy.rs`; which
+/// days: `closing_days.rs`.)
 #[derive(Debug)]
 pub(super) struct TasksUnderWay {
-    table: Mutex<Table>,
-    kick: Arc<Notify>,
-    alarms: Arc<Alarms>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    seals: BTreeSet<u64>,
-    panics: BTreeMap<Work, Panics>,
+    deps: DeliveryDeps,
+    pauses: Backoff,
+    seals: Mutex<BTreeSet<u64>>,
+    /// The work that has panicked since it last ended well, and when it may be restarted (monotonic).
+    panicked: Mutex<BTreeMap<Work, (Supervised, Duration)>>,
 }
 
 impl TasksUnderWay {
-    /// `kick` wakes the scheduler.
-    pub(super) fn new(kick: Arc<Notify>, alarms: Arc<Alarms>) -> Self {
-        Self { table: Mutex::default(), kick, alarms }
+    pub(super) fn new(deps: DeliveryDeps, pauses: Backoff) -> Self {
+        Self { deps, pauses, seals: Mutex::default(), panicked: Mutex::default() }
     }
 
-    /// Records that a task begins. `None` if the sealed object has a task already.
-    pub(super) fn begin(self: &Arc<Self>, work: Work) -> Option<UnderWay> {
-        if let Work::Seal(number) = work
-            && !lock(&self.table).seals.insert(number)
-        {
-            return None;
-        }
-        Some(UnderWay { all: Arc::clone(self), work })
+    /// Takes a sealed object. `None` if a task has it already.
+    pub(super) fn take(self: &Arc<Self>, number: u64) -> Option<Taken> {
+        let new = lock(&self.seals).insert(number);
+        new.then(|| Taken { all: Arc::clone(self), number })
     }
 
     /// The numbers of those of these sealed objects that have no task.
     pub(super) fn without_task(&self, mut numbers: Vec<u64>) -> Vec<u64> {
-        let table = lock(&self.table);
-        numbers.retain(|number| !table.seals.contains(number));
+        let seals = lock(&self.seals);
+        numbers.retain(|number| !seals.contains(number));
         numbers
     }
 
-    /// The work that has panicked since this was last called, and how often in a row. The work rests for
-    /// `pause` of that number.
-    pub(super) fn new_panics(
-        &self,
-        now: Duration,
-        mut pause: impl FnMut(u32) -> Duration,
-    ) -> Vec<(Work, u32)> {
-        let mut new = Vec::new();
-        for (work, panics) in &mut lock(&self.table).panics {
-            if panics.rests_until.is_none() {
-                panics.rests_until = Some(now.saturating_add(pause(panics.number)));
-                new.push((work.clone(), panics.number));
+    /// Runs a task. `None` if it panics: its work then rests, and the scheduler restarts it. What keeps other
+    /// tasks from the work must outlive this: the panic must be noted before another task begins.
+    pub(super) async fn run<T>(&self, work: &Work, task: impl Future<Output = T>) -> Option<T> {
+        match caught(task).await {
+            Ok(outcome) => {
+                self.forget_panics(work);
+                Some(outcome)
+            }
+            Err(Panicked) => {
+                self.panicked(work);
+                None
             }
         }
-        new
+    }
+
+    fn panicked(&self, work: &Work) {
+        let mut panicked = lock(&self.panicked);
+        let (supervised, until) = panicked.entry(work.clone()).or_insert_with(|| {
+            let supervised =
+                Supervised::new(&self.deps.alarms, work.to_string()).with_restarts(u32::MAX, self.pauses);
+            (supervised, Duration::ZERO)
+        });
+        let pause = supervised.panicked().unwrap_or_default();
+        *until = self.deps.clock.monotonic().saturating_add(pause);
     }
 
     /// The work that has panicked and is not restarted yet.
-    pub(super) fn resting(&self, now: Duration) -> BTreeSet<Work> {
-        let table = lock(&self.table);
-        table.panics.iter().filter(|(_, panics)| panics.rests(now)).map(|(work, _)| work.clone()).collect()
+    pub(super) fn resting(&self) -> BTreeSet<Work> {
+        let now = self.deps.clock.monotonic();
+        let panicked = lock(&self.panicked);
+        panicked.iter().filter(|(_, (_, until))| now < *until).map(|(work, _)| work.clone()).collect()
     }
 
     /// Forgets the panics of work that has ended well, or that other work has replaced.
     pub(super) fn forget_panics(&self, work: &Work) {
-        let had_panicked = lock(&self.table).panics.remove(work).is_some();
-        if had_panicked {
-            self.alarms.clear(AlarmKind::Task, &work.to_string());
+        if let Some((mut supervised, _)) = lock(&self.panicked).remove(work) {
+            supervised.sound();
         }
     }
 }
 
-/// A task under way. If a panic drops it, its work is restarted after a pause.
+/// A sealed object that one task works on, until this is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct Taken {
     all: Arc<TasksUnderWay>,
-    work: Work,
+    number: u64,
 }
 
-impl UnderWay {
-    /// The batch has been sealed: from here on the task works on the object.
-    pub(super) fn sealed(self, number: u64) -> Option<Self> {
-        self.all.begin(Work::Seal(number))
-    }
-}
-
-impl Drop for UnderWay {
+impl Drop for Taken {
     fn drop(&mut self) {
-        let mut table = lock(&self.all.table);
-        if let Work::Seal(number) = self.work {
-            table.seals.remove(&number);
-        }
-        if std::thread::panicking() {
-            let panics = table.panics.entry(self.work.clone()).or_default();
-            *panics = Panics { number: panics.number.saturating_add(1), rests_until: None };
-            drop(table);
-            self.all.kick.notify_one();
-        } else {
-            drop(table);
-            self.all.forget_panics(&self.work);
-        }
+        lock(&self.all.seals).remove(&self.number);
     }
 }

@@ -33,7 +33,7 @@ use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
 use crate::sources::SourceId;
-use crate::tasks::{Panicked, caught};
+use crate::tasks::{Panicked, caught, joined};
 use crate::time::{Clock, UnixMillis};
 use crate::words::Told;
 
@@ -124,6 +124,7 @@ pub(super) struct LaneDeps {
 }
 
 /// What steers a lane.
+#[derive(Clone)]
 pub(super) struct Steered {
     /// How the lane works.
     pub(super) orders: watch::Receiver<Arc<Orders>>,
@@ -220,8 +221,8 @@ impl LaneTask {
                 biased;
                 () = stop.cancelled() => {}
                 Some(ended) = self.flying.join_next() => {
-                    self.ended(ended);
-                    while let Some(ended) = self.flying.try_join_next() {
+                    joined(ended).into_iter().for_each(|ended| self.ended(ended));
+                    while let Some(ended) = self.flying.try_join_next().and_then(joined) {
                         self.ended(ended);
                     }
                 }
@@ -232,7 +233,7 @@ impl LaneTask {
             tokio::select! {
                 biased;
                 () = abort.cancelled() => break,
-                ended = self.flying.join_next() => match ended {
+                ended = self.flying.join_next() => match ended.and_then(joined) {
                     Some(ended) => self.ended(ended),
                     None => break,
                 }
@@ -433,13 +434,13 @@ impl LaneTask {
         });
     }
 
-    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Ended) {
         match ended {
-            Ok(Ended::Invoked { calls, took, invoked }) => {
+            Ended::Invoked { calls, took, invoked } => {
                 self.invocations = self.invocations.saturating_sub(1);
                 self.invoked(&calls, took, &invoked);
             }
-            Ok(Ended::Buried { position, class, result: Ok(()) }) => {
+            Ended::Buried { position, class, result: Ok(()) } => {
                 *self.progress.seen().dead.entry(class).or_default() += 1;
                 self.lane.buried(position);
                 self.calls.remove(&position);
@@ -447,7 +448,7 @@ impl LaneTask {
             }
             // Of a letter that may be stored, too: a second copy is counted as one, a letter that is missing
             // is a lost call.
-            Ok(Ended::Buried { position, result: Err(error), .. }) => {
+            Ended::Buried { position, result: Err(error), .. } => {
                 let now = self.deps.clock.monotonic();
                 if let Some(line) = self.not_buried.happened((), now) {
                     tracing::warn!(
@@ -464,7 +465,6 @@ impl LaneTask {
                 // Calls are sent until then, and one that is taken needs no dead letter.
                 self.bury_at = again.saturating_add(BURY_AGAIN_AFTER);
             }
-            Err(error) => tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay"),
         }
     }
 

@@ -1,14 +1,14 @@
 //! Runs all destinations: starts and changes lanes as configured, keeps how far they are, and lets the log
 //! release what they have finished.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
-use tokio::task::{self, JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm;
@@ -36,7 +36,7 @@ use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
 use crate::sources::SourceId;
-use crate::tasks::caught;
+use crate::tasks::{RESTARTS, Supervised, caught, joined, keep};
 use crate::time::Clock;
 use crate::words::Told;
 
@@ -168,14 +168,13 @@ impl Destinations {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let shown = Arc::default();
-        let mut supervisor = Supervisor {
+        let mut runner = Runner {
             deps,
             positions: Some(positions),
             configured: BTreeMap::new(),
             queues: BTreeMap::new(),
             lanes: BTreeMap::new(),
             tasks: JoinSet::new(),
-            running: HashMap::new(),
             copying: None,
             is_sweep_due: true,
             copy_again_at: Duration::ZERO,
@@ -187,13 +186,12 @@ impl Destinations {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        supervisor.mend(&configured).await?;
-        supervisor.set(configured).await?;
-        let alarms = Arc::clone(&supervisor.deps.alarms);
+        runner.mend(&configured).await?;
+        runner.set(configured).await?;
+        let mut supervised = Supervised::new(&runner.deps.alarms, "destinations").with_restarts(0, RESTARTS);
         let running = tokio::spawn(async move {
-            if caught(supervisor.run(inbox)).await.is_err() {
-                let what = "the task that runs all destinations panicked; this is a bug in Forebay, and the log shows the panic";
-                alarms.end_process("destinations", what.to_owned());
+            if caught(runner.run(inbox)).await.is_err() {
+                supervised.panicked();
             }
         });
         Ok(Self { commands, shown, stop, abort, running: Arc::new(Mutex::new(Some(running))) })
@@ -275,7 +273,7 @@ struct Logged {
     given_up: OnceAMinute<LaneId>,
 }
 
-struct Supervisor {
+struct Runner {
     deps: Deps,
     /// The file of positions; `None` only while it is written.
     positions: Option<Positions>,
@@ -284,8 +282,6 @@ struct Supervisor {
     queues: BTreeMap<LaneId, Arc<Queue>>,
     lanes: BTreeMap<LaneId, RunningLane>,
     tasks: JoinSet<()>,
-    /// The lane of each task.
-    running: HashMap<task::Id, LaneId>,
     copying: Option<Copying>,
     /// Whether there may be pieces of lanes that are no longer kept.
     is_sweep_due: bool,
@@ -302,7 +298,7 @@ struct Supervisor {
     abort: CancellationToken,
 }
 
-impl Supervisor {
+impl Runner {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut ticks = tokio::time::interval(KEEP_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -330,9 +326,7 @@ impl Supervisor {
                     self.copied(lane, piece).await;
                 }
             }
-            while let Some(ended) = self.tasks.try_join_next_with_id() {
-                self.lane_ended(ended);
-            }
+            while self.tasks.try_join_next().is_some() {}
             let kept = self.current();
             if let Err(error) = self.keep(kept).await {
                 self.not_kept(&error);
@@ -345,25 +339,6 @@ impl Supervisor {
             if ends {
                 return;
             }
-        }
-    }
-
-    /// A lane that panicked is forgotten, so that it is started again from what it had finished.
-    fn lane_ended(&mut self, ended: Result<(task::Id, ()), JoinError>) {
-        let error = match ended {
-            Ok((id, ())) => return drop(self.running.remove(&id)),
-            Err(error) => error,
-        };
-        let Some(lane) = self.running.remove(&error.id()) else { return };
-        tracing::error!(
-            %error,
-            destination = %lane.destination,
-            function = lane.function,
-            "the task of a destination panicked and is started again; this is a bug in Forebay"
-        );
-        self.lanes.remove(&lane);
-        if let Some(shown) = lock(&self.shown).get_mut(&lane.destination) {
-            shown.lanes.remove(&lane.function);
         }
     }
 
@@ -421,10 +396,9 @@ impl Supervisor {
             let written = written.and_then(|()| release(&queues, positions.kept()));
             (positions, written)
         });
-        let (positions, written) = match written.await {
-            Ok(written) => written,
-            // A panic here is a bug; without the positions nothing can go on safely.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        // After a panic there are no positions, and nothing can go on safely.
+        let Some((positions, written)) = joined(written.await) else {
+            return Err(io::Error::other("the process ends"));
         };
         self.hold(&positions);
         drop(unread);
@@ -705,15 +679,22 @@ impl Supervisor {
                     reading: Arc::clone(&self.reading),
                     give_up_through: Arc::clone(&give_up_through),
                 };
-                let task = LaneTask::new(
+                let name = format!("destination {}", alarm::subject(&id));
+                let supervised = Supervised::new(&self.deps.alarms, name).with_restarts(u32::MAX, RESTARTS);
+                let lane = (
                     self.deps.of_lane(),
                     id.clone(),
                     steered,
                     Some(Arc::clone(queue)),
                     Arc::clone(&progress),
                 );
-                let task = self.tasks.spawn(task.run(stop.clone(), self.abort.clone()));
-                self.running.insert(task.id(), id.clone());
+                let (stop_lane, abort) = (stop.clone(), self.abort.clone());
+                // A lane that panicked is restarted from what it had finished.
+                let start = move || {
+                    let (deps, id, steered, queue, progress) = lane.clone();
+                    LaneTask::new(deps, id, steered, queue, progress).run(stop_lane.clone(), abort.clone())
+                };
+                self.tasks.spawn(keep(supervised, start));
                 entry.lanes.insert(function.clone(), Arc::clone(&progress));
                 self.lanes.insert(id, RunningLane { give_up_through, orders: sender, progress, stop });
             }

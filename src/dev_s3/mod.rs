@@ -61,7 +61,7 @@ use self::service::Service;
 pub use self::settings::{ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3Settings, REGION, SECRET_ACCESS_KEY};
 use self::vault::Vault;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
-use crate::tasks;
+use crate::tasks::{Supervised, keep};
 
 /// How long requests may take to finish after [`DevS3Running::stop`]. Then their connections are dropped; an
 /// object exists completely or not at all.
@@ -95,7 +95,7 @@ impl DevS3 {
         let stop = CancellationToken::new();
         let (listener, service, stopped) = (Arc::new(listener), builder.build(), stop.clone());
         let start = move || accept(Arc::clone(&listener), service.clone(), most, stopped.clone());
-        let server = tokio::spawn(tasks::restart(start));
+        let server = tokio::spawn(keep(Supervised::unalarmed(), start));
         Ok(DevS3Running { addr, vault, stop, server })
     }
 }

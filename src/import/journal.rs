@@ -2,7 +2,6 @@
 //! file is imported once, however long ago that was.
 
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::{fmt, fs, io};
@@ -18,6 +17,7 @@ use super::untouched::Untouched;
 use crate::disk::own_files;
 use crate::lock::lock;
 use crate::log::ImportKey;
+use crate::tasks::caught_quietly;
 
 /// Records as JSON, by the import's key.
 const RECORDS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("imports");
@@ -276,13 +276,13 @@ impl LocalJournal {
     ) -> Result<T, JournalError> {
         // The library may panic at unexpected content of a file.
         let panicked = |_| Err(JournalError::of("its structure is damaged"));
-        let done = catch_unwind(AssertUnwindSafe(|| work(&database))).unwrap_or_else(panicked);
+        let done = caught_quietly(|| work(&database)).unwrap_or_else(panicked);
         // A database without a file of its own cannot be opened again.
         if done.is_err() && !self.path.as_os_str().is_empty() {
-            let closed = catch_unwind(AssertUnwindSafe(|| {
+            let closed = caught_quietly(|| {
                 drop(database);
                 *lock(&self.database) = None;
-            }));
+            });
             closed.map_err(|_| JournalError::of("its structure is damaged"))?;
         }
         done
@@ -353,7 +353,7 @@ fn opens(path: &Path) -> Result<(), DatabaseError> {
     let panicked =
         |_| Err(DatabaseError::Storage(StorageError::Corrupted("its structure is damaged".to_owned())));
     let opened = || builder().create_with_backend(storage).map(drop);
-    catch_unwind(AssertUnwindSafe(opened)).unwrap_or_else(panicked)
+    caught_quietly(opened).unwrap_or_else(panicked)
 }
 
 fn builder() -> Builder {
@@ -373,7 +373,7 @@ fn database_in(path: &Path) -> Result<Database, OpenError> {
     if is_empty && !is_temporary {
         return Err(OpenError::Damaged(said(&"it is empty")));
     }
-    match catch_unwind(|| builder().create(path)) {
+    match caught_quietly(|| builder().create(path)) {
         Ok(Ok(database)) => match with_table(database) {
             Ok(database) => Ok(database),
             Err(error) => Err(OpenError::Failed(error)),

@@ -19,6 +19,7 @@ use crate::ingest::Ingest;
 use crate::lock::{read, write};
 use crate::log::{Rows, Stopped};
 use crate::sources::SourceId;
+use crate::tasks::joined;
 
 /// The interval at which the node looks for sources to forget.
 const EVERY: Duration = Duration::from_secs(5);
@@ -38,13 +39,11 @@ pub(super) async fn keep_forgetting(
         }
         let (view, ingest, importer) = (Arc::clone(&view), Arc::clone(&ingest), Arc::clone(&importer));
         let forgotten = tokio::task::spawn_blocking(move || view.forget_removed(&ingest, &importer)).await;
-        match forgotten {
+        match joined(forgotten) {
             // A refused note is retried at the next interval; if the log has stopped, the process ends.
-            Ok(Err(Stopped)) => tracing::debug!("no source is forgotten: the log takes no note"),
-            Ok(Ok(())) => {}
-            // The owner of this task must notice the panic.
-            Err(panic) if panic.is_panic() => std::panic::resume_unwind(panic.into_panic()),
-            Err(_cancelled) => return,
+            Some(Err(Stopped)) => tracing::debug!("no source is forgotten: the log takes no note"),
+            Some(Ok(())) => {}
+            None => return,
         }
     }
 }

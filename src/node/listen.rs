@@ -19,7 +19,7 @@ use crate::admin::{AdminServer, AllowedHosts, Gate};
 use crate::collector::{Collector, CollectorDeps, CollectorSettings, Listeners, Policy};
 use crate::import::Importer;
 use crate::ingest::Ingest;
-use crate::tasks;
+use crate::tasks::{Supervised, keep};
 
 impl Engine {
     /// Makes a node of the engine, which accepts calls and imports, and serves operators.
@@ -63,20 +63,19 @@ impl Engine {
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
-            tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "admin listener", start))
+            tokio::spawn(keep(Supervised::new(&self.alarms, "admin listener"), start))
         };
         let history = {
             let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
             let start = move || keep_history(Arc::clone(&view), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(tasks::keep(Arc::clone(&self.alarms), "history", start)))
+            AbortOnDropHandle::new(tokio::spawn(keep(Supervised::new(&self.alarms, "history"), start)))
         };
         let forgetting = {
             let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
             let of_calls = (forgetting_ingest, Arc::clone(importer));
             let start = move || keep_forgetting(Arc::clone(&view), of_calls.clone(), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(tasks::keep(
-                Arc::clone(&self.alarms),
-                "removed sources",
+            AbortOnDropHandle::new(tokio::spawn(keep(
+                Supervised::new(&self.alarms, "removed sources"),
                 start,
             )))
         };

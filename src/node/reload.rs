@@ -1,7 +1,6 @@
 //! Applies a changed configuration to a running node.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::error::NodeError;
@@ -11,7 +10,6 @@ use super::sdk_keys::{self, SdkKeys};
 use super::settings::{access, policy};
 use super::setup::Setup;
 use crate::admin;
-use crate::alarms::AlarmKind;
 use crate::config::{Config, ConfigError, ConfigValue, Loaded, reload};
 use crate::destinations::runner::CommandError;
 use crate::import::Importer;
@@ -19,25 +17,31 @@ use crate::log::SetLocations;
 use crate::object::S3Location;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::sources::SourceId;
+use crate::tasks::{Panicked, RESTARTS, Supervised, caught_now};
+
+/// What notices panics of [`take_over_caught`].
+pub(super) fn supervised_reload(node: &Node) -> Supervised {
+    Supervised::new(node.alarms(), "configuration").with_restarts(u32::MAX, RESTARTS).with_consequence(
+        "the running configuration stays in force, but parts of the changed one may have been applied",
+    )
+}
 
 /// Like [`take_over`], but a panic has no effect: the running configuration stays in force.
 pub(super) fn take_over_caught(
+    reload: &mut Supervised,
     node: &Node,
     importer: &Importer,
     current: Loaded,
     new: Result<Loaded, ConfigError>,
 ) -> Loaded {
-    const TASK: &str = "configuration";
     let before = current.clone();
-    match catch_unwind(AssertUnwindSafe(|| take_over(node, importer, current, new))) {
+    match caught_now(|| take_over(node, importer, current, new)) {
         Ok(in_force) => {
-            node.alarms().clear(AlarmKind::Task, TASK);
+            reload.sound();
             in_force
         }
-        Err(_panic) => {
-            let what = "the reload of the configuration panicked; this is a bug in Forebay, and the log shows the panic; the \
-                        running configuration stays in force, but parts of the changed one may have been applied";
-            node.alarms().raise(AlarmKind::Task, TASK, what.to_owned());
+        Err(Panicked) => {
+            reload.panicked();
             before
         }
     }

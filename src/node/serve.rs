@@ -13,7 +13,7 @@ use super::import_sources::Configured;
 use super::listeners::{Addresses, Bound};
 use super::outside::Outside;
 use super::recovery::Recovery;
-use super::reload::{note_locations, set_destinations, setup, take_over_caught};
+use super::reload::{note_locations, set_destinations, setup, supervised_reload, take_over_caught};
 use super::running::{Ending, Node};
 use super::settings::{
     access, collector_settings, delivery_settings, hooks, ingest_settings, policy, spool_options,
@@ -29,7 +29,7 @@ use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::runtime::handles::Wanted;
 use crate::runtime::{Background, Shutdown, SystemClock, shutdown};
 use crate::store::s3::S3Store;
-use crate::tasks;
+use crate::tasks::{Supervised, keep};
 
 /// Runs a node with a configuration until a signal ends it, and applies the file's changes. `started` is
 /// called once, when the node accepts calls.
@@ -53,14 +53,13 @@ pub async fn run(
     let _watching = {
         let watcher = Arc::new(Mutex::new(Watcher::new(loader, &loaded, hangups.clone())));
         let start = move || watch(Arc::clone(&watcher), new.clone());
-        AbortOnDropHandle::new(tokio::spawn(tasks::keep(
-            Arc::clone(node.alarms()),
-            "configuration watcher",
+        AbortOnDropHandle::new(tokio::spawn(keep(
+            Supervised::new(node.alarms(), "configuration watcher"),
             start,
         )))
     };
     let mut tls_hangups = hangups;
-    let mut current = loaded;
+    let (mut current, mut reload) = (loaded, supervised_reload(&node));
     loop {
         tokio::select! {
             () = shutdown.orderly.cancelled() => break,
@@ -70,7 +69,7 @@ pub async fn run(
             }
             Some(new) = changed.recv() => {
                 let before = current.config.destinations.clone();
-                current = take_over_caught(&node, &importer, current, new);
+                current = take_over_caught(&mut reload, &node, &importer, current, new);
                 if current.config.destinations != before
                     && let Err(error) = set_destinations(&node, &current).await
                 {

@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::SystemClock;
 use super::log_queue::{Dropped, LogQueue};
 use crate::lock::{lock, wait_while, wait_while_at_most};
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
-use crate::tasks::RESTART_FIRST;
+use crate::tasks::{Panicked, RESTARTS, caught_now};
 use crate::time::Clock;
 
 /// A log whose lines are written by a thread of its own. Cheap to clone; clones share the log.
@@ -109,14 +108,14 @@ impl Line {
     /// the log is dead.
     fn keep_writing(&self, mut output: Output<File>, report: fn(Dropped)) {
         loop {
-            let Err(_panic) = catch_unwind(AssertUnwindSafe(|| self.write_to(&mut output, report)));
+            let Err(Panicked) = caught_now(|| self.write_to(&mut output, report));
             let mut waiting = self.lock();
             if waiting.writing {
                 waiting.queue.count_dropped(self.clock.wall());
             }
             drop(waiting);
             // If every line panics, the loop must not use up a core.
-            thread::sleep(RESTART_FIRST);
+            thread::sleep(RESTARTS.first);
         }
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
-use crate::tasks;
+use crate::tasks::{Supervised, keep};
 
 /// The two stages of a shutdown. Every task holds a clone of the first token; tasks that drain also watch the
 /// second.
@@ -73,7 +73,7 @@ impl Shutdown {
             Arc::new(Mutex::new((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)));
         let shutdown = self.clone();
         let start = move || shutdown.clone().hear(Arc::clone(&signals), words);
-        Ok(AbortOnDropHandle::new(tokio::spawn(tasks::restart(start))))
+        Ok(AbortOnDropHandle::new(tokio::spawn(keep(Supervised::unalarmed(), start))))
     }
 
     async fn hear(self, signals: Arc<Mutex<(Signal, Signal)>>, words: StageWords) {
@@ -103,7 +103,7 @@ pub fn hangups() -> io::Result<(watch::Receiver<u64>, AbortOnDropHandle<()>)> {
     let hangup = Arc::new(Mutex::new(signal(SignalKind::hangup())?));
     let (count, receiver) = watch::channel(0);
     let start = move || count_signals(Arc::clone(&hangup), count.clone());
-    Ok((receiver, AbortOnDropHandle::new(tokio::spawn(tasks::restart(start)))))
+    Ok((receiver, AbortOnDropHandle::new(tokio::spawn(keep(Supervised::unalarmed(), start)))))
 }
 
 async fn count_signals(signal: Arc<Mutex<Signal>>, count: watch::Sender<u64>) {

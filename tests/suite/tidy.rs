@@ -32,7 +32,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("call", &["json", "object", "random", "sources", "time", "words"]),
     ("metrics", &[]),
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
-    ("tasks", &["alarms"]),
+    ("tasks", &["alarms", "retry"]),
     ("store", &["boxed_future", "disk", "lock", "object", "reach", "time", "words"]),
     (
         "log",
@@ -77,6 +77,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "retry",
             "sources",
             "store",
+            "tasks",
             "time",
             "words",
         ],

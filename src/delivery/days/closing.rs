@@ -48,24 +48,14 @@ impl Closing {
             // Its result is not awaited: the next check finds the days ended, or the log has stopped.
             drop(on_disk(shared, move || log.end_days(through)));
         }
-        let resting = shared.under_way.resting(monotonic);
+        let resting = shared.under_way.resting();
         let rests = |place: &DayInBucket| resting.contains(&Work::Day(place.clone()));
         let days = shared.closing_days.take_on(rests, |wanted| log.closable(wanted));
         for (closable, day) in days {
-            let Some(under_way) = shared.under_way.begin(Work::Day(closable.place.clone())) else { continue };
             let shared_of_task = Arc::clone(shared);
             shared.tasks.spawn(async move {
-                // The order of drops: a panic is recorded before the day may be taken on again.
-                let (day, shared, _under_way) = (day, shared_of_task, under_way);
-                let place = closable.place.clone();
-                let outcome = tokio::select! {
-                    biased;
-                    () = shared.stop.cancelled() => Ok(()),
-                    outcome = close(&shared, closable, &day) => outcome,
-                };
-                if outcome.is_err() {
-                    tracing::debug!(source = %place.source, day = %place.day, "closing ends: the spool has stopped");
-                }
+                let shared = shared_of_task;
+                shared.run(Work::Day(closable.place.clone()), close(&shared, closable, &day)).await;
             });
         }
     }

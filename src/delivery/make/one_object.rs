@@ -3,15 +3,17 @@
 use std::io;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::staging::Staged;
 use crate::batch::Reason;
 use crate::delivery::blocking::{NO_SPACE_FOR_NOTE, blocking, in_background};
-use crate::delivery::busy_batches::{Busy, Hold};
+use crate::delivery::busy_batches::Hold;
 use crate::delivery::failures::damage::raise_lost;
 use crate::delivery::put::put_object;
 use crate::delivery::shared::Shared;
-use crate::delivery::tasks_under_way::{UnderWay, Work};
+use crate::delivery::tasks_under_way::Work;
 use crate::disk::is_no_space;
 use crate::log::{FirstOpen, OpenBatch, Seal, Stopped};
 use crate::object::{ObjectKey, ObjectName, S3Location};
@@ -25,28 +27,33 @@ const WAIT_AS_AFTER_TRIES: u32 = 3;
 /// Starts a task for a due batch, unless it has one.
 pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: OpenBatch, reason: Reason) {
     let Some(busy) = shared.busy.take(&batch.key) else { return };
-    let Some(under_way) = shared.under_way.begin(Work::Batch(batch.key.clone())) else { return };
     let shared_of_task = Arc::clone(shared);
     shared.tasks.spawn(async move {
         let shared = shared_of_task;
-        let outcome = tokio::select! {
-            biased;
-            () = shared.stop.cancelled() => Ok(()),
-            outcome = one_object(&shared, &batch, reason, busy, under_way) => outcome,
-        };
-        if outcome.is_err() {
-            tracing::debug!(batch = %batch.key, "delivery ends: the spool has stopped");
-        }
+        let making = one_object(&shared, &batch, reason);
+        let Some(Some(sealed)) = shared.run(Work::Batch(batch.key.clone()), making).await else { return };
+        let Sealed { seal, staged, slot } = sealed;
+        // Held until the object is delivered. No resumed task can hold it already, because that task would
+        // need the batch.
+        let Some(_taken) = shared.under_way.take(seal.number) else { return };
+        let (work, hold) = (Work::Seal(seal.number), Hold::new(busy, slot));
+        shared.run(work, put_object::deliver(&shared, seal, Some(staged), Some(hold), Some(reason))).await;
     });
 }
 
+/// An object whose seal is noted, with its place at its bucket.
+struct Sealed {
+    seal: Seal,
+    staged: Staged,
+    slot: OwnedSemaphorePermit,
+}
+
+/// Makes one object of a batch. `None` if there is none for now.
 async fn one_object(
     shared: &Arc<Shared>,
     batch: &OpenBatch,
     reason: Reason,
-    busy: Busy,
-    under_way: UnderWay,
-) -> Result<(), Stopped> {
+) -> Result<Option<Sealed>, Stopped> {
     panic_if_planted(PlantedPanic::Delivery);
     let goes_to = blocking(shared, {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
@@ -55,17 +62,17 @@ async fn one_object(
     .await?;
     let (location, until) = match goes_to {
         GoesTo::At(location, until) => (location, until),
-        GoesTo::Nothing => return Ok(()),
+        GoesTo::Nothing => return Ok(None),
         GoesTo::Unknown | GoesTo::Held => {
             pause(shared).await;
-            return Ok(());
+            return Ok(None);
         }
     };
     let slots = shared.put_locations.slots(&location);
-    let Ok(sealed_slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(()) };
-    let hold = Hold::new(busy, sealed_slot);
+    let Ok(slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(None) };
     // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
-    Box::pin(object_at(shared, batch, reason, (hold, under_way), (location, until))).await
+    let sealed = Box::pin(object_at(shared, batch, reason, (location, until))).await?;
+    Ok(sealed.map(|(seal, staged)| Sealed { seal, staged, slot }))
 }
 
 /// Makes one object of the frames that go to one bucket, up to the first position that goes elsewhere.
@@ -73,10 +80,9 @@ async fn object_at(
     shared: &Arc<Shared>,
     batch: &OpenBatch,
     reason: Reason,
-    (hold, under_way): (Hold, UnderWay),
     (location, until): (Box<S3Location>, Option<u64>),
-) -> Result<(), Stopped> {
-    let Ok(encoder) = shared.encoders.acquire().await else { return Ok(()) };
+) -> Result<Option<(Seal, Staged)>, Stopped> {
+    let Ok(encoder) = shared.encoders.acquire().await else { return Ok(None) };
     let job = job_of(shared, batch, reason, until);
     let made = in_background(shared, {
         let (shared, job) = (Arc::clone(shared), job.clone());
@@ -96,17 +102,11 @@ async fn object_at(
         sealed => sealed?,
     };
     match sealed {
-        Encoding::Sealed(sealed) => {
-            let (seal, staged) = *sealed;
-            // Held until the object is delivered. No resumed task can hold it already, because that task
-            // would need the batch.
-            let Some(_under_way) = under_way.sealed(seal.number) else { return Ok(()) };
-            put_object::deliver(shared, seal, Some(staged), Some(hold), Some(reason)).await
-        }
-        Encoding::FillsOn => Ok(()),
+        Encoding::Sealed(sealed) => Ok(Some(*sealed)),
+        Encoding::FillsOn => Ok(None),
         Encoding::Failed => {
             pause(shared).await;
-            Ok(())
+            Ok(None)
         }
     }
 }

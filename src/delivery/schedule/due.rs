@@ -156,7 +156,7 @@ fn extract_done(asked: &mut BTreeMap<BatchKey, u64>, open: &[OpenBatch]) -> BTre
 /// Work that must not be restarted yet, because its task panicked. A batch also rests while its sealed object
 /// does.
 fn resting(shared: &Shared) -> BTreeSet<Work> {
-    let mut resting = shared.under_way.resting(shared.deps.clock.monotonic());
+    let mut resting = shared.under_way.resting();
     let batch_of = |work: &Work| match work {
         Work::Seal(number) => shared.deps.log.pending_seal(*number).map(|pending| pending.seal.batch),
         Work::Batch(_) | Work::Day(_) => None,

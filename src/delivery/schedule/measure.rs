@@ -9,7 +9,7 @@ use crate::delivery::make::encode::LEVEL_UNDER_LOAD;
 use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::Work;
 use crate::give_way::GiveWay;
-use crate::log::{Batches, Go, OpenBatch, Read};
+use crate::log::{Batches, Go, OpenBatch, Read, Stopped};
 use crate::object::gzip::Cost;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::time::Clock;
@@ -25,30 +25,26 @@ pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: &OpenBatch) {
         return;
     }
     let Some(measuring) = shared.sizes.begin(&batch.key) else { return };
-    let Some(under_way) = shared.under_way.begin(Work::Batch(batch.key.clone())) else { return };
     let pieces = estimate.pieces(batch.bytes, max_bytes);
-    let (shared, batch) = (Arc::clone(shared), batch.clone());
-    shared.tasks.spawn({
-        let shared = Arc::clone(&shared);
-        async move {
-            let _held = (measuring, under_way);
-            tokio::select! {
-                biased;
-                () = shared.stop.cancelled() => {}
-                () = measure(&shared, batch, estimate, pieces) => {}
-            }
-        }
+    let (shared_of_task, batch) = (Arc::clone(shared), batch.clone());
+    shared.tasks.spawn(async move {
+        let (shared, _measuring) = (shared_of_task, measuring);
+        shared.run(Work::Batch(batch.key.clone()), measure(&shared, batch, estimate, pieces)).await;
     });
 }
 
-async fn measure(shared: &Arc<Shared>, batch: OpenBatch, mut estimate: Estimate, pieces: Pieces) {
-    let Some(turn) = shared.sizes.turn().await else { return };
+async fn measure(
+    shared: &Arc<Shared>,
+    batch: OpenBatch,
+    mut estimate: Estimate,
+    pieces: Pieces,
+) -> Result<(), Stopped> {
+    let Some(turn) = shared.sizes.turn().await else { return Ok(()) };
     let work = {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
         move || Ok(sample(&*shared.deps.log, &*shared.deps.clock, &batch, &pieces))
     };
-    // The spool has stopped.
-    let Ok(sampled) = in_background(shared, work).await else { return };
+    let sampled = in_background(shared, work).await?;
     drop(turn);
     match sampled {
         Ok(sampled) => {
@@ -62,6 +58,7 @@ async fn measure(shared: &Arc<Shared>, batch: OpenBatch, mut estimate: Estimate,
             tokio::time::sleep(shared.settings.backoff.wait(3, &*shared.deps.random)).await;
         }
     }
+    Ok(())
 }
 
 /// Compresses pieces of a batch.

@@ -12,9 +12,9 @@ use crate::delivery::failures::refusals_and_alarms;
 use crate::delivery::gauges;
 use crate::delivery::ledger_watch::LedgerWatch;
 use crate::delivery::make::one_object;
+use crate::delivery::resume::Comparison;
 use crate::delivery::settings::CHECK_EVERY;
 use crate::delivery::shared::Shared;
-use crate::delivery::supervise::Supervision;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
 /// How long to rest after a check, for each batch checked. Checking one batch takes well under a microsecond,
@@ -30,10 +30,10 @@ pub(in crate::delivery) async fn run(shared: Arc<Shared>) {
     let mut stopped = shared.deps.log.stopped();
     let mut clock_watch = ClockWatch::new(shared.deps.clock.wall(), shared.deps.clock.monotonic());
     let mut ledger_watch = LedgerWatch::default();
-    let mut supervision = Supervision::default();
+    let mut comparison = Comparison::default();
     loop {
         panic_if_planted(PlantedPanic::Scheduler);
-        supervision.look(&shared);
+        comparison.look(&shared);
         note_clock_step(&shared, &mut clock_watch);
         if shared.settings.close_days {
             closing.look(&shared);

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, RwLock, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::stored_call::StoredCall;
@@ -119,7 +119,7 @@ impl Lanes {
             }
             tokio::select! {
                 () = room => {}
-                ended = self.tasks.join_next() => return Err(died(ended)),
+                _ = self.tasks.join_next() => return Err(LaneDied),
             }
         }
     }
@@ -143,7 +143,7 @@ impl Lanes {
         for (_, progress) in self.lanes.values() {
             tokio::select! {
                 () = progress.finishes_through(position) => {}
-                ended = self.tasks.join_next() => return Err(died(ended)),
+                _ = self.tasks.join_next() => return Err(LaneDied),
             }
         }
         Ok(())
@@ -159,13 +159,6 @@ impl Lanes {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
-}
-
-fn died(ended: Option<Result<(), JoinError>>) -> LaneDied {
-    if let Some(Err(error)) = ended {
-        tracing::error!(%error, "a task of a destination ended; this is a bug in Forebay");
-    }
-    LaneDied
 }
 
 /// The calls that were given and not yet read.

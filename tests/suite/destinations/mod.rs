@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay::alarms::Alarms;
+use forebay::alarms::{Alarm, AlarmKind, Alarms};
 use forebay::batch::BatchKey;
 use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
@@ -391,6 +391,10 @@ async fn a_lane_that_panics_is_started_again_with_what_it_had_not_finished() {
     assert!(random.0.load(Ordering::SeqCst), "it panicked when it drew the pause after a failure");
     let sent_again = functions.invoked("f").iter().filter(|id| *id == "m1").count();
     assert!(sent_again >= 2, "{:?}", functions.invoked("f"));
+    let standing = node.alarms.standing();
+    let of_lane =
+        |alarm: &Alarm| alarm.kind == AlarmKind::Task && alarm.subject == "destination crm, function f";
+    assert!(standing.iter().any(of_lane), "until it has run for a minute: {standing:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use forebay::runtime::SystemClock;
+use forebay::tasks::caught_now;
 use forebay::time::Clock as _;
 
 use super::progress::Progress;
@@ -62,7 +62,7 @@ fn watch_panics() {
 pub(super) fn run(seed: u64, trace: &Trace) -> Ran {
     watch_panics();
     PANICKED.set(false);
-    let ran = catch_unwind(AssertUnwindSafe(|| World::new(seed, trace.clone()).run()));
+    let ran = caught_now(|| World::new(seed, trace.clone()).run());
     let outcome = match ran {
         Ok(outcome) if !PANICKED.get() => outcome,
         _ => Err("something panicked".to_owned()),

@@ -227,6 +227,7 @@ fn count(world: &World, case: Option<Case>) {
 }
 
 /// Runs some of all cases, several at a time; reports how many failures occurred, and their effects.
+#[expect(clippy::disallowed_methods, reason = "the report has the panic's text")]
 fn sweep(what: &str, load: Load, workers: usize, of: impl Fn(Role) -> bool) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let began = Instant::now();
