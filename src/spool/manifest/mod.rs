@@ -789,34 +789,4 @@ fn final_error(error: io::Error) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::real_disk::RealDisk;
-    use crate::spool::capped_disk::CappedDisk;
-
-    #[test]
-    fn on_a_full_disk_a_second_copy_of_the_state_leaves_space_for_notes() {
-        let note = vec![7; 10_000];
-        let stored_once = |reserve: usize| {
-            let dir = tempfile::tempdir().unwrap();
-            let real: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-            real.create(RESERVE).unwrap().write_at(&[IoSlice::new(&vec![0; reserve])], 0).unwrap();
-            let reserve = reserve as u64;
-            let full = CappedDisk::new(real, reserve, 0).unwrap();
-            let made = write_state(&full, 1, &note, 4_096).unwrap();
-            assert_eq!((made.from.as_str(), made.len), (RESERVE, reserve));
-            made.state_stored_once
-        };
-        assert!(stored_once(14_096) && stored_once(20_100));
-        assert!(!stored_once(24_096));
-    }
-
-    #[test]
-    fn a_borrowed_state_is_encoded_like_an_owned_one() {
-        let salt = salt(&[7; 16], 3);
-        let state = State { next_seal: 5, ..State::new() };
-        let note = Note::State(Box::new(state.clone()));
-        assert_eq!(encode_state(&state, salt).unwrap(), encode(&note, salt).unwrap());
-        assert_eq!(decode(&encode_state(&state, salt).unwrap(), salt).map(|(note, _)| note), Some(note));
-    }
-}
+mod tests;
