@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::batch::BatchKey;
 use crate::log::Difference;
+use crate::log::notes::Ledger;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::imports::RunningImports;
-use crate::spool::ledger::Ledger;
 use crate::time::UnixMillis;
 
 /// A batch that is not completely delivered.

@@ -120,7 +120,7 @@ impl Shared {
         let mut index = Index::default();
         index.held_after = options.hold_after;
         let set_aside = usize::from(options.hold_after.is_some());
-        let not_before = manifest.state().days_over.map_or(i64::MIN, |through| through.end().0);
+        let not_before = manifest.state().calls.days_over.map_or(i64::MIN, |through| through.end().0);
         Self {
             disk: Arc::<CappedDisk>::clone(&capped),
             segment_bytes: segment_len(options.segment_bytes, capped.cap()),
@@ -185,23 +185,23 @@ impl Shared {
     }
 
     /// Appends notes to the manifest durably.
-    pub(super) fn note(&self, notes: Vec<Note>) -> Result<(), Stopped> {
+    pub(super) fn note(&self, notes: Vec<impl Into<Note>>) -> Result<(), Stopped> {
         self.note_and(notes, |_, _| ())
     }
 
     /// As [`Shared::note`], and changes the index, given the new state, before any other thread sees either.
     pub(super) fn note_and<T>(
         &self,
-        notes: Vec<Note>,
+        notes: Vec<impl Into<Note>>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
         self.note_from(|_| notes, change)
     }
 
     /// As [`Shared::note_and`], with notes made from the state while no other note can be appended.
-    pub(super) fn note_from<T>(
+    pub(super) fn note_from<T, N: Into<Note>>(
         &self,
-        notes: impl FnOnce(&State) -> Vec<Note>,
+        notes: impl FnOnce(&State) -> Vec<N>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
         let _guard = PanicGuard(self);
@@ -214,7 +214,7 @@ impl Shared {
         let noted = manifest.append_and(notes, |state| {
             let mut index = lock(&self.index);
             // The count never decreases.
-            index.ledger.lost_positions = index.ledger.lost_positions.max(state.ledger.lost_positions);
+            index.ledger.lost_positions = index.ledger.lost_positions.max(state.calls.ledger.lost_positions);
             change(state, &mut index)
         });
         noted.map_err(|error| self.not_noted(&error))

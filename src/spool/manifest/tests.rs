@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::disk::real_disk::RealDisk;
+use crate::log::Range;
+use crate::log::notes::CallState;
 use crate::spool::capped_disk::CappedDisk;
 
 #[test]
@@ -26,10 +28,21 @@ fn on_a_full_disk_a_second_copy_of_the_state_leaves_space_for_notes() {
 #[test]
 fn a_borrowed_state_is_encoded_like_an_owned_one() {
     let salt = salt(&[7; 16], 3);
-    let state = State { next_seal: 5, ..State::new() };
+    let state = State { calls: CallState { next_seal: 5, ..CallState::new() }, ..State::new() };
     let note = Note::State(Box::new(state.clone()));
     assert_eq!(encode_state(&state, salt).unwrap(), encode(&note, salt).unwrap());
     assert_eq!(decode(&encode_state(&state, salt).unwrap(), salt).map(|(note, _)| note), Some(note));
+}
+
+/// Found by fuzzing: adding one to the highest number overflowed.
+#[test]
+fn the_highest_numbers_do_not_overflow() {
+    let (mut state, number) = (State::new(), u64::MAX);
+    state.apply(FileNote::Segment { number });
+    state.apply(FileNote::Replaced { old: number, new: number });
+    let positions = Some(Range { first: 1, last: number });
+    state.apply(FileNote::Released { number, positions });
+    assert_eq!((state.files.next_segment, state.calls.next_position), (number, number));
 }
 
 /// One note of each kind, with everything that it can have, and last the state that they add up to. The

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::{SpoolLog, locate};
+use crate::log::notes::CallNote;
 use crate::log::{Accounts, Located, Stopped};
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
-use crate::spool::manifest::note::Note;
 use crate::spool::shared::{PanicGuard, lock};
 use crate::time::UnixMillis;
 
@@ -22,7 +22,7 @@ impl Accounts for SpoolLog {
             *known = (known.0 + frames, known.1.min(at));
         };
         let state = self.shared.state();
-        for pending in state.seals.values() {
+        for pending in state.calls.seals.values() {
             add(&pending.seal.batch.source, pending.seal.frames, pending.seal.first_received_at);
         }
         let index = lock(&self.shared.index);
@@ -41,7 +41,7 @@ impl Accounts for SpoolLog {
         let state = self.shared.state();
         let index = lock(&self.shared.index);
         // A frame of a source that came after it was forgotten has an account in the index alone.
-        let known = state.known_sources().chain(index.ledger.sources());
+        let known = state.calls.known_sources().chain(index.ledger.sources());
         known.filter(|source| wanted(source)).cloned().collect()
     }
 
@@ -73,7 +73,7 @@ impl SpoolLog {
         if gone.is_empty() {
             return Ok(gone);
         }
-        let note = Note::Forgotten { sources: gone.iter().cloned().collect() };
+        let note = CallNote::Forgotten { sources: gone.iter().cloned().collect() };
         let noted = manifest.append_and(vec![note], |_| lock(&self.shared.index).ledger.forget(&gone));
         noted.map_err(|error| self.shared.not_noted(&error))?;
         Ok(gone)
@@ -84,15 +84,15 @@ impl SpoolLog {
     fn may_be_forgotten(&self, sources: &[&SourceId]) -> BTreeSet<SourceId> {
         let state = self.shared.state();
         let mut index = lock(&self.shared.index);
-        let waiting = state.waiting_sources();
+        let waiting = state.calls.waiting_sources();
         let in_index: BTreeSet<&SourceId> =
             index.batches.keys().map(|batch| &batch.source).chain(index.parked.keys()).collect();
         let waits = |source: &SourceId| waiting.contains(source) || in_index.contains(source);
         let (gone, not_noted): (Vec<&SourceId>, _) = sources
             .iter()
-            .filter(|source| state.knows(source) || index.ledger.knows_any_of(source))
+            .filter(|source| state.calls.knows(source) || index.ledger.knows_any_of(source))
             .filter(|source| !waits(source))
-            .partition(|source| index.ledger.is_final(&state.ledger, source));
+            .partition(|source| index.ledger.is_final(&state.calls.ledger, source));
         if not_noted.iter().any(|source| index.ledger.has_new(source)) {
             let through = index.durable_through;
             index.gather(through);

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
+use crate::log::notes::{CallNote, DeliveredDay};
 use crate::log::{Closable, DayInBucket, Days, Status as _, Stopped};
 use crate::object::S3Location;
 use crate::sources::SourceId;
-use crate::spool::manifest::delivered_day::DeliveredDay;
-use crate::spool::manifest::note::Note;
 use crate::spool::shared::lock;
 use crate::time::{ReceivedDay, UnixMillis};
 
@@ -25,27 +24,30 @@ impl Days for SpoolLog {
         // A group whose commit began earlier may not yet be on disk and in the index. The day is not over
         // until it is.
         drop(lock(&self.shared.commit_gate));
-        self.shared.note(vec![Note::DaysOver { through }])
+        self.shared.note(vec![CallNote::DaysOver { through }])
     }
 
     fn day_locations(&self) -> Vec<(SourceId, S3Location)> {
         let state = self.shared.state();
-        let days = state.days.iter();
+        let days = state.calls.days.iter();
         days.map(|(place, day)| (place.source.clone(), day.location.clone())).collect()
     }
 
     fn closable(&self, wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable> {
         let state = self.shared.state();
         let may_close = |(place, day): &(&DayInBucket, &DeliveredDay)| {
-            state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
+            state.calls.days_over >= Some(place.day)
+                && !day.is_unsure()
+                && state.calls.days_unsure < Some(place.day)
         };
         // This runs every second, and nearly always finds no such day.
-        let mut days = state.days.iter().filter(may_close).peekable();
+        let mut days = state.calls.days.iter().filter(may_close).peekable();
         if days.peek().is_none() {
             return Vec::new();
         }
         let index = lock(&self.shared.index);
         let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = state
+            .calls
             .seals
             .values()
             .map(|pending| &pending.seal.batch)
@@ -60,17 +62,17 @@ impl Days for SpoolLog {
             Some(Closable {
                 place: place.clone(),
                 location: day.location.clone(),
-                marker: day.marker(place, &spool_id, state.previous_day(place))?,
+                marker: day.marker(place, &spool_id, state.calls.previous_day(place))?,
             })
         };
         days.filter(is_wanted).filter_map(closable).collect()
     }
 
     fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped> {
-        self.shared.note(vec![Note::Clock { from, to }])
+        self.shared.note(vec![CallNote::Clock { from, to }])
     }
 
     fn closed(&self, place: &DayInBucket) -> Result<(), Stopped> {
-        self.shared.note(vec![Note::Closed(place.clone())])
+        self.shared.note(vec![CallNote::Closed(place.clone())])
     }
 }

@@ -141,8 +141,8 @@ impl SpoolLog {
             let seal = &pending.seal;
             keys.contains(&seal.batch) && seal.first <= receipt.last && receipt.first <= seal.last
         };
-        let seals = state.seals.values().filter(spans).cloned().collect();
-        Ok(View { next, seen, open, seals, lost: state.lost.clone() })
+        let seals = state.calls.seals.values().filter(spans).cloned().collect();
+        Ok(View { next, seen, open, seals, lost: state.calls.lost.clone() })
     }
 
     /// The batches of a receipt's source and day, whether they have frames here or an object that waits.
@@ -151,7 +151,9 @@ impl SpoolLog {
         let mut keys: BTreeSet<BatchKey> =
             lock(&self.shared.index).batches.keys().filter(of_receipt).cloned().collect();
         let state = self.shared.state();
-        keys.extend(state.seals.values().map(|pending| &pending.seal.batch).filter(of_receipt).cloned());
+        keys.extend(
+            state.calls.seals.values().map(|pending| &pending.seal.batch).filter(of_receipt).cloned(),
+        );
         keys
     }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::SpoolLog;
+use crate::log::notes::{CallNote, FIRST_POSITION};
 use crate::log::{Locations, SetLocations, Stopped};
 use crate::object::S3Location;
 use crate::sources::SourceId;
-use crate::spool::manifest::note::Note;
-use crate::spool::manifest::state::FIRST_POSITION;
 use crate::spool::shared::lock;
 
 impl Locations for SpoolLog {
@@ -16,22 +15,22 @@ impl Locations for SpoolLog {
         // may apply to frames that are already stored.
         let manifest = lock(&self.shared.manifest);
         let state = manifest.state();
-        state.location(source, position).map(|(location, until)| (location.clone(), until))
+        state.calls.location(source, position).map(|(location, until)| (location.clone(), until))
     }
 
     fn current_location(&self, source: &SourceId) -> Option<S3Location> {
-        self.shared.state().location(source, u64::MAX).map(|(location, _)| location.clone())
+        self.shared.state().calls.location(source, u64::MAX).map(|(location, _)| location.clone())
     }
 
     fn current_locations(&self) -> Vec<(SourceId, S3Location)> {
         let state = self.shared.state();
-        let known = state.locations.iter();
+        let known = state.calls.locations.iter();
         known.filter_map(|(source, known)| Some((source.clone(), known.last()?.1.clone()))).collect()
     }
 
     fn moved_sources(&self) -> BTreeSet<SourceId> {
         let state = self.shared.state();
-        let moved = state.locations.iter().filter(|(_, known)| known.len() > 1);
+        let moved = state.calls.locations.iter().filter(|(_, known)| known.len() > 1);
         moved.map(|(source, _)| source.clone()).collect()
     }
 }
@@ -43,7 +42,7 @@ impl SetLocations for SpoolLog {
         let (mut notes, mut changed) = (Vec::new(), Vec::new());
         let state = self.shared.state();
         for (source, location) in wanted {
-            let known = state.location(&source, u64::MAX).map(|(known, _)| known);
+            let known = state.calls.location(&source, u64::MAX).map(|(known, _)| known);
             if known == Some(&location) {
                 continue;
             }
@@ -53,7 +52,7 @@ impl SetLocations for SpoolLog {
             if known.is_some() {
                 changed.push(source.clone());
             }
-            notes.push(Note::Location { source, from, location });
+            notes.push(CallNote::Location { source, from, location });
         }
         drop(state);
         if notes.is_empty() {

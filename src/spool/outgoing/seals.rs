@@ -4,12 +4,12 @@ use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
+use crate::log::notes::CallNote;
 use crate::log::{
     Amend, Batches, Encoded, Go, KeptObject, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped,
 };
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 use crate::planted_bugs::{PlantedBug, planted};
-use crate::spool::manifest::note::Note;
 use crate::spool::shared::{PanicGuard, lock};
 
 impl Seals for SpoolLog {
@@ -27,7 +27,7 @@ impl Seals for SpoolLog {
         }
         let state = self.shared.state();
         let seal = Seal {
-            number: state.next_seal.max(1),
+            number: state.calls.next_seal.max(1),
             batch: batch.clone(),
             first: encoded.first,
             last: encoded.last,
@@ -37,18 +37,18 @@ impl Seals for SpoolLog {
             first_received_at: encoded.first_received_at,
             last_received_at: encoded.last_received_at,
             encoder: encoded.encoder.clone(),
-            previous_last: state.previous_last(batch, &location.bucket),
+            previous_last: state.calls.previous_last(batch, &location.bucket),
             location,
             object_key,
             hours: lock(&self.shared.index).ledger.hours_for_seal(batch, encoded.hours.clone()),
         };
-        let sealed_before = state.cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed);
+        let sealed_before = state.calls.cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed);
         drop(state);
         if sealed_before {
             self.shared.poison("a range would be sealed twice", &"this is a bug in Forebay");
             return Err(Stopped);
         }
-        let noted = manifest.append_and(vec![Note::Sealed(seal.clone())], |_| {
+        let noted = manifest.append_and(vec![CallNote::Sealed(seal.clone())], |_| {
             let mut index = lock(&self.shared.index);
             index.seal(batch, seal.last, seal.frames, seal.bytes);
             index.ledger.seal(batch, &seal.hours());
@@ -66,19 +66,19 @@ impl Seals for SpoolLog {
     }
 
     fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
-        self.shared.state().seals.get(&number).cloned()
+        self.shared.state().calls.seals.get(&number).cloned()
     }
 
     fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
         let pending = self.pending_seal(seal.number);
         let amended = pending.as_ref().and_then(|pending| pending.amended.clone()).map(Box::new);
         let seal_again = Some(Box::new(seal.clone()));
-        let committed = Note::Committed { number: seal.number, applied, seal: seal_again, amended };
+        let committed = CallNote::Committed { number: seal.number, applied, seal: seal_again, amended };
         self.shared.note_and(vec![committed], |state, index| {
             if let Some(pending) = &pending {
                 index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
             }
-            index.release(&seal.batch, state.released_through(&seal.batch));
+            index.release(&seal.batch, state.calls.released_through(&seal.batch));
         })?;
         self.shared.wake_housekeeper();
         if let Some(parked) = pending.and_then(|pending| pending.parked) {
@@ -88,11 +88,11 @@ impl Seals for SpoolLog {
     }
 
     fn conflict(&self, seal: &Seal) -> Result<(), Stopped> {
-        self.shared.note(vec![Note::Conflict { number: seal.number }])
+        self.shared.note(vec![CallNote::Conflict { number: seal.number }])
     }
 
     fn lost_of(&self, seal: &Seal) -> Vec<Range> {
-        let known = Range::merge(self.shared.state().lost.iter().copied());
+        let known = Range::merge(self.shared.state().calls.lost.iter().copied());
         let within: Vec<Range> =
             known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
         let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
@@ -100,13 +100,13 @@ impl Seals for SpoolLog {
     }
 
     fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped> {
-        let mut notes: Vec<Note> = amend.lost.iter().map(|range| Note::Lost(*range)).collect();
-        notes.push(Note::Amended { number: seal.number, amend });
+        let mut notes: Vec<CallNote> = amend.lost.iter().map(|range| CallNote::Lost(*range)).collect();
+        notes.push(CallNote::Amended { number: seal.number, amend });
         self.shared.note(notes)
     }
 
     fn restored(&self, seal: &Seal) -> Result<(), Stopped> {
-        self.shared.note(vec![Note::Restored { number: seal.number }])
+        self.shared.note(vec![CallNote::Restored { number: seal.number }])
     }
 
     fn make_room(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {
