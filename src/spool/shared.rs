@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::disk::{self, Disk, DiskFile};
 use crate::lock::{wait_while, wait_while_at_most};
 use crate::log::frame::Salt;
+use crate::log::notes::{CallNote, CallState, NoteKeeper};
 use crate::log::{Stopped, Usage};
 use crate::metrics::Metrics;
 use crate::once_a_minute::{Line, OnceAMinute};
@@ -152,7 +153,7 @@ impl Shared {
         }
     }
 
-    /// The state of all notes on disk. Lock order: manifest, state, index.
+    /// The state of all notes on disk. Lock order: commit gate, manifest, state, index.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -195,14 +196,15 @@ impl Shared {
         notes: Vec<impl Into<Note>>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
-        self.note_from(|_| notes, change)
+        self.note_from(|_| (notes, ()), |(), state, index| change(state, index))
     }
 
-    /// As [`Shared::note_and`], with notes made from the state while no other note can be appended.
-    pub(super) fn note_from<T, N: Into<Note>>(
+    /// As [`Shared::note_and`], with notes made from the state while no other note can be appended. `change`
+    /// also gets what `decide` found.
+    pub(super) fn note_from<N: Into<Note>, D, T>(
         &self,
-        notes: impl FnOnce(&State) -> Vec<N>,
-        change: impl FnOnce(&State, &mut Index) -> T,
+        decide: impl FnOnce(&State) -> (Vec<N>, D),
+        change: impl FnOnce(D, &State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
         let _guard = PanicGuard(self);
         let mut manifest = lock(&self.manifest);
@@ -210,12 +212,12 @@ impl Shared {
         if self.is_poisoned() {
             return Err(Stopped);
         }
-        let notes = notes(&manifest.state());
+        let (notes, found) = decide(&manifest.state());
         let noted = manifest.append_and(notes, |state| {
             let mut index = lock(&self.index);
             // The count never decreases.
             index.ledger.lost_positions = index.ledger.lost_positions.max(state.calls.ledger.lost_positions);
-            change(state, &mut index)
+            change(found, state, &mut index)
         });
         noted.map_err(|error| self.not_noted(&error))
     }
@@ -303,6 +305,32 @@ impl Shared {
 
     pub(super) fn next_position(&self) -> u64 {
         self.next_position.load(Ordering::Acquire)
+    }
+}
+
+impl NoteKeeper for Shared {
+    type Open = Index;
+
+    fn read<T>(&self, read: impl FnOnce(&CallState) -> T) -> T {
+        read(&self.state().calls)
+    }
+
+    fn open(&self) -> impl DerefMut<Target = Index> + '_ {
+        lock(&self.index)
+    }
+
+    fn append_from<D, T>(
+        &self,
+        decide: impl FnOnce(&CallState) -> (Vec<CallNote>, D),
+        then: impl FnOnce(D, &CallState, &mut Index) -> T,
+    ) -> Result<T, Stopped> {
+        let decide = |state: &State| decide(&state.calls);
+        self.note_from(decide, |found, state, index| then(found, &state.calls, index))
+    }
+
+    fn stop_for_bug(&self, what: &str) -> Stopped {
+        self.poison(what, &"this is a bug in Forebay");
+        Stopped
     }
 }
 

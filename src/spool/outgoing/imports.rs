@@ -22,9 +22,9 @@ impl Imports for SpoolLog {
                 // Another thread may have begun it meanwhile.
                 let is_known = state.files.imports.values().any(|import| import.key == key);
                 let import = OpenImport { file: state.files.next_import, key, progress };
-                if is_known { Vec::new() } else { vec![FileNote::ImportBegun(import)] }
+                (if is_known { Vec::new() } else { vec![FileNote::ImportBegun(import)] }, ())
             },
-            |state, index| {
+            |(), state, index| {
                 let noted = state.files.imports.values().find(|import| import.key == key).copied();
                 noted.into_iter().for_each(|import| index.imports.begin(import));
             },
