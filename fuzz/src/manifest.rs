@@ -5,6 +5,7 @@
 //! - A manifest cut anywhere gives the state of its whole notes. Damage is reported if notes follow it.
 
 use forebay::batch::BatchKey;
+use forebay::log::notes::{CallNote, Tally};
 use forebay::log::{
     AccountKey, Amend, DayInBucket, Hour, Hours, ImportKey, ImportProgress, OpenImport, Parked, Range, Row,
     Seal, TextBefore,
@@ -14,7 +15,7 @@ use forebay::object::{
 };
 use forebay::sources::SourceId;
 use forebay::spool::manifest::{
-    ManifestError, Note, State, Tally, decode, encode, replay, replay_past_damage, salt,
+    FileNote, ManifestError, Note, State, decode, encode, replay, replay_past_damage, salt,
 };
 use forebay::time::UnixMillis;
 
@@ -103,28 +104,29 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
     let mut state = state.clone();
     let source = SourceId::new(choices.one(&SOURCES)).unwrap();
     let position = choices.number();
-    if let Some((_, Some(next))) = state.location(&source, position) {
+    if let Some((_, Some(next))) = state.calls.location(&source, position) {
         assert!(next > position, "the next location begins after the position");
     }
-    state.clamp_locations(choices.number());
-    for known in state.locations.values() {
+    state.calls.clamp_locations(choices.number());
+    for known in state.calls.locations.values() {
         assert!(known.is_sorted_by_key(|(from, _)| *from));
     }
     let (keep_from, oldest) = (UnixMillis(choices.number().cast_signed()), choices.number());
-    let pending = state.seals.clone();
+    let pending = state.calls.seals.clone();
     state.prune(keep_from, oldest, None);
-    assert_eq!(state.seals, pending, "undelivered seals are never forgotten");
+    assert_eq!(state.calls.seals, pending, "undelivered seals are never forgotten");
     let whole = Note::State(Box::new(state.clone()));
     let salt = salt(&SPOOL, NUMBER);
     let written = encode(&whole, salt).expect("a state can be written");
     assert_eq!(decode(&written, salt).map(|(note, _)| note), Some(whole));
-    for (place, day) in &state.days {
+    for (place, day) in &state.calls.days {
         for stream in ["calls", "rejected", "objects/rooms", "dead/function"] {
             let stream = stream.parse().unwrap();
             let batch = BatchKey { source: place.source.clone(), day: place.day, stream };
-            assert_eq!(state.previous_last(&batch, &place.bucket), day.sealed_through(&batch.stream));
+            assert_eq!(state.calls.previous_last(&batch, &place.bucket), day.sealed_through(&batch.stream));
         }
-        if let Some(marker) = day.marker(place, "0123456789abcdef0123456789abcdef", state.previous_day(place))
+        if let Some(marker) =
+            day.marker(place, "0123456789abcdef0123456789abcdef", state.calls.previous_day(place))
         {
             assert!(marker.streams.values().all(|stream| stream.objects > 0));
         }
@@ -133,11 +135,15 @@ fn use_state(state: &State, choices: &mut Choices<'_>) {
 
 fn note(choices: &mut Choices<'_>) -> Note {
     let source = |choices: &mut Choices<'_>| SourceId::new(choices.one(&SOURCES)).unwrap();
-    match choices.below(16) {
-        0 => Note::Location { source: source(choices), from: choices.number(), location: location(choices) },
-        1 => Note::Segment { number: choices.number() },
-        2 | 3 => Note::Sealed(seal(choices)),
-        4 => Note::Committed {
+    let about_calls = match choices.below(16) {
+        0 => CallNote::Location {
+            source: source(choices),
+            from: choices.number(),
+            location: location(choices),
+        },
+        1 => return FileNote::Segment { number: choices.number() }.into(),
+        2 | 3 => CallNote::Sealed(seal(choices)),
+        4 => CallNote::Committed {
             number: choices.number(),
             applied: applied(choices),
             seal: again(choices),
@@ -145,35 +151,39 @@ fn note(choices: &mut Choices<'_>) -> Note {
         },
         5 => {
             let parked = Parked { len: choices.number(), crc32: u32::from(choices.byte()) };
-            Note::Parked { number: choices.number(), parked, seal: again(choices), amended: None }
+            let (number, seal) = (choices.number(), again(choices));
+            return FileNote::Parked { number, parked, seal, amended: None }.into();
         }
-        6 => Note::Conflict { number: choices.number() },
-        7 => Note::Retry { number: choices.number(), overwrite: choices.yes() },
-        8 => Note::Amended { number: choices.number(), amend: amend(choices) },
-        9 => Note::Restored { number: choices.number() },
-        10 => Note::Lost(range(choices)),
+        6 => CallNote::Conflict { number: choices.number() },
+        7 => CallNote::Retry { number: choices.number(), overwrite: choices.yes() },
+        8 => CallNote::Amended { number: choices.number(), amend: amend(choices) },
+        9 => CallNote::Restored { number: choices.number() },
+        10 => CallNote::Lost(range(choices)),
         11 => {
             let positions = choices.yes().then(|| range(choices));
-            Note::Released { number: choices.number(), positions }
+            return FileNote::Released { number: choices.number(), positions }.into();
         }
-        12 => Note::DaysOver { through: time(choices).day() },
+        12 => CallNote::DaysOver { through: time(choices).day() },
         13 => {
             let (source, day) = (source(choices), time(choices).day());
             let bucket = BucketString::parse(choices.one(&BUCKETS)).unwrap();
-            Note::Closed(DayInBucket { source, day, bucket })
+            CallNote::Closed(DayInBucket { source, day, bucket })
         }
-        14 => Note::Tallied(tally(choices)),
+        14 => CallNote::Tallied(tally(choices)),
         _ => match choices.below(4) {
-            0 => Note::Replaced { old: choices.number(), new: choices.number() },
-            1 => Note::Clock { from: time(choices), to: time(choices) },
-            2 => Note::ImportBegun(OpenImport {
-                file: few(choices),
-                key: ImportKey(u128::from(choices.byte())),
-                progress: progress(choices),
-            }),
-            _ => Note::ImportsEnded { files: (0..choices.below(3)).map(|_| few(choices)).collect() },
+            0 => return FileNote::Replaced { old: choices.number(), new: choices.number() }.into(),
+            1 => CallNote::Clock { from: time(choices), to: time(choices) },
+            2 => {
+                let (file, key) = (few(choices), ImportKey(u128::from(choices.byte())));
+                return FileNote::ImportBegun(OpenImport { file, key, progress: progress(choices) }).into();
+            }
+            _ => {
+                let files = (0..choices.below(3)).map(|_| few(choices)).collect();
+                return FileNote::ImportsEnded { files }.into();
+            }
         },
-    }
+    };
+    about_calls.into()
 }
 
 fn time(choices: &mut Choices<'_>) -> UnixMillis {

@@ -33,6 +33,7 @@ mod in_logs;
 mod ledger_report;
 mod located;
 mod locations;
+pub mod notes;
 mod range;
 mod read;
 pub mod refusals;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::batch::BatchKey;
-use crate::log::Difference;
+use crate::log::notes::{Ledger, OpenFrames};
+use crate::log::{Difference, Seal};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::sources::SourceId;
 use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::spool::format::seen_file::Fingerprints;
 use crate::spool::imports::RunningImports;
-use crate::spool::ledger::Ledger;
 use crate::time::UnixMillis;
 
 /// A batch that is not completely delivered.
@@ -317,12 +317,6 @@ impl Index {
         pinning.into_iter().collect()
     }
 
-    /// When the oldest unsealed frame was received.
-    pub(super) fn oldest_open(&self) -> Option<UnixMillis> {
-        let open = self.batches.values().filter(|batch| batch.open_frames > 0);
-        open.map(|batch| batch.first_received_at).min()
-    }
-
     /// Bytes of segments in use.
     pub(super) fn segment_bytes(&self) -> u64 {
         self.segments.values().map(|state| state.len).sum()
@@ -331,6 +325,37 @@ impl Index {
     /// Every source with an undelivered batch.
     pub(super) fn sources(&self) -> BTreeSet<SourceId> {
         self.batches.keys().map(|key| key.source.clone()).collect()
+    }
+}
+
+impl OpenFrames for Index {
+    fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    fn batches(&self) -> impl Iterator<Item = (&BatchKey, u64, UnixMillis)> {
+        self.batches.iter().map(|(key, batch)| (key, batch.open_frames, batch.first_received_at))
+    }
+
+    fn holds(&self, batch: &BatchKey, position: u64) -> bool {
+        let spans = |stretch: &Stretch| (stretch.first..=stretch.last).contains(&position);
+        self.batches.get(batch).is_some_and(|batch| batch.stretches.iter().any(spans))
+    }
+
+    fn sealed(&mut self, seal: &Seal) {
+        self.seal(&seal.batch, seal.last, seal.frames, seal.bytes);
+    }
+
+    fn release(&mut self, batch: &BatchKey, through: u64) {
+        self.release(batch, through);
+    }
+
+    fn settle(&mut self, batch: &BatchKey) -> u64 {
+        self.settle(batch)
+    }
+
+    fn gather(&mut self) {
+        self.gather(self.durable_through);
     }
 }
 

@@ -31,7 +31,6 @@ mod capped_disk;
 pub mod format;
 mod imports;
 mod index;
-mod ledger;
 pub mod manifest;
 pub mod offline;
 mod options;

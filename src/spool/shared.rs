@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::disk::{self, Disk, DiskFile};
 use crate::lock::{wait_while, wait_while_at_most};
 use crate::log::frame::Salt;
+use crate::log::notes::{CallNote, CallState, NoteKeeper};
 use crate::log::{Stopped, Usage};
 use crate::metrics::Metrics;
 use crate::once_a_minute::{Line, OnceAMinute};
@@ -120,7 +121,7 @@ impl Shared {
         let mut index = Index::default();
         index.held_after = options.hold_after;
         let set_aside = usize::from(options.hold_after.is_some());
-        let not_before = manifest.state().days_over.map_or(i64::MIN, |through| through.end().0);
+        let not_before = manifest.state().calls.days_over.map_or(i64::MIN, |through| through.end().0);
         Self {
             disk: Arc::<CappedDisk>::clone(&capped),
             segment_bytes: segment_len(options.segment_bytes, capped.cap()),
@@ -152,7 +153,7 @@ impl Shared {
         }
     }
 
-    /// The state of all notes on disk. Lock order: manifest, state, index.
+    /// The state of all notes on disk. Lock order: commit gate, manifest, state, index.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -185,24 +186,25 @@ impl Shared {
     }
 
     /// Appends notes to the manifest durably.
-    pub(super) fn note(&self, notes: Vec<Note>) -> Result<(), Stopped> {
+    pub(super) fn note(&self, notes: Vec<impl Into<Note>>) -> Result<(), Stopped> {
         self.note_and(notes, |_, _| ())
     }
 
     /// As [`Shared::note`], and changes the index, given the new state, before any other thread sees either.
     pub(super) fn note_and<T>(
         &self,
-        notes: Vec<Note>,
+        notes: Vec<impl Into<Note>>,
         change: impl FnOnce(&State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
-        self.note_from(|_| notes, change)
+        self.note_from(|_| (notes, ()), |(), state, index| change(state, index))
     }
 
-    /// As [`Shared::note_and`], with notes made from the state while no other note can be appended.
-    pub(super) fn note_from<T>(
+    /// As [`Shared::note_and`], with notes made from the state while no other note can be appended. `change`
+    /// also gets what `decide` found.
+    pub(super) fn note_from<N: Into<Note>, D, T>(
         &self,
-        notes: impl FnOnce(&State) -> Vec<Note>,
-        change: impl FnOnce(&State, &mut Index) -> T,
+        decide: impl FnOnce(&State) -> (Vec<N>, D),
+        change: impl FnOnce(D, &State, &mut Index) -> T,
     ) -> Result<T, Stopped> {
         let _guard = PanicGuard(self);
         let mut manifest = lock(&self.manifest);
@@ -210,12 +212,12 @@ impl Shared {
         if self.is_poisoned() {
             return Err(Stopped);
         }
-        let notes = notes(&manifest.state());
+        let (notes, found) = decide(&manifest.state());
         let noted = manifest.append_and(notes, |state| {
             let mut index = lock(&self.index);
             // The count never decreases.
-            index.ledger.lost_positions = index.ledger.lost_positions.max(state.ledger.lost_positions);
-            change(state, &mut index)
+            index.ledger.lost_positions = index.ledger.lost_positions.max(state.calls.ledger.lost_positions);
+            change(found, state, &mut index)
         });
         noted.map_err(|error| self.not_noted(&error))
     }
@@ -303,6 +305,32 @@ impl Shared {
 
     pub(super) fn next_position(&self) -> u64 {
         self.next_position.load(Ordering::Acquire)
+    }
+}
+
+impl NoteKeeper for Shared {
+    type Open = Index;
+
+    fn read<T>(&self, read: impl FnOnce(&CallState) -> T) -> T {
+        read(&self.state().calls)
+    }
+
+    fn open(&self) -> impl DerefMut<Target = Index> + '_ {
+        lock(&self.index)
+    }
+
+    fn append_from<D, T>(
+        &self,
+        decide: impl FnOnce(&CallState) -> (Vec<CallNote>, D),
+        then: impl FnOnce(D, &CallState, &mut Index) -> T,
+    ) -> Result<T, Stopped> {
+        let decide = |state: &State| decide(&state.calls);
+        self.note_from(decide, |found, state, index| then(found, &state.calls, index))
+    }
+
+    fn stop_for_bug(&self, what: &str) -> Stopped {
+        self.poison(what, &"this is a bug in Forebay");
+        Stopped
     }
 }
 

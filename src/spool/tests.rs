@@ -933,7 +933,7 @@ fn a_second_reader_is_told_of_positions_whose_segments_are_gone() {
         assert!(followed_in(&*spool.follow(), &mut ReadThrough::after(last))[0].starts_with('{'));
     }
     let read = open_stepped(dir.path(), SpoolOptions { hold_after: Some(told.len() as u64), ..options() });
-    let lost = read.log.shared.state().lost.clone();
+    let lost = read.log.shared.state().calls.lost.clone();
     assert_eq!(
         lost,
         [Range { first: segments[2].1, last: segments[2].2 }],

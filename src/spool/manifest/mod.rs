@@ -17,13 +17,11 @@
 //! would leave too little space for the next manifest or for the notes that free space.
 
 mod apply;
-pub(super) mod delivered_day;
 pub(super) mod note;
 pub(super) mod state;
 
-pub use super::ledger::Tally;
-pub use note::Note;
-pub use state::State;
+pub use note::{FileNote, Note};
+pub use state::{FileState, State};
 
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -31,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::disk::{self, Disk, DiskFile, read_all};
 use crate::lock::lock;
 use crate::log::frame::Salt;
+use crate::log::notes::CallNote;
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::format::ident::Ident;
 
@@ -409,7 +408,7 @@ impl Manifest {
             tracing::warn!(%error, "older manifests cannot be removed; the next start removes them");
             0
         });
-        let first_seals = lock(&state).seals.len() as u64;
+        let first_seals = lock(&state).calls.seals.len() as u64;
         // Otherwise the reserve would be as long, and two files that are much too long could hold the space
         // that a short one needs.
         let wanted = wanted_file_len(end, bytes);
@@ -452,7 +451,7 @@ impl Manifest {
     /// # Errors
     /// The disk's error. If the disk has no space, no note was written, and a retry may succeed. After any
     /// other error the spool must stop, because it is unknown whether the notes are on disk.
-    pub fn append(&mut self, notes: Vec<Note>) -> io::Result<()> {
+    pub fn append(&mut self, notes: Vec<impl Into<Note>>) -> io::Result<()> {
         self.append_and(notes, |_| ())
     }
 
@@ -463,12 +462,13 @@ impl Manifest {
     /// As [`Manifest::append`].
     pub(crate) fn append_and<T>(
         &mut self,
-        notes: Vec<Note>,
+        notes: Vec<impl Into<Note>>,
         then: impl FnOnce(&State) -> T,
     ) -> io::Result<T> {
+        let notes = notes.into_iter().map(Into::into).collect();
         let Some(note) = Note::together(notes) else { return Ok(then(&self.state())) };
         let len = self.write(&note)?;
-        let seals = matches!(note, Note::Sealed(_));
+        let seals = matches!(note, Note::Calls(CallNote::Sealed(_)));
         if !(seals && planted(PlantedBug::SealNotSynced)) {
             self.file.sync().map_err(final_error)?;
         }
@@ -494,7 +494,7 @@ impl Manifest {
 
     fn try_write(&mut self, note: &Note) -> io::Result<u64> {
         let mut bytes = encode(note, salt(&self.spool_id, self.number))?;
-        if matches!(note, Note::Sealed(_)) && self.len < self.len_for_seal(bytes.len()) {
+        if matches!(note, Note::Calls(CallNote::Sealed(_))) && self.len < self.len_for_seal(bytes.len()) {
             // Once the notes are longer than the state, a new manifest is better than a longer one.
             if self.end > self.bytes.max(2 * self.first_note) {
                 self.compact()?;
@@ -548,7 +548,8 @@ impl Manifest {
 
     /// Whether most of many seals at the beginning of the file are delivered.
     fn has_few_seals_left(&self) -> bool {
-        self.first_seals >= MANY_SEALS && LONG_TIMES * (self.state().seals.len() as u64) < self.first_seals
+        self.first_seals >= MANY_SEALS
+            && LONG_TIMES * (self.state().calls.seals.len() as u64) < self.first_seals
     }
 
     /// Replaces this manifest with a new one. If there is no space or no file handle for it, this one stays
@@ -789,34 +790,4 @@ fn final_error(error: io::Error) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::real_disk::RealDisk;
-    use crate::spool::capped_disk::CappedDisk;
-
-    #[test]
-    fn on_a_full_disk_a_second_copy_of_the_state_leaves_space_for_notes() {
-        let note = vec![7; 10_000];
-        let stored_once = |reserve: usize| {
-            let dir = tempfile::tempdir().unwrap();
-            let real: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
-            real.create(RESERVE).unwrap().write_at(&[IoSlice::new(&vec![0; reserve])], 0).unwrap();
-            let reserve = reserve as u64;
-            let full = CappedDisk::new(real, reserve, 0).unwrap();
-            let made = write_state(&full, 1, &note, 4_096).unwrap();
-            assert_eq!((made.from.as_str(), made.len), (RESERVE, reserve));
-            made.state_stored_once
-        };
-        assert!(stored_once(14_096) && stored_once(20_100));
-        assert!(!stored_once(24_096));
-    }
-
-    #[test]
-    fn a_borrowed_state_is_encoded_like_an_owned_one() {
-        let salt = salt(&[7; 16], 3);
-        let state = State { next_seal: 5, ..State::new() };
-        let note = Note::State(Box::new(state.clone()));
-        assert_eq!(encode_state(&state, salt).unwrap(), encode(&note, salt).unwrap());
-        assert_eq!(decode(&encode_state(&state, salt).unwrap(), salt).map(|(note, _)| note), Some(note));
-    }
-}
+mod tests;

@@ -1,52 +1,37 @@
-//! The notes of a manifest: what happened to segments, seals, days, positions and counts.
+//! The notes of a manifest: those about calls, and those about the spool's files.
 
-use crate::log::{Amend, DayInBucket, OpenImport, Parked, Range, Seal};
-use crate::object::{AppliedEncryption, S3Location};
-use crate::sources::SourceId;
-use crate::spool::ledger::Tally;
-use crate::spool::manifest::state::State;
-use crate::time::{ReceivedDay, UnixMillis};
+use serde::de::Error as _;
+use serde_json::value::RawValue;
+
+use super::state::State;
+use crate::log::notes::CallNote;
+use crate::log::{Amend, OpenImport, Parked, Range, Seal};
 
 /// One note of the manifest.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "only a few notes exist at a time")]
 pub enum Note {
     /// The whole state: the first note of each manifest file.
     State(Box<State>),
     /// Several notes written at once. Either all of them count or none.
     Together(Vec<Note>),
-    /// From `from` on, frames of `source` go to `location`.
-    #[serde(rename = "destination")]
-    Location {
-        /// The source.
-        source: SourceId,
-        /// The first position.
-        from: u64,
-        /// Where they go.
-        #[serde(rename = "destination")]
-        location: S3Location,
-    },
+    /// About files.
+    #[serde(untagged)]
+    Files(FileNote),
+    /// About calls.
+    #[serde(untagged)]
+    Calls(CallNote),
+}
+
+/// One note about segments, parked objects and imported files.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileNote {
     /// A segment has been made.
     Segment {
         /// Its number.
         number: u64,
-    },
-    /// A batch is sealed.
-    Sealed(Seal),
-    /// The object is in the store.
-    Committed {
-        /// Its seal.
-        number: u64,
-        /// The server-side encryption that the store reported; `None` if it reported none, or a person
-        /// decided.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        applied: Option<AppliedEncryption>,
-        /// A copy of the seal. If its own note rots, its frames are not delivered again.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seal: Option<Box<Seal>>,
-        /// What the object holds, if it differs from what was sealed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        amended: Option<Box<Amend>>,
     },
     /// The object is parked.
     Parked {
@@ -62,35 +47,6 @@ pub enum Note {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         amended: Option<Box<Amend>>,
     },
-    /// The store has another object under the key.
-    Conflict {
-        /// The seal.
-        number: u64,
-    },
-    /// A person decided to retry the seal.
-    Retry {
-        /// The seal.
-        number: u64,
-        /// Whether the put may overwrite the store's object.
-        #[serde(default)]
-        overwrite: bool,
-    },
-    /// Frames of a sealed range were lost before the object was stored.
-    Amended {
-        /// The seal.
-        number: u64,
-        /// What is left.
-        amend: Amend,
-    },
-    /// The store turned out to have all lines of an amended seal, so nothing of it is lost.
-    Restored {
-        /// The seal.
-        number: u64,
-    },
-    /// Positions that can no longer be read.
-    Lost(Range),
-    /// The ledger's counts since the last tally. It is noted before any segment that it covers is released.
-    Tallied(Tally),
     /// An import has begun.
     ImportBegun(OpenImport),
     /// Imports whose progress is recorded elsewhere.
@@ -112,26 +68,39 @@ pub enum Note {
         /// The new one.
         new: u64,
     },
-    /// No more calls are received on this day or an earlier one, whatever the clock shows.
-    DaysOver {
-        /// The last such day.
-        through: ReceivedDay,
-    },
-    /// A day's marker is in the store, and its hook, if any, has been notified.
-    Closed(DayInBucket),
-    /// Sources are forgotten: only the sum of their counts is kept. A source that still has something waiting
-    /// is skipped, because notes before this one may be unreadable.
-    Forgotten {
-        /// The sources.
-        sources: Vec<SourceId>,
-    },
-    /// The wall clock stepped back further than is tolerated.
-    Clock {
-        /// The time before the step.
-        from: UnixMillis,
-        /// The time after the step.
-        to: UnixMillis,
-    },
+}
+
+impl From<FileNote> for Note {
+    fn from(note: FileNote) -> Self {
+        Self::Files(note)
+    }
+}
+
+impl From<CallNote> for Note {
+    fn from(note: CallNote) -> Self {
+        Self::Calls(note)
+    }
+}
+
+/// Written by hand, because serde's own way for `untagged` copies a note, and cannot read numbers as keys.
+impl<'de> serde::Deserialize<'de> for Note {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Whole {
+            State(Box<State>),
+            Together(Vec<Note>),
+        }
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        // A type that has no note of this name fails at the name.
+        let note = serde_json::from_str(json).map(Self::Files);
+        let note = note.or_else(|_| serde_json::from_str(json).map(Self::Calls));
+        let whole = |whole| match whole {
+            Whole::State(state) => Self::State(state),
+            Whole::Together(notes) => Self::Together(notes),
+        };
+        note.or_else(|_| serde_json::from_str(json).map(whole)).map_err(D::Error::custom)
+    }
 }
 
 impl Note {

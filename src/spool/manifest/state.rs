@@ -2,443 +2,66 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::BatchKey;
-use crate::log::{Amend, DayInBucket, Hour, OpenImport, Parked, PendingSeal, Range, Report, Rows, Seal};
-use crate::object::{BucketString, S3Location};
-use crate::sources::SourceId;
-use crate::spool::ledger::{Ledger, ROWS_MAX};
-use crate::spool::manifest::delivered_day::DeliveredDay;
-use crate::time::{ReceivedDay, UnixMillis};
+use serde::de::Error as _;
+use serde_json::value::RawValue;
 
-/// The first position of every spool.
-pub(crate) const FIRST_POSITION: u64 = 1;
+use crate::log::notes::{CallState, FIRST_POSITION};
+use crate::log::{OpenImport, Range};
+use crate::time::UnixMillis;
 
-/// The progress of a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Cursor {
-    /// Everything up to here is sealed.
-    pub sealed: u64,
-    /// Everything up to here is in the store or parked, so it needs no segment.
-    pub released: u64,
+/// The state that all notes of a spool add up to. It is written as one object with the members of both parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct State {
+    /// Of calls.
+    #[serde(flatten)]
+    pub calls: CallState,
+    /// Of files.
+    #[serde(flatten)]
+    pub files: FileState,
 }
 
-/// The state that all notes of a spool add up to.
+/// What the notes about files add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct State {
-    /// The number of the next seal.
-    pub next_seal: u64,
+pub struct FileState {
     /// The number of the next segment.
     pub next_segment: u64,
-    /// No position below this one is ever assigned again.
-    #[serde(default)]
-    pub next_position: u64,
     /// Every position before this one was released or noted as lost. 0 if an older release wrote the state.
     #[serde(default)]
     pub(crate) kept_from: u64,
-    /// Where each source's frames go, by first position, in order.
-    #[serde(rename = "destinations")]
-    pub locations: BTreeMap<SourceId, Vec<(u64, S3Location)>>,
-    /// Sealed objects that are not committed, by number.
-    pub seals: BTreeMap<u64, PendingSeal>,
-    /// The progress of each batch.
-    #[serde(with = "pairs")]
-    pub(crate) cursors: BTreeMap<BatchKey, Cursor>,
-    /// Days that have sealed objects and are not closed.
-    #[serde(default, with = "pairs")]
-    pub days: BTreeMap<DayInBucket, DeliveredDay>,
-    /// The last closed day of each source in each bucket string.
-    #[serde(default, with = "pairs")]
-    pub(crate) last_closed: BTreeMap<(SourceId, BucketString), ReceivedDay>,
-    /// No more calls are received on this day or an earlier one.
-    #[serde(default)]
-    pub days_over: Option<ReceivedDay>,
-    /// The newest day that lost notes may have referred to. It is uncertain what was delivered of this day
-    /// and of earlier days, so none of them is closed.
-    #[serde(default)]
-    pub(crate) days_unsure: Option<ReceivedDay>,
     /// Segments that must exist.
     pub segments: BTreeSet<u64>,
     /// Positions of released segments that lie between segments that must exist.
     pub released: Vec<Range>,
-    /// Positions that can no longer be read.
-    pub lost: Vec<Range>,
-    /// The ledger: the tallied counts, and how many of these frames were delivered or lost.
-    #[serde(default)]
-    pub(crate) ledger: Ledger,
     /// The imports that have begun and are not recorded elsewhere, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) imports: BTreeMap<u64, OpenImport>,
     /// The number of the next import.
     #[serde(default)]
     pub(crate) next_import: u64,
-    /// The node id of the process that began this state. Empty if an older release did.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) node: String,
+}
+
+/// Written by hand, because serde's own way for `flatten` copies the state, which may have tens of megabytes,
+/// and cannot read numbers as keys. Each part passes over the members of the other.
+impl<'de> serde::Deserialize<'de> for State {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let calls = serde_json::from_str(json).map_err(D::Error::custom)?;
+        Ok(Self { calls, files: serde_json::from_str(json).map_err(D::Error::custom)? })
+    }
 }
 
 impl State {
     /// The state of a new spool.
     pub fn new() -> Self {
-        Self { kept_from: FIRST_POSITION, ledger: Ledger::new(), ..Self::default() }
+        let files = FileState { kept_from: FIRST_POSITION, ..FileState::default() };
+        Self { calls: CallState::new(), files }
     }
 
-    /// The ledger as of the last tally, for every source.
-    pub fn ledger_report(&self) -> Report {
-        self.ledger.report(Rows::All)
-    }
-
-    /// The sources that have something waiting: an object, or a day that is not closed.
-    pub(crate) fn waiting_sources(&self) -> BTreeSet<SourceId> {
-        let of_seals = self.seals.values().map(|pending| &pending.seal.batch.source);
-        let of_days = self.days.keys().map(|place| &place.source);
-        of_seals.chain(of_days).cloned().collect()
-    }
-
-    pub(super) fn forget(&mut self, sources: Vec<SourceId>) {
-        let waiting = self.waiting_sources();
-        let gone: BTreeSet<SourceId> =
-            sources.into_iter().filter(|source| !waiting.contains(source)).collect();
-        self.locations.retain(|source, _| !gone.contains(source));
-        self.last_closed.retain(|(source, _), _| !gone.contains(source));
-        self.ledger.forget(&gone);
-    }
-
-    /// Whether anything of a source is kept, as in [`State::known_sources`].
-    pub(crate) fn knows(&self, source: &SourceId) -> bool {
-        self.locations.contains_key(source)
-            || self.ledger.knows_any_of(source)
-            || self.last_closed.keys().any(|(known, _)| known == source)
-    }
-
-    /// The sources that the state keeps anything about. Cursors do not count: they go with their segments.
-    pub(crate) fn known_sources(&self) -> impl Iterator<Item = &SourceId> {
-        let of_days = self.last_closed.keys().map(|(source, _)| source);
-        self.locations.keys().chain(of_days).chain(self.ledger.sources())
-    }
-
-    pub(super) fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
-        if let Some(seal) = seal.filter(|seal| !self.seals.contains_key(&seal.number)) {
-            self.sealed(*seal);
-        }
-    }
-
-    pub(super) fn sealed(&mut self, seal: Seal) {
-        self.next_seal = self.next_seal.max(seal.number.saturating_add(1));
-        self.next_position = self.next_position.max(seal.last.saturating_add(1));
-        let cursor = self.cursors.entry(seal.batch.clone()).or_default();
-        cursor.sealed = cursor.sealed.max(seal.last);
-        let day = || DeliveredDay::new(seal.location.clone());
-        self.days.entry(DayInBucket::of(&seal)).or_insert_with(day).sealed(&seal);
-        let pending = PendingSeal { seal, parked: None, conflict: false, overwrite: false, amended: None };
-        self.seals.insert(pending.seal.number, pending);
-    }
-
-    /// Records that a pending object is in its own file, so that its frames can be released.
-    pub(in crate::spool) fn parked(&mut self, number: u64, parked: Parked) {
-        if let Some(pending) = self.seals.get_mut(&number) {
-            pending.parked = Some(parked);
-            let batch = pending.seal.batch.clone();
-            self.release(&batch);
-        }
-    }
-
-    /// Releases a batch's frames up to the first seal that is neither in the store nor parked. Later seals
-    /// may already be stored or parked, because the note that recorded this for the first one may be
-    /// unreadable.
-    pub(super) fn release(&mut self, batch: &BatchKey) {
-        let held = self.seals.values().filter(|held| held.parked.is_none() && held.seal.batch == *batch);
-        let held = held.map(|pending| pending.seal.first).min();
-        let cursor = self.cursors.entry(batch.clone()).or_default();
-        let through = held.map_or(cursor.sealed, |first| first.saturating_sub(1));
-        cursor.released = cursor.released.max(through);
-    }
-
-    /// Frames of a batch up to this position need no segment.
-    pub(crate) fn released_through(&self, batch: &BatchKey) -> u64 {
-        self.cursors.get(batch).map_or(0, |cursor| cursor.released)
-    }
-
-    /// Adds an object that is in the store to its day.
-    pub(super) fn delivered(&mut self, pending: PendingSeal) {
-        let (batch, bucket) = (&pending.seal.batch, &pending.seal.location.bucket);
-        let oldest_pending = self
-            .seals
-            .values()
-            .filter(|other| other.seal.batch == *batch && other.seal.location.bucket == *bucket)
-            .map(|other| other.seal.first)
-            .min();
-        if let Some(day) = self.days.get_mut(&DayInBucket::of(&pending.seal)) {
-            day.delivered(pending, oldest_pending);
-        }
-    }
-
-    pub(super) fn amended(&mut self, number: u64, amended: Option<Box<Amend>>) {
-        let Some(amended) = amended else { return };
-        let Some(pending) = self.seals.get_mut(&number) else { return };
-        let known = pending.amended.replace(*amended.clone()).is_some();
-        // The note that named these positions may have rotted.
-        for range in amended.lost.into_iter().filter(|_| !known) {
-            if !self.lost.contains(&range) {
-                self.lose(range);
-            }
-        }
-    }
-
-    /// Notes a range as lost. Positions that are noted already are not counted again: readers and starts name
-    /// the same damage in ranges of their own, and a seal that is amended names it once more.
-    pub(super) fn lose(&mut self, range: Range) {
-        let known = self.lost.iter().filter_map(|known| known.within(range.first, range.last));
-        let new = range.outside(&Range::merge(known));
-        let count = |new: &Range| new.last.saturating_sub(new.first).saturating_add(1);
-        self.ledger.add_lost_positions(new.iter().map(count).fold(0, u64::saturating_add));
-        self.lost.push(range);
-    }
-
-    pub(super) fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
-        if let Some(pending) = self.seals.get_mut(&number) {
-            change(pending);
-        }
-    }
-
-    /// The bucket of frames of `source` at `position`, and the first position that goes elsewhere.
-    pub fn location(&self, source: &SourceId, position: u64) -> Option<(&S3Location, Option<u64>)> {
-        let known = self.locations.get(source)?;
-        // Positions before the first known bucket also go to that bucket: earlier notes may be
-        // unreadable.
-        let at = known.iter().rposition(|(from, _)| *from <= position).unwrap_or(0);
-        let (_, location) = known.get(at)?;
-        Some((location, known.get(at + 1).map(|(from, _)| *from)))
-    }
-
-    /// Moves buckets noted for positions after `next`, the next position to be assigned, back to `next`.
-    pub fn clamp_locations(&mut self, next: u64) {
-        for known in self.locations.values_mut() {
-            let last = known.last_mut().filter(|(from, _)| *from > next).map(|(_, to)| (next, to.clone()));
-            known.retain(|(from, _)| *from < next || last.is_none());
-            known.extend(last);
-        }
-    }
-
-    /// The latest day of the source before `place` that has objects in its bucket string; see
-    /// [`ClosedMarker`].
-    ///
-    /// [`ClosedMarker`]: crate::object::ClosedMarker
-    pub fn previous_day(&self, place: &DayInBucket) -> Option<ReceivedDay> {
-        let closed = self.last_closed.get(&(place.source.clone(), place.bucket.clone())).copied();
-        let mut before = self.days.range(..place).rev().take_while(|(other, _)| other.source == place.source);
-        let delivered = before.find(|(other, day)| other.bucket == place.bucket && day.has_objects());
-        closed.filter(|day| *day < place.day).max(delivered.map(|(other, _)| other.day))
-    }
-
-    /// The last position of the previous object of `batch` that goes to `bucket`.
-    pub fn previous_last(&self, batch: &BatchKey, bucket: &BucketString) -> Option<u64> {
-        let place = DayInBucket { source: batch.source.clone(), day: batch.day, bucket: bucket.clone() };
-        self.days.get(&place)?.sealed_through(&batch.stream)
-    }
-
-    /// Forgets entries that are no longer needed: cursors of days before `keep_from` with nothing pending,
-    /// buckets that no undelivered frame uses, and positions before the oldest frame. Lost positions from
-    /// `unread` on stay, because the second reader still has to learn of them.
+    /// Forgets entries that are no longer needed: see [`CallState::prune`], and positions before the oldest
+    /// frame.
     pub fn prune(&mut self, keep_from: UnixMillis, oldest_position: u64, unread: Option<u64>) {
-        let pending: BTreeSet<&BatchKey> = self.seals.values().map(|pending| &pending.seal.batch).collect();
-        self.cursors.retain(|batch, cursor| {
-            batch.day.end() > keep_from || cursor.released >= oldest_position || pending.contains(batch)
-        });
-        for known in self.locations.values_mut() {
-            let used = known.iter().rposition(|(from, _)| *from <= oldest_position).unwrap_or(0);
-            known.drain(..used);
-        }
-        // A day that can never be closed is reported as long as one of its cursors is kept.
-        let unsure = self.days_unsure;
-        let kept: BTreeSet<_> = self.cursors.keys().map(|batch| (batch.day, &batch.source)).collect();
-        let is_sure = |place: &DayInBucket, day: &DeliveredDay| !day.is_unsure() && unsure < Some(place.day);
-        let sure =
-            self.days.iter().filter(|(place, day)| is_sure(place, day)).map(|(place, _)| place.day).min();
-        let mut forgotten = None;
-        self.days.retain(|place, day| {
-            let waits = sure.is_some_and(|sure| sure <= place.day);
-            let keep = waits || is_sure(place, day) || kept.contains(&(place.day, &place.source));
-            if !keep {
-                forgotten = forgotten.max(Some(place.day));
-            }
-            keep
-        });
-        // A forgotten day leaves no sign that it was uncertain. So if the clock goes back that far, no day up
-        // to the newest forgotten one may be closed. None of these days is waiting to be closed now.
-        self.days_unsure = unsure.max(forgotten);
-        self.released.retain(|range| range.last >= oldest_position);
-        let told_from = oldest_position.min(unread.unwrap_or(u64::MAX));
-        self.lost.retain(|range| range.last >= told_from);
-        self.kept_from = self.kept_from.max(oldest_position);
-        self.ledger.fold(Hour::of(keep_from), ROWS_MAX);
-    }
-}
-
-/// Stores a map whose keys cannot be JSON member names as a list of pairs.
-mod pairs {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(in crate::spool) fn serialize<K, V, S>(map: &BTreeMap<K, V>, serializer: S) -> Result<S::Ok, S::Error>
-    where
-        K: serde::Serialize,
-        V: serde::Serialize,
-        S: Serializer,
-    {
-        serializer.collect_seq(map)
-    }
-
-    pub(in crate::spool) fn deserialize<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-    where
-        K: Deserialize<'de> + Ord,
-        V: Deserialize<'de>,
-        D: Deserializer<'de>,
-    {
-        Ok(Vec::<(K, V)>::deserialize(deserializer)?.into_iter().collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::{AccountKey, Row};
-    use crate::object::{ObjectKey, Stream};
-    use crate::spool::ledger::Tally;
-    use crate::spool::manifest::note::Note;
-
-    /// Found by fuzzing: adding one to the highest number overflowed.
-    #[test]
-    fn the_highest_numbers_do_not_overflow() {
-        let mut state = State::new();
-        let number = u64::MAX;
-        let range = Range { first: 1, last: number };
-        state.apply(Note::Segment { number });
-        state.apply(Note::Replaced { old: number, new: number });
-        state.apply(Note::Released { number, positions: Some(range) });
-        state.apply(Note::Lost(range));
-        assert_eq!((state.next_segment, state.next_position), (number, number));
-
-        let seal = seal(number);
-        let (batch, bucket) = (seal.batch.clone(), seal.location.bucket.clone());
-        state.apply(Note::Sealed(seal));
-        assert_eq!((state.next_seal, state.previous_last(&batch, &bucket)), (number, Some(number)));
-    }
-
-    /// A seal of one frame, whose position is the number of the seal.
-    fn seal(number: u64) -> Seal {
-        let source = SourceId::new("web").unwrap();
-        let bucket = BucketString::parse("bucket").unwrap();
-        Seal {
-            number,
-            batch: BatchKey { source, day: UnixMillis(0).day(), stream: crate::object::Stream::Calls },
-            first: number,
-            last: number,
-            frames: 1,
-            bytes: 1,
-            sha256: String::new(),
-            first_received_at: UnixMillis(0),
-            last_received_at: UnixMillis(0),
-            encoder: String::new(),
-            location: S3Location::new(bucket, crate::object::Encryption::None),
-            object_key: ObjectKey::listed("k"),
-            previous_last: None,
-            hours: vec![(Hour::of(UnixMillis(0)), number)],
-        }
-    }
-
-    /// Found by the simulation with a clock that went to 2038 and back to 1970: the day was later closed
-    /// without its first objects.
-    #[test]
-    fn a_forgotten_day_with_losses_stays_unsure() {
-        let (mut state, seal) = (State::new(), seal(1));
-        let lost = vec![Range { first: 1, last: 1 }];
-        let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost, hours: Vec::new() };
-        let day = seal.batch.day;
-        state.apply(Note::Sealed(seal));
-        state.apply(Note::Amended { number: 1, amend });
-        state.apply(Note::Committed { number: 1, applied: None, seal: None, amended: None });
-        assert!(state.days.values().all(DeliveredDay::is_unsure) && state.days_unsure.is_none());
-        state.prune(day.end().plus(std::time::Duration::from_secs(1)), 2, None);
-        assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
-    }
-
-    /// The note of the commit may have rotted: the object is then put again, and needs its bucket and its
-    /// account.
-    #[test]
-    fn a_source_of_which_something_waits_is_not_forgotten() {
-        let (mut state, sealed) = (State::new(), seal(1));
-        let (source, location) = (sealed.batch.source.clone(), sealed.location.clone());
-        let place = DayInBucket::of(&sealed);
-        let forgotten = || Note::Forgotten { sources: vec![SourceId::new("web").unwrap()] };
-        state.apply(Note::Location { source: source.clone(), from: 1, location });
-        let tally =
-            vec![(AccountKey::of_calls(source), Hour::of(UnixMillis(0)), Row::stored_in(&Stream::Calls, 1))];
-        state.apply(Note::Tallied(Tally { through: 1, rows: tally, ..Tally::default() }));
-        state.apply(Note::Sealed(sealed));
-        let known =
-            |state: &State| (state.known_sources().count(), state.ledger_report().removed.calls.delivered);
-        state.apply(forgotten());
-        assert_eq!(known(&state), (2, 0));
-        state.apply(Note::Committed { number: 1, applied: None, seal: None, amended: None });
-        state.apply(forgotten());
-        assert_eq!(known(&state), (2, 0), "its day is not closed");
-        state.apply(Note::Closed(place));
-        state.apply(forgotten());
-        assert_eq!(known(&state), (0, 1));
-        let written = serde_json::to_string(&state).unwrap();
-        assert_eq!(serde_json::from_str::<State>(&written).unwrap(), state);
-    }
-
-    #[test]
-    fn positions_that_several_notes_name_as_lost_are_counted_once() {
-        let range = |first, last| Range { first, last };
-        let amend = |lost| Amend { frames: 0, bytes: 0, sha256: String::new(), lost, hours: Vec::new() };
-        let mut state = State::new();
-        state.apply(Note::Sealed(Seal { first: 1, last: 20, ..seal(20) }));
-        // A start names damage, a delivery amends its seal, and then finds more damage around it.
-        state.apply(Note::Lost(range(5, 7)));
-        for lost in [vec![range(5, 7)], vec![range(4, 8), range(10, 10)]] {
-            lost.iter().for_each(|range| state.apply(Note::Lost(*range)));
-            state.apply(Note::Amended { number: 20, amend: amend(lost) });
-        }
-        assert_eq!(state.ledger_report().lost_positions, 6);
-        // The same if the notes of the ranges rotted.
-        let mut state = State::new();
-        state.apply(Note::Sealed(Seal { first: 1, last: 20, ..seal(20) }));
-        state.apply(Note::Lost(range(6, 9)));
-        state.apply(Note::Amended { number: 20, amend: amend(vec![range(5, 7)]) });
-        assert_eq!(state.ledger_report().lost_positions, 5);
-    }
-
-    #[test]
-    fn a_day_with_losses_is_kept_until_the_days_up_to_it_are_closed() {
-        let mut state = State::new();
-        let (unsure, mut other) = (seal(1), seal(2));
-        other.batch.source = SourceId::new("ios").unwrap();
-        let (day, waits) = (unsure.batch.day, DayInBucket::of(&other));
-        let amend = Amend { frames: 0, bytes: 0, sha256: String::new(), lost: Vec::new(), hours: Vec::new() };
-        state.apply(Note::Sealed(unsure));
-        state.apply(Note::Amended { number: 1, amend });
-        state.apply(Note::Sealed(other));
-        for number in [1, 2] {
-            state.apply(Note::Committed { number, applied: None, seal: None, amended: None });
-        }
-        let long_after = day.end().plus(std::time::Duration::from_secs(1));
-        state.prune(long_after, 3, None);
-        assert_eq!((state.days.len(), state.days_unsure), (2, None));
-        state.apply(Note::Closed(waits));
-        state.prune(long_after, 3, None);
-        assert_eq!((state.days.len(), state.days_unsure), (0, Some(day)));
-    }
-
-    /// Found by the simulation: the note of a source's first bucket rotted, and frames before its second
-    /// bucket waited for ever.
-    #[test]
-    fn frames_before_the_first_known_bucket_go_to_it() {
-        let mut state = State::new();
-        let (source, location) = (SourceId::new("web").unwrap(), seal(1).location);
-        state.apply(Note::Location { source: source.clone(), from: 7, location: location.clone() });
-        assert_eq!(state.location(&source, 3), Some((&location, None)));
+        self.calls.prune(keep_from, oldest_position, unread);
+        self.files.released.retain(|range| range.last >= oldest_position);
+        self.files.kept_from = self.files.kept_from.max(oldest_position);
     }
 }

@@ -115,7 +115,7 @@ pub fn export(
         progress,
     };
     // Parked lines are no longer in the segments, and are older than the lines there.
-    for pending in view.manifest.state.seals.values() {
+    for pending in view.manifest.state.calls.seals.values() {
         lines.sealed(pending);
         if let Some(parked) = pending.parked {
             lines.parked(pending, parked)?;

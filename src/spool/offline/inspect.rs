@@ -164,7 +164,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
         bytes: view.manifest.bytes,
         sound: view.manifest.damaged.is_empty() && view.manifest.number.is_some(),
     };
-    let seals = state.seals.values().map(|pending| SealAbout {
+    let seals = state.calls.seals.values().map(|pending| SealAbout {
         number: pending.seal.number,
         bucket: pending.seal.location.bucket.bucket().to_owned(),
         object_key: pending.seal.object_key.to_string(),
@@ -176,7 +176,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
         overwrite: pending.overwrite,
         amended: pending.amended.is_some(),
     });
-    let locations = state.locations.iter().flat_map(|(source, known)| {
+    let locations = state.calls.locations.iter().flat_map(|(source, known)| {
         known.iter().map(|(from, location)| LocationAbout {
             source: source.to_string(),
             from: *from,
@@ -193,7 +193,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
         batches: batches.into_iter().map(|(key, waiting)| about(&key, &waiting)).collect(),
         seals: seals.collect(),
         locations: locations.collect(),
-        lost: state.lost.clone(),
+        lost: state.calls.lost.clone(),
         disk: disk_use(view)?,
     })
 }

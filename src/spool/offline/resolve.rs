@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::log::PendingSeal;
 use crate::log::frame::Frame;
+use crate::log::notes::CallNote;
 use crate::object::gzip::GzipLines;
 use crate::spool::format::ident::{Ident, IdentError};
 use crate::spool::format::parked_name;
-use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
 use crate::spool::manifest::{self, MANIFEST_BYTES, Manifest, ManifestError};
 use crate::spool::offline::survey::{Visitor, survey};
@@ -154,17 +154,17 @@ impl Conflict {
 
 fn conflicted(state: &State, seal: u64) -> Result<&PendingSeal, ResolveError> {
     let waits = |pending: &&PendingSeal| pending.conflict;
-    state.seals.get(&seal).filter(waits).ok_or_else(|| ResolveError::NotWaiting {
+    state.calls.seals.get(&seal).filter(waits).ok_or_else(|| ResolveError::NotWaiting {
         seal,
-        waiting: state.seals.values().filter(waits).map(|pending| pending.seal.number).collect(),
+        waiting: state.calls.seals.values().filter(waits).map(|pending| pending.seal.number).collect(),
     })
 }
 
 /// The state after the decision.
 fn decided(mut state: State, number: u64, decision: Decision) -> State {
     state.apply(match decision {
-        Decision::Overwrite => Note::Retry { number, overwrite: true },
-        Decision::KeepTheirs => Note::Committed { number, applied: None, seal: None, amended: None },
+        Decision::Overwrite => CallNote::Retry { number, overwrite: true },
+        Decision::KeepTheirs => CallNote::Committed { number, applied: None, seal: None, amended: None },
     });
     state
 }

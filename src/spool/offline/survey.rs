@@ -279,7 +279,8 @@ impl Survey<'_> {
         }
         let mut lost = Vec::new();
         if next < first {
-            let known = self.view.manifest.state.released.iter().chain(&self.view.manifest.state.lost);
+            let known =
+                self.view.manifest.state.files.released.iter().chain(&self.view.manifest.state.calls.lost);
             lost = outside(Range { first: next, last: first - 1 }, known.copied());
         }
         let missing = std::mem::take(&mut self.missing);
@@ -338,7 +339,7 @@ impl Survey<'_> {
     }
 
     fn push_damage(&mut self, finding: Finding) {
-        let known = self.view.manifest.state.lost.iter().copied();
+        let known = self.view.manifest.state.calls.lost.iter().copied();
         let all_known = finding.positions.is_some_and(|range| outside(range, known).is_empty());
         if all_known && finding.kind != Kind::Missing {
             let Some(range) = finding.positions else { return };
@@ -353,7 +354,7 @@ impl Survey<'_> {
 
     fn end(mut self) -> Surveyed {
         // Positions before the noted `next_position` were durable too.
-        let durable = self.durable.max(self.view.manifest.state.next_position.saturating_sub(1));
+        let durable = self.durable.max(self.view.manifest.state.calls.next_position.saturating_sub(1));
         let missing = std::mem::take(&mut self.missing);
         self.out.findings.extend(missing.into_iter().map(missing_segment));
         if let Some(tail) = self.tail.take() {

@@ -78,7 +78,7 @@ pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verifie
         findings.extend(check_index(view, segment.number, scanned, &surveyed, &mut checked)?);
     }
     findings.extend(check_fingerprints(view, &mut checked)?);
-    for pending in view.manifest.state.seals.values() {
+    for pending in view.manifest.state.calls.seals.values() {
         match pending.parked {
             Some(parked) => {
                 checked.parked += 1;
@@ -91,7 +91,7 @@ pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verifie
         }
     }
     notes.extend(leftover_notes(view));
-    let known_lost = view.manifest.state.lost.clone();
+    let known_lost = view.manifest.state.calls.lost.clone();
     Ok(Verified { sound: findings.is_empty(), findings, notes, known_lost, checked })
 }
 
@@ -129,7 +129,7 @@ struct OneSeal {
 impl Hashed {
     fn of(view: &View) -> Self {
         let mut hashed = Self::default();
-        for pending in view.manifest.state.seals.values().filter(|pending| pending.parked.is_none()) {
+        for pending in view.manifest.state.calls.seals.values().filter(|pending| pending.parked.is_none()) {
             let seal = &pending.seal;
             hashed.by_batch.entry(seal.batch.clone()).or_default().push(OneSeal {
                 number: seal.number,

@@ -135,7 +135,7 @@ impl View {
         let files = disk.list("").map_err(ViewError::disk("the directory"))?;
         let present: Vec<(u64, u64)> =
             files.iter().filter_map(|(name, len)| Some((number_in(name, "wal-", ".seg")?, *len))).collect();
-        let named = &manifest.state.segments;
+        let named = &manifest.state.files.segments;
         // Without a sound manifest nobody knows which segments it named, so every file counts then.
         let is_sound = manifest.number.is_some() && manifest.damaged.is_empty();
         let counts = |number: &u64| !is_sound || named.contains(number);
@@ -159,11 +159,11 @@ impl View {
     /// The node id of the collector that last used the spool. If an older release did, the one in the names
     /// of sealed objects, and the default one if nothing is sealed.
     pub(crate) fn node(&self) -> String {
-        if !self.manifest.state.node.is_empty() {
-            return self.manifest.state.node.clone();
+        if !self.manifest.state.calls.node.is_empty() {
+            return self.manifest.state.calls.node.clone();
         }
         let spool_id = self.ident.spool_id_hex();
-        let named = self.manifest.state.seals.values().find_map(|pending| {
+        let named = self.manifest.state.calls.seals.values().find_map(|pending| {
             let name = pending.seal.object_key.as_str().rsplit('/').next()?;
             let (before, _) = name.split_once(&format!("-{spool_id}-"))?;
             before.split_once('-').map(|(_, node)| node.to_owned())
@@ -174,7 +174,7 @@ impl View {
     /// The progress of a batch: everything up to the first position is sealed, and up to the second stored or
     /// parked.
     pub fn cursor(&self, key: &BatchKey) -> (u64, u64) {
-        self.manifest.state.cursors.get(key).map_or((0, 0), |cursor| (cursor.sealed, cursor.released))
+        self.manifest.state.calls.cursors.get(key).map_or((0, 0), |cursor| (cursor.sealed, cursor.released))
     }
 }
 
@@ -184,7 +184,7 @@ fn unclaimed(disk: &dyn Disk, state: &State) -> Result<Vec<String>, ViewError> {
         files => files.map_err(ViewError::disk("parked"))?,
     };
     let claimed = |name: &String| {
-        let mut parked = state.seals.values().filter(|pending| pending.parked.is_some());
+        let mut parked = state.calls.seals.values().filter(|pending| pending.parked.is_some());
         parked.any(|pending| parked_name(pending.seal.number) == *name)
     };
     let names = files.into_iter().map(|(name, _)| format!("parked/{name}"));

@@ -4,10 +4,9 @@ use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
+use crate::log::notes::seals;
 use crate::log::{Batches, Go, OpenBatch, Range, Read, Stopped};
 use crate::spool::index::Batch;
-use crate::spool::manifest::note::Note;
-use crate::spool::manifest::state::State;
 use crate::spool::reading::{reader, spread};
 use crate::spool::shared::lock;
 
@@ -50,21 +49,9 @@ impl Batches for SpoolLog {
     }
 
     fn note_lost(&self, lost: &[Range]) -> Result<(), Stopped> {
-        if lost.is_empty() {
-            return Ok(());
-        }
-        // Several readers may find the same damage at once.
-        let new = |state: &State| {
-            let new = lost.iter().filter(|range| !state.lost.contains(range));
-            new.map(|range| Note::Lost(*range)).collect::<Vec<Note>>()
-        };
-        let log = |notes: Vec<Note>| {
-            for note in &notes {
-                tracing::error!(?note, "the spool is damaged: these positions can no longer be read");
-            }
-            notes
-        };
-        self.shared.note_from(|state| log(new(state)), |_, _| ())
+        seals::note_lost(&*self.shared, lost, |note| {
+            tracing::error!(?note, "the spool is damaged: these positions can no longer be read");
+        })
     }
 
     fn positions_at(&self, batch: &OpenBatch, offsets: &[u64]) -> io::Result<Vec<u64>> {

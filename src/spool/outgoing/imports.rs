@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
 use crate::log::{ImportKey, ImportProgress, Imports, OpenImport, Stopped};
-use crate::spool::manifest::note::Note;
+use crate::spool::manifest::FileNote;
 use crate::spool::shared::lock;
 
 impl Imports for SpoolLog {
@@ -20,12 +20,12 @@ impl Imports for SpoolLog {
         self.shared.note_from(
             |state| {
                 // Another thread may have begun it meanwhile.
-                let is_known = state.imports.values().any(|import| import.key == key);
-                let import = OpenImport { file: state.next_import, key, progress };
-                if is_known { Vec::new() } else { vec![Note::ImportBegun(import)] }
+                let is_known = state.files.imports.values().any(|import| import.key == key);
+                let import = OpenImport { file: state.files.next_import, key, progress };
+                (if is_known { Vec::new() } else { vec![FileNote::ImportBegun(import)] }, ())
             },
-            |state, index| {
-                let noted = state.imports.values().find(|import| import.key == key).copied();
+            |(), state, index| {
+                let noted = state.files.imports.values().find(|import| import.key == key).copied();
                 noted.into_iter().for_each(|import| index.imports.begin(import));
             },
         )?;
@@ -40,7 +40,7 @@ impl Imports for SpoolLog {
         if files.is_empty() {
             return Ok(());
         }
-        self.shared.note_and(vec![Note::ImportsEnded { files: files.to_vec() }], |_, index| {
+        self.shared.note_and(vec![FileNote::ImportsEnded { files: files.to_vec() }], |_, index| {
             files.iter().for_each(|file| index.imports.end(*file));
         })
     }

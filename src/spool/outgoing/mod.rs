@@ -8,7 +8,6 @@ mod batches;
 mod days;
 mod follow;
 mod imports;
-mod locate;
 mod locations;
 mod parked;
 mod seals;

@@ -6,7 +6,7 @@ use super::SpoolLog;
 use crate::disk::{Disk, is_no_handle, read_all};
 use crate::log::{KeptBytes, KeptObject, Parked, Seal, Seals as _, Stopped};
 use crate::spool::format::parked_name;
-use crate::spool::manifest::note::Note;
+use crate::spool::manifest::FileNote;
 use crate::spool::shared::lock;
 
 impl SpoolLog {
@@ -27,10 +27,11 @@ impl SpoolLog {
             return Ok(false);
         }
         let amended = self.pending_seal(seal.number).and_then(|pending| pending.amended).map(Box::new);
-        let note = Note::Parked { number: seal.number, parked, seal: Some(Box::new(seal.clone())), amended };
+        let note =
+            FileNote::Parked { number: seal.number, parked, seal: Some(Box::new(seal.clone())), amended };
         let noted = self.shared.note_and(vec![note], |state, index| {
             *index.parked.entry(seal.batch.source.clone()).or_default() += parked.len;
-            index.release(&seal.batch, state.released_through(&seal.batch));
+            index.release(&seal.batch, state.calls.released_through(&seal.batch));
         });
         if let Err(stopped) = noted {
             if self.shared.is_poisoned() {
@@ -47,7 +48,7 @@ impl SpoolLog {
     /// See [`Seals::open_for_put`](crate::log::Seals::open_for_put).
     pub(super) fn open_parked(&self, seal: &Seal) -> io::Result<KeptObject> {
         let name = parked_name(seal.number);
-        let known = self.shared.state().seals.get(&seal.number).and_then(|pending| pending.parked);
+        let known = self.shared.state().calls.seals.get(&seal.number).and_then(|pending| pending.parked);
         let opened = match known {
             Some(parked) => open(&*self.shared.disk, &name, parked),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "no note says that it is parked")),

@@ -4,13 +4,13 @@ use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
+use crate::log::notes::{CallNote, NoteKeeper as _, seals};
 use crate::log::{
     Amend, Batches, Encoded, Go, KeptObject, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped,
 };
 use crate::object::{AppliedEncryption, ObjectKey, S3Location};
 use crate::planted_bugs::{PlantedBug, planted};
-use crate::spool::manifest::note::Note;
-use crate::spool::shared::{PanicGuard, lock};
+use crate::spool::shared::lock;
 
 impl Seals for SpoolLog {
     fn seal(
@@ -20,42 +20,7 @@ impl Seals for SpoolLog {
         location: S3Location,
         object_key: ObjectKey,
     ) -> Result<Seal, Stopped> {
-        let _guard = PanicGuard(&*self.shared);
-        let mut manifest = lock(&self.shared.manifest);
-        if self.shared.is_poisoned() {
-            return Err(Stopped);
-        }
-        let state = self.shared.state();
-        let seal = Seal {
-            number: state.next_seal.max(1),
-            batch: batch.clone(),
-            first: encoded.first,
-            last: encoded.last,
-            frames: encoded.frames,
-            bytes: encoded.bytes,
-            sha256: encoded.sha256.clone(),
-            first_received_at: encoded.first_received_at,
-            last_received_at: encoded.last_received_at,
-            encoder: encoded.encoder.clone(),
-            previous_last: state.previous_last(batch, &location.bucket),
-            location,
-            object_key,
-            hours: lock(&self.shared.index).ledger.hours_for_seal(batch, encoded.hours.clone()),
-        };
-        let sealed_before = state.cursors.get(batch).is_some_and(|cursor| seal.first <= cursor.sealed);
-        drop(state);
-        if sealed_before {
-            self.shared.poison("a range would be sealed twice", &"this is a bug in Forebay");
-            return Err(Stopped);
-        }
-        let noted = manifest.append_and(vec![Note::Sealed(seal.clone())], |_| {
-            let mut index = lock(&self.shared.index);
-            index.seal(batch, seal.last, seal.frames, seal.bytes);
-            index.ledger.seal(batch, &seal.hours());
-            index.settle(batch)
-        });
-        let lost = noted.map_err(|error| self.shared.not_noted(&error))?;
-        drop(manifest);
+        let (seal, lost) = seals::seal(&*self.shared, batch, encoded, location, object_key)?;
         log_lost(batch, lost);
         self.set_age_of_rest(batch, seal.last);
         if planted(PlantedBug::UnlinkBeforeCommit) {
@@ -66,20 +31,11 @@ impl Seals for SpoolLog {
     }
 
     fn pending_seal(&self, number: u64) -> Option<PendingSeal> {
-        self.shared.state().seals.get(&number).cloned()
+        self.shared.read(|state| state.seals.get(&number).cloned())
     }
 
     fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped> {
-        let pending = self.pending_seal(seal.number);
-        let amended = pending.as_ref().and_then(|pending| pending.amended.clone()).map(Box::new);
-        let seal_again = Some(Box::new(seal.clone()));
-        let committed = Note::Committed { number: seal.number, applied, seal: seal_again, amended };
-        self.shared.note_and(vec![committed], |state, index| {
-            if let Some(pending) = &pending {
-                index.ledger.deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
-            }
-            index.release(&seal.batch, state.released_through(&seal.batch));
-        })?;
+        let pending = seals::commit(&*self.shared, seal, applied)?;
         self.shared.wake_housekeeper();
         if let Some(parked) = pending.and_then(|pending| pending.parked) {
             self.unpark(seal, parked);
@@ -88,25 +44,19 @@ impl Seals for SpoolLog {
     }
 
     fn conflict(&self, seal: &Seal) -> Result<(), Stopped> {
-        self.shared.note(vec![Note::Conflict { number: seal.number }])
+        self.shared.append(vec![CallNote::Conflict { number: seal.number }])
     }
 
     fn lost_of(&self, seal: &Seal) -> Vec<Range> {
-        let known = Range::merge(self.shared.state().lost.iter().copied());
-        let within: Vec<Range> =
-            known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
-        let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
-        if positions >= seal.frames { within } else { vec![Range { first: seal.first, last: seal.last }] }
+        seals::lost_of(&*self.shared, seal)
     }
 
     fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped> {
-        let mut notes: Vec<Note> = amend.lost.iter().map(|range| Note::Lost(*range)).collect();
-        notes.push(Note::Amended { number: seal.number, amend });
-        self.shared.note(notes)
+        seals::amend(&*self.shared, seal, amend)
     }
 
     fn restored(&self, seal: &Seal) -> Result<(), Stopped> {
-        self.shared.note(vec![Note::Restored { number: seal.number }])
+        self.shared.append(vec![CallNote::Restored { number: seal.number }])
     }
 
     fn make_room(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped> {

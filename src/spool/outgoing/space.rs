@@ -66,7 +66,7 @@ impl SpoolLog {
         let (usage, capped) = (self.shared.usage(), &self.shared.capped);
         let segments = lock(&self.shared.index).segment_bytes();
         // The manifest grows in steps, so the space that its notes will take is counted in advance.
-        let notes = (self.shared.state().seals.len() as u64).saturating_mul(NOTE_BYTES);
+        let notes = (self.shared.state().calls.seals.len() as u64).saturating_mul(NOTE_BYTES);
         let files_of_calls = [segments, usage.parked, capped.staged(), capped.manifests().min(notes)];
         let others = files_of_calls.into_iter().fold(usage.used, u64::saturating_sub);
         let others = others.saturating_add(self.shared.wanted_for_segment());

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::SpoolLog;
 use super::batches::open_batch_of;
-use crate::batch::BatchKey;
+use crate::log::notes::{NoteKeeper as _, accounts, days};
 use crate::log::{DayStage, OpenBatch, PendingSeal, Report, Rows, Status, Usage};
 use crate::sources::SourceId;
 use crate::spool::shared::lock;
@@ -37,13 +37,7 @@ impl Status for SpoolLog {
     }
 
     fn oldest_undelivered(&self) -> Option<UnixMillis> {
-        let state = self.shared.state();
-        let sealed = state.seals.values().map(|pending| pending.seal.first_received_at).min();
-        // The state stays locked: otherwise frames being sealed could be missed both here and among the
-        // seals.
-        let open = lock(&self.shared.index).oldest_open();
-        drop(state);
-        open.into_iter().chain(sealed).min()
+        accounts::oldest_undelivered(&*self.shared)
     }
 
     fn open_batches(&self) -> Vec<OpenBatch> {
@@ -53,31 +47,14 @@ impl Status for SpoolLog {
     }
 
     fn each_pending_seal(&self, visit: &mut dyn FnMut(&PendingSeal)) {
-        self.shared.state().seals.values().for_each(visit);
+        self.shared.read(|state| state.seals.values().for_each(visit));
     }
 
     fn days_over(&self) -> Option<ReceivedDay> {
-        self.shared.state().days_over
+        self.shared.read(|state| state.days_over)
     }
 
     fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
-        let state = self.shared.state();
-        let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
-            () if state.days_over < Some(day) => DayStage::Open,
-            () if pending => DayStage::Delivering,
-            () if unsure || state.days_unsure >= Some(day) => DayStage::Unsure,
-            () => DayStage::Closing,
-        };
-        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true, false));
-        let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
-        for (place, delivered) in &state.days {
-            let stage = stage(place.day, false, delivered.is_unsure());
-            // A day can never be closed if any part of it cannot.
-            let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
-            *known = (*known).max(stage);
-        }
-        stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
-        stages.extend(lock(&self.shared.index).batches.keys().map(of));
-        stages
+        days::unclosed_days(&*self.shared)
     }
 }

@@ -81,12 +81,12 @@ pub(in crate::spool) fn follow(
 /// gone.
 fn lost_with_files(shared: &Shared, segments: &[Unread], wanted: Range) -> Vec<Range> {
     let state = shared.state();
-    if state.lost.is_empty() {
+    if state.calls.lost.is_empty() {
         return Vec::new();
     }
     let there = segments.iter().filter_map(|segment| Range::between(segment.first, segment.last + 1));
-    let there = Range::merge(there.chain(state.released.iter().copied()));
-    let lost = state.lost.iter().filter_map(|lost| lost.within(wanted.first, wanted.last));
+    let there = Range::merge(there.chain(state.files.released.iter().copied()));
+    let lost = state.calls.lost.iter().filter_map(|lost| lost.within(wanted.first, wanted.last));
     Range::merge(lost).into_iter().flat_map(|lost| lost.outside(&there)).collect()
 }
 
@@ -111,7 +111,7 @@ fn pass_lost(
 /// The parts of a range that were not released. A segment that is continued after a restart may have such a
 /// gap: later segments were released before that.
 fn unreleased(shared: &Shared, range: Range) -> Vec<Range> {
-    let released = Range::merge(shared.state().released.iter().copied());
+    let released = Range::merge(shared.state().files.released.iter().copied());
     range.outside(&released)
 }
 

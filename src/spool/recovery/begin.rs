@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::found::Found;
+use super::frame_counts::FrameCounts;
 use super::index::{restore_closed, restore_stretches};
 use super::spares::retry_without_spares;
 use crate::batch::BatchKey;
@@ -17,8 +18,7 @@ use crate::spool::format::segment::{
     BLOCK_HEADER, Block, SEGMENT_HEADER, encode_header, seen_name, segment_name,
 };
 use crate::spool::index::SegmentState;
-use crate::spool::ledger::FrameCounts;
-use crate::spool::manifest::note::Note;
+use crate::spool::manifest::FileNote;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::housekeeper::write_zeros;
 use crate::spool::writing::writer::OpenSegment;
@@ -30,7 +30,7 @@ use crate::spool::writing::writer::OpenSegment;
 /// Returns `None` if the disk has no space. The frames then stay in the old segment, where they are rewritten
 /// in place, and calls are refused until deliveries free enough space for a segment.
 pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<Option<OpenSegment>> {
-    let number = shared.state().next_segment;
+    let number = shared.state().files.next_segment;
     let name = segment_name(number);
     let needed = last.as_ref().map_or(0, |last| last.blocks.last().map_or(0, FoundBlock::end));
     let len = shared.segment_bytes.max(needed);
@@ -58,8 +58,8 @@ pub(super) fn begin_segment(shared: &Shared, last: Option<Found>) -> io::Result<
     };
     disk::sync_name(&*shared.disk, &name)?;
     let note = match copied {
-        Some(last) => Note::Replaced { old: last.number, new: number },
-        None => Note::Segment { number },
+        Some(last) => FileNote::Replaced { old: last.number, new: number },
+        None => FileNote::Segment { number },
     };
     shared.note(vec![note]).map_err(io::Error::other)?;
     let len = file.len()?;

@@ -32,8 +32,9 @@ pub(super) fn adopt(
 ) -> io::Result<BTreeSet<u64>> {
     let mut adopted = BTreeSet::new();
     for (name, _) in disk.list("")? {
-        let unknown =
-            |number: &u64| !state.segments.contains(number) && (damaged || *number >= state.next_segment);
+        let unknown = |number: &u64| {
+            !state.files.segments.contains(number) && (damaged || *number >= state.files.next_segment)
+        };
         let Some(number) = number_in(&name, "wal-", ".seg").filter(unknown) else { continue };
         let mut header = [0; 64];
         read_sound(&*disk.open(&name)?, &mut header, 0)?;
@@ -43,8 +44,8 @@ pub(super) fn adopt(
             adopted.insert(number);
         }
     }
-    state.next_segment = adopted.last().map_or(0, |last| last + 1).max(state.next_segment);
-    state.segments.extend(&adopted);
+    state.files.next_segment = adopted.last().map_or(0, |last| last + 1).max(state.files.next_segment);
+    state.files.segments.extend(&adopted);
     Ok(adopted)
 }
 
@@ -57,7 +58,7 @@ pub(super) fn adopt(
 pub(super) fn unpark_missing_files(disk: &dyn Disk, state: &mut State) -> io::Result<()> {
     let files: BTreeSet<String> =
         disk.list("parked")?.into_iter().map(|(name, _)| format!("parked/{name}")).collect();
-    for pending in state.seals.values_mut() {
+    for pending in state.calls.seals.values_mut() {
         let number = pending.seal.number;
         if pending.parked.is_some() && !files.contains(&parked_name(number)) {
             tracing::error!(seal = number, "the file of a parked object is missing");
@@ -74,6 +75,7 @@ pub(super) fn unpark_missing_files(disk: &dyn Disk, state: &mut State) -> io::Re
 /// The disk's error.
 pub(super) fn find_unnoted_parked(disk: &dyn Disk, state: &mut State) -> io::Result<bool> {
     let unnoted: Vec<(u64, String)> = state
+        .calls
         .seals
         .values()
         .filter(|pending| pending.parked.is_none())
@@ -96,7 +98,7 @@ pub(super) fn find_unnoted_parked(disk: &dyn Disk, state: &mut State) -> io::Res
             // No note proves that this file was ever synced, and its frames may be released from here on.
             file.sync()?;
             disk.sync_dir("parked")?;
-            state.parked(number, parked.read);
+            state.calls.kept_apart(number, parked.read, None, None);
             found = true;
         }
     }
@@ -159,7 +161,7 @@ pub(super) fn split_off_copies(
         found.iter().filter(|found| is_copy(found)).map(|found| (found.number, found.is_damaged())).collect();
     found.retain(|found| !copies.iter().any(|(number, _)| *number == found.number));
     for (number, _) in &copies {
-        state.segments.remove(number);
+        state.files.segments.remove(number);
     }
     copies
 }

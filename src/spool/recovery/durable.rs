@@ -12,12 +12,12 @@ use super::spares::retry_without_spares;
 use super::unclaimed_files::remove_unneeded;
 use crate::disk::Disk;
 use crate::log::Range;
+use crate::log::notes::CallNote;
 use crate::metrics::Metrics;
 use crate::spool::capped_disk::CappedDisk;
 use crate::spool::format::ident::Ident;
-use crate::spool::manifest::Manifest;
-use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
+use crate::spool::manifest::{FileNote, Manifest, Note};
 use crate::spool::options::SpoolOptions;
 use crate::spool::shared::Shared;
 use crate::spool::writing::housekeeper::keep_as_spare;
@@ -52,8 +52,8 @@ impl Durable {
     ) -> Result<Self, OpenError> {
         let newest = segments.newest();
         let next_position = next_position(&notes.state, segments, &losses.lost);
-        notes.state.clamp_locations(next_position);
-        notes.state.node = node(&context);
+        notes.state.calls.clamp_locations(next_position);
+        notes.state.calls.node = node(&context);
         mark_uncertain_days(&mut notes, losses, newest.max(context.clock.wall()));
 
         let disk: Arc<dyn Disk> = Arc::<CappedDisk>::clone(&context.capped);
@@ -72,8 +72,8 @@ impl Durable {
 
         let released =
             segments.unused.iter().map(|found| found.number).chain(losses.missing_segments.iter().copied());
-        let mut recorded: Vec<Note> = losses.lost.iter().map(|range| Note::Lost(*range)).collect();
-        recorded.extend(released.map(|number| Note::Released { number, positions: None }));
+        let mut recorded: Vec<Note> = losses.lost.iter().map(|range| CallNote::Lost(*range).into()).collect();
+        recorded.extend(released.map(|number| Note::from(FileNote::Released { number, positions: None })));
         if !recorded.is_empty() {
             shared.note(recorded).map_err(|_| OpenError::Stopped)?;
         }
@@ -93,7 +93,7 @@ fn node(context: &OpenContext) -> String {
 /// them.
 fn next_position(state: &State, segments: &Segments, lost: &[Range]) -> u64 {
     let last_lost = lost.iter().map(|range| range.last).max().unwrap_or(0);
-    state.next_position.max(segments.last_position().max(last_lost) + 1).max(1)
+    state.calls.next_position.max(segments.last_position().max(last_lost) + 1).max(1)
 }
 
 /// Marks the days and the rows of the ledger that missing notes leave uncertain. `now` is the wall clock, or
@@ -102,16 +102,21 @@ fn mark_uncertain_days(notes: &mut Notes, losses: &Losses, now: UnixMillis) {
     // The newest day in the notes may be later than `now`: the clock may have gone back, or the day's frames
     // may be damaged.
     let state = &notes.state;
-    let known = state.cursors.keys().map(|batch| batch.day).chain(state.days.keys().map(|place| place.day));
-    let newest_day = known.chain(state.ledger.newest_day()).chain([now.day()]).max();
+    let known = state
+        .calls
+        .cursors
+        .keys()
+        .map(|batch| batch.day)
+        .chain(state.calls.days.keys().map(|place| place.day));
+    let newest_day = known.chain(state.calls.ledger.newest_day()).chain([now.day()]).max();
     let state = &mut notes.state;
     if notes.damaged {
-        state.days_unsure = state.days_unsure.max(newest_day);
+        state.calls.days_unsure = state.calls.days_unsure.max(newest_day);
     }
-    state.ledger.set_lost_through(newest_day);
+    state.calls.ledger.set_lost_through(newest_day);
     if notes.damaged || losses.parked_file_found {
         // Tallies may be missing, and the next start finds a sound manifest that does not show this.
-        state.ledger.doubt_through = state.ledger.doubt_through.max(newest_day);
+        state.calls.ledger.doubt_through = state.calls.ledger.doubt_through.max(newest_day);
     }
 }
 

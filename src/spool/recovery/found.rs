@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use super::frame_counts::FrameCounts;
 use super::open_error::{OpenError, failed};
 use crate::batch::BatchKey;
 use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
@@ -13,7 +14,6 @@ use crate::spool::format::runs::{Runs, ScannedRuns, Stretch};
 use crate::spool::format::scan::{FoundBlock, scan_noting};
 use crate::spool::format::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
 use crate::spool::format::segment_index::read_directory;
-use crate::spool::ledger::FrameCounts;
 use crate::spool::manifest::state::State;
 use crate::spool::writing::housekeeper::write_zeros;
 use crate::time::UnixMillis;
@@ -103,7 +103,8 @@ impl Found {
 pub(super) fn find_segments(disk: &dyn Disk, ident: &Ident, state: &State) -> Result<Vec<Found>, OpenError> {
     let mut all = Vec::new();
     for (name, len) in disk.list("").map_err(failed("list the directory"))? {
-        let Some(number) = number_in(&name, "wal-", ".seg").filter(|number| state.segments.contains(number))
+        let Some(number) =
+            number_in(&name, "wal-", ".seg").filter(|number| state.files.segments.contains(number))
         else {
             continue;
         };
@@ -122,7 +123,8 @@ fn find_segment(
     state: &State,
 ) -> Result<Found, OpenError> {
     // Without a noted tally the ledger begins with the pending frames, so frames are not counted one by one.
-    let tallied_through = if state.ledger.began { state.ledger.tallied_through } else { u64::MAX };
+    let tallied_through =
+        if state.calls.ledger.began { state.calls.ledger.tallied_through } else { u64::MAX };
     let salt = Salt::new(&ident.spool_id, number);
     let file = disk.open(name).map_err(failed("open a segment"))?;
     let mut header = [0; 64];

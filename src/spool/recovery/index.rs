@@ -40,7 +40,7 @@ pub(super) fn restore_stretches(shared: &Shared, stretches: &[(BatchKey, Stretch
     let state = shared.state();
     let mut index = lock(&shared.index);
     for (key, stretch) in stretches {
-        let cursor = state.cursors.get(key).cloned().unwrap_or_default();
+        let cursor = state.calls.cursors.get(key).cloned().unwrap_or_default();
         if stretch.last > cursor.released {
             index.restore(key, stretch.clone(), cursor.sealed);
         }

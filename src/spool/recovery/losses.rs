@@ -41,7 +41,7 @@ impl Losses {
                 find_unnoted_parked(disk, &mut notes.state).map_err(failed("check parked files"))?;
             if notes.damaged || notes.unread_end.is_some() || parked_file_found {
                 // The note that released the frames of a parked object may be among the unreadable ones.
-                notes.state.released.extend(ranges_held_by_parked(&notes.state));
+                notes.state.files.released.extend(ranges_held_by_parked(&notes.state));
                 lost = lost_ranges(&segments.used, &notes.state);
             }
         }
@@ -74,7 +74,7 @@ fn report_losses(lost: &[Range], stop: bool) -> Result<(), OpenError> {
 fn missing_segments(state: &State, segments: &Segments) -> Vec<u64> {
     let present: BTreeSet<u64> =
         segments.used.iter().chain(&segments.unused).map(|found| found.number).collect();
-    let missing: Vec<u64> = state.segments.difference(&present).copied().collect();
+    let missing: Vec<u64> = state.files.segments.difference(&present).copied().collect();
     for number in &missing {
         tracing::error!(segment = number, "a spool segment is missing");
     }
@@ -85,13 +85,13 @@ fn missing_segments(state: &State, segments: &Segments) -> Vec<u64> {
 /// may have released some of them: naming too many positions is safer than hiding one.
 fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
     let mut lost: Vec<Range> = Vec::new();
-    let known = Range::merge(state.released.iter().chain(&state.lost).copied());
+    let known = Range::merge(state.files.released.iter().chain(&state.calls.lost).copied());
     // Positions from here on were never written, or never acknowledged. Each block states which positions
     // were synced before it.
-    let synced = found.iter().map(|found| found.synced + 1).max().unwrap_or(0).max(state.next_position);
+    let synced = found.iter().map(|found| found.synced + 1).max().unwrap_or(0).max(state.calls.next_position);
     let first = found.iter().map(|found| found.span.0).find(|first| *first > 0).unwrap_or(synced);
     // The first frame found may not be the first one required.
-    let mut next = match state.kept_from {
+    let mut next = match state.files.kept_from {
         kept_from if kept_from > 0 => kept_from.min(first),
         _ => first,
     };
@@ -114,7 +114,8 @@ fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
 /// Ranges whose positions are all in parked objects: the seals of such a range have as many frames as it has
 /// positions.
 fn ranges_held_by_parked(state: &State) -> Vec<Range> {
-    let whole = state.seals.values().filter(|pending| pending.parked.is_some() && pending.amended.is_none());
+    let whole =
+        state.calls.seals.values().filter(|pending| pending.parked.is_some() && pending.amended.is_none());
     let mut seals: Vec<(Range, u64)> = whole
         .map(|pending| (Range { first: pending.seal.first, last: pending.seal.last }, pending.seal.frames))
         .collect();

@@ -15,6 +15,7 @@ mod begin;
 mod damaged_manifest;
 mod durable;
 mod found;
+mod frame_counts;
 mod index;
 mod losses;
 mod notes;

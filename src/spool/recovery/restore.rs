@@ -14,13 +14,13 @@ use super::opened::{Opened, Recovered};
 use super::spares::usable_spares;
 use super::unclaimed_files::clean_up_parked;
 use crate::disk::is_no_handle;
+use crate::log::notes::Health;
 use crate::log::{AccountKey, Go, Hour, Read, Row};
 use crate::spool::format::scan::scan;
 use crate::spool::format::seen_file::{self, SeenEntries, SeenHalf};
 use crate::spool::format::segment::seen_name;
 use crate::spool::imports::RunningImports;
 use crate::spool::index::Batch;
-use crate::spool::ledger::Health;
 use crate::spool::reading::reader;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::housekeeper::{Housekeeper, keep_cursors_from, oldest_position, unread_position};
@@ -49,8 +49,8 @@ pub(super) fn restore(
     {
         let state = shared.state();
         let mut index = lock(&shared.index);
-        index.ledger = state.ledger.clone();
-        index.imports = RunningImports::of(state.imports.values());
+        index.ledger = state.calls.ledger.clone();
+        index.imports = RunningImports::of(state.files.imports.values());
     }
     let last = found.pop();
     restore_closed(&shared, &found, &seen_files);
@@ -66,7 +66,7 @@ pub(super) fn restore(
     recovered.frames = lock(&shared.index).batches.values().map(|batch| batch.open_frames).sum();
     {
         let mut manifest = lock(&shared.manifest);
-        recovered.seals = shared.state().seals.len();
+        recovered.seals = shared.state().calls.seals.len();
         let (oldest, unread) = (oldest_position(&shared), unread_position(&shared));
         manifest.prune(keep_cursors_from(shared.clock.wall()), oldest, unread);
     }
@@ -184,9 +184,9 @@ fn restore_batches(shared: &Shared) -> io::Result<bool> {
 fn restore_ledger(shared: &Shared, frames_missing: bool, next_position: u64) {
     let state = shared.state();
     let mut index = lock(&shared.index);
-    for pending in state.seals.values() {
+    for pending in state.calls.seals.values() {
         let (batch, hours) = (&pending.seal.batch, pending.seal.hours());
-        if !state.ledger.began {
+        if !state.calls.ledger.began {
             for (hour, frames) in &hours {
                 let account = AccountKey::of_batch(batch);
                 index.ledger.count(&account, *hour, &Row::stored_in(&batch.stream, *frames));
@@ -197,7 +197,7 @@ fn restore_ledger(shared: &Shared, frames_missing: bool, next_position: u64) {
     let hour = |batch: &Batch| Hour::of(batch.first_received_at);
     let open: Vec<_> =
         index.batches.iter().map(|(key, batch)| (key.clone(), batch.open_frames, hour(batch))).collect();
-    let health = Health { lost: frames_missing, unknown: !state.ledger.began };
+    let health = Health { lost: frames_missing, unknown: !state.calls.ledger.began };
     index.ledger.reconcile(&open, health);
     index.gather(next_position - 1);
 }
@@ -206,7 +206,7 @@ fn restore_ledger(shared: &Shared, frames_missing: bool, next_position: u64) {
 fn restore_parked(shared: &Shared) {
     let state = shared.state();
     let mut index = lock(&shared.index);
-    for pending in state.seals.values() {
+    for pending in state.calls.seals.values() {
         if let Some(parked) = pending.parked {
             *index.parked.entry(pending.seal.batch.source.clone()).or_default() += parked.len;
         }

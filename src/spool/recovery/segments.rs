@@ -40,7 +40,7 @@ impl Segments {
         if stop && unreadable.is_some() {
             return Err(failed("read the last segment")(rustix::io::Errno::IO.into()));
         }
-        let torn_bytes = cut_torn_write(disk, used.last_mut(), notes.state.next_position)
+        let torn_bytes = cut_torn_write(disk, used.last_mut(), notes.state.calls.next_position)
             .map_err(failed("keep the torn write"))?;
         Ok(Self { used, unused, copies, unreadable, torn_bytes })
     }

@@ -28,7 +28,7 @@ pub(super) fn remove_unfinished(disk: &dyn Disk) -> io::Result<()> {
 pub(super) fn quarantine_unclaimed(disk: &dyn Disk, state: &State, manifest_damaged: bool) -> io::Result<()> {
     let mut moved = false;
     for (name, number) in unclaimed_parked(disk, state)? {
-        if manifest_damaged || number.is_some_and(|number| number >= state.next_seal) {
+        if manifest_damaged || number.is_some_and(|number| number >= state.calls.next_seal) {
             quarantine(disk, &name, "no readable note refers to it")?;
             moved = true;
         }
@@ -50,7 +50,7 @@ fn quarantine(disk: &dyn Disk, name: &str, why: &str) -> io::Result<()> {
 pub(super) fn clean_up_parked(shared: &Shared) -> io::Result<()> {
     let state = shared.state().clone();
     for (name, number) in unclaimed_parked(&*shared.disk, &state)? {
-        let Some(pending) = number.and_then(|number| state.seals.get(&number)) else { continue };
+        let Some(pending) = number.and_then(|number| state.calls.seals.get(&number)) else { continue };
         if has_all_frames(shared, &pending.seal)? {
             shared.disk.remove(&format!("parked/{name}"))?;
         } else {
@@ -86,19 +86,19 @@ fn has_all_frames(shared: &Shared, seal: &Seal) -> io::Result<bool> {
 pub(super) fn remove_unneeded(disk: &dyn Disk, state: &State) -> io::Result<()> {
     for (name, number) in unclaimed_parked(disk, state)? {
         // Its seal is known and no longer pending, so it was committed.
-        if number.is_none_or(|number| !state.seals.contains_key(&number)) {
+        if number.is_none_or(|number| !state.calls.seals.contains_key(&number)) {
             disk.remove(&format!("parked/{name}"))?;
         }
     }
     for (name, _) in disk.list("")? {
         // The manifest does not name this segment: it was released, replaced, or never used.
         if let Some(number) =
-            number_in(&name, "wal-", ".seg").filter(|number| !state.segments.contains(number))
+            number_in(&name, "wal-", ".seg").filter(|number| !state.files.segments.contains(number))
         {
             disk.remove(&name)?;
             disk.remove(&index_name(number))?;
         }
-        if number_in(&name, "wal-", ".idx").is_some_and(|number| !state.segments.contains(&number)) {
+        if number_in(&name, "wal-", ".idx").is_some_and(|number| !state.files.segments.contains(&number)) {
             disk.remove(&name)?;
         }
     }
@@ -107,7 +107,7 @@ pub(super) fn remove_unneeded(disk: &dyn Disk, state: &State) -> io::Result<()> 
 
 /// Parked files that no note claims, each with the number of its seal.
 fn unclaimed_parked(disk: &dyn Disk, state: &State) -> io::Result<Vec<(String, Option<u64>)>> {
-    let noted = |number: u64| state.seals.get(&number).is_some_and(|pending| pending.parked.is_some());
+    let noted = |number: u64| state.calls.seals.get(&number).is_some_and(|pending| pending.parked.is_some());
     let number = |name: &str| name.strip_suffix(".gz").and_then(|number| number.parse::<u64>().ok());
     let files = disk.list("parked")?.into_iter().map(|(name, _)| (number(&name), name));
     let unnoted = files.filter(|(number, _)| !number.is_some_and(noted));

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::batch::BatchKey;
 use crate::disk::{self, Disk, DiskFile};
+use crate::log::notes::{CallNote, ROWS_MAX};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::spool::format::seen_file::{self, Fingerprints, SeenHalf};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
 use crate::spool::format::segment_index;
-use crate::spool::ledger::ROWS_MAX;
-use crate::spool::manifest::note::Note;
+use crate::spool::manifest::FileNote;
 use crate::spool::shared::{PanicGuard, Prepared, Shared, lock};
 use crate::time::UnixMillis;
 
@@ -185,7 +185,7 @@ impl Housekeeper {
         let Some(tally) = (!waits).then(|| index.ledger.take_gathered()).flatten() else { return Ok(()) };
         drop(index);
         let through = tally.through;
-        self.shared.note_and(vec![Note::Tallied(tally)], |_, index| index.ledger.set_tallied(through))
+        self.shared.note_and(vec![CallNote::Tallied(tally)], |_, index| index.ledger.set_tallied(through))
     }
 
     /// Folds ledger rows of long past hours, once an hour or if there are too many rows.
@@ -253,7 +253,7 @@ impl Housekeeper {
         if self.is_pausing() {
             return Ok(());
         }
-        let number = self.shared.state().next_segment;
+        let number = self.shared.state().files.next_segment;
         let made = if has_spare || self.has_space_for_segment() {
             let made = self.make_segment(number);
             let failed = made.as_ref().is_err_and(disk::is_no_space);
@@ -290,7 +290,7 @@ impl Housekeeper {
     /// Notes a segment that is made, and passes it to the commit loop. If the note finds no space, the
     /// segment is kept for later.
     fn note_prepared(&mut self, made: Prepared) -> Result<(), Stopped> {
-        if let Err(stopped) = self.shared.note(vec![Note::Segment { number: made.number }]) {
+        if let Err(stopped) = self.shared.note(vec![FileNote::Segment { number: made.number }]) {
             self.unnoted = Some(made);
             self.shared.set_next(|next| next.no_space = true);
             return Err(stopped);
@@ -402,7 +402,7 @@ impl Housekeeper {
         if released.is_empty() {
             return Ok(());
         }
-        let note = |number: u64, first: u64, last: u64| Note::Released {
+        let note = |number: u64, first: u64, last: u64| FileNote::Released {
             number,
             positions: (first > 0).then_some(Range { first, last }),
         };

@@ -8,8 +8,9 @@ use forebay::alarms::AlarmKind;
 use forebay::delivery::DeliverySettings;
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
+use forebay::log::notes::CallNote;
 use forebay::spool::format::Ident;
-use forebay::spool::manifest::{self, Manifest, Note};
+use forebay::spool::manifest::{self, Manifest};
 use forebay::store::fake::{FakeStore, Gate, Step};
 use forebay::store::{Body, ObjectStore as _, Put, PutMode};
 
@@ -158,7 +159,7 @@ fn resolve(dir: &Path, seal: u64) {
     let mut manifest =
         Manifest::begin(disk, id, number + 1, state, forebay::spool::SpoolOptions::default().manifest_bytes)
             .unwrap();
-    manifest.append(vec![Note::Retry { number: seal, overwrite: false }]).unwrap();
+    manifest.append(vec![CallNote::Retry { number: seal, overwrite: false }]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,12 +8,13 @@ use forebay::alarms::AlarmKind;
 use forebay::call::{LineSink as _, RejectReason};
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;
+use forebay::log::notes::{CallNote, Tally};
 use forebay::log::{AccountKey, AppendError, Hour, Log, RequestFrames, Row, Rows};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::random::Random;
 use forebay::spool::format::Ident;
-use forebay::spool::manifest::{self, Manifest, Note, Tally};
+use forebay::spool::manifest::{self, Manifest};
 use forebay::spool::{SpoolOptions, Stepped};
 use forebay::store::fake::FakeStore;
 use forebay::time::Clock as _;
@@ -264,7 +265,7 @@ fn wrong_tally(dir: &std::path::Path) {
     let (number, mut state) = manifest::read_newest(&*disk, &ident.spool_id).unwrap().unwrap();
     let row = Row { received: 2, stored: 2, ..Row::default() };
     let hour = Hour::of(forebay::time::UnixMillis(EVENING));
-    state.apply(Note::Tallied(Tally {
+    state.apply(CallNote::Tallied(Tally {
         through: 0,
         rows: vec![(AccountKey::of_calls(source("web")), hour, row)],
         ..Tally::default()

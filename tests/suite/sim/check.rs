@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use forebay::batch::AFTER_DAY;
 use forebay::disk::Disk;
+use forebay::log::notes::CallNote;
 use forebay::log::{DayStage, Hour, Log, PendingSeal, Removed, Row};
 use forebay::object::closed_marker::{ClosedMarker, ClosedStream, Closing, ParsedMarkerKey};
 use forebay::object::metadata::{Metadata, SHA256};
 use forebay::object::{BucketString, ObjectKey, Stream};
 use forebay::spool::SPARES_MAX;
 use forebay::spool::format::Ident;
-use forebay::spool::manifest::{self, Manifest, Note};
+use forebay::spool::manifest::{self, Manifest};
 use forebay::store::fake::FakeObject;
 use forebay::words::rfc3339;
 use sha2::{Digest as _, Sha256};
@@ -111,7 +112,7 @@ pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
     let read = manifest::read_newest(&*disk, &ident.spool_id).map_err(|error| error.to_string())?;
     let (number, mut state) = read.ok_or("the spool has no manifest")?;
     let conflicts: Vec<PendingSeal> =
-        state.seals.values().filter(|pending| pending.conflict).cloned().collect();
+        state.calls.seals.values().filter(|pending| pending.conflict).cloned().collect();
     for pending in conflicts {
         state.apply(decide(world, &pending)?);
     }
@@ -121,7 +122,7 @@ pub(super) fn resolve(world: &mut World) -> Result<(), Violation> {
         .map_err(|error| error.to_string())
 }
 
-fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
+fn decide(world: &mut World, pending: &PendingSeal) -> Result<CallNote, Violation> {
     let seal = &pending.seal;
     let (number, bucket, key) = (seal.number, seal.location.bucket.bucket(), seal.object_key.as_str());
     if world.store.foreign().contains(&(bucket.to_owned(), key.to_owned())) {
@@ -133,7 +134,7 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
             world.trace.count("a foreign object removed");
             world.store.take_foreign_away(bucket, key);
         }
-        return Ok(Note::Retry { number, overwrite });
+        return Ok(CallNote::Retry { number, overwrite });
     }
     if !world.plan.flips {
         return Err("I2: another object has our key, but no one else writes there".to_owned());
@@ -150,11 +151,11 @@ fn decide(world: &mut World, pending: &PendingSeal) -> Result<Note, Violation> {
     };
     if world.store.fake.object(bucket, key).is_some_and(keeps) {
         world.trace.count("a more complete object kept on request");
-        return Ok(Note::Committed { number, applied: None, seal: None, amended: None });
+        return Ok(CallNote::Committed { number, applied: None, seal: None, amended: None });
     }
     world.store.allow_replacing(bucket, key);
     world.trace.count("a damaged object replaced on request");
-    Ok(Note::Retry { number, overwrite: true })
+    Ok(CallNote::Retry { number, overwrite: true })
 }
 
 /// Checks I1 to I5 and I7 by comparing the calls sent and answered with the contents of the bucket.
@@ -229,7 +230,7 @@ fn counted<'a>(
     let (_, state) = read.ok_or("the spool has no manifest")?;
     let mut said: BTreeMap<(String, Stream), u64> = BTreeMap::new();
     let mut lost: BTreeMap<(String, Stream), u64> = BTreeMap::new();
-    let report = state.ledger_report();
+    let report = state.calls.ledger_report();
     for source in report.accounts {
         let name = source.account.source.as_str();
         for stream in source.account.streams() {

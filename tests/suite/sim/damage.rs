@@ -177,8 +177,8 @@ impl Damage {
             return Err(format!("the manifest is damaged: {:?}", read.damaged_at));
         }
         let state = read.state;
-        self.name(&state.lost)?;
-        let amended = state.seals.values().filter_map(|pending| pending.amended.as_ref());
+        self.name(&state.calls.lost)?;
+        let amended = state.calls.seals.values().filter_map(|pending| pending.amended.as_ref());
         amended.map(|amend| &amend.lost).try_for_each(|lost| self.name(lost))
     }
 

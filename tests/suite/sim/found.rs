@@ -18,7 +18,7 @@ use forebay::object::{BucketString, Encryption, ObjectKey, ObjectName, S3Locatio
 use forebay::random::Random;
 use forebay::sources::SourceId;
 use forebay::spool::format::{BLOCK_HEADER, SEGMENT_HEADER, index_name, parked_name, segment_name};
-use forebay::spool::manifest::{self, Manifest, Note, State};
+use forebay::spool::manifest::{self, FileNote, Manifest, State};
 use forebay::spool::{OpenError, Recovered, SpoolOptions, Stepped};
 use forebay::time::UnixMillis;
 
@@ -489,8 +489,8 @@ fn notes_written_together_are_torn_together() {
     let name = manifest::manifest_name(1);
     let read = || manifest::written(&disk::read_all(&*disk.open(&name).unwrap()).unwrap()).to_vec();
     let before = read().len();
-    manifest.append(vec![Note::Segment { number: 1 }, Note::Segment { number: 2 }]).unwrap();
-    assert_eq!(manifest.state().segments.len(), 2);
+    manifest.append(vec![FileNote::Segment { number: 1 }, FileNote::Segment { number: 2 }]).unwrap();
+    assert_eq!(manifest.state().files.segments.len(), 2);
     let whole = read();
     assert_eq!(manifest::replay(&name, &whole, &id, 1).unwrap().0, *manifest.state());
     for torn in before..whole.len() {

@@ -332,7 +332,7 @@ impl World {
     fn note_lost(&mut self) {
         let Ok(Some(ident)) = Ident::read(&self.disk) else { return };
         let Ok(Some((_, replayed))) = read_newest_past_damage(&self.disk, &ident.spool_id) else { return };
-        self.lost.extend(replayed.state.lost.iter().flat_map(|range| range.first..=range.last));
+        self.lost.extend(replayed.state.calls.lost.iter().flat_map(|range| range.first..=range.last));
     }
 
     /// After everything is delivered, only the segments in use, a few for reuse and small files are left.

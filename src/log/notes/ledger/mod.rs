@@ -16,10 +16,10 @@
 //! # What is durable
 //!
 //! Calls and rejected items are frames; repeats leave a frame of their own. So everything counted since the
-//! last tally is in frames whose positions are after [`Ledger::tallied_through`]. When a segment is full, its
-//! counts are noted in the manifest as one [`Tally`]. A commit note books the frames of its seal as
-//! delivered. A start takes the manifest's ledger and counts the frames after the last tally, each exactly
-//! once, even if a frame was copied to another segment.
+//! last tally is in frames whose positions are after [`Ledger::tallied_through`]. Before frames are let go,
+//! their counts are noted as one [`Tally`]. A commit note books the frames of its seal as delivered. A start
+//! takes the noted ledger and counts the frames after the last tally, each exactly once, even if a frame is
+//! stored twice.
 
 mod check;
 #[cfg(test)]
@@ -32,13 +32,12 @@ use crate::log::frame::{Frame, FrameKind};
 use crate::log::{AccountKey, Hour, Hours, ImportProgress, Removed, Row};
 use crate::object::Stream;
 use crate::sources::SourceId;
-use crate::spool::imports::FoundProgress;
 use crate::time::ReceivedDay;
 
 /// Limit for rows of single hours. Above it, the oldest rows with nothing pending are folded into the
 /// `earlier` row of their source. A row takes about 170 bytes in each of two ledgers in memory (the
-/// manifest's and the running one), and about 60 bytes of a manifest.
-pub(super) const ROWS_MAX: usize = 100_000;
+/// noted and the running one), and about 60 bytes of the written state.
+pub(crate) const ROWS_MAX: usize = 100_000;
 
 /// The counts since the last tally, up to a position.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -47,7 +46,7 @@ pub struct Tally {
     pub through: u64,
     /// The counts.
     pub rows: Vec<(AccountKey, Hour, Row)>,
-    /// The progress of imported files, by number.
+    /// The progress of imports, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub imports: Vec<(u64, ImportProgress)>,
 }
@@ -75,20 +74,20 @@ struct Account {
     hours: Vec<(Hour, Entry)>,
 }
 
-/// What a start knows about damage to the spool. It explains counts that do not agree.
+/// What a start knows about damage to the log. It explains counts that do not agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Health {
     /// This start found that frames were lost.
     pub lost: bool,
-    /// The manifest was written by a release that kept no ledger.
+    /// The notes were written by a release that kept no ledger.
     pub unknown: bool,
 }
 
-/// The ledger of a spool, either in the manifest's state or in the running process.
+/// The ledger of a log, either in the state of its notes or in the running process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub(crate) struct Ledger {
-    /// Whether every frame has been counted since the spool was created, or since a start that counted all
+    /// Whether every frame has been counted since the log was created, or since a start that counted all
     /// frames then present.
     pub began: bool,
     /// Every frame up to this position is in the rows.
@@ -106,7 +105,7 @@ pub(crate) struct Ledger {
     /// What is left of the accounts of forgotten sources.
     #[serde(skip_serializing_if = "Removed::is_none")]
     removed: Removed,
-    /// Counts of full segments, for the next tally.
+    /// Counts gathered for the next tally.
     #[serde(skip)]
     gathered: Option<Tally>,
     /// Batches that lost frames of unknown hours to damage. Their open frames are compared only when the
@@ -166,7 +165,7 @@ impl Account {
 }
 
 impl Ledger {
-    /// The ledger of a new spool.
+    /// The ledger of a new log.
     pub(crate) fn new() -> Self {
         Self { began: true, ..Self::default() }
     }
@@ -208,8 +207,8 @@ impl Ledger {
         self.accounts.keys().map(|account| &account.source)
     }
 
-    /// Whether the accounts of a source may be forgotten here and in `noted`, the manifest's ledger: nothing
-    /// of them waits or is in doubt, and the manifest has all of it.
+    /// Whether the accounts of a source may be forgotten here and in `noted`, the ledger of the notes: nothing
+    /// of them waits or is in doubt, and the notes have all of it.
     pub(crate) fn is_final(&self, noted: &Self, source: &SourceId) -> bool {
         let final_totals = |ledger: &Self| {
             let mut totals = Vec::new();
@@ -275,13 +274,13 @@ impl Ledger {
         self.accounts.values().filter_map(|account| account.hours.last()).map(|(hour, _)| hour.day()).max()
     }
 
-    /// Records that a tally up to `through` is in the manifest.
+    /// Records that a tally up to `through` is noted.
     pub(crate) fn set_tallied(&mut self, through: u64) {
         self.began = true;
         self.tallied_through = self.tallied_through.max(through);
     }
 
-    /// Adds a tally from the manifest.
+    /// Adds a noted tally.
     pub(crate) fn add_tally(&mut self, tally: &Tally) {
         self.set_tallied(tally.through);
         for (account, hour, counts) in &tally.rows {
@@ -502,7 +501,7 @@ fn add(to: &mut BTreeMap<Hour, u64>, hour: Hour, frames: u64) {
 
 /// The counts of a frame in its account: a line, or the repeats that it stands for. `None` if it counts as
 /// nothing.
-pub(super) fn counts_of(frame: &Frame<'_>) -> Option<Row> {
+pub(crate) fn counts_of(frame: &Frame<'_>) -> Option<Row> {
     match frame.kind {
         FrameKind::Rejected => Some(Row::stored_in(&Stream::Rejected, 1)),
         FrameKind::Call | FrameKind::ObjectSet | FrameKind::Dead => Some(Row::stored_in(&Stream::Calls, 1)),
@@ -511,34 +510,5 @@ pub(super) fn counts_of(frame: &Frame<'_>) -> Option<Row> {
             Some(Row { received: repeated, repeated, ..Row::default() })
         }
         FrameKind::ImportProgress | FrameKind::CleanClose => None,
-    }
-}
-
-/// Counts frames of a scan that are in no tally yet.
-#[derive(Clone, Debug, Default)]
-pub(super) struct FrameCounts {
-    /// Frames up to this position are counted already.
-    pub tallied_through: u64,
-    /// Counts by account and hour.
-    pub rows: BTreeMap<(AccountKey, Hour), Row>,
-    /// The progress of imports.
-    pub imports: FoundProgress,
-}
-
-impl FrameCounts {
-    /// Counts only frames after this position.
-    pub(super) fn after(tallied_through: u64) -> Self {
-        Self { tallied_through, ..Self::default() }
-    }
-
-    /// Counts a frame, unless it is in a tally.
-    pub(super) fn count(&mut self, frame: &Frame<'_>) {
-        if frame.position <= self.tallied_through {
-            return;
-        }
-        self.imports.take(frame);
-        if let (Some(counts), Some(account)) = (counts_of(frame), frame.account()) {
-            self.rows.entry((account, Hour::of(frame.received_at))).or_default().add(&counts);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a spool has delivered of a source's received-day. It grows with each object and becomes the day's
+//! What a log has delivered of a source's received-day. It grows with each object and becomes the day's
 //! marker.
 
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ impl DeliveredDay {
     pub fn marker(
         &self,
         place: &DayInBucket,
-        spool_id: &str,
+        log_id: &str,
         previous_day: Option<ReceivedDay>,
     ) -> Option<ClosedMarker> {
         let streams: BTreeMap<_, _> = self
@@ -109,7 +109,7 @@ impl DeliveredDay {
             source: place.source.clone(),
             day: place.day,
             node: self.node.clone(),
-            spool: spool_id.to_owned(),
+            spool: log_id.to_owned(),
             streams,
             previous_day,
         })

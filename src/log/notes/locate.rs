@@ -1,19 +1,17 @@
-//! Finds the positions that a receipt names: in a batch, in a sealed object, or no longer in the spool.
+//! Finds the positions that a receipt names: in a batch, in a sealed object, or no longer in the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::SpoolLog;
+use super::keeper::{NoteKeeper, OpenFrames as _};
 use crate::batch::BatchKey;
 use crate::log::frame::FrameKind;
-use crate::log::{Batches, Go, Located, OpenBatch, PendingSeal, Range, Read, Standing};
+use crate::log::{Batches, Go, Located, OpenBatch, PendingSeal, REQUEST_BYTES_MAX, Range, Read, Standing};
 use crate::object::Stream;
 use crate::receipt::Receipt;
-use crate::spool::format::segment::BLOCK_BODY_MAX;
-use crate::spool::shared::lock;
 
-/// Maximum number of attempts to read. A segment may be released while it is read; its positions are then no
-/// longer in the spool.
+/// Maximum number of attempts to read. Frames may be let go while they are read; their positions are then no
+/// longer in the log.
 const TRIES_MAX: u32 = 3;
 
 /// The error for a range too long for one request. Reading it could take very long.
@@ -30,7 +28,7 @@ enum Mark {
     NotHere,
 }
 
-/// What the spool holds at a position.
+/// What the log holds at a position.
 #[derive(Clone, Debug)]
 enum Seen {
     /// The frame's stream, and why it was rejected.
@@ -38,7 +36,7 @@ enum Seen {
     Lost,
 }
 
-/// What the spool knows about a receipt's batches.
+/// What the log knows about a receipt's batches.
 struct View {
     next: u64,
     seen: BTreeMap<u64, Seen>,
@@ -71,7 +69,7 @@ impl View {
             Some(Seen::Lost) => return Mark::Lost,
             None if position >= self.next => return Mark::NotGiven,
             None => {
-                // The frames of a parked object are no longer in the segments.
+                // The log need not hold the frames of an object that is kept apart.
                 let parked = self.sealed(position, |pending| pending.parked.is_some());
                 return if parked.is_empty() { Mark::NotHere } else { Mark::Sealed(parked) };
             }
@@ -106,9 +104,14 @@ impl View {
     }
 }
 
-/// See [`crate::log::Accounts::locate`].
-pub(super) fn locate(log: &SpoolLog, receipt: &Receipt) -> io::Result<Vec<Located>> {
-    let view = log.view_of(receipt)?;
+/// See [`crate::log::Accounts::locate`]. `next` is the position of the next frame.
+pub(crate) fn locate(
+    log: &impl Batches,
+    keeper: &impl NoteKeeper,
+    next: u64,
+    receipt: &Receipt,
+) -> io::Result<Vec<Located>> {
+    let view = Search { log, keeper, receipt }.view(next)?;
     let mut located: Vec<(Located, Mark)> = Vec::new();
     for position in receipt.first..=receipt.last {
         let mark = view.mark(position);
@@ -124,52 +127,58 @@ pub(super) fn locate(log: &SpoolLog, receipt: &Receipt) -> io::Result<Vec<Locate
     Ok(located.into_iter().map(|(located, _)| located).collect())
 }
 
-impl SpoolLog {
-    fn view_of(&self, receipt: &Receipt) -> io::Result<View> {
-        let next = self.shared.next_position();
-        let keys = self.batches_of(receipt);
-        let mut seen = self.read_positions(&keys, receipt)?;
+/// The search for one receipt.
+struct Search<'s, L, K> {
+    log: &'s L,
+    keeper: &'s K,
+    receipt: &'s Receipt,
+}
+
+impl<L: Batches, K: NoteKeeper> Search<'_, L, K> {
+    fn view(&self, next: u64) -> io::Result<View> {
+        let (receipt, keys) = (self.receipt, self.batches());
+        let mut seen = self.read_positions(&keys)?;
         // Frames released during the read are not lost.
-        seen.retain(|position, seen| {
-            !matches!(seen, Seen::Lost) || keys.iter().any(|key| self.is_held(key, *position))
-        });
-        let open = keys.iter().filter_map(|key| self.open_batch(key)).collect();
+        let is_held = |position| keys.iter().any(|key| self.keeper.open().holds(key, position));
+        seen.retain(|position, seen| !matches!(seen, Seen::Lost) || is_held(*position));
+        let open = keys.iter().filter_map(|key| self.log.open_batch(key)).collect();
         // The seals are read after the batches: a frame sealed in between is then found among the seals, and
         // a frame delivered in between is no longer in the spool.
-        let state = self.shared.state();
         let spans = |pending: &&PendingSeal| {
             let seal = &pending.seal;
             keys.contains(&seal.batch) && seal.first <= receipt.last && receipt.first <= seal.last
         };
-        let seals = state.seals.values().filter(spans).cloned().collect();
-        Ok(View { next, seen, open, seals, lost: state.lost.clone() })
+        Ok(self.keeper.read(|state| {
+            let seals = state.seals.values().filter(spans).cloned().collect();
+            View { next, seen, open, seals, lost: state.lost.clone() }
+        }))
     }
 
     /// The batches of a receipt's source and day, whether they have frames here or an object that waits.
-    fn batches_of(&self, receipt: &Receipt) -> BTreeSet<BatchKey> {
-        let of_receipt = |key: &&BatchKey| key.source == receipt.source && key.day == receipt.day;
+    fn batches(&self) -> BTreeSet<BatchKey> {
+        let of_receipt = |key: &&BatchKey| key.source == self.receipt.source && key.day == self.receipt.day;
+        let open = self.keeper.open();
         let mut keys: BTreeSet<BatchKey> =
-            lock(&self.shared.index).batches.keys().filter(of_receipt).cloned().collect();
-        let state = self.shared.state();
-        keys.extend(state.seals.values().map(|pending| &pending.seal.batch).filter(of_receipt).cloned());
+            open.batches().map(|(key, ..)| key).filter(of_receipt).cloned().collect();
+        drop(open);
+        self.keeper.read(|state| {
+            let sealed = state.seals.values().map(|pending| &pending.seal.batch);
+            keys.extend(sealed.filter(of_receipt).cloned());
+        });
         keys
     }
 
-    /// Reads what the spool still holds of a receipt's positions.
-    fn read_positions(
-        &self,
-        keys: &BTreeSet<BatchKey>,
-        receipt: &Receipt,
-    ) -> io::Result<BTreeMap<u64, Seen>> {
-        let mut tries = 0;
+    /// Reads what the log still holds of a receipt's positions.
+    fn read_positions(&self, keys: &BTreeSet<BatchKey>) -> io::Result<BTreeMap<u64, Seen>> {
+        let (receipt, mut tries) = (self.receipt, 0);
         loop {
             let (mut seen, mut bytes) = (BTreeMap::new(), 0);
             let read = keys.iter().try_for_each(|key| {
-                self.read(key, receipt.first - 1, receipt.last, &mut |read| {
+                self.log.read(key, receipt.first - 1, receipt.last, &mut |read| {
                     match read {
                         Read::Frame(frame) => {
                             bytes += frame.len();
-                            if bytes > BLOCK_BODY_MAX {
+                            if bytes > REQUEST_BYTES_MAX {
                                 return Err(io::Error::other(NOT_ONE_REQUEST));
                             }
                             let rejected = frame.kind == FrameKind::Rejected;
@@ -189,19 +198,10 @@ impl SpoolLog {
                 Ok(()) => return Ok(seen),
                 Err(error) if tries >= TRIES_MAX => return Err(error),
                 Err(error) => {
-                    tracing::debug!(%error, "a segment was released during the search for a receipt")
+                    tracing::debug!(%error, "frames were released during the search for a receipt")
                 }
             }
         }
-    }
-
-    /// Whether a batch still needs this position's frame.
-    fn is_held(&self, key: &BatchKey, position: u64) -> bool {
-        let index = lock(&self.shared.index);
-        let spans = |stretch: &crate::spool::format::runs::Stretch| {
-            (stretch.first..=stretch.last).contains(&position)
-        };
-        index.batches.get(key).is_some_and(|batch| batch.stretches.iter().any(spans))
     }
 }
 

@@ -1,0 +1,69 @@
+//! Days that are over, until they are closed: see [`Days`](crate::log::Days) and [`Status`](crate::log::Status).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::delivered_day::DeliveredDay;
+use super::keeper::{NoteKeeper, OpenFrames as _};
+use crate::batch::BatchKey;
+use crate::log::{Closable, DayInBucket, DayStage};
+use crate::object::S3Location;
+use crate::sources::SourceId;
+use crate::time::ReceivedDay;
+
+pub(crate) fn closable(
+    keeper: &impl NoteKeeper,
+    log_id: &str,
+    wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool,
+) -> Vec<Closable> {
+    keeper.read(|state| {
+        let may_close = |(place, day): &(&DayInBucket, &DeliveredDay)| {
+            state.days_over >= Some(place.day) && !day.is_unsure() && state.days_unsure < Some(place.day)
+        };
+        // This runs every second, and nearly always finds no such day.
+        let mut days = state.days.iter().filter(may_close).peekable();
+        if days.peek().is_none() {
+            return Vec::new();
+        }
+        let open = keeper.open();
+        let undelivered: BTreeSet<(ReceivedDay, &SourceId)> = state
+            .seals
+            .values()
+            .map(|pending| &pending.seal.batch)
+            .chain(open.batches().map(|(batch, ..)| batch))
+            .map(|batch| (batch.day, &batch.source))
+            .collect();
+        let is_wanted = |(place, day): &(&DayInBucket, &DeliveredDay)| {
+            !undelivered.contains(&(place.day, &place.source)) && wanted(place, &day.location)
+        };
+        let closable = |(place, day): (&DayInBucket, &DeliveredDay)| {
+            Some(Closable {
+                place: place.clone(),
+                location: day.location.clone(),
+                marker: day.marker(place, log_id, state.previous_day(place))?,
+            })
+        };
+        days.filter(is_wanted).filter_map(closable).collect()
+    })
+}
+
+pub(crate) fn unclosed_days(keeper: &impl NoteKeeper) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
+    keeper.read(|state| {
+        let stage = |day: ReceivedDay, pending: bool, unsure: bool| match () {
+            () if state.days_over < Some(day) => DayStage::Open,
+            () if pending => DayStage::Delivering,
+            () if unsure || state.days_unsure >= Some(day) => DayStage::Unsure,
+            () => DayStage::Closing,
+        };
+        let of = |batch: &BatchKey| ((batch.day, batch.source.clone()), stage(batch.day, true, false));
+        let mut stages: BTreeMap<(ReceivedDay, SourceId), DayStage> = BTreeMap::new();
+        for (place, delivered) in &state.days {
+            let stage = stage(place.day, false, delivered.is_unsure());
+            // A day can never be closed if any part of it cannot.
+            let known = stages.entry((place.day, place.source.clone())).or_insert(stage);
+            *known = (*known).max(stage);
+        }
+        stages.extend(state.seals.values().map(|pending| of(&pending.seal.batch)));
+        stages.extend(keeper.open().batches().map(|(batch, ..)| of(batch)));
+        stages
+    })
+}

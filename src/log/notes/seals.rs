@@ -1,0 +1,101 @@
+//! Seals, commits and lost positions, as notes: see [`Seals`](crate::log::Seals).
+
+use super::keeper::{NoteKeeper, OpenFrames as _};
+use super::note::CallNote;
+use super::state::CallState;
+use crate::batch::BatchKey;
+use crate::log::{Amend, Encoded, PendingSeal, Range, Seal, Stopped};
+use crate::object::{AppliedEncryption, ObjectKey, S3Location};
+
+/// Returns also how many frames of the batch are counted as lost.
+pub(crate) fn seal(
+    keeper: &impl NoteKeeper,
+    batch: &BatchKey,
+    encoded: &Encoded,
+    location: S3Location,
+    object_key: ObjectKey,
+) -> Result<(Seal, u64), Stopped> {
+    let decide = |state: &CallState| {
+        let seal = Seal {
+            number: state.next_seal.max(1),
+            batch: batch.clone(),
+            first: encoded.first,
+            last: encoded.last,
+            frames: encoded.frames,
+            bytes: encoded.bytes,
+            sha256: encoded.sha256.clone(),
+            first_received_at: encoded.first_received_at,
+            last_received_at: encoded.last_received_at,
+            encoder: encoded.encoder.clone(),
+            previous_last: state.previous_last(batch, &location.bucket),
+            location,
+            object_key,
+            hours: keeper.open().ledger().hours_for_seal(batch, encoded.hours.clone()),
+        };
+        match state.cursors.get(batch) {
+            Some(cursor) if seal.first <= cursor.sealed => (Vec::new(), None),
+            _ => (vec![CallNote::Sealed(seal.clone())], Some(seal)),
+        }
+    };
+    let sealed = keeper.append_from(decide, |seal, _, open| {
+        let seal = seal?;
+        open.sealed(&seal);
+        open.ledger().seal(batch, &seal.hours());
+        let lost = open.settle(batch);
+        Some((seal, lost))
+    })?;
+    sealed.ok_or_else(|| keeper.stop_for_bug("a range would be sealed twice"))
+}
+
+/// Returns the seal as it was pending.
+pub(crate) fn commit(
+    keeper: &impl NoteKeeper,
+    seal: &Seal,
+    applied: Option<AppliedEncryption>,
+) -> Result<Option<PendingSeal>, Stopped> {
+    let pending = keeper.read(|state| state.seals.get(&seal.number).cloned());
+    let amended = pending.as_ref().and_then(|pending| pending.amended.clone()).map(Box::new);
+    let seal_again = Some(Box::new(seal.clone()));
+    let committed = CallNote::Committed { number: seal.number, applied, seal: seal_again, amended };
+    let decide = |_: &CallState| (vec![committed], ());
+    keeper.append_from(decide, |(), state, open| {
+        if let Some(pending) = &pending {
+            open.ledger().deliver(&seal.batch, &pending.seal.hours(), &pending.hours());
+        }
+        open.release(&seal.batch, state.released_through(&seal.batch));
+    })?;
+    Ok(pending)
+}
+
+pub(crate) fn amend(keeper: &impl NoteKeeper, seal: &Seal, amend: Amend) -> Result<(), Stopped> {
+    let mut notes: Vec<CallNote> = amend.lost.iter().map(|range| CallNote::Lost(*range)).collect();
+    notes.push(CallNote::Amended { number: seal.number, amend });
+    keeper.append(notes)
+}
+
+pub(crate) fn lost_of(keeper: &impl NoteKeeper, seal: &Seal) -> Vec<Range> {
+    let known = keeper.read(|state| Range::merge(state.lost.iter().copied()));
+    let within: Vec<Range> =
+        known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
+    let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
+    if positions >= seal.frames { within } else { vec![Range { first: seal.first, last: seal.last }] }
+}
+
+/// `report` gets each new note.
+pub(crate) fn note_lost(
+    keeper: &impl NoteKeeper,
+    lost: &[Range],
+    report: impl Fn(&CallNote),
+) -> Result<(), Stopped> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    // Several readers may find the same damage at once.
+    let decide = |state: &CallState| {
+        let new = lost.iter().filter(|range| !state.lost.contains(range));
+        let notes: Vec<CallNote> = new.map(|range| CallNote::Lost(*range)).collect();
+        notes.iter().for_each(report);
+        (notes, ())
+    };
+    keeper.append_from(decide, |(), _, _| ())
+}
