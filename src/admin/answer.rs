@@ -167,7 +167,7 @@ pub(super) fn refusal(why: Refusal) -> Answer {
             "read_only",
             "this token is for reading only: to change something, use the one of admin.token",
         ),
-        Refusal::TooManyGuesses { wait } => {
+        Refusal::TooManyGuesses(wait) => {
             let message = "too many wrong tokens came from this address: retry later";
             let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
@@ -258,7 +258,7 @@ pub(super) fn import(result: Result<impl Serialize, TargetError>) -> Answer {
         TargetError::OtherRow => (StatusCode::CONFLICT, import_code::OTHER_ROW),
         TargetError::NotOpen => (StatusCode::CONFLICT, import_code::NOT_OPEN),
         TargetError::OtherOptions => (StatusCode::CONFLICT, import_code::OTHER_OPTIONS),
-        TargetError::IdTaken { call } => {
+        TargetError::IdTaken(call) => {
             return refused_for(StatusCode::CONFLICT, import_code::ID_TAKEN, &error.to_string(), Some(*call));
         }
         TargetError::GivenUp { .. } => (StatusCode::CONFLICT, import_code::GIVEN_UP),

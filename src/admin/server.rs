@@ -289,7 +289,7 @@ impl AdminServer {
     fn session(&self, request: &Request<Incoming>, peer: IpAddr) -> Answer {
         let role = match self.gate.role(request.headers(), peer) {
             Ok(role) => role,
-            Err(refusal @ Refusal::TooManyGuesses { .. }) => return answer::refusal(refusal),
+            Err(refusal @ Refusal::TooManyGuesses(_)) => return answer::refusal(refusal),
             Err(_) => None,
         };
         answer::json(StatusCode::OK, &SessionStatus::new(role, &self.gate.settings()))

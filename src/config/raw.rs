@@ -297,12 +297,8 @@ impl Raw {
             return;
         };
         let DeValue::Table(table) = value.get_ref() else {
-            self.problems.push(ConfigProblem {
-                place,
-                name: name.to_owned(),
-                value: None,
-                what: format!("is a section: write [{name}] and its keys below it"),
-            });
+            let what = format!("is a section: write [{name}] and its keys below it");
+            self.problems.push(ConfigProblem::new(place, name, what));
             return;
         };
         let entries = entries(known, table, keys, lines, &mut self.problems);
@@ -327,12 +323,8 @@ impl Raw {
             _ => None,
         };
         let Some(tables) = tables else {
-            self.problems.push(ConfigProblem {
-                place,
-                name: (*list).to_owned(),
-                value: None,
-                what: format!("is a list: write [[{list}]], with two brackets, before each {list}"),
-            });
+            let what = format!("is a list: write [[{list}]], with two brackets, before each {list}");
+            self.problems.push(ConfigProblem::new(place, *list, what));
             return Vec::new();
         };
         let mut read = Vec::with_capacity(tables.len());
@@ -408,7 +400,7 @@ fn typed(value: &DeValue<'_>, lines: &Lines) -> Typed {
 fn not_toml(error: &toml::de::Error, lines: &Lines) -> ConfigProblem {
     let place = error.span().map_or(SettingPlace::Nowhere, |span| lines.place(span.start));
     let what = error.message().lines().collect::<Vec<_>>().join(", ");
-    ConfigProblem { place, name: String::new(), value: None, what: format!("not TOML: {what}") }
+    ConfigProblem::new(place, "", format!("not TOML: {what}"))
 }
 
 fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
@@ -423,7 +415,7 @@ fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
             format!("is unknown: the sections are {}", sections().collect::<Vec<_>>().join(", "))
         }
     };
-    ConfigProblem { place, name: name.to_owned(), value: None, what }
+    ConfigProblem::new(place, name, what)
 }
 
 fn unknown_key(section: &str, key: &str, known: &[&'static str], place: SettingPlace) -> ConfigProblem {
@@ -433,7 +425,7 @@ fn unknown_key(section: &str, key: &str, known: &[&'static str], place: SettingP
         (Some(near), None) => format!("is unknown: did you mean {section}.{near}?"),
         (None, None) => format!("is unknown: the keys of this section are {}", known.join(", ")),
     };
-    ConfigProblem { place, name: format!("{section}.{key}"), value: None, what }
+    ConfigProblem::new(place, format!("{section}.{key}"), what)
 }
 
 fn unknown_variable(variable: &str) -> String {

@@ -373,7 +373,7 @@ impl Importer {
             // The prefix of the file covers only rows that are counted, so it is recorded with their counts.
             let step = ImportStep { origin, rejected: rows.rejected, known, text: None };
             match self.append(&source, step, &new.calls, &new.own_ids).await {
-                Err(TargetError::IdTaken { call }) => return self.id_taken(record, &new.own_ids, call).await,
+                Err(TargetError::IdTaken(call)) => return self.id_taken(record, &new.own_ids, call).await,
                 taken => taken?,
             }
         };
@@ -403,7 +403,7 @@ impl Importer {
             let journal = Arc::clone(&self.journal);
             blocking(move || journal.write_rows(&[], &record).map_err(unwritten)).await?;
         }
-        Err(TargetError::IdTaken { call: own.sent })
+        Err(TargetError::IdTaken(own.sent))
     }
 
     fn progress(&self, file: u64) -> Option<ImportProgress> {
@@ -588,7 +588,7 @@ fn refusal(error: IngestError) -> TargetError {
         IngestError::Append(error) => match error {
             AppendError::OtherRow { next: Some(_) } => TargetError::OtherRow,
             AppendError::OtherRow { next: None } => TargetError::NotOpen,
-            AppendError::Known { item } => TargetError::IdTaken { call: item },
+            AppendError::Known { item } => TargetError::IdTaken(item),
             AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
             // The same step comes again. If it was stored, its rows are not the next ones, and the reading
             // side begins at the row of the log, as after a lost answer.

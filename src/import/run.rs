@@ -420,11 +420,11 @@ impl Run<'_> {
         loop {
             let calls = Bytes::from(std::mem::take(&mut step.calls));
             let call = match self.hand_over(begun, step, &calls).await {
-                Err(FileEnd::Refused(TargetError::IdTaken { call })) => call,
+                Err(FileEnd::Refused(TargetError::IdTaken(call))) => call,
                 taken => return taken.map(|is_taken| is_taken.then_some(calls)),
             };
             step.calls = calls.into();
-            let reject = step.reject(call).ok_or(FileEnd::Refused(TargetError::IdTaken { call }))?;
+            let reject = step.reject(call).ok_or(FileEnd::Refused(TargetError::IdTaken(call)))?;
             self.keep(rejects, step.first, vec![reject]).await?;
             let rejected = self.report.progress.rejected + step.rejects.len() as u64;
             if self.job.limits.on_row_error.stops(rejected, step.end()) {

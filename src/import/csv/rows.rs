@@ -120,7 +120,7 @@ impl CsvOptions {
             arrays: self.arrays,
             strict: self.strict,
             message_id: match &self.id_from {
-                IdFrom::Position => MessageIds::Position { prefix: format!("imp_{file}_") },
+                IdFrom::Position => MessageIds::Position(format!("imp_{file}_")),
                 IdFrom::Column(name) => MessageIds::Column(name.clone()),
                 IdFrom::RowHash { everywhere: true } => MessageIds::RowHash(scope("")),
                 IdFrom::RowHash { everywhere: false } => MessageIds::RowHash(scope(place)),

@@ -12,7 +12,7 @@ fn options(kind: CallKind) -> PlanOptions {
         empty: Empty::Omit,
         arrays: false,
         strict: false,
-        message_id: MessageIds::Position { prefix: "imp_f_".to_owned() },
+        message_id: MessageIds::Position("imp_f_".to_owned()),
         max_event: 32 * 1_024,
     }
 }
@@ -239,7 +239,7 @@ fn message_ids_come_from_a_column_or_the_position() {
             .collect();
         assert_eq!(found, expected, "{text}");
     };
-    let position = || MessageIds::Position { prefix: "imp_\"_".to_owned() };
+    let position = || MessageIds::Position("imp_\"_".to_owned());
     check(position(), "userId\na\nb\n", &["imp_\"_0", "imp_\"_1"]);
     check(
         position(),
