@@ -12,6 +12,7 @@ use crate::destinations::request::Invocation;
 use crate::live::Mode;
 use crate::reach::link_local::is_link_local;
 use crate::store::PutMode;
+use crate::store::s3::Checksums;
 use crate::words::url::bare_host;
 
 /// What a setting may say, and what each word means.
@@ -102,15 +103,6 @@ pub enum Acl {
     /// Gives the bucket's owner full control of the object. For buckets of other accounts that still use
     /// ACLs.
     BucketOwnerFullControl,
-}
-
-/// When puts carry a checksum of the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checksums {
-    /// Always; the store compares it with the bytes it received.
-    Auto,
-    /// Only where the store requires one. For stores that do not support checksums.
-    WhenRequired,
 }
 
 /// The name of this node in object keys: `[a-z0-9-]{1,32}`.
