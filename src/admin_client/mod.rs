@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::reach::client::{self, PlainClient};
-use crate::words::{about_seconds, outside_text};
+use crate::words::{about_seconds, causes, outside_text};
 
 pub use import_target::{NoNode, NodeTarget};
 pub use token::{AdminToken, TokenError, TokenFrom, VARIABLE};
@@ -250,16 +250,12 @@ impl AdminClient {
 
 /// The error of the operating system among the causes.
 fn io_cause(error: &(dyn Error + 'static)) -> io::Error {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<io::Error>() {
-            // An `io::Error` cannot be cloned; its kind and text are kept.
-            return match found.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(found.kind(), found.to_string()),
-            };
-        }
-        cause = error.source();
+    let Some(found) = causes::chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()) else {
+        return io::Error::other(error.to_string());
+    };
+    // An `io::Error` cannot be cloned; its kind and text are kept.
+    match found.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(found.kind(), found.to_string()),
     }
-    io::Error::other(error.to_string())
 }

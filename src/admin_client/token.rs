@@ -137,11 +137,7 @@ fn first_line(path: &Path) -> io::Result<(String, Metadata)> {
     Ok((line.to_owned(), about))
 }
 
-impl fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminToken").field("from", &self.from).finish_non_exhaustive()
-    }
-}
+debug_fields!(AdminToken { from });
 
 impl fmt::Display for TokenFrom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

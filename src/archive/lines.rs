@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 
@@ -232,14 +231,7 @@ struct Lines {
     last_time: (String, Option<UnixMillis>),
 }
 
-impl fmt::Debug for Lines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lines")
-            .field("lines", &self.lines)
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!(Lines { lines, bytes });
 
 /// The members of a line that are used, in their raw form.
 #[derive(serde::Deserialize)]

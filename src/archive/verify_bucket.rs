@@ -183,11 +183,7 @@ pub struct Verify {
     windows_of: Option<SourceId>,
 }
 
-impl std::fmt::Debug for Verify {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verify").field("options", &self.options).finish_non_exhaustive()
-    }
-}
+debug_fields!(Verify { options });
 
 impl Verify {
     /// Lists the sources and starts.

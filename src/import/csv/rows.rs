@@ -148,11 +148,7 @@ pub struct CsvRows {
     next: u64,
 }
 
-impl std::fmt::Debug for CsvRows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CsvRows").field("name", &self.name).field("next", &self.next).finish_non_exhaustive()
-    }
-}
+debug_fields!(CsvRows { name, next });
 
 /// An opened text, with what a person should know about it.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Reads gzip and zstd to their very end.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::{fmt, mem};
+use std::mem;
 
 use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, Operation};
@@ -230,17 +230,9 @@ impl<R: Read> Read for Zstd<R> {
     }
 }
 
-impl<R> fmt::Debug for Gzip<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gzip").field("any", &self.any).finish_non_exhaustive()
-    }
-}
+debug_fields!(Gzip<R> { any });
 
-impl<R> fmt::Debug for Zstd<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Zstd").field("any", &self.any).finish_non_exhaustive()
-    }
-}
+debug_fields!(Zstd<R> { any });
 
 #[cfg(test)]
 mod tests {
