@@ -35,14 +35,7 @@ const BATCH_RETRIES: u32 = 2;
 const FORWARDED: BatchBounds = BatchBounds { calls: 100, bytes: 400_000 };
 /// Keys that only functions of AWS Lambda have.
 const OF_LAMBDA: [&str; 9] = [
-    "function",
-    "functions",
-    "region",
-    "role_arn",
-    "external_id",
-    "log_type",
-    "invocation",
-    "max_payload",
+    "function", "functions", "region", "role_arn", "external_id", "log_type", "invocation", "max_payload",
     "endpoint_url",
 ];
 /// Keys that only web addresses have.

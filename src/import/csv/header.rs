@@ -19,14 +19,7 @@ const NAME_SHOWN_MAX: usize = 256;
 
 /// Fields that an import or the collector sets itself. `sentAt` would shift times.
 const OWNED: [&str; 9] = [
-    "type",
-    "receivedAt",
-    "sentAt",
-    "originalTimestamp",
-    "projectId",
-    "channel",
-    "version",
-    "writeKey",
+    "type", "receivedAt", "sentAt", "originalTimestamp", "projectId", "channel", "version", "writeKey",
     "forebayPosition",
 ];
 

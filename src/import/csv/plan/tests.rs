@@ -276,18 +276,8 @@ fn the_number_in_a_position_is_that_of_the_record() {
 #[test]
 fn a_column_that_forebay_owns_is_ignored_with_a_warning() {
     let names = [
-        "userId",
-        "event",
-        "type",
-        "receivedAt",
-        "sentAt",
-        "originalTimestamp",
-        "projectId",
-        "channel",
-        "version",
-        "writeKey",
-        "forebayPosition",
-        "a",
+        "userId", "event", "type", "receivedAt", "sentAt", "originalTimestamp", "projectId", "channel",
+        "version", "writeKey", "forebayPosition", "a",
     ];
     assert_eq!(warnings(options(CallKind::Track), &names).len(), 9);
     let text = format!("{}\nu,e,1,2,3,4,5,6,7,8,9,x\n", names.join(","));
