@@ -74,7 +74,7 @@ fn plan(header: &Record, types: Types) -> Plan {
         empty: Empty::Omit,
         arrays: false,
         strict: false,
-        message_id: MessageIds::Position { prefix: "imp_abcdefghijklmnopqrstuvwxyz_".to_owned() },
+        message_id: MessageIds::Position("imp_abcdefghijklmnopqrstuvwxyz_".to_owned()),
         max_event: Limits::default().max_event,
     };
     Plan::compile(header, options).expect("a header").0

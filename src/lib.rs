@@ -6,6 +6,37 @@
 
 #![warn(clippy::print_stderr)]
 
+/// Implements `Debug` with these fields alone. The others have no `Debug`, are secret, or say nothing.
+macro_rules! debug_fields {
+    ($type:ident $(<$parameter:ident>)? { $($field:ident),* }) => {
+        impl$(<$parameter>)? std::fmt::Debug for $type$(<$parameter>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($type))
+                    $(.field(stringify!($field), &self.$field))*
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+/// Lets serde read and write a type as its text, for `#[serde(try_from = "String", into = "String")]`.
+macro_rules! text_form {
+    ($type:ident, $error:ty, $parse:expr) => {
+        impl TryFrom<String> for $type {
+            type Error = $error;
+            fn try_from(text: String) -> Result<Self, $error> {
+                $parse(&text)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+
 pub mod admin;
 pub mod admin_client;
 pub mod admin_token;

@@ -54,18 +54,7 @@ impl fmt::Debug for SourceId {
     }
 }
 
-impl TryFrom<String> for SourceId {
-    type Error = SourceIdError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::new(&text)
-    }
-}
-
-impl From<SourceId> for String {
-    fn from(id: SourceId) -> Self {
-        id.as_str().to_owned()
-    }
-}
+text_form!(SourceId, SourceIdError, SourceId::new);
 
 /// A text is not a source id.
 #[derive(Debug, thiserror::Error)]

@@ -31,14 +31,8 @@ impl Seeded {
 }
 
 const EVENTS: [&str; 8] = [
-    "Order Completed",
-    "Product Viewed",
-    "Product Added",
-    "Checkout Started",
-    "Signed Up",
-    "Artikel hinzugefügt",
-    "Search Performed",
-    "Video Playback Paused",
+    "Order Completed", "Product Viewed", "Product Added", "Checkout Started", "Signed Up",
+    "Artikel hinzugefügt", "Search Performed", "Video Playback Paused",
 ];
 const PLACES: [&str; 5] = ["/", "/cart", "/products/blue-shoes", "/checkout/payment", "/account/settings"];
 const WORDS: [&str; 6] =

@@ -26,17 +26,8 @@ const FIRST_POSITION: u64 = 99_999_999_998;
 const KINDS: [&str; 6] = ["track", "identify", "page", "screen", "group", "alias"];
 /// The members of every line.
 const OWNED: [&str; 11] = [
-    "type",
-    "messageId",
-    "originalTimestamp",
-    "sentAt",
-    "receivedAt",
-    "timestamp",
-    "context",
-    "integrations",
-    "channel",
-    "projectId",
-    "version",
+    "type", "messageId", "originalTimestamp", "sentAt", "receivedAt", "timestamp", "context", "integrations",
+    "channel", "projectId", "version",
 ];
 /// Beginnings of the names of libraries whose peer is the user's own device.
 const CLIENT_LIBRARIES: [&str; 9] = [

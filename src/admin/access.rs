@@ -68,11 +68,8 @@ pub(super) enum Refusal {
     WrongToken,
     /// The request would change something, and its token is the read token: 403.
     ReadOnly,
-    /// Too many wrong tokens came from the address: 429.
-    TooManyGuesses {
-        /// How long tokens from the address are still refused unread.
-        wait: Duration,
-    },
+    /// Too many wrong tokens came from the address: 429. For so long tokens from it are still refused unread.
+    TooManyGuesses(Duration),
 }
 
 /// The settings in force, the sessions and the wrong tokens.
@@ -186,7 +183,7 @@ impl Access {
         // A right token waits, too: if it passed at once, a guesser would lose no time.
         let wait = self.guesses.wait(peer, now);
         if !wait.is_zero() {
-            return Err(Refusal::TooManyGuesses { wait });
+            return Err(Refusal::TooManyGuesses(wait));
         }
         self.role_by(token).ok_or_else(|| {
             self.guesses.wrong(peer, now);
@@ -387,7 +384,7 @@ mod tests {
             let refused = access.log_in("guess", SessionId::draw(&Always(1)), peer(), NOW);
             assert_eq!(refused.unwrap_err(), Refusal::WrongToken);
         }
-        let limited = |result| matches!(result, Err(Refusal::TooManyGuesses { .. }));
+        let limited = |result| matches!(result, Err(Refusal::TooManyGuesses(_)));
         assert!(limited(access.role(&bearing(ADMIN), peer(), NOW)), "also for the right token");
         assert!(limited(access.log_in(ADMIN, SessionId::draw(&Always(1)), peer(), NOW).map(|_| None)));
         assert_eq!(access.role(&reader, peer(), NOW), Ok(Some(Role::Read)));

@@ -1,17 +1,12 @@
 //! Answers: the one place where every refusal gets its status.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use serde::Serialize;
 
 use super::access::Refusal;
@@ -27,42 +22,8 @@ use crate::sources::SourceId;
 
 pub(super) type Answer = Response<AnswerBody>;
 
-/// The body of an answer.
-pub(super) enum AnswerBody {
-    /// A body that is complete when the answer begins.
-    Whole(Full<Bytes>),
-    /// A body that is made as time passes.
-    Live(Box<LiveStream>),
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(cx),
-            Self::Live(body) => Pin::new(&mut **body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.is_end_stream(),
-            Self::Live(_) => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => body.size_hint(),
-            Self::Live(_) => SizeHint::default(),
-        }
-    }
-}
+/// The body of an answer: complete when the answer begins, or made as time passes.
+pub(super) type AnswerBody = Either<Full<Bytes>, Box<LiveStream>>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -112,7 +73,7 @@ pub(super) fn live(stream: LiveStream) -> Answer {
     let mut answer = answer(StatusCode::OK, EVENTS, Bytes::new());
     // A proxy that collected the whole answer before it passed it on would show nothing.
     answer.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    *answer.body_mut() = AnswerBody::Live(Box::new(stream));
+    *answer.body_mut() = Either::Right(Box::new(stream));
     answer
 }
 
@@ -167,11 +128,10 @@ pub(super) fn refusal(why: Refusal) -> Answer {
             "read_only",
             "this token is for reading only: to change something, use the one of admin.token",
         ),
-        Refusal::TooManyGuesses { wait } => {
+        Refusal::TooManyGuesses(wait) => {
             let message = "too many wrong tokens came from this address: retry later";
-            let mut answer = refused(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-            answer
+            let answer = refused(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
+            retry_after(answer, wait.as_secs() + 1)
         }
     }
 }
@@ -227,11 +187,8 @@ pub(super) fn shown(result: Result<impl Serialize, NotShown>) -> Answer {
         NotShown::Store(_) => (StatusCode::BAD_GATEWAY, "store_failed"),
         NotShown::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     };
-    let mut answer = refused(status, code, &why.to_string());
-    if why == NotShown::Busy {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("3"));
-    }
-    answer
+    let answer = refused(status, code, &why.to_string());
+    if why == NotShown::Busy { retry_after(answer, 3) } else { answer }
 }
 
 /// The answer about a destination.
@@ -258,7 +215,7 @@ pub(super) fn import(result: Result<impl Serialize, TargetError>) -> Answer {
         TargetError::OtherRow => (StatusCode::CONFLICT, import_code::OTHER_ROW),
         TargetError::NotOpen => (StatusCode::CONFLICT, import_code::NOT_OPEN),
         TargetError::OtherOptions => (StatusCode::CONFLICT, import_code::OTHER_OPTIONS),
-        TargetError::IdTaken { call } => {
+        TargetError::IdTaken(call) => {
             return refused_for(StatusCode::CONFLICT, import_code::ID_TAKEN, &error.to_string(), Some(*call));
         }
         TargetError::GivenUp { .. } => (StatusCode::CONFLICT, import_code::GIVEN_UP),
@@ -267,12 +224,11 @@ pub(super) fn import(result: Result<impl Serialize, TargetError>) -> Answer {
         TargetError::Refused(_) => (StatusCode::BAD_REQUEST, import_code::REFUSED),
         TargetError::Denied(_) => (StatusCode::FORBIDDEN, import_code::DENIED),
     };
-    let mut answer = refused(status, code, &error.to_string());
-    if let TargetError::Later { after, .. } = error {
-        let seconds = HeaderValue::from(after.as_secs().max(1));
-        answer.headers_mut().insert(RETRY_AFTER, seconds);
+    let answer = refused(status, code, &error.to_string());
+    match error {
+        TargetError::Later { after, .. } => retry_after(answer, after.as_secs().max(1)),
+        _ => answer,
     }
-    answer
 }
 
 pub(super) fn no_imports() -> Answer {
@@ -291,21 +247,22 @@ pub(super) fn large_body(max: usize) -> Answer {
 /// The answer to a login while too many others are read.
 pub(super) fn busy() -> Answer {
     let message = "too many logins at once: retry in a second";
-    let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1_u16));
-    answer
+    retry_after(refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message), 1)
 }
 
 /// The answer to a body of an import that came in slowly while others waited.
 pub(super) fn gave_way() -> Answer {
     let message = "the body came in slowly while other imports waited: send it again";
-    let mut answer = refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(1_u16));
-    answer
+    retry_after(refused(StatusCode::SERVICE_UNAVAILABLE, "busy", message), 1)
 }
 
 pub(super) fn slow_body() -> Answer {
     refused(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body took too long")
+}
+
+fn retry_after(mut answer: Answer, seconds: u64) -> Answer {
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    answer
 }
 
 fn refused(status: StatusCode, code: &'static str, message: &str) -> Answer {
@@ -319,7 +276,7 @@ fn refused_for(status: StatusCode, code: &'static str, message: &str, call: Opti
 
 /// Makes an answer without CORS headers, so that pages of other sites cannot read it.
 fn answer(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(AnswerBody::Whole(Full::new(body.into())));
+    let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);

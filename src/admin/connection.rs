@@ -68,12 +68,12 @@ struct Tracked {
 
 impl Body for Tracked {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = <AnswerBody as Body>::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -129,7 +129,7 @@ pub(super) async fn serve<A>(
             let answer = answering.await;
             // A live answer goes on for as long as someone watches.
             let answered = InFlight(watch.clone());
-            let is_live = matches!(answer.body(), AnswerBody::Live(_));
+            let is_live = matches!(answer.body(), AnswerBody::Right(_));
             let of_body = if is_live {
                 Some(answered)
             } else {

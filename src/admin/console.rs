@@ -93,7 +93,7 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
 pub(super) fn answer(file: File, headers: &HeaderMap) -> Answer {
     let unchanged = has(headers, file.tag());
     let body = if unchanged { Bytes::new() } else { Bytes::from_static(file.bytes()) };
-    let mut answer = Response::new(AnswerBody::Whole(Full::new(body)));
+    let mut answer = Response::new(AnswerBody::Left(Full::new(body)));
     if unchanged {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
     }

@@ -76,7 +76,7 @@ impl Gate {
     }
 
     fn note(&self, refusal: Refusal, peer: IpAddr) {
-        if !matches!(refusal, Refusal::WrongToken | Refusal::TooManyGuesses { .. }) {
+        if !matches!(refusal, Refusal::WrongToken | Refusal::TooManyGuesses(_)) {
             return;
         }
         self.metrics.admin_unauthorized.inc();

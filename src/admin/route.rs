@@ -68,49 +68,41 @@ pub(super) enum Route {
 }
 
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, NoRoute> {
+    let query = query.unwrap_or_default();
     let read = [Method::GET, Method::HEAD].contains(method);
-    let reading = |route| if read { Ok(route) } else { Err(NoRoute::Method { allow: "GET, HEAD" }) };
+    // A wrong method is reported before a wrong query.
+    let only = |fits: bool, allow, route| if fits { route } else { Err(NoRoute::Method { allow }) };
+    let reading = |route| only(read, "GET, HEAD", route);
+    let posting = |route| only(method == Method::POST, "POST", route);
     match path {
-        "/" => reading(Route::Root),
-        "/metrics" => reading(Route::Metrics),
-        "/health" => reading(Route::Health),
-        "/ready" => reading(Route::Ready),
-        "/api/status" => reading(Route::Status),
-        "/api/history" => reading(Route::History),
-        "/api/node" => reading(Route::Node),
-        "/api/live" if method == Method::GET => live::filter(query.unwrap_or_default()).map(Route::Live),
-        "/api/live" => Err(NoRoute::Method { allow: "GET" }),
-        "/api/days" if read => source(query.unwrap_or_default()).map(Route::Days),
-        "/api/days" => Err(NoRoute::Method { allow: "GET, HEAD" }),
-        "/api/ledger" if read => source(query.unwrap_or_default()).map(Route::Ledger),
-        "/api/ledger" => Err(NoRoute::Method { allow: "GET, HEAD" }),
-        "/api/receipt" if read => receipt(query.unwrap_or_default()),
-        "/api/receipt" => Err(NoRoute::Method { allow: "GET, HEAD" }),
-        "/api/sdks" if read => source(query.unwrap_or_default()).map(Route::Sdks),
-        "/api/sdks" => Err(NoRoute::Method { allow: "GET, HEAD" }),
+        "/" => reading(Ok(Route::Root)),
+        "/metrics" => reading(Ok(Route::Metrics)),
+        "/health" => reading(Ok(Route::Health)),
+        "/ready" => reading(Ok(Route::Ready)),
+        "/api/status" => reading(Ok(Route::Status)),
+        "/api/history" => reading(Ok(Route::History)),
+        "/api/node" => reading(Ok(Route::Node)),
+        "/api/live" => only(method == Method::GET, "GET", live::filter(query).map(Route::Live)),
+        "/api/days" => reading(source(query).map(Route::Days)),
+        "/api/ledger" => reading(source(query).map(Route::Ledger)),
+        "/api/receipt" => reading(receipt(query)),
+        "/api/sdks" => reading(source(query).map(Route::Sdks)),
         "/api/session" if read => Ok(Route::Session),
         "/api/session" if method == Method::POST => Ok(Route::LogIn),
         "/api/session" if method == Method::DELETE => Ok(Route::LogOut),
         "/api/session" => Err(NoRoute::Method { allow: "GET, HEAD, POST, DELETE" }),
-        "/api/flush" if method == Method::POST => source(query.unwrap_or_default()).map(Route::Flush),
-        "/api/flush" => Err(NoRoute::Method { allow: "POST" }),
-        "/api/import" if method == Method::POST => import_rows(query.unwrap_or_default()),
-        "/api/import/earlier" if method == Method::POST => Ok(Route::ImportEarlier),
-        "/api/import/begin" if method == Method::POST => Ok(Route::ImportBegin),
-        "/api/import/end" if method == Method::POST => Ok(Route::ImportEnd),
-        "/api/import" | "/api/import/earlier" | "/api/import/begin" | "/api/import/end" => {
-            Err(NoRoute::Method { allow: "POST" })
-        }
-        _ if path.starts_with("/api/destinations") => {
-            match destinations_route::route(method, path, query.unwrap_or_default()) {
-                Some(route) => route.map(Route::Destinations),
-                None => Err(NoRoute::Path),
-            }
-        }
-        _ => match (archive_route::route(path, query.unwrap_or_default()), File::at(path)) {
-            (Some(_), _) if !read => Err(NoRoute::Method { allow: "GET, HEAD" }),
-            (Some(route), _) => route.map(Route::Archive).map_err(NoRoute::Query),
-            (None, Some(file)) => reading(Route::File(file)),
+        "/api/flush" => posting(source(query).map(Route::Flush)),
+        "/api/import" => posting(import_rows(query)),
+        "/api/import/earlier" => posting(Ok(Route::ImportEarlier)),
+        "/api/import/begin" => posting(Ok(Route::ImportBegin)),
+        "/api/import/end" => posting(Ok(Route::ImportEnd)),
+        _ if path.starts_with("/api/destinations") => match destinations_route::route(method, path, query) {
+            Some(route) => route.map(Route::Destinations),
+            None => Err(NoRoute::Path),
+        },
+        _ => match (archive_route::route(path, query), File::at(path)) {
+            (Some(route), _) => reading(route.map(Route::Archive).map_err(NoRoute::Query)),
+            (None, Some(file)) => reading(Ok(Route::File(file))),
             (None, None) => Err(NoRoute::Path),
         },
     }

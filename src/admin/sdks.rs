@@ -21,156 +21,75 @@ pub struct Sdk {
     pub tested: bool,
 }
 
-const fn tested(
-    name: &'static str,
-    package: &'static str,
-    language: &'static str,
-    code: &'static str,
-) -> Sdk {
-    Sdk { name, package, code, language, needs_tls: false, tested: true }
-}
-
-const fn untested(
-    name: &'static str,
-    package: &'static str,
-    language: &'static str,
-    code: &'static str,
-) -> Sdk {
-    Sdk { name, package, code, language, needs_tls: false, tested: false }
-}
-
-const fn with_tls(sdk: Sdk) -> Sdk {
-    Sdk { needs_tls: true, ..sdk }
+/// Makes the table: name, package, language, whether it needs TLS, whether it is tested, code.
+macro_rules! sdks {
+    ($(
+        $name:literal, $package:literal, $language:literal, tls: $needs_tls:literal, tested: $tested:literal,
+            $code:literal;
+    )+) => {
+        &[$(Sdk {
+            name: $name,
+            package: $package,
+            code: $code,
+            language: $language,
+            needs_tls: $needs_tls,
+            tested: $tested,
+        }),+]
+    };
 }
 
 /// Every SDK that the page offers, those of one platform together.
-pub const SDKS: [Sdk; 25] = [
-    tested(
-        "curl",
-        "curl",
-        "sh",
-        r#"curl -u 'K:' https://HOST/v1/track -d '{"userId":"u1","event":"Hello"}'"#,
-    ),
-    tested("Node", "@segment/analytics-node", "js", "new Analytics({ writeKey: 'K', host: 'https://HOST' })"),
-    tested("Node, earlier", "analytics-node", "js", "new Analytics('K', { host: 'https://HOST' })"),
-    tested(
-        "Node, Customer.io",
-        "@customerio/cdp-analytics-node",
-        "js",
-        "new Analytics({ writeKey: 'K', host: 'https://HOST' })",
-    ),
-    tested(
-        "Node, RudderStack",
-        "@rudderstack/rudder-sdk-node",
-        "js",
-        "new RudderAnalytics('K', { dataPlaneUrl: 'https://HOST' })",
-    ),
-    tested(
-        "Browser",
-        "@segment/analytics-next",
-        "js",
-        "AnalyticsBrowser.load({ writeKey: 'K', cdnURL: 'https://HOST' })",
-    ),
-    tested(
-        "Browser, RudderStack",
-        "@rudderstack/analytics-js",
-        "js",
-        "analytics.load('K', 'https://HOST', { configUrl: 'https://HOST' })",
-    ),
-    tested(
-        "Browser, Hightouch",
-        "@ht-sdks/events-sdk-js-browser",
-        "js",
-        "HtEventsBrowser.load({ writeKey: 'K' }, { apiHost: 'HOST', protocol: 'https' })",
-    ),
-    tested(
-        "Python",
-        "segment-analytics-python",
-        "python",
-        "analytics.write_key = 'K'; analytics.host = 'https://HOST'",
-    ),
-    tested(
-        "Python, Customer.io",
-        "customerio-cdp-analytics",
-        "python",
-        "analytics.write_key = 'K'; analytics.host = 'https://HOST'",
-    ),
-    tested(
-        "Python, Hightouch",
-        "events-sdk-python",
-        "python",
-        "htevents.write_key = 'K'; htevents.host = 'https://HOST'",
-    ),
-    tested(
-        "Python, RudderStack",
-        "rudder-sdk-python",
-        "python",
-        "analytics.write_key = 'K'; analytics.dataPlaneUrl = 'https://HOST'",
-    ),
-    tested("Java", "analytics-java", "java", r#"Analytics.builder("K").endpoint("https://HOST").build()"#),
-    with_tls(tested(
-        "Kotlin",
-        "analytics-kotlin",
-        "kotlin",
-        r#"Analytics("K") { apiHost = "HOST/v1"; cdnHost = "HOST/v1" }"#,
-    )),
-    tested(
-        "Rust",
-        "segment",
-        "rust",
-        r#"HttpClient::new(reqwest::Client::new(), "https://HOST".into()).send("K".into(), message)"#,
-    ),
-    with_tls(untested(
-        "Ruby",
-        "analytics-ruby",
-        "ruby",
-        "Segment::Analytics.new(write_key: 'K', host: 'HOST')",
-    )),
-    with_tls(untested("PHP", "analytics-php", "php", "Segment::init('K', ['host' => 'HOST'])")),
-    untested(
-        "Go",
-        "analytics-go",
-        "go",
-        r#"analytics.NewWithConfig("K", analytics.Config{Endpoint: "https://HOST"})"#,
-    ),
-    untested(
-        ".NET",
-        "Analytics.NET",
-        "csharp",
-        r#"Analytics.Initialize("K", new Config().SetHost("https://HOST"))"#,
-    ),
-    with_tls(untested(
-        "C#",
-        "Analytics-CSharp",
-        "csharp",
-        r#"new Configuration("K", apiHost: "HOST/v1", cdnHost: "HOST/v1")"#,
-    )),
-    with_tls(untested(
-        "Swift",
-        "analytics-swift",
-        "swift",
-        r#"Configuration(writeKey: "K").apiHost("HOST/v1").cdnHost("HOST/v1")"#,
-    )),
-    untested(
-        "React Native",
-        "analytics-react-native",
-        "js",
-        "createClient({ writeKey: 'K', useSegmentEndpoints: true, proxy: 'https://HOST/v1', cdnProxy: 'https://HOST/v1' })",
-    ),
-    with_tls(untested(
-        "Android, earlier",
-        "analytics-android",
-        "java",
-        r#"new Analytics.Builder(context, "K").defaultApiHost("HOST/v1").build()"#,
-    )),
-    with_tls(untested(
-        "iOS, earlier",
-        "analytics-ios",
-        "swift",
-        r#"AnalyticsConfiguration(writeKey: "K", defaultAPIHost: URL(string: "https://HOST/v1"))"#,
-    )),
-    untested("Jitsu", "@jitsu/js", "js", "jitsuAnalytics({ host: 'https://HOST', writeKey: 'K' })"),
-];
+pub const SDKS: &[Sdk] = sdks! {
+    "curl", "curl", "sh", tls: false, tested: true,
+        r#"curl -u 'K:' https://HOST/v1/track -d '{"userId":"u1","event":"Hello"}'"#;
+    "Node", "@segment/analytics-node", "js", tls: false, tested: true,
+        "new Analytics({ writeKey: 'K', host: 'https://HOST' })";
+    "Node, earlier", "analytics-node", "js", tls: false, tested: true,
+        "new Analytics('K', { host: 'https://HOST' })";
+    "Node, Customer.io", "@customerio/cdp-analytics-node", "js", tls: false, tested: true,
+        "new Analytics({ writeKey: 'K', host: 'https://HOST' })";
+    "Node, RudderStack", "@rudderstack/rudder-sdk-node", "js", tls: false, tested: true,
+        "new RudderAnalytics('K', { dataPlaneUrl: 'https://HOST' })";
+    "Browser", "@segment/analytics-next", "js", tls: false, tested: true,
+        "AnalyticsBrowser.load({ writeKey: 'K', cdnURL: 'https://HOST' })";
+    "Browser, RudderStack", "@rudderstack/analytics-js", "js", tls: false, tested: true,
+        "analytics.load('K', 'https://HOST', { configUrl: 'https://HOST' })";
+    "Browser, Hightouch", "@ht-sdks/events-sdk-js-browser", "js", tls: false, tested: true,
+        "HtEventsBrowser.load({ writeKey: 'K' }, { apiHost: 'HOST', protocol: 'https' })";
+    "Python", "segment-analytics-python", "python", tls: false, tested: true,
+        "analytics.write_key = 'K'; analytics.host = 'https://HOST'";
+    "Python, Customer.io", "customerio-cdp-analytics", "python", tls: false, tested: true,
+        "analytics.write_key = 'K'; analytics.host = 'https://HOST'";
+    "Python, Hightouch", "events-sdk-python", "python", tls: false, tested: true,
+        "htevents.write_key = 'K'; htevents.host = 'https://HOST'";
+    "Python, RudderStack", "rudder-sdk-python", "python", tls: false, tested: true,
+        "analytics.write_key = 'K'; analytics.dataPlaneUrl = 'https://HOST'";
+    "Java", "analytics-java", "java", tls: false, tested: true,
+        r#"Analytics.builder("K").endpoint("https://HOST").build()"#;
+    "Kotlin", "analytics-kotlin", "kotlin", tls: true, tested: true,
+        r#"Analytics("K") { apiHost = "HOST/v1"; cdnHost = "HOST/v1" }"#;
+    "Rust", "segment", "rust", tls: false, tested: true,
+        r#"HttpClient::new(reqwest::Client::new(), "https://HOST".into()).send("K".into(), message)"#;
+    "Ruby", "analytics-ruby", "ruby", tls: true, tested: false,
+        "Segment::Analytics.new(write_key: 'K', host: 'HOST')";
+    "PHP", "analytics-php", "php", tls: true, tested: false, "Segment::init('K', ['host' => 'HOST'])";
+    "Go", "analytics-go", "go", tls: false, tested: false,
+        r#"analytics.NewWithConfig("K", analytics.Config{Endpoint: "https://HOST"})"#;
+    ".NET", "Analytics.NET", "csharp", tls: false, tested: false,
+        r#"Analytics.Initialize("K", new Config().SetHost("https://HOST"))"#;
+    "C#", "Analytics-CSharp", "csharp", tls: true, tested: false,
+        r#"new Configuration("K", apiHost: "HOST/v1", cdnHost: "HOST/v1")"#;
+    "Swift", "analytics-swift", "swift", tls: true, tested: false,
+        r#"Configuration(writeKey: "K").apiHost("HOST/v1").cdnHost("HOST/v1")"#;
+    "React Native", "analytics-react-native", "js", tls: false, tested: false,
+        "createClient({ writeKey: 'K', useSegmentEndpoints: true, proxy: 'https://HOST/v1', cdnProxy: 'https://HOST/v1' })";
+    "Android, earlier", "analytics-android", "java", tls: true, tested: false,
+        r#"new Analytics.Builder(context, "K").defaultApiHost("HOST/v1").build()"#;
+    "iOS, earlier", "analytics-ios", "swift", tls: true, tested: false,
+        r#"AnalyticsConfiguration(writeKey: "K", defaultAPIHost: URL(string: "https://HOST/v1"))"#;
+    "Jitsu", "@jitsu/js", "js", tls: false, tested: false,
+        "jitsuAnalytics({ host: 'https://HOST', writeKey: 'K' })";
+};
 
 /// Where SDKs reach the collector, and the key of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

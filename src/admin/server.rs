@@ -1,6 +1,5 @@
 //! The admin listener: accepts connections, checks hosts and origins, and answers.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,14 +75,19 @@ pub struct AdminServer {
     metrics: Metrics,
     hosts: AllowedHosts,
     gate: Arc<Gate>,
-    connections: usize,
     logins: Logins,
     flushes: Semaphore,
-    imports: Option<Arc<dyn Target>>,
-    live: Option<Arc<LiveView>>,
     import_bodies: ImportBodies,
-    archive: Option<Arc<dyn ArchiveView>>,
-    destinations: Option<Arc<dyn DestinationsView>>,
+    /// Connections at once: [`CONNECTIONS_MAX`], unless set.
+    pub connections: usize,
+    /// Takes imported rows.
+    pub imports: Option<Arc<dyn Target>>,
+    /// Shows what arrives.
+    pub live: Option<Arc<LiveView>>,
+    /// Shows deliveries, the archive and imports.
+    pub archive: Option<Arc<dyn ArchiveView>>,
+    /// Shows destinations.
+    pub destinations: Option<Arc<dyn DestinationsView>>,
 }
 
 impl AdminServer {
@@ -103,36 +107,6 @@ impl AdminServer {
             archive: None,
             destinations: None,
         }
-    }
-
-    /// This server with at most `connections` connections at once, instead of [`CONNECTIONS_MAX`].
-    #[must_use]
-    pub fn with_connections(self, connections: usize) -> Self {
-        Self { connections, ..self }
-    }
-
-    /// This server, which then hands imported rows to `imports`.
-    #[must_use]
-    pub fn with_imports(self, imports: Arc<dyn Target>) -> Self {
-        Self { imports: Some(imports), ..self }
-    }
-
-    /// This server, which then shows what arrives.
-    #[must_use]
-    pub fn with_live(self, live: Arc<LiveView>) -> Self {
-        Self { live: Some(live), ..self }
-    }
-
-    /// This server, which then also shows what `archive` knows.
-    #[must_use]
-    pub fn with_archive(self, archive: Arc<dyn ArchiveView>) -> Self {
-        Self { archive: Some(archive), ..self }
-    }
-
-    /// This server, which then also shows destinations.
-    #[must_use]
-    pub fn with_destinations(self, destinations: Arc<dyn DestinationsView>) -> Self {
-        Self { destinations: Some(destinations), ..self }
     }
 
     /// Serves connections until `stop`, then finishes requests in flight for at most [`DRAIN_MAX`].
@@ -289,7 +263,7 @@ impl AdminServer {
     fn session(&self, request: &Request<Incoming>, peer: IpAddr) -> Answer {
         let role = match self.gate.role(request.headers(), peer) {
             Ok(role) => role,
-            Err(refusal @ Refusal::TooManyGuesses { .. }) => return answer::refusal(refusal),
+            Err(refusal @ Refusal::TooManyGuesses(_)) => return answer::refusal(refusal),
             Err(_) => None,
         };
         answer::json(StatusCode::OK, &SessionStatus::new(role, &self.gate.settings()))
@@ -416,11 +390,7 @@ impl AdminServer {
     }
 }
 
-impl fmt::Debug for AdminServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminServer").field("hosts", &self.hosts).finish_non_exhaustive()
-    }
-}
+debug_fields!(AdminServer { hosts });
 
 #[derive(Serialize)]
 struct Health {

@@ -61,7 +61,7 @@ impl NodeTarget {
         };
         match self.client.refusal(answer.status(), answer.body()) {
             _ if answer.status() == StatusCode::OK => Ok(()),
-            denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly { .. }) => {
+            denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly(_)) => {
                 Err(NoNode::Denied(denied.to_string()))
             }
             _ if answer.status() == StatusCode::NOT_FOUND => Err(NoNode::NoAnswer(format!(
@@ -91,7 +91,7 @@ impl NodeTarget {
     }
 
     fn refusal(&self, answer: &Response<Bytes>) -> TargetError {
-        if let denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly { .. }) =
+        if let denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly(_)) =
             self.client.refusal(answer.status(), answer.body())
         {
             return TargetError::Denied(Told::plain(denied.to_string()));
@@ -103,7 +103,7 @@ impl NodeTarget {
         };
         let message = outside_message(&message).to_string();
         if let Some(call) = call.filter(|_| code == import_code::ID_TAKEN) {
-            return TargetError::IdTaken { call };
+            return TargetError::IdTaken(call);
         }
         match code.as_str() {
             import_code::OTHER_ROW => TargetError::OtherRow,

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::reach::client::{self, PlainClient};
-use crate::words::{about_seconds, outside_text};
+use crate::words::{about_seconds, causes, outside_text};
 
 pub use import_target::{NoNode, NodeTarget};
 pub use token::{AdminToken, TokenError, TokenFrom, VARIABLE};
@@ -69,12 +69,9 @@ pub enum AskError {
     },
     /// The token may only read.
     #[error(
-        "{url} refused: this token may only read; give the token of `admin.token`, not that of `admin.read_token`"
+        "{0} refused: this token may only read; give the token of `admin.token`, not that of `admin.read_token`"
     )]
-    ReadOnly {
-        /// The URL.
-        url: AdminUrl,
-    },
+    ReadOnly(AdminUrl),
     /// The request was refused.
     #[error("{url} refused: {}", outside_text(.message))]
     Refused {
@@ -108,7 +105,7 @@ fn wants_token(url: &AdminUrl, sent: Option<&TokenFrom>) -> String {
 impl AskError {
     /// Whether it refuses the token, or wants one.
     pub fn wants_other_token(&self) -> bool {
-        matches!(self, Self::Unauthorized { .. } | Self::ReadOnly { .. })
+        matches!(self, Self::Unauthorized { .. } | Self::ReadOnly(_))
     }
 
     /// Whether the same request would fail again until a person does something.
@@ -116,7 +113,7 @@ impl AskError {
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => false,
             Self::Refused { status, .. } => !status.is_server_error(),
-            Self::Unauthorized { .. } | Self::ReadOnly { .. } | Self::Token(_) | Self::Print(_) => true,
+            Self::Unauthorized { .. } | Self::ReadOnly(_) | Self::Token(_) | Self::Print(_) => true,
         }
     }
 }
@@ -242,7 +239,7 @@ impl AdminClient {
                 let sent = self.token.as_ref().map(|token| token.from().clone());
                 AskError::Unauthorized { url, sent }
             }
-            (StatusCode::FORBIDDEN, Some(body)) if body.code == "read_only" => AskError::ReadOnly { url },
+            (StatusCode::FORBIDDEN, Some(body)) if body.code == "read_only" => AskError::ReadOnly(url),
             (_, Some(RefusedBody { code, message })) if !message.is_empty() => {
                 AskError::Refused { url, status, code, message }
             }
@@ -253,16 +250,12 @@ impl AdminClient {
 
 /// The error of the operating system among the causes.
 fn io_cause(error: &(dyn Error + 'static)) -> io::Error {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<io::Error>() {
-            // An `io::Error` cannot be cloned; its kind and text are kept.
-            return match found.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(found.kind(), found.to_string()),
-            };
-        }
-        cause = error.source();
+    let Some(found) = causes::chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()) else {
+        return io::Error::other(error.to_string());
+    };
+    // An `io::Error` cannot be cloned; its kind and text are kept.
+    match found.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(found.kind(), found.to_string()),
     }
-    io::Error::other(error.to_string())
 }

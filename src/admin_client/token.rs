@@ -49,20 +49,14 @@ pub enum TokenError {
         cause: io::Error,
     },
     /// The first line is empty.
-    #[error("{} has no token: its first line is empty", .path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{} has no token: its first line is empty", .0.display())]
+    Empty(PathBuf),
     /// It cannot be sent in a header.
     #[error(
-        "the token in {from} cannot be sent: expected at most {TOKEN_BYTES_MAX} visible ASCII characters, \
+        "the token in {0} cannot be sent: expected at most {TOKEN_BYTES_MAX} visible ASCII characters, \
          without spaces"
     )]
-    NotAToken {
-        /// Where it comes from.
-        from: TokenFrom,
-    },
+    NotAToken(TokenFrom),
 }
 
 impl AdminToken {
@@ -82,7 +76,7 @@ impl AdminToken {
 
     fn in_environment(text: &OsStr) -> Result<Option<Self>, TokenError> {
         let from = TokenFrom::Environment;
-        let Some(text) = text.to_str() else { return Err(TokenError::NotAToken { from }) };
+        let Some(text) = text.to_str() else { return Err(TokenError::NotAToken(from)) };
         let text = text.trim();
         // The forms that `serve` reads in the same variable.
         if let Some(path) = text.strip_prefix("file:") {
@@ -90,7 +84,7 @@ impl AdminToken {
         }
         let other = text.strip_prefix("env:").map(|name| std::env::var_os(name).unwrap_or_default());
         let Some(text) = other.as_ref().map_or(Some(text), |other| other.to_str().map(str::trim)) else {
-            return Err(TokenError::NotAToken { from });
+            return Err(TokenError::NotAToken(from));
         };
         match text {
             "" => Ok(None),
@@ -105,7 +99,7 @@ impl AdminToken {
             tracing::warn!("every user can read the token in {}: chmod 600 it", path.display());
         }
         match text.trim() {
-            "" => Err(TokenError::Empty { path: path.to_owned() }),
+            "" => Err(TokenError::Empty(path.to_owned())),
             text => Self::new(text, TokenFrom::File(path.to_owned())),
         }
     }
@@ -117,7 +111,7 @@ impl AdminToken {
                 header.set_sensitive(true);
                 Ok(Self { header, from })
             }
-            _ => Err(TokenError::NotAToken { from }),
+            _ => Err(TokenError::NotAToken(from)),
         }
     }
 
@@ -143,11 +137,7 @@ fn first_line(path: &Path) -> io::Result<(String, Metadata)> {
     Ok((line.to_owned(), about))
 }
 
-impl fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminToken").field("from", &self.from).finish_non_exhaustive()
-    }
-}
+debug_fields!(AdminToken { from });
 
 impl fmt::Display for TokenFrom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,12 +41,7 @@ mod tests {
             assert_eq!(text.parse::<AdminUrl>().unwrap().to_string(), text.trim_end_matches('/'));
         }
         for text in [
-            "",
-            "127.0.0.1:9180",
-            "localhost",
-            "https://localhost",
-            "http://localhost/x",
-            "http://a@b",
+            "", "127.0.0.1:9180", "localhost", "https://localhost", "http://localhost/x", "http://a@b",
             "http://a?x",
         ] {
             assert!(text.parse::<AdminUrl>().is_err(), "{text:?}");

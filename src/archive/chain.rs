@@ -39,7 +39,7 @@ fn follows(before: Option<&Before<'_>>, object: &Stored, previous: Option<u64>) 
         (None, None) => None,
         (None, Some(last)) => Some(missing(object, 0, last)),
         (Some(Before::Ends { last, key }), _) if object.at.first_position <= *last => {
-            at(BucketProblem::Overlaps { with: (*key).clone() })
+            at(BucketProblem::Overlaps((*key).clone()))
         }
         (Some(Before::Ends { last, .. }), Some(previous)) if previous == *last => None,
         (Some(Before::Ends { last, .. }), Some(previous)) if previous > *last => {

@@ -269,9 +269,7 @@ impl OfSpool<'_> {
         }
         for marker in &self.markers {
             match &marker.said {
-                Err(why) => {
-                    findings.push(at_marker(bucket, marker, BucketProblem::Marker { why: why.clone() }))
-                }
+                Err(why) => findings.push(at_marker(bucket, marker, BucketProblem::Marker(why.clone()))),
                 Ok(said) => findings.extend(self.differs(bucket, marker, said, sums.as_ref(), &findings)),
             }
         }

@@ -58,41 +58,45 @@ pub struct BucketFinding {
 }
 
 /// What is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BucketProblem {
     /// No object contains these positions, although another object or a marker says that one did.
+    #[error("at least one object with these positions is missing")]
     Missing,
     /// The object names no previous object, but there is one.
+    #[error("its metadata names no previous object, but one ends at position {after}")]
     BeginsAgain {
         /// The last position of the object before it.
         after: u64,
     },
     /// The object names a position at which the previous object ends, but no object ends there.
+    #[error(
+        "its metadata says that the previous object ends at position {says}, but that one ends at {stands}"
+    )]
     Forks {
         /// The last position that it names.
         says: u64,
         /// The last position of the previous object.
         stands: u64,
     },
-    /// Two objects contain the same positions.
-    Overlaps {
-        /// The other object.
-        with: ObjectKey,
-    },
+    /// Another object contains the same positions.
+    #[error("contains positions that {} also contains", shown(.0))]
+    Overlaps(ObjectKey),
     /// The day is long over, but no marker proves where the chain ends.
+    #[error("the day is over, but no marker confirms that all of its calls were delivered")]
     NoMarker,
-    /// A later marker of the spool says that it put objects on this day, but neither they nor its marker
-    /// exist.
-    DayMissing {
-        /// The day of the later marker.
-        said_on: ReceivedDay,
-    },
+    /// The marker of this later day says that the spool put objects on the day, but neither they nor its
+    /// marker exist.
+    #[error(
+        "the marker of {} says that this spool put objects on this day, but neither they nor its marker exist",
+        date(*.0)
+    )]
+    DayMissing(ReceivedDay),
     /// The marker is invalid.
-    Marker {
-        /// The reason.
-        why: String,
-    },
+    #[error("the marker is invalid: {0}")]
+    Marker(String),
     /// The marker and the objects differ.
+    #[error("{what}: {marker} in the marker, but {bucket} in the objects")]
     MarkerDiffers {
         /// The differing value.
         what: &'static str,
@@ -102,28 +106,23 @@ pub enum BucketProblem {
         bucket: String,
     },
     /// The metadata does not fit an object with this key.
-    Metadata {
-        /// The reason.
-        why: String,
-    },
-    /// According to its metadata, calls of the object were lost before the put.
-    Lost {
-        /// How many; older releases put an empty object without this number if everything was lost.
-        calls: Option<u64>,
-    },
+    #[error("its metadata is wrong: {0}")]
+    Metadata(String),
+    /// According to its metadata, so many calls of the object were lost before the put; older releases put an
+    /// empty object without this number if everything was lost.
+    #[error("{}", lost(*.0))]
+    Lost(Option<u64>),
     /// The object was listed but no longer exists.
+    #[error("was listed but no longer exists")]
     Vanished,
     /// The store does not return the object.
-    Unreadable {
-        /// The reason.
-        why: String,
-    },
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
     /// The object is not exactly one complete gzip member.
-    Damaged {
-        /// The reason.
-        why: String,
-    },
+    #[error("is damaged: {0}")]
+    Damaged(String),
     /// The lines do not match the metadata.
+    #[error("{what}: {metadata} in the metadata, but {content} in the content")]
     Content {
         /// The differing value.
         what: &'static str,
@@ -133,6 +132,7 @@ pub enum BucketProblem {
         content: String,
     },
     /// Lines with the same fault; the place names the first.
+    #[error("{fault}{}", others(*count))]
     Lines {
         /// What is wrong.
         fault: LineFault,
@@ -140,6 +140,7 @@ pub enum BucketProblem {
         count: u64,
     },
     /// Calls that are already in the archive; the place names the first.
+    #[error("{} already in the object that begins at position {of}{}", repeated(*certain), others(*count))]
     Repeats {
         /// Whether `messageId`, `type` and the client's time are all known to be the same. If a client sent
         /// no time, only the first two can be compared.
@@ -149,12 +150,11 @@ pub enum BucketProblem {
         /// How many.
         count: u64,
     },
-    /// A part of an import holds rows that another part holds.
-    SameRows {
-        /// The other part.
-        with: ObjectKey,
-    },
+    /// A part of an import holds rows that this other part holds.
+    #[error("contains rows of its file that {} also contains", shown(.0))]
+    SameRows(ObjectKey),
     /// An object that this program did not write.
+    #[error("was not written by Forebay")]
     Foreign,
 }
 
@@ -165,21 +165,21 @@ impl BucketProblem {
             Self::Missing => "missing",
             Self::BeginsAgain { .. } => "begins_again",
             Self::Forks { .. } => "fork",
-            Self::Overlaps { .. } => "overlap",
+            Self::Overlaps(_) => "overlap",
             Self::NoMarker => "no_marker",
-            Self::DayMissing { .. } => "day_missing",
-            Self::Marker { .. } => "marker",
+            Self::DayMissing(_) => "day_missing",
+            Self::Marker(_) => "marker",
             Self::MarkerDiffers { .. } => "marker_differs",
-            Self::Metadata { .. } => "metadata",
-            Self::Lost { .. } => "lost",
+            Self::Metadata(_) => "metadata",
+            Self::Lost(_) => "lost",
             Self::Vanished => "vanished",
-            Self::Unreadable { .. } => "unreadable",
-            Self::Damaged { .. } => "damaged",
+            Self::Unreadable(_) => "unreadable",
+            Self::Damaged(_) => "damaged",
             Self::Content { .. } => "content",
             Self::Lines { .. } => "line",
             Self::Repeats { certain: true, .. } => "repeat",
             Self::Repeats { certain: false, .. } => "possible_repeat",
-            Self::SameRows { .. } => "same_rows",
+            Self::SameRows(_) => "same_rows",
             Self::Foreign => "foreign",
         }
     }
@@ -198,32 +198,32 @@ impl BucketProblem {
             Self::Forks { .. } => {
                 "two processes wrote with one spool id: find out whether a spool's directory was copied, and never run the copy"
             }
-            Self::Overlaps { .. } => {
+            Self::Overlaps(_) => {
                 "keep both, compare them line by line, and report a bug: Forebay never seals a position twice"
             }
             Self::NoMarker => {
                 "check with `forebay status` whether the node still has calls of the day to deliver; if the node is gone, drain its \
                  spool (`forebay spool drain`)"
             }
-            Self::DayMissing { .. } => {
+            Self::DayMissing(_) => {
                 "all objects that this spool put for the day are gone, and so is its marker: check deleted versions (`aws \
                  s3api list-object-versions`), the bucket's lifecycle rules, and who may delete objects"
             }
-            Self::Marker { .. } => {
+            Self::Marker(_) => {
                 "find out who wrote it; Forebay never changes a marker, so an older version may be the original"
             }
             Self::MarkerDiffers { .. } => {
                 "look for objects that were deleted, replaced or added after the day was closed; older versions show the change"
             }
-            Self::Metadata { .. } => {
+            Self::Metadata(_) => {
                 "if the object was copied without its metadata, copy it again with the metadata; otherwise look for an older version"
             }
-            Self::Lost { .. } => {
+            Self::Lost(_) => {
                 "the node's log names the positions, and its `quarantine` folder keeps the bytes (`forebay spool verify`)"
             }
             Self::Vanished => "run the command again while nobody deletes objects",
-            Self::Unreadable { .. } => "restore the object or grant the right, then run the command again",
-            Self::Damaged { .. } | Self::Content { .. } => {
+            Self::Unreadable(_) => "restore the object or grant the right, then run the command again",
+            Self::Damaged(_) | Self::Content { .. } => {
                 "the object differs from what was put: look for an older version, and check who may write below the prefix"
             }
             Self::Lines { .. } => {
@@ -236,7 +236,7 @@ impl BucketProblem {
             Self::Repeats { certain: false, .. } => {
                 "compare the lines: the client sent no time with them, so it may have used one messageId for two calls"
             }
-            Self::SameRows { .. } => {
+            Self::SameRows(_) => {
                 "compare both line by line: one was copied or renamed, or the file was imported again with other settings \
                  (FOREBAY_OUTPUT_PART); remove the one that is too many"
             }
@@ -247,70 +247,23 @@ impl BucketProblem {
     }
 }
 
-impl fmt::Display for BucketProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("at least one object with these positions is missing"),
-            Self::BeginsAgain { after } => {
-                write!(f, "its metadata names no previous object, but one ends at position {after}")
-            }
-            Self::Forks { says, stands } => {
-                write!(
-                    f,
-                    "its metadata says that the previous object ends at position {says}, but that one ends at {stands}"
-                )
-            }
-            Self::Overlaps { with } => write!(f, "contains positions that {} also contains", shown(with)),
-            Self::NoMarker => {
-                f.write_str("the day is over, but no marker confirms that all of its calls were delivered")
-            }
-            Self::DayMissing { said_on } => write!(
-                f,
-                "the marker of {} says that this spool put objects on this day, but neither they nor its marker exist",
-                date(*said_on)
-            ),
-            Self::Marker { why } => write!(f, "the marker is invalid: {why}"),
-            Self::MarkerDiffers { what, marker, bucket } => {
-                write!(f, "{what}: {marker} in the marker, but {bucket} in the objects")
-            }
-            Self::Metadata { why } => write!(f, "its metadata is wrong: {why}"),
-            Self::Lost { calls: Some(calls) } => {
-                write!(
-                    f,
-                    "{calls} of its calls were lost on the spool's disk before the put, according to its metadata"
-                )
-            }
-            Self::Lost { calls: None } => {
-                f.write_str("is empty: all of its calls were lost on the spool's disk before the put")
-            }
-            Self::Vanished => f.write_str("was listed but no longer exists"),
-            Self::Unreadable { why } => write!(f, "cannot be read: {why}"),
-            Self::Damaged { why } => write!(f, "is damaged: {why}"),
-            Self::Content { what, metadata, content } => {
-                write!(f, "{what}: {metadata} in the metadata, but {content} in the content")
-            }
-            Self::Lines { fault, count } => {
-                write!(f, "{fault}")?;
-                others(f, *count)
-            }
-            Self::Repeats { certain, of, count } => {
-                let what = if *certain { "the call is" } else { "a call with this messageId and type is" };
-                write!(f, "{what} already in the object that begins at position {of}")?;
-                others(f, *count)
-            }
-            Self::SameRows { with } => {
-                write!(f, "contains rows of its file that {} also contains", shown(with))
-            }
-            Self::Foreign => f.write_str("was not written by Forebay"),
-        }
+fn lost(calls: Option<u64>) -> String {
+    let when = "on the spool's disk before the put";
+    match calls {
+        Some(calls) => format!("{calls} of its calls were lost {when}, according to its metadata"),
+        None => format!("is empty: all of its calls were lost {when}"),
     }
 }
 
-fn others(f: &mut fmt::Formatter<'_>, count: u64) -> fmt::Result {
+fn repeated(certain: bool) -> &'static str {
+    if certain { "the call is" } else { "a call with this messageId and type is" }
+}
+
+fn others(count: u64) -> String {
     match count.saturating_sub(1) {
-        0 => Ok(()),
-        1 => f.write_str(" (and 1 other line)"),
-        others => write!(f, " (and {others} other lines)"),
+        0 => String::new(),
+        1 => " (and 1 other line)".to_owned(),
+        others => format!(" (and {others} other lines)"),
     }
 }
 

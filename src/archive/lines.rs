@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 
@@ -20,36 +19,29 @@ use crate::words::date::parse_rfc3339;
 pub const LINE_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
 /// What is wrong with a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum LineFault {
     /// It is not a JSON object, or has no `receivedAt` or `projectId`; of a dead letter, its `call`.
+    #[error("the line is not a JSON object with `receivedAt` and `projectId`")]
     NotJson,
     /// It is longer than [`LINE_BYTES_MAX`].
+    #[error("the line is longer than any that Forebay writes")]
     TooLong,
     /// It is the last one and has no `\n`.
+    #[error("the line has no line break at its end")]
     NotEnded,
     /// It was received on another day.
+    #[error("the line was received on another day")]
     OtherDay,
     /// It was received before the first or after the last call according to the metadata.
+    #[error("the line was received outside the times in the metadata")]
     OtherTime,
     /// It belongs to another source.
+    #[error("the line belongs to another source")]
     OtherSource,
     /// Its position is outside of its object, or not greater than that of an earlier line.
+    #[error("the line's position is out of order, or outside of its object's positions")]
     Position,
-}
-
-impl fmt::Display for LineFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotJson => "the line is not a JSON object with `receivedAt` and `projectId`",
-            Self::TooLong => "the line is longer than any that Forebay writes",
-            Self::NotEnded => "the line has no line break at its end",
-            Self::OtherDay => "the line was received on another day",
-            Self::OtherTime => "the line was received outside the times in the metadata",
-            Self::OtherSource => "the line belongs to another source",
-            Self::Position => "the line's position is out of order, or outside of its object's positions",
-        })
-    }
 }
 
 /// What the lines of an object must look like.
@@ -239,14 +231,7 @@ struct Lines {
     last_time: (String, Option<UnixMillis>),
 }
 
-impl fmt::Debug for Lines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lines")
-            .field("lines", &self.lines)
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!(Lines { lines, bytes });
 
 /// The members of a line that are used, in their raw form.
 #[derive(serde::Deserialize)]

@@ -143,36 +143,22 @@ impl Archive {
     /// [`ArchiveError`].
     pub async fn sources(&self) -> Result<Sources, ArchiveError> {
         let mut all = Sources::default();
-        for (folder, rejected) in [("segment-logs/", false), ("segment-logs/_rejected/", true)] {
-            let names = self.folders(folder, &mut all.foreign).await?;
-            for name in names {
-                match SourceId::new(&name) {
-                    Ok(source) => drop(all.sources.insert(source)),
-                    Err(_) if !rejected && name.starts_with('_') => drop(all.beside.insert(name)),
-                    Err(_) => all.foreign.push(self.key(&format!("{folder}{name}/"))),
-                }
+        let source = |name: &str| SourceId::new(name).ok();
+        for name in self.folders("segment-logs/", &mut all.foreign).await? {
+            match source(&name) {
+                Some(source) => drop(all.sources.insert(source)),
+                None if name.starts_with('_') => drop(all.beside.insert(name)),
+                None => all.foreign.push(self.key(&format!("segment-logs/{name}/"))),
             }
         }
-        let folder = "segment-logs/_closed/";
-        for name in self.folders(folder, &mut all.foreign).await? {
-            match SourceId::new(&name) {
-                Ok(source) => {
-                    all.marked.insert(source.clone());
-                    all.sources.insert(source);
-                }
-                Err(_) => all.foreign.push(self.key(&format!("{folder}{name}/"))),
-            }
-        }
+        all.sources.extend(self.named("segment-logs/_rejected/", source, &mut all.foreign).await?);
+        all.marked.extend(self.named("segment-logs/_closed/", source, &mut all.foreign).await?);
+        all.sources.extend(all.marked.iter().cloned());
         for stream in self.named_streams(&mut all.foreign).await? {
             let folder = format!("segment-logs/{}", stream.folder());
-            for name in self.folders(&folder, &mut all.foreign).await? {
-                match SourceId::new(&name) {
-                    Ok(source) => {
-                        all.sources.insert(source.clone());
-                        all.streams.entry(source).or_default().insert(stream.clone());
-                    }
-                    Err(_) => all.foreign.push(self.key(&format!("{folder}{name}/"))),
-                }
+            for source in self.named(&folder, source, &mut all.foreign).await? {
+                all.sources.insert(source.clone());
+                all.streams.entry(source).or_default().insert(stream.clone());
             }
         }
         let is_read = |name: &str| {
@@ -189,12 +175,8 @@ impl Archive {
         let mut streams = Vec::new();
         for (beside, kind) in [(OBJECTS_FOLDER, "objects"), (DEAD_FOLDER, "dead")] {
             let folder = format!("segment-logs/{beside}");
-            for name in self.folders(&folder, strays).await? {
-                match format!("{kind}/{name}").parse() {
-                    Ok(stream) => streams.push(stream),
-                    Err(_) => strays.push(self.key(&format!("{folder}{name}/"))),
-                }
-            }
+            let stream = |name: &str| format!("{kind}/{name}").parse().ok();
+            streams.extend(self.named(&folder, stream, strays).await?);
         }
         Ok(streams)
     }
@@ -208,6 +190,24 @@ impl Archive {
         let mut streams = vec![Stream::Calls, Stream::Rejected];
         streams.extend(self.named_streams(&mut Vec::new()).await?);
         Ok(streams)
+    }
+
+    /// What the names of the folders in a folder mean. Those that mean nothing, and keys directly in it, are
+    /// added to `strays`.
+    async fn named<T>(
+        &self,
+        folder: &str,
+        meaning: impl Fn(&str) -> Option<T>,
+        strays: &mut Vec<String>,
+    ) -> Result<Vec<T>, ArchiveError> {
+        let mut all = Vec::new();
+        for name in self.folders(folder, strays).await? {
+            match meaning(&name) {
+                Some(one) => all.push(one),
+                None => strays.push(self.key(&format!("{folder}{name}/"))),
+            }
+        }
+        Ok(all)
     }
 
     /// The names of the folders in a folder. Keys directly in it are added to `strays`.

@@ -80,7 +80,7 @@ impl Archive {
 impl HeldBy {
     /// Whether its content matches its metadata. Lines that were lost before the put do not count.
     pub fn is_sound(&self) -> bool {
-        self.findings.iter().all(|finding| matches!(finding.problem, BucketProblem::Lost { .. }))
+        self.findings.iter().all(|finding| matches!(finding.problem, BucketProblem::Lost(_)))
     }
 }
 

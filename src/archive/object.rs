@@ -57,14 +57,14 @@ impl Stored {
         let mut stored = Self { key, at, len, facts: None };
         let mut problems = Vec::new();
         if len == 0 {
-            problems.push(BucketProblem::Damaged { why: "it has no bytes".to_owned() });
+            problems.push(BucketProblem::Damaged("it has no bytes".to_owned()));
         }
         match Metadata::read(metadata) {
             Ok(metadata) => {
                 problems.extend(against_key(&stored.at, &metadata));
                 stored.facts = facts(&stored.at, &metadata);
             }
-            Err(error) => problems.push(BucketProblem::Metadata { why: error.to_string() }),
+            Err(error) => problems.push(BucketProblem::Metadata(error.to_string())),
         }
         let findings = stored.place().with(problems);
         (stored, findings)
@@ -124,7 +124,7 @@ fn facts(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Option<Facts> {
 }
 
 fn against_key(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Vec<BucketProblem> {
-    let wrong = |why: String| BucketProblem::Metadata { why };
+    let wrong = |why: String| BucketProblem::Metadata(why);
     let mut problems = Vec::new();
     if metadata.first_position != at.first_position {
         let (theirs, ours) = (metadata.first_position, at.first_position);
@@ -142,9 +142,9 @@ fn against_key(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Vec<BucketProbl
         problems.push(wrong("its times are on another day".to_owned()));
     }
     if metadata.lost_calls > 0 {
-        problems.push(BucketProblem::Lost { calls: Some(metadata.lost_calls) });
+        problems.push(BucketProblem::Lost(Some(metadata.lost_calls)));
     } else if metadata.calls == 0 {
-        problems.push(BucketProblem::Lost { calls: None });
+        problems.push(BucketProblem::Lost(None));
     }
     problems
 }

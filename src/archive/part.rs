@@ -32,9 +32,9 @@ impl StoredPart {
         let mut part = Self { key, at, len, facts: None };
         let mut problems = Vec::new();
         if len == 0 {
-            problems.push(BucketProblem::Damaged { why: "it has no bytes".to_owned() });
+            problems.push(BucketProblem::Damaged("it has no bytes".to_owned()));
         }
-        let wrong = |why: &str| BucketProblem::Metadata { why: why.to_owned() };
+        let wrong = |why: &str| BucketProblem::Metadata(why.to_owned());
         match ImportedMetadata::read(metadata) {
             Ok(metadata) => {
                 if metadata.received_at != part.at.received_at {
@@ -84,10 +84,10 @@ pub fn same_rows(parts: &[StoredPart]) -> Vec<BucketFinding> {
             let Some(facts) = &part.facts else { continue };
             let reaches_here = before.filter(|(_, end)| *end > part.at.first_row).map(|(part, _)| part);
             let same = known.get(facts.sha256.as_str()).copied().or(reaches_here);
-            findings
-                .extend(same.into_iter().flat_map(|same| {
-                    part.place().with([BucketProblem::SameRows { with: same.key.clone() }])
-                }));
+            findings.extend(
+                same.into_iter()
+                    .flat_map(|same| part.place().with([BucketProblem::SameRows(same.key.clone())])),
+            );
             known.entry(&facts.sha256).or_insert(part);
             // Each call is one of its rows; rejected ones are not counted.
             let end = part.at.first_row.saturating_add(facts.calls);

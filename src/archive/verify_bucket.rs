@@ -183,11 +183,7 @@ pub struct Verify {
     windows_of: Option<SourceId>,
 }
 
-impl std::fmt::Debug for Verify {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verify").field("options", &self.options).finish_non_exhaustive()
-    }
-}
+debug_fields!(Verify { options });
 
 impl Verify {
     /// Lists the sources and starts.
@@ -301,7 +297,7 @@ impl Verify {
                     spool: Some(at.spool_id),
                     ..BucketPlace::default()
                 };
-                findings.push(BucketFinding { place, problem: BucketProblem::DayMissing { said_on: day } });
+                findings.push(BucketFinding { place, problem: BucketProblem::DayMissing(day) });
             }
         }
         Ok(findings)
@@ -334,8 +330,8 @@ impl Verify {
                 findings
             }
             Got::Gone => place.with([BucketProblem::Vanished]),
-            Got::Archived(why) => place.with([BucketProblem::Unreadable { why }]),
-            Got::Damaged(why) => place.with([BucketProblem::Damaged { why }]),
+            Got::Archived(why) => place.with([BucketProblem::Unreadable(why)]),
+            Got::Damaged(why) => place.with([BucketProblem::Damaged(why)]),
         };
         if let Some(day) = self.waiting.iter_mut().find(|day| day.left > 0) {
             day.left -= 1;
@@ -404,7 +400,7 @@ pub(super) fn judge_content(
     let mut findings = Vec::new();
     if let Some(why) = &content.damage {
         // An incomplete object also differs in everything else.
-        return place.with([BucketProblem::Damaged { why: outside_text(why).to_string() }]);
+        return place.with([BucketProblem::Damaged(outside_text(why).to_string())]);
     }
     if let Some(facts) = facts {
         let all = [
@@ -636,8 +632,8 @@ fn take(day: &mut Day, parts: &mut Vec<StoredPart>, (head, key, at): (Got<LenAnd
             return;
         }
         Got::Gone => BucketProblem::Vanished,
-        Got::Archived(why) => BucketProblem::Unreadable { why },
-        Got::Damaged(why) => BucketProblem::Damaged { why },
+        Got::Archived(why) => BucketProblem::Unreadable(why),
+        Got::Damaged(why) => BucketProblem::Damaged(why),
     };
     let (source, of_day, stream) = match at {
         At::Object(at) => (at.source, at.day, at.stream),

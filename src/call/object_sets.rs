@@ -199,13 +199,7 @@ impl<'b> ObjectSets<'b> {
 const STAMP_LEN: usize = 200;
 /// Members that the collector writes itself, or never stores.
 const OWNED: [&[u8]; 8] = [
-    b"collection",
-    b"id",
-    b"properties",
-    b"receivedAt",
-    b"projectId",
-    b"writeKey",
-    b"write_key",
+    b"collection", b"id", b"properties", b"receivedAt", b"projectId", b"writeKey", b"write_key",
     b"forebayPosition",
 ];
 

@@ -8,7 +8,7 @@ use super::access::{self, Identity};
 use super::destination::{Invoking, TestCall, no_dry_run, no_role, not_sent};
 use super::finding::CheckFinding;
 use super::probe::aws::Aws;
-use super::report::{DestinationReport, Group};
+use super::report::{CheckReport, Group};
 use crate::destinations::invoke::{Carried, Invoke, Outgoing};
 #[cfg(feature = "lambda")]
 use crate::destinations::lambda_function::Clients;
@@ -60,7 +60,7 @@ pub async fn test_destination(
     test: &DestinationTest,
     store: Arc<S3Store>,
     clock: Arc<dyn Clock>,
-) -> DestinationReport {
+) -> CheckReport {
     let mut groups = Vec::new();
     let mut process = None;
     let mut ready = Ok(());
@@ -94,7 +94,7 @@ pub async fn test_destination(
             findings,
         });
     }
-    DestinationReport { groups }
+    CheckReport { groups, estimate: None }
 }
 
 impl DestinationTest {

@@ -33,7 +33,7 @@ pub use destination_run::{DestinationTest, TestedFunction, test_destination};
 pub use estimate::{Estimate, Load, Shape};
 pub use finding::{CheckFinding, Outcome, Remedy};
 pub use ports::{Port, Speaks};
-pub use report::{CheckReport, DestinationReport, Group, Summary};
+pub use report::{CheckReport, Group, Summary};
 pub use run::{Settings, run};
 pub use spool::SpoolSettings;
 pub use subject::{LocationUnderCheck, Reach, locations};

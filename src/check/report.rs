@@ -33,8 +33,8 @@ impl Group {
 pub struct CheckReport {
     /// The groups in the order of the output.
     pub groups: Vec<Group>,
-    /// The load estimate.
-    pub estimate: Estimate,
+    /// The load estimate; `None` in the test of one destination.
+    pub estimate: Option<Estimate>,
 }
 
 /// The number of findings by outcome.
@@ -89,15 +89,10 @@ struct Printed<'a> {
 }
 
 #[derive(Serialize)]
-struct PrintedFindings<'a> {
-    findings: Vec<Printed<'a>>,
-    summary: Summary,
-}
-
-#[derive(Serialize)]
 struct PrintedReport<'a> {
     findings: Vec<Printed<'a>>,
-    estimate: &'a Estimate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate: Option<&'a Estimate>,
     summary: Summary,
 }
 
@@ -117,7 +112,7 @@ impl CheckReport {
     pub fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(&PrintedReport {
             findings: printed(&self.groups),
-            estimate: &self.estimate,
+            estimate: self.estimate.as_ref(),
             summary: self.summary(),
         })
     }
@@ -125,39 +120,11 @@ impl CheckReport {
     /// The report for people: one line per check, and the remedies below.
     pub fn text(&self) -> String {
         let mut lines = group_lines(&self.groups);
-        lines.push("estimate".to_owned());
-        lines.extend(estimate::lines(&self.estimate).into_iter().map(|line| format!("  {line}")));
-        lines.push(String::new());
-        lines.push(self.summary().in_words());
-        as_text(&lines)
-    }
-}
-
-/// The result of the test of one destination.
-#[derive(Clone, Debug)]
-pub struct DestinationReport {
-    /// The groups in the order of the output.
-    pub groups: Vec<Group>,
-}
-
-impl DestinationReport {
-    /// The number of findings by outcome.
-    pub fn summary(&self) -> Summary {
-        Summary::of(self.groups.iter().flat_map(|group| &group.findings))
-    }
-
-    /// The report as JSON.
-    ///
-    /// # Errors
-    /// The encoder's error.
-    pub fn json(&self) -> serde_json::Result<String> {
-        let (findings, summary) = (printed(&self.groups), self.summary());
-        serde_json::to_string_pretty(&PrintedFindings { findings, summary })
-    }
-
-    /// The report for people, in the form of [`CheckReport::text`].
-    pub fn text(&self) -> String {
-        let mut lines = group_lines(&self.groups);
+        if let Some(estimate) = &self.estimate {
+            lines.push("estimate".to_owned());
+            lines.extend(estimate::lines(estimate).into_iter().map(|line| format!("  {line}")));
+            lines.push(String::new());
+        }
         lines.push(self.summary().in_words());
         as_text(&lines)
     }
@@ -226,7 +193,7 @@ mod tests {
             disk_bytes: None,
             segment_bytes: 1,
         };
-        CheckReport { groups: vec![group], estimate: estimate(Load::default(), &shape) }
+        CheckReport { groups: vec![group], estimate: Some(estimate(Load::default(), &shape)) }
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub async fn run(
     groups.push(Group::new("this machine", findings));
     let estimate = estimate::estimate(settings.load, &Shape { disk_bytes, ..settings.shape });
     groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
-    Ok(CheckReport { groups, estimate })
+    Ok(CheckReport { groups, estimate: Some(estimate) })
 }
 
 /// Checks every bucket, several at once. Returns the findings in order, and the first answer with a

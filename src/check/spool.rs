@@ -59,11 +59,8 @@ pub enum Directory {
         /// Whether a running process uses it.
         in_use: bool,
     },
-    /// It does not exist, but can be created.
-    CanBeMade {
-        /// The nearest existing parent directory.
-        below: PathBuf,
-    },
+    /// It does not exist, but can be created in this directory, the nearest that exists.
+    CanBeMade(PathBuf),
     /// It is not usable.
     Unusable {
         /// The directory that failed: itself, or its nearest existing parent.
@@ -93,7 +90,7 @@ fn directory(settings: &SpoolSettings, directory: &Directory) -> CheckFinding {
         Directory::Writable { in_use: true } => {
             trial.passed(format!("{dir} is writable; a running collector uses it"))
         }
-        Directory::CanBeMade { below } => {
+        Directory::CanBeMade(below) => {
             trial.passed(format!("{dir} does not exist yet, but can be created in {}", below.display()))
         }
         Directory::Unusable { at, why } => trial.failed(
@@ -241,7 +238,7 @@ mod tests {
         }
         let at = |directory| SpoolFacts { directory, ..facts() };
         check("in use", &set, &at(Directory::Writable { in_use: true }), "spool", Passed);
-        check("missing", &set, &at(Directory::CanBeMade { below: "/".into() }), "spool", Passed);
+        check("missing", &set, &at(Directory::CanBeMade("/".into())), "spool", Passed);
         let denied = at(Directory::Unusable { at: "/".into(), why: "Permission denied".into() });
         check("denied", &set, &denied, "spool", Failed);
         assert_eq!(judge(&set, &denied).len(), 1, "nothing else is checked");

@@ -13,6 +13,19 @@ pub fn print_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()>
     writeln!(out)
 }
 
+/// Prints a value as JSON, or its text for people.
+///
+/// # Errors
+/// As [`print_json`].
+pub fn print_either(
+    out: &mut dyn Write,
+    json: bool,
+    value: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> io::Result<()> {
+    if json { print_json(out, value) } else { out.write_all(text().as_bytes()) }
+}
+
 /// Prints one value of a stream of values on a line of its own.
 ///
 /// # Errors

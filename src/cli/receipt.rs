@@ -10,7 +10,7 @@ use http::Method;
 
 use super::args::ReceiptArgs;
 use super::failure::Failure;
-use super::print_json::print_json;
+use super::print_json::print_either;
 use super::verify::reader;
 use crate::admin::ReceiptStatus;
 use crate::admin_client::{AdminClient, AskError};
@@ -40,11 +40,7 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
         let archive = Arc::new(reader.open(&bucket, Some(&args.receipt.source)).await);
         report.take_in(&bucket, archive.lookup(&unanswered).await?);
     }
-    if args.json {
-        print_json(out, &report)?;
-    } else {
-        out.write_all(report.render().as_bytes())?;
-    }
+    print_either(out, args.json, &report, || report.render())?;
     match report.not_found() {
         0 if report.damaged.is_empty() => Ok(()),
         0 => Err(Failure::failed("an object is damaged: run `forebay verify --deep` for details")),

@@ -1,6 +1,5 @@
 //! TLS: the certificate and key, reloaded when their files change.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -107,11 +106,7 @@ impl TlsFront {
     }
 }
 
-impl fmt::Debug for TlsFront {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsFront").field("files", &self.files).finish_non_exhaustive()
-    }
-}
+debug_fields!(TlsFront { files });
 
 fn marks_of(files: &TlsFiles) -> Marks {
     let mark = |path: &Path| {

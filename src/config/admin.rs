@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use crate::admin_token::AdminToken;
-use crate::live::Mode;
 
 use super::address::{ADDRESS_FORM, same_address};
 use super::checked::{Admin, Collector};
@@ -24,34 +23,19 @@ pub(super) fn check(
 ) -> Admin {
     let default = Admin::default();
     let mut reader = Reader::new(table, problems);
+    let host = |text: &str| values::host(text, false);
+    let hosts = reader::list("a list of host names, such as [\"forebay.internal\"]", host);
     let admin = Admin {
         listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
-        allowed_hosts: reader.get(
-            "allowed_hosts",
-            default.allowed_hosts,
-            reader::list("a list of host names, such as [\"forebay.internal\"]", |text| {
-                values::host(text, false)
-            }),
-        ),
+        allowed_hosts: reader.get("allowed_hosts", default.allowed_hosts, hosts),
         token: reader.optional("token", |value| token(value, outside)),
         read_token: reader.optional("read_token", |value| token(value, outside)),
-        metrics_without_token: reader.get(
-            "metrics_without_token",
-            default.metrics_without_token,
-            reader::boolean,
-        ),
-        live_view: reader.get(
-            "live_view",
-            default.live_view,
-            reader::one_of(&[("full", Mode::Full), ("masked", Mode::Masked), ("off", Mode::Off)]),
-        ),
+        metrics_without_token: reader.flag("metrics_without_token", default.metrics_without_token),
+        live_view: reader.get("live_view", default.live_view, reader::one_of(values::LIVE_VIEW)),
     };
     let public = [Some(collector.listen), collector.tls.as_ref().map(|tls| tls.listen)];
     if public.into_iter().flatten().any(|listen| same_address(listen, admin.listen)) {
-        reader.refuse(
-            "listen",
-            "is an address of the collector: give the admin listener a port of its own".to_owned(),
-        );
+        reader.refuse("listen", "is an address of the collector: give the admin listener a port of its own");
     }
     if !reader.has("token") && outside.secrets_needed() {
         if !is_loopback(admin.listen) {
@@ -68,7 +52,7 @@ pub(super) fn check(
         }
     }
     if admin.read_token.is_some() && admin.read_token == admin.token {
-        reader.refuse("read_token", "is the same as admin.token: each needs a value of its own".to_owned());
+        reader.refuse("read_token", "is the same as admin.token: each needs a value of its own");
     }
     admin
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::problem::ConfigProblem;
 use super::raw::{Table, Typed};
 use super::reader::{self, Reader};
-use super::units::Period;
 use super::web_address::{WebAddress, web_address};
 
 /// The most words of a command: the program and its arguments.
@@ -34,11 +33,7 @@ pub(super) fn check(table: &Table, problems: &mut Vec<ConfigProblem>) -> ClosedD
     ClosedDays {
         webhook: reader.optional("webhook", web_address("https://scheduler.example.com/day-closed")),
         command: reader.get("command", default.command, command),
-        timeout: reader.get(
-            "timeout",
-            default.timeout,
-            reader::period(Period::from_secs(1), Period::from_secs(3_600)),
-        ),
+        timeout: reader.seconds("timeout", default.timeout, 1..=3_600),
     }
 }
 

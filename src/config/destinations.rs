@@ -35,14 +35,7 @@ const BATCH_RETRIES: u32 = 2;
 const FORWARDED: BatchBounds = BatchBounds { calls: 100, bytes: 400_000 };
 /// Keys that only functions of AWS Lambda have.
 const OF_LAMBDA: [&str; 9] = [
-    "function",
-    "functions",
-    "region",
-    "role_arn",
-    "external_id",
-    "log_type",
-    "invocation",
-    "max_payload",
+    "function", "functions", "region", "role_arn", "external_id", "log_type", "invocation", "max_payload",
     "endpoint_url",
 ];
 /// Keys that only web addresses have.
@@ -88,12 +81,8 @@ pub(super) fn check(
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<DestinationSettings> {
     if tables.len() > DESTINATIONS_MAX {
-        problems.push(ConfigProblem {
-            place: SettingPlace::Nowhere,
-            name: "destination".to_owned(),
-            value: None,
-            what: format!("is given {} times: at most {DESTINATIONS_MAX} are allowed", tables.len()),
-        });
+        let what = format!("is given {} times: at most {DESTINATIONS_MAX} are allowed", tables.len());
+        problems.push(ConfigProblem::new(SettingPlace::Nowhere, "destination", what));
         return Vec::new();
     }
     let mut names = BTreeSet::new();
@@ -146,7 +135,7 @@ fn destination(
     problems: &mut Vec<ConfigProblem>,
 ) -> Read {
     let mut reader = Reader::new(table, problems);
-    let enabled = reader.get("enabled", true, reader::boolean);
+    let enabled = reader.flag("enabled", true);
     let max_queue = reader.optional("max_queue", reader::size(QUEUE_MIN, ByteSize(100_000_000_000_000)));
     Read { enabled, max_queue, settings: settings(table, around, (names, max_queue), problems) }
 }
@@ -161,24 +150,24 @@ fn settings(
     let mut reader = Reader::new(table, problems);
     let name = reader.optional("name", name);
     if !reader.has("name") {
-        reader.refuse("name", "is not set: each destination needs a name, such as \"crm\"".to_owned());
+        reader.refuse("name", "is not set: each destination needs a name, such as \"crm\"");
     }
     if name.as_ref().is_some_and(|name: &SourceId| !names.insert(name.clone())) {
-        reader.refuse("name", "is also the name of another destination".to_owned());
+        reader.refuse("name", "is also the name of another destination");
     }
     let kinds = reader::one_of(&[("lambda", Kind::Lambda), ("http", Kind::Http)]);
     let kind = reader.optional("type", kinds);
     if !reader.has("type") {
-        reader.refuse("type", "is not set: expected \"lambda\" or \"http\"".to_owned());
+        reader.refuse("type", "is not set: expected \"lambda\" or \"http\"");
     }
     let sources = sources(&mut reader, around.sources);
-    let seconds = |seconds| Period::from_secs(seconds);
-    let timeout = reader.get("timeout", TIMEOUT, reader::period(Period::from_millis(100), seconds(900)));
+    let timeouts = reader::period(Period::from_millis(100), Period::from_secs(900));
+    let timeout = reader.get("timeout", TIMEOUT, timeouts);
     let concurrency = reader.get("concurrency", 64, reader::count(1, CONCURRENCY_MAX));
-    let max_age = reader.get("max_age", MAX_AGE, reader::period(seconds(1), seconds(14 * 86_400)));
+    let max_age = reader.seconds("max_age", MAX_AGE, 1..=14 * 86_400);
     let retries = reader.optional("retry_execution_errors", reader::count(0, 100));
-    let respect_integrations = reader.get("respect_integrations", true, reader::boolean);
-    let in_order = reader.get("order_by", false, reader::one_of(&[("", false), ("userId", true)]));
+    let respect_integrations = reader.flag("respect_integrations", true);
+    let in_order = reader.get("order_by", false, reader::one_of(values::ORDER_BY));
     let mut batch = batch(&mut reader);
     let selection = |functions, function| Selection {
         sources: sources.clone(),
@@ -273,17 +262,13 @@ fn batch(reader: &mut Reader<'_>) -> Option<BatchBounds> {
     if mode == Mode::Event {
         for key in ["batch_max_calls", "batch_max_bytes"] {
             if reader.has(key) {
-                reader.refuse(key, "is only for mode = \"batch\"".to_owned());
+                reader.refuse(key, "is only for mode = \"batch\"");
             }
         }
         return None;
     }
     let calls = reader.get("batch_max_calls", 100, reader::count(1, 10_000));
-    let bytes = reader.get(
-        "batch_max_bytes",
-        1_000_000,
-        reader::size(ByteSize(1_000), ByteSize(SYNC_BYTES_MAX as u64)),
-    );
+    let bytes = reader.size("batch_max_bytes", 1_000_000, 1_000..=SYNC_BYTES_MAX as u64);
     Some(BatchBounds { calls, bytes: usize::try_from(bytes).unwrap_or(SYNC_BYTES_MAX) })
 }
 
@@ -313,7 +298,7 @@ fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<Strin
     let (function, functions) = (function.flatten(), functions.unwrap_or_default());
     if function.is_none() && functions.is_empty() && !is_wrong {
         let what = "is not set: set function, or functions for the types that are sent";
-        reader.refuse("function", what.to_owned());
+        reader.refuse("function", what);
     }
     (functions, function)
 }
@@ -343,41 +328,34 @@ fn lambda(
     taken: Option<&[SourceId]>,
     known: Option<&[Source]>,
 ) -> AtLambda {
-    let invocation = reader.get(
-        "invocation",
-        Invocation::RequestResponse,
-        reader::one_of(&[("RequestResponse", Invocation::RequestResponse), ("Event", Invocation::Event)]),
-    );
-    let log_tail = reader.get("log_type", false, reader::one_of(&[("None", false), ("Tail", true)]));
+    let invocations = reader::one_of(values::INVOCATION);
+    let invocation = reader.get("invocation", Invocation::RequestResponse, invocations);
+    let log_tail = reader.get("log_type", false, reader::one_of(values::LOG_TYPE));
     if invocation == Invocation::Event {
         if log_tail {
             let what = "\"Tail\" needs invocation = \"RequestResponse\": with \"Event\" AWS answers before the function runs, so \
                         there is no log yet";
-            reader.refuse("log_type", what.to_owned());
+            reader.refuse("log_type", what);
         }
         if batch.is_some() {
             let what = "\"batch\" needs invocation = \"RequestResponse\": with \"Event\" the function cannot say which calls of \
                         a batch failed";
-            reader.refuse("mode", what.to_owned());
+            reader.refuse("mode", what);
         }
     }
     let most = invocation.bytes_max();
-    let payload_max = reader.get(
-        "max_payload",
-        most as u64,
-        reader::size(ByteSize(1 << 10), ByteSize(SYNC_BYTES_MAX as u64)),
-    );
+    let payload_max = reader.size("max_payload", most as u64, 1 << 10..=SYNC_BYTES_MAX as u64);
     let role = reader.optional("role_arn", role_arn);
     let external_ids = external_ids(reader, role.is_some(), taken, known);
     AtLambda {
-        region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
+        region: reader.optional("region", reader::from_text(values::region)),
         role,
         external_ids,
         log_tail,
         invocation,
         payload_max: usize::try_from(payload_max).unwrap_or(most),
         endpoint_url: reader
-            .optional("endpoint_url", |value| reader::text(value).and_then(Endpoint::parse))
+            .optional("endpoint_url", reader::from_text(Endpoint::parse))
             .map(|endpoint| endpoint.as_str().to_owned()),
     }
 }
@@ -404,7 +382,7 @@ fn external_ids(
     });
     if reader.has("external_id") && !reader.has("role_arn") {
         let what = "is used only with a role: set role_arn, or remove external_id";
-        reader.refuse("external_id", what.to_owned());
+        reader.refuse("external_id", what);
     }
     let is_wrong = reader.has("external_id") && read.is_none();
     let ids = read.unwrap_or_default();
@@ -438,16 +416,14 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(FunctionsAt, 
         legal.then_some(key).ok_or_else(|| form.to_owned())
     });
     match (reader.has("url"), reader.has("forward")) {
-        (false, false) => reader.refuse("url", "is not set: set url or forward".to_owned()),
-        (true, true) => reader.refuse("forward", "cannot be set beside url: remove one of them".to_owned()),
+        (false, false) => reader.refuse("url", "is not set: set url or forward"),
+        (true, true) => reader.refuse("forward", "cannot be set beside url: remove one of them"),
         (true, false) if reader.has("write_key") => {
-            reader.refuse("write_key", "is only for forward".to_owned());
+            reader.refuse("write_key", "is only for forward");
         }
         (false, true) if !reader.has("write_key") => {
-            reader.refuse(
-                "write_key",
-                "is not set: forward sends calls with the write key of a source there".to_owned(),
-            );
+            reader
+                .refuse("write_key", "is not set: forward sends calls with the write key of a source there");
         }
         _ => {}
     }

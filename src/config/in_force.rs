@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use crate::call::Validation;
 use crate::destinations::external_ids::ExternalIds;
-use crate::destinations::request::Invocation;
 use crate::destinations::settings::{AtLambda, DestinationSettings, FunctionsAt};
-use crate::store::PutMode;
 
 use super::checked::{Admin, Collector, Config, Flush, Spool};
 use super::closed_days::ClosedDays;
@@ -16,7 +13,7 @@ use super::raw::{DESTINATION_KEYS, Raw, SECTIONS, SOURCE_KEYS};
 use super::s3::S3;
 use super::sources::Source;
 use super::units::{ByteSize, Period};
-use super::values::{Acl, AllowedOrigins, Checksums, ContentEncoding, OnCorruption, UnknownKey};
+use super::values::{self as setting, AllowedOrigins, Words};
 
 /// The most sources whose values are listed.
 pub(super) const SOURCES_LISTED_MAX: usize = 200;
@@ -155,14 +152,8 @@ fn of_collector(collector: &Collector, key: &str) -> Option<String> {
         "max_connections" => text(collector.max_connections),
         "calls_per_second" => collector.calls_per_second.and_then(text),
         "drain_delay" => period(collector.drain_delay),
-        "validation" => word(match collector.validation {
-            Validation::Permissive => "permissive",
-            Validation::Strict => "strict",
-        }),
-        "unknown_key" => word(match collector.unknown_key {
-            UnknownKey::Reject => "reject",
-            UnknownKey::Accept => "accept",
-        }),
+        "validation" => word_of(setting::VALIDATION, collector.validation),
+        "unknown_key" => word_of(setting::UNKNOWN_KEY, collector.unknown_key),
         "accept_bearer" => text(collector.accept_bearer),
         "client_libraries" => list(&collector.client_libraries),
         "trusted_proxies" => list(&collector.trusted_proxies),
@@ -197,10 +188,7 @@ fn of_spool(spool: &Spool, key: &str) -> Option<String> {
         "segment_bytes" => bytes(spool.segment_bytes),
         "node" => spool.node.as_ref().map(|node| node.as_str().to_owned()),
         "unsafe_filesystem" => text(spool.unsafe_filesystem),
-        "on_corruption" => word(match spool.on_corruption {
-            OnCorruption::Continue => "continue",
-            OnCorruption::Stop => "stop",
-        }),
+        "on_corruption" => word_of(setting::ON_CORRUPTION, spool.on_corruption),
         "dedupe_window" => period(spool.dedupe_window),
         _ => None,
     }
@@ -220,27 +208,16 @@ fn of_s3(s3: &S3, key: &str) -> Option<String> {
         "external_id" => s3.external_id.as_ref().and_then(text),
         "expected_bucket_owner" => s3.expected_bucket_owner.as_ref().and_then(text),
         "request_payer" => text(s3.request_payer),
-        "acl" => s3.acl.and_then(|acl| match acl {
-            Acl::BucketOwnerFullControl => word("bucket-owner-full-control"),
-        }),
+        "acl" => s3.acl.and_then(|acl| word_of(setting::ACL, acl)),
         "encryption" => text(&s3.encryption),
         "storage_class" => s3.storage_class.and_then(text),
         "object_tags" => {
             let tags = [("source", s3.object_tags.source), ("day", s3.object_tags.day)];
             list(&tags.into_iter().filter(|(_, on)| *on).map(|(tag, _)| tag).collect::<Vec<_>>())
         }
-        "content_encoding" => word(match s3.content_encoding {
-            ContentEncoding::Gzip => "gzip",
-            ContentEncoding::None => "none",
-        }),
-        "checksums" => word(match s3.checksums {
-            Checksums::Auto => "auto",
-            Checksums::WhenRequired => "when-required",
-        }),
-        "put" => word(match s3.put {
-            PutMode::CreateOnly => "create-only",
-            PutMode::Overwrite => "overwrite",
-        }),
+        "content_encoding" => word_of(setting::CONTENT_ENCODING, s3.content_encoding),
+        "checksums" => word_of(setting::CHECKSUMS, s3.checksums),
+        "put" => word_of(setting::PUT, s3.put),
         _ => None,
     }
 }
@@ -301,7 +278,7 @@ fn of_destination(destination: &DestinationSettings, key: &str) -> Option<String
         "max_queue" => bytes(destination.max_queue),
         "retry_execution_errors" => text(destination.retry_execution_errors),
         "respect_integrations" => text(destination.selection.respect_integrations),
-        "order_by" => word(if destination.in_order { "userId" } else { "" }),
+        "order_by" => word_of(setting::ORDER_BY, destination.in_order),
         "mode" => word(if batch.is_some() { "batch" } else { "event" }),
         "batch_max_calls" => batch.and_then(|batch| text(batch.calls)),
         "batch_max_bytes" => batch.and_then(|batch| bytes(batch.bytes as u64)),
@@ -326,11 +303,8 @@ fn of_lambda(lambda: &AtLambda, destination: &DestinationSettings, key: &str) ->
             ExternalIds::OneForAll(id) => text(id),
             ExternalIds::OfSources(ids) => inline_table(ids),
         },
-        "log_type" => word(if lambda.log_tail { "Tail" } else { "None" }),
-        "invocation" => word(match lambda.invocation {
-            Invocation::RequestResponse => "RequestResponse",
-            Invocation::Event => "Event",
-        }),
+        "log_type" => word_of(setting::LOG_TYPE, lambda.log_tail),
+        "invocation" => word_of(setting::INVOCATION, lambda.invocation),
         "max_payload" => bytes(lambda.payload_max as u64),
         "endpoint_url" => lambda.endpoint_url.clone(),
         _ => None,
@@ -343,6 +317,11 @@ fn text(value: impl Display) -> Option<String> {
 
 fn word(value: &str) -> Option<String> {
     Some(value.to_owned())
+}
+
+/// The word that means `value`.
+fn word_of<T: Copy + PartialEq>(words: Words<T>, value: T) -> Option<String> {
+    words.iter().find(|(_, meaning)| *meaning == value).and_then(|(text, _)| word(text))
 }
 
 fn bytes(count: u64) -> Option<String> {

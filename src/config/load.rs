@@ -75,12 +75,9 @@ impl Environment {
             return Ok(None);
         };
         let outside = self.seen();
-        admin::token(&Typed::Variable(value.clone()), &outside).map(Some).map_err(|what| ConfigProblem {
-            place: SettingPlace::Nowhere,
-            name: variable,
-            value: None,
-            what,
-        })
+        admin::token(&Typed::Variable(value.clone()), &outside)
+            .map(Some)
+            .map_err(|what| ConfigProblem::new(SettingPlace::Nowhere, variable, what))
     }
 }
 

@@ -36,8 +36,7 @@ pub use s3::S3;
 pub use sources::Source;
 pub use units::{ByteSize, Period};
 pub use values::{
-    Acl, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
-    UnknownKey,
+    Acl, AllowedOrigins, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls, UnknownKey,
 };
 pub use watch::Watcher;
 pub use web_address::WebAddress;

@@ -40,18 +40,17 @@ pub struct ConfigError {
     pub problems: Vec<ConfigProblem>,
 }
 
+impl ConfigProblem {
+    /// A problem that shows no value.
+    pub(super) fn new(place: SettingPlace, name: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { place, name: name.into(), value: None, what: what.into() }
+    }
+}
+
 impl ConfigError {
     /// An error with a single problem that belongs to no setting.
     pub(crate) fn of_file(file: String, what: String) -> Self {
-        Self {
-            file,
-            problems: vec![ConfigProblem {
-                place: SettingPlace::Nowhere,
-                name: String::new(),
-                value: None,
-                what,
-            }],
-        }
+        Self { file, problems: vec![ConfigProblem::new(SettingPlace::Nowhere, "", what)] }
     }
 }
 

@@ -15,25 +15,10 @@ pub const SECTIONS: [(&str, &[&str]); 6] = [
     (
         "collector",
         &[
-            "listen",
-            "tls_listen",
-            "tls_cert",
-            "tls_key",
-            "max_body",
-            "max_event",
-            "max_connections",
-            "calls_per_second",
-            "drain_delay",
-            "validation",
-            "unknown_key",
-            "accept_bearer",
-            "client_libraries",
-            "trusted_proxies",
-            "allowed_origins",
-            "private_network",
-            "public_host",
-            "path_prefix",
-            "receipts",
+            "listen", "tls_listen", "tls_cert", "tls_key", "max_body", "max_event", "max_connections",
+            "calls_per_second", "drain_delay", "validation", "unknown_key", "accept_bearer",
+            "client_libraries", "trusted_proxies", "allowed_origins", "private_network", "public_host",
+            "path_prefix", "receipts",
         ],
     ),
     ("admin", &["listen", "allowed_hosts", "token", "read_token", "metrics_without_token", "live_view"]),
@@ -44,25 +29,9 @@ pub const SECTIONS: [(&str, &[&str]); 6] = [
     (
         "s3",
         &[
-            "bucket",
-            "region",
-            "endpoint_url",
-            "path_style",
-            "fips",
-            "dual_stack",
-            "sts_endpoint_url",
-            "kms_endpoint_url",
-            "role_arn",
-            "external_id",
-            "expected_bucket_owner",
-            "request_payer",
-            "acl",
-            "encryption",
-            "storage_class",
-            "object_tags",
-            "content_encoding",
-            "checksums",
-            "put",
+            "bucket", "region", "endpoint_url", "path_style", "fips", "dual_stack", "sts_endpoint_url",
+            "kms_endpoint_url", "role_arn", "external_id", "expected_bucket_owner", "request_payer", "acl",
+            "encryption", "storage_class", "object_tags", "content_encoding", "checksums", "put",
         ],
     ),
     ("flush", &["max_bytes", "max_age", "align", "on_shutdown", "shutdown_grace"]),
@@ -71,45 +40,16 @@ pub const SECTIONS: [(&str, &[&str]); 6] = [
 
 /// The keys of a `[[source]]`.
 pub const SOURCE_KEYS: &[&str] = &[
-    "id",
-    "write_keys",
-    "bucket",
-    "region",
-    "encryption",
-    "role_arn",
-    "external_id",
-    "expected_bucket_owner",
+    "id", "write_keys", "bucket", "region", "encryption", "role_arn", "external_id", "expected_bucket_owner",
     "storage_class",
 ];
 
 /// The keys of a `[[destination]]`.
 pub const DESTINATION_KEYS: &[&str] = &[
-    "name",
-    "type",
-    "enabled",
-    "sources",
-    "function",
-    "functions",
-    "region",
-    "role_arn",
-    "external_id",
-    "log_type",
-    "invocation",
-    "url",
-    "forward",
-    "write_key",
-    "timeout",
-    "concurrency",
-    "max_age",
-    "max_queue",
-    "max_payload",
-    "retry_execution_errors",
-    "respect_integrations",
-    "order_by",
-    "mode",
-    "batch_max_calls",
-    "batch_max_bytes",
-    "endpoint_url",
+    "name", "type", "enabled", "sources", "function", "functions", "region", "role_arn", "external_id",
+    "log_type", "invocation", "url", "forward", "write_key", "timeout", "concurrency", "max_age",
+    "max_queue", "max_payload", "retry_execution_errors", "respect_integrations", "order_by", "mode",
+    "batch_max_calls", "batch_max_bytes", "endpoint_url",
 ];
 
 /// Keys whose values are secrets, in any section.
@@ -297,12 +237,8 @@ impl Raw {
             return;
         };
         let DeValue::Table(table) = value.get_ref() else {
-            self.problems.push(ConfigProblem {
-                place,
-                name: name.to_owned(),
-                value: None,
-                what: format!("is a section: write [{name}] and its keys below it"),
-            });
+            let what = format!("is a section: write [{name}] and its keys below it");
+            self.problems.push(ConfigProblem::new(place, name, what));
             return;
         };
         let entries = entries(known, table, keys, lines, &mut self.problems);
@@ -327,12 +263,8 @@ impl Raw {
             _ => None,
         };
         let Some(tables) = tables else {
-            self.problems.push(ConfigProblem {
-                place,
-                name: (*list).to_owned(),
-                value: None,
-                what: format!("is a list: write [[{list}]], with two brackets, before each {list}"),
-            });
+            let what = format!("is a list: write [[{list}]], with two brackets, before each {list}");
+            self.problems.push(ConfigProblem::new(place, *list, what));
             return Vec::new();
         };
         let mut read = Vec::with_capacity(tables.len());
@@ -408,7 +340,7 @@ fn typed(value: &DeValue<'_>, lines: &Lines) -> Typed {
 fn not_toml(error: &toml::de::Error, lines: &Lines) -> ConfigProblem {
     let place = error.span().map_or(SettingPlace::Nowhere, |span| lines.place(span.start));
     let what = error.message().lines().collect::<Vec<_>>().join(", ");
-    ConfigProblem { place, name: String::new(), value: None, what: format!("not TOML: {what}") }
+    ConfigProblem::new(place, "", format!("not TOML: {what}"))
 }
 
 fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
@@ -423,7 +355,7 @@ fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
             format!("is unknown: the sections are {}", sections().collect::<Vec<_>>().join(", "))
         }
     };
-    ConfigProblem { place, name: name.to_owned(), value: None, what }
+    ConfigProblem::new(place, name, what)
 }
 
 fn unknown_key(section: &str, key: &str, known: &[&'static str], place: SettingPlace) -> ConfigProblem {
@@ -433,7 +365,7 @@ fn unknown_key(section: &str, key: &str, known: &[&'static str], place: SettingP
         (Some(near), None) => format!("is unknown: did you mean {section}.{near}?"),
         (None, None) => format!("is unknown: the keys of this section are {}", known.join(", ")),
     };
-    ConfigProblem { place, name: format!("{section}.{key}"), value: None, what }
+    ConfigProblem::new(place, format!("{section}.{key}"), what)
 }
 
 fn unknown_variable(variable: &str) -> String {

@@ -1,10 +1,13 @@
 //! Reads the values of one section and collects their problems.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::problem::ConfigProblem;
 use super::raw::{Entry, SECRET_KEYS, Table, Typed};
 use super::units::{ByteSize, Period};
+use super::values::Words;
 
 /// One section being read. A wrong value is replaced by its default, so that later problems are found too.
 pub(super) struct Reader<'a> {
@@ -26,6 +29,26 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&Typed) -> Result<T, String>,
     ) -> T {
         self.optional(key, read).unwrap_or(default)
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        self.get(key, default, boolean)
+    }
+
+    /// A size within bounds, in bytes.
+    pub(super) fn size(&mut self, key: &'static str, default: u64, bounds: RangeInclusive<u64>) -> u64 {
+        self.get(key, default, size(ByteSize(*bounds.start()), ByteSize(*bounds.end())))
+    }
+
+    /// A duration within bounds, in seconds.
+    pub(super) fn seconds(
+        &mut self,
+        key: &'static str,
+        default: Duration,
+        bounds: RangeInclusive<u64>,
+    ) -> Duration {
+        self.get(key, default, period(Period::from_secs(*bounds.start()), Period::from_secs(*bounds.end())))
     }
 
     /// The key's value, or `None` if it is not set or wrong.
@@ -50,15 +73,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports that a value does not fit with another.
-    pub(super) fn refuse(&mut self, key: &str, what: String) {
+    pub(super) fn refuse(&mut self, key: &str, what: impl Into<String>) {
         match self.table.entries.get(key) {
-            Some(entry) => self.wrong(key, entry, what),
-            None => self.problems.push(ConfigProblem {
-                place: self.table.place.clone(),
-                name: format!("{}.{key}", self.table.name),
-                value: None,
-                what,
-            }),
+            Some(entry) => self.wrong(key, entry, what.into()),
+            None => {
+                let name = format!("{}.{key}", self.table.name);
+                self.problems.push(ConfigProblem::new(self.table.place.clone(), name, what));
+            }
         }
     }
 
@@ -94,6 +115,11 @@ pub(super) fn text(value: &Typed) -> Result<&str, String> {
         Typed::Text(text) | Typed::Variable(text) => Ok(text),
         other => Err(format!("expected text in quotes, found {}", kind(other))),
     }
+}
+
+/// Text that `read` understands.
+pub(super) fn from_text<T>(read: impl Fn(&str) -> Result<T, String>) -> impl Fn(&Typed) -> Result<T, String> {
+    move |value| text(value).and_then(&read)
 }
 
 /// Text parsed as a `T`; `form` describes the expected form.
@@ -141,7 +167,7 @@ pub(super) fn size(least: ByteSize, most: ByteSize) -> impl Fn(&Typed) -> Result
 }
 
 /// A duration within bounds.
-pub(super) fn period(least: Period, most: Period) -> impl Fn(&Typed) -> Result<std::time::Duration, String> {
+pub(super) fn period(least: Period, most: Period) -> impl Fn(&Typed) -> Result<Duration, String> {
     move |value| {
         let period: Period = with_unit(value)?;
         if !(least..=most).contains(&period) {
@@ -152,7 +178,7 @@ pub(super) fn period(least: Period, most: Period) -> impl Fn(&Typed) -> Result<s
 }
 
 /// One of a few words.
-pub(super) fn one_of<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Typed) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(words: Words<T>) -> impl Fn(&Typed) -> Result<T, String> {
     move |value| {
         let typed = text(value).ok();
         words.iter().find(|(word, _)| Some(*word) == typed).map(|(_, meaning)| *meaning).ok_or_else(|| {

@@ -184,57 +184,32 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         names.push("admin.token");
         names.extend((old.admin.read_token != new.admin.read_token).then_some("admin.read_token"));
     }
+    macro_rules! key {
+        ($field:ident) => {
+            stringify!($field)
+        };
+        ($field:ident as $key:literal) => {
+            $key
+        };
+    }
     macro_rules! compare {
-        ($($name:literal: $($field:ident).+;)+) => {
-            $(if old.$($field).+ != new.$($field).+ { names.push($name); })+
+        ($($section:ident: $($field:ident $(as $key:literal)?),+;)+) => {
+            $($(if old.$section.$field != new.$section.$field {
+                names.push(concat!(stringify!($section), ".", key!($field $(as $key)?)));
+            })+)+
         };
     }
     compare! {
-        "collector.listen": collector.listen;
-        "collector.tls_listen, tls_cert or tls_key": collector.tls;
-        "collector.max_body": collector.max_body;
-        "collector.max_event": collector.max_event;
-        "collector.max_connections": collector.max_connections;
-        "collector.calls_per_second": collector.calls_per_second;
-        "collector.drain_delay": collector.drain_delay;
-        "collector.validation": collector.validation;
-        "collector.accept_bearer": collector.accept_bearer;
-        "collector.client_libraries": collector.client_libraries;
-        "collector.trusted_proxies": collector.trusted_proxies;
-        "collector.allowed_origins": collector.allowed_origins;
-        "collector.private_network": collector.private_network;
-        "collector.public_host": collector.public_host;
-        "collector.path_prefix": collector.path_prefix;
-        "collector.receipts": collector.receipts;
-        "admin.listen": admin.listen;
-        "admin.allowed_hosts": admin.allowed_hosts;
-        "spool.dir": spool.dir;
-        "spool.max_bytes": spool.max_bytes;
-        "spool.segment_bytes": spool.segment_bytes;
-        "spool.node": spool.node;
-        "spool.unsafe_filesystem": spool.unsafe_filesystem;
-        "spool.on_corruption": spool.on_corruption;
-        "spool.dedupe_window": spool.dedupe_window;
-        "s3.endpoint_url": s3.endpoint;
-        "s3.path_style": s3.path_style;
-        "s3.fips": s3.fips;
-        "s3.dual_stack": s3.dual_stack;
-        "s3.sts_endpoint_url": s3.sts_endpoint;
-        "s3.kms_endpoint_url": s3.kms_endpoint;
-        "s3.request_payer": s3.request_payer;
-        "s3.acl": s3.acl;
-        "s3.object_tags": s3.object_tags;
-        "s3.content_encoding": s3.content_encoding;
-        "s3.checksums": s3.checksums;
-        "s3.put": s3.put;
-        "flush.max_bytes": flush.max_bytes;
-        "flush.max_age": flush.max_age;
-        "flush.align": flush.align;
-        "flush.on_shutdown": flush.on_shutdown;
-        "flush.shutdown_grace": flush.shutdown_grace;
-        "closed_days.webhook": closed_days.webhook;
-        "closed_days.command": closed_days.command;
-        "closed_days.timeout": closed_days.timeout;
+        collector: listen, tls as "tls_listen, tls_cert or tls_key", max_body, max_event, max_connections,
+            calls_per_second, drain_delay, validation, accept_bearer, client_libraries, trusted_proxies,
+            allowed_origins, private_network, public_host, path_prefix, receipts;
+        admin: listen, allowed_hosts;
+        spool: dir, max_bytes, segment_bytes, node, unsafe_filesystem, on_corruption, dedupe_window;
+        s3: endpoint as "endpoint_url", path_style, fips, dual_stack, sts_endpoint as "sts_endpoint_url",
+            kms_endpoint as "kms_endpoint_url", request_payer, acl, object_tags, content_encoding, checksums,
+            put;
+        flush: max_bytes, max_age, align, on_shutdown, shutdown_grace;
+        closed_days: webhook, command, timeout;
     }
     names
 }

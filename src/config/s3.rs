@@ -2,8 +2,9 @@
 
 use crate::object::{AccountId, BucketString, Encryption, ExternalId, ObjectTags, RoleArn, StorageClass};
 use crate::store::PutMode;
+use crate::store::s3::Checksums;
 
-use super::values::{Acl, Checksums, ContentEncoding, Endpoint};
+use super::values::{Acl, ContentEncoding, Endpoint};
 
 /// `[s3]`: where objects go. Each source's bucket has the resolved values of settings that a source can
 /// override: use those values.

@@ -77,10 +77,7 @@ fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role>
     let own_id = reader.optional("external_id", external_id);
     let Some(arn) = own_arn.unwrap_or_else(|| s3.role_arn.clone()) else {
         if reader.has("external_id") && !reader.has("role_arn") {
-            reader.refuse(
-                "external_id",
-                "is used only with a role: set role_arn, or remove external_id".to_owned(),
-            );
+            reader.refuse("external_id", "is used only with a role: set role_arn, or remove external_id");
         }
         return None;
     };
@@ -92,7 +89,7 @@ fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role>
             Err(_) => {
                 let what = "is not set, and the source id, used instead, is too short: an external id needs at least 2 \
                        characters";
-                reader.refuse("external_id", what.to_owned());
+                reader.refuse("external_id", what);
                 return None;
             }
         },

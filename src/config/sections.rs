@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::call::Validation;
 use crate::object::ObjectTags;
-use crate::store::PutMode;
 
 use super::address::{ADDRESS_FORM, same_address};
 use super::admin;
@@ -18,11 +16,7 @@ use super::s3::S3;
 use super::s3_location;
 use super::secret::Outside;
 use super::sources;
-use super::units::{ByteSize, Period};
-use super::values::{
-    self, Acl, AllowedOrigins, Checksums, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls,
-    UnknownKey,
-};
+use super::values::{self, AllowedOrigins, Endpoint, MinuteOfHour, NodeId, Tls};
 
 /// One MiB.
 const MIB: u64 = 1_024 * 1_024;
@@ -65,32 +59,16 @@ fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
     let collector = Collector {
         listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
         tls: tls(&mut reader),
-        max_body: reader.get("max_body", default.max_body, |value| {
-            reader::size(ByteSize(1 << 10), MAX_BODY_MAX)(value).map(to_usize)
-        }),
-        max_event: reader.get("max_event", default.max_event, |value| {
-            reader::size(ByteSize(1 << 10), MAX_BODY_MAX)(value).map(to_usize)
-        }),
+        max_body: to_usize(reader.size("max_body", default.max_body as u64, 1 << 10..=MAX_BODY_MAX.0)),
+        max_event: to_usize(reader.size("max_event", default.max_event as u64, 1 << 10..=MAX_BODY_MAX.0)),
         max_connections: reader.get("max_connections", default.max_connections, reader::count(1, 1_000_000)),
         calls_per_second: reader
             .optional("calls_per_second", reader::count(1, 100_000_000))
             .and_then(|rate| u32::try_from(rate).ok()),
-        drain_delay: reader.get(
-            "drain_delay",
-            default.drain_delay,
-            reader::period(Period::from_secs(0), Period::from_secs(600)),
-        ),
-        validation: reader.get(
-            "validation",
-            default.validation,
-            reader::one_of(&[("permissive", Validation::Permissive), ("strict", Validation::Strict)]),
-        ),
-        unknown_key: reader.get(
-            "unknown_key",
-            default.unknown_key,
-            reader::one_of(&[("reject", UnknownKey::Reject), ("accept", UnknownKey::Accept)]),
-        ),
-        accept_bearer: reader.get("accept_bearer", default.accept_bearer, reader::boolean),
+        drain_delay: reader.seconds("drain_delay", default.drain_delay, 0..=600),
+        validation: reader.get("validation", default.validation, reader::one_of(values::VALIDATION)),
+        unknown_key: reader.get("unknown_key", default.unknown_key, reader::one_of(values::UNKNOWN_KEY)),
+        accept_bearer: reader.flag("accept_bearer", default.accept_bearer),
         client_libraries: reader.get(
             "client_libraries",
             default.client_libraries,
@@ -102,19 +80,17 @@ fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
             reader::list("a list of address ranges, such as [\"10.0.0.0/8\"]", values::address_range),
         ),
         allowed_origins: reader.get("allowed_origins", default.allowed_origins, allowed_origins),
-        private_network: reader.get("private_network", default.private_network, reader::boolean),
-        public_host: reader
-            .optional("public_host", |value| reader::text(value).and_then(|text| values::host(text, true))),
-        path_prefix: reader
-            .optional("path_prefix", |value| reader::text(value).and_then(values::path_prefix)),
-        receipts: reader.get("receipts", default.receipts, reader::boolean),
+        private_network: reader.flag("private_network", default.private_network),
+        public_host: reader.optional("public_host", reader::from_text(|text| values::host(text, true))),
+        path_prefix: reader.optional("path_prefix", reader::from_text(values::path_prefix)),
+        receipts: reader.flag("receipts", default.receipts),
     };
     if collector.max_event > collector.max_body {
         let key = if reader.has("max_event") { "max_event" } else { "max_body" };
-        reader.refuse(key, "max_event cannot be more than max_body".to_owned());
+        reader.refuse(key, "max_event cannot be more than max_body");
     }
     if collector.tls.as_ref().is_some_and(|tls| same_address(tls.listen, collector.listen)) {
-        reader.refuse("tls_listen", "is the address of collector.listen: give each its own port".to_owned());
+        reader.refuse("tls_listen", "is the address of collector.listen: give each its own port");
     }
     collector
 }
@@ -125,7 +101,7 @@ fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
     let [cert, key] = ["tls_cert", "tls_key"].map(|key| reader.optional(key, path));
     if KEYS.iter().any(|key| reader.has(key)) {
         for missing in KEYS.iter().filter(|key| !reader.has(key)).collect::<Vec<_>>() {
-            reader.refuse(missing, "is not set: TLS needs tls_listen, tls_cert and tls_key".to_owned());
+            reader.refuse(missing, "is not set: TLS needs tls_listen, tls_cert and tls_key");
         }
     }
     Some(Tls { listen: listen?, cert: cert?, key: key? })
@@ -136,28 +112,16 @@ fn spool(table: &Table, problems: &mut Vec<ConfigProblem>) -> Spool {
     let mut reader = Reader::new(table, problems);
     let spool = Spool {
         dir: reader.get("dir", default.dir, path),
-        max_bytes: reader.get(
-            "max_bytes",
-            default.max_bytes,
-            reader::size(ByteSize(32 << 20), ByteSize(100_000_000_000_000)),
-        ),
-        segment_bytes: reader.get(
-            "segment_bytes",
-            default.segment_bytes,
-            reader::size(ByteSize(8 << 20), ByteSize(1 << 30)),
-        ),
+        max_bytes: reader.size("max_bytes", default.max_bytes, 32 << 20..=100_000_000_000_000),
+        segment_bytes: reader.size("segment_bytes", default.segment_bytes, 8 << 20..=1 << 30),
         node: reader.optional("node", reader::parsed(NodeId::FORM)),
-        unsafe_filesystem: reader.get("unsafe_filesystem", default.unsafe_filesystem, reader::boolean),
+        unsafe_filesystem: reader.flag("unsafe_filesystem", default.unsafe_filesystem),
         on_corruption: reader.get(
             "on_corruption",
             default.on_corruption,
-            reader::one_of(&[("continue", OnCorruption::Continue), ("stop", OnCorruption::Stop)]),
+            reader::one_of(values::ON_CORRUPTION),
         ),
-        dedupe_window: reader.get(
-            "dedupe_window",
-            default.dedupe_window,
-            reader::period(Period::from_secs(0), Period::from_secs(7 * 86_400)),
-        ),
+        dedupe_window: reader.seconds("dedupe_window", default.dedupe_window, 0..=7 * 86_400),
     };
     if spool.max_bytes / SEGMENTS_MIN < spool.segment_bytes {
         let key = if reader.has("max_bytes") { "max_bytes" } else { "segment_bytes" };
@@ -177,10 +141,10 @@ fn spool(table: &Table, problems: &mut Vec<ConfigProblem>) -> Spool {
 fn s3(table: &Table, problems: &mut Vec<ConfigProblem>) -> S3 {
     let default = S3::default();
     let mut reader = Reader::new(table, problems);
-    let endpoint_of = |value: &Typed| reader::text(value).and_then(Endpoint::parse);
-    let endpoint = reader.optional("endpoint_url", endpoint_of);
-    let fips = reader.get("fips", default.fips, reader::boolean);
-    let dual_stack = reader.get("dual_stack", default.dual_stack, reader::boolean);
+    let endpoint_of = reader::from_text(Endpoint::parse);
+    let endpoint = reader.optional("endpoint_url", &endpoint_of);
+    let fips = reader.flag("fips", default.fips);
+    let dual_stack = reader.flag("dual_stack", default.dual_stack);
     let custom =
         ["endpoint_url", "sts_endpoint_url", "kms_endpoint_url"].into_iter().find(|key| reader.has(key));
     for (key, on) in [("fips", fips), ("dual_stack", dual_stack)] {
@@ -197,38 +161,29 @@ fn s3(table: &Table, problems: &mut Vec<ConfigProblem>) -> S3 {
     }
     S3 {
         bucket,
-        region: reader.optional("region", |value| reader::text(value).and_then(values::region)),
+        region: reader.optional("region", reader::from_text(values::region)),
         // Few stores other than AWS have a host name for each bucket.
-        path_style: reader.get("path_style", endpoint.is_some(), reader::boolean),
+        path_style: reader.flag("path_style", endpoint.is_some()),
         endpoint,
         fips,
         dual_stack,
-        sts_endpoint: reader.optional("sts_endpoint_url", endpoint_of),
-        kms_endpoint: reader.optional("kms_endpoint_url", endpoint_of),
+        sts_endpoint: reader.optional("sts_endpoint_url", &endpoint_of),
+        kms_endpoint: reader.optional("kms_endpoint_url", &endpoint_of),
         role_arn: reader.optional("role_arn", s3_location::role_arn),
         external_id: reader.optional("external_id", s3_location::external_id),
         expected_bucket_owner: reader.optional("expected_bucket_owner", s3_location::account),
-        request_payer: reader.get("request_payer", default.request_payer, reader::boolean),
-        acl: reader
-            .optional("acl", reader::one_of(&[("bucket-owner-full-control", Acl::BucketOwnerFullControl)])),
+        request_payer: reader.flag("request_payer", default.request_payer),
+        acl: reader.optional("acl", reader::one_of(values::ACL)),
         encryption: reader.get("encryption", default.encryption, s3_location::encryption),
         storage_class: reader.optional("storage_class", s3_location::storage_class),
         object_tags: reader.get("object_tags", default.object_tags, object_tags),
         content_encoding: reader.get(
             "content_encoding",
             default.content_encoding,
-            reader::one_of(&[("gzip", ContentEncoding::Gzip), ("none", ContentEncoding::None)]),
+            reader::one_of(values::CONTENT_ENCODING),
         ),
-        checksums: reader.get(
-            "checksums",
-            default.checksums,
-            reader::one_of(&[("auto", Checksums::Auto), ("when-required", Checksums::WhenRequired)]),
-        ),
-        put: reader.get(
-            "put",
-            default.put,
-            reader::one_of(&[("create-only", PutMode::CreateOnly), ("overwrite", PutMode::Overwrite)]),
-        ),
+        checksums: reader.get("checksums", default.checksums, reader::one_of(values::CHECKSUMS)),
+        put: reader.get("put", default.put, reader::one_of(values::PUT)),
     }
 }
 
@@ -247,24 +202,16 @@ fn flush(table: &Table, collector: &Collector, problems: &mut Vec<ConfigProblem>
     let default = Flush::default();
     let mut reader = Reader::new(table, problems);
     let flush = Flush {
-        max_bytes: reader.get("max_bytes", default.max_bytes, reader::size(ByteSize(1_000), FLUSH_BYTES_MAX)),
-        max_age: reader.get(
-            "max_age",
-            default.max_age,
-            reader::period(Period::from_secs(1), Period::from_secs(24 * 3_600)),
-        ),
+        max_bytes: reader.size("max_bytes", default.max_bytes, 1_000..=FLUSH_BYTES_MAX.0),
+        max_age: reader.seconds("max_age", default.max_age, 1..=24 * 3_600),
         align: reader.optional("align", reader::parsed(MinuteOfHour::FORM)),
-        on_shutdown: reader.get("on_shutdown", default.on_shutdown, reader::boolean),
-        shutdown_grace: reader.get(
-            "shutdown_grace",
-            default.shutdown_grace,
-            reader::period(Period::from_secs(1), Period::from_secs(3_600)),
-        ),
+        on_shutdown: reader.flag("on_shutdown", default.on_shutdown),
+        shutdown_grace: reader.seconds("shutdown_grace", default.shutdown_grace, 1..=3_600),
     };
     if flush.shutdown_grace <= collector.drain_delay {
         reader.refuse(
             "shutdown_grace",
-            "must be longer than collector.drain_delay: both count from the signal to stop".to_owned(),
+            "must be longer than collector.drain_delay: both count from the signal to stop",
         );
     }
     flush

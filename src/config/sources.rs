@@ -39,32 +39,21 @@ pub(super) fn check(
     outside: &dyn Outside,
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<Source> {
-    let nowhere = |name: &str, what: String| ConfigProblem {
-        place: SettingPlace::Nowhere,
-        name: name.to_owned(),
-        value: None,
-        what,
+    let mut refuse = |name: &str, what: &str| {
+        problems.push(ConfigProblem::new(SettingPlace::Nowhere, name, what));
     };
     if tables.is_empty() {
-        problems.push(nowhere(
-            "source",
-            "is missing: add at least one [[source]] with an id and write_keys".to_owned(),
-        ));
+        refuse("source", "is missing: add at least one [[source]] with an id and write_keys");
     }
     if tables.len() > SOURCES_MAX {
-        problems.push(nowhere(
-            "source",
-            format!("is given {} times: at most {SOURCES_MAX} are allowed", tables.len()),
-        ));
+        refuse("source", &format!("is given {} times: at most {SOURCES_MAX} are allowed", tables.len()));
         return Vec::new();
     }
     let every_source_has_one =
         !tables.is_empty() && tables.iter().all(|table| table.entries.contains_key("bucket"));
     if s3.bucket.is_none() && !bucket_wrong && !every_source_has_one {
-        problems.push(nowhere(
-            "s3.bucket",
-            "is not set: expected a bucket such as \"my-bucket\" or \"my-bucket/path/prefix\"".to_owned(),
-        ));
+        let form = "a bucket such as \"my-bucket\" or \"my-bucket/path/prefix\"";
+        refuse("s3.bucket", &format!("is not set: expected {form}"));
     }
     let mut taken = Taken::default();
     let mut sources: Vec<_> =
@@ -94,12 +83,12 @@ fn source(
         })
     });
     if !reader.has("id") {
-        reader.refuse("id", "is not set: each source needs an id, such as \"checkout-web\"".to_owned());
+        reader.refuse("id", "is not set: each source needs an id, such as \"checkout-web\"");
     }
     if let Some(id) = &id
         && taken.ids.insert(id.clone(), ()).is_some()
     {
-        reader.refuse("id", "is also the id of another source".to_owned());
+        reader.refuse("id", "is also the id of another source");
     }
     let location = s3_location::of_source(&mut reader, id.as_ref(), s3);
     let write_keys = write_keys(table, id.as_ref(), outside, taken, problems);
@@ -131,7 +120,7 @@ fn write_keys(
 ) -> Vec<WriteKeyHash> {
     let mut refuse = |place: &SettingPlace, what: String| {
         let name = format!("{}.write_keys", table.name);
-        problems.push(ConfigProblem { place: place.clone(), name, value: None, what });
+        problems.push(ConfigProblem::new(place.clone(), name, what));
     };
     let form = "expected a list such as [\"env:CHECKOUT_WRITE_KEY\"]";
     let entry = table.entries.get("write_keys");

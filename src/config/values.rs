@@ -7,8 +7,38 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::call::Validation;
+use crate::destinations::request::Invocation;
+use crate::live::Mode;
 use crate::reach::link_local::is_link_local;
+use crate::store::PutMode;
+use crate::store::s3::Checksums;
 use crate::words::url::bare_host;
+
+/// What a setting may say, and what each word means.
+pub(super) type Words<T> = &'static [(&'static str, T)];
+
+pub(super) const VALIDATION: Words<Validation> =
+    &[("permissive", Validation::Permissive), ("strict", Validation::Strict)];
+pub(super) const UNKNOWN_KEY: Words<UnknownKey> =
+    &[("reject", UnknownKey::Reject), ("accept", UnknownKey::Accept)];
+pub(super) const ON_CORRUPTION: Words<OnCorruption> =
+    &[("continue", OnCorruption::Continue), ("stop", OnCorruption::Stop)];
+pub(super) const ACL: Words<Acl> = &[("bucket-owner-full-control", Acl::BucketOwnerFullControl)];
+pub(super) const CONTENT_ENCODING: Words<ContentEncoding> =
+    &[("gzip", ContentEncoding::Gzip), ("none", ContentEncoding::None)];
+pub(super) const CHECKSUMS: Words<Checksums> =
+    &[("auto", Checksums::Auto), ("when-required", Checksums::WhenRequired)];
+pub(super) const PUT: Words<PutMode> =
+    &[("create-only", PutMode::CreateOnly), ("overwrite", PutMode::Overwrite)];
+pub(super) const LIVE_VIEW: Words<Mode> =
+    &[("full", Mode::Full), ("masked", Mode::Masked), ("off", Mode::Off)];
+pub(super) const INVOCATION: Words<Invocation> =
+    &[("RequestResponse", Invocation::RequestResponse), ("Event", Invocation::Event)];
+/// Whether the end of the function's log is asked for.
+pub(super) const LOG_TYPE: Words<bool> = &[("None", false), ("Tail", true)];
+/// Whether calls of a user stay in order.
+pub(super) const ORDER_BY: Words<bool> = &[("", false), ("userId", true)];
 
 /// TLS, on a separate listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,15 +103,6 @@ pub enum Acl {
     /// Gives the bucket's owner full control of the object. For buckets of other accounts that still use
     /// ACLs.
     BucketOwnerFullControl,
-}
-
-/// When puts carry a checksum of the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checksums {
-    /// Always; the store compares it with the bytes it received.
-    Auto,
-    /// Only where the store requires one. For stores that do not support checksums.
-    WhenRequired,
 }
 
 /// The name of this node in object keys: `[a-z0-9-]{1,32}`.

@@ -37,17 +37,8 @@ use crate::words::date::rfc3339;
 const ROUTE: &str = "/v1/batch";
 /// What a collector adds to a call that lacks it, in the order in which it does (`call/line.rs`).
 const ADDED: [&str; 11] = [
-    "type",
-    "messageId",
-    "originalTimestamp",
-    "sentAt",
-    "receivedAt",
-    "timestamp",
-    "context",
-    "integrations",
-    "channel",
-    "projectId",
-    "version",
+    "type", "messageId", "originalTimestamp", "sentAt", "receivedAt", "timestamp", "context", "integrations",
+    "channel", "projectId", "version",
 ];
 /// What a batch can have for all of its calls (Segment HTTP API, "Batch").
 const SHARED: [&str; 3] = ["context", "integrations", "sentAt"];

@@ -38,7 +38,6 @@ mod settings;
 mod sums;
 mod vault;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -108,11 +107,7 @@ pub struct DevS3Running {
     server: JoinHandle<()>,
 }
 
-impl fmt::Debug for DevS3Running {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevS3Running").field("addr", &self.addr).finish_non_exhaustive()
-    }
-}
+debug_fields!(DevS3Running { addr });
 
 impl DevS3Running {
     /// The address of the listener.

@@ -39,6 +39,25 @@ pub fn replace(path: &Path, mode: u32) -> io::Result<File> {
     }
 }
 
+/// Renames a synced file, for good: without the sync of its folder a power failure can lose the new name.
+///
+/// # Errors
+/// The file system's error.
+#[expect(clippy::disallowed_methods, reason = "the folder is synced right after it")]
+pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder_of(to)
+}
+
+/// Syncs the folder that a file is in.
+///
+/// # Errors
+/// The file system's error.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Opens what is at `path` with `options`, if it is a regular file, and no link to one. Never waits, as for a
 /// pipe.
 ///

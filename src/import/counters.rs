@@ -22,21 +22,15 @@ pub struct Counters {
 }
 
 /// The counts at one instant.
+#[expect(missing_docs, reason = "each field is the one of `Counters`")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Snapshot {
-    /// See [`Counters::bytes_read`].
     pub bytes_read: u64,
-    /// See [`Counters::bytes_total`].
     pub bytes_total: u64,
-    /// See [`Counters::rows`].
     pub rows: u64,
-    /// See [`Counters::stored`].
     pub stored: u64,
-    /// See [`Counters::rejected`].
     pub rejected: u64,
-    /// See [`Counters::repeats`].
     pub repeats: u64,
-    /// See [`Counters::files`].
     pub files: u64,
 }
 

@@ -73,19 +73,7 @@ impl FromStr for FileId {
     }
 }
 
-impl From<FileId> for String {
-    fn from(id: FileId) -> Self {
-        id.to_string()
-    }
-}
-
-impl TryFrom<String> for FileId {
-    type Error = NoFileId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
+text_form!(FileId, NoFileId, str::parse);
 
 /// The key of a file's import. A file that is imported into two sources has two imports.
 pub(super) fn key_of(file: FileId, source: &SourceId) -> ImportKey {

@@ -1,7 +1,7 @@
 //! What became of a file of an import.
 
+use super::RejectedRows;
 use super::run::{FileEnd, FileReport};
-use super::{RejectCounts, RejectedRows};
 use crate::log::ImportProgress;
 
 /// What became of one file, or of an input that could not be opened.
@@ -29,18 +29,7 @@ pub struct Results {
 impl FileResult {
     /// The result of an input that ended before its import began.
     pub fn not_opened(name: String, end: FileEnd) -> Self {
-        let report = FileReport {
-            equal_rows: 0,
-            by_code: RejectCounts::default(),
-            name,
-            end,
-            source: None,
-            before: ImportProgress::default(),
-            progress: ImportProgress::default(),
-            rejects: None,
-            other_options: false,
-        };
-        Self { report, kind: None, uploaded: None, note: None }
+        Self { report: FileReport::new(name, end), kind: None, uploaded: None, note: None }
     }
 
     /// Rows that this run settled.

@@ -59,8 +59,8 @@ pub(super) fn links(
     known: Option<&mut ImportRecord>,
     begin: &Begin,
     (key, source): (ImportKey, &SourceId),
-) -> Result<Vec<u128>, TargetError> {
-    let mut links: Vec<u128> = begin.place.map(|place| place_key(place, source)).into_iter().collect();
+) -> Result<Vec<(u128, ImportKey)>, TargetError> {
+    let mut links: Vec<_> = begin.place.map(|place| (place_key(place, source), key)).into_iter().collect();
     let Some(version) = &begin.version else { return Ok(links) };
     let version_key = key_of(version.file, source);
     if journal.linked(version_key.0).map_err(unwritten)? != Some(key) {
@@ -73,7 +73,7 @@ pub(super) fn links(
         record.forget_failures();
         record.version = Some(version.file);
     }
-    links.push(version_key.0);
+    links.push((version_key.0, key));
     Ok(links)
 }
 

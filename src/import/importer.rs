@@ -18,7 +18,7 @@ use super::envelope::shape_of;
 use super::file_id::key_of;
 use super::find_earlier::{earlier, links};
 use super::import_sources::ImportSources;
-use super::journal::{Journal, JournalError};
+use super::journal::{Change, Journal, JournalError};
 use super::new_rows::{OwnId, new_rows};
 use super::prefix::Prefix;
 use super::recent::RecentJournal;
@@ -192,7 +192,7 @@ impl Importer {
         let key = key_of(begin.file, &source);
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.read(key).map_err(unwritten)?;
-        let open = self.imports.open_imports().into_iter().find(|import| import.key == key);
+        let open = self.open(key);
         match (&mut known, open) {
             (Some(record), Some(open)) => record.advance(open.progress),
             // The journal could not be used when the process began, so it lacks this import.
@@ -214,7 +214,8 @@ impl Importer {
             self.close(key);
             self.imports.end_imports(&[open.file]).map_err(|_| full())?;
         }
-        self.journal.write_linked(record, &links).map_err(unwritten)?;
+        let change = Change { records: std::slice::from_ref(record), links: &links, ..Change::default() };
+        self.journal.change(change).map_err(unwritten)?;
         self.make_room(key).map_err(unwritten)?;
         let import = self.imports.begin_import(key, progress).map_err(|_| full())?;
         let mut open = lock(&self.open);
@@ -241,8 +242,7 @@ impl Importer {
         };
         let Some(oldest) = oldest else { return Ok(()) };
         self.close(oldest);
-        let import = self.imports.open_imports().into_iter().find(|import| import.key == oldest);
-        self.record(import.as_slice())
+        self.record(self.open(oldest).as_slice())
     }
 
     fn count_open(&self, open: &OpenImports) {
@@ -287,9 +287,7 @@ impl Importer {
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let _journaling = lock(&self.journaling);
         let with_log = |record: &mut ImportRecord| {
-            if let Some(open) =
-                self.imports.open_imports().into_iter().find(|import| import.key == record.key)
-            {
+            if let Some(open) = self.open(record.key) {
                 record.advance(open.progress);
             }
         };
@@ -304,8 +302,7 @@ impl Importer {
     pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
         self.close(end.import);
-        let open = self.imports.open_imports().into_iter().find(|import| import.key == end.import);
-        let Some(open) = open else { return Err(TargetError::NotOpen) };
+        let Some(open) = self.open(end.import) else { return Err(TargetError::NotOpen) };
         let known = self.journal.read(end.import).map_err(unwritten)?;
         let now = self.clock.wall();
         let mut record = known.unwrap_or_else(|| ImportRecord::of_progress(end.import, open.progress, now));
@@ -373,7 +370,7 @@ impl Importer {
             // The prefix of the file covers only rows that are counted, so it is recorded with their counts.
             let step = ImportStep { origin, rejected: rows.rejected, known, text: None };
             match self.append(&source, step, &new.calls, &new.own_ids).await {
-                Err(TargetError::IdTaken { call }) => return self.id_taken(record, &new.own_ids, call).await,
+                Err(TargetError::IdTaken(call)) => return self.id_taken(record, &new.own_ids, call).await,
                 taken => taken?,
             }
         };
@@ -381,7 +378,9 @@ impl Importer {
         let record = ImportRecord { counted: counted_now, not_stored, prefix: rows.prefix, ..record };
         let through = record.counted;
         let journal = Arc::clone(&self.journal);
-        blocking(move || journal.write_rows(&new.counts, &record).map_err(unwritten)).await?;
+        let write =
+            move || journal.change(Change { records: &[record], counts: &new.counts, ..Change::default() });
+        blocking(move || write().map_err(unwritten)).await?;
         counted.store(through, Ordering::Release);
         Ok(taken)
     }
@@ -401,9 +400,14 @@ impl Importer {
         if !record.not_stored.contains(&row) {
             record.not_stored.push(row);
             let journal = Arc::clone(&self.journal);
-            blocking(move || journal.write_rows(&[], &record).map_err(unwritten)).await?;
+            blocking(move || journal.write(&[record]).map_err(unwritten)).await?;
         }
-        Err(TargetError::IdTaken { call: own.sent })
+        Err(TargetError::IdTaken(own.sent))
+    }
+
+    /// The import as the log knows it, if it is open.
+    fn open(&self, key: ImportKey) -> Option<OpenImport> {
+        self.imports.open_imports().into_iter().find(|import| import.key == key)
     }
 
     fn progress(&self, file: u64) -> Option<ImportProgress> {
@@ -588,7 +592,7 @@ fn refusal(error: IngestError) -> TargetError {
         IngestError::Append(error) => match error {
             AppendError::OtherRow { next: Some(_) } => TargetError::OtherRow,
             AppendError::OtherRow { next: None } => TargetError::NotOpen,
-            AppendError::Known { item } => TargetError::IdTaken { call: item },
+            AppendError::Known { item } => TargetError::IdTaken(item),
             AppendError::TooLarge | AppendError::TooManyStreams => TargetError::Refused(why),
             // The same step comes again. If it was stored, its rows are not the next ones, and the reading
             // side begins at the row of the log, as after a lost answer.

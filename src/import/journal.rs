@@ -1,6 +1,7 @@
 //! The journal: what the log does not keep of imports. The journal remembers each file for good, so that a
 //! file is imported once, however long ago that was.
 
+use std::error::Error;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -62,6 +63,17 @@ impl JournalError {
     }
 }
 
+/// What one write changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change<'a> {
+    /// Records that replace those of their files.
+    pub records: &'a [ImportRecord],
+    /// Keys, and the imports that are linked with them.
+    pub links: &'a [(u128, ImportKey)],
+    /// Counts that replace those of rows, by their keys.
+    pub counts: &'a [(u128, RowCount)],
+}
+
 /// The records of all files. Every write is durable when it returns. All methods wait for the disk.
 pub trait Journal: Send + Sync + fmt::Debug {
     /// The record of a file.
@@ -70,11 +82,19 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// [`JournalError`]: the journal cannot be read.
     fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError>;
 
-    /// Replaces the records of files, all or none.
+    /// Changes all or nothing.
     ///
     /// # Errors
     /// [`JournalError`]: nothing has changed.
-    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError>;
+    fn change(&self, change: Change<'_>) -> Result<(), JournalError>;
+
+    /// Replaces the records of files, as [`Journal::change`] does.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nothing has changed.
+    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
+        self.change(Change { records, ..Change::default() })
+    }
 
     /// The import that is linked with a key.
     ///
@@ -82,23 +102,11 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// [`JournalError`]: the journal cannot be read.
     fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError>;
 
-    /// Replaces the record of a file and links its import with keys, all or none.
-    ///
-    /// # Errors
-    /// [`JournalError`]: nothing has changed.
-    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError>;
-
     /// How often rows are known, by their keys. Unknown rows are left out.
     ///
     /// # Errors
     /// [`JournalError`]: the journal cannot be read.
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError>;
-
-    /// Replaces the counts of rows and the record of their file, all or none.
-    ///
-    /// # Errors
-    /// [`JournalError`]: nothing has changed.
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError>;
 
     /// Passes every record to `each`, in no particular order.
     ///
@@ -245,24 +253,18 @@ impl LocalJournal {
     }
 
     /// Gives a damaged file another name. A file that was set aside earlier is kept.
-    #[expect(clippy::disallowed_methods, reason = "only a name changes, and the directory is synced")]
     fn set_aside(&self) -> Result<(), JournalError> {
         let aside = self.aside();
         if !aside.try_exists().map_err(JournalError::of)? {
-            fs::rename(&self.path, &aside).and_then(|()| self.sync_folder()).map_err(JournalError::of)?;
+            own_files::rename_durably(&self.path, &aside).map_err(JournalError::of)?;
         }
         Ok(())
-    }
-
-    fn sync_folder(&self) -> io::Result<()> {
-        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        fs::File::open(dir.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all())
     }
 
     /// Writes the note that a journal was made.
     fn write_note(&self) -> Result<(), JournalError> {
         match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.note()) {
-            Ok(_) => self.sync_folder().map_err(JournalError::of),
+            Ok(_) => own_files::sync_folder_of(&self.path).map_err(JournalError::of),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(JournalError::of(error)),
         }
@@ -272,11 +274,12 @@ impl LocalJournal {
     fn with<T>(
         &self,
         database: Arc<Database>,
-        work: impl FnOnce(&Database) -> Result<T, JournalError>,
+        work: impl FnOnce(&Database) -> Result<T, Box<dyn Error>>,
     ) -> Result<T, JournalError> {
         // The library may panic at unexpected content of a file.
         let panicked = |_| Err(JournalError::of("its structure is damaged"));
-        let done = caught_quietly(|| work(&database)).unwrap_or_else(panicked);
+        let done = caught_quietly(|| work(&database));
+        let done = done.map_or_else(panicked, |done| done.map_err(JournalError::of));
         // A database without a file of its own cannot be opened again.
         if done.is_err() && !self.path.as_os_str().is_empty() {
             let closed = caught_quietly(|| {
@@ -290,7 +293,6 @@ impl LocalJournal {
 
     /// Makes an empty database, which gets its name only when it is complete: a file that a crash cuts short
     /// is no database, and could never be opened.
-    #[expect(clippy::disallowed_methods, reason = "the file is synced before, and its directory after")]
     fn make(&self) -> Result<(), JournalError> {
         let temporary = self.path.with_extension("tmp");
         let made = || -> Result<(), JournalError> {
@@ -299,7 +301,7 @@ impl LocalJournal {
             own_files::replace(&temporary, 0o600).map_err(JournalError::of)?;
             drop(database_in(&temporary)?);
             fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(JournalError::of)?;
-            fs::rename(&temporary, &self.path).and_then(|()| self.sync_folder()).map_err(JournalError::of)
+            own_files::rename_durably(&temporary, &self.path).map_err(JournalError::of)
         };
         made().map_err(|error| {
             JournalError::of(format!("{} cannot be made: {}", self.path.display(), error.what))
@@ -398,61 +400,50 @@ impl Journal for LocalJournal {
     fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
         let Some(database) = self.if_made()? else { return Ok(None) };
         self.with(database, |database| {
-            let table = database.begin_read().map_err(JournalError::of)?;
-            let table = table.open_table(RECORDS).map_err(JournalError::of)?;
-            let found = table.get(key.0).map_err(JournalError::of)?;
-            found.map(|json| serde_json::from_slice(json.value()).map_err(JournalError::of)).transpose()
+            let table = database.begin_read()?.open_table(RECORDS)?;
+            let found = table.get(key.0)?;
+            Ok(found.map(|json| serde_json::from_slice(json.value())).transpose()?)
         })
     }
 
-    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
+    fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
         self.with(self.made()?, |database| {
-            let begun = database.begin_write().map_err(JournalError::of)?;
+            let begun = database.begin_write()?;
             {
-                let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
-                for record in records {
-                    let json = serde_json::to_vec(record).map_err(JournalError::of)?;
-                    table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
+                let mut table = begun.open_table(RECORDS)?;
+                for record in change.records {
+                    let json = serde_json::to_vec(record)?;
+                    table.insert(record.key.0, json.as_slice())?;
+                }
+                let mut table = begun.open_table(LINKS)?;
+                for (key, import) in change.links {
+                    table.insert(*key, import.0)?;
+                }
+                let mut table = begun.open_table(ROWS)?;
+                for (key, RowCount { stored, in_file, file }) in change.counts {
+                    table.insert(*key, (*stored, *in_file, *file))?;
                 }
             }
-            begun.commit().map_err(JournalError::of)
+            Ok(begun.commit()?)
         })
     }
 
     fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
         let Some(database) = self.if_made()? else { return Ok(None) };
         self.with(database, |database| {
-            let table = database.begin_read().map_err(JournalError::of)?;
-            let table = table.open_table(LINKS).map_err(JournalError::of)?;
-            let found = table.get(key).map_err(JournalError::of)?;
+            let table = database.begin_read()?.open_table(LINKS)?;
+            let found = table.get(key)?;
             Ok(found.map(|key| ImportKey(key.value())))
-        })
-    }
-
-    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
-        self.with(self.made()?, |database| {
-            let begun = database.begin_write().map_err(JournalError::of)?;
-            {
-                let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
-                let json = serde_json::to_vec(record).map_err(JournalError::of)?;
-                table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
-                let mut table = begun.open_table(LINKS).map_err(JournalError::of)?;
-                for key in keys {
-                    table.insert(*key, record.key.0).map_err(JournalError::of)?;
-                }
-            }
-            begun.commit().map_err(JournalError::of)
         })
     }
 
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
         let Some(database) = self.if_made()? else { return Ok(Vec::new()) };
         self.with(database, |database| {
-            let table = database.begin_read().map_err(JournalError::of)?;
-            let table = table.open_table(ROWS).map_err(JournalError::of)?;
+            let table = database.begin_read()?.open_table(ROWS)?;
             let mut counts = Vec::with_capacity(keys.len());
             for key in keys {
-                if let Some(count) = table.get(*key).map_err(JournalError::of)? {
+                if let Some(count) = table.get(*key)? {
                     let (stored, in_file, file) = count.value();
                     counts.push((*key, RowCount { stored, in_file, file }));
                 }
@@ -461,30 +452,13 @@ impl Journal for LocalJournal {
         })
     }
 
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError> {
-        self.with(self.made()?, |database| {
-            let begun = database.begin_write().map_err(JournalError::of)?;
-            {
-                let mut table = begun.open_table(ROWS).map_err(JournalError::of)?;
-                for (key, RowCount { stored, in_file, file }) in counts {
-                    table.insert(*key, (*stored, *in_file, *file)).map_err(JournalError::of)?;
-                }
-                let mut table = begun.open_table(RECORDS).map_err(JournalError::of)?;
-                let json = serde_json::to_vec(record).map_err(JournalError::of)?;
-                table.insert(record.key.0, json.as_slice()).map_err(JournalError::of)?;
-            }
-            begun.commit().map_err(JournalError::of)
-        })
-    }
-
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         let Some(database) = self.if_made()? else { return Ok(()) };
         self.with(database, |database| {
-            let table = database.begin_read().map_err(JournalError::of)?;
-            let table = table.open_table(RECORDS).map_err(JournalError::of)?;
-            for entry in table.iter().map_err(JournalError::of)? {
-                let (_, json) = entry.map_err(JournalError::of)?;
-                each(serde_json::from_slice(json.value()).map_err(JournalError::of)?);
+            let table = database.begin_read()?.open_table(RECORDS)?;
+            for entry in table.iter()? {
+                let (_, json) = entry?;
+                each(serde_json::from_slice(json.value())?);
             }
             Ok(())
         })
@@ -493,9 +467,8 @@ impl Journal for LocalJournal {
     fn count(&self) -> Result<u64, JournalError> {
         let Some(database) = self.if_made()? else { return Ok(0) };
         self.with(database, |database| {
-            let table = database.begin_read().map_err(JournalError::of)?;
-            let table = table.open_table(RECORDS).map_err(JournalError::of)?;
-            table.len().map_err(JournalError::of)
+            let table = database.begin_read()?.open_table(RECORDS)?;
+            Ok(table.len()?)
         })
     }
 }
@@ -620,8 +593,10 @@ mod tests {
             (journal.read(ImportKey(1)).unwrap(), journal.linked(7).unwrap()),
             (Some(record(1)), None)
         );
-        journal.write_linked(&record(2), &[7, 8]).unwrap();
-        journal.write_linked(&record(1), &[8]).unwrap();
+        for (key, links) in [(2, &[(7, ImportKey(2)), (8, ImportKey(2))][..]), (1, &[(8, ImportKey(1))])] {
+            let change = Change { records: &[record(key)], links, ..Change::default() };
+            journal.change(change).unwrap();
+        }
         drop(journal);
         let journal = LocalJournal::open(&path).unwrap();
         assert_eq!(
@@ -639,14 +614,10 @@ mod tests {
         let journal = LocalJournal::open(&path).unwrap();
         journal.write(&[record(1)]).unwrap();
         let failed = journal.with(journal.made().unwrap(), |database| {
-            let begun = database.begin_write().map_err(JournalError::of)?;
-            begun
-                .open_table(RECORDS)
-                .map_err(JournalError::of)?
-                .insert(2, [].as_slice())
-                .map_err(JournalError::of)?;
+            let begun = database.begin_write()?;
+            begun.open_table(RECORDS)?.insert(2, [].as_slice())?;
             drop(begun);
-            Err::<(), _>(JournalError::of("the disk is full"))
+            Err::<(), _>("the disk is full".into())
         });
         assert!(!failed.unwrap_err().needs_a_person());
         assert!(lock(&journal.database).is_none());

@@ -11,7 +11,7 @@ use super::end::End;
 use super::file_id::key_of;
 use super::find_earlier::{earlier, links};
 use super::importer::admitted;
-use super::journal::{Journal, JournalError, LocalJournal};
+use super::journal::{Change, Journal, JournalError, LocalJournal};
 use super::new_rows::new_rows;
 use super::progress_keeper::{ProgressKeeper, Taken};
 use super::record::ImportRecord;
@@ -93,7 +93,9 @@ impl ProgressKeeper for ProgressJournal {
             let links = links(&*this.journal, known.as_mut(), &begin, (key, &source))?;
             let admitted = admitted(known, &begin, (key, &source), this.clock.wall())?;
             if admitted.standing != Standing::Done {
-                this.journal.write_linked(&admitted.record, &links).map_err(unwritten)?;
+                let records = std::slice::from_ref(&admitted.record);
+                let change = Change { records, links: &links, ..Change::default() };
+                this.journal.change(change).map_err(unwritten)?;
             }
             let progress = admitted.record.progress;
             Ok(admitted.begun(source, begin.place.is_some(), progress, progress.next_row))
@@ -123,8 +125,10 @@ impl ProgressKeeper for ProgressJournal {
             record.progress.stored += taken.new;
             record.progress.repeats += taken.known + rows.repeats;
             record.progress.rejected += rows.rejected;
-            this.journal.write_rows(&taken.counts, &record).map_err(unwritten)?;
-            Ok(RowsTaken { progress: record.progress })
+            let progress = record.progress;
+            let change = Change { records: &[record], counts: &taken.counts, ..Change::default() };
+            this.journal.change(change).map_err(unwritten)?;
+            Ok(RowsTaken { progress })
         })
     }
 

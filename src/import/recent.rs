@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::journal::{Journal, JournalError};
+use super::journal::{Change, Journal, JournalError};
 use super::record::ImportRecord;
 use super::row_hash::RowCount;
 use crate::lock::lock;
@@ -76,7 +76,7 @@ impl RecentJournal {
         Self { journal, clock, recent: Mutex::default() }
     }
 
-    fn note<'r>(&self, records: impl IntoIterator<Item = &'r ImportRecord>) {
+    fn note(&self, records: &[ImportRecord]) {
         let now = self.clock.wall();
         let mut recent = lock(&self.recent);
         for record in records {
@@ -123,9 +123,9 @@ impl Journal for RecentJournal {
         self.journal.read(key)
     }
 
-    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
-        self.journal.write(records)?;
-        self.note(records);
+    fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
+        self.journal.change(change)?;
+        self.note(change.records);
         Ok(())
     }
 
@@ -133,20 +133,8 @@ impl Journal for RecentJournal {
         self.journal.linked(key)
     }
 
-    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
-        self.journal.write_linked(record, keys)?;
-        self.note([record]);
-        Ok(())
-    }
-
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
         self.journal.row_counts(keys)
-    }
-
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError> {
-        self.journal.write_rows(counts, record)?;
-        self.note([record]);
-        Ok(())
     }
 
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
@@ -182,20 +170,14 @@ mod tests {
         fn read(&self, _: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
             Ok(None)
         }
-        fn write(&self, _: &[ImportRecord]) -> Result<(), JournalError> {
+        fn change(&self, _: Change<'_>) -> Result<(), JournalError> {
             Ok(())
         }
         fn linked(&self, _: u128) -> Result<Option<ImportKey>, JournalError> {
             Ok(None)
         }
-        fn write_linked(&self, _: &ImportRecord, _: &[u128]) -> Result<(), JournalError> {
-            Ok(())
-        }
         fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
             Ok(Vec::new())
-        }
-        fn write_rows(&self, _: &[(u128, RowCount)], _: &ImportRecord) -> Result<(), JournalError> {
-            Ok(())
         }
         fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
             self.reads.fetch_add(1, Ordering::SeqCst);

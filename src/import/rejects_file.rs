@@ -53,11 +53,7 @@ pub struct RejectsOwner {
     pub describe: Describe,
 }
 
-impl std::fmt::Debug for RejectsOwner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RejectsOwner").field("import", &self.import).finish_non_exhaustive()
-    }
-}
+debug_fields!(RejectsOwner { import });
 
 /// The description of a rejects file.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -94,7 +90,7 @@ impl RejectsOwner {
         let mut file = own_files::replace(&temporary, 0o600)?;
         file.write_all(&serde_json::to_vec_pretty(&described)?)?;
         file.sync_data()?;
-        rename_durably(&temporary, &path)
+        own_files::rename_durably(&temporary, &path)
     }
 }
 
@@ -102,17 +98,6 @@ impl RejectsOwner {
 /// extension.
 pub fn description_of(rejects: &Path) -> PathBuf {
     rejects.with_added_extension("how.json")
-}
-
-#[expect(clippy::disallowed_methods, reason = "the folder is synced right after it")]
-fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    sync_folder_of(to)
-}
-
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn in_use() -> io::Error {
@@ -228,7 +213,7 @@ impl TakenRejects {
         }
         out.flush()?;
         out.get_ref().sync_data()?;
-        rename_durably(&temporary, &path)?;
+        own_files::rename_durably(&temporary, &path)?;
         Ok(Some(RejectsFile { path, owner, out: Some(out), rows }))
     }
 }
@@ -324,7 +309,7 @@ fn made(path: &Path) -> io::Result<File> {
         _ => error,
     })?;
     let file = locked(file)?;
-    sync_folder_of(path)?;
+    own_files::sync_folder_of(path)?;
     Ok(file)
 }
 

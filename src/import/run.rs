@@ -81,11 +81,7 @@ pub trait RejectSink: Send + Sync + std::fmt::Debug {
     ) -> BoxFuture<'a, Result<(), FileError>>;
 }
 
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("begin", &self.begin).finish_non_exhaustive()
-    }
-}
+debug_fields!(Job { begin });
 
 /// How the import of a file ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +123,23 @@ pub struct FileReport {
     pub by_code: RejectCounts,
 }
 
+impl FileReport {
+    /// The report of a file that ended before a row was read.
+    pub fn new(name: String, end: FileEnd) -> Self {
+        Self {
+            name,
+            end,
+            source: None,
+            before: ImportProgress::default(),
+            progress: ImportProgress::default(),
+            rejects: None,
+            other_options: false,
+            equal_rows: 0,
+            by_code: RejectCounts::default(),
+        }
+    }
+}
+
 /// Imports a file.
 ///
 /// Whatever may succeed later is retried without limit. The log says why the import waits, once for each
@@ -144,17 +157,7 @@ pub async fn import_file(
         stop,
         waited: Waits::default(),
         pace: job.rate.map(Pace::new),
-        report: FileReport {
-            name: job.begin.name.clone(),
-            end: FileEnd::Stopped,
-            source: None,
-            before: ImportProgress::default(),
-            progress: ImportProgress::default(),
-            rejects: None,
-            other_options: false,
-            equal_rows: 0,
-            by_code: RejectCounts::default(),
-        },
+        report: FileReport::new(job.begin.name.clone(), FileEnd::Stopped),
         rejects: RejectCounts::default(),
         last_rejects: RejectCounts::default(),
     };
@@ -420,11 +423,11 @@ impl Run<'_> {
         loop {
             let calls = Bytes::from(std::mem::take(&mut step.calls));
             let call = match self.hand_over(begun, step, &calls).await {
-                Err(FileEnd::Refused(TargetError::IdTaken { call })) => call,
+                Err(FileEnd::Refused(TargetError::IdTaken(call))) => call,
                 taken => return taken.map(|is_taken| is_taken.then_some(calls)),
             };
             step.calls = calls.into();
-            let reject = step.reject(call).ok_or(FileEnd::Refused(TargetError::IdTaken { call }))?;
+            let reject = step.reject(call).ok_or(FileEnd::Refused(TargetError::IdTaken(call)))?;
             self.keep(rejects, step.first, vec![reject]).await?;
             let rejected = self.report.progress.rejected + step.rejects.len() as u64;
             if self.job.limits.on_row_error.stops(rejected, step.end()) {

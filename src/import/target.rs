@@ -139,13 +139,10 @@ pub enum TargetError {
     /// side begins again.
     #[error("the import is not open")]
     NotOpen,
-    /// A call that must have an id of its own has the id of another call. The reading side hands over the
-    /// rows without this call: see [`Row::Corrected`](super::Row::Corrected).
-    #[error("another call has the id of call {call} of these rows")]
-    IdTaken {
-        /// The call's number in the step, from 0.
-        call: u32,
-    },
+    /// A call that must have an id of its own has the id of another call; its number in the step, from 0. The
+    /// reading side hands over the rows without this call: see [`Row::Corrected`](super::Row::Corrected).
+    #[error("another call has the id of call {0} of these rows")]
+    IdTaken(u32),
     /// There is no such source.
     #[error(transparent)]
     NoSource(NoSource),
@@ -209,7 +206,7 @@ impl TargetError {
     /// The text without what the file contains and without what a store or a collector said.
     pub fn masked(&self) -> String {
         match self {
-            Self::OtherRow | Self::NotOpen | Self::OtherOptions | Self::IdTaken { .. } => self.to_string(),
+            Self::OtherRow | Self::NotOpen | Self::OtherOptions | Self::IdTaken(_) => self.to_string(),
             Self::NoSource(error) => error.to_string(),
             Self::GivenUp { attempts, code, message } => {
                 let (attempts, code, message) = (*attempts, code.clone(), Told::plain(message.masked()));

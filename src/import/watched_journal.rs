@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::journal::{Journal, JournalError};
+use super::journal::{Change, Journal, JournalError};
 use super::record::ImportRecord;
 use super::row_hash::RowCount;
 use crate::alarms::{AlarmKind, Alarms};
@@ -49,24 +49,16 @@ impl Journal for WatchedJournal {
         self.watched(self.journal.read(key))
     }
 
-    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
-        self.watched(self.journal.write(records))
+    fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
+        self.watched(self.journal.change(change))
     }
 
     fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
         self.watched(self.journal.linked(key))
     }
 
-    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
-        self.watched(self.journal.write_linked(record, keys))
-    }
-
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
         self.watched(self.journal.row_counts(keys))
-    }
-
-    fn write_rows(&self, counts: &[(u128, RowCount)], record: &ImportRecord) -> Result<(), JournalError> {
-        self.watched(self.journal.write_rows(counts, record))
     }
 
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {

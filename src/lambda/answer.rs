@@ -10,13 +10,29 @@ const NAMED_MAX: usize = 100;
 /// How much of a name, and of a reason, is shown, in bytes.
 const SHOWN_MAX: usize = 1_100;
 
+/// How a file ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It did not fail; this says how it ended: `done`, `done before`, `continued`, `ignored`.
+    Done(&'static str),
+    /// The import failed, for this reason.
+    Failed(String),
+    /// The invocation stopped before.
+    Unfinished {
+        /// The next row; `None` if the file was not opened.
+        row: Option<u64>,
+        /// What the import waited for, if it waited.
+        why: Option<String>,
+    },
+}
+
 /// What became of one file, or of a record that names none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileResult {
     /// The file, for people: `s3://bucket/key`.
     pub name: String,
-    /// How the file ended, if it did not fail: `done`, `done before`, `continued`, `ignored`.
-    pub ended: Result<&'static str, String>,
+    /// How the file ended.
+    pub ended: Ended,
     /// Rows taken by this invocation.
     pub rows: u64,
     /// Rows that are no calls, among all rows of the file so far.
@@ -32,9 +48,20 @@ pub struct Unit {
     pub files: Vec<FileResult>,
 }
 
+impl FileResult {
+    /// The result of a file or record without rows.
+    pub fn unopened(name: String, ended: Ended) -> Self {
+        Self { name, ended, rows: 0, rejected: 0 }
+    }
+}
+
 impl Unit {
     fn failures(&self) -> impl Iterator<Item = (&FileResult, &str)> {
-        self.files.iter().filter_map(|file| Some((file, file.ended.as_ref().err()?.as_str())))
+        self.files.iter().filter_map(|file| match &file.ended {
+            Ended::Done(_) => None,
+            Ended::Failed(why) => Some((file, why.as_str())),
+            Ended::Unfinished { .. } => Some((file, "E-UNFINISHED: not finished")),
+        })
     }
 }
 
@@ -57,7 +84,7 @@ pub fn answer(units: &[Unit]) -> Result<Value, String> {
             .iter()
             .flat_map(|unit| &unit.files)
             .filter_map(|file| {
-                let ended = file.ended.as_ref().ok()?;
+                let Ended::Done(ended) = file.ended else { return None };
                 Some(json!({ "name": file.name, "ended": ended, "rows": file.rows, "rejected": file.rejected }))
             })
             .collect();
@@ -83,7 +110,8 @@ mod tests {
     use super::*;
 
     fn file(name: &str, ended: Result<&'static str, &str>) -> FileResult {
-        FileResult { name: name.to_owned(), ended: ended.map_err(str::to_owned), rows: 2, rejected: 1 }
+        let ended = ended.map_or_else(|why| Ended::Failed(why.to_owned()), Ended::Done);
+        FileResult { name: name.to_owned(), ended, rows: 2, rejected: 1 }
     }
 
     fn unit(message: Option<&str>, files: Vec<FileResult>) -> Unit {

@@ -10,7 +10,7 @@ mod event;
 pub mod function;
 mod key;
 
-pub use answer::{FileResult, Unit, answer};
+pub use answer::{Ended, FileResult, Unit, answer};
 pub use deadline::{Plan, deadline_of};
 pub use event::{BadRecord, Event, EventError, Message, Notified, Record, continuation};
 pub use key::{BadKey, decoded, encoded};

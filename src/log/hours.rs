@@ -61,15 +61,8 @@ pub struct Row {
 impl Row {
     fn columns(&self) -> [u64; 9] {
         [
-            self.received,
-            self.stored,
-            self.rejected,
-            self.repeated,
-            self.suppressed,
-            self.delivered,
-            self.rejected_delivered,
-            self.lost,
-            self.rejected_lost,
+            self.received, self.stored, self.rejected, self.repeated, self.suppressed, self.delivered,
+            self.rejected_delivered, self.lost, self.rejected_lost,
         ]
     }
 

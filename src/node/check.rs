@@ -11,11 +11,11 @@ use crate::check::{
     self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, Speaks, SpoolSettings,
     TlsSettings,
 };
-use crate::config::{Acl, Checksums, Config, Endpoint};
+use crate::config::{Acl, Config, Endpoint};
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
-use crate::store::s3::{S3Settings, S3Store, Timeouts};
+use crate::store::s3::{Checksums, S3Settings, S3Store, Timeouts};
 
 /// What is checked.
 #[derive(Clone, Debug)]

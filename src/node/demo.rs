@@ -26,12 +26,7 @@ const PAGES: [(&str, &str); 5] = [
     ("Checkout", "/checkout"),
 ];
 const EVENTS: [&str; 6] = [
-    "Product Viewed",
-    "Product Added",
-    "Cart Viewed",
-    "Checkout Started",
-    "Coupon Applied",
-    "Order Completed",
+    "Product Viewed", "Product Added", "Cart Viewed", "Checkout Started", "Coupon Applied", "Order Completed",
 ];
 const CITIES: [&str; 5] = ["Lisbon", "Kraków", "東京", "São Paulo", "Oslo"];
 

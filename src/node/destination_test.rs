@@ -10,7 +10,7 @@ use super::policies::sources_of;
 use super::settings::{node_name, store_settings};
 use crate::check::destination::TestCall;
 use crate::check::example_call::{Event, example};
-use crate::check::{DestinationReport, DestinationTest, TestedFunction, test_destination};
+use crate::check::{CheckReport, DestinationTest, TestedFunction, test_destination};
 use crate::config::{Config, Environment};
 use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::invoke::Equipment as _;
@@ -71,7 +71,7 @@ pub async fn test(
     settings: DestinationSettings,
     config: Option<&Config>,
     order: &TestOrder,
-) -> Result<DestinationReport, TestError> {
+) -> Result<CheckReport, TestError> {
     let found = match config {
         Some(config) => found_in(config, order, settings)?,
         None => found_in_dev(order, settings)?,

@@ -54,12 +54,12 @@ impl Engine {
         self.archive.set_importer(importer);
         let gate =
             Arc::new(Gate::new(addresses.access.clone(), Arc::clone(&self.outside.random), metrics.clone()));
-        let server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate))
-            .with_connections(addresses.admin_connections)
-            .with_imports(Arc::new(Arc::clone(importer)))
-            .with_live(Arc::clone(&self.view.live))
-            .with_archive(Arc::clone(&self.archive) as _)
-            .with_destinations(Arc::clone(&self.view) as _);
+        let mut server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate));
+        server.connections = addresses.admin_connections;
+        server.imports = Some(Arc::new(Arc::clone(importer)));
+        server.live = Some(Arc::clone(&self.view.live));
+        server.archive = Some(Arc::clone(&self.archive) as _);
+        server.destinations = Some(Arc::clone(&self.view) as _);
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());

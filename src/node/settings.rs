@@ -9,14 +9,14 @@ use crate::admin::AccessSettings;
 use crate::batch::DueRule;
 use crate::call::{ClientLibraries, Limits};
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
-use crate::config::{Acl, AllowedOrigins, Checksums, ClosedDays, Config, OnCorruption};
+use crate::config::{Acl, AllowedOrigins, ClosedDays, Config, OnCorruption};
 use crate::delivery::DeliverySettings;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::settings::encoders_for;
 use crate::hook::{Command, Hooks, Webhook};
 use crate::ingest::IngestSettings;
 use crate::spool::{SEEN_MAX, SpoolOptions};
-use crate::store::s3::{self, S3Settings};
+use crate::store::s3::S3Settings;
 
 /// The node id in the names of test objects, if neither the configuration nor the spool has one.
 const NODE: &str = "check";
@@ -47,10 +47,7 @@ pub fn store_settings(config: &Config, node: &str) -> S3Settings {
         region: config.s3.region.clone(),
         endpoint_url: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
         path_style: config.s3.path_style,
-        checksums: match config.s3.checksums {
-            Checksums::Auto => s3::Checksums::Auto,
-            Checksums::WhenRequired => s3::Checksums::WhenRequired,
-        },
+        checksums: config.s3.checksums,
         fips: config.s3.fips,
         dual_stack: config.s3.dual_stack,
         sts_endpoint_url: config.s3.sts_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),

@@ -85,18 +85,7 @@ impl fmt::Display for BucketString {
     }
 }
 
-impl TryFrom<String> for BucketString {
-    type Error = BucketStringError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text)
-    }
-}
-
-impl From<BucketString> for String {
-    fn from(bucket: BucketString) -> Self {
-        bucket.to_string()
-    }
-}
+text_form!(BucketString, BucketStringError, BucketString::parse);
 
 /// A text is not a bucket string.
 #[derive(Debug, thiserror::Error)]

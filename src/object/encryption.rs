@@ -199,18 +199,7 @@ impl fmt::Display for KmsKey {
     }
 }
 
-impl TryFrom<String> for KmsKey {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text)
-    }
-}
-
-impl From<KmsKey> for String {
-    fn from(key: KmsKey) -> Self {
-        key.0
-    }
-}
+text_form!(KmsKey, String, KmsKey::parse);
 
 /// An encryption context: pairs of text. They are not secret, because the key service logs them.
 #[derive(

@@ -118,18 +118,7 @@ macro_rules! text {
             }
         }
 
-        impl TryFrom<String> for $type {
-            type Error = String;
-            fn try_from(text: String) -> Result<Self, String> {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$type> for String {
-            fn from(value: $type) -> Self {
-                value.as_str().to_owned()
-            }
-        }
+        text_form!($type, String, $type::parse);
     };
 }
 

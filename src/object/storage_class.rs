@@ -62,18 +62,7 @@ impl fmt::Display for StorageClass {
     }
 }
 
-impl TryFrom<String> for StorageClass {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text)
-    }
-}
-
-impl From<StorageClass> for String {
-    fn from(class: StorageClass) -> Self {
-        class.as_str().to_owned()
-    }
-}
+text_form!(StorageClass, String, StorageClass::parse);
 
 #[cfg(test)]
 mod tests {

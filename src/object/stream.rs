@@ -187,18 +187,7 @@ impl FromStr for Stream {
     }
 }
 
-impl TryFrom<String> for Stream {
-    type Error = StreamError;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Stream> for String {
-    fn from(stream: Stream) -> Self {
-        stream.to_string()
-    }
-}
+text_form!(Stream, StreamError, str::parse);
 
 #[cfg(test)]
 mod tests {

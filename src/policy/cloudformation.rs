@@ -3,7 +3,6 @@
 use crate::object::BucketString;
 
 use super::places::only;
-use super::template::text;
 use super::{PolicyError, Template, Values, problem};
 
 /// The template with a default for each parameter that has a value.
@@ -66,7 +65,7 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     if values.places.iter().any(|place| place.tags) {
         defaults.push(("ObjectTags", "true".to_owned()));
     }
-    Ok(with_defaults(text(template).trim_end(), &defaults))
+    Ok(with_defaults(template.text().trim_end(), &defaults))
 }
 
 /// External ids as CloudFormation reads a list.

@@ -2,7 +2,6 @@
 
 use super::row::Row;
 use super::rows;
-use super::template::text;
 use super::tree::Tree;
 use super::{PolicyError, Template, Values, cloudformation, lambda_destination, problem};
 
@@ -11,7 +10,14 @@ const LISTS: [&str; 2] = ["Statement", "Rules"];
 /// The members that name such an item.
 const NAMES: [&str; 2] = ["Sid", "ID"];
 
-pub(super) fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
+/// A whole policy, filled in: JSON in the form that AWS accepts (YAML for a stack of CloudFormation),
+/// without a newline at the end.
+///
+/// Statements that no value needs are left out: object tags, ACLs, KMS keys, roles, the places of a function.
+///
+/// # Errors
+/// [`PolicyError`] names the missing value, and the flag or setting that gives it.
+pub fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
     match template {
         Template::Cloudformation => return cloudformation::document(values),
         Template::LambdaDestinationCloudformation => return lambda_destination::stack(values),
@@ -40,7 +46,11 @@ pub(super) fn document(template: Template, values: &Values) -> Result<String, Po
     Tree::Object(filled).pretty().map_err(|error| unreadable(template, &error.to_string()))
 }
 
-pub(super) fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
+/// One statement of a policy, filled in, ready to be pasted into the `Statement` list of an existing policy.
+///
+/// # Errors
+/// [`PolicyError`] as for [`document`], or if the template has no statement with this Sid.
+pub fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
     let tree = if template.is_stack() { Tree::List(Vec::new()) } else { parse(template)? };
     let Some(Tree::List(items)) = LISTS.iter().find_map(|name| tree.member(name)) else {
         return Err(PolicyError::NoStatement { template, sid: sid.to_owned() });
@@ -56,7 +66,7 @@ pub(super) fn statement(template: Template, sid: &str, values: &Values) -> Resul
 }
 
 fn parse(template: Template) -> Result<Tree, PolicyError> {
-    serde_json::from_str(text(template)).map_err(|error| unreadable(template, &error.to_string()))
+    serde_json::from_str(template.text()).map_err(|error| unreadable(template, &error.to_string()))
 }
 
 fn unreadable(template: Template, what: &str) -> PolicyError {

@@ -7,7 +7,6 @@ use super::placeholders::{COLLECTOR, EXTERNAL_ID, FUNCTION_ARN, OTHER_EXTERNAL_I
 use super::places::only;
 use super::problem::{missing, no_collector};
 use super::row::Row;
-use super::template::text;
 use super::tree::Tree;
 use super::{PolicyDestination, PolicyError, Template, Values};
 
@@ -68,7 +67,7 @@ pub(super) fn stack(values: &Values) -> Result<String, PolicyError> {
     if !functions.is_empty() {
         defaults.push(("LambdaARN", functions.join(",")));
     }
-    Ok(with_defaults(text(template).trim_end(), &defaults))
+    Ok(with_defaults(template.text().trim_end(), &defaults))
 }
 
 /// The destinations of the one role that the policy belongs to. A trust policy and the stack leave out

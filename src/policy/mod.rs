@@ -21,25 +21,15 @@ mod values;
 
 use template::Limit;
 
+pub use fill::{document, statement};
 pub use problem::PolicyError;
 pub use template::Template;
 pub use values::{CsvFunction, PolicyBucket, PolicyDestination, Values};
 
-/// A whole policy, filled in: JSON in the form that AWS accepts (YAML for a stack of CloudFormation),
-/// without a newline at the end.
-///
-/// Statements that no value needs are left out: object tags, ACLs, KMS keys, roles, the places of a function.
-///
-/// # Errors
-/// [`PolicyError`] names the missing value, and the flag or setting that gives it.
-pub fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
-    fill::document(template, values)
-}
-
 /// Reports a policy that is longer than AWS accepts. The length is counted as AWS counts it, in characters or
 /// bytes.
 pub fn too_long(template: Template, policy: &str) -> Option<String> {
-    let (length, limit, unit) = match template::limit(template) {
+    let (length, limit, unit) = match template.limit() {
         Limit::Characters(limit) => {
             (policy.chars().filter(|c| !c.is_whitespace()).count(), limit, "characters without white space")
         }
@@ -47,14 +37,6 @@ pub fn too_long(template: Template, policy: &str) -> Option<String> {
         Limit::None => return None,
     };
     (length > limit).then(|| format!("the policy has {length} {unit}, but AWS accepts at most {limit}"))
-}
-
-/// One statement of a policy, filled in, ready to be pasted into the `Statement` list of an existing policy.
-///
-/// # Errors
-/// [`PolicyError`] as for [`document`], or if the template has no statement with this Sid.
-pub fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
-    fill::statement(template, sid, values)
 }
 
 #[cfg(test)]

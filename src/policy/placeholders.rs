@@ -31,19 +31,8 @@ const PREFIXES_OF_FUNCTION: [&str; 3] = [JOURNAL[1], OUTPUT[1], REJECTS[1]];
 
 /// The placeholders of all templates. A word with which another one begins comes after it.
 const PLACEHOLDERS: [&str; 13] = [
-    COLLECTOR,
-    READER,
-    ROLE,
-    BUCKET,
-    PREFIX,
-    KMS_KEY,
-    REGION_HOST,
-    REGION,
-    ACCOUNT,
-    OTHER_EXTERNAL_ID,
-    EXTERNAL_ID,
-    FUNCTION_ARN,
-    ARN_START,
+    COLLECTOR, READER, ROLE, BUCKET, PREFIX, KMS_KEY, REGION_HOST, REGION, ACCOUNT, OTHER_EXTERNAL_ID,
+    EXTERNAL_ID, FUNCTION_ARN, ARN_START,
 ];
 
 /// The placeholder with which `text` begins, and the text after it.

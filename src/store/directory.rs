@@ -215,8 +215,6 @@ fn write_synced(place: &Path, from: &mut dyn Read) -> io::Result<u32> {
 }
 
 /// Renames a synced temporary file to its final name.
-#[expect(clippy::disallowed_methods, reason = "the file is synced before, and its directory after")]
 fn name_durably(place: &Path) -> io::Result<()> {
-    fs::rename(temporary_of(place), place)?;
-    sync_dir(place.parent().unwrap_or(Path::new("")))
+    own_files::rename_durably(&temporary_of(place), place)
 }

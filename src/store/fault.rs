@@ -82,11 +82,7 @@ const EXPIRED: &[&str] = &["ExpiredToken", "ExpiredTokenException", "InvalidToke
 
 /// Codes with a status below 500 that are transient, besides those of a store that is asked too often.
 const PASSING: &[&str] = &[
-    "RequestTimeout",
-    "IncompleteBody",
-    "ServiceUnavailable",
-    "InternalError",
-    "TemporaryRedirect",
+    "RequestTimeout", "IncompleteBody", "ServiceUnavailable", "InternalError", "TemporaryRedirect",
     "ClientDisconnected",
 ];
 

@@ -3,6 +3,7 @@
 //! A store makes one attempt. `delivery` decides whether and when to retry, because it knows what is sealed.
 
 pub mod directory;
+#[cfg(any(test, feature = "testing"))]
 pub mod fake;
 pub mod fault;
 pub mod reader;

@@ -74,11 +74,7 @@ struct Attempt<'a> {
     client: Client,
 }
 
-impl fmt::Debug for S3Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3Store").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
+debug_fields!(S3Store { settings });
 
 impl S3Store {
     /// Reads settings from the environment (profile, variables) where `settings` has none. It sends no

@@ -170,13 +170,8 @@ async fn duckdb() {
         for line in object.text().lines() {
             let call: Value = serde_json::from_str(line).expect("JSON");
             let (properties, project) = (&call["properties"], &call["projectId"]);
-            expected.push(json!([
-                project,
-                call["userId"],
-                call["event"],
-                properties["nth"],
-                properties["text"]
-            ]));
+            expected
+                .push(json!([project, call["userId"], call["event"], properties["nth"], properties["text"]]));
         }
     }
     let mut command = Command::new(python);

@@ -8,39 +8,10 @@ const DEPTH_MAX: usize = 12;
 const BODY_MAX: usize = 16 * 1_024;
 
 const NAMES: [&str; 33] = [
-    "type",
-    "messageId",
-    "userId",
-    "anonymousId",
-    "event",
-    "groupId",
-    "previousId",
-    "timestamp",
-    "originalTimestamp",
-    "sentAt",
-    "receivedAt",
-    "context",
-    "integrations",
-    "channel",
-    "projectId",
-    "version",
-    "writeKey",
-    "properties",
-    "traits",
-    "_metadata",
-    "ip",
-    "userAgent",
-    "direct",
-    "library",
-    "name",
-    "app",
-    "a",
-    "b",
-    "",
-    "batch",
-    r"\u0074ype",
-    r"mess\u0061geId",
-    "forebayPosition",
+    "type", "messageId", "userId", "anonymousId", "event", "groupId", "previousId", "timestamp",
+    "originalTimestamp", "sentAt", "receivedAt", "context", "integrations", "channel", "projectId",
+    "version", "writeKey", "properties", "traits", "_metadata", "ip", "userAgent", "direct", "library",
+    "name", "app", "a", "b", "", "batch", r"\u0074ype", r"mess\u0061geId", "forebayPosition",
 ];
 /// Only a few, so that merged objects share names.
 const INNER_NAMES: [&str; 12] =
@@ -78,20 +49,8 @@ const TEXTS: [&str; 30] = [
     r"\ufffd",
 ];
 const NUMBERS: [&str; 14] = [
-    "0",
-    "-0",
-    "-0.0",
-    "1e999",
-    "-1E-999",
-    "12345678901234567890",
-    "1.50",
-    "1.5",
-    "0.1e+01",
-    "1795155812",
-    "1795155812701",
-    "9999999999999",
-    "-1",
-    "1e5",
+    "0", "-0", "-0.0", "1e999", "-1E-999", "12345678901234567890", "1.50", "1.5", "0.1e+01", "1795155812",
+    "1795155812701", "9999999999999", "-1", "1e5",
 ];
 
 /// A body.

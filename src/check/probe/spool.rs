@@ -31,7 +31,7 @@ pub(in crate::check) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
     };
     let directory = match in_use {
         Some(in_use) => Directory::Writable { in_use },
-        None => Directory::CanBeMade { below: there.clone() },
+        None => Directory::CanBeMade(there.clone()),
     };
     let free = rustix::fs::statvfs(&there).map(|about| about.f_bavail.saturating_mul(about.f_frsize));
     SpoolFacts {
@@ -136,7 +136,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spool = dir.path().join("a/spool");
         let before = look(&spool, &clock);
-        assert_eq!(before.directory, Directory::CanBeMade { below: dir.path().to_owned() });
+        assert_eq!(before.directory, Directory::CanBeMade(dir.path().to_owned()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no file is left behind");
 
         let held = RealDisk::open(&spool).unwrap();

@@ -29,25 +29,22 @@ pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
             .into_iter()
             .filter_map(|(name, value)| Some(format!(", {name} {}", outside_text(value.as_deref()?))))
             .collect::<String>();
-        line(
-            &mut text,
-            format_args!(
-                "{}  {ended}: {} {} of {}, {} ms{again}{said}",
-                rfc3339(UnixMillis(attempt.at_ms)),
-                outside_text(&attempt.kind),
-                outside_text(&attempt.message_id),
-                attempt.source,
-                grouped(attempt.millis),
-            ),
+        text += &format!(
+            "{}  {ended}: {} {} of {}, {} ms{again}{said}\n",
+            rfc3339(UnixMillis(attempt.at_ms)),
+            outside_text(&attempt.kind),
+            outside_text(&attempt.message_id),
+            attempt.source,
+            grouped(attempt.millis),
         );
         if let Some(what) = attempt.failed.as_ref().map(|failed| &failed.what).filter(|what| !what.is_empty())
         {
             wrapped("    ", &outside_text(what).to_string())
                 .iter()
-                .for_each(|part| line(&mut text, format_args!("{part}")));
+                .for_each(|part| text += &format!("{part}\n"));
         }
         for log in attempt.log_tail.iter().flat_map(|tail| tail.lines()) {
-            line(&mut text, format_args!("    | {}", outside_text(log)));
+            text += &format!("    | {}\n", outside_text(log));
         }
     }
     if attempts.masked {
@@ -59,10 +56,10 @@ pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
 fn destination(one: &DestinationStatus) -> String {
     let mut text = String::new();
     let removed = if one.removed { ", no longer configured: it sends what waits" } else { "" };
-    line(&mut text, format_args!("{} ({}{removed})", one.name, one.kind));
-    line(&mut text, format_args!("  delivered     {} since the start", grouped(one.succeeded)));
+    text += &format!("{} ({}{removed})\n", one.name, one.kind);
+    text += &format!("  delivered     {} since the start\n", grouped(one.succeeded));
     if !one.failed.is_empty() {
-        line(&mut text, format_args!("  failed        {}", by_class(&one.failed)));
+        text += &format!("  failed        {}\n", by_class(&one.failed));
     }
     let recent = match one.dead.is_empty() {
         true => "none since the start".to_owned(),
@@ -70,11 +67,11 @@ fn destination(one: &DestinationStatus) -> String {
     };
     let any_dead = !one.dead.is_empty() || one.dead_stored > 0;
     if any_dead {
-        line(&mut text, format_args!("  dead letters  {recent}; {} in all", grouped(one.dead_stored)));
+        text += &format!("  dead letters  {recent}; {} in all\n", grouped(one.dead_stored));
     }
     if any_dead && !one.removed {
         let again = format!("forebay destinations replay {} --from DLQ", one.name);
-        line(&mut text, format_args!("  {:<13} {again}", "send again"));
+        text += &format!("  {:<13} {again}\n", "send again");
     }
     for function in &one.functions {
         of_function(&mut text, function);
@@ -104,7 +101,7 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         0 => String::new(),
         bytes => format!(", {} queued", about_bytes(bytes)),
     };
-    line(text, format_args!("  {}{types}: {state}{queued}{flight}", function.function));
+    *text += &format!("  {}{types}: {state}{queued}{flight}\n", function.function);
     if let Some(failing) = &function.failing {
         let what = if failing.what.is_empty() {
             String::new()
@@ -112,28 +109,20 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
             format!(": {}", outside_text(&failing.what))
         };
         let said = format!("{}{what}", failing.shown);
-        wrapped("    ", &said).iter().for_each(|part| line(text, format_args!("{part}")));
-        wrapped("    to do: ", &failing.remedy).iter().for_each(|part| line(text, format_args!("{part}")));
+        for part in wrapped("    ", &said).iter().chain(&wrapped("    to do: ", &failing.remedy)) {
+            *text += &format!("{part}\n");
+        }
     }
     if function.lost > 0 {
         let lost = counted(function.lost, "call is lost", "calls are lost");
-        line(
-            text,
-            format_args!(
-                "    {lost} at most, because its queue or the spool is damaged: see the alarm damage"
-            ),
-        );
+        *text +=
+            &format!("    {lost} at most, because its queue or the spool is damaged: see the alarm damage\n");
     }
 }
 
 fn by_class(counts: &[ClassCount]) -> String {
     let one = |count: &ClassCount| format!("{} {}", grouped(count.count), count.shown);
     counts.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn line(text: &mut String, args: std::fmt::Arguments<'_>) {
-    text.push_str(&args.to_string());
-    text.push('\n');
 }
 
 #[cfg(test)]

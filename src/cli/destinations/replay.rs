@@ -12,7 +12,7 @@ use super::configured::{configured, named};
 use super::sent;
 use crate::cli::failure::{Failure, INTERRUPTED};
 use crate::cli::meter::Meter;
-use crate::cli::print_json::print_json;
+use crate::cli::print_json::print_either;
 use crate::destinations::replay::{ReplayError, ReplayFrom, ReplayOrder, Standing, Watch};
 use crate::node::bucket_reader::BucketReader;
 use crate::node::replay;
@@ -76,10 +76,7 @@ async fn replay(
         sent = replay.run(&shelves) => sent.map_err(failed)?,
         never = show(&watch) => match never {},
     };
-    match args.json {
-        true => print_json(out, &sent::json(&sent, args))?,
-        false => out.write_all(sent::text(&sent, args).as_bytes())?,
-    }
+    print_either(out, args.json, &sent::json(&sent, args), || sent::text(&sent, args))?;
     sent::result(&sent, args)
 }
 

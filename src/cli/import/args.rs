@@ -101,29 +101,16 @@ pub struct ImportCsvArgs {
 pub struct NamedType {
     /// Type of the calls, if the names of the files do not begin with it; object with --collection
     #[arg(long = "type", value_name = "TYPE", value_parser = type_arg)]
-    pub kind: Option<TypeArg>,
+    pub kind: Option<NamedKind>,
 
     /// Collection of object files, if their names do not show it (a name that contains _)
     #[arg(long, value_name = "NAME", value_parser = Collection::new)]
     pub collection: Option<Collection>,
 }
 
-/// A value of `--type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TypeArg {
-    /// Calls of one kind.
-    Calls(CallKind),
-    /// Objects of the collection that `--collection` names.
-    Objects,
-}
-
 impl From<&NamedType> for row_type::NamedType {
     fn from(typed: &NamedType) -> Self {
-        let kind = typed.kind.map(|kind| match kind {
-            TypeArg::Calls(kind) => NamedKind::Calls(kind),
-            TypeArg::Objects => NamedKind::Objects,
-        });
-        Self { kind, collection: typed.collection.clone() }
+        Self { kind: typed.kind, collection: typed.collection.clone() }
     }
 }
 
@@ -408,12 +395,12 @@ pub enum ProgressArg {
     None,
 }
 
-fn type_arg(text: &str) -> Result<TypeArg, String> {
+fn type_arg(text: &str) -> Result<NamedKind, String> {
     if text == "object" {
-        return Ok(TypeArg::Objects);
+        return Ok(NamedKind::Objects);
     }
     CallKind::from_name(text)
-        .map(TypeArg::Calls)
+        .map(NamedKind::Calls)
         .ok_or_else(|| "expected track, identify, page, screen, group, alias or object".to_owned())
 }
 

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{Delimiter, EmptyArg, FormatArgs, NamedType, ScopeArg, TypeArg};
+use super::args::{Delimiter, EmptyArg, FormatArgs, NamedType, ScopeArg};
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
 use crate::import::discovery::files::Opening;
+use crate::import::discovery::row_type::NamedKind;
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
@@ -98,8 +99,8 @@ fn text_before(named_type: &NamedType, format: &FormatArgs) -> String {
     let NamedType { kind, collection } = named_type;
     let kind = match kind {
         None => "None".to_owned(),
-        Some(TypeArg::Objects) => "Some(Objects)".to_owned(),
-        Some(TypeArg::Calls(kind)) => {
+        Some(NamedKind::Objects) => "Some(Objects)".to_owned(),
+        Some(NamedKind::Calls(kind)) => {
             let name = match kind {
                 CallKind::Track => "Track",
                 CallKind::Identify => "Identify",

@@ -196,7 +196,7 @@ mod tests {
         let format = &settings.csv.format;
         assert_eq!(format.time_columns, ["at", "due"]);
         assert_eq!((format.strict, format.arrays), (true, false));
-        let track = crate::cli::import::args::TypeArg::Calls(crate::call::CallKind::Track);
+        let track = crate::import::discovery::row_type::NamedKind::Calls(crate::call::CallKind::Track);
         assert_eq!(settings.csv.named_type.kind, Some(track));
         let To::Collector { url, write_key } = &settings.settings.to else { panic!("{settings:?}") };
         assert_eq!((url.as_str(), write_key.as_str()), ("http://127.0.0.1:1", "k"));

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
-use crate::cli::print_json::print_json;
+use crate::cli::print_json::print_either;
 use crate::node::closed_spool::{
     BatchAbout, Functions, Inspection, Range, SealAbout, SegmentIs, SpoolAbout, inspect,
 };
@@ -21,13 +21,8 @@ const SEGMENTS_SHOWN: usize = 20;
 /// [`Failure`] if there is no spool, a process uses it, or it cannot be read.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let shown = inspect(&args.dir)?;
-    if args.json {
-        print_json(out, &shown)?;
-    } else {
-        out.write_all(render(&shown.spool).as_bytes())?;
-        out.write_all(render_functions(&shown).as_bytes())?;
-    }
-    Ok(())
+    let text = || render(&shown.spool) + &render_functions(&shown);
+    Ok(print_either(out, args.json, &shown, text)?)
 }
 
 fn render_functions(shown: &SpoolAbout) -> String {
@@ -49,7 +44,7 @@ fn render_functions(shown: &SpoolAbout) -> String {
             .map_or_else(String::new, |queued| format!("; what waits up to {queued} is queued"));
         let removed = if function.removed { " (no longer configured)" } else { "" };
         let (name, arn) = (&function.destination, outside_text(&function.function));
-        line(&mut text, format_args!("  {name}, {arn}{removed}: {state}{queued}"));
+        text += &format!("  {name}, {arn}{removed}: {state}{queued}\n");
     }
     text
 }
@@ -143,16 +138,13 @@ fn seals(seals: &[SealAbout]) -> String {
             ));
         }
         let state = if state.is_empty() { String::new() } else { format!("; {}", state.join("; ")) };
-        line(
-            &mut text,
-            format_args!(
-                "  seal {}: {}, positions {}{state}\n    s3://{}/{}",
-                seal.number,
-                counted(seal.calls, "call", "calls"),
-                range(seal.positions),
-                seal.bucket,
-                outside_key(&seal.object_key),
-            ),
+        text += &format!(
+            "  seal {}: {}, positions {}{state}\n    s3://{}/{}\n",
+            seal.number,
+            counted(seal.calls, "call", "calls"),
+            range(seal.positions),
+            seal.bucket,
+            outside_key(&seal.object_key),
         );
     }
     text
@@ -167,10 +159,10 @@ fn rest(of: &Inspection) -> String {
         let region =
             known.region.as_ref().map_or_else(String::new, |region| format!(" ({})", outside_text(region)));
         let (source, from, bucket) = (&known.source, known.from, outside_text(&known.bucket));
-        line(&mut text, format_args!("  {source}, from position {from}: {bucket}{region}"));
+        text += &format!("  {source}, from position {from}: {bucket}{region}\n");
     }
     for lost in &of.lost {
-        line(&mut text, format_args!("lost: positions {}", range(*lost)));
+        text += &format!("lost: positions {}\n", range(*lost));
     }
     let mut rows = vec![["on disk", "files", "bytes"].map(str::to_owned)];
     rows.extend(
@@ -178,11 +170,6 @@ fn rest(of: &Inspection) -> String {
     );
     text.push_str(&paragraph(&rows, &[1, 2]));
     text
-}
-
-fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
-    text.push_str(&what.to_string());
-    text.push('\n');
 }
 
 fn range(range: Range) -> String {

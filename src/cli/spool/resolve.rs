@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::cli::args::{ResolveAction, SpoolResolveArgs};
 use crate::cli::failure::Failure;
-use crate::cli::print_json::print_json;
+use crate::cli::print_json::print_either;
 use crate::node::closed_spool::{self, Decision};
 
 /// Records the decision in the spool. The decision takes effect at the next start.
@@ -20,12 +20,7 @@ pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> 
     };
     let closed_spool::Resolved { object_key, kept } = closed_spool::resolve(&args.dir, args.seal, decision)?;
     let resolved = Resolved { seal: args.seal, object_key, action: args.action, kept };
-    if args.json {
-        print_json(out, &resolved)?;
-    } else {
-        out.write_all(render(&resolved).as_bytes())?;
-    }
-    Ok(())
+    Ok(print_either(out, args.json, &resolved, || render(&resolved))?)
 }
 
 /// A decision that is recorded.

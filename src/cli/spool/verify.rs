@@ -6,7 +6,7 @@ use crate::cli::args::SpoolReadArgs;
 use crate::cli::failure::Failure;
 use crate::cli::meter::Meter;
 use crate::cli::paint::{BAD, GOOD, Mark, WARNING, painted};
-use crate::cli::print_json::print_json;
+use crate::cli::print_json::print_either;
 use crate::node::closed_spool::{Answered, Finding, Verified, verify};
 use crate::runtime::colour;
 use crate::words::{about_bytes, counted};
@@ -23,12 +23,8 @@ pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut meter = Meter::new("checked");
     let verified = verify(&args.dir, &mut |done, total| meter.bytes(done, total))?;
     drop(meter);
-    if args.json {
-        print_json(out, &verified)?;
-    } else {
-        let text = painted(&render(&verified), &MARKS, colour::wanted(&io::stdout()));
-        out.write_all(text.as_bytes())?;
-    }
+    let text = || painted(&render(&verified), &MARKS, colour::wanted(&io::stdout()));
+    print_either(out, args.json, &verified, text)?;
     match verified.findings.len() {
         0 => Ok(()),
         1 => Err(Failure::failed(format!("{} is damaged in 1 place", args.dir.display()))),

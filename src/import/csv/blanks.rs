@@ -9,14 +9,7 @@ use super::row_error::{RowError, Shown};
 
 /// Columns whose cells have no blank of their own at the beginning.
 const NAMES: [&str; 8] = [
-    "userId",
-    "anonymousId",
-    "groupId",
-    "previousId",
-    "messageId",
-    "event",
-    "context.ip",
-    "context.device.id",
+    "userId", "anonymousId", "groupId", "previousId", "messageId", "event", "context.ip", "context.device.id",
 ];
 
 /// The least number of cells after the first one that show that a blank follows each delimiter of a row.

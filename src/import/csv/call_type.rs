@@ -160,15 +160,8 @@ mod tests {
     #[test]
     fn a_name_without_a_type_is_an_error() {
         for path in [
-            "x.csv",
-            "in/x.csv",
-            "track.csv",
-            "Track_1.csv",
-            "tracks_1.csv",
-            "track_/x.csv",
-            "object_.csv",
-            "object__1.csv",
-            "",
+            "x.csv", "in/x.csv", "track.csv", "Track_1.csv", "tracks_1.csv", "track_/x.csv", "object_.csv",
+            "object__1.csv", "",
         ] {
             assert!(of_name(path, None).is_err(), "{path}");
         }

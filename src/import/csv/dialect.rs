@@ -35,7 +35,7 @@ impl Dialect {
         for (index, (name, byte)) in bytes.iter().enumerate() {
             let Some(byte) = *byte else { continue };
             if !byte.is_ascii() || matches!(byte, b'\r' | b'\n') {
-                return Err(BadDialect::Byte { name });
+                return Err(BadDialect::Byte(name));
             }
             if let Some((other, _)) = bytes.iter().take(index).find(|(_, other)| *other == Some(byte)) {
                 return Err(BadDialect::Twice { one: other, other: name });
@@ -57,12 +57,9 @@ impl Dialect {
 /// Why a dialect cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadDialect {
-    /// A byte that cannot have a meaning.
-    #[error("--{name} must be one ASCII character other than a line break")]
-    Byte {
-        /// `delimiter`, `quote` or `escape`.
-        name: &'static str,
-    },
+    /// A byte of `delimiter`, `quote` or `escape` that cannot have that meaning.
+    #[error("--{0} must be one ASCII character other than a line break")]
+    Byte(&'static str),
     /// One byte with two meanings.
     #[error("--{one} and --{other} must differ")]
     Twice {

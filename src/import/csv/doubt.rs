@@ -157,15 +157,8 @@ mod tests {
     #[test]
     fn what_writers_write_is_not() {
         for text in [
-            "",
-            "a,b",
-            "\"a\",\"\"",
-            "\"a \"\"b\"\"\",c",
-            "5\" pipe,b",
-            "\"C:\\\",b",
-            "a, b",
-            "\"a\nb\",\"c\"",
-            "\\N,\\n",
+            "", "a,b", "\"a\",\"\"", "\"a \"\"b\"\"\",c", "5\" pipe,b", "\"C:\\\",b", "a, b",
+            "\"a\nb\",\"c\"", "\\N,\\n",
         ] {
             assert_eq!(odd(text, None), None, "{text}");
         }

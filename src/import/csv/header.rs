@@ -19,14 +19,7 @@ const NAME_SHOWN_MAX: usize = 256;
 
 /// Fields that an import or the collector sets itself. `sentAt` would shift times.
 const OWNED: [&str; 9] = [
-    "type",
-    "receivedAt",
-    "sentAt",
-    "originalTimestamp",
-    "projectId",
-    "channel",
-    "version",
-    "writeKey",
+    "type", "receivedAt", "sentAt", "originalTimestamp", "projectId", "channel", "version", "writeKey",
     "forebayPosition",
 ];
 
@@ -157,45 +150,27 @@ impl HeaderError {
 /// A part of the header that is imported otherwise than one may expect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// A column without a name is ignored.
-    #[error("column {} has no name and is ignored", grouped(*.number))]
-    Blank {
-        /// The column's number, from 1.
-        number: u64,
-    },
+    /// A column without a name is ignored; its number, from 1.
+    #[error("column {} has no name and is ignored", grouped(*.0))]
+    Blank(u64),
     /// A column is ignored because its field is set by the import or the collector.
-    #[error("column \"{}\" is ignored: this field is set by the import or the collector", shown(.name))]
-    Owned {
-        /// The column's name.
-        name: String,
-    },
+    #[error("column \"{}\" is ignored: this field is set by the import or the collector", shown(.0))]
+    Owned(String),
     /// The `messageId` column is ignored because `--id-from` names another one.
     #[error("column \"messageId\" is ignored: --id-from names another column")]
     OtherMessageId,
     /// A name with an empty part, such as `Notes.`, is not split at its dots.
-    #[error("column \"{}\" is kept under this very name: a part between its dots is empty", shown(.name))]
-    Literal {
-        /// The column's name.
-        name: String,
-    },
+    #[error("column \"{}\" is kept under this very name: a part between its dots is empty", shown(.0))]
+    Literal(String),
     /// The schema gives an id a type other than string.
-    #[error("column \"{}\" stays text whatever the schema says: it is an id or a name", shown(.name))]
-    StaysText {
-        /// The column's name.
-        name: String,
-    },
+    #[error("column \"{}\" stays text whatever the schema says: it is an id or a name", shown(.0))]
+    StaysText(String),
     /// The schema gives the time of the call a type that is none.
-    #[error("column \"{}\" stays a time whatever the schema says", shown(.name))]
-    StaysTime {
-        /// The column's name.
-        name: String,
-    },
+    #[error("column \"{}\" stays a time whatever the schema says", shown(.0))]
+    StaysTime(String),
     /// The schema gives an object of the call another type.
-    #[error("column \"{}\" stays a JSON object whatever the schema says", shown(.name))]
-    StaysObject {
-        /// The column's name.
-        name: String,
-    },
+    #[error("column \"{}\" stays a JSON object whatever the schema says", shown(.0))]
+    StaysObject(String),
     /// The schema or `--time-columns` names a column that the file does not have.
     #[error("the file has no column \"{}\", which {option} names", shown(.name))]
     NoSuchColumn {
@@ -211,14 +186,14 @@ impl Warning {
     /// are settings.
     pub fn told(&self) -> Told {
         let name = match self {
-            Self::Blank { .. } | Self::OtherMessageId | Self::NoSuchColumn { .. } => {
+            Self::Blank(_) | Self::OtherMessageId | Self::NoSuchColumn { .. } => {
                 return Told::plain(self.to_string());
             }
-            Self::Owned { name }
-            | Self::Literal { name }
-            | Self::StaysText { name }
-            | Self::StaysTime { name }
-            | Self::StaysObject { name } => name,
+            Self::Owned(name)
+            | Self::Literal(name)
+            | Self::StaysText(name)
+            | Self::StaysTime(name)
+            | Self::StaysObject(name) => name,
         };
         let (full, quoted) = (self.to_string(), format!("column \"{}\"", shown(name)));
         match full.strip_prefix(&quoted) {
@@ -255,7 +230,7 @@ impl Header {
         let mut columns = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             if name.is_empty() {
-                warnings.push(Warning::Blank { number: number_of(index + 1) });
+                warnings.push(Warning::Blank(number_of(index + 1)));
                 continue;
             }
             if let Some(first) = seen.insert(name, index) {
@@ -340,7 +315,7 @@ fn column_of(
     let as_json = if arrays { name.strip_suffix(JSON_SUFFIX).filter(|rest| !rest.is_empty()) } else { None };
     let placed = as_json.unwrap_or(name);
     let mut path = path::parts(placed).unwrap_or_else(|| {
-        warnings.push(Warning::Literal { name: name.to_owned() });
+        warnings.push(Warning::Literal(name.to_owned()));
         vec![placed.to_owned()]
     });
     if path.len() > PATH_PARTS_MAX {
@@ -362,7 +337,7 @@ fn column_of(
     }
     let first = path.first().map_or("", String::as_str);
     if OWNED.contains(&first) {
-        warnings.push(Warning::Owned { name: name.to_owned() });
+        warnings.push(Warning::Owned(name.to_owned()));
         return Ok(None);
     }
     // Track, page and screen calls have no traits of their own: their traits describe the user, and are

@@ -1,24 +1,15 @@
 //! How the lines of a text end.
 
-use std::fmt;
-
 /// What ends a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineEnd {
     /// LF
+    #[error("a line feed")]
     LineFeed,
     /// CR without an LF after it
+    #[error("a carriage return")]
     CarriageReturn,
     /// CRLF
+    #[error("a carriage return with a line feed")]
     Both,
-}
-
-impl fmt::Display for LineEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::LineFeed => "a line feed",
-            Self::CarriageReturn => "a carriage return",
-            Self::Both => "a carriage return with a line feed",
-        })
-    }
 }

@@ -88,11 +88,8 @@ pub enum Empty {
 /// Where messageIds come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageIds {
-    /// A `messageId` column if the cell is not blank, else the prefix and the row's number.
-    Position {
-        /// `imp_<file_id>_`
-        prefix: String,
-    },
+    /// A `messageId` column if the cell is not blank, else the prefix `imp_<file_id>_` and the row's number.
+    Position(String),
     /// The column with this name, in every row.
     Column(String),
     /// A `messageId` column if the cell is not blank, else `imp_` and the row's hash within this scope.
@@ -162,7 +159,7 @@ impl Plan {
         }
         head.extend_from_slice(b"\"messageId\":\"");
         let (prefix, id_column) = match &options.message_id {
-            MessageIds::Position { prefix } => {
+            MessageIds::Position(prefix) => {
                 let mut escaped = Vec::new();
                 json_text::write_escaped(prefix.as_bytes(), &mut escaped);
                 (Some(escaped), message_id)
@@ -198,7 +195,7 @@ impl Plan {
         let (empty, max_event) = (options.empty, if is_of_calls { options.max_event } else { OBJECT_MAX });
         let scope = match options.message_id {
             MessageIds::RowHash(scope) => Some(scope),
-            MessageIds::Position { .. } | MessageIds::Column(_) => None,
+            MessageIds::Position(_) | MessageIds::Column(_) => None,
         };
         let collection = options.kind.collection().cloned();
         let plan = Self {
@@ -623,20 +620,20 @@ fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) 
     if is_at(column, &["timestamp"]) {
         let numbers = declared.map_or(Some(Numbers::ByMagnitude), ColumnType::numbers);
         if numbers.is_none() {
-            warnings.push(Warning::StaysTime { name: column.name.clone() });
+            warnings.push(Warning::StaysTime(column.name.clone()));
         }
         return Kind::CallTime(numbers.unwrap_or_default());
     }
     if matches!(options.kind, FileType::Calls(_)) && OBJECT_PLACES.iter().any(|place| is_at(column, place)) {
         if declared.is_some_and(|declared| declared != ColumnType::Json) {
-            warnings.push(Warning::StaysObject { name: column.name.clone() });
+            warnings.push(Warning::StaysObject(column.name.clone()));
         }
         return Kind::Object;
     }
     let is_object_id = matches!(options.kind, FileType::Objects(_)) && is_at(column, &["id"]);
     if is_object_id || TEXT_PLACES.iter().any(|place| is_at(column, place)) {
         if declared.is_some_and(|declared| declared != ColumnType::String) {
-            warnings.push(Warning::StaysText { name: column.name.clone() });
+            warnings.push(Warning::StaysText(column.name.clone()));
         }
         return Kind::Typed(ColumnType::String);
     }

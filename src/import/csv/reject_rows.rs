@@ -38,11 +38,7 @@ pub struct RejectRows<R> {
     places: RowIds,
 }
 
-impl<R> std::fmt::Debug for RejectRows<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RejectRows").finish_non_exhaustive()
-    }
-}
+debug_fields!(RejectRows<R> {});
 
 impl<R: Read> RejectRows<R> {
     /// Reads the rejected rows of a file. `id` is the id of the rejects file. `options` have the delimiter

@@ -133,11 +133,8 @@ pub enum RowError {
         max: u64,
     },
     /// The record is longer than a record may be.
-    #[error("the record has more than {} bytes", grouped(*max))]
-    RecordTooLarge {
-        /// The limit, in bytes.
-        max: u64,
-    },
+    #[error("the record has more than {} bytes", grouped(*.0))]
+    RecordTooLarge(u64),
     /// The text is odd, so the cells are unknown.
     #[error("field {field} {odd}")]
     Odd {
@@ -224,17 +221,11 @@ pub enum QuoteSign {
     #[error("the file ends inside it")]
     EndOfFile,
     /// The field is longer than a field may be.
-    #[error("the field passes {} bytes", grouped(*max))]
-    Bytes {
-        /// The limit, in bytes.
-        max: u64,
-    },
+    #[error("the field passes {} bytes", grouped(*.0))]
+    Bytes(u64),
     /// The field, or after many such errors the record, has more line breaks than it may have.
-    #[error("it passes {} line breaks", grouped(*max))]
-    LineBreaks {
-        /// The limit.
-        max: u64,
-    },
+    #[error("it passes {} line breaks", grouped(*.0))]
+    LineBreaks(u64),
     /// On a later line, other text follows the quote that would have closed the field.
     #[error("on a later line, text follows the next quote")]
     TextAfterQuote,
@@ -252,7 +243,7 @@ impl RowError {
             Self::CallTooLarge { .. }
             | Self::CellTooLarge { .. }
             | Self::FieldTooLarge { .. }
-            | Self::RecordTooLarge { .. } => "too-large",
+            | Self::RecordTooLarge(_) => "too-large",
             Self::Odd { odd: Odd::Escape(_), .. } => "escape",
             Self::Quote { .. } | Self::Odd { .. } => "quote",
             Self::Blank { .. } => "blank",
@@ -375,7 +366,7 @@ mod tests {
             "column timestamp is not a time: \"soon\\n\" (expected ISO 8601 or Unix time)",
         );
         check(
-            RowError::Quote { field: 2, sign: QuoteSign::LineBreaks { max: 1_000 } },
+            RowError::Quote { field: 2, sign: QuoteSign::LineBreaks(1_000) },
             "quote",
             "field 2 begins with a quote that is not closed: it passes 1,000 line breaks",
         );

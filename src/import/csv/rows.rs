@@ -120,7 +120,7 @@ impl CsvOptions {
             arrays: self.arrays,
             strict: self.strict,
             message_id: match &self.id_from {
-                IdFrom::Position => MessageIds::Position { prefix: format!("imp_{file}_") },
+                IdFrom::Position => MessageIds::Position(format!("imp_{file}_")),
                 IdFrom::Column(name) => MessageIds::Column(name.clone()),
                 IdFrom::RowHash { everywhere: true } => MessageIds::RowHash(scope("")),
                 IdFrom::RowHash { everywhere: false } => MessageIds::RowHash(scope(place)),
@@ -148,11 +148,7 @@ pub struct CsvRows {
     next: u64,
 }
 
-impl std::fmt::Debug for CsvRows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CsvRows").field("name", &self.name).field("next", &self.next).finish_non_exhaustive()
-    }
-}
+debug_fields!(CsvRows { name, next });
 
 /// An opened text, with what a person should know about it.
 #[derive(Debug)]

@@ -132,7 +132,7 @@ impl Scanner {
             }
         }
         if text.len() > self.record_max {
-            return Scan::Broken(RowError::RecordTooLarge { max: count(self.record_max) });
+            return Scan::Broken(RowError::RecordTooLarge(count(self.record_max)));
         }
         if at_end { self.end_of_file(data, ends) } else { Scan::More }
     }
@@ -264,7 +264,7 @@ impl Scanner {
             [(self.field_breaks, FIELD_LINE_BREAKS_MAX), (self.breaks, self.record_breaks_max)]
         {
             if breaks > max {
-                let sign = QuoteSign::LineBreaks { max };
+                let sign = QuoteSign::LineBreaks(max);
                 return Err(RowError::Quote { field: field_number(ends), sign });
             }
         }
@@ -291,7 +291,7 @@ impl Scanner {
     fn field_too_large(&self, ends: &[usize]) -> RowError {
         let (field, max) = (field_number(ends), count(self.field_max));
         if self.quoted {
-            RowError::Quote { field, sign: QuoteSign::Bytes { max } }
+            RowError::Quote { field, sign: QuoteSign::Bytes(max) }
         } else {
             RowError::FieldTooLarge { field, max }
         }

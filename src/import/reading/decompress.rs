@@ -1,7 +1,7 @@
 //! Reads gzip and zstd to their very end.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::{fmt, mem};
+use std::mem;
 
 use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, Operation};
@@ -34,15 +34,12 @@ pub enum DecompressError {
     /// Other bytes follow the compressed ones.
     #[error("the {0} file is damaged: other bytes follow the compressed ones")]
     Trailing(Compression),
-    /// The file needs a longer window than allowed.
+    /// The file needs a longer window than allowed: the limit, as a power of two.
     #[error(
         "the zstd file needs a window of more than {} MiB of memory; write it again without --long: \
-         zstd -dc --long=31 FILE | zstd > NEW", (1_u64 << .window_log_max.min(&63)) >> 20
+         zstd -dc --long=31 FILE | zstd > NEW", (1_u64 << .0.min(&63)) >> 20
     )]
-    Window {
-        /// The limit, as a power of two.
-        window_log_max: u32,
-    },
+    Window(u32),
     /// The file needs a dictionary.
     #[error("the zstd file needs a dictionary; write it again without one")]
     Dictionary,
@@ -188,7 +185,7 @@ impl<R: Read> Zstd<R> {
     fn explain(&self, error: &io::Error) -> DecompressError {
         let text = error.to_string();
         if text.contains("too much memory") {
-            DecompressError::Window { window_log_max: self.window_log_max }
+            DecompressError::Window(self.window_log_max)
         } else if text.contains("Dictionary mismatch") {
             DecompressError::Dictionary
         } else if text.contains("Unknown frame descriptor") {
@@ -233,17 +230,9 @@ impl<R: Read> Read for Zstd<R> {
     }
 }
 
-impl<R> fmt::Debug for Gzip<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gzip").field("any", &self.any).finish_non_exhaustive()
-    }
-}
+debug_fields!(Gzip<R> { any });
 
-impl<R> fmt::Debug for Zstd<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Zstd").field("any", &self.any).finish_non_exhaustive()
-    }
-}
+debug_fields!(Zstd<R> { any });
 
 #[cfg(test)]
 mod tests {
@@ -439,7 +428,7 @@ mod tests {
         };
         assert!(read(24).is_ok());
         let error = read(23).unwrap_err();
-        assert_eq!(typed::<DecompressError>(&error), Some(&DecompressError::Window { window_log_max: 23 }));
+        assert_eq!(typed::<DecompressError>(&error), Some(&DecompressError::Window(23)));
         assert!(error.to_string().contains("more than 8 MiB"), "{error}");
     }
 }

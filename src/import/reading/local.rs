@@ -581,16 +581,8 @@ mod tests {
     #[test]
     fn a_folder_means_its_tables_sorted() {
         let dir = folder(&[
-            "b/2.csv",
-            "b/10.TSV.gz",
-            "b/x.json",
-            "a.txt",
-            "c.csv.zst",
-            ".hidden.csv",
-            ".git/d.csv",
-            "b.csv",
-            "b/c/d/e.csv.zip",
-            "notes",
+            "b/2.csv", "b/10.TSV.gz", "b/x.json", "a.txt", "c.csv.zst", ".hidden.csv", ".git/d.csv", "b.csv",
+            "b/c/d/e.csv.zip", "notes",
         ]);
         let all = ["a.txt", "b/10.TSV.gz", "b/2.csv", "b/c/d/e.csv.zip", "b.csv", "c.csv.zst"];
         assert_eq!(expanded(dir.path(), &[""]).unwrap(), all);

@@ -68,7 +68,6 @@ pub struct OpenedZip {
 /// A text as UTF-8, and how far it was read.
 pub struct Text {
     reader: Utf8<Guard<Box<dyn Read + Send>>>,
-    compression: Compression,
     raw: RawBytes,
     raw_size: Option<u64>,
 }
@@ -81,22 +80,15 @@ pub fn open(source: Unopened, options: &Options) -> io::Result<Opened> {
     let Unopened { bytes, name, content_encoding } = source;
     let detect = |magic: &[u8]| detect(magic, content_encoding.as_deref(), &name);
     match bytes {
-        FileBytes::File(file) => {
-            let mut magic = [0; MAGIC_BYTES];
-            let len = fill(&mut file.reader(), &mut magic)?;
-            match detect(magic.get(..len).unwrap_or_default()) {
-                Compression::Zip => open_archive(file, options),
-                compression => {
-                    let size = Some(file.size());
-                    Text::new(file.reader(), compression, size, RawBytes::default(), options)
-                        .map(Opened::Text)
-                }
+        FileBytes::File(file) => match detect(&magic(&mut file.reader())?) {
+            Compression::Zip => open_archive(file, options),
+            compression => {
+                let size = Some(file.size());
+                Text::new(file.reader(), compression, size, RawBytes::default(), options).map(Opened::Text)
             }
-        }
+        },
         FileBytes::Sequential { mut reader, size } => {
-            let mut magic = [0; MAGIC_BYTES];
-            let len = fill(&mut reader, &mut magic)?;
-            let head = magic.get(..len).unwrap_or_default().to_vec();
+            let head = magic(&mut reader)?;
             let compression = detect(&head);
             let mut whole = io::Cursor::new(head).chain(reader);
             match compression {
@@ -141,9 +133,7 @@ impl OpenedZip {
     pub fn open(&self, entry: &Entry) -> io::Result<Text> {
         let raw = RawBytes::default();
         let mut reader = self.archive.read(entry, raw.clone())?;
-        let mut magic = [0; MAGIC_BYTES];
-        let len = fill(&mut reader, &mut magic)?;
-        let head = magic.get(..len).unwrap_or_default().to_vec();
+        let head = magic(&mut reader)?;
         let compression = detect(&head, None, &entry.name);
         if compression == Compression::Zip {
             return Err(ZipError::Nested.into());
@@ -152,8 +142,7 @@ impl OpenedZip {
         // Only the bytes of the archive are raw bytes, so those of the entry's decoder are not counted.
         let decoded =
             decompress(Counted::new(whole, RawBytes::default()), compression, &self.options.limits)?;
-        let outer = Compression::Zip;
-        Ok(Text::of_decoded(decoded, outer, Some(entry.compressed_size), raw, &self.options))
+        Ok(Text::of_decoded(decoded, Some(entry.compressed_size), raw, &self.options))
     }
 }
 
@@ -166,23 +155,17 @@ impl Text {
         options: &Options,
     ) -> io::Result<Self> {
         let decoded = decompress(Counted::new(source, raw.clone()), compression, &options.limits)?;
-        Ok(Self::of_decoded(decoded, compression, raw_size, raw, options))
+        Ok(Self::of_decoded(decoded, raw_size, raw, options))
     }
 
     fn of_decoded(
         decoded: Box<dyn Read + Send>,
-        compression: Compression,
         raw_size: Option<u64>,
         raw: RawBytes,
         options: &Options,
     ) -> Self {
         let guard = Guard::new(decoded, raw.clone(), options.limits);
-        Self { reader: Utf8::new(guard, options.encoding), compression, raw, raw_size }
-    }
-
-    /// How the file is compressed; [`Compression::Zip`] for an entry.
-    pub fn compression(&self) -> Compression {
-        self.compression
+        Self { reader: Utf8::new(guard, options.encoding), raw, raw_size }
     }
 
     /// The raw bytes read so far; any thread may ask. Of an entry: the bytes in the archive.
@@ -199,11 +182,6 @@ impl Text {
     pub fn encoding(&self) -> &'static Encoding {
         self.reader.encoding()
     }
-
-    /// Malformed sequences so far: see [`Utf8::malformed`].
-    pub fn malformed(&self) -> u64 {
-        self.reader.malformed()
-    }
 }
 
 impl Read for Text {
@@ -212,25 +190,14 @@ impl Read for Text {
     }
 }
 
-/// Fills a buffer as far as the reader has bytes.
-fn fill<R: Read + ?Sized>(reader: &mut R, buf: &mut [u8]) -> io::Result<usize> {
-    let mut len = 0;
-    while let Some(free) = buf.get_mut(len..).filter(|free| !free.is_empty()) {
-        match reader.read(free) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
+/// The first bytes of a file.
+fn magic(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut magic = Vec::with_capacity(MAGIC_BYTES);
+    reader.take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
+    Ok(magic)
 }
 
-impl std::fmt::Debug for Unopened {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unopened").field("name", &self.name).finish_non_exhaustive()
-    }
-}
+debug_fields!(Unopened { name });
 
 impl std::fmt::Debug for FileBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -241,11 +208,7 @@ impl std::fmt::Debug for FileBytes {
     }
 }
 
-impl std::fmt::Debug for Text {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Text").field("compression", &self.compression).finish_non_exhaustive()
-    }
-}
+debug_fields!(Text { raw_size });
 
 #[cfg(test)]
 mod tests {
@@ -303,24 +266,23 @@ mod tests {
     #[test]
     fn a_text_is_read_whatever_its_compression() {
         let (options, _dir) = options();
-        let check = |bytes: &[u8], name: &str, compression, expected: &[u8]| {
+        let check = |bytes: &[u8], name: &str, expected: &[u8]| {
             for source in sources(bytes, name) {
                 let text = text_of(open(source, &options).unwrap());
                 let (raw, size) = (text.raw_bytes(), text.raw_size());
-                assert_eq!(text.compression(), compression);
                 assert!(read(text).unwrap() == expected);
                 assert_eq!(raw.get(), bytes.len() as u64);
                 assert!(size.is_none_or(|size| size == bytes.len() as u64));
             }
         };
         let text = rows(2_000);
-        check(&text, "a.csv", Compression::None, &text);
-        check(&gzip(&text), "a.csv", Compression::Gzip, &text);
-        check(&zstd::encode_all(text.as_slice(), 3).unwrap(), "a.csv.gz", Compression::Zstd, &text);
-        check(&gzip(b"\xFF\xFEi\0d\0"), "a.csv.gz", Compression::Gzip, b"id");
-        check(b"\xEF\xBB\xBFid", "a.csv", Compression::None, b"id");
-        check(b"id", "a", Compression::None, b"id");
-        check(b"", "a.csv", Compression::None, b"");
+        check(&text, "a.csv", &text);
+        check(&gzip(&text), "a.csv", &text);
+        check(&zstd::encode_all(text.as_slice(), 3).unwrap(), "a.csv.gz", &text);
+        check(&gzip(b"\xFF\xFEi\0d\0"), "a.csv.gz", b"id");
+        check(b"\xEF\xBB\xBFid", "a.csv", b"id");
+        check(b"id", "a", b"id");
+        check(b"", "a.csv", b"");
     }
 
     #[test]

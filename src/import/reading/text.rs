@@ -1,6 +1,5 @@
 //! Decodes text to UTF-8 while it is read.
 
-use std::fmt;
 use std::io::{self, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
@@ -53,25 +52,14 @@ pub struct Utf8<R> {
     inner: R,
     named: Option<&'static Encoding>,
     state: State,
-    malformed: u64,
 }
 
 enum State {
     /// Nothing was read yet.
     Start,
     /// The bytes after a byte order mark, then the rest unchanged.
-    Plain {
-        head: Head,
-    },
+    Plain(io::Cursor<Vec<u8>>),
     Decode(Box<Decode>),
-}
-
-/// The first bytes, read before the encoding was known.
-#[derive(Clone, Copy, Default)]
-struct Head {
-    bytes: [u8; 4],
-    from: usize,
-    to: usize,
 }
 
 struct Decode {
@@ -95,20 +83,14 @@ struct Buffer {
 impl<R> Utf8<R> {
     /// Decodes `inner`, in `named` if no byte order mark says otherwise.
     pub fn new(inner: R, named: Option<&'static Encoding>) -> Self {
-        Self { inner, named, state: State::Start, malformed: 0 }
-    }
-
-    /// The number of malformed sequences of bytes that were replaced by `0xFF` so far. Always 0 for UTF-8,
-    /// which is not decoded.
-    pub fn malformed(&self) -> u64 {
-        self.malformed
+        Self { inner, named, state: State::Start }
     }
 
     /// The encoding of the text, known after the first read.
     pub fn encoding(&self) -> &'static Encoding {
         match &self.state {
             State::Start => self.named.unwrap_or(UTF_8),
-            State::Plain { .. } => UTF_8,
+            State::Plain(_) => UTF_8,
             State::Decode(decode) => decode.encoding,
         }
     }
@@ -116,14 +98,9 @@ impl<R> Utf8<R> {
 
 impl<R: Read> Utf8<R> {
     fn start(&mut self) -> io::Result<State> {
-        let mut head = Head::default();
-        while let Some(free) = head.bytes.get_mut(head.to..).filter(|free| !free.is_empty()) {
-            match read(&mut self.inner, free)? {
-                0 => break,
-                read => head.to += read,
-            }
-        }
-        let (encoding, mark) = match head.bytes.get(..head.to).unwrap_or_default() {
+        let mut head = Vec::with_capacity(4);
+        self.inner.by_ref().take(4).read_to_end(&mut head)?;
+        let (encoding, mark) = match head.as_slice() {
             [0xEF, 0xBB, 0xBF, ..] => (UTF_8, 3),
             [0xFF, 0xFE, 0, 0] | [0, 0, 0xFE, 0xFF] => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, TextError::Utf32));
@@ -132,12 +109,13 @@ impl<R: Read> Utf8<R> {
             [0xFE, 0xFF, ..] => (UTF_16BE, 2),
             _ => (self.named.unwrap_or(UTF_8), 0),
         };
-        head.from = mark;
+        let mut head = io::Cursor::new(head);
+        head.set_position(mark);
         if encoding == UTF_8 {
-            return Ok(State::Plain { head });
+            return Ok(State::Plain(head));
         }
         let mut raw = Buffer::new();
-        raw.to = head.copy_to(&mut raw.bytes);
+        raw.to = head.read(&mut raw.bytes)?;
         let decoder = encoding.new_decoder_without_bom_handling();
         let text = Buffer::new();
         Ok(State::Decode(Box::new(Decode { encoding, decoder, raw, text, ended: false, done: false })))
@@ -154,28 +132,20 @@ impl<R: Read> Read for Utf8<R> {
         }
         match &mut self.state {
             State::Start => Ok(0),
-            State::Plain { head } => match head.copy_to(buf) {
+            State::Plain(head) => match head.read(buf)? {
                 0 => self.inner.read(buf),
                 copied => Ok(copied),
             },
             State::Decode(decode) => loop {
-                let copied = decode.text.copy_to(buf);
+                let copied = decode.text.used().read(buf)?;
+                decode.text.from += copied;
                 if copied > 0 || decode.done {
                     return Ok(copied);
                 }
                 decode.fill(&mut self.inner)?;
-                self.malformed += decode.step();
+                decode.step();
             },
         }
-    }
-}
-
-impl Head {
-    /// Moves bytes to `buf`; returns their number.
-    fn copy_to(&mut self, buf: &mut [u8]) -> usize {
-        let copied = copy(self.bytes.get(self.from..self.to).unwrap_or_default(), buf);
-        self.from += copied;
-        copied
     }
 }
 
@@ -186,12 +156,6 @@ impl Buffer {
 
     fn used(&self) -> &[u8] {
         self.bytes.get(self.from..self.to).unwrap_or_default()
-    }
-
-    fn copy_to(&mut self, buf: &mut [u8]) -> usize {
-        let copied = copy(self.used(), buf);
-        self.from += copied;
-        copied
     }
 }
 
@@ -206,9 +170,8 @@ impl Decode {
         Ok(())
     }
 
-    /// Decodes until the input or the room for text is used up. Returns how many sequences were malformed.
-    fn step(&mut self) -> u64 {
-        let mut malformed = 0;
+    /// Decodes until the input or the room for text is used up.
+    fn step(&mut self) {
         (self.text.from, self.text.to) = (0, 0);
         loop {
             // One byte of room is kept for the one that replaces malformed bytes.
@@ -216,7 +179,7 @@ impl Decode {
             let Some(room) =
                 self.text.bytes.get_mut(self.text.to..end).filter(|room| room.len() >= ROOM_BYTES)
             else {
-                return malformed;
+                return;
             };
             let (result, used, made) =
                 self.decoder.decode_to_utf8_without_replacement(self.raw.used(), room, self.ended);
@@ -225,39 +188,21 @@ impl Decode {
             match result {
                 DecoderResult::InputEmpty => {
                     self.done = self.ended;
-                    return malformed;
+                    return;
                 }
-                DecoderResult::OutputFull => return malformed,
+                DecoderResult::OutputFull => return,
                 DecoderResult::Malformed(..) => {
                     if let Some(byte) = self.text.bytes.get_mut(self.text.to) {
                         *byte = MALFORMED;
                         self.text.to += 1;
                     }
-                    malformed += 1;
                 }
             }
         }
     }
 }
 
-impl<R> fmt::Debug for Utf8<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let malformed = self.malformed;
-        let encoding = self.encoding().name();
-        f.debug_struct("Utf8")
-            .field("encoding", &encoding)
-            .field("malformed", &malformed)
-            .finish_non_exhaustive()
-    }
-}
-
-fn copy(from: &[u8], to: &mut [u8]) -> usize {
-    let len = from.len().min(to.len());
-    if let (Some(to), Some(from)) = (to.get_mut(..len), from.get(..len)) {
-        to.copy_from_slice(from);
-    }
-    len
-}
+debug_fields!(Utf8<R> { named });
 
 fn read<R: Read>(inner: &mut R, buf: &mut [u8]) -> io::Result<usize> {
     loop {
@@ -331,7 +276,7 @@ mod tests {
     const TEXT: &str = "id,name\r\n1,Zoë\n2,日本\n3,😀\u{10FFFF}\n";
 
     /// Decodes with all sizes of reads, which must not matter.
-    fn decode(bytes: &[u8], named: Option<&'static Encoding>) -> (Vec<u8>, u64) {
+    fn decode(bytes: &[u8], named: Option<&'static Encoding>) -> Vec<u8> {
         let mut reader = Utf8::new(bytes, named);
         let mut text = Vec::new();
         reader.read_to_end(&mut text).unwrap();
@@ -341,12 +286,11 @@ mod tests {
                 let mut dribbled = Vec::new();
                 Dribble(&mut again, to).read_to_end(&mut dribbled).unwrap();
                 assert!(dribbled == text, "{dribbled:?} != {text:?} by {size}, {to}");
-                assert_eq!(again.malformed(), reader.malformed());
                 assert_eq!(again.encoding(), reader.encoding());
                 assert_eq!(again.read(&mut [0; 8]).unwrap(), 0);
             }
         }
-        (text, reader.malformed())
+        text
     }
 
     fn utf16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
@@ -357,7 +301,7 @@ mod tests {
     fn a_byte_order_mark_decides_and_is_removed() {
         let check = |bytes: &[u8]| {
             for named in [None, Some(WINDOWS_1252), Some(UTF_16LE)] {
-                assert_eq!(decode(bytes, named), (TEXT.as_bytes().to_vec(), 0), "{named:?}");
+                assert_eq!(decode(bytes, named), TEXT.as_bytes().to_vec(), "{named:?}");
             }
         };
         check(&[b"\xEF\xBB\xBF", TEXT.as_bytes()].concat());
@@ -365,12 +309,12 @@ mod tests {
         check(&utf16(&format!("\u{FEFF}{TEXT}"), u16::to_be_bytes));
         // Only the first one is a mark.
         let twice = decode(b"\xEF\xBB\xBF\xEF\xBB\xBFid", None);
-        assert_eq!(twice, (b"\xEF\xBB\xBFid".to_vec(), 0));
+        assert_eq!(twice, b"\xEF\xBB\xBFid".to_vec());
     }
 
     #[test]
     fn text_without_a_mark_is_passed_on_unchanged() {
-        let check = |bytes: &[u8]| assert_eq!(decode(bytes, None), (bytes.to_vec(), 0));
+        let check = |bytes: &[u8]| assert_eq!(decode(bytes, None), bytes.to_vec());
         check(TEXT.as_bytes());
         check(b"");
         check(b"\xEF");
@@ -382,11 +326,11 @@ mod tests {
 
     #[test]
     fn a_named_encoding_is_decoded() {
-        assert_eq!(decode(b"Zo\xEB,\x80 5\n", Some(WINDOWS_1252)), ("Zoë,€ 5\n".as_bytes().to_vec(), 0));
-        assert_eq!(decode(b"\x93\xFA\x96\x7B,1\n", Some(SHIFT_JIS)), ("日本,1\n".as_bytes().to_vec(), 0));
-        assert_eq!(decode(&utf16(TEXT, u16::to_le_bytes), Some(UTF_16LE)), (TEXT.as_bytes().to_vec(), 0));
-        assert_eq!(decode(b"", Some(WINDOWS_1252)), (Vec::new(), 0));
-        assert_eq!(decode(TEXT.as_bytes(), Some(UTF_8)), (TEXT.as_bytes().to_vec(), 0));
+        assert_eq!(decode(b"Zo\xEB,\x80 5\n", Some(WINDOWS_1252)), "Zoë,€ 5\n".as_bytes().to_vec());
+        assert_eq!(decode(b"\x93\xFA\x96\x7B,1\n", Some(SHIFT_JIS)), "日本,1\n".as_bytes().to_vec());
+        assert_eq!(decode(&utf16(TEXT, u16::to_le_bytes), Some(UTF_16LE)), TEXT.as_bytes().to_vec());
+        assert_eq!(decode(b"", Some(WINDOWS_1252)), b"");
+        assert_eq!(decode(TEXT.as_bytes(), Some(UTF_8)), TEXT.as_bytes().to_vec());
     }
 
     #[test]
@@ -399,20 +343,18 @@ mod tests {
     }
 
     #[test]
-    fn malformed_bytes_spoil_their_row_alone_and_are_counted() {
+    fn malformed_bytes_spoil_their_row_alone() {
         let lone =
             [utf16("\u{FEFF}a\n", u16::to_le_bytes), vec![0x00, 0xD8], utf16("b\nc", u16::to_le_bytes)];
-        assert_eq!(decode(&lone.concat(), None), (b"a\n\xFFb\nc".to_vec(), 1));
+        assert_eq!(decode(&lone.concat(), None), b"a\n\xFFb\nc".to_vec());
         // Half a character at the end: the file is cut off.
         let odd = [utf16("\u{FEFF}a\nb", u16::to_le_bytes), vec![b'c']].concat();
-        assert_eq!(decode(&odd, None), (b"a\nb\xFF".to_vec(), 1));
-        assert_eq!(decode(b"1\n\x81\n2\n", Some(SHIFT_JIS)), (b"1\n\xFF\n2\n".to_vec(), 1));
+        assert_eq!(decode(&odd, None), b"a\nb\xFF".to_vec());
+        assert_eq!(decode(b"1\n\x81\n2\n", Some(SHIFT_JIS)), b"1\n\xFF\n2\n".to_vec());
         let many = vec![0xA0; 200_000];
         let mut read = Vec::new();
-        let mut reader = Utf8::new(many.as_slice(), Some(SHIFT_JIS));
-        reader.read_to_end(&mut read).unwrap();
+        Utf8::new(many.as_slice(), Some(SHIFT_JIS)).read_to_end(&mut read).unwrap();
         assert_eq!(read.len(), 200_000);
-        assert_eq!(reader.malformed(), 200_000);
         assert!(read.iter().all(|byte| *byte == 0xFF));
     }
 

@@ -37,13 +37,7 @@ fn texts_are_accepted_exactly_if_serde_json_accepts_them() {
     .into_iter()
     .for_each(check);
     [
-        r#"{"a"}"#,
-        r#"{"a":}"#,
-        r#"{"a":1,}"#,
-        r#"{a:1}"#,
-        "{1:1}",
-        r#"{"a" 1}"#,
-        r#"{"a":1 "b":2}"#,
+        r#"{"a"}"#, r#"{"a":}"#, r#"{"a":1,}"#, r#"{a:1}"#, "{1:1}", r#"{"a" 1}"#, r#"{"a":1 "b":2}"#,
         r#"{"a":1:2}"#,
     ]
     .into_iter()
@@ -83,15 +77,7 @@ fn texts_are_accepted_exactly_if_serde_json_accepts_them() {
     ["tru", "truex", "True", "nul", "nulll", "false", "f", "undefined"].into_iter().for_each(check);
     // Strings.
     [
-        "\"",
-        "\"a",
-        "'a'",
-        r#""\""#,
-        r#""\x""#,
-        r#""\u12""#,
-        r#""\u12g4""#,
-        r#""\u+123""#,
-        r#""\u00e9""#,
+        "\"", "\"a", "'a'", r#""\""#, r#""\x""#, r#""\u12""#, r#""\u12g4""#, r#""\u+123""#, r#""\u00e9""#,
         r#""\U0041""#,
     ]
     .into_iter()

@@ -9,52 +9,18 @@ use super::output_target::OutputTarget;
 use super::timed_target::TimedTarget;
 use crate::import::discovery::files::unread;
 use crate::import::discovery::inputs::{Input, location_of};
-use crate::import::file_result::FileResult;
+use crate::import::file_result::FileResult as Imported;
 use crate::import::files_import::{Counted, FilesImport, one};
 use crate::import::rejects_output::RejectsOutput;
 use crate::import::{FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
-use crate::lambda::Record;
+use crate::lambda::{Ended, FileResult, Record};
 use crate::object::{ObjectKey, S3Location};
 use crate::store::{Head, Outlook, StoreError};
 
-/// How a file ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// All rows of the file are taken; this says when.
-    Done(&'static str),
-    /// The import failed.
-    Failed(String),
-    /// The invocation stopped before.
-    Unfinished {
-        /// The next row; `None` if the file was not opened.
-        row: Option<u64>,
-        /// What the import waited for, if it waited.
-        why: Option<String>,
-    },
-}
-
-/// What became of a file.
-#[derive(Clone, Debug)]
-pub(super) struct FileOutcome {
-    pub(super) name: String,
-    pub(super) ended: Ended,
-    /// Rows taken by this invocation.
-    pub(super) rows: u64,
-    /// Rejected rows so far.
-    pub(super) rejected: u64,
-}
-
-impl FileOutcome {
-    /// The result of a file that was not opened.
-    pub(super) fn unopened(name: String, ended: Ended) -> Self {
-        Self { name, ended, rows: 0, rejected: 0 }
-    }
-}
-
 impl Invocation {
     /// Imports the object of a notification. An archive is several files.
-    pub(super) async fn import(&self, record: &Record) -> Vec<FileOutcome> {
-        let unopened = |ended| vec![FileOutcome::unopened(record.name(), ended)];
+    pub(super) async fn import(&self, record: &Record) -> Vec<FileResult> {
+        let unopened = |ended| vec![FileResult::unopened(record.name(), ended)];
         if self.function.wrote(record) || record.key.ends_with('/') {
             return unopened(Ended::Done("ignored"));
         }
@@ -189,7 +155,7 @@ impl Invocation {
     }
 }
 
-fn outcome(result: &FileResult, target: &TimedTarget) -> FileOutcome {
+fn outcome(result: &Imported, target: &TimedTarget) -> FileResult {
     let report = &result.report;
     let ended = match &report.end {
         FileEnd::Done => Ended::Done("done"),
@@ -199,7 +165,7 @@ fn outcome(result: &FileResult, target: &TimedTarget) -> FileOutcome {
         FileEnd::Refused(error) => Ended::Failed(refused(error)),
         FileEnd::Stopped => Ended::Unfinished { row: Some(report.progress.next_row), why: target.why() },
     };
-    FileOutcome { name: report.name.clone(), ended, rows: result.rows(), rejected: result.rejected() }
+    FileResult { name: report.name.clone(), ended, rows: result.rows(), rejected: result.rejected() }
 }
 
 /// The texts of errors name options that a function does not have. They are logged, so they are masked.

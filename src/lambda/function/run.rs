@@ -8,13 +8,14 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::csv_function::CsvFunction;
-use super::file::{Ended, FileOutcome};
 use super::invocation::Invocation;
-use crate::lambda::{Event, FileResult, Message, Notified, Record, Unit, answer, continuation, deadline_of};
+use crate::lambda::{
+    Ended, Event, FileResult, Message, Notified, Record, Unit, answer, continuation, deadline_of,
+};
 use crate::words::grouped;
 
 /// What became of an object: of its one file, or of each file in an archive.
-type Outcomes = Vec<FileOutcome>;
+type Outcomes = Vec<FileResult>;
 
 impl CsvFunction {
     /// Does what an event asks for. Returns the answer, or the text of the error.
@@ -65,7 +66,7 @@ impl Invocation {
         for (record, task) in tasks {
             let ended = task.await.unwrap_or_else(|error| {
                 let ended = Ended::Failed(format!("E-BUG: {error}; this is a bug in Forebay"));
-                vec![FileOutcome::unopened(record.name(), ended)]
+                vec![FileResult::unopened(record.name(), ended)]
             });
             outcomes.insert(record, ended);
         }
@@ -76,7 +77,7 @@ impl Invocation {
         let began = self.function.clock.monotonic();
         let outcomes = if self.stop.is_cancelled() {
             let ended = Ended::Unfinished { row: None, why: Some("its turn did not come".to_owned()) };
-            vec![FileOutcome::unopened(record.name(), ended)]
+            vec![FileResult::unopened(record.name(), ended)]
         } else {
             self.import(record).await
         };
@@ -89,7 +90,7 @@ impl Invocation {
 
     /// Lets another invocation continue the objects that are not finished, or says what will happen to them.
     async fn go_on(&self, outcomes: &mut BTreeMap<Record, Outcomes>) {
-        let is_unfinished = |file: &FileOutcome| matches!(file.ended, Ended::Unfinished { .. });
+        let is_unfinished = |file: &FileResult| matches!(file.ended, Ended::Unfinished { .. });
         let unfinished: Vec<Record> = outcomes
             .iter()
             .filter(|(_, files)| files.iter().any(is_unfinished))
@@ -156,12 +157,8 @@ impl Invocation {
                     let files = says.map_or_else(
                         |error| {
                             tracing::error!(message = id, %error, "the message is not processed");
-                            vec![FileResult {
-                                name: "the message".to_owned(),
-                                ended: Err(error.to_string()),
-                                rows: 0,
-                                rejected: 0,
-                            }]
+                            let ended = Ended::Failed(error.to_string());
+                            vec![FileResult::unopened("the message".to_owned(), ended)]
                         },
                         &files,
                     );
@@ -193,36 +190,30 @@ fn records(event: &Event) -> Vec<Record> {
 }
 
 fn results(notified: Notified, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<FileResult> {
-    let single = |name: String, ended| vec![FileResult { name, ended, rows: 0, rejected: 0 }];
+    let single = |name: String, ended| vec![FileResult::unopened(name, ended)];
     match notified {
         Notified::Other(what) => {
             tracing::info!(what, "a notification that needs no work");
-            single(what, Ok("ignored"))
+            single(what, Ended::Done("ignored"))
         }
         Notified::Bad(bad) => {
             tracing::error!(key = bad.name, error = %bad, "a file is not imported");
-            single(bad.name.clone(), Err(format!("E-EVENT: {bad}")))
+            single(bad.name.clone(), Ended::Failed(format!("E-EVENT: {bad}")))
         }
-        Notified::Created(record) => outcomes.iter().find(|(of, _)| of.is_same_object(&record)).map_or_else(
-            || single(record.name(), Err("E-BUG: it was not tried; this is a bug in Forebay".to_owned())),
-            |(_, files)| files.iter().map(result).collect(),
-        ),
+        Notified::Created(record) => match outcomes.iter().find(|(of, _)| of.is_same_object(&record)) {
+            Some((_, files)) => files.clone(),
+            None => {
+                let why = "E-BUG: it was not tried; this is a bug in Forebay";
+                single(record.name(), Ended::Failed(why.to_owned()))
+            }
+        },
     }
 }
 
-fn result(file: &FileOutcome) -> FileResult {
-    let ended = match &file.ended {
-        Ended::Done(how) => Ok(*how),
-        Ended::Failed(why) => Err(why.clone()),
-        Ended::Unfinished { .. } => Err("E-UNFINISHED: not finished".to_owned()),
-    };
-    FileResult { name: file.name.clone(), ended, rows: file.rows, rejected: file.rejected }
-}
-
 /// Logs one line for a file.
-fn log(file: &FileOutcome, took: Duration) {
+fn log(file: &FileResult, took: Duration) {
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let FileOutcome { name, rows, rejected, ended } = file;
+    let FileResult { name, rows, rejected, ended } = file;
     match ended {
         Ended::Done(how) => {
             tracing::info!(key = name, rows, rejected, duration_ms, ended = how, "a file is imported");

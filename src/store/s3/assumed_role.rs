@@ -3,7 +3,6 @@
 //! The client's own cache drops a valid session when its renewal fails, and retries a refused role with every
 //! request. So sessions are cached here.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
@@ -51,11 +50,7 @@ struct State {
     silent: Option<(Instant, StoreError)>,
 }
 
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State").field("failures", &self.failures).finish_non_exhaustive()
-    }
-}
+debug_fields!(State { failures });
 
 impl AssumedRole {
     pub(super) fn new(role: Role, session_name: String, process: Arc<Process>) -> Self {

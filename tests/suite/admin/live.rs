@@ -34,9 +34,10 @@ async fn start(mode: Mode) -> Watched {
     let (live, stop) = (Arc::new(LiveView::new(mode, Duration::ZERO)), CancellationToken::new());
     let hosts = AllowedHosts::new(address, &[]);
     let gate = super::gate(AccessSettings::default(), &Metrics::new());
-    let server = AdminServer::new(Arc::new(FakeProcess::default()), Metrics::new(), hosts, Arc::clone(&gate));
-    let server = Arc::new(server.with_live(Arc::clone(&live)));
-    tokio::spawn(server.serve(Arc::new(listener), stop.clone()));
+    let mut server =
+        AdminServer::new(Arc::new(FakeProcess::default()), Metrics::new(), hosts, Arc::clone(&gate));
+    server.live = Some(Arc::clone(&live));
+    tokio::spawn(Arc::new(server).serve(Arc::new(listener), stop.clone()));
     Watched { address: address.to_string(), live, gate, stop }
 }
 

@@ -95,13 +95,7 @@ async fn invalid_bodies_get_400_and_the_connection_stays_open() {
     check("brotli", &[("content-encoding", "br")], batch, BATCH.as_bytes(), "unsupported_encoding").await;
     check("empty", &[], batch, b"", "invalid_json").await;
     for text in [
-        "null",
-        "[]",
-        "1",
-        "\"x\"",
-        "{\"batch\":[",
-        "{\"batch\":[]} x",
-        "{\"batch\":[NaN]}",
+        "null", "[]", "1", "\"x\"", "{\"batch\":[", "{\"batch\":[]} x", "{\"batch\":[NaN]}",
         "{\"batch\":[]/**/}",
     ] {
         check(text, &[], batch, text.as_bytes(), "invalid_json").await;

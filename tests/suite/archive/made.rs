@@ -116,13 +116,8 @@ async fn sources_and_days_can_be_selected() {
         assert_eq!(said.json()["around"]["beside"], json!(["_check/"]));
     };
     let all = [
-        "ios 2015-05-27 open",
-        "ios 2015-05-28 open",
-        "ios 2015-05-29 open",
-        "web 2015-05-27 open",
-        "web 2015-05-28 open",
-        "web 2015-05-29 open",
-        "web 1970-01-02 open",
+        "ios 2015-05-27 open", "ios 2015-05-28 open", "ios 2015-05-29 open", "web 2015-05-27 open",
+        "web 2015-05-28 open", "web 2015-05-29 open", "web 1970-01-02 open",
     ];
     check(&[], &all).await;
     check(&["--source", "ios"], &all[..3]).await;

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use forebay::call::{CLIENT_LIBRARIES, Validation};
 use forebay::config::{
-    Admin, AllowedOrigins, Checksums, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
+    Admin, AllowedOrigins, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
 };
 use forebay::live::Mode;
 use forebay::object::{BucketString, Encryption, ObjectTags, S3Location, StorageClass};
 use forebay::sources::{Found, SourceId, SourceLookup};
 use forebay::store::PutMode;
+use forebay::store::s3::Checksums;
 
 use super::{SMALLEST, config};
 

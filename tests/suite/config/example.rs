@@ -80,15 +80,8 @@ fn each_destination_of_the_example_is_valid() {
     let settings = lines.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| is_setting(line));
     let of_http = ["url", "forward", "write_key"];
     let of_lambda = [
-        "function",
-        "functions",
-        "region",
-        "role_arn",
-        "external_id",
-        "log_type",
-        "invocation",
-        "max_payload",
-        "endpoint_url",
+        "function", "functions", "region", "role_arn", "external_id", "log_type", "invocation",
+        "max_payload", "endpoint_url",
     ];
     let key = |line: &str| line.split(' ').next().unwrap().to_owned();
     let with = |kind: &str, without: &[&str]| {

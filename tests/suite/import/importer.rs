@@ -254,7 +254,7 @@ async fn a_corrected_row_is_remembered_if_it_is_stored_and_only_then() {
     let begun = begin(&node, 2).await;
     let both = corrected(&[("a", 2), ("taken", 3)]);
     let refused = step(&node, begun.import, 0..2, 0, both.clone()).await;
-    assert_eq!(refused, Err(TargetError::IdTaken { call: 1 }));
+    assert_eq!(refused, Err(TargetError::IdTaken(1)));
     let before = fs::read(journal_of(&node.dir)).unwrap();
     let expected = ImportProgress { next_row: 2, stored: 1, rejected: 1, ..ImportProgress::default() };
     assert_eq!(step(&node, begun.import, 0..2, 1, corrected(&[("a", 2)])).await, Ok(expected));
@@ -267,7 +267,7 @@ async fn a_corrected_row_is_remembered_if_it_is_stored_and_only_then() {
     assert_eq!(step(&node, begun.import, 0..2, 0, both).await, Ok(expected));
     let begun = begin(&node, 3).await;
     let refused = step(&node, begun.import, 0..2, 0, corrected(&[("a", 2), ("taken", 3)])).await;
-    assert_eq!(refused, Err(TargetError::IdTaken { call: 1 }));
+    assert_eq!(refused, Err(TargetError::IdTaken(1)));
     let repeated = ImportProgress { next_row: 2, repeats: 1, rejected: 1, ..ImportProgress::default() };
     assert_eq!(step(&node, begun.import, 0..2, 1, corrected(&[("a", 2)])).await, Ok(repeated));
     let stored = ImportProgress { next_row: 3, stored: 1, ..repeated };

@@ -28,13 +28,8 @@ async fn every_file_is_tried_and_each_failure_is_named() {
     stand.put("in/object_Rooms_1.csv", "id,name\n1,x\n").await;
     stand.put("in/track_2.csv", "userId,event\nu4,e\n").await;
     let keys = [
-        "in/track_1.csv",
-        "in/track_bad.csv",
-        "in/track_missing.csv",
-        "in/50%.csv",
-        "in/nothing.csv",
-        "in/object_Rooms_1.csv",
-        "in/track_2.csv",
+        "in/track_1.csv", "in/track_bad.csv", "in/track_missing.csv", "in/50%.csv", "in/nothing.csv",
+        "in/object_Rooms_1.csv", "in/track_2.csv",
     ];
     let error = stand.api.invoke(&s3("forebay", &keys), LONG).await.unwrap_err();
     says(

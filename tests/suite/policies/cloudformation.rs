@@ -114,13 +114,7 @@ pub(super) fn statements(resource: &Value) -> Vec<Value> {
 }
 
 const FLAGS: [&str; 8] = [
-    "--bucket",
-    "events-raw/logs",
-    "--principal",
-    COLLECTOR,
-    "--external-id",
-    "web-1",
-    "--external-id",
+    "--bucket", "events-raw/logs", "--principal", COLLECTOR, "--external-id", "web-1", "--external-id",
     "ios-1",
 ];
 
@@ -150,11 +144,7 @@ async fn with_all_options_each_statement_equals_that_of_the_json_template() {
     let reader = printed("reader", &config, &["ReaderLists", "ReaderReads", "ReaderDecrypts"]).await;
     assert_eq!(statements(&resources["ReaderPolicy"]["PolicyDocument"]), reader);
     let of_key = [
-        "AccountAdministers",
-        "ForebayEncrypts",
-        "ForebayChecksKey",
-        "ForebayChecksKeyUse",
-        "ReadersDecrypt",
+        "AccountAdministers", "ForebayEncrypts", "ForebayChecksKey", "ForebayChecksKeyUse", "ReadersDecrypt",
     ];
     assert_eq!(statements(&resources["Key"]["KeyPolicy"]), printed("kms-key", &config, &of_key).await);
 }

@@ -14,54 +14,21 @@ const HANDLER: &str = "arn:aws:lambda:eu-west-1:111122223333:function:on-track";
 
 /// Every placeholder of the templates, as `policies/README.md` explains them.
 const PLACEHOLDERS: [&str; 20] = [
-    "COLLECTOR_ARN",
-    "READER_ARN",
-    "ROLE_ARN",
-    "BUCKET",
-    "PREFIX/",
-    "KMS_KEY_ARN",
-    "REGION",
-    "ACCOUNT_ID",
-    "EXTERNAL_ID",
-    "ANOTHER_EXTERNAL_ID",
-    "FUNCTION",
-    "FUNCTION_ARN",
-    "QUEUE_ARN",
-    "FAILURES_ARN",
-    "JOURNAL_BUCKET",
-    "JOURNAL_PREFIX/",
-    "OUTPUT_BUCKET",
-    "OUTPUT_PREFIX/",
-    "REJECTS_BUCKET",
+    "COLLECTOR_ARN", "READER_ARN", "ROLE_ARN", "BUCKET", "PREFIX/", "KMS_KEY_ARN", "REGION", "ACCOUNT_ID",
+    "EXTERNAL_ID", "ANOTHER_EXTERNAL_ID", "FUNCTION", "FUNCTION_ARN", "QUEUE_ARN", "FAILURES_ARN",
+    "JOURNAL_BUCKET", "JOURNAL_PREFIX/", "OUTPUT_BUCKET", "OUTPUT_PREFIX/", "REJECTS_BUCKET",
     "REJECTS_PREFIX/",
 ];
 
 /// The flags that every policy of a function needs together.
 const FUNCTION: [&str; 8] = [
-    "--bucket",
-    "csv-in/exports",
-    "--function",
-    "forebay-csv",
-    "--region",
-    "eu-west-1",
-    "--account",
+    "--bucket", "csv-in/exports", "--function", "forebay-csv", "--region", "eu-west-1", "--account",
     "111122223333",
 ];
 /// Everything that a function may use besides.
 const FUNCTION_PLACES: [&str; 13] = [
-    "--journal",
-    "csv-state/journal",
-    "--output",
-    "events-raw/logs",
-    "--rejects",
-    "csv-rejects/rows",
-    "--kms-key",
-    KEY,
-    "--queue",
-    QUEUE,
-    "--failures",
-    QUEUE,
-    "--self-invoke",
+    "--journal", "csv-state/journal", "--output", "events-raw/logs", "--rejects", "csv-rejects/rows",
+    "--kms-key", KEY, "--queue", QUEUE, "--failures", QUEUE, "--self-invoke",
 ];
 
 fn names() -> Vec<String> {
@@ -350,15 +317,8 @@ async fn a_key_is_always_printed_as_its_arn() {
 fn exactly_the_actions_that_are_sent_are_granted() {
     let granted: Vec<String> = granted::actions().into_iter().collect();
     let known = [
-        "kms:DescribeKey",
-        "kms:GenerateDataKey",
-        "s3:DeleteObject",
-        "s3:GetObject",
-        "s3:ListBucket",
-        "s3:PutObject",
-        "s3:PutObjectAcl",
-        "s3:PutObjectTagging",
-        "sts:AssumeRole",
+        "kms:DescribeKey", "kms:GenerateDataKey", "s3:DeleteObject", "s3:GetObject", "s3:ListBucket",
+        "s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "sts:AssumeRole",
     ];
     assert_eq!(granted, known);
     assert!(granted::NEED_NO_GRANT.iter().all(|action| !known.contains(action)));

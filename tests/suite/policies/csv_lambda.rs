@@ -15,14 +15,8 @@ use crate::support::tools::run;
 const TEMPLATE: &str = "deploy/lambda/csv.yaml";
 /// Flags that each policy of the function needs.
 const FLAGS: [&str; 8] = [
-    "csv-lambda-execution",
-    "--function",
-    "forebay-csv",
-    "--region",
-    "eu-west-1",
-    "--account",
-    "111122223333",
-    "--failures",
+    "csv-lambda-execution", "--function", "forebay-csv", "--region", "eu-west-1", "--account",
+    "111122223333", "--failures",
 ];
 
 fn template() -> String {

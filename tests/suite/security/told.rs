@@ -39,19 +39,8 @@ const READ: &str = "a-read-token-of-this-test";
 
 /// Codes whose texts have nothing but fixed words, numbers, options and names of files.
 const WITHOUT_TEXT: [&str; 13] = [
-    "E-BOMB",
-    "E-CHANGED",
-    "E-CSV-DELIMITER",
-    "E-CSV-SCHEMA",
-    "E-CSV-TYPE",
-    "E-EMPTY",
-    "E-EVENT",
-    "E-IMPORT-JOURNAL",
-    "E-OPTIONS",
-    "E-ROWS-RANGE",
-    "E-S3",
-    "E-SHORT",
-    "E-UNFINISHED",
+    "E-BOMB", "E-CHANGED", "E-CSV-DELIMITER", "E-CSV-SCHEMA", "E-CSV-TYPE", "E-EMPTY", "E-EVENT",
+    "E-IMPORT-JOURNAL", "E-OPTIONS", "E-ROWS-RANGE", "E-S3", "E-SHORT", "E-UNFINISHED",
 ];
 
 /// Codes that the running program gives in [`a_reader_finds_nothing_of_what_others_said`].

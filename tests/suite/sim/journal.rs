@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use forebay::disk::{self, Disk as _};
-use forebay::import::journal::{Journal, JournalError};
+use forebay::import::journal::{Change, Journal, JournalError};
 use forebay::import::{ImportRecord, RowCount};
 use forebay::log::ImportKey;
 
@@ -64,7 +64,11 @@ impl Journal for SimJournal {
         self.with(|known| Ok(known.as_ref().ok_or_else(stopped)?.get(&key.to_string()).cloned()))
     }
 
-    fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
+    /// The files of the simulation have no place, and know their rows by theirs.
+    fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
+        assert!(change.links.is_empty(), "no file has a place");
+        assert!(change.counts.is_empty(), "no rows are counted");
+        let records = change.records;
         self.with(|known| {
             let mut all = known.clone().ok_or_else(stopped)?;
             all.extend(records.iter().map(|record| (key_of(record), record.clone())));
@@ -82,17 +86,8 @@ impl Journal for SimJournal {
         Ok(None)
     }
 
-    fn write_linked(&self, record: &ImportRecord, keys: &[u128]) -> Result<(), JournalError> {
-        assert!(keys.is_empty(), "no file has a place");
-        self.write(std::slice::from_ref(record))
-    }
-
     /// The files of the simulation know their rows by their place.
     fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
-        Err(JournalError::of("no rows are counted"))
-    }
-
-    fn write_rows(&self, _: &[(u128, RowCount)], _: &ImportRecord) -> Result<(), JournalError> {
         Err(JournalError::of("no rows are counted"))
     }
 

@@ -60,12 +60,7 @@ impl Emulator {
         let port = free_port();
         let mut command = Command::new(program);
         command.args([
-            "lambda",
-            "watch",
-            "--only-lambda-apis",
-            "--invoke-address",
-            "127.0.0.1",
-            "--invoke-port",
+            "lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1", "--invoke-port",
         ]);
         command.arg(port.to_string()).current_dir(folder.path());
         let mut child = quiet(command);

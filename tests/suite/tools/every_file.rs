@@ -56,21 +56,8 @@ fn kind(name: &str) -> &'static str {
 
 /// The kinds that the spool of this test must have.
 const KINDS: [&str; 15] = [
-    "IDENT",
-    "IDENT.copy",
-    "reserve",
-    "deliveries.redb",
-    "imports.redb",
-    "imports.made",
-    "destinations.json",
-    "destinations.copy.json",
-    "MANIFEST-",
-    "wal-….seg",
-    "wal-….idx",
-    "seen-",
-    "parked/",
-    "queued/",
-    "LOCK",
+    "IDENT", "IDENT.copy", "reserve", "deliveries.redb", "imports.redb", "imports.made", "destinations.json",
+    "destinations.copy.json", "MANIFEST-", "wal-….seg", "wal-….idx", "seen-", "parked/", "queued/", "LOCK",
 ];
 
 /// A spool that used everything, as a kill left it, and what is known of its calls.

@@ -16,12 +16,7 @@ fn a_body_that_is_not_a_json_object_is_refused() {
         .for_each(check);
     ["{} x", "{}{}", "{},", r#"{"a":1}]"#].into_iter().for_each(check);
     [
-        r#"{"a":NaN}"#,
-        r#"{"a":Infinity}"#,
-        r#"{"a":-Infinity}"#,
-        r#"{"a":1/**/}"#,
-        "{}//",
-        r#"{'a':1}"#,
+        r#"{"a":NaN}"#, r#"{"a":Infinity}"#, r#"{"a":-Infinity}"#, r#"{"a":1/**/}"#, "{}//", r#"{'a':1}"#,
         "{a:1}",
     ]
     .into_iter()

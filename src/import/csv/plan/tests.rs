@@ -12,7 +12,7 @@ fn options(kind: CallKind) -> PlanOptions {
         empty: Empty::Omit,
         arrays: false,
         strict: false,
-        message_id: MessageIds::Position { prefix: "imp_f_".to_owned() },
+        message_id: MessageIds::Position("imp_f_".to_owned()),
         max_event: 32 * 1_024,
     }
 }
@@ -239,7 +239,7 @@ fn message_ids_come_from_a_column_or_the_position() {
             .collect();
         assert_eq!(found, expected, "{text}");
     };
-    let position = || MessageIds::Position { prefix: "imp_\"_".to_owned() };
+    let position = || MessageIds::Position("imp_\"_".to_owned());
     check(position(), "userId\na\nb\n", &["imp_\"_0", "imp_\"_1"]);
     check(
         position(),
@@ -276,18 +276,8 @@ fn the_number_in_a_position_is_that_of_the_record() {
 #[test]
 fn a_column_that_forebay_owns_is_ignored_with_a_warning() {
     let names = [
-        "userId",
-        "event",
-        "type",
-        "receivedAt",
-        "sentAt",
-        "originalTimestamp",
-        "projectId",
-        "channel",
-        "version",
-        "writeKey",
-        "forebayPosition",
-        "a",
+        "userId", "event", "type", "receivedAt", "sentAt", "originalTimestamp", "projectId", "channel",
+        "version", "writeKey", "forebayPosition", "a",
     ];
     assert_eq!(warnings(options(CallKind::Track), &names).len(), 9);
     let text = format!("{}\nu,e,1,2,3,4,5,6,7,8,9,x\n", names.join(","));

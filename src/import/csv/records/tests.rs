@@ -226,7 +226,7 @@ fn a_field_has_at_most_a_thousand_line_breaks() {
         assert_eq!(whole.len(), 2);
         assert_eq!((whole[1].1, whole[0].3.as_ref().unwrap().len()), (1_002, 2), "{line_break:?}");
         let broken = seen(text(1_001).as_bytes(), &dialect(None));
-        let sign = QuoteSign::LineBreaks { max: 1_000 };
+        let sign = QuoteSign::LineBreaks(1_000);
         assert_eq!(broken[0].3, Err(RowError::Quote { field: 1, sign }), "{line_break:?}");
         assert_eq!(broken[1].3, Ok(vec!["x".to_owned()]));
         assert_eq!(broken.last().unwrap().3, Ok(vec!["c".to_owned(), "d".to_owned()]));

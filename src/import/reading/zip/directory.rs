@@ -58,7 +58,7 @@ pub(super) fn each_entry(
     let mut claimed = 0_u64;
     while let Some(header) = headers.next_entry().map_err(damaged)? {
         if names.len() as u64 >= limits.zip_entries_max {
-            return Err(ZipError::TooManyEntries { max: limits.zip_entries_max }.into());
+            return Err(ZipError::TooManyEntries(limits.zip_entries_max).into());
         }
         let path = header.file_path();
         let (name, max) = (path.as_bytes(), limits.zip_name_bytes_max);

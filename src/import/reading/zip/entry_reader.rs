@@ -1,6 +1,5 @@
 //! Reads the content of an entry, and checks its size and checksum.
 
-use std::fmt;
 use std::io::{self, BufReader, Read};
 
 use flate2::Crc;
@@ -107,11 +106,4 @@ impl Read for EntryReader {
     }
 }
 
-impl fmt::Debug for EntryReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryReader")
-            .field("entry", &self.entry)
-            .field("read", &self.read)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!(EntryReader { entry, read });

@@ -15,11 +15,8 @@ pub enum ZipError {
     #[error("the zip file is one part of a split archive; join the parts: zip -s 0 FILE --out NEW")]
     Split,
     /// The archive has too many entries.
-    #[error("the zip file has over {max} entries")]
-    TooManyEntries {
-        /// The limit.
-        max: u64,
-    },
+    #[error("the zip file has over {0} entries")]
+    TooManyEntries(u64),
     /// The name of an entry is too long.
     #[error("the zip file has an entry with a name of {bytes} bytes; at most {max} are allowed")]
     LongName {
