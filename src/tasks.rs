@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::alarms::{AlarmKind, Alarms};
 use crate::retry::Backoff;
@@ -94,6 +95,8 @@ pub struct Supervised {
     waits: Backoff,
     restarts_max: u32,
     then: &'static str,
+    /// Once it is cancelled, the task is not restarted, and its rest ends.
+    ended_by: CancellationToken,
     panics: u32,
 }
 
@@ -102,19 +105,26 @@ impl Supervised {
     /// ([`Alarms::ending`]). `name` is the subject of the alarm.
     pub fn new(alarms: &Arc<Alarms>, name: impl Into<String>) -> Self {
         let (alarms, name) = (Some(Arc::clone(alarms)), name.into());
-        Self { alarms, name, waits: RESTARTS, restarts_max: RESTARTS_MAX, then: RESTARTED, panics: 0 }
+        let (waits, restarts_max, ended_by) = (RESTARTS, RESTARTS_MAX, CancellationToken::new());
+        Self { alarms, name, waits, restarts_max, then: RESTARTED, ended_by, panics: 0 }
     }
 
     /// A task that runs before there are alarms. It is always restarted; only the log reports it.
     pub fn unalarmed() -> Self {
-        let (alarms, name) = (None, String::new());
-        Self { alarms, name, waits: RESTARTS, restarts_max: u32::MAX, then: RESTARTED, panics: 0 }
+        let (alarms, name, ended_by) = (None, String::new(), CancellationToken::new());
+        Self { alarms, name, waits: RESTARTS, restarts_max: u32::MAX, then: RESTARTED, ended_by, panics: 0 }
     }
 
     /// The process ends after so many restarts in a row.
     #[must_use]
     pub fn with_restarts(self, restarts_max: u32, waits: Backoff) -> Self {
         Self { waits, restarts_max, ..self }
+    }
+
+    /// Once `token` is cancelled, the task is not restarted, and does not rest.
+    #[must_use]
+    pub fn ended_by(self, token: CancellationToken) -> Self {
+        Self { ended_by: token, ..self }
     }
 
     /// What the alarm says happens after a panic, in place of the restart.
@@ -173,7 +183,11 @@ where
             return supervised.sound();
         }
         let Some(wait) = supervised.panicked() else { return };
-        sleep(wait).await;
+        tokio::select! {
+            biased;
+            () = supervised.ended_by.cancelled() => return,
+            () = sleep(wait) => {}
+        }
     }
 }
 
@@ -247,6 +261,20 @@ mod tests {
         let (alarms, started) = (alarms(), Arc::new(AtomicU32::new(0)));
         keep(Supervised::new(&alarms, "t"), shaky(&started, 1, Duration::ZERO)).await;
         assert_eq!((started.load(Ordering::Relaxed), stands(&alarms)), (2, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_rests_ends_at_once_when_it_is_told_to() {
+        let (alarms, started) = (alarms(), Arc::new(AtomicU32::new(0)));
+        let (token, began) = (CancellationToken::new(), Instant::now());
+        let supervised = Supervised::new(&alarms, "t").ended_by(token.clone());
+        let kept = keep(supervised, shaky(&started, u32::MAX, Duration::ZERO));
+        let ends = async {
+            sleep(RESTARTS.first / 2).await;
+            token.cancel();
+        };
+        tokio::join!(kept, ends);
+        assert_eq!((started.load(Ordering::Relaxed), began.elapsed()), (1, RESTARTS.first / 2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -308,8 +308,8 @@ impl LaneTask {
             .deps
             .disk_work
             .spawn(move || read_chunk((queue.as_deref(), &*follow), place, &orders.routes, &function));
-        let read = read.await;
-        match read.map_err(io::Error::other).and_then(|read| read) {
+        let Some(read) = joined(read.await) else { return };
+        match read {
             Ok(Chunk { place, taken, lost }) => {
                 self.place = place;
                 let now = (self.deps.clock.monotonic(), self.deps.clock.wall());

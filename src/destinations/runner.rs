@@ -680,7 +680,9 @@ impl Runner {
                     give_up_through: Arc::clone(&give_up_through),
                 };
                 let name = format!("destination {}", alarm::subject(&id));
-                let supervised = Supervised::new(&self.deps.alarms, name).with_restarts(u32::MAX, RESTARTS);
+                let supervised = Supervised::new(&self.deps.alarms, name)
+                    .with_restarts(u32::MAX, RESTARTS)
+                    .ended_by(self.abort.clone());
                 let lane = (
                     self.deps.of_lane(),
                     id.clone(),

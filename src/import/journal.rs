@@ -18,7 +18,7 @@ use super::untouched::Untouched;
 use crate::disk::own_files;
 use crate::lock::lock;
 use crate::log::ImportKey;
-use crate::tasks::caught_quietly;
+use crate::tasks::{caught_now, caught_quietly};
 
 /// Records as JSON, by the import's key.
 const RECORDS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("imports");
@@ -278,7 +278,8 @@ impl LocalJournal {
     ) -> Result<T, JournalError> {
         // The library may panic at unexpected content of a file.
         let panicked = |_| Err(JournalError::of("its structure is damaged"));
-        let done = caught_quietly(|| work(&database));
+        // The log shows it: `work` may have a bug of its own.
+        let done = caught_now(|| work(&database));
         let done = done.map_or_else(panicked, |done| done.map_err(JournalError::of));
         // A database without a file of its own cannot be opened again.
         if done.is_err() && !self.path.as_os_str().is_empty() {

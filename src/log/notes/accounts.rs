@@ -50,11 +50,26 @@ pub(crate) fn known_sources(
     })
 }
 
+/// The sources that may be forgotten now, and whether counts of others were gathered, to be noted soon: these
+/// may be forgotten then.
+pub(crate) fn forgettable(keeper: &impl NoteKeeper, sources: &BTreeSet<SourceId>) -> (Vec<SourceId>, bool) {
+    keeper.read(|state| {
+        let mut open = keeper.open();
+        let (gone, not_noted) = may_be_forgotten(state, &mut *open, sources.iter());
+        let gather = not_noted.into_iter().any(|source| open.ledger().has_new(source));
+        if gather {
+            open.gather();
+        }
+        (gone.into_iter().cloned().collect(), gather)
+    })
+}
+
 /// Forgets those of a few sources that may be forgotten: see
 /// [`Accounts::forget`](crate::log::Accounts::forget). Meanwhile no frame may be added.
-pub(crate) fn forget(keeper: &impl NoteKeeper, sources: &[&SourceId]) -> Result<BTreeSet<SourceId>, Stopped> {
+pub(crate) fn forget(keeper: &impl NoteKeeper, sources: &[SourceId]) -> Result<BTreeSet<SourceId>, Stopped> {
     let decide = |state: &CallState| {
-        let gone = may_be_forgotten(state, &mut *keeper.open(), sources);
+        let (gone, _) = may_be_forgotten(state, &mut *keeper.open(), sources.iter());
+        let gone: BTreeSet<SourceId> = gone.into_iter().cloned().collect();
         let note = CallNote::Forgotten { sources: gone.iter().cloned().collect() };
         (if gone.is_empty() { Vec::new() } else { vec![note] }, gone)
     };
@@ -66,23 +81,17 @@ pub(crate) fn forget(keeper: &impl NoteKeeper, sources: &[&SourceId]) -> Result<
     })
 }
 
-/// The sources that have nothing waiting and all of whose counts are noted. Counts that are not noted are
-/// gathered, to be noted soon.
-fn may_be_forgotten(
+/// The sources that have nothing waiting: those whose counts are all noted, and the others.
+fn may_be_forgotten<'a>(
     state: &CallState,
     open: &mut impl OpenFrames,
-    sources: &[&SourceId],
-) -> BTreeSet<SourceId> {
+    sources: impl Iterator<Item = &'a SourceId>,
+) -> (Vec<&'a SourceId>, Vec<&'a SourceId>) {
     let mut waiting = state.waiting_sources();
     waiting.extend(open.batches().map(|(batch, ..)| batch.source.clone()));
     let ledger = open.ledger();
-    let (gone, not_noted): (Vec<&SourceId>, _) = sources
-        .iter()
+    sources
         .filter(|source| state.knows(source) || ledger.knows_any_of(source))
-        .filter(|source| !waiting.contains(**source))
-        .partition(|source| ledger.is_final(&state.ledger, source));
-    if not_noted.iter().any(|source| ledger.has_new(source)) {
-        open.gather();
-    }
-    gone.into_iter().cloned().collect()
+        .filter(|source| !waiting.contains(*source))
+        .partition(|source| ledger.is_final(&state.ledger, source))
 }

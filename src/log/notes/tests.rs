@@ -155,10 +155,13 @@ fn a_day_is_sealed_committed_closed_and_its_source_forgotten() {
     log.append(vec![CallNote::Closed(day.place)]).unwrap();
     assert!(log.closable().is_empty() && days::unclosed_days(&log).is_empty());
 
-    assert_eq!(accounts::forget(&log, &[&web()]), Ok(BTreeSet::new()), "its counts are not noted");
+    let sources = BTreeSet::from([web()]);
+    assert_eq!(accounts::forget(&log, &[web()]), Ok(BTreeSet::new()), "its counts are not noted");
+    assert_eq!(accounts::forgettable(&log, &sources), (Vec::new(), true), "they are gathered to be noted");
     let tally = log.open().ledger().take_gathered().unwrap();
     log.append(vec![CallNote::Tallied(tally)]).unwrap();
-    assert_eq!(accounts::forget(&log, &[&web()]), Ok([web()].into()));
+    assert_eq!(accounts::forgettable(&log, &sources), (vec![web()], false));
+    assert_eq!(accounts::forget(&log, &[web()]), Ok(sources));
     assert!(accounts::known_sources(&log, &|_| true).is_empty());
     let mut again = CallState::new();
     log.written.lock().unwrap().iter().for_each(|note| again.apply(note.clone()));

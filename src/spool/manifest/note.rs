@@ -87,19 +87,25 @@ impl<'de> serde::Deserialize<'de> for Note {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
-        enum Whole {
+        enum Whole<'a> {
             State(Box<State>),
-            Together(Vec<Note>),
+            // Each of them is about files or about calls: nothing nests deeper.
+            #[serde(borrow)]
+            Together(Vec<&'a RawValue>),
         }
-        let json = <&RawValue>::deserialize(deserializer)?.get();
         // A type that has no note of this name fails at the name.
-        let note = serde_json::from_str(json).map(Self::Files);
-        let note = note.or_else(|_| serde_json::from_str(json).map(Self::Calls));
-        let whole = |whole| match whole {
-            Whole::State(state) => Self::State(state),
-            Whole::Together(notes) => Self::Together(notes),
+        let one = |json| {
+            let note = serde_json::from_str(json).map(Self::Files);
+            note.or_else(|_| serde_json::from_str(json).map(Self::Calls))
         };
-        note.or_else(|_| serde_json::from_str(json).map(whole)).map_err(D::Error::custom)
+        let whole = |whole| match whole {
+            Whole::State(state) => Ok(Self::State(state)),
+            Whole::Together(notes) => {
+                notes.into_iter().map(|note| one(note.get())).collect::<Result<_, _>>().map(Self::Together)
+            }
+        };
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        one(json).or_else(|_| serde_json::from_str(json).and_then(whole)).map_err(D::Error::custom)
     }
 }
 

@@ -68,3 +68,15 @@ fn notes_and_their_state_are_written_as_ever() {
     assert_eq!((value(&written), written.len()), (value(state_line), state_line.len()));
     assert_eq!(serde_json::from_str::<Note>(state_line).unwrap(), whole);
 }
+
+/// The program writes none, but damage with a right checksum is possible: reading it must need no more stack
+/// the deeper it is.
+#[test]
+fn notes_that_are_several_in_several_cannot_be_read() {
+    let nested = |depth: usize| {
+        format!(r#"{}{{"segment":{{"number":1}}}}{}"#, r#"{"together":["#.repeat(depth), "]}".repeat(depth))
+    };
+    for (depth, is_read) in [(0, true), (1, true), (2, false), (100_000, false)] {
+        assert_eq!(serde_json::from_str::<Note>(&nested(depth)).is_ok(), is_read, "{depth}");
+    }
+}

@@ -28,15 +28,17 @@ impl Accounts for SpoolLog {
     }
 
     fn forget(&self, sources: &BTreeSet<SourceId>) -> Result<BTreeSet<SourceId>, Stopped> {
+        // Nearly always none may be forgotten yet, and then no commit should wait for the gate.
+        let (forgettable, is_gathered) = accounts::forgettable(&*self.shared, sources);
+        if is_gathered {
+            self.shared.wake_housekeeper();
+        }
         let mut forgotten = BTreeSet::new();
-        let all: Vec<&SourceId> = sources.iter().collect();
-        for some in all.chunks(FORGOTTEN_AT_ONCE) {
+        for some in forgettable.chunks(FORGOTTEN_AT_ONCE) {
             // No frame comes between the decision and the change of the index.
             let _gate = lock(&self.shared.commit_gate);
             forgotten.append(&mut accounts::forget(&*self.shared, some)?);
         }
-        // Some may have counts that are not noted yet.
-        self.shared.wake_housekeeper();
         Ok(forgotten)
     }
 
