@@ -119,346 +119,121 @@ pub struct KindLabel {
 /// A gauge that holds seconds.
 pub type Seconds = Gauge<f64, AtomicU64>;
 
-/// Every counter, gauge and histogram. Counters only ever grow, and the sum over the sources of one, too.
-#[derive(Clone)]
-pub struct Metrics {
-    registry: Arc<Registry>,
-    /// The name of the series of forgotten sources. Locked while counters move to it.
-    removed: Arc<Mutex<Option<String>>>,
-    /// Calls in requests that were answered 200: stored, rejected or repeated.
-    pub received: Family<SourceLabel, Counter>,
-    /// Calls stored in the spool.
-    pub stored: Family<SourceLabel, Counter>,
-    /// Repeats of stored calls.
-    pub repeated: Family<SourceLabel, Counter>,
-    /// Items that went to the rejected stream.
-    pub rejected: Family<RejectedLabel, Counter>,
-    /// Calls in objects that the store has confirmed.
-    pub delivered: Family<SourceLabel, Counter>,
-    /// Object sets in requests that were answered 200: stored or repeated. Those that went to the rejected
-    /// stream are counted there.
-    pub object_sets_received: Family<SourceLabel, Counter>,
-    /// Object sets stored in the spool.
-    pub object_sets_stored: Family<SourceLabel, Counter>,
-    /// Repeats of stored object sets.
-    pub object_sets_repeated: Family<SourceLabel, Counter>,
-    /// Object sets in objects that the store has confirmed.
-    pub object_sets_delivered: Family<SourceLabel, Counter>,
-    /// Requests with a valid write key that were answered 503 because the spool had no space left.
-    pub refused: Family<RefusedLabel, Counter>,
-    /// Answers by HTTP status.
-    pub answers: Family<StatusLabel, Counter>,
-    /// Bytes of request bodies, as received.
-    pub body_bytes: Counter,
-    /// Calls stored although strict validation would reject them.
-    pub incomplete: Counter,
-    /// Lone surrogate escapes replaced by `\ufffd`.
-    pub surrogates_replaced: Counter,
-    /// Pixels whose call could not be stored; they are answered with the image all the same.
-    pub pixels_not_stored: Counter,
-    /// Backward steps of the wall clock by more than 60 s.
-    pub clock_steps: Counter,
-    /// Closed days: their markers are in the store.
-    pub days_closed: Counter,
-    /// Requests received after the clock was set back into a day that was already over. They count as
-    /// received just after that day.
-    pub received_after_day: Counter,
-    /// Rows of imported files, by what became of them.
-    pub import_rows: Family<RowsLabel, Counter>,
-    /// Imports that ended, by how they ended.
-    pub import_files: Family<KindLabel, Counter>,
-    /// Imports that are open.
-    pub imports_open: Gauge,
-    /// Attempts to send a call to a function.
-    pub invocations: Family<InvocationLabel, Counter>,
-    /// How long invocations take.
-    pub invocation_seconds: Timing,
-    /// Positions of the spool that the function furthest behind has not finished.
-    pub destination_lag: Family<DestinationLabel, Gauge>,
-    /// Bytes of the spool that only destinations keep.
-    pub destinations_held_bytes: Gauge,
-    /// Open connections of the public listeners.
-    pub connections: Gauge,
-    /// Connections closed at once, because all open ones had a request in flight.
-    pub refused_connections: Counter,
-    /// Connections reset because their clients did not read their answers.
-    pub unread_connections: Counter,
-    /// Bytes written to spool segments.
-    pub spool_written_bytes: Counter,
-    /// How long a sync of the spool took.
-    pub sync_seconds: Timing,
-    /// Objects that the store has confirmed.
-    pub objects: Counter,
-    /// Bytes of these objects, as stored.
-    pub object_bytes: Counter,
-    /// How long a successful put took.
-    pub upload_seconds: Timing,
-    /// Failed puts, by fault.
-    pub upload_failures: Family<KindLabel, Counter>,
-    /// Objects put without checking for an object with their key first, because the credentials do not allow
-    /// it.
-    pub puts_unasked: Counter,
-    /// Batches with undelivered calls.
-    pub open_batches: Gauge,
-    /// The age of the oldest undelivered call: the most important figure. 0 if everything is delivered.
-    pub oldest_undelivered_seconds: Seconds,
-    /// Bytes of the spool in use, parked objects included.
-    pub spool_bytes: Gauge,
-    /// The spool's cap.
-    pub spool_max_bytes: Gauge,
-    /// How long the spool would last without deliveries, at the rate of the last minute.
-    pub spool_seconds_left: Seconds,
-    /// Bytes of parked objects.
-    pub parked_bytes: Gauge,
-    /// The ledger: calls of each source by account, since the spool was created.
-    pub ledger_calls: Family<AccountLabel, Gauge>,
-    /// The ledger: lines of each object and dead-letter stream by account.
-    pub ledger_streams: Family<StreamAccountLabel, Gauge>,
-    /// Mismatches between the two sides of the ledger.
-    pub ledger_difference: Gauge,
-    /// Dropped log lines. Set when metrics are rendered: the log has its own counter.
-    pub log_lines_dropped: Counter,
-    /// Requests to the admin listener that had a wrong token.
-    pub admin_unauthorized: Counter,
-    /// 1 while calls can be taken. Set when metrics are rendered.
-    pub ready: Gauge,
-    /// 1 while an alarm of this kind is active.
-    pub alarm: Family<KindLabel, Gauge>,
+/// Makes [`Metrics`] of a table, in the order of the exposition. The help of each is its documentation, too.
+macro_rules! metrics {
+    ($($(#[$more:meta])* $field:ident: $type:ty = $name:literal $(in $unit:ident)? $(over $buckets:expr)?, $help:literal;)*) => {
+        /// Every counter, gauge and histogram. Counters only ever grow, and the sum over the sources of one, too.
+        #[derive(Clone)]
+        pub struct Metrics {
+            registry: Arc<Registry>,
+            /// The name of the series of forgotten sources. Locked while counters move to it.
+            removed: Arc<Mutex<Option<String>>>,
+            $(
+                #[doc = $help]
+                #[doc = "."]
+                $(#[$more])*
+                pub $field: $type,
+            )*
+        }
+
+        impl Metrics {
+            /// All metrics at zero.
+            pub fn new() -> Self {
+                let mut registry = Registry::with_prefix("forebay");
+                Self {
+                    $($field: register!(registry, $type, $name, $help $(, in $unit)? $(, over $buckets)?),)*
+                    removed: Arc::default(),
+                    registry: Arc::new(registry),
+                }
+            }
+        }
+    };
+}
+
+macro_rules! register {
+    ($registry:ident, $type:ty, $name:literal, $help:literal) => {{
+        let metric = <$type>::default();
+        $registry.register($name, $help, metric.clone());
+        metric
+    }};
+    ($registry:ident, $type:ty, $name:literal, $help:literal, in $unit:ident) => {{
+        let metric = <$type>::default();
+        $registry.register_with_unit($name, $help, Unit::$unit, metric.clone());
+        metric
+    }};
+    ($registry:ident, $type:ty, $name:literal, $help:literal, over $buckets:expr) => {{
+        let timing = <$type>::new($buckets);
+        $registry.register_with_unit($name, $help, Unit::Seconds, timing.histogram.clone());
+        timing
+    }};
+}
+
+metrics! {
+    /// Stored, rejected or repeated.
+    received: Family<SourceLabel, Counter> = "calls_received", "Calls in requests that were answered 200";
+    stored: Family<SourceLabel, Counter> = "calls_stored", "Calls stored in the spool";
+    repeated: Family<SourceLabel, Counter> = "calls_repeated", "Repeats of calls that are already stored";
+    rejected: Family<RejectedLabel, Counter> = "calls_rejected", "Items that went to the rejected stream";
+    delivered: Family<SourceLabel, Counter> = "calls_delivered", "Calls in objects that the store has confirmed";
+    /// Stored or repeated. Those that went to the rejected stream are counted there.
+    object_sets_received: Family<SourceLabel, Counter> = "object_sets_received", "Object sets in requests that were answered 200";
+    object_sets_stored: Family<SourceLabel, Counter> = "object_sets_stored", "Object sets stored in the spool";
+    object_sets_repeated: Family<SourceLabel, Counter> = "object_sets_repeated", "Repeats of object sets that are already stored";
+    object_sets_delivered: Family<SourceLabel, Counter> = "object_sets_delivered", "Object sets in objects that the store has confirmed";
+    /// They had a valid write key.
+    refused: Family<RefusedLabel, Counter> = "refused", "Requests answered 503 because the spool had no space left";
+    answers: Family<StatusLabel, Counter> = "answers", "Answers by HTTP status";
+    body_bytes: Counter = "body" in Bytes, "Bytes of request bodies, as received";
+    incomplete: Counter = "calls_incomplete", "Calls stored although strict validation would reject them";
+    /// With `\ufffd`.
+    surrogates_replaced: Counter = "surrogates_replaced", "Lone surrogate escapes replaced";
+    /// They are answered with the image all the same.
+    pixels_not_stored: Counter = "pixels_not_stored", "Pixels whose call could not be stored";
+    clock_steps: Counter = "clock_steps", "Backward steps of the wall clock by more than 60 s";
+    days_closed: Counter = "days_closed", "Days of sources that were closed: their markers are in the store";
+    received_after_day: Counter = "received_after_day", "Requests whose receivedAt was moved to the next day, because the clock was set back into a day that had ended";
+    import_rows: Family<RowsLabel, Counter> = "import_rows", "Rows of imported files, by what became of them";
+    import_files: Family<KindLabel, Counter> = "import_files", "Imports that ended, by how they ended";
+    imports_open: Gauge = "imports_open", "Imports that are open";
+    invocations: Family<InvocationLabel, Counter> = "lambda_invocations", "Attempts to send a call to the function of a destination, by how they ended";
+    /// 1 ms to 16 min: from a function on this machine to the longest that AWS lets one run.
+    invocation_seconds: Timing = "lambda_invocation" over exponential_buckets(1e-3, 2.0, 20), "Duration of an invocation";
+    /// Of its function that is furthest behind.
+    destination_lag: Family<DestinationLabel, Gauge> = "lambda_lag_events", "Positions of the spool that a destination has not finished";
+    destinations_held_bytes: Gauge = "destinations_held" in Bytes, "Bytes of the spool that only destinations keep";
+    connections: Gauge = "connections", "Open connections of the public listeners";
+    refused_connections: Counter = "refused_connections", "Connections closed at once because all open ones had a request in flight";
+    unread_connections: Counter = "unread_connections", "Connections reset because their clients did not read their answers";
+    spool_written_bytes: Counter = "spool_written" in Bytes, "Bytes written to spool segments";
+    /// 50 µs to 3.3 s: from a fast disk to a failing one.
+    sync_seconds: Timing = "sync" over exponential_buckets(50e-6, 2.0, 17), "Duration of a sync of the spool";
+    objects: Counter = "objects", "Objects that the store has confirmed";
+    object_bytes: Counter = "object" in Bytes, "Bytes of objects that the store has confirmed";
+    /// 5 ms to 160 s: from a near store to a slow large put.
+    upload_seconds: Timing = "upload" over exponential_buckets(5e-3, 2.0, 16), "Duration of a successful put";
+    upload_failures: Family<KindLabel, Counter> = "upload_failures", "Failed puts, by fault";
+    puts_unasked: Counter = "puts_unasked", "Objects put without checking their key first, because s3:GetObject is not allowed";
+    open_batches: Gauge = "open_batches", "Batches with undelivered calls";
+    /// The most important figure. 0 if everything is delivered.
+    oldest_undelivered_seconds: Seconds = "oldest_undelivered" in Seconds, "Age of the oldest undelivered call";
+    /// Parked objects included.
+    spool_bytes: Gauge = "spool" in Bytes, "Bytes of the spool in use";
+    spool_max_bytes: Gauge = "spool_max" in Bytes, "The spool's cap";
+    /// The rate is that of the last minute.
+    spool_seconds_left: Seconds = "spool_left" in Seconds, "Time until the spool is full, at the current rate and without deliveries";
+    parked_bytes: Gauge = "parked" in Bytes, "Bytes of parked objects";
+    ledger_calls: Family<AccountLabel, Gauge> = "ledger_calls", "Calls of each source by account of the ledger, since the spool was created";
+    ledger_streams: Family<StreamAccountLabel, Gauge> = "ledger_streams", "Lines of each object and dead-letter stream by account of the ledger, since the spool was created";
+    ledger_difference: Gauge = "ledger_difference", "Mismatches between the two sides of the ledger";
+    /// Set when metrics are rendered: the log has its own counter.
+    log_lines_dropped: Counter = "log_lines_dropped", "Log lines dropped because standard error is broken or not read fast enough";
+    admin_unauthorized: Counter = "admin_unauthorized", "Requests to the admin listener that had a wrong token";
+    /// Set when metrics are rendered.
+    ready: Gauge = "ready", "1 while calls can be taken, else 0: /ready has the reasons";
+    alarm: Family<KindLabel, Gauge> = "alarm", "1 while an alarm of this kind is active";
 }
 
 impl Metrics {
-    /// All metrics at zero.
-    pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("forebay");
-        macro_rules! register {
-            ($name:literal, $help:literal, $metric:expr) => {{
-                let metric = $metric;
-                registry.register($name, $help, metric.clone());
-                metric
-            }};
-            ($name:literal, $unit:expr, $help:literal, $metric:expr) => {{
-                let metric = $metric;
-                registry.register_with_unit($name, $help, $unit, metric.clone());
-                metric
-            }};
-        }
-        macro_rules! register_timing {
-            ($name:literal, $help:literal, $buckets:expr) => {{
-                let timing = Timing::new($buckets);
-                registry.register_with_unit($name, $help, Unit::Seconds, timing.histogram.clone());
-                timing
-            }};
-        }
-        // Syncs: 50 µs to 3.3 s, from a fast disk to a failing one. Puts: 5 ms to 160 s, from a near store to
-        // a slow large put.
-        let sync_buckets = exponential_buckets(50e-6, 2.0, 17);
-        let upload_buckets = exponential_buckets(5e-3, 2.0, 16);
-        // 1 ms to 16 min: from a function on this machine to the longest that AWS lets one run.
-        let invocation_buckets = exponential_buckets(1e-3, 2.0, 20);
-        Self {
-            received: register!(
-                "calls_received",
-                "Calls in requests that were answered 200",
-                Family::default()
-            ),
-            stored: register!("calls_stored", "Calls stored in the spool", Family::default()),
-            repeated: register!(
-                "calls_repeated",
-                "Repeats of calls that are already stored",
-                Family::default()
-            ),
-            rejected: register!(
-                "calls_rejected",
-                "Items that went to the rejected stream",
-                Family::default()
-            ),
-            delivered: register!(
-                "calls_delivered",
-                "Calls in objects that the store has confirmed",
-                Family::default()
-            ),
-            object_sets_received: register!(
-                "object_sets_received",
-                "Object sets in requests that were answered 200",
-                Family::default()
-            ),
-            object_sets_stored: register!(
-                "object_sets_stored",
-                "Object sets stored in the spool",
-                Family::default()
-            ),
-            object_sets_repeated: register!(
-                "object_sets_repeated",
-                "Repeats of object sets that are already stored",
-                Family::default()
-            ),
-            object_sets_delivered: register!(
-                "object_sets_delivered",
-                "Object sets in objects that the store has confirmed",
-                Family::default()
-            ),
-            refused: register!(
-                "refused",
-                "Requests answered 503 because the spool had no space left",
-                Family::default()
-            ),
-            answers: register!("answers", "Answers by HTTP status", Family::default()),
-            body_bytes: register!(
-                "body",
-                Unit::Bytes,
-                "Bytes of request bodies, as received",
-                Counter::default()
-            ),
-            incomplete: register!(
-                "calls_incomplete",
-                "Calls stored although strict validation would reject them",
-                Counter::default()
-            ),
-            surrogates_replaced: register!(
-                "surrogates_replaced",
-                "Lone surrogate escapes replaced",
-                Counter::default()
-            ),
-            pixels_not_stored: register!(
-                "pixels_not_stored",
-                "Pixels whose call could not be stored",
-                Counter::default()
-            ),
-            clock_steps: register!(
-                "clock_steps",
-                "Backward steps of the wall clock by more than 60 s",
-                Counter::default()
-            ),
-            days_closed: register!(
-                "days_closed",
-                "Days of sources that were closed: their markers are in the store",
-                Counter::default()
-            ),
-            received_after_day: register!(
-                "received_after_day",
-                "Requests whose receivedAt was moved to the next day, because the clock was set back into a day that had ended",
-                Counter::default()
-            ),
-            import_rows: register!(
-                "import_rows",
-                "Rows of imported files, by what became of them",
-                Family::default()
-            ),
-            import_files: register!(
-                "import_files",
-                "Imports that ended, by how they ended",
-                Family::default()
-            ),
-            imports_open: register!("imports_open", "Imports that are open", Gauge::default()),
-            invocations: register!(
-                "lambda_invocations",
-                "Attempts to send a call to the function of a destination, by how they ended",
-                Family::default()
-            ),
-            invocation_seconds: register_timing!(
-                "lambda_invocation",
-                "Duration of an invocation",
-                invocation_buckets
-            ),
-            destination_lag: register!(
-                "lambda_lag_events",
-                "Positions of the spool that a destination has not finished",
-                Family::default()
-            ),
-            destinations_held_bytes: register!(
-                "destinations_held",
-                Unit::Bytes,
-                "Bytes of the spool that only destinations keep",
-                Gauge::default()
-            ),
-            connections: register!(
-                "connections",
-                "Open connections of the public listeners",
-                Gauge::default()
-            ),
-            refused_connections: register!(
-                "refused_connections",
-                "Connections closed at once because all open ones had a request in flight",
-                Counter::default()
-            ),
-            unread_connections: register!(
-                "unread_connections",
-                "Connections reset because their clients did not read their answers",
-                Counter::default()
-            ),
-            spool_written_bytes: register!(
-                "spool_written",
-                Unit::Bytes,
-                "Bytes written to spool segments",
-                Counter::default()
-            ),
-            sync_seconds: register_timing!("sync", "Duration of a sync of the spool", sync_buckets),
-            objects: register!("objects", "Objects that the store has confirmed", Counter::default()),
-            object_bytes: register!(
-                "object",
-                Unit::Bytes,
-                "Bytes of objects that the store has confirmed",
-                Counter::default()
-            ),
-            upload_seconds: register_timing!("upload", "Duration of a successful put", upload_buckets),
-            upload_failures: register!("upload_failures", "Failed puts, by fault", Family::default()),
-            puts_unasked: register!(
-                "puts_unasked",
-                "Objects put without checking their key first, because s3:GetObject is not allowed",
-                Counter::default()
-            ),
-            open_batches: register!("open_batches", "Batches with undelivered calls", Gauge::default()),
-            oldest_undelivered_seconds: register!(
-                "oldest_undelivered",
-                Unit::Seconds,
-                "Age of the oldest undelivered call",
-                Seconds::default()
-            ),
-            spool_bytes: register!("spool", Unit::Bytes, "Bytes of the spool in use", Gauge::default()),
-            spool_max_bytes: register!("spool_max", Unit::Bytes, "The spool's cap", Gauge::default()),
-            spool_seconds_left: register!(
-                "spool_left",
-                Unit::Seconds,
-                "Time until the spool is full, at the current rate and without deliveries",
-                Seconds::default()
-            ),
-            parked_bytes: register!("parked", Unit::Bytes, "Bytes of parked objects", Gauge::default()),
-            ledger_calls: register!(
-                "ledger_calls",
-                "Calls of each source by account of the ledger, since the spool was created",
-                Family::default()
-            ),
-            ledger_streams: register!(
-                "ledger_streams",
-                "Lines of each object and dead-letter stream by account of the ledger, since the spool was created",
-                Family::default()
-            ),
-            ledger_difference: register!(
-                "ledger_difference",
-                "Mismatches between the two sides of the ledger",
-                Gauge::default()
-            ),
-            log_lines_dropped: register!(
-                "log_lines_dropped",
-                "Log lines dropped because standard error is broken or not read fast enough",
-                Counter::default()
-            ),
-            admin_unauthorized: register!(
-                "admin_unauthorized",
-                "Requests to the admin listener that had a wrong token",
-                Counter::default()
-            ),
-            ready: register!(
-                "ready",
-                "1 while calls can be taken, else 0: /ready has the reasons",
-                Gauge::default()
-            ),
-            alarm: register!("alarm", "1 while an alarm of this kind is active", Family::default()),
-            removed: Arc::default(),
-            registry: Arc::new(registry),
-        }
-    }
-
     /// Everything as Prometheus text (the OpenMetrics exposition).
     ///
     /// # Errors
