@@ -28,7 +28,7 @@ macro_rules! templates {
         /// A policy that Forebay has a template for.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Template {
-            $(#[doc = $about] $template,)+
+            $(#[doc = concat!("`", $name, "`.")] $template,)+
         }
 
         impl Template {
