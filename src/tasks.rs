@@ -104,15 +104,17 @@ impl Supervised {
     /// A task that the process needs: after [`RESTARTS_MAX`] failed restarts it is asked to end
     /// ([`Alarms::ending`]). `name` is the subject of the alarm.
     pub fn new(alarms: &Arc<Alarms>, name: impl Into<String>) -> Self {
-        let (alarms, name) = (Some(Arc::clone(alarms)), name.into());
-        let (waits, restarts_max, ended_by) = (RESTARTS, RESTARTS_MAX, CancellationToken::new());
-        Self { alarms, name, waits, restarts_max, then: RESTARTED, ended_by, panics: 0 }
+        Self::of(Some(Arc::clone(alarms)), name.into())
     }
 
     /// A task that runs before there are alarms. It is always restarted; only the log reports it.
     pub fn unalarmed() -> Self {
-        let (alarms, name, ended_by) = (None, String::new(), CancellationToken::new());
-        Self { alarms, name, waits: RESTARTS, restarts_max: u32::MAX, then: RESTARTED, ended_by, panics: 0 }
+        Self::of(None, String::new()).with_restarts(u32::MAX, RESTARTS)
+    }
+
+    fn of(alarms: Option<Arc<Alarms>>, name: String) -> Self {
+        let (waits, restarts_max, ended_by) = (RESTARTS, RESTARTS_MAX, CancellationToken::new());
+        Self { alarms, name, waits, restarts_max, then: RESTARTED, ended_by, panics: 0 }
     }
 
     /// The process ends after so many restarts in a row.

@@ -21,6 +21,7 @@ use redb::{
 
 use super::entry::Entry;
 use super::{KEPT_DAYS, OBJECTS_MAX, SUMS_MAX};
+use crate::disk::own_files;
 use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{DAY_MS, ReceivedDay, UnixMillis};
@@ -310,7 +311,6 @@ fn builder() -> redb::Builder {
 
 /// Makes an empty list, which gets its name only when it is complete: one whose making was cut short could
 /// never be opened.
-#[expect(clippy::disallowed_methods, reason = "the file is synced before, and its directory after")]
 fn make(path: &Path, now: UnixMillis) -> Result<(), ListError> {
     // A start of the spool removes what is left under this name.
     let temporary = path.with_extension("tmp");
@@ -325,11 +325,8 @@ fn make(path: &Path, now: UnixMillis) -> Result<(), ListError> {
     Tables::of(&begun)?.about.insert(SINCE, u64::try_from(now.0).unwrap_or(0)).map_err(ListError::of)?;
     begun.commit().map_err(ListError::of)?;
     drop(redb);
-    let sync = |path: &Path| fs::File::open(path).and_then(|file| file.sync_all());
-    sync(&temporary).map_err(ListError::of)?;
-    fs::rename(&temporary, path).map_err(ListError::of)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    sync(dir.unwrap_or(Path::new("."))).map_err(ListError::of)
+    fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(ListError::of)?;
+    own_files::rename_durably(&temporary, path).map_err(ListError::of)
 }
 
 fn about(read: &ReadTransaction) -> Result<About, ListError> {

@@ -18,10 +18,11 @@
 //! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
 //! The files beside the folders serve all steps. `shared` lists the state that the tasks share;
-//! `busy_batches` and `tasks_under_way` keep one task for each piece of work, and what panicked rests; `blocking`
-//! runs what waits for the disk; `resume` starts tasks for sealed objects that have none. `flush` delivers everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a
-//! ledger that does not balance. `delivered` is what the list of deliveries records; `waiting_puts` is why
-//! the rest is not stored yet.
+//! `busy_batches` and `tasks_under_way` keep one task for each piece of work, and what panicked rests;
+//! `blocking` runs what waits for the disk; `resume` starts tasks for sealed objects that have none. `flush`
+//! delivers everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a ledger that
+//! does not balance. `delivered` is what the list of deliveries records; `waiting_puts` is why the rest is
+//! not stored yet.
 //!
 //! No two files use each other (`tests/suite/tidy.rs`).
 

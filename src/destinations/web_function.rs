@@ -24,11 +24,7 @@ pub struct WebFunction {
     post: WebPost,
 }
 
-impl std::fmt::Debug for WebFunction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebFunction").field("post", &self.post).finish_non_exhaustive()
-    }
-}
+debug_fields!(WebFunction { post });
 
 impl WebFunction {
     /// Certificates are checked against those that the system trusts. Answers are waited for as long as

@@ -1,7 +1,6 @@
 //! Posting JSON to a web address, and what the answer means.
 
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,11 +34,7 @@ pub(super) struct WebPost {
     secrets: Secrets,
 }
 
-impl fmt::Debug for WebPost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebPost").field("timeout", &self.timeout).finish_non_exhaustive()
-    }
-}
+debug_fields!(WebPost { timeout });
 
 impl WebPost {
     /// Answers are waited for as long as `timeout`. Of what they say, `secrets` are hidden.

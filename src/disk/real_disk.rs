@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::FlockOperation;
 
-use crate::disk::{Disk, DiskFile, is_no_handle};
+use crate::disk::{Disk, DiskFile, is_no_handle, own_files};
 use crate::lock::lock;
 
 /// Subdirectories of a spool.
@@ -137,9 +137,7 @@ impl RealDisk {
         disk.sync_dir("").map_err(unusable)?;
         // The directory's own name must survive a power cut too, and so must those of parents made with it.
         for dir in std::iter::once(root).chain(made) {
-            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = parent.unwrap_or(Path::new("."));
-            File::open(parent).and_then(|dir| dir.sync_all()).map_err(unusable)?;
+            own_files::sync_folder_of(dir).map_err(unusable)?;
         }
         Ok(disk)
     }

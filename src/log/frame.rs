@@ -347,7 +347,7 @@ pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> 
     fields(frame).map(|fields| (fields, len)).ok_or(FrameError::Field)
 }
 
-/// What the spool has to know of a frame to store it.
+/// What a log has to know of a frame to store it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     /// Its kind.
@@ -378,13 +378,12 @@ pub(crate) fn head(frame: &[u8]) -> Option<Head> {
 /// Reads a frame's fields without checking its checksum, for frames that this process built in memory.
 pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
     let u64_at = |at: usize| frame.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
+    let Head { kind, fingerprint, has_origin, payload_len } = head(frame)?;
     let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
     let name_end = source_end + usize::from(*frame.get(19)?);
-    let has_origin = frame.get(18)? & FLAG_ORIGIN != 0;
-    let payload = if has_origin { name_end + ORIGIN_LEN } else { name_end };
     Some(Frame {
         position: u64_at(8)?,
-        kind: FrameKind::from_byte(*frame.get(16)?)?,
+        kind,
         source: std::str::from_utf8(frame.get(FRAME_HEADER..source_end)?).ok()?,
         // Nearly always there is none, and this runs for each frame that is stored.
         name: match name_end == source_end {
@@ -393,7 +392,7 @@ pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
         },
         of_dead: *frame.get(18)? & FLAG_OF_DEAD != 0,
         received_at: UnixMillis(u64_at(20)?.cast_signed()),
-        fingerprint: fingerprint(frame),
+        fingerprint,
         origin: if has_origin {
             Some(Origin {
                 file: u64_at(name_end)?,
@@ -403,7 +402,7 @@ pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
         } else {
             None
         },
-        payload: frame.get(payload..)?,
+        payload: frame.get(frame.len() - payload_len..)?,
     })
 }
 

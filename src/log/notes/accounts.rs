@@ -70,8 +70,8 @@ pub(crate) fn forget(keeper: &impl NoteKeeper, sources: &[SourceId]) -> Result<B
     let decide = |state: &CallState| {
         let (gone, _) = may_be_forgotten(state, &mut *keeper.open(), sources.iter());
         let gone: BTreeSet<SourceId> = gone.into_iter().cloned().collect();
-        let note = CallNote::Forgotten { sources: gone.iter().cloned().collect() };
-        (if gone.is_empty() { Vec::new() } else { vec![note] }, gone)
+        let note = || CallNote::Forgotten { sources: gone.iter().cloned().collect() };
+        ((!gone.is_empty()).then(note).into_iter().collect(), gone)
     };
     keeper.append_from(decide, |gone, _, open| {
         if !gone.is_empty() {

@@ -143,7 +143,7 @@ impl<L: Batches, K: NoteKeeper> Search<'_, L, K> {
         seen.retain(|position, seen| !matches!(seen, Seen::Lost) || is_held(*position));
         let open = keys.iter().filter_map(|key| self.log.open_batch(key)).collect();
         // The seals are read after the batches: a frame sealed in between is then found among the seals, and
-        // a frame delivered in between is no longer in the spool.
+        // a frame delivered in between is no longer in the log.
         let spans = |pending: &&PendingSeal| {
             let seal = &pending.seal;
             keys.contains(&seal.batch) && seal.first <= receipt.last && receipt.first <= seal.last
