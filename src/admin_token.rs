@@ -23,9 +23,7 @@ pub struct AdminTokenError;
 
 impl AdminToken {
     /// Hashes a token.
-    ///
-    /// # Errors
-    /// [`AdminTokenError`] if it is too short, too long, or cannot be sent in a header.
+    /// Errors: [`AdminTokenError`] if it is too short, too long, or cannot be sent in a header.
     pub fn of(text: &str) -> Result<Self, AdminTokenError> {
         let fits = (ADMIN_TOKEN_MIN..=ADMIN_TOKEN_MAX).contains(&text.len());
         if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -235,9 +235,7 @@ metrics! {
 
 impl Metrics {
     /// Everything as Prometheus text (the OpenMetrics exposition).
-    ///
-    /// # Errors
-    /// Only if formatting into a `String` fails, which never happens.
+    /// Errors: only if formatting into a `String` fails, which never happens.
     pub fn render(&self) -> Result<String, fmt::Error> {
         // Nothing moves between series meanwhile.
         let _removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);

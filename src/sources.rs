@@ -23,10 +23,7 @@ pub const SOURCE_ID_MAX: usize = 64;
 const SHOWN_MAX: usize = 80;
 
 impl SourceId {
-    /// Checks that `text` is a source id.
-    ///
-    /// # Errors
-    /// [`SourceIdError`] with the text and the expected form.
+    /// Checks that `text` is a source id. Errors: [`SourceIdError`] with the text and the expected form.
     pub fn new(text: &str) -> Result<Self, SourceIdError> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if text.is_empty() || text.len() > SOURCE_ID_MAX || text.starts_with('_') || !text.bytes().all(legal)

@@ -34,9 +34,6 @@ const RESTARTED: &str = "the task is restarted after a pause, and no acknowledge
 pub struct Panicked;
 
 /// Does work and catches its panic.
-///
-/// # Errors
-/// [`Panicked`].
 #[expect(clippy::disallowed_methods, reason = "the one place that catches panics")]
 pub fn caught_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     // As with tasks of the runtime, shared state is behind locks that recover from a panic.
@@ -44,9 +41,6 @@ pub fn caught_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
 }
 
 /// Runs a future and catches its panic.
-///
-/// # Errors
-/// [`Panicked`].
 pub async fn caught<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     poll_fn(|context| match caught_now(|| future.as_mut().poll(context)) {
@@ -62,9 +56,6 @@ thread_local! {
 
 /// Runs work of a dependency that panics on damaged data, and catches its panic. It is no bug, so the log
 /// does not show it: the caller says what is damaged.
-///
-/// # Errors
-/// [`Panicked`].
 pub fn caught_quietly<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let before = PANIC_EXPECTED.replace(true);
     let result = caught_now(work);

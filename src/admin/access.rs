@@ -99,9 +99,7 @@ impl Access {
     }
 
     /// Checks whether a request may be answered.
-    ///
-    /// # Errors
-    /// [`Refusal`]: answer the request with it, and do nothing else.
+    /// Errors: [`Refusal`]: answer the request with it, and do nothing else.
     pub(super) fn check(
         &mut self,
         need: Need,
@@ -124,10 +122,8 @@ impl Access {
 
     /// What the sender of a request may do: by the token if there is one, else by the session. `None` is
     /// nothing.
-    ///
-    /// # Errors
-    /// [`Refusal`] if the token is wrong, if there are several, or if too many wrong ones came from the
-    /// address.
+    /// Errors: [`Refusal`] if the token is wrong, if there are several, or if too many wrong ones came from
+    /// the address.
     pub(super) fn role(
         &mut self,
         headers: &HeaderMap,
@@ -156,9 +152,7 @@ impl Access {
     }
 
     /// Trades a token for a session with this id. Without configured tokens there are no sessions: `None`.
-    ///
-    /// # Errors
-    /// [`Refusal`] if the token is wrong, or if too many wrong ones came from the address.
+    /// Errors: [`Refusal`] if the token is wrong, or if too many wrong ones came from the address.
     pub(super) fn log_in(
         &mut self,
         token: &str,

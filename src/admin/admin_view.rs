@@ -18,9 +18,7 @@ use super::status::Status;
 /// return at once.
 pub trait AdminView: Send + Sync {
     /// Whether the process can take calls.
-    ///
-    /// # Errors
-    /// The reasons why it cannot, one sentence each; at least one.
+    /// Errors: the reasons why it cannot, one sentence each; at least one.
     fn ready(&self) -> Result<(), Vec<String>>;
 
     /// The whole state.
@@ -33,25 +31,16 @@ pub trait AdminView: Send + Sync {
     fn node(&self) -> NodeStatus;
 
     /// Where SDKs reach the collector, and the write key of a source, or a placeholder for the key.
-    ///
-    /// # Errors
-    /// [`UnknownSource`].
     fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, UnknownSource>;
 
     /// The days that are not closed, of one source or of all.
     fn days(&self, source: Option<&SourceId>) -> Days;
 
     /// The ledger, of one source or of all.
-    ///
-    /// # Errors
-    /// [`UnknownSource`].
     fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, UnknownSource>;
 
     /// Makes the buffered calls of one source, or of all, due, and waits at most `wait` until they are
     /// delivered. Dropping the future ends only the wait: due batches are delivered anyway.
-    ///
-    /// # Errors
-    /// [`FlushError`].
     fn flush(
         &self,
         source: Option<SourceId>,
@@ -59,9 +48,6 @@ pub trait AdminView: Send + Sync {
     ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>>;
 
     /// Looks up the state of the calls of a receipt. Waits for the disk.
-    ///
-    /// # Errors
-    /// [`ReceiptUnread`].
     fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>>;
 
     /// Updates the gauges that are not kept current (ages, time left), before metrics are rendered.

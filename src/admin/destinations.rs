@@ -163,15 +163,11 @@ pub trait DestinationsView: Send + Sync {
     /// Every destination.
     fn destinations(&self) -> AllDestinations;
 
-    /// The last attempts of one destination.
-    ///
-    /// # Errors
-    /// [`DestinationError::Unknown`].
+    /// The last attempts of one destination. Errors: [`DestinationError::Unknown`].
     fn attempts(&self, asked: &AskedAttempts) -> Result<Attempts, DestinationError>;
 
     /// Drops what waits for a destination that was removed from the configuration.
-    ///
-    /// # Errors
-    /// [`DestinationError`]: the destination is unknown or still configured, or nothing could be dropped.
+    /// Errors: [`DestinationError`]: the destination is unknown or still configured, or nothing could be
+    /// dropped.
     fn discard(&self, name: SourceId) -> BoxFuture<'_, Result<(), DestinationError>>;
 }

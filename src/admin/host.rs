@@ -44,9 +44,7 @@ impl AllowedHosts {
 
     /// Checks the `Host` of any request. `local` is this end of the connection: on a listener for all
     /// addresses, the one that the client used.
-    ///
-    /// # Errors
-    /// [`Intruder`]: answer 400, 421 or 403 and do nothing else.
+    /// Errors: [`Intruder`]: answer 400, 421 or 403 and do nothing else.
     pub fn check(&self, headers: &HeaderMap, local: IpAddr) -> Result<(), Intruder> {
         let host = host_header(headers)?;
         let bare = bare_host(host.host());
@@ -81,9 +79,7 @@ pub fn console_url(listen: SocketAddr, more: &[String]) -> String {
 }
 
 /// Checks that a request comes from no page, or from a page of this very host.
-///
-/// # Errors
-/// [`Intruder::CrossSite`], or [`Intruder::BadHost`] if there is nothing to compare with.
+/// Errors: [`Intruder::CrossSite`], or [`Intruder::BadHost`] if there is nothing to compare with.
 pub fn check_origin(headers: &HeaderMap) -> Result<(), Intruder> {
     let host = host_header(headers)?;
     let own = |origin: &str| {

@@ -83,10 +83,7 @@ impl ImportBodies {
 }
 
 impl BodyPermit<'_> {
-    /// Waits for the body of this permit.
-    ///
-    /// # Errors
-    /// [`GaveWay`]: the body was too slow, and others waited.
+    /// Waits for the body of this permit. Errors: [`GaveWay`]: the body was too slow, and others waited.
     pub(super) async fn filled<T>(&self, body: impl Future<Output = T>) -> Result<T, GaveWay> {
         let read = tokio::select! {
             biased;

@@ -167,10 +167,7 @@ impl Body for LiveStream {
     }
 }
 
-/// Which calls a query asks for.
-///
-/// # Errors
-/// [`NoRoute::Query`].
+/// Which calls a query asks for. Errors: [`NoRoute::Query`].
 pub(super) fn filter(query: &str) -> Result<Filter, NoRoute> {
     let mut filter = Filter::default();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {

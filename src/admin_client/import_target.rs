@@ -50,9 +50,6 @@ impl NodeTarget {
     }
 
     /// Whether something listens at the URL that answers like a node.
-    ///
-    /// # Errors
-    /// [`NoNode`].
     pub async fn answers(&self) -> Result<(), NoNode> {
         let url = self.client.url();
         let answer = match self.client.exchange(Method::GET, "/api/status", None, PATIENCE).await {

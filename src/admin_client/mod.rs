@@ -146,9 +146,6 @@ impl AdminClient {
     }
 
     /// Sends one request without a body, and reads the JSON of a 200 answer within `patience`.
-    ///
-    /// # Errors
-    /// [`AskError`].
     pub async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -164,9 +161,6 @@ impl AdminClient {
 
     /// Sends one request, with this JSON as its body if there is any, and reads the answer within `patience`,
     /// whatever its status.
-    ///
-    /// # Errors
-    /// [`AskError`].
     pub async fn exchange(
         &self,
         method: Method,
@@ -183,9 +177,6 @@ impl AdminClient {
     }
 
     /// Asks for an answer without an end. `patience` is the time limit for its head.
-    ///
-    /// # Errors
-    /// [`AskError`].
     pub async fn stream(&self, path: &str, patience: Duration) -> Result<Incoming, AskError> {
         let answer = self.within(patience, self.send(Method::GET, path, None)).await??;
         if answer.status() == StatusCode::OK {

@@ -61,9 +61,6 @@ pub enum TokenError {
 
 impl AdminToken {
     /// The token of a command: that of the file if one is named, else that of the environment.
-    ///
-    /// # Errors
-    /// [`TokenError`].
     pub fn of_command(file: Option<&Path>) -> Result<Option<Self>, TokenError> {
         match file {
             Some(path) => Self::in_file(path).map(Some),

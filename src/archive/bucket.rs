@@ -147,9 +147,6 @@ impl Archive {
     }
 
     /// One page of a listing.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn list(&self, from: ListFrom<'_>) -> Result<ListPage, ArchiveError> {
         let page = self.again(|| self.store.list(&self.location, from)).await;
         let page =
@@ -159,9 +156,6 @@ impl Archive {
     }
 
     /// The length and metadata of an object.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn head(&self, key: &ObjectKey) -> Result<Got<LenAndMetadata>, ArchiveError> {
         let head = self.again(|| self.store.head_of(&self.location, key, None)).await;
         let head = head.and_then(|head| Ok(LenAndMetadata { len: head.length()?, metadata: head.metadata }));
@@ -170,9 +164,6 @@ impl Archive {
     }
 
     /// A marker, or the reason why it is invalid.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn marker(
         &self,
         at: &ParsedMarkerKey,
@@ -193,9 +184,6 @@ impl Archive {
 
     /// Reads an object to its end and judges its lines by `expected`. Keeps one line and the prints in
     /// memory.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn read(
         &self,
         key: &ObjectKey,
@@ -218,9 +206,6 @@ impl Archive {
 
     /// The bytes of an object, marker or note, checked against the store's checksum; `Read(None)` if it has
     /// more than `most`.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn bytes(&self, key: &ObjectKey, most: u64) -> Result<Got<Option<Vec<Bytes>>>, ArchiveError> {
         let pieces = self
             .again(async || {
@@ -240,9 +225,6 @@ impl Archive {
     }
 
     /// Writes a note beside the objects. A note replaces an earlier one with its key.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn put_note(&self, key: ObjectKey, text: Vec<u8>) -> Result<(), ArchiveError> {
         let put = Put::plain(self.location.clone(), key, text, PutMode::Overwrite);
         let stored = self.again(|| self.store.put(&put)).await;

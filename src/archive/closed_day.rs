@@ -93,9 +93,6 @@ fn other_stream<'d>(closed: &'d Closed, spool_day: &'d SpoolDay) -> Option<(&'d 
 impl Archive {
     /// Reads a source's day. Markers are listed before objects. So if an object is listed without a marker,
     /// its spool had not closed the day when the markers were listed.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn spool_days(&self, source: &SourceId, day: ReceivedDay) -> Result<SpoolDays, ArchiveError> {
         let mut spools = SpoolDays::new();
         for key in self.keys(&format!("segment-logs/_closed/{source}/{day}/")).await? {

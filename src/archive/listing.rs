@@ -138,9 +138,6 @@ impl DayListing {
 
 impl Archive {
     /// Lists the sources.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn sources(&self) -> Result<Sources, ArchiveError> {
         let mut all = Sources::default();
         let source = |name: &str| SourceId::new(name).ok();
@@ -183,9 +180,6 @@ impl Archive {
 
     /// The streams that a source may have objects of: calls, rejected items, and every collection and
     /// destination in the bucket.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn streams(&self) -> Result<Vec<Stream>, ArchiveError> {
         let mut streams = vec![Stream::Calls, Stream::Rejected];
         streams.extend(self.named_streams(&mut Vec::new()).await?);
@@ -232,9 +226,6 @@ impl Archive {
     }
 
     /// The first day of a source with a marker.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn first_marked(&self, source: &SourceId) -> Result<Option<ReceivedDay>, ArchiveError> {
         let prefix = self.key(&format!("segment-logs/_closed/{source}/"));
         let page = self.list(ListFrom { prefix: &prefix, ..ListFrom::default() }).await?;
@@ -326,9 +317,6 @@ impl Days {
     }
 
     /// The next day with any key.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn next(&mut self) -> Result<Option<DayListing>, ArchiveError> {
         loop {
             let mut folder: Option<String> = None;
@@ -357,9 +345,6 @@ impl Days {
     }
 
     /// Lists a single day.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn of_day(
         archive: &Arc<Archive>,
         source: &SourceId,

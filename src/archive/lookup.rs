@@ -34,9 +34,6 @@ pub struct Lookup {
 impl Archive {
     /// Finds the lines at the positions of `receipt`. Keeps the listing of its day and the found lines in
     /// memory.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn lookup(self: &Arc<Self>, receipt: &Receipt) -> Result<Lookup, ArchiveError> {
         let listing = Days::of_day(self, &receipt.source, receipt.day).await?;
         let mut lookup = Lookup::default();

@@ -25,9 +25,6 @@ impl Objects {
     }
 
     /// The next object.
-    ///
-    /// # Errors
-    /// [`ArchiveError`].
     pub async fn next(&mut self) -> Result<Option<Listed>, ArchiveError> {
         while let Some(listed) = self.pages.next().await? {
             let (bucket, key) = (self.archive.bucket(), listed.key.as_str());

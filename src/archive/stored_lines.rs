@@ -27,10 +27,7 @@ impl fmt::Debug for StoredLines<'_> {
 }
 
 impl<'r> StoredLines<'r> {
-    /// The lines of what `bytes` reads.
-    ///
-    /// # Errors
-    /// Why the beginning cannot be read.
+    /// The lines of what `bytes` reads. Errors: why the beginning cannot be read.
     pub fn new(bytes: impl Read + Send + 'r) -> io::Result<Self> {
         let mut bytes = BufReader::new(bytes);
         let is_gzip = bytes.fill_buf()?.starts_with(&GZIP);
@@ -41,10 +38,7 @@ impl<'r> StoredLines<'r> {
         Ok(Self { text, number: 0, ended: false })
     }
 
-    /// The lines of an object's bytes.
-    ///
-    /// # Errors
-    /// As [`StoredLines::new`].
+    /// The lines of an object's bytes. Errors: as [`StoredLines::new`].
     pub fn of_pieces(pieces: Vec<Bytes>) -> io::Result<Self> {
         Self::new(Pieces(pieces.into()))
     }

@@ -187,9 +187,6 @@ debug_fields!(Verify { options });
 
 impl Verify {
     /// Lists the sources and starts.
-    ///
-    /// # Errors
-    /// [`VerifyError`].
     pub async fn start(archive: Arc<Archive>, options: Options) -> Result<Self, VerifyError> {
         let all = archive.sources().await?;
         let mut around = Around {
@@ -241,9 +238,7 @@ impl Verify {
     }
 
     /// The next day, in the order of sources and days; `None` after the last.
-    ///
-    /// # Errors
-    /// [`VerifyError`]: no more days will come.
+    /// Errors: [`VerifyError`]: no more days will come.
     pub async fn next(&mut self) -> Result<Option<DayReport>, VerifyError> {
         loop {
             if self.waiting.front().is_some_and(|day| day.left == 0) {

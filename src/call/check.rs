@@ -14,10 +14,7 @@ pub(super) struct Checked {
 }
 
 /// Checks one item. `route_kind` is the kind that a single route gives its call; otherwise the item's `type`
-/// counts.
-///
-/// # Errors
-/// The reason why the item goes to the rejected stream.
+/// counts. Errors: the reason why the item goes to the rejected stream.
 pub(super) fn check(
     item: Value,
     members: &[Field],
@@ -41,10 +38,7 @@ pub(super) fn check(
     }
 }
 
-/// The kind that a call's `type` names.
-///
-/// # Errors
-/// [`RejectReason::MissingType`], [`RejectReason::UnknownType`].
+/// The kind that a call's `type` names. Errors: [`RejectReason::MissingType`], [`RejectReason::UnknownType`].
 pub(super) fn kind_of(members: &[Field], text: &[u8]) -> Result<CallKind, RejectReason> {
     let name = find(members, Name::Type).and_then(Value::text).ok_or(RejectReason::MissingType)?;
     let name = unescape(name, text);

@@ -54,9 +54,7 @@ struct Item {
 
 impl<'b> ObjectSets<'b> {
     /// Parses a decompressed body. Objects after the first `objects_max` are rejected.
-    ///
-    /// # Errors
-    /// [`BodyError`]: the whole request is answered 400.
+    /// Errors: [`BodyError`]: the whole request is answered 400.
     pub fn parse(body: &'b [u8], objects_max: usize, limits: &Limits) -> Result<Self, BodyError> {
         let text = super::body::utf8(body)?;
         let removed = body.len() - text.len();

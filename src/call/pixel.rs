@@ -37,9 +37,7 @@ pub struct PixelError {
 
 /// Reads a pixel's query, the part of its address after the `?`: `data=` with a call as base64, or a flat
 /// query whose dotted names nest and whose values are strings.
-///
-/// # Errors
-/// [`PixelError`] if there is no call in it.
+/// Errors: [`PixelError`] if there is no call in it.
 pub fn call_of_query(query: &str) -> Result<PixelCall, PixelError> {
     let write_key = pairs(query)
         .filter(|(name, _)| is_write_key(name))

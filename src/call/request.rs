@@ -23,10 +23,7 @@ pub struct Request<'b> {
 }
 
 impl<'b> Request<'b> {
-    /// Parses a decompressed body.
-    ///
-    /// # Errors
-    /// [`BodyError`]: the whole request is answered 400.
+    /// Parses a decompressed body. Errors: [`BodyError`]: the whole request is answered 400.
     pub fn parse(body: &'b [u8], shape: Shape, limits: &Limits) -> Result<Self, BodyError> {
         let body = Body::read(body, limits.max_calls, limits.max_depth)?;
         let route_kind = match shape {

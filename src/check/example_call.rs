@@ -113,10 +113,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads a call from a file.
-    ///
-    /// # Errors
-    /// Why it is none.
+    /// Reads a call from a file. Errors: why it is none.
     pub fn read(path: &Path, random: &dyn Random) -> Result<Self, String> {
         let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
         let mut bytes = Vec::new();

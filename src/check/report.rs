@@ -105,10 +105,7 @@ impl CheckReport {
         Summary::of(self.groups.iter().flat_map(|group| &group.findings))
     }
 
-    /// The report as JSON.
-    ///
-    /// # Errors
-    /// The encoder's error.
+    /// The report as JSON. Errors: the encoder's error.
     pub fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(&PrintedReport {
             findings: printed(&self.groups),

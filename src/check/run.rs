@@ -57,9 +57,7 @@ pub struct Settings {
 }
 
 /// Runs every check. `progress` is called with the number of finished buckets and the total number.
-///
-/// # Errors
-/// A check panicked.
+/// Errors: a check panicked.
 pub async fn run(
     settings: Settings,
     store: S3Store,

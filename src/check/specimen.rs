@@ -26,9 +26,7 @@ pub(super) struct Maker<'a> {
 }
 
 /// A put of one line, with all headers that delivery would send for an object of `source`.
-///
-/// # Errors
-/// The compressor's error.
+/// Errors: the compressor's error.
 pub(super) fn put(reach: &Reach, to: &S3Location, source: &SourceId, maker: Maker<'_>) -> io::Result<Put> {
     let Maker { node, at } = maker;
     let line = serde_json::json!({ "type": "check", "node": node, "receivedAt": crate::words::rfc3339(at) });

@@ -25,10 +25,7 @@ pub struct AdminArgs {
 }
 
 impl AdminArgs {
-    /// A client for the collector.
-    ///
-    /// # Errors
-    /// [`TokenError`]: the token cannot be used.
+    /// A client for the collector. Errors: [`TokenError`]: the token cannot be used.
     pub fn client(&self) -> Result<AdminClient, TokenError> {
         Ok(AdminClient::new(self.url.clone(), AdminToken::of_command(self.token_file.as_deref())?))
     }

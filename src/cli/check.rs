@@ -17,9 +17,7 @@ const PROGRESS_FROM: usize = 10;
 pub(super) const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), ("  –", FAINT)];
 
 /// Runs every check and prints the findings.
-///
-/// # Errors
-/// [`Failure`]: exit code 1 if a check failed, 2 if the configuration cannot be used.
+/// Errors: [`Failure`]: exit code 1 if a check failed, 2 if the configuration cannot be used.
 pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let (_, loaded) = load(&args.config)?;
     let config = &loaded.config;

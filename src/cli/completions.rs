@@ -9,10 +9,7 @@ use super::args::{Cli, CompletionsArgs};
 /// The program's name in the scripts.
 const NAME: &str = "forebay";
 
-/// Prints the script.
-///
-/// # Errors
-/// `out` cannot be written.
+/// Prints the script. Errors: `out` cannot be written.
 pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> io::Result<()> {
     // The generator panics if it cannot write, so it writes to memory.
     let mut script = Vec::new();

@@ -86,10 +86,7 @@ fn flush_bytes(text: &str) -> Result<ByteSize, String> {
     }
 }
 
-/// Runs until a signal ends it.
-///
-/// # Errors
-/// [`Failure`]: the arguments cannot be used, or the node failed.
+/// Runs until a signal ends it. Errors: [`Failure`]: the arguments cannot be used, or the node failed.
 pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure> {
     let environment = Environment::of_process();
     let settings = DevSettings {

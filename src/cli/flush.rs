@@ -16,10 +16,7 @@ use crate::admin_client::AskError;
 const PATIENCE: Duration = FLUSH_WAIT.saturating_add(Duration::from_secs(10));
 
 /// Requests a flush and prints its outcome. Returns `Ok` even if something is still pending; the command
-/// should then fail.
-///
-/// # Errors
-/// [`AskError`]: the collector does not answer, or refuses.
+/// should then fail. Errors: [`AskError`]: the collector does not answer, or refuses.
 pub async fn run(args: &FlushArgs, out: &mut dyn Write) -> Result<FlushOutcome, AskError> {
     let path = match &args.source {
         // A source id has no character that must be escaped in a query.

@@ -20,9 +20,7 @@ struct Page {
 }
 
 /// Prints the page of the program, or writes all pages into a directory.
-///
-/// # Errors
-/// [`Failure`]: a page cannot be written.
+/// Errors: [`Failure`]: a page cannot be written.
 pub fn run(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let pages = pages()?;
     match (&args.dir, pages.first()) {

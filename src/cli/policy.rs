@@ -38,9 +38,7 @@ struct Configured {
 }
 
 /// Prints one policy, or lists all, or lists the external ids.
-///
-/// # Errors
-/// [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
+/// Errors: [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
 pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     if args.external_ids {
         return print_external_ids(args, out);

@@ -5,18 +5,13 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 /// Prints one value over several lines, and ends the last one.
-///
-/// # Errors
-/// The value cannot be encoded, or `out` fails.
+/// Errors: the value cannot be encoded, or `out` fails.
 pub fn print_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }
 
-/// Prints a value as JSON, or its text for people.
-///
-/// # Errors
-/// As [`print_json`].
+/// Prints a value as JSON, or its text for people. Errors: as [`print_json`].
 pub fn print_either(
     out: &mut dyn Write,
     json: bool,
@@ -27,9 +22,7 @@ pub fn print_either(
 }
 
 /// Prints one value of a stream of values on a line of its own.
-///
-/// # Errors
-/// The value cannot be encoded, or `out` fails.
+/// Errors: the value cannot be encoded, or `out` fails.
 pub fn print_json_line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)

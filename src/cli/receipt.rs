@@ -26,9 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SESSION: &str = "receipt";
 
 /// Looks up the calls of a receipt, and prints where they are.
-///
-/// # Errors
-/// [`Failure`] if a call was not found or could not be looked up, or an object is damaged.
+/// Errors: [`Failure`] if a call was not found or could not be looked up, or an object is damaged.
 pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Query the collector first: calls that it delivers in the meantime are then found in the bucket.
     let client = args.admin.client()?;

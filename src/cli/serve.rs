@@ -14,10 +14,7 @@ use crate::runtime::say::say_beside;
 const NO_FILE: &str =
     "\n  use --config for another file; to try Forebay without a configuration: forebay dev";
 
-/// Runs until a signal ends it.
-///
-/// # Errors
-/// [`Failure`]: the configuration cannot be used, or the node failed.
+/// Runs until a signal ends it. Errors: [`Failure`]: the configuration cannot be used, or the node failed.
 pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failure> {
     let loaded = load(&args.config)?;
     let say = |node: &Node| say_beside(format!("collector http://{}\nconsole {}", node.public, node.console));
@@ -25,9 +22,7 @@ pub async fn run(args: &ServeArgs, background: &Background) -> Result<(), Failur
 }
 
 /// Reads the configuration, and logs its warnings. If the file is missing, the error says what to do.
-///
-/// # Errors
-/// [`Failure`] with all problems: exit code 2.
+/// Errors: [`Failure`] with all problems: exit code 2.
 pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
     loaded(path).map_err(|failure| match path.exists() {
         true => failure,
@@ -36,9 +31,7 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
 }
 
 /// Reads the configuration, and logs its warnings, for a command that cannot do without a configuration.
-///
-/// # Errors
-/// [`Failure`] with all problems: exit code 2.
+/// Errors: [`Failure`] with all problems: exit code 2.
 pub(super) fn loaded(path: &Path) -> Result<(Loader, Loaded), Failure> {
     let loader = Loader::new(path, Environment::of_process());
     let loaded = loader.load().map_err(|error| Failure::usage(error.to_string()))?;

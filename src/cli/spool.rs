@@ -11,10 +11,7 @@ use std::io::Write;
 use super::args::SpoolCommand;
 use super::failure::Failure;
 
-/// Runs one of the spool commands.
-///
-/// # Errors
-/// [`Failure`]; exit code 1 if damage was found or something is left.
+/// Runs one of the spool commands. Errors: [`Failure`]; exit code 1 if damage was found or something is left.
 pub async fn run(command: &SpoolCommand, out: &mut dyn Write) -> Result<(), Failure> {
     match command {
         SpoolCommand::Inspect(args) => inspect::run(args, out),

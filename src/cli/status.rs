@@ -17,9 +17,7 @@ use collector::{Collector, view};
 use render::{MARKS, render};
 
 /// Queries the status and prints it, once or until an interrupt.
-///
-/// # Errors
-/// [`Failure`]: the collector does not answer, or refuses.
+/// Errors: [`Failure`]: the collector does not answer, or refuses.
 pub async fn run(args: &StatusArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut collector = Collector::new(args.admin.client()?);
     if args.watch {

@@ -43,9 +43,7 @@ enum Ended {
 }
 
 /// Prints calls until a signal, or until nobody reads them.
-///
-/// # Errors
-/// [`Failure`] if the collector cannot be reached at the beginning, or refuses.
+/// Errors: [`Failure`] if the collector cannot be reached at the beginning, or refuses.
 pub async fn run(args: &TailArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let client = args.admin.client()?;
     let mut interrupts = Interrupts::listen()?;

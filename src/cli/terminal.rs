@@ -43,10 +43,7 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Registers handlers for the signals.
-    ///
-    /// # Errors
-    /// A handler cannot be registered.
+    /// Registers handlers for the signals. Errors: a handler cannot be registered.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -82,9 +79,6 @@ pub struct Screen {
 
 impl Screen {
     /// Takes the terminal over; `None` if standard output cannot be drawn on.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
     pub fn open() -> io::Result<Option<Self>> {
         if !colour::is_drawable(&io::stdout()) {
             return Ok(None);
@@ -95,9 +89,6 @@ impl Screen {
     }
 
     /// Shows these lines in place of what is shown. Each must fit the width, and all of them the height.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
     pub fn draw(&self, lines: &[String]) -> io::Result<()> {
         // Lines are overwritten, not cleared first, and all in one write: the picture does not flicker.
         let lines: Vec<String> = lines.iter().map(|line| format!("{line}{CLEAR_LINE}")).collect();
@@ -105,9 +96,7 @@ impl Screen {
     }
 
     /// The keys that are pressed. They are read on a thread that ends with the process.
-    ///
-    /// # Errors
-    /// No thread can be started.
+    /// Errors: no thread can be started.
     pub fn keys(&self) -> io::Result<mpsc::Receiver<u8>> {
         let (sender, keys) = mpsc::channel(KEYS_MAX);
         if self.before.is_some() {

@@ -28,10 +28,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// The reader's name in the role's session.
 pub(super) const SESSION: &str = "verify";
 
-/// Verifies, and prints the result.
-///
-/// # Errors
-/// [`Failure`] if there is a finding, or the bucket cannot be read.
+/// Verifies, and prints the result. Errors: [`Failure`] if there is a finding, or the bucket cannot be read.
 pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let reader = reader(&args.bucket.reach, SESSION)?;
     let archive = Arc::new(reader.open(&args.bucket.bucket, args.part.source.as_ref()).await);
@@ -119,10 +116,7 @@ fn span(part: &PartArgs) -> Span {
 }
 
 /// How buckets are read, as the arguments and their configuration say. `session` is the reader's name in the
-/// role's session.
-///
-/// # Errors
-/// [`Failure`] if the configuration is invalid.
+/// role's session. Errors: [`Failure`] if the configuration is invalid.
 pub(super) fn reader(args: &ReachArgs, session: &'static str) -> Result<BucketReader, Failure> {
     let load = |file| Loader::new(file, Environment::of_process()).load();
     let loaded = config_file(args).map(load).transpose();

@@ -39,9 +39,7 @@ struct WaitReport<'a> {
 }
 
 /// Waits, and prints the state of the day.
-///
-/// # Errors
-/// [`Failure`] if the timeout is reached, the day can never be closed, or the bucket cannot be read.
+/// Errors: [`Failure`] if the timeout is reached, the day can never be closed, or the bucket cannot be read.
 pub async fn run(args: &WaitArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let reader = reader(&args.reach, SESSION)?;
     let bucket = bucket(args, &reader)?;
@@ -87,9 +85,7 @@ fn bucket(args: &WaitArgs, reader: &BucketReader) -> Result<BucketString, Failur
 }
 
 /// What to wait for regardless of the bucket: the end of the day, and collectors that have not closed it.
-///
-/// # Errors
-/// [`Failure`] if a collector refuses to answer.
+/// Errors: [`Failure`] if a collector refuses to answer.
 async fn at_nodes(nodes: &[AdminClient], args: &WaitArgs) -> Result<Option<String>, Failure> {
     let now = SystemClock::new().wall();
     // Nodes may still accept calls of the day until this time.
@@ -124,9 +120,7 @@ fn in_bucket(args: &WaitArgs, standing: DayStanding, spools: &SpoolDays) -> Opti
 }
 
 /// What a running collector still has of the day.
-///
-/// # Errors
-/// [`Failure`] if the collector refuses to answer: another query would be refused, too.
+/// Errors: [`Failure`] if the collector refuses to answer: another query would be refused, too.
 async fn at_node(node: &AdminClient, args: &WaitArgs) -> Result<Option<String>, Failure> {
     let path = format!("/api/days?source={}", args.source);
     let days: Days = match node.ask(Method::GET, &path, ADMIN_PATIENCE).await {

@@ -27,9 +27,6 @@ pub enum AuthError {
 
 /// The write key of an `Authorization` header. `None` if the header is absent, holds an empty key, or is an
 /// accepted Bearer.
-///
-/// # Errors
-/// [`AuthError`].
 pub fn basic_key(header: Option<&[u8]>, accept_bearer: bool) -> Result<Option<String>, AuthError> {
     let value = header.unwrap_or_default().trim_ascii();
     if value.is_empty() {

@@ -25,9 +25,7 @@ pub(super) struct BodyBounds {
 
 /// Reads and decodes `body` to its end. While the rest is awaited, the request has a place in the budget of
 /// the process. It is refused if there is no place, or if others made more progress.
-///
-/// # Errors
-/// [`Refusal`]. The rest of the body is unread, unless the refusal needs the whole body.
+/// Errors: [`Refusal`]. The rest of the body is unread, unless the refusal needs the whole body.
 pub(super) async fn read<'p>(
     body: &mut Incoming,
     coding: Coding,

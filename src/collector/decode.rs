@@ -107,9 +107,7 @@ impl Decoder {
     }
 
     /// Takes the next piece.
-    ///
-    /// # Errors
-    /// [`DecodeError::TooLarge`]; then the body is refused and the decoder must not be used again.
+    /// Errors: [`DecodeError::TooLarge`]; then the body is refused and the decoder must not be used again.
     pub fn push(&mut self, piece: Bytes) -> Result<(), DecodeError> {
         let arrived = self.arrived() + piece.len();
         if arrived > self.max {
@@ -161,9 +159,7 @@ impl Decoder {
     }
 
     /// The whole body, after its last piece.
-    ///
-    /// # Errors
-    /// [`DecodeError`] if gzip data is damaged, truncated, too large or contains gzip again.
+    /// Errors: [`DecodeError`] if gzip data is damaged, truncated, too large or contains gzip again.
     pub fn finish(self) -> Result<Decoded, DecodeError> {
         let decoded = match self.arrived {
             Arrived::Nothing => Decoded::Whole(Bytes::new()),

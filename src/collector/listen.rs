@@ -59,9 +59,7 @@ pub struct Collector;
 
 impl Collector {
     /// Starts taking calls on `listeners`. Must be called inside a tokio runtime.
-    ///
-    /// # Errors
-    /// [`StartError`]; then nothing was started.
+    /// Errors: [`StartError`]; then nothing was started.
     pub fn start(
         deps: CollectorDeps,
         settings: CollectorSettings,
@@ -129,10 +127,7 @@ impl Running {
     }
 
     /// Reads the TLS certificate and key again; does nothing without TLS. Their files are also checked
-    /// every 2 s.
-    ///
-    /// # Errors
-    /// [`TlsError`]; the previous certificate and key stay in force.
+    /// every 2 s. Errors: [`TlsError`]; the previous certificate and key stay in force.
     pub fn reload_tls(&self) -> Result<(), TlsError> {
         self.tls.as_ref().map_or(Ok(()), |tls| tls.reload())
     }

@@ -253,9 +253,7 @@ pub(super) struct OpenRequest {
 
 impl OpenRequest {
     /// A request whose head is complete.
-    ///
-    /// # Errors
-    /// [`MakesRoom`]: the connection ends, and the request is not taken.
+    /// Errors: [`MakesRoom`]: the connection ends, and the request is not taken.
     pub(super) fn begin(peer: &Arc<Peer>, requests: &TaskTracker) -> Result<Self, MakesRoom> {
         let mut state = peer.state();
         let may_wait = state.stalled >= state.times.open_requests();

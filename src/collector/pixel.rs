@@ -27,10 +27,7 @@ pub(super) struct PixelRequest<'r> {
 
 impl Shared {
     /// Stores a pixel's call, or the rejected query in its place, and waits until it is on stable storage.
-    /// Returns the receipt, if receipts are enabled.
-    ///
-    /// # Errors
-    /// [`Refusal`]; then nothing is stored.
+    /// Returns the receipt, if receipts are enabled. Errors: [`Refusal`]; then nothing is stored.
     pub(super) async fn store_pixel(
         &self,
         policy: &Policy,

@@ -21,17 +21,11 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn is_tls(&self) -> bool;
 
     /// Bounds what the kernel keeps for a client that does not read.
-    ///
-    /// # Errors
-    /// The system's error.
     fn bound_send_buffer(&self) -> io::Result<()> {
         SockRef::from(self.tcp()).set_send_buffer_size(SEND_BUFFER)
     }
 
     /// Makes the close a reset, so that the kernel also drops what the client has not read.
-    ///
-    /// # Errors
-    /// The system's error.
     fn reset_when_closed(&self) -> io::Result<()> {
         SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO))
     }

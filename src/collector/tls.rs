@@ -66,9 +66,6 @@ pub(super) struct TlsFront {
 
 impl TlsFront {
     /// Reads the files.
-    ///
-    /// # Errors
-    /// [`TlsError`].
     pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let marks = marks_of(&files);
         let config = read_config(&files)?;
@@ -81,9 +78,6 @@ impl TlsFront {
     }
 
     /// Reads the files again. On an error, the previous settings stay in force.
-    ///
-    /// # Errors
-    /// [`TlsError`].
     pub(super) fn reload(&self) -> Result<(), TlsError> {
         // The marks are taken first, so that a change during the read is found by the next check.
         let now = marks_of(&self.files);

@@ -304,9 +304,7 @@ fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<Strin
 }
 
 /// `arn:aws:lambda:eu-west-1:111122223333:function:name`, with a version or alias at the end if there is one.
-///
-/// # Errors
-/// The expected form.
+/// Errors: the expected form.
 pub fn function_arn(text: &str) -> Result<String, String> {
     let arn: Arn = text.trim().parse().map_err(|_| FUNCTION_FORM.to_owned())?;
     let name = arn.resource().strip_prefix("function:").unwrap_or_default();
@@ -438,9 +436,7 @@ fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(FunctionsAt, 
 }
 
 /// The address of a tracking endpoint, without its routes.
-///
-/// # Errors
-/// What is expected. The text does not repeat the address.
+/// Errors: what is expected. The text does not repeat the address.
 fn tracking_endpoint(text: &str) -> Result<String, String> {
     let address = values::base_address(text, EXAMPLE_FORWARD, "the write key is write_key")?;
     if address.ends_with("/v1") || address.contains("/v1/") {

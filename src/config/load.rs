@@ -65,10 +65,7 @@ impl Environment {
 
 impl Environment {
     /// The admin token of a process without a configuration file: `FOREBAY_ADMIN_TOKEN`, resolved as in a
-    /// file.
-    ///
-    /// # Errors
-    /// The problem, which never shows the token.
+    /// file. Errors: the problem, which never shows the token.
     pub fn admin_token(&self) -> Result<Option<AdminToken>, ConfigProblem> {
         let variable = variable_of("admin", "token");
         let Some(value) = self.variables.get(&variable).filter(|value| !value.is_empty()) else {
@@ -83,10 +80,7 @@ impl Environment {
 
 impl Environment {
     /// A destination from the TOML that was kept of it, although the file no longer has it. Its secrets are
-    /// resolved now.
-    ///
-    /// # Errors
-    /// What is wrong, in one line.
+    /// resolved now. Errors: what is wrong, in one line.
     pub fn destination(&self, typed: &str) -> Result<DestinationSettings, String> {
         let one = |problems: Vec<ConfigProblem>| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -112,10 +106,7 @@ impl Environment {
 }
 
 /// The destinations of a file for a node that has no other configuration, and the sections that it does not
-/// use.
-///
-/// # Errors
-/// [`ConfigError`] with all problems.
+/// use. Errors: [`ConfigError`] with all problems.
 pub fn destinations_of(
     path: &Path,
     environment: &Environment,
@@ -126,9 +117,7 @@ pub fn destinations_of(
 }
 
 /// The destinations of a file that has nothing else. `None` if it has more, has none, or cannot be read.
-///
-/// # Errors
-/// [`ConfigError`] with all problems.
+/// Errors: [`ConfigError`] with all problems.
 pub fn destinations_alone(
     path: &Path,
     environment: &Environment,
@@ -237,10 +226,7 @@ impl Loader {
         &self.path
     }
 
-    /// Reads and checks everything. Blocks on the file system.
-    ///
-    /// # Errors
-    /// [`ConfigError`] with all problems.
+    /// Reads and checks everything. Blocks on the file system. Errors: [`ConfigError`] with all problems.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         self.look().1
     }
@@ -286,10 +272,7 @@ impl Loader {
 }
 
 /// Checks a configuration's text and its overrides as [`Loader::load`] does, but reads no files: a secret
-/// given as a file is a problem.
-///
-/// # Errors
-/// All problems.
+/// given as a file is a problem. Errors: all problems.
 pub fn check_text(
     text: &str,
     environment: &Environment,

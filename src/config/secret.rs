@@ -27,9 +27,7 @@ pub(super) struct Resolved {
 }
 
 /// The secret that a value holds or refers to.
-///
-/// # Errors
-/// What is wrong, in words that follow the setting's name; `form` if the value is no text.
+/// Errors: what is wrong, in words that follow the setting's name; `form` if the value is no text.
 pub(super) fn resolve(value: &Typed, form: &str, outside: &dyn Outside) -> Result<Resolved, String> {
     let typed = reader::text(value).map_err(|_| form.to_owned())?;
     let text = if let Some(name) = typed.strip_prefix("env:") {

@@ -159,10 +159,7 @@ impl FromStr for MinuteOfHour {
 pub struct Endpoint(String);
 
 impl Endpoint {
-    /// Parses a URL.
-    ///
-    /// # Errors
-    /// What is wrong, in words. The text does not repeat the URL.
+    /// Parses a URL. Errors: what is wrong, in words. The text does not repeat the URL.
     pub fn parse(text: &str) -> Result<Self, String> {
         let examples = "\"https://s3.example.com\" or \"http://127.0.0.1:9000\"";
         base_address(text, examples, "credentials come from the AWS credential chain").map(Self)
@@ -182,9 +179,7 @@ impl fmt::Display for Endpoint {
 
 /// A URL to whose end a path can be added: without query, user and password. `examples` show the form, and
 /// `credentials` says where these are from.
-///
-/// # Errors
-/// What is wrong, in words. The text does not repeat the URL.
+/// Errors: what is wrong, in words. The text does not repeat the URL.
 pub(super) fn base_address(text: &str, examples: &str, credentials: &str) -> Result<String, String> {
     let form = || format!("expected a URL such as {examples}");
     let text = text.trim().trim_end_matches('/');

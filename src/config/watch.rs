@@ -41,9 +41,7 @@ impl Watcher {
     /// or not, so that its problems are reported once; after a SIGHUP it is returned even if unchanged.
     ///
     /// Cancel-safe: a change or signal is not lost.
-    ///
-    /// # Errors
-    /// [`ConfigError`]: the new content is invalid. The configuration in force should stay.
+    /// Errors: [`ConfigError`]: the new content is invalid. The configuration in force should stay.
     pub async fn next(&mut self) -> Result<Loaded, ConfigError> {
         loop {
             if !self.asked {

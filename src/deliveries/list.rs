@@ -129,9 +129,7 @@ impl Deliveries {
     }
 
     /// What the list holds, and what it does not.
-    ///
-    /// # Errors
-    /// [`Unlisted`]. All reading methods wait for the disk.
+    /// Errors: [`Unlisted`]. All reading methods wait for the disk.
     pub fn about(&self) -> Result<About, Unlisted> {
         let on_the_way = self.shared.queue().missed;
         let about = self.shared.read(Database::about)?.unwrap_or_default();
@@ -140,9 +138,6 @@ impl Deliveries {
 
     /// At least `limit` objects delivered before `before`, the last one first, if there are as many. The page
     /// is longer if more were delivered in the same millisecond, at most twice as long.
-    ///
-    /// # Errors
-    /// [`Unlisted`].
     pub fn newest(
         &self,
         source: Option<&SourceId>,
@@ -154,9 +149,6 @@ impl Deliveries {
 
     /// At most `limit` objects of a day in the order of their delivery, after the one with the key `after`.
     /// `None` if that one is not listed.
-    ///
-    /// # Errors
-    /// [`Unlisted`].
     pub fn of_day(
         &self,
         of: &DayKey,
@@ -168,17 +160,11 @@ impl Deliveries {
     }
 
     /// The objects with these keys, those that are listed.
-    ///
-    /// # Errors
-    /// [`Unlisted`].
     pub fn with_keys(&self, keys: &[ObjectKey]) -> Result<Vec<Entry>, Unlisted> {
         Ok(self.shared.read(|database| database.with_keys(keys))?.unwrap_or_default())
     }
 
     /// At most `limit` sums of `source` or of all, of the last day first, and how many there are.
-    ///
-    /// # Errors
-    /// [`Unlisted`].
     pub fn sums(
         &self,
         source: Option<&SourceId>,

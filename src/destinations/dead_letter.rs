@@ -19,9 +19,7 @@ use crate::time::{Clock, UnixMillis};
 /// Where dead letters go.
 pub trait Letters: Send + Sync + fmt::Debug {
     /// Stores a letter. The call is finished once the future has ended well.
-    ///
-    /// # Errors
-    /// The stored line is not JSON.
+    /// Errors: the stored line is not JSON.
     fn store(
         &self,
         letter: &Letter<'_>,
@@ -80,10 +78,7 @@ struct Line<'a> {
 }
 
 impl Letter<'_> {
-    /// The letter as a request to the log.
-    ///
-    /// # Errors
-    /// The stored line is not JSON.
+    /// The letter as a request to the log. Errors: the stored line is not JSON.
     pub fn frames(&self, now: UnixMillis) -> Result<RequestFrames, serde_json::Error> {
         let line = self.line()?;
         let mut frames = RequestFrames::new(self.source.clone(), now, line.len());
@@ -93,10 +88,7 @@ impl Letter<'_> {
         Ok(frames)
     }
 
-    /// The letter as a line of the stream, without a line break.
-    ///
-    /// # Errors
-    /// The stored line is not JSON.
+    /// The letter as a line of the stream, without a line break. Errors: the stored line is not JSON.
     pub fn line(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&Line {
             destination: self.lane.destination.as_str(),

@@ -23,9 +23,7 @@ impl Default for ExternalIds {
 
 impl ExternalIds {
     /// The external id for calls of a source.
-    ///
-    /// # Errors
-    /// The source's own id would be used, and cannot be an external id.
+    /// Errors: the source's own id would be used, and cannot be an external id.
     pub fn of(&self, source: &SourceId) -> Result<ExternalId, String> {
         match self {
             Self::OneForAll(id) => Ok(id.clone()),

@@ -18,9 +18,7 @@ pub struct Fault {
 }
 
 /// Reads every file that destinations keep.
-///
-/// # Errors
-/// The disk's error; `InvalidData` if a newer release wrote the file of positions.
+/// Errors: the disk's error; `InvalidData` if a newer release wrote the file of positions.
 pub fn faults(disk: &Arc<dyn Disk>) -> io::Result<Vec<Fault>> {
     let positions = Positions::read(Arc::clone(disk))?;
     let copy = |what: &String| {

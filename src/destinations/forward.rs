@@ -56,9 +56,7 @@ pub struct Forward {
 
 impl Forward {
     /// An endpoint, without the route. Answers are waited for as long as `timeout`.
-    ///
-    /// # Errors
-    /// The system's trusted certificates cannot be read, or the write key cannot be sent.
+    /// Errors: the system's trusted certificates cannot be read, or the write key cannot be sent.
     pub fn new(
         to: &str,
         write_key: &SecretText,
@@ -142,10 +140,7 @@ struct Rejected {
     message: String,
 }
 
-/// The calls that a receiver refused although it answered 2xx.
-///
-/// # Errors
-/// It refused all, with its reason.
+/// The calls that a receiver refused although it answered 2xx. Errors: it refused all, with its reason.
 fn refused(answer: &[u8], calls: usize) -> Result<Vec<(usize, Told)>, Told> {
     // An answer of another form says nothing about single calls.
     let Ok(answer) = serde_json::from_slice::<Answer>(answer) else { return Ok(Vec::new()) };

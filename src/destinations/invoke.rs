@@ -129,16 +129,11 @@ pub trait Invoke: Send + Sync + fmt::Debug {
 
 /// What destinations get from the rest of the program.
 pub trait Equipment: Send + Sync + fmt::Debug {
-    /// What invokes the functions of a destination.
-    ///
-    /// # Errors
-    /// Why no invoker can be made.
+    /// What invokes the functions of a destination. Errors: why no invoker can be made.
     fn invoker(&self, settings: &DestinationSettings) -> io::Result<Arc<dyn Invoke>>;
 
     /// The settings of a destination that is no longer configured, from the TOML that was kept.
-    ///
-    /// # Errors
-    /// What is wrong with them now, such as a secret that is gone.
+    /// Errors: what is wrong with them now, such as a secret that is gone.
     fn settings(&self, typed: &str) -> Result<DestinationSettings, String>;
 }
 

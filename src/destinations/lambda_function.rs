@@ -44,9 +44,7 @@ const TAIL_MAX: usize = 4_096;
 /// region.
 pub trait Clients: Send + Sync + fmt::Debug {
     /// The client for calls of a source to a function. It does not retry.
-    ///
-    /// # Errors
-    /// There is no role for the source.
+    /// Errors: there is no role for the source.
     fn client(&self, source: &SourceId, function: &str) -> Result<Client, String>;
 
     /// The credentials for calls of a source were refused: the next client has new ones.

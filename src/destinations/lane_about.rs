@@ -22,10 +22,7 @@ pub struct LaneAbout {
     pub queued: Option<u64>,
 }
 
-/// Each function and how far it is.
-///
-/// # Errors
-/// Why nobody knows it.
+/// Each function and how far it is. Errors: why nobody knows it.
 pub fn lanes_about(disk: Arc<dyn Disk>) -> Result<Vec<LaneAbout>, String> {
     let positions = Positions::read(disk).map_err(|error| error.to_string())?;
     if positions.is_lost() {

@@ -127,9 +127,6 @@ fn is_utc(text: &str) -> bool {
 }
 
 /// What became of an invocation.
-///
-/// # Errors
-/// [`Failure`].
 pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
     let failed = |class, what: &Told, retry_after| {
         let what = what.map(|text| outside_text_within(text, ERROR_BYTES_MAX).to_string());

@@ -117,10 +117,8 @@ pub struct Positions {
 
 impl Positions {
     /// Reads the file. If it was never written, there are no destinations. It changes nothing.
-    ///
-    /// # Errors
-    /// The disk's error; `InvalidData` if a newer release wrote the file. A damaged or missing file is no
-    /// error: [`Positions::is_lost`].
+    /// Errors: the disk's error; `InvalidData` if a newer release wrote the file. A damaged or missing file
+    /// is no error: [`Positions::is_lost`].
     pub fn read(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let reserve = disk.open(RESERVE).and_then(|file| file.len());
         let had_reserve = reserve.is_ok();
@@ -193,9 +191,7 @@ impl Positions {
     }
 
     /// Writes what is to be kept durably into both copies, unless it is there already.
-    ///
-    /// # Errors
-    /// The disk's error. The file is then as before, or becomes so with the next call.
+    /// Errors: the disk's error. The file is then as before, or becomes so with the next call.
     pub fn keep(&mut self, kept: All) -> io::Result<()> {
         if self.has(&kept) {
             return Ok(());
@@ -230,9 +226,7 @@ impl Positions {
     }
 
     /// If the file is lost: the files of these functions' queues. Whatever else is there goes to quarantine.
-    ///
-    /// # Errors
-    /// The disk's error. The next start does it again.
+    /// Errors: the disk's error. The next start does it again.
     pub fn find_pieces(&self, lanes: &[LaneId]) -> io::Result<BTreeMap<LaneId, Vec<Piece>>> {
         let mut found = BTreeMap::new();
         for lane in lanes {

@@ -64,9 +64,7 @@ impl QueueReadThrough {
     }
 
     /// Passes the lines of the log after it, of a lane that has no pieces, and moves behind what was passed.
-    ///
-    /// # Errors
-    /// The disk's error, or that of `visit`.
+    /// Errors: the disk's error, or that of `visit`.
     pub(super) fn follow(
         &mut self,
         log: &dyn Follow,
@@ -114,9 +112,6 @@ impl Queue {
     }
 
     /// The queue, as [`Queue::look`] has it. Removes files that are not needed, or that a crash left.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub fn open(
         disk: Arc<dyn Disk>,
         lane: &LaneId,
@@ -134,9 +129,6 @@ impl Queue {
     }
 
     /// Pieces whose files are missing or shorter than they were, and what is wrong with each.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub fn cut(&self) -> io::Result<Vec<(Piece, String)>> {
         let files: BTreeMap<String, u64> = self.disk.list(DIRECTORY)?.into_iter().collect();
         let pieces: Vec<Piece> = lock(&self.state).pieces.values().copied().collect();
@@ -155,9 +147,6 @@ impl Queue {
     }
 
     /// Reads every piece, and returns what is lost of them.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub fn check(&self) -> io::Result<Losses> {
         let pieces: Vec<Piece> = lock(&self.state).pieces.values().copied().collect();
         for piece in pieces {
@@ -172,9 +161,6 @@ impl Queue {
     }
 
     /// Removes files that belong to none of these lanes, or were not complete when the process died.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub fn sweep<'a>(disk: &dyn Disk, lanes: impl Iterator<Item = &'a LaneId>) -> io::Result<()> {
         unknown(disk, lanes)?.into_iter().try_for_each(|name| disk.remove(&format!("{DIRECTORY}/{name}")))
     }
@@ -182,10 +168,7 @@ impl Queue {
     /// Passes the lane's lines after `place`, from the pieces and then from the log, and moves `place` behind
     /// what was passed. Of the log, lines of others are passed, too. Damaged frames of a piece are passed as
     /// a loss of all positions up to the next. No piece may be published meanwhile: the log may then release
-    /// what is being read.
-    ///
-    /// # Errors
-    /// The disk's error, or that of `visit`.
+    /// what is being read. Errors: the disk's error, or that of `visit`.
     pub fn follow(
         &self,
         log: &dyn Follow,
@@ -294,10 +277,7 @@ impl Queue {
     /// Copies the lane's next lines after `finished` out of the log, durably: those up to `through`, or
     /// `most` bytes of them. They count only after [`Queue::publish`]; until then the log must keep them.
     /// `after_line` is called with the length of each line that was read, so that a thread can offer its core
-    /// to others.
-    ///
-    /// # Errors
-    /// The disk's error. Nothing has changed then.
+    /// to others. Errors: the disk's error. Nothing has changed then.
     pub fn copy(
         &self,
         (log, after_line): (&dyn Follow, &mut dyn FnMut(usize)),
@@ -389,9 +369,7 @@ impl Queue {
     }
 
     /// Removes pieces whose lines are finished.
-    ///
-    /// # Errors
-    /// The disk's error. What is left is removed another time.
+    /// Errors: the disk's error. What is left is removed another time.
     pub fn finished(&self, through: u64) -> io::Result<()> {
         loop {
             let Some(piece) = self.first().filter(|piece| piece.through <= through) else { return Ok(()) };
@@ -443,9 +421,6 @@ impl Queue {
 }
 
 /// Files that belong to none of these lanes.
-///
-/// # Errors
-/// The disk's error.
 pub fn unknown<'a>(disk: &dyn Disk, lanes: impl Iterator<Item = &'a LaneId>) -> io::Result<Vec<String>> {
     let known: Vec<[u8; 16]> = lanes.map(id_of).collect();
     let mut names = disk.list(DIRECTORY)?;
@@ -455,9 +430,6 @@ pub fn unknown<'a>(disk: &dyn Disk, lanes: impl Iterator<Item = &'a LaneId>) -> 
 
 /// The pieces of a lane, as their files are, if no list of them can be used. Each ends where the next begins.
 /// The last ends at `copied`, or without that at its last line: what follows is in the log.
-///
-/// # Errors
-/// The disk's error.
 pub fn found(disk: &dyn Disk, lane: &LaneId, copied: Option<u64>) -> io::Result<Vec<Piece>> {
     let id = id_of(lane);
     let mut pieces = Vec::new();

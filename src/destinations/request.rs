@@ -44,9 +44,6 @@ pub struct TooLarge {
 }
 
 /// Checks the size of a payload. It is never cut or split.
-///
-/// # Errors
-/// [`TooLarge`].
 pub fn check_size(payload: &[u8], max: usize) -> Result<(), TooLarge> {
     let bytes = payload.len();
     if bytes <= max { Ok(()) } else { Err(TooLarge { bytes, max }) }

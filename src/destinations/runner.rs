@@ -157,9 +157,7 @@ enum Command {
 
 impl Destinations {
     /// Starts the configured destinations, and those that were removed but still have calls.
-    ///
-    /// # Errors
-    /// What is kept cannot be written. Nothing has begun then.
+    /// Errors: what is kept cannot be written. Nothing has begun then.
     pub async fn start(
         deps: Deps,
         positions: Positions,
@@ -198,18 +196,12 @@ impl Destinations {
     }
 
     /// Takes other settings: calls that come from now on go as they say, and those that wait go where they
-    /// would have.
-    ///
-    /// # Errors
-    /// [`CommandError`]. Everything is then as before.
+    /// would have. Errors: [`CommandError`]. Everything is then as before.
     pub async fn set(&self, configured: Vec<DestinationSettings>) -> Result<(), CommandError> {
         self.ask(|reply| Command::Set(configured, reply)).await
     }
 
     /// Drops what waits for a destination that was removed from the configuration.
-    ///
-    /// # Errors
-    /// [`CommandError`].
     pub async fn discard(&self, name: SourceId) -> Result<(), CommandError> {
         self.ask(|reply| Command::Discard(name, reply)).await
     }

@@ -159,9 +159,7 @@ pub struct AtLambda {
 
 impl AtLambda {
     /// The role for calls of a source. `None`: the process's own credentials.
-    ///
-    /// # Errors
-    /// The source's id cannot be an external id.
+    /// Errors: the source's id cannot be an external id.
     pub fn role_for(&self, source: &SourceId) -> Result<Option<Role>, String> {
         let Some(arn) = self.role.clone() else { return Ok(None) };
         Ok(Some(Role { arn, external_id: self.external_ids.of(source)? }))

@@ -24,9 +24,6 @@ pub struct Waiting {
 
 /// The calls that each function has not finished, if it has not finished all. What is queued for functions
 /// that are not kept is removed.
-///
-/// # Errors
-/// The disk's error.
 pub fn waiting(kept: &All, disk: &Arc<dyn Disk>, log: &dyn Follow) -> io::Result<Vec<Waiting>> {
     let lanes = lanes(kept);
     Queue::sweep(&**disk, lanes.keys())?;

@@ -28,10 +28,7 @@ debug_fields!(WebFunction { post });
 
 impl WebFunction {
     /// Certificates are checked against those that the system trusts. Answers are waited for as long as
-    /// `timeout`.
-    ///
-    /// # Errors
-    /// The system's trusted certificates cannot be read.
+    /// `timeout`. Errors: the system's trusted certificates cannot be read.
     pub fn new(to: String, timeout: Duration) -> std::io::Result<Self> {
         let post = WebPost::new(timeout, Secrets::of_address(&to))?;
         Ok(Self { to, post })

@@ -75,9 +75,7 @@ pub struct DevS3;
 
 impl DevS3 {
     /// Reads the disk, creates the bucket [`BUCKET`] if missing, and serves on `listener`.
-    ///
-    /// # Errors
-    /// The directory is in use, cannot be read or written, or contains a damaged file.
+    /// Errors: the directory is in use, cannot be read or written, or contains a damaged file.
     pub async fn start(
         listener: std::net::TcpListener,
         settings: DevS3Settings,
@@ -120,19 +118,14 @@ impl DevS3Running {
         format!("http://{}", self.addr)
     }
 
-    /// Removes everything except the empty bucket [`BUCKET`].
-    ///
-    /// # Errors
-    /// A file could not be removed.
+    /// Removes everything except the empty bucket [`BUCKET`]. Errors: a file could not be removed.
     pub async fn reset(&self) -> Result<(), DevS3Error> {
         let vault = Arc::clone(&self.vault);
         tokio::task::spawn_blocking(move || vault.reset()).await.map_err(DevS3Error::Task)?
     }
 
     /// Stops accepting, waits for requests in flight, and unlocks the directory. Not cancel-safe.
-    ///
-    /// # Errors
-    /// The server ended with a panic.
+    /// Errors: the server ended with a panic.
     pub async fn stop(mut self) -> Result<(), DevS3Error> {
         self.stop.cancel();
         (&mut self.server).await.map_err(DevS3Error::Task)

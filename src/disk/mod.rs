@@ -18,40 +18,23 @@ use crate::planted_bugs::{PlantedBug, planted};
 /// A directory tree that holds one spool.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Opens an existing file for reading and writing.
-    ///
-    /// # Errors
-    /// The file system's error; `NotFound` if there is no such file.
+    /// Errors: the file system's error; `NotFound` if there is no such file.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Creates an empty file, replacing any file of that name.
-    ///
-    /// # Errors
-    /// The file system's error.
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
 
     /// Renames a file, replacing any file of the new name. It is durable only after [`Disk::sync_dir`].
-    ///
-    /// # Errors
-    /// The file system's error.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file. A missing file is no error, because removals are repeated after a crash.
-    ///
-    /// # Errors
-    /// The file system's error.
     fn remove(&self, name: &str) -> io::Result<()>;
 
     /// Makes the names in a directory durable. `""` is the spool's own directory. It needs no new file
     /// handle: a failed sync stops the spool, and a lack of handles must not do that.
-    ///
-    /// # Errors
-    /// The file system's error.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
 
     /// The files in a directory (not its subdirectories), with their lengths, sorted by name.
-    ///
-    /// # Errors
-    /// The file system's error.
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>>;
 
     /// The path of a file, for callers that pass it on (as an upload's body). `None` if files have no path.
@@ -72,34 +55,22 @@ pub trait Disk: Send + Sync + fmt::Debug {
 /// An open file. Reads and writes are positioned, so that it can be used concurrently.
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reads up to `buf.len()` bytes at `at`; fewer only at the end of the file.
-    ///
-    /// # Errors
-    /// The file system's error. `EINTR` is retried.
+    /// Errors: the file system's error. `EINTR` is retried.
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
 
     /// Writes all of `parts`, one after the other, at `at`. Short writes and `EINTR` are continued.
-    ///
-    /// # Errors
-    /// The file system's error. An unknown part of the bytes is then written.
+    /// Errors: the file system's error. An unknown part of the bytes is then written.
     fn write_at(&self, parts: &[IoSlice<'_>], at: u64) -> io::Result<()>;
 
     /// Makes the file's bytes and length durable (`fdatasync`).
-    ///
-    /// # Errors
-    /// The file system's error. Never call it again on this file then: the kernel may have dropped the pages,
-    /// and a second call may wrongly succeed.
+    /// Errors: the file system's error. Never call it again on this file then: the kernel may have dropped
+    /// the pages, and a second call may wrongly succeed.
     fn sync(&self) -> io::Result<()>;
 
     /// The file's length in bytes.
-    ///
-    /// # Errors
-    /// The file system's error.
     fn len(&self) -> io::Result<u64>;
 
     /// Whether the file is empty.
-    ///
-    /// # Errors
-    /// The file system's error.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -116,9 +87,6 @@ pub struct StagingDisk {
 }
 
 /// Reads a whole file.
-///
-/// # Errors
-/// The file system's error.
 pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
     let mut bytes = vec![0; len];
@@ -128,18 +96,14 @@ pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
 }
 
 /// Writes a new file durably: temporary name, sync, rename, directory sync (order O4).
-///
-/// # Errors
-/// The file system's error. The final name is then either absent or unchanged.
+/// Errors: the file system's error. The final name is then either absent or unchanged.
 pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     write_temporary(disk, name, &[IoSlice::new(bytes)])?;
     publish(disk, name)
 }
 
 /// The first half of [`write_durably`], after which nothing uses the file yet. Returns the open file.
-///
-/// # Errors
-/// The file system's error. Nothing has changed then, except for a file that the next start removes.
+/// Errors: the file system's error. Nothing has changed then, except for a file that the next start removes.
 pub fn write_temporary(disk: &dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io::Result<Arc<dyn DiskFile>> {
     let file = disk.create(&temporary_name(name))?;
     file.write_at(parts, 0)?;
@@ -148,18 +112,13 @@ pub fn write_temporary(disk: &dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io
 }
 
 /// The second half of [`write_durably`].
-///
-/// # Errors
-/// The file system's error. It is then unknown which of the two names a crash leaves.
+/// Errors: the file system's error. It is then unknown which of the two names a crash leaves.
 pub fn publish(disk: &dyn Disk, name: &str) -> io::Result<()> {
     disk.rename(&temporary_name(name), name)?;
     sync_name(disk, name)
 }
 
 /// Makes a file's name durable.
-///
-/// # Errors
-/// The disk's error.
 pub fn sync_name(disk: &dyn Disk, name: &str) -> io::Result<()> {
     if planted(PlantedBug::NoDirectorySync) {
         return Ok(());
@@ -185,17 +144,13 @@ pub fn is_no_handle(error: &io::Error) -> bool {
 
 /// Reads like [`DiskFile::read_at`], but reads bytes that the disk can no longer return (`EIO`) as zeros.
 /// Checksums then show which frames are damaged, and their neighbours are kept.
-///
-/// # Errors
-/// Any other error of the file system.
+/// Errors: any other error of the file system.
 pub fn read_sound(file: &dyn DiskFile, buf: &mut [u8], at: u64) -> io::Result<usize> {
     read_noting(file, buf, at, &mut false)
 }
 
 /// Like [`read_sound`], and sets `unreadable` if bytes are zeros because they cannot be read.
-///
-/// # Errors
-/// Any other error of the file system.
+/// Errors: any other error of the file system.
 pub fn read_noting(file: &dyn DiskFile, buf: &mut [u8], at: u64, unreadable: &mut bool) -> io::Result<usize> {
     const SECTOR: usize = 4_096;
     let is_damage = |error: &io::Error| error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());

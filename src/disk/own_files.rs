@@ -12,18 +12,13 @@ use rustix::fs::OFlags;
 const TRIES_MAX: u32 = 8;
 
 /// Makes a folder and the missing ones above it: 0700, whatever the umask.
-///
-/// # Errors
-/// The file system's error.
 pub fn make_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Makes an empty file in place of what is at `path`, open for reading and writing. A link that stands there
 /// is removed; what it leads to is neither opened nor changed. The umask may take away from `mode`.
-///
-/// # Errors
-/// The file system's error, such as for a folder at `path`.
+/// Errors: the file system's error, such as for a folder at `path`.
 pub fn replace(path: &Path, mode: u32) -> io::Result<File> {
     let mut tries = 0;
     loop {
@@ -40,9 +35,6 @@ pub fn replace(path: &Path, mode: u32) -> io::Result<File> {
 }
 
 /// Renames a synced file, for good: without the sync of its folder a power failure can lose the new name.
-///
-/// # Errors
-/// The file system's error.
 #[expect(clippy::disallowed_methods, reason = "the folder is synced right after it")]
 pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
@@ -50,19 +42,13 @@ pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Syncs the folder that a file is in.
-///
-/// # Errors
-/// The file system's error.
 pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Opens what is at `path` with `options`, if it is a regular file, and no link to one. Never waits, as for a
-/// pipe.
-///
-/// # Errors
-/// The file system's error, or it is something else.
+/// pipe. Errors: the file system's error, or it is something else.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // Without NONBLOCK a pipe would wait for its other end. Regular files do not know it.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
@@ -79,10 +65,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     }
 }
 
-/// The bytes of a regular file of at most `max` bytes.
-///
-/// # Errors
-/// As [`open`], or it is longer.
+/// The bytes of a regular file of at most `max` bytes. Errors: as [`open`], or it is longer.
 pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path, OpenOptions::new().read(true))?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -93,9 +76,6 @@ pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The permissions of a folder, if others than its owner may use it: in octal.
-///
-/// # Errors
-/// The file system's error.
 pub fn open_to_others(folder: &Path) -> io::Result<Option<String>> {
     let mode = fs::metadata(folder)?.permissions().mode() & 0o777;
     Ok((mode & 0o077 != 0).then(|| format!("{mode:04o}")))

@@ -49,9 +49,6 @@ pub struct ReadOnlyDisk {
 
 impl ReadOnlyDisk {
     /// Opens the directory of a spool that no process uses.
-    ///
-    /// # Errors
-    /// [`LookError`].
     pub fn open(root: &Path) -> Result<Self, LookError> {
         let unreadable = |cause| LookError::Unreadable { path: root.to_owned(), cause };
         fs::read_dir(root).map_err(unreadable)?;

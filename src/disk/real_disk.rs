@@ -103,9 +103,6 @@ fn missing_parents(root: &Path, is_there: impl Fn(&Path) -> bool) -> Vec<&Path> 
 
 impl RealDisk {
     /// Opens and locks a spool directory, making it (0700) if it is missing.
-    ///
-    /// # Errors
-    /// [`DirectoryError`].
     pub fn open(root: &Path) -> Result<Self, DirectoryError> {
         let unusable = |cause| DirectoryError::Unusable { path: root.to_owned(), cause };
         let made = missing_parents(root, |dir| dir.is_dir());

@@ -18,9 +18,7 @@ pub struct Webhook {
 
 impl Webhook {
     /// A web address, `http` or `https`. Certificates are checked against those that the system trusts.
-    ///
-    /// # Errors
-    /// The system's trusted certificates cannot be read.
+    /// Errors: the system's trusted certificates cannot be read.
     pub fn new(to: Uri) -> std::io::Result<Self> {
         Ok(Self { to, client: client::web(Names::NotLinkLocal, None)? })
     }

@@ -58,9 +58,7 @@ impl CollectorTarget {
     }
 
     /// A collector, with `progress` of the imports to it.
-    ///
-    /// # Errors
-    /// [`Unusable`]: the system's certificates cannot be used, or the write key is not valid.
+    /// Errors: [`Unusable`]: the system's certificates cannot be used, or the write key is not valid.
     pub fn with(url: &str, write_key: &str, progress: Arc<dyn ProgressKeeper>) -> Result<Self, Unusable> {
         let client = client::web(Names::Any, None).map_err(|error| Unusable::failed(&error))?;
         let token = STANDARD.encode(format!("{write_key}:"));
@@ -77,9 +75,7 @@ impl CollectorTarget {
 
     /// Whether anything there answers HTTP. The content of the answer does not matter: only calls show
     /// whether the collector takes them, and a busy collector is asked again later.
-    ///
-    /// # Errors
-    /// Why nothing answers, for a person.
+    /// Errors: why nothing answers, for a person.
     pub async fn answers(&self) -> Result<(), String> {
         let nobody = |why: String| {
             format!(

@@ -34,9 +34,7 @@ pub struct Tried {
 }
 
 /// Reads a file and keeps at most so many samples. `preview`: reads no further than to the last sample.
-///
-/// # Errors
-/// [`JoinError`]: the task panicked.
+/// Errors: [`JoinError`]: the task panicked.
 pub async fn try_file(
     file: CsvFile,
     limits: RowLimits,

@@ -29,10 +29,7 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads what a step wrote.
-    ///
-    /// # Errors
-    /// [`serde_json::Error`]: the body is not what a step writes.
+    /// Reads what a step wrote. Errors: [`serde_json::Error`]: the body is not what a step writes.
     pub fn read(body: &'a Bytes) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
     }
@@ -79,10 +76,7 @@ pub fn write_tail(out: &mut Vec<u8>, hashes: impl IntoIterator<Item: fmt::Displa
     out.push(b'}');
 }
 
-/// The body without one of its items.
-///
-/// # Errors
-/// [`serde_json::Error`]: the body is not that of a step.
+/// The body without one of its items. Errors: [`serde_json::Error`]: the body is not that of a step.
 pub fn without(body: &Bytes, item: u32) -> Result<Vec<u8>, serde_json::Error> {
     let envelope = Envelope::read(body)?;
     let is_other = |index: usize| u32::try_from(index) != Ok(item);

@@ -51,9 +51,7 @@ fn stored_prefix(record: &ImportRecord, begin: &Begin) -> Option<Prefix> {
 
 /// The keys to link with an import that begins: that of its place, and that of the version of the file that
 /// continues it. Failures of the earlier version are forgotten. Waits for the disk.
-///
-/// # Errors
-/// [`TargetError`]: the version does not continue what `known` says.
+/// Errors: [`TargetError`]: the version does not continue what `known` says.
 pub(super) fn links(
     journal: &dyn Journal,
     known: Option<&mut ImportRecord>,

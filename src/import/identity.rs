@@ -59,18 +59,14 @@ pub enum FileIdentity {
 
 impl FileIdentity {
     /// The identity of a local file.
-    ///
-    /// # Errors
-    /// The file is missing, unreadable or not a regular file, or it shrank during the call.
+    /// Errors: the file is missing, unreadable or not a regular file, or it shrank during the call.
     pub fn of_file(path: &Path) -> io::Result<Self> {
         Self::of_open_file(&LocalFile::open(path)?, path)
     }
 
     /// The identity of an open file. This one is safe before a read: no other file can take the place of an
     /// open one. `path` is the path by which the file was opened.
-    ///
-    /// # Errors
-    /// The file is unreadable, or it shrank during the call.
+    /// Errors: the file is unreadable, or it shrank during the call.
     pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<Self> {
         let size = file.size();
         let mut hash = blake3::Hasher::new();

@@ -50,9 +50,6 @@ pub enum NoSource {
 
 /// The sources that calls can be imported into.
 pub trait ImportSources: Send + Sync + fmt::Debug {
-    /// The source that an importer asks for.
-    ///
-    /// # Errors
-    /// [`NoSource`]: there is no such source.
+    /// The source that an importer asks for. Errors: [`NoSource`]: there is no such source.
     fn find(&self, wanted: &WantedSource) -> Result<SourceId, NoSource>;
 }

@@ -35,9 +35,7 @@ pub struct ImportedAs {
 }
 
 /// Finds as what a file is imported, and retries while that may succeed later. `open` opens the file.
-///
-/// # Errors
-/// [`FileEnd`]: the import of the file cannot begin.
+/// Errors: [`FileEnd`]: the import of the file cannot begin.
 pub async fn imported_as(
     begin: &Begin,
     open: &OpenRows,

@@ -182,10 +182,7 @@ impl Importer {
     }
 
     /// [`Target::begin`] for a caller that may wait for the disk. If rows are known by their content, no step
-    /// of any import may be in progress.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the import cannot begin, now or for good.
+    /// of any import may be in progress. Errors: [`TargetError`]: the import cannot begin, now or for good.
     pub fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
@@ -279,9 +276,7 @@ impl Importer {
     }
 
     /// [`Target::earlier`] for a caller that may wait for the disk.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the journal cannot be read, or the source is unknown.
+    /// Errors: [`TargetError`]: the journal cannot be read, or the source is unknown.
     pub fn earlier_now(&self, begin: &Begin) -> Result<Option<Earlier>, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
@@ -296,9 +291,7 @@ impl Importer {
 
     /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not
     /// be called on the runtime's threads.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the import is not open, or its end cannot be recorded.
+    /// Errors: [`TargetError`]: the import is not open, or its end cannot be recorded.
     pub fn end_now(&self, end: End) -> Result<(), TargetError> {
         let _journaling = lock(&self.journaling);
         self.close(end.import);

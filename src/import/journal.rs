@@ -76,48 +76,31 @@ pub struct Change<'a> {
 
 /// The records of all files. Every write is durable when it returns. All methods wait for the disk.
 pub trait Journal: Send + Sync + fmt::Debug {
-    /// The record of a file.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the journal cannot be read.
+    /// The record of a file. Errors: [`JournalError`]: the journal cannot be read.
     fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError>;
 
-    /// Changes all or nothing.
-    ///
-    /// # Errors
-    /// [`JournalError`]: nothing has changed.
+    /// Changes all or nothing. Errors: [`JournalError`]: nothing has changed.
     fn change(&self, change: Change<'_>) -> Result<(), JournalError>;
 
     /// Replaces the records of files, as [`Journal::change`] does.
-    ///
-    /// # Errors
-    /// [`JournalError`]: nothing has changed.
+    /// Errors: [`JournalError`]: nothing has changed.
     fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
         self.change(Change { records, ..Change::default() })
     }
 
-    /// The import that is linked with a key.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the journal cannot be read.
+    /// The import that is linked with a key. Errors: [`JournalError`]: the journal cannot be read.
     fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError>;
 
     /// How often rows are known, by their keys. Unknown rows are left out.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the journal cannot be read.
+    /// Errors: [`JournalError`]: the journal cannot be read.
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError>;
 
     /// Passes every record to `each`, in no particular order.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the journal cannot be read.
+    /// Errors: [`JournalError`]: the journal cannot be read.
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError>;
 
     /// How many records there are. The records are not read.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the journal cannot be read.
+    /// Errors: [`JournalError`]: the journal cannot be read.
     fn count(&self) -> Result<u64, JournalError>;
 }
 
@@ -135,10 +118,7 @@ pub struct LocalJournal {
 
 impl LocalJournal {
     /// Opens the journal in a file, which may be missing. If the journal cannot be used, every method says
-    /// why.
-    ///
-    /// # Errors
-    /// [`JournalError`]: another process uses it.
+    /// why. Errors: [`JournalError`]: another process uses it.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let journal = Self { path: path.to_owned(), database: Mutex::default() };
         match path.try_exists().map(|exists| exists.then(|| journal.database())) {
@@ -165,9 +145,7 @@ impl LocalJournal {
     }
 
     /// Opens a journal in storage that a test can break.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the database cannot be made.
+    /// Errors: [`JournalError`]: the database cannot be made.
     pub fn over(backend: impl StorageBackend) -> Result<Self, JournalError> {
         let database = builder().create_with_backend(backend);
         let database = with_table(database.map_err(JournalError::of)?)?;

@@ -54,9 +54,7 @@ pub struct PartObject {
 
 /// Makes the objects of one step: one of its calls or object sets, and one of those that the limits of a
 /// collector refuse, if there are any. `calls` is the step's envelope.
-///
-/// # Errors
-/// The envelope cannot be read, which is a bug, or an object is too large.
+/// Errors: the envelope cannot be read, which is a bug, or an object is too large.
 pub fn objects(
     of: &PartsOf<'_>,
     rows: Rows,

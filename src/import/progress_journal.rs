@@ -33,10 +33,7 @@ pub struct ProgressJournal {
 }
 
 impl ProgressJournal {
-    /// Keeps progress in a file.
-    ///
-    /// # Errors
-    /// [`Unusable`]: the file cannot be used.
+    /// Keeps progress in a file. Errors: [`Unusable`]: the file cannot be used.
     pub async fn in_file(path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Unusable> {
         let journal = tokio::task::spawn_blocking(move || -> Result<_, Unusable> {
             if let Some(folder) = path.parent() {
@@ -49,9 +46,7 @@ impl ProgressJournal {
     }
 
     /// Keeps progress in memory, so it ends with the process.
-    ///
-    /// # Errors
-    /// [`JournalError`]: the database cannot be made.
+    /// Errors: [`JournalError`]: the database cannot be made.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Self, JournalError> {
         let journal = LocalJournal::over(redb::backends::InMemoryBackend::new())?;
         Ok(Self::new(Arc::new(journal), clock))

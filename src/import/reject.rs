@@ -85,9 +85,7 @@ impl Reject {
     }
 
     /// The row to read again: as the file has it, or as a person corrected it in `raw`.
-    ///
-    /// # Errors
-    /// [`Unreadable`]: the row must be corrected otherwise, or imported from its file.
+    /// Errors: [`Unreadable`]: the row must be corrected otherwise, or imported from its file.
     pub fn corrected(&self) -> Result<Cow<'_, [u8]>, Unreadable> {
         let Some(base64) = &self.raw_base64 else { return whole(Cow::Borrowed(self.raw.as_bytes())) };
         let kept = STANDARD.decode(base64).map_err(|_| Unreadable::NotBase64)?;

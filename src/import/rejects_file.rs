@@ -65,10 +65,8 @@ struct Described {
 }
 
 /// The description of the rejects file at `path`, as bytes.
-///
-/// # Errors
-/// The file system's error; also if the description is not a regular file, or is longer than any that was
-/// written.
+/// Errors: the file system's error; also if the description is not a regular file, or is longer than any that
+/// was written.
 pub fn description(path: &Path) -> io::Result<Vec<u8>> {
     own_files::read(&description_of(path), DESCRIPTION_MAX)
 }
@@ -142,9 +140,7 @@ pub struct TakenRejects {
 
 impl TakenRejects {
     /// Takes the file at `path` for an import, if there is one.
-    ///
-    /// # Errors
-    /// The disk's error; also if the file is not of this import, or another command uses it.
+    /// Errors: the disk's error; also if the file is not of this import, or another command uses it.
     pub fn take(path: &Path, owner: &RejectsOwner) -> io::Result<Self> {
         loop {
             let none = Self { path: path.to_owned(), owner: owner.clone(), file: None };
@@ -170,9 +166,8 @@ impl TakenRejects {
 
     /// Continues the file for an import that will read the rows of `reread`: these are removed from the file.
     /// `None`: another command has made the file since it was taken, and the caller begins again.
-    ///
-    /// # Errors
-    /// The disk's error; also if the file holds something else than rejected rows: it is then left as it is.
+    /// Errors: the disk's error; also if the file holds something else than rejected rows: it is then left as
+    /// it is.
     pub fn open(self, of: &RejectsOf, reread: &Range<u64>) -> io::Result<Option<RejectsFile>> {
         let Self { path, owner, file } = self;
         let Some(file) = file else {
@@ -231,9 +226,7 @@ impl<R: Read> RejectLines<R> {
     }
 
     /// The next line, without its end. Blank lines are left out: editors add them.
-    ///
-    /// # Errors
-    /// The file cannot be read, or a line is longer than that of any row.
+    /// Errors: the file cannot be read, or a line is longer than that of any row.
     pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let read = loop {
             self.line.clear();
@@ -268,9 +261,7 @@ pub struct RejectsFile {
 
 impl RejectsFile {
     /// Adds rows, and waits until they are on the disk.
-    ///
-    /// # Errors
-    /// The disk's error; also if another command has made the file since this import began.
+    /// Errors: the disk's error; also if another command has made the file since this import began.
     pub fn add(&mut self, rejects: &[Reject]) -> io::Result<()> {
         if rejects.is_empty() {
             return Ok(());

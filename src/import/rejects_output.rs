@@ -30,9 +30,7 @@ pub enum RejectsOutput {
 
 impl RejectsOutput {
     /// The output that was named, or else the folder `rejects` in the state folder.
-    ///
-    /// # Errors
-    /// [`Unusable`]: rows cannot go to what was named.
+    /// Errors: [`Unusable`]: rows cannot go to what was named.
     pub fn new(named: Option<&str>, inputs: usize, state: &Path) -> Result<Self, Unusable> {
         let folder = state.join("rejects");
         let Some(named) = named else { return Ok(Self::Folder(folder)) };
@@ -73,9 +71,7 @@ impl RejectsOutput {
     }
 
     /// Uploads the files with rejected rows, if they belong in S3, and notes their new URLs in the results.
-    ///
-    /// # Errors
-    /// [`Unusable`]: an upload failed; the files stay where they are.
+    /// Errors: [`Unusable`]: an upload failed; the files stay where they are.
     pub async fn upload(&self, results: &mut [FileResult], store: &dyn ObjectStore) -> Result<(), Unusable> {
         let Self::S3 { bucket, prefix, .. } = self else { return Ok(()) };
         let location = location_of(bucket)?;

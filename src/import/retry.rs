@@ -86,9 +86,7 @@ pub struct RetryOptions<'a> {
 }
 
 /// The import of the rows of one file, and the kind of their calls.
-///
-/// # Errors
-/// [`FileError`]: the file cannot be read, or is not one of rejected rows.
+/// Errors: [`FileError`]: the file cannot be read, or is not one of rejected rows.
 pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType), FileError> {
     let RetryOptions { place, source, remembers, limits_hash, on_row_error, rate } = how;
     let how_path = description_of(rejects);

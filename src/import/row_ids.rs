@@ -101,9 +101,7 @@ impl RowIds {
     }
 
     /// Compares the row of a record with the first one of the same id, and remembers it.
-    ///
-    /// # Errors
-    /// [`FileError`]: the disk has no room for the ids of so many rows.
+    /// Errors: [`FileError`]: the disk has no room for the ids of so many rows.
     pub(super) fn meet_row(&mut self, id: &[u8], record: &Record) -> Result<Met, FileError> {
         self.meet(id, record.iter()).map_err(|error| {
             let what = format!("the ids of its rows, which must differ, cannot be kept: {error}");
@@ -116,9 +114,7 @@ impl RowIds {
     }
 
     /// Compares a row with this id and these parts with the first row of the same id.
-    ///
-    /// # Errors
-    /// The temporary file cannot be made, read or written.
+    /// Errors: the temporary file cannot be made, read or written.
     pub(super) fn meet<'p>(
         &mut self,
         id: &[u8],

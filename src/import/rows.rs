@@ -23,10 +23,7 @@ pub enum Row {
 /// Reads the rows of a file in order. The same file gives the same rows, whenever it is read.
 pub trait RowReader: Send {
     /// Reads the next row. The JSON object of a call (or an object set) is appended to `out`. `None` at the
-    /// end.
-    ///
-    /// # Errors
-    /// [`FileError`]: no further row can be read.
+    /// end. Errors: [`FileError`]: no further row can be read.
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError>;
 
     /// The collection, if rows become objects and not calls.
@@ -36,16 +33,11 @@ pub trait RowReader: Send {
 
     /// Reads rows that were imported before, without making calls of them: later rows are compared with them.
     /// Returns their number, which is less than `rows` only at the end.
-    ///
-    /// # Errors
-    /// [`FileError`]: no further row can be read.
+    /// Errors: [`FileError`]: no further row can be read.
     fn skip(&mut self, rows: u64) -> Result<u64, FileError>;
 
     /// Reads rows that are not wanted, without making calls of them. Later rows need not be compared with
-    /// them.
-    ///
-    /// # Errors
-    /// [`FileError`]: no further row can be read.
+    /// them. Errors: [`FileError`]: no further row can be read.
     fn pass_over(&mut self, rows: u64) -> Result<u64, FileError> {
         self.skip(rows)
     }

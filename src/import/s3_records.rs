@@ -28,9 +28,7 @@ pub struct S3Records {
 impl S3Records {
     /// Opens the records below `prefix`, which ends in `/` or is empty. The store must keep conditions:
     /// without them, two importers would import one file. A put that must fail shows that it does.
-    ///
-    /// # Errors
-    /// [`WriteError`]: the store ignores conditions, refuses the put, or cannot be reached.
+    /// Errors: [`WriteError`]: the store ignores conditions, refuses the put, or cannot be reached.
     pub async fn open(
         store: Arc<dyn Store>,
         location: S3Location,

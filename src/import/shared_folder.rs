@@ -20,9 +20,7 @@ pub struct SharedFolder {
 
 impl SharedFolder {
     /// The folder in a store with this URL, which `option` has.
-    ///
-    /// # Errors
-    /// [`Unusable`]: this is not a folder in S3.
+    /// Errors: [`Unusable`]: this is not a folder in S3.
     pub fn named(option: &str, name: &str, store: Arc<dyn Store>) -> Result<Self, Unusable> {
         let (bucket, prefix) = s3_folder(name)
             .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
@@ -30,10 +28,7 @@ impl SharedFolder {
     }
 
     /// Opens the progress of imports to one collector and write key, which `id` stands for. `importer`
-    /// distinguishes this process from others.
-    ///
-    /// # Errors
-    /// [`Unusable`]: the store cannot be used.
+    /// distinguishes this process from others. Errors: [`Unusable`]: the store cannot be used.
     pub async fn open(
         self,
         id: &str,
@@ -43,10 +38,7 @@ impl SharedFolder {
         Ok(SharedProgress::start(self.records(id).await?, clock, importer))
     }
 
-    /// Opens the records of these imports.
-    ///
-    /// # Errors
-    /// [`Unusable`]: the store cannot be used.
+    /// Opens the records of these imports. Errors: [`Unusable`]: the store cannot be used.
     pub async fn records(self, id: &str) -> Result<Arc<S3Records>, Unusable> {
         let prefix = format!("{}{id}/", self.prefix);
         let records =

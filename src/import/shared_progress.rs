@@ -68,15 +68,11 @@ pub enum WriteError {
 /// The store of the records. Reads give the last write, and writes have a condition.
 pub trait SharedRecords: Send + Sync + fmt::Debug {
     /// The record of a file, with its version; `None` if there is none.
-    ///
-    /// # Errors
-    /// [`WriteError::Unknown`] if it may be readable later, [`WriteError::Refused`] if not.
+    /// Errors: [`WriteError::Unknown`] if it may be readable later, [`WriteError::Refused`] if not.
     fn read(&self, key: ImportKey) -> BoxFuture<'_, Result<Option<Stored>, WriteError>>;
 
     /// Writes a record that replaces a version, or a new record. Returns the version of the written record.
-    ///
-    /// # Errors
-    /// [`WriteError`]: the record was not written, or nobody knows whether it was.
+    /// Errors: [`WriteError`]: the record was not written, or nobody knows whether it was.
     fn write(
         &self,
         key: ImportKey,

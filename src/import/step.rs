@@ -136,9 +136,7 @@ pub(super) struct Steps<'r> {
 impl<'r> Steps<'r> {
     /// The steps after the rows that are imported. The reader must be at the file's first row. `None` if
     /// nobody waits for the steps any more, as `is_left` says.
-    ///
-    /// # Errors
-    /// [`FileError`]; also if the file now has fewer rows than were imported, or does not begin as
+    /// Errors: [`FileError`]; also if the file now has fewer rows than were imported, or does not begin as
     /// [`Begun::prefix`] says.
     pub(super) fn after(
         reader: &'r mut dyn RowReader,

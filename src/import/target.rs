@@ -222,38 +222,27 @@ impl TargetError {
 /// Where rows go.
 pub trait Target: Send + Sync + fmt::Debug {
     /// What was imported of an earlier version of a file that was not imported itself. `None` also if the
-    /// target keeps nothing of that.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the target could not look, now or for good.
+    /// target keeps nothing of that. Errors: [`TargetError`]: the target could not look, now or for good.
     fn earlier(&self, _file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
     /// Begins to import a file, or continues it.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the import cannot begin, now or for good.
+    /// Errors: [`TargetError`]: the import cannot begin, now or for good.
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>>;
 
     /// Stores rows. `calls` is a tracking API envelope, `{"batch":[…]}`, whose calls name their types. `Ok`:
     /// they are on stable storage.
-    ///
-    /// # Errors
-    /// [`TargetError`]: none of the rows is stored; after a lost connection, nobody knows whether they are.
+    /// Errors: [`TargetError`]: none of the rows is stored; after a lost connection, nobody knows whether
+    /// they are.
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>>;
 
-    /// Records how an import ended.
-    ///
-    /// # Errors
-    /// [`TargetError`]: the end is not recorded.
+    /// Records how an import ended. Errors: [`TargetError`]: the end is not recorded.
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>>;
 }
 
 /// Runs the work of a target on a thread that may block.
-///
-/// # Errors
-/// Errors of the work, and [`TargetError`] if the work panicked.
+/// Errors: those of the work, and [`TargetError`] if the work panicked.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, TargetError> + Send + 'static,
 ) -> Result<T, TargetError> {

@@ -35,10 +35,7 @@ struct Changed {
 }
 
 impl Untouched {
-    /// Opens a file for reading.
-    ///
-    /// # Errors
-    /// Errors of the file system.
+    /// Opens a file for reading. Errors: those of the file system.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let file_len = file.metadata()?.len();

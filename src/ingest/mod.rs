@@ -138,9 +138,6 @@ impl Ingest {
     }
 
     /// Parses a request's body.
-    ///
-    /// # Errors
-    /// [`BodyError`].
     pub fn parse<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Content<'b>, BodyError> {
         let limits = &self.settings.limits;
         match shape {
@@ -150,9 +147,6 @@ impl Ingest {
     }
 
     /// Parses rows of a file, which may be more objects than a request may set.
-    ///
-    /// # Errors
-    /// [`BodyError`].
     pub fn parse_rows<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Content<'b>, BodyError> {
         match shape {
             Shape::ObjectSets => {
@@ -163,10 +157,8 @@ impl Ingest {
     }
 
     /// The lines of a request's items.
-    ///
-    /// # Errors
-    /// [`AppendError::TooLarge`]: each call of an envelope repeats the envelope's context, so a small body
-    /// could become gigabytes of lines. So could flattened properties of objects.
+    /// Errors: [`AppendError::TooLarge`]: each call of an envelope repeats the envelope's context, so a small
+    /// body could become gigabytes of lines. So could flattened properties of objects.
     pub fn lines(&self, request: &Content<'_>, arrival: &Arrival<'_>) -> Result<Lines, AppendError> {
         let len = request.lines_len();
         if len > LINES_LEN_MAX {
@@ -220,10 +212,7 @@ impl Ingest {
     }
 
     /// The line of a pixel's call. It is made from `body`, which the pixel's query was converted to. If that
-    /// is not a call, the query itself becomes a line of the rejected stream.
-    ///
-    /// # Errors
-    /// As [`Ingest::lines`].
+    /// is not a call, the query itself becomes a line of the rejected stream. Errors: as [`Ingest::lines`].
     pub fn pixel_lines(
         &self,
         kind: CallKind,
@@ -245,9 +234,6 @@ impl Ingest {
     /// Stores lines, and counts them once they are on stable storage. If the future is dropped, the append
     /// continues in its own task and is still counted. After [`AppendError::Unknown`] nothing is counted
     /// here: if the lines are stored, they are repeats when they come again.
-    ///
-    /// # Errors
-    /// [`IngestError`].
     pub async fn append(&self, lines: Lines) -> Result<Ack, IngestError> {
         let Lines { frames, tally, counters: of_source, sample } = lines;
         if frames.is_empty() {

@@ -56,10 +56,7 @@ impl RateLimit {
         lock(&self.buckets).remove(source);
     }
 
-    /// Takes `calls` of a source from its bucket.
-    ///
-    /// # Errors
-    /// How long the source should wait.
+    /// Takes `calls` of a source from its bucket. Errors: how long the source should wait.
     pub(super) fn take(&self, source: &SourceId, calls: u32, now: Duration) -> Result<(), Duration> {
         let mut buckets = lock(&self.buckets);
         if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(source) {

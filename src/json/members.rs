@@ -31,10 +31,7 @@ impl<L> Member<L> {
 }
 
 impl Member {
-    /// The members of the object in `text`.
-    ///
-    /// # Errors
-    /// [`ScanError`] if `text` is not an object.
+    /// The members of the object in `text`. Errors: [`ScanError`] if `text` is not an object.
     pub fn all_of(text: &[u8], depth_max: usize) -> Result<Vec<Self>, ScanError> {
         let mut members = Vec::new();
         let mut cursor = Cursor::new(text, depth_max);

@@ -173,9 +173,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Reads a whole value, with everything in it.
-    ///
-    /// # Errors
-    /// [`ScanError`] if the text is not JSON or is nested too deeply.
+    /// Errors: [`ScanError`] if the text is not JSON or is nested too deeply.
     #[inline]
     pub fn value(&mut self) -> Result<Value, ScanError> {
         self.whitespace();
@@ -198,9 +196,7 @@ impl<'t> Cursor<'t> {
     /// than the limit allows.
     ///
     /// Nothing here recurses, so depth costs a byte of memory for each bracket that is open.
-    ///
-    /// # Errors
-    /// [`ScanError::Syntax`] if the text is not JSON.
+    /// Errors: [`ScanError::Syntax`] if the text is not JSON.
     pub fn at_any_depth<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, ScanError>,
@@ -214,9 +210,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Enters the array or object whose bracket is at the cursor.
-    ///
-    /// # Errors
-    /// [`ScanError`] if there is no bracket, or one beyond the limit.
+    /// Errors: [`ScanError`] if there is no bracket, or one beyond the limit.
     pub fn enter(&mut self) -> Result<(), ScanError> {
         let object = match self.peek() {
             Some(b'{') => true,
@@ -234,10 +228,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// The next name in the object that was entered last; the cursor then is before its value. `None` at the
-    /// end of the object.
-    ///
-    /// # Errors
-    /// [`ScanError`] if the text is not JSON.
+    /// end of the object. Errors: [`ScanError`] if the text is not JSON.
     #[inline]
     pub fn next_name(&mut self) -> Result<Option<Text>, ScanError> {
         if self.ends(b'}')? {
@@ -247,17 +238,12 @@ impl<'t> Cursor<'t> {
     }
 
     /// Whether the array that was entered last has another element; the cursor then is before it.
-    ///
-    /// # Errors
-    /// [`ScanError`] if the text is not JSON.
+    /// Errors: [`ScanError`] if the text is not JSON.
     pub fn next_element(&mut self) -> Result<bool, ScanError> {
         Ok(!self.ends(b']')?)
     }
 
-    /// Checks that only white space follows.
-    ///
-    /// # Errors
-    /// [`ScanError`] if anything else follows.
+    /// Checks that only white space follows. Errors: [`ScanError`] if anything else follows.
     pub fn finish(&mut self) -> Result<(), ScanError> {
         match self.peek() {
             None => Ok(()),

@@ -66,9 +66,7 @@ impl Unit {
 }
 
 /// The answer to an invocation. In an event of a queue, messages that failed are named for their redelivery.
-///
-/// # Errors
-/// The text of an error that names every file that failed and why, if the files stand together.
+/// Errors: the text of an error that names every file that failed and why, if the files stand together.
 pub fn answer(units: &[Unit]) -> Result<Value, String> {
     if units.iter().any(|unit| unit.message.is_some()) {
         let failed = units.iter().filter(|unit| unit.failures().next().is_some());

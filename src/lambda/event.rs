@@ -163,9 +163,8 @@ enum Keys {
 
 impl Event {
     /// Reads an invocation's payload.
-    ///
-    /// # Errors
-    /// [`EventError`]. Records that name no object are in the result, so that the others are processed.
+    /// Errors: [`EventError`]. Records that name no object are in the result, so that the others are
+    /// processed.
     pub fn parse(payload: &str) -> Result<Self, EventError> {
         let members = members(payload)?;
         let Some(records) = &members.records else {

@@ -20,9 +20,7 @@ pub enum BadKey {
 }
 
 /// The key that a notification means: `+` is a space, and `%` begins an escape.
-///
-/// # Errors
-/// [`BadKey`]. No notification of S3 has such a key.
+/// Errors: [`BadKey`]. No notification of S3 has such a key.
 pub fn decoded(key: &str) -> Result<String, BadKey> {
     let is_escape = |rest: &str| {
         let mut digits = rest.bytes().take(2);

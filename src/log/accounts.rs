@@ -30,14 +30,8 @@ pub trait Accounts {
     /// them again, and that no second reader needs one.
     ///
     /// [`SetLocations::set_locations`]: super::SetLocations::set_locations
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn forget(&self, sources: &BTreeSet<SourceId>) -> Result<BTreeSet<SourceId>, Stopped>;
 
     /// Finds the positions of a receipt of this log. Waits for the disk.
-    ///
-    /// # Errors
-    /// The disk's error.
     fn locate(&self, receipt: &Receipt) -> io::Result<Vec<Located>>;
 }

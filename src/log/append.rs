@@ -18,10 +18,8 @@ pub trait Append: Send + Sync + fmt::Debug {
     ///
     /// `Ok` means that every frame is on stable storage. Dropping the future does not withdraw frames that
     /// are already queued: they may still be stored.
-    ///
-    /// # Errors
-    /// [`AppendError`]: no frame of the request has been stored, or will be. After [`AppendError::Unknown`],
-    /// any of them may be stored, now or later.
+    /// Errors: [`AppendError`]: no frame of the request has been stored, or will be. After
+    /// [`AppendError::Unknown`], any of them may be stored, now or later.
     fn append(&self, frames: RequestFrames) -> BoxFuture<'_, Result<Appended, AppendError>>;
 }
 

@@ -14,9 +14,7 @@ pub trait Batches {
     fn open_batch(&self, key: &BatchKey) -> Option<OpenBatch>;
 
     /// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
-    ///
-    /// # Errors
-    /// The disk's error, or that of `visit`.
+    /// Errors: the disk's error, or that of `visit`.
     fn read(
         &self,
         key: &BatchKey,
@@ -27,9 +25,6 @@ pub trait Batches {
 
     /// The positions of the lines that begin near these offsets, counted in bytes of the batch's unsealed
     /// lines. `offsets` must be sorted. Offsets after the end yield no position.
-    ///
-    /// # Errors
-    /// The disk's error.
     fn positions_at(&self, batch: &OpenBatch, offsets: &[u64]) -> io::Result<Vec<u64>>;
 
     /// The last position of the batch in the oldest segment that has frames of it after `after`.
@@ -40,16 +35,10 @@ pub trait Batches {
     fn recount(&self, batch: &OpenBatch, bytes: u64);
 
     /// Records positions that can no longer be read, durably, unless they are already recorded.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn note_lost(&self, lost: &[Range]) -> Result<(), Stopped>;
 
     /// Releases a batch none of whose unsealed frames can be read. `lost` is recorded durably, and the batch
     /// no longer holds any segment. Call this only while each sealed object of the batch is stored or parked.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn give_up(&self, batch: &OpenBatch, lost: &[Range]) -> Result<(), Stopped>;
 }
 

@@ -10,15 +10,9 @@ use crate::time::{ReceivedDay, UnixMillis};
 pub trait Days {
     /// Ends the days through `through` durably: no further call is stored on them. Does nothing if they have
     /// ended.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn end_days(&self, through: ReceivedDay) -> Result<(), Stopped>;
 
     /// Records a step of the wall clock.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn note_clock(&self, from: UnixMillis, to: UnixMillis) -> Result<(), Stopped>;
 
     /// For each day that is not closed, the source and the bucket of its newest object.
@@ -28,9 +22,6 @@ pub trait Days {
     fn closable(&self, wanted: &mut dyn FnMut(&DayInBucket, &S3Location) -> bool) -> Vec<Closable>;
 
     /// Records durably that a day's marker is in the store and its hook has been called.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn closed(&self, place: &DayInBucket) -> Result<(), Stopped>;
 }
 

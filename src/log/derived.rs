@@ -17,9 +17,6 @@ use crate::time::ReceivedDay;
 
 impl dyn Log + '_ {
     /// Finds a batch's first unsealed frame that can be read.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub fn first_open(&self, batch: &OpenBatch) -> io::Result<FirstOpen> {
         let (mut first, mut lost) = (None, Vec::new());
         self.read(&batch.key, batch.sealed_through, u64::MAX, &mut |read| {

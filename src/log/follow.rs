@@ -29,9 +29,8 @@ pub trait Follow: Send + Sync + fmt::Debug {
     /// Passes every durable frame after `read_through` that is not released to `visit`, in order, and moves
     /// `read_through` behind what was passed. Frames that are no lines, such as the progress of imports, are
     /// passed too.
-    ///
-    /// # Errors
-    /// The disk's error, or that of `visit`. `read_through` is then behind the last frame that was passed.
+    /// Errors: the disk's error, or that of `visit`. `read_through` is then behind the last frame that was
+    /// passed.
     fn follow(
         &self,
         read_through: &mut ReadThrough,

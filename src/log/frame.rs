@@ -333,9 +333,7 @@ pub fn fingerprints(frames: &[u8]) -> impl Iterator<Item = u128> + '_ {
 }
 
 /// Reads and checks the frame at the beginning of `bytes`. Returns it and its length.
-///
-/// # Errors
-/// [`FrameError`] if the bytes are not a frame of this segment.
+/// Errors: [`FrameError`] if the bytes are not a frame of this segment.
 pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> {
     let len = length(bytes).ok_or(FrameError::Length)?;
     let frame = bytes.get(..len).ok_or(FrameError::Length)?;

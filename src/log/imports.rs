@@ -163,9 +163,6 @@ pub struct OpenImport {
 pub trait Imports: Send + Sync + fmt::Debug {
     /// Begins an import at `progress`, or continues it if the log knows `key`: then the log's own progress
     /// counts. Waits for the disk.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn begin_import(&self, key: ImportKey, progress: ImportProgress) -> Result<OpenImport, Stopped>;
 
     /// The imports that the log knows, by number.
@@ -173,9 +170,6 @@ pub trait Imports: Send + Sync + fmt::Debug {
 
     /// Forgets imports whose progress is recorded elsewhere. Further steps of these files are refused. Waits
     /// for the disk.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn end_imports(&self, files: &[u64]) -> Result<(), Stopped>;
 }
 

@@ -28,8 +28,5 @@ pub trait SetLocations: Locations {
     /// Records the buckets of frames appended from now on. Call this before the first frame of a source,
     /// and before its first frame with another bucket. The first bucket recorded for a source
     /// applies to all its frames. Returns the sources whose bucket changed.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn set_locations(&self, wanted: Vec<(SourceId, S3Location)>) -> Result<Vec<SourceId>, Stopped>;
 }

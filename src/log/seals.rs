@@ -16,9 +16,6 @@ use crate::time::UnixMillis;
 /// store's success is verified before the commit is recorded.
 pub trait Seals {
     /// Fixes durably the contents of one object and its bucket.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn seal(
         &self,
         batch: &BatchKey,
@@ -32,43 +29,26 @@ pub trait Seals {
 
     /// Records durably that the object is in the store, and which encryption the store reported. Then
     /// releases its frames.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn commit(&self, seal: &Seal, applied: Option<AppliedEncryption>) -> Result<(), Stopped>;
 
     /// Makes room for calls: releases the frames of a sealed object that must wait for its bucket. If these
     /// frames are the only copy of its calls, the log first keeps the object durably elsewhere: it reads
     /// `object`, whose length and checksum are `parked`. Returns `false` if there is no space for that.
     /// Nothing has changed then.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn make_room(&self, seal: &Seal, object: &mut dyn io::Read, parked: Parked) -> Result<bool, Stopped>;
 
     /// Opens for a put an object that has made room. Waits for the disk.
-    ///
-    /// # Errors
-    /// The disk's error, with the name of what cannot be read. `NotFound` if it is gone or has not made room,
-    /// `UnexpectedEof` if it was cut.
+    /// Errors: the disk's error, with the name of what cannot be read. `NotFound` if it is gone or has not
+    /// made room, `UnexpectedEof` if it was cut.
     fn open_for_put(&self, seal: &Seal) -> io::Result<KeptObject>;
 
     /// Records that the store has another object under the seal's key. A person must decide.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn conflict(&self, seal: &Seal) -> Result<(), Stopped>;
 
     /// Records what is left of a sealed range after frames of it were lost.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn amend(&self, seal: &Seal, amend: Amend) -> Result<(), Stopped>;
 
     /// Records that the store turned out to have every line of an amended seal.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn restored(&self, seal: &Seal) -> Result<(), Stopped>;
 
     /// The lost positions of a seal whose frames are all lost: those recorded as lost, if they can account

@@ -40,10 +40,7 @@ pub enum CheckError {
 }
 
 /// Checks a configuration. `progress` is called with the number of buckets that were checked, and the number
-/// of all.
-///
-/// # Errors
-/// [`CheckError`]: no check is possible. A failed check is in the report.
+/// of all. Errors: [`CheckError`]: no check is possible. A failed check is in the report.
 pub async fn check(
     config: &Config,
     wanted: &Wanted,

@@ -46,9 +46,7 @@ struct OwnSpool {
 
 impl ChosenTarget {
     /// A collector elsewhere. The progress is in `shared`, or else in the folder `state`.
-    ///
-    /// # Errors
-    /// [`NodeError`]: the collector cannot be reached, or the progress cannot be kept.
+    /// Errors: [`NodeError`]: the collector cannot be reached, or the progress cannot be kept.
     pub async fn to_collector(
         collector: &Endpoint,
         write_key: &str,
@@ -73,9 +71,7 @@ impl ChosenTarget {
     }
 
     /// The node at `admin`, or that of the configuration. If none runs, the spool of the configuration.
-    ///
-    /// # Errors
-    /// [`NodeError`]: neither the node nor the spool can be used.
+    /// Errors: [`NodeError`]: neither the node nor the spool can be used.
     pub async fn to_node(
         admin: Option<&AdminUrl>,
         token_file: Option<&Path>,
@@ -125,9 +121,7 @@ impl ChosenTarget {
     }
 
     /// Delivers what a spool of this command holds, and closes the spool.
-    ///
-    /// # Errors
-    /// [`NodeError`]: something is left. It is safe in the spool.
+    /// Errors: [`NodeError`]: something is left. It is safe in the spool.
     pub async fn end(self) -> Result<(), NodeError> {
         let Some(OwnSpool { engine, ingest }) = self.spool else { return Ok(()) };
         drop(self.target);

@@ -44,9 +44,7 @@ pub(crate) enum Functions {
 }
 
 /// Reads what the spool in `dir` contains.
-///
-/// # Errors
-/// [`NodeError`] if there is no spool, a process uses it, or it cannot be read.
+/// Errors: [`NodeError`] if there is no spool, a process uses it, or it cannot be read.
 pub(crate) fn inspect(dir: &Path) -> Result<SpoolAbout, NodeError> {
     let view = View::open(dir)?;
     let functions = lanes_about(Arc::clone(&view.disk));
@@ -56,9 +54,7 @@ pub(crate) fn inspect(dir: &Path) -> Result<SpoolAbout, NodeError> {
 
 /// Checks every byte of the spool in `dir`, the files of destinations and the journal of imports. `progress`
 /// is called with the bytes of segments read so far and their total.
-///
-/// # Errors
-/// [`NodeError`] if there is no spool, a process uses it, or it cannot be read.
+/// Errors: [`NodeError`] if there is no spool, a process uses it, or it cannot be read.
 pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, NodeError> {
     let view = View::open(dir)?;
     let mut verified = offline::verify(&view, progress)?;
@@ -83,10 +79,7 @@ pub(crate) struct Resolved {
 }
 
 /// Records in the spool in `dir` which object a person wants to keep. The decision takes effect at the next
-/// start.
-///
-/// # Errors
-/// [`NodeError`] if the seal has no conflict, or the spool cannot be read or written.
+/// start. Errors: [`NodeError`] if the seal has no conflict, or the spool cannot be read or written.
 pub(crate) fn resolve(dir: &Path, seal: u64, decision: Decision) -> Result<Resolved, NodeError> {
     is_closed_spool(dir)?;
     let conflict = Conflict::read(Arc::new(RealDisk::open(dir)?), seal)?;

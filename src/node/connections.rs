@@ -5,9 +5,7 @@ use crate::runtime::handles::{self, Fitted, Wanted};
 
 /// Raises the limit of open files, and reduces the number of connections to fit it. If there are fewer
 /// connections than wanted, the second value is a warning, to be logged once the spool is open.
-///
-/// # Errors
-/// [`NodeError`] if the process may open too few files.
+/// Errors: [`NodeError`] if the process may open too few files.
 pub fn fit_connections(wanted: Wanted) -> Result<(Fitted, Option<String>), NodeError> {
     let limit = handles::raise();
     let fitted = handles::fit(limit, wanted).map_err(|error| NodeError::Other(error.to_string()))?;

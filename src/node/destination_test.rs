@@ -63,10 +63,7 @@ struct Found {
 }
 
 /// Tests a destination. `config`: the destination's configuration; a file with nothing but destinations has
-/// none.
-///
-/// # Errors
-/// [`TestError`]: no test is possible. A failed test is in the report.
+/// none. Errors: [`TestError`]: no test is possible. A failed test is in the report.
 pub async fn test(
     settings: DestinationSettings,
     config: Option<&Config>,

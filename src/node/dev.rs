@@ -70,10 +70,7 @@ pub struct DevSettings {
 }
 
 /// Runs dev mode until a signal ends it. `started` is called once, when the node accepts calls, with the URL
-/// of its S3.
-///
-/// # Errors
-/// [`NodeError`]: the node cannot start, or could not continue.
+/// of its S3. Errors: [`NodeError`]: the node cannot start, or could not continue.
 pub async fn run(
     dev: DevSettings,
     background: &Background,

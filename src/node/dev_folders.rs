@@ -17,9 +17,7 @@ const MARK: &str = "MADE-BY-FOREBAY-DEV";
 const MARK_TEXT: &str = "`forebay dev --reset` deletes this folder.\n";
 
 /// Creates and marks the missing folders. Existing ones stay as they are.
-///
-/// # Errors
-/// [`NodeError`]: a folder cannot be created.
+/// Errors: [`NodeError`]: a folder cannot be created.
 pub(super) fn make(data_dir: &Path) -> Result<(), NodeError> {
     for dir in FOLDERS.map(|name| data_dir.join(name)) {
         if is_empty(&dir)? {
@@ -38,9 +36,7 @@ pub(super) fn make(data_dir: &Path) -> Result<(), NodeError> {
 }
 
 /// Deletes both folders or none. Each must have been created by dev mode, and no process may use it.
-///
-/// # Errors
-/// [`NodeError`]: a folder is not marked, is in use, or cannot be deleted.
+/// Errors: [`NodeError`]: a folder is not marked, is in use, or cannot be deleted.
 pub(super) fn reset(data_dir: &Path) -> Result<(), NodeError> {
     let mut made: Vec<PathBuf> = Vec::new();
     for name in FOLDERS {

@@ -103,10 +103,7 @@ pub struct Days {
 
 /// Delivers until the spool in `dir` is empty, a person is needed, there is no more progress, or a signal
 /// arrives.
-/// `progress` is called with what is left.
-///
-/// # Errors
-/// [`NodeError`] if the spool or the target cannot be used.
+/// `progress` is called with what is left. Errors: [`NodeError`] if the spool or the target cannot be used.
 pub async fn drain(
     dir: &Path,
     to: DrainTo<'_>,

@@ -128,9 +128,7 @@ impl Engine {
     }
 
     /// Starts destinations: the configured ones, and removed ones that still have calls.
-    ///
-    /// # Errors
-    /// [`NodeError`]: the files of destinations cannot be written.
+    /// Errors: [`NodeError`]: the files of destinations cannot be written.
     pub async fn destinations(
         &mut self,
         configured: Vec<DestinationSettings>,
@@ -183,9 +181,7 @@ impl Engine {
 
     /// Delivers everything, for at most `patience`, and closes the spool. Returns the number of batches that
     /// are left. Only a node that never listened may end like this.
-    ///
-    /// # Errors
-    /// [`NodeError`]: the engine could not be closed.
+    /// Errors: [`NodeError`]: the engine could not be closed.
     pub async fn deliver_and_close(self, patience: Duration) -> Result<usize, NodeError> {
         let left = self.delivery.shutdown(true, patience).await.left;
         self.scheduler.await?;
@@ -199,9 +195,7 @@ impl Engine {
     }
 
     /// The importer of the spool in the directory `dir`, which also holds the journal of imports.
-    ///
-    /// # Errors
-    /// [`NodeError`]: the journal cannot be used.
+    /// Errors: [`NodeError`]: the journal cannot be used.
     pub async fn importer(
         &self,
         ingest: &Arc<Ingest>,

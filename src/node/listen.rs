@@ -23,9 +23,7 @@ use crate::tasks::{Supervised, keep};
 
 impl Engine {
     /// Makes a node of the engine, which accepts calls and imports, and serves operators.
-    ///
-    /// # Errors
-    /// [`NodeError`]: a listener cannot be used.
+    /// Errors: [`NodeError`]: a listener cannot be used.
     pub fn listen(
         self,
         (ingest, importer): (Arc<Ingest>, &Arc<Importer>),

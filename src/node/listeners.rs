@@ -37,10 +37,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Binds the ports.
-    ///
-    /// # Errors
-    /// [`NodeError`]: an address cannot be used.
+    /// Binds the ports. Errors: [`NodeError`]: an address cannot be used.
     pub fn bind(addresses: &Addresses) -> Result<Self, NodeError> {
         Ok(Self {
             public: bind(addresses.public, "accept calls")?,

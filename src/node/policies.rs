@@ -71,9 +71,7 @@ pub(super) fn sources_of<'a>(
 
 /// The external ids in force for the calls of each source: those for delivery to the bucket, and those for
 /// each destination. `only` selects one destination.
-///
-/// # Errors
-/// Why a source has no external id at a destination.
+/// Errors: why a source has no external id at a destination.
 pub fn external_ids(config: &Config, only: Option<&str>) -> Result<Vec<ExternalIdInForce>, String> {
     let in_force = |destination: Option<&SourceId>, source: &SourceId, role: &Role| ExternalIdInForce {
         destination: destination.map(ToString::to_string),

@@ -29,10 +29,7 @@ pub struct Recovery {
     pub(super) positions: Positions,
 }
 
-/// The positions of destinations in a spool's directory.
-///
-/// # Errors
-/// [`NodeError`]: the positions cannot be read.
+/// The positions of destinations in a spool's directory. Errors: [`NodeError`]: the positions cannot be read.
 pub async fn read_positions(disk: Arc<dyn Disk>) -> Result<Positions, NodeError> {
     let read = tokio::task::spawn_blocking(move || Positions::read(disk)).await?;
     read.map_err(|error| {
@@ -44,10 +41,7 @@ pub async fn read_positions(disk: Arc<dyn Disk>) -> Result<Positions, NodeError>
 
 impl Recovery {
     /// Recovers the spool, with everything that destinations have not finished. If no file handle is free,
-    /// waits for one for at most 30 s.
-    ///
-    /// # Errors
-    /// [`NodeError`]: the spool cannot be opened.
+    /// waits for one for at most 30 s. Errors: [`NodeError`]: the spool cannot be opened.
     pub async fn run(outside: Outside, disk: RealDisk, options: SpoolOptions) -> Result<Self, NodeError> {
         let disk = Arc::new(disk);
         let positions = read_positions(Arc::clone(&disk) as _).await?;
@@ -55,9 +49,7 @@ impl Recovery {
     }
 
     /// Recovers the spool, with these positions of destinations.
-    ///
-    /// # Errors
-    /// [`NodeError`]: the spool cannot be opened.
+    /// Errors: [`NodeError`]: the spool cannot be opened.
     pub(super) async fn with(
         outside: Outside,
         disk: Arc<RealDisk>,

@@ -17,9 +17,8 @@ use crate::store::s3::S3Store;
 
 /// Opens what a replay reads, and what invokes the functions. `bucket` is read instead of those of the
 /// configuration's sources.
-///
-/// # Errors
-/// [`ReplayError`]: a bucket cannot be listed, there is no bucket, or the functions cannot be invoked.
+/// Errors: [`ReplayError`]: a bucket cannot be listed, there is no bucket, or the functions cannot be
+/// invoked.
 pub async fn open(
     settings: DestinationSettings,
     reader: &BucketReader,

@@ -131,9 +131,8 @@ impl Node {
     /// Shuts down the node: reports not ready, accepts no more connections, answers requests in flight,
     /// delivers what is buffered, and closes the spool. At the second signal it stops at once; all
     /// acknowledged calls are in the spool.
-    ///
-    /// # Errors
-    /// [`NodeError`]: the node could not continue ([`Node::failed`]), or a step of the shutdown failed.
+    /// Errors: [`NodeError`]: the node could not continue ([`Node::failed`]), or a step of the shutdown
+    /// failed.
     pub async fn end(self, ending: Ending, shutdown: &Shutdown) -> Result<(), NodeError> {
         let now = || self.engine.outside.clock.monotonic();
         let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);

@@ -33,9 +33,7 @@ use crate::tasks::{Supervised, keep};
 
 /// Runs a node with a configuration until a signal ends it, and applies the file's changes. `started` is
 /// called once, when the node accepts calls.
-///
-/// # Errors
-/// [`NodeError`]: the node cannot start, or could not continue.
+/// Errors: [`NodeError`]: the node cannot start, or could not continue.
 pub async fn run(
     (loader, loaded): (Loader, Loaded),
     background: &Background,
@@ -141,9 +139,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
 }
 
 /// Opens the spool on `disk` and starts delivery. The second value is the proxy through which S3 is reached.
-///
-/// # Errors
-/// [`NodeError`]: the spool cannot be opened, or what delivery needs cannot be made.
+/// Errors: [`NodeError`]: the spool cannot be opened, or what delivery needs cannot be made.
 pub async fn engine(
     config: &Config,
     disk: RealDisk,

@@ -24,9 +24,7 @@ const NODE: &str = "check";
 const IDENT_MAX: usize = 4_096;
 
 /// The hooks that are notified of closed days.
-///
-/// # Errors
-/// [`NodeError`] if the system's certificates cannot be read.
+/// Errors: [`NodeError`] if the system's certificates cannot be read.
 pub fn hooks(config: &ClosedDays) -> Result<Option<Arc<dyn DayHook>>, NodeError> {
     let webhook = config.webhook.as_ref().map(|to| Webhook::new(to.uri().clone())).transpose();
     let webhook = webhook.map_err(|error| {

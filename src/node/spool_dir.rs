@@ -24,18 +24,14 @@ pub fn notice_if_open(dir: &Path) {
 }
 
 /// Checks that `dir` is a spool that no process uses: opening a directory for writing turns it into a spool.
-///
-/// # Errors
-/// [`NodeError`]: the directory is not a spool, or is in use.
+/// Errors: [`NodeError`]: the directory is not a spool, or is in use.
 pub fn is_closed_spool(dir: &Path) -> Result<(), NodeError> {
     drop(ReadOnlyDisk::open(dir).map_err(ViewError::from)?);
     Ok(())
 }
 
 /// Opens a spool directory; refuses or warns if its file system is not known to be safe.
-///
-/// # Errors
-/// [`NodeError`]: the directory cannot be used; the text says what to do.
+/// Errors: [`NodeError`]: the directory cannot be used; the text says what to do.
 pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, NodeError> {
     // The file system is found before anything is created in the directory.
     let found = filesystem::of_nearest(dir);

@@ -17,9 +17,7 @@ pub struct BucketString {
 
 impl BucketString {
     /// Parses a bucket string. Leading and trailing slashes are dropped: none reaches a key.
-    ///
-    /// # Errors
-    /// [`BucketStringError`] with the reason.
+    /// Errors: [`BucketStringError`] with the reason.
     pub fn parse(text: &str) -> Result<Self, BucketStringError> {
         let wrong = |what| BucketStringError { text: outside_text_within(text, SHOWN_MAX).to_string(), what };
         if text.starts_with("s3://") || text.starts_with("arn:") {

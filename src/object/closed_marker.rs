@@ -138,28 +138,20 @@ impl ClosedMarker {
         place.key(bucket)
     }
 
-    /// The body.
-    ///
-    /// # Errors
-    /// Never for a marker that this program made.
+    /// The body. Errors: never for a marker that this program made.
     pub fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
 
     /// The user metadata, by which a retry of the same put recognises the marker. It is computed without
     /// `previous_day`, because a retry after a restart may know a later previous day.
-    ///
-    /// # Errors
-    /// As [`Self::body`].
+    /// Errors: as [`Self::body`].
     pub fn metadata(&self) -> Result<Vec<(&'static str, String)>, serde_json::Error> {
         let own = Self { previous_day: None, ..self.clone() };
         Ok(vec![(SHA256, hex::encode(Sha256::digest(own.body()?)))])
     }
 
     /// Parses the body of the marker at `place`.
-    ///
-    /// # Errors
-    /// [`MarkerError`].
     pub fn read(place: &ParsedMarkerKey, body: &[u8]) -> Result<Self, MarkerError> {
         #[derive(serde::Deserialize)]
         struct Versioned {

@@ -132,10 +132,7 @@ impl KmsKey {
     /// The allowed forms, for messages.
     pub const FORM: &str = "a KMS key: its id, \"alias/…\" or an ARN";
 
-    /// Parses the name of a key.
-    ///
-    /// # Errors
-    /// The expected forms.
+    /// Parses the name of a key. Errors: the expected forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || Err(format!("expected {}", Self::FORM));
         let resource = match text.strip_prefix("arn:") {
@@ -210,10 +207,7 @@ pub struct KmsContext(BTreeMap<String, String>);
 
 impl KmsContext {
     /// Checks the pairs: at most 10, at most 2,048 bytes as JSON, no name that begins with `aws:` (S3 sets
-    /// those itself), no control characters.
-    ///
-    /// # Errors
-    /// What is wrong.
+    /// those itself), no control characters. Errors: what is wrong.
     pub fn new(pairs: BTreeMap<String, String>) -> Result<Self, String> {
         if pairs.len() > CONTEXT_PAIRS_MAX {
             return Err(format!("an encryption context has at most {CONTEXT_PAIRS_MAX} pairs"));

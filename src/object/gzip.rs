@@ -88,9 +88,6 @@ impl<W: Write> GzipLines<W> {
 
     /// Adds a line (without its `\n`) if the object stays within `max_bytes`. The first line is always
     /// accepted, because no object can be smaller than a line.
-    ///
-    /// # Errors
-    /// The writer's error.
     pub fn push(&mut self, line: &[u8]) -> io::Result<Fit> {
         let len = line.len() as u64 + 1;
         if self.lines > 0 && !self.fits(len) {
@@ -137,9 +134,6 @@ impl<W: Write> GzipLines<W> {
     }
 
     /// Ends the member.
-    ///
-    /// # Errors
-    /// The writer's error.
     pub fn finish(mut self) -> io::Result<Gzipped<W>> {
         self.drain()?;
         let counted = self.encoder.finish()?;

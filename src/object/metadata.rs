@@ -72,9 +72,7 @@ pub enum MetadataError {
 
 impl<'a> Metadata<'a> {
     /// Parses what [`Metadata::pairs`] wrote, from names (without `x-amz-meta-`) and values.
-    ///
-    /// # Errors
-    /// [`MetadataError`] for the first wrong member.
+    /// Errors: [`MetadataError`] for the first wrong member.
     pub fn read(values: &'a BTreeMap<String, String>) -> Result<Self, MetadataError> {
         let fields = Fields(values);
         let metadata = Self {
@@ -147,9 +145,7 @@ pub struct ImportedMetadata<'a> {
 
 impl<'a> ImportedMetadata<'a> {
     /// Parses what [`ImportedMetadata::pairs`] wrote, from names (without `x-amz-meta-`) and values.
-    ///
-    /// # Errors
-    /// [`MetadataError`] for the first wrong member.
+    /// Errors: [`MetadataError`] for the first wrong member.
     pub fn read(values: &'a BTreeMap<String, String>) -> Result<Self, MetadataError> {
         let fields = Fields(values);
         let received_at = fields.instant(FIRST_RECEIVED_AT)?;

@@ -42,10 +42,7 @@ impl ReplayNote {
         Some(ObjectKey::listed(bucket.below(&format!("segment-logs/{REPLAYED_FOLDER}{inside}.json"))))
     }
 
-    /// Reads a note.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
+    /// Reads a note. Errors: why it cannot be read.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let note: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         if note.version > VERSION {
@@ -54,10 +51,7 @@ impl ReplayNote {
         Ok(note)
     }
 
-    /// As text.
-    ///
-    /// # Errors
-    /// It cannot be written as JSON.
+    /// As text. Errors: it cannot be written as JSON.
     pub fn text(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }

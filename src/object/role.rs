@@ -32,10 +32,7 @@ pub struct ExternalId(String);
 pub struct AccountId(String);
 
 impl RoleArn {
-    /// Parses an ARN.
-    ///
-    /// # Errors
-    /// The expected form.
+    /// Parses an ARN. Errors: the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@-_/".contains(&b);
         let is_role = |arn: &Arn| {
@@ -66,10 +63,7 @@ impl RoleArn {
 }
 
 impl ExternalId {
-    /// Parses an external id.
-    ///
-    /// # Errors
-    /// The expected form.
+    /// Parses an external id. Errors: the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@:/-_".contains(&b);
         if EXTERNAL_ID_BYTES.contains(&text.len()) && text.bytes().all(legal) {
@@ -86,10 +80,7 @@ impl ExternalId {
 }
 
 impl AccountId {
-    /// Parses an account id.
-    ///
-    /// # Errors
-    /// The expected form.
+    /// Parses an account id. Errors: the expected form.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
             Ok(Self(text.to_owned()))

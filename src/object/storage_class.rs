@@ -34,10 +34,7 @@ pub enum StorageClass {
 }
 
 impl StorageClass {
-    /// Parses the S3 name.
-    ///
-    /// # Errors
-    /// The allowed names.
+    /// Parses the S3 name. Errors: the allowed names.
     pub fn parse(text: &str) -> Result<Self, String> {
         NAMES.iter().find(|(name, _)| *name == text).map(|(_, class)| *class).ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();

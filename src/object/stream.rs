@@ -27,9 +27,7 @@ pub struct CollectionError(String);
 
 impl Collection {
     /// Checks that `text` is the name of a collection.
-    ///
-    /// # Errors
-    /// [`CollectionError`] with the text and the expected form.
+    /// Errors: [`CollectionError`] with the text and the expected form.
     pub fn new(text: &str) -> Result<Self, CollectionError> {
         let legal = |b: u8| b.is_ascii_lowercase() || b == b'_';
         let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_lowercase);

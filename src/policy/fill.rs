@@ -14,9 +14,7 @@ const NAMES: [&str; 2] = ["Sid", "ID"];
 /// without a newline at the end.
 ///
 /// Statements that no value needs are left out: object tags, ACLs, KMS keys, roles, the places of a function.
-///
-/// # Errors
-/// [`PolicyError`] names the missing value, and the flag or setting that gives it.
+/// Errors: [`PolicyError`] names the missing value, and the flag or setting that gives it.
 pub fn document(template: Template, values: &Values) -> Result<String, PolicyError> {
     match template {
         Template::Cloudformation => return cloudformation::document(values),
@@ -47,9 +45,7 @@ pub fn document(template: Template, values: &Values) -> Result<String, PolicyErr
 }
 
 /// One statement of a policy, filled in, ready to be pasted into the `Statement` list of an existing policy.
-///
-/// # Errors
-/// [`PolicyError`] as for [`document`], or if the template has no statement with this Sid.
+/// Errors: [`PolicyError`] as for [`document`], or if the template has no statement with this Sid.
 pub fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
     let tree = if template.is_stack() { Tree::List(Vec::new()) } else { parse(template)? };
     let Some(Tree::List(items)) = LISTS.iter().find_map(|name| tree.member(name)) else {

@@ -23,9 +23,7 @@ pub type PlainClient = Client<HttpConnector<Names>, Full<Bytes>>;
 
 /// A client of web addresses. Certificates are checked against those that the system trusts. `connect` limits
 /// the time for a connection; `None`: only the request has a limit.
-///
-/// # Errors
-/// The system's trusted certificates cannot be read.
+/// Errors: the system's trusted certificates cannot be read.
 pub fn web(names: Names, connect: Option<Duration>) -> io::Result<WebClient> {
     let mut http = tcp(names);
     http.enforce_http(false);

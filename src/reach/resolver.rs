@@ -20,10 +20,7 @@ pub enum Names {
 }
 
 impl Names {
-    /// The addresses of a name, with port 0.
-    ///
-    /// # Errors
-    /// The name is not known, or has refused addresses alone.
+    /// The addresses of a name, with port 0. Errors: the name is not known, or has refused addresses alone.
     pub async fn addresses(self, name: &str) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((name, 0)).await?.collect();
         let is_refused = |at: &SocketAddr| matches!(self, Self::NotLinkLocal) && is_link_local(at.ip());

@@ -21,9 +21,6 @@ pub struct Background {
 
 impl Background {
     /// Creates the pool. Threads start when there is work for them.
-    ///
-    /// # Errors
-    /// The system's error.
     pub fn start() -> io::Result<Self> {
         let runtime =
             Builder::new_current_thread().thread_name("background").on_thread_start(give_way).build()?;

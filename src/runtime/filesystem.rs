@@ -33,9 +33,6 @@ pub fn judge(magic: u32) -> (&'static str, Trust) {
 }
 
 /// Examines the file system of a directory.
-///
-/// # Errors
-/// The operating system's error.
 pub fn of(dir: &Path) -> io::Result<(&'static str, Trust)> {
     let about = rustix::fs::statfs(dir)?;
     // The magic number is 32 bits wide on every Linux; the field is wider on some.
@@ -44,9 +41,6 @@ pub fn of(dir: &Path) -> io::Result<(&'static str, Trust)> {
 }
 
 /// The same for a directory that may not exist yet: examines the nearest existing ancestor.
-///
-/// # Errors
-/// The operating system's error.
 pub fn of_nearest(dir: &Path) -> io::Result<(&'static str, Trust)> {
     let mut looked = of(dir);
     for above in dir.ancestors().skip(1) {

@@ -77,9 +77,6 @@ pub fn raise() -> u64 {
 }
 
 /// Fits the numbers of connections to the limit of open files.
-///
-/// # Errors
-/// [`TooFew`].
 pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
     if limit < HANDLES_MIN {
         return Err(TooFew { limit });

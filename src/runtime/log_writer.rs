@@ -47,9 +47,7 @@ struct Waiting {
 
 impl LogWriter {
     /// Writes to `file`. `report` logs how many lines were dropped, once the log can be written again.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
+    /// Errors: the thread cannot be started.
     pub fn start(file: File, report: fn(Dropped)) -> io::Result<Self> {
         let line = Arc::new(Line {
             waiting: Mutex::default(),
@@ -65,10 +63,7 @@ impl LogWriter {
     }
 
     /// Writes to standard error. It uses a handle of its own, so a holder of the lock of [`io::stderr`]
-    /// cannot block it.
-    ///
-    /// # Errors
-    /// No handle or no thread is left.
+    /// cannot block it. Errors: no handle or no thread is left.
     pub fn to_stderr(report: fn(Dropped)) -> io::Result<Self> {
         Self::start(File::from(io::stderr().as_fd().try_clone_to_owned()?), report)
     }

@@ -42,9 +42,6 @@ pub enum TooLittle {
 }
 
 /// Checks that the process may use the memory that it needs to start.
-///
-/// # Errors
-/// [`TooLittle`].
 pub fn enough() -> Result<(), TooLittle> {
     judge(getrlimit(Resource::As).current, of_groups(Path::new(GROUPS), &own_group()))
 }

@@ -53,17 +53,13 @@ impl Shutdown {
 
     /// Listens for SIGTERM and SIGINT until both stages are reached. Drop the handle to stop listening. Also
     /// ignores signals that other programs use and that would end this process by default.
-    ///
-    /// # Errors
-    /// The operating system refuses the signal handlers.
+    /// Errors: the operating system refuses the signal handlers.
     pub fn listen(&self) -> io::Result<AbortOnDropHandle<()>> {
         self.listen_saying(NODE_WORDS)
     }
 
     /// As [`Self::listen`], for a process that does something else when it is stopped.
-    ///
-    /// # Errors
-    /// As [`Self::listen`].
+    /// Errors: as [`Self::listen`].
     pub fn listen_saying(&self, words: StageWords) -> io::Result<AbortOnDropHandle<()>> {
         for kind in [SignalKind::user_defined1(), SignalKind::user_defined2(), SignalKind::alarm()] {
             // The handler stays installed for the life of the process, and is never queried.
@@ -95,10 +91,7 @@ impl Shutdown {
 }
 
 /// The number of SIGHUPs so far, as a channel that any number of tasks can await. Drop the handle to stop
-/// listening.
-///
-/// # Errors
-/// The operating system refuses the signal handler.
+/// listening. Errors: the operating system refuses the signal handler.
 pub fn hangups() -> io::Result<(watch::Receiver<u64>, AbortOnDropHandle<()>)> {
     let hangup = Arc::new(Mutex::new(signal(SignalKind::hangup())?));
     let (count, receiver) = watch::channel(0);

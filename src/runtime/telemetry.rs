@@ -75,9 +75,7 @@ impl Drop for Log {
 }
 
 /// Starts logging, once in a process. Panics are logged too.
-///
-/// # Errors
-/// Logging was started already, or no thread or handle is left.
+/// Errors: logging was started already, or no thread or handle is left.
 pub fn start(level: LogLevel) -> Result<Log, Box<dyn std::error::Error + Send + Sync>> {
     let writer = LogWriter::to_stderr(report_dropped)?;
     // The subscriber would report its own errors with `eprintln!`, which panics if standard error is broken.

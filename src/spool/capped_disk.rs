@@ -86,9 +86,6 @@ fn no_space() -> io::Error {
 impl CappedDisk {
     /// Counts all files of `disk`. The cap is `max` bytes, or the disk's capacity if that is less. The
     /// manifest and its reserve may always be `manifest_bytes` long.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub(super) fn new(disk: Arc<dyn Disk>, max: u64, manifest_bytes: u64) -> io::Result<Self> {
         let total = Arc::new(AtomicU64::new(0));
         let mut files = BTreeMap::new();

@@ -78,9 +78,6 @@ pub struct Spool {
 
 impl Spool {
     /// Opens the spool on `disk`, recovering what an earlier process left, and starts its threads.
-    ///
-    /// # Errors
-    /// [`OpenError`].
     pub fn open(
         disk: Arc<dyn Disk>,
         options: SpoolOptions,

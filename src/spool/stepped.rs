@@ -31,9 +31,6 @@ pub struct Stepped {
 
 impl Stepped {
     /// Opens the spool on `disk`, recovering what an earlier process left.
-    ///
-    /// # Errors
-    /// [`OpenError`].
     pub fn open(
         disk: Arc<dyn Disk>,
         options: SpoolOptions,
@@ -68,9 +65,7 @@ impl Stepped {
     }
 
     /// Commits a group of requests without the queue, with one write and one sync.
-    ///
-    /// # Errors
-    /// [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
+    /// Errors: [`AppendError::Full`]: nothing has changed; there may be space after [`Stepped::keep`].
     /// [`AppendError::DayOver`], [`AppendError::OtherRow`], [`AppendError::Known`]: one of them is refused;
     /// the others are stored. [`AppendError::Unknown`]: the write or sync of the group failed, and the spool
     /// has stopped. [`AppendError::Stopped`]: the spool had stopped.
@@ -96,9 +91,6 @@ impl Stepped {
     }
 
     /// Runs the housekeeper once.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     pub fn keep(&mut self) -> Result<(), Stopped> {
         self.housekeeper.pass()
     }
@@ -139,9 +131,7 @@ impl Stepped {
     }
 
     /// Stores queued requests, takes no more, and closes the spool cleanly.
-    ///
-    /// # Errors
-    /// [`Stopped`]. If the spool has no space for the clean close, nothing is lost.
+    /// Errors: [`Stopped`]. If the spool has no space for the clean close, nothing is lost.
     pub fn close(mut self) -> Result<(), Stopped> {
         self.appender.close();
         while !self.appender.is_idle() {

@@ -41,9 +41,6 @@ struct Beside {
 
 impl DirectoryStore {
     /// Opens a store with its objects below `root`, which is created if missing.
-    ///
-    /// # Errors
-    /// The file system's error.
     pub fn open(root: &Path) -> io::Result<Self> {
         make_dirs(root)?;
         Ok(Self { root: root.to_owned(), putting: Arc::default() })

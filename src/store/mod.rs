@@ -106,19 +106,14 @@ pub struct Head {
 }
 
 impl Head {
-    /// The length in bytes, for whoever needs it.
-    ///
-    /// # Errors
-    /// [`Fault::Refused`]: the answer names none.
+    /// The length in bytes, for whoever needs it. Errors: [`Fault::Refused`]: the answer names none.
     pub fn length(&self) -> Result<u64, StoreError> {
         self.len.ok_or_else(|| StoreError::local(Fault::Refused, "the answer names no length"))
     }
 
     /// The version and its length, for whoever reads it.
-    ///
-    /// # Errors
-    /// [`Fault::Refused`]: the answer lacks one. Without the entity tag a change during the read could not be
-    /// noticed.
+    /// Errors: [`Fault::Refused`]: the answer lacks one. Without the entity tag a change during the read
+    /// could not be noticed.
     pub fn pinned(&self) -> Result<(&ObjectVersion, u64), StoreError> {
         let none = || StoreError::local(Fault::Refused, "the answer names no ETag");
         Ok((self.version.as_ref().ok_or_else(none)?, self.length()?))

@@ -136,10 +136,8 @@ impl ObjectBody {
     }
 
     /// The next piece; `None` at the end.
-    ///
-    /// # Errors
-    /// The connection broke or stalled, or the body does not match the store's checksum ([`Fault::Digest`]):
-    /// request the object again.
+    /// Errors: the connection broke or stalled, or the body does not match the store's checksum
+    /// ([`Fault::Digest`]): request the object again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let unread = |error: &(dyn std::error::Error + 'static)| {
             let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
@@ -159,10 +157,7 @@ impl ObjectBody {
     }
 
     /// The first `len` bytes, or fewer if the body ends or breaks before, and whether it ended. A piece that
-    /// goes beyond them is not cut off.
-    ///
-    /// # Errors
-    /// As [`ObjectBody::next`], before the first byte.
+    /// goes beyond them is not cut off. Errors: as [`ObjectBody::next`], before the first byte.
     pub(super) async fn first(mut self, len: u64) -> Result<(Bytes, bool), StoreError> {
         let mut bytes = BytesMut::with_capacity(usize::try_from(len).unwrap_or(0));
         while bytes.len() as u64 <= len {

@@ -131,9 +131,7 @@ impl S3Store {
     }
 
     /// The region to use for a bucket: see [`Regions::of`]. If unknown, the bucket is asked once.
-    ///
-    /// # Errors
-    /// Asking the bucket failed, or its answer named no region.
+    /// Errors: Asking the bucket failed, or its answer named no region.
     pub async fn region_of(&self, location: &S3Location) -> Result<String, StoreError> {
         let bucket = location.bucket.bucket();
         match self.regions.of(bucket, location.region.as_deref()) {

@@ -9,10 +9,7 @@ use crate::destinations::settings::DestinationSettings;
 use crate::sources::SourceId;
 
 /// The destinations of a file, and the whole configuration. A file with nothing but destinations, as
-/// `dev --config` takes it, has no whole configuration.
-///
-/// # Errors
-/// [`Failure`]: what is wrong with the file.
+/// `dev --config` takes it, has no whole configuration. Errors: [`Failure`]: what is wrong with the file.
 pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Option<Config>), Failure> {
     // The environment may have the settings that the file lacks.
     match load(file) {
@@ -26,9 +23,7 @@ pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Optio
 }
 
 /// The destination of this name in a configuration.
-///
-/// # Errors
-/// [`Failure`]: no destination has this name; the message lists those that the file has.
+/// Errors: [`Failure`]: no destination has this name; the message lists those that the file has.
 pub(super) fn named(
     config: &Path,
     name: &SourceId,

@@ -22,9 +22,7 @@ use crate::admin::{AllDestinations, Attempts};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a command about destinations.
-///
-/// # Errors
-/// [`Failure`]: the collector does not answer or refuses, or a test or replay failed.
+/// Errors: [`Failure`]: the collector does not answer or refuses, or a test or replay failed.
 pub async fn run(command: &DestinationsCommand, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     match command {
         DestinationsCommand::Status(args) => status(args, out).await,

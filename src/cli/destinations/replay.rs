@@ -33,9 +33,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(500);
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Sends stored calls again, and prints what became of them.
-///
-/// # Errors
-/// [`Failure`]: see the exit codes of the command.
+/// Errors: [`Failure`]: see the exit codes of the command.
 pub(super) async fn run(args: &ReplayArgs, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen_saying(STAGE_WORDS)?;

@@ -71,9 +71,7 @@ pub(super) fn json(sent: &Sent, args: &ReplayArgs) -> serde_json::Value {
 }
 
 /// How the command ends.
-///
-/// # Errors
-/// [`Failure`]: the replay was stopped, a call failed, or something could not be read.
+/// Errors: [`Failure`]: the replay was stopped, a call failed, or something could not be read.
 pub(super) fn result(sent: &Sent, args: &ReplayArgs) -> Result<(), Failure> {
     if let Some(place) = &sent.stopped_in {
         let how = match args.from {

@@ -12,9 +12,8 @@ use crate::node::destination_test::{TestError, TestOrder, test};
 use crate::runtime::{SystemRandom, colour};
 
 /// Tests a destination and prints the findings.
-///
-/// # Errors
-/// [`Failure`]: exit code 1 if something failed, 2 if the configuration or an argument cannot be used.
+/// Errors: [`Failure`]: exit code 1 if something failed, 2 if the configuration or an argument cannot be
+/// used.
 pub(super) async fn run(args: &TestArgs, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let (destinations, config) = configured(&args.config)?;
     let settings = named(&args.config, &args.name, destinations)?;

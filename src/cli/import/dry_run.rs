@@ -127,10 +127,7 @@ impl Totals {
     }
 }
 
-/// Reads and converts every input.
-///
-/// # Errors
-/// [`Failure`] as an import would give it.
+/// Reads and converts every input. Errors: [`Failure`] as an import would give it.
 pub(super) async fn run(
     args: &ImportCsvArgs,
     opening: &Arc<Opening>,

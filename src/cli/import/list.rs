@@ -20,10 +20,7 @@ use crate::words::{about_duration, counted, grouped, outside_message, outside_te
 /// The time limit for the answer: longer than the node reads its journal before it shows what it knows.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Queries the imports and prints them.
-///
-/// # Errors
-/// [`AskError`]: the node does not answer, or refuses.
+/// Queries the imports and prints them. Errors: [`AskError`]: the node does not answer, or refuses.
 pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskError> {
     let client = args.admin.client()?;
     let path = format!("/api/imports?limit={}", args.limit);

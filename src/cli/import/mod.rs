@@ -35,9 +35,7 @@ pub(in crate::cli) mod shared {
 }
 
 /// Runs one import command.
-///
-/// # Errors
-/// [`Failure`], also if a file failed or rows were rejected: see the exit codes.
+/// Errors: [`Failure`], also if a file failed or rows were rejected: see the exit codes.
 pub async fn run(
     command: &ImportCommand,
     background: &Background,

@@ -15,10 +15,7 @@ use crate::import::reading::text::encoding;
 use crate::import::{OnRowError, OptionsHash, short_hash};
 use crate::runtime::SystemRandom;
 
-/// How inputs are opened. `quotes`: whether the log may quote them.
-///
-/// # Errors
-/// [`Failure`]: exit code 2.
+/// How inputs are opened. `quotes`: whether the log may quote them. Errors: [`Failure`]: exit code 2.
 pub(in crate::cli) fn opening(
     named_type: &NamedType,
     format: &FormatArgs,

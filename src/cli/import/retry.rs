@@ -19,9 +19,7 @@ use crate::import::{Counters, description_of};
 use crate::runtime::Background;
 
 /// Imports the rows of each file.
-///
-/// # Errors
-/// [`Failure`]: a file is not one of rejected rows, a file failed, or rows were rejected again.
+/// Errors: [`Failure`]: a file is not one of rejected rows, a file failed, or rows were rejected again.
 pub(super) async fn run(
     args: &RetryRejectsArgs,
     stop: CancellationToken,

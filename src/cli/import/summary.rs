@@ -117,9 +117,6 @@ impl Summary {
     }
 
     /// Prints the result as JSON.
-    ///
-    /// # Errors
-    /// The output cannot be written.
     pub(super) fn print_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let json = Json {
             files: self.0.results.iter().map(json_of).collect(),
@@ -141,9 +138,6 @@ impl Summary {
     }
 
     /// Prints the result for people.
-    ///
-    /// # Errors
-    /// The output cannot be written.
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let ended = |end: fn(&FileEnd) -> bool| {
             self.0.results.iter().filter(|result| end(&result.report.end)).count() as u64

@@ -16,9 +16,7 @@ use crate::lambda::function::{CsvFunction, FileImport};
 use crate::node::function::{self, FOLDER};
 
 /// Serves invocations until the runtime ends the process.
-///
-/// # Errors
-/// [`Failure`]: the environment is wrong, or the runtime does not answer.
+/// Errors: [`Failure`]: the environment is wrong, or the runtime does not answer.
 pub async fn run() -> Result<(), Failure> {
     let environment = function::environment().map_err(Failure::usage)?;
     function::with_scheme(&environment)?;

@@ -71,10 +71,7 @@ pub(super) struct FromEnvironment {
 }
 
 impl FromEnvironment {
-    /// Parses these variables.
-    ///
-    /// # Errors
-    /// [`Failure`] with all problems, each with the name of its variable.
+    /// Parses these variables. Errors: [`Failure`] with all problems, each with the name of its variable.
     pub(super) fn of(environment: &BTreeMap<String, String>) -> Result<Self, Failure> {
         let mut said = Said::new(environment);
         let ignored = refuse_unknown(&mut said);

@@ -12,10 +12,7 @@ use crate::node::drain::{Days, DrainTo, Drained, Left, drain};
 use crate::node::spool_dir::is_closed_spool;
 use crate::words::counted;
 
-/// Delivers until the spool is empty.
-///
-/// # Errors
-/// [`Failure`] if something is left, with what it waits for.
+/// Delivers until the spool is empty. Errors: [`Failure`] if something is left, with what it waits for.
 pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // A wrong directory is reported before a wrong configuration.
     is_closed_spool(&args.dir)?;

@@ -12,9 +12,8 @@ use crate::object::Stream;
 use crate::words::{about_bytes, counted, grouped};
 
 /// Writes the lines, and reports on standard error what was written and what could not be read.
-///
-/// # Errors
-/// [`Failure`] if something could not be read or written; everything readable is written nevertheless.
+/// Errors: [`Failure`] if something could not be read or written; everything readable is written
+/// nevertheless.
 pub fn run(args: &SpoolExportArgs) -> Result<(), Failure> {
     let view = View::open(&args.dir)?;
     let stream = if args.rejected { Stream::Rejected } else { args.stream.clone() };

@@ -16,9 +16,7 @@ use crate::words::{about_bytes, counted, date, grouped, outside_key, outside_tex
 const SEGMENTS_SHOWN: usize = 20;
 
 /// Reads a spool and prints its content.
-///
-/// # Errors
-/// [`Failure`] if there is no spool, a process uses it, or it cannot be read.
+/// Errors: [`Failure`] if there is no spool, a process uses it, or it cannot be read.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let shown = inspect(&args.dir)?;
     let text = || render(&shown.spool) + &render_functions(&shown);

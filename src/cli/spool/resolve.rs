@@ -10,9 +10,7 @@ use crate::cli::print_json::print_either;
 use crate::node::closed_spool::{self, Decision};
 
 /// Records the decision in the spool. The decision takes effect at the next start.
-///
-/// # Errors
-/// [`Failure`] if the seal has no conflict, or the spool cannot be read or written.
+/// Errors: [`Failure`] if the seal has no conflict, or the spool cannot be read or written.
 pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let decision = match args.action {
         ResolveAction::Overwrite => Decision::Overwrite,

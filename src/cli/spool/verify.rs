@@ -16,9 +16,7 @@ const MARKS: [Mark; 5] =
     [("damaged:", BAD), ("DAMAGED:", BAD), ("sound:", GOOD), ("note:", WARNING), ("known:", WARNING)];
 
 /// Checks a spool and prints the result.
-///
-/// # Errors
-/// [`Failure`] if something is damaged, or there is no readable spool.
+/// Errors: [`Failure`] if something is damaged, or there is no readable spool.
 pub fn run(args: &SpoolReadArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut meter = Meter::new("checked");
     let verified = verify(&args.dir, &mut |done, total| meter.bytes(done, total))?;

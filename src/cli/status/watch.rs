@@ -35,9 +35,7 @@ struct Seen {
 }
 
 /// Shows the status until a signal, or until `q` is pressed.
-///
-/// # Errors
-/// [`Failure`] if the collector does not answer at the beginning, or refuses to.
+/// Errors: [`Failure`] if the collector does not answer at the beginning, or refuses to.
 pub(super) async fn run(
     args: &StatusArgs,
     collector: &mut Collector,

@@ -18,9 +18,6 @@ pub struct ClosedDay {
 
 /// Called for each closed day, at least once, after its marker is in the store.
 pub trait DayHook: Send + Sync + fmt::Debug {
-    /// Reports a closed day.
-    ///
-    /// # Errors
-    /// The reason for the failure. The hook is called again after a wait.
+    /// Reports a closed day. Errors: the reason for the failure. The hook is called again after a wait.
     fn call<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>>;
 }

@@ -68,9 +68,7 @@ struct Progress {
 }
 
 /// Encodes the frames of a batch until the object is full or the batch ends.
-///
-/// # Errors
-/// The disk's error. Nothing has changed then.
+/// Errors: the disk's error. Nothing has changed then.
 pub fn encode(log: &dyn Batches, staging: &Staging, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
     encode_into(log, staging.begin(), clock, job)
 }
@@ -125,9 +123,6 @@ fn encode_into(log: &dyn Batches, to: StagingWriter, clock: &dyn Clock, job: &Jo
 }
 
 /// Encodes again exactly what a seal holds.
-///
-/// # Errors
-/// The disk's error.
 pub fn encode_again(
     log: &dyn Batches,
     staging: &Staging,
@@ -157,9 +152,6 @@ pub fn encode_again(
 }
 
 /// Makes an object without lines, for a seal whose frames are all lost.
-///
-/// # Errors
-/// The disk's error.
 pub fn nothing_of(staging: &Staging, seal: &Seal, lost: Vec<Range>) -> io::Result<Object> {
     let done = GzipLines::new(staging.begin(), LEVEL_AT_LEISURE, u64::MAX).finish()?;
     let encoded = Encoded {

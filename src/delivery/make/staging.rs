@@ -208,9 +208,6 @@ impl Staged {
     }
 
     /// The object as the body of a put.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub fn body(&self) -> io::Result<Body> {
         match &self.staged_in {
             StagedIn::Memory { bytes, .. } => Ok(Body::Bytes(bytes.clone())),

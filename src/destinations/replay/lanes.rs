@@ -104,9 +104,6 @@ impl Lanes {
 
     /// Gives a call, and waits while too many wait. Returns its position, from 1 on; `None` if the
     /// destination does not take it.
-    ///
-    /// # Errors
-    /// [`LaneDied`].
     pub(super) async fn give(&mut self, call: StoredCall) -> Result<Option<u64>, LaneDied> {
         let Some(lane) = self.function_of(&call).and_then(|function| self.lanes.get(&function)) else {
             return Ok(None);
@@ -136,9 +133,6 @@ impl Lanes {
     }
 
     /// Waits until every call up to a position was delivered, or was stored as a letter.
-    ///
-    /// # Errors
-    /// [`LaneDied`].
     pub(super) async fn finishes_through(&mut self, position: u64) -> Result<(), LaneDied> {
         for (_, progress) in self.lanes.values() {
             tokio::select! {

@@ -123,9 +123,7 @@ impl Replay {
     }
 
     /// Sends what was ordered, from these shelves if it comes from buckets.
-    ///
-    /// # Errors
-    /// [`ReplayError`]; what was delivered until then is noted.
+    /// Errors: [`ReplayError`]; what was delivered until then is noted.
     pub async fn run(mut self, shelves: &[Shelf]) -> Result<Sent, ReplayError> {
         let read = match self.order.from.clone() {
             ReplayFrom::File(path) => self.file(&path).await,

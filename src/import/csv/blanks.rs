@@ -42,10 +42,7 @@ impl Blanks {
         Self { dialect, names, texts, guarded }
     }
 
-    /// Checks a row that became a call.
-    ///
-    /// # Errors
-    /// [`RowError::Blank`]
+    /// Checks a row that became a call. Errors: [`RowError::Blank`]
     #[inline]
     pub(super) fn check(&self, record: &Record) -> Result<(), RowError> {
         let begins = |index: usize| record.get(index).is_some_and(begins_with_blank);

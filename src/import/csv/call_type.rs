@@ -76,10 +76,7 @@ pub enum NoType {
 
 /// The type of a file. `path_or_key` may have folders, or be an entry of an archive:
 /// `events.zip!track_1.csv`. The extension does not matter. `collection` is the collection of object files
-/// whose names do not show it.
-///
-/// # Errors
-/// [`NoType`] if the name begins with no type.
+/// whose names do not show it. Errors: [`NoType`] if the name begins with no type.
 pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<FileType, NoType> {
     let name = basename(path_or_key);
     let no_type = || NoType::Unknown(name.to_owned());

@@ -26,9 +26,7 @@ pub struct Ambiguous {
 /// in its header has one column: the answer is a comma, unless the rows all have more columns.
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
-///
-/// # Errors
-/// [`Ambiguous`] if two delimiters fit equally well, or none.
+/// Errors: [`Ambiguous`] if two delimiters fit equally well, or none.
 pub fn detect_delimiter(
     sample: &[u8],
     at_end: bool,

@@ -27,9 +27,7 @@ impl Default for Dialect {
 
 impl Dialect {
     /// Checks that no byte has two meanings.
-    ///
-    /// # Errors
-    /// [`BadDialect`] if a byte occurs twice, ends lines, or is not ASCII.
+    /// Errors: [`BadDialect`] if a byte occurs twice, ends lines, or is not ASCII.
     pub fn check(&self) -> Result<(), BadDialect> {
         let bytes = [("delimiter", Some(self.delimiter)), ("quote", self.quote), ("escape", self.escape)];
         for (index, (name, byte)) in bytes.iter().enumerate() {

@@ -205,9 +205,7 @@ impl Warning {
 
 impl Header {
     /// Reads the header of a file of calls of this kind. Warnings are appended to `warnings`.
-    ///
-    /// # Errors
-    /// [`HeaderError`], other than missing columns.
+    /// Errors: [`HeaderError`], other than missing columns.
     pub(super) fn read(
         header: &Record,
         kind: &FileType,
@@ -256,9 +254,7 @@ fn meaningful(kind: &FileType) -> &'static [&'static str] {
 }
 
 /// Checks that no name differs from one with a meaning only in the case of its letters.
-///
-/// # Errors
-/// [`HeaderError::Case`].
+/// Errors: [`HeaderError::Case`].
 pub(super) fn check_letters(columns: &[Column], kind: &FileType) -> Result<(), HeaderError> {
     let other = columns.iter().find_map(|column| Some((column, other_case(column, columns, kind)?)));
     match other {

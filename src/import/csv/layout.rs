@@ -62,9 +62,7 @@ enum Branch {
 
 impl Tree {
     /// Puts a column at its path.
-    ///
-    /// # Errors
-    /// [`HeaderError::Conflict`] if another column has the same path, or one above or below.
+    /// Errors: [`HeaderError::Conflict`] if another column has the same path, or one above or below.
     pub(super) fn insert(&mut self, path: &[String], leaf: Leaf) -> Result<(), HeaderError> {
         let Some((name, rest)) = path.split_first() else { return Ok(()) };
         if self.example.is_empty() {
@@ -98,10 +96,7 @@ impl Tree {
     }
 
     /// The members of the call. With `arrays`, objects whose names are all numbers become arrays; the call
-    /// itself never does.
-    ///
-    /// # Errors
-    /// [`HeaderError::Array`].
+    /// itself never does. Errors: [`HeaderError::Array`].
     pub(super) fn members(self, arrays: bool) -> Result<Vec<Member>, HeaderError> {
         self.into_members(arrays, &mut Vec::new())
     }

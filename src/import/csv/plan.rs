@@ -134,9 +134,7 @@ struct Requirement {
 
 impl Plan {
     /// Compiles a header. The warnings say what is ignored or treated otherwise than the header may suggest.
-    ///
-    /// # Errors
-    /// [`HeaderError`] if no row of the file could become a call, or columns exclude each other.
+    /// Errors: [`HeaderError`] if no row of the file could become a call, or columns exclude each other.
     pub fn compile(header: &Record, options: PlanOptions) -> Result<(Self, Vec<Warning>), HeaderError> {
         let mut warnings = Vec::new();
         let is_of_calls = matches!(options.kind, FileType::Calls(_));
@@ -220,18 +218,13 @@ impl Plan {
     }
 
     /// Appends the call of a row to `out` as one JSON object on one line, without a line break.
-    ///
-    /// # Errors
-    /// [`RowError`]; `out` then is as it was.
+    /// Errors: [`RowError`]; `out` then is as it was.
     pub fn write(&self, record: &Record, out: &mut Vec<u8>) -> Result<(), RowError> {
         self.write_as(record, None, out)
     }
 
     /// Appends the call of a row, as [`Plan::write`] does. If rows are known by their content, `known_as`
-    /// replaces the row's own hash.
-    ///
-    /// # Errors
-    /// [`RowError`], as for [`Plan::write`].
+    /// replaces the row's own hash. Errors: [`RowError`], as for [`Plan::write`].
     pub fn write_as(
         &self,
         record: &Record,

@@ -201,19 +201,14 @@ impl<R: Read> Records<R> {
         (self.given, self.hashed) = (0, 0);
     }
 
-    /// Reads the header, as [`Self::read`] does, but without a number.
-    ///
-    /// # Errors
-    /// An error of the input.
+    /// Reads the header, as [`Self::read`] does, but without a number. Errors: an error of the input.
     pub fn read_header(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
         self.next(record)
     }
 
     /// Reads the next record into `record`. Of a broken region, `record` gets the number, the position, and
     /// the first line as [`Record::raw`]. `None` at the end of the text.
-    ///
-    /// # Errors
-    /// An error of the input. Reading may be retried; nothing is lost.
+    /// Errors: an error of the input. Reading may be retried; nothing is lost.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
         let item = self.next(record)?;
         if item.is_some() {

@@ -43,9 +43,7 @@ debug_fields!(RejectRows<R> {});
 impl<R: Read> RejectRows<R> {
     /// Reads the rejected rows of a file. `id` is the id of the rejects file. `options` have the delimiter
     /// and columns of the first file. `remembers`: each call comes with a hash that names its row for good.
-    ///
-    /// # Errors
-    /// [`FileError`]: the options cannot be used.
+    /// Errors: [`FileError`]: the options cannot be used.
     pub fn open(
         (id, rejects): (FileId, R),
         (name, file, kind): (&str, FileId, FileType),

@@ -166,9 +166,7 @@ pub struct OpenedCsv {
 impl CsvRows {
     /// Reads the beginning of a text: finds the delimiter and compiles the header. `place` is where the file
     /// is, for rows that are known by their content: it is the same for all versions of a file.
-    ///
-    /// # Errors
-    /// [`FileError`]: the text cannot be read, or its header or options cannot be used.
+    /// Errors: [`FileError`]: the text cannot be read, or its header or options cannot be used.
     pub fn open(
         name: &str,
         (file, kind, place): (FileId, FileType, &str),

@@ -88,9 +88,7 @@ pub enum SchemaError {
 }
 
 /// Parses a schema: a JSON object with the name of a type for each column. Other columns are strings.
-///
-/// # Errors
-/// [`SchemaError`]: the text is not a JSON object of strings, or names an unknown type.
+/// Errors: [`SchemaError`]: the text is not a JSON object of strings, or names an unknown type.
 pub fn parse_schema(json: &str) -> Result<BTreeMap<String, ColumnType>, SchemaError> {
     let names: BTreeMap<String, String> = serde_json::from_str(json).map_err(SchemaError::NotAnObject)?;
     names

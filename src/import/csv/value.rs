@@ -57,10 +57,8 @@ impl Kind {
     }
 
     /// Appends `cell`, which is UTF-8 and not empty, as JSON. With `plain`, nothing in it needs an escape.
-    ///
-    /// # Errors
-    /// [`RowError::BadTime`] or [`RowError::BadType`] of the column with this name. `out` may then hold part
-    /// of the value.
+    /// Errors: [`RowError::BadTime`] or [`RowError::BadType`] of the column with this name. `out` may then
+    /// hold part of the value.
     #[inline]
     pub(super) fn write(
         self,

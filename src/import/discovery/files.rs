@@ -91,10 +91,7 @@ impl CsvFile {
         Self { id, ..self }
     }
 
-    /// Opens the file at its first row. Blocks.
-    ///
-    /// # Errors
-    /// [`FileError`]: the file cannot be read as a table.
+    /// Opens the file at its first row. Blocks. Errors: [`FileError`]: the file cannot be read as a table.
     pub fn open(&self) -> Result<CsvRows, FileError> {
         let OpenedCsv { rows, warnings, .. } = self.opened(|text| self.watched.add(text.raw_bytes()))?;
         if !std::mem::replace(&mut *lock(&self.warned), true) {
@@ -106,9 +103,7 @@ impl CsvFile {
     }
 
     /// Opens the file for a look at what is imported already: its bytes are not counted. Blocks.
-    ///
-    /// # Errors
-    /// [`FileError`]: the file cannot be read as a table.
+    /// Errors: [`FileError`]: the file cannot be read as a table.
     pub fn open_unwatched(&self) -> Result<CsvRows, FileError> {
         self.opened(|_| {}).map(|opened| opened.rows)
     }
@@ -120,10 +115,7 @@ impl CsvFile {
     }
 
     /// Checks that the file is still as it was when it was found. A file that is gone counts as unchanged.
-    /// Blocks.
-    ///
-    /// # Errors
-    /// [`FileError`]: the file has changed, or it cannot be checked.
+    /// Blocks. Errors: [`FileError`]: the file has changed, or it cannot be checked.
     pub fn check_unchanged(&self) -> Result<(), FileError> {
         match &self.bytes_of {
             BytesOf::File(file) => file.check_unchanged().map_err(|error| csv::of_io(&error)),
@@ -139,9 +131,7 @@ impl CsvFile {
     }
 
     /// The options, with the delimiter and the names of the columns that were found in this file. Blocks.
-    ///
-    /// # Errors
-    /// [`FileError`]: the file cannot be read as a table.
+    /// Errors: [`FileError`]: the file cannot be read as a table.
     pub fn how_read(&self) -> Result<CsvOptions, FileError> {
         let OpenedCsv { delimiter, columns, .. } = self.opened(|_| {})?;
         Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..self.opening.csv.clone() })
@@ -180,10 +170,7 @@ fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn R
 pub type Found = Result<CsvFile, (String, FileError)>;
 
 /// The files of an input: one, or those in an archive. Hidden entries, and entries whose names are not those
-/// of tables, are left out.
-///
-/// # Errors
-/// [`FileError`] about the input as a whole.
+/// of tables, are left out. Errors: [`FileError`] about the input as a whole.
 pub async fn files(
     input: &Input,
     opening: &Arc<Opening>,

@@ -82,9 +82,7 @@ pub fn any_in_s3(args: &[OsString]) -> bool {
 }
 
 /// The inputs that the arguments mean, in their order. `store` reads from S3.
-///
-/// # Errors
-/// [`Unusable`]: something is missing or cannot be listed.
+/// Errors: [`Unusable`]: something is missing or cannot be listed.
 pub async fn inputs(args: &[OsString], store: Option<&Arc<dyn StoreReader>>) -> Result<Vec<Input>, Unusable> {
     let mut inputs = Vec::new();
     // Local arguments that follow each other are expanded together, so that a file named twice is one.
@@ -107,9 +105,7 @@ pub async fn inputs(args: &[OsString], store: Option<&Arc<dyn StoreReader>>) -> 
 }
 
 /// The location of a bucket that is only read, so it asks for no encryption.
-///
-/// # Errors
-/// [`Unusable`]: this is not the name of a bucket.
+/// Errors: [`Unusable`]: this is not the name of a bucket.
 pub fn location_of(bucket: &str) -> Result<S3Location, Unusable> {
     let bucket =
         BucketString::parse(bucket).map_err(|error| Unusable::Wrong(format!("s3://{bucket}: {error}")))?;

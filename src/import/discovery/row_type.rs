@@ -25,9 +25,7 @@ pub enum NamedKind {
 }
 
 /// What the rows of a file with this name become.
-///
-/// # Errors
-/// [`FileError`]: neither the name nor the person says what rows become.
+/// Errors: [`FileError`]: neither the name nor the person says what rows become.
 pub(super) fn type_of(name: &str, named_type: &NamedType) -> Result<FileType, FileError> {
     let NamedType { kind, collection } = named_type;
     // An entry whose own name has no type is of the type of its archive.

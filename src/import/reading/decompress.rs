@@ -60,10 +60,8 @@ type Input<R> = BufReader<Counted<R>>;
 
 /// A reader of the decoded bytes of `source`. `compression` must not be [`Compression::Zip`]: [`super::zip`]
 /// reads archives.
-///
-/// # Errors
-/// The decoder cannot be made, or the source is a zip archive. Errors of reading carry a [`DecompressError`],
-/// or are those of the source.
+/// Errors: the decoder cannot be made, or the source is a zip archive. Errors of reading carry a
+/// [`DecompressError`], or are those of the source.
 pub fn decompress<R: Read + Send + 'static>(
     source: Counted<R>,
     compression: Compression,

@@ -127,10 +127,7 @@ impl ExpandError {
 /// - A file or a pipe means itself, whatever its name. A device or a socket is refused.
 /// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder,
 ///   whatever its extension. The folder is the part of the pattern before the first name with one of these
-///   characters.
-///
-/// # Errors
-/// [`ExpandError`]: an argument means nothing that can be read, or too many files.
+///   characters. Errors: [`ExpandError`]: an argument means nothing that can be read, or too many files.
 pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
     let mut found = Found::default();
     for arg in args {
@@ -398,10 +395,7 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// Opens a file.
-    ///
-    /// # Errors
-    /// It is missing, unreadable, or not a regular file.
+    /// Opens a file. Errors: it is missing, unreadable, or not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
         // The check comes before opening, which can have an effect on a device.
         if !fs::metadata(path)?.is_file() {
@@ -414,9 +408,7 @@ impl LocalFile {
 
     /// Opens a file in `folder` or below. Links that stay in the folder are followed. Even if somebody
     /// changes a link during the call, a file outside the folder is never opened.
-    ///
-    /// # Errors
-    /// As for [`LocalFile::open`]; also if the file is not in the folder.
+    /// Errors: as for [`LocalFile::open`]; also if the file is not in the folder.
     pub fn open_below(folder: &Path, path: &Path) -> io::Result<Self> {
         let (folder, path) = (folder.canonicalize()?, path.canonicalize()?);
         let below = path.strip_prefix(&folder).map_err(|_| io::Error::other(LEADS_OUT))?;
@@ -431,10 +423,7 @@ impl LocalFile {
         Self::of_open(at.into())
     }
 
-    /// Takes a file that is open already.
-    ///
-    /// # Errors
-    /// The file is not a regular one.
+    /// Takes a file that is open already. Errors: the file is not a regular one.
     pub fn of_open(file: File) -> io::Result<Self> {
         let about = file.metadata()?;
         if !about.is_file() {
@@ -454,10 +443,7 @@ impl LocalFile {
         self.modified_ns
     }
 
-    /// Reads bytes at `at`; returns 0 only at the end.
-    ///
-    /// # Errors
-    /// The file cannot be read.
+    /// Reads bytes at `at`; returns 0 only at the end. Errors: the file cannot be read.
     pub fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
         loop {
             match self.file.read_at(buf, at) {
@@ -468,9 +454,7 @@ impl LocalFile {
     }
 
     /// Fills `buf` from `at`, where the file had bytes when it was opened.
-    ///
-    /// # Errors
-    /// The file cannot be read, or it shrank: [`ReadingError::Changed`].
+    /// Errors: the file cannot be read, or it shrank: [`ReadingError::Changed`].
     pub fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         self.file.read_exact_at(buf, at).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => ReadingError::Changed.into(),
@@ -479,9 +463,7 @@ impl LocalFile {
     }
 
     /// Checks that the file is still as it was when it was opened.
-    ///
-    /// # Errors
-    /// [`ReadingError::Changed`], or the file cannot be read.
+    /// Errors: [`ReadingError::Changed`], or the file cannot be read.
     pub fn check_unchanged(&self) -> io::Result<()> {
         let about = self.file.metadata()?;
         if (about.len(), modified_ns(&about)) == (self.size, self.modified_ns) {
@@ -498,10 +480,7 @@ impl LocalFile {
     }
 }
 
-/// Opens a pipe, and waits for its writer.
-///
-/// # Errors
-/// The pipe is missing or unreadable, or is not a pipe.
+/// Opens a pipe, and waits for its writer. Errors: the pipe is missing or unreadable, or is not a pipe.
 pub fn open_pipe(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     match file.metadata()?.file_type().is_fifo() {

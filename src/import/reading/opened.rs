@@ -73,9 +73,7 @@ pub struct Text {
 }
 
 /// Opens a file. Reads the first bytes; of an archive that is a stream, reads and copies everything.
-///
-/// # Errors
-/// Errors of the raw bytes, and [`ZipError`].
+/// Errors: those of the raw bytes, and [`ZipError`].
 pub fn open(source: Unopened, options: &Options) -> io::Result<Opened> {
     let Unopened { bytes, name, content_encoding } = source;
     let detect = |magic: &[u8]| detect(magic, content_encoding.as_deref(), &name);
@@ -110,26 +108,18 @@ fn open_archive(file: LocalFile, options: &Options) -> io::Result<Opened> {
 
 impl OpenedZip {
     /// See [`ZipFile::each_entry`].
-    ///
-    /// # Errors
-    /// Errors of [`ZipFile::each_entry`].
     pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
         self.archive.each_entry(take)
     }
 
     /// See [`LocalFile::check_unchanged`].
-    ///
-    /// # Errors
-    /// Errors of [`LocalFile::check_unchanged`].
     pub fn check_unchanged(&self) -> io::Result<()> {
         self.archive.check_unchanged()
     }
 
     /// Opens an entry, which may itself be compressed with gzip or zstd. The limit of expansion compares the
     /// entry's text with its bytes in the archive.
-    ///
-    /// # Errors
-    /// [`ZipError`], also for an archive in the archive; or the file cannot be read.
+    /// Errors: [`ZipError`], also for an archive in the archive; or the file cannot be read.
     pub fn open(&self, entry: &Entry) -> io::Result<Text> {
         let raw = RawBytes::default();
         let mut reader = self.archive.read(entry, raw.clone())?;

@@ -26,9 +26,7 @@ pub struct S3Object {
 
 impl S3Object {
     /// The version that a HEAD found earlier, or the current one.
-    ///
-    /// # Errors
-    /// [`StoreError`]; also if the store gives no entity tag.
+    /// Errors: [`StoreError`]; also if the store gives no entity tag.
     pub async fn find(
         store: Arc<dyn StoreReader>,
         location: S3Location,
@@ -48,10 +46,7 @@ impl S3Object {
         Ok(Self { store, location, key, version, len, content_encoding })
     }
 
-    /// Whether this version is the current one.
-    ///
-    /// # Errors
-    /// [`StoreError`]: the store cannot be asked.
+    /// Whether this version is the current one. Errors: [`StoreError`]: the store cannot be asked.
     pub async fn is_current(&self) -> Result<bool, StoreError> {
         let now = self.store.head_of(&self.location, &self.key, None).await?;
         Ok(*now.pinned()?.0 == self.version)

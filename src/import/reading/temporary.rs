@@ -29,9 +29,7 @@ pub struct Copied {
 impl Copied {
     /// Copies a reader's bytes to their end into an unlinked file in the folder `dir`: nothing stays behind,
     /// even after `kill -9`. The disk must have room for the raw bytes.
-    ///
-    /// # Errors
-    /// Errors of the reader, and of the folder: not writable, or full.
+    /// Errors: those of the reader, and of the folder: not writable, or full.
     pub fn to_folder(source: &mut dyn Read, dir: &Path) -> io::Result<Self> {
         let explain = |cause: io::Error| {
             io::Error::new(cause.kind(), format!("cannot make the folder {}: {cause}", dir.display()))

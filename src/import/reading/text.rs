@@ -29,10 +29,7 @@ pub enum TextError {
 }
 
 /// The encoding with this name, as `--encoding` takes it. `None`: `auto`, which is UTF-8 unless a byte order
-/// mark says otherwise.
-///
-/// # Errors
-/// [`TextError::UnknownEncoding`].
+/// mark says otherwise. Errors: [`TextError::UnknownEncoding`].
 pub fn encoding(name: &str) -> Result<Option<&'static Encoding>, TextError> {
     if name.eq_ignore_ascii_case("auto") {
         return Ok(None);

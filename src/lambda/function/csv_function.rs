@@ -108,9 +108,7 @@ pub(super) enum RowsGoTo {
 impl CsvFunction {
     /// Opens what the settings name. `store` has the files. `self_invoke` continues an invocation that is not
     /// finished; `None`: the sender of the event retries.
-    ///
-    /// # Errors
-    /// [`Unusable`]: the text says which setting is wrong.
+    /// Errors: [`Unusable`]: the text says which setting is wrong.
     pub async fn open(
         settings: FunctionSettings,
         store: Arc<dyn Store>,

@@ -23,10 +23,7 @@ pub(super) struct RejectsInS3 {
 }
 
 impl RejectsInS3 {
-    /// The folder with this name.
-    ///
-    /// # Errors
-    /// [`Unusable`]: the name is no folder in S3.
+    /// The folder with this name. Errors: [`Unusable`]: the name is no folder in S3.
     pub(super) fn named(name: &str, store: Arc<dyn ObjectStore>) -> Result<Self, Unusable> {
         let wrong = || {
             let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";

@@ -19,9 +19,7 @@ type Outcomes = Vec<FileResult>;
 
 impl CsvFunction {
     /// Does what an event asks for. Returns the answer, or the text of the error.
-    ///
-    /// # Errors
-    /// The text says what failed, and why, after everything was tried.
+    /// Errors: the text says what failed, and why, after everything was tried.
     pub async fn invoked(
         self: Arc<Self>,
         payload: &Value,
@@ -35,10 +33,7 @@ impl CsvFunction {
 }
 
 impl Invocation {
-    /// Does what the event asks for.
-    ///
-    /// # Errors
-    /// The text says what failed, and why, after every file was tried.
+    /// Does what the event asks for. Errors: the text says what failed, and why, after every file was tried.
     async fn run(self: Arc<Self>, payload: &Value) -> Result<Value, String> {
         let event = Event::parse(&payload.to_string()).map_err(|error| {
             tracing::error!(%error, "the event is not processed");

@@ -31,9 +31,7 @@ impl SelfInvoke {
     }
 
     /// Starts another invocation with this event. `Ok`: it is queued.
-    ///
-    /// # Errors
-    /// Why the invocation was not queued, for a person.
+    /// Errors: why the invocation was not queued, for a person.
     pub(super) async fn invoke(&self, event: &serde_json::Value) -> Result<(), String> {
         let invoke = self.client.invoke().function_name(&self.function).set_qualifier(self.version.clone());
         let invoke = invoke.invocation_type(InvocationType::Event).payload(Blob::new(event.to_string()));

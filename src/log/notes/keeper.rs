@@ -25,9 +25,6 @@ pub(crate) trait NoteKeeper {
     /// Appends the notes that `decide` makes from the state, while no other note can be appended. They are
     /// durable before the state changes. `then` gets what `decide` found, the new state and what is open,
     /// before any other thread sees either. It is called even if there is nothing to note.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn append_from<D, T>(
         &self,
         decide: impl FnOnce(&CallState) -> (Vec<CallNote>, D),
@@ -35,9 +32,6 @@ pub(crate) trait NoteKeeper {
     ) -> Result<T, Stopped>;
 
     /// Appends notes durably.
-    ///
-    /// # Errors
-    /// [`Stopped`].
     fn append(&self, notes: Vec<CallNote>) -> Result<(), Stopped> {
         self.append_from(|_| (notes, ()), |(), _, _| ())
     }

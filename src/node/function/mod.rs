@@ -46,10 +46,7 @@ impl From<Failed> for Diagnostic {
     }
 }
 
-/// The environment of this process.
-///
-/// # Errors
-/// Why this process is not a function: a text for people.
+/// The environment of this process. Errors: why this process is not a function: a text for people.
 pub fn environment() -> Result<BTreeMap<String, String>, String> {
     let text =
         |text: std::ffi::OsString, name: &str| text.into_string().map_err(|_| format!("{name} is not UTF-8"));
@@ -69,10 +66,7 @@ pub fn environment() -> Result<BTreeMap<String, String>, String> {
 
 /// Starts the program again with a scheme in the address of the runtime, if the address has a path and no
 /// scheme, as emulators write it: the crate that speaks to the runtime reads the address itself, and does not
-/// recognise it as a URL.
-///
-/// # Errors
-/// The program cannot be started.
+/// recognise it as a URL. Errors: the program cannot be started.
 pub fn with_scheme(environment: &BTreeMap<String, String>) -> io::Result<()> {
     let Some(api) = environment.get(RUNTIME_API) else { return Ok(()) };
     if !api.contains('/') || api.starts_with("http://") {
@@ -88,10 +82,7 @@ pub fn with_scheme(environment: &BTreeMap<String, String>) -> io::Result<()> {
 }
 
 /// Opens what the settings name. `endpoint`: the endpoint of the store that has the files, if it differs from
-/// that of the environment.
-///
-/// # Errors
-/// [`Unusable`] that says which variable is wrong.
+/// that of the environment. Errors: [`Unusable`] that says which variable is wrong.
 pub async fn open(
     environment: &BTreeMap<String, String>,
     settings: Settings,
@@ -123,10 +114,7 @@ pub async fn open(
     CsvFunction::open(settings, store, self_invoke, outside).await
 }
 
-/// Serves invocations until the runtime ends the process.
-///
-/// # Errors
-/// The runtime does not answer.
+/// Serves invocations until the runtime ends the process. Errors: the runtime does not answer.
 pub async fn serve(function: CsvFunction) -> Result<(), String> {
     let function = Arc::new(function);
     let served = lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {

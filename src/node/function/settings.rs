@@ -104,9 +104,7 @@ impl<'e> Said<'e> {
 
     /// The settings in the variables, and the options of an import, if neither has a problem. `None` of
     /// `options` means that the options have a problem, which is noted already.
-    ///
-    /// # Errors
-    /// All problems, one after the other.
+    /// Errors: all problems, one after the other.
     pub fn settings<T>(
         mut self,
         options: Option<T>,

@@ -90,9 +90,6 @@ pub enum IdentError {
 
 impl Ident {
     /// Reads the identity, or makes one if the directory is new.
-    ///
-    /// # Errors
-    /// [`IdentError`].
     pub(crate) fn open(disk: &dyn Disk, random: &dyn Random) -> Result<Self, IdentError> {
         let Files { ident, damaged, stale } = Self::examine(disk)?;
         for file in damaged {
@@ -121,18 +118,12 @@ impl Ident {
     }
 
     /// Reads the identity from a sound file; `None` if there is none yet.
-    ///
-    /// # Errors
-    /// [`IdentError`].
     pub fn read(disk: &dyn Disk) -> Result<Option<Self>, IdentError> {
         Self::examine(disk).map(|files| files.ident)
     }
 
     /// The damaged files, and the first one if only its copy is there. A missing copy is none: releases that
-    /// wrote no copy had none.
-    ///
-    /// # Errors
-    /// [`IdentError`] if neither file is sound.
+    /// wrote no copy had none. Errors: [`IdentError`] if neither file is sound.
     pub fn damaged(disk: &dyn Disk) -> Result<Vec<&'static str>, IdentError> {
         let Files { ident, mut damaged, .. } = Self::examine(disk)?;
         let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
@@ -143,9 +134,6 @@ impl Ident {
     }
 
     /// A file that has data, or had some.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub(crate) fn data_in(disk: &dyn Disk) -> io::Result<Option<String>> {
         for (directory, beginnings) in DATA {
             let files = match disk.list(directory) {

@@ -37,9 +37,6 @@ impl FoundBlock {
 ///
 /// Skips bytes that are not a block: gaps between the returned blocks' offsets and positions show what is
 /// missing.
-///
-/// # Errors
-/// The disk's error.
 pub fn scan(
     file: &dyn DiskFile,
     salt: Salt,
@@ -50,9 +47,6 @@ pub fn scan(
 
 /// Like [`scan`], and sets `unreadable` if the disk could not read part of the segment. Other blocks may then
 /// have followed the last one returned.
-///
-/// # Errors
-/// The disk's error.
 pub(crate) fn scan_noting(
     file: &dyn DiskFile,
     salt: Salt,
@@ -80,9 +74,6 @@ pub(crate) fn scan_noting(
 
 /// Reads the frames of the block at `offset` into `body`. They are fewer bytes than the header says, and
 /// `unreadable` is set, if the disk cannot read them all.
-///
-/// # Errors
-/// The disk's error.
 pub(crate) fn block_body(
     file: &dyn DiskFile,
     offset: u64,
@@ -98,9 +89,6 @@ pub(crate) fn block_body(
 
 /// The first block at `from` or after it, and its offset. `None` if there is none up to the end of the file.
 /// Sets `unreadable` if the disk could not read part of it.
-///
-/// # Errors
-/// The disk's error.
 pub(crate) fn find_block(
     file: &dyn DiskFile,
     salt: Salt,

@@ -64,9 +64,6 @@ pub(crate) struct SeenEntries {
 
 impl Fingerprints {
     /// The fingerprints of a segment's frames, read from its file.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub(crate) fn of_segment(file: &dyn DiskFile, salt: Salt) -> io::Result<Self> {
         let mut all = Self::default();
         scan(file, salt, &mut |_, frame| {
@@ -97,9 +94,6 @@ impl Fingerprints {
     }
 
     /// Writes the fingerprint file of segment `number` durably.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub(crate) fn write(self, disk: &dyn Disk, salt: Salt, number: u64) -> io::Result<()> {
         let mut bytes = self.sent.bytes;
         if !self.imported.bytes.is_empty() {
@@ -114,9 +108,6 @@ impl Fingerprints {
 
 /// Reads the fingerprints of a segment. `None` if the file is damaged: repeats
 /// of those calls may then be stored, but no first copy is ever dropped.
-///
-/// # Errors
-/// The disk's error.
 pub(crate) fn read(disk: &dyn Disk, salt: Salt, number: u64) -> io::Result<Option<SeenEntries>> {
     let file = disk.open(&seen_name(number))?;
     let bytes = disk::read_all(&*file)?;

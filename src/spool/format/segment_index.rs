@@ -112,9 +112,6 @@ pub(crate) struct Directory {
 }
 
 /// Reads the directory of an index file. `None` if it is damaged or belongs to another segment.
-///
-/// # Errors
-/// The disk's error.
 pub(crate) fn read_directory(file: &dyn DiskFile, salt: Salt, segment: u64) -> io::Result<Option<Directory>> {
     let mut header = [0; HEADER];
     let is_whole = file.read_at(&mut header, 0)? == HEADER;
@@ -174,9 +171,6 @@ fn decode_entry(cursor: &mut Cursor<'_>, segment: u64) -> Option<(BatchKey, Stre
 }
 
 /// Reads a stretch's runs. `None` if they are damaged.
-///
-/// # Errors
-/// The disk's error.
 pub(crate) fn read_runs(
     file: &dyn DiskFile,
     salt: Salt,

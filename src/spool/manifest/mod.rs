@@ -113,10 +113,7 @@ pub enum ManifestError {
 }
 
 /// Fails if there is data beside no manifest: the first one is written before anything else, so there was
-/// one.
-///
-/// # Errors
-/// [`ManifestError::Missing`], or the disk's error.
+/// one. Errors: [`ManifestError::Missing`], or the disk's error.
 pub(crate) fn none_is_missing(disk: &dyn Disk) -> Result<(), ManifestError> {
     let found =
         Ident::data_in(disk).map_err(|cause| ManifestError::Disk { name: manifest_name(0), cause })?;
@@ -166,9 +163,7 @@ pub fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
 }
 
 /// Encodes a note as it is stored in a manifest.
-///
-/// # Errors
-/// The note cannot be written as JSON, or its length does not fit into 32 bits.
+/// Errors: the note cannot be written as JSON, or its length does not fit into 32 bits.
 pub fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
     encode_json(note, salt)
 }
@@ -208,9 +203,7 @@ pub fn decode(bytes: &[u8], salt: Salt) -> Option<(Note, usize)> {
 }
 
 /// Replays the notes in a manifest's bytes. Returns the state that they add up to, and the number of notes.
-///
-/// # Errors
-/// [`ManifestError`] if a note other than a torn last one is damaged.
+/// Errors: [`ManifestError`] if a note other than a torn last one is damaged.
 pub fn replay(
     name: &str,
     bytes: &[u8],
@@ -291,10 +284,8 @@ pub struct Replayed {
 }
 
 /// Replays what can be read of a manifest's bytes.
-///
-/// # Errors
-/// [`ManifestError::Damaged`] if neither copy of the first note can be read: too little is then known to
-/// continue.
+/// Errors: [`ManifestError::Damaged`] if neither copy of the first note can be read: too little is then known
+/// to continue.
 pub fn replay_past_damage(
     name: &str,
     bytes: &[u8],
@@ -327,18 +318,13 @@ pub fn replay_past_damage(
 
 /// Reads the newest manifest of a spool, if there is one, without changing anything. Returns its number and
 /// state.
-///
-/// # Errors
-/// [`ManifestError`].
 pub fn read_newest(disk: &dyn Disk, spool_id: &[u8; 16]) -> Result<Option<(u64, State)>, ManifestError> {
     let Some((number, name, bytes)) = newest(disk)? else { return Ok(None) };
     replay(&name, &bytes, spool_id, number).map(|(state, _)| Some((number, state)))
 }
 
 /// Like [`read_newest`], but skips notes that cannot be read.
-///
-/// # Errors
-/// [`ManifestError`], but never [`ManifestError::DamagedWithin`].
+/// Errors: [`ManifestError`], but never [`ManifestError::DamagedWithin`].
 pub fn read_newest_past_damage(
     disk: &dyn Disk,
     spool_id: &[u8; 16],
@@ -373,9 +359,6 @@ struct Unnamed {
 impl Manifest {
     /// Begins a new manifest that holds `state`, and retires older ones. It and its reserve are at least
     /// `bytes` long.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub fn begin(
         disk: Arc<dyn Disk>,
         spool_id: [u8; 16],
@@ -447,19 +430,14 @@ impl Manifest {
 
     /// Appends notes, syncs them, and only then applies them to the state. Several notes share one checksum:
     /// a crash may tear a write anywhere, and a sound note after a torn one would look like damage.
-    ///
-    /// # Errors
-    /// The disk's error. If the disk has no space, no note was written, and a retry may succeed. After any
-    /// other error the spool must stop, because it is unknown whether the notes are on disk.
+    /// Errors: the disk's error. If the disk has no space, no note was written, and a retry may succeed.
+    /// After any other error the spool must stop, because it is unknown whether the notes are on disk.
     pub fn append(&mut self, notes: Vec<impl Into<Note>>) -> io::Result<()> {
         self.append_and(notes, |_| ())
     }
 
     /// As [`Manifest::append`], and calls `then` with the new state before any other thread sees it. `then`
-    /// must not lock the state.
-    ///
-    /// # Errors
-    /// As [`Manifest::append`].
+    /// must not lock the state. Errors: as [`Manifest::append`].
     pub(crate) fn append_and<T>(
         &mut self,
         notes: Vec<impl Into<Note>>,
@@ -554,9 +532,8 @@ impl Manifest {
 
     /// Replaces this manifest with a new one. If there is no space or no file handle for it, this one stays
     /// in use.
-    ///
-    /// # Errors
-    /// The disk's error. The spool must then stop, because it is unknown which manifest a restart would find.
+    /// Errors: the disk's error. The spool must then stop, because it is unknown which manifest a restart
+    /// would find.
     pub(crate) fn compact(&mut self) -> io::Result<()> {
         let number = self.number + 1;
         // Encoded here, so that the state is not locked while the disk writes.

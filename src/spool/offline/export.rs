@@ -75,10 +75,7 @@ pub struct Exported {
 }
 
 /// Writes lines to a new file, and syncs it. `progress` is called with the bytes of segments read so far and
-/// their total.
-///
-/// # Errors
-/// [`ExportError`]; what was written until then stays in the file.
+/// their total. Errors: [`ExportError`]; what was written until then stays in the file.
 pub fn export_to_file(
     view: &View,
     wanted: Wanted<'_>,
@@ -97,9 +94,7 @@ pub fn export_to_file(
 }
 
 /// Writes lines. `progress` is called with the bytes of segments read so far and their total.
-///
-/// # Errors
-/// [`ExportError`] if the disk or `out` reports an error.
+/// Errors: [`ExportError`] if the disk or `out` reports an error.
 pub fn export(
     view: &View,
     wanted: Wanted<'_>,

@@ -147,10 +147,7 @@ pub(crate) struct DiskUse {
     pub bytes: u64,
 }
 
-/// Inspects a spool. Segments with an index are not read.
-///
-/// # Errors
-/// [`ViewError`] if the disk reports an error.
+/// Inspects a spool. Segments with an index are not read. Errors: [`ViewError`] if the disk reports an error.
 pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
     let mut batches = BTreeMap::new();
     let mut segments = Vec::new();

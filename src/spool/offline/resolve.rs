@@ -83,9 +83,7 @@ pub(crate) struct Conflict {
 
 impl Conflict {
     /// Reads the spool on `disk`.
-    ///
-    /// # Errors
-    /// [`ResolveError`] if the spool cannot be read, or the seal has no conflict.
+    /// Errors: [`ResolveError`] if the spool cannot be read, or the seal has no conflict.
     pub(crate) fn read(disk: Arc<dyn Disk>, seal: u64) -> Result<Self, ResolveError> {
         let ident = Ident::read(&*disk)?.ok_or(ResolveError::NoIdent)?;
         let Some(manifest) = manifest::read_newest(&*disk, &ident.spool_id)? else {
@@ -97,9 +95,6 @@ impl Conflict {
     }
 
     /// Records the decision durably. It takes effect at the next start.
-    ///
-    /// # Errors
-    /// The disk's error.
     pub(crate) fn record(self, decision: Decision) -> Result<(), ResolveError> {
         let Self { disk, ident, manifest: (number, state), pending } = self;
         let seal = pending.seal.number;
@@ -115,9 +110,6 @@ impl Conflict {
 
     /// Keeps our lines durably in quarantine, before they count as delivered. Lines that are not compressed
     /// yet are compressed at `level`. Returns the name of the file.
-    ///
-    /// # Errors
-    /// [`ResolveError`].
     pub(crate) fn keep_ours(&self, level: u32) -> Result<String, ResolveError> {
         let Self { disk, pending, .. } = self;
         let number = pending.seal.number;

@@ -141,9 +141,7 @@ pub trait Visitor {
 }
 
 /// Reads every segment of `view`, until the visitor has enough.
-///
-/// # Errors
-/// [`ViewError`] if the disk reports an error, or a newer release wrote a segment.
+/// Errors: [`ViewError`] if the disk reports an error, or a newer release wrote a segment.
 pub fn survey(view: &View, visitor: &mut dyn Visitor) -> Result<Surveyed, ViewError> {
     let total = view.segments.iter().filter_map(|segment| segment.len).sum();
     let mut survey =

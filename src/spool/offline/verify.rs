@@ -55,9 +55,7 @@ pub(crate) struct Checked {
 }
 
 /// Checks a spool. `progress` is called with the bytes of segments read so far and their total.
-///
-/// # Errors
-/// [`ViewError`] if the disk reports an error, or a newer release wrote a segment.
+/// Errors: [`ViewError`] if the disk reports an error, or a newer release wrote a segment.
 pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, ViewError> {
     let mut findings = copy_findings(view);
     findings.extend(manifest_findings(view));

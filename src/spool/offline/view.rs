@@ -115,17 +115,11 @@ pub struct View {
 
 impl View {
     /// Views the spool in `dir` without changing anything.
-    ///
-    /// # Errors
-    /// [`ViewError`].
     pub fn open(dir: &Path) -> Result<Self, ViewError> {
         Self::of(Arc::new(ReadOnlyDisk::open(dir)?))
     }
 
     /// Views the spool on `disk` without changing anything.
-    ///
-    /// # Errors
-    /// [`ViewError`].
     pub fn of(disk: Arc<dyn Disk>) -> Result<Self, ViewError> {
         let ident = Ident::read(&*disk)?.ok_or_else(|| ViewError::Disk {
             file: "IDENT".to_owned(),

@@ -19,9 +19,7 @@ struct Unread {
 }
 
 /// Passes every durable frame after `read_through` to `visit`, in order.
-///
-/// # Errors
-/// The disk's error, or that of `visit`.
+/// Errors: the disk's error, or that of `visit`.
 pub(in crate::spool) fn follow(
     shared: &Shared,
     read_through: &mut ReadThrough,

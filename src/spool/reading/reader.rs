@@ -20,9 +20,7 @@ const TOGETHER_BYTES: u64 = 128 * 1_024;
 const GAP_BYTES: u64 = 8 * 1_024;
 
 /// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
-///
-/// # Errors
-/// The disk's error, or the error of `visit`.
+/// Errors: the disk's error, or the error of `visit`.
 pub(in crate::spool) fn read(
     shared: &Shared,
     key: &BatchKey,

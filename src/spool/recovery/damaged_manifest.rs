@@ -21,9 +21,6 @@ use crate::spool::manifest::state::State;
 /// Adopts segments that no note names and that may hold acknowledged frames. Returns their numbers. If the
 /// manifest is sound, only segments newer than all notes are adopted: the note that names them may be the
 /// unreadable last one, which looks torn. If the manifest is damaged, all segments on disk are adopted.
-///
-/// # Errors
-/// The disk's error.
 pub(super) fn adopt(
     disk: &dyn Disk,
     ident: &Ident,
@@ -52,9 +49,6 @@ pub(super) fn adopt(
 /// Marks parked objects whose file is missing as not parked, so that they are read from the segments again.
 /// The file was removed after a commit whose note was lost. If the segments no longer hold the frames either,
 /// the store shows whether it has the object.
-///
-/// # Errors
-/// The disk's error.
 pub(super) fn unpark_missing_files(disk: &dyn Disk, state: &mut State) -> io::Result<()> {
     let files: BTreeSet<String> =
         disk.list("parked")?.into_iter().map(|(name, _)| format!("parked/{name}")).collect();
@@ -70,9 +64,6 @@ pub(super) fn unpark_missing_files(disk: &dyn Disk, state: &mut State) -> io::Re
 
 /// Finds parked files of pending seals whose notes cannot be read. A file belongs to a seal if it holds
 /// exactly what was sealed, or what an amendment left of it. Returns whether one was found.
-///
-/// # Errors
-/// The disk's error.
 pub(super) fn find_unnoted_parked(disk: &dyn Disk, state: &mut State) -> io::Result<bool> {
     let unnoted: Vec<(u64, String)> = state
         .calls
@@ -167,9 +158,6 @@ pub(super) fn split_off_copies(
 }
 
 /// Removes copies of segments. Damaged ones go to quarantine.
-///
-/// # Errors
-/// The disk's error.
 pub(super) fn remove_copies(disk: &dyn Disk, copies: &[(u64, bool)]) -> io::Result<()> {
     for (number, damaged) in copies {
         let name = segment_name(*number);

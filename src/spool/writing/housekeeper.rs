@@ -84,10 +84,7 @@ impl Housekeeper {
         }
     }
 
-    /// Does all the work that is due.
-    ///
-    /// # Errors
-    /// [`Stopped`] if the spool has stopped.
+    /// Does all the work that is due. Errors: [`Stopped`] if the spool has stopped.
     pub(in crate::spool) fn pass(&mut self) -> Result<(), Stopped> {
         if self.shared.is_poisoned() {
             return Err(Stopped);

@@ -34,34 +34,24 @@ pub struct ZipFile {
 
 impl ZipFile {
     /// See [`LocalFile::check_unchanged`].
-    ///
-    /// # Errors
-    /// Errors of [`LocalFile::check_unchanged`].
     pub fn check_unchanged(&self) -> io::Result<()> {
         self.archive.get_ref().file.check_unchanged()
     }
 
-    /// Opens an archive and finds its directory.
-    ///
-    /// # Errors
-    /// [`ZipError`]; or the file cannot be read.
+    /// Opens an archive and finds its directory. Errors: [`ZipError`]; or the file cannot be read.
     pub fn open(file: LocalFile, limits: Limits) -> io::Result<Self> {
         Ok(Self { archive: locate(file)?, limits })
     }
 
     /// Passes each entry to `take`, in the order of the directory, folders included.
-    ///
-    /// # Errors
-    /// [`ZipError`], or the file cannot be read: the archive is then not to be trusted.
+    /// Errors: [`ZipError`], or the file cannot be read: the archive is then not to be trusted.
     pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
         each_entry(&self.archive, self.limits, take)
     }
 
     /// A reader of an entry's content, whose raw bytes are counted in `raw`. Size and checksum are verified
     /// at the end: until then the content is not to be trusted.
-    ///
-    /// # Errors
-    /// [`ZipError`]; or the file cannot be read.
+    /// Errors: [`ZipError`]; or the file cannot be read.
     pub fn read(&self, entry: &Entry, raw: RawBytes) -> io::Result<EntryReader> {
         EntryReader::new(&self.archive, entry, raw)
     }
