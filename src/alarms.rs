@@ -12,72 +12,36 @@ use crate::metrics::{KindLabel, Metrics};
 use crate::once_a_minute;
 use crate::time::{Clock, UnixMillis};
 
-/// The kind of a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AlarmKind {
-    /// A bucket refuses puts until a person fixes the cause.
-    Refused,
-    /// No put to a bucket has succeeded for a minute.
-    Unreachable,
-    /// Clients are refused because the spool has no space left.
-    Refusing,
-    /// A store applied a different encryption from the one requested.
-    Encryption,
-    /// Another object with a sealed key is in the bucket.
-    Conflict,
-    /// Frames of the spool were lost.
-    Damage,
-    /// The wall clock is more than a day before the newest frame.
-    Clock,
-    /// The store refuses closed-day markers.
-    Closing,
-    /// A hook for closed days fails.
-    Hook,
-    /// The two sides of the ledger differ.
-    Ledger,
-    /// A destination's function cannot be used, or has failed for a minute.
-    Destination,
-    /// The journal of imports cannot be used.
-    Imports,
-    /// A task panicked, or the spool has stopped.
-    Task,
-}
-
-impl AlarmKind {
-    /// Every kind.
-    pub const ALL: [Self; 13] = [
-        Self::Refused,
-        Self::Unreachable,
-        Self::Refusing,
-        Self::Encryption,
-        Self::Conflict,
-        Self::Damage,
-        Self::Clock,
-        Self::Closing,
-        Self::Hook,
-        Self::Ledger,
-        Self::Destination,
-        Self::Imports,
-        Self::Task,
-    ];
-
-    /// The label's value.
-    pub fn slug(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Unreachable => "unreachable",
-            Self::Refusing => "refusing",
-            Self::Encryption => "encryption",
-            Self::Conflict => "conflict",
-            Self::Damage => "damage",
-            Self::Clock => "clock",
-            Self::Closing => "closing",
-            Self::Hook => "hook",
-            Self::Ledger => "ledger",
-            Self::Destination => "destination",
-            Self::Imports => "imports",
-            Self::Task => "task",
-        }
+closed_list! {
+    /// The kind of a fault.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum AlarmKind by slug {
+        /// A bucket refuses puts until a person fixes the cause.
+        Refused = "refused",
+        /// No put to a bucket has succeeded for a minute.
+        Unreachable = "unreachable",
+        /// Clients are refused because the spool has no space left.
+        Refusing = "refusing",
+        /// A store applied a different encryption from the one requested.
+        Encryption = "encryption",
+        /// Another object with a sealed key is in the bucket.
+        Conflict = "conflict",
+        /// Frames of the spool were lost.
+        Damage = "damage",
+        /// The wall clock is more than a day before the newest frame.
+        Clock = "clock",
+        /// The store refuses closed-day markers.
+        Closing = "closing",
+        /// A hook for closed days fails.
+        Hook = "hook",
+        /// The two sides of the ledger differ.
+        Ledger = "ledger",
+        /// A destination's function cannot be used, or has failed for a minute.
+        Destination = "destination",
+        /// The journal of imports cannot be used.
+        Imports = "imports",
+        /// A task panicked, or the spool has stopped.
+        Task = "task",
     }
 }
 

@@ -1,6 +1,5 @@
 //! Amazon Resource Names.
 
-use std::fmt;
 use std::str::FromStr;
 
 /// The longest ARN, in bytes (STS `AssumeRole`, parameter `RoleArn`).
@@ -109,11 +108,7 @@ impl FromStr for Arn {
     }
 }
 
-impl fmt::Display for Arn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+shown_as_text!(Arn);
 
 #[cfg(test)]
 mod tests {

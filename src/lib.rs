@@ -37,6 +37,55 @@ macro_rules! text_form {
     };
 }
 
+/// Shows a type as its `as_str`.
+macro_rules! shown_as_text {
+    ($($type:ident),+) => {
+        $(
+            impl std::fmt::Display for $type {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str(self.as_str())
+                }
+            }
+        )+
+    };
+}
+
+/// Makes an enum whose values `ALL` lists. If each has a text, such as a label's value, `by` names the method that
+/// gives it, and `and` the one that finds the value with a text.
+macro_rules! closed_list {
+    ($(#[$about:meta])* $visible:vis enum $list:ident { $($(#[$says:meta])* $value:ident,)+ }) => {
+        $(#[$about])*
+        $visible enum $list { $($(#[$says])* $value,)+ }
+
+        impl $list {
+            /// All values.
+            pub const ALL: [Self; [$(Self::$value),+].len()] = [$(Self::$value),+];
+        }
+    };
+    (
+        $(#[$about:meta])*
+        $visible:vis enum $list:ident by $text:ident $(and $of:ident)? {
+            $($(#[$says:meta])* $value:ident = $is:literal,)+
+        }
+    ) => {
+        closed_list! { $(#[$about])* $visible enum $list { $($(#[$says])* $value,)+ } }
+
+        impl $list {
+            /// The value's text.
+            pub const fn $text(self) -> &'static str {
+                match self { $(Self::$value => $is,)+ }
+            }
+
+            $(
+                /// The value with this text.
+                pub fn $of(text: &str) -> Option<Self> {
+                    Self::ALL.into_iter().find(|value| value.$text() == text)
+                }
+            )?
+        }
+    };
+}
+
 pub mod admin;
 pub mod admin_client;
 pub mod admin_token;

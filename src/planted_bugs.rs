@@ -10,85 +10,58 @@
 #[cfg(debug_assertions)]
 use std::{cell::Cell, path::PathBuf, sync::OnceLock};
 
-/// A bug that can be planted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlantedBug {
-    /// A request is answered after its block is written, and the block is synced later.
-    AnswerBeforeSync,
-    /// Files get their names, but the directory is not synced.
-    NoDirectorySync,
-    /// A failed sync is repeated, and its success is believed.
-    SyncRetried,
-    /// The segment is continued after a failed sync.
-    AppendedAfterFailedSync,
-    /// A segment is removed once its frames are sealed, before their object is known to be stored.
-    UnlinkBeforeCommit,
-    /// A seal is written but not synced before its object is put.
-    SealNotSynced,
-    /// A retried object includes calls that came later.
-    NewRangeOnRetry,
-    /// An object is named after the time of its put.
-    RandomObjectName,
-    /// Each try to put an object uses a new name.
-    NewNameOnRetry,
-    /// Any existing object with the key is taken for our own.
-    ExistsUnchecked,
-    /// Damage in the middle of the last segment truncates it.
-    MidLogCutAsTornTail,
-    /// A repeat is answered while the first copy still waits for its sync.
-    DedupeAnswersEarly,
-    /// Checksums do not distinguish successive uses of a segment's file.
-    UnsaltedWithReuse,
-    /// A second process starts while the first still runs. (The lock belongs to the disk; the simulated disk
-    /// does not hold it.)
-    ZombieWriter,
-    /// An object's day is the day on which it is sealed.
-    DayFromUploadTime,
-    /// Failing buckets may fill the whole spool, and no source is refused for it.
-    NothingRefused,
-    /// The progress of imports is not in the tally, so it is gone with the segment.
-    ProgressNotTallied,
-    /// A step of an import is stored whichever row it begins with.
-    FirstRowUnchecked,
-    /// The log forgets an import before its progress is in the journal.
-    EndedBeforeJournal,
-    /// The kept position of a destination's function is one too far.
-    PositionKeptTooFar,
-    /// The log is told to keep one position less than the functions of destinations need.
-    HeldTooFar,
-    /// A call is finished before its dead letter is durable.
-    BuriedBeforeDurable,
-    /// Calls of one user are sent at once although their order is asked for.
-    UserOutOfOrder,
-}
-
-impl PlantedBug {
-    /// All of them.
-    pub const ALL: [Self; 23] = [
-        Self::AnswerBeforeSync,
-        Self::NoDirectorySync,
-        Self::SyncRetried,
-        Self::AppendedAfterFailedSync,
-        Self::UnlinkBeforeCommit,
-        Self::SealNotSynced,
-        Self::NewRangeOnRetry,
-        Self::RandomObjectName,
-        Self::NewNameOnRetry,
-        Self::ExistsUnchecked,
-        Self::MidLogCutAsTornTail,
-        Self::DedupeAnswersEarly,
-        Self::UnsaltedWithReuse,
-        Self::ZombieWriter,
-        Self::DayFromUploadTime,
-        Self::NothingRefused,
-        Self::ProgressNotTallied,
-        Self::FirstRowUnchecked,
-        Self::EndedBeforeJournal,
-        Self::PositionKeptTooFar,
-        Self::HeldTooFar,
-        Self::BuriedBeforeDurable,
-        Self::UserOutOfOrder,
-    ];
+closed_list! {
+    /// A bug that can be planted.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum PlantedBug {
+        /// A request is answered after its block is written, and the block is synced later.
+        AnswerBeforeSync,
+        /// Files get their names, but the directory is not synced.
+        NoDirectorySync,
+        /// A failed sync is repeated, and its success is believed.
+        SyncRetried,
+        /// The segment is continued after a failed sync.
+        AppendedAfterFailedSync,
+        /// A segment is removed once its frames are sealed, before their object is known to be stored.
+        UnlinkBeforeCommit,
+        /// A seal is written but not synced before its object is put.
+        SealNotSynced,
+        /// A retried object includes calls that came later.
+        NewRangeOnRetry,
+        /// An object is named after the time of its put.
+        RandomObjectName,
+        /// Each try to put an object uses a new name.
+        NewNameOnRetry,
+        /// Any existing object with the key is taken for our own.
+        ExistsUnchecked,
+        /// Damage in the middle of the last segment truncates it.
+        MidLogCutAsTornTail,
+        /// A repeat is answered while the first copy still waits for its sync.
+        DedupeAnswersEarly,
+        /// Checksums do not distinguish successive uses of a segment's file.
+        UnsaltedWithReuse,
+        /// A second process starts while the first still runs. (The lock belongs to the disk; the simulated disk
+        /// does not hold it.)
+        ZombieWriter,
+        /// An object's day is the day on which it is sealed.
+        DayFromUploadTime,
+        /// Failing buckets may fill the whole spool, and no source is refused for it.
+        NothingRefused,
+        /// The progress of imports is not in the tally, so it is gone with the segment.
+        ProgressNotTallied,
+        /// A step of an import is stored whichever row it begins with.
+        FirstRowUnchecked,
+        /// The log forgets an import before its progress is in the journal.
+        EndedBeforeJournal,
+        /// The kept position of a destination's function is one too far.
+        PositionKeptTooFar,
+        /// The log is told to keep one position less than the functions of destinations need.
+        HeldTooFar,
+        /// A call is finished before its dead letter is durable.
+        BuriedBeforeDurable,
+        /// Calls of one user are sent at once although their order is asked for.
+        UserOutOfOrder,
+    }
 }
 
 #[cfg(debug_assertions)]
@@ -114,67 +87,44 @@ pub const fn planted(_: PlantedBug) -> bool {
     false
 }
 
-/// A task that a test can make panic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlantedPanic {
-    /// Accepts connections of clients.
-    Accept,
-    /// Accepts connections of operators.
-    Admin,
-    /// The spool's commit loop, while it handles requests.
-    Commit,
-    /// Watches the configuration for changes.
-    ConfigWatcher,
-    /// A delivery task before its seal.
-    Delivery,
-    /// Accepts connections of the S3 server inside `dev`.
-    DevS3,
-    /// Encoding, on a thread of its own.
-    Encoder,
-    /// Listens for SIGHUP.
-    Hangups,
-    /// The spool's housekeeper.
-    Housekeeper,
-    /// Writes the log, on a thread of its own.
-    Log,
-    /// Measures how well a batch compresses.
-    Measure,
-    /// Notes that an object is stored, on a thread of its own.
-    ObjectCommit,
-    /// Looks for due batches.
-    Scheduler,
-    /// Listens for SIGTERM and SIGINT.
-    Signals,
-    /// Applies a changed configuration.
-    TakeOver,
-    /// Watches the TLS files for changes.
-    TlsWatcher,
-    /// A delivery task after its seal.
-    Upload,
-}
-
-impl PlantedPanic {
-    /// The name of the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Admin => "admin",
-            Self::Commit => "commit",
-            Self::ConfigWatcher => "config-watcher",
-            Self::Delivery => "delivery",
-            Self::DevS3 => "dev-s3",
-            Self::Encoder => "encoder",
-            Self::Hangups => "hangups",
-            Self::Housekeeper => "housekeeper",
-            Self::Log => "log",
-            Self::Measure => "measure",
-            Self::ObjectCommit => "object-commit",
-            Self::Scheduler => "scheduler",
-            Self::Signals => "signals",
-            Self::TakeOver => "take-over",
-            Self::TlsWatcher => "tls-watcher",
-            Self::Upload => "upload",
-        }
+closed_list! {
+    /// A task that a test can make panic, by the name of its file.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum PlantedPanic by name {
+        /// Accepts connections of clients.
+        Accept = "accept",
+        /// Accepts connections of operators.
+        Admin = "admin",
+        /// The spool's commit loop, while it handles requests.
+        Commit = "commit",
+        /// Watches the configuration for changes.
+        ConfigWatcher = "config-watcher",
+        /// A delivery task before its seal.
+        Delivery = "delivery",
+        /// Accepts connections of the S3 server inside `dev`.
+        DevS3 = "dev-s3",
+        /// Encoding, on a thread of its own.
+        Encoder = "encoder",
+        /// Listens for SIGHUP.
+        Hangups = "hangups",
+        /// The spool's housekeeper.
+        Housekeeper = "housekeeper",
+        /// Writes the log, on a thread of its own.
+        Log = "log",
+        /// Measures how well a batch compresses.
+        Measure = "measure",
+        /// Notes that an object is stored, on a thread of its own.
+        ObjectCommit = "object-commit",
+        /// Looks for due batches.
+        Scheduler = "scheduler",
+        /// Listens for SIGTERM and SIGINT.
+        Signals = "signals",
+        /// Applies a changed configuration.
+        TakeOver = "take-over",
+        /// Watches the TLS files for changes.
+        TlsWatcher = "tls-watcher",
+        /// A delivery task after its seal.
+        Upload = "upload",
     }
 }
 

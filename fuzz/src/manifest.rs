@@ -81,7 +81,7 @@ fn check(notes: Vec<Note>, choices: &mut Choices<'_>) {
     let whole = ends.iter().rposition(|(end, _)| *end <= cut);
     match (torn, whole.or((first.len() <= cut).then_some(0))) {
         (Ok((torn, count)), Some(last)) => assert_eq!((&torn, count), (&ends[last].1, last + 1)),
-        (Err(ManifestError::Damaged { .. }), None) => {}
+        (Err(ManifestError::Damaged(_)), None) => {}
         (torn, last) => panic!("cut at {cut}, with {last:?} whole: {torn:?}"),
     }
 
@@ -91,9 +91,9 @@ fn check(notes: Vec<Note>, choices: &mut Choices<'_>) {
     match replay_past_damage("M", &bytes, &SPOOL, NUMBER) {
         Ok(replayed) => {
             let damaged = usize::from(hit > 0);
-            assert_eq!((replayed.notes, replayed.one_of_two), (ends.len() - damaged, hit == 0));
+            assert_eq!((replayed.notes, replayed.one_of_two.is_some()), (ends.len() - damaged, hit == 0));
             let told = (hit > 0 && hit + 1 < ends.len()).then(|| ends[hit - 1].0);
-            assert_eq!(replayed.damaged_at, told);
+            assert_eq!(replayed.damaged.first().map(|range| range.from), told.map(|at| at as u64));
         }
         Err(error) => panic!("one of the two first notes is whole, so the manifest is usable: {error}"),
     }

@@ -1,40 +1,21 @@
 //! The six kinds of call, and the shapes of a request.
 
-/// The kind of a call: the tracking API's `type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CallKind {
-    /// What a user did.
-    Track,
-    /// Who a user is.
-    Identify,
-    /// A page viewed.
-    Page,
-    /// A screen viewed.
-    Screen,
-    /// A group that a user belongs to.
-    Group,
-    /// Two ids of one user.
-    Alias,
-}
-
-impl CallKind {
-    /// The name in the `type` field.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Track => "track",
-            Self::Identify => "identify",
-            Self::Page => "page",
-            Self::Screen => "screen",
-            Self::Group => "group",
-            Self::Alias => "alias",
-        }
-    }
-
-    /// The kind with this name, compared case-sensitively.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Track, Self::Identify, Self::Page, Self::Screen, Self::Group, Self::Alias]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+closed_list! {
+    /// The kind of a call, by its name in the tracking API's `type`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum CallKind by name and from_name {
+        /// What a user did.
+        Track = "track",
+        /// Who a user is.
+        Identify = "identify",
+        /// A page viewed.
+        Page = "page",
+        /// A screen viewed.
+        Screen = "screen",
+        /// A group that a user belongs to.
+        Group = "group",
+        /// Two ids of one user.
+        Alias = "alias",
     }
 }
 

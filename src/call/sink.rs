@@ -1,95 +1,49 @@
 //! Where finished lines go.
 
-/// Why an item of an accepted request is not a valid call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RejectReason {
-    /// The item is not a JSON object.
-    NotAnObject,
-    /// `type` is missing or not a string.
-    MissingType,
-    /// `type` is not one of the six kinds.
-    UnknownType,
-    /// The item is longer than `max_event`.
-    EventTooLarge,
-    /// The line, including what the envelope adds, is longer than `max_event` plus the allowance.
-    LineTooLarge,
-    /// The request held more calls than `max_calls`.
-    TooManyCalls,
-    /// Arrays and objects in the item are nested deeper than `max_depth`.
-    TooDeep,
-    /// Strict validation: neither `userId` nor `anonymousId`.
-    MissingId,
-    /// Strict validation: a track call without `event`.
-    MissingEvent,
-    /// Strict validation: a group call without `groupId`.
-    MissingGroupId,
-    /// Strict validation: an alias call without `previousId` (or without `userId`).
-    MissingPreviousId,
-    /// A pixel's `data` could not be read.
-    BadPixelData,
-    /// An object without an id.
-    MissingObjectId,
-    /// The id of an object is longer than 100 characters.
-    ObjectIdTooLong,
-    /// The properties of an object are not an object, contain a list, or have two values for one name once
-    /// they are flattened.
-    BadProperties,
-    /// A property of an object is 32 KB long or longer.
-    PropertyTooLarge,
-    /// The request set more than 100 objects.
-    TooManyObjects,
+closed_list! {
+    /// Why an item of an accepted request is not a valid call. The slug is the rejected line's `reason` and the
+    /// metric's label.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RejectReason by slug and of_slug {
+        /// The item is not a JSON object.
+        NotAnObject = "not_an_object",
+        /// `type` is missing or not a string.
+        MissingType = "missing_type",
+        /// `type` is not one of the six kinds.
+        UnknownType = "unknown_type",
+        /// The item is longer than `max_event`.
+        EventTooLarge = "event_too_large",
+        /// The line, including what the envelope adds, is longer than `max_event` plus the allowance.
+        LineTooLarge = "line_too_large",
+        /// The request held more calls than `max_calls`.
+        TooManyCalls = "too_many_calls",
+        /// Arrays and objects in the item are nested deeper than `max_depth`.
+        TooDeep = "too_deep",
+        /// Strict validation: neither `userId` nor `anonymousId`.
+        MissingId = "missing_id",
+        /// Strict validation: a track call without `event`.
+        MissingEvent = "missing_event",
+        /// Strict validation: a group call without `groupId`.
+        MissingGroupId = "missing_group_id",
+        /// Strict validation: an alias call without `previousId` (or without `userId`).
+        MissingPreviousId = "missing_previous_id",
+        /// A pixel's `data` could not be read.
+        BadPixelData = "bad_pixel_data",
+        /// An object without an id.
+        MissingObjectId = "missing_object_id",
+        /// The id of an object is longer than 100 characters.
+        ObjectIdTooLong = "object_id_too_long",
+        /// The properties of an object are not an object, contain a list, or have two values for one name once
+        /// they are flattened.
+        BadProperties = "bad_properties",
+        /// A property of an object is 32 KB long or longer.
+        PropertyTooLarge = "property_too_large",
+        /// The request set more than 100 objects.
+        TooManyObjects = "too_many_objects",
+    }
 }
 
 impl RejectReason {
-    /// Every reason, for tables and metrics.
-    pub const ALL: [Self; 17] = [
-        Self::NotAnObject,
-        Self::MissingType,
-        Self::UnknownType,
-        Self::EventTooLarge,
-        Self::LineTooLarge,
-        Self::TooManyCalls,
-        Self::TooDeep,
-        Self::MissingId,
-        Self::MissingEvent,
-        Self::MissingGroupId,
-        Self::MissingPreviousId,
-        Self::BadPixelData,
-        Self::MissingObjectId,
-        Self::ObjectIdTooLong,
-        Self::BadProperties,
-        Self::PropertyTooLarge,
-        Self::TooManyObjects,
-    ];
-
-    /// The slug in the rejected line's `reason` and in the metric's label.
-    pub fn slug(self) -> &'static str {
-        match self {
-            Self::NotAnObject => "not_an_object",
-            Self::MissingType => "missing_type",
-            Self::UnknownType => "unknown_type",
-            Self::EventTooLarge => "event_too_large",
-            Self::LineTooLarge => "line_too_large",
-            Self::TooManyCalls => "too_many_calls",
-            Self::TooDeep => "too_deep",
-            Self::MissingId => "missing_id",
-            Self::MissingEvent => "missing_event",
-            Self::MissingGroupId => "missing_group_id",
-            Self::MissingPreviousId => "missing_previous_id",
-            Self::BadPixelData => "bad_pixel_data",
-            Self::MissingObjectId => "missing_object_id",
-            Self::ObjectIdTooLong => "object_id_too_long",
-            Self::BadProperties => "bad_properties",
-            Self::PropertyTooLarge => "property_too_large",
-            Self::TooManyObjects => "too_many_objects",
-        }
-    }
-
-    /// The reason with this slug.
-    pub fn of_slug(slug: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.slug() == slug)
-    }
-
     /// The reason as a sentence.
     pub fn why(self) -> &'static str {
         match self {

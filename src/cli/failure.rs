@@ -169,12 +169,12 @@ mod tests {
         let path = || "/var/lib/forebay".into();
         let denied = || io::Error::new(ErrorKind::PermissionDenied, "denied");
         check(
-            DirectoryError::Unusable { path: path(), cause: denied() }.into(),
+            DirectoryError::Unusable(path(), denied()).into(),
             "cannot use the spool directory /var/lib/forebay: denied; make it writable for this user (`sudo install -d \
              -o \"$USER\" /var/lib/forebay`), or set spool.dir",
         );
         check(
-            LookError::Unreadable { path: path(), cause: denied() }.into(),
+            LookError::Unreadable(path(), denied()).into(),
             "cannot read /var/lib/forebay: denied; run the command as the collector's user",
         );
         let denied = StoreError::answered(Fault::Refused, 403, Some("AccessDenied"), "no");
@@ -184,7 +184,7 @@ mod tests {
         );
         let missing = StoreError::answered(Fault::Refused, 404, Some("NoSuchBucket"), "none");
         check(missing.into(), "404 NoSuchBucket: none; check the bucket's name, its region and the endpoint");
-        let look = LookError::Unreadable { path: path(), cause: io::Error::new(ErrorKind::NotFound, "none") };
+        let look = LookError::Unreadable(path(), io::Error::new(ErrorKind::NotFound, "none"));
         check(
             ViewError::Look(look).into(),
             "cannot read /var/lib/forebay: none; give the directory that is set as `spool.dir`",

@@ -34,25 +34,16 @@ pub struct ConfigValue {
     pub from: Origin,
 }
 
-/// Where a value is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Nobody set it.
-    Default,
-    /// The configuration file.
-    File,
-    /// The environment.
-    Environment,
-}
-
-impl Origin {
-    /// Its name, for an operator.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::File => "file",
-            Self::Environment => "environment",
-        }
+closed_list! {
+    /// Where a value is from.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Origin by name {
+        /// Nobody set it.
+        Default = "default",
+        /// The configuration file.
+        File = "file",
+        /// The environment.
+        Environment = "environment",
     }
 }
 

@@ -1,6 +1,5 @@
 //! Value types that only the configuration uses, each validated when parsed.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -171,11 +170,7 @@ impl Endpoint {
     }
 }
 
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+shown_as_text!(Endpoint);
 
 /// A URL to whose end a path can be added: without query, user and password. `examples` show the form, and
 /// `credentials` says where these are from.

@@ -2,80 +2,41 @@
 
 use std::fmt;
 
-/// Why an invocation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// The function ran and reported an error.
-    ExecutionError,
-    /// The function did not answer in time. It may have run.
-    Timeout,
-    /// The role may not invoke the function.
-    AccessDenied,
-    /// There are no credentials that the service accepts: the role cannot be assumed, or they are unknown or
-    /// expired.
-    InvalidCredentials,
-    /// The function, or the version that its ARN names, does not exist.
-    NotFound,
-    /// The web address answers with a redirect, which is not followed.
-    Redirected,
-    /// Too many requests to the service.
-    Throttled,
-    /// The service or the function's surroundings have a fault that may pass.
-    Unavailable,
-    /// The call is larger than an invocation may be.
-    TooLarge,
-    /// The service refuses the request as it is.
-    BadRequest,
-    /// The service stopped a loop: the function sends calls back to the collector.
-    Recursive,
-    /// The service could not be reached, so the call was not sent.
-    Network,
-    /// The connection broke after the call was sent. The function may have run.
-    Unanswered,
+closed_list! {
+    /// Why an invocation failed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Class by slug and of_slug {
+        /// The function ran and reported an error.
+        ExecutionError = "execution-error",
+        /// The function did not answer in time. It may have run.
+        Timeout = "timeout",
+        /// The role may not invoke the function.
+        AccessDenied = "access-denied",
+        /// There are no credentials that the service accepts: the role cannot be assumed, or they are unknown or
+        /// expired.
+        InvalidCredentials = "invalid-credentials",
+        /// The function, or the version that its ARN names, does not exist.
+        NotFound = "not-found",
+        /// The web address answers with a redirect, which is not followed.
+        Redirected = "redirected",
+        /// Too many requests to the service.
+        Throttled = "throttled",
+        /// The service or the function's surroundings have a fault that may pass.
+        Unavailable = "unavailable",
+        /// The call is larger than an invocation may be.
+        TooLarge = "too-large",
+        /// The service refuses the request as it is.
+        BadRequest = "bad-request",
+        /// The service stopped a loop: the function sends calls back to the collector.
+        Recursive = "recursive",
+        /// The service could not be reached, so the call was not sent.
+        Network = "network",
+        /// The connection broke after the call was sent. The function may have run.
+        Unanswered = "unanswered",
+    }
 }
 
 impl Class {
-    /// Every class, for tables and metrics.
-    pub const ALL: [Self; 13] = [
-        Self::ExecutionError,
-        Self::Timeout,
-        Self::AccessDenied,
-        Self::InvalidCredentials,
-        Self::NotFound,
-        Self::Redirected,
-        Self::Throttled,
-        Self::Unavailable,
-        Self::TooLarge,
-        Self::BadRequest,
-        Self::Recursive,
-        Self::Network,
-        Self::Unanswered,
-    ];
-
-    /// The name as a label.
-    pub fn slug(self) -> &'static str {
-        match self {
-            Self::ExecutionError => "execution-error",
-            Self::Timeout => "timeout",
-            Self::AccessDenied => "access-denied",
-            Self::InvalidCredentials => "invalid-credentials",
-            Self::NotFound => "not-found",
-            Self::Redirected => "redirected",
-            Self::Throttled => "throttled",
-            Self::Unavailable => "unavailable",
-            Self::TooLarge => "too-large",
-            Self::BadRequest => "bad-request",
-            Self::Recursive => "recursive",
-            Self::Network => "network",
-            Self::Unanswered => "unanswered",
-        }
-    }
-
-    /// The class with this slug.
-    pub fn of_slug(slug: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.slug() == slug)
-    }
-
     /// What fixes a failure of this class.
     pub fn remedy(self) -> &'static str {
         match self {

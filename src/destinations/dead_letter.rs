@@ -16,14 +16,14 @@ use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::{Clock, UnixMillis};
 
+/// A letter that is being stored. Errors: the stored line is not JSON.
+pub type Storing = Result<BoxFuture<'static, Result<(), AppendError>>, serde_json::Error>;
+
 /// Where dead letters go.
 pub trait Letters: Send + Sync + fmt::Debug {
     /// Stores a letter. The call is finished once the future has ended well.
     /// Errors: the stored line is not JSON.
-    fn store(
-        &self,
-        letter: &Letter<'_>,
-    ) -> Result<BoxFuture<'static, Result<(), AppendError>>, serde_json::Error>;
+    fn store(&self, letter: &Letter<'_>) -> Storing;
 }
 
 /// Stores dead letters in the log, which delivers them to the bucket.
@@ -36,10 +36,7 @@ pub struct LogLetters {
 }
 
 impl Letters for LogLetters {
-    fn store(
-        &self,
-        letter: &Letter<'_>,
-    ) -> Result<BoxFuture<'static, Result<(), AppendError>>, serde_json::Error> {
+    fn store(&self, letter: &Letter<'_>) -> Storing {
         // A clock that was set back may be on a day that is over.
         let frames = letter.frames(self.clock.wall().max(self.append.not_before()))?;
         let append = Arc::clone(&self.append);

@@ -231,19 +231,19 @@ where
                 ..Answer::default()
             })
         }
-        (None, Reason::NoCredentials(_) | Reason::Denied(_)) => Ending::NoCredentials { why: &why.message },
+        (None, Reason::NoCredentials(_) | Reason::Denied(_)) => Ending::NoCredentials(&why.message),
         // Only the connection timed out, so no function runs. The time-out for answers is elsewhere.
         (None, _) if matches!(error, SdkError::DispatchFailure(dispatch) if dispatch.is_timeout()) => {
-            Ending::NoAnswer { why: &why.message }
+            Ending::NoAnswer(&why.message)
         }
         (None, Reason::NoAnswer(NoAnswer::Timeout)) => Ending::TimedOut,
         (None, _)
             if class_of_broken(error) == Class::Unanswered
                 && !matches!(error, SdkError::ConstructionFailure(_)) =>
         {
-            Ending::Broken { why: &why.message }
+            Ending::Broken(&why.message)
         }
-        (None, _) => Ending::NoAnswer { why: &why.message },
+        (None, _) => Ending::NoAnswer(&why.message),
     };
     match outcome(ending) {
         Err(failure) => failure,

@@ -186,11 +186,6 @@ impl Lane {
         })
     }
 
-    /// Invocations under way.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight
-    }
-
     /// Invocations at once now: fewer than configured after the service throttled.
     pub fn invocations_max(&mut self, now: Duration) -> usize {
         self.concurrency.limit(now)

@@ -138,9 +138,7 @@ pub(super) struct Steered {
 pub(super) struct LaneTask {
     deps: LaneDeps,
     id: LaneId,
-    orders: watch::Receiver<Arc<Orders>>,
-    reading: Arc<RwLock<()>>,
-    give_up_through: Arc<AtomicU64>,
+    steered: Steered,
     current: Arc<Orders>,
     lane: Lane,
     ages: Ages,
@@ -171,22 +169,20 @@ impl LaneTask {
     pub(super) fn new(
         deps: LaneDeps,
         id: LaneId,
-        Steered { mut orders, reading, give_up_through }: Steered,
+        mut steered: Steered,
         queue: Option<Arc<Queue>>,
         progress: Arc<Progress>,
     ) -> Self {
         let finished = progress.finished_through();
         let before = progress.seen().ahead.clone();
-        let current = Arc::clone(&orders.borrow_and_update());
+        let current = Arc::clone(&steered.orders.borrow_and_update());
         Self {
             lane: Lane::new(finished, current.lane(&id.function)),
             ages: Ages::new(deps.follow.durable_through(), deps.clock.monotonic(), deps.clock.wall()),
             names: (id.destination.as_str().into(), id.function.as_str().into()),
             deps,
             id,
-            orders,
-            reading,
-            give_up_through,
+            steered,
             not_buried: OnceAMinute::default(),
             crowded: OnceAMinute::default(),
             current,
@@ -244,8 +240,9 @@ impl LaneTask {
     }
 
     fn follow_orders(&mut self) {
-        if self.orders.has_changed().unwrap_or(false) {
-            let before = std::mem::replace(&mut self.current, Arc::clone(&self.orders.borrow_and_update()));
+        if self.steered.orders.has_changed().unwrap_or(false) {
+            let before =
+                std::mem::replace(&mut self.current, Arc::clone(&self.steered.orders.borrow_and_update()));
             self.lane.set(self.current.lane(&self.id.function));
             // A change of another destination does not concern this lane.
             if before.settings != self.current.settings || before.is_usable != self.current.is_usable {
@@ -297,7 +294,7 @@ impl LaneTask {
             return;
         }
         // Orders may have changed before it was taken.
-        let reading = Arc::clone(&self.reading).read_owned().await;
+        let reading = Arc::clone(&self.steered.reading).read_owned().await;
         if stop.is_cancelled() {
             return;
         }
@@ -560,7 +557,7 @@ impl LaneTask {
         if now < self.bury_at {
             return;
         }
-        let through = self.give_up_through.load(Ordering::Relaxed);
+        let through = self.steered.give_up_through.load(Ordering::Relaxed);
         if through > self.lane.finished_through() {
             let oldest = self.lane.overflowing(through, EXPIRE_MOST);
             self.bury_all(&oldest);

@@ -21,21 +21,12 @@ pub enum Ending<'a> {
     Answer(Answer<'a>),
     /// No answer came within the destination's timeout. The function may have run.
     TimedOut,
-    /// The service could not be reached, so nothing was sent.
-    NoAnswer {
-        /// Why.
-        why: &'a Told,
-    },
-    /// The connection broke after the call was sent. The function may have run.
-    Broken {
-        /// Why.
-        why: &'a Told,
-    },
-    /// Nothing was sent: there are no credentials, or the role cannot be assumed.
-    NoCredentials {
-        /// Why.
-        why: &'a Told,
-    },
+    /// The service could not be reached, so nothing was sent, and why.
+    NoAnswer(&'a Told),
+    /// The connection broke after the call was sent, and why. The function may have run.
+    Broken(&'a Told),
+    /// Nothing was sent: there are no credentials, or the role cannot be assumed, and why.
+    NoCredentials(&'a Told),
 }
 
 /// An answer of the service.
@@ -134,9 +125,9 @@ pub fn outcome(ending: Ending<'_>) -> Result<(), Failure> {
     };
     let answer = match ending {
         Ending::TimedOut => return failed(Class::Timeout, &"no answer within the timeout".into(), None),
-        Ending::NoAnswer { why } => return failed(Class::Network, why, None),
-        Ending::Broken { why } => return failed(Class::Unanswered, why, None),
-        Ending::NoCredentials { why } => return failed(Class::InvalidCredentials, why, None),
+        Ending::NoAnswer(why) => return failed(Class::Network, why, None),
+        Ending::Broken(why) => return failed(Class::Unanswered, why, None),
+        Ending::NoCredentials(why) => return failed(Class::InvalidCredentials, why, None),
         Ending::Answer(answer) => answer,
     };
     if (200..300).contains(&answer.status) {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::piece::Piece;
 use super::positions::{All, LaneId, lanes, lowest};
 use super::queue;
-use crate::disk::{Disk, is_no_handle, is_no_space, read_all, temporary_name, write_durably};
+use crate::disk::{Disk, if_there, is_no_handle, is_no_space, read_all, temporary_name, write_durably};
 
 /// The file, in the spool's directory.
 pub const FILE: &str = "destinations.json";
@@ -60,9 +60,8 @@ enum Copied {
 
 impl Copied {
     fn read(disk: &dyn Disk, file: &str) -> io::Result<Self> {
-        match disk.open(file).and_then(|open| read_all(&*open)) {
-            Ok(bytes) => Ok(Self::parse(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Missing),
+        match if_there(disk.open(file).and_then(|open| read_all(&*open))) {
+            Ok(bytes) => Ok(bytes.map_or(Self::Missing, |bytes| Self::parse(&bytes))),
             // A passing failure to read is no damage.
             Err(error) if is_no_handle(&error) => Err(error),
             Err(error) => Ok(Self::Damaged(format!("cannot be read: {error}"))),

@@ -15,10 +15,10 @@ use sha2::Digest as _;
 
 use super::piece::Piece;
 use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
-use crate::disk::{Disk, publish, read_all, read_sound, temporary_name};
+use crate::disk::{Disk, if_there, publish, read_all, read_sound, temporary_name};
 use crate::lock::lock;
 use crate::log::frame::{self, FRAME_MAX, Frame, Salt};
-use crate::log::{Follow, Go, Range, Read, ReadThrough};
+use crate::log::{Follow, Go, Range, Read, ReadThrough, Visit};
 
 /// The directory of all pieces, in that of the spool.
 pub const DIRECTORY: &str = "queued";
@@ -65,11 +65,7 @@ impl QueueReadThrough {
 
     /// Passes the lines of the log after it, of a lane that has no pieces, and moves behind what was passed.
     /// Errors: the disk's error, or that of `visit`.
-    pub(super) fn follow(
-        &mut self,
-        log: &dyn Follow,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()> {
+    pub(super) fn follow(&mut self, log: &dyn Follow, visit: &mut Visit<'_>) -> io::Result<()> {
         log.follow(&mut self.log, visit)
     }
 }
@@ -173,7 +169,7 @@ impl Queue {
         &self,
         log: &dyn Follow,
         place: &mut QueueReadThrough,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+        visit: &mut Visit<'_>,
     ) -> io::Result<()> {
         loop {
             let (next, end) = {
@@ -195,18 +191,9 @@ impl Queue {
         }
     }
 
-    fn read(
-        &self,
-        piece: Piece,
-        place: &mut QueueReadThrough,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<Go> {
+    fn read(&self, piece: Piece, place: &mut QueueReadThrough, visit: &mut Visit<'_>) -> io::Result<Go> {
         let salt = self.salt(piece.after);
-        let file = match self.disk.open(&self.name(piece.after)) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        let file = if_there(self.disk.open(&self.name(piece.after)))?;
         let mut next = if place.next.after == piece.after {
             place.next
         } else {
@@ -305,24 +292,16 @@ impl Queue {
         log.follow(&mut place, &mut |read| {
             let reached = match read {
                 Read::Lost(range) => {
-                    add_loss(
-                        &mut lost,
-                        range.first,
-                        Loss { last: range.last, calls: range.last - range.first + 1 },
-                    );
+                    let calls = range.last - range.first + 1;
+                    add_loss(&mut lost, range.first, Loss { last: range.last, calls });
                     range.last
                 }
                 Read::Frame(frame) => {
                     after_line(frame.payload.len());
                     if let Some((source, _)) = Kept::call_for(&frame, routes, function) {
                         calls += 1;
-                        let start = frame::begin(
-                            &mut out,
-                            frame.kind,
-                            (Some(&source), frame.name),
-                            frame.received_at,
-                            None,
-                        );
+                        let of = (Some(&source), frame.name);
+                        let start = frame::begin(&mut out, frame.kind, of, frame.received_at, None);
                         out.extend_from_slice(frame.payload);
                         frame::finish(&mut out, start, frame.fingerprint);
                         frame::stamp(out.get_mut(start..).unwrap_or_default(), frame.position, salt);
@@ -510,11 +489,7 @@ mod tests {
             0
         }
 
-        fn follow(
-            &self,
-            place: &mut ReadThrough,
-            visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-        ) -> io::Result<()> {
+        fn follow(&self, place: &mut ReadThrough, visit: &mut Visit<'_>) -> io::Result<()> {
             while place.through < self.0 {
                 let position = place.through + 1;
                 let line = line(position);

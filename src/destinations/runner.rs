@@ -26,7 +26,7 @@ use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Queue};
 use super::records::Records;
 use super::settings::{DestinationSettings, concurrency_max};
-use crate::alarms::Alarms;
+use crate::alarms::{AlarmKind, Alarms};
 use crate::disk::Disk;
 use crate::give_way::GiveWay;
 use crate::lock::lock;
@@ -851,17 +851,12 @@ impl Runner {
                 alarm::of(id, &seen, (lag, !self.configured.contains_key(&id.destination)), now)
             {
                 let subject = alarm::subject(id);
-                self.deps.alarms.raise_of(
-                    crate::alarms::AlarmKind::Destination,
-                    &subject,
-                    alarm.what,
-                    alarm.began,
-                );
+                self.deps.alarms.raise_of(AlarmKind::Destination, &subject, alarm.what, alarm.began);
                 standing.insert(subject);
             }
         }
         for (subject, what) in damage {
-            let (kind, what) = (crate::alarms::AlarmKind::Damage, what.join("; "));
+            let (kind, what) = (AlarmKind::Damage, what.join("; "));
             self.deps.alarms.raise(kind, &format!("destination {subject}"), what);
         }
         for (name, lag) in behind {
@@ -873,7 +868,7 @@ impl Runner {
                 .set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
         for over in self.alarmed.difference(&standing) {
-            self.deps.alarms.clear(crate::alarms::AlarmKind::Destination, over);
+            self.deps.alarms.clear(AlarmKind::Destination, over);
         }
         self.alarmed = standing;
         self.deps

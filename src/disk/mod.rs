@@ -131,6 +131,14 @@ pub fn temporary_name(name: &str) -> String {
     format!("{name}.tmp")
 }
 
+/// `None` if an error says that there is no such file or directory.
+pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 /// Whether an error means that there is no space: `ENOSPC` or `EDQUOT`.
 pub fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

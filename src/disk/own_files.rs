@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::disk::if_there;
+
 /// How often a name is taken again from somebody who keeps planting files there.
 const TRIES_MAX: u32 = 8;
 
@@ -22,10 +24,7 @@ pub fn make_folders(path: &Path) -> io::Result<()> {
 pub fn replace(path: &Path, mode: u32) -> io::Result<File> {
     let mut tries = 0;
     loop {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        if_there(fs::remove_file(path))?;
         tries += 1;
         match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES_MAX => {}

@@ -9,35 +9,23 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 use crate::disk::real_disk::{files_in, read_up_to};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, if_there};
 
 /// Why a directory cannot be read as a spool.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     /// The directory is missing or cannot be read.
-    #[error("cannot read {path}")]
-    Unreadable {
-        /// The directory.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("cannot read {0}")]
+    Unreadable(PathBuf, #[source] io::Error),
     /// It is not a spool.
     #[error(
-        "{path} is not a spool: it has no IDENT file, and no IDENT.copy; give the directory that is set as `spool.dir` (for \
+        "{0} is not a spool: it has no IDENT file, and no IDENT.copy; give the directory that is set as `spool.dir` (for \
          `forebay dev`, the folder `spool` in its data directory)"
     )]
-    NotASpool {
-        /// The directory.
-        path: PathBuf,
-    },
+    NotASpool(PathBuf),
     /// A running process holds its lock.
-    #[error("the spool {path} is in use by a running process; stop it first, or use `forebay status`")]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-    },
+    #[error("the spool {0} is in use by a running process; stop it first, or use `forebay status`")]
+    Locked(PathBuf),
 }
 
 /// A spool directory for reading. While this value exists, no process can begin to use the spool.
@@ -50,20 +38,16 @@ pub struct ReadOnlyDisk {
 impl ReadOnlyDisk {
     /// Opens the directory of a spool that no process uses.
     pub fn open(root: &Path) -> Result<Self, LookError> {
-        let unreadable = |cause| LookError::Unreadable { path: root.to_owned(), cause };
+        let unreadable = |cause| LookError::Unreadable(root.to_owned(), cause);
         fs::read_dir(root).map_err(unreadable)?;
         if !["IDENT", "IDENT.copy"].iter().any(|name| root.join(name).is_file()) {
-            return Err(LookError::NotASpool { path: root.to_owned() });
+            return Err(LookError::NotASpool(root.to_owned()));
         }
-        let lock = match File::open(root.join("LOCK")) {
-            Ok(lock) => Some(lock),
-            // A copy may have no lock file, and then nothing can hold it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(unreadable(error)),
-        };
+        // A copy may have no lock file, and then nothing can hold it.
+        let lock = if_there(File::open(root.join("LOCK"))).map_err(unreadable)?;
         match lock.as_ref().map(|lock| rustix::fs::flock(lock, FlockOperation::NonBlockingLockShared)) {
             None | Some(Ok(())) => Ok(Self { root: root.to_owned(), _lock: lock }),
-            Some(Err(rustix::io::Errno::WOULDBLOCK)) => Err(LookError::Locked { path: root.to_owned() }),
+            Some(Err(rustix::io::Errno::WOULDBLOCK)) => Err(LookError::Locked(root.to_owned())),
             Some(Err(errno)) => Err(unreadable(errno.into())),
         }
     }
@@ -95,10 +79,7 @@ impl Disk for ReadOnlyDisk {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
-        match files_in(&self.root.join(dir)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            files => files,
-        }
+        Ok(if_there(files_in(&self.root.join(dir)))?.unwrap_or_default())
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {

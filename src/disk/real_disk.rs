@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::FlockOperation;
 
-use crate::disk::{Disk, DiskFile, is_no_handle, own_files};
+use crate::disk::{Disk, DiskFile, if_there, is_no_handle, own_files};
 use crate::lock::lock;
 
 /// Subdirectories of a spool.
@@ -28,22 +28,11 @@ const WRITE_PARTS_MAX: usize = 1_024;
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// It cannot be made or opened.
-    #[error("cannot use the spool directory {path}")]
-    Unusable {
-        /// The directory.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("cannot use the spool directory {0}")]
+    Unusable(PathBuf, #[source] io::Error),
     /// Another process holds its lock.
-    #[error(
-        "the spool {path} is in use by another process; stop that process first, or use another directory"
-    )]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-    },
+    #[error("the spool {0} is in use by another process; stop that process first, or use another directory")]
+    Locked(PathBuf),
 }
 
 /// A spool directory, locked while this value exists.
@@ -104,7 +93,7 @@ fn missing_parents(root: &Path, is_there: impl Fn(&Path) -> bool) -> Vec<&Path> 
 impl RealDisk {
     /// Opens and locks a spool directory, making it (0700) if it is missing.
     pub fn open(root: &Path) -> Result<Self, DirectoryError> {
-        let unusable = |cause| DirectoryError::Unusable { path: root.to_owned(), cause };
+        let unusable = |cause| DirectoryError::Unusable(root.to_owned(), cause);
         let made = missing_parents(root, |dir| dir.is_dir());
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -122,7 +111,7 @@ impl RealDisk {
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(DirectoryError::Locked { path: root.to_owned() });
+                return Err(DirectoryError::Locked(root.to_owned()));
             }
             Err(errno) => return Err(unusable(errno.into())),
         }
@@ -137,11 +126,6 @@ impl RealDisk {
             own_files::sync_folder_of(dir).map_err(unusable)?;
         }
         Ok(disk)
-    }
-
-    /// The path of the spool.
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     fn with_handle<T>(&self, open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -173,10 +157,7 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.root.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        if_there(fs::remove_file(self.root.join(name))).map(drop)
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
@@ -354,8 +335,9 @@ mod tests {
     #[test]
     fn a_directory_is_locked_and_many_parts_are_written_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let disk = RealDisk::open(&dir.path().join("spool")).unwrap();
-        assert!(matches!(RealDisk::open(disk.root()), Err(DirectoryError::Locked { .. })));
+        let root = dir.path().join("spool");
+        let disk = RealDisk::open(&root).unwrap();
+        assert!(matches!(RealDisk::open(&root), Err(DirectoryError::Locked(_))));
         let file = disk.create("x").unwrap();
         let parts: Vec<Vec<u8>> = (0..3_000_u32).map(|i| i.to_le_bytes().to_vec()).collect();
         let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::log::InLogs;
-use crate::receipt::{self, Receipt};
+use crate::receipt;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 
@@ -19,17 +19,6 @@ impl Receipts {
     /// The receipts of lines of a source and a day. `None` if no positions of the lines are known.
     pub(super) fn new((source, day): (SourceId, ReceivedDay), stored_in: InLogs) -> Option<Self> {
         (!stored_in.is_empty()).then_some(Self { source, day, stored_in })
-    }
-
-    /// The receipts, one by one.
-    pub fn iter(&self) -> impl Iterator<Item = Receipt> + '_ {
-        self.stored_in.iter().map(|one| Receipt {
-            source: self.source.clone(),
-            day: self.day,
-            spool_id: one.log.to_string(),
-            first: one.first,
-            last: one.last(),
-        })
     }
 }
 
@@ -63,10 +52,7 @@ mod tests {
         let (one, two) = (format!("web/0/{}/5-7", "01".repeat(16)), format!("web/0/{}/9", "02".repeat(16)));
         let single = of(&[stretch(1, 5, 3)]).unwrap();
         assert_eq!(single.to_string(), one);
-        assert_eq!(single.iter().collect::<Vec<_>>(), [one.parse().unwrap()]);
         let both = of(&[stretch(1, 5, 3), stretch(2, 9, 1)]).unwrap();
         assert_eq!(both.to_string(), format!("{one},{two}"));
-        let tokens: Vec<String> = both.iter().map(|receipt| receipt.to_string()).collect();
-        assert_eq!(tokens, [one, two]);
     }
 }

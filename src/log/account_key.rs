@@ -72,18 +72,7 @@ impl FromStr for AccountKey {
     }
 }
 
-impl TryFrom<String> for AccountKey {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<AccountKey> for String {
-    fn from(key: AccountKey) -> Self {
-        key.to_string()
-    }
-}
+text_form!(AccountKey, String, str::parse);
 
 #[cfg(test)]
 mod tests {

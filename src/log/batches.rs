@@ -4,7 +4,7 @@ use std::io;
 
 use super::Stopped;
 use super::range::Range;
-use super::read::{Go, Read};
+use super::read::Visit;
 use crate::batch::BatchKey;
 use crate::time::UnixMillis;
 
@@ -15,13 +15,7 @@ pub trait Batches {
 
     /// Passes the durable frames of `key` with `after < position <= through` to `visit`, in order.
     /// Errors: the disk's error, or that of `visit`.
-    fn read(
-        &self,
-        key: &BatchKey,
-        after: u64,
-        through: u64,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()>;
+    fn read(&self, key: &BatchKey, after: u64, through: u64, visit: &mut Visit<'_>) -> io::Result<()>;
 
     /// The positions of the lines that begin near these offsets, counted in bytes of the batch's unsealed
     /// lines. `offsets` must be sorted. Offsets after the end yield no position.

@@ -44,29 +44,19 @@ impl DayInBucket {
     }
 }
 
-/// The stage of a day that has calls in the spool, or objects, and is not closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum DayStage {
-    /// Calls may still be added to it.
-    Open,
-    /// It is over, and some of it is not in the store.
-    Delivering,
-    /// All of it is in the store except its marker.
-    Closing,
-    /// It is uncertain what the store has of it: notes of the manifest were lost, calls were lost before they
-    /// were put, or a person decided about one of its objects. It is never closed.
-    Unsure,
-}
-
-impl DayStage {
-    /// Its name.
-    pub fn slug(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Delivering => "delivering",
-            Self::Closing => "closing",
-            Self::Unsure => "unsure",
-        }
+closed_list! {
+    /// The stage of a day that has calls in the spool, or objects, and is not closed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum DayStage by slug {
+        /// Calls may still be added to it.
+        Open = "open",
+        /// It is over, and some of it is not in the store.
+        Delivering = "delivering",
+        /// All of it is in the store except its marker.
+        Closing = "closing",
+        /// It is uncertain what the store has of it: notes of the manifest were lost, calls were lost before they
+        /// were put, or a person decided about one of its objects. It is never closed.
+        Unsure = "unsure",
     }
 }
 

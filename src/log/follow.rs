@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::read::{Go, Read};
+use super::read::Visit;
 
 /// Lets a second reader follow the log, and keeps what it has not read.
 ///
@@ -31,11 +31,7 @@ pub trait Follow: Send + Sync + fmt::Debug {
     /// passed too.
     /// Errors: the disk's error, or that of `visit`. `read_through` is then behind the last frame that was
     /// passed.
-    fn follow(
-        &self,
-        read_through: &mut ReadThrough,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()>;
+    fn follow(&self, read_through: &mut ReadThrough, visit: &mut Visit<'_>) -> io::Result<()>;
 }
 
 /// How far a second reader has read.

@@ -59,11 +59,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn columns(&self) -> [u64; 9] {
-        [
-            self.received, self.stored, self.rejected, self.repeated, self.suppressed, self.delivered,
-            self.rejected_delivered, self.lost, self.rejected_lost,
-        ]
+    fn columns(mut self) -> [u64; 9] {
+        self.columns_mut().map(|column| *column)
     }
 
     fn columns_mut(&mut self) -> [&mut u64; 9] {

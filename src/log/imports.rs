@@ -22,19 +22,7 @@ impl fmt::Display for ImportKey {
     }
 }
 
-impl From<ImportKey> for String {
-    fn from(key: ImportKey) -> Self {
-        key.to_string()
-    }
-}
-
-impl TryFrom<String> for ImportKey {
-    type Error = std::num::ParseIntError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        u128::from_str_radix(&text, 16).map(Self)
-    }
-}
+text_form!(ImportKey, std::num::ParseIntError, |text: &str| u128::from_str_radix(text, 16).map(ImportKey));
 
 /// How far a file is imported, and what became of its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -58,7 +58,7 @@ pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
 pub use located::{Located, Standing};
 pub use locations::{Locations, SetLocations};
 pub use range::Range;
-pub use read::{Go, Read};
+pub use read::{Go, Read, Visit};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
 pub use space::{Capacity, FULL_PERCENT, PRESSURE_PERCENT, Usage};

@@ -1,5 +1,7 @@
 //! The items that reading a batch passes to its visitor.
 
+use std::io;
+
 use super::frame::Frame;
 use super::range::Range;
 
@@ -20,3 +22,6 @@ pub enum Go {
     /// Stop.
     Stop,
 }
+
+/// Gets the items.
+pub type Visit<'v> = dyn FnMut(Read<'_>) -> io::Result<Go> + 'v;

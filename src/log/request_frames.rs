@@ -205,11 +205,7 @@ impl LineSink for RequestFrames {
         }
         frame::set_kind(&mut self.bytes, self.open, FrameKind::Rejected);
         self.finish(0);
-        if let Some(count) = RejectReason::ALL
-            .iter()
-            .position(|known| *known == reason)
-            .and_then(|index| self.rejected.get_mut(index))
-        {
+        if let Some(count) = self.rejected.get_mut(reason as usize) {
             *count += 1;
         }
     }

@@ -121,6 +121,11 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// Its positions.
+    pub fn range(&self) -> Range {
+        Range { first: self.first, last: self.last }
+    }
+
     /// Lines by the hour in which they were received. If that was not recorded, all are in the hour of the
     /// first line.
     pub fn hours(&self) -> Hours {
@@ -148,6 +153,21 @@ pub struct PendingSeal {
 }
 
 impl PendingSeal {
+    /// Lines that its object has.
+    pub fn frames(&self) -> u64 {
+        self.amended.as_ref().map_or(self.seal.frames, |amend| amend.frames)
+    }
+
+    /// Their bytes.
+    pub fn bytes(&self) -> u64 {
+        self.amended.as_ref().map_or(self.seal.bytes, |amend| amend.bytes)
+    }
+
+    /// Their SHA-256, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        self.amended.as_ref().map_or(&self.seal.sha256, |amend| &amend.sha256)
+    }
+
     /// Lines by hour that its object delivers.
     pub fn hours(&self) -> Hours {
         match &self.amended {

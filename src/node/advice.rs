@@ -39,7 +39,7 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(ViewError::Look(error)) = error.downcast_ref() {
         return advice(error);
     }
-    if let Some(DirectoryError::Unusable { path, cause }) = error.downcast_ref() {
+    if let Some(DirectoryError::Unusable(path, cause)) = error.downcast_ref() {
         return is_not_writable(cause).then(|| {
             let path = path.display();
             format!(
@@ -48,7 +48,7 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         });
     }
     match error.downcast_ref() {
-        Some(LookError::Unreadable { cause, .. }) => match cause.kind() {
+        Some(LookError::Unreadable(_, cause)) => match cause.kind() {
             ErrorKind::NotFound => Some("give the directory that is set as `spool.dir`".to_owned()),
             ErrorKind::PermissionDenied => Some("run the command as the collector's user".to_owned()),
             _ => None,

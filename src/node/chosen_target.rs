@@ -108,7 +108,7 @@ impl ChosenTarget {
 
     async fn own_spool(config: &Config, no_node: &str, background: &Background) -> Result<Self, NodeError> {
         let dir = config.spool.dir.clone();
-        if let Err(locked @ DirectoryError::Locked { .. }) = RealDisk::open(&dir) {
+        if let Err(locked @ DirectoryError::Locked(_)) = RealDisk::open(&dir) {
             return Err(Unusable::Unreachable(format!("{no_node}, and {locked}")).into());
         }
         let disk = open_disk(&dir, !config.spool.unsafe_filesystem)?;

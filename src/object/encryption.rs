@@ -190,11 +190,7 @@ impl KmsKey {
     }
 }
 
-impl fmt::Display for KmsKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+shown_as_text!(KmsKey);
 
 text_form!(KmsKey, String, KmsKey::parse);
 

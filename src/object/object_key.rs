@@ -1,7 +1,5 @@
 //! Object keys. Only this module builds and parses them.
 
-use std::fmt;
-
 use super::{BucketString, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
@@ -37,16 +35,10 @@ impl ObjectKey {
         day: ReceivedDay,
         name: ObjectName<'_>,
     ) -> Self {
-        let slash = if bucket.prefix().is_empty() { "" } else { "/" };
-        let folder = stream.folder();
-        Self(format!(
-            "{}{slash}segment-logs/{folder}{source}/{day}/{}-{}-{}-{:020}.gz",
-            bucket.prefix(),
-            name.first_received_at.0,
-            name.node,
-            name.spool_id,
-            name.first_position,
-        ))
+        let ObjectName { first_received_at, node, spool_id, first_position } = name;
+        let (folder, at) = (stream.folder(), first_received_at.0);
+        let name = format!("{at}-{node}-{spool_id}-{first_position:020}.gz");
+        Self(bucket.below(&format!("segment-logs/{folder}{source}/{day}/{name}")))
     }
 
     /// The key of a test object: `{prefix/}segment-logs/_check/{node}-{ms}`, which readers skip and the plain
@@ -202,11 +194,7 @@ pub fn is_spool_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-impl fmt::Display for ObjectKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+shown_as_text!(ObjectKey);
 
 #[cfg(test)]
 mod tests {

@@ -101,21 +101,10 @@ impl fmt::Display for Role {
     }
 }
 
-macro_rules! text {
-    ($type:ident) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        text_form!($type, String, $type::parse);
-    };
-}
-
-text!(RoleArn);
-text!(ExternalId);
-text!(AccountId);
+shown_as_text!(RoleArn, ExternalId, AccountId);
+text_form!(RoleArn, String, RoleArn::parse);
+text_form!(ExternalId, String, ExternalId::parse);
+text_form!(AccountId, String, AccountId::parse);
 
 #[cfg(test)]
 mod tests {

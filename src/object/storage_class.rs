@@ -1,50 +1,32 @@
 //! The storage class of an object.
 
-use std::fmt;
-
-/// Every class that a put can request, by its S3 name.
-const NAMES: [(&str, StorageClass); 7] = [
-    ("STANDARD", StorageClass::Standard),
-    ("STANDARD_IA", StorageClass::StandardIa),
-    ("ONEZONE_IA", StorageClass::OneZoneIa),
-    ("INTELLIGENT_TIERING", StorageClass::IntelligentTiering),
-    ("GLACIER_IR", StorageClass::GlacierIr),
-    ("GLACIER", StorageClass::Glacier),
-    ("DEEP_ARCHIVE", StorageClass::DeepArchive),
-];
-
-/// A storage class of S3 (`x-amz-storage-class`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum StorageClass {
-    /// The default of S3.
-    Standard,
-    /// Infrequent access.
-    StandardIa,
-    /// Infrequent access, kept in one zone.
-    OneZoneIa,
-    /// Moved between tiers according to access.
-    IntelligentTiering,
-    /// Archived, but readable at once.
-    GlacierIr,
-    /// Archived: must be restored before reading.
-    Glacier,
-    /// Archived deeper: must be restored before reading.
-    DeepArchive,
+closed_list! {
+    /// A storage class of S3 (`x-amz-storage-class`), by its S3 name.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+    #[serde(try_from = "String", into = "String")]
+    pub enum StorageClass by as_str and named {
+        /// The default of S3.
+        Standard = "STANDARD",
+        /// Infrequent access.
+        StandardIa = "STANDARD_IA",
+        /// Infrequent access, kept in one zone.
+        OneZoneIa = "ONEZONE_IA",
+        /// Moved between tiers according to access.
+        IntelligentTiering = "INTELLIGENT_TIERING",
+        /// Archived, but readable at once.
+        GlacierIr = "GLACIER_IR",
+        /// Archived: must be restored before reading.
+        Glacier = "GLACIER",
+        /// Archived deeper: must be restored before reading.
+        DeepArchive = "DEEP_ARCHIVE",
+    }
 }
 
 impl StorageClass {
     /// Parses the S3 name. Errors: the allowed names.
     pub fn parse(text: &str) -> Result<Self, String> {
-        NAMES.iter().find(|(name, _)| *name == text).map(|(_, class)| *class).ok_or_else(|| {
-            let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            format!("expected a storage class: {}", names.join(", "))
-        })
-    }
-
-    /// The S3 name.
-    pub fn as_str(self) -> &'static str {
-        NAMES.iter().find(|(_, class)| *class == self).map_or("STANDARD", |(name, _)| *name)
+        let expected = || format!("expected a storage class: {}", Self::ALL.map(Self::as_str).join(", "));
+        Self::named(text).ok_or_else(expected)
     }
 
     /// Whether objects must be restored before they can be read.
@@ -53,11 +35,7 @@ impl StorageClass {
     }
 }
 
-impl fmt::Display for StorageClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+shown_as_text!(StorageClass);
 
 text_form!(StorageClass, String, StorageClass::parse);
 
@@ -67,9 +45,10 @@ mod tests {
 
     #[test]
     fn every_class_has_its_name() {
-        for (name, class) in NAMES {
-            assert_eq!((class.as_str(), StorageClass::parse(name)), (name, Ok(class)));
+        for class in StorageClass::ALL {
+            assert_eq!(StorageClass::parse(class.as_str()), Ok(class));
         }
+        assert_eq!(StorageClass::GlacierIr.as_str(), "GLACIER_IR");
         assert!(StorageClass::parse("standard").is_err());
     }
 }

@@ -13,7 +13,7 @@ use crate::spool::imports::RunningImports;
 use crate::time::UnixMillis;
 
 /// A batch that is not completely delivered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     /// Its unreleased frames by segment, oldest first.
     pub stretches: VecDeque<Stretch>,
@@ -116,13 +116,6 @@ impl Index {
         self.ledger.gather(through, imports);
     }
 
-    /// If a batch has no open frames left, counts the frames that its ledger rows still show as open as lost.
-    /// Returns the number of these frames.
-    pub(super) fn settle(&mut self, key: &BatchKey) -> u64 {
-        let open = self.batches.get(key).map_or(0, |batch| batch.open_frames);
-        if open == 0 { self.ledger.settle(key) } else { 0 }
-    }
-
     /// The differences between the ledger's two sides.
     pub(super) fn differences(&self) -> Vec<Difference> {
         self.ledger.differences(self.batches.iter().map(|(key, batch)| (key, batch.open_frames)))
@@ -137,9 +130,10 @@ impl Index {
         {
             state.followed_through = state.followed_through.max(run.last());
         }
-        let Some(batch) = self.batches.get_mut(key) else {
-            self.insert_first(segment, key, added);
-            return;
+        // Nearly always the batch is known, and its key is not copied.
+        let batch = match self.batches.get_mut(key) {
+            Some(batch) => batch,
+            None => self.batches.entry(key.clone()).or_default(),
         };
         if batch.open_frames == 0 {
             batch.first_received_at = received_at;
@@ -167,34 +161,14 @@ impl Index {
         }
     }
 
-    fn insert_first(&mut self, segment: u64, key: &BatchKey, added: Added) {
-        self.generations += 1;
-        let batch = Batch {
-            stretches: VecDeque::from([stretch(segment, added)]),
-            sealed_through: 0,
-            open_frames: u64::from(added.run.frames),
-            open_bytes: added.bytes,
-            first_open: added.run.first,
-            first_received_at: added.received_at,
-            generation: self.generations,
-        };
-        self.batches.insert(key.clone(), batch);
-        if let Some(state) = self.segments.get_mut(&segment) {
-            state.pending += 1;
-        }
-    }
-
     /// Adds the stretch of a segment that gets no more frames. Call it in the order of segments. Frames up to
     /// `sealed` are sealed.
     pub(super) fn restore(&mut self, key: &BatchKey, stretch: Stretch, sealed: u64) {
         let batch = self.batches.entry(key.clone()).or_insert_with(|| Batch {
-            stretches: VecDeque::new(),
             sealed_through: sealed,
-            open_frames: 0,
-            open_bytes: 0,
             first_open: stretch.first,
             first_received_at: stretch.first_received_at,
-            generation: 0,
+            ..Batch::default()
         });
         if let Some(state) = self.segments.get_mut(&stretch.segment) {
             state.pending += 1;
@@ -238,21 +212,6 @@ impl Index {
         batch.first_received_at = at;
         self.generations += 1;
         batch.generation = self.generations;
-    }
-
-    /// Releases the frames of a batch up to `through`.
-    pub(super) fn release(&mut self, key: &BatchKey, through: u64) {
-        let Some(batch) = self.batches.get_mut(key) else { return };
-        while batch.stretches.front().is_some_and(|stretch| stretch.last <= through) {
-            if let Some(stretch) = batch.stretches.pop_front()
-                && let Some(state) = self.segments.get_mut(&stretch.segment)
-            {
-                state.pending = state.pending.saturating_sub(1);
-            }
-        }
-        if batch.stretches.is_empty() {
-            self.batches.remove(key);
-        }
     }
 
     /// Closed segments that neither a batch nor the second reader pins.
@@ -346,12 +305,23 @@ impl OpenFrames for Index {
         self.seal(&seal.batch, seal.last, seal.frames, seal.bytes);
     }
 
-    fn release(&mut self, batch: &BatchKey, through: u64) {
-        self.release(batch, through);
+    fn release(&mut self, key: &BatchKey, through: u64) {
+        let Some(batch) = self.batches.get_mut(key) else { return };
+        while batch.stretches.front().is_some_and(|stretch| stretch.last <= through) {
+            if let Some(stretch) = batch.stretches.pop_front()
+                && let Some(state) = self.segments.get_mut(&stretch.segment)
+            {
+                state.pending = state.pending.saturating_sub(1);
+            }
+        }
+        if batch.stretches.is_empty() {
+            self.batches.remove(key);
+        }
     }
 
-    fn settle(&mut self, batch: &BatchKey) -> u64 {
-        self.settle(batch)
+    fn settle(&mut self, key: &BatchKey) -> u64 {
+        let open = self.batches.get(key).map_or(0, |batch| batch.open_frames);
+        if open == 0 { self.ledger.settle(key) } else { 0 }
     }
 
     fn gather(&mut self) {

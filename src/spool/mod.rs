@@ -29,6 +29,7 @@
 
 mod capped_disk;
 pub mod format;
+mod handles;
 mod imports;
 mod index;
 pub mod manifest;
@@ -39,41 +40,47 @@ mod reading;
 mod recovery;
 pub mod share;
 mod shared;
+#[cfg(any(test, feature = "testing"))]
 mod stepped;
 #[cfg(test)]
 mod tests;
 mod writing;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 #[cfg(test)]
 pub(crate) use capped_disk::capped;
+pub use handles::Handles;
 pub use options::{DELIVERIES, SpoolOptions};
 pub(crate) use options::{SEEN_MAX, beside_calls};
 pub(crate) use outgoing::CALLS_PERCENT_MIN;
 pub use recovery::{OpenError, Recovered};
+#[cfg(any(test, feature = "testing"))]
 pub use stepped::Stepped;
 pub use writing::housekeeper::SPARES_MAX;
 
-use crate::call::Fingerprinter;
-use crate::disk::{Disk, StagingDisk};
-use crate::log::{Append, Follow, Imports, Log, Reports, SetLocations};
+use crate::disk::Disk;
 use crate::metrics::Metrics;
 use crate::random::Random;
-use crate::spool::outgoing::SpoolLog;
-use crate::spool::writing::appender::Appender;
 use crate::time::Clock;
 
-/// An open spool: its appender, its log, and the two threads that own its files.
+/// An open spool: its handles, and the two threads that own its files.
 #[derive(Debug)]
 pub struct Spool {
-    appender: Appender,
-    log: SpoolLog,
+    handles: Handles,
     commit_loop: Option<JoinHandle<()>>,
     housekeeper: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+}
+
+impl Deref for Spool {
+    type Target = Handles;
+    fn deref(&self) -> &Handles {
+        &self.handles
+    }
 }
 
 impl Spool {
@@ -86,72 +93,17 @@ impl Spool {
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Recovered), OpenError> {
         let opened = recovery::open(disk, options, clock, random, metrics)?;
-        let spawn_failed = |cause| OpenError::Disk { what: "start a thread", cause };
-        let appender = Appender::new(Arc::clone(&opened.shared));
-        let commit_loop = {
-            let (appender, writer) = (appender.clone(), opened.writer);
-            let thread = std::thread::Builder::new().name("commit".into());
-            thread.spawn(move || appender.run(writer)).map_err(spawn_failed)?
-        };
+        let spawn_failed = |cause| OpenError::Disk("start a thread", cause);
+        let handles = Handles::of(opened.shared);
+        let (appender, writer) = (handles.appender.clone(), opened.writer);
+        let thread = std::thread::Builder::new().name("commit".into());
+        let commit_loop = thread.spawn(move || appender.run(writer)).map_err(spawn_failed)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let housekeeper = {
-            let (housekeeper, stop) = (opened.housekeeper, Arc::clone(&stop));
-            let thread = std::thread::Builder::new().name("housekeeper".into());
-            thread.spawn(move || housekeeper.run(&stop)).map_err(spawn_failed)?
-        };
-        let spool = Self {
-            appender,
-            log: SpoolLog { shared: opened.shared },
-            commit_loop: Some(commit_loop),
-            housekeeper: Some(housekeeper),
-            stop,
-        };
+        let (housekeeper, stopped) = (opened.housekeeper, Arc::clone(&stop));
+        let thread = std::thread::Builder::new().name("housekeeper".into());
+        let housekeeper = thread.spawn(move || housekeeper.run(&stopped)).map_err(spawn_failed)?;
+        let spool = Self { handles, commit_loop: Some(commit_loop), housekeeper: Some(housekeeper), stop };
         Ok((spool, opened.recovered))
-    }
-
-    /// Appends calls to the spool.
-    pub fn appender(&self) -> Arc<dyn Append> {
-        Arc::new(self.appender.clone())
-    }
-
-    /// What delivery needs.
-    pub fn log(&self) -> Arc<dyn Log> {
-        Arc::new(self.log.clone())
-    }
-
-    /// What status, console and metrics report.
-    pub fn reports(&self) -> Arc<dyn Reports> {
-        Arc::new(self.log.clone())
-    }
-
-    /// Where the frames of each source go.
-    pub fn locations(&self) -> Arc<dyn SetLocations> {
-        Arc::new(self.log.clone())
-    }
-
-    /// The progress of imported files.
-    pub fn imports(&self) -> Arc<dyn Imports> {
-        Arc::new(self.log.clone())
-    }
-
-    /// What a second reader needs.
-    pub fn follow(&self) -> Arc<dyn Follow> {
-        Arc::new(self.log.clone())
-    }
-
-    /// The disk of the spool's directory, with its cap.
-    pub fn disk(&self) -> &Arc<dyn Disk> {
-        &self.log.shared.disk
-    }
-
-    /// Where objects of this spool are staged. The spool keeps space to park them.
-    pub fn staging_disk(&self) -> StagingDisk {
-        self.log.staging_disk()
-    }
-
-    /// Makes the fingerprints that this spool compares.
-    pub fn fingerprinter(&self) -> Fingerprinter {
-        Fingerprinter::new(self.log.shared.ident.fingerprint_key)
     }
 
     /// Stores queued requests, takes no more, and ends the threads. Blocks until they have ended.

@@ -213,7 +213,7 @@ impl Shared {
             return Err(Stopped);
         }
         let (notes, found) = decide(&manifest.state());
-        let noted = manifest.append_and(notes, |state| {
+        let noted = manifest.append(notes, |state| {
             let mut index = lock(&self.index);
             // The count never decreases.
             index.ledger.lost_positions = index.ledger.lost_positions.max(state.calls.ledger.lost_positions);
@@ -230,10 +230,9 @@ impl Shared {
         }
         self.disk_full.store(true, Ordering::Release);
         if let Some(line) = lock(&self.not_noted).happened((), self.clock.monotonic()) {
-            let times = line.times;
             tracing::error!(
                 %error,
-                times,
+                times = line.times,
                 "the disk is full and the spool's manifest cannot grow: deliveries wait; free some space"
             );
         }

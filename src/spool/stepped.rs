@@ -2,20 +2,17 @@
 //! simulation that draws its steps from a seed can be replayed. Everything else is as in a spool with
 //! threads, including its queue and its answers.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::call::Fingerprinter;
-use crate::disk::{Disk, StagingDisk};
-use crate::log::{
-    Append, AppendError, Appended, Follow, Imports, Log, LogId, Reports, RequestFrames, SetLocations, Stopped,
-};
+use crate::disk::Disk;
+use crate::log::{AppendError, Appended, LogId, RequestFrames, Stopped};
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::spool::handles::Handles;
 use crate::spool::options::SpoolOptions;
-use crate::spool::outgoing::SpoolLog;
-use crate::spool::recovery::{self, OpenError, Recovered};
+use crate::spool::recovery::{self, OpenError, Opened, Recovered};
 use crate::spool::shared::lock;
-use crate::spool::writing::appender::Appender;
 use crate::spool::writing::housekeeper::Housekeeper;
 use crate::spool::writing::writer::{CommitError, Incoming, Writer};
 use crate::time::Clock;
@@ -23,10 +20,16 @@ use crate::time::Clock;
 /// An open spool whose parts the caller runs one after the other.
 #[derive(Debug)]
 pub struct Stepped {
-    appender: Appender,
+    handles: Handles,
     writer: Writer,
     housekeeper: Housekeeper,
-    pub(in crate::spool) log: SpoolLog,
+}
+
+impl Deref for Stepped {
+    type Target = Handles;
+    fn deref(&self) -> &Handles {
+        &self.handles
+    }
 }
 
 impl Stepped {
@@ -38,30 +41,18 @@ impl Stepped {
         random: &dyn Random,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, Recovered), OpenError> {
-        let opened = recovery::open(disk, options, clock, random, metrics)?;
-        let appender = Appender::new(Arc::clone(&opened.shared));
-        let log = SpoolLog { shared: opened.shared };
-        let spool = Self { appender, writer: opened.writer, housekeeper: opened.housekeeper, log };
-        Ok((spool, opened.recovered))
-    }
-
-    /// Queues requests until [`Stepped::turn`] stores them.
-    pub fn appender(&self) -> Arc<dyn Append> {
-        Arc::new(self.appender.clone())
-    }
-
-    /// Makes the fingerprints that this spool compares.
-    pub fn fingerprinter(&self) -> Fingerprinter {
-        Fingerprinter::new(self.log.shared.ident.fingerprint_key)
+        let Opened { shared, writer, housekeeper, recovered } =
+            recovery::open(disk, options, clock, random, metrics)?;
+        Ok((Self { handles: Handles::of(shared), writer, housekeeper }, recovered))
     }
 
     /// Stores queued requests, up to one block, and answers them, with one write and one sync. Runs the
     /// housekeeper if the open segment is full. Returns whether the spool still runs.
     pub fn turn(&mut self) -> bool {
-        let (shared, housekeeper) = (&self.log.shared, &mut self.housekeeper);
+        let (shared, housekeeper) = (&self.handles.log.shared, &mut self.housekeeper);
         let mut make_next =
             |wanted| housekeeper.pass().is_ok() && lock(&shared.next).prepared.len() >= wanted;
-        self.appender.turn(&mut self.writer, &mut make_next)
+        self.handles.appender.turn(&mut self.writer, &mut make_next)
     }
 
     /// Commits a group of requests without the queue, with one write and one sync.
@@ -93,41 +84,6 @@ impl Stepped {
     /// Runs the housekeeper once.
     pub fn keep(&mut self) -> Result<(), Stopped> {
         self.housekeeper.pass()
-    }
-
-    /// What delivery needs.
-    pub fn log(&self) -> Arc<dyn Log> {
-        Arc::new(self.log.clone())
-    }
-
-    /// What status, console and metrics report.
-    pub fn reports(&self) -> Arc<dyn Reports> {
-        Arc::new(self.log.clone())
-    }
-
-    /// Where the frames of each source go.
-    pub fn locations(&self) -> Arc<dyn SetLocations> {
-        Arc::new(self.log.clone())
-    }
-
-    /// The progress of imported files.
-    pub fn imports(&self) -> Arc<dyn Imports> {
-        Arc::new(self.log.clone())
-    }
-
-    /// What a second reader needs.
-    pub fn follow(&self) -> Arc<dyn Follow> {
-        Arc::new(self.log.clone())
-    }
-
-    /// The disk of the spool's directory, with its cap.
-    pub fn disk(&self) -> &Arc<dyn Disk> {
-        &self.log.shared.disk
-    }
-
-    /// Where objects of this spool are staged. The spool keeps space to park them.
-    pub fn staging_disk(&self) -> StagingDisk {
-        self.log.staging_disk()
     }
 
     /// Stores queued requests, takes no more, and closes the spool cleanly.

@@ -11,9 +11,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
-use crate::boxed_future::BoxFuture;
-use crate::disk::own_files;
+use super::{Attempted, Body, Fault, Head, ObjectStore, Put, PutMode, StoreError, Stored};
+use crate::disk::{if_there, own_files};
 use crate::lock::lock;
 use crate::object::{ObjectKey, S3Location};
 
@@ -95,35 +94,24 @@ impl DirectoryStore {
 
     fn head_file(&self, key: &ObjectKey) -> Result<Head, StoreError> {
         let place = self.place(key)?;
-        let len = match fs::metadata(&place) {
-            Ok(about) => Some(about.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(failed(Fault::NotFound, &format!("{} does not exist", place.display())));
-            }
-            Err(error) => return Err(refused(&place, &error)),
-        };
+        let about = if_there(fs::metadata(&place)).map_err(|error| refused(&place, &error))?;
+        let none = || failed(Fault::NotFound, &format!("{} does not exist", place.display()));
+        let len = Some(about.ok_or_else(none)?.len());
         let beside = beside_of(&place);
         let read = fs::read(&beside).and_then(|json| Ok(serde_json::from_slice::<Beside>(&json)?));
-        match read {
-            Ok(beside) => Ok(Head { len, metadata: beside.metadata, ..Head::default() }),
-            // A file of someone else: without metadata it is not Forebay's.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Head { len, ..Head::default() }),
-            Err(error) => Err(refused(&beside, &error)),
-        }
+        // A file of someone else: without metadata it is not Forebay's.
+        let read = if_there(read).map_err(|error| refused(&beside, &error))?;
+        Ok(Head { len, metadata: read.map(|beside| beside.metadata).unwrap_or_default(), ..Head::default() })
     }
 }
 
 impl ObjectStore for DirectoryStore {
-    fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>> {
+    fn put<'a>(&'a self, put: &'a Put) -> Attempted<'a, Stored> {
         let (store, put) = (self.clone(), put.clone());
         Box::pin(blocking(move || store.put_file(&put)))
     }
 
-    fn head<'a>(
-        &'a self,
-        _location: &'a S3Location,
-        key: &'a ObjectKey,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+    fn head<'a>(&'a self, _location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, Head> {
         let (store, key) = (self.clone(), key.clone());
         Box::pin(blocking(move || store.head_file(&key)))
     }
@@ -146,14 +134,16 @@ fn refused(place: &Path, error: &io::Error) -> StoreError {
 }
 
 fn beside_of(place: &Path) -> PathBuf {
-    let mut name = place.as_os_str().to_owned();
-    name.push(".json");
-    name.into()
+    with_ending(place, ".json")
 }
 
 fn temporary_of(place: &Path) -> PathBuf {
+    with_ending(place, ".tmp")
+}
+
+fn with_ending(place: &Path, ending: &str) -> PathBuf {
     let mut name = place.as_os_str().to_owned();
-    name.push(".tmp");
+    name.push(ending);
     name.into()
 }
 
@@ -185,12 +175,7 @@ fn make_dirs(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    sync_dir(parent)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    File::open(dir)?.sync_all()
+    own_files::sync_folder_of(dir)
 }
 
 /// Writes and syncs a file; returns the CRC-32 of its bytes.

@@ -16,8 +16,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 
 use super::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, Store, StoreReader};
-use super::{Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, StoreError, Stored};
-use crate::boxed_future::BoxFuture;
+use super::{Attempted, Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, StoreError, Stored};
 use crate::lock::lock;
 use crate::object::{AppliedEncryption, Encryption, ObjectKey, S3Location};
 
@@ -428,11 +427,7 @@ impl FakeObject {
 }
 
 impl StoreReader for FakeStore {
-    fn list<'a>(
-        &'a self,
-        location: &'a S3Location,
-        from: ListFrom<'a>,
-    ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
+    fn list<'a>(&'a self, location: &'a S3Location, from: ListFrom<'a>) -> Attempted<'a, ListPage> {
         Box::pin(
             async move { Ok(self.read(location, |state, bucket| Ok(state.list(bucket, from))).await?.0) },
         )
@@ -443,7 +438,7 @@ impl StoreReader for FakeStore {
         location: &'a S3Location,
         key: &'a ObjectKey,
         version: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+    ) -> Attempted<'a, Head> {
         Box::pin(async move {
             let head = |state: &State, bucket: &str| {
                 let found = state.object(bucket, key).filter(|_| version.is_none());
@@ -453,11 +448,7 @@ impl StoreReader for FakeStore {
         })
     }
 
-    fn get<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-    ) -> BoxFuture<'a, Result<ObjectBody, StoreError>> {
+    fn get<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, ObjectBody> {
         Box::pin(async move {
             let bytes = |state: &State, bucket: &str| {
                 Ok(state.object(bucket, key).ok_or_else(not_found)?.bytes.clone())
@@ -473,13 +464,13 @@ impl StoreReader for FakeStore {
         key: &'a ObjectKey,
         version: Option<&'a ObjectVersion>,
         wanted: ByteRange,
-    ) -> BoxFuture<'a, Result<RangeBytes, StoreError>> {
+    ) -> Attempted<'a, RangeBytes> {
         Box::pin(self.range_once(location, key, version, wanted))
     }
 }
 
 impl Store for FakeStore {
-    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> BoxFuture<'a, Result<Stored, StoreError>> {
+    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> Attempted<'a, Stored> {
         Box::pin(async move {
             let there = self.object(put.location.bucket.bucket(), put.key.as_str());
             match there.map(|object| object.etag() == etag) {
@@ -613,15 +604,11 @@ impl State {
 }
 
 impl ObjectStore for FakeStore {
-    fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>> {
+    fn put<'a>(&'a self, put: &'a Put) -> Attempted<'a, Stored> {
         Box::pin(self.put_once(put))
     }
 
-    fn head<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+    fn head<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, Head> {
         Box::pin(self.head_once(location, key))
     }
 }

@@ -97,14 +97,9 @@ pub fn classify(asked: Asked, ending: Ending<'_>) -> Fault {
         Ending::NoCredentials => return Fault::NoAccess,
         Ending::Unbuildable => return Fault::Refused,
     };
-    if DIGEST.contains(&code) {
-        return Fault::Digest;
-    }
-    if EXPIRED.contains(&code) {
-        return Fault::Expired;
-    }
-    if REGION.contains(&code) {
-        return Fault::Region;
+    let by_code = [(DIGEST, Fault::Digest), (EXPIRED, Fault::Expired), (REGION, Fault::Region)];
+    if let Some((_, fault)) = by_code.into_iter().find(|(codes, _)| codes.contains(&code)) {
+        return fault;
     }
     if let Some(kms) = code.strip_prefix("KMS.") {
         // A key that is disabled, deleted or forbidden needs a person; a busy KMS does not.

@@ -120,60 +120,30 @@ impl Head {
     }
 }
 
-/// The kind of a failure. Delivery reacts differently to each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// 412: an object with this key exists.
-    Exists,
-    /// 409: another conditional request is in progress.
-    Busy,
-    /// 404 on HEAD: no such object.
-    NotFound,
-    /// Refused until a person acts: 403, missing bucket, unusable key.
-    Refused,
-    /// The credentials expired early or were revoked; the next attempt uses new ones.
-    Expired,
-    /// Nothing was sent: there are no credentials, or the role cannot be assumed.
-    NoAccess,
-    /// The store received bytes that do not match the checksum.
-    Digest,
-    /// Nothing was sent: the local file with the object's bytes cannot be read. Not a fault of the store.
-    Local,
-    /// The bucket is in another region than the one used; the remembered region has been corrected.
-    Region,
-    /// Everything else: timeout, reset, 5xx, SlowDown, unknown. Whether the put was applied is unknown.
-    Transient,
-}
-
-impl Fault {
-    /// Every fault, for tables and metrics.
-    pub const ALL: [Self; 10] = [
-        Self::Exists,
-        Self::Busy,
-        Self::NotFound,
-        Self::Refused,
-        Self::Expired,
-        Self::NoAccess,
-        Self::Digest,
-        Self::Local,
-        Self::Region,
-        Self::Transient,
-    ];
-
-    /// Its name as a label.
-    pub fn slug(self) -> &'static str {
-        match self {
-            Self::Exists => "exists",
-            Self::Busy => "busy",
-            Self::NotFound => "not_found",
-            Self::Refused => "refused",
-            Self::Expired => "expired",
-            Self::NoAccess => "no_access",
-            Self::Digest => "digest",
-            Self::Local => "local",
-            Self::Region => "region",
-            Self::Transient => "transient",
-        }
+closed_list! {
+    /// The kind of a failure. Delivery reacts differently to each.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault by slug {
+        /// 412: an object with this key exists.
+        Exists = "exists",
+        /// 409: another conditional request is in progress.
+        Busy = "busy",
+        /// 404 on HEAD: no such object.
+        NotFound = "not_found",
+        /// Refused until a person acts: 403, missing bucket, unusable key.
+        Refused = "refused",
+        /// The credentials expired early or were revoked; the next attempt uses new ones.
+        Expired = "expired",
+        /// Nothing was sent: there are no credentials, or the role cannot be assumed.
+        NoAccess = "no_access",
+        /// The store received bytes that do not match the checksum.
+        Digest = "digest",
+        /// Nothing was sent: the local file with the object's bytes cannot be read. Not a fault of the store.
+        Local = "local",
+        /// The bucket is in another region than the one used; the remembered region has been corrected.
+        Region = "region",
+        /// Everything else: timeout, reset, 5xx, SlowDown, unknown. Whether the put was applied is unknown.
+        Transient = "transient",
     }
 }
 
@@ -264,16 +234,15 @@ impl Put {
     }
 }
 
+/// One attempt of a request.
+pub type Attempted<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
 /// An object store, with only the operations that delivery needs.
 pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// Puts one object with one request, without a retry. `Ok`: the store has it durably, with the checksum
     /// that was sent.
-    fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>>;
+    fn put<'a>(&'a self, put: &'a Put) -> Attempted<'a, Stored>;
 
     /// Reads an object's metadata, without a retry.
-    fn head<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-    ) -> BoxFuture<'a, Result<Head, StoreError>>;
+    fn head<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, Head>;
 }

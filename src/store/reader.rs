@@ -9,8 +9,7 @@ use aws_smithy_checksums::body::validate::Error as ChecksumError;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
-use super::{Fault, Head, ObjectStore, ObjectVersion, Put, StoreError, Stored};
-use crate::boxed_future::BoxFuture;
+use super::{Attempted, Fault, Head, ObjectStore, ObjectVersion, Put, StoreError, Stored};
 use crate::object::{ObjectKey, S3Location};
 use crate::time::UnixMillis;
 use crate::words::causes::chain;
@@ -23,11 +22,7 @@ const STALL_MAX: Duration = Duration::from_secs(20);
 pub trait StoreReader: Send + Sync + fmt::Debug {
     /// One page of the bucket's keys. The prefix of the bucket string is not added: `from.prefix` is the full
     /// prefix.
-    fn list<'a>(
-        &'a self,
-        location: &'a S3Location,
-        from: ListFrom<'a>,
-    ) -> BoxFuture<'a, Result<ListPage, StoreError>>;
+    fn list<'a>(&'a self, location: &'a S3Location, from: ListFrom<'a>) -> Attempted<'a, ListPage>;
 
     /// What an object is now, or what its version with this id is.
     fn head_of<'a>(
@@ -35,14 +30,10 @@ pub trait StoreReader: Send + Sync + fmt::Debug {
         location: &'a S3Location,
         key: &'a ObjectKey,
         version: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Head, StoreError>>;
+    ) -> Attempted<'a, Head>;
 
     /// Requests a whole object. `Ok`: the body follows.
-    fn get<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-    ) -> BoxFuture<'a, Result<ObjectBody, StoreError>>;
+    fn get<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, ObjectBody>;
 
     /// A range of an object: of this version, or of what is there now. An object that is another one now is
     /// [`Outlook::Changed`](super::Outlook::Changed).
@@ -52,14 +43,14 @@ pub trait StoreReader: Send + Sync + fmt::Debug {
         key: &'a ObjectKey,
         version: Option<&'a ObjectVersion>,
         wanted: ByteRange,
-    ) -> BoxFuture<'a, Result<RangeBytes, StoreError>>;
+    ) -> Attempted<'a, RangeBytes>;
 }
 
 /// A store that is read and written, also on a condition.
 pub trait Store: StoreReader + ObjectStore {
     /// A put that replaces the version `etag` of the object and no other (`If-Match`); `put.mode` does not
     /// count. [`Fault::Exists`] if the object is another one now.
-    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> BoxFuture<'a, Result<Stored, StoreError>>;
+    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> Attempted<'a, Stored>;
 }
 
 /// An object as a listing shows it.

@@ -105,21 +105,13 @@ pub fn bucket_in_path<'u>(url: &'u str, bucket: &str) -> Option<&'u str> {
         .then_some(endpoint)
 }
 
-/// Where to send requests to a bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Where {
-    /// To this region.
-    Region(String),
-    /// Unknown: ask the bucket first.
-    Unknown,
-}
-
 /// The regions of buckets. A region reported by the store takes precedence over the configured one: otherwise
 /// a wrong configuration would be refused forever, although each refusal names the correct region.
 #[derive(Debug)]
 pub struct Regions {
     rule: RegionRule,
-    learned: Mutex<BTreeMap<String, Where>>,
+    /// `None`: unknown, so the bucket is asked first.
+    learned: Mutex<BTreeMap<String, Option<String>>>,
 }
 
 impl Regions {
@@ -128,29 +120,24 @@ impl Regions {
         Self { rule, learned: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The region to use for a bucket, given the one configured for it.
-    pub fn of(&self, bucket: &str, configured: Option<&str>) -> Where {
+    /// The region to use for a bucket, given the one configured for it. `None`: ask the bucket first.
+    pub fn of(&self, bucket: &str, configured: Option<&str>) -> Option<String> {
         let learned = lock(&self.learned);
-        match (learned.get(bucket), configured, &self.rule) {
-            (Some(known), _, _) => known.clone(),
-            (None, Some(region), _) => Where::Region(region.to_owned()),
-            (None, None, RegionRule::Fixed(region)) => Where::Region(region.clone()),
-            (None, None, RegionRule::Find) => Where::Unknown,
-        }
+        let known = learned.get(bucket).cloned();
+        known.unwrap_or_else(|| self.fallback(configured).map(str::to_owned))
     }
 
     /// The configured region, for a store that does not report one.
     pub fn fallback<'a>(&'a self, configured: Option<&'a str>) -> Option<&'a str> {
-        match (configured, &self.rule) {
-            (Some(region), _) => Some(region),
-            (None, RegionRule::Fixed(region)) => Some(region),
-            (None, RegionRule::Find) => None,
+        match &self.rule {
+            RegionRule::Fixed(region) => configured.or(Some(region)),
+            RegionRule::Find => configured,
         }
     }
 
     /// Remembers the region of a bucket.
     pub fn learn(&self, bucket: &str, region: &str) {
-        self.note(bucket, Where::Region(region.to_owned()));
+        self.note(bucket, Some(region.to_owned()));
     }
 
     /// Handles the answer "another region" to a request sent to region `used`. `named` is the region in that
@@ -158,11 +145,11 @@ impl Regions {
     pub fn correct(&self, bucket: &str, used: &str, named: Option<&str>) {
         match named {
             Some(region) if region != used => self.learn(bucket, region),
-            _ => self.note(bucket, Where::Unknown),
+            _ => self.note(bucket, None),
         }
     }
 
-    fn note(&self, bucket: &str, known: Where) {
+    fn note(&self, bucket: &str, known: Option<String>) {
         let mut learned = lock(&self.learned);
         if learned.len() >= REGIONS_REMEMBERED_MAX && !learned.contains_key(bucket) {
             learned.clear();
@@ -230,18 +217,18 @@ mod tests {
 
     #[test]
     fn a_region_reported_by_the_store_overrides_the_configured_one() {
-        let at = |region: &str| Where::Region(region.to_owned());
+        let at = |region: &str| Some(region.to_owned());
         let regions = Regions::new(RegionRule::Find);
-        assert_eq!(regions.of("b", None), Where::Unknown);
+        assert_eq!(regions.of("b", None), None);
         assert_eq!(regions.of("b", Some("eu-west-1")), at("eu-west-1"));
         regions.correct("b", "eu-west-1", Some("eu-south-1"));
         assert_eq!(regions.of("b", Some("eu-west-1")), at("eu-south-1"));
         regions.correct("b", "eu-south-1", None);
-        assert_eq!(regions.of("b", Some("eu-west-1")), Where::Unknown, "the bucket must be asked");
+        assert_eq!(regions.of("b", Some("eu-west-1")), None, "the bucket must be asked");
         regions.learn("b", "eu-north-1");
         assert_eq!(regions.of("b", None), at("eu-north-1"));
         regions.correct("b", "eu-north-1", Some("eu-north-1"));
-        assert_eq!(regions.of("b", None), Where::Unknown, "a redirect to the same region is not an answer");
+        assert_eq!(regions.of("b", None), None, "a redirect to the same region is not an answer");
     }
 
     #[test]
@@ -252,7 +239,7 @@ mod tests {
         }
         assert!(regions.learned.lock().unwrap().len() <= REGIONS_REMEMBERED_MAX);
         let last = format!("bucket-{REGIONS_REMEMBERED_MAX}");
-        assert_eq!(regions.of(&last, None), Where::Region("eu-west-1".into()));
+        assert_eq!(regions.of(&last, None), Some("eu-west-1".into()));
     }
 
     #[test]

@@ -30,15 +30,16 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use self::clients::{Access, Clients};
 use self::default_chain::DefaultChain;
-use self::error::{Context, Failure, store_error};
+use self::error::{Failure, store_error};
 pub use self::error::{failure, no_credentials, not_assumed};
 use self::process::Process;
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::Asked;
 use super::reader::Store;
-use super::region::{DEFAULT_REGION, RegionRule, Regions, Where, region_name, region_of_endpoint};
-use super::{Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, Reason, StoreError, Stored};
-use crate::boxed_future::BoxFuture;
+use super::region::{DEFAULT_REGION, RegionRule, Regions, region_name, region_of_endpoint};
+use super::{
+    Attempted, Body, Fault, Head, ObjectStore, ObjectVersion, Put, PutMode, Reason, StoreError, Stored,
+};
 use crate::object::{AccountId, AppliedEncryption, KEY_BYTES_MAX, ObjectKey, Role, S3Location};
 use crate::reach::aws::{proxy_of, sdk_of_environment};
 use crate::time::UnixMillis;
@@ -134,23 +135,20 @@ impl S3Store {
     /// Errors: Asking the bucket failed, or its answer named no region.
     pub async fn region_of(&self, location: &S3Location) -> Result<String, StoreError> {
         let bucket = location.bucket.bucket();
-        match self.regions.of(bucket, location.region.as_deref()) {
-            Where::Region(region) => Ok(region),
-            Where::Unknown => {
-                let region = match self.ask_bucket(location).await {
-                    Ok(region) => region,
-                    // The store answers without naming a region, so it has no regions: an earlier redirect
-                    // came from a proxy or gateway.
-                    Err(error) if error.fault == Fault::Refused && error.status.is_none() => {
-                        let configured = self.regions.fallback(location.region.as_deref());
-                        configured.ok_or(error)?.to_owned()
-                    }
-                    Err(error) => return Err(error),
-                };
-                self.regions.learn(bucket, &region);
-                Ok(region)
-            }
+        if let Some(region) = self.regions.of(bucket, location.region.as_deref()) {
+            return Ok(region);
         }
+        let region = match self.ask_bucket(location).await {
+            // The store answers without naming a region, so it has no regions: an earlier redirect came from a
+            // proxy or gateway.
+            Err(error) if error.fault == Fault::Refused && error.status.is_none() => {
+                let configured = self.regions.fallback(location.region.as_deref());
+                configured.ok_or(error)?.to_owned()
+            }
+            asked => asked?,
+        };
+        self.regions.learn(bucket, &region);
+        Ok(region)
     }
 
     /// The endpoint of a store other than AWS.
@@ -161,12 +159,6 @@ impl S3Store {
     /// The region of buckets without one of their own, if it is set.
     pub fn configured_region(&self) -> Option<&str> {
         self.settings.region.as_deref()
-    }
-
-    /// A client in a region, with the process's own credentials. For the reading commands, which list and
-    /// get.
-    pub fn client(&self, region: &str) -> Client {
-        self.clients.client(None, region)
     }
 
     /// A client in a region, with the bucket's role if it has one.
@@ -220,7 +212,7 @@ impl S3Store {
         let hint = format!("find the region of bucket {bucket} (or set s3.region)");
         match answer {
             Err(err) => {
-                let mut error = store_error(Context { asked: Asked::HeadBucket, region: &home }, &err).error;
+                let mut error = store_error(Asked::HeadBucket, &home, &err).0;
                 if error.fault == Fault::Expired {
                     used.access.expired(used.generation);
                 }
@@ -362,18 +354,18 @@ impl Attempt<'_> {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let failed = store_error(Context { asked: self.asked, region: &self.region }, error);
+        let (failed, region) = store_error(self.asked, &self.region, error);
         let Used { access, generation } = &self.used;
-        match (failed.error.fault, failed.error.status) {
+        match (failed.fault, failed.status) {
             (Fault::Expired, _) => access.expired(*generation),
             (Fault::Refused, Some(403)) => access.refused(*generation),
             (Fault::Region, _) => {
                 let bucket = self.location.bucket.bucket();
-                self.store.regions.correct(bucket, &self.region, failed.region.as_deref());
+                self.store.regions.correct(bucket, &self.region, region.as_deref());
             }
             _ => {}
         }
-        failed.error
+        failed
     }
 
     fn owner(&self) -> Option<String> {
@@ -386,21 +378,17 @@ impl Attempt<'_> {
 }
 
 impl Store for S3Store {
-    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> BoxFuture<'a, Result<Stored, StoreError>> {
+    fn replace<'a>(&'a self, put: &'a Put, etag: &'a str) -> Attempted<'a, Stored> {
         Box::pin(self.put_once(put, Some(etag)))
     }
 }
 
 impl ObjectStore for S3Store {
-    fn put<'a>(&'a self, put: &'a Put) -> BoxFuture<'a, Result<Stored, StoreError>> {
+    fn put<'a>(&'a self, put: &'a Put) -> Attempted<'a, Stored> {
         Box::pin(self.put_once(put, None))
     }
 
-    fn head<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+    fn head<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, Head> {
         Box::pin(async move {
             // The refusal concerns the bucket, not the object.
             self.region_of(location).await.map_err(|error| match error.fault {
@@ -452,10 +440,8 @@ async fn byte_stream(body: &Body) -> Result<(ByteStream, u64), StoreError> {
         Body::Bytes(bytes) => Ok((ByteStream::from(bytes.clone()), bytes.len() as u64)),
         Body::File { path, len } => {
             let unreadable = |cause: &dyn fmt::Display| {
-                StoreError::local(
-                    Fault::Local,
-                    format!("the object's file {} cannot be read: {cause}", path.display()),
-                )
+                let what = format!("the object's file {} cannot be read: {cause}", path.display());
+                StoreError::local(Fault::Local, what)
             };
             let found = tokio::fs::metadata(path).await.map_err(|err| unreadable(&err))?.len();
             if found != *len {

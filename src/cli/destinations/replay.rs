@@ -114,7 +114,7 @@ fn order(args: &ReplayArgs) -> ReplayOrder {
 /// The failure for an error, with what a person can do about it.
 fn failure(args: &ReplayArgs, error: ReplayError) -> Failure {
     match error {
-        ReplayError::File { path, cause } => {
+        ReplayError::File(path, cause) => {
             let hint = if cause.kind() == io::ErrorKind::NotFound { FROM_FORM } else { "it cannot be read" };
             Failure::usage(format!("--from {}: {cause}; {hint}", path.display()))
         }
@@ -122,7 +122,7 @@ fn failure(args: &ReplayArgs, error: ReplayError) -> Failure {
             "{} names no bucket: add --bucket, and --endpoint-url for a store other than AWS",
             args.config.display()
         )),
-        ReplayError::NotTaken { .. } => Failure::usage(error.to_string()),
+        ReplayError::NotTaken(..) => Failure::usage(error.to_string()),
         ReplayError::Archive(error) => error.into(),
         ReplayError::Died(_) | ReplayError::Io(_) => error.into(),
     }

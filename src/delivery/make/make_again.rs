@@ -55,8 +55,7 @@ fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, 
             return Ok(None);
         }
     };
-    let expected = pending.amended.as_ref().map_or(&seal.sha256, |amend| &amend.sha256);
-    if encoded.sha256 != *expected && !planted(PlantedBug::NewRangeOnRetry) {
+    if encoded.sha256 != pending.sha256() && !planted(PlantedBug::NewRangeOnRetry) {
         tracing::error!(
             seal = seal.number,
             left = encoded.frames,

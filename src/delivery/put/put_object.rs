@@ -191,22 +191,21 @@ impl Deliverable for SealedObject<'_> {
 impl SealedObject<'_> {
     fn put_of(&self, pending: &PendingSeal, body: Body, crc32: u32, tries: &Tries) -> Put {
         let seal = &self.seal;
-        let amended = pending.amended.as_ref();
         let (location, key) = (self.location_now(), self.key(tries));
         // The node's name may have changed since the key was sealed. The key's counts, so that both agree.
         let place = ParsedObjectKey::of(&location.bucket, key.as_str());
         let node = place.map_or_else(|| self.shared.deps.log.node(), |place| place.node);
         let metadata = Metadata {
-            calls: amended.map_or(seal.frames, |amend| amend.frames),
+            calls: pending.frames(),
             first_received_at: seal.first_received_at,
             last_received_at: seal.last_received_at,
             node: &node,
             first_position: seal.first,
             last_position: seal.last,
-            bytes: amended.map_or(seal.bytes, |amend| amend.bytes),
-            sha256: amended.map_or(&seal.sha256, |amend| &amend.sha256),
+            bytes: pending.bytes(),
+            sha256: pending.sha256(),
             previous_last_position: seal.previous_last,
-            lost_calls: amended.map_or(0, |amend| seal.frames.saturating_sub(amend.frames)),
+            lost_calls: seal.frames.saturating_sub(pending.frames()),
         };
         Put {
             location,

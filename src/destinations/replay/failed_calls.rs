@@ -7,9 +7,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use crate::boxed_future::BoxFuture;
 use crate::destinations::class::Class;
-use crate::destinations::dead_letter::{Letter, Letters};
+use crate::destinations::dead_letter::{Letter, Letters, Storing};
 use crate::lock::lock;
 use crate::log::AppendError;
 
@@ -70,10 +69,7 @@ impl FailedCalls {
 }
 
 impl Letters for FailedCalls {
-    fn store(
-        &self,
-        letter: &Letter<'_>,
-    ) -> Result<BoxFuture<'static, Result<(), AppendError>>, serde_json::Error> {
+    fn store(&self, letter: &Letter<'_>) -> Storing {
         let stored = self.note(letter, &letter.line()?).map_err(|error| {
             let path = self.path.as_deref().unwrap_or(std::path::Path::new("")).display();
             tracing::error!(%error, "a call that failed cannot be written to {path}; it is tried again");

@@ -21,7 +21,7 @@ use crate::destinations::select::Head;
 use crate::destinations::settings::DestinationSettings;
 use crate::lock::lock;
 use crate::log::frame::{Frame, FrameKind};
-use crate::log::{Follow, Go, Read, ReadThrough};
+use crate::log::{Follow, Go, Read, ReadThrough, Visit};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::time::{Clock, UnixMillis};
@@ -218,11 +218,7 @@ impl Follow for Followed {
         0
     }
 
-    fn follow(
-        &self,
-        read_through: &mut ReadThrough,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()> {
+    fn follow(&self, read_through: &mut ReadThrough, visit: &mut Visit<'_>) -> io::Result<()> {
         let mut state = lock(&self.handed_over.state);
         let first = state.entries.partition_point(|entry| entry.position <= read_through.through);
         let mut through = state.through;

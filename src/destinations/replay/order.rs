@@ -59,22 +59,11 @@ pub enum ReplayError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The file of calls cannot be read.
-    #[error("read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The disk's error.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("read {0}")]
+    File(PathBuf, #[source] io::Error),
     /// The destination takes no calls of the source that was asked for.
-    #[error("{destination} takes no calls of a source {source_id}")]
-    NotTaken {
-        /// The destination.
-        destination: SourceId,
-        /// The source.
-        source_id: SourceId,
-    },
+    #[error("{0} takes no calls of a source {1}")]
+    NotTaken(SourceId, SourceId),
     /// Neither a bucket was named, nor a configuration that has one.
     #[error("no bucket is named")]
     NoBucket,

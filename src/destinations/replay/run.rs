@@ -159,7 +159,7 @@ impl Replay {
 
     /// Sends the calls of a file. Returns where a signal stopped it.
     async fn file(&mut self, path: &Path) -> Result<Option<String>, ReplayError> {
-        let unread = |cause| ReplayError::File { path: path.to_owned(), cause };
+        let unread = |cause| ReplayError::File(path.to_owned(), cause);
         let lines = StoredLines::new(File::open(path).map_err(unread)?).map_err(unread)?;
         let name = path.display().to_string();
         self.lines(&name, lines, (None, None), &mut SentLines::default()).await?;

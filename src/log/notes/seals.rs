@@ -78,7 +78,7 @@ pub(crate) fn lost_of(keeper: &impl NoteKeeper, seal: &Seal) -> Vec<Range> {
     let within: Vec<Range> =
         known.into_iter().filter_map(|range| range.within(seal.first, seal.last)).collect();
     let positions = within.iter().map(|range| range.last - range.first + 1).fold(0, u64::saturating_add);
-    if positions >= seal.frames { within } else { vec![Range { first: seal.first, last: seal.last }] }
+    if positions >= seal.frames { within } else { vec![seal.range()] }
 }
 
 /// `report` gets each new note.

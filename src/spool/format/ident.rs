@@ -70,16 +70,13 @@ pub enum IdentError {
          can be read without the spool id, so restore one of the two files"
     )]
     Damaged,
-    /// There is none, although the directory has data.
+    /// There is none, although the directory has data, such as this file.
     #[error(
         "the spool's files IDENT and IDENT.copy are missing, but its directory has data of an earlier start \
-         (such as {found}), which cannot be read without the spool id in them; restore one of the two files, or, \
+         (such as {0}), which cannot be read without the spool id in them; restore one of the two files, or, \
          to give that data up, move it out of the directory"
     )]
-    Missing {
-        /// One of the files with data.
-        found: String,
-    },
+    Missing(String),
     /// A newer release made the directory.
     #[error(
         "the spool was made by a newer release (format {0}); start that release, or drain the spool with it \
@@ -98,7 +95,7 @@ impl Ident {
         let made = ident.is_none();
         // A new identity would make all of it unreadable for good.
         if let Some(found) = if made { Self::data_in(disk).map_err(IdentError::Disk)? } else { None } {
-            return Err(IdentError::Missing { found });
+            return Err(IdentError::Missing(found));
         }
         let ident = ident.unwrap_or_else(|| Self {
             spool_id: random.next_u128().to_be_bytes(),
@@ -126,8 +123,7 @@ impl Ident {
     /// wrote no copy had none. Errors: [`IdentError`] if neither file is sound.
     pub fn damaged(disk: &dyn Disk) -> Result<Vec<&'static str>, IdentError> {
         let Files { ident, mut damaged, .. } = Self::examine(disk)?;
-        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        if ident.is_some() && disk.open(FILE_NAMES[0]).is_err_and(|error| is_missing(&error)) {
+        if ident.is_some() && matches!(disk::if_there(disk.open(FILE_NAMES[0])), Ok(None)) {
             damaged.insert(0, FILE_NAMES[0]);
         }
         Ok(damaged)
@@ -136,11 +132,7 @@ impl Ident {
     /// A file that has data, or had some.
     pub(crate) fn data_in(disk: &dyn Disk) -> io::Result<Option<String>> {
         for (directory, beginnings) in DATA {
-            let files = match disk.list(directory) {
-                Ok(files) => files,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
+            let Some(files) = disk::if_there(disk.list(directory))? else { continue };
             let is_data = |name: &&str| beginnings.iter().any(|beginning| name.starts_with(beginning));
             let mut names = files.iter().map(|(name, _)| name.as_str());
             match names.find(|name| is_data(name) && !name.ends_with(".tmp")) {
@@ -187,11 +179,8 @@ impl Ident {
 
     /// Reads one file. Also returns whether a checksum confirms it, and it is of the newest format.
     fn read_one(disk: &dyn Disk, file: &str) -> Result<Option<(Self, bool)>, IdentError> {
-        let bytes = match disk.open(file).and_then(|file| read_all(&*file)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(IdentError::Disk(error)),
-        };
+        let read = disk::if_there(disk.open(file).and_then(|file| read_all(&*file)));
+        let Some(bytes) = read.map_err(IdentError::Disk)? else { return Ok(None) };
         let written: Written = serde_json::from_slice(&bytes).map_err(|_| IdentError::Damaged)?;
         if written.checksum.as_ref().is_some_and(|checksum| *checksum != written.crc()) {
             return Err(IdentError::Damaged);

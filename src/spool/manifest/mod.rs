@@ -26,11 +26,12 @@ pub use state::{FileState, State};
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::disk::{self, Disk, DiskFile, read_all};
+use crate::disk::{self, Disk, DiskFile, if_there, read_all};
 use crate::lock::lock;
 use crate::log::frame::Salt;
 use crate::log::notes::CallNote;
 use crate::planted_bugs::{PlantedBug, planted};
+use crate::spool::format::ByteRange;
 use crate::spool::format::ident::Ident;
 
 /// Length in bytes of a manifest's file, and of its reserve, unless its state needs more.
@@ -63,61 +64,38 @@ const SALT_SPACE: u64 = 1 << 63;
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The disk reported an error.
-    #[error("read the manifest {name}")]
-    Disk {
-        /// The file.
-        name: String,
-        /// The disk's error.
-        #[source]
-        cause: io::Error,
-    },
-    /// There is none, although the directory has data.
+    #[error("read the manifest {0}")]
+    Disk(String, #[source] io::Error),
+    /// There is none, although the directory has data, such as this file.
     #[error(
-        "the spool's manifest is missing, but its directory has data of an earlier start (such as {found}); which \
+        "the spool's manifest is missing, but its directory has data of an earlier start (such as {0}); which \
          calls were delivered is written nowhere else, so restore the newest MANIFEST file, or save the calls with \
          `forebay spool export`, and those of parked objects with `zcat parked/*.gz`, and move that data out of the \
          directory"
     )]
-    Missing {
-        /// One of the files with data.
-        found: String,
-    },
+    Missing(String),
     /// Neither copy of its first note can be read.
-    #[error("the manifest {name} is damaged at its beginning; `forebay spool verify` lists the damage")]
-    Damaged {
-        /// The file.
-        name: String,
-    },
+    #[error("the manifest {0} is damaged at its beginning; `forebay spool verify` lists the damage")]
+    Damaged(String),
     /// A note cannot be read, and sound notes follow it.
     #[error(
-        "the manifest {name} is damaged at byte {at}, with notes after it; `forebay spool verify` lists the \
+        "the manifest {0} is damaged at byte {1}, with notes after it; `forebay spool verify` lists the \
          damage"
     )]
-    DamagedWithin {
-        /// The file.
-        name: String,
-        /// The first byte that cannot be read.
-        at: usize,
-    },
+    DamagedWithin(String, u64),
     /// Notes at the end cannot be read, but the changes that they recorded had been made.
     #[error(
-        "the manifest {name} is damaged from byte {at} on: it lost notes of changes that had been made; \
+        "the manifest {0} is damaged from byte {1} on: it lost notes of changes that had been made; \
          `forebay spool verify` lists the damage"
     )]
-    DamagedEnd {
-        /// The file.
-        name: String,
-        /// The first byte that cannot be read.
-        at: usize,
-    },
+    DamagedEnd(String, u64),
 }
 
 /// Fails if there is data beside no manifest: the first one is written before anything else, so there was
 /// one. Errors: [`ManifestError::Missing`], or the disk's error.
 pub(crate) fn none_is_missing(disk: &dyn Disk) -> Result<(), ManifestError> {
-    let found =
-        Ident::data_in(disk).map_err(|cause| ManifestError::Disk { name: manifest_name(0), cause })?;
-    found.map_or(Ok(()), |found| Err(ManifestError::Missing { found }))
+    let found = Ident::data_in(disk).map_err(|cause| ManifestError::Disk(manifest_name(0), cause))?;
+    found.map_or(Ok(()), |found| Err(ManifestError::Missing(found)))
 }
 
 /// The open manifest.
@@ -211,48 +189,59 @@ pub fn replay(
     number: u64,
 ) -> Result<(State, usize), ManifestError> {
     let replayed = replay_past_damage(name, bytes, spool_id, number)?;
-    match replayed.damaged_at {
-        Some(at) => Err(ManifestError::DamagedWithin { name: name.to_owned(), at }),
+    match replayed.damaged.first() {
+        Some(damaged) => Err(ManifestError::DamagedWithin(name.to_owned(), damaged.from)),
         None => Ok((replayed.state, replayed.notes)),
     }
 }
 
-/// The beginning of a manifest: the initial state, stored twice so that one damaged copy is not fatal.
-#[derive(Debug)]
-pub(crate) struct Beginning {
-    /// The state.
-    pub state: State,
-    /// Where the notes after it begin.
-    pub end: usize,
-    /// The byte range of the unreadable copy, if there is one.
-    pub damaged: Option<(usize, usize)>,
-}
-
 /// The bytes of a manifest without the filler at its end. A note ends with `}`, so no note is cut.
-pub fn written(bytes: &[u8]) -> &[u8] {
+fn written(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte != FILLER).map_or(0, |last| last + 1);
     bytes.get(..end).unwrap_or(bytes)
 }
 
-/// Reads the beginning of a manifest's bytes. Older releases stored the state once.
-pub(crate) fn beginning(bytes: &[u8], salt: Salt) -> Option<Beginning> {
-    let bytes = written(bytes);
+/// What can be read of a manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Replayed {
+    /// The state that the notes add up to.
+    pub state: State,
+    /// The number of notes; the two copies of the first note count as one.
+    pub notes: usize,
+    /// Its length in bytes, without the filler.
+    pub bytes: u64,
+    /// The copy of the first note that cannot be read. Nothing is lost: the other copy is used.
+    pub one_of_two: Option<ByteRange>,
+    /// What cannot be read although it was once synced: sound notes follow, or it is the beginning.
+    pub damaged: Vec<ByteRange>,
+    /// The bytes after the last sound note. They are a torn note that never had an effect, or notes that rotted. The
+    /// manifest alone does not show which.
+    pub torn: Option<ByteRange>,
+}
+
+/// Reads the beginning of a manifest's bytes: the initial state, stored twice so that one damaged copy is not
+/// fatal. Older releases stored it once. Returns also where the notes after it begin.
+fn beginning(bytes: &[u8], salt: Salt) -> Option<(Replayed, usize)> {
     let state_at = |at: usize| match decode(bytes.get(at..)?, salt)? {
         (Note::State(state), len) => Some((*state, len)),
         _ => None,
     };
+    let begun = |state: State, damaged: Option<(usize, usize)>| {
+        let one_of_two = damaged.map(|(from, to)| ByteRange { from: from as u64, to: to as u64 });
+        Replayed { state, notes: 1, one_of_two, ..Replayed::default() }
+    };
     if let Some((state, len)) = state_at(0) {
         let again = bytes.get(len..2 * len);
         if again == bytes.get(..len) {
-            return Some(Beginning { state, end: 2 * len, damaged: None });
+            return Some((begun(state, None), 2 * len));
         }
         let follows = bytes.len() == 2 * len || decode(bytes.get(2 * len..).unwrap_or(&[]), salt).is_some();
         // The state is also stored once if a full disk had no space for two copies.
         let once = decode(bytes.get(len..).unwrap_or(&[]), salt)
             .is_some_and(|(note, _)| !matches!(note, Note::State(_)));
         return Some(match follows && !once {
-            true => Beginning { state, end: 2 * len, damaged: Some((len, 2 * len)) },
-            false => Beginning { state, end: len, damaged: None },
+            true => (begun(state, Some((len, 2 * len))), 2 * len),
+            false => (begun(state, None), len),
         });
     }
     // Both copies are equally long, so the second one begins at an offset equal to its own length.
@@ -263,24 +252,8 @@ pub(crate) fn beginning(bytes: &[u8], salt: Salt) -> Option<Beginning> {
     };
     (8..bytes.len()).filter(is_second).find_map(|at| {
         let (state, len) = state_at(at)?;
-        Some(Beginning { state, end: at + len, damaged: Some((0, at)) })
+        Some((begun(state, Some((0, at))), at + len))
     })
-}
-
-/// The result of replaying the readable notes of a manifest.
-#[derive(Debug)]
-pub struct Replayed {
-    /// The state that the notes add up to.
-    pub state: State,
-    /// The number of notes; the two copies of the first note count as one.
-    pub notes: usize,
-    /// Whether one of those two copies cannot be read. Nothing is lost: the other copy is used.
-    pub one_of_two: bool,
-    /// Where the first unreadable note that is followed by sound notes begins.
-    pub damaged_at: Option<usize>,
-    /// Where unreadable bytes after the last sound note begin. They are a torn note that never had an effect,
-    /// or notes that rotted. The manifest alone does not show which.
-    pub unread_end: Option<usize>,
 }
 
 /// Replays what can be read of a manifest's bytes.
@@ -293,27 +266,41 @@ pub fn replay_past_damage(
     number: u64,
 ) -> Result<Replayed, ManifestError> {
     let (salt, bytes) = (salt(spool_id, number), written(bytes));
+    let begun = beginning(bytes, salt).ok_or_else(|| ManifestError::Damaged(name.to_owned()))?;
+    Ok(replay_on(bytes, salt, begun))
+}
+
+/// Replays every note that can be read, even if the beginning cannot.
+pub(crate) fn replay_any(bytes: &[u8], salt: Salt) -> Replayed {
+    let bytes = written(bytes);
+    replay_on(bytes, salt, beginning(bytes, salt).unwrap_or_default())
+}
+
+/// Replays the notes from `at` on.
+fn replay_on(bytes: &[u8], salt: Salt, (mut replayed, mut at): (Replayed, usize)) -> Replayed {
     let note_at = |at: usize| decode(bytes.get(at..).unwrap_or(&[]), salt);
-    let Some(Beginning { state, end, damaged }) = beginning(bytes, salt) else {
-        return Err(ManifestError::Damaged { name: name.to_owned() });
-    };
-    let mut replayed =
-        Replayed { state, notes: 1, one_of_two: damaged.is_some(), damaged_at: None, unread_end: None };
-    let mut at = end;
-    loop {
-        while let Some((note, len)) = note_at(at) {
+    replayed.bytes = bytes.len() as u64;
+    if bytes.is_empty() {
+        replayed.damaged.push(ByteRange { from: 0, to: 0 });
+    }
+    while at < bytes.len() {
+        if let Some((note, len)) = note_at(at) {
             replayed.state.apply(note);
-            at += len;
             replayed.notes += 1;
+            at += len;
+            continue;
         }
         // A sound note after a bad one proves that the bad one was once synced.
-        let Some(next) = (at + 1..bytes.len()).find(|at| note_at(*at).is_some()) else {
-            replayed.unread_end = (at < bytes.len()).then_some(at);
-            return Ok(replayed);
-        };
-        replayed.damaged_at.get_or_insert(at);
-        at = next;
+        let next = (at + 1..bytes.len()).find(|at| note_at(*at).is_some());
+        let end = next.unwrap_or(bytes.len());
+        let range = ByteRange { from: at as u64, to: end as u64 };
+        match next.is_some() || at == 0 {
+            true => replayed.damaged.push(range),
+            false => replayed.torn = Some(range),
+        }
+        at = end;
     }
+    replayed
 }
 
 /// Reads the newest manifest of a spool, if there is one, without changing anything. Returns its number and
@@ -334,7 +321,7 @@ pub fn read_newest_past_damage(
 }
 
 fn newest(disk: &dyn Disk) -> Result<Option<(u64, String, Vec<u8>)>, ManifestError> {
-    let failed = |name: &str, cause| ManifestError::Disk { name: name.to_owned(), cause };
+    let failed = |name: &str, cause| ManifestError::Disk(name.to_owned(), cause);
     let files = disk.list("").map_err(|cause| failed("directory", cause))?;
     let number = files.iter().filter_map(|(name, _)| number_of(name)).max();
     let Some(number) = number else { return Ok(None) };
@@ -429,16 +416,11 @@ impl Manifest {
     }
 
     /// Appends notes, syncs them, and only then applies them to the state. Several notes share one checksum:
-    /// a crash may tear a write anywhere, and a sound note after a torn one would look like damage.
+    /// a crash may tear a write anywhere, and a sound note after a torn one would look like damage. Calls `then`
+    /// with the new state before any other thread sees it. `then` must not lock the state.
     /// Errors: the disk's error. If the disk has no space, no note was written, and a retry may succeed.
     /// After any other error the spool must stop, because it is unknown whether the notes are on disk.
-    pub fn append(&mut self, notes: Vec<impl Into<Note>>) -> io::Result<()> {
-        self.append_and(notes, |_| ())
-    }
-
-    /// As [`Manifest::append`], and calls `then` with the new state before any other thread sees it. `then`
-    /// must not lock the state. Errors: as [`Manifest::append`].
-    pub(crate) fn append_and<T>(
+    pub fn append<T>(
         &mut self,
         notes: Vec<impl Into<Note>>,
         then: impl FnOnce(&State) -> T,
@@ -558,16 +540,6 @@ impl Manifest {
         }
     }
 
-    /// Prunes the state before it is written to a new manifest: see [`State::prune`].
-    pub(crate) fn prune(
-        &mut self,
-        keep_from: crate::time::UnixMillis,
-        oldest_position: u64,
-        unread: Option<u64>,
-    ) {
-        self.state().prune(keep_from, oldest_position, unread);
-    }
-
     /// Extends the reserve to the length that the next manifest should have, as far as there is space.
     /// Returns the problem if it stays too short.
     pub(crate) fn extend_reserve(&mut self) -> Option<String> {
@@ -583,14 +555,14 @@ impl Manifest {
             if too_long {
                 self.disk.remove(RESERVE)?;
             }
-            let file = match self.disk.open(RESERVE) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let file = match if_there(self.disk.open(RESERVE))? {
+                Some(file) => file,
+                None => {
                     let file = self.disk.create(RESERVE)?;
                     // In a crash, a file without a durable name would be lost, and its space with it.
                     self.disk.sync_dir("")?;
                     file
                 }
-                opened => opened?,
             };
             let len = file.len()?;
             let filled = fill(&*file, len, wanted.saturating_sub(len));
@@ -697,14 +669,11 @@ fn is_too_long(len: u64, wanted: u64) -> bool {
 fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Result<Unnamed> {
     let end = 2 * note.len() as u64;
     let wanted = wanted_file_len(end, bytes);
-    let mut reserve = match disk.open(RESERVE).and_then(|file| Ok((file.len()?, file))) {
-        Ok(reserve) => Some(reserve),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            tracing::warn!(%error, "the manifest's reserve cannot be read; a new file is made in its place");
-            None
-        }
-    };
+    let found = if_there(disk.open(RESERVE).and_then(|file| Ok((file.len()?, file))));
+    let mut reserve = found.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the manifest's reserve cannot be read; a new file is made in its place");
+        None
+    });
     let write = |file: &dyn DiskFile, times: usize, len: u64| {
         let end = (times * note.len()) as u64;
         file.write_at(&vec![IoSlice::new(note); times], 0)?;

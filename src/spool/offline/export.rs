@@ -30,19 +30,11 @@ pub enum ExportError {
     #[error("write the lines")]
     Write(#[source] io::Error),
     /// A file is never replaced.
-    #[error("{} already exists; choose a new file", .0.display())]
+    #[error("{0} already exists; choose a new file")]
     Exists(PathBuf),
     /// The file cannot be made, or not be synced.
-    #[error("{what} {}", path.display())]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The disk's error.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("{0} {1}")]
+    File(&'static str, PathBuf, #[source] io::Error),
 }
 
 /// The lines to export.
@@ -82,7 +74,7 @@ pub fn export_to_file(
     path: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
-    let failed = |what| move |cause| ExportError::File { what, path: path.to_owned(), cause };
+    let failed = |what| move |cause| ExportError::File(what, path.to_owned(), cause);
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => ExportError::Exists(path.to_owned()),
@@ -101,14 +93,8 @@ pub fn export(
     out: &mut dyn Write,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, ExportError> {
-    let mut lines = Lines {
-        view,
-        wanted,
-        out: BufWriter::new(out),
-        exported: Exported::default(),
-        failed: None,
-        progress,
-    };
+    let (out, exported) = (BufWriter::new(out), Exported::default());
+    let mut lines = Lines { view, wanted, out, exported, failed: None };
     // Parked lines are no longer in the segments, and are older than the lines there.
     for pending in view.manifest.state.calls.seals.values() {
         lines.sealed(pending);
@@ -116,7 +102,7 @@ pub fn export(
             lines.parked(pending, parked)?;
         }
     }
-    let surveyed = survey(view, &mut lines)?;
+    let surveyed = survey(view, &mut lines, progress)?;
     lines.failed.map_or_else(|| lines.out.flush(), Err).map_err(ExportError::Write)?;
     let mut exported = lines.exported;
     exported.unread.extend(surveyed.findings.into_iter().filter(Finding::hides_lines));
@@ -130,7 +116,6 @@ struct Lines<'a, W: Write> {
     out: BufWriter<W>,
     exported: Exported,
     failed: Option<io::Error>,
-    progress: &'a mut dyn FnMut(u64, u64),
 }
 
 impl<W: Write> Lines<'_, W> {
@@ -141,7 +126,7 @@ impl<W: Write> Lines<'_, W> {
     fn sealed(&mut self, pending: &PendingSeal) {
         let seal = &pending.seal;
         if self.wants(&seal.batch) {
-            self.exported.sealed_lines += pending.amended.as_ref().map_or(seal.frames, |amend| amend.frames);
+            self.exported.sealed_lines += pending.frames();
             self.exported.sealed_keys.push(seal.object_key.to_string());
         }
     }
@@ -190,10 +175,6 @@ impl<W: Write> Visitor for Lines<'_, W> {
         self.failed = written.err();
         self.exported.lines += 1;
         self.exported.bytes += frame.payload.len() as u64 + 1;
-    }
-
-    fn progress(&mut self, done: u64, total: u64) {
-        (self.progress)(done, total);
     }
 
     fn has_enough(&self) -> bool {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::batch::BatchKey;
+use crate::disk::if_there;
+use crate::disk::real_disk::SUBDIRECTORIES;
 use crate::log::Range;
 use crate::object::Stream;
 use crate::spool::format::runs::{ScannedRuns, Stretch};
@@ -10,7 +12,6 @@ use crate::spool::format::scan;
 use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
 use crate::spool::format::segment_index::read_directory;
 use crate::spool::offline::view::{SegmentFile, View, ViewError};
-use crate::time::UnixMillis;
 use crate::words::rfc3339;
 
 /// The contents of a spool.
@@ -156,18 +157,18 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
     }
     let state = &view.manifest.state;
     let manifest = ManifestAbout {
-        number: view.manifest.number,
+        number: view.manifest_number,
         notes: view.manifest.notes,
         bytes: view.manifest.bytes,
-        sound: view.manifest.damaged.is_empty() && view.manifest.number.is_some(),
+        sound: view.manifest.damaged.is_empty() && view.manifest_number.is_some(),
     };
     let seals = state.calls.seals.values().map(|pending| SealAbout {
         number: pending.seal.number,
         bucket: pending.seal.location.bucket.bucket().to_owned(),
         object_key: pending.seal.object_key.to_string(),
-        positions: Range { first: pending.seal.first, last: pending.seal.last },
-        calls: pending.amended.as_ref().map_or(pending.seal.frames, |amend| amend.frames),
-        bytes: pending.amended.as_ref().map_or(pending.seal.bytes, |amend| amend.bytes),
+        positions: pending.seal.range(),
+        calls: pending.frames(),
+        bytes: pending.bytes(),
         parked_bytes: pending.parked.map(|parked| parked.len),
         conflict: pending.conflict,
         overwrite: pending.overwrite,
@@ -187,7 +188,7 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
         format: format!("{}.{}", FORMAT.0, FORMAT.1),
         manifest,
         segments,
-        batches: batches.into_iter().map(|(key, waiting)| about(&key, &waiting)).collect(),
+        batches: batches.into_values().collect(),
         seals: seals.collect(),
         locations: locations.collect(),
         lost: state.calls.lost.clone(),
@@ -195,60 +196,39 @@ pub(crate) fn inspect(view: &View) -> Result<Inspection, ViewError> {
     })
 }
 
-/// The lines of a batch that are not yet in the store.
-struct Waiting {
-    frames: u64,
-    sealed: u64,
-    bytes: u64,
-    positions: Range,
-    first_received_at: UnixMillis,
-}
-
-impl Waiting {
-    fn add(all: &mut BTreeMap<BatchKey, Self>, key: BatchKey, stretch: &Stretch, sealed: u64) {
-        let positions = Range { first: stretch.first, last: stretch.last };
-        let new = || Self {
-            frames: 0,
-            sealed: 0,
-            bytes: 0,
-            positions,
-            first_received_at: stretch.first_received_at,
-        };
-        let waiting = all.entry(key).or_insert_with(new);
-        waiting.frames += stretch.frames;
-        waiting.sealed += sealed;
-        waiting.bytes += stretch.bytes;
-        waiting.positions.last = stretch.last;
-    }
-}
-
-fn about(key: &BatchKey, waiting: &Waiting) -> BatchAbout {
-    BatchAbout {
+/// Adds lines of a batch that are not yet in the store.
+fn add_waiting(all: &mut BTreeMap<BatchKey, BatchAbout>, key: BatchKey, stretch: &Stretch, sealed: u64) {
+    let new = |key: &BatchKey| BatchAbout {
         source: key.source.to_string(),
         day: key.day.start().0,
         stream: key.stream.clone(),
-        calls: waiting.frames,
-        sealed: waiting.sealed,
-        bytes: waiting.bytes,
-        positions: waiting.positions,
-        first_received_at: rfc3339(waiting.first_received_at),
-    }
+        calls: 0,
+        sealed: 0,
+        bytes: 0,
+        positions: Range { first: stretch.first, last: stretch.last },
+        first_received_at: rfc3339(stretch.first_received_at),
+    };
+    let batch = all.entry(key).or_insert_with_key(new);
+    batch.calls += stretch.frames;
+    batch.sealed += sealed;
+    batch.bytes += stretch.bytes;
+    batch.positions.last = stretch.last;
 }
 
 fn inspect_segment(
     view: &View,
     segment: &SegmentFile,
-    batches: &mut BTreeMap<BatchKey, Waiting>,
+    batches: &mut BTreeMap<BatchKey, BatchAbout>,
 ) -> Result<SegmentAbout, ViewError> {
     let number = segment.number;
     let about = |state, positions, bytes| Ok(SegmentAbout { number, state, positions, bytes });
     let Some(len) = segment.len else { return about(SegmentIs::Missing, None, 0) };
     let name = index_name(number);
-    let index = match view.disk.open(&name) {
-        Ok(file) => read_directory(&*file, view.salt(number), number).map_err(ViewError::disk(&name))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(ViewError::disk(&name)(error)),
-    };
+    let index = if_there(view.disk.open(&name)).and_then(|file| match file {
+        Some(file) => read_directory(&*file, view.salt(number), number),
+        None => Ok(None),
+    });
+    let index = index.map_err(ViewError::disk(&name))?;
     let closed = index.is_some();
     // If a seal or a release ends inside a stretch, its frames are counted one by one.
     let whole = |(key, stretch): &(BatchKey, Stretch)| {
@@ -260,7 +240,7 @@ fn inspect_segment(
             let (sealed, released) = view.cursor(&key);
             if stretch.last > released {
                 let sealed = if stretch.last <= sealed { stretch.frames } else { 0 };
-                Waiting::add(batches, key, &stretch, sealed);
+                add_waiting(batches, key, &stretch, sealed);
             }
         }
         return about(SegmentIs::Closed, Some(Range { first: index.first, last: index.last }), len);
@@ -278,7 +258,7 @@ fn inspect_segment(
 fn count_frames(
     view: &View,
     number: u64,
-    batches: &mut BTreeMap<BatchKey, Waiting>,
+    batches: &mut BTreeMap<BatchKey, BatchAbout>,
 ) -> Result<Option<Range>, ViewError> {
     let name = segment_name(number);
     let file = view.disk.open(&name).map_err(ViewError::disk(&name))?;
@@ -295,15 +275,13 @@ fn count_frames(
     let blocks = blocks.map_err(ViewError::disk(&name))?;
     for (key, (stretch, _)) in sealed_ones.runs {
         let frames = stretch.frames;
-        Waiting::add(batches, key, &stretch, frames);
+        add_waiting(batches, key, &stretch, frames);
     }
     for (key, (stretch, _)) in open_ones.runs {
-        Waiting::add(batches, key, &stretch, 0);
+        add_waiting(batches, key, &stretch, 0);
     }
-    Ok(blocks
-        .first()
-        .zip(blocks.last())
-        .map(|(first, last)| Range { first: first.header.first_position, last: last.last_position() }))
+    let ends = blocks.first().zip(blocks.last());
+    Ok(ends.map(|(first, last)| Range { first: first.header.first_position, last: last.last_position() }))
 }
 
 fn disk_use(view: &View) -> Result<BTreeMap<&'static str, DiskUse>, ViewError> {
@@ -325,7 +303,7 @@ fn disk_use(view: &View) -> Result<BTreeMap<&'static str, DiskUse>, ViewError> {
         };
         add(sort, len);
     }
-    for dir in crate::disk::real_disk::SUBDIRECTORIES {
+    for dir in SUBDIRECTORIES {
         for (_, len) in view.disk.list(dir).map_err(ViewError::disk(dir))? {
             add(dir, len);
         }

@@ -43,22 +43,11 @@ pub enum ResolveError {
     #[error(transparent)]
     Disk(#[from] io::Error),
     /// The file that keeps our lines cannot be written.
-    #[error("write {file}")]
-    Keep {
-        /// The file.
-        file: String,
-        /// The disk's error.
-        #[source]
-        cause: io::Error,
-    },
-    /// There is no conflict.
-    #[error("seal {seal} has no conflict; {}", those(waiting))]
-    NotWaiting {
-        /// The seal named.
-        seal: u64,
-        /// The seals that wait for a decision.
-        waiting: Vec<u64>,
-    },
+    #[error("write {0}")]
+    Keep(String, #[source] io::Error),
+    /// The seal has no conflict; these have one.
+    #[error("seal {seal} has no conflict; {}", those(.1), seal = .0)]
+    NotWaiting(u64, Vec<u64>),
 }
 
 fn those(waiting: &[u64]) -> String {
@@ -88,7 +77,7 @@ impl Conflict {
         let ident = Ident::read(&*disk)?.ok_or(ResolveError::NoIdent)?;
         let Some(manifest) = manifest::read_newest(&*disk, &ident.spool_id)? else {
             manifest::none_is_missing(&*disk)?;
-            return Err(ResolveError::NotWaiting { seal, waiting: Vec::new() });
+            return Err(ResolveError::NotWaiting(seal, Vec::new()));
         };
         let pending = conflicted(&manifest.1, seal)?.clone();
         Ok(Self { disk, ident, manifest, pending })
@@ -123,13 +112,12 @@ impl Conflict {
             let view = View::of(Arc::clone(disk))?;
             let writer = FileWriter { file: Arc::clone(&file), at: 0 };
             let mut ours = Ours { pending, gzip: GzipLines::new(writer, level, u64::MAX), failed: None };
-            survey(&view, &mut ours)?;
+            survey(&view, &mut ours, &mut |_, _| {})?;
             if let Some(cause) = ours.failed {
-                return Err(ResolveError::Keep { file: name, cause });
+                return Err(ResolveError::Keep(name, cause));
             }
             let done = ours.gzip.finish()?;
-            let expected = pending.amended.as_ref().map_or(&pending.seal.sha256, |amend| &amend.sha256);
-            if done.sha256 != *expected {
+            if done.sha256 != pending.sha256() {
                 tracing::warn!(
                     lines = done.lines,
                     sealed = pending.seal.frames,
@@ -146,9 +134,9 @@ impl Conflict {
 
 fn conflicted(state: &State, seal: u64) -> Result<&PendingSeal, ResolveError> {
     let waits = |pending: &&PendingSeal| pending.conflict;
-    state.calls.seals.get(&seal).filter(waits).ok_or_else(|| ResolveError::NotWaiting {
-        seal,
-        waiting: state.calls.seals.values().filter(waits).map(|pending| pending.seal.number).collect(),
+    state.calls.seals.get(&seal).filter(waits).ok_or_else(|| {
+        let waiting = state.calls.seals.values().filter(waits).map(|pending| pending.seal.number);
+        ResolveError::NotWaiting(seal, waiting.collect())
     })
 }
 
@@ -176,8 +164,6 @@ impl Visitor for Ours<'_> {
             self.failed = self.gzip.push(frame.payload).err();
         }
     }
-
-    fn progress(&mut self, _done: u64, _total: u64) {}
 }
 
 struct FileWriter {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::log::Range;
 use crate::log::frame::Frame;
+use crate::spool::format::ByteRange;
 use crate::spool::format::scan::{FoundBlock, scan_noting};
 use crate::spool::format::segment::{
     BLOCK_HEADER, HeaderCheck, SEGMENT_HEADER, check_header, index_name, segment_name,
 };
-use crate::spool::offline::view::{ByteRange, SegmentFile, View, ViewError};
+use crate::spool::offline::view::{SegmentFile, View, ViewError};
 
 /// Whether the calls of damaged frames had been answered 200.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -131,18 +132,20 @@ pub trait Visitor {
     /// A sound frame and its offset in its segment.
     fn frame(&mut self, segment: u64, offset: u64, frame: &Frame<'_>);
 
-    /// `done` of `total` bytes of segments are read.
-    fn progress(&mut self, done: u64, total: u64);
-
     /// Whether the rest of the segments need not be read.
     fn has_enough(&self) -> bool {
         false
     }
 }
 
-/// Reads every segment of `view`, until the visitor has enough.
+/// Reads every segment of `view`, until the visitor has enough. `progress` is called with the bytes of segments
+/// read so far and their total.
 /// Errors: [`ViewError`] if the disk reports an error, or a newer release wrote a segment.
-pub fn survey(view: &View, visitor: &mut dyn Visitor) -> Result<Surveyed, ViewError> {
+pub fn survey(
+    view: &View,
+    visitor: &mut dyn Visitor,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Surveyed, ViewError> {
     let total = view.segments.iter().filter_map(|segment| segment.len).sum();
     let mut survey =
         Survey { view, out: Surveyed::default(), last: None, missing: Vec::new(), tail: None, durable: 0 };
@@ -151,7 +154,7 @@ pub fn survey(view: &View, visitor: &mut dyn Visitor) -> Result<Surveyed, ViewEr
             Some(len) => survey.segment(segment, len, visitor)?,
             None => survey.missing.push(segment.number),
         }
-        visitor.progress(survey.out.bytes, total);
+        progress(survey.out.bytes, total);
         if visitor.has_enough() {
             break;
         }
@@ -241,7 +244,7 @@ impl Survey<'_> {
     fn header(&mut self, number: u64, name: &str, head: &[u8]) -> Result<(), ViewError> {
         let id = &self.view.ident.spool_id;
         match check_header(head, id, number) {
-            HeaderCheck::Newer(major) => return Err(ViewError::Newer { file: name.to_owned(), major }),
+            HeaderCheck::Newer(major) => return Err(ViewError::Newer(name.to_owned(), major)),
             HeaderCheck::Good => {}
             HeaderCheck::Bad => {
                 let other = head.get(16..32).and_then(|id| <&[u8; 16]>::try_from(id).ok());

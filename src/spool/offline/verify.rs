@@ -1,22 +1,21 @@
 //! Checks every meaningful byte of a spool, and names the damage.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
 use crate::batch::BatchKey;
-use crate::disk::{DiskFile, read_all};
+use crate::disk::{DiskFile, if_there, read_all};
 use crate::log::frame::{Frame, Salt};
 use crate::log::{Parked, PendingSeal, Range};
-use crate::spool::format::parked_name;
 use crate::spool::format::runs::{Run, Runs, ScannedRuns, Stretch};
 use crate::spool::format::seen_file;
-use crate::spool::format::segment::{index_name, number_in, seen_name};
+use crate::spool::format::segment::{index_name, number_in, seen_name, segment_name};
 use crate::spool::format::segment_index::{read_directory, read_runs};
+use crate::spool::format::{ByteRange, hash_lines, parked_name};
 use crate::spool::manifest::manifest_name;
 use crate::spool::offline::survey::{Answered, Finding, Kind, Surveyed, Visitor, survey};
-use crate::spool::offline::view::{View, ViewError};
+use crate::spool::offline::view::{SegmentFile, View, ViewError};
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -59,9 +58,9 @@ pub(crate) struct Checked {
 pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, ViewError> {
     let mut findings = copy_findings(view);
     findings.extend(manifest_findings(view));
-    let mut reading = Reading { runs: BTreeMap::new(), seals: Hashed::of(view), progress };
-    let surveyed = survey(view, &mut reading)?;
-    let Reading { runs, seals, .. } = reading;
+    let mut reading = Reading { runs: BTreeMap::new(), seals: Hashed::of(view) };
+    let surveyed = survey(view, &mut reading, progress)?;
+    let Reading { runs, seals } = reading;
     let mut checked = Checked {
         manifest_notes: view.manifest.notes,
         segments: surveyed.segments,
@@ -93,20 +92,15 @@ pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verifie
     Ok(Verified { sound: findings.is_empty(), findings, notes, known_lost, checked })
 }
 
-struct Reading<'a> {
+struct Reading {
     runs: BTreeMap<u64, ScannedRuns>,
     seals: Hashed,
-    progress: &'a mut dyn FnMut(u64, u64),
 }
 
-impl Visitor for Reading<'_> {
+impl Visitor for Reading {
     fn frame(&mut self, segment: u64, offset: u64, frame: &Frame<'_>) {
         self.runs.entry(segment).or_default().take(offset, frame);
         self.seals.take(frame);
-    }
-
-    fn progress(&mut self, done: u64, total: u64) {
-        (self.progress)(done, total);
     }
 }
 
@@ -158,28 +152,21 @@ impl Hashed {
         let seal = &pending.seal;
         let hashed = self.by_batch.get(&seal.batch)?.iter().find(|hashed| hashed.number == seal.number)?;
         let found = hex::encode(hashed.sha256.clone().finalize());
-        let (frames, expected) = expected(pending);
-        if found == expected {
+        if found == pending.sha256() {
             return None;
         }
         let what = format!(
-            "seal {} ({}): {} of its {frames} lines can be read, and their hash differs from the sealed one; the \
+            "seal {} ({}): {} of its {} lines can be read, and their hash differs from the sealed one; the \
              next start delivers the readable lines and logs the loss",
-            seal.number, seal.object_key, hashed.frames
+            seal.number,
+            seal.object_key,
+            hashed.frames,
+            pending.frames()
         );
-        let mut finding =
-            Finding::new(Kind::Seal, "(the segments)", what).of(Range { first: seal.first, last: seal.last });
+        let mut finding = Finding::new(Kind::Seal, "(the segments)", what).of(seal.range());
         // Only durable frames are sealed.
         finding.answered = Some(Answered::Yes);
         Some(finding)
-    }
-}
-
-/// The number of lines and the hash that the object of a seal should have.
-fn expected(pending: &PendingSeal) -> (u64, &str) {
-    match &pending.amended {
-        Some(amend) => (amend.frames, &amend.sha256),
-        None => (pending.seal.frames, &pending.seal.sha256),
     }
 }
 
@@ -190,7 +177,7 @@ fn copy_findings(view: &View) -> Vec<Finding> {
     let what = "one of the two copies of its first note is damaged; the other copy is sound, and the next \
                 start writes both again";
     let state = view.manifest.one_of_two.map(|range| {
-        Finding::new(Kind::Copy, manifest_name(view.manifest.number.unwrap_or(0)), what)
+        Finding::new(Kind::Copy, manifest_name(view.manifest_number.unwrap_or(0)), what)
             .at(range.from, range.to)
     });
     ident.chain(state).collect()
@@ -209,8 +196,7 @@ pub(crate) fn manifest_findings(view: &View) -> Vec<Finding> {
 }
 
 fn of_manifest(view: &View) -> Vec<Finding> {
-    let manifest = &view.manifest;
-    let Some(number) = manifest.number else {
+    let Some(number) = view.manifest_number else {
         let finding = |found: &String| {
             let what = format!(
                 "it is missing beside data of an earlier start (such as {found}), so the spool cannot be opened. \
@@ -218,9 +204,9 @@ fn of_manifest(view: &View) -> Vec<Finding> {
             );
             Finding::new(Kind::Manifest, "MANIFEST", what)
         };
-        return manifest.missing_beside.iter().map(finding).collect();
+        return view.missing_beside.iter().map(finding).collect();
     };
-    let finding = |range: &crate::spool::offline::view::ByteRange| {
+    let finding = |range: &ByteRange| {
         let what = if range.from == 0 {
             "neither copy of its first note can be read, so the spool cannot be opened. `forebay spool \
              export` saves the calls"
@@ -230,7 +216,7 @@ fn of_manifest(view: &View) -> Vec<Finding> {
         };
         Finding::new(Kind::Manifest, manifest_name(number), what).at(range.from, range.to)
     };
-    manifest.damaged.iter().map(finding).collect()
+    view.manifest.damaged.iter().map(finding).collect()
 }
 
 /// Compares a segment's index with its frames.
@@ -242,11 +228,8 @@ fn check_index(
     checked: &mut Checked,
 ) -> Result<Option<Finding>, ViewError> {
     let name = index_name(number);
-    let file = match view.disk.open(&name) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ViewError::disk(&name)(error)),
-    };
+    let file = if_there(view.disk.open(&name)).map_err(ViewError::disk(&name))?;
+    let Some(file) = file else { return Ok(None) };
     checked.indexes += 1;
     let len = file.len().map_err(ViewError::disk(&name))?;
     let found = |what: &str| Some(Finding::new(Kind::Index, name.clone(), what).at(0, len));
@@ -323,9 +306,8 @@ fn check_fingerprints(view: &View, checked: &mut Checked) -> Result<Vec<Finding>
 /// Checks a parked object: its length, its checksum, and that it holds the sealed lines.
 pub(crate) fn check_parked(view: &View, pending: &PendingSeal, parked: Parked) -> Option<Finding> {
     let name = parked_name(pending.seal.number);
-    let positions = Range { first: pending.seal.first, last: pending.seal.last };
     let found = |what: String, len: u64| {
-        let mut finding = Finding::new(Kind::Parked, name.clone(), what).at(0, len).of(positions);
+        let mut finding = Finding::new(Kind::Parked, name.clone(), what).at(0, len).of(pending.seal.range());
         finding.answered = Some(Answered::Yes);
         finding
     };
@@ -343,27 +325,18 @@ pub(crate) fn check_parked(view: &View, pending: &PendingSeal, parked: Parked) -
         );
         return Some(found(what, len));
     }
-    let mut sha256 = Sha256::new();
-    let mut lines = flate2::read::GzDecoder::new(bytes.as_slice());
-    let mut piece = vec![0; 64 * 1_024];
-    loop {
-        match lines.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => sha256.update(piece.get(..read).unwrap_or(&[])),
-            Err(error) => return Some(found(format!("the parked object cannot be unpacked: {error}"), len)),
-        }
+    match hash_lines(bytes.as_slice()) {
+        Ok(sha256) if sha256 == pending.sha256() => None,
+        Ok(_) => Some(found("the parked object does not hold the sealed lines".to_owned(), len)),
+        Err(error) => Some(found(format!("the parked object cannot be unpacked: {error}"), len)),
     }
-    (hex::encode(sha256.finalize()) != expected(pending).1)
-        .then(|| found("the parked object does not hold the sealed lines".to_owned(), len))
 }
 
 /// Notes on files that the next start removes or reuses, and on an unreadable last note.
 fn leftover_notes(view: &View) -> Vec<String> {
-    let name = |segment: &crate::spool::offline::view::SegmentFile| {
-        crate::spool::format::segment::segment_name(segment.number)
-    };
+    let name = |segment: &SegmentFile| segment_name(segment.number);
     let mut notes = Vec::new();
-    if let (Some(torn), Some(number)) = (view.manifest.torn, view.manifest.number) {
+    if let (Some(torn), Some(number)) = (view.manifest.torn, view.manifest_number) {
         let missing: Vec<String> =
             view.segments.iter().filter(|segment| segment.len.is_none()).map(name).collect();
         let verdict = if missing.is_empty() {
@@ -386,7 +359,7 @@ fn leftover_notes(view: &View) -> Vec<String> {
         format!("{}: the manifest does not name it; the next start removes it", name(segment))
     }));
     let older =
-        |file: &str| number_in(file, "MANIFEST-", "").filter(|number| Some(*number) < view.manifest.number);
+        |file: &str| number_in(file, "MANIFEST-", "").filter(|number| Some(*number) < view.manifest_number);
     if let Ok(files) = view.disk.list("") {
         let old = files.iter().filter(|(file, _)| older(file).is_some());
         notes.extend(old.map(|(file, _)| format!("{file}: an older manifest; the next start removes it")));

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use crate::batch::BatchKey;
 use crate::disk::read_only::{LookError, ReadOnlyDisk};
-use crate::disk::{Disk, read_all};
+use crate::disk::{Disk, if_there, read_all};
 use crate::log::frame::Salt;
 use crate::spool::format::ident::{Ident, IdentError};
 use crate::spool::format::parked_name;
 use crate::spool::format::segment::number_in;
 use crate::spool::manifest::state::State;
-use crate::spool::manifest::{self, manifest_name};
+use crate::spool::manifest::{self, Replayed, manifest_name};
 
 /// Why a spool cannot be viewed.
 #[derive(Debug, thiserror::Error)]
@@ -27,62 +27,19 @@ pub enum ViewError {
     #[error(transparent)]
     Ident(#[from] IdentError),
     /// The disk reported an error.
-    #[error("read {file}")]
-    Disk {
-        /// The file.
-        file: String,
-        /// The disk's error.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("read {0}")]
+    Disk(String, #[source] io::Error),
     /// A newer release wrote a segment.
-    #[error("{file} was written by a newer release (format {major}); use that release's tools")]
-    Newer {
-        /// The segment's file.
-        file: String,
-        /// Its format.
-        major: u16,
-    },
+    #[error("{0} was written by a newer release (format {1}); use that release's tools")]
+    Newer(String, u16),
 }
 
 impl ViewError {
     /// Wraps an error of the disk about `file`.
     pub(crate) fn disk(file: &str) -> impl FnOnce(io::Error) -> Self {
         let file = file.to_owned();
-        move |cause| Self::Disk { file, cause }
+        move |cause| Self::Disk(file, cause)
     }
-}
-
-/// A range of bytes of a file: from `from` up to, but not including, `to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub(crate) struct ByteRange {
-    /// The first byte.
-    pub from: u64,
-    /// The first byte after it.
-    pub to: u64,
-}
-
-/// The newest manifest, as far as it can be read.
-#[derive(Clone, Debug, Default)]
-pub struct ManifestView {
-    /// Its number; `None` if there is no manifest.
-    pub number: Option<u64>,
-    /// A file with data, if there is no manifest: it had one.
-    pub(crate) missing_beside: Option<String>,
-    /// Notes read.
-    pub notes: usize,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// The copy of its first note that cannot be read, if the other copy can.
-    pub(crate) one_of_two: Option<ByteRange>,
-    /// Byte ranges that cannot be read although they were once synced: sound notes follow them, or they are
-    /// at the beginning.
-    pub(crate) damaged: Vec<ByteRange>,
-    /// The bytes after the last sound note: either a torn note that never had an effect, or notes that
-    /// rotted.
-    pub(crate) torn: Option<ByteRange>,
-    /// The state that the readable notes add up to.
-    pub state: State,
 }
 
 /// A segment's file.
@@ -103,8 +60,12 @@ pub struct View {
     pub ident: Ident,
     /// Damaged identity files, whose copy is sound.
     pub ident_damaged: Vec<&'static str>,
-    /// The newest manifest.
-    pub manifest: ManifestView,
+    /// The number of the newest manifest; `None` if there is none.
+    pub(crate) manifest_number: Option<u64>,
+    /// The newest manifest, as far as it can be read.
+    pub manifest: Replayed,
+    /// A file with data, if there is no manifest: it had one.
+    pub(crate) missing_beside: Option<String>,
     /// The segments that hold the spool's frames, oldest first.
     pub segments: Vec<SegmentFile>,
     /// Segments that the manifest does not name. The next start removes them.
@@ -121,17 +82,27 @@ impl View {
 
     /// Views the spool on `disk` without changing anything.
     pub fn of(disk: Arc<dyn Disk>) -> Result<Self, ViewError> {
-        let ident = Ident::read(&*disk)?.ok_or_else(|| ViewError::Disk {
-            file: "IDENT".to_owned(),
-            cause: io::ErrorKind::NotFound.into(),
-        })?;
-        let manifest = read_manifest(&*disk, &ident)?;
+        let ident = Ident::read(&*disk)?
+            .ok_or_else(|| ViewError::Disk("IDENT".to_owned(), io::ErrorKind::NotFound.into()))?;
         let files = disk.list("").map_err(ViewError::disk("the directory"))?;
+        let manifest_number = files.iter().filter_map(|(name, _)| number_in(name, "MANIFEST-", "")).max();
+        let (manifest, missing_beside) = match manifest_number {
+            Some(number) => {
+                let name = manifest_name(number);
+                let bytes =
+                    disk.open(&name).and_then(|file| read_all(&*file)).map_err(ViewError::disk(&name))?;
+                (manifest::replay_any(&bytes, manifest::salt(&ident.spool_id, number)), None)
+            }
+            None => {
+                let found = Ident::data_in(&*disk).map_err(ViewError::disk("the directory"))?;
+                (Replayed::default(), found)
+            }
+        };
         let present: Vec<(u64, u64)> =
             files.iter().filter_map(|(name, len)| Some((number_in(name, "wal-", ".seg")?, *len))).collect();
         let named = &manifest.state.files.segments;
         // Without a sound manifest nobody knows which segments it named, so every file counts then.
-        let is_sound = manifest.number.is_some() && manifest.damaged.is_empty();
+        let is_sound = manifest_number.is_some() && manifest.damaged.is_empty();
         let counts = |number: &u64| !is_sound || named.contains(number);
         let file = |(number, len): &(u64, u64)| SegmentFile { number: *number, len: Some(*len) };
         let mut segments: Vec<SegmentFile> =
@@ -142,7 +113,17 @@ impl View {
         segments.sort_by_key(|segment| segment.number);
         let ident_damaged = Ident::damaged(&*disk)?;
         let unclaimed = if is_sound { Vec::new() } else { unclaimed(&*disk, &manifest.state)? };
-        Ok(Self { disk, ident, ident_damaged, manifest, segments, leftovers, unclaimed })
+        Ok(Self {
+            disk,
+            ident,
+            ident_damaged,
+            manifest_number,
+            manifest,
+            missing_beside,
+            segments,
+            leftovers,
+            unclaimed,
+        })
     }
 
     /// The salt of a segment's checksums.
@@ -173,59 +154,11 @@ impl View {
 }
 
 fn unclaimed(disk: &dyn Disk, state: &State) -> Result<Vec<String>, ViewError> {
-    let files = match disk.list("parked") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        files => files.map_err(ViewError::disk("parked"))?,
-    };
+    let files = if_there(disk.list("parked")).map_err(ViewError::disk("parked"))?.unwrap_or_default();
     let claimed = |name: &String| {
         let mut parked = state.calls.seals.values().filter(|pending| pending.parked.is_some());
         parked.any(|pending| parked_name(pending.seal.number) == *name)
     };
     let names = files.into_iter().map(|(name, _)| format!("parked/{name}"));
     Ok(names.filter(|name| !name.ends_with(".tmp") && !claimed(name)).collect())
-}
-
-fn read_manifest(disk: &dyn Disk, ident: &Ident) -> Result<ManifestView, ViewError> {
-    let files = disk.list("").map_err(ViewError::disk("the directory"))?;
-    let newest = files.iter().filter_map(|(name, _)| number_in(name, "MANIFEST-", "")).max();
-    let Some(number) = newest else {
-        let missing_beside = Ident::data_in(disk).map_err(ViewError::disk("the directory"))?;
-        return Ok(ManifestView { missing_beside, ..ManifestView::default() });
-    };
-    let name = manifest_name(number);
-    let bytes = disk.open(&name).and_then(|file| read_all(&*file)).map_err(ViewError::disk(&name))?;
-    Ok(replay(&bytes, manifest::salt(&ident.spool_id, number), number))
-}
-
-/// Replays every note that can be read.
-fn replay(bytes: &[u8], salt: Salt, number: u64) -> ManifestView {
-    let bytes = manifest::written(bytes);
-    let mut view =
-        ManifestView { number: Some(number), bytes: bytes.len() as u64, ..ManifestView::default() };
-    let rest = |at: usize| bytes.get(at..).unwrap_or(&[]);
-    let mut at = 0;
-    if let Some(manifest::Beginning { state, end, damaged }) = manifest::beginning(bytes, salt) {
-        (view.state, view.notes, at) = (state, 1, end);
-        view.one_of_two = damaged.map(|(from, to)| ByteRange { from: from as u64, to: to as u64 });
-    }
-    while at < bytes.len() {
-        if let Some((note, len)) = manifest::decode(rest(at), salt) {
-            view.state.apply(note);
-            view.notes += 1;
-            at += len;
-            continue;
-        }
-        let next = (at + 1..bytes.len()).find(|from| manifest::decode(rest(*from), salt).is_some());
-        let range = ByteRange { from: at as u64, to: next.unwrap_or(bytes.len()) as u64 };
-        if next.is_some() || at == 0 {
-            view.damaged.push(range);
-        } else {
-            view.torn = Some(range);
-        }
-        at = next.unwrap_or(bytes.len());
-    }
-    if bytes.is_empty() {
-        view.damaged.push(ByteRange { from: 0, to: 0 });
-    }
-    view
 }

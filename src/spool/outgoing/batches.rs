@@ -4,8 +4,8 @@ use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
-use crate::log::notes::seals;
-use crate::log::{Batches, Go, OpenBatch, Range, Read, Stopped};
+use crate::log::notes::{OpenFrames as _, seals};
+use crate::log::{Batches, OpenBatch, Range, Stopped, Visit};
 use crate::spool::index::Batch;
 use crate::spool::reading::{reader, spread};
 use crate::spool::shared::lock;
@@ -34,13 +34,7 @@ impl Batches for SpoolLog {
         Ok(())
     }
 
-    fn read(
-        &self,
-        key: &BatchKey,
-        after: u64,
-        through: u64,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()> {
+    fn read(&self, key: &BatchKey, after: u64, through: u64, visit: &mut Visit<'_>) -> io::Result<()> {
         reader::read(&self.shared, key, after, through, visit)
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::SpoolLog;
-use crate::log::{Follow, Go, Read, ReadThrough};
+use crate::log::{Follow, ReadThrough, Visit};
 use crate::spool::reading::follow;
 use crate::spool::shared::lock;
 
@@ -32,11 +32,7 @@ impl Follow for SpoolLog {
         lock(&self.shared.index).held_end(bytes)
     }
 
-    fn follow(
-        &self,
-        read_through: &mut ReadThrough,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()> {
+    fn follow(&self, read_through: &mut ReadThrough, visit: &mut Visit<'_>) -> io::Result<()> {
         follow::follow(&self.shared, read_through, visit)
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::SpoolLog;
 use crate::disk::{Disk, is_no_handle, read_all};
+use crate::log::notes::OpenFrames as _;
 use crate::log::{KeptBytes, KeptObject, Parked, Seal, Seals as _, Stopped};
 use crate::spool::format::parked_name;
 use crate::spool::manifest::FileNote;
@@ -64,11 +65,10 @@ impl SpoolLog {
     fn not_parked(&self, error: &io::Error, seal: u64) {
         let line = lock(&self.shared.not_parked).happened((), self.shared.clock.monotonic());
         if let Some(line) = line {
-            let times = line.times;
             tracing::warn!(
                 %error,
                 seal,
-                times,
+                times = line.times,
                 "an object could not be parked; its frames stay in the spool"
             );
         }

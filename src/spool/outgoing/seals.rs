@@ -4,7 +4,7 @@ use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
-use crate::log::notes::{CallNote, NoteKeeper as _, seals};
+use crate::log::notes::{CallNote, NoteKeeper as _, OpenFrames as _, seals};
 use crate::log::{
     Amend, Batches, Encoded, Go, KeptObject, Parked, PendingSeal, Range, Read, Seal, Seals, Stopped,
 };

@@ -1,12 +1,10 @@
 //! How full the spool is, and what takes its space.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::SpoolLog;
 use crate::batch::BatchKey;
-use crate::disk::StagingDisk;
 use crate::log::refusals::{Cause, Division, Flow};
 use crate::log::{Capacity, NOTE_BYTES};
 use crate::object::PutLocation;
@@ -55,12 +53,6 @@ impl Capacity for SpoolLog {
 }
 
 impl SpoolLog {
-    /// Where objects of this spool are staged. The spool keeps space to park them.
-    pub(in crate::spool) fn staging_disk(&self) -> StagingDisk {
-        let (disk, in_memory) = (&self.shared.disk, &self.shared.staged_in_memory);
-        StagingDisk { disk: Arc::clone(disk), in_memory: Arc::clone(in_memory) }
-    }
-
     /// The space that the cap leaves for calls, and how much of it they use.
     pub(in crate::spool) fn space(&self) -> Space {
         let (usage, capped) = (self.shared.usage(), &self.shared.capped);

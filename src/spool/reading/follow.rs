@@ -3,8 +3,8 @@
 use std::io;
 
 use super::reader::{Piece, read_run};
-use crate::disk::DiskFile;
-use crate::log::{Go, Range, Read, ReadThrough};
+use crate::disk::{DiskFile, if_there};
+use crate::log::{Go, Range, Read, ReadThrough, Visit};
 use crate::spool::format::runs::Run;
 use crate::spool::format::scan::find_block;
 use crate::spool::format::segment::{BLOCK_HEADER, SEGMENT_HEADER, segment_name};
@@ -23,7 +23,7 @@ struct Unread {
 pub(in crate::spool) fn follow(
     shared: &Shared,
     read_through: &mut ReadThrough,
-    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<()> {
     let (unread, durable): (Vec<Unread>, u64) = {
         let index = lock(&shared.index);
@@ -42,12 +42,8 @@ pub(in crate::spool) fn follow(
         if pass_lost(&gone, read_through, segment.first, visit)? == Go::Stop {
             return Ok(());
         }
-        let file = match shared.disk.open(&segment_name(segment.number)) {
-            Ok(file) => file,
-            // It was not held, and was released in the meantime.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
+        // One that is missing was not held, and was released in the meantime.
+        let Some(file) = if_there(shared.disk.open(&segment_name(segment.number)))? else { continue };
         let mut released = false;
         let go = follow_segment(shared, &*file, &segment, read_through, &mut |read| {
             let Read::Lost(range) = read else { return visit(read) };
@@ -93,7 +89,7 @@ fn pass_lost(
     lost: &[Range],
     read_through: &mut ReadThrough,
     end: u64,
-    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<Go> {
     for range in lost {
         let unpassed = Range::between(range.first.max(read_through.through + 1), end.min(range.last + 1));
@@ -118,7 +114,7 @@ fn follow_segment(
     file: &dyn DiskFile,
     segment: &Unread,
     read_through: &mut ReadThrough,
-    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<Go> {
     let salt = shared.salt(segment.number);
     let (hint, offset) = read_through.hint;
@@ -174,7 +170,7 @@ fn pass(
     read_through: &mut ReadThrough,
     through: u64,
     read: Read<'_>,
-    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<Go> {
     let go = visit(read)?;
     read_through.through = read_through.through.max(through);

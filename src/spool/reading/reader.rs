@@ -3,9 +3,9 @@
 use std::io;
 
 use crate::batch::BatchKey;
-use crate::disk::{DiskFile, read_sound};
+use crate::disk::{DiskFile, if_there, read_sound};
 use crate::log::frame::Salt;
-use crate::log::{Go, Range, Read};
+use crate::log::{Go, Range, Read, Visit};
 use crate::spool::format::runs::{Run, Runs, ScannedRuns, Stretch};
 use crate::spool::format::scan::{Frames, Item};
 use crate::spool::format::segment::{index_name, segment_name};
@@ -26,7 +26,7 @@ pub(in crate::spool) fn read(
     key: &BatchKey,
     after: u64,
     through: u64,
-    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<()> {
     let stretches: Vec<Stretch> = {
         let index = lock(&shared.index);
@@ -85,11 +85,9 @@ pub(in crate::spool) fn runs_of(shared: &Shared, key: &BatchKey, stretch: &Stret
     let read = shared.disk.open(&index_name(stretch.segment)).and_then(|file| {
         segment_index::read_runs(&*file, shared.salt(stretch.segment), offset, count, stretch)
     });
-    match read {
-        Ok(Some(runs)) => Ok(Places { runs, lost: Vec::new() }),
-        Ok(None) => rebuild_runs(shared, key, stretch),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => rebuild_runs(shared, key, stretch),
-        Err(error) => Err(error),
+    match if_there(read)?.flatten() {
+        Some(runs) => Ok(Places { runs, lost: Vec::new() }),
+        None => rebuild_runs(shared, key, stretch),
     }
 }
 
@@ -193,7 +191,7 @@ pub(super) fn read_run(
     run: Run,
     (after, through): (u64, u64),
     on_damage: &dyn Fn(),
-    visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<Go> {
     let (mut offset, mut next) = (u64::from(run.offset), run.first);
     let end = offset + u64::from(run.len);

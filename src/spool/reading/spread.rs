@@ -18,11 +18,7 @@ struct Span {
 }
 
 /// See [`crate::log::Batches::positions_at`].
-pub(in crate::spool) fn positions_at(
-    shared: &Shared,
-    batch: &OpenBatch,
-    offsets: &[u64],
-) -> io::Result<Vec<u64>> {
+pub(crate) fn positions_at(shared: &Shared, batch: &OpenBatch, offsets: &[u64]) -> io::Result<Vec<u64>> {
     let stretches: Vec<Stretch> = {
         let index = lock(&shared.index);
         let Some(known) = index.batches.get(&batch.key) else { return Ok(Vec::new()) };

@@ -17,7 +17,6 @@ use crate::spool::format::scan::{FoundBlock, Frames, Item};
 use crate::spool::format::segment::{
     BLOCK_HEADER, Block, SEGMENT_HEADER, encode_header, seen_name, segment_name,
 };
-use crate::spool::index::SegmentState;
 use crate::spool::manifest::FileNote;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::housekeeper::write_zeros;
@@ -225,18 +224,7 @@ fn copy_run(
 /// Keeps a last segment that was already closed as it is.
 fn keep_closed_segment(shared: &Shared, last: Found) -> io::Result<()> {
     let seen_kept = shared.disk.open(&seen_name(last.number)).is_ok();
-    let state = SegmentState {
-        len: last.len,
-        closed: true,
-        seen_kept,
-        damaged: last.damaged,
-        pending: 0,
-        first: last.span.0,
-        last: last.span.1,
-        followed_through: last.followed_through(),
-        fingerprints: None,
-    };
-    lock(&shared.index).segments.insert(last.number, state);
+    lock(&shared.index).segments.insert(last.number, last.state(seen_kept));
     restore_stretches(shared, &last.stretches);
     Ok(())
 }

@@ -6,16 +6,14 @@
 //! at the same frame, it has the same key, and the store refuses the second copy.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _};
-
-use sha2::{Digest as _, Sha256};
+use std::io;
 
 use super::found::Found;
-use crate::disk::{Disk, DiskFile, read_sound};
+use crate::disk::{Disk, DiskFile, if_there, read_sound};
 use crate::log::Parked;
 use crate::spool::format::ident::Ident;
-use crate::spool::format::parked_name;
 use crate::spool::format::segment::{HeaderCheck, check_header, index_name, number_in, segment_name};
+use crate::spool::format::{hash_lines, parked_name};
 use crate::spool::manifest::state::State;
 
 /// Adopts segments that no note names and that may hold acknowledged frames. Returns their numbers. If the
@@ -70,18 +68,11 @@ pub(super) fn find_unnoted_parked(disk: &dyn Disk, state: &mut State) -> io::Res
         .seals
         .values()
         .filter(|pending| pending.parked.is_none())
-        .map(|pending| {
-            let amended = pending.amended.as_ref().map(|amend| &amend.sha256);
-            (pending.seal.number, amended.unwrap_or(&pending.seal.sha256).clone())
-        })
+        .map(|pending| (pending.seal.number, pending.sha256().to_owned()))
         .collect();
     let mut found = false;
     for (number, sha256) in unnoted {
-        let file = match disk.open(&parked_name(number)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
+        let Some(file) = if_there(disk.open(&parked_name(number)))? else { continue };
         let mut parked =
             ParkedFile { file: &*file, read: Parked { len: 0, crc32: 0 }, crc32: crc32fast::Hasher::new() };
         // A file that cannot be unpacked does not hold what was sealed.
@@ -94,17 +85,6 @@ pub(super) fn find_unnoted_parked(disk: &dyn Disk, state: &mut State) -> io::Res
         }
     }
     Ok(found)
-}
-
-fn hash_lines(file: &mut ParkedFile<'_>) -> io::Result<String> {
-    let mut lines = flate2::read::GzDecoder::new(file);
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 64 * 1_024]);
-    loop {
-        match lines.read(&mut piece)? {
-            0 => return Ok(hex::encode(hash.finalize())),
-            read => hash.update(piece.get(..read).unwrap_or(&[])),
-        }
-    }
 }
 
 /// A parked file being read, with its length and checksum so far.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::frame_counts::FrameCounts;
 use super::open_error::{OpenError, failed};
 use crate::batch::BatchKey;
-use crate::disk::{Disk, DiskFile, is_no_space, read_sound};
+use crate::disk::{Disk, DiskFile, if_there, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::format::ident::Ident;
@@ -14,6 +14,7 @@ use crate::spool::format::runs::{Runs, ScannedRuns, Stretch};
 use crate::spool::format::scan::{FoundBlock, scan_noting};
 use crate::spool::format::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
 use crate::spool::format::segment_index::read_directory;
+use crate::spool::index::SegmentState;
 use crate::spool::manifest::state::State;
 use crate::spool::writing::housekeeper::write_zeros;
 use crate::time::UnixMillis;
@@ -55,6 +56,20 @@ impl Found {
     /// No call or object set is after this position. What damaged frames were is unknown.
     pub(super) fn followed_through(&self) -> u64 {
         if self.is_damaged() { self.span.1 } else { self.followed }
+    }
+
+    /// Its state once nothing more is written to it.
+    pub(super) fn state(&self, seen_kept: bool) -> SegmentState {
+        SegmentState {
+            len: self.len,
+            closed: true,
+            seen_kept,
+            damaged: self.is_damaged(),
+            first: self.span.0,
+            last: self.span.1,
+            followed_through: self.followed_through(),
+            ..SegmentState::default()
+        }
     }
 
     /// Overwrites the torn write after the last block with zeros. Otherwise it would look like damage once
@@ -133,14 +148,11 @@ fn find_segment(
     let damaged = match check_header(&header, &ident.spool_id, number) {
         HeaderCheck::Good => false,
         HeaderCheck::Bad => true,
-        HeaderCheck::Newer(major) => return Err(OpenError::Newer { segment: number, major }),
+        HeaderCheck::Newer(major) => return Err(OpenError::Newer(number, major)),
     };
-    let index = match disk.open(&index_name(number)) {
-        // The index is only a cache. If it cannot be read, the frames are scanned.
-        Ok(index) => read_directory(&*index, salt, number).unwrap_or_default(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed("open a segment's index")(error)),
-    };
+    let index = if_there(disk.open(&index_name(number))).map_err(failed("open a segment's index"))?;
+    // The index is only a cache. If it cannot be read, the frames are scanned.
+    let index = index.and_then(|index| read_directory(&*index, salt, number).unwrap_or_default());
     let mut found = Found {
         number,
         salt,

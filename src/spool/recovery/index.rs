@@ -6,26 +6,14 @@ use super::found::Found;
 use crate::batch::BatchKey;
 use crate::spool::format::runs::Stretch;
 use crate::spool::format::seen_file::SeenEntries;
-use crate::spool::index::SegmentState;
 use crate::spool::shared::{Shared, lock};
 
 /// Adds closed segments to the index.
 pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, SeenEntries>) {
     for segment in found {
-        let state = SegmentState {
-            len: segment.len,
-            closed: true,
-            seen_kept: segment.indexed
-                && (seen_files.contains_key(&segment.number) || shared.options.dedupe_max == 0),
-            damaged: segment.is_damaged(),
-            pending: 0,
-            first: segment.span.0,
-            last: segment.span.1,
-            followed_through: segment.followed_through(),
-            fingerprints: None,
-        };
+        let is_known = seen_files.contains_key(&segment.number) || shared.options.dedupe_max == 0;
         let mut index = lock(&shared.index);
-        index.segments.insert(segment.number, state);
+        index.segments.insert(segment.number, segment.state(segment.indexed && is_known));
         for ((source, hour), row) in &segment.counts.rows {
             index.ledger.count(source, *hour, row);
         }

@@ -116,9 +116,8 @@ fn lost_ranges(found: &[Found], state: &State) -> Vec<Range> {
 fn ranges_held_by_parked(state: &State) -> Vec<Range> {
     let whole =
         state.calls.seals.values().filter(|pending| pending.parked.is_some() && pending.amended.is_none());
-    let mut seals: Vec<(Range, u64)> = whole
-        .map(|pending| (Range { first: pending.seal.first, last: pending.seal.last }, pending.seal.frames))
-        .collect();
+    let mut seals: Vec<(Range, u64)> =
+        whole.map(|pending| (pending.seal.range(), pending.seal.frames)).collect();
     seals.sort();
     let mut held: Vec<(Range, u64)> = Vec::new();
     for (range, frames) in seals {

@@ -40,7 +40,7 @@ use losses::Losses;
 use notes::Notes;
 pub use open_error::OpenError;
 use open_error::failed;
-use opened::Opened;
+pub(super) use opened::Opened;
 pub use opened::Recovered;
 use restore::restore;
 use segments::Segments;

@@ -8,7 +8,7 @@ use super::open_error::{OpenError, failed};
 use crate::disk::Disk;
 use crate::spool::format::ident::Ident;
 use crate::spool::manifest::state::State;
-use crate::spool::manifest::{self, ManifestError};
+use crate::spool::manifest::{self, ManifestError, Replayed};
 
 /// What the notes record, before any frame is read.
 pub(super) struct Notes {
@@ -18,7 +18,7 @@ pub(super) struct Notes {
     pub(super) state: State,
     /// Where unreadable bytes after the last sound note begin. They are a torn write, unless something is
     /// missing.
-    pub(super) unread_end: Option<usize>,
+    pub(super) unread_end: Option<u64>,
     /// Segments that no note names, and that may hold acknowledged frames.
     pub(super) adopted: BTreeSet<u64>,
     /// Whether notes are known to be missing.
@@ -37,24 +37,22 @@ impl Notes {
     }
 
     fn replay(disk: &dyn Disk, ident: &Ident, stop: bool) -> Result<Self, ManifestError> {
-        let Some((number, replayed)) = manifest::read_newest_past_damage(disk, &ident.spool_id)? else {
-            manifest::none_is_missing(disk)?;
-            return Ok(Self {
-                number: 0,
-                state: State::new(),
-                unread_end: None,
-                adopted: BTreeSet::new(),
-                damaged: false,
-            });
+        let (number, replayed) = match manifest::read_newest_past_damage(disk, &ident.spool_id)? {
+            Some(read) => read,
+            None => {
+                manifest::none_is_missing(disk)?;
+                (0, Replayed { state: State::new(), ..Replayed::default() })
+            }
         };
-        if replayed.one_of_two {
+        if replayed.one_of_two.is_some() {
             tracing::error!(
                 "one of the two copies of the manifest's first note is damaged; the other copy is used"
             );
         }
-        if let Some(at) = replayed.damaged_at {
+        let damaged_at = replayed.damaged.first().map(|range| range.from);
+        if let Some(at) = damaged_at {
             if stop {
-                return Err(ManifestError::DamagedWithin { name: manifest::manifest_name(number), at });
+                return Err(ManifestError::DamagedWithin(manifest::manifest_name(number), at));
             }
             tracing::error!(
                 at,
@@ -65,9 +63,9 @@ impl Notes {
         Ok(Self {
             number,
             state: replayed.state,
-            unread_end: replayed.unread_end,
+            unread_end: replayed.torn.map(|range| range.from),
             adopted: BTreeSet::new(),
-            damaged: replayed.damaged_at.is_some(),
+            damaged: damaged_at.is_some(),
         })
     }
 
@@ -77,7 +75,7 @@ impl Notes {
     pub(super) fn treat_end_as_damaged(&mut self, stop: bool) -> Result<(), ManifestError> {
         let Some(at) = self.unread_end else { return Ok(()) };
         if stop {
-            return Err(ManifestError::DamagedEnd { name: manifest::manifest_name(self.number), at });
+            return Err(ManifestError::DamagedEnd(manifest::manifest_name(self.number), at));
         }
         tracing::error!(
             at,

@@ -10,14 +10,8 @@ use crate::words::counted;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The disk reported an error.
-    #[error("open the spool: {what}")]
-    Disk {
-        /// The step that failed.
-        what: &'static str,
-        /// The disk's error.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("open the spool: {0}")]
+    Disk(&'static str, #[source] io::Error),
     /// The spool's identity cannot be read.
     #[error(transparent)]
     Ident(#[from] IdentError),
@@ -26,15 +20,10 @@ pub enum OpenError {
     Manifest(#[from] ManifestError),
     /// A newer release wrote a segment.
     #[error(
-        "segment {segment} was written by a newer release (format {major}); start that release, or drain \
+        "segment {0} was written by a newer release (format {1}); start that release, or drain \
          the spool with it first"
     )]
-    Newer {
-        /// The number of the segment.
-        segment: u64,
-        /// The major version of the segment's format.
-        major: u16,
-    },
+    Newer(u64, u16),
     /// Damage was found, and the configuration says to stop.
     #[error(
         "the spool has lost {} (the first lost positions are {first} to {last}), so it is not opened with \
@@ -56,5 +45,5 @@ pub enum OpenError {
 
 /// The error of a step that failed.
 pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> OpenError {
-    move |cause| OpenError::Disk { what, cause }
+    move |cause| OpenError::Disk(what, cause)
 }

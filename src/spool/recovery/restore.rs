@@ -65,10 +65,10 @@ pub(super) fn restore(
     lock(&shared.index).durable_through = next_position - 1;
     recovered.frames = lock(&shared.index).batches.values().map(|batch| batch.open_frames).sum();
     {
-        let mut manifest = lock(&shared.manifest);
+        let manifest = lock(&shared.manifest);
         recovered.seals = shared.state().calls.seals.len();
         let (oldest, unread) = (oldest_position(&shared), unread_position(&shared));
-        manifest.prune(keep_cursors_from(shared.clock.wall()), oldest, unread);
+        manifest.state().prune(keep_cursors_from(shared.clock.wall()), oldest, unread);
     }
     let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
     // A note that found no space is tried again at the next pass.

@@ -30,7 +30,7 @@ const QUEUE_UNIT: usize = 1_024;
 
 impl Outcome {
     /// The same, for whoever appended to this log.
-    pub(in crate::spool) fn appended_to(self, log: LogId) -> Appended {
+    pub(crate) fn appended_to(self, log: LogId) -> Appended {
         let stored_in = self.first.map(|first| InLog { log, first, frames: self.stored });
         Appended {
             stored: self.stored,
@@ -89,7 +89,7 @@ impl Append for Appender {
 }
 
 impl Appender {
-    pub(in crate::spool) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let line = Line {
             shared,
             queue: Mutex::new(Queue::default()),
@@ -193,7 +193,7 @@ impl Appender {
     }
 
     /// Takes no more appends. Queued requests are still stored.
-    pub(in crate::spool) fn close(&self) {
+    pub(crate) fn close(&self) {
         lock(&self.line.queue).closed = true;
         self.line.room.close();
         self.line.arrived.notify_all();
@@ -202,7 +202,7 @@ impl Appender {
     /// The commit loop: takes the queued requests, up to one block, stores and syncs them, answers, and
     /// begins again. The next group gathers while a sync runs. Returns when the appender is closed and
     /// drained, or the spool has stopped.
-    pub(in crate::spool) fn run(&self, mut writer: Writer) {
+    pub(crate) fn run(&self, mut writer: Writer) {
         let guard = (PanicGuard(Arc::clone(&self.line.shared)), CloseGuard(self));
         while let Some(group) = self.next_group() {
             panic_if_planted(PlantedPanic::Commit);
@@ -224,11 +224,8 @@ impl Appender {
     /// One turn of the commit loop, for a spool without threads: stores and answers queued requests without
     /// waiting for more. `make_next` makes the next segment and returns whether there is one. Returns whether
     /// the spool still runs; if not, queued requests are refused.
-    pub(in crate::spool) fn turn(
-        &self,
-        writer: &mut Writer,
-        make_next: &mut dyn FnMut(usize) -> bool,
-    ) -> bool {
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn turn(&self, writer: &mut Writer, make_next: &mut dyn FnMut(usize) -> bool) -> bool {
         let group = take_group(&mut lock(&self.line.queue), self.line.group_bytes_max());
         let stands = group.is_none_or(|group| self.commit(writer, group, make_next));
         if !stands {
@@ -238,7 +235,8 @@ impl Appender {
     }
 
     /// Whether the queue is empty.
-    pub(in crate::spool) fn is_idle(&self) -> bool {
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_idle(&self) -> bool {
         lock(&self.line.queue).waiting.is_empty()
     }
 

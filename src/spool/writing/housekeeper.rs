@@ -70,7 +70,6 @@ impl Housekeeper {
         spares: Vec<(u64, u64)>,
         seen_files: Vec<(u64, [SeenHalf; 2])>,
     ) -> Self {
-        let (folded_before, fold_above) = (None, ROWS_MAX);
         Self {
             shared,
             spares,
@@ -78,9 +77,9 @@ impl Housekeeper {
             compacted_at: None,
             unnoted: None,
             no_segment_at: None,
-            folded_before,
+            folded_before: None,
             found_at: None,
-            fold_above,
+            fold_above: ROWS_MAX,
         }
     }
 
@@ -501,7 +500,7 @@ impl Housekeeper {
         }
         self.compacted_at = Some(now);
         let (oldest, unread) = (oldest_position(&self.shared), unread_position(&self.shared));
-        manifest.prune(keep_cursors_from(self.shared.clock.wall()), oldest, unread);
+        manifest.state().prune(keep_cursors_from(self.shared.clock.wall()), oldest, unread);
         let compacted = manifest.compact();
         compacted.map_err(|error| self.shared.stop("begin a new manifest", &error))
     }
@@ -612,11 +611,10 @@ pub(in crate::spool) fn write_index(shared: &Shared, number: u64) {
         shared.disk.create(&index_name(number)).and_then(|file| file.write_at(&[IoSlice::new(&bytes)], 0));
     if let Err(error) = written {
         if let Some(line) = shared.happened("index") {
-            let times = line.times;
             tracing::warn!(
                 %error,
                 segment = number,
-                times,
+                times = line.times,
                 "a segment's index cannot be written; it stays in memory"
             );
         }

@@ -23,20 +23,6 @@ const NO_REASON: &str = "no reason was given";
 /// The failure of one request.
 pub(super) type Failure<E> = SdkError<E, HttpResponse>;
 
-/// The request and the region that it was sent to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Context<'a> {
-    pub(super) asked: Asked,
-    pub(super) region: &'a str,
-}
-
-/// A converted failure, with the region that the answer names.
-#[derive(Debug)]
-pub(super) struct ErrorAndRegion {
-    pub(super) error: StoreError,
-    pub(super) region: Option<String>,
-}
-
 /// The region in the headers of an answer.
 pub(super) fn region_header<E>(err: &Failure<E>) -> Option<&str> {
     err.raw_response()?.headers().get("x-amz-bucket-region").and_then(region_name)
@@ -54,24 +40,25 @@ impl fmt::Display for NotAssumed {
 
 impl Error for NotAssumed {}
 
-/// Converts the failure of a store request, including a role that could not be assumed and a wrong region.
-pub(super) fn store_error<E>(context: Context<'_>, err: &Failure<E>) -> ErrorAndRegion
+/// Converts the failure of a store request to `sent_to`, a region, including a role that could not be assumed and a
+/// wrong region. Returns also the region that the answer names.
+pub(super) fn store_error<E>(asked: Asked, sent_to: &str, err: &Failure<E>) -> (StoreError, Option<String>)
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(why) = not_assumed(err) {
-        return ErrorAndRegion { error: why.clone(), region: None };
+        return (why.clone(), None);
     }
     let body = err.raw_response().and_then(|raw| raw.body().bytes());
     let region = region_header(err).or_else(|| body.and_then(region_in_error_body));
-    let mut error = failure(context.asked, err);
+    let mut error = failure(asked, err);
     // An answer to HEAD has no body and so no code: only the header distinguishes a wrong region from other
     // bad requests.
-    let elsewhere = region.is_some_and(|region| region != context.region);
+    let elsewhere = region.is_some_and(|region| region != sent_to);
     if elsewhere && error.code.is_none() && matches!(error.status, Some(301 | 307 | 400)) {
         error.fault = Fault::Region;
     }
-    ErrorAndRegion { error, region: region.map(str::to_owned) }
+    (error, region.map(str::to_owned))
 }
 
 /// Why a request was not sent, if it was because a role could not be assumed.

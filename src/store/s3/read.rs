@@ -7,10 +7,9 @@ use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
 use super::{Asked, Attempt, S3Store};
-use crate::boxed_future::BoxFuture;
 use crate::object::{ObjectKey, S3Location};
 use crate::store::reader::{ByteRange, ListFrom, ListPage, Listed, ObjectBody, RangeBytes, StoreReader};
-use crate::store::{Fault, Head, ObjectVersion, StoreError};
+use crate::store::{Attempted, Fault, Head, ObjectVersion, StoreError};
 use crate::time::UnixMillis;
 
 impl S3Store {
@@ -109,11 +108,7 @@ fn get_object(attempt: &Attempt<'_>, key: &ObjectKey) -> GetObjectFluentBuilder 
 }
 
 impl StoreReader for S3Store {
-    fn list<'a>(
-        &'a self,
-        location: &'a S3Location,
-        from: ListFrom<'a>,
-    ) -> BoxFuture<'a, Result<ListPage, StoreError>> {
+    fn list<'a>(&'a self, location: &'a S3Location, from: ListFrom<'a>) -> Attempted<'a, ListPage> {
         Box::pin(self.list_once(location, from))
     }
 
@@ -122,15 +117,11 @@ impl StoreReader for S3Store {
         location: &'a S3Location,
         key: &'a ObjectKey,
         version: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+    ) -> Attempted<'a, Head> {
         Box::pin(self.head_once(location, key, version))
     }
 
-    fn get<'a>(
-        &'a self,
-        location: &'a S3Location,
-        key: &'a ObjectKey,
-    ) -> BoxFuture<'a, Result<ObjectBody, StoreError>> {
+    fn get<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, ObjectBody> {
         Box::pin(self.get_once(location, key))
     }
 
@@ -140,7 +131,7 @@ impl StoreReader for S3Store {
         key: &'a ObjectKey,
         version: Option<&'a ObjectVersion>,
         wanted: ByteRange,
-    ) -> BoxFuture<'a, Result<RangeBytes, StoreError>> {
+    ) -> Attempted<'a, RangeBytes> {
         Box::pin(self.range_once(location, key, version, wanted))
     }
 }

@@ -166,15 +166,15 @@ impl Damage {
     fn read_manifest(&mut self, disk: &SimDisk) -> Result<(), Violation> {
         let Ok(Some(ident)) = Ident::read(disk) else { return Ok(()) };
         let read = manifest::read_newest_past_damage(disk, &ident.spool_id);
-        if self.state_rotted && matches!(read, Err(ManifestError::Damaged { .. })) {
+        if self.state_rotted && matches!(read, Err(ManifestError::Damaged(_))) {
             // The next start is refused until a person puts the file back; the check is made then.
             return Ok(());
         }
         let Some((_, read)) = read.map_err(|error| format!("the manifest is damaged: {error}"))? else {
             return Ok(());
         };
-        if read.damaged_at.is_some() && !self.manifest_rotted {
-            return Err(format!("the manifest is damaged: {:?}", read.damaged_at));
+        if !read.damaged.is_empty() && !self.manifest_rotted {
+            return Err(format!("the manifest is damaged: {:?}", read.damaged));
         }
         let state = read.state;
         self.name(&state.calls.lost)?;

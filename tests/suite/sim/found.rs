@@ -489,7 +489,7 @@ fn notes_written_together_are_torn_together() {
     let name = manifest::manifest_name(1);
     let read = || manifest::written(&disk::read_all(&*disk.open(&name).unwrap()).unwrap()).to_vec();
     let before = read().len();
-    manifest.append(vec![FileNote::Segment { number: 1 }, FileNote::Segment { number: 2 }]).unwrap();
+    manifest.append(vec![FileNote::Segment { number: 1 }, FileNote::Segment { number: 2 }], |_| ()).unwrap();
     assert_eq!(manifest.state().files.segments.len(), 2);
     let whole = read();
     assert_eq!(manifest::replay(&name, &whole, &id, 1).unwrap().0, *manifest.state());

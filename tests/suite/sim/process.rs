@@ -93,9 +93,7 @@ impl World {
                     self.plan.options.stop_on_corruption = false;
                 }
                 Err((
-                    OpenError::Manifest(
-                        ManifestError::DamagedWithin { .. } | ManifestError::DamagedEnd { .. },
-                    ),
+                    OpenError::Manifest(ManifestError::DamagedWithin(..) | ManifestError::DamagedEnd(..)),
                     _,
                 )) if self.plan.options.stop_on_corruption && self.plan.flips => {
                     self.trace.count("a start refused for unreadable notes");
@@ -103,7 +101,7 @@ impl World {
                 }
                 Err((
                     OpenError::Ident(IdentError::Damaged | IdentError::Newer(_))
-                    | OpenError::Manifest(ManifestError::Damaged { .. }),
+                    | OpenError::Manifest(ManifestError::Damaged(_)),
                     _,
                 )) if self.rotten.put_back(&self.disk, |file| file != Rotten::Parked) => {
                     self.trace.count("a start refused until a file was put back");
@@ -138,8 +136,7 @@ impl World {
             (self.disk.failures(), process.handles_missed(), self.disk.space_missed());
         let random = Seeded(Mutex::new(self.dice.split()));
         let opened = self.read_positions(process);
-        let opened =
-            opened.map_err(|cause| OpenError::Disk { what: "read the positions of destinations", cause });
+        let opened = opened.map_err(|cause| OpenError::Disk("read the positions of destinations", cause));
         let opened = opened.and_then(|hold_after| {
             Stepped::open(
                 Arc::new(process.clone()),

@@ -34,17 +34,16 @@ impl Account {
 impl Ledger {
     /// The rows that are wanted. Differences are not filled in.
     pub(crate) fn report(&self, rows: Rows<'_>) -> Report {
-        let of = |(key, account): (&AccountKey, &Account)| AccountReport {
-            account: key.clone(),
-            total: account.total(),
-            earlier: account.earlier,
-            hours: account.hours.iter().map(|(hour, entry)| (*hour, entry.row)).collect(),
-        };
         let total_of = |(key, account): (&AccountKey, &Account)| AccountReport {
             account: key.clone(),
             total: account.total(),
             earlier: Row::default(),
             hours: Vec::new(),
+        };
+        let of = |(key, account): (&AccountKey, &Account)| AccountReport {
+            earlier: account.earlier,
+            hours: account.hours.iter().map(|(hour, entry)| (*hour, entry.row)).collect(),
+            ..total_of((key, account))
         };
         let accounts = match rows {
             Rows::None => Vec::new(),
@@ -52,12 +51,8 @@ impl Ledger {
             Rows::Of(source) => self.of_source(source).map(of).collect(),
             Rows::All => self.accounts.iter().map(of).collect(),
         };
-        Report {
-            accounts,
-            differences: Vec::new(),
-            lost_positions: self.lost_positions,
-            removed: self.removed.clone(),
-        }
+        let (lost_positions, removed) = (self.lost_positions, self.removed.clone());
+        Report { accounts, differences: Vec::new(), lost_positions, removed }
     }
 
     /// The accounts of a source.

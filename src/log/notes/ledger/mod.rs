@@ -115,10 +115,7 @@ pub(crate) struct Ledger {
 }
 
 fn stream_index(stream: &Stream) -> usize {
-    match stream {
-        Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => 0,
-        Stream::Rejected => 1,
-    }
+    usize::from(*stream == Stream::Rejected)
 }
 
 impl Entry {
