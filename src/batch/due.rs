@@ -12,24 +12,25 @@ pub const AFTER_DAY: Duration = Duration::from_secs(60);
 /// filling.
 pub const FULL_PERCENT: u64 = 95;
 
-/// Why a batch is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Its object is estimated to have reached `max_bytes`.
-    Size,
-    /// `max_age` has passed, or the aligned minute has come.
-    Age,
-    /// Its received-day is over.
-    DayOver,
-    /// An operator requested it.
-    Asked,
-    /// The source was removed, or has another bucket.
-    Retargeted,
-    /// The spool needs the space, or too many batches are open.
-    Pressure,
-    /// The process is shutting down.
-    Shutdown,
+closed_list! {
+    /// Why a batch is due.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Reason by slug {
+        /// Its object is estimated to have reached `max_bytes`.
+        Size = "size",
+        /// `max_age` has passed, or the aligned minute has come.
+        Age = "age",
+        /// Its received-day is over.
+        DayOver = "day_end",
+        /// An operator requested it.
+        Asked = "flush",
+        /// The source was removed, or has another bucket.
+        Retargeted = "moved",
+        /// The spool needs the space, or too many batches are open.
+        Pressure = "pressure",
+        /// The process is shutting down.
+        Shutdown = "shutdown",
+    }
 }
 
 /// When batches are due.

@@ -15,13 +15,16 @@ const FORGIVING: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Why an `Authorization` header is refused with 401, regardless of the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// Basic, but not base64 of UTF-8 text.
+    #[error("the authorization header must be Basic with base64 of the write key and a colon")]
     Malformed,
     /// A scheme other than Basic and Bearer.
+    #[error("the authorization scheme must be Basic")]
     Scheme,
     /// Bearer, which the configuration does not accept.
+    #[error("bearer tokens are not accepted: send a write key")]
     Bearer,
 }
 

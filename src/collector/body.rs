@@ -34,7 +34,7 @@ pub(super) async fn read<'p>(
     (waiter, stalls): (impl Fn() -> Waiter, impl Fn() -> Stalled<'p>),
     received: &Counter,
 ) -> Result<Decoded, Refusal> {
-    let too_large = || Refusal::BodyTooLarge { limit: bounds.max };
+    let too_large = || Refusal::BodyTooLarge(bounds.max);
     if body.size_hint().lower() > u64::try_from(bounds.max).unwrap_or(u64::MAX) {
         return Err(too_large());
     }

@@ -40,15 +40,19 @@ impl Coding {
 }
 
 /// Why a body cannot be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// More bytes than the limit, as sent or after inflating.
+    #[error("the body is too long")]
     TooLarge,
     /// Not gzip, or damaged.
+    #[error("the body is not gzip, or is damaged")]
     BadGzip,
     /// The gzip data ends too early.
+    #[error("the gzip data ends too early")]
     TruncatedGzip,
     /// Gzip inside gzip.
+    #[error("the body is gzip inside gzip; send one layer")]
     DoubleGzip,
 }
 

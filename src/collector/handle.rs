@@ -19,7 +19,7 @@ use super::peer::Peer;
 use super::pixel::PixelRequest;
 use super::public_address::{SentTo, public_address};
 use super::reply::{self, Answer, Refusal, Reply};
-use super::route::{self, NoRoute, Route};
+use super::route::{self, Route};
 use super::settings::Policy;
 use super::settings_document;
 use super::shared::Shared;
@@ -132,13 +132,12 @@ impl Shared {
             return Err(Refusal::Draining);
         }
         if target_len(&head.uri) > bounds.uri_bytes {
-            return Err(Refusal::UriTooLong { limit: bounds.uri_bytes });
+            return Err(Refusal::UriTooLong(bounds.uri_bytes));
         }
         if headers_len(&head.headers) > bounds.head_bytes {
-            return Err(Refusal::HeadTooLarge { limit: bounds.head_bytes });
+            return Err(Refusal::HeadTooLarge(bounds.head_bytes));
         }
-        let route = route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref());
-        match route.map_err(refused_route)? {
+        match route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref())? {
             Route::Preflight => Ok(reply::no_content()),
             Route::Health => Ok(reply::healthy()),
             // Counters of the SDKs themselves: accepted, so that they are not retried, and discarded.
@@ -315,13 +314,6 @@ fn source_config_reply(head: &Parts, policy: &Policy) -> Result<Reply, Refusal> 
 fn is_pixel(head: &Parts, policy: &Policy) -> bool {
     let route = route::find(&head.method, head.uri.path(), policy.route_prefix.as_deref());
     matches!(route, Ok(Route::Pixel(_)))
-}
-
-fn refused_route(none: NoRoute) -> Refusal {
-    match none {
-        NoRoute::Path => Refusal::NotFound,
-        NoRoute::Method { allow } => Refusal::Method { allow },
-    }
 }
 
 fn target_len(uri: &Uri) -> usize {

@@ -46,11 +46,8 @@ pub enum StartError {
     #[error("read the TLS certificate and key")]
     Tls(#[source] TlsError),
     /// `max_body` is larger than one frame of the spool can hold.
-    #[error("max_body is {given} bytes; the largest allowed value is {MAX_BODY_LIMIT}")]
-    MaxBody {
-        /// The configured value.
-        given: usize,
-    },
+    #[error("max_body is {0} bytes; the largest allowed value is {MAX_BODY_LIMIT}")]
+    MaxBody(usize),
 }
 
 /// The collector before it is started.
@@ -67,7 +64,7 @@ impl Collector {
         listeners: Listeners,
     ) -> Result<Running, StartError> {
         if settings.max_body > MAX_BODY_LIMIT {
-            return Err(StartError::MaxBody { given: settings.max_body });
+            return Err(StartError::MaxBody(settings.max_body));
         }
         let tls = match (&settings.tls, listeners.tls.is_empty()) {
             (Some(files), false) => Some(Arc::new(TlsFront::load(files.clone()).map_err(StartError::Tls)?)),
@@ -113,11 +110,8 @@ pub struct Running {
 pub enum Drained {
     /// Every request was answered.
     AllAnswered,
-    /// The deadline passed first.
-    Unanswered {
-        /// Requests still in flight.
-        requests: usize,
-    },
+    /// The deadline passed first, with so many requests still in flight.
+    Unanswered(usize),
 }
 
 impl Running {
@@ -151,7 +145,7 @@ impl Running {
         };
         match timeout(deadline, finished).await {
             Ok(()) => Drained::AllAnswered,
-            Err(_) => Drained::Unanswered { requests: requests.len() },
+            Err(_) => Drained::Unanswered(requests.len()),
         }
     }
 

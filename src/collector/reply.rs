@@ -29,40 +29,52 @@ const SOON: RangeInclusive<u64> = 1..=5;
 const LATER: RangeInclusive<u64> = 10..=60;
 
 /// Why a request is not answered 200.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
+    #[error("there is no route for this path")]
     NotFound,
-    Method {
-        allow: &'static str,
-    },
-    UriTooLong {
-        limit: usize,
-    },
-    HeadTooLarge {
-        limit: usize,
-    },
+    /// The path needs one of these methods.
+    #[error("this route accepts {0}")]
+    Method(&'static str),
+    #[error("the path and query are longer than {0} bytes")]
+    UriTooLong(usize),
+    #[error("the headers are longer than {0} bytes")]
+    HeadTooLarge(usize),
+    #[error("content-encoding must be gzip (one layer) or identity")]
     UnknownCoding,
-    BodyTooLarge {
-        limit: usize,
-    },
+    #[error("the body is longer than {0} bytes")]
+    BodyTooLarge(usize),
+    #[error(transparent)]
     Decode(DecodeError),
+    #[error("the body did not arrive in time")]
     BodyTimeout,
+    #[error("the body ended before it was complete")]
     BodyBroken,
+    #[error(transparent)]
     Body(BodyError),
+    #[error(transparent)]
     Authorization(AuthError),
+    #[error("the request has no write key")]
     NoWriteKey,
     /// Nothing in a pixel's query can be read, not even a write key.
+    #[error("the query contains no readable call or write key")]
     UnreadablePixel,
+    #[error("the write key belongs to no source")]
     UnknownWriteKey,
+    #[error("every write key becomes a source, and the limit of sources is reached")]
     TooManySources,
+    #[error("the write key belongs to no source")]
     UnknownSettingsKey,
+    #[error("too many requests are being read")]
     TooManyBytes,
+    #[error(transparent)]
     Append(AppendError),
     /// This source sends more calls than its limit allows.
-    TooFast {
-        wait: Duration,
-    },
+    #[error("this source exceeds its rate limit; retry after the time in retry-after")]
+    TooFast(Duration),
+    #[error("the calls were not stored in time")]
     TooSlow,
+    #[error("the collector is shutting down")]
     Draining,
 }
 
@@ -81,101 +93,54 @@ impl Refusal {
     /// The status, code and message of each refusal. There is no wildcard arm: a new refusal must choose.
     pub(super) fn answer(&self) -> Answer {
         use StatusCode as S;
-        let answer = |status, code, message: &str| Answer {
-            status,
-            code,
-            message: message.to_owned(),
-            retry_after: None,
-            close: false,
-        };
-        let retry = |answer: Answer, after: &RangeInclusive<u64>| Answer {
-            retry_after: Some(after.clone()),
-            ..answer
-        };
-        let close = |answer: Answer| Answer { close: true, ..answer };
-        match self {
-            Self::NotFound => answer(S::NOT_FOUND, "not_found", "there is no route for this path"),
-            Self::Method { allow } => {
-                answer(S::METHOD_NOT_ALLOWED, "method_not_allowed", &format!("this route accepts {allow}"))
+        let keep = |status, code| (status, code, None, false);
+        let close = |status, code| (status, code, None, true);
+        let retry = |code, after| (S::SERVICE_UNAVAILABLE, code, Some(after), false);
+        let (status, code, retry_after, close) = match self {
+            Self::NotFound => keep(S::NOT_FOUND, "not_found"),
+            Self::Method(_) => keep(S::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::UriTooLong(_) => close(S::URI_TOO_LONG, "uri_too_long"),
+            Self::HeadTooLarge(_) => close(S::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+            Self::UnknownCoding => keep(S::BAD_REQUEST, "unsupported_encoding"),
+            Self::BodyTooLarge(_) | Self::Decode(DecodeError::TooLarge) => {
+                close(S::BAD_REQUEST, "payload_too_large")
             }
-            Self::UriTooLong { limit } => close(answer(
-                S::URI_TOO_LONG,
-                "uri_too_long",
-                &format!("the path and query are longer than {limit} bytes"),
-            )),
-            Self::HeadTooLarge { limit } => close(answer(
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "headers_too_large",
-                &format!("the headers are longer than {limit} bytes"),
-            )),
-            Self::UnknownCoding => answer(
-                S::BAD_REQUEST,
-                "unsupported_encoding",
-                "content-encoding must be gzip (one layer) or identity",
-            ),
-            Self::BodyTooLarge { limit } => close(answer(
-                S::BAD_REQUEST,
-                "payload_too_large",
-                &format!("the body is longer than {limit} bytes"),
-            )),
-            Self::Decode(error) => decode_answer(*error),
-            Self::BodyTimeout => {
-                close(answer(S::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
+            Self::Decode(DecodeError::BadGzip) => close(S::BAD_REQUEST, "invalid_gzip"),
+            Self::Decode(DecodeError::TruncatedGzip | DecodeError::DoubleGzip) => {
+                keep(S::BAD_REQUEST, "invalid_gzip")
             }
-            Self::BodyBroken => {
-                close(answer(S::BAD_REQUEST, "incomplete_body", "the body ended before it was complete"))
+            Self::BodyTimeout => close(S::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyBroken => close(S::BAD_REQUEST, "incomplete_body"),
+            Self::Body(error) => keep(S::BAD_REQUEST, body_code(error)),
+            Self::Authorization(_) | Self::NoWriteKey | Self::UnknownWriteKey => {
+                keep(S::UNAUTHORIZED, "invalid_write_key")
             }
-            Self::Body(error) => answer(S::BAD_REQUEST, body_code(error), &error.to_string()),
-            Self::Authorization(AuthError::Malformed) => answer(
-                S::UNAUTHORIZED,
-                "invalid_write_key",
-                "the authorization header must be Basic with base64 of the write key and a colon",
-            ),
-            Self::Authorization(AuthError::Scheme) => {
-                answer(S::UNAUTHORIZED, "invalid_write_key", "the authorization scheme must be Basic")
-            }
-            Self::Authorization(AuthError::Bearer) => answer(
-                S::UNAUTHORIZED,
-                "invalid_write_key",
-                "bearer tokens are not accepted: send a write key",
-            ),
-            Self::NoWriteKey => answer(S::UNAUTHORIZED, "invalid_write_key", "the request has no write key"),
-            Self::UnreadablePixel => {
-                answer(S::BAD_REQUEST, "bad_pixel_data", "the query contains no readable call or write key")
-            }
-            Self::UnknownWriteKey => {
-                answer(S::UNAUTHORIZED, "invalid_write_key", "the write key belongs to no source")
-            }
-            Self::TooManySources => answer(
-                S::UNAUTHORIZED,
-                "too_many_sources",
-                "every write key becomes a source, and the limit of sources is reached",
-            ),
-            Self::UnknownSettingsKey => {
-                answer(S::NOT_FOUND, "invalid_write_key", "the write key belongs to no source")
-            }
-            Self::TooManyBytes => close(retry(
-                answer(S::SERVICE_UNAVAILABLE, "overloaded", "too many requests are being read"),
-                &SOON,
-            )),
-            Self::Append(error) => append_answer(*error),
-            Self::TooFast { wait } => {
+            Self::UnreadablePixel => keep(S::BAD_REQUEST, "bad_pixel_data"),
+            Self::TooManySources => keep(S::UNAUTHORIZED, "too_many_sources"),
+            Self::UnknownSettingsKey => keep(S::NOT_FOUND, "invalid_write_key"),
+            Self::TooManyBytes => (S::SERVICE_UNAVAILABLE, "overloaded", Some(SOON), true),
+            Self::Append(error) => match error {
+                AppendError::TooLarge => keep(S::BAD_REQUEST, "payload_too_large"),
+                AppendError::Busy => retry("busy", SOON),
+                AppendError::Full => retry(SPOOL_FULL, LATER),
+                AppendError::LocationFull => retry(LOCATION_FULL, LATER),
+                // Only imports are appended in steps.
+                AppendError::OtherRow { .. } => keep(S::CONFLICT, "other_row"),
+                AppendError::Known { .. } => keep(S::CONFLICT, "id_taken"),
+                AppendError::DayOver => retry("day_over", SOON),
+                AppendError::TooManyStreams => keep(S::BAD_REQUEST, "too_many_collections"),
+                AppendError::Unknown => retry(OUTCOME_UNKNOWN, LATER),
+                AppendError::Stopped => retry("spool_stopped", LATER),
+            },
+            Self::TooFast(wait) => {
                 let seconds = wait.as_secs().saturating_add(1).clamp(1, *LATER.end());
-                let answer = answer(
-                    S::TOO_MANY_REQUESTS,
-                    "rate_limited",
-                    "this source exceeds its rate limit; retry after the time in retry-after",
-                );
-                retry(answer, &(seconds..=seconds.saturating_add(2).min(*LATER.end())))
+                let after = seconds..=seconds.saturating_add(2).min(*LATER.end());
+                (S::TOO_MANY_REQUESTS, "rate_limited", Some(after), false)
             }
-            Self::TooSlow => {
-                retry(answer(S::SERVICE_UNAVAILABLE, "too_slow", "the calls were not stored in time"), &SOON)
-            }
-            Self::Draining => close(retry(
-                answer(S::SERVICE_UNAVAILABLE, "draining", "the collector is shutting down"),
-                &SOON,
-            )),
-        }
+            Self::TooSlow => retry("too_slow", SOON),
+            Self::Draining => (S::SERVICE_UNAVAILABLE, "draining", Some(SOON), true),
+        };
+        Answer { status, code, message: self.to_string(), retry_after, close }
     }
 
     /// The reply. `answer` is [`Refusal::answer`].
@@ -187,7 +152,7 @@ impl Refusal {
         if let Some(range) = &answer.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(drawn(range, random)));
         }
-        if let Self::Method { allow } = self {
+        if let Self::Method(allow) = self {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         if answer.close {
@@ -195,17 +160,6 @@ impl Refusal {
         }
         reply
     }
-}
-
-fn decode_answer(error: DecodeError) -> Answer {
-    let (code, message, close) = match error {
-        // Callers that know the limit report it; this arm only gives the code.
-        DecodeError::TooLarge => ("payload_too_large", "the body is too long", true),
-        DecodeError::BadGzip => ("invalid_gzip", "the body is not gzip, or is damaged", true),
-        DecodeError::TruncatedGzip => ("invalid_gzip", "the gzip data ends too early", false),
-        DecodeError::DoubleGzip => ("invalid_gzip", "the body is gzip inside gzip; send one layer", false),
-    };
-    Answer { status: StatusCode::BAD_REQUEST, code, message: message.to_owned(), retry_after: None, close }
 }
 
 fn body_code(error: &BodyError) -> &'static str {
@@ -223,27 +177,10 @@ fn body_code(error: &BodyError) -> &'static str {
 impl From<IngestError> for Refusal {
     fn from(error: IngestError) -> Self {
         match error {
-            IngestError::TooFast { wait } => Self::TooFast { wait },
+            IngestError::TooFast(wait) => Self::TooFast(wait),
             IngestError::Append(error) => Self::Append(error),
         }
     }
-}
-
-fn append_answer(error: AppendError) -> Answer {
-    let (status, code, retry_after) = match error {
-        AppendError::TooLarge => (StatusCode::BAD_REQUEST, "payload_too_large", None),
-        AppendError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(SOON)),
-        AppendError::Full => (StatusCode::SERVICE_UNAVAILABLE, SPOOL_FULL, Some(LATER)),
-        AppendError::LocationFull => (StatusCode::SERVICE_UNAVAILABLE, LOCATION_FULL, Some(LATER)),
-        // Only imports are appended in steps.
-        AppendError::OtherRow { .. } => (StatusCode::CONFLICT, "other_row", None),
-        AppendError::Known { .. } => (StatusCode::CONFLICT, "id_taken", None),
-        AppendError::DayOver => (StatusCode::SERVICE_UNAVAILABLE, "day_over", Some(SOON)),
-        AppendError::TooManyStreams => (StatusCode::BAD_REQUEST, "too_many_collections", None),
-        AppendError::Unknown => (StatusCode::SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN, Some(LATER)),
-        AppendError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "spool_stopped", Some(LATER)),
-    };
-    Answer { status, code, message: error.to_string(), retry_after, close: false }
 }
 
 fn drawn(range: &RangeInclusive<u64>, random: &dyn Random) -> u64 {
@@ -308,24 +245,23 @@ pub(super) fn with_receipts(mut reply: Reply, receipts: Option<&Receipts>) -> Re
 
 /// The answer to `/health`.
 pub(super) fn healthy() -> Reply {
-    let mut reply = fixed("application/json", Bytes::from_static(b"{\"status\":\"ok\"}"));
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply
+    with_cache_rule(fixed("application/json", Bytes::from_static(b"{\"status\":\"ok\"}")), "no-store")
 }
 
 /// A document that SDKs load first. It may be cached for five minutes: by the client alone, or also by shared
 /// caches.
 pub(super) fn cached(document: Bytes, by_client_alone: bool) -> Reply {
-    let mut reply = fixed("application/json", document);
     let rule = if by_client_alone { "private, max-age=300" } else { "public, max-age=300" };
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(rule));
-    reply
+    with_cache_rule(fixed("application/json", document), rule)
 }
 
 /// The 42 bytes of a transparent one-pixel GIF, which answers every pixel request.
 pub(super) fn image() -> Reply {
-    let mut reply = fixed("image/gif", Bytes::from_static(GIF));
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    with_cache_rule(fixed("image/gif", Bytes::from_static(GIF)), "no-store")
+}
+
+fn with_cache_rule(mut reply: Reply, rule: &'static str) -> Reply {
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(rule));
     reply
 }
 
@@ -406,11 +342,11 @@ mod tests {
             }
         };
         check(Refusal::NotFound, 404, "not_found");
-        check(Refusal::Method { allow: "POST" }, 405, "method_not_allowed");
-        check(Refusal::UriTooLong { limit: 1 }, 414, "uri_too_long");
-        check(Refusal::HeadTooLarge { limit: 1 }, 431, "headers_too_large");
+        check(Refusal::Method("POST"), 405, "method_not_allowed");
+        check(Refusal::UriTooLong(1), 414, "uri_too_long");
+        check(Refusal::HeadTooLarge(1), 431, "headers_too_large");
         check(Refusal::UnknownCoding, 400, "unsupported_encoding");
-        check(Refusal::BodyTooLarge { limit: 1 }, 400, "payload_too_large");
+        check(Refusal::BodyTooLarge(1), 400, "payload_too_large");
         check(Refusal::Decode(DecodeError::BadGzip), 400, "invalid_gzip");
         check(Refusal::Decode(DecodeError::TruncatedGzip), 400, "invalid_gzip");
         check(Refusal::Decode(DecodeError::DoubleGzip), 400, "invalid_gzip");
@@ -428,8 +364,8 @@ mod tests {
         check(Refusal::TooManySources, 401, "too_many_sources");
         check(Refusal::UnknownSettingsKey, 404, "invalid_write_key");
         check(Refusal::TooManyBytes, 503, "overloaded");
-        check(Refusal::TooFast { wait: Duration::ZERO }, 429, "rate_limited");
-        check(Refusal::TooFast { wait: Duration::MAX }, 429, "rate_limited");
+        check(Refusal::TooFast(Duration::ZERO), 429, "rate_limited");
+        check(Refusal::TooFast(Duration::MAX), 429, "rate_limited");
         check(Refusal::Append(AppendError::TooLarge), 400, "payload_too_large");
         check(Refusal::Append(AppendError::Busy), 503, "busy");
         check(Refusal::Append(AppendError::Full), 503, "spool_full");

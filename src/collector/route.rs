@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::reply::Refusal;
 use crate::call::{CallKind, Shape};
 
 /// A route of the public listener.
@@ -28,32 +29,20 @@ pub(super) enum Route<'p> {
     Preflight,
 }
 
-/// Why there is no route for a method and a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoRoute {
-    /// No such path: 404.
-    Path,
-    /// The path needs another method: 405, with the value of `Allow`.
-    Method {
-        /// The methods of the path.
-        allow: &'static str,
-    },
-}
-
 /// Finds the route. The path is compared case-sensitively, with and without one trailing slash, with and
 /// without `prefix`.
-pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> Result<Route<'p>, NoRoute> {
+pub(super) fn find<'p>(method: &Method, path: &'p str, prefix: Option<&str>) -> Result<Route<'p>, Refusal> {
     let bare = behind_prefix(path, prefix).map(|(_, rest)| rest);
     let by = |path: &'p str| by_path(path.strip_suffix('/').unwrap_or(path));
     // A route may itself begin with the prefix.
-    let route = bare.and_then(by).or_else(|| by(path)).ok_or(NoRoute::Path)?;
+    let route = bare.and_then(by).or_else(|| by(path)).ok_or(Refusal::NotFound)?;
     let posted = matches!(route, Route::Calls { .. } | Route::Counters);
     match *method {
         Method::OPTIONS => Ok(Route::Preflight),
         Method::POST if posted => Ok(route),
         Method::GET | Method::HEAD if !posted => Ok(route),
-        _ if posted => Err(NoRoute::Method { allow: "POST, OPTIONS" }),
-        _ => Err(NoRoute::Method { allow: "GET, HEAD, OPTIONS" }),
+        _ if posted => Err(Refusal::Method("POST, OPTIONS")),
+        _ => Err(Refusal::Method("GET, HEAD, OPTIONS")),
     }
 }
 
@@ -196,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_missing_route_gives_its_reason() {
-        let check = |method: Method, path: &str, expected: NoRoute| {
+        let check = |method: Method, path: &str, expected: Refusal| {
             assert_eq!(find(&method, path, None), Err(expected), "{method} {path}");
         };
         for path in [
@@ -229,18 +218,18 @@ mod tests {
             "/proxyv1/batch",
             "//v1/batch",
         ] {
-            check(Method::POST, path, NoRoute::Path);
-            check(Method::OPTIONS, path, NoRoute::Path);
+            check(Method::POST, path, Refusal::NotFound);
+            check(Method::OPTIONS, path, Refusal::NotFound);
         }
-        let posts = NoRoute::Method { allow: "POST, OPTIONS" };
+        let posts = Refusal::Method("POST, OPTIONS");
         for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::CONNECT] {
-            check(method.clone(), "/v1/batch", posts);
-            check(method.clone(), "/v1/t/", posts);
-            check(method, "/v1/m", posts);
+            check(method.clone(), "/v1/batch", posts.clone());
+            check(method.clone(), "/v1/t/", posts.clone());
+            check(method, "/v1/m", posts.clone());
         }
-        let gets = NoRoute::Method { allow: "GET, HEAD, OPTIONS" };
+        let gets = Refusal::Method("GET, HEAD, OPTIONS");
         for path in ["/health", "/v1/pixel/t", "/v1/projects/k/settings"] {
-            check(Method::POST, path, gets);
+            check(Method::POST, path, gets.clone());
         }
     }
 }

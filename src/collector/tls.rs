@@ -22,36 +22,14 @@ use crate::lock::lock;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The error beneath.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("read {0}")]
+    Read(PathBuf, #[source] io::Error),
     /// A file is not PEM of the kind expected.
-    #[error("{path} holds no {expected} in PEM form")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
-        /// The error beneath.
-        #[source]
-        cause: pem::Error,
-    },
-    /// The certificate and key do not match, or are of an unknown kind.
-    #[error("use {cert} with {key}: check that the key belongs to the first certificate of the chain")]
-    Pair {
-        /// The certificate file.
-        cert: PathBuf,
-        /// The key file.
-        key: PathBuf,
-        /// The error beneath.
-        #[source]
-        cause: rustls::Error,
-    },
+    #[error("{0} holds no {1} in PEM form")]
+    Pem(PathBuf, &'static str, #[source] pem::Error),
+    /// The certificate and the key do not match, or are of an unknown kind.
+    #[error("use {0} with {1}: check that the key belongs to the first certificate of the chain")]
+    Pair(PathBuf, PathBuf, #[source] rustls::Error),
 }
 
 /// The modification time and length of both files when they were read.
@@ -83,7 +61,7 @@ impl TlsFront {
         let now = marks_of(&self.files);
         let before = std::mem::replace(&mut *lock(&self.marks), now);
         let read = read_config(&self.files);
-        if let Err(TlsError::Read { cause, .. }) = &read
+        if let Err(TlsError::Read(_, cause)) = &read
             && is_no_handle(cause)
         {
             // Nothing is wrong with the files: the next check reads them.
@@ -112,7 +90,7 @@ fn marks_of(files: &TlsFiles) -> Marks {
 
 fn read_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let TlsFiles { cert, key } = files;
-    let pem = |path: &Path, expected, cause| TlsError::Pem { path: path.to_owned(), expected, cause };
+    let pem = |path: &Path, expected, cause| TlsError::Pem(path.to_owned(), expected, cause);
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(cert)?)
         .collect::<Result<_, _>>()
         .map_err(|cause| pem(cert, "certificate", cause))?;
@@ -121,7 +99,7 @@ fn read_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     }
     let secret =
         PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|cause| pem(key, "private key", cause))?;
-    let pair = |cause| TlsError::Pair { cert: cert.clone(), key: key.clone(), cause };
+    let pair = |cause| TlsError::Pair(cert.clone(), key.clone(), cause);
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(pair)?
@@ -133,5 +111,5 @@ fn read_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|cause| TlsError::Read { path: path.to_owned(), cause })
+    fs::read(path).map_err(|cause| TlsError::Read(path.to_owned(), cause))
 }

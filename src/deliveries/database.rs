@@ -9,10 +9,10 @@
 //! | `sums` | day, source, stream | objects, calls, bytes, the last delivery |
 //! | `about` | a name | a number |
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::{fmt, io};
 
 use redb::{
     AccessGuard, ReadTransaction, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
@@ -21,7 +21,7 @@ use redb::{
 
 use super::entry::Entry;
 use super::{KEPT_DAYS, OBJECTS_MAX, SUMS_MAX};
-use crate::disk::own_files;
+use crate::disk::{if_there, own_files};
 use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{DAY_MS, ReceivedDay, UnixMillis};
@@ -54,14 +54,25 @@ const CACHE_BYTES: usize = 2 * 1_024 * 1_024;
 /// Entries that one transaction removes at most. What is left goes with the next one.
 const REMOVED_MAX: u64 = 20_000;
 
-/// Why the list cannot be read or written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ListError(String);
+/// Why the list cannot be read or written. Not an [`std::error::Error`] itself, so that `?` makes it of any.
+#[derive(Debug)]
+pub(super) struct ListError(String);
 
 impl ListError {
     pub(super) fn of(error: impl fmt::Display) -> Self {
         Self(error.to_string())
+    }
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for ListError {
+    fn from(error: E) -> Self {
+        Self::of(error)
     }
 }
 
@@ -130,9 +141,9 @@ impl Database {
         if !path.exists() {
             make(path, now)?;
         }
-        let redb = builder().open(path).map_err(ListError::of)?;
+        let redb = builder().open(path)?;
         // A file of another kind, or of a release with other tables, is found out here.
-        let read = redb.begin_read().map_err(ListError::of)?;
+        let read = redb.begin_read()?;
         about(&read)?;
         Ok(Self { redb, bounds })
     }
@@ -140,7 +151,7 @@ impl Database {
     /// Adds objects that are not listed yet, and removes what is old or too much, all or nothing. `missed`
     /// objects were lost on the way.
     pub(super) fn add(&self, entries: &[Entry], missed: u64, now: UnixMillis) -> Result<(), ListError> {
-        let begun = self.redb.begin_write().map_err(ListError::of)?;
+        let begun = self.redb.begin_write()?;
         {
             let mut tables = Tables::of(&begun)?;
             for entry in entries {
@@ -150,11 +161,11 @@ impl Database {
             tables.remove_old(UnixMillis(now.day().start().0 - (KEPT_DAYS - 1) * DAY_MS).day())?;
             tables.remove_beyond(self.bounds)?;
         }
-        begun.commit().map_err(ListError::of)
+        Ok(begun.commit()?)
     }
 
     pub(super) fn about(&self) -> Result<About, ListError> {
-        about(&self.redb.begin_read().map_err(ListError::of)?)
+        about(&self.redb.begin_read()?)
     }
 
     /// At most `limit` objects delivered before `before`, the last one first. A page never ends within a
@@ -165,8 +176,8 @@ impl Database {
         before: UnixMillis,
         limit: usize,
     ) -> Result<Vec<Entry>, ListError> {
-        let read = self.redb.begin_read().map_err(ListError::of)?;
-        let objects = read.open_table(OBJECTS).map_err(ListError::of)?;
+        let read = self.redb.begin_read()?;
+        let objects = read.open_table(OBJECTS)?;
         let mut page: Vec<Entry> = Vec::new();
         let is_full = |page: &[Entry], at: i64| {
             let ends = page.last().is_some_and(|last| last.delivered_at.0 != at);
@@ -174,8 +185,8 @@ impl Database {
         };
         match source {
             None => {
-                for found in objects.range(..(before.0, 0)).map_err(ListError::of)?.rev() {
-                    let (list_key, json) = found.map_err(ListError::of)?;
+                for found in objects.range(..(before.0, 0))?.rev() {
+                    let (list_key, json) = found?;
                     if is_full(&page, list_key.value().0) {
                         break;
                     }
@@ -183,15 +194,14 @@ impl Database {
                 }
             }
             Some(source) => {
-                let places = read.open_table(BY_SOURCE).map_err(ListError::of)?;
+                let places = read.open_table(BY_SOURCE)?;
                 let id = source.as_str();
-                for found in places.range((id, i64::MIN, 0)..(id, before.0, 0)).map_err(ListError::of)?.rev()
-                {
-                    let (_, at, number) = found.map_err(ListError::of)?.0.value();
+                for found in places.range((id, i64::MIN, 0)..(id, before.0, 0))?.rev() {
+                    let (_, at, number) = found?.0.value();
                     if is_full(&page, at) {
                         break;
                     }
-                    if let Some(json) = objects.get((at, number)).map_err(ListError::of)? {
+                    if let Some(json) = objects.get((at, number))? {
                         page.push(entry_of(json.value())?);
                     }
                 }
@@ -208,25 +218,25 @@ impl Database {
         after: Option<&ObjectKey>,
         limit: usize,
     ) -> Result<Option<Vec<Entry>>, ListError> {
-        let read = self.redb.begin_read().map_err(ListError::of)?;
-        let objects = read.open_table(OBJECTS).map_err(ListError::of)?;
+        let read = self.redb.begin_read()?;
+        let objects = read.open_table(OBJECTS)?;
         let (day, source, stream) = (of.day.start().0, of.source.as_str(), of.stream.to_string());
         let (from_at, from_number) = match after {
             None => (i64::MIN, 0),
             Some(key) => {
-                let keys = read.open_table(KEYS).map_err(ListError::of)?;
-                let list_key = keys.get(hash_of(key)).map_err(ListError::of)?;
+                let keys = read.open_table(KEYS)?;
+                let list_key = keys.get(hash_of(key))?;
                 let Some((at, number)) = list_key.map(|list_key| list_key.value()) else { return Ok(None) };
                 (at, number + 1)
             }
         };
         let from = (day, source, stream.as_str(), from_at, from_number);
         let to = (day, source, stream.as_str(), i64::MAX, u64::MAX);
-        let places = read.open_table(BY_DAY).map_err(ListError::of)?;
+        let places = read.open_table(BY_DAY)?;
         let mut page = Vec::new();
-        for found in places.range(from..=to).map_err(ListError::of)?.take(limit) {
-            let (.., at, number) = found.map_err(ListError::of)?.0.value();
-            if let Some(json) = objects.get((at, number)).map_err(ListError::of)? {
+        for found in places.range(from..=to)?.take(limit) {
+            let (.., at, number) = found?.0.value();
+            if let Some(json) = objects.get((at, number))? {
                 page.push(entry_of(json.value())?);
             }
         }
@@ -235,14 +245,14 @@ impl Database {
 
     /// The objects with these keys, those that are listed.
     pub(super) fn with_keys(&self, wanted: &[ObjectKey]) -> Result<Vec<Entry>, ListError> {
-        let read = self.redb.begin_read().map_err(ListError::of)?;
-        let keys = read.open_table(KEYS).map_err(ListError::of)?;
-        let objects = read.open_table(OBJECTS).map_err(ListError::of)?;
+        let read = self.redb.begin_read()?;
+        let keys = read.open_table(KEYS)?;
+        let objects = read.open_table(OBJECTS)?;
         let mut found = Vec::new();
         for key in wanted {
-            let list_key = keys.get(hash_of(key)).map_err(ListError::of)?.map(|list_key| list_key.value());
+            let list_key = keys.get(hash_of(key))?.map(|list_key| list_key.value());
             let Some(list_key) = list_key else { continue };
-            if let Some(json) = objects.get(list_key).map_err(ListError::of)? {
+            if let Some(json) = objects.get(list_key)? {
                 found.push(entry_of(json.value())?);
             }
         }
@@ -255,27 +265,27 @@ impl Database {
         source: Option<&SourceId>,
         limit: usize,
     ) -> Result<(Vec<(DayKey, DaySum)>, u64), ListError> {
-        let read = self.redb.begin_read().map_err(ListError::of)?;
-        let sums = read.open_table(SUMS).map_err(ListError::of)?;
+        let read = self.redb.begin_read()?;
+        let sums = read.open_table(SUMS)?;
         let mut page = Vec::new();
         let Some(source) = source else {
-            for found in sums.iter().map_err(ListError::of)?.rev().take(limit) {
-                let (key, sum) = found.map_err(ListError::of)?;
+            for found in sums.iter()?.rev().take(limit) {
+                let (key, sum) = found?;
                 page.push(sum_of(key.value(), sum.value())?);
             }
-            return Ok((page, sums.len().map_err(ListError::of)?));
+            return Ok((page, sums.len()?));
         };
         let day_of = |found: Option<(AccessGuard<'_, _>, AccessGuard<'_, _>)>| {
             found.map(|(key, _): (AccessGuard<'_, SumKey<'_>>, _)| key.value().0)
         };
-        let first = day_of(sums.first().map_err(ListError::of)?);
-        let last = day_of(sums.last().map_err(ListError::of)?);
+        let first = day_of(sums.first()?);
+        let last = day_of(sums.last()?);
         let (Some(first), Some(mut day)) = (first, last) else { return Ok((page, 0)) };
         let (id, mut total) = (source.as_str(), 0);
         // Days beyond these are left of a clock that was wrong.
         for _ in 0..2 * KEPT_DAYS {
-            for found in sums.range((day, id, "")..=(day, id, LAST_STREAM)).map_err(ListError::of)?.rev() {
-                let (key, sum) = found.map_err(ListError::of)?;
+            for found in sums.range((day, id, "")..=(day, id, LAST_STREAM))?.rev() {
+                let (key, sum) = found?;
                 total += 1;
                 if page.len() < limit {
                     page.push(sum_of(key.value(), sum.value())?);
@@ -297,8 +307,8 @@ fn sum_of(
     (day, source, stream): SumKey<'_>,
     (objects, calls, bytes, last): Sum,
 ) -> Result<(DayKey, DaySum), ListError> {
-    let source = SourceId::new(source).map_err(ListError::of)?;
-    let stream = stream.parse().map_err(ListError::of)?;
+    let source = SourceId::new(source)?;
+    let stream = stream.parse()?;
     let of = DayKey { day: UnixMillis(day).day(), source, stream };
     Ok((of, DaySum { objects, calls, bytes, last_delivered_at: UnixMillis(last) }))
 }
@@ -314,27 +324,23 @@ fn builder() -> redb::Builder {
 fn make(path: &Path, now: UnixMillis) -> Result<(), ListError> {
     // A start of the spool removes what is left under this name.
     let temporary = path.with_extension("tmp");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ListError::of(error)),
-        _ => {}
-    }
+    if_there(fs::remove_file(&temporary))?;
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(&temporary).map_err(ListError::of)?;
-    let redb = builder().create(&temporary).map_err(ListError::of)?;
-    let begun = redb.begin_write().map_err(ListError::of)?;
-    Tables::of(&begun)?.about.insert(SINCE, u64::try_from(now.0).unwrap_or(0)).map_err(ListError::of)?;
-    begun.commit().map_err(ListError::of)?;
+    options.write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let redb = builder().create(&temporary)?;
+    let begun = redb.begin_write()?;
+    Tables::of(&begun)?.about.insert(SINCE, u64::try_from(now.0).unwrap_or(0))?;
+    begun.commit()?;
     drop(redb);
-    fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(ListError::of)?;
-    own_files::rename_durably(&temporary, path).map_err(ListError::of)
+    fs::File::open(&temporary).and_then(|file| file.sync_all())?;
+    Ok(own_files::rename_durably(&temporary, path)?)
 }
 
 fn about(read: &ReadTransaction) -> Result<About, ListError> {
-    let about = read.open_table(ABOUT).map_err(ListError::of)?;
-    let number = |name: &str| -> Result<Option<u64>, ListError> {
-        Ok(about.get(name).map_err(ListError::of)?.map(|number| number.value()))
-    };
-    let objects = read.open_table(OBJECTS).map_err(ListError::of)?.len().map_err(ListError::of)?;
+    let about = read.open_table(ABOUT)?;
+    let number =
+        |name: &str| -> Result<Option<u64>, ListError> { Ok(about.get(name)?.map(|number| number.value())) };
+    let objects = read.open_table(OBJECTS)?.len()?;
     Ok(About {
         since: number(SINCE)?.and_then(|since| i64::try_from(since).ok()).map(UnixMillis),
         objects,
@@ -345,7 +351,7 @@ fn about(read: &ReadTransaction) -> Result<About, ListError> {
 }
 
 fn entry_of(json: &[u8]) -> Result<Entry, ListError> {
-    serde_json::from_slice(json).map_err(ListError::of)
+    Ok(serde_json::from_slice(json)?)
 }
 
 fn hash_of(key: &ObjectKey) -> u128 {
@@ -367,38 +373,38 @@ struct Tables<'t> {
 impl<'t> Tables<'t> {
     fn of(begun: &'t WriteTransaction) -> Result<Self, ListError> {
         Ok(Self {
-            objects: begun.open_table(OBJECTS).map_err(ListError::of)?,
-            keys: begun.open_table(KEYS).map_err(ListError::of)?,
-            by_day: begun.open_table(BY_DAY).map_err(ListError::of)?,
-            by_source: begun.open_table(BY_SOURCE).map_err(ListError::of)?,
-            sums: begun.open_table(SUMS).map_err(ListError::of)?,
-            about: begun.open_table(ABOUT).map_err(ListError::of)?,
+            objects: begun.open_table(OBJECTS)?,
+            keys: begun.open_table(KEYS)?,
+            by_day: begun.open_table(BY_DAY)?,
+            by_source: begun.open_table(BY_SOURCE)?,
+            sums: begun.open_table(SUMS)?,
+            about: begun.open_table(ABOUT)?,
         })
     }
 
     fn count(&mut self, what: &str, more: u64) -> Result<u64, ListError> {
-        let before = self.about.get(what).map_err(ListError::of)?.map_or(0, |number| number.value());
+        let before = self.about.get(what)?.map_or(0, |number| number.value());
         if more > 0 {
-            self.about.insert(what, before.saturating_add(more)).map_err(ListError::of)?;
+            self.about.insert(what, before.saturating_add(more))?;
         }
         Ok(before)
     }
 
     fn insert(&mut self, entry: &Entry) -> Result<(), ListError> {
         let hash = hash_of(&entry.key);
-        if self.keys.get(hash).map_err(ListError::of)?.is_some() {
+        if self.keys.get(hash)?.is_some() {
             return Ok(());
         }
         let (day, source, stream) = (entry.day.start().0, entry.source.as_str(), entry.stream.to_string());
         let at = entry.delivered_at.0;
         let number = self.count(NEXT, 1)?;
-        let json = serde_json::to_vec(entry).map_err(ListError::of)?;
-        self.objects.insert((at, number), json.as_slice()).map_err(ListError::of)?;
-        self.keys.insert(hash, (at, number)).map_err(ListError::of)?;
-        self.by_day.insert((day, source, stream.as_str(), at, number), ()).map_err(ListError::of)?;
-        self.by_source.insert((source, at, number), ()).map_err(ListError::of)?;
+        let json = serde_json::to_vec(entry)?;
+        self.objects.insert((at, number), json.as_slice())?;
+        self.keys.insert(hash, (at, number))?;
+        self.by_day.insert((day, source, stream.as_str(), at, number), ())?;
+        self.by_source.insert((source, at, number), ())?;
         let of = (day, source, stream.as_str());
-        let sum = self.sums.get(of).map_err(ListError::of)?.map(|sum| sum.value());
+        let sum = self.sums.get(of)?.map(|sum| sum.value());
         let (objects, calls, bytes, last) = sum.unwrap_or((0, 0, 0, i64::MIN));
         let sum = (
             objects.saturating_add(1),
@@ -406,18 +412,18 @@ impl<'t> Tables<'t> {
             bytes.saturating_add(entry.bytes),
             last.max(at),
         );
-        self.sums.insert(of, sum).map_err(ListError::of)?;
+        self.sums.insert(of, sum)?;
         Ok(())
     }
 
     /// Removes an object from all tables but the sums.
     fn remove(&mut self, list_key: ListKey) -> Result<(), ListError> {
-        let json = self.objects.remove(list_key).map_err(ListError::of)?;
+        let json = self.objects.remove(list_key)?;
         let Some(entry) = json.map(|json| entry_of(json.value())).transpose()? else { return Ok(()) };
         let (day, source, stream) = (entry.day.start().0, entry.source.as_str(), entry.stream.to_string());
-        self.keys.remove(hash_of(&entry.key)).map_err(ListError::of)?;
-        self.by_day.remove((day, source, stream.as_str(), list_key.0, list_key.1)).map_err(ListError::of)?;
-        self.by_source.remove((source, list_key.0, list_key.1)).map_err(ListError::of)?;
+        self.keys.remove(hash_of(&entry.key))?;
+        self.by_day.remove((day, source, stream.as_str(), list_key.0, list_key.1))?;
+        self.by_source.remove((source, list_key.0, list_key.1))?;
         Ok(())
     }
 
@@ -425,7 +431,7 @@ impl<'t> Tables<'t> {
     fn remove_old(&mut self, first: ReceivedDay) -> Result<(), ListError> {
         let first = first.start().0;
         for _ in 0..REMOVED_MAX {
-            let oldest = self.by_day.first().map_err(ListError::of)?.map(|(key, _)| {
+            let oldest = self.by_day.first()?.map(|(key, _)| {
                 let (day, .., at, number) = key.value();
                 (day, (at, number))
             });
@@ -435,28 +441,28 @@ impl<'t> Tables<'t> {
             }
         }
         for _ in 0..REMOVED_MAX {
-            let oldest = self.sums.first().map_err(ListError::of)?.map(|(key, _)| key.value().0);
+            let oldest = self.sums.first()?.map(|(key, _)| key.value().0);
             if oldest.is_none_or(|day| day >= first) {
                 break;
             }
-            self.sums.pop_first().map_err(ListError::of)?;
+            self.sums.pop_first()?;
         }
         Ok(())
     }
 
     /// Removes the oldest objects and sums beyond the bounds.
     fn remove_beyond(&mut self, bounds: Bounds) -> Result<(), ListError> {
-        let beyond = self.objects.len().map_err(ListError::of)?.saturating_sub(bounds.objects);
+        let beyond = self.objects.len()?.saturating_sub(bounds.objects);
         for _ in 0..beyond.min(REMOVED_MAX) {
-            let oldest = self.objects.first().map_err(ListError::of)?.map(|(list_key, _)| list_key.value());
+            let oldest = self.objects.first()?.map(|(list_key, _)| list_key.value());
             if let Some(list_key) = oldest {
                 self.remove(list_key)?;
             }
         }
         self.count(DROPPED, beyond.min(REMOVED_MAX))?;
-        let beyond = self.sums.len().map_err(ListError::of)?.saturating_sub(bounds.sums);
+        let beyond = self.sums.len()?.saturating_sub(bounds.sums);
         for _ in 0..beyond.min(REMOVED_MAX) {
-            self.sums.pop_first().map_err(ListError::of)?;
+            self.sums.pop_first()?;
         }
         self.count(SUMS_DROPPED, beyond.min(REMOVED_MAX))?;
         Ok(())

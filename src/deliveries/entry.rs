@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::batch::{BatchKey, Reason};
+use crate::batch::BatchKey;
 use crate::delivery::delivered::Delivered;
 use crate::object::{AppliedEncryption, BucketString, ObjectKey, Stream};
 use crate::sources::SourceId;
@@ -35,7 +35,7 @@ pub struct Entry {
     /// Milliseconds that the put took; `None` if the store had the object from an earlier try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_ms: Option<u64>,
-    /// Why its batch was due, if known: `age`, `size`, `day_end`, `flush`, `moved`, `pressure` or `shutdown`.
+    /// Why its batch was due, if known: [`crate::batch::Reason::slug`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -56,19 +56,7 @@ impl From<Delivered> for Entry {
             encryption: object.encryption,
             first_received_at: object.first_received_at,
             put_ms: object.put.map(millis),
-            reason: object.reason.map(|reason| slug(reason).to_owned()),
+            reason: object.reason.map(|reason| reason.slug().to_owned()),
         }
-    }
-}
-
-fn slug(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Size => "size",
-        Reason::Age => "age",
-        Reason::DayOver => "day_end",
-        Reason::Asked => "flush",
-        Reason::Retargeted => "moved",
-        Reason::Pressure => "pressure",
-        Reason::Shutdown => "shutdown",
     }
 }

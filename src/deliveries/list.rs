@@ -268,7 +268,7 @@ impl Shared {
             }
         }
         let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let about = rustix::fs::statvfs(dir).map_err(ListError::of)?;
+        let about = rustix::fs::statvfs(dir)?;
         let free = about.f_bavail.saturating_mul(about.f_frsize);
         if !entries.is_empty() && free < LEFT_FREE_BYTES {
             let least = about_bytes(LEFT_FREE_BYTES);

@@ -16,7 +16,7 @@ mod database;
 mod entry;
 mod list;
 
-pub use database::{About, DayKey, DaySum, ListError};
+pub use database::{About, DayKey, DaySum};
 pub use entry::Entry;
 pub use list::{Deliveries, Unlisted};
 

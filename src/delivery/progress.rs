@@ -3,32 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
+use super::delivered::Delivered;
 use crate::lock::lock;
-use crate::log::Seal;
-use crate::object::{AppliedEncryption, ObjectKey};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
-
-/// The last object of a source that the store has confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastObject {
-    /// Its key.
-    pub key: ObjectKey,
-    /// When the store confirmed it.
-    pub at: UnixMillis,
-    /// Lines in it.
-    pub calls: u64,
-    /// Its bytes.
-    pub bytes: u64,
-    /// The server-side encryption that the store reported.
-    pub encryption: Option<AppliedEncryption>,
-}
 
 /// The progress of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceProgress {
     /// The last object.
-    pub last_object: Option<LastObject>,
+    pub last_object: Option<Delivered>,
     /// Why its objects wait, if a try failed and none has succeeded since then.
     pub waiting: Option<String>,
     /// When the first of these tries failed.
@@ -49,9 +33,9 @@ impl Progress {
     }
 
     /// Records an object that the store has confirmed.
-    pub fn delivered(&self, seal: &Seal, object: LastObject) {
+    pub fn delivered(&self, object: Delivered) {
         let mut sources = self.lock();
-        let source = sources.entry(seal.batch.source.clone()).or_default();
+        let source = sources.entry(object.batch.source.clone()).or_default();
         (source.waiting, source.waiting_since) = (None, None);
         source.delivered += object.calls;
         source.last_object = Some(object);

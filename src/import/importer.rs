@@ -581,7 +581,7 @@ fn full() -> TargetError {
 fn refusal(error: IngestError) -> TargetError {
     let why = Told::plain(error.to_string());
     match error {
-        IngestError::TooFast { wait } => TargetError::Later { after: wait, why },
+        IngestError::TooFast(wait) => TargetError::Later { after: wait, why },
         IngestError::Append(error) => match error {
             AppendError::OtherRow { next: Some(_) } => TargetError::OtherRow,
             AppendError::OtherRow { next: None } => TargetError::NotOpen,

@@ -83,12 +83,9 @@ pub struct IngestSettings {
 /// Why none of the lines is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
-    /// The source exceeds its rate.
-    #[error("the source exceeds its limit of calls per second; wait {}", about_duration(*.wait))]
-    TooFast {
-        /// When the source may send again.
-        wait: Duration,
-    },
+    /// The source exceeds its rate; it may send again after this time.
+    #[error("the source exceeds its limit of calls per second; wait {}", about_duration(*.0))]
+    TooFast(Duration),
     /// The log refused them.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -244,7 +241,7 @@ impl Ingest {
         if let Some(limit) = &self.rate_limit {
             limit
                 .take(frames.source(), calls.saturating_add(rejected), self.deps.clock.monotonic())
-                .map_err(|wait| IngestError::TooFast { wait })?;
+                .map_err(IngestError::TooFast)?;
         }
         let about = self.settings.receipts.then(|| (frames.source().clone(), frames.received_at().day()));
         let (appender, counters) = (Arc::clone(&self.deps.appender), Arc::clone(&self.counters));

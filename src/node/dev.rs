@@ -20,7 +20,7 @@ use super::spool_dir::open_disk;
 use super::{demo, dev_folders};
 use crate::admin::{self, AccessSettings};
 use crate::batch::DueRule;
-use crate::collector::bounds::CONNECTIONS_MAX;
+use crate::collector::Bounds;
 use crate::collector::{CollectorSettings, Policy};
 use crate::config::watch::{CHECK_EVERY, SETTLED_AFTER};
 use crate::config::{self, ByteSize, Environment, Period};
@@ -79,7 +79,7 @@ pub async fn run(
     let shutdown = Shutdown::new();
     let _signals = shutdown.listen()?;
     let (fitted, fewer_connections) = fit_connections(Wanted {
-        connections: CONNECTIONS_MAX,
+        connections: Bounds::default().connections,
         admin: admin::server::CONNECTIONS_MAX,
         dev_s3: dev_s3::CONNECTIONS_MAX,
         put_locations: 1,

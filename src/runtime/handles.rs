@@ -51,16 +51,13 @@ pub struct Fitted {
     pub functions: usize,
 }
 
-/// The process may open too few files.
+/// The process may open too few files: so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the process may open only {limit} files (RLIMIT_NOFILE) but needs at least {HANDLES_MIN}: \
+    "the process may open only {0} files (RLIMIT_NOFILE) but needs at least {HANDLES_MIN}: \
      raise LimitNOFILE of the service, or `ulimit -n`"
 )]
-pub struct TooFew {
-    /// How many files it may open.
-    pub limit: u64,
-}
+pub struct TooFew(u64);
 
 /// Raises the soft limit of open files to the hard one. Returns the limit in force: `u64::MAX` if there is
 /// none.
@@ -79,7 +76,7 @@ pub fn raise() -> u64 {
 /// Fits the numbers of connections to the limit of open files.
 pub fn fit(limit: u64, wanted: Wanted) -> Result<Fitted, TooFew> {
     if limit < HANDLES_MIN {
-        return Err(TooFew { limit });
+        return Err(TooFew(limit));
     }
     let number = |handles: u64| usize::try_from(handles).unwrap_or(usize::MAX);
     let admin = wanted.admin.min(number(limit / LISTENER_SHARE));
@@ -138,7 +135,7 @@ mod tests {
     #[test]
     fn too_few_handles_are_refused_with_advice() {
         let refused = fit(HANDLES_MIN - 1, WANTED).unwrap_err();
-        assert_eq!(refused, TooFew { limit: 255 });
+        assert_eq!(refused, TooFew(255));
         assert!(refused.to_string().contains("may open only 255 files"), "{refused}");
     }
 }

@@ -18,27 +18,21 @@ const GROUPS: &str = "/sys/fs/cgroup";
 /// The process may use too little memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooLittle {
-    /// Too little address space.
+    /// Too little address space: so many bytes.
     #[error(
         "the process may use only {} MiB of address space (RLIMIT_AS) but needs {} MiB to start, most of it \
          never used: lift the limit (`ulimit -v unlimited`, LimitAS=infinity), and limit memory by the control \
          group (MemoryMax=, `docker run --memory`)",
-        .limit / MIB, ADDRESS_SPACE_MIN / MIB
+        .0 / MIB, ADDRESS_SPACE_MIN / MIB
     )]
-    Addresses {
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// Too little memory.
+    Addresses(u64),
+    /// Too little memory: so many bytes.
     #[error(
         "the process's control group allows only {} MiB of memory (memory.max) but at least {} MiB are needed \
          to start: raise it (MemoryMax=, `docker run --memory`)",
-        .limit / MIB, MEMORY_MIN / MIB
+        .0 / MIB, MEMORY_MIN / MIB
     )]
-    Memory {
-        /// The limit, in bytes.
-        limit: u64,
-    },
+    Memory(u64),
 }
 
 /// Checks that the process may use the memory that it needs to start.
@@ -49,10 +43,10 @@ pub fn enough() -> Result<(), TooLittle> {
 /// Checks the limits of address space and memory, in bytes; `None` means no limit.
 fn judge(addresses: Option<u64>, memory: Option<u64>) -> Result<(), TooLittle> {
     if let Some(limit) = addresses.filter(|limit| *limit < ADDRESS_SPACE_MIN) {
-        return Err(TooLittle::Addresses { limit });
+        return Err(TooLittle::Addresses(limit));
     }
     match memory.filter(|limit| *limit < MEMORY_MIN) {
-        Some(limit) => Err(TooLittle::Memory { limit }),
+        Some(limit) => Err(TooLittle::Memory(limit)),
         None => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use forebay::log::frame::Origin;
 use forebay::log::{AppendError, ImportKey, ImportProgress, ImportStep};
 use forebay::metrics::{Metrics, SourceLabel};
 use forebay::object::Stream;
+use forebay::receipt::Receipt;
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::spool::{Spool, SpoolOptions};

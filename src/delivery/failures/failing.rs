@@ -22,7 +22,7 @@ const LEAVES_PLACE_AFTER: Duration = Duration::from_secs(10);
 ///
 /// Order of locks: `refusing` before `health`. The others are never held together.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct Failing {
+pub(crate) struct Failing {
     /// Which puts fail.
     health: Mutex<Health>,
     /// How much of the spool each failing party may hold, as of the last check.
@@ -35,40 +35,34 @@ pub(in crate::delivery) struct Failing {
 
 /// Recent refusals.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct Refusing {
+pub(crate) struct Refusing {
     /// When each subject of an alarm was last refused.
-    pub(in crate::delivery) lately: BTreeMap<String, Duration>,
+    pub(crate) lately: BTreeMap<String, Duration>,
     /// Requests refused because the spool was full, up to the last check.
-    pub(in crate::delivery) for_space: u64,
+    pub(crate) for_space: u64,
     /// When failures are judged again.
-    pub(in crate::delivery) next: Duration,
+    pub(crate) next: Duration,
 }
 
 impl Failing {
-    pub(in crate::delivery) fn health(&self) -> MutexGuard<'_, Health> {
+    pub(crate) fn health(&self) -> MutexGuard<'_, Health> {
         lock(&self.health)
     }
 
-    pub(in crate::delivery) fn refusing(&self) -> MutexGuard<'_, Refusing> {
+    pub(crate) fn refusing(&self) -> MutexGuard<'_, Refusing> {
         lock(&self.refusing)
     }
 
-    pub(in crate::delivery) fn division(&self) -> Arc<Division<PutLocation>> {
+    pub(crate) fn division(&self) -> Arc<Division<PutLocation>> {
         Arc::clone(&lock(&self.division))
     }
 
-    pub(in crate::delivery) fn set_division(&self, division: Division<PutLocation>) {
+    pub(crate) fn set_division(&self, division: Division<PutLocation>) {
         *lock(&self.division) = Arc::new(division);
     }
 
     /// Counts a put that failed.
-    pub(in crate::delivery) fn put_failed(
-        &self,
-        source: &SourceId,
-        to: &S3Location,
-        error: &StoreError,
-        now: Duration,
-    ) {
+    pub(crate) fn put_failed(&self, source: &SourceId, to: &S3Location, error: &StoreError, now: Duration) {
         let cause = match error.fault {
             Fault::Refused | Fault::NoAccess | Fault::Expired => Cause::Refused,
             _ => Cause::Unreachable,
@@ -77,26 +71,26 @@ impl Failing {
     }
 
     /// Records that a source has an upload conflict: nothing is put for it until a person has decided.
-    pub(in crate::delivery) fn set_conflict(&self, source: &SourceId) {
+    pub(crate) fn set_conflict(&self, source: &SourceId) {
         lock(&self.conflicts).insert(source.clone());
     }
 
-    pub(in crate::delivery) fn has_conflict(&self, source: &SourceId) -> bool {
+    pub(crate) fn has_conflict(&self, source: &SourceId) -> bool {
         lock(&self.conflicts).contains(source)
     }
 
-    pub(in crate::delivery) fn conflicts(&self) -> BTreeSet<SourceId> {
+    pub(crate) fn conflicts(&self) -> BTreeSet<SourceId> {
         lock(&self.conflicts).clone()
     }
 
     /// Why calls of a source are refused, if they are, and what to do.
-    pub(in crate::delivery) fn why_refused(&self, source: &SourceId) -> Option<String> {
+    pub(crate) fn why_refused(&self, source: &SourceId) -> Option<String> {
         let division = self.division();
         division.refused.get(source).map(|party| why_refused(&division, party))
     }
 
     /// The batches to seal because failing parties have to leave the segments, sorted like `open`.
-    pub(in crate::delivery) fn batches_that_leave(&self, log: &dyn Log, open: &[OpenBatch]) -> Vec<BatchKey> {
+    pub(crate) fn batches_that_leave(&self, log: &dyn Log, open: &[OpenBatch]) -> Vec<BatchKey> {
         let division = self.division();
         if division.relieved.is_empty() && !division.make_room {
             return Vec::new();
@@ -114,11 +108,7 @@ impl Failing {
     }
 
     /// The sources of open batches whose last put failed at the bucket to which their calls go now.
-    pub(in crate::delivery) fn failing_sources(
-        &self,
-        log: &dyn Log,
-        open: &[OpenBatch],
-    ) -> BTreeSet<SourceId> {
+    pub(crate) fn failing_sources(&self, log: &dyn Log, open: &[OpenBatch]) -> BTreeSet<SourceId> {
         let current = log.current_locations();
         let waiting: BTreeSet<&SourceId> = open.iter().map(|batch| &batch.key.source).collect();
         let health = self.health();
@@ -131,7 +121,7 @@ impl Failing {
     /// Whether an object that was sealed `waited` ago must be parked, because its puts fail and the space or
     /// place that it holds is needed. `pressure`: the spool needs space. `places_left`: how many more sealed
     /// objects its bucket may have.
-    pub(in crate::delivery) fn must_leave(
+    pub(crate) fn must_leave(
         &self,
         source: &SourceId,
         to: &S3Location,
@@ -155,10 +145,7 @@ impl Failing {
 }
 
 /// The error code, its reason, and what to do.
-pub(in crate::delivery) fn why_refused(
-    division: &Division<PutLocation>,
-    party: &Party<PutLocation>,
-) -> String {
+pub(crate) fn why_refused(division: &Division<PutLocation>, party: &Party<PutLocation>) -> String {
     let held = division.parties.get(party).copied().unwrap_or_default().bytes();
     let (location, of_whom) = match party {
         Party::Location(location) => (location, ""),
@@ -174,7 +161,7 @@ pub(in crate::delivery) fn why_refused(
 }
 
 /// A party, as the subject of an alarm.
-pub(in crate::delivery) fn name(party: &Party<PutLocation>) -> String {
+pub(crate) fn name(party: &Party<PutLocation>) -> String {
     match party {
         Party::Location(location) => put_locations::in_words(location),
         Party::Source(source, location) => format!("{source} to {}", put_locations::in_words(location)),

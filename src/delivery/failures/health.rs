@@ -9,16 +9,16 @@ use std::time::Duration;
 use crate::alarms::AlarmKind;
 use crate::delivery::put::put_locations::{PutLocation, put_location};
 use crate::delivery::settings::{REFUSALS_BEFORE_ALARM, UNREACHABLE_BEFORE_ALARM};
-pub(in crate::delivery) use crate::log::refusals::Cause;
+pub(crate) use crate::log::refusals::Cause;
 use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::words::{about_seconds, first_few};
 
 /// Failed puts in a row after which a source counts as failing at a bucket. One or two are common.
-pub(in crate::delivery) const FAILURES_BEFORE_FAILING: u32 = 3;
+pub(crate) const FAILURES_BEFORE_FAILING: u32 = 3;
 /// How long a put may be in flight, while its bucket accepts nothing else, before the source counts as
 /// failing.
-pub(in crate::delivery) const STALLED_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// A source counts as silent after it has had nothing in the spool and nothing delivered for this long.
 const SILENT_AFTER: Duration = Duration::from_secs(3_600);
 /// Maximum number of sources that an alarm names.
@@ -53,7 +53,7 @@ impl Failures {
 
 /// The failures of all sources at all buckets.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct Health {
+pub(crate) struct Health {
     failing: BTreeMap<(SourceId, S3Location), Failures>,
     /// When each bucket last accepted something.
     taken: BTreeMap<PutLocation, Duration>,
@@ -65,24 +65,24 @@ pub(in crate::delivery) struct Health {
 
 /// An alarm that is due now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::delivery) struct Wrong {
-    pub(in crate::delivery) kind: AlarmKind,
+pub(crate) struct Wrong {
+    pub(crate) kind: AlarmKind,
     /// The bucket.
-    pub(in crate::delivery) subject: String,
+    pub(crate) subject: String,
     /// The sources whose puts fail there, and why the last one failed.
-    pub(in crate::delivery) what: String,
+    pub(crate) what: String,
     /// When the first of these puts failed.
-    pub(in crate::delivery) since: Duration,
+    pub(crate) since: Duration,
 }
 
 impl Health {
     /// Sets whether one failed put is enough to count as failing.
-    pub(in crate::delivery) fn be_strict(&mut self, strict: bool) {
+    pub(crate) fn be_strict(&mut self, strict: bool) {
         self.strict = strict;
     }
 
     /// Records a put that failed.
-    pub(in crate::delivery) fn failed(
+    pub(crate) fn failed(
         &mut self,
         source: &SourceId,
         to: &S3Location,
@@ -101,13 +101,7 @@ impl Health {
 
     /// Records that a put which began at `began` is still in flight. If it has been in flight for long, and
     /// the bucket accepted nothing else meanwhile, its source counts as failing.
-    pub(in crate::delivery) fn under_way(
-        &mut self,
-        source: &SourceId,
-        to: &S3Location,
-        began: Duration,
-        now: Duration,
-    ) {
+    pub(crate) fn under_way(&mut self, source: &SourceId, to: &S3Location, began: Duration, now: Duration) {
         let taken = self.taken.get(&put_location(to)).is_some_and(|taken| *taken >= began);
         if taken || now.saturating_sub(began) < STALLED_AFTER {
             return;
@@ -124,7 +118,7 @@ impl Health {
     }
 
     /// Records a put that succeeded. Returns whether puts of the source failed there before.
-    pub(in crate::delivery) fn taken(&mut self, source: &SourceId, to: &S3Location, now: Duration) -> bool {
+    pub(crate) fn taken(&mut self, source: &SourceId, to: &S3Location, now: Duration) -> bool {
         self.taken.insert(put_location(to), now);
         self.heard(source, now);
         // Usually there are no failures, and then the key need not be copied.
@@ -132,7 +126,7 @@ impl Health {
     }
 
     /// Records that a source has something in the spool, or was delivered.
-    pub(in crate::delivery) fn heard(&mut self, source: &SourceId, now: Duration) {
+    pub(crate) fn heard(&mut self, source: &SourceId, now: Duration) {
         match self.heard.get_mut(source) {
             Some(at) => *at = now,
             None => drop(self.heard.insert(source.clone(), now)),
@@ -140,22 +134,22 @@ impl Health {
     }
 
     /// Whether a source has been silent for long.
-    pub(in crate::delivery) fn is_silent(&self, source: &SourceId, now: Duration) -> bool {
+    pub(crate) fn is_silent(&self, source: &SourceId, now: Duration) -> bool {
         self.heard.get(source).is_none_or(|at| now.saturating_sub(*at) >= SILENT_AFTER)
     }
 
     /// Whether no put fails.
-    pub(in crate::delivery) fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         self.failing.is_empty()
     }
 
     /// Whether the last put of a source to a bucket failed.
-    pub(in crate::delivery) fn has_failed(&self, source: &SourceId, to: &S3Location) -> bool {
+    pub(crate) fn has_failed(&self, source: &SourceId, to: &S3Location) -> bool {
         !self.failing.is_empty() && self.failing.contains_key(&(source.clone(), to.clone()))
     }
 
     /// Whether the puts of a source to a bucket fail.
-    pub(in crate::delivery) fn is_failing(&self, source: &SourceId, to: &S3Location) -> bool {
+    pub(crate) fn is_failing(&self, source: &SourceId, to: &S3Location) -> bool {
         !self.failing.is_empty()
             && self
                 .failing
@@ -165,11 +159,7 @@ impl Health {
 
     /// Forgets failures of sources and buckets for which nothing `waits`, and everything else that is
     /// old.
-    pub(in crate::delivery) fn keep(
-        &mut self,
-        waits: impl Fn(&SourceId, &S3Location) -> bool,
-        now: Duration,
-    ) {
+    pub(crate) fn keep(&mut self, waits: impl Fn(&SourceId, &S3Location) -> bool, now: Duration) {
         self.failing.retain(|(source, to), _| waits(source, to));
         self.heard.retain(|_, at| now.saturating_sub(*at) < SILENT_AFTER);
         let failing = &self.failing;
@@ -184,7 +174,7 @@ impl Health {
     /// A bucket that cannot be reached fails for all sources. A refusal may concern one source alone. So
     /// a bucket that refuses puts is included only if it refuses at least two sources and has accepted
     /// none since, or if it has accepted nothing lately.
-    pub(in crate::delivery) fn failing_locations(&self) -> BTreeMap<PutLocation, Cause> {
+    pub(crate) fn failing_locations(&self) -> BTreeMap<PutLocation, Cause> {
         let mut refused: BTreeMap<PutLocation, usize> = BTreeMap::new();
         let mut failing = BTreeMap::new();
         for ((_, to), what) in self.failing.iter().filter(|(_, what)| what.is_failing(self.strict)) {
@@ -207,13 +197,13 @@ impl Health {
     }
 
     /// Describes one of the failures, even before it raises an alarm.
-    pub(in crate::delivery) fn in_words(&self) -> Option<String> {
+    pub(crate) fn in_words(&self) -> Option<String> {
         let ((source, to), failing) = self.failing.iter().max_by_key(|(_, failing)| failing.failures)?;
         Some(format!("puts of {source} to {to} fail: {}", failing.why))
     }
 
     /// The alarms that are due now: one for each bucket and kind, for all sources that fail there.
-    pub(in crate::delivery) fn wrong(&self, now: Duration) -> Vec<Wrong> {
+    pub(crate) fn wrong(&self, now: Duration) -> Vec<Wrong> {
         let mut of: BTreeMap<(AlarmKind, String), Vec<(&SourceId, &Failures)>> = BTreeMap::new();
         for ((source, to), failing) in &self.failing {
             if let Some(kind) = failing.alarm(now) {
@@ -236,7 +226,7 @@ impl Health {
 }
 
 /// The first few sources by name, and how many more there are.
-pub(in crate::delivery) fn named<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
+pub(crate) fn named<'a>(sources: impl Iterator<Item = &'a SourceId>) -> String {
     first_few(sources, NAMED_MAX)
 }
 

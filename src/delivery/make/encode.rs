@@ -129,17 +129,13 @@ pub fn encode_again(
     clock: &dyn Clock,
     seal: &Seal,
 ) -> io::Result<Made> {
+    let level = seal.encoder.rsplit('/').next().and_then(|level| level.parse().ok());
     let job = Job {
         key: seal.batch.clone(),
         after: seal.first.saturating_sub(1),
         through: if planted(PlantedBug::NewRangeOnRetry) { u64::MAX } else { seal.last },
         max_bytes: u64::MAX,
-        level: seal
-            .encoder
-            .rsplit('/')
-            .next()
-            .and_then(|level| level.parse().ok())
-            .unwrap_or(LEVEL_AT_LEISURE),
+        level: level.unwrap_or(LEVEL_AT_LEISURE),
     };
     match encode(log, staging, clock, &job) {
         // The disk is full because of the segments that this object pins, so it is staged in memory.

@@ -4,7 +4,7 @@ use crate::store::{Fault, PutMode};
 
 /// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::delivery) enum Next {
+pub(crate) enum Next {
     /// The object is in the store.
     Commit,
     /// An object with this key exists: ask whether it is ours.
@@ -23,7 +23,7 @@ pub(in crate::delivery) enum Next {
 }
 
 /// The next step after a put that failed with `fault`.
-pub(in crate::delivery) fn after_put(fault: Fault, mode: PutMode) -> Next {
+pub(crate) fn after_put(fault: Fault, mode: PutMode) -> Next {
     match fault {
         Fault::Exists if mode == PutMode::CreateOnly => Next::AskWhose,
         // A plain put replaces whatever has the key, so this answer makes no sense: retry.
@@ -38,11 +38,7 @@ pub(in crate::delivery) fn after_put(fault: Fault, mode: PutMode) -> Next {
 /// The next step after the HEAD that follows a 412. `found` is the content hash in the object's metadata,
 /// `ours` are the hashes that an object of ours may have. `may_replace` is set if the put holds everything
 /// that was sealed, or if a person allowed it to replace an object.
-pub(in crate::delivery) fn after_head(
-    found: Result<Option<&str>, Fault>,
-    ours: &[&str],
-    may_replace: bool,
-) -> Next {
+pub(crate) fn after_head(found: Result<Option<&str>, Fault>, ours: &[&str], may_replace: bool) -> Next {
     match found {
         Ok(Some(hash)) if ours.contains(&hash) => Next::Commit,
         Ok(_) => Next::Conflict,

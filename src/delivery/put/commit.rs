@@ -4,7 +4,6 @@ use super::sealed_object::SealedObject;
 use crate::alarms::AlarmKind;
 use crate::delivery::blocking::noted;
 use crate::delivery::delivered::Delivered;
-use crate::delivery::progress::LastObject;
 use crate::log::Stopped;
 use crate::metrics::SourceLabel;
 use crate::object::{AppliedEncryption, S3Location, Stream};
@@ -16,8 +15,7 @@ impl SealedObject<'_> {
     pub(in crate::delivery) async fn note_commit(&self, put: &Put, stored: &Stored) -> Result<(), Stopped> {
         let (deps, seal) = (self.shared.deps.clone(), self.seal.clone());
         let applied = stored.applied.clone();
-        let pending = deps.log.pending_seal(seal.number);
-        let calls = pending.and_then(|pending| pending.amended).map_or(seal.frames, |amend| amend.frames);
+        let calls = deps.log.pending_seal(seal.number).map_or(seal.frames, |pending| pending.frames());
         let len = match &put.body {
             Body::Bytes(bytes) => bytes.len() as u64,
             Body::File { len, .. } => *len,
@@ -41,16 +39,23 @@ impl SealedObject<'_> {
         };
         noted(self.shared, Some(&self.seal.batch.source), commit).await?;
         self.shared.put_locations.slots(&self.seal.location).accepted.notify();
-        let object = LastObject {
-            key: self.seal.object_key.clone(),
+        let object = Delivered {
             at: self.shared.deps.clock.wall(),
+            batch: self.seal.batch.clone(),
+            bucket: self.seal.location.bucket.clone(),
+            key: self.seal.object_key.clone(),
             calls,
             bytes: len,
             encryption: stored.applied.clone(),
+            first_received_at: self.seal.first_received_at,
+            put: self.put_took,
+            reason: self.reason,
         };
-        self.list(&object);
+        if let Some(list) = &self.shared.deps.list {
+            list.add(object.clone());
+        }
         self.shared.waiting_puts.stored(self.seal.number);
-        self.shared.progress.delivered(&self.seal, object);
+        self.shared.progress.delivered(object);
         self.taken(&put.location, stored.applied.as_ref());
         self.shared.deps.alarms.clear(AlarmKind::Damage, &self.name());
         self.log_delivered(&put.location, calls, len);
@@ -69,24 +74,6 @@ impl SealedObject<'_> {
             key = %self.seal.object_key,
             "delivered"
         );
-    }
-
-    /// Adds it to the list of deliveries, if there is one.
-    fn list(&self, object: &LastObject) {
-        let Some(list) = &self.shared.deps.list else { return };
-        let LastObject { key, at, calls, bytes, encryption } = object.clone();
-        list.add(Delivered {
-            at,
-            batch: self.seal.batch.clone(),
-            bucket: self.seal.location.bucket.clone(),
-            key,
-            calls,
-            bytes,
-            encryption,
-            first_received_at: self.seal.first_received_at,
-            put: self.put_took,
-            reason: self.reason,
-        });
     }
 
     /// Records that puts of its source to `to` no longer fail. `applied` is the encryption that the store

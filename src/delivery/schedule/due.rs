@@ -16,10 +16,10 @@ use crate::time::UnixMillis;
 
 /// Maximum number of open batches. Above it, the batches that have gone longest without a new line become
 /// due.
-pub(in crate::delivery) const OPEN_BATCHES_MAX: usize = 20_000;
+pub(crate) const OPEN_BATCHES_MAX: usize = 20_000;
 
 /// The facts by which one check judges all batches: the same instant and the same requests for all of them.
-pub(in crate::delivery) struct View {
+pub(crate) struct View {
     wall: UnixMillis,
     monotonic: Duration,
     rule: DueRule,
@@ -41,11 +41,7 @@ pub(in crate::delivery) struct View {
 impl View {
     /// `open` lists all open batches, sorted by key. `asked` must be read before `open`: a request for a
     /// batch that is not in `open` is forgotten, because it is taken for done.
-    pub(in crate::delivery) fn now(
-        shared: &Shared,
-        open: &[OpenBatch],
-        mut asked: BTreeMap<BatchKey, u64>,
-    ) -> Self {
+    pub(crate) fn now(shared: &Shared, open: &[OpenBatch], mut asked: BTreeMap<BatchKey, u64>) -> Self {
         let log = &shared.deps.log;
         let failing =
             if log.is_tight() { shared.failing.failing_sources(&**log, open) } else { BTreeSet::new() };
@@ -67,19 +63,19 @@ impl View {
     }
 
     /// When a batch is due by age, on the monotonic clock.
-    pub(in crate::delivery) fn deadline(&self, batch: &OpenBatch) -> Duration {
+    pub(crate) fn deadline(&self, batch: &OpenBatch) -> Duration {
         self.rule.deadline(batch.first_received_at, self.wall, self.monotonic)
     }
 
     /// Whether work on a batch panicked and its pause is not over.
-    pub(in crate::delivery) fn rests(&self, batch: &BatchKey) -> bool {
+    pub(crate) fn rests(&self, batch: &BatchKey) -> bool {
         !self.resting.is_empty() && self.resting.contains(&Work::Batch(batch.clone()))
     }
 
     /// Why a batch is due, if it is. `place` gives the bucket of a frame of the batch's source and the
     /// first position that has another; `estimate` gives the bytes of the object that the batch would become.
     /// Both are called only if needed.
-    pub(in crate::delivery) fn reason(
+    pub(crate) fn reason(
         &self,
         batch: &OpenBatch,
         deadline: Duration,
@@ -169,11 +165,11 @@ fn resting(shared: &Shared) -> BTreeSet<Work> {
 /// The monotonic instants at which batches are due by age. Each is computed once, so a step of the wall clock
 /// moves none.
 #[derive(Debug, Default)]
-pub(in crate::delivery) struct Deadlines(Vec<(BatchKey, u64, Duration)>);
+pub(crate) struct Deadlines(Vec<(BatchKey, u64, Duration)>);
 
 impl Deadlines {
     /// The deadlines of `open`, which is sorted by key. `compute` gives those that are new or stale.
-    pub(in crate::delivery) fn of(
+    pub(crate) fn of(
         &mut self,
         open: &[OpenBatch],
         compute: impl Fn(&OpenBatch) -> Duration,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use forebay::collector::bounds::HEAD_TIMEOUT;
+use forebay::collector::Bounds;
 use forebay::ingest::IngestSettings;
 use tokio::time::Instant;
 
@@ -51,7 +51,8 @@ async fn the_default_time_limit_for_a_head_is_in_force() {
     let rig = start().await;
     let mut wire = Wire::connect(rig.address).await;
     let took = trickle(&mut wire, b"a", Duration::from_millis(100)).await;
-    assert!(took >= HEAD_TIMEOUT && took < HEAD_TIMEOUT + Duration::from_secs(5), "{took:?}");
+    let head = Bounds::default().head;
+    assert!(took >= head && took < head + Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]
@@ -340,7 +341,7 @@ async fn slow_clients_do_not_delay_others() {
     for _ in 0..20 {
         assert_eq!(once(rig.address, post("/v1/batch", &[BASIC], BATCH)).await.status, 200);
     }
-    assert!(began.elapsed() < HEAD_TIMEOUT, "{:?}", began.elapsed());
+    assert!(began.elapsed() < Bounds::default().head, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn a_drain_ends_at_its_deadline_and_close_ends_everything() {
     assert_eq!(idle.answer().await.status, 200);
     eventually("the request to be read", async || rig.metrics.body_bytes.get() > 0).await;
     let drained = rig.running.drain(Duration::from_millis(50)).await;
-    assert_eq!(drained, Drained::Unanswered { requests: 1 });
+    assert_eq!(drained, Drained::Unanswered(1));
     let began = Instant::now();
     timeout(PATIENCE, rig.running.close()).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());

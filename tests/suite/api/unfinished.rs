@@ -184,7 +184,7 @@ async fn refused_streams_that_keep_sending_count_too() {
     writing.write_all(&bytes).await.unwrap();
     eventually("most to be answered", async || answered(&rig, 401) >= 80).await;
     assert!(
-        began.elapsed() < forebay::collector::bounds::LINGER_TIMEOUT,
+        began.elapsed() < forebay::collector::Bounds::default().linger,
         "the answers must not wait for the bodies"
     );
     reader.abort();
