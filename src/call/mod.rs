@@ -28,7 +28,7 @@ pub use fingerprint::Fingerprinter;
 pub use kind::{CallKind, Shape};
 pub use limits::{Limits, Validation};
 pub use object_sets::ObjectSets;
-pub use pixel::{PixelCall, PixelError, call_of_query, write_rejected_pixel};
+pub use pixel::{call_of_query, write_rejected_pixel};
 pub use request::Request;
 pub use sink::{LineSink, RejectReason};
 pub use stamp::{Stamp, Tally};

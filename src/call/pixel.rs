@@ -15,30 +15,13 @@ use crate::words::percent;
 /// Levels of nesting that a dotted name of a flat query may have (`a.b.c` has three).
 pub const PIXEL_LEVELS_MAX: usize = 32;
 
-/// A call read from a pixel's query.
-#[derive(Debug, PartialEq, Eq)]
-pub struct PixelCall {
-    /// The call as JSON, to be parsed with [`Request::parse`] and [`Shape::Single`].
-    pub body: Vec<u8>,
-    /// The write key: the call's own, otherwise that of the query. Trimmed; never empty.
-    pub write_key: Option<String>,
-}
-
-/// A pixel's query without a readable call. If its write key is known, the query goes to the rejected stream
-/// ([`write_rejected_pixel`]).
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a pixel's query cannot be read: {what}")]
-pub struct PixelError {
-    /// What was wrong.
-    pub what: &'static str,
-    /// The query's write key. Trimmed; never empty.
-    pub write_key: Option<String>,
-}
-
 /// Reads a pixel's query, the part of its address after the `?`: `data=` with a call as base64, or a flat
 /// query whose dotted names nest and whose values are strings.
-/// Errors: [`PixelError`] if there is no call in it.
-pub fn call_of_query(query: &str) -> Result<PixelCall, PixelError> {
+///
+/// Returns the write key (the call's own, otherwise that of the query; trimmed, never empty), and the call as
+/// JSON, to be parsed with [`Request::parse`] and [`Shape::Single`]; or what is wrong, if there is no call in
+/// it. If its write key is known, such a query goes to the rejected stream ([`write_rejected_pixel`]).
+pub fn call_of_query(query: &str) -> (Option<String>, Result<Vec<u8>, &'static str>) {
     let write_key = pairs(query)
         .filter(|(name, _)| is_write_key(name))
         .filter_map(|(_, value)| percent::decoded(value, true))
@@ -49,10 +32,9 @@ pub fn call_of_query(query: &str) -> Result<PixelCall, PixelError> {
         Some((_, data)) => body_of_data(data),
         None => body_of_pairs(query),
     };
-    let own_key = body.and_then(|body| own_write_key(&body).map(|key| (body, key)));
-    match own_key {
-        Ok((body, own_key)) => Ok(PixelCall { body, write_key: own_key.or(write_key) }),
-        Err(what) => Err(PixelError { what, write_key }),
+    match body.and_then(|body| Ok((own_write_key(&body)?, body))) {
+        Ok((own_key, body)) => (own_key.or(write_key), Ok(body)),
+        Err(what) => (write_key, Err(what)),
     }
 }
 
@@ -89,8 +71,8 @@ fn is_write_key(name: &str) -> bool {
     percent::decoded(name, true).is_some_and(|name| name == "writeKey")
 }
 
-/// Base64 as beacons send it: with or without padding, tolerating trailing bits.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+/// Base64 as SDKs and beacons send it: with or without padding, tolerating trailing bits.
+pub const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -183,14 +165,14 @@ mod tests {
     use crate::time::UnixMillis;
 
     fn check(query: &str, body: &str, write_key: Option<&str>) {
-        let call = call_of_query(query).unwrap();
-        assert_eq!(String::from_utf8(call.body).unwrap(), body, "{query}");
-        assert_eq!(call.write_key.as_deref(), write_key, "{query}");
+        let (key, call) = call_of_query(query);
+        assert_eq!(String::from_utf8(call.unwrap()).unwrap(), body, "{query}");
+        assert_eq!(key.as_deref(), write_key, "{query}");
     }
 
     fn check_refused(query: &str, what: &str, write_key: Option<&str>) {
-        let error = call_of_query(query).unwrap_err();
-        assert_eq!((error.what, error.write_key.as_deref()), (what, write_key), "{query}");
+        let (key, call) = call_of_query(query);
+        assert_eq!((call, key.as_deref()), (Err(what), write_key), "{query}");
     }
 
     #[test]
@@ -250,7 +232,7 @@ mod tests {
         check_refused("a=%ff", "a value is not UTF-8", None);
         check_refused("%ff=a", "a name is not UTF-8", None);
         check_refused(&format!("a{}=1&writeKey=k", ".a".repeat(32)), "a name has too many dots", Some("k"));
-        assert!(call_of_query(&format!("a{}=1", ".a".repeat(31))).is_ok());
+        assert!(call_of_query(&format!("a{}=1", ".a".repeat(31))).1.is_ok());
         check_refused(&".".repeat(32 * 1_024), "a name has too many dots", None);
     }
 

@@ -1,18 +1,9 @@
 //! Finds the write key of a request outside its body.
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::call::pixel::LENIENT;
 use crate::words::percent;
-
-/// Standard alphabet, with or without padding, tolerating trailing bits: SDKs send all of these.
-const FORGIVING: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
 
 /// Why an `Authorization` header is refused with 401, regardless of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +43,7 @@ pub fn basic_key(header: Option<&[u8]>, accept_bearer: bool) -> Result<Option<St
             other => *other,
         })
         .collect();
-    let decoded = FORGIVING.decode(standard).map_err(|_| AuthError::Malformed)?;
+    let decoded = LENIENT.decode(standard).map_err(|_| AuthError::Malformed)?;
     let text = String::from_utf8(decoded).map_err(|_| AuthError::Malformed)?;
     Ok(trimmed(text.split(':').next().unwrap_or_default()))
 }

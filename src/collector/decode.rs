@@ -82,32 +82,20 @@ pub struct Decoder {
     max: usize,
     expected: usize,
     coding: Coding,
-    arrived: Arrived,
-}
-
-#[derive(Debug, Default)]
-enum Arrived {
-    #[default]
-    Nothing,
-    /// One piece, still in the buffer that it was read into.
-    Whole(Bytes),
-    Built(Vec<u8>),
+    /// What has arrived. A single piece is still in the buffer that it was read into.
+    arrived: Decoded,
 }
 
 impl Decoder {
     /// A decoder for a body of at most `max` bytes, before and after inflating. `expected` is the length that
     /// the client announced.
     pub fn new(coding: Coding, max: usize, expected: usize) -> Self {
-        Self { max, expected: expected.min(max), coding, arrived: Arrived::Nothing }
+        Self { max, expected: expected.min(max), coding, arrived: Decoded::Whole(Bytes::new()) }
     }
 
     /// Bytes that arrived.
     pub fn arrived(&self) -> usize {
-        match &self.arrived {
-            Arrived::Nothing => 0,
-            Arrived::Whole(bytes) => bytes.len(),
-            Arrived::Built(bytes) => bytes.len(),
-        }
+        self.arrived.as_ref().len()
     }
 
     /// Takes the next piece.
@@ -120,22 +108,22 @@ impl Decoder {
         if piece.is_empty() {
             return Ok(());
         }
-        self.arrived = match std::mem::take(&mut self.arrived) {
-            Arrived::Nothing => Arrived::Whole(piece),
-            Arrived::Whole(first) => {
-                let mut built = Vec::with_capacity(self.room_for(arrived));
-                built.extend_from_slice(&first);
+        let room = self.room_for(arrived);
+        match &mut self.arrived {
+            Decoded::Whole(nothing) if nothing.is_empty() => *nothing = piece,
+            Decoded::Whole(first) => {
+                let mut built = Vec::with_capacity(room);
+                built.extend_from_slice(first);
                 built.extend_from_slice(&piece);
-                Arrived::Built(built)
+                self.arrived = Decoded::Built(built);
             }
-            Arrived::Built(mut built) => {
+            Decoded::Built(built) => {
                 if arrived > built.capacity() {
-                    built.reserve_exact(self.room_for(arrived) - built.len());
+                    built.reserve_exact(room - built.len());
                 }
                 built.extend_from_slice(&piece);
-                Arrived::Built(built)
             }
-        };
+        }
         Ok(())
     }
 
@@ -144,14 +132,16 @@ impl Decoder {
     /// A single piece is copied: it is a slice of the connection's read buffer, and a slice of one byte keeps
     /// the whole buffer allocated.
     pub fn wait(&mut self) -> usize {
-        if let Arrived::Whole(first) = &self.arrived {
+        if let Decoded::Whole(first) = &self.arrived
+            && !first.is_empty()
+        {
             let mut built = Vec::with_capacity(self.room_for(first.len()));
             built.extend_from_slice(first);
-            self.arrived = Arrived::Built(built);
+            self.arrived = Decoded::Built(built);
         }
         match &self.arrived {
-            Arrived::Nothing | Arrived::Whole(_) => 0,
-            Arrived::Built(built) => built.capacity(),
+            Decoded::Whole(_) => 0,
+            Decoded::Built(built) => built.capacity(),
         }
     }
 
@@ -165,11 +155,7 @@ impl Decoder {
     /// The whole body, after its last piece.
     /// Errors: [`DecodeError`] if gzip data is damaged, truncated, too large or contains gzip again.
     pub fn finish(self) -> Result<Decoded, DecodeError> {
-        let decoded = match self.arrived {
-            Arrived::Nothing => Decoded::Whole(Bytes::new()),
-            Arrived::Whole(bytes) => Decoded::Whole(bytes),
-            Arrived::Built(bytes) => Decoded::Built(bytes),
-        };
+        let decoded = self.arrived;
         // JSON never begins with these two bytes, so no JSON is mistaken for gzip.
         if self.coding == Coding::Unsaid && !decoded.as_ref().starts_with(&GZIP_MAGIC) {
             return Ok(decoded);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue, ORIGIN};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, EXPECT, HeaderValue, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request as HttpRequest, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -16,7 +16,6 @@ use super::cors::CorsRules;
 use super::decode::Coding;
 use super::destiny::{Destiny, found};
 use super::peer::Peer;
-use super::pixel::PixelRequest;
 use super::public_address::{SentTo, public_address};
 use super::reply::{self, Answer, Refusal, Reply};
 use super::route::{self, Route};
@@ -25,7 +24,7 @@ use super::settings_document;
 use super::shared::Shared;
 use super::source_config;
 use super::waiting_bodies::{Waiter, WaitingBody};
-use crate::call::Shape;
+use crate::call::{CallKind, Shape, call_of_query};
 use crate::ingest::{Arrival, Lines, Receipts};
 use crate::metrics::StatusLabel;
 use crate::words::percent;
@@ -144,19 +143,17 @@ impl Shared {
             Route::Counters => Ok(reply::success()),
             Route::Settings(encoded) => settings_reply(exchange, encoded),
             Route::SourceConfig => source_config_reply(head, policy),
+            Route::Pixel(_) if head.method == Method::HEAD => Ok(reply::image()),
             Route::Pixel(kind) => {
-                if head.method != Method::HEAD {
-                    let pixel = PixelRequest {
-                        kind,
-                        query: head.uri.query().unwrap_or_default(),
-                        headers: &head.headers,
-                        ip: client_address(exchange.peer.address, &head.headers, &policy.trusted_proxies),
-                        received_at: self.ingest.received_now(),
-                    };
-                    let receipts = self.store_pixel(policy, pixel, exchange.until).await?;
-                    return Ok(reply::with_receipts(reply::image(), receipts.as_ref()));
-                }
-                Ok(reply::image())
+                let receipts = match self.pixel_lines(exchange, kind)? {
+                    Some(lines) => self.append(lines, exchange.until).await?,
+                    // The key is unknown, and unknown keys are accepted and discarded.
+                    None => {
+                        self.deps.metrics.pixels_not_stored.inc();
+                        None
+                    }
+                };
+                Ok(reply::with_receipts(reply::image(), receipts.as_ref()))
             }
             Route::Calls { shape, client } => self.calls(exchange, shape, client).await,
         }
@@ -237,8 +234,31 @@ impl Shared {
         self.ingest.lines(&request, &arrival).map(Some).map_err(Refusal::Append)
     }
 
+    /// The line of a pixel's call, or of the rejected query in its place; `None` if nothing is to be stored.
+    fn pixel_lines(&self, exchange: &Exchange<'_>, kind: CallKind) -> Result<Option<Lines>, Refusal> {
+        let Exchange { head, peer, policy, .. } = exchange;
+        let received_at = self.ingest.received_now();
+        let query = head.uri.query().unwrap_or_default();
+        let (write_key, call) = call_of_query(query);
+        let none = || if call.is_ok() { Refusal::NoWriteKey } else { Refusal::UnreadablePixel };
+        let Destiny::Store(source) = found(policy, &write_key.ok_or_else(none)?)? else {
+            return Ok(None);
+        };
+        let arrival = Arrival {
+            source: &source,
+            received_at,
+            ip: client_address(peer.address, &head.headers, &policy.trusted_proxies),
+            client_side: true,
+            user_agent: head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
+            import: None,
+        };
+        // An unreadable query has no body; an empty body is not JSON either, so both are stored as rejected.
+        let body = call.unwrap_or_default();
+        self.ingest.pixel_lines(kind, &body, query, &arrival).map(Some).map_err(Refusal::Append)
+    }
+
     /// Stores lines, or stops waiting at `until`; they may still be stored after that.
-    pub(super) async fn append(&self, lines: Lines, until: Instant) -> Result<Option<Receipts>, Refusal> {
+    async fn append(&self, lines: Lines, until: Instant) -> Result<Option<Receipts>, Refusal> {
         let ack = timeout_at(until, self.ingest.append(lines)).await.map_err(|_elapsed| Refusal::TooSlow)?;
         Ok(ack?.receipts)
     }

@@ -20,7 +20,6 @@ mod handle;
 mod known_key;
 mod listen;
 mod peer;
-mod pixel;
 pub mod public_address;
 mod reply;
 mod route;

@@ -1,6 +1,5 @@
 //! What the collector is given: other rooms, bounds, and the policy that can change while it runs.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -95,16 +94,12 @@ impl Policy {
     }
 }
 
-impl fmt::Debug for Policy {
-    // Lookups may hold secrets that must not be logged; operators need only the rest.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policy")
-            .field("trusted_proxies", &self.trusted_proxies)
-            .field("allowed_origins", &self.allowed_origins)
-            .field("public_host", &self.public_host)
-            .field("route_prefix", &self.route_prefix)
-            .field("accept_bearer", &self.accept_bearer)
-            .field("private_network", &self.private_network)
-            .finish_non_exhaustive()
-    }
-}
+// Lookups may hold secrets that must not be logged; operators need only the rest.
+debug_fields!(Policy {
+    trusted_proxies,
+    allowed_origins,
+    public_host,
+    route_prefix,
+    accept_bearer,
+    private_network
+});

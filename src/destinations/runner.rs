@@ -112,7 +112,7 @@ pub struct Destinations {
 }
 
 /// What people see of a destination.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Shown {
     /// The settings; `None` if it was removed and those that were kept cannot be used.
     pub settings: Option<DestinationSettings>,
@@ -638,12 +638,7 @@ impl Runner {
         let mut shown = lock(&self.shown).clone();
         shown.retain(|name, _| kept.contains_key(name) || self.configured.contains_key(name));
         for (name, one) in &kept {
-            let entry = shown.entry(name.clone()).or_insert_with(|| Shown {
-                settings: None,
-                removed: false,
-                lanes: BTreeMap::new(),
-                records: Arc::default(),
-            });
+            let entry = shown.entry(name.clone()).or_default();
             entry.settings = self.configured.get(name).cloned().or_else(|| entry.settings.take());
             entry.removed = one.removed;
             entry.lanes.retain(|function, _| one.lanes.contains_key(function));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::counters::SourceCounters;
-use crate::call::{ClientLibraries, Fingerprinter, RejectReason, Stamp, Tally};
+use crate::call::{RejectReason, Tally};
 use crate::live::Sample;
 use crate::log::{ImportStep, RequestFrames};
 use crate::sources::SourceId;
@@ -26,24 +26,6 @@ pub struct Arrival<'a> {
     /// The rows of an imported file that the request covers. Its calls are stored only if these are the
     /// file's next rows.
     pub import: Option<ImportStep>,
-}
-
-impl<'a> Arrival<'a> {
-    pub(super) fn stamp(
-        &self,
-        client_libraries: &'a ClientLibraries,
-        fingerprinter: &'a Fingerprinter,
-    ) -> Stamp<'a> {
-        Stamp {
-            received_at: self.received_at,
-            source: self.source,
-            ip: self.ip,
-            client_side: self.client_side,
-            client_libraries,
-            user_agent: self.user_agent,
-            fingerprinter,
-        }
-    }
 }
 
 /// A request's lines, ready to be stored.

@@ -28,7 +28,7 @@ pub use receipts::Receipts;
 
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::call::{
-    BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, ObjectSets, Request, Shape, Tally,
+    BodyError, CallKind, ClientLibraries, Fingerprinter, Limits, ObjectSets, Request, Shape, Stamp, Tally,
     write_rejected_pixel,
 };
 use crate::live::{LiveView, Sample, Turn};
@@ -164,7 +164,7 @@ impl Ingest {
         let names = SOURCE_ID_MAX + request.stream().name().len();
         let headers = request.lines() * (FRAME_HEADER + names + receipt::MEMBER_BYTES);
         let mut frames = self.no_frames(arrival, len + headers, request.lines());
-        let stamp = arrival.stamp(&self.settings.client_libraries, &self.deps.fingerprinter);
+        let stamp = self.stamp(arrival);
         frames.set_stream(request.stream());
         let tally = match request {
             Content::Calls(request) => request.write_lines(&stamp, &*self.deps.random, &mut frames),
@@ -221,7 +221,7 @@ impl Ingest {
             return self.lines(&request, arrival);
         }
         let mut frames = self.no_frames(arrival, query.len() + 512, 1);
-        let stamp = arrival.stamp(&self.settings.client_libraries, &self.deps.fingerprinter);
+        let stamp = self.stamp(arrival);
         write_rejected_pixel(query, &stamp, &mut frames);
         let counters = self.counters.of_source(arrival.source);
         let sample = self.sample(&counters, &frames, |_| None);
@@ -272,6 +272,18 @@ impl Ingest {
     pub async fn finish(&self) {
         self.orphans.close();
         self.orphans.wait().await;
+    }
+
+    fn stamp<'a>(&'a self, arrival: &Arrival<'a>) -> Stamp<'a> {
+        Stamp {
+            received_at: arrival.received_at,
+            source: arrival.source,
+            ip: arrival.ip,
+            client_side: arrival.client_side,
+            client_libraries: &self.settings.client_libraries,
+            user_agent: arrival.user_agent,
+            fingerprinter: &self.deps.fingerprinter,
+        }
     }
 
     /// An empty set of frames for a request with `items` items, whose lines will take about `len` bytes.

@@ -244,6 +244,11 @@ impl Shared {
         Stopped
     }
 
+    /// Removes a file. The spool stops if that fails.
+    pub(super) fn remove(&self, name: &str, what: &str) -> Result<(), Stopped> {
+        self.disk.remove(name).map_err(|error| self.stop(what, &error))
+    }
+
     pub(super) fn usage(&self) -> Usage {
         let index = lock(&self.index);
         let (parked, segments) = (index.parked.values().sum(), index.segments.len());

@@ -31,8 +31,10 @@ pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: OpenBatch, reason:
     shared.tasks.spawn(async move {
         let shared = shared_of_task;
         let making = one_object(&shared, &batch, reason);
-        let Some(Some(sealed)) = shared.run(Work::Batch(batch.key.clone()), making).await else { return };
-        let Sealed { seal, staged, slot } = sealed;
+        let Some(Some((seal, staged, slot))) = shared.run(Work::Batch(batch.key.clone()), making).await
+        else {
+            return;
+        };
         // Held until the object is delivered. No resumed task can hold it already, because that task would
         // need the batch.
         let Some(_taken) = shared.under_way.take(seal.number) else { return };
@@ -41,19 +43,13 @@ pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: OpenBatch, reason:
     });
 }
 
-/// An object whose seal is noted, with its place at its bucket.
-struct Sealed {
-    seal: Seal,
-    staged: Staged,
-    slot: OwnedSemaphorePermit,
-}
-
-/// Makes one object of a batch. `None` if there is none for now.
+/// Makes one object of a batch, notes its seal and takes its place at its bucket. `None` if there is none for
+/// now.
 async fn one_object(
     shared: &Arc<Shared>,
     batch: &OpenBatch,
     reason: Reason,
-) -> Result<Option<Sealed>, Stopped> {
+) -> Result<Option<(Seal, Staged, OwnedSemaphorePermit)>, Stopped> {
     panic_if_planted(PlantedPanic::Delivery);
     let goes_to = blocking(shared, {
         let (shared, batch) = (Arc::clone(shared), batch.clone());
@@ -72,7 +68,7 @@ async fn one_object(
     let Ok(slot) = Arc::clone(&slots.sealed).acquire_owned().await else { return Ok(None) };
     // Boxed: it takes kilobytes, and thousands of batches may wait for a slot at once.
     let sealed = Box::pin(object_at(shared, batch, reason, (location, until))).await?;
-    Ok(sealed.map(|(seal, staged)| Sealed { seal, staged, slot }))
+    Ok(sealed.map(|(seal, staged)| (seal, staged, slot)))
 }
 
 /// Makes one object of the frames that go to one bucket, up to the first position that goes elsewhere.

@@ -137,8 +137,7 @@ impl Housekeeper {
         let kept = lock(&self.shared.next).missing();
         while tight && self.spares.len() > kept {
             let Some((number, _)) = self.spares.pop() else { break };
-            let removed = self.shared.disk.remove(&spare_name(number));
-            removed.map_err(|error| self.shared.stop("remove a spare segment", &error))?;
+            self.shared.remove(&spare_name(number), "remove a spare segment")?;
         }
         Ok(())
     }
@@ -273,11 +272,7 @@ impl Housekeeper {
                     }
                 }
                 self.shared.set_next(|next| next.no_space = true);
-                let temporary = format!("{}.tmp", segment_name(number));
-                self.shared
-                    .disk
-                    .remove(&temporary)
-                    .map_err(|error| self.shared.stop("remove a spool segment", &error))
+                self.shared.remove(&format!("{}.tmp", segment_name(number)), "remove a spool segment")
             }
             Err(error) => Err(self.shared.stop("make a spool segment", &error)),
         }
@@ -355,9 +350,7 @@ impl Housekeeper {
                 Ok(None) => {}
                 Err(error) => {
                     // Fingerprints are a cache, so a failure to keep them is no reason to stop.
-                    let temporary = disk::temporary_name(&seen_name(number));
-                    let removed = self.shared.disk.remove(&temporary);
-                    removed.map_err(|error| self.shared.stop("remove fingerprints", &error))?;
+                    self.shared.remove(&disk::temporary_name(&seen_name(number)), "remove fingerprints")?;
                     // A pinned segment frees no space yet, so it can wait. File handles become free before
                     // space runs short.
                     if pinned || disk::is_no_handle(&error) {
@@ -456,10 +449,7 @@ impl Housekeeper {
                 continue;
             }
             if is_whole {
-                self.shared
-                    .disk
-                    .remove(&seen_name(number))
-                    .map_err(|error| self.shared.stop("remove old fingerprints", &error))?;
+                self.shared.remove(&seen_name(number), "remove old fingerprints")?;
                 self.seen_files.retain(|(other, _)| *other != number);
             } else if let Err(error) = self.forget_imported(number) {
                 // Tried again at the next pass. It costs space alone.
