@@ -336,7 +336,7 @@ fn message_id<'t>(members: &[Field], text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
 }
 
 /// Writes text that needs no escapes.
-fn quote(line: &mut Splice<'_>, text: &[u8]) {
+pub(super) fn quote(line: &mut Splice<'_>, text: &[u8]) {
     let out = line.out();
     out.push(b'"');
     out.extend_from_slice(text);

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::check::is_blank;
-use super::line::new_message_id;
+use super::line::{new_message_id, quote};
 use super::rejected::write_rejected;
 use super::{BodyError, Limits, LineSink, RejectReason, Stamp, Tally};
 use crate::json::{
@@ -175,14 +175,14 @@ impl<'b> ObjectSets<'b> {
                 line.keep(member.span());
             }
         }
-        quote(line.add("collection").out(), self.collection.as_str().as_bytes());
+        quote(line.add("collection"), self.collection.as_str().as_bytes());
         write_text(line.add("id").out(), &id);
         let replaced = flat.write(line.add("properties").out(), object);
         if message_id.is_none() {
-            quote(line.add("messageId").out(), &new_message_id(stamp.received_at, random));
+            quote(line.add("messageId"), &new_message_id(stamp.received_at, random));
         }
-        quote(line.add("receivedAt").out(), &rfc3339_within_years(stamp.received_at));
-        quote(line.add("projectId").out(), stamp.source.as_str().as_bytes());
+        quote(line.add("receivedAt"), &rfc3339_within_years(stamp.received_at));
+        quote(line.add("projectId"), stamp.source.as_str().as_bytes());
         let replaced = replaced + line.finish();
         // A new id has never been seen before, so such a set cannot be a repeat.
         let fingerprint = message_id.map_or(0, |id| {
@@ -379,13 +379,6 @@ impl Flat {
         out.push(b'}');
         replaced
     }
-}
-
-/// Writes text that needs no escapes.
-fn quote(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    out.extend_from_slice(text);
-    out.push(b'"');
 }
 
 #[cfg(test)]

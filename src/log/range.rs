@@ -48,3 +48,23 @@ impl Range {
         merged
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_ranges_are_subtracted_from_a_range() {
+        let check = |known: &[(u64, u64)], left: &[(u64, u64)]| {
+            let range = |(first, last): &(u64, u64)| Range { first: *first, last: *last };
+            let found = Range { first: 10, last: 20 }.outside(&Range::merge(known.iter().map(range)));
+            assert_eq!(found, left.iter().map(range).collect::<Vec<_>>(), "{known:?}");
+        };
+        check(&[], &[(10, 20)]);
+        check(&[(1, 9), (21, 30)], &[(10, 20)]);
+        check(&[(1, 30)], &[]);
+        check(&[(12, 13), (15, 15)], &[(10, 11), (14, 14), (16, 20)]);
+        check(&[(10, 14), (12, 18)], &[(19, 20)]);
+        check(&[(10, 14), (15, 20)], &[]);
+    }
+}

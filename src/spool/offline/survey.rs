@@ -1,8 +1,6 @@
 //! Reads every frame of a spool in order, and names what cannot be read: which bytes, which positions, and
 //! whether their calls had been acknowledged.
 
-use std::collections::BTreeMap;
-
 use crate::log::Range;
 use crate::log::frame::Frame;
 use crate::spool::format::ByteRange;
@@ -278,12 +276,10 @@ impl Survey<'_> {
             // Valid data follows, so it was not a torn last write.
             self.push_damage(tail);
         }
-        let mut lost = Vec::new();
-        if next < first {
-            let known =
-                self.view.manifest.state.files.released.iter().chain(&self.view.manifest.state.calls.lost);
-            lost = outside(Range { first: next, last: first - 1 }, known.copied());
-        }
+        let state = &self.view.manifest.state;
+        let known = state.files.released.iter().chain(&state.calls.lost);
+        let known = || Range::merge(known.copied());
+        let lost = Range::between(next, first).map(|range| range.outside(&known())).unwrap_or_default();
         let missing = std::mem::take(&mut self.missing);
         for number in &missing {
             let mut finding = missing_segment(*number);
@@ -340,10 +336,9 @@ impl Survey<'_> {
     }
 
     fn push_damage(&mut self, finding: Finding) {
-        let known = self.view.manifest.state.calls.lost.iter().copied();
-        let all_known = finding.positions.is_some_and(|range| outside(range, known).is_empty());
-        if all_known && finding.kind != Kind::Missing {
-            let Some(range) = finding.positions else { return };
+        let known = || Range::merge(self.view.manifest.state.calls.lost.iter().copied());
+        let all_known = finding.positions.filter(|range| range.outside(&known()).is_empty());
+        if let Some(range) = all_known.filter(|_| finding.kind != Kind::Missing) {
             let (first, last) = (range.first, range.last);
             self.out
                 .notes
@@ -394,43 +389,4 @@ fn damaged_frames(name: &str, block: &FoundBlock, lost: Range, sound: &[Sound]) 
     let from = in_block().filter(|run| run.last < lost.first).map(|run| run.to).max().unwrap_or(body);
     let to = in_block().filter(|run| run.first > lost.last).map(|run| run.from).min().unwrap_or(block.end());
     Finding::new(Kind::Frames, name, "frames are damaged: their checksums differ").at(from, to).of(lost)
-}
-
-/// The parts of `range` outside all of `known`.
-fn outside(range: Range, known: impl Iterator<Item = Range>) -> Vec<Range> {
-    let by_first: BTreeMap<u64, u64> = known.map(|known| (known.first, known.last)).collect();
-    let (mut left, mut next) = (Vec::new(), range.first);
-    for (first, last) in by_first {
-        if first > range.last {
-            break;
-        }
-        if first > next {
-            left.push(Range { first: next, last: first - 1 });
-        }
-        next = next.max(last.saturating_add(1));
-    }
-    if next <= range.last {
-        left.push(Range { first: next, last: range.last });
-    }
-    left
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn known_ranges_are_subtracted_from_a_range() {
-        let check = |known: &[(u64, u64)], left: &[(u64, u64)]| {
-            let range = |(first, last): &(u64, u64)| Range { first: *first, last: *last };
-            let found = outside(Range { first: 10, last: 20 }, known.iter().map(range));
-            assert_eq!(found, left.iter().map(range).collect::<Vec<_>>(), "{known:?}");
-        };
-        check(&[], &[(10, 20)]);
-        check(&[(1, 9), (21, 30)], &[(10, 20)]);
-        check(&[(1, 30)], &[]);
-        check(&[(12, 13), (15, 15)], &[(10, 11), (14, 14), (16, 20)]);
-        check(&[(10, 14), (12, 18)], &[(19, 20)]);
-        check(&[(10, 14), (15, 20)], &[]);
-    }
 }
