@@ -118,13 +118,8 @@ pub enum ReceiptError {
 
 impl Receipt {
     /// How many positions it has.
-    pub fn len(&self) -> u64 {
+    pub fn positions(&self) -> u64 {
         self.last - self.first + 1
-    }
-
-    /// Never true: a receipt has at least one position.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Whether it includes this position.

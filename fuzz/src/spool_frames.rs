@@ -96,7 +96,7 @@ struct Seen {
 }
 
 fn noted(offset: u64, frame: &Frame<'_>) -> Seen {
-    Seen { offset: usize::try_from(offset).unwrap(), len: frame.len(), position: frame.position }
+    Seen { offset: usize::try_from(offset).unwrap(), len: frame.stored_len(), position: frame.position }
 }
 
 struct Found<'f> {

@@ -42,7 +42,7 @@ impl Archive {
             Some((at, listed)).filter(|(at, _): &(ParsedObjectKey, _)| at.spool_id == receipt.spool_id)
         };
         for (at, listed) in may_span(listing.objects.into_iter().filter_map(of_spool).collect(), receipt) {
-            if found >= receipt.len() {
+            if found >= receipt.positions() {
                 break;
             }
             let LenAndMetadata { len, metadata } = match self.head(&listed.key).await? {

@@ -147,7 +147,7 @@ pub struct Frame<'a> {
 
 impl Frame<'_> {
     /// Length of the whole frame in bytes.
-    pub fn len(&self) -> usize {
+    pub fn stored_len(&self) -> usize {
         let origin = if self.origin.is_some() { ORIGIN_LEN } else { 0 };
         FRAME_HEADER + self.source.len() + self.name.len() + origin + self.payload.len()
     }
@@ -181,11 +181,6 @@ impl Frame<'_> {
             _ => self.stream()?,
         };
         Some(AccountKey::new(SourceId::new(self.source).ok()?, &stream))
-    }
-
-    /// Always false: a frame has a header.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 }
 
@@ -483,7 +478,7 @@ mod tests {
                 finish(&mut bytes, 0, 7);
                 stamp(&mut bytes, 9, salt);
                 let (frame, len) = read(&bytes, salt).unwrap();
-                assert_eq!((len, frame.len()), (bytes.len(), bytes.len()));
+                assert_eq!((len, frame.stored_len()), (bytes.len(), bytes.len()));
                 assert_eq!((frame.source, frame.name, frame.origin), ("web", stream.name(), origin));
                 assert_eq!(frame.payload, b"{\"id\":\"1\"}");
                 assert_eq!(frame.batch().unwrap().stream, *stream);

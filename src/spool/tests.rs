@@ -18,8 +18,8 @@ use crate::disk::real_disk::RealDisk;
 use crate::log::frame::Origin;
 use crate::log::refusals::{Division, Flow, FlowState, Party};
 use crate::log::{
-    AppendError, Appended, Difference, Encoded, Go, Held, ImportKey, ImportProgress, ImportStep, InLog,
-    LogId, Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
+    AppendError, Appended, Difference, Encoded, Follow, Go, Held, ImportKey, ImportProgress, ImportStep,
+    InLog, Log, LogId, Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
 };
 use crate::object::{BucketString, Encryption, ObjectKey, PutLocation, S3Location, Stream};
 use crate::sources::SourceId;

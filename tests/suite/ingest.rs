@@ -105,7 +105,7 @@ async fn an_acknowledgement_counts_what_is_in_the_log_and_a_crash_keeps_it() {
         ImportProgress { next_row: 14, stored: 2, repeats: 1, refused: 1, rejected: 0, text: None };
     assert_eq!(ack.import, Some(progress));
     let receipt: Receipt = ack.receipts.unwrap().to_string().parse().unwrap();
-    assert_eq!(receipt.len(), 3, "a repeat has no position: {receipt:?}");
+    assert_eq!(receipt.positions(), 3, "a repeat has no position: {receipt:?}");
     // What a kill at this instant leaves.
     let left = tempfile::tempdir().unwrap();
     copy(intake.dir.path(), left.path());

@@ -73,7 +73,7 @@ impl Sender {
             return;
         };
         assert_eq!(receipt.source.as_str(), source);
-        assert_eq!(receipt.len(), stored.len() as u64, "{receipt} for {stored:?}");
+        assert_eq!(receipt.positions(), stored.len() as u64, "{receipt} for {stored:?}");
         self.0.push((receipt, stored.to_vec()));
     }
 }

@@ -177,7 +177,7 @@ impl<L: Batches, K: NoteKeeper> Search<'_, L, K> {
                 self.log.read(key, receipt.first - 1, receipt.last, &mut |read| {
                     match read {
                         Read::Frame(frame) => {
-                            bytes += frame.len();
+                            bytes += frame.stored_len();
                             if bytes > REQUEST_BYTES_MAX {
                                 return Err(io::Error::other(NOT_ONE_REQUEST));
                             }

@@ -98,7 +98,7 @@ impl ScannedRuns {
             };
             (stretch, Vec::new())
         });
-        let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        let len = u32::try_from(frame.stored_len()).unwrap_or(u32::MAX);
         stretch.last = frame.position;
         stretch.frames += 1;
         stretch.bytes += frame.payload.len() as u64 + 1;

@@ -196,7 +196,7 @@ pub fn replay(
 }
 
 /// The bytes of a manifest without the filler at its end. A note ends with `}`, so no note is cut.
-fn written(bytes: &[u8]) -> &[u8] {
+pub fn written(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte != FILLER).map_or(0, |last| last + 1);
     bytes.get(..end).unwrap_or(bytes)
 }

@@ -205,7 +205,7 @@ impl Survey<'_> {
         let mut unreadable = false;
         let mut visit = |offset: u64, frame: &Frame<'_>| {
             self.out.frames += 1;
-            let (to, position) = (offset + frame.len() as u64, frame.position);
+            let (to, position) = (offset + frame.stored_len() as u64, frame.position);
             match sound.last_mut().filter(|last| last.to == offset && last.last + 1 == position) {
                 Some(last) => (last.to, last.last) = (to, position),
                 None => sound.push(Sound { from: offset, to, first: position, last: position }),

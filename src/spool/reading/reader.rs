@@ -204,7 +204,7 @@ pub(super) fn read_run(
         for item in Frames::of_run(bytes, next, run.last() + 1 - next, salt) {
             match item {
                 Item::Frame { offset, frame } => {
-                    used = offset + frame.len();
+                    used = offset + frame.stored_len();
                     next = frame.position + 1;
                     if frame.position <= after {
                         continue;

@@ -176,11 +176,11 @@ fn sound_runs(body: &[u8], header: Block, salt: Salt) -> Vec<SoundRun> {
             Item::Lost(_) => broken = true,
             Item::Frame { offset, frame } => match runs.last_mut() {
                 Some((bytes, _, count)) if !broken => {
-                    bytes.end = offset + frame.len();
+                    bytes.end = offset + frame.stored_len();
                     *count += 1;
                 }
                 _ => {
-                    runs.push((offset..offset + frame.len(), frame.position, 1));
+                    runs.push((offset..offset + frame.stored_len(), frame.position, 1));
                     broken = false;
                 }
             },

@@ -77,7 +77,7 @@ pub(super) async fn store(endpoint_url: String, access_key_id: &str, secret: &st
 }
 
 pub(super) async fn client(server: &DevS3Running) -> Client {
-    store(server.url(), ACCESS_KEY_ID, SECRET_ACCESS_KEY).await.client(REGION)
+    super::client(&store(server.url(), ACCESS_KEY_ID, SECRET_ACCESS_KEY).await, REGION)
 }
 
 /// The error code of a failed request.

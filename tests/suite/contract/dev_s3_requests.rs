@@ -79,7 +79,7 @@ async fn invalid_requests_are_refused() {
         (ACCESS_KEY_ID, "wrong", "SignatureDoesNotMatch"),
         ("nobody", SECRET_ACCESS_KEY, "InvalidAccessKeyId"),
     ] {
-        let stranger = store(server.url(), id, secret).await.client(REGION);
+        let stranger = super::client(&store(server.url(), id, secret).await, REGION);
         assert_eq!(code(stranger.list_objects_v2().bucket(BUCKET).send().await), expected);
     }
 }

@@ -18,7 +18,7 @@ const BUCKET: &str = "events-raw";
 
 async fn root(ministack: &Ministack) -> S3Store {
     let store = store(ministack.url(), Ministack::ROOT, Ministack::ROOT).await;
-    store.client(REGION).create_bucket().bucket(BUCKET).send().await.unwrap();
+    super::client(&store, REGION).create_bucket().bucket(BUCKET).send().await.unwrap();
     store
 }
 
@@ -71,7 +71,7 @@ impl Policies {
         let all = policy["Statement"].as_array_mut().unwrap();
         all.retain(|statement| statements.contains(&statement["Sid"].as_str().unwrap()));
         assert_eq!(all.len(), statements.len(), "{file} has each statement once");
-        let request = self.root.client(REGION).put_bucket_policy().bucket(BUCKET);
+        let request = super::client(&self.root, REGION).put_bucket_policy().bucket(BUCKET);
         request.policy(policy.to_string()).send().await.unwrap();
     }
 
@@ -85,8 +85,10 @@ impl Policies {
 
     /// The error code of a put with an encryption that the collector's store never requests.
     async fn put_with_kms(&self) -> Option<String> {
-        let request =
-            self.collector.client(REGION).put_object().bucket(BUCKET).key("logs/segment-logs/s/0/kms.gz");
+        let request = super::client(&self.collector, REGION)
+            .put_object()
+            .bucket(BUCKET)
+            .key("logs/segment-logs/s/0/kms.gz");
         let request =
             request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id("alias/events");
         let err = request.body(ByteStream::from_static(b"x")).send().await.err()?;

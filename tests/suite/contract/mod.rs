@@ -22,11 +22,17 @@ use std::task::Poll;
 use bytes::Bytes;
 use forebay::object::{BucketString, Encryption, ObjectKey, S3Location};
 use forebay::store::fake::FakeStore;
+use forebay::store::s3::S3Store;
 use forebay::store::{Body, Fault, ObjectStore, Put, PutMode};
 
 /// A destination in a bucket.
 fn location(bucket: &str, encryption: Encryption) -> S3Location {
     S3Location::new(BucketString::parse(bucket).unwrap(), encryption)
+}
+
+/// A client of the store's in a region, without a role.
+fn client(store: &S3Store, region: &str) -> aws_sdk_s3::Client {
+    store.client_for(&location("bucket", Encryption::None), region)
 }
 
 /// An object key with any text.

@@ -73,7 +73,7 @@ impl Segment {
         let blocks = scan(&bytes, Salt::new(spool_id, number), &mut |offset, frame| {
             // A clean close is a frame too, but no client sent it.
             let line = Line::read(frame.payload).ok();
-            frames.push((offset, frame.position, frame.len() as u64, line.map(|line| line.copy)));
+            frames.push((offset, frame.position, frame.stored_len() as u64, line.map(|line| line.copy)));
         });
         Some(Self { blocks: blocks.unwrap(), frames })
     }

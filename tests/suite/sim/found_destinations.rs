@@ -15,7 +15,7 @@ use forebay::destinations::positions::{All, Positions, reconfigured};
 use forebay::destinations::runner::{Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{DestinationSettings, FunctionsAt, SecretText, URL};
-use forebay::log::{Append, AppendError, Appended, Follow, Go, Range, Read, ReadThrough, RequestFrames};
+use forebay::log::{Append, AppendError, Appended, Follow, Range, ReadThrough, RequestFrames, Visit};
 use forebay::metrics::Metrics;
 use forebay::sources::SourceId;
 use forebay::spool::Stepped;
@@ -82,11 +82,7 @@ impl Follow for Keeps {
         self.0.durable_through()
     }
 
-    fn follow(
-        &self,
-        place: &mut ReadThrough,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()> {
+    fn follow(&self, place: &mut ReadThrough, visit: &mut Visit<'_>) -> io::Result<()> {
         self.0.follow(place, visit)
     }
 }

@@ -14,7 +14,7 @@ use forebay::destinations::select::{Head, Selection};
 use forebay::destinations::settings::DestinationSettings;
 use forebay::disk::{Disk, read_all};
 use forebay::log::frame::{Frame, FrameKind};
-use forebay::log::{Follow, Go, Range, Read, ReadThrough};
+use forebay::log::{Follow, Go, Range, Read, ReadThrough, Visit};
 use forebay::object::Stream;
 use forebay::sources::SourceId;
 use forebay::time::UnixMillis;
@@ -604,11 +604,7 @@ impl Follow for Watched {
         self.log.held_end(bytes)
     }
 
-    fn follow(
-        &self,
-        place: &mut ReadThrough,
-        visit: &mut dyn FnMut(Read<'_>) -> io::Result<Go>,
-    ) -> io::Result<()> {
+    fn follow(&self, place: &mut ReadThrough, visit: &mut Visit<'_>) -> io::Result<()> {
         let (after, mut frames, mut lost) = (place.through, BTreeSet::new(), Vec::new());
         let read = self.log.follow(place, &mut |read| {
             match &read {
