@@ -50,8 +50,8 @@ macro_rules! shown_as_text {
     };
 }
 
-/// Makes an enum whose values `ALL` lists. If each has a text, such as a label's value, `by` names the method that
-/// gives it, and `and` the one that finds the value with a text.
+/// Makes an enum whose values `ALL` lists. If each has a text, such as a label's value, `by` names the method
+/// that gives it, and `and` the one that finds the value with a text.
 macro_rules! closed_list {
     ($(#[$about:meta])* $visible:vis enum $list:ident { $($(#[$says:meta])* $value:ident,)+ }) => {
         $(#[$about])*

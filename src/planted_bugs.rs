@@ -40,8 +40,8 @@ closed_list! {
         DedupeAnswersEarly,
         /// Checksums do not distinguish successive uses of a segment's file.
         UnsaltedWithReuse,
-        /// A second process starts while the first still runs. (The lock belongs to the disk; the simulated disk
-        /// does not hold it.)
+        /// A second process starts while the first still runs. (The lock belongs to the disk; the simulated
+        /// disk does not hold it.)
         ZombieWriter,
         /// An object's day is the day on which it is sealed.
         DayFromUploadTime,

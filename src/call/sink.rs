@@ -1,8 +1,8 @@
 //! Where finished lines go.
 
 closed_list! {
-    /// Why an item of an accepted request is not a valid call. The slug is the rejected line's `reason` and the
-    /// metric's label.
+    /// Why an item of an accepted request is not a valid call. The slug is the rejected line's `reason` and
+    /// the metric's label.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum RejectReason by slug and of_slug {
         /// The item is not a JSON object.
@@ -33,8 +33,8 @@ closed_list! {
         MissingObjectId = "missing_object_id",
         /// The id of an object is longer than 100 characters.
         ObjectIdTooLong = "object_id_too_long",
-        /// The properties of an object are not an object, contain a list, or have two values for one name once
-        /// they are flattened.
+        /// The properties of an object are not an object, contain a list, or have two values for one name
+        /// once they are flattened.
         BadProperties = "bad_properties",
         /// A property of an object is 32 KB long or longer.
         PropertyTooLarge = "property_too_large",

@@ -5,18 +5,19 @@ use std::time::Duration;
 /// The bounds that are not configurable. They are fields so that tests can shorten them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections open at once on all public listeners together. A further connection replaces the one that has
-    /// waited longest for a request; if all have a request in flight, the new one is closed at once.
+    /// Connections open at once on all public listeners together. A further connection replaces the one that
+    /// has waited longest for a request; if all have a request in flight, the new one is closed at once.
     pub connections: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
     /// How long a request's head may take, from its first byte to its end.
     pub head: Duration,
-    /// How long a connection may be idle, before its first byte and between requests. SDKs keep theirs for up to
-    /// 75 s.
+    /// How long a connection may be idle, before its first byte and between requests. SDKs keep theirs for up
+    /// to 75 s.
     pub idle: Duration,
-    /// How long a connection that brought calls of a source keeps its place after an answer, regardless of how
-    /// many others connect. Otherwise endless requests without a key would push out clients that send calls.
+    /// How long a connection that brought calls of a source keeps its place after an answer, regardless of
+    /// how many others connect. Otherwise endless requests without a key would push out clients that send
+    /// calls.
     pub keyed_place: Duration,
     /// How long a body may take to arrive; then 408.
     pub body: Duration,
@@ -28,27 +29,28 @@ pub struct Bounds {
     pub head_bytes: usize,
     /// Bytes of a request's target; a longer one gets 414.
     pub uri_bytes: usize,
-    /// Bytes read and discarded after an answer that came before the whole request, so that the client gets the
-    /// answer.
+    /// Bytes read and discarded after an answer that came before the whole request, so that the client gets
+    /// the answer.
     pub linger_bytes: usize,
     /// How long reading and discarding these bytes may take.
     pub linger: Duration,
-    /// Bytes of memory that unfinished bodies hold in the whole process. At the bound, the request whose body has
-    /// made no progress for the longest time gets 503. Half is reserved for clients whose write key is known from
-    /// the head.
+    /// Bytes of memory that unfinished bodies hold in the whole process. At the bound, the request whose body
+    /// has made no progress for the longest time gets 503. Half is reserved for clients whose write key is
+    /// known from the head.
     pub bodies_bytes: usize,
     /// Bytes that unfinished bodies of one client address hold. The bound does not apply to private peer
     /// addresses while no proxy is trusted: such a peer may be a load balancer.
     pub address_bodies_bytes: usize,
     /// How long a client may read nothing while answers wait for it; then its connection is reset.
     pub unread: Duration,
-    /// How long a client may read nothing while more than [`Bounds::connection_answers_bytes`] wait for it. All
-    /// streams of an HTTP/2 connection may be answered at once, so more may wait for an instant.
+    /// How long a client may read nothing while more than [`Bounds::connection_answers_bytes`] wait for it.
+    /// All streams of an HTTP/2 connection may be answered at once, so more may wait for an instant.
     pub unread_over: Duration,
-    /// Bytes of memory that the unread answers of one client may hold for longer than [`Bounds::unread_over`].
+    /// Bytes of memory that the unread answers of one client may hold for longer than
+    /// [`Bounds::unread_over`].
     pub connection_answers_bytes: usize,
-    /// Bytes of memory that unread answers hold in the whole process. At the bound, the connection whose client
-    /// has read nothing for the longest time is reset.
+    /// Bytes of memory that unread answers hold in the whole process. At the bound, the connection whose
+    /// client has read nothing for the longest time is reset.
     pub answers_bytes: usize,
     /// How often the TLS files are checked for changes.
     pub tls_poll: Duration,

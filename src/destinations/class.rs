@@ -12,8 +12,8 @@ closed_list! {
         Timeout = "timeout",
         /// The role may not invoke the function.
         AccessDenied = "access-denied",
-        /// There are no credentials that the service accepts: the role cannot be assumed, or they are unknown or
-        /// expired.
+        /// There are no credentials that the service accepts: the role cannot be assumed, or they are unknown
+        /// or expired.
         InvalidCredentials = "invalid-credentials",
         /// The function, or the version that its ARN names, does not exist.
         NotFound = "not-found",

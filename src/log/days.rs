@@ -54,8 +54,8 @@ closed_list! {
         Delivering = "delivering",
         /// All of it is in the store except its marker.
         Closing = "closing",
-        /// It is uncertain what the store has of it: notes of the manifest were lost, calls were lost before they
-        /// were put, or a person decided about one of its objects. It is never closed.
+        /// It is uncertain what the store has of it: notes of the manifest were lost, calls were lost before
+        /// they were put, or a person decided about one of its objects. It is never closed.
         Unsure = "unsure",
     }
 }

@@ -139,8 +139,8 @@ impl S3Store {
             return Ok(region);
         }
         let region = match self.ask_bucket(location).await {
-            // The store answers without naming a region, so it has no regions: an earlier redirect came from a
-            // proxy or gateway.
+            // The store answers without naming a region, so it has no regions: an earlier redirect came from
+            // a proxy or gateway.
             Err(error) if error.fault == Fault::Refused && error.status.is_none() => {
                 let configured = self.regions.fallback(location.region.as_deref());
                 configured.ok_or(error)?.to_owned()

@@ -214,8 +214,8 @@ pub struct Replayed {
     pub one_of_two: Option<ByteRange>,
     /// What cannot be read although it was once synced: sound notes follow, or it is the beginning.
     pub damaged: Vec<ByteRange>,
-    /// The bytes after the last sound note. They are a torn note that never had an effect, or notes that rotted. The
-    /// manifest alone does not show which.
+    /// The bytes after the last sound note. They are a torn note that never had an effect, or notes that
+    /// rotted. The manifest alone does not show which.
     pub torn: Option<ByteRange>,
 }
 
@@ -416,10 +416,10 @@ impl Manifest {
     }
 
     /// Appends notes, syncs them, and only then applies them to the state. Several notes share one checksum:
-    /// a crash may tear a write anywhere, and a sound note after a torn one would look like damage. Calls `then`
-    /// with the new state before any other thread sees it. `then` must not lock the state.
-    /// Errors: the disk's error. If the disk has no space, no note was written, and a retry may succeed.
-    /// After any other error the spool must stop, because it is unknown whether the notes are on disk.
+    /// a crash may tear a write anywhere, and a sound note after a torn one would look like damage. Calls
+    /// `then` with the new state before any other thread sees it. `then` must not lock the state. Errors: the
+    /// disk's error. If the disk has no space, no note was written, and a retry may succeed. After any other
+    /// error the spool must stop, because it is unknown whether the notes are on disk.
     pub fn append<T>(
         &mut self,
         notes: Vec<impl Into<Note>>,

@@ -136,9 +136,9 @@ pub trait Visitor {
     }
 }
 
-/// Reads every segment of `view`, until the visitor has enough. `progress` is called with the bytes of segments
-/// read so far and their total.
-/// Errors: [`ViewError`] if the disk reports an error, or a newer release wrote a segment.
+/// Reads every segment of `view`, until the visitor has enough. `progress` is called with the bytes of
+/// segments read so far and their total. Errors: [`ViewError`] if the disk reports an error, or a newer
+/// release wrote a segment.
 pub fn survey(
     view: &View,
     visitor: &mut dyn Visitor,

@@ -40,8 +40,8 @@ impl fmt::Display for NotAssumed {
 
 impl Error for NotAssumed {}
 
-/// Converts the failure of a store request to `sent_to`, a region, including a role that could not be assumed and a
-/// wrong region. Returns also the region that the answer names.
+/// Converts the failure of a store request to `sent_to`, a region, including a role that could not be assumed
+/// and a wrong region. Returns also the region that the answer names.
 pub(super) fn store_error<E>(asked: Asked, sent_to: &str, err: &Failure<E>) -> (StoreError, Option<String>)
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -204,8 +204,8 @@ impl Ledger {
         self.accounts.keys().map(|account| &account.source)
     }
 
-    /// Whether the accounts of a source may be forgotten here and in `noted`, the ledger of the notes: nothing
-    /// of them waits or is in doubt, and the notes have all of it.
+    /// Whether the accounts of a source may be forgotten here and in `noted`, the ledger of the notes:
+    /// nothing of them waits or is in doubt, and the notes have all of it.
     pub(crate) fn is_final(&self, noted: &Self, source: &SourceId) -> bool {
         let final_totals = |ledger: &Self| {
             let mut totals = Vec::new();
