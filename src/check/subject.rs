@@ -96,12 +96,13 @@ impl LocationUnderCheck {
 /// An identity as policies name it: the role of a session, not the session.
 pub(super) fn principal_of(identity: &str) -> Option<Arn> {
     let arn: Arn = identity.parse().ok()?;
-    if arn.service() != "sts" {
+    let of = arn.parts();
+    if of.service != "sts" {
         return Some(arn);
     }
     // The path of a role is missing in the ARN of its sessions, but most roles have none.
-    let name = arn.resource().strip_prefix("assumed-role/")?.split('/').next()?.to_owned();
-    format!("arn:{}:iam::{}:role/{name}", arn.partition(), arn.account()).parse().ok()
+    let name = of.resource.strip_prefix("assumed-role/")?.split('/').next()?;
+    format!("arn:{}:iam::{}:role/{name}", of.partition, of.account).parse().ok()
 }
 
 /// Distinct buckets, each with its sources, in the order of the sources.
@@ -261,7 +262,7 @@ impl Subject<'_> {
         let principal = self.principal();
         Values {
             places,
-            account: principal.as_ref().map(|arn| arn.account().to_owned()),
+            account: principal.as_ref().map(|arn| arn.parts().account.to_owned()),
             principals: principal.into_iter().collect(),
             ..Values::default()
         }

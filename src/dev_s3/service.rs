@@ -12,7 +12,7 @@ use tokio_util::io::ReaderStream;
 
 use super::listed;
 use super::listing::{PAGE_ENTRIES_MAX, url_encoded};
-use super::meta::{ObjectMeta, UploadMeta};
+use super::meta::{Described, ObjectMeta, UploadMeta};
 use super::multipart::{self, blocking, check_part_number, part_of};
 use super::objects::{
     ReadConditions, described_by_copy, described_by_put, described_by_upload, encryption, etag, get_output,
@@ -59,12 +59,25 @@ impl Service {
         Err(s3_error!(InternalError, "the body of this object is missing on disk"))
     }
 
+    /// Creates an object from a received body.
     async fn kept(
         &self,
-        object: ObjectMeta,
+        (bucket, key): (String, String),
+        described: Described,
         received: Received,
         conditions: Conditions,
     ) -> S3Result<Arc<ObjectMeta>> {
+        let object = ObjectMeta {
+            bucket,
+            key,
+            body: received.id.clone(),
+            len: received.len,
+            etag: hex::encode(received.md5),
+            modified_ms: self.vault.now_ms(),
+            described,
+            sums: received.sums.clone(),
+            sums_are_composite: false,
+        };
         let vault = Arc::clone(&self.vault);
         blocking(move || {
             let object = vault.put_object(object, &conditions, None);
@@ -92,9 +105,9 @@ impl Service {
     }
 }
 
-fn algorithm_of(name: Option<&str>, trailer: Option<&http::HeaderValue>) -> Option<Algorithm> {
+fn algorithm_of(named: Option<&ChecksumAlgorithm>, trailer: Option<&http::HeaderValue>) -> Option<Algorithm> {
     let in_trailer = trailer.and_then(|value| value.to_str().ok()?.trim().strip_prefix("x-amz-checksum-"));
-    in_trailer.or(name).and_then(Algorithm::named)
+    in_trailer.or(named.map(ChecksumAlgorithm::as_str)).and_then(Algorithm::named)
 }
 
 #[async_trait::async_trait]
@@ -151,26 +164,12 @@ impl S3 for Service {
             len: input.content_length,
             md5: input.content_md5.clone(),
             sums: sums_of!(input),
-            algorithm: algorithm_of(
-                input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
-                trailer,
-            ),
+            algorithm: algorithm_of(input.checksum_algorithm.as_ref(), trailer),
             trailers: req.trailing_headers,
         };
         let received = receive(&self.vault, input.body, claimed).await?;
-        let object = ObjectMeta {
-            bucket: input.bucket,
-            key: input.key,
-            body: received.id.clone(),
-            len: received.len,
-            etag: hex::encode(received.md5),
-            modified_ms: self.vault.now_ms(),
-            described,
-            sums: received.sums.clone(),
-            sums_are_composite: false,
-        };
         let conditions = Conditions { if_none_match: input.if_none_match, if_match: input.if_match };
-        let object = self.kept(object, received, conditions).await?;
+        let object = self.kept((input.bucket, input.key), described, received, conditions).await?;
         let mut output = PutObjectOutput {
             e_tag: etag(&object.etag),
             server_side_encryption: encryption(&object.described),
@@ -287,20 +286,9 @@ impl S3 for Service {
         }
         let bodies = [(source.body.clone(), 0..source.len)];
         let kept = source.sums.keys().copied().filter(|_| !source.sums_are_composite);
-        let named = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), None);
+        let named = algorithm_of(input.checksum_algorithm.as_ref(), None);
         let received = copy(&self.vault, &bodies, kept.chain(named).collect::<BTreeSet<_>>()).await?;
-        let object = ObjectMeta {
-            bucket: input.bucket,
-            key: input.key,
-            body: received.id.clone(),
-            len: received.len,
-            etag: hex::encode(received.md5),
-            modified_ms: self.vault.now_ms(),
-            described,
-            sums: received.sums.clone(),
-            sums_are_composite: false,
-        };
-        let object = self.kept(object, received, Conditions::default()).await?;
+        let object = self.kept((input.bucket, input.key), described, received, Conditions::default()).await?;
         let mut result = CopyObjectResult {
             e_tag: etag(&object.etag),
             last_modified: Some(timestamp(object.modified_ms)),
@@ -321,7 +309,7 @@ impl S3 for Service {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> Answer<CreateMultipartUploadOutput> {
         let input = req.input;
-        let algorithm = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), None);
+        let algorithm = algorithm_of(input.checksum_algorithm.as_ref(), None);
         let full = input.checksum_type.as_ref().map(|kind| kind.as_str() == ChecksumType::FULL_OBJECT);
         let upload = UploadMeta {
             id: self.vault.new_id(),
@@ -353,7 +341,7 @@ impl S3 for Service {
         let input = req.input;
         check_part_number(input.part_number)?;
         let upload = multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
-        let named = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), trailer);
+        let named = algorithm_of(input.checksum_algorithm.as_ref(), trailer);
         let claimed = Claimed {
             len: input.content_length,
             md5: input.content_md5.clone(),

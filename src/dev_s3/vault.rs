@@ -1,7 +1,7 @@
 //! The index in memory and its files, changed together: everything in the index is on disk.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use s3s::dto::ETagCondition;
 use s3s::{S3Error, S3Result, s3_error};
@@ -84,18 +84,19 @@ impl Vault {
     }
 
     fn make_first_bucket(&self) -> Result<(), DevS3Error> {
-        if self.read().buckets.contains_key(BUCKET) {
-            return Ok(());
-        }
-        let meta = BucketMeta { name: BUCKET.to_owned(), created_ms: self.now_ms() };
+        if self.read().buckets.contains_key(BUCKET) { Ok(()) } else { self.add_bucket(BUCKET) }
+    }
+
+    fn add_bucket(&self, name: &str) -> Result<(), DevS3Error> {
+        let meta = BucketMeta { name: name.to_owned(), created_ms: self.now_ms() };
         self.disk.write_bucket(&meta)?;
-        self.write().buckets.insert(BUCKET.to_owned(), Bucket { meta, objects: BTreeMap::new() });
+        self.write().buckets.insert(name.to_owned(), Bucket { meta, objects: BTreeMap::new() });
         Ok(())
     }
 
     /// Removes everything except the first bucket.
     pub(super) fn reset(&self) -> Result<(), DevS3Error> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         *self.write() = Index::default();
         self.disk.clear()?;
         self.make_first_bucket()
@@ -118,27 +119,19 @@ impl Vault {
         write(&self.index)
     }
 
-    fn change(&self) -> MutexGuard<'_, ()> {
-        lock(&self.changes)
-    }
-
     pub(super) fn create_bucket(&self, name: &str) -> S3Result<()> {
-        let _change = self.change();
-        let count = self.read().buckets.len();
+        let _change = lock(&self.changes);
         if self.read().buckets.contains_key(name) {
             return Err(s3_error!(BucketAlreadyOwnedByYou));
         }
-        if count >= BUCKETS_MAX {
+        if self.read().buckets.len() >= BUCKETS_MAX {
             return Err(s3_error!(TooManyBuckets));
         }
-        let meta = BucketMeta { name: name.to_owned(), created_ms: self.now_ms() };
-        self.disk.write_bucket(&meta)?;
-        self.write().buckets.insert(name.to_owned(), Bucket { meta, objects: BTreeMap::new() });
-        Ok(())
+        Ok(self.add_bucket(name)?)
     }
 
     pub(super) fn delete_bucket(&self, name: &str) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         if !self.read().bucket(name)?.objects.is_empty() {
             return Err(s3_error!(BucketNotEmpty));
         }
@@ -159,7 +152,7 @@ impl Vault {
         conditions: &Conditions,
         upload: Option<&str>,
     ) -> S3Result<Arc<ObjectMeta>> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let before = self.read().bucket(&object.bucket)?.objects.get(&object.key).cloned();
         conditions.check(before.as_deref())?;
         let upload = upload.map(|id| self.read().upload(id)).transpose()?;
@@ -186,7 +179,7 @@ impl Vault {
         key: &str,
         if_match: Option<ETagCondition>,
     ) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let object = self.read().bucket(bucket)?.objects.get(key).cloned();
         Conditions { if_none_match: None, if_match }.check(object.as_deref())?;
         let Some(object) = object else { return Ok(()) };
@@ -199,7 +192,7 @@ impl Vault {
     }
 
     pub(super) fn start_upload(&self, upload: UploadMeta) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         self.read().bucket(&upload.bucket)?;
         if self.read().uploads.len() >= UPLOADS_MAX {
             return Err(s3_error!(SlowDown, "{UPLOADS_MAX} multipart uploads are in progress: abort some"));
@@ -211,7 +204,7 @@ impl Vault {
 
     /// Adds a part whose body has been received, replacing one of the same number.
     pub(super) fn put_part(&self, id: &str, number: i32, part: PartMeta) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let mut upload = self.read().upload(id)?;
         self.disk.keep_body(&part.body)?;
         let before = upload.parts.insert(number, part);
@@ -224,7 +217,7 @@ impl Vault {
     }
 
     pub(super) fn abort_upload(&self, id: &str) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let upload = self.read().upload(id)?;
         self.end_upload(&upload)
     }
@@ -245,11 +238,8 @@ impl Index {
     }
 
     pub(super) fn object(&self, bucket: &str, key: &str) -> S3Result<Arc<ObjectMeta>> {
-        self.bucket(bucket)?
-            .objects
-            .get(key)
-            .cloned()
-            .ok_or_else(|| s3_error!(NoSuchKey, "the key does not exist"))
+        let object = self.bucket(bucket)?.objects.get(key).cloned();
+        object.ok_or_else(|| s3_error!(NoSuchKey, "the key does not exist"))
     }
 
     pub(super) fn upload(&self, id: &str) -> S3Result<UploadMeta> {

@@ -20,7 +20,7 @@ const SYNC_BYTES: usize = 4_096;
 const DEPTH: usize = 2;
 
 /// Examines a directory.
-pub(in crate::check) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
+pub(crate) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
     let (there, in_use) = match nearest(dir) {
         Ok(there) => there,
         Err((at, error)) => return unusable(at, &error),

@@ -12,18 +12,14 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use crate::check::tls::{Certificate, TlsFacts, TlsSettings};
+use crate::check::tls::{Certificate, TlsSettings};
 use crate::time::UnixMillis;
 
 /// The most bytes read of a file: a chain has a few certificates of some KB each.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads certificate and key, and checks that they match.
-pub(in crate::check) fn look(settings: &TlsSettings) -> TlsFacts {
-    read(settings).map_or_else(TlsFacts::Unusable, TlsFacts::Pair)
-}
-
-fn read(settings: &TlsSettings) -> Result<Certificate, String> {
+pub(crate) fn look(settings: &TlsSettings) -> Result<Certificate, String> {
     let (cert, key) = (settings.cert.display(), settings.key.display());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes(&settings.cert)?)
         .collect::<Result<_, _>>()

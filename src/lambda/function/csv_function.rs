@@ -128,11 +128,8 @@ impl CsvFunction {
             }
             To::Objects { location, source, part_bytes } => {
                 let id = short_hash(format!("{} {source}", location.bucket).as_bytes());
-                let output = Output {
-                    store: Arc::clone(&store) as _,
-                    location: location.clone(),
-                    source: source.clone(),
-                };
+                let (location, source) = (location.clone(), source.clone());
+                let output = Output { store: Arc::clone(&store) as _, location, source };
                 (RowsGoTo::Objects { output, part_bytes: *part_bytes }, id)
             }
         };

@@ -25,11 +25,8 @@ pub(super) struct RejectsInS3 {
 impl RejectsInS3 {
     /// The folder with this name. Errors: [`Unusable`]: the name is no folder in S3.
     pub(super) fn named(name: &str, store: Arc<dyn ObjectStore>) -> Result<Self, Unusable> {
-        let wrong = || {
-            let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
-            Unusable::Wrong(what.to_owned())
-        };
-        let (bucket, prefix) = s3_folder(name).ok_or_else(wrong)?;
+        let wrong = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
+        let (bucket, prefix) = s3_folder(name).ok_or_else(|| Unusable::Wrong(wrong.to_owned()))?;
         Ok(Self { store, bucket: location_of(bucket)?, prefix })
     }
 }

@@ -174,11 +174,10 @@ fn records(event: &Event) -> Vec<Record> {
     };
     let mut records: Vec<Record> = Vec::new();
     for notified in notified {
-        match notified {
-            Notified::Created(record) if !records.iter().any(|known| known.is_same_object(record)) => {
-                records.push(record.clone());
-            }
-            _ => {}
+        if let Notified::Created(record) = notified
+            && !records.iter().any(|known| known.is_same_object(record))
+        {
+            records.push(record.clone());
         }
     }
     records
