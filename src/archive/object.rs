@@ -72,7 +72,8 @@ impl Stored {
 
     /// Its place.
     pub fn place(&self) -> BucketPlace {
-        let positions = self.facts.as_ref();
+        let first = self.at.first_position;
+        let positions = |facts: &Facts| Positions { first, last: facts.last_position };
         BucketPlace {
             source: Some(self.at.source.clone()),
             day: Some(self.at.day),
@@ -80,8 +81,7 @@ impl Stored {
             node: Some(self.at.node.clone()),
             spool: Some(self.at.spool_id.clone()),
             key: Some(self.key.clone()),
-            positions: positions
-                .map(|facts| Positions { first: self.at.first_position, last: facts.last_position }),
+            positions: self.facts.as_ref().map(positions),
             line: None,
         }
     }
@@ -124,22 +124,22 @@ fn facts(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Option<Facts> {
 }
 
 fn against_key(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Vec<BucketProblem> {
-    let wrong = |why: String| BucketProblem::Metadata(why);
+    let wrong = |why: &str| BucketProblem::Metadata(why.to_owned());
     let mut problems = Vec::new();
     if metadata.first_position != at.first_position {
         let (theirs, ours) = (metadata.first_position, at.first_position);
-        problems
-            .push(wrong(format!("the first position is {theirs} in the metadata, but {ours} in the key")));
+        let why = format!("the first position is {theirs} in the metadata, but {ours} in the key");
+        problems.push(BucketProblem::Metadata(why));
     }
     // The key's node counts. Releases before 2026-11-25 wrote another one into the metadata if the node was
     // renamed while a sealed object waited. The key contains the time of the first line, which is not always
     // the earliest: clocks step back.
     let times = metadata.first_received_at..=metadata.last_received_at;
     if !times.contains(&at.first_received_at) {
-        problems.push(wrong("the time in the key is not between the first and the last call".to_owned()));
+        problems.push(wrong("the time in the key is not between the first and the last call"));
     }
     if times.start().day() != at.day || times.end().day() != at.day {
-        problems.push(wrong("its times are on another day".to_owned()));
+        problems.push(wrong("its times are on another day"));
     }
     if metadata.lost_calls > 0 {
         problems.push(BucketProblem::Lost(Some(metadata.lost_calls)));

@@ -84,10 +84,9 @@ pub fn same_rows(parts: &[StoredPart]) -> Vec<BucketFinding> {
             let Some(facts) = &part.facts else { continue };
             let reaches_here = before.filter(|(_, end)| *end > part.at.first_row).map(|(part, _)| part);
             let same = known.get(facts.sha256.as_str()).copied().or(reaches_here);
-            findings.extend(
-                same.into_iter()
-                    .flat_map(|same| part.place().with([BucketProblem::SameRows(same.key.clone())])),
-            );
+            if let Some(same) = same {
+                findings.extend(part.place().with([BucketProblem::SameRows(same.key.clone())]));
+            }
             known.entry(&facts.sha256).or_insert(part);
             // Each call is one of its rows; rejected ones are not counted.
             let end = part.at.first_row.saturating_add(facts.calls);

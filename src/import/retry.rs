@@ -141,23 +141,17 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
             Ok(Box::new(rows) as Box<dyn RowReader>)
         })
     };
-    let limits = RowLimits { on_row_error, ..RowLimits::default() };
-    let rejects_of = RejectsOf::Retry(id);
-    let rejects = rejected_again;
-    let (unchanged, reject_sink, part_bytes) = (None, None, None);
-    Ok((
-        Job {
-            begin,
-            open,
-            unchanged,
-            limits,
-            rejects,
-            rejects_of,
-            rejects_owner,
-            rate,
-            reject_sink,
-            part_bytes,
-        },
-        kind,
-    ))
+    let job = Job {
+        begin,
+        open,
+        unchanged: None,
+        limits: RowLimits { on_row_error, ..RowLimits::default() },
+        rejects: rejected_again,
+        rejects_of: RejectsOf::Retry(id),
+        rejects_owner,
+        rate,
+        reject_sink: None,
+        part_bytes: None,
+    };
+    Ok((job, kind))
 }

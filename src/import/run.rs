@@ -12,8 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, add};
-use super::end::End;
-use super::end::Outcome;
+use super::end::{End, Outcome};
 use super::file_error::{FileError, FileFault};
 use super::reading::typed;
 use super::reject::Reject;
@@ -69,22 +68,20 @@ pub struct Job {
     pub part_bytes: Option<usize>,
 }
 
+/// Whether rejected rows are kept.
+pub type Kept<'a> = BoxFuture<'a, Result<(), FileError>>;
+
 /// Takes rejected rows where no file can keep them.
 pub trait RejectSink: Send + Sync + std::fmt::Debug {
     /// Keeps the rejected rows of the step that begins at the row `first`. After a crash the same step comes
     /// again, with the same rows.
-    fn keep<'a>(
-        &'a self,
-        job: &'a Job,
-        first: u64,
-        rejects: &'a [Reject],
-    ) -> BoxFuture<'a, Result<(), FileError>>;
+    fn keep<'a>(&'a self, job: &'a Job, first: u64, rejects: &'a [Reject]) -> Kept<'a>;
 }
 
 debug_fields!(Job { begin });
 
 /// How the import of a file ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FileEnd {
     /// All rows of the file are imported.
     Done,
@@ -97,11 +94,12 @@ pub enum FileEnd {
     /// All wanted rows are imported, and the file has more.
     RangeDone,
     /// The import was stopped; the same command continues it.
+    #[default]
     Stopped,
 }
 
 /// What became of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileReport {
     /// The file's name.
     pub name: String,
@@ -126,17 +124,7 @@ pub struct FileReport {
 impl FileReport {
     /// The report of a file that ended before a row was read.
     pub fn new(name: String, end: FileEnd) -> Self {
-        Self {
-            name,
-            end,
-            source: None,
-            before: ImportProgress::default(),
-            progress: ImportProgress::default(),
-            rejects: None,
-            other_options: false,
-            equal_rows: 0,
-            by_code: RejectCounts::default(),
-        }
+        Self { name, end, ..Self::default() }
     }
 }
 
@@ -236,14 +224,16 @@ impl Run<'_> {
 
     /// Hands over the steps of the file. `None`: the caller begins again.
     async fn steps(&mut self, begun: &Begun, taken: Option<TakenRejects>) -> Option<FileEnd> {
-        let mut rejects = match taken {
-            None => None,
-            Some(taken) => match self.open_rejects(taken, begun.progress.next_row).await {
+        let mut rejects = None;
+        if let Some(taken) = taken {
+            let (of, wanted) = (self.job.rejects_of.clone(), &self.job.limits.rows);
+            let reread = begun.progress.next_row.max(wanted.start)..wanted.end;
+            rejects = match self.with_rejects(move || taken.open(&of, &reread)).await {
                 Ok(Some(rejects)) => Some(rejects),
                 Ok(None) => return None,
                 Err(error) => return Some(FileEnd::Failed(error)),
-            },
-        };
+            };
+        }
         // An earlier run of the import may have rejected rows, even if this one has none.
         self.report.rejects = rejects.as_ref().and_then(|rejects| rejects.path()).map(PathBuf::from);
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
@@ -254,33 +244,28 @@ impl Run<'_> {
             let (job, begun) = (self.job.clone(), begun.clone());
             tokio::task::spawn_blocking(move || read(&job, &begun, &sender, &mut spares))
         };
-        let mut ended = None;
-        loop {
+        let ended = loop {
             // The import stops at once while nothing is being stored: the reader may be waiting for the
             // network.
             let Some(step) = self.stop.run_until_cancelled(steps.recv()).await else {
-                ended = Some(Some(FileEnd::Stopped));
-                break;
+                break Some(Some(FileEnd::Stopped));
             };
-            let Some(mut step) = step else { break };
+            let Some(mut step) = step else { break None };
             // Steps that are only counted again have their rejected rows in the file already.
             let is_new = step.first >= begun.progress.next_row;
             let new = if is_new { step.rejects.clone() } else { Vec::new() };
             if let Err(end) = self.keep(&mut rejects, step.first, new).await {
-                ended = Some(Some(end));
-                break;
+                break Some(Some(end));
             }
             if let Some(pace) = &mut self.pace
                 && self.stop.run_until_cancelled(pace.wait(step.rows)).await.is_none()
             {
-                ended = Some(Some(FileEnd::Stopped));
-                break;
+                break Some(Some(FileEnd::Stopped));
             }
             if step.cut_off
                 && let end @ (FileEnd::Failed(_) | FileEnd::Stopped) = self.done_if_unchanged().await
             {
-                ended = Some(Some(end));
-                break;
+                break Some(Some(end));
             }
             match self.store(begun, &mut step, &mut rejects).await {
                 Ok(Some(calls)) => {
@@ -290,16 +275,10 @@ impl Run<'_> {
                     }
                     give_back(calls, &spare);
                 }
-                Ok(None) => {
-                    ended = Some(None);
-                    break;
-                }
-                Err(end) => {
-                    ended = Some(Some(end));
-                    break;
-                }
+                Ok(None) => break Some(None),
+                Err(end) => break Some(Some(end)),
             }
-        }
+        };
         drop(steps);
         if ended == Some(Some(FileEnd::Stopped)) {
             // The rows of the reader are not needed. The reader soon finds that nobody takes its steps.
@@ -355,17 +334,6 @@ impl Run<'_> {
         }
         let (path, owner) = (self.job.rejects.clone(), self.job.rejects_owner.clone());
         self.with_rejects(move || TakenRejects::take(&path, &owner).map(Some)).await
-    }
-
-    async fn open_rejects(
-        &self,
-        taken: TakenRejects,
-        next_row: u64,
-    ) -> Result<Option<RejectsFile>, FileError> {
-        let of = self.job.rejects_of.clone();
-        let wanted = &self.job.limits.rows;
-        let reread = next_row.max(wanted.start)..wanted.end;
-        self.with_rejects(move || taken.open(&of, &reread)).await
     }
 
     async fn with_rejects<T: Send + 'static>(
@@ -586,11 +554,8 @@ fn changed(error: &FileError, rows: u64, keeps_prefix: bool) -> FileError {
         false => "the next import takes it for another file and imports all of its rows",
     };
     let hint = "import it again when it is written";
-    FileError::new(
-        error.fault,
-        &error.code,
-        Told::plain(format!("{what}. Its first {rows} are imported; {next}: {hint}")),
-    )
+    let told = Told::plain(format!("{what}. Its first {rows} are imported; {next}: {hint}"));
+    FileError::new(error.fault, &error.code, told)
 }
 
 fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {

@@ -167,10 +167,8 @@ impl<'r> Steps<'r> {
             }
         }
         if skipped < read_from {
-            return Err(FileError::content(
-                "E-SHORT",
-                Told::plain(format!("it has {skipped} rows, and {} were imported before", done.next_row)),
-            ));
+            let what = format!("it has {skipped} rows, and {} were imported before", done.next_row);
+            return Err(FileError::content("E-SHORT", Told::plain(what)));
         }
         let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
         Ok(Some(Self { reader, limits, size, next, stored, rejected, at_end: false }))

@@ -458,9 +458,8 @@ mod tests {
         options: &CsvOptions,
     ) -> Result<OpenedCsv, FileError> {
         let text = text.into();
-        let size = Some(text.len() as u64);
         let source = Unopened {
-            bytes: FileBytes::Sequential { reader: Box::new(Cursor::new(text)), size },
+            bytes: FileBytes::Sequential(Box::new(Cursor::new(text))),
             name: "track_1.csv".to_owned(),
             content_encoding: None,
         };

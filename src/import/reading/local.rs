@@ -132,7 +132,9 @@ pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
     let mut found = Found::default();
     for arg in args {
         if arg == "-" {
-            found.stdin();
+            if !found.sources.contains(&LocalInput::Stdin) {
+                found.sources.push(LocalInput::Stdin);
+            }
             continue;
         }
         let path = Path::new(arg);
@@ -198,12 +200,6 @@ fn special(kind: fs::FileType) -> &'static str {
 const LEADS_OUT: &str = "it leads out of the folder; to import what it leads to, name that";
 
 impl Found {
-    fn stdin(&mut self) {
-        if !self.sources.contains(&LocalInput::Stdin) {
-            self.sources.push(LocalInput::Stdin);
-        }
-    }
-
     fn pattern(&mut self, pattern: &str) -> Result<(), ExpandError> {
         let malformed = |cause| ExpandError::Pattern { pattern: pattern.to_owned(), cause };
         let options = glob::MatchOptions {
@@ -222,10 +218,8 @@ impl Found {
             let path = match path {
                 Ok(path) => path,
                 Err(error) if error.error().kind() == io::ErrorKind::PermissionDenied => {
-                    return Err(ExpandError::Unreadable {
-                        path: error.path().to_owned(),
-                        cause: error.into(),
-                    });
+                    let path = error.path().to_owned();
+                    return Err(ExpandError::Unreadable { path, cause: error.into() });
                 }
                 // Broken links, and links to themselves, are left out.
                 Err(_) => continue,

@@ -158,7 +158,7 @@ impl CsvFunction {
         let importer = format!("invocation {request} ({:08x})", self.random.next_u64() >> 32);
         let (records, clock) = (Arc::clone(records), Arc::clone(&self.clock));
         // AWS kills an invocation at its deadline, so nothing of it runs after that.
-        Ok(SharedProgress::start_until(records, clock, importer, Some(deadline)))
+        Ok(SharedProgress::start(records, clock, importer, Some(deadline)))
     }
 
     /// Where the rejected rows of one file go.
