@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
+use serde::de::value::StrDeserializer;
+
 use super::time::Numbers;
 use crate::words::outside_text_within;
 
@@ -36,20 +39,7 @@ pub enum ColumnType {
 impl ColumnType {
     /// The type with this name in a schema.
     pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "string" => Self::String,
-            "int" => Self::Int,
-            "float" => Self::Float,
-            "bool" => Self::Bool,
-            "time" => Self::Time,
-            "unix_s" => Self::UnixS,
-            "unix_ms" => Self::UnixMs,
-            "unix_us" => Self::UnixUs,
-            "unix_ns" => Self::UnixNs,
-            "excel_days" => Self::ExcelDays,
-            "json" => Self::Json,
-            _ => return None,
-        })
+        Self::deserialize(StrDeserializer::<serde::de::value::Error>::new(name)).ok()
     }
 
     /// What the column's numbers count, if its cells are times.
@@ -91,13 +81,11 @@ pub enum SchemaError {
 /// Errors: [`SchemaError`]: the text is not a JSON object of strings, or names an unknown type.
 pub fn parse_schema(json: &str) -> Result<BTreeMap<String, ColumnType>, SchemaError> {
     let names: BTreeMap<String, String> = serde_json::from_str(json).map_err(SchemaError::NotAnObject)?;
-    names
-        .into_iter()
-        .map(|(column, name)| match ColumnType::from_name(&name) {
-            Some(found) => Ok((column, found)),
-            None => Err(SchemaError::Type { column, name }),
-        })
-        .collect()
+    let typed = |(column, name): (String, String)| match ColumnType::from_name(&name) {
+        Some(found) => Ok((column, found)),
+        None => Err(SchemaError::Type { column, name }),
+    };
+    names.into_iter().map(typed).collect()
 }
 
 #[cfg(test)]
