@@ -258,7 +258,7 @@ impl OfSpool<'_> {
         let mut said = self.markers.iter().filter_map(|marker| marker.said.as_ref().ok());
         if said.any(|marker| sums.as_ref() == Some(&marker.streams)) {
             // The marker covers every object, so there was nothing in between.
-            findings.retain(|finding| !matches!(finding.problem, BucketProblem::BeginsAgain { .. }));
+            findings.retain(|finding| !matches!(finding.problem, BucketProblem::BeginsAgain(_)));
             return (findings, false);
         }
         for marker in &self.markers {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::bucket::{Archive, ArchiveError, Got, LenAndMetadata};
+use super::bucket::{Archive, ArchiveError, Got};
 use super::finding::{BucketFinding, BucketProblem};
 use super::lines::{Expected, Sighting};
 use super::listing::Days;
@@ -44,7 +44,7 @@ impl Archive {
             if found >= receipt.len() {
                 break;
             }
-            let LenAndMetadata { len, metadata } = match self.head(&listed.key).await? {
+            let head = match self.head(&listed.key).await? {
                 Got::Read(head) => head,
                 Got::Gone => continue,
                 Got::Archived(why) | Got::Damaged(why) => {
@@ -52,7 +52,7 @@ impl Archive {
                     continue;
                 }
             };
-            let (object, mut findings) = Stored::new(listed.key, at, len, &metadata);
+            let (object, mut findings) = Stored::new(listed.key, at, &head);
             if object.facts.as_ref().is_some_and(|facts| facts.last_position < receipt.first) {
                 continue;
             }

@@ -1,7 +1,6 @@
 //! One object, as described by its key and its metadata. Pure.
 
-use std::collections::BTreeMap;
-
+use super::bucket::LenAndMetadata;
 use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ParsedObjectKey};
@@ -48,18 +47,13 @@ pub struct Facts {
 
 impl Stored {
     /// Compares an object's metadata with its key.
-    pub fn new(
-        key: ObjectKey,
-        at: ParsedObjectKey,
-        len: u64,
-        metadata: &BTreeMap<String, String>,
-    ) -> (Self, Vec<BucketFinding>) {
-        let mut stored = Self { key, at, len, facts: None };
+    pub fn new(key: ObjectKey, at: ParsedObjectKey, head: &LenAndMetadata) -> (Self, Vec<BucketFinding>) {
+        let mut stored = Self { key, at, len: head.len, facts: None };
         let mut problems = Vec::new();
-        if len == 0 {
+        if head.len == 0 {
             problems.push(BucketProblem::Damaged("it has no bytes".to_owned()));
         }
-        match Metadata::read(metadata) {
+        match Metadata::read(&head.metadata) {
             Ok(metadata) => {
                 problems.extend(against_key(&stored.at, &metadata));
                 stored.facts = facts(&stored.at, &metadata);
@@ -179,7 +173,8 @@ mod tests {
         );
         let at = ParsedObjectKey::of(&bucket, &key).unwrap();
         let pairs = metadata.pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let (stored, findings) = Stored::new(ObjectKey::listed(key), at, len, &pairs);
+        let (stored, findings) =
+            Stored::new(ObjectKey::listed(key), at, &LenAndMetadata { len, metadata: pairs });
         (stored, findings.iter().map(|finding| finding.problem.to_string()).collect())
     }
 

@@ -587,15 +587,15 @@ enum At {
 
 fn take(day: &mut Day, parts: &mut Vec<StoredPart>, (head, key, at): (Got<LenAndMetadata>, ObjectKey, At)) {
     let problem = match head {
-        Got::Read(LenAndMetadata { len, metadata }) => {
+        Got::Read(head) => {
             let findings = match at {
                 At::Object(at) => {
-                    let (object, findings) = Stored::new(key, at, len, &metadata);
+                    let (object, findings) = Stored::new(key, at, &head);
                     day.objects.push(object);
                     findings
                 }
                 At::Part(at) => {
-                    let (part, findings) = StoredPart::new(key, at, len, &metadata);
+                    let (part, findings) = StoredPart::new(key, at, &head);
                     parts.push(part);
                     findings
                 }

@@ -60,11 +60,8 @@ pub fn judge(subject: &Subject<'_>, answers: &Answers) -> CheckFinding {
         }
         Answers::Unfit(Err(refusal)) => return trial.not_tested(format!("{untold} ({refusal})")),
     };
-    let denied: Vec<(&str, &Refusal)> = tried
-        .iter()
-        .filter_map(|(folder, answer)| Some((folder.as_str(), answer.as_ref().err()?)))
-        .filter(|(_, refusal)| refusal.is_denied())
-        .collect();
+    let refused = tried.iter().filter_map(|(folder, answer)| Some((folder, answer.as_ref().err()?)));
+    let denied: Vec<(&String, &Refusal)> = refused.filter(|(_, refusal)| refusal.is_denied()).collect();
     if let Some((_, refusal)) = denied.first() {
         let folders = first_few(denied.iter().map(|(folder, _)| folder), NAMED_MAX);
         let found = format!("{folders} cannot be written to: {refusal}");

@@ -39,7 +39,7 @@ type Result<T> = std::result::Result<T, DevS3Error>;
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DevS3Error {
     let path = path.to_owned();
-    move |cause| DevS3Error::Disk { what, path, cause }
+    move |cause| DevS3Error::Disk(what, path, cause)
 }
 
 impl Disk {
@@ -166,21 +166,19 @@ impl Disk {
     }
 
     fn read_all<T: DeserializeOwned>(&self, dir: &str) -> Result<Vec<T>> {
-        self.files(dir)?
-            .into_iter()
-            .map(|path| {
-                let bytes = fs::read(&path).map_err(failed("read the file", &path))?;
-                serde_json::from_slice(&bytes).map_err(|cause| DevS3Error::Damaged { path, cause })
-            })
-            .collect()
+        let read = |path: PathBuf| {
+            let bytes = fs::read(&path).map_err(failed("read the file", &path))?;
+            serde_json::from_slice(&bytes).map_err(|cause| DevS3Error::Damaged(path, cause))
+        };
+        self.files(dir)?.into_iter().map(read).collect()
     }
 
     fn files(&self, dir: &str) -> Result<Vec<PathBuf>> {
         let dir = self.root.join(dir);
-        let entries = fs::read_dir(&dir).map_err(failed("read the directory", &dir))?;
-        entries
-            .map(|entry| entry.map(|entry| entry.path()).map_err(failed("read the directory", &dir)))
-            .collect()
+        let paths = fs::read_dir(&dir).and_then(|entries| {
+            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()
+        });
+        paths.map_err(failed("read the directory", &dir))
     }
 }
 

@@ -58,11 +58,8 @@ pub(super) fn described_by_copy(input: &CopyObjectInput, source: &Described) -> 
 
 /// Removes `aws-chunked`, which describes the transfer and not the object.
 fn stored_encoding(header: &str) -> Option<String> {
-    let codings: Vec<&str> = header
-        .split(',')
-        .map(str::trim)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
+    let is_kept = |coding: &&str| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked");
+    let codings: Vec<&str> = header.split(',').map(str::trim).filter(is_kept).collect();
     (!codings.is_empty()).then(|| codings.join(","))
 }
 

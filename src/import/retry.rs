@@ -27,7 +27,6 @@ struct HowRead {
     #[serde(rename = "type")]
     kind: FileType,
     /// The source, if it was named by its id. Write keys are not kept.
-    #[serde(default)]
     source: Option<SourceId>,
     /// Where the file is, for rows that are known by their content.
     #[serde(default)]

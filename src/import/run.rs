@@ -352,25 +352,11 @@ impl Run<'_> {
         first: u64,
         rejects: Vec<Reject>,
     ) -> Result<(), FileEnd> {
-        if let Some(sink) = self.job.reject_sink.as_ref().filter(|_| !rejects.is_empty()) {
-            return self.keep_in_sink(&**sink, first, &rejects).await;
+        if rejects.is_empty() {
+            return Ok(());
         }
-        let Some(mut kept) = file.take_if(|_| !rejects.is_empty()) else { return Ok(()) };
-        let kept =
-            self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await.map_err(FileEnd::Failed)?;
-        self.report.rejects = kept.path().map(PathBuf::from);
-        *file = Some(kept);
-        Ok(())
-    }
-
-    async fn keep_in_sink(
-        &mut self,
-        sink: &dyn RejectSink,
-        first: u64,
-        rejects: &[Reject],
-    ) -> Result<(), FileEnd> {
-        loop {
-            match sink.keep(self.job, first, rejects).await {
+        while let Some(sink) = &self.job.reject_sink {
+            match sink.keep(self.job, first, &rejects).await {
                 // The step comes again if the import is stopped during the wait.
                 Err(error) if error.fault == FileFault::Transient => {
                     self.wait(Duration::ZERO, error.message.masked()).await?;
@@ -378,6 +364,12 @@ impl Run<'_> {
                 done => return done.map_err(FileEnd::Failed),
             }
         }
+        let Some(mut kept) = file.take() else { return Ok(()) };
+        let kept =
+            self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await.map_err(FileEnd::Failed)?;
+        self.report.rejects = kept.path().map(PathBuf::from);
+        *file = Some(kept);
+        Ok(())
     }
 
     /// Hands over one step, without the calls whose ids other calls have: their rows are rejected. Returns
@@ -498,11 +490,7 @@ impl Run<'_> {
 
     /// Waits before a retry.
     async fn wait(&mut self, at_least: Duration, why: &str) -> Result<(), FileEnd> {
-        let wait = self.waited.next(at_least, why);
-        tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
-            () = self.stop.cancelled() => Err(FileEnd::Stopped),
-        }
+        self.waited.wait(at_least, why, self.stop).await.ok_or(FileEnd::Stopped)
     }
 }
 
@@ -577,15 +565,16 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// The length of the next wait: longer each time, from a second to five minutes. Logs `why`, once for
-    /// each reason in a row.
-    pub fn next(&mut self, at_least: Duration, why: &str) -> Duration {
+    /// Waits before a retry: longer each time, from a second to five minutes. Logs `why`, once for each reason
+    /// in a row. `None`: it was stopped meanwhile.
+    pub async fn wait(&mut self, at_least: Duration, why: &str, stop: &CancellationToken) -> Option<()> {
         self.last = self.last.saturating_mul(2).clamp(WAIT_FIRST, WAIT_MAX);
         if self.why != why {
             why.clone_into(&mut self.why);
             tracing::warn!("waiting before a retry: {why}");
         }
-        self.last.max(at_least).min(WAIT_MAX)
+        let wait = self.last.max(at_least).min(WAIT_MAX);
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await
     }
 }
 

@@ -56,13 +56,8 @@ pub enum NoType {
     )]
     Unknown(String),
     /// The name of the collection is not valid.
-    #[error("E-CSV-TYPE: \"{}\": {error} (or pass --collection)", outside_text_within(.name, usize::MAX))]
-    Collection {
-        /// The file's name, without folders.
-        name: String,
-        /// What is wrong with the collection.
-        error: CollectionError,
-    },
+    #[error("E-CSV-TYPE: \"{}\": {error} (or pass --collection)", outside_text_within(.0, usize::MAX), error = .1)]
+    Collection(String, CollectionError),
 }
 
 /// The type of a file. `path_or_key` may have folders, or be an entry of an archive:
@@ -79,7 +74,7 @@ pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<Fil
         return Ok(FileType::Objects(collection.clone()));
     }
     let collection = rest.split(['_', '.']).next().filter(|name| !name.is_empty()).ok_or_else(no_type)?;
-    let wrong = |error| NoType::Collection { name: name.to_owned(), error };
+    let wrong = |error| NoType::Collection(name.to_owned(), error);
     Collection::new(collection).map(FileType::Objects).map_err(wrong)
 }
 

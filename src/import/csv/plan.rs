@@ -150,19 +150,19 @@ impl Plan {
             head.push(b',');
         }
         head.extend_from_slice(b"\"messageId\":\"");
-        let (prefix, id_column) = match &options.message_id {
+        let (prefix, id_column, scope) = match &options.message_id {
             MessageIds::Position(prefix) => {
                 let mut escaped = Vec::new();
                 json_text::write_escaped(prefix.as_bytes(), &mut escaped);
-                (Some(escaped), message_id)
+                (Some(escaped), message_id, None)
             }
-            MessageIds::RowHash(_) => (Some(b"imp_".to_vec()), message_id),
+            MessageIds::RowHash(scope) => (Some(b"imp_".to_vec()), message_id, Some(*scope)),
             MessageIds::Column(name) => {
                 let found = names.iter().position(|other| other == name.trim());
                 if message_id.is_some() && found != message_id {
                     warnings.push(Warning::OtherMessageId);
                 }
-                (None, found)
+                (None, found, None)
             }
         };
         unmatched(&options, &names, &columns, &mut warnings);
@@ -183,10 +183,6 @@ impl Plan {
         let members = tree.members(arrays)?;
         let object_id = names.iter().position(|name| name == "id").filter(|_| !is_of_calls);
         let (empty, max_event) = (options.empty, if is_of_calls { options.max_event } else { OBJECT_MAX });
-        let scope = match options.message_id {
-            MessageIds::RowHash(scope) => Some(scope),
-            MessageIds::Position(_) | MessageIds::Column(_) => None,
-        };
         let collection = options.kind.collection().cloned();
         let plan = Self {
             names,

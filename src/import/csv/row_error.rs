@@ -29,15 +29,21 @@ pub enum RowError {
         hint: WidthHint,
     },
     /// A field is not UTF-8.
-    #[error("column {} is not UTF-8: {} (if the file has another encoding, pass --encoding)", .0.column, .0.value)]
+    #[error(
+        "column {} is not UTF-8: {} (if the file has another encoding, pass --encoding)",
+        .0.column, .0.value
+    )]
     Utf8(Cell),
     /// A time cannot be read, or is outside the years 0 to 9999.
     #[error("column {} is not a time: {} (expected ISO 8601 or Unix time)", .0.column, .0.value)]
     BadTime(Cell),
     /// A bare number may be one of several times.
-    #[error("column {} may be a time, but which one is not known: {} (numbers are read as dates such as \
+    #[error(
+        "column {} may be a time, but which one is not known: {} (numbers are read as dates such as \
          20190511 and as Unix time of 1990 to 2099; with --types say what others are: unix_s, unix_ms, unix_us, \
-         unix_ns or excel_days)", .0.column, .0.value)]
+         unix_ns or excel_days)",
+        .0.column, .0.value
+    )]
     UnclearTime(Cell),
     /// The time of a call is before 1970.
     #[error("column {} is before 1970, which the time of a call cannot be: {}", .0.column, .0.value)]
@@ -51,8 +57,11 @@ pub enum RowError {
         expected: &'static str,
     },
     /// Text stands where every call has an object.
-    #[error("column {} is not a JSON object: {} (it would replace what a call keeps there; name the column \
-         otherwise, such as {}.note, with --columns)", .0.column, .0.value, .0.column)]
+    #[error(
+        "column {} is not a JSON object: {} (it would replace what a call keeps there; name the column \
+         otherwise, such as {}.note, with --columns)",
+        .0.column, .0.value, .0.column
+    )]
     NotAnObject(Cell),
     /// A cell of an object is longer than it may be.
     #[error("column {column} is too long: the limit is {max}")]
@@ -75,7 +84,10 @@ pub enum RowError {
         chosen: bool,
     },
     /// A stored call has the row's messageId, and nobody knows whether it is the same call.
-    #[error("a call that is stored has the id {} of column {}: give this row an id of its own, unless it is that call", .0.value, .0.column)]
+    #[error(
+        "a call that is stored has the id {} of column {}: give this row an id of its own, unless it is that call",
+        .0.value, .0.column
+    )]
     IdStored(Cell),
     /// The call would be longer than a call may be.
     #[error("the call has {} bytes of JSON; the limit is {}", grouped(*bytes), grouped(*max))]
@@ -110,8 +122,11 @@ pub enum RowError {
     )]
     LineBreak(LineEnd),
     /// A cell begins with a blank that may belong to the delimiter.
-    #[error("column {} begins with a blank: {} (remove the blank, or put quotes around the cell if it belongs to \
-         it; --delimiter keeps all such blanks)", .0.column, .0.value)]
+    #[error(
+        "column {} begins with a blank: {} (remove the blank, or put quotes around the cell if it belongs to \
+         it; --delimiter keeps all such blanks)",
+        .0.column, .0.value
+    )]
     Blank(Cell),
     /// A quote is not closed where a closing quote must be.
     #[error("field {field} begins with a quote that is not closed: {sign}")]

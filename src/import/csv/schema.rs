@@ -62,19 +62,14 @@ pub enum SchemaError {
     /// The schema is not a JSON object of strings.
     #[error("E-CSV-SCHEMA: the schema is not a JSON object of column names and types")]
     NotAnObject(#[source] serde_json::Error),
-    /// A column has a type that does not exist.
+    /// A column has a type that does not exist: the column, and the type as written.
     #[error(
         "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, json, time, \
          unix_s, unix_ms, unix_us, unix_ns or excel_days",
-        outside_text_within(column, 256),
-        outside_text_within(name, 64)
+        outside_text_within(.0, 256),
+        outside_text_within(.1, 64)
     )]
-    Type {
-        /// The column.
-        column: String,
-        /// The type as written.
-        name: String,
-    },
+    Type(String, String),
 }
 
 /// Parses a schema: a JSON object with the name of a type for each column. Other columns are strings.
@@ -83,7 +78,7 @@ pub fn parse_schema(json: &str) -> Result<BTreeMap<String, ColumnType>, SchemaEr
     let names: BTreeMap<String, String> = serde_json::from_str(json).map_err(SchemaError::NotAnObject)?;
     let typed = |(column, name): (String, String)| match ColumnType::from_name(&name) {
         Some(found) => Ok((column, found)),
-        None => Err(SchemaError::Type { column, name }),
+        None => Err(SchemaError::Type(column, name)),
     };
     names.into_iter().map(typed).collect()
 }

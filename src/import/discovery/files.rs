@@ -293,14 +293,12 @@ fn made(
                 let file = csv_file(names, ids, bytes, BytesOf::Entry(Arc::clone(&zip), entry));
                 files.push(file.map_err(|error| (named, error)));
             }
-            match (files.is_empty(), workbook) {
-                (true, true) => {
+            match workbook {
+                _ if !files.is_empty() => Ok(files),
+                true => {
                     Err(FileError::content("E-EMPTY", "this is an Excel workbook (.xlsx): save it as CSV"))
                 }
-                (true, false) => {
-                    Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file"))
-                }
-                (false, _) => Ok(files),
+                false => Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file")),
             }
         }
     }

@@ -92,8 +92,7 @@ impl Invocation {
                     match error.fault {
                         FileFault::Transient => {
                             let why = format!("{}: {}", record.name(), error.message.masked());
-                            let wait = waits.next(Duration::ZERO, &why);
-                            if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                            if waits.wait(Duration::ZERO, &why, &self.stop).await.is_none() {
                                 return Err(Ended::Unfinished { row: None, why: Some(error.masked()) });
                             }
                         }

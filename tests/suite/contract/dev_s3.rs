@@ -236,7 +236,7 @@ async fn a_directory_in_use_is_refused_and_a_damaged_file_is_named() {
     let damaged = dir.path().join("buckets/forebay.json");
     std::fs::write(&damaged, "{").unwrap();
     match try_start(dir.path()).await {
-        Err(DevS3Error::Damaged { path, .. }) => assert_eq!(path, damaged),
+        Err(DevS3Error::Damaged(path, _)) => assert_eq!(path, damaged),
         other => panic!("{other:?}"),
     }
 }
