@@ -298,14 +298,10 @@ impl OfSpool<'_> {
         for stream in streams {
             let objects = self.streams.get(stream).map(Vec::as_slice).unwrap_or_default();
             let Some(theirs) = said.streams.get(stream) else {
-                findings.extend(objects.first().map(|object| BucketFinding {
-                    place: object.place(),
-                    problem: BucketProblem::MarkerDiffers {
-                        what: "objects",
-                        marker: "0".to_owned(),
-                        bucket: objects.len().to_string(),
-                    },
-                }));
+                let (marker, bucket) = ("0".to_owned(), objects.len().to_string());
+                let problem = BucketProblem::MarkerDiffers { what: "objects", marker, bucket };
+                let first = objects.first();
+                findings.extend(first.map(|object| BucketFinding { place: object.place(), problem }));
                 continue;
             };
             let ends = objects.iter().filter_map(|object| Some(object.facts.as_ref()?.last_position)).max();
@@ -313,12 +309,8 @@ impl OfSpool<'_> {
             let missing = theirs.last_position >= first;
             if missing {
                 let positions = Some(Positions { first, last: theirs.last_position });
-                let place = BucketPlace {
-                    stream: Some(stream.clone()),
-                    key: None,
-                    positions,
-                    ..marker_place(bucket, marker)
-                };
+                let (stream, place) = (Some(stream.clone()), marker_place(bucket, marker));
+                let place = BucketPlace { stream, key: None, positions, ..place };
                 findings.push(BucketFinding { place, problem: BucketProblem::Missing });
             }
             let told = known.iter().any(|finding| finding.place.stream.as_ref() == Some(stream));

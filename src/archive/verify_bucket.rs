@@ -336,12 +336,8 @@ impl Verify {
             self.letters.clear();
             self.windows_of = Some(object.at.source.clone());
         }
-        let lines = repeats::Object {
-            first: object.at.first_position,
-            last,
-            lines: content.lines,
-            prints: &content.prints,
-        };
+        let (first, lines, prints) = (object.at.first_position, content.lines, &content.prints);
+        let lines = repeats::Object { first, last, lines, prints };
         if let Stream::Dead(destination) = &object.at.stream {
             let of = format!("{}/{destination}", object.at.spool_id);
             let repeats = self.letters.take(&of, &lines);

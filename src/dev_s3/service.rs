@@ -78,8 +78,7 @@ impl Service {
             sums: received.sums.clone(),
             sums_are_composite: false,
         };
-        let vault = Arc::clone(&self.vault);
-        blocking(move || {
+        self.change(move |vault| {
             let object = vault.put_object(object, &conditions, None);
             drop(received);
             object
@@ -88,12 +87,16 @@ impl Service {
     }
 
     async fn kept_part(&self, upload: String, number: i32, received: Received) -> S3Result<()> {
+        self.change(move |vault| vault.put_part(&upload, number, part_of(&received, vault.now_ms()))).await
+    }
+
+    /// Changes the vault in a blocking thread.
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Vault) -> S3Result<T> + Send + 'static,
+    ) -> S3Result<T> {
         let vault = Arc::clone(&self.vault);
-        blocking(move || {
-            let part = part_of(&received, vault.now_ms());
-            vault.put_part(&upload, number, part)
-        })
-        .await
+        blocking(move || work(&vault)).await
     }
 
     /// The source object of a copy.
@@ -117,15 +120,14 @@ impl S3 for Service {
         if constraint.is_some_and(|region| !["", REGION].contains(&region.as_str())) {
             return Err(s3_error!(InvalidLocationConstraint, "every bucket is in {REGION}"));
         }
-        let (vault, bucket) = (Arc::clone(&self.vault), req.input.bucket);
+        let bucket = req.input.bucket;
         let location = Some(format!("/{bucket}"));
-        blocking(move || vault.create_bucket(&bucket)).await?;
+        self.change(move |vault| vault.create_bucket(&bucket)).await?;
         Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
     async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
-        let vault = Arc::clone(&self.vault);
-        blocking(move || vault.delete_bucket(&req.input.bucket)).await?;
+        self.change(move |vault| vault.delete_bucket(&req.input.bucket)).await?;
         Ok(S3Response::with_status(DeleteBucketOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -230,9 +232,8 @@ impl S3 for Service {
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
-        let vault = Arc::clone(&self.vault);
         let input = req.input;
-        blocking(move || vault.delete_object(&input.bucket, &input.key, input.if_match)).await?;
+        self.change(move |vault| vault.delete_object(&input.bucket, &input.key, input.if_match)).await?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -242,9 +243,8 @@ impl S3 for Service {
         if input.delete.objects.len() > PAGE_ENTRIES_MAX {
             return Err(s3_error!(MalformedXML, "at most {PAGE_ENTRIES_MAX} objects can be deleted at once"));
         }
-        let vault = Arc::clone(&self.vault);
         let quiet = input.delete.quiet.unwrap_or(false);
-        let output = blocking(move || {
+        let output = self.change(move |vault| {
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
             for object in input.delete.objects {
                 match vault.delete_object(&input.bucket, &object.key, object.e_tag.map(ETagCondition::ETag)) {
@@ -331,8 +331,7 @@ impl S3 for Service {
             ssekms_key_id: upload.described.kms_key_id.clone(),
             ..CreateMultipartUploadOutput::default()
         };
-        let vault = Arc::clone(&self.vault);
-        blocking(move || vault.start_upload(upload)).await?;
+        self.change(move |vault| vault.start_upload(upload)).await?;
         Ok(S3Response::new(output))
     }
 
@@ -409,8 +408,7 @@ impl S3 for Service {
     ) -> Answer<AbortMultipartUploadOutput> {
         let input = req.input;
         multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
-        let vault = Arc::clone(&self.vault);
-        blocking(move || vault.abort_upload(&input.upload_id)).await?;
+        self.change(move |vault| vault.abort_upload(&input.upload_id)).await?;
         Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
     }
 

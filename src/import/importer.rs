@@ -189,13 +189,10 @@ impl Importer {
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.stored().read(key).map_err(unwritten)?;
         let open = self.open(key);
-        match (&mut known, open) {
-            (Some(record), Some(open)) => record.advance(open.progress),
-            // The journal could not be used when the process began, so it lacks this import.
-            (None, Some(open)) => {
-                known = Some(ImportRecord::of_progress(key, open.progress, self.clock.wall()))
-            }
-            (_, None) => {}
+        if let Some(OpenImport { progress, .. }) = open {
+            // The journal lacks this import if it could not be used when the process began.
+            let new = || ImportRecord::of_progress(key, progress, self.clock.wall());
+            known.get_or_insert_with(new).advance(progress);
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
         let links = links(self.journal.stored(), known.as_mut(), begin, (key, &source))?;

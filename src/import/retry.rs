@@ -47,10 +47,7 @@ fn into_words(wanted: &WantedSource) -> String {
 
 /// The source, if it was named by its id.
 fn id_of(wanted: &WantedSource) -> Option<SourceId> {
-    match wanted {
-        WantedSource::Id(id) => Some(id.clone()),
-        WantedSource::Default | WantedSource::WriteKey(_) => None,
-    }
+    if let WantedSource::Id(id) = wanted { Some(id.clone()) } else { None }
 }
 
 /// The owner of the rejects file of an import of `file`, with the description of how its rows were read.

@@ -503,12 +503,9 @@ fn read(
 ) -> ReadEnd {
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
-    let size = job.part_bytes.map_or_else(StepSize::default, StepSize::of_part);
-    let is_left = || steps.is_closed();
-    let Some(mut read) = Steps::after(&mut *reader, &job.limits, begun, size, &is_left).map_err(failed)?
-    else {
-        return Ok(FileEnd::Stopped);
-    };
+    let (size, is_left) = (StepSize::of(job.part_bytes), || steps.is_closed());
+    let read = Steps::after(&mut *reader, &job.limits, begun, size, &is_left).map_err(failed)?;
+    let Some(mut read) = read else { return Ok(FileEnd::Stopped) };
     while let Some(step) = read.next(spares.try_recv().unwrap_or_default())? {
         if steps.blocking_send(step).is_err() {
             return Ok(FileEnd::Stopped);

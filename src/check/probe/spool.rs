@@ -57,12 +57,8 @@ fn nearest(dir: &Path) -> Result<(PathBuf, Option<bool>), Failed> {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
         match fs::metadata(at) {
             Ok(about) if about.is_dir() => {
-                return match steps {
-                    0 => in_use(at)
-                        .map(|in_use| (at.to_owned(), Some(in_use)))
-                        .map_err(|error| (at.to_owned(), error)),
-                    _ => Ok((at.to_owned(), None)),
-                };
+                let used = (steps == 0).then(|| in_use(at)).transpose();
+                return used.map(|used| (at.to_owned(), used)).map_err(|error| (at.to_owned(), error));
             }
             Ok(_) => return Err((at.to_owned(), io::Error::from(io::ErrorKind::NotADirectory))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

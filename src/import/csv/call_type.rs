@@ -20,10 +20,7 @@ pub enum FileType {
 impl FileType {
     /// The collection, if rows become objects.
     pub fn collection(&self) -> Option<&Collection> {
-        match self {
-            Self::Calls(_) => None,
-            Self::Objects(collection) => Some(collection),
-        }
+        if let Self::Objects(collection) = self { Some(collection) } else { None }
     }
 }
 
