@@ -6,7 +6,7 @@
 
 use crate::object::{ObjectKey, S3Location};
 use crate::sources::SourceId;
-use crate::store::{Put, Reason};
+use crate::store::Reason;
 use crate::time::ReceivedDay;
 use crate::words::first_few;
 
@@ -36,11 +36,6 @@ pub(super) fn keys(to: &S3Location, sources: &[SourceId], day: ReceivedDay, name
     let folders =
         |source| ["", "_rejected/", "_closed/"].map(|beside| format!("{root}/{beside}{source}/{day}/{name}"));
     sources.iter().take(SOURCES_MAX).flat_map(folders).map(ObjectKey::listed).collect()
-}
-
-/// `put` with another key and a wrong checksum.
-pub(super) fn with_wrong_checksum(put: &Put, key: ObjectKey) -> Put {
-    Put { key, crc32: !put.crc32, ..put.clone() }
 }
 
 /// Whether the store refused the checksum, and nothing else.

@@ -226,7 +226,8 @@ impl<'a> Visit<'a> {
     /// Tries the folders of the sources without storing anything.
     async fn folders(&self, put: &Put, at: UnixMillis) -> Answers {
         let (aws, to) = (&self.common.aws, &self.under_check.location);
-        let try_at = async |key: ObjectKey| aws.put(&folders::with_wrong_checksum(put, key)).await.map(drop);
+        let with_wrong_checksum = |key| Put { key, crc32: !put.crc32, ..put.clone() };
+        let try_at = async |key: ObjectKey| aws.put(&with_wrong_checksum(key)).await.map(drop);
         let beside = ObjectKey::listed(format!("{}-checksum", put.key));
         let answer = try_at(beside.clone()).await;
         if !folders::is_about_the_checksum(&answer) {

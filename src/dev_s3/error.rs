@@ -1,8 +1,8 @@
-//! Why the S3 server of dev mode cannot start or be reset.
+//! Why the S3 server of dev mode cannot start.
 
 use std::path::PathBuf;
 
-/// Why the S3 server of dev mode cannot start or be reset.
+/// Why the S3 server of dev mode cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DevS3Error {
     /// The directory is in use by another process.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use s3s::dto::ETagCondition;
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::disk::Disk;
+use super::disk::{BUCKETS, Disk, OBJECTS, UPLOADS, digest};
 use super::error::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, PartMeta, UploadMeta};
 use super::settings::{BUCKET, DevS3Settings};
@@ -79,27 +79,17 @@ impl Vault {
             index: RwLock::new(index),
             changes: Mutex::new(()),
         };
-        vault.make_first_bucket()?;
+        if !vault.read().buckets.contains_key(BUCKET) {
+            vault.add_bucket(BUCKET)?;
+        }
         Ok(vault)
-    }
-
-    fn make_first_bucket(&self) -> Result<(), DevS3Error> {
-        if self.read().buckets.contains_key(BUCKET) { Ok(()) } else { self.add_bucket(BUCKET) }
     }
 
     fn add_bucket(&self, name: &str) -> Result<(), DevS3Error> {
         let meta = BucketMeta { name: name.to_owned(), created_ms: self.now_ms() };
-        self.disk.write_bucket(&meta)?;
+        self.disk.write(BUCKETS, name, &meta)?;
         self.write().buckets.insert(name.to_owned(), Bucket { meta, objects: BTreeMap::new() });
         Ok(())
-    }
-
-    /// Removes everything except the first bucket.
-    pub(super) fn reset(&self) -> Result<(), DevS3Error> {
-        let _change = lock(&self.changes);
-        *self.write() = Index::default();
-        self.disk.clear()?;
-        self.make_first_bucket()
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -140,7 +130,7 @@ impl Vault {
         for upload in &uploads {
             self.end_upload(upload)?;
         }
-        self.disk.remove_bucket(name)?;
+        self.disk.remove(BUCKETS, name)?;
         self.write().buckets.remove(name);
         Ok(())
     }
@@ -157,7 +147,7 @@ impl Vault {
         conditions.check(before.as_deref())?;
         let upload = upload.map(|id| self.read().upload(id)).transpose()?;
         self.disk.keep_body(&object.body)?;
-        self.disk.write_object(&object)?;
+        self.disk.write(OBJECTS, &digest(&object.bucket, &object.key), &object)?;
         let object = Arc::new(object);
         if let Some(bucket) = self.write().buckets.get_mut(&object.bucket) {
             bucket.objects.insert(object.key.clone(), Arc::clone(&object));
@@ -183,7 +173,7 @@ impl Vault {
         let object = self.read().bucket(bucket)?.objects.get(key).cloned();
         Conditions { if_none_match: None, if_match }.check(object.as_deref())?;
         let Some(object) = object else { return Ok(()) };
-        self.disk.remove_object(bucket, key)?;
+        self.disk.remove(OBJECTS, &digest(bucket, key))?;
         if let Some(bucket) = self.write().buckets.get_mut(bucket) {
             bucket.objects.remove(key);
         }
@@ -197,7 +187,7 @@ impl Vault {
         if self.read().uploads.len() >= UPLOADS_MAX {
             return Err(s3_error!(SlowDown, "{UPLOADS_MAX} multipart uploads are in progress: abort some"));
         }
-        self.disk.write_upload(&upload)?;
+        self.disk.write(UPLOADS, &upload.id, &upload)?;
         self.write().uploads.insert(upload.id.clone(), upload);
         Ok(())
     }
@@ -208,7 +198,7 @@ impl Vault {
         let mut upload = self.read().upload(id)?;
         self.disk.keep_body(&part.body)?;
         let before = upload.parts.insert(number, part);
-        self.disk.write_upload(&upload)?;
+        self.disk.write(UPLOADS, id, &upload)?;
         self.write().uploads.insert(id.to_owned(), upload);
         if let Some(before) = before {
             self.disk.drop_body(&before.body);
@@ -223,7 +213,7 @@ impl Vault {
     }
 
     fn end_upload(&self, upload: &UploadMeta) -> S3Result<()> {
-        self.disk.remove_upload(&upload.id)?;
+        self.disk.remove(UPLOADS, &upload.id)?;
         self.write().uploads.remove(&upload.id);
         for part in upload.parts.values() {
             self.disk.drop_body(&part.body);

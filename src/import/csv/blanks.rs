@@ -30,12 +30,12 @@ pub(super) struct Blanks {
 impl Blanks {
     /// A check of the rows below this header.
     pub(super) fn of(header: &Record, plan: &Plan, dialect: Dialect) -> Self {
-        let (names, texts) = (plan.names().to_vec(), plan.texts());
+        let (names, texts) = (plan.names.clone(), plan.texts());
         let is_guarded = |index: &usize| {
             let name = names.get(*index).map_or("", String::as_str);
             NAMES.contains(&name)
                 || (name == "id" && plan.collection().is_some())
-                || plan.id_column() == Some(*index)
+                || plan.id_column == Some(*index)
                 || header.get(*index).is_some_and(begins_with_blank)
         };
         let guarded = texts.iter().copied().filter(is_guarded).collect();

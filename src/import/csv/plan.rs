@@ -100,7 +100,7 @@ pub enum MessageIds {
 #[derive(Debug)]
 pub struct Plan {
     /// All names of the header, trimmed.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     required: Vec<Requirement>,
     /// The beginning of each row: `{"type":"track","messageId":"`, or `{"messageId":"` for an object.
     head: Vec<u8>,
@@ -109,8 +109,8 @@ pub struct Plan {
     prefix: Option<Vec<u8>>,
     /// The scope of hashes, if rows are known by their content.
     scope: Option<RowScope>,
-    /// The column with the messageId.
-    id_column: Option<usize>,
+    /// The column with the messageId, if any.
+    pub(super) id_column: Option<usize>,
     members: Vec<Member>,
     empty: Empty,
     max_event: usize,
@@ -227,11 +227,6 @@ impl Plan {
         result
     }
 
-    /// The names of the columns.
-    pub(super) fn names(&self) -> &[String] {
-        &self.names
-    }
-
     /// The columns whose cells become numbers where they can.
     pub(super) fn inferred(&self) -> Vec<usize> {
         self.columns_of(|kind| kind == Kind::Inferred)
@@ -244,11 +239,6 @@ impl Plan {
         texts.sort_unstable();
         texts.dedup();
         texts
-    }
-
-    /// The column that gives rows their messageIds, if any.
-    pub(super) fn id_column(&self) -> Option<usize> {
-        self.id_column
     }
 
     fn columns_of(&self, is_one: impl Fn(Kind) -> bool) -> Vec<usize> {

@@ -84,7 +84,7 @@ pub struct CsvFunction {
     pub(super) store: Arc<dyn Store>,
     pub(super) rows_go_to: RowsGoTo,
     /// The progress of all instances of the function.
-    journal: Option<Arc<S3Records>>,
+    pub(super) journal: Option<Arc<S3Records>>,
     rejects: Option<RejectsInS3>,
     pub(super) self_invoke: Option<SelfInvoke>,
     pub(super) clock: Arc<dyn Clock>,
@@ -194,9 +194,5 @@ impl CsvFunction {
             RowsGoTo::Collector(_) => false,
         };
         is_part || below(&self.settings.journal, ".json") || below(&self.settings.import.rejects, ".ndjson")
-    }
-
-    pub(super) fn has_journal(&self) -> bool {
-        self.journal.is_some()
     }
 }

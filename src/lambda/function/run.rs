@@ -122,7 +122,7 @@ impl Invocation {
     fn unfinished(&self, row: Option<u64>, why: Option<&str>, progressed: bool) -> String {
         let row = row.map_or_else(|| "not begun".to_owned(), |row| format!("row {}", grouped(row)));
         let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-        match (self.function.has_journal(), progressed) {
+        match (self.function.journal.is_some(), progressed) {
             (true, true) => {
                 format!("E-UNFINISHED: not finished: {row}{why}; will continue there when it is retried")
             }
