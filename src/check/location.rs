@@ -50,8 +50,8 @@ struct Visit<'a> {
     reading: Option<Reading>,
 }
 
-/// Checks a bucket. Also returns the time in its first answer. `probe_role`: whether its role is also tried without an external id, which is done
-/// once per role.
+/// Checks a bucket. Also returns the time in its first answer. `probe_role`: whether its role is also tried
+/// without an external id, which is done once per role.
 pub(super) async fn check(
     common: &Common,
     under_check: &LocationUnderCheck,

@@ -1,8 +1,8 @@
 //! `forebay check` and `forebay destinations test`: whether a configuration works, before the first call.
 //!
-//! Each check is a pure function from observations to a [`finding::CheckFinding`]; `probe` makes the observations, and
-//! [`run()`] defines their order and dependencies. A refusal of something not required is not a failure:
-//! `s3:PutObject` alone is enough for a collector, and for this check.
+//! Each check is a pure function from observations to a [`finding::CheckFinding`]; `probe` makes the
+//! observations, and [`run()`] defines their order and dependencies. A refusal of something not required is
+//! not a failure: `s3:PutObject` alone is enough for a collector, and for this check.
 
 pub mod access;
 pub mod bucket;

@@ -140,7 +140,8 @@ async fn locations(
     Ok((groups, readings.into_iter().flatten().next()))
 }
 
-/// The findings about the clock and the files of this machine, and how many bytes of spool its disk can hold, if known.
+/// The findings about the clock and the files of this machine, and how many bytes of spool its disk can hold,
+/// if known.
 async fn machine(
     spool: SpoolSettings,
     tls: Option<TlsSettings>,

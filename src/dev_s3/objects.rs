@@ -128,7 +128,8 @@ impl ReadConditions {
     }
 }
 
-/// The headers of an object, as the answer to a HEAD or a GET. A macro, because the two share fields but no type.
+/// The headers of an object, as the answer to a HEAD or a GET. A macro, because the two share fields but no
+/// type.
 macro_rules! headers {
     ($output:ident, $object:expr, $with_sums:expr) => {{
         let described = &$object.described;

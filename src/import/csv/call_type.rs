@@ -53,7 +53,7 @@ pub enum NoType {
     )]
     Unknown(String),
     /// The name of the collection is not valid.
-    #[error("E-CSV-TYPE: \"{}\": {error} (or pass --collection)", outside_text_within(.0, usize::MAX), error = .1)]
+    #[error("E-CSV-TYPE: \"{}\": {} (or pass --collection)", outside_text_within(.0, usize::MAX), .1)]
     Collection(String, CollectionError),
 }
 
