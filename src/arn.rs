@@ -56,31 +56,6 @@ impl Arn {
         ArnParts::of(&self.0).unwrap_or_default()
     }
 
-    /// `aws`, `aws-cn`, `aws-us-gov`.
-    pub fn partition(&self) -> &str {
-        self.parts().partition
-    }
-
-    /// `iam`, `kms`.
-    pub fn service(&self) -> &str {
-        self.parts().service
-    }
-
-    /// Empty if the service has none.
-    pub fn region(&self) -> &str {
-        self.parts().region
-    }
-
-    /// The account's twelve digits; empty if the ARN has no account.
-    pub fn account(&self) -> &str {
-        self.parts().account
-    }
-
-    /// The text after the account: `role/forebay`, `key/1234…`.
-    pub fn resource(&self) -> &str {
-        self.parts().resource
-    }
-
     /// The whole ARN.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -117,10 +92,11 @@ mod tests {
     #[test]
     fn an_arn_is_split_into_its_parts() {
         let arn: Arn = "arn:aws-cn:kms:cn-north-1:111122223333:key/12-ab".parse().unwrap();
-        let parts = [arn.partition(), arn.service(), arn.region(), arn.account(), arn.resource()];
+        let ArnParts { partition, service, region, account, resource } = arn.parts();
+        let parts = [partition, service, region, account, resource];
         assert_eq!(parts, ["aws-cn", "kms", "cn-north-1", "111122223333", "key/12-ab"]);
         let arn: Arn = "arn:aws:iam::111122223333:role/a:b".parse().unwrap();
-        assert_eq!((arn.region(), arn.resource()), ("", "role/a:b"));
+        assert_eq!((arn.parts().region, arn.parts().resource), ("", "role/a:b"));
     }
 
     #[test]

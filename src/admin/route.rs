@@ -10,7 +10,7 @@ use super::console::File;
 use super::destinations_route::{self, DestinationsRoute};
 use super::live;
 use super::no_route::NoRoute;
-use crate::import::{PrefixText, Rows};
+use crate::import::{Prefix, Rows};
 use crate::live::Filter;
 use crate::log::ImportKey;
 use crate::receipt::Receipt;
@@ -126,9 +126,8 @@ fn import_rows(query: &str) -> Result<Route, NoRoute> {
     let (first, rows, rejected) = (number("first")?, number("rows")?, number("rejected")?);
     // Older importers do not send `repeats`.
     let repeats = given.remove("repeats").map_or(Ok(0), |text| text.parse().map_err(|_| wrong()))?;
-    let prefix =
-        given.remove("prefix").map(|text| text.parse::<PrefixText>().map_err(|_| wrong())).transpose()?;
-    let prefix = prefix.map(|prefix| prefix.of_rows(first.saturating_add(rows)));
+    let prefix = |text| Prefix::of_query(text, first.saturating_add(rows)).ok_or_else(wrong);
+    let prefix = given.remove("prefix").map(prefix).transpose()?;
     let rows = Rows { import, first, rows, rejected, repeats, prefix };
     if given.is_empty() { Ok(Route::ImportRows(rows)) } else { Err(wrong()) }
 }

@@ -148,9 +148,8 @@ impl Archive {
 
     /// One page of a listing.
     pub async fn list(&self, from: ListFrom<'_>) -> Result<ListPage, ArchiveError> {
-        let page = self.again(|| self.store.list(&self.location, from)).await;
-        let page =
-            page.map_err(|cause| self.error(format!("list {}", from.prefix), "s3:ListBucket", cause))?;
+        let failed = |cause| self.error(format!("list {}", from.prefix), "s3:ListBucket", cause);
+        let page = self.again(|| self.store.list(&self.location, from)).await.map_err(failed)?;
         self.progress.listed.fetch_add(page.objects.len() as u64, Ordering::Relaxed);
         Ok(page)
     }
@@ -244,11 +243,11 @@ impl Archive {
                 once().await
             };
             tries += 1;
+            let may_help = |error: &StoreError| {
+                tries < TRIES_MAX && (error.outlook() == Outlook::Passing || clock_is_learnt(error, tries))
+            };
             match answer {
-                Err(error)
-                    if tries < TRIES_MAX
-                        && (error.outlook() == Outlook::Passing || clock_is_learnt(&error, tries)) =>
-                {
+                Err(error) if may_help(&error) => {
                     tracing::debug!(%error, tries, "retrying a request");
                     tokio::time::sleep(BACKOFF.wait(tries, &*self.random)).await;
                 }
@@ -263,13 +262,12 @@ impl Archive {
         key: &ObjectKey,
         what: &str,
     ) -> Result<Got<T>, ArchiveError> {
+        let said = |error: StoreError| error.told().full().to_owned();
         match answer {
             Ok(read) => Ok(Got::Read(read)),
             Err(error) if error.fault == Fault::NotFound => Ok(Got::Gone),
-            Err(error) if error.code.as_deref() == Some(ARCHIVED) => {
-                Ok(Got::Archived(error.told().full().to_owned()))
-            }
-            Err(error) if error.fault == Fault::Digest => Ok(Got::Damaged(error.told().full().to_owned())),
+            Err(error) if error.code.as_deref() == Some(ARCHIVED) => Ok(Got::Archived(said(error))),
+            Err(error) if error.fault == Fault::Digest => Ok(Got::Damaged(said(error))),
             Err(cause) => {
                 let right = "s3:GetObject (and kms:Decrypt for objects under a KMS key)";
                 Err(self.error(format!("{what} {}", super::finding::shown(key)), right, cause))

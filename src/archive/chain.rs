@@ -46,12 +46,12 @@ fn follows(before: Option<&Before<'_>>, object: &Stored, previous: Option<u64>) 
             Some(missing(object, last + 1, previous))
         }
         (Some(Before::Ends { last, .. }), Some(says)) => at(BucketProblem::Forks { says, stands: *last }),
-        (Some(Before::Ends { last, .. }), None) => at(BucketProblem::BeginsAgain { after: *last }),
+        (Some(Before::Ends { last, .. }), None) => at(BucketProblem::BeginsAgain(*last)),
         // The metadata of the neighbours is consistent if it leaves space for the unknown object between
         // them.
         (Some(Before::Unknown { first }), Some(previous)) if previous >= *first => None,
         (Some(Before::Unknown { first }), Some(says)) => at(BucketProblem::Forks { says, stands: *first }),
-        (Some(Before::Unknown { first }), None) => at(BucketProblem::BeginsAgain { after: *first }),
+        (Some(Before::Unknown { first }), None) => at(BucketProblem::BeginsAgain(*first)),
     }
 }
 

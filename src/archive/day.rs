@@ -208,9 +208,9 @@ pub fn judge(bucket: &BucketString, day: Day, rules: &Rules) -> (DayReport, Vec<
     findings.sort_by(|a, b| a.place.key.cmp(&b.place.key));
     report.found(findings);
     for (spool, of_spool) in &spools {
-        let judged = of_spool.judge(bucket);
-        report.found(judged.findings);
-        if !judged.unclosed {
+        let (findings, unclosed) = of_spool.judge(bucket);
+        report.found(findings);
+        if !unclosed {
             continue;
         }
         let node = of_spool.streams.values().flatten().map(|object| object.at.node.clone()).next_back();
@@ -249,23 +249,17 @@ fn must_be_closed(day: ReceivedDay, rules: &Rules) -> bool {
     rules.markers_since.is_some_and(|since| since <= day) && rules.now >= day.end().plus(MARKER_GRACE)
 }
 
-/// The result for one spool's part of a day.
-struct Judged {
-    findings: Vec<BucketFinding>,
-    unclosed: bool,
-}
-
 impl OfSpool<'_> {
-    fn judge(&self, bucket: &BucketString) -> Judged {
+    /// The findings about one spool's part of a day, and whether the spool has not closed it.
+    fn judge(&self, bucket: &BucketString) -> (Vec<BucketFinding>, bool) {
         let mut findings: Vec<BucketFinding> =
             self.streams.values().flat_map(|objects| chain::check(objects)).collect();
         let sums = self.sums(bucket);
-        let said = || self.markers.iter().filter_map(|marker| marker.said.as_ref().ok());
-        let holds = said().any(|marker| sums.as_ref() == Some(&marker.streams));
-        if holds {
+        let mut said = self.markers.iter().filter_map(|marker| marker.said.as_ref().ok());
+        if said.any(|marker| sums.as_ref() == Some(&marker.streams)) {
             // The marker covers every object, so there was nothing in between.
-            findings.retain(|finding| !matches!(finding.problem, BucketProblem::BeginsAgain { .. }));
-            return Judged { findings, unclosed: false };
+            findings.retain(|finding| !matches!(finding.problem, BucketProblem::BeginsAgain(_)));
+            return (findings, false);
         }
         for marker in &self.markers {
             match &marker.said {
@@ -273,7 +267,7 @@ impl OfSpool<'_> {
                 Ok(said) => findings.extend(self.differs(bucket, marker, said, sums.as_ref(), &findings)),
             }
         }
-        Judged { unclosed: self.markers.is_empty(), findings }
+        (findings, self.markers.is_empty())
     }
 
     /// The content that a marker of these objects would have; `None` if the metadata of one is not credible.
@@ -304,14 +298,10 @@ impl OfSpool<'_> {
         for stream in streams {
             let objects = self.streams.get(stream).map(Vec::as_slice).unwrap_or_default();
             let Some(theirs) = said.streams.get(stream) else {
-                findings.extend(objects.first().map(|object| BucketFinding {
-                    place: object.place(),
-                    problem: BucketProblem::MarkerDiffers {
-                        what: "objects",
-                        marker: "0".to_owned(),
-                        bucket: objects.len().to_string(),
-                    },
-                }));
+                let (marker, bucket) = ("0".to_owned(), objects.len().to_string());
+                let problem = BucketProblem::MarkerDiffers { what: "objects", marker, bucket };
+                let first = objects.first();
+                findings.extend(first.map(|object| BucketFinding { place: object.place(), problem }));
                 continue;
             };
             let ends = objects.iter().filter_map(|object| Some(object.facts.as_ref()?.last_position)).max();
@@ -319,12 +309,8 @@ impl OfSpool<'_> {
             let missing = theirs.last_position >= first;
             if missing {
                 let positions = Some(Positions { first, last: theirs.last_position });
-                let place = BucketPlace {
-                    stream: Some(stream.clone()),
-                    key: None,
-                    positions,
-                    ..marker_place(bucket, marker)
-                };
+                let (stream, place) = (Some(stream.clone()), marker_place(bucket, marker));
+                let place = BucketPlace { stream, key: None, positions, ..place };
                 findings.push(BucketFinding { place, problem: BucketProblem::Missing });
             }
             let told = known.iter().any(|finding| finding.place.stream.as_ref() == Some(stream));

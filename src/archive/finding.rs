@@ -64,11 +64,8 @@ pub enum BucketProblem {
     #[error("at least one object with these positions is missing")]
     Missing,
     /// The object names no previous object, but there is one.
-    #[error("its metadata names no previous object, but one ends at position {after}")]
-    BeginsAgain {
-        /// The last position of the object before it.
-        after: u64,
-    },
+    #[error("its metadata names no previous object, but one ends at position {0}")]
+    BeginsAgain(u64),
     /// The object names a position at which the previous object ends, but no object ends there.
     #[error(
         "its metadata says that the previous object ends at position {says}, but that one ends at {stands}"
@@ -163,7 +160,7 @@ impl BucketProblem {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::BeginsAgain { .. } => "begins_again",
+            Self::BeginsAgain(_) => "begins_again",
             Self::Forks { .. } => "fork",
             Self::Overlaps(_) => "overlap",
             Self::NoMarker => "no_marker",
@@ -191,7 +188,7 @@ impl BucketProblem {
                 "check the node (`forebay status`, `forebay spool inspect`): a parked object is delivered later; otherwise look \
                  for deleted versions (`aws s3api list-object-versions`) and restore the object under its key with its metadata"
             }
-            Self::BeginsAgain { .. } => {
+            Self::BeginsAgain(_) => {
                 "this happens if a source moved to another bucket and back within a day; only the day's marker or the other bucket \
                  can prove what was delivered in between"
             }

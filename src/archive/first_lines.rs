@@ -56,15 +56,11 @@ pub fn first_lines(bytes: &[u8], is_whole: bool) -> FirstLines {
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let mut rest = match gzip.read(&mut piece) {
-            Ok(0) => {
-                found.more = !is_whole;
-                break;
-            }
-            Ok(len) => piece.get(..len).unwrap_or_default(),
-            Err(error) => {
+            Ok(len) if len > 0 => piece.get(..len).unwrap_or_default(),
+            ended => {
                 found.more = !is_whole;
                 // What was not read may be what is missing.
-                found.damage = is_whole.then(|| error.to_string());
+                found.damage = ended.err().filter(|_| is_whole).map(|error| error.to_string());
                 break;
             }
         };

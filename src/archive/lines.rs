@@ -115,23 +115,15 @@ impl Prints {
         if self.timed.len() >= PRINTS_MAX {
             return;
         }
-        if let (Some(untimed), Ok(at)) =
-            (print.and_then(|print| print.untimed), u32::try_from(self.timed.len()))
-        {
-            self.untimed.push((at, untimed));
-        }
+        let at = u32::try_from(self.timed.len()).ok();
+        self.untimed.extend(at.zip(print.and_then(|print| print.untimed)));
         self.timed.push(print.map_or(0, |print| print.timed.max(1)));
         self.seconds.push(print.map_or(0, |print| print.seconds));
     }
 
     /// The number of lines covered, including those without a print.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.timed.len()
-    }
-
-    /// Whether no line is covered.
-    pub fn is_empty(&self) -> bool {
-        self.timed.is_empty()
     }
 
     /// The print of each line, in order.
@@ -334,11 +326,9 @@ impl Lines {
         if let Stream::Dead(_) = self.expected.stream {
             return self.letter(text);
         }
-        let Some(members) = text.and_then(|text| serde_json::from_str::<Members<'_>>(text).ok()) else {
-            self.fault(LineFault::NotJson);
-            return self.note(None);
-        };
-        let Some(at) = self.received_at(members.received_at.get()) else {
+        let members = text.and_then(|text| serde_json::from_str::<Members<'_>>(text).ok());
+        let at = members.as_ref().and_then(|members| self.received_at(members.received_at.get()));
+        let Some((members, at)) = members.zip(at) else {
             self.fault(LineFault::NotJson);
             return self.note(None);
         };

@@ -158,11 +158,8 @@ impl Archive {
                 all.streams.entry(source).or_default().insert(stream.clone());
             }
         }
-        let is_read = |name: &str| {
-            let name = format!("{name}/");
-            ["_rejected/", "_closed/", OBJECTS_FOLDER, DEAD_FOLDER].contains(&name.as_str())
-        };
-        all.beside.retain(|name| !is_read(name));
+        let read = ["_rejected/", "_closed/", OBJECTS_FOLDER, DEAD_FOLDER];
+        all.beside.retain(|name| !read.contains(&format!("{name}/").as_str()));
         Ok(all)
     }
 
@@ -263,12 +260,8 @@ impl Pages {
     async fn fill(&mut self) -> Result<(), ArchiveError> {
         while self.page.is_empty() && !(self.begun && self.next.is_none()) {
             let after = self.after.take();
-            let from = ListFrom {
-                prefix: &self.prefix,
-                after: after.as_deref(),
-                next: self.next.as_deref(),
-                folders: false,
-            };
+            let (prefix, next) = (&self.prefix, self.next.as_deref());
+            let from = ListFrom { prefix, after: after.as_deref(), next, folders: false };
             let page = self.archive.list(from).await?;
             (self.begun, self.next, self.page) = (true, page.next, page.objects.into());
         }
@@ -308,12 +301,10 @@ impl Days {
     /// Lists the days in `span`. `streams` are the source's object and dead-letter streams.
     pub fn new(archive: &Arc<Archive>, source: SourceId, streams: &BTreeSet<Stream>, span: Span) -> Self {
         let plain = ["_closed/".to_owned(), Stream::Calls.folder(), Stream::Rejected.folder()];
-        let pages = plain
-            .into_iter()
-            .chain(streams.iter().map(Stream::folder))
-            .map(|folder| Pages::new(archive, &format!("segment-logs/{folder}{source}/"), &span))
-            .collect();
-        Self { source, span, pages }
+        let folders = plain.into_iter().chain(streams.iter().map(Stream::folder));
+        let pages =
+            folders.map(|folder| Pages::new(archive, &format!("segment-logs/{folder}{source}/"), &span));
+        Self { span, pages: pages.collect(), source }
     }
 
     /// The next day with any key.
@@ -355,10 +346,8 @@ impl Days {
         for beside in std::iter::once("_closed/".to_owned()).chain(streams.iter().map(Stream::folder)) {
             let folder = format!("segment-logs/{beside}{source}/{day}/");
             let mut pages = Pages::new(archive, &folder, &Span::default());
-            while pages.folder().await?.is_some() {
-                if let Some(listed) = pages.page.pop_front() {
-                    listing.push(archive, listed);
-                }
+            while let Some(listed) = pages.next().await? {
+                listing.push(archive, listed);
             }
         }
         Ok(listing)

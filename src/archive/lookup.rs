@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::bucket::{Archive, ArchiveError, Got, LenAndMetadata};
+use super::bucket::{Archive, ArchiveError, Got};
 use super::finding::{BucketFinding, BucketProblem};
 use super::lines::{Expected, Sighting};
 use super::listing::Days;
@@ -38,14 +38,13 @@ impl Archive {
         let listing = Days::of_day(self, &receipt.source, receipt.day).await?;
         let mut lookup = Lookup::default();
         let mut found = 0;
-        let of_spool = |(at, listed)| {
-            Some((at, listed)).filter(|(at, _): &(ParsedObjectKey, _)| at.spool_id == receipt.spool_id)
-        };
-        for (at, listed) in may_span(listing.objects.into_iter().filter_map(of_spool).collect(), receipt) {
+        let mut objects = listing.objects;
+        objects.retain(|(at, _)| at.spool_id == receipt.spool_id);
+        for (at, listed) in may_span(objects, receipt) {
             if found >= receipt.positions() {
                 break;
             }
-            let LenAndMetadata { len, metadata } = match self.head(&listed.key).await? {
+            let head = match self.head(&listed.key).await? {
                 Got::Read(head) => head,
                 Got::Gone => continue,
                 Got::Archived(why) | Got::Damaged(why) => {
@@ -53,7 +52,7 @@ impl Archive {
                     continue;
                 }
             };
-            let (object, mut findings) = Stored::new(listed.key, at, len, &metadata);
+            let (object, mut findings) = Stored::new(listed.key, at, &head);
             if object.facts.as_ref().is_some_and(|facts| facts.last_position < receipt.first) {
                 continue;
             }
@@ -84,22 +83,16 @@ impl HeldBy {
 /// The objects that may span positions of a receipt: an object ends before the next one of its stream begins.
 fn may_span<T>(mut objects: Vec<(ParsedObjectKey, T)>, receipt: &Receipt) -> Vec<(ParsedObjectKey, T)> {
     objects.sort_by(|(a, _), (b, _)| (&a.stream, a.first_position).cmp(&(&b.stream, b.first_position)));
-    let next: Vec<Option<u64>> = objects
-        .iter()
-        .zip(objects.iter().skip(1).map(Some).chain([None]))
-        .map(|((at, _), next)| {
-            next.filter(|(next, _)| next.stream == at.stream).map(|(next, _)| next.first_position)
-        })
-        .collect();
-    let spans = |at: &ParsedObjectKey, next: Option<u64>| {
-        at.first_position <= receipt.last && next.is_none_or(|next| next > receipt.first)
-    };
-    objects
-        .into_iter()
-        .zip(next)
-        .filter(|((at, _), next)| spans(at, *next))
-        .map(|(object, _)| object)
-        .collect()
+    let mut spans = Vec::new();
+    let mut objects = objects.into_iter().peekable();
+    while let Some((at, object)) = objects.next() {
+        let next = objects.peek().filter(|(next, _)| next.stream == at.stream);
+        let ends_before = next.is_some_and(|(next, _)| next.first_position <= receipt.first);
+        if at.first_position <= receipt.last && !ends_before {
+            spans.push((at, object));
+        }
+    }
+    spans
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub mod verify_bucket;
 
 pub use bucket::{Archive, ArchiveError, Progress};
 pub use day::{DayReport, DayState};
-pub use finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
+pub use finding::{BucketFinding, BucketPlace, BucketProblem};
 pub use listing::Span;
 pub use lookup::{HeldBy, Lookup};
 pub use objects::Objects;

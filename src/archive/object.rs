@@ -1,7 +1,6 @@
 //! One object, as described by its key and its metadata. Pure.
 
-use std::collections::BTreeMap;
-
+use super::bucket::LenAndMetadata;
 use super::finding::{BucketFinding, BucketPlace, BucketProblem, Positions};
 use crate::object::metadata::Metadata;
 use crate::object::{ObjectKey, ParsedObjectKey};
@@ -48,18 +47,13 @@ pub struct Facts {
 
 impl Stored {
     /// Compares an object's metadata with its key.
-    pub fn new(
-        key: ObjectKey,
-        at: ParsedObjectKey,
-        len: u64,
-        metadata: &BTreeMap<String, String>,
-    ) -> (Self, Vec<BucketFinding>) {
-        let mut stored = Self { key, at, len, facts: None };
+    pub fn new(key: ObjectKey, at: ParsedObjectKey, head: &LenAndMetadata) -> (Self, Vec<BucketFinding>) {
+        let mut stored = Self { key, at, len: head.len, facts: None };
         let mut problems = Vec::new();
-        if len == 0 {
+        if head.len == 0 {
             problems.push(BucketProblem::Damaged("it has no bytes".to_owned()));
         }
-        match Metadata::read(metadata) {
+        match Metadata::read(&head.metadata) {
             Ok(metadata) => {
                 problems.extend(against_key(&stored.at, &metadata));
                 stored.facts = facts(&stored.at, &metadata);
@@ -72,7 +66,8 @@ impl Stored {
 
     /// Its place.
     pub fn place(&self) -> BucketPlace {
-        let positions = self.facts.as_ref();
+        let first = self.at.first_position;
+        let positions = |facts: &Facts| Positions { first, last: facts.last_position };
         BucketPlace {
             source: Some(self.at.source.clone()),
             day: Some(self.at.day),
@@ -80,8 +75,7 @@ impl Stored {
             node: Some(self.at.node.clone()),
             spool: Some(self.at.spool_id.clone()),
             key: Some(self.key.clone()),
-            positions: positions
-                .map(|facts| Positions { first: self.at.first_position, last: facts.last_position }),
+            positions: self.facts.as_ref().map(positions),
             line: None,
         }
     }
@@ -124,22 +118,22 @@ fn facts(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Option<Facts> {
 }
 
 fn against_key(at: &ParsedObjectKey, metadata: &Metadata<'_>) -> Vec<BucketProblem> {
-    let wrong = |why: String| BucketProblem::Metadata(why);
+    let wrong = |why: &str| BucketProblem::Metadata(why.to_owned());
     let mut problems = Vec::new();
     if metadata.first_position != at.first_position {
         let (theirs, ours) = (metadata.first_position, at.first_position);
-        problems
-            .push(wrong(format!("the first position is {theirs} in the metadata, but {ours} in the key")));
+        let why = format!("the first position is {theirs} in the metadata, but {ours} in the key");
+        problems.push(BucketProblem::Metadata(why));
     }
     // The key's node counts. Releases before 2026-11-25 wrote another one into the metadata if the node was
     // renamed while a sealed object waited. The key contains the time of the first line, which is not always
     // the earliest: clocks step back.
     let times = metadata.first_received_at..=metadata.last_received_at;
     if !times.contains(&at.first_received_at) {
-        problems.push(wrong("the time in the key is not between the first and the last call".to_owned()));
+        problems.push(wrong("the time in the key is not between the first and the last call"));
     }
     if times.start().day() != at.day || times.end().day() != at.day {
-        problems.push(wrong("its times are on another day".to_owned()));
+        problems.push(wrong("its times are on another day"));
     }
     if metadata.lost_calls > 0 {
         problems.push(BucketProblem::Lost(Some(metadata.lost_calls)));
@@ -179,7 +173,8 @@ mod tests {
         );
         let at = ParsedObjectKey::of(&bucket, &key).unwrap();
         let pairs = metadata.pairs().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let (stored, findings) = Stored::new(ObjectKey::listed(key), at, len, &pairs);
+        let (stored, findings) =
+            Stored::new(ObjectKey::listed(key), at, &LenAndMetadata { len, metadata: pairs });
         (stored, findings.iter().map(|finding| finding.problem.to_string()).collect())
     }
 

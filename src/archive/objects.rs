@@ -28,9 +28,8 @@ impl Objects {
     pub async fn next(&mut self) -> Result<Option<Listed>, ArchiveError> {
         while let Some(listed) = self.pages.next().await? {
             let (bucket, key) = (self.archive.bucket(), listed.key.as_str());
-            let day = ParsedObjectKey::of(bucket, key)
-                .map(|at| at.day)
-                .or_else(|| ParsedPartKey::of(bucket, key).map(|at| at.received_at.day()));
+            let of_part = || ParsedPartKey::of(bucket, key).map(|at| at.received_at.day());
+            let day = ParsedObjectKey::of(bucket, key).map(|at| at.day).or_else(of_part);
             if day.is_some_and(|day| self.span.has(day)) {
                 return Ok(Some(listed));
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bucket::LenAndMetadata;
 use super::finding::{BucketFinding, BucketPlace, BucketProblem};
 use super::object::ContentFacts;
 use crate::object::metadata::ImportedMetadata;
@@ -23,19 +24,14 @@ pub struct StoredPart {
 
 impl StoredPart {
     /// Compares a part's metadata with its key.
-    pub fn new(
-        key: ObjectKey,
-        at: ParsedPartKey,
-        len: u64,
-        metadata: &BTreeMap<String, String>,
-    ) -> (Self, Vec<BucketFinding>) {
-        let mut part = Self { key, at, len, facts: None };
+    pub fn new(key: ObjectKey, at: ParsedPartKey, head: &LenAndMetadata) -> (Self, Vec<BucketFinding>) {
+        let mut part = Self { key, at, len: head.len, facts: None };
         let mut problems = Vec::new();
-        if len == 0 {
+        if head.len == 0 {
             problems.push(BucketProblem::Damaged("it has no bytes".to_owned()));
         }
         let wrong = |why: &str| BucketProblem::Metadata(why.to_owned());
-        match ImportedMetadata::read(metadata) {
+        match ImportedMetadata::read(&head.metadata) {
             Ok(metadata) => {
                 if metadata.received_at != part.at.received_at {
                     problems.push(wrong("its time is another one than that in the key"));
@@ -84,10 +80,9 @@ pub fn same_rows(parts: &[StoredPart]) -> Vec<BucketFinding> {
             let Some(facts) = &part.facts else { continue };
             let reaches_here = before.filter(|(_, end)| *end > part.at.first_row).map(|(part, _)| part);
             let same = known.get(facts.sha256.as_str()).copied().or(reaches_here);
-            findings.extend(
-                same.into_iter()
-                    .flat_map(|same| part.place().with([BucketProblem::SameRows(same.key.clone())])),
-            );
+            if let Some(same) = same {
+                findings.extend(part.place().with([BucketProblem::SameRows(same.key.clone())]));
+            }
             known.entry(&facts.sha256).or_insert(part);
             // Each call is one of its rows; rejected ones are not counted.
             let end = part.at.first_row.saturating_add(facts.calls);
@@ -123,7 +118,7 @@ mod tests {
         };
         let key = at.key(&BucketString::parse("lake").unwrap());
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let (part, findings) = StoredPart::new(key, at, len, &pairs);
+        let (part, findings) = StoredPart::new(key, at, &LenAndMetadata { len, metadata: pairs });
         (part, findings.iter().map(|finding| finding.problem.to_string()).collect())
     }
 

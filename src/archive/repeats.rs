@@ -43,8 +43,7 @@ impl Windows {
         let found = window.take(object);
         let (own, newest) = (window.len(), window.newest());
         self.by_spool.retain(|_, window| newest.saturating_sub(window.newest()) < SECONDS_MAX);
-        let others: usize = self.by_spool.values().map(Window::len).sum::<usize>() - own;
-        if own + others > self.kept_max {
+        if self.len() > self.kept_max {
             let share = self.kept_max.saturating_sub(own) / (self.by_spool.len() - 1).max(1);
             let others = self.by_spool.iter_mut().filter(|(of, _)| *of != spool);
             others.for_each(|(_, window)| window.keep_newest(share));
@@ -53,13 +52,8 @@ impl Windows {
     }
 
     /// The number of calls kept.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.by_spool.values().map(Window::len).sum()
-    }
-
-    /// Whether no call is kept.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -117,13 +111,12 @@ impl Window {
             self.forget(high, print.seconds);
             let timed = self.insert(print.timed, low, print.seconds, first);
             let untimed = print.untimed.and_then(|print_| self.insert(print_, low, print.seconds, first));
-            let (certain, of) = match (timed, untimed) {
-                (Some(of), _) => (true, of),
-                (None, Some(of)) => (false, of),
+            let [sure, unsure] = &mut found;
+            let (certain, of, repeats) = match (timed, untimed) {
+                (Some(of), _) => (true, of, sure),
+                (None, Some(of)) => (false, of, unsure),
                 (None, None) => continue,
             };
-            let [sure, unsure] = &mut found;
-            let repeats = if certain { sure } else { unsure };
             repeats.get_or_insert(Repeats { certain, line: at + 1, of, count: 0 }).count += 1;
         }
         found.into_iter().flatten().collect()
@@ -252,6 +245,6 @@ mod tests {
         assert_eq!(windows.took("b", 2_000, 2_000, &[print(1, None, SECONDS_MAX + 10)]), []);
         assert_eq!(windows.len(), 1, "all others are too old");
         windows.clear();
-        assert!(windows.is_empty());
+        assert_eq!(windows.len(), 0);
     }
 }

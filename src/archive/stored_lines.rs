@@ -54,10 +54,8 @@ impl<'r> StoredLines<'r> {
             if line.last() == Some(&b'\n') {
                 line.pop();
             } else if line.len() > LINE_BYTES_MAX {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("line {} is longer than any that Forebay writes", self.number),
-                ));
+                let what = format!("line {} is longer than any that Forebay writes", self.number);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
             if !line.is_empty() {
                 return Ok(Some((self.number, line)));

@@ -23,10 +23,10 @@ use super::lines::{Content, Expected};
 use super::listing::{DayListing, Days, FOREIGN_NAMED_MAX, Span, is_folder};
 use super::object::{ContentFacts, Facts, Stored};
 use super::part::{StoredPart, same_rows};
-use super::repeats::{self, Windows};
+use super::repeats::{self, Repeats, Windows};
 use crate::object::{ObjectKey, ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
-use crate::store::reader::ListFrom;
+use crate::store::reader::{ListFrom, Listed};
 use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::outside_text;
 
@@ -160,10 +160,8 @@ impl Unread {
     }
 }
 
-struct Reading {
-    object: Unread,
-    read: AbortOnDropHandle<Result<Got<Content>, ArchiveError>>,
-}
+/// An object that is being read.
+type Reading = (Unread, AbortOnDropHandle<Result<Got<Content>, ArchiveError>>);
 
 /// A verification in progress. Dropping it stops it.
 pub struct Verify {
@@ -197,22 +195,12 @@ impl Verify {
         if !options.allow_foreign && options.source.is_none() && options.span.is_all() {
             strays(&archive, &all.foreign, &mut around).await?;
         }
-        let rules = Rules {
-            now: options.now,
-            markers_since: around.markers_since,
-            allow_foreign: options.allow_foreign,
-        };
+        let (now, markers_since, allow_foreign) = (options.now, around.markers_since, options.allow_foreign);
+        let rules = Rules { now, markers_since, allow_foreign };
         let wanted = |source: &SourceId| options.source.as_ref().is_none_or(|only| only == source);
         let mut streams = all.streams;
-        let sources: VecDeque<(SourceId, BTreeSet<Stream>)> = all
-            .sources
-            .into_iter()
-            .filter(wanted)
-            .map(|source| {
-                let of = streams.remove(&source).unwrap_or_default();
-                (source, of)
-            })
-            .collect();
+        let mut with_streams = |source| (streams.remove(&source).unwrap_or_default(), source);
+        let sources = all.sources.into_iter().filter(wanted).map(&mut with_streams).collect();
         let (sender, days) = mpsc::channel(DAYS_AHEAD);
         let feeder = Feeder { archive: Arc::clone(&archive), span: options.span, deep: options.deep, rules };
         Ok(Self {
@@ -302,12 +290,12 @@ impl Verify {
         let (archive, hasher) = (Arc::clone(&self.archive), self.hasher.clone());
         let (key, expected) = (object.key().clone(), object.expected());
         let read = tokio::spawn(async move { archive.read(&key, &expected, &hasher).await });
-        self.reading.push_back(Reading { object, read: AbortOnDropHandle::new(read) });
+        self.reading.push_back((object, AbortOnDropHandle::new(read)));
     }
 
     /// Waits for the object whose reading started first.
     async fn finish_reading(&mut self) -> Result<(), VerifyError> {
-        let Some(Reading { object, read }) = self.reading.pop_front() else { return Ok(()) };
+        let Some((object, read)) = self.reading.pop_front() else { return Ok(()) };
         let (mut not_compared, mut letters_twice) = (0, 0);
         let place = object.place();
         let findings = match read.await?? {
@@ -348,12 +336,8 @@ impl Verify {
             self.letters.clear();
             self.windows_of = Some(object.at.source.clone());
         }
-        let lines = repeats::Object {
-            first: object.at.first_position,
-            last,
-            lines: content.lines,
-            prints: &content.prints,
-        };
+        let (first, lines, prints) = (object.at.first_position, content.lines, &content.prints);
+        let lines = repeats::Object { first, last, lines, prints };
         if let Stream::Dead(destination) = &object.at.stream {
             let of = format!("{}/{destination}", object.at.spool_id);
             let repeats = self.letters.take(&of, &lines);
@@ -361,13 +345,9 @@ impl Verify {
         }
         let repeats = self.windows.take(&object.at.spool_id, &lines);
         let place = object.place();
-        let finding = |repeats: repeats::Repeats| BucketFinding {
-            place: BucketPlace { line: Some(repeats.line), positions: None, ..place.clone() },
-            problem: BucketProblem::Repeats {
-                certain: repeats.certain,
-                of: repeats.of,
-                count: repeats.count,
-            },
+        let finding = |Repeats { certain, line, of, count }: Repeats| BucketFinding {
+            place: BucketPlace { line: Some(line), positions: None, ..place.clone() },
+            problem: BucketProblem::Repeats { certain, of, count },
         };
         (0, repeats.into_iter().map(finding).collect())
     }
@@ -426,19 +406,15 @@ async fn markers_since(
         if asked.len() >= SOURCES_AHEAD
             && let Some(day) = asked.join_next().await
         {
-            first = earlier(first, day??);
+            first = first.into_iter().chain(day??).min();
         }
         let archive = Arc::clone(archive);
         asked.spawn(async move { archive.first_marked(&source).await });
     }
     while let Some(day) = asked.join_next().await {
-        first = earlier(first, day??);
+        first = first.into_iter().chain(day??).min();
     }
     Ok(first)
-}
-
-fn earlier(a: Option<ReceivedDay>, b: Option<ReceivedDay>) -> Option<ReceivedDay> {
-    a.into_iter().chain(b).min()
 }
 
 /// Lists keys that are in no source's folder.
@@ -450,10 +426,8 @@ async fn strays(archive: &Archive, foreign: &[String], around: &mut Around) -> R
             let page = archive.list(from).await?;
             // A single key's name may be a prefix of other keys; those are listed with their own folder.
             let whole = |key: &str| prefix.ends_with('/') || key == prefix;
-            for listed in page.objects.into_iter().filter(|listed| whole(listed.key.as_str())) {
-                if is_folder(&listed) {
-                    continue;
-                }
+            let is_stray = |listed: &Listed| whole(listed.key.as_str()) && !is_folder(listed);
+            for listed in page.objects.into_iter().filter(is_stray) {
                 if around.findings.len() >= FOREIGN_NAMED_MAX {
                     around.findings_left_out += 1;
                     continue;
@@ -483,14 +457,14 @@ type Listings = mpsc::Receiver<Result<DayListing, ArchiveError>>;
 impl Feeder {
     async fn run(
         self,
-        mut sources: VecDeque<(SourceId, BTreeSet<Stream>)>,
+        mut sources: VecDeque<(BTreeSet<Stream>, SourceId)>,
         days: mpsc::Sender<AbortOnDropHandle<Result<Looked, VerifyError>>>,
     ) -> Result<(), ArchiveError> {
         let objects = Arc::new(Semaphore::new(OBJECTS_AHEAD as usize));
         let mut listings: VecDeque<(Listings, AbortOnDropHandle<()>)> = VecDeque::new();
         loop {
             while listings.len() < SOURCES_AHEAD
-                && let Some((source, streams)) = sources.pop_front()
+                && let Some((streams, source)) = sources.pop_front()
             {
                 listings.push_back(self.list(source, &streams));
             }
@@ -500,9 +474,8 @@ impl Feeder {
                 continue;
             };
             let listing = listing?;
-            let weight = u32::try_from(listing.objects.len() + listing.parts.len())
-                .unwrap_or(u32::MAX)
-                .clamp(1, OBJECTS_AHEAD);
+            let objects_of_day = u32::try_from(listing.objects.len() + listing.parts.len());
+            let weight = objects_of_day.map_or(OBJECTS_AHEAD, |weight| weight.clamp(1, OBJECTS_AHEAD));
             let Ok(permit) = Arc::clone(&objects).acquire_many_owned(weight).await else { return Ok(()) };
             let look = look(Arc::clone(&self.archive), listing, self.rules, self.deep, permit);
             if days.send(AbortOnDropHandle::new(tokio::spawn(look))).await.is_err() {
@@ -610,15 +583,15 @@ enum At {
 
 fn take(day: &mut Day, parts: &mut Vec<StoredPart>, (head, key, at): (Got<LenAndMetadata>, ObjectKey, At)) {
     let problem = match head {
-        Got::Read(LenAndMetadata { len, metadata }) => {
+        Got::Read(head) => {
             let findings = match at {
                 At::Object(at) => {
-                    let (object, findings) = Stored::new(key, at, len, &metadata);
+                    let (object, findings) = Stored::new(key, at, &head);
                     day.objects.push(object);
                     findings
                 }
                 At::Part(at) => {
-                    let (part, findings) = StoredPart::new(key, at, len, &metadata);
+                    let (part, findings) = StoredPart::new(key, at, &head);
                     parts.push(part);
                     findings
                 }

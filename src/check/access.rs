@@ -105,14 +105,11 @@ pub fn role(
             role.arn, role.external_id
         ),
     );
-    let refusal = match answer {
-        Ok(()) => {
-            return trial.passed(format!(
-                "{} is assumed with the external id {} (session {session}, asked in {region})",
-                role.arn, role.external_id
-            ));
-        }
-        Err(refusal) => refusal,
+    let Err(refusal) = answer else {
+        return trial.passed(format!(
+            "{} is assumed with the external id {} (session {session}, asked in {region})",
+            role.arn, role.external_id
+        ));
     };
     if let Some(remedies) = fix::common(Service::Token, refusal) {
         return trial.failed(refusal.to_string(), remedies);

@@ -34,10 +34,7 @@ impl HeadBucket {
 pub fn exists(subject: &Subject<'_>, head: &HeadBucket) -> CheckFinding {
     let bucket = subject.bucket();
     let trial = Trial::new("bucket", format!("HeadBucket {bucket} in {}", head.asked_in));
-    let refusal = match &head.answer {
-        Ok(()) => return trial.passed(format!("{bucket} exists")),
-        Err(refusal) => refusal,
-    };
+    let Err(refusal) = &head.answer else { return trial.passed(format!("{bucket} exists")) };
     if refusal.status == Some(404) {
         return trial.failed(format!("404: bucket {bucket} does not exist"), fix::no_such_bucket(subject));
     }
@@ -46,9 +43,8 @@ pub fn exists(subject: &Subject<'_>, head: &HeadBucket) -> CheckFinding {
     }
     match refusal.status {
         Some(403) => {
-            let owner = subject
-                .owner()
-                .map_or_else(String::new, |owner| format!(", or the owner is not account {owner}"));
+            let owner = subject.owner().map(|owner| format!(", or the owner is not account {owner}"));
+            let owner = owner.unwrap_or_default();
             trial.not_tested(format!(
                 "403: not testable with these rights (s3:ListBucket{owner}); not required: the put test below covers it"
             ))

@@ -135,7 +135,7 @@ impl Invoking<'_> {
 
     /// How the dry run of an invocation ended: with this status, or as a failure.
     pub fn dry_run(&self, function: &str, ended: &Result<u16, Failure>) -> CheckFinding {
-        let trial = Trial::new("dry_run", format!("lambda:Invoke {function} with InvocationType DryRun"));
+        let trial = dry_run_trial(function);
         match ended {
             Ok(DRY_RUN_ALLOWED) => {
                 trial.passed("the function exists and may be invoked; it did not run (204)")
@@ -187,9 +187,7 @@ impl Invoking<'_> {
         let remedy = failure.class.remedy();
         match (failure.class, self.role) {
             (Class::AccessDenied, _) => {
-                let mut all = vec![self.may_invoke(remedy)];
-                all.extend(self.other_account(function));
-                all
+                [self.may_invoke(remedy)].into_iter().chain(self.other_account(function)).collect()
             }
             (Class::InvalidCredentials, Some(role)) => vec![Remedy::say(remedy), self.trust(role)],
             _ => vec![Remedy::say(remedy)],
@@ -247,6 +245,10 @@ fn shown(failure: &Failure) -> String {
     format!("{}: {}", failure.class, failure.what.full())
 }
 
+fn dry_run_trial(function: &str) -> Trial {
+    Trial::new("dry_run", format!("lambda:Invoke {function} with InvocationType DryRun"))
+}
+
 fn call_trial(function: &str, call: &TestCall) -> Trial {
     Trial::new("call", format!("invoke {function} with the {} call {}", call.kind, call.message_id))
 }
@@ -258,8 +260,7 @@ pub fn not_sent(function: &str, call: &TestCall, because: &str) -> CheckFinding 
 
 /// The finding for a dry run that is not tried, for this reason.
 pub fn no_dry_run(function: &str, because: &str) -> CheckFinding {
-    Trial::new("dry_run", format!("lambda:Invoke {function} with InvocationType DryRun"))
-        .not_tested(format!("not tested: {because}"))
+    dry_run_trial(function).not_tested(format!("not tested: {because}"))
 }
 
 /// The findings for a role that cannot be assumed without credentials.

@@ -82,9 +82,8 @@ pub async fn test_destination(
             Ok(()) => one_function(test, &invoking, function, &*clock).await,
             Err(because) => {
                 let TestedFunction { function, call, .. } = function;
-                let mut findings = vec![no_dry_run(function, because)];
-                findings.extend(test.invoke.as_ref().map(|_| not_sent(function, call, because)));
-                findings
+                let unsent = test.invoke.as_ref().map(|_| not_sent(function, call, because));
+                [no_dry_run(function, because)].into_iter().chain(unsent).collect()
             }
         };
         groups.push(Group {

@@ -42,16 +42,6 @@ pub struct Load {
     pub outage_seconds: u64,
 }
 
-impl Default for Load {
-    fn default() -> Self {
-        Self {
-            calls_per_second: None,
-            call_bytes: CALL_BYTES_ASSUMED,
-            outage_seconds: OUTAGE_SECONDS_ASSUMED,
-        }
-    }
-}
-
 /// The relevant part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -270,6 +260,16 @@ mod tests {
     use super::super::finding::Outcome;
     use super::*;
     use crate::object::{KmsContext, KmsKey, SseKms};
+
+    impl Default for Load {
+        fn default() -> Self {
+            Self {
+                calls_per_second: None,
+                call_bytes: CALL_BYTES_ASSUMED,
+                outage_seconds: OUTAGE_SECONDS_ASSUMED,
+            }
+        }
+    }
 
     fn kms(bucket_key: Option<bool>) -> Encryption {
         let key = KmsKey::parse("alias/events").unwrap();

@@ -21,24 +21,6 @@ pub enum Service {
     Key,
 }
 
-impl Service {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Store => "the store",
-            Self::Token => "the token service",
-            Self::Key => "the key service",
-        }
-    }
-
-    fn setting(self) -> &'static str {
-        match self {
-            Self::Store => "s3.endpoint_url",
-            Self::Token => "s3.sts_endpoint_url",
-            Self::Key => "s3.kms_endpoint_url",
-        }
-    }
-}
-
 /// Credentials in their most common form.
 const CREDENTIALS: &str = "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…";
 
@@ -56,7 +38,11 @@ pub fn give_credentials() -> Vec<Remedy> {
 /// Remedies for failures independent of the request: no answer, bad credentials, a wrong clock, a busy
 /// service. `None` if the failure concerns the request itself.
 pub fn common(service: Service, refusal: &Refusal) -> Option<Vec<Remedy>> {
-    let (name, setting) = (service.name(), service.setting());
+    let (name, setting) = match service {
+        Service::Store => ("the store", "s3.endpoint_url"),
+        Service::Token => ("the token service", "s3.sts_endpoint_url"),
+        Service::Key => ("the key service", "s3.kms_endpoint_url"),
+    };
     let say = |text: String| Some(vec![Remedy::say(text)]);
     match refusal.reason {
         Reason::NoAnswer(NoAnswer::Name) => say(format!(
@@ -211,10 +197,10 @@ pub fn no_such_bucket(subject: &Subject<'_>) -> Vec<Remedy> {
     let region = subject.region.or(subject.location.region.as_deref()).unwrap_or("us-east-1");
     let mut command = format!("aws s3api create-bucket --bucket {bucket} --region {region}");
     if region != "us-east-1" {
-        command.push_str(&format!(" --create-bucket-configuration LocationConstraint={region}"));
+        command += &format!(" --create-bucket-configuration LocationConstraint={region}");
     }
     if let Some(endpoint) = &subject.reach.endpoint_url {
-        command.push_str(&format!(" --endpoint-url {endpoint}"));
+        command += &format!(" --endpoint-url {endpoint}");
     }
     vec![Remedy::paste("fix the bucket's name (s3.bucket, or the source's), or create the bucket", command)]
 }
@@ -275,12 +261,8 @@ fn other_encryptions(subject: &Subject<'_>) -> String {
         (Some("aws:kms"), "encryption = { kms = \"arn:aws:kms:…\", bucket_key = true }"),
         (None, "encryption = \"none\"  # the bucket's default applies"),
     ];
-    let other: Vec<&str> = lines
-        .iter()
-        .filter(|(algorithm, _)| *algorithm != configured.algorithm())
-        .map(|(_, line)| *line)
-        .collect();
-    subject.setting(&other.join("\n"))
+    let other = lines.into_iter().filter(|(algorithm, _)| *algorithm != configured.algorithm());
+    subject.setting(&other.map(|(_, line)| line).collect::<Vec<_>>().join("\n"))
 }
 
 fn tagging(subject: &Subject<'_>) -> Remedy {

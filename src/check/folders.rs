@@ -6,7 +6,7 @@
 
 use crate::object::{ObjectKey, S3Location};
 use crate::sources::SourceId;
-use crate::store::{Put, Reason};
+use crate::store::Reason;
 use crate::time::ReceivedDay;
 use crate::words::first_few;
 
@@ -38,11 +38,6 @@ pub(super) fn keys(to: &S3Location, sources: &[SourceId], day: ReceivedDay, name
     sources.iter().take(SOURCES_MAX).flat_map(folders).map(ObjectKey::listed).collect()
 }
 
-/// `put` with another key and a wrong checksum.
-pub(super) fn with_wrong_checksum(put: &Put, key: ObjectKey) -> Put {
-    Put { key, crc32: !put.crc32, ..put.clone() }
-}
-
 /// Whether the store refused the checksum, and nothing else.
 pub(super) fn is_about_the_checksum(answer: &Result<(), Refusal>) -> bool {
     answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::Digest)
@@ -60,11 +55,8 @@ pub fn judge(subject: &Subject<'_>, answers: &Answers) -> CheckFinding {
         }
         Answers::Unfit(Err(refusal)) => return trial.not_tested(format!("{untold} ({refusal})")),
     };
-    let denied: Vec<(&str, &Refusal)> = tried
-        .iter()
-        .filter_map(|(folder, answer)| Some((folder.as_str(), answer.as_ref().err()?)))
-        .filter(|(_, refusal)| refusal.is_denied())
-        .collect();
+    let refused = tried.iter().filter_map(|(folder, answer)| Some((folder, answer.as_ref().err()?)));
+    let denied: Vec<(&String, &Refusal)> = refused.filter(|(_, refusal)| refusal.is_denied()).collect();
     if let Some((_, refusal)) = denied.first() {
         let folders = first_few(denied.iter().map(|(folder, _)| folder), NAMED_MAX);
         let found = format!("{folders} cannot be written to: {refusal}");

@@ -108,11 +108,8 @@ pub fn usable(subject: &Subject<'_>, answer: &Result<(), Refusal>, put: bool) ->
     let trial =
         Trial::new("kms_use", format!("kms:GenerateDataKey {key}{} as a dry run", in_region(subject)));
     match answer {
-        Ok(()) => trial.passed("data keys can be generated with it"),
-        Err(refusal) if refusal.reason == Reason::DryRun => {
-            trial.passed("data keys can be generated with it")
-        }
-        Err(refusal) => refused(subject, trial, refusal, put),
+        Err(refusal) if refusal.reason != Reason::DryRun => refused(subject, trial, refusal, put),
+        _ => trial.passed("data keys can be generated with it"),
     }
 }
 

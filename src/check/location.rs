@@ -14,7 +14,7 @@ use super::object::{self, PutAnswer};
 use super::probe::aws::Aws;
 use super::refusal::Refusal;
 use super::report::Group;
-use super::specimen::{self, Maker};
+use super::specimen;
 use super::subject::{LocationUnderCheck, Reach, Subject};
 use super::surroundings;
 use crate::arn::partition_of;
@@ -37,12 +37,6 @@ pub(super) struct Common {
     pub(super) external_ids: BTreeMap<RoleArn, BTreeSet<ExternalId>>,
 }
 
-/// The findings for one bucket.
-pub(super) struct Checked {
-    pub(super) group: Group,
-    pub(super) reading: Option<Reading>,
-}
-
 /// The checks in their order, to report those that cannot be run.
 const OF_A_ROLE: [&str; 2] = ["role", "role_without_external_id"];
 const OF_A_BUCKET: [&str; 8] =
@@ -56,14 +50,14 @@ struct Visit<'a> {
     reading: Option<Reading>,
 }
 
-/// Checks a bucket. `probe_role`: whether its role is also tried without an external id, which is done
-/// once per role.
+/// Checks a bucket. Also returns the time in its first answer. `probe_role`: whether its role is also tried
+/// without an external id, which is done once per role.
 pub(super) async fn check(
     common: &Common,
     under_check: &LocationUnderCheck,
     at: UnixMillis,
     probe_role: bool,
-) -> Checked {
+) -> (Group, Option<Reading>) {
     let mut visit = Visit { common, under_check, findings: Vec::new(), reading: None };
     visit.all(at, probe_role).await;
     let bucket = under_check.location.to_string();
@@ -73,7 +67,7 @@ pub(super) async fn check(
         sources: under_check.sources.iter().map(ToString::to_string).collect(),
         findings: visit.findings,
     };
-    Checked { group, reading: visit.reading }
+    (group, visit.reading)
 }
 
 impl<'a> Visit<'a> {
@@ -163,19 +157,17 @@ impl<'a> Visit<'a> {
         let aws = &self.common.aws;
         let home = aws.store.sdk().region().map_or(DEFAULT_REGION, AsRef::as_ref);
         let region = to.region.clone().unwrap_or_else(|| home.to_owned());
-        let first = aws.head_bucket(to, &region).await;
-        let last = match first.head.elsewhere().map(str::to_owned) {
-            Some(elsewhere) => Some(aws.head_bucket(to, &elsewhere).await),
-            None => None,
+        let (first, reading) = aws.head_bucket(to, &region).await;
+        let (last, last_reading) = match first.elsewhere() {
+            Some(elsewhere) => aws.head_bucket(to, elsewhere).await,
+            None => (first.clone(), None),
         };
-        let last_head = last.as_ref().map_or_else(|| first.head.clone(), |last| last.head.clone());
-        self.reading = first.reading.or_else(|| last.and_then(|last| last.reading));
-        let found = last_head.region.clone().or_else(|| first.head.region.clone());
+        self.reading = reading.or(last_reading);
+        let found = last.region.clone().or_else(|| first.region.clone());
         let subject = self.subject(found.as_deref());
-        let findings =
-            [bucket::exists(&subject, &last_head), bucket::region(&subject, &first.head, &last_head)];
+        let findings = [bucket::exists(&subject, &last), bucket::region(&subject, &first, &last)];
         self.findings.extend(findings);
-        HeadBucket { region: found, ..last_head }
+        HeadBucket { region: found, ..last }
     }
 
     /// Puts the test object, and runs the checks that depend on it. Returns its key if it is stored.
@@ -183,20 +175,31 @@ impl<'a> Visit<'a> {
         let common = self.common;
         let (aws, reach, to) = (&common.aws, &common.reach, &self.under_check.location);
         let [_, _, rest @ ..] = &OF_A_BUCKET;
-        let made = match self.under_check.sources.first() {
-            Some(source) => specimen::put(reach, to, source, Maker { node: &common.node, at }).ok(),
-            None => None,
-        };
+        let source = self.under_check.sources.first();
+        let made = source.and_then(|source| specimen::put(reach, to, source, &common.node, at).ok());
         let Some(put) = made else {
             self.skip(rest, "the test object could not be created");
             return None;
         };
         let (answer, elsewhere) = self.put(&put).await;
         let region = elsewhere.as_deref().or(region);
-        let stored = answer.stored().cloned();
+        let subject = self.subject(region);
+        let Some(stored) = answer.stored() else {
+            let without = object::without_object;
+            let findings = [
+                object::put(&subject, &put.key, &answer),
+                without("encryption", "the encryption that the store reports"),
+                object::create_only(&subject, &answer, None),
+                without("folders", "PutObject with a wrong checksum"),
+                without("look", "HeadObject of the test object"),
+                without("cleanup", "DeleteObject of the test object"),
+            ];
+            self.findings.extend(findings);
+            return None;
+        };
         // If the store refused the condition, it would only refuse it again.
-        let again = match (&stored, &answer.answer, put.mode) {
-            (Some(_), Ok(_), PutMode::CreateOnly) => Some(aws.put(&put).await),
+        let again = match (&answer.answer, put.mode) {
+            (Ok(_), PutMode::CreateOnly) => Some(aws.put(&put).await),
             _ => None,
         };
         let len = match &put.body {
@@ -205,39 +208,26 @@ impl<'a> Visit<'a> {
         };
         // Use the mode that the store accepted: without conditional writes it would refuse the condition.
         let mode = if answer.answer.is_ok() { put.mode } else { PutMode::Overwrite };
-        let as_taken = Put { mode, ..put.clone() };
-        let folders = if stored.is_some() { Some(self.folders(&as_taken, at).await) } else { None };
-        let looked = if stored.is_some() { Some(aws.look(to, &put.key).await) } else { None };
-        let removed = if stored.is_some() { Some(aws.remove(to, &put.key).await) } else { None };
-        let subject = self.subject(region);
+        let folders = self.folders(&Put { mode, ..put.clone() }, at).await;
+        let looked = aws.look(to, &put.key).await;
+        let removed = aws.remove(to, &put.key).await;
         let findings = [
             object::put(&subject, &put.key, &answer),
-            match &stored {
-                Some(stored) => object::encryption(&subject, stored.applied.as_ref()),
-                None => object::without_object("encryption", "the encryption that the store reports"),
-            },
+            object::encryption(&subject, stored.applied.as_ref()),
             object::create_only(&subject, &answer, again.as_ref()),
-            match &folders {
-                Some(answers) => folders::judge(&subject, answers),
-                None => object::without_object("folders", "PutObject with a wrong checksum"),
-            },
-            match &looked {
-                Some(found) => object::look(found, len),
-                None => object::without_object("look", "HeadObject of the test object"),
-            },
-            match &removed {
-                Some(removed) => object::removal(&subject, &put.key, removed),
-                None => object::without_object("cleanup", "DeleteObject of the test object"),
-            },
+            folders::judge(&subject, &folders),
+            object::look(&looked, len),
+            object::removal(&subject, &put.key, &removed),
         ];
         self.findings.extend(findings);
-        stored.map(|_| put.key)
+        Some(put.key)
     }
 
     /// Tries the folders of the sources without storing anything.
     async fn folders(&self, put: &Put, at: UnixMillis) -> Answers {
         let (aws, to) = (&self.common.aws, &self.under_check.location);
-        let try_at = async |key: ObjectKey| aws.put(&folders::with_wrong_checksum(put, key)).await.map(drop);
+        let with_wrong_checksum = |key| Put { key, crc32: !put.crc32, ..put.clone() };
+        let try_at = async |key: ObjectKey| aws.put(&with_wrong_checksum(key)).await.map(drop);
         let beside = ObjectKey::listed(format!("{}-checksum", put.key));
         let answer = try_at(beside.clone()).await;
         if !folders::is_about_the_checksum(&answer) {

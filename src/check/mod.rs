@@ -1,8 +1,8 @@
 //! `forebay check` and `forebay destinations test`: whether a configuration works, before the first call.
 //!
-//! Each check is a pure function from observations to a [`CheckFinding`]; `probe` makes the observations, and
-//! [`run()`] defines their order and dependencies. A refusal of something not required is not a failure:
-//! `s3:PutObject` alone is enough for a collector, and for this check.
+//! Each check is a pure function from observations to a [`finding::CheckFinding`]; `probe` makes the
+//! observations, and [`run()`] defines their order and dependencies. A refusal of something not required is
+//! not a failure: `s3:PutObject` alone is enough for a collector, and for this check.
 
 pub mod access;
 pub mod bucket;
@@ -30,10 +30,9 @@ pub mod surroundings;
 pub mod tls;
 
 pub use destination_run::{DestinationTest, TestedFunction, test_destination};
-pub use estimate::{Estimate, Load, Shape};
-pub use finding::{CheckFinding, Outcome, Remedy};
+pub use estimate::{Load, Shape};
 pub use ports::{Port, Speaks};
-pub use report::{CheckReport, Group, Summary};
+pub use report::CheckReport;
 pub use run::{Settings, run};
 pub use spool::SpoolSettings;
 pub use subject::{LocationUnderCheck, Reach, locations};

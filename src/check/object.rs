@@ -8,18 +8,6 @@ use super::fix;
 use super::refusal::Refusal;
 use super::subject::Subject;
 
-/// The result of removing a test object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// It was removed.
-    Removed {
-        /// Whether the bucket has versioning, so that the object is now below a delete marker.
-        marker: bool,
-    },
-    /// It could not be removed.
-    Refused(Refusal),
-}
-
 /// The answers to putting the test object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutAnswer {
@@ -171,15 +159,16 @@ pub fn look(found: &Result<u64, Refusal>, len: u64) -> CheckFinding {
     }
 }
 
-/// The result of removing the test object.
-pub fn removal(subject: &Subject<'_>, key: &ObjectKey, removal: &Removal) -> CheckFinding {
+/// The result of removing the test object. `Ok`: whether the bucket has versioning, so that the object is now
+/// below a delete marker.
+pub fn removal(subject: &Subject<'_>, key: &ObjectKey, removed: &Result<bool, Refusal>) -> CheckFinding {
     let trial = Trial::new("cleanup", format!("DeleteObject {}/{key}", subject.bucket()));
-    match removal {
-        Removal::Removed { marker: false } => trial.passed("the test object is removed"),
-        Removal::Removed { marker: true } => {
+    match removed {
+        Ok(false) => trial.passed("the test object is removed"),
+        Ok(true) => {
             trial.passed("the test object is removed; the bucket keeps its version under a delete marker")
         }
-        Removal::Refused(refusal) => trial.not_tested(format!(
+        Err(refusal) => trial.not_tested(format!(
             "the test object stays, because it cannot be removed; the right to remove it is not required ({refusal})"
         )),
     }

@@ -108,7 +108,7 @@ impl CheckReport {
     /// The report as JSON. Errors: the encoder's error.
     pub fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(&PrintedReport {
-            findings: printed(&self.groups),
+            findings: self.groups.iter().flat_map(printed).collect(),
             estimate: self.estimate.as_ref(),
             summary: self.summary(),
         })
@@ -116,38 +116,25 @@ impl CheckReport {
 
     /// The report for people: one line per check, and the remedies below.
     pub fn text(&self) -> String {
-        let mut lines = group_lines(&self.groups);
+        let mut lines = Vec::new();
+        for group in self.groups.iter().filter(|group| !group.findings.is_empty()) {
+            lines.extend(wrapped("", &group.title));
+            lines.extend(group.findings.iter().flat_map(finding_lines));
+            lines.push(String::new());
+        }
         if let Some(estimate) = &self.estimate {
             lines.push("estimate".to_owned());
             lines.extend(estimate::lines(estimate).into_iter().map(|line| format!("  {line}")));
             lines.push(String::new());
         }
         lines.push(self.summary().in_words());
-        as_text(&lines)
+        lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 }
 
-fn printed(groups: &[Group]) -> Vec<Printed<'_>> {
-    let mut all = Vec::new();
-    for Group { subject, sources, findings, .. } in groups {
-        let one = |finding| Printed { finding, destination: subject.as_deref(), sources };
-        all.extend(findings.iter().map(one));
-    }
-    all
-}
-
-fn group_lines(groups: &[Group]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for group in groups.iter().filter(|group| !group.findings.is_empty()) {
-        lines.extend(wrapped("", &group.title));
-        group.findings.iter().for_each(|finding| lines.extend(finding_lines(finding)));
-        lines.push(String::new());
-    }
-    lines
-}
-
-fn as_text(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+fn printed(group: &Group) -> impl Iterator<Item = Printed<'_>> {
+    let Group { subject, sources, findings, .. } = group;
+    findings.iter().map(|finding| Printed { finding, destination: subject.as_deref(), sources })
 }
 
 fn finding_lines(finding: &CheckFinding) -> Vec<String> {
@@ -161,9 +148,8 @@ fn finding_lines(finding: &CheckFinding) -> Vec<String> {
     for remedy in remedies {
         let colon = if remedy.paste.is_some() { ":" } else { "" };
         lines.extend(wrapped("      → ", &format!("{}{colon}", remedy.text)));
-        for line in remedy.paste.iter().flat_map(|paste| paste.lines()) {
-            lines.push(format!("          {line}"));
-        }
+        let paste = remedy.paste.iter().flat_map(|paste| paste.lines());
+        lines.extend(paste.map(|line| format!("          {line}")));
     }
     lines
 }

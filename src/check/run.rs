@@ -10,7 +10,7 @@ use super::access::{self, Identity};
 use super::clock::{self, Reading};
 use super::estimate::{self, Load, Shape};
 use super::finding::CheckFinding;
-use super::location::{self, Checked, Common};
+use super::location::{self, Common};
 use super::ports::{self, Port, PortUse, Speaks};
 use super::probe;
 use super::probe::aws::Aws;
@@ -98,8 +98,9 @@ pub async fn run(
     let mut groups = vec![Group::new("access", access)];
     let (checked, reading) = locations(common, settings.locations, clock.wall(), progress).await?;
     groups.extend(checked);
-    let local = Local { spool: settings.spool, tls: settings.tls, ports: settings.ports };
-    let (findings, disk_bytes) = machine(local, clock, reading).await?;
+    let listening = listening(&settings.ports).await;
+    let (mut findings, disk_bytes) = machine(settings.spool, settings.tls, clock, reading).await?;
+    findings.extend(listening);
     groups.push(Group::new("this machine", findings));
     let estimate = estimate::estimate(settings.load, &Shape { disk_bytes, ..settings.shape });
     groups.push(Group::new("load", vec![estimate::judge(&estimate)]));
@@ -117,8 +118,8 @@ async fn locations(
     let all = locations.len();
     let mut roles = BTreeSet::new();
     let mut waiting = locations.into_iter().enumerate();
-    let mut running: JoinSet<(usize, Checked)> = JoinSet::new();
-    let mut done: BTreeMap<usize, Checked> = BTreeMap::new();
+    let mut running = JoinSet::new();
+    let mut done = BTreeMap::new();
     progress(0, all);
     loop {
         while running.len() < AT_ONCE
@@ -135,26 +136,19 @@ async fn locations(
         done.insert(index, checked);
         progress(done.len(), all);
     }
-    let reading = done.values().find_map(|checked| checked.reading.clone());
-    Ok((done.into_values().map(|checked| checked.group).collect(), reading))
+    let (groups, readings): (Vec<Group>, Vec<Option<Reading>>) = done.into_values().unzip();
+    Ok((groups, readings.into_iter().flatten().next()))
 }
 
-/// The local settings to check.
-struct Local {
+/// The findings about the clock and the files of this machine, and how many bytes of spool its disk can hold,
+/// if known.
+async fn machine(
     spool: SpoolSettings,
     tls: Option<TlsSettings>,
-    ports: Vec<Port>,
-}
-
-/// The findings about this machine, and how many bytes of spool its disk can hold, if known.
-async fn machine(
-    local: Local,
     clock: Arc<dyn Clock>,
     reading: Option<Reading>,
 ) -> Result<(Vec<CheckFinding>, Option<u64>), JoinError> {
     let mut findings = vec![clock::difference(reading.as_ref())];
-    let Local { spool, tls, ports } = local;
-    let listening = listening(&ports).await;
     let files = move || {
         let facts = probe::spool::look(&spool.dir, &*clock);
         let mut findings = super::spool::judge(&spool, &facts);
@@ -165,7 +159,6 @@ async fn machine(
     };
     let (of_files, disk_bytes) = tokio::task::spawn_blocking(files).await?;
     findings.extend(of_files);
-    findings.extend(listening);
     Ok((findings, disk_bytes))
 }
 

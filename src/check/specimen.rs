@@ -16,19 +16,16 @@ use super::subject::Reach;
 /// The compression level; irrelevant for one line.
 const LEVEL: u32 = 6;
 
-/// The node and the time for a test object.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Maker<'a> {
-    /// The node id.
-    pub(super) node: &'a str,
-    /// The current time; different for each object, because it is part of the name.
-    pub(super) at: UnixMillis,
-}
-
-/// A put of one line, with all headers that delivery would send for an object of `source`.
+/// A put of one line, with all headers that delivery would send for an object of `source`. `at`: the current
+/// time; different for each object, because it is part of the name.
 /// Errors: the compressor's error.
-pub(super) fn put(reach: &Reach, to: &S3Location, source: &SourceId, maker: Maker<'_>) -> io::Result<Put> {
-    let Maker { node, at } = maker;
+pub(super) fn put(
+    reach: &Reach,
+    to: &S3Location,
+    source: &SourceId,
+    node: &str,
+    at: UnixMillis,
+) -> io::Result<Put> {
     let line = serde_json::json!({ "type": "check", "node": node, "receivedAt": crate::words::rfc3339(at) });
     let mut gzip = GzipLines::new(Vec::new(), LEVEL, u64::MAX);
     gzip.push(format!("{line}\n").as_bytes())?;

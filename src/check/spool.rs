@@ -76,9 +76,7 @@ pub fn judge(settings: &SpoolSettings, facts: &SpoolFacts) -> Vec<CheckFinding> 
     if matches!(facts.directory, Directory::Unusable { .. }) {
         return all;
     }
-    all.push(filesystem(settings, &facts.filesystem));
-    all.push(space(settings, facts));
-    all.push(sync(&facts.syncs));
+    all.extend([filesystem(settings, &facts.filesystem), space(settings, facts), sync(&facts.syncs)]);
     all
 }
 

@@ -96,12 +96,13 @@ impl LocationUnderCheck {
 /// An identity as policies name it: the role of a session, not the session.
 pub(super) fn principal_of(identity: &str) -> Option<Arn> {
     let arn: Arn = identity.parse().ok()?;
-    if arn.service() != "sts" {
+    let of = arn.parts();
+    if of.service != "sts" {
         return Some(arn);
     }
     // The path of a role is missing in the ARN of its sessions, but most roles have none.
-    let name = arn.resource().strip_prefix("assumed-role/")?.split('/').next()?.to_owned();
-    format!("arn:{}:iam::{}:role/{name}", arn.partition(), arn.account()).parse().ok()
+    let name = of.resource.strip_prefix("assumed-role/")?.split('/').next()?;
+    format!("arn:{}:iam::{}:role/{name}", of.partition, of.account).parse().ok()
 }
 
 /// Distinct buckets, each with its sources, in the order of the sources.
@@ -155,30 +156,18 @@ impl Subject<'_> {
 
     /// What a put requests besides storing bytes, in the words of the configuration.
     pub fn asked_for(&self) -> String {
-        let mut asked = vec![format!("encryption {}", self.location.encryption)];
-        if let Some(bucket_key) = self.location.encryption.kms().and_then(|kms| kms.bucket_key) {
-            asked.push(format!("bucket key {}", if bucket_key { "on" } else { "off" }));
-        }
-        if let Some(class) = self.location.storage_class {
-            asked.push(format!("storage class {class}"));
-        }
-        if self.reach.tags.any() {
-            asked.push("tags".to_owned());
-        }
-        if self.reach.acl {
-            asked.push("bucket-owner-full-control".to_owned());
-        }
-        if let Some(owner) = &self.location.expected_bucket_owner {
-            asked.push(format!("owner {owner}"));
-        }
-        if self.reach.is_in_clear() {
-            asked.push("over plain HTTP".to_owned());
-        }
-        asked.push(match self.reach.put {
-            PutMode::CreateOnly => "create-only".to_owned(),
-            PutMode::Overwrite => "overwrite".to_owned(),
-        });
-        asked.join(", ")
+        let bucket_key = self.location.encryption.kms().and_then(|kms| kms.bucket_key);
+        let asked = [
+            Some(format!("encryption {}", self.location.encryption)),
+            bucket_key.map(|on| format!("bucket key {}", if on { "on" } else { "off" })),
+            self.location.storage_class.map(|class| format!("storage class {class}")),
+            self.reach.tags.any().then(|| "tags".to_owned()),
+            self.reach.acl.then(|| "bucket-owner-full-control".to_owned()),
+            self.owner().map(|owner| format!("owner {owner}")),
+            self.reach.is_in_clear().then(|| "over plain HTTP".to_owned()),
+            Some(if self.reach.put == PutMode::CreateOnly { "create-only" } else { "overwrite" }.to_owned()),
+        ];
+        asked.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     /// A statement that grants what was refused, filled in. If the writer's ARN is known, it is for the
@@ -261,7 +250,7 @@ impl Subject<'_> {
         let principal = self.principal();
         Values {
             places,
-            account: principal.as_ref().map(|arn| arn.account().to_owned()),
+            account: principal.as_ref().map(|arn| arn.parts().account.to_owned()),
             principals: principal.into_iter().collect(),
             ..Values::default()
         }

@@ -4,7 +4,7 @@ use super::access::{self, Credentials, Identity};
 use super::bucket::{self, HeadBucket};
 use super::finding::{CheckFinding, Outcome};
 use super::key::{self, KeyFacts};
-use super::object::{self, PutAnswer, Removal};
+use super::object::{self, PutAnswer};
 use super::refusal::Refusal;
 use super::subject::{Reach, Subject};
 use crate::object::{
@@ -210,9 +210,9 @@ fn the_test_object_is_judged() {
     ends("hidden", &object::look(&Err(refusal(403, "")), 7), NotTested, "not required");
     ends("broken", &object::look(&Err(refusal(500, "")), 7), NotTested, "without");
     let removed = |removal| object::removal(&rig.subject(), &key, &removal);
-    ends("removed", &removed(Removal::Removed { marker: false }), Passed, "removed");
-    ends("versions", &removed(Removal::Removed { marker: true }), Passed, "delete marker");
-    ends("stays", &removed(Removal::Refused(refusal(403, "AccessDenied"))), NotTested, "stays");
+    ends("removed", &removed(Ok(false)), Passed, "removed");
+    ends("versions", &removed(Ok(true)), Passed, "delete marker");
+    ends("stays", &removed(Err(refusal(403, "AccessDenied"))), NotTested, "stays");
     let about = |status, code: &str| PutAnswer::may_be_about_the_condition(&refusal(status, code));
     assert!(about(501, "") && about(400, "InvalidArgument") && about(400, "NotImplemented"));
     assert!(!about(403, "AccessDenied") && !about(400, "ExpiredToken") && !about(503, "SlowDown"));

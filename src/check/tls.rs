@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::time::{DAY_MS, UnixMillis};
-use crate::words::date;
+use crate::words::{date, first_few};
 
 use super::finding::{CheckFinding, Remedy, Trial};
 
@@ -25,15 +25,6 @@ pub struct TlsSettings {
     pub public_host: Option<String>,
 }
 
-/// The content of the files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsFacts {
-    /// They are unusable, for this reason.
-    Unusable(String),
-    /// They match.
-    Pair(Certificate),
-}
-
 /// The first certificate of the chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
@@ -47,17 +38,21 @@ pub struct Certificate {
     pub self_signed: bool,
 }
 
-/// The findings about the files.
-pub fn judge(settings: &TlsSettings, facts: &TlsFacts, now: UnixMillis) -> Vec<CheckFinding> {
+/// The findings about the files. `Err`: they are unusable, for this reason.
+pub fn judge(
+    settings: &TlsSettings,
+    found: &Result<Certificate, String>,
+    now: UnixMillis,
+) -> Vec<CheckFinding> {
     let TlsSettings { cert, key, public_host } = settings;
     let trial = Trial::new("tls_files", format!("read {} and {}", cert.display(), key.display()));
-    let certificate = match facts {
-        TlsFacts::Unusable(why) => {
+    let certificate = match found {
+        Err(why) => {
             let text = "both files must be PEM: the certificate followed by its chain, and its private key; both readable \
                         for the user that Forebay runs as";
             return vec![trial.failed(why.clone(), vec![Remedy::say(text)])];
         }
-        TlsFacts::Pair(certificate) => certificate,
+        Ok(certificate) => certificate,
     };
     vec![
         trial.passed("certificate and key are a pair"),
@@ -88,13 +83,9 @@ fn in_force(certificate: &Certificate, now: UnixMillis) -> CheckFinding {
 
 fn for_host(certificate: &Certificate, public_host: Option<&str>) -> CheckFinding {
     let trial = Trial::new("tls_names", "compare the names in the certificate with collector.public_host");
-    let names = match certificate.names.len() {
-        0 => "no name".to_owned(),
-        n if n > NAMES_SHOWN => {
-            let shown: Vec<&str> = certificate.names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
-            format!("{} and {} more", shown.join(", "), n - NAMES_SHOWN)
-        }
-        _ => certificate.names.join(", "),
+    let names = match certificate.names.as_slice() {
+        [] => "no name".to_owned(),
+        all => first_few(all, NAMES_SHOWN),
     };
     let host = public_host.map(without_port);
     if let Some(host) = host
@@ -176,7 +167,7 @@ mod tests {
             self_signed: false,
         };
         let check = |certificate: &Certificate, host, name: &str, outcome| {
-            let all = judge(&settings(host), &TlsFacts::Pair(certificate.clone()), NOW);
+            let all = judge(&settings(host), &Ok(certificate.clone()), NOW);
             let finding = all.iter().find(|finding| finding.check == name).unwrap();
             assert_eq!(finding.outcome, outcome, "{finding:?}");
         };
@@ -196,7 +187,7 @@ mod tests {
             Failed,
         );
         check(&Certificate { not_before: UnixMillis(NOW.0 + 1), ..good }, None, "tls_validity", Failed);
-        let unusable = judge(&settings(None), &TlsFacts::Unusable("no certificate".to_owned()), NOW);
+        let unusable = judge(&settings(None), &Err("no certificate".to_owned()), NOW);
         assert_eq!((unusable.len(), unusable[0].outcome), (1, Failed));
     }
 }

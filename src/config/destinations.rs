@@ -307,13 +307,14 @@ fn functions(reader: &mut Reader<'_>) -> (BTreeMap<String, String>, Option<Strin
 /// Errors: the expected form.
 pub fn function_arn(text: &str) -> Result<String, String> {
     let arn: Arn = text.trim().parse().map_err(|_| FUNCTION_FORM.to_owned())?;
-    let name = arn.resource().strip_prefix("function:").unwrap_or_default();
+    let of = arn.parts();
+    let name = of.resource.strip_prefix("function:").unwrap_or_default();
     let part = |part: &str| {
         let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'$';
         !part.is_empty() && part.bytes().all(legal)
     };
     let parts = name.split(':').count();
-    if arn.service() == "lambda" && !arn.account().is_empty() && parts <= 2 && name.split(':').all(part) {
+    if of.service == "lambda" && !of.account.is_empty() && parts <= 2 && name.split(':').all(part) {
         Ok(arn.as_str().to_owned())
     } else {
         Err(FUNCTION_FORM.to_owned())

@@ -14,9 +14,9 @@ use super::error::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, UploadMeta};
 use crate::disk::own_files;
 
-const BUCKETS: &str = "buckets";
-const OBJECTS: &str = "objects";
-const UPLOADS: &str = "uploads";
+pub(super) const BUCKETS: &str = "buckets";
+pub(super) const OBJECTS: &str = "objects";
+pub(super) const UPLOADS: &str = "uploads";
 const BODIES: &str = "bodies";
 const TMP: &str = "tmp";
 
@@ -39,7 +39,7 @@ type Result<T> = std::result::Result<T, DevS3Error>;
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> DevS3Error {
     let path = path.to_owned();
-    move |cause| DevS3Error::Disk { what, path, cause }
+    move |cause| DevS3Error::Disk(what, path, cause)
 }
 
 impl Disk {
@@ -107,44 +107,8 @@ impl Disk {
         }
     }
 
-    pub(super) fn write_bucket(&self, bucket: &BucketMeta) -> Result<()> {
-        self.write(BUCKETS, &bucket.name, bucket)
-    }
-
-    pub(super) fn remove_bucket(&self, name: &str) -> Result<()> {
-        self.remove(BUCKETS, name)
-    }
-
-    pub(super) fn write_object(&self, object: &ObjectMeta) -> Result<()> {
-        self.write(OBJECTS, &digest(&object.bucket, &object.key), object)
-    }
-
-    pub(super) fn remove_object(&self, bucket: &str, key: &str) -> Result<()> {
-        self.remove(OBJECTS, &digest(bucket, key))
-    }
-
-    pub(super) fn write_upload(&self, upload: &UploadMeta) -> Result<()> {
-        self.write(UPLOADS, &upload.id, upload)
-    }
-
-    pub(super) fn remove_upload(&self, id: &str) -> Result<()> {
-        self.remove(UPLOADS, id)
-    }
-
-    /// Removes everything.
-    pub(super) fn clear(&self) -> Result<()> {
-        // Objects first: a crash in between leaves bodies without an object, never an object without its
-        // body.
-        for name in [OBJECTS, UPLOADS, BUCKETS, BODIES] {
-            for path in self.files(name)? {
-                fs::remove_file(&path).map_err(failed("remove the file", &path))?;
-            }
-            sync_dir(&self.root.join(name))?;
-        }
-        Ok(())
-    }
-
-    fn write(&self, dir: &str, name: &str, value: &impl Serialize) -> Result<()> {
+    /// Writes the file of a bucket, an object or an upload.
+    pub(super) fn write(&self, dir: &str, name: &str, value: &impl Serialize) -> Result<()> {
         let dir = self.root.join(dir);
         let path = dir.join(format!("{name}.json"));
         let tmp = self.tmp(&format!("{name}.json"));
@@ -158,7 +122,8 @@ impl Disk {
         rename_durably(&tmp, &path, &dir)
     }
 
-    fn remove(&self, dir: &str, name: &str) -> Result<()> {
+    /// Removes such a file.
+    pub(super) fn remove(&self, dir: &str, name: &str) -> Result<()> {
         let dir = self.root.join(dir);
         let path = dir.join(format!("{name}.json"));
         fs::remove_file(&path).map_err(failed("remove the file", &path))?;
@@ -166,26 +131,24 @@ impl Disk {
     }
 
     fn read_all<T: DeserializeOwned>(&self, dir: &str) -> Result<Vec<T>> {
-        self.files(dir)?
-            .into_iter()
-            .map(|path| {
-                let bytes = fs::read(&path).map_err(failed("read the file", &path))?;
-                serde_json::from_slice(&bytes).map_err(|cause| DevS3Error::Damaged { path, cause })
-            })
-            .collect()
+        let read = |path: PathBuf| {
+            let bytes = fs::read(&path).map_err(failed("read the file", &path))?;
+            serde_json::from_slice(&bytes).map_err(|cause| DevS3Error::Damaged(path, cause))
+        };
+        self.files(dir)?.into_iter().map(read).collect()
     }
 
     fn files(&self, dir: &str) -> Result<Vec<PathBuf>> {
         let dir = self.root.join(dir);
-        let entries = fs::read_dir(&dir).map_err(failed("read the directory", &dir))?;
-        entries
-            .map(|entry| entry.map(|entry| entry.path()).map_err(failed("read the directory", &dir)))
-            .collect()
+        let paths = fs::read_dir(&dir).and_then(|entries| {
+            entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()
+        });
+        paths.map_err(failed("read the directory", &dir))
     }
 }
 
 /// The name of an object's file. A bucket name contains no zero byte, so no two objects share one.
-fn digest(bucket: &str, key: &str) -> String {
+pub(super) fn digest(bucket: &str, key: &str) -> String {
     let mut hasher = Sha256::new();
     hasher.update(bucket);
     hasher.update([0]);

@@ -33,7 +33,7 @@ pub(super) fn list_objects_v2(vault: &Vault, input: ListObjectsV2Input) -> S3Res
         contents: Some(shown.objects(&page)),
         common_prefixes: Some(shown.common_prefixes(&page)),
         is_truncated: Some(page.next_after.is_some()),
-        next_continuation_token: page.next_after.map(page_token),
+        next_continuation_token: page.next_after.map(|after| URL_SAFE_NO_PAD.encode(after)),
         name: Some(input.bucket),
         max_keys: as_i32(query.max),
         prefix: Some(shown.text(&query.prefix)),
@@ -190,12 +190,7 @@ impl Shown {
     }
 }
 
-/// The token of a page. It is opaque to clients, so that any key survives the round trip.
-fn page_token(after: &str) -> String {
-    URL_SAFE_NO_PAD.encode(after)
-}
-
-/// Decodes a page token.
+/// Decodes the token of a page. It is opaque to clients, so that any key survives the round trip.
 fn from_page_token(token: &str) -> S3Result<String> {
     let wrong = || s3_error!(InvalidArgument, "the continuation token was not issued by this server");
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| wrong())?;

@@ -86,21 +86,19 @@ impl DevS3 {
         let most = settings.connections;
         let vault =
             tokio::task::spawn_blocking(move || Vault::open(settings)).await.map_err(DevS3Error::Task)??;
-        let vault = Arc::new(vault);
-        let mut builder = S3ServiceBuilder::new(Service::new(Arc::clone(&vault)));
+        let mut builder = S3ServiceBuilder::new(Service::new(Arc::new(vault)));
         builder.set_auth(OneUser);
         let stop = CancellationToken::new();
         let (listener, service, stopped) = (Arc::new(listener), builder.build(), stop.clone());
         let start = move || accept(Arc::clone(&listener), service.clone(), most, stopped.clone());
         let server = tokio::spawn(keep(Supervised::unalarmed(), start));
-        Ok(DevS3Running { addr, vault, stop, server })
+        Ok(DevS3Running { addr, stop, server })
     }
 }
 
 /// A running server. Dropping it without [`DevS3Running::stop`] does not wait for requests.
 pub struct DevS3Running {
     addr: SocketAddr,
-    vault: Arc<Vault>,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -116,12 +114,6 @@ impl DevS3Running {
     /// The endpoint URL for clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
-    }
-
-    /// Removes everything except the empty bucket [`BUCKET`]. Errors: a file could not be removed.
-    pub async fn reset(&self) -> Result<(), DevS3Error> {
-        let vault = Arc::clone(&self.vault);
-        tokio::task::spawn_blocking(move || vault.reset()).await.map_err(DevS3Error::Task)?
     }
 
     /// Stops accepting, waits for requests in flight, and unlocks the directory. Not cancel-safe.

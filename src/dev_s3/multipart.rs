@@ -130,13 +130,9 @@ fn chosen_parts<'a>(upload: &'a UploadMeta, named: &[CompletedPart]) -> S3Result
 }
 
 fn composite_sums(algorithm: Algorithm, parts: &[&PartMeta]) -> Sums {
-    let of_parts: Option<Vec<&str>> =
-        parts.iter().map(|part| part.sums.get(&algorithm).map(String::as_str)).collect();
-    of_parts
-        .and_then(|of_parts| composite(algorithm, &of_parts))
-        .map(|sum| (algorithm, sum))
-        .into_iter()
-        .collect()
+    let of_parts: Option<Vec<&String>> = parts.iter().map(|part| part.sums.get(&algorithm)).collect();
+    let sum = of_parts.and_then(|of_parts| composite(algorithm, &of_parts));
+    sum.map(|sum| (algorithm, sum)).into_iter().collect()
 }
 
 /// The MD5 of the parts' MD5s, followed by their number.

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use s3s::dto::{
-    CopyObjectInput, CreateMultipartUploadInput, ETag, ETagCondition, GetObjectOutput, HeadObjectOutput,
-    Metadata, PutObjectInput, ServerSideEncryption, Timestamp,
+    ChecksumType, CopyObjectInput, CreateMultipartUploadInput, ETag, ETagCondition, GetObjectOutput,
+    HeadObjectOutput, PutObjectInput, ServerSideEncryption, Timestamp,
 };
 use s3s::{S3Result, s3_error};
 
@@ -20,12 +20,9 @@ const METADATA_BYTES_MAX: usize = 2 * 1024;
 /// The headers of an object from an input of `s3s`. A macro, because three inputs share fields but no type.
 macro_rules! described {
     ($input:expr) => {
-        $crate::dev_s3::objects::checked($crate::dev_s3::meta::Described {
+        checked(Described {
             content_type: $input.content_type.clone(),
-            content_encoding: $input
-                .content_encoding
-                .as_deref()
-                .and_then($crate::dev_s3::objects::stored_encoding),
+            content_encoding: $input.content_encoding.as_deref().and_then(stored_encoding),
             cache_control: $input.cache_control.clone(),
             content_disposition: $input.content_disposition.clone(),
             content_language: $input.content_language.clone(),
@@ -61,11 +58,8 @@ pub(super) fn described_by_copy(input: &CopyObjectInput, source: &Described) -> 
 
 /// Removes `aws-chunked`, which describes the transfer and not the object.
 fn stored_encoding(header: &str) -> Option<String> {
-    let codings: Vec<&str> = header
-        .split(',')
-        .map(str::trim)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
-        .collect();
+    let is_kept = |coding: &&str| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked");
+    let codings: Vec<&str> = header.split(',').map(str::trim).filter(is_kept).collect();
     (!codings.is_empty()).then(|| codings.join(","))
 }
 
@@ -134,69 +128,49 @@ impl ReadConditions {
     }
 }
 
-/// The answer to a HEAD. The answer to a GET has the same headers.
+/// The headers of an object, as the answer to a HEAD or a GET. A macro, because the two share fields but no
+/// type.
+macro_rules! headers {
+    ($output:ident, $object:expr, $with_sums:expr) => {{
+        let described = &$object.described;
+        let content_type = described.content_type.as_deref().unwrap_or(DEFAULT_CONTENT_TYPE);
+        let mut output = $output {
+            accept_ranges: Some("bytes".to_owned()),
+            content_length: i64::try_from($object.len).ok(),
+            content_type: Some(content_type.to_owned()),
+            content_encoding: described.content_encoding.clone(),
+            cache_control: described.cache_control.clone(),
+            content_disposition: described.content_disposition.clone(),
+            content_language: described.content_language.clone(),
+            e_tag: etag(&$object.etag),
+            last_modified: Some(timestamp($object.modified_ms)),
+            metadata: Some(described.metadata.clone().into_iter().collect()),
+            server_side_encryption: encryption(described),
+            ssekms_key_id: described.kms_key_id.clone(),
+            bucket_key_enabled: described.bucket_key_enabled,
+            ..$output::default()
+        };
+        if $with_sums {
+            set_sums!(output, &$object.sums);
+            output.checksum_type = sums_type($object);
+        }
+        output
+    }};
+}
+
 pub(super) fn head_output(object: &ObjectMeta, with_sums: bool) -> HeadObjectOutput {
-    let described = &object.described;
-    let metadata: Metadata = described.metadata.clone().into_iter().collect();
-    let mut output = HeadObjectOutput {
-        accept_ranges: Some("bytes".to_owned()),
-        content_length: i64::try_from(object.len).ok(),
-        content_type: Some(described.content_type.clone().unwrap_or_else(|| DEFAULT_CONTENT_TYPE.to_owned())),
-        content_encoding: described.content_encoding.clone(),
-        cache_control: described.cache_control.clone(),
-        content_disposition: described.content_disposition.clone(),
-        content_language: described.content_language.clone(),
-        e_tag: etag(&object.etag),
-        last_modified: Some(timestamp(object.modified_ms)),
-        metadata: Some(metadata),
-        server_side_encryption: encryption(described),
-        ssekms_key_id: described.kms_key_id.clone(),
-        bucket_key_enabled: described.bucket_key_enabled,
-        ..HeadObjectOutput::default()
-    };
-    if with_sums {
-        set_sums!(output, &object.sums);
-        output.checksum_type = sums_type(object);
-    }
-    output
+    headers!(HeadObjectOutput, object, with_sums)
 }
 
 pub(super) fn get_output(object: &ObjectMeta, with_sums: bool) -> GetObjectOutput {
-    let head = head_output(object, with_sums);
-    GetObjectOutput {
-        accept_ranges: head.accept_ranges,
-        content_length: head.content_length,
-        content_type: head.content_type,
-        content_encoding: head.content_encoding,
-        cache_control: head.cache_control,
-        content_disposition: head.content_disposition,
-        content_language: head.content_language,
-        e_tag: head.e_tag,
-        last_modified: head.last_modified,
-        metadata: head.metadata,
-        server_side_encryption: head.server_side_encryption,
-        ssekms_key_id: head.ssekms_key_id,
-        bucket_key_enabled: head.bucket_key_enabled,
-        checksum_crc32: head.checksum_crc32,
-        checksum_crc32c: head.checksum_crc32c,
-        checksum_crc64nvme: head.checksum_crc64nvme,
-        checksum_sha1: head.checksum_sha1,
-        checksum_sha256: head.checksum_sha256,
-        checksum_type: head.checksum_type,
-        ..GetObjectOutput::default()
-    }
+    headers!(GetObjectOutput, object, with_sums)
 }
 
 /// How the object's checksums were computed, if it has any.
-pub(super) fn sums_type(object: &ObjectMeta) -> Option<s3s::dto::ChecksumType> {
-    use s3s::dto::ChecksumType;
-    (!object.sums.is_empty()).then(|| {
-        ChecksumType::from_static(if object.sums_are_composite {
-            ChecksumType::COMPOSITE
-        } else {
-            ChecksumType::FULL_OBJECT
-        })
-    })
+pub(super) fn sums_type(object: &ObjectMeta) -> Option<ChecksumType> {
+    let composite = object.sums_are_composite;
+    let kind = if composite { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
+    (!object.sums.is_empty()).then(|| ChecksumType::from_static(kind))
 }
 
 #[cfg(test)]

@@ -55,13 +55,8 @@ impl Writing {
         let id = vault.new_id();
         let path = vault.disk.tmp(&id);
         let received = Received { vault: Arc::clone(vault), id, len: 0, md5: [0; 16], sums: Sums::new() };
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .await
-            .map_err(S3Error::internal_error)?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path).await;
+        let file = file.map_err(S3Error::internal_error)?;
         Ok(Self { received, file, hasher: Hasher::new(algorithms) })
     }
 
@@ -131,19 +126,15 @@ pub(super) async fn copy(
 /// are private, so only its texts distinguish them.
 fn broken_body(err: Box<dyn std::error::Error + Send + Sync>) -> S3Error {
     let text = err.to_string();
-    let code = if text.contains("Sha256Mismatch") {
-        S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into())
-    } else if text.contains("SignatureMismatch") {
-        S3ErrorCode::SignatureDoesNotMatch
-    } else {
-        S3ErrorCode::IncompleteBody
-    };
-    let is_custom = matches!(code, S3ErrorCode::Custom(_));
-    let mut error = S3Error::with_source(code, err);
-    if is_custom {
+    if text.contains("Sha256Mismatch") {
+        let code = S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into());
+        let mut error = S3Error::with_source(code, err);
         error.set_status_code(hyper::StatusCode::BAD_REQUEST);
+        return error;
     }
-    error
+    let bad_signature = text.contains("SignatureMismatch");
+    let code = if bad_signature { S3ErrorCode::SignatureDoesNotMatch } else { S3ErrorCode::IncompleteBody };
+    S3Error::with_source(code, err)
 }
 
 impl Claimed {

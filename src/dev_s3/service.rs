@@ -12,7 +12,7 @@ use tokio_util::io::ReaderStream;
 
 use super::listed;
 use super::listing::{PAGE_ENTRIES_MAX, url_encoded};
-use super::meta::{ObjectMeta, UploadMeta};
+use super::meta::{Described, ObjectMeta, UploadMeta};
 use super::multipart::{self, blocking, check_part_number, part_of};
 use super::objects::{
     ReadConditions, described_by_copy, described_by_put, described_by_upload, encryption, etag, get_output,
@@ -59,14 +59,26 @@ impl Service {
         Err(s3_error!(InternalError, "the body of this object is missing on disk"))
     }
 
+    /// Creates an object from a received body.
     async fn kept(
         &self,
-        object: ObjectMeta,
+        (bucket, key): (String, String),
+        described: Described,
         received: Received,
         conditions: Conditions,
     ) -> S3Result<Arc<ObjectMeta>> {
-        let vault = Arc::clone(&self.vault);
-        blocking(move || {
+        let object = ObjectMeta {
+            bucket,
+            key,
+            body: received.id.clone(),
+            len: received.len,
+            etag: hex::encode(received.md5),
+            modified_ms: self.vault.now_ms(),
+            described,
+            sums: received.sums.clone(),
+            sums_are_composite: false,
+        };
+        self.change(move |vault| {
             let object = vault.put_object(object, &conditions, None);
             drop(received);
             object
@@ -75,12 +87,16 @@ impl Service {
     }
 
     async fn kept_part(&self, upload: String, number: i32, received: Received) -> S3Result<()> {
+        self.change(move |vault| vault.put_part(&upload, number, part_of(&received, vault.now_ms()))).await
+    }
+
+    /// Changes the vault in a blocking thread.
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Vault) -> S3Result<T> + Send + 'static,
+    ) -> S3Result<T> {
         let vault = Arc::clone(&self.vault);
-        blocking(move || {
-            let part = part_of(&received, vault.now_ms());
-            vault.put_part(&upload, number, part)
-        })
-        .await
+        blocking(move || work(&vault)).await
     }
 
     /// The source object of a copy.
@@ -92,9 +108,9 @@ impl Service {
     }
 }
 
-fn algorithm_of(name: Option<&str>, trailer: Option<&http::HeaderValue>) -> Option<Algorithm> {
+fn algorithm_of(named: Option<&ChecksumAlgorithm>, trailer: Option<&http::HeaderValue>) -> Option<Algorithm> {
     let in_trailer = trailer.and_then(|value| value.to_str().ok()?.trim().strip_prefix("x-amz-checksum-"));
-    in_trailer.or(name).and_then(Algorithm::named)
+    in_trailer.or(named.map(ChecksumAlgorithm::as_str)).and_then(Algorithm::named)
 }
 
 #[async_trait::async_trait]
@@ -104,15 +120,14 @@ impl S3 for Service {
         if constraint.is_some_and(|region| !["", REGION].contains(&region.as_str())) {
             return Err(s3_error!(InvalidLocationConstraint, "every bucket is in {REGION}"));
         }
-        let (vault, bucket) = (Arc::clone(&self.vault), req.input.bucket);
+        let bucket = req.input.bucket;
         let location = Some(format!("/{bucket}"));
-        blocking(move || vault.create_bucket(&bucket)).await?;
+        self.change(move |vault| vault.create_bucket(&bucket)).await?;
         Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
     async fn delete_bucket(&self, req: S3Request<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
-        let vault = Arc::clone(&self.vault);
-        blocking(move || vault.delete_bucket(&req.input.bucket)).await?;
+        self.change(move |vault| vault.delete_bucket(&req.input.bucket)).await?;
         Ok(S3Response::with_status(DeleteBucketOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -151,26 +166,12 @@ impl S3 for Service {
             len: input.content_length,
             md5: input.content_md5.clone(),
             sums: sums_of!(input),
-            algorithm: algorithm_of(
-                input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str),
-                trailer,
-            ),
+            algorithm: algorithm_of(input.checksum_algorithm.as_ref(), trailer),
             trailers: req.trailing_headers,
         };
         let received = receive(&self.vault, input.body, claimed).await?;
-        let object = ObjectMeta {
-            bucket: input.bucket,
-            key: input.key,
-            body: received.id.clone(),
-            len: received.len,
-            etag: hex::encode(received.md5),
-            modified_ms: self.vault.now_ms(),
-            described,
-            sums: received.sums.clone(),
-            sums_are_composite: false,
-        };
         let conditions = Conditions { if_none_match: input.if_none_match, if_match: input.if_match };
-        let object = self.kept(object, received, conditions).await?;
+        let object = self.kept((input.bucket, input.key), described, received, conditions).await?;
         let mut output = PutObjectOutput {
             e_tag: etag(&object.etag),
             server_side_encryption: encryption(&object.described),
@@ -231,9 +232,8 @@ impl S3 for Service {
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
-        let vault = Arc::clone(&self.vault);
         let input = req.input;
-        blocking(move || vault.delete_object(&input.bucket, &input.key, input.if_match)).await?;
+        self.change(move |vault| vault.delete_object(&input.bucket, &input.key, input.if_match)).await?;
         Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
@@ -243,9 +243,8 @@ impl S3 for Service {
         if input.delete.objects.len() > PAGE_ENTRIES_MAX {
             return Err(s3_error!(MalformedXML, "at most {PAGE_ENTRIES_MAX} objects can be deleted at once"));
         }
-        let vault = Arc::clone(&self.vault);
         let quiet = input.delete.quiet.unwrap_or(false);
-        let output = blocking(move || {
+        let output = self.change(move |vault| {
             let (mut deleted, mut errors) = (Vec::new(), Vec::new());
             for object in input.delete.objects {
                 match vault.delete_object(&input.bucket, &object.key, object.e_tag.map(ETagCondition::ETag)) {
@@ -287,20 +286,9 @@ impl S3 for Service {
         }
         let bodies = [(source.body.clone(), 0..source.len)];
         let kept = source.sums.keys().copied().filter(|_| !source.sums_are_composite);
-        let named = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), None);
+        let named = algorithm_of(input.checksum_algorithm.as_ref(), None);
         let received = copy(&self.vault, &bodies, kept.chain(named).collect::<BTreeSet<_>>()).await?;
-        let object = ObjectMeta {
-            bucket: input.bucket,
-            key: input.key,
-            body: received.id.clone(),
-            len: received.len,
-            etag: hex::encode(received.md5),
-            modified_ms: self.vault.now_ms(),
-            described,
-            sums: received.sums.clone(),
-            sums_are_composite: false,
-        };
-        let object = self.kept(object, received, Conditions::default()).await?;
+        let object = self.kept((input.bucket, input.key), described, received, Conditions::default()).await?;
         let mut result = CopyObjectResult {
             e_tag: etag(&object.etag),
             last_modified: Some(timestamp(object.modified_ms)),
@@ -321,7 +309,7 @@ impl S3 for Service {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> Answer<CreateMultipartUploadOutput> {
         let input = req.input;
-        let algorithm = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), None);
+        let algorithm = algorithm_of(input.checksum_algorithm.as_ref(), None);
         let full = input.checksum_type.as_ref().map(|kind| kind.as_str() == ChecksumType::FULL_OBJECT);
         let upload = UploadMeta {
             id: self.vault.new_id(),
@@ -343,8 +331,7 @@ impl S3 for Service {
             ssekms_key_id: upload.described.kms_key_id.clone(),
             ..CreateMultipartUploadOutput::default()
         };
-        let vault = Arc::clone(&self.vault);
-        blocking(move || vault.start_upload(upload)).await?;
+        self.change(move |vault| vault.start_upload(upload)).await?;
         Ok(S3Response::new(output))
     }
 
@@ -353,7 +340,7 @@ impl S3 for Service {
         let input = req.input;
         check_part_number(input.part_number)?;
         let upload = multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
-        let named = algorithm_of(input.checksum_algorithm.as_ref().map(ChecksumAlgorithm::as_str), trailer);
+        let named = algorithm_of(input.checksum_algorithm.as_ref(), trailer);
         let claimed = Claimed {
             len: input.content_length,
             md5: input.content_md5.clone(),
@@ -421,8 +408,7 @@ impl S3 for Service {
     ) -> Answer<AbortMultipartUploadOutput> {
         let input = req.input;
         multipart::find(&self.vault, &input.upload_id, &input.bucket, &input.key)?;
-        let vault = Arc::clone(&self.vault);
-        blocking(move || vault.abort_upload(&input.upload_id)).await?;
+        self.change(move |vault| vault.abort_upload(&input.upload_id)).await?;
         Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
     }
 

@@ -19,16 +19,11 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
+    const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+
     /// The algorithm with this name in `x-amz-checksum-algorithm`, or this ending of `x-amz-checksum-…`.
     pub(super) fn named(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_uppercase().as_str() {
-            "CRC32" => Self::Crc32,
-            "CRC32C" => Self::Crc32c,
-            "CRC64NVME" => Self::Crc64Nvme,
-            "SHA1" => Self::Sha1,
-            "SHA256" => Self::Sha256,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
     }
 
     /// The name in `x-amz-checksum-algorithm`.
@@ -112,7 +107,7 @@ impl Hasher {
 }
 
 /// The composite checksum of a multipart object: over the parts' raw checksums, followed by their number.
-pub(super) fn composite(algorithm: Algorithm, parts: &[&str]) -> Option<String> {
+pub(super) fn composite(algorithm: Algorithm, parts: &[&String]) -> Option<String> {
     let mut hasher = Hasher::new([algorithm]);
     for part in parts {
         hasher.update(&STANDARD.decode(part).ok()?);

@@ -1,12 +1,12 @@
 //! The index in memory and its files, changed together: everything in the index is on disk.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use s3s::dto::ETagCondition;
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::disk::Disk;
+use super::disk::{BUCKETS, Disk, OBJECTS, UPLOADS, digest};
 use super::error::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, PartMeta, UploadMeta};
 use super::settings::{BUCKET, DevS3Settings};
@@ -79,26 +79,17 @@ impl Vault {
             index: RwLock::new(index),
             changes: Mutex::new(()),
         };
-        vault.make_first_bucket()?;
+        if !vault.read().buckets.contains_key(BUCKET) {
+            vault.add_bucket(BUCKET)?;
+        }
         Ok(vault)
     }
 
-    fn make_first_bucket(&self) -> Result<(), DevS3Error> {
-        if self.read().buckets.contains_key(BUCKET) {
-            return Ok(());
-        }
-        let meta = BucketMeta { name: BUCKET.to_owned(), created_ms: self.now_ms() };
-        self.disk.write_bucket(&meta)?;
-        self.write().buckets.insert(BUCKET.to_owned(), Bucket { meta, objects: BTreeMap::new() });
+    fn add_bucket(&self, name: &str) -> Result<(), DevS3Error> {
+        let meta = BucketMeta { name: name.to_owned(), created_ms: self.now_ms() };
+        self.disk.write(BUCKETS, name, &meta)?;
+        self.write().buckets.insert(name.to_owned(), Bucket { meta, objects: BTreeMap::new() });
         Ok(())
-    }
-
-    /// Removes everything except the first bucket.
-    pub(super) fn reset(&self) -> Result<(), DevS3Error> {
-        let _change = self.change();
-        *self.write() = Index::default();
-        self.disk.clear()?;
-        self.make_first_bucket()
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -118,27 +109,19 @@ impl Vault {
         write(&self.index)
     }
 
-    fn change(&self) -> MutexGuard<'_, ()> {
-        lock(&self.changes)
-    }
-
     pub(super) fn create_bucket(&self, name: &str) -> S3Result<()> {
-        let _change = self.change();
-        let count = self.read().buckets.len();
+        let _change = lock(&self.changes);
         if self.read().buckets.contains_key(name) {
             return Err(s3_error!(BucketAlreadyOwnedByYou));
         }
-        if count >= BUCKETS_MAX {
+        if self.read().buckets.len() >= BUCKETS_MAX {
             return Err(s3_error!(TooManyBuckets));
         }
-        let meta = BucketMeta { name: name.to_owned(), created_ms: self.now_ms() };
-        self.disk.write_bucket(&meta)?;
-        self.write().buckets.insert(name.to_owned(), Bucket { meta, objects: BTreeMap::new() });
-        Ok(())
+        Ok(self.add_bucket(name)?)
     }
 
     pub(super) fn delete_bucket(&self, name: &str) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         if !self.read().bucket(name)?.objects.is_empty() {
             return Err(s3_error!(BucketNotEmpty));
         }
@@ -147,7 +130,7 @@ impl Vault {
         for upload in &uploads {
             self.end_upload(upload)?;
         }
-        self.disk.remove_bucket(name)?;
+        self.disk.remove(BUCKETS, name)?;
         self.write().buckets.remove(name);
         Ok(())
     }
@@ -159,12 +142,12 @@ impl Vault {
         conditions: &Conditions,
         upload: Option<&str>,
     ) -> S3Result<Arc<ObjectMeta>> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let before = self.read().bucket(&object.bucket)?.objects.get(&object.key).cloned();
         conditions.check(before.as_deref())?;
         let upload = upload.map(|id| self.read().upload(id)).transpose()?;
         self.disk.keep_body(&object.body)?;
-        self.disk.write_object(&object)?;
+        self.disk.write(OBJECTS, &digest(&object.bucket, &object.key), &object)?;
         let object = Arc::new(object);
         if let Some(bucket) = self.write().buckets.get_mut(&object.bucket) {
             bucket.objects.insert(object.key.clone(), Arc::clone(&object));
@@ -186,11 +169,11 @@ impl Vault {
         key: &str,
         if_match: Option<ETagCondition>,
     ) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let object = self.read().bucket(bucket)?.objects.get(key).cloned();
         Conditions { if_none_match: None, if_match }.check(object.as_deref())?;
         let Some(object) = object else { return Ok(()) };
-        self.disk.remove_object(bucket, key)?;
+        self.disk.remove(OBJECTS, &digest(bucket, key))?;
         if let Some(bucket) = self.write().buckets.get_mut(bucket) {
             bucket.objects.remove(key);
         }
@@ -199,23 +182,23 @@ impl Vault {
     }
 
     pub(super) fn start_upload(&self, upload: UploadMeta) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         self.read().bucket(&upload.bucket)?;
         if self.read().uploads.len() >= UPLOADS_MAX {
             return Err(s3_error!(SlowDown, "{UPLOADS_MAX} multipart uploads are in progress: abort some"));
         }
-        self.disk.write_upload(&upload)?;
+        self.disk.write(UPLOADS, &upload.id, &upload)?;
         self.write().uploads.insert(upload.id.clone(), upload);
         Ok(())
     }
 
     /// Adds a part whose body has been received, replacing one of the same number.
     pub(super) fn put_part(&self, id: &str, number: i32, part: PartMeta) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let mut upload = self.read().upload(id)?;
         self.disk.keep_body(&part.body)?;
         let before = upload.parts.insert(number, part);
-        self.disk.write_upload(&upload)?;
+        self.disk.write(UPLOADS, id, &upload)?;
         self.write().uploads.insert(id.to_owned(), upload);
         if let Some(before) = before {
             self.disk.drop_body(&before.body);
@@ -224,13 +207,13 @@ impl Vault {
     }
 
     pub(super) fn abort_upload(&self, id: &str) -> S3Result<()> {
-        let _change = self.change();
+        let _change = lock(&self.changes);
         let upload = self.read().upload(id)?;
         self.end_upload(&upload)
     }
 
     fn end_upload(&self, upload: &UploadMeta) -> S3Result<()> {
-        self.disk.remove_upload(&upload.id)?;
+        self.disk.remove(UPLOADS, &upload.id)?;
         self.write().uploads.remove(&upload.id);
         for part in upload.parts.values() {
             self.disk.drop_body(&part.body);
@@ -245,11 +228,8 @@ impl Index {
     }
 
     pub(super) fn object(&self, bucket: &str, key: &str) -> S3Result<Arc<ObjectMeta>> {
-        self.bucket(bucket)?
-            .objects
-            .get(key)
-            .cloned()
-            .ok_or_else(|| s3_error!(NoSuchKey, "the key does not exist"))
+        let object = self.bucket(bucket)?.objects.get(key).cloned();
+        object.ok_or_else(|| s3_error!(NoSuchKey, "the key does not exist"))
     }
 
     pub(super) fn upload(&self, id: &str) -> S3Result<UploadMeta> {

@@ -29,8 +29,6 @@ const BODY_MAX: usize = 490_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The most bytes of an answer.
 const ANSWER_MAX: usize = 64 * 1_024;
-/// The source's name in reports: only the collector knows the source's id.
-const SOURCE: &str = "collector";
 
 /// A collector elsewhere.
 #[derive(Clone, Debug)]
@@ -160,19 +158,11 @@ impl CollectorTarget {
 
 impl Target for CollectorTarget {
     fn earlier(&self, file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
-        Box::pin(async move {
-            let source =
-                SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string().into()))?;
-            self.progress.earlier(file, source).await
-        })
+        Box::pin(async move { self.progress.earlier(file, source()?).await })
     }
 
     fn begin(&self, file: Begin) -> BoxFuture<'_, Result<Begun, TargetError>> {
-        Box::pin(async move {
-            let source =
-                SourceId::new(SOURCE).map_err(|error| TargetError::Refused(error.to_string().into()))?;
-            self.progress.begin(file, source).await
-        })
+        Box::pin(async move { self.progress.begin(file, source()?).await })
     }
 
     fn rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<RowsTaken, TargetError>> {
@@ -192,6 +182,11 @@ impl Target for CollectorTarget {
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
         Box::pin(self.progress.end(end))
     }
+}
+
+/// The source's name in reports: only the collector knows the source's id.
+fn source() -> Result<SourceId, TargetError> {
+    SourceId::new("collector").map_err(|error| TargetError::Refused(error.to_string().into()))
 }
 
 fn envelope(calls: &Bytes) -> Result<Envelope<'_>, TargetError> {

@@ -43,29 +43,19 @@ pub async fn try_file(
 ) -> Result<Tried, JoinError> {
     let tried = tokio::task::spawn_blocking(move || {
         let mut tried = Tried::default();
-        if let Err(error) = read(&file, &mut tried, samples, preview, &limits) {
-            tried.error = Some(error);
-        }
+        let read = file.open().and_then(|mut rows| {
+            rows.watch();
+            let read = read(&mut rows, &mut tried, samples, preview, &limits);
+            tried.doubts = rows.doubts();
+            read
+        });
+        tried.error = read.err();
         tried
     });
     tried.await
 }
 
 fn read(
-    file: &CsvFile,
-    tried: &mut Tried,
-    samples: usize,
-    preview: bool,
-    limits: &RowLimits,
-) -> Result<(), FileError> {
-    let mut rows = file.open()?;
-    rows.watch();
-    let read = read_rows(&mut rows, tried, samples, preview, limits);
-    tried.doubts = rows.doubts();
-    read
-}
-
-fn read_rows(
     rows: &mut CsvRows,
     tried: &mut Tried,
     samples: usize,

@@ -121,10 +121,8 @@ pub async fn all(import: &FilesImport, inputs: Vec<Input>, parallel: usize) -> R
             Ok(ended) => results.push(ended),
             Err(error) => {
                 let error = FileError::content("E-BUG", format!("{error}; this is a bug in Forebay"));
-                results.push((
-                    usize::MAX,
-                    vec![FileResult::not_opened("a file".to_owned(), FileEnd::Failed(error))],
-                ));
+                let result = FileResult::not_opened("a file".to_owned(), FileEnd::Failed(error));
+                results.push((usize::MAX, vec![result]));
             }
         }
     }
@@ -144,10 +142,8 @@ pub async fn one(import: &FilesImport, input: &Input) -> Vec<FileResult> {
             None => return ended(FileEnd::Stopped),
             Some(Ok(files)) => break files,
             Some(Err(error)) if error.fault == FileFault::Transient => {
-                let wait =
-                    waits.next(Duration::ZERO, &format!("{}: {}", input.name(), error.message.masked()));
-                let waited = import.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
-                if waited.is_none() {
+                let why = format!("{}: {}", input.name(), error.message.masked());
+                if waits.wait(Duration::ZERO, &why, &import.stop).await.is_none() {
                     return ended(FileEnd::Stopped);
                 }
             }

@@ -58,12 +58,6 @@ pub enum FileIdentity {
 }
 
 impl FileIdentity {
-    /// The identity of a local file.
-    /// Errors: the file is missing, unreadable or not a regular file, or it shrank during the call.
-    pub fn of_file(path: &Path) -> io::Result<Self> {
-        Self::of_open_file(&LocalFile::open(path)?, path)
-    }
-
     /// The identity of an open file. This one is safe before a read: no other file can take the place of an
     /// open one. `path` is the path by which the file was opened.
     /// Errors: the file is unreadable, or it shrank during the call.
@@ -85,59 +79,34 @@ impl FileIdentity {
 
     /// The id of where the file is: the same for all of its versions. Bytes without a name have none.
     pub fn path_id(&self) -> Option<FileId> {
-        let mut hash = blake3::Hasher::new();
-        hash.update(b"forebay file place").update(&[VERSION]);
-        match self {
-            Self::Local { path, .. } => {
-                hash.update(b"l");
-                part(&mut hash, path.as_os_str().as_bytes());
-            }
+        Some(match self {
+            Self::Local { path, .. } => id_of(b"forebay file place", b"l", &[path.as_os_str().as_bytes()]),
             Self::S3 { bucket, key, .. } => {
-                hash.update(b"s");
-                part(&mut hash, bucket.as_bytes());
-                part(&mut hash, key.as_bytes());
+                id_of(b"forebay file place", b"s", &[bucket.as_bytes(), key.as_bytes()])
             }
             Self::Content { .. } => return None,
-        }
-        Some(FileId::of_hash(&hash))
+        })
     }
 
     /// The id of the file: the same for equal identities only.
     pub fn id(&self) -> FileId {
-        let mut hash = blake3::Hasher::new();
-        hash.update(b"forebay file identity").update(&[VERSION]);
+        let of = |kind, parts: &[&[u8]]| id_of(b"forebay file identity", kind, parts);
         match self {
             Self::Local { path, size, modified_ns, ends } => {
-                hash.update(b"l");
-                part(&mut hash, path.as_os_str().as_bytes());
-                part(&mut hash, &size.to_le_bytes());
-                part(&mut hash, &modified_ns.to_le_bytes());
-                part(&mut hash, ends);
+                let (size, modified_ns) = (size.to_le_bytes(), modified_ns.to_le_bytes());
+                of(b"l", &[path.as_os_str().as_bytes(), &size, &modified_ns, ends])
             }
             Self::S3 { bucket, key, version, etag, size } => {
-                hash.update(b"s");
-                part(&mut hash, bucket.as_bytes());
-                part(&mut hash, key.as_bytes());
-                match version.as_deref().filter(|version| is_version(version)) {
-                    Some(version) => {
-                        part(&mut hash, b"version");
-                        part(&mut hash, version.as_bytes());
-                    }
-                    None => {
-                        part(&mut hash, b"etag");
-                        // Answers of S3 have quotes around the tag, events do not.
-                        part(&mut hash, etag.trim_matches('"').as_bytes());
-                    }
-                }
-                part(&mut hash, &size.to_le_bytes());
+                let (name, value) = match version.as_deref().filter(|version| is_version(version)) {
+                    Some(version) => ("version", version),
+                    // Answers of S3 have quotes around the tag, events do not.
+                    None => ("etag", etag.trim_matches('"')),
+                };
+                let [bucket, key, name, value] = [bucket, key, name, value].map(str::as_bytes);
+                of(b"s", &[bucket, key, name, value, &size.to_le_bytes()])
             }
-            Self::Content { hash: content, size } => {
-                hash.update(b"c");
-                part(&mut hash, content);
-                part(&mut hash, &size.to_le_bytes());
-            }
+            Self::Content { hash, size } => of(b"c", &[hash, &size.to_le_bytes()]),
         }
-        FileId::of_hash(&hash)
     }
 }
 
@@ -146,9 +115,14 @@ fn is_version(version: &str) -> bool {
     !version.is_empty() && version != "null"
 }
 
-/// Hashes a part after its length, so that no two lists of parts give the same bytes.
-fn part(hash: &mut blake3::Hasher, bytes: &[u8]) {
-    hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+/// The id of these parts. Each is hashed after its length, so that no two lists of parts give the same bytes.
+fn id_of(label: &[u8], kind: &[u8; 1], parts: &[&[u8]]) -> FileId {
+    let mut hash = blake3::Hasher::new();
+    hash.update(label).update(&[VERSION]).update(kind);
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    FileId::of_hash(&hash)
 }
 
 #[cfg(test)]
@@ -168,8 +142,12 @@ mod tests {
         file.set_modified(UNIX_EPOCH + Duration::new(modified_s, 7)).unwrap();
     }
 
+    fn identity(path: &Path) -> io::Result<FileIdentity> {
+        FileIdentity::of_open_file(&LocalFile::open(path)?, path)
+    }
+
     fn id(path: &Path) -> FileId {
-        FileIdentity::of_file(path).unwrap().id()
+        identity(path).unwrap().id()
     }
 
     #[test]
@@ -222,9 +200,9 @@ mod tests {
         let path = dir.path().join("empty.csv");
         write(&path, b"", 1_000);
         assert_eq!(id(&path), id(&path));
-        let missing = FileIdentity::of_file(&dir.path().join("missing.csv")).unwrap_err();
+        let missing = identity(&dir.path().join("missing.csv")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        assert!(FileIdentity::of_file(dir.path()).is_err());
+        assert!(identity(dir.path()).is_err());
     }
 
     fn object(key: &str, version: Option<&str>, etag: &str, size: u64) -> FileId {

@@ -69,8 +69,7 @@ pub async fn imported_as(
             Err(TargetError::Later { after, why }) => (after, why),
             Err(error) => return Err(FileEnd::Refused(error)),
         };
-        let wait = waits.next(after, why.masked());
-        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+        if waits.wait(after, why.masked(), stop).await.is_none() {
             return Err(FileEnd::Stopped);
         }
     }

@@ -154,9 +154,8 @@ impl Importer {
         }
         let mut records = Vec::with_capacity(imports.len());
         for import in imports {
-            let known = self.journal.read(import.key)?;
-            let mut record = known
-                .unwrap_or_else(|| ImportRecord::of_progress(import.key, import.progress, self.clock.wall()));
+            let new = || ImportRecord::of_progress(import.key, import.progress, self.clock.wall());
+            let mut record = self.journal.stored().read(import.key)?.unwrap_or_else(new);
             record.advance(import.progress);
             records.push(record);
         }
@@ -188,18 +187,15 @@ impl Importer {
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let key = key_of(begin.file, &source);
         let _journaling = lock(&self.journaling);
-        let mut known = self.journal.read(key).map_err(unwritten)?;
+        let mut known = self.journal.stored().read(key).map_err(unwritten)?;
         let open = self.open(key);
-        match (&mut known, open) {
-            (Some(record), Some(open)) => record.advance(open.progress),
-            // The journal could not be used when the process began, so it lacks this import.
-            (None, Some(open)) => {
-                known = Some(ImportRecord::of_progress(key, open.progress, self.clock.wall()))
-            }
-            (_, None) => {}
+        if let Some(OpenImport { progress, .. }) = open {
+            // The journal lacks this import if it could not be used when the process began.
+            let new = || ImportRecord::of_progress(key, progress, self.clock.wall());
+            known.get_or_insert_with(new).advance(progress);
         }
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
-        let links = links(&*self.journal, known.as_mut(), begin, (key, &source))?;
+        let links = links(self.journal.stored(), known.as_mut(), begin, (key, &source))?;
         let admitted = admitted(known, begin, (key, &source), self.clock.wall())?;
         let (record, keeps_prefix) = (&admitted.record, begin.place.is_some());
         let progress = record.progress;
@@ -286,7 +282,7 @@ impl Importer {
                 record.advance(open.progress);
             }
         };
-        earlier(&*self.journal, begin, &source, &with_log).map_err(unwritten)
+        earlier(self.journal.stored(), begin, &source, &with_log).map_err(unwritten)
     }
 
     /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not
@@ -296,7 +292,7 @@ impl Importer {
         let _journaling = lock(&self.journaling);
         self.close(end.import);
         let Some(open) = self.open(end.import) else { return Err(TargetError::NotOpen) };
-        let known = self.journal.read(end.import).map_err(unwritten)?;
+        let known = self.journal.stored().read(end.import).map_err(unwritten)?;
         let now = self.clock.wall();
         let mut record = known.unwrap_or_else(|| ImportRecord::of_progress(end.import, open.progress, now));
         record.advance(open.progress);
@@ -316,11 +312,9 @@ impl Importer {
             import.used = used;
             import.clone()
         };
-        let last_row = rows
-            .rows
-            .checked_sub(1)
-            .and_then(|more| rows.first.checked_add(more))
-            .ok_or_else(|| TargetError::Refused("a step covers at least one row".into()))?;
+        let last_row = rows.rows.checked_sub(1).and_then(|more| rows.first.checked_add(more));
+        let no_row = || TargetError::Refused("a step covers at least one row".into());
+        let last_row = last_row.ok_or_else(no_row)?;
         // This lock comes before the turn: whoever begins an import holds it while it waits for the turn of
         // another.
         let _counting = match &counted {
@@ -350,9 +344,9 @@ impl Importer {
         let (import, name) = (rows.import, source.clone());
         let is_stored = last_row < progress.next_row;
         let (record, new) = blocking(move || {
-            let record = journal.read(import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
+            let record = journal.stored().read(import).map_err(unwritten)?.ok_or(TargetError::NotOpen)?;
             let not_stored = if is_stored { &*record.not_stored } else { &[] };
-            let new = new_rows(&*journal, (name.as_str(), record.rows_name()), &calls, not_stored)?;
+            let new = new_rows(journal.stored(), (name.as_str(), record.rows_name()), &calls, not_stored)?;
             Ok((record, new))
         })
         .await?;
@@ -404,11 +398,8 @@ impl Importer {
     }
 
     fn progress(&self, file: u64) -> Option<ImportProgress> {
-        self.imports
-            .open_imports()
-            .into_iter()
-            .find(|import| import.file == file)
-            .map(|import| import.progress)
+        let mut open = self.imports.open_imports().into_iter();
+        open.find(|import| import.file == file).map(|import| import.progress)
     }
 
     /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among

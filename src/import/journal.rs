@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::{fmt, fs, io};
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    StorageBackend, StorageError, TableDefinition,
+    Builder, Database, DatabaseError, Key, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
+    ReadableTableMetadata as _, StorageBackend, StorageError, TableDefinition, Value,
 };
 
 use super::record::ImportRecord;
@@ -43,23 +43,36 @@ const NOTE: &str = "made";
 #[error("the import journal: {what}")]
 pub struct JournalError {
     what: String,
-    needs_a_person: bool,
+    kind: Kind,
+}
+
+/// What a failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A retry may succeed.
+    Passing,
+    /// The file is no longer what was written.
+    Damaged,
+    /// Another process uses the file.
+    Used,
+    /// Imports are refused until a person decides.
+    Lost,
 }
 
 impl JournalError {
     /// The error of a journal that failed for this reason. A retry may succeed.
     pub fn of(error: impl fmt::Display) -> Self {
-        Self { what: error.to_string(), needs_a_person: false }
+        Self { what: error.to_string(), kind: Kind::Passing }
     }
 
     /// The error of a journal without which imports are refused until a person decides.
     fn lost(what: String) -> Self {
-        Self { what, needs_a_person: true }
+        Self { what, kind: Kind::Lost }
     }
 
     /// Whether no retry can succeed before a person has decided something.
     pub fn needs_a_person(&self) -> bool {
-        self.needs_a_person
+        self.kind == Kind::Lost
     }
 }
 
@@ -122,7 +135,7 @@ impl LocalJournal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let journal = Self { path: path.to_owned(), database: Mutex::default() };
         match path.try_exists().map(|exists| exists.then(|| journal.database())) {
-            Ok(Some(Err(OpenError::Used(error)))) => Err(error),
+            Ok(Some(Err(error))) if error.kind == Kind::Used => Err(error),
             // `database` has set a damaged file aside. A refusal of the disk may pass.
             _ => Ok(journal),
         }
@@ -158,7 +171,7 @@ impl LocalJournal {
             Some(database) => Ok(database),
             None => {
                 self.make()?;
-                Ok(self.database()?)
+                self.database()
             }
         }
     }
@@ -170,24 +183,23 @@ impl LocalJournal {
         }
         self.is_whole()?;
         match self.path.try_exists().map_err(JournalError::of)? {
-            true => Ok(Some(self.database()?)),
+            true => self.database().map(Some),
             false => Ok(None),
         }
     }
 
     /// The database in its file.
-    fn database(&self) -> Result<Arc<Database>, OpenError> {
+    fn database(&self) -> Result<Arc<Database>, JournalError> {
         let mut known = lock(&self.database);
         if let Some(database) = &*known {
             return Ok(Arc::clone(database));
         }
         let database = match database_in(&self.path) {
-            Ok(database) => database,
-            Err(OpenError::Damaged(_)) => {
+            Err(error) if error.kind == Kind::Damaged => {
                 self.set_aside()?;
-                return Err(self.was_damaged().into());
+                return Err(self.was_damaged());
             }
-            Err(error) => return Err(error),
+            database => database?,
         };
         // Journals of earlier releases have no note.
         self.write_note()?;
@@ -270,6 +282,16 @@ impl LocalJournal {
         done
     }
 
+    /// Reads a table, which is empty as long as the database was not created.
+    fn read_from<K: Key + 'static, V: Value + 'static, T: Default>(
+        &self,
+        table: TableDefinition<'_, K, V>,
+        read: impl FnOnce(ReadOnlyTable<K, V>) -> Result<T, Box<dyn Error>>,
+    ) -> Result<T, JournalError> {
+        let Some(database) = self.if_made()? else { return Ok(T::default()) };
+        self.with(database, |database| read(database.begin_read()?.open_table(table)?))
+    }
+
     /// Makes an empty database, which gets its name only when it is complete: a file that a crash cuts short
     /// is no database, and could never be opened.
     fn make(&self) -> Result<(), JournalError> {
@@ -285,31 +307,6 @@ impl LocalJournal {
         made().map_err(|error| {
             JournalError::of(format!("{} cannot be made: {}", self.path.display(), error.what))
         })
-    }
-}
-
-/// Why a database cannot be opened.
-#[derive(Debug)]
-enum OpenError {
-    /// The file is no longer what was written.
-    Damaged(JournalError),
-    /// Another process uses the file.
-    Used(JournalError),
-    /// A retry may succeed.
-    Failed(JournalError),
-}
-
-impl From<OpenError> for JournalError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Damaged(error) | OpenError::Used(error) | OpenError::Failed(error) => error,
-        }
-    }
-}
-
-impl From<JournalError> for OpenError {
-    fn from(error: JournalError) -> Self {
-        Self::Failed(error)
     }
 }
 
@@ -345,24 +342,22 @@ fn builder() -> Builder {
     builder
 }
 
-fn database_in(path: &Path) -> Result<Database, OpenError> {
+fn database_in(path: &Path) -> Result<Database, JournalError> {
     // The library would make a database anew in an empty file.
     let is_empty = fs::metadata(path).map_err(JournalError::of)?.len() == 0;
     let is_temporary = path.extension().is_some_and(|extension| extension == "tmp");
-    let said =
-        |error: &dyn fmt::Display| JournalError::of(format!("{} cannot be opened: {error}", path.display()));
+    let failed = |kind, error: &dyn fmt::Display| {
+        Err(JournalError { what: format!("{} cannot be opened: {error}", path.display()), kind })
+    };
     if is_empty && !is_temporary {
-        return Err(OpenError::Damaged(said(&"it is empty")));
+        return failed(Kind::Damaged, &"it is empty");
     }
     match caught_quietly(|| builder().create(path)) {
-        Ok(Ok(database)) => match with_table(database) {
-            Ok(database) => Ok(database),
-            Err(error) => Err(OpenError::Failed(error)),
-        },
-        Ok(Err(error)) if is_damage(&error) => Err(OpenError::Damaged(said(&error))),
-        Ok(Err(error @ DatabaseError::DatabaseAlreadyOpen)) => Err(OpenError::Used(said(&error))),
-        Ok(Err(error)) => Err(OpenError::Failed(said(&error))),
-        Err(_) => Err(OpenError::Damaged(said(&"its structure is damaged"))),
+        Ok(Ok(database)) => with_table(database),
+        Ok(Err(error)) if is_damage(&error) => failed(Kind::Damaged, &error),
+        Ok(Err(error @ DatabaseError::DatabaseAlreadyOpen)) => failed(Kind::Used, &error),
+        Ok(Err(error)) => failed(Kind::Passing, &error),
+        Err(_) => failed(Kind::Damaged, &"its structure is damaged"),
     }
 }
 
@@ -377,9 +372,7 @@ fn with_table(database: Database) -> Result<Database, JournalError> {
 
 impl Journal for LocalJournal {
     fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
-        let Some(database) = self.if_made()? else { return Ok(None) };
-        self.with(database, |database| {
-            let table = database.begin_read()?.open_table(RECORDS)?;
+        self.read_from(RECORDS, |table| {
             let found = table.get(key.0)?;
             Ok(found.map(|json| serde_json::from_slice(json.value())).transpose()?)
         })
@@ -408,18 +401,11 @@ impl Journal for LocalJournal {
     }
 
     fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
-        let Some(database) = self.if_made()? else { return Ok(None) };
-        self.with(database, |database| {
-            let table = database.begin_read()?.open_table(LINKS)?;
-            let found = table.get(key)?;
-            Ok(found.map(|key| ImportKey(key.value())))
-        })
+        self.read_from(LINKS, |table| Ok(table.get(key)?.map(|key| ImportKey(key.value()))))
     }
 
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
-        let Some(database) = self.if_made()? else { return Ok(Vec::new()) };
-        self.with(database, |database| {
-            let table = database.begin_read()?.open_table(ROWS)?;
+        self.read_from(ROWS, |table| {
             let mut counts = Vec::with_capacity(keys.len());
             for key in keys {
                 if let Some(count) = table.get(*key)? {
@@ -432,9 +418,7 @@ impl Journal for LocalJournal {
     }
 
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
-        let Some(database) = self.if_made()? else { return Ok(()) };
-        self.with(database, |database| {
-            let table = database.begin_read()?.open_table(RECORDS)?;
+        self.read_from(RECORDS, |table| {
             for entry in table.iter()? {
                 let (_, json) = entry?;
                 each(serde_json::from_slice(json.value())?);
@@ -444,11 +428,7 @@ impl Journal for LocalJournal {
     }
 
     fn count(&self) -> Result<u64, JournalError> {
-        let Some(database) = self.if_made()? else { return Ok(0) };
-        self.with(database, |database| {
-            let table = database.begin_read()?.open_table(RECORDS)?;
-            Ok(table.len()?)
-        })
+        self.read_from(RECORDS, |table| Ok(table.len()?))
     }
 }
 

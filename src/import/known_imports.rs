@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::importer::Importer;
-use super::journal::Journal as _;
 use super::recent::{ReadState, RecentJournal};
 use super::record::{ImportRecord, State};
 use super::reject_counts::RejectedRows;
@@ -93,7 +92,7 @@ impl Importer {
     }
 
     fn known(&self, journal: &RecentJournal, limit: usize) -> KnownImports {
-        let (total, uncounted) = match journal.count() {
+        let (total, uncounted) = match journal.stored().count() {
             Ok(total) => (total, None),
             Err(error) => (0, Some(error.to_string())),
         };

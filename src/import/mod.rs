@@ -65,7 +65,7 @@ pub use imported_as::{ImportedAs, imported_as};
 pub use importer::{Importer, ImporterDeps, ROWS_MAX};
 pub use known_imports::{ImportState, KnownImport, KnownImports};
 pub use options_hash::OptionsHash;
-pub use prefix::{NoPrefix, Prefix, PrefixText};
+pub use prefix::Prefix;
 pub use progress_journal::ProgressJournal;
 pub use progress_keeper::{ProgressKeeper, Taken};
 pub use record::{ATTEMPTS_MAX, ImportRecord};
@@ -75,7 +75,7 @@ pub use rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects, descr
 pub use row_errors::{NotAnAction, OnRowError};
 pub use row_hash::{RowCount, RowHash, RowScope};
 pub use rows::{Row, RowReader};
-pub use run::{CheckUnchanged, FileEnd, FileReport, Job, OpenRows, RejectSink, Waits, import_file};
+pub use run::{CheckUnchanged, FileEnd, FileReport, Job, Kept, OpenRows, RejectSink, Waits, import_file};
 pub use shared_progress::SharedProgress;
 pub use short_hash::short_hash;
 pub use step::RowLimits;

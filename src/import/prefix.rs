@@ -1,8 +1,5 @@
 //! Describes what a file begins with, so that a later version of it can be recognised.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::file_id::FileId;
 use crate::log::{ImportProgress, TextBefore};
 
@@ -14,15 +11,6 @@ pub struct Prefix {
     /// The length of the decoded text, in bytes.
     pub bytes: u64,
     /// The id of that text.
-    pub text: FileId,
-}
-
-/// The length and the id of a text that ends with a row, as written in a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrefixText {
-    /// See [`Prefix::bytes`].
-    pub bytes: u64,
-    /// See [`Prefix::text`].
     pub text: FileId,
 }
 
@@ -38,36 +26,14 @@ impl Prefix {
         Some(Self { rows: progress.next_row, bytes, text: FileId::of_bytes(id) })
     }
 
-    /// The prefix without its number of rows.
-    pub fn in_query(&self) -> PrefixText {
-        PrefixText { bytes: self.bytes, text: self.text }
+    /// The prefix as a query has it: without its number of rows, which the query has anyway.
+    pub fn in_query(&self) -> String {
+        format!("{}-{}", self.bytes, self.text)
     }
-}
 
-impl PrefixText {
-    /// The prefix with its number of rows.
-    pub fn of_rows(self, rows: u64) -> Prefix {
-        Prefix { rows, bytes: self.bytes, text: self.text }
-    }
-}
-
-impl fmt::Display for PrefixText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.bytes, self.text)
-    }
-}
-
-/// Why a text is not that of a prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a prefix is its length in bytes, a hyphen and the id of its text")]
-pub struct NoPrefix;
-
-impl FromStr for PrefixText {
-    type Err = NoPrefix;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (bytes, text) = text.split_once('-').ok_or(NoPrefix)?;
-        let bytes = bytes.parse().map_err(|_| NoPrefix)?;
-        Ok(Self { bytes, text: text.parse().map_err(|_| NoPrefix)? })
+    /// The prefix of so many rows that a query has. `None`: the text is not that of a prefix.
+    pub fn of_query(text: &str, rows: u64) -> Option<Self> {
+        let (bytes, text) = text.split_once('-')?;
+        Some(Self { rows, bytes: bytes.parse().ok()?, text: text.parse().ok()? })
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::journal::{Change, Journal, JournalError};
 use super::record::ImportRecord;
-use super::row_hash::RowCount;
 use crate::lock::lock;
 use crate::log::ImportKey;
 use crate::time::{Clock, UnixMillis};
@@ -76,12 +75,25 @@ impl RecentJournal {
         Self { journal, clock, recent: Mutex::default() }
     }
 
-    fn note(&self, records: &[ImportRecord]) {
+    /// The journal, for those who read it: what is written to it is noted here, too.
+    pub(super) fn stored(&self) -> &dyn Journal {
+        &*self.journal
+    }
+
+    /// See [`Journal::change`].
+    pub(super) fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
+        self.journal.change(change)?;
         let now = self.clock.wall();
         let mut recent = lock(&self.recent);
-        for record in records {
+        for record in change.records {
             recent.put(now, record.clone());
         }
+        Ok(())
+    }
+
+    /// See [`Journal::write`].
+    pub(super) fn write(&self, records: &[ImportRecord]) -> Result<(), JournalError> {
+        self.change(Change { records, ..Change::default() })
     }
 
     /// Whether the caller has to read the journal now.
@@ -118,39 +130,12 @@ impl RecentJournal {
     }
 }
 
-impl Journal for RecentJournal {
-    fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
-        self.journal.read(key)
-    }
-
-    fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
-        self.journal.change(change)?;
-        self.note(change.records);
-        Ok(())
-    }
-
-    fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
-        self.journal.linked(key)
-    }
-
-    fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
-        self.journal.row_counts(keys)
-    }
-
-    fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
-        self.journal.each(each)
-    }
-
-    fn count(&self) -> Result<u64, JournalError> {
-        self.journal.count()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::super::end::{End, Outcome};
+    use super::super::row_hash::RowCount;
     use super::*;
     use crate::log::ImportProgress;
 

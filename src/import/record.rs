@@ -17,10 +17,11 @@ pub const ATTEMPTS_MAX: u32 = 3;
 const REJECTS_FILE_MAX: usize = 4_096;
 
 /// The state of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     /// The import has begun and not ended.
+    #[default]
     Reading,
     /// The file is imported.
     Done,
@@ -39,7 +40,7 @@ pub(super) struct LastError {
 }
 
 /// One file, imported into one source.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImportRecord {
     pub(super) key: ImportKey,
     pub(super) file: Option<FileId>,
@@ -95,26 +96,11 @@ impl ImportRecord {
     pub(super) fn of_progress(key: ImportKey, progress: ImportProgress, now: UnixMillis) -> Self {
         Self {
             key,
-            file: None,
-            source: None,
-            name: String::new(),
-            bytes: None,
-            options: String::new(),
-            limits: String::new(),
-            state: State::Reading,
-            attempts: 0,
-            error: None,
             progress,
             counted: progress.next_row,
-            not_stored: Vec::new(),
             prefix: Prefix::of_progress(progress),
-            version: None,
-            generation: 0,
-            rejects: RejectCounts::default(),
-            last_rejects: RejectCounts::default(),
-            rejects_file: None,
             first_seen: now,
-            ended_at: None,
+            ..Self::default()
         }
     }
 

@@ -67,10 +67,7 @@ pub enum Unreadable {
 impl Unreadable {
     /// The code of the row from now on; `None`: the code stays.
     pub fn code(self) -> Option<&'static str> {
-        match self {
-            Self::Cut => None,
-            Self::Replaced | Self::NotBase64 => Some("utf8"),
-        }
+        (self != Self::Cut).then_some("utf8")
     }
 }
 

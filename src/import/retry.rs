@@ -27,7 +27,6 @@ struct HowRead {
     #[serde(rename = "type")]
     kind: FileType,
     /// The source, if it was named by its id. Write keys are not kept.
-    #[serde(default)]
     source: Option<SourceId>,
     /// Where the file is, for rows that are known by their content.
     #[serde(default)]
@@ -48,10 +47,7 @@ fn into_words(wanted: &WantedSource) -> String {
 
 /// The source, if it was named by its id.
 fn id_of(wanted: &WantedSource) -> Option<SourceId> {
-    match wanted {
-        WantedSource::Id(id) => Some(id.clone()),
-        WantedSource::Default | WantedSource::WriteKey(_) => None,
-    }
+    if let WantedSource::Id(id) = wanted { Some(id.clone()) } else { None }
 }
 
 /// The owner of the rejects file of an import of `file`, with the description of how its rows were read.
@@ -141,23 +137,17 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
             Ok(Box::new(rows) as Box<dyn RowReader>)
         })
     };
-    let limits = RowLimits { on_row_error, ..RowLimits::default() };
-    let rejects_of = RejectsOf::Retry(id);
-    let rejects = rejected_again;
-    let (unchanged, reject_sink, part_bytes) = (None, None, None);
-    Ok((
-        Job {
-            begin,
-            open,
-            unchanged,
-            limits,
-            rejects,
-            rejects_of,
-            rejects_owner,
-            rate,
-            reject_sink,
-            part_bytes,
-        },
-        kind,
-    ))
+    let job = Job {
+        begin,
+        open,
+        unchanged: None,
+        limits: RowLimits { on_row_error, ..RowLimits::default() },
+        rejects: rejected_again,
+        rejects_of: RejectsOf::Retry(id),
+        rejects_owner,
+        rate,
+        reject_sink: None,
+        part_bytes: None,
+    };
+    Ok((job, kind))
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::csv::Record;
 use super::file_error::{FileError, FileFault};
-use super::reading::temporary::nameless_file;
+use super::reading::temporary::{explained, nameless_file};
 use super::row_hash::RowHash;
 
 /// Bytes of a slot: 16 of the id's hash, 8 of the content's. A slot of zeros is free.
@@ -54,13 +54,10 @@ type Slot = [u8; SLOT];
 impl Table {
     fn of(slots: u64, in_memory: u64, folder: &std::path::Path) -> io::Result<Self> {
         let bytes = slots * SLOT as u64;
-        let explain = |cause: &io::Error| {
-            io::Error::new(cause.kind(), format!("cannot make the folder {}: {cause}", folder.display()))
-        };
         if slots <= in_memory {
             return Ok(Self::Memory(vec![0; usize::try_from(bytes).map_err(io::Error::other)?]));
         }
-        std::fs::create_dir_all(folder).map_err(|cause| explain(&cause))?;
+        std::fs::create_dir_all(folder).map_err(explained("cannot make the folder", folder))?;
         let file = nameless_file(folder)?;
         file.set_len(bytes)?;
         Ok(Self::File(file))
@@ -115,11 +112,7 @@ impl RowIds {
 
     /// Compares a row with this id and these parts with the first row of the same id.
     /// Errors: the temporary file cannot be made, read or written.
-    pub(super) fn meet<'p>(
-        &mut self,
-        id: &[u8],
-        parts: impl IntoIterator<Item = &'p [u8]>,
-    ) -> io::Result<Met> {
+    fn meet<'p>(&mut self, id: &[u8], parts: impl IntoIterator<Item = &'p [u8]>) -> io::Result<Met> {
         let content = RowHash::of_cells(parts).0.to_be_bytes();
         let mut slot = [0; SLOT];
         let (key, value) = slot.split_at_mut(16);

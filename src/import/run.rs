@@ -12,8 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, add};
-use super::end::End;
-use super::end::Outcome;
+use super::end::{End, Outcome};
 use super::file_error::{FileError, FileFault};
 use super::reading::typed;
 use super::reject::Reject;
@@ -69,22 +68,20 @@ pub struct Job {
     pub part_bytes: Option<usize>,
 }
 
+/// Whether rejected rows are kept.
+pub type Kept<'a> = BoxFuture<'a, Result<(), FileError>>;
+
 /// Takes rejected rows where no file can keep them.
 pub trait RejectSink: Send + Sync + std::fmt::Debug {
     /// Keeps the rejected rows of the step that begins at the row `first`. After a crash the same step comes
     /// again, with the same rows.
-    fn keep<'a>(
-        &'a self,
-        job: &'a Job,
-        first: u64,
-        rejects: &'a [Reject],
-    ) -> BoxFuture<'a, Result<(), FileError>>;
+    fn keep<'a>(&'a self, job: &'a Job, first: u64, rejects: &'a [Reject]) -> Kept<'a>;
 }
 
 debug_fields!(Job { begin });
 
 /// How the import of a file ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FileEnd {
     /// All rows of the file are imported.
     Done,
@@ -97,11 +94,12 @@ pub enum FileEnd {
     /// All wanted rows are imported, and the file has more.
     RangeDone,
     /// The import was stopped; the same command continues it.
+    #[default]
     Stopped,
 }
 
 /// What became of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileReport {
     /// The file's name.
     pub name: String,
@@ -126,17 +124,7 @@ pub struct FileReport {
 impl FileReport {
     /// The report of a file that ended before a row was read.
     pub fn new(name: String, end: FileEnd) -> Self {
-        Self {
-            name,
-            end,
-            source: None,
-            before: ImportProgress::default(),
-            progress: ImportProgress::default(),
-            rejects: None,
-            other_options: false,
-            equal_rows: 0,
-            by_code: RejectCounts::default(),
-        }
+        Self { name, end, ..Self::default() }
     }
 }
 
@@ -236,14 +224,16 @@ impl Run<'_> {
 
     /// Hands over the steps of the file. `None`: the caller begins again.
     async fn steps(&mut self, begun: &Begun, taken: Option<TakenRejects>) -> Option<FileEnd> {
-        let mut rejects = match taken {
-            None => None,
-            Some(taken) => match self.open_rejects(taken, begun.progress.next_row).await {
+        let mut rejects = None;
+        if let Some(taken) = taken {
+            let (of, wanted) = (self.job.rejects_of.clone(), &self.job.limits.rows);
+            let reread = begun.progress.next_row.max(wanted.start)..wanted.end;
+            rejects = match self.with_rejects(move || taken.open(&of, &reread)).await {
                 Ok(Some(rejects)) => Some(rejects),
                 Ok(None) => return None,
                 Err(error) => return Some(FileEnd::Failed(error)),
-            },
-        };
+            };
+        }
         // An earlier run of the import may have rejected rows, even if this one has none.
         self.report.rejects = rejects.as_ref().and_then(|rejects| rejects.path()).map(PathBuf::from);
         let (sender, mut steps) = mpsc::channel(STEPS_AHEAD);
@@ -254,33 +244,28 @@ impl Run<'_> {
             let (job, begun) = (self.job.clone(), begun.clone());
             tokio::task::spawn_blocking(move || read(&job, &begun, &sender, &mut spares))
         };
-        let mut ended = None;
-        loop {
+        let ended = loop {
             // The import stops at once while nothing is being stored: the reader may be waiting for the
             // network.
             let Some(step) = self.stop.run_until_cancelled(steps.recv()).await else {
-                ended = Some(Some(FileEnd::Stopped));
-                break;
+                break Some(Some(FileEnd::Stopped));
             };
-            let Some(mut step) = step else { break };
+            let Some(mut step) = step else { break None };
             // Steps that are only counted again have their rejected rows in the file already.
             let is_new = step.first >= begun.progress.next_row;
             let new = if is_new { step.rejects.clone() } else { Vec::new() };
             if let Err(end) = self.keep(&mut rejects, step.first, new).await {
-                ended = Some(Some(end));
-                break;
+                break Some(Some(end));
             }
             if let Some(pace) = &mut self.pace
                 && self.stop.run_until_cancelled(pace.wait(step.rows)).await.is_none()
             {
-                ended = Some(Some(FileEnd::Stopped));
-                break;
+                break Some(Some(FileEnd::Stopped));
             }
             if step.cut_off
                 && let end @ (FileEnd::Failed(_) | FileEnd::Stopped) = self.done_if_unchanged().await
             {
-                ended = Some(Some(end));
-                break;
+                break Some(Some(end));
             }
             match self.store(begun, &mut step, &mut rejects).await {
                 Ok(Some(calls)) => {
@@ -290,16 +275,10 @@ impl Run<'_> {
                     }
                     give_back(calls, &spare);
                 }
-                Ok(None) => {
-                    ended = Some(None);
-                    break;
-                }
-                Err(end) => {
-                    ended = Some(Some(end));
-                    break;
-                }
+                Ok(None) => break Some(None),
+                Err(end) => break Some(Some(end)),
             }
-        }
+        };
         drop(steps);
         if ended == Some(Some(FileEnd::Stopped)) {
             // The rows of the reader are not needed. The reader soon finds that nobody takes its steps.
@@ -357,17 +336,6 @@ impl Run<'_> {
         self.with_rejects(move || TakenRejects::take(&path, &owner).map(Some)).await
     }
 
-    async fn open_rejects(
-        &self,
-        taken: TakenRejects,
-        next_row: u64,
-    ) -> Result<Option<RejectsFile>, FileError> {
-        let of = self.job.rejects_of.clone();
-        let wanted = &self.job.limits.rows;
-        let reread = next_row.max(wanted.start)..wanted.end;
-        self.with_rejects(move || taken.open(&of, &reread)).await
-    }
-
     async fn with_rejects<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -384,25 +352,11 @@ impl Run<'_> {
         first: u64,
         rejects: Vec<Reject>,
     ) -> Result<(), FileEnd> {
-        if let Some(sink) = self.job.reject_sink.as_ref().filter(|_| !rejects.is_empty()) {
-            return self.keep_in_sink(&**sink, first, &rejects).await;
+        if rejects.is_empty() {
+            return Ok(());
         }
-        let Some(mut kept) = file.take_if(|_| !rejects.is_empty()) else { return Ok(()) };
-        let kept =
-            self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await.map_err(FileEnd::Failed)?;
-        self.report.rejects = kept.path().map(PathBuf::from);
-        *file = Some(kept);
-        Ok(())
-    }
-
-    async fn keep_in_sink(
-        &mut self,
-        sink: &dyn RejectSink,
-        first: u64,
-        rejects: &[Reject],
-    ) -> Result<(), FileEnd> {
-        loop {
-            match sink.keep(self.job, first, rejects).await {
+        while let Some(sink) = &self.job.reject_sink {
+            match sink.keep(self.job, first, &rejects).await {
                 // The step comes again if the import is stopped during the wait.
                 Err(error) if error.fault == FileFault::Transient => {
                     self.wait(Duration::ZERO, error.message.masked()).await?;
@@ -410,6 +364,12 @@ impl Run<'_> {
                 done => return done.map_err(FileEnd::Failed),
             }
         }
+        let Some(mut kept) = file.take() else { return Ok(()) };
+        let kept =
+            self.with_rejects(move || kept.add(&rejects).map(|()| kept)).await.map_err(FileEnd::Failed)?;
+        self.report.rejects = kept.path().map(PathBuf::from);
+        *file = Some(kept);
+        Ok(())
     }
 
     /// Hands over one step, without the calls whose ids other calls have: their rows are rejected. Returns
@@ -530,11 +490,7 @@ impl Run<'_> {
 
     /// Waits before a retry.
     async fn wait(&mut self, at_least: Duration, why: &str) -> Result<(), FileEnd> {
-        let wait = self.waited.next(at_least, why);
-        tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
-            () = self.stop.cancelled() => Err(FileEnd::Stopped),
-        }
+        self.waited.wait(at_least, why, self.stop).await.ok_or(FileEnd::Stopped)
     }
 }
 
@@ -547,12 +503,9 @@ fn read(
 ) -> ReadEnd {
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
-    let size = job.part_bytes.map_or_else(StepSize::default, StepSize::of_part);
-    let is_left = || steps.is_closed();
-    let Some(mut read) = Steps::after(&mut *reader, &job.limits, begun, size, &is_left).map_err(failed)?
-    else {
-        return Ok(FileEnd::Stopped);
-    };
+    let (size, is_left) = (StepSize::of(job.part_bytes), || steps.is_closed());
+    let read = Steps::after(&mut *reader, &job.limits, begun, size, &is_left).map_err(failed)?;
+    let Some(mut read) = read else { return Ok(FileEnd::Stopped) };
     while let Some(step) = read.next(spares.try_recv().unwrap_or_default())? {
         if steps.blocking_send(step).is_err() {
             return Ok(FileEnd::Stopped);
@@ -586,11 +539,8 @@ fn changed(error: &FileError, rows: u64, keeps_prefix: bool) -> FileError {
         false => "the next import takes it for another file and imports all of its rows",
     };
     let hint = "import it again when it is written";
-    FileError::new(
-        error.fault,
-        &error.code,
-        Told::plain(format!("{what}. Its first {rows} are imported; {next}: {hint}")),
-    )
+    let told = Told::plain(format!("{what}. Its first {rows} are imported; {next}: {hint}"));
+    FileError::new(error.fault, &error.code, told)
 }
 
 fn no_rejects(path: &std::path::Path, error: &io::Error) -> FileError {
@@ -612,15 +562,16 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// The length of the next wait: longer each time, from a second to five minutes. Logs `why`, once for
-    /// each reason in a row.
-    pub fn next(&mut self, at_least: Duration, why: &str) -> Duration {
+    /// Waits before a retry: longer each time, from a second to five minutes. Logs `why`, once for each reason
+    /// in a row. `None`: it was stopped meanwhile.
+    pub async fn wait(&mut self, at_least: Duration, why: &str, stop: &CancellationToken) -> Option<()> {
         self.last = self.last.saturating_mul(2).clamp(WAIT_FIRST, WAIT_MAX);
         if self.why != why {
             why.clone_into(&mut self.why);
             tracing::warn!("waiting before a retry: {why}");
         }
-        self.last.max(at_least).min(WAIT_MAX)
+        let wait = self.last.max(at_least).min(WAIT_MAX);
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await
     }
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::shared_progress::{SharedRecords, Stored, Tag, WriteError};
-use crate::boxed_future::BoxFuture;
+use super::shared_progress::{Answer, SharedRecords, Stored, Tag, WriteError};
 use crate::log::ImportKey;
 use crate::object::{ObjectKey, S3Location};
 use crate::store::reader::{ByteRange, Store};
@@ -37,10 +36,10 @@ impl S3Records {
         let records = Self { store, location, prefix };
         let put = records.put("conditions", Bytes::new());
         match records.store.replace(&put, "\"00000000000000000000000000000000\"").await {
-            Ok(_) => Err(WriteError::Refused(
-                "this store ignores the condition If-Match, so it cannot keep two importers from one file"
-                    .into(),
-            )),
+            Ok(_) => {
+                let why = "this store ignores the condition If-Match, so it cannot keep two importers from one file";
+                Err(WriteError::Refused(why.into()))
+            }
             Err(error) => match failed(error) {
                 WriteError::Changed => Ok(records),
                 other => Err(other),
@@ -64,19 +63,18 @@ fn name_of(key: ImportKey) -> String {
 fn failed(error: StoreError) -> WriteError {
     match error.outlook() {
         Outlook::Missing | Outlook::Changed => WriteError::Changed,
-        Outlook::Denied => WriteError::Refused(
-            Told::plain(
-                "access denied; it needs s3:GetObject and s3:PutObject below its prefix, and s3:ListBucket: ",
-            )
-            .and(&error.told()),
-        ),
+        Outlook::Denied => {
+            let what =
+                "access denied; it needs s3:GetObject and s3:PutObject below its prefix, and s3:ListBucket: ";
+            WriteError::Refused(Told::plain(what).and(&error.told()))
+        }
         Outlook::Refused => WriteError::Refused(error.told()),
         Outlook::Passing => WriteError::Unknown(error.told()),
     }
 }
 
 impl SharedRecords for S3Records {
-    fn read(&self, key: ImportKey) -> BoxFuture<'_, Result<Option<Stored>, WriteError>> {
+    fn read(&self, key: ImportKey) -> Answer<'_, Option<Stored>> {
         Box::pin(async move {
             let key = self.key(&name_of(key));
             for _ in 0..READS_MAX {
@@ -103,12 +101,7 @@ impl SharedRecords for S3Records {
         })
     }
 
-    fn write(
-        &self,
-        key: ImportKey,
-        record: Bytes,
-        replaces: Option<Tag>,
-    ) -> BoxFuture<'_, Result<Tag, WriteError>> {
+    fn write(&self, key: ImportKey, record: Bytes, replaces: Option<Tag>) -> Answer<'_, Tag> {
         Box::pin(async move {
             let put = self.put(&name_of(key), record);
             let stored = match &replaces {

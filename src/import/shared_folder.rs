@@ -35,19 +35,18 @@ impl SharedFolder {
         importer: String,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<SharedProgress>, Unusable> {
-        Ok(SharedProgress::start(self.records(id).await?, clock, importer))
+        Ok(SharedProgress::start(self.records(id).await?, clock, importer, None))
     }
 
     /// Opens the records of these imports. Errors: [`Unusable`]: the store cannot be used.
     pub async fn records(self, id: &str) -> Result<Arc<S3Records>, Unusable> {
         let prefix = format!("{}{id}/", self.prefix);
-        let records =
-            S3Records::open(self.store, self.bucket, prefix).await.map_err(|error| match error {
-                WriteError::Unknown(_) | WriteError::Changed => {
-                    Unusable::Unreachable(format!("the journal: {error}"))
-                }
-                WriteError::Refused(_) => Unusable::Failed(format!("the journal: {error}")),
-            })?;
-        Ok(Arc::new(records))
+        let records = S3Records::open(self.store, self.bucket, prefix).await;
+        records.map(Arc::new).map_err(|error| match error {
+            WriteError::Unknown(_) | WriteError::Changed => {
+                Unusable::Unreachable(format!("the journal: {error}"))
+            }
+            WriteError::Refused(_) => Unusable::Failed(format!("the journal: {error}")),
+        })
     }
 }

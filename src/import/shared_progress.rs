@@ -65,20 +65,18 @@ pub enum WriteError {
     Refused(Told),
 }
 
+/// The answer of a store of records.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, WriteError>>;
+
 /// The store of the records. Reads give the last write, and writes have a condition.
 pub trait SharedRecords: Send + Sync + fmt::Debug {
     /// The record of a file, with its version; `None` if there is none.
     /// Errors: [`WriteError::Unknown`] if it may be readable later, [`WriteError::Refused`] if not.
-    fn read(&self, key: ImportKey) -> BoxFuture<'_, Result<Option<Stored>, WriteError>>;
+    fn read(&self, key: ImportKey) -> Answer<'_, Option<Stored>>;
 
     /// Writes a record that replaces a version, or a new record. Returns the version of the written record.
     /// Errors: [`WriteError`]: the record was not written, or nobody knows whether it was.
-    fn write(
-        &self,
-        key: ImportKey,
-        record: Bytes,
-        replaces: Option<Tag>,
-    ) -> BoxFuture<'_, Result<Tag, WriteError>>;
+    fn write(&self, key: ImportKey, record: Bytes, replaces: Option<Tag>) -> Answer<'_, Tag>;
 }
 
 /// A record in its stored form.
@@ -117,31 +115,18 @@ pub struct SharedProgress {
 
 impl SharedProgress {
     /// Keeps progress in `records`. `importer` distinguishes this importer from all others, in words that
-    /// help a person to find it. Leases are renewed in the background as long as the value lives.
-    pub fn start(records: Arc<dyn SharedRecords>, clock: Arc<dyn Clock>, importer: String) -> Arc<Self> {
-        Self::start_until(records, clock, importer, None)
-    }
-
-    /// Like [`SharedProgress::start`], for an importer that will certainly be gone at `gone_at`. No lease
-    /// lasts longer than that, so another importer need not wait for the lease to end.
-    pub fn start_until(
+    /// help a person to find it. Leases are renewed in the background as long as the value lives. An importer
+    /// that will certainly be gone at `gone_at` has no lease that lasts longer, so another importer need not
+    /// wait for the lease to end.
+    pub fn start(
         records: Arc<dyn SharedRecords>,
         clock: Arc<dyn Clock>,
         importer: String,
         gone_at: Option<UnixMillis>,
     ) -> Arc<Self> {
-        let progress = Arc::new(Self::new(records, clock, importer, gone_at));
+        let progress = Arc::new(Self { records, clock, importer, gone_at, held: Mutex::default() });
         tokio::spawn(renew_leases(Arc::downgrade(&progress)));
         progress
-    }
-
-    fn new(
-        records: Arc<dyn SharedRecords>,
-        clock: Arc<dyn Clock>,
-        importer: String,
-        gone_at: Option<UnixMillis>,
-    ) -> Self {
-        Self { records, clock, importer, gone_at, held: Mutex::default() }
     }
 
     fn file(&self, key: ImportKey) -> Result<HeldFile, TargetError> {
@@ -181,15 +166,11 @@ impl SharedProgress {
         lease: Option<Duration>,
     ) -> Result<(), WriteError> {
         let now = self.clock.wall();
-        let shared = Shared {
-            revision: held.shared.revision + 1,
-            leased_until: lease
-                .map(|lease| now.plus(lease).min(self.gone_at.unwrap_or(UnixMillis(i64::MAX)))),
-            ..held.shared.clone()
-        };
-        let bytes =
-            serde_json::to_vec(&shared).map_err(|error| WriteError::Refused(error.to_string().into()))?;
-        let bytes = Bytes::from(bytes);
+        let until = |lease| now.plus(lease).min(self.gone_at.unwrap_or(UnixMillis(i64::MAX)));
+        let (revision, leased_until) = (held.shared.revision + 1, lease.map(until));
+        let shared = Shared { revision, leased_until, ..held.shared.clone() };
+        let bytes = serde_json::to_vec(&shared).map(Bytes::from);
+        let bytes = bytes.map_err(|error| WriteError::Refused(error.to_string().into()))?;
         let tag = match self.records.write(key, bytes.clone(), held.tag.clone()).await {
             Ok(tag) => tag,
             // An earlier try may have been done although its answer was lost.
@@ -266,10 +247,10 @@ impl ProgressKeeper for SharedProgress {
                 let shared = Shared { importer, revision, leased_until: None, record };
                 let mut held = Held { shared, tag, written_at: now };
                 self.write(key, &mut held, Some(LEASE)).await.map_err(|error| match error {
-                    WriteError::Changed => TargetError::Later {
-                        after: AGAIN,
-                        why: "another importer has just begun this file".into(),
-                    },
+                    WriteError::Changed => {
+                        let why = "another importer has just begun this file".into();
+                        TargetError::Later { after: AGAIN, why }
+                    }
                     other => refusal(other),
                 })?;
                 lock(&self.held).insert(key, Arc::new(tokio::sync::Mutex::new(held)));
@@ -455,8 +436,8 @@ mod tests {
         }
 
         fn importer_until(&self, name: &str, gone_at: Option<UnixMillis>) -> SharedProgress {
-            let (memory, clock) = (Arc::clone(&self.memory) as _, Arc::clone(&self.clock) as _);
-            SharedProgress::new(memory, clock, name.to_owned(), gone_at)
+            let (records, clock) = (Arc::clone(&self.memory) as _, Arc::clone(&self.clock) as _);
+            SharedProgress { records, clock, importer: name.to_owned(), gone_at, held: Mutex::default() }
         }
     }
 

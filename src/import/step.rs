@@ -33,16 +33,11 @@ pub(super) struct StepSize {
     rejects: u64,
 }
 
-impl Default for StepSize {
-    fn default() -> Self {
-        Self { bytes: STEP_BYTES, rows: ROWS_MAX, rejects: ROWS_MAX }
-    }
-}
-
 impl StepSize {
-    /// The size of steps that become objects of so many bytes of calls.
-    pub(super) fn of_part(bytes: usize) -> Self {
-        Self { bytes, rows: u64::MAX, ..Self::default() }
+    /// The size of steps that become objects of so many bytes of calls, or else requests.
+    pub(super) fn of(part_bytes: Option<usize>) -> Self {
+        let rows = if part_bytes.is_some() { u64::MAX } else { ROWS_MAX };
+        Self { bytes: part_bytes.unwrap_or(STEP_BYTES), rows, rejects: ROWS_MAX }
     }
 }
 
@@ -167,10 +162,8 @@ impl<'r> Steps<'r> {
             }
         }
         if skipped < read_from {
-            return Err(FileError::content(
-                "E-SHORT",
-                Told::plain(format!("it has {skipped} rows, and {} were imported before", done.next_row)),
-            ));
+            let what = format!("it has {skipped} rows, and {} were imported before", done.next_row);
+            return Err(FileError::content("E-SHORT", Told::plain(what)));
         }
         let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
         Ok(Some(Self { reader, limits, size, next, stored, rejected, at_end: false }))

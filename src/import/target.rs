@@ -55,10 +55,8 @@ pub struct Begin {
     pub force: bool,
     /// The id of where the file is: the same for all of its versions. `None`: the file has no versions, or
     /// they do not matter.
-    #[serde(default)]
     pub place: Option<FileId>,
     /// The later version of the file that is read, if it continues the import of `file`, an earlier version.
-    #[serde(default)]
     pub version: Option<Version>,
 }
 
@@ -96,7 +94,6 @@ pub struct Begun {
     #[serde(default)]
     pub keeps_prefix: bool,
     /// What the file has to begin with, as far as that is known.
-    #[serde(default)]
     pub prefix: Option<Prefix>,
 }
 
@@ -117,7 +114,6 @@ pub struct Rows {
     #[serde(default)]
     pub repeats: u64,
     /// What the file begins with, up to the end of these rows.
-    #[serde(default)]
     pub prefix: Option<Prefix>,
 }
 

@@ -70,22 +70,17 @@ impl Unit {
 pub fn answer(units: &[Unit]) -> Result<Value, String> {
     if units.iter().any(|unit| unit.message.is_some()) {
         let failed = units.iter().filter(|unit| unit.failures().next().is_some());
-        let failed: Vec<Value> = failed
-            .filter_map(|unit| unit.message.as_ref())
-            .map(|id| json!({ "itemIdentifier": id }))
-            .collect();
+        let ids = failed.filter_map(|unit| unit.message.as_ref());
+        let failed: Vec<Value> = ids.map(|id| json!({ "itemIdentifier": id })).collect();
         return Ok(json!({ "batchItemFailures": failed }));
     }
     let failures: Vec<(&FileResult, &str)> = units.iter().flat_map(Unit::failures).collect();
     if failures.is_empty() {
-        let files: Vec<Value> = units
-            .iter()
-            .flat_map(|unit| &unit.files)
-            .filter_map(|file| {
-                let Ended::Done(ended) = file.ended else { return None };
-                Some(json!({ "name": file.name, "ended": ended, "rows": file.rows, "rejected": file.rejected }))
-            })
-            .collect();
+        let shown = |file: &FileResult| {
+            let Ended::Done(ended) = file.ended else { return None };
+            Some(json!({ "name": file.name, "ended": ended, "rows": file.rows, "rejected": file.rejected }))
+        };
+        let files: Vec<Value> = units.iter().flat_map(|unit| &unit.files).filter_map(shown).collect();
         return Ok(json!({ "files": files }));
     }
     let all: usize = units.iter().map(|unit| unit.files.len()).sum();

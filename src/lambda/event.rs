@@ -6,7 +6,7 @@
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::key::{decoded, encoded};
+use super::key::{BadKey, decoded, encoded};
 use crate::words::{outside_text, outside_text_within};
 
 /// How deep an event may stand in others: S3 in SNS in SQS.
@@ -97,33 +97,29 @@ pub enum EventError {
 
 /// The members of an event, whatever it is.
 #[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Members<'a> {
-    #[serde(borrow, default, rename = "Records")]
+    #[serde(borrow)]
     records: Option<Vec<&'a RawValue>>,
-    #[serde(default, rename = "Event")]
     event: Option<String>,
-    #[serde(default, rename = "Type")]
-    kind: Option<String>,
-    #[serde(default, rename = "Message")]
+    r#type: Option<String>,
     message: Option<String>,
-    #[serde(default, rename = "detail-type")]
+    #[serde(rename = "detail-type")]
     detail_type: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow, rename = "detail")]
     detail: Option<&'a RawValue>,
 }
 
 /// A record of S3, SQS or SNS.
 #[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct AnyRecord<'a> {
-    #[serde(default, rename = "eventName")]
     event_name: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     s3: Option<&'a RawValue>,
-    #[serde(default, rename = "Sns")]
+    #[serde(rename = "Sns")]
     sns: Option<Sns>,
-    #[serde(default, rename = "messageId")]
     message_id: Option<String>,
-    #[serde(default)]
     body: Option<String>,
 }
 
@@ -148,17 +144,10 @@ struct Bucket {
 #[derive(serde::Deserialize)]
 struct Object {
     key: Option<String>,
-    #[serde(default, rename = "versionId", alias = "version-id")]
+    #[serde(rename = "versionId", alias = "version-id")]
     version: Option<String>,
-    #[serde(default, rename = "eTag", alias = "etag")]
+    #[serde(rename = "eTag", alias = "etag")]
     etag: Option<String>,
-}
-
-/// Whether keys are encoded. EventBridge does not encode them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keys {
-    Encoded,
-    Plain,
 }
 
 impl Event {
@@ -222,10 +211,11 @@ fn notified(text: &str, members: &Members<'_>, depth: usize) -> Result<Vec<Notif
         }
         return Ok(all);
     }
-    match (&members.event, &members.detail_type, members.detail, &members.kind, &members.message) {
+    match (&members.event, &members.detail_type, members.detail, &members.r#type, &members.message) {
         (Some(event), ..) if event == "s3:TestEvent" => Ok(vec![Notified::Other(event.clone())]),
         (_, Some(kind), Some(detail), ..) if kind == "Object Created" => {
-            Ok(vec![created(detail, Keys::Plain)])
+            // EventBridge does not encode keys.
+            Ok(vec![created(detail, |key| Ok(key.to_owned()))])
         }
         (_, Some(kind), ..) => Ok(vec![Notified::Other(outside_text(kind).to_string())]),
         // A topic's message in a queue, unless the subscription delivers messages raw.
@@ -239,11 +229,11 @@ fn of_s3(event: Option<&str>, about: &RawValue) -> Notified {
         Some(event) if !event.starts_with("ObjectCreated") => {
             Notified::Other(outside_text(event).to_string())
         }
-        _ => created(about, Keys::Encoded),
+        _ => created(about, decoded),
     }
 }
 
-fn created(about: &RawValue, keys: Keys) -> Notified {
+fn created(about: &RawValue, read_key: fn(&str) -> Result<String, BadKey>) -> Notified {
     let bad = |name: &str, why: String| {
         let name = format!("a record of {}", outside_text_within(name, SHOWN_MAX));
         Notified::Bad(BadRecord { name, why })
@@ -258,11 +248,7 @@ fn created(about: &RawValue, keys: Keys) -> Notified {
     let Some(Object { key: Some(key), version, etag }) = about.object else {
         return bad(&format!("s3://{bucket}"), "it names no key".to_owned());
     };
-    let read = match keys {
-        Keys::Encoded => decoded(&key),
-        Keys::Plain => Ok(key.clone()),
-    };
-    match read {
+    match read_key(&key) {
         Ok(key) => Notified::Created(Record {
             bucket,
             key,

@@ -7,7 +7,7 @@ const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').r
 
 /// Why a key is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadKey {
+pub(super) enum BadKey {
     /// A `%` without two hexadecimal digits after it. S3 writes a percent sign as `%25`.
     #[error("it has a % without two hexadecimal digits after it; in a notification a percent sign is %25")]
     Escape,
@@ -21,7 +21,7 @@ pub enum BadKey {
 
 /// The key that a notification means: `+` is a space, and `%` begins an escape.
 /// Errors: [`BadKey`]. No notification of S3 has such a key.
-pub fn decoded(key: &str) -> Result<String, BadKey> {
+pub(super) fn decoded(key: &str) -> Result<String, BadKey> {
     let is_escape = |rest: &str| {
         let mut digits = rest.bytes().take(2);
         digits.len() == 2 && digits.all(|digit| digit.is_ascii_hexdigit())
@@ -35,7 +35,7 @@ pub fn decoded(key: &str) -> Result<String, BadKey> {
 }
 
 /// A key as notifications write it: the inverse of [`decoded`].
-pub fn encoded(key: &str) -> String {
+pub(super) fn encoded(key: &str) -> String {
     key.split(' ').map(|part| utf8_percent_encode(part, &KEPT).to_string()).collect::<Vec<_>>().join("+")
 }
 

@@ -12,5 +12,4 @@ mod key;
 
 pub use answer::{Ended, FileResult, Unit, answer};
 pub use deadline::{Plan, deadline_of};
-pub use event::{BadRecord, Event, EventError, Message, Notified, Record, continuation};
-pub use key::{BadKey, decoded, encoded};
+pub use event::{Event, Message, Notified, Record, continuation};

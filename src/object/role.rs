@@ -58,7 +58,7 @@ impl RoleArn {
 
     /// The account of the role.
     pub fn account(&self) -> &str {
-        self.0.account()
+        self.0.parts().account
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::object::BucketString;
 
 use super::places::only;
-use super::{PolicyError, Template, Values, problem};
+use super::problem::{nothing, unusable};
+use super::{PolicyError, Template, Values};
 
 /// The template with a default for each parameter that has a value.
 pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
@@ -11,7 +12,7 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     let named = || values.places.iter().filter_map(|place| place.bucket.as_ref());
     let buckets = named().map(BucketString::bucket);
     let bucket = only(template, "bucket", "--bucket NAME", buckets)?;
-    let bucket = bucket.ok_or_else(|| problem::nothing(template))?;
+    let bucket = bucket.ok_or_else(|| nothing(template))?;
     let mut defaults = vec![("BucketName", bucket.to_owned())];
     let prefixes = named().map(BucketString::prefix);
     let prefix = only(template, "prefix", "--bucket NAME/PREFIX", prefixes)?.unwrap_or_default();
@@ -19,7 +20,7 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
         let what = format!(
             "the prefix {prefix} contains * ? or $, which this template does not support: use the JSON templates"
         );
-        return Err(PolicyError::Unusable { template, what });
+        return Err(unusable(template, &what));
     }
     if !prefix.is_empty() {
         defaults.push(("Prefix", format!("{prefix}/")));
@@ -39,9 +40,8 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
     if let Some(key) = only(template, "KMS key", "--kms-key ARN", keys)? {
         if values.places.iter().any(|place| place.kms_key.is_none()) {
             let what =
-                "sources request different encryptions, but the stack enforces one: select with --bucket"
-                    .to_owned();
-            return Err(PolicyError::Unusable { template, what });
+                "sources request different encryptions, but the stack enforces one: select with --bucket";
+            return Err(unusable(template, what));
         }
         defaults.push(("Encryption", "sse-kms".to_owned()));
         if key.starts_with("alias/") {
@@ -49,18 +49,14 @@ pub(super) fn document(values: &Values) -> Result<String, PolicyError> {
         }
     }
     if values.places.iter().any(|place| place.kms_key.is_none() && !place.sse_s3) {
-        let what =
-            "a source requests no encryption (encryption = \"none\"), but the stack refuses such puts: set \
-                    \"sse-s3\" or a key, or use the JSON templates"
-                .to_owned();
-        return Err(PolicyError::Unusable { template, what });
+        let what = "a source requests no encryption (encryption = \"none\"), but the stack refuses such puts: set \
+                    \"sse-s3\" or a key, or use the JSON templates";
+        return Err(unusable(template, what));
     }
     if values.places.iter().any(|place| place.acl) {
-        let what =
-            "objects are configured to carry an ACL (s3.acl), but the stack's bucket accepts none, because \
-                    its owner owns every object: remove s3.acl"
-                .to_owned();
-        return Err(PolicyError::Unusable { template, what });
+        let what = "objects are configured to carry an ACL (s3.acl), but the stack's bucket accepts none, because \
+                    its owner owns every object: remove s3.acl";
+        return Err(unusable(template, what));
     }
     if values.places.iter().any(|place| place.tags) {
         defaults.push(("ObjectTags", "true".to_owned()));
@@ -76,7 +72,7 @@ pub(super) fn list_of_ids(template: Template, ids: &[&str]) -> Result<String, Po
             let what = format!(
                 "the external id {id} contains a comma, which CloudFormation reads as a separator: use another id"
             );
-            Err(PolicyError::Unusable { template, what })
+            Err(unusable(template, &what))
         }
     }
 }

@@ -3,10 +3,10 @@
 use crate::object::BucketString;
 
 use super::placeholders::{ACCOUNT, FAILURES, FUNCTION, JOURNAL, KMS_KEY, OUTPUT, QUEUE, REJECTS};
-use super::problem::missing;
+use super::problem::{Result, missing};
 use super::row::Row;
 use super::tree::Tree;
-use super::{CsvFunction, PolicyBucket, PolicyError, Template, Values};
+use super::{CsvFunction, PolicyBucket, Template, Values};
 
 /// Whether the function needs the statement.
 pub(super) fn needs(item: &Tree, place: &PolicyBucket, function: &CsvFunction) -> bool {
@@ -39,12 +39,7 @@ fn writes(function: &CsvFunction) -> bool {
 }
 
 /// The values of one statement. A text with a placeholder that gets none is left out.
-pub(super) fn set(
-    row: &mut Row,
-    template: Template,
-    item: &Tree,
-    values: &Values,
-) -> Result<(), PolicyError> {
+pub(super) fn set(row: &mut Row, template: Template, item: &Tree, values: &Values) -> Result<()> {
     let function = values.function.as_ref();
     if item.mentions(FUNCTION) {
         let name = function.and_then(|function| function.name.as_ref());
@@ -52,11 +47,8 @@ pub(super) fn set(
     }
     if item.mentions(ACCOUNT) {
         // Not that of the KMS key, which may be another account's.
-        let account = values.account.as_ref();
-        row.set(
-            ACCOUNT,
-            account.ok_or_else(|| missing(template, "the account", "--account, twelve digits"))?,
-        );
+        let none = || missing(template, "the account", "--account, twelve digits");
+        row.set(ACCOUNT, values.account.as_ref().ok_or_else(none)?);
     }
     let Some(function) = function else { return Ok(()) };
     let others = [(JOURNAL, &function.journal), (OUTPUT, &function.output), (REJECTS, &function.rejects)];

@@ -1,9 +1,11 @@
 //! Fills a template with values.
 
+use super::places::each_once;
+use super::problem::{PolicyError, no_statement, nothing, nothing_for, unusable};
 use super::row::Row;
 use super::rows;
 use super::tree::Tree;
-use super::{PolicyError, Template, Values, cloudformation, lambda_destination, problem};
+use super::{Template, Values, cloudformation, lambda_destination};
 
 /// The lists whose items are filled one by one: statements of a policy, rules of a lifecycle configuration.
 const LISTS: [&str; 2] = ["Statement", "Rules"];
@@ -33,7 +35,7 @@ pub fn document(template: Template, values: &Values) -> Result<String, PolicyErr
                     all.extend(statements(template, item, values)?);
                 }
                 if all.is_empty() {
-                    return Err(problem::nothing(template));
+                    return Err(nothing(template));
                 }
                 Tree::List(all)
             }
@@ -49,13 +51,13 @@ pub fn document(template: Template, values: &Values) -> Result<String, PolicyErr
 pub fn statement(template: Template, sid: &str, values: &Values) -> Result<String, PolicyError> {
     let tree = if template.is_stack() { Tree::List(Vec::new()) } else { parse(template)? };
     let Some(Tree::List(items)) = LISTS.iter().find_map(|name| tree.member(name)) else {
-        return Err(PolicyError::NoStatement { template, sid: sid.to_owned() });
+        return Err(no_statement(template, sid));
     };
     let item = items.iter().find(|item| name_of(item) == sid);
-    let item = item.ok_or_else(|| PolicyError::NoStatement { template, sid: sid.to_owned() })?;
+    let item = item.ok_or_else(|| no_statement(template, sid))?;
     let filled = statements(template, item, values)?;
     if filled.is_empty() {
-        return Err(problem::nothing_for(template, item));
+        return Err(nothing_for(template, item));
     }
     let texts: Result<Vec<String>, _> = filled.iter().map(Tree::pretty).collect();
     Ok(texts.map_err(|error| unreadable(template, &error.to_string()))?.join(",\n"))
@@ -66,7 +68,7 @@ fn parse(template: Template) -> Result<Tree, PolicyError> {
 }
 
 fn unreadable(template: Template, what: &str) -> PolicyError {
-    PolicyError::Unusable { template, what: format!("the built-in template cannot be read: {what}") }
+    unusable(template, &format!("the built-in template cannot be read: {what}"))
 }
 
 fn name_of(item: &Tree) -> &str {
@@ -97,42 +99,24 @@ fn fill(template: Template, tree: &Tree, rows: &[Row]) -> Tree {
         Tree::Object(members) => Tree::Object(
             members.iter().map(|(name, value)| (name.clone(), fill(template, value, rows))).collect(),
         ),
-        Tree::List(items) => {
-            let mut all = Vec::new();
-            for item in items {
-                match item {
-                    Tree::Text(text) => {
-                        all.extend(texts(template, text, rows).into_iter().map(Tree::Text));
-                    }
-                    other => all.push(fill(template, other, rows)),
-                }
-            }
-            Tree::List(all)
-        }
+        Tree::List(items) => Tree::List(
+            items
+                .iter()
+                .flat_map(|item| match item {
+                    Tree::Text(text) => texts(template, text, rows),
+                    other => vec![fill(template, other, rows)],
+                })
+                .collect(),
+        ),
         Tree::Text(text) => {
-            let mut texts = texts(template, text, rows);
-            match (texts.len(), texts.pop()) {
-                (1, Some(only)) => Tree::Text(only),
-                (_, None) => Tree::List(Vec::new()),
-                (_, Some(last)) => {
-                    texts.push(last);
-                    Tree::List(texts.into_iter().map(Tree::Text).collect())
-                }
-            }
+            let only: Result<[Tree; 1], _> = texts(template, text, rows).try_into();
+            only.map_or_else(Tree::List, |[only]| only)
         }
         Tree::Number(number) => Tree::Number(*number),
     }
 }
 
 /// The text filled in for each row, without duplicates, in the order of the rows.
-fn texts(template: Template, text: &str, rows: &[Row]) -> Vec<String> {
-    let mut all = Vec::new();
-    for row in rows {
-        if let Some(filled) = row.fill(template, text)
-            && !all.contains(&filled)
-        {
-            all.push(filled);
-        }
-    }
-    all
+fn texts(template: Template, text: &str, rows: &[Row]) -> Vec<Tree> {
+    each_once(rows.iter().filter_map(|row| row.fill(template, text)).map(Tree::Text))
 }

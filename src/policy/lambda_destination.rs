@@ -4,7 +4,7 @@ use crate::arn::Arn;
 
 use super::cloudformation::{list_of_ids, with_defaults};
 use super::placeholders::{COLLECTOR, EXTERNAL_ID, FUNCTION_ARN, OTHER_EXTERNAL_ID};
-use super::places::only;
+use super::places::{each_once, only};
 use super::problem::{missing, no_collector};
 use super::row::Row;
 use super::tree::Tree;
@@ -83,19 +83,9 @@ fn of_one_role(template: Template, values: &Values) -> Result<Vec<&PolicyDestina
 }
 
 fn functions<'a>(destinations: &[&'a PolicyDestination]) -> Vec<&'a str> {
-    each_once(destinations.iter().flat_map(|one| &one.functions))
+    each_once(destinations.iter().flat_map(|one| &one.functions).map(String::as_str))
 }
 
 fn external_ids<'a>(destinations: &[&'a PolicyDestination]) -> Vec<&'a str> {
-    each_once(destinations.iter().flat_map(|one| &one.external_ids))
-}
-
-fn each_once<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
-    let mut all: Vec<&str> = Vec::new();
-    for text in texts {
-        if !all.contains(&text.as_str()) {
-            all.push(text);
-        }
-    }
-    all
+    each_once(destinations.iter().flat_map(|one| &one.external_ids).map(String::as_str))
 }

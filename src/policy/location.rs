@@ -1,13 +1,12 @@
 //! Finds the region, account and partition of buckets and keys, and the ARN of a key.
 
-use super::problem::{missing, no_key};
-use super::{PolicyBucket, PolicyError, Template, Values};
+use super::problem::{Result, missing, no_key, several, unusable};
+use super::{PolicyBucket, Template, Values};
 
-use crate::arn::{Arn, partition_of};
+use crate::arn::{Arn, ArnParts, partition_of};
 
 /// The key's ARN: policies identify a key by its ARN alone.
-pub(super) fn key_arn(template: Template, place: &PolicyBucket, values: &Values) -> Result<Arn, PolicyError> {
-    let unusable = |what| PolicyError::Unusable { template, what };
+pub(super) fn key_arn(template: Template, place: &PolicyBucket, values: &Values) -> Result<Arn> {
     let key = place.kms_key.as_deref().ok_or_else(|| no_key(template))?;
     let text = if key.starts_with("arn:") || key.starts_with("alias/") {
         key.to_owned()
@@ -17,42 +16,38 @@ pub(super) fn key_arn(template: Template, place: &PolicyBucket, values: &Values)
         format!("arn:{partition}:kms:{region}:{}:key/{key}", account(template, place, values)?)
     };
     match text.parse::<Arn>() {
-        Ok(arn) if arn.service() == "kms" && arn.resource().starts_with("key/") => Ok(arn),
-        _ => Err(unusable(format!(
-            "policies match a KMS key only by its ARN, and {key} is not the ARN of a key: give --kms-key \
+        Ok(arn) if arn.parts().service == "kms" && arn.parts().resource.starts_with("key/") => Ok(arn),
+        _ => Err(unusable(
+            template,
+            &format!(
+                "policies match a KMS key only by its ARN, and {key} is not the ARN of a key: give --kms-key \
              arn:aws:kms:REGION:ACCOUNT_ID:key/KEY_ID (`aws kms describe-key --key-id {key}` shows it)"
-        ))),
+            ),
+        )),
     }
 }
 
 /// A part of the key's ARN, if the key is configured by its ARN.
-fn of_key(place: &PolicyBucket, part: impl Fn(&Arn) -> String) -> Option<String> {
-    place.kms_key.as_deref()?.parse::<Arn>().ok().map(|arn| part(&arn)).filter(|part| !part.is_empty())
+fn of_key(place: &PolicyBucket, part: impl Fn(ArnParts<'_>) -> &str) -> Option<String> {
+    let part = ArnParts::of(place.kms_key.as_deref()?).map(part)?;
+    (!part.is_empty()).then(|| part.to_owned())
 }
 
 /// The region of bucket and key, which is the same: S3 accepts only keys of the bucket's region.
-pub(super) fn region(
-    template: Template,
-    place: &PolicyBucket,
-    values: &Values,
-) -> Result<String, PolicyError> {
-    let known = of_key(place, |arn| arn.region().to_owned()).or_else(|| place.region.clone());
+pub(super) fn region(template: Template, place: &PolicyBucket, values: &Values) -> Result<String> {
+    let known = of_key(place, |arn| arn.region).or_else(|| place.region.clone());
     let known = known.or_else(|| values.region.clone());
     known.ok_or_else(|| missing(template, "the region", "--region REGION, or s3.region in the configuration"))
 }
 
-pub(super) fn account(
-    template: Template,
-    place: &PolicyBucket,
-    values: &Values,
-) -> Result<String, PolicyError> {
-    let known = of_key(place, |arn| arn.account().to_owned()).or_else(|| values.account.clone());
+pub(super) fn account(template: Template, place: &PolicyBucket, values: &Values) -> Result<String> {
+    let known = of_key(place, |arn| arn.account).or_else(|| values.account.clone());
     known.ok_or_else(|| missing(template, "the key's account", "--account, twelve digits"))
 }
 
 /// The one partition of all resources.
-pub(super) fn partition(template: Template, values: &Values) -> Result<String, PolicyError> {
-    let keys = values.places.iter().filter_map(|place| of_key(place, |arn| arn.partition().to_owned()));
+pub(super) fn partition(template: Template, values: &Values) -> Result<String> {
+    let keys = values.places.iter().filter_map(|place| of_key(place, |arn| arn.partition));
     let roles = values.places.iter().filter_map(|place| place.role.as_ref());
     let of_destinations = values.destinations.iter().filter_map(|destination| destination.role.as_ref());
     let arns = roles.chain(of_destinations).chain(&values.principals).chain(&values.readers);
@@ -61,13 +56,15 @@ pub(super) fn partition(template: Template, values: &Values) -> Result<String, P
     // A region of the partition `aws` proves nothing: other stores use such names, too.
     let of_region =
         |region: &str| Some(partition_of(region).to_owned()).filter(|partition| partition != "aws");
-    let mut all: Vec<String> =
-        keys.chain(arns.map(|arn| arn.partition().to_owned())).chain(regions.filter_map(of_region)).collect();
+    let mut all: Vec<String> = keys
+        .chain(arns.map(|arn| arn.parts().partition.to_owned()))
+        .chain(regions.filter_map(of_region))
+        .collect();
     all.sort();
     all.dedup();
     match all.as_slice() {
         [] => Ok("aws".to_owned()),
         [only] => Ok(only.clone()),
-        _ => Err(PolicyError::Several { template, what: "partition", flag: "--bucket NAME", among: all }),
+        _ => Err(several(template, "partition", "--bucket NAME", &all)),
     }
 }

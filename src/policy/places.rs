@@ -5,16 +5,16 @@ use crate::object::BucketString;
 
 use super::csv_lambda;
 use super::placeholders::{KMS_KEY, ROLE};
-use super::problem::{missing, no_collector, no_key};
+use super::problem::{Result, missing, no_collector, no_key, several, unusable};
 use super::tree::Tree;
-use super::{PolicyBucket, PolicyError, Template, Values};
+use super::{PolicyBucket, Template, Values};
 
 /// The places that a statement applies to.
 pub(super) fn places<'a>(
     template: Template,
     item: &Tree,
     values: &'a Values,
-) -> Result<Vec<&'a PolicyBucket>, PolicyError> {
+) -> Result<Vec<&'a PolicyBucket>> {
     let all: Vec<&PolicyBucket> = values.places.iter().collect();
     let with_role = || all.iter().copied().filter(|place| place.role.is_some()).collect::<Vec<_>>();
     let with_key = || all.iter().copied().filter(|place| place.kms_key.is_some()).collect::<Vec<_>>();
@@ -36,12 +36,8 @@ pub(super) fn places<'a>(
         }
         Template::KmsKey => {
             let places = or_all(with_key());
-            only(
-                template,
-                "KMS key",
-                "--kms-key ARN",
-                places.iter().filter_map(|place| place.kms_key.as_ref()),
-            )?;
+            let keys = places.iter().filter_map(|place| place.kms_key.as_ref());
+            only(template, "KMS key", "--kms-key ARN", keys)?;
             Ok(places)
         }
         // Those of destinations depend on no place.
@@ -61,12 +57,8 @@ pub(super) fn places<'a>(
         | Template::CsvLambdaResource
         | Template::CsvLambdaTrust
         | Template::Cloudformation => {
-            only(
-                template,
-                "bucket",
-                "--bucket NAME",
-                all.iter().filter_map(|place| place.bucket.as_ref().map(BucketString::bucket)),
-            )?;
+            let buckets = all.iter().filter_map(|place| place.bucket.as_ref()).map(BucketString::bucket);
+            only(template, "bucket", "--bucket NAME", buckets)?;
             if item.member("Effect").and_then(Tree::text) == Some("Deny") {
                 enforced(template, all)
             } else {
@@ -77,7 +69,7 @@ pub(super) fn places<'a>(
 }
 
 /// The places that an enforced encryption applies to: those that request it.
-fn enforced(template: Template, all: Vec<&PolicyBucket>) -> Result<Vec<&PolicyBucket>, PolicyError> {
+fn enforced(template: Template, all: Vec<&PolicyBucket>) -> Result<Vec<&PolicyBucket>> {
     let (asks, none): (fn(&PolicyBucket) -> bool, _) = match template {
         Template::BucketEnforceSseS3 => {
             let give = "--bucket with such a bucket, or encryption = \"sse-s3\" in the configuration";
@@ -91,12 +83,12 @@ fn enforced(template: Template, all: Vec<&PolicyBucket>) -> Result<Vec<&PolicyBu
     let shared = bound.iter().find(|place| free.iter().any(|other| other.bucket == place.bucket));
     match (bound.is_empty(), shared.and_then(|place| place.bucket.as_ref())) {
         (true, _) => Err(none),
-        (_, Some(bucket)) => Err(PolicyError::Unusable {
+        (_, Some(bucket)) => Err(unusable(
             template,
-            what: format!(
+            &format!(
                 "sources request different encryptions in {bucket}, so none can be enforced: give each encryption its own prefix"
             ),
-        }),
+        )),
         (false, None) => Ok(bound),
     }
 }
@@ -104,21 +96,27 @@ fn enforced(template: Template, all: Vec<&PolicyBucket>) -> Result<Vec<&PolicyBu
 /// The only value, if there is one. Different values are an error.
 pub(super) fn only<T: PartialEq + std::fmt::Display>(
     template: Template,
-    what: &'static str,
-    flag: &'static str,
+    what: &str,
+    flag: &str,
     among: impl IntoIterator<Item = T>,
-) -> Result<Option<T>, PolicyError> {
-    let mut all: Vec<T> = Vec::new();
-    for value in among {
+) -> Result<Option<T>> {
+    let mut all = each_once(among);
+    if all.len() < 2 {
+        return Ok(all.pop());
+    }
+    let among: Vec<String> = all.iter().map(ToString::to_string).collect();
+    Err(several(template, what, flag, &among))
+}
+
+/// The values without duplicates, in the same order.
+pub(super) fn each_once<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::new();
+    for value in values {
         if !all.contains(&value) {
             all.push(value);
         }
     }
-    if all.len() < 2 {
-        return Ok(all.pop());
-    }
-    let among = all.iter().map(ToString::to_string).collect();
-    Err(PolicyError::Several { template, what, flag, among })
+    all
 }
 
 /// Only the places that use what the statement grants.
@@ -146,7 +144,7 @@ pub(super) fn collectors<'a>(
     template: Template,
     place: &'a PolicyBucket,
     values: &'a Values,
-) -> Result<Vec<&'a Arn>, PolicyError> {
+) -> Result<Vec<&'a Arn>> {
     let trust = matches!(template, Template::RoleTrust | Template::RoleTrustMany);
     match &place.role {
         Some(role) if !trust => Ok(vec![role]),

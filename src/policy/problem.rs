@@ -4,51 +4,36 @@ use super::Template;
 use super::placeholders::{KMS_KEY, READER};
 use super::tree::Tree;
 
-/// Why a policy cannot be filled in.
+/// Why a policy cannot be filled in: the text says which value is missing or wrong, and what to give.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// A value that the template needs is missing.
-    #[error("policy {}: {what} is missing: give {give}", .template.name())]
-    Missing {
-        /// The template.
-        template: Template,
-        /// What is missing.
-        what: &'static str,
-        /// The flag or setting that gives it.
-        give: &'static str,
-    },
-    /// There are several values, but the policy can have only one.
-    #[error("policy {} is for one {what}: select one with {flag} ({})", .template.name(), .among.join(", "))]
-    Several {
-        /// The template.
-        template: Template,
-        /// The kind of value.
-        what: &'static str,
-        /// The flag that selects one.
-        flag: &'static str,
-        /// The values.
-        among: Vec<String>,
-    },
-    /// A value cannot be used.
-    #[error("policy {}: {what}", .template.name())]
-    Unusable {
-        /// The template.
-        template: Template,
-        /// What is wrong with it, and what to give instead.
-        what: String,
-    },
-    /// The template has no statement of this name.
-    #[error("policy {} has no statement {sid}", .template.name())]
-    NoStatement {
-        /// The template.
-        template: Template,
-        /// The name.
-        sid: String,
-    },
+#[error("policy {0}")]
+pub struct PolicyError(String);
+
+/// What needs values to be filled in.
+pub(super) type Result<T> = std::result::Result<T, PolicyError>;
+
+/// A value cannot be used.
+pub(super) fn unusable(template: Template, what: &str) -> PolicyError {
+    PolicyError(format!("{}: {what}", template.name()))
 }
 
-pub(super) fn missing(template: Template, what: &'static str, give: &'static str) -> PolicyError {
-    PolicyError::Missing { template, what, give }
+/// The template has no statement of this name.
+pub(super) fn no_statement(template: Template, sid: &str) -> PolicyError {
+    PolicyError(format!("{} has no statement {sid}", template.name()))
+}
+
+/// There are several values, but the policy can have only one; `flag` selects it.
+pub(super) fn several(template: Template, what: &str, flag: &str, among: &[String]) -> PolicyError {
+    PolicyError(format!(
+        "{} is for one {what}: select one with {flag} ({})",
+        template.name(),
+        among.join(", ")
+    ))
+}
+
+/// A value that the template needs is missing. `give`: the flag or setting that gives it.
+pub(super) fn missing(template: Template, what: &str, give: &str) -> PolicyError {
+    unusable(template, &format!("{what} is missing: give {give}"))
 }
 
 pub(super) fn no_bucket(template: Template) -> PolicyError {

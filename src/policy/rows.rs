@@ -57,11 +57,11 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
             let first = places.iter().find_map(|place| place.external_id.as_ref());
             row.set(if first == Some(id) { EXTERNAL_ID } else { OTHER_EXTERNAL_ID }, id.as_str());
         }
-        let whom = if item.mentions(COLLECTOR) { collectors(template, place, values)? } else { Vec::new() };
-        if whom.is_empty() {
-            rows.push((index, None, row.clone()));
+        if !item.mentions(COLLECTOR) {
+            rows.push((index, None, row));
+            continue;
         }
-        for arn in whom {
+        for arn in collectors(template, place, values)? {
             let mut row = row.clone();
             row.set(COLLECTOR, arn.as_str());
             rows.push((index, Some(arn), row));
@@ -83,17 +83,15 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
 type PlacedRow<'a> = (usize, Option<&'a Arn>, Row);
 
 fn with_readers<'a>(rows: Vec<PlacedRow<'a>>, readers: &[Arn]) -> Vec<PlacedRow<'a>> {
-    let each = |(index, whom, row): PlacedRow<'a>| {
-        readers
-            .iter()
-            .map(move |reader| {
-                let mut row = row.clone();
-                row.set(READER, reader.as_str());
-                (index, whom, row)
-            })
-            .collect::<Vec<_>>()
-    };
-    rows.into_iter().flat_map(each).collect()
+    let mut all = Vec::new();
+    for (index, whom, row) in rows {
+        for reader in readers {
+            let mut row = row.clone();
+            row.set(READER, reader.as_str());
+            all.push((index, whom, row));
+        }
+    }
+    all
 }
 
 /// Puts the rights of different principals or keys into separate statements, so that none is granted the
@@ -105,9 +103,8 @@ fn group(template: Template, item: &Tree, rows: Vec<PlacedRow<'_>>) -> Vec<Vec<R
     let keys_beside: Vec<String> = rows
         .iter()
         .map(|(_, _, row)| {
-            let beside = rows
-                .iter()
-                .filter(|(_, _, other)| other.fill(template, PREFIX) == row.fill(template, PREFIX));
+            let prefix = row.fill(template, PREFIX);
+            let beside = rows.iter().filter(|(_, _, other)| other.fill(template, PREFIX) == prefix);
             beside.filter_map(|(_, _, other)| other.fill(template, KMS_KEY)).collect::<Vec<_>>().join(" ")
         })
         .collect();

@@ -5,7 +5,6 @@
 use std::fmt;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A JSON value, as far as policies use them.
@@ -49,11 +48,7 @@ impl Serialize for Tree {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Object(members) => {
-                let mut map = serializer.serialize_map(Some(members.len()))?;
-                for (name, value) in members {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
+                serializer.collect_map(members.iter().map(|(name, value)| (name, value)))
             }
             Self::List(items) => items.serialize(serializer),
             Self::Text(text) => serializer.serialize_str(text),
@@ -76,18 +71,10 @@ impl<'de> Visitor<'de> for AnyValue {
         f.write_str("an object, a list, a text or a whole number")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Tree::Object(members))
+        std::iter::from_fn(|| map.next_entry().transpose()).collect::<Result<_, _>>().map(Tree::Object)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tree, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            items.push(item);
-        }
-        Ok(Tree::List(items))
+        std::iter::from_fn(|| list.next_element().transpose()).collect::<Result<_, _>>().map(Tree::List)
     }
     fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
         Ok(Tree::Text(text.to_owned()))

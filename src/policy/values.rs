@@ -5,7 +5,7 @@ use crate::object::{BucketString, Encryption, S3Location};
 
 /// One place that Forebay writes to, and its identity there: the part of a source's bucket that policies
 /// depend on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyBucket {
     /// Bucket and prefix. `None` if only a role is known.
     pub bucket: Option<BucketString>,
@@ -29,16 +29,7 @@ impl PolicyBucket {
     /// For a bucket whose name alone is known: the collector writes with its own identity and the default
     /// encryption, SSE-S3.
     pub fn plain(bucket: Option<BucketString>) -> Self {
-        Self {
-            bucket,
-            region: None,
-            kms_key: None,
-            sse_s3: true,
-            role: None,
-            external_id: None,
-            tags: false,
-            acl: false,
-        }
+        Self { bucket, sse_s3: true, ..Self::default() }
     }
 
     /// The place of a bucket. `tags`, `acl`: whether objects carry tags, an ACL.

@@ -24,7 +24,6 @@ use crate::check::access::{Credentials, Identity};
 use crate::check::bucket::HeadBucket;
 use crate::check::clock::Reading;
 use crate::check::key::KeyFacts;
-use crate::check::object::Removal;
 use crate::check::refusal::Refusal;
 use crate::lock::lock;
 use crate::object::{ObjectKey, Role, S3Location, SseKms};
@@ -42,28 +41,20 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// The clients, and how long an answer may take.
 #[derive(Debug)]
-pub(in crate::check) struct Aws {
-    pub(in crate::check) store: Arc<S3Store>,
-    pub(in crate::check) clock: Arc<dyn Clock>,
-    pub(in crate::check) timeout: Duration,
-    pub(in crate::check) kms_endpoint_url: Option<String>,
-    pub(in crate::check) request_payer: bool,
-}
-
-/// The answer to `HeadBucket`, with its time.
-pub(in crate::check) struct Head {
-    pub(in crate::check) head: HeadBucket,
-    pub(in crate::check) reading: Option<Reading>,
+pub(crate) struct Aws {
+    pub(crate) store: Arc<S3Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timeout: Duration,
+    pub(crate) kms_endpoint_url: Option<String>,
+    pub(crate) request_payer: bool,
 }
 
 impl Aws {
     /// The process's own credentials.
-    pub(in crate::check) async fn credentials(&self) -> Result<Credentials, Refusal> {
-        let without = |reason, why: &str| Refusal::without_credentials(reason, why);
-        let provider = self.store.sdk().credentials_provider();
-        let provider = provider.ok_or_else(|| {
-            without(Reason::NoCredentials(NoCredentials::NoneFound), "no provider is configured")
-        })?;
+    pub(crate) async fn credentials(&self) -> Result<Credentials, Refusal> {
+        let without = Refusal::without_credentials;
+        let none = || without(Reason::NoCredentials(NoCredentials::NoneFound), "no provider is configured");
+        let provider = self.store.sdk().credentials_provider().ok_or_else(none)?;
         let found = tokio::time::timeout(self.timeout, provider.provide_credentials()).await;
         let late = Reason::NoCredentials(NoCredentials::Failed);
         let found = found.map_err(|_| without(late, "credentials: the request for them timed out"))?;
@@ -74,18 +65,15 @@ impl Aws {
     }
 
     /// The region of the STS endpoint.
-    pub(in crate::check) fn token_region(&self) -> String {
+    pub(crate) fn token_region(&self) -> String {
         self.store.sdk().region().map_or(DEFAULT_REGION, AsRef::as_ref).to_owned()
     }
 
     /// The identity of the process's credentials.
-    pub(in crate::check) async fn identity(&self) -> Identity {
+    pub(crate) async fn identity(&self) -> Identity {
         let region = self.token_region();
         let request = self.store.token_service().get_caller_identity().customize();
-        let once = aws_sdk_sts::config::Builder::new()
-            .timeout_config(self.times())
-            .retry_config(RetryConfig::disabled());
-        match request.config_override(once).send().await {
+        match request.config_override(self.once()).send().await {
             Ok(answer) => {
                 Identity::Is { arn: answer.arn().unwrap_or("an answer without an ARN").to_owned(), region }
             }
@@ -94,12 +82,7 @@ impl Aws {
     }
 
     /// Assumes a role, with or without its external id.
-    pub(in crate::check) async fn assume(
-        &self,
-        role: &Role,
-        session: &str,
-        with_id: bool,
-    ) -> Result<Secrets, Refusal> {
+    pub(crate) async fn assume(&self, role: &Role, session: &str, with_id: bool) -> Result<Secrets, Refusal> {
         let request = self
             .store
             .token_service()
@@ -108,18 +91,15 @@ impl Aws {
             .role_session_name(session)
             .set_external_id(with_id.then(|| role.external_id.to_string()))
             .customize();
-        let once = aws_sdk_sts::config::Builder::new()
-            .timeout_config(self.times())
-            .retry_config(RetryConfig::disabled());
-        let answer = request.config_override(once).send().await.map_err(|error| refusal(&error))?;
+        let answer = request.config_override(self.once()).send().await.map_err(|error| refusal(&error))?;
         let session = answer.credentials();
         let session = session.ok_or_else(|| Refusal::odd("the answer contains no credentials"))?;
         let token = Some(session.session_token().to_owned());
         Ok(Secrets::new(session.access_key_id(), session.secret_access_key(), token, None, "forebay-check"))
     }
 
-    /// Sends `HeadBucket` to a region, with the writer's identity.
-    pub(in crate::check) async fn head_bucket(&self, to: &S3Location, region: &str) -> Head {
+    /// Sends `HeadBucket` to a region, with the writer's identity. Also returns the answer's time.
+    pub(crate) async fn head_bucket(&self, to: &S3Location, region: &str) -> (HeadBucket, Option<Reading>) {
         let witness = Witness::default();
         let request = self.store.client_for(to, region).head_bucket().bucket(to.bucket.bucket());
         let request =
@@ -134,17 +114,17 @@ impl Aws {
             region: seen.region.or_else(|| in_body.and_then(region_in_error_body).map(str::to_owned)),
             answer: answer.map(drop).map_err(|error| refusal(&error)),
         };
-        Head { head, reading: seen.date.map(|date| Reading { before, after, date }) }
+        (head, seen.date.map(|date| Reading { before, after, date }))
     }
 
     /// Puts an object. If the store answers that the bucket is in another region, repeats the put there, like
     /// delivery.
-    pub(in crate::check) async fn put(&self, put: &Put) -> Result<Stored, Refusal> {
+    pub(crate) async fn put(&self, put: &Put) -> Result<Stored, Refusal> {
         self.put_where(put).await.0
     }
 
     /// Like [`Self::put`]. Also returns the bucket's region if the first answer named another one.
-    pub(in crate::check) async fn put_where(&self, put: &Put) -> (Result<Stored, Refusal>, Option<String>) {
+    pub(crate) async fn put_where(&self, put: &Put) -> (Result<Stored, Refusal>, Option<String>) {
         let mut answer = self.store.put(put).await;
         let mut elsewhere = None;
         if answer.as_ref().is_err_and(|error| error.fault == Fault::Region) {
@@ -155,30 +135,25 @@ impl Aws {
     }
 
     /// The length of an object.
-    pub(in crate::check) async fn look(&self, to: &S3Location, key: &ObjectKey) -> Result<u64, Refusal> {
+    pub(crate) async fn look(&self, to: &S3Location, key: &ObjectKey) -> Result<u64, Refusal> {
         let head = self.store.head(to, key).await;
         head.and_then(|head| head.length()).map_err(Refusal::from)
     }
 
-    /// Removes an object.
-    pub(in crate::check) async fn remove(&self, to: &S3Location, key: &ObjectKey) -> Removal {
-        let region = match self.store.region_of(to).await {
-            Ok(region) => region,
-            Err(error) => return Removal::Refused(Refusal::from(error)),
-        };
+    /// Removes an object. Returns whether it is now below a delete marker.
+    pub(crate) async fn remove(&self, to: &S3Location, key: &ObjectKey) -> Result<bool, Refusal> {
+        let region = self.store.region_of(to).await?;
         let request =
             self.store.client_for(to, &region).delete_object().bucket(to.bucket.bucket()).key(key.as_str());
         let request = request
             .set_expected_bucket_owner(to.expected_bucket_owner.as_ref().map(ToString::to_string))
             .set_request_payer(self.request_payer.then_some(RequestPayer::Requester));
-        match request.send().await {
-            Ok(answer) => Removal::Removed { marker: answer.delete_marker() == Some(true) },
-            Err(error) => Removal::Refused(refusal(&error)),
-        }
+        let answer = request.send().await.map_err(|error| refusal(&error))?;
+        Ok(answer.delete_marker() == Some(true))
     }
 
     /// Describes a key. `as_role`: the session of the writing role, if there is one.
-    pub(in crate::check) async fn describe_key(
+    pub(crate) async fn describe_key(
         &self,
         kms: &SseKms,
         region: &str,
@@ -188,21 +163,19 @@ impl Aws {
         let answer = request.send().await.map_err(|error| refusal(&error))?;
         let about = answer.key_metadata();
         let about = about.ok_or_else(|| Refusal::odd("the answer contains nothing about the key"))?;
+        let deletion = about.deletion_date().and_then(|at| at.to_millis().ok());
         let text = |value: Option<&str>| value.unwrap_or("unknown").to_owned();
         Ok(KeyFacts {
             arn: about.arn().unwrap_or(about.key_id()).to_owned(),
             state: text(about.key_state().map(AsRef::as_ref)),
             usage: text(about.key_usage().map(AsRef::as_ref)),
             spec: text(about.key_spec().map(AsRef::as_ref)),
-            deletion: about
-                .deletion_date()
-                .and_then(|at| at.to_millis().ok())
-                .map(|ms| rfc3339(UnixMillis(ms))),
+            deletion: deletion.map(|ms| rfc3339(UnixMillis(ms))),
         })
     }
 
     /// Whether a data key for an object could be generated, with the same context as S3 uses.
-    pub(in crate::check) async fn generate_data_key(
+    pub(crate) async fn generate_data_key(
         &self,
         kms: &SseKms,
         region: &str,
@@ -234,6 +207,12 @@ impl Aws {
             .timeout_config(self.times())
             .build();
         aws_sdk_kms::Client::from_conf(config)
+    }
+
+    /// One attempt at a request to the token service.
+    fn once(&self) -> aws_sdk_sts::config::Builder {
+        let retries = RetryConfig::disabled();
+        aws_sdk_sts::config::Builder::new().timeout_config(self.times()).retry_config(retries)
     }
 
     fn times(&self) -> TimeoutConfig {

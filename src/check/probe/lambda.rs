@@ -12,7 +12,7 @@ use crate::sources::SourceId;
 use crate::words::Told;
 
 /// Asks whether a function could be invoked, without running it. Returns the status of the answer.
-pub(in crate::check) async fn dry_run(
+pub(crate) async fn dry_run(
     clients: &dyn Clients,
     source: &SourceId,
     function: &str,

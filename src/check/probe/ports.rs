@@ -15,7 +15,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 const ANSWER_MAX: u64 = 4_096;
 
 /// Whether a listener can be opened there, and if not, who uses it.
-pub(in crate::check) async fn look(addr: SocketAddr) -> PortUse {
+pub(crate) async fn look(addr: SocketAddr) -> PortUse {
     match bind(addr) {
         Ok(()) => PortUse::Free,
         Err(error) => match error.kind() {

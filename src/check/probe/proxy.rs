@@ -10,7 +10,7 @@ use crate::words::about_seconds;
 use crate::words::url::bare_host;
 
 /// Connects to the host and port of a URL. Errors: the reason why it failed.
-pub(in crate::check) async fn connect(url: &str, within: Duration) -> Result<(), String> {
+pub(crate) async fn connect(url: &str, within: Duration) -> Result<(), String> {
     if url.starts_with("socks") {
         return Err("the AWS clients support HTTP proxies, but no SOCKS proxies".to_owned());
     }

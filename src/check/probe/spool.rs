@@ -20,54 +20,45 @@ const SYNC_BYTES: usize = 4_096;
 const DEPTH: usize = 2;
 
 /// Examines a directory.
-pub(in crate::check) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
-    let (there, in_use) = match nearest(dir) {
-        Ok(there) => there,
-        Err((at, error)) => return unusable(at, &error),
-    };
-    let file = match nameless_file(&there, clock) {
-        Ok(file) => file,
-        Err(error) => return unusable(there, &error),
-    };
+pub(crate) fn look(dir: &Path, clock: &dyn Clock) -> SpoolFacts {
+    examined(dir, clock).unwrap_or_else(|(at, error)| SpoolFacts {
+        directory: Directory::Unusable { at, why: error.to_string() },
+        filesystem: Err(error.to_string()),
+        free: Err(error.to_string()),
+        used: 0,
+        syncs: Err(error.to_string()),
+    })
+}
+
+/// A failure, and the directory that it is about.
+type Failed = (PathBuf, io::Error);
+
+fn examined(dir: &Path, clock: &dyn Clock) -> Result<SpoolFacts, Failed> {
+    let (there, in_use) = nearest(dir)?;
+    let file = nameless_file(&there, clock).map_err(|error| (there.clone(), error))?;
     let directory = match in_use {
         Some(in_use) => Directory::Writable { in_use },
         None => Directory::CanBeMade(there.clone()),
     };
     let free = rustix::fs::statvfs(&there).map(|about| about.f_bavail.saturating_mul(about.f_frsize));
-    SpoolFacts {
+    Ok(SpoolFacts {
         directory,
         filesystem: filesystem::of(&there).map_err(|error| error.to_string()),
         free: free.map_err(|error| error.to_string()),
         used: if in_use.is_some() { bytes_in(&there, DEPTH) } else { 0 },
         syncs: time_syncs(&file, clock)
             .map_err(|error| format!("write and sync in {}: {error}", there.display())),
-    }
+    })
 }
-
-fn unusable(at: PathBuf, error: &io::Error) -> SpoolFacts {
-    SpoolFacts {
-        directory: Directory::Unusable { at, why: error.to_string() },
-        filesystem: Err(error.to_string()),
-        free: Err(error.to_string()),
-        used: 0,
-        syncs: Err(error.to_string()),
-    }
-}
-
-type There = (PathBuf, Option<bool>);
 
 /// The directory and whether it is in use, or its nearest existing parent.
-fn nearest(dir: &Path) -> Result<There, (PathBuf, io::Error)> {
+fn nearest(dir: &Path) -> Result<(PathBuf, Option<bool>), Failed> {
     for (steps, at) in dir.ancestors().enumerate() {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
         match fs::metadata(at) {
             Ok(about) if about.is_dir() => {
-                return match steps {
-                    0 => in_use(at)
-                        .map(|in_use| (at.to_owned(), Some(in_use)))
-                        .map_err(|error| (at.to_owned(), error)),
-                    _ => Ok((at.to_owned(), None)),
-                };
+                let used = (steps == 0).then(|| in_use(at)).transpose();
+                return used.map(|used| (at.to_owned(), used)).map_err(|error| (at.to_owned(), error));
             }
             Ok(_) => return Err((at.to_owned(), io::Error::from(io::ErrorKind::NotADirectory))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

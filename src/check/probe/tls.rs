@@ -12,18 +12,14 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use crate::check::tls::{Certificate, TlsFacts, TlsSettings};
+use crate::check::tls::{Certificate, TlsSettings};
 use crate::time::UnixMillis;
 
 /// The most bytes read of a file: a chain has a few certificates of some KB each.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads certificate and key, and checks that they match.
-pub(in crate::check) fn look(settings: &TlsSettings) -> TlsFacts {
-    read(settings).map_or_else(TlsFacts::Unusable, TlsFacts::Pair)
-}
-
-fn read(settings: &TlsSettings) -> Result<Certificate, String> {
+pub(crate) fn look(settings: &TlsSettings) -> Result<Certificate, String> {
     let (cert, key) = (settings.cert.display(), settings.key.display());
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&bytes(&settings.cert)?)
         .collect::<Result<_, _>>()
@@ -102,12 +98,12 @@ mod tests {
         std::fs::write(at("empty"), "").unwrap();
         let look_at =
             |cert: &str, key: &str| look(&TlsSettings { cert: at(cert), key: at(key), public_host: None });
-        let TlsFacts::Pair(found) = look_at("crt", "key") else { panic!("{:?}", look_at("crt", "key")) };
+        let Ok(found) = look_at("crt", "key") else { panic!("{:?}", look_at("crt", "key")) };
         assert_eq!(found.names, ["collect.example.com", "10.0.0.1"]);
         assert!(found.self_signed && found.not_before < found.not_after);
         let check = |cert: &str, key: &str, said: &str| match look_at(cert, key) {
-            TlsFacts::Unusable(why) => assert!(why.contains(said), "{why}"),
-            TlsFacts::Pair(_) => panic!("{cert} {key}"),
+            Err(why) => assert!(why.contains(said), "{why}"),
+            Ok(_) => panic!("{cert} {key}"),
         };
         check("crt", "other", "does not belong");
         check("empty", "key", "no certificate");

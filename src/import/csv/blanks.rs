@@ -5,7 +5,7 @@ use super::dialect::Dialect;
 use super::doubt;
 use super::plan::{Plan, is_blank};
 use super::record::Record;
-use super::row_error::{RowError, Shown};
+use super::row_error::{Cell, RowError};
 
 /// Columns whose cells have no blank of their own at the beginning.
 const NAMES: [&str; 8] = [
@@ -30,12 +30,12 @@ pub(super) struct Blanks {
 impl Blanks {
     /// A check of the rows below this header.
     pub(super) fn of(header: &Record, plan: &Plan, dialect: Dialect) -> Self {
-        let (names, texts) = (plan.names().to_vec(), plan.texts());
+        let (names, texts) = (plan.names.clone(), plan.texts());
         let is_guarded = |index: &usize| {
             let name = names.get(*index).map_or("", String::as_str);
             NAMES.contains(&name)
                 || (name == "id" && plan.collection().is_some())
-                || plan.id_column() == Some(*index)
+                || plan.id_column == Some(*index)
                 || header.get(*index).is_some_and(begins_with_blank)
         };
         let guarded = texts.iter().copied().filter(is_guarded).collect();
@@ -62,19 +62,17 @@ impl Blanks {
         let is_none = |index: usize| record.get(index).is_none_or(is_blank);
         let guarded = self.guarded.iter().copied().find(|index| begins(*index) && !is_none(*index));
         let mut filled = 0;
-        let all = (1..record.len())
-            .filter(|index| record.get(*index).is_some_and(|cell| !cell.is_empty()))
-            .all(|index| {
-                filled += 1;
-                begins(index)
-            });
+        let mut cells =
+            (1..record.len()).filter(|index| record.get(*index).is_some_and(|cell| !cell.is_empty()));
+        let all = cells.all(|index| {
+            filled += 1;
+            begins(index)
+        });
         let of_all = || self.texts.iter().copied().find(|index| *index > 0 && begins(*index));
         let found = guarded.or_else(|| if all && filled >= CELLS_MIN { of_all() } else { None });
         let Some(column) = found else { return Ok(()) };
-        Err(RowError::Blank {
-            column: self.names.get(column).cloned().unwrap_or_default(),
-            value: Shown::of(record.get(column).unwrap_or_default()),
-        })
+        let name = self.names.get(column).map_or("", String::as_str);
+        Err(RowError::Blank(Cell::of(name, record.get(column).unwrap_or_default())))
     }
 }
 

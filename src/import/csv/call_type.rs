@@ -20,10 +20,7 @@ pub enum FileType {
 impl FileType {
     /// The collection, if rows become objects.
     pub fn collection(&self) -> Option<&Collection> {
-        match self {
-            Self::Calls(_) => None,
-            Self::Objects(collection) => Some(collection),
-        }
+        if let Self::Objects(collection) = self { Some(collection) } else { None }
     }
 }
 
@@ -36,21 +33,12 @@ impl fmt::Display for FileType {
     }
 }
 
-impl From<FileType> for String {
-    fn from(file_type: FileType) -> Self {
-        file_type.to_string()
-    }
-}
+text_form!(FileType, String, file_type);
 
-impl TryFrom<String> for FileType {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        match text.strip_prefix("objects/") {
-            Some(collection) => {
-                Collection::new(collection).map(Self::Objects).map_err(|error| error.to_string())
-            }
-            None => CallKind::from_name(&text).map(Self::Calls).ok_or_else(|| "unknown type".to_owned()),
-        }
+fn file_type(text: &str) -> Result<FileType, String> {
+    match text.strip_prefix("objects/") {
+        Some(name) => Collection::new(name).map(FileType::Objects).map_err(|error| error.to_string()),
+        None => CallKind::from_name(text).map(FileType::Calls).ok_or_else(|| "unknown type".to_owned()),
     }
 }
 
@@ -65,13 +53,8 @@ pub enum NoType {
     )]
     Unknown(String),
     /// The name of the collection is not valid.
-    #[error("E-CSV-TYPE: \"{}\": {error} (or pass --collection)", outside_text_within(.name, usize::MAX))]
-    Collection {
-        /// The file's name, without folders.
-        name: String,
-        /// What is wrong with the collection.
-        error: CollectionError,
-    },
+    #[error("E-CSV-TYPE: \"{}\": {} (or pass --collection)", outside_text_within(.0, usize::MAX), .1)]
+    Collection(String, CollectionError),
 }
 
 /// The type of a file. `path_or_key` may have folders, or be an entry of an archive:
@@ -88,19 +71,16 @@ pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<Fil
         return Ok(FileType::Objects(collection.clone()));
     }
     let collection = rest.split(['_', '.']).next().filter(|name| !name.is_empty()).ok_or_else(no_type)?;
-    let wrong = |error| NoType::Collection { name: name.to_owned(), error };
+    let wrong = |error| NoType::Collection(name.to_owned(), error);
     Collection::new(collection).map(FileType::Objects).map_err(wrong)
 }
 
 /// The name without folders; the entry's name if the path leads into an archive.
 fn basename(path_or_key: &str) -> &str {
-    let entry = path_or_key
-        .rmatch_indices('!')
-        .find(|(at, _)| {
-            path_or_key.get(..*at).is_some_and(|archive| archive.to_ascii_lowercase().ends_with(".zip"))
-        })
-        .and_then(|(at, _)| path_or_key.get(at + 1..))
-        .unwrap_or(path_or_key);
+    let is_archive = |path: &str| path.to_ascii_lowercase().ends_with(".zip");
+    let mut marks = path_or_key.rmatch_indices('!');
+    let mark = marks.find(|(at, _)| path_or_key.get(..*at).is_some_and(is_archive));
+    let entry = mark.and_then(|(at, _)| path_or_key.get(at + 1..)).unwrap_or(path_or_key);
     entry.rsplit('/').next().unwrap_or(entry)
 }
 

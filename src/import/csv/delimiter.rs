@@ -12,10 +12,8 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// Why the delimiter is unknown: none, or more than one, explains the sample.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("E-CSV-DELIMITER: cannot tell the delimiter: {found} (pass --delimiter)")]
-pub struct Ambiguous {
-    found: String,
-}
+#[error("E-CSV-DELIMITER: cannot tell the delimiter: {0} (pass --delimiter)")]
+pub struct Ambiguous(String);
 
 /// The delimiter of a text that begins with `sample`: of comma, semicolon, tab and bar the one that gives the
 /// same number of columns, above one, in each of the first 50 records.
@@ -66,20 +64,17 @@ fn one_column(fits: &[Fit]) -> Result<u8, Ambiguous> {
     let split: Vec<&Fit> = fits.iter().filter(|fit| fit.rows > 0 && fit.split * 2 > fit.rows).collect();
     match split.as_slice() {
         [] => Ok(b','),
-        [first, ..] => Err(Ambiguous {
-            found: format!("{} separates most rows, but is not in the header", first.shown()),
-        }),
+        [first, ..] => {
+            Err(Ambiguous(format!("{} separates most rows, but is not in the header", first.shown())))
+        }
     }
 }
 
 fn tie(fits: &[&Fit]) -> Ambiguous {
-    let found: Vec<String> = fits
-        .iter()
-        .map(|fit| {
-            format!("{} gives {} columns in {} of {} rows", fit.shown(), fit.columns, fit.agreeing, fit.rows)
-        })
-        .collect();
-    Ambiguous { found: found.join(", ") }
+    let shown = |fit: &&Fit| {
+        format!("{} gives {} columns in {} of {} rows", fit.shown(), fit.columns, fit.agreeing, fit.rows)
+    };
+    Ambiguous(fits.iter().map(shown).collect::<Vec<_>>().join(", "))
 }
 
 /// How a sample looks with one delimiter.

@@ -36,7 +36,7 @@ impl Dialect {
                 return Err(BadDialect::Byte(name));
             }
             if let Some((other, _)) = bytes.iter().take(index).find(|(_, other)| *other == Some(byte)) {
-                return Err(BadDialect::Twice { one: other, other: name });
+                return Err(BadDialect::Twice(other, name));
             }
         }
         Ok(())
@@ -59,13 +59,8 @@ pub enum BadDialect {
     #[error("--{0} must be one ASCII character other than a line break")]
     Byte(&'static str),
     /// One byte with two meanings.
-    #[error("--{one} and --{other} must differ")]
-    Twice {
-        /// `delimiter`, `quote` or `escape`.
-        one: &'static str,
-        /// `delimiter`, `quote` or `escape`, and not `one`.
-        other: &'static str,
-    },
+    #[error("--{0} and --{1} must differ")]
+    Twice(&'static str, &'static str),
 }
 
 #[cfg(test)]

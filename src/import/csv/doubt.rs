@@ -5,7 +5,7 @@ use memchr::memchr;
 
 use super::dialect::Dialect;
 use super::row_error::{Odd, RowError};
-use super::scanner::{count, unescaped};
+use super::scanner::unescaped;
 
 /// What is odd about a record, given as its text.
 pub(super) fn of(raw: &[u8], dialect: &Dialect) -> Option<RowError> {
@@ -48,7 +48,7 @@ impl Walk<'_> {
                 return None;
             }
             self.rest = rest;
-            self.field += count(1);
+            self.field += 1;
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) fn detect(
     let at_last = (at_end && sample.ends_with(b"\r")).then_some(LineEnd::CarriageReturn);
     // Reading from memory does not fail.
     while let Ok(Some(item)) = records.read(&mut record) {
-        let end = records.ended_by().or(at_last);
+        let end = records.ended_by.or(at_last);
         if item != Item::Record {
             continue;
         }

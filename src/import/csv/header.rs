@@ -215,24 +215,21 @@ impl Header {
         if header.len() > COLUMNS_MAX {
             return Err(HeaderError::Unreadable(format!(
                 "the header has {}; the limit is {}",
-                counted(number_of(header.len()), "column", "columns"),
-                grouped(number_of(COLUMNS_MAX))
+                counted(header.len() as u64, "column", "columns"),
+                grouped(COLUMNS_MAX as u64)
             )));
         }
-        let names: Vec<String> = header
-            .iter()
-            .enumerate()
-            .map(|(index, field)| name_of(index, field))
-            .collect::<Result<_, _>>()?;
+        let names = header.iter().enumerate().map(|(index, field)| name_of(index, field));
+        let names: Vec<String> = names.collect::<Result<_, _>>()?;
         let mut seen: HashMap<&str, usize> = HashMap::with_capacity(names.len());
         let mut columns = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             if name.is_empty() {
-                warnings.push(Warning::Blank(number_of(index + 1)));
+                warnings.push(Warning::Blank(index as u64 + 1));
                 continue;
             }
             if let Some(first) = seen.insert(name, index) {
-                let (first, second) = (number_of(first + 1), number_of(index + 1));
+                let (first, second) = (first as u64 + 1, index as u64 + 1);
                 return Err(HeaderError::Duplicate { name: name.clone(), first, second });
             }
             columns.extend(column_of(index, name, kind, arrays, warnings)?);
@@ -256,11 +253,12 @@ fn meaningful(kind: &FileType) -> &'static [&'static str] {
 /// Checks that no name differs from one with a meaning only in the case of its letters.
 /// Errors: [`HeaderError::Case`].
 pub(super) fn check_letters(columns: &[Column], kind: &FileType) -> Result<(), HeaderError> {
-    let other = columns.iter().find_map(|column| Some((column, other_case(column, columns, kind)?)));
-    match other {
-        Some((column, meant)) => Err(HeaderError::Case { name: column.name.clone(), meant }),
-        None => Ok(()),
+    for column in columns {
+        if let Some(meant) = other_case(column, columns, kind) {
+            return Err(HeaderError::Case { name: column.name.clone(), meant });
+        }
     }
+    Ok(())
 }
 
 /// The name with a meaning that differs from the column's name only in capitals, if no other column has it.
@@ -284,7 +282,7 @@ fn other_case(column: &Column, columns: &[Column], kind: &FileType) -> Option<&'
 /// The name of the column at `index`.
 fn name_of(index: usize, field: &[u8]) -> Result<String, HeaderError> {
     let unreadable = |what: &str| {
-        let number = grouped(number_of(index + 1));
+        let number = grouped(index as u64 + 1);
         HeaderError::Unreadable(format!("the name of column {number} {what}: is this a CSV file in UTF-8?"))
     };
     let name = std::str::from_utf8(field).map_err(|_| unreadable("is not UTF-8"))?;
@@ -318,7 +316,7 @@ fn column_of(
         return Err(HeaderError::Unreadable(format!(
             "column \"{}\" has {} parts; the limit is {PATH_PARTS_MAX}",
             shown(name),
-            grouped(number_of(path.len()))
+            grouped(path.len() as u64)
         )));
     }
     if let FileType::Objects(_) = kind {
@@ -349,10 +347,6 @@ fn column_of(
 /// A name, safe for one line.
 fn shown(name: &str) -> impl std::fmt::Display + '_ {
     outside_text_within(name, NAME_SHOWN_MAX)
-}
-
-pub(super) fn number_of(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::header::{HeaderError, number_of};
+use super::header::HeaderError;
 use super::json_text;
 use super::path;
 use super::value::Kind;
@@ -120,8 +120,7 @@ impl Tree {
         for (name, branch) in self.members {
             let expected = elements.len();
             if name != expected.to_string() {
-                let index = number_of(expected);
-                let why = format!("element {} is missing; the next one is {name}", grouped(index));
+                let why = format!("element {} is missing; the next one is {name}", grouped(expected as u64));
                 return Err(HeaderError::Array { path: path::shown(above), why });
             }
             above.push(name);

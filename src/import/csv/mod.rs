@@ -30,7 +30,6 @@ pub use call_type::{FileType, NoType, of_name};
 pub use delimiter::{Ambiguous, detect_delimiter};
 pub use dialect::{BadDialect, Dialect, MAX_FIELD};
 pub use header::{HeaderError, Warning};
-pub use line_end::LineEnd;
 pub use plan::{Empty, MessageIds, Plan, PlanOptions, Types};
 pub use record::Record;
 pub use records::{BROKEN_RAW_MAX, Item, Records};

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::FileType;
-use super::header::{Column, Header, HeaderError, Warning, check_letters, number_of};
+use super::header::{Column, Header, HeaderError, Warning, check_letters};
 use super::json_text;
 use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree};
 use super::record::Record;
-use super::row_error::{Needed, RowError, Shown, WidthHint};
+use super::row_error::{Cell, Needed, RowError, WidthHint};
 use super::schema::ColumnType;
 use super::time::Numbers;
 use super::value::Kind;
@@ -100,7 +100,7 @@ pub enum MessageIds {
 #[derive(Debug)]
 pub struct Plan {
     /// All names of the header, trimmed.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     required: Vec<Requirement>,
     /// The beginning of each row: `{"type":"track","messageId":"`, or `{"messageId":"` for an object.
     head: Vec<u8>,
@@ -109,20 +109,14 @@ pub struct Plan {
     prefix: Option<Vec<u8>>,
     /// The scope of hashes, if rows are known by their content.
     scope: Option<RowScope>,
-    /// The column with the messageId.
-    id_column: Option<usize>,
+    /// The column with the messageId, if any.
+    pub(super) id_column: Option<usize>,
     members: Vec<Member>,
     empty: Empty,
     max_event: usize,
     collection: Option<Collection>,
-    /// The columns of an object that are checked.
-    object: Option<ObjectRow>,
-}
-
-/// The columns of an object file that are checked.
-#[derive(Debug)]
-struct ObjectRow {
-    id: Option<usize>,
+    /// The column with the id of an object.
+    object_id: Option<usize>,
 }
 
 /// Columns that may not all be empty.
@@ -156,19 +150,19 @@ impl Plan {
             head.push(b',');
         }
         head.extend_from_slice(b"\"messageId\":\"");
-        let (prefix, id_column) = match &options.message_id {
+        let (prefix, id_column, scope) = match &options.message_id {
             MessageIds::Position(prefix) => {
                 let mut escaped = Vec::new();
                 json_text::write_escaped(prefix.as_bytes(), &mut escaped);
-                (Some(escaped), message_id)
+                (Some(escaped), message_id, None)
             }
-            MessageIds::RowHash(_) => (Some(b"imp_".to_vec()), message_id),
+            MessageIds::RowHash(scope) => (Some(b"imp_".to_vec()), message_id, Some(*scope)),
             MessageIds::Column(name) => {
                 let found = names.iter().position(|other| other == name.trim());
                 if message_id.is_some() && found != message_id {
                     warnings.push(Warning::OtherMessageId);
                 }
-                (None, found)
+                (None, found, None)
             }
         };
         unmatched(&options, &names, &columns, &mut warnings);
@@ -176,11 +170,9 @@ impl Plan {
         for column in columns {
             if column.path.first().is_some_and(|first| first == "messageId") {
                 if column.path.len() > 1 {
-                    return Err(HeaderError::Conflict {
-                        one: "messageId".to_owned(),
-                        other: column.name,
-                        why: "\"messageId\" would be a value and an object".to_owned(),
-                    });
+                    let (one, other) = ("messageId".to_owned(), column.name);
+                    let why = "\"messageId\" would be a value and an object".to_owned();
+                    return Err(HeaderError::Conflict { one, other, why });
                 }
                 continue;
             }
@@ -189,12 +181,8 @@ impl Plan {
             tree.insert(&column.path, Leaf { index: column.index, name: column.name, kind, never_empty })?;
         }
         let members = tree.members(arrays)?;
-        let object = (!is_of_calls).then(|| ObjectRow::of(&names));
+        let object_id = names.iter().position(|name| name == "id").filter(|_| !is_of_calls);
         let (empty, max_event) = (options.empty, if is_of_calls { options.max_event } else { OBJECT_MAX });
-        let scope = match options.message_id {
-            MessageIds::RowHash(scope) => Some(scope),
-            MessageIds::Position(_) | MessageIds::Column(_) => None,
-        };
         let collection = options.kind.collection().cloned();
         let plan = Self {
             names,
@@ -207,7 +195,7 @@ impl Plan {
             empty,
             max_event,
             collection,
-            object,
+            object_id,
         };
         Ok((plan, warnings))
     }
@@ -239,11 +227,6 @@ impl Plan {
         result
     }
 
-    /// The names of the columns.
-    pub(super) fn names(&self) -> &[String] {
-        &self.names
-    }
-
     /// The columns whose cells become numbers where they can.
     pub(super) fn inferred(&self) -> Vec<usize> {
         self.columns_of(|kind| kind == Kind::Inferred)
@@ -256,11 +239,6 @@ impl Plan {
         texts.sort_unstable();
         texts.dedup();
         texts
-    }
-
-    /// The column that gives rows their messageIds, if any.
-    pub(super) fn id_column(&self) -> Option<usize> {
-        self.id_column
     }
 
     fn columns_of(&self, is_one: impl Fn(Kind) -> bool) -> Vec<usize> {
@@ -285,20 +263,18 @@ impl Plan {
 
     /// The error of a row whose messageId another row has.
     pub fn id_taken(&self, record: &Record) -> RowError {
-        let (column, value) = self.shown_id(record);
-        RowError::IdTaken { column, value, chosen: self.prefix.is_none() }
+        RowError::IdTaken { cell: self.id_cell(record), chosen: self.prefix.is_none() }
     }
 
     /// The error of a corrected row whose messageId a stored call has.
     pub fn id_stored(&self, record: &Record) -> RowError {
-        let (column, value) = self.shown_id(record);
-        RowError::IdStored { column, value }
+        RowError::IdStored(self.id_cell(record))
     }
 
-    /// The column with the messageId, and the row's messageId.
-    fn shown_id(&self, record: &Record) -> (String, Shown) {
-        let column = self.id_column.and_then(|column| self.names.get(column)).cloned().unwrap_or_default();
-        (column, Shown::of(self.given_id(record).unwrap_or_default()))
+    /// The cell with the row's messageId.
+    fn id_cell(&self, record: &Record) -> Cell {
+        let column = self.id_column.and_then(|column| self.names.get(column)).map_or("", String::as_str);
+        Cell::of(column, self.given_id(record).unwrap_or_default())
     }
 
     /// The hash of a row, if rows are known by their content.
@@ -334,7 +310,7 @@ impl Plan {
         out.push(b'}');
         let bytes = out.len() - start;
         if bytes > self.max_event {
-            return Err(RowError::CallTooLarge { bytes: number_of(bytes), max: number_of(self.max_event) });
+            return Err(RowError::CallTooLarge { bytes: bytes as u64, max: self.max_event as u64 });
         }
         Ok(())
     }
@@ -345,18 +321,20 @@ impl Plan {
             return Err(doubt.clone());
         }
         if record.len() != self.names.len() {
-            let (expected, got) = (number_of(self.names.len()), number_of(record.len()));
+            let (expected, got) = (self.names.len() as u64, record.len() as u64);
             return Err(RowError::Width { expected, got, hint: width_hint(record, self.names.len()) });
         }
-        if !record.is_utf8() {
-            let cells = self.names.iter().zip(record.iter());
-            let bad = cells.into_iter().find(|(_, cell)| std::str::from_utf8(cell).is_err());
-            let (column, cell) =
-                bad.map_or((String::new(), record.raw()), |(name, cell)| (name.clone(), cell));
-            return Err(RowError::Utf8 { column, value: Shown::of(cell) });
+        if !record.utf8 {
+            let mut cells = self.names.iter().map(String::as_str).zip(record.iter());
+            let bad = cells.find(|(_, cell)| std::str::from_utf8(cell).is_err());
+            let (column, cell) = bad.unwrap_or(("", record.raw()));
+            return Err(RowError::Utf8(Cell::of(column, cell)));
         }
-        if let Some(object) = &self.object {
-            object.check(record)?;
+        // The collector would reject a longer id; a row that is rejected here can be corrected in its file.
+        let object_id = self.object_id.and_then(|id| std::str::from_utf8(record.get(id)?).ok());
+        if object_id.is_some_and(|id| id.chars().count() > OBJECT_ID_MAX) {
+            let max = format!("{OBJECT_ID_MAX} characters");
+            return Err(RowError::CellTooLarge { column: "id".to_owned(), max });
         }
         for Requirement { needed, columns } in &self.required {
             if columns.iter().all(|column| record.get(*column).is_none_or(is_blank)) {
@@ -380,25 +358,8 @@ fn width_hint(record: &Record, columns: usize) -> WidthHint {
     }
 }
 
-impl ObjectRow {
-    fn of(names: &[String]) -> Self {
-        Self { id: names.iter().position(|name| name == "id") }
-    }
-
-    /// Checks the length of the id. The collector would reject a longer one; a row that is rejected here can
-    /// be corrected in its file.
-    fn check(&self, record: &Record) -> Result<(), RowError> {
-        let id = self.id.and_then(|id| record.get(id)).and_then(|id| std::str::from_utf8(id).ok());
-        if id.is_some_and(|id| id.chars().count() > OBJECT_ID_MAX) {
-            let max = format!("{OBJECT_ID_MAX} characters");
-            return Err(RowError::CellTooLarge { column: "id".to_owned(), max });
-        }
-        Ok(())
-    }
-}
-
 fn too_large_cell(column: &str) -> RowError {
-    let max = format!("{} bytes of JSON", grouped(number_of(PROPERTY_BYTES_MAX - 1)));
+    let max = format!("{} bytes of JSON", grouped(PROPERTY_BYTES_MAX as u64 - 1));
     RowError::CellTooLarge { column: column.to_owned(), max }
 }
 
@@ -565,21 +526,15 @@ fn required(
     }
     let mut required = Vec::with_capacity(all.len());
     for needed in all {
-        let found: Vec<usize> = columns
-            .iter()
-            .filter(|column| needed.columns().iter().any(|name| is_at(column, &[name])))
-            .map(|column| column.index)
-            .collect();
+        let is_one = |column: &&Column| needed.columns().iter().any(|name| is_at(column, &[name]));
+        let found: Vec<usize> = columns.iter().filter(is_one).map(|column| column.index).collect();
         if found.is_empty() {
-            let article = match options.kind {
-                FileType::Objects(_) | FileType::Calls(CallKind::Identify | CallKind::Alias) => "an",
-                FileType::Calls(_) => "a",
+            let (article, kind) = match options.kind {
+                FileType::Objects(_) => ("an", "object"),
+                FileType::Calls(kind @ (CallKind::Identify | CallKind::Alias)) => ("an", kind.name()),
+                FileType::Calls(kind) => ("a", kind.name()),
             };
             let strictly = if options.strict { " under --strict" } else { "" };
-            let kind = match options.kind {
-                FileType::Calls(kind) => kind.name(),
-                FileType::Objects(_) => "object",
-            };
             let what = format!("{article} {kind} file{strictly}");
             return Err(missing(what, needed.columns().join(" or "), needed.columns()));
         }

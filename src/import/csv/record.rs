@@ -11,6 +11,7 @@ pub struct Record {
     pub(super) ends: Vec<usize>,
     pub(super) len: usize,
     pub(super) raw: Vec<u8>,
+    /// Whether every field is UTF-8.
     pub(super) utf8: bool,
     pub(super) number: u64,
     pub(super) line: u64,
@@ -81,11 +82,6 @@ impl Record {
     /// line, cut at [`super::records::BROKEN_RAW_MAX`] bytes.
     pub fn raw(&self) -> &[u8] {
         &self.raw
-    }
-
-    /// Whether every field is UTF-8.
-    pub(super) fn is_utf8(&self) -> bool {
-        self.utf8
     }
 
     /// The bytes of all fields, without anything between them.

@@ -19,7 +19,7 @@ use super::doubt;
 use super::line_end::LineEnd;
 use super::record::Record;
 use super::row_error::RowError;
-use super::scanner::{Scan, Scanner, Stops, count};
+use super::scanner::{Scan, Scanner, Stops};
 use crate::import::file_id::FileId;
 
 /// Bytes that are read from the input at a time.
@@ -69,7 +69,7 @@ pub struct Records<R> {
     /// Whether a line break follows what was read last.
     terminated: bool,
     /// What ends the record that was read last, if anything does.
-    ended_by: Option<LineEnd>,
+    pub(super) ended_by: Option<LineEnd>,
     /// `ended_by`, if it may be inside of a cell and cut the row in two.
     cut: Option<LineEnd>,
     /// Whether the first record ended in a carriage return alone. If so, others may, too.
@@ -152,11 +152,6 @@ impl<R: Read> Records<R> {
         Self { line_end, width, ..self }
     }
 
-    /// What ends the record that was read last.
-    pub(super) fn ended_by(&self) -> Option<LineEnd> {
-        self.ended_by
-    }
-
     /// The length of the text up to the end of what was read last, and its id. `None` if that end cannot be
     /// read. The line breaks after it are left out, because a file that grows may begin with more of them.
     pub fn text_so_far(&mut self) -> Option<(u64, FileId)> {
@@ -178,7 +173,7 @@ impl<R: Read> Records<R> {
     /// Sets the end of the returned text: that of the consumed text, without its last `but` bytes.
     fn give(&mut self, but: usize) {
         self.given = self.start.saturating_sub(but);
-        self.given_byte = self.byte.saturating_sub(count(but));
+        self.given_byte = self.byte.saturating_sub(but as u64);
         if let Some(ahead) = self.ahead.take() {
             self.hasher = ahead;
         }
@@ -379,13 +374,13 @@ impl<R: Read> Records<R> {
                     record.raw.extend_from_slice(text.get(..len).unwrap_or_default());
                     self.after_cr = text.get(len) == Some(&b'\r');
                     self.terminated = len < text.len();
-                    self.line += scanner.line_breaks();
-                    self.consume(scanner.scanned());
+                    self.line += scanner.breaks;
+                    self.consume(scanner.at);
                     self.check_utf8(record);
                     return Ok(Item::Record);
                 }
                 Scan::Broken(error) => {
-                    self.give_up(scanner.scanned(), record)?;
+                    self.give_up(scanner.at, record)?;
                     return Ok(Item::Broken(error));
                 }
             }
@@ -407,7 +402,7 @@ impl<R: Read> Records<R> {
         record.raw.extend_from_slice(text.get(..kept).unwrap_or_default());
         // Only what was scanned counts: how much more of the line has arrived is chance.
         if let Some(in_vain) = line_end.and_then(|end| scanned.checked_sub(end + 1)) {
-            self.rescanned = self.rescanned.saturating_add(count(in_vain));
+            self.rescanned = self.rescanned.saturating_add(in_vain as u64);
         }
         // The rest of the line is skipped with the next read: an error of the input must not hide this
         // region's error.
@@ -482,7 +477,7 @@ impl<R: Read> Records<R> {
 
     fn consume(&mut self, bytes: usize) {
         self.start += bytes;
-        self.byte += count(bytes);
+        self.byte += bytes as u64;
     }
 
     fn check_utf8(&self, record: &mut Record) {

@@ -139,29 +139,30 @@ impl<R: Read> RejectRows<R> {
                 _ => Row::Call(self.remembers.then_some(hash)),
             },
             Met::New | Met::Same => Row::Repeat,
-            Met::Other => {
-                let (code, message) = ("raw".to_owned(), TWICE.to_owned());
-                Row::Rejected(Reject { code, message, ..reject })
-            }
+            Met::Other => rejected(reject, "raw", TWICE),
         })
     }
+}
+
+/// A row that stays rejected, for this reason.
+fn rejected(reject: Reject, code: &str, message: &str) -> Row {
+    Row::Rejected(Reject { code: code.to_owned(), message: message.to_owned(), ..reject })
 }
 
 impl<R: Read + Send> RowReader for RejectRows<R> {
     fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
         let Some(reject) = self.next_reject()? else { return Ok(None) };
         if self.has_more_than_one(&reject) {
-            let (code, message) = ("raw".to_owned(), TWO_ROWS.to_owned());
-            return Ok(Some(Row::Rejected(Reject { code, message, ..reject })));
+            return Ok(Some(rejected(reject, "raw", TWO_ROWS)));
         }
         let row = match reject.corrected() {
-            Ok(row) => row,
+            Ok(row) => row.into_owned(),
             Err(why) => {
-                let (code, message) = (why.code().unwrap_or(&reject.code).to_owned(), why.to_string());
-                return Ok(Some(Row::Rejected(Reject { code, message, ..reject })));
+                let code = why.code().unwrap_or(&reject.code).to_owned();
+                return Ok(Some(rejected(reject, &code, &why.to_string())));
             }
         };
-        let (start, row) = (out.len(), row.into_owned());
+        let start = out.len();
         // An unchanged row stays rejected: the error may have been beside the row in its file, and does not
         // show in the row alone.
         if reject.content.as_ref().is_some_and(|content| *content == RowHash::of_content(&row).to_string()) {

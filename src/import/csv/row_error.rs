@@ -29,62 +29,40 @@ pub enum RowError {
         hint: WidthHint,
     },
     /// A field is not UTF-8.
-    #[error("column {column} is not UTF-8: {value} (if the file has another encoding, pass --encoding)")]
-    Utf8 {
-        /// The header's name for the column.
-        column: String,
-        /// The cell, with replacement characters.
-        value: Shown,
-    },
+    #[error(
+        "column {} is not UTF-8: {} (if the file has another encoding, pass --encoding)",
+        .0.column, .0.value
+    )]
+    Utf8(Cell),
     /// A time cannot be read, or is outside the years 0 to 9999.
-    #[error("column {column} is not a time: {value} (expected ISO 8601 or Unix time)")]
-    BadTime {
-        /// The header's name for the column.
-        column: String,
-        /// The cell.
-        value: Shown,
-    },
+    #[error("column {} is not a time: {} (expected ISO 8601 or Unix time)", .0.column, .0.value)]
+    BadTime(Cell),
     /// A bare number may be one of several times.
     #[error(
-        "column {column} may be a time, but which one is not known: {value} (numbers are read as dates such as \
+        "column {} may be a time, but which one is not known: {} (numbers are read as dates such as \
          20190511 and as Unix time of 1990 to 2099; with --types say what others are: unix_s, unix_ms, unix_us, \
-         unix_ns or excel_days)"
+         unix_ns or excel_days)",
+        .0.column, .0.value
     )]
-    UnclearTime {
-        /// The header's name for the column.
-        column: String,
-        /// The cell.
-        value: Shown,
-    },
+    UnclearTime(Cell),
     /// The time of a call is before 1970.
-    #[error("column {column} is before 1970, which the time of a call cannot be: {value}")]
-    EarlyTime {
-        /// The header's name for the column.
-        column: String,
-        /// The cell.
-        value: Shown,
-    },
+    #[error("column {} is before 1970, which the time of a call cannot be: {}", .0.column, .0.value)]
+    EarlyTime(Cell),
     /// A cell is not of its column's declared type.
-    #[error("column {column} is not {expected}: {value}")]
+    #[error("column {} is not {expected}: {}", cell.column, cell.value)]
     BadType {
-        /// The header's name for the column.
-        column: String,
+        /// The cell.
+        cell: Cell,
         /// The type with its article: `an int`.
         expected: &'static str,
-        /// The cell.
-        value: Shown,
     },
     /// Text stands where every call has an object.
     #[error(
-        "column {column} is not a JSON object: {value} (it would replace what a call keeps there; name the column \
-         otherwise, such as {column}.note, with --columns)"
+        "column {} is not a JSON object: {} (it would replace what a call keeps there; name the column \
+         otherwise, such as {}.note, with --columns)",
+        .0.column, .0.value, .0.column
     )]
-    NotAnObject {
-        /// The header's name for the column.
-        column: String,
-        /// The cell.
-        value: Shown,
-    },
+    NotAnObject(Cell),
     /// A cell of an object is longer than it may be.
     #[error("column {column} is too long: the limit is {max}")]
     CellTooLarge {
@@ -95,27 +73,22 @@ pub enum RowError {
     },
     /// An earlier row of the file has the same messageId, and other cells.
     #[error(
-        "another row has the id {value} of column {column} and other values, and rows with one id are one call: give \
-         this row an id of its own{}", if *.chosen { ", or import the file without --id-from column" } else { "" }
+        "another row has the id {} of column {} and other values, and rows with one id are one call: give \
+         this row an id of its own{}",
+        cell.value, cell.column, if *.chosen { ", or import the file without --id-from column" } else { "" }
     )]
     IdTaken {
-        /// The header's name for the column.
-        column: String,
-        /// The id.
-        value: Shown,
+        /// The cell with the id.
+        cell: Cell,
         /// Whether the column was chosen by an option.
         chosen: bool,
     },
     /// A stored call has the row's messageId, and nobody knows whether it is the same call.
     #[error(
-        "a call that is stored has the id {value} of column {column}: give this row an id of its own, unless it is that call"
+        "a call that is stored has the id {} of column {}: give this row an id of its own, unless it is that call",
+        .0.value, .0.column
     )]
-    IdStored {
-        /// The header's name for the column.
-        column: String,
-        /// The id.
-        value: Shown,
-    },
+    IdStored(Cell),
     /// The call would be longer than a call may be.
     #[error("the call has {} bytes of JSON; the limit is {}", grouped(*bytes), grouped(*max))]
     CallTooLarge {
@@ -150,15 +123,11 @@ pub enum RowError {
     LineBreak(LineEnd),
     /// A cell begins with a blank that may belong to the delimiter.
     #[error(
-        "column {column} begins with a blank: {value} (remove the blank, or put quotes around the cell if it belongs to \
-         it; --delimiter keeps all such blanks)"
+        "column {} begins with a blank: {} (remove the blank, or put quotes around the cell if it belongs to \
+         it; --delimiter keeps all such blanks)",
+        .0.column, .0.value
     )]
-    Blank {
-        /// The header's name for the column.
-        column: String,
-        /// The cell.
-        value: Shown,
-    },
+    Blank(Cell),
     /// A quote is not closed where a closing quote must be.
     #[error("field {field} begins with a quote that is not closed: {sign}")]
     Quote {
@@ -237,18 +206,18 @@ impl RowError {
         match self {
             Self::Missing(needed) => needed.code(),
             Self::Width { .. } => "width",
-            Self::Utf8 { .. } => "utf8",
-            Self::BadTime { .. } | Self::UnclearTime { .. } | Self::EarlyTime { .. } => "bad-time",
-            Self::BadType { .. } | Self::NotAnObject { .. } => "bad-type",
+            Self::Utf8(_) => "utf8",
+            Self::BadTime(_) | Self::UnclearTime(_) | Self::EarlyTime(_) => "bad-time",
+            Self::BadType { .. } | Self::NotAnObject(_) => "bad-type",
             Self::CallTooLarge { .. }
             | Self::CellTooLarge { .. }
             | Self::FieldTooLarge { .. }
             | Self::RecordTooLarge(_) => "too-large",
             Self::Odd { odd: Odd::Escape(_), .. } => "escape",
             Self::Quote { .. } | Self::Odd { .. } => "quote",
-            Self::Blank { .. } => "blank",
+            Self::Blank(_) => "blank",
             Self::LineBreak(_) => LINE_BREAK,
-            Self::IdTaken { .. } | Self::IdStored { .. } => "id-taken",
+            Self::IdTaken { .. } | Self::IdStored(_) => "id-taken",
         }
     }
 }
@@ -311,13 +280,27 @@ impl Needed {
     }
 }
 
+/// A cell that is wrong: the header's name for its column, and its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    column: String,
+    value: Shown,
+}
+
+impl Cell {
+    /// The cell of a column.
+    pub fn of(column: &str, cell: &[u8]) -> Self {
+        Self { column: column.to_owned(), value: Shown::of(cell) }
+    }
+}
+
 /// The beginning of a cell, safe for one line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown(String);
+struct Shown(String);
 
 impl Shown {
     /// Keeps the first 64 characters of `cell`.
-    pub fn of(cell: &[u8]) -> Self {
+    fn of(cell: &[u8]) -> Self {
         // A character has at most 4 bytes. The cut avoids a copy of a huge cell.
         let start = cell.get(..VALUE_SHOWN_CHARS * 4 + 4).unwrap_or(cell);
         let text = String::from_utf8_lossy(start);
@@ -361,7 +344,7 @@ mod tests {
         );
         check(RowError::Missing(Needed::Event), "missing:event", "the row has no event");
         check(
-            RowError::BadTime { column: "timestamp".into(), value: Shown::of(b"soon\n") },
+            RowError::BadTime(Cell::of("timestamp", b"soon\n")),
             "bad-time",
             "column timestamp is not a time: \"soon\\n\" (expected ISO 8601 or Unix time)",
         );

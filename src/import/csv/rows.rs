@@ -254,12 +254,12 @@ impl CsvRows {
 
     /// Looks from now on for cells that may mean something else: see [`Self::doubts`].
     pub fn watch(&mut self) {
-        self.watch = Some(Watch::new(self.plan.names().len(), &self.plan.inferred(), &self.plan.texts()));
+        self.watch = Some(Watch::new(self.plan.names.len(), &self.plan.inferred(), &self.plan.texts()));
     }
 
     /// What a person should look at before the rows are stored, if [`Self::watch`] was called.
     pub fn doubts(&self) -> Vec<String> {
-        self.watch.as_ref().map(|watch| watch.doubts(self.plan.names())).unwrap_or_default()
+        self.watch.as_ref().map(|watch| watch.doubts(&self.plan.names)).unwrap_or_default()
     }
 
     /// Keeps the ids of rows in this folder, if they are too many for memory.
@@ -458,9 +458,8 @@ mod tests {
         options: &CsvOptions,
     ) -> Result<OpenedCsv, FileError> {
         let text = text.into();
-        let size = Some(text.len() as u64);
         let source = Unopened {
-            bytes: FileBytes::Sequential { reader: Box::new(Cursor::new(text)), size },
+            bytes: FileBytes::Sequential(Box::new(Cursor::new(text))),
             name: "track_1.csv".to_owned(),
             content_encoding: None,
         };

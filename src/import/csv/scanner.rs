@@ -16,22 +16,18 @@ pub const FIELD_LINE_BREAKS_MAX: u64 = 1_000;
 /// A record that is partly read.
 #[derive(Debug)]
 pub(super) struct Scanner {
-    delimiter: u8,
-    quote: Option<u8>,
-    escape: Option<u8>,
-    field_max: usize,
-    record_max: usize,
+    dialect: Dialect,
     record_breaks_max: u64,
     stops: Arc<Stops>,
     state: State,
-    /// The next byte of the record, from 0.
-    at: usize,
+    /// The next byte of the record, from 0: how many were scanned.
+    pub(super) at: usize,
     field_start: usize,
     /// Whether the present field began with a quote.
     quoted: bool,
     field_breaks: u64,
-    /// Line breaks in the whole record, including the one that ends it.
-    breaks: u64,
+    /// Line breaks in the whole record so far, including the one that ends it.
+    pub(super) breaks: u64,
     after_cr: bool,
 }
 
@@ -85,11 +81,7 @@ impl Scanner {
     /// A scanner at the first byte of a record of at most `record_breaks_max` line breaks.
     pub(super) fn new(dialect: &Dialect, stops: Arc<Stops>, record_breaks_max: u64) -> Self {
         Self {
-            delimiter: dialect.delimiter,
-            quote: dialect.quote,
-            escape: dialect.escape,
-            field_max: dialect.max_field,
-            record_max: dialect.record_max(),
+            dialect: dialect.clone(),
             record_breaks_max,
             stops,
             state: State::FieldStart,
@@ -100,16 +92,6 @@ impl Scanner {
             breaks: 0,
             after_cr: false,
         }
-    }
-
-    /// How many bytes of the record were scanned.
-    pub(super) fn scanned(&self) -> usize {
-        self.at
-    }
-
-    /// Line breaks so far, including the one that ended the record.
-    pub(super) fn line_breaks(&self) -> u64 {
-        self.breaks
     }
 
     /// Continues with the record. `text` is the record from its first byte on, with at least as much as in
@@ -123,7 +105,7 @@ impl Scanner {
         ends: &mut Vec<usize>,
     ) -> Scan {
         // One byte is added to the limit, for the record's line break.
-        let seen = text.get(..self.record_max.saturating_add(1)).unwrap_or(text);
+        let seen = text.get(..self.dialect.record_max().saturating_add(1)).unwrap_or(text);
         while let Some(byte) = seen.get(self.at).copied() {
             match self.step(byte, seen, data, ends) {
                 Ok(false) => {}
@@ -131,8 +113,8 @@ impl Scanner {
                 Err(error) => return Scan::Broken(error),
             }
         }
-        if text.len() > self.record_max {
-            return Scan::Broken(RowError::RecordTooLarge(count(self.record_max)));
+        if text.len() > self.dialect.record_max() {
+            return Scan::Broken(RowError::RecordTooLarge(self.dialect.record_max() as u64));
         }
         if at_end { self.end_of_file(data, ends) } else { Scan::More }
     }
@@ -140,13 +122,11 @@ impl Scanner {
     fn end_of_file(&mut self, data: &mut Vec<u8>, ends: &mut Vec<usize>) -> Scan {
         match self.state {
             State::Quoted | State::EscapedQuoted => {
-                return Scan::Broken(RowError::Quote {
-                    field: field_number(ends),
-                    sign: QuoteSign::EndOfFile,
-                });
+                let (field, sign) = (field_number(ends), QuoteSign::EndOfFile);
+                return Scan::Broken(RowError::Quote { field, sign });
             }
             // An escape at the end of the text escapes nothing: it stands for itself.
-            State::EscapedUnquoted => data.extend(self.escape),
+            State::EscapedUnquoted => data.extend(self.dialect.escape),
             State::FieldStart | State::Unquoted | State::AfterQuote => {}
         }
         ends.push(data.len());
@@ -162,18 +142,18 @@ impl Scanner {
         ends: &mut Vec<usize>,
     ) -> Result<bool, RowError> {
         match self.state {
-            State::FieldStart if Some(byte) == self.quote => {
+            State::FieldStart if Some(byte) == self.dialect.quote => {
                 self.quoted = true;
                 self.go(State::Quoted);
             }
             State::FieldStart | State::Unquoted | State::AfterQuote
-                if byte == self.delimiter || matches!(byte, b'\r' | b'\n') =>
+                if byte == self.dialect.delimiter || matches!(byte, b'\r' | b'\n') =>
             {
                 ends.push(data.len());
                 self.field_start = data.len();
                 self.field_breaks = 0;
                 self.quoted = false;
-                if byte == self.delimiter {
+                if byte == self.dialect.delimiter {
                     self.go(State::FieldStart);
                 } else {
                     self.count_break(byte);
@@ -181,7 +161,7 @@ impl Scanner {
                     return Ok(true);
                 }
             }
-            State::AfterQuote if Some(byte) == self.quote => {
+            State::AfterQuote if Some(byte) == self.dialect.quote => {
                 self.push(byte, data, ends)?;
                 self.state = State::Quoted;
             }
@@ -192,19 +172,19 @@ impl Scanner {
                 return Err(RowError::Quote { field: field_number(ends), sign: QuoteSign::TextAfterQuote });
             }
             State::FieldStart | State::Unquoted | State::AfterQuote => {
-                if Some(byte) == self.escape {
+                if Some(byte) == self.dialect.escape {
                     self.go(State::EscapedUnquoted);
                 } else {
                     self.state = State::Unquoted;
                     self.run(seen, false, data, ends)?;
                 }
             }
-            State::Quoted if Some(byte) == self.quote => self.go(State::AfterQuote),
-            State::Quoted if Some(byte) == self.escape => self.go(State::EscapedQuoted),
+            State::Quoted if Some(byte) == self.dialect.quote => self.go(State::AfterQuote),
+            State::Quoted if Some(byte) == self.dialect.escape => self.go(State::EscapedQuoted),
             State::Quoted if matches!(byte, b'\r' | b'\n') => self.push_break(byte, data, ends)?,
             State::Quoted => self.run(seen, true, data, ends)?,
             State::EscapedQuoted | State::EscapedUnquoted => {
-                let from_letter = if self.escape == Some(b'\\') { unescaped(byte) } else { None };
+                let from_letter = if self.dialect.escape == Some(b'\\') { unescaped(byte) } else { None };
                 if matches!(byte, b'\r' | b'\n') {
                     self.push_break(byte, data, ends)?;
                 } else if byte == b'N' && self.is_without_value(data) {
@@ -220,7 +200,7 @@ impl Scanner {
 
     /// Whether `\N` here is a cell without a value, as databases write it.
     fn is_without_value(&self, data: &[u8]) -> bool {
-        self.escape == Some(b'\\')
+        self.dialect.escape == Some(b'\\')
             && self.state == State::EscapedUnquoted
             && data.len() == self.field_start
             && !self.quoted
@@ -240,7 +220,7 @@ impl Scanner {
         let is_stop = |byte: &u8| stops.get(usize::from(*byte)).copied().unwrap_or(false);
         // The first byte is never a stop here; `max` lets the scan advance in any dialect.
         let len = rest.iter().position(is_stop).unwrap_or(rest.len()).max(1);
-        let room = self.field_max.saturating_sub(data.len() - self.field_start);
+        let room = self.dialect.max_field.saturating_sub(data.len() - self.field_start);
         if len > room {
             self.at += room + 1;
             return Err(self.field_too_large(ends));
@@ -272,7 +252,7 @@ impl Scanner {
     }
 
     fn push_only(&mut self, byte: u8, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
-        if data.len() - self.field_start >= self.field_max {
+        if data.len() - self.field_start >= self.dialect.max_field {
             return Err(self.field_too_large(ends));
         }
         data.push(byte);
@@ -289,7 +269,7 @@ impl Scanner {
     }
 
     fn field_too_large(&self, ends: &[usize]) -> RowError {
-        let (field, max) = (field_number(ends), count(self.field_max));
+        let (field, max) = (field_number(ends), self.dialect.max_field as u64);
         if self.quoted {
             RowError::Quote { field, sign: QuoteSign::Bytes(max) }
         } else {
@@ -300,11 +280,7 @@ impl Scanner {
 
 /// The number of the present field, from 1.
 fn field_number(ends: &[usize]) -> u64 {
-    count(ends.len()) + 1
-}
-
-pub(super) fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
+    ends.len() as u64 + 1
 }
 
 /// The byte that databases mean by a letter after a backslash.

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
+use serde::de::value::StrDeserializer;
+
 use super::time::Numbers;
 use crate::words::outside_text_within;
 
@@ -36,20 +39,7 @@ pub enum ColumnType {
 impl ColumnType {
     /// The type with this name in a schema.
     pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "string" => Self::String,
-            "int" => Self::Int,
-            "float" => Self::Float,
-            "bool" => Self::Bool,
-            "time" => Self::Time,
-            "unix_s" => Self::UnixS,
-            "unix_ms" => Self::UnixMs,
-            "unix_us" => Self::UnixUs,
-            "unix_ns" => Self::UnixNs,
-            "excel_days" => Self::ExcelDays,
-            "json" => Self::Json,
-            _ => return None,
-        })
+        Self::deserialize(StrDeserializer::<serde::de::value::Error>::new(name)).ok()
     }
 
     /// What the column's numbers count, if its cells are times.
@@ -72,32 +62,25 @@ pub enum SchemaError {
     /// The schema is not a JSON object of strings.
     #[error("E-CSV-SCHEMA: the schema is not a JSON object of column names and types")]
     NotAnObject(#[source] serde_json::Error),
-    /// A column has a type that does not exist.
+    /// A column has a type that does not exist: the column, and the type as written.
     #[error(
         "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, json, time, \
          unix_s, unix_ms, unix_us, unix_ns or excel_days",
-        outside_text_within(column, 256),
-        outside_text_within(name, 64)
+        outside_text_within(.0, 256),
+        outside_text_within(.1, 64)
     )]
-    Type {
-        /// The column.
-        column: String,
-        /// The type as written.
-        name: String,
-    },
+    Type(String, String),
 }
 
 /// Parses a schema: a JSON object with the name of a type for each column. Other columns are strings.
 /// Errors: [`SchemaError`]: the text is not a JSON object of strings, or names an unknown type.
 pub fn parse_schema(json: &str) -> Result<BTreeMap<String, ColumnType>, SchemaError> {
     let names: BTreeMap<String, String> = serde_json::from_str(json).map_err(SchemaError::NotAnObject)?;
-    names
-        .into_iter()
-        .map(|(column, name)| match ColumnType::from_name(&name) {
-            Some(found) => Ok((column, found)),
-            None => Err(SchemaError::Type { column, name }),
-        })
-        .collect()
+    let typed = |(column, name): (String, String)| match ColumnType::from_name(&name) {
+        Some(found) => Ok((column, found)),
+        None => Err(SchemaError::Type(column, name)),
+    };
+    names.into_iter().map(typed).collect()
 }
 
 #[cfg(test)]

@@ -90,25 +90,21 @@ fn may_be_date(digits: &[u8]) -> bool {
 
 /// Reads `YYYYMMDD`, then `T`, then `hhmmss` or `hhmm`, then a fraction and an offset as in other forms.
 fn basic(text: &[u8]) -> Option<UnixMillis> {
-    let ([y0, y1, y2, y3, m0, m1, d0, d1, b'T' | b't'], rest) = text.split_first_chunk::<9>()? else {
-        return None;
-    };
+    let (date, rest) = text.split_at_checked(8)?;
+    let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b"t"))?;
     let time_len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (time, rest) = rest.split_at_checked(time_len)?;
-    let [h0, h1, n0, n1, s0, s1] = match time.len() {
-        4 => [time, b"00"].concat(),
-        _ => time.to_vec(),
-    }
-    .try_into()
-    .ok()?;
-    let whole =
-        [*y0, *y1, *y2, *y3, b'-', *m0, *m1, b'-', *d0, *d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1];
-    exported(&[&whole, rest].concat())
+    let (time, rest) = rest.split_at_checked(time_len).filter(|(time, _)| !time.is_empty())?;
+    exported(&[&separated(date, time)?, rest].concat())
 }
 
 /// Reads `YYYYMMDD`, alone or followed by `hhmm` or `hhmmss`.
 fn compact(digits: &[u8]) -> Option<UnixMillis> {
     let (date, time) = digits.split_at_checked(8)?;
+    timestamp::parse(&[&separated(date, time)?[..], b"Z"].concat())
+}
+
+/// `YYYY-MM-DDThh:mm:ss`, of a date and a time without separators, or of a date alone.
+fn separated(date: &[u8], time: &[u8]) -> Option<[u8; 19]> {
     let [y0, y1, y2, y3, m0, m1, d0, d1] = *date.first_chunk::<8>()?;
     let [h0, h1, n0, n1, s0, s1] = match time.len() {
         0 => *b"000000",
@@ -116,9 +112,7 @@ fn compact(digits: &[u8]) -> Option<UnixMillis> {
         6 => *time.first_chunk::<6>()?,
         _ => return None,
     };
-    timestamp::parse(&[
-        y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1, b'Z',
-    ])
+    Some([y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1])
 }
 
 /// The digits of a fraction that count.

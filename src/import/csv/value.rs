@@ -1,7 +1,7 @@
 //! Writes one cell as a JSON value.
 
 use super::json_text;
-use super::row_error::{RowError, Shown};
+use super::row_error::{Cell, RowError};
 use super::schema::ColumnType;
 use super::time::{self, Numbers};
 use crate::json::{Cursor, ValueKind, tidy_into};
@@ -37,6 +37,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Whether a blank at the beginning of a cell stays in the value.
+    #[inline]
     pub(super) fn keeps_blanks(self) -> bool {
         matches!(
             self,
@@ -47,13 +48,7 @@ impl Kind {
     /// Whether a cell counts as empty.
     #[inline]
     pub(super) fn is_empty(self, cell: &[u8]) -> bool {
-        match self {
-            Self::Typed(ColumnType::String)
-            | Self::Inferred
-            | Self::Integration { .. }
-            | Self::JsonOrText => cell.is_empty(),
-            Self::Typed(_) | Self::CallTime(_) | Self::Object => cell.trim_ascii().is_empty(),
-        }
+        if self.keeps_blanks() { cell.is_empty() } else { cell.trim_ascii().is_empty() }
     }
 
     /// Appends `cell`, which is UTF-8 and not empty, as JSON. With `plain`, nothing in it needs an escape.
@@ -72,16 +67,14 @@ impl Kind {
             Self::Typed(declared) => write_typed(declared, cell, column, out)?,
             Self::CallTime(numbers) => {
                 if time::parse(cell, numbers).is_some_and(|at| at < EARLIEST) {
-                    let (column, value) = (column.to_owned(), Shown::of(cell));
-                    return Err(RowError::EarlyTime { column, value });
+                    return Err(RowError::EarlyTime(Cell::of(column, cell)));
                 }
                 write_time(numbers, cell, column, out)?;
             }
             Self::Object => {
                 let is_object = cell.trim_ascii_start().first() == Some(&b'{');
                 if !is_object || write_typed(ColumnType::Json, cell, column, out).is_err() {
-                    let (column, value) = (column.to_owned(), Shown::of(cell));
-                    return Err(RowError::NotAnObject { column, value });
+                    return Err(RowError::NotAnObject(Cell::of(column, cell)));
                 }
             }
             Self::Inferred => write_inferred(cell, plain, out),
@@ -106,11 +99,7 @@ impl Kind {
 }
 
 fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8>) -> Result<(), RowError> {
-    let bad = |expected: &'static str| RowError::BadType {
-        column: column.to_owned(),
-        expected,
-        value: Shown::of(cell),
-    };
+    let bad = |expected: &'static str| RowError::BadType { cell: Cell::of(column, cell), expected };
     let text = || std::str::from_utf8(cell.trim_ascii()).unwrap_or_default();
     match declared {
         ColumnType::String => json_text::write(cell, false, out),
@@ -149,11 +138,9 @@ fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8
 
 fn write_time(numbers: Numbers, cell: &[u8], column: &str, out: &mut Vec<u8>) -> Result<(), RowError> {
     let Some(at) = time::parse(cell, numbers) else {
-        let (column, value) = (column.to_owned(), Shown::of(cell));
-        return Err(match time::is_number(cell) && numbers == Numbers::ByMagnitude {
-            true => RowError::UnclearTime { column, value },
-            false => RowError::BadTime { column, value },
-        });
+        let is_unclear = time::is_number(cell) && numbers == Numbers::ByMagnitude;
+        let why = if is_unclear { RowError::UnclearTime } else { RowError::BadTime };
+        return Err(why(Cell::of(column, cell)));
     };
     if time::is_as_written(cell) {
         json_text::write(cell, true, out);

@@ -119,7 +119,7 @@ impl CsvFile {
     pub fn check_unchanged(&self) -> Result<(), FileError> {
         match &self.bytes_of {
             BytesOf::File(file) => file.check_unchanged().map_err(|error| csv::of_io(&error)),
-            BytesOf::Entry(archive, _) => archive.check_unchanged().map_err(|error| csv::of_io(&error)),
+            BytesOf::Entry(zip, _) => zip.archive.check_unchanged().map_err(|error| csv::of_io(&error)),
             BytesOf::Object(object, runtime) => {
                 match runtime.block_on(object.is_current()).map_err(ReadingError::from) {
                     Ok(true) | Err(ReadingError::Missing) => Ok(()),
@@ -160,7 +160,7 @@ fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn R
     let settings = RangeSettings::new(Arc::clone(random));
     let reader = RangeReader::new(Arc::clone(object), runtime.clone(), settings);
     Unopened {
-        bytes: FileBytes::Sequential { reader: Box::new(reader), size: Some(object.len) },
+        bytes: FileBytes::Sequential(Box::new(reader)),
         name: object.key.as_str().to_owned(),
         content_encoding: object.content_encoding.clone(),
     }
@@ -256,10 +256,10 @@ fn made(
             let names = (name.to_owned(), place.to_owned());
             Ok(vec![Ok(csv_file(names, (id, place_id), bytes, bytes_of)?)])
         }
-        Opened::Zip(archive) => {
-            let archive = Arc::new(archive);
+        Opened::Zip(zip) => {
+            let zip = Arc::new(zip);
             let (mut entries, mut workbook) = (Vec::new(), false);
-            let listed = archive.each_entry(|entry| {
+            let listed = zip.archive.each_entry(|entry| {
                 workbook |= entry.name.starts_with("xl/");
                 if !entry.is_folder() && has_csv_extension(&entry.name) && !is_hidden(&entry.name) {
                     entries.push(entry);
@@ -290,17 +290,15 @@ fn made(
                 let ids = (id.entry(&entry.name), place_id.map(|id| id.entry(&entry.name)));
                 let bytes = Some(entry.compressed_size);
                 let named = names.0.clone();
-                let file = csv_file(names, ids, bytes, BytesOf::Entry(Arc::clone(&archive), entry));
+                let file = csv_file(names, ids, bytes, BytesOf::Entry(Arc::clone(&zip), entry));
                 files.push(file.map_err(|error| (named, error)));
             }
-            match (files.is_empty(), workbook) {
-                (true, true) => {
+            match workbook {
+                _ if !files.is_empty() => Ok(files),
+                true => {
                     Err(FileError::content("E-EMPTY", "this is an Excel workbook (.xlsx): save it as CSV"))
                 }
-                (true, false) => {
-                    Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file"))
-                }
-                (false, _) => Ok(files),
+                false => Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file")),
             }
         }
     }

@@ -127,19 +127,14 @@ async fn objects(bucket: &str, key: &str, store: &Arc<dyn StoreReader>) -> Resul
     let (mut found, mut next) = (Vec::new(), None);
     loop {
         let from = ListFrom { prefix: key, next: next.as_deref(), ..ListFrom::default() };
-        let page = store
-            .list(&to, from)
-            .await
-            .map_err(|cause| Unusable::Store { what: format!("list s3://{bucket}/{key}"), cause })?;
-        found.extend(
-            page.objects
-                .into_iter()
-                .filter(|listed| {
-                    let below = listed.key.as_str().strip_prefix(key).unwrap_or_default();
-                    has_csv_extension(below) && !is_hidden(below)
-                })
-                .map(|listed| object(listed.key.as_str().to_owned(), Some(listed.len))),
-        );
+        let failed = |cause| Unusable::Store { what: format!("list s3://{bucket}/{key}"), cause };
+        let page = store.list(&to, from).await.map_err(failed)?;
+        for listed in page.objects {
+            let below = listed.key.as_str().strip_prefix(key).unwrap_or_default();
+            if has_csv_extension(below) && !is_hidden(below) {
+                found.push(object(listed.key.as_str().to_owned(), Some(listed.len)));
+            }
+        }
         if found.len() > OBJECTS_MAX {
             return Err(Unusable::Wrong(format!(
                 "s3://{bucket}/{key} has over {OBJECTS_MAX} files: use a longer prefix"

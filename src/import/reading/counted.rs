@@ -13,10 +13,6 @@ impl RawBytes {
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
-
-    fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
 }
 
 /// A reader whose bytes are counted. The reader also knows whether the source itself failed: a decoder above
@@ -45,7 +41,7 @@ impl<R: Read> Read for Counted<R> {
         loop {
             match self.inner.read(buf) {
                 Ok(read) => {
-                    self.bytes.add(read);
+                    self.bytes.0.fetch_add(read as u64, Ordering::Relaxed);
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

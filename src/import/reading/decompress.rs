@@ -55,6 +55,11 @@ impl From<DecompressError> for io::Error {
     }
 }
 
+/// The error of bytes that are not compressed; `any`: they follow compressed ones.
+fn other_bytes(compression: Compression, any: bool) -> DecompressError {
+    if any { DecompressError::Trailing(compression) } else { DecompressError::SomethingElse(compression) }
+}
+
 /// The raw bytes below a decoder.
 type Input<R> = BufReader<Counted<R>>;
 
@@ -103,22 +108,14 @@ impl<R: Read> Gzip<R> {
             None => return Err(DecompressError::Empty(Compression::Gzip).into()),
             Some(0) if self.any => GzipState::Padding(input),
             Some(0x1F) => GzipState::Member(Box::new(GzDecoder::new(input))),
-            Some(_) => return Err(self.other_bytes().into()),
+            Some(_) => return Err(other_bytes(Compression::Gzip, self.any).into()),
         })
-    }
-
-    fn other_bytes(&self) -> DecompressError {
-        if self.any {
-            DecompressError::Trailing(Compression::Gzip)
-        } else {
-            DecompressError::SomethingElse(Compression::Gzip)
-        }
     }
 
     fn explain(&self, error: io::Error, in_header: bool) -> io::Error {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => DecompressError::Truncated(Compression::Gzip).into(),
-            _ if in_header => self.other_bytes().into(),
+            _ if in_header => other_bytes(Compression::Gzip, self.any).into(),
             _ => DecompressError::Corrupt(Compression::Gzip, error.to_string()).into(),
         }
     }
@@ -187,11 +184,7 @@ impl<R: Read> Zstd<R> {
         } else if text.contains("Dictionary mismatch") {
             DecompressError::Dictionary
         } else if text.contains("Unknown frame descriptor") {
-            if self.any {
-                DecompressError::Trailing(Compression::Zstd)
-            } else {
-                DecompressError::SomethingElse(Compression::Zstd)
-            }
+            other_bytes(Compression::Zstd, self.any)
         } else {
             DecompressError::Corrupt(Compression::Zstd, text)
         }
@@ -210,10 +203,8 @@ impl<R: Read> Read for Zstd<R> {
                 let empty = DecompressError::Empty(Compression::Zstd);
                 return if self.any { Ok(0) } else { Err(empty.into()) };
             }
-            let status = match self.decoder.run_on_buffers(raw, buf) {
-                Ok(status) => status,
-                Err(error) => return Err(self.explain(&error).into()),
-            };
+            let status = self.decoder.run_on_buffers(raw, buf);
+            let status = status.map_err(|error| self.explain(&error))?;
             self.input.consume(status.bytes_read);
             // Zero means that the frame has ended, and all of its output was returned.
             self.in_frame = status.remaining != 0;

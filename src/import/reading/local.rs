@@ -67,23 +67,11 @@ pub enum ExpandError {
     #[error("no such file or folder: {0}")]
     Missing(PathBuf),
     /// The metadata of a file or folder cannot be read.
-    #[error("cannot read {path}")]
-    Unreadable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("cannot read {0}")]
+    Unreadable(PathBuf, #[source] io::Error),
     /// The pattern is malformed.
-    #[error("malformed pattern {pattern}")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// The cause.
-        #[source]
-        cause: glob::PatternError,
-    },
+    #[error("malformed pattern {0}")]
+    Pattern(String, #[source] glob::PatternError),
     /// The pattern matches nothing.
     #[error("no file matches {0}")]
     NoMatch(String),
@@ -93,28 +81,18 @@ pub enum ExpandError {
     /// The argument means only things that are not read.
     #[error(transparent)]
     OnlySkipped(Skipped),
-    /// The path is neither a file nor a pipe.
-    #[error("{path} is {what}, which is not read; name a file or a pipe")]
-    NoFile {
-        /// The path that was named.
-        path: PathBuf,
-        /// What the path is.
-        what: &'static str,
-    },
-    /// There are too many files.
-    #[error("over {max} {what}: name fewer files or folders")]
-    TooMany {
-        /// The limit.
-        max: usize,
-        /// The kind of what was counted.
-        what: &'static str,
-    },
+    /// The path is neither a file nor a pipe, but something else.
+    #[error("{0} is {1}, which is not read; name a file or a pipe")]
+    NoFile(PathBuf, &'static str),
+    /// There are more than so many of what was counted.
+    #[error("over {0} {1}: name fewer files or folders")]
+    TooMany(usize, &'static str),
 }
 
 impl ExpandError {
     /// Whether access was denied.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Unreadable { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
+        matches!(self, Self::Unreadable(_, cause) if cause.kind() == io::ErrorKind::PermissionDenied)
     }
 }
 
@@ -132,7 +110,9 @@ pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
     let mut found = Found::default();
     for arg in args {
         if arg == "-" {
-            found.stdin();
+            if !found.sources.contains(&LocalInput::Stdin) {
+                found.sources.push(LocalInput::Stdin);
+            }
             continue;
         }
         let path = Path::new(arg);
@@ -198,14 +178,8 @@ fn special(kind: fs::FileType) -> &'static str {
 const LEADS_OUT: &str = "it leads out of the folder; to import what it leads to, name that";
 
 impl Found {
-    fn stdin(&mut self) {
-        if !self.sources.contains(&LocalInput::Stdin) {
-            self.sources.push(LocalInput::Stdin);
-        }
-    }
-
     fn pattern(&mut self, pattern: &str) -> Result<(), ExpandError> {
-        let malformed = |cause| ExpandError::Pattern { pattern: pattern.to_owned(), cause };
+        let malformed = |cause| ExpandError::Pattern(pattern.to_owned(), cause);
         let options = glob::MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
@@ -222,10 +196,7 @@ impl Found {
             let path = match path {
                 Ok(path) => path,
                 Err(error) if error.error().kind() == io::ErrorKind::PermissionDenied => {
-                    return Err(ExpandError::Unreadable {
-                        path: error.path().to_owned(),
-                        cause: error.into(),
-                    });
+                    return Err(ExpandError::Unreadable(error.path().to_owned(), error.into()));
                 }
                 // Broken links, and links to themselves, are left out.
                 Err(_) => continue,
@@ -279,7 +250,7 @@ impl Found {
             return self.add_once(path, false, LocalInput::Pipe(path.to_owned()));
         }
         if !about.is_dir() {
-            return Err(ExpandError::NoFile { path: path.to_owned(), what: special(about.file_type()) });
+            return Err(ExpandError::NoFile(path.to_owned(), special(about.file_type())));
         }
         let before = self.skipped.len();
         if self.below(path, &Root::new(path)?)? {
@@ -363,7 +334,7 @@ impl Found {
 
     fn add(&mut self, source: LocalInput) -> Result<(), ExpandError> {
         if self.sources.len() >= FILES_MAX {
-            return Err(ExpandError::TooMany { max: FILES_MAX, what: "files" });
+            return Err(ExpandError::TooMany(FILES_MAX, "files"));
         }
         self.sources.push(source);
         Ok(())
@@ -372,7 +343,7 @@ impl Found {
     fn count_name(&mut self) -> Result<(), ExpandError> {
         self.names += 1;
         if self.names > NAMES_MAX {
-            return Err(ExpandError::TooMany { max: NAMES_MAX, what: "names in folders" });
+            return Err(ExpandError::TooMany(NAMES_MAX, "names in folders"));
         }
         Ok(())
     }
@@ -381,7 +352,7 @@ impl Found {
 fn unreadable(path: &Path, cause: io::Error) -> ExpandError {
     match cause.kind() {
         io::ErrorKind::NotFound => ExpandError::Missing(path.to_owned()),
-        _ => ExpandError::Unreadable { path: path.to_owned(), cause },
+        _ => ExpandError::Unreadable(path.to_owned(), cause),
     }
 }
 
@@ -656,7 +627,7 @@ mod tests {
         check("a/*", &["a/1.csv", "a/2.csv"]);
         check("[b]", &["b/1.csv"]);
         assert!(matches!(expanded(dir.path(), &["*.tsv"]), Err(ExpandError::NoMatch(_))));
-        assert!(matches!(expanded(dir.path(), &["a[.csv"]), Err(ExpandError::Pattern { .. })));
+        assert!(matches!(expanded(dir.path(), &["a[.csv"]), Err(ExpandError::Pattern(..))));
     }
 
     #[test]
@@ -676,7 +647,7 @@ mod tests {
         assert!(matches!(expanded(dir.path(), &["a.csv", "empty"]), Err(ExpandError::NothingIn(_))));
         assert!(matches!(expanded(dir.path(), &["emp*"]), Err(ExpandError::NoMatch(_))));
         assert_eq!(expanded(dir.path(), &["*"]).unwrap(), ["a.csv"]);
-        assert!(matches!(expanded(dir.path(), &["a.csv/b.csv"]), Err(ExpandError::Unreadable { .. })));
+        assert!(matches!(expanded(dir.path(), &["a.csv/b.csv"]), Err(ExpandError::Unreadable(..))));
     }
 
     #[test]

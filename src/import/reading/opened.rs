@@ -41,12 +41,7 @@ pub enum FileBytes {
     /// A local file, or a copy of standard input or of a pipe.
     File(LocalFile),
     /// A stream, such as [`super::s3::RangeReader`].
-    Sequential {
-        /// The stream.
-        reader: Box<dyn Read + Send>,
-        /// The stream's size in bytes, if it is known.
-        size: Option<u64>,
-    },
+    Sequential(Box<dyn Read + Send>),
 }
 
 /// An open file.
@@ -61,7 +56,8 @@ pub enum Opened {
 /// An open archive.
 #[derive(Debug)]
 pub struct OpenedZip {
-    archive: ZipFile,
+    /// The archive.
+    pub archive: ZipFile,
     options: Options,
 }
 
@@ -69,7 +65,6 @@ pub struct OpenedZip {
 pub struct Text {
     reader: Utf8<Guard<Box<dyn Read + Send>>>,
     raw: RawBytes,
-    raw_size: Option<u64>,
 }
 
 /// Opens a file. Reads the first bytes; of an archive that is a stream, reads and copies everything.
@@ -80,12 +75,9 @@ pub fn open(source: Unopened, options: &Options) -> io::Result<Opened> {
     match bytes {
         FileBytes::File(file) => match detect(&magic(&mut file.reader())?) {
             Compression::Zip => open_archive(file, options),
-            compression => {
-                let size = Some(file.size());
-                Text::new(file.reader(), compression, size, RawBytes::default(), options).map(Opened::Text)
-            }
+            compression => Text::new(file.reader(), compression, options).map(Opened::Text),
         },
-        FileBytes::Sequential { mut reader, size } => {
+        FileBytes::Sequential(mut reader) => {
             let head = magic(&mut reader)?;
             let compression = detect(&head);
             let mut whole = io::Cursor::new(head).chain(reader);
@@ -93,9 +85,7 @@ pub fn open(source: Unopened, options: &Options) -> io::Result<Opened> {
                 Compression::Zip => {
                     open_archive(Copied::to_folder(&mut whole, &options.temporary)?.file, options)
                 }
-                compression => {
-                    Text::new(whole, compression, size, RawBytes::default(), options).map(Opened::Text)
-                }
+                compression => Text::new(whole, compression, options).map(Opened::Text),
             }
         }
     }
@@ -107,16 +97,6 @@ fn open_archive(file: LocalFile, options: &Options) -> io::Result<Opened> {
 }
 
 impl OpenedZip {
-    /// See [`ZipFile::each_entry`].
-    pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
-        self.archive.each_entry(take)
-    }
-
-    /// See [`LocalFile::check_unchanged`].
-    pub fn check_unchanged(&self) -> io::Result<()> {
-        self.archive.check_unchanged()
-    }
-
     /// Opens an entry, which may itself be compressed with gzip or zstd. The limit of expansion compares the
     /// entry's text with its bytes in the archive.
     /// Errors: [`ZipError`], also for an archive in the archive; or the file cannot be read.
@@ -132,40 +112,29 @@ impl OpenedZip {
         // Only the bytes of the archive are raw bytes, so those of the entry's decoder are not counted.
         let decoded =
             decompress(Counted::new(whole, RawBytes::default()), compression, &self.options.limits)?;
-        Ok(Text::of_decoded(decoded, Some(entry.compressed_size), raw, &self.options))
+        Ok(Text::of_decoded(decoded, raw, &self.options))
     }
 }
 
 impl Text {
-    fn new<R: Read + Send + 'static>(
-        source: R,
+    fn new(
+        source: impl Read + Send + 'static,
         compression: Compression,
-        raw_size: Option<u64>,
-        raw: RawBytes,
         options: &Options,
     ) -> io::Result<Self> {
+        let raw = RawBytes::default();
         let decoded = decompress(Counted::new(source, raw.clone()), compression, &options.limits)?;
-        Ok(Self::of_decoded(decoded, raw_size, raw, options))
+        Ok(Self::of_decoded(decoded, raw, options))
     }
 
-    fn of_decoded(
-        decoded: Box<dyn Read + Send>,
-        raw_size: Option<u64>,
-        raw: RawBytes,
-        options: &Options,
-    ) -> Self {
+    fn of_decoded(decoded: Box<dyn Read + Send>, raw: RawBytes, options: &Options) -> Self {
         let guard = Guard::new(decoded, raw.clone(), options.limits);
-        Self { reader: Utf8::new(guard, options.encoding), raw, raw_size }
+        Self { reader: Utf8::new(guard, options.encoding), raw }
     }
 
     /// The raw bytes read so far; any thread may ask. Of an entry: the bytes in the archive.
     pub fn raw_bytes(&self) -> RawBytes {
         self.raw.clone()
-    }
-
-    /// The raw size in bytes, if it is known.
-    pub fn raw_size(&self) -> Option<u64> {
-        self.raw_size
     }
 
     /// The encoding: see [`Utf8::encoding`].
@@ -193,12 +162,12 @@ impl std::fmt::Debug for FileBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::File(_) => "File",
-            Self::Sequential { .. } => "Sequential",
+            Self::Sequential(_) => "Sequential",
         })
     }
 }
 
-debug_fields!(Text { raw_size });
+debug_fields!(Text { raw });
 
 #[cfg(test)]
 mod tests {
@@ -233,10 +202,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         let stream = Box::new(Dribble(io::Cursor::new(bytes.to_vec()), 3));
-        let bytes = [
-            FileBytes::File(LocalFile::of_open(file).unwrap()),
-            FileBytes::Sequential { reader: stream, size: None },
-        ];
+        let bytes = [FileBytes::File(LocalFile::of_open(file).unwrap()), FileBytes::Sequential(stream)];
         bytes.map(|bytes| Unopened { bytes, name: name.to_owned(), content_encoding: None })
     }
 
@@ -259,10 +225,9 @@ mod tests {
         let check = |bytes: &[u8], name: &str, expected: &[u8]| {
             for source in sources(bytes, name) {
                 let text = text_of(open(source, &options).unwrap());
-                let (raw, size) = (text.raw_bytes(), text.raw_size());
+                let raw = text.raw_bytes();
                 assert!(read(text).unwrap() == expected);
                 assert_eq!(raw.get(), bytes.len() as u64);
-                assert!(size.is_none_or(|size| size == bytes.len() as u64));
             }
         };
         let text = rows(2_000);
@@ -301,12 +266,12 @@ mod tests {
         for source in sources(&unhex(ARCHIVE), "a.zip") {
             let Opened::Zip(archive) = open(source, &options).unwrap() else { panic!("a text") };
             let (mut entries, mut found) = (Vec::new(), Vec::new());
-            archive.each_entry(|entry| entries.push(entry)).unwrap();
+            archive.archive.each_entry(|entry| entries.push(entry)).unwrap();
             for entry in entries {
                 let text = archive.open(&entry).unwrap();
-                let (raw, size) = (text.raw_bytes(), text.raw_size());
+                let raw = text.raw_bytes();
                 let text = String::from_utf8(read(text).unwrap()).unwrap();
-                assert_eq!(Some(raw.get()), size);
+                assert_eq!(raw.get(), entry.compressed_size);
                 found.push((entry.name, text));
             }
             let expected =

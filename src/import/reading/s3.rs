@@ -1,14 +1,14 @@
 //! Reads an object in ranges, some of them ahead of the reader.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::ReadingError;
 use super::s3_object::S3Object;
@@ -67,14 +67,8 @@ pub struct RangeReader {
     failed: Option<ReadingError>,
 }
 
-/// The request for a range. A drop ends it.
-struct Request(JoinHandle<Result<Bytes, ReadingError>>);
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+/// The request for a range.
+type Request = AbortOnDropHandle<Result<Bytes, ReadingError>>;
 
 impl RangeReader {
     /// A reader of an object. Requests run on `runtime`.
@@ -97,7 +91,7 @@ impl RangeReader {
             self.requested += len;
             let (object, settings) = (Arc::clone(&self.object), self.settings.clone());
             let range = async move { read_range(&object, from, len, &settings).await };
-            self.ahead.push_back(Request(self.runtime.spawn(range)));
+            self.ahead.push_back(Request::new(self.runtime.spawn(range)));
         }
     }
 
@@ -105,10 +99,9 @@ impl RangeReader {
     fn next_range(&mut self) -> Result<Bytes, ReadingError> {
         // The awaited request counts as one of those ahead, so no more than these are in flight.
         self.request_ahead(self.settings.ahead.max(1));
-        let Some(mut request) = self.ahead.pop_front() else { return Ok(Bytes::new()) };
-        let range = self.runtime.block_on(&mut request.0);
-        let range =
-            range.unwrap_or_else(|stopped| Err(ReadingError::Refused(Told::plain(stopped.to_string()))))?;
+        let Some(request) = self.ahead.pop_front() else { return Ok(Bytes::new()) };
+        let stopped = |error: JoinError| Err(ReadingError::Refused(Told::plain(error.to_string())));
+        let range = self.runtime.block_on(request).unwrap_or_else(stopped)?;
         self.request_ahead(self.settings.ahead);
         Ok(range)
     }
@@ -142,14 +135,7 @@ impl Read for RangeReader {
     }
 }
 
-impl fmt::Debug for RangeReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RangeReader")
-            .field("size", &self.object.len)
-            .field("requested", &self.requested)
-            .finish_non_exhaustive()
-    }
-}
+debug_fields!(RangeReader { requested });
 
 /// Reads a whole range. After a failure, reading continues at the first byte that is missing.
 async fn read_range(

@@ -33,17 +33,19 @@ impl S3Object {
         key: ObjectKey,
         found: Option<&Head>,
     ) -> Result<Self, StoreError> {
-        let now;
         let head = match found {
-            Some(found) => found,
-            None => {
-                now = store.head_of(&location, &key, None).await?;
-                &now
-            }
+            Some(found) => found.clone(),
+            None => store.head_of(&location, &key, None).await?,
         };
         let (version, len) = head.pinned()?;
-        let (version, content_encoding) = (version.clone(), head.content_encoding.clone());
-        Ok(Self { store, location, key, version, len, content_encoding })
+        Ok(Self {
+            store,
+            location,
+            key,
+            version: version.clone(),
+            len,
+            content_encoding: head.content_encoding,
+        })
     }
 
     /// Whether this version is the current one. Errors: [`StoreError`]: the store cannot be asked.

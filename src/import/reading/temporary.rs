@@ -31,10 +31,7 @@ impl Copied {
     /// even after `kill -9`. The disk must have room for the raw bytes.
     /// Errors: those of the reader, and of the folder: not writable, or full.
     pub fn to_folder(source: &mut dyn Read, dir: &Path) -> io::Result<Self> {
-        let explain = |cause: io::Error| {
-            io::Error::new(cause.kind(), format!("cannot make the folder {}: {cause}", dir.display()))
-        };
-        own_files::make_folders(dir).map_err(explain)?;
+        own_files::make_folders(dir).map_err(explained("cannot make the folder", dir))?;
         let mut file = nameless_file(dir)?;
         let mut hash = blake3::Hasher::new();
         let mut buf = vec![0; COPY_BYTES];
@@ -46,12 +43,7 @@ impl Copied {
                 Err(error) => return Err(error),
             };
             hash.update(read);
-            file.write_all(read).map_err(|cause| {
-                io::Error::new(
-                    cause.kind(),
-                    format!("cannot copy it to a file in {}: {cause}", dir.display()),
-                )
-            })?;
+            file.write_all(read).map_err(explained("cannot copy it to a file in", dir))?;
         }
         Ok(Self { file: LocalFile::of_open(file)?, hash: *hash.finalize().as_bytes() })
     }
@@ -62,12 +54,15 @@ impl Copied {
     }
 }
 
+/// Says what could not be done in a folder.
+pub(crate) fn explained(what: &str, dir: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |cause| io::Error::new(cause.kind(), format!("{what} {}: {cause}", dir.display()))
+}
+
 /// Makes a file that is unlinked before anything is written to it.
-pub(in crate::import) fn nameless_file(dir: &Path) -> io::Result<File> {
+pub(crate) fn nameless_file(dir: &Path) -> io::Result<File> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let explain = |cause: io::Error| {
-        io::Error::new(cause.kind(), format!("cannot make a temporary file in {}: {cause}", dir.display()))
-    };
+    let explain = explained("cannot make a temporary file in", dir);
     for _ in 0..NAMES_MAX {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = dir.join(format!(".forebay-import-{}-{number}", process::id()));

@@ -219,12 +219,8 @@ pub fn suggest_encoding(sample: &[u8]) -> Option<&'static str> {
     if sample.contains(&0) {
         return None;
     }
-    match std::str::from_utf8(sample) {
-        Ok(_) => return None,
-        // The sample ends within a character.
-        Err(error) if error.error_len().is_none() => return None,
-        Err(_) => {}
-    }
+    // Without a length of the error, the sample ends within a character.
+    std::str::from_utf8(sample).err()?.error_len()?;
     // Western text has letters with accents alone among ASCII; in Cyrillic text whole words have none of
     // ASCII.
     let (mut high, mut runs, mut cyrillic, mut inside) = (0_usize, 0_usize, 0_usize, false);

@@ -84,7 +84,7 @@ pub struct CsvFunction {
     pub(super) store: Arc<dyn Store>,
     pub(super) rows_go_to: RowsGoTo,
     /// The progress of all instances of the function.
-    journal: Option<Arc<S3Records>>,
+    pub(super) journal: Option<Arc<S3Records>>,
     rejects: Option<RejectsInS3>,
     pub(super) self_invoke: Option<SelfInvoke>,
     pub(super) clock: Arc<dyn Clock>,
@@ -128,11 +128,8 @@ impl CsvFunction {
             }
             To::Objects { location, source, part_bytes } => {
                 let id = short_hash(format!("{} {source}", location.bucket).as_bytes());
-                let output = Output {
-                    store: Arc::clone(&store) as _,
-                    location: location.clone(),
-                    source: source.clone(),
-                };
+                let (location, source) = (location.clone(), source.clone());
+                let output = Output { store: Arc::clone(&store) as _, location, source };
                 (RowsGoTo::Objects { output, part_bytes: *part_bytes }, id)
             }
         };
@@ -161,7 +158,7 @@ impl CsvFunction {
         let importer = format!("invocation {request} ({:08x})", self.random.next_u64() >> 32);
         let (records, clock) = (Arc::clone(records), Arc::clone(&self.clock));
         // AWS kills an invocation at its deadline, so nothing of it runs after that.
-        Ok(SharedProgress::start_until(records, clock, importer, Some(deadline)))
+        Ok(SharedProgress::start(records, clock, importer, Some(deadline)))
     }
 
     /// Where the rejected rows of one file go.
@@ -197,9 +194,5 @@ impl CsvFunction {
             RowsGoTo::Collector(_) => false,
         };
         is_part || below(&self.settings.journal, ".json") || below(&self.settings.import.rejects, ".ndjson")
-    }
-
-    pub(super) fn has_journal(&self) -> bool {
-        self.journal.is_some()
     }
 }

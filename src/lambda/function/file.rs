@@ -1,6 +1,6 @@
 //! One file of an invocation: finds the object that its notification means, and imports it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::csv_function::RowsGoTo;
@@ -26,9 +26,6 @@ impl Invocation {
         }
         let head = match self.find(record).await {
             Ok(head) => head,
-            Err(Ended::Failed(why)) => {
-                return unopened(Ended::Failed(why));
-            }
             Err(ended) => return unopened(ended),
         };
         let (target, part_bytes): (Arc<dyn Target>, _) = match &self.function.rows_go_to {
@@ -40,12 +37,13 @@ impl Invocation {
                     let why = "E-S3: the store does not say when the object was stored";
                     return unopened(Ended::Failed(why.to_owned()));
                 };
-                let target = OutputTarget::new(
-                    output.clone(),
-                    Arc::clone(&self.progress),
+                let target = OutputTarget {
+                    output: output.clone(),
+                    progress: Arc::clone(&self.progress),
                     received_at,
-                    Arc::clone(&self.function.random),
-                );
+                    files: Mutex::default(),
+                    random: Arc::clone(&self.function.random),
+                };
                 (Arc::new(target), Some(*part_bytes))
             }
         };
@@ -93,11 +91,8 @@ impl Invocation {
                     let error = unread(error);
                     match error.fault {
                         FileFault::Transient => {
-                            let wait = waits.next(
-                                Duration::ZERO,
-                                &format!("{}: {}", record.name(), error.message.masked()),
-                            );
-                            if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                            let why = format!("{}: {}", record.name(), error.message.masked());
+                            if waits.wait(Duration::ZERO, &why, &self.stop).await.is_none() {
                                 return Err(Ended::Unfinished { row: None, why: Some(error.masked()) });
                             }
                         }
@@ -119,9 +114,8 @@ impl Invocation {
     ) -> Result<Head, StoreError> {
         let store = &self.function.store;
         let now = store.head_of(location, key, None).await;
-        let is_version = |head: &Head, id: &String| {
-            head.version.as_ref().is_some_and(|version| version.id.as_ref() == Some(id))
-        };
+        let is_version =
+            |head: &Head, id: &String| head.version.as_ref().is_some_and(|of| of.id.as_ref() == Some(id));
         let is_named = |head: &Head| record.version.as_ref().is_none_or(|id| is_version(head, id));
         if let Some(version) = &record.version
             && !now.as_ref().is_ok_and(is_named)

@@ -31,24 +31,15 @@ pub(super) struct Output {
 /// stored, so a crash between the two makes the same object once more.
 #[derive(Debug)]
 pub(super) struct OutputTarget {
-    output: Output,
-    progress: Arc<dyn ProgressKeeper>,
+    pub(super) output: Output,
+    pub(super) progress: Arc<dyn ProgressKeeper>,
     /// When the file was stored.
-    received_at: UnixMillis,
-    files: std::sync::Mutex<Vec<(ImportKey, FileId)>>,
-    random: Arc<dyn Random>,
+    pub(super) received_at: UnixMillis,
+    pub(super) files: std::sync::Mutex<Vec<(ImportKey, FileId)>>,
+    pub(super) random: Arc<dyn Random>,
 }
 
 impl OutputTarget {
-    pub(super) fn new(
-        output: Output,
-        progress: Arc<dyn ProgressKeeper>,
-        received_at: UnixMillis,
-        random: Arc<dyn Random>,
-    ) -> Self {
-        Self { output, progress, received_at, files: std::sync::Mutex::default(), random }
-    }
-
     async fn objects(&self, rows: Rows, calls: Bytes) -> Result<Vec<PartObject>, TargetError> {
         let found =
             lock(&self.files).iter().find(|(import, _)| *import == rows.import).map(|(_, file)| *file);

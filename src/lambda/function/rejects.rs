@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::boxed_future::BoxFuture;
 use crate::import::discovery::inputs::{location_of, s3_folder};
-use crate::import::{FileError, FileFault, Job, Reject, RejectSink, Unusable};
+use crate::import::{FileError, FileFault, Job, Kept, Reject, RejectSink, Unusable};
 use crate::object::{ObjectKey, S3Location};
 use crate::store::{ObjectStore, Outlook, Put, PutMode};
 use crate::words::Told;
@@ -25,22 +24,14 @@ pub(super) struct RejectsInS3 {
 impl RejectsInS3 {
     /// The folder with this name. Errors: [`Unusable`]: the name is no folder in S3.
     pub(super) fn named(name: &str, store: Arc<dyn ObjectStore>) -> Result<Self, Unusable> {
-        let wrong = || {
-            let what = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
-            Unusable::Wrong(what.to_owned())
-        };
-        let (bucket, prefix) = s3_folder(name).ok_or_else(wrong)?;
+        let wrong = "FOREBAY_CSV_REJECTS: expected s3://bucket/prefix: a function keeps no files";
+        let (bucket, prefix) = s3_folder(name).ok_or_else(|| Unusable::Wrong(wrong.to_owned()))?;
         Ok(Self { store, bucket: location_of(bucket)?, prefix })
     }
 }
 
 impl RejectSink for RejectsInS3 {
-    fn keep<'a>(
-        &'a self,
-        job: &'a Job,
-        first: u64,
-        rejects: &'a [Reject],
-    ) -> BoxFuture<'a, Result<(), FileError>> {
+    fn keep<'a>(&'a self, job: &'a Job, first: u64, rejects: &'a [Reject]) -> Kept<'a> {
         Box::pin(async move {
             // The names follow from the rows, so that a retry overwrites. Most files have one step.
             let part = if first == 0 { String::new() } else { format!(".{first:020}") };
@@ -72,12 +63,7 @@ pub(super) struct RejectsInLog {
 }
 
 impl RejectSink for RejectsInLog {
-    fn keep<'a>(
-        &'a self,
-        job: &'a Job,
-        _first: u64,
-        rejects: &'a [Reject],
-    ) -> BoxFuture<'a, Result<(), FileError>> {
+    fn keep<'a>(&'a self, job: &'a Job, _first: u64, rejects: &'a [Reject]) -> Kept<'a> {
         Box::pin(async move {
             for reject in rejects {
                 if self.logged.fetch_add(1, Ordering::Relaxed) >= LOGGED_MAX {

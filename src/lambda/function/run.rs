@@ -86,11 +86,8 @@ impl Invocation {
     /// Lets another invocation continue the objects that are not finished, or says what will happen to them.
     async fn go_on(&self, outcomes: &mut BTreeMap<Record, Outcomes>) {
         let is_unfinished = |file: &FileResult| matches!(file.ended, Ended::Unfinished { .. });
-        let unfinished: Vec<Record> = outcomes
-            .iter()
-            .filter(|(_, files)| files.iter().any(is_unfinished))
-            .map(|(record, _)| record.clone())
-            .collect();
+        let unfinished = outcomes.iter().filter(|(_, files)| files.iter().any(is_unfinished));
+        let unfinished: Vec<Record> = unfinished.map(|(record, _)| record.clone()).collect();
         if unfinished.is_empty() {
             return;
         }
@@ -125,7 +122,7 @@ impl Invocation {
     fn unfinished(&self, row: Option<u64>, why: Option<&str>, progressed: bool) -> String {
         let row = row.map_or_else(|| "not begun".to_owned(), |row| format!("row {}", grouped(row)));
         let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-        match (self.function.has_journal(), progressed) {
+        match (self.function.journal.is_some(), progressed) {
             (true, true) => {
                 format!("E-UNFINISHED: not finished: {row}{why}; will continue there when it is retried")
             }
@@ -144,22 +141,17 @@ impl Invocation {
         let files = |notified: Vec<Notified>| {
             notified.into_iter().flat_map(|notified| results(notified, outcomes)).collect()
         };
+        let unit = |Message { id, says }| {
+            let files = says.map(&files).unwrap_or_else(|error| {
+                tracing::error!(message = id, %error, "the message is not processed");
+                let ended = Ended::Failed(error.to_string());
+                vec![FileResult::unopened("the message".to_owned(), ended)]
+            });
+            Unit { message: Some(id), files }
+        };
         match event {
             Event::Together(all) => vec![Unit { message: None, files: files(all) }],
-            Event::Queue(messages) => messages
-                .into_iter()
-                .map(|Message { id, says }| {
-                    let files = says.map_or_else(
-                        |error| {
-                            tracing::error!(message = id, %error, "the message is not processed");
-                            let ended = Ended::Failed(error.to_string());
-                            vec![FileResult::unopened("the message".to_owned(), ended)]
-                        },
-                        &files,
-                    );
-                    Unit { message: Some(id), files }
-                })
-                .collect(),
+            Event::Queue(messages) => messages.into_iter().map(unit).collect(),
         }
     }
 }
@@ -174,11 +166,10 @@ fn records(event: &Event) -> Vec<Record> {
     };
     let mut records: Vec<Record> = Vec::new();
     for notified in notified {
-        match notified {
-            Notified::Created(record) if !records.iter().any(|known| known.is_same_object(record)) => {
-                records.push(record.clone());
-            }
-            _ => {}
+        if let Notified::Created(record) = notified
+            && !records.iter().any(|known| known.is_same_object(record))
+        {
+            records.push(record.clone());
         }
     }
     records

@@ -236,13 +236,13 @@ async fn a_directory_in_use_is_refused_and_a_damaged_file_is_named() {
     let damaged = dir.path().join("buckets/forebay.json");
     std::fs::write(&damaged, "{").unwrap();
     match try_start(dir.path()).await {
-        Err(DevS3Error::Damaged { path, .. }) => assert_eq!(path, damaged),
+        Err(DevS3Error::Damaged(path, _)) => assert_eq!(path, damaged),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn objects_and_buckets_can_be_deleted_and_a_reset_keeps_the_first_bucket() {
+async fn objects_and_buckets_can_be_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
     let client = client(&server).await;
@@ -264,9 +264,6 @@ async fn objects_and_buckets_can_be_deleted_and_a_reset_keeps_the_first_bucket()
     assert_eq!(keys(&client, 10, None).await, ["c"]);
     assert_eq!(std::fs::read_dir(dir.path().join("bodies")).unwrap().count(), 1);
 
-    server.reset().await.unwrap();
-    assert_eq!(keys(&client, 10, None).await, [""; 0]);
-    put(&client, "again", "x").await;
     let buckets = client.list_buckets().send().await.unwrap();
     assert_eq!(buckets.buckets().iter().filter_map(|bucket| bucket.name()).collect::<Vec<_>>(), [BUCKET]);
     let head = client.head_bucket().bucket(BUCKET).send().await.unwrap();

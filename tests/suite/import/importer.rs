@@ -606,7 +606,7 @@ fn job(text: &str, rejects: &Path) -> Job {
         open: Arc::new(move || {
             let bytes = Box::new(std::io::Cursor::new(text.clone()));
             let source = Unopened {
-                bytes: FileBytes::Sequential { reader: bytes, size: None },
+                bytes: FileBytes::Sequential(bytes),
                 name: "track_1.csv".to_owned(),
                 content_encoding: None,
             };

@@ -444,7 +444,7 @@ fn a_million_rows_are_read_and_each_bad_one_is_found() {
     let size = text.len() as u64;
     let id = FileIdentity::Content { hash: [1; 32], size }.id();
     let source = Unopened {
-        bytes: FileBytes::Sequential { reader: Box::new(std::io::Cursor::new(text)), size: Some(size) },
+        bytes: FileBytes::Sequential(Box::new(std::io::Cursor::new(text))),
         name: "track_1.csv".to_owned(),
         content_encoding: None,
     };

@@ -18,9 +18,8 @@ fn folder() -> PathBuf {
 
 fn opened(case: &Value, file: &str) -> Result<OpenedCsv, FileError> {
     let bytes = fs::read(folder().join(file)).unwrap();
-    let size = Some(bytes.len() as u64);
     let source = Unopened {
-        bytes: FileBytes::Sequential { reader: Box::new(Cursor::new(bytes)), size },
+        bytes: FileBytes::Sequential(Box::new(Cursor::new(bytes))),
         name: file.to_owned(),
         content_encoding: None,
     };

@@ -71,8 +71,7 @@ fn codes() -> BTreeSet<String> {
 }
 
 fn of_text(text: &str) -> FileError {
-    let size = Some(text.len() as u64);
-    let bytes = FileBytes::Sequential { reader: Box::new(Cursor::new(text.to_owned())), size };
+    let bytes = FileBytes::Sequential(Box::new(Cursor::new(text.to_owned())));
     let source = Unopened { bytes, name: "track_1.csv".to_owned(), content_encoding: None };
     let options = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
     let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };

@@ -34,9 +34,9 @@ impl EntryReader {
             return Err(ZipError::Encrypted(name()).into());
         }
         if !matches!(entry.method, CompressionMethod::STORE | CompressionMethod::DEFLATE) {
-            return Err(ZipError::Method { name: name(), method: entry.method.as_u16() }.into());
+            return Err(ZipError::Method(name(), entry.method.as_u16()).into());
         }
-        let damaged = |what| ZipError::DamagedEntry { name: name(), what };
+        let damaged = |what| ZipError::DamagedEntry(name(), what);
         if entry.header_at.saturating_add(LOCAL_BYTES as u64) > archive.directory_offset() {
             return Err(damaged("its header is missing").into());
         }
@@ -59,7 +59,7 @@ impl EntryReader {
     }
 
     fn damaged(&self, what: &'static str) -> io::Error {
-        ZipError::DamagedEntry { name: self.entry.name.clone(), what }.into()
+        ZipError::DamagedEntry(self.entry.name.clone(), what).into()
     }
 
     fn check_end(&self) -> io::Result<()> {

@@ -31,25 +31,15 @@ pub enum ZipError {
     /// An entry is encrypted.
     #[error("the entry {0:?} is encrypted; decrypt the zip file first")]
     Encrypted(String),
-    /// An entry is compressed by a method other than deflate and stored.
+    /// An entry is compressed by a method other than deflate and stored; its number.
     #[error(
-        "the entry {name:?} is compressed with {}; only deflate and stored are supported: \
-         unpack it and pack it again", method_name(*.method)
+        "the entry {0:?} is compressed with {method}; only deflate and stored are supported: \
+         unpack it and pack it again", method = method_name(*.1)
     )]
-    Method {
-        /// The entry.
-        name: String,
-        /// The method's number.
-        method: u16,
-    },
-    /// An entry is damaged.
-    #[error("the entry {name:?} is damaged: {what}")]
-    DamagedEntry {
-        /// The entry.
-        name: String,
-        /// What is wrong.
-        what: &'static str,
-    },
+    Method(String, u16),
+    /// An entry is damaged in this way.
+    #[error("the entry {0:?} is damaged: {1}")]
+    DamagedEntry(String, &'static str),
     /// The entry is an archive itself.
     #[error("a zip file within a zip file is not read; unpack the outer one")]
     Nested,
