@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{AdminClient, AskError};
+use super::{AdminClient, AskError, RefusedBody};
 use crate::admin::import_code;
 use crate::boxed_future::BoxFuture;
 use crate::import::{Begin, Begun, Earlier, End, NoSource, Rows, RowsTaken, Target, TargetError};
@@ -33,16 +33,6 @@ pub enum NoNode {
     Denied(String),
 }
 
-/// A refusal's body.
-#[derive(serde::Deserialize)]
-struct RefusedBody {
-    code: String,
-    message: String,
-    /// Which call of a step it is about.
-    #[serde(default)]
-    call: Option<u32>,
-}
-
 impl NodeTarget {
     /// The node whose admin listener this client asks.
     pub fn new(client: AdminClient) -> Self {
@@ -52,15 +42,11 @@ impl NodeTarget {
     /// Whether something listens at the URL that answers like a node.
     pub async fn answers(&self) -> Result<(), NoNode> {
         let url = self.client.url();
-        let answer = match self.client.exchange(Method::GET, "/api/status", None, PATIENCE).await {
-            Ok(answer) => answer,
-            Err(error) => return Err(NoNode::NoAnswer(unanswered(&error))),
-        };
+        let answer = self.client.exchange(Method::GET, "/api/status", None, PATIENCE).await;
+        let answer = answer.map_err(|error| NoNode::NoAnswer(unanswered(&error)))?;
         match self.client.refusal(answer.status(), answer.body()) {
             _ if answer.status() == StatusCode::OK => Ok(()),
-            denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly(_)) => {
-                Err(NoNode::Denied(denied.to_string()))
-            }
+            denied if denied.wants_other_token() => Err(NoNode::Denied(denied.to_string())),
             _ if answer.status() == StatusCode::NOT_FOUND => Err(NoNode::NoAnswer(format!(
                 "{url} is not an admin listener (the port of `admin.listen`; `dev` prints it as console)"
             ))),
@@ -88,13 +74,13 @@ impl NodeTarget {
     }
 
     fn refusal(&self, answer: &Response<Bytes>) -> TargetError {
-        if let denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly(_)) =
-            self.client.refusal(answer.status(), answer.body())
-        {
+        let (status, headers) = (answer.status(), answer.headers());
+        let denied = self.client.refusal(status, answer.body());
+        if denied.wants_other_token() {
             return TargetError::Denied(Told::plain(denied.to_string()));
         }
-        let (status, headers) = (answer.status(), answer.headers());
-        let Ok(RefusedBody { code, message, call }) = serde_json::from_slice(answer.body()) else {
+        let body = serde_json::from_slice::<RefusedBody>(answer.body()).ok();
+        let Some(RefusedBody { code, message, call }) = body.filter(|body| !body.message.is_empty()) else {
             let why = Told::plain(format!("{} answered {status}", self.client.url()));
             return TargetError::of_answer(status, headers, why);
         };
@@ -119,9 +105,9 @@ impl NodeTarget {
 /// Why there is no whole answer.
 fn unanswered(error: &AskError) -> String {
     match error {
-        AskError::Unreachable { url, .. } => format!("no node answers at {url}"),
-        AskError::TimedOut { url, .. } => format!("{url} does not answer"),
-        AskError::Broken { url, .. } => format!("the connection to {url} broke"),
+        AskError::Unreachable(url, _) => format!("no node answers at {url}"),
+        AskError::TimedOut(url, _) => format!("{url} does not answer"),
+        AskError::Broken(url, _) => format!("the connection to {url} broke"),
         other => other.to_string(),
     }
 }
@@ -135,8 +121,7 @@ impl Target for NodeTarget {
     fn earlier(&self, file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
         Box::pin(async move {
             let answer = self.exchange("/api/import/earlier", json(&file)?).await?;
-            let said = serde_json::from_slice::<RefusedBody>(answer.body());
-            match said {
+            match serde_json::from_slice::<RefusedBody>(answer.body()) {
                 // An older node.
                 Ok(refused) if refused.code == UNKNOWN_PATH => Ok(None),
                 _ => self.read(&answer),

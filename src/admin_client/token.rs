@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -40,14 +40,8 @@ pub enum TokenFrom {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("read the token in {}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("read the token in {}", .0.display())]
+    Read(PathBuf, #[source] io::Error),
     /// The first line is empty.
     #[error("{} has no token: its first line is empty", .0.display())]
     Empty(PathBuf),
@@ -90,8 +84,7 @@ impl AdminToken {
     }
 
     fn in_file(path: &Path) -> Result<Self, TokenError> {
-        let (text, about) =
-            first_line(path).map_err(|cause| TokenError::Read { path: path.to_owned(), cause })?;
+        let (text, about) = first_line(path).map_err(|cause| TokenError::Read(path.to_owned(), cause))?;
         if about.is_file() && about.permissions().mode() & READABLE_BY_OTHERS != 0 {
             tracing::warn!("every user can read the token in {}: chmod 600 it", path.display());
         }
@@ -129,8 +122,7 @@ fn first_line(path: &Path) -> io::Result<(String, Metadata)> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line =
-        std::str::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let line = std::str::from_utf8(line).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
     Ok((line.to_owned(), about))
 }
 
@@ -185,7 +177,7 @@ mod tests {
         check(&[b'x'; 128 * 1_024], "cannot be sent");
         check(b"\xff", "read the token");
         let missing = AdminToken::in_file(Path::new("/nowhere/token")).unwrap_err();
-        assert!(matches!(missing, TokenError::Read { .. }), "{missing:?}");
+        assert!(matches!(missing, TokenError::Read(..)), "{missing:?}");
     }
 
     #[test]

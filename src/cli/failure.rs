@@ -115,7 +115,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         (Some(NodeError::DataDir { cause, .. }), _) if is_not_writable(cause) => {
             "name a directory that this user may write to with --data-dir"
         }
-        (_, Some(AskError::Unreachable { .. })) => {
+        (_, Some(AskError::Unreachable(..))) => {
             "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin"
         }
         // The collector's own port answers with JSON, too, and is easily mistaken for the admin listener.
@@ -130,7 +130,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
 /// Whether something answers that is not an admin listener.
 fn is_wrong_port(error: &AskError) -> bool {
     match error {
-        AskError::Broken { .. } => true,
+        AskError::Broken(..) => true,
         AskError::Refused { status, code, .. } => *status == StatusCode::NOT_FOUND && code == "not_found",
         _ => false,
     }

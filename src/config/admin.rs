@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use crate::admin_token::AdminToken;
 
-use super::address::{ADDRESS_FORM, same_address};
 use super::checked::{Admin, Collector};
 use super::problem::ConfigProblem;
 use super::raw::{Table, Typed};
@@ -26,12 +25,12 @@ pub(super) fn check(
     let host = |text: &str| values::host(text, false);
     let hosts = reader::list("a list of host names, such as [\"forebay.internal\"]", host);
     let admin = Admin {
-        listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
+        listen: reader.get("listen", default.listen, reader::address),
         allowed_hosts: reader.get("allowed_hosts", default.allowed_hosts, hosts),
         token: reader.optional("token", |value| token(value, outside)),
         read_token: reader.optional("read_token", |value| token(value, outside)),
         metrics_without_token: reader.flag("metrics_without_token", default.metrics_without_token),
-        live_view: reader.get("live_view", default.live_view, reader::one_of(values::LIVE_VIEW)),
+        live_view: reader.word("live_view", default.live_view, values::LIVE_VIEW),
     };
     let public = [Some(collector.listen), collector.tls.as_ref().map(|tls| tls.listen)];
     if public.into_iter().flatten().any(|listen| same_address(listen, admin.listen)) {
@@ -55,6 +54,12 @@ pub(super) fn check(
         reader.refuse("read_token", "is the same as admin.token: each needs a value of its own");
     }
     admin
+}
+
+/// Whether two listeners cannot have these addresses. Port 0 never conflicts: the system assigns a different
+/// port each time.
+pub(super) fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
+    a == b && a.port() != 0
 }
 
 /// Whether only this machine can reach an address.

@@ -39,15 +39,15 @@ pub struct Environment {
 impl Environment {
     /// The variables of this process.
     pub fn of_process() -> Self {
-        Self::of_os(std::env::vars_os())
+        Self::of(std::env::vars_os())
     }
 
     /// The given variables. Those that are not UTF-8 are left out; if the name begins with `FOREBAY_`,
     /// loading fails.
-    pub fn of_os(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    pub fn of<N: Into<OsString>, V: Into<OsString>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut all = Self::default();
         for (name, value) in variables {
-            match (name.into_string(), value.into_string()) {
+            match (name.into().into_string(), value.into().into_string()) {
                 (Ok(name), Ok(value)) => drop(all.variables.insert(name, value)),
                 (Ok(name), Err(_)) if name.starts_with(VARIABLE_PREFIX) => all.unreadable.push(name),
                 _ => {}
@@ -56,14 +56,6 @@ impl Environment {
         all
     }
 
-    /// The given variables.
-    pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { variables, unreadable: Vec::new() }
-    }
-}
-
-impl Environment {
     /// The admin token of a process without a configuration file: `FOREBAY_ADMIN_TOKEN`, resolved as in a
     /// file. Errors: the problem, which never shows the token.
     pub fn admin_token(&self) -> Result<Option<AdminToken>, ConfigProblem> {
@@ -76,23 +68,21 @@ impl Environment {
             .map(Some)
             .map_err(|what| ConfigProblem::new(SettingPlace::Nowhere, variable, what))
     }
-}
 
-impl Environment {
     /// A destination from the TOML that was kept of it, although the file no longer has it. Its secrets are
     /// resolved now. Errors: what is wrong, in one line.
     pub fn destination(&self, typed: &str) -> Result<DestinationSettings, String> {
-        let one = |problems: Vec<ConfigProblem>| {
-            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        };
-        let mut raw = Raw::parse(typed).map_err(one)?;
+        let found = Raw::parse(typed).and_then(|raw| self.destinations(raw));
+        let first = found.and_then(|found| found.into_iter().next().ok_or_else(Vec::new));
+        first.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    /// The destinations of a file, without the rest of it. Errors: all problems.
+    fn destinations(&self, mut raw: Raw) -> Result<Vec<DestinationSettings>, Vec<ConfigProblem>> {
         let mut problems = std::mem::take(&mut raw.problems);
         let outside = self.seen();
         let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
-        match found.into_iter().next() {
-            Some(destination) if problems.is_empty() => Ok(destination),
-            _ => Err(one(problems)),
-        }
+        if problems.is_empty() { Ok(found) } else { Err(problems) }
     }
 
     fn seen(&self) -> Seen<'_> {
@@ -113,7 +103,8 @@ pub fn destinations_of(
 ) -> Result<(Vec<DestinationSettings>, Vec<&'static str>), ConfigError> {
     let raw = raw_of(path)?;
     let unused = raw.unused();
-    Ok((checked(path, raw, environment)?, unused))
+    let destinations = environment.destinations(raw);
+    Ok((destinations.map_err(|problems| ConfigError::of(path, problems))?, unused))
 }
 
 /// The destinations of a file that has nothing else. `None` if it has more, has none, or cannot be read.
@@ -124,29 +115,12 @@ pub fn destinations_alone(
 ) -> Option<Result<Vec<DestinationSettings>, ConfigError>> {
     let raw = raw_of(path).ok()?;
     let alone = raw.unused().is_empty() && !raw.destinations.is_empty();
-    alone.then(|| checked(path, raw, environment))
+    alone.then(|| environment.destinations(raw).map_err(|problems| ConfigError::of(path, problems)))
 }
 
 fn raw_of(path: &Path) -> Result<Raw, ConfigError> {
-    let file = || path.display().to_string();
-    let text = read_text(path, CONFIG_FILE_MAX)
-        .map_err(|what| ConfigError::of_file(file(), format!("cannot be read: {what}")))?;
-    Raw::parse(&text).map_err(|problems| ConfigError { file: file(), problems })
-}
-
-fn checked(
-    path: &Path,
-    mut raw: Raw,
-    environment: &Environment,
-) -> Result<Vec<DestinationSettings>, ConfigError> {
-    let mut problems = std::mem::take(&mut raw.problems);
-    let outside = environment.seen();
-    let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(ConfigError { file: path.display().to_string(), problems })
-    }
+    let text = read_text(path, CONFIG_FILE_MAX).map_err(|what| ConfigError::unreadable(path, what))?;
+    Raw::parse(&text).map_err(|problems| ConfigError::of(path, problems))
 }
 
 impl fmt::Debug for Environment {
@@ -247,12 +221,10 @@ impl Loader {
 
     /// Like [`Loader::load`], and returns the content even if it is invalid.
     pub(super) fn look(&self) -> (Content, Result<Loaded, ConfigError>) {
-        let file = self.path.display().to_string();
         let text = match read_text(&self.path, CONFIG_FILE_MAX) {
             Ok(text) => text,
             Err(what) => {
-                let content = Content::unreadable(&what);
-                return (content, Err(ConfigError::of_file(file, format!("cannot be read: {what}"))));
+                return (Content::unreadable(&what), Err(ConfigError::unreadable(&self.path, what)));
             }
         };
         let outside = Seen {
@@ -266,7 +238,7 @@ impl Loader {
         let content = Content { digest, files: outside.files.into_inner() };
         let loaded = checked
             .map(|(config, warnings, origins)| Loaded { config, warnings, origins, content: content.clone() })
-            .map_err(|problems| ConfigError { file, problems });
+            .map_err(|problems| ConfigError::of(&self.path, problems));
         (content, loaded)
     }
 }
@@ -295,11 +267,8 @@ fn check(
         return checked.map(|config| (config, warnings, origins));
     }
     let mut problems = checked.err().unwrap_or_default();
-    problems.extend(environment.unreadable.iter().map(|name| ConfigProblem {
-        place: SettingPlace::Variable(name.clone()),
-        name: name.clone(),
-        value: None,
-        what: "has a value that is not UTF-8".to_owned(),
+    problems.extend(environment.unreadable.iter().map(|name| {
+        ConfigProblem::new(SettingPlace::Variable(name.clone()), name, "has a value that is not UTF-8")
     }));
     Err(problems)
 }

@@ -1,6 +1,6 @@
 //! `[[source]]`: its id, its write keys (only their hashes are kept) and where its objects go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::object::S3Location;
 use crate::sources::{SourceId, WriteKeyHash};
@@ -65,7 +65,7 @@ pub(super) fn check(
 /// Ids and write keys of the sources read so far.
 #[derive(Default)]
 struct Taken {
-    ids: HashMap<SourceId, ()>,
+    ids: HashSet<SourceId>,
     keys: HashMap<WriteKeyHash, SourceId>,
 }
 
@@ -77,17 +77,11 @@ fn source(
     problems: &mut Vec<ConfigProblem>,
 ) -> Option<Source> {
     let mut reader = Reader::new(table, problems);
-    let id = reader.optional("id", |value| {
-        SourceId::new(reader::text(value)?).map_err(|_| {
-            "expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -".to_owned()
-        })
-    });
+    let id = reader.optional("id", reader::id);
     if !reader.has("id") {
         reader.refuse("id", "is not set: each source needs an id, such as \"checkout-web\"");
     }
-    if let Some(id) = &id
-        && taken.ids.insert(id.clone(), ()).is_some()
-    {
+    if id.as_ref().is_some_and(|id| !taken.ids.insert(id.clone())) {
         reader.refuse("id", "is also the id of another source");
     }
     let location = s3_location::of_source(&mut reader, id.as_ref(), s3);

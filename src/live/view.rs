@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::live_call::LiveCall;
 use super::mode::Mode;
-use super::pace::{Allowed, Pace, Wanted};
+use super::pace::{NotBefore, Pace, Turn, Wanted};
 use super::recent::Recent;
 use super::refused::{RefusedKind, RefusedRequests};
 use super::sample::Sample;
@@ -37,15 +37,6 @@ pub struct LiveView {
     shown: AtomicU64,
     sources: RwLock<HashMap<SourceId, Arc<SeenSource>>>,
     refused: Mutex<RefusedRequests>,
-}
-
-/// Leave to copy some calls of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// How many valid ones.
-    pub calls: u32,
-    /// How many rejected ones.
-    pub rejected: u32,
 }
 
 /// Counts of calls since the process started.
@@ -151,11 +142,11 @@ impl LiveView {
         }
         let watched = self.viewers.load(Ordering::Relaxed) > 0;
         match lock(&self.pace).take(Wanted { calls, rejected, quiet }, watched, now) {
-            Allowed::Some { calls, rejected } => {
+            Ok(turn) => {
                 source.sampled(now);
-                Some(Turn { calls, rejected })
+                Some(turn)
             }
-            Allowed::NotBefore(at) => {
+            Err(NotBefore(at)) => {
                 if !quiet {
                     self.not_before.store(micros(at), Ordering::Relaxed);
                 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::view::NodeView;
 use crate::admin::{
-    Applied, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedObjects,
+    ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedObjects,
     DeliveredObject, Denied, ImportErrors, ImportStatus, Imports, MissingDeliveries, NotShown, Peek,
     PendingObject,
 };
@@ -452,11 +452,7 @@ fn delivered(entry: Entry) -> DeliveredObject {
         key: entry.key.to_string(),
         calls: entry.calls,
         bytes: entry.bytes,
-        encryption: entry.encryption.map(|applied| Applied {
-            algorithm: applied.algorithm,
-            kms_key: applied.kms_key,
-            bucket_key: applied.bucket_key,
-        }),
+        encryption: entry.encryption.map(Into::into),
         first_received_at_ms: entry.first_received_at.0,
         seconds_to_deliver: entry.delivered_at.since(entry.first_received_at).as_secs(),
         put_ms: entry.put_ms,

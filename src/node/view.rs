@@ -12,16 +12,16 @@ use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
 use crate::admin::{
     self, AdminView, BatchStatus, ClockStatus, Days, FlushError, FlushOutcome, History, HistoryRing,
-    KindCount, LedgerCounts, LibraryStatus, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState,
-    ReceiptStatus, ReceiptUnread, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals,
-    UnclosedDay, UnknownSource,
+    KindCount, LedgerCounts, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
+    ReceiptUnread, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay,
+    UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::destinations::runner::Destinations;
-use crate::live::{Library, LiveView, RefusedKind};
+use crate::live::LiveView;
 use crate::lock::{lock, read};
 use crate::log::{
     AccountKey, Follow, LOCATION_FULL, Located, OpenBatch, PendingSeal, Report, Reports, Row, Rows,
@@ -136,7 +136,7 @@ impl NodeView {
         let seen = self.live.seen(id);
         SourceStatus {
             last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
-            libraries: seen.iter().flat_map(|seen| seen.libraries()).map(library).collect(),
+            libraries: seen.iter().flat_map(|seen| seen.libraries()).collect(),
             batches: open.iter().take(BATCHES_SHOWN_MAX).map(|batch| self.batch(batch)).collect(),
             id: id.to_string(),
             bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
@@ -159,11 +159,7 @@ impl NodeView {
                 delivered_at_ms: object.at.0,
                 bytes: object.bytes,
                 calls: object.calls,
-                encryption: object.encryption.map(|applied| admin::Applied {
-                    algorithm: applied.algorithm,
-                    kms_key: applied.kms_key,
-                    bucket_key: applied.bucket_key,
-                }),
+                encryption: object.encryption.map(Into::into),
             }),
             refused: self.refused(id, is_full),
             requests_refused: REFUSED
@@ -361,16 +357,6 @@ fn accounts(counts: &LedgerCounts) -> [(&'static str, u64); 8] {
     ]
 }
 
-fn refusals(kind: RefusedKind) -> admin::Refusals {
-    let RefusedKind { code, status, message, requests, last } = kind;
-    admin::Refusals { code: code.to_owned(), status, message, requests, last_ms: last.0 }
-}
-
-fn library(library: Library) -> LibraryStatus {
-    let Library { name, version, last_seen } = library;
-    LibraryStatus { name, version, last_seen_ms: last_seen.0 }
-}
-
 impl AdminView for NodeView {
     fn ready(&self) -> Result<(), Vec<String>> {
         let mut reasons = Vec::new();
@@ -454,7 +440,7 @@ impl AdminView for NodeView {
                 rejected: sum(|totals| totals.rejected),
                 delivered: sum(|totals| totals.delivered),
             },
-            refusals: self.live.refusals().into_iter().map(refusals).collect(),
+            refusals: self.live.refusals(),
             s3_proxy: self.proxy.get().cloned(),
             ledger: Some(ledger),
             sources,

@@ -30,7 +30,7 @@ pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskE
     if args.json {
         return print_json(out, &value).map_err(AskError::Print);
     }
-    let broken = |error| AskError::Broken { url: args.admin.url.clone(), cause: Box::new(error) };
+    let broken = |error| AskError::Broken(args.admin.url.clone(), Box::new(error));
     let imports = Imports::deserialize(value).map_err(broken)?;
     let url = args.admin.url.to_string();
     let elsewhere = (url != ADMIN_URL).then_some(url);

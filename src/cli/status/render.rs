@@ -1,6 +1,7 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
-use crate::admin::{LedgerCounts, LedgerStatus, Refusals, SourceStatus, Status};
+use crate::admin::{LedgerCounts, LedgerStatus, SourceStatus, Status};
+use crate::live::RefusedKind;
 use crate::node::REFUSED;
 use crate::sources::SourceId;
 use crate::words::count::percent;
@@ -198,12 +199,12 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
 /// Requests that were refused lately. Requests refused for lack of space have an alarm.
 fn refusals(status: &Status) -> Vec<Line> {
     let lately = status.refusals.iter().filter(|refused| {
-        !REFUSED.contains(&refused.code.as_str())
-            && seconds_since(status.now_ms, refused.last_ms) < REFUSALS_SHOWN_FOR
+        !REFUSED.contains(&&*refused.code)
+            && seconds_since(status.now_ms, refused.last.0) < REFUSALS_SHOWN_FOR
     });
-    let line = |(index, refused): (usize, &Refusals)| {
-        let Refusals { code, status: answer, message, requests, last_ms } = refused;
-        let ago = about_seconds(seconds_since(status.now_ms, *last_ms));
+    let line = |(index, refused): (usize, &RefusedKind)| {
+        let RefusedKind { code, status: answer, message, requests, last } = refused;
+        let ago = about_seconds(seconds_since(status.now_ms, last.0));
         let requests = counted(*requests, "request", "requests");
         let (code, message) = (outside_text(code), outside_text(message));
         let text = format!("{requests} with {answer} {code} ({message}), the last {ago} ago");
@@ -402,6 +403,7 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
 mod tests {
     use super::*;
     use crate::admin::{Alarm, Applied, LastObject, Refused, SpoolStatus, Totals};
+    use crate::time::UnixMillis;
 
     #[test]
     fn an_alarm_is_shown_whole_and_once() {
@@ -571,22 +573,27 @@ web       2,000     4,010          0        0       -  none yet\n"
             sealed_objects: 3,
             oldest_undelivered_seconds: Some(3_700),
             refusals: vec![
-                Refusals {
+                RefusedKind {
                     code: "invalid_write_key".into(),
                     status: 401,
                     message: "the write key belongs to no source".into(),
                     requests: 3,
-                    last_ms: now_ms - 5_000,
+                    last: UnixMillis(now_ms - 5_000),
                 },
-                Refusals {
+                RefusedKind {
                     code: "overloaded".into(),
                     status: 503,
                     message: "too many requests are being read".into(),
                     requests: 1,
-                    last_ms: now_ms - 9_000,
+                    last: UnixMillis(now_ms - 9_000),
                 },
-                Refusals { code: "spool_full".into(), last_ms: now_ms, ..Refusals::default() },
-                Refusals { code: "invalid_json".into(), status: 400, last_ms: 0, ..Refusals::default() },
+                RefusedKind { code: "spool_full".into(), last: UnixMillis(now_ms), ..RefusedKind::default() },
+                RefusedKind {
+                    code: "invalid_json".into(),
+                    status: 400,
+                    last: UnixMillis(0),
+                    ..RefusedKind::default()
+                },
             ],
             s3_proxy: Some("http://proxy:3128".to_owned()),
             ledger: Some(LedgerStatus {
