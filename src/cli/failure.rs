@@ -36,17 +36,12 @@ pub const INTERRUPTED: u8 = 130;
 impl Failure {
     /// Exit code 1.
     pub fn failed(text: impl Into<String>) -> Self {
-        Self { code: FAILED, text: text.into() }
+        Self::with_code(FAILED, text)
     }
 
     /// Exit code 2.
     pub fn usage(text: impl Into<String>) -> Self {
-        Self { code: WRONG_USAGE, text: text.into() }
-    }
-
-    /// Exit code 4.
-    pub fn unreachable(text: impl Into<String>) -> Self {
-        Self { code: UNREACHABLE, text: text.into() }
+        Self::with_code(WRONG_USAGE, text)
     }
 
     /// A given exit code.
@@ -70,7 +65,8 @@ impl fmt::Display for Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let first = beneath(&error);
-        Self { code: exit_code(first), text: advised(text(first), chain(first).find_map(advice)) }
+        let advice = chain(first).find_map(advice).map(|advice| format!("; {advice}"));
+        Self { code: exit_code(first), text: text(first) + &advice.unwrap_or_default() }
     }
 }
 
@@ -95,13 +91,6 @@ fn exit_code(error: &(dyn Error + 'static)) -> u8 {
         Some(UnusableKind::Denied) => DENIED,
         Some(UnusableKind::Unreachable) => UNREACHABLE,
         Some(UnusableKind::Failed) | None => FAILED,
-    }
-}
-
-fn advised(text: String, advice: Option<String>) -> String {
-    match advice {
-        Some(advice) => format!("{text}; {advice}"),
-        None => text,
     }
 }
 

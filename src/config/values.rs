@@ -143,11 +143,8 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         uri.scheme().is_some() && uri.authority().is_some() && path == "/" && !text.ends_with('/')
     });
-    if fits {
-        Ok(text)
-    } else {
-        Err(format!("{text:?}: expected an origin such as \"https://www.example.com\""))
-    }
+    fits.then(|| text.clone())
+        .ok_or_else(|| format!("{text:?}: expected an origin such as \"https://www.example.com\""))
 }
 
 /// A host name or address; with a port only if `port` allows one.
@@ -162,11 +159,8 @@ pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
             && (authority.as_str() == authority.host() || authority.port_u16().is_some())
     });
     let form = if port { "a host such as \"collect.example.com\"" } else { "a host name without a port" };
-    if fits {
-        Ok(text)
-    } else {
-        Err(format!("{text:?}: expected {form}, without http:// and without a path"))
-    }
+    fits.then(|| text.clone())
+        .ok_or_else(|| format!("{text:?}: expected {form}, without http:// and without a path"))
 }
 
 /// The name of a library, or the beginning of one followed by `*`.
@@ -176,11 +170,8 @@ pub(super) fn library(text: &str) -> Result<String, String> {
     // A comma separates the names of an environment variable.
     let fits =
         (1..=256).contains(&name.len()) && !name.contains(|c: char| matches!(c, '*' | ',') || c.is_control());
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{text:?}: expected a library name, or the beginning of one followed by *"))
-    }
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| format!("{text:?}: expected a library name, or the beginning of one followed by *"))
 }
 
 /// A path before every route, such as `/proxy`. No slash at the end.

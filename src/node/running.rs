@@ -14,11 +14,9 @@ use super::engine::{Engine, LIST_CLOSING};
 use super::error::NodeError;
 use super::setup::Setup;
 use crate::admin::{AccessSettings, Gate};
-use crate::alarms::{AlarmKind, Alarms};
+use crate::alarms::AlarmKind;
 use crate::collector::Running;
-use crate::destinations::runner::Destinations;
 use crate::lock::{lock, write};
-use crate::log::SetLocations;
 use crate::runtime::Shutdown;
 use crate::sources::SourceId;
 
@@ -89,26 +87,6 @@ impl Node {
     /// Sets the proxy for the store, from the environment. Only the first call has an effect.
     pub fn set_proxy(&self, proxy: String) {
         self.engine.view.proxy.get_or_init(|| proxy);
-    }
-
-    /// The collector.
-    pub fn collector(&self) -> &Running {
-        &self.collector
-    }
-
-    /// Where the frames of each source go.
-    pub fn locations(&self) -> Arc<dyn SetLocations> {
-        self.engine.locations()
-    }
-
-    /// The destinations, once they have started.
-    pub fn destinations(&self) -> Option<&Destinations> {
-        self.engine.destinations.get()
-    }
-
-    /// The alarms.
-    pub fn alarms(&self) -> &Arc<Alarms> {
-        &self.engine.alarms
     }
 
     /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at

@@ -15,16 +15,6 @@ use crate::import::dry_run::{Tried, try_file};
 use crate::import::{FileError, FileFault, RowLimits};
 use crate::words::{counted, grouped, outside_text};
 
-/// The whole result as JSON.
-#[derive(serde::Serialize)]
-struct Json<'a> {
-    files: &'a [JsonFile],
-    rows: u64,
-    calls: &'a BTreeMap<String, u64>,
-    rejected: u64,
-    repeated: u64,
-}
-
 #[derive(serde::Serialize)]
 struct JsonFile {
     name: String,
@@ -57,15 +47,16 @@ impl JsonFile {
 }
 
 /// What the rows of all files would become.
-#[derive(Default)]
+#[derive(Default, serde::Serialize)]
 struct Totals {
-    calls: BTreeMap<String, u64>,
-    rows: u64,
-    rejected: u64,
-    repeated: u64,
-    code: u8,
     /// The files, filled only for JSON.
     files: Vec<JsonFile>,
+    rows: u64,
+    calls: BTreeMap<String, u64>,
+    rejected: u64,
+    repeated: u64,
+    #[serde(skip)]
+    code: u8,
 }
 
 impl Totals {
@@ -93,9 +84,7 @@ impl Totals {
 
     fn print(&self, args: &ImportCsvArgs, out: &mut dyn Write) -> std::io::Result<()> {
         if args.show.json {
-            let Self { files, rows, calls, rejected, repeated, .. } = self;
-            let (rows, rejected, repeated) = (*rows, *rejected, *repeated);
-            return print_json(out, &Json { files, rows, calls, rejected, repeated });
+            return print_json(out, self);
         }
         if args.preview {
             return Ok(());
