@@ -83,7 +83,7 @@ fn beneath<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
 }
 
 fn exit_code(error: &(dyn Error + 'static)) -> u8 {
-    if let Some(NodeError::UnsafeFilesystem { .. }) = error.downcast_ref() {
+    if let Some(NodeError::UnsafeFilesystem(..)) = error.downcast_ref() {
         return WRONG_USAGE;
     }
     match error.downcast_ref().map(Unusable::kind) {
@@ -101,7 +101,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         return Some("stop that `forebay dev`, or name another directory with --data-dir".to_owned());
     }
     let of_command = match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(NodeError::DataDir { cause, .. }), _) if is_not_writable(cause) => {
+        (Some(NodeError::DataDir(.., cause)), _) if is_not_writable(cause) => {
             "name a directory that this user may write to with --data-dir"
         }
         (_, Some(AskError::Unreachable(..))) => {
@@ -141,11 +141,7 @@ mod tests {
         let check = |failure: Failure, said: &str| assert_eq!(failure.to_string(), said);
         let addr: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let of = |kind: ErrorKind| {
-            Failure::from(NodeError::Listen {
-                addr,
-                purpose: "accept calls",
-                cause: io::Error::new(kind, "no"),
-            })
+            Failure::from(NodeError::Listen(addr, "accept calls", io::Error::new(kind, "no")))
         };
         check(
             of(ErrorKind::AddrInUse),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::args::{PartArgs, ReachArgs, VerifyArgs};
 use super::failure::Failure;
+use super::if_any::if_any;
 use super::meter::Meter;
 use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use crate::archive::{DayReport, Options, Progress, Span, Verify};
@@ -94,14 +95,8 @@ async fn next(
 
 fn shown(progress: &Progress, summary: &Summary) -> String {
     let (listed, looked) = (progress.listed(), progress.looked_at());
-    let read = match progress.bytes_read() {
-        0 => String::new(),
-        bytes => format!(", {} read", about_bytes(bytes)),
-    };
-    let found = match summary.findings() {
-        0 => String::new(),
-        found => format!(", {}", counted(found, "finding", "findings")),
-    };
+    let read = if_any(progress.bytes_read(), |bytes| format!(", {} read", about_bytes(bytes)));
+    let found = if_any(summary.findings(), |found| format!(", {}", counted(found, "finding", "findings")));
     let percent = percent(looked, listed);
     format!(
         "{}, {} of {} ({percent} %){read}{found}",

@@ -17,7 +17,7 @@ const MAKE_ONE: &str = "make one with `openssl rand -hex 24`";
 pub(super) fn check(
     table: &Table,
     collector: &Collector,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Admin {
     let default = Admin::default();
@@ -36,7 +36,7 @@ pub(super) fn check(
     if public.into_iter().flatten().any(|listen| same_address(listen, admin.listen)) {
         reader.refuse("listen", "is an address of the collector: give the admin listener a port of its own");
     }
-    if !reader.has("token") && outside.secrets_needed() {
+    if !reader.has("token") && outside.secrets_needed {
         if !is_loopback(admin.listen) {
             let what = format!(
                 "is not set, and other machines can reach the admin listener at {}: {MAKE_ONE}, and set it as \
@@ -67,7 +67,7 @@ pub fn is_loopback(listen: SocketAddr) -> bool {
     listen.ip().to_canonical().is_loopback()
 }
 
-pub(super) fn token(value: &Typed, outside: &dyn Outside) -> Result<AdminToken, String> {
+pub(super) fn token(value: &Typed, outside: &Outside<'_>) -> Result<AdminToken, String> {
     const FORM: &str = "is not text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
     let Resolved { text, from } = secret::resolve(value, FORM, outside)?;
     // A file usually ends with a line break.

@@ -58,12 +58,12 @@ pub(super) struct Around<'a> {
     /// The bytes of the spool.
     pub(super) spool_bytes: u64,
     /// What secrets refer to.
-    pub(super) outside: &'a dyn Outside,
+    pub(super) outside: &'a Outside<'a>,
 }
 
 impl<'a> Around<'a> {
     /// Of destinations without the rest of a configuration.
-    pub(super) fn alone(outside: &'a dyn Outside) -> Self {
+    pub(super) fn alone(outside: &'a Outside<'a>) -> Self {
         Self { sources: None, spool_bytes: SpoolSettings::default().max_bytes, outside }
     }
 }
@@ -383,11 +383,11 @@ fn external_ids(
     ids
 }
 
-fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(FunctionsAt, &'static str)> {
+fn http(reader: &mut Reader<'_>, outside: &Outside<'_>) -> Option<(FunctionsAt, &'static str)> {
     let url = reader.optional("url", |value| {
         let address = secret::resolve(value, &format!("expected a URL such as \"{EXAMPLE_URL}\""), outside)?;
         // What stands for a secret that need not be there is no URL.
-        let stands_in = !outside.secrets_needed() && !address.from.is_empty();
+        let stands_in = !outside.secrets_needed && !address.from.is_empty();
         let text = if stands_in { EXAMPLE_URL } else { address.text.trim() };
         web_address(EXAMPLE_URL)(&Typed::Text(text.to_owned()))
     });

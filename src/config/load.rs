@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -20,13 +18,11 @@ use super::in_force::{self, ConfigValue, Origins};
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
 use super::raw::{Raw, Typed, VARIABLE_PREFIX, variable_of};
 use super::reload;
-use super::secret::Outside;
+use super::secret::{Outside, SECRET_FILE_MAX, add_file, read_text};
 use super::sections;
 
 /// The longest configuration file, in bytes: several times what ten thousand sources need.
 pub const CONFIG_FILE_MAX: u64 = 16 << 20;
-/// The longest file with a write key or a token, in bytes.
-pub const SECRET_FILE_MAX: u64 = 4 << 10;
 
 /// The environment variables of the process at its start. They contain secrets, so `Debug` shows none.
 #[derive(Clone, Default)]
@@ -63,7 +59,7 @@ impl Environment {
         let Some(value) = self.variables.get(&variable).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
-        let outside = self.seen();
+        let outside = self.outside("");
         admin::token(&Typed::Variable(value.clone()), &outside)
             .map(Some)
             .map_err(|what| ConfigProblem::new(SettingPlace::Nowhere, variable, what))
@@ -80,16 +76,18 @@ impl Environment {
     /// The destinations of a file, without the rest of it. Errors: all problems.
     fn destinations(&self, mut raw: Raw) -> Result<Vec<DestinationSettings>, Vec<ConfigProblem>> {
         let mut problems = std::mem::take(&mut raw.problems);
-        let outside = self.seen();
+        let outside = self.outside("");
         let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
         if problems.is_empty() { Ok(found) } else { Err(problems) }
     }
 
-    fn seen(&self) -> Seen<'_> {
-        Seen {
-            environment: self,
+    /// What the secrets of a configuration with this text refer to.
+    fn outside(&self, text: &str) -> Outside<'_> {
+        Outside {
+            variables: &self.variables,
             secrets_needed: true,
-            digest: RefCell::default(),
+            reads_files: true,
+            digest: RefCell::new(Sha256::new_with_prefix(text)),
             files: RefCell::default(),
         }
     }
@@ -227,12 +225,7 @@ impl Loader {
                 return (Content::unreadable(&what), Err(ConfigError::unreadable(&self.path, what)));
             }
         };
-        let outside = Seen {
-            environment: &self.environment,
-            secrets_needed: self.secrets_needed,
-            digest: RefCell::new(Sha256::new_with_prefix(&text)),
-            files: RefCell::default(),
-        };
+        let outside = Outside { secrets_needed: self.secrets_needed, ..self.environment.outside(&text) };
         let checked = check(&text, &self.environment, &outside);
         let digest = outside.digest.into_inner().finalize().into();
         let content = Content { digest, files: outside.files.into_inner() };
@@ -249,13 +242,14 @@ pub fn check_text(
     text: &str,
     environment: &Environment,
 ) -> Result<(Config, Vec<String>), Vec<ConfigProblem>> {
-    check(text, environment, &TextAlone { environment }).map(|(config, warnings, _)| (config, warnings))
+    let outside = Outside { reads_files: false, ..environment.outside(text) };
+    check(text, environment, &outside).map(|(config, warnings, _)| (config, warnings))
 }
 
 fn check(
     text: &str,
     environment: &Environment,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
 ) -> Result<(Config, Vec<String>, Origins), Vec<ConfigProblem>> {
     let mut raw = Raw::parse(text)?;
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
@@ -271,75 +265,4 @@ fn check(
         ConfigProblem::new(SettingPlace::Variable(name.clone()), name, "has a value that is not UTF-8")
     }));
     Err(problems)
-}
-
-/// Resolves what secrets refer to, and adds it to a digest, so that a changed file counts as a change.
-struct Seen<'a> {
-    environment: &'a Environment,
-    secrets_needed: bool,
-    digest: RefCell<Sha256>,
-    files: RefCell<Vec<PathBuf>>,
-}
-
-/// Adds the text of such a file, or the reason why it cannot be read.
-fn add_file(digest: &mut Sha256, text: &Result<String, String>) {
-    digest.update([0]);
-    digest.update(text.as_ref().unwrap_or_else(|what| what));
-}
-
-impl Outside for Seen<'_> {
-    fn variable(&self, name: &str) -> Option<String> {
-        let stands_in = || (!self.secrets_needed).then(|| placeholder(name));
-        self.environment.variables.get(name).cloned().or_else(stands_in)
-    }
-
-    fn file(&self, path: &Path) -> Result<String, String> {
-        let text = read_text(path, SECRET_FILE_MAX);
-        add_file(&mut self.digest.borrow_mut(), &text);
-        self.files.borrow_mut().push(path.to_owned());
-        text.or_else(
-            |what| if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) },
-        )
-    }
-
-    fn secrets_needed(&self) -> bool {
-        self.secrets_needed
-    }
-}
-
-/// Stands for the secret of that name or path: valid as a write key and as a token, and different for each.
-fn placeholder(of: &str) -> String {
-    hex::encode(Sha256::digest(of))
-}
-
-/// Resolves variables but no files.
-struct TextAlone<'a> {
-    environment: &'a Environment,
-}
-
-impl Outside for TextAlone<'_> {
-    fn variable(&self, name: &str) -> Option<String> {
-        self.environment.variables.get(name).cloned()
-    }
-
-    fn file(&self, _path: &Path) -> Result<String, String> {
-        Err("files are not read here".to_owned())
-    }
-}
-
-fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
-        // Opening a pipe would block until it is written to, at every check.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        File::open(path)?.take(len_max + 1).read_to_end(bytes)
-    };
-    read(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > len_max {
-        return Err(format!("it is longer than {len_max} bytes"));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
 }

@@ -26,7 +26,7 @@ const MIB: u64 = 1_024 * 1_024;
 const SEGMENTS_MIN: u64 = 4;
 
 /// Validates the configuration. All problems are reported at once, in the order of the file.
-pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<ConfigProblem>> {
+pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<ConfigProblem>> {
     let mut problems = std::mem::take(&mut raw.problems);
     let tables =
         ["collector", "admin", "spool", "s3", "flush", "closed_days"].map(|name| raw.take_section(name));

@@ -36,7 +36,7 @@ pub(super) fn check(
     tables: &[Table],
     s3: &S3,
     bucket_wrong: bool,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<Source> {
     let mut refuse = |name: &str, what: &str| {
@@ -72,7 +72,7 @@ struct Taken {
 fn source(
     table: &Table,
     s3: &S3,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     taken: &mut Taken,
     problems: &mut Vec<ConfigProblem>,
 ) -> Option<Source> {
@@ -108,7 +108,7 @@ fn key_placeholder(table: &Table, id: &SourceId) -> String {
 fn write_keys(
     table: &Table,
     id: Option<&SourceId>,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     taken: &mut Taken,
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<WriteKeyHash> {
@@ -160,7 +160,7 @@ fn write_keys(
     hashes
 }
 
-fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, String> {
+fn write_key(value: &Typed, outside: &Outside<'_>) -> Result<WriteKeyHash, String> {
     let form = "is not 1 to 1,024 bytes of text without control characters";
     let Resolved { text: key, from } = secret::resolve(value, form, outside)?;
     if key.contains(':') {

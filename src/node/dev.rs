@@ -85,11 +85,8 @@ pub async fn run(
         put_locations: 1,
     })?;
     let outside = Outside::system();
-    let listener = std::net::TcpListener::bind(dev.s3_listen).map_err(|cause| NodeError::Listen {
-        addr: dev.s3_listen,
-        purpose: "serve S3",
-        cause,
-    })?;
+    let listener = std::net::TcpListener::bind(dev.s3_listen)
+        .map_err(|cause| NodeError::Listen(dev.s3_listen, "serve S3", cause))?;
     let addresses = Addresses {
         public: dev.listen,
         tls: None,

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::args::ImportCsvArgs;
 use crate::cli::failure::{self, Failure};
+use crate::cli::if_any::if_any;
 use crate::cli::print_json::print_json;
 use crate::import::discovery::files::{Opening, Watched, files};
 use crate::import::discovery::inputs::Input;
@@ -98,10 +99,7 @@ impl Totals {
         let calls: Vec<String> = some.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
         let calls = if calls.is_empty() { "no calls".to_owned() } else { calls.join(", ") };
         let rows = counted(self.rows, "row", "rows");
-        let repeated = match self.repeated {
-            0 => String::new(),
-            rows => format!(", {} repeated", grouped(rows)),
-        };
+        let repeated = if_any(self.repeated, |rows| format!(", {} repeated", grouped(rows)));
         format!("{rows} would become {calls}; {} rejected{repeated}", grouped(self.rejected))
     }
 

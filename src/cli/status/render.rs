@@ -12,6 +12,7 @@ use crate::words::{
 };
 
 use super::activity::{Activity, sparkline};
+use crate::cli::if_any::if_any;
 use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
 /// The most bytes of an alarm's text that are shown: enough for the advice at its end.
@@ -130,10 +131,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         0 if spool.used_bytes > 0 => "<1".to_owned(),
         percent => percent.to_string(),
     };
-    let parked = match spool.parked_bytes {
-        0 => String::new(),
-        bytes => format!(", {} parked", about_bytes(bytes)),
-    };
+    let parked = if_any(spool.parked_bytes, |bytes| format!(", {} parked", about_bytes(bytes)));
     let left = match spool.seconds_left {
         Some(seconds) if seconds > YEAR_SECONDS => ", full in over a year without deliveries".to_owned(),
         Some(seconds) => format!(", full in {} without deliveries", about_seconds(seconds)),
@@ -216,10 +214,7 @@ fn refusals(status: &Status) -> Vec<Line> {
 /// The ledger's two equations, and whether they hold.
 fn ledger(ledger: &LedgerStatus) -> Vec<Line> {
     let totals = &ledger.totals;
-    let suppressed = match totals.suppressed {
-        0 => String::new(),
-        calls => format!(" + {} suppressed", grouped(calls)),
-    };
+    let suppressed = if_any(totals.suppressed, |calls| format!(" + {} suppressed", grouped(calls)));
     let equations = format!(
         "since the spool was made: {} received = {} stored + {} rejected + {} repeated{suppressed}; {} stored = {} delivered + {} pending + {} \
          lost: {}",
@@ -246,10 +241,7 @@ fn ledger(ledger: &LedgerStatus) -> Vec<Line> {
 
 /// What became of the lines of an object or dead-letter stream.
 fn stream_counts(counts: &LedgerCounts) -> String {
-    let repeated = match counts.repeated {
-        0 => String::new(),
-        repeated => format!(" + {} repeated", grouped(repeated)),
-    };
+    let repeated = if_any(counts.repeated, |repeated| format!(" + {} repeated", grouped(repeated)));
     format!(
         "{} received = {} stored{repeated}; {} delivered + {} pending + {} lost",
         grouped(counts.received),

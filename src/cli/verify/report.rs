@@ -3,6 +3,7 @@
 use crate::archive::day::Sum;
 use crate::archive::verify_bucket::Around;
 use crate::archive::{BucketFinding, DayReport, DayState};
+use crate::cli::if_any::if_any;
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -311,19 +312,17 @@ fn verdict(summary: &Summary, bytes_read: u64) -> String {
             String::new()
         }
     );
-    let foreign = match totals.foreign {
-        0 => String::new(),
-        foreign => format!("; {}", counted(foreign, "object is not Forebay's", "objects are not Forebay's")),
-    };
-    let imported = match totals.imported.objects {
-        0 => String::new(),
-        parts => format!(
+    let foreign = if_any(totals.foreign, |foreign| {
+        format!("; {}", counted(foreign, "object is not Forebay's", "objects are not Forebay's"))
+    });
+    let imported = if_any(totals.imported.objects, |parts| {
+        format!(
             "; beside them {} of imports without a collector with {} ({}): nothing shows whether one is missing",
             counted(parts, "part", "parts"),
             counted(totals.imported.calls, "row", "rows"),
             about_bytes(totals.imported.stored_bytes)
-        ),
-    };
+        )
+    });
     let foreign = imported + &foreign;
     let days = format!(
         "{} closed, {} open, {} broken",
