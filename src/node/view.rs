@@ -29,7 +29,7 @@ use crate::log::{
 };
 use crate::metrics::{
     AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StatusLabel,
-    StreamAccountLabel,
+    StreamAccountLabel, count,
 };
 use crate::object::Stream;
 use crate::receipt::Receipt;
@@ -94,31 +94,21 @@ impl NodeView {
         (passed >= RATE_EVERY).then(|| now.1.saturating_sub(first.1) as f64 / passed.as_secs_f64())
     }
 
-    /// The number of sealed objects that are not known to be in the store.
-    fn sealed_objects(&self) -> u64 {
-        let mut count = 0;
-        self.log.each_pending_seal(&mut |_| count += 1);
-        count
-    }
-
     /// The totals of a source, or of the removed sources.
     fn totals(&self, source: &str) -> Totals {
         let label = SourceLabel { source: source.to_string() };
-        let count = |family: &prometheus_client::metrics::family::Family<SourceLabel, _>| {
-            family
-                .get(&label)
-                .map_or(0, |counter: _| prometheus_client::metrics::counter::Counter::get(&counter))
-        };
         let rejected = |reason: RejectReason| {
-            let label = RejectedLabel { source: source.to_string(), reason: reason.slug() };
-            self.metrics.rejected.get(&label).map_or(0, |counter| counter.get())
+            count(
+                &self.metrics.rejected,
+                &RejectedLabel { source: source.to_string(), reason: reason.slug() },
+            )
         };
         Totals {
-            received: count(&self.metrics.received),
-            stored: count(&self.metrics.stored),
-            repeated: count(&self.metrics.repeated),
+            received: count(&self.metrics.received, &label),
+            stored: count(&self.metrics.stored, &label),
+            repeated: count(&self.metrics.repeated, &label),
             rejected: RejectReason::ALL.into_iter().map(rejected).sum(),
-            delivered: count(&self.metrics.delivered),
+            delivered: count(&self.metrics.delivered, &label),
         }
     }
 
@@ -134,6 +124,7 @@ impl NodeView {
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
         let to = self.log.current_location(id);
         let seen = self.live.seen(id);
+        let refused = |reason| count(&self.metrics.refused, &RefusedLabel { source: id.to_string(), reason });
         SourceStatus {
             last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
             libraries: seen.iter().flat_map(|seen| seen.libraries()).collect(),
@@ -162,11 +153,7 @@ impl NodeView {
                 encryption: object.encryption.map(Into::into),
             }),
             refused: self.refused(id, is_full),
-            requests_refused: REFUSED
-                .iter()
-                .map(|reason| RefusedLabel { source: id.to_string(), reason })
-                .filter_map(|label| self.metrics.refused.get(&label).map(|count| count.get()))
-                .sum(),
+            requests_refused: REFUSED.map(refused).into_iter().sum(),
             waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
             last_error: progress.waiting,
             last_error_since_ms: progress.waiting_since.map(|at| at.0),
@@ -187,10 +174,8 @@ impl NodeView {
 
     /// The reason why calls are refused while the spool is full.
     fn no_room(&self) -> String {
-        match self.delivery.what_fails() {
-            Some(fails) => format!("{NO_ROOM}; {fails}"),
-            None => NO_ROOM.to_owned(),
-        }
+        let fails = self.delivery.what_fails().map(|fails| format!("; {fails}"));
+        NO_ROOM.to_owned() + &fails.unwrap_or_default()
     }
 
     fn refused(&self, id: &SourceId, is_full: bool) -> Option<admin::Refused> {
@@ -308,8 +293,7 @@ impl NodeView {
     /// Calls and object sets received from a source since the process started.
     fn received(&self, id: &SourceId) -> u64 {
         let label = SourceLabel { source: id.to_string() };
-        let families = [&self.metrics.received, &self.metrics.object_sets_received];
-        families.into_iter().filter_map(|family| family.get(&label).map(|counter| counter.get())).sum()
+        count(&self.metrics.received, &label) + count(&self.metrics.object_sets_received, &label)
     }
 
     /// Every source that is configured or has data in the spool.
@@ -403,6 +387,8 @@ impl AdminView for NodeView {
             sources.iter().map(|source| &source.totals).chain(&of_removed).map(of).sum()
         };
         let (alarms, rate) = (self.alarms.standing(), self.rate());
+        let mut sealed_objects = 0;
+        self.log.each_pending_seal(&mut |_| sealed_objects += 1);
         Status {
             version: version::version().to_owned(),
             now_ms: now.0,
@@ -431,7 +417,7 @@ impl AdminView for NodeView {
                 is_full: usage.is_full,
             },
             open_batches: open.len() as u64,
-            sealed_objects: self.sealed_objects(),
+            sealed_objects,
             oldest_undelivered_seconds: self.log.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: Totals {
                 received: sum(|totals| totals.received),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::admin::{PositionsStatus, ReceiptState, ReceiptStatus};
+use crate::admin::{PositionsStatus, ReceiptState};
 use crate::archive::finding::shown;
 use crate::archive::{BucketFinding, HeldBy, Lookup};
 use crate::object::{BucketString, Stream};
@@ -12,38 +12,6 @@ use crate::words::{counted, date, outside_key, outside_text, rfc3339};
 
 /// The most findings per object that are reported.
 const FINDINGS_MAX: usize = 10;
-
-/// The result of querying the collector.
-#[derive(Clone, Debug)]
-pub enum Asked {
-    /// The answer of the collector that issued the receipt.
-    Answered(ReceiptStatus),
-    /// The state of calls that are not yet delivered is unknown.
-    Nothing {
-        /// Why the state is unknown.
-        why: String,
-        /// The bucket of the source according to another collector that answered.
-        bucket: Option<String>,
-    },
-}
-
-impl Asked {
-    /// The bucket of the source, as reported by the collector.
-    pub fn bucket(&self) -> Option<&str> {
-        match self {
-            Self::Answered(status) => status.bucket.as_deref(),
-            Self::Nothing { bucket, .. } => bucket.as_deref(),
-        }
-    }
-
-    /// Why the collector's state is unknown.
-    pub fn why_nothing(&self) -> Option<&str> {
-        match self {
-            Self::Answered(_) => None,
-            Self::Nothing { why, .. } => Some(why),
-        }
-    }
-}
 
 /// All results.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -136,21 +104,17 @@ const CANNOT_SAY: &str =
     "in no object of this day in the bucket; whether a collector still holds it is unknown";
 
 impl ReceiptReport {
-    /// A report with the collector's answer.
-    pub fn new(receipt: Receipt, asked: &Asked) -> Self {
-        let whole = |state| Positions { first: receipt.first, last: receipt.last, state };
-        let positions = match asked {
-            Asked::Nothing { .. } => vec![whole(State::NotFound { why: CANNOT_SAY })],
-            Asked::Answered(status) => status.positions.iter().map(positions_of).collect(),
+    /// A report with the collector's answer: what it has, or why that is unknown.
+    pub fn new(receipt: Receipt, answer: Result<Vec<PositionsStatus>, String>) -> Self {
+        let (positions, collector_unknown) = match answer {
+            Ok(positions) => (positions.into_iter().map(positions_of).collect(), None),
+            Err(why) => {
+                let state = State::NotFound { why: CANNOT_SAY };
+                (vec![Positions { first: receipt.first, last: receipt.last, state }], Some(why))
+            }
         };
-        Self {
-            receipt,
-            collector_unknown: asked.why_nothing().map(str::to_owned),
-            bucket: None,
-            positions,
-            unreadable: Vec::new(),
-            damaged: Vec::new(),
-        }
+        let (unreadable, damaged) = (Vec::new(), Vec::new());
+        Self { receipt, collector_unknown, bucket: None, positions, unreadable, damaged }
     }
 
     /// The positions of the receipt that may be in the bucket.
@@ -236,16 +200,17 @@ impl ReceiptReport {
     }
 }
 
-fn positions_of(status: &PositionsStatus) -> Positions {
+fn positions_of(status: PositionsStatus) -> Positions {
     use ReceiptState as S;
+    let (first, last) = (status.first, status.last);
     let state = match status.state {
-        S::Pending | S::Sealed | S::Parked | S::Conflict => State::OnItsWay { collector: status.clone() },
+        S::Pending | S::Sealed | S::Parked | S::Conflict => State::OnItsWay { collector: status },
         S::Lost => State::NotFound { why: LOST },
         S::NotGiven => State::NotFound { why: NEVER },
         S::NotHere => State::NotFound { why: DELIVERED_OR_NEVER },
         S::Unknown => State::NotFound { why: CANNOT_SAY },
     };
-    Positions { first: status.first, last: status.last, state }
+    Positions { first, last, state }
 }
 
 /// The state of each position that the lines of an object have.
