@@ -18,11 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How a node refuses a path that it does not know.
 const UNKNOWN_PATH: &str = "not_found";
 
-/// A running node.
+/// A running node, whose admin listener this client asks.
 #[derive(Debug)]
-pub struct NodeTarget {
-    client: AdminClient,
-}
+pub struct NodeTarget(pub AdminClient);
 
 /// Why a node takes no import.
 #[derive(Debug)]
@@ -34,17 +32,12 @@ pub enum NoNode {
 }
 
 impl NodeTarget {
-    /// The node whose admin listener this client asks.
-    pub fn new(client: AdminClient) -> Self {
-        Self { client }
-    }
-
     /// Whether something listens at the URL that answers like a node.
     pub async fn answers(&self) -> Result<(), NoNode> {
-        let url = self.client.url();
-        let answer = self.client.exchange(Method::GET, "/api/status", None, PATIENCE).await;
+        let url = self.0.url();
+        let answer = self.0.exchange(Method::GET, "/api/status", None, PATIENCE).await;
         let answer = answer.map_err(|error| NoNode::NoAnswer(unanswered(&error)))?;
-        match self.client.refusal(answer.status(), answer.body()) {
+        match self.0.refusal(answer.status(), answer.body()) {
             _ if answer.status() == StatusCode::OK => Ok(()),
             denied if denied.wants_other_token() => Err(NoNode::Denied(denied.to_string())),
             _ if answer.status() == StatusCode::NOT_FOUND => Err(NoNode::NoAnswer(format!(
@@ -59,7 +52,7 @@ impl NodeTarget {
     }
 
     async fn exchange(&self, path: &str, body: Bytes) -> Result<Response<Bytes>, TargetError> {
-        let answer = self.client.exchange(Method::POST, path, Some(body), PATIENCE).await;
+        let answer = self.0.exchange(Method::POST, path, Some(body), PATIENCE).await;
         answer.map_err(|error| TargetError::unanswered(unanswered(&error)))
     }
 
@@ -68,20 +61,20 @@ impl NodeTarget {
             return Err(self.refusal(answer));
         }
         serde_json::from_slice(answer.body()).map_err(|error| {
-            let what = Told::plain(format!("{} did not answer like a node: ", self.client.url()));
+            let what = Told::plain(format!("{} did not answer like a node: ", self.0.url()));
             TargetError::Refused(what.and(&error.to_string().into()))
         })
     }
 
     fn refusal(&self, answer: &Response<Bytes>) -> TargetError {
         let (status, headers) = (answer.status(), answer.headers());
-        let denied = self.client.refusal(status, answer.body());
+        let denied = self.0.refusal(status, answer.body());
         if denied.wants_other_token() {
             return TargetError::Denied(Told::plain(denied.to_string()));
         }
         let body = serde_json::from_slice::<RefusedBody>(answer.body()).ok();
         let Some(RefusedBody { code, message, call }) = body.filter(|body| !body.message.is_empty()) else {
-            let why = Told::plain(format!("{} answered {status}", self.client.url()));
+            let why = Told::plain(format!("{} answered {status}", self.0.url()));
             return TargetError::of_answer(status, headers, why);
         };
         let message = outside_message(&message).to_string();

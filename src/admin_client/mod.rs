@@ -177,7 +177,7 @@ impl AdminClient {
     ) -> Result<Response<Incoming>, AskError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, token.header());
+            request = request.header(AUTHORIZATION, &token.header);
         }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -208,7 +208,7 @@ impl AdminClient {
         let body: Option<RefusedBody> = serde_json::from_slice(body).ok();
         match (status, body) {
             (StatusCode::UNAUTHORIZED, _) => {
-                AskError::Unauthorized(url, self.token.as_ref().map(|token| token.from().clone()))
+                AskError::Unauthorized(url, self.token.as_ref().map(|token| token.from.clone()))
             }
             (StatusCode::FORBIDDEN, Some(body)) if body.code == "read_only" => AskError::ReadOnly(url),
             (_, Some(RefusedBody { code, message, .. })) if !message.is_empty() => {

@@ -23,8 +23,9 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 /// A token. Its text is not shown.
 #[derive(Clone)]
 pub struct AdminToken {
-    header: HeaderValue,
-    from: TokenFrom,
+    /// The value of the header `Authorization`.
+    pub(super) header: HeaderValue,
+    pub(super) from: TokenFrom,
 }
 
 /// Where a token comes from.
@@ -104,16 +105,6 @@ impl AdminToken {
             _ => Err(TokenError::NotAToken(from)),
         }
     }
-
-    /// The value of the header `Authorization`.
-    pub(super) fn header(&self) -> &HeaderValue {
-        &self.header
-    }
-
-    /// Where it comes from.
-    pub(super) fn from(&self) -> &TokenFrom {
-        &self.from
-    }
 }
 
 fn first_line(path: &Path) -> io::Result<(String, Metadata)> {
@@ -151,8 +142,8 @@ mod tests {
     fn the_first_line_of_a_file_is_the_token() {
         let check = |content: &str, expected: &str| {
             let token = AdminToken::in_file(file(content.as_bytes()).path()).unwrap();
-            assert_eq!(token.header().to_str().unwrap(), expected);
-            assert!(token.header().is_sensitive());
+            assert_eq!(token.header.to_str().unwrap(), expected);
+            assert!(token.header.is_sensitive());
             assert!(!format!("{token:?}").contains("s3cret"), "{token:?}");
         };
         check("s3cret", "Bearer s3cret");
@@ -184,12 +175,12 @@ mod tests {
     fn an_empty_variable_is_no_token() {
         assert!(AdminToken::in_environment(OsStr::new(" ")).unwrap().is_none());
         let token = AdminToken::in_environment(OsStr::new("s3cret\n")).unwrap().unwrap();
-        assert_eq!(token.header().to_str().unwrap(), "Bearer s3cret");
+        assert_eq!(token.header.to_str().unwrap(), "Bearer s3cret");
         assert!(AdminToken::in_environment(OsStr::new("a b")).is_err());
         assert!(AdminToken::in_environment(OsStr::new("env:FOREBAY_NOT_SET")).unwrap().is_none());
         let file = file(b"of-file");
         let named = format!("file:{}", file.path().display());
         let token = AdminToken::in_environment(OsStr::new(&named)).unwrap().unwrap();
-        assert_eq!(token.header().to_str().unwrap(), "Bearer of-file");
+        assert_eq!(token.header.to_str().unwrap(), "Bearer of-file");
     }
 }

@@ -62,8 +62,7 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
             Err(Failure::failed(format!("{bucket} has no objects of {}", part(&args.part))))
         }
         0 => Ok(()),
-        1 => Err(Failure::failed(format!("1 finding in {bucket}"))),
-        count => Err(Failure::failed(format!("{} findings in {bucket}", grouped(count)))),
+        count => Err(Failure::failed(counted(count, "finding", "findings") + " in " + &bucket)),
     }
 }
 
@@ -98,12 +97,9 @@ fn shown(progress: &Progress, summary: &Summary) -> String {
     let read = if_any(progress.bytes_read(), |bytes| format!(", {} read", about_bytes(bytes)));
     let found = if_any(summary.findings(), |found| format!(", {}", counted(found, "finding", "findings")));
     let percent = percent(looked, listed);
-    format!(
-        "{}, {} of {} ({percent} %){read}{found}",
-        counted(summary.days(), "day", "days"),
-        grouped(looked),
-        counted(listed, "listed object", "listed objects")
-    )
+    let (days, listed) =
+        (counted(summary.days(), "day", "days"), counted(listed, "listed object", "listed objects"));
+    format!("{days}, {} of {listed} ({percent} %){read}{found}", grouped(looked))
 }
 
 fn span(part: &PartArgs) -> Span {

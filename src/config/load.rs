@@ -148,11 +148,8 @@ impl Loaded {
     #[must_use]
     pub fn after_reload(&self, new: Self) -> Self {
         let config = reload::in_force(&self.config, &new.config);
-        let origins = in_force::origins_after_reload(
-            (&self.config, &self.origins),
-            &config,
-            (&new.config, &new.origins),
-        );
+        let (before, after) = ((&self.config, &self.origins), (&new.config, &new.origins));
+        let origins = in_force::origins_after_reload(before, &config, after);
         Self { config, origins, ..new }
     }
 }

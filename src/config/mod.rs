@@ -45,7 +45,7 @@ mod web_address;
 pub use checked::{Admin, Collector, Config, Flush, Spool};
 pub use closed_days::ClosedDays;
 pub use destinations::function_arn;
-pub use in_force::ConfigValue;
+pub use in_force::{ConfigValue, Origin};
 pub use load::{Environment, Loaded, Loader, check_text, destinations_alone, destinations_of};
 pub use problem::{ConfigError, ConfigProblem};
 pub use reload::{Changes, diff};

@@ -56,6 +56,9 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
 fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
     let default = Collector::default();
     let mut reader = Reader::new(table, problems);
+    let libraries =
+        reader::list("a list of names, such as [\"analytics.js\", \"analytics-ios*\"]", values::library);
+    let proxies = reader::list("a list of address ranges, such as [\"10.0.0.0/8\"]", values::address_range);
     let to_usize = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let collector = Collector {
         listen: reader.get("listen", default.listen, reader::address),
@@ -70,16 +73,8 @@ fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
         validation: reader.word("validation", default.validation, values::VALIDATION),
         accept_unknown_key: reader.word("unknown_key", default.accept_unknown_key, values::UNKNOWN_KEY),
         accept_bearer: reader.flag("accept_bearer", default.accept_bearer),
-        client_libraries: reader.get(
-            "client_libraries",
-            default.client_libraries,
-            reader::list("a list of names, such as [\"analytics.js\", \"analytics-ios*\"]", values::library),
-        ),
-        trusted_proxies: reader.get(
-            "trusted_proxies",
-            default.trusted_proxies,
-            reader::list("a list of address ranges, such as [\"10.0.0.0/8\"]", values::address_range),
-        ),
+        client_libraries: reader.get("client_libraries", default.client_libraries, libraries),
+        trusted_proxies: reader.get("trusted_proxies", default.trusted_proxies, proxies),
         allowed_origins: reader.get("allowed_origins", default.allowed_origins, allowed_origins),
         private_network: reader.flag("private_network", default.private_network),
         public_host: reader.optional("public_host", reader::from_text(|text| values::host(text, true))),

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn an_empty_budget_says_when_it_has_a_call_again() {
         let mut pace = Pace::new(ms(0));
-        pace.take(of(BURST), true, ms(0));
+        calls(pace.take(of(BURST), true, ms(0)));
         let Err(NotBefore(at)) = pace.take(of(1), true, ms(3)) else { panic!("it is empty") };
         assert_eq!(at, ms(10));
         assert_eq!(pace.take(of(5), true, at), Ok(Turn { calls: 1, rejected: 0 }));
@@ -136,7 +136,7 @@ mod tests {
         let mut pace = Pace::new(ms(0));
         let mut quiet_seen = 0;
         for at in 0..10_000 {
-            pace.take(of(100), true, ms(at));
+            calls(pace.take(of(100), true, ms(at)));
             if at % 1_000 == 500 {
                 quiet_seen += calls(pace.take(Wanted { quiet: true, ..of(1) }, true, ms(at)));
             }
@@ -150,7 +150,7 @@ mod tests {
         for flood in [1, 100] {
             let (mut pace, mut seen) = (Pace::new(ms(0)), 0);
             for at in 0..10_000 {
-                pace.take(of(flood), true, ms(at * 5));
+                calls(pace.take(of(flood), true, ms(at * 5)));
                 if at % 80 == 40 {
                     let mixed = Wanted { calls: 5, rejected: 10, quiet: false };
                     if let Ok(Turn { rejected, .. }) = pace.take(mixed, true, ms(at * 5)) {
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_request_of_rejected_items_alone_makes_its_source_seen() {
         let mut pace = Pace::new(ms(0));
-        pace.take(Wanted { calls: BURST, rejected: BURST, quiet: false }, true, ms(0));
+        calls(pace.take(Wanted { calls: BURST, rejected: BURST, quiet: false }, true, ms(0)));
         let bad = Wanted { calls: 0, rejected: 3, quiet: true };
         assert_eq!(pace.take(bad, true, ms(1)), Ok(Turn { calls: 0, rejected: 1 }));
     }

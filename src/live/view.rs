@@ -228,7 +228,7 @@ impl Viewer {
 
     /// Whether it came after `call` did.
     pub fn came_after(&self, call: &LiveCall) -> bool {
-        call.id() < self.began
+        call.id < self.began
     }
 
     /// Calls that it has not read and that pass the filter, oldest first. The first time: from the oldest
@@ -238,7 +238,7 @@ impl Viewer {
         let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0), bytes);
         // Of what came before it did, nothing counts as missed.
         let missed = if self.next.is_some() { missed } else { recent.1.since(self.began, 0).1 };
-        let next = calls.last().map_or(recent.0, |last| last.id() + 1);
+        let next = calls.last().map_or(recent.0, |last| last.id + 1);
         let cut = next < recent.0;
         drop(recent);
         self.next = Some(next);

@@ -186,10 +186,8 @@ impl Engine {
         let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.alarms));
         let opened = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(WatchedJournal::new(Arc::new(LocalJournal::open(&path)?), alarms));
-            Ok::<_, JournalError>(Importer::new(
-                ImporterDeps { ingest, imports, journal, clock, metrics },
-                sources,
-            ))
+            let deps = ImporterDeps { ingest, imports, journal, clock, metrics };
+            Ok::<_, JournalError>(Importer::new(deps, sources))
         });
         Ok(Arc::new(opened.await??))
     }

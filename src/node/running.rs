@@ -141,17 +141,12 @@ impl Node {
             () = shutdown.immediate.cancelled() => None,
         };
         match drained {
-            Some(drained) if drained.left > 0 && stopped.is_some() => {
-                tracing::warn!(
-                    batches = drained.left,
-                    "some calls are not delivered yet; a restart finds those that are on the disk, and delivers them"
-                );
-            }
             Some(drained) if drained.left > 0 => {
-                tracing::warn!(
-                    batches = drained.left,
-                    "some calls are not delivered yet; they stay in the spool and are delivered after the next start"
-                );
+                let then = match stopped {
+                    Some(_) => "a restart finds those that are on the disk, and delivers them",
+                    None => "they stay in the spool and are delivered after the next start",
+                };
+                tracing::warn!(batches = drained.left, "some calls are not delivered yet; {then}");
             }
             Some(_) => tracing::info!("everything is delivered"),
             None => tracing::warn!(

@@ -51,10 +51,8 @@ pub async fn run(
     let _watching = {
         let watcher = Arc::new(Mutex::new(Watcher::new(loader, &loaded, hangups.clone())));
         let start = move || watch(Arc::clone(&watcher), new.clone());
-        AbortOnDropHandle::new(tokio::spawn(keep(
-            Supervised::new(&node.engine.alarms, "configuration watcher"),
-            start,
-        )))
+        let supervised = Supervised::new(&node.engine.alarms, "configuration watcher");
+        AbortOnDropHandle::new(tokio::spawn(keep(supervised, start)))
     };
     let mut tls_hangups = hangups;
     let (mut current, mut reload) = (loaded, supervised_reload(&node));

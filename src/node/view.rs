@@ -98,10 +98,8 @@ impl NodeView {
     fn totals(&self, source: &str) -> Totals {
         let label = SourceLabel { source: source.to_string() };
         let rejected = |reason: RejectReason| {
-            count(
-                &self.metrics.rejected,
-                &RejectedLabel { source: source.to_string(), reason: reason.slug() },
-            )
+            let label = RejectedLabel { source: source.to_string(), reason: reason.slug() };
+            count(&self.metrics.rejected, &label)
         };
         Totals {
             received: count(&self.metrics.received, &label),

@@ -131,6 +131,8 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         0 if spool.used_bytes > 0 => "<1".to_owned(),
         percent => percent.to_string(),
     };
+    let (used, max) = (about_bytes(spool.used_bytes), about_bytes(spool.max_bytes));
+    let segments = counted(spool.segments, "segment", "segments");
     let parked = if_any(spool.parked_bytes, |bytes| format!(", {} parked", about_bytes(bytes)));
     let left = match spool.seconds_left {
         Some(seconds) if seconds > YEAR_SECONDS => ", full in over a year without deliveries".to_owned(),
@@ -148,11 +150,8 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
             let places: Vec<String> = places.map(|(count, [one, many])| counted(count, one, many)).collect();
             let within =
                 if places.is_empty() { String::new() } else { format!(" in {}", places.join(" and ")) };
-            format!(
-                "{}{within}, the oldest for {}",
-                counted(pending, "call", "calls"),
-                about_seconds(seconds)
-            )
+            let pending = counted(pending, "call", "calls");
+            format!("{pending}{within}, the oldest for {}", about_seconds(seconds))
         }
         None => "nothing: everything is delivered".to_owned(),
     };
@@ -174,15 +173,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
             ),
         ),
         Line::labelled("waiting", waiting),
-        Line::labelled(
-            "spool",
-            format!(
-                "{} of {} ({percent} %), {}{parked}{left}",
-                about_bytes(spool.used_bytes),
-                about_bytes(spool.max_bytes),
-                counted(spool.segments, "segment", "segments")
-            ),
-        ),
+        Line::labelled("spool", format!("{used} of {max} ({percent} %), {segments}{parked}{left}")),
     ];
     lines.extend(refusals(status));
     lines.extend(status.s3_proxy.iter().map(|proxy| {

@@ -52,8 +52,7 @@ fn a_variable_that_is_not_utf8_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forebay.toml");
     std::fs::write(&path, SMALLEST).unwrap();
-    let variables =
-        ["FOREBAY_S3_BUCKET", "OTHER"].map(|name| (name.into(), OsString::from_vec(vec![b'b', 0xFF])));
+    let variables = ["FOREBAY_S3_BUCKET", "OTHER"].map(|name| (name, OsString::from_vec(vec![b'b', 0xFF])));
     let error = Loader::new(path, Environment::of(variables)).load().unwrap_err();
     assert_eq!(error.problems.len(), 1);
     let said = error.problems[0].to_string();
