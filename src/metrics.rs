@@ -7,6 +7,7 @@ mod removed;
 mod timing;
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -243,6 +244,11 @@ impl Metrics {
         text::encode(&mut out, &self.registry)?;
         Ok(out)
     }
+}
+
+/// The value of a counter with this label; 0 if nothing was counted.
+pub fn count<L: Clone + Eq + Hash>(family: &Family<L, Counter>, label: &L) -> u64 {
+    family.get(label).map_or(0, |counter| counter.get())
 }
 
 impl Default for Metrics {

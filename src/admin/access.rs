@@ -60,15 +60,21 @@ impl Need {
 }
 
 /// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// The request has no token and no session: 401.
+    /// The request has no token and no session.
+    #[error(
+        "the admin listener asks for a token: send `Authorization: Bearer TOKEN`, or open / in a browser and log in"
+    )]
     NoToken,
-    /// The token is wrong: 401.
+    /// The token is wrong.
+    #[error("the token is wrong: compare it with admin.token in forebay.toml")]
     WrongToken,
-    /// The request would change something, and its token is the read token: 403.
+    /// The request would change something, and its token is the read token.
+    #[error("this token is for reading only: to change something, use the one of admin.token")]
     ReadOnly,
-    /// Too many wrong tokens came from the address: 429. For so long tokens from it are still refused unread.
+    /// Too many wrong tokens came from the address. For so long tokens from it are still refused unread.
+    #[error("too many wrong tokens came from this address: retry later")]
     TooManyGuesses(Duration),
 }
 

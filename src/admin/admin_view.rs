@@ -66,7 +66,8 @@ pub struct FlushOutcome {
 }
 
 /// No such source, now or in the ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no source {0}")]
 pub struct UnknownSource(pub SourceId);
 
 /// Why a receipt could not be looked up.

@@ -1,5 +1,7 @@
 //! Answers: the one place where every refusal gets its status.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -10,7 +12,7 @@ use http_body_util::{Either, Full};
 use serde::Serialize;
 
 use super::access::Refusal;
-use super::admin_view::{FlushError, ReceiptUnread};
+use super::admin_view::{FlushError, ReceiptUnread, UnknownSource};
 use super::archive_view::NotShown;
 use super::destinations::DestinationError;
 use super::host::Intruder;
@@ -18,7 +20,6 @@ use super::import_code;
 use super::live::LiveStream;
 use super::no_route::NoRoute;
 use crate::import::TargetError;
-use crate::sources::SourceId;
 
 pub(super) type Answer = Response<AnswerBody>;
 
@@ -58,6 +59,10 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     }
 }
 
+pub(super) fn ok(value: &impl Serialize) -> Answer {
+    json(StatusCode::OK, value)
+}
+
 pub(super) fn text(body: &'static str) -> Answer {
     answer(StatusCode::OK, TEXT, body)
 }
@@ -78,61 +83,147 @@ pub(super) fn live(stream: LiveStream) -> Answer {
 }
 
 pub(super) fn live_off() -> Answer {
-    refused(
-        StatusCode::NOT_FOUND,
-        "live_off",
-        "the live view is off: set admin.live_view to \"masked\" or \"full\"",
-    )
+    let message = "the live view is off: set admin.live_view to \"masked\" or \"full\"";
+    refused(StatusCode::NOT_FOUND, "live_off", message)
 }
 
 pub(super) fn too_many_viewers() -> Answer {
-    refused(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "too_many_viewers",
-        "too many people watch the live view already: close another page of it",
-    )
+    let message = "too many people watch the live view already: close another page of it";
+    refused(StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers", message)
 }
 
-pub(super) fn intruder(why: Intruder) -> Answer {
-    match why {
-        Intruder::BadHost => {
-            refused(StatusCode::BAD_REQUEST, "bad_host", "exactly one Host header is required")
-        }
-        Intruder::UnknownHost => refused(
-            StatusCode::MISDIRECTED_REQUEST,
-            "unknown_host",
-            "unknown host name: use localhost, or add the name to admin.allowed_hosts",
-        ),
-        Intruder::CrossSite => {
-            refused(StatusCode::FORBIDDEN, "cross_site", "requests from pages of other sites are not allowed")
+/// An error that a request is answered with. Its text is the message of the answer.
+pub(super) trait Refusing: Display {
+    /// The status of the answer, and the error's code.
+    fn code(&self) -> (StatusCode, &'static str);
+
+    /// The seconds after which the same request may succeed.
+    fn retry_after(&self) -> Option<u64> {
+        None
+    }
+
+    /// The call of a step that the error is about.
+    fn call(&self) -> Option<u32> {
+        None
+    }
+}
+
+impl Refusing for Intruder {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadHost => (StatusCode::BAD_REQUEST, "bad_host"),
+            Self::UnknownHost => (StatusCode::MISDIRECTED_REQUEST, "unknown_host"),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
         }
     }
 }
 
+impl Refusing for Refusal {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoToken | Self::WrongToken => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::ReadOnly => (StatusCode::FORBIDDEN, "read_only"),
+            Self::TooManyGuesses(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_guesses"),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        if let Self::TooManyGuesses(wait) = self { Some(wait.as_secs() + 1) } else { None }
+    }
+}
+
+impl Refusing for UnknownSource {
+    fn code(&self) -> (StatusCode, &'static str) {
+        (StatusCode::NOT_FOUND, "unknown_source")
+    }
+}
+
+impl Refusing for ReceiptUnread {
+    fn code(&self) -> (StatusCode, &'static str) {
+        (StatusCode::SERVICE_UNAVAILABLE, "unread")
+    }
+}
+
+impl Refusing for FlushError {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
+            Self::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
+        }
+    }
+}
+
+impl Refusing for NotShown {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
+            Self::BadKey(_) => (StatusCode::BAD_REQUEST, "bad_key"),
+            Self::Off => (StatusCode::NOT_FOUND, "live_off"),
+            Self::NoObject(_) => (StatusCode::NOT_FOUND, "no_object"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Slow(_) => (StatusCode::GATEWAY_TIMEOUT, "store_slow"),
+            Self::Store(_) => (StatusCode::BAD_GATEWAY, "store_failed"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        (*self == Self::Busy).then_some(3)
+    }
+}
+
+impl Refusing for DestinationError {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_destination"),
+            Self::Configured(_) => (StatusCode::CONFLICT, "configured"),
+            Self::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        }
+    }
+}
+
+impl Refusing for TargetError {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::OtherRow => (StatusCode::CONFLICT, import_code::OTHER_ROW),
+            Self::NotOpen => (StatusCode::CONFLICT, import_code::NOT_OPEN),
+            Self::OtherOptions => (StatusCode::CONFLICT, import_code::OTHER_OPTIONS),
+            Self::IdTaken(_) => (StatusCode::CONFLICT, import_code::ID_TAKEN),
+            Self::GivenUp { .. } => (StatusCode::CONFLICT, import_code::GIVEN_UP),
+            Self::NoSource(_) => (StatusCode::NOT_FOUND, import_code::NO_SOURCE),
+            Self::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, import_code::LATER),
+            Self::Refused(_) => (StatusCode::BAD_REQUEST, import_code::REFUSED),
+            Self::Denied(_) => (StatusCode::FORBIDDEN, import_code::DENIED),
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        if let Self::Later { after, .. } = self { Some(after.as_secs().max(1)) } else { None }
+    }
+
+    fn call(&self) -> Option<u32> {
+        if let Self::IdTaken(call) = self { Some(*call) } else { None }
+    }
+}
+
+/// The answer with a value, or with the error in its place.
+pub(super) fn of(result: Result<impl Serialize, impl Refusing>) -> Answer {
+    match result {
+        Ok(value) => ok(&value),
+        Err(why) => refusal(&why),
+    }
+}
+
 /// The answer to a request that is refused.
-pub(super) fn refusal(why: Refusal) -> Answer {
-    let unauthorized = |message| {
-        let mut answer = refused(StatusCode::UNAUTHORIZED, "unauthorized", message);
+pub(super) fn refusal(why: &impl Refusing) -> Answer {
+    let (status, code) = why.code();
+    let mut answer = refused_for(status, code, &why.to_string(), why.call());
+    if status == StatusCode::UNAUTHORIZED {
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        answer
-    };
-    match why {
-        Refusal::NoToken => unauthorized(
-            "the admin listener asks for a token: send `Authorization: Bearer TOKEN`, or open / in a browser and log in",
-        ),
-        Refusal::WrongToken => {
-            unauthorized("the token is wrong: compare it with admin.token in forebay.toml")
-        }
-        Refusal::ReadOnly => refused(
-            StatusCode::FORBIDDEN,
-            "read_only",
-            "this token is for reading only: to change something, use the one of admin.token",
-        ),
-        Refusal::TooManyGuesses(wait) => {
-            let message = "too many wrong tokens came from this address: retry later";
-            let answer = refused(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message);
-            retry_after(answer, wait.as_secs() + 1)
-        }
+    }
+    match why.retry_after() {
+        Some(seconds) => retry_after(answer, seconds),
+        None => answer,
     }
 }
 
@@ -155,87 +246,11 @@ pub(super) fn no_route(why: &NoRoute) -> Answer {
     }
 }
 
-pub(super) fn unknown_source(source: &SourceId) -> Answer {
-    refused(StatusCode::NOT_FOUND, "unknown_source", &format!("there is no source {source}"))
-}
-
-pub(super) fn receipt_unread(why: &ReceiptUnread) -> Answer {
-    refused(StatusCode::SERVICE_UNAVAILABLE, "unread", &why.to_string())
-}
-
-pub(super) fn not_flushed(why: &FlushError) -> Answer {
-    let (status, code) = match why {
-        FlushError::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
-        FlushError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
-    };
-    refused(status, code, &why.to_string())
-}
-
-/// The answer about deliveries, the archive or imports.
-pub(super) fn shown(result: Result<impl Serialize, NotShown>) -> Answer {
-    let why = match result {
-        Ok(value) => return json(StatusCode::OK, &value),
-        Err(why) => why,
-    };
-    let (status, code) = match &why {
-        NotShown::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
-        NotShown::BadKey(_) => (StatusCode::BAD_REQUEST, "bad_key"),
-        NotShown::Off => (StatusCode::NOT_FOUND, "live_off"),
-        NotShown::NoObject(_) => (StatusCode::NOT_FOUND, "no_object"),
-        NotShown::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-        NotShown::Slow(_) => (StatusCode::GATEWAY_TIMEOUT, "store_slow"),
-        NotShown::Store(_) => (StatusCode::BAD_GATEWAY, "store_failed"),
-        NotShown::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-    };
-    let answer = refused(status, code, &why.to_string());
-    if why == NotShown::Busy { retry_after(answer, 3) } else { answer }
-}
-
-/// The answer about a destination.
-pub(super) fn destination(result: Result<impl Serialize, DestinationError>) -> Answer {
-    let why = match result {
-        Ok(value) => return json(StatusCode::OK, &value),
-        Err(why) => why,
-    };
-    let (status, code) = match &why {
-        DestinationError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_destination"),
-        DestinationError::Configured(_) => (StatusCode::CONFLICT, "configured"),
-        DestinationError::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
-    };
-    refused(status, code, &why.to_string())
-}
-
-/// The answer to a request of an import.
-pub(super) fn import(result: Result<impl Serialize, TargetError>) -> Answer {
-    let error = match result {
-        Ok(value) => return json(StatusCode::OK, &value),
-        Err(error) => error,
-    };
-    let (status, code) = match &error {
-        TargetError::OtherRow => (StatusCode::CONFLICT, import_code::OTHER_ROW),
-        TargetError::NotOpen => (StatusCode::CONFLICT, import_code::NOT_OPEN),
-        TargetError::OtherOptions => (StatusCode::CONFLICT, import_code::OTHER_OPTIONS),
-        TargetError::IdTaken(call) => {
-            return refused_for(StatusCode::CONFLICT, import_code::ID_TAKEN, &error.to_string(), Some(*call));
-        }
-        TargetError::GivenUp { .. } => (StatusCode::CONFLICT, import_code::GIVEN_UP),
-        TargetError::NoSource(_) => (StatusCode::NOT_FOUND, import_code::NO_SOURCE),
-        TargetError::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, import_code::LATER),
-        TargetError::Refused(_) => (StatusCode::BAD_REQUEST, import_code::REFUSED),
-        TargetError::Denied(_) => (StatusCode::FORBIDDEN, import_code::DENIED),
-    };
-    let answer = refused(status, code, &error.to_string());
-    match error {
-        TargetError::Later { after, .. } => retry_after(answer, after.as_secs().max(1)),
-        _ => answer,
-    }
-}
-
 pub(super) fn no_imports() -> Answer {
     refused(StatusCode::NOT_FOUND, "no_imports", "this process takes no imports")
 }
 
-pub(super) fn bad_body(error: &dyn std::fmt::Display) -> Answer {
+pub(super) fn bad_body(error: &dyn Display) -> Answer {
     refused(StatusCode::BAD_REQUEST, "bad_body", &format!("the body cannot be used: {error}"))
 }
 

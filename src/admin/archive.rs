@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::deliveries::MissingDeliveries;
 
 /// Days, from the list of deliveries and the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ArchiveDays {
     /// Days, the latest first.
     pub days: Vec<ArchiveDay>,
@@ -27,8 +26,7 @@ pub struct ArchiveDays {
 }
 
 /// A source's stream on a day.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ArchiveDay {
     /// The received-day, as the number in its folder name.
     pub day_ms: i64,
@@ -54,8 +52,7 @@ pub struct ArchiveDay {
 }
 
 /// Where the objects of a source go.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ArchivePlace {
     /// The bucket string.
     pub bucket: String,
@@ -66,8 +63,7 @@ pub struct ArchivePlace {
 }
 
 /// Objects of a day.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ArchiveObjects {
     /// At most 1,000 objects: from the list in the order of delivery, from the bucket in the order of keys.
     pub objects: Vec<ArchiveObject>,
@@ -82,8 +78,7 @@ pub struct ArchiveObjects {
 }
 
 /// An object of a day.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ArchiveObject {
     /// The object's key.
     pub key: String,
@@ -98,8 +93,7 @@ pub struct ArchiveObject {
 }
 
 /// A request that the store refused, and what would allow it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Denied {
     /// The store's answer.
     pub error: String,
@@ -111,8 +105,7 @@ pub struct Denied {
 }
 
 /// The first lines of an object.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Peek {
     /// The object's key.
     pub key: String,

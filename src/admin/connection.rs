@@ -6,7 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +15,9 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::io::{InspectReader, InspectWriter};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, AnswerBody};
@@ -94,6 +94,21 @@ impl Watch {
     fn times(&self) -> MutexGuard<'_, ConnectionTimes> {
         lock(&self.times)
     }
+
+    fn read(&self, bytes: &[u8]) {
+        // At the end of the stream, nothing was read.
+        if !bytes.is_empty() {
+            let now = self.now();
+            self.times().bytes_read(bytes, now);
+        }
+    }
+
+    fn wrote(&self) {
+        let times = self.times();
+        if !times.has_open_requests() {
+            self.standing.still_active(self.now());
+        }
+    }
 }
 
 /// Answers requests on `socket` with `answer` until the client leaves, a time limit passes, another
@@ -129,17 +144,15 @@ pub(super) async fn serve<A>(
             let answer = answering.await;
             // A live answer goes on for as long as someone watches.
             let answered = InFlight(watch.clone());
-            let is_live = matches!(answer.body(), AnswerBody::Right(_));
-            let of_body = if is_live {
-                Some(answered)
-            } else {
-                drop(answered);
-                None
-            };
+            let of_body = matches!(answer.body(), AnswerBody::Right(_)).then_some(answered);
             Ok::<_, Infallible>(answer.map(|body| Tracked { body, _in_flight: of_body }))
         }
     });
-    let watched = Watched { inner: socket, watch: watch.clone() };
+    let (reading, writing) = (watch.clone(), watch.clone());
+    // Writes count, too, so that a slow operator who is still reading an answer keeps the seat longer than idle
+    // connections do.
+    let watched = InspectWriter::new(socket, move |_| writing.wrote());
+    let watched = InspectReader::new(watched, move |bytes| reading.read(bytes));
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_header_size(HEAD_MAX).max_buf_size(BUFFER_MAX);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service));
@@ -178,66 +191,4 @@ fn prepare(socket: &TcpStream) -> io::Result<IpAddr> {
     socket2::SockRef::from(socket).set_tcp_user_timeout(Some(SEND_TIMEOUT))?;
     socket.set_nodelay(true)?;
     socket.local_addr().map(|address| address.ip())
-}
-
-/// A socket that reports reads and writes. Writes count, too, so that a slow operator who is still reading an
-/// answer keeps the seat longer than idle connections do.
-struct Watched {
-    inner: TcpStream,
-    watch: Watch,
-}
-
-impl Watched {
-    fn wrote(&self, written: &Poll<io::Result<usize>>) {
-        let times = self.watch.times();
-        if matches!(written, Poll::Ready(Ok(_))) && !times.has_open_requests() {
-            self.watch.standing.still_active(self.watch.now());
-        }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
-            let now = self.watch.now();
-            self.watch.times().bytes_read(bytes, now);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.wrote(&written);
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.wrote(&written);
-        written
-    }
 }

@@ -1,7 +1,7 @@
 //! The files of the console, which are part of the program. `console/page` has their sources and the command
 //! that builds them; building Forebay needs no Node.js.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::header::{
@@ -21,64 +21,43 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// A file of the console.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum File {
-    Page,
-    Script,
-    Style,
-    Icon,
-    Licenses,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct File {
+    path: &'static str,
+    content_type: &'static str,
+    bytes: &'static [u8],
+    /// The hash of the bytes, as an `ETag`.
+    tag: OnceLock<String>,
 }
 
+/// The page itself.
+pub(super) static PAGE: File =
+    File::new("/", "text/html; charset=utf-8", include_bytes!("console/built/index.html"));
+
+/// The files that the page loads or links to.
+static OTHERS: [File; 4] = [
+    File::new("/console.js", "text/javascript; charset=utf-8", include_bytes!("console/built/console.js")),
+    File::new("/console.css", "text/css; charset=utf-8", include_bytes!("console/built/console.css")),
+    File::new("/favicon.svg", "image/svg+xml", include_bytes!("console/built/favicon.svg")),
+    File::new("/licenses.txt", "text/plain; charset=utf-8", include_bytes!("console/built/licenses.txt")),
+];
+
 impl File {
+    const fn new(path: &'static str, content_type: &'static str, bytes: &'static [u8]) -> Self {
+        Self { path, content_type, bytes, tag: OnceLock::new() }
+    }
+
     /// The file at this path, other than the page itself.
-    pub(super) fn at(path: &str) -> Option<Self> {
-        match path {
-            "/console.js" => Some(Self::Script),
-            "/console.css" => Some(Self::Style),
-            "/favicon.svg" => Some(Self::Icon),
-            "/licenses.txt" => Some(Self::Licenses),
-            _ => None,
-        }
+    pub(super) fn at(path: &str) -> Option<&'static Self> {
+        OTHERS.iter().find(|file| file.path == path)
     }
 
-    fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Page => include_bytes!("console/built/index.html"),
-            Self::Script => include_bytes!("console/built/console.js"),
-            Self::Style => include_bytes!("console/built/console.css"),
-            Self::Icon => include_bytes!("console/built/favicon.svg"),
-            Self::Licenses => include_bytes!("console/built/licenses.txt"),
-        }
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Self::Page => "text/html; charset=utf-8",
-            Self::Script => "text/javascript; charset=utf-8",
-            Self::Style => "text/css; charset=utf-8",
-            Self::Icon => "image/svg+xml",
-            Self::Licenses => "text/plain; charset=utf-8",
-        }
-    }
-
-    /// The hash of the file's bytes, as an `ETag`.
-    fn tag(self) -> &'static str {
-        static TAGS: LazyLock<[String; 5]> = LazyLock::new(|| {
-            [File::Page, File::Script, File::Style, File::Icon, File::Licenses].map(|file| {
-                let mut tag = hex::encode(Sha256::digest(file.bytes()));
-                tag.truncate(32);
-                format!("\"{tag}\"")
-            })
-        });
-        let [page, script, style, icon, licenses] = &*TAGS;
-        match self {
-            Self::Page => page,
-            Self::Script => script,
-            Self::Style => style,
-            Self::Icon => icon,
-            Self::Licenses => licenses,
-        }
+    fn tag(&self) -> &str {
+        self.tag.get_or_init(|| {
+            let mut tag = hex::encode(Sha256::digest(self.bytes));
+            tag.truncate(32);
+            format!("\"{tag}\"")
+        })
     }
 }
 
@@ -90,20 +69,20 @@ pub(super) fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 /// Answers with the file, or 304 if the client has it.
-pub(super) fn answer(file: File, headers: &HeaderMap) -> Answer {
+pub(super) fn answer(file: &'static File, headers: &HeaderMap) -> Answer {
     let unchanged = has(headers, file.tag());
-    let body = if unchanged { Bytes::new() } else { Bytes::from_static(file.bytes()) };
+    let body = if unchanged { Bytes::new() } else { Bytes::from_static(file.bytes) };
     let mut answer = Response::new(AnswerBody::Left(Full::new(body)));
     if unchanged {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let sent = answer.headers_mut();
-    sent.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type()));
+    sent.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
     sent.insert(ETAG, HeaderValue::from_static(file.tag()));
     // Browsers ask for the file each time, so that a new program never meets an old page.
     sent.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     sent.insert(CONTENT_SECURITY_POLICY, POLICY);
-    if file == File::Page {
+    if file.path == PAGE.path {
         sent.insert(VARY, HeaderValue::from_static("accept"));
     }
     answer
@@ -142,15 +121,16 @@ mod tests {
 
     #[test]
     fn a_file_that_the_client_has_is_not_sent_again() {
-        let tag = File::Script.tag();
-        assert!(tag.len() == 34 && tag != File::Style.tag());
+        let [script, style] = ["/console.js", "/console.css"].map(|path| File::at(path).unwrap());
+        let tag = script.tag();
+        assert!(tag.len() == 34 && tag != style.tag());
         for given in [tag.to_owned(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
-            let answer = answer(File::Script, &headers(&[("if-none-match", &given)]));
+            let answer = answer(script, &headers(&[("if-none-match", &given)]));
             assert_eq!(answer.status(), 304, "{given}");
             assert_eq!(answer.headers()[ETAG], *tag);
         }
-        for given in ["", "\"x\"", tag.trim_matches('"'), File::Style.tag()] {
-            assert_eq!(answer(File::Script, &headers(&[("if-none-match", given)])).status(), 200, "{given}");
+        for given in ["", "\"x\"", tag.trim_matches('"'), style.tag()] {
+            assert_eq!(answer(script, &headers(&[("if-none-match", given)])).status(), 200, "{given}");
         }
     }
 }

@@ -3,13 +3,12 @@
 //! Times are Unix milliseconds (`…_ms`), durations whole seconds (`…_seconds`), sizes bytes (`…_bytes` or
 //! `bytes`).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::status::Applied;
 
 /// Sealed objects, and delivered ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Deliveries {
     /// The oldest sealed objects that are not in the store.
     pub pending: Vec<PendingObject>,
@@ -24,8 +23,7 @@ pub struct Deliveries {
 }
 
 /// Why a list of deliveries is shorter than what was delivered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MissingDeliveries {
     /// Objects that are no longer listed one by one, because the list was full. The sums of their days
     /// include them.
@@ -39,8 +37,7 @@ pub struct MissingDeliveries {
 }
 
 /// A sealed object that is not known to be in the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PendingObject {
     /// The source.
     pub source: String,
@@ -76,8 +73,7 @@ pub struct PendingObject {
 }
 
 /// A delivered object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DeliveredObject {
     /// When the object's commit was noted.
     pub delivered_at_ms: i64,

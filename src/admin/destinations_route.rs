@@ -35,10 +35,8 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<D
     if rest.is_empty() {
         return Some(reading(DestinationsRoute::All));
     }
-    let (name, of_it) = match rest.strip_prefix('/')?.split_once('/') {
-        Some((name, of_it)) => (name, Some(of_it)),
-        None => (rest.strip_prefix('/')?, None),
-    };
+    let rest = rest.strip_prefix('/')?;
+    let (name, of_it) = rest.split_once('/').map_or((rest, None), |(name, of_it)| (name, Some(of_it)));
     let name = SourceId::new(name).ok()?;
     Some(match of_it {
         None => reading(DestinationsRoute::One(name)),

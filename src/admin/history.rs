@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The time between two samples.
 pub const STEP: Duration = Duration::from_secs(5);
@@ -13,21 +13,28 @@ pub const SAMPLES_MAX: usize = 120;
 pub const SOURCES_MAX: usize = 1_000;
 
 /// What `GET /api/history` answers. Samples are in order, the newest last.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct History {
     /// Seconds between two samples.
     pub step_seconds: u64,
     /// The process's wall clock.
     pub now_ms: i64,
+    /// The samples.
+    #[serde(flatten)]
+    pub samples: Samples,
+}
+
+/// Samples, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Samples {
     /// Calls a second of each source, as means over a step.
-    pub sources: BTreeMap<String, Vec<f32>>,
+    pub sources: BTreeMap<String, VecDeque<f32>>,
     /// Calls a second of all sources.
-    pub received: Vec<f32>,
+    pub received: VecDeque<f32>,
     /// Bytes a second of objects that the store has confirmed.
-    pub delivered_bytes: Vec<f32>,
+    pub delivered_bytes: VecDeque<f32>,
     /// Bytes of the spool in use.
-    pub spool_bytes: Vec<u64>,
+    pub spool_bytes: VecDeque<u64>,
 }
 
 /// Counts at one time, since the process started.
@@ -47,10 +54,7 @@ pub struct Reading {
 #[derive(Debug, Default)]
 pub struct HistoryRing {
     last: Option<Reading>,
-    sources: BTreeMap<String, VecDeque<f32>>,
-    received: VecDeque<f32>,
-    delivered_bytes: VecDeque<f32>,
-    spool_bytes: VecDeque<u64>,
+    samples: Samples,
 }
 
 impl HistoryRing {
@@ -65,41 +69,33 @@ impl HistoryRing {
         }
         let rate = |before: u64, after: u64| after.saturating_sub(before) as f32 / seconds;
         let mut sum = 0.0;
-        let samples = self.received.len();
+        let samples = &mut self.samples;
+        let before = samples.received.len();
         for (source, after) in &now.sources {
             let calls = rate(last.sources.get(source).copied().unwrap_or(0), *after);
             sum += calls;
-            if let Some(known) = self.sources.get_mut(source) {
+            if let Some(known) = samples.sources.get_mut(source) {
                 push(known, calls);
             } else if calls > 0.0 {
-                let mut new: VecDeque<f32> = std::iter::repeat_n(0.0, samples).collect();
+                let mut new: VecDeque<f32> = std::iter::repeat_n(0.0, before).collect();
                 push(&mut new, calls);
-                self.sources.insert(source.clone(), new);
+                samples.sources.insert(source.clone(), new);
             }
         }
-        push(&mut self.received, sum);
-        push(&mut self.delivered_bytes, rate(last.object_bytes, now.object_bytes));
-        push(&mut self.spool_bytes, now.spool_bytes);
-        let listed = now.sources.clone();
-        self.sources.retain(|source, samples| {
-            listed.contains_key(source) && samples.iter().any(|calls| *calls > 0.0)
+        push(&mut samples.received, sum);
+        push(&mut samples.delivered_bytes, rate(last.object_bytes, now.object_bytes));
+        push(&mut samples.spool_bytes, now.spool_bytes);
+        samples.sources.retain(|source, samples| {
+            now.sources.contains_key(source) && samples.iter().any(|calls| *calls > 0.0)
         });
-        while self.sources.len() > SOURCES_MAX {
-            self.sources.pop_last();
+        while samples.sources.len() > SOURCES_MAX {
+            samples.sources.pop_last();
         }
     }
 
     /// The samples, oldest first.
     pub fn show(&self, now_ms: i64) -> History {
-        let list = |samples: &VecDeque<f32>| samples.iter().copied().collect::<Vec<f32>>();
-        History {
-            step_seconds: STEP.as_secs(),
-            now_ms,
-            sources: self.sources.iter().map(|(source, samples)| (source.clone(), list(samples))).collect(),
-            received: list(&self.received),
-            delivered_bytes: list(&self.delivered_bytes),
-            spool_bytes: self.spool_bytes.iter().copied().collect(),
-        }
+        History { step_seconds: STEP.as_secs(), now_ms, samples: self.samples.clone() }
     }
 }
 
@@ -123,11 +119,11 @@ mod tests {
     fn samples_are_rates_between_readings() {
         let mut ring = HistoryRing::default();
         ring.add(reading(0, &[("web", 100)]));
-        assert_eq!(ring.show(0).received.len(), 0, "one reading is no rate");
+        assert_eq!(ring.show(0).samples.received.len(), 0, "one reading is no rate");
         ring.add(reading(5, &[("web", 150), ("ios", 0)]));
         ring.add(reading(15, &[("web", 150), ("ios", 20)]));
-        let shown = ring.show(7);
-        assert_eq!((shown.received, shown.spool_bytes), (vec![10.0, 2.0], vec![5, 15]));
+        let shown = ring.show(7).samples;
+        assert_eq!((shown.received, shown.spool_bytes), ([10.0, 2.0].into(), [5, 15].into()));
         assert_eq!(shown.sources["web"], [10.0, 0.0]);
         assert_eq!(shown.sources["ios"], [0.0, 2.0], "samples of all sources end at the same time");
         assert_eq!(shown.delivered_bytes, [10.0, 10.0]);
@@ -141,7 +137,7 @@ mod tests {
             let calls: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), second)).collect();
             ring.add(reading(second * 5, &calls));
         }
-        let shown = ring.show(0);
+        let shown = ring.show(0).samples;
         assert_eq!((shown.received.len(), shown.sources.len()), (SAMPLES_MAX, SOURCES_MAX));
         assert!(shown.sources.values().all(|samples| samples.len() == SAMPLES_MAX));
     }
@@ -152,6 +148,6 @@ mod tests {
         for step in 0..200 {
             ring.add(reading(step * 5, &[("web", step.min(3))]));
         }
-        assert!(ring.show(0).sources.is_empty());
+        assert!(ring.show(0).samples.sources.is_empty());
     }
 }

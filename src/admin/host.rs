@@ -20,13 +20,16 @@ pub struct AllowedHosts {
 }
 
 /// Why a request is refused before it is processed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Intruder {
     /// No `Host`, more than one, or an unreadable one.
+    #[error("exactly one Host header is required")]
     BadHost,
     /// An unknown `Host`.
+    #[error("unknown host name: use localhost, or add the name to admin.allowed_hosts")]
     UnknownHost,
     /// A request that a page of another site made a browser send.
+    #[error("requests from pages of other sites are not allowed")]
     CrossSite,
 }
 

@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The whole ledger at one instant.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
     /// Whether the two sides of every equation agree, for all sources.
     pub balanced: bool,
@@ -41,17 +40,13 @@ pub struct RemovedCounts {
 }
 
 /// One source.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerSource {
     /// The source's id.
     pub source: String,
-    /// Totals of the source's calls.
-    pub totals: LedgerCounts,
-    /// The sum of old hours with nothing pending.
-    pub earlier: LedgerCounts,
-    /// The other hours, oldest first.
-    pub hours: Vec<LedgerHour>,
+    /// The source's calls.
+    #[serde(flatten)]
+    pub calls: LedgerRows,
     /// The source's object and dead-letter streams, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<LedgerStream>,
@@ -59,12 +54,19 @@ pub struct LedgerSource {
 
 /// One object or dead-letter stream of a source. Its lines are counted as calls; the counts of rejected items
 /// are not used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerStream {
     /// `objects/<collection>` or `dead/<destination>`.
     pub stream: String,
-    /// Totals of the stream.
+    /// The stream's lines.
+    #[serde(flatten)]
+    pub lines: LedgerRows,
+}
+
+/// The ledger of a source's calls, or of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LedgerRows {
+    /// Totals.
     pub totals: LedgerCounts,
     /// The sum of old hours with nothing pending.
     pub earlier: LedgerCounts,
@@ -73,8 +75,7 @@ pub struct LedgerStream {
 }
 
 /// One hour of one source or stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerHour {
     /// When the hour begins (RFC 3339, UTC). A call belongs to the hour of its `receivedAt`.
     pub hour: String,

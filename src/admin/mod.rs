@@ -36,7 +36,7 @@ mod role;
 mod route;
 pub mod sdks;
 pub mod server;
-pub mod session;
+mod session;
 mod sessions;
 pub mod status;
 
@@ -51,16 +51,16 @@ pub use destinations::{
     DestinationsView, FailureStatus, FunctionStatus,
 };
 pub use gate::Gate;
-pub use history::{History, HistoryRing, Reading};
+pub use history::{History, HistoryRing, Reading, Samples};
 pub use host::AllowedHosts;
 pub use imports::{ImportErrors, ImportStatus, Imports};
-pub use ledger::{Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts};
-pub use node_status::{ClockStatus, ConfigValue, KindCount, Latency, NodeStatus, OpenFiles, StatusCount};
+pub use ledger::{
+    Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
+};
+pub use node_status::{ClockStatus, ConfigValue, KindCount, NodeStatus, OpenFiles, StatusCount};
 pub use receipt_status::{PositionsStatus, ReceiptState, ReceiptStatus};
-pub use sdks::{SdkAddress, SdkLine, SdkLines};
+pub use sdks::SdkAddress;
 pub use server::AdminServer;
-pub use session::SessionStatus;
 pub use status::{
-    Alarm, Applied, BatchStatus, LastObject, LibraryStatus, Refusals, Refused, SourceStatus, SpoolStatus,
-    Status, StreamStatus, Totals,
+    Alarm, Applied, BatchStatus, LastObject, Refused, SourceStatus, SpoolStatus, Status, StreamStatus, Totals,
 };

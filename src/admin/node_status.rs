@@ -1,6 +1,6 @@
 //! What `GET /api/node` answers: the process, its machine, and its configuration.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::metrics::Timings;
 
@@ -8,8 +8,7 @@ use crate::metrics::Timings;
 const RECENT_SHOWN_MAX: usize = 120;
 
 /// The process and its machine. Times are Unix milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct NodeStatus {
     /// The program's version.
     pub version: String,
@@ -52,8 +51,7 @@ pub struct NodeStatus {
 }
 
 /// The wall clock.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ClockStatus {
     /// The wall clock's time.
     pub wall_ms: i64,
@@ -62,8 +60,7 @@ pub struct ClockStatus {
 }
 
 /// How long something takes, over the last few hundred times.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Latency {
     /// How often it happened since the start.
     pub count: u64,
@@ -78,8 +75,7 @@ pub struct Latency {
 }
 
 /// A class and a count.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KindCount {
     /// The class.
     pub kind: String,
@@ -88,8 +84,7 @@ pub struct KindCount {
 }
 
 /// An HTTP status and a count.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StatusCount {
     /// The status.
     pub status: u16,
@@ -98,8 +93,7 @@ pub struct StatusCount {
 }
 
 /// Open files of the process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OpenFiles {
     /// How many are open; `None` if the system does not say.
     pub used: Option<u64>,
@@ -108,8 +102,7 @@ pub struct OpenFiles {
 }
 
 /// A value of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ConfigValue {
     /// The setting, such as `flush.max_age`.
     pub name: String,

@@ -22,7 +22,7 @@ pub(super) enum Route {
     /// `GET /`
     Root,
     /// A file of the console
-    File(File),
+    File(&'static File),
     /// `GET /metrics`
     Metrics,
     /// `GET /health`
@@ -53,18 +53,25 @@ pub(super) enum Route {
     LogOut,
     /// `POST /api/flush`
     Flush(Option<SourceId>),
-    /// `POST /api/import/earlier`
-    ImportEarlier,
-    /// `POST /api/import/begin`
-    ImportBegin,
-    /// `POST /api/import`
-    ImportRows(Rows),
-    /// `POST /api/import/end`
-    ImportEnd,
+    /// Rows of files.
+    Import(ImportRoute),
     /// Deliveries, the archive and imports.
     Archive(ArchiveRoute),
     /// Destinations.
     Destinations(DestinationsRoute),
+}
+
+/// What a request of an import asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ImportRoute {
+    /// `POST /api/import/earlier`
+    Earlier,
+    /// `POST /api/import/begin`
+    Begin,
+    /// `POST /api/import`
+    Rows(Rows),
+    /// `POST /api/import/end`
+    End,
 }
 
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, NoRoute> {
@@ -93,9 +100,9 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/session" => Err(NoRoute::Method { allow: "GET, HEAD, POST, DELETE" }),
         "/api/flush" => posting(source(query).map(Route::Flush)),
         "/api/import" => posting(import_rows(query)),
-        "/api/import/earlier" => posting(Ok(Route::ImportEarlier)),
-        "/api/import/begin" => posting(Ok(Route::ImportBegin)),
-        "/api/import/end" => posting(Ok(Route::ImportEnd)),
+        "/api/import/earlier" => posting(Ok(Route::Import(ImportRoute::Earlier))),
+        "/api/import/begin" => posting(Ok(Route::Import(ImportRoute::Begin))),
+        "/api/import/end" => posting(Ok(Route::Import(ImportRoute::End))),
         _ if path.starts_with("/api/destinations") => match destinations_route::route(method, path, query) {
             Some(route) => route.map(Route::Destinations),
             None => Err(NoRoute::Path),
@@ -129,7 +136,7 @@ fn import_rows(query: &str) -> Result<Route, NoRoute> {
     let prefix = |text| Prefix::of_query(text, first.saturating_add(rows)).ok_or_else(wrong);
     let prefix = given.remove("prefix").map(prefix).transpose()?;
     let rows = Rows { import, first, rows, rejected, repeats, prefix };
-    if given.is_empty() { Ok(Route::ImportRows(rows)) } else { Err(wrong()) }
+    if given.is_empty() { Ok(Route::Import(ImportRoute::Rows(rows))) } else { Err(wrong()) }
 }
 
 /// The receipt of a query. A slash needs no escape in a query, but some clients write one.
@@ -193,7 +200,8 @@ mod tests {
         check("POST", "/api/ledger", Err(NoRoute::Method { allow: "GET, HEAD" }));
         let rows = || {
             let import = ImportKey(0xAB);
-            Ok(Route::ImportRows(Rows { import, first: 10, rows: 5, rejected: 1, repeats: 0, prefix: None }))
+            let rows = Rows { import, first: 10, rows: 5, rejected: 1, repeats: 0, prefix: None };
+            Ok(Route::Import(ImportRoute::Rows(rows)))
         };
         let form = || {
             Err(NoRoute::Query(
@@ -208,12 +216,12 @@ mod tests {
         check("POST", "/api/import?import=ab&first=-1&rows=5&rejected=1", form());
         check("POST", "/api/import", form());
         check("GET", "/api/import", Err(NoRoute::Method { allow: "POST" }));
-        check("POST", "/api/import/earlier", Ok(Route::ImportEarlier));
-        check("POST", "/api/import/begin", Ok(Route::ImportBegin));
-        check("POST", "/api/import/end", Ok(Route::ImportEnd));
+        check("POST", "/api/import/earlier", Ok(Route::Import(ImportRoute::Earlier)));
+        check("POST", "/api/import/begin", Ok(Route::Import(ImportRoute::Begin)));
+        check("POST", "/api/import/end", Ok(Route::Import(ImportRoute::End)));
         check("GET", "/api/import/end", Err(NoRoute::Method { allow: "POST" }));
         check("GET", "/api/session", Ok(Route::Session));
-        check("HEAD", "/console.js", Ok(Route::File(File::Script)));
+        check("HEAD", "/console.js", Ok(Route::File(File::at("/console.js").unwrap())));
         check("GET", "/index.html", Err(NoRoute::Path));
         check("POST", "/console.css", Err(NoRoute::Method { allow: "GET, HEAD" }));
         check("GET", "/api/sdks?source=web", Ok(Route::Sdks(web())));

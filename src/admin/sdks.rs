@@ -1,7 +1,7 @@
 //! How to point SDKs at this collector, as `GET /api/sdks` answers it, with the address and the write key
 //! filled in. docs/sdks.md has the same lines; a test compares both.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// An SDK, and the code that points it at a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +107,7 @@ pub struct SdkAddress {
 }
 
 /// The answer of `/api/sdks`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SdkLines {
     /// The address that SDKs need.
     pub address: String,
@@ -117,15 +116,14 @@ pub struct SdkLines {
 }
 
 /// How to point one SDK here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SdkLine {
     /// The SDK's name for people.
-    pub name: String,
+    pub name: &'static str,
     /// The code.
     pub code: String,
     /// The language of the code.
-    pub language: String,
+    pub language: &'static str,
     /// What to know about the SDK.
     pub note: Option<String>,
 }
@@ -151,9 +149,9 @@ impl SdkLines {
     pub fn new(place: &SdkAddress, asked: &str) -> Self {
         let address = place.address(asked);
         let line = |sdk: &Sdk| SdkLine {
-            name: sdk.name.to_owned(),
+            name: sdk.name,
             code: filled(sdk.code, place, &address, &place.authority(asked)),
-            language: sdk.language.to_owned(),
+            language: sdk.language,
             note: note(sdk, place),
         };
         Self { sdks: SDKS.iter().map(line).collect(), address }

@@ -9,7 +9,7 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use serde::Serialize;
+use serde_json::{from_slice, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -17,19 +17,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::connections::seats::Seats;
-use crate::import::{Begin, End, Target};
+use crate::import::Target;
 use crate::live::{Filter, LiveView, Mode};
 use crate::metrics::Metrics;
 use crate::once_a_minute::OnceAMinute;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
 use super::access::{Need, Refusal};
-use super::admin_view::{AdminView, UnknownSource};
+use super::admin_view::AdminView;
 use super::answer::{self, Answer};
 use super::archive_route::ArchiveRoute;
 use super::archive_view::ArchiveView;
 use super::connection;
-use super::console::{self, File};
+use super::console;
 use super::destinations::{DestinationError, DestinationsView};
 use super::destinations_route::DestinationsRoute;
 use super::gate::Gate;
@@ -39,7 +39,7 @@ use super::live::LiveStream;
 use super::logins::Logins;
 use super::no_route::NoRoute;
 use super::role::Role;
-use super::route::{Route, route};
+use super::route::{ImportRoute, Route, route};
 use super::sdks::SdkLines;
 use super::session::{LogIn, SessionStatus, over_tls};
 use super::sessions;
@@ -138,7 +138,8 @@ impl AdminServer {
                     let (server, stop) = (Arc::clone(&server), stop.clone());
                     connections.spawn(async move {
                         let answer = async |request: Request<Incoming>, local| {
-                            let mut answer = server.answer(request, (local, peer.ip()), &stop).await;
+                            let (Ok(mut answer) | Err(mut answer)) =
+                                server.answer(request, (local, peer.ip()), &stop).await;
                             answer::guard(answer.headers_mut());
                             answer
                         };
@@ -167,79 +168,63 @@ impl AdminServer {
     }
 
     /// Answers a request. `local` and `peer` are the ends of the connection.
+    /// Errors: the answer to a request that cannot be fulfilled.
     async fn answer(
         &self,
         request: Request<Incoming>,
         (local, peer): (IpAddr, IpAddr),
         stop: &CancellationToken,
-    ) -> Answer {
+    ) -> Result<Answer, Answer> {
         if let Some(refused) = self.refuse(&request, local, peer) {
-            return refused;
+            return Err(refused);
         }
-        let uri = request.uri();
-        match route(request.method(), uri.path(), uri.query()) {
-            Err(why) => answer::no_route(&why),
-            Ok(Route::Root) if console::wants_page(request.headers()) => {
-                console::answer(File::Page, request.headers())
-            }
-            Ok(Route::Root) => answer::text(ROOT_TEXT),
-            Ok(Route::File(file)) => console::answer(file, request.headers()),
-            Ok(Route::Metrics) => {
+        let (uri, headers) = (request.uri(), request.headers());
+        let unknown = || answer::no_route(&NoRoute::Path);
+        let route = route(request.method(), uri.path(), uri.query());
+        Ok(match route.map_err(|why| answer::no_route(&why))? {
+            Route::Root if console::wants_page(headers) => console::answer(&console::PAGE, headers),
+            Route::Root => answer::text(ROOT_TEXT),
+            Route::File(file) => console::answer(file, headers),
+            Route::Metrics => {
                 self.view.refresh_metrics();
                 answer::metrics(self.metrics.render())
             }
-            Ok(Route::Health) => answer::json(StatusCode::OK, &Health { status: "ok" }),
-            Ok(Route::Ready) => match self.view.ready() {
-                Ok(()) => answer::json(StatusCode::OK, &Ready { ready: true, reasons: &[] }),
+            Route::Health => answer::ok(&json!({ "status": "ok" })),
+            Route::Ready => match self.view.ready() {
+                Ok(()) => answer::ok(&json!({ "ready": true, "reasons": [] })),
                 Err(reasons) => {
-                    answer::json(StatusCode::SERVICE_UNAVAILABLE, &Ready { ready: false, reasons: &reasons })
+                    let not_ready = json!({ "ready": false, "reasons": reasons });
+                    answer::json(StatusCode::SERVICE_UNAVAILABLE, &not_ready)
                 }
             },
-            Ok(Route::Status) => answer::json(StatusCode::OK, &self.view.status()),
-            Ok(Route::History) => answer::json(StatusCode::OK, &self.view.history()),
-            Ok(Route::Node) => answer::json(StatusCode::OK, &self.view.node()),
-            Ok(Route::Live(filter)) => self.live(filter, request.headers(), stop),
-            Ok(Route::Days(source)) => answer::json(StatusCode::OK, &self.view.days(source.as_ref())),
-            Ok(Route::Ledger(source)) => match self.view.ledger(source.as_ref()) {
-                Ok(ledger) => answer::json(StatusCode::OK, &ledger),
-                Err(UnknownSource(source)) => answer::unknown_source(&source),
-            },
-            Ok(Route::Receipt(receipt)) => match self.view.receipt(receipt).await {
-                Ok(status) => answer::json(StatusCode::OK, &status),
-                Err(why) => answer::receipt_unread(&why),
-            },
-            Ok(Route::Sdks(source)) => match self.view.sdk_address(source.as_ref()) {
-                Ok(place) => {
-                    answer::json(StatusCode::OK, &SdkLines::new(&place, &host::name(request.headers())))
-                }
-                Err(UnknownSource(source)) => answer::unknown_source(&source),
-            },
-            Ok(Route::Session) => self.session(&request, peer),
-            Ok(Route::LogIn) => self.log_in(request, peer).await,
-            Ok(Route::LogOut) => self.log_out(&request),
-            Ok(Route::Flush(source)) => {
+            Route::Status => answer::ok(&self.view.status()),
+            Route::History => answer::ok(&self.view.history()),
+            Route::Node => answer::ok(&self.view.node()),
+            Route::Live(filter) => self.live(filter, headers, stop),
+            Route::Days(source) => answer::ok(&self.view.days(source.as_ref())),
+            Route::Ledger(source) => answer::of(self.view.ledger(source.as_ref())),
+            Route::Receipt(receipt) => answer::of(self.view.receipt(receipt).await),
+            Route::Sdks(source) => {
+                let place = self.view.sdk_address(source.as_ref());
+                answer::of(place.map(|place| SdkLines::new(&place, &host::name(headers))))
+            }
+            Route::Session => self.session(headers, peer),
+            Route::LogIn => self.log_in(request, peer).await?,
+            Route::LogOut => self.log_out(headers),
+            Route::Flush(source) => {
                 let turn = self.flushes.try_acquire();
                 let wait = if turn.is_ok() { FLUSH_WAIT } else { Duration::ZERO };
-                match self.view.flush(source, wait).await {
-                    Ok(outcome) => answer::json(StatusCode::OK, &outcome),
-                    Err(why) => answer::not_flushed(&why),
-                }
+                answer::of(self.view.flush(source, wait).await)
             }
-            Ok(Route::Archive(route)) => match &self.archive {
-                Some(archive) => show(&**archive, route).await,
-                None => answer::no_route(&NoRoute::Path),
-            },
-            Ok(Route::Destinations(route)) => match &self.destinations {
-                Some(destinations) => of_destinations(&**destinations, route).await,
-                None => answer::no_route(&NoRoute::Path),
-            },
-            Ok(
-                route @ (Route::ImportEarlier | Route::ImportBegin | Route::ImportRows(_) | Route::ImportEnd),
-            ) => match &self.imports {
-                Some(imports) => self.import(&**imports, &route, request.into_body()).await,
-                None => answer::no_imports(),
-            },
-        }
+            Route::Archive(route) => show(&**self.archive.as_ref().ok_or_else(unknown)?, route).await,
+            Route::Destinations(route) => {
+                of_destinations(&**self.destinations.as_ref().ok_or_else(unknown)?, route).await
+            }
+            Route::Import(route) => {
+                let imports = self.imports.as_ref().ok_or_else(answer::no_imports)?;
+                self.import(&**imports, route, request.into_body()).await?
+            }
+        })
     }
 
     /// The refusal of a request: because of its host, of the page that sent it, or of its token or session.
@@ -252,48 +237,42 @@ impl AdminServer {
         let is_open = reads && !path.starts_with("/api/");
         let of_page = || if is_open { Ok(()) } else { host::check_origin(headers) };
         if let Err(intruder) = self.hosts.check(headers, local).and_then(|()| of_page()) {
-            return Some(answer::intruder(intruder));
+            return Some(answer::refusal(&intruder));
         }
         let need = Need::of(request.method(), path);
-        self.gate.check(need, headers, peer).err().map(answer::refusal)
+        self.gate.check(need, headers, peer).err().map(|why| answer::refusal(&why))
     }
 }
 
 impl AdminServer {
-    fn session(&self, request: &Request<Incoming>, peer: IpAddr) -> Answer {
-        let role = match self.gate.role(request.headers(), peer) {
+    fn session(&self, headers: &HeaderMap, peer: IpAddr) -> Answer {
+        let role = match self.gate.role(headers, peer) {
             Ok(role) => role,
-            Err(refusal @ Refusal::TooManyGuesses(_)) => return answer::refusal(refusal),
+            Err(refusal @ Refusal::TooManyGuesses(_)) => return answer::refusal(&refusal),
             Err(_) => None,
         };
-        answer::json(StatusCode::OK, &SessionStatus::new(role, &self.gate.settings()))
+        answer::ok(&SessionStatus::new(role, &self.gate.settings()))
     }
 
-    async fn log_in(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
-        let Some(_place) = self.logins.begin(peer) else { return answer::busy() };
+    async fn log_in(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Answer, Answer> {
+        let _place = self.logins.begin(peer).ok_or_else(answer::busy)?;
         let secure = over_tls(request.headers());
-        let body = match read(request.into_body(), LOGIN_BODY_MAX, LOGIN_BODY_TIMEOUT).await {
-            Ok(body) => body,
-            Err(refused) => return refused,
-        };
+        let body = read(request.into_body(), LOGIN_BODY_MAX, LOGIN_BODY_TIMEOUT).await?;
         // The parser's own error might repeat the token.
-        let Ok(given) = serde_json::from_slice::<LogIn>(&body) else {
-            return answer::bad_body(&"expected {\"token\":\"…\"}");
-        };
-        let (role, id) = match self.gate.log_in(given.token.trim(), peer) {
-            Ok(session) => session,
-            Err(refusal) => return answer::refusal(refusal),
-        };
+        let given = from_slice::<LogIn>(&body);
+        let given = given.map_err(|_| answer::bad_body(&"expected {\"token\":\"…\"}"))?;
+        let session = self.gate.log_in(given.token.trim(), peer);
+        let (role, id) = session.map_err(|refusal| answer::refusal(&refusal))?;
         let status = SessionStatus::new(Some(role), &self.gate.settings());
-        with_cookie(answer::json(StatusCode::OK, &status), id.map(|id| id.cookie(secure)))
+        Ok(with_cookie(answer::ok(&status), id.map(|id| id.cookie(secure))))
     }
 
-    fn log_out(&self, request: &Request<Incoming>) -> Answer {
-        self.gate.log_out(request.headers());
+    fn log_out(&self, headers: &HeaderMap) -> Answer {
+        self.gate.log_out(headers);
         let settings = self.gate.settings();
         let role = settings.token.is_none().then_some(Role::Admin);
-        let answer = answer::json(StatusCode::OK, &SessionStatus::new(role, &settings));
-        with_cookie(answer, Some(sessions::no_cookie(over_tls(request.headers()))))
+        let answer = answer::ok(&SessionStatus::new(role, &settings));
+        with_cookie(answer, Some(sessions::no_cookie(over_tls(headers))))
     }
 }
 
@@ -320,33 +299,28 @@ async fn read(body: Incoming, max: usize, patience: Duration) -> Result<Bytes, A
 async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
     match route {
         ArchiveRoute::Deliveries { source, before, limit } => {
-            answer::shown(archive.deliveries(source, before, limit).await)
+            answer::of(archive.deliveries(source, before, limit).await)
         }
-        ArchiveRoute::Days(source) => answer::shown(archive.days(source).await),
-        ArchiveRoute::Objects(asked) => answer::shown(archive.objects(asked).await),
-        ArchiveRoute::Peek(source, key) => answer::shown(archive.peek(source, key).await),
-        ArchiveRoute::Imports { limit } => answer::shown(archive.imports(limit).await),
+        ArchiveRoute::Days(source) => answer::of(archive.days(source).await),
+        ArchiveRoute::Objects(asked) => answer::of(archive.objects(asked).await),
+        ArchiveRoute::Peek(source, key) => answer::of(archive.peek(source, key).await),
+        ArchiveRoute::Imports { limit } => answer::of(archive.imports(limit).await),
     }
 }
 
 async fn of_destinations(view: &dyn DestinationsView, route: DestinationsRoute) -> Answer {
     match route {
-        DestinationsRoute::All => answer::json(StatusCode::OK, &view.destinations()),
+        DestinationsRoute::All => answer::ok(&view.destinations()),
         DestinationsRoute::One(name) => {
             let all = view.destinations().destinations;
             let one = all.into_iter().find(|one| one.name == name.as_str());
-            answer::destination(one.ok_or_else(|| DestinationError::Unknown(name.to_string())))
+            answer::of(one.ok_or_else(|| DestinationError::Unknown(name.to_string())))
         }
-        DestinationsRoute::Attempts(asked) => answer::destination(view.attempts(&asked)),
+        DestinationsRoute::Attempts(asked) => answer::of(view.attempts(&asked)),
         DestinationsRoute::Discard(name) => {
-            answer::destination(view.discard(name).await.map(|()| Discarded { discarded: true }))
+            answer::of(view.discard(name).await.map(|()| json!({ "discarded": true })))
         }
     }
-}
-
-#[derive(Serialize)]
-struct Discarded {
-    discarded: bool,
 }
 
 impl AdminServer {
@@ -365,40 +339,23 @@ impl AdminServer {
     }
 
     /// Answers a request of an import. Bodies in memory at once are bounded.
-    async fn import(&self, imports: &dyn Target, route: &Route, body: Incoming) -> Answer {
+    async fn import(
+        &self,
+        imports: &dyn Target,
+        route: ImportRoute,
+        body: Incoming,
+    ) -> Result<Answer, Answer> {
         let place = self.import_bodies.permit().await;
-        let body = match place.filled(read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(refused)) => return refused,
-            Err(GaveWay) => return answer::gave_way(),
-        };
-        match route {
-            Route::ImportRows(rows) => answer::import(imports.rows(*rows, body).await),
-            Route::ImportEarlier => match serde_json::from_slice::<Begin>(&body) {
-                Ok(begin) => answer::import(imports.earlier(begin).await),
-                Err(error) => answer::bad_body(&error),
-            },
-            Route::ImportBegin => match serde_json::from_slice::<Begin>(&body) {
-                Ok(begin) => answer::import(imports.begin(begin).await),
-                Err(error) => answer::bad_body(&error),
-            },
-            _ => match serde_json::from_slice::<End>(&body) {
-                Ok(end) => answer::import(imports.end(end).await),
-                Err(error) => answer::bad_body(&error),
-            },
-        }
+        let read = read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT);
+        let body = place.filled(read).await.map_err(|GaveWay| answer::gave_way())??;
+        let bad = |error: serde_json::Error| answer::bad_body(&error);
+        Ok(match route {
+            ImportRoute::Rows(rows) => answer::of(imports.rows(rows, body).await),
+            ImportRoute::Earlier => answer::of(imports.earlier(from_slice(&body).map_err(bad)?).await),
+            ImportRoute::Begin => answer::of(imports.begin(from_slice(&body).map_err(bad)?).await),
+            ImportRoute::End => answer::of(imports.end(from_slice(&body).map_err(bad)?).await),
+        })
     }
 }
 
 debug_fields!(AdminServer { hosts });
-
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-}
-
-#[derive(Serialize)]
-struct Ready<'a> {
-    ready: bool,
-    reasons: &'a [String],
-}

@@ -8,17 +8,16 @@ use super::access::AccessSettings;
 use super::role::Role;
 
 /// The answer of `/api/session`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SessionStatus {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct SessionStatus {
     /// `admin`, `read` or `none`.
-    pub role: String,
+    role: &'static str,
     /// Whether the listener asks for a token.
-    pub needs_token: bool,
+    needs_token: bool,
     /// What the live view shows: `full`, `masked` or `off`.
-    pub live_view: String,
+    live_view: &'static str,
     /// Whether the process is `forebay dev`.
-    pub dev: bool,
+    dev: bool,
 }
 
 /// The body of a login.
@@ -35,9 +34,9 @@ impl SessionStatus {
             None => "none",
         };
         Self {
-            role: role.to_owned(),
+            role,
             needs_token: settings.token.is_some(),
-            live_view: settings.live_view.slug().to_owned(),
+            live_view: settings.live_view.slug(),
             dev: settings.dev,
         }
     }

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{LedgerCounts, LedgerStatus};
+use crate::live::{Library, RefusedKind};
+use crate::object::AppliedEncryption;
 
 /// The whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +40,7 @@ pub struct Status {
     /// Calls since the process started, over all sources, including those that were removed meanwhile.
     pub totals: Totals,
     /// Requests that were refused as a whole since the process started, the latest kind first.
-    pub refusals: Vec<Refusals>,
+    pub refusals: Vec<RefusedKind>,
     /// The proxy for S3, as set in the environment.
     pub s3_proxy: Option<String>,
     /// The ledger, since the spool was created; `None` from a process that keeps none.
@@ -100,22 +102,6 @@ pub struct Totals {
     pub delivered: u64,
 }
 
-/// Requests that were refused as a whole, by the error code in their answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Refusals {
-    /// The code, such as `invalid_write_key`.
-    pub code: String,
-    /// The HTTP status of the last answer.
-    pub status: u16,
-    /// The message of the last answer.
-    pub message: String,
-    /// How many requests.
-    pub requests: u64,
-    /// When the last request came.
-    pub last_ms: i64,
-}
-
 /// One source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -138,7 +124,7 @@ pub struct SourceStatus {
     /// When a request was last received, since the process started.
     pub last_received_ms: Option<i64>,
     /// The SDKs seen in samples of the source's calls, the latest first.
-    pub libraries: Vec<LibraryStatus>,
+    pub libraries: Vec<Library>,
     /// The first few of the source's batches that are not sealed, oldest first.
     pub batches: Vec<BatchStatus>,
     /// Calls in the spool that are not delivered.
@@ -158,18 +144,6 @@ pub struct SourceStatus {
     /// Requests of the source that were refused because the spool had no space left, since the process
     /// started.
     pub requests_refused: u64,
-}
-
-/// An SDK that a source uses.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LibraryStatus {
-    /// `context.library.name`.
-    pub name: String,
-    /// `context.library.version`.
-    pub version: String,
-    /// When the SDK was last seen in a sample.
-    pub last_seen_ms: i64,
 }
 
 /// A batch that is not sealed.
@@ -238,4 +212,11 @@ pub struct Applied {
     pub kms_key: Option<String>,
     /// Whether the bucket key was used.
     pub bucket_key: bool,
+}
+
+impl From<AppliedEncryption> for Applied {
+    fn from(applied: AppliedEncryption) -> Self {
+        let AppliedEncryption { algorithm, kms_key, bucket_key } = applied;
+        Self { algorithm, kms_key, bucket_key }
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::{AdminClient, AskError};
+use super::{AdminClient, AskError, RefusedBody};
 use crate::admin::import_code;
 use crate::boxed_future::BoxFuture;
 use crate::import::{Begin, Begun, Earlier, End, NoSource, Rows, RowsTaken, Target, TargetError};
@@ -18,11 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How a node refuses a path that it does not know.
 const UNKNOWN_PATH: &str = "not_found";
 
-/// A running node.
+/// A running node, whose admin listener this client asks.
 #[derive(Debug)]
-pub struct NodeTarget {
-    client: AdminClient,
-}
+pub struct NodeTarget(pub AdminClient);
 
 /// Why a node takes no import.
 #[derive(Debug)]
@@ -33,34 +31,15 @@ pub enum NoNode {
     Denied(String),
 }
 
-/// A refusal's body.
-#[derive(serde::Deserialize)]
-struct RefusedBody {
-    code: String,
-    message: String,
-    /// Which call of a step it is about.
-    #[serde(default)]
-    call: Option<u32>,
-}
-
 impl NodeTarget {
-    /// The node whose admin listener this client asks.
-    pub fn new(client: AdminClient) -> Self {
-        Self { client }
-    }
-
     /// Whether something listens at the URL that answers like a node.
     pub async fn answers(&self) -> Result<(), NoNode> {
-        let url = self.client.url();
-        let answer = match self.client.exchange(Method::GET, "/api/status", None, PATIENCE).await {
-            Ok(answer) => answer,
-            Err(error) => return Err(NoNode::NoAnswer(unanswered(&error))),
-        };
-        match self.client.refusal(answer.status(), answer.body()) {
+        let url = self.0.url();
+        let answer = self.0.exchange(Method::GET, "/api/status", None, PATIENCE).await;
+        let answer = answer.map_err(|error| NoNode::NoAnswer(unanswered(&error)))?;
+        match self.0.refusal(answer.status(), answer.body()) {
             _ if answer.status() == StatusCode::OK => Ok(()),
-            denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly(_)) => {
-                Err(NoNode::Denied(denied.to_string()))
-            }
+            denied if denied.wants_other_token() => Err(NoNode::Denied(denied.to_string())),
             _ if answer.status() == StatusCode::NOT_FOUND => Err(NoNode::NoAnswer(format!(
                 "{url} is not an admin listener (the port of `admin.listen`; `dev` prints it as console)"
             ))),
@@ -73,7 +52,7 @@ impl NodeTarget {
     }
 
     async fn exchange(&self, path: &str, body: Bytes) -> Result<Response<Bytes>, TargetError> {
-        let answer = self.client.exchange(Method::POST, path, Some(body), PATIENCE).await;
+        let answer = self.0.exchange(Method::POST, path, Some(body), PATIENCE).await;
         answer.map_err(|error| TargetError::unanswered(unanswered(&error)))
     }
 
@@ -82,20 +61,20 @@ impl NodeTarget {
             return Err(self.refusal(answer));
         }
         serde_json::from_slice(answer.body()).map_err(|error| {
-            let what = Told::plain(format!("{} did not answer like a node: ", self.client.url()));
+            let what = Told::plain(format!("{} did not answer like a node: ", self.0.url()));
             TargetError::Refused(what.and(&error.to_string().into()))
         })
     }
 
     fn refusal(&self, answer: &Response<Bytes>) -> TargetError {
-        if let denied @ (AskError::Unauthorized { .. } | AskError::ReadOnly(_)) =
-            self.client.refusal(answer.status(), answer.body())
-        {
+        let (status, headers) = (answer.status(), answer.headers());
+        let denied = self.0.refusal(status, answer.body());
+        if denied.wants_other_token() {
             return TargetError::Denied(Told::plain(denied.to_string()));
         }
-        let (status, headers) = (answer.status(), answer.headers());
-        let Ok(RefusedBody { code, message, call }) = serde_json::from_slice(answer.body()) else {
-            let why = Told::plain(format!("{} answered {status}", self.client.url()));
+        let body = serde_json::from_slice::<RefusedBody>(answer.body()).ok();
+        let Some(RefusedBody { code, message, call }) = body.filter(|body| !body.message.is_empty()) else {
+            let why = Told::plain(format!("{} answered {status}", self.0.url()));
             return TargetError::of_answer(status, headers, why);
         };
         let message = outside_message(&message).to_string();
@@ -119,9 +98,9 @@ impl NodeTarget {
 /// Why there is no whole answer.
 fn unanswered(error: &AskError) -> String {
     match error {
-        AskError::Unreachable { url, .. } => format!("no node answers at {url}"),
-        AskError::TimedOut { url, .. } => format!("{url} does not answer"),
-        AskError::Broken { url, .. } => format!("the connection to {url} broke"),
+        AskError::Unreachable(url, _) => format!("no node answers at {url}"),
+        AskError::TimedOut(url, _) => format!("{url} does not answer"),
+        AskError::Broken(url, _) => format!("the connection to {url} broke"),
         other => other.to_string(),
     }
 }
@@ -135,8 +114,7 @@ impl Target for NodeTarget {
     fn earlier(&self, file: Begin) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
         Box::pin(async move {
             let answer = self.exchange("/api/import/earlier", json(&file)?).await?;
-            let said = serde_json::from_slice::<RefusedBody>(answer.body());
-            match said {
+            match serde_json::from_slice::<RefusedBody>(answer.body()) {
                 // An older node.
                 Ok(refused) if refused.code == UNKNOWN_PATH => Ok(None),
                 _ => self.read(&answer),

@@ -34,39 +34,18 @@ const REFUSAL_MAX: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nothing listens there.
-    #[error("no collector answers at {url}")]
-    Unreachable {
-        /// The URL.
-        url: AdminUrl,
-        /// The error of the operating system.
-        #[source]
-        cause: io::Error,
-    },
-    /// No answer came in time.
-    #[error("{url} did not answer within {}", about_seconds(.waited.as_secs()))]
-    TimedOut {
-        /// The URL.
-        url: AdminUrl,
-        /// The time limit.
-        waited: Duration,
-    },
+    #[error("no collector answers at {0}")]
+    Unreachable(AdminUrl, #[source] io::Error),
+    /// No answer came within this time.
+    #[error("{} did not answer within {}", .0, about_seconds(.1.as_secs()))]
+    TimedOut(AdminUrl, Duration),
     /// The connection broke, or the answer is not that of an admin listener.
-    #[error("{url} did not answer like an admin listener of Forebay")]
-    Broken {
-        /// The URL.
-        url: AdminUrl,
-        /// The error.
-        #[source]
-        cause: Box<dyn Error + Send + Sync>,
-    },
-    /// It wants a token.
-    #[error("{}", wants_token(.url, .sent.as_ref()))]
-    Unauthorized {
-        /// The URL.
-        url: AdminUrl,
-        /// Where the token that it does not accept comes from; `None` if none was sent.
-        sent: Option<TokenFrom>,
-    },
+    #[error("{0} did not answer like an admin listener of Forebay")]
+    Broken(AdminUrl, #[source] Box<dyn Error + Send + Sync>),
+    /// It wants a token. The second value is where the token comes from that it does not accept, if one was
+    /// sent.
+    #[error("{}", wants_token(.0, .1.as_ref()))]
+    Unauthorized(AdminUrl, Option<TokenFrom>),
     /// The token may only read.
     #[error(
         "{0} refused: this token may only read; give the token of `admin.token`, not that of `admin.read_token`"
@@ -105,15 +84,15 @@ fn wants_token(url: &AdminUrl, sent: Option<&TokenFrom>) -> String {
 impl AskError {
     /// Whether it refuses the token, or wants one.
     pub fn wants_other_token(&self) -> bool {
-        matches!(self, Self::Unauthorized { .. } | Self::ReadOnly(_))
+        matches!(self, Self::Unauthorized(..) | Self::ReadOnly(_))
     }
 
     /// Whether the same request would fail again until a person does something.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } => false,
+            Self::Unreachable(..) | Self::TimedOut(..) | Self::Broken(..) => false,
             Self::Refused { status, .. } => !status.is_server_error(),
-            Self::Unauthorized { .. } | Self::ReadOnly(_) | Self::Token(_) | Self::Print(_) => true,
+            Self::Unauthorized(..) | Self::ReadOnly(_) | Self::Token(_) | Self::Print(_) => true,
         }
     }
 }
@@ -124,6 +103,8 @@ impl AskError {
 struct RefusedBody {
     code: String,
     message: String,
+    /// Which call of a step of an import it is about.
+    call: Option<u32>,
 }
 
 /// A client of one admin listener. Cheap to clone; clones share their connections.
@@ -196,7 +177,7 @@ impl AdminClient {
     ) -> Result<Response<Incoming>, AskError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, token.header());
+            request = request.header(AUTHORIZATION, &token.header);
         }
         if json.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -205,7 +186,7 @@ impl AdminClient {
             request.body(Full::new(json.unwrap_or_default())).map_err(|error| self.broken(error))?;
         self.client.request(request).await.map_err(|error| {
             if error.is_connect() {
-                AskError::Unreachable { url: self.url.clone(), cause: io_cause(&error) }
+                AskError::Unreachable(self.url.clone(), io_cause(&error))
             } else {
                 self.broken(error)
             }
@@ -213,12 +194,12 @@ impl AdminClient {
     }
 
     async fn within<T>(&self, patience: Duration, work: impl Future<Output = T>) -> Result<T, AskError> {
-        let timed_out = |_| AskError::TimedOut { url: self.url.clone(), waited: patience };
+        let timed_out = |_| AskError::TimedOut(self.url.clone(), patience);
         tokio::time::timeout(patience, work).await.map_err(timed_out)
     }
 
     fn broken(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> AskError {
-        AskError::Broken { url: self.url.clone(), cause: cause.into() }
+        AskError::Broken(self.url.clone(), cause.into())
     }
 
     /// Why a request was refused. `body` is that of an answer that is not 200.
@@ -227,11 +208,10 @@ impl AdminClient {
         let body: Option<RefusedBody> = serde_json::from_slice(body).ok();
         match (status, body) {
             (StatusCode::UNAUTHORIZED, _) => {
-                let sent = self.token.as_ref().map(|token| token.from().clone());
-                AskError::Unauthorized { url, sent }
+                AskError::Unauthorized(url, self.token.as_ref().map(|token| token.from.clone()))
             }
             (StatusCode::FORBIDDEN, Some(body)) if body.code == "read_only" => AskError::ReadOnly(url),
-            (_, Some(RefusedBody { code, message })) if !message.is_empty() => {
+            (_, Some(RefusedBody { code, message, .. })) if !message.is_empty() => {
                 AskError::Refused { url, status, code, message }
             }
             _ => self.broken(format!("it answered {status}")),

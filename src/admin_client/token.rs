@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +23,9 @@ const READABLE_BY_OTHERS: u32 = 0o004;
 /// A token. Its text is not shown.
 #[derive(Clone)]
 pub struct AdminToken {
-    header: HeaderValue,
-    from: TokenFrom,
+    /// The value of the header `Authorization`.
+    pub(super) header: HeaderValue,
+    pub(super) from: TokenFrom,
 }
 
 /// Where a token comes from.
@@ -40,14 +41,8 @@ pub enum TokenFrom {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("read the token in {}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("read the token in {}", .0.display())]
+    Read(PathBuf, #[source] io::Error),
     /// The first line is empty.
     #[error("{} has no token: its first line is empty", .0.display())]
     Empty(PathBuf),
@@ -90,8 +85,7 @@ impl AdminToken {
     }
 
     fn in_file(path: &Path) -> Result<Self, TokenError> {
-        let (text, about) =
-            first_line(path).map_err(|cause| TokenError::Read { path: path.to_owned(), cause })?;
+        let (text, about) = first_line(path).map_err(|cause| TokenError::Read(path.to_owned(), cause))?;
         if about.is_file() && about.permissions().mode() & READABLE_BY_OTHERS != 0 {
             tracing::warn!("every user can read the token in {}: chmod 600 it", path.display());
         }
@@ -111,16 +105,6 @@ impl AdminToken {
             _ => Err(TokenError::NotAToken(from)),
         }
     }
-
-    /// The value of the header `Authorization`.
-    pub(super) fn header(&self) -> &HeaderValue {
-        &self.header
-    }
-
-    /// Where it comes from.
-    pub(super) fn from(&self) -> &TokenFrom {
-        &self.from
-    }
 }
 
 fn first_line(path: &Path) -> io::Result<(String, Metadata)> {
@@ -129,8 +113,7 @@ fn first_line(path: &Path) -> io::Result<(String, Metadata)> {
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line =
-        std::str::from_utf8(line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let line = std::str::from_utf8(line).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
     Ok((line.to_owned(), about))
 }
 
@@ -159,8 +142,8 @@ mod tests {
     fn the_first_line_of_a_file_is_the_token() {
         let check = |content: &str, expected: &str| {
             let token = AdminToken::in_file(file(content.as_bytes()).path()).unwrap();
-            assert_eq!(token.header().to_str().unwrap(), expected);
-            assert!(token.header().is_sensitive());
+            assert_eq!(token.header.to_str().unwrap(), expected);
+            assert!(token.header.is_sensitive());
             assert!(!format!("{token:?}").contains("s3cret"), "{token:?}");
         };
         check("s3cret", "Bearer s3cret");
@@ -185,19 +168,19 @@ mod tests {
         check(&[b'x'; 128 * 1_024], "cannot be sent");
         check(b"\xff", "read the token");
         let missing = AdminToken::in_file(Path::new("/nowhere/token")).unwrap_err();
-        assert!(matches!(missing, TokenError::Read { .. }), "{missing:?}");
+        assert!(matches!(missing, TokenError::Read(..)), "{missing:?}");
     }
 
     #[test]
     fn an_empty_variable_is_no_token() {
         assert!(AdminToken::in_environment(OsStr::new(" ")).unwrap().is_none());
         let token = AdminToken::in_environment(OsStr::new("s3cret\n")).unwrap().unwrap();
-        assert_eq!(token.header().to_str().unwrap(), "Bearer s3cret");
+        assert_eq!(token.header.to_str().unwrap(), "Bearer s3cret");
         assert!(AdminToken::in_environment(OsStr::new("a b")).is_err());
         assert!(AdminToken::in_environment(OsStr::new("env:FOREBAY_NOT_SET")).unwrap().is_none());
         let file = file(b"of-file");
         let named = format!("file:{}", file.path().display());
         let token = AdminToken::in_environment(OsStr::new(&named)).unwrap().unwrap();
-        assert_eq!(token.header().to_str().unwrap(), "Bearer of-file");
+        assert_eq!(token.header.to_str().unwrap(), "Bearer of-file");
     }
 }

@@ -11,12 +11,7 @@ use crate::node::chosen_target::ADMIN_URL;
 #[derive(Clone, Debug, Args)]
 pub struct AdminArgs {
     /// URL of the running collector's admin listener
-    #[arg(
-        long = "admin",
-        value_name = "URL",
-        default_value = ADMIN_URL,
-        env = "FOREBAY_ADMIN_URL"
-    )]
+    #[arg(long = "admin", value_name = "URL", default_value = ADMIN_URL, env = "FOREBAY_ADMIN_URL")]
     pub url: AdminUrl,
 
     /// File whose first line is the admin token; by default the token is in FOREBAY_ADMIN_TOKEN

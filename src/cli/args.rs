@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::arn::Arn;
-use crate::config::units::UnitError;
+use crate::config::units::{UnitError, within};
 use crate::config::{ByteSize, Endpoint, Period};
 use crate::object::{AccountId, BucketString, ExternalId, KmsKey, RoleArn, Stream, object_key};
 use crate::policy::Template;
@@ -206,13 +206,8 @@ pub struct CheckArgs {
 
 /// A timeout within its bounds. Every request takes some time, so very short timeouts are refused.
 fn patience(text: &str) -> Result<Period, String> {
-    let (least, most) = (Period::from_millis(100), Period::from_secs(600));
-    let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
-    if (least..=most).contains(&period) {
-        Ok(period)
-    } else {
-        Err(format!("expected a duration from {least} to {most}"))
-    }
+    let period = text.parse().map_err(|error: UnitError| error.to_string())?;
+    within("a duration", period, &(Period::from_millis(100)..=Period::from_secs(600)))
 }
 
 /// `forebay status`
@@ -393,7 +388,7 @@ pub struct PolicyArgs {
 
     /// ARN of a function of the destination, instead of those of the configuration; repeatable
     /// (lambda-destination-*)
-    #[arg(long, value_name = "ARN", value_parser = function_arn)]
+    #[arg(long, value_name = "ARN", value_parser = crate::config::function_arn)]
     pub function_arn: Vec<String>,
 
     /// Name of the Lambda function (csv-lambda-*)
@@ -435,10 +430,6 @@ fn function_name(text: &str) -> Result<String, String> {
     } else {
         Err(format!("expected a function's name alone: 1 to {FUNCTION_NAME_MAX} of A-Z a-z 0-9 - _"))
     }
-}
-
-fn function_arn(text: &str) -> Result<String, String> {
-    crate::config::function_arn(text)
 }
 
 fn policy_name() -> impl TypedValueParser<Value = Template> {

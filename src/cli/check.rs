@@ -14,7 +14,7 @@ use crate::runtime::colour;
 const PROGRESS_FROM: usize = 10;
 
 /// The marks at the beginnings of findings.
-pub(super) const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), ("  –", FAINT)];
+const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), ("  –", FAINT)];
 
 /// Runs every check and prints the findings.
 /// Errors: [`Failure`]: exit code 1 if a check failed, 2 if the configuration cannot be used.
@@ -44,7 +44,8 @@ pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), F
     }
 }
 
-fn print(report: &CheckReport, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+/// Prints findings. Errors: [`Failure`]: `out` cannot be written.
+pub(super) fn print(report: &CheckReport, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     let text = match json {
         true => format!("{}\n", report.json()?),
         false => painted(&report.text(), &MARKS, colour::wanted(&io::stdout())),

@@ -10,7 +10,7 @@ use crate::admin::AccessSettings;
 use crate::check::ports::here;
 use crate::config::admin::is_loopback;
 use crate::config::checked::FLUSH_BYTES_MAX;
-use crate::config::units::UnitError;
+use crate::config::units::{UnitError, within};
 use crate::config::{self, ByteSize, Environment, Period};
 use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3;
@@ -77,13 +77,8 @@ pub struct DevArgs {
 /// A size within the bounds of `flush.max_bytes`. They also apply to dev mode, because an object is always
 /// one put.
 fn flush_bytes(text: &str) -> Result<ByteSize, String> {
-    let least = ByteSize(1_000);
-    let size: ByteSize = text.parse().map_err(|error: UnitError| error.to_string())?;
-    if (least..=FLUSH_BYTES_MAX).contains(&size) {
-        Ok(size)
-    } else {
-        Err(format!("expected a size from {least} to {FLUSH_BYTES_MAX}"))
-    }
+    let size = text.parse().map_err(|error: UnitError| error.to_string())?;
+    within("a size", size, &(ByteSize(1_000)..=FLUSH_BYTES_MAX))
 }
 
 /// Runs until a signal ends it. Errors: [`Failure`]: the arguments cannot be used, or the node failed.

@@ -36,17 +36,12 @@ pub const INTERRUPTED: u8 = 130;
 impl Failure {
     /// Exit code 1.
     pub fn failed(text: impl Into<String>) -> Self {
-        Self { code: FAILED, text: text.into() }
+        Self::with_code(FAILED, text)
     }
 
     /// Exit code 2.
     pub fn usage(text: impl Into<String>) -> Self {
-        Self { code: WRONG_USAGE, text: text.into() }
-    }
-
-    /// Exit code 4.
-    pub fn unreachable(text: impl Into<String>) -> Self {
-        Self { code: UNREACHABLE, text: text.into() }
+        Self::with_code(WRONG_USAGE, text)
     }
 
     /// A given exit code.
@@ -70,7 +65,8 @@ impl fmt::Display for Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let first = beneath(&error);
-        Self { code: exit_code(first), text: advised(text(first), chain(first).find_map(advice)) }
+        let advice = chain(first).find_map(advice).map(|advice| format!("; {advice}"));
+        Self { code: exit_code(first), text: text(first) + &advice.unwrap_or_default() }
     }
 }
 
@@ -87,7 +83,7 @@ fn beneath<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
 }
 
 fn exit_code(error: &(dyn Error + 'static)) -> u8 {
-    if let Some(NodeError::UnsafeFilesystem { .. }) = error.downcast_ref() {
+    if let Some(NodeError::UnsafeFilesystem(..)) = error.downcast_ref() {
         return WRONG_USAGE;
     }
     match error.downcast_ref().map(Unusable::kind) {
@@ -98,13 +94,6 @@ fn exit_code(error: &(dyn Error + 'static)) -> u8 {
     }
 }
 
-fn advised(text: String, advice: Option<String>) -> String {
-    match advice {
-        Some(advice) => format!("{text}; {advice}"),
-        None => text,
-    }
-}
-
 /// What a new user can do about an error that gives no advice itself.
 fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     #[cfg(feature = "dev")]
@@ -112,10 +101,10 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
         return Some("stop that `forebay dev`, or name another directory with --data-dir".to_owned());
     }
     let of_command = match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(NodeError::DataDir { cause, .. }), _) if is_not_writable(cause) => {
+        (Some(NodeError::DataDir(.., cause)), _) if is_not_writable(cause) => {
             "name a directory that this user may write to with --data-dir"
         }
-        (_, Some(AskError::Unreachable { .. })) => {
+        (_, Some(AskError::Unreachable(..))) => {
             "start one with `forebay dev` or `forebay serve`, or give its admin address with --admin"
         }
         // The collector's own port answers with JSON, too, and is easily mistaken for the admin listener.
@@ -130,7 +119,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<String> {
 /// Whether something answers that is not an admin listener.
 fn is_wrong_port(error: &AskError) -> bool {
     match error {
-        AskError::Broken { .. } => true,
+        AskError::Broken(..) => true,
         AskError::Refused { status, code, .. } => *status == StatusCode::NOT_FOUND && code == "not_found",
         _ => false,
     }
@@ -152,11 +141,7 @@ mod tests {
         let check = |failure: Failure, said: &str| assert_eq!(failure.to_string(), said);
         let addr: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let of = |kind: ErrorKind| {
-            Failure::from(NodeError::Listen {
-                addr,
-                purpose: "accept calls",
-                cause: io::Error::new(kind, "no"),
-            })
+            Failure::from(NodeError::Listen(addr, "accept calls", io::Error::new(kind, "no")))
         };
         check(
             of(ErrorKind::AddrInUse),

@@ -9,7 +9,7 @@ use crate::admin::FlushOutcome;
 use crate::admin::server::FLUSH_WAIT;
 
 use super::args::FlushArgs;
-use super::print_json::print_json;
+use super::print_json::print_either;
 use crate::admin_client::AskError;
 
 /// The time limit for the answer: longer than the collector waits for its deliveries.
@@ -24,8 +24,7 @@ pub async fn run(args: &FlushArgs, out: &mut dyn Write) -> Result<FlushOutcome, 
         None => "/api/flush".to_owned(),
     };
     let outcome: FlushOutcome = args.admin.client()?.ask(Method::POST, &path, PATIENCE).await?;
-    let printed = if args.json { print_json(out, &outcome) } else { writeln!(out, "{}", render(&outcome)) };
-    printed.map_err(AskError::Print)?;
+    print_either(out, args.json, &outcome, || render(&outcome) + "\n").map_err(AskError::Print)?;
     Ok(outcome)
 }
 

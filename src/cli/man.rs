@@ -12,12 +12,8 @@ use super::failure::Failure;
 use crate::disk::own_files;
 use crate::words::counted;
 
-/// One manual page.
-struct Page {
-    /// The file's name, such as `forebay-import-csv.1`.
-    name: String,
-    text: Vec<u8>,
-}
+/// A manual page: the file's name, such as `forebay-import-csv.1`, and its text.
+type Page = (String, Vec<u8>);
 
 /// Prints the page of the program, or writes all pages into a directory.
 /// Errors: [`Failure`]: a page cannot be written.
@@ -30,7 +26,7 @@ pub fn run(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
             })?;
             writeln!(out, "{} in {}", counted(pages.len() as u64, "page", "pages"), dir.display())?;
         }
-        (None, Some(first)) => out.write_all(&first.text)?,
+        (None, Some((_, text))) => out.write_all(text)?,
         (None, None) => {}
     }
     Ok(())
@@ -38,9 +34,9 @@ pub fn run(args: &ManArgs, out: &mut dyn Write) -> Result<(), Failure> {
 
 fn write_all(dir: &Path, pages: &[Page]) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    pages.iter().try_for_each(|page| {
+    pages.iter().try_for_each(|(name, text)| {
         // A link that stands under the name of a page is replaced, not followed.
-        own_files::replace(&dir.join(&page.name), 0o644)?.write_all(&page.text)
+        own_files::replace(&dir.join(name), 0o644)?.write_all(text)
     })
 }
 
@@ -59,6 +55,6 @@ fn add(command: &Command, pages: &mut Vec<Page>) -> io::Result<()> {
     let page = Man::new(command.clone()).manual("Forebay");
     let mut text = Vec::new();
     page.render(&mut text)?;
-    pages.push(Page { name: page.get_filename(), text });
+    pages.push((page.get_filename(), text));
     command.get_subcommands().try_for_each(|command| add(command, pages))
 }

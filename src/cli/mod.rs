@@ -9,6 +9,7 @@ pub mod destinations;
 pub mod dev;
 pub mod failure;
 pub mod flush;
+mod if_any;
 pub mod import;
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -30,13 +30,6 @@ impl Listed {
     }
 }
 
-/// What the configuration says about policies.
-#[derive(Default)]
-struct Configured {
-    places: Vec<PolicyBucket>,
-    destinations: Vec<PolicyDestination>,
-}
-
 /// Prints one policy, or lists all, or lists the external ids.
 /// Errors: [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
 pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -53,10 +46,7 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // The configuration names the buckets that a collector writes to, not those that CSV files are in.
     let of_function = template.is_of_function();
     let loaded = if of_function { None } else { loaded(args.config.as_deref())? };
-    let configured = loaded.map_or_else(Configured::default, |config| Configured {
-        places: places(&config),
-        destinations: destinations(&config),
-    });
+    let configured = loaded.map(|config| (places(&config), destinations(&config))).unwrap_or_default();
     let values = values(args, template, configured).map_err(Failure::usage)?;
     let text = policy::document(template, &values).map_err(|error| Failure::usage(error.to_string()))?;
     if let Some(what) = policy::too_long(template, &text) {
@@ -105,16 +95,12 @@ fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Fail
 /// Refuses a destination that is not configured.
 fn known<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let among: Vec<&str> = among.collect();
-    match among.as_slice() {
-        all if all.contains(&name) => Ok(()),
-        [] => {
-            Err(format!("--destination {name}: the configuration has no such destination, and no other one"))
-        }
-        all => Err(format!(
-            "--destination {name}: the configuration has no such destination, but {}",
-            all.join(", ")
-        )),
+    if among.contains(&name) {
+        return Ok(());
     }
+    let others =
+        if among.is_empty() { "and no other one".to_owned() } else { format!("but {}", among.join(", ")) };
+    Err(format!("--destination {name}: the configuration has no such destination, {others}"))
 }
 
 /// The configuration. The default file may be missing.
@@ -132,8 +118,11 @@ fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
 
 /// The configured buckets and destinations, as changed by the flags: a flag that matches configured ones
 /// selects them; another value overrides theirs.
-fn values(args: &PolicyArgs, template: Template, configured: Configured) -> Result<Values, String> {
-    let Configured { places: configured, destinations } = configured;
+fn values(
+    args: &PolicyArgs,
+    template: Template,
+    (configured, destinations): (Vec<PolicyBucket>, Vec<PolicyDestination>),
+) -> Result<Values, String> {
     let destinations = chosen_destinations(args, template, destinations)?;
     let of_destination = |arn: &Arn| destinations.iter().any(|one| one.role.as_ref() == Some(arn));
     let mut places = match &args.bucket {

@@ -12,13 +12,13 @@ use super::args::ReceiptArgs;
 use super::failure::Failure;
 use super::print_json::print_either;
 use super::verify::reader;
-use crate::admin::ReceiptStatus;
-use crate::admin_client::{AdminClient, AskError};
+use crate::admin::{PositionsStatus, ReceiptStatus};
+use crate::admin_client::AskError;
 use crate::node::bucket_reader::BucketReader;
 use crate::object::BucketString;
 use crate::words::counted;
 
-use report::{Asked, ReceiptReport};
+use report::ReceiptReport;
 
 /// The time limit for the collector's answer: it may have to read the disk.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -30,11 +30,13 @@ const SESSION: &str = "receipt";
 pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // Query the collector first: calls that it delivers in the meantime are then found in the bucket.
     let client = args.admin.client()?;
-    let asked = asked(args, ask_collector(&client, args).await);
-    let mut report = ReceiptReport::new(args.receipt.clone(), &asked);
+    // A receipt has no character that must be escaped in a query.
+    let path = format!("/api/receipt?receipt={}", args.receipt);
+    let (answer, reported) = judged(args, client.ask(Method::GET, &path, PATIENCE).await);
+    let mut report = ReceiptReport::new(args.receipt.clone(), answer);
     if let Some(unanswered) = report.unanswered() {
         let reader = reader(&args.reach, SESSION)?;
-        let bucket = bucket(args, &reader, &asked)?;
+        let bucket = bucket(args, &reader, reported.as_deref(), report.collector_unknown.as_deref())?;
         let archive = Arc::new(reader.open(&bucket, Some(&args.receipt.source)).await);
         report.take_in(&bucket, archive.lookup(&unanswered).await?);
     }
@@ -49,22 +51,19 @@ pub async fn run(args: &ReceiptArgs, out: &mut dyn Write) -> Result<(), Failure>
     }
 }
 
-async fn ask_collector(client: &AdminClient, args: &ReceiptArgs) -> Result<ReceiptStatus, AskError> {
-    // A receipt has no character that must be escaped in a query.
-    let path = format!("/api/receipt?receipt={}", args.receipt);
-    client.ask(Method::GET, &path, PATIENCE).await
-}
-
-/// Evaluates the collector's answer.
-fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
+/// What the collector has of the receipt, or why that is unknown, and the bucket that it reports.
+fn judged(
+    args: &ReceiptArgs,
+    answer: Result<ReceiptStatus, AskError>,
+) -> (Result<Vec<PositionsStatus>, String>, Option<String>) {
     match answer {
-        Ok(status) if status.spool_id == args.receipt.spool_id => Asked::Answered(status),
+        Ok(status) if status.spool_id == args.receipt.spool_id => (Ok(status.positions), status.bucket),
         Ok(status) => {
             let url = &args.admin.url;
             let why = format!(
                 "the collector at {url} has another spool: query the one that issued the receipt (--admin)"
             );
-            Asked::Nothing { why, bucket: status.bucket }
+            (Err(why), status.bucket)
         }
         Err(error) => {
             if error.wants_other_token() {
@@ -72,21 +71,26 @@ fn asked(args: &ReceiptArgs, answer: Result<ReceiptStatus, AskError>) -> Asked {
                 // report.
                 tracing::warn!("{error}");
             }
-            Asked::Nothing { why: Failure::from(error).to_string(), bucket: None }
+            (Err(Failure::from(error).to_string()), None)
         }
     }
 }
 
 /// The bucket to search.
-fn bucket(args: &ReceiptArgs, reader: &BucketReader, asked: &Asked) -> Result<BucketString, Failure> {
+fn bucket(
+    args: &ReceiptArgs,
+    reader: &BucketReader,
+    reported: Option<&str>,
+    unknown: Option<&str>,
+) -> Result<BucketString, Failure> {
     let source = &args.receipt.source;
     let in_config = || reader.bucket_of(source);
-    let reported = || BucketString::parse(asked.bucket()?).ok();
+    let reported = || BucketString::parse(reported?).ok();
     args.bucket.clone().or_else(in_config).or_else(reported).ok_or_else(|| {
         Failure::usage(format!(
             "the bucket of {source} is in no configuration, and no collector reported it: give --bucket, or \
              --config; {}",
-            asked.why_nothing().unwrap_or("the collector answered, but does not know this source")
+            unknown.unwrap_or("the collector answered, but does not know this source")
         ))
     })
 }

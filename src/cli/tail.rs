@@ -208,10 +208,8 @@ impl<'a> Tail<'a> {
             }
             "missed" => {
                 let Missed { calls } = serde_json::from_str(&event.data)?;
-                tracing::warn!(
-                    "{} not shown: more came than could be read",
-                    counted(calls, "call is", "calls are")
-                );
+                let calls = counted(calls, "call is", "calls are");
+                tracing::warn!("{calls} not shown: more came than could be read");
                 Ok(())
             }
             // A newer collector may send more.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::args::{PartArgs, ReachArgs, VerifyArgs};
 use super::failure::Failure;
+use super::if_any::if_any;
 use super::meter::Meter;
 use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use crate::archive::{DayReport, Options, Progress, Span, Verify};
@@ -61,8 +62,7 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
             Err(Failure::failed(format!("{bucket} has no objects of {}", part(&args.part))))
         }
         0 => Ok(()),
-        1 => Err(Failure::failed(format!("1 finding in {bucket}"))),
-        count => Err(Failure::failed(format!("{} findings in {bucket}", grouped(count)))),
+        count => Err(Failure::failed(counted(count, "finding", "findings") + " in " + &bucket)),
     }
 }
 
@@ -94,21 +94,12 @@ async fn next(
 
 fn shown(progress: &Progress, summary: &Summary) -> String {
     let (listed, looked) = (progress.listed(), progress.looked_at());
-    let read = match progress.bytes_read() {
-        0 => String::new(),
-        bytes => format!(", {} read", about_bytes(bytes)),
-    };
-    let found = match summary.findings() {
-        0 => String::new(),
-        found => format!(", {}", counted(found, "finding", "findings")),
-    };
+    let read = if_any(progress.bytes_read(), |bytes| format!(", {} read", about_bytes(bytes)));
+    let found = if_any(summary.findings(), |found| format!(", {}", counted(found, "finding", "findings")));
     let percent = percent(looked, listed);
-    format!(
-        "{}, {} of {} ({percent} %){read}{found}",
-        counted(summary.days(), "day", "days"),
-        grouped(looked),
-        counted(listed, "listed object", "listed objects")
-    )
+    let (days, listed) =
+        (counted(summary.days(), "day", "days"), counted(listed, "listed object", "listed objects"));
+    format!("{days}, {} of {listed} ({percent} %){read}{found}", grouped(looked))
 }
 
 fn span(part: &PartArgs) -> Span {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::args::WaitArgs;
 use super::failure::Failure;
+use super::if_any::if_any;
 use super::meter::Meter;
 use super::print_json::print_json;
 use super::verify::{SESSION, config_file, reader};
@@ -174,10 +175,10 @@ fn print(
                 args.source,
                 counted(sum(|closed| closed.calls), "call", "calls"),
                 counted(sum(|closed| closed.objects), "object", "objects"),
-                match sum(|closed| closed.others.values().sum()) {
-                    0 => String::new(),
-                    others => format!(", and {} of collections", counted(others, "object", "objects")),
-                },
+                if_any(sum(|closed| closed.others.values().sum()), |others| format!(
+                    ", and {} of collections",
+                    counted(others, "object", "objects")
+                )),
                 counted(spools.len() as u64, "spool", "spools"),
             )?;
         }

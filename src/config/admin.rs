@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use crate::admin_token::AdminToken;
 
-use super::address::{ADDRESS_FORM, same_address};
 use super::checked::{Admin, Collector};
 use super::problem::ConfigProblem;
 use super::raw::{Table, Typed};
@@ -18,7 +17,7 @@ const MAKE_ONE: &str = "make one with `openssl rand -hex 24`";
 pub(super) fn check(
     table: &Table,
     collector: &Collector,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Admin {
     let default = Admin::default();
@@ -26,18 +25,18 @@ pub(super) fn check(
     let host = |text: &str| values::host(text, false);
     let hosts = reader::list("a list of host names, such as [\"forebay.internal\"]", host);
     let admin = Admin {
-        listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
+        listen: reader.get("listen", default.listen, reader::address),
         allowed_hosts: reader.get("allowed_hosts", default.allowed_hosts, hosts),
         token: reader.optional("token", |value| token(value, outside)),
         read_token: reader.optional("read_token", |value| token(value, outside)),
         metrics_without_token: reader.flag("metrics_without_token", default.metrics_without_token),
-        live_view: reader.get("live_view", default.live_view, reader::one_of(values::LIVE_VIEW)),
+        live_view: reader.word("live_view", default.live_view, values::LIVE_VIEW),
     };
     let public = [Some(collector.listen), collector.tls.as_ref().map(|tls| tls.listen)];
     if public.into_iter().flatten().any(|listen| same_address(listen, admin.listen)) {
         reader.refuse("listen", "is an address of the collector: give the admin listener a port of its own");
     }
-    if !reader.has("token") && outside.secrets_needed() {
+    if !reader.has("token") && outside.secrets_needed {
         if !is_loopback(admin.listen) {
             let what = format!(
                 "is not set, and other machines can reach the admin listener at {}: {MAKE_ONE}, and set it as \
@@ -57,12 +56,18 @@ pub(super) fn check(
     admin
 }
 
+/// Whether two listeners cannot have these addresses. Port 0 never conflicts: the system assigns a different
+/// port each time.
+pub(super) fn same_address(a: SocketAddr, b: SocketAddr) -> bool {
+    a == b && a.port() != 0
+}
+
 /// Whether only this machine can reach an address.
 pub fn is_loopback(listen: SocketAddr) -> bool {
     listen.ip().to_canonical().is_loopback()
 }
 
-pub(super) fn token(value: &Typed, outside: &dyn Outside) -> Result<AdminToken, String> {
+pub(super) fn token(value: &Typed, outside: &Outside<'_>) -> Result<AdminToken, String> {
     const FORM: &str = "is not text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
     let Resolved { text, from } = secret::resolve(value, FORM, outside)?;
     // A file usually ends with a line break.

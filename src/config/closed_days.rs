@@ -10,20 +10,15 @@ use super::web_address::{WebAddress, web_address};
 /// The most words of a command: the program and its arguments.
 const WORDS_MAX: usize = 64;
 
-/// `[closed_days]`: how the operator is notified of closed days.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClosedDays {
-    /// A URL that receives a POST.
-    pub webhook: Option<WebAddress>,
-    /// A program and its arguments.
-    pub command: Vec<String>,
-    /// How long one webhook request or command may take.
-    pub timeout: Duration,
-}
-
-impl Default for ClosedDays {
-    fn default() -> Self {
-        Self { webhook: None, command: Vec::new(), timeout: Duration::from_secs(30) }
+section! {
+    /// `[closed_days]`: how the operator is notified of closed days.
+    pub struct ClosedDays {
+        /// A URL that receives a POST.
+        webhook: Option<WebAddress> = None,
+        /// A program and its arguments.
+        command: Vec<String> = Vec::new(),
+        /// How long one webhook request or command may take.
+        timeout: Duration = Duration::from_secs(30),
     }
 }
 

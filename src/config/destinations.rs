@@ -10,13 +10,13 @@ use crate::destinations::settings::{
     AtLambda, BatchBounds, DestinationSettings, FORWARD, FunctionsAt, MAX_AGE, MAX_QUEUE, SecretText,
     TIMEOUT, URL, queues_max,
 };
+use crate::object::{ExternalId, RoleArn};
 use crate::sources::SourceId;
 
 use super::checked::Spool as SpoolSettings;
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
-use super::s3_location::{external_id, role_arn};
 use super::secret::{self, Outside};
 use super::sources::Source;
 use super::units::{ByteSize, Period};
@@ -28,7 +28,7 @@ const DESTINATIONS_MAX: usize = 64;
 /// The most functions invoked at once by a destination, for each function.
 const CONCURRENCY_MAX: usize = 1_000;
 /// The least that a destination may be allowed to queue.
-const QUEUE_MIN: ByteSize = ByteSize(1 << 20);
+const QUEUE_MIN: u64 = 1 << 20;
 /// The default of `retry_execution_errors` in batches.
 const BATCH_RETRIES: u32 = 2;
 /// What is forwarded at a time unless `mode` is "batch": the public endpoint takes 500 KB.
@@ -50,12 +50,6 @@ enum Kind {
     Http,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Event,
-    Batch,
-}
-
 /// What a destination's settings are checked against.
 pub(super) struct Around<'a> {
     /// The sources, which a destination may name. `None` if they are not known: every id is then taken for
@@ -64,12 +58,12 @@ pub(super) struct Around<'a> {
     /// The bytes of the spool.
     pub(super) spool_bytes: u64,
     /// What secrets refer to.
-    pub(super) outside: &'a dyn Outside,
+    pub(super) outside: &'a Outside<'a>,
 }
 
 impl<'a> Around<'a> {
     /// Of destinations without the rest of a configuration.
-    pub(super) fn alone(outside: &'a dyn Outside) -> Self {
+    pub(super) fn alone(outside: &'a Outside<'a>) -> Self {
         Self { sources: None, spool_bytes: SpoolSettings::default().max_bytes, outside }
     }
 }
@@ -110,7 +104,7 @@ pub(super) fn check(
             destinations.push(settings);
         }
     }
-    let part = (left / unset.len().max(1) as u64).clamp(QUEUE_MIN.0, MAX_QUEUE);
+    let part = (left / unset.len().max(1) as u64).clamp(QUEUE_MIN, MAX_QUEUE);
     for index in unset {
         if let Some(settings) = destinations.get_mut(index) {
             settings.max_queue = part;
@@ -136,7 +130,7 @@ fn destination(
 ) -> Read {
     let mut reader = Reader::new(table, problems);
     let enabled = reader.flag("enabled", true);
-    let max_queue = reader.optional("max_queue", reader::size(QUEUE_MIN, ByteSize(100_000_000_000_000)));
+    let max_queue = reader.optional("max_queue", reader::size(QUEUE_MIN..=100_000_000_000_000));
     Read { enabled, max_queue, settings: settings(table, around, (names, max_queue), problems) }
 }
 
@@ -148,11 +142,11 @@ fn settings(
 ) -> Option<DestinationSettings> {
     let before = problems.len();
     let mut reader = Reader::new(table, problems);
-    let name = reader.optional("name", name);
+    let name = reader.optional("name", reader::id);
     if !reader.has("name") {
         reader.refuse("name", "is not set: each destination needs a name, such as \"crm\"");
     }
-    if name.as_ref().is_some_and(|name: &SourceId| !names.insert(name.clone())) {
+    if name.as_ref().is_some_and(|name| !names.insert(name.clone())) {
         reader.refuse("name", "is also the name of another destination");
     }
     let kinds = reader::one_of(&[("lambda", Kind::Lambda), ("http", Kind::Http)]);
@@ -161,13 +155,13 @@ fn settings(
         reader.refuse("type", "is not set: expected \"lambda\" or \"http\"");
     }
     let sources = sources(&mut reader, around.sources);
-    let timeouts = reader::period(Period::from_millis(100), Period::from_secs(900));
+    let timeouts = reader::period(Period::from_millis(100)..=Period::from_secs(900));
     let timeout = reader.get("timeout", TIMEOUT, timeouts);
     let concurrency = reader.get("concurrency", 64, reader::count(1, CONCURRENCY_MAX));
     let max_age = reader.seconds("max_age", MAX_AGE, 1..=14 * 86_400);
     let retries = reader.optional("retry_execution_errors", reader::count(0, 100));
     let respect_integrations = reader.flag("respect_integrations", true);
-    let in_order = reader.get("order_by", false, reader::one_of(values::ORDER_BY));
+    let in_order = reader.word("order_by", false, values::ORDER_BY);
     let mut batch = batch(&mut reader);
     let selection = |functions, function| Selection {
         sources: sources.clone(),
@@ -177,13 +171,12 @@ fn settings(
         name: name.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
     };
     let kind = kind?;
-    let foreign: &[&str] = match kind {
-        Kind::Lambda => &OF_HTTP,
-        Kind::Http => &OF_LAMBDA,
+    let (foreign, other): (&[&str], _) = match kind {
+        Kind::Lambda => (&OF_HTTP, "http"),
+        Kind::Http => (&OF_LAMBDA, "lambda"),
     };
     for key in foreign {
         if reader.has(key) {
-            let other = if matches!(kind, Kind::Lambda) { "http" } else { "lambda" };
             reader.refuse(key, format!("is only for type = \"{other}\""));
         }
     }
@@ -231,11 +224,6 @@ fn settings(
     (problems.len() == before).then_some(settings)
 }
 
-fn name(value: &Typed) -> Result<SourceId, String> {
-    SourceId::new(reader::text(value)?)
-        .map_err(|_| "expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -".to_owned())
-}
-
 /// `None`: every source.
 fn sources(reader: &mut Reader<'_>, known: Option<&[Source]>) -> Option<Vec<SourceId>> {
     let item = |text: &str| match text.trim() {
@@ -257,9 +245,7 @@ fn sources(reader: &mut Reader<'_>, known: Option<&[Source]>) -> Option<Vec<Sour
 }
 
 fn batch(reader: &mut Reader<'_>) -> Option<BatchBounds> {
-    let mode =
-        reader.get("mode", Mode::Event, reader::one_of(&[("event", Mode::Event), ("batch", Mode::Batch)]));
-    if mode == Mode::Event {
+    if !reader.word("mode", false, values::MODE) {
         for key in ["batch_max_calls", "batch_max_bytes"] {
             if reader.has(key) {
                 reader.refuse(key, "is only for mode = \"batch\"");
@@ -327,9 +313,8 @@ fn lambda(
     taken: Option<&[SourceId]>,
     known: Option<&[Source]>,
 ) -> AtLambda {
-    let invocations = reader::one_of(values::INVOCATION);
-    let invocation = reader.get("invocation", Invocation::RequestResponse, invocations);
-    let log_tail = reader.get("log_type", false, reader::one_of(values::LOG_TYPE));
+    let invocation = reader.word("invocation", Invocation::RequestResponse, values::INVOCATION);
+    let log_tail = reader.word("log_type", false, values::LOG_TYPE);
     if invocation == Invocation::Event {
         if log_tail {
             let what = "\"Tail\" needs invocation = \"RequestResponse\": with \"Event\" AWS answers before the function runs, so \
@@ -344,7 +329,7 @@ fn lambda(
     }
     let most = invocation.bytes_max();
     let payload_max = reader.size("max_payload", most as u64, 1 << 10..=SYNC_BYTES_MAX as u64);
-    let role = reader.optional("role_arn", role_arn);
+    let role = reader.optional("role_arn", reader::from_text(RoleArn::parse));
     let external_ids = external_ids(reader, role.is_some(), taken, known);
     AtLambda {
         region: reader.optional("region", reader::from_text(values::region)),
@@ -371,6 +356,7 @@ fn external_ids(
             && known.is_none_or(|known| known.iter().any(|source| source.id == *id))
     };
     let read = reader.optional("external_id", |value| {
+        let external_id = reader::from_text(ExternalId::parse);
         let Typed::Table(entries) = value else { return external_id(value).map(ExternalIds::OneForAll) };
         let one = |(source, entry): &(String, Entry)| {
             let id = SourceId::new(source).ok().filter(is_taken);
@@ -398,11 +384,11 @@ fn external_ids(
     ids
 }
 
-fn http(reader: &mut Reader<'_>, outside: &dyn Outside) -> Option<(FunctionsAt, &'static str)> {
+fn http(reader: &mut Reader<'_>, outside: &Outside<'_>) -> Option<(FunctionsAt, &'static str)> {
     let url = reader.optional("url", |value| {
         let address = secret::resolve(value, &format!("expected a URL such as \"{EXAMPLE_URL}\""), outside)?;
         // What stands for a secret that need not be there is no URL.
-        let stands_in = !outside.secrets_needed() && !address.from.is_empty();
+        let stands_in = !outside.secrets_needed && !address.from.is_empty();
         let text = if stands_in { EXAMPLE_URL } else { address.text.trim() };
         web_address(EXAMPLE_URL)(&Typed::Text(text.to_owned()))
     });
@@ -450,11 +436,7 @@ fn tracking_endpoint(text: &str) -> Result<String, String> {
 fn typed(table: &Table) -> String {
     let mut text = "[[destination]]\n".to_owned();
     for (key, entry) in &table.entries {
-        text.push_str(&format!(
-            "{key} = {}
-",
-            entry.value.toml()
-        ));
+        text += &format!("{key} = {}\n", entry.value.toml());
     }
     text
 }

@@ -6,14 +6,12 @@ use std::fmt::Display;
 use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::settings::{AtLambda, DestinationSettings, FunctionsAt};
 
-use super::checked::{Admin, Collector, Config, Flush, Spool};
-use super::closed_days::ClosedDays;
+use super::checked::Config;
 use super::problem::SettingPlace;
-use super::raw::{DESTINATION_KEYS, Raw, SECTIONS, SOURCE_KEYS};
-use super::s3::S3;
+use super::raw::{DESTINATION_KEYS, Raw};
 use super::sources::Source;
 use super::units::{ByteSize, Period};
-use super::values::{self as setting, AllowedOrigins, Words};
+use super::values::{self as setting, Words};
 
 /// The most sources whose values are listed.
 pub(super) const SOURCES_LISTED_MAX: usize = 200;
@@ -79,25 +77,22 @@ impl Origins {
 /// Every setting of every section, in their order, and then those of the first sources and of all
 /// destinations.
 pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
-    let value = |name: String, shown: Option<String>| ConfigValue {
+    let value = |(name, shown): (String, Option<String>)| ConfigValue {
         from: origins.origin(&name),
         value: shown.unwrap_or_else(|| NOT_SET.to_owned()),
         name,
     };
-    let settings = SECTIONS.iter().flat_map(|(section, keys)| keys.iter().map(move |key| (*section, *key)));
-    let settings =
-        settings.map(|(section, key)| value(format!("{section}.{key}"), shown(config, section, key)));
+    let settings = of_sections(config).into_iter().map(|(name, shown)| (name.to_owned(), shown));
     let sources = config.sources.iter().take(SOURCES_LISTED_MAX).flat_map(|source| {
-        let keys = SOURCE_KEYS.iter().filter(|key| **key != "id");
-        keys.map(move |key| value(format!("source.{}.{key}", source.id), of_source(source, key)))
+        of_source(source).into_iter().map(move |(key, shown)| (format!("source.{}.{key}", source.id), shown))
     });
     let destinations = config.destinations.iter().flat_map(|destination| {
         let keys = DESTINATION_KEYS.iter().filter(|key| **key != "name");
         keys.map(move |key| {
-            value(format!("destination.{}.{key}", destination.name), of_destination(destination, key))
+            (format!("destination.{}.{key}", destination.name), of_destination(destination, key))
         })
     });
-    settings.chain(sources).chain(destinations).collect()
+    settings.chain(sources).chain(destinations).map(value).collect()
 }
 
 /// Where the values are from after a reload that put `next` into force: a setting that differs from the new
@@ -119,139 +114,93 @@ pub(super) fn origins_after_reload(
     Origins { settings: values(next, from_new).into_iter().filter_map(origin).collect() }
 }
 
-fn shown(config: &Config, section: &str, key: &str) -> Option<String> {
-    match section {
-        "collector" => of_collector(&config.collector, key),
-        "admin" => of_admin(&config.admin, key),
-        "spool" => of_spool(&config.spool, key),
-        "s3" => of_s3(&config.s3, key),
-        "flush" => of_flush(&config.flush, key),
-        "closed_days" => of_closed_days(&config.closed_days, key),
-        _ => None,
-    }
-}
-
-fn of_collector(collector: &Collector, key: &str) -> Option<String> {
+/// The name and the value of each setting of the sections. The address and the arguments of hooks may hold
+/// tokens.
+fn of_sections(config: &Config) -> Vec<(&'static str, Option<String>)> {
+    let Config { collector, admin, spool, s3, flush, closed_days, .. } = config;
     let tls = collector.tls.as_ref();
-    match key {
-        "listen" => text(collector.listen),
-        "tls_listen" => tls.map(|tls| tls.listen.to_string()),
-        "tls_cert" => tls.map(|tls| tls.cert.display().to_string()),
-        "tls_key" => tls.map(|tls| tls.key.display().to_string()),
-        "max_body" => bytes(collector.max_body as u64),
-        "max_event" => bytes(collector.max_event as u64),
-        "max_connections" => text(collector.max_connections),
-        "calls_per_second" => collector.calls_per_second.and_then(text),
-        "drain_delay" => period(collector.drain_delay),
-        "validation" => word_of(setting::VALIDATION, collector.validation),
-        "unknown_key" => word_of(setting::UNKNOWN_KEY, collector.unknown_key),
-        "accept_bearer" => text(collector.accept_bearer),
-        "client_libraries" => list(&collector.client_libraries),
-        "trusted_proxies" => list(&collector.trusted_proxies),
-        "allowed_origins" => match &collector.allowed_origins {
-            AllowedOrigins::Any => list(&["*"]),
-            AllowedOrigins::Only(origins) => list(origins),
-        },
-        "private_network" => text(collector.private_network),
-        "public_host" => collector.public_host.clone(),
-        "path_prefix" => collector.path_prefix.clone(),
-        "receipts" => text(collector.receipts),
-        _ => None,
-    }
-}
-
-fn of_admin(admin: &Admin, key: &str) -> Option<String> {
-    match key {
-        "listen" => text(admin.listen),
-        "allowed_hosts" => list(&admin.allowed_hosts),
-        "token" => admin.token.and_then(|_| word(HIDDEN)),
-        "read_token" => admin.read_token.and_then(|_| word(HIDDEN)),
-        "metrics_without_token" => text(admin.metrics_without_token),
-        "live_view" => word(admin.live_view.slug()),
-        _ => None,
-    }
-}
-
-fn of_spool(spool: &Spool, key: &str) -> Option<String> {
-    match key {
-        "dir" => text(spool.dir.display()),
-        "max_bytes" => bytes(spool.max_bytes),
-        "segment_bytes" => bytes(spool.segment_bytes),
-        "node" => spool.node.as_ref().map(|node| node.as_str().to_owned()),
-        "unsafe_filesystem" => text(spool.unsafe_filesystem),
-        "on_corruption" => word_of(setting::ON_CORRUPTION, spool.on_corruption),
-        "dedupe_window" => period(spool.dedupe_window),
-        _ => None,
-    }
-}
-
-fn of_s3(s3: &S3, key: &str) -> Option<String> {
-    match key {
-        "bucket" => s3.bucket.as_ref().and_then(text),
-        "region" => s3.region.clone(),
-        "endpoint_url" => s3.endpoint.as_ref().and_then(text),
-        "path_style" => text(s3.path_style),
-        "fips" => text(s3.fips),
-        "dual_stack" => text(s3.dual_stack),
-        "sts_endpoint_url" => s3.sts_endpoint.as_ref().and_then(text),
-        "kms_endpoint_url" => s3.kms_endpoint.as_ref().and_then(text),
-        "role_arn" => s3.role_arn.as_ref().and_then(text),
-        "external_id" => s3.external_id.as_ref().and_then(text),
-        "expected_bucket_owner" => s3.expected_bucket_owner.as_ref().and_then(text),
-        "request_payer" => text(s3.request_payer),
-        "acl" => s3.acl.and_then(|acl| word_of(setting::ACL, acl)),
-        "encryption" => text(&s3.encryption),
-        "storage_class" => s3.storage_class.and_then(text),
-        "object_tags" => {
-            let tags = [("source", s3.object_tags.source), ("day", s3.object_tags.day)];
-            list(&tags.into_iter().filter(|(_, on)| *on).map(|(tag, _)| tag).collect::<Vec<_>>())
-        }
-        "content_encoding" => word_of(setting::CONTENT_ENCODING, s3.content_encoding),
-        "checksums" => word_of(setting::CHECKSUMS, s3.checksums),
-        "put" => word_of(setting::PUT, s3.put),
-        _ => None,
-    }
-}
-
-fn of_flush(flush: &Flush, key: &str) -> Option<String> {
-    match key {
-        "max_bytes" => bytes(flush.max_bytes),
-        "max_age" => period(flush.max_age),
-        "align" => flush.align.map(|minute| format!(":{:02}", minute.get())),
-        "on_shutdown" => text(flush.on_shutdown),
-        "shutdown_grace" => period(flush.shutdown_grace),
-        _ => None,
-    }
-}
-
-/// The address and the arguments may hold tokens.
-fn of_closed_days(closed_days: &ClosedDays, key: &str) -> Option<String> {
-    match key {
-        "webhook" => closed_days.webhook.as_ref().and_then(|_| word(HIDDEN)),
-        "command" => match closed_days.command.split_first() {
-            None => list::<&str>(&[]),
-            Some((program, [])) => list(&[program]),
-            Some((program, _)) => Some(format!("[{program:?}, {HIDDEN}]")),
-        },
-        "timeout" => period(closed_days.timeout),
-        _ => None,
-    }
+    let tags = [("source", s3.object_tags.source), ("day", s3.object_tags.day)];
+    let tags: Vec<&str> = tags.into_iter().filter(|(_, on)| *on).map(|(tag, _)| tag).collect();
+    let command = match closed_days.command.split_first() {
+        Some((program, [_, ..])) => Some(format!("[{program:?}, {HIDDEN}]")),
+        _ => list(&closed_days.command),
+    };
+    vec![
+        ("collector.listen", text(collector.listen)),
+        ("collector.tls_listen", tls.map(|tls| tls.listen.to_string())),
+        ("collector.tls_cert", tls.map(|tls| tls.cert.display().to_string())),
+        ("collector.tls_key", tls.map(|tls| tls.key.display().to_string())),
+        ("collector.max_body", bytes(collector.max_body as u64)),
+        ("collector.max_event", bytes(collector.max_event as u64)),
+        ("collector.max_connections", text(collector.max_connections)),
+        ("collector.calls_per_second", collector.calls_per_second.and_then(text)),
+        ("collector.drain_delay", period(collector.drain_delay)),
+        ("collector.validation", word_of(setting::VALIDATION, collector.validation)),
+        ("collector.unknown_key", word_of(setting::UNKNOWN_KEY, collector.accept_unknown_key)),
+        ("collector.accept_bearer", text(collector.accept_bearer)),
+        ("collector.client_libraries", list(&collector.client_libraries)),
+        ("collector.trusted_proxies", list(&collector.trusted_proxies)),
+        ("collector.allowed_origins", list_or_all(collector.allowed_origins.as_deref())),
+        ("collector.private_network", text(collector.private_network)),
+        ("collector.public_host", collector.public_host.clone()),
+        ("collector.path_prefix", collector.path_prefix.clone()),
+        ("collector.receipts", text(collector.receipts)),
+        ("admin.listen", text(admin.listen)),
+        ("admin.allowed_hosts", list(&admin.allowed_hosts)),
+        ("admin.token", admin.token.and_then(|_| word(HIDDEN))),
+        ("admin.read_token", admin.read_token.and_then(|_| word(HIDDEN))),
+        ("admin.metrics_without_token", text(admin.metrics_without_token)),
+        ("admin.live_view", word(admin.live_view.slug())),
+        ("spool.dir", text(spool.dir.display())),
+        ("spool.max_bytes", bytes(spool.max_bytes)),
+        ("spool.segment_bytes", bytes(spool.segment_bytes)),
+        ("spool.node", spool.node.clone()),
+        ("spool.unsafe_filesystem", text(spool.unsafe_filesystem)),
+        ("spool.on_corruption", word_of(setting::ON_CORRUPTION, spool.stop_on_corruption)),
+        ("spool.dedupe_window", period(spool.dedupe_window)),
+        ("s3.bucket", s3.bucket.as_ref().and_then(text)),
+        ("s3.region", s3.region.clone()),
+        ("s3.endpoint_url", s3.endpoint.as_ref().and_then(text)),
+        ("s3.path_style", text(s3.path_style)),
+        ("s3.fips", text(s3.fips)),
+        ("s3.dual_stack", text(s3.dual_stack)),
+        ("s3.sts_endpoint_url", s3.sts_endpoint.as_ref().and_then(text)),
+        ("s3.kms_endpoint_url", s3.kms_endpoint.as_ref().and_then(text)),
+        ("s3.role_arn", s3.role_arn.as_ref().and_then(text)),
+        ("s3.external_id", s3.external_id.as_ref().and_then(text)),
+        ("s3.expected_bucket_owner", s3.expected_bucket_owner.as_ref().and_then(text)),
+        ("s3.request_payer", text(s3.request_payer)),
+        ("s3.acl", word_of(setting::ACL, s3.bucket_owner_full_control)),
+        ("s3.encryption", text(&s3.encryption)),
+        ("s3.storage_class", s3.storage_class.and_then(text)),
+        ("s3.object_tags", list(&tags)),
+        ("s3.content_encoding", word_of(setting::CONTENT_ENCODING, s3.content_encoding)),
+        ("s3.checksums", word_of(setting::CHECKSUMS, s3.checksums)),
+        ("s3.put", word_of(setting::PUT, s3.put)),
+        ("flush.max_bytes", bytes(flush.max_bytes)),
+        ("flush.max_age", period(flush.max_age)),
+        ("flush.align", flush.align.map(|minute| format!(":{minute:02}"))),
+        ("flush.on_shutdown", text(flush.on_shutdown)),
+        ("flush.shutdown_grace", period(flush.shutdown_grace)),
+        ("closed_days.webhook", closed_days.webhook.as_ref().and_then(|_| word(HIDDEN))),
+        ("closed_days.command", command),
+        ("closed_days.timeout", period(closed_days.timeout)),
+    ]
 }
 
 /// What is in force for a source, whether it or `[s3]` sets it.
-fn of_source(source: &Source, key: &str) -> Option<String> {
+fn of_source(source: &Source) -> Vec<(&'static str, Option<String>)> {
     let to = &source.location;
-    match key {
-        "write_keys" => text(format_args!("{HIDDEN}: {}", source.write_keys.len())),
-        "bucket" => text(&to.bucket),
-        "region" => to.region.clone(),
-        "encryption" => text(&to.encryption),
-        "role_arn" => to.role.as_ref().and_then(|role| text(&role.arn)),
-        "external_id" => to.role.as_ref().and_then(|role| text(&role.external_id)),
-        "expected_bucket_owner" => to.expected_bucket_owner.as_ref().and_then(text),
-        "storage_class" => to.storage_class.and_then(text),
-        _ => None,
-    }
+    vec![
+        ("write_keys", text(format_args!("{HIDDEN}: {}", source.write_keys.len()))),
+        ("bucket", text(&to.bucket)),
+        ("region", to.region.clone()),
+        ("encryption", text(&to.encryption)),
+        ("role_arn", to.role.as_ref().and_then(|role| text(&role.arn))),
+        ("external_id", to.role.as_ref().and_then(|role| text(&role.external_id))),
+        ("expected_bucket_owner", to.expected_bucket_owner.as_ref().and_then(text)),
+        ("storage_class", to.storage_class.and_then(text)),
+    ]
 }
 
 fn of_destination(destination: &DestinationSettings, key: &str) -> Option<String> {
@@ -259,10 +208,7 @@ fn of_destination(destination: &DestinationSettings, key: &str) -> Option<String
     match key {
         "type" => word(destination.functions_at.kind()),
         "enabled" => text(true),
-        "sources" => match &destination.selection.sources {
-            Some(sources) => list(sources),
-            None => list(&["*"]),
-        },
+        "sources" => list_or_all(destination.selection.sources.as_deref()),
         "timeout" => period(destination.timeout),
         "concurrency" => text(destination.concurrency),
         "max_age" => period(destination.max_age),
@@ -270,7 +216,7 @@ fn of_destination(destination: &DestinationSettings, key: &str) -> Option<String
         "retry_execution_errors" => text(destination.retry_execution_errors),
         "respect_integrations" => text(destination.selection.respect_integrations),
         "order_by" => word_of(setting::ORDER_BY, destination.in_order),
-        "mode" => word(if batch.is_some() { "batch" } else { "event" }),
+        "mode" => word_of(setting::MODE, batch.is_some()),
         "batch_max_calls" => batch.and_then(|batch| text(batch.calls)),
         "batch_max_bytes" => batch.and_then(|batch| bytes(batch.bytes as u64)),
         _ => match &destination.functions_at {
@@ -328,6 +274,11 @@ fn inline_table(entries: &BTreeMap<impl Display, impl Display>) -> Option<String
     let pairs: Vec<String> =
         entries.iter().map(|(key, value)| format!("{key} = {:?}", value.to_string())).collect();
     (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
+}
+
+/// `["*"]` stands for all, which is `None`.
+fn list_or_all<T: Display>(items: Option<&[T]>) -> Option<String> {
+    items.map_or_else(|| list(&["*"]), list)
 }
 
 fn list<T: Display>(items: &[T]) -> Option<String> {

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -20,13 +18,11 @@ use super::in_force::{self, ConfigValue, Origins};
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
 use super::raw::{Raw, Typed, VARIABLE_PREFIX, variable_of};
 use super::reload;
-use super::secret::Outside;
+use super::secret::{Outside, SECRET_FILE_MAX, add_file, read_text};
 use super::sections;
 
 /// The longest configuration file, in bytes: several times what ten thousand sources need.
 pub const CONFIG_FILE_MAX: u64 = 16 << 20;
-/// The longest file with a write key or a token, in bytes.
-pub const SECRET_FILE_MAX: u64 = 4 << 10;
 
 /// The environment variables of the process at its start. They contain secrets, so `Debug` shows none.
 #[derive(Clone, Default)]
@@ -39,15 +35,15 @@ pub struct Environment {
 impl Environment {
     /// The variables of this process.
     pub fn of_process() -> Self {
-        Self::of_os(std::env::vars_os())
+        Self::of(std::env::vars_os())
     }
 
     /// The given variables. Those that are not UTF-8 are left out; if the name begins with `FOREBAY_`,
     /// loading fails.
-    pub fn of_os(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    pub fn of<N: Into<OsString>, V: Into<OsString>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut all = Self::default();
         for (name, value) in variables {
-            match (name.into_string(), value.into_string()) {
+            match (name.into().into_string(), value.into().into_string()) {
                 (Ok(name), Ok(value)) => drop(all.variables.insert(name, value)),
                 (Ok(name), Err(_)) if name.starts_with(VARIABLE_PREFIX) => all.unreadable.push(name),
                 _ => {}
@@ -56,14 +52,6 @@ impl Environment {
         all
     }
 
-    /// The given variables.
-    pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
-        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { variables, unreadable: Vec::new() }
-    }
-}
-
-impl Environment {
     /// The admin token of a process without a configuration file: `FOREBAY_ADMIN_TOKEN`, resolved as in a
     /// file. Errors: the problem, which never shows the token.
     pub fn admin_token(&self) -> Result<Option<AdminToken>, ConfigProblem> {
@@ -71,35 +59,35 @@ impl Environment {
         let Some(value) = self.variables.get(&variable).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
-        let outside = self.seen();
+        let outside = self.outside("");
         admin::token(&Typed::Variable(value.clone()), &outside)
             .map(Some)
             .map_err(|what| ConfigProblem::new(SettingPlace::Nowhere, variable, what))
     }
-}
 
-impl Environment {
     /// A destination from the TOML that was kept of it, although the file no longer has it. Its secrets are
     /// resolved now. Errors: what is wrong, in one line.
     pub fn destination(&self, typed: &str) -> Result<DestinationSettings, String> {
-        let one = |problems: Vec<ConfigProblem>| {
-            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-        };
-        let mut raw = Raw::parse(typed).map_err(one)?;
-        let mut problems = std::mem::take(&mut raw.problems);
-        let outside = self.seen();
-        let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
-        match found.into_iter().next() {
-            Some(destination) if problems.is_empty() => Ok(destination),
-            _ => Err(one(problems)),
-        }
+        let found = Raw::parse(typed).and_then(|raw| self.destinations(raw));
+        let first = found.and_then(|found| found.into_iter().next().ok_or_else(Vec::new));
+        first.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
-    fn seen(&self) -> Seen<'_> {
-        Seen {
-            environment: self,
+    /// The destinations of a file, without the rest of it. Errors: all problems.
+    fn destinations(&self, mut raw: Raw) -> Result<Vec<DestinationSettings>, Vec<ConfigProblem>> {
+        let mut problems = std::mem::take(&mut raw.problems);
+        let outside = self.outside("");
+        let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
+        if problems.is_empty() { Ok(found) } else { Err(problems) }
+    }
+
+    /// What the secrets of a configuration with this text refer to.
+    fn outside(&self, text: &str) -> Outside<'_> {
+        Outside {
+            variables: &self.variables,
             secrets_needed: true,
-            digest: RefCell::default(),
+            reads_files: true,
+            digest: RefCell::new(Sha256::new_with_prefix(text)),
             files: RefCell::default(),
         }
     }
@@ -113,7 +101,8 @@ pub fn destinations_of(
 ) -> Result<(Vec<DestinationSettings>, Vec<&'static str>), ConfigError> {
     let raw = raw_of(path)?;
     let unused = raw.unused();
-    Ok((checked(path, raw, environment)?, unused))
+    let destinations = environment.destinations(raw);
+    Ok((destinations.map_err(|problems| ConfigError::of(path, problems))?, unused))
 }
 
 /// The destinations of a file that has nothing else. `None` if it has more, has none, or cannot be read.
@@ -124,29 +113,12 @@ pub fn destinations_alone(
 ) -> Option<Result<Vec<DestinationSettings>, ConfigError>> {
     let raw = raw_of(path).ok()?;
     let alone = raw.unused().is_empty() && !raw.destinations.is_empty();
-    alone.then(|| checked(path, raw, environment))
+    alone.then(|| environment.destinations(raw).map_err(|problems| ConfigError::of(path, problems)))
 }
 
 fn raw_of(path: &Path) -> Result<Raw, ConfigError> {
-    let file = || path.display().to_string();
-    let text = read_text(path, CONFIG_FILE_MAX)
-        .map_err(|what| ConfigError::of_file(file(), format!("cannot be read: {what}")))?;
-    Raw::parse(&text).map_err(|problems| ConfigError { file: file(), problems })
-}
-
-fn checked(
-    path: &Path,
-    mut raw: Raw,
-    environment: &Environment,
-) -> Result<Vec<DestinationSettings>, ConfigError> {
-    let mut problems = std::mem::take(&mut raw.problems);
-    let outside = environment.seen();
-    let found = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
-    if problems.is_empty() {
-        Ok(found)
-    } else {
-        Err(ConfigError { file: path.display().to_string(), problems })
-    }
+    let text = read_text(path, CONFIG_FILE_MAX).map_err(|what| ConfigError::unreadable(path, what))?;
+    Raw::parse(&text).map_err(|problems| ConfigError::of(path, problems))
 }
 
 impl fmt::Debug for Environment {
@@ -176,11 +148,8 @@ impl Loaded {
     #[must_use]
     pub fn after_reload(&self, new: Self) -> Self {
         let config = reload::in_force(&self.config, &new.config);
-        let origins = in_force::origins_after_reload(
-            (&self.config, &self.origins),
-            &config,
-            (&new.config, &new.origins),
-        );
+        let (before, after) = ((&self.config, &self.origins), (&new.config, &new.origins));
+        let origins = in_force::origins_after_reload(before, &config, after);
         Self { config, origins, ..new }
     }
 }
@@ -247,26 +216,19 @@ impl Loader {
 
     /// Like [`Loader::load`], and returns the content even if it is invalid.
     pub(super) fn look(&self) -> (Content, Result<Loaded, ConfigError>) {
-        let file = self.path.display().to_string();
         let text = match read_text(&self.path, CONFIG_FILE_MAX) {
             Ok(text) => text,
             Err(what) => {
-                let content = Content::unreadable(&what);
-                return (content, Err(ConfigError::of_file(file, format!("cannot be read: {what}"))));
+                return (Content::unreadable(&what), Err(ConfigError::unreadable(&self.path, what)));
             }
         };
-        let outside = Seen {
-            environment: &self.environment,
-            secrets_needed: self.secrets_needed,
-            digest: RefCell::new(Sha256::new_with_prefix(&text)),
-            files: RefCell::default(),
-        };
+        let outside = Outside { secrets_needed: self.secrets_needed, ..self.environment.outside(&text) };
         let checked = check(&text, &self.environment, &outside);
         let digest = outside.digest.into_inner().finalize().into();
         let content = Content { digest, files: outside.files.into_inner() };
         let loaded = checked
             .map(|(config, warnings, origins)| Loaded { config, warnings, origins, content: content.clone() })
-            .map_err(|problems| ConfigError { file, problems });
+            .map_err(|problems| ConfigError::of(&self.path, problems));
         (content, loaded)
     }
 }
@@ -277,13 +239,14 @@ pub fn check_text(
     text: &str,
     environment: &Environment,
 ) -> Result<(Config, Vec<String>), Vec<ConfigProblem>> {
-    check(text, environment, &TextAlone { environment }).map(|(config, warnings, _)| (config, warnings))
+    let outside = Outside { reads_files: false, ..environment.outside(text) };
+    check(text, environment, &outside).map(|(config, warnings, _)| (config, warnings))
 }
 
 fn check(
     text: &str,
     environment: &Environment,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
 ) -> Result<(Config, Vec<String>, Origins), Vec<ConfigProblem>> {
     let mut raw = Raw::parse(text)?;
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
@@ -295,82 +258,8 @@ fn check(
         return checked.map(|config| (config, warnings, origins));
     }
     let mut problems = checked.err().unwrap_or_default();
-    problems.extend(environment.unreadable.iter().map(|name| ConfigProblem {
-        place: SettingPlace::Variable(name.clone()),
-        name: name.clone(),
-        value: None,
-        what: "has a value that is not UTF-8".to_owned(),
+    problems.extend(environment.unreadable.iter().map(|name| {
+        ConfigProblem::new(SettingPlace::Variable(name.clone()), name, "has a value that is not UTF-8")
     }));
     Err(problems)
-}
-
-/// Resolves what secrets refer to, and adds it to a digest, so that a changed file counts as a change.
-struct Seen<'a> {
-    environment: &'a Environment,
-    secrets_needed: bool,
-    digest: RefCell<Sha256>,
-    files: RefCell<Vec<PathBuf>>,
-}
-
-/// Adds the text of such a file, or the reason why it cannot be read.
-fn add_file(digest: &mut Sha256, text: &Result<String, String>) {
-    digest.update([0]);
-    digest.update(text.as_ref().unwrap_or_else(|what| what));
-}
-
-impl Outside for Seen<'_> {
-    fn variable(&self, name: &str) -> Option<String> {
-        let stands_in = || (!self.secrets_needed).then(|| placeholder(name));
-        self.environment.variables.get(name).cloned().or_else(stands_in)
-    }
-
-    fn file(&self, path: &Path) -> Result<String, String> {
-        let text = read_text(path, SECRET_FILE_MAX);
-        add_file(&mut self.digest.borrow_mut(), &text);
-        self.files.borrow_mut().push(path.to_owned());
-        text.or_else(
-            |what| if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) },
-        )
-    }
-
-    fn secrets_needed(&self) -> bool {
-        self.secrets_needed
-    }
-}
-
-/// Stands for the secret of that name or path: valid as a write key and as a token, and different for each.
-fn placeholder(of: &str) -> String {
-    hex::encode(Sha256::digest(of))
-}
-
-/// Resolves variables but no files.
-struct TextAlone<'a> {
-    environment: &'a Environment,
-}
-
-impl Outside for TextAlone<'_> {
-    fn variable(&self, name: &str) -> Option<String> {
-        self.environment.variables.get(name).cloned()
-    }
-
-    fn file(&self, _path: &Path) -> Result<String, String> {
-        Err("files are not read here".to_owned())
-    }
-}
-
-fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
-        // Opening a pipe would block until it is written to, at every check.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        File::open(path)?.take(len_max + 1).read_to_end(bytes)
-    };
-    read(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > len_max {
-        return Err(format!("it is longer than {len_max} bytes"));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
 }

@@ -4,7 +4,24 @@
 //! is the result: a [`Config`] with only valid values. All problems of a file are reported together. Only
 //! `cli` reads a [`Config`]; each room has small settings of its own.
 
-mod address;
+/// Makes the settings of a section: a struct, and the default of each.
+macro_rules! section {
+    (
+        $(#[$about:meta])*
+        pub struct $section:ident { $($(#[$says:meta])* $key:ident: $type:ty = $default:expr,)+ }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $section { $($(#[$says])* pub $key: $type,)+ }
+
+        impl Default for $section {
+            fn default() -> Self {
+                Self { $($key: $default,)+ }
+            }
+        }
+    };
+}
+
 pub mod admin;
 pub mod checked;
 mod closed_days;
@@ -31,12 +48,9 @@ pub use destinations::function_arn;
 pub use in_force::{ConfigValue, Origin};
 pub use load::{Environment, Loaded, Loader, check_text, destinations_alone, destinations_of};
 pub use problem::{ConfigError, ConfigProblem};
-pub use reload::{Changes, Retargeted, diff};
+pub use reload::{Changes, diff};
 pub use s3::S3;
 pub use sources::Source;
 pub use units::{ByteSize, Period};
-pub use values::{
-    Acl, AllowedOrigins, ContentEncoding, Endpoint, MinuteOfHour, NodeId, OnCorruption, Tls, UnknownKey,
-};
+pub use values::{Endpoint, Tls};
 pub use watch::Watcher;
-pub use web_address::WebAddress;

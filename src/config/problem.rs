@@ -1,6 +1,7 @@
 //! What is wrong with a configuration: each problem with its place, name, value and the form expected.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::words::{counted, outside_text_within};
 
@@ -8,13 +9,14 @@ use crate::words::{counted, outside_text_within};
 const VALUE_SHOWN_MAX: usize = 120;
 
 /// Where a value was set.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SettingPlace {
     /// A line of the file, counted from 1.
     Line(usize),
     /// An environment variable.
     Variable(String),
     /// Nowhere: the value is missing.
+    #[default]
     Nowhere,
 }
 
@@ -48,9 +50,13 @@ impl ConfigProblem {
 }
 
 impl ConfigError {
-    /// An error with a single problem that belongs to no setting.
-    pub(crate) fn of_file(file: String, what: String) -> Self {
-        Self { file, problems: vec![ConfigProblem::new(SettingPlace::Nowhere, "", what)] }
+    pub(super) fn of(file: &Path, problems: Vec<ConfigProblem>) -> Self {
+        Self { file: file.display().to_string(), problems }
+    }
+
+    pub(super) fn unreadable(file: &Path, why: impl fmt::Display) -> Self {
+        let what = format!("cannot be read: {why}");
+        Self::of(file, vec![ConfigProblem::new(SettingPlace::Nowhere, "", what)])
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration as typed: sections, keys and values with their places. Only the names are checked here.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -84,6 +85,7 @@ pub(super) struct Entry {
 }
 
 /// The keys of one section, source or destination. Unknown keys are left out.
+#[derive(Default)]
 pub(super) struct Table {
     /// The part of a dotted name before the key.
     pub(super) name: String,
@@ -92,6 +94,7 @@ pub(super) struct Table {
 }
 
 /// The whole configuration as typed.
+#[derive(Default)]
 pub(super) struct Raw {
     sections: BTreeMap<&'static str, Table>,
     pub(super) sources: Vec<Table>,
@@ -144,6 +147,12 @@ impl Typed {
     }
 }
 
+impl Table {
+    fn empty(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+}
+
 impl Raw {
     /// Parses a file's text. Unknown names become problems. If the text is not TOML, the parser's errors are
     /// returned alone.
@@ -153,23 +162,7 @@ impl Raw {
         if !errors.is_empty() {
             return Err(errors.iter().map(|error| not_toml(error, &lines)).collect());
         }
-        let mut raw = Self {
-            sections: SECTIONS
-                .iter()
-                .map(|(name, _)| {
-                    let table = Table {
-                        name: (*name).to_owned(),
-                        place: SettingPlace::Nowhere,
-                        entries: BTreeMap::new(),
-                    };
-                    (*name, table)
-                })
-                .collect(),
-            sources: Vec::new(),
-            destinations: Vec::new(),
-            problems: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut raw = Self::default();
         for (key, value) in root.get_ref() {
             raw.section(key, value, &lines);
         }
@@ -183,15 +176,20 @@ impl Raw {
                 continue;
             }
             let found = SECTIONS.iter().find_map(|(section, keys)| {
-                Some((section, *keys.iter().find(|key| variable_of(section, key) == variable)?))
+                Some((*section, *keys.iter().find(|key| variable_of(section, key) == variable)?))
             });
             let Some((section, key)) = found else {
                 self.warnings.push(unknown_variable(variable));
                 continue;
             };
-            if let (false, Some(section)) = (value.is_empty(), self.sections.get_mut(section)) {
+            if !value.is_empty() {
                 let place = SettingPlace::Variable(variable.to_owned());
-                section.entries.insert(key, Entry { value: Typed::Variable(value.to_owned()), place });
+                let entry = Entry { value: Typed::Variable(value.to_owned()), place };
+                self.sections
+                    .entry(section)
+                    .or_insert_with(|| Table::empty(section))
+                    .entries
+                    .insert(key, entry);
             }
         }
     }
@@ -209,11 +207,7 @@ impl Raw {
 
     /// Takes the section of that name; it is empty if the file has none.
     pub(super) fn take_section(&mut self, name: &'static str) -> Table {
-        self.sections.remove(name).unwrap_or_else(|| Table {
-            name: name.to_owned(),
-            place: SettingPlace::Nowhere,
-            entries: BTreeMap::new(),
-        })
+        self.sections.remove(name).unwrap_or_else(|| Table::empty(name))
     }
 
     fn section(
@@ -297,15 +291,17 @@ fn entries(
 ) -> BTreeMap<&'static str, Entry> {
     let mut entries = BTreeMap::new();
     for (key, value) in table {
-        let place = lines.place(key.span().start);
         match known.iter().find(|known| **known == key.get_ref().as_ref()) {
-            Some(known) => {
-                entries.insert(*known, Entry { value: typed(value.get_ref(), lines), place });
-            }
-            None => problems.push(unknown_key(name, key.get_ref(), known, place)),
+            Some(known) => drop(entries.insert(*known, entry(value.get_ref(), key.span(), lines))),
+            None => problems.push(unknown_key(name, key.get_ref(), known, lines.place(key.span().start))),
         }
     }
     entries
+}
+
+/// A value, and its place: where `span` begins.
+fn entry(value: &DeValue<'_>, span: Range<usize>, lines: &Lines) -> Entry {
+    Entry { value: typed(value, lines), place: lines.place(span.start) }
 }
 
 fn typed(value: &DeValue<'_>, lines: &Lines) -> Typed {
@@ -315,24 +311,15 @@ fn typed(value: &DeValue<'_>, lines: &Lines) -> Typed {
         DeValue::Float(number) => Typed::Other("a number with a fraction", number.to_string()),
         DeValue::Boolean(yes) => Typed::Bool(*yes),
         DeValue::Datetime(when) => Typed::Other("a date", when.to_string()),
-        DeValue::Array(items) => Typed::List(
-            items
+        DeValue::Array(items) => {
+            Typed::List(items.iter().map(|item| entry(item.get_ref(), item.span(), lines)).collect())
+        }
+        DeValue::Table(table) => {
+            let named = table
                 .iter()
-                .map(|item| Entry {
-                    value: typed(item.get_ref(), lines),
-                    place: lines.place(item.span().start),
-                })
-                .collect(),
-        ),
-        DeValue::Table(table) => Typed::Table(
-            table
-                .iter()
-                .map(|(key, value)| {
-                    let place = lines.place(key.span().start);
-                    (key.get_ref().to_string(), Entry { value: typed(value.get_ref(), lines), place })
-                })
-                .collect(),
-        ),
+                .map(|(key, value)| (key.get_ref().to_string(), entry(value.get_ref(), key.span(), lines)));
+            Typed::Table(named.collect())
+        }
     }
 }
 

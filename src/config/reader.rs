@@ -1,12 +1,15 @@
 //! Reads the values of one section and collects their problems.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::sources::SourceId;
+
 use super::problem::ConfigProblem;
 use super::raw::{Entry, SECRET_KEYS, Table, Typed};
-use super::units::{ByteSize, Period};
+use super::units::{ByteSize, Period, within};
 use super::values::Words;
 
 /// One section being read. A wrong value is replaced by its default, so that later problems are found too.
@@ -36,9 +39,14 @@ impl<'a> Reader<'a> {
         self.get(key, default, boolean)
     }
 
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&mut self, key: &'static str, default: T, words: Words<T>) -> T {
+        self.get(key, default, one_of(words))
+    }
+
     /// A size within bounds, in bytes.
     pub(super) fn size(&mut self, key: &'static str, default: u64, bounds: RangeInclusive<u64>) -> u64 {
-        self.get(key, default, size(ByteSize(*bounds.start()), ByteSize(*bounds.end())))
+        self.get(key, default, size(bounds))
     }
 
     /// A duration within bounds, in seconds.
@@ -48,7 +56,7 @@ impl<'a> Reader<'a> {
         default: Duration,
         bounds: RangeInclusive<u64>,
     ) -> Duration {
-        self.get(key, default, period(Period::from_secs(*bounds.start()), Period::from_secs(*bounds.end())))
+        self.get(key, default, period(Period::from_secs(*bounds.start())..=Period::from_secs(*bounds.end())))
     }
 
     /// The key's value, or `None` if it is not set or wrong.
@@ -122,12 +130,27 @@ pub(super) fn from_text<T>(read: impl Fn(&str) -> Result<T, String>) -> impl Fn(
     move |value| text(value).and_then(&read)
 }
 
-/// Text parsed as a `T`; `form` describes the expected form.
-pub(super) fn parsed<T: FromStr>(form: &'static str) -> impl Fn(&Typed) -> Result<T, String> {
+/// Text that `read` understands; `form` describes the expected form.
+pub(super) fn formed<T>(
+    form: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> impl Fn(&Typed) -> Result<T, String> {
     move |value| {
-        let expected = || format!("expected {form}");
-        text(value).map_err(|_| expected())?.trim().parse().map_err(|_| expected())
+        let read = text(value).ok().and_then(|text| read(text.trim()));
+        read.ok_or_else(|| format!("expected {form}"))
     }
+}
+
+/// An address to listen at.
+pub(super) fn address(value: &Typed) -> Result<SocketAddr, String> {
+    let form = "an address and a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"";
+    formed(form, |text| text.parse().ok())(value)
+}
+
+/// The id of a source, or the name of a destination.
+pub(super) fn id(value: &Typed) -> Result<SourceId, String> {
+    SourceId::new(text(value)?)
+        .map_err(|_| "expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -".to_owned())
 }
 
 /// `true` or `false`.
@@ -155,26 +178,15 @@ pub(super) fn count(least: usize, most: usize) -> impl Fn(&Typed) -> Result<usiz
     }
 }
 
-/// A size within bounds.
-pub(super) fn size(least: ByteSize, most: ByteSize) -> impl Fn(&Typed) -> Result<u64, String> {
-    move |value| {
-        let size: ByteSize = with_unit(value)?;
-        if !(least..=most).contains(&size) {
-            return Err(format!("expected a size from {least} to {most}"));
-        }
-        Ok(size.0)
-    }
+/// A size within bounds, in bytes.
+pub(super) fn size(bounds: RangeInclusive<u64>) -> impl Fn(&Typed) -> Result<u64, String> {
+    let bounds = ByteSize(*bounds.start())..=ByteSize(*bounds.end());
+    move |value| within("a size", with_unit(value)?, &bounds).map(|size| size.0)
 }
 
 /// A duration within bounds.
-pub(super) fn period(least: Period, most: Period) -> impl Fn(&Typed) -> Result<Duration, String> {
-    move |value| {
-        let period: Period = with_unit(value)?;
-        if !(least..=most).contains(&period) {
-            return Err(format!("expected a duration from {least} to {most}"));
-        }
-        Ok(period.get())
-    }
+pub(super) fn period(bounds: RangeInclusive<Period>) -> impl Fn(&Typed) -> Result<Duration, String> {
+    move |value| within("a duration", with_unit(value)?, &bounds).map(Period::get)
 }
 
 /// One of a few words.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::destinations::settings::DestinationSettings;
-use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::words::first_few;
 
@@ -16,27 +15,16 @@ use super::sources::Source;
 /// The most source ids shown in one log line.
 const NAMES_SHOWN_MAX: usize = 20;
 
-/// A source whose objects go to another bucket from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retargeted {
-    /// The source.
-    pub id: SourceId,
-    /// The bucket of calls that are already buffered.
-    pub from: S3Location,
-    /// The bucket of new calls.
-    pub to: S3Location,
-}
-
 /// The differences. Sources, their settings, destinations and admin access change at run time; other settings
 /// need a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New sources.
-    pub added: Vec<Source>,
+    pub added: Vec<SourceId>,
     /// Removed sources. Their buffered calls still go to the old bucket.
-    pub removed: Vec<Source>,
+    pub removed: Vec<SourceId>,
     /// Sources with another bucket, prefix, region, encryption, role, owner or storage class.
-    pub retargeted: Vec<Retargeted>,
+    pub retargeted: Vec<SourceId>,
     /// Sources with changed write keys.
     pub rekeyed: Vec<SourceId>,
     /// Destinations that are new, removed or have other settings.
@@ -60,25 +48,16 @@ impl Changes {
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Shortened, so that the log line stays short.
-        let sources =
-            |sources: &[Source]| first_few(sources.iter().map(|source| &source.id), NAMES_SHOWN_MAX);
         let parts = [
-            ("added", sources(&self.added)),
-            ("removed", sources(&self.removed)),
-            (
-                "with a changed bucket",
-                first_few(self.retargeted.iter().map(|source| &source.id), NAMES_SHOWN_MAX),
-            ),
-            ("with changed write keys", first_few(&self.rekeyed, NAMES_SHOWN_MAX)),
+            ("sources added", &self.added),
+            ("sources removed", &self.removed),
+            ("sources with a changed bucket", &self.retargeted),
+            ("sources with changed write keys", &self.rekeyed),
+            ("destinations changed", &self.destinations),
         ];
-        let mut said: Vec<String> = parts
-            .into_iter()
-            .filter(|(_, names)| !names.is_empty())
-            .map(|(what, names)| format!("sources {what}: {names}"))
-            .collect();
-        if !self.destinations.is_empty() {
-            said.push(format!("destinations changed: {}", first_few(&self.destinations, NAMES_SHOWN_MAX)));
-        }
+        let some = parts.into_iter().filter(|(_, names)| !names.is_empty());
+        let mut said: Vec<String> =
+            some.map(|(what, names)| format!("{what}: {}", first_few(names, NAMES_SHOWN_MAX))).collect();
         if self.unknown_key {
             said.push("collector.unknown_key changed".to_owned());
         }
@@ -95,27 +74,20 @@ impl fmt::Display for Changes {
 
 /// Compares the configuration in force with a new one.
 pub fn diff(old: &Config, new: &Config) -> Changes {
-    let by_id = |config: &Config| {
-        config.sources.iter().map(|s| (s.id.clone(), s.clone())).collect::<BTreeMap<_, _>>()
-    };
     let (before, after) = (by_id(old), by_id(new));
     let mut changes = Changes {
-        added: after.values().filter(|s| !before.contains_key(&s.id)).cloned().collect(),
-        removed: before.values().filter(|s| !after.contains_key(&s.id)).cloned().collect(),
-        unknown_key: old.collector.unknown_key != new.collector.unknown_key,
+        added: after.keys().filter(|id| !before.contains_key(*id)).copied().cloned().collect(),
+        removed: before.keys().filter(|id| !after.contains_key(*id)).copied().cloned().collect(),
+        unknown_key: old.collector.accept_unknown_key != new.collector.accept_unknown_key,
         destinations: destinations(old, new),
         access: access(&old.admin, &in_force(old, new).admin),
         needs_restart: needs_restart(old, new),
         ..Changes::default()
     };
-    for (id, to) in &after {
+    for (id, to) in after {
         let Some(from) = before.get(id) else { continue };
         if from.location != to.location {
-            changes.retargeted.push(Retargeted {
-                id: id.clone(),
-                from: from.location.clone(),
-                to: to.location.clone(),
-            });
+            changes.retargeted.push(id.clone());
         }
         // The order of write keys has no meaning.
         let same_keys = from.write_keys.len() == to.write_keys.len()
@@ -127,13 +99,17 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     changes
 }
 
+fn by_id(config: &Config) -> BTreeMap<&SourceId, &Source> {
+    config.sources.iter().map(|source| (&source.id, source)).collect()
+}
+
 /// The configuration in force after a reload: sources and the settings they are made of, destinations, and
 /// admin access, from `new`; the rest from `old`.
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);
     config.destinations.clone_from(&new.destinations);
-    config.collector.unknown_key = new.collector.unknown_key;
+    config.collector.accept_unknown_key = new.collector.accept_unknown_key;
     let admin = &new.admin;
     (config.admin.metrics_without_token, config.admin.live_view) =
         (admin.metrics_without_token, admin.live_view);
@@ -204,10 +180,11 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             calls_per_second, drain_delay, validation, accept_bearer, client_libraries, trusted_proxies,
             allowed_origins, private_network, public_host, path_prefix, receipts;
         admin: listen, allowed_hosts;
-        spool: dir, max_bytes, segment_bytes, node, unsafe_filesystem, on_corruption, dedupe_window;
+        spool: dir, max_bytes, segment_bytes, node, unsafe_filesystem,
+            stop_on_corruption as "on_corruption", dedupe_window;
         s3: endpoint as "endpoint_url", path_style, fips, dual_stack, sts_endpoint as "sts_endpoint_url",
-            kms_endpoint as "kms_endpoint_url", request_payer, acl, object_tags, content_encoding, checksums,
-            put;
+            kms_endpoint as "kms_endpoint_url", request_payer, bucket_owner_full_control as "acl", object_tags,
+            content_encoding, checksums, put;
         flush: max_bytes, max_age, align, on_shutdown, shutdown_grace;
         closed_days: webhook, command, timeout;
     }

@@ -26,11 +26,11 @@ const ENCRYPTION_FORM: &str =
 /// bucket.
 pub(super) fn of_source(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<S3Location> {
     let bucket = reader.optional("bucket", bucket);
-    let region = reader.optional("region", |value| reader::text(value).and_then(values::region));
+    let region = reader.optional("region", reader::from_text(values::region));
     let encryption = reader.get("encryption", s3.encryption.clone(), encryption);
     let role = role(reader, id, s3);
     let owner = reader.optional("expected_bucket_owner", account);
-    let storage_class = reader.optional("storage_class", storage_class);
+    let storage_class = reader.optional("storage_class", reader::from_text(StorageClass::parse));
     if let (Some(bucket), Some(endpoint)) = (&bucket, &s3.endpoint)
         && let Some(what) = twice(endpoint, bucket)
     {
@@ -74,7 +74,7 @@ fn role(reader: &mut Reader<'_>, id: Option<&SourceId>, s3: &S3) -> Option<Role>
         NO_ROLE => Ok(None),
         text => RoleArn::parse(text).map(Some),
     });
-    let own_id = reader.optional("external_id", external_id);
+    let own_id = reader.optional("external_id", reader::from_text(ExternalId::parse));
     let Some(arn) = own_arn.unwrap_or_else(|| s3.role_arn.clone()) else {
         if reader.has("external_id") && !reader.has("role_arn") {
             reader.refuse("external_id", "is used only with a role: set role_arn, or remove external_id");
@@ -115,14 +115,6 @@ pub(super) fn bucket(value: &Typed) -> Result<BucketString, String> {
     BucketString::parse(reader::text(value)?).map_err(|error| error.what().to_owned())
 }
 
-pub(super) fn role_arn(value: &Typed) -> Result<RoleArn, String> {
-    RoleArn::parse(reader::text(value)?)
-}
-
-pub(super) fn external_id(value: &Typed) -> Result<ExternalId, String> {
-    ExternalId::parse(reader::text(value)?)
-}
-
 pub(super) fn account(value: &Typed) -> Result<AccountId, String> {
     let digits = match value {
         // A number would have lost its leading zeros.
@@ -130,10 +122,6 @@ pub(super) fn account(value: &Typed) -> Result<AccountId, String> {
         other => reader::text(other)?,
     };
     AccountId::parse(digits)
-}
-
-pub(super) fn storage_class(value: &Typed) -> Result<StorageClass, String> {
-    StorageClass::parse(reader::text(value)?)
 }
 
 pub(super) fn encryption(value: &Typed) -> Result<Encryption, String> {

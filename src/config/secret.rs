@@ -1,20 +1,80 @@
 //! Secrets of the configuration: typed, or `env:NAME`, or `file:PATH`. What is wrong with one never shows it.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use super::raw::Typed;
 use super::reader;
 
-/// Resolves what secrets refer to.
-pub(super) trait Outside {
-    /// The value of an environment variable.
-    fn variable(&self, name: &str) -> Option<String>;
-    /// The text of a small file, or the reason why it cannot be read.
-    fn file(&self, path: &Path) -> Result<String, String>;
+/// The longest file with a write key or a token, in bytes.
+pub(super) const SECRET_FILE_MAX: u64 = 4 << 10;
+
+/// What secrets refer to. The files that are read are added to a digest, so that a changed file counts as a
+/// change.
+pub(super) struct Outside<'a> {
+    /// The environment.
+    pub(super) variables: &'a BTreeMap<String, String>,
     /// Whether secrets must be there. If not, a placeholder stands for each.
-    fn secrets_needed(&self) -> bool {
-        true
+    pub(super) secrets_needed: bool,
+    /// Whether files are read. If not, a secret in a file is a problem.
+    pub(super) reads_files: bool,
+    pub(super) digest: RefCell<Sha256>,
+    /// The files, in the order in which they were read.
+    pub(super) files: RefCell<Vec<PathBuf>>,
+}
+
+impl Outside<'_> {
+    /// The value of an environment variable.
+    fn variable(&self, name: &str) -> Option<String> {
+        let stands_in = || (!self.secrets_needed).then(|| placeholder(name));
+        self.variables.get(name).cloned().or_else(stands_in)
     }
+
+    /// The text of a small file, or the reason why it cannot be read.
+    fn file(&self, path: &Path) -> Result<String, String> {
+        if !self.reads_files {
+            return Err("files are not read here".to_owned());
+        }
+        let text = read_text(path, SECRET_FILE_MAX);
+        add_file(&mut self.digest.borrow_mut(), &text);
+        self.files.borrow_mut().push(path.to_owned());
+        text.or_else(
+            |what| if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) },
+        )
+    }
+}
+
+/// Adds the text of such a file, or the reason why it cannot be read.
+pub(super) fn add_file(digest: &mut Sha256, text: &Result<String, String>) {
+    digest.update([0]);
+    digest.update(text.as_ref().unwrap_or_else(|what| what));
+}
+
+/// Stands for the secret of that name or path: valid as a write key and as a token, and different for each.
+fn placeholder(of: &str) -> String {
+    hex::encode(Sha256::digest(of))
+}
+
+pub(super) fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = |bytes: &mut Vec<u8>| -> io::Result<usize> {
+        // Opening a pipe would block until it is written to, at every check.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        File::open(path)?.take(len_max + 1).read_to_end(bytes)
+    };
+    read(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > len_max {
+        return Err(format!("it is longer than {len_max} bytes"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
 }
 
 /// A secret.
@@ -28,7 +88,7 @@ pub(super) struct Resolved {
 
 /// The secret that a value holds or refers to.
 /// Errors: what is wrong, in words that follow the setting's name; `form` if the value is no text.
-pub(super) fn resolve(value: &Typed, form: &str, outside: &dyn Outside) -> Result<Resolved, String> {
+pub(super) fn resolve(value: &Typed, form: &str, outside: &Outside<'_>) -> Result<Resolved, String> {
     let typed = reader::text(value).map_err(|_| form.to_owned())?;
     let text = if let Some(name) = typed.strip_prefix("env:") {
         outside.variable(name).ok_or_else(|| format!("is {typed:?}, and that variable is not set"))?

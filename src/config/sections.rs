@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::object::ObjectTags;
+use crate::object::{ExternalId, ObjectTags, RoleArn, StorageClass};
 
-use super::address::{ADDRESS_FORM, same_address};
-use super::admin;
+use super::admin::{self, same_address};
 use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, Spool};
 use super::closed_days;
 use super::destinations::{self, Around};
@@ -16,8 +15,10 @@ use super::s3::S3;
 use super::s3_location;
 use super::secret::Outside;
 use super::sources;
-use super::values::{self, AllowedOrigins, Endpoint, MinuteOfHour, NodeId, Tls};
+use super::values::{self, Endpoint, Tls};
 
+/// The form of a minute of every hour.
+const MINUTE_FORM: &str = "a minute of the hour, from \":00\" to \":59\"";
 /// One MiB.
 const MIB: u64 = 1_024 * 1_024;
 /// The fewest segments that a spool needs: one being filled, one prepared, one in delivery and one in
@@ -25,7 +26,7 @@ const MIB: u64 = 1_024 * 1_024;
 const SEGMENTS_MIN: u64 = 4;
 
 /// Validates the configuration. All problems are reported at once, in the order of the file.
-pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<ConfigProblem>> {
+pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<ConfigProblem>> {
     let mut problems = std::mem::take(&mut raw.problems);
     let tables =
         ["collector", "admin", "spool", "s3", "flush", "closed_days"].map(|name| raw.take_section(name));
@@ -55,9 +56,12 @@ pub(super) fn check(mut raw: Raw, outside: &dyn Outside) -> Result<Config, Vec<C
 fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
     let default = Collector::default();
     let mut reader = Reader::new(table, problems);
+    let libraries =
+        reader::list("a list of names, such as [\"analytics.js\", \"analytics-ios*\"]", values::library);
+    let proxies = reader::list("a list of address ranges, such as [\"10.0.0.0/8\"]", values::address_range);
     let to_usize = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let collector = Collector {
-        listen: reader.get("listen", default.listen, reader::parsed(ADDRESS_FORM)),
+        listen: reader.get("listen", default.listen, reader::address),
         tls: tls(&mut reader),
         max_body: to_usize(reader.size("max_body", default.max_body as u64, 1 << 10..=MAX_BODY_MAX.0)),
         max_event: to_usize(reader.size("max_event", default.max_event as u64, 1 << 10..=MAX_BODY_MAX.0)),
@@ -66,19 +70,11 @@ fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
             .optional("calls_per_second", reader::count(1, 100_000_000))
             .and_then(|rate| u32::try_from(rate).ok()),
         drain_delay: reader.seconds("drain_delay", default.drain_delay, 0..=600),
-        validation: reader.get("validation", default.validation, reader::one_of(values::VALIDATION)),
-        unknown_key: reader.get("unknown_key", default.unknown_key, reader::one_of(values::UNKNOWN_KEY)),
+        validation: reader.word("validation", default.validation, values::VALIDATION),
+        accept_unknown_key: reader.word("unknown_key", default.accept_unknown_key, values::UNKNOWN_KEY),
         accept_bearer: reader.flag("accept_bearer", default.accept_bearer),
-        client_libraries: reader.get(
-            "client_libraries",
-            default.client_libraries,
-            reader::list("a list of names, such as [\"analytics.js\", \"analytics-ios*\"]", values::library),
-        ),
-        trusted_proxies: reader.get(
-            "trusted_proxies",
-            default.trusted_proxies,
-            reader::list("a list of address ranges, such as [\"10.0.0.0/8\"]", values::address_range),
-        ),
+        client_libraries: reader.get("client_libraries", default.client_libraries, libraries),
+        trusted_proxies: reader.get("trusted_proxies", default.trusted_proxies, proxies),
         allowed_origins: reader.get("allowed_origins", default.allowed_origins, allowed_origins),
         private_network: reader.flag("private_network", default.private_network),
         public_host: reader.optional("public_host", reader::from_text(|text| values::host(text, true))),
@@ -97,7 +93,7 @@ fn collector(table: &Table, problems: &mut Vec<ConfigProblem>) -> Collector {
 
 fn tls(reader: &mut Reader<'_>) -> Option<Tls> {
     const KEYS: [&str; 3] = ["tls_listen", "tls_cert", "tls_key"];
-    let listen = reader.optional("tls_listen", reader::parsed(ADDRESS_FORM));
+    let listen = reader.optional("tls_listen", reader::address);
     let [cert, key] = ["tls_cert", "tls_key"].map(|key| reader.optional(key, path));
     if KEYS.iter().any(|key| reader.has(key)) {
         for missing in KEYS.iter().filter(|key| !reader.has(key)).collect::<Vec<_>>() {
@@ -114,26 +110,20 @@ fn spool(table: &Table, problems: &mut Vec<ConfigProblem>) -> Spool {
         dir: reader.get("dir", default.dir, path),
         max_bytes: reader.size("max_bytes", default.max_bytes, 32 << 20..=100_000_000_000_000),
         segment_bytes: reader.size("segment_bytes", default.segment_bytes, 8 << 20..=1 << 30),
-        node: reader.optional("node", reader::parsed(NodeId::FORM)),
+        node: reader.optional("node", reader::formed("1 to 32 of a-z 0-9 -", values::node)),
         unsafe_filesystem: reader.flag("unsafe_filesystem", default.unsafe_filesystem),
-        on_corruption: reader.get(
-            "on_corruption",
-            default.on_corruption,
-            reader::one_of(values::ON_CORRUPTION),
-        ),
+        stop_on_corruption: reader.word("on_corruption", default.stop_on_corruption, values::ON_CORRUPTION),
         dedupe_window: reader.seconds("dedupe_window", default.dedupe_window, 0..=7 * 86_400),
     };
     if spool.max_bytes / SEGMENTS_MIN < spool.segment_bytes {
         let key = if reader.has("max_bytes") { "max_bytes" } else { "segment_bytes" };
         let least = (spool.segment_bytes * SEGMENTS_MIN).div_ceil(MIB);
         let most = spool.max_bytes / SEGMENTS_MIN / MIB;
-        reader.refuse(
-            key,
-            format!(
-                "max_bytes must be at least {SEGMENTS_MIN} times segment_bytes: set max_bytes = \"{least} MiB\" or more, or \
-                 segment_bytes = \"{most} MiB\" or less"
-            ),
+        let what = format!(
+            "max_bytes must be at least {SEGMENTS_MIN} times segment_bytes: set max_bytes = \"{least} MiB\" or more, or \
+             segment_bytes = \"{most} MiB\" or less"
         );
+        reader.refuse(key, what);
     }
     spool
 }
@@ -169,21 +159,17 @@ fn s3(table: &Table, problems: &mut Vec<ConfigProblem>) -> S3 {
         dual_stack,
         sts_endpoint: reader.optional("sts_endpoint_url", &endpoint_of),
         kms_endpoint: reader.optional("kms_endpoint_url", &endpoint_of),
-        role_arn: reader.optional("role_arn", s3_location::role_arn),
-        external_id: reader.optional("external_id", s3_location::external_id),
+        role_arn: reader.optional("role_arn", reader::from_text(RoleArn::parse)),
+        external_id: reader.optional("external_id", reader::from_text(ExternalId::parse)),
         expected_bucket_owner: reader.optional("expected_bucket_owner", s3_location::account),
         request_payer: reader.flag("request_payer", default.request_payer),
-        acl: reader.optional("acl", reader::one_of(values::ACL)),
+        bucket_owner_full_control: reader.word("acl", default.bucket_owner_full_control, values::ACL),
         encryption: reader.get("encryption", default.encryption, s3_location::encryption),
-        storage_class: reader.optional("storage_class", s3_location::storage_class),
+        storage_class: reader.optional("storage_class", reader::from_text(StorageClass::parse)),
         object_tags: reader.get("object_tags", default.object_tags, object_tags),
-        content_encoding: reader.get(
-            "content_encoding",
-            default.content_encoding,
-            reader::one_of(values::CONTENT_ENCODING),
-        ),
-        checksums: reader.get("checksums", default.checksums, reader::one_of(values::CHECKSUMS)),
-        put: reader.get("put", default.put, reader::one_of(values::PUT)),
+        content_encoding: reader.word("content_encoding", default.content_encoding, values::CONTENT_ENCODING),
+        checksums: reader.word("checksums", default.checksums, values::CHECKSUMS),
+        put: reader.word("put", default.put, values::PUT),
     }
 }
 
@@ -204,26 +190,22 @@ fn flush(table: &Table, collector: &Collector, problems: &mut Vec<ConfigProblem>
     let flush = Flush {
         max_bytes: reader.size("max_bytes", default.max_bytes, 1_000..=FLUSH_BYTES_MAX.0),
         max_age: reader.seconds("max_age", default.max_age, 1..=24 * 3_600),
-        align: reader.optional("align", reader::parsed(MinuteOfHour::FORM)),
+        align: reader.optional("align", reader::formed(MINUTE_FORM, values::minute_of_hour)),
         on_shutdown: reader.flag("on_shutdown", default.on_shutdown),
         shutdown_grace: reader.seconds("shutdown_grace", default.shutdown_grace, 1..=3_600),
     };
     if flush.shutdown_grace <= collector.drain_delay {
-        reader.refuse(
-            "shutdown_grace",
-            "must be longer than collector.drain_delay: both count from the signal to stop",
-        );
+        let what = "must be longer than collector.drain_delay: both count from the signal to stop";
+        reader.refuse("shutdown_grace", what);
     }
     flush
 }
 
-fn allowed_origins(value: &Typed) -> Result<AllowedOrigins, String> {
+/// `None`: every origin.
+fn allowed_origins(value: &Typed) -> Result<Option<Vec<String>>, String> {
     let item = |text: &str| if text.trim() == "*" { Ok(None) } else { values::origin(text).map(Some) };
     let origins = reader::list("a list of origins, such as [\"https://www.example.com\"]", item)(value)?;
-    Ok(match origins.into_iter().collect::<Option<Vec<_>>>() {
-        Some(origins) => AllowedOrigins::Only(origins),
-        None => AllowedOrigins::Any,
-    })
+    Ok(origins.into_iter().collect())
 }
 
 fn path(value: &Typed) -> Result<PathBuf, String> {

@@ -1,6 +1,6 @@
 //! `[[source]]`: its id, its write keys (only their hashes are kept) and where its objects go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::object::S3Location;
 use crate::sources::{SourceId, WriteKeyHash};
@@ -36,7 +36,7 @@ pub(super) fn check(
     tables: &[Table],
     s3: &S3,
     bucket_wrong: bool,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<Source> {
     let mut refuse = |name: &str, what: &str| {
@@ -65,29 +65,23 @@ pub(super) fn check(
 /// Ids and write keys of the sources read so far.
 #[derive(Default)]
 struct Taken {
-    ids: HashMap<SourceId, ()>,
+    ids: HashSet<SourceId>,
     keys: HashMap<WriteKeyHash, SourceId>,
 }
 
 fn source(
     table: &Table,
     s3: &S3,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     taken: &mut Taken,
     problems: &mut Vec<ConfigProblem>,
 ) -> Option<Source> {
     let mut reader = Reader::new(table, problems);
-    let id = reader.optional("id", |value| {
-        SourceId::new(reader::text(value)?).map_err(|_| {
-            "expected 1 to 64 of A-Z a-z 0-9 - _, beginning with a letter, digit or -".to_owned()
-        })
-    });
+    let id = reader.optional("id", reader::id);
     if !reader.has("id") {
         reader.refuse("id", "is not set: each source needs an id, such as \"checkout-web\"");
     }
-    if let Some(id) = &id
-        && taken.ids.insert(id.clone(), ()).is_some()
-    {
+    if id.as_ref().is_some_and(|id| !taken.ids.insert(id.clone())) {
         reader.refuse("id", "is also the id of another source");
     }
     let location = s3_location::of_source(&mut reader, id.as_ref(), s3);
@@ -114,7 +108,7 @@ fn key_placeholder(table: &Table, id: &SourceId) -> String {
 fn write_keys(
     table: &Table,
     id: Option<&SourceId>,
-    outside: &dyn Outside,
+    outside: &Outside<'_>,
     taken: &mut Taken,
     problems: &mut Vec<ConfigProblem>,
 ) -> Vec<WriteKeyHash> {
@@ -166,7 +160,7 @@ fn write_keys(
     hashes
 }
 
-fn write_key(value: &Typed, outside: &dyn Outside) -> Result<WriteKeyHash, String> {
+fn write_key(value: &Typed, outside: &Outside<'_>) -> Result<WriteKeyHash, String> {
     let form = "is not 1 to 1,024 bytes of text without control characters";
     let Resolved { text: key, from } = secret::resolve(value, form, outside)?;
     if key.contains(':') {

@@ -4,6 +4,7 @@
 //! are allowed (`1.5 GB`). A displayed value parses back to exactly the same value.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -99,6 +100,20 @@ impl fmt::Display for ByteSize {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show_exact(f, u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &PERIOD_UNITS)
+    }
+}
+
+/// A quantity within bounds. `what`: `a size` or `a duration`.
+/// Errors: the bounds, as what is expected.
+pub fn within<T>(what: &str, quantity: T, bounds: &RangeInclusive<T>) -> Result<T, String>
+where
+    T: PartialOrd + fmt::Display,
+{
+    let (least, most) = (bounds.start(), bounds.end());
+    if bounds.contains(&quantity) {
+        Ok(quantity)
+    } else {
+        Err(format!("expected {what} from {least} to {most}"))
     }
 }
 

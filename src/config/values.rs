@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use ipnet::IpNet;
 
@@ -19,13 +18,16 @@ pub(super) type Words<T> = &'static [(&'static str, T)];
 
 pub(super) const VALIDATION: Words<Validation> =
     &[("permissive", Validation::Permissive), ("strict", Validation::Strict)];
-pub(super) const UNKNOWN_KEY: Words<UnknownKey> =
-    &[("reject", UnknownKey::Reject), ("accept", UnknownKey::Accept)];
-pub(super) const ON_CORRUPTION: Words<OnCorruption> =
-    &[("continue", OnCorruption::Continue), ("stop", OnCorruption::Stop)];
-pub(super) const ACL: Words<Acl> = &[("bucket-owner-full-control", Acl::BucketOwnerFullControl)];
-pub(super) const CONTENT_ENCODING: Words<ContentEncoding> =
-    &[("gzip", ContentEncoding::Gzip), ("none", ContentEncoding::None)];
+/// Whether an unknown write key is accepted.
+pub(super) const UNKNOWN_KEY: Words<bool> = &[("reject", false), ("accept", true)];
+/// Whether damage stops the process.
+pub(super) const ON_CORRUPTION: Words<bool> = &[("continue", false), ("stop", true)];
+/// Whether the bucket's owner gets full control of objects.
+pub(super) const ACL: Words<bool> = &[("bucket-owner-full-control", true)];
+/// Whether the header `Content-Encoding` is sent.
+pub(super) const CONTENT_ENCODING: Words<bool> = &[("gzip", true), ("none", false)];
+/// Whether calls are sent in batches.
+pub(super) const MODE: Words<bool> = &[("event", false), ("batch", true)];
 pub(super) const CHECKSUMS: Words<Checksums> =
     &[("auto", Checksums::Auto), ("when-required", Checksums::WhenRequired)];
 pub(super) const PUT: Words<PutMode> =
@@ -48,108 +50,6 @@ pub struct Tls {
     pub cert: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
-}
-
-/// How a request with an unknown write key is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnknownKey {
-    /// 401 `invalid_write_key`.
-    Reject,
-    /// 200, and nothing is stored.
-    Accept,
-}
-
-/// Which web pages may call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllowedOrigins {
-    /// Every page.
-    Any,
-    /// Only pages of these origins (`https://shop.example.com`).
-    Only(Vec<String>),
-}
-
-/// What the spool does when it finds damage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnCorruption {
-    /// Report the damaged range, become degraded and continue.
-    Continue,
-    /// Stop the process.
-    Stop,
-}
-
-/// Whether objects carry the header `Content-Encoding: gzip`. They are gzip either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentEncoding {
-    /// The header is sent.
-    Gzip,
-    /// The header is omitted, for tools that would decompress the download.
-    None,
-}
-
-impl ContentEncoding {
-    /// The header's value, unless it is omitted.
-    pub fn header(self) -> Option<&'static str> {
-        match self {
-            Self::Gzip => Some("gzip"),
-            Self::None => None,
-        }
-    }
-}
-
-/// A canned ACL for puts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acl {
-    /// Gives the bucket's owner full control of the object. For buckets of other accounts that still use
-    /// ACLs.
-    BucketOwnerFullControl,
-}
-
-/// The name of this node in object keys: `[a-z0-9-]{1,32}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeId(String);
-
-impl NodeId {
-    /// The expected form, for messages.
-    pub const FORM: &str = "1 to 32 of a-z 0-9 -";
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for NodeId {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let fits = (1..=32).contains(&text.len()) && text.bytes().all(legal);
-        fits.then(|| Self(text.to_owned())).ok_or(())
-    }
-}
-
-/// A minute of every hour, written as `:40`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MinuteOfHour(u8);
-
-impl MinuteOfHour {
-    /// The expected form, for messages.
-    pub const FORM: &str = "a minute of the hour, from \":00\" to \":59\"";
-
-    /// The minute, 0 to 59.
-    pub fn get(self) -> u8 {
-        self.0
-    }
-}
-
-impl FromStr for MinuteOfHour {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let digits = text.strip_prefix(':').filter(|digits| digits.len() == 2).ok_or(())?;
-        if !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(());
-        }
-        digits.parse().ok().filter(|minute| *minute < 60).map(Self).ok_or(())
-    }
 }
 
 /// The URL of a store or service other than AWS's own endpoint: `http` or `https`, never a link-local
@@ -209,6 +109,20 @@ pub(super) fn refuse_link_local(host: &str) -> Result<(), String> {
     Err("a link-local address cannot be an endpoint".to_owned())
 }
 
+/// The name of this node in object keys.
+pub(super) fn node(text: &str) -> Option<String> {
+    let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(legal);
+    fits.then(|| text.to_owned())
+}
+
+/// A minute of every hour, written as `:40`.
+pub(super) fn minute_of_hour(text: &str) -> Option<u8> {
+    let digits = text.strip_prefix(':')?;
+    let fits = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|minute| fits && *minute < 60)
+}
+
 /// An address range or a single address.
 pub(super) fn address_range(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
@@ -224,11 +138,8 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         uri.scheme().is_some() && uri.authority().is_some() && path == "/" && !text.ends_with('/')
     });
-    if fits {
-        Ok(text)
-    } else {
-        Err(format!("{text:?}: expected an origin such as \"https://www.example.com\""))
-    }
+    fits.then(|| text.clone())
+        .ok_or_else(|| format!("{text:?}: expected an origin such as \"https://www.example.com\""))
 }
 
 /// A host name or address; with a port only if `port` allows one.
@@ -243,11 +154,8 @@ pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
             && (authority.as_str() == authority.host() || authority.port_u16().is_some())
     });
     let form = if port { "a host such as \"collect.example.com\"" } else { "a host name without a port" };
-    if fits {
-        Ok(text)
-    } else {
-        Err(format!("{text:?}: expected {form}, without http:// and without a path"))
-    }
+    fits.then(|| text.clone())
+        .ok_or_else(|| format!("{text:?}: expected {form}, without http:// and without a path"))
 }
 
 /// The name of a library, or the beginning of one followed by `*`.
@@ -257,11 +165,8 @@ pub(super) fn library(text: &str) -> Result<String, String> {
     // A comma separates the names of an environment variable.
     let fits =
         (1..=256).contains(&name.len()) && !name.contains(|c: char| matches!(c, '*' | ',') || c.is_control());
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{text:?}: expected a library name, or the beginning of one followed by *"))
-    }
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| format!("{text:?}: expected a library name, or the beginning of one followed by *"))
 }
 
 /// A path before every route, such as `/proxy`. No slash at the end.
@@ -323,15 +228,14 @@ mod tests {
 
     #[test]
     fn small_values_accept_only_their_form() {
-        let minute = |text: &str| text.parse::<MinuteOfHour>().ok().map(MinuteOfHour::get);
-        assert_eq!(minute(":40"), Some(40));
-        assert_eq!(minute(":00"), Some(0));
+        assert_eq!(minute_of_hour(":40"), Some(40));
+        assert_eq!(minute_of_hour(":00"), Some(0));
         for text in ["40", ":60", ":4", ":", ":+4", ":040", ""] {
-            assert_eq!(minute(text), None, "{text:?}");
+            assert_eq!(minute_of_hour(text), None, "{text:?}");
         }
-        assert!("node-1".parse::<NodeId>().is_ok());
+        assert_eq!(node("node-1").as_deref(), Some("node-1"));
         for text in ["", "Node", "a.b", "a_b", &"a".repeat(33)] {
-            assert!(text.parse::<NodeId>().is_err(), "{text:?}");
+            assert_eq!(node(text), None, "{text:?}");
         }
         assert_eq!(address_range("10.0.0.0/8").unwrap().to_string(), "10.0.0.0/8");
         assert_eq!(address_range("::1").unwrap().to_string(), "::1/128");

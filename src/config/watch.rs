@@ -77,10 +77,8 @@ impl Watcher {
         what: impl FnOnce(&Loader) -> T + Send + 'static,
     ) -> Result<T, ConfigError> {
         let loader = self.loader.clone();
-        tokio::task::spawn_blocking(move || what(&loader)).await.map_err(|error| {
-            let file = self.loader.path().display().to_string();
-            ConfigError::of_file(file, format!("cannot be read: {error}"))
-        })
+        let read = tokio::task::spawn_blocking(move || what(&loader)).await;
+        read.map_err(|error| ConfigError::unreadable(self.loader.path(), error))
     }
 }
 

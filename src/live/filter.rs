@@ -20,7 +20,7 @@ pub struct Filter {
 impl Filter {
     /// Whether a call passes.
     pub fn passes(&self, call: &LiveCall) -> bool {
-        self.source.as_ref().is_none_or(|source| source == call.source())
+        self.source.as_ref().is_none_or(|source| *source == call.source)
             && self.kind.as_ref().is_none_or(|kind| kind == call.filter_type())
             && self.text.as_ref().is_none_or(|text| call.searched().contains(text))
     }

@@ -26,9 +26,10 @@ const OTHERS_MAX: usize = 8_192;
 /// One sampled call. Its JSON is made when the first viewer asks for it.
 #[derive(Debug)]
 pub struct LiveCall {
-    id: u64,
+    /// Its number: grows by one with each sampled call of the process.
+    pub(super) id: u64,
     at: UnixMillis,
-    source: SourceId,
+    pub(super) source: SourceId,
     line: SampledLine,
     /// All calls of its request were repeats, which are not stored again.
     repeated: bool,
@@ -68,16 +69,6 @@ impl LiveCall {
         full: bool,
     ) -> Self {
         Self { id, at, source, line, repeated, full, json: OnceLock::new(), searched: OnceLock::new() }
-    }
-
-    /// Its number: grows by one with each sampled call of the process.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// Its source.
-    pub fn source(&self) -> &SourceId {
-        &self.source
     }
 
     /// The word to filter by: the call's type, `object` or `rejected`.

@@ -29,15 +29,9 @@ const PLAIN_OF_REJECTED: [&str; 4] = ["receivedAt", "projectId", "reason", "coll
 /// Levels of nesting that are looked into. What lies deeper is hidden as a whole.
 const DEPTH_MAX: usize = 32;
 
-/// `line`, a JSON text, with personal data hidden. A text that is not JSON is hidden as a whole.
-pub fn mask(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    value(line, 0, &mut out);
-    out
-}
-
-/// As [`mask`], for a line of `stream`. Of an object only its collection is shown: it may be a user. Of a
-/// rejected item that is no object nothing is shown: it may be a whole call as a text.
+/// A line of `stream` with personal data hidden. A text that is not JSON is hidden as a whole. Of an object only
+/// its collection is shown: it may be a user. Of a rejected item that is no object nothing is shown: it may be a
+/// whole call as a text.
 pub fn mask_line(line: &str, stream: &Stream) -> String {
     let Some(members) = Members::of(line) else { return quoted(HIDDEN) };
     let mut out = String::with_capacity(line.len());
@@ -142,6 +136,13 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A JSON text, with personal data hidden.
+    fn mask(text: &str) -> String {
+        let mut out = String::new();
+        value(text, 0, &mut out);
+        out
+    }
 
     #[test]
     fn personal_data_is_hidden_wherever_it_stands() {

@@ -23,9 +23,9 @@ pub mod seen;
 pub mod view;
 
 pub use filter::Filter;
-pub use live_call::LiveCall;
 pub use mode::Mode;
+pub use pace::Turn;
 pub use refused::RefusedKind;
-pub use sample::{ItemText, Sample};
+pub use sample::Sample;
 pub use seen::{Library, SeenSource};
-pub use view::{Counts, LiveView, Turn, Unread, Viewer};
+pub use view::{LiveView, Unread, Viewer};

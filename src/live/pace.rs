@@ -41,19 +41,18 @@ pub struct Wanted {
     pub quiet: bool,
 }
 
-/// What [`Pace::take`] allows.
+/// Leave to copy some calls of a request: at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allowed {
-    /// So many, at least one of both.
-    Some {
-        /// Valid calls.
-        calls: u32,
-        /// Rejected items.
-        rejected: u32,
-    },
-    /// None. Sources that are not quiet need not ask before this time, unless for rejected items.
-    NotBefore(Duration),
+pub struct Turn {
+    /// How many valid ones.
+    pub calls: u32,
+    /// How many rejected ones.
+    pub rejected: u32,
 }
+
+/// No calls may be taken. Sources that are not quiet need not ask before this time, unless for rejected items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotBefore(pub Duration);
 
 impl Budget {
     fn take(&mut self, wanted: u32, rate: f64, now: Duration) -> u32 {
@@ -81,17 +80,17 @@ impl Pace {
     }
 
     /// Takes up to as many as `wanted` of one request. `watched`: someone watches.
-    pub fn take(&mut self, wanted: Wanted, watched: bool, now: Duration) -> Allowed {
+    pub fn take(&mut self, wanted: Wanted, watched: bool, now: Duration) -> Result<Turn, NotBefore> {
         let rate = f64::from(if watched { PER_SECOND } else { PER_SECOND_UNWATCHED });
         let calls = self.all.take(wanted.calls, rate, now);
         let rejected = self.rejected.take(wanted.rejected, rate, now);
         if calls > 0 || rejected > 0 {
-            return Allowed::Some { calls, rejected };
+            return Ok(Turn { calls, rejected });
         }
         match if wanted.quiet { self.quiet.take(1, rate, now) } else { 0 } {
-            0 => Allowed::NotBefore(self.all.next(rate, now)),
-            one if wanted.calls == 0 => Allowed::Some { calls: 0, rejected: one },
-            one => Allowed::Some { calls: one, rejected: 0 },
+            0 => Err(NotBefore(self.all.next(rate, now))),
+            one if wanted.calls == 0 => Ok(Turn { calls: 0, rejected: one }),
+            one => Ok(Turn { calls: one, rejected: 0 }),
         }
     }
 }
@@ -100,11 +99,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn calls(allowed: Allowed) -> u32 {
-        match allowed {
-            Allowed::Some { calls, rejected } => calls + rejected,
-            Allowed::NotBefore(_) => 0,
-        }
+    fn calls(allowed: Result<Turn, NotBefore>) -> u32 {
+        allowed.map_or(0, |Turn { calls, rejected }| calls + rejected)
     }
 
     fn of(calls: u32) -> Wanted {
@@ -119,7 +115,7 @@ mod tests {
     fn a_burst_is_followed_by_the_rate() {
         for (watched, rate) in [(true, PER_SECOND), (false, PER_SECOND_UNWATCHED)] {
             let mut pace = Pace::new(ms(0));
-            assert_eq!(pace.take(of(1_000), watched, ms(0)), Allowed::Some { calls: BURST, rejected: 0 });
+            assert_eq!(pace.take(of(1_000), watched, ms(0)), Ok(Turn { calls: BURST, rejected: 0 }));
             let sampled: u32 = (1..=100_000).map(|at| calls(pace.take(of(50), watched, ms(at / 10)))).sum();
             let expected = rate * 10;
             assert!((expected - 2..=expected).contains(&sampled), "{sampled} in 10 s, watched: {watched}");
@@ -129,10 +125,10 @@ mod tests {
     #[test]
     fn an_empty_budget_says_when_it_has_a_call_again() {
         let mut pace = Pace::new(ms(0));
-        pace.take(of(BURST), true, ms(0));
-        let Allowed::NotBefore(at) = pace.take(of(1), true, ms(3)) else { panic!("it is empty") };
+        calls(pace.take(of(BURST), true, ms(0)));
+        let Err(NotBefore(at)) = pace.take(of(1), true, ms(3)) else { panic!("it is empty") };
         assert_eq!(at, ms(10));
-        assert_eq!(pace.take(of(5), true, at), Allowed::Some { calls: 1, rejected: 0 });
+        assert_eq!(pace.take(of(5), true, at), Ok(Turn { calls: 1, rejected: 0 }));
     }
 
     #[test]
@@ -140,7 +136,7 @@ mod tests {
         let mut pace = Pace::new(ms(0));
         let mut quiet_seen = 0;
         for at in 0..10_000 {
-            pace.take(of(100), true, ms(at));
+            calls(pace.take(of(100), true, ms(at)));
             if at % 1_000 == 500 {
                 quiet_seen += calls(pace.take(Wanted { quiet: true, ..of(1) }, true, ms(at)));
             }
@@ -154,10 +150,10 @@ mod tests {
         for flood in [1, 100] {
             let (mut pace, mut seen) = (Pace::new(ms(0)), 0);
             for at in 0..10_000 {
-                pace.take(of(flood), true, ms(at * 5));
+                calls(pace.take(of(flood), true, ms(at * 5)));
                 if at % 80 == 40 {
                     let mixed = Wanted { calls: 5, rejected: 10, quiet: false };
-                    if let Allowed::Some { rejected, .. } = pace.take(mixed, true, ms(at * 5)) {
+                    if let Ok(Turn { rejected, .. }) = pace.take(mixed, true, ms(at * 5)) {
                         seen += rejected;
                     }
                 }
@@ -169,8 +165,8 @@ mod tests {
     #[test]
     fn a_request_of_rejected_items_alone_makes_its_source_seen() {
         let mut pace = Pace::new(ms(0));
-        pace.take(Wanted { calls: BURST, rejected: BURST, quiet: false }, true, ms(0));
+        calls(pace.take(Wanted { calls: BURST, rejected: BURST, quiet: false }, true, ms(0)));
         let bad = Wanted { calls: 0, rejected: 3, quiet: true };
-        assert_eq!(pace.take(bad, true, ms(1)), Allowed::Some { calls: 0, rejected: 1 });
+        assert_eq!(pace.take(bad, true, ms(1)), Ok(Turn { calls: 0, rejected: 1 }));
     }
 }

@@ -57,10 +57,10 @@ impl Bounded {
     fn drop_of_the_loudest(&mut self) {
         let mut counts: BTreeMap<&SourceId, usize> = BTreeMap::new();
         for call in &self.calls {
-            *counts.entry(call.source()).or_default() += 1;
+            *counts.entry(&call.source).or_default() += 1;
         }
         let loudest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(source, _)| source.clone());
-        let of_it = |call: &Arc<LiveCall>| Some(call.source()) == loudest.as_ref();
+        let of_it = |call: &Arc<LiveCall>| Some(&call.source) == loudest.as_ref();
         if let Some(dropped) = self.calls.iter().position(of_it).and_then(|at| self.calls.remove(at)) {
             self.bytes = self.bytes.saturating_sub(dropped.memory());
         }
@@ -85,9 +85,9 @@ impl Recent {
     /// lines have more than `bytes` bytes.
     pub fn since(&self, next: u64, bytes: usize) -> (Vec<Arc<LiveCall>>, u64) {
         let Some(oldest) = self.calls.calls.front() else { return (Vec::new(), 0) };
-        let known = usize::try_from(next.saturating_sub(oldest.id())).unwrap_or(usize::MAX);
-        let rejected = self.rejected.calls.iter().filter(|call| call.id() >= next);
-        let missed = oldest.id().saturating_sub(next).saturating_sub(rejected.clone().count() as u64);
+        let known = usize::try_from(next.saturating_sub(oldest.id)).unwrap_or(usize::MAX);
+        let rejected = self.rejected.calls.iter().filter(|call| call.id >= next);
+        let missed = oldest.id.saturating_sub(next).saturating_sub(rejected.clone().count() as u64);
         let mut taken = 0_usize;
         let calls = rejected.chain(self.calls.calls.iter().skip(known)).take_while(|call| {
             let before = taken;
@@ -135,10 +135,10 @@ mod tests {
         }
         let (calls, missed) = recent.since(0, usize::MAX);
         let oldest = 20_000 - CALLS_MAX as u64;
-        let (early, late): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.id() < oldest);
+        let (early, late): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.id < oldest);
         assert_eq!((early.len(), late.len()), (REJECTED_MAX, CALLS_MAX));
         assert!(early.iter().all(|call| call.filter_type() == REJECTED), "{early:?}");
-        assert!(calls.is_sorted_by_key(|call| call.id()), "oldest first");
+        assert!(calls.is_sorted_by_key(|call| call.id), "oldest first");
         assert_eq!(missed, oldest - REJECTED_MAX as u64);
     }
 
@@ -151,13 +151,13 @@ mod tests {
         }
         let (calls, missed) = recent.since(0, usize::MAX);
         assert_eq!(
-            (calls.len(), missed, calls[0].id()),
+            (calls.len(), missed, calls[0].id),
             (CALLS_MAX, 600 - CALLS_MAX as u64, 600 - CALLS_MAX as u64)
         );
         let (calls, missed) = recent.since(598, usize::MAX);
         assert_eq!((calls.len(), missed), (2, 0));
         let (calls, missed) = recent.since(500, calls[0].json_bytes() + 1);
-        assert_eq!((calls.len(), missed, calls[0].id()), (2, 0, 500));
+        assert_eq!((calls.len(), missed, calls[0].id), (2, 0, 500));
         assert_eq!(recent.since(600, usize::MAX).0.len(), 0);
     }
 
@@ -180,7 +180,7 @@ mod tests {
             recent.push(of_source(source, Stream::Rejected, id, 10));
         }
         let (calls, _) = recent.since(0, usize::MAX);
-        let ids: Vec<u64> = calls.iter().take(4).map(|call| call.id()).collect();
+        let ids: Vec<u64> = calls.iter().take(4).map(|call| call.id).collect();
         assert_eq!((&ids[..3], calls.len()), (&[0, 1, 2][..], REJECTED_MAX + CALLS_MAX));
         assert!(ids[3] > 19_000, "{ids:?}");
     }

@@ -1,6 +1,9 @@
 //! Counts requests that were refused as a whole, by error code. None of their calls is shown. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::time::UnixMillis;
 
@@ -8,11 +11,12 @@ use crate::time::UnixMillis;
 #[derive(Debug, Default)]
 pub struct RefusedRequests(BTreeMap<&'static str, RefusedKind>);
 
-/// The requests that were refused with one code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The requests that were refused as a whole with one code, as the status has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RefusedKind {
-    /// The code.
-    pub code: &'static str,
+    /// The error code in the answers, such as `invalid_write_key`.
+    pub code: Cow<'static, str>,
     /// The HTTP status of the last answer.
     pub status: u16,
     /// The message of the last answer.
@@ -20,6 +24,7 @@ pub struct RefusedKind {
     /// How many.
     pub requests: u64,
     /// When the last one came.
+    #[serde(rename = "last_ms")]
     pub last: UnixMillis,
 }
 
@@ -27,7 +32,7 @@ impl RefusedRequests {
     /// Counts one.
     pub fn count(&mut self, status: u16, code: &'static str, message: String, at: UnixMillis) {
         let requests = self.0.get(code).map_or(1, |kind| kind.requests.saturating_add(1));
-        self.0.insert(code, RefusedKind { code, status, message, requests, last: at });
+        self.0.insert(code, RefusedKind { code: code.into(), status, message, requests, last: at });
     }
 
     /// All kinds, the last one first.
@@ -50,7 +55,7 @@ mod tests {
         refused.count(400, "invalid_json", "at byte 9".to_owned(), UnixMillis(3));
         let kinds = refused.kinds();
         let seen: Vec<_> =
-            kinds.iter().map(|kind| (kind.code, kind.requests, kind.message.as_str())).collect();
+            kinds.iter().map(|kind| (&*kind.code, kind.requests, kind.message.as_str())).collect();
         assert_eq!(seen, [("invalid_json", 2, "at byte 9"), ("invalid_write_key", 1, "unknown")]);
     }
 }

@@ -9,9 +9,6 @@ use super::head::Head;
 /// The longest line that is copied, in bytes. Of a longer one only the head is shown.
 pub const LINE_MAX: usize = 64 * 1_024;
 
-/// The text of an item as the client sent it.
-pub type ItemText<'a> = Option<&'a [u8]>;
-
 /// Copies of a few lines of one request, before they are stored.
 #[derive(Debug)]
 pub struct Sample {
@@ -36,8 +33,8 @@ impl Sample {
         Self { source, at, lines: Vec::new() }
     }
 
-    /// Copies a line, and the item that it was made from.
-    pub fn push(&mut self, stream: Stream, line: &[u8], item: ItemText<'_>) {
+    /// Copies a line, and the item that it was made from, as the client sent it.
+    pub fn push(&mut self, stream: Stream, line: &[u8], item: Option<&[u8]>) {
         let (rejected, object_set) = (stream == Stream::Rejected, matches!(stream, Stream::Objects(_)));
         let text = std::str::from_utf8(line).unwrap_or_default();
         let item = item.and_then(|item| std::str::from_utf8(item).ok()).unwrap_or_default();

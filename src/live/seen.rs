@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::pace::QUIET_AFTER;
 use crate::lock::lock;
 use crate::time::UnixMillis;
@@ -17,13 +19,15 @@ const NAME_MAX: usize = 100;
 const NEVER: i64 = i64::MIN;
 
 /// An SDK that was seen in a sample.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Library {
     /// `context.library.name`.
     pub name: String,
     /// `context.library.version`; empty if there is none.
     pub version: String,
     /// When it was last seen.
+    #[serde(rename = "last_seen_ms")]
     pub last_seen: UnixMillis,
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::live_call::LiveCall;
 use super::mode::Mode;
-use super::pace::{Allowed, Pace, Wanted};
+use super::pace::{NotBefore, Pace, Turn, Wanted};
 use super::recent::Recent;
 use super::refused::{RefusedKind, RefusedRequests};
 use super::sample::Sample;
@@ -37,15 +37,6 @@ pub struct LiveView {
     shown: AtomicU64,
     sources: RwLock<HashMap<SourceId, Arc<SeenSource>>>,
     refused: Mutex<RefusedRequests>,
-}
-
-/// Leave to copy some calls of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// How many valid ones.
-    pub calls: u32,
-    /// How many rejected ones.
-    pub rejected: u32,
 }
 
 /// Counts of calls since the process started.
@@ -151,11 +142,11 @@ impl LiveView {
         }
         let watched = self.viewers.load(Ordering::Relaxed) > 0;
         match lock(&self.pace).take(Wanted { calls, rejected, quiet }, watched, now) {
-            Allowed::Some { calls, rejected } => {
+            Ok(turn) => {
                 source.sampled(now);
-                Some(Turn { calls, rejected })
+                Some(turn)
             }
-            Allowed::NotBefore(at) => {
+            Err(NotBefore(at)) => {
                 if !quiet {
                     self.not_before.store(micros(at), Ordering::Relaxed);
                 }
@@ -237,7 +228,7 @@ impl Viewer {
 
     /// Whether it came after `call` did.
     pub fn came_after(&self, call: &LiveCall) -> bool {
-        call.id() < self.began
+        call.id < self.began
     }
 
     /// Calls that it has not read and that pass the filter, oldest first. The first time: from the oldest
@@ -247,7 +238,7 @@ impl Viewer {
         let (mut calls, missed) = recent.1.since(self.next.unwrap_or(0), bytes);
         // Of what came before it did, nothing counts as missed.
         let missed = if self.next.is_some() { missed } else { recent.1.since(self.began, 0).1 };
-        let next = calls.last().map_or(recent.0, |last| last.id() + 1);
+        let next = calls.last().map_or(recent.0, |last| last.id + 1);
         let cut = next < recent.0;
         drop(recent);
         self.next = Some(next);

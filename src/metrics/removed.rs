@@ -10,7 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::{BECAME, Metrics, RefusedLabel, RejectedLabel, RowsLabel, SourceLabel};
+use super::{BECAME, Metrics, RefusedLabel, RejectedLabel, RowsLabel, SourceLabel, count};
 
 impl Metrics {
     /// Moves the counters of `sources` into those of one series, whose `source` is `as_one`, together with
@@ -60,10 +60,8 @@ where
     let mut sum = 0;
     for source in from {
         let label = label(source.clone());
-        if let Some(count) = family.get(&label).map(|counter| counter.get()) {
-            family.remove(&label);
-            sum += count;
-        }
+        sum += count(family, &label);
+        family.remove(&label);
     }
     if sum > 0 {
         family.get_or_create(&label(to.to_owned())).inc_by(sum);

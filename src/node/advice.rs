@@ -33,7 +33,7 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<ArchiveError>() {
         return error.remedy().map(str::to_owned);
     }
-    if let Some(NodeError::Listen { addr, cause, .. }) = error.downcast_ref() {
+    if let Some(NodeError::Listen(addr, _, cause)) = error.downcast_ref() {
         return to_listen(*addr, cause);
     }
     if let Some(ViewError::Look(error)) = error.downcast_ref() {

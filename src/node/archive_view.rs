@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::view::NodeView;
 use crate::admin::{
-    Applied, ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedObjects,
+    ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedObjects,
     DeliveredObject, Denied, ImportErrors, ImportStatus, Imports, MissingDeliveries, NotShown, Peek,
     PendingObject,
 };
@@ -27,7 +27,8 @@ use crate::log::{DayStage, PendingSeal};
 use crate::object::{BucketString, ObjectKey, ParsedObjectKey, ParsedPartKey, S3Location, Stream};
 use crate::policy::{self, PolicyBucket, Template, Values};
 use crate::sources::SourceId;
-use crate::store::reader::{ByteRange, ListFrom, StoreReader};
+use crate::store::reader::{ByteRange, ListFrom, StoreReader as _};
+use crate::store::s3::S3Store;
 use crate::store::{Fault, Reason, StoreError};
 use crate::time::{ReceivedDay, UnixMillis};
 use crate::words::{Told, date, grouped, shell_word};
@@ -54,35 +55,14 @@ const JOURNAL_WAIT: Duration = Duration::from_secs(3);
 pub(super) struct NodeArchive {
     node: Arc<NodeView>,
     list: Deliveries,
-    reader: Arc<dyn StoreReader>,
-    /// The endpoint of a store other than AWS.
-    endpoint_url: Option<String>,
-    /// The region of buckets without one of their own.
-    region: Option<String>,
+    store: Arc<S3Store>,
     importer: OnceLock<Arc<Importer>>,
     requests: Semaphore,
 }
 
-/// How the store is reached.
-#[derive(Debug)]
-pub(super) struct StoreAccess {
-    pub(super) reader: Arc<dyn StoreReader>,
-    pub(super) endpoint_url: Option<String>,
-    pub(super) region: Option<String>,
-}
-
 impl NodeArchive {
-    pub(super) fn new(node: Arc<NodeView>, list: Deliveries, store: StoreAccess) -> Self {
-        let StoreAccess { reader, endpoint_url, region } = store;
-        Self {
-            node,
-            list,
-            reader,
-            endpoint_url,
-            region,
-            importer: OnceLock::new(),
-            requests: Semaphore::new(STORE_REQUESTS_MAX),
-        }
+    pub(super) fn new(node: Arc<NodeView>, list: Deliveries, store: Arc<S3Store>) -> Self {
+        Self { node, list, store, importer: OnceLock::new(), requests: Semaphore::new(STORE_REQUESTS_MAX) }
     }
 
     /// Shows the imports of `importer`. Only the first call has an effect.
@@ -104,10 +84,8 @@ impl NodeArchive {
                 Ok((found, MissingDeliveries { dropped, sums_dropped, missed, problem: None }, since))
             }
             Err(unlisted) => {
-                let unlisted: Unlisted = unlisted;
-                let missing =
-                    MissingDeliveries { problem: Some(unlisted.to_string()), ..MissingDeliveries::default() };
-                Ok((T::default(), missing, None))
+                let problem = Some(Unlisted::to_string(&unlisted));
+                Ok((T::default(), MissingDeliveries { problem, ..MissingDeliveries::default() }, None))
             }
         }
     }
@@ -127,6 +105,11 @@ impl NodeArchive {
     fn location(&self, source: &SourceId) -> Result<S3Location, NotShown> {
         let found = self.node.log.current_location(source);
         found.ok_or_else(|| NotShown::UnknownSource(source.clone()))
+    }
+
+    /// The region of buckets without one of their own.
+    fn region(&self) -> Option<String> {
+        self.store.configured_region().map(str::to_owned)
     }
 
     /// Whether text that may be private is shown, such as what a store said.
@@ -241,8 +224,8 @@ impl NodeArchive {
             let to = self.node.log.current_location(&id)?;
             let place = ArchivePlace {
                 bucket: to.bucket.to_string(),
-                endpoint_url: self.endpoint_url.clone(),
-                region: to.region.or_else(|| self.region.clone()),
+                endpoint_url: self.store.endpoint_url().map(str::to_owned),
+                region: to.region.or_else(|| self.region()),
             };
             Some((id.to_string(), place))
         };
@@ -252,14 +235,14 @@ impl NodeArchive {
     async fn listed_objects(&self, asked: AskedObjects) -> Result<ArchiveObjects, NotShown> {
         let AskedObjects { source, day, stream, after, .. } = asked;
         let of = DayKey { day, source, stream };
-        let (entries, missing, _) =
-            self.read(move |list| list.of_day(&of, after.as_ref(), OBJECTS_MAX).map(Page::from)).await?;
-        let entries = match entries {
-            Page::Entries(entries) => entries,
-            Page::NotListed => {
-                return Err(NotShown::BadKey("after names an object that is not listed".to_owned()));
-            }
+        let of_day = move |list: &Deliveries| {
+            let page = list.of_day(&of, after.as_ref(), OBJECTS_MAX)?;
+            Ok((page.is_none(), page.unwrap_or_default()))
         };
+        let ((is_unknown, entries), missing, _) = self.read(of_day).await?;
+        if is_unknown {
+            return Err(NotShown::BadKey("after names an object that is not listed".to_owned()));
+        }
         let next = entries.last().filter(|_| entries.len() >= OBJECTS_MAX).map(|last| last.key.to_string());
         let objects = entries.into_iter().map(|entry| ArchiveObject {
             key: entry.key.to_string(),
@@ -279,7 +262,7 @@ impl NodeArchive {
         let after = after.as_ref().map(ObjectKey::as_str);
         let from = ListFrom { prefix: &prefix, after, ..ListFrom::default() };
         let mut answer = ArchiveObjects { from: "bucket".to_owned(), ..ArchiveObjects::default() };
-        let page = match self.ask(self.reader.list(&to, from)).await? {
+        let page = match self.ask(self.store.list(&to, from)).await? {
             Ok(page) => page,
             Err(error) => {
                 let place = PolicyBucket::of(&to, false, false);
@@ -292,19 +275,14 @@ impl NodeArchive {
         let (known, missing, _) = self.read(move |list| list.with_keys(&keys)).await?;
         let known: BTreeMap<ObjectKey, Entry> =
             known.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
-        answer.objects = page
-            .objects
-            .into_iter()
-            .map(|object| ArchiveObject {
-                calls: known.get(&object.key).map(|entry| entry.calls),
-                delivered_at_ms: known.get(&object.key).map(|entry| entry.delivered_at.0),
-                key: object.key.to_string(),
-                bytes: object.len,
-                last_modified_ms: object.last_modified.map(|at| at.0),
-            })
-            .collect();
-        answer.missing = missing;
-        Ok(answer)
+        let objects = page.objects.into_iter().map(|object| ArchiveObject {
+            calls: known.get(&object.key).map(|entry| entry.calls),
+            delivered_at_ms: known.get(&object.key).map(|entry| entry.delivered_at.0),
+            key: object.key.to_string(),
+            bytes: object.len,
+            last_modified_ms: object.last_modified.map(|at| at.0),
+        });
+        Ok(ArchiveObjects { objects: objects.collect(), missing, ..answer })
     }
 
     async fn first_lines(&self, source: SourceId, key: ObjectKey) -> Result<Peek, NotShown> {
@@ -327,7 +305,7 @@ impl NodeArchive {
             )));
         };
         let first = ByteRange { from: 0, len: PEEK_BYTES };
-        let beginning = match self.ask(self.reader.range(&to, &key, None, first)).await? {
+        let beginning = match self.ask(self.store.range(&to, &key, None, first)).await? {
             Ok(beginning) => beginning,
             Err(error) if error.fault == Fault::NotFound => return Err(NotShown::NoObject(key)),
             Err(error) => {
@@ -362,29 +340,10 @@ impl NodeArchive {
             Some(role) => format!("the role {role}"),
             None => "the user or role that Forebay runs as".to_owned(),
         };
-        let values = Values { places: vec![place], region: self.region.clone(), ..Values::default() };
+        let values = Values { places: vec![place], region: self.region(), ..Values::default() };
         let filled = sids.iter().filter_map(|sid| policy::statement(Template::Reader, sid, &values).ok());
         let statement = filled.collect::<Vec<_>>().join(",\n");
         Ok(Denied { error: error.told().shown(self.shows_all()).to_owned(), statement, whom })
-    }
-}
-
-/// A page of the objects of a day.
-enum Page {
-    Entries(Vec<Entry>),
-    /// The object to continue after is not listed.
-    NotListed,
-}
-
-impl Default for Page {
-    fn default() -> Self {
-        Self::Entries(Vec::new())
-    }
-}
-
-impl From<Option<Vec<Entry>>> for Page {
-    fn from(page: Option<Vec<Entry>>) -> Self {
-        page.map_or(Self::NotListed, Self::Entries)
     }
 }
 
@@ -403,12 +362,11 @@ fn state_of(
         Some(DayStage::Open) => ("open", None),
         Some(DayStage::Delivering) => ("over", why("some of its objects are not in the store yet")),
         Some(DayStage::Closing) => ("over", why("its marker is not in the store yet")),
-        Some(DayStage::Unsure) => (
-            "over",
-            why(
-                "it is uncertain what the store has of it, so it is never closed: see `forebay spool verify`",
-            ),
-        ),
+        Some(DayStage::Unsure) => {
+            let unsure =
+                "it is uncertain what the store has of it, so it is never closed: see `forebay spool verify`";
+            ("over", why(unsure))
+        }
         None if over.is_some_and(|over| day <= over) => ("closed", None),
         None => ("open", None),
     }
@@ -452,11 +410,7 @@ fn delivered(entry: Entry) -> DeliveredObject {
         key: entry.key.to_string(),
         calls: entry.calls,
         bytes: entry.bytes,
-        encryption: entry.encryption.map(|applied| Applied {
-            algorithm: applied.algorithm,
-            kms_key: applied.kms_key,
-            bucket_key: applied.bucket_key,
-        }),
+        encryption: entry.encryption.map(Into::into),
         first_received_at_ms: entry.first_received_at.0,
         seconds_to_deliver: entry.delivered_at.since(entry.first_received_at).as_secs(),
         put_ms: entry.put_ms,
@@ -466,13 +420,6 @@ fn delivered(entry: Entry) -> DeliveredObject {
 
 /// The status of an import, for people. `full`: with messages, which quote what rows contain.
 fn import_status(import: KnownImport, full: bool) -> ImportStatus {
-    let state = match import.state {
-        ImportState::Running => "running",
-        ImportState::Stopped => "stopped",
-        ImportState::Done => "done",
-        ImportState::Failed => "failed",
-        ImportState::GivenUp => "given_up",
-    };
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
     let errors = import.rejects.into_iter().map(|rows| ImportErrors {
@@ -480,17 +427,24 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
         count: rows.count,
         example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
     });
-    let next = match import.state {
-        ImportState::Running | ImportState::Done => None,
-        ImportState::Stopped => Some("the same command continues after the last stored row".to_owned()),
-        ImportState::Failed => Some(format!(
-            "the same command tries it again; after {ATTEMPTS_MAX} failures it is given up until the file or the options \
-             change"
-        )),
-        ImportState::GivenUp => Some(
-            "it is not tried again until you change the file or the options, or import it with `--force`"
-                .to_owned(),
-        ),
+    let (state, next) = match import.state {
+        ImportState::Running => ("running", None),
+        ImportState::Done => ("done", None),
+        ImportState::Stopped => {
+            ("stopped", Some("the same command continues after the last stored row".to_owned()))
+        }
+        ImportState::Failed => {
+            let next = format!(
+                "the same command tries it again; after {ATTEMPTS_MAX} failures it is given up until the file or the options \
+                 change"
+            );
+            ("failed", Some(next))
+        }
+        ImportState::GivenUp => {
+            let next =
+                "it is not tried again until you change the file or the options, or import it with `--force`";
+            ("given_up", Some(next.to_owned()))
+        }
     };
     let retry = import.rejects_file.as_ref().map(|file| {
         let source = import.source.as_ref().map(|id| format!(" --source {id}"));

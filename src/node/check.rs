@@ -11,7 +11,7 @@ use crate::check::{
     self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, Speaks, SpoolSettings,
     TlsSettings,
 };
-use crate::config::{Acl, Config, Endpoint};
+use crate::config::{Config, Endpoint};
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
@@ -70,9 +70,9 @@ fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, 
         kms_endpoint_url: url(&config.s3.kms_endpoint),
         checksums: config.s3.checksums == Checksums::Auto,
         put: config.s3.put,
-        content_encoding: config.s3.content_encoding.header().is_some(),
+        content_encoding: config.s3.content_encoding,
         tags: config.s3.object_tags,
-        acl: config.s3.acl == Some(Acl::BucketOwnerFullControl),
+        acl: config.s3.bucket_owner_full_control,
     };
     let spool = SpoolSettings {
         dir: config.spool.dir.clone(),

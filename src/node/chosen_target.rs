@@ -84,7 +84,7 @@ impl ChosenTarget {
             (None, None) => admin_url(ADMIN_URL)?,
         };
         let token = AdminToken::of_command(token_file)?;
-        let node = NodeTarget::new(AdminClient::new(url.clone(), token));
+        let node = NodeTarget(AdminClient::new(url.clone(), token));
         let no_node = match node.answers().await {
             Ok(()) => {
                 let text = format!("through the node at {url}: exactly once");

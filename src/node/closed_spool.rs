@@ -69,18 +69,15 @@ pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified
     Ok(verified)
 }
 
-/// A recorded decision.
-#[derive(Debug)]
-pub(crate) struct Resolved {
-    /// The key of the sealed object, which another object has too.
-    pub(crate) object_key: String,
-    /// The file with the lines of the sealed object, if the other object stays.
-    pub(crate) kept: Option<PathBuf>,
-}
-
 /// Records in the spool in `dir` which object a person wants to keep. The decision takes effect at the next
-/// start. Errors: [`NodeError`] if the seal has no conflict, or the spool cannot be read or written.
-pub(crate) fn resolve(dir: &Path, seal: u64, decision: Decision) -> Result<Resolved, NodeError> {
+/// start. Returns the key of the sealed object, which another object has too, and the file with its lines, if
+/// the other object stays.
+/// Errors: [`NodeError`] if the seal has no conflict, or the spool cannot be read or written.
+pub(crate) fn resolve(
+    dir: &Path,
+    seal: u64,
+    decision: Decision,
+) -> Result<(String, Option<PathBuf>), NodeError> {
     is_closed_spool(dir)?;
     let conflict = Conflict::read(Arc::new(RealDisk::open(dir)?), seal)?;
     let object_key = conflict.pending.seal.object_key.to_string();
@@ -89,5 +86,5 @@ pub(crate) fn resolve(dir: &Path, seal: u64, decision: Decision) -> Result<Resol
         Decision::KeepTheirs => Some(dir.join(conflict.keep_ours(LEVEL_AT_LEISURE)?)),
     };
     conflict.record(decision)?;
-    Ok(Resolved { object_key, kept })
+    Ok((object_key, kept))
 }

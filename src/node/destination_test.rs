@@ -123,10 +123,9 @@ fn found_in_dev(order: &TestOrder, settings: DestinationSettings) -> Result<Foun
         (None, None, FunctionsAt::Lambda(target))
             if target.role.is_some() && matches!(target.external_ids, ExternalIds::OfSources(_)) =>
         {
+            let (name, file) = (&settings.name, order.file.display());
             return Err(TestError::Wrong(format!(
-                "the external id of {} depends on the source, and {} has none: add --source",
-                settings.name,
-                order.file.display()
+                "the external id of {name} depends on the source, and {file} has none: add --source"
             )));
         }
         _ => SourceId::new(DEV_SOURCE).map_err(|error| TestError::Wrong(error.to_string()))?,

@@ -108,8 +108,8 @@ impl NodeView {
         let wall_of = |at| wall.minus(now.saturating_sub(at)).0;
         let seen = progress.seen();
         let failing = seen.failing.as_ref().map(|failure| {
-            let since = seen.failing_since.map(wall_of);
-            self.failure(function, (failure.class, &failure.what), since)
+            let (since, masked) = (seen.failing_since.map(wall_of), self.live.mode() != Mode::Full);
+            failure_status(function, (failure.class, &failure.what), since, masked)
         });
         FunctionStatus {
             function: function.to_owned(),
@@ -124,13 +124,9 @@ impl NodeView {
             lost: lost_calls(&seen.lost),
         }
     }
-
-    fn failure(&self, function: &str, failed: (Class, &Told), since_ms: Option<i64>) -> FailureStatus {
-        failure(function, failed, since_ms, self.live.mode() != Mode::Full)
-    }
 }
 
-fn failure(
+fn failure_status(
     function: &str,
     (class, what): (Class, &Told),
     since_ms: Option<i64>,
@@ -156,7 +152,9 @@ fn attempt(record: Record, masked: bool) -> Attempt {
         message_id: record.message_id,
         attempt: record.attempt,
         millis: record.millis,
-        failed: record.failed.map(|(class, what)| failure(&record.function, (class, &what), None, masked)),
+        failed: record
+            .failed
+            .map(|(class, what)| failure_status(&record.function, (class, &what), None, masked)),
         request_id: id(record.request_id),
         version: id(record.version),
         log_tail: record.log_tail.filter(|_| !masked),

@@ -85,11 +85,8 @@ pub async fn run(
         put_locations: 1,
     })?;
     let outside = Outside::system();
-    let listener = std::net::TcpListener::bind(dev.s3_listen).map_err(|cause| NodeError::Listen {
-        addr: dev.s3_listen,
-        purpose: "serve S3",
-        cause,
-    })?;
+    let listener = std::net::TcpListener::bind(dev.s3_listen)
+        .map_err(|cause| NodeError::Listen(dev.s3_listen, "serve S3", cause))?;
     let addresses = Addresses {
         public: dev.listen,
         tls: None,
@@ -135,7 +132,7 @@ pub async fn run(
 
 /// Applies changes of the destinations in the file of `--config`, as long as the node runs.
 async fn follow_file(dev: &DevSettings, node: &Node) {
-    let (Some(path), Some(running)) = (&dev.config, node.destinations()) else {
+    let (Some(path), Some(running)) = (&dev.config, node.engine.destinations.get()) else {
         return std::future::pending().await;
     };
     let (environment, mut in_force) = (&dev.environment, dev.destinations.clone());
@@ -218,7 +215,7 @@ async fn start(
     let bucket = BucketString::parse(dev_s3::BUCKET).map_err(|error| NodeError::Other(error.to_string()))?;
     let location =
         S3Location { region: Some(dev_s3::REGION.to_owned()), ..S3Location::new(bucket, Encryption::SseS3) };
-    let sources = Arc::new(DevSources::new(engine.locations(), location));
+    let sources = Arc::new(DevSources::new(engine.spool.locations(), location));
     let ingest = engine.ingest(IngestSettings { receipts: dev.receipts, ..IngestSettings::default() });
     let mut settings = CollectorSettings::default();
     settings.bounds.connections = fitted.connections;

@@ -83,8 +83,7 @@ fn is_empty(dir: &Path) -> Result<bool, NodeError> {
 }
 
 fn unusable(what: &'static str, dir: &Path) -> impl FnOnce(io::Error) -> NodeError {
-    let dir = dir.to_owned();
-    move |cause| NodeError::DataDir { what, dir, cause }
+    move |cause| NodeError::DataDir(what, dir.to_owned(), cause)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::archive_view::{NodeArchive, StoreAccess};
+use super::archive_view::NodeArchive;
 use super::error::NodeError;
 use super::outside::Outside;
 use super::recovery::{Recovery, report};
@@ -28,7 +28,6 @@ use crate::import::watched_journal::WatchedJournal;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::live::{LiveView, Mode};
-use crate::log::SetLocations;
 use crate::runtime::Background;
 use crate::spool::{DELIVERIES, Spool};
 use crate::store::s3::S3Store;
@@ -68,11 +67,6 @@ impl Engine {
         let alarms = Arc::new(Alarms::new(Arc::clone(&outside.clock), Arc::new(outside.metrics.clone())));
         report(&recovered, &alarms);
         let list = Deliveries::start(&dir.join(DELIVERIES), Arc::clone(&outside.clock));
-        let access = StoreAccess {
-            endpoint_url: store.endpoint_url().map(str::to_owned),
-            region: store.configured_region().map(str::to_owned),
-            reader: Arc::clone(&store) as _,
-        };
         let deps = DeliveryDeps {
             log: spool.log(),
             staging: spool.staging_disk(),
@@ -105,7 +99,7 @@ impl Engine {
             setup: Mutex::default(),
             destinations: Arc::clone(&destinations),
         });
-        let archive = Arc::new(NodeArchive::new(Arc::clone(&view), list.clone(), access));
+        let archive = Arc::new(NodeArchive::new(Arc::clone(&view), list.clone(), Arc::clone(&store)));
         Self {
             outside,
             spool,
@@ -120,11 +114,6 @@ impl Engine {
             store,
             background: background.handle().clone(),
         }
-    }
-
-    /// The store of the objects.
-    pub fn store(&self) -> &Arc<S3Store> {
-        &self.store
     }
 
     /// Starts destinations: the configured ones, and removed ones that still have calls.
@@ -154,16 +143,6 @@ impl Engine {
         let started = started.map_err(|error| NodeError::Other(error.to_string()))?;
         self.destinations.get_or_init(|| started);
         Ok(())
-    }
-
-    /// Where the frames of each source go.
-    pub fn locations(&self) -> Arc<dyn SetLocations> {
-        self.spool.locations()
-    }
-
-    /// The live view of this node.
-    pub fn live(&self) -> &Arc<LiveView> {
-        &self.view.live
     }
 
     /// The intake of the spool. Every part of this node that brings calls shares it.
@@ -207,10 +186,8 @@ impl Engine {
         let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.alarms));
         let opened = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(WatchedJournal::new(Arc::new(LocalJournal::open(&path)?), alarms));
-            Ok::<_, JournalError>(Importer::new(
-                ImporterDeps { ingest, imports, journal, clock, metrics },
-                sources,
-            ))
+            let deps = ImporterDeps { ingest, imports, journal, clock, metrics };
+            Ok::<_, JournalError>(Importer::new(deps, sources))
         });
         Ok(Arc::new(opened.await??))
     }

@@ -78,33 +78,23 @@ pub mod lambda {
     /// The functions of a destination.
     pub fn function(store: &Arc<S3Store>, target: &AtLambda, timeout: Duration) -> Lambda {
         let AtLambda { invocation, log_tail, payload_max, .. } = *target;
-        Lambda::new(
-            clients(store, target, timeout),
-            LambdaSettings { invocation, log_tail, timeout, payload_max },
-        )
+        let settings = LambdaSettings { invocation, log_tail, timeout, payload_max };
+        Lambda::new(clients(store, target, timeout), settings)
     }
 
     /// The clients of a destination.
     pub fn clients(store: &Arc<S3Store>, target: &AtLambda, timeout: Duration) -> Arc<dyn Clients> {
-        let connect = connect_timeout(timeout);
-        Arc::new(LambdaClients {
-            store: Arc::clone(store),
-            target: target.clone(),
-            connect,
-            made: Mutex::default(),
-        })
+        let (store, target, connect) = (Arc::clone(store), target.clone(), connect_timeout(timeout));
+        Arc::new(LambdaClients { store, target, connect, made: Mutex::default() })
     }
 
     impl Clients for LambdaClients {
         fn client(&self, source: &SourceId, function: &str) -> Result<Client, String> {
             let role = self.target.role_for(source)?;
-            let region = self
-                .target
-                .region_of(function)
-                .ok_or_else(|| format!("{function} names no region: set region"))?
-                .to_owned();
+            let region = self.target.region_of(function);
+            let region = region.ok_or_else(|| format!("{function} names no region: set region"))?;
+            let key = (role, region.to_owned());
             let mut made = lock(&self.made);
-            let key = (role, region);
             if let Some(client) = made.get(&key) {
                 return Ok(client.clone());
             }

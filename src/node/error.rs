@@ -20,42 +20,24 @@ use crate::spool::offline::{ResolveError, ViewError};
 /// Why a node cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {addr} to {purpose}: {cause}")]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// The purpose of the address, such as `accept calls`.
-        purpose: &'static str,
-        /// The system's error.
-        cause: io::Error,
-    },
+    /// An address cannot be listened on for a purpose, such as `accept calls`.
+    #[error("cannot listen on {0} to {1}: {2}")]
+    Listen(SocketAddr, &'static str, io::Error),
     /// The spool is on a file system where a sync does not guarantee durability, and nobody has accepted
     /// that.
     #[error(
-        "the spool directory {} is on {filesystem}, where a sync does not guarantee durability; use a directory on ext4 or xfs, \
+        "the spool directory {} is on {}, where a sync does not guarantee durability; use a directory on ext4 or xfs, \
          or set spool.unsafe_filesystem = true and accept that a power cut may lose acknowledged calls",
-        dir.display()
+        .0.display(),
+        .1
     )]
-    UnsafeFilesystem {
-        /// The directory.
-        dir: PathBuf,
-        /// The file system's name.
-        filesystem: String,
-    },
+    UnsafeFilesystem(PathBuf, String),
     /// The directory of the spool cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// A directory of dev mode cannot be used.
-    #[error("cannot {what} {}: {cause}", dir.display())]
-    DataDir {
-        /// The failed operation.
-        what: &'static str,
-        /// The directory.
-        dir: PathBuf,
-        /// The system's error.
-        cause: io::Error,
-    },
+    /// An operation on a directory of dev mode failed.
+    #[error("cannot {} {}: {}", .0, .1.display(), .2)]
+    DataDir(&'static str, PathBuf, io::Error),
     /// The S3 of dev mode cannot start, or failed.
     #[cfg(feature = "dev")]
     #[error(transparent)]

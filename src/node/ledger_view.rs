@@ -1,10 +1,11 @@
 //! Shows the spool's ledger on the admin listener.
 
 use crate::admin::{
-    Ledger, LedgerCounts, LedgerHour, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
+    Ledger, LedgerCounts, LedgerHour, LedgerRows, LedgerSource, LedgerStatus, LedgerStream, RemovedCounts,
 };
 use crate::log::{AccountReport, Difference, Removed, Report, Row};
 use crate::object::Stream;
+use crate::words::rfc3339;
 
 /// The most differences that are listed.
 const SHOWN_MAX: usize = 100;
@@ -26,15 +27,10 @@ pub(super) fn ledger(report: &Report, removed: Option<&Removed>) -> Ledger {
         }
         let Some(source) = sources.last_mut() else { continue };
         if of.account.is_of_calls() {
-            (source.totals, source.earlier, source.hours) =
-                (counts(&of.total), counts(&of.earlier), hours(of));
+            source.calls = rows(of);
         } else {
-            source.streams.push(LedgerStream {
-                stream: of.account.stream().to_string(),
-                totals: counts(&of.total),
-                earlier: counts(&of.earlier),
-                hours: hours(of),
-            });
+            let stream = of.account.stream().to_string();
+            source.streams.push(LedgerStream { stream, lines: rows(of) });
         }
     }
     Ledger {
@@ -57,12 +53,10 @@ fn removed_counts(removed: &Removed) -> RemovedCounts {
     }
 }
 
-fn hours(of: &AccountReport) -> Vec<LedgerHour> {
-    let hour = |(hour, row): &(crate::log::Hour, Row)| LedgerHour {
-        hour: crate::words::rfc3339(hour.start()),
-        counts: counts(row),
-    };
-    of.hours.iter().map(hour).collect()
+fn rows(of: &AccountReport) -> LedgerRows {
+    let hours = of.hours.iter();
+    let hours = hours.map(|(hour, row)| LedgerHour { hour: rfc3339(hour.start()), counts: counts(row) });
+    LedgerRows { totals: counts(&of.total), earlier: counts(&of.earlier), hours: hours.collect() }
 }
 
 /// A summary of the ledger.

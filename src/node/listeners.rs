@@ -54,5 +54,5 @@ fn bind(addr: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeErro
         socket.bind(addr)?;
         socket.listen(BACKLOG)
     };
-    bound().map_err(|cause| NodeError::Listen { addr, purpose, cause })
+    bound().map_err(|cause| NodeError::Listen(addr, purpose, cause))
 }

@@ -24,7 +24,8 @@ pub struct ExternalIdInForce {
 pub fn places(config: &Config) -> Vec<PolicyBucket> {
     let mut places = Vec::new();
     for source in &config.sources {
-        let place = PolicyBucket::of(&source.location, config.s3.object_tags.any(), config.s3.acl.is_some());
+        let (tags, acl) = (config.s3.object_tags.any(), config.s3.bucket_owner_full_control);
+        let place = PolicyBucket::of(&source.location, tags, acl);
         if !places.contains(&place) {
             places.push(place);
         }

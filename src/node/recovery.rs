@@ -11,7 +11,6 @@ use crate::delivery::failures::damage::raise_lost;
 use crate::destinations::positions::Positions;
 use crate::disk::real_disk::RealDisk;
 use crate::disk::{Disk, is_no_handle};
-use crate::log::SetLocations;
 use crate::spool::{Recovered, Spool, SpoolOptions};
 use crate::words::causes::chain;
 
@@ -76,16 +75,6 @@ impl Recovery {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Where the frames of each source go.
-    pub fn locations(&self) -> Arc<dyn SetLocations> {
-        self.spool.locations()
-    }
-
-    /// The node id, as object names contain it.
-    pub fn node(&self) -> String {
-        self.spool.reports().node()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::tasks::{Panicked, RESTARTS, Supervised, caught_now};
 
 /// What notices panics of [`take_over_caught`].
 pub(super) fn supervised_reload(node: &Node) -> Supervised {
-    Supervised::new(node.alarms(), "configuration").with_restarts(u32::MAX, RESTARTS).with_consequence(
+    Supervised::new(&node.engine.alarms, "configuration").with_restarts(u32::MAX, RESTARTS).with_consequence(
         "the running configuration stays in force, but parts of the changed one may have been applied",
     )
 }
@@ -48,7 +48,7 @@ pub(super) fn take_over_caught(
 }
 
 pub(super) async fn set_destinations(node: &Node, current: &Loaded) -> Result<(), CommandError> {
-    match node.destinations() {
+    match node.engine.destinations.get() {
         Some(destinations) => destinations.set(current.config.destinations.clone()).await,
         None => Ok(()),
     }
@@ -76,12 +76,12 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     // between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
     node.keep_sources(ids(next));
-    if let Err(failure) = note_locations(&*node.locations(), next) {
+    if let Err(failure) = note_locations(&*node.engine.spool.locations(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
         node.set_configured(ids(&current.config));
         return current;
     }
-    node.collector().reload(policy(next));
+    node.collector.reload(policy(next));
     node.set_access(access(next));
     importer.set_sources(Arc::new(Configured::new(next)));
     node.set_configured(ids(next));

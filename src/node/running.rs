@@ -14,11 +14,9 @@ use super::engine::{Engine, LIST_CLOSING};
 use super::error::NodeError;
 use super::setup::Setup;
 use crate::admin::{AccessSettings, Gate};
-use crate::alarms::{AlarmKind, Alarms};
+use crate::alarms::AlarmKind;
 use crate::collector::Running;
-use crate::destinations::runner::Destinations;
 use crate::lock::{lock, write};
-use crate::log::SetLocations;
 use crate::runtime::Shutdown;
 use crate::sources::SourceId;
 
@@ -91,26 +89,6 @@ impl Node {
         self.engine.view.proxy.get_or_init(|| proxy);
     }
 
-    /// The collector.
-    pub fn collector(&self) -> &Running {
-        &self.collector
-    }
-
-    /// Where the frames of each source go.
-    pub fn locations(&self) -> Arc<dyn SetLocations> {
-        self.engine.locations()
-    }
-
-    /// The destinations, once they have started.
-    pub fn destinations(&self) -> Option<&Destinations> {
-        self.engine.destinations.get()
-    }
-
-    /// The alarms.
-    pub fn alarms(&self) -> &Arc<Alarms> {
-        &self.engine.alarms
-    }
-
     /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at
     /// every start. An alarm is then active.
     pub async fn failed(&self) -> String {
@@ -163,17 +141,12 @@ impl Node {
             () = shutdown.immediate.cancelled() => None,
         };
         match drained {
-            Some(drained) if drained.left > 0 && stopped.is_some() => {
-                tracing::warn!(
-                    batches = drained.left,
-                    "some calls are not delivered yet; a restart finds those that are on the disk, and delivers them"
-                );
-            }
             Some(drained) if drained.left > 0 => {
-                tracing::warn!(
-                    batches = drained.left,
-                    "some calls are not delivered yet; they stay in the spool and are delivered after the next start"
-                );
+                let then = match stopped {
+                    Some(_) => "a restart finds those that are on the disk, and delivers them",
+                    None => "they stay in the spool and are delivered after the next start",
+                };
+                tracing::warn!(batches = drained.left, "some calls are not delivered yet; {then}");
             }
             Some(_) => tracing::info!("everything is delivered"),
             None => tracing::warn!(

@@ -51,10 +51,8 @@ pub async fn run(
     let _watching = {
         let watcher = Arc::new(Mutex::new(Watcher::new(loader, &loaded, hangups.clone())));
         let start = move || watch(Arc::clone(&watcher), new.clone());
-        AbortOnDropHandle::new(tokio::spawn(keep(
-            Supervised::new(node.alarms(), "configuration watcher"),
-            start,
-        )))
+        let supervised = Supervised::new(&node.engine.alarms, "configuration watcher");
+        AbortOnDropHandle::new(tokio::spawn(keep(supervised, start)))
     };
     let mut tls_hangups = hangups;
     let (mut current, mut reload) = (loaded, supervised_reload(&node));
@@ -76,7 +74,7 @@ pub async fn run(
                 }
             }
             Ok(()) = tls_hangups.changed() => {
-                if let Err(error) = node.collector().reload_tls() {
+                if let Err(error) = node.collector.reload_tls() {
                     tracing::error!(%error, "the changed TLS files cannot be used; the previous ones stay in use");
                 }
             }
@@ -113,7 +111,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     fewer_connections.iter().for_each(|warning| tracing::warn!("{warning}"));
     let (mut engine, proxy) = engine(config, disk, background).await?;
     let equipment = NodeEquipment {
-        store: Arc::clone(engine.store()),
+        store: Arc::clone(&engine.store),
         environment: Environment::of_process(),
         clock: Arc::new(SystemClock::new()),
     };
@@ -148,8 +146,8 @@ pub async fn engine(
     let recovery = Recovery::run(Outside::system(), disk, spool_options(config)).await?;
     // The buckets are recorded before anything is delivered: objects sealed by an earlier process are put as
     // configured now.
-    note_locations(&*recovery.locations(), config)?;
-    let node = recovery.node();
+    note_locations(&*recovery.spool.locations(), config)?;
+    let node = recovery.spool.reports().node();
     let store = S3Store::new(store_settings(config, &node)).await;
     let proxy = store.proxy();
     if let Some(proxy) = &proxy {

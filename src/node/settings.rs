@@ -9,7 +9,7 @@ use crate::admin::AccessSettings;
 use crate::batch::DueRule;
 use crate::call::{ClientLibraries, Limits};
 use crate::collector::{Bounds, CollectorSettings, Policy, TlsFiles};
-use crate::config::{Acl, AllowedOrigins, ClosedDays, Config, OnCorruption};
+use crate::config::{ClosedDays, Config};
 use crate::delivery::DeliverySettings;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::settings::encoders_for;
@@ -50,7 +50,7 @@ pub fn store_settings(config: &Config, node: &str) -> S3Settings {
         dual_stack: config.s3.dual_stack,
         sts_endpoint_url: config.s3.sts_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
         session_name: format!("forebay-{node}"),
-        bucket_owner_full_control: config.s3.acl == Some(Acl::BucketOwnerFullControl),
+        bucket_owner_full_control: config.s3.bucket_owner_full_control,
         request_payer: config.s3.request_payer,
         ..S3Settings::default()
     }
@@ -63,8 +63,8 @@ pub fn spool_options(config: &Config) -> SpoolOptions {
         segment_bytes: config.spool.segment_bytes,
         dedupe_window: config.spool.dedupe_window,
         dedupe_max: if config.spool.dedupe_window.is_zero() { 0 } else { SEEN_MAX },
-        node: config.spool.node.as_ref().map(|node| node.as_str().to_owned()),
-        stop_on_corruption: config.spool.on_corruption == OnCorruption::Stop,
+        node: config.spool.node.clone(),
+        stop_on_corruption: config.spool.stop_on_corruption,
         ..SpoolOptions::default()
     }
 }
@@ -74,13 +74,13 @@ pub fn delivery_settings(config: &Config) -> DeliverySettings {
     let rule = DueRule {
         max_bytes: config.flush.max_bytes,
         max_age: config.flush.max_age,
-        align_minute: config.flush.align.map(|minute| minute.get()),
+        align_minute: config.flush.align,
     };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     DeliverySettings {
         encoders: encoders_for(cores),
         put_mode: config.s3.put,
-        content_encoding: config.s3.content_encoding.header().is_some(),
+        content_encoding: config.s3.content_encoding,
         tags: config.s3.object_tags,
         ..DeliverySettings::new(rule)
     }
@@ -126,10 +126,7 @@ pub(super) fn policy(config: &Config) -> Policy {
     Policy {
         sources: Arc::new(config.configured_sources()),
         trusted_proxies: collector.trusted_proxies.clone(),
-        allowed_origins: match &collector.allowed_origins {
-            AllowedOrigins::Any => None,
-            AllowedOrigins::Only(origins) => Some(origins.clone()),
-        },
+        allowed_origins: collector.allowed_origins.clone(),
         public_host: collector.public_host.clone(),
         route_prefix: collector.path_prefix.clone(),
         accept_bearer: collector.accept_bearer,
@@ -139,7 +136,7 @@ pub(super) fn policy(config: &Config) -> Policy {
 
 /// The node id that the collector would choose, as far as it is known without opening the spool.
 pub(super) fn node_name(config: &Config) -> String {
-    let set = config.spool.node.as_ref().map(|node| node.as_str().to_owned());
+    let set = config.spool.node.clone();
     set.or_else(|| node_of_spool(&config.spool.dir)).unwrap_or_else(|| NODE.to_owned())
 }
 

@@ -38,7 +38,7 @@ pub fn open_disk(dir: &Path, refuse_unsafe: bool) -> Result<RealDisk, NodeError>
     if let Ok((name, Trust::Unsafe)) = &found
         && refuse_unsafe
     {
-        return Err(NodeError::UnsafeFilesystem { dir: dir.to_owned(), filesystem: (*name).to_owned() });
+        return Err(NodeError::UnsafeFilesystem(dir.to_owned(), (*name).to_owned()));
     }
     let disk = RealDisk::open(dir)?;
     notice_if_open(dir);

@@ -12,16 +12,16 @@ use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
 use crate::admin::{
     self, AdminView, BatchStatus, ClockStatus, Days, FlushError, FlushOutcome, History, HistoryRing,
-    KindCount, LedgerCounts, LibraryStatus, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState,
-    ReceiptStatus, ReceiptUnread, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals,
-    UnclosedDay, UnknownSource,
+    KindCount, LedgerCounts, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
+    ReceiptUnread, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay,
+    UnknownSource,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
 use crate::call::RejectReason;
 use crate::delivery::Delivery;
 use crate::destinations::runner::Destinations;
-use crate::live::{Library, LiveView, RefusedKind};
+use crate::live::LiveView;
 use crate::lock::{lock, read};
 use crate::log::{
     AccountKey, Follow, LOCATION_FULL, Located, OpenBatch, PendingSeal, Report, Reports, Row, Rows,
@@ -29,7 +29,7 @@ use crate::log::{
 };
 use crate::metrics::{
     AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StatusLabel,
-    StreamAccountLabel,
+    StreamAccountLabel, count,
 };
 use crate::object::Stream;
 use crate::receipt::Receipt;
@@ -94,31 +94,19 @@ impl NodeView {
         (passed >= RATE_EVERY).then(|| now.1.saturating_sub(first.1) as f64 / passed.as_secs_f64())
     }
 
-    /// The number of sealed objects that are not known to be in the store.
-    fn sealed_objects(&self) -> u64 {
-        let mut count = 0;
-        self.log.each_pending_seal(&mut |_| count += 1);
-        count
-    }
-
     /// The totals of a source, or of the removed sources.
     fn totals(&self, source: &str) -> Totals {
         let label = SourceLabel { source: source.to_string() };
-        let count = |family: &prometheus_client::metrics::family::Family<SourceLabel, _>| {
-            family
-                .get(&label)
-                .map_or(0, |counter: _| prometheus_client::metrics::counter::Counter::get(&counter))
-        };
         let rejected = |reason: RejectReason| {
             let label = RejectedLabel { source: source.to_string(), reason: reason.slug() };
-            self.metrics.rejected.get(&label).map_or(0, |counter| counter.get())
+            count(&self.metrics.rejected, &label)
         };
         Totals {
-            received: count(&self.metrics.received),
-            stored: count(&self.metrics.stored),
-            repeated: count(&self.metrics.repeated),
+            received: count(&self.metrics.received, &label),
+            stored: count(&self.metrics.stored, &label),
+            repeated: count(&self.metrics.repeated, &label),
             rejected: RejectReason::ALL.into_iter().map(rejected).sum(),
-            delivered: count(&self.metrics.delivered),
+            delivered: count(&self.metrics.delivered, &label),
         }
     }
 
@@ -134,9 +122,10 @@ impl NodeView {
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
         let to = self.log.current_location(id);
         let seen = self.live.seen(id);
+        let refused = |reason| count(&self.metrics.refused, &RefusedLabel { source: id.to_string(), reason });
         SourceStatus {
             last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
-            libraries: seen.iter().flat_map(|seen| seen.libraries()).map(library).collect(),
+            libraries: seen.iter().flat_map(|seen| seen.libraries()).collect(),
             batches: open.iter().take(BATCHES_SHOWN_MAX).map(|batch| self.batch(batch)).collect(),
             id: id.to_string(),
             bucket: to.as_ref().map_or_else(String::new, |to| to.bucket.to_string()),
@@ -159,18 +148,10 @@ impl NodeView {
                 delivered_at_ms: object.at.0,
                 bytes: object.bytes,
                 calls: object.calls,
-                encryption: object.encryption.map(|applied| admin::Applied {
-                    algorithm: applied.algorithm,
-                    kms_key: applied.kms_key,
-                    bucket_key: applied.bucket_key,
-                }),
+                encryption: object.encryption.map(Into::into),
             }),
             refused: self.refused(id, is_full),
-            requests_refused: REFUSED
-                .iter()
-                .map(|reason| RefusedLabel { source: id.to_string(), reason })
-                .filter_map(|label| self.metrics.refused.get(&label).map(|count| count.get()))
-                .sum(),
+            requests_refused: REFUSED.map(refused).into_iter().sum(),
             waiting: progress.waiting.as_ref().map(|_| self.waits_for(id).to_owned()),
             last_error: progress.waiting,
             last_error_since_ms: progress.waiting_since.map(|at| at.0),
@@ -191,10 +172,8 @@ impl NodeView {
 
     /// The reason why calls are refused while the spool is full.
     fn no_room(&self) -> String {
-        match self.delivery.what_fails() {
-            Some(fails) => format!("{NO_ROOM}; {fails}"),
-            None => NO_ROOM.to_owned(),
-        }
+        let fails = self.delivery.what_fails().map(|fails| format!("; {fails}"));
+        NO_ROOM.to_owned() + &fails.unwrap_or_default()
     }
 
     fn refused(&self, id: &SourceId, is_full: bool) -> Option<admin::Refused> {
@@ -312,8 +291,7 @@ impl NodeView {
     /// Calls and object sets received from a source since the process started.
     fn received(&self, id: &SourceId) -> u64 {
         let label = SourceLabel { source: id.to_string() };
-        let families = [&self.metrics.received, &self.metrics.object_sets_received];
-        families.into_iter().filter_map(|family| family.get(&label).map(|counter| counter.get())).sum()
+        count(&self.metrics.received, &label) + count(&self.metrics.object_sets_received, &label)
     }
 
     /// Every source that is configured or has data in the spool.
@@ -359,16 +337,6 @@ fn accounts(counts: &LedgerCounts) -> [(&'static str, u64); 8] {
         ("pending", counts.pending),
         ("lost", counts.lost),
     ]
-}
-
-fn refusals(kind: RefusedKind) -> admin::Refusals {
-    let RefusedKind { code, status, message, requests, last } = kind;
-    admin::Refusals { code: code.to_owned(), status, message, requests, last_ms: last.0 }
-}
-
-fn library(library: Library) -> LibraryStatus {
-    let Library { name, version, last_seen } = library;
-    LibraryStatus { name, version, last_seen_ms: last_seen.0 }
 }
 
 impl AdminView for NodeView {
@@ -417,6 +385,8 @@ impl AdminView for NodeView {
             sources.iter().map(|source| &source.totals).chain(&of_removed).map(of).sum()
         };
         let (alarms, rate) = (self.alarms.standing(), self.rate());
+        let mut sealed_objects = 0;
+        self.log.each_pending_seal(&mut |_| sealed_objects += 1);
         Status {
             version: version::version().to_owned(),
             now_ms: now.0,
@@ -445,7 +415,7 @@ impl AdminView for NodeView {
                 is_full: usage.is_full,
             },
             open_batches: open.len() as u64,
-            sealed_objects: self.sealed_objects(),
+            sealed_objects,
             oldest_undelivered_seconds: self.log.oldest_undelivered().map(|at| now.since(at).as_secs()),
             totals: Totals {
                 received: sum(|totals| totals.received),
@@ -454,7 +424,7 @@ impl AdminView for NodeView {
                 rejected: sum(|totals| totals.rejected),
                 delivered: sum(|totals| totals.delivered),
             },
-            refusals: self.live.refusals().into_iter().map(refusals).collect(),
+            refusals: self.live.refusals(),
             s3_proxy: self.proxy.get().cloned(),
             ledger: Some(ledger),
             sources,

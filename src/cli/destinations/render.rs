@@ -1,6 +1,7 @@
 //! Destinations for people. Pure.
 
 use crate::admin::{AllDestinations, Attempts, ClassCount, DestinationStatus, FunctionStatus};
+use crate::cli::if_any::if_any;
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
 use crate::words::table::wrapped;
@@ -39,9 +40,9 @@ pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
         );
         if let Some(what) = attempt.failed.as_ref().map(|failed| &failed.what).filter(|what| !what.is_empty())
         {
-            wrapped("    ", &outside_text(what).to_string())
-                .iter()
-                .for_each(|part| text += &format!("{part}\n"));
+            for part in wrapped("    ", &outside_text(what).to_string()) {
+                text += &format!("{part}\n");
+            }
         }
         for log in attempt.log_tail.iter().flat_map(|tail| tail.lines()) {
             text += &format!("    | {}\n", outside_text(log));
@@ -54,24 +55,19 @@ pub(super) fn one(one: &DestinationStatus, attempts: &Attempts) -> String {
 }
 
 fn destination(one: &DestinationStatus) -> String {
-    let mut text = String::new();
     let removed = if one.removed { ", no longer configured: it sends what waits" } else { "" };
-    text += &format!("{} ({}{removed})\n", one.name, one.kind);
+    let mut text = format!("{} ({}{removed})\n", one.name, one.kind);
     text += &format!("  delivered     {} since the start\n", grouped(one.succeeded));
     if !one.failed.is_empty() {
         text += &format!("  failed        {}\n", by_class(&one.failed));
     }
-    let recent = match one.dead.is_empty() {
-        true => "none since the start".to_owned(),
-        false => by_class(&one.dead),
-    };
-    let any_dead = !one.dead.is_empty() || one.dead_stored > 0;
-    if any_dead {
+    if !one.dead.is_empty() || one.dead_stored > 0 {
+        let recent =
+            if one.dead.is_empty() { "none since the start".to_owned() } else { by_class(&one.dead) };
         text += &format!("  dead letters  {recent}; {} in all\n", grouped(one.dead_stored));
-    }
-    if any_dead && !one.removed {
-        let again = format!("forebay destinations replay {} --from DLQ", one.name);
-        text += &format!("  {:<13} {again}\n", "send again");
+        if !one.removed {
+            text += &format!("  send again    forebay destinations replay {} --from DLQ\n", one.name);
+        }
     }
     for function in &one.functions {
         of_function(&mut text, function);
@@ -80,10 +76,8 @@ fn destination(one: &DestinationStatus) -> String {
 }
 
 fn of_function(text: &mut String, function: &FunctionStatus) {
-    let types = match function.types.as_slice() {
-        [] => String::new(),
-        types => format!(" for {}", types.join(", ")),
-    };
+    let types = &function.types;
+    let types = if types.is_empty() { String::new() } else { format!(" for {}", types.join(", ")) };
     let state = match (&function.open_since_ms, function.behind) {
         (Some(since), _) => {
             format!("gets a call only now and then since {}", rfc3339(UnixMillis(*since)))
@@ -93,22 +87,14 @@ fn of_function(text: &mut String, function: &FunctionStatus) {
         // Calls that were not read yet may be for other functions.
         (None, behind) => format!("at most {}", counted(behind, "call waits", "calls wait")),
     };
-    let flight = match function.in_flight {
-        0 => String::new(),
-        count => format!(", {count} in flight"),
-    };
-    let queued = match function.queued_bytes {
-        0 => String::new(),
-        bytes => format!(", {} queued", about_bytes(bytes)),
-    };
+    let flight = if_any(function.in_flight, |count| format!(", {count} in flight"));
+    let queued = if_any(function.queued_bytes, |bytes| format!(", {} queued", about_bytes(bytes)));
     *text += &format!("  {}{types}: {state}{queued}{flight}\n", function.function);
     if let Some(failing) = &function.failing {
-        let what = if failing.what.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", outside_text(&failing.what))
-        };
-        let said = format!("{}{what}", failing.shown);
+        let mut said = failing.shown.clone();
+        if !failing.what.is_empty() {
+            said += &format!(": {}", outside_text(&failing.what));
+        }
         for part in wrapped("    ", &said).iter().chain(&wrapped("    to do: ", &failing.remedy)) {
             *text += &format!("{part}\n");
         }

@@ -30,12 +30,12 @@ pub(super) fn text(sent: &Sent, args: &ReplayArgs) -> String {
     for one in &sent.unreadable {
         line(format!("unreadable: {}", outside_text(one)));
     }
-    match &sent.failed_file {
-        Some(file) => line(format!(
-            "calls that failed are in {}: fix the cause, then send them with --from {}",
-            file.display(),
-            file.display()
-        )),
+    match sent.failed_file.as_ref().map(|file| file.display()) {
+        Some(file) => {
+            line(format!(
+                "calls that failed are in {file}: fix the cause, then send them with --from {file}"
+            ));
+        }
         None if sent.failures() > 0 => {
             line("calls that failed stay dead letters: fix the cause, then run this again".to_owned());
         }

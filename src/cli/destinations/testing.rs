@@ -1,15 +1,14 @@
 //! `forebay destinations test`: whether a destination's functions can be invoked from this machine.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use super::args::TestArgs;
 use super::configured::{configured, named};
 use crate::check::example_call::Event;
-use crate::cli::check::MARKS;
+use crate::cli::check::print;
 use crate::cli::failure::Failure;
-use crate::cli::paint::painted;
 use crate::node::destination_test::{TestError, TestOrder, test};
-use crate::runtime::{SystemRandom, colour};
+use crate::runtime::SystemRandom;
 
 /// Tests a destination and prints the findings.
 /// Errors: [`Failure`]: exit code 1 if something failed, 2 if the configuration or an argument cannot be
@@ -32,11 +31,7 @@ pub(super) async fn run(args: &TestArgs, out: &mut (dyn Write + Send)) -> Result
         TestError::Wrong(what) => Failure::usage(what),
         TestError::Io(error) => error.into(),
     })?;
-    let text = match args.json {
-        true => format!("{}\n", report.json()?),
-        false => painted(&report.text(), &MARKS, colour::wanted(&io::stdout())),
-    };
-    out.write_all(text.as_bytes())?;
+    print(&report, args.json, out)?;
     match report.summary().failed {
         0 => Ok(()),
         1 => Err(Failure::failed(format!("1 test of {} failed", args.name))),

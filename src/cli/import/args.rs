@@ -118,16 +118,16 @@ impl From<&NamedType> for row_type::NamedType {
 #[derive(Clone, Debug, Args)]
 pub struct FormatArgs {
     /// Character between fields, or auto: one of , ; tab |
-    #[arg(long, value_name = "CHAR", default_value = "auto", value_parser = delimiter)]
-    pub delimiter: Delimiter,
+    #[arg(long, value_name = "CHAR", default_value = "auto", value_parser = byte_or("auto"))]
+    pub delimiter: Byte,
 
     /// Character around fields, or none
-    #[arg(long, value_name = "CHAR", default_value = "\"", value_parser = byte_or_none)]
-    pub quote: ByteOrNone,
+    #[arg(long, value_name = "CHAR", default_value = "\"", value_parser = byte_or("none"))]
+    pub quote: Byte,
 
     /// Character before a character without special meaning, or none
-    #[arg(long, value_name = "CHAR", default_value = "none", value_parser = byte_or_none)]
-    pub escape: ByteOrNone,
+    #[arg(long, value_name = "CHAR", default_value = "none", value_parser = byte_or("none"))]
+    pub escape: Byte,
 
     /// Encoding, such as windows-1252; auto: as the byte order mark says, else UTF-8
     #[arg(long, value_name = "NAME", default_value = "auto")]
@@ -347,18 +347,9 @@ pub struct ListArgs {
     pub json: bool,
 }
 
-/// A delimiter, or the wish to detect it.
+/// A byte, or the word that stands for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delimiter {
-    /// Detected from the text.
-    Auto,
-    /// This byte.
-    Byte(u8),
-}
-
-/// A byte, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteOrNone(pub Option<u8>);
+pub struct Byte(pub Option<u8>);
 
 /// What empty cells become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -415,12 +406,8 @@ fn one_byte(text: &str) -> Result<u8, String> {
     }
 }
 
-fn delimiter(text: &str) -> Result<Delimiter, String> {
-    if text == "auto" { Ok(Delimiter::Auto) } else { one_byte(text).map(Delimiter::Byte) }
-}
-
-fn byte_or_none(text: &str) -> Result<ByteOrNone, String> {
-    if text == "none" { Ok(ByteOrNone(None)) } else { one_byte(text).map(|byte| ByteOrNone(Some(byte))) }
+fn byte_or(none: &'static str) -> impl Fn(&str) -> Result<Byte, String> + Clone {
+    move |text| if text == none { Ok(Byte(None)) } else { one_byte(text).map(|byte| Byte(Some(byte))) }
 }
 
 /// A rate such as `1000` or `1000/s`.
@@ -462,13 +449,14 @@ mod tests {
 
     #[test]
     fn a_delimiter_may_be_named() {
-        assert_eq!(delimiter("auto"), Ok(Delimiter::Auto));
-        assert_eq!(delimiter("tab"), Ok(Delimiter::Byte(b'\t')));
-        assert_eq!(delimiter("\\t"), Ok(Delimiter::Byte(b'\t')));
-        assert_eq!(delimiter(";"), Ok(Delimiter::Byte(b';')));
+        let delimiter = byte_or("auto");
+        assert_eq!(delimiter("auto"), Ok(Byte(None)));
+        assert_eq!(delimiter("tab"), Ok(Byte(Some(b'\t'))));
+        assert_eq!(delimiter("\\t"), Ok(Byte(Some(b'\t'))));
+        assert_eq!(delimiter(";"), Ok(Byte(Some(b';'))));
         for wrong in ["", "ab", "é", "\n"] {
             assert!(delimiter(wrong).is_err(), "{wrong:?}");
         }
-        assert_eq!(byte_or_none("none"), Ok(ByteOrNone(None)));
+        assert_eq!(byte_or("none")("none"), Ok(Byte(None)));
     }
 }

@@ -8,22 +8,13 @@ use serde_json::value::RawValue;
 
 use super::args::ImportCsvArgs;
 use crate::cli::failure::{self, Failure};
+use crate::cli::if_any::if_any;
 use crate::cli::print_json::print_json;
 use crate::import::discovery::files::{Opening, Watched, files};
 use crate::import::discovery::inputs::Input;
 use crate::import::dry_run::{Tried, try_file};
 use crate::import::{FileError, FileFault, RowLimits};
 use crate::words::{counted, grouped, outside_text};
-
-/// The whole result as JSON.
-#[derive(serde::Serialize)]
-struct Json<'a> {
-    files: &'a [JsonFile],
-    rows: u64,
-    calls: &'a BTreeMap<String, u64>,
-    rejected: u64,
-    repeated: u64,
-}
 
 #[derive(serde::Serialize)]
 struct JsonFile {
@@ -57,15 +48,16 @@ impl JsonFile {
 }
 
 /// What the rows of all files would become.
-#[derive(Default)]
+#[derive(Default, serde::Serialize)]
 struct Totals {
-    calls: BTreeMap<String, u64>,
-    rows: u64,
-    rejected: u64,
-    repeated: u64,
-    code: u8,
     /// The files, filled only for JSON.
     files: Vec<JsonFile>,
+    rows: u64,
+    calls: BTreeMap<String, u64>,
+    rejected: u64,
+    repeated: u64,
+    #[serde(skip)]
+    code: u8,
 }
 
 impl Totals {
@@ -93,9 +85,7 @@ impl Totals {
 
     fn print(&self, args: &ImportCsvArgs, out: &mut dyn Write) -> std::io::Result<()> {
         if args.show.json {
-            let Self { files, rows, calls, rejected, repeated, .. } = self;
-            let (rows, rejected, repeated) = (*rows, *rejected, *repeated);
-            return print_json(out, &Json { files, rows, calls, rejected, repeated });
+            return print_json(out, self);
         }
         if args.preview {
             return Ok(());
@@ -109,10 +99,7 @@ impl Totals {
         let calls: Vec<String> = some.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
         let calls = if calls.is_empty() { "no calls".to_owned() } else { calls.join(", ") };
         let rows = counted(self.rows, "row", "rows");
-        let repeated = match self.repeated {
-            0 => String::new(),
-            rows => format!(", {} repeated", grouped(rows)),
-        };
+        let repeated = if_any(self.repeated, |rows| format!(", {} repeated", grouped(rows)));
         format!("{rows} would become {calls}; {} rejected{repeated}", grouped(self.rejected))
     }
 

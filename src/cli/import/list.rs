@@ -30,7 +30,7 @@ pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskE
     if args.json {
         return print_json(out, &value).map_err(AskError::Print);
     }
-    let broken = |error| AskError::Broken { url: args.admin.url.clone(), cause: Box::new(error) };
+    let broken = |error| AskError::Broken(args.admin.url.clone(), Box::new(error));
     let imports = Imports::deserialize(value).map_err(broken)?;
     let url = args.admin.url.to_string();
     let elsewhere = (url != ADMIN_URL).then_some(url);
@@ -42,10 +42,8 @@ fn render(imports: &Imports, elsewhere: Option<&str>) -> String {
     let Imports { imports: shown, total, loading, problem } = imports;
     let mut lines = Vec::new();
     if let Some(problem) = problem {
-        lines.extend(wrapped(
-            "",
-            &format!("the journal of imports cannot be read: {}", outside_message(problem)),
-        ));
+        let problem = outside_message(problem);
+        lines.extend(wrapped("", &format!("the journal of imports cannot be read: {problem}")));
     }
     if *loading {
         lines.push("the journal is still being read; some imports may be missing".to_owned());
@@ -66,12 +64,10 @@ fn render(imports: &Imports, elsewhere: Option<&str>) -> String {
 }
 
 fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{} into {}: {}",
-        outside_text(&import.what),
-        outside_text(&import.source),
-        outside_text(&import.state.replace('_', " "))
-    )];
+    let state = import.state.replace('_', " ");
+    let [what, source, state] =
+        [&import.what, &import.source, &state].map(|text| outside_text(text).to_string());
+    let mut lines = vec![format!("{what} into {source}: {state}")];
     let mut fact = |name: &str, text: &str| lines.extend(wrapped(&format!("  {name:<10}"), text));
     let mut when = rfc3339(UnixMillis(import.begun_ms));
     if let Some(ended) = import.ended_ms {

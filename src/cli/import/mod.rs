@@ -3,7 +3,7 @@
 pub mod args;
 mod dry_run;
 mod list;
-mod options;
+pub(super) mod options;
 mod resume;
 mod retry;
 mod show;
@@ -27,12 +27,6 @@ use crate::import::files_import::{Counted, FilesImport, all};
 use crate::import::rejects_output::RejectsOutput;
 use crate::random::Random as _;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
-
-/// What `forebay lambda` shares with the command.
-#[cfg(feature = "lambda")]
-pub(in crate::cli) mod shared {
-    pub(in crate::cli) use super::options::{limits_hash, opening, options_hash};
-}
 
 /// Runs one import command.
 /// Errors: [`Failure`], also if a file failed or rows were rejected: see the exit codes.

@@ -1,9 +1,10 @@
 //! Turns the options of the command line into those of the reader.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{Delimiter, EmptyArg, FormatArgs, NamedType, ScopeArg};
+use super::args::{EmptyArg, FormatArgs, NamedType, ScopeArg};
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
@@ -22,11 +23,8 @@ pub(in crate::cli) fn opening(
     temporary: PathBuf,
     quotes: bool,
 ) -> Result<Opening, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-    let delimiter = match format.delimiter {
-        Delimiter::Auto => None,
-        Delimiter::Byte(byte) => Some(byte),
-    };
+    let wrong = |error: &dyn Display| Failure::usage(error.to_string());
+    let delimiter = format.delimiter.0;
     let csv = CsvOptions {
         delimiter,
         // A blank after a delimiter that a person named belongs to the cell.
@@ -71,11 +69,9 @@ fn types(text: &str) -> Result<Types, Failure> {
         "string" => Ok(Types::String),
         "infer" => Ok(Types::Infer),
         path => {
-            let schema = std::fs::read_to_string(path)
-                .map_err(|error| Failure::usage(format!("--types {path}: {error}")))?;
-            let schema =
-                parse_schema(&schema).map_err(|error| Failure::usage(format!("--types {path}: {error}")))?;
-            Ok(Types::Schema(schema))
+            let wrong = |error: &dyn Display| Failure::usage(format!("--types {path}: {error}"));
+            let schema = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+            Ok(Types::Schema(parse_schema(&schema).map_err(|error| wrong(&error))?))
         }
     }
 }
@@ -111,10 +107,7 @@ fn text_before(named_type: &NamedType, format: &FormatArgs) -> String {
     };
     let collection =
         collection.as_ref().map_or_else(|| "None".to_owned(), |name| format!("Some(Collection({name}))"));
-    let delimiter = match format.delimiter {
-        Delimiter::Auto => "Auto".to_owned(),
-        Delimiter::Byte(byte) => format!("Byte({byte})"),
-    };
+    let delimiter = format.delimiter.0.map_or_else(|| "Auto".to_owned(), |byte| format!("Byte({byte})"));
     let byte = |byte: Option<u8>| byte.map_or_else(|| "None".to_owned(), |byte| format!("Some({byte})"));
     let (quote, escape) = (byte(format.quote.0), byte(format.escape.0));
     let empty = match format.empty {

@@ -58,15 +58,12 @@ struct JsonError {
 }
 
 fn error_of(result: &FileResult) -> Option<JsonError> {
-    match &result.report.end {
-        FileEnd::Failed(error) => {
-            Some(JsonError { code: error.code.clone(), message: error.message.full().to_owned() })
-        }
-        FileEnd::Refused(error) => {
-            Some(JsonError { code: "E-REFUSED".to_owned(), message: error.to_string() })
-        }
-        _ => None,
-    }
+    let (code, message) = match &result.report.end {
+        FileEnd::Failed(error) => (error.code.clone(), error.message.full().to_owned()),
+        FileEnd::Refused(error) => ("E-REFUSED".to_owned(), error.to_string()),
+        _ => return None,
+    };
+    Some(JsonError { code, message })
 }
 
 fn json_of(result: &FileResult) -> JsonFile<'_> {
@@ -139,20 +136,13 @@ impl Summary {
 
     /// Prints the result for people.
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let ended = |end: fn(&FileEnd) -> bool| {
-            self.0.results.iter().filter(|result| end(&result.report.end)).count() as u64
-        };
-        let before = ended(|end| *end == FileEnd::DoneBefore);
+        let before = self.sum(|result| u64::from(result.report.end == FileEnd::DoneBefore));
         let mut files = counted(self.0.results.len() as u64, "file", "files");
         if before > 0 {
             files += &format!(" ({} imported before)", grouped(before));
         }
-        let calls: Vec<String> = self
-            .calls()
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(kind, count)| format!("{} {kind}", grouped(count)))
-            .collect();
+        let calls = self.calls().into_iter().filter(|(_, count)| *count > 0);
+        let calls: Vec<String> = calls.map(|(kind, count)| format!("{} {kind}", grouped(count))).collect();
         writeln!(out, "{files}, {}", counted(self.sum(FileResult::rows), "row", "rows"))?;
         if !calls.is_empty() {
             writeln!(out, "  calls:    {}", calls.join(", "))?;
@@ -214,11 +204,10 @@ impl Summary {
             match &result.report.end {
                 FileEnd::Failed(error) => writeln!(out, "  failed:   {name}: {error}")?,
                 FileEnd::Refused(error) => writeln!(out, "  failed:   {name}: {error}")?,
-                FileEnd::Stopped => writeln!(
-                    out,
-                    "  stopped:  {name} after {}",
-                    counted(result.report.progress.next_row, "row", "rows")
-                )?,
+                FileEnd::Stopped => {
+                    let rows = counted(result.report.progress.next_row, "row", "rows");
+                    writeln!(out, "  stopped:  {name} after {rows}")?;
+                }
                 FileEnd::DoneBefore if result.report.other_options => writeln!(
                     out,
                     "  note:     {name} was imported before with other options; --force imports it again with these"
@@ -234,31 +223,22 @@ impl Summary {
 
     /// The exit code.
     fn code(&self) -> u8 {
-        let any = |is: &dyn Fn(&FileResult) -> bool| self.0.results.iter().any(is);
-        let fault = |fault: FileFault| move |result: &FileResult| matches!(&result.report.end, FileEnd::Failed(error) if error.fault == fault);
-        let denied = |result: &FileResult| {
-            fault(FileFault::Denied)(result)
-                || matches!(&result.report.end, FileEnd::Refused(TargetError::Denied(_)))
-        };
-        let failed =
-            |result: &FileResult| matches!(result.report.end, FileEnd::Failed(_) | FileEnd::Refused(_));
-        let no_source =
-            |result: &FileResult| matches!(result.report.end, FileEnd::Refused(TargetError::NoSource(_)));
         if self.is_stopped() {
             // The person who stopped the import knows that it is not complete, and the files that failed are
             // listed.
-            failure::INTERRUPTED
-        } else if any(&denied) {
-            failure::DENIED
-        } else if any(&no_source) {
-            failure::WRONG_USAGE
-        } else if any(&failed) {
-            failure::FAILED
-        } else if any(&|result| result.rejected() > 0 && result.report.end != FileEnd::DoneBefore) {
-            failure::SOME_REJECTED
-        } else {
-            0
+            return failure::INTERRUPTED;
         }
+        let of_file = |result: &FileResult| match &result.report.end {
+            FileEnd::Failed(error) if error.fault == FileFault::Denied => failure::DENIED,
+            FileEnd::Refused(TargetError::Denied(_)) => failure::DENIED,
+            FileEnd::Refused(TargetError::NoSource(_)) => failure::WRONG_USAGE,
+            FileEnd::Failed(_) | FileEnd::Refused(_) => failure::FAILED,
+            end if result.rejected() > 0 && *end != FileEnd::DoneBefore => failure::SOME_REJECTED,
+            _ => 0,
+        };
+        let codes: Vec<u8> = self.0.results.iter().map(of_file).collect();
+        let worst_first = [failure::DENIED, failure::WRONG_USAGE, failure::FAILED, failure::SOME_REJECTED];
+        worst_first.into_iter().find(|code| codes.contains(code)).unwrap_or(0)
     }
 
     /// The failure that the command ends with, if any. The text says what to do.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use self::settings::FromEnvironment;
 use super::failure::Failure;
-use super::import::shared::{limits_hash, opening, options_hash};
+use super::import::options::{limits_hash, opening, options_hash};
 use crate::import::RowLimits;
 use crate::import::discovery::files::temporary;
 use crate::lambda::function::{CsvFunction, FileImport};

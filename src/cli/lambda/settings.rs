@@ -98,9 +98,7 @@ fn refuse_unknown(said: &mut Said<'_>) -> Vec<String> {
             }
             (Some(_), None) => {}
             (None, None) if name.starts_with(CSV) => {
-                let known = csv_variables();
-                let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                said.problem(format!("{name}: no such option; there are {}", known.join(", ")));
+                said.problem(format!("{name}: no such option; there are {}", csv_variables().join(", ")));
             }
             (None, None) => ignored.push(name.clone()),
         }

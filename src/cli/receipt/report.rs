@@ -1,9 +1,8 @@
 //! The report on the positions of a receipt, and its text for people.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
 
-use crate::admin::{PositionsStatus, ReceiptState, ReceiptStatus};
+use crate::admin::{PositionsStatus, ReceiptState};
 use crate::archive::finding::shown;
 use crate::archive::{BucketFinding, HeldBy, Lookup};
 use crate::object::{BucketString, Stream};
@@ -13,38 +12,6 @@ use crate::words::{counted, date, outside_key, outside_text, rfc3339};
 
 /// The most findings per object that are reported.
 const FINDINGS_MAX: usize = 10;
-
-/// The result of querying the collector.
-#[derive(Clone, Debug)]
-pub enum Asked {
-    /// The answer of the collector that issued the receipt.
-    Answered(ReceiptStatus),
-    /// The state of calls that are not yet delivered is unknown.
-    Nothing {
-        /// Why the state is unknown.
-        why: String,
-        /// The bucket of the source according to another collector that answered.
-        bucket: Option<String>,
-    },
-}
-
-impl Asked {
-    /// The bucket of the source, as reported by the collector.
-    pub fn bucket(&self) -> Option<&str> {
-        match self {
-            Self::Answered(status) => status.bucket.as_deref(),
-            Self::Nothing { bucket, .. } => bucket.as_deref(),
-        }
-    }
-
-    /// Why the collector's state is unknown.
-    pub fn why_nothing(&self) -> Option<&str> {
-        match self {
-            Self::Answered(_) => None,
-            Self::Nothing { why, .. } => Some(why),
-        }
-    }
-}
 
 /// All results.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -137,21 +104,17 @@ const CANNOT_SAY: &str =
     "in no object of this day in the bucket; whether a collector still holds it is unknown";
 
 impl ReceiptReport {
-    /// A report with the collector's answer.
-    pub fn new(receipt: Receipt, asked: &Asked) -> Self {
-        let whole = |state| Positions { first: receipt.first, last: receipt.last, state };
-        let positions = match asked {
-            Asked::Nothing { .. } => vec![whole(State::NotFound { why: CANNOT_SAY })],
-            Asked::Answered(status) => status.positions.iter().map(positions_of).collect(),
+    /// A report with the collector's answer: what it has, or why that is unknown.
+    pub fn new(receipt: Receipt, answer: Result<Vec<PositionsStatus>, String>) -> Self {
+        let (positions, collector_unknown) = match answer {
+            Ok(positions) => (positions.into_iter().map(positions_of).collect(), None),
+            Err(why) => {
+                let state = State::NotFound { why: CANNOT_SAY };
+                (vec![Positions { first: receipt.first, last: receipt.last, state }], Some(why))
+            }
         };
-        Self {
-            receipt,
-            collector_unknown: asked.why_nothing().map(str::to_owned),
-            bucket: None,
-            positions,
-            unreadable: Vec::new(),
-            damaged: Vec::new(),
-        }
+        let (unreadable, damaged) = (Vec::new(), Vec::new());
+        Self { receipt, collector_unknown, bucket: None, positions, unreadable, damaged }
     }
 
     /// The positions of the receipt that may be in the bucket.
@@ -192,18 +155,9 @@ impl ReceiptReport {
     /// The text for people: a paragraph for each object or state in the collector, with a line for each
     /// position.
     pub fn render(&self) -> String {
-        let mut out = String::new();
-        // Writing to a string cannot fail.
-        if self.write(&mut out).is_err() {
-            out.push_str("…\n");
-        }
-        out
-    }
-
-    fn write(&self, out: &mut String) -> fmt::Result {
         let Receipt { source, day, spool_id, .. } = &self.receipt;
         let positions = numbers(self.receipt.first, self.receipt.last);
-        writeln!(out, "{positions} of {source}, {}, spool {spool_id}", date(*day))?;
+        let mut text = format!("{positions} of {source}, {}, spool {spool_id}\n", date(*day));
         // Lines are grouped by heading, in the order of their first positions: rejected items lie between the
         // calls of one object.
         let mut headings: Vec<(String, String)> = Vec::new();
@@ -221,24 +175,22 @@ impl ReceiptReport {
                 None => headings.push((heading, line)),
             }
         }
-        for (heading, lines) in headings {
-            write!(out, "\n{heading}\n{lines}")?;
-        }
+        text.extend(headings.iter().map(|(heading, lines)| format!("\n{heading}\n{lines}")));
         if !self.unreadable.is_empty() || !self.damaged.is_empty() || self.collector_unknown.is_some() {
-            writeln!(out)?;
+            text.push('\n');
         }
         for Unreadable { key, why } in &self.unreadable {
             let (key, why) = (outside_key(key), outside_text(why));
-            writeln!(out, "{key} may contain missing positions, but cannot be read: {why}")?;
+            text += &format!("{key} may contain missing positions, but cannot be read: {why}\n");
         }
         for finding in &self.damaged {
             let key = finding.place.key.as_ref().map(|key| shown(key).to_string()).unwrap_or_default();
-            writeln!(out, "{key} is damaged: {}", finding.problem)?;
+            text += &format!("{key} is damaged: {}\n", finding.problem);
         }
-        match &self.collector_unknown {
-            Some(why) => writeln!(out, "The collector's state is unknown: {why}"),
-            None => Ok(()),
+        if let Some(why) = &self.collector_unknown {
+            text += &format!("The collector's state is unknown: {why}\n");
         }
+        text
     }
 
     fn object(&self, what: &str, line: &Line) -> String {
@@ -248,16 +200,17 @@ impl ReceiptReport {
     }
 }
 
-fn positions_of(status: &PositionsStatus) -> Positions {
+fn positions_of(status: PositionsStatus) -> Positions {
     use ReceiptState as S;
+    let (first, last) = (status.first, status.last);
     let state = match status.state {
-        S::Pending | S::Sealed | S::Parked | S::Conflict => State::OnItsWay { collector: status.clone() },
+        S::Pending | S::Sealed | S::Parked | S::Conflict => State::OnItsWay { collector: status },
         S::Lost => State::NotFound { why: LOST },
         S::NotGiven => State::NotFound { why: NEVER },
         S::NotHere => State::NotFound { why: DELIVERED_OR_NEVER },
         S::Unknown => State::NotFound { why: CANNOT_SAY },
     };
-    Positions { first: status.first, last: status.last, state }
+    Positions { first, last, state }
 }
 
 /// The state of each position that the lines of an object have.
@@ -314,20 +267,16 @@ fn describe_line(line: &Line) -> String {
 /// The heading for the collector's answer, and the text after the positions.
 fn on_its_way(status: &PositionsStatus) -> (String, String) {
     let at = |ms: Option<i64>| ms.map_or_else(|| "an unknown time".to_owned(), |ms| rfc3339(UnixMillis(ms)));
-    let objects: Vec<String> =
-        status.objects.iter().map(|object| format!("s3://{}", outside_key(object))).collect();
-    let object = objects.join(" or ");
-    let waiting =
-        status.waiting.as_ref().map(|why| format!("; the last attempt failed: {}", outside_text(why)));
-    let waiting = waiting.unwrap_or_default();
+    let objects = status.objects.iter().map(|object| format!("s3://{}", outside_key(object)));
+    let object = objects.collect::<Vec<_>>().join(" or ");
+    let failed = |why| format!("; the last attempt failed: {}", outside_text(why));
+    let waiting = status.waiting.as_deref().map(failed).unwrap_or_default();
     let what = match status.state {
         ReceiptState::Sealed => format!("sealed, in delivery to {object}{waiting}"),
         ReceiptState::Parked => format!("parked until its bucket is available, for {object}{waiting}"),
-        ReceiptState::Conflict => {
-            format!(
-                "held back by a conflict: another object has its key {object}; decide with `forebay spool resolve`"
-            )
-        }
+        ReceiptState::Conflict => format!(
+            "held back by a conflict: another object has its key {object}; decide with `forebay spool resolve`"
+        ),
         _ => format!(
             "pending in a batch of {} since {}, due by {}{waiting}",
             counted(status.batch_lines.unwrap_or_default(), "line", "lines"),

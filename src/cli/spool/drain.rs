@@ -37,11 +37,10 @@ pub async fn run(args: &SpoolDrainArgs, out: &mut dyn Write) -> Result<(), Failu
 fn shown(left: Left) -> String {
     match left.batches {
         0 => format!("{} to close", counted(left.days as u64, "day", "days")),
-        batches => format!(
-            "{} left, {}",
-            counted(batches as u64, "batch", "batches"),
-            counted(left.lines, "line", "lines")
-        ),
+        batches => {
+            let batches = counted(batches as u64, "batch", "batches");
+            format!("{batches} left, {}", counted(left.lines, "line", "lines"))
+        }
     }
 }
 
@@ -101,10 +100,8 @@ fn render(drained: &Drained, dir: &Path) -> String {
         text.push_str(&format!("{days} not closed yet: run this again after midnight (UTC)\n"));
     }
     if closed_by_drain && unsure > 0 {
-        text.push_str(&format!(
-            "{} never closed, because it is not certain which objects are in the store\n",
-            days(unsure)
-        ));
+        let days = days(unsure);
+        text += &format!("{days} never closed, because it is not certain which objects are in the store\n");
     }
     text.push_str(&match drained.quarantined_files {
         None | Some(0) => format!("{dir} can be removed\n"),

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::verify::finding;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
+use crate::cli::if_any::if_any;
 use crate::cli::meter::Meter;
 use crate::cli::print_json::print_json;
 use crate::node::closed_spool::{ExportError, Exported, View, Wanted, export, export_to_file};
@@ -45,10 +46,8 @@ fn report(exported: &Exported, json: bool) -> io::Result<()> {
         err.write_all(finding(unread).as_bytes())?;
     }
     let (lines, bytes) = (counted(exported.lines, "line", "lines"), about_bytes(exported.bytes));
-    let parked = match exported.from_parked {
-        0 => String::new(),
-        parked => format!(", {} of them from parked objects", grouped(parked)),
-    };
+    let parked =
+        if_any(exported.from_parked, |parked| format!(", {} of them from parked objects", grouped(parked)));
     writeln!(err, "{lines}, {bytes}{parked}")?;
     for (stream, lines) in &exported.others {
         let lines = counted(*lines, "line", "lines");

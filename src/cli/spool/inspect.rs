@@ -130,10 +130,8 @@ fn seals(seals: &[SealAbout]) -> String {
             state.push("will replace the object in the bucket".to_owned());
         }
         if seal.conflict {
-            state.push(format!(
-                "CONFLICT: another object has its key; decide with `forebay spool resolve --seal {}`",
-                seal.number
-            ));
+            let how = format!("`forebay spool resolve --seal {}`", seal.number);
+            state.push(format!("CONFLICT: another object has its key; decide with {how}"));
         }
         let state = if state.is_empty() { String::new() } else { format!("; {}", state.join("; ")) };
         text += &format!(

@@ -16,7 +16,7 @@ pub fn run(args: &SpoolResolveArgs, out: &mut dyn Write) -> Result<(), Failure> 
         ResolveAction::Overwrite => Decision::Overwrite,
         ResolveAction::KeepTheirs => Decision::KeepTheirs,
     };
-    let closed_spool::Resolved { object_key, kept } = closed_spool::resolve(&args.dir, args.seal, decision)?;
+    let (object_key, kept) = closed_spool::resolve(&args.dir, args.seal, decision)?;
     let resolved = Resolved { seal: args.seal, object_key, action: args.action, kept };
     Ok(print_either(out, args.json, &resolved, || render(&resolved))?)
 }

@@ -61,13 +61,8 @@ pub(super) fn finding(finding: &Finding) -> String {
         places.push(format!("bytes {} to {}", bytes.from, bytes.to));
     }
     if let Some(range) = finding.positions {
-        let count = range.last - range.first + 1;
-        places.push(format!(
-            "positions {} to {} ({})",
-            range.first,
-            range.last,
-            counted(count, "frame", "frames")
-        ));
+        let frames = counted(range.last - range.first + 1, "frame", "frames");
+        places.push(format!("positions {} to {} ({frames})", range.first, range.last));
     }
     places.extend(finding.answered.map(|answered| {
         let said = match answered {

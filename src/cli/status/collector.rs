@@ -85,9 +85,7 @@ impl Collector {
     }
 
     fn no_source(&self, id: &SourceId) -> Failure {
-        Failure::failed(format!(
-            "{} has no source {id}: `forebay status --all` lists them",
-            self.client.url()
-        ))
+        let url = self.client.url();
+        Failure::failed(format!("{url} has no source {id}: `forebay status --all` lists them"))
     }
 }

@@ -1,6 +1,7 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
-use crate::admin::{LedgerCounts, LedgerStatus, Refusals, SourceStatus, Status};
+use crate::admin::{LedgerCounts, LedgerStatus, SourceStatus, Status};
+use crate::live::RefusedKind;
 use crate::node::REFUSED;
 use crate::sources::SourceId;
 use crate::words::count::percent;
@@ -11,6 +12,7 @@ use crate::words::{
 };
 
 use super::activity::{Activity, sparkline};
+use crate::cli::if_any::if_any;
 use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
 /// The most bytes of an alarm's text that are shown: enough for the advice at its end.
@@ -129,10 +131,9 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
         0 if spool.used_bytes > 0 => "<1".to_owned(),
         percent => percent.to_string(),
     };
-    let parked = match spool.parked_bytes {
-        0 => String::new(),
-        bytes => format!(", {} parked", about_bytes(bytes)),
-    };
+    let (used, max) = (about_bytes(spool.used_bytes), about_bytes(spool.max_bytes));
+    let segments = counted(spool.segments, "segment", "segments");
+    let parked = if_any(spool.parked_bytes, |bytes| format!(", {} parked", about_bytes(bytes)));
     let left = match spool.seconds_left {
         Some(seconds) if seconds > YEAR_SECONDS => ", full in over a year without deliveries".to_owned(),
         Some(seconds) => format!(", full in {} without deliveries", about_seconds(seconds)),
@@ -149,11 +150,8 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
             let places: Vec<String> = places.map(|(count, [one, many])| counted(count, one, many)).collect();
             let within =
                 if places.is_empty() { String::new() } else { format!(" in {}", places.join(" and ")) };
-            format!(
-                "{}{within}, the oldest for {}",
-                counted(pending, "call", "calls"),
-                about_seconds(seconds)
-            )
+            let pending = counted(pending, "call", "calls");
+            format!("{pending}{within}, the oldest for {}", about_seconds(seconds))
         }
         None => "nothing: everything is delivered".to_owned(),
     };
@@ -175,15 +173,7 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
             ),
         ),
         Line::labelled("waiting", waiting),
-        Line::labelled(
-            "spool",
-            format!(
-                "{} of {} ({percent} %), {}{parked}{left}",
-                about_bytes(spool.used_bytes),
-                about_bytes(spool.max_bytes),
-                counted(spool.segments, "segment", "segments")
-            ),
-        ),
+        Line::labelled("spool", format!("{used} of {max} ({percent} %), {segments}{parked}{left}")),
     ];
     lines.extend(refusals(status));
     lines.extend(status.s3_proxy.iter().map(|proxy| {
@@ -198,12 +188,12 @@ fn whole(status: &Status, view: &View<'_>) -> Vec<Line> {
 /// Requests that were refused lately. Requests refused for lack of space have an alarm.
 fn refusals(status: &Status) -> Vec<Line> {
     let lately = status.refusals.iter().filter(|refused| {
-        !REFUSED.contains(&refused.code.as_str())
-            && seconds_since(status.now_ms, refused.last_ms) < REFUSALS_SHOWN_FOR
+        !REFUSED.contains(&&*refused.code)
+            && seconds_since(status.now_ms, refused.last.0) < REFUSALS_SHOWN_FOR
     });
-    let line = |(index, refused): (usize, &Refusals)| {
-        let Refusals { code, status: answer, message, requests, last_ms } = refused;
-        let ago = about_seconds(seconds_since(status.now_ms, *last_ms));
+    let line = |(index, refused): (usize, &RefusedKind)| {
+        let RefusedKind { code, status: answer, message, requests, last } = refused;
+        let ago = about_seconds(seconds_since(status.now_ms, last.0));
         let requests = counted(*requests, "request", "requests");
         let (code, message) = (outside_text(code), outside_text(message));
         let text = format!("{requests} with {answer} {code} ({message}), the last {ago} ago");
@@ -215,10 +205,7 @@ fn refusals(status: &Status) -> Vec<Line> {
 /// The ledger's two equations, and whether they hold.
 fn ledger(ledger: &LedgerStatus) -> Vec<Line> {
     let totals = &ledger.totals;
-    let suppressed = match totals.suppressed {
-        0 => String::new(),
-        calls => format!(" + {} suppressed", grouped(calls)),
-    };
+    let suppressed = if_any(totals.suppressed, |calls| format!(" + {} suppressed", grouped(calls)));
     let equations = format!(
         "since the spool was made: {} received = {} stored + {} rejected + {} repeated{suppressed}; {} stored = {} delivered + {} pending + {} \
          lost: {}",
@@ -245,10 +232,7 @@ fn ledger(ledger: &LedgerStatus) -> Vec<Line> {
 
 /// What became of the lines of an object or dead-letter stream.
 fn stream_counts(counts: &LedgerCounts) -> String {
-    let repeated = match counts.repeated {
-        0 => String::new(),
-        repeated => format!(" + {} repeated", grouped(repeated)),
-    };
+    let repeated = if_any(counts.repeated, |repeated| format!(" + {} repeated", grouped(repeated)));
     format!(
         "{} received = {} stored{repeated}; {} delivered + {} pending + {} lost",
         grouped(counts.received),
@@ -402,6 +386,7 @@ fn seconds_since(now_ms: i64, then_ms: i64) -> u64 {
 mod tests {
     use super::*;
     use crate::admin::{Alarm, Applied, LastObject, Refused, SpoolStatus, Totals};
+    use crate::time::UnixMillis;
 
     #[test]
     fn an_alarm_is_shown_whole_and_once() {
@@ -571,22 +556,27 @@ web       2,000     4,010          0        0       -  none yet\n"
             sealed_objects: 3,
             oldest_undelivered_seconds: Some(3_700),
             refusals: vec![
-                Refusals {
+                RefusedKind {
                     code: "invalid_write_key".into(),
                     status: 401,
                     message: "the write key belongs to no source".into(),
                     requests: 3,
-                    last_ms: now_ms - 5_000,
+                    last: UnixMillis(now_ms - 5_000),
                 },
-                Refusals {
+                RefusedKind {
                     code: "overloaded".into(),
                     status: 503,
                     message: "too many requests are being read".into(),
                     requests: 1,
-                    last_ms: now_ms - 9_000,
+                    last: UnixMillis(now_ms - 9_000),
                 },
-                Refusals { code: "spool_full".into(), last_ms: now_ms, ..Refusals::default() },
-                Refusals { code: "invalid_json".into(), status: 400, last_ms: 0, ..Refusals::default() },
+                RefusedKind { code: "spool_full".into(), last: UnixMillis(now_ms), ..RefusedKind::default() },
+                RefusedKind {
+                    code: "invalid_json".into(),
+                    status: 400,
+                    last: UnixMillis(0),
+                    ..RefusedKind::default()
+                },
             ],
             s3_proxy: Some("http://proxy:3128".to_owned()),
             ledger: Some(LedgerStatus {

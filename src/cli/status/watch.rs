@@ -12,6 +12,7 @@ use super::render::{MARKS, View, lines};
 use crate::admin::Status;
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::Failure;
+use crate::cli::if_any::if_any;
 use crate::cli::paint::{BAD, FAINT, Mark, painted, styled};
 use crate::cli::print_json::print_json_line;
 use crate::cli::terminal::{self, Interrupts, Screen};
@@ -120,11 +121,8 @@ fn picture(args: &StatusArgs, collector: &Collector, seen: &Seen) -> Vec<String>
     };
     let below = seen.status.as_ref().map(|status| lines(status, &view)).unwrap_or_default();
     let space = rows.saturating_sub(1);
-    let hidden = (above.len() + below.len()).saturating_sub(space);
-    let more = match hidden {
-        0 => String::new(),
-        hidden => format!("; {} below", counted(hidden as u64, "more line", "more lines")),
-    };
+    let hidden = (above.len() + below.len()).saturating_sub(space) as u64;
+    let more = if_any(hidden, |hidden| format!("; {} below", counted(hidden, "more line", "more lines")));
     let footer = within_columns(&format!("every {every}; q quits{more}"), columns);
     let shown = above.into_iter().chain(below).take(space);
     let marks: Vec<Mark> = [(NO_ANSWER, BAD)].into_iter().chain(MARKS).collect();

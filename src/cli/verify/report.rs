@@ -3,6 +3,7 @@
 use crate::archive::day::Sum;
 use crate::archive::verify_bucket::Around;
 use crate::archive::{BucketFinding, DayReport, DayState};
+use crate::cli::if_any::if_any;
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
@@ -166,12 +167,8 @@ impl Summary {
         if self.notes.len() < NOTES_MAX {
             let spools: Vec<String> =
                 day.unclosed.iter().map(|of| format!("node {}, spool {}", of.node, of.spool)).collect();
-            let date = day.date.as_deref().unwrap_or_default();
-            self.notes.push(format!(
-                "{} {date} is open: no marker yet from {}",
-                day.source,
-                spools.join("; ")
-            ));
+            let (source, date) = (&day.source, day.date.as_deref().unwrap_or_default());
+            self.notes.push(format!("{source} {date} is open: no marker yet from {}", spools.join("; ")));
         }
     }
 }
@@ -274,6 +271,7 @@ fn cells(row: &Row) -> [String; 8] {
         DayState::Imported => "imported",
         DayState::Foreign => "foreign",
     };
+    let stored = [&row.calls, &row.rejected, &row.others].into_iter().map(|sum| sum.stored_bytes);
     [
         row.source.to_string(),
         days,
@@ -282,12 +280,7 @@ fn cells(row: &Row) -> [String; 8] {
         grouped(row.calls.objects + row.rejected.objects + row.others.objects),
         grouped(row.calls.calls),
         grouped(row.rejected.calls),
-        about_bytes(
-            row.calls
-                .stored_bytes
-                .saturating_add(row.rejected.stored_bytes)
-                .saturating_add(row.others.stored_bytes),
-        ),
+        about_bytes(stored.fold(0, u64::saturating_add)),
     ]
 }
 
@@ -305,32 +298,22 @@ fn verdict(summary: &Summary, bytes_read: u64) -> String {
         counted(totals.days, "day", "days"),
         counted(totals.calls.calls, "call", "calls"),
         grouped(totals.rejected.calls),
-        if bytes_read > 0 {
-            format!(", {} read to the last line", about_bytes(bytes_read))
-        } else {
-            String::new()
-        }
+        if_any(bytes_read, |bytes| format!(", {} read to the last line", about_bytes(bytes)))
     );
-    let foreign = match totals.foreign {
-        0 => String::new(),
-        foreign => format!("; {}", counted(foreign, "object is not Forebay's", "objects are not Forebay's")),
-    };
-    let imported = match totals.imported.objects {
-        0 => String::new(),
-        parts => format!(
+    let foreign = if_any(totals.foreign, |foreign| {
+        format!("; {}", counted(foreign, "object is not Forebay's", "objects are not Forebay's"))
+    });
+    let imported = if_any(totals.imported.objects, |parts| {
+        format!(
             "; beside them {} of imports without a collector with {} ({}): nothing shows whether one is missing",
             counted(parts, "part", "parts"),
             counted(totals.imported.calls, "row", "rows"),
             about_bytes(totals.imported.stored_bytes)
-        ),
-    };
+        )
+    });
     let foreign = imported + &foreign;
-    let days = format!(
-        "{} closed, {} open, {} broken",
-        grouped(totals.closed),
-        grouped(totals.open),
-        grouped(totals.broken)
-    );
+    let [closed, open, broken] = [totals.closed, totals.open, totals.broken].map(grouped);
+    let days = format!("{closed} closed, {open} open, {broken} broken");
     match totals.findings {
         0 if totals.days == 0 => "there are no objects\n".to_owned(),
         0 => format!("sound: {seen}; days: {days}{foreign}\n"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::Endpoint;
-use crate::config::units::{ByteSize, Period};
+use crate::config::units::{ByteSize, Period, within};
 use crate::import::discovery::inputs::{location_of, s3_url};
 use crate::lambda::function::To;
 use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
@@ -112,47 +112,41 @@ impl<'e> Said<'e> {
     ) -> Result<(T, Settings), String> {
         let said = &mut self;
         let to = said.to(options.as_ref().map(of).as_ref());
-        let journal = said.text("FOREBAY_JOURNAL").map(str::to_owned);
-        if let Some(journal) = &journal {
-            said.check_place("FOREBAY_JOURNAL", journal);
-        }
-        let unfinished = match said.text("FOREBAY_CONTINUE") {
-            None | Some("retry") => Unfinished::Retry,
-            Some("self-invoke") => Unfinished::SelfInvoke,
-            Some(_) => {
-                said.wrong("FOREBAY_CONTINUE", "expected retry or self-invoke");
-                Unfinished::Retry
-            }
-        };
-        if unfinished == Unfinished::SelfInvoke && journal.is_none() {
+        let journal = said.read("FOREBAY_JOURNAL", place);
+        let words = [("retry", Unfinished::Retry), ("self-invoke", Unfinished::SelfInvoke)];
+        let unfinished = said.word("FOREBAY_CONTINUE", words).unwrap_or(Unfinished::Retry);
+        if unfinished == Unfinished::SelfInvoke && said.text("FOREBAY_JOURNAL").is_none() {
             said.wrong("FOREBAY_CONTINUE", "self-invoke needs FOREBAY_JOURNAL, which says where to continue");
         }
-        let stop_before = said.text("FOREBAY_STOP_BEFORE").map(stop_before).transpose();
-        let stop_before = stop_before.unwrap_or_else(|error| {
-            said.wrong("FOREBAY_STOP_BEFORE", &error);
-            None
-        });
-        let missing_fails = match said.text("FOREBAY_ON_MISSING") {
-            None | Some("fail") => true,
-            Some("skip") => false,
-            Some(_) => {
-                said.wrong("FOREBAY_ON_MISSING", "expected fail or skip");
-                true
-            }
-        };
+        let stop_before = said.read("FOREBAY_STOP_BEFORE", stop_before).unwrap_or(STOP_BEFORE);
+        let missing_fails =
+            said.word("FOREBAY_ON_MISSING", [("fail", true), ("skip", false)]).unwrap_or(true);
         match (options, to) {
             (Some(options), Some(to)) if self.problems.is_empty() => {
-                let stop_before = stop_before.unwrap_or(STOP_BEFORE);
                 Ok((options, Settings { to, journal, unfinished, stop_before, missing_fails }))
             }
             _ => Err(self.problems.join("; ")),
         }
     }
 
+    /// The value of a variable as `read` parses it. `None` if it is not set, or is wrong, which is noted.
+    fn read<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        read(self.text(name)?).map_err(|why| self.wrong(name, &why)).ok()
+    }
+
+    /// The meaning of a variable that is one of two words.
+    fn word<T>(&mut self, name: &str, words: [(&str, T); 2]) -> Option<T> {
+        let [(one, _), (other, _)] = &words;
+        let expected = format!("expected {one} or {other}");
+        self.read(name, |text| {
+            words.into_iter().find(|(word, _)| *word == text).map(|(_, meaning)| meaning).ok_or(expected)
+        })
+    }
+
     fn to(&mut self, import: Option<&OfImport>) -> Option<To> {
         match (self.text("FOREBAY_COLLECTOR_URL"), self.text("FOREBAY_OUTPUT")) {
-            (Some(url), None) => self.collector(url, import),
-            (None, Some(output)) => self.objects(output, import),
+            (Some(_), None) => self.collector(import),
+            (None, Some(_)) => self.objects(import),
             (Some(_), Some(_)) => {
                 self.problem("FOREBAY_COLLECTOR_URL and FOREBAY_OUTPUT: set one of them".to_owned());
                 None
@@ -168,8 +162,8 @@ impl<'e> Said<'e> {
         }
     }
 
-    fn collector(&mut self, url: &str, import: Option<&OfImport>) -> Option<To> {
-        let url = Endpoint::parse(url).map_err(|error| self.wrong("FOREBAY_COLLECTOR_URL", &error)).ok();
+    fn collector(&mut self, import: Option<&OfImport>) -> Option<To> {
+        let url = self.read("FOREBAY_COLLECTOR_URL", Endpoint::parse);
         let write_key = self.text("FOREBAY_WRITE_KEY").or_else(|| self.text("write_key"));
         if write_key.is_none() {
             self.wrong("FOREBAY_WRITE_KEY", "not set, and the collector asks for it");
@@ -185,45 +179,37 @@ impl<'e> Said<'e> {
         Some(To::Collector { url: url?.as_str().to_owned(), write_key: write_key?.to_owned() })
     }
 
-    fn objects(&mut self, output: &str, import: Option<&OfImport>) -> Option<To> {
-        let bucket = output.strip_prefix("s3://").ok_or_else(|| "expected s3://bucket/prefix".to_owned());
-        let bucket = bucket.and_then(|bucket| BucketString::parse(bucket).map_err(|error| error.to_string()));
-        let bucket = bucket.map_err(|error| self.wrong("FOREBAY_OUTPUT", &error)).ok();
+    fn objects(&mut self, import: Option<&OfImport>) -> Option<To> {
+        let bucket = self.read("FOREBAY_OUTPUT", |output| {
+            let bucket = output.strip_prefix("s3://").ok_or("expected s3://bucket/prefix")?;
+            BucketString::parse(bucket).map_err(|error| error.to_string())
+        });
         if import.is_some_and(|import| import.has_rows) {
             self.wrong("FOREBAY_CSV_ROWS", "objects without a collector are made of whole files");
         }
-        let kms = self.text("FOREBAY_OUTPUT_SSE_KMS_KEY").map(KmsKey::parse).transpose();
-        let kms = kms.unwrap_or_else(|error| {
-            self.wrong("FOREBAY_OUTPUT_SSE_KMS_KEY", &error);
-            None
-        });
+        let kms = self.read("FOREBAY_OUTPUT_SSE_KMS_KEY", KmsKey::parse);
         let encryption = kms.map_or(Encryption::None, |key| {
             Encryption::Kms(SseKms { key, bucket_key: None, context: KmsContext::default() })
         });
-        let part = self.text("FOREBAY_OUTPUT_PART").map_or(Ok(PART), |text| {
-            let size: ByteSize = text.parse().map_err(|_| "expected a size such as 8 MiB".to_owned())?;
-            let bounds = || format!("expected a size from {} to {}", PARTS.start(), PARTS.end());
-            PARTS.contains(&size).then_some(size).ok_or_else(bounds)
+        let part = self.read("FOREBAY_OUTPUT_PART", |text| {
+            let size: ByteSize = text.parse().map_err(|_| "expected a size such as 8 MiB")?;
+            within("a size", size, &PARTS)
         });
-        let part = part.map_err(|error| self.wrong("FOREBAY_OUTPUT_PART", &error)).ok();
         let source =
             import.and_then(|import| import.source.clone()).map_or_else(|| SourceId::new(SOURCE).ok(), Some);
         Some(To::Objects {
             location: S3Location::new(bucket?, encryption),
             source: source?,
-            part_bytes: usize::try_from(part?.0).unwrap_or(usize::MAX),
+            part_bytes: usize::try_from(part.unwrap_or(PART).0).unwrap_or(usize::MAX),
         })
     }
+}
 
-    fn check_place(&mut self, name: &str, text: &str) {
-        let wrong = match s3_url(text) {
-            Some((bucket, _)) => location_of(bucket).err().map(|error| error.to_string()),
-            None => Some("expected s3://bucket/prefix/".to_owned()),
-        };
-        if let Some(why) = wrong {
-            self.wrong(name, &why);
-        }
-    }
+/// Checks the URL of a folder.
+fn place(text: &str) -> Result<String, String> {
+    let (bucket, _) = s3_url(text).ok_or("expected s3://bucket/prefix/")?;
+    location_of(bucket).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 /// Reads milliseconds as a number, or a duration with a unit.
@@ -231,8 +217,7 @@ fn stop_before(text: &str) -> Result<Duration, String> {
     if let Ok(millis) = text.parse() {
         return Ok(Duration::from_millis(millis));
     }
-    let period: Period =
-        text.parse().map_err(|_| "expected milliseconds, or a duration such as 10 s".to_owned())?;
+    let period: Period = text.parse().map_err(|_| "expected milliseconds, or a duration such as 10 s")?;
     Ok(period.get())
 }
 

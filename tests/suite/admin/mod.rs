@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use forebay::admin::{
     AccessSettings, AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, Gate, History,
-    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, SdkAddress, SourceStatus, Status,
-    UnclosedDay, UnknownSource,
+    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, Samples, SdkAddress, SourceStatus,
+    Status, UnclosedDay, UnknownSource,
 };
 use forebay::boxed_future::BoxFuture;
 use forebay::metrics::Metrics;
@@ -55,7 +55,8 @@ impl AdminView for FakeProcess {
     }
 
     fn history(&self) -> History {
-        History { received: vec![1.0, 2.0], ..History::default() }
+        let samples = Samples { received: [1.0, 2.0].into(), ..Samples::default() };
+        History { samples, ..History::default() }
     }
 
     fn node(&self) -> NodeStatus {

@@ -1,9 +1,7 @@
 use std::time::Duration;
 
 use forebay::call::{CLIENT_LIBRARIES, Validation};
-use forebay::config::{
-    Admin, AllowedOrigins, Collector, ContentEncoding, Flush, OnCorruption, S3, Spool, UnknownKey,
-};
+use forebay::config::{Admin, Collector, Flush, S3, Spool};
 use forebay::live::Mode;
 use forebay::object::{BucketString, Encryption, ObjectTags, S3Location, StorageClass};
 use forebay::sources::{Found, SourceId, SourceLookup};
@@ -26,11 +24,11 @@ fn every_default_is_as_documented() {
             calls_per_second: None,
             drain_delay: Duration::from_secs(5),
             validation: Validation::Permissive,
-            unknown_key: UnknownKey::Reject,
+            accept_unknown_key: false,
             accept_bearer: false,
             client_libraries: CLIENT_LIBRARIES.map(str::to_owned).to_vec(),
             trusted_proxies: vec![],
-            allowed_origins: AllowedOrigins::Any,
+            allowed_origins: None,
             private_network: false,
             public_host: None,
             path_prefix: None,
@@ -56,7 +54,7 @@ fn every_default_is_as_documented() {
             segment_bytes: 67_108_864,
             node: None,
             unsafe_filesystem: false,
-            on_corruption: OnCorruption::Continue,
+            stop_on_corruption: false,
             dedupe_window: Duration::from_secs(86_400),
         }
     );
@@ -75,11 +73,11 @@ fn every_default_is_as_documented() {
             external_id: None,
             expected_bucket_owner: None,
             request_payer: false,
-            acl: None,
+            bucket_owner_full_control: false,
             storage_class: None,
             object_tags: ObjectTags::default(),
             encryption: Encryption::SseS3,
-            content_encoding: ContentEncoding::Gzip,
+            content_encoding: true,
             checksums: Checksums::Auto,
             put: PutMode::CreateOnly,
         }
