@@ -73,11 +73,14 @@ impl NodeTarget {
             return TargetError::Denied(Told::plain(denied.to_string()));
         }
         let body = serde_json::from_slice::<RefusedBody>(answer.body()).ok();
-        let Some(RefusedBody { code, message, call }) = body.filter(|body| !body.message.is_empty()) else {
+        // What stands before a node, such as a gateway, has no code in its answers.
+        let of_node = |body: &RefusedBody| !body.code.is_empty() && !body.message.is_empty();
+        let Some(RefusedBody { code, message, call }) = body.filter(of_node) else {
             let why = Told::plain(format!("{} answered {status}", self.0.url()));
             return TargetError::of_answer(status, headers, why);
         };
         let message = outside_message(&message).to_string();
+        let call = call.as_u64().and_then(|call| u32::try_from(call).ok());
         if let Some(call) = call.filter(|_| code == import_code::ID_TAKEN) {
             return TargetError::IdTaken(call);
         }
@@ -141,5 +144,34 @@ impl Target for NodeTarget {
 
     fn end(&self, end: End) -> BoxFuture<'_, Result<(), TargetError>> {
         Box::pin(async move { self.post("/api/import/end", json(&end)?).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, body: &str) -> TargetError {
+        let node = NodeTarget(AdminClient::new("http://127.0.0.1:1".parse().unwrap(), None));
+        let answer = Response::builder().status(status).body(Bytes::copy_from_slice(body.as_bytes()));
+        node.refusal(&answer.unwrap())
+    }
+
+    #[test]
+    fn what_stands_before_a_node_is_not_taken_for_it() {
+        for body in ["", "<html>", r#"{"message":"Too Many Requests"}"#, r#"{"code":"other_row"}"#] {
+            assert!(matches!(refusal(429, body), TargetError::Later { .. }), "{body}");
+            assert!(matches!(refusal(403, body), TargetError::Denied(_)), "{body}");
+            assert!(matches!(refusal(404, body), TargetError::Refused(_)), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_what_the_node_says() {
+        let of = |code: &str, call: &str| format!(r#"{{"code":"{code}","message":"m","call":{call}}}"#);
+        assert!(matches!(refusal(409, &of(import_code::OTHER_ROW, "null")), TargetError::OtherRow));
+        assert!(matches!(refusal(409, &of(import_code::ID_TAKEN, "7")), TargetError::IdTaken(7)));
+        assert!(matches!(refusal(409, &of(import_code::ID_TAKEN, "\"7\"")), TargetError::Refused(_)));
+        assert!(matches!(refusal(403, &of(import_code::DENIED, "null")), TargetError::Denied(_)));
     }
 }

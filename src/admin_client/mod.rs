@@ -104,7 +104,7 @@ struct RefusedBody {
     code: String,
     message: String,
     /// Which call of a step of an import it is about.
-    call: Option<u32>,
+    call: serde_json::Value,
 }
 
 /// A client of one admin listener. Cheap to clone; clones share their connections.

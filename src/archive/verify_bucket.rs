@@ -474,8 +474,8 @@ impl Feeder {
                 continue;
             };
             let listing = listing?;
-            let objects_of_day = u32::try_from(listing.objects.len() + listing.parts.len());
-            let weight = objects_of_day.map_or(OBJECTS_AHEAD, |weight| weight.clamp(1, OBJECTS_AHEAD));
+            let weight = u32::try_from(listing.objects.len() + listing.parts.len())
+                .map_or(OBJECTS_AHEAD, |objects| objects.clamp(1, OBJECTS_AHEAD));
             let Ok(permit) = Arc::clone(&objects).acquire_many_owned(weight).await else { return Ok(()) };
             let look = look(Arc::clone(&self.archive), listing, self.rules, self.deep, permit);
             if days.send(AbortOnDropHandle::new(tokio::spawn(look))).await.is_err() {

@@ -65,8 +65,11 @@ impl fmt::Display for Failure {
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let first = beneath(&error);
-        let advice = chain(first).find_map(advice).map(|advice| format!("; {advice}"));
-        Self { code: exit_code(first), text: text(first) + &advice.unwrap_or_default() }
+        let text = match chain(first).find_map(advice) {
+            Some(what_to_do) => format!("{}; {what_to_do}", text(first)),
+            None => text(first),
+        };
+        Self { code: exit_code(first), text }
     }
 }
 

@@ -42,7 +42,7 @@ impl Coding {
 /// Why a body cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// More bytes than the limit, as sent or after inflating.
+    /// More bytes than the limit, as sent or after inflating. Whoever knows the limit answers with it.
     #[error("the body is too long")]
     TooLarge,
     /// Not gzip, or damaged.

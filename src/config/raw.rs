@@ -185,11 +185,8 @@ impl Raw {
             if !value.is_empty() {
                 let place = SettingPlace::Variable(variable.to_owned());
                 let entry = Entry { value: Typed::Variable(value.to_owned()), place };
-                self.sections
-                    .entry(section)
-                    .or_insert_with(|| Table::empty(section))
-                    .entries
-                    .insert(key, entry);
+                let table = self.sections.entry(section).or_insert_with(|| Table::empty(section));
+                table.entries.insert(key, entry);
             }
         }
     }

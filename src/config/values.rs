@@ -138,8 +138,10 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         uri.scheme().is_some() && uri.authority().is_some() && path == "/" && !text.ends_with('/')
     });
-    fits.then(|| text.clone())
-        .ok_or_else(|| format!("{text:?}: expected an origin such as \"https://www.example.com\""))
+    match fits {
+        true => Ok(text),
+        false => Err(format!("{text:?}: expected an origin such as \"https://www.example.com\"")),
+    }
 }
 
 /// A host name or address; with a port only if `port` allows one.
@@ -154,8 +156,10 @@ pub(super) fn host(text: &str, port: bool) -> Result<String, String> {
             && (authority.as_str() == authority.host() || authority.port_u16().is_some())
     });
     let form = if port { "a host such as \"collect.example.com\"" } else { "a host name without a port" };
-    fits.then(|| text.clone())
-        .ok_or_else(|| format!("{text:?}: expected {form}, without http:// and without a path"))
+    match fits {
+        true => Ok(text),
+        false => Err(format!("{text:?}: expected {form}, without http:// and without a path")),
+    }
 }
 
 /// The name of a library, or the beginning of one followed by `*`.

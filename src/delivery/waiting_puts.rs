@@ -34,7 +34,7 @@ impl WaitingPuts {
     }
 
     /// Records why an object is not stored. `tries`: its puts so far.
-    pub(crate) fn failed(&self, seal: u64, why: Told, fault: Fault, tries: u32, now: UnixMillis) {
+    pub(super) fn failed(&self, seal: u64, why: Told, fault: Fault, tries: u32, now: UnixMillis) {
         let mut waiting = self.lock();
         let puts = waiting.entry(seal).or_default();
         puts.error = Some(why);
@@ -44,7 +44,7 @@ impl WaitingPuts {
     }
 
     /// Records why an object is not put: a person must decide first.
-    pub(crate) fn held(&self, seal: u64, why: &str, now: UnixMillis) {
+    pub(super) fn held(&self, seal: u64, why: &str, now: UnixMillis) {
         let mut waiting = self.lock();
         let puts = waiting.entry(seal).or_default();
         puts.error = Some(Told::plain(why));
@@ -53,19 +53,19 @@ impl WaitingPuts {
     }
 
     /// Records when the next try of an object begins.
-    pub(crate) fn waits(&self, seal: u64, next_try: UnixMillis) {
+    pub(super) fn waits(&self, seal: u64, next_try: UnixMillis) {
         self.lock().entry(seal).or_default().next_try = Some(next_try);
     }
 
     /// Records that a try begins.
-    pub(crate) fn begins(&self, seal: u64) {
+    pub(super) fn begins(&self, seal: u64) {
         if let Some(puts) = self.lock().get_mut(&seal) {
             puts.next_try = None;
         }
     }
 
     /// Forgets an object, which is stored.
-    pub(crate) fn stored(&self, seal: u64) {
+    pub(super) fn stored(&self, seal: u64) {
         self.lock().remove(&seal);
     }
 

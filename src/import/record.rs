@@ -40,7 +40,7 @@ pub(super) struct LastError {
 }
 
 /// One file, imported into one source.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImportRecord {
     pub(super) key: ImportKey,
     pub(super) file: Option<FileId>,
@@ -96,11 +96,26 @@ impl ImportRecord {
     pub(super) fn of_progress(key: ImportKey, progress: ImportProgress, now: UnixMillis) -> Self {
         Self {
             key,
+            file: None,
+            source: None,
+            name: String::new(),
+            bytes: None,
+            options: String::new(),
+            limits: String::new(),
+            state: State::Reading,
+            attempts: 0,
+            error: None,
             progress,
             counted: progress.next_row,
+            not_stored: Vec::new(),
             prefix: Prefix::of_progress(progress),
+            version: None,
+            generation: 0,
+            rejects: RejectCounts::default(),
+            last_rejects: RejectCounts::default(),
+            rejects_file: None,
             first_seen: now,
-            ..Self::default()
+            ended_at: None,
         }
     }
 

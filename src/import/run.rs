@@ -355,13 +355,15 @@ impl Run<'_> {
         if rejects.is_empty() {
             return Ok(());
         }
-        while let Some(sink) = &self.job.reject_sink {
-            match sink.keep(self.job, first, &rejects).await {
-                // The step comes again if the import is stopped during the wait.
-                Err(error) if error.fault == FileFault::Transient => {
-                    self.wait(Duration::ZERO, error.message.masked()).await?;
+        if let Some(sink) = &self.job.reject_sink {
+            loop {
+                match sink.keep(self.job, first, &rejects).await {
+                    // The step comes again if the import is stopped during the wait.
+                    Err(error) if error.fault == FileFault::Transient => {
+                        self.wait(Duration::ZERO, error.message.masked()).await?;
+                    }
+                    done => return done.map_err(FileEnd::Failed),
                 }
-                done => return done.map_err(FileEnd::Failed),
             }
         }
         let Some(mut kept) = file.take() else { return Ok(()) };

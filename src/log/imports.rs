@@ -12,9 +12,7 @@ use super::Stopped;
 use super::frame::Origin;
 
 /// Identifies a file and the source that it is imported into.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ImportKey(pub u128);
 

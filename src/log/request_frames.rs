@@ -205,6 +205,7 @@ impl LineSink for RequestFrames {
         }
         frame::set_kind(&mut self.bytes, self.open, FrameKind::Rejected);
         self.finish(0);
+        // `RejectReason::ALL`, which names the counts, is in the order of the values.
         if let Some(count) = self.rejected.get_mut(reason as usize) {
             *count += 1;
         }

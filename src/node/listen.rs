@@ -58,22 +58,30 @@ impl Engine {
         server.live = Some(Arc::clone(&self.view.live));
         server.archive = Some(Arc::clone(&self.archive) as _);
         server.destinations = Some(Arc::clone(&self.view) as _);
-        let alarms = &self.alarms;
-        let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
-        let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
-        let admin = tokio::spawn(keep(Supervised::new(alarms, "admin listener"), start));
-        let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
-        let start = move || keep_history(Arc::clone(&view), stop.clone());
-        let history = tokio::spawn(keep(Supervised::new(alarms, "history"), start));
-        let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
-        let of_calls = (forgetting_ingest, Arc::clone(importer));
-        let start = move || keep_forgetting(Arc::clone(&view), of_calls.clone(), stop.clone());
-        let forgetting = tokio::spawn(keep(Supervised::new(alarms, "removed sources"), start));
+        let admin = {
+            let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
+            let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
+            tokio::spawn(keep(Supervised::new(&self.alarms, "admin listener"), start))
+        };
+        let history = {
+            let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
+            let start = move || keep_history(Arc::clone(&view), stop.clone());
+            AbortOnDropHandle::new(tokio::spawn(keep(Supervised::new(&self.alarms, "history"), start)))
+        };
+        let forgetting = {
+            let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
+            let of_calls = (forgetting_ingest, Arc::clone(importer));
+            let start = move || keep_forgetting(Arc::clone(&view), of_calls.clone(), stop.clone());
+            AbortOnDropHandle::new(tokio::spawn(keep(
+                Supervised::new(&self.alarms, "removed sources"),
+                start,
+            )))
+        };
         Ok(Node {
             engine: self,
             collector,
-            _history: AbortOnDropHandle::new(history),
-            _forgetting: AbortOnDropHandle::new(forgetting),
+            _history: history,
+            _forgetting: forgetting,
             admin,
             admin_stop,
             gate,

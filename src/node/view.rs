@@ -172,8 +172,10 @@ impl NodeView {
 
     /// The reason why calls are refused while the spool is full.
     fn no_room(&self) -> String {
-        let fails = self.delivery.what_fails().map(|fails| format!("; {fails}"));
-        NO_ROOM.to_owned() + &fails.unwrap_or_default()
+        match self.delivery.what_fails() {
+            Some(fails) => format!("{NO_ROOM}; {fails}"),
+            None => NO_ROOM.to_owned(),
+        }
     }
 
     fn refused(&self, id: &SourceId, is_full: bool) -> Option<admin::Refused> {

@@ -133,7 +133,11 @@ impl Index {
         // Nearly always the batch is known, and its key is not copied.
         let batch = match self.batches.get_mut(key) {
             Some(batch) => batch,
-            None => self.batches.entry(key.clone()).or_default(),
+            // Most batches lie in one segment, and there may be very many of them.
+            None => self
+                .batches
+                .entry(key.clone())
+                .or_insert_with(|| Batch { stretches: VecDeque::with_capacity(1), ..Batch::default() }),
         };
         if batch.open_frames == 0 {
             batch.first_received_at = received_at;

@@ -293,13 +293,14 @@ fn made(
                 let file = csv_file(names, ids, bytes, BytesOf::Entry(Arc::clone(&zip), entry));
                 files.push(file.map_err(|error| (named, error)));
             }
-            match workbook {
-                _ if !files.is_empty() => Ok(files),
-                true => {
-                    Err(FileError::content("E-EMPTY", "this is an Excel workbook (.xlsx): save it as CSV"))
-                }
-                false => Err(FileError::content("E-EMPTY", "the archive has no .csv, .tsv or .txt file")),
+            if !files.is_empty() {
+                return Ok(files);
             }
+            let what = match workbook {
+                true => "this is an Excel workbook (.xlsx): save it as CSV",
+                false => "the archive has no .csv, .tsv or .txt file",
+            };
+            Err(FileError::content("E-EMPTY", what))
         }
     }
 }

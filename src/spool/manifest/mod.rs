@@ -280,6 +280,7 @@ pub(crate) fn replay_any(bytes: &[u8], salt: Salt) -> Replayed {
 fn replay_on(bytes: &[u8], salt: Salt, (mut replayed, mut at): (Replayed, usize)) -> Replayed {
     let note_at = |at: usize| decode(bytes.get(at..).unwrap_or(&[]), salt);
     replayed.bytes = bytes.len() as u64;
+    // The first note is written before a manifest gets its name.
     if bytes.is_empty() {
         replayed.damaged.push(ByteRange { from: 0, to: 0 });
     }

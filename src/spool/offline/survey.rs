@@ -337,12 +337,12 @@ impl Survey<'_> {
 
     fn push_damage(&mut self, finding: Finding) {
         let known = || Range::merge(self.view.manifest.state.calls.lost.iter().copied());
-        let all_known = finding.positions.filter(|range| range.outside(&known()).is_empty());
-        if let Some(range) = all_known.filter(|_| finding.kind != Kind::Missing) {
-            let (first, last) = (range.first, range.last);
-            self.out
-                .notes
-                .push(format!("{}: positions {first} to {last} are already noted as lost", finding.file));
+        if finding.kind != Kind::Missing
+            && let Some(range @ Range { first, last }) = finding.positions
+            && range.outside(&known()).is_empty()
+        {
+            let note = format!("{}: positions {first} to {last} are already noted as lost", finding.file);
+            self.out.notes.push(note);
             return;
         }
         self.out.findings.push(finding);

@@ -115,7 +115,10 @@ pub(crate) struct Ledger {
 }
 
 fn stream_index(stream: &Stream) -> usize {
-    usize::from(*stream == Stream::Rejected)
+    match stream {
+        Stream::Calls | Stream::Objects(_) | Stream::Dead(_) => 0,
+        Stream::Rejected => 1,
+    }
 }
 
 impl Entry {
