@@ -95,6 +95,25 @@ pub fn read_all(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// [`fill`] writes pieces of at most this many bytes.
+pub const FILL_PIECE: u64 = 1_024 * 1_024;
+/// The length of the block that [`fill`] repeats. It is part of the program, so that it takes no memory.
+pub const FILL_BLOCK: usize = 64 * 1_024;
+
+/// Writes `len` bytes at `at`: `block`, again and again.
+pub fn fill(file: &dyn DiskFile, block: &[u8; FILL_BLOCK], at: u64, len: u64) -> io::Result<()> {
+    let (mut at, end) = (at, at.saturating_add(len));
+    while at < end {
+        let piece_end = end.min(at.saturating_add(FILL_PIECE));
+        let rest = |from: u64| usize::try_from(piece_end - from).unwrap_or(FILL_BLOCK);
+        let part = |from: u64| IoSlice::new(block.get(..rest(from)).unwrap_or(block));
+        let parts: Vec<_> = (at..piece_end).step_by(FILL_BLOCK).map(part).collect();
+        file.write_at(&parts, at)?;
+        at = piece_end;
+    }
+    Ok(())
+}
+
 /// Writes a new file durably: temporary name, sync, rename, directory sync (order O4).
 /// Errors: the file system's error. The final name is then either absent or unchanged.
 pub fn write_durably(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -40,9 +40,7 @@ pub(crate) const MANIFEST_BYTES: u64 = 4 * 1_024 * 1_024;
 pub(in crate::spool) const RESERVE: &str = "reserve";
 /// The byte that fills the unused part of a manifest.
 const FILLER: u8 = 0xFF;
-static FILLED: [u8; 64 * 1_024] = [FILLER; 64 * 1_024];
-/// How many pieces of filler are written at once.
-const FILLED_AT_ONCE: usize = 16;
+static FILLED: [u8; disk::FILL_BLOCK] = [FILLER; disk::FILL_BLOCK];
 /// A file is at least this many times as long as the state at its beginning.
 const ROOM_TIMES: u64 = 2;
 /// A manifest is long if it is more than this many times as long as the state at its beginning.
@@ -477,7 +475,7 @@ impl Manifest {
         if let Some(why) = self.extend_reserve_to(len) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, why));
         }
-        fill(&*self.file, self.len, len - self.len)?;
+        disk::fill(&*self.file, &FILLED, self.len, len - self.len)?;
         self.len = len;
         self.file_len = self.file_len.max(len);
         Ok(())
@@ -566,7 +564,7 @@ impl Manifest {
                 }
             };
             let len = file.len()?;
-            let filled = fill(&*file, len, wanted.saturating_sub(len));
+            let filled = disk::fill(&*file, &FILLED, len, wanted.saturating_sub(len));
             sync_reserve(&*self.disk, &*file)?;
             // A reserve that is too short is kept: it is better than none.
             Ok((file.len()?, filled))
@@ -601,20 +599,6 @@ fn sync_reserve(disk: &dyn Disk, file: &dyn DiskFile) -> io::Result<()> {
             tracing::warn!(%error, "the manifest's reserve could not be written and cannot be removed");
         }
     })
-}
-
-fn fill(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
-    let (mut at, end) = (at, at.saturating_add(len));
-    while at < end {
-        let pieces = (at..end).step_by(FILLED.len()).take(FILLED_AT_ONCE);
-        let piece = |from: u64| {
-            IoSlice::new(FILLED.get(..usize::try_from(end - from).unwrap_or(usize::MAX)).unwrap_or(&FILLED))
-        };
-        let pieces: Vec<_> = pieces.map(piece).collect();
-        file.write_at(&pieces, at)?;
-        at += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
-    }
-    Ok(())
 }
 
 /// Turns a manifest older than the one in use into the reserve again. After a crash the reserve may still
@@ -679,7 +663,7 @@ fn write_state(disk: &dyn Disk, number: u64, note: &[u8], bytes: u64) -> io::Res
         let end = (times * note.len()) as u64;
         file.write_at(&vec![IoSlice::new(note); times], 0)?;
         // Filler overwrites older bytes of this file, which may look like a note.
-        fill(file, end, len.saturating_sub(end))?;
+        disk::fill(file, &FILLED, end, len.saturating_sub(end))?;
         Ok::<u64, io::Error>(end)
     };
     let in_reserve = |times: usize, (len, file): &(u64, Arc<dyn DiskFile>)| {

@@ -32,10 +32,7 @@ const SPARES_GO_PERCENT: u64 = 60;
 const COMPACT_FULL_EVERY: Duration = Duration::from_secs(30);
 /// Pause before a failed segment is retried if there seemed to be enough space.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Zeros are written in pieces of this size.
-const ZERO_CHUNK: usize = 1_024 * 1_024;
-/// Only the kernel reads it, and nothing writes it, so it takes no memory.
-static ZEROS: [u8; ZERO_CHUNK] = [0; ZERO_CHUNK];
+static ZEROS: [u8; disk::FILL_BLOCK] = [0; disk::FILL_BLOCK];
 /// How long the housekeeper sleeps if nothing wakes it. Freed space is noticed after at most this time.
 pub(in crate::spool) const PASS_EVERY: Duration = Duration::from_millis(500);
 /// Cursors of days that ended longer ago than this are forgotten once their segments are released.
@@ -548,13 +545,7 @@ pub(in crate::spool) fn keep_cursors_from(now: UnixMillis) -> UnixMillis {
 /// Writes `len` zeros at `at`. Allocating the space is not enough: it would leave journal work to every later
 /// sync.
 pub(in crate::spool) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> io::Result<()> {
-    let (mut at, end) = (at, at + len);
-    while at < end {
-        let piece = usize::try_from(end - at).unwrap_or(ZERO_CHUNK).min(ZERO_CHUNK);
-        file.write_at(&[IoSlice::new(ZEROS.get(..piece).unwrap_or(&ZEROS))], at)?;
-        at += piece as u64;
-    }
-    Ok(())
+    disk::fill(file, &ZEROS, at, len)
 }
 
 /// Writes `len` zeros into an empty file and syncs after each piece. A concurrent sync of calls then waits
@@ -563,7 +554,7 @@ pub(in crate::spool) fn write_zeros(file: &dyn DiskFile, at: u64, len: u64) -> i
 fn write_synced_zeros(file: &dyn DiskFile, len: u64) -> io::Result<()> {
     let mut at = 0;
     while at < len {
-        let piece = (len - at).min(ZERO_CHUNK as u64);
+        let piece = (len - at).min(disk::FILL_PIECE);
         write_zeros(file, at, piece)?;
         file.sync()?;
         at += piece;
