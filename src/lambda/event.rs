@@ -152,7 +152,7 @@ struct Object {
 
 impl Event {
     /// Reads an invocation's payload.
-    /// Errors: [`EventError`]. Records that name no object are in the result, so that the others are
+    /// Errors: `EventError`. Records that name no object are in the result, so that the others are
     /// processed.
     pub fn parse(payload: &str) -> Result<Self, EventError> {
         let members = members(payload)?;
