@@ -34,11 +34,11 @@ pub(super) fn end_of_plain_text(text: &[u8], mut at: usize) -> usize {
         let word = u64::from_le_bytes(*chunk);
         let quote = word ^ (ONES * b'"' as u64);
         let slash = word ^ (ONES * b'\\' as u64);
-        // A borrow can only spoil bytes above the first true hit, and only the first is used.
-        let hits = (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let hits = hits & HIGHS;
+        // What was smaller than the subtrahend has its high bit set now. A byte that had it before has it in
+        // all three words and is none of these. A borrow can only spoil bytes above the first true hit, and
+        // only the first is used.
+        let below = quote.wrapping_sub(ONES) | slash.wrapping_sub(ONES) | word.wrapping_sub(ONES * 0x20);
+        let hits = below & !word & HIGHS;
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }
