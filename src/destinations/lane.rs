@@ -111,6 +111,8 @@ pub struct Lane {
     paused_until: Duration,
     /// The last failure since a success: it is the cause if calls become too old without being sent.
     failing: Option<Failure>,
+    /// The last one that was not about one source alone.
+    failing_all: Option<Failure>,
     /// Calls that were taken, in all.
     taken: u64,
     /// When the last was taken (monotonic time).
@@ -130,6 +132,7 @@ impl Lane {
             in_flight: 0,
             paused_until: Duration::ZERO,
             failing: None,
+            failing_all: None,
             taken: 0,
             taken_at: None,
         }
@@ -347,7 +350,7 @@ impl Lane {
         self.in_flight = self.in_flight.saturating_sub(1);
         let failure = match result {
             Ok(()) => {
-                self.failing = None;
+                (self.failing, self.failing_all) = (None, None);
                 self.read_ahead.finished(position);
                 return Fate::Done;
             }
@@ -359,6 +362,9 @@ impl Lane {
             self.paused_until = self.paused_until.max(now.saturating_add(after));
         }
         self.failing = Some(failure.clone());
+        if failure.class != Class::InvalidCredentials || self.refused.len() >= SOURCES_STOP {
+            self.failing_all = Some(failure.clone());
+        }
         let age = self.read_ahead.age(position, now);
         let so_often = self.read_ahead.failed(position, failure.class, self.taken);
         let failed = Failed { failure: &failure, attempts: attempt, so_often, age };
@@ -401,7 +407,7 @@ impl Lane {
     /// Why calls became dead letters without being sent: what they waited for is the refusal of their source,
     /// or the last failure, unless that was about another call or source alone.
     fn with_causes(&self, positions: Vec<u64>, why: &str) -> Vec<(u64, Failure)> {
-        let general = self.failing.as_ref().filter(|last| {
+        let general = self.failing_all.as_ref().filter(|last| {
             Circuit::is_outage(last.class)
                 || last.class == Class::Throttled
                 || last.class == Class::Timeout
@@ -812,6 +818,23 @@ mod tests {
         assert_eq!(lane.next(minute), Now::WaitUntil(minute + Duration::from_secs(300)));
         lane.try_again();
         assert_eq!(send(&mut lane, minute), Some((2, 1)), "it may be another function now");
+    }
+
+    #[test]
+    fn a_refused_source_is_no_cause_for_the_calls_of_another() {
+        let (mut lane, random) = (Lane::new(0, settings(1, false)), Seeded::new(1));
+        for (position, from) in [(1, "refused"), (2, "other")] {
+            add_of(&mut lane, from, position, None, Duration::ZERO);
+        }
+        let of = |position| if position == 1 { Class::InvalidCredentials } else { Class::NotFound };
+        for second in 0..100 {
+            all_end(&mut lane, Duration::from_secs(second), &random, |position| Err(failure(of(position))));
+        }
+        lane.answered((1, Err(&failure(of(1)))), Duration::from_secs(100), &random);
+        lane.ended((1, 9), Err(failure(of(1))), Duration::from_secs(100), &random);
+        let old = lane.expired(2 * HOUR, 10);
+        let classes: Vec<_> = old.iter().map(|(position, why)| (*position, why.class)).collect();
+        assert_eq!(classes, [(1, Class::InvalidCredentials), (2, Class::NotFound)]);
     }
 
     #[test]
