@@ -55,7 +55,7 @@ closed_list! {
         EndedBeforeJournal,
         /// The kept position of a destination's function is one too far.
         PositionKeptTooFar,
-        /// The log is told to keep one position less than the functions of destinations need.
+        /// The log may release one call that a destination still needs.
         HeldTooFar,
         /// A call is finished before its dead letter is durable.
         BuriedBeforeDurable,

@@ -28,8 +28,16 @@ pub enum TlsError {
     #[error("{0} holds no {1} in PEM form")]
     Pem(PathBuf, &'static str, #[source] pem::Error),
     /// The certificate and the key do not match, or are of an unknown kind.
-    #[error("use {0} with {1}: check that the key belongs to the first certificate of the chain")]
-    Pair(PathBuf, PathBuf, #[source] rustls::Error),
+    #[error("use {cert} with {key}: check that the key belongs to the first certificate of the chain")]
+    Pair {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// The error beneath.
+        #[source]
+        cause: rustls::Error,
+    },
 }
 
 /// The modification time and length of both files when they were read.
@@ -99,7 +107,7 @@ fn read_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     }
     let secret =
         PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|cause| pem(key, "private key", cause))?;
-    let pair = |cause| TlsError::Pair(cert.clone(), key.clone(), cause);
+    let pair = |cause| TlsError::Pair { cert: cert.clone(), key: key.clone(), cause };
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(pair)?

@@ -69,7 +69,9 @@ async fn shelves(
         shelves.push(Shelf { archive, source: source.id.clone(), streams });
     }
     match only.filter(|_| shelves.is_empty()) {
-        Some(source) => Err(ReplayError::NotTaken(settings.name.clone(), source.clone())),
+        Some(source) => {
+            Err(ReplayError::NotTaken { destination: settings.name.clone(), source_id: source.clone() })
+        }
         None => Ok(shelves),
     }
 }

@@ -122,7 +122,7 @@ fn failure(args: &ReplayArgs, error: ReplayError) -> Failure {
             "{} names no bucket: add --bucket, and --endpoint-url for a store other than AWS",
             args.config.display()
         )),
-        ReplayError::NotTaken(..) => Failure::usage(error.to_string()),
+        ReplayError::NotTaken { .. } => Failure::usage(error.to_string()),
         ReplayError::Archive(error) => error.into(),
         ReplayError::Died(_) | ReplayError::Io(_) => error.into(),
     }

@@ -62,8 +62,13 @@ pub enum ReplayError {
     #[error("read {0}")]
     File(PathBuf, #[source] io::Error),
     /// The destination takes no calls of the source that was asked for.
-    #[error("{0} takes no calls of a source {1}")]
-    NotTaken(SourceId, SourceId),
+    #[error("{destination} takes no calls of a source {source_id}")]
+    NotTaken {
+        /// The destination.
+        destination: SourceId,
+        /// The source.
+        source_id: SourceId,
+    },
     /// Neither a bucket was named, nor a configuration that has one.
     #[error("no bucket is named")]
     NoBucket,

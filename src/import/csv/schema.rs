@@ -66,10 +66,15 @@ pub enum SchemaError {
     #[error(
         "E-CSV-SCHEMA: column {} has the type \"{}\"; expected string, int, float, bool, json, time, \
          unix_s, unix_ms, unix_us, unix_ns or excel_days",
-        outside_text_within(.0, 256),
-        outside_text_within(.1, 64)
+        outside_text_within(.column, 256),
+        outside_text_within(.name, 64)
     )]
-    Type(String, String),
+    Type {
+        /// The column.
+        column: String,
+        /// What was given as its type.
+        name: String,
+    },
 }
 
 /// Parses a schema: a JSON object with the name of a type for each column. Other columns are strings.
@@ -78,7 +83,7 @@ pub fn parse_schema(json: &str) -> Result<BTreeMap<String, ColumnType>, SchemaEr
     let names: BTreeMap<String, String> = serde_json::from_str(json).map_err(SchemaError::NotAnObject)?;
     let typed = |(column, name): (String, String)| match ColumnType::from_name(&name) {
         Some(found) => Ok((column, found)),
-        None => Err(SchemaError::Type(column, name)),
+        None => Err(SchemaError::Type { column, name }),
     };
     names.into_iter().map(typed).collect()
 }
