@@ -10,9 +10,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use forebay::call::{CallKind, ClientLibraries, Fingerprinter, Limits, Request, Shape, Stamp};
-use forebay::import::csv::{
-    Dialect, Empty, FileType, Item, MessageIds, Plan, PlanOptions, Record, Records, Types,
-};
+use forebay::import::csv::{CsvOptions, Dialect, FileType, Item, MessageIds, Plan, Record, Records, Types};
 use forebay::log::{RequestFrames, frame};
 use forebay::object::gzip::GzipLines;
 use forebay::random::Random;
@@ -67,23 +65,15 @@ fn raw(text: &[u8]) -> u64 {
 }
 
 fn plan(header: &Record, types: Types) -> Plan {
-    let options = PlanOptions {
-        kind: FileType::Calls(CallKind::Track),
-        types,
-        time_columns: Vec::new(),
-        empty: Empty::Omit,
-        arrays: false,
-        strict: false,
-        message_id: MessageIds::Position("imp_abcdefghijklmnopqrstuvwxyz_".to_owned()),
-        max_event: Limits::default().max_event,
-    };
-    Plan::compile(header, options).expect("a header").0
+    let options = CsvOptions { types, ..CsvOptions::default() };
+    let ids = MessageIds::Position("imp_abcdefghijklmnopqrstuvwxyz_".to_owned());
+    Plan::compile(header, &FileType::Calls(CallKind::Track), &options, &ids).expect("a header").0
 }
 
 /// Makes envelopes of calls, and passes each to `step`.
 fn calls(text: &[u8], types: Types, mut step: impl FnMut(&[u8])) {
     let mut records = Records::new(text, Dialect::default());
-    let mut record = Record::new();
+    let mut record = Record::default();
     records.read_header(&mut record).expect("a table");
     let plan = plan(&record, types);
     let mut envelope = Vec::new();

@@ -58,26 +58,12 @@ fn hint(cause: &StoreError, right: &str) -> String {
 /// The progress of reading.
 #[derive(Debug, Default)]
 pub struct Progress {
-    listed: AtomicU64,
-    looked_at: AtomicU64,
-    bytes_read: AtomicU64,
-}
-
-impl Progress {
     /// Objects and markers listed so far.
-    pub fn listed(&self) -> u64 {
-        self.listed.load(Ordering::Relaxed)
-    }
-
+    pub listed: AtomicU64,
     /// Objects whose metadata was read, and markers whose text was read.
-    pub fn looked_at(&self) -> u64 {
-        self.looked_at.load(Ordering::Relaxed)
-    }
-
+    pub looked_at: AtomicU64,
     /// Bytes of objects read so far.
-    pub fn bytes_read(&self) -> u64 {
-        self.bytes_read.load(Ordering::Relaxed)
-    }
+    pub bytes_read: AtomicU64,
 }
 
 /// A bucket and prefix to read. Share it by reference.

@@ -111,7 +111,7 @@ pub struct Prints {
 
 impl Prints {
     /// Adds the print of the next line.
-    pub fn push(&mut self, print: Option<Print>) {
+    pub(super) fn push(&mut self, print: Option<Print>) {
         if self.timed.len() >= PRINTS_MAX {
             return;
         }
@@ -137,16 +137,8 @@ impl Prints {
     }
 }
 
-impl FromIterator<Option<Print>> for Prints {
-    fn from_iter<T: IntoIterator<Item = Option<Print>>>(prints: T) -> Self {
-        let mut all = Self::default();
-        prints.into_iter().for_each(|print| all.push(print));
-        all
-    }
-}
-
 /// An object that was read to its end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Content {
     /// Lines.
     pub lines: u64,
@@ -209,21 +201,18 @@ struct Lines {
     /// `projectId` as it must appear in a line.
     project_id: String,
     sha256: Sha256,
-    bytes: u64,
-    lines: u64,
+    /// What was read so far.
+    content: Content,
     /// The beginning of a line that is not complete yet.
     open: Vec<u8>,
     too_long: bool,
-    faults: BTreeMap<LineFault, (u64, u64)>,
-    prints: Prints,
     /// The position of the last line that had one; 0 before the first.
     position: u64,
-    found: Vec<Sighting>,
     /// Caches the last parsed time: many lines were received at the same time.
     last_time: (String, Option<UnixMillis>),
 }
 
-debug_fields!(Lines { lines, bytes });
+debug_fields!(Lines { expected });
 
 /// The members of a line that are used, in their raw form.
 #[derive(serde::Deserialize)]
@@ -257,7 +246,7 @@ struct Letter<'a> {
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.sha256.update(bytes);
-        self.bytes += bytes.len() as u64;
+        self.content.bytes += bytes.len() as u64;
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end);
@@ -285,14 +274,10 @@ impl Lines {
             expected,
             hasher,
             sha256: Sha256::new(),
-            bytes: 0,
-            lines: 0,
+            content: Content::default(),
             open: Vec::new(),
             too_long: false,
-            faults: BTreeMap::new(),
-            prints: Prints::default(),
             position: 0,
-            found: Vec::new(),
             last_time: (String::new(), None),
         }
     }
@@ -309,7 +294,7 @@ impl Lines {
     /// Ends the line in `open`.
     fn close(&mut self) {
         if std::mem::take(&mut self.too_long) {
-            self.lines += 1;
+            self.content.lines += 1;
             self.fault(LineFault::TooLong);
             self.note(None);
             return;
@@ -321,7 +306,7 @@ impl Lines {
     }
 
     fn line(&mut self, line: &[u8]) {
-        self.lines += 1;
+        self.content.lines += 1;
         let text = std::str::from_utf8(line).ok();
         if let Stream::Dead(_) = self.expected.stream {
             return self.letter(text);
@@ -364,7 +349,7 @@ impl Lines {
             }
             _ => self.fault(LineFault::NotJson),
         }
-        self.prints.push(print);
+        self.content.prints.push(print);
     }
 
     /// One letter of a function is that of one call.
@@ -385,13 +370,13 @@ impl Lines {
         self.position = position;
         let wanted = self.expected.wanted.is_some_and(|(first, last)| (first..=last).contains(&position));
         // A sound object has each position once; a damaged one must not fill the memory.
-        if !wanted || self.found.len() as u64 >= receipt::POSITIONS_MAX {
+        if !wanted || self.content.found.len() as u64 >= receipt::POSITIONS_MAX {
             return;
         }
         let text = |raw: Option<&RawValue>| Some(text_of(raw?)?.chars().take(TEXT_CHARS_MAX).collect());
-        self.found.push(Sighting {
+        self.content.found.push(Sighting {
             position,
-            line: self.lines,
+            line: self.content.lines,
             received_at: text(Some(members.received_at)).unwrap_or_default(),
             kind: text(members.kind),
             message_id: text(members.message_id),
@@ -422,13 +407,13 @@ impl Lines {
 
     fn note(&mut self, print: Option<Print>) {
         if self.expected.stream == Stream::Calls {
-            self.prints.push(print);
+            self.content.prints.push(print);
         }
     }
 
     /// Records a fault of the current line.
     fn fault(&mut self, fault: LineFault) {
-        self.faults.entry(fault).or_insert((self.lines, 0)).1 += 1;
+        self.content.faults.entry(fault).or_insert((self.content.lines, 0)).1 += 1;
     }
 
     fn finish(&mut self, damage: Option<String>) -> Content {
@@ -439,15 +424,8 @@ impl Lines {
                 self.fault(LineFault::NotEnded);
             }
         }
-        Content {
-            lines: self.lines,
-            bytes: self.bytes,
-            sha256: hex::encode(std::mem::take(&mut self.sha256).finalize()),
-            faults: std::mem::take(&mut self.faults),
-            prints: std::mem::take(&mut self.prints),
-            found: std::mem::take(&mut self.found),
-            damage,
-        }
+        let sha256 = hex::encode(std::mem::take(&mut self.sha256).finalize());
+        Content { sha256, damage, ..std::mem::take(&mut self.content) }
     }
 }
 

@@ -234,7 +234,7 @@ impl Archive {
 
 /// Lists the keys below one folder, page by page.
 #[derive(Debug)]
-pub(super) struct Pages {
+struct Pages {
     archive: Arc<Archive>,
     prefix: String,
     after: Option<String>,
@@ -244,14 +244,14 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new(archive: &Arc<Archive>, folder: &str, span: &Span) -> Self {
+    fn new(archive: &Arc<Archive>, folder: &str, span: &Span) -> Self {
         let prefix = archive.key(folder);
         let after = span.after().map(|day| format!("{prefix}{day}"));
         Self { archive: Arc::clone(archive), prefix, after, next: None, begun: false, page: VecDeque::new() }
     }
 
     /// The next key.
-    pub(super) async fn next(&mut self) -> Result<Option<Listed>, ArchiveError> {
+    async fn next(&mut self) -> Result<Option<Listed>, ArchiveError> {
         self.fill().await?;
         Ok(self.page.pop_front())
     }
@@ -351,6 +351,35 @@ impl Days {
             }
         }
         Ok(listing)
+    }
+}
+
+/// The objects of one stream of one source, in the order of their keys: those that a spool delivered, and parts of imports. Other keys
+/// are passed over.
+#[derive(Debug)]
+pub struct Objects {
+    span: Span,
+    pages: Pages,
+}
+
+impl Objects {
+    /// The objects of the days in `span`.
+    pub fn new(archive: &Arc<Archive>, stream: &Stream, source: &SourceId, span: Span) -> Self {
+        let pages = Pages::new(archive, &format!("segment-logs/{}{source}/", stream.folder()), &span);
+        Self { span, pages }
+    }
+
+    /// The next object.
+    pub async fn next(&mut self) -> Result<Option<Listed>, ArchiveError> {
+        while let Some(listed) = self.pages.next().await? {
+            let (bucket, key) = (self.pages.archive.bucket(), listed.key.as_str());
+            let of_part = || ParsedPartKey::of(bucket, key).map(|at| at.received_at.day());
+            let day = ParsedObjectKey::of(bucket, key).map(|at| at.day).or_else(of_part);
+            if day.is_some_and(|day| self.span.has(day)) {
+                return Ok(Some(listed));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -16,7 +16,7 @@
 //! Days are processed one after the other, source by source, and forgotten after their report: memory grows
 //! with the largest day, not with the bucket. Pure decisions (`chain`, `day`, `lines`, `object`, `part`,
 //! `repeats`) are separate from reading the bucket (`bucket`, `listing`, `verify`). `first_lines` shows how
-//! an object begins; `objects` and `stored_lines` give the lines to those who send them again.
+//! an object begins; `listing` and `stored_lines` give the lines to those who send them again.
 
 pub mod bucket;
 pub mod chain;
@@ -29,7 +29,6 @@ pub mod lines;
 pub mod listing;
 pub mod lookup;
 pub mod object;
-pub mod objects;
 pub mod part;
 pub mod repeats;
 pub mod stored_lines;
@@ -38,8 +37,7 @@ pub mod verify_bucket;
 pub use bucket::{Archive, ArchiveError, Progress};
 pub use day::{DayReport, DayState};
 pub use finding::{BucketFinding, BucketPlace, BucketProblem};
-pub use listing::Span;
+pub use listing::{Objects, Span};
 pub use lookup::{HeldBy, Lookup};
-pub use objects::Objects;
 pub use stored_lines::StoredLines;
 pub use verify_bucket::{Options, Verify};

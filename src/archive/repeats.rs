@@ -173,16 +173,22 @@ mod tests {
         Some(Print { timed, untimed, seconds })
     }
 
+    fn all(prints: &[Option<Print>]) -> Prints {
+        let mut all = Prints::default();
+        prints.iter().for_each(|print| all.push(*print));
+        all
+    }
+
     impl Window {
         fn took(&mut self, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
-            let prints: Prints = prints.iter().copied().collect();
+            let prints = all(prints);
             self.take(&Object { first, last, lines: prints.len() as u64, prints: &prints })
         }
     }
 
     impl Windows {
         fn took(&mut self, spool: &str, first: u64, last: u64, prints: &[Option<Print>]) -> Vec<Repeats> {
-            let prints: Prints = prints.iter().copied().collect();
+            let prints = all(prints);
             self.take(spool, &Object { first, last, lines: prints.len() as u64, prints: &prints })
         }
     }

@@ -118,17 +118,13 @@ enum Unread {
 
 impl Unread {
     fn key(&self) -> &ObjectKey {
-        match self {
-            Self::Object(object) => &object.key,
-            Self::Part(part) => &part.key,
-        }
+        let (Self::Object(Stored { key, .. }) | Self::Part(StoredPart { key, .. })) = self;
+        key
     }
 
     fn len(&self) -> u64 {
-        match self {
-            Self::Object(object) => object.len,
-            Self::Part(part) => part.len,
-        }
+        let (Self::Object(Stored { len, .. }) | Self::Part(StoredPart { len, .. })) = self;
+        *len
     }
 
     fn place(&self) -> BucketPlace {

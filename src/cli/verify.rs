@@ -5,6 +5,7 @@ pub mod report;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::args::{PartArgs, ReachArgs, VerifyArgs};
@@ -93,8 +94,9 @@ async fn next(
 }
 
 fn shown(progress: &Progress, summary: &Summary) -> String {
-    let (listed, looked) = (progress.listed(), progress.looked_at());
-    let read = if_any(progress.bytes_read(), |bytes| format!(", {} read", about_bytes(bytes)));
+    let now = |of: &AtomicU64| of.load(Ordering::Relaxed);
+    let (listed, looked) = (now(&progress.listed), now(&progress.looked_at));
+    let read = if_any(now(&progress.bytes_read), |bytes| format!(", {} read", about_bytes(bytes)));
     let found = if_any(summary.findings(), |found| format!(", {}", counted(found, "finding", "findings")));
     let percent = percent(looked, listed);
     let (days, listed) =
@@ -166,7 +168,9 @@ impl Printer {
 
     fn end(&self, out: &mut dyn Write, summary: &Summary, progress: &Progress) -> io::Result<()> {
         match self {
-            Self::Text => print_text(out, &report::render(summary, progress.bytes_read())),
+            Self::Text => {
+                print_text(out, &report::render(summary, progress.bytes_read.load(Ordering::Relaxed)))
+            }
             Self::Json { .. } => {
                 write!(out, "\n],\"around\":{}", serde_json::to_string(&summary.around)?)?;
                 write!(out, ",\"totals\":{}", serde_json::to_string(&summary.totals)?)?;

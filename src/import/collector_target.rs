@@ -17,7 +17,7 @@ use super::progress_keeper::ProgressKeeper;
 use super::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetError, Unusable, short_hash};
 use crate::boxed_future::BoxFuture;
 use crate::call::object_sets::OBJECTS_MAX;
-use crate::import::envelope::Envelope;
+use crate::import::envelope::{Envelope, head};
 use crate::reach::client::{self, WebClient};
 use crate::reach::resolver::Names;
 use crate::sources::SourceId;
@@ -97,7 +97,7 @@ impl CollectorTarget {
             None => ("/v1/batch", usize::MAX),
         };
         let url = format!("{}{path}", self.base);
-        let (head, mut body, mut items) = (envelope.head(), Vec::new(), 0);
+        let (head, mut body, mut items) = (head(envelope.collection), Vec::new(), 0);
         for item in &envelope.batch {
             let is_full = body.len() + item.get().len() + 3 > BODY_MAX || items == items_max;
             if items > 0 && is_full {

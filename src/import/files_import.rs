@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -10,38 +9,22 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::csv::IdFrom;
-use super::discovery::files::{CsvFile, Opening, Watched, files};
+use super::discovery::files::{CsvFile, Opening, files};
 use super::discovery::inputs::Input;
 use super::file_result::{FileResult, Results};
 use super::rejects_output::RejectsOutput;
 use super::retry::{RetryOptions, owner_of, retry_of};
 use super::{
     Begin, CheckUnchanged, Counters, FileEnd, FileError, FileFault, Job, OpenRows, OptionsHash, RejectSink,
-    RejectsOf, RowLimits, Snapshot, Target, Waits, WantedSource, import_file, imported_as,
+    RejectsOf, RowLimits, Target, Waits, WantedSource, import_file, imported_as,
 };
-
-/// The counts while files are imported.
-#[derive(Clone, Debug, Default)]
-pub struct Counted {
-    /// Rows and files.
-    pub counters: Arc<Counters>,
-    /// The texts that are open.
-    pub watched: Watched,
-}
-
-impl Counted {
-    /// The counts now, with the bytes read of open files.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { bytes_read: self.watched.bytes(), ..self.counters.snapshot() }
-    }
-}
 
 /// Imports the rows of each of these files of rejected rows, one file after the other, until `stop`.
 pub async fn retry_all(
     files: &[PathBuf],
     how: &RetryOptions<'_>,
     target: &dyn Target,
-    counted: &Counted,
+    counters: &Counters,
     stop: &CancellationToken,
 ) -> Results {
     let mut results = Results::default();
@@ -58,8 +41,8 @@ pub async fn retry_all(
                 continue;
             }
         };
-        let report = import_file(&job, target, &counted.counters, stop).await;
-        counted.counters.files.fetch_add(1, Ordering::Relaxed);
+        let report = import_file(&job, target, counters, stop).await;
+        counters.change(|now| now.files += 1);
         results.results.push(FileResult { report, kind: Some(kind.to_string()), uploaded: None, note: None });
     }
     results
@@ -91,7 +74,7 @@ pub struct FilesImport {
     /// See [`Job::part_bytes`].
     pub part_bytes: Option<usize>,
     /// The counts.
-    pub counted: Counted,
+    pub counters: Counters,
     /// Stops the import after a step.
     pub stop: CancellationToken,
 }
@@ -110,7 +93,7 @@ pub async fn all(import: &FilesImport, inputs: Vec<Input>, parallel: usize) -> R
         let import = import.clone();
         tasks.spawn(async move {
             let results = one(&import, &input).await;
-            import.counted.counters.files.fetch_add(1, Ordering::Relaxed);
+            import.counters.change(|now| now.files += 1);
             drop(turn);
             (number, results)
         });
@@ -136,7 +119,7 @@ pub async fn one(import: &FilesImport, input: &Input) -> Vec<FileResult> {
     let ended = |end| vec![FileResult::not_opened(input.name(), end)];
     let files = loop {
         // Standard input may be silent for hours, so its reader is abandoned when the import stops.
-        let found = files(input, &import.opening, &import.counted.watched);
+        let found = files(input, &import.opening, &import.counters.watched);
         let found = import.stop.run_until_cancelled(found).await;
         match found {
             None => return ended(FileEnd::Stopped),
@@ -155,25 +138,25 @@ pub async fn one(import: &FilesImport, input: &Input) -> Vec<FileResult> {
         return ended(FileEnd::Failed(FileError::new(FileFault::Local, "E-REJECTS", what)));
     }
     if input.bytes().is_none() {
-        let bytes = files.iter().flatten().filter_map(|file| file.bytes).sum();
-        import.counted.counters.bytes_total.fetch_add(bytes, Ordering::Relaxed);
+        let bytes: u64 = files.iter().flatten().map(|file| file.bytes).sum();
+        import.counters.change(|now| now.bytes_total += bytes);
     }
     let mut results = Vec::new();
     for file in files {
         results.push(match file {
             Ok(file) if import.stop.is_cancelled() => FileResult::not_opened(file.name, FileEnd::Stopped),
-            Ok(file) => imported(import, &file).await,
+            Ok(file) => imported(import, file).await,
             Err((name, error)) => FileResult::not_opened(name, FileEnd::Failed(error)),
         });
     }
     results
 }
 
-async fn imported(import: &FilesImport, file: &CsvFile) -> FileResult {
+async fn imported(import: &FilesImport, mut file: CsvFile) -> FileResult {
     let begin = Begin {
         file: file.id,
         name: file.name.clone(),
-        bytes: file.bytes,
+        bytes: Some(file.bytes),
         source: import.source.clone(),
         options: import.options.clone(),
         limits: import.limits_hash.clone(),
@@ -189,9 +172,9 @@ async fn imported(import: &FilesImport, file: &CsvFile) -> FileResult {
     };
     let imported_as = match imported_as(&begin, &look, &*import.target, &import.stop).await {
         Ok(imported_as) => imported_as,
-        Err(end) => return FileResult::not_opened(file.name.clone(), end),
+        Err(end) => return FileResult::not_opened(file.name, end),
     };
-    let file = &file.clone().with_id(imported_as.file.unwrap_or(file.id));
+    file.id = imported_as.file.unwrap_or(file.id);
     let job = Job {
         begin: Begin { file: file.id, version: imported_as.version, ..begin },
         open: {
@@ -205,12 +188,12 @@ async fn imported(import: &FilesImport, file: &CsvFile) -> FileResult {
         limits: import.limits.clone(),
         rejects: import.rejects.of(file.id, &import.source),
         rejects_of: RejectsOf::File,
-        rejects_owner: owner_of(file, &import.source, &import.options),
+        rejects_owner: owner_of(&file, &import.source, &import.options),
         rate: import.rate,
         reject_sink: import.reject_sink.clone(),
         part_bytes: import.part_bytes,
     };
-    let mut report = import_file(&job, &*import.target, &import.counted.counters, &import.stop).await;
+    let mut report = import_file(&job, &*import.target, &import.counters, &import.stop).await;
     if report.rejects.is_none() && report.progress.rejected > 0 && job.rejects.exists() {
         // An earlier run wrote the rejected rows.
         report.rejects = Some(job.rejects);

@@ -1,11 +1,10 @@
 //! Finds earlier versions of a file in the journal.
 
-use super::earlier::Earlier;
 use super::file_id::{FileId, first_128_bits, key_of};
 use super::journal::{Journal, JournalError};
 use super::prefix::Prefix;
-use super::record::{ImportRecord, State};
-use super::target::{Begin, TargetError, unwritten};
+use super::record::{ImportRecord, ImportState};
+use super::target::{Begin, Earlier, TargetError, unwritten};
 use crate::log::ImportKey;
 use crate::sources::SourceId;
 
@@ -34,7 +33,7 @@ pub(super) fn earlier(
 /// What a later version of the file has to know of an import that did not reach the end.
 fn unfinished(record: &ImportRecord, begin: &Begin) -> Option<Earlier> {
     let rows = record.progress.next_row;
-    if record.state == State::Done || rows == 0 {
+    if record.state == ImportState::Done || rows == 0 {
         return None;
     }
     let other_options = !begin.options.is(&record.options);
@@ -45,7 +44,7 @@ fn unfinished(record: &ImportRecord, begin: &Begin) -> Option<Earlier> {
 /// The prefix of an unfinished import, if it covers all rows that are stored, and no others.
 fn stored_prefix(record: &ImportRecord, begin: &Begin) -> Option<Prefix> {
     let is_counted = !begin.by_content || record.counted == record.progress.next_row;
-    let is_open = record.state != State::Done;
+    let is_open = record.state != ImportState::Done;
     record.prefix.filter(|prefix| is_open && is_counted && prefix.rows == record.progress.next_row)
 }
 

@@ -6,10 +6,11 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::file_id::FileId;
 use super::reading::local::LocalFile;
+use crate::store::ObjectVersion;
 
 /// The version of the hashed form.
 const VERSION: u8 = 1;
@@ -17,97 +18,52 @@ const VERSION: u8 = 1;
 /// How many bytes are hashed at each end of a local file.
 const END_BYTES: u64 = 64 * 1024;
 
-/// What makes two source files the same file.
-///
-/// Times of events and S3's `LastModified` are not part of the identity: they differ between two
-/// notifications of one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FileIdentity {
-    /// A local file.
-    Local {
-        /// The file's canonical path.
-        path: PathBuf,
-        /// The file's size in bytes.
-        size: u64,
-        /// When the file was modified, in nanoseconds since 1970.
-        modified_ns: i128,
-        /// BLAKE3 of the first and the last 64 KiB of the file. They overlap in a shorter file.
-        ends: [u8; 32],
-    },
-    /// An object in S3.
-    S3 {
-        /// The object's bucket.
-        bucket: String,
-        /// The object's key.
-        key: String,
-        /// The object's version, in buckets with versions. `null`, the version of older objects, counts as
-        /// none.
-        version: Option<String>,
-        /// The object's entity tag. The tag counts only without a version; quotes around it do not count.
-        etag: String,
-        /// The object's size in bytes.
-        size: u64,
-    },
-    /// Bytes without a name, such as standard input: the same bytes are the same file.
-    Content {
-        /// BLAKE3 of all bytes.
-        hash: [u8; 32],
-        /// The number of bytes.
-        size: u64,
-    },
+/// The labels of the ids of files, and of where they are.
+const FILE: &[u8] = b"forebay file identity";
+const PLACE: &[u8] = b"forebay file place";
+
+/// The id of an open local file, and that of its place, which is the same for all of its versions. It is safe
+/// before a read: no other file can take the place of an open one. `path` is the file's canonical path.
+/// Errors: the file is unreadable, or it shrank during the call.
+pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<(FileId, FileId)> {
+    let size = file.size();
+    let mut hash = blake3::Hasher::new();
+    let mut end = vec![0; usize::try_from(size.min(END_BYTES)).unwrap_or(0)];
+    file.read_exact_at(&mut end, 0)?;
+    hash.update(&end);
+    file.read_exact_at(&mut end, size.saturating_sub(END_BYTES))?;
+    hash.update(&end);
+    let id = of_local(path, size, file.modified_ns(), hash.finalize().as_bytes());
+    Ok((id, id_of(PLACE, b"l", &[path.as_os_str().as_bytes()])))
 }
 
-impl FileIdentity {
-    /// The identity of an open file. This one is safe before a read: no other file can take the place of an
-    /// open one. `path` is the path by which the file was opened.
-    /// Errors: the file is unreadable, or it shrank during the call.
-    pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<Self> {
-        let size = file.size();
-        let mut hash = blake3::Hasher::new();
-        let mut end = vec![0; usize::try_from(size.min(END_BYTES)).unwrap_or(0)];
-        file.read_exact_at(&mut end, 0)?;
-        hash.update(&end);
-        file.read_exact_at(&mut end, size.saturating_sub(END_BYTES))?;
-        hash.update(&end);
-        Ok(Self::Local {
-            path: path.canonicalize()?,
-            size,
-            modified_ns: file.modified_ns(),
-            ends: *hash.finalize().as_bytes(),
-        })
-    }
+/// The id of a file that was modified so many nanoseconds after 1970. `ends` is BLAKE3 of its first and its last
+/// 64 KiB, which overlap in a shorter file.
+fn of_local(path: &Path, size: u64, modified_ns: i128, ends: &[u8; 32]) -> FileId {
+    let (size, modified_ns) = (size.to_le_bytes(), modified_ns.to_le_bytes());
+    id_of(FILE, b"l", &[path.as_os_str().as_bytes(), &size, &modified_ns, ends])
+}
 
-    /// The id of where the file is: the same for all of its versions. Bytes without a name have none.
-    pub fn path_id(&self) -> Option<FileId> {
-        Some(match self {
-            Self::Local { path, .. } => id_of(b"forebay file place", b"l", &[path.as_os_str().as_bytes()]),
-            Self::S3 { bucket, key, .. } => {
-                id_of(b"forebay file place", b"s", &[bucket.as_bytes(), key.as_bytes()])
-            }
-            Self::Content { .. } => return None,
-        })
-    }
+/// The id of an object in S3, and that of its place. The entity tag counts only without a version, which objects
+/// in buckets with versions have; `null`, the version of older objects, counts as none.
+///
+/// Times of events and S3's `LastModified` are not part of the id: they differ between two notifications of one
+/// object.
+pub fn of_object(bucket: &str, key: &str, version: &ObjectVersion, size: u64) -> (FileId, FileId) {
+    let (name, value) = match version.id.as_deref().filter(|version| is_version(version)) {
+        Some(version) => ("version", version),
+        // Answers of S3 have quotes around the tag, events do not.
+        None => ("etag", version.etag.trim_matches('"')),
+    };
+    let [bucket, key, name, value] = [bucket, key, name, value].map(str::as_bytes);
+    let id = id_of(FILE, b"s", &[bucket, key, name, value, &size.to_le_bytes()]);
+    (id, id_of(PLACE, b"s", &[bucket, key]))
+}
 
-    /// The id of the file: the same for equal identities only.
-    pub fn id(&self) -> FileId {
-        let of = |kind, parts: &[&[u8]]| id_of(b"forebay file identity", kind, parts);
-        match self {
-            Self::Local { path, size, modified_ns, ends } => {
-                let (size, modified_ns) = (size.to_le_bytes(), modified_ns.to_le_bytes());
-                of(b"l", &[path.as_os_str().as_bytes(), &size, &modified_ns, ends])
-            }
-            Self::S3 { bucket, key, version, etag, size } => {
-                let (name, value) = match version.as_deref().filter(|version| is_version(version)) {
-                    Some(version) => ("version", version),
-                    // Answers of S3 have quotes around the tag, events do not.
-                    None => ("etag", etag.trim_matches('"')),
-                };
-                let [bucket, key, name, value] = [bucket, key, name, value].map(str::as_bytes);
-                of(b"s", &[bucket, key, name, value, &size.to_le_bytes()])
-            }
-            Self::Content { hash, size } => of(b"c", &[hash, &size.to_le_bytes()]),
-        }
-    }
+/// The id of so many bytes without a name, such as standard input, by BLAKE3 of all of them: the same bytes are
+/// the same file.
+pub fn of_content(hash: &[u8; 32], size: u64) -> FileId {
+    id_of(FILE, b"c", &[hash, &size.to_le_bytes()])
 }
 
 /// Whether a version id names a version.
@@ -142,12 +98,12 @@ mod tests {
         file.set_modified(UNIX_EPOCH + Duration::new(modified_s, 7)).unwrap();
     }
 
-    fn identity(path: &Path) -> io::Result<FileIdentity> {
-        FileIdentity::of_open_file(&LocalFile::open(path)?, path)
+    fn identity(path: &Path) -> io::Result<FileId> {
+        Ok(of_open_file(&LocalFile::open(path)?, &path.canonicalize()?)?.0)
     }
 
     fn id(path: &Path) -> FileId {
-        identity(path).unwrap().id()
+        identity(path).unwrap()
     }
 
     #[test]
@@ -206,9 +162,8 @@ mod tests {
     }
 
     fn object(key: &str, version: Option<&str>, etag: &str, size: u64) -> FileId {
-        let version = version.map(str::to_owned);
-        let (bucket, key) = ("lake".to_owned(), key.to_owned());
-        FileIdentity::S3 { bucket, key, version, etag: etag.to_owned(), size }.id()
+        let version = ObjectVersion { id: version.map(str::to_owned), etag: etag.to_owned() };
+        of_object("lake", key, &version, size).0
     }
 
     #[test]
@@ -232,11 +187,9 @@ mod tests {
     #[test]
     fn ids_are_the_same_in_every_release() {
         assert_eq!(object("a.csv", None, "abc", 5).to_string(), "unw446h7bvkguk7rnc2jjbggs4");
-        let content = FileIdentity::Content { hash: [7; 32], size: 5 };
-        assert_eq!(content.id().to_string(), "zsgp5ipybhv7vydbhyb4t4teg4");
-        let (path, ends) = (PathBuf::from("/data/a.csv"), [9; 32]);
-        let local = FileIdentity::Local { path, size: 5, modified_ns: -1, ends };
-        assert_eq!(local.id().to_string(), "fbkq42hveschjqvdigfhfxylhu");
-        assert_eq!(local.id().entry("b.csv").to_string(), "55zatcxhjlqrl3gefz3nbaonie");
+        assert_eq!(of_content(&[7; 32], 5).to_string(), "zsgp5ipybhv7vydbhyb4t4teg4");
+        let local = of_local(Path::new("/data/a.csv"), 5, -1, &[9; 32]);
+        assert_eq!(local.to_string(), "fbkq42hveschjqvdigfhfxylhu");
+        assert_eq!(local.entry("b.csv").to_string(), "55zatcxhjlqrl3gefz3nbaonie");
     }
 }

@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::earlier::{Earlier, Version};
 use super::file_error::{FileError, FileFault};
 use super::file_id::FileId;
 use super::prefix::Prefix;
 use super::rows::RowReader;
-use super::run::{FileEnd, OpenRows, Waits};
-use super::target::{Begin, Target, TargetError};
+use super::run::{FileEnd, OpenRows, Waits, bug};
+use super::target::{Begin, Earlier, Target, TargetError, Version};
 use crate::words::counted;
 
 /// Rows that are compared between two checks whether anybody still waits for the answer.
@@ -111,10 +110,7 @@ async fn begins_with(open: &OpenRows, prefix: Prefix, stop: &CancellationToken) 
         // The file fails in the same way as a file of its own, and that failure is recorded.
         Ok(Err(error)) if error.fault == FileFault::Content => Ok(false),
         Ok(Err(error)) => Err(FileEnd::Failed(error)),
-        Err(panicked) => {
-            let what = format!("reading the file failed: {panicked}; this is a bug in Forebay");
-            Err(FileEnd::Failed(FileError::content("E-BUG", what)))
-        }
+        Err(panicked) => Err(FileEnd::Failed(bug(&panicked))),
     }
 }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::earlier::Earlier;
 use super::end::End;
 use super::envelope::shape_of;
 use super::file_id::key_of;
@@ -22,9 +21,9 @@ use super::journal::{Change, Journal, JournalError};
 use super::new_rows::{OwnId, new_rows};
 use super::prefix::Prefix;
 use super::recent::RecentJournal;
-use super::record::{ImportRecord, State};
+use super::record::{ImportRecord, ImportState};
 use super::target::{
-    Begin, Begun, LATER, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken, unwritten,
+    Begin, Begun, Earlier, LATER, Rows, RowsTaken, Standing, Target, TargetError, blocking, broken, unwritten,
 };
 use crate::boxed_future::BoxFuture;
 use crate::call::BodyError;
@@ -339,7 +338,8 @@ impl Importer {
             return Err(TargetError::OtherRow);
         }
         // The progress stays as it is until the step is appended, because the turn is held.
-        let progress = self.progress(file).ok_or(TargetError::NotOpen)?;
+        let open = self.imports.open_imports().into_iter().find(|import| import.file == file);
+        let progress = open.ok_or(TargetError::NotOpen)?.progress;
         let journal = Arc::clone(&self.journal);
         let (import, name) = (rows.import, source.clone());
         let is_stored = last_row < progress.next_row;
@@ -395,11 +395,6 @@ impl Importer {
     /// The import as the log knows it, if it is open.
     fn open(&self, key: ImportKey) -> Option<OpenImport> {
         self.imports.open_imports().into_iter().find(|import| import.key == key)
-    }
-
-    fn progress(&self, file: u64) -> Option<ImportProgress> {
-        let mut open = self.imports.open_imports().into_iter();
-        open.find(|import| import.file == file).map(|import| import.progress)
     }
 
     /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among
@@ -531,9 +526,9 @@ pub(super) fn admitted(
     }
     let other_options = is_other && !is_anew;
     match (record.state, &record.error) {
-        (State::Done, _) => return Ok(Admitted { record, standing: Standing::Done, other_options }),
+        (ImportState::Done, _) => return Ok(Admitted { record, standing: Standing::Done, other_options }),
         _ if other_options => return Err(TargetError::OtherOptions),
-        (State::Poison, Some(error)) => {
+        (ImportState::Poison, Some(error)) => {
             return Err(TargetError::GivenUp {
                 attempts: record.attempts,
                 code: error.code.clone(),
@@ -550,7 +545,7 @@ pub(super) fn admitted(
         bytes: begin.bytes,
         options: begin.options.recorded().to_owned(),
         limits: begin.limits.clone(),
-        state: State::Reading,
+        state: ImportState::Reading,
         ..record
     };
     Ok(Admitted { record, standing, other_options })

@@ -6,55 +6,17 @@ use std::time::Duration;
 
 use super::importer::Importer;
 use super::recent::{ReadState, RecentJournal};
-use super::record::{ImportRecord, State};
-use super::reject_counts::RejectedRows;
+use super::record::ImportRecord;
 use crate::log::{ImportKey, ImportProgress};
-use crate::sources::SourceId;
-use crate::time::UnixMillis;
-use crate::words::Told;
 
 /// An import, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownImport {
-    /// The import's key.
-    pub key: ImportKey,
-    /// The name of the imported file; empty if only the log knew the import.
-    pub name: String,
-    /// The source of the calls.
-    pub source: Option<SourceId>,
-    /// The state of the import.
-    pub state: ImportState,
-    /// When the import was first seen.
-    pub first_seen: UnixMillis,
-    /// When the import ended.
-    pub ended_at: Option<UnixMillis>,
-    /// The length of the file in bytes, if known.
-    pub bytes: Option<u64>,
-    /// The progress that is stored.
-    pub progress: ImportProgress,
-    /// Rejected rows by code, the most frequent first, as far as the importer reported them.
-    pub rejects: Vec<RejectedRows>,
-    /// The file with the rejected rows, on the importer's machine, as far as the importer reported it.
-    pub rejects_file: Option<String>,
-    /// Failures since the last success.
-    pub attempts: u32,
-    /// The code and the text of the last failure.
-    pub error: Option<(String, Told)>,
-}
-
-/// The state of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImportState {
-    /// The import is open.
-    Running,
-    /// The import has begun and not ended, and is not open: the same command continues it.
-    Stopped,
-    /// All rows of the file are imported.
-    Done,
-    /// The import failed, and will be retried.
-    Failed,
-    /// The import failed too often.
-    GivenUp,
+    /// What the journal says, with the progress of an open import, and with all rejected rows as far as the importer
+    /// reported them.
+    pub record: ImportRecord,
+    /// Whether the import is open. One that has neither ended nor is open was stopped: the same command continues it.
+    pub is_open: bool,
 }
 
 /// The newest imports.
@@ -112,32 +74,12 @@ impl Importer {
 }
 
 /// An import, for people. `open`: the progress of open imports.
-fn known_import(record: ImportRecord, open: &HashMap<ImportKey, ImportProgress>) -> KnownImport {
-    let (mut progress, open) = (record.progress, open.get(&record.key));
+fn known_import(mut record: ImportRecord, open: &HashMap<ImportKey, ImportProgress>) -> KnownImport {
+    let open = open.get(&record.key);
     if let Some(now) = open {
-        progress.advance(*now);
+        record.progress.advance(*now);
+        record.ended_at = None;
     }
-    let state = match record.state {
-        _ if open.is_some() => ImportState::Running,
-        State::Reading => ImportState::Stopped,
-        State::Done => ImportState::Done,
-        State::Failed => ImportState::Failed,
-        State::Poison => ImportState::GivenUp,
-    };
-    let mut rejects = record.rejects;
-    rejects.add(&record.last_rejects);
-    KnownImport {
-        key: record.key,
-        name: record.name,
-        source: record.source,
-        state,
-        first_seen: record.first_seen,
-        ended_at: record.ended_at.filter(|_| state != ImportState::Running),
-        bytes: record.bytes,
-        progress,
-        rejects: rejects.into_rows(),
-        rejects_file: record.rejects_file,
-        attempts: record.attempts,
-        error: record.error.map(|error| (error.code, error.message)),
-    }
+    record.rejects.add(&std::mem::take(&mut record.last_rejects));
+    KnownImport { record, is_open: open.is_some() }
 }

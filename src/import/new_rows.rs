@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::envelope::Envelope;
+use super::envelope::{Envelope, head};
 use super::file_id::first_128_bits;
 use super::journal::Journal;
 use super::row_hash::{RowCount, RowHash};
@@ -55,7 +55,7 @@ pub(super) fn new_rows(
     let keys: Vec<u128> = hashes.iter().map(|hash| key(source, *hash)).collect();
     let mut counts: HashMap<u128, RowCount> =
         journal.row_counts(&keys).map_err(unwritten)?.into_iter().collect();
-    let mut kept = String::from_utf8(envelope.head()).map_err(|error| wrong(error.to_string()))?;
+    let mut kept = String::from_utf8(head(envelope.collection)).map_err(|error| wrong(error.to_string()))?;
     kept.reserve(calls.len());
     let (mut known, mut new, mut own_ids) = (0, 0, Vec::new());
     for (sent, ((key, hash), call)) in (0..).zip(keys.iter().zip(&hashes).zip(&envelope.batch)) {

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::csv::{CsvOptions, IdFrom, Types};
 use super::discovery::row_type::{NamedKind, NamedType};
-use super::short_hash;
 use crate::object::Collection;
 
 /// The options by which rows become calls, as a hash of a written form. An import is continued only with the
@@ -18,6 +17,12 @@ pub struct OptionsHash {
     /// The hash of the form that earlier programs recorded.
     #[serde(rename = "options_before", default, skip_serializing_if = "Option::is_none")]
     before: Option<String>,
+}
+
+/// A short name for settings, which distinguishes them from others: the first 16 hexadecimal digits of the
+/// BLAKE3 hash.
+pub fn short_hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().chars().take(16).collect()
 }
 
 impl OptionsHash {

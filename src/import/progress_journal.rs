@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::earlier::Earlier;
 use super::end::End;
 use super::file_id::key_of;
 use super::find_earlier::{earlier, links};
@@ -15,7 +14,7 @@ use super::journal::{Change, Journal, JournalError, LocalJournal};
 use super::new_rows::new_rows;
 use super::progress_keeper::{ProgressKeeper, Taken};
 use super::record::ImportRecord;
-use super::target::{Begin, Begun, Rows, RowsTaken, Standing, TargetError, blocking, unwritten};
+use super::target::{Begin, Begun, Earlier, Rows, RowsTaken, Standing, TargetError, blocking, unwritten};
 use super::unusable::Unusable;
 use crate::boxed_future::BoxFuture;
 use crate::disk::own_files;

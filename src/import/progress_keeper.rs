@@ -5,10 +5,9 @@ use std::future::ready;
 
 use bytes::Bytes;
 
-use super::earlier::Earlier;
 use super::end::End;
 use super::row_hash::RowCount;
-use super::target::{Begin, Begun, Rows, RowsTaken, TargetError};
+use super::target::{Begin, Begun, Earlier, Rows, RowsTaken, TargetError};
 use crate::boxed_future::BoxFuture;
 use crate::sources::SourceId;
 

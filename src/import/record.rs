@@ -19,7 +19,7 @@ const REJECTS_FILE_MAX: usize = 4_096;
 /// The state of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
+pub enum ImportState {
     /// The import has begun and not ended.
     #[default]
     Reading,
@@ -33,30 +33,38 @@ pub(super) enum State {
 
 /// The last failure of a file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct LastError {
-    pub(super) code: String,
+pub struct LastError {
+    /// The code for programs, such as `E-CSV-HEADER`.
+    pub code: String,
+    /// The text for people.
     #[serde(flatten)]
-    pub(super) message: Told,
+    pub message: Told,
 }
 
 /// One file, imported into one source.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImportRecord {
-    pub(super) key: ImportKey,
+    /// The import's key.
+    pub key: ImportKey,
     pub(super) file: Option<FileId>,
-    pub(super) source: Option<SourceId>,
-    pub(super) name: String,
-    pub(super) bytes: Option<u64>,
+    /// The source of the calls.
+    pub source: Option<SourceId>,
+    /// The name of the file; empty if only the log knew the import.
+    pub name: String,
+    /// The length of the file in bytes, if known.
+    pub bytes: Option<u64>,
     pub(super) options: String,
     /// See [`super::Begin::limits`].
     #[serde(default)]
     pub(super) limits: String,
-    pub(super) state: State,
+    /// The state.
+    pub state: ImportState,
     /// Failures since the last success.
-    pub(super) attempts: u32,
-    pub(super) error: Option<LastError>,
+    pub attempts: u32,
+    /// The last failure.
+    pub error: Option<LastError>,
     /// The least progress that is stored. While the import is open, the log knows more.
-    pub(super) progress: ImportProgress,
+    pub progress: ImportProgress,
     /// The row up to which the counts of rows are recorded, if rows are known by their content.
     #[serde(default)]
     pub(super) counted: u64,
@@ -74,15 +82,17 @@ pub struct ImportRecord {
     pub(super) generation: u64,
     /// Rejected rows by their code, as far as the reading side reported them, which it does at the end.
     #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
-    pub(super) rejects: RejectCounts,
+    pub rejects: RejectCounts,
     /// Rejected rows that made the last attempt fail. They will be read again.
     #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
     pub(super) last_rejects: RejectCounts,
     /// The file that keeps the rejected rows, on the importer's machine; reported at the end of an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) rejects_file: Option<String>,
-    pub(super) first_seen: UnixMillis,
-    pub(super) ended_at: Option<UnixMillis>,
+    pub rejects_file: Option<String>,
+    /// When the import was first seen.
+    pub first_seen: UnixMillis,
+    /// When the import ended.
+    pub ended_at: Option<UnixMillis>,
 }
 
 impl ImportRecord {
@@ -102,7 +112,7 @@ impl ImportRecord {
             bytes: None,
             options: String::new(),
             limits: String::new(),
-            state: State::Reading,
+            state: ImportState::Reading,
             attempts: 0,
             error: None,
             progress,
@@ -131,8 +141,8 @@ impl ImportRecord {
 
     /// Forgets failures, because their cause was changed.
     pub(super) fn forget_failures(&mut self) {
-        if matches!(self.state, State::Failed | State::Poison) {
-            (self.state, self.attempts, self.error) = (State::Reading, 0, None);
+        if matches!(self.state, ImportState::Failed | ImportState::Poison) {
+            (self.state, self.attempts, self.error) = (ImportState::Reading, 0, None);
         }
     }
 
@@ -150,12 +160,13 @@ impl ImportRecord {
             // An earlier version of the file ended meanwhile. The last version has more rows.
             Outcome::Done if end.version != self.version => {}
             Outcome::Done => {
-                (self.state, self.attempts, self.error) = (State::Done, 0, None);
+                (self.state, self.attempts, self.error) = (ImportState::Done, 0, None);
                 self.ended_at = Some(now);
             }
             Outcome::Failed { code, message } => {
                 self.attempts = self.attempts.saturating_add(1);
-                self.state = if self.attempts < ATTEMPTS_MAX { State::Failed } else { State::Poison };
+                self.state =
+                    if self.attempts < ATTEMPTS_MAX { ImportState::Failed } else { ImportState::Poison };
                 self.error = Some(LastError { code, message });
                 self.ended_at = Some(now);
             }
@@ -175,10 +186,10 @@ mod tests {
         let failed = || end(Outcome::Failed { code: "E-X".to_owned(), message: "why".into() });
         record.ended(failed(), now);
         record.ended(failed(), now);
-        assert_eq!((record.state, record.attempts), (State::Failed, 2));
+        assert_eq!((record.state, record.attempts), (ImportState::Failed, 2));
         record.ended(failed(), now);
-        assert_eq!(record.state, State::Poison);
+        assert_eq!(record.state, ImportState::Poison);
         record.ended(end(Outcome::Done), now);
-        assert_eq!((record.state, record.attempts, record.error), (State::Done, 0, None));
+        assert_eq!((record.state, record.attempts, record.error), (ImportState::Done, 0, None));
     }
 }

@@ -18,6 +18,10 @@ const LINE_MAX: usize = 16 * RAW_MAX;
 /// The most bytes of a description: names of columns, and a schema.
 const DESCRIPTION_MAX: u64 = 64 << 20;
 
+const IN_USE: &str =
+    "another command uses it; run this command again when that one has ended, or name another file";
+const NO_REJECTS: &str = "it holds something else than rejected rows";
+
 /// How the rows in a rejects file are numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RejectsOf {
@@ -98,31 +102,10 @@ pub fn description_of(rejects: &Path) -> PathBuf {
     rejects.with_added_extension("how.json")
 }
 
-fn in_use() -> io::Error {
-    io::Error::other(
-        "another command uses it; run this command again when that one has ended, or name another file",
-    )
-}
-
-fn of_others() -> io::Error {
-    io::Error::other(
-        "it is not of this import (what stands beside it in .how.json says whose it is): name another file, or a folder \
-         (ending in /)",
-    )
-}
-
-fn other_options() -> io::Error {
-    io::Error::other("it keeps rows that were read with other options: name another file")
-}
-
-fn no_rejects() -> io::Error {
-    io::Error::other("it holds something else than rejected rows")
-}
-
 fn locked(file: File) -> io::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(in_use()),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other(IN_USE)),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
@@ -154,7 +137,10 @@ impl TakenRejects {
             match fs::symlink_metadata(path) {
                 Ok(now) if (now.dev(), now.ino()) == (about.dev(), about.ino()) => {
                     if about.len() > 0 && owner.described(path).is_none() {
-                        return Err(of_others());
+                        return Err(io::Error::other(
+                            "it is not of this import (what stands beside it in .how.json says whose it is): name another \
+                             file, or a folder (ending in /)",
+                        ));
                     }
                     return Ok(Self { file: Some(file), ..none });
                 }
@@ -193,13 +179,14 @@ impl TakenRejects {
                 Err(_) if lines.is_cut() => {}
                 Err(_) => {
                     fs::remove_file(&temporary)?;
-                    return Err(no_rejects());
+                    return Err(io::Error::other(NO_REJECTS));
                 }
             }
         }
         if rows > 0 && owner.described(&path).is_none_or(|described| !owner.options.is(&described.options)) {
             fs::remove_file(&temporary)?;
-            return Err(other_options());
+            let why = "it keeps rows that were read with other options: name another file";
+            return Err(io::Error::other(why));
         }
         if rows == 0 {
             fs::remove_file(&temporary)?;
@@ -232,7 +219,7 @@ impl<R: Read> RejectLines<R> {
             self.line.clear();
             let read = self.file.by_ref().take(LINE_MAX as u64).read_until(b'\n', &mut self.line)?;
             if read >= LINE_MAX {
-                return Err(no_rejects());
+                return Err(io::Error::other(NO_REJECTS));
             }
             if read == 0 || !self.line.trim_ascii().is_empty() {
                 break read;
@@ -296,7 +283,7 @@ fn made(path: &Path) -> io::Result<File> {
     }
     let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(path);
     let file = file.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => in_use(),
+        io::ErrorKind::AlreadyExists => io::Error::other(IN_USE),
         _ => error,
     })?;
     let file = locked(file)?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::csv::{CsvOptions, FileType, RejectRows};
 use super::discovery::files::CsvFile;
 use super::file_id::FileId;
-use super::identity::FileIdentity;
+use super::identity;
 use super::reading::local::LocalFile;
 use super::rejects_output::RejectsOutput;
 use super::{
@@ -99,8 +99,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
     let mut hasher = blake3::Hasher::new();
     hasher.update(&json);
     hasher.update_reader(file.reader()).map_err(|error| unread(rejects, &error))?;
-    let identity = FileIdentity::Content { hash: *hasher.finalize().as_bytes(), size: file.size() };
-    let id = identity.id();
+    let id = identity::of_content(hasher.finalize().as_bytes(), file.size());
     let rejected_again = place.of(id, source);
     if rejected_again.canonicalize().ok() == rejects.canonicalize().ok() {
         let what =

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::counters::{Counters, add};
+use super::counters::Counters;
 use super::end::{End, Outcome};
 use super::file_error::{FileError, FileFault};
 use super::reading::typed;
@@ -19,7 +20,7 @@ use super::reject::Reject;
 use super::reject_counts::RejectCounts;
 use super::rejects_file::{RejectsFile, RejectsOf, RejectsOwner, TakenRejects};
 use super::rows::RowReader;
-use super::step::{RowLimits, Step, StepSize, Steps};
+use super::step::{RowLimits, Step, Steps};
 use super::target::{Begin, Begun, Rows, RowsTaken, Standing, Target, TargetError};
 use crate::boxed_future::BoxFuture;
 use crate::log::ImportProgress;
@@ -441,10 +442,12 @@ impl Run<'_> {
     fn took(&mut self, now: ImportProgress) {
         let before = std::mem::replace(&mut self.report.progress, now);
         let more = |of: fn(&ImportProgress) -> u64| of(&now).saturating_sub(of(&before));
-        add(&self.counters.rows, more(|progress| progress.next_row));
-        add(&self.counters.stored, more(|progress| progress.stored));
-        add(&self.counters.rejected, more(|progress| progress.rejected + progress.refused));
-        add(&self.counters.repeats, more(|progress| progress.repeats));
+        self.counters.change(|counts| {
+            counts.rows += more(|progress| progress.next_row);
+            counts.stored += more(|progress| progress.stored);
+            counts.rejected += more(|progress| progress.rejected + progress.refused);
+            counts.repeats += more(|progress| progress.repeats);
+        });
     }
 
     async fn end(&mut self, begun: &Begun, end: &FileEnd) {
@@ -505,9 +508,9 @@ fn read(
 ) -> ReadEnd {
     let failed = |error| (error, Vec::new());
     let mut reader = (job.open)().map_err(failed)?;
-    let (size, is_left) = (StepSize::of(job.part_bytes), || steps.is_closed());
-    let read = Steps::after(&mut *reader, &job.limits, begun, size, &is_left).map_err(failed)?;
-    let Some(mut read) = read else { return Ok(FileEnd::Stopped) };
+    let is_left = || steps.is_closed();
+    let read = Steps::after(&mut *reader, &job.limits, begun, job.part_bytes, &is_left);
+    let Some(mut read) = read.map_err(failed)? else { return Ok(FileEnd::Stopped) };
     while let Some(step) = read.next(spares.try_recv().unwrap_or_default())? {
         if steps.blocking_send(step).is_err() {
             return Ok(FileEnd::Stopped);
@@ -518,7 +521,8 @@ fn read(
     Ok(if read.at_end && whole { FileEnd::Done } else { FileEnd::RangeDone })
 }
 
-fn bug(panicked: &tokio::task::JoinError) -> FileError {
+/// The failure of a file whose reader panicked.
+pub(super) fn bug(panicked: &JoinError) -> FileError {
     FileError::content("E-BUG", format!("reading the file failed: {panicked}; this is a bug in Forebay"))
 }
 

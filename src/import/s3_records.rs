@@ -1,9 +1,12 @@
 //! Keeps the records of [`SharedProgress`](super::SharedProgress) as small objects in S3, one for each file.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Unusable;
+use super::discovery::inputs::{location_of, s3_folder};
 use super::shared_progress::{Answer, SharedRecords, Stored, Tag, WriteError};
 use crate::log::ImportKey;
 use crate::object::{ObjectKey, S3Location};
@@ -25,25 +28,29 @@ pub struct S3Records {
 }
 
 impl S3Records {
-    /// Opens the records below `prefix`, which ends in `/` or is empty. The store must keep conditions:
-    /// without them, two importers would import one file. A put that must fail shows that it does.
-    /// Errors: [`WriteError`]: the store ignores conditions, refuses the put, or cannot be reached.
-    pub async fn open(
-        store: Arc<dyn Store>,
-        location: S3Location,
-        prefix: String,
-    ) -> Result<Self, WriteError> {
-        let records = Self { store, location, prefix };
+    /// The records below this URL of a folder, `s3://bucket/prefix/`, which `option` has. They are not usable before
+    /// [`Self::open`]. Errors: [`Unusable`]: this is not a folder in S3.
+    pub fn named(option: &str, name: &str, store: Arc<dyn Store>) -> Result<Self, Unusable> {
+        let (bucket, prefix) = s3_folder(name)
+            .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
+        Ok(Self { store, location: location_of(bucket)?, prefix })
+    }
+
+    /// Opens the records of imports to one collector and write key, or of one function, which `id` stands for. The
+    /// store must keep conditions: without them, two importers would import one file. A put that must fail shows
+    /// that it does. Errors: [`Unusable`]: the store ignores conditions, refuses the put, or cannot be reached.
+    pub async fn open(self, id: &str) -> Result<Arc<Self>, Unusable> {
+        let records = Self { prefix: format!("{}{id}/", self.prefix), ..self };
         let put = records.put("conditions", Bytes::new());
-        match records.store.replace(&put, "\"00000000000000000000000000000000\"").await {
-            Ok(_) => {
-                let why = "this store ignores the condition If-Match, so it cannot keep two importers from one file";
-                Err(WriteError::Refused(why.into()))
-            }
-            Err(error) => match failed(error) {
-                WriteError::Changed => Ok(records),
-                other => Err(other),
-            },
+        let answer = records.store.replace(&put, "\"00000000000000000000000000000000\"").await;
+        let journal = |error: &dyn fmt::Display| format!("the journal: {error}");
+        match answer.map_err(failed) {
+            Err(WriteError::Changed) => Ok(Arc::new(records)),
+            Err(error @ WriteError::Unknown(_)) => Err(Unusable::Unreachable(journal(&error))),
+            Err(error @ WriteError::Refused(_)) => Err(Unusable::Failed(journal(&error))),
+            Ok(_) => Err(Unusable::Failed(journal(
+                &"this store ignores the condition If-Match, so it cannot keep two importers from one file",
+            ))),
         }
     }
 
@@ -117,12 +124,11 @@ impl SharedRecords for S3Records {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::{BucketString, Encryption};
     use crate::store::fake::{FakeStore, Step};
 
-    async fn records(store: &FakeStore) -> S3Records {
-        let location = S3Location::new(BucketString::parse("lake").unwrap(), Encryption::None);
-        S3Records::open(Arc::new(store.clone()), location, "imports/".to_owned()).await.unwrap()
+    async fn records(store: &FakeStore) -> Arc<S3Records> {
+        let records = S3Records::named("--journal", "s3://lake/imports/", Arc::new(store.clone())).unwrap();
+        records.open("id").await.unwrap()
     }
 
     #[tokio::test]

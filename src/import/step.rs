@@ -13,6 +13,7 @@ use super::row_errors::OnRowError;
 use super::row_hash::RowHash;
 use super::rows::{Row, RowReader};
 use super::target::Begun;
+use crate::object::Collection;
 use crate::words::Told;
 
 /// Bytes of calls after which a step is handed over. A call has at most 32 KiB, and the lines of a step must
@@ -20,26 +21,6 @@ use crate::words::Told;
 const STEP_BYTES: usize = 512 * 1_024;
 /// Rows that are passed over between two checks whether anybody still waits for the rest.
 const SKIP_ROWS: u64 = 10_000;
-
-/// How large steps are. The size depends only on the rows from a step's first one on, so an import that
-/// continues at the beginning of a step makes the same steps as one that was never interrupted.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StepSize {
-    /// Bytes of calls after which a step ends.
-    bytes: usize,
-    /// Rows after which a step ends.
-    rows: u64,
-    /// Rejected rows after which a step ends: all of them are kept in memory.
-    rejects: u64,
-}
-
-impl StepSize {
-    /// The size of steps that become objects of so many bytes of calls, or else requests.
-    pub(super) fn of(part_bytes: Option<usize>) -> Self {
-        let rows = if part_bytes.is_some() { u64::MAX } else { ROWS_MAX };
-        Self { bytes: part_bytes.unwrap_or(STEP_BYTES), rows, rejects: ROWS_MAX }
-    }
-}
 
 /// The next rows of a file, ready to be handed over.
 #[derive(Debug, Default)]
@@ -115,11 +96,16 @@ impl RowLimits {
     }
 }
 
-/// Reads a file in steps.
+/// Reads a file in steps. Their size depends only on the rows from a step's first one on, so an import that
+/// continues at the beginning of a step makes the same steps as one that was never interrupted.
 pub(super) struct Steps<'r> {
     reader: &'r mut dyn RowReader,
     limits: &'r RowLimits,
-    size: StepSize,
+    /// Bytes of calls after which a step ends.
+    bytes: usize,
+    /// Rows after which a step ends. The number of rejected ones has a limit of its own, because all of them are
+    /// kept in memory.
+    rows: u64,
     next: u64,
     /// The first row that is not stored yet. Rows before it are only counted: see [`Begun::read_from`].
     stored: u64,
@@ -130,14 +116,15 @@ pub(super) struct Steps<'r> {
 
 impl<'r> Steps<'r> {
     /// The steps after the rows that are imported. The reader must be at the file's first row. `None` if
-    /// nobody waits for the steps any more, as `is_left` says.
+    /// nobody waits for the steps any more, as `is_left` says. Steps become objects of `part_bytes` of calls, or
+    /// else requests.
     /// Errors: [`FileError`]; also if the file now has fewer rows than were imported, or does not begin as
     /// [`Begun::prefix`] says.
     pub(super) fn after(
         reader: &'r mut dyn RowReader,
         limits: &'r RowLimits,
         begun: &Begun,
-        size: StepSize,
+        part_bytes: Option<usize>,
         is_left: &dyn Fn() -> bool,
     ) -> Result<Option<Self>, FileError> {
         let (done, read_from) = (begun.progress, begun.read_from);
@@ -166,7 +153,9 @@ impl<'r> Steps<'r> {
             return Err(FileError::content("E-SHORT", Told::plain(what)));
         }
         let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
-        Ok(Some(Self { reader, limits, size, next, stored, rejected, at_end: false }))
+        let bytes = part_bytes.unwrap_or(STEP_BYTES);
+        let rows = if part_bytes.is_some() { u64::MAX } else { ROWS_MAX };
+        Ok(Some(Self { reader, limits, bytes, rows, next, stored, rejected, at_end: false }))
     }
 
     /// The next step; `None` at the end. The calls are written into `spare`, whose content is lost. Rejected
@@ -174,8 +163,8 @@ impl<'r> Steps<'r> {
     pub(super) fn next(&mut self, spare: Vec<u8>) -> Result<Option<Step>, (FileError, Vec<Reject>)> {
         let mut step = Step { first: self.next, calls: spare, ..Step::default() };
         step.calls.clear();
-        step.calls.reserve(self.size.bytes.saturating_add(64 * 1_024));
-        step.calls.extend_from_slice(&envelope::head(self.reader.collection()));
+        step.calls.reserve(self.bytes.saturating_add(64 * 1_024));
+        step.calls.extend_from_slice(&envelope::head(self.reader.collection().map(Collection::as_str)));
         let mut calls: u32 = 0;
         let mut hashes: Vec<RowHash> = Vec::new();
         let is_stored = self.next < self.stored;
@@ -188,9 +177,9 @@ impl<'r> Steps<'r> {
         }
         while !self.at_end
             && self.next < end
-            && u64::from(calls) + step.repeats + (step.rejects.len() as u64) < self.size.rows
-            && (step.rejects.len() as u64) < self.size.rejects
-            && step.calls.len() < self.size.bytes
+            && u64::from(calls) + step.repeats + (step.rejects.len() as u64) < self.rows
+            && (step.rejects.len() as u64) < ROWS_MAX
+            && step.calls.len() < self.bytes
         {
             let start = step.calls.len();
             if calls > 0 {

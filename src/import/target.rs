@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderMap, RETRY_AFTER};
 
-use super::earlier::{Earlier, Version};
 use super::end::End;
 use super::file_id::FileId;
 use super::import_sources::{NoSource, WantedSource};
@@ -58,6 +57,37 @@ pub struct Begin {
     pub place: Option<FileId>,
     /// The later version of the file that is read, if it continues the import of `file`, an earlier version.
     pub version: Option<Version>,
+}
+
+/// A later version of a file, which continues the import of the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Version {
+    /// The id of this version.
+    pub file: FileId,
+    /// What this version begins with, as was just verified; `None`: the target knows the version.
+    pub prefix: Option<Prefix>,
+}
+
+/// What was imported of an earlier version of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "earlier", rename_all = "snake_case")]
+pub enum Earlier {
+    /// This version was found to continue the import of another one.
+    Known {
+        /// The first version.
+        file: FileId,
+    },
+    /// The import of another version did not reach the end.
+    Unfinished {
+        /// The first version.
+        file: FileId,
+        /// How many rows were imported.
+        rows: u64,
+        /// The header and rows that were imported; `None` if they are not known.
+        prefix: Option<Prefix>,
+        /// Whether the rows were imported with other options.
+        other_options: bool,
+    },
 }
 
 /// Where an import stands.

@@ -32,10 +32,7 @@ impl Plan {
     /// more than half of its time for that, so that functions with short timeouts work too.
     pub fn new(now: UnixMillis, deadline: UnixMillis, stop_before: Duration) -> Self {
         let margin = stop_before.min(deadline.since(now) / 2);
-        let before = |share: Duration| {
-            let share = i64::try_from(share.as_millis()).unwrap_or(i64::MAX);
-            UnixMillis(deadline.0.saturating_sub(share))
-        };
+        let before = |share| deadline.minus(share);
         Self { stop: before(margin), cut: before(margin / 2), answer: before(margin / 8) }
     }
 }

@@ -419,18 +419,18 @@ fn delivered(entry: Entry) -> DeliveredObject {
 }
 
 /// The status of an import, for people. `full`: with messages, which quote what rows contain.
-fn import_status(import: KnownImport, full: bool) -> ImportStatus {
+fn import_status(KnownImport { record: import, is_open }: KnownImport, full: bool) -> ImportStatus {
     // The code may come from another process.
     let code = |code: &str| Told::word(code).shown(full).to_owned();
-    let errors = import.rejects.into_iter().map(|rows| ImportErrors {
+    let errors = import.rejects.into_rows().into_iter().map(|rows| ImportErrors {
         code: code(&rows.code),
         count: rows.count,
         example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
     });
     let (state, next) = match import.state {
-        ImportState::Running => ("running", None),
+        _ if is_open => ("running", None),
         ImportState::Done => ("done", None),
-        ImportState::Stopped => {
+        ImportState::Reading => {
             ("stopped", Some("the same command continues after the last stored row".to_owned()))
         }
         ImportState::Failed => {
@@ -440,7 +440,7 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
             );
             ("failed", Some(next))
         }
-        ImportState::GivenUp => {
+        ImportState::Poison => {
             let next =
                 "it is not tried again until you change the file or the options, or import it with `--force`";
             ("given_up", Some(next.to_owned()))
@@ -467,7 +467,7 @@ fn import_status(import: KnownImport, full: bool) -> ImportStatus {
         rejects_file: import.rejects_file,
         retry,
         attempts: import.attempts,
-        why: import.error.map(|(of, message)| format!("{}: {}", code(&of), message.shown(full))),
+        why: import.error.map(|error| format!("{}: {}", code(&error.code), error.message.shown(full))),
         next,
     }
 }
@@ -542,32 +542,29 @@ impl ArchiveView for NodeArchive {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::import::RejectedRows;
     use crate::log::{ImportKey, ImportProgress};
 
     const SECRET: &str = "jane.roe@example.com";
 
     fn failed(message: Told) -> KnownImport {
-        KnownImport {
-            key: ImportKey(1),
-            name: "/exports/track_1.csv".to_owned(),
-            source: None,
-            state: ImportState::Failed,
-            first_seen: UnixMillis(0),
-            ended_at: None,
-            bytes: None,
-            progress: ImportProgress::default(),
-            rejects: vec![RejectedRows {
-                code: "bad-time".to_owned(),
-                count: 1,
-                line: 2,
-                message: format!("column {SECRET} is not a time: \"{SECRET}\"").into(),
-            }],
-            rejects_file: None,
-            attempts: 1,
-            error: Some(("E-CSV-MISSING".to_owned(), message)),
-        }
+        let mut error = serde_json::to_value(message).unwrap();
+        error["code"] = "E-CSV-MISSING".into();
+        let why = format!("column {SECRET} is not a time: \"{SECRET}\"");
+        let record = json!({
+            "key": ImportKey(1),
+            "name": "/exports/track_1.csv",
+            "options": "",
+            "state": "failed",
+            "attempts": 1,
+            "error": error,
+            "progress": ImportProgress::default(),
+            "rejects": [{ "code": "bad-time", "count": 1, "line": 2, "message": why }],
+            "first_seen": 0,
+        });
+        KnownImport { record: serde_json::from_value(record).unwrap(), is_open: false }
     }
 
     #[test]

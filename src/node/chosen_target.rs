@@ -15,8 +15,8 @@ use crate::admin_client::{AdminClient, AdminToken, AdminUrl, NoNode, NodeTarget}
 use crate::config::{Config, Endpoint};
 use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::collector_target::CollectorTarget;
-use crate::import::shared_folder::SharedFolder;
-use crate::import::{ProgressJournal, ProgressKeeper, Target, Unusable};
+use crate::import::s3_records::S3Records;
+use crate::import::{ProgressJournal, ProgressKeeper, SharedProgress, Target, Unusable};
 use crate::ingest::Ingest;
 use crate::random::Random as _;
 use crate::runtime::{Background, SystemClock, SystemRandom};
@@ -50,13 +50,13 @@ impl ChosenTarget {
     pub async fn to_collector(
         collector: &Endpoint,
         write_key: &str,
-        shared: Option<SharedFolder>,
+        shared: Option<S3Records>,
         state: &Path,
     ) -> Result<Self, NodeError> {
         let id = CollectorTarget::id(collector.as_str(), write_key);
         let clock = Arc::new(SystemClock::new());
         let progress: Arc<dyn ProgressKeeper> = match shared {
-            Some(place) => place.open(&id, importer(), clock).await?,
+            Some(shared) => SharedProgress::start(shared.open(&id).await?, clock, importer(), None),
             None => {
                 let file = state.join("import").join(format!("{id}.redb"));
                 Arc::new(ProgressJournal::in_file(file, clock).await?)

@@ -12,7 +12,6 @@ mod to;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +19,11 @@ use self::args::{ImportCommand, ImportCsvArgs};
 use self::show::{Shown, while_shown};
 use self::to::{announce, chosen_target, finish, state_of, store, upload, wanted};
 use crate::cli::failure::Failure;
-use crate::import::RowLimits;
 use crate::import::discovery::files::{Opening, temporary};
 use crate::import::discovery::inputs::{Input, any_in_s3, inputs};
-use crate::import::files_import::{Counted, FilesImport, all};
+use crate::import::files_import::{FilesImport, all};
 use crate::import::rejects_output::RejectsOutput;
+use crate::import::{Counters, RowLimits};
 use crate::random::Random as _;
 use crate::runtime::{Background, Shutdown, StageWords, SystemRandom};
 
@@ -91,10 +90,10 @@ async fn csv(
         let first = SystemRandom.next_u64() % inputs.len() as u64;
         inputs.rotate_left(usize::try_from(first).unwrap_or(0));
     }
-    let counted = Counted::default();
+    let counters = Counters::default();
     let total: u64 = inputs.iter().filter_map(Input::bytes).sum();
-    counted.counters.bytes_total.store(total, Ordering::Relaxed);
-    let shown = Shown { counted: counted.clone(), files: inputs.len() as u64 };
+    counters.change(|now| now.bytes_total = total);
+    let shown = Shown { counters: counters.clone(), files: inputs.len() as u64 };
     let import = FilesImport {
         target: Arc::clone(&chosen.target),
         options: options::options_hash(&args.named_type, &args.format, &opening),
@@ -107,7 +106,7 @@ async fn csv(
         rejects: RejectsOutput::new(args.to.rejects.as_deref(), inputs.len(), &state)?,
         reject_sink: None,
         part_bytes: None,
-        counted,
+        counters,
         stop,
     };
     let importing = all(&import, inputs, usize::from(args.parallel));

@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +10,7 @@ use super::options::limits_hash;
 use super::show::{Shown, while_shown};
 use super::to::{announce, chosen_target, finish, state_of, upload, wanted};
 use crate::cli::failure::Failure;
-use crate::import::files_import::{Counted, retry_all};
+use crate::import::files_import::retry_all;
 use crate::import::rejects_output::RejectsOutput;
 use crate::import::retry::RetryOptions;
 use crate::import::{Counters, description_of};
@@ -41,11 +39,10 @@ pub(super) async fn run(
     let place = RejectsOutput::new(args.to.rejects.as_deref(), args.files.len(), &state)?;
     let chosen = chosen_target(&args.to, &state, background).await?;
     announce(&args.show, &chosen);
-    let counters = Arc::new(Counters::default());
-    let bytes = args.files.iter().filter_map(|file| fs::metadata(file).ok()).map(|of| of.len()).sum();
-    counters.bytes_total.store(bytes, Ordering::Relaxed);
-    let counted = Counted { counters, ..Counted::default() };
-    let shown = Shown { counted, files: args.files.len() as u64 };
+    let counters = Counters::default();
+    let bytes: u64 = args.files.iter().filter_map(|file| fs::metadata(file).ok()).map(|of| of.len()).sum();
+    counters.change(|now| now.bytes_total = bytes);
+    let shown = Shown { counters, files: args.files.len() as u64 };
     let source = wanted(&args.to);
     let how = RetryOptions {
         place: &place,
@@ -55,7 +52,7 @@ pub(super) async fn run(
         on_row_error: args.on_row_error,
         rate: args.to.rate.map(std::num::NonZeroU32::get),
     };
-    let retrying = retry_all(&args.files, &how, &*chosen.target, &shown.counted, &stop);
+    let retrying = retry_all(&args.files, &how, &*chosen.target, &shown.counters, &stop);
     let mut results = while_shown(retrying, &shown, args.show.progress).await;
     let uploaded = upload(&place, &mut results.results, &args.to).await;
     finish(results, chosen, &args.show, out).await.and(uploaded)

@@ -8,8 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::ProgressArg;
 use crate::cli::meter::Meter;
-use crate::import::Snapshot;
-use crate::import::files_import::Counted;
+use crate::import::{Counters, Snapshot};
 use crate::words::{about_bytes, about_duration, counted, grouped};
 
 /// How often a bar is measured, a JSON object is written, and a line is written.
@@ -22,7 +21,7 @@ const RATE_OVER: Duration = Duration::from_secs(5);
 /// What is shown.
 #[derive(Clone)]
 pub(super) struct Shown {
-    pub(super) counted: Counted,
+    pub(super) counters: Counters,
     /// The number of inputs.
     pub(super) files: u64,
 }
@@ -66,7 +65,7 @@ async fn each(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        let now = shown.counted.snapshot();
+        let now = shown.counters.snapshot();
         eprint_line(&text(&now, rate.of(now.rows)));
     }
 }
@@ -74,7 +73,7 @@ async fn each(
 async fn bar(shown: &Shown, stop: &CancellationToken) {
     let (mut meter, mut rate) = (Meter::with_bar(), Rate::new());
     loop {
-        let now = shown.counted.snapshot();
+        let now = shown.counters.snapshot();
         let rate = rate.of(now.rows);
         meter.bar(now.bytes_read, now.bytes_total, place(shown, &now, rate), rows(&now, rate));
         tokio::select! {
@@ -201,7 +200,7 @@ mod tests {
             files: 1_234,
             ..Snapshot::default()
         };
-        let shown = Shown { counted: Counted::default(), files: 10_000 };
+        let shown = Shown { counters: Counters::default(), files: 10_000 };
         let (place, rows) = (place(&shown, &now, 1_234_567.0), rows(&now, 1_234_567.0));
         let bar = "━".repeat(16) + " 100 %  ";
         assert!((bar + &place).chars().count() <= 80, "{place}");

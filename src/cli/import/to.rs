@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::import::WantedSource;
 use crate::import::file_result::{FileResult, Results};
 use crate::import::rejects_output::RejectsOutput;
-use crate::import::shared_folder::SharedFolder;
+use crate::import::s3_records::S3Records;
 use crate::import::state_folder::state_folder;
 use crate::node::chosen_target::ChosenTarget;
 use crate::node::import_store::{ImportStore, import_store};
@@ -36,7 +36,7 @@ pub(super) async fn chosen_target(
 ) -> Result<ChosenTarget, Failure> {
     if let (Some(collector), Some(write_key)) = (&to.target.collector, &to.write_key) {
         let shared = match to.target.journal.as_deref() {
-            Some(named) => Some(SharedFolder::named("--journal", named, store(to).await?)?),
+            Some(named) => Some(S3Records::named("--journal", named, store(to).await?)?),
             None => None,
         };
         return Ok(ChosenTarget::to_collector(collector, write_key, shared, state).await?);

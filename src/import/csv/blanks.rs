@@ -57,7 +57,7 @@ impl Blanks {
     /// Checks the text of the row: quotes and escapes say that a blank belongs to the cell.
     #[cold]
     fn check_text(&self, record: &Record) -> Result<(), RowError> {
-        let starts = doubt::starts(record.raw(), &self.dialect);
+        let starts = doubt::starts(&record.raw, &self.dialect);
         let begins = |index: usize| starts.get(index) == Some(&Some(b' '));
         let is_none = |index: usize| record.get(index).is_none_or(is_blank);
         let guarded = self.guarded.iter().copied().find(|index| begins(*index) && !is_none(*index));

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::call::CallKind;
+use crate::import::file_error::{FileError, FileFault};
 use crate::object::Collection;
-use crate::object::stream::CollectionError;
-use crate::words::outside_text_within;
+use crate::words::{Told, outside_text_within};
 
 /// What each row of a file becomes. As text: `track`, `objects/rooms`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -42,27 +42,19 @@ fn file_type(text: &str) -> Result<FileType, String> {
     }
 }
 
-/// Why the name of a file says no type.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoType {
-    /// The name begins with no type.
-    #[error(
-        "E-CSV-TYPE: no call type in \"{}\": the name must start with identify_, track_, page_, screen_, group_, \
-         alias_ or object_<collection>_ (or pass --type)",
-        outside_text_within(.0, usize::MAX)
-    )]
-    Unknown(String),
-    /// The name of the collection is not valid.
-    #[error("E-CSV-TYPE: \"{}\": {} (or pass --collection)", outside_text_within(.0, usize::MAX), .1)]
-    Collection(String, CollectionError),
-}
-
 /// The type of a file. `path_or_key` may have folders, or be an entry of an archive:
 /// `events.zip!track_1.csv`. The extension does not matter. `collection` is the collection of object files
-/// whose names do not show it. Errors: [`NoType`] if the name begins with no type.
-pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<FileType, NoType> {
+/// whose names do not show it. Errors: [`FileError`]: the name begins with no type.
+pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<FileType, FileError> {
     let name = basename(path_or_key);
-    let no_type = || NoType::Unknown(name.to_owned());
+    let wrong = |what: String| FileError::new(FileFault::Local, "E-CSV-TYPE", Told::plain(what));
+    let shown = outside_text_within(name, usize::MAX);
+    let no_type = || {
+        wrong(format!(
+            "no call type in \"{shown}\": the name must start with identify_, track_, page_, screen_, group_, alias_ or \
+             object_<collection>_ (or pass --type)"
+        ))
+    };
     let (kind, rest) = name.split_once('_').ok_or_else(no_type)?;
     if kind != "object" {
         return CallKind::from_name(kind).map(FileType::Calls).ok_or_else(no_type);
@@ -71,8 +63,8 @@ pub fn of_name(path_or_key: &str, collection: Option<&Collection>) -> Result<Fil
         return Ok(FileType::Objects(collection.clone()));
     }
     let collection = rest.split(['_', '.']).next().filter(|name| !name.is_empty()).ok_or_else(no_type)?;
-    let wrong = |error| NoType::Collection(name.to_owned(), error);
-    Collection::new(collection).map(FileType::Objects).map_err(wrong)
+    let of_name = Collection::new(collection).map(FileType::Objects);
+    of_name.map_err(|error| wrong(format!("\"{shown}\": {error} (or pass --collection)")))
 }
 
 /// The name without folders; the entry's name if the path leads into an archive.

@@ -3,6 +3,7 @@
 use super::dialect::{Dialect, MAX_FIELD};
 use super::record::Record;
 use super::records::{Item, Records};
+use crate::import::file_error::FileError;
 
 /// The most records of a sample that are compared.
 const SAMPLE_RECORDS: usize = 50;
@@ -10,10 +11,10 @@ const SAMPLE_RECORDS: usize = 50;
 /// The delimiters that are tried.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// Why the delimiter is unknown: none, or more than one, explains the sample.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("E-CSV-DELIMITER: cannot tell the delimiter: {0} (pass --delimiter)")]
-pub struct Ambiguous(String);
+/// The error of an unknown delimiter: none, or more than one, explains the sample.
+fn ambiguous(why: &str) -> FileError {
+    FileError::content("E-CSV-DELIMITER", format!("cannot tell the delimiter: {why} (pass --delimiter)"))
+}
 
 /// The delimiter of a text that begins with `sample`: of comma, semicolon, tab and bar the one that gives the
 /// same number of columns, above one, in each of the first 50 records.
@@ -24,13 +25,13 @@ pub struct Ambiguous(String);
 /// in its header has one column: the answer is a comma, unless the rows all have more columns.
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
-/// Errors: [`Ambiguous`] if two delimiters fit equally well, or none.
-pub fn detect_delimiter(
+/// Errors: [`FileError`]: two delimiters fit equally well, or none.
+pub(super) fn detect_delimiter(
     sample: &[u8],
     at_end: bool,
     quote: Option<u8>,
     escape: Option<u8>,
-) -> Result<u8, Ambiguous> {
+) -> Result<u8, FileError> {
     // The limit of a field is at least the default one: the sample is small.
     let max_field = sample.len().max(MAX_FIELD);
     let fits =
@@ -60,21 +61,21 @@ pub fn detect_delimiter(
 }
 
 /// The delimiter if the header has none. Such a text has one column, unless most rows say otherwise.
-fn one_column(fits: &[Fit]) -> Result<u8, Ambiguous> {
+fn one_column(fits: &[Fit]) -> Result<u8, FileError> {
     let split: Vec<&Fit> = fits.iter().filter(|fit| fit.rows > 0 && fit.split * 2 > fit.rows).collect();
     match split.as_slice() {
         [] => Ok(b','),
         [first, ..] => {
-            Err(Ambiguous(format!("{} separates most rows, but is not in the header", first.shown())))
+            Err(ambiguous(&format!("{} separates most rows, but is not in the header", first.shown())))
         }
     }
 }
 
-fn tie(fits: &[&Fit]) -> Ambiguous {
+fn tie(fits: &[&Fit]) -> FileError {
     let shown = |fit: &&Fit| {
         format!("{} gives {} columns in {} of {} rows", fit.shown(), fit.columns, fit.agreeing, fit.rows)
     };
-    Ambiguous(fits.iter().map(shown).collect::<Vec<_>>().join(", "))
+    ambiguous(&fits.iter().map(shown).collect::<Vec<_>>().join(", "))
 }
 
 /// How a sample looks with one delimiter.
@@ -95,7 +96,7 @@ impl Fit {
     fn of(sample: &[u8], at_end: bool, dialect: Dialect) -> Self {
         let delimiter = dialect.delimiter;
         let mut records = Records::new(sample, dialect);
-        let mut record = Record::new();
+        let mut record = Record::default();
         let mut widths = Vec::with_capacity(SAMPLE_RECORDS + 1);
         let mut bad = 0;
         while widths.len() + bad <= SAMPLE_RECORDS {

@@ -1,10 +1,24 @@
-//! How a text separates its fields.
+//! How a text separates its fields and ends its lines.
 
 /// The longest field by default, in bytes. A longer quoted field counts as an unclosed quote.
 pub const MAX_FIELD: usize = 1_024 * 1_024;
 
 /// The longest record, as a multiple of the longest field.
 const RECORD_FIELDS: usize = 4;
+
+/// What ends a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineEnd {
+    /// LF
+    #[error("a line feed")]
+    LineFeed,
+    /// CR without an LF after it
+    #[error("a carriage return")]
+    CarriageReturn,
+    /// CRLF
+    #[error("a carriage return with a line feed")]
+    Both,
+}
 
 /// How a text separates its fields. Doubled quotes inside of quotes always stand for one.
 #[derive(Clone, Debug, PartialEq, Eq)]

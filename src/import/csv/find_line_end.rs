@@ -2,8 +2,7 @@
 
 use memchr::memmem;
 
-use super::dialect::Dialect;
-use super::line_end::LineEnd;
+use super::dialect::{Dialect, LineEnd};
 use super::record::Record;
 use super::records::{Item, Records};
 
@@ -29,7 +28,7 @@ pub(super) fn detect(
     // The order counts: of equal ends, the last one wins.
     let mut fits = [LineEnd::CarriageReturn, LineEnd::LineFeed, LineEnd::Both].map(Fit::of);
     let mut records = Records::new(sample, dialect.clone());
-    let mut record = Record::new();
+    let mut record = Record::default();
     let mut width = columns;
     let at_last = (at_end && sample.ends_with(b"\r")).then_some(LineEnd::CarriageReturn);
     // Reading from memory does not fail.

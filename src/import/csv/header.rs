@@ -6,6 +6,7 @@ use super::FileType;
 use super::path;
 use super::record::Record;
 use crate::call::CallKind;
+use crate::import::file_error::FileError;
 use crate::words::{Told, counted, grouped, outside_text_within};
 
 /// The most columns of a file.
@@ -48,172 +49,40 @@ pub(super) struct Header {
     pub columns: Vec<Column>,
 }
 
-/// Why a file with this header cannot be imported.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HeaderError {
-    /// Two columns have one name.
-    #[error(
-        "E-CSV-DUPCOL: columns {} and {} are both called \"{}\" (rename one, or give all names with --columns and leave the \
-         header out with --rows 1..)",
-        grouped(*first),
-        grouped(*second),
-        shown(name)
-    )]
-    Duplicate {
-        /// The name.
-        name: String,
-        /// The number of the first, from 1.
-        first: u64,
-        /// The number of the other, from 1.
-        second: u64,
-    },
-    /// Two columns have paths in the call that exclude each other.
-    #[error("E-CSV-CONFLICT: columns \"{}\" and \"{}\" do not go together: {why}", shown(one), shown(other))]
-    Conflict {
-        /// The one column's name.
-        one: String,
-        /// The other column's name.
-        other: String,
-        /// Why they exclude each other.
-        why: String,
-    },
-    /// The elements of an array are not numbered 0, 1, 2, …
-    #[error("E-CSV-CONFLICT: the parts of \"{}\" are no array: {why} (or leave --arrays away)", shown(path))]
-    Array {
-        /// The array's path in the call.
-        path: String,
-        /// What is wrong with its elements.
-        why: String,
-    },
-    /// The header cannot be read.
-    #[error("E-CSV-HEADER: {0}")]
-    Unreadable(String),
-    /// A name differs from one with a meaning in the case of its letters.
-    #[error(
-        "E-CSV-HEADER: column \"{}\": did you mean \"{meant}\"? Names are case-sensitive \
-         (rename it, or give all names with --columns and leave the header out with --rows 1..)",
-        shown(name)
-    )]
-    Case {
-        /// The name.
-        name: String,
-        /// The name, or its first part, that has a meaning.
-        meant: &'static str,
-    },
-    /// A column that every row needs is missing.
-    #[error(
-        "E-CSV-MISSING: {what} needs a column {needed}; the file has {columns} \
-         (check the header and --delimiter, or give all names with --columns; if there is a header, then also --rows 1..)"
-    )]
-    Missing {
-        /// `a track file`, or the option that names the column.
-        what: String,
-        /// The missing column. If several are named, one of them is enough.
-        needed: String,
-        /// The first names of the header.
-        columns: String,
-    },
+/// The error of two columns whose paths in the call exclude each other. Names of the header are private, here and
+/// below: in a file without a header, the first row stands there.
+pub(super) fn conflict(one: &str, other: &str, why: &str) -> FileError {
+    let full = format!("columns \"{}\" and \"{}\" do not go together: {why}", shown(one), shown(other));
+    FileError::content("E-CSV-CONFLICT", Told::masked_as(full, "two columns do not go together"))
 }
 
-impl HeaderError {
-    /// The text without its code. Names of the header are private: in a file without a header, the first row
-    /// stands there.
-    pub fn told(&self) -> Told {
-        let text = self.to_string();
-        let full = text.strip_prefix(self.code()).and_then(|text| text.strip_prefix(": ")).unwrap_or(&text);
-        let masked = match self {
-            Self::Duplicate { first, second, .. } => {
-                format!("columns {} and {} have the same name", grouped(*first), grouped(*second))
-            }
-            Self::Conflict { .. } => "two columns do not go together".to_owned(),
-            Self::Array { .. } => "the parts of a column are no array".to_owned(),
-            Self::Unreadable(_) => "the header cannot be read".to_owned(),
-            Self::Case { meant, .. } => {
-                format!("a column differs from \"{meant}\" only in the case of its letters")
-            }
-            Self::Missing { .. } => "a column that every row needs is missing".to_owned(),
-        };
-        Told::masked_as(full, masked)
-    }
-
-    /// The code that the text begins with.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Duplicate { .. } => "E-CSV-DUPCOL",
-            Self::Conflict { .. } | Self::Array { .. } => "E-CSV-CONFLICT",
-            Self::Unreadable(_) | Self::Case { .. } => "E-CSV-HEADER",
-            Self::Missing { .. } => "E-CSV-MISSING",
-        }
-    }
+/// The error of an array with this path whose elements are not numbered 0, 1, 2, …
+pub(super) fn no_array(path: &str, why: &str) -> FileError {
+    let full = format!("the parts of \"{}\" are no array: {why} (or leave --arrays away)", shown(path));
+    FileError::content("E-CSV-CONFLICT", Told::masked_as(full, "the parts of a column are no array"))
 }
 
-/// A part of the header that is imported otherwise than one may expect.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Warning {
-    /// A column without a name is ignored; its number, from 1.
-    #[error("column {} has no name and is ignored", grouped(*.0))]
-    Blank(u64),
-    /// A column is ignored because its field is set by the import or the collector.
-    #[error("column \"{}\" is ignored: this field is set by the import or the collector", shown(.0))]
-    Owned(String),
-    /// The `messageId` column is ignored because `--id-from` names another one.
-    #[error("column \"messageId\" is ignored: --id-from names another column")]
-    OtherMessageId,
-    /// A name with an empty part, such as `Notes.`, is not split at its dots.
-    #[error("column \"{}\" is kept under this very name: a part between its dots is empty", shown(.0))]
-    Literal(String),
-    /// The schema gives an id a type other than string.
-    #[error("column \"{}\" stays text whatever the schema says: it is an id or a name", shown(.0))]
-    StaysText(String),
-    /// The schema gives the time of the call a type that is none.
-    #[error("column \"{}\" stays a time whatever the schema says", shown(.0))]
-    StaysTime(String),
-    /// The schema gives an object of the call another type.
-    #[error("column \"{}\" stays a JSON object whatever the schema says", shown(.0))]
-    StaysObject(String),
-    /// The schema or `--time-columns` names a column that the file does not have.
-    #[error("the file has no column \"{}\", which {option} names", shown(.name))]
-    NoSuchColumn {
-        /// `--types` or `--time-columns`.
-        option: &'static str,
-        /// The name that the option has.
-        name: String,
-    },
+/// The error of a header that cannot be read.
+pub(super) fn unreadable(why: String) -> FileError {
+    FileError::content("E-CSV-HEADER", Told::masked_as(why, "the header cannot be read"))
 }
 
-impl Warning {
-    /// The text, in which the names of the file's columns are private. Names in options are not private: they
-    /// are settings.
-    pub fn told(&self) -> Told {
-        let name = match self {
-            Self::Blank(_) | Self::OtherMessageId | Self::NoSuchColumn { .. } => {
-                return Told::plain(self.to_string());
-            }
-            Self::Owned(name)
-            | Self::Literal(name)
-            | Self::StaysText(name)
-            | Self::StaysTime(name)
-            | Self::StaysObject(name) => name,
-        };
-        let (full, quoted) = (self.to_string(), format!("column \"{}\"", shown(name)));
-        match full.strip_prefix(&quoted) {
-            Some(rest) => Told::masked_as(&*full, format!("a column{rest}")),
-            None => Told::private(full),
-        }
-    }
+/// The warning that a column is imported otherwise than one may expect.
+pub(super) fn warning(column: &str, what: &str) -> Told {
+    Told::masked_as(format!("column \"{}\" {what}", shown(column)), format!("a column {what}"))
 }
 
 impl Header {
     /// Reads the header of a file of calls of this kind. Warnings are appended to `warnings`.
-    /// Errors: [`HeaderError`], other than missing columns.
+    /// Errors: [`FileError`]: the header cannot be read, or two columns have one name.
     pub(super) fn read(
         header: &Record,
         kind: &FileType,
         arrays: bool,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Self, HeaderError> {
+        warnings: &mut Vec<Told>,
+    ) -> Result<Self, FileError> {
         if header.len() > COLUMNS_MAX {
-            return Err(HeaderError::Unreadable(format!(
+            return Err(unreadable(format!(
                 "the header has {}; the limit is {}",
                 counted(header.len() as u64, "column", "columns"),
                 grouped(COLUMNS_MAX as u64)
@@ -225,12 +94,19 @@ impl Header {
         let mut columns = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             if name.is_empty() {
-                warnings.push(Warning::Blank(index as u64 + 1));
+                let number = grouped(index as u64 + 1);
+                warnings.push(Told::plain(format!("column {number} has no name and is ignored")));
                 continue;
             }
             if let Some(first) = seen.insert(name, index) {
-                let (first, second) = (first as u64 + 1, index as u64 + 1);
-                return Err(HeaderError::Duplicate { name: name.clone(), first, second });
+                let (first, second) = (grouped(first as u64 + 1), grouped(index as u64 + 1));
+                let full = format!(
+                    "columns {first} and {second} are both called \"{}\" (rename one, or give all names with --columns and leave \
+                     the header out with --rows 1..)",
+                    shown(name)
+                );
+                let told = Told::masked_as(full, format!("columns {first} and {second} have the same name"));
+                return Err(FileError::content("E-CSV-DUPCOL", told));
             }
             columns.extend(column_of(index, name, kind, arrays, warnings)?);
         }
@@ -251,11 +127,17 @@ fn meaningful(kind: &FileType) -> &'static [&'static str] {
 }
 
 /// Checks that no name differs from one with a meaning only in the case of its letters.
-/// Errors: [`HeaderError::Case`].
-pub(super) fn check_letters(columns: &[Column], kind: &FileType) -> Result<(), HeaderError> {
+/// Errors: [`FileError`]: a name does.
+pub(super) fn check_letters(columns: &[Column], kind: &FileType) -> Result<(), FileError> {
     for column in columns {
         if let Some(meant) = other_case(column, columns, kind) {
-            return Err(HeaderError::Case { name: column.name.clone(), meant });
+            let full = format!(
+                "column \"{}\": did you mean \"{meant}\"? Names are case-sensitive \
+                 (rename it, or give all names with --columns and leave the header out with --rows 1..)",
+                shown(&column.name)
+            );
+            let masked = format!("a column differs from \"{meant}\" only in the case of its letters");
+            return Err(FileError::content("E-CSV-HEADER", Told::masked_as(full, masked)));
         }
     }
     Ok(())
@@ -280,10 +162,10 @@ fn other_case(column: &Column, columns: &[Column], kind: &FileType) -> Option<&'
 }
 
 /// The name of the column at `index`.
-fn name_of(index: usize, field: &[u8]) -> Result<String, HeaderError> {
+fn name_of(index: usize, field: &[u8]) -> Result<String, FileError> {
     let unreadable = |what: &str| {
         let number = grouped(index as u64 + 1);
-        HeaderError::Unreadable(format!("the name of column {number} {what}: is this a CSV file in UTF-8?"))
+        unreadable(format!("the name of column {number} {what}: is this a CSV file in UTF-8?"))
     };
     let name = std::str::from_utf8(field).map_err(|_| unreadable("is not UTF-8"))?;
     // The byte order mark may be inside of quotes.
@@ -304,16 +186,16 @@ fn column_of(
     name: &str,
     kind: &FileType,
     arrays: bool,
-    warnings: &mut Vec<Warning>,
-) -> Result<Option<Column>, HeaderError> {
+    warnings: &mut Vec<Told>,
+) -> Result<Option<Column>, FileError> {
     let as_json = if arrays { name.strip_suffix(JSON_SUFFIX).filter(|rest| !rest.is_empty()) } else { None };
     let placed = as_json.unwrap_or(name);
     let mut path = path::parts(placed).unwrap_or_else(|| {
-        warnings.push(Warning::Literal(name.to_owned()));
+        warnings.push(warning(name, "is kept under this very name: a part between its dots is empty"));
         vec![placed.to_owned()]
     });
     if path.len() > PATH_PARTS_MAX {
-        return Err(HeaderError::Unreadable(format!(
+        return Err(unreadable(format!(
             "column \"{}\" has {} parts; the limit is {PATH_PARTS_MAX}",
             shown(name),
             grouped(path.len() as u64)
@@ -331,7 +213,7 @@ fn column_of(
     }
     let first = path.first().map_or("", String::as_str);
     if OWNED.contains(&first) {
-        warnings.push(Warning::Owned(name.to_owned()));
+        warnings.push(warning(name, "is ignored: this field is set by the import or the collector"));
         return Ok(None);
     }
     // Track, page and screen calls have no traits of their own: their traits describe the user, and are
@@ -345,7 +227,7 @@ fn column_of(
 }
 
 /// A name, safe for one line.
-fn shown(name: &str) -> impl std::fmt::Display + '_ {
+pub(super) fn shown(name: &str) -> impl std::fmt::Display + '_ {
     outside_text_within(name, NAME_SHOWN_MAX)
 }
 
@@ -359,7 +241,7 @@ mod tests {
         let paths = header
             .map(|header| header.columns.iter().map(|column| path::shown(&column.path)).collect())
             .map_err(|error| error.to_string());
-        (paths, warnings.iter().map(ToString::to_string).collect())
+        (paths, warnings.iter().map(|warning| warning.full().to_owned()).collect())
     }
 
     #[test]
@@ -472,6 +354,6 @@ mod tests {
             false,
             &mut Vec::new(),
         );
-        assert_eq!(error.unwrap_err().code(), "E-CSV-HEADER");
+        assert_eq!(error.unwrap_err().code, "E-CSV-HEADER");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::header::HeaderError;
+use super::header::{conflict, no_array};
 use super::json_text;
 use super::path;
 use super::value::Kind;
+use crate::import::file_error::FileError;
 use crate::words::grouped;
 
 /// Paths with an object in every call. Text there would replace all that belongs in the object.
@@ -62,8 +63,8 @@ enum Branch {
 
 impl Tree {
     /// Puts a column at its path.
-    /// Errors: [`HeaderError::Conflict`] if another column has the same path, or one above or below.
-    pub(super) fn insert(&mut self, path: &[String], leaf: Leaf) -> Result<(), HeaderError> {
+    /// Errors: [`FileError`]: another column has the same path, or one above or below.
+    pub(super) fn insert(&mut self, path: &[String], leaf: Leaf) -> Result<(), FileError> {
         let Some((name, rest)) = path.split_first() else { return Ok(()) };
         if self.example.is_empty() {
             self.example.clone_from(&leaf.name);
@@ -80,28 +81,24 @@ impl Tree {
             self.members.push((name.clone(), branch));
             return Ok(());
         };
-        let conflict = |one: &str, why: String| HeaderError::Conflict {
-            one: one.to_owned(),
-            other: leaf.name.clone(),
-            why,
-        };
+        let both = value_and_object(name);
         match found {
             Branch::Leaf(other) if rest.is_empty() => {
-                Err(conflict(&other.name, "both have the same place in the call".to_owned()))
+                Err(conflict(&other.name, &leaf.name, "both have the same place in the call"))
             }
-            Branch::Leaf(other) => Err(conflict(&other.name, both(name))),
-            Branch::Tree(other) if rest.is_empty() => Err(conflict(&other.example, both(name))),
+            Branch::Leaf(other) => Err(conflict(&other.name, &leaf.name, &both)),
+            Branch::Tree(other) if rest.is_empty() => Err(conflict(&other.example, &leaf.name, &both)),
             Branch::Tree(tree) => tree.insert(rest, leaf),
         }
     }
 
     /// The members of the call. With `arrays`, objects whose names are all numbers become arrays; the call
-    /// itself never does. Errors: [`HeaderError::Array`].
-    pub(super) fn members(self, arrays: bool) -> Result<Vec<Member>, HeaderError> {
+    /// itself never does. Errors: [`FileError`]: the elements of an array are not numbered 0, 1, 2, …
+    pub(super) fn members(self, arrays: bool) -> Result<Vec<Member>, FileError> {
         self.into_members(arrays, &mut Vec::new())
     }
 
-    fn into_members(self, arrays: bool, above: &mut Vec<String>) -> Result<Vec<Member>, HeaderError> {
+    fn into_members(self, arrays: bool, above: &mut Vec<String>) -> Result<Vec<Member>, FileError> {
         let mut members = Vec::with_capacity(self.members.len());
         for (name, branch) in self.members {
             let mut fragment = b",".to_vec();
@@ -114,14 +111,14 @@ impl Tree {
         Ok(members)
     }
 
-    fn into_array(mut self, above: &mut Vec<String>) -> Result<Node, HeaderError> {
+    fn into_array(mut self, above: &mut Vec<String>) -> Result<Node, FileError> {
         self.members.sort_by_key(|(name, _)| (name.len(), name.clone()));
         let mut elements = Vec::with_capacity(self.members.len());
         for (name, branch) in self.members {
             let expected = elements.len();
             if name != expected.to_string() {
                 let why = format!("element {} is missing; the next one is {name}", grouped(expected as u64));
-                return Err(HeaderError::Array { path: path::shown(above), why });
+                return Err(no_array(&path::shown(above), &why));
             }
             above.push(name);
             elements.push(branch.into_node(true, above)?);
@@ -132,7 +129,7 @@ impl Tree {
 }
 
 impl Branch {
-    fn into_node(self, arrays: bool, above: &mut Vec<String>) -> Result<Node, HeaderError> {
+    fn into_node(self, arrays: bool, above: &mut Vec<String>) -> Result<Node, FileError> {
         let tree = match self {
             Self::Leaf(leaf) => return Ok(Node::Leaf(leaf)),
             Self::Tree(tree) => tree,
@@ -142,8 +139,7 @@ impl Branch {
             return Ok(Node::Object(tree.into_members(arrays, above)?));
         }
         if numbers < tree.members.len() {
-            let why = "some have numbers and some have names".to_owned();
-            return Err(HeaderError::Array { path: path::shown(above), why });
+            return Err(no_array(&path::shown(above), "some have numbers and some have names"));
         }
         tree.into_array(above)
     }
@@ -154,6 +150,7 @@ fn is_number(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn both(name: &str) -> String {
+/// Why two columns with this name in their paths exclude each other.
+pub(super) fn value_and_object(name: &str) -> String {
     format!("\"{name}\" would be a value and an object")
 }

@@ -1,21 +1,22 @@
 //! Compiles a header once, and then writes each row as a call.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use super::FileType;
-use super::header::{Column, Header, HeaderError, Warning, check_letters};
+use super::header::{Column, Header, check_letters, conflict, shown, unreadable, warning};
 use super::json_text;
-use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree};
+use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree, value_and_object};
 use super::record::Record;
-use super::row_error::{Cell, Needed, RowError, WidthHint};
+use super::row_error::{Cell, Needed, RowError};
 use super::schema::ColumnType;
 use super::time::Numbers;
 use super::value::Kind;
-use crate::call::CallKind;
+use super::{CsvOptions, Empty, FileType, MessageIds, Types};
 use crate::call::object_sets::{OBJECT_ID_MAX, PROPERTY_BYTES_MAX};
+use crate::call::{CallKind, Limits};
+use crate::import::file_error::FileError;
 use crate::import::row_hash::{RowHash, RowScope};
 use crate::object::Collection;
-use crate::words::{first_few, grouped, outside_text_within};
+use crate::words::{Told, first_few, grouped, outside_text_within};
 
 /// Columns whose cells are times, at any depth.
 const TIME_NAMES: [&str; 2] = ["timestamp", "createdAt"];
@@ -38,63 +39,6 @@ const OBJECT_MAX: usize = 256 * 1_024;
 
 /// The most names of a header that an error about a missing column shows.
 const NAMES_SHOWN: usize = 10;
-
-/// How rows become calls.
-#[derive(Clone, Debug)]
-pub struct PlanOptions {
-    /// What every row becomes.
-    pub kind: FileType,
-    /// What cells become.
-    pub types: Types,
-    /// More columns whose cells are times: whole names, or the last parts of names.
-    pub time_columns: Vec<String>,
-    /// What empty cells become.
-    pub empty: Empty,
-    /// Whether numbered names are arrays, and columns named `x:json` hold JSON.
-    pub arrays: bool,
-    /// Whether calls need what the documented tables require, beyond what a call cannot do without.
-    pub strict: bool,
-    /// Where messageIds come from.
-    pub message_id: MessageIds,
-    /// The longest call, in bytes of JSON. Objects have a limit of their own.
-    pub max_event: usize,
-}
-
-/// What cells become. Times and integrations have rules of their own; ids are always strings.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Types {
-    /// Strings.
-    String,
-    /// Booleans and numbers where the text shows exactly that, else strings.
-    Infer,
-    /// The declared types, by the names of the columns; strings elsewhere.
-    Schema(BTreeMap<String, ColumnType>),
-}
-
-/// What an empty cell becomes. An empty top-level `timestamp` is always left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Empty {
-    /// Nothing: the cell is left out, and so is an object or array without any value.
-    #[default]
-    Omit,
-    /// `""`
-    String,
-    /// `null`
-    Null,
-}
-
-/// Where messageIds come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MessageIds {
-    /// A `messageId` column if the cell is not blank, else the prefix `imp_<file_id>_` and the row's number.
-    Position(String),
-    /// The column with this name, in every row.
-    Column(String),
-    /// A `messageId` column if the cell is not blank, else `imp_` and the row's hash within this scope.
-    RowHash(RowScope),
-}
 
 /// A header, compiled.
 #[derive(Debug)]
@@ -128,29 +72,34 @@ struct Requirement {
 
 impl Plan {
     /// Compiles a header. The warnings say what is ignored or treated otherwise than the header may suggest.
-    /// Errors: [`HeaderError`] if no row of the file could become a call, or columns exclude each other.
-    pub fn compile(header: &Record, options: PlanOptions) -> Result<(Self, Vec<Warning>), HeaderError> {
+    /// Errors: [`FileError`]: no row of the file could become a call, or columns exclude each other.
+    pub fn compile(
+        header: &Record,
+        kind: &FileType,
+        options: &CsvOptions,
+        ids: &MessageIds,
+    ) -> Result<(Self, Vec<Told>), FileError> {
         let mut warnings = Vec::new();
-        let is_of_calls = matches!(options.kind, FileType::Calls(_));
+        let is_of_calls = matches!(kind, FileType::Calls(_));
         // Objects have no lists.
         let arrays = options.arrays && is_of_calls;
-        let Header { names, columns } = Header::read(header, &options.kind, arrays, &mut warnings)?;
+        let Header { names, columns } = Header::read(header, kind, arrays, &mut warnings)?;
         if !is_of_calls {
             distinct_properties(&columns)?;
             no_json(&columns, &options.types)?;
         }
-        let required = required(&options, &columns, &names)?;
-        check_letters(&columns, &options.kind)?;
+        let required = required((kind, options, ids), &columns, &names)?;
+        check_letters(&columns, kind)?;
         let message_id =
             columns.iter().find(|column| is_at(column, &["messageId"])).map(|column| column.index);
         let mut head = b"{".to_vec();
-        if let FileType::Calls(kind) = options.kind {
+        if let FileType::Calls(kind) = kind {
             head.extend_from_slice(b"\"type\":");
             json_text::write(kind.name().as_bytes(), false, &mut head);
             head.push(b',');
         }
         head.extend_from_slice(b"\"messageId\":\"");
-        let (prefix, id_column, scope) = match &options.message_id {
+        let (prefix, id_column, scope) = match ids {
             MessageIds::Position(prefix) => {
                 let mut escaped = Vec::new();
                 json_text::write_escaped(prefix.as_bytes(), &mut escaped);
@@ -160,30 +109,29 @@ impl Plan {
             MessageIds::Column(name) => {
                 let found = names.iter().position(|other| other == name.trim());
                 if message_id.is_some() && found != message_id {
-                    warnings.push(Warning::OtherMessageId);
+                    warnings.push("column \"messageId\" is ignored: --id-from names another column".into());
                 }
                 (None, found, None)
             }
         };
-        unmatched(&options, &names, &columns, &mut warnings);
+        unmatched(options, &names, &columns, &mut warnings);
         let mut tree = Tree::default();
         for column in columns {
             if column.path.first().is_some_and(|first| first == "messageId") {
                 if column.path.len() > 1 {
-                    let (one, other) = ("messageId".to_owned(), column.name);
-                    let why = "\"messageId\" would be a value and an object".to_owned();
-                    return Err(HeaderError::Conflict { one, other, why });
+                    return Err(conflict("messageId", &column.name, &value_and_object("messageId")));
                 }
                 continue;
             }
-            let kind = kind_of(&column, &options, &mut warnings);
-            let never_empty = matches!(kind, Kind::CallTime(_) | Kind::Object);
-            tree.insert(&column.path, Leaf { index: column.index, name: column.name, kind, never_empty })?;
+            let of_cells = kind_of(&column, kind, options, &mut warnings);
+            let never_empty = matches!(of_cells, Kind::CallTime(_) | Kind::Object);
+            let leaf = Leaf { index: column.index, name: column.name, kind: of_cells, never_empty };
+            tree.insert(&column.path, leaf)?;
         }
         let members = tree.members(arrays)?;
         let object_id = names.iter().position(|name| name == "id").filter(|_| !is_of_calls);
-        let (empty, max_event) = (options.empty, if is_of_calls { options.max_event } else { OBJECT_MAX });
-        let collection = options.kind.collection().cloned();
+        let max_event = if is_of_calls { Limits::default().max_event } else { OBJECT_MAX };
+        let collection = kind.collection().cloned();
         let plan = Self {
             names,
             required,
@@ -192,7 +140,7 @@ impl Plan {
             scope,
             id_column,
             members,
-            empty,
+            empty: options.empty,
             max_event,
             collection,
             object_id,
@@ -279,7 +227,7 @@ impl Plan {
 
     /// The hash of a row, if rows are known by their content.
     pub fn row_hash(&self, record: &Record) -> Option<RowHash> {
-        self.scope.as_ref().map(|scope| RowHash::of(scope, record.raw()))
+        self.scope.as_ref().map(|scope| RowHash::of(scope, &record.raw))
     }
 
     fn write_call(
@@ -300,7 +248,7 @@ impl Plan {
                 out.extend_from_slice(prefix);
                 match self.row_hash(record).map(|own| known_as.unwrap_or(own)) {
                     Some(hash) => out.extend_from_slice(hash.to_string().as_bytes()),
-                    None => write_number(record.number(), out),
+                    None => write_number(record.number, out),
                 }
             }
             (None, None) => return Err(RowError::Missing(Needed::MessageId)),
@@ -327,7 +275,7 @@ impl Plan {
         if !record.utf8 {
             let mut cells = self.names.iter().map(String::as_str).zip(record.iter());
             let bad = cells.find(|(_, cell)| std::str::from_utf8(cell).is_err());
-            let (column, cell) = bad.unwrap_or(("", record.raw()));
+            let (column, cell) = bad.unwrap_or(("", &record.raw));
             return Err(RowError::Utf8(Cell::of(column, cell)));
         }
         // The collector would reject a longer id; a row that is rejected here can be corrected in its file.
@@ -345,16 +293,18 @@ impl Plan {
     }
 }
 
-fn width_hint(record: &Record, columns: usize) -> WidthHint {
-    let has = |bytes: &[u8]| memchr::memmem::find(record.raw(), bytes).is_some();
+/// What may be the reason for a wrong number of fields.
+fn width_hint(record: &Record, columns: usize) -> &'static str {
+    let has = |bytes: &[u8]| memchr::memmem::find(&record.raw, bytes).is_some();
     if record.len() == columns + 1 && record.get(columns) == Some(b"") {
-        WidthHint::TrailingDelimiter
+        " (the row ends with a delimiter: if all rows do, give the names and an empty one with --columns 'a,b,', and \
+         leave the header out with --rows 1..)"
     } else if record.len() > columns
         && [b"\\\"", b"\\,", b"\\;", b"\\\t", b"\\|"].into_iter().any(|bytes| has(bytes))
     {
-        WidthHint::Escape
+        " (if a backslash protects quotes and delimiters, pass --escape '\\')"
     } else {
-        WidthHint::None
+        ""
     }
 }
 
@@ -364,25 +314,25 @@ fn too_large_cell(column: &str) -> RowError {
 }
 
 /// Checks that no property is declared as JSON: the properties of an object hold neither lists nor objects.
-fn no_json(columns: &[Column], types: &Types) -> Result<(), HeaderError> {
+fn no_json(columns: &[Column], types: &Types) -> Result<(), FileError> {
     let Types::Schema(types) = types else { return Ok(()) };
     match columns.iter().find(|column| types.get(&column.name) == Some(&ColumnType::Json)) {
-        Some(column) => Err(HeaderError::Unreadable(format!(
+        Some(column) => Err(unreadable(format!(
             "--types says that column \"{}\" is json, and properties of objects are not: declare another type, or none",
-            outside_text_within(&column.name, 256)
+            shown(&column.name)
         ))),
         None => Ok(()),
     }
 }
 
 /// Checks that no two columns become one property: the parts of a name are joined by `_`.
-fn distinct_properties(columns: &[Column]) -> Result<(), HeaderError> {
+fn distinct_properties(columns: &[Column]) -> Result<(), FileError> {
     let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
     for column in columns.iter().filter(|column| column.path.len() > 1) {
         let property = column.path.last().cloned().unwrap_or_default();
         if let Some(one) = seen.insert(property.clone(), &column.name) {
-            let why = format!("both would be the property \"{}\"", outside_text_within(&property, 256));
-            return Err(HeaderError::Conflict { one: one.to_owned(), other: column.name.clone(), why });
+            let why = format!("both would be the property \"{}\"", shown(&property));
+            return Err(conflict(one, &column.name, &why));
         }
     }
     Ok(())
@@ -500,14 +450,14 @@ fn needed_by(kind: CallKind, user: Needed, strict: bool) -> Vec<Needed> {
 
 /// The fields that each row needs, with the columns that can have them.
 fn required(
-    options: &PlanOptions,
+    (kind, options, ids): (&FileType, &CsvOptions, &MessageIds),
     columns: &[Column],
     names: &[String],
-) -> Result<Vec<Requirement>, HeaderError> {
+) -> Result<Vec<Requirement>, FileError> {
     let user = if options.strict { Needed::UserId } else { Needed::AnyId };
-    let all = match options.kind {
+    let all = match kind {
         FileType::Objects(_) => vec![Needed::ObjectId],
-        FileType::Calls(kind) => needed_by(kind, user, options.strict),
+        FileType::Calls(kind) => needed_by(*kind, user, options.strict),
     };
     let missing = |what: String, needed: String, wanted: &[&str]| {
         let like = names.iter().find_map(|name| {
@@ -515,13 +465,18 @@ fn required(
             let name = outside_text_within(name, 64);
             Some(format!("; did you mean {} by \"{name}\"?", outside_text_within(meant, 64)))
         });
-        let columns = some_of(names) + &like.unwrap_or_default();
-        HeaderError::Missing { what, needed, columns }
+        let shown = names.iter().map(|name| outside_text_within(name, 64).to_string());
+        let columns = first_few(shown, NAMES_SHOWN) + &like.unwrap_or_default();
+        let full = format!(
+            "{what} needs a column {needed}; the file has {columns} \
+             (check the header and --delimiter, or give all names with --columns; if there is a header, then also --rows 1..)"
+        );
+        FileError::content("E-CSV-MISSING", Told::masked_as(full, "a column that every row needs is missing"))
     };
-    if let MessageIds::Column(name) = &options.message_id
+    if let MessageIds::Column(name) = ids
         && !names.iter().any(|other| other == name.trim() && !other.is_empty())
     {
-        let needed = format!("\"{}\"", outside_text_within(name, 256));
+        let needed = format!("\"{}\"", shown(name));
         return Err(missing("--id-from".to_owned(), needed, &[name.trim()]));
     }
     let mut required = Vec::with_capacity(all.len());
@@ -529,7 +484,7 @@ fn required(
         let is_one = |column: &&Column| needed.columns().iter().any(|name| is_at(column, &[name]));
         let found: Vec<usize> = columns.iter().filter(is_one).map(|column| column.index).collect();
         if found.is_empty() {
-            let (article, kind) = match options.kind {
+            let (article, kind) = match kind {
                 FileType::Objects(_) => ("an", "object"),
                 FileType::Calls(kind @ (CallKind::Identify | CallKind::Alias)) => ("an", kind.name()),
                 FileType::Calls(kind) => ("a", kind.name()),
@@ -548,18 +503,12 @@ fn loosely(name: &str) -> String {
     name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The first names of a header, for a person.
-fn some_of(names: &[String]) -> String {
-    let shown = names.iter().map(|name| outside_text_within(name, 64).to_string());
-    first_few(shown, NAMES_SHOWN)
-}
-
 fn is_at(column: &Column, path: &[&str]) -> bool {
     column.path.iter().map(String::as_str).eq(path.iter().copied())
 }
 
 /// What the cells of a column become.
-fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) -> Kind {
+fn kind_of(column: &Column, kind: &FileType, options: &CsvOptions, warnings: &mut Vec<Told>) -> Kind {
     let inferred = options.types == Types::Infer;
     let declared = match &options.types {
         Types::Schema(types) => types.get(&column.name).copied(),
@@ -568,20 +517,21 @@ fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) 
     if is_at(column, &["timestamp"]) {
         let numbers = declared.map_or(Some(Numbers::ByMagnitude), ColumnType::numbers);
         if numbers.is_none() {
-            warnings.push(Warning::StaysTime(column.name.clone()));
+            warnings.push(warning(&column.name, "stays a time whatever the schema says"));
         }
         return Kind::CallTime(numbers.unwrap_or_default());
     }
-    if matches!(options.kind, FileType::Calls(_)) && OBJECT_PLACES.iter().any(|place| is_at(column, place)) {
+    if matches!(kind, FileType::Calls(_)) && OBJECT_PLACES.iter().any(|place| is_at(column, place)) {
         if declared.is_some_and(|declared| declared != ColumnType::Json) {
-            warnings.push(Warning::StaysObject(column.name.clone()));
+            warnings.push(warning(&column.name, "stays a JSON object whatever the schema says"));
         }
         return Kind::Object;
     }
-    let is_object_id = matches!(options.kind, FileType::Objects(_)) && is_at(column, &["id"]);
+    let is_object_id = matches!(kind, FileType::Objects(_)) && is_at(column, &["id"]);
     if is_object_id || TEXT_PLACES.iter().any(|place| is_at(column, place)) {
         if declared.is_some_and(|declared| declared != ColumnType::String) {
-            warnings.push(Warning::StaysText(column.name.clone()));
+            let what = "stays text whatever the schema says: it is an id or a name";
+            warnings.push(warning(&column.name, what));
         }
         return Kind::Typed(ColumnType::String);
     }
@@ -603,18 +553,22 @@ fn kind_of(column: &Column, options: &PlanOptions, warnings: &mut Vec<Warning>) 
     }
 }
 
-/// Warns of names in options that the file does not have.
-fn unmatched(options: &PlanOptions, names: &[String], columns: &[Column], warnings: &mut Vec<Warning>) {
+/// Warns of names in options that the file does not have. They are settings, and not private.
+fn unmatched(options: &CsvOptions, names: &[String], columns: &[Column], warnings: &mut Vec<Told>) {
+    let mut warn = |name: &str, option: &str| {
+        let what = format!("the file has no column \"{}\", which {option} names", shown(name));
+        warnings.push(Told::plain(what));
+    };
     if let Types::Schema(types) = &options.types {
         for name in types.keys().filter(|name| !names.contains(name)) {
-            warnings.push(Warning::NoSuchColumn { option: "--types", name: name.clone() });
+            warn(name, "--types");
         }
     }
     for name in &options.time_columns {
         let known = columns.iter().any(|column| column.name == *name || column.path.last() == Some(name));
         // The usual names may be named in options without being in every file.
         if !known && !TIME_NAMES.contains(&name.as_str()) {
-            warnings.push(Warning::NoSuchColumn { option: "--time-columns", name: name.clone() });
+            warn(name, "--time-columns");
         }
     }
 }

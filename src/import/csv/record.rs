@@ -10,22 +10,22 @@ pub struct Record {
     /// Where each field ends in `data`. Ends after `len` are left over from earlier records.
     pub(super) ends: Vec<usize>,
     pub(super) len: usize,
+    /// The record's bytes as in the text, without the line break after it. Of a broken region: the first
+    /// line, cut at [`super::records::BROKEN_RAW_MAX`] bytes.
     pub(super) raw: Vec<u8>,
     /// Whether every field is UTF-8.
     pub(super) utf8: bool,
+    /// The number of the data record, from 0. The header is not counted; broken regions are.
     pub(super) number: u64,
+    /// The line on which the record begins, from 1. LF, CR and CRLF each end one line.
     pub(super) line: u64,
+    /// The byte of the decoded text at which the record begins, from 0. A byte order mark counts.
     pub(super) byte: u64,
     /// Why the record's fields are unknown.
     pub(super) doubt: Option<RowError>,
 }
 
 impl Record {
-    /// An empty record, to read into.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// A record with these fields, such as the header of `--columns`.
     pub fn of_fields<F: AsRef<[u8]>>(fields: impl IntoIterator<Item = F>) -> Self {
         let mut record = Self { utf8: true, ..Self::default() };
@@ -61,27 +61,6 @@ impl Record {
     /// The fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len).filter_map(|index| self.get(index))
-    }
-
-    /// The number of the data record, from 0. The header is not counted; broken regions are.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The line on which the record begins, from 1. LF, CR and CRLF each end one line.
-    pub fn line(&self) -> u64 {
-        self.line
-    }
-
-    /// The byte of the decoded text at which the record begins, from 0. A byte order mark counts.
-    pub fn byte(&self) -> u64 {
-        self.byte
-    }
-
-    /// The record's bytes as in the text, without the line break after it. Of a broken region: the first
-    /// line, cut at [`super::records::BROKEN_RAW_MAX`] bytes.
-    pub fn raw(&self) -> &[u8] {
-        &self.raw
     }
 
     /// The bytes of all fields, without anything between them.

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use csv_core::ReadRecordResult;
 use memchr::memchr2;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, LineEnd};
 use super::doubt;
-use super::line_end::LineEnd;
 use super::record::Record;
 use super::row_error::RowError;
 use super::scanner::{Scan, Scanner, Stops};
@@ -225,7 +224,7 @@ impl<R: Read> Records<R> {
         self.cut = self.find_cut(record.len())?;
         record.doubt = match cut_before.or(self.cut) {
             Some(by) => Some(RowError::LineBreak(by)),
-            None => doubt::of(record.raw(), &self.dialect),
+            None => doubt::of(&record.raw, &self.dialect),
         };
         Ok(item)
     }
@@ -281,15 +280,14 @@ impl<R: Read> Records<R> {
         if !self.skip_line_breaks()? {
             return Ok(None);
         }
-        let (mut data, mut ends) = (Vec::new(), Vec::new());
-        let mut scanner = self.scanner();
+        let (mut next, mut scanner) = (Record::default(), self.scanner());
         loop {
             let text = self.buffer.get(self.start..self.end).unwrap_or_default();
-            match scanner.scan(text, self.at_end, &mut data, &mut ends) {
+            match scanner.scan(text, self.at_end, &mut next) {
                 Scan::More => {
                     self.fill()?;
                 }
-                Scan::Done(_) => return Ok(Some(ends.len())),
+                Scan::Done(_) => return Ok(Some(next.ends.len())),
                 Scan::Broken(_) => return Ok(Some(0)),
             }
         }
@@ -365,7 +363,7 @@ impl<R: Read> Records<R> {
         record.ends.clear();
         loop {
             let text = self.buffer.get(self.start..self.end).unwrap_or_default();
-            match scanner.scan(text, self.at_end, &mut record.data, &mut record.ends) {
+            match scanner.scan(text, self.at_end, record) {
                 Scan::More => {
                     self.fill()?;
                 }

@@ -3,8 +3,7 @@
 use std::io::Read;
 
 use super::blanks::Blanks;
-use super::rows::{CsvOptions, IdFrom};
-use super::{Dialect, FileType, Item, Plan, Record, Records, RowError};
+use super::{CsvOptions, Dialect, FileType, IdFrom, Item, Plan, Record, Records, RowError};
 use crate::import::file_error::FileError;
 use crate::import::file_id::FileId;
 use crate::import::reject::{Reject, Retried};
@@ -58,7 +57,8 @@ impl<R: Read> RejectRows<R> {
         };
         let columns = options.columns.as_deref().unwrap_or_default();
         let header = Record::of_fields(columns);
-        let (plan, _) = Plan::compile(&header, options.plan(kind, file, name))
+        let ids = options.message_ids(&kind, file, name);
+        let (plan, _) = Plan::compile(&header, &kind, options, &ids)
             .map_err(|error| FileError::content("E-CSV-HEADER", error.to_string()))?;
         let dialect = options.dialect(options.delimiter.unwrap_or(b','));
         let blanks = (!options.keeps_blanks).then(|| Blanks::of(&header, &plan, dialect.clone()));
@@ -84,14 +84,14 @@ impl<R: Read> RejectRows<R> {
     /// contains.
     fn has_more_than_one(&self, reject: &Reject) -> bool {
         let mut records = Records::new(reject.raw.as_bytes(), self.dialect.clone());
-        let mut record = Record::new();
+        let mut record = Record::default();
         let first = records.read(&mut record);
         matches!(first, Ok(Some(Item::Record))) && matches!(records.read(&mut record), Ok(Some(_)))
     }
 
     /// The row of a corrected line.
     fn read(&self, reject: &Reject, row: &[u8]) -> Result<Record, RowError> {
-        let mut record = Record::new();
+        let mut record = Record::default();
         let mut records = Records::new(row, self.dialect.clone());
         let read = records.read(&mut record);
         record.number = reject.row;

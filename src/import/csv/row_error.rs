@@ -1,8 +1,6 @@
 //! Why one row of a file does not become a call. A bad row never stops the file by itself.
 
-use std::fmt;
-
-use super::line_end::LineEnd;
+use super::dialect::LineEnd;
 use crate::words::{counted, grouped, outside_text_within};
 
 /// The most characters of a cell that an error keeps and shows.
@@ -19,14 +17,14 @@ pub enum RowError {
     #[error("{}", .0.message())]
     Missing(Needed),
     /// The row has another number of fields than the header.
-    #[error("expected {}, got {}{}", counted(*expected, "field", "fields"), grouped(*got), hint.text())]
+    #[error("expected {}, got {}{}", counted(*expected, "field", "fields"), grouped(*got), hint)]
     Width {
         /// Fields in the header.
         expected: u64,
         /// Fields in the row.
         got: u64,
-        /// What may be the reason.
-        hint: WidthHint,
+        /// What may be the reason, if that is known: ` (…)`.
+        hint: &'static str,
     },
     /// A field is not UTF-8.
     #[error(
@@ -136,30 +134,6 @@ pub enum RowError {
         /// How it shows that the quote is not closed.
         sign: QuoteSign,
     },
-}
-
-/// What may be the reason for a wrong number of fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WidthHint {
-    /// Nothing known.
-    None,
-    /// A backslash stands before a quote or a delimiter.
-    Escape,
-    /// The last field is empty, and there is one too many.
-    TrailingDelimiter,
-}
-
-impl WidthHint {
-    fn text(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Escape => " (if a backslash protects quotes and delimiters, pass --escape '\\')",
-            Self::TrailingDelimiter => {
-                " (the row ends with a delimiter: if all rows do, give the names and an empty one with --columns 'a,b,', and \
-                 leave the header out with --rows 1..)"
-            }
-        }
-    }
 }
 
 /// Text that no writer writes.
@@ -280,27 +254,16 @@ impl Needed {
     }
 }
 
-/// A cell that is wrong: the header's name for its column, and its beginning.
+/// A cell that is wrong: the header's name for its column, and its beginning, safe for one line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     column: String,
-    value: Shown,
+    value: String,
 }
 
 impl Cell {
-    /// The cell of a column.
+    /// The cell of a column. The first 64 characters are kept.
     pub fn of(column: &str, cell: &[u8]) -> Self {
-        Self { column: column.to_owned(), value: Shown::of(cell) }
-    }
-}
-
-/// The beginning of a cell, safe for one line of text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Shown(String);
-
-impl Shown {
-    /// Keeps the first 64 characters of `cell`.
-    fn of(cell: &[u8]) -> Self {
         // A character has at most 4 bytes. The cut avoids a copy of a huge cell.
         let start = cell.get(..VALUE_SHOWN_CHARS * 4 + 4).unwrap_or(cell);
         let text = String::from_utf8_lossy(start);
@@ -308,13 +271,8 @@ impl Shown {
         if text.chars().nth(VALUE_SHOWN_CHARS).is_some() {
             shown.push('…');
         }
-        Self(shown)
-    }
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", outside_text_within(&self.0, usize::MAX))
+        let value = format!("\"{}\"", outside_text_within(&shown, usize::MAX));
+        Self { column: column.to_owned(), value }
     }
 }
 
@@ -327,16 +285,8 @@ mod tests {
         let check = |error: RowError, code: &str, shown: &str| {
             assert_eq!((error.code(), error.to_string().as_str()), (code, shown));
         };
-        check(
-            RowError::Width { expected: 8, got: 9, hint: WidthHint::None },
-            "width",
-            "expected 8 fields, got 9",
-        );
-        check(
-            RowError::Width { expected: 1, got: 2, hint: WidthHint::None },
-            "width",
-            "expected 1 field, got 2",
-        );
+        check(RowError::Width { expected: 8, got: 9, hint: "" }, "width", "expected 8 fields, got 9");
+        check(RowError::Width { expected: 1, got: 2, hint: "" }, "width", "expected 1 field, got 2");
         check(
             RowError::Missing(Needed::AnyId),
             "missing:userId",
@@ -362,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_to_64_characters() {
-        let check = |cell: String, shown: String| assert_eq!(Shown::of(cell.as_bytes()).to_string(), shown);
+        let check = |cell: String, shown: String| assert_eq!(Cell::of("a", cell.as_bytes()).value, shown);
         check("é".repeat(64), format!("\"{}\"", "é".repeat(64)));
         check("é".repeat(65), format!("\"{}…\"", "é".repeat(64)));
         check("😀".repeat(10_000), format!("\"{}…\"", "😀".repeat(64)));

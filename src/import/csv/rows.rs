@@ -4,12 +4,9 @@ use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
 use super::blanks::Blanks;
+use super::delimiter::detect_delimiter;
 use super::watch::Watch;
-use super::{
-    Dialect, Empty, FileType, Item, MAX_FIELD, MessageIds, Plan, PlanOptions, Record, Records, RowError,
-    Types, Warning, detect_delimiter, find_line_end,
-};
-use crate::call::Limits;
+use super::{CsvOptions, FileType, Item, Plan, Record, Records, RowError, find_line_end};
 use crate::import::file_error::FileError;
 use crate::import::file_id::FileId;
 use crate::import::prefix::Prefix;
@@ -20,7 +17,7 @@ use crate::import::reading::text::suggest_encoding;
 use crate::import::reading::zip::ZipError;
 use crate::import::reading::{ReadingError, typed};
 use crate::import::reject::Reject;
-use crate::import::row_hash::{RowHash, RowScope};
+use crate::import::row_hash::RowHash;
 use crate::import::row_ids::{Met, RowIds};
 use crate::import::rows::{Row, RowReader};
 use crate::object::Collection;
@@ -36,100 +33,6 @@ const SAMPLE_LINES: usize = 10;
 
 /// Bytes at the beginning of a file that show whether it is binary.
 const BINARY_SAMPLE_BYTES: usize = 8_000;
-
-/// Where the ids of calls come from.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdFrom {
-    /// The file and the row's number, unless a `messageId` column has an id.
-    #[default]
-    Position,
-    /// The column with this name.
-    Column(String),
-    /// The row's content, compared within a file's name or everywhere.
-    RowHash {
-        /// Whether rows are compared with those of all files.
-        everywhere: bool,
-    },
-}
-
-/// How CSV texts become calls.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct CsvOptions {
-    /// The byte between two fields; `None`: the text shows it.
-    pub delimiter: Option<u8>,
-    /// Whether a blank after a delimiter belongs to the cell. If not, rows are rejected where that is in
-    /// doubt.
-    #[serde(default)]
-    pub keeps_blanks: bool,
-    /// The byte around fields; `None`: quotes are plain text.
-    pub quote: Option<u8>,
-    /// The byte that takes the meaning from the next one, if any.
-    pub escape: Option<u8>,
-    /// The longest field, in bytes.
-    pub max_field: usize,
-    /// The names of the columns, if the text has no header.
-    pub columns: Option<Vec<String>>,
-    /// What cells become.
-    pub types: Types,
-    /// More columns whose cells are times.
-    pub time_columns: Vec<String>,
-    /// What empty cells become.
-    pub empty: Empty,
-    /// Whether numbered names are arrays.
-    pub arrays: bool,
-    /// Whether calls need all that the documented tables require.
-    pub strict: bool,
-    /// Where the ids of calls come from.
-    pub id_from: IdFrom,
-}
-
-impl Default for CsvOptions {
-    fn default() -> Self {
-        Self {
-            delimiter: None,
-            keeps_blanks: false,
-            quote: Some(b'"'),
-            escape: None,
-            max_field: MAX_FIELD,
-            columns: None,
-            types: Types::String,
-            time_columns: Vec::new(),
-            empty: Empty::Omit,
-            arrays: false,
-            strict: false,
-            id_from: IdFrom::Position,
-        }
-    }
-}
-
-impl CsvOptions {
-    /// The dialect of texts with this delimiter.
-    pub(super) fn dialect(&self, delimiter: u8) -> Dialect {
-        Dialect { delimiter, quote: self.quote, escape: self.escape, max_field: self.max_field }
-    }
-
-    pub(super) fn plan(&self, kind: FileType, file: FileId, place: &str) -> PlanOptions {
-        // The scope separates types and collections: a row of a track file is not the same row of a page
-        // file.
-        let scope = |place: &str| RowScope::of(&format!("{kind}\0{place}"));
-        PlanOptions {
-            types: self.types.clone(),
-            time_columns: self.time_columns.clone(),
-            empty: self.empty,
-            arrays: self.arrays,
-            strict: self.strict,
-            message_id: match &self.id_from {
-                IdFrom::Position => MessageIds::Position(format!("imp_{file}_")),
-                IdFrom::Column(name) => MessageIds::Column(name.clone()),
-                IdFrom::RowHash { everywhere: true } => MessageIds::RowHash(scope("")),
-                IdFrom::RowHash { everywhere: false } => MessageIds::RowHash(scope(place)),
-            },
-            max_event: Limits::default().max_event,
-            kind,
-        }
-    }
-}
 
 type Input = io::Chain<Cursor<Vec<u8>>, Text>;
 
@@ -205,14 +108,13 @@ impl CsvRows {
         }
         let delimiter = match options.delimiter {
             Some(delimiter) => delimiter,
-            None => detect_delimiter(&sample, at_end, options.quote, options.escape)
-                .map_err(|error| coded(&error))?,
+            None => detect_delimiter(&sample, at_end, options.quote, options.escape)?,
         };
         let dialect = options.dialect(delimiter);
         let width = options.columns.as_ref().map(Vec::len);
         let line_end = find_line_end::detect(&sample, at_end, &dialect, width);
         let mut records = Records::new(Cursor::new(sample).chain(text), dialect).with_lines(line_end, width);
-        let mut header = Record::new();
+        let mut header = Record::default();
         match &options.columns {
             Some(columns) => header = Record::of_fields(columns),
             None => match records.read_header(&mut header).map_err(|error| of_io(&error))? {
@@ -234,15 +136,15 @@ impl CsvRows {
                         blanks (or pass --delimiter to keep them)";
             return Err(FileError::content("E-CSV-DELIMITER", what));
         }
-        let (plan, more) = Plan::compile(&header, options.plan(kind, file, place))
-            .map_err(|error| FileError::content(error.code(), error.told()))?;
-        warnings.extend(more.iter().map(Warning::told));
+        let ids = options.message_ids(&kind, file, place);
+        let (plan, more) = Plan::compile(&header, &kind, options, &ids)?;
+        warnings.extend(more);
         let blanks = (!options.keeps_blanks).then(|| Blanks::of(&header, &plan, options.dialect(delimiter)));
         let columns = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         let rows = Self {
             name: name.to_owned(),
             records,
-            record: Record::new(),
+            record: Record::default(),
             plan,
             blanks,
             watch: None,
@@ -282,17 +184,17 @@ impl CsvRows {
     }
 
     fn reject(&self, error: &RowError) -> Reject {
-        let (raw, raw_base64) = Reject::raw_of(self.record.raw());
+        let (raw, raw_base64) = Reject::raw_of(&self.record.raw);
         Reject {
             file: self.name.clone(),
             row: self.next,
-            line: self.record.line(),
-            byte: self.record.byte(),
+            line: self.record.line,
+            byte: self.record.byte,
             code: error.code().to_owned(),
             message: error.to_string(),
             raw,
             raw_base64,
-            content: Some(RowHash::of_content(self.record.raw()).to_string()),
+            content: Some(RowHash::of_content(&self.record.raw).to_string()),
             id_taken: None,
             retried: None,
         }
@@ -418,22 +320,14 @@ fn is_not_utf8(sample: &[u8], at_end: bool) -> bool {
     std::str::from_utf8(sample).is_err_and(|error| at_end || error.error_len().is_some())
 }
 
-/// An error whose text begins with its code.
-fn coded(error: &dyn std::fmt::Display) -> FileError {
-    let text = error.to_string();
-    match text.split_once(": ") {
-        Some((code, message)) if code.starts_with("E-") => FileError::content(code, message.to_owned()),
-        _ => FileError::content("E-CSV", text),
-    }
-}
-
 /// The error of a source, or of a decoder between source and text.
 pub fn of_io(error: &io::Error) -> FileError {
     if let Some(source) = typed::<ReadingError>(error) {
         return FileError::unread(source);
     }
     if typed::<ExpansionError>(error).is_some() {
-        return coded(error);
+        let text = error.to_string();
+        return FileError::content("E-BOMB", text.strip_prefix("E-BOMB: ").unwrap_or(&text).to_owned());
     }
     if typed::<DecompressError>(error).is_some() || typed::<ZipError>(error).is_some() {
         return FileError::content("E-COMPRESSION", error.to_string());
@@ -444,7 +338,7 @@ pub fn of_io(error: &io::Error) -> FileError {
 #[cfg(test)]
 mod tests {
     use super::super::super::reading::Limits;
-    use super::super::super::reading::opened::{FileBytes, Opened, Options, Unopened, open};
+    use super::super::super::reading::opened::{Opened, Options, open_stream};
     use super::*;
     use crate::call::CallKind;
 
@@ -457,14 +351,10 @@ mod tests {
         kind: FileType,
         options: &CsvOptions,
     ) -> Result<OpenedCsv, FileError> {
-        let text = text.into();
-        let source = Unopened {
-            bytes: FileBytes::Sequential(Box::new(Cursor::new(text))),
-            name: "track_1.csv".to_owned(),
-            content_encoding: None,
-        };
+        let text: Vec<u8> = text.into();
         let reading = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
-        let Opened::Text(text) = open(source, &reading).unwrap() else { panic!("an archive") };
+        let opened = open_stream(Cursor::new(text), "track_1.csv", None, &reading).unwrap();
+        let Opened::Text(text) = opened else { panic!("an archive") };
         let id = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
         CsvRows::open("track_1.csv", (id, kind, "track_1.csv"), text, options)
     }

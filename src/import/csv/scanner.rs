@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::dialect::Dialect;
+use super::record::Record;
 use super::row_error::{QuoteSign, RowError};
 
 /// Line breaks that one field may hold. A field with more is an unclosed quote.
@@ -95,19 +96,12 @@ impl Scanner {
     }
 
     /// Continues with the record. `text` is the record from its first byte on, with at least as much as in
-    /// the last call; `at_end` says that nothing follows it. Fields are appended to `data`, and their ends to
-    /// `ends`.
-    pub(super) fn scan(
-        &mut self,
-        text: &[u8],
-        at_end: bool,
-        data: &mut Vec<u8>,
-        ends: &mut Vec<usize>,
-    ) -> Scan {
+    /// the last call; `at_end` says that nothing follows it. Fields are appended to those of `record`.
+    pub(super) fn scan(&mut self, text: &[u8], at_end: bool, record: &mut Record) -> Scan {
         // One byte is added to the limit, for the record's line break.
         let seen = text.get(..self.dialect.record_max().saturating_add(1)).unwrap_or(text);
         while let Some(byte) = seen.get(self.at).copied() {
-            match self.step(byte, seen, data, ends) {
+            match self.step(byte, seen, record) {
                 Ok(false) => {}
                 Ok(true) => return Scan::Done(self.at - 1),
                 Err(error) => return Scan::Broken(error),
@@ -116,31 +110,25 @@ impl Scanner {
         if text.len() > self.dialect.record_max() {
             return Scan::Broken(RowError::RecordTooLarge(self.dialect.record_max() as u64));
         }
-        if at_end { self.end_of_file(data, ends) } else { Scan::More }
+        if at_end { self.end_of_file(record) } else { Scan::More }
     }
 
-    fn end_of_file(&mut self, data: &mut Vec<u8>, ends: &mut Vec<usize>) -> Scan {
+    fn end_of_file(&mut self, record: &mut Record) -> Scan {
         match self.state {
             State::Quoted | State::EscapedQuoted => {
-                let (field, sign) = (field_number(ends), QuoteSign::EndOfFile);
+                let (field, sign) = (field_number(record), QuoteSign::EndOfFile);
                 return Scan::Broken(RowError::Quote { field, sign });
             }
             // An escape at the end of the text escapes nothing: it stands for itself.
-            State::EscapedUnquoted => data.extend(self.dialect.escape),
+            State::EscapedUnquoted => record.data.extend(self.dialect.escape),
             State::FieldStart | State::Unquoted | State::AfterQuote => {}
         }
-        ends.push(data.len());
+        record.ends.push(record.data.len());
         Scan::Done(self.at)
     }
 
     /// Takes one byte, or a run of plain bytes. Returns whether it ended the record.
-    fn step(
-        &mut self,
-        byte: u8,
-        seen: &[u8],
-        data: &mut Vec<u8>,
-        ends: &mut Vec<usize>,
-    ) -> Result<bool, RowError> {
+    fn step(&mut self, byte: u8, seen: &[u8], record: &mut Record) -> Result<bool, RowError> {
         match self.state {
             State::FieldStart if Some(byte) == self.dialect.quote => {
                 self.quoted = true;
@@ -149,8 +137,8 @@ impl Scanner {
             State::FieldStart | State::Unquoted | State::AfterQuote
                 if byte == self.dialect.delimiter || matches!(byte, b'\r' | b'\n') =>
             {
-                ends.push(data.len());
-                self.field_start = data.len();
+                record.ends.push(record.data.len());
+                self.field_start = record.data.len();
                 self.field_breaks = 0;
                 self.quoted = false;
                 if byte == self.dialect.delimiter {
@@ -162,35 +150,35 @@ impl Scanner {
                 }
             }
             State::AfterQuote if Some(byte) == self.dialect.quote => {
-                self.push(byte, data, ends)?;
+                self.push(byte, record)?;
                 self.state = State::Quoted;
             }
             // No writer continues after a closing quote. After line breaks, this is the opening quote of
             // another field: the text between them, perhaps many rows, would be swallowed.
             State::AfterQuote if self.field_breaks > 0 && !matches!(byte, b' ' | b'\t') => {
                 self.at += 1;
-                return Err(RowError::Quote { field: field_number(ends), sign: QuoteSign::TextAfterQuote });
+                return Err(RowError::Quote { field: field_number(record), sign: QuoteSign::TextAfterQuote });
             }
             State::FieldStart | State::Unquoted | State::AfterQuote => {
                 if Some(byte) == self.dialect.escape {
                     self.go(State::EscapedUnquoted);
                 } else {
                     self.state = State::Unquoted;
-                    self.run(seen, false, data, ends)?;
+                    self.run(seen, false, record)?;
                 }
             }
             State::Quoted if Some(byte) == self.dialect.quote => self.go(State::AfterQuote),
             State::Quoted if Some(byte) == self.dialect.escape => self.go(State::EscapedQuoted),
-            State::Quoted if matches!(byte, b'\r' | b'\n') => self.push_break(byte, data, ends)?,
-            State::Quoted => self.run(seen, true, data, ends)?,
+            State::Quoted if matches!(byte, b'\r' | b'\n') => self.push_break(byte, record)?,
+            State::Quoted => self.run(seen, true, record)?,
             State::EscapedQuoted | State::EscapedUnquoted => {
                 let from_letter = if self.dialect.escape == Some(b'\\') { unescaped(byte) } else { None };
                 if matches!(byte, b'\r' | b'\n') {
-                    self.push_break(byte, data, ends)?;
-                } else if byte == b'N' && self.is_without_value(data) {
+                    self.push_break(byte, record)?;
+                } else if byte == b'N' && self.is_without_value(record) {
                     self.at += 1;
                 } else {
-                    self.push(from_letter.unwrap_or(byte), data, ends)?;
+                    self.push(from_letter.unwrap_or(byte), record)?;
                 }
                 self.state = if self.state == State::EscapedQuoted { State::Quoted } else { State::Unquoted };
             }
@@ -199,10 +187,10 @@ impl Scanner {
     }
 
     /// Whether `\N` here is a cell without a value, as databases write it.
-    fn is_without_value(&self, data: &[u8]) -> bool {
+    fn is_without_value(&self, record: &Record) -> bool {
         self.dialect.escape == Some(b'\\')
             && self.state == State::EscapedUnquoted
-            && data.len() == self.field_start
+            && record.data.len() == self.field_start
             && !self.quoted
     }
 
@@ -214,30 +202,30 @@ impl Scanner {
     }
 
     /// Copies the text up to the next byte that may have a meaning.
-    fn run(&mut self, seen: &[u8], quoted: bool, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
+    fn run(&mut self, seen: &[u8], quoted: bool, record: &mut Record) -> Result<(), RowError> {
         let rest = seen.get(self.at..).unwrap_or_default();
         let stops = if quoted { &self.stops.quoted } else { &self.stops.unquoted };
         let is_stop = |byte: &u8| stops.get(usize::from(*byte)).copied().unwrap_or(false);
         // The first byte is never a stop here; `max` lets the scan advance in any dialect.
         let len = rest.iter().position(is_stop).unwrap_or(rest.len()).max(1);
-        let room = self.dialect.max_field.saturating_sub(data.len() - self.field_start);
+        let room = self.dialect.max_field.saturating_sub(record.data.len() - self.field_start);
         if len > room {
             self.at += room + 1;
-            return Err(self.field_too_large(ends));
+            return Err(self.field_too_large(record));
         }
-        data.extend_from_slice(rest.get(..len).unwrap_or(rest));
+        record.data.extend_from_slice(rest.get(..len).unwrap_or(rest));
         self.at += len;
         self.after_cr = false;
         Ok(())
     }
 
-    fn push(&mut self, byte: u8, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
+    fn push(&mut self, byte: u8, record: &mut Record) -> Result<(), RowError> {
         self.at += 1;
         self.after_cr = false;
-        self.push_only(byte, data, ends)
+        self.push_only(byte, record)
     }
 
-    fn push_break(&mut self, byte: u8, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
+    fn push_break(&mut self, byte: u8, record: &mut Record) -> Result<(), RowError> {
         self.at += 1;
         self.count_break(byte);
         for (breaks, max) in
@@ -245,17 +233,17 @@ impl Scanner {
         {
             if breaks > max {
                 let sign = QuoteSign::LineBreaks(max);
-                return Err(RowError::Quote { field: field_number(ends), sign });
+                return Err(RowError::Quote { field: field_number(record), sign });
             }
         }
-        self.push_only(byte, data, ends)
+        self.push_only(byte, record)
     }
 
-    fn push_only(&mut self, byte: u8, data: &mut Vec<u8>, ends: &[usize]) -> Result<(), RowError> {
-        if data.len() - self.field_start >= self.dialect.max_field {
-            return Err(self.field_too_large(ends));
+    fn push_only(&mut self, byte: u8, record: &mut Record) -> Result<(), RowError> {
+        if record.data.len() - self.field_start >= self.dialect.max_field {
+            return Err(self.field_too_large(record));
         }
-        data.push(byte);
+        record.data.push(byte);
         Ok(())
     }
 
@@ -268,8 +256,8 @@ impl Scanner {
         self.after_cr = byte == b'\r';
     }
 
-    fn field_too_large(&self, ends: &[usize]) -> RowError {
-        let (field, max) = (field_number(ends), self.dialect.max_field as u64);
+    fn field_too_large(&self, record: &Record) -> RowError {
+        let (field, max) = (field_number(record), self.dialect.max_field as u64);
         if self.quoted {
             RowError::Quote { field, sign: QuoteSign::Bytes(max) }
         } else {
@@ -279,8 +267,8 @@ impl Scanner {
 }
 
 /// The number of the present field, from 1.
-fn field_number(ends: &[usize]) -> u64 {
-    ends.len() as u64 + 1
+fn field_number(record: &Record) -> u64 {
+    record.ends.len() as u64 + 1
 }
 
 /// The byte that databases mean by a letter after a backslash.

@@ -168,7 +168,8 @@ fn decimal(text: &[u8]) -> Option<i128> {
         None => (false, text),
     };
     let mut halves = text.splitn(2, |byte| *byte == b'.');
-    let whole = halves.next().filter(|whole| whole.len() <= 20).and_then(number)?;
+    let whole = halves.next().filter(|whole| whole.len() <= 20)?;
+    let whole: i128 = std::str::from_utf8(whole).ok()?.parse().ok()?;
     let fraction = match halves.next() {
         None => 0,
         Some(digits) => (0..9).fold(0_i128, |value, place| {
@@ -177,17 +178,6 @@ fn decimal(text: &[u8]) -> Option<i128> {
     };
     let parts = whole.checked_mul(PARTS)? + fraction;
     Some(if negative { -parts } else { parts })
-}
-
-/// Reads one or more digits as a number. At most 38 digits fit.
-fn number(digits: &[u8]) -> Option<i128> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_i128, |value, digit| {
-        let digit = digit.is_ascii_digit().then(|| i128::from(digit - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// Reads a time in a form that databases and tables write but RFC 3339 does not have.

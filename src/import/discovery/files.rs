@@ -1,6 +1,7 @@
 //! Opens an input: one file, or one for each entry of an archive. Each has an id and the kind of its calls.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
@@ -10,16 +11,16 @@ use super::row_type::{NamedType, type_of};
 use crate::import::FileError;
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
-use crate::import::identity::FileIdentity;
+use crate::import::identity;
 use crate::import::reading::ReadingError;
 use crate::import::reading::counted::RawBytes;
 use crate::import::reading::local::{LocalFile, LocalInput, open_pipe};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
-use crate::import::reading::opened::{FileBytes, Opened, OpenedZip, Options, Text, Unopened, open};
+use crate::import::reading::opened::{Opened, Options, Text, open_entry, open_file, open_stream};
 use crate::import::reading::s3::{RangeReader, RangeSettings};
 use crate::import::reading::s3_object::S3Object;
 use crate::import::reading::temporary::Copied;
-use crate::import::reading::zip::Entry;
+use crate::import::reading::zip::{Entry, ZipFile};
 use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::random::Random;
@@ -55,7 +56,7 @@ pub struct CsvFile {
     /// What the file's rows become.
     pub kind: FileType,
     /// The file's length in bytes, as stored.
-    pub bytes: Option<u64>,
+    pub bytes: u64,
     bytes_of: BytesOf,
     opening: Arc<Opening>,
     watched: Watched,
@@ -82,15 +83,34 @@ impl Watched {
 enum BytesOf {
     File(LocalFile),
     Object(Arc<S3Object>, Handle),
-    Entry(Arc<OpenedZip>, Entry),
+    Entry(Arc<ZipFile>, Entry),
+}
+
+impl BytesOf {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(file) => file.size(),
+            Self::Object(object, _) => object.len,
+            Self::Entry(_, entry) => entry.compressed_size,
+        }
+    }
+
+    /// Opens the file, which has this name if it is a local one.
+    fn open(&self, name: &str, opening: &Opening) -> io::Result<Opened> {
+        let reading = &opening.reading;
+        match self {
+            Self::File(file) => open_file(file.clone(), name, reading),
+            Self::Object(object, runtime) => {
+                let settings = RangeSettings::new(Arc::clone(&opening.random));
+                let reader = RangeReader::new(Arc::clone(object), runtime.clone(), settings);
+                open_stream(reader, object.key.as_str(), object.content_encoding.as_deref(), reading)
+            }
+            Self::Entry(archive, entry) => open_entry(archive, entry, reading).map(Opened::Text),
+        }
+    }
 }
 
 impl CsvFile {
-    /// The same file under another id, so that it counts as another file.
-    pub fn with_id(self, id: FileId) -> Self {
-        Self { id, ..self }
-    }
-
     /// Opens the file at its first row. Blocks. Errors: [`FileError`]: the file cannot be read as a table.
     pub fn open(&self) -> Result<CsvRows, FileError> {
         let OpenedCsv { rows, warnings, .. } = self.opened(|text| self.watched.add(text.raw_bytes()))?;
@@ -119,7 +139,7 @@ impl CsvFile {
     pub fn check_unchanged(&self) -> Result<(), FileError> {
         match &self.bytes_of {
             BytesOf::File(file) => file.check_unchanged().map_err(|error| csv::of_io(&error)),
-            BytesOf::Entry(zip, _) => zip.archive.check_unchanged().map_err(|error| csv::of_io(&error)),
+            BytesOf::Entry(archive, _) => archive.check_unchanged().map_err(|error| csv::of_io(&error)),
             BytesOf::Object(object, runtime) => {
                 match runtime.block_on(object.is_current()).map_err(ReadingError::from) {
                     Ok(true) | Err(ReadingError::Missing) => Ok(()),
@@ -137,32 +157,11 @@ impl CsvFile {
         Ok(CsvOptions { delimiter: Some(delimiter), columns: Some(columns), ..self.opening.csv.clone() })
     }
 
-    fn text(&self) -> std::io::Result<Text> {
-        let opened = match &self.bytes_of {
-            BytesOf::Entry(archive, entry) => return archive.open(entry),
-            BytesOf::File(file) => open(source_of_file(file, &self.name), &self.opening.reading)?,
-            BytesOf::Object(object, runtime) => {
-                open(source_of_object(object, runtime, &self.opening.random), &self.opening.reading)?
-            }
-        };
-        match opened {
+    fn text(&self) -> io::Result<Text> {
+        match self.bytes_of.open(&self.name, &self.opening)? {
             Opened::Text(text) => Ok(text),
-            Opened::Zip(_) => Err(std::io::Error::other("it has become an archive")),
+            Opened::Zip(_) => Err(io::Error::other("it has become an archive")),
         }
-    }
-}
-
-fn source_of_file(file: &LocalFile, name: &str) -> Unopened {
-    Unopened { bytes: FileBytes::File(file.clone()), name: name.to_owned(), content_encoding: None }
-}
-
-fn source_of_object(object: &Arc<S3Object>, runtime: &Handle, random: &Arc<dyn Random>) -> Unopened {
-    let settings = RangeSettings::new(Arc::clone(random));
-    let reader = RangeReader::new(Arc::clone(object), runtime.clone(), settings);
-    Unopened {
-        bytes: FileBytes::Sequential(Box::new(reader)),
-        name: object.key.as_str().to_owned(),
-        content_encoding: object.content_encoding.clone(),
     }
 }
 
@@ -177,91 +176,84 @@ pub async fn files(
     watched: &Watched,
 ) -> Result<Vec<Found>, FileError> {
     let name = input.name();
-    let (identity, bytes_of) = match input {
+    let (place, (id, place_id), bytes_of) = match input {
         Input::Object { bucket, key, store, head, .. } => {
             let location =
                 location_of(bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
             let key = ObjectKey::listed(key.clone());
             let object = S3Object::find(Arc::clone(store), location, key, head.as_deref()).await;
             let object = object.map_err(unread)?;
-            (object.identity(), BytesOf::Object(Arc::new(object), Handle::current()))
+            let (id, place_id) = object.ids();
+            (name.clone(), (id, Some(place_id)), BytesOf::Object(Arc::new(object), Handle::current()))
         }
         Input::Local(source) => {
             let (source, folder) = (source.clone(), opening.reading.temporary.clone());
             let opened = tokio::task::spawn_blocking(move || local(&source, &folder)).await;
-            let (identity, file) =
+            let (path, ids, file) =
                 opened.unwrap_or_else(|error| Err(error.into())).map_err(|error| csv::of_io(&error))?;
-            (identity, BytesOf::File(file))
+            let place = path.map_or_else(|| name.clone(), |path| path.display().to_string());
+            (place, ids, BytesOf::File(file))
         }
     };
     let (opening, watched) = (Arc::clone(opening), watched.clone());
     let made = tokio::task::spawn_blocking(move || {
-        let place = match &identity {
-            FileIdentity::Local { path, .. } => path.display().to_string(),
-            FileIdentity::S3 { .. } | FileIdentity::Content { .. } => name.clone(),
-        };
-        made((&name, &place), (identity.id(), identity.path_id()), bytes_of, &opening, &watched)
+        made((&name, &place), (id, place_id), bytes_of, &opening, &watched)
     });
     made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
 }
 
-fn local(source: &LocalInput, folder: &std::path::Path) -> std::io::Result<(FileIdentity, LocalFile)> {
+/// The ids of a file and of its place, or of the bytes of a file without a name.
+type Ids = (FileId, Option<FileId>);
+
+/// A local file with its ids, and its canonical path if it has a name.
+fn local(source: &LocalInput, folder: &Path) -> io::Result<(Option<PathBuf>, Ids, LocalFile)> {
+    let named = |file: LocalFile, path: &Path| {
+        let path = path.canonicalize()?;
+        let (id, place_id) = identity::of_open_file(&file, &path)?;
+        Ok((Some(path), (id, Some(place_id)), file))
+    };
     let copied = match source {
-        LocalInput::File(path) => {
-            let file = LocalFile::open(path)?;
-            return Ok((FileIdentity::of_open_file(&file, path)?, file));
-        }
-        LocalInput::Found { path, folder } => {
-            let file = LocalFile::open_below(folder, path)?;
-            return Ok((FileIdentity::of_open_file(&file, path)?, file));
-        }
+        LocalInput::File(path) => return named(LocalFile::open(path)?, path),
+        LocalInput::Found { path, folder } => return named(LocalFile::open_below(folder, path)?, path),
         LocalInput::Pipe(path) => Copied::to_folder(&mut open_pipe(path)?, folder)?,
         LocalInput::Stdin => Copied::to_folder(&mut std::io::stdin().lock(), folder)?,
     };
-    Ok((copied.identity(), copied.file))
+    Ok((None, (copied.id, None), copied.file))
 }
 
 fn made(
     (name, place): (&str, &str),
-    (id, place_id): (FileId, Option<FileId>),
+    (id, place_id): Ids,
     bytes_of: BytesOf,
     opening: &Arc<Opening>,
     watched: &Watched,
 ) -> Result<Vec<Found>, FileError> {
-    let (source, bytes) = match &bytes_of {
-        BytesOf::File(file) => (source_of_file(file, name), Some(file.size())),
-        BytesOf::Object(object, runtime) => {
-            (source_of_object(object, runtime, &opening.random), Some(object.len))
-        }
-        BytesOf::Entry(..) => return Err(FileError::content("E-COMPRESSION", "an archive in an archive")),
-    };
     let csv_file =
-        |(name, place): (String, String), (id, place_id), bytes, bytes_of| -> Result<CsvFile, FileError> {
-            let kind = type_of(&name, &opening.named_type)?;
+        |(name, place): (String, String), (id, place_id), bytes_of: BytesOf| -> Result<_, FileError> {
             Ok(CsvFile {
+                kind: type_of(&name, &opening.named_type)?,
                 name,
                 place,
                 id,
                 place_id,
-                kind,
-                bytes,
+                bytes: bytes_of.len(),
                 bytes_of,
                 opening: Arc::clone(opening),
                 watched: watched.clone(),
                 warned: Arc::default(),
             })
         };
-    match open(source, &opening.reading).map_err(|error| csv::of_io(&error))? {
+    match bytes_of.open(name, opening).map_err(|error| csv::of_io(&error))? {
         Opened::Text(_) => {
             let names = (name.to_owned(), place.to_owned());
-            Ok(vec![Ok(csv_file(names, (id, place_id), bytes, bytes_of)?)])
+            Ok(vec![Ok(csv_file(names, (id, place_id), bytes_of)?)])
         }
         Opened::Zip(zip) => {
             let zip = Arc::new(zip);
             let (mut entries, mut workbook) = (Vec::new(), false);
-            let listed = zip.archive.each_entry(|entry| {
+            let listed = zip.each_entry(|entry| {
                 workbook |= entry.name.starts_with("xl/");
-                if !entry.is_folder() && has_csv_extension(&entry.name) && !is_hidden(&entry.name) {
+                if !entry.name.ends_with('/') && has_csv_extension(&entry.name) && !is_hidden(&entry.name) {
                     entries.push(entry);
                 }
             });
@@ -288,9 +280,8 @@ fn made(
                 let of = |archive: &str| format!("{archive}!{}", entry.name);
                 let names = (of(name), of(place));
                 let ids = (id.entry(&entry.name), place_id.map(|id| id.entry(&entry.name)));
-                let bytes = Some(entry.compressed_size);
                 let named = names.0.clone();
-                let file = csv_file(names, ids, bytes, BytesOf::Entry(Arc::clone(&zip), entry));
+                let file = csv_file(names, ids, BytesOf::Entry(Arc::clone(&zip), entry));
                 files.push(file.map_err(|error| (named, error)));
             }
             if !files.is_empty() {
@@ -319,6 +310,6 @@ pub fn unread(error: StoreError) -> FileError {
 }
 
 /// The folder for temporary copies, below the state folder.
-pub fn temporary(state: &std::path::Path) -> PathBuf {
+pub fn temporary(state: &Path) -> PathBuf {
     state.join("tmp")
 }

@@ -9,7 +9,6 @@ use crate::import::reading::names::{has_csv_extension, is_hidden};
 use crate::object::{BucketString, Encryption, S3Location};
 use crate::store::Head;
 use crate::store::reader::{ListFrom, StoreReader};
-use crate::words::with_causes;
 
 /// The most objects of one command.
 const OBJECTS_MAX: usize = 1_000_000;
@@ -92,12 +91,9 @@ pub async fn inputs(args: &[OsString], store: Option<&Arc<dyn StoreReader>>) -> 
             _ => {
                 let args = args.to_vec();
                 let found = tokio::task::spawn_blocking(move || expand(&args)).await;
-                let found = found.map_err(|error| Unusable::failed(&error))?.map_err(|error| {
-                    let text = with_causes(&error);
-                    if error.is_denied() { Unusable::Denied(text) } else { Unusable::Wrong(text) }
-                })?;
-                found.skipped.iter().for_each(|skipped| tracing::warn!("{skipped}"));
-                inputs.extend(found.sources.into_iter().map(Input::Local));
+                let (found, skipped) = found.map_err(|error| Unusable::failed(&error))??;
+                skipped.iter().for_each(|skipped| tracing::warn!("{skipped}"));
+                inputs.extend(found.into_iter().map(Input::Local));
             }
         }
     }

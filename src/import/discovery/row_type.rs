@@ -4,7 +4,6 @@ use crate::call::CallKind;
 use crate::import::csv::{self, FileType};
 use crate::import::{FileError, FileFault};
 use crate::object::Collection;
-use crate::words::Told;
 
 /// What rows become, as far as a person names it.
 #[derive(Clone, Debug, Default)]
@@ -43,11 +42,6 @@ pub(super) fn type_of(name: &str, named_type: &NamedType) -> Result<FileType, Fi
                 "--type object needs --collection, because the name of the file shows none",
             )),
         },
-        (None, Ok(named)) => Ok(named),
-        (None, Err(error)) => {
-            let text = error.to_string();
-            let message = text.strip_prefix("E-CSV-TYPE: ").unwrap_or(&text);
-            Err(FileError::new(FileFault::Local, "E-CSV-TYPE", Told::plain(message)))
-        }
+        (None, named) => named,
     }
 }

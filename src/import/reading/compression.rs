@@ -1,32 +1,23 @@
 //! Detects how a file is compressed.
 
-use std::fmt;
-
 /// The bytes at the beginning of a file that [`detect`] looks at.
 pub const MAGIC_BYTES: usize = 4;
 
 /// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Compression {
     /// Not at all.
+    #[error("none")]
     None,
     /// gzip, in any number of members.
+    #[error("gzip")]
     Gzip,
     /// zstd, in any number of frames.
+    #[error("zstd")]
     Zstd,
     /// Zip: an archive, with a file in each entry.
+    #[error("zip")]
     Zip,
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-            Self::Zip => "zip",
-        })
-    }
 }
 
 /// How a file is compressed, by its first [`MAGIC_BYTES`] bytes; if they show nothing, by the

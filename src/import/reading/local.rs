@@ -13,6 +13,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::ReadingError;
 use super::names::has_csv_extension;
+use crate::import::unusable::Unusable;
 
 /// The most files of one command.
 pub const FILES_MAX: usize = 100_000;
@@ -41,15 +42,6 @@ pub enum LocalInput {
     Stdin,
 }
 
-/// The files that arguments mean.
-#[derive(Debug, Default)]
-pub struct Expanded {
-    /// The files.
-    pub sources: Vec<LocalInput>,
-    /// What was found in folders and will not be read.
-    pub skipped: Vec<Skipped>,
-}
-
 /// Something in a folder that will not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is skipped: {why}", path.display())]
@@ -60,43 +52,8 @@ pub struct Skipped {
     pub why: &'static str,
 }
 
-/// Why the files of a command cannot be determined.
-#[derive(Debug, thiserror::Error)]
-pub enum ExpandError {
-    /// No such file or folder.
-    #[error("no such file or folder: {0}")]
-    Missing(PathBuf),
-    /// The metadata of a file or folder cannot be read.
-    #[error("cannot read {0}")]
-    Unreadable(PathBuf, #[source] io::Error),
-    /// The pattern is malformed.
-    #[error("malformed pattern {0}")]
-    Pattern(String, #[source] glob::PatternError),
-    /// The pattern matches nothing.
-    #[error("no file matches {0}")]
-    NoMatch(String),
-    /// The folder has no file to import.
-    #[error("no .csv, .tsv or .txt file (or one of these with .gz, .zst or .zip) in the folder {0}")]
-    NothingIn(PathBuf),
-    /// The argument means only things that are not read.
-    #[error(transparent)]
-    OnlySkipped(Skipped),
-    /// The path is neither a file nor a pipe, but something else.
-    #[error("{0} is {1}, which is not read; name a file or a pipe")]
-    NoFile(PathBuf, &'static str),
-    /// There are more than so many of what was counted.
-    #[error("over {0} {1}: name fewer files or folders")]
-    TooMany(usize, &'static str),
-}
-
-impl ExpandError {
-    /// Whether access was denied.
-    pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Unreadable(_, cause) if cause.kind() == io::ErrorKind::PermissionDenied)
-    }
-}
-
-/// The files that arguments mean, each file once, in the order of the arguments.
+/// The files that arguments mean, each file once, in the order of the arguments; and what was found in folders
+/// and will not be read.
 ///
 /// - `-` is standard input.
 /// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links
@@ -105,8 +62,8 @@ impl ExpandError {
 /// - A file or a pipe means itself, whatever its name. A device or a socket is refused.
 /// - Otherwise an argument with `*`, `?` or `[` is a pattern. Each match means what it means in a folder,
 ///   whatever its extension. The folder is the part of the pattern before the first name with one of these
-///   characters. Errors: [`ExpandError`]: an argument means nothing that can be read, or too many files.
-pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
+///   characters. Errors: [`Unusable`]: an argument means nothing that can be read, or too many files.
+pub fn expand(args: &[OsString]) -> Result<(Vec<LocalInput>, Vec<Skipped>), Unusable> {
     let mut found = Found::default();
     for arg in args {
         if arg == "-" {
@@ -122,10 +79,10 @@ pub fn expand(args: &[OsString]) -> Result<Expanded, ExpandError> {
             (Err(error), Some(pattern)) if error.kind() == io::ErrorKind::NotFound => {
                 found.pattern(pattern)?
             }
-            (Err(cause), _) => return Err(unreadable(path, cause)),
+            (Err(cause), _) => return Err(unreadable(path, &cause)),
         }
     }
-    Ok(Expanded { sources: found.sources, skipped: found.skipped })
+    Ok((found.sources, found.skipped))
 }
 
 /// What was found so far.
@@ -147,14 +104,14 @@ struct Root {
 }
 
 impl Root {
-    fn new(path: &Path) -> Result<Self, ExpandError> {
+    fn new(path: &Path) -> Result<Self, Unusable> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let canonical = path.canonicalize().map_err(|cause| unreadable(path, cause))?;
+        let canonical = path.canonicalize().map_err(|cause| unreadable(path, &cause))?;
         Ok(Self { path: path.to_owned(), canonical })
     }
 
     /// The folder with which a pattern begins.
-    fn of_pattern(pattern: &str) -> Result<Self, ExpandError> {
+    fn of_pattern(pattern: &str) -> Result<Self, Unusable> {
         let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
         let folder = plain.rsplit_once('/').map_or("", |(folder, _)| folder);
         Self::new(Path::new(if folder.is_empty() && plain.starts_with('/') { "/" } else { folder }))
@@ -178,8 +135,9 @@ fn special(kind: fs::FileType) -> &'static str {
 const LEADS_OUT: &str = "it leads out of the folder; to import what it leads to, name that";
 
 impl Found {
-    fn pattern(&mut self, pattern: &str) -> Result<(), ExpandError> {
-        let malformed = |cause| ExpandError::Pattern(pattern.to_owned(), cause);
+    fn pattern(&mut self, pattern: &str) -> Result<(), Unusable> {
+        let malformed =
+            |cause: glob::PatternError| Unusable::Wrong(format!("malformed pattern {pattern}: {cause}"));
         let options = glob::MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
@@ -196,7 +154,7 @@ impl Found {
             let path = match path {
                 Ok(path) => path,
                 Err(error) if error.error().kind() == io::ErrorKind::PermissionDenied => {
-                    return Err(ExpandError::Unreadable(error.path().to_owned(), error.into()));
+                    return Err(unreadable(error.path(), error.error()));
                 }
                 // Broken links, and links to themselves, are left out.
                 Err(_) => continue,
@@ -212,12 +170,12 @@ impl Found {
         if any {
             return Ok(());
         }
-        let none = || ExpandError::NoMatch(pattern.to_owned());
-        Err(self.skipped.last().cloned().map_or_else(none, ExpandError::OnlySkipped))
+        let none = || format!("no file matches {pattern}");
+        Err(Unusable::Wrong(self.skipped.last().map_or_else(none, Skipped::to_string)))
     }
 
     /// Adds a path that matches a pattern. The path means what it means in a folder, but with any extension.
-    fn matched(&mut self, path: &Path, root: &Root) -> Result<bool, ExpandError> {
+    fn matched(&mut self, path: &Path, root: &Root) -> Result<bool, Unusable> {
         if root.is_left_by(path) {
             self.skip(path, LEADS_OUT);
             return Ok(false);
@@ -241,8 +199,8 @@ impl Found {
     }
 
     /// Adds a path that a person named.
-    fn named(&mut self, path: &Path) -> Result<(), ExpandError> {
-        let about = fs::metadata(path).map_err(|cause| unreadable(path, cause))?;
+    fn named(&mut self, path: &Path) -> Result<(), Unusable> {
+        let about = fs::metadata(path).map_err(|cause| unreadable(path, &cause))?;
         if about.is_file() {
             return self.add_once(path, true, LocalInput::File(path.to_owned()));
         }
@@ -250,18 +208,26 @@ impl Found {
             return self.add_once(path, false, LocalInput::Pipe(path.to_owned()));
         }
         if !about.is_dir() {
-            return Err(ExpandError::NoFile(path.to_owned(), special(about.file_type())));
+            let (path, what) = (path.display(), special(about.file_type()));
+            return Err(Unusable::Wrong(format!(
+                "{path} is {what}, which is not read; name a file or a pipe"
+            )));
         }
         let before = self.skipped.len();
         if self.below(path, &Root::new(path)?)? {
             return Ok(());
         }
-        let nothing = || ExpandError::NothingIn(path.to_owned());
-        Err(self.skipped.get(before).cloned().map_or_else(nothing, ExpandError::OnlySkipped))
+        let nothing = || {
+            format!(
+                "no .csv, .tsv or .txt file (or one of these with .gz, .zst or .zip) in the folder {}",
+                path.display()
+            )
+        };
+        Err(Unusable::Wrong(self.skipped.get(before).map_or_else(nothing, Skipped::to_string)))
     }
 
     /// Adds the tables in a folder and below. Returns whether there are any, even if they were found before.
-    fn below(&mut self, folder: &Path, root: &Root) -> Result<bool, ExpandError> {
+    fn below(&mut self, folder: &Path, root: &Root) -> Result<bool, Unusable> {
         let mut any = false;
         // A list replaces recursion, because whoever made the folders decides how deep they are.
         let mut left = vec![folder.to_owned()];
@@ -282,7 +248,7 @@ impl Found {
                 }
                 // A broken link, a link to itself, or a file that was just deleted is left out.
                 Err(_) if path != folder => continue,
-                Err(cause) => return Err(unreadable(&path, cause)),
+                Err(cause) => return Err(unreadable(&path, &cause)),
             };
             if about.is_dir() {
                 if self.folders.insert((about.dev(), about.ino())) {
@@ -302,10 +268,10 @@ impl Found {
     }
 
     /// The sorted paths in a folder, without hidden ones.
-    fn names_in(&mut self, folder: &Path) -> Result<Vec<PathBuf>, ExpandError> {
+    fn names_in(&mut self, folder: &Path) -> Result<Vec<PathBuf>, Unusable> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(folder).map_err(|cause| unreadable(folder, cause))? {
-            let name = entry.map_err(|cause| unreadable(folder, cause))?.file_name();
+        for entry in fs::read_dir(folder).map_err(|cause| unreadable(folder, &cause))? {
+            let name = entry.map_err(|cause| unreadable(folder, &cause))?.file_name();
             self.count_name()?;
             if !name.as_encoded_bytes().starts_with(b".") {
                 names.push(name);
@@ -315,45 +281,48 @@ impl Found {
         Ok(names.into_iter().map(|name| folder.join(name)).collect())
     }
 
-    fn found(&mut self, path: &Path, root: &Root) -> Result<(), ExpandError> {
+    fn found(&mut self, path: &Path, root: &Root) -> Result<(), Unusable> {
         let source = LocalInput::Found { path: path.to_owned(), folder: root.path.clone() };
         self.add_once(path, true, source)
     }
 
-    fn add_once(&mut self, path: &Path, regular: bool, source: LocalInput) -> Result<(), ExpandError> {
+    fn add_once(&mut self, path: &Path, regular: bool, source: LocalInput) -> Result<(), Unusable> {
         // The pipe of the shell's `<(command)` is a link to a name that does not exist, such as `pipe:[123]`.
         let known_as = match regular {
-            true => path.canonicalize().map_err(|cause| unreadable(path, cause))?,
+            true => path.canonicalize().map_err(|cause| unreadable(path, &cause))?,
             false => path.to_owned(),
         };
-        if !self.files.insert(known_as) {
-            return Ok(());
-        }
-        self.add(source)
+        if self.files.insert(known_as) { self.add(source) } else { Ok(()) }
     }
 
-    fn add(&mut self, source: LocalInput) -> Result<(), ExpandError> {
+    fn add(&mut self, source: LocalInput) -> Result<(), Unusable> {
         if self.sources.len() >= FILES_MAX {
-            return Err(ExpandError::TooMany(FILES_MAX, "files"));
+            return Err(too_many(FILES_MAX, "files"));
         }
         self.sources.push(source);
         Ok(())
     }
 
-    fn count_name(&mut self) -> Result<(), ExpandError> {
+    fn count_name(&mut self) -> Result<(), Unusable> {
         self.names += 1;
         if self.names > NAMES_MAX {
-            return Err(ExpandError::TooMany(NAMES_MAX, "names in folders"));
+            return Err(too_many(NAMES_MAX, "names in folders"));
         }
         Ok(())
     }
 }
 
-fn unreadable(path: &Path, cause: io::Error) -> ExpandError {
+fn unreadable(path: &Path, cause: &io::Error) -> Unusable {
+    let path = path.display();
     match cause.kind() {
-        io::ErrorKind::NotFound => ExpandError::Missing(path.to_owned()),
-        _ => ExpandError::Unreadable(path.to_owned(), cause),
+        io::ErrorKind::NotFound => Unusable::Wrong(format!("no such file or folder: {path}")),
+        io::ErrorKind::PermissionDenied => Unusable::Denied(format!("cannot read {path}: {cause}")),
+        _ => Unusable::Wrong(format!("cannot read {path}: {cause}")),
     }
+}
+
+fn too_many(max: usize, what: &str) -> Unusable {
+    Unusable::Wrong(format!("over {max} {what}: name fewer files or folders"))
 }
 
 /// An open regular file, as it was when it was opened. Clones share the handle and nothing else, so several
@@ -515,7 +484,7 @@ mod tests {
     }
 
     /// What arguments below the folder mean, as paths below it.
-    fn expanded(dir: &Path, args: &[&str]) -> Result<Vec<String>, ExpandError> {
+    fn expanded(dir: &Path, args: &[&str]) -> Result<Vec<String>, Unusable> {
         let args: Vec<OsString> =
             args.iter().map(|arg| if *arg == "-" { "-".into() } else { dir.join(arg).into() }).collect();
         let shown = |source: LocalInput| match source {
@@ -525,7 +494,7 @@ mod tests {
             LocalInput::Pipe(path) => format!("pipe {}", path.display()),
             LocalInput::Stdin => "-".to_owned(),
         };
-        Ok(expand(&args)?.sources.into_iter().map(shown).collect())
+        Ok(expand(&args)?.0.into_iter().map(shown).collect())
     }
 
     #[test]
@@ -615,6 +584,7 @@ mod tests {
     #[test]
     fn a_pattern_means_its_matches() {
         let dir = folder(&["a/1.csv", "a/2.csv", "a/.3.csv", "b/1.csv", "b/x.json", "odd[1].csv"]);
+        let refused = |arg| expanded(dir.path(), &[arg]).unwrap_err().to_string();
         let check = |arg, means: &[&str]| assert_eq!(expanded(dir.path(), &[arg]).unwrap(), means, "{arg}");
         check("*/1.csv", &["a/1.csv", "b/1.csv"]);
         check("a/*", &["a/1.csv", "a/2.csv"]);
@@ -626,8 +596,8 @@ mod tests {
         fs::write(dir.path().join(odd), "id\n").unwrap();
         check("a/*", &["a/1.csv", "a/2.csv"]);
         check("[b]", &["b/1.csv"]);
-        assert!(matches!(expanded(dir.path(), &["*.tsv"]), Err(ExpandError::NoMatch(_))));
-        assert!(matches!(expanded(dir.path(), &["a[.csv"]), Err(ExpandError::Pattern(..))));
+        assert!(refused("*.tsv").starts_with("no file matches "));
+        assert!(refused("a[.csv").starts_with("malformed pattern "));
     }
 
     #[test]
@@ -640,14 +610,16 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let dir = folder(&["empty/x.json", "a.csv"]);
-        let error = expanded(dir.path(), &["a.csv", "b.csv"]).unwrap_err();
-        assert!(error.to_string().ends_with("/b.csv"), "{error}");
-        let error = expanded(dir.path(), &["empty"]).unwrap_err();
-        assert!(matches!(&error, ExpandError::NothingIn(path) if path.ends_with("empty")), "{error:?}");
-        assert!(matches!(expanded(dir.path(), &["a.csv", "empty"]), Err(ExpandError::NothingIn(_))));
-        assert!(matches!(expanded(dir.path(), &["emp*"]), Err(ExpandError::NoMatch(_))));
+        let check = |args: &[&str], start: &str, end: &str| {
+            let error = expanded(dir.path(), args).unwrap_err().to_string();
+            assert!(error.starts_with(start) && error.ends_with(end), "{error}");
+        };
+        check(&["a.csv", "b.csv"], "no such file or folder: ", "/b.csv");
+        check(&["empty"], "no .csv, .tsv or .txt file (", "/empty");
+        check(&["a.csv", "empty"], "no .csv, .tsv or .txt file (", "/empty");
+        check(&["emp*"], "no file matches ", "/emp*");
         assert_eq!(expanded(dir.path(), &["*"]).unwrap(), ["a.csv"]);
-        assert!(matches!(expanded(dir.path(), &["a.csv/b.csv"]), Err(ExpandError::Unreadable(..))));
+        check(&["a.csv/b.csv"], "cannot read ", "/a.csv/b.csv: Not a directory (os error 20)");
     }
 
     #[test]
@@ -655,8 +627,8 @@ mod tests {
         use std::os::fd::AsRawFd as _;
         let (reader, _writer) = io::pipe().unwrap();
         let path = format!("/dev/fd/{}", reader.as_raw_fd());
-        let sources = expand(&[path.clone().into(), path.clone().into()]).unwrap();
-        assert_eq!(sources.sources, [LocalInput::Pipe(path.into())]);
+        let (sources, _) = expand(&[path.clone().into(), path.clone().into()]).unwrap();
+        assert_eq!(sources, [LocalInput::Pipe(path.into())]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::guard::Guard;
 use super::local::LocalFile;
 use super::temporary::Copied;
 use super::text::Utf8;
-use super::zip::{Entry, ZipError, ZipFile};
+use super::zip::{Entry, ZipFile};
 
 /// How files are opened.
 #[derive(Clone, Debug)]
@@ -26,39 +26,13 @@ pub struct Options {
     pub temporary: PathBuf,
 }
 
-/// A file, before anything is known of its content.
-pub struct Unopened {
-    /// The file's bytes.
-    pub bytes: FileBytes,
-    /// The file's name. Only its extension counts.
-    pub name: String,
-    /// The `Content-Encoding` of an object.
-    pub content_encoding: Option<String>,
-}
-
-/// The raw bytes of a file.
-pub enum FileBytes {
-    /// A local file, or a copy of standard input or of a pipe.
-    File(LocalFile),
-    /// A stream, such as [`super::s3::RangeReader`].
-    Sequential(Box<dyn Read + Send>),
-}
-
 /// An open file.
 #[derive(Debug)]
 pub enum Opened {
     /// One text.
     Text(Text),
     /// An archive with a text in each entry.
-    Zip(OpenedZip),
-}
-
-/// An open archive.
-#[derive(Debug)]
-pub struct OpenedZip {
-    /// The archive.
-    pub archive: ZipFile,
-    options: Options,
+    Zip(ZipFile),
 }
 
 /// A text as UTF-8, and how far it was read.
@@ -67,53 +41,45 @@ pub struct Text {
     raw: RawBytes,
 }
 
-/// Opens a file. Reads the first bytes; of an archive that is a stream, reads and copies everything.
-/// Errors: those of the raw bytes, and [`ZipError`].
-pub fn open(source: Unopened, options: &Options) -> io::Result<Opened> {
-    let Unopened { bytes, name, content_encoding } = source;
-    let detect = |magic: &[u8]| detect(magic, content_encoding.as_deref(), &name);
-    match bytes {
-        FileBytes::File(file) => match detect(&magic(&mut file.reader())?) {
-            Compression::Zip => open_archive(file, options),
-            compression => Text::new(file.reader(), compression, options).map(Opened::Text),
-        },
-        FileBytes::Sequential(mut reader) => {
-            let head = magic(&mut reader)?;
-            let compression = detect(&head);
-            let mut whole = io::Cursor::new(head).chain(reader);
-            match compression {
-                Compression::Zip => {
-                    open_archive(Copied::to_folder(&mut whole, &options.temporary)?.file, options)
-                }
-                compression => Text::new(whole, compression, options).map(Opened::Text),
-            }
-        }
+/// Opens a local file, or a copy of standard input or of a pipe. Of the name only the extension counts, here and
+/// below. Errors: those of the raw bytes, and [`ZipError`](super::zip::ZipError).
+pub fn open_file(file: LocalFile, name: &str, options: &Options) -> io::Result<Opened> {
+    match detect(&magic(&mut file.reader())?, None, name) {
+        Compression::Zip => ZipFile::open(file, options.limits).map(Opened::Zip),
+        compression => Text::new(file.reader(), compression, options).map(Opened::Text),
     }
 }
 
-fn open_archive(file: LocalFile, options: &Options) -> io::Result<Opened> {
-    let archive = ZipFile::open(file, options.limits)?;
-    Ok(Opened::Zip(OpenedZip { archive, options: options.clone() }))
+/// Opens a stream, such as [`super::s3::RangeReader`]. Reads the first bytes; of an archive, reads and copies
+/// everything. Errors: as for [`open_file`].
+pub fn open_stream(
+    mut reader: impl Read + Send + 'static,
+    name: &str,
+    content_encoding: Option<&str>,
+    options: &Options,
+) -> io::Result<Opened> {
+    let head = magic(&mut reader)?;
+    let compression = detect(&head, content_encoding, name);
+    let mut whole = io::Cursor::new(head).chain(reader);
+    if compression == Compression::Zip {
+        let copied = Copied::to_folder(&mut whole, &options.temporary)?;
+        return ZipFile::open(copied.file, options.limits).map(Opened::Zip);
+    }
+    Text::new(whole, compression, options).map(Opened::Text)
 }
 
-impl OpenedZip {
-    /// Opens an entry, which may itself be compressed with gzip or zstd. The limit of expansion compares the
-    /// entry's text with its bytes in the archive.
-    /// Errors: [`ZipError`], also for an archive in the archive; or the file cannot be read.
-    pub fn open(&self, entry: &Entry) -> io::Result<Text> {
-        let raw = RawBytes::default();
-        let mut reader = self.archive.read(entry, raw.clone())?;
-        let head = magic(&mut reader)?;
-        let compression = detect(&head, None, &entry.name);
-        if compression == Compression::Zip {
-            return Err(ZipError::Nested.into());
-        }
-        let whole = io::Cursor::new(head).chain(reader);
-        // Only the bytes of the archive are raw bytes, so those of the entry's decoder are not counted.
-        let decoded =
-            decompress(Counted::new(whole, RawBytes::default()), compression, &self.options.limits)?;
-        Ok(Text::of_decoded(decoded, raw, &self.options))
-    }
+/// Opens an entry, which may itself be compressed with gzip or zstd. The limit of expansion compares the entry's
+/// text with its bytes in the archive.
+/// Errors: as for [`open_file`], also for an archive in the archive.
+pub fn open_entry(archive: &ZipFile, entry: &Entry, options: &Options) -> io::Result<Text> {
+    let raw = RawBytes::default();
+    let mut reader = archive.read(entry, raw.clone())?;
+    let head = magic(&mut reader)?;
+    let compression = detect(&head, None, &entry.name);
+    let whole = io::Cursor::new(head).chain(reader);
+    // Only the bytes of the archive are raw bytes, so those of the entry's decoder are not counted.
+    let decoded = decompress(Counted::new(whole, RawBytes::default()), compression, &options.limits)?;
+    Ok(Text::of_decoded(decoded, raw, options))
 }
 
 impl Text {
@@ -156,17 +122,6 @@ fn magic(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(magic)
 }
 
-debug_fields!(Unopened { name });
-
-impl std::fmt::Debug for FileBytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::File(_) => "File",
-            Self::Sequential(_) => "Sequential",
-        })
-    }
-}
-
 debug_fields!(Text { raw });
 
 #[cfg(test)]
@@ -197,13 +152,15 @@ mod tests {
         (Options { encoding: None, limits: Limits::default(), temporary }, dir)
     }
 
-    /// A source as a file and as a stream.
-    fn sources(bytes: &[u8], name: &str) -> [Unopened; 2] {
+    /// Opens a source as a file and as a stream.
+    fn open(bytes: &[u8], name: &str, options: &Options) -> [io::Result<Opened>; 2] {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        let stream = Box::new(Dribble(io::Cursor::new(bytes.to_vec()), 3));
-        let bytes = [FileBytes::File(LocalFile::of_open(file).unwrap()), FileBytes::Sequential(stream)];
-        bytes.map(|bytes| Unopened { bytes, name: name.to_owned(), content_encoding: None })
+        let stream = Dribble(io::Cursor::new(bytes.to_vec()), 3);
+        [
+            open_file(LocalFile::of_open(file).unwrap(), name, options),
+            open_stream(stream, name, None, options),
+        ]
     }
 
     fn text_of(opened: Opened) -> Text {
@@ -223,8 +180,8 @@ mod tests {
     fn a_text_is_read_whatever_its_compression() {
         let (options, _dir) = options();
         let check = |bytes: &[u8], name: &str, expected: &[u8]| {
-            for source in sources(bytes, name) {
-                let text = text_of(open(source, &options).unwrap());
+            for opened in open(bytes, name, &options) {
+                let text = text_of(opened.unwrap());
                 let raw = text.raw_bytes();
                 assert!(read(text).unwrap() == expected);
                 assert_eq!(raw.get(), bytes.len() as u64);
@@ -245,8 +202,7 @@ mod tests {
         let (options, _dir) = options();
         for name in ["a.csv.gz", "a.csv.zst", "a.csv.zip"] {
             for bytes in [&b""[..], b"id,name\n1,a\n"] {
-                for source in sources(bytes, name) {
-                    let text = open(source, &options);
+                for text in open(bytes, name, &options) {
                     assert!(text.and_then(|opened| read(text_of(opened))).is_err(), "{name}");
                 }
             }
@@ -263,12 +219,12 @@ mod tests {
     #[test]
     fn an_archive_of_another_program_is_read() {
         let (options, _dir) = options();
-        for source in sources(&unhex(ARCHIVE), "a.zip") {
-            let Opened::Zip(archive) = open(source, &options).unwrap() else { panic!("a text") };
+        for opened in open(&unhex(ARCHIVE), "a.zip", &options) {
+            let Opened::Zip(archive) = opened.unwrap() else { panic!("a text") };
             let (mut entries, mut found) = (Vec::new(), Vec::new());
-            archive.archive.each_entry(|entry| entries.push(entry)).unwrap();
+            archive.each_entry(|entry| entries.push(entry)).unwrap();
             for entry in entries {
-                let text = archive.open(&entry).unwrap();
+                let text = open_entry(&archive, &entry, &options).unwrap();
                 let raw = text.raw_bytes();
                 let text = String::from_utf8(read(text).unwrap()).unwrap();
                 assert_eq!(raw.get(), entry.compressed_size);
@@ -287,8 +243,8 @@ mod tests {
         // The layers count together: neither alone expands 500 times.
         let zeros = vec![0; 16 << 20];
         for bomb in [gzip(&zeros), zstd::encode_all(zeros.as_slice(), 3).unwrap()] {
-            for source in sources(&bomb, "a.csv") {
-                let mut text = text_of(open(source, &options).unwrap());
+            for opened in open(&bomb, "a.csv", &options) {
+                let mut text = text_of(opened.unwrap());
                 let mut decoded = 0;
                 let error = loop {
                     match text.read(&mut [0; 65_536]) {
@@ -302,9 +258,8 @@ mod tests {
                 assert!(text.read(&mut [0; 9]).is_err());
             }
             let allowed = Limits { allow_expansion: true, ..options.limits };
-            for source in sources(&bomb, "a.csv") {
-                let options = Options { limits: allowed, ..options.clone() };
-                assert_eq!(read(text_of(open(source, &options).unwrap())).unwrap().len(), 16 << 20);
+            for opened in open(&bomb, "a.csv", &Options { limits: allowed, ..options.clone() }) {
+                assert_eq!(read(text_of(opened.unwrap())).unwrap().len(), 16 << 20);
             }
         }
     }
@@ -313,8 +268,8 @@ mod tests {
     fn errors_keep_their_types_through_all_layers() {
         let (options, _dir) = options();
         let cut = gzip(&rows(100));
-        for source in sources(&cut[..cut.len() - 1], "a.csv.gz") {
-            let error = read(text_of(open(source, &options).unwrap())).unwrap_err();
+        for opened in open(&cut[..cut.len() - 1], "a.csv.gz", &options) {
+            let error = read(text_of(opened.unwrap())).unwrap_err();
             assert!(typed::<super::super::decompress::DecompressError>(&error).is_some(), "{error:?}");
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }

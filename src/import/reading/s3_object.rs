@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::import::identity::FileIdentity;
+use crate::import::file_id::FileId;
+use crate::import::identity;
 use crate::object::{ObjectKey, S3Location};
 use crate::store::reader::StoreReader;
 use crate::store::{Head, ObjectVersion, StoreError};
@@ -54,14 +55,8 @@ impl S3Object {
         Ok(*now.pinned()?.0 == self.version)
     }
 
-    /// The identity of the object.
-    pub fn identity(&self) -> FileIdentity {
-        FileIdentity::S3 {
-            bucket: self.location.bucket.bucket().to_owned(),
-            key: self.key.as_str().to_owned(),
-            version: self.version.id.clone(),
-            etag: self.version.etag.clone(),
-            size: self.len,
-        }
+    /// The id of the object, and that of its place.
+    pub fn ids(&self) -> (FileId, FileId) {
+        identity::of_object(self.location.bucket.bucket(), self.key.as_str(), &self.version, self.len)
     }
 }

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::local::LocalFile;
 use crate::disk::own_files;
-use crate::import::identity::FileIdentity;
+use crate::import::file_id::FileId;
+use crate::import::identity;
 
 /// The bytes that are copied at a time.
 const COPY_BYTES: usize = 256 * 1024;
@@ -22,8 +23,8 @@ const NAMES_MAX: u64 = 1_000;
 pub struct Copied {
     /// The copy.
     pub file: LocalFile,
-    /// BLAKE3 of all bytes of the copy.
-    pub hash: [u8; 32],
+    /// The id of the copy's content.
+    pub id: FileId,
 }
 
 impl Copied {
@@ -45,12 +46,8 @@ impl Copied {
             hash.update(read);
             file.write_all(read).map_err(explained("cannot copy it to a file in", dir))?;
         }
-        Ok(Self { file: LocalFile::of_open(file)?, hash: *hash.finalize().as_bytes() })
-    }
-
-    /// The identity of the copy's content.
-    pub fn identity(&self) -> FileIdentity {
-        FileIdentity::Content { hash: self.hash, size: self.file.size() }
+        let file = LocalFile::of_open(file)?;
+        Ok(Self { id: identity::of_content(hash.finalize().as_bytes(), file.size()), file })
     }
 }
 
@@ -91,8 +88,8 @@ mod tests {
         let copy = |bytes: &[u8], size| Copied::to_folder(&mut Dribble(bytes, size), dir.path()).unwrap();
         let first = copy(&bytes, 1 << 20);
         let second = copy(&bytes, 777);
-        assert_eq!(first.identity().id(), second.identity().id());
-        assert_ne!(copy(&bytes[1..], 777).identity().id(), first.identity().id());
+        assert_eq!(first.id, second.id);
+        assert_ne!(copy(&bytes[1..], 777).id, first.id);
         let mut read = Vec::new();
         second.file.reader().read_to_end(&mut read).unwrap();
         assert!(read == bytes);

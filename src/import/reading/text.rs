@@ -161,7 +161,7 @@ impl Decode {
     fn fill<R: Read>(&mut self, inner: &mut R) -> io::Result<()> {
         if self.raw.used().is_empty() && !self.ended {
             (self.raw.from, self.raw.to) = (0, 0);
-            self.raw.to = read(inner, &mut self.raw.bytes)?;
+            self.raw.to = inner.read(&mut self.raw.bytes)?;
             self.ended = self.raw.to == 0;
         }
         Ok(())
@@ -200,15 +200,6 @@ impl Decode {
 }
 
 debug_fields!(Utf8<R> { named });
-
-fn read<R: Read>(inner: &mut R, buf: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match inner.read(buf) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
-}
 
 /// A likely encoding of a text that is not UTF-8, as `--encoding` takes it, by a sample from its beginning
 /// (64 KiB are enough). `None`: the text is UTF-8, is not text, or shows no encoding.

@@ -11,7 +11,6 @@ use crate::import::discovery::files::Opening;
 use crate::import::discovery::inputs::s3_url;
 use crate::import::journal::JournalError;
 use crate::import::s3_records::S3Records;
-use crate::import::shared_folder::SharedFolder;
 use crate::import::{
     OptionsHash, ProgressJournal, ProgressKeeper, RejectSink, RowLimits, SharedProgress, Unusable, short_hash,
 };
@@ -135,7 +134,7 @@ impl CsvFunction {
         };
         let journal = match &settings.journal {
             Some(place) => {
-                Some(SharedFolder::named("FOREBAY_JOURNAL", place, Arc::clone(&store))?.records(&id).await?)
+                Some(S3Records::named("FOREBAY_JOURNAL", place, Arc::clone(&store))?.open(&id).await?)
             }
             None => None,
         };

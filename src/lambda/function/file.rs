@@ -10,9 +10,9 @@ use super::timed_target::TimedTarget;
 use crate::import::discovery::files::unread;
 use crate::import::discovery::inputs::{Input, location_of};
 use crate::import::file_result::FileResult as Imported;
-use crate::import::files_import::{Counted, FilesImport, one};
+use crate::import::files_import::{FilesImport, one};
 use crate::import::rejects_output::RejectsOutput;
-use crate::import::{FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
+use crate::import::{Counters, FileEnd, FileError, FileFault, Target, TargetError, Waits, WantedSource};
 use crate::lambda::{Ended, FileResult, Record};
 use crate::object::{ObjectKey, S3Location};
 use crate::store::{Head, Outlook, StoreError};
@@ -62,7 +62,7 @@ impl Invocation {
             rejects: RejectsOutput::Folder(std::path::PathBuf::new()),
             reject_sink: Some(function.rejects()),
             part_bytes,
-            counted: Counted::default(),
+            counters: Counters::default(),
             stop: self.stop.clone(),
         };
         let input = Input::Object {
@@ -85,23 +85,21 @@ impl Invocation {
         let key = ObjectKey::listed(record.key.clone());
         let mut waits = Waits::default();
         loop {
-            match self.find_once(record, &location, &key).await {
+            let error = match self.find_once(record, &location, &key).await {
                 Ok(head) => return Ok(head),
-                Err(error) => {
-                    let error = unread(error);
-                    match error.fault {
-                        FileFault::Transient => {
-                            let why = format!("{}: {}", record.name(), error.message.masked());
-                            if waits.wait(Duration::ZERO, &why, &self.stop).await.is_none() {
-                                return Err(Ended::Unfinished { row: None, why: Some(error.masked()) });
-                            }
-                        }
-                        FileFault::Missing if !self.function.settings.missing_fails => {
-                            return Err(Ended::Done("missing"));
-                        }
-                        _ => return Err(failed(&error)),
+                Err(error) => unread(error),
+            };
+            match error.fault {
+                FileFault::Transient => {
+                    let why = format!("{}: {}", record.name(), error.message.masked());
+                    if waits.wait(Duration::ZERO, &why, &self.stop).await.is_none() {
+                        return Err(Ended::Unfinished { row: None, why: Some(error.masked()) });
                     }
                 }
+                FileFault::Missing if !self.function.settings.missing_fails => {
+                    return Err(Ended::Done("missing"));
+                }
+                _ => return Err(failed(&error)),
             }
         }
     }
@@ -152,9 +150,7 @@ impl Invocation {
 fn outcome(result: &Imported, target: &TimedTarget) -> FileResult {
     let report = &result.report;
     let ended = match &report.end {
-        FileEnd::Done => Ended::Done("done"),
-        FileEnd::DoneBefore => Ended::Done("done before"),
-        FileEnd::RangeDone => Ended::Done("range done"),
+        FileEnd::Done | FileEnd::DoneBefore | FileEnd::RangeDone => Ended::Done(result.ended()),
         FileEnd::Failed(error) => Ended::Failed(error.masked()),
         FileEnd::Refused(error) => Ended::Failed(refused(error)),
         FileEnd::Stopped => Ended::Unfinished { row: Some(report.progress.next_row), why: target.why() },

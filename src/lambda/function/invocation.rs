@@ -1,9 +1,7 @@
 //! One invocation: what it works with, and when it stops.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -33,21 +31,15 @@ impl Invocation {
         let now = function.clock.wall();
         let plan = Plan::new(now, deadline, function.settings.stop_before);
         let (stop, limits) = (CancellationToken::new(), Limits::default());
-        let timer = timer(
-            [plan.stop, plan.cut, plan.answer].map(|at| at.since(now)),
-            [stop.clone(), limits.cut.clone(), limits.answer.clone()],
-        );
+        let after = [plan.stop, plan.cut, plan.answer].map(|at| at.since(now));
+        let tokens = [stop.clone(), limits.cut.clone(), limits.answer.clone()];
+        let timer = tokio::spawn(async move {
+            let began = tokio::time::Instant::now();
+            for (after, token) in after.into_iter().zip(tokens) {
+                tokio::time::sleep_until(began + after).await;
+                token.cancel();
+            }
+        });
         Self { function, progress, stop, limits, _timer: AbortOnDropHandle::new(timer) }
     }
-}
-
-/// Cancels each token after its time. The times are in order.
-fn timer(after: [Duration; 3], tokens: [CancellationToken; 3]) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let began = tokio::time::Instant::now();
-        for (after, token) in after.into_iter().zip(tokens) {
-            tokio::time::sleep_until(began + after).await;
-            token.cancel();
-        }
-    })
 }

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use forebay::disk::real_disk::RealDisk;
 use forebay::import::csv::{CsvOptions, CsvRows, FileType};
 use forebay::import::file_id::FileId;
-use forebay::import::identity::FileIdentity;
+use forebay::import::identity;
 use forebay::import::journal::LocalJournal;
 use forebay::import::reading::Limits;
-use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
+use forebay::import::reading::opened::{Opened, Options, open_stream};
 use forebay::import::{
     Begin, Begun, Counters, Earlier, End, FileEnd, FileReport, ImportSources, Importer, ImporterDeps, Job,
     NoSource, OptionsHash, Outcome, Prefix, RejectsOf, RejectsOwner, RowHash, RowLimits, Rows, RowsTaken,
@@ -92,7 +92,7 @@ fn node() -> Node {
 }
 
 fn file(number: u64) -> FileId {
-    FileIdentity::Content { hash: [3; 32], size: number }.id()
+    identity::of_content(&[3; 32], number)
 }
 
 fn begin_of(number: u64) -> Begin {
@@ -604,15 +604,11 @@ fn job(text: &str, rejects: &Path) -> Job {
     Job {
         begin: begin_of(1),
         open: Arc::new(move || {
-            let bytes = Box::new(std::io::Cursor::new(text.clone()));
-            let source = Unopened {
-                bytes: FileBytes::Sequential(bytes),
-                name: "track_1.csv".to_owned(),
-                content_encoding: None,
-            };
+            let bytes = std::io::Cursor::new(text.clone());
             let temporary = std::env::temp_dir();
             let options = Options { encoding: None, limits: Limits::default(), temporary };
-            let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
+            let opened = open_stream(bytes, "track_1.csv", None, &options).unwrap();
+            let Opened::Text(text) = opened else { panic!("an archive") };
             let kind = forebay::call::CallKind::Track;
             let opened = CsvRows::open(
                 "track_1.csv",

@@ -45,7 +45,7 @@ fn dialect_of(table: &Value) -> Dialect {
 /// The rows of a text; the error's text in place of a region that is no row.
 fn read_back(text: &[u8], dialect: Dialect) -> Value {
     let mut records = Records::new(text, dialect);
-    let mut record = Record::new();
+    let mut record = Record::default();
     let mut rows = Vec::new();
     while let Some(item) = records.read(&mut record).expect("bytes in memory") {
         rows.push(match item {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use forebay::import::csv::{CsvOptions, CsvRows, FileType};
-use forebay::import::identity::FileIdentity;
+use forebay::import::identity;
 use forebay::import::reading::Limits;
-use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
+use forebay::import::reading::opened::{Opened, Options, open_stream};
 use forebay::import::{Row, RowReader as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -442,14 +442,10 @@ fn a_million_rows_are_read_and_each_bad_one_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let text = table(ROWS, |row| row % 100 == 99);
     let size = text.len() as u64;
-    let id = FileIdentity::Content { hash: [1; 32], size }.id();
-    let source = Unopened {
-        bytes: FileBytes::Sequential(Box::new(std::io::Cursor::new(text))),
-        name: "track_1.csv".to_owned(),
-        content_encoding: None,
-    };
+    let id = identity::of_content(&[1; 32], size);
     let options = Options { encoding: None, limits: Limits::default(), temporary: folder.path().to_owned() };
-    let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
+    let opened = open_stream(std::io::Cursor::new(text), "track_1.csv", None, &options).unwrap();
+    let Opened::Text(text) = opened else { panic!("an archive") };
     let kind = forebay::call::CallKind::Track;
     let mut rows = CsvRows::open(
         "track_1.csv",

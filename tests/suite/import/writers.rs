@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use forebay::import::csv::{CsvOptions, CsvRows, FileType, OpenedCsv, Types, parse_schema};
-use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
+use forebay::import::reading::opened::{Opened, Options, open_stream};
 use forebay::import::reading::{Limits, text::encoding};
 use forebay::import::{FileError, Row, RowReader};
 use serde_json::{Map, Value, json};
@@ -18,17 +18,13 @@ fn folder() -> PathBuf {
 
 fn opened(case: &Value, file: &str) -> Result<OpenedCsv, FileError> {
     let bytes = fs::read(folder().join(file)).unwrap();
-    let source = Unopened {
-        bytes: FileBytes::Sequential(Box::new(Cursor::new(bytes))),
-        name: file.to_owned(),
-        content_encoding: None,
-    };
     let reading = Options {
         encoding: case["encoding"].as_str().and_then(|name| encoding(name).unwrap()),
         limits: Limits::default(),
         temporary: std::env::temp_dir(),
     };
-    let Opened::Text(text) = open(source, &reading).unwrap() else { panic!("{file} is an archive") };
+    let opened = open_stream(Cursor::new(bytes), file, None, &reading).unwrap();
+    let Opened::Text(text) = opened else { panic!("{file} is an archive") };
     let byte = |name: &str| case[name].as_str().and_then(|text| text.bytes().next());
     let usual = CsvOptions::default();
     let types = match case["types"].is_null() {

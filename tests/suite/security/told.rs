@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay::call::CallKind;
 use forebay::import::csv::{CsvOptions, CsvRows, FileType, RejectRows, of_io};
-use forebay::import::identity::FileIdentity;
+use forebay::import::identity;
 use forebay::import::reading::Limits;
 use forebay::import::reading::ReadingError;
 use forebay::import::reading::compression::Compression;
 use forebay::import::reading::decompress::DecompressError;
-use forebay::import::reading::opened::{FileBytes, Opened, Options, Unopened, open};
+use forebay::import::reading::opened::{Opened, Options, open_stream};
 use forebay::import::{Begin, FileError, OptionsHash, RowReader as _, WantedSource};
 use forebay::sources::SourceId;
 use forebay::words::Told;
@@ -71,10 +71,10 @@ fn codes() -> BTreeSet<String> {
 }
 
 fn of_text(text: &str) -> FileError {
-    let bytes = FileBytes::Sequential(Box::new(Cursor::new(text.to_owned())));
-    let source = Unopened { bytes, name: "track_1.csv".to_owned(), content_encoding: None };
+    let bytes = Cursor::new(text.to_owned());
     let options = Options { encoding: None, limits: Limits::default(), temporary: std::env::temp_dir() };
-    let Opened::Text(text) = open(source, &options).unwrap() else { panic!("an archive") };
+    let opened = open_stream(bytes, "track_1.csv", None, &options).unwrap();
+    let Opened::Text(text) = opened else { panic!("an archive") };
     let file = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
     let of = (file, FileType::Calls(CallKind::Track), "track_1.csv");
     let opened = CsvRows::open("track_1.csv", of, text, &CsvOptions::default());
@@ -194,7 +194,7 @@ async fn seen(forebay: &Forebay, object: &str) -> SeenBy {
 async fn imports(forebay: &Forebay) {
     for (number, code) in codes().iter().enumerate() {
         let begin = Begin {
-            file: FileIdentity::Content { hash: [u8::try_from(number).unwrap(); 32], size: 1 }.id(),
+            file: identity::of_content(&[u8::try_from(number).unwrap(); 32], 1),
             name: "track_1.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(SourceId::new("web").unwrap()),

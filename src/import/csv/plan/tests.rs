@@ -4,25 +4,35 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::import::csv::{Dialect, Item, Records, parse_schema};
 
+/// What the tests vary.
+struct PlanOptions {
+    kind: FileType,
+    types: Types,
+    time_columns: Vec<String>,
+    empty: Empty,
+    arrays: bool,
+    strict: bool,
+    message_id: MessageIds,
+}
+
 fn options(kind: CallKind) -> PlanOptions {
-    PlanOptions {
-        kind: FileType::Calls(kind),
-        types: Types::String,
-        time_columns: Vec::new(),
-        empty: Empty::Omit,
-        arrays: false,
-        strict: false,
-        message_id: MessageIds::Position("imp_f_".to_owned()),
-        max_event: 32 * 1_024,
-    }
+    let CsvOptions { types, time_columns, empty, arrays, strict, .. } = CsvOptions::default();
+    let (kind, message_id) = (FileType::Calls(kind), MessageIds::Position("imp_f_".to_owned()));
+    PlanOptions { kind, types, time_columns, empty, arrays, strict, message_id }
+}
+
+fn compile(header: &Record, options: PlanOptions) -> Result<(Plan, Vec<Told>), FileError> {
+    let PlanOptions { kind, types, time_columns, empty, arrays, strict, message_id } = options;
+    let csv = CsvOptions { types, time_columns, empty, arrays, strict, ..CsvOptions::default() };
+    Plan::compile(header, &kind, &csv, &message_id)
 }
 
 /// The calls of a text, and the codes of bad rows.
 fn calls(options: PlanOptions, text: &str) -> Vec<String> {
     let mut records = Records::new(text.as_bytes(), Dialect::default());
-    let mut record = Record::new();
+    let mut record = Record::default();
     assert_eq!(records.read_header(&mut record).unwrap(), Some(Item::Record));
-    let plan = Plan::compile(&record, options).unwrap().0;
+    let plan = compile(&record, options).unwrap().0;
     let mut calls = Vec::new();
     let mut out = b"kept".to_vec();
     while let Some(item) = records.read(&mut record).unwrap() {
@@ -40,12 +50,12 @@ fn calls(options: PlanOptions, text: &str) -> Vec<String> {
 }
 
 fn warnings(options: PlanOptions, names: &[&str]) -> Vec<String> {
-    let (_, warnings) = Plan::compile(&Record::of_fields(names), options).unwrap();
-    warnings.iter().map(ToString::to_string).collect()
+    let (_, warnings) = compile(&Record::of_fields(names), options).unwrap();
+    warnings.iter().map(|warning| warning.full().to_owned()).collect()
 }
 
 fn refused(options: PlanOptions, names: &[&str]) -> String {
-    Plan::compile(&Record::of_fields(names), options).unwrap_err().to_string()
+    compile(&Record::of_fields(names), options).unwrap_err().to_string()
 }
 
 /// One call of a track file with `userId` and `event`, without what these and the messageId give.
@@ -263,7 +273,7 @@ fn message_ids_come_from_a_column_or_the_position() {
 #[test]
 fn the_number_in_a_position_is_that_of_the_record() {
     let mut record = Record::of_fields(["u"]);
-    let (plan, _) = Plan::compile(&Record::of_fields(["userId"]), options(CallKind::Identify)).unwrap();
+    let (plan, _) = compile(&Record::of_fields(["userId"]), options(CallKind::Identify)).unwrap();
     for number in [0, 9, 10, 1_234_567_890, u64::MAX] {
         record.number = number;
         let mut out = Vec::new();
@@ -393,10 +403,10 @@ fn a_row_whose_cells_are_not_known_is_rejected() {
 #[test]
 fn a_wrong_width_says_what_may_be_the_reason() {
     let message = |row: &str| {
-        let (mut records, mut record) = (Records::new(row.as_bytes(), Dialect::default()), Record::new());
+        let (mut records, mut record) = (Records::new(row.as_bytes(), Dialect::default()), Record::default());
         records.read(&mut record).unwrap();
         let names = Record::of_fields(["userId", "event"]);
-        let plan = Plan::compile(&names, options(CallKind::Track)).unwrap().0;
+        let plan = compile(&names, options(CallKind::Track)).unwrap().0;
         plan.write(&record, &mut Vec::new()).unwrap_err().to_string()
     };
     assert_eq!(message("u"), "expected 2 fields, got 1");
@@ -481,7 +491,7 @@ fn types_are_as_declared_or_inferred() {
 #[test]
 fn a_row_of_another_width_or_not_of_utf8_is_no_call() {
     assert_eq!(calls(options(CallKind::Identify), "userId,a\n1\n1,2,3\n"), ["width", "width"]);
-    let (plan, _) = Plan::compile(&Record::of_fields(["userId", "a"]), options(CallKind::Identify)).unwrap();
+    let (plan, _) = compile(&Record::of_fields(["userId", "a"]), options(CallKind::Identify)).unwrap();
     let mut out = Vec::new();
     let error = plan.write(&Record::of_fields([b"u".as_slice(), b"\xFF\xFE"]), &mut out).unwrap_err();
     assert_eq!(
@@ -496,9 +506,10 @@ fn a_row_of_another_width_or_not_of_utf8_is_no_call() {
 
 #[test]
 fn a_call_has_a_longest_length() {
-    let max_event = r#"{"type":"identify","messageId":"imp_f_0","userId":"1234"}"#.len();
-    let options = PlanOptions { max_event, ..options(CallKind::Identify) };
-    assert_eq!(calls(options, "userId\n1234\n12345\n")[1], "too-large");
+    let rest = r#"{"type":"identify","messageId":"imp_f_0","userId":""}"#.len();
+    let longest = "1".repeat(Limits::default().max_event - rest);
+    let found = calls(options(CallKind::Identify), &format!("userId\n{longest}\n{longest}1\n"));
+    assert_eq!((found[0].len(), found[1].as_str()), (Limits::default().max_event, "too-large"));
 }
 
 #[test]
@@ -506,7 +517,7 @@ fn a_header_of_many_columns_is_compiled() {
     let names: Vec<String> = (0..9_999).map(|index| format!("p.{}.c{index}", index % 7)).collect();
     let mut all = vec!["userId"];
     all.extend(names.iter().map(String::as_str));
-    let (plan, _) = Plan::compile(&Record::of_fields(&all), options(CallKind::Identify)).unwrap();
+    let (plan, _) = compile(&Record::of_fields(&all), options(CallKind::Identify)).unwrap();
     let mut out = Vec::new();
     let mut cells = vec!["u"; 10_000];
     cells[5_000] = "";
@@ -578,7 +589,7 @@ proptest! {
             }
         }
         let cells: Vec<String> = cells.into_iter().cycle().take(names.len()).collect();
-        let (plan, warnings) = Plan::compile(&Record::of_fields(&names), PlanOptions { empty, ..options(CallKind::Track) }).unwrap();
+        let (plan, warnings) = compile(&Record::of_fields(&names), PlanOptions { empty, ..options(CallKind::Track) }).unwrap();
         prop_assert!(warnings.is_empty());
         let mut out = Vec::new();
         let result = plan.write(&Record::of_fields(&cells), &mut out);
@@ -605,7 +616,7 @@ proptest! {
         all.extend(names);
         let types = if infer { Types::Infer } else { Types::String };
         let options = PlanOptions { arrays, types, empty, ..options(CallKind::Identify) };
-        if let Ok((plan, _)) = Plan::compile(&Record::of_fields(&all), options) {
+        if let Ok((plan, _)) = compile(&Record::of_fields(&all), options) {
             let mut out = Vec::new();
             let cells = cells.iter().take(all.len());
             match plan.write(&Record::of_fields(cells), &mut out) {

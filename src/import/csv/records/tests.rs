@@ -32,7 +32,7 @@ fn dialect(escape: Option<u8>) -> Dialect {
 
 fn seen_by<R: Read>(input: R, dialect: &Dialect) -> Vec<Seen> {
     let mut records = Records::new(input, dialect.clone());
-    let mut record = Record::new();
+    let mut record = Record::default();
     let mut seen = Vec::new();
     while let Some(item) = records.read(&mut record).unwrap() {
         let fields = match item {
@@ -45,7 +45,7 @@ fn seen_by<R: Read>(input: R, dialect: &Dialect) -> Vec<Seen> {
                 Err(error)
             }
         };
-        seen.push((record.number(), record.line(), record.byte(), fields, record.raw().to_vec()));
+        seen.push((record.number, record.line, record.byte, fields, record.raw.to_vec()));
     }
     assert_eq!(records.read(&mut record).unwrap(), None);
     seen
@@ -55,7 +55,7 @@ fn seen_by<R: Read>(input: R, dialect: &Dialect) -> Vec<Seen> {
 fn texts_so_far<R: Read>(input: R, dialect: &Dialect) -> Vec<(u64, FileId)> {
     let mut records = Records::new(input, dialect.clone());
     let mut texts = Vec::new();
-    while records.read(&mut Record::new()).unwrap().is_some() {
+    while records.read(&mut Record::default()).unwrap().is_some() {
         texts.push(records.text_so_far().unwrap());
     }
     // The same once the line breaks after it were read, at the end.
@@ -162,15 +162,15 @@ fn a_byte_order_mark_is_dropped_at_the_beginning_alone() {
 #[test]
 fn places_are_those_of_the_text() {
     let mut records = Records::new("\u{feff}h\r\n\r\n\"a\nb\",c\r\rd\n".as_bytes(), dialect(None));
-    let mut record = Record::new();
+    let mut record = Record::default();
     assert_eq!(records.read_header(&mut record).unwrap(), Some(Item::Record));
-    assert_eq!((record.line(), record.byte(), record.raw()), (1, 3, b"h".as_slice()));
+    assert_eq!((record.line, record.byte, record.raw.as_slice()), (1, 3, b"h".as_slice()));
     assert_eq!(records.read(&mut record).unwrap(), Some(Item::Record));
-    let place = (record.number(), record.line(), record.byte(), record.raw());
+    let place = (record.number, record.line, record.byte, record.raw.as_slice());
     assert_eq!(place, (0, 3, 8, b"\"a\nb\",c".as_slice()));
     assert_eq!((record.len(), record.get(0), record.get(2)), (2, Some(b"a\nb".as_slice()), None));
     assert_eq!(records.read(&mut record).unwrap(), Some(Item::Record));
-    assert_eq!((record.number(), record.line(), record.byte()), (1, 6, 17));
+    assert_eq!((record.number, record.line, record.byte), (1, 6, 17));
     assert_eq!(records.read(&mut record).unwrap(), None);
 }
 
@@ -278,7 +278,7 @@ fn the_text_kept_of_a_broken_region_is_bounded() {
 fn memory_is_bounded_by_the_longest_record() {
     let text = "a,\"x\n".repeat(1_200_000);
     let mut records = Records::new(text.as_bytes(), dialect(None));
-    let mut record = Record::new();
+    let mut record = Record::default();
     let mut long = 0;
     while records.read(&mut record).unwrap().is_some() && long < 4 {
         long += 1;
@@ -292,12 +292,12 @@ fn a_line_is_scanned_a_bounded_number_of_times() {
     let lines = 50_000_u64;
     let text = "a\"b,\"\n".repeat(50_000);
     let mut records = Records::new(text.as_bytes(), dialect(None));
-    let mut record = Record::new();
+    let mut record = Record::default();
     let mut broken = 0;
     while let Some(item) = records.read(&mut record).unwrap() {
         broken += u64::from(item != Item::Record);
     }
-    assert_eq!((broken, record.line()), (lines, lines + 1));
+    assert_eq!((broken, record.line), (lines, lines + 1));
     let bytes = text.len() as u64;
     let bound = RESCAN_FREE + bytes * (RESCAN_RATIO + RECORD_LINE_BREAKS_REDUCED) + 4 * MAX_FIELD as u64;
     assert!(records.rescanned <= bound, "{} of {bytes} bytes", records.rescanned);
@@ -307,7 +307,7 @@ fn a_line_is_scanned_a_bounded_number_of_times() {
 fn utf8_is_checked_in_each_field() {
     let check = |text: &[u8], utf8: &[bool]| {
         let mut records = Records::new(text, dialect(None));
-        let mut record = Record::new();
+        let mut record = Record::default();
         let mut found = Vec::new();
         while records.read(&mut record).unwrap().is_some() {
             found.push(record.utf8);
@@ -452,7 +452,7 @@ fn a_text_that_grows_still_begins_with_what_it_had() {
     }
     let cut_off = |text: &str| {
         let mut records = Records::new(text.as_bytes(), Dialect::default());
-        while records.read(&mut Record::new()).unwrap().is_some() {}
+        while records.read(&mut Record::default()).unwrap().is_some() {}
         records.is_cut_off()
     };
     assert!(["a,b", "a,b\nc", "a\n \"x\"", "a\n\"x"].into_iter().all(cut_off));

@@ -8,8 +8,8 @@ use std::ops::Range;
 use rawzip::{ReaderAt, ZipArchive, ZipLocator};
 
 use super::error::{ZipError, of_crate};
-use crate::import::reading::ReadingError;
 use crate::import::reading::local::LocalFile;
+use crate::import::reading::{Limits, ReadingError};
 
 /// The bytes that are read at a time.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
@@ -22,10 +22,29 @@ const LOCATOR64_BYTES: usize = 20;
 const END64: &[u8] = b"PK\x06\x06";
 const END64_BYTES: usize = 56;
 
+/// An open zip archive.
+#[derive(Clone, Debug)]
+pub struct ZipFile {
+    pub(super) archive: ZipArchive<ArchiveBytes>,
+    pub(super) limits: Limits,
+}
+
+impl ZipFile {
+    /// Opens an archive and finds its directory. Errors: [`ZipError`]; or the file cannot be read.
+    pub fn open(file: LocalFile, limits: Limits) -> io::Result<Self> {
+        Ok(Self { archive: locate(file)?, limits })
+    }
+
+    /// See [`LocalFile::check_unchanged`].
+    pub fn check_unchanged(&self) -> io::Result<()> {
+        self.archive.get_ref().file.check_unchanged()
+    }
+}
+
 /// The bytes of an archive: those of a file after a prefix, such as that of a self-extracting archive.
 #[derive(Clone, Debug)]
 pub(super) struct ArchiveBytes {
-    pub(super) file: LocalFile,
+    file: LocalFile,
     prefix: u64,
 }
 
@@ -43,7 +62,7 @@ impl ReaderAt for ArchiveBytes {
 }
 
 /// Opens the archive that a file is, or ends with.
-pub(super) fn locate(file: LocalFile) -> io::Result<ZipArchive<ArchiveBytes>> {
+fn locate(file: LocalFile) -> io::Result<ZipArchive<ArchiveBytes>> {
     let tail_len = file.size().min((END64_BYTES + LOCATOR64_BYTES + END_BYTES + COMMENT_BYTES_MAX) as u64);
     let mut tail = vec![0; usize::try_from(tail_len).unwrap_or(0)];
     let tail_at = file.size() - tail_len;

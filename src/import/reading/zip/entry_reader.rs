@@ -4,12 +4,10 @@ use std::io::{self, BufReader, Read};
 
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
-use rawzip::{CompressionMethod, RangeReader, ZipArchive};
+use rawzip::{CompressionMethod, RangeReader};
 
-use super::directory::Entry;
-use super::directory::LOCAL_BYTES;
-use super::end::ArchiveBytes;
-use super::end::BUFFER_BYTES;
+use super::directory::{Entry, LOCAL_BYTES};
+use super::end::{ArchiveBytes, BUFFER_BYTES, ZipFile};
 use super::error::{ZipError, of_crate};
 use crate::import::reading::counted::{Counted, RawBytes};
 
@@ -26,10 +24,12 @@ enum Data {
     Deflated(Box<DeflateDecoder<BufReader<Counted<RangeReader<ArchiveBytes>>>>>),
 }
 
-impl EntryReader {
-    /// See [`super::ZipFile::read`].
-    pub(super) fn new(archive: &ZipArchive<ArchiveBytes>, entry: &Entry, raw: RawBytes) -> io::Result<Self> {
-        let name = || entry.name.clone();
+impl ZipFile {
+    /// A reader of an entry's content, whose raw bytes are counted in `raw`. Size and checksum are verified
+    /// at the end: until then the content is not to be trusted.
+    /// Errors: [`ZipError`]; or the file cannot be read.
+    pub fn read(&self, entry: &Entry, raw: RawBytes) -> io::Result<EntryReader> {
+        let (archive, name) = (&self.archive, || entry.name.clone());
         if entry.flags.is_encrypted() || entry.flags.is_masked() || entry.method == CompressionMethod::AES {
             return Err(ZipError::Encrypted(name()).into());
         }
@@ -55,9 +55,11 @@ impl EntryReader {
                 Data::Deflated(Box::new(DeflateDecoder::new(data)))
             }
         };
-        Ok(Self { data, entry: entry.clone(), read: 0, crc: Crc::new() })
+        Ok(EntryReader { data, entry: entry.clone(), read: 0, crc: Crc::new() })
     }
+}
 
+impl EntryReader {
     fn damaged(&self, what: &'static str) -> io::Error {
         ZipError::DamagedEntry(self.entry.name.clone(), what).into()
     }

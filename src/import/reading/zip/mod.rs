@@ -12,62 +12,24 @@ mod end;
 mod entry_reader;
 mod error;
 
-use std::io;
-
-use rawzip::ZipArchive;
-
 pub use self::directory::Entry;
-use self::directory::each_entry;
-use self::end::{ArchiveBytes, locate};
+pub use self::end::ZipFile;
 pub use self::entry_reader::EntryReader;
 pub use self::error::ZipError;
-use super::Limits;
-use super::counted::RawBytes;
-use super::local::LocalFile;
-
-/// An open zip archive.
-#[derive(Clone, Debug)]
-pub struct ZipFile {
-    archive: ZipArchive<ArchiveBytes>,
-    limits: Limits,
-}
-
-impl ZipFile {
-    /// See [`LocalFile::check_unchanged`].
-    pub fn check_unchanged(&self) -> io::Result<()> {
-        self.archive.get_ref().file.check_unchanged()
-    }
-
-    /// Opens an archive and finds its directory. Errors: [`ZipError`]; or the file cannot be read.
-    pub fn open(file: LocalFile, limits: Limits) -> io::Result<Self> {
-        Ok(Self { archive: locate(file)?, limits })
-    }
-
-    /// Passes each entry to `take`, in the order of the directory, folders included.
-    /// Errors: [`ZipError`], or the file cannot be read: the archive is then not to be trusted.
-    pub fn each_entry(&self, take: impl FnMut(Entry)) -> io::Result<()> {
-        each_entry(&self.archive, self.limits, take)
-    }
-
-    /// A reader of an entry's content, whose raw bytes are counted in `raw`. Size and checksum are verified
-    /// at the end: until then the content is not to be trusted.
-    /// Errors: [`ZipError`]; or the file cannot be read.
-    pub fn read(&self, entry: &Entry, raw: RawBytes) -> io::Result<EntryReader> {
-        EntryReader::new(&self.archive, entry, raw)
-    }
-}
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::{self, Read as _, Write as _};
 
     use flate2::Crc;
 
     use super::directory::LOCAL_BYTES;
     use super::end::END_BYTES;
     use super::*;
+    use crate::import::reading::counted::RawBytes;
+    use crate::import::reading::local::LocalFile;
     use crate::import::reading::test_bytes::{Dribble, rows};
-    use crate::import::reading::{ReadingError, typed};
+    use crate::import::reading::{Limits, ReadingError, typed};
 
     const FLAG_UTF_8: u16 = 1 << 11;
 
@@ -203,7 +165,7 @@ mod tests {
         assert!(unpack(&Pack::default().end(b"")).unwrap().is_empty());
 
         let entries = open(&pack.end(b""), Limits::default()).unwrap();
-        assert!(entries[0].1.is_folder() && !entries[1].1.is_folder());
+        assert!(entries[0].1.name.ends_with('/') && !entries[1].1.name.ends_with('/'));
         assert_eq!(entries[1].1.size, 5);
     }
 

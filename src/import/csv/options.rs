@@ -1,0 +1,131 @@
+//! The options of CSV texts.
+
+use std::collections::BTreeMap;
+
+use super::FileType;
+use super::dialect::{Dialect, MAX_FIELD};
+use super::schema::ColumnType;
+use crate::import::file_id::FileId;
+use crate::import::row_hash::RowScope;
+
+/// What cells become. Times and integrations have rules of their own; ids are always strings.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Types {
+    /// Strings.
+    String,
+    /// Booleans and numbers where the text shows exactly that, else strings.
+    Infer,
+    /// The declared types, by the names of the columns; strings elsewhere.
+    Schema(BTreeMap<String, ColumnType>),
+}
+
+/// What an empty cell becomes. An empty top-level `timestamp` is always left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Empty {
+    /// Nothing: the cell is left out, and so is an object or array without any value.
+    #[default]
+    Omit,
+    /// `""`
+    String,
+    /// `null`
+    Null,
+}
+
+/// Where messageIds come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageIds {
+    /// A `messageId` column if the cell is not blank, else the prefix `imp_<file_id>_` and the row's number.
+    Position(String),
+    /// The column with this name, in every row.
+    Column(String),
+    /// A `messageId` column if the cell is not blank, else `imp_` and the row's hash within this scope.
+    RowHash(RowScope),
+}
+
+/// Where the ids of calls come from.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdFrom {
+    /// The file and the row's number, unless a `messageId` column has an id.
+    #[default]
+    Position,
+    /// The column with this name.
+    Column(String),
+    /// The row's content, compared within a file's name or everywhere.
+    RowHash {
+        /// Whether rows are compared with those of all files.
+        everywhere: bool,
+    },
+}
+
+/// How CSV texts become calls.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct CsvOptions {
+    /// The byte between two fields; `None`: the text shows it.
+    pub delimiter: Option<u8>,
+    /// Whether a blank after a delimiter belongs to the cell. If not, rows are rejected where that is in
+    /// doubt.
+    #[serde(default)]
+    pub keeps_blanks: bool,
+    /// The byte around fields; `None`: quotes are plain text.
+    pub quote: Option<u8>,
+    /// The byte that takes the meaning from the next one, if any.
+    pub escape: Option<u8>,
+    /// The longest field, in bytes.
+    pub max_field: usize,
+    /// The names of the columns, if the text has no header.
+    pub columns: Option<Vec<String>>,
+    /// What cells become.
+    pub types: Types,
+    /// More columns whose cells are times.
+    pub time_columns: Vec<String>,
+    /// What empty cells become.
+    pub empty: Empty,
+    /// Whether numbered names are arrays.
+    pub arrays: bool,
+    /// Whether calls need all that the documented tables require.
+    pub strict: bool,
+    /// Where the ids of calls come from.
+    pub id_from: IdFrom,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self {
+            delimiter: None,
+            keeps_blanks: false,
+            quote: Some(b'"'),
+            escape: None,
+            max_field: MAX_FIELD,
+            columns: None,
+            types: Types::String,
+            time_columns: Vec::new(),
+            empty: Empty::Omit,
+            arrays: false,
+            strict: false,
+            id_from: IdFrom::Position,
+        }
+    }
+}
+
+impl CsvOptions {
+    /// The dialect of texts with this delimiter.
+    pub(super) fn dialect(&self, delimiter: u8) -> Dialect {
+        Dialect { delimiter, quote: self.quote, escape: self.escape, max_field: self.max_field }
+    }
+
+    /// Where the messageIds of the rows of a file come from. `place` is the same for all versions of the file.
+    pub(super) fn message_ids(&self, kind: &FileType, file: FileId, place: &str) -> MessageIds {
+        // The scope separates types and collections: a row of a track file is not the same row of a page
+        // file.
+        let scope = |place: &str| RowScope::of(&format!("{kind}\0{place}"));
+        match &self.id_from {
+            IdFrom::Position => MessageIds::Position(format!("imp_{file}_")),
+            IdFrom::Column(name) => MessageIds::Column(name.clone()),
+            IdFrom::RowHash { everywhere: true } => MessageIds::RowHash(scope("")),
+            IdFrom::RowHash { everywhere: false } => MessageIds::RowHash(scope(place)),
+        }
+    }
+}
