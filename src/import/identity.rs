@@ -22,7 +22,7 @@ const END_BYTES: u64 = 64 * 1024;
 const FILE: &[u8] = b"forebay file identity";
 const PLACE: &[u8] = b"forebay file place";
 
-/// The id of an open local file, and that of its place, which is the same for all of its versions. It is safe
+/// The id of an open local file, and that of its place, which is the same for all of its versions. They are safe
 /// before a read: no other file can take the place of an open one. `path` is the file's canonical path.
 /// Errors: the file is unreadable, or it shrank during the call.
 pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<(FileId, FileId)> {
@@ -50,10 +50,10 @@ fn of_local(path: &Path, size: u64, modified_ns: i128, ends: &[u8; 32]) -> FileI
 /// Times of events and S3's `LastModified` are not part of the id: they differ between two notifications of one
 /// object.
 pub fn of_object(bucket: &str, key: &str, version: &ObjectVersion, size: u64) -> (FileId, FileId) {
-    let (name, value) = match version.id.as_deref().filter(|version| is_version(version)) {
-        Some(version) => ("version", version),
+    let (name, value) = match version.id.as_deref() {
+        Some(id) if !id.is_empty() && id != "null" => ("version", id),
         // Answers of S3 have quotes around the tag, events do not.
-        None => ("etag", version.etag.trim_matches('"')),
+        _ => ("etag", version.etag.trim_matches('"')),
     };
     let [bucket, key, name, value] = [bucket, key, name, value].map(str::as_bytes);
     let id = id_of(FILE, b"s", &[bucket, key, name, value, &size.to_le_bytes()]);
@@ -64,11 +64,6 @@ pub fn of_object(bucket: &str, key: &str, version: &ObjectVersion, size: u64) ->
 /// the same file.
 pub fn of_content(hash: &[u8; 32], size: u64) -> FileId {
     id_of(FILE, b"c", &[hash, &size.to_le_bytes()])
-}
-
-/// Whether a version id names a version.
-fn is_version(version: &str) -> bool {
-    !version.is_empty() && version != "null"
 }
 
 /// The id of these parts. Each is hashed after its length, so that no two lists of parts give the same bytes.

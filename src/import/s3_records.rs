@@ -63,10 +63,6 @@ impl S3Records {
     }
 }
 
-fn name_of(key: ImportKey) -> String {
-    format!("{key}.json")
-}
-
 fn failed(error: StoreError) -> WriteError {
     match error.outlook() {
         Outlook::Missing | Outlook::Changed => WriteError::Changed,
@@ -83,7 +79,7 @@ fn failed(error: StoreError) -> WriteError {
 impl SharedRecords for S3Records {
     fn read(&self, key: ImportKey) -> Answer<'_, Option<Stored>> {
         Box::pin(async move {
-            let key = self.key(&name_of(key));
+            let key = self.key(&format!("{key}.json"));
             for _ in 0..READS_MAX {
                 let head = match self.store.head_of(&self.location, &key, None).await {
                     Err(error) if error.outlook() == Outlook::Missing => return Ok(None),
@@ -110,7 +106,7 @@ impl SharedRecords for S3Records {
 
     fn write(&self, key: ImportKey, record: Bytes, replaces: Option<Tag>) -> Answer<'_, Tag> {
         Box::pin(async move {
-            let put = self.put(&name_of(key), record);
+            let put = self.put(&format!("{key}.json"), record);
             let stored = match &replaces {
                 Some(tag) => self.store.replace(&put, &tag.0).await,
                 None => self.store.put(&put).await,

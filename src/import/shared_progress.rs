@@ -21,7 +21,7 @@ use super::file_id::key_of;
 use super::importer::admitted;
 use super::progress_keeper::{ProgressKeeper, Taken};
 use super::record::ImportRecord;
-use super::target::{Begin, Begun, Rows, RowsTaken, Standing, TargetError};
+use super::target::{AGAIN, Begin, Begun, LATER, Rows, RowsTaken, Standing, TargetError};
 use crate::boxed_future::BoxFuture;
 use crate::lock::lock;
 use crate::log::ImportKey;
@@ -40,9 +40,6 @@ const RECORD_EVERY: Duration = Duration::from_secs(2);
 /// The largest difference between the clocks of two machines: a lease of another importer counts for so much
 /// longer.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
-/// The wait before the next try, if another importer has the file, or the store failed.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// A version of a record in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,7 +233,7 @@ impl ProgressKeeper for SharedProgress {
                 && now < until.plus(CLOCKS_DIFFER)
             {
                 let why = format!("{} imports this file, or has died a short time ago", other.importer);
-                return Err(TargetError::Later { after: ASK_AGAIN, why: Told::plain(why) });
+                return Err(TargetError::Later { after: LATER, why: Told::plain(why) });
             }
             let revision = known.as_ref().map_or(0, |shared| shared.revision);
             let known = known.map(|shared| shared.record);

@@ -40,7 +40,12 @@ pub enum Notified {
     /// Something else happened that needs no work: `s3:TestEvent`, `ObjectRemoved:Delete`, …
     Other(String),
     /// An object was made, but the notification does not say which.
-    Bad(BadRecord),
+    Bad {
+        /// Which record, as far as it is known.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// An object that was made, as its notification describes it.
@@ -66,16 +71,6 @@ impl Record {
     pub fn name(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
-}
-
-/// A record that names no object.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct BadRecord {
-    /// Which record, as far as it is known.
-    pub name: String,
-    /// What is wrong with it.
-    pub why: String,
 }
 
 /// Why an event cannot be read.
@@ -236,7 +231,7 @@ fn of_s3(event: Option<&str>, about: &RawValue) -> Notified {
 fn created(about: &RawValue, read_key: fn(&str) -> Result<String, BadKey>) -> Notified {
     let bad = |name: &str, why: String| {
         let name = format!("a record of {}", outside_text_within(name, SHOWN_MAX));
-        Notified::Bad(BadRecord { name, why })
+        Notified::Bad { name, why }
     };
     let about: About = match serde_json::from_str(about.get()) {
         Ok(about) => about,

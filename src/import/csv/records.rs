@@ -201,7 +201,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Reads the next record into `record`. Of a broken region, `record` gets the number, the position, and
-    /// the first line as [`Record::raw`]. `None` at the end of the text.
+    /// the first line. `None` at the end of the text.
     /// Errors: an error of the input. Reading may be retried; nothing is lost.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Item>> {
         let item = self.next(record)?;

@@ -179,10 +179,6 @@ impl CsvRows {
         }
     }
 
-    fn check_blanks(&self) -> Result<(), RowError> {
-        self.blanks.as_ref().map_or(Ok(()), |blanks| blanks.check(&self.record))
-    }
-
     fn reject(&self, error: &RowError) -> Reject {
         let (raw, raw_base64) = Reject::raw_of(&self.record.raw);
         Reject {
@@ -208,7 +204,11 @@ impl RowReader for CsvRows {
             (out.len(), if matches!(read, Some(Item::Record)) { self.meet()? } else { Met::New });
         let written = match read {
             None => return Ok(None),
-            Some(Item::Record) => self.plan.write(&self.record, out).and_then(|()| self.check_blanks()),
+            Some(Item::Record) => {
+                let written = self.plan.write(&self.record, out);
+                written
+                    .and_then(|()| self.blanks.as_ref().map_or(Ok(()), |blanks| blanks.check(&self.record)))
+            }
             Some(Item::Broken(error)) => Err(error),
         };
         if written.is_ok()

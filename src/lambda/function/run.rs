@@ -182,9 +182,9 @@ fn results(notified: Notified, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<Fil
             tracing::info!(what, "a notification that needs no work");
             single(what, Ended::Done("ignored"))
         }
-        Notified::Bad(bad) => {
-            tracing::error!(key = bad.name, error = %bad, "a file is not imported");
-            single(bad.name.clone(), Ended::Failed(format!("E-EVENT: {bad}")))
+        Notified::Bad { name, why } => {
+            tracing::error!(key = name, error = %why, "a file is not imported");
+            single(name, Ended::Failed(format!("E-EVENT: {why}")))
         }
         Notified::Created(record) => match outcomes.iter().find(|(of, _)| of.is_same_object(&record)) {
             Some((_, files)) => files.clone(),

@@ -78,7 +78,7 @@ fn short(notified: &Notified) -> String {
             format!("{bucket} {key} {} {}", said(version), said(etag))
         }
         Notified::Other(what) => format!("other {what}"),
-        Notified::Bad(bad) => format!("bad {}: {bad}", bad.name),
+        Notified::Bad { name, why } => format!("bad {name}: {why}"),
     }
 }
 
