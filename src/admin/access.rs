@@ -13,8 +13,7 @@ use crate::admin_token::AdminToken;
 use crate::live::Mode;
 
 use super::guesses::Guesses;
-use super::role::Role;
-use super::sessions::{SessionId, Sessions};
+use super::sessions::{Role, SessionId, Sessions};
 
 /// The settings of admin access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +98,7 @@ impl Access {
     pub(super) fn set(&mut self, settings: AccessSettings) {
         let tokens = |settings: &AccessSettings| (settings.token, settings.read_token);
         if tokens(&settings) != tokens(&self.settings) {
-            self.sessions.end_all();
+            self.sessions = Sessions::default();
         }
         self.settings = settings;
     }
@@ -139,10 +138,9 @@ impl Access {
         if self.settings.token.is_none() {
             return Ok(Some(Role::Admin));
         }
-        match bearer(headers) {
-            Bearer::One(token) => self.role_of(token, peer, now).map(Some),
-            Bearer::Several => Err(Refusal::NoToken),
-            Bearer::None => Ok(self.sessions.role(headers, now)),
+        match bearer(headers)? {
+            Some(token) => self.role_of(token, peer, now).map(Some),
+            None => Ok(self.sessions.role(headers, now)),
         }
     }
 
@@ -151,9 +149,9 @@ impl Access {
     pub(super) fn still_reads(&self, headers: &HeaderMap, now: Duration) -> bool {
         self.settings.token.is_none()
             || match bearer(headers) {
-                Bearer::One(token) => self.role_by(token).is_some(),
-                Bearer::Several => false,
-                Bearer::None => self.sessions.role(headers, now).is_some(),
+                Ok(Some(token)) => self.role_by(token).is_some(),
+                Ok(None) => self.sessions.role(headers, now).is_some(),
+                Err(_) => false,
             }
     }
 
@@ -203,24 +201,17 @@ impl Access {
     }
 }
 
-/// The bearer token of a request.
-enum Bearer<'a> {
-    /// No bearer token. Another scheme belongs to a proxy in front.
-    None,
-    One(&'a [u8]),
-    /// Several `Authorization` headers: a proxy in front may have checked any one of them.
-    Several,
-}
-
-fn bearer(headers: &HeaderMap) -> Bearer<'_> {
+/// The bearer token of a request. Another scheme belongs to a proxy in front.
+/// Errors: there are several `Authorization` headers: a proxy in front may have checked any one of them.
+fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = all.next() else { return Bearer::None };
+    let Some(value) = all.next() else { return Ok(None) };
     if all.next().is_some() {
-        return Bearer::Several;
+        return Err(Refusal::NoToken);
     }
     let value = value.as_bytes().trim_ascii();
     let (scheme, rest) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
-    if scheme.eq_ignore_ascii_case(b"bearer") { Bearer::One(rest.trim_ascii_start()) } else { Bearer::None }
+    Ok(scheme.eq_ignore_ascii_case(b"bearer").then(|| rest.trim_ascii_start()))
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let loaded = if of_function { None } else { loaded(args.config.as_deref())? };
     let configured = loaded.map(|config| (places(&config), destinations(&config))).unwrap_or_default();
     let values = values(args, template, configured).map_err(Failure::usage)?;
-    let text = policy::document(template, &values).map_err(|error| Failure::usage(error.to_string()))?;
+    let text = policy::document(template, &values)?;
     if let Some(what) = policy::too_long(template, &text) {
         let how = if template.is_of_destination() {
             "select a destination with --destination, and give it a role of its own"
@@ -110,8 +110,7 @@ fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
         return Ok(None);
     }
     // A policy contains no write keys, and the person who prints one need not have them.
-    let loaded = Loader::new(&path, Environment::of_process()).without_secrets().load();
-    let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
+    let loaded = Loader::new(&path, Environment::of_process()).without_secrets().load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(Some(loaded.config))
 }

@@ -69,6 +69,7 @@ pub async fn test(
     config: Option<&Config>,
     order: &TestOrder,
 ) -> Result<CheckReport, TestError> {
+    let settings = tested(settings);
     let found = match config {
         Some(config) => found_in(config, order, settings)?,
         None => found_in_dev(order, settings)?,
@@ -103,7 +104,6 @@ pub async fn test(
 }
 
 fn found_in(config: &Config, order: &TestOrder, settings: DestinationSettings) -> Result<Found, TestError> {
-    let settings = tested(settings);
     let source = source(order, &settings, config)?;
     let role = role(&settings, &source)?;
     let external_ids = role.as_ref().map(|role| external_ids(config, role)).unwrap_or_default();
@@ -112,7 +112,6 @@ fn found_in(config: &Config, order: &TestOrder, settings: DestinationSettings) -
 }
 
 fn found_in_dev(order: &TestOrder, settings: DestinationSettings) -> Result<Found, TestError> {
-    let settings = tested(settings);
     let first = settings.selection.sources.as_ref().and_then(|sources| sources.first());
     let source = match (&order.source, first, &settings.functions_at) {
         (Some(source), ..) => {

@@ -20,8 +20,7 @@ use super::spool_dir::open_disk;
 use super::{demo, dev_folders};
 use crate::admin::{self, AccessSettings};
 use crate::batch::DueRule;
-use crate::collector::Bounds;
-use crate::collector::{CollectorSettings, Policy};
+use crate::collector::{Bounds, CollectorSettings, Policy};
 use crate::config::watch::{CHECK_EVERY, SETTLED_AFTER};
 use crate::config::{self, ByteSize, Environment, Period};
 use crate::delivery::DeliverySettings;
@@ -172,11 +171,8 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
 async fn read_again(path: &Path, environment: &Environment) -> Result<Vec<DestinationSettings>, String> {
     let (path, environment) = (path.to_owned(), environment.clone());
     let read = tokio::task::spawn_blocking(move || config::destinations_of(&path, &environment)).await;
-    match read {
-        Ok(Ok((destinations, _))) => Ok(destinations),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
+    let read = read.map_err(|error| error.to_string())?;
+    read.map(|(destinations, _)| destinations).map_err(|error| error.to_string())
 }
 
 async fn start(

@@ -59,9 +59,7 @@ struct DrainSetup {
     store: Arc<dyn ObjectStore>,
     options: SpoolOptions,
     settings: DeliverySettings,
-    /// The hook that is notified of closed days.
     hook: Option<Arc<dyn DayHook>>,
-    /// The timeout of the hook.
     hook_timeout: Duration,
     /// The configured bucket of each source.
     configured: Vec<(SourceId, S3Location)>,

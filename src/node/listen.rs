@@ -49,7 +49,7 @@ impl Engine {
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let metrics = self.outside.metrics.clone();
         self.view.live.set_mode(addresses.access.live_view);
-        self.archive.set_importer(importer);
+        self.archive.importer.get_or_init(|| Arc::clone(importer));
         let gate =
             Arc::new(Gate::new(addresses.access.clone(), Arc::clone(&self.outside.random), metrics.clone()));
         let mut server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate));
@@ -72,10 +72,8 @@ impl Engine {
             let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
             let of_calls = (forgetting_ingest, Arc::clone(importer));
             let start = move || keep_forgetting(Arc::clone(&view), of_calls.clone(), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(keep(
-                Supervised::new(&self.alarms, "removed sources"),
-                start,
-            )))
+            let supervised = Supervised::new(&self.alarms, "removed sources");
+            AbortOnDropHandle::new(tokio::spawn(keep(supervised, start)))
         };
         Ok(Node {
             engine: self,

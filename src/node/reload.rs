@@ -13,6 +13,7 @@ use crate::admin;
 use crate::config::{Config, ConfigError, ConfigValue, Loaded, reload};
 use crate::destinations::runner::CommandError;
 use crate::import::Importer;
+use crate::lock::write;
 use crate::log::SetLocations;
 use crate::object::S3Location;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
@@ -75,14 +76,16 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     // The buckets are recorded before the first frame for them can arrive, and no source is forgotten in
     // between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
-    node.keep_sources(ids(next));
+    write(&node.engine.view.removed).keep(ids(next));
     if let Err(failure) = note_locations(&*node.engine.spool.locations(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
         node.set_configured(ids(&current.config));
         return current;
     }
     node.collector.reload(policy(next));
-    node.set_access(access(next));
+    let access = access(next);
+    node.engine.view.live.set_mode(access.live_view);
+    node.gate.set(access);
     importer.set_sources(Arc::new(Configured::new(next)));
     node.set_configured(ids(next));
     node.set_setup(setup(&after, node));

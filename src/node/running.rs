@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::engine::{Engine, LIST_CLOSING};
 use super::error::NodeError;
 use super::setup::Setup;
-use crate::admin::{AccessSettings, Gate};
+use crate::admin::Gate;
 use crate::alarms::AlarmKind;
 use crate::collector::Running;
 use crate::lock::{lock, write};
@@ -68,25 +68,9 @@ impl Node {
         write(&self.engine.view.removed).configure(sources);
     }
 
-    /// Protects sources that are about to be configured: none of them is forgotten from now on.
-    pub fn keep_sources(&self, sources: BTreeSet<SourceId>) {
-        write(&self.engine.view.removed).keep(sources);
-    }
-
     /// Sets the settings with which the node was started, or the changed ones.
     pub fn set_setup(&self, setup: Setup) {
         *lock(&self.engine.view.setup) = setup;
-    }
-
-    /// Sets who may use the admin listener. Another token ends every session of the console.
-    pub fn set_access(&self, access: AccessSettings) {
-        self.engine.view.live.set_mode(access.live_view);
-        self.gate.set(access);
-    }
-
-    /// Sets the proxy for the store, from the environment. Only the first call has an effect.
-    pub fn set_proxy(&self, proxy: String) {
-        self.engine.view.proxy.get_or_init(|| proxy);
     }
 
     /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at

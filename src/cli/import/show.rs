@@ -10,6 +10,7 @@ use super::args::ProgressArg;
 use crate::cli::meter::Meter;
 use crate::import::Snapshot;
 use crate::import::files_import::Counted;
+use crate::words::count::whole;
 use crate::words::{about_bytes, about_duration, counted, grouped};
 
 /// How often a bar is measured, a JSON object is written, and a line is written.
@@ -109,11 +110,6 @@ fn rows(now: &Snapshot, rate: f64) -> String {
         text += &format!(", {} repeated", grouped(now.repeats));
     }
     text
-}
-
-/// A rate as a whole number.
-fn whole(rate: f64) -> u64 {
-    Duration::try_from_secs_f64(rate.round()).map_or(u64::MAX, |rate| rate.as_secs())
 }
 
 /// The estimated seconds until the end, at least one, at this rate and with rows of the same length.

@@ -8,8 +8,7 @@ use crate::config::Endpoint;
 use crate::config::units::{ByteSize, Period, within};
 use crate::import::discovery::inputs::{location_of, s3_url};
 use crate::lambda::function::To;
-use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
-use crate::object::{Encryption, S3Location};
+use crate::object::{BucketString, Encryption, KmsContext, KmsKey, S3Location, SseKms};
 use crate::sources::SourceId;
 
 /// The default time before its deadline at which an invocation stops.
