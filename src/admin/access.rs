@@ -33,10 +33,8 @@ pub struct AccessSettings {
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Nothing: readiness, and the page itself.
+    /// Nothing: readiness, the page itself, and to begin, look at or end a session.
     Nothing,
-    /// To begin, look at or end a session.
-    Session,
     /// A token, unless the settings say that metrics need none.
     Metrics,
     /// To look.
@@ -50,7 +48,7 @@ impl Need {
         let read = [Method::GET, Method::HEAD].contains(method);
         match path {
             "/metrics" => Self::Metrics,
-            "/api/session" => Self::Session,
+            "/api/session" => Self::Nothing,
             _ if !path.starts_with("/api/") => Self::Nothing,
             _ if read => Self::Read,
             _ => Self::Change,
@@ -113,7 +111,7 @@ impl Access {
         now: Duration,
     ) -> Result<(), Refusal> {
         let least = match need {
-            Need::Nothing | Need::Session => return Ok(()),
+            Need::Nothing => return Ok(()),
             Need::Metrics if self.settings.metrics_without_token => return Ok(()),
             Need::Metrics | Need::Read => Role::Read,
             Need::Change => Role::Admin,
@@ -273,7 +271,7 @@ mod tests {
         check("GET", "/metrics", Need::Metrics);
         check("POST", "/metrics", Need::Metrics);
         for method in ["GET", "POST", "DELETE"] {
-            check(method, "/api/session", Need::Session);
+            check(method, "/api/session", Need::Nothing);
         }
         // Paths that do not exist, or not yet, need a token, too.
         for path in ["/api/status", "/api/live", "/api/", "/api/not/yet", "/api/session/x", "/api//session"] {

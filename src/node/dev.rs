@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connections::fit_connections;
 use super::dev_sources::DevSources;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
-use super::listeners::{Addresses, Bound};
+use super::listeners::{Addresses, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
 use super::running::{Ending, Node};

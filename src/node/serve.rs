@@ -5,12 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connections::fit_connections;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
 use super::import_sources::Configured;
-use super::listeners::{Addresses, Bound};
+use super::listeners::{Addresses, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
 use super::reload::{note_locations, set_destinations, setup, supervised_reload, take_over_caught};

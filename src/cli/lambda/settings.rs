@@ -159,7 +159,6 @@ mod tests {
 
     use super::*;
     use crate::lambda::function::To;
-    use crate::node::function::settings::Unfinished;
     use crate::object::Encryption;
 
     fn of(pairs: &[(&str, &str)]) -> Result<FromEnvironment, String> {
@@ -193,7 +192,7 @@ mod tests {
         assert_eq!(settings.csv.format.kind, Some(track));
         let To::Collector { url, write_key } = &settings.settings.to else { panic!("{settings:?}") };
         assert_eq!((url.as_str(), write_key.as_str()), ("http://127.0.0.1:1", "k"));
-        assert_eq!(settings.settings.unfinished, Unfinished::Retry);
+        assert!(!settings.settings.invokes_itself);
         assert_eq!(settings.settings.stop_before, Duration::from_secs(10));
         for (refused, _) in REFUSED {
             assert!(csv_options().iter().any(|option| option.long == refused), "no option {refused}");
