@@ -130,7 +130,7 @@ pub async fn run(
 
 /// Applies changes of the destinations in the file of `--config`, as long as the node runs.
 async fn follow_file(dev: &DevSettings, node: &Node) {
-    let (Some(path), Some(running)) = (&dev.config, node.engine.destinations.get()) else {
+    let (Some(path), Some(running)) = (&dev.config, node.engine.view.destinations.get()) else {
         return std::future::pending().await;
     };
     let (environment, mut in_force) = (&dev.environment, dev.destinations.clone());

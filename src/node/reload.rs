@@ -11,7 +11,6 @@ use super::settings::{access, policy};
 use super::setup::Setup;
 use crate::admin;
 use crate::config::{Config, ConfigError, ConfigValue, Loaded, reload};
-use crate::destinations::runner::CommandError;
 use crate::import::Importer;
 use crate::lock::write;
 use crate::log::SetLocations;
@@ -22,9 +21,11 @@ use crate::tasks::{Panicked, RESTARTS, Supervised, caught_now};
 
 /// What notices panics of [`take_over_caught`].
 pub(super) fn supervised_reload(node: &Node) -> Supervised {
-    Supervised::new(&node.engine.alarms, "configuration").with_restarts(u32::MAX, RESTARTS).with_consequence(
-        "the running configuration stays in force, but parts of the changed one may have been applied",
-    )
+    Supervised::new(&node.engine.view.alarms, "configuration")
+        .with_restarts(u32::MAX, RESTARTS)
+        .with_consequence(
+            "the running configuration stays in force, but parts of the changed one may have been applied",
+        )
 }
 
 /// Like [`take_over`], but a panic has no effect: the running configuration stays in force.
@@ -45,13 +46,6 @@ pub(super) fn take_over_caught(
             reload.panicked();
             before
         }
-    }
-}
-
-pub(super) async fn set_destinations(node: &Node, current: &Loaded) -> Result<(), CommandError> {
-    match node.engine.destinations.get() {
-        Some(destinations) => destinations.set(current.config.destinations.clone()).await,
-        None => Ok(()),
     }
 }
 

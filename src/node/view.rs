@@ -74,7 +74,7 @@ pub(super) struct NodeView {
     pub(super) proxy: OnceLock<String>,
     pub(super) live: Arc<LiveView>,
     pub(super) history: Mutex<HistoryRing>,
-    pub(super) destinations: Arc<OnceLock<Destinations>>,
+    pub(super) destinations: OnceLock<Destinations>,
     pub(super) setup: Mutex<Setup>,
 }
 

@@ -62,11 +62,7 @@ async fn each(
     text: impl Fn(&Snapshot, f64) -> String,
 ) {
     let mut rate = Rate::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
-        }
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         let now = shown.counted.snapshot();
         eprint_line(&text(&now, rate.of(now.rows)));
     }
@@ -78,9 +74,8 @@ async fn bar(shown: &Shown, stop: &CancellationToken) {
         let now = shown.counted.snapshot();
         let rate = rate.of(now.rows);
         meter.bar(now.bytes_read, now.bytes_total, place(shown, &now, rate), rows(&now, rate));
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(BAR_EVERY) => {}
+        if stop.run_until_cancelled(tokio::time::sleep(BAR_EVERY)).await.is_none() {
+            return;
         }
     }
 }
