@@ -34,7 +34,7 @@ use super::destinations::{DestinationError, DestinationsView};
 use super::destinations_route::DestinationsRoute;
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
-use super::import_bodies::{GaveWay, ImportBodies};
+use super::import_bodies::ImportBodies;
 use super::live::LiveStream;
 use super::logins::Logins;
 use super::no_route::NoRoute;
@@ -295,7 +295,7 @@ impl AdminServer {
     ) -> Result<Answer, Answer> {
         let place = self.import_bodies.permit().await;
         let read = read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT);
-        let body = place.filled(read).await.map_err(|GaveWay| answer::gave_way())??;
+        let body = place.filled(read).await.ok_or_else(answer::gave_way)??;
         let bad = |error: serde_json::Error| answer::bad_body(&error);
         Ok(match route {
             ImportRoute::Rows(rows) => answer::of(imports.rows(rows, body).await),

@@ -24,12 +24,6 @@ struct Listed {
     about: &'static str,
 }
 
-impl Listed {
-    fn of(template: Template) -> Self {
-        Self { name: template.name(), about: template.about() }
-    }
-}
-
 /// Prints one policy, or lists all, or lists the external ids.
 /// Errors: [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
 pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -38,7 +32,10 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let Some(template) = args.name.filter(|_| !args.list) else {
         match args.json {
-            true => print_json(out, &Template::ALL.map(Listed::of))?,
+            true => {
+                let listed = |template: Template| Listed { name: template.name(), about: template.about() };
+                print_json(out, &Template::ALL.map(listed))?;
+            }
             false => writeln!(out, "{}", list())?,
         }
         return Ok(());

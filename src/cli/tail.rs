@@ -11,7 +11,6 @@ use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Deserialize;
-use tokio::time::MissedTickBehavior;
 
 use super::args::TailArgs;
 use super::failure::Failure;
@@ -96,13 +95,8 @@ async fn follow(client: &AdminClient, path: &str, tail: &mut Tail<'_>) -> Result
 
 /// Waits until nobody reads standard output any more.
 async fn unread() {
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        looks.tick().await;
-        if terminal::is_unread(&io::stdout()) {
-            return;
-        }
+    while !terminal::is_unread(&io::stdout()) {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
