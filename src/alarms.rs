@@ -2,7 +2,7 @@
 //! while it stands, a gauge, and an entry in the status. Many of one kind share a line.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -106,10 +106,6 @@ impl Alarms {
         Self { clock, metrics, standing: Mutex::default(), ending: watch::Sender::new(None) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Standing> {
-        lock(&self.standing)
-    }
-
     /// Raises an alarm, or updates the text of a standing one.
     pub fn raise(&self, kind: AlarmKind, subject: &str, what: String) {
         self.raise_of(kind, subject, what, self.clock.monotonic());
@@ -117,7 +113,7 @@ impl Alarms {
 
     /// As [`Alarms::raise`], of a fault that began before it was one: at monotonic time `began`.
     pub fn raise_of(&self, kind: AlarmKind, subject: &str, what: String, began: Duration) {
-        let mut standing = self.lock();
+        let mut standing = lock(&self.standing);
         let key = (kind, subject.to_owned());
         if let Some(old) = standing.alarms.get_mut(&key) {
             old.what = what;
@@ -153,7 +149,7 @@ impl Alarms {
 
     /// Clears an alarm if it stands.
     pub fn clear(&self, kind: AlarmKind, subject: &str) {
-        let mut standing = self.lock();
+        let mut standing = lock(&self.standing);
         if standing.alarms.remove(&(kind, subject.to_owned())).is_none() {
             return;
         }
@@ -168,7 +164,7 @@ impl Alarms {
 
     /// Logs alarms again that have stood for a minute. `now` is monotonic.
     pub fn repeat(&self, now: Duration) {
-        let mut standing = self.lock();
+        let mut standing = lock(&self.standing);
         let Standing { alarms, logs } = &mut *standing;
         logs.retain(|kind, log| {
             if now.saturating_sub(log.minute) < once_a_minute::EVERY {
@@ -189,12 +185,12 @@ impl Alarms {
 
     /// Every standing alarm.
     pub fn standing(&self) -> Vec<Alarm> {
-        self.lock().alarms.values().cloned().collect()
+        lock(&self.standing).alarms.values().cloned().collect()
     }
 
     /// The subjects of the standing alarms of some kinds.
     pub fn subjects(&self, kinds: &[AlarmKind]) -> Vec<(AlarmKind, String)> {
-        self.lock().alarms.keys().filter(|(kind, _)| kinds.contains(kind)).cloned().collect()
+        lock(&self.standing).alarms.keys().filter(|(kind, _)| kinds.contains(kind)).cloned().collect()
     }
 }
 
@@ -208,10 +204,6 @@ impl Standing {
 fn say_again(kind: AlarmKind, all: &[&Alarm], (raised, cleared): (u64, u64), now: UnixMillis) {
     let kind = kind.slug();
     match all {
-        [] if raised + cleared > 0 => {
-            tracing::info!(kind, raised, cleared, "more alarms were raised and cleared")
-        }
-        [] => {}
         [first, .., _] if all.len() > LINES_MAX => tracing::error!(
             kind,
             standing = all.len(),

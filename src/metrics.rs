@@ -27,21 +27,12 @@ pub struct SourceLabel {
     pub source: String,
 }
 
-/// A source and the reason why its items were rejected.
+/// A source and the reason why its items were rejected, or its requests refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RejectedLabel {
+pub struct ReasonLabel {
     /// The source id.
     pub source: String,
-    /// A slug of [`crate::call::RejectReason`].
-    pub reason: &'static str,
-}
-
-/// A source and the reason why its requests were refused.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RefusedLabel {
-    /// The source id.
-    pub source: String,
-    /// The error code of the answer, from a closed list.
+    /// A slug of [`crate::call::RejectReason`], or the error code of the answer, from a closed list.
     pub reason: &'static str,
 }
 
@@ -174,7 +165,7 @@ metrics! {
     received: Family<SourceLabel, Counter> = "calls_received", "Calls in requests that were answered 200";
     stored: Family<SourceLabel, Counter> = "calls_stored", "Calls stored in the spool";
     repeated: Family<SourceLabel, Counter> = "calls_repeated", "Repeats of calls that are already stored";
-    rejected: Family<RejectedLabel, Counter> = "calls_rejected", "Items that went to the rejected stream";
+    rejected: Family<ReasonLabel, Counter> = "calls_rejected", "Items that went to the rejected stream";
     delivered: Family<SourceLabel, Counter> = "calls_delivered", "Calls in objects that the store has confirmed";
     /// Stored or repeated. Those that went to the rejected stream are counted there.
     object_sets_received: Family<SourceLabel, Counter> = "object_sets_received", "Object sets in requests that were answered 200";
@@ -182,7 +173,7 @@ metrics! {
     object_sets_repeated: Family<SourceLabel, Counter> = "object_sets_repeated", "Repeats of object sets that are already stored";
     object_sets_delivered: Family<SourceLabel, Counter> = "object_sets_delivered", "Object sets in objects that the store has confirmed";
     /// They had a valid write key.
-    refused: Family<RefusedLabel, Counter> = "refused", "Requests answered 503 because the spool had no space left";
+    refused: Family<ReasonLabel, Counter> = "refused", "Requests answered 503 because the spool had no space left";
     answers: Family<StatusLabel, Counter> = "answers", "Answers by HTTP status";
     body_bytes: Counter = "body" in Bytes, "Bytes of request bodies, as received";
     incomplete: Counter = "calls_incomplete", "Calls stored although strict validation would reject them";
@@ -257,11 +248,7 @@ impl Default for Metrics {
     }
 }
 
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
-    }
-}
+debug_fields!(Metrics {});
 
 #[cfg(test)]
 mod tests {

@@ -13,8 +13,7 @@ use crate::admin_token::AdminToken;
 use crate::live::Mode;
 
 use super::guesses::Guesses;
-use super::role::Role;
-use super::sessions::{SessionId, Sessions};
+use super::sessions::{Role, SessionId, Sessions};
 
 /// The settings of admin access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,10 +33,8 @@ pub struct AccessSettings {
 /// What a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Nothing: readiness, and the page itself.
+    /// Nothing: readiness, the page itself, and to begin, look at or end a session.
     Nothing,
-    /// To begin, look at or end a session.
-    Session,
     /// A token, unless the settings say that metrics need none.
     Metrics,
     /// To look.
@@ -51,7 +48,7 @@ impl Need {
         let read = [Method::GET, Method::HEAD].contains(method);
         match path {
             "/metrics" => Self::Metrics,
-            "/api/session" => Self::Session,
+            "/api/session" => Self::Nothing,
             _ if !path.starts_with("/api/") => Self::Nothing,
             _ if read => Self::Read,
             _ => Self::Change,
@@ -99,7 +96,7 @@ impl Access {
     pub(super) fn set(&mut self, settings: AccessSettings) {
         let tokens = |settings: &AccessSettings| (settings.token, settings.read_token);
         if tokens(&settings) != tokens(&self.settings) {
-            self.sessions.end_all();
+            self.sessions = Sessions::default();
         }
         self.settings = settings;
     }
@@ -114,7 +111,7 @@ impl Access {
         now: Duration,
     ) -> Result<(), Refusal> {
         let least = match need {
-            Need::Nothing | Need::Session => return Ok(()),
+            Need::Nothing => return Ok(()),
             Need::Metrics if self.settings.metrics_without_token => return Ok(()),
             Need::Metrics | Need::Read => Role::Read,
             Need::Change => Role::Admin,
@@ -139,10 +136,9 @@ impl Access {
         if self.settings.token.is_none() {
             return Ok(Some(Role::Admin));
         }
-        match bearer(headers) {
-            Bearer::One(token) => self.role_of(token, peer, now).map(Some),
-            Bearer::Several => Err(Refusal::NoToken),
-            Bearer::None => Ok(self.sessions.role(headers, now)),
+        match bearer(headers)? {
+            Some(token) => self.role_of(token, peer, now).map(Some),
+            None => Ok(self.sessions.role(headers, now)),
         }
     }
 
@@ -151,9 +147,9 @@ impl Access {
     pub(super) fn still_reads(&self, headers: &HeaderMap, now: Duration) -> bool {
         self.settings.token.is_none()
             || match bearer(headers) {
-                Bearer::One(token) => self.role_by(token).is_some(),
-                Bearer::Several => false,
-                Bearer::None => self.sessions.role(headers, now).is_some(),
+                Ok(Some(token)) => self.role_by(token).is_some(),
+                Ok(None) => self.sessions.role(headers, now).is_some(),
+                Err(_) => false,
             }
     }
 
@@ -203,24 +199,17 @@ impl Access {
     }
 }
 
-/// The bearer token of a request.
-enum Bearer<'a> {
-    /// No bearer token. Another scheme belongs to a proxy in front.
-    None,
-    One(&'a [u8]),
-    /// Several `Authorization` headers: a proxy in front may have checked any one of them.
-    Several,
-}
-
-fn bearer(headers: &HeaderMap) -> Bearer<'_> {
+/// The bearer token of a request. Another scheme belongs to a proxy in front.
+/// Errors: there are several `Authorization` headers: a proxy in front may have checked any one of them.
+fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Refusal> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = all.next() else { return Bearer::None };
+    let Some(value) = all.next() else { return Ok(None) };
     if all.next().is_some() {
-        return Bearer::Several;
+        return Err(Refusal::NoToken);
     }
     let value = value.as_bytes().trim_ascii();
     let (scheme, rest) = value.split_at(value.iter().position(|byte| *byte == b' ').unwrap_or(value.len()));
-    if scheme.eq_ignore_ascii_case(b"bearer") { Bearer::One(rest.trim_ascii_start()) } else { Bearer::None }
+    Ok(scheme.eq_ignore_ascii_case(b"bearer").then(|| rest.trim_ascii_start()))
 }
 
 #[cfg(test)]
@@ -282,7 +271,7 @@ mod tests {
         check("GET", "/metrics", Need::Metrics);
         check("POST", "/metrics", Need::Metrics);
         for method in ["GET", "POST", "DELETE"] {
-            check(method, "/api/session", Need::Session);
+            check(method, "/api/session", Need::Nothing);
         }
         // Paths that do not exist, or not yet, need a token, too.
         for path in ["/api/status", "/api/live", "/api/", "/api/not/yet", "/api/session/x", "/api//session"] {

@@ -31,13 +31,13 @@ pub trait AdminView: Send + Sync {
     fn node(&self) -> NodeStatus;
 
     /// Where SDKs reach the collector, and the write key of a source, or a placeholder for the key.
-    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, UnknownSource>;
+    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, AdminError>;
 
     /// The days that are not closed, of one source or of all.
     fn days(&self, source: Option<&SourceId>) -> Days;
 
     /// The ledger, of one source or of all.
-    fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, UnknownSource>;
+    fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, AdminError>;
 
     /// Makes the buffered calls of one source, or of all, due, and waits at most `wait` until they are
     /// delivered. Dropping the future ends only the wait: due batches are delivered anyway.
@@ -45,10 +45,10 @@ pub trait AdminView: Send + Sync {
         &self,
         source: Option<SourceId>,
         wait: Duration,
-    ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>>;
+    ) -> BoxFuture<'_, Result<FlushOutcome, AdminError>>;
 
     /// Looks up the state of the calls of a receipt. Waits for the disk.
-    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>>;
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>>;
 
     /// Updates the gauges that are not kept current (ages, time left), before metrics are rendered.
     fn refresh_metrics(&self);
@@ -65,23 +65,16 @@ pub struct FlushOutcome {
     pub pending: u64,
 }
 
-/// No such source, now or in the ledger.
+/// Why the process does not show or do what is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no source {0}")]
-pub struct UnknownSource(pub SourceId);
-
-/// Why a receipt could not be looked up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the spool could not be read: {0}")]
-pub struct ReceiptUnread(pub String);
-
-/// Why nothing was flushed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FlushError {
-    /// No such source, now or in the spool.
+pub enum AdminError {
+    /// No such source, now, in the ledger or in the spool.
     #[error("there is no source {0}")]
     UnknownSource(SourceId),
     /// The spool has stopped, or the process is shutting down (which delivers buffered calls by itself).
     #[error("the spool has stopped")]
     Stopped,
+    /// A receipt could not be looked up.
+    #[error("the spool could not be read: {0}")]
+    Unread(String),
 }

@@ -12,7 +12,7 @@ use http_body_util::{Either, Full};
 use serde::Serialize;
 
 use super::access::Refusal;
-use super::admin_view::{FlushError, ReceiptUnread, UnknownSource};
+use super::admin_view::AdminError;
 use super::archive_view::NotShown;
 use super::destinations::DestinationError;
 use super::host::Intruder;
@@ -132,23 +132,12 @@ impl Refusing for Refusal {
     }
 }
 
-impl Refusing for UnknownSource {
-    fn code(&self) -> (StatusCode, &'static str) {
-        (StatusCode::NOT_FOUND, "unknown_source")
-    }
-}
-
-impl Refusing for ReceiptUnread {
-    fn code(&self) -> (StatusCode, &'static str) {
-        (StatusCode::SERVICE_UNAVAILABLE, "unread")
-    }
-}
-
-impl Refusing for FlushError {
+impl Refusing for AdminError {
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::UnknownSource(_) => (StatusCode::NOT_FOUND, "unknown_source"),
             Self::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
+            Self::Unread(_) => (StatusCode::SERVICE_UNAVAILABLE, "unread"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ struct InFlight(Watch);
 impl Drop for InFlight {
     fn drop(&mut self) {
         let now = self.0.now();
-        self.0.times().request_ended(now);
+        lock(&self.0.times).request_ended(now);
         self.0.standing.waits(now);
     }
 }
@@ -91,20 +91,16 @@ impl Watch {
         self.epoch.elapsed()
     }
 
-    fn times(&self) -> MutexGuard<'_, ConnectionTimes> {
-        lock(&self.times)
-    }
-
     fn read(&self, bytes: &[u8]) {
         // At the end of the stream, nothing was read.
         if !bytes.is_empty() {
             let now = self.now();
-            self.times().bytes_read(bytes, now);
+            lock(&self.times).bytes_read(bytes, now);
         }
     }
 
     fn wrote(&self) {
-        let times = self.times();
+        let times = lock(&self.times);
         if !times.has_open_requests() {
             self.standing.still_active(self.now());
         }
@@ -133,7 +129,7 @@ pub(super) async fn serve<A>(
     let watch = Watch { times: Arc::new(Mutex::new(times)), standing, epoch };
     let service = service_fn(|request| {
         let taken = watch.standing.request_began();
-        watch.times().request_began();
+        lock(&watch.times).request_began();
         let answering = answer(request, local);
         let watch = &watch;
         async move {
@@ -163,7 +159,7 @@ pub(super) async fn serve<A>(
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ok(ended));
             }
-            timer.poll_expired(|| watch.now(), |now, _| watch.times().verdict(now), cx).map(Err)
+            timer.poll_expired(|| watch.now(), |now, _| lock(&watch.times).verdict(now), cx).map(Err)
         });
         tokio::select! {
             biased;

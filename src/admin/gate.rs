@@ -13,8 +13,7 @@ use crate::once_a_minute::OnceAMinute;
 use crate::random::Random;
 
 use super::access::{Access, AccessSettings, Need, Refusal};
-use super::role::Role;
-use super::sessions::SessionId;
+use super::sessions::{Role, SessionId};
 
 /// Decides who may do what, and counts wrong tokens. All methods return at once.
 #[derive(Debug)]

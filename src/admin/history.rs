@@ -19,14 +19,6 @@ pub struct History {
     pub step_seconds: u64,
     /// The process's wall clock.
     pub now_ms: i64,
-    /// The samples.
-    #[serde(flatten)]
-    pub samples: Samples,
-}
-
-/// Samples, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Samples {
     /// Calls a second of each source, as means over a step.
     pub sources: BTreeMap<String, VecDeque<f32>>,
     /// Calls a second of all sources.
@@ -54,7 +46,7 @@ pub struct Reading {
 #[derive(Debug, Default)]
 pub struct HistoryRing {
     last: Option<Reading>,
-    samples: Samples,
+    history: History,
 }
 
 impl HistoryRing {
@@ -69,7 +61,7 @@ impl HistoryRing {
         }
         let rate = |before: u64, after: u64| after.saturating_sub(before) as f32 / seconds;
         let mut sum = 0.0;
-        let samples = &mut self.samples;
+        let samples = &mut self.history;
         let before = samples.received.len();
         for (source, after) in &now.sources {
             let calls = rate(last.sources.get(source).copied().unwrap_or(0), *after);
@@ -95,7 +87,7 @@ impl HistoryRing {
 
     /// The samples, oldest first.
     pub fn show(&self, now_ms: i64) -> History {
-        History { step_seconds: STEP.as_secs(), now_ms, samples: self.samples.clone() }
+        History { step_seconds: STEP.as_secs(), now_ms, ..self.history.clone() }
     }
 }
 
@@ -119,10 +111,10 @@ mod tests {
     fn samples_are_rates_between_readings() {
         let mut ring = HistoryRing::default();
         ring.add(reading(0, &[("web", 100)]));
-        assert_eq!(ring.show(0).samples.received.len(), 0, "one reading is no rate");
+        assert_eq!(ring.show(0).received.len(), 0, "one reading is no rate");
         ring.add(reading(5, &[("web", 150), ("ios", 0)]));
         ring.add(reading(15, &[("web", 150), ("ios", 20)]));
-        let shown = ring.show(7).samples;
+        let shown = ring.show(7);
         assert_eq!((shown.received, shown.spool_bytes), ([10.0, 2.0].into(), [5, 15].into()));
         assert_eq!(shown.sources["web"], [10.0, 0.0]);
         assert_eq!(shown.sources["ios"], [0.0, 2.0], "samples of all sources end at the same time");
@@ -137,7 +129,7 @@ mod tests {
             let calls: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), second)).collect();
             ring.add(reading(second * 5, &calls));
         }
-        let shown = ring.show(0).samples;
+        let shown = ring.show(0);
         assert_eq!((shown.received.len(), shown.sources.len()), (SAMPLES_MAX, SOURCES_MAX));
         assert!(shown.sources.values().all(|samples| samples.len() == SAMPLES_MAX));
     }
@@ -148,6 +140,6 @@ mod tests {
         for step in 0..200 {
             ring.add(reading(step * 5, &[("web", step.min(3))]));
         }
-        assert!(ring.show(0).samples.sources.is_empty());
+        assert!(ring.show(0).sources.is_empty());
     }
 }

@@ -29,10 +29,6 @@ struct Incoming {
     bodies: BTreeMap<u64, (Instant, CancellationToken)>,
 }
 
-/// The body had to make room for another one.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct GaveWay;
-
 /// A body's permit to come in, until the permit is dropped.
 #[derive(Debug)]
 pub(super) struct BodyPermit<'a> {
@@ -83,12 +79,12 @@ impl ImportBodies {
 }
 
 impl BodyPermit<'_> {
-    /// Waits for the body of this permit. Errors: [`GaveWay`]: the body was too slow, and others waited.
-    pub(super) async fn filled<T>(&self, body: impl Future<Output = T>) -> Result<T, GaveWay> {
+    /// Waits for the body of this permit. `None`: the body was too slow, and had to make room for another one.
+    pub(super) async fn filled<T>(&self, body: impl Future<Output = T>) -> Option<T> {
         let read = tokio::select! {
             biased;
-            read = body => Ok(read),
-            () = self.must_leave.cancelled() => Err(GaveWay),
+            read = body => Some(read),
+            () = self.must_leave.cancelled() => None,
         };
         lock(&self.bodies.incoming).bodies.remove(&self.number);
         read
@@ -114,7 +110,7 @@ mod tests {
             slow.push(bodies.permit().await);
         }
         // The first body is complete: its rows are being stored.
-        assert_eq!(slow[0].filled(async { 7 }).await, Ok(7));
+        assert_eq!(slow[0].filled(async { 7 }).await, Some(7));
         let (first, second) = tokio::join!(
             async {
                 let left = slow[1].filled(std::future::pending::<()>()).await;
@@ -122,11 +118,11 @@ mod tests {
             },
             async {
                 let permit = bodies.permit().await;
-                assert_eq!(permit.filled(async { 8 }).await, Ok(8));
+                assert_eq!(permit.filled(async { 8 }).await, Some(8));
                 began.elapsed()
             }
         );
-        assert_eq!((first.0, second), (Err(GaveWay), YIELDS_AFTER));
+        assert_eq!((first.0, second), (None, YIELDS_AFTER));
     }
 
     #[tokio::test(start_paused = true)]

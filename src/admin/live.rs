@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::no_route::NoRoute;
-use crate::live::filter::TEXT_MAX;
 use crate::live::pace::PER_SECOND;
+use crate::live::view::TEXT_MAX;
 use crate::live::{Filter, Mode, Unread, Viewer};
 use crate::sources::SourceId;
 
@@ -83,10 +83,7 @@ impl LiveStream {
                 if !(self.may_go_on)() || viewer.mode() != self.mode {
                     return State::Ended;
                 }
-                let counts = viewer.counts();
-                let counts = serde_json::json!({
-                    "stored": counts.stored, "rejected": counts.rejected, "shown": counts.shown,
-                });
+                let counts = serde_json::json!(viewer.counts());
                 self.messages.push_back(event("count", &counts.to_string()));
                 self.counts_at = Some(now + COUNTS_EVERY);
             }

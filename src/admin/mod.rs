@@ -32,7 +32,6 @@ mod no_route;
 pub mod node_status;
 mod query_parameters;
 pub mod receipt_status;
-mod role;
 mod route;
 pub mod sdks;
 pub mod server;
@@ -41,7 +40,7 @@ mod sessions;
 pub mod status;
 
 pub use access::AccessSettings;
-pub use admin_view::{AdminView, FlushError, FlushOutcome, ReceiptUnread, UnknownSource};
+pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedObjects, NotShown};
 pub use days::{Days, UnclosedDay};
@@ -51,7 +50,7 @@ pub use destinations::{
     DestinationsView, FailureStatus, FunctionStatus,
 };
 pub use gate::Gate;
-pub use history::{History, HistoryRing, Reading, Samples};
+pub use history::{History, HistoryRing, Reading};
 pub use host::AllowedHosts;
 pub use imports::{ImportErrors, ImportStatus, Imports};
 pub use ledger::{

@@ -34,15 +34,14 @@ use super::destinations::{DestinationError, DestinationsView};
 use super::destinations_route::DestinationsRoute;
 use super::gate::Gate;
 use super::host::{self, AllowedHosts};
-use super::import_bodies::{GaveWay, ImportBodies};
+use super::import_bodies::ImportBodies;
 use super::live::LiveStream;
 use super::logins::Logins;
 use super::no_route::NoRoute;
-use super::role::Role;
 use super::route::{ImportRoute, Route, route};
 use super::sdks::SdkLines;
 use super::session::{LogIn, SessionStatus, over_tls};
-use super::sessions;
+use super::sessions::{Role, cookie};
 
 /// Connections at once. A further one replaces the connection that has waited longest for a request. If all
 /// have a request in flight, the new one waits until one is answered: this listener refuses no one.
@@ -242,9 +241,7 @@ impl AdminServer {
         let need = Need::of(request.method(), path);
         self.gate.check(need, headers, peer).err().map(|why| answer::refusal(&why))
     }
-}
 
-impl AdminServer {
     fn session(&self, headers: &HeaderMap, peer: IpAddr) -> Answer {
         let role = match self.gate.role(headers, peer) {
             Ok(role) => role,
@@ -272,7 +269,40 @@ impl AdminServer {
         let settings = self.gate.settings();
         let role = settings.token.is_none().then_some(Role::Admin);
         let answer = answer::ok(&SessionStatus::new(role, &settings));
-        with_cookie(answer, Some(sessions::no_cookie(over_tls(headers))))
+        with_cookie(answer, Some(cookie("", 0, over_tls(headers))))
+    }
+
+    fn live(&self, filter: Filter, headers: &HeaderMap, stop: &CancellationToken) -> Answer {
+        let Some(live) = self.live.as_ref().filter(|live| live.mode() != Mode::Off) else {
+            return answer::live_off();
+        };
+        match live.watch(filter) {
+            Some(viewer) => {
+                let (gate, headers) = (Arc::clone(&self.gate), headers.clone());
+                let may_go_on = move || gate.still_reads(&headers);
+                answer::live(LiveStream::new(viewer, stop.clone().cancelled_owned(), may_go_on))
+            }
+            None => answer::too_many_viewers(),
+        }
+    }
+
+    /// Answers a request of an import. Bodies in memory at once are bounded.
+    async fn import(
+        &self,
+        imports: &dyn Target,
+        route: ImportRoute,
+        body: Incoming,
+    ) -> Result<Answer, Answer> {
+        let place = self.import_bodies.permit().await;
+        let read = read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT);
+        let body = place.filled(read).await.ok_or_else(answer::gave_way)??;
+        let bad = |error: serde_json::Error| answer::bad_body(&error);
+        Ok(match route {
+            ImportRoute::Rows(rows) => answer::of(imports.rows(rows, body).await),
+            ImportRoute::Earlier => answer::of(imports.earlier(from_slice(&body).map_err(bad)?).await),
+            ImportRoute::Begin => answer::of(imports.begin(from_slice(&body).map_err(bad)?).await),
+            ImportRoute::End => answer::of(imports.end(from_slice(&body).map_err(bad)?).await),
+        })
     }
 }
 
@@ -320,41 +350,6 @@ async fn of_destinations(view: &dyn DestinationsView, route: DestinationsRoute) 
         DestinationsRoute::Discard(name) => {
             answer::of(view.discard(name).await.map(|()| json!({ "discarded": true })))
         }
-    }
-}
-
-impl AdminServer {
-    fn live(&self, filter: Filter, headers: &HeaderMap, stop: &CancellationToken) -> Answer {
-        let Some(live) = self.live.as_ref().filter(|live| live.mode() != Mode::Off) else {
-            return answer::live_off();
-        };
-        match live.watch(filter) {
-            Some(viewer) => {
-                let (gate, headers) = (Arc::clone(&self.gate), headers.clone());
-                let may_go_on = move || gate.still_reads(&headers);
-                answer::live(LiveStream::new(viewer, stop.clone().cancelled_owned(), may_go_on))
-            }
-            None => answer::too_many_viewers(),
-        }
-    }
-
-    /// Answers a request of an import. Bodies in memory at once are bounded.
-    async fn import(
-        &self,
-        imports: &dyn Target,
-        route: ImportRoute,
-        body: Incoming,
-    ) -> Result<Answer, Answer> {
-        let place = self.import_bodies.permit().await;
-        let read = read(body, IMPORT_BODY_MAX, IMPORT_BODY_TIMEOUT);
-        let body = place.filled(read).await.map_err(|GaveWay| answer::gave_way())??;
-        let bad = |error: serde_json::Error| answer::bad_body(&error);
-        Ok(match route {
-            ImportRoute::Rows(rows) => answer::of(imports.rows(rows, body).await),
-            ImportRoute::Earlier => answer::of(imports.earlier(from_slice(&body).map_err(bad)?).await),
-            ImportRoute::Begin => answer::of(imports.begin(from_slice(&body).map_err(bad)?).await),
-            ImportRoute::End => answer::of(imports.end(from_slice(&body).map_err(bad)?).await),
-        })
     }
 }
 

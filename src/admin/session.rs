@@ -5,7 +5,7 @@ use http::header::ORIGIN;
 use serde::{Deserialize, Serialize};
 
 use super::access::AccessSettings;
-use super::role::Role;
+use super::sessions::Role;
 
 /// The answer of `/api/session`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -12,14 +12,21 @@ use sha2::{Digest, Sha256};
 
 use crate::random::Random;
 
-use super::role::Role;
-
 /// Sessions at once. A further login ends the oldest session.
 pub(super) const SESSIONS_MAX: usize = 256;
 /// How long a session lasts, counted from its login.
 pub(super) const SESSION_LIFE: Duration = Duration::from_secs(12 * 3_600);
 /// The name of the session's cookie.
 pub(super) const SESSION_COOKIE: &str = "forebay_session";
+
+/// What a caller of the admin listener may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// See everything, change nothing.
+    Read,
+    /// Everything.
+    Admin,
+}
 
 /// The id of a session, which only its browser keeps: 256 random bits.
 pub(super) struct SessionId([u8; 32]);
@@ -67,12 +74,8 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// The `Set-Cookie` that removes the cookie of a session.
-pub(super) fn no_cookie(secure: bool) -> String {
-    cookie("", 0, secure)
-}
-
-fn cookie(value: &str, seconds: u64, secure: bool) -> String {
+/// The `Set-Cookie` of a session; with 0 seconds, the one that removes its cookie.
+pub(super) fn cookie(value: &str, seconds: u64, secure: bool) -> String {
     let secure = if secure { "; Secure" } else { "" };
     format!("{SESSION_COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}")
 }
@@ -100,10 +103,6 @@ impl Sessions {
         for hash in hashes(headers) {
             self.by_hash.remove(&hash);
         }
-    }
-
-    pub(super) fn end_all(&mut self) {
-        self.by_hash.clear();
     }
 }
 
@@ -171,7 +170,7 @@ mod tests {
         sessions.end(&sent(&one));
         assert_eq!(sessions.role(&sent(&one), now), None);
         assert_eq!(sessions.role(&sent(&other), now), Some(Role::Admin));
-        sessions.end_all();
+        sessions = Sessions::default();
         assert_eq!(sessions.role(&sent(&other), now), None);
     }
 
@@ -222,11 +221,11 @@ mod tests {
     #[test]
     fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
         let id = SessionId([0xAB; 32]);
-        let cookie =
+        let expected =
             format!("forebay_session={}; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200", "ab".repeat(32));
-        assert_eq!(id.cookie(false), cookie);
-        assert_eq!(id.cookie(true), format!("{cookie}; Secure"));
-        assert_eq!(no_cookie(false), "forebay_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+        assert_eq!(id.cookie(false), expected);
+        assert_eq!(id.cookie(true), format!("{expected}; Secure"));
+        assert_eq!(cookie("", 0, false), "forebay_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
         assert_eq!(format!("{id:?}"), "SessionId(hidden)");
     }
 }

@@ -2,10 +2,9 @@
 
 use crate::store::reason::{CREDENTIALS_TRIED, NoCredentials, Reason};
 
-use super::finding::{CheckFinding, Remedy, Trial};
+use super::finding::{CheckFinding, Remedy, RoleUse, Trial};
 use super::fix::{self, Service};
 use super::refusal::Refusal;
-use super::role_use::RoleUse;
 
 /// The process's credentials, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,20 +20,10 @@ pub struct Credentials {
 pub enum Identity {
     /// STS was not asked, because no endpoint of it is known.
     NotAsked,
-    /// STS answered.
-    Is {
-        /// The ARN of the user, or of the session of a role.
-        arn: String,
-        /// The region of the STS endpoint.
-        region: String,
-    },
+    /// The ARN of the user, or of the session of a role.
+    Is(String),
     /// STS refused to answer.
-    Refused {
-        /// The refusal.
-        refusal: Refusal,
-        /// The region of the STS endpoint.
-        region: String,
-    },
+    Refused(Refusal),
 }
 
 /// Whether there are credentials.
@@ -62,16 +51,16 @@ pub fn nobody() -> CheckFinding {
     Trial::new("identity", "sts:GetCallerIdentity").not_tested("not tested, because there are no credentials")
 }
 
-/// The identity of the credentials. `has_role`: whether a role is assumed, which requires a reachable STS.
-pub fn identity(identity: &Identity, has_role: bool) -> CheckFinding {
-    let asked = |region: &str| Trial::new("identity", format!("sts:GetCallerIdentity in {region}"));
+/// The identity of the credentials. `region`: that of the STS endpoint. `has_role`: whether a role is assumed,
+/// which requires a reachable STS.
+pub fn identity(identity: &Identity, region: &str, has_role: bool) -> CheckFinding {
+    let trial = Trial::new("identity", format!("sts:GetCallerIdentity in {region}"));
     match identity {
         Identity::NotAsked => Trial::new("identity", "sts:GetCallerIdentity").not_tested(
             "the store is not AWS and s3.sts_endpoint_url is not set, so the identity cannot be determined",
         ),
-        Identity::Is { arn, region } => asked(region).passed(format!("{arn} (asked in {region})")),
-        Identity::Refused { refusal, region } => {
-            let trial = asked(region);
+        Identity::Is(arn) => trial.passed(format!("{arn} (asked in {region})")),
+        Identity::Refused(refusal) => {
             // A collector that assumes no role only needs network access to the store.
             if !refusal.is_answered() && !has_role {
                 return trial.not_tested(format!(
@@ -80,7 +69,9 @@ pub fn identity(identity: &Identity, has_role: bool) -> CheckFinding {
             }
             match fix::common(Service::Token, refusal) {
                 Some(remedies) => trial.failed(refusal.to_string(), remedies),
-                None if refusal.is_denied() => trial.not_needed(refusal),
+                None if refusal.is_denied() => {
+                    trial.not_tested(format!("not testable with these rights; not required ({refusal})"))
+                }
                 None => trial.failed(
                     refusal.to_string(),
                     vec![Remedy::say("see the error message of the token service")],
@@ -91,11 +82,11 @@ pub fn identity(identity: &Identity, has_role: bool) -> CheckFinding {
 }
 
 /// Whether the role can be assumed with the external id, in this region and under this name of a session.
-pub fn role(
+pub fn role<T>(
     assumed: &RoleUse<'_>,
     region: &str,
     session: &str,
-    answer: &Result<(), Refusal>,
+    answer: &Result<T, Refusal>,
 ) -> CheckFinding {
     let role = assumed.role;
     let trial = Trial::new(
@@ -125,10 +116,10 @@ pub fn role(
 }
 
 /// Whether the role is refused without the external id.
-pub fn role_without_external_id(
+pub fn role_without_external_id<T>(
     assumed: &RoleUse<'_>,
-    with: &Result<(), Refusal>,
-    without: &Result<(), Refusal>,
+    with: &Result<T, Refusal>,
+    without: &Result<T, Refusal>,
 ) -> CheckFinding {
     let role = assumed.role;
     let trial =
@@ -139,7 +130,7 @@ pub fn role_without_external_id(
         );
     }
     match without {
-        Ok(()) => trial.end(
+        Ok(_) => trial.end(
             assumed.without_external_id,
             format!(
                 "{} is assumed without an external id: it can be misused to {} for others (confused deputy)",

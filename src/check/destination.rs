@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
 
-use super::finding::{CheckFinding, Outcome, Remedy, Trial};
-use super::role_use::RoleUse;
-use super::subject::principal_of;
+use super::finding::{CheckFinding, Outcome, Remedy, RoleUse, Trial};
+use super::subject::{principal_of, statement};
 use crate::arn::ArnParts;
 use crate::destinations::class::Class;
 use crate::destinations::invoke::Invoked;
@@ -17,6 +15,7 @@ use crate::destinations::outcome::Failure;
 use crate::destinations::request::Invocation;
 use crate::destinations::settings::{DestinationSettings, FunctionsAt};
 use crate::object::{ExternalId, Role};
+use crate::policy::{PolicyBucket, PolicyDestination, Template, Values};
 use crate::words::about_duration;
 
 /// The status of a dry run that would be allowed (Lambda API Reference, `Invoke`).
@@ -48,58 +47,21 @@ pub struct Invoking<'a> {
     pub process: Option<&'a str>,
 }
 
-/// A statement of a policy, in the order of the templates.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Statement<'a> {
-    sid: &'a str,
-    effect: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    principal: Option<serde_json::Value>,
-    action: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resource: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<serde_json::Value>,
-}
-
-impl Statement<'_> {
-    const EMPTY: Self =
-        Self { sid: "", effect: "Allow", principal: None, action: "", resource: None, condition: None };
-
-    fn json(&self) -> String {
-        // Texts and lists of texts can always be written.
-        serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-}
-
-/// One text, or a list of several.
-fn one_or_more<'t>(texts: impl IntoIterator<Item = &'t str>) -> serde_json::Value {
-    let texts: Vec<&str> = texts.into_iter().collect();
-    match texts[..] {
-        [one] => one.into(),
-        _ => texts.into(),
-    }
-}
-
 impl Invoking<'_> {
     /// The role, and what fixes it.
     pub fn role_use<'r>(&self, role: &'r Role) -> RoleUse<'r> {
-        let may_assume = Statement {
-            sid: "ForebayAssumesRole",
-            action: "sts:AssumeRole",
-            resource: Some(role.arn.as_str().into()),
-            ..Statement::EMPTY
-        };
+        let place = PolicyBucket { role: Some(role.arn.arn().clone()), ..PolicyBucket::default() };
         RoleUse {
             role,
             purpose: "invoke functions",
             without_external_id: Outcome::Warning,
             trust: self.trust(role),
             others: vec![
-                Remedy::paste(
-                    "also allow the process to assume it, in the policy of its own user or role",
-                    may_assume.json(),
+                statement(
+                    Template::Collector,
+                    "ForebayAssumesRole",
+                    &Values { places: vec![place], ..Values::default() },
+                    "also allow the process to assume it, in the policy of its own user or role".to_owned(),
                 ),
                 Remedy::paste(
                     "or set the external id that the trust policy already requires",
@@ -110,12 +72,15 @@ impl Invoking<'_> {
     }
 
     fn trust(&self, role: &Role) -> Remedy {
-        let mut ids: Vec<&str> = self.external_ids.iter().map(ExternalId::as_str).collect();
-        if ids.is_empty() {
-            ids.push(role.external_id.as_str());
+        let mut external_ids: Vec<String> = self.external_ids.iter().map(ToString::to_string).collect();
+        if external_ids.is_empty() {
+            external_ids.push(role.external_id.to_string());
         }
-        let many = if ids.len() > 1 { "-many" } else { "" };
-        let command = format!("`forebay policy lambda-destination-trust{many}` prints the whole policy");
+        let template = match external_ids.len() {
+            1 => Template::LambdaDestinationTrust,
+            _ => Template::LambdaDestinationTrustMany,
+        };
+        let command = format!("`forebay policy {}` prints the whole policy", template.name());
         let text = format!("the trust policy of {} needs this statement ({command})", role.arn);
         let Some(principal) = self.process.and_then(principal_of) else {
             return Remedy::say(format!(
@@ -123,14 +88,9 @@ impl Invoking<'_> {
                 role.external_id
             ));
         };
-        let statement = Statement {
-            sid: "CollectorAssumes",
-            principal: Some(serde_json::json!({ "AWS": principal.as_str() })),
-            action: "sts:AssumeRole",
-            condition: Some(serde_json::json!({ "StringEquals": { "sts:ExternalId": one_or_more(ids) } })),
-            ..Statement::EMPTY
-        };
-        Remedy::paste(text, statement.json())
+        let destinations = vec![PolicyDestination { external_ids, ..PolicyDestination::default() }];
+        let values = Values { principals: vec![principal], destinations, ..Values::default() };
+        statement(template, "CollectorAssumes", &values, text)
     }
 
     /// How the dry run of an invocation ended: with this status, or as a failure.
@@ -157,6 +117,8 @@ impl Invoking<'_> {
             said.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?.full())));
         let said: Vec<String> = said.chain([about_duration(took)]).collect();
         let said = said.join(", ");
+        let at = &self.settings.functions_at;
+        let is_queued = matches!(at, FunctionsAt::Lambda(at) if at.invocation == Invocation::Event);
         let finding = match &invoked.result {
             Err(failure) => {
                 trial.failed(format!("{} ({said})", shown(failure)), self.remedies(function, failure))
@@ -165,7 +127,7 @@ impl Invoking<'_> {
                 format!("the function named {sent} in batchItemFailures: it did not take it ({said})"),
                 vec![Remedy::say("look at the function's log: it refuses a call that a collector would send")],
             ),
-            Ok(()) if self.is_queued() => trial.passed(format!(
+            Ok(()) if is_queued => trial.passed(format!(
                 "AWS queued {sent}; whether the function succeeds is only in its log (invocation = \"Event\") ({said})"
             )),
             Ok(()) => trial.passed(format!("the function took {sent} ({said})")),
@@ -174,10 +136,6 @@ impl Invoking<'_> {
             Some(log) => finding.with_log(log),
             None => finding,
         }
-    }
-
-    fn is_queued(&self) -> bool {
-        matches!(&self.settings.functions_at, FunctionsAt::Lambda(at) if at.invocation == Invocation::Event)
     }
 
     fn remedies(&self, function: &str, failure: &Failure) -> Vec<Remedy> {
@@ -200,17 +158,14 @@ impl Invoking<'_> {
             (None, Some(process)) => process.to_string(),
             (None, None) => "the process's user or role".to_owned(),
         };
-        let statement = Statement {
-            sid: "ForebayInvokes",
-            action: "lambda:InvokeFunction",
-            resource: Some(one_or_more(self.settings.selection.all_functions())),
-            ..Statement::EMPTY
-        };
+        let functions = self.settings.selection.all_functions().into_iter().map(str::to_owned).collect();
+        let destinations = vec![PolicyDestination { functions, ..PolicyDestination::default() }];
+        let values = Values { destinations, ..Values::default() };
         let text = format!(
             "{remedy}: the policy of {whose} needs this statement (`forebay policy lambda-destination-invoke` prints the \
              whole policy)"
         );
-        Remedy::paste(text, statement.json())
+        statement(Template::LambdaDestinationInvoke, "ForebayInvokes", &values, text)
     }
 
     /// A function of another account must also allow the invocation itself.

@@ -102,11 +102,6 @@ impl DestinationTest {
         Invoking { settings, role: role.as_ref(), external_ids, process }
     }
 
-    /// Whether the functions are where AWS's own token service knows the process.
-    fn is_at_aws(&self) -> bool {
-        matches!(&self.settings.functions_at, FunctionsAt::Lambda(at) if at.endpoint_url.is_none())
-    }
-
     /// The function in words. A web address may hold a secret, so it is not shown.
     fn place(&self, function: &str) -> String {
         match &self.settings.functions_at {
@@ -144,21 +139,23 @@ async fn access(
         return (findings, None, Err("there are no credentials"));
     }
     let mut process = None;
-    if test.role.is_some() || test.is_at_aws() {
+    // AWS's own token service knows the process.
+    let is_at_aws =
+        matches!(&test.settings.functions_at, FunctionsAt::Lambda(at) if at.endpoint_url.is_none());
+    if test.role.is_some() || is_at_aws {
         let identity = aws.identity().await;
-        findings.push(access::identity(&identity, test.role.is_some()));
-        if let Identity::Is { arn, .. } = identity {
+        findings.push(access::identity(&identity, &aws.token_region(), test.role.is_some()));
+        if let Identity::Is(arn) = identity {
             process = Some(arn);
         }
     }
     let Some(role) = &test.role else { return (findings, process, Ok(())) };
-    let with = aws.assume(role, &test.session, true).await.map(drop);
-    let without = aws.assume(role, &test.session, false).await.map(drop);
+    let with = aws.assume(role, &test.session, true).await;
+    let without = aws.assume(role, &test.session, false).await;
     let assumed = test.invoking(process.as_deref()).role_use(role);
     findings.push(access::role(&assumed, &aws.token_region(), &test.session, &with));
     findings.push(access::role_without_external_id(&assumed, &with, &without));
-    let ready = with.map_err(|_| "the role cannot be assumed");
-    (findings, process, ready)
+    (findings, process, with.map(drop).map_err(|_| "the role cannot be assumed"))
 }
 
 async fn one_function(

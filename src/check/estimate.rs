@@ -15,10 +15,6 @@ use crate::words::{about_bytes, about_seconds, counted, grouped};
 
 /// Calls per second if no rate is given.
 pub const RATE_ASSUMED: u64 = 100;
-/// Bytes of one call if not given.
-pub const CALL_BYTES_ASSUMED: u64 = 1_000;
-/// Seconds of an outage if not given.
-pub const OUTAGE_SECONDS_ASSUMED: u64 = 3_600;
 
 /// The factor by which gzip compresses lines. Calls of one source are similar; many random ids reduce it.
 const GZIP_RATIO: u64 = 6;
@@ -263,11 +259,7 @@ mod tests {
 
     impl Default for Load {
         fn default() -> Self {
-            Self {
-                calls_per_second: None,
-                call_bytes: CALL_BYTES_ASSUMED,
-                outage_seconds: OUTAGE_SECONDS_ASSUMED,
-            }
+            Self { calls_per_second: None, call_bytes: 1_000, outage_seconds: 3_600 }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::object::Role;
 use crate::words::outside_text_within;
 
 /// The most bytes shown of what was found: enough for a few ARNs.
@@ -56,6 +57,21 @@ impl Remedy {
         let lines: Vec<String> = paste.into().split('\n').map(clean).collect();
         Self { text: text.into(), paste: Some(lines.join("\n")) }
     }
+}
+
+/// A role that is assumed, and the remedies if that fails.
+#[derive(Clone, Debug)]
+pub struct RoleUse<'a> {
+    /// The role.
+    pub role: &'a Role,
+    /// The purpose for which the role is assumed: `write`, `invoke`.
+    pub purpose: &'static str,
+    /// The outcome if the role can be assumed without its external id.
+    pub without_external_id: Outcome,
+    /// The statement that the role's trust policy needs.
+    pub trust: Remedy,
+    /// What else may be wrong if the role cannot be assumed.
+    pub others: Vec<Remedy>,
 }
 
 /// The result of a check.
@@ -129,11 +145,6 @@ impl Trial {
     /// It could not be tried, or was not conclusive, for this reason.
     pub fn not_tested(self, because: impl Into<String>) -> CheckFinding {
         self.end(Outcome::NotTested, because, Vec::new())
-    }
-
-    /// The request was refused, but Forebay does not require it.
-    pub fn not_needed(self, refusal: impl std::fmt::Display) -> CheckFinding {
-        self.not_tested(format!("not testable with these rights; not required ({refusal})"))
     }
 }
 

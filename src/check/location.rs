@@ -71,10 +71,13 @@ pub(super) async fn check(
 }
 
 impl<'a> Visit<'a> {
-    fn subject<'s>(&'s self, region: Option<&'s str>) -> Subject<'s> {
+    fn subject<'s>(&self, region: Option<&'s str>) -> Subject<'s>
+    where
+        'a: 's,
+    {
         let process = match &self.common.identity {
-            Identity::Is { arn, .. } => Some(arn.as_str()),
-            Identity::NotAsked | Identity::Refused { .. } => None,
+            Identity::Is(arn) => Some(arn.as_str()),
+            Identity::NotAsked | Identity::Refused(_) => None,
         };
         let role = self.under_check.location.role.as_ref();
         Subject {
@@ -102,8 +105,8 @@ impl<'a> Visit<'a> {
 
     async fn all(&mut self, at: UnixMillis, probe_role: bool) {
         let subject = self.subject(None);
-        let without_requests = [surroundings::endpoint(&subject), surroundings::storage_class(&subject)];
-        self.findings.extend(without_requests.into_iter().flatten());
+        self.findings.extend(surroundings::endpoint(&subject));
+        self.findings.extend(surroundings::storage_class(&subject));
         if self.common.credentials.is_err() {
             if self.under_check.location.role.is_some() {
                 self.skip(&OF_A_ROLE, "there are no credentials");
@@ -136,19 +139,14 @@ impl<'a> Visit<'a> {
         let under_check = self.under_check;
         let Some(role) = &under_check.location.role else { return Ok(None) };
         let Common { aws, session, .. } = self.common;
-        let with = aws.assume(role, session, true).await;
-        let without = if probe { Some(aws.assume(role, session, false).await.map(drop)) } else { None };
-        let (secrets, with) = match with {
-            Ok(secrets) => (Some(secrets), Ok(())),
-            Err(refusal) => (None, Err(refusal)),
-        };
         let assumed = self.subject(None).role_use(role);
-        let mut findings = vec![access::role(&assumed, &aws.token_region(), session, &with)];
-        if let Some(without) = without {
-            findings.push(access::role_without_external_id(&assumed, &with, &without));
+        let with = aws.assume(role, session, true).await;
+        self.findings.push(access::role(&assumed, &aws.token_region(), session, &with));
+        if probe {
+            let without = aws.assume(role, session, false).await;
+            self.findings.push(access::role_without_external_id(&assumed, &with, &without));
         }
-        self.findings.extend(findings);
-        secrets.map(Some).ok_or(())
+        with.map(Some).map_err(drop)
     }
 
     /// Sends `HeadBucket`, and again to another region if the first answer names one.
@@ -165,8 +163,7 @@ impl<'a> Visit<'a> {
         self.reading = reading.or(last_reading);
         let found = last.region.clone().or_else(|| first.region.clone());
         let subject = self.subject(found.as_deref());
-        let findings = [bucket::exists(&subject, &last), bucket::region(&subject, &first, &last)];
-        self.findings.extend(findings);
+        self.findings.extend([bucket::exists(&subject, &last), bucket::region(&subject, &first, &last)]);
         HeadBucket { region: found, ..last }
     }
 
@@ -186,20 +183,19 @@ impl<'a> Visit<'a> {
         let subject = self.subject(region);
         let Some(stored) = answer.stored() else {
             let without = object::without_object;
-            let findings = [
+            self.findings.extend([
                 object::put(&subject, &put.key, &answer),
                 without("encryption", "the encryption that the store reports"),
                 object::create_only(&subject, &answer, None),
                 without("folders", "PutObject with a wrong checksum"),
                 without("look", "HeadObject of the test object"),
                 without("cleanup", "DeleteObject of the test object"),
-            ];
-            self.findings.extend(findings);
+            ]);
             return None;
         };
         // If the store refused the condition, it would only refuse it again.
         let again = match (&answer.answer, put.mode) {
-            (Ok(_), PutMode::CreateOnly) => Some(aws.put(&put).await),
+            (Ok(_), PutMode::CreateOnly) => Some(aws.put(&put).await.0),
             _ => None,
         };
         let len = match &put.body {
@@ -211,15 +207,14 @@ impl<'a> Visit<'a> {
         let folders = self.folders(&Put { mode, ..put.clone() }, at).await;
         let looked = aws.look(to, &put.key).await;
         let removed = aws.remove(to, &put.key).await;
-        let findings = [
+        self.findings.extend([
             object::put(&subject, &put.key, &answer),
             object::encryption(&subject, stored.applied.as_ref()),
             object::create_only(&subject, &answer, again.as_ref()),
             folders::judge(&subject, &folders),
             object::look(&looked, len),
             object::removal(&subject, &put.key, &removed),
-        ];
-        self.findings.extend(findings);
+        ]);
         Some(put.key)
     }
 
@@ -227,7 +222,7 @@ impl<'a> Visit<'a> {
     async fn folders(&self, put: &Put, at: UnixMillis) -> Answers {
         let (aws, to) = (&self.common.aws, &self.under_check.location);
         let with_wrong_checksum = |key| Put { key, crc32: !put.crc32, ..put.clone() };
-        let try_at = async |key: ObjectKey| aws.put(&with_wrong_checksum(key)).await.map(drop);
+        let try_at = async |key: ObjectKey| aws.put(&with_wrong_checksum(key)).await.0.map(drop);
         let beside = ObjectKey::listed(format!("{}-checksum", put.key));
         let answer = try_at(beside.clone()).await;
         if !folders::is_about_the_checksum(&answer) {
@@ -252,10 +247,10 @@ impl<'a> Visit<'a> {
 
     async fn put(&self, put: &Put) -> (PutAnswer, Option<String>) {
         let aws = &self.common.aws;
-        let (answer, elsewhere) = aws.put_where(put).await;
+        let (answer, elsewhere) = aws.put(put).await;
         let about_the_condition = answer.as_ref().err().is_some_and(PutAnswer::may_be_about_the_condition);
         let unconditional = if about_the_condition && put.mode == PutMode::CreateOnly {
-            Some(aws.put(&Put { mode: PutMode::Overwrite, ..put.clone() }).await)
+            Some(aws.put(&Put { mode: PutMode::Overwrite, ..put.clone() }).await.0)
         } else {
             None
         };
@@ -280,8 +275,7 @@ impl<'a> Visit<'a> {
         let usable = common.aws.generate_data_key(kms, region, &arn, session).await;
         let subject = self.subject(Some(region));
         let put = stored.is_some();
-        let findings = [key::state(&subject, &described, put), key::usable(&subject, &usable, put)];
-        self.findings.extend(findings);
+        self.findings.extend([key::state(&subject, &described, put), key::usable(&subject, &usable, put)]);
     }
 }
 

@@ -21,7 +21,6 @@ pub mod ports;
 mod probe;
 pub mod refusal;
 pub mod report;
-pub mod role_use;
 mod run;
 mod specimen;
 pub mod spool;
@@ -31,7 +30,7 @@ pub mod tls;
 
 pub use destination_run::{DestinationTest, TestedFunction, test_destination};
 pub use estimate::{Load, Shape};
-pub use ports::{Port, Speaks};
+pub use ports::Port;
 pub use report::CheckReport;
 pub use run::{Settings, run};
 pub use spool::SpoolSettings;

@@ -4,15 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::finding::{CheckFinding, Remedy, Trial};
 
-/// The protocol at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
-    /// HTTP in clear.
-    Http,
-    /// TLS.
-    Tls,
-}
-
 /// An address in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -22,8 +13,8 @@ pub struct Port {
     pub setting: &'static str,
     /// The address.
     pub addr: SocketAddr,
-    /// The collector's protocol there.
-    pub speaks: Speaks,
+    /// Whether the collector speaks TLS there.
+    pub tls: bool,
 }
 
 /// The result of binding to it.
@@ -96,7 +87,7 @@ mod tests {
     fn a_port_used_by_a_running_collector_passes() {
         let check = |found: PortUse, outcome| {
             let addr = "127.0.0.1:8080".parse().unwrap();
-            let port = Port { check: "listen", setting: "collector.listen", addr, speaks: Speaks::Http };
+            let port = Port { check: "listen", setting: "collector.listen", addr, tls: false };
             assert_eq!(judge(&port, &found).outcome, outcome, "{found:?}");
         };
         check(PortUse::Free, Outcome::Passed);

@@ -63,25 +63,9 @@ impl From<StoreError> for Refusal {
 }
 
 #[cfg(test)]
-use crate::store::reason::NoAnswer;
-
-#[cfg(test)]
-impl Refusal {
-    /// An answer with a status, a code unless it is empty, and a message.
-    pub(super) fn answered(status: u16, code: &str, message: &str) -> Self {
-        let code = Some(code).filter(|code| !code.is_empty());
-        StoreError::answered(crate::store::Fault::Refused, status, code, message).into()
-    }
-
-    /// No answer.
-    pub(super) fn unanswered(why: NoAnswer) -> Self {
-        Self { reason: Reason::NoAnswer(why), status: None, code: None, message: "refused".to_owned() }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::reason::NoAnswer;
 
     #[test]
     fn a_denial_is_distinguished_from_bad_credentials() {

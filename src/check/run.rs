@@ -11,7 +11,7 @@ use super::clock::{self, Reading};
 use super::estimate::{self, Load, Shape};
 use super::finding::CheckFinding;
 use super::location::{self, Common};
-use super::ports::{self, Port, PortUse, Speaks};
+use super::ports::{self, Port, PortUse};
 use super::probe;
 use super::probe::aws::Aws;
 use super::report::{CheckReport, Group};
@@ -79,7 +79,7 @@ pub async fn run(
     };
     let mut access = vec![access::credentials(found.as_ref())];
     access.push(match &found {
-        Ok(_) => access::identity(&identity, has_role),
+        Ok(_) => access::identity(&identity, &aws.token_region(), has_role),
         Err(_) => access::nobody(),
     });
     if let Some(proxy) = aws.store.proxy() {
@@ -168,8 +168,8 @@ async fn listening(ports: &[Port]) -> Vec<CheckFinding> {
     let mut findings = Vec::new();
     let mut collector_runs = false;
     for port in ports {
-        let found = match (probe::ports::look(port.addr).await, port.speaks) {
-            (PortUse::Taken { .. }, Speaks::Tls) => PortUse::Taken { by_forebay: collector_runs },
+        let found = match (probe::ports::look(port.addr).await, port.tls) {
+            (PortUse::Taken { .. }, true) => PortUse::Taken { by_forebay: collector_runs },
             (found, _) => found,
         };
         collector_runs |= found == PortUse::Taken { by_forebay: true };

@@ -9,8 +9,7 @@ use crate::sources::SourceId;
 use crate::store::PutMode;
 use crate::words::first_few;
 
-use super::finding::{Outcome, Remedy};
-use super::role_use::RoleUse;
+use super::finding::{Outcome, Remedy, RoleUse};
 
 /// The most sources named next to a bucket. Further ones are only counted.
 const SOURCES_SHOWN: usize = 3;
@@ -37,21 +36,6 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// As the configuration's defaults reach AWS, or the store at this endpoint.
-    #[cfg(test)]
-    pub(super) fn of_test(endpoint_url: Option<&str>) -> Self {
-        Self {
-            endpoint_url: endpoint_url.map(str::to_owned),
-            sts_endpoint_url: None,
-            kms_endpoint_url: None,
-            checksums: true,
-            put: PutMode::CreateOnly,
-            content_encoding: true,
-            tags: ObjectTags::default(),
-            acl: false,
-        }
-    }
-
     /// Whether the store is AWS, possibly through a VPC endpoint.
     pub fn is_aws(&self) -> bool {
         let Some(url) = &self.endpoint_url else { return true };
@@ -103,6 +87,17 @@ pub(super) fn principal_of(identity: &str) -> Option<Arn> {
     // The path of a role is missing in the ARN of its sessions, but most roles have none.
     let name = of.resource.strip_prefix("assumed-role/")?.split('/').next()?;
     format!("arn:{}:iam::{}:role/{name}", of.partition, of.account).parse().ok()
+}
+
+/// A statement of a template, filled in. If a value is unknown, the remedy says which command prints the
+/// statement once the value is given.
+pub(super) fn statement(template: Template, sid: &str, values: &Values, text: String) -> Remedy {
+    match policy::statement(template, sid, values) {
+        Ok(statement) => Remedy::paste(text, statement),
+        Err(error) => {
+            Remedy::say(format!("{text}: statement {sid} of `forebay policy {}` ({error})", template.name()))
+        }
+    }
 }
 
 /// Distinct buckets, each with its sources, in the order of the sources.
@@ -195,16 +190,9 @@ impl Subject<'_> {
         self.statement(template, sid, text)
     }
 
-    /// A statement of a template, filled in. If a value is unknown, the remedy says which command prints the
-    /// statement once the value is given.
+    /// A statement of a template, filled in for the bucket.
     pub fn statement(&self, template: Template, sid: &str, text: String) -> Remedy {
-        match policy::statement(template, sid, &self.values()) {
-            Ok(statement) => Remedy::paste(text, statement),
-            Err(error) => Remedy::say(format!(
-                "{text}: statement {sid} of `forebay policy {}` ({error})",
-                template.name()
-            )),
-        }
+        statement(template, sid, &self.values(), text)
     }
 
     /// The role that writes, and what fixes it.

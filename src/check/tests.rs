@@ -8,16 +8,45 @@ use super::object::{self, PutAnswer};
 use super::refusal::Refusal;
 use super::subject::{Reach, Subject};
 use crate::object::{
-    AppliedEncryption, BucketString, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey, Role, RoleArn,
-    S3Location, SseKms,
+    AppliedEncryption, BucketString, Encryption, ExternalId, KmsContext, KmsKey, ObjectKey, ObjectTags, Role,
+    RoleArn, S3Location, SseKms,
 };
 use crate::store::reason::{NoAnswer, NoCredentials, Reason};
-use crate::store::{PutMode, Stored};
+use crate::store::{Fault, PutMode, StoreError, Stored};
 use crate::time::UnixMillis;
 
 use Outcome::{Failed, NotTested, Passed, Warning};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+impl Refusal {
+    /// An answer with a status, a code unless it is empty, and a message.
+    pub(super) fn answered(status: u16, code: &str, message: &str) -> Self {
+        let code = Some(code).filter(|code| !code.is_empty());
+        StoreError::answered(Fault::Refused, status, code, message).into()
+    }
+
+    /// No answer.
+    pub(super) fn unanswered(why: NoAnswer) -> Self {
+        Self { reason: Reason::NoAnswer(why), status: None, code: None, message: "refused".to_owned() }
+    }
+}
+
+impl Reach {
+    /// As the configuration's defaults reach AWS, or the store at this endpoint.
+    pub(super) fn of_test(endpoint_url: Option<&str>) -> Self {
+        Self {
+            endpoint_url: endpoint_url.map(str::to_owned),
+            sts_endpoint_url: None,
+            kms_endpoint_url: None,
+            checksums: true,
+            put: PutMode::CreateOnly,
+            content_encoding: true,
+            tags: ObjectTags::default(),
+            acl: false,
+        }
+    }
+}
 
 struct Rig {
     reach: Reach,
@@ -72,17 +101,16 @@ fn credentials_and_identity_are_judged() {
     let none = Refusal::without_credentials(Reason::NoCredentials(NoCredentials::NoneFound), "none");
     ends("none", &access::credentials(Err(&none)), Failed, "none found: tried environment");
     let check = |what, identity: Identity, outcome, said| {
-        ends(what, &access::identity(&identity, false), outcome, said);
+        ends(what, &access::identity(&identity, "eu-west-1", false), outcome, said);
     };
-    let region = || "eu-west-1".to_owned();
-    let refused = |refusal| Identity::Refused { refusal, region: region() };
+    let refused = Identity::Refused;
     check("not AWS", Identity::NotAsked, NotTested, "s3.sts_endpoint_url");
-    check("named", Identity::Is { arn: "arn:x".to_owned(), region: region() }, Passed, "arn:x");
+    check("named", Identity::Is("arn:x".to_owned()), Passed, "arn:x");
     check("unknown key", refused(refusal(403, "InvalidClientTokenId")), Failed, "InvalidClientTokenId");
     check("ended", refused(refusal(403, "ExpiredToken")), Failed, "ExpiredToken");
     check("forbidden", refused(refusal(403, "AccessDenied")), NotTested, "not required");
     check("away", refused(unreachable()), NotTested, "not required without a role");
-    ends("away, needed", &access::identity(&refused(unreachable()), true), Failed, "refused");
+    ends("away, needed", &access::identity(&refused(unreachable()), "eu-west-1", true), Failed, "refused");
     check("odd", refused(refusal(400, "Odd")), Failed, "Odd");
 }
 

@@ -433,7 +433,8 @@ fn function_name(text: &str) -> Result<String, String> {
 }
 
 fn policy_name() -> impl TypedValueParser<Value = Template> {
-    PossibleValuesParser::new(Template::ALL.map(Template::name)).try_map(|name| name.parse::<Template>())
+    let names = PossibleValuesParser::new(Template::ALL.map(Template::name));
+    names.try_map(|name| Template::of_name(&name).ok_or("unknown policy"))
 }
 
 /// `forebay spool …`
@@ -578,18 +579,6 @@ pub enum ResolveAction {
     KeepTheirs,
 }
 
-/// The bucket to read, and how to connect to it.
-#[derive(Clone, Debug, Args)]
-pub struct BucketArgs {
-    /// Bucket and prefix, in the form of `s3.bucket`: mytestbucket/path/prefix
-    #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
-    pub bucket: BucketString,
-
-    /// How to connect to the bucket.
-    #[command(flatten)]
-    pub reach: ReachArgs,
-}
-
 /// How to connect to a bucket.
 #[derive(Clone, Debug, Args)]
 pub struct ReachArgs {
@@ -612,26 +601,6 @@ pub struct ReachArgs {
     /// Number of concurrent requests
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub concurrency: u16,
-}
-
-/// The objects of a bucket to read, by source and day.
-#[derive(Clone, Debug, Args)]
-pub struct PartArgs {
-    /// Read only this source
-    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
-    pub source: Option<SourceId>,
-
-    /// Read only this received-day: a date (UTC), or the number in the name of its folder
-    #[arg(long, value_name = "DAY", value_parser = received_day, conflicts_with_all = ["from", "to"])]
-    pub day: Option<ReceivedDay>,
-
-    /// Read only this day and later ones
-    #[arg(long, value_name = "DAY", value_parser = received_day)]
-    pub from: Option<ReceivedDay>,
-
-    /// Read only this day and earlier ones
-    #[arg(long, value_name = "DAY", value_parser = received_day)]
-    pub to: Option<ReceivedDay>,
 }
 
 /// `forebay wait`
@@ -710,13 +679,29 @@ Examples:
   forebay verify lake/raw --source checkout-web --from 2026-11-01 --deep
   forebay verify forebay --endpoint-url http://127.0.0.1:9000 --path-style")]
 pub struct VerifyArgs {
-    /// The bucket.
-    #[command(flatten)]
-    pub bucket: BucketArgs,
+    /// Bucket and prefix, in the form of `s3.bucket`: mytestbucket/path/prefix
+    #[arg(value_name = "BUCKET", value_parser = BucketString::parse)]
+    pub bucket: BucketString,
 
-    /// The objects to read.
+    /// How to connect to the bucket.
     #[command(flatten)]
-    pub part: PartArgs,
+    pub reach: ReachArgs,
+
+    /// Read only this source
+    #[arg(long, value_name = "ID", value_parser = SourceId::new)]
+    pub source: Option<SourceId>,
+
+    /// Read only this received-day: a date (UTC), or the number in the name of its folder
+    #[arg(long, value_name = "DAY", value_parser = received_day, conflicts_with_all = ["from", "to"])]
+    pub day: Option<ReceivedDay>,
+
+    /// Read only this day and later ones
+    #[arg(long, value_name = "DAY", value_parser = received_day)]
+    pub from: Option<ReceivedDay>,
+
+    /// Read only this day and earlier ones
+    #[arg(long, value_name = "DAY", value_parser = received_day)]
+    pub to: Option<ReceivedDay>,
 
     /// Read every line: check its day and source, look for duplicates, and compare content and metadata
     #[arg(long)]

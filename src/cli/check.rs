@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use super::serve::load;
 use crate::check::{CheckReport, Load};
-use crate::node::check::{CheckError, Wanted, check};
+use crate::node::check::{CheckError, check};
 use crate::runtime::colour;
 
 /// Buckets from which on progress is shown: with fewer, the check is too short.
@@ -21,16 +21,13 @@ const MARKS: [Mark; 4] = [("  ✓", GOOD), ("  ✗", BAD), ("  !", WARNING), (" 
 pub async fn run(args: &CheckArgs, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
     let (_, loaded) = load(&args.config)?;
     let config = &loaded.config;
-    let wanted = Wanted {
-        source: args.source.clone(),
-        timeout: args.timeout.get(),
-        load: Load {
-            calls_per_second: args.rate,
-            call_bytes: args.call_bytes.0,
-            outage_seconds: args.outage.get().as_secs(),
-        },
+    let load = Load {
+        calls_per_second: args.rate,
+        call_bytes: args.call_bytes.0,
+        outage_seconds: args.outage.get().as_secs(),
     };
-    let report = check(config, &wanted, progress).await.map_err(|error| match error {
+    let checked = check(config, args.source.as_ref(), args.timeout.get(), load, progress).await;
+    let report = checked.map_err(|error| match error {
         CheckError::NoSource(source) => {
             Failure::usage(format!("{} has no source {source}", args.config.display()))
         }

@@ -123,8 +123,7 @@ fn access(args: &DevArgs, environment: &Environment) -> Result<AccessSettings, F
 /// The destinations of the file that `--config` names.
 fn destinations(args: &DevArgs, environment: &Environment) -> Result<Vec<DestinationSettings>, Failure> {
     let Some(path) = &args.config else { return Ok(Vec::new()) };
-    let (destinations, unused) =
-        config::destinations_of(path, environment).map_err(|error| Failure::usage(error.to_string()))?;
+    let (destinations, unused) = config::destinations_of(path, environment)?;
     if !unused.is_empty() {
         let unused = unused.join(", ");
         tracing::warn!(file = %path.display(), unused, "dev uses only the [[destination]]s of a configuration file");

@@ -6,11 +6,13 @@ use std::fmt;
 use http::StatusCode;
 
 use crate::admin_client::AskError;
+use crate::config::ConfigError;
 #[cfg(feature = "dev")]
 use crate::dev_s3::DevS3Error;
 use crate::import::{Unusable, UnusableKind};
 use crate::node::advice::{self, is_not_writable, text};
 use crate::node::error::NodeError;
+use crate::policy::PolicyError;
 use crate::words::causes::chain;
 
 /// A command's failure.
@@ -86,7 +88,8 @@ fn beneath<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
 }
 
 fn exit_code(error: &(dyn Error + 'static)) -> u8 {
-    if let Some(NodeError::UnsafeFilesystem(..)) = error.downcast_ref() {
+    let is_unsafe = matches!(error.downcast_ref(), Some(NodeError::UnsafeFilesystem(..)));
+    if is_unsafe || error.is::<ConfigError>() || error.is::<PolicyError>() {
         return WRONG_USAGE;
     }
     match error.downcast_ref().map(Unusable::kind) {

@@ -9,7 +9,6 @@ pub mod destinations;
 pub mod dev;
 pub mod failure;
 pub mod flush;
-mod if_any;
 pub mod import;
 #[cfg(feature = "lambda")]
 pub mod lambda;
@@ -48,9 +47,8 @@ pub fn main(cli: Cli) -> ExitCode {
         Ok(log) => log,
         Err(error) => {
             // There is no log to write to, and nothing is running yet.
-            return match writeln!(std::io::stderr(), "forebay: start logging: {error}") {
-                Ok(()) | Err(_) => ExitCode::from(failure::FAILED),
-            };
+            drop(writeln!(std::io::stderr(), "forebay: start logging: {error}"));
+            return ExitCode::from(failure::FAILED);
         }
     };
     match run(cli) {

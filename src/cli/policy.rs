@@ -24,12 +24,6 @@ struct Listed {
     about: &'static str,
 }
 
-impl Listed {
-    fn of(template: Template) -> Self {
-        Self { name: template.name(), about: template.about() }
-    }
-}
-
 /// Prints one policy, or lists all, or lists the external ids.
 /// Errors: [`Failure`] with exit code 2 if a value is missing: it names the flag or setting for the value.
 pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
@@ -38,7 +32,10 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let Some(template) = args.name.filter(|_| !args.list) else {
         match args.json {
-            true => print_json(out, &Template::ALL.map(Listed::of))?,
+            true => {
+                let listed = |template: Template| Listed { name: template.name(), about: template.about() };
+                print_json(out, &Template::ALL.map(listed))?;
+            }
             false => writeln!(out, "{}", list())?,
         }
         return Ok(());
@@ -48,7 +45,7 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let loaded = if of_function { None } else { loaded(args.config.as_deref())? };
     let configured = loaded.map(|config| (places(&config), destinations(&config))).unwrap_or_default();
     let values = values(args, template, configured).map_err(Failure::usage)?;
-    let text = policy::document(template, &values).map_err(|error| Failure::usage(error.to_string()))?;
+    let text = policy::document(template, &values)?;
     if let Some(what) = policy::too_long(template, &text) {
         let how = if template.is_of_destination() {
             "select a destination with --destination, and give it a role of its own"
@@ -110,8 +107,7 @@ fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
         return Ok(None);
     }
     // A policy contains no write keys, and the person who prints one need not have them.
-    let loaded = Loader::new(&path, Environment::of_process()).without_secrets().load();
-    let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
+    let loaded = Loader::new(&path, Environment::of_process()).without_secrets().load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(Some(loaded.config))
 }

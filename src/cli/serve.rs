@@ -34,7 +34,7 @@ pub(super) fn load(path: &Path) -> Result<(Loader, Loaded), Failure> {
 /// Errors: [`Failure`] with all problems: exit code 2.
 pub(super) fn loaded(path: &Path) -> Result<(Loader, Loaded), Failure> {
     let loader = Loader::new(path, Environment::of_process());
-    let loaded = loader.load().map_err(|error| Failure::usage(error.to_string()))?;
+    let loaded = loader.load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok((loader, loaded))
 }

@@ -11,13 +11,13 @@ use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Deserialize;
-use tokio::time::MissedTickBehavior;
 
 use super::args::TailArgs;
 use super::failure::Failure;
 use super::terminal::{self, Interrupts};
 use crate::admin_client::{AdminClient, AskError};
 use crate::live::recent::{CALLS_MAX, REJECTED_MAX};
+use crate::live::view::Counts;
 use crate::runtime::colour;
 use crate::words::{about_seconds, counted, with_causes};
 
@@ -33,14 +33,6 @@ const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// How often the command checks whether anybody still reads its output.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Why the stream ended.
-enum Ended {
-    /// The connection is lost; a new one may work.
-    Lost(String),
-    /// Nobody reads the output any more.
-    Unread,
-}
 
 /// Prints calls until a signal, or until nobody reads them.
 /// Errors: [`Failure`] if the collector cannot be reached at the beginning, or refuses.
@@ -78,8 +70,8 @@ async fn follow(client: &AdminClient, path: &str, tail: &mut Tail<'_>) -> Result
                 }
                 (again, connected) = (AGAIN_FIRST, true);
                 match tail.read(stream).await? {
-                    Ended::Unread => return Ok(()),
-                    Ended::Lost(why) => format!("the connection to {} is lost: {why}", client.url()),
+                    None => return Ok(()),
+                    Some(why) => format!("the connection to {} is lost: {why}", client.url()),
                 }
             }
             Err(error) if connected && !error.is_lasting() => with_causes(&error),
@@ -103,13 +95,8 @@ async fn follow(client: &AdminClient, path: &str, tail: &mut Tail<'_>) -> Result
 
 /// Waits until nobody reads standard output any more.
 async fn unread() {
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        looks.tick().await;
-        if terminal::is_unread(&io::stdout()) {
-            return;
-        }
+    while !terminal::is_unread(&io::stdout()) {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
@@ -121,15 +108,6 @@ const PRINTED_MAX: usize = 2 * (CALLS_MAX + REJECTED_MAX);
 #[serde(default)]
 struct Hello {
     view: String,
-}
-
-/// What the collector took since the last count.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Count {
-    stored: u64,
-    rejected: u64,
-    shown: u64,
 }
 
 /// Calls that this viewer was too slow for.
@@ -156,20 +134,22 @@ impl<'a> Tail<'a> {
         Self { out, json: args.json, layout, said: BTreeMap::new(), printed: VecDeque::new() }
     }
 
-    async fn read(&mut self, mut stream: Incoming) -> Result<Ended, Failure> {
+    /// Reads until the connection is lost, and says why; a new one may work. `None`: nobody reads the output
+    /// any more.
+    async fn read(&mut self, mut stream: Incoming) -> Result<Option<String>, Failure> {
         let (mut parser, mut events) = (EventParser::default(), Vec::new());
         loop {
             let frame = tokio::select! {
                 frame = tokio::time::timeout(SILENCE_MAX, stream.frame()) => frame,
-                () = unread() => return Ok(Ended::Unread),
+                () = unread() => return Ok(None),
             };
             let bytes = match frame {
                 Err(_) => {
                     let silence = about_seconds(SILENCE_MAX.as_secs());
-                    return Ok(Ended::Lost(format!("nothing came for {silence}")));
+                    return Ok(Some(format!("nothing came for {silence}")));
                 }
-                Ok(None) => return Ok(Ended::Lost("the collector ended it".to_owned())),
-                Ok(Some(Err(error))) => return Ok(Ended::Lost(with_causes(&error))),
+                Ok(None) => return Ok(Some("the collector ended it".to_owned())),
+                Ok(Some(Err(error))) => return Ok(Some(with_causes(&error))),
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
             };
             parser.take(&bytes, &mut events);
@@ -180,7 +160,7 @@ impl<'a> Tail<'a> {
             for event in events.drain(..) {
                 match self.event(&event) {
                     Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(Ended::Unread),
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(None),
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -200,7 +180,7 @@ impl<'a> Tail<'a> {
             }
             "calls" => self.calls(&event.data),
             "count" => {
-                let Count { stored, rejected, shown } = serde_json::from_str(&event.data)?;
+                let Counts { stored, rejected, shown } = serde_json::from_str(&event.data)?;
                 if stored.saturating_add(rejected) > shown {
                     self.say_once("more calls arrive than are shown: this is a sample");
                 }

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::args::{PartArgs, ReachArgs, VerifyArgs};
+use super::args::{ReachArgs, VerifyArgs};
 use super::failure::Failure;
-use super::if_any::if_any;
 use super::meter::Meter;
 use super::paint::{BAD, FAINT, GOOD, Mark, WARNING, painted};
 use crate::archive::{DayReport, Options, Progress, Span, Verify};
@@ -19,7 +18,7 @@ use crate::node::bucket_reader::BucketReader;
 use crate::runtime::{SystemClock, colour};
 use crate::time::Clock;
 use crate::words::count::percent;
-use crate::words::{about_bytes, counted, grouped};
+use crate::words::{about_bytes, counted, grouped, if_any};
 
 use report::Summary;
 
@@ -32,20 +31,20 @@ pub(super) const SESSION: &str = "verify";
 
 /// Verifies, and prints the result. Errors: [`Failure`] if there is a finding, or the bucket cannot be read.
 pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let reader = reader(&args.bucket.reach, SESSION)?;
-    let archive = Arc::new(reader.open(&args.bucket.bucket, args.part.source.as_ref()).await);
+    let reader = reader(&args.reach, SESSION)?;
+    let archive = Arc::new(reader.open(&args.bucket, args.source.as_ref()).await);
     let options = Options {
-        source: args.part.source.clone(),
-        span: span(&args.part),
+        source: args.source.clone(),
+        span: Span { from: args.day.or(args.from), to: args.day.or(args.to) },
         deep: args.deep,
         allow_foreign: args.allow_foreign,
-        readers: Options::readers_for(usize::from(args.bucket.reach.concurrency)),
+        readers: Options::readers_for(usize::from(args.reach.concurrency)),
         now: SystemClock::new().wall(),
     };
     let mut meter = Meter::new("verified");
     let bucket = archive.bucket().to_string();
     let mut verify = Verify::start(Arc::clone(&archive), options).await?;
-    let mut printer = if args.json { Printer::Json { days: 0 } } else { Printer::Text };
+    let mut printer = Printer { json: args.json, days: 0 };
     let mut summary = Summary::new(verify.around().clone());
     printer.begin(out, &bucket, args.deep)?;
     while let Some(day) = next(&mut verify, &mut meter, archive.progress(), &summary).await? {
@@ -57,10 +56,10 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
     }
     drop(meter);
     printer.end(out, &summary, archive.progress())?;
-    match summary.findings() {
+    match summary.totals.findings {
         // A nightly run must fail if the objects have gone, or if a name was mistyped.
-        0 if summary.days() == 0 => {
-            Err(Failure::failed(format!("{bucket} has no objects of {}", part(&args.part))))
+        0 if summary.totals.days == 0 => {
+            Err(Failure::failed(format!("{bucket} has no objects of {}", part(args))))
         }
         0 => Ok(()),
         count => Err(Failure::failed(counted(count, "finding", "findings") + " in " + &bucket)),
@@ -68,9 +67,9 @@ pub async fn run(args: &VerifyArgs, out: &mut dyn Write) -> Result<(), Failure> 
 }
 
 /// The searched sources and days, in words.
-fn part(part: &PartArgs) -> String {
-    let source = part.source.as_ref().map_or_else(|| "Forebay".to_owned(), |id| format!("source {id}"));
-    match part.day.or(part.from).or(part.to) {
+fn part(args: &VerifyArgs) -> String {
+    let source = args.source.as_ref().map_or_else(|| "Forebay".to_owned(), |id| format!("source {id}"));
+    match args.day.or(args.from).or(args.to) {
         Some(_) => format!("{source} on these days"),
         None => source,
     }
@@ -97,23 +96,19 @@ fn shown(progress: &Progress, summary: &Summary) -> String {
     let now = |of: &AtomicU64| of.load(Ordering::Relaxed);
     let (listed, looked) = (now(&progress.listed), now(&progress.looked_at));
     let read = if_any(now(&progress.bytes_read), |bytes| format!(", {} read", about_bytes(bytes)));
-    let found = if_any(summary.findings(), |found| format!(", {}", counted(found, "finding", "findings")));
+    let found =
+        if_any(summary.totals.findings, |found| format!(", {}", counted(found, "finding", "findings")));
     let percent = percent(looked, listed);
     let (days, listed) =
-        (counted(summary.days(), "day", "days"), counted(listed, "listed object", "listed objects"));
+        (counted(summary.totals.days, "day", "days"), counted(listed, "listed object", "listed objects"));
     format!("{days}, {} of {listed} ({percent} %){read}{found}", grouped(looked))
-}
-
-fn span(part: &PartArgs) -> Span {
-    Span { from: part.day.or(part.from), to: part.day.or(part.to) }
 }
 
 /// How buckets are read, as the arguments and their configuration say. `session` is the reader's name in the
 /// role's session. Errors: [`Failure`] if the configuration is invalid.
 pub(super) fn reader(args: &ReachArgs, session: &'static str) -> Result<BucketReader, Failure> {
     let load = |file| Loader::new(file, Environment::of_process()).load();
-    let loaded = config_file(args).map(load).transpose();
-    let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
+    let loaded = config_file(args).map(load).transpose()?;
     Ok(BucketReader {
         config: loaded.map(|loaded| Arc::new(loaded.config)),
         endpoint_url: args.endpoint_url.clone(),
@@ -140,43 +135,35 @@ fn print_text(out: &mut dyn Write, text: &str) -> io::Result<()> {
 }
 
 /// Prints days as they are verified, so that memory does not grow with their number.
-enum Printer {
-    Text,
-    Json { days: u64 },
+struct Printer {
+    json: bool,
+    days: u64,
 }
 
 impl Printer {
     fn begin(&self, out: &mut dyn Write, bucket: &str, deep: bool) -> io::Result<()> {
-        match self {
-            Self::Text => Ok(()),
-            Self::Json { .. } => {
-                write!(out, "{{\"bucket\":{},\"deep\":{deep},\"days\":[", serde_json::to_string(bucket)?)
-            }
+        if self.json {
+            write!(out, "{{\"bucket\":{},\"deep\":{deep},\"days\":[", serde_json::to_string(bucket)?)?;
         }
+        Ok(())
     }
 
     fn day(&mut self, out: &mut dyn Write, day: &DayReport) -> io::Result<()> {
-        match self {
-            Self::Text => print_text(out, &report::findings(&day.findings, day.findings_left_out)),
-            Self::Json { days } => {
-                out.write_all(if *days == 0 { b"\n" } else { b",\n" })?;
-                *days += 1;
-                serde_json::to_writer(out, day).map_err(io::Error::from)
-            }
+        if !self.json {
+            return print_text(out, &report::findings(&day.findings, day.findings_left_out));
         }
+        out.write_all(if self.days == 0 { b"\n" } else { b",\n" })?;
+        self.days += 1;
+        Ok(serde_json::to_writer(out, day)?)
     }
 
     fn end(&self, out: &mut dyn Write, summary: &Summary, progress: &Progress) -> io::Result<()> {
-        match self {
-            Self::Text => {
-                print_text(out, &report::render(summary, progress.bytes_read.load(Ordering::Relaxed)))
-            }
-            Self::Json { .. } => {
-                write!(out, "\n],\"around\":{}", serde_json::to_string(&summary.around)?)?;
-                write!(out, ",\"totals\":{}", serde_json::to_string(&summary.totals)?)?;
-                writeln!(out, ",\"sound\":{}}}", summary.findings() == 0 && summary.days() > 0)
-            }
+        if !self.json {
+            return print_text(out, &report::render(summary, progress.bytes_read.load(Ordering::Relaxed)));
         }
+        write!(out, "\n],\"around\":{}", serde_json::to_string(&summary.around)?)?;
+        write!(out, ",\"totals\":{}", serde_json::to_string(&summary.totals)?)?;
+        writeln!(out, ",\"sound\":{}}}", summary.totals.findings == 0 && summary.totals.days > 0)
     }
 }
 

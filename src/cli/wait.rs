@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::args::WaitArgs;
 use super::failure::Failure;
-use super::if_any::if_any;
 use super::meter::Meter;
 use super::print_json::print_json;
 use super::verify::{SESSION, config_file, reader};
@@ -22,7 +21,7 @@ use crate::node::bucket_reader::BucketReader;
 use crate::object::BucketString;
 use crate::runtime::SystemClock;
 use crate::time::Clock;
-use crate::words::{about_seconds, counted, date};
+use crate::words::{about_seconds, counted, date, if_any};
 
 /// The time limit for a collector's answer.
 const ADMIN_PATIENCE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use super::checked::{Admin, Collector};
 use super::problem::ConfigProblem;
 use super::raw::{Table, Typed};
 use super::reader::{self, Reader};
-use super::secret::{self, Outside, Resolved};
+use super::secret::{self, Outside};
 use super::values;
 
 /// How to make a token, and where to put it.
@@ -69,7 +69,7 @@ pub fn is_loopback(listen: SocketAddr) -> bool {
 
 pub(super) fn token(value: &Typed, outside: &Outside<'_>) -> Result<AdminToken, String> {
     const FORM: &str = "is not text in quotes, such as \"env:NAME\" or \"file:/etc/forebay/admin-token\"";
-    let Resolved { text, from } = secret::resolve(value, FORM, outside)?;
+    let (text, from) = secret::resolve(value, FORM, outside)?;
     // A file usually ends with a line break.
     AdminToken::of(text.trim()).map_err(|error| format!("{from}{error}"))
 }

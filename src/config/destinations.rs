@@ -84,7 +84,10 @@ pub(super) fn check(
     // What is left to queue, and the destinations that have a part of it.
     let (mut left, mut unset) = (queues_max(around.spool_bytes), Vec::new());
     for table in tables {
-        let Read { enabled, max_queue, settings } = destination(table, around, &mut names, problems);
+        let mut reader = Reader::new(table, problems);
+        let enabled = reader.flag("enabled", true);
+        let max_queue = reader.optional("max_queue", reader::size(QUEUE_MIN..=100_000_000_000_000));
+        let settings = settings(table, around, (&mut names, max_queue), problems);
         if let Some(wanted) = max_queue.filter(|_| enabled) {
             if wanted > left {
                 let what = format!(
@@ -113,27 +116,7 @@ pub(super) fn check(
     destinations
 }
 
-/// What was read of a destination.
-struct Read {
-    enabled: bool,
-    /// If it is set.
-    max_queue: Option<u64>,
-    /// Unless something is wrong. Without `max_queue`, if that is not set.
-    settings: Option<DestinationSettings>,
-}
-
-fn destination(
-    table: &Table,
-    around: &Around<'_>,
-    names: &mut BTreeSet<SourceId>,
-    problems: &mut Vec<ConfigProblem>,
-) -> Read {
-    let mut reader = Reader::new(table, problems);
-    let enabled = reader.flag("enabled", true);
-    let max_queue = reader.optional("max_queue", reader::size(QUEUE_MIN..=100_000_000_000_000));
-    Read { enabled, max_queue, settings: settings(table, around, (names, max_queue), problems) }
-}
-
+/// The settings of a destination, unless something is wrong. Those without `max_queue` have none yet.
 fn settings(
     table: &Table,
     around: &Around<'_>,
@@ -386,16 +369,17 @@ fn external_ids(
 
 fn http(reader: &mut Reader<'_>, outside: &Outside<'_>) -> Option<(FunctionsAt, &'static str)> {
     let url = reader.optional("url", |value| {
-        let address = secret::resolve(value, &format!("expected a URL such as \"{EXAMPLE_URL}\""), outside)?;
+        let form = format!("expected a URL such as \"{EXAMPLE_URL}\"");
+        let (address, from) = secret::resolve(value, &form, outside)?;
         // What stands for a secret that need not be there is no URL.
-        let stands_in = !outside.secrets_needed && !address.from.is_empty();
-        let text = if stands_in { EXAMPLE_URL } else { address.text.trim() };
+        let stands_in = !outside.secrets_needed && !from.is_empty();
+        let text = if stands_in { EXAMPLE_URL } else { address.trim() };
         web_address(EXAMPLE_URL)(&Typed::Text(text.to_owned()))
     });
     let forward = reader.optional("forward", |value| tracking_endpoint(reader::text(value)?));
     let form = "expected the write key of a source there, 1 to 1,024 bytes of text";
     let write_key = reader.optional("write_key", |value| {
-        let key = secret::resolve(value, form, outside)?.text.trim().to_owned();
+        let key = secret::resolve(value, form, outside)?.0.trim().to_owned();
         let legal =
             !key.is_empty() && key.len() <= 1_024 && !key.contains(|c: char| c.is_control() || c == ':');
         legal.then_some(key).ok_or_else(|| form.to_owned())

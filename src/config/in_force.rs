@@ -45,12 +45,9 @@ closed_list! {
     }
 }
 
-/// Where the values of a configuration are from. Values that are not in it are defaults.
+/// Where the values of a configuration are from, by dotted name. Values that are not in it are defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Origins {
-    /// By dotted name.
-    settings: BTreeMap<String, Origin>,
-}
+pub(super) struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {
     pub(super) fn of(raw: &Raw) -> Self {
@@ -66,11 +63,11 @@ impl Origins {
                 .iter()
                 .map(move |(key, entry)| (format!("{}.{key}", table.name), origin(&entry.place)))
         });
-        Self { settings: settings.collect() }
+        Self(settings.collect())
     }
 
     fn origin(&self, name: &str) -> Origin {
-        self.settings.get(name).copied().unwrap_or(Origin::Default)
+        self.0.get(name).copied().unwrap_or(Origin::Default)
     }
 }
 
@@ -111,7 +108,7 @@ pub(super) fn origins_after_reload(
         let kept = if waits { old.get(&value.name) } else { new.get(&value.name) };
         Some((value.name, kept?.from))
     };
-    Origins { settings: values(next, from_new).into_iter().filter_map(origin).collect() }
+    Origins(values(next, from_new).into_iter().filter_map(origin).collect())
 }
 
 /// The name and the value of each setting of the sections. The address and the arguments of hooks may hold

@@ -122,9 +122,7 @@ impl Typed {
             }
         }
     }
-}
 
-impl Typed {
     /// The value as TOML, secrets included.
     pub(super) fn toml(&self) -> String {
         // A text of JSON is one of TOML, but for one character.

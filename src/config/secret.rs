@@ -77,25 +77,17 @@ pub(super) fn read_text(path: &Path, len_max: u64) -> Result<String, String> {
         .map_err(|error| format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
 }
 
-/// A secret.
-pub(super) struct Resolved {
-    /// The secret itself.
-    pub(super) text: String,
-    /// Where it is from, to be put before what is wrong with it: `(from "env:NAME") `, or nothing if it is
-    /// typed.
-    pub(super) from: String,
-}
-
-/// The secret that a value holds or refers to.
+/// The secret that a value holds or refers to, and where it is from, to be put before what is wrong with it:
+/// `(from "env:NAME") `, or nothing if it is typed.
 /// Errors: what is wrong, in words that follow the setting's name; `form` if the value is no text.
-pub(super) fn resolve(value: &Typed, form: &str, outside: &Outside<'_>) -> Result<Resolved, String> {
+pub(super) fn resolve(value: &Typed, form: &str, outside: &Outside<'_>) -> Result<(String, String), String> {
     let typed = reader::text(value).map_err(|_| form.to_owned())?;
     let text = if let Some(name) = typed.strip_prefix("env:") {
         outside.variable(name).ok_or_else(|| format!("is {typed:?}, and that variable is not set"))?
     } else if let Some(path) = typed.strip_prefix("file:") {
         outside.file(Path::new(path)).map_err(|what| format!("is {typed:?}: {what}"))?
     } else {
-        return Ok(Resolved { text: typed.to_owned(), from: String::new() });
+        return Ok((typed.to_owned(), String::new()));
     };
-    Ok(Resolved { text, from: format!("(from {typed:?}) ") })
+    Ok((text, format!("(from {typed:?}) ")))
 }

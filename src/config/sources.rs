@@ -10,7 +10,7 @@ use super::raw::{Entry, Table, Typed};
 use super::reader::{self, Reader};
 use super::s3::S3;
 use super::s3_location;
-use super::secret::{self, Outside, Resolved};
+use super::secret::{self, Outside};
 
 /// The most sources of a configuration: each has its own metric series and status entry.
 const SOURCES_MAX: usize = 10_000;
@@ -162,7 +162,7 @@ fn write_keys(
 
 fn write_key(value: &Typed, outside: &Outside<'_>) -> Result<WriteKeyHash, String> {
     let form = "is not 1 to 1,024 bytes of text without control characters";
-    let Resolved { text: key, from } = secret::resolve(value, form, outside)?;
+    let (key, from) = secret::resolve(value, form, outside)?;
     if key.contains(':') {
         // Basic is `key:password`, so the write key that arrives ends at the first colon.
         return Err(format!(

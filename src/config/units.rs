@@ -8,12 +8,6 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The expected form of a size, for messages.
-pub const SIZE_FORM: &str = "a size with its unit, such as \"100 MB\" or \"64 KiB\"";
-/// The expected form of a duration, for messages.
-pub const PERIOD_FORM: &str =
-    "a duration with its unit, such as \"500 ms\", \"2 s\", \"10 min\", \"1 h\" or \"1 d\"";
-
 /// The most digits after the decimal point. More would be fractions of a byte or of a nanosecond.
 const FRACTION_DIGITS_MAX: usize = 9;
 
@@ -45,10 +39,10 @@ pub struct Period(Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not a number followed by a unit of size.
-    #[error("expected {SIZE_FORM}")]
+    #[error("expected a size with its unit, such as \"100 MB\" or \"64 KiB\"")]
     Size,
     /// Not a number followed by a unit of time.
-    #[error("expected {PERIOD_FORM}")]
+    #[error("expected a duration with its unit, such as \"500 ms\", \"2 s\", \"10 min\", \"1 h\" or \"1 d\"")]
     Period,
     /// More than fits into 64 bits.
     #[error("is too large")]

@@ -9,7 +9,7 @@ use crate::call::Tally;
 use crate::live::{LiveView, Sample, SeenSource};
 use crate::lock::{read, write};
 use crate::log::RequestFrames;
-use crate::metrics::{Metrics, RejectedLabel, SourceLabel};
+use crate::metrics::{Metrics, ReasonLabel, SourceLabel};
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
@@ -98,7 +98,7 @@ impl Counters {
             }
         }
         for (reason, count) in &request.rejected {
-            let label = RejectedLabel { source: request.source.as_str().to_owned(), reason };
+            let label = ReasonLabel { source: request.source.as_str().to_owned(), reason };
             self.metrics.rejected.get_or_create(&label).inc_by(u64::from(*count));
         }
         if request.tally.incomplete > 0 {

@@ -9,23 +9,18 @@
 //! room.
 
 pub mod difference;
-pub mod filter;
 pub mod head;
 pub mod live_call;
 pub mod mask;
-pub mod mode;
 pub mod pace;
 pub mod recent;
 pub mod refused;
 pub mod sample;
-pub mod searched;
 pub mod seen;
 pub mod view;
 
-pub use filter::Filter;
-pub use mode::Mode;
 pub use pace::Turn;
 pub use refused::RefusedKind;
 pub use sample::Sample;
 pub use seen::{Library, SeenSource};
-pub use view::{LiveView, Unread, Viewer};
+pub use view::{Filter, LiveView, Mode, Unread, Viewer};

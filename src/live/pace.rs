@@ -50,10 +50,6 @@ pub struct Turn {
     pub rejected: u32,
 }
 
-/// No calls may be taken. Sources that are not quiet need not ask before this time, unless for rejected items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotBefore(pub Duration);
-
 impl Budget {
     fn take(&mut self, wanted: u32, rate: f64, now: Duration) -> u32 {
         let passed = now.saturating_sub(self.at).as_secs_f64();
@@ -80,7 +76,9 @@ impl Pace {
     }
 
     /// Takes up to as many as `wanted` of one request. `watched`: someone watches.
-    pub fn take(&mut self, wanted: Wanted, watched: bool, now: Duration) -> Result<Turn, NotBefore> {
+    /// Errors: no calls may be taken; sources that are not quiet need not ask before this time, unless for
+    /// rejected items.
+    pub fn take(&mut self, wanted: Wanted, watched: bool, now: Duration) -> Result<Turn, Duration> {
         let rate = f64::from(if watched { PER_SECOND } else { PER_SECOND_UNWATCHED });
         let calls = self.all.take(wanted.calls, rate, now);
         let rejected = self.rejected.take(wanted.rejected, rate, now);
@@ -88,7 +86,7 @@ impl Pace {
             return Ok(Turn { calls, rejected });
         }
         match if wanted.quiet { self.quiet.take(1, rate, now) } else { 0 } {
-            0 => Err(NotBefore(self.all.next(rate, now))),
+            0 => Err(self.all.next(rate, now)),
             one if wanted.calls == 0 => Ok(Turn { calls: 0, rejected: one }),
             one => Ok(Turn { calls: one, rejected: 0 }),
         }
@@ -99,7 +97,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn calls(allowed: Result<Turn, NotBefore>) -> u32 {
+    fn calls(allowed: Result<Turn, Duration>) -> u32 {
         allowed.map_or(0, |Turn { calls, rejected }| calls + rejected)
     }
 
@@ -126,7 +124,7 @@ mod tests {
     fn an_empty_budget_says_when_it_has_a_call_again() {
         let mut pace = Pace::new(ms(0));
         calls(pace.take(of(BURST), true, ms(0)));
-        let Err(NotBefore(at)) = pace.take(of(1), true, ms(3)) else { panic!("it is empty") };
+        let Err(at) = pace.take(of(1), true, ms(3)) else { panic!("it is empty") };
         assert_eq!(at, ms(10));
         assert_eq!(pace.take(of(5), true, at), Ok(Turn { calls: 1, rejected: 0 }));
     }

@@ -96,11 +96,6 @@ impl Recent {
         });
         (calls.cloned().collect(), missed)
     }
-
-    /// Drops all calls.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
 }
 
 #[cfg(test)]

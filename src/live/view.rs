@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use super::filter::Filter;
 use super::live_call::LiveCall;
-use super::mode::Mode;
-use super::pace::{NotBefore, Pace, Turn, Wanted};
+use super::pace::{Pace, Turn, Wanted};
 use super::recent::Recent;
 use super::refused::{RefusedKind, RefusedRequests};
 use super::sample::Sample;
@@ -21,6 +19,42 @@ use crate::time::UnixMillis;
 pub const VIEWERS_MAX: usize = 64;
 /// Sources of which more is kept than counters. As many as intake keeps counters ready for.
 const SOURCES_MAX: usize = 10_000;
+/// The longest text to search for, in bytes.
+pub const TEXT_MAX: usize = 200;
+
+closed_list! {
+    /// How much the live view shows, by its name in the configuration.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Mode by slug {
+        /// Everything that is stored.
+        Full = "full",
+        /// Everything but personal data ([`super::mask`]).
+        #[default]
+        Masked = "masked",
+        /// Nothing. Only the names of SDKs are noted.
+        Off = "off",
+    }
+}
+
+/// Which calls a viewer gets. Unset members let every call pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this source.
+    pub source: Option<SourceId>,
+    /// With this type: a call's type, `object` or `rejected`.
+    pub kind: Option<String>,
+    /// With this text in what is shown of them, in lower case.
+    pub text: Option<String>,
+}
+
+impl Filter {
+    /// Whether a call passes.
+    pub fn passes(&self, call: &LiveCall) -> bool {
+        self.source.as_ref().is_none_or(|source| *source == call.source)
+            && self.kind.as_ref().is_none_or(|kind| kind == call.filter_type())
+            && self.text.as_ref().is_none_or(|text| call.searched().contains(text))
+    }
+}
 
 /// The live view of one process.
 #[derive(Debug)]
@@ -40,7 +74,8 @@ pub struct LiveView {
 }
 
 /// Counts of calls since the process started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Counts {
     /// Valid calls and object sets in stored requests, repeats included.
     pub stored: u64,
@@ -107,7 +142,7 @@ impl LiveView {
         let mut recent = lock(&self.recent);
         let before = self.mode.swap(mode as u8, Ordering::AcqRel);
         if before != mode as u8 {
-            recent.1.clear();
+            recent.1 = Recent::default();
         }
     }
 
@@ -146,7 +181,7 @@ impl LiveView {
                 source.sampled(now);
                 Some(turn)
             }
-            Err(NotBefore(at)) => {
+            Err(at) => {
                 if !quiet {
                     self.not_before.store(micros(at), Ordering::Relaxed);
                 }
@@ -204,11 +239,6 @@ impl LiveView {
         self.not_before.store(0, Ordering::Relaxed);
         let began = lock(&self.recent).0;
         Some(Viewer { view: Arc::clone(self), filter, next: None, began, counts: self.counts() })
-    }
-
-    /// How many watch.
-    pub fn viewers(&self) -> usize {
-        self.viewers.load(Ordering::Acquire)
     }
 
     fn counts(&self) -> Counts {

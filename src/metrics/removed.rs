@@ -10,7 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::{BECAME, Metrics, RefusedLabel, RejectedLabel, RowsLabel, SourceLabel, count};
+use super::{BECAME, Metrics, ReasonLabel, RowsLabel, SourceLabel, count};
 
 impl Metrics {
     /// Moves the counters of `sources` into those of one series, whose `source` is `as_one`, together with
@@ -39,8 +39,8 @@ impl Metrics {
             fold(family, &from, as_one, |source| SourceLabel { source });
         }
         for &reason in reasons {
-            fold(&self.rejected, &from, as_one, |source| RejectedLabel { source, reason });
-            fold(&self.refused, &from, as_one, |source| RefusedLabel { source, reason });
+            fold(&self.rejected, &from, as_one, |source| ReasonLabel { source, reason });
+            fold(&self.refused, &from, as_one, |source| ReasonLabel { source, reason });
         }
         for became in BECAME {
             fold(&self.import_rows, &from, as_one, |source| RowsLabel { source, became });
@@ -91,7 +91,7 @@ mod tests {
             metrics.received.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(calls);
         };
         let rejected = |source: &str, reason, calls: u64| {
-            let label = RejectedLabel { source: source.to_owned(), reason };
+            let label = ReasonLabel { source: source.to_owned(), reason };
             metrics.rejected.get_or_create(&label).inc_by(calls);
         };
         for (source, calls) in [("a", 1), ("b", 20), ("c", 300), ("none", 0)] {

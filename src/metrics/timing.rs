@@ -13,13 +13,7 @@ const RECENT_MAX: usize = 512;
 #[derive(Clone, Debug)]
 pub struct Timing {
     pub(super) histogram: Histogram,
-    recent: Arc<Mutex<Recent>>,
-}
-
-#[derive(Debug, Default)]
-struct Recent {
-    count: u64,
-    seconds: VecDeque<f32>,
+    recent: Arc<Mutex<Timings>>,
 }
 
 /// The last durations, in seconds.
@@ -28,7 +22,7 @@ pub struct Timings {
     /// Durations since the process started.
     pub count: u64,
     /// The last of them, oldest first, at most 512.
-    pub recent: Vec<f32>,
+    pub recent: VecDeque<f32>,
 }
 
 impl Timing {
@@ -39,18 +33,17 @@ impl Timing {
     /// Adds a duration.
     pub fn observe(&self, took: Duration) {
         self.histogram.observe(took.as_secs_f64());
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.count += 1;
-        if recent.seconds.len() >= RECENT_MAX {
-            recent.seconds.pop_front();
+        let mut timings = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        timings.count += 1;
+        if timings.recent.len() >= RECENT_MAX {
+            timings.recent.pop_front();
         }
-        recent.seconds.push_back(took.as_secs_f32());
+        timings.recent.push_back(took.as_secs_f32());
     }
 
     /// The last durations.
     pub fn recent(&self) -> Timings {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        Timings { count: recent.count, recent: recent.seconds.iter().copied().collect() }
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -59,7 +52,7 @@ impl Timings {
     #[expect(clippy::cast_precision_loss, reason = "at most RECENT_MAX durations")]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index, clamped by get")]
     pub fn quantile(&self, share: f64) -> Option<f32> {
-        let mut sorted = self.recent.clone();
+        let mut sorted = Vec::from(self.recent.clone());
         sorted.sort_by(f32::total_cmp);
         let rank = (share * sorted.len() as f64).ceil() as usize;
         sorted.get(rank.saturating_sub(1)).copied()

@@ -56,18 +56,14 @@ pub(super) struct NodeArchive {
     node: Arc<NodeView>,
     list: Deliveries,
     store: Arc<S3Store>,
-    importer: OnceLock<Arc<Importer>>,
+    /// Whose imports are shown, once it is known.
+    pub(super) importer: OnceLock<Arc<Importer>>,
     requests: Semaphore,
 }
 
 impl NodeArchive {
     pub(super) fn new(node: Arc<NodeView>, list: Deliveries, store: Arc<S3Store>) -> Self {
         Self { node, list, store, importer: OnceLock::new(), requests: Semaphore::new(STORE_REQUESTS_MAX) }
-    }
-
-    /// Shows the imports of `importer`. Only the first call has an effect.
-    pub(super) fn set_importer(&self, importer: &Arc<Importer>) {
-        self.importer.get_or_init(|| Arc::clone(importer));
     }
 
     /// Reads the list of deliveries on a thread that may wait for the disk. The second value is what the list
@@ -512,13 +508,10 @@ impl ArchiveView for NodeArchive {
     }
 
     fn objects(&self, asked: AskedObjects) -> BoxFuture<'_, Result<ArchiveObjects, NotShown>> {
-        Box::pin(async move {
-            if asked.from_bucket {
-                self.bucket_objects(asked).await
-            } else {
-                self.listed_objects(asked).await
-            }
-        })
+        match asked.from_bucket {
+            true => Box::pin(self.bucket_objects(asked)),
+            false => Box::pin(self.listed_objects(asked)),
+        }
     }
 
     fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>> {

@@ -8,25 +8,13 @@ use tokio::task::JoinError;
 
 use super::settings::{node_name, store_settings};
 use crate::check::{
-    self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, Speaks, SpoolSettings,
-    TlsSettings,
+    self, CheckReport, Load, LocationUnderCheck, Port, Reach, Settings, Shape, SpoolSettings, TlsSettings,
 };
 use crate::config::{Config, Endpoint};
 use crate::object::{ExternalId, RoleArn};
 use crate::runtime::SystemClock;
 use crate::sources::SourceId;
 use crate::store::s3::{Checksums, S3Settings, S3Store, Timeouts};
-
-/// What is checked.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// The source whose bucket alone is checked; `None`: all are.
-    pub source: Option<SourceId>,
-    /// The time limit of each attempt.
-    pub timeout: Duration,
-    /// The expected load.
-    pub load: Load,
-}
 
 /// Why nothing can be checked.
 #[derive(Debug, thiserror::Error)]
@@ -39,28 +27,34 @@ pub enum CheckError {
     Task(#[from] JoinError),
 }
 
-/// Checks a configuration. `progress` is called with the number of buckets that were checked, and the number
-/// of all. Errors: [`CheckError`]: no check is possible. A failed check is in the report.
+/// Checks a configuration; of the buckets only that of `source`, if one is named. `timeout` is the time limit
+/// of each attempt. `progress` is called with the number of buckets that were checked, and the number of all.
+/// Errors: [`CheckError`]: no check is possible. A failed check is in the report.
 pub async fn check(
     config: &Config,
-    wanted: &Wanted,
+    source: Option<&SourceId>,
+    timeout: Duration,
+    load: Load,
     progress: fn(usize, usize),
 ) -> Result<CheckReport, CheckError> {
     let node = node_name(config);
     let defaults = Timeouts::default();
-    let connect = defaults.connect.min(wanted.timeout);
-    let timeouts = Timeouts { connect, attempt: wanted.timeout, ..defaults };
+    let timeouts = Timeouts { connect: defaults.connect.min(timeout), attempt: timeout, ..defaults };
     let store = S3Store::new(S3Settings { timeouts, ..store_settings(config, &node) }).await;
-    let settings = settings(wanted, config, node)?;
+    let settings = settings(config, node, source, (timeout, load))?;
     Ok(check::run(settings, store, Arc::new(SystemClock::new()), progress).await?)
 }
 
-fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, CheckError> {
-    let is_wanted = |id: &SourceId| wanted.source.as_ref().is_none_or(|source| source == id);
-    let sources = config.sources.iter().filter(|source| is_wanted(&source.id));
+fn settings(
+    config: &Config,
+    node: String,
+    source: Option<&SourceId>,
+    (timeout, load): (Duration, Load),
+) -> Result<Settings, CheckError> {
+    let sources = config.sources.iter().filter(|known| source.is_none_or(|source| *source == known.id));
     let locations: Vec<LocationUnderCheck> =
         check::locations(sources.map(|source| (source.id.clone(), source.location.clone())));
-    if let (true, Some(source)) = (locations.is_empty(), &wanted.source) {
+    if let (true, Some(source)) = (locations.is_empty(), source) {
         return Err(CheckError::NoSource(source.clone()));
     }
     let url = |endpoint: &Option<Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
@@ -96,11 +90,11 @@ fn settings(wanted: &Wanted, config: &Config, node: String) -> Result<Settings, 
         session: store_settings(config, &node).session_name,
         node,
         request_payer: config.s3.request_payer,
-        timeout: wanted.timeout,
+        timeout,
         spool,
         tls,
         ports: ports(config),
-        load: wanted.load,
+        load,
         shape: shape(config),
     })
 }
@@ -109,15 +103,12 @@ fn ports(config: &Config) -> Vec<Port> {
     let tls = config.collector.tls.as_ref().map(|tls| tls.listen);
     // The collector's plain listener must come first: `run::listening` uses it to recognise the TLS listener.
     let named = [
-        ("listen", "collector.listen", Some(config.collector.listen), Speaks::Http),
-        ("tls_listen", "collector.tls_listen", tls, Speaks::Tls),
-        ("admin_listen", "admin.listen", Some(config.admin.listen), Speaks::Http),
+        ("listen", "collector.listen", Some(config.collector.listen), false),
+        ("tls_listen", "collector.tls_listen", tls, true),
+        ("admin_listen", "admin.listen", Some(config.admin.listen), false),
     ];
-    let port = |(check, setting, addr, speaks)| {
-        let addr: Option<std::net::SocketAddr> = addr;
-        Some(Port { check, setting, addr: addr?, speaks })
-    };
-    named.into_iter().filter_map(port).collect()
+    let named = named.into_iter();
+    named.filter_map(|(check, setting, addr, tls)| Some(Port { check, setting, addr: addr?, tls })).collect()
 }
 
 fn shape(config: &Config) -> Shape {

@@ -12,6 +12,7 @@ use super::serve;
 use super::settings::ingest_settings;
 use super::spool_dir::open_disk;
 use crate::admin_client::{AdminClient, AdminToken, AdminUrl, NoNode, NodeTarget};
+use crate::check::ports::here;
 use crate::config::{Config, Endpoint};
 use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::collector_target::CollectorTarget;
@@ -34,14 +35,8 @@ pub struct ChosenTarget {
     pub target: Arc<dyn Target>,
     /// The text about the target, for people.
     pub text: String,
-    spool: Option<OwnSpool>,
-}
-
-/// A spool that this process opened.
-#[derive(Debug)]
-struct OwnSpool {
-    engine: Engine,
-    ingest: Arc<Ingest>,
+    /// The spool that this process opened, if so.
+    spool: Option<(Engine, Arc<Ingest>)>,
 }
 
 impl ChosenTarget {
@@ -80,7 +75,7 @@ impl ChosenTarget {
     ) -> Result<Self, NodeError> {
         let url = match (admin, config) {
             (Some(url), _) => url.clone(),
-            (None, Some(config)) => admin_of(config)?,
+            (None, Some(config)) => admin_url(&format!("http://{}", here(config.admin.listen)))?,
             (None, None) => admin_url(ADMIN_URL)?,
         };
         let token = AdminToken::of_command(token_file)?;
@@ -116,14 +111,13 @@ impl ChosenTarget {
         let ingest = engine.ingest(ingest_settings(config));
         let importer = engine.importer(&ingest, &dir, Arc::new(Configured::new(config))).await?;
         let text = format!("into the spool {}, and from there to the bucket: exactly once", dir.display());
-        let spool = Some(OwnSpool { engine, ingest });
-        Ok(Self { target: Arc::new(importer), text, spool })
+        Ok(Self { target: Arc::new(importer), text, spool: Some((engine, ingest)) })
     }
 
     /// Delivers what a spool of this command holds, and closes the spool.
     /// Errors: [`NodeError`]: something is left. It is safe in the spool.
     pub async fn end(self) -> Result<(), NodeError> {
-        let Some(OwnSpool { engine, ingest }) = self.spool else { return Ok(()) };
+        let Some((engine, ingest)) = self.spool else { return Ok(()) };
         drop(self.target);
         ingest.finish().await;
         match engine.deliver_and_close(DELIVERY).await? {
@@ -135,12 +129,6 @@ impl ChosenTarget {
             ))),
         }
     }
-}
-
-/// The URL of a configuration's admin listener on this machine.
-fn admin_of(config: &Config) -> Result<AdminUrl, NodeError> {
-    let addr = crate::check::ports::here(config.admin.listen);
-    admin_url(&format!("http://{addr}"))
 }
 
 fn admin_url(text: &str) -> Result<AdminUrl, NodeError> {

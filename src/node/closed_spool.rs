@@ -23,10 +23,8 @@ pub use crate::spool::offline::{
 /// The content of a spool, and the files of destinations beside it.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct SpoolAbout {
-    /// The spool.
     #[serde(flatten)]
     pub(crate) spool: Inspection,
-    /// The functions of destinations.
     pub(crate) functions: Functions,
 }
 
@@ -36,9 +34,7 @@ pub(crate) struct SpoolAbout {
 pub(crate) enum Functions {
     /// The progress of each function.
     Kept(Vec<LaneAbout>),
-    /// The functions cannot be read.
     Unreadable {
-        /// Why the functions cannot be read.
         error: String,
     },
 }

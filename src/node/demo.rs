@@ -42,12 +42,8 @@ const SOURCES: [(&str, &str, &str); 4] = [
 pub(super) fn start(collector: SocketAddr, stop: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         let client = client::plain();
-        let senders = SOURCES.map(|source| send(client.clone(), collector, source));
-        let [a, b, c, d] = senders;
-        tokio::select! {
-            () = async { tokio::join!(a, b, c, d); } => {}
-            () = stop.cancelled() => {}
-        }
+        let [a, b, c, d] = SOURCES.map(|source| send(client.clone(), collector, source));
+        stop.run_until_cancelled(async { tokio::join!(a, b, c, d) }).await;
     })
 }
 

@@ -52,16 +52,6 @@ pub enum TestError {
     Io(#[from] io::Error),
 }
 
-/// The destination in its configuration.
-struct Found {
-    settings: DestinationSettings,
-    source: SourceId,
-    role: Option<Role>,
-    external_ids: BTreeSet<ExternalId>,
-    /// How credentials are obtained.
-    access: S3Settings,
-}
-
 /// Tests a destination. `config`: the destination's configuration; a file with nothing but destinations has
 /// none. Errors: [`TestError`]: no test is possible. A failed test is in the report.
 pub async fn test(
@@ -69,32 +59,39 @@ pub async fn test(
     config: Option<&Config>,
     order: &TestOrder,
 ) -> Result<CheckReport, TestError> {
-    let found = match config {
-        Some(config) => found_in(config, order, settings)?,
-        None => found_in_dev(order, settings)?,
+    let settings = tested(settings);
+    // How credentials are obtained depends on the configuration, too.
+    let (source, access) = match config {
+        Some(config) => (source(order, &settings, config)?, store_settings(config, &node_name(config))),
+        None => (source_in_dev(order, &settings)?, S3Settings::default()),
+    };
+    let role = role(&settings, &source)?;
+    let external_ids = match (config, &role) {
+        (Some(config), Some(role)) => external_ids(config, role),
+        (_, role) => role.iter().map(|role| role.external_id.clone()).collect(),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let functions = functions(order, &found, &*clock)?;
-    let session = found.access.session_name.clone();
-    let store = Arc::new(S3Store::new(found.access).await);
+    let functions = functions(order, &settings, &source, &*clock)?;
+    let session = access.session_name.clone();
+    let store = Arc::new(S3Store::new(access).await);
     let equipment = NodeEquipment {
         store: Arc::clone(&store),
         environment: Environment::of_process(),
         clock: Arc::clone(&clock),
     };
-    let invoke = equipment.invoker(&found.settings)?;
+    let invoke = equipment.invoker(&settings)?;
     let test = DestinationTest {
         #[cfg(feature = "lambda")]
-        clients: match &found.settings.functions_at {
+        clients: match &settings.functions_at {
             FunctionsAt::Lambda(target) => {
-                Some(super::equipment::lambda::clients(&store, target, found.settings.timeout))
+                Some(super::equipment::lambda::clients(&store, target, settings.timeout))
             }
             FunctionsAt::Url(_) | FunctionsAt::Forward { .. } => None,
         },
-        settings: found.settings,
-        source: found.source,
-        role: found.role,
-        external_ids: found.external_ids,
+        settings,
+        source,
+        role,
+        external_ids,
         session,
         functions,
         invoke: order.run.then_some(invoke),
@@ -102,37 +99,22 @@ pub async fn test(
     Ok(test_destination(&test, store, clock).await)
 }
 
-fn found_in(config: &Config, order: &TestOrder, settings: DestinationSettings) -> Result<Found, TestError> {
-    let settings = tested(settings);
-    let source = source(order, &settings, config)?;
-    let role = role(&settings, &source)?;
-    let external_ids = role.as_ref().map(|role| external_ids(config, role)).unwrap_or_default();
-    let access = store_settings(config, &node_name(config));
-    Ok(Found { settings, source, role, external_ids, access })
-}
-
-fn found_in_dev(order: &TestOrder, settings: DestinationSettings) -> Result<Found, TestError> {
-    let settings = tested(settings);
+/// The source whose calls are imitated, if the file has none.
+fn source_in_dev(order: &TestOrder, settings: &DestinationSettings) -> Result<SourceId, TestError> {
     let first = settings.selection.sources.as_ref().and_then(|sources| sources.first());
-    let source = match (&order.source, first, &settings.functions_at) {
-        (Some(source), ..) => {
-            taken(&settings, source)?;
-            source.clone()
-        }
-        (None, Some(first), _) => first.clone(),
+    match (&order.source, first, &settings.functions_at) {
+        (Some(source), ..) => taken(settings, source).map(|()| source.clone()),
+        (None, Some(first), _) => Ok(first.clone()),
         (None, None, FunctionsAt::Lambda(target))
             if target.role.is_some() && matches!(target.external_ids, ExternalIds::OfSources(_)) =>
         {
             let (name, file) = (&settings.name, order.file.display());
-            return Err(TestError::Wrong(format!(
+            Err(TestError::Wrong(format!(
                 "the external id of {name} depends on the source, and {file} has none: add --source"
-            )));
+            )))
         }
-        _ => SourceId::new(DEV_SOURCE).map_err(|error| TestError::Wrong(error.to_string()))?,
-    };
-    let role = role(&settings, &source)?;
-    let external_ids = role.iter().map(|role| role.external_id.clone()).collect();
-    Ok(Found { settings, source, role, external_ids, access: S3Settings::default() })
+        _ => SourceId::new(DEV_SOURCE).map_err(|error| TestError::Wrong(error.to_string())),
+    }
 }
 
 /// The settings of the tested destination. A Lambda function that answers is also asked for the end of its
@@ -182,8 +164,13 @@ fn external_ids(config: &Config, role: &Role) -> BTreeSet<ExternalId> {
 }
 
 /// The functions to test, each with a call.
-fn functions(order: &TestOrder, found: &Found, clock: &dyn Clock) -> Result<Vec<TestedFunction>, TestError> {
-    let (Found { settings, source, .. }, event) = (found, order.event.as_ref());
+fn functions(
+    order: &TestOrder,
+    settings: &DestinationSettings,
+    source: &SourceId,
+    clock: &dyn Clock,
+) -> Result<Vec<TestedFunction>, TestError> {
+    let event = order.event.as_ref();
     let of_event = event.and_then(|event| event.kind.as_deref());
     let kind = match (order.kind.as_deref(), of_event) {
         (Some(asked), Some(has)) if asked != has => {

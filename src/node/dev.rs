@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connections::fit_connections;
 use super::dev_sources::DevSources;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
-use super::listeners::{Addresses, Bound};
+use super::listeners::{Addresses, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
 use super::running::{Ending, Node};
@@ -20,8 +19,7 @@ use super::spool_dir::open_disk;
 use super::{demo, dev_folders};
 use crate::admin::{self, AccessSettings};
 use crate::batch::DueRule;
-use crate::collector::Bounds;
-use crate::collector::{CollectorSettings, Policy};
+use crate::collector::{Bounds, CollectorSettings, Policy};
 use crate::config::watch::{CHECK_EVERY, SETTLED_AFTER};
 use crate::config::{self, ByteSize, Environment, Period};
 use crate::delivery::DeliverySettings;
@@ -132,7 +130,7 @@ pub async fn run(
 
 /// Applies changes of the destinations in the file of `--config`, as long as the node runs.
 async fn follow_file(dev: &DevSettings, node: &Node) {
-    let (Some(path), Some(running)) = (&dev.config, node.engine.destinations.get()) else {
+    let (Some(path), Some(running)) = (&dev.config, node.engine.view.destinations.get()) else {
         return std::future::pending().await;
     };
     let (environment, mut in_force) = (&dev.environment, dev.destinations.clone());
@@ -172,11 +170,8 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
 async fn read_again(path: &Path, environment: &Environment) -> Result<Vec<DestinationSettings>, String> {
     let (path, environment) = (path.to_owned(), environment.clone());
     let read = tokio::task::spawn_blocking(move || config::destinations_of(&path, &environment)).await;
-    match read {
-        Ok(Ok((destinations, _))) => Ok(destinations),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
+    let read = read.map_err(|error| error.to_string())?;
+    read.map(|(destinations, _)| destinations).map_err(|error| error.to_string())
 }
 
 async fn start(

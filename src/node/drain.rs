@@ -1,7 +1,6 @@
 //! Delivers everything in a spool that no process uses, with the same code as a running collector.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::config::Config;
 use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::days::closing::last_over;
 use crate::delivery::{Delivery, DeliveryDeps, DeliverySettings};
-use crate::destinations::positions::{All, Positions};
+use crate::destinations::positions::All;
 use crate::destinations::waiting::{Waiting, waiting};
 use crate::disk::Disk;
 use crate::log::{DayStage, Follow, Log, SetLocations};
@@ -59,9 +58,7 @@ struct DrainSetup {
     store: Arc<dyn ObjectStore>,
     options: SpoolOptions,
     settings: DeliverySettings,
-    /// The hook that is notified of closed days.
     hook: Option<Arc<dyn DayHook>>,
-    /// The timeout of the hook.
     hook_timeout: Duration,
     /// The configured bucket of each source.
     configured: Vec<(SourceId, S3Location)>,
@@ -121,7 +118,10 @@ pub async fn drain(
     let disk = Arc::new(open_disk(dir, false)?);
     let mut positions = read_positions(Arc::clone(&disk) as _).await?;
     if drop_destinations {
-        positions = dropped(positions).await?;
+        let dropping = move || positions.keep(BTreeMap::new()).map(|()| positions);
+        positions = tokio::task::spawn_blocking(dropping).await?.map_err(|error| {
+            NodeError::Other(format!("what waits for destinations could not be dropped: {error}"))
+        })?;
     }
     let Recovery { spool, recovered, positions, .. } =
         Recovery::with(outside.clone(), disk, positions, setup.options).await?;
@@ -186,17 +186,6 @@ pub async fn drain(
         },
         waiting_for_functions,
         destinations_lost,
-    })
-}
-
-/// The positions after all destinations are dropped from them.
-async fn dropped(mut positions: Positions) -> Result<Positions, NodeError> {
-    let dropping = tokio::task::spawn_blocking(move || {
-        positions.keep(BTreeMap::new())?;
-        Ok::<_, io::Error>(positions)
-    });
-    dropping.await?.map_err(|error| {
-        NodeError::Other(format!("what waits for destinations could not be dropped: {error}"))
     })
 }
 

@@ -40,13 +40,10 @@ pub(super) const LIST_CLOSING: Duration = Duration::from_secs(2);
 pub struct Engine {
     pub(super) outside: Outside,
     pub(super) spool: Spool,
-    pub(super) delivery: Delivery,
     pub(super) scheduler: JoinHandle<()>,
-    pub(super) alarms: Arc<Alarms>,
     pub(super) view: Arc<NodeView>,
     pub(super) list: Deliveries,
     pub(super) archive: Arc<NodeArchive>,
-    pub(super) destinations: Arc<OnceLock<Destinations>>,
     pub(super) positions: Option<Positions>,
     pub(super) store: Arc<S3Store>,
     /// The runtime of threads of low priority.
@@ -80,13 +77,12 @@ impl Engine {
             background: Some(background.handle().clone()),
         };
         let (delivery, scheduler) = Delivery::start(deps, settings);
-        let destinations = Arc::new(OnceLock::new());
         let view = Arc::new(NodeView {
             log: spool.reports(),
             follow: spool.follow(),
-            delivery: delivery.clone(),
+            delivery,
             metrics: outside.metrics.clone(),
-            alarms: Arc::clone(&alarms),
+            alarms,
             started: outside.clock.monotonic(),
             clock: Arc::clone(&outside.clock),
             draining: AtomicBool::new(false),
@@ -97,19 +93,16 @@ impl Engine {
             live: Arc::new(LiveView::new(Mode::default(), outside.clock.monotonic())),
             history: Mutex::default(),
             setup: Mutex::default(),
-            destinations: Arc::clone(&destinations),
+            destinations: OnceLock::new(),
         });
         let archive = Arc::new(NodeArchive::new(Arc::clone(&view), list.clone(), Arc::clone(&store)));
         Self {
             outside,
             spool,
-            delivery,
             scheduler,
-            alarms,
             view,
             list,
             archive,
-            destinations,
             positions: Some(positions),
             store,
             background: background.handle().clone(),
@@ -129,7 +122,7 @@ impl Engine {
             follow: self.spool.follow(),
             append: self.spool.appender(),
             equipment,
-            alarms: Arc::clone(&self.alarms),
+            alarms: Arc::clone(&self.view.alarms),
             metrics: self.outside.metrics.clone(),
             clock: Arc::clone(&self.outside.clock),
             random: Arc::clone(&self.outside.random),
@@ -141,7 +134,7 @@ impl Engine {
         };
         let started = Destinations::start(deps, positions, configured).await;
         let started = started.map_err(|error| NodeError::Other(error.to_string()))?;
-        self.destinations.get_or_init(|| started);
+        self.view.destinations.get_or_init(|| started);
         Ok(())
     }
 
@@ -162,7 +155,7 @@ impl Engine {
     /// are left. Only a node that never listened may end like this.
     /// Errors: [`NodeError`]: the engine could not be closed.
     pub async fn deliver_and_close(self, patience: Duration) -> Result<usize, NodeError> {
-        let left = self.delivery.shutdown(true, patience).await.left;
+        let left = self.view.delivery.clone().shutdown(true, patience).await.left;
         self.scheduler.await?;
         let (spool, list) = (self.spool, self.list);
         tokio::task::spawn_blocking(move || {
@@ -183,7 +176,7 @@ impl Engine {
     ) -> Result<Arc<Importer>, NodeError> {
         let (ingest, imports) = (Arc::clone(ingest), self.spool.imports());
         let (clock, metrics) = (Arc::clone(&self.outside.clock), self.outside.metrics.clone());
-        let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.alarms));
+        let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.view.alarms));
         let opened = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(WatchedJournal::new(Arc::new(LocalJournal::open(&path)?), alarms));
             let deps = ImporterDeps { ingest, imports, journal, clock, metrics };

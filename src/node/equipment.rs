@@ -52,6 +52,7 @@ pub mod lambda {
     use std::time::Duration;
 
     use aws_sdk_lambda::Client;
+    use aws_sdk_lambda::config::Builder;
     use aws_sdk_lambda::config::timeout::TimeoutConfig;
 
     use crate::destinations::invoke::connect_timeout;
@@ -101,7 +102,11 @@ pub mod lambda {
             if made.len() >= CLIENTS_MAX {
                 made.clear();
             }
-            let new = client(&self.store, &self.target, (key.0.as_ref(), self.connect), &key.1);
+            // It tries once. The class of a failure decides what follows.
+            let mut builder = Builder::from(&self.store.sdk_in(key.0.as_ref(), &key.1));
+            builder.set_endpoint_url(self.target.endpoint_url.clone());
+            let times = TimeoutConfig::builder().connect_timeout(self.connect).build();
+            let new = Client::from_conf(builder.timeout_config(times).build());
             made.insert(key, new.clone());
             Ok(new)
         }
@@ -113,18 +118,5 @@ pub mod lambda {
             // A client keeps the credentials that the process had when the client was made.
             lock(&self.made).clear();
         }
-    }
-
-    /// A client that tries once. The class of a failure decides what follows.
-    pub fn client(
-        store: &S3Store,
-        target: &AtLambda,
-        (role, connect): (Option<&Role>, Duration),
-        region: &str,
-    ) -> Client {
-        let mut builder = aws_sdk_lambda::config::Builder::from(&store.sdk_in(role, region));
-        builder.set_endpoint_url(target.endpoint_url.clone());
-        let times = TimeoutConfig::builder().connect_timeout(connect).build();
-        Client::from_conf(builder.timeout_config(times).build())
     }
 }

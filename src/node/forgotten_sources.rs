@@ -32,11 +32,7 @@ pub(super) async fn keep_forgetting(
 ) {
     let mut steps = tokio::time::interval(EVERY);
     steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = steps.tick() => {}
-        }
+    while stop.run_until_cancelled(steps.tick()).await.is_some() {
         let (view, ingest, importer) = (Arc::clone(&view), Arc::clone(&ingest), Arc::clone(&importer));
         let forgotten = tokio::task::spawn_blocking(move || view.forget_removed(&ingest, &importer)).await;
         match joined(forgotten) {

@@ -41,7 +41,7 @@ impl Engine {
             random: Arc::clone(&self.outside.random),
             metrics: self.outside.metrics.clone(),
             ingest,
-            alarms: Arc::clone(&self.alarms),
+            alarms: Arc::clone(&self.view.alarms),
         };
         let listeners = Listeners { plain: vec![public], tls: tls.into_iter().collect() };
         let collector = Collector::start(deps, settings, policy, listeners)?;
@@ -49,7 +49,7 @@ impl Engine {
         let hosts = AllowedHosts::new(admin_addr, &addresses.admin_hosts);
         let metrics = self.outside.metrics.clone();
         self.view.live.set_mode(addresses.access.live_view);
-        self.archive.set_importer(importer);
+        self.archive.importer.get_or_init(|| Arc::clone(importer));
         let gate =
             Arc::new(Gate::new(addresses.access.clone(), Arc::clone(&self.outside.random), metrics.clone()));
         let mut server = AdminServer::new(Arc::clone(&self.view) as _, metrics, hosts, Arc::clone(&gate));
@@ -58,30 +58,27 @@ impl Engine {
         server.live = Some(Arc::clone(&self.view.live));
         server.archive = Some(Arc::clone(&self.archive) as _);
         server.destinations = Some(Arc::clone(&self.view) as _);
+        let supervised = |what| Supervised::new(&self.view.alarms, what);
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());
             let start = move || Arc::clone(&server).serve(Arc::clone(&listener), stop.clone());
-            tokio::spawn(keep(Supervised::new(&self.alarms, "admin listener"), start))
+            tokio::spawn(keep(supervised("admin listener"), start))
         };
         let history = {
             let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
             let start = move || keep_history(Arc::clone(&view), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(keep(Supervised::new(&self.alarms, "history"), start)))
+            AbortOnDropHandle::new(tokio::spawn(keep(supervised("history"), start)))
         };
         let forgetting = {
             let (view, stop) = (Arc::clone(&self.view), admin_stop.clone());
             let of_calls = (forgetting_ingest, Arc::clone(importer));
             let start = move || keep_forgetting(Arc::clone(&view), of_calls.clone(), stop.clone());
-            AbortOnDropHandle::new(tokio::spawn(keep(
-                Supervised::new(&self.alarms, "removed sources"),
-                start,
-            )))
+            AbortOnDropHandle::new(tokio::spawn(keep(supervised("removed sources"), start)))
         };
         Ok(Node {
             engine: self,
             collector,
-            _history: history,
-            _forgetting: forgetting,
+            _kept: [history, forgetting],
             admin,
             admin_stop,
             gate,
@@ -97,10 +94,7 @@ impl Engine {
 async fn keep_history(view: Arc<NodeView>, stop: CancellationToken) {
     let mut steps = tokio::time::interval(STEP);
     steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = steps.tick() => view.sample_history(),
-        }
+    while stop.run_until_cancelled(steps.tick()).await.is_some() {
+        view.sample_history();
     }
 }

@@ -1,4 +1,5 @@
-//! Binds the listeners of a node before anything is opened, so that a second process notices the first.
+//! Binds the listeners of a node before anything is opened, so that a second process notices the first, and fits
+//! the number of connections to the number of files that the process may open.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use super::error::NodeError;
 use crate::admin::AccessSettings;
+use crate::runtime::handles::{self, Fitted, Wanted};
 
 /// The most connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
@@ -55,4 +57,21 @@ fn bind(addr: SocketAddr, purpose: &'static str) -> Result<TcpListener, NodeErro
         socket.listen(BACKLOG)
     };
     bound().map_err(|cause| NodeError::Listen(addr, purpose, cause))
+}
+
+/// Raises the limit of open files, and reduces the number of connections to fit it. If there are fewer
+/// connections than wanted, the second value is a warning, to be logged once the spool is open.
+/// Errors: [`NodeError`] if the process may open too few files.
+pub fn fit_connections(wanted: Wanted) -> Result<(Fitted, Option<String>), NodeError> {
+    let limit = handles::raise();
+    let fitted = handles::fit(limit, wanted).map_err(|error| NodeError::Other(error.to_string()))?;
+    let (allowed, more) = (fitted.connections, wanted.connections.saturating_sub(fitted.connections));
+    let fewer = (more > 0).then(|| {
+        format!(
+            "connections are limited to {allowed}: the process may open {limit} files; for {} connections, set LimitNOFILE to {} or more",
+            wanted.connections,
+            limit.saturating_add(more as u64)
+        )
+    });
+    Ok((fitted, fewer))
 }

@@ -10,7 +10,6 @@ pub mod bucket_reader;
 pub mod check;
 pub mod chosen_target;
 pub mod closed_spool;
-pub mod connections;
 #[cfg(feature = "dev")]
 mod demo;
 pub mod destination_test;

@@ -11,8 +11,8 @@ use super::settings::{access, policy};
 use super::setup::Setup;
 use crate::admin;
 use crate::config::{Config, ConfigError, ConfigValue, Loaded, reload};
-use crate::destinations::runner::CommandError;
 use crate::import::Importer;
+use crate::lock::write;
 use crate::log::SetLocations;
 use crate::object::S3Location;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
@@ -21,9 +21,11 @@ use crate::tasks::{Panicked, RESTARTS, Supervised, caught_now};
 
 /// What notices panics of [`take_over_caught`].
 pub(super) fn supervised_reload(node: &Node) -> Supervised {
-    Supervised::new(&node.engine.alarms, "configuration").with_restarts(u32::MAX, RESTARTS).with_consequence(
-        "the running configuration stays in force, but parts of the changed one may have been applied",
-    )
+    Supervised::new(&node.engine.view.alarms, "configuration")
+        .with_restarts(u32::MAX, RESTARTS)
+        .with_consequence(
+            "the running configuration stays in force, but parts of the changed one may have been applied",
+        )
 }
 
 /// Like [`take_over`], but a panic has no effect: the running configuration stays in force.
@@ -44,13 +46,6 @@ pub(super) fn take_over_caught(
             reload.panicked();
             before
         }
-    }
-}
-
-pub(super) async fn set_destinations(node: &Node, current: &Loaded) -> Result<(), CommandError> {
-    match node.engine.destinations.get() {
-        Some(destinations) => destinations.set(current.config.destinations.clone()).await,
-        None => Ok(()),
     }
 }
 
@@ -75,14 +70,16 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     // The buckets are recorded before the first frame for them can arrive, and no source is forgotten in
     // between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
-    node.keep_sources(ids(next));
+    write(&node.engine.view.removed).keep(ids(next));
     if let Err(failure) = note_locations(&*node.engine.spool.locations(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
         node.set_configured(ids(&current.config));
         return current;
     }
     node.collector.reload(policy(next));
-    node.set_access(access(next));
+    let access = access(next);
+    node.engine.view.live.set_mode(access.live_view);
+    node.gate.set(access);
     importer.set_sources(Arc::new(Configured::new(next)));
     node.set_configured(ids(next));
     node.set_setup(setup(&after, node));

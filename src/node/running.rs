@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::engine::{Engine, LIST_CLOSING};
 use super::error::NodeError;
 use super::setup::Setup;
-use crate::admin::{AccessSettings, Gate};
+use crate::admin::Gate;
 use crate::alarms::AlarmKind;
 use crate::collector::Running;
 use crate::lock::{lock, write};
@@ -45,8 +45,7 @@ pub struct Ending {
 pub struct Node {
     pub(super) engine: Engine,
     pub(super) collector: Running,
-    pub(super) _history: AbortOnDropHandle<()>,
-    pub(super) _forgetting: AbortOnDropHandle<()>,
+    pub(super) _kept: [AbortOnDropHandle<()>; 2],
     pub(super) admin: JoinHandle<()>,
     pub(super) admin_stop: CancellationToken,
     pub(super) gate: Arc<Gate>,
@@ -64,13 +63,8 @@ impl Node {
     /// Sets which sources are configured.
     pub fn set_configured(&self, sources: BTreeSet<SourceId>) {
         let known: BTreeSet<SourceId> = self.engine.view.log.sources().into_iter().collect();
-        self.engine.delivery.set_removed(known.difference(&sources).cloned().collect());
+        self.engine.view.delivery.set_removed(known.difference(&sources).cloned().collect());
         write(&self.engine.view.removed).configure(sources);
-    }
-
-    /// Protects sources that are about to be configured: none of them is forgotten from now on.
-    pub fn keep_sources(&self, sources: BTreeSet<SourceId>) {
-        write(&self.engine.view.removed).keep(sources);
     }
 
     /// Sets the settings with which the node was started, or the changed ones.
@@ -78,26 +72,15 @@ impl Node {
         *lock(&self.engine.view.setup) = setup;
     }
 
-    /// Sets who may use the admin listener. Another token ends every session of the console.
-    pub fn set_access(&self, access: AccessSettings) {
-        self.engine.view.live.set_mode(access.live_view);
-        self.gate.set(access);
-    }
-
-    /// Sets the proxy for the store, from the environment. Only the first call has an effect.
-    pub fn set_proxy(&self, proxy: String) {
-        self.engine.view.proxy.get_or_init(|| proxy);
-    }
-
     /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at
     /// every start. An alarm is then active.
     pub async fn failed(&self) -> String {
-        let (mut stopped, mut ending) = (self.engine.view.log.stopped(), self.engine.alarms.ending());
+        let (mut stopped, mut ending) = (self.engine.view.log.stopped(), self.engine.view.alarms.ending());
         tokio::select! {
             reason = stopped.wait_for(Option::is_some) => {
                 let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned)).unwrap_or_default();
                 let what = format!("the spool has stopped ({reason}); the process ends, so that a restart can recover");
-                self.engine.alarms.raise(AlarmKind::Task, "spool", what);
+                self.engine.view.alarms.raise(AlarmKind::Task, "spool", what);
                 reason
             }
             reason = ending.wait_for(Option::is_some) => {
@@ -118,7 +101,7 @@ impl Node {
         let stopped = self.engine.view.log.stopped().borrow().as_deref().map(str::to_owned);
         let stopped = stopped
             .map(|reason| format!("the spool stopped ({reason}); restart to recover"))
-            .or_else(|| self.engine.alarms.ending().borrow().clone());
+            .or_else(|| self.engine.view.alarms.ending().borrow().clone());
         let in_order = async {
             if stopped.is_none() {
                 tokio::time::sleep(ending.drain_delay).await;
@@ -135,7 +118,7 @@ impl Node {
         }
         let left = deadline.saturating_sub(now());
         let deliver = ending.deliver && stopped.is_none() && !shutdown.immediate.is_cancelled();
-        let delivery = self.engine.delivery.clone();
+        let delivery = self.engine.view.delivery.clone();
         let drained = tokio::select! {
             drained = delivery.shutdown(deliver, left) => Some(drained),
             () = shutdown.immediate.cancelled() => None,
@@ -154,7 +137,7 @@ impl Node {
             ),
         }
         // Destinations end while the log is still open, because they may write dead letters.
-        if let Some(destinations) = self.engine.destinations.get() {
+        if let Some(destinations) = self.engine.view.destinations.get() {
             let patience = if shutdown.immediate.is_cancelled() { Duration::ZERO } else { INVOKING };
             destinations.stop(patience.min(deadline.saturating_sub(now()))).await;
         }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connections::fit_connections;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
 use super::error::NodeError;
 use super::import_sources::Configured;
-use super::listeners::{Addresses, Bound};
+use super::listeners::{Addresses, Bound, fit_connections};
 use super::outside::Outside;
 use super::recovery::Recovery;
-use super::reload::{note_locations, set_destinations, setup, supervised_reload, take_over_caught};
+use super::reload::{note_locations, setup, supervised_reload, take_over_caught};
 use super::running::{Ending, Node};
 use super::settings::{
     access, collector_settings, delivery_settings, hooks, ingest_settings, policy, spool_options,
@@ -51,7 +50,7 @@ pub async fn run(
     let _watching = {
         let watcher = Arc::new(Mutex::new(Watcher::new(loader, &loaded, hangups.clone())));
         let start = move || watch(Arc::clone(&watcher), new.clone());
-        let supervised = Supervised::new(&node.engine.alarms, "configuration watcher");
+        let supervised = Supervised::new(&node.engine.view.alarms, "configuration watcher");
         AbortOnDropHandle::new(tokio::spawn(keep(supervised, start)))
     };
     let mut tls_hangups = hangups;
@@ -66,8 +65,10 @@ pub async fn run(
             Some(new) = changed.recv() => {
                 let before = current.config.destinations.clone();
                 current = take_over_caught(&mut reload, &node, &importer, current, new);
-                if current.config.destinations != before
-                    && let Err(error) = set_destinations(&node, &current).await
+                let next = &current.config.destinations;
+                if *next != before
+                    && let Some(destinations) = node.engine.view.destinations.get()
+                    && let Err(error) = destinations.set(next.clone()).await
                 {
                     tracing::error!("the changed destinations are not in force, reload once more (SIGHUP): {error}");
                     current.config.destinations = before;
@@ -130,7 +131,7 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     let bound = Bound::bind(&addresses)?;
     let importer = engine.importer(&ingest, &config.spool.dir, Arc::new(Configured::new(config))).await?;
     let node = engine.listen((ingest, &importer), settings, policy(config), bound, &addresses)?;
-    proxy.into_iter().for_each(|proxy| node.set_proxy(proxy));
+    proxy.into_iter().for_each(|proxy| _ = node.engine.view.proxy.set(proxy));
     node.set_setup(setup(loaded, &node));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok((node, importer))

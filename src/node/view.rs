@@ -11,10 +11,9 @@ use super::ledger_view;
 use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
 use crate::admin::{
-    self, AdminView, BatchStatus, ClockStatus, Days, FlushError, FlushOutcome, History, HistoryRing,
+    self, AdminError, AdminView, BatchStatus, ClockStatus, Days, FlushOutcome, History, HistoryRing,
     KindCount, LedgerCounts, NodeStatus, OpenFiles, PositionsStatus, Reading, ReceiptState, ReceiptStatus,
-    ReceiptUnread, SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay,
-    UnknownSource,
+    SdkAddress, SourceStatus, SpoolStatus, Status, StatusCount, Totals, UnclosedDay,
 };
 use crate::alarms::{Alarm, AlarmKind, Alarms};
 use crate::boxed_future::BoxFuture;
@@ -28,8 +27,7 @@ use crate::log::{
     SPOOL_FULL, Standing,
 };
 use crate::metrics::{
-    AccountLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel, SourceLabel, StatusLabel,
-    StreamAccountLabel, count,
+    AccountLabel, KindLabel, Metrics, ReasonLabel, SourceLabel, StatusLabel, StreamAccountLabel, count,
 };
 use crate::object::Stream;
 use crate::receipt::Receipt;
@@ -38,6 +36,7 @@ use crate::sources::SourceId;
 use crate::store::Fault;
 use crate::time::{Clock, UnixMillis};
 use crate::version;
+use crate::words::count::whole;
 use crate::words::date;
 
 /// The time over which the bytes of received lines are counted, to estimate how long the spool lasts.
@@ -75,7 +74,7 @@ pub(super) struct NodeView {
     pub(super) proxy: OnceLock<String>,
     pub(super) live: Arc<LiveView>,
     pub(super) history: Mutex<HistoryRing>,
-    pub(super) destinations: Arc<OnceLock<Destinations>>,
+    pub(super) destinations: OnceLock<Destinations>,
     pub(super) setup: Mutex<Setup>,
 }
 
@@ -98,7 +97,7 @@ impl NodeView {
     fn totals(&self, source: &str) -> Totals {
         let label = SourceLabel { source: source.to_string() };
         let rejected = |reason: RejectReason| {
-            let label = RejectedLabel { source: source.to_string(), reason: reason.slug() };
+            let label = ReasonLabel { source: source.to_string(), reason: reason.slug() };
             count(&self.metrics.rejected, &label)
         };
         Totals {
@@ -122,7 +121,7 @@ impl NodeView {
         let (pending, oldest) = (undelivered.map_or(0, |(calls, _)| *calls), undelivered.map(|(_, at)| *at));
         let to = self.log.current_location(id);
         let seen = self.live.seen(id);
-        let refused = |reason| count(&self.metrics.refused, &RefusedLabel { source: id.to_string(), reason });
+        let refused = |reason| count(&self.metrics.refused, &ReasonLabel { source: id.to_string(), reason });
         SourceStatus {
             last_received_ms: seen.as_ref().and_then(|seen| seen.last_received()).map(|at| at.0),
             libraries: seen.iter().flat_map(|seen| seen.libraries()).collect(),
@@ -413,7 +412,7 @@ impl AdminView for NodeView {
                 segments: usage.segments as u64,
                 parked_bytes: usage.parked,
                 seconds_left: rate.and_then(|rate| usage.time_left(rate)).map(|left| left.as_secs()),
-                incoming_bytes_per_second: rate.map(in_whole_bytes),
+                incoming_bytes_per_second: rate.map(whole),
                 is_full: usage.is_full,
             },
             open_batches: open.len() as u64,
@@ -472,11 +471,11 @@ impl AdminView for NodeView {
         }
     }
 
-    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, UnknownSource> {
+    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, AdminError> {
         let setup = lock(&self.setup);
         match (setup.sdk_keys.of_source(source), source) {
             (Some(key), _) => Ok(SdkAddress { key, ..setup.sdk_address.clone() }),
-            (None, Some(unknown)) => Err(UnknownSource(unknown.clone())),
+            (None, Some(unknown)) => Err(AdminError::UnknownSource(unknown.clone())),
             (None, None) => Ok(setup.sdk_address.clone()),
         }
     }
@@ -495,11 +494,11 @@ impl AdminView for NodeView {
         Days { over_through: self.log.days_over().map(|day| day.start().0), unclosed: days.collect() }
     }
 
-    fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, UnknownSource> {
+    fn ledger(&self, source: Option<&SourceId>) -> Result<admin::Ledger, AdminError> {
         let report = self.log.ledger(source.map_or(Rows::All, Rows::Of));
         self.delivery.judge_ledger(&report.differences);
         match source.filter(|id| report.accounts.is_empty() && !self.sources().contains(id)) {
-            Some(unknown) => Err(UnknownSource(unknown.clone())),
+            Some(unknown) => Err(AdminError::UnknownSource(unknown.clone())),
             None => Ok(ledger_view::ledger(&report, source.is_none().then_some(&report.removed))),
         }
     }
@@ -508,13 +507,13 @@ impl AdminView for NodeView {
         &self,
         source: Option<SourceId>,
         wait: Duration,
-    ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>> {
+    ) -> BoxFuture<'_, Result<FlushOutcome, AdminError>> {
         Box::pin(async move {
             if let Some(id) = source.as_ref().filter(|id| !self.sources().contains(id)) {
-                return Err(FlushError::UnknownSource(id.clone()));
+                return Err(AdminError::UnknownSource(id.clone()));
             }
             if self.log.stopped().borrow().is_some() {
-                return Err(FlushError::Stopped);
+                return Err(AdminError::Stopped);
             }
             let flushed = self.delivery.flush(source.as_ref(), wait).await;
             Ok(FlushOutcome {
@@ -525,7 +524,7 @@ impl AdminView for NodeView {
         })
     }
 
-    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>> {
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {
         Box::pin(async move {
             let spool_id = self.log.spool_id();
             let bucket = self.log.current_location(&receipt.source).map(|to| to.bucket.to_string());
@@ -534,8 +533,8 @@ impl AdminView for NodeView {
             }
             let (log, source) = (Arc::clone(&self.log), receipt.source.clone());
             let located = tokio::task::spawn_blocking(move || log.locate(&receipt)).await;
-            let located = located.map_err(|error| ReceiptUnread(error.to_string()))?;
-            let located = located.map_err(|error| ReceiptUnread(error.to_string()))?;
+            let located = located.map_err(|error| AdminError::Unread(error.to_string()))?;
+            let located = located.map_err(|error| AdminError::Unread(error.to_string()))?;
             let waiting = self.delivery.progress().of(&source).waiting;
             let positions = located.into_iter().map(|located| self.positions(located, waiting.as_ref()));
             Ok(ReceiptStatus { spool_id, bucket, positions: positions.collect() })
@@ -551,9 +550,4 @@ impl AdminView for NodeView {
         self.metrics.ready.set(i64::from(self.ready().is_ok()));
         self.metrics.log_lines_dropped.inner().fetch_max(telemetry::lines_dropped(), Ordering::Relaxed);
     }
-}
-
-/// A rate as a whole number.
-fn in_whole_bytes(rate: f64) -> u64 {
-    Duration::try_from_secs_f64(rate.round()).map_or(u64::MAX, |rate| rate.as_secs())
 }

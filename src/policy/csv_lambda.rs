@@ -2,9 +2,8 @@
 
 use crate::object::BucketString;
 
-use super::placeholders::{ACCOUNT, FAILURES, FUNCTION, JOURNAL, KMS_KEY, OUTPUT, QUEUE, REJECTS};
+use super::placeholders::{ACCOUNT, FAILURES, FUNCTION, JOURNAL, KMS_KEY, OUTPUT, QUEUE, REJECTS, Row};
 use super::problem::{Result, missing};
-use super::row::Row;
 use super::tree::Tree;
 use super::{CsvFunction, PolicyBucket, Template, Values};
 

@@ -1,8 +1,8 @@
 //! Fills a template with values.
 
+use super::placeholders::Row;
 use super::places::each_once;
 use super::problem::{PolicyError, no_statement, nothing, nothing_for, unusable};
-use super::row::Row;
 use super::rows;
 use super::tree::Tree;
 use super::{Template, Values, cloudformation, lambda_destination};
@@ -43,7 +43,8 @@ pub fn document(template: Template, values: &Values) -> Result<String, PolicyErr
         };
         filled.push((name, value));
     }
-    Tree::Object(filled).pretty().map_err(|error| unreadable(template, &error.to_string()))
+    let text = serde_json::to_string_pretty(&Tree::Object(filled));
+    text.map_err(|error| unreadable(template, &error.to_string()))
 }
 
 /// One statement of a policy, filled in, ready to be pasted into the `Statement` list of an existing policy.
@@ -59,7 +60,7 @@ pub fn statement(template: Template, sid: &str, values: &Values) -> Result<Strin
     if filled.is_empty() {
         return Err(nothing_for(template, item));
     }
-    let texts: Result<Vec<String>, _> = filled.iter().map(Tree::pretty).collect();
+    let texts: Result<Vec<String>, _> = filled.iter().map(serde_json::to_string_pretty).collect();
     Ok(texts.map_err(|error| unreadable(template, &error.to_string()))?.join(",\n"))
 }
 

@@ -3,10 +3,9 @@
 use crate::arn::Arn;
 
 use super::cloudformation::{list_of_ids, with_defaults};
-use super::placeholders::{COLLECTOR, EXTERNAL_ID, FUNCTION_ARN, OTHER_EXTERNAL_ID};
+use super::placeholders::{COLLECTOR, EXTERNAL_ID, FUNCTION_ARN, OTHER_EXTERNAL_ID, Row};
 use super::places::{each_once, only};
 use super::problem::{missing, no_collector};
-use super::row::Row;
 use super::tree::Tree;
 use super::{PolicyDestination, PolicyError, Template, Values};
 

@@ -13,7 +13,6 @@ mod location;
 mod placeholders;
 mod places;
 mod problem;
-mod row;
 mod rows;
 mod template;
 mod tree;

@@ -1,4 +1,6 @@
-//! The placeholders of the templates.
+//! The placeholders of the templates, and their values.
+
+use super::Template;
 
 pub(super) const COLLECTOR: &str = "COLLECTOR_ARN";
 pub(super) const READER: &str = "READER_ARN";
@@ -36,12 +38,55 @@ const PLACEHOLDERS: [&str; 13] = [
 ];
 
 /// The placeholder with which `text` begins, and the text after it.
-pub(super) fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
+fn begins_with_placeholder(text: &str) -> Option<(&'static str, &str)> {
     let mut all = PLACEHOLDERS.iter().chain(&OF_FUNCTION);
     all.find_map(|known| text.strip_prefix(known).map(|behind| (*known, behind)))
 }
 
 /// Whether a placeholder stands for a prefix of object keys.
-pub(super) fn is_prefix(placeholder: &str) -> bool {
+fn is_prefix(placeholder: &str) -> bool {
     placeholder == PREFIX || PREFIXES_OF_FUNCTION.contains(&placeholder)
+}
+
+/// Values for the placeholders of one text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row(Vec<(&'static str, String)>);
+
+impl Row {
+    pub(super) fn set(&mut self, placeholder: &'static str, value: impl Into<String>) {
+        self.0.push((placeholder, value.into()));
+    }
+
+    /// The text with every placeholder replaced, in one pass: values that contain a placeholder's word stay
+    /// as they are. `None` if this row has no value for one of them.
+    pub(super) fn fill(&self, template: Template, text: &str) -> Option<String> {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            if let Some((placeholder, behind)) = begins_with_placeholder(rest) {
+                let (_, value) = self.0.iter().find(|(known, _)| *known == placeholder)?;
+                let literal = is_prefix(placeholder) && template != Template::Lifecycle;
+                filled.push_str(&if literal { as_literal(value) } else { value.clone() });
+                rest = behind;
+            } else {
+                filled.push(first);
+                rest = rest.strip_prefix(first).unwrap_or_default();
+            }
+        }
+        Some(filled)
+    }
+}
+
+/// A prefix for a policy, in which `*`, `?` and `$` are literal only in this form ("IAM policy elements:
+/// Variables and tags").
+fn as_literal(prefix: &str) -> String {
+    let mut literal = String::with_capacity(prefix.len());
+    for c in prefix.chars() {
+        if matches!(c, '*' | '?' | '$') {
+            literal.extend(["${", c.encode_utf8(&mut [0; 4]), "}"]);
+        } else {
+            literal.push(c);
+        }
+    }
+    literal
 }

@@ -6,11 +6,10 @@ use super::lambda_destination;
 use super::location::{account, key_arn, partition, region};
 use super::placeholders::{
     ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, OTHER_EXTERNAL_ID, PREFIX, READER, REGION,
-    REGION_HOST, ROLE,
+    REGION_HOST, ROLE, Row,
 };
 use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
-use super::row::Row;
 use super::tree::Tree;
 use super::{PolicyError, Template, Values};
 

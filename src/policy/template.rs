@@ -1,9 +1,5 @@
 //! The templates: their names and the embedded files.
 
-use std::str::FromStr;
-
-use crate::words::outside_text_within;
-
 /// The length limits of AWS ("IAM and AWS STS quotas", "Bucket policies", "Key policies in AWS KMS").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
@@ -104,6 +100,11 @@ templates! {
 }
 
 impl Template {
+    /// The template of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|template| template.name() == name)
+    }
+
     /// Whether it is a policy of the function that imports CSV files. The configuration of a collector has no
     /// values for it.
     pub fn is_of_function(self) -> bool {
@@ -124,21 +125,5 @@ impl Template {
     /// Whether it is a template for CloudFormation, in YAML; the others are JSON.
     pub fn is_stack(self) -> bool {
         matches!(self, Self::Cloudformation | Self::LambdaDestinationCloudformation)
-    }
-}
-
-/// How much of an unknown name is shown, in bytes.
-const SHOWN_MAX: usize = 60;
-
-/// An unknown template name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown policy \"{0}\": `forebay policy --list` lists all")]
-pub struct UnknownTemplate(String);
-
-impl FromStr for Template {
-    type Err = UnknownTemplate;
-    fn from_str(name: &str) -> Result<Self, UnknownTemplate> {
-        let found = Self::ALL.into_iter().find(|template| template.name() == name);
-        found.ok_or_else(|| UnknownTemplate(outside_text_within(name, SHOWN_MAX).to_string()))
     }
 }

@@ -37,11 +37,6 @@ impl Tree {
             Self::Number(_) => false,
         }
     }
-
-    /// As JSON, indented by two spaces, without a newline at the end.
-    pub(super) fn pretty(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
-    }
 }
 
 impl Serialize for Tree {

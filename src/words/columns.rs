@@ -28,13 +28,6 @@ pub fn within_columns(text: &str, max: usize) -> String {
     cut
 }
 
-/// A text in exactly `width` columns: cut, or filled with spaces at its end.
-pub fn in_columns(text: &str, width: usize) -> String {
-    let mut text = within_columns(text, width);
-    text.push_str(&" ".repeat(width.saturating_sub(columns(&text))));
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,13 +47,5 @@ mod tests {
         check("日本語", 4, "日…");
         check("日本語", 5, "日本…");
         check("日本語", 6, "日本語");
-    }
-
-    #[test]
-    fn a_column_is_filled() {
-        assert_eq!(in_columns("ab", 4), "ab  ");
-        assert_eq!(in_columns("日本", 4), "日本");
-        assert_eq!(in_columns("日本", 3), "日…");
-        assert_eq!(in_columns("日本", 2), "… ");
     }
 }

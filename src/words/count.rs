@@ -1,8 +1,15 @@
 //! Counts.
 
+use std::time::Duration;
+
 /// A number with its noun: `1 call`, `1,234 calls`.
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// The text of a count; none if the count is zero.
+pub fn if_any(count: u64, text: impl FnOnce(u64) -> String) -> String {
+    if count > 0 { text(count) } else { String::new() }
 }
 
 /// A number with separators: `1,234,567`.
@@ -16,6 +23,11 @@ pub fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// A rate as a whole number.
+pub fn whole(rate: f64) -> u64 {
+    Duration::try_from_secs_f64(rate.round()).map_or(u64::MAX, |rate| rate.as_secs())
 }
 
 /// A part of `whole` in per cent, rounded down. A `whole` of 0 counts as 1.

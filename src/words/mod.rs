@@ -16,8 +16,8 @@ pub mod told;
 pub mod url;
 
 pub use causes::with_causes;
-pub use columns::{columns, in_columns, within_columns};
-pub use count::{counted, grouped};
+pub use columns::{columns, within_columns};
+pub use count::{counted, grouped, if_any};
 pub use date::{date, rfc3339};
 pub use duration::{about_duration, about_seconds};
 pub use list::first_few;

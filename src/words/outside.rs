@@ -18,20 +18,9 @@ pub fn outside_message(text: &str) -> impl fmt::Display + '_ {
 
 /// The same, cut at `max` bytes. `…` marks a cut. Text that is already safe stays unchanged.
 pub fn outside_text_within(text: &str, max: usize) -> impl fmt::Display + '_ {
-    OutsideText(text, max)
-}
-
-/// The key of an object, made safe for one line. It is never cut, because people copy keys from here.
-pub fn outside_key(key: &str) -> impl fmt::Display + '_ {
-    outside_text_within(key, usize::MAX)
-}
-
-struct OutsideText<'a>(&'a str, usize);
-
-impl fmt::Display for OutsideText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut left = self.1;
-        for c in self.0.chars() {
+    fmt::from_fn(move |f| {
+        let mut left = max;
+        for c in text.chars() {
             let unsafe_to_show = is_unsafe_to_show(c);
             let len = if unsafe_to_show { c.escape_default().count() } else { c.len_utf8() };
             if len > left {
@@ -41,7 +30,12 @@ impl fmt::Display for OutsideText<'_> {
             if unsafe_to_show { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
         }
         Ok(())
-    }
+    })
+}
+
+/// The key of an object, made safe for one line. It is never cut, because people copy keys from here.
+pub fn outside_key(key: &str) -> impl fmt::Display + '_ {
+    outside_text_within(key, usize::MAX)
 }
 
 /// Whether a terminal may act on a character, or show nothing for it.

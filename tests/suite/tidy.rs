@@ -26,7 +26,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("once_a_minute", &[]),
     ("give_way", &["time"]),
     ("object", &["arn", "sources", "time", "words"]),
-    ("policy", &["arn", "object", "words"]),
+    ("policy", &["arn", "object"]),
     ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "object", "random", "sources", "time", "words"]),

@@ -30,8 +30,7 @@ use crate::object::{ObjectKey, Role, S3Location, SseKms};
 use crate::store::fault::Asked;
 use crate::store::reason::NoCredentials;
 use crate::store::region::{DEFAULT_REGION, region_in_error_body, region_name};
-use crate::store::s3::S3Store;
-use crate::store::s3::{failure, no_credentials};
+use crate::store::s3::{S3Store, failure, no_credentials};
 use crate::store::{Fault, ObjectStore, Put, Reason, Stored};
 use crate::time::{Clock, UnixMillis};
 use crate::words::{rfc3339, with_causes};
@@ -71,13 +70,10 @@ impl Aws {
 
     /// The identity of the process's credentials.
     pub(crate) async fn identity(&self) -> Identity {
-        let region = self.token_region();
         let request = self.store.token_service().get_caller_identity().customize();
         match request.config_override(self.once()).send().await {
-            Ok(answer) => {
-                Identity::Is { arn: answer.arn().unwrap_or("an answer without an ARN").to_owned(), region }
-            }
-            Err(error) => Identity::Refused { refusal: refusal(&error), region },
+            Ok(answer) => Identity::Is(answer.arn().unwrap_or("an answer without an ARN").to_owned()),
+            Err(error) => Identity::Refused(refusal(&error)),
         }
     }
 
@@ -118,13 +114,8 @@ impl Aws {
     }
 
     /// Puts an object. If the store answers that the bucket is in another region, repeats the put there, like
-    /// delivery.
-    pub(crate) async fn put(&self, put: &Put) -> Result<Stored, Refusal> {
-        self.put_where(put).await.0
-    }
-
-    /// Like [`Self::put`]. Also returns the bucket's region if the first answer named another one.
-    pub(crate) async fn put_where(&self, put: &Put) -> (Result<Stored, Refusal>, Option<String>) {
+    /// delivery. Also returns that region.
+    pub(crate) async fn put(&self, put: &Put) -> (Result<Stored, Refusal>, Option<String>) {
         let mut answer = self.store.put(put).await;
         let mut elsewhere = None;
         if answer.as_ref().is_err_and(|error| error.fault == Fault::Region) {

@@ -16,7 +16,7 @@ pub(super) fn configured(file: &Path) -> Result<(Vec<DestinationSettings>, Optio
         Ok((_, loaded)) => Ok((loaded.config.destinations.clone(), Some(loaded.config))),
         Err(failure) => match destinations_alone(file, &Environment::of_process()) {
             Some(Ok(destinations)) => Ok((destinations, None)),
-            Some(Err(error)) => Err(Failure::usage(error.to_string())),
+            Some(Err(error)) => Err(error.into()),
             None => Err(failure),
         },
     }

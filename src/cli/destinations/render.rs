@@ -1,11 +1,9 @@
 //! Destinations for people. Pure.
 
 use crate::admin::{AllDestinations, Attempts, ClassCount, DestinationStatus, FunctionStatus};
-use crate::cli::if_any::if_any;
 use crate::time::UnixMillis;
-use crate::words::rfc3339;
 use crate::words::table::wrapped;
-use crate::words::{about_bytes, counted, grouped, outside_text};
+use crate::words::{about_bytes, counted, grouped, if_any, outside_text, rfc3339};
 
 /// The text about every destination.
 pub(super) fn all(all: &AllDestinations) -> String {

@@ -15,7 +15,7 @@ use crate::cli::admin_args::AdminArgs;
 use crate::config::{ByteSize, Endpoint};
 use crate::import::OnRowError;
 use crate::import::csv::IdFrom;
-use crate::import::discovery::row_type::{self, NamedKind};
+use crate::import::discovery::row_type::NamedKind;
 use crate::object::Collection;
 use crate::sources::SourceId;
 
@@ -51,11 +51,7 @@ pub struct ImportCsvArgs {
     #[arg(value_name = "SRC", required = true)]
     pub sources: Vec<OsString>,
 
-    /// What the rows become, if the names of the files do not say it.
-    #[command(flatten)]
-    pub named_type: NamedType,
-
-    /// How the files are written and read.
+    /// What the rows become, and how the files are written and read.
     #[command(flatten)]
     pub format: FormatArgs,
 
@@ -96,9 +92,9 @@ pub struct ImportCsvArgs {
     pub samples: usize,
 }
 
-/// What rows become, as typed.
-#[derive(Clone, Debug, Default, Args)]
-pub struct NamedType {
+/// What rows become, how files are written, and how their cells become values.
+#[derive(Clone, Debug, Args)]
+pub struct FormatArgs {
     /// Type of the calls, if the names of the files do not begin with it; object with --collection
     #[arg(long = "type", value_name = "TYPE", value_parser = type_arg)]
     pub kind: Option<NamedKind>,
@@ -106,17 +102,7 @@ pub struct NamedType {
     /// Collection of object files, if their names do not show it (a name that contains _)
     #[arg(long, value_name = "NAME", value_parser = Collection::new)]
     pub collection: Option<Collection>,
-}
 
-impl From<&NamedType> for row_type::NamedType {
-    fn from(typed: &NamedType) -> Self {
-        Self { kind: typed.kind, collection: typed.collection.clone() }
-    }
-}
-
-/// How files are written, and how their cells become values.
-#[derive(Clone, Debug, Args)]
-pub struct FormatArgs {
     /// Character between fields, or auto: one of , ; tab |
     #[arg(long, value_name = "CHAR", default_value = "auto", value_parser = byte_or("auto"))]
     pub delimiter: Byte,

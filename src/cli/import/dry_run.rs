@@ -8,13 +8,12 @@ use serde_json::value::RawValue;
 
 use super::args::ImportCsvArgs;
 use crate::cli::failure::{self, Failure};
-use crate::cli::if_any::if_any;
 use crate::cli::print_json::print_json;
 use crate::import::discovery::files::{Opening, Watched, files};
 use crate::import::discovery::inputs::Input;
 use crate::import::dry_run::{Tried, try_file};
 use crate::import::{FileError, FileFault, RowLimits};
-use crate::words::{counted, grouped, outside_text};
+use crate::words::{counted, grouped, if_any, outside_text};
 
 #[derive(serde::Serialize)]
 struct JsonFile {

@@ -97,11 +97,8 @@ fn of_one(import: &ImportStatus, elsewhere: Option<&str>) -> Vec<String> {
     if import.attempts > 0 {
         fact("failures:", &format!("{} in a row", grouped(import.attempts.into())));
     }
-    if let Some(why) = &import.why {
-        fact("last:", &outside_text(why).to_string());
-    }
-    if let Some(next) = &import.next {
-        fact("next:", &outside_text(next).to_string());
+    for (name, text) in [("last:", &import.why), ("next:", &import.next)] {
+        text.iter().for_each(|text| fact(name, &outside_text(text).to_string()));
     }
     if let Some(command) = &import.retry {
         let at = elsewhere.map_or_else(String::new, |url| format!(" --admin {url}"));

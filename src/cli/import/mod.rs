@@ -66,7 +66,7 @@ async fn stoppable(
 /// The inputs, and how they are opened.
 async fn opened(args: &ImportCsvArgs) -> Result<(Arc<Opening>, Vec<Input>), Failure> {
     let state = state_of(&args.to);
-    let opening = Arc::new(options::opening(&args.named_type, &args.format, temporary(&state), true)?);
+    let opening = Arc::new(options::opening(&args.format, temporary(&state), true)?);
     let store = match any_in_s3(&args.sources) {
         true => Some(store(&args.to).await?),
         false => None,
@@ -96,7 +96,7 @@ async fn csv(
     let shown = Shown { counters: counters.clone(), files: inputs.len() as u64 };
     let import = FilesImport {
         target: Arc::clone(&chosen.target),
-        options: options::options_hash(&args.named_type, &args.format, &opening),
+        options: options::options_hash(&args.format, &opening),
         limits_hash: options::limits_hash(args.on_row_error, args.format.allow_expansion),
         opening,
         source: wanted(&args.to),

@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::{EmptyArg, FormatArgs, NamedType, ScopeArg};
+use super::args::{EmptyArg, FormatArgs, ScopeArg};
 use crate::call::CallKind;
 use crate::cli::failure::Failure;
 use crate::import::csv::{CsvOptions, Dialect, Empty, IdFrom, Types, parse_schema};
 use crate::import::discovery::files::Opening;
-use crate::import::discovery::row_type::NamedKind;
+use crate::import::discovery::row_type::{NamedKind, NamedType};
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::text::encoding;
@@ -18,7 +18,6 @@ use crate::runtime::SystemRandom;
 
 /// How inputs are opened. `quotes`: whether the log may quote them. Errors: [`Failure`]: exit code 2.
 pub(in crate::cli) fn opening(
-    named_type: &NamedType,
     format: &FormatArgs,
     temporary: PathBuf,
     quotes: bool,
@@ -61,7 +60,8 @@ pub(in crate::cli) fn opening(
         limits: Limits { allow_expansion: format.allow_expansion, ..Limits::default() },
         temporary,
     };
-    Ok(Opening { named_type: named_type.into(), csv, reading, quotes, random: Arc::new(SystemRandom) })
+    let named_type = NamedType { kind: format.kind, collection: format.collection.clone() };
+    Ok(Opening { named_type, csv, reading, quotes, random: Arc::new(SystemRandom) })
 }
 
 fn types(text: &str) -> Result<Types, Failure> {
@@ -78,19 +78,14 @@ fn types(text: &str) -> Result<Types, Failure> {
 
 /// The hash of all options that decide how rows become calls, with the hash that earlier versions made of the
 /// same options.
-pub(in crate::cli) fn options_hash(
-    named_type: &NamedType,
-    format: &FormatArgs,
-    opening: &Opening,
-) -> OptionsHash {
+pub(in crate::cli) fn options_hash(format: &FormatArgs, opening: &Opening) -> OptionsHash {
     let now = OptionsHash::of_csv(&opening.named_type, &opening.csv, opening.reading.encoding);
-    now.and_before(short_hash(text_before(named_type, format).as_bytes()))
+    now.and_before(short_hash(text_before(format).as_bytes()))
 }
 
 /// The text that was hashed before [`OptionsHash::of_csv`]: the typed options in the form of Rust's `Debug`.
-fn text_before(named_type: &NamedType, format: &FormatArgs) -> String {
-    let NamedType { kind, collection } = named_type;
-    let kind = match kind {
+fn text_before(format: &FormatArgs) -> String {
+    let kind = match format.kind {
         None => "None".to_owned(),
         Some(NamedKind::Objects) => "Some(Objects)".to_owned(),
         Some(NamedKind::Calls(kind)) => {
@@ -105,8 +100,8 @@ fn text_before(named_type: &NamedType, format: &FormatArgs) -> String {
             format!("Some(Calls({name}))")
         }
     };
-    let collection =
-        collection.as_ref().map_or_else(|| "None".to_owned(), |name| format!("Some(Collection({name}))"));
+    let collection = format.collection.as_ref();
+    let collection = collection.map_or_else(|| "None".to_owned(), |name| format!("Some(Collection({name}))"));
     let delimiter = format.delimiter.0.map_or_else(|| "Auto".to_owned(), |byte| format!("Byte({byte})"));
     let byte = |byte: Option<u8>| byte.map_or_else(|| "None".to_owned(), |byte| format!("Some({byte})"));
     let (quote, escape) = (byte(format.quote.0), byte(format.escape.0));
@@ -154,8 +149,6 @@ mod tests {
     #[derive(Debug, Parser)]
     struct Typed {
         #[command(flatten)]
-        named_type: NamedType,
-        #[command(flatten)]
         format: FormatArgs,
     }
 
@@ -189,8 +182,8 @@ mod tests {
             ),
         ];
         for (words, text) in typed {
-            let Typed { named_type, format } = Typed::parse_from([&["forebay"], words].concat());
-            assert_eq!(text_before(&named_type, &format), text);
+            let Typed { format } = Typed::parse_from([&["forebay"], words].concat());
+            assert_eq!(text_before(&format), text);
         }
     }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::ProgressArg;
 use crate::cli::meter::Meter;
 use crate::import::{Counters, Snapshot};
+use crate::words::count::whole;
 use crate::words::{about_bytes, about_duration, counted, grouped};
 
 /// How often a bar is measured, a JSON object is written, and a line is written.
@@ -60,11 +61,7 @@ async fn each(
     text: impl Fn(&Snapshot, f64) -> String,
 ) {
     let mut rate = Rate::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
-        }
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         let now = shown.counters.snapshot();
         eprint_line(&text(&now, rate.of(now.rows)));
     }
@@ -76,9 +73,8 @@ async fn bar(shown: &Shown, stop: &CancellationToken) {
         let now = shown.counters.snapshot();
         let rate = rate.of(now.rows);
         meter.bar(now.bytes_read, now.bytes_total, place(shown, &now, rate), rows(&now, rate));
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(BAR_EVERY) => {}
+        if stop.run_until_cancelled(tokio::time::sleep(BAR_EVERY)).await.is_none() {
+            return;
         }
     }
 }
@@ -108,11 +104,6 @@ fn rows(now: &Snapshot, rate: f64) -> String {
         text += &format!(", {} repeated", grouped(now.repeats));
     }
     text
-}
-
-/// A rate as a whole number.
-fn whole(rate: f64) -> u64 {
-    Duration::try_from_secs_f64(rate.round()).map_or(u64::MAX, |rate| rate.as_secs())
 }
 
 /// The estimated seconds until the end, at least one, at this rate and with rows of the same length.

@@ -35,9 +35,9 @@ async fn open(environment: &BTreeMap<String, String>) -> Result<CsvFunction, Fai
     for name in &ignored {
         tracing::warn!(name, "this variable is unknown and ignored");
     }
-    let opening = opening(&csv.named_type, &csv.format, temporary(Path::new(FOLDER)), false)?;
+    let opening = opening(&csv.format, temporary(Path::new(FOLDER)), false)?;
     let import = FileImport {
-        options: options_hash(&csv.named_type, &csv.format, &opening),
+        options: options_hash(&csv.format, &opening),
         opening: Arc::new(opening),
         limits_hash: limits_hash(csv.on_row_error, csv.format.allow_expansion),
         limits: RowLimits { rows: csv.rows.unwrap_or(0..u64::MAX), on_row_error: csv.on_row_error },

@@ -36,11 +36,13 @@ struct Csv {
     args: ImportCsvArgs,
 }
 
-/// An option of `import csv`: its variable, its flag, and whether it is a switch.
+/// An option of `import csv`: its variable, its flag, whether it is a switch, and why a function cannot have
+/// it, if so.
 struct CsvOption {
     variable: String,
     long: String,
     is_switch: bool,
+    refused: Option<&'static str>,
 }
 
 fn csv_options() -> Vec<CsvOption> {
@@ -48,15 +50,17 @@ fn csv_options() -> Vec<CsvOption> {
     let options = command.get_arguments().filter_map(|arg| {
         let long = arg.get_long()?.to_owned();
         let variable = format!("{CSV}{}", long.to_ascii_uppercase().replace('-', "_"));
-        Some(CsvOption { variable, long, is_switch: matches!(arg.get_action(), ArgAction::SetTrue) })
+        let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+        let refused = REFUSED.iter().find(|(refused, _)| *refused == long).map(|(_, why)| *why);
+        Some(CsvOption { variable, long, is_switch, refused })
     });
     options.collect()
 }
 
 /// The variables that stand for options of `import csv`.
 fn csv_variables() -> Vec<String> {
-    let refused = |option: &CsvOption| REFUSED.iter().any(|(long, _)| *long == option.long);
-    csv_options().into_iter().filter(|option| !refused(option)).map(|option| option.variable).collect()
+    let options = csv_options().into_iter().filter(|option| option.refused.is_none());
+    options.map(|option| option.variable).collect()
 }
 
 /// What the environment says.
@@ -86,21 +90,17 @@ impl FromEnvironment {
 fn refuse_unknown(said: &mut Said<'_>) -> Vec<String> {
     let options = csv_options();
     let mut ignored = Vec::new();
-    for name in said.names().filter(|name| name.starts_with("FOREBAY_")) {
-        if OWN.contains(&name.as_str()) {
-            continue;
-        }
-        let option = options.iter().find(|option| option.variable == *name);
-        let refused = option.and_then(|option| REFUSED.iter().find(|(long, _)| *long == option.long));
-        match (option, refused) {
-            (_, Some((long, why))) => {
+    let ours = |name: &&String| name.starts_with("FOREBAY_") && !OWN.contains(&name.as_str());
+    for name in said.names().filter(ours) {
+        match options.iter().find(|option| option.variable == *name) {
+            Some(CsvOption { long, refused: Some(why), .. }) => {
                 said.problem(format!("{name}: a function has no --{long}: {why}"));
             }
-            (Some(_), None) => {}
-            (None, None) if name.starts_with(CSV) => {
+            Some(_) => {}
+            None if name.starts_with(CSV) => {
                 said.problem(format!("{name}: no such option; there are {}", csv_variables().join(", ")));
             }
-            (None, None) => ignored.push(name.clone()),
+            None => ignored.push(name.clone()),
         }
     }
     ignored
@@ -113,11 +113,9 @@ fn csv(said: &mut Said<'_>) -> Option<ImportCsvArgs> {
     let mut all = vec!["forebay".to_owned(), "s3://bucket/key".to_owned()];
     let first = all.clone();
     let mut is_whole = true;
-    for CsvOption { variable, long, is_switch } in csv_options() {
+    let options = csv_options().into_iter().filter(|option| option.refused.is_none());
+    for CsvOption { variable, long, is_switch, .. } in options {
         let Some(value) = said.text(&variable) else { continue };
-        if REFUSED.iter().any(|(refused, _)| *refused == long) {
-            continue;
-        }
         let arg = match (is_switch, value.to_ascii_lowercase().as_str()) {
             (false, _) => format!("--{long}={value}"),
             (true, "true" | "1" | "yes" | "on") => format!("--{long}"),
@@ -161,7 +159,6 @@ mod tests {
 
     use super::*;
     use crate::lambda::function::To;
-    use crate::node::function::settings::Unfinished;
     use crate::object::Encryption;
 
     fn of(pairs: &[(&str, &str)]) -> Result<FromEnvironment, String> {
@@ -192,10 +189,10 @@ mod tests {
         assert_eq!(format.time_columns, ["at", "due"]);
         assert_eq!((format.strict, format.arrays), (true, false));
         let track = crate::import::discovery::row_type::NamedKind::Calls(crate::call::CallKind::Track);
-        assert_eq!(settings.csv.named_type.kind, Some(track));
+        assert_eq!(settings.csv.format.kind, Some(track));
         let To::Collector { url, write_key } = &settings.settings.to else { panic!("{settings:?}") };
         assert_eq!((url.as_str(), write_key.as_str()), ("http://127.0.0.1:1", "k"));
-        assert_eq!(settings.settings.unfinished, Unfinished::Retry);
+        assert!(!settings.settings.invokes_itself);
         assert_eq!(settings.settings.stop_before, Duration::from_secs(10));
         for (refused, _) in REFUSED {
             assert!(csv_options().iter().any(|option| option.long == refused), "no option {refused}");

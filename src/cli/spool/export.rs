@@ -5,12 +5,11 @@ use std::io::{self, Write};
 use super::verify::finding;
 use crate::cli::args::SpoolExportArgs;
 use crate::cli::failure::Failure;
-use crate::cli::if_any::if_any;
 use crate::cli::meter::Meter;
 use crate::cli::print_json::print_json;
 use crate::node::closed_spool::{ExportError, Exported, View, Wanted, export, export_to_file};
 use crate::object::Stream;
-use crate::words::{about_bytes, counted, grouped};
+use crate::words::{about_bytes, counted, grouped, if_any};
 
 /// Writes the lines, and reports on standard error what was written and what could not be read.
 /// Errors: [`Failure`] if something could not be read or written; everything readable is written

@@ -13,31 +13,21 @@ const SNAPSHOTS_MAX: usize = 120;
 /// The most points of a sparkline.
 pub const POINTS_MAX: usize = 24;
 
-/// `GET /api/history`: calls a second, oldest first.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Calls a second of each source and of all, oldest first: what `GET /api/history` answers, or its latest points.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct History {
-    /// The length of a step, in seconds.
-    pub step_seconds: u64,
-    /// Calls a second of each source.
-    pub sources: BTreeMap<String, Vec<f64>>,
-    /// Calls a second of all sources.
-    pub received: Vec<f64>,
-}
-
-/// Calls a second: the latest points of each source and of all, oldest first.
-#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Activity {
     sources: BTreeMap<String, Vec<f64>>,
+    #[serde(rename = "received")]
     all: Vec<f64>,
 }
 
 impl Activity {
-    /// The activity in the collector's history; `None` if the history has no point yet.
-    pub fn of_history(history: History) -> Option<Self> {
+    /// The latest points of a history; `None` if it has no point yet.
+    pub fn of_history(history: Self) -> Option<Self> {
         let last = |mut points: Vec<f64>| points.split_off(points.len().saturating_sub(POINTS_MAX));
         let sources = history.sources.into_iter().map(|(id, points)| (id, last(points))).collect();
-        (!history.received.is_empty()).then(|| Self { sources, all: last(history.received) })
+        (!history.all.is_empty()).then(|| Self { sources, all: last(history.all) })
     }
 
     /// Calls a second of a source now.
@@ -190,7 +180,7 @@ mod tests {
     fn a_history_shows_its_latest_points() {
         let history = |points: Vec<f64>| {
             let sources = BTreeMap::from([("web".to_owned(), points.clone())]);
-            Activity::of_history(History { sources, received: points, ..History::default() })
+            Activity::of_history(Activity { sources, all: points })
         };
         assert_eq!(history(Vec::new()), None);
         let points: Vec<f64> = (0..120_u8).map(f64::from).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::activity::{Activity, History, Snapshots};
+use super::activity::{Activity, Snapshots};
 use super::render::View;
 use crate::admin::Status;
 use crate::admin_client::{AdminClient, AskError};
@@ -70,7 +70,7 @@ impl Collector {
         Ok(status)
     }
 
-    async fn history(&mut self) -> Option<History> {
+    async fn history(&mut self) -> Option<Activity> {
         self.history?;
         match self.client.ask(Method::GET, "/api/history", PATIENCE).await {
             Ok(history) => Some(history),

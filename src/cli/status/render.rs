@@ -7,12 +7,11 @@ use crate::sources::SourceId;
 use crate::words::count::percent;
 use crate::words::table::{table, wrapped_within};
 use crate::words::{
-    about_bytes, about_seconds, counted, grouped, outside_key, outside_text, outside_text_within,
+    about_bytes, about_seconds, counted, grouped, if_any, outside_key, outside_text, outside_text_within,
     within_columns,
 };
 
 use super::activity::{Activity, sparkline};
-use crate::cli::if_any::if_any;
 use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
 /// The most bytes of an alarm's text that are shown: enough for the advice at its end.

@@ -12,13 +12,12 @@ use super::render::{MARKS, View, lines};
 use crate::admin::Status;
 use crate::cli::args::StatusArgs;
 use crate::cli::failure::Failure;
-use crate::cli::if_any::if_any;
 use crate::cli::paint::{BAD, FAINT, Mark, painted, styled};
 use crate::cli::print_json::print_json_line;
 use crate::cli::terminal::{self, Interrupts, Screen};
 use crate::runtime::colour;
 use crate::time::Clock as _;
-use crate::words::{about_duration, about_seconds, counted, outside_text_within, within_columns};
+use crate::words::{about_duration, about_seconds, counted, if_any, outside_text_within, within_columns};
 
 /// The columns from which on there is room for sparklines.
 const SPARKLINES_FROM: usize = 100;
@@ -72,7 +71,7 @@ pub(super) async fn run(
                 let Some(again) = Screen::open()? else { return Ok(()) };
                 screen = again;
             }
-            asked = next(args, collector, &mut seen) => asked?,
+            () = next(args, collector, &mut seen) => {}
         }
     }
 }
@@ -89,7 +88,7 @@ async fn quit(keys: &mut mpsc::Receiver<u8>) {
 }
 
 /// Waits for the interval, and queries again. A collector that does not answer is kept: it may be restarting.
-async fn next(args: &StatusArgs, collector: &mut Collector, seen: &mut Seen) -> Result<(), Failure> {
+async fn next(args: &StatusArgs, collector: &mut Collector, seen: &mut Seen) {
     tokio::time::sleep(args.interval.get()).await;
     match collector.status(args.source.as_ref()).await {
         Ok(status) => *seen = Seen { status: Some(status), failed: None },
@@ -99,7 +98,6 @@ async fn next(args: &StatusArgs, collector: &mut Collector, seen: &mut Seen) -> 
             seen.failed = Some((error.to_string(), since));
         }
     }
-    Ok(())
 }
 
 /// The lines of the whole screen.
@@ -156,7 +154,7 @@ async fn snapshots(
         if !written(writeln!(out, "{text}").and_then(|()| out.flush()))? {
             return Ok(());
         }
-        next(args, collector, &mut seen).await?;
+        next(args, collector, &mut seen).await;
     }
 }
 

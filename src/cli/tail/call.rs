@@ -7,7 +7,7 @@ use crate::cli::paint::{BAD, FAINT, styled};
 use crate::time::UnixMillis;
 use crate::words::date::rfc3339_within_years;
 use crate::words::outside::is_unsafe_to_show;
-use crate::words::{about_bytes, columns, in_columns, outside_text, within_columns};
+use crate::words::{about_bytes, columns, outside_text, within_columns};
 
 /// The widest that the columns of source, type, name, user and size become.
 const WIDEST: [usize; 5] = [24, 8, 40, 28, 8];
@@ -92,7 +92,7 @@ impl Layout {
     /// The line above the calls.
     pub fn header(&self) -> String {
         let names = ["source", "type", "name", "user", "size"].map(str::to_owned);
-        let mut line = in_columns("time (UTC)", TIME);
+        let mut line = format!("{:TIME$}", "time (UTC)");
         self.cells(&mut line, &names, "SDK");
         styled(&self.within(line), FAINT, self.colours)
     }

@@ -3,12 +3,11 @@
 use crate::archive::day::Sum;
 use crate::archive::verify_bucket::Around;
 use crate::archive::{BucketFinding, DayReport, DayState};
-use crate::cli::if_any::if_any;
 use crate::object::Stream;
 use crate::sources::SourceId;
 use crate::time::ReceivedDay;
 use crate::words::table::table;
-use crate::words::{about_bytes, counted, date, grouped};
+use crate::words::{about_bytes, counted, date, grouped, if_any};
 
 /// The most rows of the table. The days of further rows are counted.
 const ROWS_MAX: usize = 100;
@@ -16,7 +15,7 @@ const ROWS_MAX: usize = 100;
 const NOTES_MAX: usize = 10;
 
 /// The sum of all days, in bounded memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Summary {
     /// What is outside the folders of days.
     pub around: Around,
@@ -82,24 +81,7 @@ impl Summary {
     /// A summary with nothing but what is outside the folders of days.
     pub fn new(around: Around) -> Self {
         let findings = around.findings.len() as u64 + around.findings_left_out;
-        Self {
-            around,
-            totals: Totals { findings, ..Totals::default() },
-            rows: Vec::new(),
-            rows_left_out: 0,
-            notes: Vec::new(),
-            open_since_markers: 0,
-        }
-    }
-
-    /// Findings so far.
-    pub fn findings(&self) -> u64 {
-        self.totals.findings
-    }
-
-    /// Days so far.
-    pub fn days(&self) -> u64 {
-        self.totals.days
+        Self { around, totals: Totals { findings, ..Totals::default() }, ..Self::default() }
     }
 
     /// Adds a day.

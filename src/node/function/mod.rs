@@ -14,7 +14,7 @@ use http_body_util::Full;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 
-use self::settings::{Settings, Unfinished};
+use self::settings::Settings;
 use super::import_store::store_at;
 use crate::config::Endpoint;
 use crate::config::units::ByteSize;
@@ -98,11 +98,8 @@ pub async fn open(
         (None, None) => None,
     };
     let store = store_at(endpoint.as_ref(), environment.get("AWS_REGION").map(String::as_str)).await;
-    let self_invoke = match settings.unfinished {
-        Unfinished::SelfInvoke => Some(SelfInvoke::new(environment).await),
-        Unfinished::Retry => None,
-    };
-    let Settings { to, journal, unfinished: _, stop_before, missing_fails } = settings;
+    let Settings { to, journal, invokes_itself, stop_before, missing_fails } = settings;
+    let self_invoke = if invokes_itself { Some(SelfInvoke::new(environment).await) } else { None };
     if let To::Objects { part_bytes, .. } = &to {
         // The part size is among the options: an import that was stopped must continue with parts of the same
         // size.

@@ -8,8 +8,7 @@ use crate::config::Endpoint;
 use crate::config::units::{ByteSize, Period, within};
 use crate::import::discovery::inputs::{location_of, s3_url};
 use crate::lambda::function::To;
-use crate::object::{BucketString, KmsContext, KmsKey, SseKms};
-use crate::object::{Encryption, S3Location};
+use crate::object::{BucketString, Encryption, KmsContext, KmsKey, S3Location, SseKms};
 use crate::sources::SourceId;
 
 /// The default time before its deadline at which an invocation stops.
@@ -42,8 +41,9 @@ pub struct Settings {
     pub to: To,
     /// The URL of the folder with the progress, so that a long file is continued: `s3://bucket/prefix/`.
     pub journal: Option<String>,
-    /// What happens to files that are not finished.
-    pub unfinished: Unfinished,
+    /// Whether the function invokes itself if a file is not finished. If not, the invocation or the message
+    /// fails, and its sender retries.
+    pub invokes_itself: bool,
     /// The time before its deadline at which an invocation stops.
     pub stop_before: Duration,
     /// Whether a missing object is an error.
@@ -57,15 +57,6 @@ pub struct OfImport {
     pub source: Option<SourceId>,
     /// Whether only some rows are imported.
     pub has_rows: bool,
-}
-
-/// What happens to files that are not finished when an invocation stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfinished {
-    /// The invocation, or the message, fails, and its sender retries.
-    Retry,
-    /// The function invokes itself.
-    SelfInvoke,
 }
 
 /// Reads variables, and collects what is wrong with them.
@@ -113,9 +104,9 @@ impl<'e> Said<'e> {
         let said = &mut self;
         let to = said.to(options.as_ref().map(of).as_ref());
         let journal = said.read("FOREBAY_JOURNAL", place);
-        let words = [("retry", Unfinished::Retry), ("self-invoke", Unfinished::SelfInvoke)];
-        let unfinished = said.word("FOREBAY_CONTINUE", words).unwrap_or(Unfinished::Retry);
-        if unfinished == Unfinished::SelfInvoke && said.text("FOREBAY_JOURNAL").is_none() {
+        let words = [("retry", false), ("self-invoke", true)];
+        let invokes_itself = said.word("FOREBAY_CONTINUE", words).unwrap_or(false);
+        if invokes_itself && said.text("FOREBAY_JOURNAL").is_none() {
             said.wrong("FOREBAY_CONTINUE", "self-invoke needs FOREBAY_JOURNAL, which says where to continue");
         }
         let stop_before = said.read("FOREBAY_STOP_BEFORE", stop_before).unwrap_or(STOP_BEFORE);
@@ -123,7 +114,7 @@ impl<'e> Said<'e> {
             said.word("FOREBAY_ON_MISSING", [("fail", true), ("skip", false)]).unwrap_or(true);
         match (options, to) {
             (Some(options), Some(to)) if self.problems.is_empty() => {
-                Ok((options, Settings { to, journal, unfinished, stop_before, missing_fails }))
+                Ok((options, Settings { to, journal, invokes_itself, stop_before, missing_fails }))
             }
             _ => Err(self.problems.join("; ")),
         }

@@ -12,7 +12,7 @@ use crate::lock::wait_while;
 use crate::log::{
     Append, AppendError, Appended, InLog, LOCATION_FULL, LogId, RequestFrames, SPOOL_FULL, frame,
 };
-use crate::metrics::RefusedLabel;
+use crate::metrics::ReasonLabel;
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
 use crate::sources::SourceId;
 use crate::spool::format::segment::{BLOCK_BODY_MAX, BLOCK_HEADER, SEGMENT_HEADER};
@@ -160,7 +160,7 @@ impl Appender {
             | AppendError::Unknown
             | AppendError::Stopped => return error,
         };
-        let label = RefusedLabel { source: source.to_string(), reason };
+        let label = ReasonLabel { source: source.to_string(), reason };
         shared.metrics.refused.get_or_create(&label).inc();
         error
     }

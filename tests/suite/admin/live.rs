@@ -6,7 +6,7 @@ use std::time::Duration;
 use forebay::admin::{AccessSettings, AdminServer, AllowedHosts, Gate};
 use forebay::admin_token::AdminToken;
 use forebay::live::view::VIEWERS_MAX;
-use forebay::live::{LiveView, Mode, Sample};
+use forebay::live::{Filter, LiveView, Mode, Sample};
 use forebay::metrics::Metrics;
 use forebay::object::Stream;
 use forebay::sources::SourceId;
@@ -102,7 +102,7 @@ async fn a_view_that_is_off_or_taken_says_so() {
     assert_eq!(get().await, (503, "too_many_viewers".to_owned()));
     viewers.pop();
     // The listener notices the closed connection, and the place is free again.
-    let free = async || (watched.live.viewers() < VIEWERS_MAX).then_some(());
+    let free = async || watched.live.watch(Filter::default()).map(drop);
     wait::until("a place", Duration::from_secs(20), free).await;
     Events::open(&watched.address, "/api/live").await;
 }

@@ -13,9 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::{
-    AccessSettings, AdminServer, AdminView, AllowedHosts, Days, FlushError, FlushOutcome, Gate, History,
-    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, ReceiptUnread, Samples, SdkAddress, SourceStatus,
-    Status, UnclosedDay, UnknownSource,
+    AccessSettings, AdminError, AdminServer, AdminView, AllowedHosts, Days, FlushOutcome, Gate, History,
+    Ledger, NodeStatus, PositionsStatus, ReceiptStatus, SdkAddress, SourceStatus, Status, UnclosedDay,
 };
 use forebay::boxed_future::BoxFuture;
 use forebay::metrics::Metrics;
@@ -55,17 +54,16 @@ impl AdminView for FakeProcess {
     }
 
     fn history(&self) -> History {
-        let samples = Samples { received: [1.0, 2.0].into(), ..Samples::default() };
-        History { samples, ..History::default() }
+        History { received: [1.0, 2.0].into(), ..History::default() }
     }
 
     fn node(&self) -> NodeStatus {
         NodeStatus { version: "0.1.0".into(), ..NodeStatus::default() }
     }
 
-    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, UnknownSource> {
+    fn sdk_address(&self, source: Option<&SourceId>) -> Result<SdkAddress, AdminError> {
         match source.filter(|source| source.as_str() != "web") {
-            Some(other) => Err(UnknownSource(other.clone())),
+            Some(other) => Err(AdminError::UnknownSource(other.clone())),
             None => Ok(SdkAddress { port: Some(8080), key: "<WEB_KEY>".into(), ..SdkAddress::default() }),
         }
     }
@@ -77,9 +75,9 @@ impl AdminView for FakeProcess {
         Days { over_through: Some(0), unclosed: all.filter(wanted).collect() }
     }
 
-    fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, UnknownSource> {
+    fn ledger(&self, source: Option<&SourceId>) -> Result<Ledger, AdminError> {
         match source.filter(|source| source.as_str() != "web") {
-            Some(other) => Err(UnknownSource(other.clone())),
+            Some(other) => Err(AdminError::UnknownSource(other.clone())),
             None => Ok(Ledger { balanced: true, ..Ledger::default() }),
         }
     }
@@ -88,14 +86,14 @@ impl AdminView for FakeProcess {
         &self,
         source: Option<SourceId>,
         wait: Duration,
-    ) -> BoxFuture<'_, Result<FlushOutcome, FlushError>> {
+    ) -> BoxFuture<'_, Result<FlushOutcome, AdminError>> {
         Box::pin(async move {
             self.flushes.lock().unwrap().push((source.as_ref().map(ToString::to_string), wait));
             if let Some(other) = source.filter(|source| source.as_str() != "web") {
-                return Err(FlushError::UnknownSource(other));
+                return Err(AdminError::UnknownSource(other));
             }
             if self.stopped.load(Ordering::SeqCst) {
-                return Err(FlushError::Stopped);
+                return Err(AdminError::Stopped);
             }
             if self.held.load(Ordering::SeqCst) {
                 self.release.notified().await;
@@ -104,10 +102,10 @@ impl AdminView for FakeProcess {
         })
     }
 
-    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, ReceiptUnread>> {
+    fn receipt(&self, receipt: Receipt) -> BoxFuture<'_, Result<ReceiptStatus, AdminError>> {
         Box::pin(async move {
             if self.stopped.load(Ordering::SeqCst) {
-                return Err(ReceiptUnread("no such file".into()));
+                return Err(AdminError::Unread("no such file".into()));
             }
             let at =
                 PositionsStatus { first: receipt.first, last: receipt.last, ..PositionsStatus::default() };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use forebay::metrics::{
-    AccountLabel, DestinationLabel, InvocationLabel, KindLabel, Metrics, RefusedLabel, RejectedLabel,
-    RowsLabel, SourceLabel, StatusLabel, StreamAccountLabel,
+    AccountLabel, DestinationLabel, InvocationLabel, KindLabel, Metrics, ReasonLabel, RowsLabel, SourceLabel,
+    StatusLabel, StreamAccountLabel,
 };
 
 use super::repository;
@@ -58,8 +58,8 @@ fn with_every_label() -> Metrics {
     for family in of_source {
         family.get_or_create(&SourceLabel { source: source() }).inc();
     }
-    metrics.rejected.get_or_create(&RejectedLabel { source: source(), reason: "r" }).inc();
-    metrics.refused.get_or_create(&RefusedLabel { source: source(), reason: "r" }).inc();
+    metrics.rejected.get_or_create(&ReasonLabel { source: source(), reason: "r" }).inc();
+    metrics.refused.get_or_create(&ReasonLabel { source: source(), reason: "r" }).inc();
     metrics.answers.get_or_create(&StatusLabel { status: 200 }).inc();
     metrics.import_rows.get_or_create(&RowsLabel { source: source(), became: "stored" }).inc();
     metrics.import_files.get_or_create(&KindLabel { kind: "done" }).inc();
