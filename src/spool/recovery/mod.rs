@@ -15,8 +15,6 @@ mod begin;
 mod damaged_manifest;
 mod durable;
 mod found;
-mod frame_counts;
-mod index;
 mod losses;
 mod notes;
 mod open_error;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use super::begin::begin_segment;
 use super::durable::Durable;
-use super::found::Found;
-use super::index::restore_closed;
+use super::found::{Found, restore_closed};
 use super::open_error::{OpenError, failed};
 use super::opened::{Opened, Recovered};
 use super::spares::usable_spares;
