@@ -17,10 +17,9 @@ use super::dead_letter::LogLetters;
 use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
 use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
-use super::piece::Piece;
 use super::positions::{
-    self, All, Kept, LaneId, Losses, Positions, ROUTES_MAX, add_loss, advanced, copied, lost_calls, rebuilt,
-    reconfigured, with_ahead, with_losses,
+    self, All, Kept, LaneId, Losses, Piece, Positions, ROUTES_MAX, add_loss, advanced, copied, lost_calls,
+    rebuilt, reconfigured, with_ahead, with_losses,
 };
 use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Queue};
@@ -432,8 +431,7 @@ impl Runner {
                 continue;
             }
             let (disk, id, range) = (Arc::clone(&self.deps.disk), lane.clone(), (*finished, *copied));
-            let pieces = kept.get(&lane.destination).and_then(|one| one.pieces.get(&lane.function));
-            let pieces = pieces.cloned().unwrap_or_default();
+            let pieces = positions::pieces(&kept, lane).to_vec();
             let opening = self.deps.disk_work.spawn(move || {
                 let queue = Queue::open(disk, &id, range, &pieces)?;
                 let cut = queue.cut()?;

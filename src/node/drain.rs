@@ -18,7 +18,7 @@ use crate::delivery::days::closed_day::DayHook;
 use crate::delivery::days::closing::last_over;
 use crate::delivery::{Delivery, DeliveryDeps, DeliverySettings};
 use crate::destinations::positions::{All, Positions};
-use crate::destinations::waiting::{Waiting, waiting};
+use crate::destinations::closed::{Waiting, waiting};
 use crate::disk::Disk;
 use crate::log::{DayStage, Follow, Log, SetLocations};
 use crate::object::S3Location;
