@@ -1,5 +1,5 @@
-//! The notes of a manifest: those about calls, and those about the spool's files. Each changes the part of the
-//! state that it belongs to.
+//! The notes of a manifest: those about calls, and those about the spool's files. Each changes the part of
+//! the state that it belongs to.
 
 use serde::de::Error as _;
 use serde_json::value::RawValue;
