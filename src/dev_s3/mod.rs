@@ -26,7 +26,6 @@
 //! under the target `s3s`: exclude that target from logs.
 
 mod disk;
-mod listed;
 mod listing;
 mod meta;
 mod multipart;
