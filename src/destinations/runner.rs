@@ -250,10 +250,7 @@ struct RunningLane {
 }
 
 /// Lines that are being copied into the queue of a lane.
-struct Copying {
-    lane: LaneId,
-    task: JoinHandle<io::Result<(Piece, Losses)>>,
-}
+type Copying = (LaneId, JoinHandle<io::Result<(Piece, Losses)>>);
 
 /// What is logged once a minute.
 #[derive(Default)]
@@ -819,7 +816,7 @@ impl Runner {
             };
             queue.copy((&*log, &mut after_line), (&one.routes, &function), (finished, through), most)
         });
-        self.copying = Some(Copying { lane, task });
+        self.copying = Some((lane, task));
     }
 
     /// Sets gauges, and raises or clears alarms.
@@ -873,11 +870,10 @@ impl Runner {
 
 /// The piece that is being copied, when it is; never, if none is.
 async fn copied_piece(copying: &mut Option<Copying>) -> (LaneId, io::Result<(Piece, Losses)>) {
-    let Some(running) = copying else { return std::future::pending().await };
-    let piece = (&mut running.task).await.map_err(io::Error::other).and_then(|piece| piece);
-    let lane = running.lane.clone();
+    let Some((lane, task)) = copying else { return std::future::pending().await };
+    let copied = (lane.clone(), task.await.map_err(io::Error::other).and_then(|piece| piece));
     *copying = None;
-    (lane, piece)
+    copied
 }
 
 /// Removes what the queues have of finished lines.
