@@ -18,10 +18,10 @@
 //! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
 //! The files beside the folders serve all steps. `shared` lists the state that the tasks share;
-//! `tasks_under_way` keeps one task for each piece of work, and what panicked rests; `blocking` runs what waits
-//! for the disk; `resume` starts tasks for sealed objects that have none. `flush` delivers everything now.
-//! `watches` notices a clock that was set back, and a ledger that does not balance. `progress` says what was
-//! delivered, and why the rest is not stored yet.
+//! `tasks_under_way` keeps one task for each piece of work, and what panicked rests; `blocking` runs what
+//! waits for the disk; `resume` starts tasks for sealed objects that have none. `flush` delivers everything
+//! now. `watches` notices a clock that was set back, and a ledger that does not balance. `progress` says what
+//! was delivered, and why the rest is not stored yet.
 //!
 //! No two files use each other (`tests/suite/tidy.rs`).
 
@@ -35,7 +35,6 @@ mod blocking;
 mod deps;
 mod flush;
 pub mod progress;
-mod repeated_events;
 mod resume;
 pub mod settings;
 mod shared;

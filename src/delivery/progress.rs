@@ -2,13 +2,14 @@
 //! why each sealed object is not in the store yet, as far as its puts failed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::deps::Delivered;
 use crate::lock::lock;
+use crate::once_a_minute::{Line, OnceAMinute};
 use crate::sources::SourceId;
 use crate::store::Fault;
-use crate::time::UnixMillis;
+use crate::time::{Clock, UnixMillis};
 use crate::words::Told;
 
 /// The progress of one source.
@@ -132,6 +133,25 @@ impl WaitingPuts {
     /// What is known of an object: nothing if none of its puts failed.
     pub fn of(&self, seal: u64) -> FailedPuts {
         self.lock().get(&seal).cloned().unwrap_or_default()
+    }
+}
+
+/// Recent events: what happened, and to which source or bucket. Each is logged once a minute.
+#[derive(Debug)]
+pub(super) struct Repeated {
+    things: Mutex<OnceAMinute<(&'static str, String)>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Repeated {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { things: Mutex::default(), clock }
+    }
+
+    /// Counts something that happened. Returns the line that is due, if one is.
+    pub(super) fn happened(&self, what: &'static str, to_whom: &str) -> Option<Line> {
+        let now = self.clock.monotonic();
+        lock(&self.things).happened((what, to_whom.to_owned()), now)
     }
 }
 

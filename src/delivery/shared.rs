@@ -30,9 +30,8 @@ use super::deps::DeliveryDeps;
 use super::failures::encryption_mismatch::Mismatches;
 use super::failures::failing::Failing;
 use super::make::staging::Staging;
-use super::progress::{Progress, WaitingPuts};
+use super::progress::{Progress, Repeated, WaitingPuts};
 use super::put::put_locations::PutLocations;
-use super::repeated_events::Repeated;
 use super::schedule::requests::DueRequests;
 use super::schedule::sizes::Sizes;
 use super::settings::DeliverySettings;
@@ -129,9 +128,9 @@ impl Shared {
 
     /// Where, and how, a sealed object is put now.
     pub(super) fn location_now(&self, seal: &Seal) -> S3Location {
-        // A seal fixes what an object holds, and its bucket and key. The role, the KMS key and similar settings
-        // may be wrong, or become invalid while the object waits. So the settings of the running configuration
-        // are used, as long as the source still goes to that bucket and prefix (decision 0080).
+        // A seal fixes what an object holds, and its bucket and key. The role, the KMS key and similar
+        // settings may be wrong, or become invalid while the object waits. So the settings of the running
+        // configuration are used, as long as the source still goes to that bucket and prefix (decision 0080).
         self.current_location(&seal.batch.source, &seal.location)
     }
 

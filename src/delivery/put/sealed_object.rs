@@ -1,5 +1,5 @@
-//! A sealed object on its way to the store. If its bucket accepts nothing for long, it is parked: it makes room
-//! in the log, which keeps it elsewhere.
+//! A sealed object on its way to the store. If its bucket accepts nothing for long, it is parked: it makes
+//! room in the log, which keeps it elsewhere.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
