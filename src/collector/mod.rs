@@ -16,7 +16,6 @@ mod connection;
 mod cors;
 pub mod decode;
 mod handle;
-mod known_key;
 mod listen;
 mod peer;
 pub mod public_address;

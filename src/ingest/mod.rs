@@ -9,7 +9,6 @@
 
 mod ack;
 mod arrival;
-mod content;
 mod counters;
 mod finish_anyway;
 mod rate_limit;
@@ -21,8 +20,7 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 pub use ack::{Ack, Receipts};
-pub use arrival::{Arrival, Lines};
-pub use content::Content;
+pub use arrival::{Arrival, Content, Lines};
 
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::call::{

@@ -1,4 +1,4 @@
-//! What a log reports: about itself, about what waits in it, and about each source.
+//! What a log reports: about itself, about what waits in it, and about each source and its bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,6 +13,7 @@ use super::days::DayStage;
 use super::ledger_report::{Report, Rows};
 use super::seals::PendingSeal;
 use super::space::Usage;
+use crate::object::S3Location;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
@@ -52,6 +53,30 @@ pub trait Status: Send + Sync + fmt::Debug {
     /// The days that are not closed, by source, and their stages. Days with calls but no object yet are
     /// included.
     fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage>;
+}
+
+/// The buckets of sources. The log records them, so that stored frames keep theirs when the
+/// configuration changes.
+pub trait Locations: Send + Sync + fmt::Debug {
+    /// The bucket of `source`'s frame at `position`, and the first later position that has another.
+    fn location(&self, source: &SourceId, position: u64) -> Option<(S3Location, Option<u64>)>;
+
+    /// The bucket of new frames of `source`.
+    fn current_location(&self, source: &SourceId) -> Option<S3Location>;
+
+    /// The bucket of new frames of each source.
+    fn current_locations(&self) -> Vec<(SourceId, S3Location)>;
+
+    /// Sources whose frames have more than one bucket.
+    fn moved_sources(&self) -> BTreeSet<SourceId>;
+}
+
+/// Says where frames that come later go.
+pub trait SetLocations: Locations {
+    /// Records the buckets of frames appended from now on. Call this before the first frame of a source,
+    /// and before its first frame with another bucket. The first bucket recorded for a source
+    /// applies to all its frames. Returns the sources whose bucket changed.
+    fn set_locations(&self, wanted: Vec<(SourceId, S3Location)>) -> Result<Vec<SourceId>, Stopped>;
 }
 
 /// What the log keeps of each source, what waits of it, and where the calls of a receipt are.

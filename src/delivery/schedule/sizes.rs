@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::estimate::Estimate;
+use super::estimate::{Estimate, ratio};
 use crate::batch::BatchKey;
 use crate::delivery::tasks_under_way::Claims;
 use crate::lock::lock;
@@ -70,12 +70,10 @@ impl Sizes {
 
     /// Learns from an encoding how well a source's lines compress. Also keeps the figures as the batch's
     /// estimate, in case the encoding is not sealed.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate; the encoder measures")]
     pub(in crate::delivery) fn learn(&self, batch: &OpenBatch, bytes: u64, object: u64) {
-        let ratio = bytes as f64 / object.max(1) as f64;
         let estimate = Estimate::encoded(batch.sealed_through, bytes, object);
         let mut known = lock(&self.known);
-        known.ratios.insert((batch.key.source.clone(), batch.key.stream.clone()), ratio);
+        known.ratios.insert((batch.key.source.clone(), batch.key.stream.clone()), ratio(bytes, object));
         known.estimates.insert(batch.key.clone(), estimate);
     }
 

@@ -7,7 +7,6 @@ mod batches;
 mod days;
 mod follow;
 mod imports;
-mod locations;
 mod reports;
 mod seals;
 mod space;

@@ -1,4 +1,4 @@
-//! What the spool reports about itself and about what waits in it.
+//! What the spool reports about itself, about what waits in it, and where the frames of each source go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -8,8 +8,12 @@ use tokio::sync::watch;
 
 use super::SpoolLog;
 use super::batches::open_batch_of;
-use crate::log::notes::{NoteKeeper as _, accounts, days, locate};
-use crate::log::{Accounts, DayStage, Located, OpenBatch, PendingSeal, Report, Rows, Status, Stopped, Usage};
+use crate::log::notes::{NoteKeeper as _, accounts, days, locate, locations};
+use crate::log::{
+    Accounts, DayStage, Located, Locations, OpenBatch, PendingSeal, Report, Rows, SetLocations, Status,
+    Stopped, Usage,
+};
+use crate::object::S3Location;
 use crate::receipt::Receipt;
 use crate::sources::SourceId;
 use crate::spool::shared::lock;
@@ -61,6 +65,40 @@ impl Status for SpoolLog {
 
     fn unclosed_days(&self) -> BTreeMap<(ReceivedDay, SourceId), DayStage> {
         days::unclosed_days(&*self.shared)
+    }
+}
+
+impl Locations for SpoolLog {
+    fn location(&self, source: &SourceId, position: u64) -> Option<(S3Location, Option<u64>)> {
+        // Locks the manifest, so that this waits for a change of bucket that is being noted: the change
+        // may apply to frames that are already stored.
+        let manifest = lock(&self.shared.manifest);
+        let state = manifest.state();
+        state.calls.location(source, position).map(|(location, until)| (location.clone(), until))
+    }
+
+    fn current_location(&self, source: &SourceId) -> Option<S3Location> {
+        self.shared.read(|state| state.location(source, u64::MAX).map(|(location, _)| location.clone()))
+    }
+
+    fn current_locations(&self) -> Vec<(SourceId, S3Location)> {
+        let current = |(source, known): (&SourceId, &Vec<(u64, S3Location)>)| {
+            Some((source.clone(), known.last()?.1.clone()))
+        };
+        self.shared.read(|state| state.locations.iter().filter_map(current).collect())
+    }
+
+    fn moved_sources(&self) -> BTreeSet<SourceId> {
+        self.shared.read(|state| {
+            let moved = state.locations.iter().filter(|(_, known)| known.len() > 1);
+            moved.map(|(source, _)| source.clone()).collect()
+        })
+    }
+}
+
+impl SetLocations for SpoolLog {
+    fn set_locations(&self, wanted: Vec<(SourceId, S3Location)>) -> Result<Vec<SourceId>, Stopped> {
+        locations::set_locations(&*self.shared, wanted, || self.shared.next_position())
     }
 }
 
