@@ -205,11 +205,6 @@ impl Kept {
         (self.routes.len() > ROUTES_MANY).then(|| self.routes.get(oldest_kept).map(|route| route.after))?
     }
 
-    /// Up to where a function needs no routes: it has finished its lines, or they are in its queue.
-    fn needs_routes_after(&self, function: &str, finished: u64) -> u64 {
-        self.copied.get(function).map_or(finished, |copied| finished.max(*copied))
-    }
-
     /// Calls after `now` go elsewhere.
     fn reroute(&mut self, selection: Selection, now: u64) {
         if self.routes.last().is_some_and(|route| route.selection.is_same(&selection)) {
@@ -240,9 +235,11 @@ impl Kept {
             pieces.retain(|piece| piece.through > finished);
         }
         self.pieces.retain(|_, pieces| !pieces.is_empty());
-        let needed =
-            self.lanes.iter().map(|(function, finished)| self.needs_routes_after(function, *finished));
-        let lowest = needed.min().unwrap_or(u64::MAX);
+        // A function needs no routes for lines that it has finished, or that are in its queue.
+        let needed_after = |(function, finished): (&String, &u64)| {
+            self.copied.get(function).map_or(*finished, |copied| *copied.max(finished))
+        };
+        let lowest = self.lanes.iter().map(needed_after).min().unwrap_or(u64::MAX);
         let in_use = self.routes.iter().rposition(|route| route.after <= lowest).unwrap_or(0);
         self.routes.drain(..in_use);
     }

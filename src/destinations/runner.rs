@@ -316,7 +316,7 @@ impl Runner {
             }
             while self.tasks.try_join_next().is_some() {}
             let kept = self.current();
-            if let Err(error) = self.keep(kept).await {
+            if let Err(error) = self.keep(kept, None).await {
                 self.not_kept(&error);
             }
             self.arrange().await;
@@ -353,14 +353,9 @@ impl Runner {
         advanced(with_ahead(with_losses(self.kept(), lost), ahead), &finished)
     }
 
-    /// Writes what is to be kept. Only then the log may release what it no longer names.
-    async fn keep(&mut self, kept: All) -> io::Result<()> {
-        self.keep_with(kept, None).await
-    }
-
-    /// Writes what is to be kept after lines were copied into a queue. They are read from there once it is
-    /// written.
-    async fn keep_with(&mut self, kept: All, copied: Option<(Arc<Queue>, Piece)>) -> io::Result<()> {
+    /// Writes what is to be kept. Only then the log may release what it no longer names. Lines that were
+    /// `copied` into a queue are read from there once it is written.
+    async fn keep(&mut self, kept: All, copied: Option<(Arc<Queue>, Piece)>) -> io::Result<()> {
         let Some(mut positions) = self.positions.take() else {
             return Err(io::Error::other("an earlier write panicked"));
         };
@@ -381,7 +376,9 @@ impl Runner {
             if let (Ok(()), Some((queue, piece))) = (&written, copied) {
                 queue.publish(piece);
             }
-            let written = written.and_then(|()| release(&queues, positions.kept()));
+            let release =
+                |(id, queue): (&LaneId, &Arc<Queue>)| queue.finished(finished_in(positions.kept(), id));
+            let written = written.and_then(|()| queues.iter().try_for_each(release));
             (positions, written)
         });
         // After a panic there are no positions, and nothing can go on safely.
@@ -485,7 +482,7 @@ impl Runner {
             lost.into_iter().for_each(|(first, loss)| add_loss(&mut seen.lost, first, loss));
         }
         let kept = copied(self.current(), &lane, &piece);
-        if let Err(error) = self.keep_with(kept, Some((queue, piece))).await {
+        if let Err(error) = self.keep(kept, Some((queue, piece))).await {
             self.not_kept(&error);
         }
     }
@@ -524,7 +521,7 @@ impl Runner {
             ),
         ));
         self.positions = Some(positions);
-        self.keep(kept?).await
+        self.keep(kept?, None).await
     }
 
     /// A start is never refused: it adds one change at most.
@@ -545,7 +542,7 @@ impl Runner {
         // Held before the first line is read, and noted before the log may release less.
         self.deps.follow.hold_after(positions::lowest(&before).into_iter().chain([now]).min());
         let kept = reconfigured(self.current(), &configured, now);
-        self.keep(kept).await?;
+        self.keep(kept, None).await?;
         self.configured = configured.into_iter().map(|one| (one.name.clone(), one)).collect();
         self.give_orders();
         self.arrange().await;
@@ -559,25 +556,19 @@ impl Runner {
         }
         let mut kept = self.current();
         let Some(dropped) = kept.remove(&name) else { return Err(CommandError::Unknown(name)) };
-        self.keep(kept).await?;
+        self.keep(kept, None).await?;
         tracing::info!(destination = %name, functions = dropped.lanes.len(), "what waited for a removed destination is dropped");
         self.arrange().await;
         Ok(())
-    }
-
-    /// The settings that a destination works with now, and what is wrong with them.
-    fn settings_of(&self, name: &SourceId, kept: &Kept) -> Result<DestinationSettings, String> {
-        match self.configured.get(name) {
-            Some(settings) => Ok(settings.clone()),
-            None => self.deps.equipment.settings(&kept.typed),
-        }
     }
 
     fn orders(&self, name: &SourceId, kept: &Kept) -> Orders {
         let routes = kept.routes.clone();
         let functions = self.kept().values().map(|one| one.lanes.len()).sum();
         let at_once = concurrency_max(self.deps.handles, functions);
-        let usable = self.settings_of(name, kept).and_then(|mut settings| {
+        let configured = self.configured.get(name).cloned();
+        let settings = configured.map_or_else(|| self.deps.equipment.settings(&kept.typed), Ok);
+        let usable = settings.and_then(|mut settings| {
             if settings.concurrency > at_once {
                 tracing::warn!(
                     destination = %name, concurrency = settings.concurrency, at_once, functions,
@@ -874,11 +865,6 @@ async fn copied_piece(copying: &mut Option<Copying>) -> (LaneId, io::Result<(Pie
     let copied = (lane.clone(), task.await.map_err(io::Error::other).and_then(|piece| piece));
     *copying = None;
     copied
-}
-
-/// Removes what the queues have of finished lines.
-fn release(queues: &BTreeMap<LaneId, Arc<Queue>>, kept: &All) -> io::Result<()> {
-    queues.iter().try_for_each(|(id, queue)| queue.finished(finished_in(kept, id)))
 }
 
 /// How far a function has finished; 0 if it is not kept.

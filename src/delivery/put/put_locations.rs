@@ -43,25 +43,19 @@ pub(in crate::delivery) struct Slots {
     pub(in crate::delivery) sealed: Arc<Semaphore>,
 }
 
-impl Slots {
-    fn new() -> Self {
-        Self {
-            puts: Semaphore::new(PUTS_PER_LOCATION),
-            failing_puts: Semaphore::new(FAILING_PUTS_PER_LOCATION),
-            accepted: Accepted::default(),
-            sealed: Arc::new(Semaphore::new(SEALED_PER_LOCATION)),
-        }
-    }
-}
-
 /// The slots of every location that was used so far.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct PutLocations(Mutex<BTreeMap<PutLocation, Arc<Slots>>>);
 
 impl PutLocations {
     pub(in crate::delivery) fn slots(&self, to: &S3Location) -> Arc<Slots> {
-        let mut slots = lock(&self.0);
-        Arc::clone(slots.entry(put_location(to)).or_insert_with(|| Arc::new(Slots::new())))
+        let new = || Slots {
+            puts: Semaphore::new(PUTS_PER_LOCATION),
+            failing_puts: Semaphore::new(FAILING_PUTS_PER_LOCATION),
+            accepted: Accepted::default(),
+            sealed: Arc::new(Semaphore::new(SEALED_PER_LOCATION)),
+        };
+        Arc::clone(lock(&self.0).entry(put_location(to)).or_insert_with(|| Arc::new(new())))
     }
 
     /// Forgets locations that are not `wanted`, unless something is put to them or waits for them.

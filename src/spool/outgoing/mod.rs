@@ -5,7 +5,6 @@
 
 mod batches;
 mod days;
-mod follow;
 mod imports;
 mod reports;
 mod seals;
