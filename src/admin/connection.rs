@@ -22,8 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, AnswerBody};
 use crate::connections::seats::Standing;
-use crate::connections::timer::Timer;
-use crate::connections::times::{ConnectionTimes, Expired};
+use crate::connections::times::{ConnectionTimes, Expired, Timer};
 use crate::lock::lock;
 
 /// The most bytes of a request's head; a longer head gets 431. Only the bodies of imports and logins are

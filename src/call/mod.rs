@@ -3,7 +3,6 @@
 //! Nothing here knows sockets, files, the runtime or the spool. The rules are those of the tracking API.
 
 mod body;
-mod body_error;
 mod check;
 mod client;
 mod context;
@@ -22,7 +21,7 @@ mod stamp;
 mod times;
 pub mod timestamp;
 
-pub use body_error::BodyError;
+pub use body::BodyError;
 pub use client::{CLIENT_LIBRARIES, ClientLibraries};
 pub use fingerprint::Fingerprinter;
 pub use kind::{CallKind, Shape};

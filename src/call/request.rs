@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::body::Body;
-use super::body_error::BodyError;
+use super::body::{Body, BodyError};
 use super::check::kind_of;
 use super::envelope::Envelope;
 use super::line::LineWriter;

@@ -19,12 +19,10 @@ use super::bounds::Bounds;
 use super::handle::stream_bytes;
 use super::peer::{MakesRoom, OpenRequest, Over, Peer};
 use super::shared::Shared;
-use super::socket::Socket;
 use super::unread_answers::{Connection as _, Listed};
-use super::watched_socket::Watched;
+use super::watched_socket::{Socket, Watched};
 use crate::connections::seats::Standing;
-use crate::connections::timer::Timer;
-use crate::connections::times::Expired;
+use crate::connections::times::{Expired, Timer};
 
 /// Bytes that the HTTP/1 parser may buffer. This is more than a head may have, so that a head slightly over
 /// the limit gets an answer with the reason. The parser answers longer heads with a bare 431.

@@ -14,7 +14,6 @@ use super::budget::{Address, Client};
 use super::client_address::{client_address, is_private, is_trusted};
 use super::cors::CorsRules;
 use super::decode::Coding;
-use super::destiny::{Destiny, found};
 use super::peer::Peer;
 use super::public_address::{SentTo, public_address};
 use super::reply::{self, Answer, Refusal, Reply};
@@ -22,17 +21,23 @@ use super::route::{self, Route};
 use super::settings::Policy;
 use super::settings_document;
 use super::shared::Shared;
-use super::source_config;
 use super::waiting_bodies::{Waiter, WaitingBody};
 use crate::call::{CallKind, Shape, call_of_query};
 use crate::ingest::{Arrival, Lines, Receipts};
 use crate::metrics::StatusLabel;
+use crate::sources::{Found, SourceId, WriteKeyHash};
 use crate::words::percent;
 
 /// Bytes of memory that an HTTP/2 request takes besides its head and body: the task and state of its stream.
 const STREAM_BYTES: usize = 4 * 1_024;
 /// Bytes of memory that a header takes besides its name and value.
 const HEADER_BYTES: usize = 128;
+
+/// What happens to calls with a valid write key.
+enum Destiny {
+    Store(SourceId),
+    Discard,
+}
 
 /// One request being handled.
 struct Exchange<'r> {
@@ -285,6 +290,18 @@ pub(super) fn stream_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
     STREAM_BYTES + target_len(uri) + headers_len(headers) + HEADER_BYTES * headers.len()
 }
 
+fn found(policy: &Policy, write_key: &str) -> Result<Destiny, Refusal> {
+    match policy.sources.find(write_key) {
+        Found::Source(source) => Ok(Destiny::Store(source)),
+        Found::Discard => Ok(Destiny::Discard),
+        Found::Unknown => {
+            tracing::debug!(hash = ?WriteKeyHash::of(write_key), "a write key belongs to no source");
+            Err(Refusal::UnknownWriteKey)
+        }
+        Found::TooManySources => Err(Refusal::TooManySources),
+    }
+}
+
 /// The result of the `Authorization` header, if it contains a key.
 fn header_destiny(
     header: Option<&HeaderValue>,
@@ -327,7 +344,7 @@ fn source_config_reply(head: &Parts, policy: &Policy) -> Result<Reply, Refusal> 
     let in_header = || auth::basic_key(head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes), true);
     let key = auth::query_key(head.uri.query()).or_else(|| in_header().ok()?);
     let key = key.filter(|key| policy.sources.is_taken(key)).ok_or(Refusal::UnknownSettingsKey)?;
-    Ok(reply::cached(source_config::document(&key), true))
+    Ok(reply::cached(settings_document::source_config(&key), true))
 }
 
 /// Whether the request asks for an image.

@@ -1,28 +1,22 @@
-//! The settings document that browser and mobile SDKs load first.
+//! The documents that SDKs load first: the settings of browser and mobile SDKs, and the source configuration
+//! of RudderStack's browser SDK.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::public_address::PublicAddress;
 
-#[derive(Serialize)]
-struct TrackingSettings<'a> {
-    #[serde(rename = "apiKey")]
-    api_key: &'a str,
-    #[serde(rename = "apiHost", skip_serializing_if = "Option::is_none")]
-    api_host: Option<String>,
-    protocol: &'static str,
-}
+/// The date of change of a source's document; it never changes.
+const UPDATED_AT: &str = "2026-11-22T00:00:00.000Z";
 
 /// The document for a write key. It tells SDKs to send their calls to `address`, below `prefix`.
 pub fn document(write_key: &str, address: &PublicAddress, prefix: &str) -> Bytes {
-    let tracking = TrackingSettings {
-        api_key: write_key,
-        api_host: address.host.as_ref().map(|host| format!("{host}{prefix}/v1")),
-        protocol: address.scheme,
-    };
-    let document: Value = json!({
+    let mut tracking = BTreeMap::from([("apiKey", write_key), ("protocol", address.scheme)]);
+    let host = address.host.as_ref().map(|host| format!("{host}{prefix}/v1"));
+    tracking.extend(host.as_deref().map(|host| ("apiHost", host)));
+    let document = json!({
         "integrations": { "Segment.io": tracking },
         "plan": {
             "track": { "__default": { "enabled": true, "integrations": {} } },
@@ -38,8 +32,33 @@ pub fn document(write_key: &str, address: &PublicAddress, prefix: &str) -> Bytes
     Bytes::from(document.to_string())
 }
 
+/// The document for a write key, for RudderStack's browser SDK: an enabled source with no destinations in the
+/// browser. The SDK does not report its own errors and metrics.
+pub(super) fn source_config(write_key: &str) -> Bytes {
+    let off = json!({ "enabled": false });
+    let document = json!({
+        "source": {
+            // Not the source's own id: anyone can request this document.
+            "id": write_key,
+            "name": write_key,
+            "writeKey": write_key,
+            "enabled": true,
+            "config": { "statsCollection": { "errors": off, "metrics": off } },
+            "destinations": [],
+            "connections": [],
+            "workspaceId": "forebay",
+            "dataplanes": {},
+            "updatedAt": UPDATED_AT,
+        },
+        "updatedAt": UPDATED_AT,
+    });
+    Bytes::from(document.to_string())
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -54,5 +73,16 @@ mod tests {
         check(None, "", r#"{"apiKey":"k\"1","protocol":"http"}"#);
         check(Some("c.example"), "", r#"{"apiKey":"k\"1","apiHost":"c.example/v1","protocol":"http"}"#);
         check(Some("a:1"), "/proxy", r#"{"apiKey":"k\"1","apiHost":"a:1/proxy/v1","protocol":"http"}"#);
+    }
+
+    #[test]
+    fn the_source_is_enabled_and_the_sdks_own_reports_are_off() {
+        let found: Value = serde_json::from_slice(&source_config("k\"1")).unwrap();
+        assert_eq!(
+            (&found["source"]["writeKey"], &found["source"]["enabled"]),
+            (&json!("k\"1"), &json!(true))
+        );
+        assert_eq!(found["source"]["config"]["statsCollection"]["errors"]["enabled"], false);
+        assert_eq!(found["source"]["destinations"], json!([]));
     }
 }

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::budget::{Budget, BudgetPermit, Client, Outcome, Shares};
-
 use crate::lock::lock;
 
 /// Bytes of memory that the record of a place in the budget takes.

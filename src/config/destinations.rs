@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arn::Arn;
-use crate::destinations::external_ids::ExternalIds;
 use crate::destinations::request::{Invocation, SYNC_BYTES_MAX};
 use crate::destinations::select::{OBJECT, Selection, TYPES};
 use crate::destinations::settings::{
-    AtLambda, BatchBounds, DestinationSettings, FORWARD, FunctionsAt, MAX_AGE, MAX_QUEUE, SecretText,
-    TIMEOUT, URL, queues_max,
+    AtLambda, BatchBounds, DestinationSettings, ExternalIds, FORWARD, FunctionsAt, MAX_AGE, MAX_QUEUE,
+    SecretText, TIMEOUT, URL, queues_max,
 };
 use crate::object::{ExternalId, RoleArn};
 use crate::sources::SourceId;

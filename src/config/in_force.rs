@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use crate::destinations::external_ids::ExternalIds;
-use crate::destinations::settings::{AtLambda, DestinationSettings, FunctionsAt};
+use crate::destinations::settings::{AtLambda, DestinationSettings, ExternalIds, FunctionsAt};
 
 use super::checked::Config;
 use super::problem::SettingPlace;

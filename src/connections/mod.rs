@@ -2,5 +2,4 @@
 //! long each may take.
 
 pub mod seats;
-pub mod timer;
 pub mod times;

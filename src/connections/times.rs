@@ -1,4 +1,4 @@
-//! Decides how long a connection may take: a state machine over events and their times.
+//! Decides how long a connection may take: a state machine over events and their times, and its timer.
 //!
 //! There are two limits: from the first byte of a request's head to its end, and idle between requests.
 //! Neither the HTTP/1 parser's own timer (it also runs while a kept-alive connection idles) nor HTTP/2 (it
@@ -6,7 +6,11 @@
 //! bytes as they arrive: for HTTP/1 only whether any come while no request is open, for HTTP/2 the frame
 //! headers, because settings, pings and window updates may come at any time and are no requests.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -213,6 +217,44 @@ impl FrameTracker {
             self.block_open = flags & END_HEADERS == 0;
         } else if !self.block_open {
             *head_since = None;
+        }
+    }
+}
+
+/// Fires when a time limit of a connection passes. It is rearmed only for an earlier time or after it fired,
+/// not at every request.
+#[derive(Debug)]
+pub struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    armed: Duration,
+}
+
+impl Default for Timer {
+    fn default() -> Self {
+        Self { sleep: Box::pin(sleep(Duration::ZERO)), armed: Duration::MAX }
+    }
+}
+
+impl Timer {
+    /// Ready when `verdict`, given the time, closes the connection. Poll it after everything that may change
+    /// the verdict.
+    pub fn poll_expired<E>(
+        &mut self,
+        now: impl Fn() -> Duration,
+        verdict: impl Fn(Duration, &Context<'_>) -> Verdict<E>,
+        cx: &mut Context<'_>,
+    ) -> Poll<E> {
+        loop {
+            let again_at = match verdict(now(), cx) {
+                Verdict::Close(expired) => return Poll::Ready(expired),
+                Verdict::Fine { again_at } => again_at,
+            };
+            if again_at < self.armed {
+                self.armed = again_at;
+                self.sleep.as_mut().reset(Instant::now() + again_at.saturating_sub(now()));
+            }
+            ready!(self.sleep.as_mut().poll(cx));
+            self.armed = Duration::MAX;
         }
     }
 }

@@ -19,8 +19,8 @@ use redb::{
     Table, TableDefinition, WriteTransaction,
 };
 
-use super::entry::Entry;
 use super::{KEPT_DAYS, OBJECTS_MAX, SUMS_MAX};
+use crate::delivery::Delivered;
 use crate::disk::{if_there, own_files};
 use crate::object::{ObjectKey, Stream};
 use crate::sources::SourceId;
@@ -150,7 +150,7 @@ impl Database {
 
     /// Adds objects that are not listed yet, and removes what is old or too much, all or nothing. `missed`
     /// objects were lost on the way.
-    pub(super) fn add(&self, entries: &[Entry], missed: u64, now: UnixMillis) -> Result<(), ListError> {
+    pub(super) fn add(&self, entries: &[Delivered], missed: u64, now: UnixMillis) -> Result<(), ListError> {
         let begun = self.redb.begin_write()?;
         {
             let mut tables = Tables::of(&begun)?;
@@ -175,11 +175,11 @@ impl Database {
         source: Option<&SourceId>,
         before: UnixMillis,
         limit: usize,
-    ) -> Result<Vec<Entry>, ListError> {
+    ) -> Result<Vec<Delivered>, ListError> {
         let read = self.redb.begin_read()?;
         let objects = read.open_table(OBJECTS)?;
-        let mut page: Vec<Entry> = Vec::new();
-        let is_full = |page: &[Entry], at: i64| {
+        let mut page: Vec<Delivered> = Vec::new();
+        let is_full = |page: &[Delivered], at: i64| {
             let ends = page.last().is_some_and(|last| last.delivered_at.0 != at);
             page.len() >= limit.saturating_mul(2) || (page.len() >= limit && ends)
         };
@@ -217,7 +217,7 @@ impl Database {
         of: &DayKey,
         after: Option<&ObjectKey>,
         limit: usize,
-    ) -> Result<Option<Vec<Entry>>, ListError> {
+    ) -> Result<Option<Vec<Delivered>>, ListError> {
         let read = self.redb.begin_read()?;
         let objects = read.open_table(OBJECTS)?;
         let (day, source, stream) = (of.day.start().0, of.source.as_str(), of.stream.to_string());
@@ -244,7 +244,7 @@ impl Database {
     }
 
     /// The objects with these keys, those that are listed.
-    pub(super) fn with_keys(&self, wanted: &[ObjectKey]) -> Result<Vec<Entry>, ListError> {
+    pub(super) fn with_keys(&self, wanted: &[ObjectKey]) -> Result<Vec<Delivered>, ListError> {
         let read = self.redb.begin_read()?;
         let keys = read.open_table(KEYS)?;
         let objects = read.open_table(OBJECTS)?;
@@ -350,7 +350,7 @@ fn about(read: &ReadTransaction) -> Result<About, ListError> {
     })
 }
 
-fn entry_of(json: &[u8]) -> Result<Entry, ListError> {
+fn entry_of(json: &[u8]) -> Result<Delivered, ListError> {
     Ok(serde_json::from_slice(json)?)
 }
 
@@ -390,7 +390,7 @@ impl<'t> Tables<'t> {
         Ok(before)
     }
 
-    fn insert(&mut self, entry: &Entry) -> Result<(), ListError> {
+    fn insert(&mut self, entry: &Delivered) -> Result<(), ListError> {
         let hash = hash_of(&entry.key);
         if self.keys.get(hash)?.is_some() {
             return Ok(());

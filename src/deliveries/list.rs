@@ -7,8 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::database::{About, Bounds, Database, DayKey, DaySum, ListError};
-use super::entry::Entry;
-use crate::delivery::delivered::{Delivered, DeliveredList};
+use crate::delivery::{Delivered, DeliveredList};
 use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::once_a_minute::OnceAMinute;
@@ -69,7 +68,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Queue {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Delivered>,
     /// Objects that found no place.
     missed: u64,
     stop: bool,
@@ -143,7 +142,7 @@ impl Deliveries {
         source: Option<&SourceId>,
         before: UnixMillis,
         limit: usize,
-    ) -> Result<Vec<Entry>, Unlisted> {
+    ) -> Result<Vec<Delivered>, Unlisted> {
         Ok(self.shared.read(|database| database.newest(source, before, limit))?.unwrap_or_default())
     }
 
@@ -154,13 +153,13 @@ impl Deliveries {
         of: &DayKey,
         after: Option<&ObjectKey>,
         limit: usize,
-    ) -> Result<Option<Vec<Entry>>, Unlisted> {
+    ) -> Result<Option<Vec<Delivered>>, Unlisted> {
         let read = self.shared.read(|database| database.of_day(of, after, limit))?;
         Ok(read.unwrap_or_else(|| after.is_none().then(Vec::new)))
     }
 
     /// The objects with these keys, those that are listed.
-    pub fn with_keys(&self, keys: &[ObjectKey]) -> Result<Vec<Entry>, Unlisted> {
+    pub fn with_keys(&self, keys: &[ObjectKey]) -> Result<Vec<Delivered>, Unlisted> {
         Ok(self.shared.read(|database| database.with_keys(keys))?.unwrap_or_default())
     }
 
@@ -180,7 +179,7 @@ impl DeliveredList for Deliveries {
         if queue.entries.len() >= QUEUE_MAX || queue.ended {
             queue.missed = queue.missed.saturating_add(1);
         } else {
-            queue.entries.push_back(object.into());
+            queue.entries.push_back(object);
             self.shared.changed.notify_all();
         }
     }
@@ -218,7 +217,7 @@ impl Shared {
     }
 
     /// Waits for objects, and until `next`. `None` if the list is closed and nothing more can be written.
-    fn next_batch(&self, next: Duration) -> Option<(Vec<Entry>, u64)> {
+    fn next_batch(&self, next: Duration) -> Option<(Vec<Delivered>, u64)> {
         let mut queue = self.queue();
         loop {
             let wait = next.saturating_sub(self.clock.monotonic());
@@ -243,7 +242,7 @@ impl Shared {
     }
 
     /// Keeps objects that could not be written for the next try.
-    fn put_back(&self, entries: Vec<Entry>, missed: u64) {
+    fn put_back(&self, entries: Vec<Delivered>, missed: u64) {
         let mut queue = self.queue();
         queue.missed = queue.missed.saturating_add(missed);
         for entry in entries.into_iter().rev() {
@@ -255,7 +254,7 @@ impl Shared {
         }
     }
 
-    fn write(&self, entries: &[Entry], missed: u64) -> Result<(), ListError> {
+    fn write(&self, entries: &[Delivered], missed: u64) -> Result<(), ListError> {
         if !self.path.exists() {
             // What is written to a removed file would be lost at the next start.
             if matches!(*lock(&self.opened), Opened::Open(_)) {

@@ -13,11 +13,9 @@
 //! its key.
 
 mod database;
-mod entry;
 mod list;
 
 pub use database::{About, DayKey, DaySum};
-pub use entry::Entry;
 pub use list::{Deliveries, Unlisted};
 
 /// Received-days that are kept, with the present one.

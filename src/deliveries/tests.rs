@@ -8,9 +8,9 @@ use tempfile::TempDir;
 
 use super::database::Bounds;
 use super::list::{Deliveries, QUEUE_MAX, Unlisted};
-use super::{DayKey, Entry, KEPT_DAYS};
-use crate::batch::{BatchKey, Reason};
-use crate::delivery::delivered::{Delivered, DeliveredList as _};
+use super::{DayKey, KEPT_DAYS};
+use crate::batch::Reason;
+use crate::delivery::{Delivered, DeliveredList as _};
 use crate::object::{AppliedEncryption, BucketString, ObjectKey, ObjectName, Stream};
 use crate::sources::SourceId;
 use crate::time::{Clock, DAY_MS, UnixMillis};
@@ -82,13 +82,15 @@ fn source(id: &str) -> SourceId {
 fn object(id: &str, at: i64, n: u64) -> Delivered {
     let bucket = BucketString::parse("lake/raw").unwrap();
     let first_received_at = UnixMillis(at - 3_000);
-    let batch = BatchKey { source: source(id), day: UnixMillis(at).day(), stream: Stream::Calls };
+    let (source, day, stream) = (source(id), UnixMillis(at).day(), Stream::Calls);
     let spool_id = "0123456789abcdef0123456789abcdef";
     let name = ObjectName { first_received_at, node: "n1", spool_id, first_position: n };
-    let key = ObjectKey::of_batch(&bucket, &batch.stream, &batch.source, batch.day, name);
+    let key = ObjectKey::of_batch(&bucket, &stream, &source, day, name);
     Delivered {
-        at: UnixMillis(at),
-        batch,
+        delivered_at: UnixMillis(at),
+        source,
+        stream,
+        day,
         bucket,
         key,
         calls: 10,
@@ -98,8 +100,8 @@ fn object(id: &str, at: i64, n: u64) -> Delivered {
             ..AppliedEncryption::default()
         }),
         first_received_at,
-        put: Some(Duration::from_millis(42)),
-        reason: Some(Reason::DayOver),
+        put_ms: Some(42),
+        reason: Some(Reason::DayOver.slug().to_owned()),
     }
 }
 
@@ -131,7 +133,7 @@ fn a_list_survives_its_process() {
     let list = stand.start();
     assert_eq!(newest(&list, None, i64::MAX, 10), [2, 1, 0]);
     let first = opened(|| list.newest(None, UnixMillis(NOON + 1), 10)).unwrap().remove(0);
-    assert_eq!(first, Entry::from(object("web", NOON, 1)));
+    assert_eq!(first, object("web", NOON, 1));
     assert_eq!((first.reason.as_deref(), first.put_ms), (Some("day_end"), Some(42)));
     let about = list.about().unwrap();
     assert_eq!((about.since, about.objects, about.missed), (Some(UnixMillis(NOON)), 3, 0));
@@ -193,7 +195,7 @@ fn pages_follow_each_other_without_a_gap() {
     assert_eq!(pages, [7, 7, 1]);
     assert_eq!(list.of_day(&day("ios"), Some(&ObjectKey::listed("x")), 7).unwrap(), None);
     let known = list.with_keys(&[object("web", NOON, 0).key, ObjectKey::listed("x")]).unwrap();
-    assert_eq!(known, [Entry::from(object("web", NOON, 0))]);
+    assert_eq!(known, [object("web", NOON, 0)]);
 }
 
 #[test]

@@ -18,11 +18,10 @@
 //! | `failures` | beside them: which puts fail, which sources are refused because of it, and the alarms |
 //!
 //! The files beside the folders serve all steps. `shared` lists the state that the tasks share;
-//! `busy_batches` and `tasks_under_way` keep one task for each piece of work, and what panicked rests;
-//! `blocking` runs what waits for the disk; `resume` starts tasks for sealed objects that have none. `flush`
-//! delivers everything now. `clock_watch` notices a clock that was set back, and `ledger_watch` a ledger that
-//! does not balance. `delivered` is what the list of deliveries records; `waiting_puts` is why the rest is
-//! not stored yet.
+//! `tasks_under_way` keeps one task for each piece of work, and what panicked rests; `blocking` runs what
+//! waits for the disk; `resume` starts tasks for sealed objects that have none. `flush` delivers everything
+//! now. `watches` notices a clock that was set back, and a ledger that does not balance. `progress` says what
+//! was delivered, and why the rest is not stored yet.
 //!
 //! No two files use each other (`tests/suite/tidy.rs`).
 
@@ -33,20 +32,14 @@ mod put;
 mod schedule;
 
 mod blocking;
-mod busy_batches;
-mod clock_watch;
-pub mod delivered;
 mod deps;
 mod flush;
-mod gauges;
-mod ledger_watch;
 pub mod progress;
-mod repeated_events;
 mod resume;
 pub mod settings;
 mod shared;
 mod tasks_under_way;
-pub mod waiting_puts;
+mod watches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,7 +47,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-pub use deps::DeliveryDeps;
+pub use deps::{ClosedDay, DayHook, Delivered, DeliveredList, DeliveryDeps};
 pub use flush::Flushed;
 use put::put_locations::put_location;
 pub use put::put_locations::put_locations;
@@ -65,9 +58,8 @@ use crate::log::{Difference, OpenBatch};
 use crate::sources::SourceId;
 use crate::tasks::{Supervised, keep};
 use crate::time::{ReceivedDay, UnixMillis};
-use progress::Progress;
+use progress::{Progress, WaitingPuts};
 use shared::Shared;
-use waiting_puts::WaitingPuts;
 
 /// Running delivery. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -179,11 +171,11 @@ impl Delivery {
 
     /// Raises or clears the alarm of the ledger: `differences` lists the places where its two sides differ.
     pub fn judge_ledger(&self, differences: &[Difference]) {
-        ledger_watch::judge(&self.shared, differences);
+        watches::judge_ledger(&self.shared, differences);
     }
 
     /// Brings the gauges up to date.
     pub fn refresh_gauges(&self) {
-        gauges::refresh(&self.shared);
+        watches::refresh_gauges(&self.shared);
     }
 }

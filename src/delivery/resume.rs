@@ -7,9 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::busy_batches::Hold;
-use super::put::conflict::raise_conflict;
-use super::put::put_object;
+use super::put::put_object::{self, raise_conflict};
 use super::shared::Shared;
 use super::tasks_under_way::Work;
 use crate::log::PendingSeal;
@@ -41,7 +39,8 @@ impl Comparison {
             return;
         }
         self.compared = Some(now);
-        let alone = shared.under_way.without_task(shared.deps.log.pending_numbers());
+        let mut alone = shared.deps.log.pending_numbers();
+        alone.retain(|number| !shared.delivering.contains(number));
         if alone.is_empty() {
             return;
         }
@@ -64,7 +63,7 @@ fn resume(shared: &Arc<Shared>, pending: PendingSeal) {
         // first.
         return;
     }
-    let Some(taken) = shared.under_way.take(seal.number) else { return };
+    let Some(taken) = shared.delivering.take(&seal.number) else { return };
     // The batch's task may have panicked after the seal, before it learned of the seal. From here on, panics
     // count for the object.
     shared.under_way.forget_panics(&Work::Batch(seal.batch.clone()));
@@ -77,7 +76,7 @@ fn resume(shared: &Arc<Shared>, pending: PendingSeal) {
             let hold = match busy {
                 Some(busy) => {
                     let place = Arc::clone(&slots.sealed).acquire_owned().await.ok();
-                    place.map(|place| Hold::new(busy, place))
+                    place.map(|place| (busy, place))
                 }
                 None => None,
             };

@@ -6,8 +6,8 @@
 //! | struct | what it owns |
 //! | --- | --- |
 //! | [`PutLocations`] | the slots of each location of puts |
-//! | [`BusyBatches`] | which batches have a task |
-//! | [`TasksUnderWay`] | which sealed objects have a task, and what panicked |
+//! | [`Claims`] | which batches have a task, and which sealed objects |
+//! | [`TasksUnderWay`] | what panicked |
 //! | [`ClosingDays`] | which days have a task, and why they wait |
 //! | [`DueRequests`] | requests from outside: flushes, removed sources, the shutdown |
 //! | [`Sizes`] | how well lines compress |
@@ -17,6 +17,7 @@
 //! | [`WaitingPuts`] | why each sealed object is not stored yet |
 //! | [`Repeated`] | what is logged once a minute |
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -24,21 +25,20 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::busy_batches::BusyBatches;
 use super::days::closing_days::ClosingDays;
 use super::deps::DeliveryDeps;
 use super::failures::encryption_mismatch::Mismatches;
 use super::failures::failing::Failing;
 use super::make::staging::Staging;
-use super::progress::Progress;
+use super::progress::{Progress, Repeated, WaitingPuts};
 use super::put::put_locations::PutLocations;
-use super::repeated_events::Repeated;
 use super::schedule::requests::DueRequests;
 use super::schedule::sizes::Sizes;
 use super::settings::DeliverySettings;
-use super::tasks_under_way::{TasksUnderWay, Work};
-use super::waiting_puts::WaitingPuts;
-use crate::log::Stopped;
+use super::tasks_under_way::{Claims, TasksUnderWay, Work};
+use crate::batch::BatchKey;
+use crate::log::{Seal, Stopped};
+use crate::object::S3Location;
 use crate::sources::SourceId;
 
 #[derive(Debug)]
@@ -50,11 +50,14 @@ pub(super) struct Shared {
     pub(super) encoders: Semaphore,
 
     pub(super) put_locations: PutLocations,
-    pub(super) busy: Arc<BusyBatches>,
-    pub(super) under_way: Arc<TasksUnderWay>,
+    /// Batches that have a task, up to their seal, and then as long as their frames are held.
+    pub(super) busy: Arc<Claims<BatchKey>>,
+    /// Sealed objects that have a task, by the number of their seal.
+    pub(super) delivering: Arc<Claims<u64>>,
+    pub(super) under_way: TasksUnderWay,
     pub(super) closing_days: Arc<ClosingDays>,
     pub(super) requests: DueRequests,
-    pub(super) sizes: Arc<Sizes>,
+    pub(super) sizes: Sizes,
     pub(super) failing: Failing,
     pub(super) mismatches: Mismatches,
     pub(super) progress: Progress,
@@ -76,11 +79,12 @@ impl Shared {
             staging: Staging::new(deps.staging.clone(), settings.object_in_memory_max),
             encoders: Semaphore::new(settings.encoders),
             put_locations: PutLocations::default(),
-            busy: Arc::new(BusyBatches::new(Arc::clone(&kick))),
-            under_way: Arc::new(TasksUnderWay::new(deps.clone(), settings.backoff)),
+            busy: Claims::new(Some(Arc::clone(&kick))),
+            delivering: Claims::new(None),
+            under_way: TasksUnderWay::new(deps.clone(), settings.backoff),
             closing_days: Arc::default(),
             requests: DueRequests::default(),
-            sizes: Arc::new(Sizes::new(settings.rule.max_bytes)),
+            sizes: Sizes::new(settings.rule.max_bytes),
             failing: Failing::default(),
             mismatches: Mismatches::default(),
             progress: Progress::default(),
@@ -120,5 +124,39 @@ impl Shared {
     /// Notes why the objects of a source wait from now on.
     pub(super) fn waits(&self, source: &SourceId, why: String) {
         self.progress.waiting(source, why, self.deps.clock.wall());
+    }
+
+    /// Where, and how, a sealed object is put now.
+    pub(super) fn location_now(&self, seal: &Seal) -> S3Location {
+        // A seal fixes what an object holds, and its bucket and key. The role, the KMS key and similar
+        // settings may be wrong, or become invalid while the object waits. So the settings of the running
+        // configuration are used, as long as the source still goes to that bucket and prefix (decision 0080).
+        self.current_location(&seal.batch.source, &seal.location)
+    }
+
+    /// How `noted`, a bucket of `source`, is reached now.
+    pub(super) fn current_location(&self, source: &SourceId, noted: &S3Location) -> S3Location {
+        self.deps
+            .log
+            .current_location(source)
+            .filter(|current| current.bucket == noted.bucket)
+            .unwrap_or_else(|| noted.clone())
+    }
+
+    /// Forgets wrong encryptions of buckets that are no longer in use.
+    pub(super) fn forget_mismatches(&self) {
+        self.mismatches.keep(&self.in_use(), &self.deps.alarms);
+    }
+
+    /// Every bucket to which something goes, or may go.
+    fn in_use(&self) -> BTreeSet<S3Location> {
+        let log = &self.deps.log;
+        let removed = self.requests.removed();
+        let current = log.current_locations().into_iter();
+        let current = current.filter(|(source, _)| !removed.contains(source)).map(|(_, to)| to);
+        let pending = log.pending_seals().into_iter().map(|pending| self.location_now(&pending.seal));
+        let of_markers =
+            log.day_locations().into_iter().map(|(source, to)| self.current_location(&source, &to));
+        current.chain(pending).chain(of_markers).collect()
     }
 }

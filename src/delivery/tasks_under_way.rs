@@ -1,10 +1,13 @@
-//! The tasks under way, supervised by what they work on. Each piece of work has one task at a time.
+//! The tasks under way, supervised by what they work on. Each piece of work has one task at a time: otherwise
+//! frames would be sealed twice, or objects put twice at once. Work that panicked rests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::deps::DeliveryDeps;
 use crate::batch::BatchKey;
@@ -34,33 +37,64 @@ impl fmt::Display for Work {
     }
 }
 
-/// The sealed objects that have a task, and the work that panicked. (Which batches have one: `busy.rs`; which
-/// days: `closing_days.rs`.)
+/// Pieces of work of one kind that tasks have claimed.
+#[derive(Debug)]
+pub(super) struct Claims<K: Ord> {
+    claimed: Mutex<BTreeSet<K>>,
+    /// Notified when a claim ends.
+    kick: Option<Arc<Notify>>,
+}
+
+impl<K: Ord + Clone> Claims<K> {
+    /// `kick`, if there is one, is notified whenever a claim ends.
+    pub(super) fn new(kick: Option<Arc<Notify>>) -> Arc<Self> {
+        Arc::new(Self { claimed: Mutex::default(), kick })
+    }
+
+    /// Claims a piece of work. `None` if a task has it already.
+    pub(super) fn take(self: &Arc<Self>, work: &K) -> Option<Claim<K>> {
+        let new = lock(&self.claimed).insert(work.clone());
+        new.then(|| Claim { all: Arc::clone(self), work: work.clone() })
+    }
+
+    pub(super) fn contains(&self, work: &K) -> bool {
+        lock(&self.claimed).contains(work)
+    }
+}
+
+/// A piece of work that one task has, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Claim<K: Ord> {
+    all: Arc<Claims<K>>,
+    work: K,
+}
+
+impl<K: Ord> Drop for Claim<K> {
+    fn drop(&mut self) {
+        lock(&self.all.claimed).remove(&self.work);
+        if let Some(kick) = &self.all.kick {
+            kick.notify_one();
+        }
+    }
+}
+
+/// What a sealed object holds while its frames are in the spool's segments: its batch, and a place at its
+/// bucket. Both are free when the task ends, or earlier, when its object is parked. The batch then continues
+/// while the parked object waits.
+pub(super) type Hold = (Claim<BatchKey>, OwnedSemaphorePermit);
+
+/// The work that panicked.
 #[derive(Debug)]
 pub(super) struct TasksUnderWay {
     deps: DeliveryDeps,
     pauses: Backoff,
-    seals: Mutex<BTreeSet<u64>>,
     /// The work that has panicked since it last ended well, and when it may be restarted (monotonic).
     panicked: Mutex<BTreeMap<Work, (Supervised, Duration)>>,
 }
 
 impl TasksUnderWay {
     pub(super) fn new(deps: DeliveryDeps, pauses: Backoff) -> Self {
-        Self { deps, pauses, seals: Mutex::default(), panicked: Mutex::default() }
-    }
-
-    /// Takes a sealed object. `None` if a task has it already.
-    pub(super) fn take(self: &Arc<Self>, number: u64) -> Option<Taken> {
-        let new = lock(&self.seals).insert(number);
-        new.then(|| Taken { all: Arc::clone(self), number })
-    }
-
-    /// The numbers of those of these sealed objects that have no task.
-    pub(super) fn without_task(&self, mut numbers: Vec<u64>) -> Vec<u64> {
-        let seals = lock(&self.seals);
-        numbers.retain(|number| !seals.contains(number));
-        numbers
+        Self { deps, pauses, panicked: Mutex::default() }
     }
 
     /// Runs a task. `None` if it panics: its work then rests, and the scheduler restarts it. What keeps other
@@ -101,18 +135,5 @@ impl TasksUnderWay {
         if let Some((mut supervised, _)) = lock(&self.panicked).remove(work) {
             supervised.sound();
         }
-    }
-}
-
-/// A sealed object that one task works on, until this is dropped.
-#[derive(Debug)]
-pub(super) struct Taken {
-    all: Arc<TasksUnderWay>,
-    number: u64,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        lock(&self.all.seals).remove(&self.number);
     }
 }

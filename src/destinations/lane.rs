@@ -12,7 +12,7 @@ use super::circuit::{Circuit, Leave, Whose};
 use super::class::Class;
 use super::concurrency::Concurrency;
 use super::outcome::Failure;
-use super::reaction::{Bounds, Failed, Reaction, reaction};
+use super::reaction::{Bounds, Failed, next_try};
 use super::read_ahead::{BYTES_MAX, CALLS_MAX, ReadAhead, Turn};
 use crate::random::Random;
 use crate::sources::SourceId;
@@ -49,12 +49,7 @@ pub struct LaneSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Now {
     /// Send this call.
-    Send {
-        /// The position in the log.
-        position: u64,
-        /// How often it is sent with this time.
-        attempt: u32,
-    },
+    Send(Turn),
     /// Nothing before this time, unless a call ends or is taken.
     WaitUntil(Duration),
     /// Nothing until a call ends or is taken.
@@ -214,7 +209,7 @@ impl Lane {
             Leave::Send => match self.next_turn(now) {
                 Some(turn) => {
                     self.in_flight += 1;
-                    Now::Send { position: turn.position, attempt: turn.attempt }
+                    Now::Send(turn)
                 }
                 None => {
                     self.circuit.learned_nothing();
@@ -368,9 +363,9 @@ impl Lane {
         let age = self.read_ahead.age(position, now);
         let so_often = self.read_ahead.failed(position, failure.class, self.taken);
         let failed = Failed { failure: &failure, attempts: attempt, so_often, age };
-        match reaction(&failed, &self.settings.bounds, random) {
-            Reaction::Dead => Fate::Dead(failure),
-            Reaction::Retry(after) => {
+        match next_try(&failed, &self.settings.bounds, random) {
+            None => Fate::Dead(failure),
+            Some(after) => {
                 self.read_ahead.again(position, now.saturating_add(after), true);
                 Fate::Again
             }
@@ -519,7 +514,7 @@ mod tests {
 
     fn send(lane: &mut Lane, now: Duration) -> Option<(u64, u32)> {
         match lane.next(now) {
-            Now::Send { position, attempt } => Some((position, attempt)),
+            Now::Send(Turn { position, attempt }) => Some((position, attempt)),
             Now::Wait | Now::WaitUntil(_) => None,
         }
     }

@@ -22,7 +22,7 @@ use super::positions::{Ahead, Kept, LaneId, Loss, Losses, Route, add_loss};
 use super::progress::{Progress, counted_type};
 use super::queue::{Queue, QueueReadThrough};
 use super::reaction::Bounds;
-use super::read_ahead::New;
+use super::read_ahead::{New, Turn};
 use super::records::Record;
 use super::select::Head;
 use super::settings::{DestinationSettings, FORWARD, URL};
@@ -347,8 +347,8 @@ impl LaneTask {
             if !is_room && groups.is_empty() {
                 break None;
             }
-            let (position, attempt) = match self.lane.next(now) {
-                Now::Send { position, attempt } => (position, attempt),
+            let Turn { position, attempt } = match self.lane.next(now) {
+                Now::Send(turn) => turn,
                 Now::WaitUntil(at) => break Some(at),
                 Now::Wait => break None,
             };

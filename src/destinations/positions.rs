@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::class::Class;
-use super::piece::Piece;
 pub use super::positions_file::{COPY, FILE, Positions};
 use super::select::{Head, Selection};
 use super::settings::{DestinationSettings, is_web};
@@ -62,6 +61,25 @@ pub struct Route {
     pub after: u64,
     /// Which calls go where.
     pub selection: Selection,
+}
+
+/// A piece of a queue: lines of a lane in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// The position after which the file has the lane's lines.
+    pub after: u64,
+    /// The last position whose line the file may have.
+    pub through: u64,
+    /// The length of the file in bytes; 0 if no line was the lane's, and there is no file.
+    pub bytes: u64,
+    /// The number of lines. `None` for a piece that was found without a list.
+    pub calls: Option<u64>,
+}
+
+impl Piece {
+    pub(super) fn positions(&self) -> u64 {
+        self.through.saturating_sub(self.after)
+    }
 }
 
 /// What is kept of one destination.
@@ -187,11 +205,6 @@ impl Kept {
         (self.routes.len() > ROUTES_MANY).then(|| self.routes.get(oldest_kept).map(|route| route.after))?
     }
 
-    /// Up to where a function needs no routes: it has finished its lines, or they are in its queue.
-    fn needs_routes_after(&self, function: &str, finished: u64) -> u64 {
-        self.copied.get(function).map_or(finished, |copied| finished.max(*copied))
-    }
-
     /// Calls after `now` go elsewhere.
     fn reroute(&mut self, selection: Selection, now: u64) {
         if self.routes.last().is_some_and(|route| route.selection.is_same(&selection)) {
@@ -222,9 +235,11 @@ impl Kept {
             pieces.retain(|piece| piece.through > finished);
         }
         self.pieces.retain(|_, pieces| !pieces.is_empty());
-        let needed =
-            self.lanes.iter().map(|(function, finished)| self.needs_routes_after(function, *finished));
-        let lowest = needed.min().unwrap_or(u64::MAX);
+        // A function needs no routes for lines that it has finished, or that are in its queue.
+        let needed_after = |(function, finished): (&String, &u64)| {
+            self.copied.get(function).map_or(*finished, |copied| *copied.max(finished))
+        };
+        let lowest = self.lanes.iter().map(needed_after).min().unwrap_or(u64::MAX);
         let in_use = self.routes.iter().rposition(|route| route.after <= lowest).unwrap_or(0);
         self.routes.drain(..in_use);
     }
@@ -336,6 +351,11 @@ pub fn lanes(kept: &All) -> BTreeMap<LaneId, (u64, Option<u64>)> {
         one.lanes.iter().map(lane).collect::<Vec<_>>()
     };
     kept.iter().flat_map(of_one).collect()
+}
+
+/// The pieces of a function's queue.
+pub fn pieces<'a>(kept: &'a All, lane: &LaneId) -> &'a [Piece] {
+    kept.get(&lane.destination).and_then(|one| one.pieces.get(&lane.function)).map_or(&[], Vec::as_slice)
 }
 
 /// The position after which the log must keep everything: the lowest of all. `None` without functions.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::piece::Piece;
-use super::positions::{All, LaneId, lanes, lowest};
+use super::positions::{All, LaneId, Piece, lanes, lowest};
 use super::queue;
 use crate::disk::{Disk, if_there, is_no_handle, is_no_space, read_all, temporary_name, write_durably};
 

@@ -13,8 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use sha2::Digest as _;
 
-use super::piece::Piece;
-use super::positions::{Kept, LaneId, Loss, Losses, Route, add_loss};
+use super::positions::{Kept, LaneId, Loss, Losses, Piece, Route, add_loss};
 use crate::disk::{Disk, if_there, publish, read_all, read_sound, temporary_name};
 use crate::lock::lock;
 use crate::log::frame::{self, FRAME_MAX, Frame, Salt};

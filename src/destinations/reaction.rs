@@ -19,15 +19,6 @@ pub const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Durat
 /// How long to wait after a refusal: at most half a minute, because a person may have fixed the cause.
 const BACKOFF_OF_REFUSED: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
-/// What happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reaction {
-    /// The call is sent again after this time.
-    Retry(Duration),
-    /// The call becomes a dead letter.
-    Dead,
-}
-
 /// A call that failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Failed<'a> {
@@ -55,33 +46,33 @@ pub struct Bounds {
     pub knows_repeats: bool,
 }
 
-/// What happens to a call after it failed.
-pub fn reaction(failed: &Failed<'_>, bounds: &Bounds, random: &dyn Random) -> Reaction {
+/// After how long a call that failed is sent again. `None`: it becomes a dead letter.
+pub fn next_try(failed: &Failed<'_>, bounds: &Bounds, random: &dyn Random) -> Option<Duration> {
     let Failed { failure, attempts, so_often, age } = failed;
     // Other failures, such as those of a service that is down for an hour, use up no retry.
     let retries = so_often.saturating_sub(1);
-    let later = || BACKOFF.wait(*attempts, random).max(failure.pause().unwrap_or_default());
+    let wait =
+        |backoff: Backoff| Some(backoff.wait(*attempts, random).max(failure.pause().unwrap_or_default()));
     match failure.class {
-        Class::TooLarge | Class::BadRequest | Class::Recursive => Reaction::Dead,
-        _ if *age >= bounds.max_age => Reaction::Dead,
-        Class::ExecutionError if retries >= bounds.retry_execution_errors => Reaction::Dead,
-        Class::Timeout if retries >= TIMEOUT_RETRIES => Reaction::Dead,
-        Class::Unanswered if retries >= UNANSWERED_RETRIES && !bounds.knows_repeats => Reaction::Dead,
+        Class::TooLarge | Class::BadRequest | Class::Recursive => None,
+        _ if *age >= bounds.max_age => None,
+        Class::ExecutionError if retries >= bounds.retry_execution_errors => None,
+        Class::Timeout if retries >= TIMEOUT_RETRIES => None,
+        Class::Unanswered if retries >= UNANSWERED_RETRIES && !bounds.knows_repeats => None,
         Class::AccessDenied | Class::NotFound | Class::Redirected
             if bounds.refuses_calls && retries >= REFUSED_RETRIES =>
         {
-            Reaction::Dead
+            None
         }
         Class::AccessDenied | Class::InvalidCredentials | Class::NotFound | Class::Redirected => {
-            let wait = BACKOFF_OF_REFUSED.wait(*attempts, random);
-            Reaction::Retry(wait.max(failure.pause().unwrap_or_default()))
+            wait(BACKOFF_OF_REFUSED)
         }
         Class::ExecutionError
         | Class::Timeout
         | Class::Throttled
         | Class::Unavailable
         | Class::Network
-        | Class::Unanswered => Reaction::Retry(later()),
+        | Class::Unanswered => wait(BACKOFF),
     }
 }
 
@@ -99,23 +90,23 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn after(class: Class, attempts: u32, age: Duration) -> Reaction {
+    fn after(class: Class, attempts: u32, age: Duration) -> Option<Duration> {
         let failure = Failure { class, what: "".into(), retry_after: None };
         let bounds =
             Bounds { max_age: HOUR, retry_execution_errors: 1, refuses_calls: true, knows_repeats: false };
-        reaction(&Failed { failure: &failure, attempts, so_often: attempts, age }, &bounds, &Shortest)
+        next_try(&Failed { failure: &failure, attempts, so_often: attempts, age }, &bounds, &Shortest)
     }
 
     #[test]
     fn each_class_has_its_retries() {
-        let retried = |class, attempts| matches!(after(class, attempts, Duration::ZERO), Reaction::Retry(_));
+        let retried = |class, attempts| after(class, attempts, Duration::ZERO).is_some();
         for class in [Class::Throttled, Class::Unavailable, Class::Network] {
             assert!(retried(class, 1_000), "{class}");
         }
         assert_eq!([1, 2].map(|attempts| retried(Class::ExecutionError, attempts)), [true, false]);
         assert_eq!([2, 3].map(|attempts| retried(Class::Timeout, attempts)), [true, false]);
         for class in [Class::TooLarge, Class::BadRequest, Class::Recursive] {
-            assert_eq!(after(class, 1, Duration::ZERO), Reaction::Dead, "{class}");
+            assert_eq!(after(class, 1, Duration::ZERO), None, "{class}");
         }
         assert_eq!([4, 5].map(|attempts| retried(Class::Unanswered, attempts)), [true, false]);
         for class in [Class::AccessDenied, Class::NotFound, Class::Redirected] {
@@ -127,7 +118,7 @@ mod tests {
     #[test]
     fn no_class_outlives_the_age() {
         for class in Class::ALL {
-            assert_eq!(after(class, 1, HOUR), Reaction::Dead, "{class}");
+            assert_eq!(after(class, 1, HOUR), None, "{class}");
         }
     }
 
@@ -139,9 +130,9 @@ mod tests {
             let retry_after = Some(Duration::from_secs(seconds));
             let failure = Failure { class: Class::Throttled, what: "".into(), retry_after };
             let failed = Failed { failure: &failure, attempts: 1, so_often: 0, age: Duration::ZERO };
-            reaction(&failed, &bounds, &Shortest)
+            next_try(&failed, &bounds, &Shortest)
         };
-        assert_eq!(wait(7), Reaction::Retry(Duration::from_secs(7)));
-        assert_eq!(wait(86_400), Reaction::Retry(Duration::from_secs(300)));
+        assert_eq!(wait(7), Some(Duration::from_secs(7)));
+        assert_eq!(wait(86_400), Some(Duration::from_secs(300)));
     }
 }

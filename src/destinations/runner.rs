@@ -17,10 +17,9 @@ use super::dead_letter::LogLetters;
 use super::disk_work::DiskWork;
 use super::invoke::{Equipment, Unusable};
 use super::lane_task::{LaneDeps, LaneTask, Orders, Steered};
-use super::piece::Piece;
 use super::positions::{
-    self, All, Kept, LaneId, Losses, Positions, ROUTES_MAX, add_loss, advanced, copied, lost_calls, rebuilt,
-    reconfigured, with_ahead, with_losses,
+    self, All, Kept, LaneId, Losses, Piece, Positions, ROUTES_MAX, add_loss, advanced, copied, lost_calls,
+    rebuilt, reconfigured, with_ahead, with_losses,
 };
 use super::progress::Progress;
 use super::queue::{PIECE_BYTES_MAX, Queue};
@@ -251,10 +250,7 @@ struct RunningLane {
 }
 
 /// Lines that are being copied into the queue of a lane.
-struct Copying {
-    lane: LaneId,
-    task: JoinHandle<io::Result<(Piece, Losses)>>,
-}
+type Copying = (LaneId, JoinHandle<io::Result<(Piece, Losses)>>);
 
 /// What is logged once a minute.
 #[derive(Default)]
@@ -320,7 +316,7 @@ impl Runner {
             }
             while self.tasks.try_join_next().is_some() {}
             let kept = self.current();
-            if let Err(error) = self.keep(kept).await {
+            if let Err(error) = self.keep(kept, None).await {
                 self.not_kept(&error);
             }
             self.arrange().await;
@@ -357,14 +353,9 @@ impl Runner {
         advanced(with_ahead(with_losses(self.kept(), lost), ahead), &finished)
     }
 
-    /// Writes what is to be kept. Only then the log may release what it no longer names.
-    async fn keep(&mut self, kept: All) -> io::Result<()> {
-        self.keep_with(kept, None).await
-    }
-
-    /// Writes what is to be kept after lines were copied into a queue. They are read from there once it is
-    /// written.
-    async fn keep_with(&mut self, kept: All, copied: Option<(Arc<Queue>, Piece)>) -> io::Result<()> {
+    /// Writes what is to be kept. Only then the log may release what it no longer names. Lines that were
+    /// `copied` into a queue are read from there once it is written.
+    async fn keep(&mut self, kept: All, copied: Option<(Arc<Queue>, Piece)>) -> io::Result<()> {
         let Some(mut positions) = self.positions.take() else {
             return Err(io::Error::other("an earlier write panicked"));
         };
@@ -385,7 +376,9 @@ impl Runner {
             if let (Ok(()), Some((queue, piece))) = (&written, copied) {
                 queue.publish(piece);
             }
-            let written = written.and_then(|()| release(&queues, positions.kept()));
+            let release =
+                |(id, queue): (&LaneId, &Arc<Queue>)| queue.finished(finished_in(positions.kept(), id));
+            let written = written.and_then(|()| queues.iter().try_for_each(release));
             (positions, written)
         });
         // After a panic there are no positions, and nothing can go on safely.
@@ -432,8 +425,7 @@ impl Runner {
                 continue;
             }
             let (disk, id, range) = (Arc::clone(&self.deps.disk), lane.clone(), (*finished, *copied));
-            let pieces = kept.get(&lane.destination).and_then(|one| one.pieces.get(&lane.function));
-            let pieces = pieces.cloned().unwrap_or_default();
+            let pieces = positions::pieces(&kept, lane).to_vec();
             let opening = self.deps.disk_work.spawn(move || {
                 let queue = Queue::open(disk, &id, range, &pieces)?;
                 let cut = queue.cut()?;
@@ -490,7 +482,7 @@ impl Runner {
             lost.into_iter().for_each(|(first, loss)| add_loss(&mut seen.lost, first, loss));
         }
         let kept = copied(self.current(), &lane, &piece);
-        if let Err(error) = self.keep_with(kept, Some((queue, piece))).await {
+        if let Err(error) = self.keep(kept, Some((queue, piece))).await {
             self.not_kept(&error);
         }
     }
@@ -529,7 +521,7 @@ impl Runner {
             ),
         ));
         self.positions = Some(positions);
-        self.keep(kept?).await
+        self.keep(kept?, None).await
     }
 
     /// A start is never refused: it adds one change at most.
@@ -550,7 +542,7 @@ impl Runner {
         // Held before the first line is read, and noted before the log may release less.
         self.deps.follow.hold_after(positions::lowest(&before).into_iter().chain([now]).min());
         let kept = reconfigured(self.current(), &configured, now);
-        self.keep(kept).await?;
+        self.keep(kept, None).await?;
         self.configured = configured.into_iter().map(|one| (one.name.clone(), one)).collect();
         self.give_orders();
         self.arrange().await;
@@ -564,25 +556,19 @@ impl Runner {
         }
         let mut kept = self.current();
         let Some(dropped) = kept.remove(&name) else { return Err(CommandError::Unknown(name)) };
-        self.keep(kept).await?;
+        self.keep(kept, None).await?;
         tracing::info!(destination = %name, functions = dropped.lanes.len(), "what waited for a removed destination is dropped");
         self.arrange().await;
         Ok(())
-    }
-
-    /// The settings that a destination works with now, and what is wrong with them.
-    fn settings_of(&self, name: &SourceId, kept: &Kept) -> Result<DestinationSettings, String> {
-        match self.configured.get(name) {
-            Some(settings) => Ok(settings.clone()),
-            None => self.deps.equipment.settings(&kept.typed),
-        }
     }
 
     fn orders(&self, name: &SourceId, kept: &Kept) -> Orders {
         let routes = kept.routes.clone();
         let functions = self.kept().values().map(|one| one.lanes.len()).sum();
         let at_once = concurrency_max(self.deps.handles, functions);
-        let usable = self.settings_of(name, kept).and_then(|mut settings| {
+        let configured = self.configured.get(name).cloned();
+        let settings = configured.map_or_else(|| self.deps.equipment.settings(&kept.typed), Ok);
+        let usable = settings.and_then(|mut settings| {
             if settings.concurrency > at_once {
                 tracing::warn!(
                     destination = %name, concurrency = settings.concurrency, at_once, functions,
@@ -821,7 +807,7 @@ impl Runner {
             };
             queue.copy((&*log, &mut after_line), (&one.routes, &function), (finished, through), most)
         });
-        self.copying = Some(Copying { lane, task });
+        self.copying = Some((lane, task));
     }
 
     /// Sets gauges, and raises or clears alarms.
@@ -875,16 +861,10 @@ impl Runner {
 
 /// The piece that is being copied, when it is; never, if none is.
 async fn copied_piece(copying: &mut Option<Copying>) -> (LaneId, io::Result<(Piece, Losses)>) {
-    let Some(running) = copying else { return std::future::pending().await };
-    let piece = (&mut running.task).await.map_err(io::Error::other).and_then(|piece| piece);
-    let lane = running.lane.clone();
+    let Some((lane, task)) = copying else { return std::future::pending().await };
+    let copied = (lane.clone(), task.await.map_err(io::Error::other).and_then(|piece| piece));
     *copying = None;
-    (lane, piece)
-}
-
-/// Removes what the queues have of finished lines.
-fn release(queues: &BTreeMap<LaneId, Arc<Queue>>, kept: &All) -> io::Result<()> {
-    queues.iter().try_for_each(|(id, queue)| queue.finished(finished_in(kept, id)))
+    copied
 }
 
 /// How far a function has finished; 0 if it is not kept.

@@ -1,12 +1,12 @@
 //! What a destination is set to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::external_ids::ExternalIds;
 use super::request::Invocation;
 use super::select::Selection;
-use crate::object::{Role, RoleArn};
+use crate::object::{ExternalId, Role, RoleArn};
 use crate::sources::SourceId;
 
 /// The function's name in positions and dead letters if it is behind a web address, which may hold a secret.
@@ -172,6 +172,36 @@ impl AtLambda {
     }
 }
 
+/// The external ids that the trust policy of a destination's role asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExternalIds {
+    /// One external id for the calls of every source.
+    OneForAll(ExternalId),
+    /// An external id for each source. A source that is not listed uses its own id.
+    OfSources(BTreeMap<SourceId, ExternalId>),
+}
+
+impl Default for ExternalIds {
+    fn default() -> Self {
+        Self::OfSources(BTreeMap::new())
+    }
+}
+
+impl ExternalIds {
+    /// The external id for calls of a source.
+    /// Errors: the source's own id would be used, and cannot be an external id.
+    pub fn of(&self, source: &SourceId) -> Result<ExternalId, String> {
+        match self {
+            Self::OneForAll(id) => Ok(id.clone()),
+            Self::OfSources(listed) => match listed.get(source) {
+                Some(id) => Ok(id.clone()),
+                None => ExternalId::parse(source.as_str())
+                    .map_err(|what| format!("the source id {source} cannot be the external id: {what}")),
+            },
+        }
+    }
+}
+
 /// A text that is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(pub String);
@@ -215,5 +245,19 @@ pub(crate) mod tests {
     fn secrets_are_not_shown() {
         let functions_at = settings("crm", &[]).functions_at;
         assert_eq!(format!("{functions_at:?}"), "Url(SecretText(…))");
+    }
+
+    #[test]
+    fn a_source_has_the_external_id_that_is_listed_for_it_else_its_own_id() {
+        let source = |id: &str| SourceId::new(id).unwrap();
+        let id = |text: &str| ExternalId::parse(text).unwrap();
+        let of = |ids: &ExternalIds, of: &str| ids.of(&source(of)).map(|id| id.to_string());
+        assert_eq!(of(&ExternalIds::default(), "web"), Ok("web".to_owned()));
+        let listed = ExternalIds::OfSources(BTreeMap::from([(source("web"), id("shop-7"))]));
+        assert_eq!((of(&listed, "web"), of(&listed, "ios")), (Ok("shop-7".to_owned()), Ok("ios".to_owned())));
+        assert!(
+            of(&listed, "w").unwrap_err().starts_with("the source id w cannot be the external id: expected")
+        );
+        assert_eq!(of(&ExternalIds::OneForAll(id("crm-1")), "w"), Ok("crm-1".to_owned()));
     }
 }

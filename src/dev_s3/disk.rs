@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::error::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, UploadMeta};
+use super::settings::DevS3Error;
 use crate::disk::own_files;
 
 pub(super) const BUCKETS: &str = "buckets";

@@ -26,8 +26,6 @@
 //! under the target `s3s`: exclude that target from logs.
 
 mod disk;
-mod error;
-mod listed;
 mod listing;
 mod meta;
 mod multipart;
@@ -55,9 +53,10 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::DevS3Error;
 use self::service::Service;
-pub use self::settings::{ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3Settings, REGION, SECRET_ACCESS_KEY};
+pub use self::settings::{
+    ACCESS_KEY_ID, BUCKET, CONNECTIONS_MAX, DevS3Error, DevS3Settings, REGION, SECRET_ACCESS_KEY,
+};
 use self::vault::Vault;
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::tasks::{Supervised, keep};

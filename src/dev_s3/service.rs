@@ -10,8 +10,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
-use super::listed;
-use super::listing::{PAGE_ENTRIES_MAX, url_encoded};
+use super::listing::{self, PAGE_ENTRIES_MAX, url_encoded};
 use super::meta::{Described, ObjectMeta, UploadMeta};
 use super::multipart::{self, blocking, check_part_number, part_of};
 use super::objects::{
@@ -224,11 +223,11 @@ impl S3 for Service {
     }
 
     async fn list_objects_v2(&self, req: S3Request<ListObjectsV2Input>) -> Answer<ListObjectsV2Output> {
-        Ok(S3Response::new(listed::list_objects_v2(&self.vault, req.input)?))
+        Ok(S3Response::new(listing::list_objects_v2(&self.vault, req.input)?))
     }
 
     async fn list_objects(&self, req: S3Request<ListObjectsInput>) -> Answer<ListObjectsOutput> {
-        Ok(S3Response::new(listed::list_objects(&self.vault, req.input)?))
+        Ok(S3Response::new(listing::list_objects(&self.vault, req.input)?))
     }
 
     async fn delete_object(&self, req: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
@@ -413,13 +412,13 @@ impl S3 for Service {
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
-        Ok(S3Response::new(listed::list_parts(&self.vault, req.input)?))
+        Ok(S3Response::new(listing::list_parts(&self.vault, req.input)?))
     }
 
     async fn list_multipart_uploads(
         &self,
         req: S3Request<ListMultipartUploadsInput>,
     ) -> Answer<ListMultipartUploadsOutput> {
-        Ok(S3Response::new(listed::list_multipart_uploads(&self.vault, req.input)?))
+        Ok(S3Response::new(listing::list_multipart_uploads(&self.vault, req.input)?))
     }
 }

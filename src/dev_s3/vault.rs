@@ -7,9 +7,8 @@ use s3s::dto::ETagCondition;
 use s3s::{S3Error, S3Result, s3_error};
 
 use super::disk::{BUCKETS, Disk, OBJECTS, UPLOADS, digest};
-use super::error::DevS3Error;
 use super::meta::{BucketMeta, ObjectMeta, PartMeta, UploadMeta};
-use super::settings::{BUCKET, DevS3Settings};
+use super::settings::{BUCKET, DevS3Error, DevS3Settings};
 use crate::lock::{lock, read, write};
 use crate::random::Random;
 use crate::time::Clock;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr};
 use tokio::time::timeout;
 
-use crate::delivery::days::closed_day::ClosedDay;
+use crate::delivery::ClosedDay;
 use crate::words::{date, outside_text};
 
 /// Bytes of the command's standard error to keep.
@@ -159,7 +159,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::delivery::days::closed_day::DayHook as _;
+    use crate::delivery::DayHook as _;
     use crate::hook::{COMMANDS_MAX, Hooks};
     use crate::object::closed_marker::VERSION;
     use crate::object::{BucketString, ClosedMarker};

@@ -14,7 +14,7 @@ pub use command::Command;
 pub use webhook::Webhook;
 
 use crate::boxed_future::BoxFuture;
-use crate::delivery::days::closed_day::{ClosedDay, DayHook};
+use crate::delivery::{ClosedDay, DayHook};
 use crate::object::ClosedMarker;
 use crate::words::about_seconds;
 

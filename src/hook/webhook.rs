@@ -6,8 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 
-use crate::reach::client::{self, WebClient};
-use crate::reach::resolver::Names;
+use crate::reach::client::{self, Names, WebClient};
 use crate::words::with_causes;
 
 /// A web address. Its path and query may hold a secret, so only its host is ever shown.

@@ -18,8 +18,7 @@ use super::{Begin, Begun, Earlier, End, Rows, RowsTaken, Taken, Target, TargetEr
 use crate::boxed_future::BoxFuture;
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::import::envelope::{Envelope, head};
-use crate::reach::client::{self, WebClient};
-use crate::reach::resolver::Names;
+use crate::reach::client::{self, Names, WebClient};
 use crate::sources::SourceId;
 use crate::words::{Told, outside_text, with_causes};
 

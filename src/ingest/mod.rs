@@ -9,11 +9,9 @@
 
 mod ack;
 mod arrival;
-mod content;
 mod counters;
 mod finish_anyway;
 mod rate_limit;
-mod receipts;
 mod received_clock;
 
 use std::sync::Arc;
@@ -21,10 +19,8 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-pub use ack::Ack;
-pub use arrival::{Arrival, Lines};
-pub use content::Content;
-pub use receipts::Receipts;
+pub use ack::{Ack, Receipts};
+pub use arrival::{Arrival, Content, Lines};
 
 use crate::call::object_sets::OBJECTS_MAX;
 use crate::call::{
@@ -136,20 +132,24 @@ impl Ingest {
 
     /// Parses a request's body.
     pub fn parse<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Content<'b>, BodyError> {
-        let limits = &self.settings.limits;
-        match shape {
-            Shape::ObjectSets => ObjectSets::parse(body, OBJECTS_MAX, limits).map(Content::ObjectSets),
-            Shape::Envelope | Shape::Single(_) => Request::parse(body, shape, limits).map(Content::Calls),
-        }
+        self.parse_up_to(OBJECTS_MAX, body, shape)
     }
 
     /// Parses rows of a file, which may be more objects than a request may set.
     pub fn parse_rows<'b>(&self, body: &'b [u8], shape: Shape) -> Result<Content<'b>, BodyError> {
+        self.parse_up_to(usize::MAX, body, shape)
+    }
+
+    fn parse_up_to<'b>(
+        &self,
+        objects_max: usize,
+        body: &'b [u8],
+        shape: Shape,
+    ) -> Result<Content<'b>, BodyError> {
+        let limits = &self.settings.limits;
         match shape {
-            Shape::ObjectSets => {
-                ObjectSets::parse(body, usize::MAX, &self.settings.limits).map(Content::ObjectSets)
-            }
-            Shape::Envelope | Shape::Single(_) => self.parse(body, shape),
+            Shape::ObjectSets => ObjectSets::parse(body, objects_max, limits).map(Content::ObjectSets),
+            Shape::Envelope | Shape::Single(_) => Request::parse(body, shape, limits).map(Content::Calls),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::io;
 
 use super::Stopped;
+use super::frame::Frame;
 use super::range::Range;
-use super::read::Visit;
 use crate::batch::BatchKey;
 use crate::time::UnixMillis;
 
@@ -68,3 +68,24 @@ pub enum FirstOpen {
         lost: Vec<Range>,
     },
 }
+
+/// One item.
+#[derive(Debug)]
+pub enum Read<'a> {
+    /// A checked frame.
+    Frame(Frame<'a>),
+    /// Positions of damaged frames.
+    Lost(Range),
+}
+
+/// Whether to continue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// Continue with the next item.
+    On,
+    /// Stop.
+    Stop,
+}
+
+/// Gets the items.
+pub type Visit<'v> = dyn FnMut(Read<'_>) -> io::Result<Go> + 'v;

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::account_key::AccountKey;
-use super::batches::{FirstOpen, OpenBatch};
-use super::held::Held;
+use super::batches::{FirstOpen, Go, OpenBatch, Read};
 use super::ledger_report::{Difference, Rows};
-use super::read::{Go, Read};
+use super::refusals::Held;
 use super::seals::PendingSeal;
 use super::{Log, hours::Row};
 use crate::batch::BatchKey;

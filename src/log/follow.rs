@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::read::Visit;
+use super::batches::Visit;
 
 /// Lets a second reader follow the log, and keeps what it has not read.
 ///

@@ -19,50 +19,41 @@
 //! - A stream is a value of [`crate::object::Stream`], never a flag, so that a new stream is a new value.
 
 mod account_key;
-mod accounts;
 mod append;
 mod batches;
 mod days;
 mod derived;
 mod follow;
 pub mod frame;
-mod held;
 mod hours;
 mod imports;
 mod in_logs;
 mod ledger_report;
-mod located;
-mod locations;
 pub mod notes;
 mod range;
-mod read;
 pub mod refusals;
+mod reports;
 mod request_frames;
 mod seals;
 mod space;
-mod status;
 
 pub use account_key::AccountKey;
-pub use accounts::Accounts;
 pub use append::{
     Append, AppendError, Appended, LOCATION_FULL, OUTCOME_UNKNOWN, REQUEST_BYTES_MAX, SPOOL_FULL,
 };
-pub use batches::{Batches, FirstOpen, OpenBatch};
+pub use batches::{Batches, FirstOpen, Go, OpenBatch, Read, Visit};
 pub use days::{Closable, DayInBucket, DayStage, Days};
 pub use follow::{Follow, ReadThrough};
-pub use held::{FRAME_BYTES, Held, NOTE_BYTES};
 pub use hours::{Hour, Hours, Row};
 pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, TextBefore};
 pub use in_logs::{InLog, InLogs, LogId};
 pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
-pub use located::{Located, Standing};
-pub use locations::{Locations, SetLocations};
 pub use range::Range;
-pub use read::{Go, Read, Visit};
+pub use refusals::{FRAME_BYTES, Held, NOTE_BYTES};
+pub use reports::{Accounts, Located, Locations, SetLocations, Standing, Status};
 pub use request_frames::RequestFrames;
 pub use seals::{Amend, Encoded, KeptBytes, KeptObject, Parked, PendingSeal, Seal, Seals};
 pub use space::{Capacity, FULL_PERCENT, PRESSURE_PERCENT, Usage};
-pub use status::Status;
 
 /// What delivery needs from a log.
 ///

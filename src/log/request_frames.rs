@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use crate::call::{LineSink, RejectReason};
+use crate::log::frame::{self, FrameKind, Origin};
+use crate::log::imports::{ImportProgress, ImportStep};
 use crate::object::Stream;
 use crate::receipt;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
-
-use crate::log::frame::{self, FrameKind, Origin};
-use crate::log::imports::{ImportProgress, ImportStep};
 
 /// The frames of one request, with one source, one stream (besides the rejected one) and one `receivedAt`.
 /// All of them go into one block of the spool.

@@ -58,7 +58,7 @@ pub trait Seals {
 
 /// The result of encoding a range: everything that a seal needs, except its number and its place in the
 /// chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Encoded {
     /// First position.
     pub first: u64,

@@ -19,7 +19,8 @@ use crate::admin::{
 };
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
-use crate::deliveries::{About, DayKey, DaySum, Deliveries, Entry, KEPT_DAYS, Unlisted};
+use crate::deliveries::{About, DayKey, DaySum, Deliveries, KEPT_DAYS, Unlisted};
+use crate::delivery::Delivered;
 use crate::import::{ATTEMPTS_MAX, ImportState, Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
@@ -269,7 +270,7 @@ impl NodeArchive {
         let keys: Vec<ObjectKey> = page.objects.iter().map(|object| object.key.clone()).collect();
         answer.next = keys.last().filter(|_| page.next.is_some()).map(ToString::to_string);
         let (known, missing, _) = self.read(move |list| list.with_keys(&keys)).await?;
-        let known: BTreeMap<ObjectKey, Entry> =
+        let known: BTreeMap<ObjectKey, Delivered> =
             known.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
         let objects = page.objects.into_iter().map(|object| ArchiveObject {
             calls: known.get(&object.key).map(|entry| entry.calls),
@@ -396,7 +397,7 @@ fn quoted(text: &str) -> Box<RawValue> {
     RawValue::from_string(Value::from(text).to_string()).unwrap_or_default()
 }
 
-fn delivered(entry: Entry) -> DeliveredObject {
+fn delivered(entry: Delivered) -> DeliveredObject {
     DeliveredObject {
         delivered_at_ms: entry.delivered_at.0,
         source: entry.source.to_string(),

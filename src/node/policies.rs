@@ -1,8 +1,7 @@
 //! Finds what the policies for AWS need to know of a configuration.
 
 use crate::config::Config;
-use crate::destinations::external_ids::ExternalIds;
-use crate::destinations::settings::{DestinationSettings, FunctionsAt};
+use crate::destinations::settings::{DestinationSettings, ExternalIds, FunctionsAt};
 use crate::object::Role;
 use crate::policy::{PolicyBucket, PolicyDestination};
 use crate::sources::SourceId;

@@ -144,7 +144,7 @@ impl NodeView {
             oldest_undelivered_seconds: oldest.map(|at| now.since(at).as_secs()),
             last_object: progress.last_object.map(|object| admin::LastObject {
                 key: object.key.to_string(),
-                delivered_at_ms: object.at.0,
+                delivered_at_ms: object.delivered_at.0,
                 bytes: object.bytes,
                 calls: object.calls,
                 encryption: object.encryption.map(Into::into),

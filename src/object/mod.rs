@@ -9,16 +9,12 @@ pub mod object_key;
 pub mod replay_note;
 pub mod role;
 pub mod s3_location;
-pub mod storage_class;
 pub mod stream;
-pub mod tags;
 
 pub use bucket_string::BucketString;
 pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
 pub use object_key::{KEY_BYTES_MAX, ObjectKey, ObjectName, ParsedObjectKey, ParsedPartKey};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
-pub use s3_location::{PutLocation, S3Location};
-pub use storage_class::StorageClass;
+pub use s3_location::{ObjectTags, PutLocation, S3Location, StorageClass};
 pub use stream::{Collection, Stream};
-pub use tags::ObjectTags;

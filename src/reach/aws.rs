@@ -22,8 +22,8 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
+use super::client::Names;
 use super::no_proxy::NoProxy;
-use super::resolver::Names;
 use crate::words::url::bare_host;
 
 /// The address of the proxy for `url`, without user and password. `None` if there is none.

@@ -5,4 +5,3 @@ pub mod aws;
 pub mod client;
 pub mod link_local;
 pub mod no_proxy;
-pub mod resolver;

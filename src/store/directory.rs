@@ -51,7 +51,7 @@ impl DirectoryStore {
         if path.components().all(|part| matches!(part, Component::Normal(_))) && !key.as_str().is_empty() {
             Ok(self.root.join(path))
         } else {
-            Err(failed(Fault::Refused, &format!("the object key {key} cannot be used as a path")))
+            Err(StoreError::local(Fault::Refused, format!("the object key {key} cannot be used as a path")))
         }
     }
 
@@ -59,7 +59,7 @@ impl DirectoryStore {
         let place = self.place(&put.key)?;
         let _one = lock(&self.putting);
         if put.mode == PutMode::CreateOnly && place.try_exists().map_err(|error| refused(&place, &error))? {
-            return Err(failed(Fault::Exists, &format!("{} already exists", place.display())));
+            return Err(StoreError::local(Fault::Exists, format!("{} already exists", place.display())));
         }
         let beside = Beside {
             bucket: put.location.bucket.bucket().to_owned(),
@@ -70,7 +70,8 @@ impl DirectoryStore {
             metadata: put.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         };
         let json = serde_json::to_vec_pretty(&beside).map_err(|error| refused(&place, &error.into()))?;
-        let mut body = read_body(&put.body).map_err(|error| failed(Fault::Local, &error.to_string()))?;
+        let mut body =
+            read_body(&put.body).map_err(|error| StoreError::local(Fault::Local, error.to_string()))?;
         let mut written = || -> io::Result<bool> {
             make_dirs(place.parent().unwrap_or(&self.root))?;
             let staged = temporary_of(&place);
@@ -87,7 +88,9 @@ impl DirectoryStore {
         };
         match written() {
             Ok(true) => Ok(Stored::default()),
-            Ok(false) => Err(failed(Fault::Digest, "the staged object does not match its checksum")),
+            Ok(false) => {
+                Err(StoreError::local(Fault::Digest, "the staged object does not match its checksum"))
+            }
             Err(error) => Err(refused(&place, &error)),
         }
     }
@@ -95,7 +98,7 @@ impl DirectoryStore {
     fn head_file(&self, key: &ObjectKey) -> Result<Head, StoreError> {
         let place = self.place(key)?;
         let about = if_there(fs::metadata(&place)).map_err(|error| refused(&place, &error))?;
-        let none = || failed(Fault::NotFound, &format!("{} does not exist", place.display()));
+        let none = || StoreError::local(Fault::NotFound, format!("{} does not exist", place.display()));
         let len = Some(about.ok_or_else(none)?.len());
         let beside = beside_of(&place);
         let read = fs::read(&beside).and_then(|json| Ok(serde_json::from_slice::<Beside>(&json)?));
@@ -121,16 +124,12 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(failed(Fault::Transient, &error.to_string())))
-}
-
-fn failed(fault: Fault, message: &str) -> StoreError {
-    StoreError::local(fault, message)
+    done.unwrap_or_else(|error| Err(StoreError::local(Fault::Transient, error.to_string())))
 }
 
 /// File system errors last until a person does something, so they are [`Fault::Refused`].
 fn refused(place: &Path, error: &io::Error) -> StoreError {
-    failed(Fault::Refused, &format!("{}: {error}", place.display()))
+    StoreError::local(Fault::Refused, format!("{}: {error}", place.display()))
 }
 
 fn beside_of(place: &Path) -> PathBuf {

@@ -9,7 +9,6 @@
 
 mod assumed_role;
 mod clients;
-mod default_chain;
 mod error;
 mod process;
 mod read;
@@ -29,10 +28,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use self::clients::{Access, Clients};
-use self::default_chain::DefaultChain;
 use self::error::{Failure, store_error};
 pub use self::error::{failure, no_credentials, not_assumed};
-use self::process::Process;
+use self::process::{DefaultChain, Process};
 pub use self::settings::{Checksums, CredentialsFrom, S3Settings, Timeouts};
 use super::fault::Asked;
 use super::reader::Store;

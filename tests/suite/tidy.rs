@@ -84,10 +84,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     (
         "deliveries",
-        &[
-            "batch", "delivery", "disk", "lock", "object", "once_a_minute", "sources", "tasks", "time",
-            "words",
-        ],
+        &["delivery", "disk", "lock", "object", "once_a_minute", "sources", "tasks", "time", "words"],
     ),
     ("hook", &["boxed_future", "delivery", "object", "reach", "words"]),
     ("archive", &["object", "random", "receipt", "retry", "sources", "store", "time", "words"]),

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::closed_day::ClosedDay;
 use super::closing_days::ClosingDay;
 use super::marker;
 use crate::alarms::AlarmKind;
 use crate::batch::AFTER_DAY;
 use crate::delivery::blocking::{noted, on_disk};
+use crate::delivery::deps::ClosedDay;
 use crate::delivery::settings::REFUSALS_BEFORE_ALARM;
 use crate::delivery::shared::Shared;
 use crate::delivery::tasks_under_way::Work;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::alarms::{AlarmKind, Alarms};
+use crate::delivery::progress::Repeated;
 use crate::delivery::put::put_locations::{PutLocation, put_location};
-use crate::delivery::repeated_events::Repeated;
 use crate::lock::lock;
 use crate::log::{Closable, DayInBucket};
 use crate::object::S3Location;

@@ -10,7 +10,7 @@ use crate::give_way::GiveWay;
 use crate::log::{Batches, Encoded, Go, Hour, Range, Read, Seal};
 use crate::object::gzip::{Fit, GzipLines};
 use crate::planted_bugs::{PlantedBug, planted};
-use crate::time::{Clock, UnixMillis};
+use crate::time::Clock;
 
 /// Compression level when there is time: for objects that age or a person made due.
 pub const LEVEL_AT_LEISURE: u32 = 6;
@@ -48,23 +48,8 @@ pub struct Object {
 pub enum Made {
     /// An object.
     Object(Box<Object>),
-    /// No frame could be read.
-    Nothing {
-        /// Positions that could not be read.
-        lost: Vec<Range>,
-    },
-}
-
-#[derive(Default)]
-struct Progress {
-    first: u64,
-    last: u64,
-    named_at: UnixMillis,
-    earliest: Option<UnixMillis>,
-    latest: UnixMillis,
-    next: Option<UnixMillis>,
-    lost: Vec<Range>,
-    hours: BTreeMap<Hour, u64>,
+    /// No frame could be read: these positions could not.
+    Nothing(Vec<Range>),
 }
 
 /// Encodes the frames of a batch until the object is full or the batch ends.
@@ -75,51 +60,41 @@ pub fn encode(log: &dyn Batches, staging: &Staging, clock: &dyn Clock, job: &Job
 
 fn encode_into(log: &dyn Batches, to: StagingWriter, clock: &dyn Clock, job: &Job) -> io::Result<Made> {
     let mut gzip: GzipLines<StagingWriter> = GzipLines::new(to, job.level, job.max_bytes);
-    let mut progress = Progress::default();
+    let (mut encoded, mut hours, mut lost) = (Encoded::default(), BTreeMap::<Hour, u64>::new(), Vec::new());
     let mut give_way = GiveWay::new(clock);
     log.read(&job.key, job.after, job.through, &mut |read| {
         let frame = match read {
             Read::Frame(frame) => frame,
             Read::Lost(range) => {
-                progress.lost.push(range);
+                lost.push(range);
                 return Ok(Go::On);
             }
         };
+        let at = frame.received_at;
         if gzip.push(frame.payload)? == Fit::Full {
-            progress.next = Some(frame.received_at);
+            encoded.next_received_at = Some(at);
             return Ok(Go::Stop);
         }
-        if progress.first == 0 {
-            progress.first = frame.position;
-            progress.named_at = frame.received_at;
+        if encoded.first == 0 {
+            encoded.first = frame.position;
+            (encoded.named_at, encoded.first_received_at) = (at, at);
         }
-        progress.last = frame.position;
-        *progress.hours.entry(Hour::of(frame.received_at)).or_default() += 1;
-        progress.earliest =
-            Some(progress.earliest.map_or(frame.received_at, |earliest| earliest.min(frame.received_at)));
-        progress.latest = progress.latest.max(frame.received_at);
+        encoded.last = frame.position;
+        *hours.entry(Hour::of(at)).or_default() += 1;
+        encoded.first_received_at = encoded.first_received_at.min(at);
+        encoded.last_received_at = encoded.last_received_at.max(at);
         give_way.after(frame.payload.len());
         Ok(Go::On)
     })?;
-    if progress.first == 0 {
-        return Ok(Made::Nothing { lost: progress.lost });
+    if encoded.first == 0 {
+        return Ok(Made::Nothing(lost));
     }
     let done = gzip.finish()?;
-    let encoded = Encoded {
-        first: progress.first,
-        last: progress.last,
-        frames: done.lines,
-        bytes: done.bytes,
-        sha256: done.sha256,
-        named_at: progress.named_at,
-        first_received_at: progress.earliest.unwrap_or_default(),
-        last_received_at: progress.latest,
-        encoder: format!("zlib-rs/{}", job.level),
-        next_received_at: progress.next,
-        hours: progress.hours.into_iter().collect(),
-    };
+    (encoded.frames, encoded.bytes, encoded.sha256) = (done.lines, done.bytes, done.sha256);
+    encoded.encoder = format!("zlib-rs/{}", job.level);
+    encoded.hours = hours.into_iter().collect();
     // Nothing after the last frame of a full object was read, so `lost` holds only positions before it.
-    Ok(Made::Object(Box::new(Object { encoded, staged: done.out.finish(), lost: progress.lost })))
+    Ok(Made::Object(Box::new(Object { encoded, staged: done.out.finish(), lost })))
 }
 
 /// Encodes again exactly what a seal holds.
@@ -153,15 +128,12 @@ pub fn nothing_of(staging: &Staging, seal: &Seal, lost: Vec<Range>) -> io::Resul
     let encoded = Encoded {
         first: seal.first,
         last: seal.last,
-        frames: 0,
-        bytes: 0,
         sha256: done.sha256,
         named_at: seal.first_received_at,
         first_received_at: seal.first_received_at,
         last_received_at: seal.last_received_at,
         encoder: seal.encoder.clone(),
-        next_received_at: None,
-        hours: Vec::new(),
+        ..Encoded::default()
     };
     Ok(Object { encoded, staged: done.out.finish(), lost })
 }

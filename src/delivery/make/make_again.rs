@@ -35,7 +35,7 @@ fn make_again(shared: &Shared, pending: &PendingSeal) -> Result<Option<Staged>, 
         encode::encode_again(&**log, &shared.staging, &*shared.deps.clock, seal).and_then(
             |made| match made {
                 Made::Object(object) => Ok(*object),
-                Made::Nothing { mut lost } => {
+                Made::Nothing(mut lost) => {
                     // The positions of a missing segment are not known.
                     if lost.is_empty() {
                         lost = log.lost_of(seal);

@@ -9,7 +9,6 @@ use super::encode::{self, Job, LEVEL_AT_LEISURE, LEVEL_UNDER_LOAD, Made};
 use super::staging::Staged;
 use crate::batch::Reason;
 use crate::delivery::blocking::{NO_SPACE_FOR_NOTE, blocking, in_background};
-use crate::delivery::busy_batches::Hold;
 use crate::delivery::failures::damage::raise_lost;
 use crate::delivery::put::put_object;
 use crate::delivery::shared::Shared;
@@ -37,9 +36,9 @@ pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: OpenBatch, reason:
         };
         // Held until the object is delivered. No resumed task can hold it already, because that task would
         // need the batch.
-        let Some(_taken) = shared.under_way.take(seal.number) else { return };
-        let (work, hold) = (Work::Seal(seal.number), Hold::new(busy, slot));
-        shared.run(work, put_object::deliver(&shared, seal, Some(staged), Some(hold), Some(reason))).await;
+        let Some(_taken) = shared.delivering.take(&seal.number) else { return };
+        let (work, hold) = (Work::Seal(seal.number), Some((busy, slot)));
+        shared.run(work, put_object::deliver(&shared, seal, Some(staged), hold, Some(reason))).await;
     });
 }
 
@@ -59,7 +58,7 @@ async fn one_object(
     let (location, until) = match goes_to {
         GoesTo::At(location, until) => (location, until),
         GoesTo::Nothing => return Ok(None),
-        GoesTo::Unknown | GoesTo::Held => {
+        GoesTo::NotYet => {
             pause(shared).await;
             return Ok(None);
         }
@@ -118,17 +117,15 @@ enum GoesTo {
     At(Box<S3Location>, Option<u64>),
     /// There is no such frame: none of them can be read, which is noted.
     Nothing,
-    /// Not known for now.
-    Unknown,
-    /// The batch's previous object is neither stored nor parked, because its task died. It must be delivered
-    /// first.
-    Held,
+    /// Not known for now. Or the batch's previous object must be delivered first: it is neither stored nor
+    /// parked, because its task died.
+    NotYet,
 }
 
 fn goes_to(shared: &Shared, batch: &OpenBatch) -> Result<GoesTo, Stopped> {
     let (log, source) = (&shared.deps.log, &batch.key.source);
     if log.has_unparked_seal(&batch.key) {
-        return Ok(GoesTo::Held);
+        return Ok(GoesTo::NotYet);
     }
     let why = match log.first_open(batch) {
         Ok(FirstOpen::At(first)) => match log.location(source, first) {
@@ -148,7 +145,7 @@ fn goes_to(shared: &Shared, batch: &OpenBatch) -> Result<GoesTo, Stopped> {
         tracing::error!(batch = %batch.key, times = line.times, others = line.others, "waiting to deliver: {why}");
     }
     shared.waits(source, why);
-    Ok(GoesTo::Unknown)
+    Ok(GoesTo::NotYet)
 }
 
 /// What to encode of a batch, up to the first position that goes elsewhere.
@@ -207,7 +204,7 @@ fn encode_job(shared: &Shared, job: &Job) -> io::Result<Made> {
     };
     match made {
         // The first line alone exceeds the limit.
-        Ok(Made::Nothing { .. }) if most < job.max_bytes => encode(u64::MAX),
+        Ok(Made::Nothing(_)) if most < job.max_bytes => encode(u64::MAX),
         made => made,
     }
 }
@@ -234,7 +231,7 @@ fn seal_made(
     let log = &shared.deps.log;
     let object = match made {
         Ok(Made::Object(object)) => object,
-        Ok(Made::Nothing { .. }) => return Ok(Encoding::FillsOn),
+        Ok(Made::Nothing(_)) => return Ok(Encoding::FillsOn),
         Err(error) => {
             if let Some(line) = shared.repeated.happened("stage", job.key.source.as_str()) {
                 let (times, others) = (line.times, line.others);

@@ -2,8 +2,9 @@
 
 use super::sealed_object::SealedObject;
 use crate::alarms::AlarmKind;
+use crate::batch::BatchKey;
 use crate::delivery::blocking::noted;
-use crate::delivery::delivered::Delivered;
+use crate::delivery::deps::Delivered;
 use crate::log::Stopped;
 use crate::metrics::SourceLabel;
 use crate::object::{AppliedEncryption, S3Location, Stream};
@@ -39,17 +40,20 @@ impl SealedObject<'_> {
         };
         noted(self.shared, Some(&self.seal.batch.source), commit).await?;
         self.shared.put_locations.slots(&self.seal.location).accepted.notify();
+        let BatchKey { source, day, stream } = self.seal.batch.clone();
         let object = Delivered {
-            at: self.shared.deps.clock.wall(),
-            batch: self.seal.batch.clone(),
+            delivered_at: self.shared.deps.clock.wall(),
+            source,
+            stream,
+            day,
             bucket: self.seal.location.bucket.clone(),
             key: self.seal.object_key.clone(),
             calls,
             bytes: len,
             encryption: stored.applied.clone(),
             first_received_at: self.seal.first_received_at,
-            put: self.put_took,
-            reason: self.reason,
+            put_ms: self.put_took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            reason: self.reason.map(|reason| reason.slug().to_owned()),
         };
         if let Some(list) = &self.shared.deps.list {
             list.add(object.clone());

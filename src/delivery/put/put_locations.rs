@@ -1,11 +1,11 @@
-//! What objects are put to, and the slots of each location.
+//! What objects are put to, the slots of each location, and what wakes those that wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
-use super::accepted::Accepted;
 use crate::delivery::settings::{FAILING_PUTS_PER_LOCATION, PUTS_PER_LOCATION, SEALED_PER_LOCATION};
 use crate::lock::lock;
 use crate::object::S3Location;
@@ -43,25 +43,19 @@ pub(in crate::delivery) struct Slots {
     pub(in crate::delivery) sealed: Arc<Semaphore>,
 }
 
-impl Slots {
-    fn new() -> Self {
-        Self {
-            puts: Semaphore::new(PUTS_PER_LOCATION),
-            failing_puts: Semaphore::new(FAILING_PUTS_PER_LOCATION),
-            accepted: Accepted::default(),
-            sealed: Arc::new(Semaphore::new(SEALED_PER_LOCATION)),
-        }
-    }
-}
-
 /// The slots of every location that was used so far.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct PutLocations(Mutex<BTreeMap<PutLocation, Arc<Slots>>>);
 
 impl PutLocations {
     pub(in crate::delivery) fn slots(&self, to: &S3Location) -> Arc<Slots> {
-        let mut slots = lock(&self.0);
-        Arc::clone(slots.entry(put_location(to)).or_insert_with(|| Arc::new(Slots::new())))
+        let new = || Slots {
+            puts: Semaphore::new(PUTS_PER_LOCATION),
+            failing_puts: Semaphore::new(FAILING_PUTS_PER_LOCATION),
+            accepted: Accepted::default(),
+            sealed: Arc::new(Semaphore::new(SEALED_PER_LOCATION)),
+        };
+        Arc::clone(lock(&self.0).entry(put_location(to)).or_insert_with(|| Arc::new(new())))
     }
 
     /// Forgets locations that are not `wanted`, unless something is put to them or waits for them.
@@ -79,5 +73,92 @@ impl PutLocations {
         for slots in lock(&self.0).values() {
             slots.accepted.notify();
         }
+    }
+}
+
+/// Counts the objects that a bucket has accepted, and notifies those that wait for it, so that they are
+/// retried before their wait ends. Cheap to clone; clones share their state.
+///
+/// They are notified in the order in which they began to wait, so that the same events lead to the same
+/// steps. (A channel that wakes its waiters in random order would not do.)
+#[derive(Clone, Debug, Default)]
+pub(in crate::delivery) struct Accepted(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    count: AtomicU64,
+    notify: Notify,
+}
+
+/// Waits for a notification.
+#[derive(Debug)]
+pub(in crate::delivery) struct Waiter {
+    from: Accepted,
+    seen: u64,
+}
+
+impl Accepted {
+    /// Notifies all waiters that the bucket has accepted an object.
+    pub(in crate::delivery) fn notify(&self) {
+        self.0.count.fetch_add(1, Ordering::AcqRel);
+        self.0.notify.notify_waiters();
+    }
+
+    /// Waits for notifications from now on.
+    pub(in crate::delivery) fn waiter(&self) -> Waiter {
+        Waiter { from: self.clone(), seen: self.count() }
+    }
+
+    /// Whether anything waits, or another clone may be notified.
+    pub(in crate::delivery) fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Acquire)
+    }
+}
+
+impl Waiter {
+    /// Ignores the notifications until now.
+    pub(in crate::delivery) fn forget(&mut self) {
+        self.seen = self.from.count();
+    }
+
+    /// Ready at the first notification that was neither received nor ignored. Cancel-safe.
+    pub(in crate::delivery) async fn notified(&mut self) {
+        loop {
+            // Created before the count is read, so that a notification in between wakes it.
+            let notified = self.from.0.notify.notified();
+            let count = self.from.count();
+            if count != self.seen {
+                self.seen = count;
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn earlier_notifications_are_received_once_and_ignored_ones_never() {
+        let accepted = Accepted::default();
+        let mut waiter = accepted.waiter();
+        accepted.notify();
+        accepted.notify();
+        waiter.notified().await;
+        accepted.notify();
+        waiter.forget();
+        let mut waits = Box::pin(waiter.notified());
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(waits.as_mut().poll(context).is_pending()))
+                .await
+        );
+        accepted.notify();
+        waits.await;
     }
 }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accepted::Waiter;
 use super::after_put::{Next, after_head, after_put};
+use super::put_locations::Waiter;
 use crate::delivery::settings::REFUSALS_BEFORE_ALARM;
 use crate::delivery::shared::Shared;
 use crate::log::Stopped;

@@ -73,7 +73,7 @@ fn step(max_bytes: u64) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate; the encoder measures")]
-fn ratio(lines: u64, object: u64) -> f64 {
+pub(super) fn ratio(lines: u64, object: u64) -> f64 {
     lines as f64 / object.max(1) as f64
 }
 

@@ -24,7 +24,7 @@ pub(in crate::delivery) fn begin(shared: &Arc<Shared>, batch: &OpenBatch) {
     if !estimate.is_stale(batch.bytes, max_bytes) || shared.busy.contains(&batch.key) {
         return;
     }
-    let Some(measuring) = shared.sizes.begin(&batch.key) else { return };
+    let Some(measuring) = shared.sizes.measuring.take(&batch.key) else { return };
     let pieces = estimate.pieces(batch.bytes, max_bytes);
     let (shared_of_task, batch) = (Arc::clone(shared), batch.clone());
     shared.tasks.spawn(async move {

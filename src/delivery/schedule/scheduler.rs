@@ -6,15 +6,13 @@ use std::time::Duration;
 use super::due::{Deadlines, View};
 use super::measure;
 use crate::delivery::blocking::noted;
-use crate::delivery::clock_watch::ClockWatch;
 use crate::delivery::days::closing::Closing;
 use crate::delivery::failures::refusals_and_alarms;
-use crate::delivery::gauges;
-use crate::delivery::ledger_watch::LedgerWatch;
 use crate::delivery::make::one_object;
 use crate::delivery::resume::Comparison;
 use crate::delivery::settings::CHECK_EVERY;
 use crate::delivery::shared::Shared;
+use crate::delivery::watches::{ClockWatch, LedgerWatch, refresh_gauges};
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 
 /// How long to rest after a check, for each batch checked. Checking one batch takes well under a microsecond,
@@ -40,7 +38,7 @@ pub(in crate::delivery) async fn run(shared: Arc<Shared>) {
         }
         ledger_watch.look(&shared);
         let batches = look(&shared, &mut deadlines);
-        gauges::refresh(&shared);
+        refresh_gauges(&shared);
         let rest = REST_PER_BATCH.saturating_mul(u32::try_from(batches).unwrap_or(u32::MAX)).min(REST_MAX);
         let kicked = async {
             tokio::time::sleep(rest).await;

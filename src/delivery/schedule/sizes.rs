@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::estimate::Estimate;
+use super::estimate::{Estimate, ratio};
 use crate::batch::BatchKey;
+use crate::delivery::tasks_under_way::Claims;
 use crate::lock::lock;
 use crate::log::OpenBatch;
 use crate::object::Stream;
@@ -18,6 +19,8 @@ pub(in crate::delivery) struct Sizes {
     /// Maximum bytes of an object.
     max_bytes: u64,
     known: Mutex<Known>,
+    /// Batches that are being measured.
+    pub(in crate::delivery) measuring: Arc<Claims<BatchKey>>,
     /// Limits measurements to one at a time, because none is urgent.
     turns: Semaphore,
 }
@@ -27,8 +30,6 @@ struct Known {
     /// Line bytes per object byte of the last object of each source and stream.
     ratios: BTreeMap<(SourceId, Stream), f64>,
     estimates: BTreeMap<BatchKey, Estimate>,
-    /// Batches that are being measured.
-    measured_now: BTreeSet<BatchKey>,
 }
 
 impl Known {
@@ -41,7 +42,7 @@ impl Known {
 
 impl Sizes {
     pub(in crate::delivery) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, known: Mutex::default(), turns: Semaphore::new(1) }
+        Self { max_bytes, known: Mutex::default(), measuring: Claims::new(None), turns: Semaphore::new(1) }
     }
 
     /// Lines never grow by much when they are compressed, so a batch this small fills no object and needs no
@@ -69,12 +70,10 @@ impl Sizes {
 
     /// Learns from an encoding how well a source's lines compress. Also keeps the figures as the batch's
     /// estimate, in case the encoding is not sealed.
-    #[expect(clippy::cast_precision_loss, reason = "an estimate; the encoder measures")]
     pub(in crate::delivery) fn learn(&self, batch: &OpenBatch, bytes: u64, object: u64) {
-        let ratio = bytes as f64 / object.max(1) as f64;
         let estimate = Estimate::encoded(batch.sealed_through, bytes, object);
         let mut known = lock(&self.known);
-        known.ratios.insert((batch.key.source.clone(), batch.key.stream.clone()), ratio);
+        known.ratios.insert((batch.key.source.clone(), batch.key.stream.clone()), ratio(bytes, object));
         known.estimates.insert(batch.key.clone(), estimate);
     }
 
@@ -97,27 +96,8 @@ impl Sizes {
         lock(&self.known).ratios.retain(|(source, _), _| !sources.contains(source));
     }
 
-    /// Begins to measure a batch. `None` if it is being measured already.
-    pub(in crate::delivery) fn begin(self: &Arc<Self>, batch: &BatchKey) -> Option<Measuring> {
-        let new = lock(&self.known).measured_now.insert(batch.clone());
-        new.then(|| Measuring { sizes: Arc::clone(self), batch: batch.clone() })
-    }
-
     /// Waits for its turn to measure. `None` never comes: the semaphore is never closed.
     pub(in crate::delivery) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
-    }
-}
-
-/// A batch that is being measured, until this is dropped.
-#[derive(Debug)]
-pub(in crate::delivery) struct Measuring {
-    sizes: Arc<Sizes>,
-    batch: BatchKey,
-}
-
-impl Drop for Measuring {
-    fn drop(&mut self) {
-        lock(&self.sizes.known).measured_now.remove(&self.batch);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::delivered_day::DeliveredDay;
 use super::ledger::{Ledger, ROWS_MAX};
+use super::note::CallNote;
 use crate::batch::BatchKey;
 use crate::log::{Amend, DayInBucket, Hour, Parked, PendingSeal, Range, Report, Rows, Seal};
 use crate::object::{BucketString, S3Location};
@@ -62,6 +63,59 @@ pub struct CallState {
 }
 
 impl CallState {
+    /// Applies one note.
+    pub fn apply(&mut self, note: CallNote) {
+        match note {
+            CallNote::Location { source, from, location } => {
+                let known = self.locations.entry(source).or_default();
+                known.retain(|(at, _)| *at < from);
+                // Exactly one more is reserved, because there may be ten thousand sources, nearly all with
+                // one bucket.
+                known.reserve_exact(1);
+                known.push((from, location));
+            }
+            CallNote::Sealed(seal) => self.sealed(seal),
+            CallNote::Committed { number, seal, amended, .. } => {
+                self.sealed_if_unknown(seal);
+                self.amended(number, amended);
+                if let Some(pending) = self.seals.remove(&number) {
+                    self.ledger.deliver(&pending.seal.batch, &pending.seal.hours(), &pending.hours());
+                    self.release(&pending.seal.batch);
+                    self.delivered(pending);
+                }
+            }
+            CallNote::Conflict { number } => self.pending(number, |pending| pending.conflict = true),
+            CallNote::Retry { number, overwrite } => {
+                self.pending(number, |pending| (pending.conflict, pending.overwrite) = (false, overwrite));
+            }
+            CallNote::Restored { number } => {
+                let amended = self.seals.get_mut(&number).and_then(|pending| pending.amended.take());
+                let lost = amended.map(|amend| amend.lost).unwrap_or_default();
+                // Only one entry is removed, because other damage may be noted as an equal range.
+                for range in lost {
+                    self.lost.iter().rposition(|known| *known == range).map(|at| self.lost.remove(at));
+                }
+            }
+            CallNote::Amended { number, amend } => self.amended(number, Some(Box::new(amend))),
+            CallNote::Lost(range) => {
+                self.assigned_through(range.last);
+                self.lose(range);
+            }
+            CallNote::Tallied(tally) => {
+                self.assigned_through(tally.through);
+                self.ledger.add_tally(&tally);
+            }
+            CallNote::DaysOver { through } => self.days_over = self.days_over.max(Some(through)),
+            CallNote::Closed(place) => {
+                self.days.remove(&place);
+                let last = self.last_closed.entry((place.source, place.bucket)).or_insert(place.day);
+                *last = place.day.max(*last);
+            }
+            CallNote::Forgotten { sources } => self.forget(sources),
+            CallNote::Clock { .. } => {}
+        }
+    }
+
     /// The state of a new log.
     pub fn new() -> Self {
         Self { ledger: Ledger::new(), ..Self::default() }
@@ -79,7 +133,7 @@ impl CallState {
         of_seals.chain(of_days).cloned().collect()
     }
 
-    pub(super) fn forget(&mut self, sources: Vec<SourceId>) {
+    fn forget(&mut self, sources: Vec<SourceId>) {
         let waiting = self.waiting_sources();
         let gone: BTreeSet<SourceId> =
             sources.into_iter().filter(|source| !waiting.contains(source)).collect();
@@ -106,13 +160,13 @@ impl CallState {
         self.next_position = self.next_position.max(position.saturating_add(1));
     }
 
-    pub(super) fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
+    fn sealed_if_unknown(&mut self, seal: Option<Box<Seal>>) {
         if let Some(seal) = seal.filter(|seal| !self.seals.contains_key(&seal.number)) {
             self.sealed(*seal);
         }
     }
 
-    pub(super) fn sealed(&mut self, seal: Seal) {
+    fn sealed(&mut self, seal: Seal) {
         self.next_seal = self.next_seal.max(seal.number.saturating_add(1));
         self.assigned_through(seal.last);
         let cursor = self.cursors.entry(seal.batch.clone()).or_default();
@@ -144,7 +198,7 @@ impl CallState {
     /// Releases a batch's frames up to the first seal that is neither in the store nor kept apart. Later seals
     /// may already be stored or kept apart, because the note that recorded this for the first one may be
     /// unreadable.
-    pub(super) fn release(&mut self, batch: &BatchKey) {
+    fn release(&mut self, batch: &BatchKey) {
         let held = self.seals.values().filter(|held| held.parked.is_none() && held.seal.batch == *batch);
         let held = held.map(|pending| pending.seal.first).min();
         let cursor = self.cursors.entry(batch.clone()).or_default();
@@ -158,7 +212,7 @@ impl CallState {
     }
 
     /// Adds an object that is in the store to its day.
-    pub(super) fn delivered(&mut self, pending: PendingSeal) {
+    fn delivered(&mut self, pending: PendingSeal) {
         let (batch, bucket) = (&pending.seal.batch, &pending.seal.location.bucket);
         let oldest_pending = self
             .seals
@@ -171,7 +225,7 @@ impl CallState {
         }
     }
 
-    pub(super) fn amended(&mut self, number: u64, amended: Option<Box<Amend>>) {
+    fn amended(&mut self, number: u64, amended: Option<Box<Amend>>) {
         let Some(amended) = amended else { return };
         let Some(pending) = self.seals.get_mut(&number) else { return };
         let known = pending.amended.replace(*amended.clone()).is_some();
@@ -185,7 +239,7 @@ impl CallState {
 
     /// Notes a range as lost. Positions that are noted already are not counted again: readers and starts name
     /// the same damage in ranges of their own, and a seal that is amended names it once more.
-    pub(super) fn lose(&mut self, range: Range) {
+    fn lose(&mut self, range: Range) {
         let known = self.lost.iter().filter_map(|known| known.within(range.first, range.last));
         let new = range.outside(&Range::merge(known));
         let count = |new: &Range| new.last.saturating_sub(new.first).saturating_add(1);
@@ -193,7 +247,7 @@ impl CallState {
         self.lost.push(range);
     }
 
-    pub(super) fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
+    fn pending(&mut self, number: u64, change: impl FnOnce(&mut PendingSeal)) {
         if let Some(pending) = self.seals.get_mut(&number) {
             change(pending);
         }

@@ -1,6 +1,5 @@
 //! The byte formats of the spool's files: contents, checks, and how to read them without a running spool.
 
-mod cursor;
 pub(super) mod ident;
 pub(super) mod runs;
 pub(super) mod scan;
@@ -30,6 +29,34 @@ pub struct ByteRange {
 /// The file of a parked object. Nothing else builds its name.
 pub fn parked_name(seal: u64) -> String {
     format!("parked/{seal:020}.gz")
+}
+
+/// What is left of the bytes of a file. Reads little-endian fields one after the other.
+#[derive(Debug)]
+struct Cursor<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(len)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.bytes.split_first_chunk()?;
+        self.bytes = rest;
+        Some(*taken)
+    }
 }
 
 /// The SHA-256 of the lines of a parked object, in hexadecimal.

@@ -10,7 +10,7 @@
 //! cover the body. All of them begin with the segment's salt.
 
 use crate::log::frame::Salt;
-use crate::spool::format::cursor::Cursor;
+use crate::spool::format::Cursor;
 
 /// The offset of the first block.
 pub const SEGMENT_HEADER: u64 = 4_096;

@@ -24,7 +24,7 @@ use crate::disk::DiskFile;
 use crate::log::frame::Salt;
 use crate::object::{Collection, Stream};
 use crate::sources::SourceId;
-use crate::spool::format::cursor::Cursor;
+use crate::spool::format::Cursor;
 use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::time::{ReceivedDay, UnixMillis};
 

@@ -16,7 +16,6 @@
 //! A seal makes the state longer and needs further notes later. So on a full disk a seal is refused if it
 //! would leave too little space for the next manifest or for the notes that free space.
 
-mod apply;
 pub(super) mod note;
 pub(super) mod state;
 
@@ -138,10 +137,17 @@ pub fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
     Salt::new(spool_id, SALT_SPACE | number)
 }
 
-/// Encodes a note as it is stored in a manifest.
+/// Encodes a [`Note`] as it is stored in a manifest.
 /// Errors: the note cannot be written as JSON, or its length does not fit into 32 bits.
-pub fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
-    encode_json(note, salt)
+pub fn encode(note: &impl serde::Serialize, salt: Salt) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 8];
+    serde_json::to_writer(&mut bytes, note).map_err(io::Error::other)?;
+    let (head, json) = bytes.split_at_mut(8);
+    let len = u32::try_from(json.len()).map_err(io::Error::other)?.to_le_bytes();
+    let (at_len, at_checksum) = head.split_at_mut(4);
+    at_len.copy_from_slice(&len);
+    at_checksum.copy_from_slice(&salt.checksum(&len, json).to_le_bytes());
+    Ok(bytes)
 }
 
 /// Encodes a state as [`encode`] encodes `Note::State`, but without moving or copying it: with ten thousand
@@ -152,18 +158,7 @@ fn encode_state(state: &State, salt: Salt) -> io::Result<Vec<u8>> {
     enum Note<'a> {
         State(&'a State),
     }
-    encode_json(&Note::State(state), salt)
-}
-
-fn encode_json(note: &impl serde::Serialize, salt: Salt) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; 8];
-    serde_json::to_writer(&mut bytes, note).map_err(io::Error::other)?;
-    let (head, json) = bytes.split_at_mut(8);
-    let len = u32::try_from(json.len()).map_err(io::Error::other)?.to_le_bytes();
-    let (at_len, at_checksum) = head.split_at_mut(4);
-    at_len.copy_from_slice(&len);
-    at_checksum.copy_from_slice(&salt.checksum(&len, json).to_le_bytes());
-    Ok(bytes)
+    encode(&Note::State(state), salt)
 }
 
 /// The note at the beginning of `bytes`, and its length.

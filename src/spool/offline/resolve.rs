@@ -85,9 +85,14 @@ impl Conflict {
 
     /// Records the decision durably. It takes effect at the next start.
     pub(crate) fn record(self, decision: Decision) -> Result<(), ResolveError> {
-        let Self { disk, ident, manifest: (number, state), pending } = self;
+        let Self { disk, ident, manifest: (number, mut state), pending } = self;
         let seal = pending.seal.number;
-        let state = decided(state, seal, decision);
+        state.apply(match decision {
+            Decision::Overwrite => CallNote::Retry { number: seal, overwrite: true },
+            Decision::KeepTheirs => {
+                CallNote::Committed { number: seal, applied: None, seal: None, amended: None }
+            }
+        });
         drop(Manifest::begin(Arc::clone(&disk), ident.spool_id, number + 1, state, MANIFEST_BYTES)?);
         if decision == Decision::KeepTheirs {
             // Write the manifest before removing the file: a crash in between leaves a file that the next
@@ -138,15 +143,6 @@ fn conflicted(state: &State, seal: u64) -> Result<&PendingSeal, ResolveError> {
         let waiting = state.calls.seals.values().filter(waits).map(|pending| pending.seal.number);
         ResolveError::NotWaiting(seal, waiting.collect())
     })
-}
-
-/// The state after the decision.
-fn decided(mut state: State, number: u64, decision: Decision) -> State {
-    state.apply(match decision {
-        Decision::Overwrite => CallNote::Retry { number, overwrite: true },
-        Decision::KeepTheirs => CallNote::Committed { number, applied: None, seal: None, amended: None },
-    });
-    state
 }
 
 struct Ours<'a> {

@@ -1,13 +1,13 @@
-//! Batches with unsealed frames.
+//! What reads frames: batches that are to be sealed, and a second reader beside them.
 
 use std::io;
 
 use super::{SpoolLog, log_lost};
 use crate::batch::BatchKey;
 use crate::log::notes::{OpenFrames as _, seals};
-use crate::log::{Batches, OpenBatch, Range, Stopped, Visit};
+use crate::log::{Batches, Follow, OpenBatch, Range, ReadThrough, Stopped, Visit};
 use crate::spool::index::Batch;
-use crate::spool::reading::{reader, spread};
+use crate::spool::reading::{follow, reader, spread};
 use crate::spool::shared::lock;
 
 impl Batches for SpoolLog {
@@ -50,6 +50,36 @@ impl Batches for SpoolLog {
 
     fn positions_at(&self, batch: &OpenBatch, offsets: &[u64]) -> io::Result<Vec<u64>> {
         spread::positions_at(&self.shared, batch, offsets)
+    }
+}
+
+impl Follow for SpoolLog {
+    fn durable_through(&self) -> u64 {
+        lock(&self.shared.index).durable_through
+    }
+
+    fn hold_after(&self, position: Option<u64>) {
+        let mut index = lock(&self.shared.index);
+        let fewer = position.unwrap_or(u64::MAX) > index.held_after.unwrap_or(u64::MAX);
+        index.held_after = position;
+        drop(index);
+        let set_aside = usize::from(position.is_some());
+        let is_other = std::mem::replace(&mut lock(&self.shared.next).set_aside, set_aside) != set_aside;
+        if fewer || is_other {
+            self.shared.wake_housekeeper();
+        }
+    }
+
+    fn held_bytes(&self) -> u64 {
+        lock(&self.shared.index).held_bytes()
+    }
+
+    fn held_end(&self, bytes: u64) -> u64 {
+        lock(&self.shared.index).held_end(bytes)
+    }
+
+    fn follow(&self, read_through: &mut ReadThrough, visit: &mut Visit<'_>) -> io::Result<()> {
+        follow::follow(&self.shared, read_through, visit)
     }
 }
 

@@ -3,16 +3,12 @@
 //! Order O2: a seal is synced before the first byte of its object is uploaded. Order O3: the store's success
 //! is verified before the commit is synced, and a segment is released only after that.
 
-mod accounts;
 mod batches;
 mod days;
-mod follow;
 mod imports;
-mod locations;
-mod parked;
+mod reports;
 mod seals;
 mod space;
-mod status;
 
 use std::sync::Arc;
 

@@ -5,9 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::found::Found;
-use super::frame_counts::FrameCounts;
-use super::index::{restore_closed, restore_stretches};
+use super::found::{Found, FrameCounts, restore_closed, restore_stretches};
 use super::spares::retry_without_spares;
 use crate::batch::BatchKey;
 use crate::disk::{self, DiskFile, is_no_space, read_sound};

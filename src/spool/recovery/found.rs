@@ -1,26 +1,61 @@
-//! Segments found on disk: what their indexes or frames show, and the torn write at the end of the last one.
+//! Segments found on disk: what their indexes or frames show, the torn write at the end of the last one, and
+//! how they are added to the index.
 
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::frame_counts::FrameCounts;
 use super::open_error::{OpenError, failed};
 use crate::batch::BatchKey;
 use crate::disk::{Disk, DiskFile, if_there, is_no_space, read_sound};
 use crate::log::frame::{Frame, Salt};
+use crate::log::notes::counts_of;
+use crate::log::{AccountKey, Hour, Row};
 use crate::planted_bugs::{PlantedBug, planted};
 use crate::spool::format::ident::Ident;
 use crate::spool::format::runs::{Runs, ScannedRuns, Stretch};
 use crate::spool::format::scan::{FoundBlock, scan_noting};
+use crate::spool::format::seen_file::SeenEntries;
 use crate::spool::format::segment::{HeaderCheck, SEGMENT_HEADER, check_header, index_name, number_in};
 use crate::spool::format::segment_index::read_directory;
+use crate::spool::imports::FoundProgress;
 use crate::spool::index::SegmentState;
 use crate::spool::manifest::state::State;
+use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::housekeeper::write_zeros;
 use crate::time::UnixMillis;
 
 /// Keeps the bytes of the last torn write.
 const TORN_TAIL: &str = "quarantine/torn-tail";
+
+/// Counts frames of a scan that are in no tally yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FrameCounts {
+    /// Frames up to this position are counted already.
+    pub(super) tallied_through: u64,
+    /// Counts by account and hour.
+    pub(super) rows: BTreeMap<(AccountKey, Hour), Row>,
+    /// The progress of imports.
+    pub(super) imports: FoundProgress,
+}
+
+impl FrameCounts {
+    /// Counts only frames after this position.
+    pub(super) fn after(tallied_through: u64) -> Self {
+        Self { tallied_through, ..Self::default() }
+    }
+
+    /// Counts a frame, unless it is in a tally.
+    pub(super) fn count(&mut self, frame: &Frame<'_>) {
+        if frame.position <= self.tallied_through {
+            return;
+        }
+        self.imports.take(frame);
+        if let (Some(counts), Some(account)) = (counts_of(frame), frame.account()) {
+            self.rows.entry((account, Hour::of(frame.received_at))).or_default().add(&counts);
+        }
+    }
+}
 
 /// A segment found on disk.
 pub(super) struct Found {
@@ -230,4 +265,31 @@ pub(super) fn cut_torn_write(disk: &dyn Disk, last: Option<&mut Found>, synced: 
     last.blocks.pop();
     last.set_span();
     Ok(len)
+}
+
+/// Adds closed segments to the index.
+pub(super) fn restore_closed(shared: &Shared, found: &[Found], seen_files: &BTreeMap<u64, SeenEntries>) {
+    for segment in found {
+        let is_known = seen_files.contains_key(&segment.number) || shared.options.dedupe_max == 0;
+        let mut index = lock(&shared.index);
+        index.segments.insert(segment.number, segment.state(segment.indexed && is_known));
+        for ((source, hour), row) in &segment.counts.rows {
+            index.ledger.count(source, *hour, row);
+        }
+        index.imports.take_found(&segment.counts.imports);
+        drop(index);
+        restore_stretches(shared, &segment.stretches);
+    }
+}
+
+/// Adds the frames that are not released yet.
+pub(super) fn restore_stretches(shared: &Shared, stretches: &[(BatchKey, Stretch)]) {
+    let state = shared.state();
+    let mut index = lock(&shared.index);
+    for (key, stretch) in stretches {
+        let cursor = state.calls.cursors.get(key).cloned().unwrap_or_default();
+        if stretch.last > cursor.released {
+            index.restore(key, stretch.clone(), cursor.sealed);
+        }
+    }
 }

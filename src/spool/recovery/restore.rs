@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use super::begin::begin_segment;
 use super::durable::Durable;
-use super::found::Found;
-use super::index::restore_closed;
+use super::found::{Found, restore_closed};
 use super::open_error::{OpenError, failed};
-use super::opened::{Opened, Recovered};
 use super::spares::usable_spares;
 use super::unclaimed_files::clean_up_parked;
 use crate::disk::is_no_handle;
 use crate::log::notes::Health;
-use crate::log::{AccountKey, Go, Hour, Read, Row};
+use crate::log::{AccountKey, Go, Hour, Range, Read, Row};
 use crate::spool::format::scan::scan;
 use crate::spool::format::seen_file::{self, SeenEntries, SeenHalf};
 use crate::spool::format::segment::seen_name;
@@ -30,6 +28,38 @@ use crate::time::UnixMillis;
 
 /// How far the clock may be behind the newest frame without a warning.
 const CLOCK_BEHIND_MS: i64 = 86_400_000;
+
+/// The findings of a start.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The number of segments with frames.
+    pub segments: usize,
+    /// The number of frames that are not delivered yet.
+    pub frames: u64,
+    /// The number of sealed batches that are not committed.
+    pub seals: usize,
+    /// Positions that this start found to be lost.
+    pub lost: Vec<Range>,
+    /// The last segment, if the disk cannot read all of it. An unknown number of frames may have followed the
+    /// last one found. The segment is kept in quarantine.
+    pub unreadable: Option<u64>,
+    /// Bytes of torn writes that were cut off. They were never acknowledged.
+    pub torn_bytes: u64,
+    /// Whether the wall clock is more than a day earlier than the newest frame.
+    pub clock_behind: bool,
+    /// Whether notes of the manifest could not be read. The work that they recorded is done again, so a call
+    /// may be delivered twice.
+    pub manifest_damaged: bool,
+}
+
+/// An opened spool, not yet running.
+#[derive(Debug)]
+pub(in crate::spool) struct Opened {
+    pub(in crate::spool) shared: Arc<Shared>,
+    pub(in crate::spool) writer: Writer,
+    pub(in crate::spool) housekeeper: Housekeeper,
+    pub(in crate::spool) recovered: Recovered,
+}
 
 /// Restores the state that is kept in memory, and completes `recovered` with what it counts. `frames_missing`
 /// states whether frames are known to be missing.

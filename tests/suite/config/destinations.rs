@@ -1,7 +1,6 @@
 //! What is refused in a `[[destination]]`, and the texts that say so.
 
-use forebay::destinations::external_ids::ExternalIds;
-use forebay::destinations::settings::{AtLambda, FunctionsAt};
+use forebay::destinations::settings::{AtLambda, ExternalIds, FunctionsAt};
 use forebay::sources::SourceId;
 
 use super::{SMALLEST, config, load, problems};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use forebay::alarms::AlarmKind;
 use forebay::boxed_future::BoxFuture;
-use forebay::delivery::days::closed_day::{ClosedDay, DayHook};
+use forebay::delivery::{ClosedDay, DayHook};
 use forebay::disk::Disk;
 use forebay::disk::DiskFile;
 use forebay::disk::real_disk::RealDisk;

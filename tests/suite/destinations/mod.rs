@@ -33,7 +33,6 @@ use forebay::boxed_future::BoxFuture;
 use forebay::call::LineSink as _;
 use forebay::destinations::class::Class;
 use forebay::destinations::disk_work::DiskWork;
-use forebay::destinations::external_ids::ExternalIds;
 use forebay::destinations::invoke::{Carried, Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::{FILE, Positions};
@@ -42,7 +41,7 @@ use forebay::destinations::request::Invocation;
 use forebay::destinations::runner::{CommandError, Deps, Destinations};
 use forebay::destinations::select::Selection;
 use forebay::destinations::settings::{
-    AtLambda, BatchBounds, DestinationSettings, FunctionsAt, SecretText, URL,
+    AtLambda, BatchBounds, DestinationSettings, ExternalIds, FunctionsAt, SecretText, URL,
 };
 use forebay::disk::Disk;
 use forebay::disk::real_disk::RealDisk;

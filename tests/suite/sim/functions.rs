@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use forebay::boxed_future::BoxFuture;
 use forebay::destinations::class::Class;
-use forebay::destinations::external_ids::ExternalIds;
 use forebay::destinations::invoke::{Equipment, Invoke, Invoked, Outgoing};
 use forebay::destinations::outcome::Failure;
 use forebay::destinations::positions::LaneId;
 use forebay::destinations::request::Invocation;
 use forebay::destinations::select::Selection;
-use forebay::destinations::settings::{AtLambda, BatchBounds, DestinationSettings, FunctionsAt};
+use forebay::destinations::settings::{AtLambda, BatchBounds, DestinationSettings, ExternalIds, FunctionsAt};
 use forebay::sources::SourceId;
 
 use super::second_reader::SecondReader;

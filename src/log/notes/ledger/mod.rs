@@ -297,13 +297,10 @@ impl Ledger {
     /// If damage hid the hours of some frames of the batch, frames beyond an hour's open frames are charged
     /// to other hours.
     pub(crate) fn hours_for_seal(&self, batch: &BatchKey, read: Hours) -> Hours {
-        let Some(account) =
-            self.accounts.get(&AccountKey::of_batch(batch)).filter(|_| self.uncertain.contains(batch))
-        else {
+        if !self.uncertain.contains(batch) || !self.knows(&AccountKey::of_batch(batch)) {
             return read;
-        };
-        let of_day = account.hours.iter().filter(|(hour, _)| hour.day() == batch.day);
-        let open = of_day.map(|(hour, entry)| (*hour, u64::try_from(entry.open(&batch.stream)).unwrap_or(0)));
+        }
+        let open = self.open_by_hour(batch).map(|(hour, open)| (hour, u64::try_from(open).unwrap_or(0)));
         fit_to_hours(&open.collect::<Vec<_>>(), &read)
     }
 
@@ -344,7 +341,7 @@ impl Ledger {
     /// number of frames written off.
     pub(crate) fn settle(&mut self, batch: &BatchKey) -> u64 {
         let uncertain = self.uncertain.remove(batch) || self.doubt_through >= Some(batch.day);
-        let open: i128 = self.open_by_hour(batch).into_iter().filter(|open| *open > 0).sum();
+        let open: i128 = self.open_by_hour(batch).map(|(_, open)| open).filter(|open| *open > 0).sum();
         if open == 0 {
             return 0;
         }
@@ -362,10 +359,10 @@ impl Ledger {
         u64::try_from(open).unwrap_or(u64::MAX)
     }
 
-    fn open_by_hour(&self, batch: &BatchKey) -> Vec<i128> {
+    fn open_by_hour(&self, batch: &BatchKey) -> impl Iterator<Item = (Hour, i128)> {
         let hours = self.accounts.get(&AccountKey::of_batch(batch)).map_or(&[][..], |account| &account.hours);
         let of_day = hours.iter().filter(|(hour, _)| hour.day() == batch.day);
-        of_day.map(|(_, entry)| entry.open(&batch.stream)).collect()
+        of_day.map(|(hour, entry)| (*hour, entry.open(&batch.stream)))
     }
 
     fn total_lost(&self) -> u64 {
@@ -393,7 +390,7 @@ impl Ledger {
             }
         }
         for (batch, frames, first) in open.iter().filter(|(batch, ..)| explained(batch.day)) {
-            let counted: i128 = self.open_by_hour(batch).into_iter().sum();
+            let counted: i128 = self.open_by_hour(batch).map(|(_, open)| open).sum();
             let missing = u64::try_from(i128::from(*frames) - counted).unwrap_or(0);
             if unknown(batch.day) && missing > 0 {
                 self.count(&AccountKey::of_batch(batch), *first, &Row::stored_in(&batch.stream, missing));
