@@ -5,6 +5,7 @@
 mod bytes;
 mod members;
 mod merge;
+pub mod quoted;
 mod raw_members;
 mod scan;
 mod splice;

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::FileType;
 use super::header::{Column, Header, HeaderError, Warning, check_letters};
-use super::json_text;
 use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree};
 use super::record::Record;
 use super::row_error::{Cell, Needed, RowError, WidthHint};
 use super::schema::ColumnType;
-use super::time::Numbers;
 use super::value::Kind;
 use crate::call::CallKind;
+use crate::call::export_time::Numbers;
 use crate::call::object_sets::{OBJECT_ID_MAX, PROPERTY_BYTES_MAX};
 use crate::import::row_hash::{RowHash, RowScope};
+use crate::json::quoted;
 use crate::object::Collection;
 use crate::words::{first_few, grouped, outside_text_within};
 
@@ -146,14 +146,14 @@ impl Plan {
         let mut head = b"{".to_vec();
         if let FileType::Calls(kind) = options.kind {
             head.extend_from_slice(b"\"type\":");
-            json_text::write(kind.name().as_bytes(), false, &mut head);
+            quoted::write(kind.name().as_bytes(), false, &mut head);
             head.push(b',');
         }
         head.extend_from_slice(b"\"messageId\":\"");
         let (prefix, id_column, scope) = match &options.message_id {
             MessageIds::Position(prefix) => {
                 let mut escaped = Vec::new();
-                json_text::write_escaped(prefix.as_bytes(), &mut escaped);
+                quoted::write_escaped(prefix.as_bytes(), &mut escaped);
                 (Some(escaped), message_id, None)
             }
             MessageIds::RowHash(scope) => (Some(b"imp_".to_vec()), message_id, Some(*scope)),
@@ -290,12 +290,12 @@ impl Plan {
     ) -> Result<(), RowError> {
         self.check(record)?;
         let start = out.len();
-        let plain = json_text::is_plain(record.all_fields());
+        let plain = quoted::is_plain(record.all_fields());
         let row = Row { record, plain, empty: self.empty, is_object: self.collection.is_some() };
         out.extend_from_slice(&self.head);
         let given = self.id_column.and_then(|column| record.get(column)).filter(|cell| !is_blank(cell));
         match (given, &self.prefix) {
-            (Some(id), _) => json_text::write_escaped(id, out),
+            (Some(id), _) => quoted::write_escaped(id, out),
             (None, Some(prefix)) => {
                 out.extend_from_slice(prefix);
                 match self.row_hash(record).map(|own| known_as.unwrap_or(own)) {
