@@ -49,15 +49,11 @@ impl<'e> Fields<'_, 'e> {
     /// Errors: [`RowReject`] `bad-type`: it is an object or a list.
     pub(super) fn text(&self, field: Field) -> Result<Option<Cow<'e, str>>, RowReject> {
         let Some(value) = self.value(field) else { return Ok(None) };
-        let text = match value {
-            Value::Null => return Ok(None),
-            Value::Text(text) | Value::Number(text) => text,
-            other => match other.said() {
-                Some(text) => Cow::Owned(text.into_owned()),
-                None => return Err(bad_type(field, "a text", &other)),
-            },
-        };
-        Ok(Some(text).filter(|text| !text.trim().is_empty()))
+        match value {
+            Value::Null => Ok(None),
+            Value::Object(_) | Value::List(_) => Err(bad_type(field, "a text", &value)),
+            other => Ok(other.into_said().filter(|text| !text.trim().is_empty())),
+        }
     }
 
     /// Appends a field that must be an object. Returns whether it has a value other than null; if not, `out`

@@ -117,13 +117,14 @@ impl TimePattern {
             return Err("the time pattern has no letters such as yyyy".to_owned());
         }
         // Of numbers that follow each other, each has as many digits as its letters.
-        let mut next_is_number = false;
-        for part in parts.iter_mut().rev() {
-            let is_number = matches!(part, Part::Field { letter, count, .. } if letter.is_number(*count));
-            if let Part::Field { fixed, .. } = part {
-                *fixed = is_number && next_is_number;
+        let is_number = |part: Option<&Part>| matches!(part, Some(Part::Field { letter, count, .. }) if letter.is_number(*count));
+        for index in 0..parts.len() {
+            let has_neighbor = is_number(parts.get(index + 1))
+                || index.checked_sub(1).is_some_and(|before| is_number(parts.get(before)));
+            let has_width = is_number(parts.get(index)) && has_neighbor;
+            if let Some(Part::Field { fixed, .. }) = parts.get_mut(index) {
+                *fixed = has_width;
             }
-            next_is_number = is_number;
         }
         Ok(Self(parts))
     }

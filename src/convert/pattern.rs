@@ -52,7 +52,8 @@ mod tests {
             assert_eq!(pattern.find(key, prefix), expected, "{key} below {prefix}");
         };
         check("events_2024-03-01.json.gz", "", Some(PatternMatch::WholeKey));
-        check("events_2024-03-01.json.gz", "events_", None);
+        check("events_2024-03-01.json.gz", "events_", Some(PatternMatch::WholeKey));
+        check("in/2024-03-01.json.gz", "in/", None);
         check("in/events_2024-03-01.json.gz", "in/", Some(PatternMatch::AfterPrefix));
         check("in/events_2024-03-01.json.gz", "", None);
         check("in/events_2024-03-01.json.gz.bak", "in/", None);

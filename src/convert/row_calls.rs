@@ -157,7 +157,7 @@ impl<'e> RowCalls<'_, '_, 'e> {
                 index += 1;
             }
         }
-        if index == 0 { Err(missing("missing:groups", "a group in groups")) } else { Ok(()) }
+        if index == 0 { Err(missing("missing:groups", "group in groups")) } else { Ok(()) }
     }
 
     /// The time of the calls.
@@ -305,10 +305,8 @@ fn write_properties(fields: &Fields<'_, '_>, out: &mut Vec<u8>) -> Result<(), Ro
     for (field, name) in SALE {
         let Some(value) = fields.value(field) else { continue };
         let is_number = matches!(field, Field::Price | Field::Quantity | Field::Revenue);
-        match if is_number { number(value) } else { Some(value) } {
-            Some(value) => sale.push((name, value)),
-            None => {}
-        }
+        let value = if is_number { number(value) } else { Some(value) };
+        sale.extend(value.map(|value| (name, value)));
     }
     if !has_properties && sale.is_empty() {
         out.truncate(before);

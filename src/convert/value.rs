@@ -124,6 +124,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// As [`Value::said`], without a copy where the value borrows its text.
+    pub(super) fn into_said(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) | Self::Number(text) => Some(text),
+            Self::Quoted(Cow::Borrowed(raw)) => Some(unquoted(raw)),
+            other => other.said().map(|text| Cow::Owned(text.into_owned())),
+        }
+    }
+
     /// Whether the value counts as true: `true` itself, or that word in any case. Everything else is false.
     pub(super) fn is_true(&self) -> bool {
         match self {

@@ -63,7 +63,7 @@ fn sources_with_a_problem_name_their_place() {
 fn all_problems_of_a_file_are_reported_at_once() {
     let text = r#"{"config_nam":["x"],"converterConfig":{"fileTyp":"json","compressionType":"rar",
         "convertToAmplitudeFunc":{"user_id":["lowr","u"],"extra":["int","x"]},"csv":{"delimiter":";;","quote":1}},
-        "keyValidatorConfig":{"filterPattern":"(","filter":"x"}}"#;
+        "keyValidatorConfig":{"filterPattern":"(","filterPatern":"x"}}"#;
     assert_eq!(
         problems(text),
         [
@@ -74,7 +74,7 @@ fn all_problems_of_a_file_are_reported_at_once() {
             "E-CONV /converterConfig/csv/quote: 1 is not a text in quotes",
             "E-CONV /converterConfig: fileType is missing",
             "E-CONV /keyValidatorConfig/filterPattern: not a regular expression: unclosed group",
-            r#"E-CONV /keyValidatorConfig/filter: unknown key "filter" (did you mean "filterPattern"?)"#,
+            r#"E-CONV /keyValidatorConfig/filterPatern: unknown key "filterPatern" (did you mean "filterPattern"?)"#,
             r#"E-CONV /converterConfig/convertToAmplitudeFunc/user_id: unknown operator "lowr" (did you mean "lower"?)"#,
             r#"E-CONV /converterConfig/convertToAmplitudeFunc/extra: "int" takes a whole number itself, not "x""#,
             "E-CONV /converterConfig/convertToAmplitudeFunc: no row can become a call without event_type: add that field",
