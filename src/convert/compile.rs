@@ -4,11 +4,11 @@ use super::columns::Columns;
 use super::java_regex;
 use super::java_time::TimePattern;
 use super::node::Node;
+use super::object_text::fragment;
 use super::operator::Operator;
 use super::problem::{Problems, shown};
 use super::source::{Arithmetic, Member, One, Replace, Source};
 use super::value::Value;
-use crate::json::quoted;
 
 /// The most regular expressions of one converter: each may take up to a mebibyte of memory.
 const REGEXES_MAX: usize = 256;
@@ -295,8 +295,5 @@ impl Arguments<'_> {
 }
 
 fn member(name: &str, source: Source) -> Member {
-    let mut fragment = vec![b','];
-    quoted::write(name.as_bytes(), false, &mut fragment);
-    fragment.push(b':');
-    Member { fragment: fragment.into(), name: name.into(), source }
+    Member { fragment: fragment(name), name: name.into(), source }
 }

@@ -2,6 +2,7 @@
 
 use super::field::Field;
 use super::fields::Fields;
+use super::object_text::{begin, begin_named, fragment};
 use super::value::Value;
 use crate::json::quoted;
 
@@ -86,7 +87,7 @@ pub(super) struct ContextPlan {
 struct Planned {
     place: Place,
     /// A comma, the name in quotes and a colon.
-    fragment: Vec<u8>,
+    fragment: Box<[u8]>,
 }
 
 impl ContextPlan {
@@ -109,12 +110,12 @@ impl ContextPlan {
                 close(within.take(), out);
                 if let Some(name) = place.within {
                     within = Some((name, out.len()));
-                    name_member(name, out);
+                    begin_named(name, out);
                     out.push(b'{');
                 }
             }
             let before = out.len();
-            push_fragment(fragment, out);
+            begin(fragment, out);
             if !write_place(*place, fields, device, out) {
                 out.truncate(before);
             }
@@ -187,28 +188,4 @@ fn is_minus_one(value: &Value<'_>) -> bool {
         Value::Float(float) => *float == -1.0,
         _ => false,
     }
-}
-
-/// A comma, a name in quotes and a colon.
-pub(super) fn fragment(name: &str) -> Vec<u8> {
-    let mut fragment = vec![b','];
-    quoted::write(name.as_bytes(), false, &mut fragment);
-    fragment.push(b':');
-    fragment
-}
-
-/// Appends a fragment, without its comma after a bracket that was just opened.
-#[inline]
-pub(super) fn push_fragment(fragment: &[u8], out: &mut Vec<u8>) {
-    // No value ends with this bracket.
-    let comma = usize::from(out.last() == Some(&b'{'));
-    out.extend_from_slice(fragment.get(comma..).unwrap_or_default());
-}
-
-/// Appends the name of a member whose name needs no escapes.
-#[inline]
-pub(super) fn name_member(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(if out.last() == Some(&b'{') { b"\"" } else { b",\"" });
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
 }

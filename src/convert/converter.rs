@@ -88,10 +88,6 @@ impl Converter {
                 *place = Some(source);
             }
         }
-        // A flag that no field has is a column of the row.
-        if let (None, Some(flag)) = (&ignore, &file.ignore_flag) {
-            ignore = Some(Source::Column(compiler.columns.need(flag)));
-        }
         let columns = compiler.columns;
         for needed in data_type.needs(strategy) {
             if !needed.iter().any(|field| sources.get(*field).is_some()) {
@@ -129,6 +125,11 @@ impl Converter {
     /// order of the file.
     pub fn unused_fields(&self) -> &[String] {
         &self.unused
+    }
+
+    /// The field that `ignoreEventFlag` names, if the converter does not have it: no row is skipped then.
+    pub fn missing_flag(&self) -> Option<&str> {
+        self.file.ignore_flag.as_deref().filter(|_| self.ignore.is_none())
     }
 
     /// Appends the calls of a row to `calls`; it has been read for the converter's columns. `now` is for

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
+use super::object_text::begin;
 use super::row::Row;
 use super::source::{Arithmetic, Member, One, Source};
 use super::value::{self, Value};
@@ -97,9 +98,7 @@ impl<'e> Evaluation<'e> {
         out.push(b'{');
         for Member { fragment, source, .. } in members {
             let before = out.len();
-            // No comma belongs after a bracket that was just opened. No value ends with this bracket.
-            let comma = usize::from(out.last() == Some(&b'{'));
-            out.extend_from_slice(fragment.get(comma..).unwrap_or_default());
+            begin(fragment, out);
             if !self.write_in(source, element, out) {
                 out.truncate(before);
             }

@@ -251,6 +251,19 @@ fn one_of<T>(
 fn read_fields(node: &Node, problems: &mut Problems) -> Option<Fields> {
     match node {
         Node::Object(members) => Some(members.clone()),
+        // The same, written as an operator.
+        Node::List(list) if list.first() == Some(&Node::Text("dict".to_owned())) => {
+            let pairs = list.get(1..).unwrap_or_default().chunks(2);
+            let pairs = pairs.map(|pair| match pair {
+                [Node::Text(name), source] => Some((name.clone(), source.clone())),
+                _ => None,
+            });
+            let fields = pairs.collect::<Option<Fields>>();
+            if fields.is_none() {
+                problems.add("\"dict\" takes pairs of a name and a source");
+            }
+            fields
+        }
         other => {
             problems.add(format!("{} is not an object of fields", other.shown()));
             None

@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use crate::json::{Member, quoted, unescape};
+use crate::json::{Member, unescape};
 
-use super::context::name_member;
+use super::object_text::begin_named;
 use super::value::Value;
 
 /// Operations on user properties, which Amplitude applies. Other names are properties.
@@ -30,7 +30,7 @@ pub(super) fn add(added: &[(&str, Value<'_>)], start: usize, out: &mut Vec<u8>) 
         out.pop();
     }
     for (name, value) in added {
-        name_member(name, out);
+        begin_named(name, out);
         value.write(out);
     }
     out.push(b'}');
@@ -93,12 +93,6 @@ pub(super) fn split_operations(start: usize, out: &mut Vec<u8>) -> Option<Vec<u8
         out.truncate(start);
     }
     Some(operations)
-}
-
-/// A text as a JSON string.
-pub(super) fn text_member(name: &str, text: &str, out: &mut Vec<u8>) {
-    name_member(name, out);
-    quoted::write(text.as_bytes(), quoted::is_plain(text.as_bytes()), out);
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod members;
 mod mutation;
 mod node;
 mod numbers;
+mod object_text;
 mod operator;
 mod outcome;
 mod pattern;

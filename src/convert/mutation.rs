@@ -1,11 +1,11 @@
 //! What a row of strategy mirror does to an earlier one.
 
-use super::context::name_member;
 use super::field::Field;
 use super::fields::{Fields, shown};
-use super::members::text_member;
+use super::object_text::{begin_named, text_member};
 use super::outcome::RowReject;
 use super::place::RowPlace;
+use super::value::Value;
 use crate::json::quoted;
 
 /// A row inserts, updates or deletes the row with its key.
@@ -26,12 +26,12 @@ impl Mutation {
         key: &[Option<&str>],
         place: &RowPlace<'_>,
     ) -> Result<Self, RowReject> {
-        let bad = |value: &super::value::Value<'_>| {
+        let bad = |value: &Value<'_>| {
             let what = format!("mutation_type is none of INSERT, UPDATE, DELETE: {}", shown(value));
             RowReject::new("bad-mutation", what)
         };
         let op = match fields.value(Field::MutationType) {
-            None | Some(super::value::Value::Null) => "UPDATE",
+            None | Some(Value::Null) => "UPDATE",
             Some(value) => match value.text().as_deref() {
                 Some("INSERT") => "INSERT",
                 Some("UPDATE" | "") => "UPDATE",
@@ -53,7 +53,7 @@ impl Mutation {
 
     /// Appends the member `mutation` of a context.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        name_member("mutation", out);
+        begin_named("mutation", out);
         out.push(b'{');
         text_member("op", self.op, out);
         text_member("key", &self.key, out);

@@ -5,11 +5,12 @@ use std::io::Write as _;
 
 use data_encoding::BASE32_NOPAD;
 
-use super::context::{ContextPlan, name_member, number};
+use super::context::{ContextPlan, number};
 use super::field::{DataType, Field, Strategy};
 use super::fields::{Fields, bad_type, shown};
-use super::members::{add, split_operations, text_member};
+use super::members::{add, split_operations};
 use super::mutation::Mutation;
+use super::object_text::{begin_named, text_member};
 use super::outcome::{Calls, RowReject};
 use super::place::RowPlace;
 use super::value::{self, Value};
@@ -225,7 +226,7 @@ impl<'e> RowCalls<'_, '_, 'e> {
             _ => {}
         }
         if let Some(time) = common.time {
-            name_member("timestamp", out);
+            begin_named("timestamp", out);
             export_time::write(time, out);
         }
         let mut operations = None;
@@ -239,12 +240,12 @@ impl<'e> RowCalls<'_, '_, 'e> {
             }
             Call::Group { id, properties, .. } => {
                 text_member("groupId", id, out);
-                name_member("traits", out);
+                begin_named("traits", out);
                 out.extend_from_slice(properties);
             }
         }
         let before = out.len();
-        name_member("context", out);
+        begin_named("context", out);
         out.push(b'{');
         self.context.write(fields, common.device.as_deref(), out);
         if let Call::Group { group_type, .. } = call {
@@ -254,11 +255,11 @@ impl<'e> RowCalls<'_, '_, 'e> {
             operations = write_traits(fields, self.strategy, false, out)?;
         }
         if let Some(operations) = operations {
-            name_member("userPropertyOperations", out);
+            begin_named("userPropertyOperations", out);
             out.extend_from_slice(&operations);
         }
         if common.is_profile {
-            name_member("profile", out);
+            begin_named("profile", out);
             out.extend_from_slice(b"true");
         }
         if let Some(mutation) = &common.mutation {
@@ -298,7 +299,7 @@ fn write_id(call: Call<'_>, key: Option<u128>, place: &RowPlace<'_>, out: &mut V
 /// Writes `properties`: those of the event, and the numbers of a sale.
 fn write_properties(fields: &Fields<'_, '_>, out: &mut Vec<u8>) -> Result<(), RowReject> {
     let before = out.len();
-    name_member("properties", out);
+    begin_named("properties", out);
     let start = out.len();
     let has_properties = fields.write_object(Field::EventProperties, out)?;
     let mut sale = Vec::new();
@@ -328,7 +329,7 @@ fn write_traits(
     out: &mut Vec<u8>,
 ) -> Result<Option<Vec<u8>>, RowReject> {
     let before = out.len();
-    name_member("traits", out);
+    begin_named("traits", out);
     let start = out.len();
     let mut has_traits = fields.write_object(Field::UserProperties, out)?;
     let mut operations = None;

@@ -73,3 +73,19 @@ fn a_published_converter_of_an_export_works() {
     );
     assert_eq!(calls, [expected]);
 }
+
+/// The published example of a flag: some kinds of event are skipped.
+#[test]
+fn the_example_of_a_flag_skips_its_events() {
+    let text = r#"{"converterConfig": {"fileType": "json", "ignoreEventFlag": "$ignore",
+        "convertToAmplitudeFunc": {"event_type": "event_type", "user_id": "user_id",
+            "$ignore": ["or", ["equals", ["path", "event_type"], ["value", "page_view"]],
+                              ["equals", ["path", "event_type"], ["value", "session_start"]]]}}}"#;
+    let converter =
+        Converter::load(text.as_bytes(), DataType::Event, Strategy::AppendOnly, 32 * 1_024).unwrap();
+    let outcome =
+        |event: &str| converted(&converter, &format!(r#"{{"event_type":"{event}","user_id":"u"}}"#)).0;
+    assert_eq!(outcome("page_view"), Outcome::Skipped);
+    assert_eq!(outcome("session_start"), Outcome::Skipped);
+    assert_eq!(outcome("buy"), Outcome::Calls { count: 1, key: None });
+}

@@ -325,10 +325,11 @@ fn flagged_rows_are_skipped() {
     assert!(by_field.unused_fields().is_empty());
     assert_eq!(converted(&by_field, r#"{"e":"ping"}"#).0, Outcome::Skipped);
     assert_eq!(converted(&by_field, r#"{"e":"p","u":"u"}"#).1.len(), 1);
-    // Without such a field the row's own flag counts.
-    let by_column = load(r#"{"event_type":"e","user_id":"u"}"#);
-    assert_eq!(converted(&by_column, r#"{"e":"e","u":"u","$ignore":"TRUE"}"#).0, Outcome::Skipped);
-    assert_eq!(converted(&by_column, r#"{"e":"e","u":"u","$ignore":1}"#).1.len(), 1);
+    assert_eq!(by_field.missing_flag(), None);
+    // The flag is a field of the converter. A column of that name means nothing.
+    let without = load(r#"{"event_type":"e","user_id":"u"}"#);
+    assert_eq!(converted(&without, r#"{"e":"e","u":"u","$ignore":true}"#).1.len(), 1);
+    assert_eq!(without.missing_flag(), Some("$ignore"));
 }
 
 #[test]

@@ -83,6 +83,19 @@ fn all_problems_of_a_file_are_reported_at_once() {
 }
 
 #[test]
+fn the_fields_may_be_written_as_an_operator() {
+    let text = file(r#"["dict","event_type","e","user_id","u","user_id","v"]"#);
+    assert_eq!(problems(&text), [""; 0]);
+    let converter = Converter::load(text.as_bytes(), DataType::Event, Strategy::AppendOnly, 1_024).unwrap();
+    let (_, calls) = converted(&converter, r#"{"e":"e","u":"u","v":"v"}"#);
+    assert_eq!(calls, [r#"{"type":"track","messageId":"imp_k_7","userId":"v","event":"e"}"#]);
+    assert_eq!(
+        problems(&file(r#"["dict","event_type"]"#)),
+        [r#"E-CONV /converterConfig/convertToAmplitudeFunc: "dict" takes pairs of a name and a source"#]
+    );
+}
+
+#[test]
 fn files_that_cannot_be_read_are_refused() {
     let check = |text: &str, expected: &str| assert_eq!(problems(text), [expected], "{text}");
     check("", "E-CONV: the file is not JSON: the text ends where a value is expected (line 1, column 1)");
