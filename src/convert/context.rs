@@ -4,7 +4,7 @@ use super::field::Field;
 use super::fields::Fields;
 use super::object_text::{begin, begin_named, fragment};
 use super::value::Value;
-use crate::json::quoted;
+use crate::json::{self, Cursor, ValueKind, quoted};
 
 /// What is special about a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,18 +167,22 @@ fn write_place(place: Place, fields: &Fields<'_, '_>, device: Option<&str>, out:
 /// A value that is to be a number: a text with the digits of a JSON number becomes that number, any other
 /// stays. `None` for null and a blank text.
 pub(super) fn number(value: Value<'_>) -> Option<Value<'_>> {
-    let number = match value.text() {
-        None => None,
-        Some(text) if text.trim().is_empty() => return None,
-        Some(text) => {
-            let parsed = Value::of_json(std::borrow::Cow::Borrowed(text.trim_ascii()));
-            parsed.filter(|parsed| matches!(parsed, Value::Number(_))).map(Value::into_owned)
-        }
+    let text = match &value {
+        Value::Null => return None,
+        Value::Text(text) => &**text,
+        Value::Quoted(raw) => raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default(),
+        _ => return Some(value),
     };
-    match value {
-        Value::Null => None,
-        other => Some(number.unwrap_or(other)),
+    if text.trim().is_empty() {
+        return None;
     }
+    let is_number =
+        |scanned: json::Value| scanned.kind == ValueKind::Number && scanned.span.len() == text.len();
+    if !Cursor::new(text.as_bytes(), 0).value().is_ok_and(is_number) {
+        return Some(value);
+    }
+    // A number needs no escapes, so its text is what stands between the quotes.
+    value.into_said().map(Value::Number)
 }
 
 fn is_minus_one(value: &Value<'_>) -> bool {

@@ -52,7 +52,7 @@ impl<'e> Fields<'_, 'e> {
         match value {
             Value::Null => Ok(None),
             Value::Object(_) | Value::List(_) => Err(bad_type(field, "a text", &value)),
-            other => Ok(other.into_said().filter(|text| !text.trim().is_empty())),
+            other => Ok(other.into_said().filter(|text| !is_blank(text))),
         }
     }
 
@@ -74,6 +74,11 @@ impl<'e> Fields<'_, 'e> {
             _ => Ok(false),
         }
     }
+}
+
+/// Whether a text is white space only. Most texts show at their first byte that they are not.
+fn is_blank(text: &str) -> bool {
+    !text.as_bytes().first().is_some_and(u8::is_ascii_graphic) && text.trim().is_empty()
 }
 
 /// The rejection of a row with a field of another type.

@@ -229,8 +229,9 @@ mod tests {
         check("(?P<n>a)", "${n}0", &[Piece::Group(1), text("0")]);
         check("a", "$0", &[Piece::Group(0)]);
         check("a", "", &[]);
+        let regex = Regex::new("(a)").unwrap();
         for (java, says) in [("$2", "no group 2"), ("$x", "number"), ("${x}", "no group"), ("\\", "ends")] {
-            let error = replacement(java, &Regex::new("(a)").unwrap()).unwrap_err();
+            let error = replacement(java, &regex).unwrap_err();
             assert!(error.contains(says), "{java}: {error}");
         }
     }

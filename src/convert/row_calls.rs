@@ -1,7 +1,6 @@
 //! Writes the calls of one row.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use data_encoding::BASE32_NOPAD;
 
@@ -16,7 +15,7 @@ use super::place::RowPlace;
 use super::value::{self, Value};
 use crate::call::CallKind;
 use crate::call::export_time::{self, Numbers};
-use crate::json::quoted;
+use crate::json::{quoted, write_number};
 use crate::time::UnixMillis;
 use crate::words::date::EARLIEST;
 use crate::words::grouped;
@@ -50,11 +49,19 @@ pub(super) struct RowCalls<'w, 'r, 'e> {
 struct Common<'e> {
     user: Option<Cow<'e, str>>,
     device: Option<Cow<'e, str>>,
-    time: Option<UnixMillis>,
+    time: Option<Time<'e>>,
     /// The hash of `insert_id` and `device_id`, if it is the messageId.
     key: Option<u128>,
     mutation: Option<Mutation>,
     is_profile: bool,
+}
+
+/// The time of a call.
+#[derive(Debug)]
+enum Time<'e> {
+    /// In the form of calls already.
+    Text(Cow<'e, str>),
+    At(UnixMillis),
 }
 
 /// One call, by what it says.
@@ -162,7 +169,7 @@ impl<'e> RowCalls<'_, '_, 'e> {
     }
 
     /// The time of the calls.
-    fn time(&self) -> Result<Option<UnixMillis>, RowReject> {
+    fn time(&self) -> Result<Option<Time<'e>>, RowReject> {
         let Some(value) = self.fields.value(Field::Time) else { return Ok(None) };
         let is_ms = self.fields.sources.get(Field::Time).is_some_and(|source| source.is_ms());
         let numbers = if is_ms { Numbers::Unix(1_000_000) } else { Numbers::ByMagnitude };
@@ -180,11 +187,13 @@ impl<'e> RowCalls<'_, '_, 'e> {
                 None => return Err(bad_time(&value, "is not a time")),
             },
         };
+        let is_as_written = export_time::is_as_written(text.as_bytes());
         match export_time::parse(text.as_bytes(), numbers) {
             Some(at) if at < EARLIEST => {
                 Err(bad_time(&value, "is before 1970, which the time of a call cannot be"))
             }
-            Some(at) => Ok(Some(at)),
+            Some(_) if is_as_written => Ok(value.into_said().map(Time::Text)),
+            Some(at) => Ok(Some(Time::At(at))),
             None => Err(bad_time(&value, "is not a time (ISO 8601, or Unix time of 1990 to 2099)")),
         }
     }
@@ -225,9 +234,13 @@ impl<'e> RowCalls<'_, '_, 'e> {
             (None, Call::Group { id, .. }) if common.user.is_none() => text_member("anonymousId", id, out),
             _ => {}
         }
-        if let Some(time) = common.time {
-            begin_named("timestamp", out);
-            export_time::write(time, out);
+        match &common.time {
+            Some(Time::Text(text)) => text_member("timestamp", text, out),
+            Some(Time::At(at)) => {
+                begin_named("timestamp", out);
+                export_time::write(*at, out);
+            }
+            None => {}
         }
         let mut operations = None;
         match call {
@@ -277,20 +290,28 @@ impl<'e> RowCalls<'_, '_, 'e> {
 
 /// Ends the messageId, which was begun, with its quote.
 fn write_id(call: Call<'_>, key: Option<u128>, place: &RowPlace<'_>, out: &mut Vec<u8>) {
-    // Writing to a vector cannot fail.
     match key {
         Some(key) => {
+            out.extend_from_slice(b"amp_");
             let text = BASE32_NOPAD.encode(&key.to_be_bytes()).to_ascii_lowercase();
-            write!(out, "amp_{text}").unwrap_or_default();
+            out.extend_from_slice(text.as_bytes());
         }
         None => {
-            quoted::write_escaped(place.id_prefix.as_bytes(), out);
-            write!(out, "{}", place.row).unwrap_or_default();
+            let prefix = place.id_prefix.as_bytes();
+            if quoted::is_plain(prefix) {
+                out.extend_from_slice(prefix)
+            } else {
+                quoted::write_escaped(prefix, out)
+            }
+            write_number(out, place.row);
         }
     }
     match call {
         Call::Identify { beside_event: true } => out.extend_from_slice(b"_identify"),
-        Call::Group { index, .. } if index > 0 => write!(out, "_{index}").unwrap_or_default(),
+        Call::Group { index, .. } if index > 0 => {
+            out.push(b'_');
+            write_number(out, index as u64);
+        }
         _ => {}
     }
     out.push(b'"');

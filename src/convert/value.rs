@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Write as _;
 
 use super::decimal::Decimal;
-use crate::json::{self, Cursor, Member, ValueKind, quoted, tidy_into, unescape};
+use crate::json::{self, Cursor, Member, ValueKind, quoted, tidy_into, unescape, write_number};
 
 /// The most brackets that may be open at once in a row's value, or in a text that is parsed as JSON. With a
 /// converter's own depth, a call stays below the limit of calls, which is 128.
@@ -162,8 +162,13 @@ impl<'a> Value<'a> {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+            Self::Int(int) => {
+                if *int < 0 {
+                    out.push(b'-');
+                }
+                write_number(out, int.unsigned_abs());
+            }
             // Writing to a vector cannot fail.
-            Self::Int(int) => write!(out, "{int}").unwrap_or_default(),
             Self::Float(float) if float.is_finite() => write!(out, "{float:?}").unwrap_or_default(),
             Self::Float(_) => out.extend_from_slice(b"null"),
             Self::Number(text) | Self::Quoted(text) => out.extend_from_slice(text.as_bytes()),
@@ -305,7 +310,9 @@ mod tests {
         assert_eq!(written(&Value::Text("a\"\n".into())), r#""a\"\n""#);
         assert_eq!(written(&Value::Float(3.0)), "3.0");
         assert_eq!(written(&Value::Float(f64::NAN)), "null");
-        assert_eq!(written(&Value::of_int(i128::MAX)), i128::MAX.to_string());
+        for int in [0, -1, 10, i128::from(i64::MIN), i128::from(i64::MAX), i128::MAX] {
+            assert_eq!(written(&Value::of_int(int)), int.to_string());
+        }
         for text in ["", "{", "1 2", "nul", &"[".repeat(65)] {
             assert_eq!(Value::of_json(Cow::Borrowed(text)), None, "{text}");
         }

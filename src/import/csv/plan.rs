@@ -13,7 +13,7 @@ use crate::call::CallKind;
 use crate::call::export_time::Numbers;
 use crate::call::object_sets::{OBJECT_ID_MAX, PROPERTY_BYTES_MAX};
 use crate::import::row_hash::{RowHash, RowScope};
-use crate::json::quoted;
+use crate::json::{quoted, write_number};
 use crate::object::Collection;
 use crate::words::{first_few, grouped, outside_text_within};
 
@@ -300,7 +300,7 @@ impl Plan {
                 out.extend_from_slice(prefix);
                 match self.row_hash(record).map(|own| known_as.unwrap_or(own)) {
                     Some(hash) => out.extend_from_slice(hash.to_string().as_bytes()),
-                    None => write_number(record.number(), out),
+                    None => write_number(out, record.number()),
                 }
             }
             (None, None) => return Err(RowError::Missing(Needed::MessageId)),
@@ -625,22 +625,6 @@ pub(super) fn is_blank(cell: &[u8]) -> bool {
     // Most cells begin with a visible character of ASCII.
     !cell.first().is_some_and(u8::is_ascii_graphic)
         && std::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty())
-}
-
-/// Appends a number in decimal.
-fn write_number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut rest = number;
-    let mut len = 0;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        len += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - len..).unwrap_or_default());
 }
 
 #[cfg(test)]
