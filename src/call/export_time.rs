@@ -32,7 +32,7 @@ pub enum Numbers {
 ///   offset of hours alone, with a space or ` UTC` before or in place of the offset (as databases export it),
 ///   and without separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`,
 ///   `201905112032` and `20190511203227`). No offset means UTC.
-/// - A bare number as `numbers` says. By its magnitude it is Unix time of [`SECONDS`] in seconds,
+/// - A bare number as `numbers` says. By its magnitude it is Unix time of 1990 to 2099 in seconds,
 ///   milliseconds, microseconds or nanoseconds. A fraction of zeros does not count (`20190511.0`): some
 ///   programs write whole numbers like this in tables with gaps.
 pub fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {

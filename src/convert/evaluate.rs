@@ -258,7 +258,9 @@ impl<'e> Evaluation<'e> {
 fn part_of<'e>(element: &Value<'e>, name: &str) -> Option<Value<'e>> {
     match element {
         Value::Object(object) => value::member(object, name),
-        Value::List(list) => value::element(list, name.parse().ok()?),
+        Value::List(list) if name.bytes().all(|byte| byte.is_ascii_digit()) => {
+            value::element(list, name.parse().ok()?)
+        }
         _ => None,
     }
 }

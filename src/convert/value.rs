@@ -11,6 +11,7 @@ use crate::json::{self, Cursor, Member, ValueKind, quoted, tidy_into, unescape, 
 pub const VALUE_DEPTH_MAX: usize = 64;
 
 /// A value. What only passes through keeps its digits and escapes, because no number and no tree is built.
+/// A reader of another format gives lists and objects as their JSON text, and long whole numbers as digits.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// `null`

@@ -371,3 +371,35 @@ fn a_person_can_look_at_the_fields() {
     assert_eq!(shown, [r#"event_type="\u0065""#, "user_id=-", "quantity=1"]);
     assert!(dropped);
 }
+
+/// Cells of CSV are texts, and columns of parquet have types.
+#[test]
+fn rows_of_other_formats_are_converted() {
+    let fields = r#"{"event_type":"e","user_id":"u","time":"t","session_id":"s","price":"p","event_properties":
+        {"text":"u","int":"u64","float":"f","none":"nan","list":"l","sum":["addf","f","cell"],"yes":["not","b"]}}"#;
+    let converter = converter(fields, Event, AppendOnly);
+    let mut row = Row::new(converter.columns());
+    for (name, value) in [
+        ("e", Value::Text("open \"it\"".into())),
+        ("u", Value::Int(-5)),
+        ("t", Value::Int(1_645_066_434_189)),
+        ("s", Value::Text("-1".into())),
+        ("p", Value::Text("1.10".into())),
+        ("u64", Value::of_int(i128::from(u64::MAX))),
+        ("f", Value::Float(0.5)),
+        ("nan", Value::Float(f64::NAN)),
+        ("l", Value::of_json("[1.0, {\"a\":null}]".into()).unwrap()),
+        ("cell", Value::Text(" 2 ".into())),
+        ("b", Value::Bool(false)),
+    ] {
+        row.set(converter.columns().slot(name.as_bytes()).unwrap(), value);
+    }
+    let mut calls = Calls::default();
+    assert_eq!(converter.convert(&row, &PLACE, NOW, &mut calls), Outcome::Calls { count: 1, key: None });
+    let expected = concat!(
+        r#"{"type":"track","messageId":"imp_k_7","userId":"-5","timestamp":"2022-02-17T02:53:54.189Z","#,
+        r#""event":"open \"it\"","properties":{"text":-5,"int":18446744073709551615,"float":0.5,"none":null,"#,
+        r#""list":[1.0, {"a":null}],"sum":2.5,"yes":true,"price":1.10}}"#
+    );
+    assert_eq!(calls.iter().collect::<Vec<_>>(), [expected.as_bytes()]);
+}

@@ -23,6 +23,8 @@ fn operators_give_what_was_computed_by_hand() {
     check(r#"["path","l","4"]"#, "-");
     check(r#"["path","l","x"]"#, "-");
     check(r#"["path","l","-1"]"#, "-");
+    check(r#"["path","l","+1"]"#, "-");
+    check(r#"["path","l",""]"#, "-");
     check(r#"["path","s","x"]"#, "-");
     check(r#"["path","o",["any","nope","a"]]"#, "1.10");
     check(r#"["path","o",{"made":"a"},"made"]"#, "1.10");
