@@ -100,6 +100,7 @@ pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod connections;
+pub mod convert;
 pub mod deliveries;
 pub mod delivery;
 pub mod destinations;

@@ -12,6 +12,7 @@ pub mod body_to_lines;
 pub mod bucket_string;
 pub mod choices;
 pub mod config;
+pub mod converter;
 pub mod gzip;
 pub mod json;
 pub mod line_equals_serde;
@@ -24,11 +25,12 @@ pub mod spool_frames;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("auth_header", auth_header::run),
     ("body_to_lines", body_to_lines::run),
     ("bucket_string", bucket_string::run),
     ("config", config::run),
+    ("converter", converter::run),
     ("gzip", gzip::run),
     ("line_equals_serde", line_equals_serde::run),
     ("manifest", manifest::run),

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod context;
 mod envelope;
+pub mod export_time;
 pub mod fingerprint;
 pub mod kind;
 pub mod limits;

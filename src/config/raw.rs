@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{ConfigProblem, SettingPlace};
 
+use crate::words::nearest;
 use crate::words::url::without_userinfo;
 
 /// Every section and its keys. The reader uses all of these and no others, and the example file mentions
@@ -362,16 +363,6 @@ fn unknown_variable(variable: &str) -> String {
         }
         None => format!("the environment variable {variable} is unknown and ignored"),
     }
-}
-
-/// The known name with the fewest typos in `typed`, or `None` if no known name is similar enough.
-fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let slips_max = (typed.chars().count() / 3).max(2);
-    known
-        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
-        .filter(|(slips, _)| *slips <= slips_max)
-        .min_by_key(|(slips, _)| *slips)
-        .map(|(_, name)| name)
 }
 
 /// The start of each line of a text.

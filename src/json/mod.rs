@@ -5,6 +5,7 @@
 mod bytes;
 mod members;
 mod merge;
+pub mod quoted;
 mod raw_members;
 mod scan;
 mod splice;
@@ -15,4 +16,4 @@ pub use merge::Merger;
 pub use raw_members::Members;
 pub use scan::{Cursor, ScanError, Span, Text, Value, ValueKind};
 pub use splice::{ObjectSplice, Splice};
-pub use text::{text_within, tidy_into, unescape, without_escapes, write_text};
+pub use text::{text_within, tidy_into, unescape, without_escapes, write_number, write_text};

@@ -13,6 +13,7 @@ mod circles;
 mod config;
 mod console;
 mod contract;
+mod convert;
 mod delivery;
 mod deploy;
 mod destinations;

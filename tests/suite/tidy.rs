@@ -30,6 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("receipt", &["object", "sources", "time"]),
     ("batch", &["object", "sources", "time"]),
     ("call", &["json", "object", "random", "sources", "time", "words"]),
+    ("convert", &["call", "json", "time", "words"]),
     ("metrics", &[]),
     ("alarms", &["lock", "metrics", "once_a_minute", "time"]),
     ("tasks", &["alarms", "retry"]),
@@ -139,8 +140,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 /// Rooms that never wait, read or write, and use neither time nor random numbers. Of `lambda` that is so for
 /// the files beside `function`.
 const PURE: &[&str] = &[
-    "admin_token", "arn", "lambda", "boxed_future", "lock", "random", "json", "call", "object", "policy",
-    "batch", "receipt", "retry", "once_a_minute", "sources", "time", "version", "words",
+    "admin_token", "arn", "lambda", "boxed_future", "lock", "random", "json", "call", "convert", "object",
+    "policy", "batch", "receipt", "retry", "once_a_minute", "sources", "time", "version", "words",
 ];
 /// The most lines of `cli`, tests beside the code included. An engine never stands there: the test is whether
 /// a running node could use it.

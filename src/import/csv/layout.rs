@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::header::{conflict, no_array};
-use super::json_text;
 use super::path;
 use super::value::Kind;
 use crate::import::file_error::FileError;
+use crate::json::quoted;
 use crate::words::grouped;
 
 /// Paths with an object in every call. Text there would replace all that belongs in the object.
@@ -102,7 +102,7 @@ impl Tree {
         let mut members = Vec::with_capacity(self.members.len());
         for (name, branch) in self.members {
             let mut fragment = b",".to_vec();
-            json_text::write(name.as_bytes(), false, &mut fragment);
+            quoted::write(name.as_bytes(), false, &mut fragment);
             fragment.push(b':');
             above.push(name);
             members.push(Member { fragment, node: branch.into_node(arrays, above)? });

@@ -10,7 +10,6 @@ pub mod dialect;
 mod doubt;
 mod find_line_end;
 mod header;
-mod json_text;
 mod layout;
 mod options;
 mod path;
@@ -22,7 +21,6 @@ pub mod row_error;
 mod rows;
 mod scanner;
 pub mod schema;
-mod time;
 mod value;
 mod watch;
 

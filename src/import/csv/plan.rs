@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 use super::header::{Column, Header, check_letters, conflict, shown, unreadable, warning};
-use super::json_text;
 use super::layout::{Leaf, Member, Node, OBJECT_PLACES, Tree, value_and_object};
 use super::record::Record;
 use super::row_error::{Cell, Needed, RowError};
 use super::schema::ColumnType;
-use super::time::Numbers;
 use super::value::Kind;
 use super::{CsvOptions, Empty, FileType, MessageIds, Types};
+use crate::call::export_time::Numbers;
 use crate::call::object_sets::{OBJECT_ID_MAX, PROPERTY_BYTES_MAX};
 use crate::call::{CallKind, Limits};
 use crate::import::file_error::FileError;
 use crate::import::row_hash::{RowHash, RowScope};
+use crate::json::{quoted, write_number};
 use crate::object::Collection;
 use crate::words::{Told, first_few, grouped, outside_text_within};
 
@@ -95,14 +95,14 @@ impl Plan {
         let mut head = b"{".to_vec();
         if let FileType::Calls(kind) = kind {
             head.extend_from_slice(b"\"type\":");
-            json_text::write(kind.name().as_bytes(), false, &mut head);
+            quoted::write(kind.name().as_bytes(), false, &mut head);
             head.push(b',');
         }
         head.extend_from_slice(b"\"messageId\":\"");
         let (prefix, id_column, scope) = match ids {
             MessageIds::Position(prefix) => {
                 let mut escaped = Vec::new();
-                json_text::write_escaped(prefix.as_bytes(), &mut escaped);
+                quoted::write_escaped(prefix.as_bytes(), &mut escaped);
                 (Some(escaped), message_id, None)
             }
             MessageIds::RowHash(scope) => (Some(b"imp_".to_vec()), message_id, Some(*scope)),
@@ -238,17 +238,17 @@ impl Plan {
     ) -> Result<(), RowError> {
         self.check(record)?;
         let start = out.len();
-        let plain = json_text::is_plain(record.all_fields());
+        let plain = quoted::is_plain(record.all_fields());
         let row = Row { record, plain, empty: self.empty, is_object: self.collection.is_some() };
         out.extend_from_slice(&self.head);
         let given = self.id_column.and_then(|column| record.get(column)).filter(|cell| !is_blank(cell));
         match (given, &self.prefix) {
-            (Some(id), _) => json_text::write_escaped(id, out),
+            (Some(id), _) => quoted::write_escaped(id, out),
             (None, Some(prefix)) => {
                 out.extend_from_slice(prefix);
                 match self.row_hash(record).map(|own| known_as.unwrap_or(own)) {
                     Some(hash) => out.extend_from_slice(hash.to_string().as_bytes()),
-                    None => write_number(record.number, out),
+                    None => write_number(out, record.number),
                 }
             }
             (None, None) => return Err(RowError::Missing(Needed::MessageId)),
@@ -579,22 +579,6 @@ pub(super) fn is_blank(cell: &[u8]) -> bool {
     // Most cells begin with a visible character of ASCII.
     !cell.first().is_some_and(u8::is_ascii_graphic)
         && std::str::from_utf8(cell).is_ok_and(|text| text.trim().is_empty())
-}
-
-/// Appends a number in decimal.
-fn write_number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut rest = number;
-    let mut len = 0;
-    for place in digits.iter_mut().rev() {
-        *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        len += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - len..).unwrap_or_default());
 }
 
 #[cfg(test)]

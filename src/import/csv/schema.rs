@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize as _;
 use serde::de::value::StrDeserializer;
 
-use super::time::Numbers;
+use crate::call::export_time::Numbers;
 use crate::words::outside_text_within;
 
 /// The declared type of a column's cells.

@@ -1,9 +1,9 @@
 //! Writes one cell as a JSON value.
 
-use super::json_text;
 use super::row_error::{Cell, RowError};
 use super::schema::ColumnType;
-use super::time::{self, Numbers};
+use crate::call::export_time::{self as time, Numbers};
+use crate::json::quoted;
 use crate::json::{Cursor, ValueKind, tidy_into};
 use crate::words::date::EARLIEST;
 
@@ -63,7 +63,7 @@ impl Kind {
         out: &mut Vec<u8>,
     ) -> Result<(), RowError> {
         match self {
-            Self::Typed(ColumnType::String) => json_text::write(cell, plain, out),
+            Self::Typed(ColumnType::String) => quoted::write(cell, plain, out),
             Self::Typed(declared) => write_typed(declared, cell, column, out)?,
             Self::CallTime(numbers) => {
                 if time::parse(cell, numbers).is_some_and(|at| at < EARLIEST) {
@@ -86,12 +86,12 @@ impl Kind {
                 } else if inferred {
                     write_inferred(cell, plain, out);
                 } else {
-                    json_text::write(cell, plain, out);
+                    quoted::write(cell, plain, out);
                 }
             }
             Self::JsonOrText => match cell.trim_ascii_start().first() {
                 Some(b'[' | b'{') => write_typed(ColumnType::Json, cell, column, out)?,
-                _ => json_text::write(cell, plain, out),
+                _ => quoted::write(cell, plain, out),
             },
         }
         Ok(())
@@ -102,7 +102,7 @@ fn write_typed(declared: ColumnType, cell: &[u8], column: &str, out: &mut Vec<u8
     let bad = |expected: &'static str| RowError::BadType { cell: Cell::of(column, cell), expected };
     let text = || std::str::from_utf8(cell.trim_ascii()).unwrap_or_default();
     match declared {
-        ColumnType::String => json_text::write(cell, false, out),
+        ColumnType::String => quoted::write(cell, false, out),
         ColumnType::Int => {
             let text = text();
             let signed = text.parse::<i64>().map(i128::from);
@@ -143,7 +143,7 @@ fn write_time(numbers: Numbers, cell: &[u8], column: &str, out: &mut Vec<u8>) ->
         return Err(why(Cell::of(column, cell)));
     };
     if time::is_as_written(cell) {
-        json_text::write(cell, true, out);
+        quoted::write(cell, true, out);
     } else {
         time::write(at, out);
     }
@@ -168,7 +168,7 @@ fn write_inferred(cell: &[u8], plain: bool, out: &mut Vec<u8>) {
     match cell.first() {
         Some(b'-' | b'0'..=b'9') if is_exact_number(cell) => out.extend_from_slice(cell),
         Some(b't' | b'f') if matches!(cell, b"true" | b"false") => out.extend_from_slice(cell),
-        _ => json_text::write(cell, plain, out),
+        _ => quoted::write(cell, plain, out),
     }
 }
 
@@ -196,7 +196,7 @@ mod tests {
 
     fn written(kind: Kind, cell: &str) -> Result<String, String> {
         let mut out = Vec::new();
-        kind.write(cell.as_bytes(), json_text::is_plain(cell.as_bytes()), "c", &mut out)
+        kind.write(cell.as_bytes(), quoted::is_plain(cell.as_bytes()), "c", &mut out)
             .map(|()| String::from_utf8(out).unwrap())
             .map_err(|error| format!("{}: {error}", error.code()))
     }

@@ -2,8 +2,8 @@
 //! something else.
 
 use super::record::Record;
-use super::time::is_number;
 use super::value::is_exact_number;
+use crate::call::export_time::is_number;
 use crate::words::{counted, outside_text_within};
 
 /// The most columns that are named for one kind of doubt.

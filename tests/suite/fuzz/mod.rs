@@ -112,6 +112,11 @@ fn config() {
 }
 
 #[test]
+fn converter() {
+    run("converter", 5_000);
+}
+
+#[test]
 fn gzip() {
     run("gzip", 10_000);
 }

@@ -1,6 +1,6 @@
 //! Reads times in the forms that exports have.
 
-use crate::call::timestamp;
+use super::timestamp;
 use crate::time::{DAY_MS, UnixMillis};
 use crate::words::date::{EARLIEST, LATEST, days_of_civil, rfc3339_within_years};
 use crate::words::rfc3339;
@@ -15,7 +15,7 @@ const SECONDS: std::ops::Range<i128> = 631_152_000..4_102_444_800;
 
 /// What the numbers of a column count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) enum Numbers {
+pub enum Numbers {
     /// Each number shows its unit by its magnitude. A number that may mean something else is no time.
     #[default]
     ByMagnitude,
@@ -32,10 +32,10 @@ pub(super) enum Numbers {
 ///   offset of hours alone, with a space or ` UTC` before or in place of the offset (as databases export it),
 ///   and without separators (`20190511T203227Z`; for the years 1900 to 2099 and 9999 also `20190511`,
 ///   `201905112032` and `20190511203227`). No offset means UTC.
-/// - A bare number as `numbers` says. By its magnitude it is Unix time of [`SECONDS`] in seconds,
+/// - A bare number as `numbers` says. By its magnitude it is Unix time of 1990 to 2099 in seconds,
 ///   milliseconds, microseconds or nanoseconds. A fraction of zeros does not count (`20190511.0`): some
 ///   programs write whole numbers like this in tables with gaps.
-pub(super) fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
+pub fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
     let text = cell.trim_ascii();
     if text.is_empty() || text.len() > TEXT_MAX {
         return None;
@@ -54,7 +54,7 @@ pub(super) fn parse(cell: &[u8], numbers: Numbers) -> Option<UnixMillis> {
 }
 
 /// Whether a cell is a bare number: digits, perhaps with a minus and a fraction.
-pub(super) fn is_number(cell: &[u8]) -> bool {
+pub fn is_number(cell: &[u8]) -> bool {
     let text = cell.trim_ascii();
     let mut halves = text.strip_prefix(b"-").unwrap_or(text).splitn(2, |byte| *byte == b'.');
     halves.all(|half| !half.is_empty() && half.iter().all(u8::is_ascii_digit))
@@ -62,12 +62,12 @@ pub(super) fn is_number(cell: &[u8]) -> bool {
 
 /// Whether a text that is a time already has the form of `write`. A leap second does not: it is no second of
 /// Unix time.
-pub(super) fn is_as_written(cell: &[u8]) -> bool {
+pub fn is_as_written(cell: &[u8]) -> bool {
     matches!(cell, [_, _, _, _, _, _, _, _, _, _, b'T', _, _, _, _, _, _, tens, _, b'.', _, _, _, b'Z'] if *tens != b'6')
 }
 
 /// Appends a time in the years 0 to 9999 as a JSON string: `"2019-05-11T20:32:27.940Z"`.
-pub(super) fn write(at: UnixMillis, out: &mut Vec<u8>) {
+pub fn write(at: UnixMillis, out: &mut Vec<u8>) {
     out.push(b'"');
     if at >= EARLIEST {
         out.extend_from_slice(&rfc3339_within_years(at));

@@ -17,14 +17,14 @@ const PLAIN: [bool; 256] = {
 /// Whether all of `text` stands for itself in a JSON string. This is much faster than a search for the first
 /// byte that does not.
 #[inline]
-pub(super) fn is_plain(text: &[u8]) -> bool {
+pub fn is_plain(text: &[u8]) -> bool {
     // The loop has no early end, so that it becomes vector instructions.
     !text.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'))
 }
 
 /// Appends `text`, which is UTF-8, as a JSON string. With `plain` nothing in it needs an escape.
 #[inline]
-pub(super) fn write(text: &[u8], plain: bool, out: &mut Vec<u8>) {
+pub fn write(text: &[u8], plain: bool, out: &mut Vec<u8>) {
     out.push(b'"');
     if plain {
         out.extend_from_slice(text);
@@ -35,7 +35,7 @@ pub(super) fn write(text: &[u8], plain: bool, out: &mut Vec<u8>) {
 }
 
 /// Appends `text` with escapes, without quotes.
-pub(super) fn write_escaped(mut text: &[u8], out: &mut Vec<u8>) {
+pub fn write_escaped(mut text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     loop {
         let is_plain = |byte: &u8| PLAIN.get(usize::from(*byte)).copied().unwrap_or(true);

@@ -1,0 +1,132 @@
+//! A row: the values of the columns that a converter needs.
+
+use super::columns::Columns;
+use super::outcome::RowReject;
+use super::value::{VALUE_DEPTH_MAX, Value};
+use crate::json::{Cursor, ScanError, unescape};
+use crate::words::outside_text_within;
+
+/// One value, or none, for each slot of [`Columns`].
+#[derive(Clone, Debug, Default)]
+pub struct Row<'a> {
+    slots: Vec<Option<Value<'a>>>,
+}
+
+impl<'a> Row<'a> {
+    /// A row without values.
+    pub fn new(columns: &Columns) -> Self {
+        let mut row = Self::default();
+        row.slots.resize_with(columns.len(), || None);
+        row
+    }
+
+    /// Sets the value of a slot: the row has this column. Other slots than those of the columns are ignored.
+    #[inline]
+    pub fn set(&mut self, slot: usize, value: Value<'a>) {
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(value);
+        }
+    }
+
+    /// The value of a slot; `None` if the row does not have the column.
+    #[inline]
+    pub fn get(&self, slot: usize) -> Option<&Value<'a>> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    /// The same row without values, for the next row of the file: it keeps the memory.
+    #[must_use]
+    pub fn cleared<'b>(self) -> Row<'b> {
+        // Collecting a vector's own elements reuses its memory, whatever the lifetime.
+        Row { slots: self.slots.into_iter().map(|_| None).collect() }
+    }
+
+    /// Reads the columns of a line, one JSON object. Of equal names the last counts.
+    /// Errors: [`RowReject`]: the line is not one JSON object, or is nested too deeply.
+    pub fn read_json(&mut self, columns: &Columns, line: &'a str) -> Result<(), RowReject> {
+        self.slots.iter_mut().for_each(|slot| *slot = None);
+        let bytes = line.as_bytes();
+        if bytes.len() > Cursor::TEXT_MAX {
+            return Err(RowReject::new("too-large", "the line is longer than 4 GiB".to_owned()));
+        }
+        let mut cursor = Cursor::new(bytes, VALUE_DEPTH_MAX + 1);
+        if cursor.peek() != Some(b'{') {
+            let shown = outside_text_within(line, 64);
+            return Err(RowReject::new("bad-json", format!("the line is not a JSON object: {shown}")));
+        }
+        self.read_members(columns, line, &mut cursor).map_err(|error| match error {
+            ScanError::Syntax { what, at } => {
+                RowReject::new("bad-json", format!("the line is not JSON: {what} at byte {at}"))
+            }
+            ScanError::TooDeep { at } => RowReject::new(
+                "too-deep",
+                format!("a value is nested deeper than {VALUE_DEPTH_MAX} levels at byte {at}"),
+            ),
+        })
+    }
+
+    fn read_members(
+        &mut self,
+        columns: &Columns,
+        line: &'a str,
+        cursor: &mut Cursor<'a>,
+    ) -> Result<(), ScanError> {
+        cursor.enter()?;
+        while let Some(name) = cursor.next_name()? {
+            let slot = if name.escaped {
+                columns.slot(&unescape(name, line.as_bytes()))
+            } else {
+                columns.slot(name.span.of(line.as_bytes()))
+            };
+            let value = cursor.value()?;
+            if let Some(slot) = slot {
+                self.set(slot, Value::scanned(line, value));
+            }
+        }
+        cursor.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns() -> Columns {
+        let mut columns = Columns::default();
+        ["a", "b", "c"].iter().for_each(|name| {
+            columns.need(name);
+        });
+        columns
+    }
+
+    #[test]
+    fn needed_columns_are_read_and_the_last_of_equal_names_counts() {
+        let columns = columns();
+        let mut row = Row::new(&columns);
+        row.read_json(&columns, r#" {"x":[1,{"a":2}],"b":1.10,"\u0062":"last","c":null} "#).unwrap();
+        assert_eq!(row.get(0), None);
+        assert_eq!(row.get(1).unwrap().text().unwrap(), "last");
+        assert_eq!(row.get(2), Some(&Value::Null));
+        row.read_json(&columns, "{}").unwrap();
+        assert_eq!(row.get(1), None, "nothing stays of the row before");
+        let mut next: Row<'_> = row.cleared();
+        let line = String::from(r#"{"a":true}"#);
+        next.read_json(&columns, &line).unwrap();
+        assert_eq!(next.get(0), Some(&Value::Bool(true)));
+    }
+
+    #[test]
+    fn other_lines_are_rejected() {
+        let check = |line: &str, code: &str| {
+            let columns = columns();
+            assert_eq!(Row::new(&columns).read_json(&columns, line).unwrap_err().code, code, "{line}");
+        };
+        check("", "bad-json");
+        check("[1]", "bad-json");
+        check("{\"a\":1,}", "bad-json");
+        check("{} {}", "bad-json");
+        check(&format!("{{\"x\":{}1{}}}", "[".repeat(65), "]".repeat(65)), "too-deep");
+        let fits = format!("{{\"x\":{}1{}}}", "[".repeat(64), "]".repeat(64));
+        assert!(Row::new(&columns()).read_json(&columns(), &fits).is_ok());
+    }
+}

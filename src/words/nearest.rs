@@ -1,0 +1,28 @@
+//! The name that a person probably meant.
+
+/// The known name with the fewest typos in `typed`, or `None` if no known name is similar enough.
+pub fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let slips_max = (typed.chars().count() / 3).max(2);
+    known
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .filter(|(slips, _)| *slips <= slips_max)
+        .min_by_key(|(slips, _)| *slips)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_similar_name_is_near() {
+        let check = |typed: &str, near: Option<&str>| {
+            assert_eq!(nearest(typed, ["lower", "concat", "split"].into_iter()), near, "{typed}");
+        };
+        check("lowr", Some("lower"));
+        check("split", Some("split"));
+        check("cnocat", Some("concat"));
+        check("equals", None);
+        check("", None);
+    }
+}
