@@ -1,5 +1,7 @@
 //! The operators of texts.
 
+use std::ops::Range;
+
 use md5::{Digest as _, Md5};
 
 use super::java_regex::Piece;
@@ -20,21 +22,29 @@ pub(super) fn replaced(
     let text = value.text()?;
     let mut out = String::new();
     let mut copied = 0;
-    for captures in replace.regex.captures_iter(&text) {
-        let Some(whole) = captures.get(0) else { continue };
-        out.push_str(text.get(copied..whole.start()).unwrap_or_default());
+    // Appends what precedes a match, and what takes its place.
+    let mut put = |range: Range<usize>, group: &dyn Fn(usize) -> Option<Range<usize>>| {
+        out.push_str(text.get(copied..range.start).unwrap_or_default());
         for piece in &replace.by {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Group(group) => {
-                    out.push_str(captures.get(*group).map_or("", |found| found.as_str()));
-                }
-            }
+            out.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Group(number) => group(*number).and_then(|range| text.get(range)).unwrap_or_default(),
+            });
         }
-        copied = whole.end();
-        if out.len() > most {
-            return Some(Err(TooLong));
-        }
+        copied = range.end;
+        if out.len() > most { Err(TooLong) } else { Ok(()) }
+    };
+    // Finding groups takes much longer than finding matches.
+    let put_all = if replace.by.iter().any(|piece| matches!(piece, Piece::Group(1..))) {
+        replace.regex.captures_iter(&text).try_for_each(|captures| {
+            let of_group = |number| captures.get(number).map(|found| found.range());
+            captures.get(0).map_or(Ok(()), |whole| put(whole.range(), &of_group))
+        })
+    } else {
+        replace.regex.find_iter(&text).try_for_each(|found| put(found.range(), &|_| Some(found.range())))
+    };
+    if put_all.is_err() {
+        return Some(Err(TooLong));
     }
     out.push_str(text.get(copied..).unwrap_or_default());
     Some(Ok(Value::Text(out.into())))

@@ -106,6 +106,8 @@ fn operators_give_what_was_computed_by_hand() {
     check(r#"["replace_with","([A-Z])(\\w)","$2$1x","s"]"#, r#""bAx c""#);
     check(r#"["replace_with"," ","","s"]"#, r#""Abc""#);
     check(r#"["replace_with","x*","-",["value","ab"]]"#, r#""-a-b-""#);
+    check(r#"["replace_with","b| ","<$0>","s"]"#, r#""A<b>< >c""#);
+    check(r#"["replace_with","(b)|c","<$1>","s"]"#, r#""A<b> <>""#);
     check(r#"["replace_with","a","b","n"]"#, "-");
     check(r#"["split"," ","s"]"#, r#"["Ab","c"]"#);
     check(r#"["split",", ",["value","a, b,, "]]"#, r#"["a","b,",""]"#);
