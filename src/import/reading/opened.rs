@@ -251,7 +251,7 @@ mod tests {
             archive.each_entry(|entry| entries.push(entry)).unwrap();
             assert_eq!(entries.len(), 1);
             let error = open_entry(&archive, &entries[0], &options).map(|_| ()).unwrap_err();
-            assert!(matches!(typed(&error), Some(ZipError::Nested)), "{error:?}");
+            assert!(matches!(typed(&error), Some(super::super::zip::ZipError::Nested)), "{error:?}");
         }
     }
 
