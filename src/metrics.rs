@@ -114,7 +114,8 @@ pub type Seconds = Gauge<f64, AtomicU64>;
 /// Makes [`Metrics`] of a table, in the order of the exposition. The help of each is its documentation, too.
 macro_rules! metrics {
     ($($(#[$more:meta])* $field:ident: $type:ty = $name:literal $(in $unit:ident)? $(over $buckets:expr)?, $help:literal;)*) => {
-        /// Every counter, gauge and histogram. Counters only ever grow, and the sum over the sources of one, too.
+        /// Every counter, gauge and histogram. Counters only ever grow, and the sum over the sources of
+        /// one, too.
         #[derive(Clone)]
         pub struct Metrics {
             registry: Arc<Registry>,

@@ -6,6 +6,11 @@ use std::time::Duration;
 /// Milliseconds in a UTC day. Unix time has no leap seconds, so a day is always this long.
 pub const DAY_MS: i64 = 86_400_000;
 
+/// The whole milliseconds of a length of time; at most `u64::MAX`.
+pub fn whole_millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// An instant of UTC wall-clock time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
@@ -76,6 +81,14 @@ pub trait Clock: Send + Sync + fmt::Debug {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_milliseconds_are_rounded_down() {
+        let check = |length, millis| assert_eq!(whole_millis(length), millis, "{length:?}");
+        check(Duration::from_micros(1_999), 1);
+        check(Duration::from_secs(2), 2_000);
+        check(Duration::MAX, u64::MAX);
+    }
 
     #[test]
     fn a_day_is_the_midnight_at_or_before_an_instant() {

@@ -144,8 +144,8 @@ pub(super) async fn serve<A>(
         }
     });
     let (reading, writing) = (watch.clone(), watch.clone());
-    // Writes count, too, so that a slow operator who is still reading an answer keeps the seat longer than idle
-    // connections do.
+    // Writes count, too, so that a slow operator who is still reading an answer keeps the seat longer than
+    // idle connections do.
     let watched = InspectWriter::new(socket, move |_| writing.wrote());
     let watched = InspectReader::new(watched, move |bytes| reading.read(bytes));
     let mut builder = http1::Builder::new();

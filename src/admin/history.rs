@@ -46,6 +46,7 @@ pub struct Reading {
 #[derive(Debug, Default)]
 pub struct HistoryRing {
     last: Option<Reading>,
+    /// Without its times, which each answer sets.
     history: History,
 }
 

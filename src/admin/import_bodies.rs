@@ -79,7 +79,8 @@ impl ImportBodies {
 }
 
 impl BodyPermit<'_> {
-    /// Waits for the body of this permit. `None`: the body was too slow, and had to make room for another one.
+    /// Waits for the body of this permit. `None`: the body was too slow, and had to make room for another
+    /// one.
     pub(super) async fn filled<T>(&self, body: impl Future<Output = T>) -> Option<T> {
         let read = tokio::select! {
             biased;

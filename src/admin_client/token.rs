@@ -1,5 +1,5 @@
-//! The token for an admin listener: from the environment or from a file, never from the arguments, which every
-//! user of the machine can read.
+//! The token for an admin listener: from the environment or from a file, never from the arguments, which
+//! every user of the machine can read.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -354,8 +354,8 @@ impl Days {
     }
 }
 
-/// The objects of one stream of one source, in the order of their keys: those that a spool delivered, and parts of imports. Other keys
-/// are passed over.
+/// The objects of one stream of one source, in the order of their keys: those that a spool delivered, and
+/// parts of imports. Other keys are passed over.
 #[derive(Debug)]
 pub struct Objects {
     span: Span,

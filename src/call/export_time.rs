@@ -168,7 +168,7 @@ fn decimal(text: &[u8]) -> Option<i128> {
         None => (false, text),
     };
     let mut halves = text.splitn(2, |byte| *byte == b'.');
-    let whole = halves.next().filter(|whole| whole.len() <= 20)?;
+    let whole = halves.next().filter(|whole| whole.len() <= 20 && whole.iter().all(u8::is_ascii_digit))?;
     let whole: i128 = std::str::from_utf8(whole).ok()?.parse().ok()?;
     let fraction = match halves.next() {
         None => 0,

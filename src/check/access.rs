@@ -51,8 +51,8 @@ pub fn nobody() -> CheckFinding {
     Trial::new("identity", "sts:GetCallerIdentity").not_tested("not tested, because there are no credentials")
 }
 
-/// The identity of the credentials. `region`: that of the STS endpoint. `has_role`: whether a role is assumed,
-/// which requires a reachable STS.
+/// The identity of the credentials. `region`: that of the STS endpoint. `has_role`: whether a role is
+/// assumed, which requires a reachable STS.
 pub fn identity(identity: &Identity, region: &str, has_role: bool) -> CheckFinding {
     let trial = Trial::new("identity", format!("sts:GetCallerIdentity in {region}"));
     match identity {

@@ -63,7 +63,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// An error with all its causes, in one line, and what to do about it: exit code 1.
+/// An error with all its causes, in one line, and what to do about it. Its kind says the exit code.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let first = beneath(&error);

@@ -73,7 +73,8 @@ section! {
         drain_delay: Duration = Duration::from_secs(5),
         /// Whether incomplete calls are stored.
         validation: Validation = Validation::Permissive,
-        /// Whether a request with an unknown write key is answered 200 (and nothing is stored), instead of 401.
+        /// Whether a request with an unknown write key is answered 200 (and nothing is stored), instead of
+        /// 401.
         accept_unknown_key: bool = false,
         /// Whether an unverified `Authorization: Bearer` is allowed; the write key then comes from the body.
         accept_bearer: bool = false,
@@ -81,7 +82,8 @@ section! {
         client_libraries: Vec<String> = CLIENT_LIBRARIES.map(str::to_owned).to_vec(),
         /// Proxies whose forwarding headers are trusted.
         trusted_proxies: Vec<IpNet> = Vec::new(),
-        /// The origins whose web pages may send calls, such as `https://shop.example.com`; `None` is every page.
+        /// The origins whose web pages may send calls, such as `https://shop.example.com`; `None` is every
+        /// page.
         allowed_origins: Option<Vec<String>> = None,
         /// Whether preflights that request access to a private network are allowed.
         private_network: bool = false,
@@ -121,12 +123,13 @@ section! {
         max_bytes: u64 = 20_000_000_000,
         /// Bytes of one segment.
         segment_bytes: u64 = 64 << 20,
-        /// This node's name in object keys: `[a-z0-9-]{1,32}`. If not set: the first 8 digits of the spool id.
+        /// This node's name in object keys: `[a-z0-9-]{1,32}`. If not set: the first 8 digits of the spool
+        /// id.
         node: Option<String> = None,
         /// Whether memory and network file systems are allowed, although a sync there makes nothing durable.
         unsafe_filesystem: bool = false,
-        /// Whether the process stops when damage is found. If not, it reports the damaged range, is degraded and
-        /// continues.
+        /// Whether the process stops when damage is found. If not, it reports the damaged range, is
+        /// degraded and continues.
         stop_on_corruption: bool = false,
         /// How long calls are remembered so that repeats are recognised; zero turns this off.
         dedupe_window: Duration = Duration::from_secs(24 * 3_600),

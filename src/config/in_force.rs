@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::destinations::settings::{AtLambda, DestinationSettings, ExternalIds, FunctionsAt};
+use crate::time::whole_millis;
 
 use super::checked::Config;
 use super::problem::SettingPlace;
@@ -262,7 +263,7 @@ fn bytes(count: u64) -> Option<String> {
 }
 
 fn period(length: std::time::Duration) -> Option<String> {
-    text(Period::from_millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX)))
+    text(Period::from_millis(whole_millis(length)))
 }
 
 /// As in the file. `None` if it is empty.

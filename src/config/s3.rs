@@ -35,8 +35,8 @@ section! {
         expected_bucket_owner: Option<AccountId> = None,
         /// Whether the requester pays for requests.
         request_payer: bool = false,
-        /// Whether each object gets the canned ACL that gives the bucket's owner full control of it: for buckets of
-        /// other accounts that still use ACLs.
+        /// Whether each object gets the canned ACL that gives the bucket's owner full control of it: for
+        /// buckets of other accounts that still use ACLs.
         bucket_owner_full_control: bool = false,
         /// The encryption of every source that sets none.
         encryption: Encryption = Encryption::SseS3,
@@ -44,8 +44,8 @@ section! {
         storage_class: Option<StorageClass> = None,
         /// The tags of every object.
         object_tags: ObjectTags = ObjectTags::default(),
-        /// Whether objects are put with the header `Content-Encoding: gzip`. They are gzip either way; some tools
-        /// would decompress the download.
+        /// Whether objects are put with the header `Content-Encoding: gzip`. They are gzip either way; some
+        /// tools would decompress the download.
         content_encoding: bool = true,
         /// When puts carry a checksum.
         checksums: Checksums = Checksums::Auto,

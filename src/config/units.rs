@@ -3,6 +3,7 @@
 //! KB is 1,000 bytes and KiB is 1,024. Case does not matter; a space before the unit and a decimal fraction
 //! are allowed (`1.5 GB`). A displayed value parses back to exactly the same value.
 
+use crate::time::whole_millis;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -93,7 +94,7 @@ impl fmt::Display for ByteSize {
 /// In the largest unit that needs no fraction, so that it parses back to the same duration.
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        show_exact(f, u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &PERIOD_UNITS)
+        show_exact(f, whole_millis(self.0), &PERIOD_UNITS)
     }
 }
 

@@ -56,7 +56,8 @@ pub trait DayHook: Send + Sync + fmt::Debug {
     fn call<'a>(&'a self, day: &'a ClosedDay) -> BoxFuture<'a, Result<(), String>>;
 }
 
-/// An object whose commit is noted, as the list of deliveries keeps it.
+/// An object whose commit is noted. The list of deliveries stores its JSON, so fields are only added, and
+/// with a default.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Delivered {
     /// When the commit was noted.

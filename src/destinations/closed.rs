@@ -1,5 +1,6 @@
 //! Reads what destinations keep in the spool's directory while none of them runs: how far functions are,
-//! damaged files, and calls that functions have not finished.
+//! damaged files, and calls that functions have not finished. [`lanes_about`] and [`faults`] change nothing;
+//! [`waiting`] removes what is queued for functions that are not kept.
 
 use std::io;
 use std::sync::Arc;

@@ -34,7 +34,7 @@ use crate::planted_bugs::{PlantedBug, planted};
 use crate::random::Random;
 use crate::sources::SourceId;
 use crate::tasks::{Panicked, caught, joined};
-use crate::time::{Clock, UnixMillis};
+use crate::time::{Clock, UnixMillis, whole_millis};
 use crate::words::Told;
 
 /// Lines that are read at a time.
@@ -544,7 +544,7 @@ impl LaneTask {
             kind: call.head.kind.clone(),
             message_id: call.head.message_id.clone(),
             attempt,
-            millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            millis: whole_millis(took),
             failed: failure.map(|failure| (failure.class, failure.what.clone())),
             request_id: invoked.request_id.as_ref().map(|id| id.map(brief)),
             version: invoked.version.as_ref().map(|version| version.map(brief)),

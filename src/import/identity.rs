@@ -22,9 +22,9 @@ const END_BYTES: u64 = 64 * 1024;
 const FILE: &[u8] = b"forebay file identity";
 const PLACE: &[u8] = b"forebay file place";
 
-/// The id of an open local file, and that of its place, which is the same for all of its versions. They are safe
-/// before a read: no other file can take the place of an open one. `path` is the file's canonical path.
-/// Errors: the file is unreadable, or it shrank during the call.
+/// The id of an open local file, and that of its place, which is the same for all of its versions. They are
+/// safe before a read: no other file can take the place of an open one. `path` is the file's canonical
+/// path. Errors: the file is unreadable, or it shrank during the call.
 pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<(FileId, FileId)> {
     let size = file.size();
     let mut hash = blake3::Hasher::new();
@@ -37,18 +37,18 @@ pub fn of_open_file(file: &LocalFile, path: &Path) -> io::Result<(FileId, FileId
     Ok((id, id_of(PLACE, b"l", &[path.as_os_str().as_bytes()])))
 }
 
-/// The id of a file that was modified so many nanoseconds after 1970. `ends` is BLAKE3 of its first and its last
-/// 64 KiB, which overlap in a shorter file.
+/// The id of a file that was modified so many nanoseconds after 1970. `ends` is BLAKE3 of its first and its
+/// last 64 KiB, which overlap in a shorter file.
 fn of_local(path: &Path, size: u64, modified_ns: i128, ends: &[u8; 32]) -> FileId {
     let (size, modified_ns) = (size.to_le_bytes(), modified_ns.to_le_bytes());
     id_of(FILE, b"l", &[path.as_os_str().as_bytes(), &size, &modified_ns, ends])
 }
 
-/// The id of an object in S3, and that of its place. The entity tag counts only without a version, which objects
-/// in buckets with versions have; `null`, the version of older objects, counts as none.
+/// The id of an object in S3, and that of its place. The entity tag counts only without a version, which
+/// objects in buckets with versions have; `null`, the version of older objects, counts as none.
 ///
-/// Times of events and S3's `LastModified` are not part of the id: they differ between two notifications of one
-/// object.
+/// Times of events and S3's `LastModified` are not part of the id: they differ between two notifications of
+/// one object.
 pub fn of_object(bucket: &str, key: &str, version: &ObjectVersion, size: u64) -> (FileId, FileId) {
     let (name, value) = match version.id.as_deref() {
         Some(id) if !id.is_empty() && id != "null" => ("version", id),
@@ -60,8 +60,8 @@ pub fn of_object(bucket: &str, key: &str, version: &ObjectVersion, size: u64) ->
     (id, id_of(PLACE, b"s", &[bucket, key]))
 }
 
-/// The id of so many bytes without a name, such as standard input, by BLAKE3 of all of them: the same bytes are
-/// the same file.
+/// The id of so many bytes without a name, such as standard input, by BLAKE3 of all of them: the same bytes
+/// are the same file.
 pub fn of_content(hash: &[u8; 32], size: u64) -> FileId {
     id_of(FILE, b"c", &[hash, &size.to_le_bytes()])
 }

@@ -44,8 +44,8 @@ pub const ROWS_MAX: u64 = 2_000;
 const OPEN_MAX: usize = 1_000;
 /// How often a step is retried because the day of its `receivedAt` ended meanwhile.
 const DAY_OVER_MAX: usize = 3;
-/// The wait before an importer sends a step again: the queue was full, the day had ended, or nobody knows whether
-/// the step was stored.
+/// The wait before an importer sends a step again: the queue was full, the day had ended, or nobody knows
+/// whether the step was stored.
 const SOON: Duration = Duration::from_secs(1);
 
 /// An open import.

@@ -12,10 +12,11 @@ use crate::log::{ImportKey, ImportProgress};
 /// An import, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownImport {
-    /// What the journal says, with the progress of an open import, and with all rejected rows as far as the importer
-    /// reported them.
+    /// What the journal says, with the progress of an open import, and with all rejected rows as far as the
+    /// importer reported them.
     pub record: ImportRecord,
-    /// Whether the import is open. One that has neither ended nor is open was stopped: the same command continues it.
+    /// Whether the import is open. One that has neither ended nor is open was stopped: the same command
+    /// continues it.
     pub is_open: bool,
 }
 

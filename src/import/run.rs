@@ -568,8 +568,8 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// Waits before a retry: longer each time, from a second to five minutes. Logs `why`, once for each reason
-    /// in a row. `None`: it was stopped meanwhile.
+    /// Waits before a retry: longer each time, from a second to five minutes. Logs `why`, once for each
+    /// reason in a row. `None`: it was stopped meanwhile.
     pub async fn wait(&mut self, at_least: Duration, why: &str, stop: &CancellationToken) -> Option<()> {
         self.last = self.last.saturating_mul(2).clamp(WAIT_FIRST, WAIT_MAX);
         if self.why != why {

@@ -28,17 +28,18 @@ pub struct S3Records {
 }
 
 impl S3Records {
-    /// The records below this URL of a folder, `s3://bucket/prefix/`, which `option` has. They are not usable before
-    /// [`Self::open`]. Errors: [`Unusable`]: this is not a folder in S3.
+    /// The records below this URL of a folder, `s3://bucket/prefix/`, which `option` has. They are not
+    /// usable before [`Self::open`]. Errors: [`Unusable`]: this is not a folder in S3.
     pub fn named(option: &str, name: &str, store: Arc<dyn Store>) -> Result<Self, Unusable> {
         let (bucket, prefix) = s3_folder(name)
             .ok_or_else(|| Unusable::Wrong(format!("{option} {name}: expected s3://bucket/prefix/")))?;
         Ok(Self { store, location: location_of(bucket)?, prefix })
     }
 
-    /// Opens the records of imports to one collector and write key, or of one function, which `id` stands for. The
-    /// store must keep conditions: without them, two importers would import one file. A put that must fail shows
-    /// that it does. Errors: [`Unusable`]: the store ignores conditions, refuses the put, or cannot be reached.
+    /// Opens the records of imports to one collector and write key, or of one function, which `id` stands
+    /// for. The store must keep conditions: without them, two importers would import one file. A put that
+    /// must fail shows that it does. Errors: [`Unusable`]: the store ignores conditions, refuses the put,
+    /// or cannot be reached.
     pub async fn open(self, id: &str) -> Result<Arc<Self>, Unusable> {
         let records = Self { prefix: format!("{}{id}/", self.prefix), ..self };
         let put = records.put("conditions", Bytes::new());

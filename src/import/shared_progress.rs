@@ -217,8 +217,8 @@ impl ProgressKeeper for SharedProgress {
             }
             let key = key_of(begin.file, &source);
             let before = lock(&self.held).get(&key).map(Arc::clone);
-            // The lease that this importer already holds stays locked until its successor replaces it, so that
-            // nothing old is written over the new one.
+            // The lease that this importer already holds stays locked until its successor replaces it, so
+            // that nothing old is written over the new one.
             let before = match &before {
                 Some(before) => Some(before.lock().await),
                 None => None,

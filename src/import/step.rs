@@ -103,8 +103,8 @@ pub(super) struct Steps<'r> {
     limits: &'r RowLimits,
     /// Bytes of calls after which a step ends.
     bytes: usize,
-    /// Rows after which a step ends. The number of rejected ones has a limit of its own, because all of them are
-    /// kept in memory.
+    /// Rows after which a step ends. The number of rejected ones has a limit of its own, because all of
+    /// them are kept in memory.
     rows: u64,
     next: u64,
     /// The first row that is not stored yet. Rows before it are only counted: see [`Begun::read_from`].
@@ -116,10 +116,9 @@ pub(super) struct Steps<'r> {
 
 impl<'r> Steps<'r> {
     /// The steps after the rows that are imported. The reader must be at the file's first row. `None` if
-    /// nobody waits for the steps any more, as `is_left` says. Steps become objects of `part_bytes` of calls, or
-    /// else requests.
-    /// Errors: [`FileError`]; also if the file now has fewer rows than were imported, or does not begin as
-    /// [`Begun::prefix`] says.
+    /// nobody waits for the steps any more, as `is_left` says. Steps become objects of `part_bytes` of
+    /// calls, or else requests. Errors: [`FileError`]; also if the file now has fewer rows than were
+    /// imported, or does not begin as [`Begun::prefix`] says.
     pub(super) fn after(
         reader: &'r mut dyn RowReader,
         limits: &'r RowLimits,

@@ -22,9 +22,9 @@ use crate::log::{ImportKey, ImportProgress};
 use crate::sources::SourceId;
 use crate::words::Told;
 
-/// The wait before a retry of what needs time.
+/// The wait before a retry of what needs time: another importer has the file, or the disk is full.
 pub(super) const LATER: Duration = Duration::from_secs(10);
-/// The wait if an answer names none.
+/// The wait before a retry of what may work soon: a store failed, or an answer names no wait.
 pub const AGAIN: Duration = Duration::from_secs(1);
 
 /// A file to import.

@@ -29,9 +29,9 @@ const PLAIN_OF_REJECTED: [&str; 4] = ["receivedAt", "projectId", "reason", "coll
 /// Levels of nesting that are looked into. What lies deeper is hidden as a whole.
 const DEPTH_MAX: usize = 32;
 
-/// A line of `stream` with personal data hidden. A text that is not JSON is hidden as a whole. Of an object only
-/// its collection is shown: it may be a user. Of a rejected item that is no object nothing is shown: it may be a
-/// whole call as a text.
+/// A line of `stream` with personal data hidden. A text that is not JSON is hidden as a whole. Of an object
+/// only its collection is shown: it may be a user. Of a rejected item that is no object nothing is shown:
+/// it may be a whole call as a text.
 pub fn mask_line(line: &str, stream: &Stream) -> String {
     let Some(members) = Members::of(line) else { return quoted(HIDDEN) };
     let mut out = String::with_capacity(line.len());

@@ -1,8 +1,8 @@
 //! How many calls are sampled. Pure.
 //!
-//! There are three budgets. The first is for valid calls of any source. Under load the busiest sources would
-//! use it up, so the second is for sources without a sample in the last second. The third is for rejected items:
-//! they are few, and people look for them.
+//! There are three budgets. The first is for valid calls of any source. Under load the busiest sources
+//! would use it up, so the second is for sources without a sample in the last second. The third is for
+//! rejected items: they are few, and people look for them.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pace::QUIET_AFTER;
 use crate::lock::lock;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, whole_millis};
 
 /// The most SDKs that are kept for a source.
 pub const LIBRARIES_MAX: usize = 16;
@@ -66,12 +66,12 @@ impl SeenSource {
     pub(super) fn is_quiet(&self, now: Duration) -> bool {
         match self.last_sampled.load(Ordering::Relaxed) {
             0 => true,
-            at => millis(now).saturating_sub(at - 1) >= millis(QUIET_AFTER),
+            at => whole_millis(now).saturating_sub(at - 1) >= whole_millis(QUIET_AFTER),
         }
     }
 
     pub(super) fn sampled(&self, now: Duration) {
-        self.last_sampled.store(millis(now).saturating_add(1), Ordering::Relaxed);
+        self.last_sampled.store(whole_millis(now).saturating_add(1), Ordering::Relaxed);
     }
 
     pub(super) fn saw(&self, (name, version): (&str, &str), at: UnixMillis) {
@@ -102,10 +102,6 @@ pub(super) fn is_of_an_sdk(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "/._+- ".contains(c);
     // An `@` only begins the scope of a package, so an e-mail address is none.
     text.len() <= NAME_MAX && text.strip_prefix('@').unwrap_or(text).chars().all(fits)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

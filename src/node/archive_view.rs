@@ -509,9 +509,10 @@ impl ArchiveView for NodeArchive {
     }
 
     fn objects(&self, asked: AskedObjects) -> BoxFuture<'_, Result<ArchiveObjects, NotShown>> {
-        match asked.from_bucket {
-            true => Box::pin(self.bucket_objects(asked)),
-            false => Box::pin(self.listed_objects(asked)),
+        if asked.from_bucket {
+            Box::pin(self.bucket_objects(asked))
+        } else {
+            Box::pin(self.listed_objects(asked))
         }
     }
 

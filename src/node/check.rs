@@ -27,9 +27,10 @@ pub enum CheckError {
     Task(#[from] JoinError),
 }
 
-/// Checks a configuration; of the buckets only that of `source`, if one is named. `timeout` is the time limit
-/// of each attempt. `progress` is called with the number of buckets that were checked, and the number of all.
-/// Errors: [`CheckError`]: no check is possible. A failed check is in the report.
+/// Checks a configuration; of the buckets only that of `source`, if one is named. `timeout` is the time
+/// limit of each attempt, and `load` the expected load. `progress` is called with the number of buckets
+/// that were checked, and the number of all. Errors: [`CheckError`]: no check is possible. A failed check
+/// is in the report.
 pub async fn check(
     config: &Config,
     source: Option<&SourceId>,

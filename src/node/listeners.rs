@@ -1,5 +1,5 @@
-//! Binds the listeners of a node before anything is opened, so that a second process notices the first, and fits
-//! the number of connections to the number of files that the process may open.
+//! Binds the listeners of a node before anything is opened, so that a second process notices the first, and
+//! fits the number of connections to the number of files that the process may open.
 
 use std::io;
 use std::net::SocketAddr;

@@ -70,7 +70,8 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     // The buckets are recorded before the first frame for them can arrive, and no source is forgotten in
     // between.
     let ids = |config: &Config| config.sources.iter().map(|source| source.id.clone()).collect();
-    write(&node.engine.view.removed).keep(ids(next));
+    let kept = ids(next);
+    write(&node.engine.view.removed).keep(kept);
     if let Err(failure) = note_locations(&*node.engine.spool.locations(), next) {
         tracing::error!("the changed configuration is not applied: {failure}");
         node.set_configured(ids(&current.config));

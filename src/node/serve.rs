@@ -131,7 +131,9 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     let bound = Bound::bind(&addresses)?;
     let importer = engine.importer(&ingest, &config.spool.dir, Arc::new(Configured::new(config))).await?;
     let node = engine.listen((ingest, &importer), settings, policy(config), bound, &addresses)?;
-    proxy.into_iter().for_each(|proxy| _ = node.engine.view.proxy.set(proxy));
+    if let Some(proxy) = proxy {
+        _ = node.engine.view.proxy.set(proxy);
+    }
     node.set_setup(setup(loaded, &node));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
     Ok((node, importer))

@@ -1,6 +1,5 @@
-//! The HTTP clients of the program, besides those of AWS: they follow no redirect and use no proxy.
-//! Link-local addresses may be left out: a name may lead to such an address, and may lead there only at the
-//! second look. So this is checked for the addresses that are connected to.
+//! The HTTP clients of the program, besides those of AWS: they follow no redirect and use no proxy. And the
+//! resolver of all clients.
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,7 +49,8 @@ fn tcp(names: Names) -> HttpConnector<Names> {
     http
 }
 
-/// The system's resolver.
+/// The system's resolver. Link-local addresses may be left out: a name may lead to such an address, and may
+/// lead there only at the second look, so this is checked for the addresses that are connected to.
 #[derive(Clone, Copy, Debug)]
 pub enum Names {
     /// Every address of a name: whoever runs the program named it.

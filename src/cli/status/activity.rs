@@ -13,7 +13,8 @@ const SNAPSHOTS_MAX: usize = 120;
 /// The most points of a sparkline.
 pub const POINTS_MAX: usize = 24;
 
-/// Calls a second of each source and of all, oldest first: what `GET /api/history` answers, or its latest points.
+/// Calls a second of each source and of all, oldest first: what `GET /api/history` answers, or its latest
+/// points.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Activity {

@@ -133,7 +133,10 @@ pub fn nothing_of(staging: &Staging, seal: &Seal, lost: Vec<Range>) -> io::Resul
         first_received_at: seal.first_received_at,
         last_received_at: seal.last_received_at,
         encoder: seal.encoder.clone(),
-        ..Encoded::default()
+        frames: 0,
+        bytes: 0,
+        next_received_at: None,
+        hours: Vec::new(),
     };
     Ok(Object { encoded, staged: done.out.finish(), lost })
 }

@@ -10,6 +10,7 @@ use crate::metrics::SourceLabel;
 use crate::object::{AppliedEncryption, S3Location, Stream};
 use crate::planted_bugs::{PlantedPanic, panic_if_planted};
 use crate::store::{Body, Put, Stored};
+use crate::time::whole_millis;
 
 impl SealedObject<'_> {
     /// Notes that the store has the object. `stored` is its answer to `put`.
@@ -52,7 +53,7 @@ impl SealedObject<'_> {
             bytes: len,
             encryption: stored.applied.clone(),
             first_received_at: self.seal.first_received_at,
-            put_ms: self.put_took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            put_ms: self.put_took.map(whole_millis),
             reason: self.reason.map(|reason| reason.slug().to_owned()),
         };
         if let Some(list) = &self.shared.deps.list {

@@ -49,8 +49,8 @@ pub(super) struct Header {
     pub columns: Vec<Column>,
 }
 
-/// The error of two columns whose paths in the call exclude each other. Names of the header are private, here and
-/// below: in a file without a header, the first row stands there.
+/// The error of two columns whose paths in the call exclude each other. Names of the header are private,
+/// here and below: in a file without a header, the first row stands there.
 pub(super) fn conflict(one: &str, other: &str, why: &str) -> FileError {
     let full = format!("columns \"{}\" and \"{}\" do not go together: {why}", shown(one), shown(other));
     FileError::content("E-CSV-CONFLICT", Told::masked_as(full, "two columns do not go together"))

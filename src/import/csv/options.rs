@@ -79,11 +79,11 @@ pub struct CsvOptions {
     pub columns: Option<Vec<String>>,
     /// What cells become.
     pub types: Types,
-    /// More columns whose cells are times.
+    /// More columns whose cells are times: whole names, or the last parts of names.
     pub time_columns: Vec<String>,
     /// What empty cells become.
     pub empty: Empty,
-    /// Whether numbered names are arrays.
+    /// Whether numbered names are arrays, and columns named `x:json` hold JSON.
     pub arrays: bool,
     /// Whether calls need all that the documented tables require.
     pub strict: bool,
@@ -116,7 +116,8 @@ impl CsvOptions {
         Dialect { delimiter, quote: self.quote, escape: self.escape, max_field: self.max_field }
     }
 
-    /// Where the messageIds of the rows of a file come from. `place` is the same for all versions of the file.
+    /// Where the messageIds of the rows of a file come from. `place` is the same for all versions of the
+    /// file.
     pub(super) fn message_ids(&self, kind: &FileType, file: FileId, place: &str) -> MessageIds {
         // The scope separates types and collections: a row of a track file is not the same row of a page
         // file.

@@ -130,6 +130,7 @@ impl Plan {
         }
         let members = tree.members(arrays)?;
         let object_id = names.iter().position(|name| name == "id").filter(|_| !is_of_calls);
+        // The longest call, in bytes of JSON. Objects have a limit of their own.
         let max_event = if is_of_calls { Limits::default().max_event } else { OBJECT_MAX };
         let collection = kind.collection().cloned();
         let plan = Self {

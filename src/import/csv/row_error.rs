@@ -231,7 +231,8 @@ impl Needed {
         }
     }
 
-    /// The names in the header: at least one of these columns must have a value. Empty if the user chose the name.
+    /// The names in the header: at least one of these columns must have a value. Empty if the user chose
+    /// the name.
     pub fn columns(self) -> &'static [&'static str] {
         match self {
             Self::AnyId => &["userId", "anonymousId"],

@@ -63,10 +63,9 @@ fn other_bytes(compression: Compression, any: bool) -> DecompressError {
 /// The raw bytes below a decoder.
 type Input<R> = BufReader<Counted<R>>;
 
-/// A reader of the decoded bytes of `source`. `compression` must not be [`Compression::Zip`]: [`super::zip`]
-/// reads archives.
-/// Errors: the decoder cannot be made, or the source is a zip archive. Errors of reading carry a
-/// [`DecompressError`], or are those of the source.
+/// A reader of the decoded bytes of `source`. [`super::zip`] reads archives. Errors: the decoder cannot be
+/// made, or the source is a zip archive, within another one. Errors of reading carry a [`DecompressError`],
+/// or are those of the source.
 pub fn decompress<R: Read + Send + 'static>(
     source: Counted<R>,
     compression: Compression,

@@ -52,8 +52,8 @@ pub struct Skipped {
     pub why: &'static str,
 }
 
-/// The files that arguments mean, each file once, in the order of the arguments; and what was found in folders
-/// and will not be read.
+/// The files that arguments mean, each file once, in the order of the arguments; and what was found in
+/// folders and will not be read.
 ///
 /// - `-` is standard input.
 /// - A folder means the tables in it and below, sorted by name; hidden files and folders are left out. Links

@@ -41,8 +41,8 @@ pub struct Text {
     raw: RawBytes,
 }
 
-/// Opens a local file, or a copy of standard input or of a pipe. Of the name only the extension counts, here and
-/// below. Errors: those of the raw bytes, and [`ZipError`](super::zip::ZipError).
+/// Opens a local file, or a copy of standard input or of a pipe. Of the name only the extension counts,
+/// here and below. Errors: those of the raw bytes, and [`ZipError`](super::zip::ZipError).
 pub fn open_file(file: LocalFile, name: &str, options: &Options) -> io::Result<Opened> {
     match detect(&magic(&mut file.reader())?, None, name) {
         Compression::Zip => ZipFile::open(file, options.limits).map(Opened::Zip),
@@ -68,9 +68,9 @@ pub fn open_stream(
     Text::new(whole, compression, options).map(Opened::Text)
 }
 
-/// Opens an entry, which may itself be compressed with gzip or zstd. The limit of expansion compares the entry's
-/// text with its bytes in the archive.
-/// Errors: as for [`open_file`], also for an archive in the archive.
+/// Opens an entry, which may itself be compressed with gzip or zstd. The limit of expansion compares the
+/// entry's text with its bytes in the archive. Errors: as for [`open_file`], also for an archive in the
+/// archive.
 pub fn open_entry(archive: &ZipFile, entry: &Entry, options: &Options) -> io::Result<Text> {
     let raw = RawBytes::default();
     let mut reader = archive.read(entry, raw.clone())?;
@@ -233,6 +233,25 @@ mod tests {
             let expected =
                 [("a/1.csv", "id,name\n1,a\n1,a\n1,a\n"), ("2.csv", "id\n2\n"), ("3.csv.gz", "id\n3\n")];
             assert_eq!(found, expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        }
+    }
+
+    /// Written by Python's `zipfile`: `in.zip`, stored, is an archive without entries.
+    const NESTED: &str = "\
+        504b0304140000000000000021000ec5cbd7160000001600000006000000696e2e7a6970504b050600000000\
+        0000000000000000000000000000504b01021403140000000000000021000ec5cbd716000000160000000600\
+        00000000000000000000800100000000696e2e7a6970504b05060000000001000100340000003a0000000000";
+
+    #[test]
+    fn an_archive_in_an_archive_is_refused() {
+        let (options, _dir) = options();
+        for opened in open(&unhex(NESTED), "a.zip", &options) {
+            let Opened::Zip(archive) = opened.unwrap() else { panic!("a text") };
+            let mut entries = Vec::new();
+            archive.each_entry(|entry| entries.push(entry)).unwrap();
+            assert_eq!(entries.len(), 1);
+            let error = open_entry(&archive, &entries[0], &options).map(|_| ()).unwrap_err();
+            assert!(matches!(typed(&error), Some(super::super::zip::ZipError::Nested)), "{error:?}");
         }
     }
 

@@ -33,6 +33,7 @@ impl Invocation {
         let (stop, limits) = (CancellationToken::new(), Limits::default());
         let after = [plan.stop, plan.cut, plan.answer].map(|at| at.since(now));
         let tokens = [stop.clone(), limits.cut.clone(), limits.answer.clone()];
+        // The times are in order.
         let timer = tokio::spawn(async move {
             let began = tokio::time::Instant::now();
             for (after, token) in after.into_iter().zip(tokens) {

@@ -12,6 +12,7 @@ use super::invocation::Invocation;
 use crate::lambda::{
     Ended, Event, FileResult, Message, Notified, Record, Unit, answer, continuation, deadline_of,
 };
+use crate::time::whole_millis;
 use crate::words::grouped;
 
 /// What became of an object: of its one file, or of each file in an archive.
@@ -198,7 +199,7 @@ fn results(notified: Notified, outcomes: &BTreeMap<Record, Outcomes>) -> Vec<Fil
 
 /// Logs one line for a file.
 fn log(file: &FileResult, took: Duration) {
-    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let duration_ms = whole_millis(took);
     let FileResult { name, rows, rejected, ended } = file;
     match ended {
         Ended::Done(how) => {

@@ -1,4 +1,5 @@
-//! Days that are over, until they are closed: see [`Days`](crate::log::Days) and [`Status`](crate::log::Status).
+//! Days that are over, until they are closed: see [`Days`](crate::log::Days) and
+//! [`Status`](crate::log::Status).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,8 +7,8 @@ use crate::log::Stopped;
 use crate::object::S3Location;
 use crate::sources::SourceId;
 
-/// See [`SetLocations::set_locations`](crate::log::SetLocations::set_locations). `next` is the position of the
-/// next frame.
+/// See [`SetLocations::set_locations`](crate::log::SetLocations::set_locations). `next` is the position of
+/// the next frame.
 pub(crate) fn set_locations(
     keeper: &impl NoteKeeper,
     wanted: Vec<(SourceId, S3Location)>,

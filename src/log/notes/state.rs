@@ -195,9 +195,9 @@ impl CallState {
         }
     }
 
-    /// Releases a batch's frames up to the first seal that is neither in the store nor kept apart. Later seals
-    /// may already be stored or kept apart, because the note that recorded this for the first one may be
-    /// unreadable.
+    /// Releases a batch's frames up to the first seal that is neither in the store nor kept apart. Later
+    /// seals may already be stored or kept apart, because the note that recorded this for the first one may
+    /// be unreadable.
     fn release(&mut self, batch: &BatchKey) {
         let held = self.seals.values().filter(|held| held.parked.is_none() && held.seal.batch == *batch);
         let held = held.map(|pending| pending.seal.first).min();

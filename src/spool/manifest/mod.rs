@@ -137,9 +137,13 @@ pub fn salt(spool_id: &[u8; 16], number: u64) -> Salt {
     Salt::new(spool_id, SALT_SPACE | number)
 }
 
-/// Encodes a [`Note`] as it is stored in a manifest.
+/// Encodes a note as it is stored in a manifest.
 /// Errors: the note cannot be written as JSON, or its length does not fit into 32 bits.
-pub fn encode(note: &impl serde::Serialize, salt: Salt) -> io::Result<Vec<u8>> {
+pub fn encode(note: &Note, salt: Salt) -> io::Result<Vec<u8>> {
+    encode_json(note, salt)
+}
+
+fn encode_json(note: &impl serde::Serialize, salt: Salt) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 8];
     serde_json::to_writer(&mut bytes, note).map_err(io::Error::other)?;
     let (head, json) = bytes.split_at_mut(8);
@@ -158,7 +162,7 @@ fn encode_state(state: &State, salt: Salt) -> io::Result<Vec<u8>> {
     enum Note<'a> {
         State(&'a State),
     }
-    encode(&Note::State(state), salt)
+    encode_json(&Note::State(state), salt)
 }
 
 /// The note at the beginning of `bytes`, and its length.
