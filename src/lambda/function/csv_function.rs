@@ -170,19 +170,12 @@ impl CsvFunction {
 
     /// Whether the function itself put this object. Importing its own objects would be a loop.
     pub(super) fn wrote(&self, record: &Record) -> bool {
-        let below = |place: &Option<String>, extension: &str| {
+        // Rejected rows are directly below their prefix, and a journal in a folder below its own.
+        let below = |place: &Option<String>, folders: usize, extension: &str| {
             let prefix = place.as_deref().and_then(s3_url).filter(|(bucket, _)| *bucket == record.bucket);
             prefix.is_some_and(|(_, prefix)| {
-                let prefix = prefix.trim_end_matches('/');
-                let inside = record.key.strip_prefix(prefix);
-                let inside = inside.map(|inside| inside.strip_prefix('/').ok_or(inside));
-                // Journals and rejected rows are put directly below their prefixes.
-                let is_ours = match inside {
-                    Some(Ok(inside)) => !inside.contains('/'),
-                    Some(Err(inside)) => prefix.is_empty() && !inside.contains('/'),
-                    None => false,
-                };
-                is_ours && record.key.ends_with(extension)
+                let is_inside = is_inside(&record.key, prefix.trim_end_matches('/'), folders);
+                is_inside && record.key.ends_with(extension)
             })
         };
         let is_part = match &self.rows_go_to {
@@ -192,6 +185,43 @@ impl CsvFunction {
             }
             RowsGoTo::Collector(_) => false,
         };
-        is_part || below(&self.settings.journal, ".json") || below(&self.settings.import.rejects, ".ndjson")
+        is_part
+            || below(&self.settings.journal, 1, ".json")
+            || below(&self.settings.import.rejects, 0, ".ndjson")
+    }
+}
+
+/// Whether a key is below a prefix without its last `/`, in at most so many folders.
+fn is_inside(key: &str, prefix: &str, folders: usize) -> bool {
+    let inside = match key.strip_prefix(prefix) {
+        Some(inside) if prefix.is_empty() => inside.strip_prefix('/').unwrap_or(inside),
+        Some(inside) => match inside.strip_prefix('/') {
+            Some(inside) => inside,
+            None => return false,
+        },
+        None => return false,
+    };
+    inside.matches('/').count() <= folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A journal's records were taken for files to import: they stand in a folder of the function.
+    #[test]
+    fn what_a_function_writes_is_below_its_prefixes() {
+        let check = |key: &str, prefix: &str, folders: usize, inside: bool| {
+            assert_eq!(is_inside(key, prefix, folders), inside, "{key} below {prefix}");
+        };
+        check("journal/abc/1f.json", "journal", 1, true);
+        check("journal/1f.json", "journal", 1, true);
+        check("journal/abc/def/1f.json", "journal", 1, false);
+        check("journal-2/1f.json", "journal", 1, false);
+        check("rejects/f.ndjson", "rejects", 0, true);
+        check("rejects/csv/f.ndjson", "rejects", 0, false);
+        check("f.ndjson", "", 0, true);
+        check("abc/1f.json", "", 1, true);
+        check("abc/def/1f.json", "", 1, false);
     }
 }
