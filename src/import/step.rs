@@ -21,6 +21,8 @@ use crate::words::Told;
 const STEP_BYTES: usize = 512 * 1_024;
 /// Rows that are passed over between two checks whether anybody still waits for the rest.
 const SKIP_ROWS: u64 = 10_000;
+/// Skipped rows after which a step ends, so that a file of nothing else is recorded from time to time.
+const SKIPPED_MAX: u64 = 10_000;
 
 /// The next rows of a file, ready to be handed over.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Step {
     pub(super) rejects: Vec<Reject>,
     /// Rows of the step that equal an earlier one with the same id.
     pub(super) repeats: u64,
+    /// Rows of the step that are to be left out.
+    pub(super) skipped: u64,
     /// What the file begins with, up to the end of the step.
     pub(super) prefix: Option<Prefix>,
     /// Whether the last row ends a file in the middle of a line: if the file grows, that will be another row.
@@ -110,6 +114,8 @@ pub(super) struct Steps<'r> {
     /// The first row that is not stored yet. Rows before it are only counted: see [`Begun::read_from`].
     stored: u64,
     rejected: u64,
+    /// The calls of the next row, and their number, if they did not fit into the step before.
+    kept_back: Option<(Vec<u8>, u32)>,
     /// Whether the reader has reached the end of the file, not only that of the wanted rows.
     pub(super) at_end: bool,
 }
@@ -155,7 +161,7 @@ impl<'r> Steps<'r> {
         let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
         let bytes = part_bytes.unwrap_or(STEP_BYTES);
         let rows = if part_bytes.is_some() { u64::MAX } else { ROWS_MAX };
-        Ok(Some(Self { reader, limits, bytes, rows, next, stored, rejected, at_end: false }))
+        Ok(Some(Self { reader, limits, bytes, rows, next, stored, rejected, kept_back: None, at_end: false }))
     }
 
     /// The next step; `None` at the end. The calls are written into `spare`, whose content is lost. Rejected
@@ -179,16 +185,39 @@ impl<'r> Steps<'r> {
             && self.next < end
             && u64::from(calls) + step.repeats + (step.rejects.len() as u64) < self.rows
             && (step.rejects.len() as u64) < ROWS_MAX
+            && step.skipped < SKIPPED_MAX
             && step.calls.len() < self.bytes
         {
             let start = step.calls.len();
             if calls > 0 {
                 step.calls.push(b',');
             }
-            match self.reader.next(&mut step.calls) {
+            let row_at = step.calls.len();
+            let read = match self.kept_back.take() {
+                Some((kept, count)) => {
+                    step.calls.extend_from_slice(&kept);
+                    Ok(Some(Row::Calls(count)))
+                }
+                None => self.reader.next(&mut step.calls),
+            };
+            match read {
                 Ok(Some(Row::Call(hash))) => {
                     calls += 1;
                     hashes.extend(hash);
+                }
+                Ok(Some(Row::Calls(more))) => {
+                    let too_many = u64::from(calls.saturating_add(more)) > self.rows;
+                    // The calls of a row are stored together, so they begin the next step if they do not fit.
+                    if calls > 0 && (too_many || step.calls.len() > self.bytes) {
+                        self.kept_back = Some((step.calls.split_off(row_at), more));
+                        step.calls.truncate(start);
+                        break;
+                    }
+                    calls = calls.saturating_add(more);
+                }
+                Ok(Some(Row::Skipped)) => {
+                    step.calls.truncate(start);
+                    step.skipped += 1;
                 }
                 Ok(Some(Row::Corrected(hash, if_taken))) => {
                     step.if_taken.push((calls, *if_taken));

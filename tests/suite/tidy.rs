@@ -49,8 +49,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "import",
         &[
-            "alarms", "boxed_future", "call", "disk", "ingest", "json", "lock", "log", "metrics", "object",
-            "planted_bugs", "random", "reach", "retry", "sources", "store", "tasks", "time", "words",
+            "alarms", "boxed_future", "call", "convert", "disk", "ingest", "json", "lock", "log", "metrics",
+            "object", "planted_bugs", "random", "reach", "retry", "sources", "store", "tasks", "time",
+            "words",
         ],
     ),
     (

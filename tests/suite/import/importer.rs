@@ -101,6 +101,7 @@ fn begin_of(number: u64) -> Begin {
         name: format!("track_{number}.csv"),
         bytes: None,
         source: WantedSource::Default,
+        import: None,
         options: OptionsHash::of(b"one"),
         limits: String::new(),
         by_content: false,
