@@ -562,7 +562,7 @@ pub(super) fn admitted(
 }
 
 /// Whether any row became a call.
-fn has_calls(progress: ImportProgress) -> bool {
+pub(super) fn has_calls(progress: ImportProgress) -> bool {
     progress.stored > 0 || progress.repeats > 0 || progress.refused > 0
 }
 
