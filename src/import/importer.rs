@@ -245,7 +245,8 @@ impl Importer {
         self.metrics.imports_open.set(i64::try_from(open.by_key.len()).unwrap_or(i64::MAX));
     }
 
-    /// Counts the rows of a step. Rows that are neither calls nor rejected were passed over.
+    /// Counts the rows of a step, or the calls where a row may give several. Rows that are neither calls nor
+    /// rejected were passed over.
     fn count_rows(&self, source: &SourceId, ack: &Ack, step: ImportStep) {
         let stored = ack.calls.saturating_sub(ack.repeats);
         let became = [

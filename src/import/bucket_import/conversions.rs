@@ -145,3 +145,74 @@ pub(super) fn keep(
     }
     if changes.is_empty() { Ok(()) } else { journal.change(Change { kept: &changes, ..Change::default() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::journal::LocalJournal;
+    use crate::log::ImportProgress;
+    use crate::time::UnixMillis;
+
+    const TEXT: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":
+        {"event_type":["path","e"],"user_id":["path","u"]}}}"#;
+    const KEY: ImportKey = ImportKey(7);
+
+    fn chosen(text: &str) -> Chosen {
+        let converter =
+            Converter::load(text.as_bytes(), DataType::Event, Strategy::AppendOnly, 32_768).unwrap();
+        Chosen { options: options_of(&converter), converter: Arc::new(converter) }
+    }
+
+    /// Files in journals are known by the hash of this text.
+    #[test]
+    fn the_written_form_stays_as_it_is() {
+        let chosen = chosen(TEXT);
+        let id = chosen.converter.file().id;
+        let written = format!(
+            r#"[["forebay import options",1],["converter","{id}"],["data type","event"],["strategy","append_only"]]"#
+        );
+        assert_eq!(chosen.options, OptionsHash::of(written.as_bytes()));
+    }
+
+    #[test]
+    fn a_file_without_its_converter_is_refused_once_calls_of_it_are_stored() {
+        let journal = LocalJournal::over(redb::backends::InMemoryBackend::new()).unwrap();
+        let (import, began, now) =
+            (ImportId::of_bits(1), chosen(TEXT), chosen(&TEXT.replace("\"e\"", "\"f\"")));
+        let file = |stored, state| {
+            let progress = ImportProgress { next_row: 5, stored, ..ImportProgress::default() };
+            let record = ImportRecord::of_progress(KEY, progress, UnixMillis(1));
+            let record = ImportRecord { state, options: began.options.recorded().to_owned(), ..record };
+            journal.write(&[record]).unwrap();
+            now.for_file(&journal, import, KEY).unwrap()
+        };
+        for (stored, state) in [(0, ImportState::Reading), (5, ImportState::Done)] {
+            assert_eq!(file(stored, state).unwrap().options, now.options, "{stored} {state:?}");
+        }
+        for state in [ImportState::Reading, ImportState::Failed, ImportState::Poison] {
+            assert_eq!(file(5, state).unwrap_err().code, "E-CONVERTER");
+        }
+        for (json, is_usable) in [
+            (
+                r#"{"version":1,"data_type":"event","strategy":"append_only","max_event":32768,"text":TEXT}"#,
+                true,
+            ),
+            (
+                r#"{"version":2,"data_type":"event","strategy":"append_only","max_event":32768,"text":TEXT}"#,
+                false,
+            ),
+            (
+                r#"{"version":1,"data_type":"event","strategy":"append_only","max_event":32768,"text":"{}"}"#,
+                false,
+            ),
+            ("{", false),
+        ] {
+            let json = json.replace("TEXT", &serde_json::to_string(TEXT).unwrap());
+            let (by, value) = (by(import, began.options.recorded()), Some(json.into_bytes()));
+            let kept = [KeptValue { kind: KeptOf::Converter, by, value }];
+            journal.change(Change { kept: &kept, ..Change::default() }).unwrap();
+            let found = file(5, ImportState::Reading);
+            assert_eq!(found.map(|found| found.options).ok(), is_usable.then(|| began.options.clone()));
+        }
+    }
+}

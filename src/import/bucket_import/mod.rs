@@ -7,6 +7,7 @@
 mod conversions;
 mod converted_file;
 mod decide;
+mod deps;
 mod object_import;
 mod object_state;
 mod pass;
@@ -14,6 +15,7 @@ mod report;
 mod settings;
 
 pub use decide::{Skip, Wanted};
-pub use pass::{PassDeps, PassError, pass};
+pub use deps::PassDeps;
+pub use pass::{PassError, pass};
 pub use report::{Became, NAMED_MAX, NotDone, PassReport};
 pub use settings::{BucketImport, OnMissing};

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::conversions::{Chosen, keep};
 use super::converted_file::Reading;
 use super::decide::Wanted;
+use super::deps::PassDeps;
 use super::object_import::{ObjectEnd, ObjectImport, limits_of, on_disk};
 use super::object_state::{ObjectState, Standing};
 use super::report::{Became, PassReport};
 use super::settings::BucketImport;
-use crate::import::counters::Counters;
 use crate::import::file_error::{FileError, FileFault};
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, begin_named};
@@ -22,33 +21,11 @@ use crate::import::journal::{Journal, JournalError};
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::run::{FileEnd, FileReport, Waits};
-use crate::import::target::Target;
-use crate::random::Random;
-use crate::store::reader::{ListFrom, ListPage, Listed, StoreReader};
+use crate::store::reader::{ListFrom, ListPage, Listed};
 use crate::store::{Outlook, StoreError};
-use crate::time::Clock;
 
 /// The most objects that one pass imports. It keeps their keys in memory; the next pass takes the others.
 const OBJECTS_MAX: usize = 1_000_000;
-
-/// What a pass uses.
-#[derive(Clone, Debug)]
-pub struct PassDeps {
-    /// Reads the bucket.
-    pub store: Arc<dyn StoreReader>,
-    /// Takes the rows. It must keep the progress of files in `journal`.
-    pub target: Arc<dyn Target>,
-    /// Remembers names, objects and files.
-    pub journal: Arc<dyn Journal>,
-    /// Wall time.
-    pub clock: Arc<dyn Clock>,
-    /// Makes the ids of imports, and spreads retries over time.
-    pub random: Arc<dyn Random>,
-    /// The counts.
-    pub counters: Counters,
-    /// Stops the pass after a step.
-    pub stop: CancellationToken,
-}
 
 /// Why a pass cannot begin, or not go on.
 #[derive(Debug, thiserror::Error)]
