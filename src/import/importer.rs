@@ -245,7 +245,8 @@ impl Importer {
         self.metrics.imports_open.set(i64::try_from(open.by_key.len()).unwrap_or(i64::MAX));
     }
 
-    /// Counts the rows of a step. Rows that are neither calls nor rejected were passed over.
+    /// Counts the rows of a step, or the calls where a row may give several. Rows that are neither calls nor
+    /// rejected were passed over.
     fn count_rows(&self, source: &SourceId, ack: &Ack, step: ImportStep) {
         let stored = ack.calls.saturating_sub(ack.repeats);
         let became = [
@@ -562,7 +563,7 @@ pub(super) fn admitted(
 }
 
 /// Whether any row became a call.
-fn has_calls(progress: ImportProgress) -> bool {
+pub(super) fn has_calls(progress: ImportProgress) -> bool {
     progress.stored > 0 || progress.repeats > 0 || progress.refused > 0
 }
 

@@ -261,3 +261,88 @@ impl<'r> Steps<'r> {
         Ok((step.rows > 0).then_some(step))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::target::Standing;
+    use super::*;
+    use crate::log::{ImportKey, ImportProgress};
+    use crate::sources::SourceId;
+
+    /// Rows by what they give: the number of calls and the bytes of each; none for a row that is left out.
+    struct Rows {
+        rows: Vec<(u32, usize)>,
+        at: usize,
+    }
+
+    impl RowReader for Rows {
+        fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
+            let Some((calls, bytes)) = self.rows.get(self.at).copied() else { return Ok(None) };
+            self.at += 1;
+            if calls == 0 {
+                out.extend_from_slice(b"half");
+                return Ok(Some(Row::Skipped));
+            }
+            let call = format!("{{\"{}\":{}}}", "x".repeat(bytes), self.at);
+            out.extend_from_slice(vec![call; usize::try_from(calls).unwrap()].join(",").as_bytes());
+            Ok(Some(Row::Calls(calls)))
+        }
+
+        fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
+            let to = (self.at + usize::try_from(rows).unwrap()).min(self.rows.len());
+            let skipped = to - std::mem::replace(&mut self.at, to);
+            Ok(skipped as u64)
+        }
+    }
+
+    /// The steps from this row on: first row, rows, calls, rows that are left out; and the texts of the calls.
+    fn steps(rows: &[(u32, usize)], from: u64) -> (Vec<(u64, u64, u64, u64)>, Vec<String>) {
+        let mut reader = Rows { rows: rows.to_vec(), at: 0 };
+        let progress = ImportProgress { next_row: from, ..ImportProgress::default() };
+        let begun = Begun {
+            import: ImportKey(1),
+            source: SourceId::new("csv").unwrap(),
+            standing: Standing::New,
+            progress,
+            read_from: from,
+            other_options: false,
+            keeps_prefix: false,
+            prefix: None,
+        };
+        let limits = RowLimits::default();
+        let mut steps = Steps::after(&mut reader, &limits, &begun, None, &|| false).unwrap().unwrap();
+        let (mut all, mut texts) = (Vec::new(), Vec::new());
+        while let Some(step) = steps.next(Vec::new()).unwrap() {
+            let calls = Bytes::from(step.calls);
+            let envelope = envelope::Envelope::read(&calls).unwrap();
+            all.push((step.first, step.rows, envelope.batch.len() as u64, step.skipped));
+            texts.extend(envelope.batch.iter().map(|call| call.get().to_owned()));
+        }
+        assert!(steps.at_end);
+        (all, texts)
+    }
+
+    #[test]
+    fn the_calls_of_a_row_are_in_one_step() {
+        let threes = vec![(3, 1); 1_000];
+        let (found, texts) = steps(&threes, 0);
+        assert_eq!(found, [(0, 666, 1_998, 0), (666, 334, 1_002, 0)]);
+        let expected: Vec<String> = (0..3_000).map(|call| format!("{{\"x\":{}}}", call / 3 + 1)).collect();
+        assert_eq!(texts, expected);
+        // An import that continues makes the same steps.
+        assert_eq!(steps(&threes, 666), (vec![(666, 334, 1_002, 0)], expected[1_998..].to_vec()));
+        let most = u32::try_from(ROWS_MAX).unwrap();
+        let (found, _) = steps(&[(1, 1), (most, 1), (1, 1)], 0);
+        assert_eq!(found, [(0, 1, 1, 0), (1, 1, ROWS_MAX, 0), (2, 1, 1, 0)]);
+        let (found, _) = steps(&[(2, 150_000), (2, 150_000), (2, 400_000), (1, 1)], 0);
+        assert_eq!(found, [(0, 1, 2, 0), (1, 1, 2, 0), (2, 1, 2, 0), (3, 1, 1, 0)]);
+    }
+
+    #[test]
+    fn rows_that_are_left_out_end_a_step_too() {
+        let mut rows = vec![(0, 0); 25_000];
+        rows[3] = (1, 1);
+        let (found, _) = steps(&rows, 0);
+        assert_eq!(found, [(0, 10_001, 1, 10_000), (10_001, 10_000, 0, 10_000), (20_001, 4_999, 0, 4_999)]);
+    }
+}

@@ -59,6 +59,12 @@ impl Table {
         if let Some(doubt) = header.doubt() {
             return Err(bad_header(for_converter(&format!("the header is no row: {doubt}"))));
         }
+        let has_blank = |name: &[u8]| name.starts_with(b" ");
+        if settings.delimiter.is_none() && header.len() > 1 && header.iter().skip(1).all(has_blank) {
+            let what = "a blank follows each delimiter of the header and would become part of the cells: remove the \
+                        blanks, or set \"delimiter\" of csv in the converter to keep them";
+            return Err(FileError::content("E-CSV-DELIMITER", what));
+        }
         let needed = needed_columns(&header, columns)?;
         let names = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         Ok(Self { records, record: Record::default(), names, delimiter, needed })

@@ -93,7 +93,7 @@ fn a_row_with_too_many_calls_is_rejected() {
         format!("{{\"e\":\"$groupidentify\",\"g\":{{\"t\":[{ids}]}},\"gp\":{{}},\"u\":\"1\"}}\n")
     };
     let found = rows(opened(row(ROWS_MAX) + &row(ROWS_MAX + 1), JSON).unwrap());
-    assert_eq!(found[0].split(' ').count() as u64, ROWS_MAX);
+    assert_eq!(found[0].split(' ').count() as u64, ROWS_MAX, "{}", found[0]);
     assert_eq!(found[1], "2:1 too-large");
 }
 
@@ -136,6 +136,6 @@ fn a_header_that_does_not_fit_is_refused_in_the_words_of_converters() {
     check("", "E-CSV-HEADER: the file is empty");
     check("e,u,e\n", "two columns \"e\"");
     check("a,b\n1,2\n", "has none of the columns that the converter reads: it has \"a\", \"b\", and");
-    check("e,u;x\na,b;c\n", "E-CSV-DELIMITER");
-    check("e, u\na, b\n", "none of the columns");
+    check("Report of May\na;b\n1;2\n", "E-CSV-DELIMITER: cannot tell the delimiter");
+    check("e, u\na, b\n", "E-CSV-DELIMITER: a blank follows each delimiter");
 }

@@ -7,6 +7,7 @@
     reason = "tests fail by a panic that names the line"
 )]
 
+mod bucket;
 mod content;
 mod corpus;
 mod earlier_program;
