@@ -79,9 +79,8 @@ pub(super) fn check(
     }
     for (index, import) in imports.iter().enumerate().filter(|(_, import)| import.removes) {
         let others = imports.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
-        let overlaps = |other: &&OfImport<'_>| {
-            other.reads.contain(&import.reads) || import.reads.contain(&other.reads)
-        };
+        let overlaps =
+            |other: &&OfImport<'_>| other.reads.contain(&import.reads) || import.reads.contain(&other.reads);
         if let Some(other) = others.into_iter().find(overlaps) {
             let what = format!(
                 "would take files away from import {}, which reads the same keys: {} and {} need prefixes of their own",

@@ -176,9 +176,8 @@ fn settings<'t>(
         // Journals and rejected rows are in the store of [s3].
         let own = around.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
         let places = [("the rejected rows", rejects.as_deref()), ("the journal", journal.as_deref())];
-        let placed = |(what, place): (&'static str, Option<&str>)| {
-            Some((what, Keys::below(own.clone(), place?)?))
-        };
+        let placed =
+            |(what, place): (&'static str, Option<&str>)| Some((what, Keys::below(own.clone(), place?)?));
         let moved = match &after {
             After::Move(to) => Some(("the moved files", keys(to.clone()))),
             _ => None,

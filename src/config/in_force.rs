@@ -57,8 +57,7 @@ impl Origins {
             SettingPlace::Variable(_) => Origin::Environment,
             SettingPlace::Line(_) | SettingPlace::Nowhere => Origin::File,
         };
-        let tables =
-            raw.tables().chain(raw.sources.iter().take(SOURCES_LISTED_MAX));
+        let tables = raw.tables().chain(raw.sources.iter().take(SOURCES_LISTED_MAX));
         let tables = tables.chain(&raw.destinations).chain(&raw.imports);
         let settings = tables.flat_map(|table| {
             table

@@ -346,7 +346,9 @@ fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
         || SECTIONS.iter().map(|(section, _)| *section).chain(LISTS.iter().map(|(list, ..)| *list));
     let holder = SECTIONS.iter().find(|(_, keys)| keys.contains(&name));
     let what = match (nearest(name, sections()), holder) {
-        (Some(list @ ("source" | "destination" | "import")), _) => format!("is unknown: did you mean [[{list}]]?"),
+        (Some(list @ ("source" | "destination" | "import")), _) => {
+            format!("is unknown: did you mean [[{list}]]?")
+        }
         (Some(section), _) => format!("is unknown: did you mean [{section}]?"),
         (None, Some((section, _))) => format!("is unknown: did you mean {section}.{name}?"),
         (None, None) => {

@@ -50,9 +50,9 @@ impl Outside<'_> {
         if !self.reads_files {
             return Err(NOT_READ.to_owned());
         }
-        self.text_of(path, SECRET_FILE_MAX).or_else(
-            |what| if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) },
-        )
+        self.text_of(path, SECRET_FILE_MAX).or_else(|what| {
+            if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) }
+        })
     }
 
     /// The text of a file below the folder of the configuration, or the reason why it cannot be read.

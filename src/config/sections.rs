@@ -51,7 +51,17 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let around = imports::Around { sources: &sources, s3: &s3, max_event, outside };
     let imports = imports::check(&raw.imports, &around, &mut problems);
     if problems.is_empty() {
-        return Ok(Config { collector, admin, spool, s3, flush, closed_days, sources, destinations, imports });
+        return Ok(Config {
+            collector,
+            admin,
+            spool,
+            s3,
+            flush,
+            closed_days,
+            sources,
+            destinations,
+            imports,
+        });
     }
     problems.sort_by(|a, b| a.place.cmp(&b.place));
     Err(problems)

@@ -126,7 +126,8 @@ fn the_import_of_the_example_has_the_defaults() {
     let with = |is_wanted: &dyn Fn(&str) -> bool| {
         let lines: Vec<&str> =
             settings.iter().copied().filter(|line| is_setting(line) && is_wanted(line)).collect();
-        let lines = lines.join("\n").replace("checkout-web", "web").replace("orders.converter.json", "c.json");
+        let lines =
+            lines.join("\n").replace("checkout-web", "web").replace("orders.converter.json", "c.json");
         let config = load_with(&format!("{SMALLEST}[[import]]\n{lines}\n"), &[("c.json", CONVERTER)]);
         config.unwrap_or_else(|error| panic!("{error}")).config.imports.remove(0)
     };
@@ -136,7 +137,8 @@ fn the_import_of_the_example_has_the_defaults() {
     let without_default = [
         "source", "prefix", "region", "endpoint_url", "role_arn", "external_id", "modified_after", "rejects ",
     ];
-    let needed = with(&|line| ["name", "bucket", "converter", "insert_id"].iter().any(|key| line.starts_with(key)));
+    let needed =
+        with(&|line| ["name", "bucket", "converter", "insert_id"].iter().any(|key| line.starts_with(key)));
     let shown = with(&|line| !of_queues(line) && !without_default.iter().any(|key| line.starts_with(key)));
     assert_eq!(shown, needed);
 }
@@ -182,7 +184,8 @@ fn every_key_is_read() {
             found.iter().any(|problem| problem.contains(&named) && problem.contains("xpected")),
             "{key}: {found:?}"
         );
-    }    for key in IMPORT_KEYS {
+    }
+    for key in IMPORT_KEYS {
         let found = problems(&format!("{SMALLEST}[[import]]\n{key} = 0.5\n"), &[]);
         let named = format!("import[1].{key} ");
         assert!(

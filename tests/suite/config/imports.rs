@@ -33,7 +33,8 @@ fn problems(lines: &str) -> Vec<String> {
     loaded.unwrap_err().problems.iter().map(ToString::to_string).collect()
 }
 
-const BAD: &str = r#"{"converterConfig": {"fileTyp": "json", "convertToAmplitudeFunc": {"user_id": ["lowr", "u"]}}}"#;
+const BAD: &str =
+    r#"{"converterConfig": {"fileTyp": "json", "convertToAmplitudeFunc": {"user_id": ["lowr", "u"]}}}"#;
 const PARQUET: &str = r#"{"converterConfig": {"fileType": "parquet", "convertToAmplitudeFunc": {
     "event_type": "e", "user_id": "u"}}}"#;
 
@@ -41,9 +42,11 @@ const PARQUET: &str = r#"{"converterConfig": {"fileType": "parquet", "convertToA
 fn check(lines: &str, expected: &str) {
     let set = |key: &str| lines.contains(&format!("{key} ="));
     let mut all = lines.to_owned();
-    for (key, line) in
-        [("bucket", "bucket = \"files\""), ("converter", "converter = \"c.json\""), ("insert_id_window", NO_WINDOW)]
-    {
+    for (key, line) in [
+        ("bucket", "bucket = \"files\""),
+        ("converter", "converter = \"c.json\""),
+        ("insert_id_window", NO_WINDOW),
+    ] {
         if !set(key) {
             all = format!("{all}\n{line}");
         }
@@ -58,12 +61,18 @@ fn the_smallest_import_has_the_defaults() {
     let import = read("");
     assert_eq!((import.name.as_str(), import.source.as_str(), import.enabled), ("orders", "web", true));
     assert_eq!((import.bucket.to_string().as_str(), import.prefix.as_str()), ("files", ""));
-    assert_eq!((import.scan_interval, import.full_scan_every), (Duration::from_secs(60), Duration::from_secs(3_600)));
+    assert_eq!(
+        (import.scan_interval, import.full_scan_every),
+        (Duration::from_secs(60), Duration::from_secs(3_600))
+    );
     assert_eq!((import.serial, import.parallel, import.on_change), (false, 4, OnChange::Ignore));
     assert_eq!(import.converter.kind(), (DataType::Event, Strategy::AppendOnly));
     assert_eq!(import.size, 0..=5_000_000_000);
     assert_eq!((import.on_row_error, import.missing_fails), (OnRowError::MaxPercent(50), false));
-    assert_eq!((import.endpoint, import.role, import.modified_after, import.rejects), (None, None, None, None));
+    assert_eq!(
+        (import.endpoint, import.role, import.modified_after, import.rejects),
+        (None, None, None, None)
+    );
 }
 
 #[test]
@@ -80,7 +89,10 @@ fn each_setting_is_read() {
     assert_eq!((import.enabled, import.serial, import.parallel), (false, true, 8));
     assert_eq!(import.modified_after, Some(UnixMillis(1_709_251_200_000)));
     assert_eq!((import.size, import.on_row_error), (1_000..=1_000_000, OnRowError::Max(3)));
-    assert_eq!((import.on_change, import.missing_fails, import.allow_expansion), (OnChange::Reprocess, true, true));
+    assert_eq!(
+        (import.on_change, import.missing_fails, import.allow_expansion),
+        (OnChange::Reprocess, true, true)
+    );
     assert_eq!((import.rejects.as_deref(), import.rejects_max), (Some("s3://other/bad/"), 2 << 20));
     assert_eq!(import.external_id.map(|id| id.to_string()).as_deref(), Some("id-of-it"));
     // Mirror keeps the order of files, and compares no rows by their insert_id.
@@ -106,14 +118,23 @@ fn what_is_wrong_is_said() {
         "data_type = \"user_properties\"\nstrategy = \"mirror\"",
         "strategy = \"mirror\": E-STRATEGY: user_properties supports append_only only",
     );
-    check("after = \"move:\"", "after = \"move:\": expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"");
+    check(
+        "after = \"move:\"",
+        "after = \"move:\": expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"",
+    );
     check("rejects = \"s3://B\"", "rejects = \"s3://B\": a bucket name is 3 to 63");
-    check("queue_url = \"https://sqs.a/q\"", "queue_url = \"https://sqs.a/q\": is only for discovery = \"sqs\" or \"both\"");
+    check(
+        "queue_url = \"https://sqs.a/q\"",
+        "queue_url = \"https://sqs.a/q\": is only for discovery = \"sqs\" or \"both\"",
+    );
     check("parallell = 4", "parallell is unknown: did you mean import.orders.parallel?");
     check("converter = \"none.json\"", "converter = \"none.json\": cannot be read: No such file");
     let several = "[[source]]\nid = \"ios\"\nwrite_keys = [\"k2\"]\n";
     let found = problems(&format!("{several}{}", import(&format!("{NEEDED}{NO_WINDOW}"))));
-    assert!(found.len() == 1 && found[0].contains("source is not set, and there are several sources"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("source is not set, and there are several sources"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -122,15 +143,30 @@ fn what_is_not_built_is_refused_by_name() {
         "discovery = \"both\"\nqueue_url = \"https://sqs.a/q\"",
         "discovery = \"both\": reads notifications, which is not built yet: only \"scan\" works",
     );
-    check("journal = \"s3://shared/journal/\"", "journal = \"s3://shared/journal/\": names a shared journal, which is not built");
+    check(
+        "journal = \"s3://shared/journal/\"",
+        "journal = \"s3://shared/journal/\": names a shared journal, which is not built",
+    );
     for after in ["tag", "delete", "move:done/"] {
-        check(&format!("after = {after:?}"), &format!("after = {after:?}: is not built yet: only \"none\" works"));
+        check(
+            &format!("after = {after:?}"),
+            &format!("after = {after:?}: is not built yet: only \"none\" works"),
+        );
     }
-    check("converter = \"parquet.json\"", "converter = \"parquet.json\": is for parquet, which is not built yet");
-    check("insert_id_window = \"7 d\"", "insert_id_window = \"7 d\": is not built yet: rows with an insert_id that");
+    check(
+        "converter = \"parquet.json\"",
+        "converter = \"parquet.json\": is for parquet, which is not built yet",
+    );
+    check(
+        "insert_id_window = \"7 d\"",
+        "insert_id_window = \"7 d\": is not built yet: rows with an insert_id that",
+    );
     let unset = problems(&import(NEEDED));
     assert_eq!(unset.len(), 1, "{unset:?}");
-    assert!(unset[0].contains("insert_id_window is not set, so it is \"7 d\", which is not built yet"), "{unset:?}");
+    assert!(
+        unset[0].contains("insert_id_window is not set, so it is \"7 d\", which is not built yet"),
+        "{unset:?}"
+    );
     assert!(unset[0].contains("write insert_id_window = \"0 s\""), "{unset:?}");
     // Other rows are not compared, so nothing has to be said.
     let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}data_type = \"user_properties\"")));
@@ -139,7 +175,8 @@ fn what_is_not_built_is_refused_by_name() {
 
 #[test]
 fn the_problems_of_a_converter_are_those_of_its_setting() {
-    let found = problems(&import(&format!("bucket = \"files\"\nconverter = \"bad.json\"\n{NO_WINDOW}parallel = 0")));
+    let found =
+        problems(&import(&format!("bucket = \"files\"\nconverter = \"bad.json\"\n{NO_WINDOW}parallel = 0")));
     let has = |text: &str| found.iter().any(|problem| problem.contains(text));
     assert!(has("converter = \"bad.json\": E-CONV /converterConfig/fileTyp: unknown key"), "{found:#?}");
     assert!(has("(did you mean \"fileType\"?)"), "{found:#?}");
@@ -150,7 +187,9 @@ fn the_problems_of_a_converter_are_those_of_its_setting() {
 #[test]
 fn two_imports_do_not_share_a_name_a_queue_or_what_one_of_them_removes() {
     let one = |name: &str, lines: &str| {
-        format!("[[import]]\nname = {name:?}\nbucket = \"files\"\nconverter = \"c.json\"\n{NO_WINDOW}{lines}\n")
+        format!(
+            "[[import]]\nname = {name:?}\nbucket = \"files\"\nconverter = \"c.json\"\n{NO_WINDOW}{lines}\n"
+        )
     };
     let check = |first: &str, second: &str, expected: &str| {
         let found = problems(&format!("{first}{second}"));
@@ -158,10 +197,18 @@ fn two_imports_do_not_share_a_name_a_queue_or_what_one_of_them_removes() {
     };
     check(&one("a", ""), &one("a", ""), "import.a.name = \"a\": is also the name of another import");
     let queue = "discovery = \"sqs\"\nqueue_url = \"https://sqs.a/q\"";
-    check(&one("a", queue), &one("b", queue), "import.b.queue_url = \"https://sqs.a/q\": is also the queue of import a");
-    check(&one("a", "prefix = \"in/\"\nafter = \"delete\""), &one("b", "prefix = \"in/x/\""),
-        "import.a.after = \"delete\": would take files away from import b, which reads the same keys");
-    let apart = format!("{}{}", one("a", "prefix = \"in/\"\nafter = \"delete\""), one("b", "prefix = \"out/\""));
+    check(
+        &one("a", queue),
+        &one("b", queue),
+        "import.b.queue_url = \"https://sqs.a/q\": is also the queue of import a",
+    );
+    check(
+        &one("a", "prefix = \"in/\"\nafter = \"delete\""),
+        &one("b", "prefix = \"in/x/\""),
+        "import.a.after = \"delete\": would take files away from import b, which reads the same keys",
+    );
+    let apart =
+        format!("{}{}", one("a", "prefix = \"in/\"\nafter = \"delete\""), one("b", "prefix = \"out/\""));
     assert!(!problems(&apart).iter().any(|problem| problem.contains("would take files away")));
 }
 
@@ -171,7 +218,8 @@ fn an_import_of_what_this_configuration_writes_is_refused() {
         let text = format!("{SMALLEST}{}", import(&format!("converter = \"c.json\"\n{NO_WINDOW}{lines}")));
         let found = load_with(&text, &[("c.json", CONVERTER)]);
         let said = found.map(drop).map_err(|error| error.to_string());
-        let found = said.as_ref().is_err_and(|said| said.contains("E-IMPORT-LOOP: nothing would be left to import"));
+        let found =
+            said.as_ref().is_err_and(|said| said.contains("E-IMPORT-LOOP: nothing would be left to import"));
         assert_eq!(found, is_loop, "{lines}: {said:?}");
     };
     check("bucket = \"b-1\"\nprefix = \"segment-logs/\"", true);
@@ -195,7 +243,9 @@ fn a_start_says_that_imports_do_not_run_yet_and_shows_their_settings() {
     assert!(has("[[import]] orders is checked and does not run"), "{:?}", loaded.warnings);
     assert!(has("import.orders.prefix = \"in\" does not end with /"), "{:?}", loaded.warnings);
     let values = loaded.values();
-    let value = |name: &str| &values.iter().find(|value| value.name == format!("import.orders.{name}")).unwrap().value;
+    let value = |name: &str| {
+        &values.iter().find(|value| value.name == format!("import.orders.{name}")).unwrap().value
+    };
     assert_eq!((value("bucket").as_str(), value("source").as_str()), ("files", "web"));
     assert_eq!((value("on_row_error").as_str(), value("max_size").as_str()), ("maxpct:50", "5 GB"));
     assert_eq!((value("insert_id_window").as_str(), value("strategy").as_str()), ("0 s", "append_only"));
@@ -212,7 +262,8 @@ async fn a_converter_that_is_saved_is_a_change() {
     let loader = Loader::new(path, Environment::default());
     let loaded = loader.load().unwrap();
     let (_hangup, hangups) = tokio::sync::watch::channel(0);
-    let mut watcher = forebay::config::Watcher::new(loader, &loaded, hangups).check_every(Duration::from_millis(20));
+    let mut watcher =
+        forebay::config::Watcher::new(loader, &loaded, hangups).check_every(Duration::from_millis(20));
     let early = tokio::time::timeout(Duration::from_millis(300), watcher.next()).await;
     assert!(early.is_err(), "nothing changed: {early:?}");
     std::fs::write(&converter, long.replace("\"u\"", "\"user\"")).unwrap();

@@ -26,11 +26,7 @@ pub(crate) fn load_with(text: &str, files: &[(&str, &str)]) -> Result<Loaded, Co
     load_all(text, &[], files)
 }
 
-fn load_all(
-    text: &str,
-    variables: &[(&str, &str)],
-    files: &[(&str, &str)],
-) -> Result<Loaded, ConfigError> {
+fn load_all(text: &str, variables: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forebay.toml");
     std::fs::write(&path, text).unwrap();

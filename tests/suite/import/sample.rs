@@ -32,7 +32,10 @@ async fn run(folder: &Path, words: &[&str]) -> Ran {
 fn rows(count: u32) -> String {
     let row = |row: u32| {
         let at = 1_709_294_400 + row;
-        format!("{{\"event\":\"buy\",\"userId\":\"u{}\",\"ts\":{at},\"order_id\":\"o{row}\",\"total\":{row}.50}}\n", row % 7)
+        format!(
+            "{{\"event\":\"buy\",\"userId\":\"u{}\",\"ts\":{at},\"order_id\":\"o{row}\",\"total\":{row}.50}}\n",
+            row % 7
+        )
     };
     (0..count).map(row).collect()
 }
@@ -53,7 +56,8 @@ fn gzip(text: &str) -> Vec<u8> {
 async fn a_converter_is_inferred_and_converts_its_sample() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let csv: String = (0..12).map(|row| format!("u{row};look;2024-03-01T12:00:{row:02}Z;{row};é\n")).collect();
+    let csv: String =
+        (0..12).map(|row| format!("u{row};look;2024-03-01T12:00:{row:02}Z;{row};é\n")).collect();
     let csv = format!("user_id;event;time;n;note\n{csv}");
     let cases: [(&str, Vec<u8>, &str); 5] = [
         ("orders_2024-03-01.json", rows(1_200).into_bytes(), "none"),
@@ -69,7 +73,8 @@ async fn a_converter_is_inferred_and_converts_its_sample() {
         let converter: Value = serde_json::from_str(&inferred.out).unwrap();
         assert_eq!(converter["converterConfig"]["compressionType"], compression, "{name}");
         fs::write(folder.join("c.json"), &inferred.out).unwrap();
-        let shown = preview(&run(folder, &["preview", "--converter", "c.json", name, "--json"]).await.code(0));
+        let shown =
+            preview(&run(folder, &["preview", "--converter", "c.json", name, "--json"]).await.code(0));
         assert_eq!((&shown["rejected"], &shown["warnings"]), (&json!(0), &json!([])), "{name}: {shown:#}");
         assert_eq!(shown["calls"], shown["rows"], "{name}");
         assert_eq!((&shown["unused_columns"], &shown["missing_columns"]), (&json!([]), &json!([])), "{name}");
@@ -77,14 +82,19 @@ async fn a_converter_is_inferred_and_converts_its_sample() {
         let times = &shown["files"][0]["times"];
         assert!(times[0].as_str().unwrap().starts_with("2024-03-01T12:00:00.000Z"), "{name}: {times}");
     }
-    let shown = preview(&run(folder, &["preview", "--converter", "c.json", "looks.csv", "--json"]).await.code(0));
+    let shown =
+        preview(&run(folder, &["preview", "--converter", "c.json", "looks.csv", "--json"]).await.code(0));
     assert_eq!(shown["samples"][3]["source"]["note"], "é", "{shown:#}");
     let orders = run(folder, &["infer-converter", "orders_2024-03-01.json"]).await.code(0);
-    assert!(orders.err.contains("insert_id is the column order_id: its values differ in 1,000 rows;"), "{orders:?}");
+    assert!(
+        orders.err.contains("insert_id is the column order_id: its values differ in 1,000 rows;"),
+        "{orders:?}"
+    );
     assert!(orders.err.contains("1,000 rows of the sample become 1,000 calls"), "{orders:?}");
     // Digits that only pass through stay as they are.
     fs::write(folder.join("c.json"), &orders.out).unwrap();
-    let shown = run(folder, &["preview", "--converter", "c.json", "orders_2024-03-01.json", "--json"]).await.code(0);
+    let shown =
+        run(folder, &["preview", "--converter", "c.json", "orders_2024-03-01.json", "--json"]).await.code(0);
     assert!(shown.out.contains("\"total\":3.50"), "{}", shown.out);
     let shown = preview(&shown);
     assert_eq!(shown["files"][0]["has_more"], true);
@@ -98,9 +108,12 @@ async fn standard_input_and_archives_are_samples_too() {
     let piped = ran_with(import(folder, &["infer-converter", "-"]), rows(3).as_bytes()).await.code(0);
     assert!(!piped.out.contains("filterPattern"), "{piped:?}");
     fs::write(folder.join("c.json"), &piped.out).unwrap();
-    let shown = ran_with(import(folder, &["preview", "--converter", "c.json", "-"]), rows(3).as_bytes()).await.code(0);
+    let shown = ran_with(import(folder, &["preview", "--converter", "c.json", "-"]), rows(3).as_bytes())
+        .await
+        .code(0);
     assert!(shown.out.contains("3 rows would become 3 calls; 0 rejected\n"), "{}", shown.out);
-    let watched = ran_with(import(folder, &["preview", "--converter", "c.json", "-", "--watch"]), b"").await.code(2);
+    let watched =
+        ran_with(import(folder, &["preview", "--converter", "c.json", "-", "--watch"]), b"").await.code(2);
     assert!(watched.err.contains("can be read only once"), "{watched:?}");
 }
 
@@ -122,25 +135,55 @@ async fn what_cannot_be_read_or_inferred_has_its_exit_code_and_says_why() {
         ("good.json", b"{\"event\":\"e\",\"user_id\":\"u\",\"order\":1}\n"),
     ];
     files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
-    check(&["infer-converter", "array.json"], 1, "E-FORMAT: the file is one JSON array: write one object a line").await;
+    check(
+        &["infer-converter", "array.json"],
+        1,
+        "E-FORMAT: the file is one JSON array: write one object a line",
+    )
+    .await;
     check(&["infer-converter", "words.json"], 1, "E-FORMAT: the name says JSON").await;
     check(&["infer-converter", "x.parquet"], 1, "E-FORMAT: the file is Parquet").await;
-    check(&["infer-converter", "no_user.json"], 1, "no column is a user or a device (user_id, device_id): the columns are event, x").await;
+    check(
+        &["infer-converter", "no_user.json"],
+        1,
+        "no column is a user or a device (user_id, device_id): the columns are event, x",
+    )
+    .await;
     check(&["infer-converter", "empty.json"], 1, "E-CSV-HEADER").await;
     check(&["infer-converter", "cut.json.gz"], 1, "E-COMPRESSION").await;
     check(&["infer-converter", "none.json"], 2, "no such file or folder: none.json").await;
     check(&["infer-converter", "."], 2, "is a folder: name its files").await;
     check(&["infer-converter", "good.json", "--insert-id", "ordr"], 2, "did you mean \"order\"?").await;
-    check(&["infer-converter", "good.json", "--data-type", "events"], 2, "expected event, user_properties").await;
+    check(&["infer-converter", "good.json", "--data-type", "events"], 2, "expected event, user_properties")
+        .await;
 
     let inferred = run(folder, &["infer-converter", "good.json"]).await.code(0);
     fs::write(folder.join("c.json"), &inferred.out).unwrap();
-    check(&["preview", "--converter", "none.json", "good.json"], 2, "cannot read the converter none.json").await;
-    check(&["preview", "--converter", "c.json", "array.json"], 1, "E-FORMAT: the file is one JSON array").await;
+    check(&["preview", "--converter", "none.json", "good.json"], 2, "cannot read the converter none.json")
+        .await;
+    check(&["preview", "--converter", "c.json", "array.json"], 1, "E-FORMAT: the file is one JSON array")
+        .await;
     check(&["preview", "--converter", "c.json", "cut.json.gz"], 1, "cut.json.gz: E-COMPRESSION").await;
-    fs::write(folder.join("bad.json"), inferred.out.replace("\"user_id\": \"user_id\"", "\"user_id\": [\"lowr\", \"u\"]")).unwrap();
-    check(&["preview", "--converter", "bad.json", "good.json"], 2, "E-CONV /converterConfig/convertToAmplitudeFunc/user_id: unknown operator").await;
-    check(&["preview", "--converter", "c.json", "good.json", "--data-type", "profiles", "--strategy", "append_only"], 2, "E-STRATEGY: profiles supports mirror only").await;
+    fs::write(
+        folder.join("bad.json"),
+        inferred.out.replace("\"user_id\": \"user_id\"", "\"user_id\": [\"lowr\", \"u\"]"),
+    )
+    .unwrap();
+    check(
+        &["preview", "--converter", "bad.json", "good.json"],
+        2,
+        "E-CONV /converterConfig/convertToAmplitudeFunc/user_id: unknown operator",
+    )
+    .await;
+    check(
+        &[
+            "preview", "--converter", "c.json", "good.json", "--data-type", "profiles", "--strategy",
+            "append_only",
+        ],
+        2,
+        "E-STRATEGY: profiles supports mirror only",
+    )
+    .await;
 }
 
 /// Everything that a preview says of rows, once.
@@ -156,10 +199,17 @@ async fn a_preview_counts_what_becomes_of_rows() {
     fs::write(
         folder.join("a.json"),
         concat!(
-            r#"{"e":"x","u":"1","t":"2024-03-01T00:00:00Z","i":"1","p":{"price":1},"cents":150.5,"more":1}"#, "\n",
-            r#"{"e":"x","u":2,"t":"2024-03-02T00:00:00Z","i":"1"}"#, "\n\n",
-            r#"{"e":"x"}"#, "\n", "{\n",
-            r#"{"e":"x","u":"3","no":true}"#, "\n", r#"{"e":"x","u":"4","t":"soon"}"#, "\n",
+            r#"{"e":"x","u":"1","t":"2024-03-01T00:00:00Z","i":"1","p":{"price":1},"cents":150.5,"more":1}"#,
+            "\n",
+            r#"{"e":"x","u":2,"t":"2024-03-02T00:00:00Z","i":"1"}"#,
+            "\n\n",
+            r#"{"e":"x"}"#,
+            "\n",
+            "{\n",
+            r#"{"e":"x","u":"3","no":true}"#,
+            "\n",
+            r#"{"e":"x","u":"4","t":"soon"}"#,
+            "\n",
         ),
     )
     .unwrap();
@@ -171,16 +221,26 @@ async fn a_preview_counts_what_becomes_of_rows() {
         [&json!(7), &json!(3), &json!(1), &json!(3)],
         "{shown:#}"
     );
-    let codes: Vec<(&str, &Value)> = shown["rejected_by_code"].as_array().unwrap().iter()
-        .map(|one| (one["code"].as_str().unwrap(), &one["line"])).collect();
+    let codes: Vec<(&str, &Value)> = shown["rejected_by_code"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["code"].as_str().unwrap(), &one["line"]))
+        .collect();
     assert_eq!(codes, [("bad-json", &json!(5)), ("bad-time", &json!(7)), ("missing:user_id", &json!(4))]);
     assert_eq!(shown["unused_columns"], json!(["more"]));
     assert_eq!(shown["unused_fields"], json!(["shoe"]));
     assert_eq!(shown["missing_columns"], json!([]));
     assert_eq!(shown["insert_ids"], json!({"rows": 2, "repeated": 1, "without": 1}));
     let user = shown["fields"].as_array().unwrap().iter().find(|field| field["name"] == "user_id").unwrap();
-    assert_eq!((&user["string"], &user["number"], &user["no_value"]), (&json!(3), &json!(1), &json!(1)), "{user}");
-    let warned = |said: &str| shown["warnings"].as_array().unwrap().iter().any(|one| one.as_str().unwrap().contains(said));
+    assert_eq!(
+        (&user["string"], &user["number"], &user["no_value"]),
+        (&json!(3), &json!(1), &json!(1)),
+        "{user}"
+    );
+    let warned = |said: &str| {
+        shown["warnings"].as_array().unwrap().iter().any(|one| one.as_str().unwrap().contains(said))
+    };
     assert!(warned("a.json has compression none, and compressionType is gzip"), "{shown:#}");
     assert!(warned("a.json does not match filterPattern") && !warned("b_1.json does not match"), "{shown:#}");
     assert!(warned("price is a field, and a member of event_properties in 1 row"), "{shown:#}");
@@ -282,10 +342,12 @@ async fn every_command_of_the_page_prints_what_the_page_says() {
             let mut shell = Command::new("bash");
             shell.args(["-c", line]).current_dir(folder).env("PATH", &path);
             shell.envs(environment()).env("FOREBAY_STATE", folder.join("state"));
-            // A command prints on standard error what it decided, and the rest on standard output.
-            let ran = ran(shell).await;
-            let printed = format!("{}{}", ran.err, ran.out);
-            assert_eq!(printed.trim_end(), expected.trim_end(), "{line}");
+            // Notes come before what is printed, a failure after it.
+            let Ran { out, err, .. } = ran(shell).await;
+            let expected = expected.trim_end();
+            let is_failure = err.starts_with("forebay: ");
+            let printed = if is_failure { format!("{out}{err}") } else { format!("{err}{out}") };
+            assert_eq!(printed.trim_end(), expected, "{line}");
             commands += 1;
         }
     }
