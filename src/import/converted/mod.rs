@@ -52,7 +52,7 @@ debug_fields!(ConvertedRows { name, next });
 
 /// Where the rows are.
 enum Source {
-    Lines { lines: Lines<io::Chain<Cursor<Vec<u8>>, Text>>, has_begun: bool },
+    Lines { lines: Box<Lines<io::Chain<Cursor<Vec<u8>>, Text>>>, has_begun: bool },
     Table(Box<Table>),
 }
 
@@ -76,9 +76,10 @@ impl ConvertedRows {
                 let columns = how.converter.columns();
                 Source::Table(Box::new(Table::open((sample, at_end), text, &file.csv, columns)?))
             }
-            FileFormat::Json | FileFormat::Parquet => {
-                Source::Lines { lines: Lines::new(Cursor::new(sample).chain(text)), has_begun: false }
-            }
+            FileFormat::Json | FileFormat::Parquet => Source::Lines {
+                lines: Box::new(Lines::new(Cursor::new(sample).chain(text))),
+                has_begun: false,
+            },
         };
         let values = Values::new(how.converter.columns());
         Ok(Self { name: name.to_owned(), how, source, values, calls: Calls::default(), next: 0 })
@@ -125,6 +126,7 @@ fn convert(
         Outcome::Rejected(reject) => return Err(reject),
         Outcome::Calls { .. } => {}
     }
+    // The limit of bytes is met first as long as each call has something in common with the others.
     let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
     if u64::from(count) > ROWS_MAX {
         let (count, max) = (grouped(u64::from(count)), grouped(ROWS_MAX));
