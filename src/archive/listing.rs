@@ -261,7 +261,7 @@ impl Pages {
         while self.page.is_empty() && !(self.begun && self.next.is_none()) {
             let after = self.after.take();
             let (prefix, next) = (&self.prefix, self.next.as_deref());
-            let from = ListFrom { prefix, after: after.as_deref(), next, folders: false };
+            let from = ListFrom { prefix, after: after.as_deref(), next, ..ListFrom::default() };
             let page = self.archive.list(from).await?;
             (self.begun, self.next, self.page) = (true, page.next, page.objects.into());
         }

@@ -56,6 +56,9 @@ pub struct End {
     /// again.
     #[serde(default)]
     pub last_rejects: RejectCounts,
+    /// Rows of the steps that were handed over in this run and that are to be left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// The file with the rejected rows, on the importer's machine, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects_file: Option<String>,
@@ -68,6 +71,12 @@ impl End {
     /// The end of an import without rejected rows.
     pub fn of(import: ImportKey, outcome: Outcome) -> Self {
         let (rejects, last_rejects) = (RejectCounts::default(), RejectCounts::default());
-        Self { import, outcome, rejects, last_rejects, rejects_file: None, version: None }
+        Self { import, outcome, rejects, last_rejects, skipped: 0, rejects_file: None, version: None }
     }
+}
+
+/// Whether a count is left out where it is written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

@@ -1,5 +1,6 @@
 //! The id of a file: 128 bits, the same for the same file.
 
+use super::import_id::ImportId;
 use crate::log::ImportKey;
 use crate::sources::SourceId;
 use std::fmt;
@@ -75,18 +76,39 @@ impl FromStr for FileId {
 
 text_form!(FileId, NoFileId, str::parse);
 
-/// The key of a file's import. A file that is imported into two sources has two imports.
-pub(super) fn key_of(file: FileId, source: &SourceId) -> ImportKey {
+/// The key of a file's import. A file that is imported into two sources, or by two imports that have ids, has
+/// two keys.
+pub(super) fn key_of(file: FileId, source: &SourceId, import: Option<ImportId>) -> ImportKey {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(b"forebay import 1\0");
+    match import {
+        None => hasher.update(b"forebay import 1\0"),
+        Some(import) => hasher.update(b"forebay import 2\0").update(&import.bytes()),
+    };
     hasher.update(&file.bytes());
     hasher.update(source.as_str().as_bytes());
     ImportKey(u128::from_be_bytes(first_128_bits(&hasher)))
 }
 
+/// What the messageIds of an import's rows begin with, if they have its key and no file's id.
+pub(super) fn id_prefix_of(key: ImportKey) -> String {
+    format!("imp_{}_", FileId(key.0.to_be_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A change of any of these would import every file once more.
+    #[test]
+    fn keys_are_the_same_in_every_release() {
+        let file: FileId = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
+        let source = SourceId::new("csv").unwrap();
+        let own = key_of(file, &source, Some(ImportId::of_bits(7)));
+        assert_eq!(key_of(file, &source, None).to_string(), "1dc9a0a9330e2285b198f58ee28dc98b");
+        assert_eq!(own.to_string(), "608d4bd02b82b94aef0023c9c8dcb153");
+        assert_eq!(id_prefix_of(own), "imp_mcguxublqk4uv3yaepe4rxfrkm_");
+        assert_ne!(key_of(file, &source, Some(ImportId::of_bits(8))), own);
+    }
 
     #[test]
     fn an_id_reads_back_from_its_text() {

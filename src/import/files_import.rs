@@ -158,6 +158,7 @@ async fn imported(import: &FilesImport, mut file: CsvFile) -> FileResult {
         name: file.name.clone(),
         bytes: Some(file.bytes),
         source: import.source.clone(),
+        import: None,
         options: import.options.clone(),
         limits: import.limits_hash.clone(),
         by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),

@@ -16,7 +16,7 @@ pub(super) fn earlier(
     source: &SourceId,
     with_log: &dyn Fn(&mut ImportRecord),
 ) -> Result<Option<Earlier>, JournalError> {
-    let key = key_of(begin.file, source);
+    let key = key_of(begin.file, source, begin.import);
     let place = match begin.place {
         Some(place) if !begin.force && journal.read(key)?.is_none() => place_key(place, source),
         _ => return Ok(None),
@@ -59,7 +59,7 @@ pub(super) fn links(
 ) -> Result<Vec<(u128, ImportKey)>, TargetError> {
     let mut links: Vec<_> = begin.place.map(|place| (place_key(place, source), key)).into_iter().collect();
     let Some(version) = &begin.version else { return Ok(links) };
-    let version_key = key_of(version.file, source);
+    let version_key = key_of(version.file, source, begin.import);
     if journal.linked(version_key.0).map_err(unwritten)? != Some(key) {
         let continues =
             known.filter(|record| version.prefix.is_some() && stored_prefix(record, begin) == version.prefix);

@@ -57,6 +57,8 @@ struct Open {
     used: u64,
     /// The row up to which the counts of rows are recorded, if rows are known by their content.
     counted: Option<Arc<AtomicU64>>,
+    /// Whether a row may give several calls. Its rows are known by their position alone.
+    several: bool,
     /// Held while a step is stored. A close of the import waits for this lock: a step that is stored after
     /// the progress was read would be stored again.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -184,7 +186,7 @@ impl Importer {
     pub fn begin_now(&self, begin: &Begin) -> Result<Begun, TargetError> {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
-        let key = key_of(begin.file, &source);
+        let key = key_of(begin.file, &source, begin.import);
         let _journaling = lock(&self.journaling);
         let mut known = self.journal.stored().read(key).map_err(unwritten)?;
         let open = self.open(key);
@@ -216,7 +218,9 @@ impl Importer {
         let known = open.by_key.get(&key).filter(|open| open.file == import.file);
         let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
         let counted = begin.by_content.then(|| Arc::new(AtomicU64::new(record.counted)));
-        open.by_key.insert(key, Open { file: import.file, source: source.clone(), used, counted, turn });
+        let several = begin.import.is_some();
+        open.by_key
+            .insert(key, Open { file: import.file, source: source.clone(), used, counted, several, turn });
         self.count_open(&open);
         let next_row = import.progress.next_row;
         let read_from = if begin.by_content { record.counted.min(next_row) } else { next_row };
@@ -241,7 +245,8 @@ impl Importer {
         self.metrics.imports_open.set(i64::try_from(open.by_key.len()).unwrap_or(i64::MAX));
     }
 
-    /// Counts the rows of a step. Rows that are neither calls nor rejected were passed over.
+    /// Counts the rows of a step, or the calls where a row may give several. Rows that are neither calls nor
+    /// rejected were passed over.
     fn count_rows(&self, source: &SourceId, ack: &Ack, step: ImportStep) {
         let stored = ack.calls.saturating_sub(ack.repeats);
         let became = [
@@ -303,7 +308,7 @@ impl Importer {
     }
 
     async fn take(&self, rows: Rows, calls: Bytes) -> Result<RowsTaken, TargetError> {
-        let Open { file, source, turn, counted, .. } = {
+        let Open { file, source, turn, counted, several, .. } = {
             let mut open = lock(&self.open);
             open.uses += 1;
             let used = open.uses;
@@ -329,7 +334,7 @@ impl Importer {
         let Some(counted) = counted else {
             let text = rows.prefix.as_ref().map(Prefix::text_before);
             let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats, text };
-            return self.append(&source, step, &calls, &[]).await;
+            return self.append(&source, (step, several), &calls, &[]).await;
         };
         // The step has rows that are known by their content. Rows that are stored already are left out first;
         // all are counted at the end. A crash in between leaves rows that are stored and not counted: they
@@ -356,7 +361,7 @@ impl Importer {
             let known = new.known.saturating_add(rows.repeats);
             // The prefix of the file covers only rows that are counted, so it is recorded with their counts.
             let step = ImportStep { origin, rejected: rows.rejected, known, text: None };
-            match self.append(&source, step, &new.calls, &new.own_ids).await {
+            match self.append(&source, (step, false), &new.calls, &new.own_ids).await {
                 Err(TargetError::IdTaken(call)) => return self.id_taken(record, &new.own_ids, call).await,
                 taken => taken?,
             }
@@ -398,18 +403,19 @@ impl Importer {
     }
 
     /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among
-    /// `calls`.
+    /// `calls`. The flag says whether a row may give several.
     async fn append(
         &self,
         source: &SourceId,
-        step: ImportStep,
+        (step, several): (ImportStep, bool),
         calls: &[u8],
         own_ids: &[OwnId],
     ) -> Result<RowsTaken, TargetError> {
         let request = self.ingest.parse_rows(calls, shape_of(calls)).map_err(|error| malformed(&error))?;
         let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
         let (items, others) = (request.lines() as u64, step.rejected.saturating_add(step.known));
-        if items > ROWS_MAX || items.checked_add(others).is_none_or(|covered| covered > rows) {
+        let covered = if several { Some(others) } else { items.checked_add(others) };
+        if items > ROWS_MAX || covered.is_none_or(|covered| covered > rows) {
             let what = format!("a step of {rows} rows cannot have {items} calls and {others} others");
             return Err(TargetError::Refused(Told::plain(what)));
         }
@@ -425,6 +431,11 @@ impl Importer {
             };
             let mut lines = self.ingest.lines(&request, &arrival).map_err(|error| refusal(error.into()))?;
             lines.only_if_new(own_ids.iter().map(|own| own.left).collect());
+            if several {
+                // The calls of a row are stored together, and each row once, because its position is known. A
+                // repeat among them would leave part of a row.
+                lines.forget_fingerprints();
+            }
             match self.ingest.append(lines).await {
                 Ok(ack @ Ack { import: Some(progress), .. }) => {
                     self.count_rows(source, &ack, step);
@@ -552,7 +563,7 @@ pub(super) fn admitted(
 }
 
 /// Whether any row became a call.
-fn has_calls(progress: ImportProgress) -> bool {
+pub(super) fn has_calls(progress: ImportProgress) -> bool {
     progress.stored > 0 || progress.repeats > 0 || progress.refused > 0
 }
 

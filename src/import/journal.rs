@@ -12,6 +12,7 @@ use redb::{
     ReadableTableMetadata as _, StorageBackend, StorageError, TableDefinition, Value,
 };
 
+use super::kept::{KeptOf, KeptValue};
 use super::record::ImportRecord;
 use super::row_hash::RowCount;
 use super::untouched::Untouched;
@@ -27,6 +28,10 @@ const ROWS: TableDefinition<'_, u128, (u32, u32, u64)> = TableDefinition::new("r
 /// The import that a later version of a file continues, by the key that an import of this version alone would
 /// have; and the last import of a place in a source, by the key of both.
 const LINKS: TableDefinition<'_, u128, u128> = TableDefinition::new("links");
+/// See [`KeptOf`]. Journals of earlier releases do not have these tables.
+const NAMES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("names");
+const CONVERTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("converters");
+const OBJECTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("objects");
 /// Bytes of the database that are kept in memory. Each import reads and writes one record, and the counts of
 /// its rows if they are known by their content.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -85,6 +90,8 @@ pub struct Change<'a> {
     pub links: &'a [(u128, ImportKey)],
     /// Counts that replace those of rows, by their keys.
     pub counts: &'a [(u128, RowCount)],
+    /// Values that replace those before.
+    pub kept: &'a [KeptValue],
 }
 
 /// The records of all files. Every write is durable when it returns. All methods wait for the disk.
@@ -107,6 +114,13 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// How often rows are known, by their keys. Unknown rows are left out.
     /// Errors: [`JournalError`]: the journal cannot be read.
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError>;
+
+    /// A value. Errors: [`JournalError`]: the journal cannot be read.
+    fn kept(&self, kind: KeptOf, by: &str) -> Result<Option<Vec<u8>>, JournalError>;
+
+    /// The texts by which values of this kind are found, in order.
+    /// Errors: [`JournalError`]: the journal cannot be read.
+    fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError>;
 
     /// Passes every record to `each`, in no particular order.
     /// Errors: [`JournalError`]: the journal cannot be read.
@@ -366,8 +380,19 @@ fn with_table(database: Database) -> Result<Database, JournalError> {
     begun.open_table(RECORDS).map_err(JournalError::of)?;
     begun.open_table(ROWS).map_err(JournalError::of)?;
     begun.open_table(LINKS).map_err(JournalError::of)?;
+    for kind in [KeptOf::Name, KeptOf::Converter, KeptOf::Object] {
+        begun.open_table(table_of(kind)).map_err(JournalError::of)?;
+    }
     begun.commit().map_err(JournalError::of)?;
     Ok(database)
+}
+
+fn table_of(kind: KeptOf) -> TableDefinition<'static, &'static str, &'static [u8]> {
+    match kind {
+        KeptOf::Name => NAMES,
+        KeptOf::Converter => CONVERTERS,
+        KeptOf::Object => OBJECTS,
+    }
 }
 
 impl Journal for LocalJournal {
@@ -395,6 +420,13 @@ impl Journal for LocalJournal {
                 for (key, RowCount { stored, in_file, file }) in change.counts {
                     table.insert(*key, (*stored, *in_file, *file))?;
                 }
+                for KeptValue { kind, by, value } in change.kept {
+                    let mut table = begun.open_table(table_of(*kind))?;
+                    match value {
+                        Some(value) => table.insert(by.as_str(), value.as_slice())?,
+                        None => table.remove(by.as_str())?,
+                    };
+                }
             }
             Ok(begun.commit()?)
         })
@@ -414,6 +446,17 @@ impl Journal for LocalJournal {
                 }
             }
             Ok(counts)
+        })
+    }
+
+    fn kept(&self, kind: KeptOf, by: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        self.read_from(table_of(kind), |table| Ok(table.get(by)?.map(|value| value.value().to_vec())))
+    }
+
+    fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError> {
+        self.read_from(table_of(kind), |table| {
+            let entries = table.iter()?;
+            Ok(entries.map(|entry| entry.map(|(by, _)| by.value().to_owned())).collect::<Result<_, _>>()?)
         })
     }
 
@@ -552,6 +595,18 @@ mod tests {
             (journal.read(ImportKey(1)).unwrap(), journal.linked(7).unwrap()),
             (Some(record(1)), None)
         );
+        assert_eq!(journal.kept(KeptOf::Name, "events").unwrap(), None);
+        let value = |value: Option<&str>| KeptValue {
+            kind: KeptOf::Name,
+            by: "events".to_owned(),
+            value: value.map(|value| value.as_bytes().to_vec()),
+        };
+        journal.change(Change { kept: &[value(Some("1"))], ..Change::default() }).unwrap();
+        assert_eq!(journal.kept(KeptOf::Name, "events").unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(journal.kept(KeptOf::Object, "events").unwrap(), None);
+        assert_eq!(journal.kept_by(KeptOf::Name).unwrap(), ["events"]);
+        journal.change(Change { kept: &[value(None)], ..Change::default() }).unwrap();
+        assert_eq!(journal.kept_by(KeptOf::Name).unwrap(), [""; 0]);
         for (key, links) in [(2, &[(7, ImportKey(2)), (8, ImportKey(2))][..]), (1, &[(8, ImportKey(1))])] {
             let change = Change { records: &[record(key)], links, ..Change::default() };
             journal.change(change).unwrap();

@@ -7,7 +7,9 @@
 //!
 //! [`files_import`] is the reading side of several files. This room does not know the command line.
 
+pub mod bucket_import;
 pub mod collector_target;
+pub mod converted;
 mod counters;
 pub mod csv;
 pub mod discovery;
@@ -20,10 +22,13 @@ pub mod file_result;
 pub mod files_import;
 mod find_earlier;
 pub mod identity;
+mod import_id;
+mod import_names;
 mod import_sources;
 mod imported_as;
 mod importer;
 pub mod journal;
+mod kept;
 mod known_imports;
 mod new_rows;
 mod options_hash;
@@ -45,6 +50,7 @@ mod row_ids;
 mod rows;
 mod run;
 pub mod s3_records;
+pub mod sample;
 pub mod shared_progress;
 pub mod state_folder;
 mod step;
@@ -56,9 +62,12 @@ pub mod watched_journal;
 pub use counters::{Counters, Snapshot};
 pub use end::{End, Outcome};
 pub use file_error::{FileError, FileFault};
+pub use import_id::ImportId;
+pub use import_names::{FixedSettings, NameError, NamedImport, begin_named, named, rename};
 pub use import_sources::{ImportSources, NoSource, WantedSource};
 pub use imported_as::{ImportedAs, imported_as};
 pub use importer::{Importer, ImporterDeps, ROWS_MAX};
+pub use kept::{KeptOf, KeptValue};
 pub use known_imports::{KnownImport, KnownImports};
 pub use options_hash::{OptionsHash, short_hash};
 pub use prefix::Prefix;

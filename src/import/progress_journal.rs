@@ -82,7 +82,7 @@ impl ProgressKeeper for ProgressJournal {
     fn begin(&self, begin: Begin, source: SourceId) -> BoxFuture<'_, Result<Begun, TargetError>> {
         self.on_disk(move |this| {
             let _writing = lock(&this.writing);
-            let key = key_of(begin.file, &source);
+            let key = key_of(begin.file, &source, begin.import);
             let mut known = this.journal.read(key).map_err(unwritten)?;
             let links = links(&*this.journal, known.as_mut(), &begin, (key, &source))?;
             let admitted = admitted(known, &begin, (key, &source), this.clock.wall())?;

@@ -135,6 +135,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::super::end::{End, Outcome};
+    use super::super::kept::KeptOf;
     use super::super::row_hash::RowCount;
     use super::*;
     use crate::log::ImportProgress;
@@ -162,6 +163,12 @@ mod tests {
             Ok(None)
         }
         fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
+            Ok(Vec::new())
+        }
+        fn kept(&self, _: KeptOf, _: &str) -> Result<Option<Vec<u8>>, JournalError> {
+            Ok(None)
+        }
+        fn kept_by(&self, _: KeptOf) -> Result<Vec<String>, JournalError> {
             Ok(Vec::new())
         }
         fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {

@@ -5,7 +5,7 @@ use crate::sources::SourceId;
 use crate::time::UnixMillis;
 use crate::words::Told;
 
-use super::end::{End, Outcome};
+use super::end::{End, Outcome, is_zero};
 use super::file_id::FileId;
 use super::prefix::Prefix;
 use super::reject_counts::RejectCounts;
@@ -86,6 +86,9 @@ pub struct ImportRecord {
     /// Rejected rows that made the last attempt fail. They will be read again.
     #[serde(default, skip_serializing_if = "RejectCounts::is_empty")]
     pub(super) last_rejects: RejectCounts,
+    /// Rows that are to be left out, as far as the reading side reported them, which it does at the end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     /// The file that keeps the rejected rows, on the importer's machine; reported at the end of an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejects_file: Option<String>,
@@ -123,6 +126,7 @@ impl ImportRecord {
             generation: 0,
             rejects: RejectCounts::default(),
             last_rejects: RejectCounts::default(),
+            skipped: 0,
             rejects_file: None,
             first_seen: now,
             ended_at: None,
@@ -150,6 +154,7 @@ impl ImportRecord {
     pub(super) fn ended(&mut self, end: End, now: UnixMillis) {
         self.rejects.add(&end.rejects.bounded());
         self.last_rejects = end.last_rejects.bounded();
+        self.skipped = self.skipped.saturating_add(end.skipped);
         // A run that rejects nothing does not know the rejects file of an earlier run elsewhere, so that one
         // stays.
         if let Some(file) = end.rejects_file.filter(|file| file.len() <= REJECTS_FILE_MAX) {

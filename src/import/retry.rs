@@ -114,6 +114,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
             (WantedSource::Default, Some(id)) => WantedSource::Id(id.clone()),
             (named, _) => named,
         },
+        import: None,
         options: OptionsHash::of(&json),
         limits: limits_hash,
         by_content: remembers,

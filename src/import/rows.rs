@@ -1,6 +1,8 @@
 //! Reads the rows of one file.
 
 use super::file_error::FileError;
+#[cfg(doc)]
+use super::importer::ROWS_MAX;
 use super::prefix::Prefix;
 use super::reject::Reject;
 use super::row_hash::RowHash;
@@ -11,6 +13,10 @@ use crate::object::Collection;
 pub enum Row {
     /// A call, with its hash if rows are known by their content.
     Call(Option<RowHash>),
+    /// So many calls, with commas between them: at least one, and at most [`ROWS_MAX`]. They are stored together.
+    Calls(u32),
+    /// No call: its file says that the row is to be left out.
+    Skipped,
     /// A call of a corrected row whose id is from a column, with its hash. If another call has the id, the
     /// row is rejected instead, with this rejection.
     Corrected(RowHash, Box<Reject>),
@@ -43,7 +49,7 @@ pub trait RowReader: Send {
     }
 
     /// What the file begins with, up to the end of the row that was read last. `None` if the reader does not
-    /// know.
+    /// know, as one whose rows may give several calls.
     fn prefix(&mut self) -> Option<Prefix> {
         None
     }

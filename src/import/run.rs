@@ -118,6 +118,8 @@ pub struct FileReport {
     pub other_options: bool,
     /// Rows of this run that equal an earlier row of the file with the same id.
     pub equal_rows: u64,
+    /// Rows of this run that are to be left out.
+    pub skipped_rows: u64,
     /// The rejected rows of this run by their code.
     pub by_code: RejectCounts,
 }
@@ -273,6 +275,7 @@ impl Run<'_> {
                     if is_new {
                         self.rejects.count(&step.rejects);
                         self.report.equal_rows += step.repeats;
+                        self.report.skipped_rows += step.skipped;
                     }
                     give_back(calls, &spare);
                 }
@@ -466,7 +469,8 @@ impl Run<'_> {
             std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
         });
         let version = self.job.begin.version.map(|version| version.file);
-        let end = End { import: begun.import, outcome, rejects, last_rejects, rejects_file, version };
+        let (import, skipped) = (begun.import, self.report.skipped_rows);
+        let end = End { import, outcome, rejects, last_rejects, skipped, rejects_file, version };
         loop {
             let (after, why): (_, Told) = match self.target.end(end.clone()).await {
                 Ok(()) => return,

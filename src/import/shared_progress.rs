@@ -215,7 +215,7 @@ impl ProgressKeeper for SharedProgress {
                 let why = "--id-from row-hash keeps the rows that it knows on this machine: use it without --journal";
                 return Err(TargetError::Refused(why.into()));
             }
-            let key = key_of(begin.file, &source);
+            let key = key_of(begin.file, &source, begin.import);
             let before = lock(&self.held).get(&key).map(Arc::clone);
             // The lease that this importer already holds stays locked until its successor replaces it, so
             // that nothing old is written over the new one.
@@ -444,6 +444,7 @@ mod tests {
             name: "s3://b/track_1.csv".to_owned(),
             bytes: None,
             source: WantedSource::Default,
+            import: None,
             options: OptionsHash::of(b"options"),
             limits: String::new(),
             by_content: false,

@@ -21,6 +21,8 @@ use crate::words::Told;
 const STEP_BYTES: usize = 512 * 1_024;
 /// Rows that are passed over between two checks whether anybody still waits for the rest.
 const SKIP_ROWS: u64 = 10_000;
+/// Skipped rows after which a step ends, so that a file of nothing else is recorded from time to time.
+const SKIPPED_MAX: u64 = 10_000;
 
 /// The next rows of a file, ready to be handed over.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Step {
     pub(super) rejects: Vec<Reject>,
     /// Rows of the step that equal an earlier one with the same id.
     pub(super) repeats: u64,
+    /// Rows of the step that are to be left out.
+    pub(super) skipped: u64,
     /// What the file begins with, up to the end of the step.
     pub(super) prefix: Option<Prefix>,
     /// Whether the last row ends a file in the middle of a line: if the file grows, that will be another row.
@@ -110,6 +114,8 @@ pub(super) struct Steps<'r> {
     /// The first row that is not stored yet. Rows before it are only counted: see [`Begun::read_from`].
     stored: u64,
     rejected: u64,
+    /// The calls of the next row, and their number, if they did not fit into the step before.
+    kept_back: Option<(Vec<u8>, u32)>,
     /// Whether the reader has reached the end of the file, not only that of the wanted rows.
     pub(super) at_end: bool,
 }
@@ -154,7 +160,7 @@ impl<'r> Steps<'r> {
         let (next, stored, rejected) = (read_from, done.next_row, done.rejected);
         let bytes = part_bytes.unwrap_or(STEP_BYTES);
         let rows = if part_bytes.is_some() { u64::MAX } else { ROWS_MAX };
-        Ok(Some(Self { reader, limits, bytes, rows, next, stored, rejected, at_end: false }))
+        Ok(Some(Self { reader, limits, bytes, rows, next, stored, rejected, kept_back: None, at_end: false }))
     }
 
     /// The next step; `None` at the end. The calls are written into `spare`, whose content is lost. Rejected
@@ -178,16 +184,39 @@ impl<'r> Steps<'r> {
             && self.next < end
             && u64::from(calls) + step.repeats + (step.rejects.len() as u64) < self.rows
             && (step.rejects.len() as u64) < ROWS_MAX
+            && step.skipped < SKIPPED_MAX
             && step.calls.len() < self.bytes
         {
             let start = step.calls.len();
             if calls > 0 {
                 step.calls.push(b',');
             }
-            match self.reader.next(&mut step.calls) {
+            let row_at = step.calls.len();
+            let read = match self.kept_back.take() {
+                Some((kept, count)) => {
+                    step.calls.extend_from_slice(&kept);
+                    Ok(Some(Row::Calls(count)))
+                }
+                None => self.reader.next(&mut step.calls),
+            };
+            match read {
                 Ok(Some(Row::Call(hash))) => {
                     calls += 1;
                     hashes.extend(hash);
+                }
+                Ok(Some(Row::Calls(more))) => {
+                    let too_many = u64::from(calls.saturating_add(more)) > self.rows;
+                    // The calls of a row are stored together, so they begin the next step if they do not fit.
+                    if calls > 0 && (too_many || step.calls.len() > self.bytes) {
+                        self.kept_back = Some((step.calls.split_off(row_at), more));
+                        step.calls.truncate(start);
+                        break;
+                    }
+                    calls = calls.saturating_add(more);
+                }
+                Ok(Some(Row::Skipped)) => {
+                    step.calls.truncate(start);
+                    step.skipped += 1;
                 }
                 Ok(Some(Row::Corrected(hash, if_taken))) => {
                     step.if_taken.push((calls, *if_taken));
@@ -229,5 +258,93 @@ impl<'r> Steps<'r> {
         let own_ids: Vec<u32> = step.if_taken.iter().map(|(call, _)| *call).collect();
         envelope::write_tail(&mut step.calls, &hashes, &own_ids);
         Ok((step.rows > 0).then_some(step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::target::Standing;
+    use super::*;
+    use crate::log::{ImportKey, ImportProgress};
+    use crate::sources::SourceId;
+
+    /// Rows by what they give: the number of calls and the bytes of each; none for a row that is left out.
+    struct Rows {
+        rows: Vec<(u32, usize)>,
+        at: usize,
+    }
+
+    impl RowReader for Rows {
+        fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Row>, FileError> {
+            let Some((calls, bytes)) = self.rows.get(self.at).copied() else { return Ok(None) };
+            self.at += 1;
+            if calls == 0 {
+                out.extend_from_slice(b"half");
+                return Ok(Some(Row::Skipped));
+            }
+            let call = format!("{{\"{}\":{}}}", "x".repeat(bytes), self.at);
+            out.extend_from_slice(vec![call; usize::try_from(calls).unwrap()].join(",").as_bytes());
+            Ok(Some(Row::Calls(calls)))
+        }
+
+        fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
+            let to = (self.at + usize::try_from(rows).unwrap()).min(self.rows.len());
+            let skipped = to - std::mem::replace(&mut self.at, to);
+            Ok(skipped as u64)
+        }
+    }
+
+    /// A step: first row, rows, calls, rows that are left out.
+    type Shape = (u64, u64, u64, u64);
+
+    /// The steps from this row on, and the texts of their calls.
+    fn steps(rows: &[(u32, usize)], from: u64) -> (Vec<Shape>, Vec<String>) {
+        let mut reader = Rows { rows: rows.to_vec(), at: 0 };
+        let progress = ImportProgress { next_row: from, ..ImportProgress::default() };
+        let begun = Begun {
+            import: ImportKey(1),
+            source: SourceId::new("csv").unwrap(),
+            standing: Standing::New,
+            progress,
+            read_from: from,
+            other_options: false,
+            keeps_prefix: false,
+            prefix: None,
+        };
+        let limits = RowLimits::default();
+        let mut steps = Steps::after(&mut reader, &limits, &begun, None, &|| false).unwrap().unwrap();
+        let (mut all, mut texts) = (Vec::new(), Vec::new());
+        while let Some(step) = steps.next(Vec::new()).unwrap() {
+            let calls = Bytes::from(step.calls);
+            let envelope = envelope::Envelope::read(&calls).unwrap();
+            all.push((step.first, step.rows, envelope.batch.len() as u64, step.skipped));
+            texts.extend(envelope.batch.iter().map(|call| call.get().to_owned()));
+        }
+        assert!(steps.at_end);
+        (all, texts)
+    }
+
+    #[test]
+    fn the_calls_of_a_row_are_in_one_step() {
+        let threes = vec![(3, 1); 1_000];
+        let (found, texts) = steps(&threes, 0);
+        assert_eq!(found, [(0, 666, 1_998, 0), (666, 334, 1_002, 0)]);
+        let expected: Vec<String> = (0..3_000).map(|call| format!("{{\"x\":{}}}", call / 3 + 1)).collect();
+        assert_eq!(texts, expected);
+        // An import that continues makes the same steps.
+        assert_eq!(steps(&threes, 666), (vec![(666, 334, 1_002, 0)], expected[1_998..].to_vec()));
+        let most = u32::try_from(ROWS_MAX).unwrap();
+        let (found, _) = steps(&[(1, 1), (most, 1), (1, 1)], 0);
+        assert_eq!(found, [(0, 1, 1, 0), (1, 1, ROWS_MAX, 0), (2, 1, 1, 0)]);
+        let (found, _) = steps(&[(2, 150_000), (2, 150_000), (2, 400_000), (1, 1)], 0);
+        assert_eq!(found, [(0, 1, 2, 0), (1, 1, 2, 0), (2, 1, 2, 0), (3, 1, 1, 0)]);
+    }
+
+    #[test]
+    fn rows_that_are_left_out_end_a_step_too() {
+        let mut rows = vec![(0, 0); 25_000];
+        rows[3] = (1, 1);
+        let (found, _) = steps(&rows, 0);
+        assert_eq!(found, [(0, 10_001, 1, 10_000), (10_001, 10_000, 0, 10_000), (20_001, 4_999, 0, 4_999)]);
     }
 }

@@ -13,6 +13,7 @@ use http::header::{HeaderMap, RETRY_AFTER};
 
 use super::end::End;
 use super::file_id::FileId;
+use super::import_id::ImportId;
 use super::import_sources::{NoSource, WantedSource};
 use super::journal::JournalError;
 use super::options_hash::OptionsHash;
@@ -39,6 +40,10 @@ pub struct Begin {
     /// The source of the calls.
     #[serde(default)]
     pub source: WantedSource,
+    /// The import that reads the file by rules, so that a row may give several calls. `None`: each row is one
+    /// call, and the file's key is that of the file and the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportId>,
     /// The options that decide how rows become calls. An import is continued only with the same options.
     #[serde(flatten)]
     pub options: OptionsHash,

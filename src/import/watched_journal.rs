@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::journal::{Change, Journal, JournalError};
+use super::kept::KeptOf;
 use super::record::ImportRecord;
 use super::row_hash::RowCount;
 use crate::alarms::{AlarmKind, Alarms};
@@ -59,6 +60,14 @@ impl Journal for WatchedJournal {
 
     fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
         self.watched(self.journal.row_counts(keys))
+    }
+
+    fn kept(&self, kind: KeptOf, by: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        self.watched(self.journal.kept(kind, by))
+    }
+
+    fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError> {
+        self.watched(self.journal.kept_by(kind))
     }
 
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {

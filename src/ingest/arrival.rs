@@ -97,6 +97,11 @@ impl Lines {
         self.frames.only_if_new(items);
     }
 
+    /// Stores them even if they repeat stored calls: see [`RequestFrames::forget_fingerprints`].
+    pub fn forget_fingerprints(&mut self) {
+        self.frames.forget_fingerprints();
+    }
+
     /// Takes the items that are not valid calls, by their index in the request.
     pub fn take_refused(&mut self) -> Vec<(u32, RejectReason)> {
         self.frames.take_refused()

@@ -327,6 +327,16 @@ pub fn fingerprints(frames: &[u8]) -> impl Iterator<Item = u128> + '_ {
     })
 }
 
+/// Takes the fingerprints of consecutive frames that are not stamped yet.
+pub fn forget_fingerprints(mut frames: &mut [u8]) {
+    while let Some((frame, rest)) = length(frames).and_then(|len| frames.split_at_mut_checked(len)) {
+        if let Some(header) = header_at(frame, 0) {
+            header[28..44].fill(0);
+        }
+        frames = rest;
+    }
+}
+
 /// Reads and checks the frame at the beginning of `bytes`. Returns it and its length.
 /// Errors: [`FrameError`] if the bytes are not a frame of this segment.
 pub fn read(bytes: &[u8], salt: Salt) -> Result<(Frame<'_>, usize), FrameError> {

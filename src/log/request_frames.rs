@@ -93,6 +93,12 @@ impl RequestFrames {
         self.only_if_new = items;
     }
 
+    /// Takes the fingerprints of the lines so far: none of them is then found to be a repeat, or makes another
+    /// one.
+    pub fn forget_fingerprints(&mut self) {
+        frame::forget_fingerprints(&mut self.bytes);
+    }
+
     /// Adds the frame that records the progress of the import, after all lines. The log fills it in.
     pub fn end_import_step(&mut self) {
         let Some(step) = &self.import else { return };

@@ -555,7 +555,15 @@ impl State {
                 page.folders.push(shown);
             } else {
                 let (key, len) = (ObjectKey::listed(shown), object.bytes.len() as u64);
-                page.objects.push(Listed { key, len, last_modified: None });
+                let (etag, storage_class) = (Some(object.etag()), None);
+                page.objects.push(Listed {
+                    key,
+                    len,
+                    last_modified: None,
+                    etag,
+                    storage_class,
+                    is_restored: false,
+                });
             }
         }
         page

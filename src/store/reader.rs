@@ -62,6 +62,12 @@ pub struct Listed {
     pub len: u64,
     /// When it was stored, as the store says.
     pub last_modified: Option<UnixMillis>,
+    /// Its entity tag, with quotes.
+    pub etag: Option<String>,
+    /// Its storage class, in the words of the store.
+    pub storage_class: Option<String>,
+    /// Whether an archived object can be read for a while; known only if [`ListFrom::restored`] asked for it.
+    pub is_restored: bool,
 }
 
 /// One page of a listing: at most 1,000 entries, in the order of their bytes.
@@ -86,6 +92,8 @@ pub struct ListFrom<'a> {
     pub next: Option<&'a str>,
     /// Whether keys with a further slash are grouped into folders.
     pub folders: bool,
+    /// Whether the listing is to say which archived objects can be read.
+    pub restored: bool,
 }
 
 /// Which bytes of an object.

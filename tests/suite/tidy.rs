@@ -49,8 +49,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "import",
         &[
-            "alarms", "boxed_future", "call", "disk", "ingest", "json", "lock", "log", "metrics", "object",
-            "planted_bugs", "random", "reach", "retry", "sources", "store", "tasks", "time", "words",
+            "alarms", "boxed_future", "call", "convert", "disk", "ingest", "json", "lock", "log", "metrics",
+            "object", "planted_bugs", "random", "reach", "retry", "sources", "store", "tasks", "time",
+            "words",
         ],
     ),
     (
@@ -118,8 +119,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "admin_token", "arn", "call", "destinations", "live", "object", "reach", "sources", "store",
-            "words",
+            "admin_token", "arn", "call", "convert", "destinations", "import", "live", "object", "reach",
+            "sources", "store", "time", "words",
         ],
     ),
     ("lib", &[]),

@@ -26,7 +26,7 @@ fn ambiguous(why: &str) -> FileError {
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
 /// Errors: [`FileError`]: two delimiters fit equally well, or none.
-pub(super) fn detect_delimiter(
+pub(in crate::import) fn detect_delimiter(
     sample: &[u8],
     at_end: bool,
     quote: Option<u8>,

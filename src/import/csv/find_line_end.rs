@@ -11,7 +11,7 @@ use super::records::{Item, Records};
 /// names, or of the first record.
 ///
 /// A sample that is not `at_end` may end in the middle of a record, so its last record is ignored.
-pub(super) fn detect(
+pub(in crate::import) fn detect(
     sample: &[u8],
     at_end: bool,
     dialect: &Dialect,

@@ -24,6 +24,10 @@ pub mod schema;
 mod value;
 mod watch;
 
+pub(in crate::import) use delimiter::detect_delimiter as delimiter_of;
+pub(in crate::import) use find_line_end::detect as line_end_of;
+pub(in crate::import) use rows::{format_of, sample_of};
+
 pub use call_type::{FileType, of_name};
 pub use dialect::{BadDialect, Dialect, MAX_FIELD};
 pub use options::{CsvOptions, Empty, IdFrom, MessageIds, Types};

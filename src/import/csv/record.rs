@@ -63,6 +63,26 @@ impl Record {
         (0..self.len).filter_map(|index| self.get(index))
     }
 
+    /// The bytes of the record as its text has them.
+    pub(in crate::import) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// The line and the byte at which the record begins.
+    pub(in crate::import) fn begins_at(&self) -> (u64, u64) {
+        (self.line, self.byte)
+    }
+
+    /// Why the record's fields are unknown, if they are.
+    pub(in crate::import) fn doubt(&self) -> Option<&RowError> {
+        self.doubt.as_ref()
+    }
+
+    /// Whether every field is UTF-8.
+    pub(in crate::import) fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
     /// The bytes of all fields, without anything between them.
     pub(super) fn all_fields(&self) -> &[u8] {
         let end = self.len.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);

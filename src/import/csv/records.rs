@@ -147,7 +147,7 @@ impl<R: Read> Records<R> {
     /// This reader, which then knows how the lines of its text end and how many fields its records have.
     /// `None`: the first record shows it.
     #[must_use]
-    pub(super) fn with_lines(self, line_end: Option<LineEnd>, width: Option<usize>) -> Self {
+    pub(in crate::import) fn with_lines(self, line_end: Option<LineEnd>, width: Option<usize>) -> Self {
         Self { line_end, width, ..self }
     }
 

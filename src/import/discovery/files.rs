@@ -13,14 +13,14 @@ use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity;
 use crate::import::reading::ReadingError;
+use crate::import::reading::bytes_of::BytesOf;
 use crate::import::reading::counted::RawBytes;
 use crate::import::reading::local::{LocalFile, LocalInput, open_pipe};
 use crate::import::reading::names::{has_csv_extension, is_hidden};
-use crate::import::reading::opened::{Opened, Options, Text, open_entry, open_file, open_stream};
-use crate::import::reading::s3::{RangeReader, RangeSettings};
+use crate::import::reading::opened::{Opened, Options, Text};
 use crate::import::reading::s3_object::S3Object;
 use crate::import::reading::temporary::Copied;
-use crate::import::reading::zip::{Entry, ZipFile};
+use crate::import::reading::zip::Entry;
 use crate::lock::lock;
 use crate::object::ObjectKey;
 use crate::random::Random;
@@ -73,40 +73,9 @@ impl Watched {
         lock(&self.0).iter().map(RawBytes::get).sum()
     }
 
-    fn add(&self, bytes: RawBytes) {
+    /// Counts the bytes of one more text.
+    pub(in crate::import) fn add(&self, bytes: RawBytes) {
         lock(&self.0).push(bytes);
-    }
-}
-
-/// Where a file's bytes are.
-#[derive(Clone, Debug)]
-enum BytesOf {
-    File(LocalFile),
-    Object(Arc<S3Object>, Handle),
-    Entry(Arc<ZipFile>, Entry),
-}
-
-impl BytesOf {
-    fn len(&self) -> u64 {
-        match self {
-            Self::File(file) => file.size(),
-            Self::Object(object, _) => object.len,
-            Self::Entry(_, entry) => entry.compressed_size,
-        }
-    }
-
-    /// Opens the file, which has this name if it is a local one.
-    fn open(&self, name: &str, opening: &Opening) -> io::Result<Opened> {
-        let reading = &opening.reading;
-        match self {
-            Self::File(file) => open_file(file.clone(), name, reading),
-            Self::Object(object, runtime) => {
-                let settings = RangeSettings::new(Arc::clone(&opening.random));
-                let reader = RangeReader::new(Arc::clone(object), runtime.clone(), settings);
-                open_stream(reader, object.key.as_str(), object.content_encoding.as_deref(), reading)
-            }
-            Self::Entry(archive, entry) => open_entry(archive, entry, reading).map(Opened::Text),
-        }
     }
 }
 
@@ -158,7 +127,7 @@ impl CsvFile {
     }
 
     fn text(&self) -> io::Result<Text> {
-        match self.bytes_of.open(&self.name, &self.opening)? {
+        match self.bytes_of.open(&self.name, &self.opening.reading, &self.opening.random)? {
             Opened::Text(text) => Ok(text),
             Opened::Zip(_) => Err(io::Error::other("it has become an archive")),
         }
@@ -243,7 +212,7 @@ fn made(
                 warned: Arc::default(),
             })
         };
-    match bytes_of.open(name, opening).map_err(|error| csv::of_io(&error))? {
+    match bytes_of.open(name, &opening.reading, &opening.random).map_err(|error| csv::of_io(&error))? {
         Opened::Text(_) => {
             let names = (name.to_owned(), place.to_owned());
             Ok(vec![Ok(csv_file(names, (id, place_id), bytes_of)?)])

@@ -11,6 +11,7 @@
 //! [`guard::ExpansionError`], [`text::TextError`], [`zip::ZipError`]. [`typed`] finds it. None of them names
 //! the file: the importer does.
 
+pub(in crate::import) mod bytes_of;
 pub mod compression;
 pub mod counted;
 pub mod decompress;

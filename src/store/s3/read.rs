@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::config::ResponseChecksumValidation;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
@@ -23,6 +23,9 @@ impl S3Store {
             // Keys may contain characters that XML cannot.
             .encoding_type(EncodingType::Url)
             .set_delimiter(from.folders.then(|| "/".to_owned()))
+            .set_optional_object_attributes(
+                from.restored.then(|| vec![OptionalObjectAttributes::RestoreStatus]),
+            )
             .set_start_after(from.after.map(str::to_owned))
             .set_continuation_token(from.next.map(str::to_owned))
             .set_expected_bucket_owner(attempt.owner())
@@ -33,7 +36,18 @@ impl S3Store {
         let objects = page.contents().iter().filter_map(|object| {
             let len = object.size().and_then(|len| u64::try_from(len).ok()).unwrap_or(0);
             let last_modified = object.last_modified().and_then(|at| Some(UnixMillis(at.to_millis().ok()?)));
-            Some(Listed { key: ObjectKey::listed(plain(object.key()?)), len, last_modified })
+            // While a restore is under way, the object cannot be read yet.
+            let restored = object.restore_status().is_some_and(|status| {
+                status.is_restore_in_progress() != Some(true) && status.restore_expiry_date().is_some()
+            });
+            Some(Listed {
+                key: ObjectKey::listed(plain(object.key()?)),
+                len,
+                last_modified,
+                etag: object.e_tag().map(str::to_owned),
+                storage_class: object.storage_class().map(|class| class.as_str().to_owned()),
+                is_restored: restored,
+            })
         });
         let next = page.next_continuation_token().filter(|_| page.is_truncated() == Some(true));
         Ok(ListPage {

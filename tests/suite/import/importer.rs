@@ -53,11 +53,12 @@ impl ImportSources for Any {
 }
 
 /// What a node has for imports.
-struct Node {
-    importer: Arc<Importer>,
+pub(super) struct Node {
+    pub(super) importer: Arc<Importer>,
+    pub(super) journal: Arc<LocalJournal>,
     doubtful: Arc<Doubtful>,
-    spool: Spool,
-    dir: TempDir,
+    pub(super) spool: Spool,
+    pub(super) dir: TempDir,
 }
 
 /// Opens the spool and the journal in a folder.
@@ -79,15 +80,16 @@ fn opened(dir: TempDir) -> Node {
     };
     let ingest = Arc::new(Ingest::new(deps, IngestSettings::default()));
     let journal = Arc::new(LocalJournal::open(&journal_of(&dir)).unwrap());
-    let deps = ImporterDeps { ingest, imports: spool.imports(), journal, clock, metrics };
-    Node { importer: Arc::new(Importer::new(deps, Arc::new(Any))), doubtful, spool, dir }
+    let deps =
+        ImporterDeps { ingest, imports: spool.imports(), journal: Arc::clone(&journal) as _, clock, metrics };
+    Node { importer: Arc::new(Importer::new(deps, Arc::new(Any))), journal, doubtful, spool, dir }
 }
 
 fn journal_of(dir: &TempDir) -> std::path::PathBuf {
     dir.path().join("imports.redb")
 }
 
-fn node() -> Node {
+pub(super) fn node() -> Node {
     opened(tempfile::tempdir().unwrap())
 }
 
@@ -101,6 +103,7 @@ fn begin_of(number: u64) -> Begin {
         name: format!("track_{number}.csv"),
         bytes: None,
         source: WantedSource::Default,
+        import: None,
         options: OptionsHash::of(b"one"),
         limits: String::new(),
         by_content: false,
@@ -155,7 +158,7 @@ impl Node {
     }
 
     /// What a process that was killed at this instant leaves, opened by the next one.
-    fn killed(self) -> Self {
+    pub(super) fn killed(self) -> Self {
         let left = tempfile::tempdir().unwrap();
         copy(self.dir.path(), left.path());
         opened(left)

@@ -7,6 +7,7 @@
     reason = "tests fail by a panic that names the line"
 )]
 
+mod bucket;
 mod content;
 mod corpus;
 mod earlier_program;
@@ -19,6 +20,7 @@ mod object_sets;
 mod python_tables;
 mod route;
 mod rows;
+mod sample;
 mod samples;
 mod shown;
 mod support;

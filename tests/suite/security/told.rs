@@ -198,6 +198,7 @@ async fn imports(forebay: &Forebay) {
             name: "track_1.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(SourceId::new("web").unwrap()),
+            import: None,
             options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: false,

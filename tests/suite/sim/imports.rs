@@ -269,6 +269,7 @@ impl Imports {
             name: "rows.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(sources[file.source].clone()),
+            import: None,
             options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: false,

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use forebay::disk::{self, Disk as _};
 use forebay::import::journal::{Change, Journal, JournalError};
-use forebay::import::{ImportRecord, RowCount};
+use forebay::import::{ImportRecord, KeptOf, RowCount};
 use forebay::log::ImportKey;
 
 use crate::support::sim_disk::SimDisk;
@@ -68,6 +68,7 @@ impl Journal for SimJournal {
     fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
         assert!(change.links.is_empty(), "no file has a place");
         assert!(change.counts.is_empty(), "no rows are counted");
+        assert!(change.kept.is_empty(), "no import has a name");
         let records = change.records;
         self.with(|known| {
             let mut all = known.clone().ok_or_else(stopped)?;
@@ -89,6 +90,15 @@ impl Journal for SimJournal {
     /// The files of the simulation know their rows by their place.
     fn row_counts(&self, _: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
         Err(JournalError::of("no rows are counted"))
+    }
+
+    /// The imports of the simulation have no names.
+    fn kept(&self, _: KeptOf, _: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        Ok(None)
+    }
+
+    fn kept_by(&self, _: KeptOf) -> Result<Vec<String>, JournalError> {
+        Ok(Vec::new())
     }
 
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {

@@ -105,6 +105,7 @@ impl File {
             name: "rows.csv".to_owned(),
             bytes: None,
             source: WantedSource::Id(SourceId::new(SOURCE).unwrap()),
+            import: None,
             options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: self.by_content,

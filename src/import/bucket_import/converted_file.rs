@@ -1,0 +1,129 @@
+//! The files of an object: the object itself, or the entries of an archive.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+
+use super::conversions::Chosen;
+use crate::convert::sequence_prefix;
+use crate::import::converted::{Conversion, ConvertedRows};
+use crate::import::csv::of_io;
+use crate::import::discovery::files::Watched;
+use crate::import::file_error::FileError;
+use crate::import::file_id::{FileId, id_prefix_of};
+use crate::import::reading::bytes_of::BytesOf;
+use crate::import::reading::names::is_hidden;
+use crate::import::reading::opened::{Opened, Options, Text};
+use crate::import::reading::s3_object::S3Object;
+use crate::lock::lock;
+use crate::log::ImportKey;
+use crate::random::Random;
+use crate::time::UnixMillis;
+
+/// How files are opened.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub(super) options: Options,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) watched: Watched,
+}
+
+/// A file of an object.
+#[derive(Clone, Debug)]
+pub(super) struct ConvertedFile {
+    /// Its name, for people.
+    pub(super) name: String,
+    /// Its key in the bucket, with its name in an archive.
+    pub(super) key: String,
+    /// Its id.
+    pub(super) id: FileId,
+    /// Its length, as stored.
+    pub(super) bytes: u64,
+    bytes_of: BytesOf,
+    /// The text as it was opened to see what the object is, for whoever opens the file first.
+    opened: Arc<Mutex<Option<Text>>>,
+}
+
+/// The files of an object, and whether it is an archive. Blocks.
+/// Errors: [`FileError`]: the object cannot be read, or is an archive without files.
+pub(super) fn files_of(
+    object: S3Object,
+    name: &str,
+    runtime: Handle,
+    reading: &Reading,
+) -> Result<(Vec<ConvertedFile>, bool), FileError> {
+    let (id, key) = (object.ids().0, object.key.as_str().to_owned());
+    let bytes_of = BytesOf::Object(Arc::new(object), runtime);
+    let opened = bytes_of.open(&key, &reading.options, &reading.random).map_err(|error| of_io(&error))?;
+    let file = |(name, key): (String, String), id, bytes_of: BytesOf, text| ConvertedFile {
+        name,
+        key,
+        id,
+        bytes: bytes_of.len(),
+        bytes_of,
+        opened: Arc::new(Mutex::new(text)),
+    };
+    let zip = match opened {
+        Opened::Text(text) => {
+            return Ok((vec![file((name.to_owned(), key), id, bytes_of, Some(text))], false));
+        }
+        Opened::Zip(zip) => Arc::new(zip),
+    };
+    let mut entries = Vec::new();
+    let listed = zip.each_entry(|entry| {
+        if !entry.name.ends_with('/') && !is_hidden(&entry.name) {
+            entries.push(entry);
+        }
+    });
+    listed.map_err(|error| of_io(&error))?;
+    if entries.is_empty() {
+        return Err(FileError::content("E-EMPTY", "the archive has no file"));
+    }
+    let of_entry = |entry: crate::import::reading::zip::Entry| {
+        let names = (format!("{name}!{}", entry.name), format!("{key}!{}", entry.name));
+        file(names, id.entry(&entry.name), BytesOf::Entry(Arc::clone(&zip), entry), None)
+    };
+    Ok((entries.into_iter().map(of_entry).collect(), true))
+}
+
+impl ConvertedFile {
+    /// How the rows of the file become calls. `import` is the key of the file's import.
+    pub(super) fn conversion(
+        &self,
+        chosen: &Chosen,
+        import: ImportKey,
+        stored_at: UnixMillis,
+        now: UnixMillis,
+    ) -> Conversion {
+        Conversion {
+            converter: Arc::clone(&chosen.converter),
+            id_prefix: id_prefix_of(import),
+            sequence_prefix: sequence_prefix(stored_at.0, &self.key),
+            now,
+        }
+    }
+
+    /// Opens the file at its first row. Blocks.
+    /// Errors: [`FileError`]: the file cannot be read as the converter says.
+    pub(super) fn open(&self, how: Conversion, reading: &Reading) -> Result<ConvertedRows, FileError> {
+        let encoding = how.converter.file().csv.encoding;
+        // What was opened was opened for the encoding of the import's converter.
+        let first = lock(&self.opened).take().filter(|_| encoding == reading.options.encoding);
+        let text = match first {
+            Some(text) => text,
+            None => self
+                .text(&Options { encoding, ..reading.options.clone() }, reading)
+                .map_err(|error| of_io(&error))?,
+        };
+        reading.watched.add(text.raw_bytes());
+        ConvertedRows::open(&self.name, text, how)
+    }
+
+    fn text(&self, options: &Options, reading: &Reading) -> io::Result<Text> {
+        match self.bytes_of.open(&self.key, options, &reading.random)? {
+            Opened::Text(text) => Ok(text),
+            Opened::Zip(_) => Err(io::Error::other("it has become an archive")),
+        }
+    }
+}

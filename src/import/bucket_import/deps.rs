@@ -1,0 +1,31 @@
+//! What a pass over a bucket uses.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::import::counters::Counters;
+use crate::import::journal::Journal;
+use crate::import::target::Target;
+use crate::random::Random;
+use crate::store::reader::StoreReader;
+use crate::time::Clock;
+
+/// What a pass uses.
+#[derive(Clone, Debug)]
+pub struct PassDeps {
+    /// Reads the bucket.
+    pub store: Arc<dyn StoreReader>,
+    /// Takes the rows. It must keep the progress of files in `journal`.
+    pub target: Arc<dyn Target>,
+    /// Remembers names, objects and files.
+    pub journal: Arc<dyn Journal>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the ids of imports, and spreads retries over time.
+    pub random: Arc<dyn Random>,
+    /// The counts.
+    pub counters: Counters,
+    /// Stops the pass after a step.
+    pub stop: CancellationToken,
+}

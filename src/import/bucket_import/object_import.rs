@@ -1,0 +1,453 @@
+//! Imports one object: the version that is there, or nothing if another one is imported already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::conversions::Chosen;
+use super::converted_file::{ConvertedFile, Reading, files_of};
+use super::decide::{Skip, Wanted};
+use super::deps::PassDeps;
+use super::object_state::{ObjectState, Stage, Standing};
+use super::report::Became;
+use super::settings::{BucketImport, OnMissing};
+use crate::convert::Strategy;
+use crate::import::discovery::files::unread;
+use crate::import::file_error::{FileError, FileFault};
+use crate::import::file_id::key_of;
+use crate::import::import_id::ImportId;
+use crate::import::import_sources::WantedSource;
+use crate::import::importer::has_calls;
+use crate::import::journal::{Journal, JournalError};
+use crate::import::options_hash::short_hash;
+use crate::import::reading::s3_object::S3Object;
+use crate::import::record::{ATTEMPTS_MAX, ImportState};
+use crate::import::rejects_file::{RejectsOf, RejectsOwner};
+use crate::import::row_errors::OnRowError;
+use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
+use crate::import::step::RowLimits;
+use crate::import::target::{Begin, TargetError};
+use crate::log::{ImportKey, ImportProgress};
+use crate::store::reader::{ListFrom, Listed};
+use crate::store::{Outlook, StoreError};
+use crate::time::UnixMillis;
+use crate::words::{Told, counted};
+
+/// How often an object is read again that changed before a row of it was stored.
+const CHANGES_MAX: usize = 5;
+
+/// What became of an object.
+#[derive(Debug)]
+pub(super) enum ObjectEnd {
+    /// It is not imported.
+    Skipped(Skip),
+    /// What became of its files, or of the object itself if it could not be opened.
+    Files(Vec<(Became, FileReport)>),
+}
+
+/// What the imports of all objects of a pass share.
+#[derive(Debug)]
+pub(super) struct ObjectImport {
+    pub(super) deps: PassDeps,
+    pub(super) import: Arc<BucketImport>,
+    pub(super) id: ImportId,
+    pub(super) chosen: Chosen,
+    pub(super) reading: Reading,
+    /// See [`Begin::limits`].
+    pub(super) limits: String,
+    pub(super) now: UnixMillis,
+}
+
+/// A hash of the options that decide whether a file fails, and not how its rows become calls.
+pub(super) fn limits_of(import: &BucketImport) -> String {
+    let stops = match import.on_row_error {
+        OnRowError::Reject => "reject".to_owned(),
+        OnRowError::Fail => "fail".to_owned(),
+        OnRowError::Max(most) => format!("max:{most}"),
+        OnRowError::MaxPercent(percent) => format!("maxpct:{percent}"),
+    };
+    short_hash(format!("forebay import limits 1 {stops} {}", import.allow_expansion).as_bytes())
+}
+
+/// An object that is about to be imported.
+struct Begun {
+    object: S3Object,
+    state: ObjectState,
+    /// When the object was stored.
+    stored_at: Option<UnixMillis>,
+}
+
+/// Why nothing of an object is read: it is skipped, or it ended.
+enum NotBegun {
+    Skipped(Skip),
+    Ended(Became, FileEnd),
+}
+
+impl From<JournalError> for NotBegun {
+    fn from(error: JournalError) -> Self {
+        let what = FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string());
+        Self::Ended(Became::Failed, FileEnd::Failed(what))
+    }
+}
+
+impl ObjectImport {
+    /// A hash of all options: an object that was given up is tried again with others.
+    pub(super) fn options(&self) -> String {
+        format!("{}-{}", self.chosen.options.recorded(), self.limits)
+    }
+
+    /// Imports an object as the listing shows it, or as it is now.
+    pub(super) async fn run(&self, listed: Listed) -> ObjectEnd {
+        let name = format!("s3://{}/{}", self.import.location.bucket.bucket(), listed.key.as_str());
+        for _ in 0..CHANGES_MAX {
+            let begun = match self.begin(&name, listed.clone()).await {
+                Ok(begun) => begun,
+                Err(NotBegun::Skipped(why)) => return ObjectEnd::Skipped(why),
+                Err(NotBegun::Ended(became, end)) => {
+                    return ObjectEnd::Files(vec![(became, FileReport::new(name, end))]);
+                }
+            };
+            let mut state = begun.state.clone();
+            let ends = self.files(&name, begun, &mut state).await;
+            state.has_calls |= ends.iter().any(|(_, report)| has_calls(report.progress));
+            let may_begin_again =
+                !state.has_calls && ends.iter().any(|(became, _)| *became == Became::Changed);
+            if ends.iter().all(|(became, _)| matches!(became, Became::Done | Became::DoneBefore)) {
+                state.stage = Stage::Done;
+            } else if ends.iter().all(|(became, _)| became.is_settled()) && !may_begin_again {
+                (state.stage, state.given_up_with) = (Stage::Poison, self.options());
+            } else {
+                state.stage = Stage::Waiting;
+            }
+            if let Err(error) = self.write(state, listed.key.as_str()).await {
+                // The object is open in the journal, so the next pass looks at its files again.
+                tracing::warn!(%error, "the end of an object's import is not recorded");
+            }
+            if !may_begin_again {
+                return self.ended(name, ends);
+            }
+        }
+        let what = "it changes again and again while it is read";
+        let error = FileError::new(FileFault::Changed, "E-CHANGED", what);
+        ObjectEnd::Files(vec![(Became::Changed, FileReport::new(name, FileEnd::Failed(error)))])
+    }
+
+    /// The end of an object. An object that is gone, or archived, is skipped if nothing of it was read.
+    fn ended(&self, name: String, ends: Vec<(Became, FileReport)>) -> ObjectEnd {
+        if let [(_, FileReport { end: FileEnd::Failed(error), .. })] = ends.as_slice() {
+            let is_archived = error.message.masked().contains("InvalidObjectState");
+            match error.fault {
+                FileFault::Denied if is_archived => return ObjectEnd::Skipped(Skip::Archived),
+                FileFault::Missing if self.import.on_missing == OnMissing::Skip => {
+                    tracing::warn!("{name} is gone");
+                    return ObjectEnd::Skipped(Skip::Missing);
+                }
+                _ => {}
+            }
+        }
+        ObjectEnd::Files(ends)
+    }
+
+    /// Finds the version to import, and notes that its import begins.
+    async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
+        let (object, last_modified) = self.head(name, &listed).await?;
+        let now = Listed { len: object.len, etag: Some(object.version.etag.clone()), ..listed };
+        if let Some(why) = Wanted::of(&self.import).skips(&now) {
+            return Err(NotBegun::Skipped(why));
+        }
+        let key = now.key.as_str().to_owned();
+        let known = self.on_disk({
+            let (id, key) = (self.id, key.clone());
+            move |journal| ObjectState::read(journal, id, &key)
+        });
+        let known = known.await?;
+        let standing = match &known {
+            Some(state) => state.standing(&object.version.etag, object.len, &self.options()),
+            None => Standing::Wanted,
+        };
+        let is_changed = match (standing, &known) {
+            (Standing::Changed, _) => true,
+            (Standing::Unsure, Some(state)) => {
+                let record = key_of(state.file, &self.import.source, Some(self.id));
+                let record = self.on_disk(move |journal| journal.read(record)).await?;
+                record.is_some_and(|record| has_calls(record.progress))
+            }
+            _ => false,
+        };
+        match standing {
+            _ if is_changed => {
+                tracing::warn!("{name} is another version than the one that is imported, and is not read");
+                return Err(NotBegun::Skipped(Skip::Changed));
+            }
+            Standing::Done => return Err(NotBegun::Ended(Became::DoneBefore, FileEnd::DoneBefore)),
+            _ => {}
+        }
+        let same = known.filter(|state| state.is_of(&object.version.etag, object.len));
+        let mut state =
+            same.unwrap_or_else(|| ObjectState::open(&object.version.etag, object.len, object.ids().0));
+        if standing == Standing::Poison
+            || (state.attempts >= ATTEMPTS_MAX && state.given_up_with == self.options())
+        {
+            let what = "it failed too often: change it, the converter or the settings of the import";
+            let error = FileError::content("E-POISON", what);
+            return Err(NotBegun::Ended(Became::Poison, FileEnd::Failed(error)));
+        }
+        if state.stage == Stage::Poison {
+            // The options are others now.
+            (state.attempts, state.given_up_with) = (0, String::new());
+        }
+        state.stage = Stage::Open;
+        self.write(state.clone(), &key).await?;
+        Ok(Begun { object, state, stored_at: now.last_modified.or(last_modified) })
+    }
+
+    /// The version of the object that is there now, and when it was stored.
+    async fn head(&self, name: &str, listed: &Listed) -> Result<(S3Object, Option<UnixMillis>), NotBegun> {
+        let mut waits = Waits::default();
+        let (store, location) = (&self.deps.store, &self.import.location);
+        loop {
+            let head = store.head_of(location, &listed.key, None).await;
+            let found = match head {
+                Ok(head) => {
+                    let (store, to, key) = (Arc::clone(store), location.clone(), listed.key.clone());
+                    let object = S3Object::find(store, to, key, Some(&head)).await;
+                    object.map(|object| (object, head.last_modified))
+                }
+                Err(error) => Err(error),
+            };
+            let error = match found {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            };
+            let outlook = match error.outlook() {
+                // Whoever may list only below a prefix is told that a missing object is denied.
+                Outlook::Denied if self.is_gone(listed).await => Outlook::Missing,
+                outlook => outlook,
+            };
+            match outlook {
+                Outlook::Passing => {
+                    let why = format!("{name}: {error}");
+                    if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_none() {
+                        return Err(NotBegun::Ended(Became::Stopped, FileEnd::Stopped));
+                    }
+                }
+                Outlook::Missing if self.import.on_missing == OnMissing::Skip => {
+                    tracing::warn!("{name} is gone");
+                    return Err(NotBegun::Skipped(Skip::Missing));
+                }
+                outlook => return Err(not_found(outlook, error)),
+            }
+        }
+    }
+
+    /// Whether a listing shows that there is no object with this key.
+    async fn is_gone(&self, listed: &Listed) -> bool {
+        let from = ListFrom { prefix: listed.key.as_str(), ..ListFrom::default() };
+        let page = self.deps.store.list(&self.import.location, from).await;
+        // Keys are in order, so the key itself would come first.
+        page.is_ok_and(|page| page.objects.first().is_none_or(|first| first.key != listed.key))
+    }
+
+    /// Imports the files of an object, one after the other.
+    async fn files(&self, name: &str, begun: Begun, state: &mut ObjectState) -> Vec<(Became, FileReport)> {
+        let Begun { object, stored_at, .. } = begun;
+        let key = object.key.as_str().to_owned();
+        let mut waits = Waits::default();
+        let (files, is_archive) = loop {
+            let (object, reading, of) = (object.clone(), self.reading.clone(), name.to_owned());
+            let runtime = Handle::current();
+            let opened = tokio::task::spawn_blocking(move || files_of(object, &of, runtime, &reading));
+            let opened = match self.deps.stop.run_until_cancelled(opened).await {
+                None => return vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))],
+                Some(opened) => opened.unwrap_or_else(|error| {
+                    Err(FileError::content("E-BUG", Told::private(error.to_string())))
+                }),
+            };
+            match opened {
+                Ok(files) => break files,
+                Err(error) if error.fault == FileFault::Transient => {
+                    let why = format!("{name}: {}", error.message.masked());
+                    if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_none() {
+                        return vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))];
+                    }
+                }
+                Err(error) => {
+                    let is_content = error.fault == FileFault::Content;
+                    state.attempts += u32::from(is_content);
+                    let given_up = is_content && state.attempts >= ATTEMPTS_MAX;
+                    let became = if given_up { Became::Poison } else { became_of(&error) };
+                    return vec![(became, FileReport::new(name.to_owned(), FileEnd::Failed(error)))];
+                }
+            }
+        };
+        if is_archive {
+            state.is_archive = true;
+            if let Err(error) = self.write(state.clone(), &key).await {
+                let error = FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string());
+                return vec![(Became::Failed, FileReport::new(name.to_owned(), FileEnd::Failed(error)))];
+            }
+        }
+        let mut ends = Vec::with_capacity(files.len());
+        for file in files {
+            let ended = if self.deps.stop.is_cancelled() {
+                (Became::Stopped, FileReport::new(file.name, FileEnd::Stopped))
+            } else {
+                self.file(file, stored_at).await
+            };
+            ends.push(ended);
+        }
+        ends
+    }
+
+    /// Imports one file.
+    async fn file(&self, file: ConvertedFile, stored_at: Option<UnixMillis>) -> (Became, FileReport) {
+        let key = key_of(file.id, &self.import.source, Some(self.id));
+        let (became, mut report) = self.rows_of(file, key, stored_at).await;
+        if report.progress == ImportProgress::default()
+            && let Ok(Some(record)) = self.on_disk(move |journal| journal.read(key)).await
+        {
+            // The import did not begin this time. It may have, before.
+            (report.before, report.progress) = (record.progress, record.progress);
+        }
+        if let FileEnd::Failed(error) = &mut report.end
+            && error.fault == FileFault::Changed
+        {
+            let rows = counted(report.progress.next_row, "row", "rows");
+            let what = format!(
+                "it changed while it was read. Its first {rows} are stored, and what is there now is not read"
+            );
+            error.message = Told::plain(what);
+        }
+        (became, report)
+    }
+
+    async fn rows_of(
+        &self,
+        file: ConvertedFile,
+        key: ImportKey,
+        stored_at: Option<UnixMillis>,
+    ) -> (Became, FileReport) {
+        let failed = |error: FileError| {
+            (became_of(&error), FileReport::new(file.name.clone(), FileEnd::Failed(error)))
+        };
+        if stored_at.is_none() && self.import.converter.strategy() == Strategy::Mirror {
+            let what =
+                "the store does not say when the object was stored, and the order of mutations depends on it";
+            return failed(FileError::new(FileFault::Local, "E-S3", what));
+        }
+        let (chosen, id) = (self.chosen.clone(), self.id);
+        let chosen = match self.on_disk(move |journal| chosen.for_file(journal, id, key)).await {
+            Ok(Ok(chosen)) => chosen,
+            Ok(Err(error)) => return failed(error),
+            Err(error) => {
+                return failed(FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string()));
+            }
+        };
+        let conversion = file.conversion(&chosen, key, stored_at.unwrap_or(UnixMillis(0)), self.now);
+        let open: OpenRows = {
+            let (file, reading) = (file.clone(), self.reading.clone());
+            Arc::new(move || Ok(Box::new(file.open(conversion.clone(), &reading)?)))
+        };
+        let job = Job {
+            begin: Begin {
+                file: file.id,
+                name: file.name.clone(),
+                bytes: Some(file.bytes),
+                source: WantedSource::Id(self.import.source.clone()),
+                import: Some(self.id),
+                options: chosen.options.clone(),
+                limits: self.limits.clone(),
+                by_content: false,
+                force: false,
+                place: None,
+                version: None,
+            },
+            open,
+            // Each range is read on the condition that the object is still this version.
+            unchanged: None,
+            limits: RowLimits { on_row_error: self.import.on_row_error, ..RowLimits::default() },
+            rejects: self.import.rejects.join(self.id.to_string()).join(format!("{}.ndjson", file.id)),
+            rejects_of: RejectsOf::File,
+            rejects_owner: self.rejects_owner(&file, &chosen),
+            rate: None,
+            reject_sink: None,
+            part_bytes: None,
+        };
+        let report = import_file(&job, &*self.deps.target, &self.deps.counters, &self.deps.stop).await;
+        self.deps.counters.change(|now| now.files += 1);
+        let became = match &report.end {
+            FileEnd::Done | FileEnd::RangeDone => Became::Done,
+            FileEnd::DoneBefore => Became::DoneBefore,
+            FileEnd::Stopped => Became::Stopped,
+            FileEnd::Refused(TargetError::GivenUp { .. }) => Became::Poison,
+            FileEnd::Refused(TargetError::Denied(_)) => Became::Denied,
+            FileEnd::Refused(_) => Became::Refused,
+            FileEnd::Failed(error) if error.fault == FileFault::Content => {
+                let record = self.on_disk(move |journal| journal.read(key)).await;
+                let is_poison = record
+                    .is_ok_and(|record| record.is_some_and(|record| record.state == ImportState::Poison));
+                if is_poison { Became::Poison } else { Became::Failed }
+            }
+            FileEnd::Failed(error) => became_of(error),
+        };
+        (became, report)
+    }
+
+    fn rejects_owner(&self, file: &ConvertedFile, chosen: &Chosen) -> RejectsOwner {
+        let how = serde_json::json!({
+            "name": file.name,
+            "file": file.id,
+            "source": self.import.source,
+            "import_name": self.import.name,
+            "import_id": self.id,
+            "converter": chosen.converter.file().id.to_string(),
+        });
+        RejectsOwner {
+            import: short_hash(format!("import {} {} {}", self.id, file.id, self.import.source).as_bytes()),
+            options: chosen.options.clone(),
+            describe: Arc::new(move || Ok(how.clone())),
+        }
+    }
+
+    async fn write(&self, state: ObjectState, key: &str) -> Result<(), JournalError> {
+        let (id, key) = (self.id, key.to_owned());
+        self.on_disk(move |journal| state.write(journal, id, &key)).await
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Journal) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        on_disk(&self.deps.journal, work).await
+    }
+}
+
+/// Does work with a journal on a thread that may wait for the disk.
+pub(super) async fn on_disk<T: Send + 'static, E: From<JournalError> + Send + 'static>(
+    journal: &Arc<dyn Journal>,
+    work: impl FnOnce(&dyn Journal) -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    let journal = Arc::clone(journal);
+    let done = tokio::task::spawn_blocking(move || work(&*journal)).await;
+    done.unwrap_or_else(|error| Err(JournalError::of(error).into()))
+}
+
+/// The end of an object that cannot be found.
+fn not_found(outlook: Outlook, error: StoreError) -> NotBegun {
+    let error = match outlook {
+        Outlook::Missing => FileError::unread(&crate::import::reading::ReadingError::Missing),
+        _ => unread(error),
+    };
+    NotBegun::Ended(became_of(&error), FileEnd::Failed(error))
+}
+
+/// What a failure makes of a file that is not given up.
+fn became_of(error: &FileError) -> Became {
+    match error.fault {
+        FileFault::Content | FileFault::Local | FileFault::Transient => Became::Failed,
+        FileFault::Changed => Became::Changed,
+        FileFault::Missing => Became::Missing,
+        FileFault::Denied => Became::Denied,
+    }
+}

@@ -1,0 +1,239 @@
+//! One pass over a bucket: lists it, and imports what is wanted in the order in which it was stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::conversions::{Chosen, keep};
+use super::converted_file::Reading;
+use super::decide::Wanted;
+use super::deps::PassDeps;
+use super::object_import::{ObjectEnd, ObjectImport, limits_of, on_disk};
+use super::object_state::{ObjectState, Standing};
+use super::report::{Became, PassReport};
+use super::settings::BucketImport;
+use crate::import::file_error::{FileError, FileFault};
+use crate::import::import_id::ImportId;
+use crate::import::import_names::{NameError, begin_named};
+use crate::import::journal::{Journal, JournalError};
+use crate::import::reading::Limits;
+use crate::import::reading::opened::Options;
+use crate::import::run::{FileEnd, FileReport, Waits};
+use crate::store::reader::{ListFrom, ListPage, Listed};
+use crate::store::{Outlook, StoreError};
+
+/// The most objects that one pass imports. It keeps their keys in memory; the next pass takes the others.
+const OBJECTS_MAX: usize = 1_000_000;
+
+/// Why a pass cannot begin, or not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The import cannot be used under its name, or its settings changed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The bucket cannot be listed. The `Display` is for the people who own the bucket.
+    #[error("list s3://{bucket}/{prefix}: {}", cause.with_remedy().full())]
+    List {
+        /// The bucket.
+        bucket: String,
+        /// What the keys begin with.
+        prefix: String,
+        /// The store's error.
+        cause: StoreError,
+    },
+}
+
+/// The objects that are to be imported.
+#[derive(Default)]
+struct Found {
+    objects: Vec<Listed>,
+    report: PassReport,
+    is_stopped: bool,
+}
+
+/// Lists the bucket of an import, and imports each object that is wanted. One pass at a time may run for an
+/// import. Not cancel-safe: stop it with [`PassDeps::stop`].
+/// Errors: [`PassError`]: nothing more is imported.
+pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassReport, PassError> {
+    let (name, fixed, random) = (import.name.clone(), import.fixed(), Arc::clone(&deps.random));
+    let begin_as = move |begins: bool| {
+        let (name, fixed, random) = (name.clone(), fixed.clone(), Arc::clone(&random));
+        move |journal: &dyn Journal| begin_named(journal, &name, &fixed, &*random, begins)
+    };
+    let id = on_disk(&deps.journal, begin_as(false)).await?;
+    let chosen = Chosen::now(&import);
+    let reading = Reading {
+        options: Options {
+            encoding: import.converter.file().csv.encoding,
+            limits: Limits { allow_expansion: import.allow_expansion, ..Limits::default() },
+            temporary: import.temporary.clone(),
+        },
+        random: Arc::clone(&deps.random),
+        watched: deps.counters.watched.clone(),
+    };
+    let now = deps.clock.wall();
+    let limits = limits_of(&import);
+    let objects = ObjectImport { deps, import, id, chosen, reading, limits, now };
+    let Found { objects: mut wanted, mut report, is_stopped } = found(&objects, id).await?;
+    if is_stopped || wanted.is_empty() {
+        report.not_begun = wanted.len() as u64;
+        return Ok(report);
+    }
+    // A file is about to begin: from now on the settings that say which files there are cannot change.
+    on_disk(&objects.deps.journal, begin_as(true)).await?;
+    let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
+    on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
+    wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
+    let bytes: u64 = wanted.iter().map(|listed| listed.len).sum();
+    objects.deps.counters.change(|now| now.bytes_total += bytes);
+    import_all(Arc::new(objects), wanted, &mut report).await;
+    Ok(report)
+}
+
+/// What decides when an object is imported.
+fn in_order(listed: &Listed) -> (Option<i64>, &str) {
+    (listed.last_modified.map(|at| at.0), listed.key.as_str())
+}
+
+/// Imports objects: several at once, or one at a time.
+async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mut PassReport) {
+    let is_serial = objects.import.serial;
+    let parallel = if is_serial { 1 } else { objects.import.parallel.max(1) };
+    let turns = Arc::new(Semaphore::new(parallel));
+    let mut tasks = JoinSet::new();
+    let mut left = wanted.len() as u64;
+    let mut holds_back = false;
+    for listed in wanted {
+        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { break };
+        // Whoever had the turn before has ended.
+        while let Some(ended) = tasks.try_join_next() {
+            holds_back |= count(ended, report);
+        }
+        if objects.deps.stop.is_cancelled() || (is_serial && holds_back) {
+            break;
+        }
+        left -= 1;
+        let objects = Arc::clone(&objects);
+        tasks.spawn(async move {
+            let ended = objects.run(listed).await;
+            drop(turn);
+            ended
+        });
+        if is_serial && let Some(ended) = tasks.join_next().await {
+            holds_back |= count(ended, report);
+        }
+    }
+    while let Some(ended) = tasks.join_next().await {
+        count(ended, report);
+    }
+    report.not_begun += left;
+}
+
+/// Counts what became of an object. Returns whether it holds back those after it, where the order counts.
+fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassReport) -> bool {
+    let files = match ended {
+        Ok(ObjectEnd::Skipped(why)) => {
+            report.skip(why);
+            return false;
+        }
+        Ok(ObjectEnd::Files(files)) => files,
+        Err(error) => {
+            let error = FileError::new(
+                FileFault::Local,
+                "E-BUG",
+                format!("importing an object failed: {error}; this is a bug in Forebay"),
+            );
+            vec![(Became::Failed, FileReport::new("an object".to_owned(), FileEnd::Failed(error)))]
+        }
+    };
+    let mut holds_back = false;
+    for (became, file) in files {
+        holds_back |= !became.is_settled();
+        report.file(became, file);
+    }
+    holds_back
+}
+
+/// Lists all keys of the import, and decides about each.
+async fn found(objects: &ObjectImport, id: ImportId) -> Result<Found, PassError> {
+    let mut found = Found::default();
+    let mut next: Option<String> = None;
+    loop {
+        let Some(page) = listed(objects, next.as_deref()).await? else {
+            found.is_stopped = true;
+            return Ok(found);
+        };
+        found.report.list_requests += 1;
+        found.report.listed += page.objects.len() as u64;
+        let mut wanted = Vec::with_capacity(page.objects.len());
+        for listed in page.objects {
+            match Wanted::of(&objects.import).skips(&listed) {
+                Some(why) => found.report.skip(why),
+                None => wanted.push(listed),
+            }
+        }
+        let options = objects.options();
+        let unknown = on_disk(&objects.deps.journal, move |journal| not_done(journal, id, wanted, &options));
+        let (known, unknown) = unknown.await?;
+        found.report.known += known;
+        let room = OBJECTS_MAX.saturating_sub(found.objects.len());
+        found.report.not_begun += unknown.len().saturating_sub(room) as u64;
+        found.objects.extend(unknown.into_iter().take(room));
+        next = page.next;
+        if next.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// The objects that are not known to be done, and the number of the others. Waits for the disk.
+fn not_done(
+    journal: &dyn Journal,
+    id: ImportId,
+    listed: Vec<Listed>,
+    options: &str,
+) -> Result<(u64, Vec<Listed>), JournalError> {
+    let mut left = Vec::with_capacity(listed.len());
+    let all = listed.len();
+    for listed in listed {
+        let state = ObjectState::read(journal, id, listed.key.as_str())?;
+        // The listing may be older than the object. Only what is done for good needs no second look.
+        let is_done = state
+            .zip(listed.etag.as_deref())
+            .is_some_and(|(state, etag)| state.standing(etag, listed.len, options) == Standing::Done);
+        if !is_done {
+            left.push(listed);
+        }
+    }
+    Ok(((all - left.len()) as u64, left))
+}
+
+/// One page of the listing; `None` if the pass is stopped while the store cannot be reached.
+async fn listed(objects: &ObjectImport, next: Option<&str>) -> Result<Option<ListPage>, PassError> {
+    let (import, deps) = (&objects.import, &objects.deps);
+    let mut waits = Waits::default();
+    loop {
+        if deps.stop.is_cancelled() {
+            return Ok(None);
+        }
+        let from = ListFrom { prefix: &import.prefix, next, restored: true, ..ListFrom::default() };
+        match deps.store.list(&import.location, from).await {
+            Ok(page) => return Ok(Some(page)),
+            Err(cause) if cause.outlook() == Outlook::Passing => {
+                let why = format!("import {}: the listing of its bucket: {cause}", import.name);
+                if waits.wait(Duration::ZERO, &why, &deps.stop).await.is_none() {
+                    return Ok(None);
+                }
+            }
+            Err(cause) => {
+                let (bucket, prefix) = (import.location.bucket.bucket().to_owned(), import.prefix.clone());
+                return Err(PassError::List { bucket, prefix, cause });
+            }
+        }
+    }
+}

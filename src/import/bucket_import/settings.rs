@@ -1,0 +1,78 @@
+//! The settings of an import of a bucket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::convert::Converter;
+use crate::import::import_names::FixedSettings;
+use crate::import::row_errors::OnRowError;
+use crate::object::S3Location;
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+/// What happens if an object is gone when it is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMissing {
+    /// It is skipped.
+    Skip,
+    /// It failed.
+    Fail,
+}
+
+/// One import: the objects below a prefix of a bucket become calls of a source, by a converter.
+#[derive(Clone, Debug)]
+pub struct BucketImport {
+    /// The import's name.
+    pub name: String,
+    /// The bucket, and how it is read. A prefix in it does not count.
+    pub location: S3Location,
+    /// The endpoint of the store; empty for that of AWS.
+    pub endpoint: String,
+    /// What the keys begin with.
+    pub prefix: String,
+    /// What keys in this bucket begin with that are never imported: what Forebay writes there.
+    pub never: Vec<String>,
+    /// The source of the calls.
+    pub source: SourceId,
+    /// The converter, for the data type and the strategy of the import.
+    pub converter: Arc<Converter>,
+    /// The text of the converter's file, of which a file that has begun may need a copy later.
+    pub converter_text: Arc<[u8]>,
+    /// The longest call, in bytes of JSON, for converters that files were begun with.
+    pub max_event: usize,
+    /// The smallest file, in bytes.
+    pub min_size: u64,
+    /// The largest file, in bytes.
+    pub max_size: u64,
+    /// What happens to a file with rejected rows.
+    pub on_row_error: OnRowError,
+    /// Whether a file may unpack to any size.
+    pub allow_expansion: bool,
+    /// How many files are imported at once, unless `serial`.
+    pub parallel: usize,
+    /// Whether files are imported one at a time, in the order of the times at which they were stored.
+    pub serial: bool,
+    /// Objects that were stored before are not imported.
+    pub modified_after: Option<UnixMillis>,
+    /// What happens if an object is gone when it is to be read.
+    pub on_missing: OnMissing,
+    /// The folder for rejected rows. The import has a folder of its own there.
+    pub rejects: PathBuf,
+    /// The folder for temporary copies of archives.
+    pub temporary: PathBuf,
+}
+
+impl BucketImport {
+    /// The settings that cannot change once a file has begun.
+    pub fn fixed(&self) -> FixedSettings {
+        FixedSettings {
+            bucket: self.location.bucket.bucket().to_owned(),
+            prefix: self.prefix.clone(),
+            endpoint: self.endpoint.clone(),
+            role: self.location.role.as_ref().map_or_else(String::new, |role| role.arn.to_string()),
+            source: self.source.to_string(),
+            data_type: self.converter.data_type().name().to_owned(),
+            strategy: self.converter.strategy().name().to_owned(),
+        }
+    }
+}

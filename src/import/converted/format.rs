@@ -1,0 +1,72 @@
+//! Finds files that are of another format than their converter says.
+
+use crate::convert::FileFormat;
+use crate::import::csv::format_of;
+use crate::import::file_error::FileError;
+use crate::import::reading::text::suggest_encoding;
+
+/// Bytes at the beginning of a text that show whether it is binary.
+const BINARY_SAMPLE_BYTES: usize = 8_000;
+
+/// The code of a file of another format.
+const CODE: &str = "E-FORMAT";
+
+/// Checks the beginning of a text.
+/// Errors: [`FileError`]: the text is not of this format, so none of its rows could become a call.
+pub(in crate::import) fn check(sample: &[u8], format: FileFormat) -> Result<(), FileError> {
+    let sample = sample.get(..BINARY_SAMPLE_BYTES).unwrap_or(sample);
+    let wanted = match format {
+        FileFormat::Json => "one JSON object a line",
+        FileFormat::Csv => "CSV",
+        FileFormat::Parquet => {
+            let what = "the converter says that the files are parquet, which is not read yet: write them as one JSON \
+                        object a line, or as CSV";
+            return Err(FileError::content(CODE, what));
+        }
+    };
+    // A text may begin with the letters by which these formats are known. It has no control characters.
+    let is_binary = sample.iter().any(|byte| *byte < b' ' && !byte.is_ascii_whitespace());
+    if !is_binary {
+        return Ok(());
+    }
+    let orc = || sample.starts_with(b"ORC").then_some("ORC");
+    if let Some(found) = format_of(sample).or_else(orc) {
+        let what = format!("the file is {found}, and the converter reads {wanted}: write such files");
+        return Err(FileError::content(CODE, what));
+    }
+    if format == FileFormat::Json
+        && sample.contains(&0)
+        && let Some(encoding) = suggest_encoding(sample)
+    {
+        return Err(FileError::content(CODE, format!("the file looks like {encoding}: write it as UTF-8")));
+    }
+    Ok(())
+}
+
+/// The failure of a file whose first line begins a list.
+pub(in crate::import) fn is_array() -> FileError {
+    FileError::content(CODE, "the file is one JSON array: write one object a line")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_format_is_named() {
+        let check = |sample: &[u8], format: FileFormat, expected: &str| {
+            let found = check(sample, format).map_or_else(|error| error.to_string(), |()| String::new());
+            assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{found}");
+        };
+        for format in [FileFormat::Json, FileFormat::Csv] {
+            check(b"PAR1\x15\x04\x15\0", format, "E-FORMAT: the file is Parquet, and the converter reads");
+            check(b"Obj\x01\x04\x14avro.codec", format, "the file is Avro");
+            check(b"ORC\x0a\x03\0\0\0", format, "the file is ORC");
+            check(b"{\"a\":1}\n\n\t", format, "");
+            check(b"", format, "");
+        }
+        check(b"ORCID,name\n1,a\n", FileFormat::Csv, "");
+        check(b"{\0\"\0a\0\"\0:\0\x31\0}\0\n\0", FileFormat::Json, "looks like utf-16le");
+        check(b"PAR1", FileFormat::Parquet, "not read yet");
+    }
+}

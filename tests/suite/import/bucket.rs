@@ -1,0 +1,487 @@
+//! Passes over a bucket: each good row once, whatever happens in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use forebay::convert::{Converter, DataType, Strategy};
+use forebay::import::bucket_import::{
+    Became, BucketImport, OnMissing, PassDeps, PassError, PassReport, Skip, pass,
+};
+use forebay::import::{
+    Begin, Begun, Counters, End, NameError, OnRowError, Rows, RowsTaken, Target, TargetError, rename,
+};
+use forebay::object::{BucketString, Encryption, ObjectKey, S3Location};
+use forebay::runtime::{SystemClock, SystemRandom};
+use forebay::sources::SourceId;
+use forebay::store::fake::{FakeStore, Step};
+use forebay::store::{ObjectStore as _, Put, PutMode};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::importer::{Node, node};
+use super::support::rejects;
+use crate::support::stored::stored;
+use crate::support::wait;
+
+const BUCKET: &str = "lake";
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Rows of the largest file. A step has at most 2,000.
+const ROWS: usize = 4_500;
+
+/// A converter of these files, whose events begin with this.
+fn converter_text(file: &str, event: &str) -> String {
+    format!(
+        r#"{{"converterConfig":{{{file},"ignoreEventFlag":"left_out","convertToAmplitudeFunc":{{
+            "event_type":["concat",["value","{event}"],["path","e"]],"user_id":["path","u"],
+            "user_properties":["path","props"],"$skip_user_properties_sync":["path","alone"],
+            "left_out":["path","no"]}}}}}}"#
+    )
+}
+
+fn location() -> S3Location {
+    S3Location::new(BucketString::parse(BUCKET).unwrap(), Encryption::None)
+}
+
+async fn put(store: &FakeStore, key: &str, bytes: impl Into<Bytes>) {
+    let key = ObjectKey::listed(key.to_owned());
+    store.put(&Put::plain(location(), key, bytes, PutMode::Overwrite)).await.unwrap();
+}
+
+/// Lines of a file. Of a hundred rows one is bad, one is left out, and one gives two calls.
+fn lines(file: &str, rows: usize) -> String {
+    let mut text = String::new();
+    for row in 0..rows {
+        match row % 100 {
+            7 => writeln!(text, "{{\"u\":\"bad\",\"e\":"),
+            8 => writeln!(text, "{{\"u\":\"u\",\"e\":\"{file} {row}\",\"no\":true}}\n"),
+            9 => writeln!(
+                text,
+                "{{\"u\":\"u\",\"e\":\"{file} {row}\",\"props\":{{\"a\":{row}}},\"alone\":false}}"
+            ),
+            _ => writeln!(text, "{{\"u\":\"u\",\"e\":\"{file} {row}\"}}"),
+        }
+        .unwrap();
+    }
+    text
+}
+
+/// The events that the rows of a file become.
+fn events(file: &str, rows: usize) -> impl Iterator<Item = String> {
+    let good = (0..rows).filter(|row| !matches!(row % 100, 7 | 8));
+    good.map(move |row| format!("{file} {row}"))
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> BucketImport {
+    let max_event = 32 * 1_024;
+    let converter = Converter::load(text.as_bytes(), DataType::Event, Strategy::AppendOnly, max_event);
+    BucketImport {
+        name: name.to_owned(),
+        location: location(),
+        endpoint: String::new(),
+        prefix: prefix.to_owned(),
+        never: vec!["in/segment-logs/".to_owned()],
+        source: SourceId::new("csv").unwrap(),
+        converter: Arc::new(converter.unwrap_or_else(|error| panic!("{text}: {error}"))),
+        converter_text: text.as_bytes().into(),
+        max_event,
+        min_size: 0,
+        max_size: 1_000_000,
+        on_row_error: OnRowError::default(),
+        allow_expansion: false,
+        parallel: 3,
+        serial: false,
+        modified_after: None,
+        on_missing: OnMissing::Skip,
+        rejects: node.dir.path().join("rejects"),
+        temporary: node.dir.path().join("tmp"),
+    }
+}
+
+fn import(node: &Node) -> BucketImport {
+    import_as(node, "events", "in/", &converter_text(r#""fileType":"json""#, ""))
+}
+
+fn deps(node: &Node, store: &FakeStore) -> PassDeps {
+    PassDeps {
+        store: Arc::new(store.clone()),
+        target: Arc::new(Arc::clone(&node.importer)),
+        journal: Arc::clone(&node.journal) as _,
+        clock: Arc::new(SystemClock::new()),
+        random: Arc::new(SystemRandom),
+        counters: Counters::default(),
+        stop: CancellationToken::new(),
+    }
+}
+
+async fn passed(node: &Node, store: &FakeStore, import: BucketImport) -> PassReport {
+    pass(Arc::new(import), deps(node, store)).await.unwrap()
+}
+
+/// The calls that are stored.
+fn calls(node: &Node) -> Vec<Value> {
+    let stored = stored(&*node.spool.log(), "csv");
+    stored.iter().map(|stored| serde_json::from_str(&stored.line).unwrap()).collect()
+}
+
+/// Checks that each of these events is stored once, each messageId once, and no other event.
+fn check_events(node: &Node, expected: impl IntoIterator<Item = String>) {
+    let calls = calls(node);
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for call in calls.iter().filter(|call| call["type"] == "track") {
+        *seen.entry(call["event"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    let expected: BTreeSet<String> = expected.into_iter().collect();
+    let missing: Vec<_> = expected.iter().filter(|event| !seen.contains_key(*event)).take(5).collect();
+    let other: Vec<_> =
+        seen.iter().filter(|(event, count)| **count != 1 || !expected.contains(*event)).take(5).collect();
+    assert!(missing.is_empty() && other.is_empty(), "missing {missing:?}, repeated or other {other:?}");
+    let ids: BTreeSet<&str> = calls.iter().map(|call| call["messageId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), calls.len(), "each messageId once");
+    // The identify call of a row stands just before its event.
+    for pair in calls.windows(2).filter(|pair| pair[0]["type"] == "identify") {
+        assert_eq!(pair[0]["messageId"], format!("{}_identify", pair[1]["messageId"].as_str().unwrap()));
+    }
+}
+
+fn files(report: &PassReport) -> Vec<(&'static str, u64)> {
+    report.files.iter().map(|(became, count)| (became.slug(), *count)).collect()
+}
+
+fn skipped(report: &PassReport) -> Vec<(&'static str, u64)> {
+    report.skipped.iter().map(|(why, count)| (why.slug(), *count)).collect()
+}
+
+async fn filled() -> FakeStore {
+    let store = FakeStore::new();
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    put(&store, "in/b.json.gz", [gzip(&lines("b", 150)), gzip(&lines("c", 150))].concat()).await;
+    put(&store, "in/d.zst", zstd::encode_all(lines("d", 10).as_bytes(), 1).unwrap()).await;
+    put(&store, "in/empty.json", "").await;
+    put(&store, "in/folder/", "").await;
+    put(&store, "in/huge.json", vec![b'\n'; 1_000_001]).await;
+    put(&store, "in/list.json", "[{\"u\":\"u\"}]").await;
+    put(&store, "in/segment-logs/csv/1.gz", lines("own", 10)).await;
+    put(&store, "other/x.json", lines("x", 10)).await;
+    store
+}
+
+fn all_events() -> impl Iterator<Item = String> {
+    events("a", ROWS).chain(events("b", 150)).chain(events("c", 150)).chain(events("d", 10))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_good_row_is_imported_once_and_a_file_that_cannot_be_is_given_up() {
+    let (node, store) = (node(), filled().await);
+    let first = passed(&node, &store, import(&node)).await;
+    assert_eq!(files(&first), [("done", 3), ("failed", 1)], "{first:?}");
+    assert_eq!(skipped(&first), [("own", 1), ("folder", 1), ("empty", 1), ("too_large", 1)]);
+    assert_eq!((first.listed, first.list_requests, first.known, first.not_begun), (8, 1, 0, 0));
+    // 50 rows of each kind: 45 in the first file, two and two in the second, one in the third.
+    let rows = (ROWS + 300 + 10) as u64;
+    assert_eq!((first.rows, first.rejected, first.skipped_rows), (rows, 50, 50), "{first:?}");
+    let two_calls = 50;
+    assert_eq!(first.stored, rows - 50 - 50 + two_calls, "{first:?}");
+    check_events(&node, all_events());
+    let [list] = first.not_done.as_slice() else { panic!("{first:?}") };
+    assert!(
+        list.name == "s3://lake/in/list.json" && format!("{:?}", list.end).contains("E-FORMAT"),
+        "{list:?}"
+    );
+    let again: Vec<_> =
+        [passed(&node, &store, import(&node)).await, passed(&node, &store, import(&node)).await]
+            .iter()
+            .map(|report| (report.known, files(report)))
+            .collect();
+    assert_eq!(again, [(3, vec![("failed", 1)]), (3, vec![("poison", 1)])]);
+    let given_up = passed(&node, &store, import(&node)).await;
+    assert_eq!((files(&given_up), given_up.rows), (vec![("poison", 1)], 0));
+    check_events(&node, all_events());
+    // Each rejected row is kept, with its number and line.
+    let folders: Vec<_> = std::fs::read_dir(node.dir.path().join("rejects")).unwrap().collect();
+    let [folder] = folders.as_slice() else { panic!("{folders:?}") };
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(folder.as_ref().unwrap().path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ndjson") {
+            kept.extend(rejects(&path));
+        }
+    }
+    assert_eq!(kept.len(), 50);
+    assert!(
+        kept.iter().all(|reject| reject["code"] == "bad-json" && reject["raw"] == "{\"u\":\"bad\",\"e\":")
+    );
+    assert!(kept.iter().any(|reject| reject["row"] == 107 && reject["line"] == 109), "{kept:?}");
+    // A file that is replaced is another one: here because nothing of the first one is stored.
+    put(&store, "in/list.json", lines("list", 20)).await;
+    let replaced = passed(&node, &store, import(&node)).await;
+    assert_eq!(files(&replaced), [("done", 1)]);
+    check_events(&node, all_events().chain(events("list", 20)));
+    // Of the others the version that was met first counts.
+    put(&store, "in/a.json", lines("other", 20)).await;
+    let changed = passed(&node, &store, import(&node)).await;
+    assert_eq!((files(&changed), skipped(&changed).last()), (vec![], Some(&("changed", 1))));
+    check_events(&node, all_events().chain(events("list", 20)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_and_archives_are_imported_by_their_columns() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.csv", "e;u;x\na 0;u;1\na 1;;1\na 2;\"u;v\";1\n").await;
+    put(&store, "in/b.csv", "x\te\tu\n1\tb 0\tu\n").await;
+    put(&store, "in/c.csv", "x,y\n1,2\n").await;
+    put(
+        &store,
+        "in/d.zip",
+        archive(&[("d/1.csv", "e,u\nd 0,u\n"), ("__MACOSX/x", "x"), ("2", "u,e\nu,d 1\n")]),
+    )
+    .await;
+    let text = converter_text(r#""fileType":"csv""#, "");
+    let report = passed(&node, &store, import_as(&node, "tables", "in/", &text)).await;
+    assert_eq!(files(&report), [("done", 4), ("failed", 1)], "{report:?}");
+    assert_eq!((report.rows, report.stored, report.rejected), (6, 5, 1));
+    check_events(&node, ["a 0", "a 2", "b 0", "d 0", "d 1"].map(str::to_owned));
+    let again = passed(&node, &store, import_as(&node, "tables", "in/", &text)).await;
+    assert_eq!((again.known, files(&again)), (3, vec![("failed", 1)]));
+}
+
+/// An archive with stored entries.
+fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, text) in entries {
+        let at = u32::try_from(out.len()).unwrap();
+        let (crc, len) = (crc32fast::hash(text.as_bytes()), u32::try_from(text.len()).unwrap());
+        let mut about = [20_u16, 0, 0, 0, 33].map(u16::to_le_bytes).concat();
+        about.extend([crc, len, len].map(u32::to_le_bytes).concat());
+        about.extend([u16::try_from(name.len()).unwrap(), 0].map(u16::to_le_bytes).concat());
+        out.extend([b"PK\x03\x04", about.as_slice(), name.as_bytes(), text.as_bytes()].concat());
+        directory.extend(
+            [b"PK\x01\x02\x14\0", about.as_slice(), &[0; 10], &at.to_le_bytes(), name.as_bytes()].concat(),
+        );
+    }
+    let (at, len) = (u32::try_from(out.len()).unwrap(), u32::try_from(directory.len()).unwrap());
+    let count = u16::try_from(entries.len()).unwrap();
+    out.extend(directory);
+    out.extend_from_slice(b"PK\x05\x06\0\0\0\0");
+    out.extend([count, count].map(u16::to_le_bytes).concat());
+    out.extend([len, at].map(u32::to_le_bytes).concat());
+    out.extend([0, 0]);
+    out
+}
+
+/// Takes so many steps, and never answers the next one.
+#[derive(Debug)]
+struct Stalls {
+    target: Arc<dyn Target>,
+    steps: AtomicI64,
+    /// Whether the step that is not answered is stored.
+    stores_last: bool,
+}
+
+impl Target for Stalls {
+    fn begin(&self, file: Begin) -> forebay::boxed_future::BoxFuture<'_, Result<Begun, TargetError>> {
+        self.target.begin(file)
+    }
+
+    fn rows(
+        &self,
+        rows: Rows,
+        calls: Bytes,
+    ) -> forebay::boxed_future::BoxFuture<'_, Result<RowsTaken, TargetError>> {
+        Box::pin(async move {
+            let left = self.steps.fetch_sub(1, Ordering::SeqCst);
+            let taken =
+                if left > 0 || self.stores_last { Some(self.target.rows(rows, calls).await) } else { None };
+            match taken {
+                Some(taken) if left > 0 => taken,
+                _ => {
+                    self.steps.store(i64::MIN, Ordering::SeqCst);
+                    std::future::pending().await
+                }
+            }
+        })
+    }
+
+    fn end(&self, end: End) -> forebay::boxed_future::BoxFuture<'_, Result<(), TargetError>> {
+        self.target.end(end)
+    }
+}
+
+/// The next process, after one that was killed while a pass waited for its step number `steps`, from 0.
+async fn killed_at(
+    node: Node,
+    store: &FakeStore,
+    import: BucketImport,
+    steps: i64,
+    stores_last: bool,
+) -> Node {
+    let plain = deps(&node, store);
+    let stalls =
+        Arc::new(Stalls { target: Arc::clone(&plain.target), steps: AtomicI64::new(steps), stores_last });
+    let deps = PassDeps { target: Arc::clone(&stalls) as _, ..plain };
+    let import = BucketImport { serial: true, ..import };
+    let running = tokio::spawn(async move { pass(Arc::new(import), deps).await });
+    wait::until("the step that is not answered", PATIENCE, async || {
+        (stalls.steps.load(Ordering::SeqCst) < -1 || running.is_finished()).then_some(())
+    })
+    .await;
+    running.abort();
+    assert!(running.await.is_err(), "the pass ended before step {steps}");
+    node.killed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_at_any_step_each_row_is_stored_once() {
+    let store = filled().await;
+    // Three steps of the first file, and one of each other.
+    for steps in 0..5 {
+        for stores_last in [false, true] {
+            let node = node();
+            let first = import(&node);
+            let node = killed_at(node, &store, first, steps, stores_last).await;
+            let report = passed(&node, &store, import(&node)).await;
+            assert_eq!(report.files_that(Became::Failed), 1, "{steps} {stores_last}: {report:?}");
+            check_events(&node, all_events());
+            let again = passed(&node, &store, import(&node)).await;
+            assert_eq!((again.known, again.rows), (3, 0), "{steps} {stores_last}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_ends_with_the_converter_it_began_with() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    put(&store, "in/b.json", lines("b", 30)).await;
+    let first = import(&node);
+    let node = killed_at(node, &store, first, 1, true).await;
+    let other = converter_text(r#""fileType":"json""#, "new ");
+    let report = passed(&node, &store, import_as(&node, "events", "in/", &other)).await;
+    assert_eq!(files(&report), [("done", 2)], "{report:?}");
+    check_events(&node, events("a", ROWS).chain(events("b", 30).map(|event| format!("new {event}"))));
+    // Nothing needs the first converter any more: the next pass that imports something forgets it.
+    put(&store, "in/c.json", lines("c", 3)).await;
+    passed(&node, &store, import_as(&node, "events", "in/", &other)).await;
+    let kept = forebay::import::journal::Journal::kept_by(&*node.journal, forebay::import::KeptOf::Converter);
+    assert_eq!(kept.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_changed_after_a_kill_is_not_read_if_calls_of_it_are_stored() {
+    for (steps, stores_last, expected) in [(0, false, "done"), (0, true, "changed"), (2, false, "changed")] {
+        let (node, store) = (node(), FakeStore::new());
+        put(&store, "in/a.json", lines("a", ROWS)).await;
+        let first = import(&node);
+        let node = killed_at(node, &store, first, steps, stores_last).await;
+        put(&store, "in/a.json", lines("b", 50)).await;
+        let report = passed(&node, &store, import(&node)).await;
+        let found = (report.files_that(Became::Done), report.skipped_for(Skip::Changed));
+        assert_eq!(
+            found,
+            if expected == "done" { (1, 0) } else { (0, 1) },
+            "{steps} {stores_last}: {report:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_imports_read_one_file_and_a_name_keeps_its_history() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", lines("a", 50)).await;
+    let json = r#""fileType":"json""#;
+    let twice = |name: &str, event: &str| import_as(&node, name, "in/", &converter_text(json, event));
+    assert_eq!(files(&passed(&node, &store, twice("one", "")).await), [("done", 1)]);
+    assert_eq!(files(&passed(&node, &store, twice("two", "two ")).await), [("done", 1)]);
+    let both = || events("a", 50).chain(events("a", 50).map(|event| format!("two {event}")));
+    check_events(&node, both());
+    rename(&*node.journal, "one", "three").unwrap();
+    assert_eq!(passed(&node, &store, twice("three", "")).await.known, 1);
+    check_events(&node, both());
+    let moved = BucketImport { prefix: "other/".to_owned(), ..twice("three", "") };
+    let refused = pass(Arc::new(moved), deps(&node, &store)).await.unwrap_err();
+    assert!(matches!(refused, PassError::Name(NameError::Fixed { .. })), "{refused}");
+    assert!(refused.to_string().contains("prefix was \"in/\" and is \"other/\""), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_fails_delays_and_loses_nothing() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", lines("a", 300)).await;
+    put(&store, "in/b.json", lines("b", 30)).await;
+    let one = BucketImport { parallel: 1, ..import(&node) };
+    store.script_reads([
+        Step::SLOW_DOWN,
+        Step::Proper,
+        Step::RESET,
+        Step::Proper,
+        Step::Cut(500),
+        Step::SLOW_DOWN,
+    ]);
+    let report = passed(&node, &store, one).await;
+    assert_eq!(files(&report), [("done", 2)], "{report:?}");
+    check_events(&node, events("a", 300).chain(events("b", 30)));
+    // What is denied is no end of the others.
+    put(&store, "in/c.json", lines("c", 3)).await;
+    put(&store, "in/d.json", lines("d", 3)).await;
+    let one = BucketImport { parallel: 1, ..import(&node) };
+    store.script_reads([Step::Proper, Step::REFUSED]);
+    let report = passed(&node, &store, one).await;
+    assert_eq!(files(&report), [("done", 1), ("denied", 1)], "{report:?}");
+    // Whoever may list only below a prefix gets 403 for what is gone.
+    store.script_reads([Step::Proper, Step::MISSING]);
+    let report = passed(&node, &store, import(&node)).await;
+    assert_eq!((files(&report), report.skipped_for(Skip::Missing)), (vec![], 1), "{report:?}");
+    store.script_reads([Step::REFUSED]);
+    let refused = pass(Arc::new(import(&node)), deps(&node, &store)).await.unwrap_err();
+    assert!(matches!(refused, PassError::List { .. }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_order_a_file_that_is_tried_again_holds_back_those_after_it() {
+    let (node, store) = (node(), FakeStore::new());
+    for (key, text) in
+        [("in/a.json", lines("a", 3)), ("in/b.json", "[]".to_owned()), ("in/c.json", lines("c", 3))]
+    {
+        put(&store, key, text).await;
+    }
+    let serial = || BucketImport { serial: true, ..import(&node) };
+    let reports = [
+        passed(&node, &store, serial()).await,
+        passed(&node, &store, serial()).await,
+        passed(&node, &store, serial()).await,
+    ];
+    let found: Vec<_> = reports.iter().map(|report| (files(report), report.not_begun)).collect();
+    assert_eq!(
+        found,
+        [
+            (vec![("done", 1), ("failed", 1)], 1),
+            (vec![("failed", 1)], 1),
+            (vec![("done", 1), ("poison", 1)], 0)
+        ]
+    );
+    check_events(&node, events("a", 3).chain(events("c", 3)));
+}
+
+/// The log's window of repeats would drop one of them, and the rest of its row would stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_with_equal_insert_ids_are_all_stored() {
+    let (node, store) = (node(), FakeStore::new());
+    let text = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":{
+        "event_type":["path","e"],"user_id":["path","u"],"insert_id":["path","i"]}}}"#;
+    put(&store, "in/a.json", "{\"e\":\"one\",\"u\":\"u\",\"i\":\"1\"}\n".repeat(3)).await;
+    let report = passed(&node, &store, import_as(&node, "events", "in/", text)).await;
+    assert_eq!((report.rows, report.stored), (3, 3), "{report:?}");
+    assert_eq!(calls(&node).len(), 3);
+}
