@@ -140,6 +140,14 @@ impl DataType {
         }
     }
 
+    /// The strategy if none is named.
+    pub fn default_strategy(self) -> Strategy {
+        match self {
+            Self::Profiles => Strategy::Mirror,
+            Self::Event | Self::UserProperties | Self::GroupProperties => Strategy::AppendOnly,
+        }
+    }
+
     /// Checks a strategy. Errors: [`BadStrategy`].
     pub fn check(self, strategy: Strategy) -> Result<(), BadStrategy> {
         if self.strategies().contains(&strategy) { Ok(()) } else { Err(BadStrategy(self)) }

@@ -14,6 +14,7 @@ mod evaluate;
 mod field;
 mod fields;
 mod file;
+pub mod infer;
 mod java_regex;
 mod java_time;
 mod members;

@@ -84,6 +84,11 @@ impl Node {
         }
     }
 
+    /// A string.
+    pub(super) fn text(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+
     /// The node as JSON, on one line.
     pub(super) fn json(&self) -> String {
         let mut out = Vec::new();

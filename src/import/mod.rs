@@ -50,6 +50,7 @@ mod row_ids;
 mod rows;
 mod run;
 pub mod s3_records;
+pub mod sample;
 pub mod shared_progress;
 pub mod state_folder;
 mod step;

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
+use super::converter_args::{InferArgs, PreviewArgs};
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
 use crate::cli::admin_args::AdminArgs;
@@ -26,6 +27,10 @@ pub enum ImportCommand {
     Csv(Box<ImportCsvArgs>),
     /// Import the rows that an earlier import rejected, after they were corrected in their file
     RetryRejects(Box<RetryRejectsArgs>),
+    /// Print a first converter for files like a sample
+    InferConverter(InferArgs),
+    /// Show rows of files beside the calls that a converter makes of them; store nothing
+    Preview(Box<PreviewArgs>),
     /// List the imports of a running node: what each one did, what waits, what was rejected and why
     List(ListArgs),
 }

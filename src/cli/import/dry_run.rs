@@ -147,8 +147,14 @@ pub(super) async fn run(
     totals.failure()
 }
 
-fn code_of(error: &FileError) -> u8 {
-    match error.fault {
+/// The exit code of a file that cannot be read.
+pub(super) fn code_of(error: &FileError) -> u8 {
+    code_of_fault(error.fault)
+}
+
+/// The exit code of a failure of this kind.
+pub(super) fn code_of_fault(fault: FileFault) -> u8 {
+    match fault {
         FileFault::Denied => failure::DENIED,
         FileFault::Transient => failure::UNREACHABLE,
         _ => failure::FAILED,

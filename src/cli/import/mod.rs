@@ -1,9 +1,13 @@
 //! `forebay import`: rows of files become calls.
 
 pub mod args;
+pub mod converter_args;
 mod dry_run;
+mod infer;
 mod list;
 pub(super) mod options;
+mod preview;
+mod preview_text;
 mod resume;
 mod retry;
 mod show;
@@ -43,6 +47,8 @@ pub async fn run(
         ImportCommand::RetryRejects(args) => {
             stoppable(async |stop| retry::run(args, stop, background, out).await).await
         }
+        ImportCommand::InferConverter(args) => infer::run(args, out).await,
+        ImportCommand::Preview(args) => preview::run(args, out).await,
         ImportCommand::List(args) => Ok(list::run(args, out).await?),
     }
 }

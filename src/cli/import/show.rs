@@ -137,7 +137,8 @@ fn json(shown: &Shown, now: &Snapshot, rate: f64) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-fn eprint_line(text: &str) {
+/// Prints a line on standard error.
+pub(super) fn eprint_line(text: &str) {
     use std::io::Write as _;
     if let Err(error) = writeln!(std::io::stderr().lock(), "{text}") {
         tracing::debug!(%error, "standard error cannot be written");

@@ -13,7 +13,7 @@ const CODE: &str = "E-FORMAT";
 
 /// Checks the beginning of a text.
 /// Errors: [`FileError`]: the text is not of this format, so none of its rows could become a call.
-pub(super) fn check(sample: &[u8], format: FileFormat) -> Result<(), FileError> {
+pub(in crate::import) fn check(sample: &[u8], format: FileFormat) -> Result<(), FileError> {
     let sample = sample.get(..BINARY_SAMPLE_BYTES).unwrap_or(sample);
     let wanted = match format {
         FileFormat::Json => "one JSON object a line",
@@ -44,7 +44,7 @@ pub(super) fn check(sample: &[u8], format: FileFormat) -> Result<(), FileError> 
 }
 
 /// The failure of a file whose first line begins a list.
-pub(super) fn is_array() -> FileError {
+pub(in crate::import) fn is_array() -> FileError {
     FileError::content(CODE, "the file is one JSON array: write one object a line")
 }
 

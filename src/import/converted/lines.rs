@@ -16,7 +16,7 @@ pub const LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Reads the lines of decoded text. Blank lines are left out. LF ends a line, and a CR before it is no part of
 /// the line.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(in crate::import) struct Lines<R> {
     input: R,
     longest: usize,
     buffer: Vec<u8>,
@@ -32,15 +32,15 @@ pub(super) struct Lines<R> {
 
 /// One line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Line<'l> {
+pub(in crate::import) struct Line<'l> {
     /// The line; of one that is too long, the first [`RAW_MAX`] bytes.
-    pub(super) bytes: &'l [u8],
+    pub(in crate::import) bytes: &'l [u8],
     /// Whether it has more than [`LINE_BYTES_MAX`] bytes.
-    pub(super) is_too_long: bool,
+    pub(in crate::import) is_too_long: bool,
     /// Its number, from 1. Blank lines are counted.
-    pub(super) number: u64,
+    pub(in crate::import) number: u64,
     /// The byte of the text at which it begins, from 0.
-    pub(super) byte: u64,
+    pub(in crate::import) byte: u64,
 }
 
 /// Where a line is.
@@ -53,7 +53,7 @@ enum Found {
 
 impl<R: Read> Lines<R> {
     /// Lines of at most [`LINE_BYTES_MAX`] bytes.
-    pub(super) fn new(input: R) -> Self {
+    pub(in crate::import) fn new(input: R) -> Self {
         Self::within(LINE_BYTES_MAX, input)
     }
 
@@ -71,7 +71,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next line that is not blank; `None` at the end. Errors: an error of the input.
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(in crate::import) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             let (number, byte) = (self.number, self.byte);
             let Some((found, is_blank)) = self.find()? else { return Ok(None) };

@@ -1,8 +1,8 @@
 //! The rows of a text as calls, by a converter: JSON lines, or CSV.
 
-mod format;
-mod lines;
-mod table;
+pub(in crate::import) mod format;
+pub(in crate::import) mod lines;
+pub(in crate::import) mod table;
 mod words;
 
 use std::io::{self, Cursor, Read as _};
@@ -98,17 +98,16 @@ fn next_line<'l>(
     Ok(line)
 }
 
-/// The values of a line.
-fn read_line<'l>(line: Line<'l>, converter: &Converter, values: &mut Values<'l>) -> Result<(), RowReject> {
+/// The text of a line. Errors: [`RowReject`]: it is too long, or not UTF-8.
+pub(in crate::import) fn text_of(line: Line<'_>) -> Result<&str, RowReject> {
     if line.is_too_long {
         let message = format!("the line has more than {} bytes", grouped(LINE_BYTES_MAX as u64));
         return Err(RowReject { code: "too-large", message });
     }
-    let text = std::str::from_utf8(line.bytes).map_err(|error| {
+    std::str::from_utf8(line.bytes).map_err(|error| {
         let message = format!("the line is not UTF-8 at byte {}", error.valid_up_to());
         RowReject { code: "utf8", message }
-    })?;
-    values.read_json(converter.columns(), text)
+    })
 }
 
 /// Appends the calls of a row to `out`.
@@ -166,7 +165,7 @@ impl RowReader for ConvertedRows {
         let (row, place) = match source {
             Source::Lines { lines, has_begun } => {
                 let Some(line) = next_line(lines, has_begun)? else { return Ok(None) };
-                let read = read_line(line, &how.converter, &mut values);
+                let read = text_of(line).and_then(|text| values.read_json(how.converter.columns(), text));
                 let row = read.and_then(|()| convert(how, *next, &values, calls, out));
                 let Line { bytes: raw, number: line, byte, is_too_long } = line;
                 (row, Place { line, byte, raw, is_whole: !is_too_long })

@@ -16,21 +16,23 @@ const NAMES_SHOWN: usize = 10;
 const NAME_CHARS: usize = 64;
 
 /// Reads records below a header.
-pub(super) struct Table {
+pub(in crate::import) struct Table {
     records: Records<std::io::Chain<Cursor<Vec<u8>>, Text>>,
-    pub(super) record: Record,
-    /// How many columns there are.
-    width: usize,
+    pub(in crate::import) record: Record,
+    /// The names of the columns.
+    pub(in crate::import) names: Vec<String>,
+    /// The byte between two fields, as named or found.
+    pub(in crate::import) delimiter: u8,
     /// The columns that the converter needs: where they are, and their slots.
     needed: Vec<(usize, usize)>,
 }
 
-debug_fields!(Table { width });
+debug_fields!(Table { names });
 
 impl Table {
     /// Reads the header of a text that begins with `sample`, which may be all of it.
     /// Errors: [`FileError`]: the text cannot be read, or its header cannot be used.
-    pub(super) fn open(
+    pub(in crate::import) fn open(
         (sample, at_end): (Vec<u8>, bool),
         text: Text,
         settings: &CsvSettings,
@@ -64,12 +66,13 @@ impl Table {
             return Err(FileError::content("E-CSV-DELIMITER", what));
         }
         let needed = needed_columns(&header, columns)?;
-        Ok(Self { records, record: Record::default(), width: header.len(), needed })
+        let names = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        Ok(Self { records, record: Record::default(), names, delimiter, needed })
     }
 
     /// Reads the next record; `None` at the end. The inner error is that of a record that is no row.
     /// Errors: [`FileError`]: the text cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Result<(), RowReject>>, FileError> {
+    pub(in crate::import) fn next(&mut self) -> Result<Option<Result<(), RowReject>>, FileError> {
         let read = self.records.read(&mut self.record).map_err(|error| of_io(&error))?;
         let Some(item) = read else { return Ok(None) };
         let error = match (item, self.record.doubt()) {
@@ -83,8 +86,8 @@ impl Table {
     }
 
     fn check(&self) -> Result<(), RowReject> {
-        if self.record.len() != self.width {
-            let expected = counted(self.width as u64, "field", "fields");
+        if self.record.len() != self.names.len() {
+            let expected = counted(self.names.len() as u64, "field", "fields");
             let message = format!("expected {expected}, got {}", grouped(self.record.len() as u64));
             return Err(RowReject { code: "width", message });
         }
@@ -97,7 +100,7 @@ impl Table {
     }
 
     /// Sets the columns of the record that was read last.
-    pub(super) fn fill<'t>(&'t self, row: &mut Row<'t>) {
+    pub(in crate::import) fn fill<'t>(&'t self, row: &mut Row<'t>) {
         for (index, slot) in &self.needed {
             // The record was found to be UTF-8.
             let cell = self.record.get(*index).and_then(|cell| std::str::from_utf8(cell).ok());

@@ -1,0 +1,57 @@
+//! `forebay import infer-converter`: a first converter.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+
+use super::converter_args::{InferArgs, ReadingArgs};
+use super::dry_run::code_of;
+use super::show::eprint_line;
+use crate::call::Limits;
+use crate::cli::failure::{FAILED, Failure, WRONG_USAGE};
+use crate::convert::infer::CannotInfer;
+use crate::import::discovery::files::temporary;
+use crate::import::discovery::inputs::any_in_s3;
+use crate::import::sample::{InferError, Opening, Wanted, infer_first, sample_files};
+use crate::import::state_folder::state_folder;
+use crate::node::import_store::{ImportStore, import_store};
+use crate::runtime::{SystemClock, SystemRandom};
+use crate::time::Clock as _;
+
+/// Prints a converter, and what was decided about it.
+/// Errors: [`Failure`]: the file cannot be read, or no converter can be made of it.
+pub(super) async fn run(args: &InferArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let opening = opening(&args.reading);
+    let sources = std::slice::from_ref(&args.file);
+    let store = store(&args.reading, sources).await.map(|store| store as _);
+    let files = sample_files(sources, store.as_ref(), None, &opening).await?;
+    let insert_id = args.insert_id.clone();
+    let wanted = Wanted { data_type: args.data_type, insert_id, max_event: Limits::default().max_event };
+    let inferred = infer_first(files, opening, wanted, SystemClock::new().wall()).await;
+    let inferred = inferred.map_err(|error| {
+        let code = match &error {
+            InferError::File(error) => code_of(error),
+            InferError::Cannot(CannotInfer::NoSuchColumn { .. } | CannotInfer::NoInsertId) => WRONG_USAGE,
+            InferError::Cannot(_) | InferError::NoFile | InferError::Task(_) => FAILED,
+        };
+        Failure::with_code(code, format!("{}: {error}", args.file.display()))
+    })?;
+    inferred.notes.iter().for_each(|note| eprint_line(note));
+    out.write_all(inferred.text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// How files are opened.
+pub(super) fn opening(args: &ReadingArgs) -> Opening {
+    let state = state_folder(args.state.as_ref(), |name| std::env::var_os(name).map(Into::into));
+    let allow_expansion = args.allow_expansion;
+    Opening { temporary: temporary(&state), allow_expansion, random: Arc::new(SystemRandom) }
+}
+
+/// The store of the environment, if one of the sources is in S3.
+pub(super) async fn store(args: &ReadingArgs, sources: &[OsString]) -> Option<ImportStore> {
+    match any_in_s3(sources) {
+        true => Some(import_store(None, args.endpoint_url.as_ref()).await),
+        false => None,
+    }
+}

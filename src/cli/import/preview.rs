@@ -1,0 +1,95 @@
+//! `forebay import preview`: rows beside the calls that a converter makes of them.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::converter_args::PreviewArgs;
+use super::dry_run::code_of_fault;
+use super::infer::{opening, store};
+use super::preview_text::text_of;
+use super::show::eprint_line;
+use crate::call::Limits;
+use crate::cli::failure::{self, Failure};
+use crate::cli::print_json::{print_json, print_json_line};
+use crate::cli::terminal::{self, Interrupts};
+use crate::convert::{Converter, ConverterId};
+use crate::import::sample::{Preview, preview_files, read_converter, sample_files, saved};
+use crate::runtime::SystemClock;
+use crate::time::Clock as _;
+
+/// The columns of a text that is not for a terminal.
+const COLUMNS: usize = 120;
+
+/// Shows the preview; with `--watch` again whenever the converter is saved.
+/// Errors: [`Failure`]: the converter has problems, files cannot be read, or rows would be rejected.
+pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut text = read_converter(&args.converter)?;
+    if !args.watch {
+        let preview = preview(args, &text).await?;
+        print(args, &preview, out)?;
+        return failure_of(&preview);
+    }
+    if args.sources.iter().any(|source| source == "-") {
+        return Err(Failure::usage("standard input can be read only once: name a file for --watch"));
+    }
+    let mut interrupts = Interrupts::listen()?;
+    loop {
+        let seen = ConverterId::of(&text);
+        let shown = async {
+            match preview(args, &text).await {
+                Ok(preview) => print(args, &preview, out).map_err(Failure::from),
+                // The person who is writing the converter corrects it next.
+                Err(problem) => {
+                    eprint_line(&problem.to_string());
+                    Ok(())
+                }
+            }?;
+            Ok(saved(&args.converter, seen).await)
+        };
+        text = tokio::select! {
+            () = interrupts.next() => return Ok(()),
+            saved = shown => saved.map_err(|failure: Failure| failure)?,
+        };
+        if !args.json {
+            writeln!(out, "\n{}\n", "=".repeat(width()))?;
+        }
+    }
+}
+
+async fn preview(args: &PreviewArgs, text: &[u8]) -> Result<Preview, Failure> {
+    let strategy = args.strategy.unwrap_or(args.data_type.default_strategy());
+    let converter = Converter::load(text, args.data_type, strategy, Limits::default().max_event);
+    let converter = converter.map_err(|error| {
+        Failure::usage(format!("the converter {} cannot be used:\n{error}", args.converter.display()))
+    })?;
+    let opening = opening(&args.reading);
+    let store = store(&args.reading, &args.sources).await.map(|store| store as _);
+    let pattern = converter.file().pattern.as_ref();
+    let files = sample_files(&args.sources, store.as_ref(), pattern, &opening).await?;
+    let now = SystemClock::new().wall();
+    Ok(preview_files(files, Arc::new(converter), opening, args.samples, now).await?)
+}
+
+fn print(args: &PreviewArgs, preview: &Preview, out: &mut dyn Write) -> std::io::Result<()> {
+    match (args.json, args.watch) {
+        (true, true) => print_json_line(out, preview)?,
+        (true, false) => print_json(out, preview)?,
+        (false, _) => out.write_all(text_of(preview, width()).as_bytes())?,
+    }
+    out.flush()
+}
+
+fn width() -> usize {
+    terminal::columns(&std::io::stdout()).unwrap_or(COLUMNS)
+}
+
+fn failure_of(preview: &Preview) -> Result<(), Failure> {
+    let faults = preview.files.iter().filter_map(|file| file.fault);
+    match faults.map(code_of_fault).max() {
+        Some(code) => Err(Failure::with_code(code, "some files cannot be read")),
+        None if preview.rejected > 0 => {
+            Err(Failure::with_code(failure::SOME_REJECTED, "some rows would be rejected"))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,289 @@
+//! Finds the files that arguments mean, and opens them as often as they are looked at.
+
+use std::ffi::OsString;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use encoding_rs::Encoding;
+use tokio::runtime::Handle;
+
+use super::limits::FILES_MAX;
+use crate::convert::FilePattern;
+use crate::import::csv::of_io;
+use crate::import::discovery::inputs::{Input, inputs, location_of, s3_url};
+use crate::import::file_error::FileError;
+use crate::import::reading::Limits;
+use crate::import::reading::bytes_of::BytesOf;
+use crate::import::reading::compression::{Compression, MAGIC_BYTES, detect};
+use crate::import::reading::local::{LocalFile, LocalInput, open_pipe};
+use crate::import::reading::names::is_hidden;
+use crate::import::reading::opened::{Opened, Options, Text};
+use crate::import::reading::s3::{RangeReader, RangeSettings};
+use crate::import::reading::s3_object::S3Object;
+use crate::import::reading::temporary::Copied;
+use crate::import::unusable::Unusable;
+use crate::object::ObjectKey;
+use crate::random::Random;
+use crate::store::reader::{ListFrom, StoreReader};
+use crate::words::outside_text;
+
+/// The most pages of a listing in which files are searched.
+const PAGES_MAX: usize = 10;
+
+/// How files are opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// The folder for copies of archives and of standard input.
+    pub temporary: PathBuf,
+    /// Whether files may expand more than a thousand times.
+    pub allow_expansion: bool,
+    /// Spreads retries over time.
+    pub random: Arc<dyn Random>,
+}
+
+impl Opening {
+    fn options(&self, encoding: Option<&'static Encoding>) -> Options {
+        let limits = Limits { allow_expansion: self.allow_expansion, ..Limits::default() };
+        Options { encoding, limits, temporary: self.temporary.clone() }
+    }
+}
+
+/// A file that can be opened any number of times.
+#[derive(Clone, Debug)]
+pub struct SampleFile {
+    /// The file's name, for people.
+    pub name: String,
+    /// The object's key, or the name of a local file; `None`: the file has no name.
+    pub key: Option<String>,
+    bytes_of: BytesOf,
+    compression: Compression,
+}
+
+/// Files that were found.
+#[derive(Debug, Default)]
+pub struct SampleFiles {
+    /// The first files; of those that cannot be opened the name, and why.
+    pub found: Vec<Result<SampleFile, (String, FileError)>>,
+    /// How many more there are, as far as they were listed.
+    pub left: usize,
+}
+
+impl SampleFile {
+    /// How the file is compressed: `none`, `gzip`, `zip` or `zstd`.
+    pub fn compression(&self) -> &'static str {
+        match self.compression {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Zip => "zip",
+            Compression::Zstd => "zstd",
+        }
+    }
+
+    /// Opens the file at its beginning, in this encoding unless a byte order mark says otherwise. Blocks.
+    /// Errors: [`FileError`]: it cannot be read.
+    pub(super) fn open(
+        &self,
+        encoding: Option<&'static Encoding>,
+        opening: &Opening,
+    ) -> Result<Text, FileError> {
+        let options = opening.options(encoding);
+        match self.bytes_of.open(&self.name, &options, &opening.random) {
+            Ok(Opened::Text(text)) => Ok(text),
+            Ok(Opened::Zip(_)) => Err(FileError::content("E-READ", "it has become an archive")),
+            Err(error) => Err(of_io(&error)),
+        }
+    }
+}
+
+/// The files that arguments mean: the first ones, at most [`FILES_MAX`]. Of the keys below a prefix only those
+/// that match the pattern. `store` reads from S3.
+/// Errors: [`Unusable`]: something is missing or cannot be listed.
+pub async fn sample_files(
+    args: &[OsString],
+    store: Option<&Arc<dyn StoreReader>>,
+    pattern: Option<&FilePattern>,
+    opening: &Opening,
+) -> Result<SampleFiles, Unusable> {
+    let mut all = Vec::new();
+    let mut listed = 0;
+    for arg in args {
+        let prefix = arg.to_str().and_then(s3_url).filter(|(_, key)| key.is_empty() || key.ends_with('/'));
+        match (prefix, store) {
+            (Some((bucket, prefix)), Some(store)) => {
+                listed += below(bucket, prefix, store, pattern, &mut all).await?;
+            }
+            _ => {
+                not_a_folder(Path::new(arg))?;
+                all.extend(inputs(std::slice::from_ref(arg), store).await?);
+            }
+        }
+    }
+    let mut files =
+        SampleFiles { left: all.len().saturating_sub(FILES_MAX) + listed, ..SampleFiles::default() };
+    for input in all.into_iter().take(FILES_MAX) {
+        let name = input.name();
+        match opened(input, opening).await {
+            Ok(found) => files.found.extend(found.into_iter().map(Ok)),
+            Err(error) => files.found.push(Err((name, error))),
+        }
+    }
+    files.left += files.found.len().saturating_sub(FILES_MAX);
+    files.found.truncate(FILES_MAX);
+    Ok(files)
+}
+
+/// Folders mean tables elsewhere. Here the files may be of any format, so they are named.
+fn not_a_folder(path: &Path) -> Result<(), Unusable> {
+    if !path.is_dir() {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Unusable::Wrong(format!("{path} is a folder: name its files, such as '{path}/*.json'")))
+}
+
+/// Adds the first objects below a prefix. Returns how many more were listed.
+async fn below(
+    bucket: &str,
+    prefix: &str,
+    store: &Arc<dyn StoreReader>,
+    pattern: Option<&FilePattern>,
+    all: &mut Vec<Input>,
+) -> Result<usize, Unusable> {
+    let to = location_of(bucket)?;
+    let (mut found, mut left, mut others, mut next) = (0, 0, 0_u64, None);
+    for _ in 0..PAGES_MAX {
+        let from = ListFrom { prefix, next: next.as_deref(), ..ListFrom::default() };
+        let failed = |cause| Unusable::Store { what: format!("list s3://{bucket}/{prefix}"), cause };
+        let page = store.list(&to, from).await.map_err(failed)?;
+        for listed in page.objects {
+            let key = listed.key.as_str();
+            let rest = key.strip_prefix(prefix).unwrap_or(key);
+            if listed.len == 0 || key.ends_with('/') || is_hidden(rest) {
+                continue;
+            }
+            if pattern.is_some_and(|pattern| pattern.find(key, prefix).is_none()) {
+                others += 1;
+                continue;
+            }
+            if found == FILES_MAX {
+                left += 1;
+                continue;
+            }
+            found += 1;
+            all.push(Input::Object {
+                bucket: bucket.to_owned(),
+                key: key.to_owned(),
+                store: Arc::clone(store),
+                bytes: Some(listed.len),
+                head: None,
+            });
+        }
+        next = page.next;
+        if next.is_none() || found == FILES_MAX {
+            break;
+        }
+    }
+    if found == 0 {
+        let why = match pattern {
+            Some(pattern) if others > 0 => {
+                format!(" that matches filterPattern {} ({others} do not)", outside_text(pattern.as_str()))
+            }
+            _ => String::new(),
+        };
+        return Err(Unusable::Wrong(format!("no object in s3://{bucket}/{prefix}{why}")));
+    }
+    Ok(left)
+}
+
+/// The file of an input, or the files in an archive.
+async fn opened(input: Input, opening: &Opening) -> Result<Vec<SampleFile>, FileError> {
+    let name = input.name();
+    let (key, bytes_of) = match input {
+        Input::Object { bucket, key, store, head, .. } => {
+            let location =
+                location_of(&bucket).map_err(|error| FileError::content("E-S3", error.to_string()))?;
+            let object_key = ObjectKey::listed(key.clone());
+            let object = S3Object::find(store, location, object_key, head.as_deref()).await;
+            let object = object.map_err(crate::import::discovery::files::unread)?;
+            (Some(key), BytesOf::Object(Arc::new(object), Handle::current()))
+        }
+        Input::Local(local) => {
+            let folder = opening.temporary.clone();
+            let read = tokio::task::spawn_blocking(move || local_file(&local, &folder)).await;
+            let (key, file) =
+                read.unwrap_or_else(|error| Err(error.into())).map_err(|error| of_io(&error))?;
+            (key, BytesOf::File(file))
+        }
+    };
+    let opening = opening.clone();
+    let made = tokio::task::spawn_blocking(move || made(name, key, bytes_of, &opening)).await;
+    made.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
+}
+
+fn local_file(local: &LocalInput, folder: &Path) -> io::Result<(Option<String>, LocalFile)> {
+    let key = |path: &Path| Some(path.to_string_lossy().into_owned());
+    Ok(match local {
+        LocalInput::File(path) => (key(path), LocalFile::open(path)?),
+        LocalInput::Found { path, folder } => (key(path), LocalFile::open_below(folder, path)?),
+        LocalInput::Pipe(path) => (None, Copied::to_folder(&mut open_pipe(path)?, folder)?.file),
+        LocalInput::Stdin => (None, Copied::to_folder(&mut std::io::stdin().lock(), folder)?.file),
+    })
+}
+
+fn made(
+    name: String,
+    key: Option<String>,
+    bytes_of: BytesOf,
+    opening: &Opening,
+) -> Result<Vec<SampleFile>, FileError> {
+    let compression = compression_of(&name, &bytes_of, opening).map_err(|error| of_io(&error))?;
+    if compression != Compression::Zip {
+        return Ok(vec![SampleFile { name, key, bytes_of, compression }]);
+    }
+    let opened = bytes_of.open(&name, &opening.options(None), &opening.random);
+    let zip = match opened.map_err(|error| of_io(&error))? {
+        Opened::Zip(zip) => Arc::new(zip),
+        Opened::Text(_) => return Err(FileError::content("E-READ", "it is no longer an archive")),
+    };
+    let mut files = Vec::new();
+    let listed = zip.each_entry(|entry| {
+        if files.len() < FILES_MAX && !entry.name.ends_with('/') && !is_hidden(&entry.name) {
+            files.push(SampleFile {
+                name: format!("{name}!{}", entry.name),
+                key: key.clone(),
+                bytes_of: BytesOf::Entry(Arc::clone(&zip), entry),
+                compression,
+            });
+        }
+    });
+    listed.map_err(|error| of_io(&error))?;
+    if files.is_empty() {
+        return Err(FileError::content("E-EMPTY", "the archive has no file"));
+    }
+    Ok(files)
+}
+
+/// How the bytes are compressed.
+fn compression_of(name: &str, bytes_of: &BytesOf, opening: &Opening) -> io::Result<Compression> {
+    let mut magic = Vec::with_capacity(MAGIC_BYTES);
+    let encoding = match bytes_of {
+        BytesOf::File(file) => {
+            file.reader().take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
+            None
+        }
+        BytesOf::Object(object, runtime) => {
+            // One request for the first bytes alone.
+            let first = RangeSettings {
+                range_bytes: MAGIC_BYTES as u64,
+                ahead: 0,
+                ..RangeSettings::new(Arc::clone(&opening.random))
+            };
+            let reader = RangeReader::new(Arc::clone(object), runtime.clone(), first);
+            reader.take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
+            object.content_encoding.as_deref()
+        }
+        BytesOf::Entry(..) => return Ok(Compression::Zip),
+    };
+    Ok(detect(&magic, encoding, name))
+}

@@ -1,0 +1,146 @@
+//! Makes a first converter of the first rows of a file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::task::JoinError;
+
+use super::found::{Opening, SampleFile, SampleFiles};
+use super::limits::ROWS_MAX;
+use super::previewer::Previewer;
+use super::source_rows::{Cells, SourceRows};
+use crate::convert::infer::{CannotInfer, Inferred, Observed, SampleOf, infer};
+use crate::convert::{Columns, Compression, CsvSettings, DataType, FileFormat};
+use crate::import::converted::format;
+use crate::import::csv::{of_io, sample_of};
+use crate::import::file_error::FileError;
+use crate::import::reading::text::suggest_encoding;
+use crate::time::UnixMillis;
+use crate::words::{counted, grouped};
+
+/// What converter is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What the rows are.
+    pub data_type: DataType,
+    /// The column whose values name the rows; `None`: one whose values all differ.
+    pub insert_id: Option<String>,
+    /// The longest call, in bytes of JSON.
+    pub max_event: usize,
+}
+
+/// Why no converter can be made of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum InferError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its rows are not enough.
+    #[error(transparent)]
+    Cannot(#[from] CannotInfer),
+    /// There is no file.
+    #[error("there is no file")]
+    NoFile,
+    /// The task panicked.
+    #[error(transparent)]
+    Task(#[from] JoinError),
+}
+
+/// A converter for files like the first of these, by its first [`ROWS_MAX`] rows. Errors: [`InferError`].
+pub async fn infer_first(
+    files: SampleFiles,
+    opening: Opening,
+    wanted: Wanted,
+    now: UnixMillis,
+) -> Result<Inferred, InferError> {
+    let first = files.found.into_iter().next().ok_or(InferError::NoFile)?;
+    let file = first.map_err(|(_, error)| error)?;
+    tokio::task::spawn_blocking(move || infer_file(&file, &opening, &wanted, now)).await?
+}
+
+fn infer_file(
+    file: &SampleFile,
+    opening: &Opening,
+    wanted: &Wanted,
+    now: UnixMillis,
+) -> Result<Inferred, InferError> {
+    let (file_format, encoding) = looks_like(file, opening)?;
+    let (csv, none) = (CsvSettings::default(), Columns::default());
+    let mut rows = SourceRows::open(file.open(None, opening)?, file_format, &csv, &none)?;
+    let delimiter = rows.delimiter();
+    let mut observed = Observed::default();
+    let mut bad: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for _ in 0..ROWS_MAX {
+        let looked = rows.next(&none, |row, read| match (row.cells, read) {
+            (Cells::Line(text), Ok(_)) => observed.add_json(text).err(),
+            (Cells::Record(_), Ok(_)) => {
+                observed.add_cells(row.cells.of_table());
+                None
+            }
+            (_, read) => read.err(),
+        })?;
+        match looked {
+            None => break,
+            Some(None) => {}
+            Some(Some(reject)) => *bad.entry(reject.code).or_default() += 1,
+        }
+    }
+    let sample = SampleOf {
+        name: file.key.as_deref(),
+        format: file_format,
+        compression: Compression::of(file.compression()).unwrap_or(Compression::Auto),
+        delimiter,
+    };
+    let mut inferred =
+        infer(&sample, &observed, wanted.data_type, wanted.insert_id.as_deref(), wanted.max_event)?;
+    for (code, rows) in &bad {
+        let rows = counted(*rows, "row", "rows");
+        inferred.notes.push(format!("{rows} of the sample cannot be read ({code})"));
+    }
+    if bad.contains_key("utf8")
+        && let Some(encoding) = encoding
+    {
+        let what = format!("the sample may be {encoding}: add \"encoding\": \"{encoding}\" to csv if it is");
+        inferred.notes.push(what);
+    }
+    // The sample is converted, so that nobody has to believe that the converter works.
+    let mut previewer = Previewer::new(Arc::new(inferred.converter.clone()), 0, now);
+    previewer.file(file, opening, 1);
+    let preview = previewer.finish(0);
+    let mut result = format!(
+        "{} of the sample become {}",
+        counted(preview.rows, "row", "rows"),
+        counted(preview.calls, "call", "calls")
+    );
+    for rejects in &preview.rejected_by_code {
+        result += &format!(
+            "; {} rejected: {} (line {}: {})",
+            grouped(rejects.rows),
+            rejects.code,
+            rejects.line,
+            rejects.message
+        );
+    }
+    inferred.notes.push(result);
+    Ok(inferred)
+}
+
+/// The format of a text, and a likely encoding of one that is not UTF-8.
+fn looks_like(file: &SampleFile, opening: &Opening) -> Result<(FileFormat, Option<&'static str>), FileError> {
+    let mut text = file.open(None, opening)?;
+    let (sample, _) = sample_of(&mut text, 0).map_err(|error| of_io(&error))?;
+    let begins = sample.trim_ascii_start();
+    if begins.starts_with(b"[") {
+        return Err(format::is_array());
+    }
+    if begins.starts_with(b"{") {
+        return Ok((FileFormat::Json, None));
+    }
+    format::check(&sample, FileFormat::Csv)?;
+    let name = file.name.to_ascii_lowercase();
+    if [".json", ".jsonl", ".ndjson"].iter().any(|extension| name.contains(extension)) && !begins.is_empty() {
+        let what = "the name says JSON, and the first line is no JSON object: write one object a line";
+        return Err(FileError::content("E-FORMAT", what));
+    }
+    Ok((FileFormat::Csv, suggest_encoding(&sample)))
+}
