@@ -13,6 +13,7 @@ use crate::live::Mode;
 use crate::sources::ConfiguredSources;
 
 use super::closed_days::ClosedDays;
+use super::import_settings::ImportSettings;
 use super::s3::S3;
 use super::sources::Source;
 use super::units::ByteSize;
@@ -41,6 +42,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where calls go beside the archive: those that are enabled. Names are unique.
     pub destinations: Vec<DestinationSettings>,
+    /// Buckets of files that become calls, whether they are enabled or not. Names are unique.
+    pub imports: Vec<ImportSettings>,
 }
 
 impl Config {

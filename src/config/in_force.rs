@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::destinations::settings::{AtLambda, DestinationSettings, ExternalIds, FunctionsAt};
+use crate::words::rfc3339;
 
 use super::checked::Config;
+use super::import_settings::ImportSettings;
+use super::imports::{ON_CHANGE, ON_MISSING};
 use super::problem::SettingPlace;
-use super::raw::{DESTINATION_KEYS, Raw};
+use super::raw::{DESTINATION_KEYS, IMPORT_KEYS, Raw};
 use super::sources::Source;
 use super::units::{ByteSize, Period};
 use super::values::{self as setting, Words};
@@ -54,8 +57,8 @@ impl Origins {
             SettingPlace::Variable(_) => Origin::Environment,
             SettingPlace::Line(_) | SettingPlace::Nowhere => Origin::File,
         };
-        let tables =
-            raw.tables().chain(raw.sources.iter().take(SOURCES_LISTED_MAX)).chain(raw.destinations.iter());
+        let tables = raw.tables().chain(raw.sources.iter().take(SOURCES_LISTED_MAX));
+        let tables = tables.chain(&raw.destinations).chain(&raw.imports);
         let settings = tables.flat_map(|table| {
             table
                 .entries
@@ -71,7 +74,7 @@ impl Origins {
 }
 
 /// Every setting of every section, in their order, and then those of the first sources and of all
-/// destinations.
+/// destinations and imports.
 pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
     let value = |(name, shown): (String, Option<String>)| ConfigValue {
         from: origins.origin(&name),
@@ -88,7 +91,11 @@ pub(super) fn values(config: &Config, origins: &Origins) -> Vec<ConfigValue> {
             (format!("destination.{}.{key}", destination.name), of_destination(destination, key))
         })
     });
-    settings.chain(sources).chain(destinations).map(value).collect()
+    let imports = config.imports.iter().flat_map(|import| {
+        let keys = IMPORT_KEYS.iter().filter(|key| **key != "name");
+        keys.map(move |key| (format!("import.{}.{key}", import.name), of_import(import, key)))
+    });
+    settings.chain(sources).chain(destinations).chain(imports).map(value).collect()
 }
 
 /// Where the values are from after a reload that put `next` into force: a setting that differs from the new
@@ -240,6 +247,44 @@ fn of_lambda(lambda: &AtLambda, destination: &DestinationSettings, key: &str) ->
         "invocation" => word_of(setting::INVOCATION, lambda.invocation),
         "max_payload" => bytes(lambda.payload_max as u64),
         "endpoint_url" => lambda.endpoint_url.clone(),
+        _ => None,
+    }
+}
+
+fn of_import(import: &ImportSettings, key: &str) -> Option<String> {
+    let (data_type, strategy) = import.converter.kind();
+    match key {
+        "description" => text(&import.description),
+        "enabled" => text(import.enabled),
+        "source" => text(&import.source),
+        "bucket" => text(&import.bucket),
+        "prefix" => text(&import.prefix),
+        "region" => import.region.clone(),
+        "endpoint_url" => import.endpoint.as_ref().and_then(text),
+        "role_arn" => import.role.as_ref().and_then(text),
+        "external_id" => import.external_id.as_ref().and_then(text),
+        "modified_after" => import.modified_after.map(rfc3339),
+        // What is not built has its only value.
+        "discovery" => word("scan"),
+        "journal" => word("local"),
+        "after" => word("none"),
+        "insert_id_window" => text("0 s"),
+        "queue_url" => None,
+        "scan_interval" => period(import.scan_interval),
+        "full_scan_every" => period(import.full_scan_every),
+        "serial" => text(import.serial),
+        "parallel" => text(import.parallel),
+        "converter" => text(import.converter.path.display()),
+        "data_type" => word(data_type.name()),
+        "strategy" => word(strategy.name()),
+        "on_change" => word_of(ON_CHANGE, import.on_change),
+        "min_size" => bytes(*import.size.start()),
+        "max_size" => bytes(*import.size.end()),
+        "on_row_error" => text(import.on_row_error),
+        "on_missing" => word_of(ON_MISSING, import.missing_fails),
+        "allow_expansion" => text(import.allow_expansion),
+        "rejects" => import.rejects.clone(),
+        "rejects_max" => bytes(import.rejects_max),
         _ => None,
     }
 }

@@ -14,11 +14,12 @@ use crate::destinations::settings::DestinationSettings;
 use super::admin;
 use super::checked::Config;
 use super::destinations::{self, Around};
+use super::imports;
 use super::in_force::{self, ConfigValue, Origins};
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
 use super::raw::{Raw, Typed, VARIABLE_PREFIX, variable_of};
 use super::reload;
-use super::secret::{Outside, SECRET_FILE_MAX, add_file, read_text};
+use super::secret::{OtherFile, Outside, add_file, read_text};
 use super::sections;
 
 /// The longest configuration file, in bytes: several times what ten thousand sources need.
@@ -87,6 +88,7 @@ impl Environment {
             variables: &self.variables,
             secrets_needed: true,
             reads_files: true,
+            folder: Path::new(""),
             digest: RefCell::new(Sha256::new_with_prefix(text)),
             files: RefCell::default(),
         }
@@ -159,8 +161,8 @@ impl Loaded {
 pub(super) struct Content {
     /// The SHA-256 of the file and of the files it refers to.
     digest: [u8; 32],
-    /// The files that secrets refer to, in the order in which they were read.
-    files: Vec<PathBuf>,
+    /// The files that the file refers to, in the order in which they were read.
+    files: Vec<OtherFile>,
 }
 
 impl Content {
@@ -209,7 +211,7 @@ impl Loader {
         };
         let mut digest = Sha256::new_with_prefix(&text);
         for file in &content.files {
-            add_file(&mut digest, &read_text(file, SECRET_FILE_MAX));
+            add_file(&mut digest, &read_text(&file.path, file.bytes_max));
         }
         content.digest == <[u8; 32]>::from(digest.finalize())
     }
@@ -222,7 +224,11 @@ impl Loader {
                 return (Content::unreadable(&what), Err(ConfigError::unreadable(&self.path, what)));
             }
         };
-        let outside = Outside { secrets_needed: self.secrets_needed, ..self.environment.outside(&text) };
+        let outside = Outside {
+            secrets_needed: self.secrets_needed,
+            folder: self.path.parent().unwrap_or(Path::new("")),
+            ..self.environment.outside(&text)
+        };
         let checked = check(&text, &self.environment, &outside);
         let digest = outside.digest.into_inner().finalize().into();
         let content = Content { digest, files: outside.files.into_inner() };
@@ -251,9 +257,12 @@ fn check(
     let mut raw = Raw::parse(text)?;
     let ours = environment.variables.range(VARIABLE_PREFIX.to_owned()..);
     raw.override_by(ours.map(|(name, value)| (name.as_str(), value.as_str())));
-    let warnings = std::mem::take(&mut raw.warnings);
+    let mut warnings = std::mem::take(&mut raw.warnings);
     let origins = Origins::of(&raw);
     let checked = sections::check(raw, outside);
+    if let Ok(config) = &checked {
+        warnings.extend(imports::warnings(&config.imports));
+    }
     if environment.unreadable.is_empty() {
         return checked.map(|config| (config, warnings, origins));
     }

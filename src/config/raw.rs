@@ -54,12 +54,23 @@ pub const DESTINATION_KEYS: &[&str] = &[
     "batch_max_calls", "batch_max_bytes", "endpoint_url",
 ];
 
+/// The keys of an `[[import]]`.
+pub const IMPORT_KEYS: &[&str] = &[
+    "name", "description", "enabled", "source", "bucket", "prefix", "region", "endpoint_url", "role_arn",
+    "external_id", "modified_after", "discovery", "scan_interval", "full_scan_every", "queue_url", "serial",
+    "parallel", "journal", "converter", "data_type", "strategy", "insert_id_window", "on_change", "min_size",
+    "max_size", "on_row_error", "on_missing", "allow_expansion", "rejects", "rejects_max", "after",
+];
+
 /// Keys whose values are secrets, in any section.
 pub const SECRET_KEYS: [&str; 4] = ["token", "read_token", "write_keys", "write_key"];
 
 /// The lists: the name of each, the key that names an entry, and the keys.
-const LISTS: [(&str, &str, &[&str]); 2] =
-    [("source", "id", SOURCE_KEYS), ("destination", "name", DESTINATION_KEYS)];
+const LISTS: [(&str, &str, &[&str]); 3] = [
+    ("source", "id", SOURCE_KEYS),
+    ("destination", "name", DESTINATION_KEYS),
+    ("import", "name", IMPORT_KEYS),
+];
 
 /// The prefix of Forebay's environment variables.
 pub const VARIABLE_PREFIX: &str = "FOREBAY_";
@@ -85,7 +96,7 @@ pub(super) struct Entry {
     pub(super) place: SettingPlace,
 }
 
-/// The keys of one section, source or destination. Unknown keys are left out.
+/// The keys of one section, source, destination or import. Unknown keys are left out.
 #[derive(Default)]
 pub(super) struct Table {
     /// The part of a dotted name before the key.
@@ -100,6 +111,7 @@ pub(super) struct Raw {
     sections: BTreeMap<&'static str, Table>,
     pub(super) sources: Vec<Table>,
     pub(super) destinations: Vec<Table>,
+    pub(super) imports: Vec<Table>,
     /// Problems found so far: unknown names, values that should be tables.
     pub(super) problems: Vec<ConfigProblem>,
     /// Unknown variables with Forebay's prefix.
@@ -198,7 +210,9 @@ impl Raw {
     /// The sections and lists with values, but destinations.
     pub(super) fn unused(&self) -> Vec<&'static str> {
         let sections = self.sections.iter().filter(|(_, table)| !table.entries.is_empty());
-        sections.map(|(name, _)| *name).chain((!self.sources.is_empty()).then_some("source")).collect()
+        let lists = [("source", &self.sources), ("import", &self.imports)];
+        let lists = lists.into_iter().filter(|(_, tables)| !tables.is_empty()).map(|(name, _)| name);
+        sections.map(|(name, _)| *name).chain(lists).collect()
     }
 
     /// Takes the section of that name; it is empty if the file has none.
@@ -218,7 +232,8 @@ impl Raw {
             let tables = self.list(list, value, place, lines);
             match name {
                 "source" => self.sources = tables,
-                _ => self.destinations = tables,
+                "destination" => self.destinations = tables,
+                _ => self.imports = tables,
             }
             return;
         }
@@ -331,7 +346,9 @@ fn unknown_section(name: &str, place: SettingPlace) -> ConfigProblem {
         || SECTIONS.iter().map(|(section, _)| *section).chain(LISTS.iter().map(|(list, ..)| *list));
     let holder = SECTIONS.iter().find(|(_, keys)| keys.contains(&name));
     let what = match (nearest(name, sections()), holder) {
-        (Some(list @ ("source" | "destination")), _) => format!("is unknown: did you mean [[{list}]]?"),
+        (Some(list @ ("source" | "destination" | "import")), _) => {
+            format!("is unknown: did you mean [[{list}]]?")
+        }
         (Some(section), _) => format!("is unknown: did you mean [{section}]?"),
         (None, Some((section, _))) => format!("is unknown: did you mean {section}.{name}?"),
         (None, None) => {

@@ -9,6 +9,7 @@ use crate::words::first_few;
 
 use super::admin::is_loopback;
 use super::checked::{Admin, Config};
+use super::import_settings::ImportSettings;
 use super::s3::S3;
 use super::sources::Source;
 
@@ -29,6 +30,8 @@ pub struct Changes {
     pub rekeyed: Vec<SourceId>,
     /// Destinations that are new, removed or have other settings.
     pub destinations: Vec<SourceId>,
+    /// Imports that are new, removed or have other settings.
+    pub imports: Vec<SourceId>,
     /// Whether the answer to unknown write keys changed.
     pub unknown_key: bool,
     /// Dotted names of changed settings of who may use the admin listener, and for what.
@@ -54,6 +57,7 @@ impl fmt::Display for Changes {
             ("sources with a changed bucket", &self.retargeted),
             ("sources with changed write keys", &self.rekeyed),
             ("destinations changed", &self.destinations),
+            ("imports changed", &self.imports),
         ];
         let some = parts.into_iter().filter(|(_, names)| !names.is_empty());
         let mut said: Vec<String> =
@@ -80,6 +84,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         removed: before.keys().filter(|id| !after.contains_key(*id)).copied().cloned().collect(),
         unknown_key: old.collector.accept_unknown_key != new.collector.accept_unknown_key,
         destinations: destinations(old, new),
+        imports: imports(old, new),
         access: access(&old.admin, &in_force(old, new).admin),
         needs_restart: needs_restart(old, new),
         ..Changes::default()
@@ -109,6 +114,7 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);
     config.destinations.clone_from(&new.destinations);
+    config.imports.clone_from(&new.imports);
     config.collector.accept_unknown_key = new.collector.accept_unknown_key;
     let admin = &new.admin;
     (config.admin.metrics_without_token, config.admin.live_view) =
@@ -133,6 +139,15 @@ fn destinations(old: &Config, new: &Config) -> Vec<SourceId> {
     let changed = |config: &Config, other: &Config| -> Vec<SourceId> {
         let other = |destination: &&DestinationSettings| !other.destinations.contains(destination);
         config.destinations.iter().filter(other).map(|destination| destination.name.clone()).collect()
+    };
+    let names: BTreeSet<SourceId> = changed(old, new).into_iter().chain(changed(new, old)).collect();
+    names.into_iter().collect()
+}
+
+fn imports(old: &Config, new: &Config) -> Vec<SourceId> {
+    let changed = |config: &Config, other: &Config| -> Vec<SourceId> {
+        let other = |import: &&ImportSettings| !other.imports.contains(import);
+        config.imports.iter().filter(other).map(|import| import.name.clone()).collect()
     };
     let names: BTreeSet<SourceId> = changed(old, new).into_iter().chain(changed(new, old)).collect();
     names.into_iter().collect()

@@ -14,7 +14,7 @@ use super::reader;
 /// The longest file with a write key or a token, in bytes.
 pub(super) const SECRET_FILE_MAX: u64 = 4 << 10;
 
-/// What secrets refer to. The files that are read are added to a digest, so that a changed file counts as a
+/// What secrets and converters refer to. The files that are read are added to a digest, so that a changed file counts as a
 /// change.
 pub(super) struct Outside<'a> {
     /// The environment.
@@ -24,8 +24,18 @@ pub(super) struct Outside<'a> {
     /// Whether files are read. If not, a secret in a file is a problem.
     pub(super) reads_files: bool,
     pub(super) digest: RefCell<Sha256>,
+    /// The folder of the configuration file, to which paths of converters are relative.
+    pub(super) folder: &'a Path,
     /// The files, in the order in which they were read.
-    pub(super) files: RefCell<Vec<PathBuf>>,
+    pub(super) files: RefCell<Vec<OtherFile>>,
+}
+
+/// A file that a configuration refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OtherFile {
+    pub(super) path: PathBuf,
+    /// The most bytes that are read of it.
+    pub(super) bytes_max: u64,
 }
 
 impl Outside<'_> {
@@ -38,16 +48,31 @@ impl Outside<'_> {
     /// The text of a small file, or the reason why it cannot be read.
     fn file(&self, path: &Path) -> Result<String, String> {
         if !self.reads_files {
-            return Err("files are not read here".to_owned());
+            return Err(NOT_READ.to_owned());
         }
-        let text = read_text(path, SECRET_FILE_MAX);
+        self.text_of(path, SECRET_FILE_MAX).or_else(|what| {
+            if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) }
+        })
+    }
+
+    /// The text of a file below the folder of the configuration, or the reason why it cannot be read.
+    pub(super) fn text_below(&self, path: &Path, bytes_max: u64) -> Result<String, String> {
+        if !self.reads_files {
+            return Err(NOT_READ.to_owned());
+        }
+        self.text_of(&self.folder.join(path), bytes_max)
+    }
+
+    fn text_of(&self, path: &Path, bytes_max: u64) -> Result<String, String> {
+        let text = read_text(path, bytes_max);
         add_file(&mut self.digest.borrow_mut(), &text);
-        self.files.borrow_mut().push(path.to_owned());
-        text.or_else(
-            |what| if self.secrets_needed { Err(what) } else { Ok(placeholder(&path.to_string_lossy())) },
-        )
+        self.files.borrow_mut().push(OtherFile { path: path.to_owned(), bytes_max });
+        text
     }
 }
+
+/// Why a file is not read at all.
+const NOT_READ: &str = "files are not read here";
 
 /// Adds the text of such a file, or the reason why it cannot be read.
 pub(super) fn add_file(digest: &mut Sha256, text: &Result<String, String>) {

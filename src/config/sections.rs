@@ -8,6 +8,7 @@ use super::admin::{self, same_address};
 use super::checked::{Collector, Config, FLUSH_BYTES_MAX, Flush, MAX_BODY_MAX, Spool};
 use super::closed_days;
 use super::destinations::{self, Around};
+use super::imports;
 use super::problem::ConfigProblem;
 use super::raw::{Raw, Table, Typed};
 use super::reader::{self, Reader};
@@ -46,8 +47,21 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     }
     let around = Around { sources: Some(&sources), spool_bytes: spool.max_bytes, outside };
     let destinations = destinations::check(&raw.destinations, &around, &mut problems);
+    let max_event = collector.max_event;
+    let around = imports::Around { sources: &sources, s3: &s3, max_event, outside };
+    let imports = imports::check(&raw.imports, &around, &mut problems);
     if problems.is_empty() {
-        return Ok(Config { collector, admin, spool, s3, flush, closed_days, sources, destinations });
+        return Ok(Config {
+            collector,
+            admin,
+            spool,
+            s3,
+            flush,
+            closed_days,
+            sources,
+            destinations,
+            imports,
+        });
     }
     problems.sort_by(|a, b| a.place.cmp(&b.place));
     Err(problems)

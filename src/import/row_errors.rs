@@ -1,5 +1,6 @@
 //! Decides how many rejected rows a file may have.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// Rows that are read before a share of rejected ones is judged.
@@ -36,6 +37,18 @@ impl OnRowError {
             Self::MaxPercent(percent) => {
                 rows >= JUDGED_FROM && u128::from(rejected) * 100 > u128::from(rows) * u128::from(percent)
             }
+        }
+    }
+}
+
+/// As it is typed.
+impl fmt::Display for OnRowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reject => f.write_str("reject"),
+            Self::Fail => f.write_str("fail"),
+            Self::Max(most) => write!(f, "max:{most}"),
+            Self::MaxPercent(percent) => write!(f, "maxpct:{percent}"),
         }
     }
 }
@@ -79,7 +92,10 @@ mod tests {
 
     #[test]
     fn an_action_is_read_from_its_text() {
-        let check = |text: &str, expected| assert_eq!(text.parse(), expected, "{text}");
+        let check = |text: &str, expected: Result<OnRowError, NotAnAction>| {
+            assert_eq!(text.parse(), expected, "{text}");
+            assert!(expected.is_err() || expected.unwrap().to_string() == text, "{text}");
+        };
         check("reject", Ok(OnRowError::Reject));
         check("fail", Ok(OnRowError::Fail));
         check("max:10", Ok(OnRowError::Max(10)));

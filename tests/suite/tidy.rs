@@ -119,8 +119,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "config",
         &[
-            "admin_token", "arn", "call", "destinations", "live", "object", "reach", "sources", "store",
-            "words",
+            "admin_token", "arn", "call", "convert", "destinations", "import", "live", "object", "reach",
+            "sources", "store", "time", "words",
         ],
     ),
     ("lib", &[]),

@@ -49,7 +49,7 @@ pub(super) fn text_of(preview: &Preview, width: usize) -> String {
             .map(|field| {
                 let mix: Vec<String> =
                     field.mix().map(|(kind, rows)| format!("{kind} {}", grouped(rows))).collect();
-                [" ".to_owned(), field.name.to_owned(), mix.join(", ")]
+                [String::new(), field.name.to_owned(), mix.join(", ")]
             })
             .collect();
         lines.extend(table(&rows, &[]));

@@ -15,6 +15,10 @@ pub(super) struct Column {
     pub(super) name: String,
     /// Rows with a value other than null and a blank text.
     pub(super) filled: u64,
+    /// Whether a row has the name twice, so that it means neither.
+    pub(super) is_twice: bool,
+    /// The row that was added last, from 1.
+    last_row: u64,
     /// Rows with null.
     pub(super) nulls: u64,
     /// Values that are numbers, also as texts.
@@ -39,8 +43,10 @@ impl Column {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// Adds the value of a row.
-    pub(super) fn add(&mut self, value: &Value<'_>) {
+    /// Adds the value of a row; rows are counted from 1.
+    pub(super) fn add(&mut self, row: u64, value: &Value<'_>) {
+        self.is_twice |= self.last_row == row;
+        self.last_row = row;
         match value {
             Value::Null => {
                 self.nulls += 1;

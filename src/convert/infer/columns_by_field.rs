@@ -32,7 +32,7 @@ impl ColumnsByField {
     /// The columns that are fields by their names, if their values are what the fields need.
     pub(super) fn of(observed: &Observed, data_type: DataType) -> Self {
         let mut named: HashMap<String, &Column> = HashMap::new();
-        for column in observed.columns() {
+        for column in observed.columns().iter().filter(|column| !column.is_twice) {
             named.entry(folded(&column.name)).or_insert(column);
         }
         let strategy = data_type.default_strategy();
@@ -100,6 +100,13 @@ impl ColumnsByField {
                 members.push((name.to_owned(), Node::text(&column.name)));
             }
         }
+        for column in observed.columns().iter().filter(|column| column.is_twice) {
+            let shown = outside_text_within(&column.name, 64);
+            notes.push(format!("two columns are named \"{shown}\": both are left out"));
+        }
+        if observed.column("").is_some_and(|column| !column.is_twice) {
+            notes.push("the column without a name is left out".to_owned());
+        }
         let mut fields = Vec::new();
         for field in Field::ALL {
             let column = self.column(field).and_then(|name| observed.column(name));
@@ -130,7 +137,7 @@ impl ColumnsByField {
             && !KNOWN.iter().any(|(field, _, names)| {
                 *field == Field::InsertId && names.contains(&folded(&column.name).as_str())
             });
-        !column.name.is_empty() && (is_id_alone || !self.is_taken(&column.name))
+        !column.is_twice && !column.name.is_empty() && (is_id_alone || !self.is_taken(&column.name))
     }
 }
 

@@ -50,7 +50,8 @@ impl InsertId {
             return Ok(Self { note: Some(note) });
         }
         let is_free = |column: &&Column| {
-            column.is_unique(observed.rows())
+            !column.is_twice
+                && column.is_unique(observed.rows())
                 && !by_field.is_taken(&column.name)
                 && observed.rows() >= ROWS_MIN
         };

@@ -58,7 +58,7 @@ impl Observed {
             }
         };
         if let Some(column) = self.columns.get_mut(place) {
-            column.add(value);
+            column.add(self.rows + 1, value);
         }
     }
 

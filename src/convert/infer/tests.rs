@@ -210,7 +210,8 @@ fn what_cannot_be_inferred_is_said() {
 fn rows_of_cells_are_observed_too() {
     let mut observed = Observed::default();
     for (user, at) in [("ann", "1709294400"), ("", ""), ("bob", "1709294401")] {
-        observed.add_cells([("User ID", user), ("event", "e"), ("ts", at), ("", "x")].into_iter());
+        let cells = [("User ID", user), ("event", "e"), ("ts", at), ("", "x"), ("n", "1"), ("n", "2")];
+        observed.add_cells(cells.into_iter());
     }
     let sample = SampleOf {
         name: None,
@@ -221,7 +222,9 @@ fn rows_of_cells_are_observed_too() {
     let inferred = infer(&sample, &observed, DataType::Event, None, MAX).unwrap();
     assert!(inferred.text.contains(r#""delimiter": "\t""#), "{}", inferred.text);
     assert!(inferred.text.contains(r#""time": ["multiply","ts",["int",1000]]"#), "{}", inferred.text);
-    assert!(!inferred.text.contains("filterPattern"));
+    assert!(!inferred.text.contains("filterPattern") && !inferred.text.contains("\"n\""));
+    let said = |text: &str| inferred.notes.iter().any(|note| note.contains(text));
+    assert!(said("two columns are named \"n\"") && said("column without a name"), "{:?}", inferred.notes);
     assert_eq!(inferred.converter.strategy(), Strategy::AppendOnly);
 }
 

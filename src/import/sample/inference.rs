@@ -107,6 +107,9 @@ fn infer_file(
     let mut previewer = Previewer::new(Arc::new(inferred.converter.clone()), 0, now);
     previewer.file(file, opening, 1);
     let preview = previewer.finish(0);
+    if let Some(error) = preview.files.iter().find_map(|file| file.error.as_ref()) {
+        inferred.notes.push(format!("the sample cannot be read to its end: {error}"));
+    }
     let mut result = format!(
         "{} of the sample become {}",
         counted(preview.rows, "row", "rows"),

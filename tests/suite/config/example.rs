@@ -1,10 +1,17 @@
-use forebay::config::raw::{DESTINATION_KEYS, SECRET_KEYS, SECTIONS, SOURCE_KEYS};
+use forebay::config::raw::{DESTINATION_KEYS, IMPORT_KEYS, SECRET_KEYS, SECTIONS, SOURCE_KEYS};
 
 use std::time::Duration;
 
-use super::{SMALLEST, config, load, problems};
+use super::imports::CONVERTER;
+use super::{SMALLEST, config, load, load_with, problems};
 
 const EXAMPLE: &str = include_str!("../../../forebay.example.toml");
+
+/// The lines of the destination of the example, and those of its import.
+fn lists() -> (&'static str, &'static str) {
+    let (_, lists) = EXAMPLE.split_once("# [[destination]]").unwrap();
+    lists.split_once("# [[import]]").unwrap()
+}
 
 /// The example with all its commented settings enabled, except alternatives of the same setting and those
 /// that refer to a file with a secret.
@@ -67,16 +74,19 @@ fn the_example_mentions_every_key() {
     for key in SOURCE_KEYS {
         assert!(sources.contains(key), "source.{key} is not mentioned");
     }
-    let (_, destination) = EXAMPLE.split_once("# [[destination]]").unwrap();
+    let (destination, import) = lists();
     for key in DESTINATION_KEYS {
         assert!(destination.contains(&format!("\n# {key} = ")), "destination.{key} is not mentioned");
+    }
+    for key in IMPORT_KEYS {
+        assert!(import.contains(&format!("\n# {key} = ")), "import.{key} is not mentioned");
     }
 }
 
 /// The destination of the example, as a function of AWS, a web address, and another endpoint.
 #[test]
 fn each_destination_of_the_example_is_valid() {
-    let (_, lines) = EXAMPLE.split_once("# [[destination]]").unwrap();
+    let (lines, _) = lists();
     let settings = lines.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| is_setting(line));
     let of_http = ["url", "forward", "write_key"];
     let of_lambda = [
@@ -108,6 +118,29 @@ fn each_destination_of_the_example_is_valid() {
     assert_eq!((url.functions_at.kind(), url.batch), ("http", None));
     let forward = with("http", &[&of_lambda[..], &["url"]].concat());
     assert_eq!(forward.batch.map(|batch| batch.calls), Some(100));
+}
+
+#[test]
+fn the_import_of_the_example_has_the_defaults() {
+    let settings: Vec<&str> = lists().1.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+    let with = |is_wanted: &dyn Fn(&str) -> bool| {
+        let lines: Vec<&str> =
+            settings.iter().copied().filter(|line| is_setting(line) && is_wanted(line)).collect();
+        let lines =
+            lines.join("\n").replace("checkout-web", "web").replace("orders.converter.json", "c.json");
+        let config = load_with(&format!("{SMALLEST}[[import]]\n{lines}\n"), &[("c.json", CONVERTER)]);
+        config.unwrap_or_else(|error| panic!("{error}")).config.imports.remove(0)
+    };
+    let of_queues = |line: &str| line.starts_with("queue_url");
+    let all = with(&|line| !of_queues(line));
+    assert_eq!((all.bucket.bucket(), all.prefix.as_str(), all.parallel), ("files-bucket", "orders/", 4));
+    let without_default = [
+        "source", "prefix", "region", "endpoint_url", "role_arn", "external_id", "modified_after", "rejects ",
+    ];
+    let needed =
+        with(&|line| ["name", "bucket", "converter", "insert_id"].iter().any(|key| line.starts_with(key)));
+    let shown = with(&|line| !of_queues(line) && !without_default.iter().any(|key| line.starts_with(key)));
+    assert_eq!(shown, needed);
 }
 
 #[test]
@@ -147,6 +180,14 @@ fn every_key_is_read() {
         };
         let found = problems(&format!("{SMALLEST}[[destination]]\n{key} = 0.5\n{kind}"), &[]);
         let named = format!("destination[1].{key} ");
+        assert!(
+            found.iter().any(|problem| problem.contains(&named) && problem.contains("xpected")),
+            "{key}: {found:?}"
+        );
+    }
+    for key in IMPORT_KEYS {
+        let found = problems(&format!("{SMALLEST}[[import]]\n{key} = 0.5\n"), &[]);
+        let named = format!("import[1].{key} ");
         assert!(
             found.iter().any(|problem| problem.contains(&named) && problem.contains("xpected")),
             "{key}: {found:?}"

@@ -4,6 +4,7 @@ mod defaults;
 mod destinations;
 mod environment;
 mod example;
+mod imports;
 mod in_force;
 mod problems;
 mod reference;
@@ -17,9 +18,21 @@ pub(crate) const SMALLEST: &str = "[s3]\nbucket = \"b-1\"\n[[source]]\nid = \"we
 
 /// Loads `text` as `forebay.toml` with these environment variables.
 pub(crate) fn load(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    load_all(text, variables, &[])
+}
+
+/// Loads `text` beside these files.
+pub(crate) fn load_with(text: &str, files: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    load_all(text, &[], files)
+}
+
+fn load_all(text: &str, variables: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forebay.toml");
     std::fs::write(&path, text).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
     Loader::new(path, Environment::of(variables.iter().copied())).load()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use forebay::config::raw::{DESTINATION_KEYS, SECRET_KEYS, SECTIONS, SOURCE_KEYS, variable_of};
+use forebay::config::raw::{DESTINATION_KEYS, IMPORT_KEYS, SECRET_KEYS, SECTIONS, SOURCE_KEYS, variable_of};
 
 use super::{SMALLEST, load, problems};
 
@@ -45,6 +45,9 @@ fn the_page_has_every_setting_with_its_variable_and_default() {
     let destinations = rows("[[destination]]");
     assert_eq!(destinations.iter().map(|row| row[0]).collect::<Vec<_>>(), DESTINATION_KEYS);
     assert!(destinations.iter().all(|row| row.len() == 3 && row[2].ends_with('.')), "{destinations:?}");
+    let imports = rows("[[import]]");
+    assert_eq!(imports.iter().map(|row| row[0]).collect::<Vec<_>>(), IMPORT_KEYS);
+    assert!(imports.iter().all(|row| row.len() == 3 && row[2].ends_with('.')), "{imports:?}");
 }
 
 /// What is said about a number with a fraction, which no setting takes, tells the type that is expected.

@@ -20,6 +20,7 @@ mod object_sets;
 mod python_tables;
 mod route;
 mod rows;
+mod sample;
 mod samples;
 mod shown;
 mod support;

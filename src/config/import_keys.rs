@@ -1,0 +1,92 @@
+//! Which keys of a bucket imports read, and which ones nobody imports.
+
+use crate::object::BucketString;
+
+use super::problem::ConfigProblem;
+use super::raw::Table;
+use super::reader::Reader;
+use super::sources::Source;
+
+/// Where the objects of a source are, below its bucket's prefix.
+const OBJECTS: &str = "segment-logs/";
+
+/// The keys of a bucket that begin with a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Keys {
+    /// The store, if it is not AWS.
+    pub(super) endpoint: Option<String>,
+    /// The bucket's name.
+    pub(super) bucket: String,
+    /// What the keys begin with.
+    pub(super) prefix: String,
+}
+
+impl Keys {
+    /// The keys below `s3://bucket/prefix/`.
+    pub(super) fn below(endpoint: Option<String>, url: &str) -> Option<Self> {
+        let bucket = BucketString::parse(url.strip_prefix("s3://")?).ok()?;
+        let prefix = if bucket.prefix().is_empty() { String::new() } else { format!("{}/", bucket.prefix()) };
+        Some(Self { endpoint, bucket: bucket.bucket().to_owned(), prefix })
+    }
+
+    /// Whether all of the other keys are among these.
+    fn contain(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint
+            && self.bucket == other.bucket
+            && other.prefix.starts_with(self.prefix.as_str())
+    }
+}
+
+/// What one import has to do with keys.
+pub(super) struct OfImport<'t> {
+    pub(super) table: &'t Table,
+    pub(super) name: String,
+    /// The keys that it reads.
+    pub(super) reads: Keys,
+    /// The keys that it writes: its journal, its rejected rows, and the files that it has moved.
+    pub(super) writes: Vec<(&'static str, Keys)>,
+    /// Whether files are moved or deleted once they are imported.
+    pub(super) removes: bool,
+}
+
+/// Checks that no import reads only what this configuration writes, and that none removes what another reads.
+pub(super) fn check(
+    imports: &[OfImport<'_>],
+    sources: &[Source],
+    endpoint: Option<&str>,
+    problems: &mut Vec<ConfigProblem>,
+) {
+    let objects = sources.iter().map(|source| {
+        let bucket = &source.location.bucket;
+        let (endpoint, prefix) = (endpoint.map(str::to_owned), bucket.below(OBJECTS));
+        let keys = Keys { endpoint, bucket: bucket.bucket().to_owned(), prefix };
+        (format!("the objects of source {}", source.id), keys)
+    });
+    let of_imports = imports.iter().flat_map(|import| {
+        import.writes.iter().map(|(what, keys)| (format!("{what} of import {}", import.name), keys.clone()))
+    });
+    let written: Vec<(String, Keys)> = objects.chain(of_imports).collect();
+    for import in imports {
+        if let Some((what, keys)) = written.iter().find(|(_, keys)| keys.contain(&import.reads)) {
+            let key = if import.table.entries.contains_key("prefix") { "prefix" } else { "bucket" };
+            let what = format!(
+                "E-IMPORT-LOOP: nothing would be left to import: keys that begin with {:?} are {what}, and are never \
+                 imported",
+                keys.prefix
+            );
+            Reader::new(import.table, problems).refuse(key, what);
+        }
+    }
+    for (index, import) in imports.iter().enumerate().filter(|(_, import)| import.removes) {
+        let others = imports.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
+        let overlaps =
+            |other: &&OfImport<'_>| other.reads.contain(&import.reads) || import.reads.contain(&other.reads);
+        if let Some(other) = others.into_iter().find(overlaps) {
+            let what = format!(
+                "would take files away from import {}, which reads the same keys: {} and {} need prefixes of their own",
+                other.name, import.name, other.name
+            );
+            Reader::new(import.table, problems).refuse("after", what);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What `[[import]]` says, as values.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::convert::{Converter, DataType, Strategy};
+use crate::import::OnRowError;
+use crate::object::{BucketString, ExternalId, RoleArn};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+
+use super::values::Endpoint;
+
+/// One import: a bucket of files that become calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportSettings {
+    /// Its name; unique.
+    pub name: SourceId,
+    /// What it is for.
+    pub description: String,
+    /// Whether it works.
+    pub enabled: bool,
+    /// The source of its calls.
+    pub source: SourceId,
+    /// The bucket, without a prefix.
+    pub bucket: BucketString,
+    /// What the keys of its files begin with; empty: anything.
+    pub prefix: String,
+    /// The bucket's region; `None`: it is found.
+    pub region: Option<String>,
+    /// The store, if it is not AWS: its own, or that of `[s3]`.
+    pub endpoint: Option<Endpoint>,
+    /// The role to assume; `None`: the process's own credentials.
+    pub role: Option<RoleArn>,
+    /// The external id for the role; only with a role.
+    pub external_id: Option<ExternalId>,
+    /// Files that were last modified before this time are left out.
+    pub modified_after: Option<UnixMillis>,
+    /// How often the bucket is listed.
+    pub scan_interval: Duration,
+    /// How often all of it is listed.
+    pub full_scan_every: Duration,
+    /// Whether one file is read at a time, in the order in which they were modified.
+    pub serial: bool,
+    /// How many files are read at once, unless it is `serial`.
+    pub parallel: usize,
+    /// How rows become calls.
+    pub converter: ImportConverter,
+    /// What an object does that is stored again under a known key.
+    pub on_change: OnChange,
+    /// The least and the most bytes of a file, as stored.
+    pub size: std::ops::RangeInclusive<u64>,
+    /// What rejected rows lead to.
+    pub on_row_error: OnRowError,
+    /// Whether a file that is gone fails; if not, it is skipped.
+    pub missing_fails: bool,
+    /// Whether compressed files may expand more than a thousand times.
+    pub allow_expansion: bool,
+    /// The folder or `s3://bucket/prefix/` for rejected rows; `None`: in the spool's directory.
+    pub rejects: Option<String>,
+    /// The most bytes of rejected rows in a folder.
+    pub rejects_max: u64,
+}
+
+/// What an object does that is stored again under a known key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChange {
+    /// Nothing.
+    Ignore,
+    /// It is a new file.
+    Reprocess,
+}
+
+/// A converter file that was loaded. Two are equal if their texts are, and what they are compiled for.
+#[derive(Clone, Debug)]
+pub struct ImportConverter {
+    /// The file, as typed.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: Arc<[u8]>,
+    /// The file, compiled for the import's data type and strategy.
+    pub compiled: Arc<Converter>,
+}
+
+impl ImportConverter {
+    /// What the rows are, and what new ones do to earlier ones.
+    pub fn kind(&self) -> (DataType, Strategy) {
+        (self.compiled.data_type(), self.compiled.strategy())
+    }
+}
+
+impl PartialEq for ImportConverter {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.text == other.text && self.kind() == other.kind()
+    }
+}
+
+impl Eq for ImportConverter {}

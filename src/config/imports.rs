@@ -1,0 +1,451 @@
+//! `[[import]]`: buckets of files that become calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::export_time::{self, Numbers};
+use crate::convert::{Converter, DataType, FILE_BYTES_MAX, FileFormat, Strategy};
+use crate::import::{NotAnAction, OnRowError};
+use crate::object::{BucketString, ExternalId, RoleArn};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
+use crate::words::nearest;
+
+use super::import_keys::{self, Keys, OfImport};
+use super::import_settings::{ImportConverter, ImportSettings, OnChange};
+use super::problem::{ConfigProblem, SettingPlace};
+use super::raw::{Table, Typed};
+use super::reader::{self, Reader};
+use super::s3::S3;
+use super::s3_location;
+use super::secret::Outside;
+use super::sources::Source;
+use super::units::Period;
+use super::values::{self, Endpoint, Words};
+
+/// The most imports of a configuration.
+const IMPORTS_MAX: usize = 64;
+/// The most files that an import reads at once.
+const PARALLEL_MAX: usize = 64;
+/// The longest prefix, as long as a key.
+const PREFIX_BYTES_MAX: usize = 1_024;
+/// The longest description.
+const DESCRIPTION_CHARS_MAX: usize = 1_000;
+/// The longest object of S3: 5 TB, in powers of two as S3 counts it.
+const OBJECT_BYTES_MAX: u64 = 5 << 40;
+/// How long rows are compared by their `insert_id`, unless it is set.
+const INSERT_ID_WINDOW: Duration = Duration::from_secs(7 * 86_400);
+/// The default of `max_size`.
+const MAX_SIZE: u64 = 5_000_000_000;
+/// The defaults of the intervals.
+const SCAN_INTERVAL: Duration = Duration::from_secs(60);
+const FULL_SCAN_EVERY: Duration = Duration::from_secs(3_600);
+/// The default of `rejects_max`.
+const REJECTS_MAX: u64 = 1 << 30;
+
+/// Whether notifications are read from a queue.
+const DISCOVERY: Words<bool> = &[("scan", false), ("sqs", true), ("both", true)];
+pub(super) const ON_CHANGE: Words<OnChange> =
+    &[("ignore", OnChange::Ignore), ("reprocess", OnChange::Reprocess)];
+/// Whether a missing file fails.
+pub(super) const ON_MISSING: Words<bool> = &[("skip", false), ("fail", true)];
+
+/// What imports are checked against.
+pub(super) struct Around<'a> {
+    pub(super) sources: &'a [Source],
+    pub(super) s3: &'a S3,
+    /// The longest call, in bytes.
+    pub(super) max_event: usize,
+    pub(super) outside: &'a Outside<'a>,
+}
+
+/// What all imports must have of their own, so far.
+#[derive(Default)]
+struct Taken {
+    names: BTreeSet<SourceId>,
+    /// The queues, and whose they are.
+    queues: BTreeMap<String, String>,
+}
+
+/// Reads every import, whether it is enabled or not.
+pub(super) fn check(
+    tables: &[Table],
+    around: &Around<'_>,
+    problems: &mut Vec<ConfigProblem>,
+) -> Vec<ImportSettings> {
+    if tables.len() > IMPORTS_MAX {
+        let what = format!("is given {} times: at most {IMPORTS_MAX} are allowed", tables.len());
+        problems.push(ConfigProblem::new(SettingPlace::Nowhere, "import", what));
+        return Vec::new();
+    }
+    let (mut taken, mut of_keys, mut imports) = (Taken::default(), Vec::new(), Vec::new());
+    for table in tables {
+        let before = problems.len();
+        let (settings, keys) = settings(table, around, &mut taken, problems);
+        imports.extend(settings.filter(|_| problems.len() == before));
+        of_keys.extend(keys);
+    }
+    let endpoint = around.s3.endpoint.as_ref().map(Endpoint::as_str);
+    import_keys::check(&of_keys, around.sources, endpoint, problems);
+    imports
+}
+
+/// What a person should know about imports that are right as they are.
+pub(super) fn warnings(imports: &[ImportSettings]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for import in imports {
+        let ImportSettings { name, prefix, .. } = import;
+        warnings.push(format!(
+            "[[import]] {name} is checked and does not run: this version of the program imports no buckets yet"
+        ));
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            warnings.push(format!(
+                "import.{name}.prefix = {prefix:?} does not end with /: keys of other folders may begin with it, too"
+            ));
+        }
+    }
+    warnings
+}
+
+fn settings<'t>(
+    table: &'t Table,
+    around: &Around<'_>,
+    taken: &mut Taken,
+    problems: &mut Vec<ConfigProblem>,
+) -> (Option<ImportSettings>, Option<OfImport<'t>>) {
+    let mut reader = Reader::new(table, problems);
+    let name = reader.optional("name", reader::id);
+    if !reader.has("name") {
+        reader.refuse("name", "is not set: each import needs a name, such as \"orders\"");
+    }
+    if name.as_ref().is_some_and(|name| !taken.names.insert(name.clone())) {
+        reader.refuse("name", "is also the name of another import");
+    }
+    let shown = name.as_ref().map_or_else(|| table.name.clone(), ToString::to_string);
+    let description = reader.get("description", String::new(), description);
+    let enabled = reader.flag("enabled", true);
+    let source = source(&mut reader, around.sources);
+    let bucket = bucket(&mut reader);
+    let prefix = reader.get("prefix", String::new(), prefix);
+    let region = reader.optional("region", reader::from_text(values::region));
+    let own_endpoint = reader.optional("endpoint_url", reader::from_text(Endpoint::parse));
+    if let (Some(bucket), Some(endpoint)) = (&bucket, &own_endpoint)
+        && let Some(what) = s3_location::twice(endpoint, bucket)
+    {
+        reader.refuse("endpoint_url", what);
+    }
+    let endpoint = own_endpoint.or_else(|| around.s3.endpoint.clone());
+    let role = reader.optional("role_arn", reader::from_text(RoleArn::parse));
+    let external_id = reader.optional("external_id", reader::from_text(ExternalId::parse));
+    if reader.has("external_id") && !reader.has("role_arn") {
+        reader.refuse("external_id", "is used only with a role: set role_arn, or remove external_id");
+    }
+    let modified_after = reader.optional("modified_after", modified_after).flatten();
+    discovery(&mut reader, &shown, taken);
+    let scan_interval = reader.seconds("scan_interval", SCAN_INTERVAL, 1..=86_400);
+    let full_scan_every = reader.seconds("full_scan_every", FULL_SCAN_EVERY, 1..=7 * 86_400);
+    let (data_type, strategy) = kind(&mut reader);
+    let serial = reader.flag("serial", strategy == Strategy::Mirror);
+    let parallel = reader.get("parallel", 4, reader::count(1, PARALLEL_MAX));
+    insert_id_window(&mut reader, (data_type, strategy));
+    let converter = converter(&mut reader, (data_type, strategy), around);
+    let on_change = reader.word("on_change", OnChange::Ignore, ON_CHANGE);
+    let size = size(&mut reader);
+    let on_row_error = reader.get("on_row_error", OnRowError::default(), |value| {
+        let parsed = reader::text(value)?.trim().parse();
+        parsed.map_err(|error: NotAnAction| error.to_string())
+    });
+    let missing_fails = reader.word("on_missing", false, ON_MISSING);
+    let allow_expansion = reader.flag("allow_expansion", false);
+    let rejects = reader.optional("rejects", rejects);
+    let rejects_max = reader.size("rejects_max", REJECTS_MAX, 1 << 20..=100_000_000_000_000);
+    let journal = reader.get("journal", None, journal);
+    if journal.is_some() {
+        reader.refuse("journal", "names a shared journal, which is not built yet: only \"local\" works");
+    }
+    let after = reader.get("after", After::Nothing, after);
+    if after != After::Nothing {
+        reader.refuse("after", "is not built yet: only \"none\" works");
+    }
+    let of_keys = bucket.as_ref().map(|bucket| {
+        let endpoint_of = || endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+        let keys =
+            |prefix: String| Keys { endpoint: endpoint_of(), bucket: bucket.bucket().to_owned(), prefix };
+        // Journals and rejected rows are in the store of [s3].
+        let own = around.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+        let places = [("the rejected rows", rejects.as_deref()), ("the journal", journal.as_deref())];
+        let placed =
+            |(what, place): (&'static str, Option<&str>)| Some((what, Keys::below(own.clone(), place?)?));
+        let moved = match &after {
+            After::Move(to) => Some(("the moved files", keys(to.clone()))),
+            _ => None,
+        };
+        OfImport {
+            table,
+            name: shown,
+            reads: keys(prefix.clone()),
+            writes: places.into_iter().filter_map(placed).chain(moved).collect(),
+            removes: matches!(after, After::Move(_) | After::Delete),
+        }
+    });
+    let settings = || {
+        Some(ImportSettings {
+            name: name?,
+            description,
+            enabled,
+            source: source?,
+            bucket: bucket?,
+            prefix,
+            region,
+            endpoint,
+            role,
+            external_id,
+            modified_after,
+            scan_interval,
+            full_scan_every,
+            serial,
+            parallel,
+            converter: converter?,
+            on_change,
+            size,
+            on_row_error,
+            missing_fails,
+            allow_expansion,
+            rejects,
+            rejects_max,
+        })
+    };
+    (settings(), of_keys)
+}
+
+fn description(value: &Typed) -> Result<String, String> {
+    let text = reader::text(value)?;
+    if text.chars().count() > DESCRIPTION_CHARS_MAX {
+        return Err(format!("expected at most {DESCRIPTION_CHARS_MAX} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The source of the calls: the only one, if none is named.
+fn source(reader: &mut Reader<'_>, known: &[Source]) -> Option<SourceId> {
+    let named = reader.optional("source", |value| {
+        let text = reader::text(value)?.trim();
+        let found = known.iter().find(|source| source.id.as_str() == text);
+        found.map(|source| source.id.clone()).ok_or_else(|| {
+            let near = nearest(text, known.iter().map(|source| source.id.as_str()));
+            let near = near.map(|near| format!(": did you mean {near:?}?")).unwrap_or_default();
+            format!("is the id of no [[source]]{near}")
+        })
+    });
+    if reader.has("source") {
+        return named;
+    }
+    match known {
+        [only] => Some(only.id.clone()),
+        // That there is no source is reported elsewhere.
+        [] => None,
+        _ => {
+            reader.refuse("source", "is not set, and there are several sources: name the one of the calls");
+            None
+        }
+    }
+}
+
+fn bucket(reader: &mut Reader<'_>) -> Option<BucketString> {
+    if !reader.has("bucket") {
+        reader.refuse("bucket", "is not set: expected the name of a bucket");
+    }
+    reader.optional("bucket", |value| {
+        let bucket = s3_location::bucket(value)?;
+        match bucket.prefix() {
+            "" => Ok(bucket),
+            prefix => Err(format!("expected the name alone: write {prefix:?} as prefix")),
+        }
+    })
+}
+
+fn prefix(value: &Typed) -> Result<String, String> {
+    let prefix = reader::text(value)?;
+    if prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(char::is_control) {
+        return Err(format!(
+            "expected what keys begin with: at most {PREFIX_BYTES_MAX} bytes, without control characters"
+        ));
+    }
+    Ok(prefix.to_owned())
+}
+
+/// An empty text is no time.
+fn modified_after(value: &Typed) -> Result<Option<UnixMillis>, String> {
+    let form = || "expected an ISO 8601 time in quotes, such as \"2024-03-01T00:00:00Z\"".to_owned();
+    let text = reader::text(value).map_err(|_| form())?.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if export_time::is_number(text.as_bytes()) {
+        return Err(form());
+    }
+    export_time::parse(text.as_bytes(), Numbers::ByMagnitude).map(Some).ok_or_else(form)
+}
+
+/// Checks how files are found. Only listings are built.
+fn discovery(reader: &mut Reader<'_>, name: &str, taken: &mut Taken) {
+    let by_queue = reader.word("discovery", false, DISCOVERY);
+    let queue = reader.optional("queue_url", |value| {
+        let form = "\"https://sqs.eu-west-1.amazonaws.com/111122223333/files\"";
+        values::base_address(reader::text(value)?, form, "credentials come from the AWS credential chain")
+    });
+    if by_queue && !reader.has("queue_url") {
+        reader.refuse("queue_url", "is not set: discovery by notifications reads a queue");
+    }
+    if !by_queue && reader.has("queue_url") {
+        reader.refuse("queue_url", "is only for discovery = \"sqs\" or \"both\"");
+    }
+    if by_queue {
+        reader.refuse("discovery", "reads notifications, which is not built yet: only \"scan\" works");
+    }
+    if let Some(queue) = queue {
+        match taken.queues.get(&queue) {
+            Some(other) => {
+                let what = format!("is also the queue of import {other}: each import needs its own");
+                reader.refuse("queue_url", what);
+            }
+            None => drop(taken.queues.insert(queue, name.to_owned())),
+        }
+    }
+}
+
+fn kind(reader: &mut Reader<'_>) -> (DataType, Strategy) {
+    let data_type = reader.get("data_type", DataType::Event, |value| {
+        let typed = reader::text(value).ok().and_then(|text| DataType::of(text.trim()));
+        typed.ok_or_else(|| format!("expected {}", quoted(DataType::ALL.map(DataType::name))))
+    });
+    let strategy = reader.optional("strategy", |value| {
+        let typed = reader::text(value).ok().and_then(|text| Strategy::of(text.trim()));
+        let strategy =
+            typed.ok_or_else(|| format!("expected {}", quoted(Strategy::ALL.map(Strategy::name))))?;
+        data_type.check(strategy).map_err(|error| format!("E-STRATEGY: {error}"))?;
+        Ok(strategy)
+    });
+    (data_type, strategy.unwrap_or(data_type.default_strategy()))
+}
+
+fn quoted<const N: usize>(names: [&str; N]) -> String {
+    names.map(|name| format!("{name:?}")).join(" or ")
+}
+
+/// Rows are not compared by their `insert_id` yet, so nobody may rely on it.
+fn insert_id_window(reader: &mut Reader<'_>, (data_type, strategy): (DataType, Strategy)) {
+    let bounds = Period::from_millis(0)..=Period::from_secs(INSERT_ID_WINDOW.as_secs());
+    let window = reader.optional("insert_id_window", reader::period(bounds));
+    let compares = data_type == DataType::Event && strategy == Strategy::AppendOnly;
+    match window {
+        Some(Duration::ZERO) => {}
+        Some(_) if !compares => {
+            let what = "is only for data_type = \"event\" with strategy = \"append_only\"";
+            reader.refuse("insert_id_window", what);
+        }
+        Some(_) => reader.refuse("insert_id_window", NO_WINDOW),
+        None if compares && !reader.has("insert_id_window") => {
+            reader.refuse("insert_id_window", format!("is not set, so it is \"7 d\", which {NO_WINDOW}"));
+        }
+        None => {}
+    }
+}
+
+const NO_WINDOW: &str = "is not built yet: rows with an insert_id that an earlier row has are not dropped; write \
+                         insert_id_window = \"0 s\" if that is right";
+
+fn size(reader: &mut Reader<'_>) -> std::ops::RangeInclusive<u64> {
+    let least = reader.size("min_size", 0, 0..=OBJECT_BYTES_MAX);
+    let most = reader.size("max_size", MAX_SIZE, 1..=OBJECT_BYTES_MAX);
+    if least > most {
+        let key = if reader.has("min_size") { "min_size" } else { "max_size" };
+        reader.refuse(key, "min_size cannot be more than max_size");
+    }
+    least..=most
+}
+
+/// A folder, or a place in S3.
+fn rejects(value: &Typed) -> Result<String, String> {
+    let form = "expected a folder, or \"s3://bucket/prefix/\"";
+    match reader::text(value)? {
+        "" => Err(form.to_owned()),
+        text if text.contains('\0') => Err("expected a path without NUL characters".to_owned()),
+        text if text.starts_with("s3://") => in_s3(text),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// `None`: on this machine.
+fn journal(value: &Typed) -> Result<Option<String>, String> {
+    match reader::text(value)?.trim() {
+        "local" => Ok(None),
+        text if text.starts_with("s3://") => in_s3(text).map(Some),
+        _ => Err("expected \"local\" or \"s3://bucket/prefix/\"".to_owned()),
+    }
+}
+
+fn in_s3(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("s3://").unwrap_or(text);
+    BucketString::parse(rest).map(|_| text.to_owned()).map_err(|error| error.what().to_owned())
+}
+
+/// What happens to a file once its rows are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum After {
+    Nothing,
+    Tag,
+    Move(String),
+    Delete,
+}
+
+fn after(value: &Typed) -> Result<After, String> {
+    match reader::text(value)?.trim() {
+        "none" => Ok(After::Nothing),
+        "tag" => Ok(After::Tag),
+        "delete" => Ok(After::Delete),
+        text => match text.strip_prefix("move:") {
+            Some(to) if !to.is_empty() => Ok(After::Move(to.to_owned())),
+            _ => Err("expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"".to_owned()),
+        },
+    }
+}
+
+/// Loads the converter. Its problems are those of the setting.
+fn converter(
+    reader: &mut Reader<'_>,
+    (data_type, strategy): (DataType, Strategy),
+    around: &Around<'_>,
+) -> Option<ImportConverter> {
+    if !reader.has("converter") {
+        let what = "is not set: expected a file with a converter, relative to the folder of this file";
+        reader.refuse("converter", what);
+    }
+    let path = reader.optional("converter", |value| match reader::text(value)? {
+        "" => Err("expected a file with a converter".to_owned()),
+        path if path.contains('\0') => Err("expected a path without NUL characters".to_owned()),
+        path => Ok(PathBuf::from(path)),
+    })?;
+    let text = match around.outside.text_below(Path::new(&path), FILE_BYTES_MAX as u64) {
+        Ok(text) => text,
+        Err(what) => {
+            reader.refuse("converter", format!("cannot be read: {what}"));
+            return None;
+        }
+    };
+    match Converter::load(text.as_bytes(), data_type, strategy, around.max_event) {
+        Ok(compiled) => {
+            if compiled.file().format == FileFormat::Parquet {
+                let what = "is for parquet, which is not built yet: fileType must be \"json\" or \"csv\"";
+                reader.refuse("converter", what);
+            }
+            Some(ImportConverter { path, text: text.into_bytes().into(), compiled: Arc::new(compiled) })
+        }
+        Err(error) => {
+            error.0.iter().for_each(|problem| reader.refuse("converter", problem.to_string()));
+            None
+        }
+    }
+}

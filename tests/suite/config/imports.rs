@@ -1,0 +1,273 @@
+//! What `[[import]]` says, what is refused in it, and the texts that say so.
+
+use std::time::Duration;
+
+use forebay::config::{Environment, ImportSettings, Loader, OnChange};
+use forebay::convert::{DataType, Strategy};
+use forebay::import::OnRowError;
+use forebay::time::UnixMillis;
+
+use super::{SMALLEST, load_with};
+
+/// A converter for each data type.
+pub(super) const CONVERTER: &str = r#"{"converterConfig": {"fileType": "json", "convertToAmplitudeFunc": {
+    "event_type": "e", "user_id": "u", "insert_id": "i", "groups": "g", "group_properties": "p"}}}"#;
+const NEEDED: &str = "bucket = \"files\"\nconverter = \"c.json\"\n";
+const NO_WINDOW: &str = "insert_id_window = \"0 s\"\n";
+
+fn import(lines: &str) -> String {
+    format!("[[import]]\nname = \"orders\"\n{lines}\n")
+}
+
+/// The import with these lines beside those that it needs.
+fn read(lines: &str) -> ImportSettings {
+    let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}{NO_WINDOW}{lines}")));
+    let loaded = load_with(&text, &[("c.json", CONVERTER)]);
+    loaded.unwrap_or_else(|error| panic!("{lines}: {error}")).config.imports.remove(0)
+}
+
+/// All problems of a file with these lines at its end.
+fn problems(lines: &str) -> Vec<String> {
+    let files = [("c.json", CONVERTER), ("bad.json", BAD), ("parquet.json", PARQUET)];
+    let loaded = load_with(&format!("{SMALLEST}{lines}"), &files).map(|loaded| loaded.config.imports);
+    loaded.unwrap_err().problems.iter().map(ToString::to_string).collect()
+}
+
+const BAD: &str =
+    r#"{"converterConfig": {"fileTyp": "json", "convertToAmplitudeFunc": {"user_id": ["lowr", "u"]}}}"#;
+const PARQUET: &str = r#"{"converterConfig": {"fileType": "parquet", "convertToAmplitudeFunc": {
+    "event_type": "e", "user_id": "u"}}}"#;
+
+/// Expects a single problem of the import with these lines beside those that it needs.
+fn check(lines: &str, expected: &str) {
+    let set = |key: &str| lines.contains(&format!("{key} ="));
+    let mut all = lines.to_owned();
+    for (key, line) in [
+        ("bucket", "bucket = \"files\""),
+        ("converter", "converter = \"c.json\""),
+        ("insert_id_window", NO_WINDOW),
+    ] {
+        if !set(key) {
+            all = format!("{all}\n{line}");
+        }
+    }
+    let found = problems(&import(&all));
+    let [problem] = &found[..] else { panic!("{lines}: {found:#?}") };
+    assert!(problem.contains(&format!("import.orders.{expected}")), "{lines}: {problem}");
+}
+
+#[test]
+fn the_smallest_import_has_the_defaults() {
+    let import = read("");
+    assert_eq!((import.name.as_str(), import.source.as_str(), import.enabled), ("orders", "web", true));
+    assert_eq!((import.bucket.to_string().as_str(), import.prefix.as_str()), ("files", ""));
+    assert_eq!(
+        (import.scan_interval, import.full_scan_every),
+        (Duration::from_secs(60), Duration::from_secs(3_600))
+    );
+    assert_eq!((import.serial, import.parallel, import.on_change), (false, 4, OnChange::Ignore));
+    assert_eq!(import.converter.kind(), (DataType::Event, Strategy::AppendOnly));
+    assert_eq!(import.size, 0..=5_000_000_000);
+    assert_eq!((import.on_row_error, import.missing_fails), (OnRowError::MaxPercent(50), false));
+    assert_eq!(
+        (import.endpoint, import.role, import.modified_after, import.rejects),
+        (None, None, None, None)
+    );
+}
+
+#[test]
+fn each_setting_is_read() {
+    let import = read(
+        "description = \"d\"\nenabled = false\nsource = \"web\"\nprefix = \"in/\"\nregion = \"eu-west-1\"\n\
+         endpoint_url = \"http://127.0.0.1:9000\"\nrole_arn = \"arn:aws:iam::111122223333:role/r\"\n\
+         external_id = \"id-of-it\"\nmodified_after = \"2024-03-01T00:00:00Z\"\nscan_interval = \"5 s\"\n\
+         full_scan_every = \"2 h\"\nserial = true\nparallel = 8\non_change = \"reprocess\"\nmin_size = \"1 KB\"\n\
+         max_size = \"1 MB\"\non_row_error = \"max:3\"\non_missing = \"fail\"\nallow_expansion = true\n\
+         rejects = \"s3://other/bad/\"\nrejects_max = \"2 MiB\"\njournal = \"local\"\nafter = \"none\"\n\
+         discovery = \"scan\"",
+    );
+    assert_eq!((import.enabled, import.serial, import.parallel), (false, true, 8));
+    assert_eq!(import.modified_after, Some(UnixMillis(1_709_251_200_000)));
+    assert_eq!((import.size, import.on_row_error), (1_000..=1_000_000, OnRowError::Max(3)));
+    assert_eq!(
+        (import.on_change, import.missing_fails, import.allow_expansion),
+        (OnChange::Reprocess, true, true)
+    );
+    assert_eq!((import.rejects.as_deref(), import.rejects_max), (Some("s3://other/bad/"), 2 << 20));
+    assert_eq!(import.external_id.map(|id| id.to_string()).as_deref(), Some("id-of-it"));
+    // Mirror keeps the order of files, and compares no rows by their insert_id.
+    let profiles = read("data_type = \"profiles\"");
+    assert_eq!((profiles.converter.kind().1, profiles.serial), (Strategy::Mirror, true));
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    check("source = \"wbe\"", "source = \"wbe\": is the id of no [[source]]: did you mean \"web\"?");
+    check("bucket = \"files/in\"", "bucket = \"files/in\": expected the name alone: write \"in\" as prefix");
+    check("prefix = \"a\\u0000\"", "prefix = ");
+    check("external_id = \"id-of-it\"", "external_id = \"id-of-it\": is used only with a role");
+    check("modified_after = \"soon\"", "modified_after = \"soon\": expected an ISO 8601 time");
+    check("modified_after = \"1709251200\"", "modified_after = \"1709251200\": expected an ISO 8601 time");
+    check("parallel = 0", "parallel = 0: expected a whole number from 1 to 64");
+    check("scan_interval = \"10\"", "scan_interval = \"10\": expected a duration with its unit");
+    check("min_size = \"6 GB\"", "min_size = \"6 GB\": min_size cannot be more than max_size");
+    check("on_row_error = \"some\"", "on_row_error = \"some\": expected reject, fail, max:N or maxpct:P");
+    check("on_missing = \"wait\"", "on_missing = \"wait\": expected \"skip\" or \"fail\"");
+    check("data_type = \"events\"", "data_type = \"events\": expected \"event\" or \"user_properties\" or");
+    check(
+        "data_type = \"user_properties\"\nstrategy = \"mirror\"",
+        "strategy = \"mirror\": E-STRATEGY: user_properties supports append_only only",
+    );
+    check(
+        "after = \"move:\"",
+        "after = \"move:\": expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"",
+    );
+    check("rejects = \"s3://B\"", "rejects = \"s3://B\": a bucket name is 3 to 63");
+    check(
+        "queue_url = \"https://sqs.a/q\"",
+        "queue_url = \"https://sqs.a/q\": is only for discovery = \"sqs\" or \"both\"",
+    );
+    check("parallell = 4", "parallell is unknown: did you mean import.orders.parallel?");
+    check("converter = \"none.json\"", "converter = \"none.json\": cannot be read: No such file");
+    let several = "[[source]]\nid = \"ios\"\nwrite_keys = [\"k2\"]\n";
+    let found = problems(&format!("{several}{}", import(&format!("{NEEDED}{NO_WINDOW}"))));
+    assert!(
+        found.len() == 1 && found[0].contains("source is not set, and there are several sources"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    check(
+        "discovery = \"both\"\nqueue_url = \"https://sqs.a/q\"",
+        "discovery = \"both\": reads notifications, which is not built yet: only \"scan\" works",
+    );
+    check(
+        "journal = \"s3://shared/journal/\"",
+        "journal = \"s3://shared/journal/\": names a shared journal, which is not built",
+    );
+    for after in ["tag", "delete", "move:done/"] {
+        check(
+            &format!("after = {after:?}"),
+            &format!("after = {after:?}: is not built yet: only \"none\" works"),
+        );
+    }
+    check(
+        "converter = \"parquet.json\"",
+        "converter = \"parquet.json\": is for parquet, which is not built yet",
+    );
+    check(
+        "insert_id_window = \"7 d\"",
+        "insert_id_window = \"7 d\": is not built yet: rows with an insert_id that",
+    );
+    let unset = problems(&import(NEEDED));
+    assert_eq!(unset.len(), 1, "{unset:?}");
+    assert!(
+        unset[0].contains("insert_id_window is not set, so it is \"7 d\", which is not built yet"),
+        "{unset:?}"
+    );
+    assert!(unset[0].contains("write insert_id_window = \"0 s\""), "{unset:?}");
+    // Other rows are not compared, so nothing has to be said.
+    let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}data_type = \"user_properties\"")));
+    assert!(load_with(&text, &[("c.json", CONVERTER)]).is_ok());
+}
+
+#[test]
+fn the_problems_of_a_converter_are_those_of_its_setting() {
+    let found =
+        problems(&import(&format!("bucket = \"files\"\nconverter = \"bad.json\"\n{NO_WINDOW}parallel = 0")));
+    let has = |text: &str| found.iter().any(|problem| problem.contains(text));
+    assert!(has("converter = \"bad.json\": E-CONV /converterConfig/fileTyp: unknown key"), "{found:#?}");
+    assert!(has("(did you mean \"fileType\"?)"), "{found:#?}");
+    assert!(has("/converterConfig/convertToAmplitudeFunc/user_id: unknown operator \"lowr\""), "{found:#?}");
+    assert!(has("import.orders.parallel = 0"), "all problems at once: {found:#?}");
+}
+
+#[test]
+fn two_imports_do_not_share_a_name_a_queue_or_what_one_of_them_removes() {
+    let one = |name: &str, lines: &str| {
+        format!(
+            "[[import]]\nname = {name:?}\nbucket = \"files\"\nconverter = \"c.json\"\n{NO_WINDOW}{lines}\n"
+        )
+    };
+    let check = |first: &str, second: &str, expected: &str| {
+        let found = problems(&format!("{first}{second}"));
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{found:#?}");
+    };
+    check(&one("a", ""), &one("a", ""), "import.a.name = \"a\": is also the name of another import");
+    let queue = "discovery = \"sqs\"\nqueue_url = \"https://sqs.a/q\"";
+    check(
+        &one("a", queue),
+        &one("b", queue),
+        "import.b.queue_url = \"https://sqs.a/q\": is also the queue of import a",
+    );
+    check(
+        &one("a", "prefix = \"in/\"\nafter = \"delete\""),
+        &one("b", "prefix = \"in/x/\""),
+        "import.a.after = \"delete\": would take files away from import b, which reads the same keys",
+    );
+    let apart =
+        format!("{}{}", one("a", "prefix = \"in/\"\nafter = \"delete\""), one("b", "prefix = \"out/\""));
+    assert!(!problems(&apart).iter().any(|problem| problem.contains("would take files away")));
+}
+
+#[test]
+fn an_import_of_what_this_configuration_writes_is_refused() {
+    let check = |lines: &str, is_loop: bool| {
+        let text = format!("{SMALLEST}{}", import(&format!("converter = \"c.json\"\n{NO_WINDOW}{lines}")));
+        let found = load_with(&text, &[("c.json", CONVERTER)]);
+        let said = found.map(drop).map_err(|error| error.to_string());
+        let found =
+            said.as_ref().is_err_and(|said| said.contains("E-IMPORT-LOOP: nothing would be left to import"));
+        assert_eq!(found, is_loop, "{lines}: {said:?}");
+    };
+    check("bucket = \"b-1\"\nprefix = \"segment-logs/\"", true);
+    check("bucket = \"b-1\"\nprefix = \"segment-logs/web/\"", true);
+    // The objects are below this prefix, and are left out.
+    check("bucket = \"b-1\"", false);
+    check("bucket = \"b-1\"\nprefix = \"segment-log\"", false);
+    check("bucket = \"files\"\nprefix = \"segment-logs/\"", false);
+    check("bucket = \"files\"\nprefix = \"bad/x/\"\nrejects = \"s3://files/bad/\"", true);
+    check("bucket = \"files\"\nprefix = \"bad/x/\"\nrejects = \"s3://other/bad/\"", false);
+    check("bucket = \"files\"\nprefix = \"in/done/\"\nafter = \"move:in/done/\"", true);
+    check("bucket = \"files\"\nprefix = \"in/\"\nafter = \"move:in/done/\"", false);
+    check("bucket = \"b-1\"\nprefix = \"segment-logs/\"\nendpoint_url = \"http://127.0.0.1:9000\"", false);
+}
+
+#[test]
+fn a_start_says_that_imports_do_not_run_yet_and_shows_their_settings() {
+    let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}{NO_WINDOW}prefix = \"in\"")));
+    let loaded = load_with(&text, &[("c.json", CONVERTER)]).unwrap();
+    let has = |text: &str| loaded.warnings.iter().any(|warning| warning.contains(text));
+    assert!(has("[[import]] orders is checked and does not run"), "{:?}", loaded.warnings);
+    assert!(has("import.orders.prefix = \"in\" does not end with /"), "{:?}", loaded.warnings);
+    let values = loaded.values();
+    let value = |name: &str| {
+        &values.iter().find(|value| value.name == format!("import.orders.{name}")).unwrap().value
+    };
+    assert_eq!((value("bucket").as_str(), value("source").as_str()), ("files", "web"));
+    assert_eq!((value("on_row_error").as_str(), value("max_size").as_str()), ("maxpct:50", "5 GB"));
+    assert_eq!((value("insert_id_window").as_str(), value("strategy").as_str()), ("0 s", "append_only"));
+}
+
+#[tokio::test]
+async fn a_converter_that_is_saved_is_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, converter) = (folder.path().join("forebay.toml"), folder.path().join("c.json"));
+    std::fs::write(&path, format!("{SMALLEST}{}", import(&format!("{NEEDED}{NO_WINDOW}")))).unwrap();
+    // Longer than a file with a secret may be.
+    let long = format!("{CONVERTER}{}", " ".repeat(8_192));
+    std::fs::write(&converter, &long).unwrap();
+    let loader = Loader::new(path, Environment::default());
+    let loaded = loader.load().unwrap();
+    let (_hangup, hangups) = tokio::sync::watch::channel(0);
+    let mut watcher =
+        forebay::config::Watcher::new(loader, &loaded, hangups).check_every(Duration::from_millis(20));
+    let early = tokio::time::timeout(Duration::from_millis(300), watcher.next()).await;
+    assert!(early.is_err(), "nothing changed: {early:?}");
+    std::fs::write(&converter, long.replace("\"u\"", "\"user\"")).unwrap();
+    let changed = watcher.next().await.unwrap();
+    let changes = forebay::config::diff(&loaded.config, &changed.config);
+    assert_eq!(changes.to_string(), "imports changed: orders");
+}
