@@ -295,8 +295,11 @@ mod tests {
         }
     }
 
-    /// The steps from this row on: first row, rows, calls, rows that are left out; and the texts of the calls.
-    fn steps(rows: &[(u32, usize)], from: u64) -> (Vec<(u64, u64, u64, u64)>, Vec<String>) {
+    /// A step: first row, rows, calls, rows that are left out.
+    type Shape = (u64, u64, u64, u64);
+
+    /// The steps from this row on, and the texts of their calls.
+    fn steps(rows: &[(u32, usize)], from: u64) -> (Vec<Shape>, Vec<String>) {
         let mut reader = Rows { rows: rows.to_vec(), at: 0 };
         let progress = ImportProgress { next_row: from, ..ImportProgress::default() };
         let begun = Begun {

@@ -125,7 +125,7 @@ impl ObjectImport {
                 tracing::warn!(%error, "the end of an object's import is not recorded");
             }
             if !may_begin_again {
-                return self.ended(name, ends).await;
+                return self.ended(name, ends);
             }
         }
         let what = "it changes again and again while it is read";
@@ -134,7 +134,7 @@ impl ObjectImport {
     }
 
     /// The end of an object. An object that is gone, or archived, is skipped if nothing of it was read.
-    async fn ended(&self, name: String, ends: Vec<(Became, FileReport)>) -> ObjectEnd {
+    fn ended(&self, name: String, ends: Vec<(Became, FileReport)>) -> ObjectEnd {
         if let [(_, FileReport { end: FileEnd::Failed(error), .. })] = ends.as_slice() {
             let is_archived = error.message.masked().contains("InvalidObjectState");
             match error.fault {

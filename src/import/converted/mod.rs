@@ -52,7 +52,7 @@ debug_fields!(ConvertedRows { name, next });
 
 /// Where the rows are.
 enum Source {
-    Lines { lines: Lines<io::Chain<Cursor<Vec<u8>>, Text>>, has_begun: bool },
+    Lines { lines: Box<Lines<io::Chain<Cursor<Vec<u8>>, Text>>>, has_begun: bool },
     Table(Box<Table>),
 }
 
@@ -76,9 +76,10 @@ impl ConvertedRows {
                 let columns = how.converter.columns();
                 Source::Table(Box::new(Table::open((sample, at_end), text, &file.csv, columns)?))
             }
-            FileFormat::Json | FileFormat::Parquet => {
-                Source::Lines { lines: Lines::new(Cursor::new(sample).chain(text)), has_begun: false }
-            }
+            FileFormat::Json | FileFormat::Parquet => Source::Lines {
+                lines: Box::new(Lines::new(Cursor::new(sample).chain(text))),
+                has_begun: false,
+            },
         };
         let values = Values::new(how.converter.columns());
         Ok(Self { name: name.to_owned(), how, source, values, calls: Calls::default(), next: 0 })
