@@ -40,6 +40,8 @@ closed_list! {
         Destination = "destination",
         /// The journal of imports cannot be used.
         Imports = "imports",
+        /// An import of a bucket cannot go on until a person fixes the cause.
+        BucketImport = "bucket_import",
         /// A task panicked, or the spool has stopped.
         Task = "task",
     }

@@ -76,6 +76,22 @@ pub struct DestinationLabel {
     pub dest: String,
 }
 
+/// A configured import of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ImportLabel {
+    /// Its name.
+    pub import: String,
+}
+
+/// A configured import of a bucket, and what became of objects, or how a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PassLabel {
+    /// The import's name.
+    pub import: String,
+    /// From a closed list.
+    pub became: &'static str,
+}
+
 /// A configured destination, a type of calls, and how an attempt to send one ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InvocationLabel {
@@ -188,6 +204,11 @@ metrics! {
     import_rows: Family<RowsLabel, Counter> = "import_rows", "Rows of imported files, by what became of them";
     import_files: Family<KindLabel, Counter> = "import_files", "Imports that ended, by how they ended";
     imports_open: Gauge = "imports_open", "Imports that are open";
+    /// Of the last pass that worked.
+    import_objects: Family<PassLabel, Gauge> = "import_objects", "Objects that the last pass over the bucket of an import met, by what became of them";
+    import_passes: Family<PassLabel, Counter> = "import_passes", "Passes over the bucket of an import, by how they ended";
+    /// Unix time.
+    import_last_pass: Family<ImportLabel, Seconds> = "import_last_pass_timestamp" in Seconds, "When the last pass over the bucket of an import ended that worked, in Unix time";
     invocations: Family<InvocationLabel, Counter> = "lambda_invocations", "Attempts to send a call to the function of a destination, by how they ended";
     /// 1 ms to 16 min: from a function on this machine to the longest that AWS lets one run.
     invocation_seconds: Timing = "lambda_invocation" over exponential_buckets(1e-3, 2.0, 20), "Duration of an invocation";

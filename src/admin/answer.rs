@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::access::Refusal;
 use super::admin_view::AdminError;
 use super::archive_view::NotShown;
+use super::bucket_imports::BucketImportError;
 use super::destinations::DestinationError;
 use super::host::Intruder;
 use super::import_code;
@@ -167,6 +168,17 @@ impl Refusing for DestinationError {
             Self::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_destination"),
             Self::Configured(_) => (StatusCode::CONFLICT, "configured"),
             Self::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        }
+    }
+}
+
+impl Refusing for BucketImportError {
+    fn code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Unknown(..) => (StatusCode::NOT_FOUND, import_code::UNKNOWN_IMPORT),
+            Self::Paused(_) => (StatusCode::CONFLICT, import_code::PAUSED),
+            Self::Refused(_) => (StatusCode::CONFLICT, import_code::NAME_REFUSED),
+            Self::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
         }
     }
 }

@@ -18,3 +18,9 @@ pub const LATER: &str = "later";
 pub const REFUSED: &str = "refused";
 /// Access is denied.
 pub const DENIED: &str = "denied";
+/// The configuration has no import of a bucket with this name.
+pub const UNKNOWN_IMPORT: &str = "unknown_import";
+/// The import of a bucket is not enabled.
+pub const PAUSED: &str = "paused";
+/// An import of a bucket cannot have this name, or give it up.
+pub const NAME_REFUSED: &str = "name_refused";

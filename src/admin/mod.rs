@@ -12,6 +12,8 @@ mod answer;
 pub mod archive;
 mod archive_route;
 pub mod archive_view;
+pub mod bucket_imports;
+mod bucket_imports_route;
 pub mod connection;
 mod console;
 pub mod days;
@@ -43,6 +45,10 @@ pub use access::AccessSettings;
 pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedObjects, NotShown};
+pub use bucket_imports::{
+    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, PassFailure,
+    PassStatus, Renamed,
+};
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};
 pub use destinations::{

@@ -6,6 +6,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::archive_route::{self, ArchiveRoute};
+use super::bucket_imports_route::{self, BucketImportsRoute};
 use super::console::File;
 use super::destinations_route::{self, DestinationsRoute};
 use super::live;
@@ -59,6 +60,8 @@ pub(super) enum Route {
     Archive(ArchiveRoute),
     /// Destinations.
     Destinations(DestinationsRoute),
+    /// Imports of buckets.
+    BucketImports(BucketImportsRoute),
 }
 
 /// What a request of an import asks for.
@@ -105,6 +108,10 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<
         "/api/import/end" => posting(Ok(Route::Import(ImportRoute::End))),
         _ if path.starts_with("/api/destinations") => match destinations_route::route(method, path, query) {
             Some(route) => route.map(Route::Destinations),
+            None => Err(NoRoute::Path),
+        },
+        _ if path.starts_with("/api/imports/") => match bucket_imports_route::route(method, path, query) {
+            Some(route) => route.map(Route::BucketImports),
             None => Err(NoRoute::Path),
         },
         _ => match (archive_route::route(path, query), File::at(path)) {

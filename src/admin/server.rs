@@ -28,6 +28,8 @@ use super::admin_view::AdminView;
 use super::answer::{self, Answer};
 use super::archive_route::ArchiveRoute;
 use super::archive_view::ArchiveView;
+use super::bucket_imports::BucketImportsView;
+use super::bucket_imports_route::BucketImportsRoute;
 use super::connection;
 use super::console;
 use super::destinations::{DestinationError, DestinationsView};
@@ -87,6 +89,8 @@ pub struct AdminServer {
     pub archive: Option<Arc<dyn ArchiveView>>,
     /// Shows destinations.
     pub destinations: Option<Arc<dyn DestinationsView>>,
+    /// Does what is asked of imports of buckets.
+    pub bucket_imports: Option<Arc<dyn BucketImportsView>>,
 }
 
 impl AdminServer {
@@ -105,6 +109,7 @@ impl AdminServer {
             import_bodies: ImportBodies::new(),
             archive: None,
             destinations: None,
+            bucket_imports: None,
         }
     }
 
@@ -218,6 +223,13 @@ impl AdminServer {
             Route::Archive(route) => show(&**self.archive.as_ref().ok_or_else(unknown)?, route).await,
             Route::Destinations(route) => {
                 of_destinations(&**self.destinations.as_ref().ok_or_else(unknown)?, route).await
+            }
+            Route::BucketImports(route) => {
+                let imports = self.bucket_imports.as_ref().ok_or_else(unknown)?;
+                match route {
+                    BucketImportsRoute::Run(asked) => answer::of(imports.run(asked).await),
+                    BucketImportsRoute::Rename(old, new) => answer::of(imports.rename(old, new).await),
+                }
             }
             Route::Import(route) => {
                 let imports = self.imports.as_ref().ok_or_else(answer::no_imports)?;

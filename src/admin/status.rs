@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bucket_imports::BucketImportStatus;
 use super::ledger::{LedgerCounts, LedgerStatus};
 use crate::live::{Library, RefusedKind};
 use crate::object::AppliedEncryption;
@@ -49,6 +50,9 @@ pub struct Status {
     pub sealed_objects: u64,
     /// Every source that is configured or has something in the spool.
     pub sources: Vec<SourceStatus>,
+    /// Every configured import of a bucket, in the order of their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub imports: Vec<BucketImportStatus>,
 }
 
 /// A fault that does not fix itself, or has lasted for a long time.

@@ -92,9 +92,6 @@ pub(super) fn warnings(imports: &[ImportSettings]) -> Vec<String> {
     let mut warnings = Vec::new();
     for import in imports {
         let ImportSettings { name, prefix, .. } = import;
-        warnings.push(format!(
-            "[[import]] {name} is checked and does not run: this version of the program imports no buckets yet"
-        ));
         if !prefix.is_empty() && !prefix.ends_with('/') {
             warnings.push(format!(
                 "import.{name}.prefix = {prefix:?} does not end with /: keys of other folders may begin with it, too"
@@ -137,6 +134,17 @@ fn settings<'t>(
     if reader.has("external_id") && !reader.has("role_arn") {
         reader.refuse("external_id", "is used only with a role: set role_arn, or remove external_id");
     }
+    let external_id = match (&role, &name) {
+        (Some(_), Some(name)) if !reader.has("external_id") => match ExternalId::parse(name.as_str()) {
+            Ok(external_id) => Some(external_id),
+            Err(_) => {
+                let what = "is not set, and the import's name is too short to stand for it: set external_id";
+                reader.refuse("role_arn", what);
+                None
+            }
+        },
+        _ => external_id,
+    };
     let modified_after = reader.optional("modified_after", modified_after).flatten();
     discovery(&mut reader, &shown, taken);
     let scan_interval = reader.seconds("scan_interval", SCAN_INTERVAL, 1..=86_400);
@@ -147,6 +155,9 @@ fn settings<'t>(
     insert_id_window(&mut reader, (data_type, strategy));
     let converter = converter(&mut reader, (data_type, strategy), around);
     let on_change = reader.word("on_change", OnChange::Ignore, ON_CHANGE);
+    if on_change != OnChange::Ignore {
+        reader.refuse("on_change", "is not built yet: only \"ignore\" works");
+    }
     let size = size(&mut reader);
     let on_row_error = reader.get("on_row_error", OnRowError::default(), |value| {
         let parsed = reader::text(value)?.trim().parse();
@@ -155,6 +166,12 @@ fn settings<'t>(
     let missing_fails = reader.word("on_missing", false, ON_MISSING);
     let allow_expansion = reader.flag("allow_expansion", false);
     let rejects = reader.optional("rejects", rejects);
+    if rejects.as_ref().is_some_and(|place| place.starts_with("s3://")) {
+        reader.refuse("rejects", "is in S3, which is not built yet: name a folder of this machine");
+    }
+    if reader.has("rejects_max") {
+        reader.refuse("rejects_max", "is not built yet: folders of rejected rows have no bound");
+    }
     let rejects_max = reader.size("rejects_max", REJECTS_MAX, 1 << 20..=100_000_000_000_000);
     let journal = reader.get("journal", None, journal);
     if journal.is_some() {

@@ -126,6 +126,11 @@ impl Importer {
         importer
     }
 
+    /// The journal that remembers the files.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        self.journal.shared()
+    }
+
     /// The journal with its newest records.
     pub(super) fn recent(&self) -> &Arc<RecentJournal> {
         &self.journal

@@ -80,6 +80,11 @@ impl RecentJournal {
         &*self.journal
     }
 
+    /// The journal, shared.
+    pub(super) fn shared(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal)
+    }
+
     /// See [`Journal::change`].
     pub(super) fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
         self.journal.change(change)?;

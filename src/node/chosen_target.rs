@@ -1,7 +1,7 @@
 //! Chooses one of the three ways of imported calls: through a running node, into the spool, or to a collector
 //! elsewhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::config::{Config, Endpoint};
 use crate::disk::real_disk::{DirectoryError, RealDisk};
 use crate::import::collector_target::CollectorTarget;
 use crate::import::s3_records::S3Records;
-use crate::import::{ProgressJournal, ProgressKeeper, SharedProgress, Target, Unusable};
+use crate::import::{Importer, ProgressJournal, ProgressKeeper, SharedProgress, Target, Unusable};
 use crate::ingest::Ingest;
 use crate::random::Random as _;
 use crate::runtime::{Background, SystemClock, SystemRandom};
@@ -36,7 +36,22 @@ pub struct ChosenTarget {
     /// The text about the target, for people.
     pub text: String,
     /// The spool that this process opened, if so.
-    spool: Option<(Engine, Arc<Ingest>)>,
+    spool: Option<OwnSpool>,
+}
+
+/// A running node, or the spool of a configuration whose node does not run.
+pub(super) enum Reached {
+    Node(NodeTarget),
+    Spool(Box<OwnSpool>),
+}
+
+/// A spool that this process opened, with delivery from it.
+#[derive(Debug)]
+pub(super) struct OwnSpool {
+    pub(super) engine: Engine,
+    ingest: Arc<Ingest>,
+    pub(super) importer: Arc<Importer>,
+    dir: PathBuf,
 }
 
 impl ChosenTarget {
@@ -73,23 +88,52 @@ impl ChosenTarget {
         config: Option<&Config>,
         background: &Background,
     ) -> Result<Self, NodeError> {
+        Ok(match Reached::of(admin, token_file, config, background).await? {
+            Reached::Node(node) => {
+                let text = format!("through the node at {}: exactly once", node.0.url());
+                Self { target: Arc::new(node), text, spool: None }
+            }
+            Reached::Spool(spool) => {
+                let target = Arc::new(Arc::clone(&spool.importer));
+                Self { target, text: spool.text(), spool: Some(*spool) }
+            }
+        })
+    }
+
+    /// Delivers what a spool of this command holds, and closes the spool.
+    /// Errors: [`NodeError`]: something is left. It is safe in the spool.
+    pub async fn end(self) -> Result<(), NodeError> {
+        let Some(spool) = self.spool else { return Ok(()) };
+        drop(self.target);
+        spool.end().await
+    }
+}
+
+impl Reached {
+    /// The node at `admin`, or that of the configuration. If none runs, the spool of the configuration.
+    /// Errors: [`NodeError`]: neither the node nor the spool can be used.
+    pub(super) async fn of(
+        admin: Option<&AdminUrl>,
+        token_file: Option<&Path>,
+        config: Option<&Config>,
+        background: &Background,
+    ) -> Result<Self, NodeError> {
         let url = match (admin, config) {
             (Some(url), _) => url.clone(),
             (None, Some(config)) => admin_url(&format!("http://{}", here(config.admin.listen)))?,
             (None, None) => admin_url(ADMIN_URL)?,
         };
         let token = AdminToken::of_command(token_file)?;
-        let node = NodeTarget(AdminClient::new(url.clone(), token));
+        let node = NodeTarget(AdminClient::new(url, token));
         let no_node = match node.answers().await {
-            Ok(()) => {
-                let text = format!("through the node at {url}: exactly once");
-                return Ok(Self { target: Arc::new(node), text, spool: None });
-            }
+            Ok(()) => return Ok(Self::Node(node)),
             Err(NoNode::Denied(why)) => return Err(Unusable::Denied(why).into()),
             Err(NoNode::NoAnswer(why)) => why,
         };
         let how = match config {
-            Some(config) if admin.is_none() => return Self::own_spool(config, &no_node, background).await,
+            Some(config) if admin.is_none() => {
+                return Ok(Self::Spool(Box::new(OwnSpool::open(config, &no_node, background).await?)));
+            }
             Some(_) => {
                 "start the node; or leave out --admin, and the calls go into the spool of --config without one"
             }
@@ -100,27 +144,32 @@ impl ChosenTarget {
         };
         Err(Unusable::Unreachable(format!("{no_node}: {how}")).into())
     }
+}
 
-    async fn own_spool(config: &Config, no_node: &str, background: &Background) -> Result<Self, NodeError> {
-        let dir = config.spool.dir.clone();
-        if let Err(locked @ DirectoryError::Locked(_)) = RealDisk::open(&dir) {
+impl OwnSpool {
+    async fn open(config: &Config, no_node: &str, background: &Background) -> Result<Self, NodeError> {
+        let dir = &config.spool.dir;
+        if let Err(locked @ DirectoryError::Locked(_)) = RealDisk::open(dir) {
             return Err(Unusable::Unreachable(format!("{no_node}, and {locked}")).into());
         }
-        let disk = open_disk(&dir, !config.spool.unsafe_filesystem)?;
+        let disk = open_disk(dir, !config.spool.unsafe_filesystem)?;
         let (engine, _proxy) = serve::engine(config, disk, background).await?;
         let ingest = engine.ingest(ingest_settings(config));
-        let importer = engine.importer(&ingest, &dir, Arc::new(Configured::new(config))).await?;
-        let text = format!("into the spool {}, and from there to the bucket: exactly once", dir.display());
-        Ok(Self { target: Arc::new(importer), text, spool: Some((engine, ingest)) })
+        let importer = engine.importer(&ingest, dir, Arc::new(Configured::new(config))).await?;
+        Ok(Self { engine, ingest, importer, dir: dir.clone() })
     }
 
-    /// Delivers what a spool of this command holds, and closes the spool.
+    /// The text about it, for people.
+    pub(super) fn text(&self) -> String {
+        format!("into the spool {}, and from there to the bucket: exactly once", self.dir.display())
+    }
+
+    /// Delivers what the spool holds, and closes it.
     /// Errors: [`NodeError`]: something is left. It is safe in the spool.
-    pub async fn end(self) -> Result<(), NodeError> {
-        let Some((engine, ingest)) = self.spool else { return Ok(()) };
-        drop(self.target);
-        ingest.finish().await;
-        match engine.deliver_and_close(DELIVERY).await? {
+    pub(super) async fn end(self) -> Result<(), NodeError> {
+        drop(self.importer);
+        self.ingest.finish().await;
+        match self.engine.deliver_and_close(DELIVERY).await? {
             0 => Ok(()),
             left => Err(NodeError::Other(format!(
                 "{} not delivered yet, but safe in the spool: the node delivers what is left when it starts again, and \

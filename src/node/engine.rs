@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::archive_view::NodeArchive;
+use super::bucket_imports::{ImportStores, ImportsDeps};
 use super::error::NodeError;
 use super::outside::Outside;
 use super::recovery::{Recovery, report};
@@ -93,6 +94,7 @@ impl Engine {
             history: Mutex::default(),
             setup: Mutex::default(),
             destinations: OnceLock::new(),
+            bucket_imports: OnceLock::new(),
         });
         let archive = Arc::new(NodeArchive::new(Arc::clone(&view), list.clone(), Arc::clone(&store)));
         Self {
@@ -163,6 +165,19 @@ impl Engine {
         })
         .await?;
         Ok(left)
+    }
+
+    /// What imports of buckets use in this node.
+    pub fn imports_deps(&self, importer: &Arc<Importer>, stores: ImportStores) -> ImportsDeps {
+        ImportsDeps {
+            stores,
+            importer: Arc::clone(importer),
+            alarms: Arc::clone(&self.view.alarms),
+            metrics: self.outside.metrics.clone(),
+            clock: Arc::clone(&self.outside.clock),
+            random: Arc::clone(&self.outside.random),
+            live: Some(Arc::clone(&self.view.live)),
+        }
     }
 
     /// The importer of the spool in the directory `dir`, which also holds the journal of imports.

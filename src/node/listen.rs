@@ -58,6 +58,7 @@ impl Engine {
         server.live = Some(Arc::clone(&self.view.live));
         server.archive = Some(Arc::clone(&self.archive) as _);
         server.destinations = Some(Arc::clone(&self.view) as _);
+        server.bucket_imports = Some(Arc::clone(&self.view) as _);
         let supervised = |what| Supervised::new(&self.view.alarms, what);
         let admin = {
             let (server, listener, stop) = (Arc::new(server), Arc::new(admin), admin_stop.clone());

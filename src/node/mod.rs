@@ -6,6 +6,7 @@
 
 pub mod advice;
 mod archive_view;
+pub mod bucket_imports;
 pub mod bucket_reader;
 pub mod check;
 pub mod chosen_target;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::bucket_imports::plans;
 use super::error::NodeError;
 use super::import_sources::Configured;
 use super::running::Node;
@@ -82,6 +83,7 @@ fn take_over(node: &Node, importer: &Importer, current: Loaded, new: Result<Load
     node.engine.view.live.set_mode(access.live_view);
     node.gate.set(access);
     importer.set_sources(Arc::new(Configured::new(next)));
+    node.set_imports(plans(next));
     node.set_configured(ids(next));
     node.set_setup(setup(&after, node));
     tracing::info!("configuration reloaded: {changes}");

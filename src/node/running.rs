@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::bucket_imports::{BucketImports, ImportPlan, ImportsDeps};
 use super::engine::{Engine, LIST_CLOSING};
 use super::error::NodeError;
 use super::setup::Setup;
@@ -72,6 +73,18 @@ impl Node {
         *lock(&self.engine.view.setup) = setup;
     }
 
+    /// Starts imports of buckets: none yet, until a configuration is put into force.
+    pub fn start_imports(&self, deps: ImportsDeps) {
+        self.engine.view.bucket_imports.get_or_init(|| BucketImports::new(deps));
+    }
+
+    /// Puts the imports of buckets of a configuration into force.
+    pub fn set_imports(&self, plans: Vec<ImportPlan>) {
+        if let Some(imports) = self.engine.view.bucket_imports.get() {
+            imports.set(plans);
+        }
+    }
+
     /// Resolves with the reason when the node cannot continue: the spool has stopped, or a task panics at
     /// every start. An alarm is then active.
     pub async fn failed(&self) -> String {
@@ -111,6 +124,10 @@ impl Node {
             // left.
             let answering = if stopped.is_none() { ANSWERING } else { CLOSING };
             self.collector.drain(answering.min(deadline.saturating_sub(now()))).await;
+            // What they store until they end is delivered, too.
+            if let Some(imports) = self.engine.view.bucket_imports.get() {
+                imports.stop(answering.min(deadline.saturating_sub(now()))).await;
+            }
         };
         tokio::select! {
             () = in_order => {}

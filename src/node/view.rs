@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
+use super::bucket_imports::BucketImports;
 use super::ledger_view;
 use super::removed_sources::{RemovedSources, removed_name};
 use super::setup::Setup;
@@ -75,6 +76,7 @@ pub(super) struct NodeView {
     pub(super) live: Arc<LiveView>,
     pub(super) history: Mutex<HistoryRing>,
     pub(super) destinations: OnceLock<Destinations>,
+    pub(super) bucket_imports: OnceLock<BucketImports>,
     pub(super) setup: Mutex<Setup>,
 }
 
@@ -429,6 +431,7 @@ impl AdminView for NodeView {
             s3_proxy: self.proxy.get().cloned(),
             ledger: Some(ledger),
             sources,
+            imports: self.bucket_imports.get().map(BucketImports::shown).unwrap_or_default(),
         }
     }
 

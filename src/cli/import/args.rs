@@ -10,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use super::converter_args::{InferArgs, PreviewArgs};
+use super::run_args::{RenameArgs, RunArgs};
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
 use crate::cli::admin_args::AdminArgs;
@@ -31,6 +32,10 @@ pub enum ImportCommand {
     InferConverter(InferArgs),
     /// Show rows of files beside the calls that a converter makes of them; store nothing
     Preview(Box<PreviewArgs>),
+    /// Make one pass over the bucket of an [[import]] now
+    Run(Box<RunArgs>),
+    /// Give the history of an [[import]] to another name
+    Rename(Box<RenameArgs>),
     /// List the imports of a running node: what each one did, what waits, what was rejected and why
     List(ListArgs),
 }

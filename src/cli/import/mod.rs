@@ -10,6 +10,8 @@ mod preview;
 mod preview_text;
 mod resume;
 mod retry;
+pub(in crate::cli) mod run;
+pub mod run_args;
 mod show;
 mod summary;
 mod to;
@@ -49,6 +51,8 @@ pub async fn run(
         }
         ImportCommand::InferConverter(args) => infer::run(args, out).await,
         ImportCommand::Preview(args) => preview::run(args, out).await,
+        ImportCommand::Run(args) => stoppable(async |stop| run::run(args, stop, background, out).await).await,
+        ImportCommand::Rename(args) => run::rename(args, background, out).await,
         ImportCommand::List(args) => Ok(list::run(args, out).await?),
     }
 }

@@ -1,6 +1,6 @@
 //! The status for people: problems first, then the totals, then a line for each source. Pure.
 
-use crate::admin::{LedgerCounts, LedgerStatus, SourceStatus, Status};
+use crate::admin::{BucketImportStatus, LedgerCounts, LedgerStatus, SourceStatus, Status};
 use crate::live::RefusedKind;
 use crate::node::REFUSED;
 use crate::sources::SourceId;
@@ -12,12 +12,15 @@ use crate::words::{
 };
 
 use super::activity::{Activity, sparkline};
+use crate::cli::import::run::lines as found;
 use crate::cli::paint::{BAD, FAINT, GOOD, Mark, WARNING};
 
 /// The most bytes of an alarm's text that are shown: enough for the advice at its end.
 const ALARM_TEXT_MAX: usize = 2_048;
 /// The most object and dead-letter streams of a source that are shown.
 const STREAMS_SHOWN_MAX: usize = 20;
+/// The most files of an import that are not done, and are named.
+const IMPORT_FILES_SHOWN_MAX: usize = 5;
 /// Sources that are shown even if the screen has no space for them.
 const SOURCES_MIN: usize = 3;
 /// The seconds of a year: a longer time is not worth an exact number.
@@ -28,13 +31,14 @@ const REFUSALS_SHOWN_FOR: u64 = 600;
 const LABEL: usize = 9;
 
 /// Words at the beginnings of lines, for [`painted`](crate::cli::paint::painted).
-pub const MARKS: [Mark; 9] = [
+pub const MARKS: [Mark; 10] = [
     ("ready", GOOD),
     ("NOT READY", BAD),
     ("degraded:", WARNING),
     ("ALARM", BAD),
     ("  difference:", BAD),
     ("  REFUSED", BAD),
+    ("  FAILING", BAD),
     ("  waits for:", WARNING),
     ("  last error:", WARNING),
     ("source ", FAINT),
@@ -89,6 +93,13 @@ pub fn lines(status: &Status, view: &View<'_>) -> Vec<String> {
     );
     let head = std::iter::once(Line::new("", first)).chain(troubles(status)).chain(whole(status, view));
     let mut lines: Vec<String> = head.flat_map(|line| line.wrapped(view.columns)).collect();
+    let imports =
+        status.imports.iter().filter(|import| view.source.is_none_or(|id| id.as_str() == import.source));
+    lines.extend(
+        imports
+            .flat_map(|import| of_import(import, status.now_ms))
+            .flat_map(|line| line.wrapped(view.columns)),
+    );
     let wanted = |source: &&SourceStatus| view.source.is_none_or(|id| id.as_str() == source.id);
     let wanted: Vec<&SourceStatus> = status.sources.iter().filter(wanted).collect();
     if !wanted.is_empty() {
@@ -240,6 +251,38 @@ fn stream_counts(counts: &LedgerCounts) -> String {
         grouped(counts.pending),
         grouped(counts.lost)
     )
+}
+
+/// An import of a bucket: what its last pass found, and when the next one begins.
+fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
+    let ago = |at: i64| about_seconds(seconds_since(now_ms, at));
+    let doing = match (import.enabled, import.pass_since_ms, import.next_ms) {
+        (false, ..) => "paused".to_owned(),
+        (true, Some(since), _) => {
+            format!("a pass is under way for {}, {}", ago(since), counted(import.pass_rows, "row", "rows"))
+        }
+        (true, None, Some(next)) => {
+            format!("the next pass in {}", about_seconds(seconds_since(next, now_ms)))
+        }
+        (true, None, None) => "the first pass has not begun".to_owned(),
+    };
+    let [name, place, source] =
+        [&import.name, &import.place, &import.source].map(|text| outside_text(text).to_string());
+    let mut lines = vec![Line::labelled("import", format!("{name}, {place} into {source}: {doing}"))];
+    if let Some(failing) = &import.failing {
+        let since = import.failing_since_ms.map_or_else(String::new, |at| format!(" for {}", ago(at)));
+        let what = outside_text_within(failing, ALARM_TEXT_MAX);
+        lines.push(Line::new("  FAILING", format!("{since}: {what}")));
+    }
+    if let Some(last) = &import.last {
+        lines.push(Line::new("  last pass: ", format!("ended {} ago", ago(last.ended_ms))));
+        lines.extend(
+            found(last, IMPORT_FILES_SHOWN_MAX)
+                .into_iter()
+                .map(|(name, text)| Line::new(&format!("  {name:<11}"), text)),
+        );
+    }
+    lines
 }
 
 /// The table of sources, with what is wrong below each. If there is no space for all, those with problems

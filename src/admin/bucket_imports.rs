@@ -1,0 +1,146 @@
+//! Imports of buckets: what their passes found, and what an operator can ask of them. They are part of the
+//! status; `POST /api/imports/{name}/run` and `/rename` change something.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::boxed_future::BoxFuture;
+use crate::sources::SourceId;
+
+/// One import of a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BucketImportStatus {
+    /// The import's name.
+    pub name: String,
+    /// The source of its calls.
+    pub source: String,
+    /// What is listed: `s3://bucket/prefix`.
+    pub place: String,
+    /// Whether the configuration enables it. If not, it is paused.
+    pub enabled: bool,
+    /// Since when a pass is under way (Unix milliseconds).
+    pub pass_since_ms: Option<i64>,
+    /// Rows that the pass under way has read.
+    pub pass_rows: u64,
+    /// The last pass that reached its end, since the process started.
+    pub last: Option<PassStatus>,
+    /// When the next pass begins (Unix milliseconds).
+    pub next_ms: Option<i64>,
+    /// Why the import cannot go on, and what to do.
+    pub failing: Option<String>,
+    /// Since when (Unix milliseconds).
+    pub failing_since_ms: Option<i64>,
+}
+
+/// What a pass over a bucket found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassStatus {
+    /// The import's name.
+    pub import: String,
+    /// When the pass began (Unix milliseconds).
+    pub began_ms: i64,
+    /// When it ended (Unix milliseconds).
+    pub ended_ms: i64,
+    /// Objects that the listing showed.
+    pub listed: u64,
+    /// Requests of the listing.
+    pub list_requests: u64,
+    /// Objects that were imported before, and were not asked for again.
+    pub known: u64,
+    /// Objects that are not imported, by the reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// What became of the files of the other objects.
+    pub files: BTreeMap<String, u64>,
+    /// Objects that had not begun when the pass ended.
+    pub not_begun: u64,
+    /// Rows that the pass read.
+    pub rows: u64,
+    /// Calls that the pass stored.
+    pub stored: u64,
+    /// Rows that the pass rejected, and calls that the limits of a collector refuse.
+    pub rejected: u64,
+    /// Rows that the converter left out.
+    pub skipped_rows: u64,
+    /// The first files that are not done.
+    pub not_done: Vec<FileNotDone>,
+    /// Whether the pass was stopped before its end.
+    pub stopped: bool,
+    /// Why the pass could not go on.
+    pub failed: Option<PassFailure>,
+}
+
+/// A file that is not done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileNotDone {
+    /// The file's name.
+    pub name: String,
+    /// What became of it, such as `poison`.
+    pub became: String,
+    /// The last error, with its code.
+    pub error: Option<String>,
+}
+
+/// Why a pass could not go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassFailure {
+    /// The kind: `denied`, `settings`, `journal` or `refused`.
+    pub kind: String,
+    /// What happened, and what to do.
+    pub what: String,
+}
+
+/// The pass that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedPass {
+    /// The import's name.
+    pub name: SourceId,
+    /// The first key.
+    pub from: Option<String>,
+    /// The last key.
+    pub to: Option<String>,
+}
+
+/// Imports of buckets, for an operator who changes something.
+pub trait BucketImportsView: Send + Sync + fmt::Debug {
+    /// Makes one pass now, after the one under way, and waits for its end. The pass goes on if the future is
+    /// dropped.
+    fn run(&self, asked: AskedPass) -> BoxFuture<'_, Result<PassStatus, BucketImportError>>;
+
+    /// Gives the history of the import `old` to the name `new`.
+    fn rename(&self, old: SourceId, new: SourceId) -> BoxFuture<'_, Result<Renamed, BucketImportError>>;
+}
+
+/// An import has another name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Renamed {
+    /// The name that its history now has.
+    pub name: String,
+}
+
+/// Why nothing is done with an import of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BucketImportError {
+    /// The configuration has no import with this name.
+    #[error("the configuration has no [[import]] {name}{known}", name = .0, known = known(.1))]
+    Unknown(String, Vec<String>),
+    /// The import is not enabled.
+    #[error("import {0} is paused: set enabled = true for it, and run it again")]
+    Paused(String),
+    /// The names do not allow it, in words.
+    #[error("{0}")]
+    Refused(String),
+    /// The process ends, or the import was changed or removed meanwhile.
+    #[error("import {0} was stopped, removed or changed before the pass ended: run it again")]
+    Stopped(String),
+}
+
+fn known(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; it has {}", names.join(", ")) }
+}

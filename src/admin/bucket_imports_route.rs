@@ -1,0 +1,88 @@
+//! The routes of imports of buckets. Pure.
+
+use http::Method;
+
+use super::bucket_imports::AskedPass;
+use super::no_route::NoRoute;
+use super::query_parameters::QueryParameters;
+use crate::sources::SourceId;
+
+/// The longest key of S3, in bytes.
+const KEY_MAX: usize = 1_024;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BucketImportsRoute {
+    /// `POST /api/imports/{name}/run`
+    Run(AskedPass),
+    /// `POST /api/imports/{name}/rename`
+    Rename(SourceId, SourceId),
+}
+
+/// The route of a path, if it is one of imports of buckets.
+pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<BucketImportsRoute, NoRoute>> {
+    let (name, what) = path.strip_prefix("/api/imports/")?.split_once('/')?;
+    let name = SourceId::new(name).ok()?;
+    let asked = match what {
+        "run" => run,
+        "rename" => rename,
+        _ => return None,
+    };
+    if method != Method::POST {
+        return Some(Err(NoRoute::Method { allow: "POST" }));
+    }
+    Some(asked(name, query).map_err(NoRoute::Query))
+}
+
+fn run(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
+    let mut parameters = QueryParameters::of(query, &["from", "to"])?;
+    let key = |text: &str| (1..=KEY_MAX).contains(&text.len()).then(|| text.to_owned());
+    let (from, to) = (parameters.may("from", key)?, parameters.may("to", key)?);
+    Ok(BucketImportsRoute::Run(AskedPass { name, from, to }))
+}
+
+fn rename(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
+    let mut parameters = QueryParameters::of(query, &["to"])?;
+    let to = parameters.must("to", |text| SourceId::new(text).ok())?;
+    Ok(BucketImportsRoute::Rename(name, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_path_has_its_route() {
+        let id = |name: &str| SourceId::new(name).unwrap();
+        let post = |path: &str, query: &str| route(&Method::POST, path, query);
+        let asked = |from: Option<&str>, to: Option<&str>| {
+            let (from, to) = (from.map(str::to_owned), to.map(str::to_owned));
+            Some(Ok(BucketImportsRoute::Run(AskedPass { name: id("orders"), from, to })))
+        };
+        assert_eq!(post("/api/imports/orders/run", ""), asked(None, None));
+        assert_eq!(
+            post("/api/imports/orders/run", "from=in%2Fa+b&to=in/c"),
+            asked(Some("in/a b"), Some("in/c"))
+        );
+        assert!(matches!(
+            post("/api/imports/orders/run", "fron=a"),
+            Some(Err(NoRoute::Query(what))) if what == "the parameters are from, to"
+        ));
+        assert!(matches!(post("/api/imports/orders/run", "from="), Some(Err(NoRoute::Query(_)))));
+        assert_eq!(
+            post("/api/imports/orders/rename", "to=sales"),
+            Some(Ok(BucketImportsRoute::Rename(id("orders"), id("sales"))))
+        );
+        assert!(matches!(
+            post("/api/imports/orders/rename", ""),
+            Some(Err(NoRoute::Query(what))) if what == "to is missing"
+        ));
+        assert_eq!(
+            route(&Method::GET, "/api/imports/orders/run", ""),
+            Some(Err(NoRoute::Method { allow: "POST" }))
+        );
+        for odd in ["/api/imports", "/api/imports/orders", "/api/imports/../run", "/api/imports/orders/x"] {
+            assert_eq!(post(odd, ""), None, "{odd}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `forebay import run` and `rename`: one pass over the bucket of an `[[import]]`, and another name for one.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use tokio_util::sync::CancellationToken;
+
+use super::resume;
+use super::run_args::{NodeOrSpoolArgs, RenameArgs, RunArgs};
+use crate::admin::{AskedPass, PassStatus};
+use crate::cli::failure::{self, Failure};
+use crate::cli::print_json::print_either;
+use crate::cli::serve;
+use crate::node::bucket_imports::ImportsAt;
+use crate::runtime::Background;
+use crate::runtime::say::say;
+use crate::words::{counted, grouped, outside_text};
+
+/// Files that are named after a pass.
+const NAMED_MAX: usize = 20;
+
+/// Makes a pass, and prints what it found.
+/// Errors: [`Failure`], also if a file failed or rows were rejected: see the exit codes.
+pub(super) async fn run(
+    args: &RunArgs,
+    stop: CancellationToken,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let imports = reached(&args.at, background).await?;
+    let what = format!("importing {} {}", args.name, imports.text());
+    if args.json {
+        tracing::info!("{what}")
+    } else {
+        say(&what)
+    }
+    let asked = AskedPass { name: args.name.clone(), from: args.from.clone(), to: args.to.clone() };
+    let made = imports.run(asked, stop).await;
+    // Also after a failure the spool is closed, and what it holds is delivered.
+    let ended = imports.end().await;
+    let Some(pass) = made? else {
+        let what = "stopped waiting: the node goes on with the pass, and `forebay status` shows it";
+        return Err(Failure::with_code(failure::INTERRUPTED, what));
+    };
+    print_either(out, args.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
+    ended?;
+    failure_of(&pass).map_or(Ok(()), Err)
+}
+
+/// Gives an import another name.
+/// Errors: [`Failure`]: nothing has changed, or what waits in the spool is not delivered.
+pub(super) async fn rename(
+    args: &RenameArgs,
+    background: &Background,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let imports = reached(&args.at, background).await?;
+    let renamed = imports.rename(args.old.clone(), args.new.clone()).await;
+    let ended = imports.end().await;
+    let renamed = renamed?;
+    let new = outside_text(&renamed.name).to_string();
+    print_either(out, args.json, &renamed, || {
+        format!(
+            "import {} is now {new}: files that were imported under the old name are known under the new one\n",
+            args.old
+        )
+    })?;
+    Ok(ended?)
+}
+
+async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
+    let loaded = at.config.as_deref().map(serve::load).transpose()?;
+    let config = loaded.map(|(_, loaded)| loaded.config);
+    Ok(ImportsAt::of(at.admin.as_ref(), at.token_file.as_deref(), config, background).await?)
+}
+
+/// `3 done, 1 poison`; empty if there are none.
+fn list(counts: &BTreeMap<String, u64>) -> String {
+    let some = counts.iter().filter(|(_, count)| **count > 0);
+    let shown =
+        some.map(|(what, count)| format!("{} {}", grouped(*count), outside_text(&what.replace('_', " "))));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// What a pass found, in a few lines without their beginning.
+pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(failed) = &pass.failed {
+        lines.push(("failed:", outside_text(&failed.what).to_string()));
+        return lines;
+    }
+    let skipped: u64 = pass.skipped.values().sum();
+    lines.push((
+        "listed:",
+        format!(
+            "{}: {} known, {} skipped, {} to import",
+            counted(pass.listed, "object", "objects"),
+            grouped(pass.known),
+            grouped(skipped),
+            grouped(pass.listed.saturating_sub(pass.known).saturating_sub(skipped))
+        ),
+    ));
+    let (files, skips) = (list(&pass.files), list(&pass.skipped));
+    if !skips.is_empty() {
+        lines.push(("skipped:", skips));
+    }
+    if !files.is_empty() {
+        lines.push(("files:", files));
+        let rows = format!(
+            "{}: {} stored, {} rejected, {} left out by the converter",
+            counted(pass.rows, "row", "rows"),
+            counted(pass.stored, "call", "calls"),
+            grouped(pass.rejected),
+            grouped(pass.skipped_rows)
+        );
+        lines.push(("read:", rows));
+    }
+    if pass.not_begun > 0 {
+        lines.push(("not begun:", counted(pass.not_begun, "object", "objects")));
+    }
+    for file in pass.not_done.iter().take(named_max) {
+        let error = file.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+        let text = format!("{} {}{error}", file.name, file.became.replace('_', " "));
+        lines.push(("not done:", outside_text(&text).to_string()));
+    }
+    let more = (pass.not_done.len() as u64).saturating_sub(named_max as u64);
+    if more > 0 {
+        lines.push(("", format!("and {}", counted(more, "more file", "more files"))));
+    }
+    lines
+}
+
+fn text(pass: &PassStatus) -> String {
+    lines(pass, NAMED_MAX).into_iter().map(|(name, text)| format!("  {name:<11}{text}\n")).collect()
+}
+
+/// The failure that the command ends with, if any.
+fn failure_of(pass: &PassStatus) -> Option<Failure> {
+    let count = |became: &str| pass.files.get(became).copied().unwrap_or(0);
+    if pass.stopped || count("stopped") > 0 {
+        return Some(resume::stopped());
+    }
+    if let Some(failed) = &pass.failed {
+        let code = match failed.kind.as_str() {
+            "denied" => failure::DENIED,
+            "settings" => failure::WRONG_USAGE,
+            _ => failure::FAILED,
+        };
+        return Some(Failure::with_code(code, outside_text(&failed.what).to_string()));
+    }
+    let failed =
+        ["failed", "poison", "changed", "missing", "refused"].into_iter().any(|became| count(became) > 0);
+    let (code, what) = if count("denied") > 0 {
+        (failure::DENIED, "access to some files is denied")
+    } else if failed || pass.not_begun > 0 {
+        (failure::FAILED, "some files are not imported")
+    } else if pass.rejected > 0 {
+        (failure::SOME_REJECTED, "some rows were rejected; `forebay import list` names the files with them")
+    } else {
+        return None;
+    };
+    Some(Failure::with_code(code, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{FileNotDone, PassFailure};
+
+    fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+        pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+
+    #[test]
+    fn a_pass_is_shown_with_what_is_not_done() {
+        let pass = PassStatus {
+            listed: 1_204,
+            known: 1_200,
+            skipped: counts(&[("folder", 1), ("too_small", 1)]),
+            files: counts(&[("done", 1), ("poison", 1)]),
+            rows: 12,
+            stored: 10,
+            rejected: 2,
+            not_done: vec![FileNotDone {
+                name: "s3://lake/in/\u{1b}[2J".to_owned(),
+                became: "poison".to_owned(),
+                error: Some("E-FORMAT: an array".to_owned()),
+            }],
+            ..PassStatus::default()
+        };
+        assert_eq!(
+            text(&pass),
+            "  listed:    1,204 objects: 1,200 known, 2 skipped, 2 to import\n  skipped:   1 folder, 1 too small\n  \
+             files:     1 done, 1 poison\n  read:      12 rows: 10 calls stored, 2 rejected, 0 left out by the converter\n  \
+             not done:  s3://lake/in/\\u{1b}[2J poison: E-FORMAT: an array\n"
+        );
+        assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);
+    }
+
+    #[test]
+    fn each_end_has_its_exit_code() {
+        let code = |pass: &PassStatus| failure_of(pass).map_or(0, |failure| failure.code());
+        let files = |became: &str| PassStatus { files: counts(&[(became, 1)]), ..PassStatus::default() };
+        for became in ["done", "done_before"] {
+            assert_eq!(code(&files(became)), 0, "{became}");
+        }
+        for became in ["failed", "poison", "changed", "missing", "refused"] {
+            assert_eq!(code(&files(became)), failure::FAILED, "{became}");
+        }
+        assert_eq!(code(&files("denied")), failure::DENIED);
+        assert_eq!(code(&files("stopped")), failure::INTERRUPTED);
+        assert_eq!(code(&PassStatus { rejected: 1, ..files("done") }), failure::SOME_REJECTED);
+        let failed = |kind: &str| PassStatus {
+            failed: Some(PassFailure { kind: kind.to_owned(), what: "why".to_owned() }),
+            ..PassStatus::default()
+        };
+        assert_eq!(code(&failed("denied")), failure::DENIED);
+        assert_eq!(code(&failed("settings")), failure::WRONG_USAGE);
+        assert_eq!(code(&failed("journal")), failure::FAILED);
+    }
+}

@@ -1,0 +1,87 @@
+//! The options of `forebay import run` and `rename`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+use crate::admin_client::AdminUrl;
+use crate::sources::SourceId;
+
+/// A running node, or a spool.
+#[derive(Clone, Debug, Args)]
+pub struct NodeOrSpoolArgs {
+    /// URL of the running node's admin listener; by default that of the configuration
+    #[arg(long = "admin", value_name = "URL")]
+    pub admin: Option<AdminUrl>,
+
+    /// File whose first line is the node's admin token; by default the token is in FOREBAY_ADMIN_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Configuration file: if its node is not running, the command works in its spool
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// `forebay import run`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A running node makes the pass: after the one under way, and also if its interval is not over. If no node is running,
+the command makes the pass in the spool of --config, and delivers the calls.
+
+Exit codes: 0 all files imported, 1 a file failed, 2 wrong usage or configuration, 3 some rows were rejected,
+4 the node or the store cannot be reached, 5 access denied, 130 interrupted.
+
+Examples:
+  forebay import run orders
+  forebay import run orders --config forebay.toml --from orders/2026-11-01 --to orders/2026-11-30")]
+pub struct RunArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// Import only objects from this key on
+    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub from: Option<String>,
+
+    /// Import only objects up to this key, included
+    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub to: Option<String>,
+
+    /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import rename`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+First write the new name and enabled = false in the configuration, then rename, then set enabled = true. Otherwise the
+import begins from its first file under the new name.
+
+Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, or the names do not allow it, 4 the node cannot be
+reached, 5 access denied.
+
+Example:
+  forebay import rename orders sales")]
+pub struct RenameArgs {
+    /// The name that the import had
+    #[arg(value_name = "OLD", value_parser = SourceId::new)]
+    pub old: SourceId,
+
+    /// The name that the configuration has now
+    #[arg(value_name = "NEW", value_parser = SourceId::new)]
+    pub new: SourceId,
+
+    /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}

@@ -1,0 +1,96 @@
+//! A bucket of which only the keys of a range are listed.
+
+use std::sync::Arc;
+
+use crate::object::{ObjectKey, S3Location};
+use crate::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
+use crate::store::{Attempted, Head, ObjectVersion};
+
+/// A store that lists only the keys from one to another, both included.
+#[derive(Debug)]
+pub(super) struct KeyRange {
+    pub(super) store: Arc<dyn StoreReader>,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+}
+
+impl KeyRange {
+    /// A key before the first one, with which the listing begins.
+    fn before_first(&self) -> Option<&str> {
+        let first = self.from.as_deref()?;
+        let (last, _) = first.char_indices().next_back()?;
+        first.get(..last).filter(|key| !key.is_empty())
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.from.as_deref().is_none_or(|first| first <= key)
+            && self.to.as_deref().is_none_or(|last| key <= last)
+    }
+}
+
+impl StoreReader for KeyRange {
+    fn list<'a>(&'a self, location: &'a S3Location, from: ListFrom<'a>) -> Attempted<'a, ListPage> {
+        Box::pin(async move {
+            let after = if from.next.is_none() { from.after.or(self.before_first()) } else { from.after };
+            let mut page = self.store.list(location, ListFrom { after, ..from }).await?;
+            // Keys come in order: behind the last one there is nothing to list.
+            if page.objects.last().zip(self.to.as_deref()).is_some_and(|(last, to)| last.key.as_str() > to) {
+                page.next = None;
+            }
+            page.objects.retain(|listed| self.has(listed.key.as_str()));
+            Ok(page)
+        })
+    }
+
+    fn head_of<'a>(
+        &'a self,
+        location: &'a S3Location,
+        key: &'a ObjectKey,
+        version: Option<&'a str>,
+    ) -> Attempted<'a, Head> {
+        self.store.head_of(location, key, version)
+    }
+
+    fn get<'a>(&'a self, location: &'a S3Location, key: &'a ObjectKey) -> Attempted<'a, ObjectBody> {
+        self.store.get(location, key)
+    }
+
+    fn range<'a>(
+        &'a self,
+        location: &'a S3Location,
+        key: &'a ObjectKey,
+        version: Option<&'a ObjectVersion>,
+        wanted: ByteRange,
+    ) -> Attempted<'a, RangeBytes> {
+        self.store.range(location, key, version, wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{BucketString, Encryption};
+    use crate::store::fake::FakeStore;
+    use crate::store::{ObjectStore as _, Put, PutMode};
+
+    #[tokio::test]
+    async fn both_ends_of_a_range_are_included() {
+        let (store, to) = (FakeStore::new(), BucketString::parse("lake").unwrap());
+        let to = S3Location::new(to, Encryption::None);
+        for key in ["in/a", "in/b", "in/b/1", "in/c", "in/d", "in/é"] {
+            let key = ObjectKey::listed(key.to_owned());
+            store.put(&Put::plain(to.clone(), key, "x", PutMode::Overwrite)).await.unwrap();
+        }
+        let listed = async |first: Option<&str>, last: Option<&str>| {
+            let (from, last) = (first.map(str::to_owned), last.map(str::to_owned));
+            let range = KeyRange { store: Arc::new(store.clone()), from, to: last };
+            let page = range.list(&to, ListFrom { prefix: "in/", ..ListFrom::default() }).await.unwrap();
+            page.objects.iter().map(|listed| listed.key.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(None, None).await.len(), 6);
+        assert_eq!(listed(Some("in/b"), Some("in/c")).await, ["in/b", "in/b/1", "in/c"]);
+        assert_eq!(listed(None, Some("in/a")).await, ["in/a"]);
+        assert_eq!(listed(Some("in/é"), None).await, ["in/é"]);
+        assert_eq!(listed(Some("in/b"), Some("in/a")).await, [""; 0]);
+    }
+}

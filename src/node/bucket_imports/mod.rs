@@ -1,0 +1,20 @@
+//! Imports of buckets, as `[[import]]` says: the tasks of a running node, and one pass without a node.
+//!
+//! [`ImportPlan`] is what a configuration says of one import, with what the rest of the configuration means for
+//! it. `one_import` makes passes over one bucket, one at a time. [`BucketImports`] has a task for each import that
+//! is enabled, and follows changes of the configuration. [`run_import`](ImportsAt::run) does what a command asks
+//! for: in a running node, or in the spool of the configuration.
+
+mod deps;
+mod key_range;
+mod one_import;
+mod operator;
+mod pass_status;
+mod plan;
+mod reached;
+mod running;
+
+pub use deps::ImportsDeps;
+pub use plan::{ImportPlan, ImportStores, plans};
+pub use reached::ImportsAt;
+pub use running::BucketImports;

@@ -1,0 +1,22 @@
+//! What an operator can ask of the imports of a running node.
+
+use crate::admin::{AskedPass, BucketImportError, BucketImportsView, PassStatus, Renamed};
+use crate::boxed_future::BoxFuture;
+use crate::node::view::NodeView;
+use crate::sources::SourceId;
+
+impl BucketImportsView for NodeView {
+    fn run(&self, asked: AskedPass) -> BoxFuture<'_, Result<PassStatus, BucketImportError>> {
+        Box::pin(async move {
+            let imports = self.bucket_imports.get();
+            imports.ok_or_else(|| BucketImportError::Stopped(asked.name.to_string()))?.run(asked).await
+        })
+    }
+
+    fn rename(&self, old: SourceId, new: SourceId) -> BoxFuture<'_, Result<Renamed, BucketImportError>> {
+        Box::pin(async move {
+            let imports = self.bucket_imports.get();
+            imports.ok_or_else(|| BucketImportError::Stopped(old.to_string()))?.rename(old, new).await
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! What a pass found, for people.
+
+use crate::admin::{FileNotDone, PassFailure, PassStatus};
+use crate::import::FileEnd;
+use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};
+use crate::store::Outlook;
+use crate::time::UnixMillis;
+
+/// The code of a file whose last error stands in an earlier report.
+const POISON: &str = "E-POISON";
+
+/// What a pass of an import found. With `full`, error texts also have what files contain and stores said.
+pub(super) fn pass_status(
+    import: &str,
+    (began, ended): (UnixMillis, UnixMillis),
+    report: &Result<PassReport, PassError>,
+    full: bool,
+) -> PassStatus {
+    let status = PassStatus {
+        import: import.to_owned(),
+        began_ms: began.0,
+        ended_ms: ended.0,
+        ..PassStatus::default()
+    };
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => return PassStatus { failed: Some(failure(error, full)), ..status },
+    };
+    PassStatus {
+        listed: report.listed,
+        list_requests: report.list_requests,
+        known: report.known,
+        skipped: report.skipped.iter().map(|(why, count)| (why.slug().to_owned(), *count)).collect(),
+        files: report.files.iter().map(|(became, count)| (became.slug().to_owned(), *count)).collect(),
+        not_begun: report.not_begun,
+        rows: report.rows,
+        stored: report.stored,
+        rejected: report.rejected,
+        skipped_rows: report.skipped_rows,
+        not_done: report.not_done.iter().map(|file| not_done(file, full)).collect(),
+        ..status
+    }
+}
+
+fn not_done(file: &NotDone, full: bool) -> FileNotDone {
+    let NotDone { name, became, end } = file;
+    FileNotDone { name: name.clone(), became: became.slug().to_owned(), error: error_of(end, full) }
+}
+
+fn error_of(end: &FileEnd, full: bool) -> Option<String> {
+    Some(match (end, full) {
+        (FileEnd::Failed(error), true) => error.to_string(),
+        (FileEnd::Failed(error), false) => error.masked(),
+        (FileEnd::Refused(error), true) => error.to_string(),
+        (FileEnd::Refused(error), false) => error.masked(),
+        _ => return None,
+    })
+}
+
+/// Why a pass could not go on.
+pub(super) fn failure(error: &PassError, full: bool) -> PassFailure {
+    let (kind, what) = match error {
+        PassError::List { bucket, prefix, cause } => {
+            let remedy = cause.reader_remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
+            let told = cause.told();
+            let what = format!("s3://{bucket}/{prefix} cannot be listed: {}{remedy}", told.shown(full));
+            (if cause.outlook() == Outlook::Denied { "denied" } else { "refused" }, what)
+        }
+        PassError::Name(error) => ("settings", error.to_string()),
+        PassError::Journal(error) => ("journal", error.to_string()),
+    };
+    PassFailure { kind: kind.to_owned(), what }
+}
+
+/// Keeps the last error of files that failed too often: later passes only say that they did.
+pub(super) fn keep_errors(new: &mut PassStatus, before: Option<&PassStatus>) {
+    let Some(before) = before else { return };
+    let is_bare = |file: &&mut FileNotDone| file.error.as_ref().is_none_or(|error| error.starts_with(POISON));
+    for file in new.not_done.iter_mut().filter(is_bare) {
+        let known = before.not_done.iter().find(|known| known.name == file.name);
+        if let Some(error) = known.and_then(|known| known.error.clone()) {
+            file.error = Some(error);
+        }
+    }
+}
+
+/// What a person must fix before more files of a pass are read: those that the store refuses.
+pub(super) fn refused_files(import: &str, report: &PassReport) -> Option<String> {
+    let refused = |file: &&NotDone| matches!(file.became, Became::Denied | Became::Refused);
+    let first = report.not_done.iter().find(refused)?;
+    let count = report.files_that(Became::Denied) + report.files_that(Became::Refused);
+    let error = error_of(&first.end, false).unwrap_or_default();
+    Some(format!(
+        "files that import {import} cannot read: {count}, the first {}: {error}; each pass tries them again: let the role \
+         or the credentials of the import read them (s3:GetObject, and kms:Decrypt for encrypted ones)",
+        first.name
+    ))
+}

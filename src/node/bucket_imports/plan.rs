@@ -1,0 +1,130 @@
+//! What a configuration says of an import of a bucket, with what the rest of it means for the import.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Config, ImportSettings};
+use crate::import::bucket_import::{BucketImport, OnMissing};
+use crate::object::{BucketString, Encryption, ExternalId, Role, S3Location};
+use crate::store::reader::StoreReader;
+use crate::store::s3::{S3Settings, S3Store};
+
+/// Where the objects of a source are, below its bucket's prefix.
+const OBJECTS: &str = "segment-logs/";
+/// The folders in the directory of the spool: for rejected rows, unless the import names one, and for temporary
+/// copies of archives.
+const REJECTS: &str = "rejects";
+const TEMPORARY: &str = "imports.tmp";
+
+/// One import, and what it must know of the rest of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportPlan {
+    /// What the configuration says.
+    pub settings: ImportSettings,
+    /// What keys of its bucket begin with that this node writes.
+    never: Vec<String>,
+    /// The longest call, in bytes of JSON.
+    max_event: usize,
+    rejects: PathBuf,
+    temporary: PathBuf,
+}
+
+/// The imports of a configuration, whether they are enabled or not.
+pub fn plans(config: &Config) -> Vec<ImportPlan> {
+    let endpoint = config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str());
+    let written: Vec<&BucketString> = config.sources.iter().map(|source| &source.location.bucket).collect();
+    let (dir, max_event) = (&config.spool.dir, config.collector.max_event);
+    config
+        .imports
+        .iter()
+        .map(|import| ImportPlan::new(import, dir, max_event, (endpoint, &written)))
+        .collect()
+}
+
+impl ImportPlan {
+    /// The plan of an import of a node whose spool is in `dir`, and which writes to these buckets of a store.
+    pub fn new(
+        settings: &ImportSettings,
+        dir: &Path,
+        max_event: usize,
+        (endpoint, written): (Option<&str>, &[&BucketString]),
+    ) -> Self {
+        let is_same_store = settings.endpoint.as_ref().map(|endpoint| endpoint.as_str()) == endpoint;
+        let is_here = |bucket: &&&BucketString| is_same_store && bucket.bucket() == settings.bucket.bucket();
+        let mut never: Vec<String> =
+            written.iter().filter(is_here).map(|bucket| bucket.below(OBJECTS)).collect();
+        never.sort();
+        never.dedup();
+        let rejects = settings.rejects.as_ref().map_or_else(|| dir.join(REJECTS), PathBuf::from);
+        Self { settings: settings.clone(), never, max_event, rejects, temporary: dir.join(TEMPORARY) }
+    }
+
+    /// What a pass works with. Errors: the settings cannot be used; the text says what to do.
+    pub(super) fn import(&self) -> Result<BucketImport, String> {
+        let settings = &self.settings;
+        let role = match (&settings.role, &settings.external_id) {
+            (None, _) => None,
+            (Some(arn), Some(id)) => Some(Role { arn: arn.clone(), external_id: id.clone() }),
+            (Some(arn), None) => {
+                // As that of a source: its own name.
+                let external_id = ExternalId::parse(settings.name.as_str())
+                    .map_err(|what| format!("import.{}.external_id is not set: {what}", settings.name))?;
+                Some(Role { arn: arn.clone(), external_id })
+            }
+        };
+        let location = S3Location {
+            region: settings.region.clone(),
+            role,
+            ..S3Location::new(settings.bucket.clone(), Encryption::None)
+        };
+        Ok(BucketImport {
+            name: settings.name.to_string(),
+            location,
+            endpoint: settings.endpoint.as_ref().map_or_else(String::new, |url| url.as_str().to_owned()),
+            prefix: settings.prefix.clone(),
+            never: self.never.clone(),
+            source: settings.source.clone(),
+            converter: Arc::clone(&settings.converter.compiled),
+            converter_text: Arc::clone(&settings.converter.text),
+            max_event: self.max_event,
+            min_size: *settings.size.start(),
+            max_size: *settings.size.end(),
+            on_row_error: settings.on_row_error,
+            allow_expansion: settings.allow_expansion,
+            parallel: settings.parallel,
+            serial: settings.serial,
+            modified_after: settings.modified_after,
+            on_missing: if settings.missing_fails { OnMissing::Fail } else { OnMissing::Skip },
+            rejects: self.rejects.clone(),
+            temporary: self.temporary.clone(),
+        })
+    }
+
+    /// What is listed, for people.
+    pub(super) fn place(&self) -> String {
+        format!("s3://{}/{}", self.settings.bucket.bucket(), self.settings.prefix)
+    }
+}
+
+/// The stores that imports read: the node's own, or others at other endpoints.
+#[derive(Clone, Debug)]
+pub struct ImportStores {
+    /// The store of the node.
+    pub own: Arc<S3Store>,
+    /// Its endpoint; `None`: that of AWS.
+    pub own_endpoint: Option<String>,
+    /// How stores are reached, but for the endpoint.
+    pub settings: S3Settings,
+}
+
+impl ImportStores {
+    /// The store of an import.
+    pub(super) async fn of(&self, plan: &ImportPlan) -> Arc<dyn StoreReader> {
+        let endpoint = plan.settings.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+        if endpoint.is_none() || endpoint == self.own_endpoint {
+            return Arc::clone(&self.own) as _;
+        }
+        let settings = S3Settings { endpoint_url: endpoint, path_style: true, ..self.settings.clone() };
+        Arc::new(S3Store::new(settings).await)
+    }
+}

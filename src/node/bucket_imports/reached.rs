@@ -1,0 +1,162 @@
+//! Imports of buckets as a command reaches them: in a running node, or in the spool of the configuration.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use form_urlencoded::Serializer;
+use http::Method;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::deps::ImportsDeps;
+use super::one_import::OneImport;
+use super::plan::{ImportStores, plans};
+use super::running::{may_rename, renamed};
+use crate::admin::{AskedPass, BucketImportError, PassStatus, Renamed, import_code};
+use crate::admin_client::{AdminClient, AdminUrl, AskError};
+use crate::config::Config;
+use crate::import::Unusable;
+use crate::node::chosen_target::{OwnSpool, Reached};
+use crate::node::error::NodeError;
+use crate::node::settings::store_settings;
+use crate::runtime::Background;
+use crate::sources::SourceId;
+
+/// How long a node may take for a pass: whoever asked can end the command, and the pass goes on.
+const PASS_PATIENCE: Duration = Duration::from_secs(30 * 86_400);
+/// How long a node may take to give an import another name: one that was removed must reach the end of its step.
+const RENAME_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Where a command works with imports of buckets.
+#[derive(Debug)]
+pub struct ImportsAt(At);
+
+#[derive(Debug)]
+enum At {
+    Node(AdminClient),
+    Spool(Box<OwnSpool>, Box<Config>),
+}
+
+impl ImportsAt {
+    /// The node at `admin`, or that of the configuration. If none runs, the spool of the configuration.
+    /// Errors: [`NodeError`]: neither the node nor the spool can be used.
+    pub async fn of(
+        admin: Option<&AdminUrl>,
+        token_file: Option<&Path>,
+        config: Option<Config>,
+        background: &Background,
+    ) -> Result<Self, NodeError> {
+        let reached = Reached::of(admin, token_file, config.as_ref(), background).await?;
+        Ok(Self(match (reached, config) {
+            (Reached::Node(node), _) => At::Node(node.0),
+            (Reached::Spool(spool), Some(config)) => At::Spool(spool, Box::new(config)),
+            (Reached::Spool(_), None) => {
+                return Err(NodeError::Other("there is no configuration with a spool".to_owned()));
+            }
+        }))
+    }
+
+    /// Where it is, for people.
+    pub fn text(&self) -> String {
+        match &self.0 {
+            At::Node(client) => format!("in the node at {}", client.url()),
+            At::Spool(spool, _) => spool.text(),
+        }
+    }
+
+    /// Makes one pass. `None`: it was stopped while a node makes the pass, which goes on there.
+    /// Errors: [`NodeError`]: there is no such import, or the node or the spool cannot be used.
+    pub async fn run(
+        &self,
+        asked: AskedPass,
+        stop: CancellationToken,
+    ) -> Result<Option<PassStatus>, NodeError> {
+        match &self.0 {
+            At::Node(client) => {
+                let (name, mut query) = (asked.name.clone(), Serializer::new(String::new()));
+                for (key, value) in [("from", &asked.from), ("to", &asked.to)] {
+                    value.iter().for_each(|value| _ = query.append_pair(key, value));
+                }
+                let path = format!("/api/imports/{name}/run?{}", query.finish());
+                stop.run_until_cancelled(post(client, &path, PASS_PATIENCE)).await.transpose()
+            }
+            At::Spool(spool, config) => {
+                let plan = plans(config).into_iter().find(|plan| plan.settings.name == asked.name);
+                let plan = plan.ok_or_else(|| {
+                    let known = config.imports.iter().map(|import| import.name.to_string()).collect();
+                    wrong(&BucketImportError::Unknown(asked.name.to_string(), known))
+                })?;
+                if !plan.settings.enabled {
+                    return Err(wrong(&BucketImportError::Paused(asked.name.to_string())));
+                }
+                let stores = ImportStores {
+                    own: Arc::clone(&spool.engine.store),
+                    own_endpoint: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+                    settings: store_settings(config, "import"),
+                };
+                let store = stores.of(&plan).await;
+                let deps = ImportsDeps { live: None, ..spool.engine.imports_deps(&spool.importer, stores) };
+                let import = OneImport::new(plan, Arc::new(deps), stop);
+                Ok(Some(import.pass(&store, Some(&asked)).await))
+            }
+        }
+    }
+
+    /// Gives the history of the import `old` to the name `new`.
+    /// Errors: [`NodeError`]: nothing has changed.
+    pub async fn rename(&self, old: SourceId, new: SourceId) -> Result<Renamed, NodeError> {
+        match &self.0 {
+            At::Node(client) => {
+                let path = format!("/api/imports/{old}/rename?to={new}");
+                post(client, &path, RENAME_PATIENCE).await
+            }
+            At::Spool(spool, config) => {
+                // Nothing works in this spool now, so the new name may be enabled already.
+                may_rename(&old, &new, |name| {
+                    let is_there = *name == old && config.imports.iter().any(|import| import.name == *name);
+                    is_there.then_some(true)
+                })
+                .map_err(|error| wrong(&error))?;
+                renamed(&spool.importer, old, new).await.map_err(|error| wrong(&error))
+            }
+        }
+    }
+
+    /// Delivers what a spool of this command holds, and closes the spool.
+    /// Errors: [`NodeError`]: something is left. It is safe in the spool.
+    pub async fn end(self) -> Result<(), NodeError> {
+        match self.0 {
+            At::Node(_) => Ok(()),
+            At::Spool(spool, _) => spool.end().await,
+        }
+    }
+}
+
+fn wrong(error: &BucketImportError) -> NodeError {
+    Unusable::Wrong(error.to_string()).into()
+}
+
+async fn post<T: DeserializeOwned>(
+    client: &AdminClient,
+    path: &str,
+    patience: Duration,
+) -> Result<T, NodeError> {
+    client.ask(Method::POST, path, patience).await.map_err(|error| {
+        const WRONG: [&str; 3] =
+            [import_code::UNKNOWN_IMPORT, import_code::PAUSED, import_code::NAME_REFUSED];
+        let what = error.to_string();
+        let unusable = match &error {
+            AskError::Refused { code, .. } if WRONG.contains(&code.as_str()) => Unusable::Wrong(what),
+            AskError::Refused { code, .. } if code == "not_found" => Unusable::Failed(format!(
+                "{what}; the node is of an earlier release, which has no imports of buckets: update it"
+            )),
+            error if error.wants_other_token() => Unusable::Denied(what),
+            AskError::Unreachable(..) | AskError::TimedOut(..) | AskError::Broken(..) => {
+                Unusable::Unreachable(what)
+            }
+            _ => Unusable::Failed(what),
+        };
+        unusable.into()
+    })
+}

@@ -1,0 +1,211 @@
+//! The imports of buckets of a running node: a task for each, as the configuration says.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::deps::ImportsDeps;
+use super::one_import::{Ask, OneImport};
+use super::plan::ImportPlan;
+use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, PassStatus, Renamed};
+use crate::import::{Importer, rename};
+use crate::lock::lock;
+use crate::sources::SourceId;
+use crate::tasks::{RESTARTS, Supervised, keep};
+
+/// Passes that may be asked for while one is under way. Who asks for another one waits for a place.
+const ASKS_MAX: usize = 16;
+
+/// One import that is configured.
+#[derive(Debug)]
+struct Running {
+    import: Arc<OneImport>,
+    asks: mpsc::Sender<Ask>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    imports: BTreeMap<SourceId, Running>,
+    /// The last task of each name, which may not have ended yet.
+    tasks: BTreeMap<SourceId, JoinHandle<()>>,
+    is_ending: bool,
+}
+
+/// The imports of buckets of a running node.
+#[derive(Debug)]
+pub struct BucketImports {
+    deps: Arc<ImportsDeps>,
+    stop: CancellationToken,
+    state: Mutex<State>,
+    /// Held while a name is given to another import.
+    renaming: tokio::sync::Mutex<()>,
+}
+
+impl BucketImports {
+    /// No imports yet.
+    pub fn new(deps: ImportsDeps) -> Self {
+        let stop = CancellationToken::new();
+        Self { deps: Arc::new(deps), stop, state: Mutex::default(), renaming: tokio::sync::Mutex::default() }
+    }
+
+    /// Puts the imports of a configuration into force: new ones begin, those that changed go on with the new
+    /// settings, and others stop at their next step.
+    pub fn set(&self, plans: Vec<ImportPlan>) {
+        let mut state = lock(&self.state);
+        if state.is_ending {
+            return;
+        }
+        let mut before = std::mem::take(&mut state.imports);
+        for plan in plans {
+            let name = plan.settings.name.clone();
+            let running = match before.remove(&name) {
+                Some(same) if *same.import.plan() == plan => same,
+                other => {
+                    other.iter().for_each(Running::end);
+                    self.begin(plan, &mut state.tasks)
+                }
+            };
+            state.imports.insert(name, running);
+        }
+        before.values().for_each(Running::end);
+        let State { imports, tasks, .. } = &mut *state;
+        tasks.retain(|name, task| imports.contains_key(name) || !task.is_finished());
+    }
+
+    /// Begins an import. It waits until an earlier one with its name has ended.
+    fn begin(&self, plan: ImportPlan, tasks: &mut BTreeMap<SourceId, JoinHandle<()>>) -> Running {
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
+        let (name, enabled) = (plan.settings.name.clone(), plan.settings.enabled);
+        let import = Arc::new(OneImport::new(plan, Arc::clone(&self.deps), self.stop.child_token()));
+        if enabled {
+            // One bad import stops no other, and no calls: it is started again however often it panics.
+            let supervised = Supervised::new(&self.deps.alarms, format!("import {name}"))
+                .with_restarts(u32::MAX, RESTARTS)
+                .ended_by(import.stop.clone());
+            let before = tasks.remove(&name);
+            let (of_task, asked) = (Arc::clone(&import), Arc::new(tokio::sync::Mutex::new(asked)));
+            let task = async move {
+                if let Some(before) = before {
+                    // Its end does not matter, only that it has ended: two passes at once would meet.
+                    drop(before.await);
+                }
+                keep(supervised, move || Arc::clone(&of_task).keep_importing(Arc::clone(&asked))).await;
+            };
+            tasks.insert(name, tokio::spawn(task));
+        }
+        Running { import, asks }
+    }
+
+    /// Stops all imports at their next step, and waits until they have ended, for at most `patience`. Then they
+    /// are abandoned, which is as safe as a kill.
+    pub async fn stop(&self, patience: Duration) {
+        self.stop.cancel();
+        let tasks = {
+            let mut state = lock(&self.state);
+            state.is_ending = true;
+            std::mem::take(&mut state.tasks)
+        };
+        let until = Instant::now() + patience;
+        for (name, mut task) in tasks {
+            if tokio::time::timeout_at(until, &mut task).await.is_err() {
+                tracing::warn!(import = %name, "the import is stopped in the middle of a step; it goes on there after the next start");
+                task.abort();
+            }
+        }
+    }
+
+    /// What is known of every import.
+    pub fn shown(&self) -> Vec<BucketImportStatus> {
+        lock(&self.state).imports.values().map(|running| running.import.status()).collect()
+    }
+
+    /// Makes a pass now, after the one under way. The pass goes on if the future is dropped.
+    /// Errors: [`BucketImportError`]: there is no such import, or it works no more.
+    pub async fn run(&self, pass: AskedPass) -> Result<PassStatus, BucketImportError> {
+        let name = pass.name.to_string();
+        let asks = {
+            let state = lock(&self.state);
+            let running = state.imports.get(&pass.name).ok_or_else(|| {
+                let known = state.imports.keys().map(ToString::to_string).collect();
+                BucketImportError::Unknown(name.clone(), known)
+            })?;
+            if !running.import.plan().settings.enabled {
+                return Err(BucketImportError::Paused(name));
+            }
+            running.asks.clone()
+        };
+        let (answer, answered) = oneshot::channel();
+        let stopped = |_| BucketImportError::Stopped(name.clone());
+        asks.send(Ask { pass, answer }).await.map_err(|_| BucketImportError::Stopped(name.clone()))?;
+        answered.await.map_err(stopped)
+    }
+
+    /// Gives the history of `old` to `new`. Neither may work meanwhile, or it would begin a history of its own.
+    /// Errors: [`BucketImportError`]: nothing has changed; the text says what to do first.
+    pub async fn rename(&self, old: SourceId, new: SourceId) -> Result<Renamed, BucketImportError> {
+        let _turn = self.renaming.lock().await;
+        let ending = {
+            let mut state = lock(&self.state);
+            may_rename(&old, &new, |name| {
+                state.imports.get(name).map(|running| running.import.plan().settings.enabled)
+            })?;
+            [state.tasks.remove(&old), state.tasks.remove(&new)]
+        };
+        for task in ending.into_iter().flatten() {
+            drop(task.await);
+        }
+        renamed(&self.deps.importer, old, new).await
+    }
+}
+
+impl Running {
+    fn end(&self) {
+        self.import.stop.cancel();
+        self.import.forget();
+    }
+}
+
+/// Whether an import may get another name. `enabled`: whether the import of a name in the configuration is
+/// enabled; `None`: there is none. Errors: [`BucketImportError`]: what to do first.
+pub(super) fn may_rename(
+    old: &SourceId,
+    new: &SourceId,
+    enabled: impl Fn(&SourceId) -> Option<bool>,
+) -> Result<(), BucketImportError> {
+    let refused = |what| Err(BucketImportError::Refused(what));
+    if enabled(old).is_some() {
+        return refused(format!(
+            "the configuration still has import {old}, which would begin from its first file again: write name = \"{new}\" \
+             and enabled = false there first, then rename, then set enabled = true"
+        ));
+    }
+    if enabled(new) == Some(true) {
+        return refused(format!(
+            "import {new} works already, and would begin from its first file: set enabled = false for it first, then \
+             rename, then set enabled = true"
+        ));
+    }
+    Ok(())
+}
+
+/// Gives the history of `old` to `new` in the journal.
+pub(super) async fn renamed(
+    importer: &Importer,
+    old: SourceId,
+    new: SourceId,
+) -> Result<Renamed, BucketImportError> {
+    let (journal, name) = (importer.journal(), new.to_string());
+    let renaming =
+        tokio::task::spawn_blocking(move || rename(&*journal, old.as_str(), new.as_str()).map(drop));
+    let refused = |what: String| BucketImportError::Refused(what);
+    renaming
+        .await
+        .map_err(|error| refused(error.to_string()))?
+        .map_err(|error| refused(error.to_string()))?;
+    Ok(Renamed { name })
+}
