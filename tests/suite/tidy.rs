@@ -118,7 +118,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "config",
         &[
             "admin_token", "arn", "call", "destinations", "live", "object", "reach", "sources", "store",
-            "words",
+            "time", "words",
         ],
     ),
     ("lib", &[]),
