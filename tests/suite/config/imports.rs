@@ -81,9 +81,9 @@ fn each_setting_is_read() {
         "description = \"d\"\nenabled = false\nsource = \"web\"\nprefix = \"in/\"\nregion = \"eu-west-1\"\n\
          endpoint_url = \"http://127.0.0.1:9000\"\nrole_arn = \"arn:aws:iam::111122223333:role/r\"\n\
          external_id = \"id-of-it\"\nmodified_after = \"2024-03-01T00:00:00Z\"\nscan_interval = \"5 s\"\n\
-         full_scan_every = \"2 h\"\nserial = true\nparallel = 8\non_change = \"reprocess\"\nmin_size = \"1 KB\"\n\
+         full_scan_every = \"2 h\"\nserial = true\nparallel = 8\non_change = \"ignore\"\nmin_size = \"1 KB\"\n\
          max_size = \"1 MB\"\non_row_error = \"max:3\"\non_missing = \"fail\"\nallow_expansion = true\n\
-         rejects = \"s3://other/bad/\"\nrejects_max = \"2 MiB\"\njournal = \"local\"\nafter = \"none\"\n\
+         rejects = \"/var/bad\"\njournal = \"local\"\nafter = \"none\"\n\
          discovery = \"scan\"",
     );
     assert_eq!((import.enabled, import.serial, import.parallel), (false, true, 8));
@@ -91,9 +91,9 @@ fn each_setting_is_read() {
     assert_eq!((import.size, import.on_row_error), (1_000..=1_000_000, OnRowError::Max(3)));
     assert_eq!(
         (import.on_change, import.missing_fails, import.allow_expansion),
-        (OnChange::Reprocess, true, true)
+        (OnChange::Ignore, true, true)
     );
-    assert_eq!((import.rejects.as_deref(), import.rejects_max), (Some("s3://other/bad/"), 2 << 20));
+    assert_eq!(import.rejects.as_deref(), Some("/var/bad"));
     assert_eq!(import.external_id.map(|id| id.to_string()).as_deref(), Some("id-of-it"));
     // Mirror keeps the order of files, and compares no rows by their insert_id.
     let profiles = read("data_type = \"profiles\"");
@@ -122,6 +122,9 @@ fn what_is_wrong_is_said() {
         "after = \"move:\"",
         "after = \"move:\": expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"",
     );
+    check("rejects = \"s3://other/bad/\"", "rejects = \"s3://other/bad/\": is in S3, which is not built yet");
+    check("rejects_max = \"2 MiB\"", "rejects_max = \"2 MiB\": is not built yet");
+    check("on_change = \"reprocess\"", "on_change = \"reprocess\": is not built yet");
     check("rejects = \"s3://B\"", "rejects = \"s3://B\": a bucket name is 3 to 63");
     check(
         "queue_url = \"https://sqs.a/q\"",
@@ -236,11 +239,10 @@ fn an_import_of_what_this_configuration_writes_is_refused() {
 }
 
 #[test]
-fn a_start_says_that_imports_do_not_run_yet_and_shows_their_settings() {
+fn a_start_shows_the_settings_of_imports() {
     let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}{NO_WINDOW}prefix = \"in\"")));
     let loaded = load_with(&text, &[("c.json", CONVERTER)]).unwrap();
     let has = |text: &str| loaded.warnings.iter().any(|warning| warning.contains(text));
-    assert!(has("[[import]] orders is checked and does not run"), "{:?}", loaded.warnings);
     assert!(has("import.orders.prefix = \"in\" does not end with /"), "{:?}", loaded.warnings);
     let values = loaded.values();
     let value = |name: &str| {

@@ -16,6 +16,7 @@ mod grown;
 mod ids;
 mod importer;
 mod kills;
+mod node;
 mod object_sets;
 mod python_tables;
 mod route;

@@ -102,6 +102,8 @@ pub(crate) struct Settings {
     pub(crate) flush: String,
     /// Ids with their further lines.
     pub(crate) sources: Vec<(String, String)>,
+    /// Whole sections after the sources.
+    pub(crate) imports: String,
 }
 
 impl Settings {
@@ -116,6 +118,7 @@ impl Settings {
             s3: format!("bucket = \"lake\"\nendpoint_url = \"{store}\"\npath_style = true"),
             flush: "max_age = \"1 s\"".to_owned(),
             sources: sources.iter().map(source).collect(),
+            imports: String::new(),
         }
     }
 
@@ -126,12 +129,12 @@ impl Settings {
 
     /// Writes the file.
     pub(crate) fn write(&self) -> &Path {
-        let Self { file, collector, spool, s3, flush, sources } = self;
+        let Self { file, collector, spool, s3, flush, sources, imports } = self;
         let sources: String =
             sources.iter().map(|(id, lines)| format!("[[source]]\nid = \"{id}\"\n{lines}\n")).collect();
         let text = format!(
             "[collector]\nlisten = \"127.0.0.1:0\"\n{collector}\n[admin]\nlisten = \"127.0.0.1:0\"\n[spool]\n{spool}\n\
-             [s3]\n{s3}\n[flush]\n{flush}\n{sources}"
+             [s3]\n{s3}\n[flush]\n{flush}\n{sources}{imports}"
         );
         fs::write(file, text).unwrap();
         file

@@ -1,0 +1,304 @@
+//! A node with `[[import]]`, and the commands that work with one: files of a bucket become calls once, whatever
+//! happens to the node, to the configuration, or to another import.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::support::{Ran, ran};
+use crate::serve::support::{CREDENTIALS, PATIENCE, Rig, Settings, ask, logged, status};
+use crate::support::forebay::{Forebay, command};
+use crate::support::wait;
+
+const CONVERTER: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":{
+    "event_type":["path","e"],"user_id":["path","u"]}}}"#;
+
+/// A bucket with files beside that of the calls, and a configuration with one import of it.
+struct Stand {
+    rig: Rig,
+    settings: Settings,
+}
+
+/// An import of the bucket `files`.
+fn import(name: &str, more: &str) -> String {
+    format!(
+        "[[import]]\nname = \"{name}\"\nconverter = \"c.json\"\ninsert_id_window = \"0 s\"\nscan_interval = \"1 s\"\n{more}\n"
+    )
+}
+
+impl Stand {
+    async fn start(imports: &str) -> Self {
+        let rig = Rig::start(&["lake", "files"]).await;
+        fs::write(rig.folder.path().join("c.json"), CONVERTER).unwrap();
+        let mut settings = rig.settings(&["shop"]);
+        settings.imports = imports.to_owned();
+        Self { rig, settings }
+    }
+
+    /// Puts a file with these rows.
+    async fn put(&self, key: &str, rows: std::ops::Range<u32>) {
+        let lines: String = rows.map(|row| format!("{{\"e\":\"{key} {row}\",\"u\":\"u\"}}\n")).collect();
+        self.put_text(key, &lines).await;
+    }
+
+    async fn put_text(&self, key: &str, text: &str) {
+        let client = &self.rig.bucket("files").client;
+        let body = text.as_bytes().to_vec().into();
+        client.put_object().bucket("files").key(key).body(body).send().await.unwrap();
+    }
+
+    /// The events that are in the bucket of the calls, and a check that none is there twice.
+    async fn events(&self) -> BTreeSet<String> {
+        let lines = self.rig.bucket("lake").lines("shop").await;
+        let mut ids = BTreeSet::new();
+        let mut events = BTreeSet::new();
+        for line in &lines {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let event = line["event"].as_str().unwrap().to_owned();
+            assert!(ids.insert(line["messageId"].to_string()), "{line}");
+            assert!(events.insert(event), "twice: {line}");
+        }
+        events
+    }
+
+    /// Waits until these files' rows are delivered, and no others.
+    async fn delivered(&self, files: &[(&str, u32)]) {
+        let expected: BTreeSet<String> =
+            files.iter().flat_map(|(key, rows)| (0..*rows).map(move |row| format!("{key} {row}"))).collect();
+        wait::until("the rows in the bucket", PATIENCE, async || {
+            let events = self.events().await;
+            assert!(events.is_subset(&expected), "{events:?}");
+            (events.len() == expected.len()).then_some(())
+        })
+        .await;
+    }
+
+    /// A command beside the node, with the configuration.
+    async fn command(&self, words: &[&str], more: &[&str]) -> Ran {
+        let mut command = command();
+        command.arg("import").args(words).args(more).current_dir(self.rig.folder.path()).envs(CREDENTIALS);
+        ran(command).await
+    }
+}
+
+/// The status of one import.
+async fn import_status(node: &Forebay, name: &str) -> Value {
+    let status = status(node).await;
+    let imports = status["imports"].as_array().unwrap();
+    imports.iter().find(|import| import["name"] == name).unwrap_or_else(|| panic!("{status}")).clone()
+}
+
+/// Waits until a pass that found this has ended.
+async fn passed(node: &Forebay, name: &str, found: impl Fn(&Value) -> bool) -> Value {
+    wait::until("a pass", PATIENCE, async || {
+        Some(import_status(node, name).await).filter(|one| found(&one["last"]))
+    })
+    .await
+}
+
+async fn reload(settings: &Settings, node: &Forebay) {
+    let said = |node: &Forebay| node.log().matches("configuration reloaded").count();
+    let before = said(node);
+    settings.write();
+    node.signal(Signal::HUP);
+    wait::until("the reload", PATIENCE, async || (said(node) > before).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_become_calls_once_whatever_happens_to_the_node() {
+    let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    stand.put("in/a", 0..10).await;
+    stand.put("in/big", 0..4_000).await;
+    stand.put("other/x", 0..10).await;
+    let node = stand.settings.serve().await;
+    stand.delivered(&[("in/a", 10), ("in/big", 4_000)]).await;
+    stand.put("in/b", 0..20).await;
+    stand.delivered(&[("in/a", 10), ("in/big", 4_000), ("in/b", 20)]).await;
+    let seen = passed(&node, "orders", |last| last["known"] == 3).await;
+    assert_eq!((&seen["place"], &seen["source"]), (&"s3://files/in/".into(), &"shop".into()), "{seen}");
+    assert!(seen["next_ms"].is_i64() || seen["pass_since_ms"].is_i64(), "{seen}");
+    let metrics = String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap();
+    for line in [
+        "forebay_import_objects{import=\"orders\",became=\"known\"} 3",
+        "forebay_import_last_pass_timestamp_seconds{import=\"orders\"} ",
+        "forebay_import_passes_total{import=\"orders\",became=\"done\"} ",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert!(node.terminate().await.success());
+
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["known"] == 3).await;
+    // Killed as soon as something of the next file is stored, or before.
+    stand.put("in/c", 0..6_000).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    node.kill().await;
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["known"] == 4).await;
+    stand.delivered(&[("in/a", 10), ("in/big", 4_000), ("in/b", 20), ("in/c", 6_000)]).await;
+    assert!(node.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_adds_pauses_and_removes_imports() {
+    let mut stand = Stand::start("").await;
+    stand.put("in/a", 0..3).await;
+    let node = stand.settings.serve().await;
+    assert_eq!(status(&node).await.get("imports"), None);
+    stand.settings.imports = import("orders", "bucket = \"files\"\nprefix = \"in/\"");
+    reload(&stand.settings, &node).await;
+    stand.delivered(&[("in/a", 3)]).await;
+
+    stand.settings.imports = import("orders", "bucket = \"files\"\nprefix = \"in/\"\nenabled = false");
+    reload(&stand.settings, &node).await;
+    stand.put("in/b", 0..3).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let paused = import_status(&node, "orders").await;
+    assert_eq!((&paused["enabled"], &paused["last"]), (&false.into(), &Value::Null), "{paused}");
+    stand.delivered(&[("in/a", 3)]).await;
+
+    stand.settings.imports = import("orders", "bucket = \"files\"\nprefix = \"in/\"");
+    reload(&stand.settings, &node).await;
+    stand.delivered(&[("in/a", 3), ("in/b", 3)]).await;
+    // What decides which files there are cannot change.
+    stand.settings.imports = import("orders", "bucket = \"files\"\nprefix = \"other/\"");
+    reload(&stand.settings, &node).await;
+    logged(&node, "E-IMPORT-FIXED: import orders: prefix was \"in/\" and is \"other/\"").await;
+    stand.settings.imports = String::new();
+    reload(&stand.settings, &node).await;
+    wait::until("no import and no alarm", PATIENCE, async || {
+        let status = status(&node).await;
+        (status.get("imports").is_none() && status["alarms"].as_array().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    assert!(node.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_refuses_is_an_alarm_and_stops_no_other_import() {
+    let imports = import("gone", "bucket = \"nowhere\"") + &import("orders", "bucket = \"files\"");
+    let stand = Stand::start(&imports).await;
+    stand.put("a", 0..3).await;
+    stand.put_text("poison", "[{\"e\":1}]\n").await;
+    let node = stand.settings.serve().await;
+    stand.delivered(&[("a", 3)]).await;
+    let alarm = wait::until("the alarm", PATIENCE, async || {
+        let status = status(&node).await;
+        status["alarms"].as_array().unwrap().iter().find(|alarm| alarm["kind"] == "bucket_import").cloned()
+    })
+    .await;
+    let what = alarm["what"].as_str().unwrap();
+    assert!(
+        what.starts_with("gone: s3://nowhere/ cannot be listed: 404 NoSuchBucket: ")
+            && what.contains("; check the bucket's name, its region and the endpoint; "),
+        "{what}"
+    );
+    assert!(import_status(&node, "gone").await["failing"].as_str().unwrap().contains("NoSuchBucket"));
+    // The other goes on, and keeps why a file of it is poison.
+    stand.put("b", 0..3).await;
+    stand.delivered(&[("a", 3), ("b", 3)]).await;
+    let seen = passed(&node, "orders", |last| last["files"]["poison"] == 1).await;
+    let seen = match &seen["last"]["not_done"][0] {
+        Value::Null => panic!("{seen}"),
+        file => file.clone(),
+    };
+    assert_eq!((&seen["name"], &seen["became"]), (&"s3://files/poison".into(), &"poison".into()));
+    assert!(seen["error"].as_str().unwrap().starts_with("E-FORMAT"), "{seen}");
+    let shown = ran({
+        let mut command = command();
+        command.args(["status", "--admin", &node.console]);
+        command
+    })
+    .await
+    .code(0);
+    for text in
+        ["import   gone, s3://nowhere/ into shop: ", "  FAILING", "import   orders, s3://files/", "1 poison"]
+    {
+        assert!(shown.out.contains(text), "{text}: {}", shown.out);
+    }
+    stand.rig.bucket("nowhere").client.create_bucket().bucket("nowhere").send().await.unwrap();
+    wait::until("no alarm", PATIENCE, async || {
+        status(&node).await["alarms"].as_array().unwrap().is_empty().then_some(())
+    })
+    .await;
+    assert!(node.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_is_made_on_request_by_a_node_or_in_its_spool() {
+    let orders = |more: &str| import("orders", &format!("bucket = \"files\"\nprefix = \"in/\"\n{more}"));
+    let slow = |text: String| text.replace("\"1 s\"", "\"1 h\"");
+    let mut stand =
+        Stand::start(&slow(orders("") + &import("paused", "bucket = \"files\"\nenabled = false"))).await;
+    stand.put("in/a", 0..3).await;
+    stand.put("in/b", 0..3).await;
+    stand.put("in/c", 0..3).await;
+    let config = stand.settings.write().to_str().unwrap().to_owned();
+    let own = ["--config", config.as_str()];
+
+    // No node runs.
+    let ran = stand.command(&["run", "orders", "--from", "in/b", "--to", "in/b"], &own).await.code(0);
+    assert!(
+        ran.out.contains("into the spool") && ran.out.contains("1 object: 0 known, 0 skipped, 1 to import"),
+        "{ran:?}"
+    );
+    stand.delivered(&[("in/b", 3)]).await;
+    let ran = stand.command(&["run", "no"], &own).await.code(2);
+    assert!(ran.err.contains("the configuration has no [[import]] no; it has orders, paused"), "{ran:?}");
+    let ran = stand.command(&["run", "paused"], &own).await.code(2);
+    assert!(ran.err.contains("import paused is paused: set enabled = true"), "{ran:?}");
+    stand.command(&["run", "orders"], &["--admin", "http://127.0.0.1:1"]).await.code(4);
+    stand.put_text("in/bad", "{\"e\":\"bad\"}\n{\"e\":\"in/bad 0\",\"u\":\"u\"}\n").await;
+    let ran =
+        stand.command(&["run", "orders", "--json", "--from", "in/bad", "--to", "in/bad"], &own).await.code(3);
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(
+        (&json["rejected"], &json["stored"], &json["files"]["done"]),
+        (&1.into(), &1.into(), &1.into()),
+        "{json}"
+    );
+
+    // A node runs, and its next pass would begin in an hour.
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["listed"] == 4).await;
+    stand.put("in/d", 0..3).await;
+    let at = ["--admin", node.console.as_str()];
+    let ran = stand.command(&["run", "orders"], &at).await.code(0);
+    assert!(
+        ran.out.contains("in the node at") && ran.out.contains("5 objects: 4 known, 0 skipped, 1 to import"),
+        "{ran:?}"
+    );
+    stand.put_text("in/array", "[1]").await;
+    let ran = stand.command(&["run", "orders"], &at).await.code(1);
+    assert!(ran.out.contains("s3://files/in/array failed: E-FORMAT"), "{ran:?}");
+    let ran = stand.command(&["run", "no"], &at).await.code(2);
+    assert!(ran.err.contains("the configuration has no [[import]] no; it has orders, paused"), "{ran:?}");
+    stand.command(&["run", "paused"], &at).await.code(2);
+    stand.delivered(&[("in/a", 3), ("in/b", 3), ("in/c", 3), ("in/d", 3), ("in/bad", 1)]).await;
+
+    // Another name keeps the history.
+    let ran = stand.command(&["rename", "orders", "sales"], &at).await.code(2);
+    assert!(ran.err.contains("the configuration still has import orders"), "{ran:?}");
+    let named = |enabled: bool| slow(orders(&format!("enabled = {enabled}"))).replace("orders", "sales");
+    stand.settings.imports = named(false);
+    reload(&stand.settings, &node).await;
+    let ran = stand.command(&["rename", "orders", "sales"], &at).await.code(0);
+    assert!(ran.out.contains("import orders is now sales"), "{ran:?}");
+    let ran = stand.command(&["rename", "orders", "sales"], &at).await.code(2);
+    assert!(ran.err.contains("no import orders has begun here"), "{ran:?}");
+    stand.settings.imports = named(true);
+    reload(&stand.settings, &node).await;
+    let seen = passed(&node, "sales", |last| last["listed"] == 6).await;
+    assert_eq!((&seen["last"]["known"], &seen["last"]["rows"]), (&5.into(), &0.into()), "{seen}");
+    assert!(node.terminate().await.success());
+
+    // Without the node, the same way back.
+    stand.settings.imports = slow(orders(""));
+    stand.settings.write();
+    stand.command(&["rename", "sales", "orders"], &own).await.code(0);
+    let ran = stand.command(&["run", "orders"], &own).await.code(1);
+    assert!(ran.out.contains("6 objects: 5 known"), "{ran:?}");
+}
