@@ -105,8 +105,8 @@ mod tests {
         let source = SourceId::new("csv").unwrap();
         let own = key_of(file, &source, Some(ImportId::of_bits(7)));
         assert_eq!(key_of(file, &source, None).to_string(), "1dc9a0a9330e2285b198f58ee28dc98b");
-        assert_eq!(own.to_string(), "GOLDEN2");
-        assert_eq!(id_prefix_of(own), "GOLDEN3");
+        assert_eq!(own.to_string(), "608d4bd02b82b94aef0023c9c8dcb153");
+        assert_eq!(id_prefix_of(own), "imp_mcguxublqk4uv3yaepe4rxfrkm_");
         assert_ne!(key_of(file, &source, Some(ImportId::of_bits(8))), own);
     }
 

@@ -399,7 +399,7 @@ impl ObjectImport {
             "name": file.name,
             "file": file.id,
             "source": self.import.source,
-            "import": self.import.name,
+            "import_name": self.import.name,
             "import_id": self.id,
             "converter": chosen.converter.file().id.to_string(),
         });

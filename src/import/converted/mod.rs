@@ -126,6 +126,7 @@ fn convert(
         Outcome::Rejected(reject) => return Err(reject),
         Outcome::Calls { .. } => {}
     }
+    // The limit of bytes is met first as long as each call has something in common with the others.
     let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
     if u64::from(count) > ROWS_MAX {
         let (count, max) = (grouped(u64::from(count)), grouped(ROWS_MAX));
