@@ -5,18 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::export_time::{self, Numbers};
 use crate::convert::{Converter, DataType, FILE_BYTES_MAX, FileFormat, Strategy};
 use crate::import::{NotAnAction, OnRowError};
 use crate::object::{BucketString, ExternalId, RoleArn};
 use crate::sources::SourceId;
-use crate::time::UnixMillis;
 use crate::words::nearest;
 
 use super::import_keys::{self, Keys, OfImport};
 use super::import_settings::{ImportConverter, ImportSettings, OnChange};
+use super::import_texts::{After, after, description, journal, modified_after, prefix, rejects};
 use super::problem::{ConfigProblem, SettingPlace};
-use super::raw::{Table, Typed};
+use super::raw::Table;
 use super::reader::{self, Reader};
 use super::s3::S3;
 use super::s3_location;
@@ -29,10 +28,6 @@ use super::values::{self, Endpoint, Words};
 const IMPORTS_MAX: usize = 64;
 /// The most files that an import reads at once.
 const PARALLEL_MAX: usize = 64;
-/// The longest prefix, as long as a key.
-const PREFIX_BYTES_MAX: usize = 1_024;
-/// The longest description.
-const DESCRIPTION_CHARS_MAX: usize = 1_000;
 /// The longest object of S3: 5 TB, in powers of two as S3 counts it.
 const OBJECT_BYTES_MAX: u64 = 5 << 40;
 /// How long rows are compared by their `insert_id`, unless it is set.
@@ -237,14 +232,6 @@ fn settings<'t>(
     (settings(), of_keys)
 }
 
-fn description(value: &Typed) -> Result<String, String> {
-    let text = reader::text(value)?;
-    if text.chars().count() > DESCRIPTION_CHARS_MAX {
-        return Err(format!("expected at most {DESCRIPTION_CHARS_MAX} characters"));
-    }
-    Ok(text.to_owned())
-}
-
 /// The source of the calls: the only one, if none is named.
 fn source(reader: &mut Reader<'_>, known: &[Source]) -> Option<SourceId> {
     let named = reader.optional("source", |value| {
@@ -281,29 +268,6 @@ fn bucket(reader: &mut Reader<'_>) -> Option<BucketString> {
             prefix => Err(format!("expected the name alone: write {prefix:?} as prefix")),
         }
     })
-}
-
-fn prefix(value: &Typed) -> Result<String, String> {
-    let prefix = reader::text(value)?;
-    if prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(char::is_control) {
-        return Err(format!(
-            "expected what keys begin with: at most {PREFIX_BYTES_MAX} bytes, without control characters"
-        ));
-    }
-    Ok(prefix.to_owned())
-}
-
-/// An empty text is no time.
-fn modified_after(value: &Typed) -> Result<Option<UnixMillis>, String> {
-    let form = || "expected an ISO 8601 time in quotes, such as \"2024-03-01T00:00:00Z\"".to_owned();
-    let text = reader::text(value).map_err(|_| form())?.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if export_time::is_number(text.as_bytes()) {
-        return Err(form());
-    }
-    export_time::parse(text.as_bytes(), Numbers::ByMagnitude).map(Some).ok_or_else(form)
 }
 
 /// Checks how files are found. Only listings are built.
@@ -382,52 +346,6 @@ fn size(reader: &mut Reader<'_>) -> std::ops::RangeInclusive<u64> {
         reader.refuse(key, "min_size cannot be more than max_size");
     }
     least..=most
-}
-
-/// A folder, or a place in S3.
-fn rejects(value: &Typed) -> Result<String, String> {
-    let form = "expected a folder, or \"s3://bucket/prefix/\"";
-    match reader::text(value)? {
-        "" => Err(form.to_owned()),
-        text if text.contains('\0') => Err("expected a path without NUL characters".to_owned()),
-        text if text.starts_with("s3://") => in_s3(text),
-        text => Ok(text.to_owned()),
-    }
-}
-
-/// `None`: on this machine.
-fn journal(value: &Typed) -> Result<Option<String>, String> {
-    match reader::text(value)?.trim() {
-        "local" => Ok(None),
-        text if text.starts_with("s3://") => in_s3(text).map(Some),
-        _ => Err("expected \"local\" or \"s3://bucket/prefix/\"".to_owned()),
-    }
-}
-
-fn in_s3(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("s3://").unwrap_or(text);
-    BucketString::parse(rest).map(|_| text.to_owned()).map_err(|error| error.what().to_owned())
-}
-
-/// What happens to a file once its rows are stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum After {
-    Nothing,
-    Tag,
-    Move(String),
-    Delete,
-}
-
-fn after(value: &Typed) -> Result<After, String> {
-    match reader::text(value)?.trim() {
-        "none" => Ok(After::Nothing),
-        "tag" => Ok(After::Tag),
-        "delete" => Ok(After::Delete),
-        text => match text.strip_prefix("move:") {
-            Some(to) if !to.is_empty() => Ok(After::Move(to.to_owned())),
-            _ => Err("expected \"none\", \"tag\", \"move:<prefix>\" or \"delete\"".to_owned()),
-        },
-    }
 }
 
 /// Loads the converter. Its problems are those of the setting.

@@ -28,6 +28,7 @@ mod closed_days;
 mod destinations;
 mod import_keys;
 mod import_settings;
+mod import_texts;
 mod imports;
 mod in_force;
 pub mod load;

@@ -14,8 +14,8 @@ use super::reader;
 /// The longest file with a write key or a token, in bytes.
 pub(super) const SECRET_FILE_MAX: u64 = 4 << 10;
 
-/// What secrets and converters refer to. The files that are read are added to a digest, so that a changed file counts as a
-/// change.
+/// What secrets and converters refer to. The files that are read are added to a digest, so that a changed
+/// file counts as a change.
 pub(super) struct Outside<'a> {
     /// The environment.
     pub(super) variables: &'a BTreeMap<String, String>,

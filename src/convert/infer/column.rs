@@ -111,8 +111,8 @@ impl Column {
         self.distinct.len() as u64
     }
 
-    /// Whether each of so many rows has a value of its own that may be an id: a text without white space, or a
-    /// whole number.
+    /// Whether each of so many rows has a value of its own that may be an id: a text without white space, or
+    /// a whole number.
     pub(super) fn is_unique(&self, rows: u64) -> bool {
         self.is_plain()
             && self.filled == rows

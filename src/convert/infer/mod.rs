@@ -1,7 +1,7 @@
 //! Writes a first converter for files that look like a sample.
 //!
-//! Columns are known by their names, and have to hold what their field needs: a column `time` whose values are
-//! no times becomes a property. Whatever is decided beyond a column's own name is said in a note.
+//! Columns are known by their names, and have to hold what their field needs: a column `time` whose values
+//! are no times becomes a property. Whatever is decided beyond a column's own name is said in a note.
 
 mod cannot_infer;
 mod column;
@@ -36,8 +36,8 @@ pub struct Inferred {
     pub notes: Vec<String>,
 }
 
-/// A converter for files like the sample. `insert_id` names the column whose values name the rows; `None`: one
-/// whose values all differ, if there is one. `max_event` is the longest call, in bytes of JSON.
+/// A converter for files like the sample. `insert_id` names the column whose values name the rows; `None`:
+/// one whose values all differ, if there is one. `max_event` is the longest call, in bytes of JSON.
 /// Errors: [`CannotInfer`].
 pub fn infer(
     sample: &SampleOf<'_>,

@@ -18,7 +18,7 @@ pub(super) struct SourceRows {
 }
 
 enum Source {
-    Lines(Lines<io::Chain<Cursor<Vec<u8>>, Text>>),
+    Lines(Box<Lines<io::Chain<Cursor<Vec<u8>>, Text>>>),
     Table(Box<Table>),
 }
 
@@ -83,7 +83,7 @@ impl SourceRows {
         let source = match file_format {
             FileFormat::Csv => Source::Table(Box::new(Table::open((sample, at_end), text, csv, columns)?)),
             FileFormat::Json | FileFormat::Parquet => {
-                Source::Lines(Lines::new(Cursor::new(sample).chain(text)))
+                Source::Lines(Box::new(Lines::new(Cursor::new(sample).chain(text))))
             }
         };
         Ok(Self { source, next: 0 })

@@ -327,7 +327,7 @@ async fn every_command_of_the_page_prints_what_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let program = Path::new(env!("CARGO_BIN_EXE_forebay")).parent().unwrap().to_owned();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", program.display(), std::env::var_os("PATH").unwrap().display());
     let mut commands = 0;
     for block in PAGE.split("\n```").collect::<Vec<_>>().chunks(2) {
         let [_, block] = block else { continue };
