@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use forebay::metrics::{
-    AccountLabel, DestinationLabel, InvocationLabel, KindLabel, Metrics, ReasonLabel, RowsLabel, SourceLabel,
-    StatusLabel, StreamAccountLabel,
+    AccountLabel, DestinationLabel, ImportLabel, InvocationLabel, KindLabel, Metrics, PassLabel, ReasonLabel,
+    RowsLabel, SourceLabel, StatusLabel, StreamAccountLabel,
 };
 
 use super::repository;
@@ -63,6 +63,10 @@ fn with_every_label() -> Metrics {
     metrics.answers.get_or_create(&StatusLabel { status: 200 }).inc();
     metrics.import_rows.get_or_create(&RowsLabel { source: source(), became: "stored" }).inc();
     metrics.import_files.get_or_create(&KindLabel { kind: "done" }).inc();
+    let pass = || PassLabel { import: "orders".to_owned(), became: "done" };
+    metrics.import_objects.get_or_create(&pass()).set(1);
+    metrics.import_passes.get_or_create(&pass()).inc();
+    metrics.import_last_pass.get_or_create(&ImportLabel { import: "orders".to_owned() }).set(1.0);
     metrics.upload_failures.get_or_create(&KindLabel { kind: "busy" }).inc();
     metrics.alarm.get_or_create(&KindLabel { kind: "task" }).inc();
     metrics.ledger_calls.get_or_create(&AccountLabel { source: source(), account: "stored" }).inc();

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::support::{Ran, ran};
-use crate::serve::support::{CREDENTIALS, PATIENCE, Rig, Settings, ask, logged, status};
+use crate::serve::support::{CREDENTIALS, PATIENCE, Rig, Settings, ask, status};
 use crate::support::forebay::{Forebay, command};
 use crate::support::wait;
 
@@ -166,7 +166,13 @@ async fn a_reload_adds_pauses_and_removes_imports() {
     // What decides which files there are cannot change.
     stand.settings.imports = import("orders", "bucket = \"files\"\nprefix = \"other/\"");
     reload(&stand.settings, &node).await;
-    logged(&node, "E-IMPORT-FIXED: import orders: prefix was \"in/\" and is \"other/\"").await;
+    wait::until("the alarm", PATIENCE, async || {
+        let status = status(&node).await;
+        let what = status["alarms"][0]["what"].as_str()?.to_owned();
+        what.starts_with("orders: E-IMPORT-FIXED: import orders: prefix was \"in/\" and is \"other/\"")
+            .then_some(())
+    })
+    .await;
     stand.settings.imports = String::new();
     reload(&stand.settings, &node).await;
     wait::until("no import and no alarm", PATIENCE, async || {
