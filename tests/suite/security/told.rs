@@ -37,10 +37,11 @@ const MARKED: &str = "jane.roe@example.com";
 const ADMIN: &str = "an-admin-token-of-this-test";
 const READ: &str = "a-read-token-of-this-test";
 
-/// Codes whose texts have nothing but fixed words, numbers, options and names of files.
-const WITHOUT_TEXT: [&str; 13] = [
-    "E-BOMB", "E-CHANGED", "E-CSV-DELIMITER", "E-CSV-SCHEMA", "E-CSV-TYPE", "E-EMPTY", "E-EVENT",
-    "E-IMPORT-JOURNAL", "E-OPTIONS", "E-ROWS-RANGE", "E-S3", "E-SHORT", "E-UNFINISHED",
+/// Codes whose texts have nothing but fixed words, numbers, options, settings, converters and names of files.
+const WITHOUT_TEXT: [&str; 18] = [
+    "E-BOMB", "E-CHANGED", "E-CONV", "E-CSV-DELIMITER", "E-CSV-SCHEMA", "E-CSV-TYPE", "E-EMPTY", "E-EVENT",
+    "E-FORMAT", "E-IMPORT-FIXED", "E-IMPORT-JOURNAL", "E-OPTIONS", "E-POISON", "E-ROWS-RANGE", "E-S3",
+    "E-SHORT", "E-STRATEGY", "E-UNFINISHED",
 ];
 
 /// Codes that the running program gives in [`a_reader_finds_nothing_of_what_others_said`].
@@ -109,7 +110,10 @@ fn errors() -> Vec<FileError> {
         of_rejects("\"jane.roe@example.com\"\n"),
     ];
     // Texts that are put together where they fail.
-    errors.extend(["E-BUG", "E-CSV", "E-IDS"].map(|code| FileError::content(code, format!("why: {MARKED}"))));
+    errors.extend(
+        ["E-BUG", "E-CONVERTER", "E-CSV", "E-IDS"]
+            .map(|code| FileError::content(code, format!("why: {MARKED}"))),
+    );
     errors
 }
 
