@@ -41,7 +41,7 @@ pub struct ChosenTarget {
 
 /// A running node, or the spool of a configuration whose node does not run.
 pub(super) enum Reached {
-    Node(NodeTarget),
+    Node(Box<NodeTarget>),
     Spool(Box<OwnSpool>),
 }
 
@@ -91,7 +91,7 @@ impl ChosenTarget {
         Ok(match Reached::of(admin, token_file, config, background).await? {
             Reached::Node(node) => {
                 let text = format!("through the node at {}: exactly once", node.0.url());
-                Self { target: Arc::new(node), text, spool: None }
+                Self { target: Arc::new(*node), text, spool: None }
             }
             Reached::Spool(spool) => {
                 let target = Arc::new(Arc::clone(&spool.importer));
@@ -126,7 +126,7 @@ impl Reached {
         let token = AdminToken::of_command(token_file)?;
         let node = NodeTarget(AdminClient::new(url, token));
         let no_node = match node.answers().await {
-            Ok(()) => return Ok(Self::Node(node)),
+            Ok(()) => return Ok(Self::Node(Box::new(node))),
             Err(NoNode::Denied(why)) => return Err(Unusable::Denied(why).into()),
             Err(NoNode::NoAnswer(why)) => why,
         };

@@ -34,7 +34,7 @@ pub struct ImportsAt(At);
 
 #[derive(Debug)]
 enum At {
-    Node(AdminClient),
+    Node(Box<AdminClient>),
     Spool(Box<OwnSpool>, Box<Config>),
 }
 
@@ -49,7 +49,7 @@ impl ImportsAt {
     ) -> Result<Self, NodeError> {
         let reached = Reached::of(admin, token_file, config.as_ref(), background).await?;
         Ok(Self(match (reached, config) {
-            (Reached::Node(node), _) => At::Node(node.0),
+            (Reached::Node(node), _) => At::Node(Box::new(node.0)),
             (Reached::Spool(spool), Some(config)) => At::Spool(spool, Box::new(config)),
             (Reached::Spool(_), None) => {
                 return Err(NodeError::Other("there is no configuration with a spool".to_owned()));
