@@ -11,7 +11,7 @@ use crate::check::ports::here;
 use crate::config::admin::is_loopback;
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::{UnitError, within};
-use crate::config::{self, ByteSize, Environment, Period};
+use crate::config::{self, ByteSize, Environment, ImportSettings, Period};
 use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3;
 use crate::live::Mode;
@@ -60,8 +60,8 @@ pub struct DevArgs {
     #[arg(long)]
     pub receipts: bool,
 
-    /// Send calls also to the destinations of this configuration file, and follow its changes; the rest of
-    /// the file is not used
+    /// Send calls also to the destinations of this configuration file, import the buckets that it names, and
+    /// follow its changes; the rest of the file is not used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -96,6 +96,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         access: access(args, &environment)?,
         config: args.config.clone(),
         destinations: destinations(args, &environment)?,
+        imports: imports(args, &environment)?,
         environment,
         demo: args.demo,
     };
@@ -123,12 +124,19 @@ fn access(args: &DevArgs, environment: &Environment) -> Result<AccessSettings, F
 /// The destinations of the file that `--config` names.
 fn destinations(args: &DevArgs, environment: &Environment) -> Result<Vec<DestinationSettings>, Failure> {
     let Some(path) = &args.config else { return Ok(Vec::new()) };
-    let (destinations, unused) = config::destinations_of(path, environment)?;
+    let (destinations, mut unused) = config::destinations_of(path, environment)?;
+    unused.retain(|section| *section != "import");
     if !unused.is_empty() {
         let unused = unused.join(", ");
-        tracing::warn!(file = %path.display(), unused, "dev uses only the [[destination]]s of a configuration file");
+        tracing::warn!(file = %path.display(), unused, "dev uses only the [[destination]]s and [[import]]s of a configuration file");
     }
     Ok(destinations)
+}
+
+/// The imports of the file that `--config` names.
+fn imports(args: &DevArgs, environment: &Environment) -> Result<Vec<ImportSettings>, Failure> {
+    let Some(path) = &args.config else { return Ok(Vec::new()) };
+    Ok(config::dev_imports_of(path, environment)?)
 }
 
 /// The next steps, ready to paste.

@@ -17,7 +17,6 @@ use super::import_texts::{After, after, description, journal, modified_after, pr
 use super::problem::{ConfigProblem, SettingPlace};
 use super::raw::Table;
 use super::reader::{self, Reader};
-use super::s3::S3;
 use super::s3_location;
 use super::secret::Outside;
 use super::sources::Source;
@@ -35,8 +34,12 @@ const INSERT_ID_WINDOW: Duration = Duration::from_secs(7 * 86_400);
 /// The default of `max_size`.
 const MAX_SIZE: u64 = 5_000_000_000;
 /// The defaults of the intervals.
-const SCAN_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const SCAN_INTERVAL: Duration = Duration::from_secs(60);
 const FULL_SCAN_EVERY: Duration = Duration::from_secs(3_600);
+/// The source of imports in dev mode, if none is named.
+const DEV_SOURCE: &str = "csv";
+/// The default of `scan_interval` in dev mode.
+pub(super) const DEV_SCAN_INTERVAL: Duration = Duration::from_secs(2);
 /// The default of `rejects_max`.
 const REJECTS_MAX: u64 = 1 << 30;
 
@@ -49,8 +52,12 @@ pub(super) const ON_MISSING: Words<bool> = &[("skip", false), ("fail", true)];
 
 /// What imports are checked against.
 pub(super) struct Around<'a> {
-    pub(super) sources: &'a [Source],
-    pub(super) s3: &'a S3,
+    /// The sources; `None` in dev mode, where every id is one.
+    pub(super) sources: Option<&'a [Source]>,
+    /// The endpoint of `[s3]`.
+    pub(super) endpoint: Option<&'a Endpoint>,
+    /// The default of `scan_interval`.
+    pub(super) scan_interval: Duration,
     /// The longest call, in bytes.
     pub(super) max_event: usize,
     pub(super) outside: &'a Outside<'a>,
@@ -82,8 +89,8 @@ pub(super) fn check(
         imports.extend(settings.filter(|_| problems.len() == before));
         of_keys.extend(keys);
     }
-    let endpoint = around.s3.endpoint.as_ref().map(Endpoint::as_str);
-    import_keys::check(&of_keys, around.sources, endpoint, problems);
+    let endpoint = around.endpoint.map(Endpoint::as_str);
+    import_keys::check(&of_keys, around.sources.unwrap_or_default(), endpoint, problems);
     imports
 }
 
@@ -128,7 +135,7 @@ fn settings<'t>(
     {
         reader.refuse("endpoint_url", what);
     }
-    let endpoint = own_endpoint.or_else(|| around.s3.endpoint.clone());
+    let endpoint = own_endpoint.or_else(|| around.endpoint.cloned());
     let role = reader.optional("role_arn", reader::from_text(RoleArn::parse));
     let external_id = reader.optional("external_id", reader::from_text(ExternalId::parse));
     if reader.has("external_id") && !reader.has("role_arn") {
@@ -147,7 +154,7 @@ fn settings<'t>(
     };
     let modified_after = reader.optional("modified_after", modified_after).flatten();
     discovery(&mut reader, &shown, taken);
-    let scan_interval = reader.seconds("scan_interval", SCAN_INTERVAL, 1..=86_400);
+    let scan_interval = reader.seconds("scan_interval", around.scan_interval, 1..=86_400);
     let full_scan_every = reader.seconds("full_scan_every", FULL_SCAN_EVERY, 1..=7 * 86_400);
     let (data_type, strategy) = kind(&mut reader);
     let serial = reader.flag("serial", strategy == Strategy::Mirror);
@@ -186,7 +193,7 @@ fn settings<'t>(
         let keys =
             |prefix: String| Keys { endpoint: endpoint_of(), bucket: bucket.bucket().to_owned(), prefix };
         // Journals and rejected rows are in the store of [s3].
-        let own = around.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+        let own = around.endpoint.map(|endpoint| endpoint.as_str().to_owned());
         let places = [("the rejected rows", rejects.as_deref()), ("the journal", journal.as_deref())];
         let placed =
             |(what, place): (&'static str, Option<&str>)| Some((what, Keys::below(own.clone(), place?)?));
@@ -233,7 +240,11 @@ fn settings<'t>(
 }
 
 /// The source of the calls: the only one, if none is named.
-fn source(reader: &mut Reader<'_>, known: &[Source]) -> Option<SourceId> {
+fn source(reader: &mut Reader<'_>, known: Option<&[Source]>) -> Option<SourceId> {
+    let Some(known) = known else {
+        let named = reader.optional("source", reader::id);
+        return if reader.has("source") { named } else { SourceId::new(DEV_SOURCE).ok() };
+    };
     let named = reader.optional("source", |value| {
         let text = reader::text(value)?.trim();
         let found = known.iter().find(|source| source.id.as_str() == text);

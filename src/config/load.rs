@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::admin_token::AdminToken;
+use crate::call::Limits;
 use crate::destinations::settings::DestinationSettings;
 
 use super::admin;
 use super::checked::Config;
 use super::destinations::{self, Around};
+use super::import_settings::ImportSettings;
 use super::imports;
 use super::in_force::{self, ConfigValue, Origins};
 use super::problem::{ConfigError, ConfigProblem, SettingPlace};
@@ -105,6 +107,23 @@ pub fn destinations_of(
     let unused = raw.unused();
     let destinations = environment.destinations(raw);
     Ok((destinations.map_err(|problems| ConfigError::of(path, problems))?, unused))
+}
+
+/// The imports of a file for a node of dev mode, which has no other configuration and takes every id for a
+/// source. Errors: [`ConfigError`] with all problems.
+pub fn dev_imports_of(path: &Path, environment: &Environment) -> Result<Vec<ImportSettings>, ConfigError> {
+    let mut raw = raw_of(path)?;
+    let mut problems = std::mem::take(&mut raw.problems);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let around = imports::Around {
+        sources: None,
+        endpoint: None,
+        scan_interval: imports::DEV_SCAN_INTERVAL,
+        max_event: Limits::default().max_event,
+        outside: &Outside { folder, ..environment.outside("") },
+    };
+    let found = imports::check(&raw.imports, &around, &mut problems);
+    if problems.is_empty() { Ok(found) } else { Err(ConfigError::of(path, problems)) }
 }
 
 /// The destinations of a file that has nothing else. `None` if it has more, has none, or cannot be read.

@@ -48,7 +48,8 @@ pub(super) fn check(mut raw: Raw, outside: &Outside<'_>) -> Result<Config, Vec<C
     let around = Around { sources: Some(&sources), spool_bytes: spool.max_bytes, outside };
     let destinations = destinations::check(&raw.destinations, &around, &mut problems);
     let max_event = collector.max_event;
-    let around = imports::Around { sources: &sources, s3: &s3, max_event, outside };
+    let (endpoint, scan_interval) = (s3.endpoint.as_ref(), imports::SCAN_INTERVAL);
+    let around = imports::Around { sources: Some(&sources), endpoint, scan_interval, max_event, outside };
     let imports = imports::check(&raw.imports, &around, &mut problems);
     if problems.is_empty() {
         return Ok(Config {

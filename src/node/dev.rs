@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bucket_imports::{ImportPlan, ImportStores};
 use super::dev_sources::DevSources;
 use super::engine::Engine;
 use super::equipment::NodeEquipment;
@@ -19,9 +20,10 @@ use super::spool_dir::open_disk;
 use super::{demo, dev_folders};
 use crate::admin::{self, AccessSettings};
 use crate::batch::DueRule;
+use crate::call::Limits;
 use crate::collector::{Bounds, CollectorSettings, Policy};
 use crate::config::watch::{CHECK_EVERY, SETTLED_AFTER};
-use crate::config::{self, ByteSize, Environment, Period};
+use crate::config::{self, ByteSize, ConfigError, Environment, ImportSettings, Period};
 use crate::delivery::DeliverySettings;
 use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
@@ -61,6 +63,8 @@ pub struct DevSettings {
     pub config: Option<PathBuf>,
     /// The destinations in that file.
     pub destinations: Vec<DestinationSettings>,
+    /// The imports in that file.
+    pub imports: Vec<ImportSettings>,
     /// The environment, which has the secrets of destinations.
     pub environment: Environment,
     /// Whether sample calls are sent.
@@ -133,7 +137,7 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
     let (Some(path), Some(running)) = (&dev.config, node.engine.view.destinations.get()) else {
         return std::future::pending().await;
     };
-    let (environment, mut in_force) = (&dev.environment, dev.destinations.clone());
+    let (environment, mut in_force) = (&dev.environment, (dev.destinations.clone(), dev.imports.clone()));
     let mut reported = String::new();
     loop {
         tokio::time::sleep(CHECK_EVERY).await;
@@ -152,26 +156,44 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
                 continue;
             }
             Ok(next) => {
-                running.set(next.clone()).await.map(|()| in_force = next).map_err(|error| error.to_string())
+                node.set_imports(plans(&next.1, &dev.data_dir));
+                let set = running.set(next.0.clone()).await;
+                set.map(|()| in_force = next).map_err(|error| error.to_string())
             }
             Err(what) => Err(what),
         };
         match set {
-            Ok(()) => tracing::info!(file = %path.display(), "the changed destinations are in force"),
+            Ok(()) => {
+                tracing::info!(file = %path.display(), "the changed destinations and imports are in force")
+            }
             Err(what) if what == reported => {}
             Err(what) => {
-                tracing::error!("the changed destinations are not in force: {what}");
+                tracing::error!("the changed destinations are not in force, nor are the imports: {what}");
                 reported = what;
             }
         }
     }
 }
 
-async fn read_again(path: &Path, environment: &Environment) -> Result<Vec<DestinationSettings>, String> {
+/// What a node takes from the file of `--config`.
+type OfFile = (Vec<DestinationSettings>, Vec<ImportSettings>);
+
+async fn read_again(path: &Path, environment: &Environment) -> Result<OfFile, String> {
     let (path, environment) = (path.to_owned(), environment.clone());
-    let read = tokio::task::spawn_blocking(move || config::destinations_of(&path, &environment)).await;
-    let read = read.map_err(|error| error.to_string())?;
-    read.map(|(destinations, _)| destinations).map_err(|error| error.to_string())
+    let read = tokio::task::spawn_blocking(move || {
+        let (destinations, _) = config::destinations_of(&path, &environment)?;
+        Ok::<_, ConfigError>((destinations, config::dev_imports_of(&path, &environment)?))
+    });
+    let read = read.await.map_err(|error| error.to_string())?;
+    read.map_err(|error| error.to_string())
+}
+
+/// The imports, with the S3 of dev mode as their store.
+fn plans(imports: &[ImportSettings], data_dir: &Path) -> Vec<ImportPlan> {
+    let own = BucketString::parse(dev_s3::BUCKET).ok();
+    let written: Vec<&BucketString> = own.iter().collect();
+    let (dir, max_event) = (data_dir.join("spool"), Limits::default().max_event);
+    imports.iter().map(|import| ImportPlan::new(import, &dir, max_event, (None, &written))).collect()
 }
 
 async fn start(
@@ -234,5 +256,9 @@ async fn start(
         sdk_keys: SdkKeys::Dev,
         dev: true,
     });
+    let own = Arc::clone(&node.engine.store);
+    let stores = ImportStores { own, own_endpoint: None, settings: S3Settings::default() };
+    node.start_imports(node.engine.imports_deps(&importer, stores));
+    node.set_imports(plans(&dev.imports, &dev.data_dir));
     Ok(node)
 }

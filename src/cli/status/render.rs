@@ -449,7 +449,8 @@ mod tests {
                 open_batches: batches,
                 sealed_objects: sealed,
                 oldest_undelivered_seconds: Some(3_700),
-                sources: vec![web],
+                imports: Vec::new(),
+            sources: vec![web],
                 ..Status::default()
             };
             let text = render(&status, &View::default());

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::support::{Ran, ran};
 use crate::serve::support::{CREDENTIALS, PATIENCE, Rig, Settings, ask, status};
-use crate::support::forebay::{Forebay, command};
+use crate::support::forebay::{Flush, Forebay, Starting, command};
 use crate::support::wait;
 
 const CONVERTER: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":{
@@ -307,4 +307,39 @@ async fn a_pass_is_made_on_request_by_a_node_or_in_its_spool() {
     stand.command(&["rename", "sales", "orders"], &own).await.code(0);
     let ran = stand.command(&["run", "orders"], &own).await.code(1);
     assert!(ran.out.contains("6 objects: 5 known"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dev_imports_from_its_own_bucket() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dev.toml");
+    fs::write(folder.path().join("c.json"), CONVERTER).unwrap();
+    let text =
+        |more: &str| import("orders", &format!("bucket = \"forebay\"\n{more}")).replace("\"1 s\"", "\"2 s\"");
+    fs::write(&file, text("prefix = \"in/\"")).unwrap();
+    let more = ["--config", file.to_str().unwrap()];
+    let node = Starting::dev_with(&folder.path().join("dev"), Flush::SOON, &more).dev_ready().await;
+    let bucket = node.bucket();
+    let put = async |key: &str| {
+        let line = format!("{{\"e\":\"{key}\",\"u\":\"u\"}}\n").into_bytes();
+        bucket.client.put_object().bucket("forebay").key(key).body(line.into()).send().await.unwrap();
+    };
+    let events = async |count: usize| {
+        wait::until("the events", PATIENCE, async || {
+            let lines = bucket.lines("csv").await;
+            (lines.len() >= count).then_some(lines.len())
+        })
+        .await
+    };
+    put("in/a").await;
+    assert_eq!(events(1).await, 1);
+    fs::write(&file, text("prefix = \"in/\"\nenabled = false")).unwrap();
+    wait::until("the pause", PATIENCE, async || {
+        (import_status(&node, "orders").await["enabled"] == false).then_some(())
+    })
+    .await;
+    put("in/b").await;
+    fs::write(&file, text("prefix = \"in/\"")).unwrap();
+    assert_eq!(events(2).await, 2);
+    assert!(node.terminate().await.success());
 }

@@ -122,7 +122,7 @@ async fn the_completion_of_bash_completes() {
         assert_eq!(completed(words), expected, "{words:?}");
     };
     check(&["forebay", "sta"], &["status"]);
-    check(&["forebay", "import", "re"], &["retry-rejects"]);
+    check(&["forebay", "import", "ret"], &["retry-rejects"]);
     check(&["forebay", "status", "--wat"], &["--watch"]);
     check(&["forebay", "tail", "--type", "re"], &["rejected"]);
     check(&["forebay", "completions", "z"], &["zsh"]);
