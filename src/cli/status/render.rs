@@ -449,8 +449,7 @@ mod tests {
                 open_batches: batches,
                 sealed_objects: sealed,
                 oldest_undelivered_seconds: Some(3_700),
-                imports: Vec::new(),
-            sources: vec![web],
+                sources: vec![web],
                 ..Status::default()
             };
             let text = render(&status, &View::default());
