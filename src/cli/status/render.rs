@@ -597,6 +597,7 @@ web       2,000     4,010          0        0       -  none yet\n"
             open_batches: 2,
             sealed_objects: 3,
             oldest_undelivered_seconds: Some(3_700),
+            imports: Vec::new(),
             refusals: vec![
                 RefusedKind {
                     code: "invalid_write_key".into(),
