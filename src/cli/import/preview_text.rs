@@ -2,7 +2,7 @@
 
 use crate::import::sample::{Preview, PreviewedFile, SampleRow};
 use crate::words::table::table;
-use crate::words::{columns, counted, first_few, grouped, if_any, outside_text, within_columns};
+use crate::words::{columns, counted, first_few, grouped, if_any, outside_text};
 
 /// The most columns and fields that a line names.
 const NAMES_SHOWN: usize = 30;
@@ -169,19 +169,17 @@ fn spread(json: &str) -> Vec<String> {
 
 /// A line in pieces of at most `width` columns.
 fn folded(line: &str, width: usize) -> Vec<String> {
-    let mut pieces = Vec::new();
-    let mut rest = line;
-    while columns(rest) > width {
-        // `within_columns` replaces the last column by a mark, so it gets one more.
-        let piece = within_columns(rest, width + 1);
-        let piece = piece.strip_suffix('…').unwrap_or(&piece);
-        if piece.is_empty() {
-            break;
+    let (mut pieces, mut piece, mut used) = (Vec::new(), String::new(), 0);
+    for c in line.chars() {
+        let wide = columns(c.encode_utf8(&mut [0; 4]));
+        if used + wide > width && used > 0 {
+            pieces.push(std::mem::take(&mut piece));
+            used = 0;
         }
-        rest = rest.strip_prefix(piece).unwrap_or_default();
-        pieces.push(piece.to_owned());
+        piece.push(c);
+        used += wide;
     }
-    pieces.push(rest.to_owned());
+    pieces.push(piece);
     pieces
 }
 

@@ -653,7 +653,6 @@ web       2,000     4,010          0        0       -  none yet\n"
                 rejected: 45,
                 delivered: 10_000,
             },
-            imports: Vec::new(),
             sources: vec![
                 SourceStatus {
                     id: "checkout-web".into(),

@@ -1,7 +1,7 @@
 //! The state that a crash leaves behind.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 /// Copies a directory in its present state, as a kill would leave it.
 pub(crate) fn copy(from: &Path, to: &Path) {
@@ -12,7 +12,11 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &to);
         } else {
-            fs::copy(entry.path(), to).unwrap();
+            match fs::copy(entry.path(), to) {
+                // A thread that still runs may remove a file of its own meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                copied => _ = copied.unwrap(),
+            }
         }
     }
 }
