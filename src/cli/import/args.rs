@@ -32,9 +32,9 @@ pub enum ImportCommand {
     InferConverter(InferArgs),
     /// Show rows of files beside the calls that a converter makes of them; store nothing
     Preview(Box<PreviewArgs>),
-    /// Make one pass over the bucket of an [[import]] now
+    /// Make one pass over the bucket of an import now
     Run(Box<RunArgs>),
-    /// Give the history of an [[import]] to another name
+    /// Give the history of an import of a bucket to another name
     Rename(Box<RenameArgs>),
     /// List the imports of a running node: what each one did, what waits, what was rejected and why
     List(ListArgs),
