@@ -557,6 +557,7 @@ pub(super) fn admitted(
     record = ImportRecord {
         file: Some(begin.file),
         source: Some(source.clone()),
+        import: begin.import,
         name: begin.name.clone(),
         bytes: begin.bytes,
         options: begin.options.recorded().to_owned(),

@@ -7,6 +7,7 @@ use crate::words::Told;
 
 use super::end::{End, Outcome, is_zero};
 use super::file_id::FileId;
+use super::import_id::ImportId;
 use super::prefix::Prefix;
 use super::reject_counts::RejectCounts;
 
@@ -49,6 +50,9 @@ pub struct ImportRecord {
     pub(super) file: Option<FileId>,
     /// The source of the calls.
     pub source: Option<SourceId>,
+    /// The import of a bucket that reads the file, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportId>,
     /// The name of the file; empty if only the log knew the import.
     pub name: String,
     /// The length of the file in bytes, if known.
@@ -111,6 +115,7 @@ impl ImportRecord {
             key,
             file: None,
             source: None,
+            import: None,
             name: String::new(),
             bytes: None,
             options: String::new(),

@@ -11,6 +11,7 @@ use super::csv::{CsvOptions, FileType, RejectRows};
 use super::discovery::files::CsvFile;
 use super::file_id::FileId;
 use super::identity;
+use super::import_id::ImportId;
 use super::reading::local::LocalFile;
 use super::rejects_output::RejectsOutput;
 use super::{
@@ -32,6 +33,13 @@ struct HowRead {
     #[serde(default)]
     place: String,
     csv: CsvOptions,
+}
+
+/// What the description of rejected rows of an import of a bucket has beside others.
+#[derive(serde::Deserialize)]
+struct OfBucket {
+    #[serde(rename = "import_id")]
+    _id: ImportId,
 }
 
 /// Words that distinguish the source from others, without the secret of a write key.
@@ -90,6 +98,14 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
         FileError::content("E-REJECTS", format!("{} cannot be read: {error}", path.display()))
     };
     let json = description(rejects).map_err(|error| unread(&how_path, &error))?;
+    if serde_json::from_slice::<OfBucket>(&json).is_ok() {
+        let what = format!(
+            "{} has rejected rows of an import of a bucket, which this command does not read: put the corrected \
+             rows into a new file below the prefix of the import",
+            rejects.display()
+        );
+        return Err(FileError::new(FileFault::Local, "E-REJECTS", what));
+    }
     let how: HowRead = serde_json::from_slice(&json).map_err(|error| {
         unread(&how_path, &format!("{error}; import the file that the rows are of again, with --force"))
     })?;

@@ -424,11 +424,23 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
         count: rows.count,
         example: Some(format!("line {}: {}", rows.line, rows.message.shown(full))),
     });
+    // A command reads the file, or a pass over a bucket.
+    let is_of_bucket = import.import.is_some();
+    let again = if is_of_bucket { "the next pass" } else { "the same command" };
     let (state, next) = match import.state {
         _ if is_open => ("running", None),
         ImportState::Done => ("done", None),
-        ImportState::Reading => {
-            ("stopped", Some("the same command continues after the last stored row".to_owned()))
+        ImportState::Reading => ("stopped", Some(format!("{again} continues after the last stored row"))),
+        ImportState::Failed if is_of_bucket => {
+            let next = format!(
+                "the next pass tries it again; after {ATTEMPTS_MAX} failures it is given up until the file, the converter or \
+                 on_row_error change"
+            );
+            ("failed", Some(next))
+        }
+        ImportState::Poison if is_of_bucket => {
+            let next = "no pass reads it again until the file, the converter or on_row_error change";
+            ("given_up", Some(next.to_owned()))
         }
         ImportState::Failed => {
             let next = format!(
@@ -443,7 +455,8 @@ fn import_status(KnownImport { record: import, is_open }: KnownImport, full: boo
             ("given_up", Some(next.to_owned()))
         }
     };
-    let retry = import.rejects_file.as_ref().map(|file| {
+    let rejects_of_command = import.rejects_file.as_ref().filter(|_| !is_of_bucket);
+    let retry = rejects_of_command.map(|file| {
         let source = import.source.as_ref().map(|id| format!(" --source {id}"));
         format!("forebay import retry-rejects {}{}", shell_word(file), source.unwrap_or_default())
     });
@@ -560,6 +573,20 @@ mod tests {
             "first_seen": 0,
         });
         KnownImport { record: serde_json::from_value(record).unwrap(), is_open: false }
+    }
+
+    /// The list named a command that cannot read these rows.
+    #[test]
+    fn what_a_pass_reads_is_not_retried_by_a_command() {
+        let status = |import: Option<&str>| {
+            let mut known = failed("why".into());
+            known.record.rejects_file = Some("/r/a.ndjson".to_owned());
+            known.record.import = import.map(|id| id.parse().unwrap());
+            let status = import_status(known, true);
+            (status.retry.is_some(), status.next.unwrap().starts_with("the next pass"))
+        };
+        assert_eq!(status(None), (true, false));
+        assert_eq!(status(Some("f4f80d89d5ccc0603048733c7db9ab56")), (false, true));
     }
 
     #[test]
