@@ -553,6 +553,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::import::ImportId;
     use crate::log::{ImportKey, ImportProgress};
 
     const SECRET: &str = "jane.roe@example.com";
@@ -578,15 +579,15 @@ mod tests {
     /// The list named a command that cannot read these rows.
     #[test]
     fn what_a_pass_reads_is_not_retried_by_a_command() {
-        let status = |import: Option<&str>| {
+        let status = |import: Option<ImportId>| {
             let mut known = failed("why".into());
             known.record.rejects_file = Some("/r/a.ndjson".to_owned());
-            known.record.import = import.map(|id| id.parse().unwrap());
+            known.record.import = import;
             let status = import_status(known, true);
             (status.retry.is_some(), status.next.unwrap().starts_with("the next pass"))
         };
         assert_eq!(status(None), (true, false));
-        assert_eq!(status(Some("f4f80d89d5ccc0603048733c7db9ab56")), (false, true));
+        assert_eq!(status(Some(ImportId::of_bits(7))), (false, true));
     }
 
     #[test]
