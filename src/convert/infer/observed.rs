@@ -9,7 +9,7 @@ use crate::convert::row::Row;
 use crate::convert::value::{Value, members};
 use crate::words::{first_few, outside_text_within};
 
-/// The most columns that are looked at.
+/// The most columns of a sample. Others are left out of the converter.
 const COLUMNS_MAX: usize = 10_000;
 /// The most columns that a message names.
 const SHOWN_MAX: usize = 20;

@@ -21,7 +21,7 @@ pub(super) enum TimeForm {
     Micros,
     /// Unix time in nanoseconds.
     Nanos,
-    /// Several forms, each of which the field `time` reads.
+    /// Different forms, all of which the field `time` can read.
     Several,
 }
 

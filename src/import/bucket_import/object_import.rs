@@ -221,7 +221,7 @@ impl ObjectImport {
                 Err(error) => error,
             };
             let outlook = match error.outlook() {
-                // Whoever may list only below a prefix is told that a missing object is denied.
+                // S3 answers 403 for a missing object if the role may not list the whole bucket.
                 Outlook::Denied if self.is_gone(listed).await => Outlook::Missing,
                 outlook => outlook,
             };

@@ -58,9 +58,9 @@ pub(super) enum Standing {
     Done,
     /// It is given up, and nothing has changed since.
     Poison,
-    /// Another version of the key is kept, of which calls are stored.
+    /// The journal has another version of the key, and calls of that version are stored.
     Changed,
-    /// Another version of the key is kept. Its record has to show whether calls are stored.
+    /// The journal has another version of the key. Its record shows whether calls of that version are stored.
     Unsure,
 }
 

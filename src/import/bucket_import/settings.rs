@@ -36,7 +36,7 @@ pub struct BucketImport {
     pub source: SourceId,
     /// The converter, for the data type and the strategy of the import.
     pub converter: Arc<Converter>,
-    /// The text of the converter's file, of which a file that has begun may need a copy later.
+    /// The text of the converter's file. The journal keeps it for files that have begun with it.
     pub converter_text: Arc<[u8]>,
     /// The longest call, in bytes of JSON, for converters that files were begun with.
     pub max_event: usize,

@@ -1,4 +1,4 @@
-//! Finds the files that arguments mean, and opens them as often as they are looked at.
+//! Finds the files that the arguments name. Each may be opened several times.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
@@ -96,7 +96,7 @@ impl SampleFile {
     }
 }
 
-/// The files that arguments mean: the first ones, at most [`FILES_MAX`]. Of the keys below a prefix only those
+/// The files that the arguments name: the first ones, at most [`FILES_MAX`]. Of the keys below a prefix only those
 /// that match the pattern. `store` reads from S3.
 /// Errors: [`Unusable`]: something is missing or cannot be listed.
 pub async fn sample_files(

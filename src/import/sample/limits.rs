@@ -1,6 +1,6 @@
-//! How much is looked at.
+//! How much of the files a sample takes.
 
-/// The most rows of a file that are looked at.
+/// The most rows that are read from one file.
 pub const ROWS_MAX: u64 = 1_000;
-/// The most files that are looked at.
+/// The most files that are read.
 pub const FILES_MAX: usize = 3;

@@ -27,7 +27,7 @@ use crate::words::{counted, first_few, outside_text, outside_text_within};
 const ID_PREFIX: &str = "imp_preview_";
 /// The most ids of rows that are compared.
 const IDS_MAX: usize = 100_000;
-/// The most codes of rejected rows that are told apart.
+/// The most codes of rejected rows that are counted one by one.
 const CODES_MAX: usize = 100;
 /// The most bytes of a row without JSON that are shown.
 const RAW_SHOWN: usize = 1_024;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::convert::{ConverterId, FILE_BYTES_MAX};
 use crate::import::unusable::Unusable;
 
-/// How often the file is looked at.
+/// How often the file is checked for changes.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// How long a changed file must stay the same: an editor may still be writing it.
 const SETTLED_AFTER: Duration = Duration::from_millis(250);

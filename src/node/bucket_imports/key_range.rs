@@ -1,4 +1,4 @@
-//! A bucket of which only the keys of a range are listed.
+//! A view of a bucket that lists only the keys of a range.
 
 use std::sync::Arc;
 
