@@ -1,8 +1,8 @@
 //! Reads a request that sets objects of a collection, and writes a line for each.
 //!
 //! An object is data that is not a call: a room, a product, a campaign. Its form is that of the public
-//! Objects API: `{"collection":"rooms","objects":[{"id":"2561341","properties":{"name":"Beach
-//! Room","review_count":47}}]}`.
+//! Objects API:
+//! `{"collection":"rooms","objects":[{"id":"1","properties":{"name":"Beach Room","review_count":47}}]}`.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

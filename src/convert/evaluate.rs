@@ -126,7 +126,7 @@ impl<'e> Evaluation<'e> {
             }
             Source::FlattenDict { separator, levels, of: dict } => {
                 let levels = numbers::int(&of(levels)?)?;
-                self.spent(structure::flattened(separator, levels, &of(dict)?)?)
+                self.bounded(|left| structure::flattened(separator, levels, &of(dict)?, left))
             }
             Source::ExcludeKeys { of: dict, names } => self.spent(structure::without(&of(dict)?, names)?),
             Source::Condition(pairs) => {
@@ -154,13 +154,7 @@ impl<'e> Evaluation<'e> {
                 }
                 Some(Value::Text(all.into()))
             }
-            Source::Replace(replace, text) => {
-                let left = ROW_BYTES_MAX.saturating_sub(self.made.get());
-                match texts::replaced(replace, &of(text)?, left)? {
-                    Ok(value) => self.spent(value),
-                    Err(texts::TooLong) => self.spend(ROW_BYTES_MAX + 1).and(None),
-                }
-            }
+            Source::Replace(replace, text) => self.bounded(|left| texts::replaced(replace, &of(text)?, left)),
             Source::Split(separator, text) => self.spent(texts::split(separator, &of(text)?)?),
             Source::Booleans { all, of: sources } => {
                 for source in sources {
@@ -245,6 +239,17 @@ impl<'e> Evaluation<'e> {
         self.write_in(source, element, &mut out);
         // Everything that is written is UTF-8.
         String::from_utf8(out).ok().map(Cow::Owned)
+    }
+
+    /// A value that an operator makes in at most the bytes that the row may still have.
+    fn bounded<'v>(
+        &self,
+        make: impl FnOnce(usize) -> Option<Result<Value<'v>, texts::TooLong>>,
+    ) -> Option<Value<'v>> {
+        match make(ROW_BYTES_MAX.saturating_sub(self.made.get()))? {
+            Ok(value) => self.spent(value),
+            Err(texts::TooLong) => self.spend(ROW_BYTES_MAX + 1).and(None),
+        }
     }
 
     /// A value that an operator made, if the row may still have it.

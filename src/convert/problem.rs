@@ -75,7 +75,8 @@ impl Problems {
 
     /// Adds a problem with a name that is not among the known ones: `unknown key "fileTyp" (did you mean …)`.
     pub(super) fn unknown<'k>(&mut self, what: &str, name: &str, known: impl Iterator<Item = &'k str>) {
-        let hint = nearest(name, known).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+        let near = if self.found.len() < PROBLEMS_MAX { nearest(name, known) } else { None };
+        let hint = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
         self.add(format!("unknown {what} {}{hint}", shown(name)));
     }
 

@@ -176,10 +176,13 @@ impl<'e> RowCalls<'_, '_, 'e> {
         let text = match &value {
             Value::Null => return Ok(None),
             Value::Int(int) => Cow::Owned(int.to_string()),
-            // A number with an exponent is written out first.
-            Value::Float(_) | Value::Number(_) => match value.decimal().and_then(|number| number.cut()) {
-                Some(int) => Cow::Owned(int.to_string()),
-                None => return Err(bad_time(&value, "is not a time")),
+            Value::Float(_) | Value::Number(_) => match value.said() {
+                Some(plain) if export_time::is_number(plain.as_bytes()) => plain,
+                // A number with an exponent is written out first.
+                _ => match value.decimal().and_then(|number| number.cut()) {
+                    Some(int) => Cow::Owned(int.to_string()),
+                    None => return Err(bad_time(&value, "is not a time")),
+                },
             },
             other => match other.said() {
                 Some(text) if text.trim().is_empty() => return Ok(None),

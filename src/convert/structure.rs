@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::texts::TooLong;
 use super::value::{self, Value, members, object_of};
 
 /// The members of all objects among the values; of equal names the last. `None` without an object.
@@ -20,29 +21,56 @@ pub(super) fn merged(values: &[Value<'_>]) -> Option<Value<'static>> {
     any.then(|| all.object())?
 }
 
-/// An object whose objects, down to so many levels, became members with joined names. A negative number is no
-/// limit. Empty objects and lists stay. `None` if the value is no object.
-pub(super) fn flattened(separator: &str, levels: i128, value: &Value<'_>) -> Option<Value<'static>> {
+/// An object whose objects, down to so many levels, became members with joined names, in at most `most` bytes.
+/// A negative number of levels is no limit. Empty objects and lists stay. `None` if the value is no object.
+pub(super) fn flattened(
+    separator: &str,
+    levels: i128,
+    value: &Value<'_>,
+    most: usize,
+) -> Option<Result<Value<'static>, TooLong>> {
     let Value::Object(object) = value else { return None };
     let levels = usize::try_from(levels).unwrap_or(usize::MAX);
-    let mut all = Members::default();
-    flatten(separator, levels, None, object, &mut all);
-    all.object()
+    let mut flat = Flat { separator, all: Members::default(), left: most };
+    if flat.add(levels, None, object).is_err() {
+        return Some(Err(TooLong));
+    }
+    flat.all.object().map(Ok)
 }
 
-/// The depth of the recursion is bounded by that of a value.
-fn flatten<'m>(separator: &str, levels: usize, prefix: Option<&str>, object: &'m str, all: &mut Members<'m>) {
-    for (name, value) in members(object) {
-        let name = match prefix {
-            Some(prefix) => Cow::Owned([prefix, &name].join(separator)),
-            None => name,
-        };
-        match value {
-            Value::Object(Cow::Borrowed(inner)) if levels > 0 && !members(inner).is_empty() => {
-                flatten(separator, levels - 1, Some(&name), inner, all);
+/// An object that is being flattened. Each level repeats the names above it, so the bytes are counted before
+/// they are made.
+struct Flat<'s, 'm> {
+    separator: &'s str,
+    all: Members<'m>,
+    /// The bytes that names and values may still have.
+    left: usize,
+}
+
+impl<'m> Flat<'_, 'm> {
+    fn spend(&mut self, bytes: usize) -> Result<(), TooLong> {
+        self.left = self.left.checked_sub(bytes).ok_or(TooLong)?;
+        Ok(())
+    }
+
+    /// The depth of the recursion is bounded by that of a value.
+    fn add(&mut self, levels: usize, prefix: Option<&str>, object: &'m str) -> Result<(), TooLong> {
+        for (name, value) in members(object) {
+            let name = match prefix {
+                Some(prefix) => {
+                    self.spend(prefix.len() + self.separator.len() + name.len())?;
+                    Cow::Owned([prefix, &name].join(self.separator))
+                }
+                None => name,
+            };
+            match value {
+                Value::Object(Cow::Borrowed(inner)) if levels > 0 && !members(inner).is_empty() => {
+                    self.add(levels - 1, Some(&name), inner)?;
+                }
+                other => self.all.put(name, other),
             }
-            other => all.put(name, other),
         }
+        Ok(())
     }
 }
 

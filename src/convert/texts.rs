@@ -30,6 +30,10 @@ pub(super) fn replaced(
                 Piece::Text(text) => text,
                 Piece::Group(number) => group(*number).and_then(|range| text.get(range)).unwrap_or_default(),
             });
+            // One match may be named many times.
+            if out.len() > most {
+                return Err(TooLong);
+            }
         }
         copied = range.end;
         if out.len() > most { Err(TooLong) } else { Ok(()) }

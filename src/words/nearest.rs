@@ -1,9 +1,19 @@
 //! The name that a person probably meant.
 
+/// The longest name, in characters, that others are compared with. The comparison takes memory with the square of
+/// the length.
+const NAME_MAX: usize = 256;
+
 /// The known name with the fewest typos in `typed`, or `None` if no known name is similar enough.
 pub fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let slips_max = (typed.chars().count() / 3).max(2);
+    let len = typed.chars().count();
+    if len > NAME_MAX {
+        return None;
+    }
+    let slips_max = (len / 3).max(2);
     known
+        // There are never fewer slips than the lengths differ, and counting them takes memory.
+        .filter(|name| name.chars().count().abs_diff(len) <= slips_max)
         .map(|name| (strsim::damerau_levenshtein(typed, name), name))
         .filter(|(slips, _)| *slips <= slips_max)
         .min_by_key(|(slips, _)| *slips)

@@ -81,7 +81,9 @@ proptest! {
 fn a_row_makes_at_most_so_much() {
     // A hundred copies of 64 KiB, made by operators of every kind that copies.
     let copies = |source: &str| vec![source; 100].join(",");
-    let row = format!(r#"{{"a":"{}","o":{{"x":"{0}"}}}}"#, "x".repeat(65_536));
+    let numbers = (0..100_000).map(|n| format!(r#""{n}":1"#)).collect::<Vec<_>>().join(",");
+    let row =
+        format!(r#"{{"a":"{0}","o":{{"x":"{0}"}},"n":{{"{0}{0}":{{{numbers}}}}}}}"#, "x".repeat(65_536));
     for source in [
         format!(r#"["concat",{}]"#, copies("\"a\"")),
         format!(r#"["array",{}]"#, copies("\"o\"")),
@@ -89,6 +91,8 @@ fn a_row_makes_at_most_so_much() {
         format!(r#"["array",{}]"#, copies(r#"["exclude_keys","o","y"]"#)),
         r#"["replace_with","x","123456789012345678","a"]"#.to_owned(),
         format!(r#"["path",{{"v":["array",{}]}},"v"]"#, copies("\"a\"")),
+        // Each name is made of those above it.
+        r#"["flatten_dict","_",["int",-1],"n"]"#.to_owned(),
     ] {
         let fields = format!(
             r#"{{"event_type":["value","e"],"user_id":["value","u"],"event_properties":{{"v":{source}}}}}"#
