@@ -59,7 +59,7 @@ macro_rules! closed_list {
 
         impl $list {
             /// All values.
-            pub const ALL: [Self; [$(Self::$value),+].len()] = [$(Self::$value),+];
+            $visible const ALL: [Self; [$(Self::$value),+].len()] = [$(Self::$value),+];
         }
     };
     (

@@ -11,7 +11,7 @@ const TEXT_MAX: usize = 64;
 /// The seconds of Unix time that a bare number may mean: the years 1990 to 2099. The same digits in
 /// milliseconds, microseconds or nanoseconds mean other years, so each number has one meaning. Days of a
 /// spreadsheet, years and other numbers are below this range.
-const SECONDS: std::ops::Range<i128> = 631_152_000..4_102_444_800;
+pub const SECONDS: std::ops::Range<i128> = 631_152_000..4_102_444_800;
 
 /// What the numbers of a column count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -12,9 +12,29 @@ use super::value::Value;
 const OPERATIONS: [&str; 9] =
     ["$set", "$setOnce", "$add", "$append", "$prepend", "$unset", "$preInsert", "$postInsert", "$remove"];
 
+/// Ends a member that was begun at `before`, and whose object begins at `start` if it `has` one: adds `more` to
+/// the object. A member without either is taken back.
+pub(super) fn end_member(
+    (before, start): (usize, usize),
+    has: bool,
+    more: &[(&str, Value<'_>)],
+    out: &mut Vec<u8>,
+) {
+    if !has && more.is_empty() {
+        out.truncate(before);
+        return;
+    }
+    if !has {
+        out.extend_from_slice(b"{}");
+    }
+    if !more.is_empty() {
+        add(more, start, out);
+    }
+}
+
 /// Adds members to the object that begins at `start` and ends `out`. A member that it has already is
 /// replaced.
-pub(super) fn add(added: &[(&str, Value<'_>)], start: usize, out: &mut Vec<u8>) {
+fn add(added: &[(&str, Value<'_>)], start: usize, out: &mut Vec<u8>) {
     let has =
         |text: &[u8], name: &str| memchr::memmem::find(text, format!("\"{name}\"").as_bytes()).is_some();
     let written = out.get(start..).unwrap_or_default();

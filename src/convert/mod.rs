@@ -43,7 +43,7 @@ pub use field::{BadStrategy, DataType, Field, Strategy};
 pub use file::{Compression, ConverterFile, ConverterId, FILE_BYTES_MAX, FileFormat};
 pub use operator::Operator;
 pub use outcome::{Calls, Outcome, RowReject};
-pub use pattern::{FilePattern, PatternMatch};
+pub use pattern::FilePattern;
 pub use place::{RowPlace, sequence_prefix};
 pub use problem::{ConvertError, Problem};
 pub use row::Row;

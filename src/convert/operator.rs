@@ -40,7 +40,7 @@ closed_list! {
         MsTimeNow = "ms_time_now",
         /// The twelve bytes of INT96 to milliseconds.
         Int96TimeToMs = "int96_time_to_ms",
-        /// A time in a form of one's own to milliseconds.
+        /// A time in the form of a pattern, to milliseconds.
         ParseTimeToMs = "parse_time_to_ms",
         /// Texts one after another.
         Concat = "concat",
@@ -114,11 +114,6 @@ impl Operator {
         Self::ALL.into_iter().map(Self::name).chain(ALIASES.into_iter().map(|(alias, _)| alias))
     }
 
-    /// The other names of the operator.
-    pub fn aliases(self) -> impl Iterator<Item = &'static str> {
-        ALIASES.into_iter().filter(move |(_, operator)| *operator == self).map(|(alias, _)| alias)
-    }
-
     /// What the operator takes, and the least and the most arguments that this is; `None`: any number.
     pub(super) fn takes(self) -> (&'static str, usize, Option<usize>) {
         match self {
@@ -170,6 +165,6 @@ mod tests {
         assert_eq!(names.len(), count);
         assert!(names.iter().all(|name| Operator::of(name).is_some()));
         assert_eq!(Operator::of("&&"), Some(Operator::And));
-        assert_eq!(Operator::Equals.aliases().collect::<Vec<_>>(), ["eq", "="]);
+        assert_eq!(["eq", "="].map(Operator::of), [Some(Operator::Equals); 2]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::words::{nearest, outside_text_within};
+use crate::words::{counted, nearest, outside_text_within};
 
 /// The most problems that are kept. A person corrects these first.
 const PROBLEMS_MAX: usize = 100;
@@ -83,7 +83,7 @@ impl Problems {
     /// The value that was read, if no problem was found.
     pub(super) fn checked<T>(mut self, read: Option<T>) -> Result<T, ConvertError> {
         if self.more > 0 {
-            let what = format!("and {} more problems", self.more);
+            let what = format!("and {}", counted(self.more as u64, "more problem", "more problems"));
             self.found.push(Problem { code: CODE, pointer: String::new(), what });
         }
         match read {

@@ -7,7 +7,7 @@ use data_encoding::BASE32_NOPAD;
 use super::context::{ContextPlan, number};
 use super::field::{DataType, Field, Strategy};
 use super::fields::{Fields, bad_type, shown};
-use super::members::{add, split_operations};
+use super::members::{end_member, split_operations};
 use super::mutation::Mutation;
 use super::object_text::{begin_named, text_member};
 use super::outcome::{Calls, RowReject};
@@ -20,7 +20,7 @@ use crate::time::UnixMillis;
 use crate::words::date::EARLIEST;
 use crate::words::grouped;
 
-/// Numbers of a sale: they become properties of the event.
+/// The fields of a sale. They become properties of the event.
 const SALE: [(Field, &str); 6] = [
     (Field::Price, "price"),
     (Field::Quantity, "quantity"),
@@ -87,22 +87,19 @@ impl<'e> RowCalls<'_, '_, 'e> {
         {
             return Err(missing("missing:user_id", "user_id"));
         }
-        let mut common = Common { user, device, time: None, key: None, mutation: None, is_profile };
-        if data_type == DataType::Event {
-            let insert_id = self.fields.text(Field::InsertId)?;
-            if is_mirror && insert_id.is_none() {
-                return Err(missing("missing:insert_id", "insert_id"));
-            }
-            if is_mirror {
-                let key = [common.user.as_deref(), insert_id.as_deref()];
-                common.mutation = Some(Mutation::read(&self.fields, &key, self.place)?);
-            } else {
-                common.key = insert_id.map(|id| key_of(&id, common.device.as_deref().unwrap_or_default()));
-            }
-        } else if is_mirror {
-            common.mutation = Some(Mutation::read(&self.fields, &[common.user.as_deref()], self.place)?);
+        let is_event = data_type == DataType::Event;
+        let insert_id = if is_event { self.fields.text(Field::InsertId)? } else { None };
+        if is_mirror && is_event && insert_id.is_none() {
+            return Err(missing("missing:insert_id", "insert_id"));
         }
-        common.time = self.time()?;
+        let mutation = if is_mirror {
+            Some(Mutation::read(&self.fields, &[user.as_deref(), insert_id.as_deref()], self.place)?)
+        } else {
+            None
+        };
+        let key =
+            insert_id.filter(|_| !is_mirror).map(|id| key_of(&id, device.as_deref().unwrap_or_default()));
+        let common = Common { time: self.time()?, user, device, key, mutation, is_profile };
         match data_type {
             DataType::Event => self.event(&common)?,
             DataType::UserProperties | DataType::Profiles => {
@@ -333,14 +330,7 @@ fn write_properties(fields: &Fields<'_, '_>, out: &mut Vec<u8>) -> Result<(), Ro
         let value = if is_number { number(value) } else { Some(value) };
         sale.extend(value.map(|value| (name, value)));
     }
-    if !has_properties && sale.is_empty() {
-        out.truncate(before);
-    } else if !sale.is_empty() {
-        if !has_properties {
-            out.extend_from_slice(b"{}");
-        }
-        add(&sale, start, out);
-    }
+    end_member((before, start), has_properties, &sale, out);
     Ok(())
 }
 
@@ -367,14 +357,7 @@ fn write_traits(
             more.extend(fields.value(field).map(|value| (name, value)));
         }
     }
-    if !has_traits && more.is_empty() {
-        out.truncate(before);
-    } else if !more.is_empty() {
-        if !has_traits {
-            out.extend_from_slice(b"{}");
-        }
-        add(&more, start, out);
-    }
+    end_member((before, start), has_traits, &more, out);
     Ok(operations)
 }
 

@@ -1,41 +1,30 @@
 //! The form that the times of a column have.
 
-use crate::call::export_time::{self, Numbers};
+use crate::call::export_time::{self, Numbers, SECONDS};
 use crate::convert::node::Node;
 
-/// The seconds of Unix time that a bare number may mean: those that the field `time` reads.
-const SECONDS: std::ops::Range<i128> = 631_152_000..4_102_444_800;
-
-/// The form of times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeForm {
-    /// ISO 8601.
-    Iso,
-    /// Unix time in whole seconds.
-    Seconds,
-    /// Unix time in seconds with fractions.
-    SecondsWithFraction,
-    /// Unix time in milliseconds.
-    Millis,
-    /// Unix time in microseconds.
-    Micros,
-    /// Unix time in nanoseconds.
-    Nanos,
-    /// Different forms, all of which the field `time` can read.
-    Several,
+closed_list! {
+    /// The form of times.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) enum TimeForm {
+        /// ISO 8601.
+        Iso,
+        /// Unix time in whole seconds.
+        Seconds,
+        /// Unix time in seconds with fractions.
+        SecondsWithFraction,
+        /// Unix time in milliseconds.
+        Millis,
+        /// Unix time in microseconds.
+        Micros,
+        /// Unix time in nanoseconds.
+        Nanos,
+        /// Different forms, all of which the field `time` can read.
+        Several,
+    }
 }
 
 impl TimeForm {
-    const ALL: [Self; 7] = [
-        Self::Iso,
-        Self::Seconds,
-        Self::SecondsWithFraction,
-        Self::Millis,
-        Self::Micros,
-        Self::Nanos,
-        Self::Several,
-    ];
-
     /// The form of one text. `None`: it is no time.
     fn of(said: &str) -> Option<Self> {
         export_time::parse(said.as_bytes(), Numbers::ByMagnitude)?;

@@ -74,7 +74,7 @@ impl<'w> Wanted<'w> {
             Some(Skip::Own)
         } else if key.ends_with('/') || key.ends_with("_$folder$") {
             Some(Skip::Folder)
-        } else if self.pattern.is_some_and(|pattern| pattern.find(key, self.prefix).is_none()) {
+        } else if self.pattern.is_some_and(|pattern| !pattern.matches(key, self.prefix)) {
             Some(Skip::Foreign)
         } else if listed.last_modified.zip(self.modified_after).is_some_and(is_old) {
             Some(Skip::Old)

@@ -162,7 +162,7 @@ async fn below(
             if listed.len == 0 || key.ends_with('/') || is_hidden(rest) {
                 continue;
             }
-            if pattern.is_some_and(|pattern| pattern.find(key, prefix).is_none()) {
+            if pattern.is_some_and(|pattern| !pattern.matches(key, prefix)) {
                 others += 1;
                 continue;
             }

@@ -151,8 +151,7 @@ impl Previewer {
         if let (Some(pattern), Some(key)) = (&settings.pattern, &file.key) {
             // The prefix of the import is not known: any folder may be it.
             let prefixes = key.match_indices('/').filter_map(|(at, _)| key.get(..=at));
-            let matches =
-                std::iter::once("").chain(prefixes).any(|prefix| pattern.find(key, prefix).is_some());
+            let matches = std::iter::once("").chain(prefixes).any(|prefix| pattern.matches(key, prefix));
             if !matches {
                 let what = format!("{name} does not match filterPattern: an import would leave it out");
                 self.preview.warnings.push(what);
