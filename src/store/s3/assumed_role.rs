@@ -3,7 +3,6 @@
 //! The client's own cache drops a valid session when its renewal fails, and retries a refused role with every
 //! request. So sessions are cached here.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
@@ -28,7 +27,6 @@ pub(super) struct AssumedRole {
     role: Role,
     session_name: String,
     process: Arc<Process>,
-    generation: AtomicU64,
     state: Mutex<State>,
     /// Held during a renewal.
     renewing: tokio::sync::Mutex<()>,
@@ -44,6 +42,9 @@ enum AtHand {
 
 #[derive(Default)]
 struct State {
+    /// The number of the current session. It changes together with the session: whoever reports an old one does
+    /// not end a new one.
+    generation: u64,
     session: Option<(Credentials, Term)>,
     failures: u32,
     /// No request is made before this time, for this reason.
@@ -58,7 +59,6 @@ impl AssumedRole {
             role,
             session_name,
             process,
-            generation: AtomicU64::new(0),
             state: Mutex::default(),
             renewing: tokio::sync::Mutex::default(),
         }
@@ -66,14 +66,15 @@ impl AssumedRole {
 
     /// The number of the current session.
     pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.state().generation
     }
 
     /// Discards the session of `generation`, which has expired according to the store.
     pub(super) fn expired(&self, generation: u64) {
         // Another request may already have reported it, and the current session may be new.
-        if self.generation() == generation {
-            self.state().session = None;
+        let mut state = self.state();
+        if state.generation == generation {
+            state.session = None;
         }
     }
 
@@ -83,7 +84,7 @@ impl AssumedRole {
         let now = self.process.now();
         let mut state = self.state();
         let term = state.session.as_ref().map(|(_, term)| *term);
-        if self.generation() == generation && term.is_some_and(|term| may_be_revoked(now, term)) {
+        if state.generation == generation && term.is_some_and(|term| may_be_revoked(now, term)) {
             state.session = None;
         }
     }
@@ -107,9 +108,11 @@ impl AssumedRole {
         let mut state = self.state();
         match renewed {
             Ok((credentials, term)) => {
+                let generation = state.generation + 1;
+                let session = Some((credentials.clone(), term));
+                *state = State { generation, session, failures: 0, silent: None };
+                drop(state);
                 tracing::info!(role = %self.role.arn, external_id = %self.role.external_id, "role assumed");
-                self.generation.fetch_add(1, Ordering::AcqRel);
-                *state = State { session: Some((credentials.clone(), term)), failures: 0, silent: None };
                 Ok(credentials)
             }
             Err(why) => {
