@@ -45,15 +45,16 @@ pub(super) struct ConvertedFile {
     opened: Arc<Mutex<Option<Text>>>,
 }
 
-/// The files of an object, and whether it is an archive. Blocks.
+/// The files of an object, whose id is `id`, and whether it is an archive. The same bytes have another version
+/// if they are uploaded again, so the object does not say which file it began as. Blocks.
 /// Errors: [`FileError`]: the object cannot be read, or is an archive without files.
 pub(super) fn files_of(
-    object: S3Object,
+    (object, id): (S3Object, FileId),
     name: &str,
     runtime: Handle,
     reading: &Reading,
 ) -> Result<(Vec<ConvertedFile>, bool), FileError> {
-    let (id, key) = (object.ids().0, object.key.as_str().to_owned());
+    let key = object.key.as_str().to_owned();
     let bytes_of = BytesOf::Object(Arc::new(object), runtime);
     let opened = bytes_of.open(&key, &reading.options, &reading.random).map_err(|error| of_io(&error))?;
     let file = |(name, key): (String, String), id, bytes_of: BytesOf, text| ConvertedFile {

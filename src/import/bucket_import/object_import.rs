@@ -257,7 +257,8 @@ impl ObjectImport {
         let (files, is_archive) = loop {
             let (object, reading, of) = (object.clone(), self.reading.clone(), name.to_owned());
             let runtime = Handle::current();
-            let opened = tokio::task::spawn_blocking(move || files_of(object, &of, runtime, &reading));
+            let id = state.file;
+            let opened = tokio::task::spawn_blocking(move || files_of((object, id), &of, runtime, &reading));
             let opened = match self.deps.stop.run_until_cancelled(opened).await {
                 None => return vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))],
                 Some(opened) => opened.unwrap_or_else(|error| {

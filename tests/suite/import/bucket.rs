@@ -327,7 +327,13 @@ async fn killed_at(
     steps: i64,
     stores_last: bool,
 ) -> Node {
-    let plain = deps(&node, store);
+    died_at(&node, store, import, steps, stores_last).await;
+    node.killed()
+}
+
+/// A pass that dies while it waits for its step number `steps`, from 0. The process goes on.
+async fn died_at(node: &Node, store: &FakeStore, import: BucketImport, steps: i64, stores_last: bool) {
+    let plain = deps(node, store);
     let stalls =
         Arc::new(Stalls { target: Arc::clone(&plain.target), steps: AtomicI64::new(steps), stores_last });
     let deps = PassDeps { target: Arc::clone(&stalls) as _, ..plain };
@@ -339,7 +345,6 @@ async fn killed_at(
     .await;
     running.abort();
     assert!(running.await.is_err(), "the pass ended before step {steps}");
-    node.killed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -394,6 +399,27 @@ async fn an_object_that_changed_after_a_kill_is_not_read_if_calls_of_it_are_stor
             "{steps} {stores_last}: {report:?}"
         );
     }
+}
+
+/// The same bytes have another version id then, and the file keeps the id that it began with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unfinished_object_that_is_uploaded_again_goes_on_at_its_next_row() {
+    let (node, store) = (node(), FakeStore::new());
+    store.name_versions(true);
+    let zip = || archive(&[("1", lines("b", 150).as_str()), ("2", lines("c", 150).as_str())]);
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    put(&store, "in/b.zip", zip()).await;
+    // Three steps of the first file, and one of each entry.
+    let mut node = node;
+    for steps in [1, 2] {
+        let unfinished = import(&node);
+        node = killed_at(node, &store, unfinished, steps, true).await;
+        put(&store, "in/a.json", lines("a", ROWS)).await;
+        put(&store, "in/b.zip", zip()).await;
+    }
+    let report = passed(&node, &store, import(&node)).await;
+    assert_eq!(files(&report), [("done", 3)], "{report:?}");
+    check_events(&node, events("a", ROWS).chain(events("b", 150)).chain(events("c", 150)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
