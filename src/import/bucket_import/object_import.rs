@@ -9,7 +9,7 @@ use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
-use super::object_state::{ObjectState, Stage, Standing};
+use super::object_state::{ObjectState, Stage, Standing, bare};
 use super::report::Became;
 use super::settings::{BucketImport, OnMissing};
 use crate::convert::Strategy;
@@ -151,8 +151,10 @@ impl ObjectImport {
 
     /// Finds the version to import, and notes that its import begins.
     async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
-        let (object, last_modified) = self.head(name, &listed).await?;
-        let now = Listed { len: object.len, etag: Some(object.version.etag.clone()), ..listed };
+        let (object, head_time) = self.head(name, &listed).await?;
+        let (len, etag) = (object.len, Some(object.version.etag.clone()));
+        let last_modified = stored_at(&listed, (&object.version.etag, len), head_time);
+        let now = Listed { len, etag, last_modified, ..listed };
         if let Some(why) = Wanted::of(&self.import).skips(&now) {
             return Err(NotBegun::Skipped(why));
         }
@@ -199,7 +201,7 @@ impl ObjectImport {
         }
         state.stage = Stage::Open;
         self.write(state.clone(), &key).await?;
-        Ok(Begun { object, state, stored_at: now.last_modified.or(last_modified) })
+        Ok(Begun { object, state, stored_at: now.last_modified })
     }
 
     /// The version of the object that is there now, and when it was stored.
@@ -434,6 +436,13 @@ pub(super) async fn on_disk<T: Send + 'static, E: From<JournalError> + Send + 's
     done.unwrap_or_else(|error| Err(JournalError::of(error).into()))
 }
 
+/// When the version with this tag and length was stored. A listing that shows another version has the time of
+/// that one.
+fn stored_at(listed: &Listed, (etag, len): (&str, u64), head_time: Option<UnixMillis>) -> Option<UnixMillis> {
+    let is_same = listed.len == len && listed.etag.as_deref().map(bare) == Some(bare(etag));
+    if is_same { listed.last_modified.or(head_time) } else { head_time.or(listed.last_modified) }
+}
+
 /// The end of an object that cannot be found.
 fn not_found(outlook: Outlook, error: StoreError) -> NotBegun {
     let error = match outlook {
@@ -450,5 +459,34 @@ fn became_of(error: &FileError) -> Became {
         FileFault::Changed => Became::Changed,
         FileFault::Missing => Became::Missing,
         FileFault::Denied => Became::Denied,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectKey;
+
+    /// The order of mutations depends on it.
+    #[test]
+    fn a_replaced_object_has_the_time_of_its_own_version() {
+        let (listing, head) = (Some(UnixMillis(1)), Some(UnixMillis(2)));
+        let listed = |last_modified| Listed {
+            key: ObjectKey::listed("in/a.json".to_owned()),
+            len: 5,
+            last_modified,
+            etag: Some("\"a\"".to_owned()),
+            storage_class: None,
+            is_restored: false,
+        };
+        let check = |etag: &str, len: u64, expected: [Option<UnixMillis>; 3]| {
+            let of = |listing, head| stored_at(&listed(listing), (etag, len), head);
+            assert_eq!([of(listing, head), of(listing, None), of(None, head)], expected, "{etag} {len}");
+        };
+        check("\"a\"", 5, [listing, listing, head]);
+        check("a", 5, [listing, listing, head]);
+        check("\"b\"", 5, [head, listing, head]);
+        check("\"a\"", 6, [head, listing, head]);
+        assert_eq!(stored_at(&Listed { etag: None, ..listed(listing) }, ("a", 5), head), head);
     }
 }

@@ -138,7 +138,7 @@ fn by(import: ImportId, key: &str) -> String {
 }
 
 /// A tag without its quotes, which not every answer has.
-fn bare(etag: &str) -> &str {
+pub(super) fn bare(etag: &str) -> &str {
     etag.trim_matches('"')
 }
 
