@@ -3,7 +3,7 @@
 //! The journal keeps the converters that files were begun with, by the id of the import and the hash of the
 //! options, as long as a file may need them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::kept::{KeptOf, KeptValue};
 use crate::import::options_hash::OptionsHash;
 use crate::import::record::{ImportRecord, ImportState};
-use crate::log::ImportKey;
+use crate::log::{ImportKey, ImportProgress};
 
 /// The version of the written form.
 const VERSION: u32 = 1;
@@ -46,7 +46,7 @@ impl Chosen {
         Self { converter: Arc::clone(&import.converter), options: options_of(&import.converter) }
     }
 
-    /// The converter for the file with this key: the one that its stored rows were converted with, or else
+    /// The converter for the file with this record: the one that its stored rows were converted with, or else
     /// this one. Waits for the disk.
     /// Errors: [`FileError`]: the file began with another converter, which is not there any more. The outer
     /// error: the journal cannot be read.
@@ -54,11 +54,9 @@ impl Chosen {
         &self,
         journal: &dyn Journal,
         import: ImportId,
-        key: ImportKey,
+        record: Option<&ImportRecord>,
     ) -> Result<Result<Self, FileError>, JournalError> {
-        let record = journal.read(key)?;
-        let Some(began_with) = record.as_ref().and_then(needed).filter(|needed| !self.options.is(needed))
-        else {
+        let Some(began_with) = record.and_then(needed).filter(|needed| !self.options.is(needed)) else {
             return Ok(Ok(self.clone()));
         };
         let kept = journal.kept(KeptOf::Converter, &by(import, began_with))?;
@@ -113,9 +111,11 @@ fn compiled(json: &[u8]) -> Result<Converter, String> {
 }
 
 /// Keeps the converter of an import for the files that begin now, and forgets those that no file needs any
-/// more. Waits for the disk. Errors: [`JournalError`]: nothing has changed.
+/// more. `logged` is the progress that the log knows: the journal may have less. Waits for the disk.
+/// Errors: [`JournalError`]: nothing has changed.
 pub(super) fn keep(
     journal: &dyn Journal,
+    logged: &HashMap<ImportKey, ImportProgress>,
     id: ImportId,
     import: &BucketImport,
     now: &Chosen,
@@ -139,7 +139,12 @@ pub(super) fn keep(
     let others: Vec<String> = known.into_iter().filter(|by| *by != own).collect();
     if !others.is_empty() {
         let mut needed_by_files = BTreeSet::new();
-        journal.each(&mut |record| needed_by_files.extend(needed(&record).map(|options| by(id, options))))?;
+        journal.each(&mut |mut record| {
+            if let Some(progress) = logged.get(&record.key) {
+                record.advance(*progress);
+            }
+            needed_by_files.extend(needed(&record).map(|options| by(id, options)));
+        })?;
         let unneeded = others.into_iter().filter(|by| !needed_by_files.contains(by));
         changes.extend(unneeded.map(|by| KeptValue { kind: KeptOf::Converter, by, value: None }));
     }
@@ -150,7 +155,6 @@ pub(super) fn keep(
 mod tests {
     use super::*;
     use crate::import::journal::LocalJournal;
-    use crate::log::ImportProgress;
     use crate::time::UnixMillis;
 
     const TEXT: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":
@@ -183,8 +187,7 @@ mod tests {
             let progress = ImportProgress { next_row: 5, stored, ..ImportProgress::default() };
             let record = ImportRecord::of_progress(KEY, progress, UnixMillis(1));
             let record = ImportRecord { state, options: began.options.recorded().to_owned(), ..record };
-            journal.write(&[record]).unwrap();
-            now.for_file(&journal, import, KEY).unwrap()
+            now.for_file(&journal, import, Some(&record)).unwrap()
         };
         for (stored, state) in [(0, ImportState::Reading), (5, ImportState::Done)] {
             assert_eq!(file(stored, state).unwrap().options, now.options, "{stored} {state:?}");

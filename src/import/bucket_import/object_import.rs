@@ -22,7 +22,7 @@ use crate::import::importer::has_calls;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::options_hash::short_hash;
 use crate::import::reading::s3_object::S3Object;
-use crate::import::record::{ATTEMPTS_MAX, ImportState};
+use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState};
 use crate::import::rejects_file::{RejectsOf, RejectsOwner};
 use crate::import::row_errors::OnRowError;
 use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
@@ -172,7 +172,7 @@ impl ObjectImport {
             (Standing::Changed, _) => true,
             (Standing::Unsure, Some(state)) => {
                 let record = key_of(state.file, &self.import.source, Some(self.id));
-                let record = self.on_disk(move |journal| journal.read(record)).await?;
+                let record = self.recorded(record).await?;
                 record.is_some_and(|record| has_calls(record.progress))
             }
             _ => false,
@@ -308,7 +308,7 @@ impl ObjectImport {
         let key = key_of(file.id, &self.import.source, Some(self.id));
         let (became, mut report) = self.rows_of(file, key, stored_at).await;
         if report.progress == ImportProgress::default()
-            && let Ok(Some(record)) = self.on_disk(move |journal| journal.read(key)).await
+            && let Ok(Some(record)) = self.recorded(key).await
         {
             // The import did not begin this time. It may have, before.
             (report.before, report.progress) = (record.progress, record.progress);
@@ -339,8 +339,10 @@ impl ObjectImport {
                 "the store does not say when the object was stored, and the order of mutations depends on it";
             return failed(FileError::new(FileFault::Local, "E-S3", what));
         }
-        let (chosen, id) = (self.chosen.clone(), self.id);
-        let chosen = match self.on_disk(move |journal| chosen.for_file(journal, id, key)).await {
+        let (chosen, id, importer) = (self.chosen.clone(), self.id, Arc::clone(&self.deps.importer));
+        let for_file =
+            move |journal: &dyn Journal| chosen.for_file(journal, id, importer.recorded(key)?.as_ref());
+        let chosen = match self.on_disk(for_file).await {
             Ok(Ok(chosen)) => chosen,
             Ok(Err(error)) => return failed(error),
             Err(error) => {
@@ -387,7 +389,7 @@ impl ObjectImport {
             FileEnd::Refused(TargetError::Denied(_)) => Became::Denied,
             FileEnd::Refused(_) => Became::Refused,
             FileEnd::Failed(error) if error.fault == FileFault::Content => {
-                let record = self.on_disk(move |journal| journal.read(key)).await;
+                let record = self.recorded(key).await;
                 let is_poison = record
                     .is_ok_and(|record| record.is_some_and(|record| record.state == ImportState::Poison));
                 if is_poison { Became::Poison } else { Became::Failed }
@@ -416,6 +418,12 @@ impl ObjectImport {
     async fn write(&self, state: ObjectState, key: &str) -> Result<(), JournalError> {
         let (id, key) = (self.id, key.to_owned());
         self.on_disk(move |journal| state.write(journal, id, &key)).await
+    }
+
+    /// The record of a file, with what the log knows of it.
+    async fn recorded(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
+        let importer = Arc::clone(&self.deps.importer);
+        self.on_disk(move |_| importer.recorded(key)).await
     }
 
     async fn on_disk<T: Send + 'static>(

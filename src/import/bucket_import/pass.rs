@@ -87,7 +87,9 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     // A file is about to begin: from now on the settings that say which files there are cannot change.
     on_disk(&objects.deps.journal, begin_as(true)).await?;
     let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
-    on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
+    let importer = Arc::clone(&objects.deps.importer);
+    let keep = move |journal: &dyn Journal| keep(journal, &importer.logged_progress(), id, &import, &chosen);
+    on_disk(&objects.deps.journal, keep).await?;
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
     let bytes: u64 = wanted.iter().map(|listed| listed.len).sum();
     objects.deps.counters.change(|now| now.bytes_total += bytes);

@@ -119,6 +119,7 @@ fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         store: Arc::new(store.clone()),
         target: Arc::new(Arc::clone(&node.importer)),
         journal: Arc::clone(&node.journal) as _,
+        importer: Arc::clone(&node.importer),
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
         counters: Counters::default(),
@@ -420,6 +421,25 @@ async fn an_unfinished_object_that_is_uploaded_again_goes_on_at_its_next_row() {
     let report = passed(&node, &store, import(&node)).await;
     assert_eq!(files(&report), [("done", 3)], "{report:?}");
     check_events(&node, events("a", ROWS).chain(events("b", 150)).chain(events("c", 150)));
+}
+
+/// The log knows more than the journal, as long as the import is open in this process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_pass_that_died_the_next_one_knows_what_is_stored() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    died_at(&node, &store, import(&node), 1, true).await;
+    let other = || import_as(&node, "events", "in/", &converter_text(r#""fileType":"json""#, "new "));
+    put(&store, "in/a.json", lines("b", 50)).await;
+    let report = passed(&node, &store, other()).await;
+    assert_eq!((files(&report), report.skipped_for(Skip::Changed)), (vec![], 1), "{report:?}");
+    // Another file needs its converter no more than this one does, and ends.
+    put(&store, "in/c.json", lines("c", 3)).await;
+    passed(&node, &store, other()).await;
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    let report = passed(&node, &store, other()).await;
+    assert_eq!(files(&report), [("done", 1)], "{report:?}");
+    check_events(&node, events("a", ROWS).chain(events("c", 3).map(|event| format!("new {event}"))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
