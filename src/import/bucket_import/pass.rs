@@ -56,6 +56,21 @@ struct Found {
     is_stopped: bool,
 }
 
+impl Found {
+    /// Adds objects of a page, as long as there are fewer than `most`.
+    fn take(&mut self, unknown: Vec<Listed>, most: usize) {
+        let room = most.saturating_sub(self.objects.len());
+        self.report.not_begun += unknown.len().saturating_sub(room) as u64;
+        self.objects.extend(unknown.into_iter().take(room));
+    }
+
+    /// The report of a pass that imports none of the objects.
+    fn unread(mut self) -> PassReport {
+        self.report.not_begun += self.objects.len() as u64;
+        self.report
+    }
+}
+
 /// Lists the bucket of an import, and imports each object that is wanted. One pass at a time may run for an
 /// import. Not cancel-safe: stop it with [`PassDeps::stop`].
 /// Errors: [`PassError`]: nothing more is imported.
@@ -79,11 +94,11 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let now = deps.clock.wall();
     let limits = limits_of(&import);
     let objects = ObjectImport { deps, import, id, chosen, reading, limits, now };
-    let Found { objects: mut wanted, mut report, is_stopped } = found(&objects, id).await?;
-    if is_stopped || wanted.is_empty() {
-        report.not_begun = wanted.len() as u64;
-        return Ok(report);
+    let found = found(&objects, id).await?;
+    if found.is_stopped || found.objects.is_empty() {
+        return Ok(found.unread());
     }
+    let Found { objects: mut wanted, mut report, .. } = found;
     // A file is about to begin: from now on the settings that say which files there are cannot change.
     on_disk(&objects.deps.journal, begin_as(true)).await?;
     let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
@@ -183,9 +198,7 @@ async fn found(objects: &ObjectImport, id: ImportId) -> Result<Found, PassError>
         let unknown = on_disk(&objects.deps.journal, move |journal| not_done(journal, id, wanted, &options));
         let (known, unknown) = unknown.await?;
         found.report.known += known;
-        let room = OBJECTS_MAX.saturating_sub(found.objects.len());
-        found.report.not_begun += unknown.len().saturating_sub(room) as u64;
-        found.objects.extend(unknown.into_iter().take(room));
+        found.take(unknown, OBJECTS_MAX);
         next = page.next;
         if next.is_none() {
             return Ok(found);
@@ -237,5 +250,28 @@ async fn listed(objects: &ObjectImport, next: Option<&str>) -> Result<Option<Lis
                 return Err(PassError::List { bucket, prefix, cause });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectKey;
+
+    #[test]
+    fn a_pass_that_is_stopped_counts_the_objects_beyond_its_bound() {
+        let listed = |number: usize| Listed {
+            key: ObjectKey::listed(format!("in/{number}.json")),
+            len: 5,
+            last_modified: None,
+            etag: None,
+            storage_class: None,
+            is_restored: false,
+        };
+        let mut found = Found::default();
+        found.take((0..3).map(listed).collect(), 4);
+        found.take((3..8).map(listed).collect(), 4);
+        assert_eq!((found.objects.len(), found.report.not_begun), (4, 4));
+        assert_eq!(found.unread().not_begun, 8);
     }
 }
