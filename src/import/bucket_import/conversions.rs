@@ -110,44 +110,58 @@ fn compiled(json: &[u8]) -> Result<Converter, String> {
     loaded.map_err(|error| error.to_string())
 }
 
-/// Keeps the converter of an import for the files that begin now, and forgets those that no file needs any
-/// more. `logged` is the progress that the log knows: the journal may have less. Waits for the disk.
+/// Keeps the converter of an import for the files that begin now. Waits for the disk.
 /// Errors: [`JournalError`]: nothing has changed.
 pub(super) fn keep(
     journal: &dyn Journal,
-    logged: &HashMap<ImportKey, ImportProgress>,
     id: ImportId,
     import: &BucketImport,
     now: &Chosen,
 ) -> Result<(), JournalError> {
     let own = by(id, now.options.recorded());
-    let prefix = by(id, "");
-    let known: Vec<String> =
-        journal.kept_by(KeptOf::Converter)?.into_iter().filter(|by| by.starts_with(&prefix)).collect();
-    let mut changes = Vec::new();
-    if !known.contains(&own) {
-        let kept = KeptConverter {
-            version: VERSION,
-            data_type: import.converter.data_type().name().to_owned(),
-            strategy: import.converter.strategy().name().to_owned(),
-            max_event: import.max_event,
-            text: String::from_utf8_lossy(&import.converter_text).into_owned(),
-        };
-        let value = Some(serde_json::to_vec(&kept).map_err(JournalError::of)?);
-        changes.push(KeptValue { kind: KeptOf::Converter, by: own.clone(), value });
+    if journal.kept(KeptOf::Converter, &own)?.is_some() {
+        return Ok(());
     }
-    let others: Vec<String> = known.into_iter().filter(|by| *by != own).collect();
-    if !others.is_empty() {
-        let mut needed_by_files = BTreeSet::new();
-        journal.each(&mut |mut record| {
-            if let Some(progress) = logged.get(&record.key) {
-                record.advance(*progress);
-            }
-            needed_by_files.extend(needed(&record).map(|options| by(id, options)));
-        })?;
-        let unneeded = others.into_iter().filter(|by| !needed_by_files.contains(by));
-        changes.extend(unneeded.map(|by| KeptValue { kind: KeptOf::Converter, by, value: None }));
+    let kept = KeptConverter {
+        version: VERSION,
+        data_type: import.converter.data_type().name().to_owned(),
+        strategy: import.converter.strategy().name().to_owned(),
+        max_event: import.max_event,
+        text: String::from_utf8_lossy(&import.converter_text).into_owned(),
+    };
+    let value = Some(serde_json::to_vec(&kept).map_err(JournalError::of)?);
+    let kept = [KeptValue { kind: KeptOf::Converter, by: own, value }];
+    journal.change(Change { kept: &kept, ..Change::default() })
+}
+
+/// Forgets the converters of an import that no file needs any more, except the one that it has now. `logged` is
+/// the progress that the log knows: the journal may have less. Waits for the disk, and reads the whole journal
+/// if there are other converters. Errors: [`JournalError`]: nothing has changed.
+pub(super) fn forget_unneeded(
+    journal: &dyn Journal,
+    logged: &HashMap<ImportKey, ImportProgress>,
+    id: ImportId,
+    now: &Chosen,
+) -> Result<(), JournalError> {
+    let (own, prefix) = (by(id, now.options.recorded()), by(id, ""));
+    let mut unneeded: BTreeSet<String> = journal.kept_by(KeptOf::Converter)?.into_iter().collect();
+    unneeded.retain(|by| by.starts_with(&prefix) && *by != own);
+    if unneeded.is_empty() {
+        return Ok(());
     }
+    journal.each(&mut |mut record| {
+        if record.import != Some(id) {
+            return;
+        }
+        if let Some(progress) = logged.get(&record.key) {
+            record.advance(*progress);
+        }
+        if let Some(options) = needed(&record) {
+            unneeded.remove(&by(id, options));
+        }
+    })?;
+    let forgotten = |by| KeptValue { kind: KeptOf::Converter, by, value: None };
+    let changes: Vec<KeptValue> = unneeded.into_iter().map(forgotten).collect();
     if changes.is_empty() { Ok(()) } else { journal.change(Change { kept: &changes, ..Change::default() }) }
 }
 
@@ -217,5 +231,42 @@ mod tests {
             let found = file(5, ImportState::Reading);
             assert_eq!(found.map(|found| found.options).ok(), is_usable.then(|| began.options.clone()));
         }
+    }
+    #[test]
+    fn a_converter_is_kept_as_long_as_a_file_of_its_import_needs_it() {
+        let journal = LocalJournal::over(redb::backends::InMemoryBackend::new()).unwrap();
+        let (id, now) = (ImportId::of_bits(1), chosen(TEXT));
+        let kept = |of: ImportId, options: &str| {
+            let (by, value) = (by(of, options), Some(b"{}".to_vec()));
+            let kept = [KeptValue { kind: KeptOf::Converter, by, value }];
+            journal.change(Change { kept: &kept, ..Change::default() }).unwrap();
+        };
+        let other_import = ImportId::of_bits(2);
+        for options in [now.options.recorded(), "stored", "logged", "done", "elsewhere", "none"] {
+            kept(id, options);
+        }
+        kept(other_import, "none");
+        let progress = |stored| ImportProgress { next_row: 5, stored, ..ImportProgress::default() };
+        let mut key = 0;
+        let mut file = |import, options: &str, stored, state| {
+            key += 1;
+            let record = ImportRecord::of_progress(ImportKey(key), progress(stored), UnixMillis(1));
+            let options = options.to_owned();
+            journal.write(&[ImportRecord { import: Some(import), options, state, ..record }]).unwrap();
+            ImportKey(key)
+        };
+        file(id, "stored", 5, ImportState::Failed);
+        let logged = file(id, "logged", 0, ImportState::Reading);
+        file(id, "done", 5, ImportState::Done);
+        file(other_import, "elsewhere", 5, ImportState::Reading);
+        forget_unneeded(&journal, &HashMap::from([(logged, progress(5))]), id, &now).unwrap();
+        let expected = BTreeSet::from([
+            by(id, now.options.recorded()),
+            by(id, "stored"),
+            by(id, "logged"),
+            by(other_import, "none"),
+        ]);
+        let found: BTreeSet<String> = journal.kept_by(KeptOf::Converter).unwrap().into_iter().collect();
+        assert_eq!(found, expected);
     }
 }

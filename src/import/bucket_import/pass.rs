@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::conversions::{Chosen, keep};
+use super::conversions::{Chosen, forget_unneeded, keep};
 use super::converted_file::Reading;
 use super::decide::Wanted;
 use super::deps::PassDeps;
@@ -102,14 +102,28 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     // A file is about to begin: from now on the settings that say which files there are cannot change.
     on_disk(&objects.deps.journal, begin_as(true)).await?;
     let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
-    let importer = Arc::clone(&objects.deps.importer);
-    let keep = move |journal: &dyn Journal| keep(journal, &importer.logged_progress(), id, &import, &chosen);
-    on_disk(&objects.deps.journal, keep).await?;
+    on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
     let bytes: u64 = wanted.iter().map(|listed| listed.len).sum();
     objects.deps.counters.change(|now| now.bytes_total += bytes);
-    import_all(Arc::new(objects), wanted, &mut report).await;
+    let objects = Arc::new(objects);
+    import_all(Arc::clone(&objects), wanted, &mut report).await;
+    // A converter is no longer needed when the last file that began with it ends.
+    if report.files_that(Became::Done) > 0 {
+        forget_converters(&objects).await;
+    }
     Ok(report)
+}
+
+/// Forgets the converters that no file needs any more.
+async fn forget_converters(objects: &ObjectImport) {
+    let (id, chosen, importer) = (objects.id, objects.chosen.clone(), Arc::clone(&objects.deps.importer));
+    let forget =
+        move |journal: &dyn Journal| forget_unneeded(journal, &importer.logged_progress(), id, &chosen);
+    if let Err(error) = on_disk(&objects.deps.journal, forget).await {
+        // They do no harm: the next pass that ends a file tries again.
+        tracing::warn!(%error, "converters that no file needs any more are still kept");
+    }
 }
 
 /// What decides when an object is imported.
