@@ -25,7 +25,7 @@ use crate::import::reading::s3_object::S3Object;
 use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState};
 use crate::import::rejects_file::{RejectsOf, RejectsOwner};
 use crate::import::row_errors::OnRowError;
-use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
+use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, bug, import_file};
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
@@ -86,8 +86,7 @@ enum NotBegun {
 
 impl From<JournalError> for NotBegun {
     fn from(error: JournalError) -> Self {
-        let what = FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string());
-        Self::Ended(Became::Failed, FileEnd::Failed(what))
+        Self::Ended(Became::Failed, FileEnd::Failed(unrecorded(&error)))
     }
 }
 
@@ -188,9 +187,7 @@ impl ObjectImport {
         let same = known.filter(|state| state.is_of(&object.version.etag, object.len));
         let mut state =
             same.unwrap_or_else(|| ObjectState::open(&object.version.etag, object.len, object.ids().0));
-        if standing == Standing::Poison
-            || (state.attempts >= ATTEMPTS_MAX && state.given_up_with == self.options())
-        {
+        if standing == Standing::Poison {
             let what = "it failed too often: change it, the converter or the settings of the import";
             let error = FileError::content("E-POISON", what);
             return Err(NotBegun::Ended(Became::Poison, FileEnd::Failed(error)));
@@ -251,9 +248,13 @@ impl ObjectImport {
         page.is_ok_and(|page| page.objects.first().is_none_or(|first| first.key != listed.key))
     }
 
-    /// Imports the files of an object, one after the other.
-    async fn files(&self, name: &str, begun: Begun, state: &mut ObjectState) -> Vec<(Became, FileReport)> {
-        let Begun { object, stored_at, .. } = begun;
+    /// The files of an object. Errors: how its import ends.
+    async fn opened(
+        &self,
+        name: &str,
+        object: S3Object,
+        state: &mut ObjectState,
+    ) -> Result<Vec<ConvertedFile>, (Became, FileEnd)> {
         let key = object.key.as_str().to_owned();
         let mut waits = Waits::default();
         let (files, is_archive) = loop {
@@ -261,18 +262,15 @@ impl ObjectImport {
             let runtime = Handle::current();
             let id = state.file;
             let opened = tokio::task::spawn_blocking(move || files_of((object, id), &of, runtime, &reading));
-            let opened = match self.deps.stop.run_until_cancelled(opened).await {
-                None => return vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))],
-                Some(opened) => opened.unwrap_or_else(|error| {
-                    Err(FileError::content("E-BUG", Told::private(error.to_string())))
-                }),
+            let Some(opened) = self.deps.stop.run_until_cancelled(opened).await else {
+                return Err((Became::Stopped, FileEnd::Stopped));
             };
-            match opened {
+            match opened.unwrap_or_else(|panicked| Err(bug(&panicked))) {
                 Ok(files) => break files,
                 Err(error) if error.fault == FileFault::Transient => {
                     let why = format!("{name}: {}", error.message.masked());
                     if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_none() {
-                        return vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))];
+                        return Err((Became::Stopped, FileEnd::Stopped));
                     }
                 }
                 Err(error) => {
@@ -280,17 +278,25 @@ impl ObjectImport {
                     state.attempts += u32::from(is_content);
                     let given_up = is_content && state.attempts >= ATTEMPTS_MAX;
                     let became = if given_up { Became::Poison } else { became_of(&error) };
-                    return vec![(became, FileReport::new(name.to_owned(), FileEnd::Failed(error)))];
+                    return Err((became, FileEnd::Failed(error)));
                 }
             }
         };
         if is_archive {
             state.is_archive = true;
-            if let Err(error) = self.write(state.clone(), &key).await {
-                let error = FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string());
-                return vec![(Became::Failed, FileReport::new(name.to_owned(), FileEnd::Failed(error)))];
-            }
+            let written = self.write(state.clone(), &key).await;
+            written.map_err(|error| (Became::Failed, FileEnd::Failed(unrecorded(&error))))?;
         }
+        Ok(files)
+    }
+
+    /// Imports the files of an object, one after the other.
+    async fn files(&self, name: &str, begun: Begun, state: &mut ObjectState) -> Vec<(Became, FileReport)> {
+        let Begun { object, stored_at, .. } = begun;
+        let files = match self.opened(name, object, state).await {
+            Ok(files) => files,
+            Err((became, end)) => return vec![(became, FileReport::new(name.to_owned(), end))],
+        };
         let mut ends = Vec::with_capacity(files.len());
         for file in files {
             let ended = if self.deps.stop.is_cancelled() {
@@ -345,9 +351,7 @@ impl ObjectImport {
         let chosen = match self.on_disk(for_file).await {
             Ok(Ok(chosen)) => chosen,
             Ok(Err(error)) => return failed(error),
-            Err(error) => {
-                return failed(FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string()));
-            }
+            Err(error) => return failed(unrecorded(&error)),
         };
         let conversion = file.conversion(&chosen, key, stored_at.unwrap_or(UnixMillis(0)), self.now);
         let open: OpenRows = {
@@ -449,6 +453,11 @@ pub(super) async fn on_disk<T: Send + 'static, E: From<JournalError> + Send + 's
 fn stored_at(listed: &Listed, (etag, len): (&str, u64), head_time: Option<UnixMillis>) -> Option<UnixMillis> {
     let is_same = listed.len == len && listed.etag.as_deref().map(bare) == Some(bare(etag));
     if is_same { listed.last_modified.or(head_time) } else { head_time.or(listed.last_modified) }
+}
+
+/// The failure of a file while the journal cannot be used.
+fn unrecorded(error: &JournalError) -> FileError {
+    FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string())
 }
 
 /// The end of an object that cannot be found.

@@ -14,13 +14,12 @@ use super::object_import::{ObjectEnd, ObjectImport, limits_of, on_disk};
 use super::object_state::{ObjectState, Standing};
 use super::report::{Became, PassReport};
 use super::settings::BucketImport;
-use crate::import::file_error::{FileError, FileFault};
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
-use crate::import::run::{FileEnd, FileReport, Waits};
+use crate::import::run::{FileEnd, FileReport, Waits, bug};
 use crate::store::reader::{ListFrom, ListPage, Listed};
 use crate::store::{Outlook, StoreError};
 
@@ -173,13 +172,9 @@ fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassRepo
             return false;
         }
         Ok(ObjectEnd::Files(files)) => files,
-        Err(error) => {
-            let error = FileError::new(
-                FileFault::Local,
-                "E-BUG",
-                format!("importing an object failed: {error}; this is a bug in Forebay"),
-            );
-            vec![(Became::Failed, FileReport::new("an object".to_owned(), FileEnd::Failed(error)))]
+        Err(panicked) => {
+            let end = FileEnd::Failed(bug(&panicked));
+            vec![(Became::Failed, FileReport::new("an object".to_owned(), end))]
         }
     };
     let mut holds_back = false;
