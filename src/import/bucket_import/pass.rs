@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::conversions::{Chosen, forget_unneeded, keep};
@@ -134,34 +133,26 @@ fn in_order(listed: &Listed) -> (Option<i64>, &str) {
 async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mut PassReport) {
     let is_serial = objects.import.serial;
     let parallel = if is_serial { 1 } else { objects.import.parallel.max(1) };
-    let turns = Arc::new(Semaphore::new(parallel));
     let mut tasks = JoinSet::new();
-    let mut left = wanted.len() as u64;
+    let mut wanted = wanted.into_iter();
     let mut holds_back = false;
-    for listed in wanted {
-        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { break };
-        // Whoever had the turn before has ended.
-        while let Some(ended) = tasks.try_join_next() {
+    loop {
+        while tasks.len() >= parallel
+            && let Some(ended) = tasks.join_next().await
+        {
             holds_back |= count(ended, report);
         }
         if objects.deps.stop.is_cancelled() || (is_serial && holds_back) {
             break;
         }
-        left -= 1;
+        let Some(listed) = wanted.next() else { break };
         let objects = Arc::clone(&objects);
-        tasks.spawn(async move {
-            let ended = objects.run(listed).await;
-            drop(turn);
-            ended
-        });
-        if is_serial && let Some(ended) = tasks.join_next().await {
-            holds_back |= count(ended, report);
-        }
+        tasks.spawn(async move { objects.run(listed).await });
     }
     while let Some(ended) = tasks.join_next().await {
         count(ended, report);
     }
-    report.not_begun += left;
+    report.not_begun += wanted.len() as u64;
 }
 
 /// Counts what became of an object. Returns whether it holds back those after it, where the order counts.
