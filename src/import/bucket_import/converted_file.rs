@@ -9,7 +9,6 @@ use super::conversions::Chosen;
 use crate::convert::sequence_prefix;
 use crate::import::converted::{Conversion, ConvertedRows};
 use crate::import::csv::of_io;
-use crate::import::discovery::files::Watched;
 use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, id_prefix_of};
 use crate::import::reading::bytes_of::BytesOf;
@@ -26,7 +25,6 @@ use crate::time::UnixMillis;
 pub(super) struct Reading {
     pub(super) options: Options,
     pub(super) random: Arc<dyn Random>,
-    pub(super) watched: Watched,
 }
 
 /// A file of an object.
@@ -117,7 +115,6 @@ impl ConvertedFile {
                 .text(&Options { encoding, ..reading.options.clone() }, reading)
                 .map_err(|error| of_io(&error))?,
         };
-        reading.watched.add(text.raw_bytes());
         ConvertedRows::open(&self.name, text, how)
     }
 

@@ -27,7 +27,7 @@ pub struct PassDeps {
     pub clock: Arc<dyn Clock>,
     /// Makes the ids of imports, and spreads retries over time.
     pub random: Arc<dyn Random>,
-    /// The counts.
+    /// The counts of rows.
     pub counters: Counters,
     /// Stops the pass after a step.
     pub stop: CancellationToken,

@@ -384,7 +384,6 @@ impl ObjectImport {
             part_bytes: None,
         };
         let report = import_file(&job, &*self.deps.target, &self.deps.counters, &self.deps.stop).await;
-        self.deps.counters.change(|now| now.files += 1);
         let became = match &report.end {
             FileEnd::Done | FileEnd::RangeDone => Became::Done,
             FileEnd::DoneBefore => Became::DoneBefore,

@@ -87,7 +87,6 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
             temporary: import.temporary.clone(),
         },
         random: Arc::clone(&deps.random),
-        watched: deps.counters.watched.clone(),
     };
     let now = deps.clock.wall();
     let limits = limits_of(&import);
@@ -102,8 +101,6 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
     on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
-    let bytes: u64 = wanted.iter().map(|listed| listed.len).sum();
-    objects.deps.counters.change(|now| now.bytes_total += bytes);
     let objects = Arc::new(objects);
     import_all(Arc::clone(&objects), wanted, &mut report).await;
     // A converter is no longer needed when the last file that began with it ends.

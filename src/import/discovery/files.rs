@@ -74,7 +74,7 @@ impl Watched {
     }
 
     /// Counts the bytes of one more text.
-    pub(in crate::import) fn add(&self, bytes: RawBytes) {
+    fn add(&self, bytes: RawBytes) {
         lock(&self.0).push(bytes);
     }
 }
