@@ -21,3 +21,10 @@ pub struct KeptValue {
     /// The value.
     pub value: Option<Vec<u8>>,
 }
+
+impl KeptValue {
+    /// A value as JSON. Errors: [`serde_json::Error`]: it has no such form.
+    pub(super) fn json(kind: KeptOf, by: String, value: &impl serde::Serialize) -> serde_json::Result<Self> {
+        Ok(Self { kind, by, value: Some(serde_json::to_vec(value)?) })
+    }
+}

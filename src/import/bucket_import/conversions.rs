@@ -129,9 +129,8 @@ pub(super) fn keep(
         max_event: import.max_event,
         text: String::from_utf8_lossy(&import.converter_text).into_owned(),
     };
-    let value = Some(serde_json::to_vec(&kept).map_err(JournalError::of)?);
-    let kept = [KeptValue { kind: KeptOf::Converter, by: own, value }];
-    journal.change(Change { kept: &kept, ..Change::default() })
+    let value = KeptValue::json(KeptOf::Converter, own, &kept).map_err(JournalError::of)?;
+    journal.change(Change { kept: &[value], ..Change::default() })
 }
 
 /// Forgets the converters of an import that no file needs any more, except the one that it has now. `logged` is

@@ -126,8 +126,7 @@ impl ObjectState {
         import: ImportId,
         key: &str,
     ) -> Result<(), JournalError> {
-        let json = serde_json::to_vec(self).map_err(JournalError::of)?;
-        let value = KeptValue { kind: KeptOf::Object, by: by(import, key), value: Some(json) };
+        let value = KeptValue::json(KeptOf::Object, by(import, key), self).map_err(JournalError::of)?;
         journal.change(Change { kept: &[value], ..Change::default() })
     }
 }
