@@ -1,6 +1,5 @@
 //! The files of an object: the object itself, or the entries of an archive.
 
-use std::io;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
@@ -12,7 +11,6 @@ use crate::import::csv::of_io;
 use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, id_prefix_of};
 use crate::import::reading::bytes_of::BytesOf;
-use crate::import::reading::names::is_hidden;
 use crate::import::reading::opened::{Opened, Options, Text};
 use crate::import::reading::s3_object::S3Object;
 use crate::lock::lock;
@@ -71,7 +69,7 @@ pub(super) fn files_of(
     };
     let mut entries = Vec::new();
     let listed = zip.each_entry(|entry| {
-        if !entry.name.ends_with('/') && !is_hidden(&entry.name) {
+        if entry.is_file() {
             entries.push(entry);
         }
     });
@@ -111,17 +109,12 @@ impl ConvertedFile {
         let first = lock(&self.opened).take().filter(|_| encoding == reading.options.encoding);
         let text = match first {
             Some(text) => text,
-            None => self
-                .text(&Options { encoding, ..reading.options.clone() }, reading)
-                .map_err(|error| of_io(&error))?,
+            None => {
+                let options = Options { encoding, ..reading.options.clone() };
+                let text = self.bytes_of.text(&self.key, &options, &reading.random);
+                text.map_err(|error| of_io(&error))?
+            }
         };
         ConvertedRows::open(&self.name, text, how)
-    }
-
-    fn text(&self, options: &Options, reading: &Reading) -> io::Result<Text> {
-        match self.bytes_of.open(&self.key, options, &reading.random)? {
-            Opened::Text(text) => Ok(text),
-            Opened::Zip(_) => Err(io::Error::other("it has become an archive")),
-        }
     }
 }
