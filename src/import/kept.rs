@@ -5,7 +5,7 @@
 pub enum KeptOf {
     /// The id of an import, and the settings that cannot change, by the import's name.
     Name,
-    /// The converter that files were begun with, by the hash of their options.
+    /// The converter that files began with, by the import's id and the hash of their options.
     Converter,
     /// The version of an object that is imported, by the import's id and the key in the bucket.
     Object,

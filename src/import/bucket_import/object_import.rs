@@ -127,7 +127,7 @@ impl ObjectImport {
                 return self.ended(name, ends);
             }
         }
-        let what = "it changes again and again while it is read";
+        let what = "the object keeps changing while it is read";
         let error = FileError::new(FileFault::Changed, "E-CHANGED", what);
         ObjectEnd::Files(vec![(Became::Changed, FileReport::new(name, FileEnd::Failed(error)))])
     }
@@ -178,7 +178,7 @@ impl ObjectImport {
         };
         match standing {
             _ if is_changed => {
-                tracing::warn!("{name} is another version than the one that is imported, and is not read");
+                tracing::warn!("{name} was replaced after its import began; the new content is not imported");
                 return Err(NotBegun::Skipped(Skip::Changed));
             }
             Standing::Done => return Err(NotBegun::Ended(Became::DoneBefore, FileEnd::DoneBefore)),
@@ -324,7 +324,7 @@ impl ObjectImport {
         {
             let rows = counted(report.progress.next_row, "row", "rows");
             let what = format!(
-                "it changed while it was read. Its first {rows} are stored, and what is there now is not read"
+                "it changed during the read. Its first {rows} are stored; the new content is not imported"
             );
             error.message = Told::plain(what);
         }

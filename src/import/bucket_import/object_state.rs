@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// It has begun, and nobody has said since what became of it.
+    /// It has begun; its result is not recorded.
     Open,
     /// It did not reach the end, and will go on.
     Waiting,
@@ -93,7 +93,7 @@ impl ObjectState {
             (true, _) => Standing::Wanted,
             (false, Stage::Done) => Standing::Changed,
             (false, _) if self.has_calls => Standing::Changed,
-            // Nobody noted what became of its files: each has a record, and there may be many.
+            // The results of its files were not recorded. Each file has a record, and there may be many.
             (false, Stage::Open) if self.is_archive => Standing::Changed,
             (false, Stage::Open) => Standing::Unsure,
             (false, Stage::Waiting | Stage::Poison) => Standing::Wanted,
