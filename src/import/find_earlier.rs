@@ -8,26 +8,24 @@ use super::target::{Begin, Earlier, TargetError, unwritten};
 use crate::log::ImportKey;
 use crate::sources::SourceId;
 
-/// What the journal knows of earlier versions of a file that has no record. `with_log` adds to a record what
-/// the log knows of an open import. Waits for the disk.
+/// What the journal knows of earlier versions of a file that has no record. `recorded` gives the record of an
+/// import, with what the log knows of it. Waits for the disk.
 pub(super) fn earlier(
     journal: &dyn Journal,
     begin: &Begin,
     source: &SourceId,
-    with_log: &dyn Fn(&mut ImportRecord),
+    recorded: &dyn Fn(ImportKey) -> Result<Option<ImportRecord>, JournalError>,
 ) -> Result<Option<Earlier>, JournalError> {
     let key = key_of(begin.file, source, begin.import);
     let place = match begin.place {
         Some(place) if !begin.force && journal.read(key)?.is_none() => place_key(place, source),
         _ => return Ok(None),
     };
-    let read = |key: u128| journal.linked(key)?.map(|key| journal.read(key)).transpose().map(Option::flatten);
+    let read = |key: u128| journal.linked(key)?.map(recorded).transpose().map(Option::flatten);
     if let Some(file) = read(key.0)?.and_then(|record| record.file) {
         return Ok(Some(Earlier::Known { file }));
     }
-    let Some(mut record) = read(place)? else { return Ok(None) };
-    with_log(&mut record);
-    Ok(unfinished(&record, begin))
+    Ok(read(place)?.and_then(|record| unfinished(&record, begin)))
 }
 
 /// What a later version of the file has to know of an import that did not reach the end.

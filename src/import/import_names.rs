@@ -178,8 +178,7 @@ pub fn rename(journal: &dyn Journal, old: &str, new: &str) -> Result<ImportId, N
 }
 
 fn value(name: &str, import: &NamedImport) -> Result<KeptValue, JournalError> {
-    let json = serde_json::to_vec(import).map_err(JournalError::of)?;
-    Ok(KeptValue { kind: KeptOf::Name, by: name.to_owned(), value: Some(json) })
+    KeptValue::json(KeptOf::Name, name.to_owned(), import).map_err(JournalError::of)
 }
 
 #[cfg(test)]

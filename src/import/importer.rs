@@ -139,8 +139,7 @@ impl Importer {
     /// The progress of the imports that are open.
     pub(super) fn open_progress(&self) -> HashMap<ImportKey, ImportProgress> {
         let open: HashSet<ImportKey> = lock(&self.open).by_key.keys().copied().collect();
-        let imports = self.imports.open_imports().into_iter().filter(|import| open.contains(&import.key));
-        imports.map(|import| (import.key, import.progress)).collect()
+        self.logged_progress().into_iter().filter(|(key, _)| open.contains(key)).collect()
     }
 
     /// Uses other sources from now on.
@@ -153,6 +152,34 @@ impl Importer {
         lock(&self.open).by_key.values().map(|open| open.source.clone()).collect()
     }
 
+    /// The progress of all imports that the log knows. Some of them are no longer open here.
+    pub(super) fn logged_progress(&self) -> HashMap<ImportKey, ImportProgress> {
+        self.imports.open_imports().into_iter().map(|import| (import.key, import.progress)).collect()
+    }
+
+    /// The record of a file, with what the log knows of it: until the import has ended, the journal has less.
+    /// Waits for the disk. Errors: [`JournalError`]: the journal cannot be read.
+    pub(super) fn recorded(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
+        // The log comes first: an import that ends meanwhile is in the journal before the log forgets it.
+        let open = self.open(key);
+        self.recorded_with(key, open)
+    }
+
+    /// The record of a file that the log knows as `open`, if it does.
+    fn recorded_with(
+        &self,
+        key: ImportKey,
+        open: Option<OpenImport>,
+    ) -> Result<Option<ImportRecord>, JournalError> {
+        let mut known = self.journal.stored().read(key)?;
+        if let Some(OpenImport { progress, .. }) = open {
+            // The journal lacks this import if it could not be used when the process began.
+            let new = || ImportRecord::of_progress(key, progress, self.clock.wall());
+            known.get_or_insert_with(new).advance(progress);
+        }
+        Ok(known)
+    }
+
     /// Moves the progress of these imports from the log to the journal.
     fn record(&self, imports: &[OpenImport]) -> Result<(), JournalError> {
         if imports.is_empty() {
@@ -160,10 +187,7 @@ impl Importer {
         }
         let mut records = Vec::with_capacity(imports.len());
         for import in imports {
-            let new = || ImportRecord::of_progress(import.key, import.progress, self.clock.wall());
-            let mut record = self.journal.stored().read(import.key)?.unwrap_or_else(new);
-            record.advance(import.progress);
-            records.push(record);
+            records.extend(self.recorded_with(import.key, Some(*import))?);
         }
         let files: Vec<u64> = imports.iter().map(|import| import.file).collect();
         self.move_to_journal(&records, &files)
@@ -193,13 +217,8 @@ impl Importer {
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let key = key_of(begin.file, &source, begin.import);
         let _journaling = lock(&self.journaling);
-        let mut known = self.journal.stored().read(key).map_err(unwritten)?;
         let open = self.open(key);
-        if let Some(OpenImport { progress, .. }) = open {
-            // The journal lacks this import if it could not be used when the process began.
-            let new = || ImportRecord::of_progress(key, progress, self.clock.wall());
-            known.get_or_insert_with(new).advance(progress);
-        }
+        let mut known = self.recorded_with(key, open).map_err(unwritten)?;
         let before = known.as_ref().map_or(0, |record| record.progress.next_row);
         let links = links(self.journal.stored(), known.as_mut(), begin, (key, &source))?;
         let admitted = admitted(known, begin, (key, &source), self.clock.wall())?;
@@ -286,12 +305,7 @@ impl Importer {
         let sources = Arc::clone(&lock(&self.sources));
         let source = sources.find(&begin.source).map_err(TargetError::NoSource)?;
         let _journaling = lock(&self.journaling);
-        let with_log = |record: &mut ImportRecord| {
-            if let Some(open) = self.open(record.key) {
-                record.advance(open.progress);
-            }
-        };
-        earlier(self.journal.stored(), begin, &source, &with_log).map_err(unwritten)
+        earlier(self.journal.stored(), begin, &source, &|key| self.recorded(key)).map_err(unwritten)
     }
 
     /// [`Target::end`] for a caller that may wait for the disk, and for a step that is being stored. Must not
@@ -301,10 +315,9 @@ impl Importer {
         let _journaling = lock(&self.journaling);
         self.close(end.import);
         let Some(open) = self.open(end.import) else { return Err(TargetError::NotOpen) };
-        let known = self.journal.stored().read(end.import).map_err(unwritten)?;
+        let known = self.recorded_with(end.import, Some(open)).map_err(unwritten)?;
+        let mut record = known.ok_or(TargetError::NotOpen)?;
         let now = self.clock.wall();
-        let mut record = known.unwrap_or_else(|| ImportRecord::of_progress(end.import, open.progress, now));
-        record.advance(open.progress);
         let how = KindLabel { kind: end.outcome.slug() };
         record.ended(end, now);
         self.move_to_journal(&[record], &[open.file]).map_err(unwritten)?;

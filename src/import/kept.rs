@@ -5,7 +5,7 @@
 pub enum KeptOf {
     /// The id of an import, and the settings that cannot change, by the import's name.
     Name,
-    /// The converter that files were begun with, by the hash of their options.
+    /// The converter that files began with, by the import's id and the hash of their options.
     Converter,
     /// The version of an object that is imported, by the import's id and the key in the bucket.
     Object,
@@ -20,4 +20,11 @@ pub struct KeptValue {
     pub by: String,
     /// The value.
     pub value: Option<Vec<u8>>,
+}
+
+impl KeptValue {
+    /// A value as JSON. Errors: [`serde_json::Error`]: it has no such form.
+    pub(super) fn json(kind: KeptOf, by: String, value: &impl serde::Serialize) -> serde_json::Result<Self> {
+        Ok(Self { kind, by, value: Some(serde_json::to_vec(value)?) })
+    }
 }

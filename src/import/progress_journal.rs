@@ -97,7 +97,9 @@ impl ProgressKeeper for ProgressJournal {
     }
 
     fn earlier(&self, begin: Begin, source: SourceId) -> BoxFuture<'_, Result<Option<Earlier>, TargetError>> {
-        self.on_disk(move |this| earlier(&*this.journal, &begin, &source, &|_| {}).map_err(unwritten))
+        self.on_disk(move |this| {
+            earlier(&*this.journal, &begin, &source, &|key| this.journal.read(key)).map_err(unwritten)
+        })
     }
 
     fn new_rows(&self, rows: Rows, calls: Bytes) -> BoxFuture<'_, Result<(Bytes, Taken), TargetError>> {

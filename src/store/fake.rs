@@ -155,6 +155,7 @@ struct State {
     late: Vec<Put>,
     heads_refused: bool,
     conditions_ignored: bool,
+    versions_named: bool,
     refused_buckets: BTreeSet<String>,
     refused_folders: BTreeSet<String>,
     refused_keys: BTreeSet<String>,
@@ -199,6 +200,12 @@ impl FakeStore {
     /// Ignores `If-None-Match`, like stores without conditional writes.
     pub fn ignore_conditions(&self, ignore: bool) {
         lock(&self.state).conditions_ignored = ignore;
+    }
+
+    /// Gives each version of an object an id, as buckets with versions do, or stops doing so. Only the newest
+    /// version can be read.
+    pub fn name_versions(&self, name: bool) {
+        lock(&self.state).versions_named = name;
     }
 
     /// Answers all requests to a bucket with 403, or stops doing so.
@@ -336,7 +343,7 @@ impl FakeStore {
         if state.heads_refused || state.refuses(location) {
             return Err(answer(Fault::Refused, Some(403), None));
         }
-        state.object(bucket, key).map(FakeObject::head).ok_or_else(not_found)
+        state.head(bucket, key).ok_or_else(not_found)
     }
 
     /// One read of a bucket. The second value says after how many bytes of a body the connection breaks.
@@ -391,6 +398,9 @@ impl FakeStore {
             if version.is_some_and(|version| version.etag != object.etag()) {
                 return Err(answer(Fault::Refused, Some(412), Some("PreconditionFailed")));
             }
+            if version.is_some_and(|version| version.id != state.version_of(object)) {
+                return Err(answer(Fault::NotFound, Some(404), Some("NoSuchVersion")));
+            }
             let len = object.bytes.len();
             let from = usize::try_from(wanted.from).unwrap_or(usize::MAX);
             if from >= len && (len > 0 || version.is_some()) {
@@ -414,10 +424,10 @@ impl FakeObject {
         format!("\"{:08x}\"", crc32fast::hash(&self.bytes))
     }
 
-    fn head(&self) -> Head {
+    fn head(&self, version: Option<String>) -> Head {
         Head {
             len: Some(self.bytes.len() as u64),
-            version: Some(ObjectVersion { etag: self.etag(), id: None }),
+            version: Some(ObjectVersion { etag: self.etag(), id: version }),
             last_modified: None,
             content_encoding: self.content_encoding.map(str::to_owned),
             metadata: self.metadata.clone(),
@@ -441,8 +451,7 @@ impl StoreReader for FakeStore {
     ) -> Attempted<'a, Head> {
         Box::pin(async move {
             let head = |state: &State, bucket: &str| {
-                let found = state.object(bucket, key).filter(|_| version.is_none());
-                found.map(FakeObject::head).ok_or_else(not_found)
+                state.head(bucket, key).filter(|_| version.is_none()).ok_or_else(not_found)
             };
             Ok(self.read(location, head).await?.0)
         })
@@ -535,6 +544,15 @@ impl State {
         object.filter(|_| !self.missing_buckets.contains(bucket))
     }
 
+    /// The id of an object's version, if versions have ids.
+    fn version_of(&self, object: &FakeObject) -> Option<String> {
+        self.versions_named.then(|| format!("version-{}", object.writes))
+    }
+
+    fn head(&self, bucket: &str, key: &ObjectKey) -> Option<Head> {
+        self.object(bucket, key).map(|object| object.head(self.version_of(object)))
+    }
+
     fn list(&self, bucket: &str, from: ListFrom<'_>) -> ListPage {
         let (mut page, mut last) = (ListPage::default(), None);
         for ((_, key), object) in self.objects.iter().filter(|((of, _), _)| of == bucket) {
@@ -601,12 +619,12 @@ impl State {
             encryption: put.location.encryption.clone(),
             writes: writes + 1,
         };
-        let etag = object.etag();
+        let (etag, version) = (object.etag(), self.version_of(&object));
         self.objects.insert(place, object);
         Ok(Stored {
             etag: Some(etag),
             applied: self.encrypts_as.clone().or_else(|| applied(&put.location.encryption)),
-            version: None,
+            version,
         })
     }
 }

@@ -3,7 +3,7 @@
 //! The journal keeps the converters that files were begun with, by the id of the import and the hash of the
 //! options, as long as a file may need them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::kept::{KeptOf, KeptValue};
 use crate::import::options_hash::OptionsHash;
 use crate::import::record::{ImportRecord, ImportState};
-use crate::log::ImportKey;
+use crate::log::{ImportKey, ImportProgress};
 
 /// The version of the written form.
 const VERSION: u32 = 1;
@@ -46,7 +46,7 @@ impl Chosen {
         Self { converter: Arc::clone(&import.converter), options: options_of(&import.converter) }
     }
 
-    /// The converter for the file with this key: the one that its stored rows were converted with, or else
+    /// The converter for the file with this record: the one that its stored rows were converted with, or else
     /// this one. Waits for the disk.
     /// Errors: [`FileError`]: the file began with another converter, which is not there any more. The outer
     /// error: the journal cannot be read.
@@ -54,11 +54,9 @@ impl Chosen {
         &self,
         journal: &dyn Journal,
         import: ImportId,
-        key: ImportKey,
+        record: Option<&ImportRecord>,
     ) -> Result<Result<Self, FileError>, JournalError> {
-        let record = journal.read(key)?;
-        let Some(began_with) = record.as_ref().and_then(needed).filter(|needed| !self.options.is(needed))
-        else {
+        let Some(began_with) = record.and_then(needed).filter(|needed| !self.options.is(needed)) else {
             return Ok(Ok(self.clone()));
         };
         let kept = journal.kept(KeptOf::Converter, &by(import, began_with))?;
@@ -112,8 +110,8 @@ fn compiled(json: &[u8]) -> Result<Converter, String> {
     loaded.map_err(|error| error.to_string())
 }
 
-/// Keeps the converter of an import for the files that begin now, and forgets those that no file needs any
-/// more. Waits for the disk. Errors: [`JournalError`]: nothing has changed.
+/// Keeps the converter of an import for the files that begin now. Waits for the disk.
+/// Errors: [`JournalError`]: nothing has changed.
 pub(super) fn keep(
     journal: &dyn Journal,
     id: ImportId,
@@ -121,28 +119,48 @@ pub(super) fn keep(
     now: &Chosen,
 ) -> Result<(), JournalError> {
     let own = by(id, now.options.recorded());
-    let prefix = by(id, "");
-    let known: Vec<String> =
-        journal.kept_by(KeptOf::Converter)?.into_iter().filter(|by| by.starts_with(&prefix)).collect();
-    let mut changes = Vec::new();
-    if !known.contains(&own) {
-        let kept = KeptConverter {
-            version: VERSION,
-            data_type: import.converter.data_type().name().to_owned(),
-            strategy: import.converter.strategy().name().to_owned(),
-            max_event: import.max_event,
-            text: String::from_utf8_lossy(&import.converter_text).into_owned(),
-        };
-        let value = Some(serde_json::to_vec(&kept).map_err(JournalError::of)?);
-        changes.push(KeptValue { kind: KeptOf::Converter, by: own.clone(), value });
+    if journal.kept(KeptOf::Converter, &own)?.is_some() {
+        return Ok(());
     }
-    let others: Vec<String> = known.into_iter().filter(|by| *by != own).collect();
-    if !others.is_empty() {
-        let mut needed_by_files = BTreeSet::new();
-        journal.each(&mut |record| needed_by_files.extend(needed(&record).map(|options| by(id, options))))?;
-        let unneeded = others.into_iter().filter(|by| !needed_by_files.contains(by));
-        changes.extend(unneeded.map(|by| KeptValue { kind: KeptOf::Converter, by, value: None }));
+    let kept = KeptConverter {
+        version: VERSION,
+        data_type: import.converter.data_type().name().to_owned(),
+        strategy: import.converter.strategy().name().to_owned(),
+        max_event: import.max_event,
+        text: String::from_utf8_lossy(&import.converter_text).into_owned(),
+    };
+    let value = KeptValue::json(KeptOf::Converter, own, &kept).map_err(JournalError::of)?;
+    journal.change(Change { kept: &[value], ..Change::default() })
+}
+
+/// Forgets the converters of an import that no file needs any more, except the one that it has now. `logged` is
+/// the progress that the log knows: the journal may have less. Waits for the disk, and reads the whole journal
+/// if there are other converters. Errors: [`JournalError`]: nothing has changed.
+pub(super) fn forget_unneeded(
+    journal: &dyn Journal,
+    logged: &HashMap<ImportKey, ImportProgress>,
+    id: ImportId,
+    now: &Chosen,
+) -> Result<(), JournalError> {
+    let (own, prefix) = (by(id, now.options.recorded()), by(id, ""));
+    let mut unneeded: BTreeSet<String> = journal.kept_by(KeptOf::Converter)?.into_iter().collect();
+    unneeded.retain(|by| by.starts_with(&prefix) && *by != own);
+    if unneeded.is_empty() {
+        return Ok(());
     }
+    journal.each(&mut |mut record| {
+        if record.import != Some(id) {
+            return;
+        }
+        if let Some(progress) = logged.get(&record.key) {
+            record.advance(*progress);
+        }
+        if let Some(options) = needed(&record) {
+            unneeded.remove(&by(id, options));
+        }
+    })?;
+    let forgotten = |by| KeptValue { kind: KeptOf::Converter, by, value: None };
+    let changes: Vec<KeptValue> = unneeded.into_iter().map(forgotten).collect();
     if changes.is_empty() { Ok(()) } else { journal.change(Change { kept: &changes, ..Change::default() }) }
 }
 
@@ -150,7 +168,6 @@ pub(super) fn keep(
 mod tests {
     use super::*;
     use crate::import::journal::LocalJournal;
-    use crate::log::ImportProgress;
     use crate::time::UnixMillis;
 
     const TEXT: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":
@@ -183,8 +200,7 @@ mod tests {
             let progress = ImportProgress { next_row: 5, stored, ..ImportProgress::default() };
             let record = ImportRecord::of_progress(KEY, progress, UnixMillis(1));
             let record = ImportRecord { state, options: began.options.recorded().to_owned(), ..record };
-            journal.write(&[record]).unwrap();
-            now.for_file(&journal, import, KEY).unwrap()
+            now.for_file(&journal, import, Some(&record)).unwrap()
         };
         for (stored, state) in [(0, ImportState::Reading), (5, ImportState::Done)] {
             assert_eq!(file(stored, state).unwrap().options, now.options, "{stored} {state:?}");
@@ -214,5 +230,42 @@ mod tests {
             let found = file(5, ImportState::Reading);
             assert_eq!(found.map(|found| found.options).ok(), is_usable.then(|| began.options.clone()));
         }
+    }
+    #[test]
+    fn a_converter_is_kept_as_long_as_a_file_of_its_import_needs_it() {
+        let journal = LocalJournal::over(redb::backends::InMemoryBackend::new()).unwrap();
+        let (id, now) = (ImportId::of_bits(1), chosen(TEXT));
+        let kept = |of: ImportId, options: &str| {
+            let (by, value) = (by(of, options), Some(b"{}".to_vec()));
+            let kept = [KeptValue { kind: KeptOf::Converter, by, value }];
+            journal.change(Change { kept: &kept, ..Change::default() }).unwrap();
+        };
+        let other_import = ImportId::of_bits(2);
+        for options in [now.options.recorded(), "stored", "logged", "done", "elsewhere", "none"] {
+            kept(id, options);
+        }
+        kept(other_import, "none");
+        let progress = |stored| ImportProgress { next_row: 5, stored, ..ImportProgress::default() };
+        let mut key = 0;
+        let mut file = |import, options: &str, stored, state| {
+            key += 1;
+            let record = ImportRecord::of_progress(ImportKey(key), progress(stored), UnixMillis(1));
+            let options = options.to_owned();
+            journal.write(&[ImportRecord { import: Some(import), options, state, ..record }]).unwrap();
+            ImportKey(key)
+        };
+        file(id, "stored", 5, ImportState::Failed);
+        let logged = file(id, "logged", 0, ImportState::Reading);
+        file(id, "done", 5, ImportState::Done);
+        file(other_import, "elsewhere", 5, ImportState::Reading);
+        forget_unneeded(&journal, &HashMap::from([(logged, progress(5))]), id, &now).unwrap();
+        let expected = BTreeSet::from([
+            by(id, now.options.recorded()),
+            by(id, "stored"),
+            by(id, "logged"),
+            by(other_import, "none"),
+        ]);
+        let found: BTreeSet<String> = journal.kept_by(KeptOf::Converter).unwrap().into_iter().collect();
+        assert_eq!(found, expected);
     }
 }

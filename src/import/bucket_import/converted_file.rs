@@ -1,6 +1,5 @@
 //! The files of an object: the object itself, or the entries of an archive.
 
-use std::io;
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
@@ -9,11 +8,9 @@ use super::conversions::Chosen;
 use crate::convert::sequence_prefix;
 use crate::import::converted::{Conversion, ConvertedRows};
 use crate::import::csv::of_io;
-use crate::import::discovery::files::Watched;
 use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, id_prefix_of};
 use crate::import::reading::bytes_of::BytesOf;
-use crate::import::reading::names::is_hidden;
 use crate::import::reading::opened::{Opened, Options, Text};
 use crate::import::reading::s3_object::S3Object;
 use crate::lock::lock;
@@ -26,7 +23,6 @@ use crate::time::UnixMillis;
 pub(super) struct Reading {
     pub(super) options: Options,
     pub(super) random: Arc<dyn Random>,
-    pub(super) watched: Watched,
 }
 
 /// A file of an object.
@@ -45,15 +41,16 @@ pub(super) struct ConvertedFile {
     opened: Arc<Mutex<Option<Text>>>,
 }
 
-/// The files of an object, and whether it is an archive. Blocks.
+/// The files of an object, whose id is `id`, and whether it is an archive. The same bytes have another version
+/// if they are uploaded again, so the object does not say which file it began as. Blocks.
 /// Errors: [`FileError`]: the object cannot be read, or is an archive without files.
 pub(super) fn files_of(
-    object: S3Object,
+    (object, id): (S3Object, FileId),
     name: &str,
     runtime: Handle,
     reading: &Reading,
 ) -> Result<(Vec<ConvertedFile>, bool), FileError> {
-    let (id, key) = (object.ids().0, object.key.as_str().to_owned());
+    let key = object.key.as_str().to_owned();
     let bytes_of = BytesOf::Object(Arc::new(object), runtime);
     let opened = bytes_of.open(&key, &reading.options, &reading.random).map_err(|error| of_io(&error))?;
     let file = |(name, key): (String, String), id, bytes_of: BytesOf, text| ConvertedFile {
@@ -72,7 +69,7 @@ pub(super) fn files_of(
     };
     let mut entries = Vec::new();
     let listed = zip.each_entry(|entry| {
-        if !entry.name.ends_with('/') && !is_hidden(&entry.name) {
+        if entry.is_file() {
             entries.push(entry);
         }
     });
@@ -112,18 +109,12 @@ impl ConvertedFile {
         let first = lock(&self.opened).take().filter(|_| encoding == reading.options.encoding);
         let text = match first {
             Some(text) => text,
-            None => self
-                .text(&Options { encoding, ..reading.options.clone() }, reading)
-                .map_err(|error| of_io(&error))?,
+            None => {
+                let options = Options { encoding, ..reading.options.clone() };
+                let text = self.bytes_of.text(&self.key, &options, &reading.random);
+                text.map_err(|error| of_io(&error))?
+            }
         };
-        reading.watched.add(text.raw_bytes());
         ConvertedRows::open(&self.name, text, how)
-    }
-
-    fn text(&self, options: &Options, reading: &Reading) -> io::Result<Text> {
-        match self.bytes_of.open(&self.key, options, &reading.random)? {
-            Opened::Text(text) => Ok(text),
-            Opened::Zip(_) => Err(io::Error::other("it has become an archive")),
-        }
     }
 }

@@ -25,7 +25,7 @@ closed_list! {
         Archived = "archived",
         /// It was stored before the first moment that counts.
         Old = "old",
-        /// It is gone since the listing.
+        /// It was deleted after the listing.
         Missing = "missing",
         /// Another version of it is imported, wholly or in part.
         Changed = "changed",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::import::counters::Counters;
+use crate::import::importer::Importer;
 use crate::import::journal::Journal;
 use crate::import::target::Target;
 use crate::random::Random;
@@ -20,11 +21,13 @@ pub struct PassDeps {
     pub target: Arc<dyn Target>,
     /// Remembers names, objects and files.
     pub journal: Arc<dyn Journal>,
+    /// Knows how far files are: more than `journal` as long as their imports have not ended.
+    pub importer: Arc<Importer>,
     /// Wall time.
     pub clock: Arc<dyn Clock>,
     /// Makes the ids of imports, and spreads retries over time.
     pub random: Arc<dyn Random>,
-    /// The counts.
+    /// The counts of rows.
     pub counters: Counters,
     /// Stops the pass after a step.
     pub stop: CancellationToken,

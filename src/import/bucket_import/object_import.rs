@@ -9,7 +9,7 @@ use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
-use super::object_state::{ObjectState, Stage, Standing};
+use super::object_state::{ObjectState, Stage, Standing, bare};
 use super::report::Became;
 use super::settings::{BucketImport, OnMissing};
 use crate::convert::Strategy;
@@ -22,10 +22,10 @@ use crate::import::importer::has_calls;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::options_hash::short_hash;
 use crate::import::reading::s3_object::S3Object;
-use crate::import::record::{ATTEMPTS_MAX, ImportState};
+use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState};
 use crate::import::rejects_file::{RejectsOf, RejectsOwner};
 use crate::import::row_errors::OnRowError;
-use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
+use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, bug, import_file};
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
@@ -86,8 +86,7 @@ enum NotBegun {
 
 impl From<JournalError> for NotBegun {
     fn from(error: JournalError) -> Self {
-        let what = FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string());
-        Self::Ended(Became::Failed, FileEnd::Failed(what))
+        Self::Ended(Became::Failed, FileEnd::Failed(unrecorded(&error)))
     }
 }
 
@@ -128,7 +127,7 @@ impl ObjectImport {
                 return self.ended(name, ends);
             }
         }
-        let what = "it changes again and again while it is read";
+        let what = "the object keeps changing while it is read";
         let error = FileError::new(FileFault::Changed, "E-CHANGED", what);
         ObjectEnd::Files(vec![(Became::Changed, FileReport::new(name, FileEnd::Failed(error)))])
     }
@@ -151,8 +150,10 @@ impl ObjectImport {
 
     /// Finds the version to import, and notes that its import begins.
     async fn begin(&self, name: &str, listed: Listed) -> Result<Begun, NotBegun> {
-        let (object, last_modified) = self.head(name, &listed).await?;
-        let now = Listed { len: object.len, etag: Some(object.version.etag.clone()), ..listed };
+        let (object, head_time) = self.head(name, &listed).await?;
+        let (len, etag) = (object.len, Some(object.version.etag.clone()));
+        let last_modified = stored_at(&listed, (&object.version.etag, len), head_time);
+        let now = Listed { len, etag, last_modified, ..listed };
         if let Some(why) = Wanted::of(&self.import).skips(&now) {
             return Err(NotBegun::Skipped(why));
         }
@@ -170,14 +171,14 @@ impl ObjectImport {
             (Standing::Changed, _) => true,
             (Standing::Unsure, Some(state)) => {
                 let record = key_of(state.file, &self.import.source, Some(self.id));
-                let record = self.on_disk(move |journal| journal.read(record)).await?;
+                let record = self.recorded(record).await?;
                 record.is_some_and(|record| has_calls(record.progress))
             }
             _ => false,
         };
         match standing {
             _ if is_changed => {
-                tracing::warn!("{name} is another version than the one that is imported, and is not read");
+                tracing::warn!("{name} was replaced after its import began; the new content is not imported");
                 return Err(NotBegun::Skipped(Skip::Changed));
             }
             Standing::Done => return Err(NotBegun::Ended(Became::DoneBefore, FileEnd::DoneBefore)),
@@ -186,9 +187,7 @@ impl ObjectImport {
         let same = known.filter(|state| state.is_of(&object.version.etag, object.len));
         let mut state =
             same.unwrap_or_else(|| ObjectState::open(&object.version.etag, object.len, object.ids().0));
-        if standing == Standing::Poison
-            || (state.attempts >= ATTEMPTS_MAX && state.given_up_with == self.options())
-        {
+        if standing == Standing::Poison {
             let what = "it failed too often: change it, the converter or the settings of the import";
             let error = FileError::content("E-POISON", what);
             return Err(NotBegun::Ended(Became::Poison, FileEnd::Failed(error)));
@@ -199,7 +198,7 @@ impl ObjectImport {
         }
         state.stage = Stage::Open;
         self.write(state.clone(), &key).await?;
-        Ok(Begun { object, state, stored_at: now.last_modified.or(last_modified) })
+        Ok(Begun { object, state, stored_at: now.last_modified })
     }
 
     /// The version of the object that is there now, and when it was stored.
@@ -249,27 +248,29 @@ impl ObjectImport {
         page.is_ok_and(|page| page.objects.first().is_none_or(|first| first.key != listed.key))
     }
 
-    /// Imports the files of an object, one after the other.
-    async fn files(&self, name: &str, begun: Begun, state: &mut ObjectState) -> Vec<(Became, FileReport)> {
-        let Begun { object, stored_at, .. } = begun;
+    /// The files of an object. Errors: how its import ends.
+    async fn opened(
+        &self,
+        name: &str,
+        object: S3Object,
+        state: &mut ObjectState,
+    ) -> Result<Vec<ConvertedFile>, (Became, FileEnd)> {
         let key = object.key.as_str().to_owned();
         let mut waits = Waits::default();
         let (files, is_archive) = loop {
             let (object, reading, of) = (object.clone(), self.reading.clone(), name.to_owned());
             let runtime = Handle::current();
-            let opened = tokio::task::spawn_blocking(move || files_of(object, &of, runtime, &reading));
-            let opened = match self.deps.stop.run_until_cancelled(opened).await {
-                None => return vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))],
-                Some(opened) => opened.unwrap_or_else(|error| {
-                    Err(FileError::content("E-BUG", Told::private(error.to_string())))
-                }),
+            let id = state.file;
+            let opened = tokio::task::spawn_blocking(move || files_of((object, id), &of, runtime, &reading));
+            let Some(opened) = self.deps.stop.run_until_cancelled(opened).await else {
+                return Err((Became::Stopped, FileEnd::Stopped));
             };
-            match opened {
+            match opened.unwrap_or_else(|panicked| Err(bug(&panicked))) {
                 Ok(files) => break files,
                 Err(error) if error.fault == FileFault::Transient => {
                     let why = format!("{name}: {}", error.message.masked());
                     if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_none() {
-                        return vec![(Became::Stopped, FileReport::new(name.to_owned(), FileEnd::Stopped))];
+                        return Err((Became::Stopped, FileEnd::Stopped));
                     }
                 }
                 Err(error) => {
@@ -277,17 +278,25 @@ impl ObjectImport {
                     state.attempts += u32::from(is_content);
                     let given_up = is_content && state.attempts >= ATTEMPTS_MAX;
                     let became = if given_up { Became::Poison } else { became_of(&error) };
-                    return vec![(became, FileReport::new(name.to_owned(), FileEnd::Failed(error)))];
+                    return Err((became, FileEnd::Failed(error)));
                 }
             }
         };
         if is_archive {
             state.is_archive = true;
-            if let Err(error) = self.write(state.clone(), &key).await {
-                let error = FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string());
-                return vec![(Became::Failed, FileReport::new(name.to_owned(), FileEnd::Failed(error)))];
-            }
+            let written = self.write(state.clone(), &key).await;
+            written.map_err(|error| (Became::Failed, FileEnd::Failed(unrecorded(&error))))?;
         }
+        Ok(files)
+    }
+
+    /// Imports the files of an object, one after the other.
+    async fn files(&self, name: &str, begun: Begun, state: &mut ObjectState) -> Vec<(Became, FileReport)> {
+        let Begun { object, stored_at, .. } = begun;
+        let files = match self.opened(name, object, state).await {
+            Ok(files) => files,
+            Err((became, end)) => return vec![(became, FileReport::new(name.to_owned(), end))],
+        };
         let mut ends = Vec::with_capacity(files.len());
         for file in files {
             let ended = if self.deps.stop.is_cancelled() {
@@ -305,7 +314,7 @@ impl ObjectImport {
         let key = key_of(file.id, &self.import.source, Some(self.id));
         let (became, mut report) = self.rows_of(file, key, stored_at).await;
         if report.progress == ImportProgress::default()
-            && let Ok(Some(record)) = self.on_disk(move |journal| journal.read(key)).await
+            && let Ok(Some(record)) = self.recorded(key).await
         {
             // The import did not begin this time. It may have, before.
             (report.before, report.progress) = (record.progress, record.progress);
@@ -315,7 +324,7 @@ impl ObjectImport {
         {
             let rows = counted(report.progress.next_row, "row", "rows");
             let what = format!(
-                "it changed while it was read. Its first {rows} are stored, and what is there now is not read"
+                "it changed during the read. Its first {rows} are stored; the new content is not imported"
             );
             error.message = Told::plain(what);
         }
@@ -336,13 +345,13 @@ impl ObjectImport {
                 "the store does not say when the object was stored, and the order of mutations depends on it";
             return failed(FileError::new(FileFault::Local, "E-S3", what));
         }
-        let (chosen, id) = (self.chosen.clone(), self.id);
-        let chosen = match self.on_disk(move |journal| chosen.for_file(journal, id, key)).await {
+        let (chosen, id, importer) = (self.chosen.clone(), self.id, Arc::clone(&self.deps.importer));
+        let for_file =
+            move |journal: &dyn Journal| chosen.for_file(journal, id, importer.recorded(key)?.as_ref());
+        let chosen = match self.on_disk(for_file).await {
             Ok(Ok(chosen)) => chosen,
             Ok(Err(error)) => return failed(error),
-            Err(error) => {
-                return failed(FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string()));
-            }
+            Err(error) => return failed(unrecorded(&error)),
         };
         let conversion = file.conversion(&chosen, key, stored_at.unwrap_or(UnixMillis(0)), self.now);
         let open: OpenRows = {
@@ -375,7 +384,6 @@ impl ObjectImport {
             part_bytes: None,
         };
         let report = import_file(&job, &*self.deps.target, &self.deps.counters, &self.deps.stop).await;
-        self.deps.counters.change(|now| now.files += 1);
         let became = match &report.end {
             FileEnd::Done | FileEnd::RangeDone => Became::Done,
             FileEnd::DoneBefore => Became::DoneBefore,
@@ -384,7 +392,7 @@ impl ObjectImport {
             FileEnd::Refused(TargetError::Denied(_)) => Became::Denied,
             FileEnd::Refused(_) => Became::Refused,
             FileEnd::Failed(error) if error.fault == FileFault::Content => {
-                let record = self.on_disk(move |journal| journal.read(key)).await;
+                let record = self.recorded(key).await;
                 let is_poison = record
                     .is_ok_and(|record| record.is_some_and(|record| record.state == ImportState::Poison));
                 if is_poison { Became::Poison } else { Became::Failed }
@@ -415,6 +423,12 @@ impl ObjectImport {
         self.on_disk(move |journal| state.write(journal, id, &key)).await
     }
 
+    /// The record of a file, with what the log knows of it.
+    async fn recorded(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
+        let importer = Arc::clone(&self.deps.importer);
+        self.on_disk(move |_| importer.recorded(key)).await
+    }
+
     async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Journal) -> Result<T, JournalError> + Send + 'static,
@@ -433,6 +447,18 @@ pub(super) async fn on_disk<T: Send + 'static, E: From<JournalError> + Send + 's
     done.unwrap_or_else(|error| Err(JournalError::of(error).into()))
 }
 
+/// When the version with this tag and length was stored. A listing that shows another version has the time of
+/// that one.
+fn stored_at(listed: &Listed, (etag, len): (&str, u64), head_time: Option<UnixMillis>) -> Option<UnixMillis> {
+    let is_same = listed.len == len && listed.etag.as_deref().map(bare) == Some(bare(etag));
+    if is_same { listed.last_modified.or(head_time) } else { head_time.or(listed.last_modified) }
+}
+
+/// The failure of a file while the journal cannot be used.
+fn unrecorded(error: &JournalError) -> FileError {
+    FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string())
+}
+
 /// The end of an object that cannot be found.
 fn not_found(outlook: Outlook, error: StoreError) -> NotBegun {
     let error = match outlook {
@@ -449,5 +475,34 @@ fn became_of(error: &FileError) -> Became {
         FileFault::Changed => Became::Changed,
         FileFault::Missing => Became::Missing,
         FileFault::Denied => Became::Denied,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectKey;
+
+    /// The order of mutations depends on it.
+    #[test]
+    fn a_replaced_object_has_the_time_of_its_own_version() {
+        let (listing, head) = (Some(UnixMillis(1)), Some(UnixMillis(2)));
+        let listed = |last_modified| Listed {
+            key: ObjectKey::listed("in/a.json".to_owned()),
+            len: 5,
+            last_modified,
+            etag: Some("\"a\"".to_owned()),
+            storage_class: None,
+            is_restored: false,
+        };
+        let check = |etag: &str, len: u64, expected: [Option<UnixMillis>; 3]| {
+            let of = |listing, head| stored_at(&listed(listing), (etag, len), head);
+            assert_eq!([of(listing, head), of(listing, None), of(None, head)], expected, "{etag} {len}");
+        };
+        check("\"a\"", 5, [listing, listing, head]);
+        check("a", 5, [listing, listing, head]);
+        check("\"b\"", 5, [head, listing, head]);
+        check("\"a\"", 6, [head, listing, head]);
+        assert_eq!(stored_at(&Listed { etag: None, ..listed(listing) }, ("a", 5), head), head);
     }
 }

@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// It has begun, and nobody has said since what became of it.
+    /// It has begun; its result is not recorded.
     Open,
     /// It did not reach the end, and will go on.
     Waiting,
@@ -93,7 +93,7 @@ impl ObjectState {
             (true, _) => Standing::Wanted,
             (false, Stage::Done) => Standing::Changed,
             (false, _) if self.has_calls => Standing::Changed,
-            // Nobody noted what became of its files: each has a record, and there may be many.
+            // The results of its files were not recorded. Each file has a record, and there may be many.
             (false, Stage::Open) if self.is_archive => Standing::Changed,
             (false, Stage::Open) => Standing::Unsure,
             (false, Stage::Waiting | Stage::Poison) => Standing::Wanted,
@@ -126,8 +126,7 @@ impl ObjectState {
         import: ImportId,
         key: &str,
     ) -> Result<(), JournalError> {
-        let json = serde_json::to_vec(self).map_err(JournalError::of)?;
-        let value = KeptValue { kind: KeptOf::Object, by: by(import, key), value: Some(json) };
+        let value = KeptValue::json(KeptOf::Object, by(import, key), self).map_err(JournalError::of)?;
         journal.change(Change { kept: &[value], ..Change::default() })
     }
 }
@@ -138,7 +137,7 @@ fn by(import: ImportId, key: &str) -> String {
 }
 
 /// A tag without its quotes, which not every answer has.
-fn bare(etag: &str) -> &str {
+pub(super) fn bare(etag: &str) -> &str {
     etag.trim_matches('"')
 }
 

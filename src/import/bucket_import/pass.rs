@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::conversions::{Chosen, keep};
+use super::conversions::{Chosen, forget_unneeded, keep};
 use super::converted_file::Reading;
 use super::decide::Wanted;
 use super::deps::PassDeps;
@@ -14,13 +13,12 @@ use super::object_import::{ObjectEnd, ObjectImport, limits_of, on_disk};
 use super::object_state::{ObjectState, Standing};
 use super::report::{Became, PassReport};
 use super::settings::BucketImport;
-use crate::import::file_error::{FileError, FileFault};
 use crate::import::import_id::ImportId;
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
-use crate::import::run::{FileEnd, FileReport, Waits};
+use crate::import::run::{FileEnd, FileReport, Waits, bug};
 use crate::store::reader::{ListFrom, ListPage, Listed};
 use crate::store::{Outlook, StoreError};
 
@@ -56,6 +54,21 @@ struct Found {
     is_stopped: bool,
 }
 
+impl Found {
+    /// Adds objects of a page, as long as there are fewer than `most`.
+    fn take(&mut self, unknown: Vec<Listed>, most: usize) {
+        let room = most.saturating_sub(self.objects.len());
+        self.report.not_begun += unknown.len().saturating_sub(room) as u64;
+        self.objects.extend(unknown.into_iter().take(room));
+    }
+
+    /// The report of a pass that imports none of the objects.
+    fn unread(mut self) -> PassReport {
+        self.report.not_begun += self.objects.len() as u64;
+        self.report
+    }
+}
+
 /// Lists the bucket of an import, and imports each object that is wanted. One pass at a time may run for an
 /// import. Not cancel-safe: stop it with [`PassDeps::stop`].
 /// Errors: [`PassError`]: nothing more is imported.
@@ -74,25 +87,38 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
             temporary: import.temporary.clone(),
         },
         random: Arc::clone(&deps.random),
-        watched: deps.counters.watched.clone(),
     };
     let now = deps.clock.wall();
     let limits = limits_of(&import);
     let objects = ObjectImport { deps, import, id, chosen, reading, limits, now };
-    let Found { objects: mut wanted, mut report, is_stopped } = found(&objects, id).await?;
-    if is_stopped || wanted.is_empty() {
-        report.not_begun = wanted.len() as u64;
-        return Ok(report);
+    let found = found(&objects, id).await?;
+    if found.is_stopped || found.objects.is_empty() {
+        return Ok(found.unread());
     }
+    let Found { objects: mut wanted, mut report, .. } = found;
     // A file is about to begin: from now on the settings that say which files there are cannot change.
     on_disk(&objects.deps.journal, begin_as(true)).await?;
     let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
     on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));
-    let bytes: u64 = wanted.iter().map(|listed| listed.len).sum();
-    objects.deps.counters.change(|now| now.bytes_total += bytes);
-    import_all(Arc::new(objects), wanted, &mut report).await;
+    let objects = Arc::new(objects);
+    import_all(Arc::clone(&objects), wanted, &mut report).await;
+    // A converter is no longer needed when the last file that began with it ends.
+    if report.files_that(Became::Done) > 0 {
+        forget_converters(&objects).await;
+    }
     Ok(report)
+}
+
+/// Forgets the converters that no file needs any more.
+async fn forget_converters(objects: &ObjectImport) {
+    let (id, chosen, importer) = (objects.id, objects.chosen.clone(), Arc::clone(&objects.deps.importer));
+    let forget =
+        move |journal: &dyn Journal| forget_unneeded(journal, &importer.logged_progress(), id, &chosen);
+    if let Err(error) = on_disk(&objects.deps.journal, forget).await {
+        // They do no harm: the next pass that ends a file tries again.
+        tracing::warn!(%error, "converters that no file needs any more are still kept");
+    }
 }
 
 /// What decides when an object is imported.
@@ -104,34 +130,26 @@ fn in_order(listed: &Listed) -> (Option<i64>, &str) {
 async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mut PassReport) {
     let is_serial = objects.import.serial;
     let parallel = if is_serial { 1 } else { objects.import.parallel.max(1) };
-    let turns = Arc::new(Semaphore::new(parallel));
     let mut tasks = JoinSet::new();
-    let mut left = wanted.len() as u64;
+    let mut wanted = wanted.into_iter();
     let mut holds_back = false;
-    for listed in wanted {
-        let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { break };
-        // Whoever had the turn before has ended.
-        while let Some(ended) = tasks.try_join_next() {
+    loop {
+        while tasks.len() >= parallel
+            && let Some(ended) = tasks.join_next().await
+        {
             holds_back |= count(ended, report);
         }
         if objects.deps.stop.is_cancelled() || (is_serial && holds_back) {
             break;
         }
-        left -= 1;
+        let Some(listed) = wanted.next() else { break };
         let objects = Arc::clone(&objects);
-        tasks.spawn(async move {
-            let ended = objects.run(listed).await;
-            drop(turn);
-            ended
-        });
-        if is_serial && let Some(ended) = tasks.join_next().await {
-            holds_back |= count(ended, report);
-        }
+        tasks.spawn(async move { objects.run(listed).await });
     }
     while let Some(ended) = tasks.join_next().await {
         count(ended, report);
     }
-    report.not_begun += left;
+    report.not_begun += wanted.len() as u64;
 }
 
 /// Counts what became of an object. Returns whether it holds back those after it, where the order counts.
@@ -142,13 +160,9 @@ fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassRepo
             return false;
         }
         Ok(ObjectEnd::Files(files)) => files,
-        Err(error) => {
-            let error = FileError::new(
-                FileFault::Local,
-                "E-BUG",
-                format!("importing an object failed: {error}; this is a bug in Forebay"),
-            );
-            vec![(Became::Failed, FileReport::new("an object".to_owned(), FileEnd::Failed(error)))]
+        Err(panicked) => {
+            let end = FileEnd::Failed(bug(&panicked));
+            vec![(Became::Failed, FileReport::new("an object".to_owned(), end))]
         }
     };
     let mut holds_back = false;
@@ -181,9 +195,7 @@ async fn found(objects: &ObjectImport, id: ImportId) -> Result<Found, PassError>
         let unknown = on_disk(&objects.deps.journal, move |journal| not_done(journal, id, wanted, &options));
         let (known, unknown) = unknown.await?;
         found.report.known += known;
-        let room = OBJECTS_MAX.saturating_sub(found.objects.len());
-        found.report.not_begun += unknown.len().saturating_sub(room) as u64;
-        found.objects.extend(unknown.into_iter().take(room));
+        found.take(unknown, OBJECTS_MAX);
         next = page.next;
         if next.is_none() {
             return Ok(found);
@@ -235,5 +247,28 @@ async fn listed(objects: &ObjectImport, next: Option<&str>) -> Result<Option<Lis
                 return Err(PassError::List { bucket, prefix, cause });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectKey;
+
+    #[test]
+    fn a_pass_that_is_stopped_counts_the_objects_beyond_its_bound() {
+        let listed = |number: usize| Listed {
+            key: ObjectKey::listed(format!("in/{number}.json")),
+            len: 5,
+            last_modified: None,
+            etag: None,
+            storage_class: None,
+            is_restored: false,
+        };
+        let mut found = Found::default();
+        found.take((0..3).map(listed).collect(), 4);
+        found.take((3..8).map(listed).collect(), 4);
+        assert_eq!((found.objects.len(), found.report.not_begun), (4, 4));
+        assert_eq!(found.unread().not_begun, 8);
     }
 }

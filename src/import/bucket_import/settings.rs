@@ -10,7 +10,7 @@ use crate::object::S3Location;
 use crate::sources::SourceId;
 use crate::time::UnixMillis;
 
-/// What happens if an object is gone when it is to be read.
+/// What happens if an object no longer exists when it is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnMissing {
     /// It is skipped.
@@ -52,9 +52,9 @@ pub struct BucketImport {
     pub parallel: usize,
     /// Whether files are imported one at a time, in the order of the times at which they were stored.
     pub serial: bool,
-    /// Objects that were stored before are not imported.
+    /// Objects stored before this time are not imported.
     pub modified_after: Option<UnixMillis>,
-    /// What happens if an object is gone when it is to be read.
+    /// What happens if an object no longer exists when it is to be read.
     pub on_missing: OnMissing,
     /// The folder for rejected rows. The import has a folder of its own there.
     pub rejects: PathBuf,

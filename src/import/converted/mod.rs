@@ -139,7 +139,7 @@ fn convert(
         }
         out.extend_from_slice(call);
     }
-    // A converter that gives no call gives no reason either.
+    // No calls and no rejection: the row is skipped.
     Ok(if count == 0 { Row::Skipped } else { Row::Calls(count) })
 }
 

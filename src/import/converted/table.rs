@@ -5,7 +5,9 @@ use std::io::{Cursor, Read as _};
 
 use super::words::{error_for_converter, for_converter};
 use crate::convert::{Columns, CsvSettings, Row, RowReject, Value};
-use crate::import::csv::{Dialect, Item, MAX_FIELD, Record, Records, delimiter_of, line_end_of, of_io};
+use crate::import::csv::{
+    Dialect, Item, MAX_FIELD, Record, Records, check_blanks, delimiter_of, line_end_of, of_io,
+};
 use crate::import::file_error::FileError;
 use crate::import::reading::opened::Text;
 use crate::words::{counted, grouped, outside_text_within};
@@ -59,11 +61,8 @@ impl Table {
         if let Some(doubt) = header.doubt() {
             return Err(bad_header(for_converter(&format!("the header is no row: {doubt}"))));
         }
-        let has_blank = |name: &[u8]| name.starts_with(b" ");
-        if settings.delimiter.is_none() && header.len() > 1 && header.iter().skip(1).all(has_blank) {
-            let what = "a blank follows each delimiter of the header and would become part of the cells: remove the \
-                        blanks, or set \"delimiter\" of csv in the converter to keep them";
-            return Err(FileError::content("E-CSV-DELIMITER", what));
+        if settings.delimiter.is_none() {
+            check_blanks(&header).map_err(error_for_converter)?;
         }
         let needed = needed_columns(&header, columns)?;
         let names = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();

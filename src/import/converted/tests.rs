@@ -139,3 +139,25 @@ fn a_header_that_does_not_fit_is_refused_in_the_words_of_converters() {
     check("Report of May\na;b\n1;2\n", "E-CSV-DELIMITER: cannot tell the delimiter");
     check("e, u\na, b\n", "E-CSV-DELIMITER: a blank follows each delimiter");
 }
+
+#[test]
+fn each_text_that_names_an_option_is_told_in_the_words_of_converters() {
+    let csv = r#""fileType":"csv""#;
+    let escaped = r#""fileType":"csv","csv":{"escape":"\\"}"#;
+    let cases = [
+        ("e,u\n\"a\\\"b\",u\n", csv),
+        ("e,u\n\"a\"b,u\n", csv),
+        ("e,u\na\\qb,u\n", escaped),
+        ("e, u\na, b\n", csv),
+        ("Report of May\na;b\n1;2\n", csv),
+    ];
+    assert_eq!(cases.len(), words::SAID.len());
+    for ((text, config), (said, here)) in cases.into_iter().zip(words::SAID) {
+        let told = match opened(text, config).map(|mut rows| rows.next(&mut Vec::new()).unwrap()) {
+            Err(error) => error.to_string(),
+            Ok(Some(Row::Rejected(reject))) => reject.message,
+            Ok(other) => panic!("{text:?}: {other:?}"),
+        };
+        assert!(told.contains(here) && !told.contains("--"), "{said}: {told}");
+    }
+}

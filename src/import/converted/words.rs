@@ -4,19 +4,12 @@ use crate::import::file_error::FileError;
 use crate::words::Told;
 
 /// What a text for `import csv` says, and what a person does here.
-const SAID: [(&str, &str); 8] = [
+pub(super) const SAID: [(&str, &str); 5] = [
     ("pass --escape '\\'", "set \"escape\" of csv in the converter to \"\\\\\""),
     ("pass --quote none", "set \"quote\" of csv in the converter to \"none\""),
     ("leave --escape away", "leave \"escape\" of csv in the converter away"),
     ("pass --delimiter to keep them", "set \"delimiter\" of csv in the converter to keep them"),
     ("pass --delimiter", "set \"delimiter\" of csv in the converter"),
-    ("pass --encoding", "set \"encoding\" of csv in the converter to"),
-    (
-        "give the names and an empty one with --columns 'a,b,', and leave the header out with --rows 1..",
-        "\
-      give the names and an empty one with \"header\" of csv in the converter",
-    ),
-    ("--types", "the converter"),
 ];
 
 /// The text for a person who has a converter.

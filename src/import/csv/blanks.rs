@@ -6,6 +6,7 @@ use super::doubt;
 use super::plan::{Plan, is_blank};
 use super::record::Record;
 use super::row_error::{Cell, RowError};
+use crate::import::file_error::FileError;
 
 /// Columns whose cells have no blank of their own at the beginning.
 const NAMES: [&str; 8] = [
@@ -74,6 +75,17 @@ impl Blanks {
         let name = self.names.get(column).map_or("", String::as_str);
         Err(RowError::Blank(Cell::of(name, record.get(column).unwrap_or_default())))
     }
+}
+
+/// Checks a header whose delimiter nobody named.
+/// Errors: [`FileError`]: a blank follows each delimiter and would become part of the cells.
+pub(in crate::import) fn check_blanks(header: &Record) -> Result<(), FileError> {
+    if header.len() > 1 && header.iter().skip(1).all(begins_with_blank) {
+        let what = "a blank follows each delimiter of the header and would become part of the cells: remove the \
+                    blanks (or pass --delimiter to keep them)";
+        return Err(FileError::content("E-CSV-DELIMITER", what));
+    }
+    Ok(())
 }
 
 fn begins_with_blank(cell: &[u8]) -> bool {

@@ -24,6 +24,7 @@ pub mod schema;
 mod value;
 mod watch;
 
+pub(in crate::import) use blanks::check_blanks;
 pub(in crate::import) use delimiter::detect_delimiter as delimiter_of;
 pub(in crate::import) use find_line_end::detect as line_end_of;
 pub(in crate::import) use rows::{format_of, sample_of};

@@ -3,7 +3,7 @@
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
 
-use super::blanks::Blanks;
+use super::blanks::{Blanks, check_blanks};
 use super::delimiter::detect_delimiter;
 use super::watch::Watch;
 use super::{CsvOptions, FileType, Item, Plan, Record, Records, RowError, find_line_end};
@@ -130,11 +130,8 @@ impl CsvRows {
         if let Some(error @ RowError::LineBreak(_)) = &header.doubt {
             return Err(FileError::content("E-CSV-HEADER", format!("the header is no row: {error}")));
         }
-        let has_blank = |name: &[u8]| name.starts_with(b" ");
-        if !options.keeps_blanks && header.len() > 1 && header.iter().skip(1).all(has_blank) {
-            let what = "a blank follows each delimiter of the header and would become part of the cells: remove the \
-                        blanks (or pass --delimiter to keep them)";
-            return Err(FileError::content("E-CSV-DELIMITER", what));
+        if !options.keeps_blanks {
+            check_blanks(&header)?;
         }
         let ids = options.message_ids(&kind, file, place);
         let (plan, more) = Plan::compile(&header, &kind, options, &ids)?;

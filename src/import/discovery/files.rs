@@ -16,7 +16,7 @@ use crate::import::reading::ReadingError;
 use crate::import::reading::bytes_of::BytesOf;
 use crate::import::reading::counted::RawBytes;
 use crate::import::reading::local::{LocalFile, LocalInput, open_pipe};
-use crate::import::reading::names::{has_csv_extension, is_hidden};
+use crate::import::reading::names::has_csv_extension;
 use crate::import::reading::opened::{Opened, Options, Text};
 use crate::import::reading::s3_object::S3Object;
 use crate::import::reading::temporary::Copied;
@@ -74,7 +74,7 @@ impl Watched {
     }
 
     /// Counts the bytes of one more text.
-    pub(in crate::import) fn add(&self, bytes: RawBytes) {
+    fn add(&self, bytes: RawBytes) {
         lock(&self.0).push(bytes);
     }
 }
@@ -127,10 +127,7 @@ impl CsvFile {
     }
 
     fn text(&self) -> io::Result<Text> {
-        match self.bytes_of.open(&self.name, &self.opening.reading, &self.opening.random)? {
-            Opened::Text(text) => Ok(text),
-            Opened::Zip(_) => Err(io::Error::other("it has become an archive")),
-        }
+        self.bytes_of.text(&self.name, &self.opening.reading, &self.opening.random)
     }
 }
 
@@ -222,7 +219,7 @@ fn made(
             let (mut entries, mut workbook) = (Vec::new(), false);
             let listed = zip.each_entry(|entry| {
                 workbook |= entry.name.starts_with("xl/");
-                if !entry.name.ends_with('/') && has_csv_extension(&entry.name) && !is_hidden(&entry.name) {
+                if entry.is_file() && has_csv_extension(&entry.name) {
                     entries.push(entry);
                 }
             });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::local::LocalFile;
-use super::opened::{Opened, Options, open_entry, open_file, open_stream};
+use super::opened::{Opened, Options, Text, open_entry, open_file, open_stream};
 use super::s3::{RangeReader, RangeSettings};
 use super::s3_object::S3Object;
 use super::zip::{Entry, ZipFile};
@@ -48,6 +48,20 @@ impl BytesOf {
                 open_stream(reader, object.key.as_str(), object.content_encoding.as_deref(), reading)
             }
             Self::Entry(archive, entry) => open_entry(archive, entry, reading).map(Opened::Text),
+        }
+    }
+
+    /// Opens the text of a file that was found to be no archive. Blocks.
+    /// Errors: it cannot be read, or has become an archive.
+    pub(in crate::import) fn text(
+        &self,
+        name: &str,
+        reading: &Options,
+        random: &Arc<dyn Random>,
+    ) -> io::Result<Text> {
+        match self.open(name, reading, random)? {
+            Opened::Text(text) => Ok(text),
+            Opened::Zip(_) => Err(io::Error::other("it has become an archive")),
         }
     }
 }

@@ -88,11 +88,7 @@ impl SampleFile {
         opening: &Opening,
     ) -> Result<Text, FileError> {
         let options = opening.options(encoding);
-        match self.bytes_of.open(&self.name, &options, &opening.random) {
-            Ok(Opened::Text(text)) => Ok(text),
-            Ok(Opened::Zip(_)) => Err(FileError::content("E-READ", "it has become an archive")),
-            Err(error) => Err(of_io(&error)),
-        }
+        self.bytes_of.text(&self.name, &options, &opening.random).map_err(|error| of_io(&error))
     }
 }
 
@@ -248,7 +244,7 @@ fn made(
     };
     let mut files = Vec::new();
     let listed = zip.each_entry(|entry| {
-        if files.len() < FILES_MAX && !entry.name.ends_with('/') && !is_hidden(&entry.name) {
+        if files.len() < FILES_MAX && entry.is_file() {
             files.push(SampleFile {
                 name: format!("{name}!{}", entry.name),
                 key: key.clone(),

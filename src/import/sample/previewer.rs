@@ -25,10 +25,6 @@ use crate::words::{counted, first_few, outside_text, outside_text_within};
 
 /// What messageIds of rows without an id of their own begin with here. An import has its own id in this place.
 const ID_PREFIX: &str = "imp_preview_";
-/// The most ids of rows that are compared.
-const IDS_MAX: usize = 100_000;
-/// The most codes of rejected rows that are counted one by one.
-const CODES_MAX: usize = 100;
 /// The most bytes of a row without JSON that are shown.
 const RAW_SHOWN: usize = 1_024;
 /// The most columns that a warning names.
@@ -246,9 +242,6 @@ impl Previewer {
 
     fn add_reject(&mut self, reject: &RowReject, row: &SourceRow<'_>, file: &str) {
         self.preview.rejected += 1;
-        if self.by_code.len() >= CODES_MAX && !self.by_code.contains_key(reject.code) {
-            return;
-        }
         let first = || RejectsByCode {
             code: reject.code.to_owned(),
             rows: 0,
@@ -264,9 +257,7 @@ impl Previewer {
             None => self.insert_ids.without += 1,
             Some(key) => {
                 self.insert_ids.rows += 1;
-                if self.ids.len() < IDS_MAX && !self.ids.insert(key) {
-                    self.insert_ids.repeated += 1;
-                }
+                self.insert_ids.repeated += u64::from(!self.ids.insert(key));
             }
         }
     }

@@ -166,6 +166,7 @@ impl OneImport {
             store,
             target: Arc::new(Arc::clone(&self.deps.importer)),
             journal: self.deps.importer.journal(),
+            importer: Arc::clone(&self.deps.importer),
             clock: Arc::clone(&self.deps.clock),
             random: Arc::clone(&self.deps.random),
             counters,

@@ -14,9 +14,12 @@ use forebay::convert::{Converter, DataType, Strategy};
 use forebay::import::bucket_import::{
     Became, BucketImport, OnMissing, PassDeps, PassError, PassReport, Skip, pass,
 };
+use forebay::import::journal::{Change, Journal, JournalError};
 use forebay::import::{
-    Begin, Begun, Counters, End, NameError, OnRowError, Rows, RowsTaken, Target, TargetError, rename,
+    Begin, Begun, Counters, End, ImportRecord, KeptOf, NameError, OnRowError, RowCount, Rows, RowsTaken,
+    Target, TargetError, rename,
 };
+use forebay::log::ImportKey;
 use forebay::object::{BucketString, Encryption, ObjectKey, S3Location};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
@@ -119,6 +122,7 @@ fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         store: Arc::new(store.clone()),
         target: Arc::new(Arc::clone(&node.importer)),
         journal: Arc::clone(&node.journal) as _,
+        importer: Arc::clone(&node.importer),
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
         counters: Counters::default(),
@@ -327,7 +331,13 @@ async fn killed_at(
     steps: i64,
     stores_last: bool,
 ) -> Node {
-    let plain = deps(&node, store);
+    died_at(&node, store, import, steps, stores_last).await;
+    node.killed()
+}
+
+/// A pass that dies while it waits for its step number `steps`, from 0. The process goes on.
+async fn died_at(node: &Node, store: &FakeStore, import: BucketImport, steps: i64, stores_last: bool) {
+    let plain = deps(node, store);
     let stalls =
         Arc::new(Stalls { target: Arc::clone(&plain.target), steps: AtomicI64::new(steps), stores_last });
     let deps = PassDeps { target: Arc::clone(&stalls) as _, ..plain };
@@ -339,7 +349,6 @@ async fn killed_at(
     .await;
     running.abort();
     assert!(running.await.is_err(), "the pass ended before step {steps}");
-    node.killed()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -374,8 +383,7 @@ async fn a_file_ends_with_the_converter_it_began_with() {
     // Nothing needs the first converter any more: the next pass that imports something forgets it.
     put(&store, "in/c.json", lines("c", 3)).await;
     passed(&node, &store, import_as(&node, "events", "in/", &other)).await;
-    let kept = forebay::import::journal::Journal::kept_by(&*node.journal, forebay::import::KeptOf::Converter);
-    assert_eq!(kept.unwrap().len(), 1);
+    assert_eq!(node.journal.kept_by(KeptOf::Converter).unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -394,6 +402,98 @@ async fn an_object_that_changed_after_a_kill_is_not_read_if_calls_of_it_are_stor
             "{steps} {stores_last}: {report:?}"
         );
     }
+}
+
+/// The same bytes have another version id then, and the file keeps the id that it began with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unfinished_object_that_is_uploaded_again_goes_on_at_its_next_row() {
+    let (node, store) = (node(), FakeStore::new());
+    store.name_versions(true);
+    let zip = || archive(&[("1", lines("b", 150).as_str()), ("2", lines("c", 150).as_str())]);
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    put(&store, "in/b.zip", zip()).await;
+    // Three steps of the first file, and one of each entry.
+    let mut node = node;
+    for steps in [1, 2] {
+        let unfinished = import(&node);
+        node = killed_at(node, &store, unfinished, steps, true).await;
+        put(&store, "in/a.json", lines("a", ROWS)).await;
+        put(&store, "in/b.zip", zip()).await;
+    }
+    let report = passed(&node, &store, import(&node)).await;
+    assert_eq!(files(&report), [("done", 3)], "{report:?}");
+    check_events(&node, events("a", ROWS).chain(events("b", 150)).chain(events("c", 150)));
+}
+
+/// The log knows more than the journal, as long as the import is open in this process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_pass_that_died_the_next_one_knows_what_is_stored() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    died_at(&node, &store, import(&node), 1, true).await;
+    let other = || import_as(&node, "events", "in/", &converter_text(r#""fileType":"json""#, "new "));
+    put(&store, "in/a.json", lines("b", 50)).await;
+    let report = passed(&node, &store, other()).await;
+    assert_eq!((files(&report), report.skipped_for(Skip::Changed)), (vec![], 1), "{report:?}");
+    // Another file needs its converter no more than this one does, and ends.
+    put(&store, "in/c.json", lines("c", 3)).await;
+    passed(&node, &store, other()).await;
+    put(&store, "in/a.json", lines("a", ROWS)).await;
+    let report = passed(&node, &store, other()).await;
+    assert_eq!(files(&report), [("done", 1)], "{report:?}");
+    check_events(&node, events("a", ROWS).chain(events("c", 3).map(|event| format!("new {event}"))));
+}
+
+/// A journal that counts how often all of its records are read.
+#[derive(Debug)]
+struct Scanned {
+    journal: Arc<dyn Journal>,
+    scans: AtomicI64,
+}
+
+impl Journal for Scanned {
+    fn read(&self, key: ImportKey) -> Result<Option<ImportRecord>, JournalError> {
+        self.journal.read(key)
+    }
+    fn change(&self, change: Change<'_>) -> Result<(), JournalError> {
+        self.journal.change(change)
+    }
+    fn linked(&self, key: u128) -> Result<Option<ImportKey>, JournalError> {
+        self.journal.linked(key)
+    }
+    fn row_counts(&self, keys: &[u128]) -> Result<Vec<(u128, RowCount)>, JournalError> {
+        self.journal.row_counts(keys)
+    }
+    fn kept(&self, kind: KeptOf, by: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        self.journal.kept(kind, by)
+    }
+    fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError> {
+        self.journal.kept_by(kind)
+    }
+    fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
+        self.scans.fetch_add(1, Ordering::SeqCst);
+        self.journal.each(each)
+    }
+    fn count(&self) -> Result<u64, JournalError> {
+        self.journal.count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_pass_that_ends_a_file_reads_the_whole_journal() {
+    let (node, store) = (node(), FakeStore::new());
+    let scanned = Arc::new(Scanned { journal: Arc::clone(&node.journal) as _, scans: AtomicI64::new(0) });
+    let other = converter_text(r#""fileType":"json""#, "new ");
+    let mut scans = Vec::new();
+    for (key, text) in [("a", "[]".to_owned()), ("b", "[]".to_owned()), ("c", lines("c", 3))] {
+        put(&store, &format!("in/{key}.json"), text).await;
+        let import = if key == "a" { import(&node) } else { import_as(&node, "events", "in/", &other) };
+        let deps = PassDeps { journal: Arc::clone(&scanned) as _, ..deps(&node, &store) };
+        pass(Arc::new(import), deps).await.unwrap();
+        scans.push(scanned.scans.swap(0, Ordering::SeqCst));
+    }
+    assert_eq!(scans, [0, 0, 1]);
+    assert_eq!(scanned.kept_by(KeptOf::Converter).unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ use rawzip::{
 
 use super::end::ZipFile;
 use super::error::{ZipError, of_crate};
+use crate::import::reading::names::is_hidden;
 
 /// Length in bytes of a local header without the name and the extra field that follow it.
 pub(super) const LOCAL_BYTES: usize = 30;
@@ -32,6 +33,13 @@ pub struct Entry {
     /// The byte of the archive at which the entry's local header begins.
     pub(super) header_at: u64,
     pub(super) place: ZipArchiveEntryWayfinder,
+}
+
+impl Entry {
+    /// Whether the entry is a file, and no hidden one.
+    pub fn is_file(&self) -> bool {
+        !self.name.ends_with('/') && !is_hidden(&self.name)
+    }
 }
 
 impl ZipFile {
