@@ -9,6 +9,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::deps::ImportsDeps;
 use super::one_import::{Ask, OneImport};
@@ -107,20 +108,23 @@ impl BucketImports {
         Running { import, asks }
     }
 
-    /// Stops all imports at their next step, and waits until they have ended, for at most `patience`. Then they
-    /// are abandoned, which is as safe as a kill.
-    pub async fn stop(&self, patience: Duration) {
+    /// Stops all imports at their next step, and begins none from now on.
+    pub fn cancel(&self) {
+        lock(&self.state).is_ending = true;
         self.stop.cancel();
-        let tasks = {
-            let mut state = lock(&self.state);
-            state.is_ending = true;
-            std::mem::take(&mut state.tasks)
-        };
+    }
+
+    /// Stops all imports at their next step, and waits until they have ended, for at most `patience`. Then, or
+    /// if the future is dropped, they are abandoned, which is as safe as a kill.
+    pub async fn stop(&self, patience: Duration) {
+        self.cancel();
+        let tasks = std::mem::take(&mut lock(&self.state).tasks);
+        let tasks: Vec<_> =
+            tasks.into_iter().map(|(name, task)| (name, AbortOnDropHandle::new(task))).collect();
         let until = Instant::now() + patience;
         for (name, mut task) in tasks {
             if tokio::time::timeout_at(until, &mut task).await.is_err() {
                 tracing::warn!(import = %name, "the import is stopped in the middle of a step; it goes on there after the next start");
-                task.abort();
             }
         }
     }

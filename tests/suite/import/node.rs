@@ -143,6 +143,21 @@ async fn files_become_calls_once_whatever_happens_to_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_shuts_down_begins_no_more_files() {
+    let mut stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    stand.settings.collector = "drain_delay = \"4 s\"".to_owned();
+    stand.put("in/a", 0..10).await;
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["known"] == 1).await;
+    node.signal(Signal::TERM);
+    wait::until("the drain", PATIENCE, async || (ask(&node, "/ready").await.status != 200).then_some(()))
+        .await;
+    stand.put("in/b", 0..10).await;
+    assert!(node.exit().await.success());
+    stand.delivered(&[("in/a", 10)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_adds_pauses_and_removes_imports() {
     let mut stand = Stand::start("").await;
     stand.put("in/a", 0..3).await;
