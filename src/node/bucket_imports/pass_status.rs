@@ -86,13 +86,40 @@ pub(super) fn keep_errors(new: &mut PassStatus, before: Option<&PassStatus>) {
 
 /// What a person must fix before more files of a pass are read: those that the store refuses.
 pub(super) fn refused_files(import: &str, report: &PassReport) -> Option<String> {
-    let refused = |file: &&NotDone| matches!(file.became, Became::Denied | Became::Refused);
-    let first = report.not_done.iter().find(refused)?;
     let count = report.files_that(Became::Denied) + report.files_that(Became::Refused);
-    let error = error_of(&first.end, false).unwrap_or_default();
+    if count == 0 {
+        return None;
+    }
+    // The report names only the first files that are not done, and those may all be others.
+    let refused = |file: &&NotDone| matches!(file.became, Became::Denied | Became::Refused);
+    let first = report.not_done.iter().find(refused).map_or_else(String::new, |first| {
+        format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
+    });
     Some(format!(
-        "files that import {import} cannot read: {count}, the first {}: {error}; each pass tries them again: let the role \
-         or the credentials of the import read them (s3:GetObject, and kms:Decrypt for encrypted ones)",
-        first.name
+        "files that import {import} cannot read: {count}{first}; each pass tries them again: let the role \
+         or the credentials of the import read them (s3:GetObject, and kms:Decrypt for encrypted ones)"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::{FileError, FileFault};
+
+    #[test]
+    fn files_that_are_refused_are_told_of_although_the_report_does_not_name_them() {
+        let mut report = PassReport::default();
+        assert_eq!(refused_files("orders", &report), None);
+        report.files.extend([(Became::Failed, 1_000), (Became::Denied, 2)]);
+        let what = refused_files("orders", &report).unwrap();
+        assert!(what.starts_with("files that import orders cannot read: 2; each pass"), "{what}");
+        let error = FileError::new(FileFault::Local, "E-DENIED", "no");
+        let (name, end) = ("s3://lake/a".to_owned(), FileEnd::Failed(error));
+        report.not_done.push(NotDone { name, became: Became::Denied, end });
+        let what = refused_files("orders", &report).unwrap();
+        assert!(
+            what.starts_with("files that import orders cannot read: 2, the first s3://lake/a: E-DENIED"),
+            "{what}"
+        );
+    }
 }
