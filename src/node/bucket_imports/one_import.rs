@@ -1,8 +1,7 @@
 //! One import of a bucket: passes over it, one at a time, and what they found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +10,7 @@ use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
 use super::pass_status::{failure, keep_errors, pass_status, refused_files};
 use super::plan::ImportPlan;
-use crate::admin::{AskedPass, BucketImportStatus, PassFailure, PassStatus};
+use crate::admin::{AskedPass, BucketImportStatus, FileNotDone, PassFailure, PassStatus};
 use crate::alarms::AlarmKind;
 use crate::import::Counters;
 use crate::import::bucket_import::{PassDeps, PassError, PassReport, pass};
@@ -37,7 +36,10 @@ pub(super) struct Ask {
 struct Seen {
     pass_since: Option<UnixMillis>,
     counters: Counters,
+    /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
+    /// All files that the last pass named.
+    not_done: Vec<FileNotDone>,
     next: Option<UnixMillis>,
     failing: Option<(String, UnixMillis)>,
     /// What became of objects, as far as there are gauges of it.
@@ -147,7 +149,7 @@ impl OneImport {
         }
         let mut full = pass_status(self.name(), times, &report, full);
         full.stopped = stopped;
-        keep_errors(&mut full, lock(&self.seen).last.as_ref());
+        keep_errors(&mut full, &lock(&self.seen).not_done);
         full
     }
 
@@ -218,14 +220,16 @@ impl OneImport {
             None => {}
         }
         seen.failing = None;
-        keep_errors(&mut found, seen.last.as_ref());
+        keep_errors(&mut found, &seen.not_done);
         if whole {
             self.show(report, &mut seen.gauges);
             let label = ImportLabel { import: self.name().to_owned() };
-            let at = Duration::from_millis(u64::try_from(found.ended_ms).unwrap_or(0));
+            let at = UnixMillis(found.ended_ms).since(UnixMillis(0));
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
-        seen.last = Some(found);
+        seen.not_done = found.not_done;
+        let not_done = seen.not_done.iter().take(NAMED_IN_STATUS).cloned().collect();
+        seen.last = Some(PassStatus { not_done, ..found });
     }
 
     fn count_pass(&self, became: &'static str) {
@@ -238,19 +242,21 @@ impl OneImport {
         let fixed = [("listed", report.listed), ("known", report.known), ("not_begun", report.not_begun)];
         let skipped = report.skipped.iter().map(|(why, count)| (why.slug(), *count));
         let files = report.files.iter().map(|(became, count)| (became.slug(), *count));
-        let mut left = std::mem::take(gauges);
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
         for (became, count) in fixed.into_iter().chain(skipped).chain(files) {
-            let label = PassLabel { import: self.name().to_owned(), became };
-            let gauge = self.deps.metrics.import_objects.get_or_create(&label);
             // An object may be skipped as changed, or be a file that changed.
-            let before = if gauges.insert(became) { 0 } else { gauge.get() };
-            gauge.set(before.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)));
-            left.remove(became);
+            *counts.entry(became).or_default() += count;
         }
-        self.forget_gauges(left);
+        for (became, count) in &counts {
+            let label = PassLabel { import: self.name().to_owned(), became };
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.deps.metrics.import_objects.get_or_create(&label).set(count);
+        }
+        let before = std::mem::replace(gauges, counts.keys().copied().collect());
+        self.forget_gauges(before.difference(gauges).copied());
     }
 
-    fn forget_gauges(&self, became: BTreeSet<&'static str>) {
+    fn forget_gauges(&self, became: impl IntoIterator<Item = &'static str>) {
         for became in became {
             let label = PassLabel { import: self.name().to_owned(), became };
             self.deps.metrics.import_objects.remove(&label);
@@ -269,10 +275,6 @@ impl OneImport {
     /// What is known of it, for people.
     pub(super) fn status(&self) -> BucketImportStatus {
         let seen = lock(&self.seen);
-        let mut last = seen.last.clone();
-        if let Some(last) = &mut last {
-            last.not_done.truncate(NAMED_IN_STATUS);
-        }
         BucketImportStatus {
             name: self.name().to_owned(),
             source: self.plan.settings.source.to_string(),
@@ -280,7 +282,7 @@ impl OneImport {
             enabled: self.plan.settings.enabled,
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
-            last,
+            last: seen.last.clone(),
             next_ms: seen.next.map(|at| at.0),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),

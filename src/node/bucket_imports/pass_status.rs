@@ -73,11 +73,10 @@ pub(super) fn failure(error: &PassError, full: bool) -> PassFailure {
 }
 
 /// Keeps the last error of files that failed too often: later passes only say that they did.
-pub(super) fn keep_errors(new: &mut PassStatus, before: Option<&PassStatus>) {
-    let Some(before) = before else { return };
+pub(super) fn keep_errors(new: &mut PassStatus, before: &[FileNotDone]) {
     let is_bare = |file: &&mut FileNotDone| file.error.as_ref().is_none_or(|error| error.starts_with(POISON));
     for file in new.not_done.iter_mut().filter(is_bare) {
-        let known = before.not_done.iter().find(|known| known.name == file.name);
+        let known = before.iter().find(|known| known.name == file.name);
         if let Some(error) = known.and_then(|known| known.error.clone()) {
             file.error = Some(error);
         }
