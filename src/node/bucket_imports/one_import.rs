@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
-use super::pass_status::{failure, keep_errors, pass_status, refused_files};
+use super::pass_status::{CannotPass, Made, failure, keep_errors, pass_status, refused_files};
 use super::plan::ImportPlan;
 use crate::admin::{AskedPass, BucketImportStatus, FileNotDone, PassFailure, PassStatus};
 use crate::alarms::AlarmKind;
@@ -79,13 +79,15 @@ impl OneImport {
         let mut ask: Option<Ask> = None;
         while !self.stop.is_cancelled() {
             let asked = ask.take().filter(|ask| !ask.answer.is_closed());
-            let found = self.pass(&store, asked.as_ref().map(|ask| &ask.pass)).await;
+            let of = asked.as_ref().map(|ask| &ask.pass);
+            let made = self.pass(&store, of).await;
+            self.note(&made, of);
             if self.stop.is_cancelled() {
                 return;
             }
             if let Some(asked) = asked {
                 // Who asked may have gone meanwhile.
-                drop(asked.answer.send(found));
+                drop(asked.answer.send(self.answer(&made)));
             }
             let interval = self.plan.settings.scan_interval;
             lock(&self.seen).next = Some(self.deps.clock.wall().plus(interval));
@@ -100,8 +102,8 @@ impl OneImport {
         }
     }
 
-    /// Makes one pass, and returns what it found, for whoever may see everything.
-    pub(super) async fn pass(&self, store: &Arc<dyn StoreReader>, asked: Option<&AskedPass>) -> PassStatus {
+    /// Makes one pass. Nobody is told of it: that is up to the caller.
+    pub(super) async fn pass(&self, store: &Arc<dyn StoreReader>, asked: Option<&AskedPass>) -> Made {
         let (began, counters) = (self.deps.clock.wall(), Counters::default());
         {
             let mut seen = lock(&self.seen);
@@ -109,48 +111,35 @@ impl OneImport {
             seen.counters = counters.clone();
         }
         let report = match self.plan.import() {
-            Ok(import) => Ok(pass(Arc::new(import), self.pass_deps(store, asked, counters)).await),
-            Err(what) => Err(what),
-        };
-        let times = (began, self.deps.clock.wall());
-        let full = self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full);
-        let report = match report {
-            Ok(report) => report,
-            Err(what) => {
-                let failed = PassFailure { kind: "settings".to_owned(), what };
-                self.failed(failed.clone(), true, times.1);
-                let (began_ms, ended_ms) = (times.0.0, times.1.0);
-                let import = self.name().to_owned();
-                return PassStatus {
-                    import,
-                    began_ms,
-                    ended_ms,
-                    failed: Some(failed),
-                    ..PassStatus::default()
-                };
+            Ok(import) => {
+                pass(Arc::new(import), self.pass_deps(store, asked, counters)).await.map_err(CannotPass::Met)
             }
+            Err(what) => Err(CannotPass::Settings(what)),
         };
-        let stopped = self.stop.is_cancelled();
-        match &report {
+        Made { began, ended: self.deps.clock.wall(), stopped: self.stop.is_cancelled(), report }
+    }
+
+    /// What a pass found, for whoever asked for it.
+    pub(super) fn answer(&self, made: &Made) -> PassStatus {
+        let full = self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full);
+        let mut found = pass_status(self.name(), made, full);
+        keep_errors(&mut found, &lock(&self.seen).not_done);
+        found
+    }
+
+    /// Notes a pass of the running node: in its alarms, its metrics and its status.
+    fn note(&self, made: &Made, asked: Option<&AskedPass>) {
+        match &made.report {
             Err(error) => {
                 // The journal has an alarm of its own.
-                let is_own = !matches!(error, PassError::Journal(_));
-                self.failed(failure(error, false), is_own, times.1);
+                let raises = !matches!(error, CannotPass::Met(PassError::Journal(_)));
+                self.failed(failure(error, false), raises, made.ended);
             }
             Ok(report) => {
-                let masked =
-                    PassStatus { stopped, ..pass_status(self.name(), times, &Ok(report.clone()), false) };
-                self.worked(
-                    report,
-                    masked,
-                    asked.is_none_or(|asked| asked.from.is_none() && asked.to.is_none()),
-                );
+                let whole = asked.is_none_or(|asked| asked.from.is_none() && asked.to.is_none());
+                self.worked(report, pass_status(self.name(), made, false), whole);
             }
         }
-        let mut full = pass_status(self.name(), times, &report, full);
-        full.stopped = stopped;
-        keep_errors(&mut full, &lock(&self.seen).not_done);
-        full
     }
 
     fn pass_deps(

@@ -9,20 +9,35 @@ use crate::time::UnixMillis;
 /// The code of a file whose last error stands in an earlier report.
 const POISON: &str = "E-POISON";
 
+/// A pass that has ended.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) began: UnixMillis,
+    pub(super) ended: UnixMillis,
+    /// Whether it was stopped before its end.
+    pub(super) stopped: bool,
+    pub(super) report: Result<PassReport, CannotPass>,
+}
+
+/// Why a pass could not go on.
+#[derive(Debug)]
+pub(super) enum CannotPass {
+    /// The settings cannot be used; the text says what to do.
+    Settings(String),
+    /// It met this.
+    Met(PassError),
+}
+
 /// What a pass of an import found. With `full`, error texts also have what files contain and stores said.
-pub(super) fn pass_status(
-    import: &str,
-    (began, ended): (UnixMillis, UnixMillis),
-    report: &Result<PassReport, PassError>,
-    full: bool,
-) -> PassStatus {
+pub(super) fn pass_status(import: &str, made: &Made, full: bool) -> PassStatus {
     let status = PassStatus {
         import: import.to_owned(),
-        began_ms: began.0,
-        ended_ms: ended.0,
+        began_ms: made.began.0,
+        ended_ms: made.ended.0,
+        stopped: made.stopped,
         ..PassStatus::default()
     };
-    let report = match report {
+    let report = match &made.report {
         Ok(report) => report,
         Err(error) => return PassStatus { failed: Some(failure(error, full)), ..status },
     };
@@ -58,16 +73,17 @@ fn error_of(end: &FileEnd, full: bool) -> Option<String> {
 }
 
 /// Why a pass could not go on.
-pub(super) fn failure(error: &PassError, full: bool) -> PassFailure {
+pub(super) fn failure(error: &CannotPass, full: bool) -> PassFailure {
     let (kind, what) = match error {
-        PassError::List { bucket, prefix, cause } => {
+        CannotPass::Settings(what) => ("settings", what.clone()),
+        CannotPass::Met(PassError::List { bucket, prefix, cause }) => {
             let remedy = cause.reader_remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
             let told = cause.told();
             let what = format!("s3://{bucket}/{prefix} cannot be listed: {}{remedy}", told.shown(full));
             (if cause.outlook() == Outlook::Denied { "denied" } else { "refused" }, what)
         }
-        PassError::Name(error) => ("settings", error.to_string()),
-        PassError::Journal(error) => ("journal", error.to_string()),
+        CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
+        CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
     };
     PassFailure { kind: kind.to_owned(), what }
 }

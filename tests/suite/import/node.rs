@@ -324,6 +324,16 @@ async fn a_pass_is_made_on_request_by_a_node_or_in_its_spool() {
     assert!(ran.out.contains("6 objects: 5 known"), "{ran:?}");
 }
 
+/// A command makes one pass, so it must not promise another one, as the alarm of a node does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_in_a_spool_of_its_own_raises_no_alarm() {
+    let stand = Stand::start(&import("gone", "bucket = \"nowhere\"")).await;
+    let config = stand.settings.write().to_str().unwrap().to_owned();
+    let ran = stand.command(&["run", "gone"], &["--config", config.as_str()]).await.code(1);
+    assert!(ran.out.contains("s3://nowhere/ cannot be listed: 404 NoSuchBucket"), "{ran:?}");
+    assert!(!ran.err.contains("every 1 s") && !ran.err.contains("alarm"), "{ran:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dev_imports_from_its_own_bucket() {
     let folder = tempfile::tempdir().unwrap();
