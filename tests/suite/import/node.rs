@@ -364,6 +364,12 @@ async fn dev_imports_from_its_own_bucket() {
     })
     .await;
     put("in/b").await;
+    // What is wrong in a destination holds back the import, too, and the log says so.
+    let wrong = "[[destination]]\nname = \"laptop\"\ntype = \"htp\"\n";
+    fs::write(&file, format!("{wrong}{}", text("prefix = \"in/\""))).unwrap();
+    let said = "the changed destinations are not in force, nor are changed imports";
+    wait::until("the mistake", PATIENCE, async || node.log().contains(said).then_some(())).await;
+    assert_eq!(import_status(&node, "orders").await["enabled"], false);
     fs::write(&file, text("prefix = \"in/\"")).unwrap();
     assert_eq!(events(2).await, 2);
     assert!(node.terminate().await.success());
