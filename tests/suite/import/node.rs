@@ -295,6 +295,11 @@ async fn a_pass_is_made_on_request_by_a_node_or_in_its_spool() {
     stand.put_text("in/array", "[1]").await;
     let ran = stand.command(&["run", "orders"], &at).await.code(1);
     assert!(ran.out.contains("s3://files/in/array failed: E-FORMAT"), "{ran:?}");
+    // The environment names the node, unless a configuration is typed.
+    let mut by_environment = command();
+    by_environment.args(["import", "run", "orders", "--json"]).env("FOREBAY_ADMIN_URL", &node.console);
+    let json: Value = serde_json::from_str(&super::support::ran(by_environment).await.code(1).out).unwrap();
+    assert_eq!(json["known"], 5, "{json}");
     let ran = stand.command(&["run", "no"], &at).await.code(2);
     assert!(ran.err.contains("the configuration has no [[import]] no; it has orders, paused"), "{ran:?}");
     stand.command(&["run", "paused"], &at).await.code(2);
