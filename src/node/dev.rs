@@ -252,7 +252,7 @@ async fn start(
         dev: true,
     });
     let own = Arc::clone(&node.engine.store);
-    let stores = ImportStores { own, own_endpoint: None, settings: S3Settings::default() };
+    let stores = ImportStores { own, settings: S3Settings::default() };
     node.start_imports(node.engine.imports_deps(&importer, stores));
     node.set_imports(plans(&dev.file.imports, &dev.data_dir));
     Ok(node)

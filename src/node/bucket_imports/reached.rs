@@ -92,7 +92,6 @@ impl ImportsAt {
                 }
                 let stores = ImportStores {
                     own: Arc::clone(&spool.engine.store),
-                    own_endpoint: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
                     settings: store_settings(config, "import"),
                 };
                 let store = stores.of(&plan).await;

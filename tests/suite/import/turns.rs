@@ -63,7 +63,7 @@ impl Stand {
         let own = Arc::new(S3Store::new(settings.clone()).await);
         let (clock, metrics) = (Arc::new(SystemClock::new()), Metrics::new());
         let deps = ImportsDeps {
-            stores: ImportStores { own, own_endpoint: settings.endpoint_url.clone(), settings },
+            stores: ImportStores { own, settings },
             importer: Arc::clone(&node.importer),
             alarms: Arc::new(Alarms::new(Arc::clone(&clock) as _, Arc::new(metrics.clone()))),
             metrics,
