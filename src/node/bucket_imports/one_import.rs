@@ -44,7 +44,7 @@ struct Seen {
     failing: Option<(String, UnixMillis)>,
     /// What became of objects, as far as there are gauges of it.
     gauges: BTreeSet<&'static str>,
-    /// Whether nobody is told of it any more: it was removed, or follows other settings.
+    /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
     is_gone: bool,
 }
 
@@ -171,7 +171,7 @@ impl OneImport {
         seen.pass_since = None;
         if raises && !seen.is_gone {
             let what = format!(
-                "{}; nothing of import {} is read until then, and it is tried again every {}",
+                "{}; import {} reads nothing until this is fixed, and retries every {}",
                 failed.what,
                 self.name(),
                 about_duration(self.plan.settings.scan_interval)

@@ -5,6 +5,7 @@ use crate::import::FileEnd;
 use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};
 use crate::store::Outlook;
 use crate::time::UnixMillis;
+use crate::words::counted;
 
 /// The code of a file whose last error stands in an earlier report.
 const POISON: &str = "E-POISON";
@@ -111,8 +112,9 @@ pub(super) fn refused_files(import: &str, report: &PassReport) -> Option<String>
         format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
     });
     Some(format!(
-        "files that import {import} cannot read: {count}{first}; each pass tries them again: let the role \
-         or the credentials of the import read them (s3:GetObject, and kms:Decrypt for encrypted ones)"
+        "import {import} cannot read {}{first}. Allow its role or credentials to read them (s3:GetObject, and kms:Decrypt if \
+         they are encrypted); each pass retries them",
+        counted(count, "file", "files")
     ))
 }
 
@@ -127,13 +129,13 @@ mod tests {
         assert_eq!(refused_files("orders", &report), None);
         report.files.extend([(Became::Failed, 1_000), (Became::Denied, 2)]);
         let what = refused_files("orders", &report).unwrap();
-        assert!(what.starts_with("files that import orders cannot read: 2; each pass"), "{what}");
+        assert!(what.starts_with("import orders cannot read 2 files. Allow its role"), "{what}");
         let error = FileError::new(FileFault::Local, "E-DENIED", "no");
         let (name, end) = ("s3://lake/a".to_owned(), FileEnd::Failed(error));
         report.not_done.push(NotDone { name, became: Became::Denied, end });
         let what = refused_files("orders", &report).unwrap();
         assert!(
-            what.starts_with("files that import orders cannot read: 2, the first s3://lake/a: E-DENIED"),
+            what.starts_with("import orders cannot read 2 files, the first s3://lake/a: E-DENIED"),
             "{what}"
         );
     }

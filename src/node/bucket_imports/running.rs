@@ -135,7 +135,7 @@ impl BucketImports {
     }
 
     /// Makes a pass now, after the one under way. The pass goes on if the future is dropped.
-    /// Errors: [`BucketImportError`]: there is no such import, or it works no more.
+    /// Errors: [`BucketImportError`]: there is no such import, or it was stopped.
     pub async fn run(&self, pass: AskedPass) -> Result<PassStatus, BucketImportError> {
         let name = pass.name.to_string();
         let asks = {
@@ -224,7 +224,7 @@ pub(super) fn may_rename(
     }
     if enabled(new) == Some(true) {
         return refused(format!(
-            "import {new} works already, and would begin from its first file: set enabled = false for it first, then \
+            "import {new} is already enabled and would begin from its first file: set enabled = false for it first, then \
              rename, then set enabled = true"
         ));
     }
