@@ -205,10 +205,10 @@ metrics! {
     import_files: Family<KindLabel, Counter> = "import_files", "Imports that ended, by how they ended";
     imports_open: Gauge = "imports_open", "Imports that are open";
     /// Of the last pass that worked.
-    import_objects: Family<PassLabel, Gauge> = "import_objects", "Objects that the last pass over the bucket of an import met, by what became of them";
+    import_objects: Family<PassLabel, Gauge> = "import_objects", "Objects by what became of them in the last pass over the bucket of an import";
     import_passes: Family<PassLabel, Counter> = "import_passes", "Passes over the bucket of an import, by how they ended";
     /// Unix time.
-    import_last_pass: Family<ImportLabel, Seconds> = "import_last_pass_timestamp" in Seconds, "When the last pass over the bucket of an import ended that worked, in Unix time";
+    import_last_pass: Family<ImportLabel, Seconds> = "import_last_pass_timestamp" in Seconds, "End of the last successful pass over the bucket of an import, in Unix time";
     invocations: Family<InvocationLabel, Counter> = "lambda_invocations", "Attempts to send a call to the function of a destination, by how they ended";
     /// 1 ms to 16 min: from a function on this machine to the longest that AWS lets one run.
     invocation_seconds: Timing = "lambda_invocation" over exponential_buckets(1e-3, 2.0, 20), "Duration of an invocation";

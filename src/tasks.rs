@@ -178,7 +178,8 @@ where
         let Some(wait) = supervised.panicked() else { return };
         tokio::select! {
             biased;
-            () = supervised.ended_by.cancelled() => return,
+            // Nobody restarts it, so nobody else would clear its alarm.
+            () = supervised.ended_by.cancelled() => return supervised.sound(),
             () = sleep(wait) => {}
         }
     }
@@ -268,6 +269,7 @@ mod tests {
         };
         tokio::join!(kept, ends);
         assert_eq!((started.load(Ordering::Relaxed), began.elapsed()), (1, RESTARTS.first / 2));
+        assert!(!stands(&alarms), "it is gone");
     }
 
     #[tokio::test(start_paused = true)]

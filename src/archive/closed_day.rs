@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bucket::{Archive, ArchiveError, Got};
 use crate::object::closed_marker::ParsedMarkerKey;
-use crate::object::{ParsedObjectKey, Stream};
+use crate::object::{OBJECTS, ParsedObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::store::reader::ListFrom;
 use crate::time::ReceivedDay;
@@ -95,7 +95,7 @@ impl Archive {
     /// its spool had not closed the day when the markers were listed.
     pub async fn spool_days(&self, source: &SourceId, day: ReceivedDay) -> Result<SpoolDays, ArchiveError> {
         let mut spools = SpoolDays::new();
-        for key in self.keys(&format!("segment-logs/_closed/{source}/{day}/")).await? {
+        for key in self.keys(&format!("{OBJECTS}_closed/{source}/{day}/")).await? {
             let Some(at) = ParsedMarkerKey::of(self.bucket(), &key) else { continue };
             // An invalid marker closes nothing; `verify` reports why it is invalid.
             let Got::Read(Ok(marker)) = self.marker(&at).await? else { continue };
@@ -111,7 +111,7 @@ impl Archive {
                 .insert(at.spool_id, SpoolDay { node: at.node, closed: Some(closed), ..SpoolDay::default() });
         }
         for stream in self.streams().await? {
-            for key in self.keys(&format!("segment-logs/{}{source}/{day}/", stream.folder())).await? {
+            for key in self.keys(&format!("{OBJECTS}{}{source}/{day}/", stream.folder())).await? {
                 let Some(at) = ParsedObjectKey::of(self.bucket(), &key) else { continue };
                 let spool_day = spools.entry(at.spool_id).or_default();
                 spool_day.node = at.node;

@@ -8,7 +8,7 @@ use super::bucket::{Archive, ArchiveError};
 use crate::object::closed_marker::ParsedMarkerKey;
 use crate::object::object_key::received_day;
 use crate::object::stream::{DEAD_FOLDER, OBJECTS_FOLDER};
-use crate::object::{ObjectKey, ParsedObjectKey, ParsedPartKey, Stream};
+use crate::object::{OBJECTS, ObjectKey, ParsedObjectKey, ParsedPartKey, Stream};
 use crate::sources::SourceId;
 use crate::store::reader::{ListFrom, Listed};
 use crate::time::ReceivedDay;
@@ -141,18 +141,18 @@ impl Archive {
     pub async fn sources(&self) -> Result<Sources, ArchiveError> {
         let mut all = Sources::default();
         let source = |name: &str| SourceId::new(name).ok();
-        for name in self.folders("segment-logs/", &mut all.foreign).await? {
+        for name in self.folders(OBJECTS, &mut all.foreign).await? {
             match source(&name) {
                 Some(source) => drop(all.sources.insert(source)),
                 None if name.starts_with('_') => drop(all.beside.insert(name)),
-                None => all.foreign.push(self.key(&format!("segment-logs/{name}/"))),
+                None => all.foreign.push(self.key(&format!("{OBJECTS}{name}/"))),
             }
         }
-        all.sources.extend(self.named("segment-logs/_rejected/", source, &mut all.foreign).await?);
-        all.marked.extend(self.named("segment-logs/_closed/", source, &mut all.foreign).await?);
+        all.sources.extend(self.named(&format!("{OBJECTS}_rejected/"), source, &mut all.foreign).await?);
+        all.marked.extend(self.named(&format!("{OBJECTS}_closed/"), source, &mut all.foreign).await?);
         all.sources.extend(all.marked.iter().cloned());
         for stream in self.named_streams(&mut all.foreign).await? {
-            let folder = format!("segment-logs/{}", stream.folder());
+            let folder = format!("{OBJECTS}{}", stream.folder());
             for source in self.named(&folder, source, &mut all.foreign).await? {
                 all.sources.insert(source.clone());
                 all.streams.entry(source).or_default().insert(stream.clone());
@@ -168,7 +168,7 @@ impl Archive {
     async fn named_streams(&self, strays: &mut Vec<String>) -> Result<Vec<Stream>, ArchiveError> {
         let mut streams = Vec::new();
         for (beside, kind) in [(OBJECTS_FOLDER, "objects"), (DEAD_FOLDER, "dead")] {
-            let folder = format!("segment-logs/{beside}");
+            let folder = format!("{OBJECTS}{beside}");
             let stream = |name: &str| format!("{kind}/{name}").parse().ok();
             streams.extend(self.named(&folder, stream, strays).await?);
         }
@@ -224,7 +224,7 @@ impl Archive {
 
     /// The first day of a source with a marker.
     pub async fn first_marked(&self, source: &SourceId) -> Result<Option<ReceivedDay>, ArchiveError> {
-        let prefix = self.key(&format!("segment-logs/_closed/{source}/"));
+        let prefix = self.key(&format!("{OBJECTS}_closed/{source}/"));
         let page = self.list(ListFrom { prefix: &prefix, ..ListFrom::default() }).await?;
         let places =
             page.objects.iter().filter_map(|listed| ParsedMarkerKey::of(self.bucket(), listed.key.as_str()));
@@ -302,8 +302,7 @@ impl Days {
     pub fn new(archive: &Arc<Archive>, source: SourceId, streams: &BTreeSet<Stream>, span: Span) -> Self {
         let plain = ["_closed/".to_owned(), Stream::Calls.folder(), Stream::Rejected.folder()];
         let folders = plain.into_iter().chain(streams.iter().map(Stream::folder));
-        let pages =
-            folders.map(|folder| Pages::new(archive, &format!("segment-logs/{folder}{source}/"), &span));
+        let pages = folders.map(|folder| Pages::new(archive, &format!("{OBJECTS}{folder}{source}/"), &span));
         Self { span, pages: pages.collect(), source }
     }
 
@@ -344,7 +343,7 @@ impl Days {
         let mut listing = DayListing::new(source.clone(), Some(day));
         let streams = archive.streams().await?;
         for beside in std::iter::once("_closed/".to_owned()).chain(streams.iter().map(Stream::folder)) {
-            let folder = format!("segment-logs/{beside}{source}/{day}/");
+            let folder = format!("{OBJECTS}{beside}{source}/{day}/");
             let mut pages = Pages::new(archive, &folder, &Span::default());
             while let Some(listed) = pages.next().await? {
                 listing.push(archive, listed);
@@ -365,7 +364,7 @@ pub struct Objects {
 impl Objects {
     /// The objects of the days in `span`.
     pub fn new(archive: &Arc<Archive>, stream: &Stream, source: &SourceId, span: Span) -> Self {
-        let pages = Pages::new(archive, &format!("segment-logs/{}{source}/", stream.folder()), &span);
+        let pages = Pages::new(archive, &format!("{OBJECTS}{}{source}/", stream.folder()), &span);
         Self { span, pages }
     }
 

@@ -11,8 +11,7 @@ use crate::check::ports::here;
 use crate::config::admin::is_loopback;
 use crate::config::checked::FLUSH_BYTES_MAX;
 use crate::config::units::{UnitError, within};
-use crate::config::{self, ByteSize, Environment, ImportSettings, Period};
-use crate::destinations::settings::DestinationSettings;
+use crate::config::{ByteSize, DevFile, Environment, Period};
 use crate::dev_s3;
 use crate::live::Mode;
 use crate::node::dev::{self, DevSettings};
@@ -95,8 +94,7 @@ pub async fn run(args: &DevArgs, background: &Background) -> Result<(), Failure>
         receipts: args.receipts,
         access: access(args, &environment)?,
         config: args.config.clone(),
-        destinations: destinations(args, &environment)?,
-        imports: imports(args, &environment)?,
+        file: file(args, &environment)?,
         environment,
         demo: args.demo,
     };
@@ -121,22 +119,15 @@ fn access(args: &DevArgs, environment: &Environment) -> Result<AccessSettings, F
     Ok(AccessSettings { token, live_view: Mode::Full, dev: true, ..AccessSettings::default() })
 }
 
-/// The destinations of the file that `--config` names.
-fn destinations(args: &DevArgs, environment: &Environment) -> Result<Vec<DestinationSettings>, Failure> {
-    let Some(path) = &args.config else { return Ok(Vec::new()) };
-    let (destinations, mut unused) = config::destinations_of(path, environment)?;
-    unused.retain(|section| *section != "import");
+/// The file that `--config` names.
+fn file(args: &DevArgs, environment: &Environment) -> Result<DevFile, Failure> {
+    let Some(path) = &args.config else { return Ok(DevFile::default()) };
+    let (file, unused) = DevFile::read(path, environment)?;
     if !unused.is_empty() {
         let unused = unused.join(", ");
         tracing::warn!(file = %path.display(), unused, "dev uses only the [[destination]]s and [[import]]s of a configuration file");
     }
-    Ok(destinations)
-}
-
-/// The imports of the file that `--config` names.
-fn imports(args: &DevArgs, environment: &Environment) -> Result<Vec<ImportSettings>, Failure> {
-    let Some(path) = &args.config else { return Ok(Vec::new()) };
-    Ok(config::dev_imports_of(path, environment)?)
+    Ok(file)
 }
 
 /// The next steps, ready to paste.

@@ -1,14 +1,11 @@
 //! Which keys of a bucket imports read, and which ones nobody imports.
 
-use crate::object::BucketString;
+use crate::object::{BucketString, OBJECTS};
 
 use super::problem::ConfigProblem;
 use super::raw::Table;
 use super::reader::Reader;
 use super::sources::Source;
-
-/// Where the objects of a source are, below its bucket's prefix.
-const OBJECTS: &str = "segment-logs/";
 
 /// The keys of a bucket that begin with a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]

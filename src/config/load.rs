@@ -97,33 +97,38 @@ impl Environment {
     }
 }
 
-/// The destinations of a file for a node that has no other configuration, and the sections that it does not
-/// use. Errors: [`ConfigError`] with all problems.
-pub fn destinations_of(
-    path: &Path,
-    environment: &Environment,
-) -> Result<(Vec<DestinationSettings>, Vec<&'static str>), ConfigError> {
-    let raw = raw_of(path)?;
-    let unused = raw.unused();
-    let destinations = environment.destinations(raw);
-    Ok((destinations.map_err(|problems| ConfigError::of(path, problems))?, unused))
+/// What a node of dev mode, which has no other configuration, takes from a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DevFile {
+    /// The destinations.
+    pub destinations: Vec<DestinationSettings>,
+    /// The imports. They take every id for a source.
+    pub imports: Vec<ImportSettings>,
 }
 
-/// The imports of a file for a node of dev mode, which has no other configuration and takes every id for a
-/// source. Errors: [`ConfigError`] with all problems.
-pub fn dev_imports_of(path: &Path, environment: &Environment) -> Result<Vec<ImportSettings>, ConfigError> {
-    let mut raw = raw_of(path)?;
-    let mut problems = std::mem::take(&mut raw.problems);
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let around = imports::Around {
-        sources: None,
-        endpoint: None,
-        scan_interval: imports::DEV_SCAN_INTERVAL,
-        max_event: Limits::default().max_event,
-        outside: &Outside { folder, ..environment.outside("") },
-    };
-    let found = imports::check(&raw.imports, &around, &mut problems);
-    if problems.is_empty() { Ok(found) } else { Err(ConfigError::of(path, problems)) }
+impl DevFile {
+    /// Reads a file. Also returns the sections that are not used. Errors: [`ConfigError`] with all problems.
+    pub fn read(path: &Path, environment: &Environment) -> Result<(Self, Vec<&'static str>), ConfigError> {
+        let mut raw = raw_of(path)?;
+        let mut problems = std::mem::take(&mut raw.problems);
+        let mut unused = raw.unused();
+        unused.retain(|section| *section != "import");
+        let outside = environment.outside("");
+        let destinations = destinations::check(&raw.destinations, &Around::alone(&outside), &mut problems);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let around = imports::Around {
+            sources: None,
+            endpoint: None,
+            scan_interval: imports::DEV_SCAN_INTERVAL,
+            max_event: Limits::default().max_event,
+            outside: &Outside { folder, ..environment.outside("") },
+        };
+        let imports = imports::check(&raw.imports, &around, &mut problems);
+        match problems.is_empty() {
+            true => Ok((Self { destinations, imports }, unused)),
+            false => Err(ConfigError::of(path, problems)),
+        }
+    }
 }
 
 /// The destinations of a file that has nothing else. `None` if it has more, has none, or cannot be read.

@@ -51,9 +51,7 @@ pub use closed_days::ClosedDays;
 pub use destinations::function_arn;
 pub use import_settings::{ImportConverter, ImportSettings, OnChange};
 pub use in_force::{ConfigValue, Origin};
-pub use load::{
-    Environment, Loaded, Loader, check_text, destinations_alone, destinations_of, dev_imports_of,
-};
+pub use load::{DevFile, Environment, Loaded, Loader, check_text, destinations_alone};
 pub use problem::{ConfigError, ConfigProblem};
 pub use reload::{Changes, diff};
 pub use s3::S3;

@@ -16,8 +16,8 @@ use super::sources::Source;
 /// The most source ids shown in one log line.
 const NAMES_SHOWN_MAX: usize = 20;
 
-/// The differences. Sources, their settings, destinations and admin access change at run time; other settings
-/// need a restart.
+/// The differences. Sources, their settings, destinations, imports and admin access change at run time; other
+/// settings need a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New sources.
@@ -78,14 +78,14 @@ impl fmt::Display for Changes {
 
 /// Compares the configuration in force with a new one.
 pub fn diff(old: &Config, new: &Config) -> Changes {
-    let (before, after) = (by_id(old), by_id(new));
+    let (before, after, next) = (by_id(old), by_id(new), in_force(old, new));
     let mut changes = Changes {
         added: after.keys().filter(|id| !before.contains_key(*id)).copied().cloned().collect(),
         removed: before.keys().filter(|id| !after.contains_key(*id)).copied().cloned().collect(),
         unknown_key: old.collector.accept_unknown_key != new.collector.accept_unknown_key,
         destinations: destinations(old, new),
-        imports: imports(old, new),
-        access: access(&old.admin, &in_force(old, new).admin),
+        imports: imports(old, &next),
+        access: access(&old.admin, &next.admin),
         needs_restart: needs_restart(old, new),
         ..Changes::default()
     };
@@ -108,13 +108,15 @@ fn by_id(config: &Config) -> BTreeMap<&SourceId, &Source> {
     config.sources.iter().map(|source| (&source.id, source)).collect()
 }
 
-/// The configuration in force after a reload: sources and the settings they are made of, destinations, and
-/// admin access, from `new`; the rest from `old`.
+/// The configuration in force after a reload: sources and the settings they are made of, destinations, imports
+/// unless they wait for the restart, and admin access, from `new`; the rest from `old`.
 pub fn in_force(old: &Config, new: &Config) -> Config {
     let mut config = old.clone();
     config.sources.clone_from(&new.sources);
     config.destinations.clone_from(&new.destinations);
-    config.imports.clone_from(&new.imports);
+    if !keeps_imports(old, new) {
+        config.imports.clone_from(&new.imports);
+    }
     config.collector.accept_unknown_key = new.collector.accept_unknown_key;
     let admin = &new.admin;
     (config.admin.metrics_without_token, config.admin.live_view) =
@@ -159,6 +161,11 @@ fn keeps_tokens(old: &Config, new: &Config) -> bool {
     new.admin.token.is_none() && !is_loopback(old.admin.listen)
 }
 
+/// Whether the imports in force stay so: the new ones are made for settings that wait for the restart.
+fn keeps_imports(old: &Config, new: &Config) -> bool {
+    old.s3.endpoint != new.s3.endpoint || old.collector.max_event != new.collector.max_event
+}
+
 fn access(old: &Admin, new: &Admin) -> Vec<&'static str> {
     let changed = [
         ("admin.token", old.token != new.token),
@@ -174,6 +181,9 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     if keeps_tokens(old, new) {
         names.push("admin.token");
         names.extend((old.admin.read_token != new.admin.read_token).then_some("admin.read_token"));
+    }
+    if keeps_imports(old, new) && old.imports != new.imports {
+        names.push("import");
     }
     macro_rules! key {
         ($field:ident) => {

@@ -25,7 +25,7 @@ use crate::import::{ATTEMPTS_MAX, ImportState, Importer, KnownImport};
 use crate::live::Mode;
 use crate::live::mask::{HIDDEN, mask_line};
 use crate::log::{DayStage, PendingSeal};
-use crate::object::{BucketString, ObjectKey, ParsedObjectKey, ParsedPartKey, S3Location, Stream};
+use crate::object::{BucketString, OBJECTS, ObjectKey, ParsedObjectKey, ParsedPartKey, S3Location, Stream};
 use crate::policy::{self, PolicyBucket, Template, Values};
 use crate::sources::SourceId;
 use crate::store::reader::{ByteRange, ListFrom, StoreReader as _};
@@ -255,7 +255,7 @@ impl NodeArchive {
     async fn bucket_objects(&self, asked: AskedObjects) -> Result<ArchiveObjects, NotShown> {
         let AskedObjects { source, day, stream, after, .. } = asked;
         let to = self.location(&source)?;
-        let prefix = to.bucket.below(&format!("segment-logs/{}{source}/{day}/", stream.folder()));
+        let prefix = to.bucket.below(&format!("{OBJECTS}{}{source}/{day}/", stream.folder()));
         let after = after.as_ref().map(ObjectKey::as_str);
         let from = ListFrom { prefix: &prefix, after, ..ListFrom::default() };
         let mut answer = ArchiveObjects { from: "bucket".to_owned(), ..ArchiveObjects::default() };
@@ -296,7 +296,7 @@ impl NodeArchive {
             to.bucket = entry.bucket.clone();
         }
         let Some(stream) = stream_of(&to.bucket, &source, &key) else {
-            let below = to.bucket.below("segment-logs/");
+            let below = to.bucket.below(OBJECTS);
             return Err(NotShown::BadKey(format!(
                 "the key is not one of an object of {source} below {below}"
             )));

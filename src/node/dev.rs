@@ -23,9 +23,8 @@ use crate::batch::DueRule;
 use crate::call::Limits;
 use crate::collector::{Bounds, CollectorSettings, Policy};
 use crate::config::watch::{CHECK_EVERY, SETTLED_AFTER};
-use crate::config::{self, ByteSize, ConfigError, Environment, ImportSettings, Period};
+use crate::config::{ByteSize, DevFile, Environment, ImportSettings, Period};
 use crate::delivery::DeliverySettings;
-use crate::destinations::settings::DestinationSettings;
 use crate::dev_s3::{self, DevS3, DevS3Running, DevS3Settings};
 use crate::ingest::IngestSettings;
 use crate::live::Mode;
@@ -61,10 +60,8 @@ pub struct DevSettings {
     pub access: AccessSettings,
     /// The configuration file with the destinations. Its changes are followed.
     pub config: Option<PathBuf>,
-    /// The destinations in that file.
-    pub destinations: Vec<DestinationSettings>,
-    /// The imports in that file.
-    pub imports: Vec<ImportSettings>,
+    /// What that file has.
+    pub file: DevFile,
     /// The environment, which has the secrets of destinations.
     pub environment: Environment,
     /// Whether sample calls are sent.
@@ -132,12 +129,12 @@ pub async fn run(
     ended
 }
 
-/// Applies changes of the destinations in the file of `--config`, as long as the node runs.
+/// Applies changes of the destinations and imports in the file of `--config`, as long as the node runs.
 async fn follow_file(dev: &DevSettings, node: &Node) {
     let (Some(path), Some(running)) = (&dev.config, node.engine.view.destinations.get()) else {
         return std::future::pending().await;
     };
-    let (environment, mut in_force) = (&dev.environment, (dev.destinations.clone(), dev.imports.clone()));
+    let (environment, mut in_force) = (&dev.environment, dev.file.clone());
     let mut reported = String::new();
     loop {
         tokio::time::sleep(CHECK_EVERY).await;
@@ -155,11 +152,15 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
                 reported.clear();
                 continue;
             }
-            Ok(next) => {
-                node.set_imports(plans(&next.1, &dev.data_dir));
-                let set = running.set(next.0.clone()).await;
-                set.map(|()| in_force = next).map_err(|error| error.to_string())
-            }
+            // The imports only if the destinations worked: what does not work is tried again as a whole.
+            Ok(next) => match running.set(next.destinations.clone()).await {
+                Ok(()) => {
+                    node.set_imports(plans(&next.imports, &dev.data_dir));
+                    in_force = next;
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            },
             Err(what) => Err(what),
         };
         match set {
@@ -168,22 +169,16 @@ async fn follow_file(dev: &DevSettings, node: &Node) {
             }
             Err(what) if what == reported => {}
             Err(what) => {
-                tracing::error!("the changed destinations are not in force, nor are the imports: {what}");
+                tracing::error!("the changed destinations are not in force, nor are changed imports: {what}");
                 reported = what;
             }
         }
     }
 }
 
-/// What a node takes from the file of `--config`.
-type OfFile = (Vec<DestinationSettings>, Vec<ImportSettings>);
-
-async fn read_again(path: &Path, environment: &Environment) -> Result<OfFile, String> {
+async fn read_again(path: &Path, environment: &Environment) -> Result<DevFile, String> {
     let (path, environment) = (path.to_owned(), environment.clone());
-    let read = tokio::task::spawn_blocking(move || {
-        let (destinations, _) = config::destinations_of(&path, &environment)?;
-        Ok::<_, ConfigError>((destinations, config::dev_imports_of(&path, &environment)?))
-    });
+    let read = tokio::task::spawn_blocking(move || DevFile::read(&path, &environment).map(|(file, _)| file));
     let read = read.await.map_err(|error| error.to_string())?;
     read.map_err(|error| error.to_string())
 }
@@ -228,7 +223,7 @@ async fn start(
         environment: dev.environment.clone(),
         clock: Arc::clone(&outside.clock),
     };
-    engine.destinations(dev.destinations.clone(), Arc::new(equipment), fitted.functions).await?;
+    engine.destinations(dev.file.destinations.clone(), Arc::new(equipment), fitted.functions).await?;
     let bucket = BucketString::parse(dev_s3::BUCKET).map_err(|error| NodeError::Other(error.to_string()))?;
     let location =
         S3Location { region: Some(dev_s3::REGION.to_owned()), ..S3Location::new(bucket, Encryption::SseS3) };
@@ -257,8 +252,8 @@ async fn start(
         dev: true,
     });
     let own = Arc::clone(&node.engine.store);
-    let stores = ImportStores { own, own_endpoint: None, settings: S3Settings::default() };
+    let stores = ImportStores { own, settings: S3Settings::default() };
     node.start_imports(node.engine.imports_deps(&importer, stores));
-    node.set_imports(plans(&dev.imports, &dev.data_dir));
+    node.set_imports(plans(&dev.file.imports, &dev.data_dir));
     Ok(node)
 }

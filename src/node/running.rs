@@ -111,27 +111,35 @@ impl Node {
         let now = || self.engine.outside.clock.monotonic();
         let deadline = now().saturating_add(ending.grace).saturating_sub(CLOSING);
         self.engine.view.draining.store(true, Ordering::Release);
+        // They begin no more files; the collector still accepts calls.
+        if let Some(imports) = self.engine.view.bucket_imports.get() {
+            imports.cancel();
+        }
         let stopped = self.engine.view.log.stopped().borrow().as_deref().map(str::to_owned);
         let stopped = stopped
             .map(|reason| format!("the spool stopped ({reason}); restart to recover"))
             .or_else(|| self.engine.view.alarms.ending().borrow().clone());
+        // A stopped spool has already answered all requests that waited for it: only slow clients are left.
+        let answering = if stopped.is_none() { ANSWERING } else { CLOSING };
         let in_order = async {
             if stopped.is_none() {
                 tokio::time::sleep(ending.drain_delay).await;
             }
             self.collector.stop_accepting().await;
-            // A stopped spool has already answered all requests that waited for it: only slow clients are
-            // left.
-            let answering = if stopped.is_none() { ANSWERING } else { CLOSING };
             self.collector.drain(answering.min(deadline.saturating_sub(now()))).await;
-            // What they store until they end is delivered, too.
-            if let Some(imports) = self.engine.view.bucket_imports.get() {
-                imports.stop(answering.min(deadline.saturating_sub(now()))).await;
-            }
         };
         tokio::select! {
             () = in_order => {}
             () = shutdown.immediate.cancelled() => {}
+        }
+        // What they store until they end is delivered, too.
+        if let Some(imports) = self.engine.view.bucket_imports.get() {
+            let patience = if shutdown.immediate.is_cancelled() { Duration::ZERO } else { answering };
+            tokio::select! {
+                biased;
+                () = imports.stop(patience.min(deadline.saturating_sub(now()))) => {}
+                () = shutdown.immediate.cancelled() => {}
+            }
         }
         let left = deadline.saturating_sub(now());
         let deliver = ending.deliver && stopped.is_none() && !shutdown.immediate.is_cancelled();

@@ -137,11 +137,8 @@ async fn start(loaded: &Loaded, background: &Background) -> Result<(Node, Arc<Im
     }
     node.set_setup(setup(loaded, &node));
     node.set_configured(config.sources.iter().map(|source| source.id.clone()).collect());
-    let stores = ImportStores {
-        own: Arc::clone(&node.engine.store),
-        own_endpoint: config.s3.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
-        settings: store_settings(config, "import"),
-    };
+    let stores =
+        ImportStores { own: Arc::clone(&node.engine.store), settings: store_settings(config, "import") };
     node.start_imports(node.engine.imports_deps(&importer, stores));
     node.set_imports(plans(config));
     Ok((node, importer))

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::metadata::{Metadata, SHA256};
 use super::object_key::{below_prefix, is_node, is_spool_id, received_day};
-use super::{BucketString, ObjectKey, Stream};
+use super::{BucketString, OBJECTS, ObjectKey, Stream};
 use crate::sources::SourceId;
 use crate::time::{ReceivedDay, UnixMillis};
 
@@ -191,7 +191,7 @@ pub struct ParsedMarkerKey {
 impl ParsedMarkerKey {
     /// Parses the key of a marker in `bucket`. `None` if it is not the key of a marker.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
-        let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/_closed/")?;
+        let inside = below_prefix(bucket, key)?.strip_prefix(OBJECTS)?.strip_prefix("_closed/")?;
         let (source, inside) = inside.split_once('/')?;
         let (day, name) = inside.split_once('/')?;
         let (node, spool_id) = name.strip_suffix(".json")?.rsplit_once('-')?;
@@ -206,9 +206,7 @@ impl ParsedMarkerKey {
     /// The key in `bucket`.
     pub fn key(&self, bucket: &BucketString) -> ObjectKey {
         let Self { source, day, node, spool_id } = self;
-        ObjectKey::listed(
-            bucket.below(&format!("segment-logs/_closed/{source}/{day}/{node}-{spool_id}.json")),
-        )
+        ObjectKey::listed(bucket.below(&format!("{OBJECTS}_closed/{source}/{day}/{node}-{spool_id}.json")))
     }
 }
 

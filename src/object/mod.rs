@@ -14,7 +14,7 @@ pub mod stream;
 pub use bucket_string::BucketString;
 pub use closed_marker::{ClosedMarker, ClosedStream, Closing};
 pub use encryption::{AppliedEncryption, Encryption, KmsContext, KmsKey, SseKms};
-pub use object_key::{KEY_BYTES_MAX, ObjectKey, ObjectName, ParsedObjectKey, ParsedPartKey};
+pub use object_key::{KEY_BYTES_MAX, OBJECTS, ObjectKey, ObjectName, ParsedObjectKey, ParsedPartKey};
 pub use role::{AccountId, ExternalId, Role, RoleArn};
 pub use s3_location::{ObjectTags, PutLocation, S3Location, StorageClass};
 pub use stream::{Collection, Stream};

@@ -17,6 +17,8 @@ pub struct ObjectName<'a> {
     pub first_position: u64,
 }
 
+/// Where the objects of all sources are, below their bucket's prefix.
+pub const OBJECTS: &str = "segment-logs/";
 /// The most bytes of a key (Amazon S3 User Guide, "Naming Amazon S3 objects").
 pub const KEY_BYTES_MAX: usize = 1_024;
 
@@ -38,13 +40,13 @@ impl ObjectKey {
         let ObjectName { first_received_at, node, spool_id, first_position } = name;
         let (folder, at) = (stream.folder(), first_received_at.0);
         let name = format!("{at}-{node}-{spool_id}-{first_position:020}.gz");
-        Self(bucket.below(&format!("segment-logs/{folder}{source}/{day}/{name}")))
+        Self(bucket.below(&format!("{OBJECTS}{folder}{source}/{day}/{name}")))
     }
 
     /// The key of a test object: `{prefix/}segment-logs/_check/{node}-{ms}`, which readers skip and the plain
     /// policy allows.
     pub fn of_check(bucket: &BucketString, node: &str, at: UnixMillis) -> Self {
-        Self(bucket.below(&format!("segment-logs/_check/{node}-{}", at.0)))
+        Self(bucket.below(&format!("{OBJECTS}_check/{node}-{}", at.0)))
     }
 
     /// A key that a store listed, unchecked: it may not be one of Forebay's.
@@ -80,7 +82,7 @@ pub struct ParsedObjectKey {
 impl ParsedObjectKey {
     /// Parses the key of an object in `bucket`. `None` if [`ObjectKey::of_batch`] never builds such a key.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
-        let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
+        let inside = below_prefix(bucket, key)?.strip_prefix(OBJECTS)?;
         let (stream, inside) = Stream::of_folder(inside)?;
         let (source, inside) = inside.split_once('/')?;
         let (day, name) = inside.split_once('/')?;
@@ -136,7 +138,7 @@ pub struct ParsedPartKey {
 impl ParsedPartKey {
     /// Parses the key of an object in `bucket`. `None` if [`ParsedPartKey::key`] never builds such a key.
     pub fn of(bucket: &BucketString, key: &str) -> Option<Self> {
-        let inside = below_prefix(bucket, key)?.strip_prefix("segment-logs/")?;
+        let inside = below_prefix(bucket, key)?.strip_prefix(OBJECTS)?;
         let (stream, inside) = Stream::of_folder(inside)?;
         let (source, inside) = inside.split_once('/')?;
         let (_, name) = inside.split_once('/')?;
@@ -159,7 +161,7 @@ impl ParsedPartKey {
         let Self { source, received_at, file, first_row, .. } = self;
         let (day, at) = (received_at.day(), received_at.0);
         ObjectKey(
-            bucket.below(&format!("segment-logs/{folder}{source}/{day}/{at}-imp_{file}_{first_row:020}.gz")),
+            bucket.below(&format!("{OBJECTS}{folder}{source}/{day}/{at}-imp_{file}_{first_row:020}.gz")),
         )
     }
 }

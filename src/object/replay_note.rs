@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::stream::DEAD_FOLDER;
-use super::{BucketString, ObjectKey};
+use super::{BucketString, OBJECTS, ObjectKey};
 use crate::time::UnixMillis;
 
 /// The folder of all notes, in `segment-logs/`.
@@ -37,9 +37,9 @@ impl ReplayNote {
 
     /// The key of the note about an object with dead letters. `None` if the key is none of such an object.
     pub fn key(bucket: &BucketString, object: &ObjectKey) -> Option<ObjectKey> {
-        let dead = bucket.below(&format!("segment-logs/{DEAD_FOLDER}"));
+        let dead = bucket.below(&format!("{OBJECTS}{DEAD_FOLDER}"));
         let inside = object.as_str().strip_prefix(&dead)?.strip_suffix(".gz")?;
-        Some(ObjectKey::listed(bucket.below(&format!("segment-logs/{REPLAYED_FOLDER}{inside}.json"))))
+        Some(ObjectKey::listed(bucket.below(&format!("{OBJECTS}{REPLAYED_FOLDER}{inside}.json"))))
     }
 
     /// Reads a note. Errors: why it cannot be read.

@@ -12,6 +12,7 @@ use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
 use crate::cli::serve;
 use crate::node::bucket_imports::ImportsAt;
+use crate::node::error::NodeError;
 use crate::runtime::Background;
 use crate::runtime::say::say;
 use crate::words::{counted, grouped, outside_text};
@@ -38,7 +39,11 @@ pub(super) async fn run(
     let made = imports.run(asked, stop).await;
     // Also after a failure the spool is closed, and what it holds is delivered.
     let ended = imports.end().await;
-    let Some(pass) = made? else {
+    let (made, ended) = match made {
+        Ok(made) => (made, ended),
+        Err(error) => return Err(both(error, ended)),
+    };
+    let Some(pass) = made else {
         let what = "stopped waiting: the node goes on with the pass, and `forebay status` shows it";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
     };
@@ -57,7 +62,10 @@ pub(super) async fn rename(
     let imports = reached(&args.at, background).await?;
     let renamed = imports.rename(args.old.clone(), args.new.clone()).await;
     let ended = imports.end().await;
-    let renamed = renamed?;
+    let (renamed, ended) = match renamed {
+        Ok(renamed) => (renamed, ended),
+        Err(error) => return Err(both(error, ended)),
+    };
     let new = outside_text(&renamed.name).to_string();
     print_either(out, args.json, &renamed, || {
         format!(
@@ -66,6 +74,15 @@ pub(super) async fn rename(
         )
     })?;
     Ok(ended?)
+}
+
+/// The failure of the work, and also what is left in the spool after it, if anything.
+fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
+    let failure = Failure::from(error);
+    match ended {
+        Ok(()) => failure,
+        Err(left) => Failure::with_code(failure.code(), format!("{failure}; {}", Failure::from(left))),
+    }
 }
 
 async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
@@ -166,6 +183,7 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
 mod tests {
     use super::*;
     use crate::admin::{FileNotDone, PassFailure};
+    use crate::import::Unusable;
 
     fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
         pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
@@ -195,6 +213,21 @@ mod tests {
              not done:  s3://lake/in/\\u{1b}[2J poison: E-FORMAT: an array\n"
         );
         assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);
+    }
+
+    #[test]
+    fn what_is_left_in_the_spool_is_told_also_if_the_work_failed() {
+        let wrong = || NodeError::from(Unusable::Wrong("there is no such import".to_owned()));
+        let alone = both(wrong(), Ok(()));
+        assert_eq!(
+            (alone.code(), alone.to_string().as_str()),
+            (failure::WRONG_USAGE, "there is no such import")
+        );
+        let failed = both(wrong(), Err(NodeError::Other("1 batch is safe in the spool".to_owned())));
+        assert_eq!(
+            (failed.code(), failed.to_string().as_str()),
+            (failure::WRONG_USAGE, "there is no such import; 1 batch is safe in the spool")
+        );
     }
 
     #[test]

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches};
 
 use crate::admin_client::AdminUrl;
 use crate::sources::SourceId;
 
 /// A running node, or a spool.
 #[derive(Clone, Debug, Args)]
-pub struct NodeOrSpoolArgs {
+pub struct TypedNodeOrSpoolArgs {
     /// URL of the running node's admin listener; by default that of the configuration
-    #[arg(long = "admin", value_name = "URL")]
+    #[arg(long = "admin", value_name = "URL", env = "FOREBAY_ADMIN_URL")]
     pub admin: Option<AdminUrl>,
 
     /// File whose first line is the node's admin token; by default the token is in FOREBAY_ADMIN_TOKEN
@@ -21,6 +22,45 @@ pub struct NodeOrSpoolArgs {
     /// Configuration file: if its node is not running, the command works in its spool
     #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
     pub config: Option<PathBuf>,
+}
+
+/// The arguments, after a typed configuration has displaced the node of the environment.
+#[derive(Clone, Debug)]
+pub struct NodeOrSpoolArgs(TypedNodeOrSpoolArgs);
+
+impl std::ops::Deref for NodeOrSpoolArgs {
+    type Target = TypedNodeOrSpoolArgs;
+
+    fn deref(&self) -> &TypedNodeOrSpoolArgs {
+        &self.0
+    }
+}
+
+impl Args for NodeOrSpoolArgs {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        TypedNodeOrSpoolArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        TypedNodeOrSpoolArgs::augment_args_for_update(command)
+    }
+}
+
+// Written by hand, as that of the arguments of `import csv`.
+impl FromArgMatches for NodeOrSpoolArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+        let mut args = TypedNodeOrSpoolArgs::from_arg_matches(matches)?;
+        if is_typed("config") && !is_typed("admin") {
+            args.admin = None;
+        }
+        Ok(Self(args))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 /// `forebay import run`

@@ -97,7 +97,12 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
     }
     let Found { objects: mut wanted, mut report, .. } = found;
     // A file is about to begin: from now on the settings that say which files there are cannot change.
-    on_disk(&objects.deps.journal, begin_as(true)).await?;
+    let begun = on_disk(&objects.deps.journal, begin_as(true)).await?;
+    if begun != id {
+        // The name was given to another import since the listing: what that one has done is not known here.
+        report.not_begun = wanted.len() as u64;
+        return Ok(report);
+    }
     let (import, chosen) = (Arc::clone(&objects.import), objects.chosen.clone());
     on_disk(&objects.deps.journal, move |journal| keep(journal, id, &import, &chosen)).await?;
     wanted.sort_by(|one, other| in_order(one).cmp(&in_order(other)));

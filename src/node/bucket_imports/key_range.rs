@@ -33,7 +33,7 @@ impl StoreReader for KeyRange {
         Box::pin(async move {
             let after = if from.next.is_none() { from.after.or(self.before_first()) } else { from.after };
             let mut page = self.store.list(location, ListFrom { after, ..from }).await?;
-            // Keys come in order: behind the last one there is nothing to list.
+            // Keys are listed in order, so no later page has a key of the range.
             if page.objects.last().zip(self.to.as_deref()).is_some_and(|(last, to)| last.key.as_str() > to) {
                 page.next = None;
             }

@@ -1,17 +1,16 @@
 //! One import of a bucket: passes over it, one at a time, and what they found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
-use super::pass_status::{failure, keep_errors, pass_status, refused_files};
+use super::pass_status::{CannotPass, Made, failure, keep_errors, pass_status, refused_files};
 use super::plan::ImportPlan;
-use crate::admin::{AskedPass, BucketImportStatus, PassFailure, PassStatus};
+use crate::admin::{AskedPass, BucketImportStatus, FileNotDone, PassFailure, PassStatus};
 use crate::alarms::AlarmKind;
 use crate::import::Counters;
 use crate::import::bucket_import::{PassDeps, PassError, PassReport, pass};
@@ -37,12 +36,15 @@ pub(super) struct Ask {
 struct Seen {
     pass_since: Option<UnixMillis>,
     counters: Counters,
+    /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
+    /// All files that the last pass named.
+    not_done: Vec<FileNotDone>,
     next: Option<UnixMillis>,
     failing: Option<(String, UnixMillis)>,
     /// What became of objects, as far as there are gauges of it.
     gauges: BTreeSet<&'static str>,
-    /// Whether nobody is told of it any more: it was removed, or follows other settings.
+    /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
     is_gone: bool,
 }
 
@@ -77,13 +79,15 @@ impl OneImport {
         let mut ask: Option<Ask> = None;
         while !self.stop.is_cancelled() {
             let asked = ask.take().filter(|ask| !ask.answer.is_closed());
-            let found = self.pass(&store, asked.as_ref().map(|ask| &ask.pass)).await;
+            let of = asked.as_ref().map(|ask| &ask.pass);
+            let made = self.pass(&store, of).await;
+            self.note(&made, of);
             if self.stop.is_cancelled() {
                 return;
             }
             if let Some(asked) = asked {
                 // Who asked may have gone meanwhile.
-                drop(asked.answer.send(found));
+                drop(asked.answer.send(self.answer(&made)));
             }
             let interval = self.plan.settings.scan_interval;
             lock(&self.seen).next = Some(self.deps.clock.wall().plus(interval));
@@ -98,8 +102,8 @@ impl OneImport {
         }
     }
 
-    /// Makes one pass, and returns what it found, for whoever may see everything.
-    pub(super) async fn pass(&self, store: &Arc<dyn StoreReader>, asked: Option<&AskedPass>) -> PassStatus {
+    /// Makes one pass. Nobody is told of it: that is up to the caller.
+    pub(super) async fn pass(&self, store: &Arc<dyn StoreReader>, asked: Option<&AskedPass>) -> Made {
         let (began, counters) = (self.deps.clock.wall(), Counters::default());
         {
             let mut seen = lock(&self.seen);
@@ -107,48 +111,35 @@ impl OneImport {
             seen.counters = counters.clone();
         }
         let report = match self.plan.import() {
-            Ok(import) => Ok(pass(Arc::new(import), self.pass_deps(store, asked, counters)).await),
-            Err(what) => Err(what),
-        };
-        let times = (began, self.deps.clock.wall());
-        let full = self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full);
-        let report = match report {
-            Ok(report) => report,
-            Err(what) => {
-                let failed = PassFailure { kind: "settings".to_owned(), what };
-                self.failed(failed.clone(), true, times.1);
-                let (began_ms, ended_ms) = (times.0.0, times.1.0);
-                let import = self.name().to_owned();
-                return PassStatus {
-                    import,
-                    began_ms,
-                    ended_ms,
-                    failed: Some(failed),
-                    ..PassStatus::default()
-                };
+            Ok(import) => {
+                pass(Arc::new(import), self.pass_deps(store, asked, counters)).await.map_err(CannotPass::Met)
             }
+            Err(what) => Err(CannotPass::Settings(what)),
         };
-        let stopped = self.stop.is_cancelled();
-        match &report {
+        Made { began, ended: self.deps.clock.wall(), stopped: self.stop.is_cancelled(), report }
+    }
+
+    /// What a pass found, for whoever asked for it.
+    pub(super) fn answer(&self, made: &Made) -> PassStatus {
+        let full = self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full);
+        let mut found = pass_status(self.name(), made, full);
+        keep_errors(&mut found, &lock(&self.seen).not_done);
+        found
+    }
+
+    /// Notes a pass of the running node: in its alarms, its metrics and its status.
+    fn note(&self, made: &Made, asked: Option<&AskedPass>) {
+        match &made.report {
             Err(error) => {
                 // The journal has an alarm of its own.
-                let is_own = !matches!(error, PassError::Journal(_));
-                self.failed(failure(error, false), is_own, times.1);
+                let raises = !matches!(error, CannotPass::Met(PassError::Journal(_)));
+                self.failed(failure(error, false), raises, made.ended);
             }
             Ok(report) => {
-                let masked =
-                    PassStatus { stopped, ..pass_status(self.name(), times, &Ok(report.clone()), false) };
-                self.worked(
-                    report,
-                    masked,
-                    asked.is_none_or(|asked| asked.from.is_none() && asked.to.is_none()),
-                );
+                let whole = asked.is_none_or(|asked| asked.from.is_none() && asked.to.is_none());
+                self.worked(report, pass_status(self.name(), made, false), whole);
             }
         }
-        let mut full = pass_status(self.name(), times, &report, full);
-        full.stopped = stopped;
-        keep_errors(&mut full, lock(&self.seen).last.as_ref());
-        full
     }
 
     fn pass_deps(
@@ -181,7 +172,7 @@ impl OneImport {
         seen.pass_since = None;
         if raises && !seen.is_gone {
             let what = format!(
-                "{}; nothing of import {} is read until then, and it is tried again every {}",
+                "{}; import {} reads nothing until this is fixed, and retries every {}",
                 failed.what,
                 self.name(),
                 about_duration(self.plan.settings.scan_interval)
@@ -219,14 +210,16 @@ impl OneImport {
             None => {}
         }
         seen.failing = None;
-        keep_errors(&mut found, seen.last.as_ref());
+        keep_errors(&mut found, &seen.not_done);
         if whole {
             self.show(report, &mut seen.gauges);
             let label = ImportLabel { import: self.name().to_owned() };
-            let at = Duration::from_millis(u64::try_from(found.ended_ms).unwrap_or(0));
+            let at = UnixMillis(found.ended_ms).since(UnixMillis(0));
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
-        seen.last = Some(found);
+        seen.not_done = found.not_done;
+        let not_done = seen.not_done.iter().take(NAMED_IN_STATUS).cloned().collect();
+        seen.last = Some(PassStatus { not_done, ..found });
     }
 
     fn count_pass(&self, became: &'static str) {
@@ -239,19 +232,21 @@ impl OneImport {
         let fixed = [("listed", report.listed), ("known", report.known), ("not_begun", report.not_begun)];
         let skipped = report.skipped.iter().map(|(why, count)| (why.slug(), *count));
         let files = report.files.iter().map(|(became, count)| (became.slug(), *count));
-        let mut left = std::mem::take(gauges);
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
         for (became, count) in fixed.into_iter().chain(skipped).chain(files) {
-            let label = PassLabel { import: self.name().to_owned(), became };
-            let gauge = self.deps.metrics.import_objects.get_or_create(&label);
             // An object may be skipped as changed, or be a file that changed.
-            let before = if gauges.insert(became) { 0 } else { gauge.get() };
-            gauge.set(before.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)));
-            left.remove(became);
+            *counts.entry(became).or_default() += count;
         }
-        self.forget_gauges(left);
+        for (became, count) in &counts {
+            let label = PassLabel { import: self.name().to_owned(), became };
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.deps.metrics.import_objects.get_or_create(&label).set(count);
+        }
+        let before = std::mem::replace(gauges, counts.keys().copied().collect());
+        self.forget_gauges(before.difference(gauges).copied());
     }
 
-    fn forget_gauges(&self, became: BTreeSet<&'static str>) {
+    fn forget_gauges(&self, became: impl IntoIterator<Item = &'static str>) {
         for became in became {
             let label = PassLabel { import: self.name().to_owned(), became };
             self.deps.metrics.import_objects.remove(&label);
@@ -270,10 +265,6 @@ impl OneImport {
     /// What is known of it, for people.
     pub(super) fn status(&self) -> BucketImportStatus {
         let seen = lock(&self.seen);
-        let mut last = seen.last.clone();
-        if let Some(last) = &mut last {
-            last.not_done.truncate(NAMED_IN_STATUS);
-        }
         BucketImportStatus {
             name: self.name().to_owned(),
             source: self.plan.settings.source.to_string(),
@@ -281,7 +272,7 @@ impl OneImport {
             enabled: self.plan.settings.enabled,
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
-            last,
+            last: seen.last.clone(),
             next_ms: seen.next.map(|at| at.0),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),

@@ -5,24 +5,40 @@ use crate::import::FileEnd;
 use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};
 use crate::store::Outlook;
 use crate::time::UnixMillis;
+use crate::words::counted;
 
 /// The code of a file whose last error stands in an earlier report.
 const POISON: &str = "E-POISON";
 
+/// A pass that has ended.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) began: UnixMillis,
+    pub(super) ended: UnixMillis,
+    /// Whether it was stopped before its end.
+    pub(super) stopped: bool,
+    pub(super) report: Result<PassReport, CannotPass>,
+}
+
+/// Why a pass could not go on.
+#[derive(Debug)]
+pub(super) enum CannotPass {
+    /// The settings cannot be used; the text says what to do.
+    Settings(String),
+    /// It met this.
+    Met(PassError),
+}
+
 /// What a pass of an import found. With `full`, error texts also have what files contain and stores said.
-pub(super) fn pass_status(
-    import: &str,
-    (began, ended): (UnixMillis, UnixMillis),
-    report: &Result<PassReport, PassError>,
-    full: bool,
-) -> PassStatus {
+pub(super) fn pass_status(import: &str, made: &Made, full: bool) -> PassStatus {
     let status = PassStatus {
         import: import.to_owned(),
-        began_ms: began.0,
-        ended_ms: ended.0,
+        began_ms: made.began.0,
+        ended_ms: made.ended.0,
+        stopped: made.stopped,
         ..PassStatus::default()
     };
-    let report = match report {
+    let report = match &made.report {
         Ok(report) => report,
         Err(error) => return PassStatus { failed: Some(failure(error, full)), ..status },
     };
@@ -58,26 +74,26 @@ fn error_of(end: &FileEnd, full: bool) -> Option<String> {
 }
 
 /// Why a pass could not go on.
-pub(super) fn failure(error: &PassError, full: bool) -> PassFailure {
+pub(super) fn failure(error: &CannotPass, full: bool) -> PassFailure {
     let (kind, what) = match error {
-        PassError::List { bucket, prefix, cause } => {
+        CannotPass::Settings(what) => ("settings", what.clone()),
+        CannotPass::Met(PassError::List { bucket, prefix, cause }) => {
             let remedy = cause.reader_remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
             let told = cause.told();
             let what = format!("s3://{bucket}/{prefix} cannot be listed: {}{remedy}", told.shown(full));
             (if cause.outlook() == Outlook::Denied { "denied" } else { "refused" }, what)
         }
-        PassError::Name(error) => ("settings", error.to_string()),
-        PassError::Journal(error) => ("journal", error.to_string()),
+        CannotPass::Met(PassError::Name(error)) => ("settings", error.to_string()),
+        CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
     };
     PassFailure { kind: kind.to_owned(), what }
 }
 
 /// Keeps the last error of files that failed too often: later passes only say that they did.
-pub(super) fn keep_errors(new: &mut PassStatus, before: Option<&PassStatus>) {
-    let Some(before) = before else { return };
+pub(super) fn keep_errors(new: &mut PassStatus, before: &[FileNotDone]) {
     let is_bare = |file: &&mut FileNotDone| file.error.as_ref().is_none_or(|error| error.starts_with(POISON));
     for file in new.not_done.iter_mut().filter(is_bare) {
-        let known = before.not_done.iter().find(|known| known.name == file.name);
+        let known = before.iter().find(|known| known.name == file.name);
         if let Some(error) = known.and_then(|known| known.error.clone()) {
             file.error = Some(error);
         }
@@ -86,13 +102,41 @@ pub(super) fn keep_errors(new: &mut PassStatus, before: Option<&PassStatus>) {
 
 /// What a person must fix before more files of a pass are read: those that the store refuses.
 pub(super) fn refused_files(import: &str, report: &PassReport) -> Option<String> {
-    let refused = |file: &&NotDone| matches!(file.became, Became::Denied | Became::Refused);
-    let first = report.not_done.iter().find(refused)?;
     let count = report.files_that(Became::Denied) + report.files_that(Became::Refused);
-    let error = error_of(&first.end, false).unwrap_or_default();
+    if count == 0 {
+        return None;
+    }
+    // The report names only the first files that are not done, and those may all be others.
+    let refused = |file: &&NotDone| matches!(file.became, Became::Denied | Became::Refused);
+    let first = report.not_done.iter().find(refused).map_or_else(String::new, |first| {
+        format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
+    });
     Some(format!(
-        "files that import {import} cannot read: {count}, the first {}: {error}; each pass tries them again: let the role \
-         or the credentials of the import read them (s3:GetObject, and kms:Decrypt for encrypted ones)",
-        first.name
+        "import {import} cannot read {}{first}. Allow its role or credentials to read them (s3:GetObject, and kms:Decrypt if \
+         they are encrypted); each pass retries them",
+        counted(count, "file", "files")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::{FileError, FileFault};
+
+    #[test]
+    fn files_that_are_refused_are_told_of_although_the_report_does_not_name_them() {
+        let mut report = PassReport::default();
+        assert_eq!(refused_files("orders", &report), None);
+        report.files.extend([(Became::Failed, 1_000), (Became::Denied, 2)]);
+        let what = refused_files("orders", &report).unwrap();
+        assert!(what.starts_with("import orders cannot read 2 files. Allow its role"), "{what}");
+        let error = FileError::new(FileFault::Local, "E-DENIED", "no");
+        let (name, end) = ("s3://lake/a".to_owned(), FileEnd::Failed(error));
+        report.not_done.push(NotDone { name, became: Became::Denied, end });
+        let what = refused_files("orders", &report).unwrap();
+        assert!(
+            what.starts_with("import orders cannot read 2 files, the first s3://lake/a: E-DENIED"),
+            "{what}"
+        );
+    }
 }

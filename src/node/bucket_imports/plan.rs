@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use crate::config::{Config, ImportSettings};
 use crate::import::bucket_import::{BucketImport, OnMissing};
-use crate::object::{BucketString, Encryption, ExternalId, Role, S3Location};
+use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::store::reader::StoreReader;
 use crate::store::s3::{S3Settings, S3Store};
 
-/// Where the objects of a source are, below its bucket's prefix.
-const OBJECTS: &str = "segment-logs/";
 /// The folders in the directory of the spool: for rejected rows, unless the import names one, and for temporary
 /// copies of archives.
 const REJECTS: &str = "rejects";
@@ -111,9 +109,7 @@ impl ImportPlan {
 pub struct ImportStores {
     /// The store of the node.
     pub own: Arc<S3Store>,
-    /// Its endpoint; `None`: that of AWS.
-    pub own_endpoint: Option<String>,
-    /// How stores are reached, but for the endpoint.
+    /// How it is reached, and others but for the endpoint.
     pub settings: S3Settings,
 }
 
@@ -121,7 +117,7 @@ impl ImportStores {
     /// The store of an import.
     pub(super) async fn of(&self, plan: &ImportPlan) -> Arc<dyn StoreReader> {
         let endpoint = plan.settings.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
-        if endpoint.is_none() || endpoint == self.own_endpoint {
+        if endpoint.is_none() || endpoint == self.settings.endpoint_url {
             return Arc::clone(&self.own) as _;
         }
         let settings = S3Settings { endpoint_url: endpoint, path_style: true, ..self.settings.clone() };

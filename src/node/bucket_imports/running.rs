@@ -1,13 +1,15 @@
 //! The imports of buckets of a running node: a task for each, as the configuration says.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::deps::ImportsDeps;
 use super::one_import::{Ask, OneImport};
@@ -20,6 +22,12 @@ use crate::tasks::{RESTARTS, Supervised, keep};
 
 /// Passes that may be asked for while one is under way. Who asks for another one waits for a place.
 const ASKS_MAX: usize = 16;
+/// How often a rename that waits looks whether it is still allowed: an import that is enabled has its turn for as
+/// long as it works.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Who works under a name. Only one may at a time: two passes at once would meet.
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// One import that is configured.
 #[derive(Debug)]
@@ -31,8 +39,10 @@ struct Running {
 #[derive(Debug, Default)]
 struct State {
     imports: BTreeMap<SourceId, Running>,
-    /// The last task of each name, which may not have ended yet.
-    tasks: BTreeMap<SourceId, JoinHandle<()>>,
+    /// The turns of names that are in use.
+    turns: BTreeMap<SourceId, Turn>,
+    /// The tasks that may not have ended yet.
+    tasks: Vec<(SourceId, JoinHandle<()>)>,
     is_ending: bool,
 }
 
@@ -42,15 +52,13 @@ pub struct BucketImports {
     deps: Arc<ImportsDeps>,
     stop: CancellationToken,
     state: Mutex<State>,
-    /// Held while a name is given to another import.
-    renaming: tokio::sync::Mutex<()>,
 }
 
 impl BucketImports {
     /// No imports yet.
     pub fn new(deps: ImportsDeps) -> Self {
         let stop = CancellationToken::new();
-        Self { deps: Arc::new(deps), stop, state: Mutex::default(), renaming: tokio::sync::Mutex::default() }
+        Self { deps: Arc::new(deps), stop, state: Mutex::default() }
     }
 
     /// Puts the imports of a configuration into force: new ones begin, those that changed go on with the new
@@ -67,18 +75,20 @@ impl BucketImports {
                 Some(same) if *same.import.plan() == plan => same,
                 other => {
                     other.iter().for_each(Running::end);
-                    self.begin(plan, &mut state.tasks)
+                    self.begin(plan, &mut state)
                 }
             };
             state.imports.insert(name, running);
         }
         before.values().for_each(Running::end);
-        let State { imports, tasks, .. } = &mut *state;
-        tasks.retain(|name, task| imports.contains_key(name) || !task.is_finished());
+        let State { imports, turns, tasks, .. } = &mut *state;
+        tasks.retain(|(_, task)| !task.is_finished());
+        // Who has a turn or waits for it keeps a reference to it.
+        turns.retain(|name, turn| imports.contains_key(name) || Arc::strong_count(turn) > 1);
     }
 
     /// Begins an import. It waits until an earlier one with its name has ended.
-    fn begin(&self, plan: ImportPlan, tasks: &mut BTreeMap<SourceId, JoinHandle<()>>) -> Running {
+    fn begin(&self, plan: ImportPlan, state: &mut State) -> Running {
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (name, enabled) = (plan.settings.name.clone(), plan.settings.enabled);
         let import = Arc::new(OneImport::new(plan, Arc::clone(&self.deps), self.stop.child_token()));
@@ -87,34 +97,34 @@ impl BucketImports {
             let supervised = Supervised::new(&self.deps.alarms, format!("import {name}"))
                 .with_restarts(u32::MAX, RESTARTS)
                 .ended_by(import.stop.clone());
-            let before = tasks.remove(&name);
+            let turn = state.turn(&name);
             let (of_task, asked) = (Arc::clone(&import), Arc::new(tokio::sync::Mutex::new(asked)));
             let task = async move {
-                if let Some(before) = before {
-                    // Its end does not matter, only that it has ended: two passes at once would meet.
-                    drop(before.await);
-                }
+                let _turn = turn.lock_owned().await;
                 keep(supervised, move || Arc::clone(&of_task).keep_importing(Arc::clone(&asked))).await;
             };
-            tasks.insert(name, tokio::spawn(task));
+            state.tasks.push((name, tokio::spawn(task)));
         }
         Running { import, asks }
     }
 
-    /// Stops all imports at their next step, and waits until they have ended, for at most `patience`. Then they
-    /// are abandoned, which is as safe as a kill.
-    pub async fn stop(&self, patience: Duration) {
+    /// Stops all imports at their next step, and begins none from now on.
+    pub fn cancel(&self) {
+        lock(&self.state).is_ending = true;
         self.stop.cancel();
-        let tasks = {
-            let mut state = lock(&self.state);
-            state.is_ending = true;
-            std::mem::take(&mut state.tasks)
-        };
+    }
+
+    /// Stops all imports at their next step, and waits until they have ended, for at most `patience`. Then, or
+    /// if the future is dropped, they are abandoned, which is as safe as a kill.
+    pub async fn stop(&self, patience: Duration) {
+        self.cancel();
+        let tasks = std::mem::take(&mut lock(&self.state).tasks);
+        let tasks: Vec<_> =
+            tasks.into_iter().map(|(name, task)| (name, AbortOnDropHandle::new(task))).collect();
         let until = Instant::now() + patience;
         for (name, mut task) in tasks {
             if tokio::time::timeout_at(until, &mut task).await.is_err() {
                 tracing::warn!(import = %name, "the import is stopped in the middle of a step; it goes on there after the next start");
-                task.abort();
             }
         }
     }
@@ -125,7 +135,7 @@ impl BucketImports {
     }
 
     /// Makes a pass now, after the one under way. The pass goes on if the future is dropped.
-    /// Errors: [`BucketImportError`]: there is no such import, or it works no more.
+    /// Errors: [`BucketImportError`]: there is no such import, or it was stopped.
     pub async fn run(&self, pass: AskedPass) -> Result<PassStatus, BucketImportError> {
         let name = pass.name.to_string();
         let asks = {
@@ -148,18 +158,43 @@ impl BucketImports {
     /// Gives the history of `old` to `new`. Neither may work meanwhile, or it would begin a history of its own.
     /// Errors: [`BucketImportError`]: nothing has changed; the text says what to do first.
     pub async fn rename(&self, old: SourceId, new: SourceId) -> Result<Renamed, BucketImportError> {
-        let _turn = self.renaming.lock().await;
-        let ending = {
-            let mut state = lock(&self.state);
-            may_rename(&old, &new, |name| {
-                state.imports.get(name).map(|running| running.import.plan().settings.enabled)
-            })?;
-            [state.tasks.remove(&old), state.tasks.remove(&new)]
-        };
-        for task in ending.into_iter().flatten() {
-            drop(task.await);
-        }
+        // In the order of the names, so that no two renames wait for each other.
+        let (first, second) = if old < new { (&old, &new) } else { (&new, &old) };
+        let _first = self.turn_to_rename(first, (&old, &new)).await?;
+        let _second = self.turn_to_rename(second, (&old, &new)).await?;
+        // What is enabled from now on waits for its turn.
+        self.may_rename(&old, &new)?;
         renamed(&self.deps.importer, old, new).await
+    }
+
+    /// Waits for the turn of a name, as long as the rename is allowed.
+    async fn turn_to_rename(
+        &self,
+        name: &SourceId,
+        (old, new): (&SourceId, &SourceId),
+    ) -> Result<OwnedMutexGuard<()>, BucketImportError> {
+        self.may_rename(old, new)?;
+        let turn = lock(&self.state).turn(name);
+        let mut turn = pin!(turn.lock_owned());
+        loop {
+            tokio::select! {
+                turn = &mut turn => return Ok(turn),
+                () = sleep(LOOK_AGAIN) => self.may_rename(old, new)?,
+            }
+        }
+    }
+
+    fn may_rename(&self, old: &SourceId, new: &SourceId) -> Result<(), BucketImportError> {
+        let state = lock(&self.state);
+        let enabled =
+            |name: &SourceId| state.imports.get(name).map(|running| running.import.plan().settings.enabled);
+        may_rename(old, new, enabled)
+    }
+}
+
+impl State {
+    fn turn(&mut self, name: &SourceId) -> Turn {
+        Arc::clone(self.turns.entry(name.clone()).or_default())
     }
 }
 
@@ -178,6 +213,9 @@ pub(super) fn may_rename(
     enabled: impl Fn(&SourceId) -> Option<bool>,
 ) -> Result<(), BucketImportError> {
     let refused = |what| Err(BucketImportError::Refused(what));
+    if old == new {
+        return refused(format!("import {old} has this name already: give it another one"));
+    }
     if enabled(old).is_some() {
         return refused(format!(
             "the configuration still has import {old}, which would begin from its first file again: write name = \"{new}\" \
@@ -186,7 +224,7 @@ pub(super) fn may_rename(
     }
     if enabled(new) == Some(true) {
         return refused(format!(
-            "import {new} works already, and would begin from its first file: set enabled = false for it first, then \
+            "import {new} is already enabled and would begin from its first file: set enabled = false for it first, then \
              rename, then set enabled = true"
         ));
     }

@@ -55,13 +55,7 @@ debug_fields!(State { failures });
 
 impl AssumedRole {
     pub(super) fn new(role: Role, session_name: String, process: Arc<Process>) -> Self {
-        Self {
-            role,
-            session_name,
-            process,
-            state: Mutex::default(),
-            renewing: tokio::sync::Mutex::default(),
-        }
+        Self { role, session_name, process, state: Mutex::default(), renewing: tokio::sync::Mutex::default() }
     }
 
     /// The number of the current session.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::config::{Environment, ImportSettings, Loader, OnChange};
+use forebay::config::{DevFile, Environment, ImportSettings, Loader, OnChange};
 use forebay::convert::{DataType, Strategy};
 use forebay::import::OnRowError;
 use forebay::time::UnixMillis;
@@ -272,4 +272,21 @@ async fn a_converter_that_is_saved_is_a_change() {
     let changed = watcher.next().await.unwrap();
     let changes = forebay::config::diff(&loaded.config, &changed.config);
     assert_eq!(changes.to_string(), "imports changed: orders");
+}
+
+#[test]
+fn all_problems_of_a_file_of_dev_mode_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, environment) = (folder.path().join("dev.toml"), Environment::default());
+    std::fs::write(folder.path().join("c.json"), CONVERTER).unwrap();
+    let import = import(&format!("{NEEDED}{NO_WINDOW}"));
+    std::fs::write(&file, format!("[spool]\ndir = \"/x\"\n{import}")).unwrap();
+    let (read, unused) = DevFile::read(&file, &environment).unwrap();
+    assert_eq!((read.imports.len(), read.destinations.len(), unused), (1, 0, vec!["spool"]));
+    let wrong = "[[destination]]\nname = \"laptop\"\ntype = \"htp\"\n";
+    std::fs::write(&file, format!("{wrong}{import}parallel = 0\n")).unwrap();
+    let error = DevFile::read(&file, &environment).unwrap_err().to_string();
+    for name in ["destination.laptop.type", "import.orders.parallel"] {
+        assert!(error.contains(name), "{name}: {error}");
+    }
 }

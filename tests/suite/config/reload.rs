@@ -3,7 +3,8 @@ use forebay::config::reload::in_force;
 use forebay::config::{Changes, diff};
 use forebay::sources::SourceId;
 
-use super::{SMALLEST, config, load};
+use super::imports::CONVERTER;
+use super::{SMALLEST, config, load, load_with};
 
 fn with_sources(sources: &[(&str, &str)]) -> String {
     let mut text = "[s3]\nbucket = \"b-1\"\n".to_owned();
@@ -202,4 +203,49 @@ fn tokens_stay_in_force_as_long_as_other_machines_reach_the_listener() {
     // On loopback a token may go at once.
     let loopback = config(&format!("{}{SMALLEST}", OPEN.replace("0.0.0.0", "127.0.0.1")));
     assert_eq!(in_force(&loopback, &config(SMALLEST)).admin.token, None);
+}
+
+/// What an import reads and how long its calls may be follows from settings that need a restart.
+#[test]
+fn imports_wait_for_the_restart_with_the_settings_they_are_made_for() {
+    let with = |first: &str, prefix: &str| {
+        let import = format!(
+            "[[import]]\nname = \"orders\"\nbucket = \"files\"\nprefix = \"{prefix}\"\nconverter = \"c.json\"\n\
+             insert_id_window = \"0 s\"\n"
+        );
+        let [s3, sources] = ["[s3]\nbucket = \"b-1\"\n", "[[source]]\nid = \"web\"\nwrite_keys = [\"k\"]\n"];
+        let (of_s3, before) = if first.starts_with("endpoint_url") { (first, "") } else { ("", first) };
+        let text = format!("{before}\n{s3}{of_s3}\n{sources}{import}");
+        load_with(&text, &[("c.json", CONVERTER)]).unwrap().config
+    };
+    let old = with("", "a/");
+    let (longer, elsewhere) = (
+        "[collector]\nmax_event = \"8 KiB\"",
+        "endpoint_url = \"https://s3.example.com\"\npath_style = true",
+    );
+    assert_eq!(diff(&old, &with("", "b/")).to_string(), "imports changed: orders");
+    assert_eq!(in_force(&old, &with("", "b/")).imports, with("", "b/").imports);
+    for (first, setting) in [(longer, "collector.max_event"), (elsewhere, "s3.endpoint_url")] {
+        for (old, new) in [(old.clone(), with(first, "b/")), (with(first, "a/"), with("", "b/"))] {
+            let changes = diff(&old, &new);
+            assert!(changes.imports.is_empty(), "{changes}");
+            assert!(["import", setting].iter().all(|name| changes.needs_restart.contains(name)), "{changes}");
+            let next = in_force(&old, &new);
+            assert_eq!(next.imports, old.imports, "{changes}");
+            assert!(std::sync::Arc::ptr_eq(
+                &next.imports[0].converter.compiled,
+                &old.imports[0].converter.compiled
+            ));
+        }
+        // Without a change of its own, an import is not mentioned, and keeps its converter all the same.
+        if setting == "collector.max_event" {
+            let new = with(first, "a/");
+            assert_eq!(diff(&old, &new).to_string(), "taking effect at the next start: collector.max_event");
+            let next = in_force(&old, &new);
+            assert!(std::sync::Arc::ptr_eq(
+                &next.imports[0].converter.compiled,
+                &old.imports[0].converter.compiled
+            ));
+        }
+    }
 }

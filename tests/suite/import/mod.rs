@@ -25,5 +25,6 @@ mod sample;
 mod samples;
 mod shown;
 mod support;
+mod turns;
 mod ways;
 mod writers;

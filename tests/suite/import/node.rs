@@ -143,6 +143,21 @@ async fn files_become_calls_once_whatever_happens_to_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_shuts_down_begins_no_more_files() {
+    let mut stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    stand.settings.collector = "drain_delay = \"4 s\"".to_owned();
+    stand.put("in/a", 0..10).await;
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["known"] == 1).await;
+    node.signal(Signal::TERM);
+    wait::until("the drain", PATIENCE, async || (ask(&node, "/ready").await.status != 200).then_some(()))
+        .await;
+    stand.put("in/b", 0..10).await;
+    assert!(node.exit().await.success());
+    stand.delivered(&[("in/a", 10)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_adds_pauses_and_removes_imports() {
     let mut stand = Stand::start("").await;
     stand.put("in/a", 0..3).await;
@@ -280,6 +295,11 @@ async fn a_pass_is_made_on_request_by_a_node_or_in_its_spool() {
     stand.put_text("in/array", "[1]").await;
     let ran = stand.command(&["run", "orders"], &at).await.code(1);
     assert!(ran.out.contains("s3://files/in/array failed: E-FORMAT"), "{ran:?}");
+    // The environment names the node, unless a configuration is typed.
+    let mut by_environment = command();
+    by_environment.args(["import", "run", "orders", "--json"]).env("FOREBAY_ADMIN_URL", &node.console);
+    let json: Value = serde_json::from_str(&super::support::ran(by_environment).await.code(1).out).unwrap();
+    assert_eq!(json["known"], 5, "{json}");
     let ran = stand.command(&["run", "no"], &at).await.code(2);
     assert!(ran.err.contains("the configuration has no [[import]] no; it has orders, paused"), "{ran:?}");
     stand.command(&["run", "paused"], &at).await.code(2);
@@ -307,6 +327,16 @@ async fn a_pass_is_made_on_request_by_a_node_or_in_its_spool() {
     stand.command(&["rename", "sales", "orders"], &own).await.code(0);
     let ran = stand.command(&["run", "orders"], &own).await.code(1);
     assert!(ran.out.contains("6 objects: 5 known"), "{ran:?}");
+}
+
+/// A command makes one pass, so it must not promise another one, as the alarm of a node does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_in_a_spool_of_its_own_raises_no_alarm() {
+    let stand = Stand::start(&import("gone", "bucket = \"nowhere\"")).await;
+    let config = stand.settings.write().to_str().unwrap().to_owned();
+    let ran = stand.command(&["run", "gone"], &["--config", config.as_str()]).await.code(1);
+    assert!(ran.out.contains("s3://nowhere/ cannot be listed: 404 NoSuchBucket"), "{ran:?}");
+    assert!(!ran.err.contains("every 1 s") && !ran.err.contains("alarm"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -339,6 +369,12 @@ async fn dev_imports_from_its_own_bucket() {
     })
     .await;
     put("in/b").await;
+    // What is wrong in a destination holds back the import, too, and the log says so.
+    let wrong = "[[destination]]\nname = \"laptop\"\ntype = \"htp\"\n";
+    fs::write(&file, format!("{wrong}{}", text("prefix = \"in/\""))).unwrap();
+    let said = "the changed destinations are not in force, nor are changed imports";
+    wait::until("the mistake", PATIENCE, async || node.log().contains(said).then_some(())).await;
+    assert_eq!(import_status(&node, "orders").await["enabled"], false);
     fs::write(&file, text("prefix = \"in/\"")).unwrap();
     assert_eq!(events(2).await, 2);
     assert!(node.terminate().await.success());
