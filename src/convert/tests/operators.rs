@@ -176,6 +176,7 @@ fn operators_give_what_was_computed_by_hand() {
     check(r#"["subtractf","n",["value",0.5]]"#, "4.5");
     check(r#"["multiplyf",["value",1.5],"n"]"#, "7.5");
     check(r#"["dividef",["int",7],["int",2]]"#, "3.5");
+    check(r#"["dividef",["int",1],["int",1709294400250]]"#, "5.850367261799611e-13");
     check(r#"["dividef","n","z"]"#, "-");
     check(r#"["multiplyf",["value",1e300],["value",1e300]]"#, "-");
     check(r#"["addf",["value","inf"],"n"]"#, "-");

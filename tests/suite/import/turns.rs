@@ -1,8 +1,8 @@
 //! Under a name one task works at a time, whatever becomes of a rename: an import that comes back waits for the
 //! end of the pass that it had begun before.
 
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::admin::BucketImportError;
@@ -44,12 +44,15 @@ fn config(names: &[&str]) -> Config {
 struct Stand {
     imports: Arc<BucketImports>,
     _node: Node,
-    _silent: TcpListener,
+    silent: TcpListener,
+    /// Requests of listings, which are never answered.
+    asked: Mutex<Vec<TcpStream>>,
 }
 
 impl Stand {
     async fn start() -> Self {
         let (node, silent) = (node(), TcpListener::bind("127.0.0.1:0").unwrap());
+        silent.set_nonblocking(true).unwrap();
         let settings = S3Settings {
             region: Some("us-east-1".to_owned()),
             endpoint_url: Some(format!("http://{}", silent.local_addr().unwrap())),
@@ -71,7 +74,7 @@ impl Stand {
             random: Arc::new(SystemRandom),
             live: None,
         };
-        Self { imports: Arc::new(BucketImports::new(deps)), _node: node, _silent: silent }
+        Self { imports: Arc::new(BucketImports::new(deps)), _node: node, silent, asked: Mutex::default() }
     }
 
     fn set(&self, names: &[&str]) {
@@ -83,9 +86,12 @@ impl Stand {
         self.imports.shown().iter().any(|shown| shown.name == name && shown.pass_since_ms.is_some())
     }
 
+    /// Begins an import, and waits until its pass has asked for the listing.
     async fn begun(&self, name: &str) {
         self.set(&[name]);
-        wait::until("the pass", PATIENCE, async || self.works(name).then_some(())).await;
+        let asked = wait::until("the listing", PATIENCE, async || self.silent.accept().ok()).await;
+        self.asked.lock().unwrap().push(asked.0);
+        assert!(self.works(name), "no pass is under way");
     }
 }
 
