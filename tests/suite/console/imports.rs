@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::browser::Browser;
 use super::{import_some, run};
-use crate::support::forebay::{Flush, Forebay};
+use crate::support::forebay::{Flush, Forebay, Starting};
 
 #[tokio::test]
 async fn an_import_shows_what_was_rejected_and_the_command_that_retries_it() {
@@ -52,6 +52,52 @@ async fn an_import_shows_what_was_rejected_and_the_command_that_retries_it() {
     page.see_in(".side .facts", "3 in a row").await;
     page.see_in(".side", "--force").await;
     page.accessible("an import that was given up").await;
+    assert_eq!(page.act("sideways", json!({})).await, 0);
+    page.nothing_wrong().await;
+}
+
+const CONVERTER: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":{
+    "event_type":["path","e"],"user_id":["path","u"]}}}"#;
+
+#[tokio::test]
+async fn an_import_of_a_bucket_shows_its_last_pass_and_what_is_not_done() {
+    let Some(mut page) = Browser::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("dev.toml");
+    fs::write(folder.path().join("c.json"), CONVERTER).unwrap();
+    let import = |enabled: bool| {
+        format!(
+            "[[import]]\nname = \"orders\"\nbucket = \"forebay\"\nprefix = \"in/\"\nconverter = \"c.json\"\n\
+             insert_id_window = \"0 s\"\nenabled = {enabled}\n"
+        )
+    };
+    fs::write(&file, import(true)).unwrap();
+    let more = ["--config", file.to_str().unwrap()];
+    let forebay = Starting::dev_with(&folder.path().join("dev"), Flush::LATE, &more).dev_ready().await;
+    let bucket = forebay.bucket();
+    for (key, text) in
+        [("in/a", "{\"e\":\"a\",\"u\":\"u\"}\n"), ("in/b", "[{\"e\":\"b\",\"u\":\"u\"}]\n"), ("in/c/", "")]
+    {
+        let body = text.as_bytes().to_vec().into();
+        bucket.client.put_object().bucket("forebay").key(key).body(body).send().await.unwrap();
+    }
+    let url = format!("{}/#/imports", forebay.console);
+    page.open(&url).await;
+    page.see("1 import of a bucket").await;
+    page.see_in("tbody tr .state", "1 file not done").await;
+    page.click_in("table .row-button", "orders").await;
+    page.see_in(".side .bar", "1 of 2").await;
+    page.see_in(".side .errors", "1 folder markers").await;
+    page.see_in(".side .errors", "s3://forebay/in/b").await;
+    page.see_in(".side .errors", "E-FORMAT").await;
+    page.see_in(".side pre", "forebay import run orders").await;
+    page.accessible("an opened import of a bucket").await;
+
+    fs::write(&file, import(false)).unwrap();
+    page.see_in("tbody tr .state", "paused").await;
+    page.act("open", json!({ "url": url, "theme": "dark", "width": 390, "height": 844 })).await;
+    page.see_in("tbody tr .state", "paused").await;
+    page.accessible("a paused import of a bucket").await;
     assert_eq!(page.act("sideways", json!({})).await, 0);
     page.nothing_wrong().await;
 }

@@ -93,8 +93,20 @@ function status (scenario) {
     open_batches: sources.filter((one) => one.pending_calls).length, oldest_undelivered_seconds: sources.reduce((old, one) => Math.max(old ?? 0, one.oldest_undelivered_seconds ?? 0) || null, null),
     totals, s3_proxy: null,
     ledger: { balanced: scenario !== 'unbalanced', differences: scenario === 'unbalanced' ? ['checkout-web, hour 2026-11-23T04:00:00Z: stored 122400, delivered + pending + lost 122388'] : [], totals: counts, object_sets: isEmpty(scenario) ? zero : ledger(49_414, 12), dead_letters: zero },
-    sealed_objects: outage ? 6 : 0, sources
+    sealed_objects: outage ? 6 : 0, sources, imports: isEmpty(scenario) ? [] : bucketImports(outage)
   }
+}
+
+function bucketImports (outage) {
+  const t = now()
+  const pass = { began_ms: t - 24_400, ended_ms: t - 21_000, listed: 1_214, list_requests: 2, known: 1_198, skipped: { folder: 3, foreign: 6 }, files: { done: 4, poison: 2, failed: 1 }, not_begun: 0, rows: 48_212, stored: 48_190, rejected: 22, skipped_rows: 310, stopped: false, not_done: [{ name: 's3://acme-lake/orders/2026/11/22/orders_2026-11-22T04.json.gz', became: 'poison', error: 'E-GZIP: the stream ends after 4,194,304 bytes, before its end is marked: upload the file again' }, { name: 's3://acme-lake/orders/2026/11/22/orders_2026-11-22T05.json.gz', became: 'failed', error: 'E-S3: get of the object: 503 SlowDown; it is tried again' }], failed: null }
+  const one = (name, source, place, more) => ({ name, source, place, enabled: true, pass_since_ms: null, pass_rows: 0, last: pass, next_ms: t + 39_000, failing: null, failing_since_ms: null, ...more })
+  return [
+    one('orders', 'checkout-web', 's3://acme-lake/orders/', {}),
+    one('accounts-of-the-crm-nightly', 'crm-sync', 's3://acme-lake/exports/crm/nightly/accounts/', outage ? { failing: 's3://acme-lake/exports/crm/nightly/accounts/ cannot be listed: 403 AccessDenied; allow s3:ListBucket on arn:aws:s3:::acme-lake', failing_since_ms: t - 940_000, last: null } : { pass_since_ms: t - 12_000, pass_rows: 120_400 }),
+    one('profiles', 'crm-sync', 's3://acme-lake/profiles/', { last: { ...pass, files: { done: 12 }, skipped: {}, not_done: [], rejected: 0 } }),
+    one('history', 'checkout-web', 's3://acme-lake/history/', { enabled: false, next_ms: null, last: null })
+  ]
 }
 
 function history (scenario) {

@@ -49,6 +49,7 @@ export type Status = {
   open_batches: number; oldest_undelivered_seconds: number | null; totals: Totals; s3_proxy: string | null
   refusals?: Refusals[]
   ledger: Ledger | null; sealed_objects: number; sources: SourceStatus[]
+  imports?: BucketImport[]
 }
 
 export type History = {
@@ -110,6 +111,19 @@ export type Import = {
   rows_read: number; stored: number; repeated: number; refused: number; rejected: number
   errors: { code: string; count: number; example: string | null }[]
   rejects_file?: string | null; retry?: string | null; attempts?: number; why: string | null; next?: string | null
+}
+
+/** A pass over the bucket of an import. `skipped` and `files` count by reason and by what became of them. */
+export type Pass = {
+  began_ms: number; ended_ms: number; listed: number; list_requests: number; known: number
+  skipped: Record<string, number>; files: Record<string, number>; not_begun: number
+  rows: number; stored: number; rejected: number; skipped_rows: number; stopped: boolean
+  not_done: { name: string; became: string; error: string | null }[]; failed: { kind: string; what: string } | null
+}
+
+export type BucketImport = {
+  name: string; source: string; place: string; enabled: boolean; pass_since_ms: number | null; pass_rows: number
+  last: Pass | null; next_ms: number | null; failing: string | null; failing_since_ms: number | null
 }
 
 export type Imports = { imports: Import[]; total: number; loading?: boolean; problem?: string | null }

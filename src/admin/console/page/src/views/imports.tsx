@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks'
 import { type Import, type Imports as Answer, query } from '../api'
 import { count, dateTime, millis, NONE, plural, seconds, sentence } from '../format'
-import { useNow } from '../node'
+import { useNode, useNow } from '../node'
 import { Code } from '../parts/copy'
 import { Icon, type IconName, State } from '../parts/icon'
 import { Side } from '../parts/side'
@@ -12,6 +12,7 @@ import { RowsNote, Table } from '../parts/table'
 import { usePolled } from '../poll'
 import { retryCommand } from '../retry'
 import { href } from '../route'
+import { BucketImports } from './bucket-imports'
 
 const EVERY_MS = 3_000
 const LIMIT = 200
@@ -32,6 +33,7 @@ function StateOf ({ one }: { one: Import }) {
 export function Imports () {
   const { data, error } = usePolled<Answer>(`/api/imports${query({ limit: LIMIT })}`, EVERY_MS)
   const now = useNow()
+  const buckets = useNode().status?.imports ?? []
   const [text, setText] = useState('')
   const [opened, setOpened] = useState<string | null>(null)
   const wanted = text.trim().toLowerCase()
@@ -45,11 +47,12 @@ export function Imports () {
       {!data && <Loading error={error} what="The list of imports" />}
       {data?.problem && <p class="failed" role="status"><Icon name="notice" /><span><b>The journal of imports cannot be read.</b> {sentence(data.problem)}</span></p>}
       {data?.loading && <p class="note">The journal is still being read; some imports may be missing.</p>}
-      {data?.imports.length === 0 && (
+      {buckets.length > 0 && <BucketImports imports={buckets} />}
+      {data?.imports.length === 0 && buckets.length === 0 && (
         <Empty title="Nothing was imported yet">
           <p>Calls that exist as CSV files come in with one command. It can be stopped at any moment and continues at the next row:</p>
           <Code text="forebay import csv --source my-app track_orders.csv" what="the command that imports" />
-          <p>The name of the file says what its rows become: <code>track_…</code>, <code>identify_…</code>, <code>object_…</code>. Files that arrive in a bucket can be imported by a function of AWS Lambda, <code>forebay lambda</code>.</p>
+          <p>The name of the file says what its rows become: <code>track_…</code>, <code>identify_…</code>, <code>object_…</code>. Files that arrive in a bucket come in with <code>[[import]]</code> in the configuration, or by a function of AWS Lambda, <code>forebay lambda</code>.</p>
         </Empty>
       )}
       {data && data.imports.length > 0 && <>

@@ -1,0 +1,119 @@
+// The imports of buckets, above the list of files: what their last passes found, and what each waits for.
+
+import { useState } from 'preact/hooks'
+import type { BucketImport, Pass } from '../api'
+import { count, dateTime, millis, NONE, plural, seconds, sentence, until } from '../format'
+import { useNow } from '../node'
+import { Code } from '../parts/copy'
+import { Icon, State } from '../parts/icon'
+import { Side } from '../parts/side'
+import { Ago, Bar, Card, Cut, Facts, Prose } from '../parts/small'
+import { RowsNote, Table } from '../parts/table'
+import { href } from '../route'
+
+/** The files that the detail names; the rest are counted. */
+const NAMED_MAX = 20
+
+const SKIPPED: Record<string, string> = {
+  own: 'objects of Forebay itself', folder: 'folder markers', foreign: 'not matched by filterPattern', empty: 'empty',
+  too_small: 'below min_size', too_large: 'above max_size', archived: 'archived and not restored',
+  old: 'stored before modified_after', missing: 'deleted after the listing', changed: 'replaced after their import began'
+}
+
+const BECAME: Record<string, string> = {
+  failed: 'failed; each pass tries again', poison: 'failed too often', changed: 'changed while being read', missing: 'deleted after the listing',
+  denied: 'access denied', refused: 'refused by the store', stopped: 'stopped; the next pass goes on'
+}
+
+const sum = (counts: Record<string, number>) => Object.values(counts).reduce((all, one) => all + one, 0)
+const done = ({ known, files }: Pass) => known + (files.done ?? 0) + (files.done_before ?? 0)
+const wanted = ({ listed, skipped }: Pass) => Math.max(0, listed - sum(skipped))
+const unfinished = ({ files }: Pass) => sum(files) - (files.done ?? 0) - (files.done_before ?? 0)
+
+export function BucketImports ({ imports }: { imports: BucketImport[] }) {
+  const now = useNow()
+  const [opened, setOpened] = useState<string | null>(null)
+  const shown = imports.find(({ name }) => name === opened)
+  return (
+    <Card title={plural(imports.length, 'import of a bucket', 'imports of buckets')}>
+      <div class={shown ? 'with-side' : undefined}>
+        <Table caption="Imports of buckets" rows={imports} rowKey={({ name }) => name} selected={opened} open={({ name }) => setOpened(name)} columns={[
+          { head: 'Import', width: 'auto', narrow: 'title', cell: ({ name }) => <button type="button" class="row-button" onClick={() => setOpened(name)}><Cut text={name} /></button> },
+          { head: 'State', width: '22%', cell: (one) => <StateOf one={one} /> },
+          { head: 'Bucket', width: '20%', roomy: true, cell: ({ place }) => <Cut text={place} /> },
+          { head: 'Source', width: '12%', roomy: true, cell: ({ source }) => <a href={href('sources', source)}>{source}</a> },
+          { head: 'Files done', width: '112px', number: true, cell: ({ last }) => last ? count(done(last)) : NONE },
+          { head: 'Not done', width: '88px', number: true, cell: ({ last }) => last ? count(unfinished(last) + last.not_begun) : NONE },
+          { head: 'Last pass', width: '104px', roomy: true, cell: ({ last }) => last ? <Ago at={last.ended_ms} /> : NONE }
+        ]} />
+        {shown && <Detail key={shown.name} one={shown} now={now} close={() => setOpened(null)} />}
+      </div>
+      <RowsNote total={imports.length} what="imports" />
+    </Card>
+  )
+}
+
+function StateOf ({ one }: { one: BucketImport }) {
+  const { failing, enabled, pass_since_ms, pass_rows, last } = one
+  if (failing) return <State icon="problem" tone="problem" word="cannot go on" title={failing} />
+  if (!enabled) return <State icon="notice" tone="notice" word="paused" title="enabled = false in the configuration" />
+  if (pass_since_ms != null) return <State icon="busy" tone="quiet" word={pass_rows > 0 ? `reading, ${plural(pass_rows, 'row')}` : 'looking'} />
+  if (!last) return <State icon="quiet" tone="quiet" word="no pass yet" />
+  if (unfinished(last) > 0) return <State icon="notice" tone="notice" word={`${plural(unfinished(last), 'file')} not done`} />
+  if (last.not_begun > 0 || last.stopped) return <State icon="busy" tone="quiet" word="goes on with the next pass" />
+  return <State icon="well" tone="well" word="up to date" />
+}
+
+function Detail ({ one, now, close }: { one: BucketImport; now: number; close: () => void }) {
+  const { last } = one
+  return (
+    <Side label="The import" title={<>{one.name} into <a href={href('sources', one.source)}>{one.source}</a></>} close={close}>
+      <Facts facts={[
+        ['Bucket', <span class="mono wrap">{one.place}</span>],
+        ['State', <StateOf one={one} />],
+        one.pass_since_ms != null && ['Pass under way', `for ${seconds((now - one.pass_since_ms) / 1_000)}, ${plural(one.pass_rows, 'row')} read`],
+        one.pass_since_ms == null && one.enabled && one.next_ms != null && ['Next pass', until(one.next_ms, now)]
+      ]} />
+      {one.failing && <p class="source-why tone-problem"><Icon name="problem" /><span><Prose text={one.failing} />{one.failing_since_ms != null && <> Since <Ago at={one.failing_since_ms} />.</>}</span></p>}
+      {last && <LastPass last={last} />}
+      <h4>Make a pass now</h4>
+      <Code text={`forebay import run ${one.name}`} what="the command that makes a pass" />
+    </Side>
+  )
+}
+
+function LastPass ({ last }: { last: Pass }) {
+  const files = wanted(last)
+  const skipped = Object.entries(last.skipped).filter(([, n]) => n > 0)
+  const others = Object.entries(last.files).filter(([became, n]) => n > 0 && BECAME[became])
+  return (
+    <>
+      <h4>The last pass</h4>
+      {files > 0 && <Bar name="Files done" part={done(last) / files} words={`${count(done(last))} of ${count(files)}`} />}
+      <Facts facts={[
+        ['Ended', `${dateTime(last.ended_ms)}, after ${millis(last.ended_ms - last.began_ms)}`],
+        ['Listed', `${plural(last.listed, 'object')} in ${plural(last.list_requests, 'request')}`],
+        ['Done before', count(last.known)],
+        ['Rows read', count(last.rows)],
+        ['Stored', plural(last.stored, 'call')],
+        ['Rejected', plural(last.rejected, 'row')],
+        last.skipped_rows > 0 && ['Left out', `${plural(last.skipped_rows, 'row')}, by the converter`],
+        last.not_begun > 0 && ['Not begun', `${plural(last.not_begun, 'file')}: the next pass goes on with them`]
+      ]} />
+      {skipped.length > 0 && <>
+        <h4>Skipped</h4>
+        <ul class="errors">{skipped.map(([why, n]) => <li key={why}><b>{count(n)}</b> {SKIPPED[why] ?? why.replaceAll('_', ' ')}</li>)}</ul>
+      </>}
+      {others.length > 0 && <>
+        <h4>Not done</h4>
+        <ul class="errors">{others.map(([became, n]) => <li key={became}><b>{plural(n, 'file')}</b>: {BECAME[became]}</li>)}</ul>
+        <ul class="errors">
+          {last.not_done.slice(0, NAMED_MAX).map(({ name, became, error }) => (
+            <li key={name}><span class="mono wrap">{name}</span><p class="quiet">{error ? sentence(error) : became.replaceAll('_', ' ')}</p></li>
+          ))}
+        </ul>
+        {unfinished(last) > Math.min(NAMED_MAX, last.not_done.length) && <p class="note">The first {Math.min(NAMED_MAX, last.not_done.length)} of {count(unfinished(last))} are named.</p>}
+      </>}
+    </>
+  )
+}
