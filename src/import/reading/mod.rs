@@ -19,6 +19,10 @@ pub mod guard;
 pub mod local;
 pub mod names;
 pub mod opened;
+#[cfg(feature = "parquet")]
+pub mod parquet;
+#[cfg(feature = "parquet")]
+pub mod ranged;
 pub mod s3;
 pub mod s3_object;
 pub mod temporary;

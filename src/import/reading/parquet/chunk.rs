@@ -1,0 +1,128 @@
+//! The bytes of one column in one row group, a piece at a time.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::parquet::errors::{ParquetError, Result};
+use ::parquet::file::reader::{ChunkReader, Length};
+use bytes::Bytes;
+
+use super::fault::ParquetFault;
+use super::ranges::Ranges;
+
+/// The file, and why it could not be read: the library hides such an error in one of its own.
+pub(super) struct Source {
+    pub(super) ranges: Box<dyn Ranges>,
+    failed: Mutex<Option<io::Error>>,
+}
+
+impl Source {
+    pub(super) fn new(ranges: Box<dyn Ranges>) -> Self {
+        Self { ranges, failed: Mutex::new(None) }
+    }
+
+    fn read(&self, from: u64, len: usize) -> io::Result<Bytes> {
+        self.ranges.read(from, len).map_err(|error| {
+            let shown = io::Error::from(error.kind());
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            shown
+        })
+    }
+
+    /// The fault that an error of the library stands for.
+    pub(super) fn fault(&self, part: &str, error: &ParquetError) -> ParquetFault {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or_else(|| ParquetFault::of_library(part, error), ParquetFault::Unread)
+    }
+}
+
+/// The bytes of a column in a row group. In memory are at most a piece, or a longer page.
+#[derive(Clone)]
+pub(super) struct Chunk(Arc<Inner>);
+
+struct Inner {
+    source: Arc<Source>,
+    /// Where the column's bytes end in the file.
+    end: u64,
+    piece: Mutex<Piece>,
+}
+
+/// Bytes of the file, and where they begin.
+#[derive(Default)]
+pub(super) struct Piece {
+    pub(super) from: u64,
+    pub(super) bytes: Bytes,
+}
+
+impl Chunk {
+    pub(super) fn new(source: Arc<Source>, end: u64, first: Piece) -> Self {
+        Self(Arc::new(Inner { source, end, piece: Mutex::new(first) }))
+    }
+
+    /// The bytes in memory from `from`: `least` or more. Others are read first.
+    fn from(&self, from: u64, least: usize) -> io::Result<Bytes> {
+        let mut piece = self.0.piece.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(skipped) = from.checked_sub(piece.from).and_then(|skipped| usize::try_from(skipped).ok())
+            && piece.bytes.len() >= skipped.saturating_add(least)
+        {
+            return Ok(piece.bytes.slice(skipped..));
+        }
+        let left = usize::try_from(self.0.end.saturating_sub(from)).unwrap_or(usize::MAX);
+        if left < least {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // The piece before is freed first.
+        *piece = Piece::default();
+        let bytes = self.0.source.read(from, self.0.source.ranges.piece_bytes().max(least).min(left))?;
+        *piece = Piece { from, bytes: bytes.clone() };
+        Ok(bytes)
+    }
+}
+
+impl Length for Chunk {
+    fn len(&self) -> u64 {
+        self.0.source.ranges.size()
+    }
+}
+
+impl ChunkReader for Chunk {
+    type T = ChunkRead;
+
+    fn get_read(&self, start: u64) -> Result<ChunkRead> {
+        Ok(ChunkRead { chunk: self.clone(), at: start, bytes: Bytes::new() })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        match self.from(start, length) {
+            Ok(bytes) => Ok(bytes.slice(..length)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(ParquetError::EOF("a page is longer than its column".to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Reads a column's bytes from a place in the file.
+pub(super) struct ChunkRead {
+    chunk: Chunk,
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Read for ChunkRead {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.bytes.is_empty() {
+            if self.at >= self.chunk.0.end {
+                return Ok(0);
+            }
+            self.bytes = self.chunk.from(self.at, 1)?;
+        }
+        let len = buf.len().min(self.bytes.len());
+        if let Some(to) = buf.get_mut(..len) {
+            to.copy_from_slice(&self.bytes.split_to(len));
+        }
+        self.at += len as u64;
+        Ok(len)
+    }
+}
