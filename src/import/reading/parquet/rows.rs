@@ -1,34 +1,19 @@
 //! The rows of a parquet file, in order.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use ::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
-use super::chunk::{Chunk, Piece, Source};
+use super::chunk::Source;
 use super::column::Column;
 use super::fault::ParquetFault;
 use super::footer;
-use super::kind::Kind;
+use super::group::{BATCH_ROWS_MAX, batch_rows, begin_group, check_places, ended, part_of};
 use super::leaf::Leaf;
-use super::pages::MaxLevels;
+use super::needed::{NO_SLOT, columns_of};
 use super::ranges::Ranges;
-use super::shape;
 use crate::convert::{Columns, Row, RowReject};
-use crate::words::outside_text;
-
-/// The most rows of a batch.
-const BATCH_ROWS_MAX: usize = 1_024;
-
-/// The values that a batch has about at most, if lists are long or columns many.
-const BATCH_VALUES: u64 = 256 * 1_024;
-
-/// The bytes of values that a batch has about at most.
-const BATCH_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Bytes that nobody needs are read if they are at most as many and others beside them are read.
-const GAP_BYTES_MAX: u64 = 64 * 1024;
 
 /// What a read of a row gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,10 +74,7 @@ impl ParquetRows {
         };
         let with_rows = |group: &&RowGroupMetaData| group.num_rows() > 0;
         for group in rows.metadata.row_groups().iter().filter(with_rows) {
-            for leaf in rows.columns.iter().flat_map(|column| &column.leaves) {
-                let found = range_of(group, leaf, rows.source.ranges.size()).map(drop);
-                found.map_err(|error| of_group(&rows.columns, leaf, error))?;
-            }
+            check_places(group, &rows.columns, rows.source.ranges.size())?;
         }
         Ok(rows)
     }
@@ -133,7 +115,7 @@ impl ParquetRows {
         self.position += 1;
         self.columns.iter_mut().for_each(Column::step);
         let mut rejected = None;
-        for column in &self.columns {
+        for column in self.columns.iter().filter(|column| column.slot != NO_SLOT) {
             match column.value(at) {
                 Ok(value) => row.set(column.slot, value),
                 Err(reject) => rejected = Some(reject),
@@ -253,154 +235,4 @@ impl ParquetRows {
         }
         Ok(false)
     }
-}
-
-/// The needed columns that the file has. Of equal names the last counts, as in JSON.
-fn columns_of(
-    metadata: &ParquetMetaData,
-    needed: &Columns,
-    encrypted: &BTreeSet<usize>,
-) -> Result<Vec<Column>, ParquetFault> {
-    let schema = metadata.file_metadata().schema_descr();
-    let mut columns: Vec<Column> = Vec::new();
-    let mut first_leaf = 0;
-    for field in schema.root_schema().get_fields() {
-        let from = first_leaf;
-        first_leaf += leaves_in(field);
-        let Some(slot) = needed.slot(field.name().as_bytes()) else { continue };
-        let name = outside_text(field.name()).to_string();
-        if encrypted.range(from..first_leaf).next().is_some() {
-            let text = format!("column {name} is encrypted; write it without encryption");
-            return Err(ParquetFault::Refused(text));
-        }
-        let (root, kinds) = shape::shape_of(field).map_err(|what| {
-            ParquetFault::Refused(format!("column {name} has {what}, which cannot be read"))
-        })?;
-        let leaf = |(at, kind): (usize, Kind)| {
-            let about = schema.columns().get(from + at)?;
-            let max = MaxLevels { definition: about.max_def_level(), repetition: about.max_rep_level() };
-            Some(Leaf::new(from + at, kind, max))
-        };
-        let leaves: Option<Vec<Leaf>> = kinds.into_iter().enumerate().map(leaf).collect();
-        let leaves = leaves.ok_or_else(|| ParquetFault::damaged("its schema is incomplete"))?;
-        columns.retain(|column| column.slot != slot);
-        columns.push(Column::new(slot, name, root, leaves));
-    }
-    Ok(columns)
-}
-
-/// How many leaves a part of the schema has.
-fn leaves_in(part: &::parquet::schema::types::Type) -> usize {
-    if part.is_primitive() { 1 } else { part.get_fields().iter().map(|field| leaves_in(field)).sum() }
-}
-
-/// A column in a row group, for people.
-fn part_of(column: &str, group: usize) -> String {
-    format!("column {column} in row group {group}")
-}
-
-fn ended(part: &str, rows: u64, said: u64) -> ParquetFault {
-    ParquetFault::damaged(format!("{part} ends after {rows} of {said} rows"))
-}
-
-fn of_group(columns: &[Column], leaf: &Leaf, error: ParquetFault) -> ParquetFault {
-    let column = columns.iter().find(|column| column.leaves.iter().any(|of_it| of_it.column == leaf.column));
-    let name = column.map_or("", |column| &*column.name);
-    match error {
-        ParquetFault::Damaged(text) => ParquetFault::Damaged(format!("column {name} {text}")),
-        ParquetFault::Refused(text) => ParquetFault::Refused(format!("column {name} {text}")),
-        unread @ ParquetFault::Unread(_) => unread,
-    }
-}
-
-/// Where the bytes of a leaf are in the file: from and to. Errors: the text goes on after the column's name.
-fn range_of<'m>(
-    group: &'m RowGroupMetaData,
-    leaf: &Leaf,
-    size: u64,
-) -> Result<(&'m ColumnChunkMetaData, u64, u64), ParquetFault> {
-    let outside = || ParquetFault::damaged("lies outside of the file");
-    let about = group.columns().get(leaf.column).ok_or_else(outside)?;
-    if about.file_path().is_some() {
-        return Err(ParquetFault::Refused("is in another file".to_owned()));
-    }
-    let from = about.dictionary_page_offset().unwrap_or_else(|| about.data_page_offset());
-    let found = u64::try_from(from).ok().zip(u64::try_from(about.compressed_size()).ok());
-    let (from, len) = found.ok_or_else(outside)?;
-    match from.checked_add(len) {
-        // No column is before the first bytes, or in the last ones.
-        Some(to) if from >= 4 && to <= size.saturating_sub(8) => Ok((about, from, to)),
-        _ => Err(outside()),
-    }
-}
-
-/// The rows of a batch: fewer where each row has many values, or long ones.
-fn batch_rows(group: &RowGroupMetaData, columns: &[Column]) -> usize {
-    let rows = u64::try_from(group.num_rows()).unwrap_or(1).max(1);
-    let (mut values, mut bytes) = (0_u64, 0_u64);
-    for leaf in columns.iter().flat_map(|column| &column.leaves) {
-        let Some(about) = group.columns().get(leaf.column) else { continue };
-        values = values.saturating_add(u64::try_from(about.num_values()).unwrap_or(0));
-        bytes = bytes.saturating_add(u64::try_from(about.uncompressed_size()).unwrap_or(0));
-    }
-    let fit = |most: u64, all: u64| most / all.div_ceil(rows).max(1);
-    let fit = fit(BATCH_VALUES, values).min(fit(BATCH_BYTES, bytes));
-    usize::try_from(fit).unwrap_or(1).clamp(1, BATCH_ROWS_MAX)
-}
-
-/// Begins a row group: reads the first bytes of each column, and begins its leaves.
-fn begin_group(
-    source: &Arc<Source>,
-    group: &RowGroupMetaData,
-    number: usize,
-    columns: &mut [Column],
-    in_batch: &Arc<AtomicU64>,
-) -> Result<(), ParquetFault> {
-    let size = source.ranges.size();
-    let rows = usize::try_from(group.num_rows()).unwrap_or(0);
-    let mut firsts = Vec::new();
-    for leaf in columns.iter().flat_map(|column| &column.leaves) {
-        let (_, from, to) = range_of(group, leaf, size)?;
-        let piece = source.ranges.piece_bytes().max(1) as u64;
-        firsts.push((from, to.min(from.saturating_add(piece))));
-    }
-    let mut pieces = first_pieces(source, &firsts)?.into_iter();
-    for column in columns {
-        let name = &column.name;
-        for leaf in &mut column.leaves {
-            let (about, _, to) = range_of(group, leaf, size)?;
-            let chunk = Chunk::new(Arc::clone(source), to, pieces.next().unwrap_or_default());
-            let begun = leaf.begin(chunk, about, rows, in_batch);
-            begun.map_err(|error| source.fault(&part_of(name, number), &error))?;
-        }
-    }
-    Ok(())
-}
-
-/// Reads these ranges (from, to), those near each other as one. The pieces are in the order of the ranges.
-fn first_pieces(source: &Source, ranges: &[(u64, u64)]) -> Result<Vec<Piece>, ParquetFault> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_unstable();
-    let most = source.ranges.piece_bytes().max(1) as u64;
-    let mut joined: Vec<(u64, u64)> = Vec::new();
-    for (from, to) in sorted {
-        match joined.last_mut() {
-            Some((first, last)) if from <= last.saturating_add(GAP_BYTES_MAX) && to - *first <= most => {
-                *last = to.max(*last);
-            }
-            _ => joined.push((from, to)),
-        }
-    }
-    let len = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(0);
-    let wanted: Vec<_> = joined.iter().map(|(from, to)| (*from, len(*from, *to))).collect();
-    let read = source.ranges.read_all(&wanted).map_err(ParquetFault::Unread)?;
-    let piece = |(from, to): &(u64, u64)| {
-        let (at, bytes) = joined.iter().zip(&read).find(|((first, last), _)| first <= from && to <= last)?;
-        let skipped = len(at.0, *from);
-        let range = skipped..skipped + len(*from, *to);
-        bytes.get(range.clone())?;
-        Some(Piece { from: *from, bytes: bytes.slice(range) })
-    };
-    // A piece that is missing is read when it is needed.
-    Ok(ranges.iter().map(|range| piece(range).unwrap_or_default()).collect())
 }

@@ -1,5 +1,8 @@
 //! The texts of values that JSON has no form for.
 
+use std::fmt::Write as _;
+use std::str;
+
 use ::parquet::data_type::Int96;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +16,25 @@ const FLOAT_DIGITS: usize = 15;
 
 /// Appends a date, as days since 1970: `2024-01-31`.
 pub(super) fn date(days: i64, out: &mut String) {
+    let (year, month, day) = civil(days);
+    let mut text = Ascii::default();
+    // Most years have four digits.
+    if (0..=9_999).contains(&year) {
+        text.digits(year.unsigned_abs(), 4);
+    } else {
+        // ISO 8601 wants a sign before years of more digits.
+        out.push(if year < 0 { '-' } else { '+' });
+        digits(year.unsigned_abs(), 6, out);
+    }
+    text.byte(b'-');
+    text.digits(month, 2);
+    text.byte(b'-');
+    text.digits(day, 2);
+    out.push_str(text.as_str());
+}
+
+/// The year, month and day of a number of days since 1970.
+fn civil(days: i64) -> (i64, u64, u64) {
     // Days since the 1st of March of the year 0, in eras of 400 years. A year that begins in March has its leap
     // day at its end, so that the months before it do not depend on it.
     let days = days + 719_468;
@@ -22,18 +44,7 @@ pub(super) fn date(days: i64, out: &mut String) {
     let months = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * months + 2) / 5 + 1;
     let month = if months < 10 { months + 3 } else { months - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    if (0..=9_999).contains(&year) {
-        digits(year.unsigned_abs(), 4, out);
-    } else {
-        // ISO 8601 wants a sign before years of more digits.
-        out.push(if year < 0 { '-' } else { '+' });
-        digits(year.unsigned_abs(), 6, out);
-    }
-    out.push('-');
-    digits(month.unsigned_abs(), 2, out);
-    out.push('-');
-    digits(day.unsigned_abs(), 2, out);
+    (year_of_era + era * 400 + i64::from(month <= 2), month.unsigned_abs(), day.unsigned_abs())
 }
 
 /// Appends a time of day: `12:34:56.789`.
@@ -44,13 +55,19 @@ pub(super) fn time(of_day: i64, fraction: Fraction, out: &mut String) {
         out.push('-');
     }
     let seconds = seconds.unsigned_abs();
-    digits(seconds / 3_600, 2, out);
-    out.push(':');
-    digits(seconds / 60 % 60, 2, out);
-    out.push(':');
-    digits(seconds % 60, 2, out);
-    out.push('.');
-    digits(rest.unsigned_abs(), fraction.digits(), out);
+    if seconds >= 360_000 {
+        // More hours than a day has. The two last digits follow.
+        digits(seconds / 360_000, 1, out);
+    }
+    let mut text = Ascii::default();
+    text.digits(seconds / 3_600 % 100, 2);
+    text.byte(b':');
+    text.digits(seconds / 60 % 60, 2);
+    text.byte(b':');
+    text.digits(seconds % 60, 2);
+    text.byte(b'.');
+    text.digits(rest.unsigned_abs(), fraction.digits());
+    out.push_str(text.as_str());
 }
 
 /// Appends a time, since 1970: `2024-01-31T12:34:56.789Z`.
@@ -62,20 +79,41 @@ pub(super) fn timestamp(since: i64, fraction: Fraction, out: &mut String) {
     out.push('Z');
 }
 
+/// A short text, which is appended at once.
+#[derive(Default)]
+struct Ascii {
+    bytes: [u8; 24],
+    len: usize,
+}
+
+impl Ascii {
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Adds the last digits of a number.
+    fn digits(&mut self, number: u64, count: usize) {
+        let mut rest = number;
+        let end = self.len + count;
+        for place in self.bytes.get_mut(self.len..end).unwrap_or_default().iter_mut().rev() {
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        self.len = end;
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(self.bytes.get(..self.len).unwrap_or_default()).unwrap_or_default()
+    }
+}
+
 /// Appends a number with at least this many digits.
 fn digits(number: u64, least: usize, out: &mut String) {
-    let mut text = [b'0'; 20];
-    let mut rest = number;
-    let mut len = 0;
-    for place in text.iter_mut().rev() {
-        if rest == 0 && len >= least {
-            break;
-        }
-        *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
-        len += 1;
-    }
-    out.push_str(std::str::from_utf8(text.get(text.len() - len..).unwrap_or_default()).unwrap_or_default());
+    // Writing to a string cannot fail.
+    write!(out, "{number:0least$}").unwrap_or_default();
 }
 
 /// Appends bytes as base64.
@@ -205,6 +243,8 @@ mod tests {
         at(i64::MIN, Fraction::Millis);
         at(i64::MAX, Fraction::Micros);
         assert_eq!(said(|out| time(45_296_789, Fraction::Millis, out)), "12:34:56.789");
+        assert_eq!(said(|out| time(-1_500, Fraction::Millis, out)), "-00:00:02.500");
+        assert_eq!(said(|out| time(400_000_001, Fraction::Millis, out)), "111:06:40.001");
         assert_eq!(said(|out| time(86_400_000_000, Fraction::Micros, out)), "24:00:00.000000");
     }
 

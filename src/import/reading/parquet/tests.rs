@@ -213,7 +213,7 @@ fn a_failure_of_the_store_keeps_its_reason() {
     let columns = all(&bytes).unwrap();
     let changed = |fault: ParquetFault| FileError::from(fault).fault == FileFault::Changed;
     assert!(changed(ParquetRows::open(Box::new(Failing(bytes.clone(), u64::MAX)), &columns).unwrap_err()));
-    let failing = Failing(Bytes::from([vec![0; 200_000], bytes.to_vec()].concat()), 150_000);
+    let failing = Failing(Bytes::from([vec![0; 200_000], bytes.to_vec()].concat()), 60_000);
     // The places in the footer are those of the file without what stands before it.
     let mut rows = ParquetRows::open(Box::new(failing), &columns).unwrap();
     assert!(changed(lines(&mut rows, &columns).unwrap_err()));
