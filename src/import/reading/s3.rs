@@ -281,7 +281,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "parquet")]
     #[test]
     fn ranges_are_read_in_any_order() {
         use super::super::ranged::Ranged;

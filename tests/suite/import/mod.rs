@@ -18,7 +18,6 @@ mod importer;
 mod kills;
 mod node;
 mod object_sets;
-#[cfg(feature = "parquet")]
 mod parquet;
 mod python_tables;
 mod route;

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use forebay::convert::{Columns, Row};
 use forebay::import::reading::local::LocalFile;

@@ -10,15 +10,30 @@ use bytes::Bytes;
 use super::fault::ParquetFault;
 use super::ranges::Ranges;
 
+/// The bytes of all pieces that are in memory at once.
+const PIECES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The bytes that are read at once, however many leaves there are: requests would be too many.
+const PIECE_BYTES_MIN: usize = 128 * 1024;
+
 /// The file, and why it could not be read: the library hides such an error in one of its own.
 pub(super) struct Source {
     pub(super) ranges: Box<dyn Ranges>,
+    /// How many bytes of a column are read at once; at least 1.
+    pub(super) piece: usize,
     failed: Mutex<Option<io::Error>>,
 }
 
 impl Source {
     pub(super) fn new(ranges: Box<dyn Ranges>) -> Self {
-        Self { ranges, failed: Mutex::new(None) }
+        let piece = ranges.piece_bytes().max(1);
+        Self { ranges, piece, failed: Mutex::new(None) }
+    }
+
+    /// Makes the pieces of so many leaves small enough for all of them to be in memory.
+    pub(super) fn share_memory(&mut self, leaves: usize) {
+        let share = (PIECES_BYTES_MAX / leaves.max(1)).max(PIECE_BYTES_MIN);
+        self.piece = self.piece.min(share);
     }
 
     fn read(&self, from: u64, len: usize) -> io::Result<Bytes> {
@@ -73,7 +88,7 @@ impl Chunk {
         }
         // The piece before is freed first.
         *piece = Piece::default();
-        let bytes = self.0.source.read(from, self.0.source.ranges.piece_bytes().max(least).min(left))?;
+        let bytes = self.0.source.read(from, self.0.source.piece.max(least).min(left))?;
         *piece = Piece { from, bytes: bytes.clone() };
         Ok(bytes)
     }

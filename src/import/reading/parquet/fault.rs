@@ -3,9 +3,11 @@
 use std::io;
 
 use ::parquet::errors::ParquetError;
+use bytes::Bytes;
 
 use crate::import::file_error::FileError;
 use crate::import::reading::{ReadingError, typed};
+use crate::tasks::caught_quietly;
 use crate::words::Told;
 
 /// Why a parquet file cannot be read to its end. Texts may quote names of the file.
@@ -14,7 +16,10 @@ pub enum ParquetFault {
     /// Its bytes could not be read. They may be readable later.
     #[error("{0}")]
     Unread(io::Error),
-    /// It is damaged, or not a parquet file.
+    /// Its end is not that of a parquet file. These are its first bytes.
+    #[error("its end is missing, or it is no parquet file")]
+    NotParquet(Bytes),
+    /// It is damaged.
     #[error("{0}")]
     Damaged(String),
     /// It has something that is needed and that cannot be read.
@@ -47,15 +52,16 @@ impl From<ParquetFault> for FileError {
                 Some(error) => Self::unread(error),
                 None => Self::of_io(&error),
             },
+            not_parquet @ ParquetFault::NotParquet(_) => {
+                Self::content("E-PARQUET", told(&not_parquet.to_string()))
+            }
             ParquetFault::Damaged(text) => Self::content("E-PARQUET", told(&text)),
             ParquetFault::Refused(text) => Self::content("E-PARQUET-TYPE", told(&text)),
         }
     }
 }
 
-impl ParquetFault {
-    /// What a panic of the library means.
-    pub fn of_panic() -> Self {
-        Self::damaged("its content makes no sense")
-    }
+/// Works with the library. It may panic on a damaged file, which is an error of that file alone.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, ParquetFault>) -> Result<T, ParquetFault> {
+    caught_quietly(work).unwrap_or_else(|_| Err(ParquetFault::damaged("its content makes no sense")))
 }

@@ -14,12 +14,15 @@ use super::thrift;
 pub const MAGIC: &[u8; 4] = b"PAR1";
 
 /// The last bytes if the footer is encrypted.
-const MAGIC_ENCRYPTED: &[u8; 4] = b"PARE";
+pub const MAGIC_ENCRYPTED: &[u8; 4] = b"PARE";
 
 const IS_ENCRYPTED: &str = "it is encrypted; write it without encryption";
 
 /// The bytes at the end that are read first: most footers are in them.
 const TAIL_BYTES: usize = 128 * 1024;
+
+/// The bytes at the beginning that show what another file is.
+pub const HEAD_BYTES: usize = 8_000;
 
 /// The longest footer, in bytes. In memory it takes several times as much.
 const FOOTER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -29,7 +32,10 @@ const FOOTER_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(super) fn read(source: &Source) -> Result<(ParquetMetaData, BTreeSet<usize>), ParquetFault> {
     let size = source.ranges.size();
     let unread = ParquetFault::Unread;
-    let cut_off = || ParquetFault::damaged("it is not a parquet file, or its end is missing");
+    let cut_off = || {
+        let len = HEAD_BYTES.min(usize::try_from(size).unwrap_or(HEAD_BYTES));
+        source.ranges.read(0, len).map_or_else(unread, ParquetFault::NotParquet)
+    };
     if size < 12 {
         return Err(cut_off());
     }

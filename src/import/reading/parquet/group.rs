@@ -46,7 +46,7 @@ pub(super) fn check_places(
                 ParquetFault::Refused(text) => {
                     ParquetFault::Refused(format!("column {} {text}", column.name))
                 }
-                unread @ ParquetFault::Unread(_) => unread,
+                other => other,
             })?;
         }
     }
@@ -101,7 +101,7 @@ pub(super) fn begin_group(
     let mut firsts = Vec::new();
     for leaf in columns.iter().flat_map(|column| &column.leaves) {
         let (_, from, to) = range_of(group, leaf, size)?;
-        let piece = source.ranges.piece_bytes().max(1) as u64;
+        let piece = source.piece as u64;
         firsts.push((from, to.min(from.saturating_add(piece))));
     }
     let mut pieces = first_pieces(source, &firsts)?.into_iter();
@@ -121,7 +121,7 @@ pub(super) fn begin_group(
 fn first_pieces(source: &Source, ranges: &[(u64, u64)]) -> Result<Vec<Piece>, ParquetFault> {
     let mut sorted = ranges.to_vec();
     sorted.sort_unstable();
-    let most = source.ranges.piece_bytes().max(1) as u64;
+    let most = source.piece as u64;
     let mut joined: Vec<(u64, u64)> = Vec::new();
     for (from, to) in sorted {
         match joined.last_mut() {

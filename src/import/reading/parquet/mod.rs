@@ -4,6 +4,9 @@
 //! leaves: its own rows panic on some types, and lose the form of others. Only columns that are needed are
 //! read, a batch of rows at a time, so memory does not depend on the file's size.
 //!
+//! Rows are known by their number. The footer says how many each row group has, so going on at a row costs no
+//! more than going on at a row of a row group would: whole row groups are passed over unread.
+//!
 //! A file that is cut off or damaged is an error, never an end: the rows of each column must be as many as the
 //! footer says.
 //!
@@ -37,9 +40,9 @@ mod thrift;
 mod write;
 
 pub use fault::ParquetFault;
-pub use footer::MAGIC;
+pub use footer::{HEAD_BYTES, MAGIC, MAGIC_ENCRYPTED};
 pub use ranges::Ranges;
-pub use rows::{ParquetRows, RowRead};
+pub use rows::{ParquetRows, RowRead, WholeRows};
 
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,29 @@ pub(super) fn columns_of(
     Ok(columns)
 }
 
+/// All columns that can be read, those that are needed first and in the slots that they have there; and what
+/// is said of those that cannot be read. Errors: [`ParquetFault`]: a needed column cannot be read.
+pub(super) fn whole(
+    metadata: &ParquetMetaData,
+    needed: &Columns,
+    encrypted: &BTreeSet<usize>,
+) -> Result<(Columns, Vec<String>), ParquetFault> {
+    let mut readable = Vec::new();
+    let mut unread = Vec::new();
+    let mut first_leaf = 0;
+    for field in metadata.file_metadata().schema().get_fields() {
+        let from = first_leaf;
+        first_leaf += leaves_in(field);
+        let is_encrypted = encrypted.range(from..first_leaf).next().is_some();
+        match column(metadata, field, NO_SLOT, from, is_encrypted) {
+            Ok(_) => readable.push(field.name()),
+            Err(error) if needed.slot(field.name().as_bytes()).is_some() => return Err(error),
+            Err(error) => unread.push(error.to_string()),
+        }
+    }
+    Ok((needed.names().chain(readable).collect(), unread))
+}
+
 fn column(
     metadata: &ParquetMetaData,
     field: &Type,

@@ -1,5 +1,6 @@
 //! Where the bytes of a parquet file come from.
 
+use std::fmt;
 use std::io;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use crate::import::reading::local::LocalFile;
 use crate::import::reading::ranged::Ranged;
 
 /// One file, or one version of an object, that is read in ranges. Reading blocks.
-pub trait Ranges: Send + Sync {
+pub trait Ranges: fmt::Debug + Send + Sync {
     /// Its size in bytes.
     fn size(&self) -> u64;
 

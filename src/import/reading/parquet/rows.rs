@@ -7,11 +7,11 @@ use ::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::chunk::Source;
 use super::column::Column;
-use super::fault::ParquetFault;
+use super::fault::{ParquetFault, caught};
 use super::footer;
 use super::group::{BATCH_ROWS_MAX, batch_rows, begin_group, check_places, ended, part_of};
 use super::leaf::Leaf;
-use super::needed::{NO_SLOT, columns_of};
+use super::needed::{NO_SLOT, columns_of, whole};
 use super::ranges::Ranges;
 use crate::convert::{Columns, Row, RowReject};
 
@@ -26,10 +26,19 @@ pub enum RowRead {
     End,
 }
 
-/// Reads the columns that are needed, a batch of rows at a time. Reading blocks.
-///
-/// The library that decodes the pages may panic on a damaged file: use it behind
-/// [`crate::tasks::caught_quietly`]. After a panic or an error the reader is of no use.
+/// The rows of a file with all columns that can be read.
+#[derive(Debug)]
+pub struct WholeRows {
+    /// The rows.
+    pub rows: ParquetRows,
+    /// Their columns: first those that were asked for, in the same slots.
+    pub columns: Columns,
+    /// The columns that cannot be read, and why: a text for each.
+    pub unread: Vec<String>,
+}
+
+/// Reads the columns that are needed, a batch of rows at a time. Reading blocks. After an error each further
+/// read is one, too.
 pub struct ParquetRows {
     source: Arc<Source>,
     metadata: ParquetMetaData,
@@ -46,6 +55,7 @@ pub struct ParquetRows {
     /// The row of the batch that is next.
     at: usize,
     position: u64,
+    has_failed: bool,
     /// The values of lists in the pages of the present batch.
     in_batch: Arc<AtomicU64>,
 }
@@ -56,11 +66,35 @@ impl ParquetRows {
     /// Opens a file and reads its footer. A needed column that the file does not have is missing in its rows.
     /// Errors: [`ParquetFault`]; also if a needed column is of a type that cannot be read.
     pub fn open(ranges: Box<dyn Ranges>, needed: &Columns) -> Result<Self, ParquetFault> {
-        let source = Arc::new(Source::new(ranges));
-        let (metadata, encrypted) = footer::read(&source)?;
-        let columns = columns_of(&metadata, needed, &encrypted)?;
+        caught(|| {
+            let source = Source::new(ranges);
+            let (metadata, encrypted) = footer::read(&source)?;
+            let columns = columns_of(&metadata, needed, &encrypted)?;
+            Self::new(source, metadata, columns)
+        })
+    }
+
+    /// Opens a file to read all columns that can be read; those that are needed must be among them.
+    /// Errors: as for [`ParquetRows::open`].
+    pub fn open_whole(ranges: Box<dyn Ranges>, needed: &Columns) -> Result<WholeRows, ParquetFault> {
+        caught(|| {
+            let source = Source::new(ranges);
+            let (metadata, encrypted) = footer::read(&source)?;
+            let (all, unread) = whole(&metadata, needed, &encrypted)?;
+            // Of two columns with one name one may be encrypted, or of a type that cannot be read.
+            let columns = columns_of(&metadata, &all, &encrypted)?;
+            Ok(WholeRows { rows: Self::new(source, metadata, columns)?, columns: all, unread })
+        })
+    }
+
+    fn new(
+        mut source: Source,
+        metadata: ParquetMetaData,
+        columns: Vec<Column>,
+    ) -> Result<Self, ParquetFault> {
+        source.share_memory(columns.iter().map(|column| column.leaves.len()).sum());
         let rows = Self {
-            source,
+            source: Arc::new(source),
             metadata,
             columns,
             next_group: 0,
@@ -70,6 +104,7 @@ impl ParquetRows {
             batch_rows: 0,
             at: 0,
             position: 0,
+            has_failed: false,
             in_batch: Arc::default(),
         };
         let with_rows = |group: &&RowGroupMetaData| group.num_rows() > 0;
@@ -105,9 +140,23 @@ impl ParquetRows {
         self.metadata.file_metadata().schema().get_fields().iter().map(|field| field.name())
     }
 
+    /// Works with the library, unless an earlier part of the file could not be read: what it has in memory
+    /// then is undefined, and must not look like the end.
+    fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, ParquetFault>,
+    ) -> Result<T, ParquetFault> {
+        if self.has_failed {
+            return Err(ParquetFault::damaged("an earlier part of it could not be read"));
+        }
+        let done = caught(|| work(self));
+        self.has_failed = done.is_err();
+        done
+    }
+
     /// Reads the next row into an empty one. Errors: [`ParquetFault`].
     pub fn read<'a>(&'a mut self, row: &mut Row<'a>) -> Result<RowRead, ParquetFault> {
-        if self.at >= self.batch_rows && !self.read_batch()? {
+        if self.at >= self.batch_rows && !self.guarded(Self::read_batch)? {
             return Ok(RowRead::End);
         }
         let at = self.at;
@@ -127,6 +176,10 @@ impl ParquetRows {
     /// Passes over rows. Whole row groups are not read. Returns how many rows there were, which are fewer only
     /// at the end. Errors: [`ParquetFault`].
     pub fn skip(&mut self, rows: u64) -> Result<u64, ParquetFault> {
+        self.guarded(|reader| reader.pass_over(rows))
+    }
+
+    fn pass_over(&mut self, rows: u64) -> Result<u64, ParquetFault> {
         let mut wanted = rows;
         while wanted > 0 {
             let in_batch = (self.batch_rows - self.at) as u64;
