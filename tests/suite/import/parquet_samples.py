@@ -175,3 +175,8 @@ c.execute("copy (select i32, interval 3 day as iv from t) to '"+out+"/interval.p
 c.execute("set force_mbedtls_unsafe='true'")
 c.execute("pragma add_parquet_key('k','0123456789112345')")
 c.execute("copy (select i32 from t) to '"+out+"/encrypted.parquet' (format parquet, encryption_config {footer_key:'k'})")
+
+# For a first converter: a time in each of two forms, a struct, and a column that cannot be read.
+c.execute("""create table o as select 'buy' as event, 'u'||i%7 as user_id, timestamp '2024-03-01 12:00:00'+to_seconds(i) as "timestamp", 'o'||i as order_id,
+ (i*1.5)::decimal(10,2) total, {'sku':'s'||i,'n':i} item, interval 3 day as wait, case when i=3 then 'inf'::double else 0.5 end as rate from range(0,20) r(i)""")
+c.execute(f"copy o to '{out}/orders.parquet' (format parquet, codec 'zstd')")

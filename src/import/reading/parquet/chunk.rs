@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use super::fault::ParquetFault;
 use super::ranges::Ranges;
+use super::thrift::page_bytes;
+use crate::words::grouped;
 
 /// The bytes of all pieces that are in memory at once.
 const PIECES_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -16,12 +18,18 @@ const PIECES_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The bytes that are read at once, however many leaves there are: requests would be too many.
 const PIECE_BYTES_MIN: usize = 128 * 1024;
 
+/// The most bytes of a page, once it is unpacked. DuckDB makes pages of up to 100,000,000.
+const PAGE_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// The bytes of a page's header that say how long the page is.
+const PAGE_HEAD_BYTES: usize = 32;
+
 /// The file, and why it could not be read: the library hides such an error in one of its own.
 pub(super) struct Source {
     pub(super) ranges: Box<dyn Ranges>,
     /// How many bytes of a column are read at once; at least 1.
     pub(super) piece: usize,
-    failed: Mutex<Option<io::Error>>,
+    failed: Mutex<Option<ParquetFault>>,
 }
 
 impl Source {
@@ -39,15 +47,40 @@ impl Source {
     fn read(&self, from: u64, len: usize) -> io::Result<Bytes> {
         self.ranges.read(from, len).map_err(|error| {
             let shown = io::Error::from(error.kind());
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.fails_with(ParquetFault::Unread(error));
             shown
         })
+    }
+
+    fn fails_with(&self, fault: ParquetFault) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+    }
+
+    /// Checks the header of a page that begins like this: the library reserves what it claims.
+    fn check_page(&self, header: &[u8]) -> io::Result<()> {
+        let fault = match page_bytes(header) {
+            Some(bytes) if bytes <= PAGE_BYTES_MAX => return Ok(()),
+            Some(bytes) => {
+                let (bytes, most) = (grouped(bytes), grouped(PAGE_BYTES_MAX));
+                ParquetFault::Refused(format!(
+                    "a page of it has {bytes} bytes, and at most {most} are read; write smaller pages"
+                ))
+            }
+            None => ParquetFault::damaged("the header of a page makes no sense"),
+        };
+        self.fails_with(fault);
+        Err(io::ErrorKind::InvalidData.into())
     }
 
     /// The fault that an error of the library stands for.
     pub(super) fn fault(&self, part: &str, error: &ParquetError) -> ParquetFault {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failed.map_or_else(|| ParquetFault::of_library(part, error), ParquetFault::Unread)
+        match failed {
+            Some(ParquetFault::Damaged(text)) => ParquetFault::Damaged(format!("{part} is damaged: {text}")),
+            Some(ParquetFault::Refused(text)) => ParquetFault::Refused(format!("{part}: {text}")),
+            Some(fault) => fault,
+            None => ParquetFault::of_library(part, error),
+        }
     }
 }
 
@@ -104,7 +137,7 @@ impl ChunkReader for Chunk {
     type T = ChunkRead;
 
     fn get_read(&self, start: u64) -> Result<ChunkRead> {
-        Ok(ChunkRead { chunk: self.clone(), at: start, bytes: Bytes::new() })
+        Ok(ChunkRead { chunk: self.clone(), at: start, bytes: Bytes::new(), has_begun: false })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -118,11 +151,12 @@ impl ChunkReader for Chunk {
     }
 }
 
-/// Reads a column's bytes from a place in the file.
+/// Reads a column's bytes from a place in the file: the library reads the headers of pages so, and nothing else.
 pub(super) struct ChunkRead {
     chunk: Chunk,
     at: u64,
     bytes: Bytes,
+    has_begun: bool,
 }
 
 impl Read for ChunkRead {
@@ -131,7 +165,16 @@ impl Read for ChunkRead {
             if self.at >= self.chunk.0.end {
                 return Ok(0);
             }
-            self.bytes = self.chunk.from(self.at, 1)?;
+            let inner = &self.chunk.0;
+            let left = usize::try_from(inner.end - self.at).unwrap_or(usize::MAX);
+            if self.has_begun {
+                self.bytes = self.chunk.from(self.at, 1)?;
+            } else {
+                self.bytes = self.chunk.from(self.at, PAGE_HEAD_BYTES.min(left))?;
+                let head = self.bytes.get(..PAGE_HEAD_BYTES).unwrap_or(&self.bytes);
+                inner.source.check_page(head)?;
+                self.has_begun = true;
+            }
         }
         let len = buf.len().min(self.bytes.len());
         if let Some(to) = buf.get_mut(..len) {

@@ -160,6 +160,60 @@ fn a_file_that_is_cut_off_is_an_error() {
     }
 }
 
+/// Every sample, with one bit flipped in each of 200 places and in each of the last 200 bytes.
+#[test]
+fn a_flipped_bit_anywhere_gives_an_error_or_as_many_rows() {
+    let (mut read, mut refused) = (0, 0);
+    for file in fs::read_dir(sample("")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "parquet") {
+            continue;
+        }
+        let whole = fs::read(&path).unwrap();
+        let rows = whole_rows(&Bytes::from(whole.clone())).map(|rows| rows.len()).ok();
+        let step = whole.len().div_ceil(200);
+        let places = (0..whole.len()).step_by(step).chain(whole.len().saturating_sub(200)..whole.len());
+        for (number, at) in places.enumerate() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << (number % 8);
+            match whole_rows(&flipped.into()) {
+                Ok(found) => {
+                    assert_eq!(Some(found.len()), rows, "{} with byte {at} flipped", path.display());
+                    read += 1;
+                }
+                Err(fault) => {
+                    assert!(said(fault).starts_with("E-PARQUET"), "{} {at}", path.display());
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(read > 1_000 && refused > 1_000, "{read} {refused}");
+}
+
+/// The rows with all columns that can be read.
+fn whole_rows(bytes: &Bytes) -> Result<Vec<String>, ParquetFault> {
+    let WholeRows { mut rows, columns, .. } =
+        ParquetRows::open_whole(Box::new(bytes.clone()), &Columns::default())?;
+    lines(&mut rows, &columns)
+}
+
+#[test]
+fn a_page_that_claims_too_many_bytes_is_refused_before_they_are_reserved() {
+    let mut bytes = bytes_of("pyarrow_none.parquet").to_vec();
+    // The first page: its type, and its bytes as a number of five digits of seven bits.
+    assert_eq!(bytes[4..6], [0x15, 0]);
+    let columns: Columns = ["b"].into_iter().collect();
+    let claim = [0x15, 0, 0x15, 0xFE, 0xFF, 0xFF, 0xFF, 0x0F];
+    bytes[4..4 + claim.len()].copy_from_slice(&claim);
+    let mut rows = opened(bytes.into(), &columns).unwrap();
+    let refused = said(lines(&mut rows, &columns).unwrap_err());
+    assert!(refused.contains("a page of it has 2,147,483,647 bytes, and at most 134,217,728"), "{refused}");
+    // An error is no end.
+    assert!(said(lines(&mut rows, &columns).unwrap_err()).contains("an earlier part of it"));
+    assert!(said(rows.skip(1).unwrap_err()).contains("an earlier part of it"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -1,9 +1,10 @@
-//! Looks through a footer before the library reads it.
+//! Looks through a footer, and at the header of each page, before the library reads it.
 //!
 //! The library does not say which columns are encrypted, and reads them as if they were not.
 //!
 //! The library follows the schema by recursion and reserves memory for as many children as a group claims. So
-//! a footer with a few flipped bits could end the process, which no catch prevents.
+//! a footer with a few flipped bits could end the process, which no catch prevents. The same is true of the bytes
+//! that a page claims to have.
 
 use std::collections::BTreeSet;
 
@@ -50,6 +51,21 @@ pub(super) fn check(footer: &[u8]) -> Result<BTreeSet<usize>, ParquetFault> {
         }
     }
     Ok(encrypted)
+}
+
+/// How many bytes a page claims to have once it is unpacked; its header begins like this. `None`: the header makes no
+/// sense.
+pub(super) fn page_bytes(header: &[u8]) -> Option<u64> {
+    let mut scan = Scan { bytes: header };
+    let mut id = 0;
+    // Before it is only the type of the page.
+    while let Some(field) = scan.field(&mut id)? {
+        if (id, field) == (2, kind::I32) {
+            return u64::try_from(scan.zigzag()?).ok();
+        }
+        scan.skip(field, 0)?;
+    }
+    None
 }
 
 #[derive(Default)]
@@ -242,6 +258,15 @@ mod tests {
         }
         bytes.push(0);
         bytes
+    }
+
+    #[test]
+    fn a_page_says_how_many_bytes_it_has() {
+        assert_eq!(page_bytes(&[0x15, 4, 0x15, 200, 1, 0x15]), Some(100));
+        assert_eq!(page_bytes(&[0x25, 200, 1]), Some(100));
+        for nothing in [&[][..], &[0x15, 4], &[0x15, 4, 0x15, 1], &[0x15, 4, 0], &[0x15, 4, 0x15, 0x80]] {
+            assert_eq!(page_bytes(nothing), None, "{nothing:?}");
+        }
     }
 
     #[test]
