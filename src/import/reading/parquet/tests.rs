@@ -160,7 +160,7 @@ fn a_file_that_is_cut_off_is_an_error() {
     }
 }
 
-/// Every sample, with one bit flipped in each of 200 places and in each of the last 200 bytes.
+/// Every sample, with one bit flipped in each of 100 places and in each of the last 100 bytes.
 #[test]
 fn a_flipped_bit_anywhere_gives_an_error_or_as_many_rows() {
     let (mut read, mut refused) = (0, 0);
@@ -171,8 +171,8 @@ fn a_flipped_bit_anywhere_gives_an_error_or_as_many_rows() {
         }
         let whole = fs::read(&path).unwrap();
         let rows = whole_rows(&Bytes::from(whole.clone())).map(|rows| rows.len()).ok();
-        let step = whole.len().div_ceil(200);
-        let places = (0..whole.len()).step_by(step).chain(whole.len().saturating_sub(200)..whole.len());
+        let step = whole.len().div_ceil(100);
+        let places = (0..whole.len()).step_by(step).chain(whole.len().saturating_sub(100)..whole.len());
         for (number, at) in places.enumerate() {
             let mut flipped = whole.clone();
             flipped[at] ^= 1 << (number % 8);
@@ -188,7 +188,7 @@ fn a_flipped_bit_anywhere_gives_an_error_or_as_many_rows() {
             }
         }
     }
-    assert!(read > 1_000 && refused > 1_000, "{read} {refused}");
+    assert!(read > 300 && refused > 300, "{read} {refused}");
 }
 
 /// The rows with all columns that can be read.
