@@ -17,6 +17,7 @@ pub mod gzip;
 pub mod json;
 pub mod line_equals_serde;
 pub mod manifest;
+pub mod parquet;
 pub mod request;
 pub mod settings_document;
 pub mod spool_frames;
@@ -25,7 +26,7 @@ pub mod spool_frames;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("auth_header", auth_header::run),
     ("body_to_lines", body_to_lines::run),
     ("bucket_string", bucket_string::run),
@@ -34,6 +35,7 @@ pub const TARGETS: [Target; 10] = [
     ("gzip", gzip::run),
     ("line_equals_serde", line_equals_serde::run),
     ("manifest", manifest::run),
+    ("parquet", parquet::run),
     ("settings_document", settings_document::run),
     ("spool_frames", spool_frames::run),
 ];

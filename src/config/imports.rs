@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::convert::{Converter, DataType, FILE_BYTES_MAX, FileFormat, Strategy};
+use crate::convert::{Converter, DataType, FILE_BYTES_MAX, Strategy};
 use crate::import::{NotAnAction, OnRowError};
 use crate::object::{BucketString, ExternalId, RoleArn};
 use crate::sources::SourceId;
@@ -383,10 +383,6 @@ fn converter(
     };
     match Converter::load(text.as_bytes(), data_type, strategy, around.max_event) {
         Ok(compiled) => {
-            if compiled.file().format == FileFormat::Parquet {
-                let what = "is for parquet, which is not built yet: fileType must be \"json\" or \"csv\"";
-                reader.refuse("converter", what);
-            }
             Some(ImportConverter { path, text: text.into_bytes().into(), compiled: Arc::new(compiled) })
         }
         Err(error) => {

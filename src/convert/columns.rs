@@ -25,6 +25,17 @@ fn mark(name: &[u8]) -> usize {
     (name.len().wrapping_mul(31) ^ (usize::from(first) << 2) ^ usize::from(last).wrapping_mul(11)) % MARKS
 }
 
+impl<'n> FromIterator<&'n str> for Columns {
+    /// The columns with these names. A name that comes again has the slot of the first.
+    fn from_iter<I: IntoIterator<Item = &'n str>>(names: I) -> Self {
+        let mut columns = Self::default();
+        for name in names {
+            columns.need(name);
+        }
+        columns
+    }
+}
+
 impl Columns {
     /// The names, one for each slot.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {

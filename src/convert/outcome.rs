@@ -11,7 +11,8 @@ pub struct RowReject {
 }
 
 impl RowReject {
-    pub(super) fn new(code: &'static str, message: String) -> Self {
+    /// A reason with its code and its text.
+    pub fn new(code: &'static str, message: String) -> Self {
         Self { code, message }
     }
 }

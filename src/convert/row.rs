@@ -3,7 +3,7 @@
 use super::columns::Columns;
 use super::outcome::RowReject;
 use super::value::{VALUE_DEPTH_MAX, Value};
-use crate::json::{Cursor, ScanError, unescape};
+use crate::json::{Cursor, ScanError, quoted, unescape};
 use crate::words::outside_text_within;
 
 /// One value, or none, for each slot of [`Columns`].
@@ -32,6 +32,23 @@ impl<'a> Row<'a> {
     #[inline]
     pub fn get(&self, slot: usize) -> Option<&Value<'a>> {
         self.slots.get(slot)?.as_ref()
+    }
+
+    /// Appends the row as one JSON object: the columns that it has, by their names.
+    pub fn write(&self, columns: &Columns, out: &mut Vec<u8>) {
+        let mut before = b'{';
+        for (name, value) in columns.names().zip(&self.slots) {
+            let Some(value) = value else { continue };
+            out.push(before);
+            before = b',';
+            quoted::write(name.as_bytes(), false, out);
+            out.push(b':');
+            value.write(out);
+        }
+        if before == b'{' {
+            out.push(before);
+        }
+        out.push(b'}');
     }
 
     /// The same row without values, for the next row of the file: it keeps the memory.
@@ -107,7 +124,13 @@ mod tests {
         assert_eq!(row.get(0), None);
         assert_eq!(row.get(1).unwrap().text().unwrap(), "last");
         assert_eq!(row.get(2), Some(&Value::Null));
+        let mut written = Vec::new();
+        row.write(&columns, &mut written);
+        assert_eq!(written, br#"{"b":"last","c":null}"#);
         row.read_json(&columns, "{}").unwrap();
+        written.clear();
+        row.write(&columns, &mut written);
+        assert_eq!(written, b"{}");
         assert_eq!(row.get(1), None, "nothing stays of the row before");
         let mut next: Row<'_> = row.cleared();
         let line = String::from(r#"{"a":true}"#);

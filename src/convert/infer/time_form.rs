@@ -2,6 +2,8 @@
 
 use crate::call::export_time::{self, Numbers, SECONDS};
 use crate::convert::node::Node;
+use crate::convert::times::ms_of_int96;
+use crate::convert::value::Value;
 
 closed_list! {
     /// The form of times.
@@ -19,6 +21,8 @@ closed_list! {
         Micros,
         /// Unix time in nanoseconds.
         Nanos,
+        /// 96 bits in base64, as parquet has them.
+        Int96,
         /// Different forms, all of which the field `time` can read.
         Several,
     }
@@ -27,6 +31,9 @@ closed_list! {
 impl TimeForm {
     /// The form of one text. `None`: it is no time.
     fn of(said: &str) -> Option<Self> {
+        if is_int96(said) {
+            return Some(Self::Int96);
+        }
         export_time::parse(said.as_bytes(), Numbers::ByMagnitude)?;
         if !export_time::is_number(said.as_bytes()) {
             return Some(Self::Iso);
@@ -53,6 +60,7 @@ impl TimeForm {
             |name: &str, by: i64| Node::List(vec![Node::text(name), Node::text(column), whole(by)]);
         let source = match self {
             Self::Iso => return Node::List(vec![Node::text("iso_time_to_ms"), Node::text(column)]),
+            Self::Int96 => return Node::List(vec![Node::text("int96_time_to_ms"), Node::text(column)]),
             Self::Millis | Self::Several => return Node::text(column),
             Self::Seconds => operator("multiply", 1_000),
             Self::SecondsWithFraction => Node::List(vec![Node::text("round"), operator("multiplyf", 1_000)]),
@@ -66,6 +74,17 @@ impl TimeForm {
         let is_null = Node::List(vec![Node::text("equals"), Node::text(column), null()]);
         Node::List(vec![Node::text("ifelse"), is_null, null(), source])
     }
+}
+
+/// Whether a text is a time of 96 bits. Of other texts with as many characters one in a hundred thousand is within
+/// these years, and all values of a column must be.
+fn is_int96(said: &str) -> bool {
+    const LENGTH: usize = 16;
+    if said.len() != LENGTH {
+        return false;
+    }
+    let Some(Value::Int(ms)) = ms_of_int96(said) else { return false };
+    SECONDS.contains(&i128::from(ms.div_euclid(1_000)))
 }
 
 /// How many values of a column have each form.
@@ -88,6 +107,10 @@ impl TimeForms {
         let of_seconds =
             self.0.get(TimeForm::Seconds as usize).zip(self.0.get(TimeForm::SecondsWithFraction as usize));
         let seconds = of_seconds.filter(|(whole, parts)| **whole + **parts == values);
+        if one.is_none() && self.0.get(TimeForm::Int96 as usize).is_some_and(|count| *count > 0) {
+            // The field `time` cannot read both.
+            return None;
+        }
         Some(one.or(seconds.map(|_| TimeForm::SecondsWithFraction)).unwrap_or(TimeForm::Several))
     }
 }
@@ -111,6 +134,9 @@ mod tests {
         check(&["1709294400250000000"], Some(TimeForm::Nanos));
         check(&["20240301"], Some(TimeForm::Several));
         check(&["1709294400", "2024-03-01T12:00:00Z"], Some(TimeForm::Several));
+        check(&["AP6qCz41AAAwhCUA", "AAAAAAAAAABsbCUA"], Some(TimeForm::Int96));
+        check(&["AP6qCz41AAAwhCUA", "2024-03-01T12:00:00Z"], None);
+        check(&["AAAAAAAAAACMPSUA"], None);
         check(&["1709294400", "yesterday"], None);
         check(&["12", "17"], None);
     }

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 
 use super::conversions::Chosen;
-use crate::convert::sequence_prefix;
+use crate::convert::{FileFormat, sequence_prefix};
 use crate::import::converted::{Conversion, ConvertedRows};
 use crate::import::csv::of_io;
 use crate::import::file_error::FileError;
 use crate::import::file_id::{FileId, id_prefix_of};
 use crate::import::reading::bytes_of::BytesOf;
-use crate::import::reading::opened::{Opened, Options, Text};
+use crate::import::reading::open_file::{OpenFile, OpenObject};
+use crate::import::reading::opened::Options;
 use crate::import::reading::s3_object::S3Object;
 use crate::lock::lock;
 use crate::log::ImportKey;
@@ -22,6 +23,8 @@ use crate::time::UnixMillis;
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
     pub(super) options: Options,
+    /// The format that files have, unless they began with another one.
+    pub(super) format: FileFormat,
     pub(super) random: Arc<dyn Random>,
 }
 
@@ -37,8 +40,8 @@ pub(super) struct ConvertedFile {
     /// Its length, as stored.
     pub(super) bytes: u64,
     bytes_of: BytesOf,
-    /// The text as it was opened to see what the object is, for whoever opens the file first.
-    opened: Arc<Mutex<Option<Text>>>,
+    /// The file as it was opened to see what the object is, for whoever opens it first.
+    opened: Arc<Mutex<Option<OpenFile>>>,
 }
 
 /// The files of an object, whose id is `id`, and whether it is an archive. The same bytes have another version
@@ -52,20 +55,20 @@ pub(super) fn files_of(
 ) -> Result<(Vec<ConvertedFile>, bool), FileError> {
     let key = object.key.as_str().to_owned();
     let bytes_of = BytesOf::Object(Arc::new(object), runtime);
-    let opened = bytes_of.open(&key, &reading.options, &reading.random).map_err(|error| of_io(&error))?;
-    let file = |(name, key): (String, String), id, bytes_of: BytesOf, text| ConvertedFile {
+    let opened = bytes_of.open_as(reading.format, &key, &reading.options, &reading.random);
+    let file = |(name, key): (String, String), id, bytes_of: BytesOf, opened| ConvertedFile {
         name,
         key,
         id,
         bytes: bytes_of.len(),
         bytes_of,
-        opened: Arc::new(Mutex::new(text)),
+        opened: Arc::new(Mutex::new(opened)),
     };
-    let zip = match opened {
-        Opened::Text(text) => {
-            return Ok((vec![file((name.to_owned(), key), id, bytes_of, Some(text))], false));
+    let zip = match opened.map_err(|error| of_io(&error))? {
+        OpenObject::File(input) => {
+            return Ok((vec![file((name.to_owned(), key), id, bytes_of, Some(input))], false));
         }
-        Opened::Zip(zip) => Arc::new(zip),
+        OpenObject::Archive(zip) => Arc::new(zip),
     };
     let mut entries = Vec::new();
     let listed = zip.each_entry(|entry| {
@@ -104,17 +107,17 @@ impl ConvertedFile {
     /// Opens the file at its first row. Blocks.
     /// Errors: [`FileError`]: the file cannot be read as the converter says.
     pub(super) fn open(&self, how: Conversion, reading: &Reading) -> Result<ConvertedRows, FileError> {
-        let encoding = how.converter.file().csv.encoding;
-        // What was opened was opened for the encoding of the import's converter.
-        let first = lock(&self.opened).take().filter(|_| encoding == reading.options.encoding);
-        let text = match first {
-            Some(text) => text,
+        let (format, encoding) = (how.converter.file().format, how.converter.file().csv.encoding);
+        // What was opened was opened for the import's converter.
+        let is_same = (format, encoding) == (reading.format, reading.options.encoding);
+        let input = match lock(&self.opened).take().filter(|_| is_same) {
+            Some(input) => input,
             None => {
                 let options = Options { encoding, ..reading.options.clone() };
-                let text = self.bytes_of.text(&self.key, &options, &reading.random);
-                text.map_err(|error| of_io(&error))?
+                let input = self.bytes_of.file_as(format, &self.key, &options, &reading.random);
+                input.map_err(|error| of_io(&error))?
             }
         };
-        ConvertedRows::open(&self.name, text, how)
+        ConvertedRows::open(&self.name, input, how)
     }
 }

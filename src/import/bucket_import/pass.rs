@@ -86,6 +86,7 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
             limits: Limits { allow_expansion: import.allow_expansion, ..Limits::default() },
             temporary: import.temporary.clone(),
         },
+        format: import.converter.file().format,
         random: Arc::clone(&deps.random),
     };
     let now = deps.clock.wall();

@@ -3,6 +3,7 @@
 use crate::convert::FileFormat;
 use crate::import::csv::format_of;
 use crate::import::file_error::FileError;
+use crate::import::reading::parquet::{MAGIC, MAGIC_ENCRYPTED, ParquetFault};
 use crate::import::reading::text::suggest_encoding;
 
 /// Bytes at the beginning of a text that show whether it is binary.
@@ -18,19 +19,14 @@ pub(in crate::import) fn check(sample: &[u8], format: FileFormat) -> Result<(), 
     let wanted = match format {
         FileFormat::Json => "one JSON object a line",
         FileFormat::Csv => "CSV",
-        FileFormat::Parquet => {
-            let what = "the converter says that the files are parquet, which is not read yet: write them as one JSON \
-                        object a line, or as CSV";
-            return Err(FileError::content(CODE, what));
-        }
+        FileFormat::Parquet => return Err(not_parquet(sample)),
     };
     // A text may begin with the letters by which these formats are known. It has no control characters.
     let is_binary = sample.iter().any(|byte| *byte < b' ' && !byte.is_ascii_whitespace());
     if !is_binary {
         return Ok(());
     }
-    let orc = || sample.starts_with(b"ORC").then_some("ORC");
-    if let Some(found) = format_of(sample).or_else(orc) {
+    if let Some(found) = known(sample) {
         let what = format!("the file is {found}, and the converter reads {wanted}: write such files");
         return Err(FileError::content(CODE, what));
     }
@@ -41,6 +37,35 @@ pub(in crate::import) fn check(sample: &[u8], format: FileFormat) -> Result<(), 
         return Err(FileError::content(CODE, format!("the file looks like {encoding}: write it as UTF-8")));
     }
     Ok(())
+}
+
+fn known(sample: &[u8]) -> Option<&'static str> {
+    format_of(sample).or_else(|| sample.starts_with(b"ORC").then_some("ORC"))
+}
+
+/// The failure of a file of parquet.
+pub(in crate::import) fn of_parquet(fault: ParquetFault) -> FileError {
+    match fault {
+        ParquetFault::NotParquet(head) if !head.starts_with(MAGIC) => not_parquet(&head),
+        fault => fault.into(),
+    }
+}
+
+/// The failure of a file that begins like this and is to be parquet.
+fn not_parquet(head: &[u8]) -> FileError {
+    if head.starts_with(MAGIC_ENCRYPTED) {
+        let what = "the parquet file is encrypted: write it without encryption";
+        return FileError::content("E-PARQUET-TYPE", what);
+    }
+    let text = head.trim_ascii_start();
+    let found = match known(head) {
+        Some(found) => format!("the file is {found}"),
+        None if head.is_empty() => "the file is empty".to_owned(),
+        None if text.starts_with(b"[") || text.starts_with(b"{") => "the file looks like JSON".to_owned(),
+        None => "the file is no parquet".to_owned(),
+    };
+    let what = "and the converter reads parquet: write such files, or change fileType of the converter";
+    FileError::content(CODE, format!("{found}, {what}"))
 }
 
 /// The failure of a file whose first line begins a list.
@@ -67,6 +92,15 @@ mod tests {
         }
         check(b"ORCID,name\n1,a\n", FileFormat::Csv, "");
         check(b"{\0\"\0a\0\"\0:\0\x31\0}\0\n\0", FileFormat::Json, "looks like utf-16le");
-        check(b"PAR1", FileFormat::Parquet, "not read yet");
+        check(
+            b"Obj\x01\x04",
+            FileFormat::Parquet,
+            "E-FORMAT: the file is Avro, and the converter reads parquet",
+        );
+        check(b"ORC\x0a", FileFormat::Parquet, "E-FORMAT: the file is ORC");
+        check(b" [{\"a\":1}]", FileFormat::Parquet, "E-FORMAT: the file looks like JSON");
+        check(b"a,b\n1,2", FileFormat::Parquet, "E-FORMAT: the file is no parquet");
+        check(b"", FileFormat::Parquet, "E-FORMAT: the file is empty");
+        check(b"PARE", FileFormat::Parquet, "E-PARQUET-TYPE: the parquet file is encrypted");
     }
 }

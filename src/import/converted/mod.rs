@@ -1,10 +1,11 @@
-//! The rows of a text as calls, by a converter: JSON lines, or CSV.
+//! The rows of a file as calls, by a converter: JSON lines, CSV, or parquet.
 
 pub(in crate::import) mod format;
 pub(in crate::import) mod lines;
 pub(in crate::import) mod table;
 mod words;
 
+use std::borrow::Cow;
 use std::io::{self, Cursor, Read as _};
 use std::sync::Arc;
 
@@ -12,12 +13,14 @@ use crate::convert::{Calls, Converter, FileFormat, Outcome, Row as Values, RowPl
 use crate::import::csv::{of_io, sample_of};
 use crate::import::file_error::FileError;
 use crate::import::importer::ROWS_MAX;
+use crate::import::reading::open_file::OpenFile;
 use crate::import::reading::opened::Text;
+use crate::import::reading::parquet::{ParquetRows, RowRead};
 use crate::import::reject::Reject;
 use crate::import::row_hash::RowHash;
 use crate::import::rows::{Row, RowReader};
 use crate::time::UnixMillis;
-use crate::words::grouped;
+use crate::words::{counted, grouped};
 
 pub use lines::LINE_BYTES_MAX;
 use lines::{Line, Lines};
@@ -36,7 +39,7 @@ pub struct Conversion {
     pub now: UnixMillis,
 }
 
-/// Reads the rows of a text through a converter. Rows are known by their position.
+/// Reads the rows of a file through a converter. Rows are known by their position.
 pub struct ConvertedRows {
     name: String,
     how: Conversion,
@@ -54,32 +57,39 @@ debug_fields!(ConvertedRows { name, next });
 enum Source {
     Lines { lines: Box<Lines<io::Chain<Cursor<Vec<u8>>, Text>>>, has_begun: bool },
     Table(Box<Table>),
+    Parquet(Box<ParquetRows>),
 }
 
-/// A row as its text has it, for its rejection.
+/// A row as its file has it, for its rejection.
 struct Place<'p> {
     line: u64,
     byte: u64,
-    raw: &'p [u8],
+    raw: Cow<'p, [u8]>,
     is_whole: bool,
 }
 
 impl ConvertedRows {
-    /// Reads the beginning of a text. Errors: [`FileError`]: the text cannot be read, or it is not of the
-    /// converter's format, or its header cannot be used.
-    pub fn open(name: &str, mut text: Text, how: Conversion) -> Result<Self, FileError> {
-        let file = how.converter.file();
-        let (sample, at_end) = sample_of(&mut text, 0).map_err(|error| of_io(&error))?;
-        format::check(&sample, file.format)?;
-        let source = match file.format {
-            FileFormat::Csv => {
-                let columns = how.converter.columns();
-                Source::Table(Box::new(Table::open((sample, at_end), text, &file.csv, columns)?))
+    /// Reads the beginning of a text, or the end of parquet. Errors: [`FileError`]: the file cannot be read, or it
+    /// is not of the converter's format, or its header or a column cannot be used.
+    pub fn open(name: &str, input: OpenFile, how: Conversion) -> Result<Self, FileError> {
+        let (file, columns) = (how.converter.file(), how.converter.columns());
+        let source = match input {
+            OpenFile::Parquet(ranges) => {
+                Source::Parquet(Box::new(ParquetRows::open(ranges, columns).map_err(format::of_parquet)?))
             }
-            FileFormat::Json | FileFormat::Parquet => Source::Lines {
-                lines: Box::new(Lines::new(Cursor::new(sample).chain(text))),
-                has_begun: false,
-            },
+            OpenFile::Text(mut text) => {
+                let (sample, at_end) = sample_of(&mut text, 0).map_err(|error| of_io(&error))?;
+                format::check(&sample, file.format)?;
+                match file.format {
+                    FileFormat::Csv => {
+                        Source::Table(Box::new(Table::open((sample, at_end), text, &file.csv, columns)?))
+                    }
+                    FileFormat::Json | FileFormat::Parquet => Source::Lines {
+                        lines: Box::new(Lines::new(Cursor::new(sample).chain(text))),
+                        has_begun: false,
+                    },
+                }
+            }
         };
         let values = Values::new(how.converter.columns());
         Ok(Self { name: name.to_owned(), how, source, values, calls: Calls::default(), next: 0 })
@@ -144,7 +154,7 @@ fn convert(
 }
 
 fn reject(name: &str, row: u64, place: &Place<'_>, why: RowReject) -> Row {
-    let (raw, raw_base64) = Reject::raw_of(place.raw);
+    let (raw, raw_base64) = Reject::raw_of(&place.raw);
     Row::Rejected(Reject {
         file: name.to_owned(),
         row,
@@ -154,10 +164,20 @@ fn reject(name: &str, row: u64, place: &Place<'_>, why: RowReject) -> Row {
         message: why.message,
         raw,
         raw_base64,
-        content: place.is_whole.then(|| RowHash::of_content(place.raw).to_string()),
+        content: place.is_whole.then(|| RowHash::of_content(&place.raw).to_string()),
         id_taken: None,
         retried: None,
     })
+}
+
+/// Says how many values became null.
+fn warn_about_numbers(name: &str, count: u64) {
+    if count > 0 {
+        let count = counted(count, "number is", "numbers are");
+        tracing::warn!(
+            "{name}: {count} infinite or no number (NaN), which JSON does not have: null in the calls"
+        );
+    }
 }
 
 impl RowReader for ConvertedRows {
@@ -170,7 +190,7 @@ impl RowReader for ConvertedRows {
                 let read = text_of(line).and_then(|text| values.read_json(how.converter.columns(), text));
                 let row = read.and_then(|()| convert(how, *next, &values, calls, out));
                 let Line { bytes: raw, number: line, byte, is_too_long } = line;
-                (row, Place { line, byte, raw, is_whole: !is_too_long })
+                (row, Place { line, byte, raw: raw.into(), is_whole: !is_too_long })
             }
             Source::Table(table) => {
                 let Some(read) = table.next()? else { return Ok(None) };
@@ -178,7 +198,24 @@ impl RowReader for ConvertedRows {
                 let read = read.map(|()| table.fill(&mut values));
                 let row = read.and_then(|()| convert(how, *next, &values, calls, out));
                 let (line, byte) = table.record.begins_at();
-                (row, Place { line, byte, raw: table.record.raw(), is_whole })
+                (row, Place { line, byte, raw: table.record.raw().into(), is_whole })
+            }
+            Source::Parquet(rows) => {
+                let columns = how.converter.columns();
+                let row = match rows.read(&mut values).map_err(format::of_parquet)? {
+                    RowRead::End => {
+                        warn_about_numbers(name, rows.not_in_json());
+                        return Ok(None);
+                    }
+                    RowRead::Row => convert(how, *next, &values, calls, out),
+                    RowRead::Rejected(why) => Err(why),
+                };
+                let mut raw = Vec::new();
+                if row.is_err() {
+                    values.write(columns, &mut raw);
+                }
+                // The file has no lines, and perhaps more columns than these.
+                (row, Place { line: *next + 1, byte: 0, raw: raw.into(), is_whole: false })
             }
         };
         let row = row.unwrap_or_else(|why| reject(name, *next, &place, why));
@@ -190,6 +227,11 @@ impl RowReader for ConvertedRows {
     fn skip(&mut self, rows: u64) -> Result<u64, FileError> {
         for skipped in 0..rows {
             let is_there = match &mut self.source {
+                Source::Parquet(of_file) => {
+                    let passed = of_file.skip(rows).map_err(format::of_parquet)?;
+                    self.next += passed;
+                    return Ok(passed);
+                }
                 Source::Lines { lines, has_begun } => next_line(lines, has_begun)?.is_some(),
                 Source::Table(table) => table.next()?.is_some(),
             };

@@ -26,7 +26,7 @@ fn opened(text: impl Into<Vec<u8>>, config: &str) -> Result<ConvertedRows, FileE
         sequence_prefix: String::new(),
         now: UnixMillis(0),
     };
-    ConvertedRows::open("a", text, how)
+    ConvertedRows::open("a", OpenFile::Text(text), how)
 }
 
 /// What becomes of each row: messageIds, `-` for one that is skipped, or line and code of a rejected one.

@@ -7,12 +7,13 @@ use super::blanks::{Blanks, check_blanks};
 use super::delimiter::detect_delimiter;
 use super::watch::Watch;
 use super::{CsvOptions, FileType, Item, Plan, Record, Records, RowError, find_line_end};
-use crate::import::file_error::FileError;
+use crate::import::file_error::{FileError, FileFault};
 use crate::import::file_id::FileId;
 use crate::import::prefix::Prefix;
 use crate::import::reading::decompress::DecompressError;
 use crate::import::reading::guard::ExpansionError;
 use crate::import::reading::opened::Text;
+use crate::import::reading::temporary::NoCopy;
 use crate::import::reading::text::suggest_encoding;
 use crate::import::reading::zip::ZipError;
 use crate::import::reading::{ReadingError, typed};
@@ -329,6 +330,9 @@ pub fn of_io(error: &io::Error) -> FileError {
     if typed::<DecompressError>(error).is_some() || typed::<ZipError>(error).is_some() {
         return FileError::content("E-COMPRESSION", error.to_string());
     }
+    if typed::<NoCopy>(error).is_some() {
+        return FileError::new(FileFault::Local, "E-READ", Told::private(error.to_string()));
+    }
     FileError::of_io(error)
 }
 
@@ -338,6 +342,15 @@ mod tests {
     use super::super::super::reading::opened::{Opened, Options, open_stream};
     use super::*;
     use crate::call::CallKind;
+
+    #[test]
+    fn a_copy_that_cannot_be_made_is_no_fault_of_the_file() {
+        use super::super::super::reading::temporary::Copied;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = of_io(&Copied::to_folder(&mut io::empty(), &file.path().join("folder")).unwrap_err());
+        assert_eq!((error.fault, error.code.as_str()), (FileFault::Local, "E-READ"));
+        assert!(error.to_string().contains("cannot make the folder"), "{error}");
+    }
 
     fn opened(text: impl Into<Vec<u8>>) -> Result<OpenedCsv, FileError> {
         opened_as(text, FileType::Calls(CallKind::Track), &CsvOptions::default())

@@ -2,7 +2,7 @@
 //!
 //! All readers are synchronous [`std::io::Read`]s, for a blocking thread. The layers, from below, are the raw
 //! bytes ([`local`], [`s3`]), [`counted`], [`decompress`] or [`zip`], [`guard`], [`text`]. [`opened`] puts
-//! them together.
+//! them together, and [`open_file`] opens what is read in any order: [`parquet`].
 //!
 //! The end of a reader is the end of the file. Missing or damaged bytes are an error, never an end: rows that
 //! are lost in silence are lost for good.
@@ -18,7 +18,10 @@ pub mod decompress;
 pub mod guard;
 pub mod local;
 pub mod names;
+pub mod open_file;
 pub mod opened;
+pub mod parquet;
+pub mod ranged;
 pub mod s3;
 pub mod s3_object;
 pub mod temporary;

@@ -68,7 +68,7 @@ pub struct RangeReader {
 }
 
 /// The request for a range.
-type Request = AbortOnDropHandle<Result<Bytes, ReadingError>>;
+pub(super) type Request = AbortOnDropHandle<Result<Bytes, ReadingError>>;
 
 impl RangeReader {
     /// A reader of an object. Requests run on `runtime`.
@@ -138,7 +138,7 @@ impl Read for RangeReader {
 debug_fields!(RangeReader { requested });
 
 /// Reads a whole range. After a failure, reading continues at the first byte that is missing.
-async fn read_range(
+pub(super) async fn read_range(
     object: &S3Object,
     from: u64,
     len: u64,
@@ -175,19 +175,19 @@ async fn read_range(
 }
 
 /// The parts of a range. Nearly always there is one part, which is not copied.
-#[derive(Default)]
-struct Parts {
+#[derive(Clone, Default)]
+pub(super) struct Parts {
     first: Bytes,
     joined: BytesMut,
 }
 
 impl Parts {
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         (self.first.len() + self.joined.len()) as u64
     }
 
     /// Adds a part; `left` bytes were missing before it.
-    fn push(&mut self, part: Bytes, left: u64) {
+    pub(super) fn push(&mut self, part: Bytes, left: u64) {
         if self.first.is_empty() && self.joined.is_empty() {
             self.first = part;
             return;
@@ -201,7 +201,7 @@ impl Parts {
         self.joined.extend_from_slice(&part);
     }
 
-    fn whole(self) -> Bytes {
+    pub(super) fn whole(self) -> Bytes {
         if self.joined.is_empty() { self.first } else { self.joined.freeze() }
     }
 }
@@ -279,6 +279,22 @@ mod tests {
             assert_eq!(store.ranges().len(), size.div_ceil(1_000), "{size}");
             assert!(store.most_reading() <= RANGES_AHEAD);
         }
+    }
+
+    #[test]
+    fn ranges_are_read_in_any_order() {
+        use super::super::ranged::Ranged;
+        let (text, runtime) = (rows(600), runtime());
+        let wanted = [(5_000, 3_001), (0, 1), (7, 0), (2_000, 1_000)];
+        let (object, store) = object(&runtime, &text, &[Step::Cut(100)]);
+        let ranged = Ranged::new(object, runtime.handle().clone(), settings(1_000));
+        let found = ranged.ranges(&wanted).unwrap();
+        for ((from, len), found) in wanted.iter().zip(&found) {
+            let from = usize::try_from(*from).unwrap();
+            assert!(found == &text[from..from + usize::try_from(*len).unwrap()], "{from}");
+        }
+        assert!(store.most_reading() <= RANGES_AHEAD);
+        assert_eq!(store.ranges().len(), 4 + 1 + 1 + 1, "each part once, and one again");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +17,15 @@ const COPY_BYTES: usize = 256 * 1024;
 
 /// The most names that are tried for a temporary file.
 const NAMES_MAX: u64 = 1_000;
+
+/// A copy cannot be made. The file that is copied is not at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}: {cause}", dir.display())]
+pub struct NoCopy {
+    what: String,
+    dir: PathBuf,
+    cause: io::Error,
+}
 
 /// A copy in a temporary file, which is deleted when it is closed.
 #[derive(Debug)]
@@ -53,7 +62,7 @@ impl Copied {
 
 /// Says what could not be done in a folder.
 pub(crate) fn explained(what: &str, dir: &Path) -> impl Fn(io::Error) -> io::Error {
-    move |cause| io::Error::new(cause.kind(), format!("{what} {}: {cause}", dir.display()))
+    move |cause| io::Error::new(cause.kind(), NoCopy { what: what.to_owned(), dir: dir.to_owned(), cause })
 }
 
 /// Makes a file that is unlinked before anything is written to it.

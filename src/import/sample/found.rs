@@ -1,7 +1,7 @@
 //! Finds the files that the arguments name. Each may be opened several times.
 
 use std::ffi::OsString;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use encoding_rs::Encoding;
 use tokio::runtime::Handle;
 
 use super::limits::FILES_MAX;
-use crate::convert::FilePattern;
+use crate::convert::{FileFormat, FilePattern};
 use crate::import::csv::of_io;
 use crate::import::discovery::inputs::{Input, inputs, location_of, s3_url};
 use crate::import::file_error::FileError;
 use crate::import::reading::Limits;
 use crate::import::reading::bytes_of::BytesOf;
-use crate::import::reading::compression::{Compression, MAGIC_BYTES, detect};
+use crate::import::reading::compression::Compression;
 use crate::import::reading::local::{LocalFile, LocalInput, open_pipe};
 use crate::import::reading::names::is_hidden;
+use crate::import::reading::open_file::OpenFile;
 use crate::import::reading::opened::{Opened, Options, Text};
-use crate::import::reading::s3::{RangeReader, RangeSettings};
 use crate::import::reading::s3_object::S3Object;
 use crate::import::reading::temporary::Copied;
 use crate::import::unusable::Unusable;
@@ -58,6 +58,8 @@ pub struct SampleFile {
     pub key: Option<String>,
     bytes_of: BytesOf,
     compression: Compression,
+    /// Whether the bytes, as they are stored, begin as parquet does.
+    pub(super) begins_as_parquet: bool,
 }
 
 /// Files that were found.
@@ -89,6 +91,17 @@ impl SampleFile {
     ) -> Result<Text, FileError> {
         let options = opening.options(encoding);
         self.bytes_of.text(&self.name, &options, &opening.random).map_err(|error| of_io(&error))
+    }
+
+    /// Opens the file as one of this format. Blocks. Errors: as for [`SampleFile::open`].
+    pub(super) fn file_as(
+        &self,
+        format: FileFormat,
+        encoding: Option<&'static Encoding>,
+        opening: &Opening,
+    ) -> Result<OpenFile, FileError> {
+        let options = opening.options(encoding);
+        self.bytes_of.file_as(format, &self.name, &options, &opening.random).map_err(|error| of_io(&error))
     }
 }
 
@@ -233,9 +246,10 @@ fn made(
     bytes_of: BytesOf,
     opening: &Opening,
 ) -> Result<Vec<SampleFile>, FileError> {
-    let compression = compression_of(&name, &bytes_of, opening).map_err(|error| of_io(&error))?;
+    let looks = bytes_of.looks(&name, &opening.random).map_err(|error| of_io(&error))?;
+    let (compression, begins_as_parquet) = looks;
     if compression != Compression::Zip {
-        return Ok(vec![SampleFile { name, key, bytes_of, compression }]);
+        return Ok(vec![SampleFile { name, key, bytes_of, compression, begins_as_parquet }]);
     }
     let opened = bytes_of.open(&name, &opening.options(None), &opening.random);
     let zip = match opened.map_err(|error| of_io(&error))? {
@@ -250,6 +264,7 @@ fn made(
                 key: key.clone(),
                 bytes_of: BytesOf::Entry(Arc::clone(&zip), entry),
                 compression,
+                begins_as_parquet: false,
             });
         }
     });
@@ -258,28 +273,4 @@ fn made(
         return Err(FileError::content("E-EMPTY", "the archive has no file"));
     }
     Ok(files)
-}
-
-/// How the bytes are compressed.
-fn compression_of(name: &str, bytes_of: &BytesOf, opening: &Opening) -> io::Result<Compression> {
-    let mut magic = Vec::with_capacity(MAGIC_BYTES);
-    let encoding = match bytes_of {
-        BytesOf::File(file) => {
-            file.reader().take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
-            None
-        }
-        BytesOf::Object(object, runtime) => {
-            // One request for the first bytes alone.
-            let first = RangeSettings {
-                range_bytes: MAGIC_BYTES as u64,
-                ahead: 0,
-                ..RangeSettings::new(Arc::clone(&opening.random))
-            };
-            let reader = RangeReader::new(Arc::clone(object), runtime.clone(), first);
-            reader.take(MAGIC_BYTES as u64).read_to_end(&mut magic)?;
-            object.content_encoding.as_deref()
-        }
-        BytesOf::Entry(..) => return Ok(Compression::Zip),
-    };
-    Ok(detect(&magic, encoding, name))
 }

@@ -14,6 +14,7 @@ use crate::convert::{Columns, Compression, CsvSettings, DataType, FileFormat};
 use crate::import::converted::format;
 use crate::import::csv::{of_io, sample_of};
 use crate::import::file_error::FileError;
+use crate::import::reading::parquet::MAGIC;
 use crate::import::reading::text::suggest_encoding;
 use crate::time::UnixMillis;
 use crate::words::{counted, grouped};
@@ -66,7 +67,7 @@ fn infer_file(
 ) -> Result<Inferred, InferError> {
     let (file_format, encoding) = looks_like(file, opening)?;
     let (csv, none) = (CsvSettings::default(), Columns::default());
-    let mut rows = SourceRows::open(file.open(None, opening)?, file_format, &csv, &none)?;
+    let mut rows = SourceRows::open(file.file_as(file_format, None, opening)?, file_format, &csv, &none)?;
     let delimiter = rows.delimiter();
     let mut observed = Observed::default();
     let mut bad: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -93,6 +94,7 @@ fn infer_file(
     };
     let mut inferred =
         infer(&sample, &observed, wanted.data_type, wanted.insert_id.as_deref(), wanted.max_event)?;
+    inferred.notes.extend(rows.warnings());
     for (code, rows) in &bad {
         let rows = counted(*rows, "row", "rows");
         inferred.notes.push(format!("{rows} of the sample cannot be read ({code})"));
@@ -128,10 +130,16 @@ fn infer_file(
     Ok(inferred)
 }
 
-/// The format of a text, and a likely encoding of one that is not UTF-8.
+/// The format of a file, and a likely encoding of one that is not UTF-8.
 fn looks_like(file: &SampleFile, opening: &Opening) -> Result<(FileFormat, Option<&'static str>), FileError> {
+    if file.begins_as_parquet {
+        return Ok((FileFormat::Parquet, None));
+    }
     let mut text = file.open(None, opening)?;
     let (sample, _) = sample_of(&mut text, 0).map_err(|error| of_io(&error))?;
+    if sample.starts_with(MAGIC) {
+        return Ok((FileFormat::Parquet, None));
+    }
     let begins = sample.trim_ascii_start();
     if begins.starts_with(b"[") {
         return Err(format::is_array());

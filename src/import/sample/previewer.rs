@@ -16,8 +16,7 @@ use super::preview::{
 };
 use super::source_rows::{Cells, SourceRow, SourceRows};
 use crate::convert::{
-    Calls, Compression, Converter, DataType, FileFormat, Outcome, Row, RowPlace, RowReject, Strategy,
-    sequence_prefix,
+    Calls, Compression, Converter, DataType, Outcome, Row, RowPlace, RowReject, Strategy, sequence_prefix,
 };
 use crate::import::file_error::FileError;
 use crate::time::UnixMillis;
@@ -114,10 +113,17 @@ impl Previewer {
         let mut about = PreviewedFile { name: file.name.clone(), compression, ..PreviewedFile::default() };
         self.warn_about(file, compression);
         let settings = self.converter.file().clone();
-        let opened = file.open(settings.csv.encoding, opening).and_then(|text| {
-            SourceRows::open(text, settings.format, &settings.csv, self.converter.columns())
+        let opened = file.file_as(settings.format, settings.csv.encoding, opening).and_then(|input| {
+            SourceRows::open(input, settings.format, &settings.csv, self.converter.columns())
         });
-        let read = opened.and_then(|mut rows| self.rows(&mut rows, file, &mut about));
+        let read = opened.and_then(|mut rows| {
+            rows.schema().for_each(|name| self.columns.add(name));
+            let read = self.rows(&mut rows, file, &mut about);
+            let name = outside_text(&file.name);
+            let warnings = rows.warnings().into_iter().map(|warning| format!("{name}: {warning}"));
+            self.preview.warnings.extend(warnings);
+            read
+        });
         match read {
             Ok(()) => self.preview.files.push(about),
             Err(error) => self.failed(about, &error),
@@ -329,9 +335,6 @@ impl Previewer {
                 "ignoreEventFlag names the field {}, which the converter does not have: no row is skipped",
                 outside_text(flag)
             ));
-        }
-        if self.converter.file().format == FileFormat::Parquet {
-            warnings.push("parquet is not read yet".to_owned());
         }
         if self.fractions > 0 {
             warnings.push(format!(

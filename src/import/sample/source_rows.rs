@@ -1,4 +1,4 @@
-//! The rows of a text with everything that they hold, not only what a converter reads.
+//! The rows of a file with everything that they hold, not only what a converter reads.
 
 use std::io::{self, Cursor, Read as _};
 
@@ -9,7 +9,10 @@ use crate::import::converted::table::Table;
 use crate::import::converted::{format, text_of};
 use crate::import::csv::{of_io, sample_of};
 use crate::import::file_error::FileError;
+use crate::import::reading::open_file::OpenFile;
 use crate::import::reading::opened::Text;
+use crate::import::reading::parquet::{ParquetRows, RowRead, WholeRows};
+use crate::words::counted;
 
 /// Reads rows.
 pub(super) struct SourceRows {
@@ -20,6 +23,7 @@ pub(super) struct SourceRows {
 enum Source {
     Lines(Box<Lines<io::Chain<Cursor<Vec<u8>>, Text>>>),
     Table(Box<Table>),
+    Parquet(Box<WholeRows>),
 }
 
 /// A row as its file has it.
@@ -38,7 +42,7 @@ pub(super) struct SourceRow<'r> {
 /// What a row holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cells<'r> {
-    /// A line, as far as it is text.
+    /// A line, or a row of parquet, as JSON.
     Line(&'r str),
     /// A row of a table.
     Record(&'r Table),
@@ -67,14 +71,21 @@ impl Cells<'_> {
 }
 
 impl SourceRows {
-    /// Reads the beginning of a text. Errors: [`FileError`]: the text cannot be read, or it is of another
-    /// format, or its header has not the columns that are needed.
+    /// Reads the beginning of a text, or the end of parquet. Errors: [`FileError`]: the file cannot be read, or it
+    /// is of another format, or its header has not the columns that are needed, or one of them cannot be read.
     pub(super) fn open(
-        mut text: Text,
+        input: OpenFile,
         file_format: FileFormat,
         csv: &CsvSettings,
         columns: &Columns,
     ) -> Result<Self, FileError> {
+        let mut text = match input {
+            OpenFile::Text(text) => text,
+            OpenFile::Parquet(ranges) => {
+                let rows = ParquetRows::open_whole(ranges, columns).map_err(format::of_parquet)?;
+                return Ok(Self { source: Source::Parquet(Box::new(rows)), next: 0 });
+            }
+        };
         let (sample, at_end) = sample_of(&mut text, 0).map_err(|error| of_io(&error))?;
         format::check(&sample, file_format)?;
         if file_format != FileFormat::Csv && sample.trim_ascii_start().starts_with(b"[") {
@@ -92,9 +103,29 @@ impl SourceRows {
     /// The byte between two fields of a table.
     pub(super) fn delimiter(&self) -> Option<u8> {
         match &self.source {
-            Source::Lines(_) => None,
+            Source::Lines(_) | Source::Parquet(_) => None,
             Source::Table(table) => Some(table.delimiter),
         }
+    }
+
+    /// The names of all columns, if the file has a schema.
+    pub(super) fn schema(&self) -> impl Iterator<Item = &str> {
+        self.parquet().into_iter().flat_map(|whole| whole.rows.names())
+    }
+
+    /// What a person should know of the file: columns that cannot be read, and numbers that JSON does not have.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let Some(WholeRows { rows, unread, .. }) = self.parquet() else { return Vec::new() };
+        let numbers = rows.not_in_json();
+        let numbers = (numbers > 0).then(|| {
+            let numbers = counted(numbers, "number is", "numbers are");
+            format!("{numbers} infinite or no number (NaN), which JSON does not have: null in the calls")
+        });
+        unread.iter().cloned().chain(numbers).collect()
+    }
+
+    fn parquet(&self) -> Option<&WholeRows> {
+        if let Source::Parquet(whole) = &self.source { Some(whole) } else { None }
     }
 
     /// Reads the next row, and has `look` look at it with the columns of a converter. `None` at the end.
@@ -123,6 +154,20 @@ impl SourceRows {
                 let read = read.map(|()| table.fill(&mut values));
                 let (line, _) = table.record.begins_at();
                 look(SourceRow { number, line, raw: table.record.raw(), cells }, read.map(|()| &values))
+            }
+            Source::Parquet(whole) => {
+                let WholeRows { rows, columns, .. } = &mut **whole;
+                // The columns that the caller knows are the first of these, in the same slots.
+                let mut values = Row::new(columns);
+                let read = match rows.read(&mut values).map_err(format::of_parquet)? {
+                    RowRead::End => return Ok(None),
+                    RowRead::Row => Ok(&values),
+                    RowRead::Rejected(why) => Err(why),
+                };
+                let mut raw = Vec::new();
+                values.write(columns, &mut raw);
+                let cells = std::str::from_utf8(&raw).map_or(Cells::Nothing, Cells::Line);
+                look(SourceRow { number, line: number + 1, raw: &raw, cells }, read)
             }
         };
         self.next += 1;

@@ -28,15 +28,13 @@ fn read(lines: &str) -> ImportSettings {
 
 /// All problems of a file with these lines at its end.
 fn problems(lines: &str) -> Vec<String> {
-    let files = [("c.json", CONVERTER), ("bad.json", BAD), ("parquet.json", PARQUET)];
+    let files = [("c.json", CONVERTER), ("bad.json", BAD)];
     let loaded = load_with(&format!("{SMALLEST}{lines}"), &files).map(|loaded| loaded.config.imports);
     loaded.unwrap_err().problems.iter().map(ToString::to_string).collect()
 }
 
 const BAD: &str =
     r#"{"converterConfig": {"fileTyp": "json", "convertToAmplitudeFunc": {"user_id": ["lowr", "u"]}}}"#;
-const PARQUET: &str = r#"{"converterConfig": {"fileType": "parquet", "convertToAmplitudeFunc": {
-    "event_type": "e", "user_id": "u"}}}"#;
 
 /// Expects a single problem of the import with these lines beside those that it needs.
 fn check(lines: &str, expected: &str) {
@@ -156,10 +154,6 @@ fn what_is_not_built_is_refused_by_name() {
             &format!("after = {after:?}: is not built yet: only \"none\" works"),
         );
     }
-    check(
-        "converter = \"parquet.json\"",
-        "converter = \"parquet.json\": is for parquet, which is not built yet",
-    );
     check(
         "insert_id_window = \"7 d\"",
         "insert_id_window = \"7 d\": is not built yet: rows with an insert_id that",

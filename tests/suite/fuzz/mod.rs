@@ -132,6 +132,11 @@ fn manifest() {
 }
 
 #[test]
+fn parquet() {
+    run("parquet", 3_000);
+}
+
+#[test]
 fn settings_document() {
     run("settings_document", 10_000);
 }

@@ -49,11 +49,11 @@ fn converter_text(file: &str, event: &str) -> String {
     )
 }
 
-fn location() -> S3Location {
+pub(super) fn location() -> S3Location {
     S3Location::new(BucketString::parse(BUCKET).unwrap(), Encryption::None)
 }
 
-async fn put(store: &FakeStore, key: &str, bytes: impl Into<Bytes>) {
+pub(super) async fn put(store: &FakeStore, key: &str, bytes: impl Into<Bytes>) {
     let key = ObjectKey::listed(key.to_owned());
     store.put(&Put::plain(location(), key, bytes, PutMode::Overwrite)).await.unwrap();
 }
@@ -88,7 +88,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> BucketImport {
+pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> BucketImport {
     let max_event = 32 * 1_024;
     let converter = Converter::load(text.as_bytes(), DataType::Event, Strategy::AppendOnly, max_event);
     BucketImport {
@@ -118,7 +118,7 @@ fn import(node: &Node) -> BucketImport {
     import_as(node, "events", "in/", &converter_text(r#""fileType":"json""#, ""))
 }
 
-fn deps(node: &Node, store: &FakeStore) -> PassDeps {
+pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
     PassDeps {
         store: Arc::new(store.clone()),
         target: Arc::new(Arc::clone(&node.importer)),
@@ -131,18 +131,18 @@ fn deps(node: &Node, store: &FakeStore) -> PassDeps {
     }
 }
 
-async fn passed(node: &Node, store: &FakeStore, import: BucketImport) -> PassReport {
+pub(super) async fn passed(node: &Node, store: &FakeStore, import: BucketImport) -> PassReport {
     pass(Arc::new(import), deps(node, store)).await.unwrap()
 }
 
 /// The calls that are stored.
-fn calls(node: &Node) -> Vec<Value> {
+pub(super) fn calls(node: &Node) -> Vec<Value> {
     let stored = stored(&*node.spool.log(), "csv");
     stored.iter().map(|stored| serde_json::from_str(&stored.line).unwrap()).collect()
 }
 
 /// Checks that each of these events is stored once, each messageId once, and no other event.
-fn check_events(node: &Node, expected: impl IntoIterator<Item = String>) {
+pub(super) fn check_events(node: &Node, expected: impl IntoIterator<Item = String>) {
     let calls = calls(node);
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for call in calls.iter().filter(|call| call["type"] == "track") {
@@ -161,11 +161,11 @@ fn check_events(node: &Node, expected: impl IntoIterator<Item = String>) {
     }
 }
 
-fn files(report: &PassReport) -> Vec<(&'static str, u64)> {
+pub(super) fn files(report: &PassReport) -> Vec<(&'static str, u64)> {
     report.files.iter().map(|(became, count)| (became.slug(), *count)).collect()
 }
 
-fn skipped(report: &PassReport) -> Vec<(&'static str, u64)> {
+pub(super) fn skipped(report: &PassReport) -> Vec<(&'static str, u64)> {
     report.skipped.iter().map(|(why, count)| (why.slug(), *count)).collect()
 }
 
@@ -263,15 +263,16 @@ async fn tables_and_archives_are_imported_by_their_columns() {
 }
 
 /// An archive with stored entries.
-fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn archive(entries: &[(&str, impl AsRef<[u8]>)]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, text) in entries {
+        let text = text.as_ref();
         let at = u32::try_from(out.len()).unwrap();
-        let (crc, len) = (crc32fast::hash(text.as_bytes()), u32::try_from(text.len()).unwrap());
+        let (crc, len) = (crc32fast::hash(text), u32::try_from(text.len()).unwrap());
         let mut about = [20_u16, 0, 0, 0, 33].map(u16::to_le_bytes).concat();
         about.extend([crc, len, len].map(u32::to_le_bytes).concat());
         about.extend([u16::try_from(name.len()).unwrap(), 0].map(u16::to_le_bytes).concat());
-        out.extend([b"PK\x03\x04", about.as_slice(), name.as_bytes(), text.as_bytes()].concat());
+        out.extend([b"PK\x03\x04", about.as_slice(), name.as_bytes(), text].concat());
         directory.extend(
             [b"PK\x01\x02\x14\0", about.as_slice(), &[0; 10], &at.to_le_bytes(), name.as_bytes()].concat(),
         );
@@ -325,7 +326,7 @@ impl Target for Stalls {
 }
 
 /// The next process, after one that was killed while a pass waited for its step number `steps`, from 0.
-async fn killed_at(
+pub(super) async fn killed_at(
     node: Node,
     store: &FakeStore,
     import: BucketImport,

@@ -18,6 +18,7 @@ mod importer;
 mod kills;
 mod node;
 mod object_sets;
+mod parquet;
 mod python_tables;
 mod route;
 mod rows;

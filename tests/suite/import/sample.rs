@@ -101,6 +101,63 @@ async fn a_converter_is_inferred_and_converts_its_sample() {
     assert_eq!(shown["insert_ids"], json!({"rows": 1000, "repeated": 0, "without": 0}));
 }
 
+/// The schema names the columns, also one that cannot be read; times have the form that the file has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parquet_is_a_sample_as_it_is_and_compressed_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/import/samples/parquet");
+    let orders = fs::read(samples.join("orders.parquet")).unwrap();
+    fs::write(folder.join("orders_1.parquet"), &orders).unwrap();
+    fs::write(folder.join("orders_1.parquet.zst"), zstd::encode_all(orders.as_slice(), 3).unwrap()).unwrap();
+    for (name, compression) in [("orders_1.parquet", "none"), ("orders_1.parquet.zst", "zstd")] {
+        let inferred = run(folder, &["infer-converter", name]).await.code(0);
+        for said in [
+            "column wait has INTERVAL, which cannot be read\n",
+            "1 number is infinite or no number (NaN)",
+            "insert_id is the column order_id: its values differ in 20 rows",
+            "20 rows of the sample become 20 calls\n",
+        ] {
+            assert!(inferred.err.contains(said), "{said}: {inferred:?}");
+        }
+        let converter: Value = serde_json::from_str(&inferred.out).unwrap();
+        let config = &converter["converterConfig"];
+        assert_eq!(
+            (&config["fileType"], &config["compressionType"]),
+            (&json!("parquet"), &json!(compression))
+        );
+        assert_eq!(config["convertToAmplitudeFunc"]["time"], json!(["iso_time_to_ms", "timestamp"]));
+        fs::write(folder.join("c.json"), &inferred.out).unwrap();
+        let shown = run(folder, &["preview", "--converter", "c.json", name, "--json"]).await.code(0);
+        assert!(shown.out.contains("\"total\":1.50"), "{}", shown.out);
+        let shown = preview(&shown);
+        assert_eq!((&shown["calls"], &shown["rejected"]), (&json!(20), &json!(0)), "{shown:#}");
+        assert_eq!(shown["unused_columns"], json!(["wait"]), "{shown:#}");
+        let warnings = shown["warnings"].to_string();
+        assert!(
+            warnings.contains("column wait has INTERVAL") && warnings.contains("1 number is"),
+            "{warnings}"
+        );
+        let sample = &shown["samples"][1];
+        assert_eq!(sample["source"]["item"], json!({"sku": "s1", "n": 1}), "{sample:#}");
+        assert_eq!(sample["calls"][0]["timestamp"], "2024-03-01T12:00:01.000Z", "{sample:#}");
+    }
+    // A converter that needs what cannot be read, and one that is for another format.
+    let inferred = fs::read_to_string(folder.join("c.json")).unwrap();
+    fs::write(folder.join("wait.json"), inferred.replace("\"rate\":\"rate\"", "\"rate\":\"wait\"")).unwrap();
+    let refused = run(folder, &["preview", "--converter", "wait.json", "orders_1.parquet"]).await.code(1);
+    assert!(refused.out.contains("E-PARQUET-TYPE"), "{refused:?}");
+    fs::write(folder.join("csv.json"), inferred.replace("\"parquet\"", "\"csv\"")).unwrap();
+    let refused = run(folder, &["preview", "--converter", "csv.json", "orders_1.parquet"]).await.code(1);
+    assert!(
+        refused.out.contains("E-FORMAT: the file is Parquet, and the converter reads CSV"),
+        "{refused:?}"
+    );
+    fs::copy(samples.join("pyarrow_int96.parquet"), folder.join("times.parquet")).unwrap();
+    let times = run(folder, &["infer-converter", "times.parquet"]).await;
+    assert!(times.err.contains("no column is a user or a device"), "{times:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn standard_input_and_archives_are_samples_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +199,7 @@ async fn what_cannot_be_read_or_inferred_has_its_exit_code_and_says_why() {
     )
     .await;
     check(&["infer-converter", "words.json"], 1, "E-FORMAT: the name says JSON").await;
-    check(&["infer-converter", "x.parquet"], 1, "E-FORMAT: the file is Parquet").await;
+    check(&["infer-converter", "x.parquet"], 1, "E-PARQUET: the parquet file cannot be read").await;
     check(
         &["infer-converter", "no_user.json"],
         1,

@@ -16,6 +16,7 @@ use forebay::import::reading::ReadingError;
 use forebay::import::reading::compression::Compression;
 use forebay::import::reading::decompress::DecompressError;
 use forebay::import::reading::opened::{Opened, Options, open_stream};
+use forebay::import::reading::parquet::ParquetFault;
 use forebay::import::{Begin, FileError, OptionsHash, RowReader as _, WantedSource};
 use forebay::sources::SourceId;
 use forebay::words::Told;
@@ -107,6 +108,8 @@ fn errors() -> Vec<FileError> {
         of_text(&format!("userId,event,{MARKED},{MARKED}\nu,e,1,2\n")),
         of_text(&format!("userId,event,properties.{MARK},properties.{MARK}.a\nu,e,1,2\n")),
         of_text(&format!("userId,event,{MARK}{}\nu,e,1\n", format!(".{}", "x".repeat(300)).repeat(40))),
+        ParquetFault::Damaged(format!("column {MARKED} is damaged")).into(),
+        ParquetFault::Refused(format!("column {MARKED} has INTERVAL")).into(),
         of_rejects("\"jane.roe@example.com\"\n"),
     ];
     // Texts that are put together where they fail.

@@ -1,0 +1,113 @@
+//! Which columns of a file are read.
+
+use std::collections::BTreeSet;
+
+use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::schema::types::Type;
+
+use super::column::Column;
+use super::fault::ParquetFault;
+use super::leaf::Leaf;
+use super::pages::MaxLevels;
+use super::shape;
+use crate::convert::Columns;
+use crate::words::outside_text;
+
+/// The slot of a column that is read only to count the rows.
+pub(super) const NO_SLOT: usize = usize::MAX;
+
+/// The needed columns that the file has. Of equal names the last counts, as in JSON. If it has none of them, a
+/// short one is read all the same: the footer's word for the number of rows is not enough.
+/// Errors: [`ParquetFault`]: a needed column cannot be read.
+pub(super) fn columns_of(
+    metadata: &ParquetMetaData,
+    needed: &Columns,
+    encrypted: &BTreeSet<usize>,
+) -> Result<Vec<Column>, ParquetFault> {
+    let mut columns: Vec<Column> = Vec::new();
+    let mut shortest: Option<(i64, Column)> = None;
+    let mut first_leaf = 0;
+    for field in metadata.file_metadata().schema().get_fields() {
+        let from = first_leaf;
+        first_leaf += leaves_in(field);
+        let is_encrypted = encrypted.range(from..first_leaf).next().is_some();
+        if let Some(slot) = needed.slot(field.name().as_bytes()) {
+            let column = column(metadata, field, slot, from, is_encrypted)?;
+            columns.retain(|column| column.slot != slot);
+            columns.push(column);
+        } else if columns.is_empty() {
+            let len = bytes_of(metadata, from..first_leaf);
+            let is_shorter = shortest.as_ref().is_none_or(|(shortest, _)| len < *shortest);
+            if is_shorter && let Ok(column) = column(metadata, field, NO_SLOT, from, is_encrypted) {
+                shortest = Some((len, column));
+            }
+        }
+    }
+    if columns.is_empty() {
+        columns.extend(shortest.map(|(_, column)| column));
+    }
+    Ok(columns)
+}
+
+/// All columns that can be read, those that are needed first and in the slots that they have there; and what
+/// is said of those that cannot be read. Errors: [`ParquetFault`]: a needed column cannot be read.
+pub(super) fn whole(
+    metadata: &ParquetMetaData,
+    needed: &Columns,
+    encrypted: &BTreeSet<usize>,
+) -> Result<(Columns, Vec<String>), ParquetFault> {
+    let mut readable = Vec::new();
+    let mut unread = Vec::new();
+    let mut first_leaf = 0;
+    for field in metadata.file_metadata().schema().get_fields() {
+        let from = first_leaf;
+        first_leaf += leaves_in(field);
+        let is_encrypted = encrypted.range(from..first_leaf).next().is_some();
+        match column(metadata, field, NO_SLOT, from, is_encrypted) {
+            Ok(_) => readable.push(field.name()),
+            Err(error) if needed.slot(field.name().as_bytes()).is_some() => return Err(error),
+            Err(error) => unread.push(error.to_string()),
+        }
+    }
+    Ok((needed.names().chain(readable).collect(), unread))
+}
+
+fn column(
+    metadata: &ParquetMetaData,
+    field: &Type,
+    slot: usize,
+    first_leaf: usize,
+    is_encrypted: bool,
+) -> Result<Column, ParquetFault> {
+    let name = outside_text(field.name()).to_string();
+    if is_encrypted {
+        let text = format!("column {name} is encrypted; write it without encryption");
+        return Err(ParquetFault::Refused(text));
+    }
+    let (root, kinds) = shape::shape_of(field)
+        .map_err(|what| ParquetFault::Refused(format!("column {name} has {what}, which cannot be read")))?;
+    let about = metadata.file_metadata().schema_descr().columns().iter().enumerate().skip(first_leaf);
+    let leaves: Vec<Leaf> = kinds
+        .into_iter()
+        .zip(about)
+        .map(|(kind, (number, about))| {
+            let max = MaxLevels { definition: about.max_def_level(), repetition: about.max_rep_level() };
+            Leaf::new(number, kind, max)
+        })
+        .collect();
+    if leaves.len() != root.leaves.len() {
+        return Err(ParquetFault::damaged("its schema is incomplete"));
+    }
+    Ok(Column::new(slot, name, root, leaves))
+}
+
+/// How many leaves a part of the schema has.
+fn leaves_in(part: &Type) -> usize {
+    if part.is_primitive() { 1 } else { part.get_fields().iter().map(|field| leaves_in(field)).sum() }
+}
+
+/// How many bytes these leaves have in the file.
+fn bytes_of(metadata: &ParquetMetaData, leaves: std::ops::Range<usize>) -> i64 {
+    let columns = metadata.row_groups().iter().filter_map(|group| group.columns().get(leaves.clone()));
+    columns.flatten().fold(0, |sum: i64, about| sum.saturating_add(about.compressed_size()))
+}
