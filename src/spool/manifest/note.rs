@@ -62,6 +62,18 @@ pub enum FileNote {
         /// Its positions, if it had any.
         positions: Option<Range>,
     },
+    /// Runs of keys of imported rows were written, or are no longer needed.
+    KeyRuns {
+        /// The new one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        added: Option<KeyRun>,
+        /// Those that the new one replaces, or that are too old.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed: Vec<u64>,
+        /// The keys of all frames up to this position are in runs.
+        #[serde(default)]
+        through: u64,
+    },
     /// A segment's frames were copied to another, which replaces it.
     Replaced {
         /// The old one.
@@ -69,6 +81,21 @@ pub enum FileNote {
         /// The new one.
         new: u64,
     },
+}
+
+/// A run of keys of imported rows: a file beside the segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KeyRun {
+    /// Its number.
+    pub number: u64,
+    /// How often it was made of others.
+    pub level: u8,
+    /// The day of its newest key, counted from 1970.
+    pub day: u32,
+    /// How many keys it has; at least one.
+    pub keys: u64,
+    /// When its newest row was received, in seconds since 1970.
+    pub newest: u32,
 }
 
 impl From<FileNote> for Note {
@@ -155,6 +182,14 @@ impl State {
                 files.next_segment = files.next_segment.max(number.saturating_add(1));
                 positions.iter().for_each(|range| calls.assigned_through(range.last));
                 files.released.extend(positions);
+            }
+            FileNote::KeyRuns { added, removed, through } => {
+                files.key_runs.retain(|number, _| !removed.contains(number));
+                if let Some(run) = added {
+                    files.next_key_run = files.next_key_run.max(run.number.saturating_add(1));
+                    files.key_runs.insert(run.number, run);
+                }
+                files.keys_through = files.keys_through.max(through);
             }
             FileNote::Replaced { old, new } => {
                 files.segments.remove(&old);
