@@ -269,6 +269,7 @@ fn of_import(import: &ImportSettings, key: &str) -> Option<String> {
         "discovery" => word("scan"),
         "journal" => word("local"),
         "after" => word("none"),
+        "insert_id_window" if import.insert_id_window.is_zero() => text("0 s"),
         "insert_id_window" => period(import.insert_id_window),
         "queue_url" => None,
         "scan_interval" => period(import.scan_interval),

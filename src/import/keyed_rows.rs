@@ -106,7 +106,7 @@ mod tests {
             });
             let RowsToStore { calls, keys, repeats } = stored.unwrap();
             let envelope = Envelope::read(&calls).unwrap();
-            let calls: String = envelope.batch.iter().map(|call| &call.get()[5..6]).collect();
+            let calls: String = envelope.batch.iter().map(|call| call.get().get(5..6).unwrap()).collect();
             let keys: Vec<_> = keys.iter().map(|(row, key)| (key.0, row.start, row.end)).collect();
             (calls, keys, repeats)
         };

@@ -51,7 +51,6 @@ impl KeyEntry {
 }
 
 /// The first 64 bits of a key.
-#[expect(clippy::cast_possible_truncation, reason = "the upper half")]
 pub(crate) fn beginning(key: u128) -> u64 {
     (key >> 64) as u64
 }

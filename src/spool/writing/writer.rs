@@ -216,6 +216,7 @@ impl Writer {
         if !plan.row_keys.is_empty() {
             // Before the position counts as durable: all keys up to it are then known.
             self.shared.row_keys.add(plan.row_keys);
+            self.shared.show_row_keys();
         }
         let mut index = lock(&self.shared.index);
         for (key, added) in &plan.adds {

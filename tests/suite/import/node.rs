@@ -160,8 +160,9 @@ async fn rows_whose_insert_ids_are_stored_are_dropped_also_by_the_next_process()
     stand.put_text("in/a", &rows("in/a", 0..3_000)).await;
     let node = stand.settings.serve().await;
     stand.delivered(&[("in/a", 3_000)]).await;
-    let of_orders = |metrics: &str| metrics.contains("forebay_insert_ids 3000\n");
-    assert!(of_orders(&String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap()));
+    let remembers = |metrics: &str| metrics.contains("forebay_insert_ids 3000\n");
+    let metrics = String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap();
+    assert!(remembers(&metrics), "{metrics}");
     node.kill().await;
     stand.put_text("in/b", &rows("in/b", 1_000..3_000)).await;
     stand.put_text("more/c", &rows("more/c", 0..2_500)).await;
@@ -170,7 +171,7 @@ async fn rows_whose_insert_ids_are_stored_are_dropped_also_by_the_next_process()
     passed(&node, "more", |last| last["known"] == 1).await;
     let metrics = String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap();
     let repeated = "forebay_import_rows_total{source=\"shop\",became=\"repeated\"} 4500";
-    assert!(metrics.contains(repeated) && of_orders(&metrics), "{metrics}");
+    assert!(metrics.contains(repeated) && remembers(&metrics), "{metrics}");
     assert!(node.terminate().await.success());
     stand.delivered(&[("in/a", 3_000)]).await;
 }

@@ -236,10 +236,9 @@ fn check(disk: &SimDisk, outside: &mut Outside, at: u64) {
     );
 }
 
-#[test]
-fn no_pair_within_the_window_is_stored_wherever_the_spool_is_cut_short() {
-    let mut at = 0;
-    loop {
+/// Cuts lives short at every `stride`th change of the disk.
+fn cut_short_every(stride: u64) {
+    for at in (0..).step_by(usize::try_from(stride).unwrap()) {
         let (disk, mut dice, mut outside) = (SimDisk::default(), Dice(at), Outside::default());
         disk.trouble(at, Trouble::Crash);
         let whole = lives(&disk, &mut outside).is_ok();
@@ -258,7 +257,16 @@ fn no_pair_within_the_window_is_stored_wherever_the_spool_is_cut_short() {
             assert!(at > 150, "{at}");
             return;
         }
-        // Every change of a life with runs, and some of the others.
-        at += 1 + dice.below(3);
     }
+}
+
+#[test]
+fn no_pair_within_the_window_is_stored_wherever_the_spool_is_cut_short() {
+    cut_short_every(11);
+}
+
+#[test]
+#[ignore = "long: tests/long"]
+fn no_pair_within_the_window_is_stored_at_any_change_of_the_disk() {
+    cut_short_every(1);
 }
