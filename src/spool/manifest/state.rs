@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
-use super::note::KeyRun;
+use super::key_run::KeyRun;
 use crate::log::notes::{CallState, FIRST_POSITION};
 use crate::log::{OpenImport, Range};
 use crate::time::UnixMillis;

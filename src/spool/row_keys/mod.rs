@@ -27,7 +27,7 @@ use crate::lock::lock;
 use crate::log::RowsUnknown;
 use crate::log::frame::{RowKey, Salt};
 use crate::spool::format::key_run::{KeyEntry, run_len, run_name, run_number};
-use crate::spool::manifest::note::KeyRun;
+use crate::spool::manifest::key_run::KeyRun;
 use crate::time::UnixMillis;
 use crate::words::rfc3339;
 

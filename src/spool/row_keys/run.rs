@@ -9,7 +9,7 @@ use crate::log::frame::Salt;
 use crate::spool::format::key_run::{
     KeyEntry, PAGE, PAGE_ENTRIES, PageTail, beginning, decode_page, encode_page, run_len, run_name,
 };
-use crate::spool::manifest::note::KeyRun;
+use crate::spool::manifest::key_run::KeyRun;
 
 /// Bytes that are read or written at a time. Each piece is synced alone, so that a sync of calls waits for one
 /// piece at most.
