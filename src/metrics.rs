@@ -204,6 +204,10 @@ metrics! {
     import_rows: Family<RowsLabel, Counter> = "import_rows", "Rows of imported files, by what became of them";
     import_files: Family<KindLabel, Counter> = "import_files", "Imports that ended, by how they ended";
     imports_open: Gauge = "imports_open", "Imports that are open";
+    insert_ids: Gauge = "insert_ids", "Rows of imports that are kept to find rows with the same insert_id and device_id";
+    insert_id_bytes: Gauge = "insert_ids" in Bytes, "Bytes of the spool that they take";
+    /// The files are `keys-…` in the directory of the spool.
+    insert_id_files_damaged: Gauge = "insert_id_files_damaged", "Files with such rows that are missing or damaged";
     /// Of the last pass that worked.
     import_objects: Family<PassLabel, Gauge> = "import_objects", "Objects by what became of them in the last pass over the bucket of an import";
     import_passes: Family<PassLabel, Counter> = "import_passes", "Passes over the bucket of an import, by how they ended";

@@ -35,6 +35,15 @@ impl Fingerprinter {
         }
         hasher.finish128().as_u128().max(1)
     }
+
+    /// The hash of an imported row of a source, by a hash of what names it.
+    pub fn of_row(&self, source: &SourceId, row: u128) -> u128 {
+        let mut hasher = self.keyed;
+        hasher.write(source.as_str().as_bytes());
+        // The rest has always the same length, so the parts cannot run together.
+        hasher.write(&row.to_le_bytes());
+        hasher.finish128().as_u128()
+    }
 }
 
 impl fmt::Debug for Fingerprinter {
@@ -64,5 +73,7 @@ mod tests {
             assert!(all.iter().skip(i + 1).all(|y| x != y), "{i}");
         }
         assert_eq!(all[0], prints.of(&a, b"m1", "track", b"1"));
+        let rows = [prints.of_row(&a, 1), prints.of_row(&a, 2), prints.of_row(&b, 1)];
+        assert!(rows[0] != rows[1] && rows[0] != rows[2] && rows[0] == prints.of_row(&a, 1));
     }
 }

@@ -159,7 +159,7 @@ fn settings<'t>(
     let (data_type, strategy) = kind(&mut reader);
     let serial = reader.flag("serial", strategy == Strategy::Mirror);
     let parallel = reader.get("parallel", 4, reader::count(1, PARALLEL_MAX));
-    insert_id_window(&mut reader, (data_type, strategy));
+    let insert_id_window = insert_id_window(&mut reader, (data_type, strategy));
     let converter = converter(&mut reader, (data_type, strategy), around);
     let on_change = reader.word("on_change", OnChange::Ignore, ON_CHANGE);
     if on_change != OnChange::Ignore {
@@ -224,6 +224,7 @@ fn settings<'t>(
             modified_after,
             scan_interval,
             full_scan_every,
+            insert_id_window,
             serial,
             parallel,
             converter: converter?,
@@ -327,27 +328,19 @@ fn quoted<const N: usize>(names: [&str; N]) -> String {
     names.map(|name| format!("{name:?}")).join(" or ")
 }
 
-/// Rows are not compared by their `insert_id` yet, so nobody may rely on it.
-fn insert_id_window(reader: &mut Reader<'_>, (data_type, strategy): (DataType, Strategy)) {
+/// How long rows are compared; zero if they are not.
+fn insert_id_window(reader: &mut Reader<'_>, (data_type, strategy): (DataType, Strategy)) -> Duration {
     let bounds = Period::from_millis(0)..=Period::from_secs(INSERT_ID_WINDOW.as_secs());
     let window = reader.optional("insert_id_window", reader::period(bounds));
-    let compares = data_type == DataType::Event && strategy == Strategy::AppendOnly;
-    match window {
-        Some(Duration::ZERO) => {}
-        Some(_) if !compares => {
-            let what = "is only for data_type = \"event\" with strategy = \"append_only\"";
-            reader.refuse("insert_id_window", what);
-        }
-        Some(_) => reader.refuse("insert_id_window", NO_WINDOW),
-        None if compares && !reader.has("insert_id_window") => {
-            reader.refuse("insert_id_window", format!("is not set, so it is \"7 d\", which {NO_WINDOW}"));
-        }
-        None => {}
+    if data_type == DataType::Event && strategy == Strategy::AppendOnly {
+        return window.unwrap_or(INSERT_ID_WINDOW);
     }
+    if window.is_some_and(|window| !window.is_zero()) {
+        let what = "is only for data_type = \"event\" with strategy = \"append_only\"";
+        reader.refuse("insert_id_window", what);
+    }
+    Duration::ZERO
 }
-
-const NO_WINDOW: &str = "is not built yet: rows with an insert_id that an earlier row has are not dropped; write \
-                         insert_id_window = \"0 s\" if that is right";
 
 fn size(reader: &mut Reader<'_>) -> std::ops::RangeInclusive<u64> {
     let least = reader.size("min_size", 0, 0..=OBJECT_BYTES_MAX);

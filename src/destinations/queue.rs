@@ -500,6 +500,7 @@ mod tests {
                     of_dead: false,
                     received_at: UnixMillis(7),
                     fingerprint: 1,
+                    row_key: None,
                     origin: None,
                     payload: line.as_bytes(),
                 };

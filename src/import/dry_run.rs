@@ -76,7 +76,7 @@ fn read(
                     tried.samples.push(String::from_utf8_lossy(&call).into_owned());
                 }
             }
-            Some(Row::Calls(_) | Row::Skipped) => {}
+            Some(Row::Calls(_) | Row::Keyed(..) | Row::Skipped) => {}
             Some(Row::Repeat) => tried.repeated += 1,
             Some(Row::Rejected(reject)) => {
                 tried.rejected += 1;

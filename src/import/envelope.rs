@@ -25,11 +25,19 @@ pub struct Envelope<'a> {
     /// The indexes of items that are stored only if no other call has their id, in order.
     #[serde(default, rename = "ownIds")]
     pub own_ids: Vec<u32>,
+    /// The rows that are compared with others, in order.
+    #[serde(default, borrow, rename = "rowKeys")]
+    pub row_keys: Vec<KeyedRow<'a>>,
 }
+
+/// A row that is compared with others: a hash of what names it, as 32 hexadecimal digits, the index of its first
+/// item, and the number of its items.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+pub struct KeyedRow<'a>(pub &'a str, pub u32, pub u32);
 
 impl<'a> Envelope<'a> {
     /// Reads what a step wrote. Errors: [`serde_json::Error`]: the body is not what a step writes.
-    pub fn read(body: &'a Bytes) -> Result<Self, serde_json::Error> {
+    pub fn read(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(body)
     }
 }
@@ -64,6 +72,17 @@ pub fn write_tail(out: &mut Vec<u8>, hashes: impl IntoIterator<Item: fmt::Displa
         out.push(b']');
     }
     out.push(b'}');
+}
+
+/// Closes a body after its items: with the hash of each row that is compared with others, the index of its first
+/// item, and the number of its items. Such items have neither hashes nor ids of their own.
+pub fn write_row_keys(out: &mut Vec<u8>, rows: &[(u128, u32, u32)]) {
+    out.push(b']');
+    for (index, (key, first, count)) in rows.iter().enumerate() {
+        let before = if index == 0 { ",\"rowKeys\":[" } else { "," };
+        out.extend_from_slice(format!("{before}[\"{key:032x}\",{first},{count}]").as_bytes());
+    }
+    out.extend_from_slice(if rows.is_empty() { b"}" } else { b"]}" });
 }
 
 /// The body without one of its items. Errors: [`serde_json::Error`]: the body is not that of a step.
@@ -109,6 +128,21 @@ mod tests {
             r#"{"batch":[{"a":2},{"a":3}],"rowHashes":["y","z"],"ownIds":[0,1]}"#
         );
         assert_eq!(text(without(&without(&first, 1), 0)), r#"{"batch":[]}"#);
+    }
+
+    #[test]
+    fn keys_of_rows_are_read_as_they_were_written() {
+        for keys in [&[][..], &[(7, 0, 1)], &[(u128::MAX, 0, 2), (1, 5, 1)]] {
+            let mut body = head(None);
+            body.extend_from_slice(b"{}");
+            write_row_keys(&mut body, keys);
+            let read = Envelope::read(&body).unwrap();
+            let read = read
+                .row_keys
+                .iter()
+                .map(|KeyedRow(key, first, count)| (u128::from_str_radix(key, 16).unwrap(), *first, *count));
+            assert_eq!(read.collect::<Vec<_>>(), keys);
+        }
     }
 
     #[test]

@@ -159,6 +159,7 @@ async fn imported(import: &FilesImport, mut file: CsvFile) -> FileResult {
         bytes: Some(file.bytes),
         source: import.source.clone(),
         import: None,
+        insert_id_window: None,
         options: import.options.clone(),
         limits: import.limits_hash.clone(),
         by_content: matches!(import.opening.csv.id_from, IdFrom::RowHash { .. }),

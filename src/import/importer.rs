@@ -6,6 +6,7 @@
 //! of the two knows each row that is stored.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::file_id::key_of;
 use super::find_earlier::{earlier, links};
 use super::import_sources::ImportSources;
 use super::journal::{Change, Journal, JournalError};
+use super::keyed_rows::{RowsToStore, rows_to_store};
 use super::new_rows::{OwnId, new_rows};
 use super::prefix::Prefix;
 use super::recent::RecentJournal;
@@ -29,7 +31,7 @@ use crate::boxed_future::BoxFuture;
 use crate::call::BodyError;
 use crate::ingest::{Ack, Arrival, Ingest, IngestError};
 use crate::lock::lock;
-use crate::log::frame::Origin;
+use crate::log::frame::{Origin, RowKey};
 use crate::log::{AppendError, ImportKey, ImportProgress, ImportStep, Imports, OpenImport};
 use crate::metrics::{KindLabel, Metrics, RowsLabel};
 use crate::planted_bugs::{PlantedBug, planted};
@@ -59,6 +61,8 @@ struct Open {
     counted: Option<Arc<AtomicU64>>,
     /// Whether a row may give several calls. Its rows are known by their position alone.
     several: bool,
+    /// See [`Begin::insert_id_window`].
+    window: Option<Duration>,
     /// Held while a step is stored. A close of the import waits for this lock: a step that is stored after
     /// the progress was read would be stored again.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -98,6 +102,9 @@ pub struct Importer {
     /// Held while a step of rows that are known by their content is stored and counted, and while an import
     /// of such rows begins: equal rows of two files must not both be new.
     counting: tokio::sync::Mutex<()>,
+    /// Held while rows are compared with those that are stored, and until they are: equal rows of two files must not
+    /// both be new. It comes after the turn.
+    comparing: tokio::sync::Mutex<()>,
     /// Held while a file begins or ends: both read the journal and then write to it.
     journaling: Mutex<()>,
 }
@@ -117,6 +124,7 @@ impl Importer {
             sources: Mutex::new(sources),
             open: Mutex::default(),
             counting: tokio::sync::Mutex::default(),
+            comparing: tokio::sync::Mutex::default(),
             journaling: Mutex::default(),
         };
         // The log keeps open imports until they are recorded, and whoever continues one records it.
@@ -242,9 +250,8 @@ impl Importer {
         let known = open.by_key.get(&key).filter(|open| open.file == import.file);
         let turn = known.map_or_else(Arc::default, |open| Arc::clone(&open.turn));
         let counted = begin.by_content.then(|| Arc::new(AtomicU64::new(record.counted)));
-        let several = begin.import.is_some();
-        open.by_key
-            .insert(key, Open { file: import.file, source: source.clone(), used, counted, several, turn });
+        let (file, several, window) = (import.file, begin.import.is_some(), begin.insert_id_window);
+        open.by_key.insert(key, Open { file, source: source.clone(), used, counted, several, window, turn });
         self.count_open(&open);
         let next_row = import.progress.next_row;
         let read_from = if begin.by_content { record.counted.min(next_row) } else { next_row };
@@ -326,7 +333,7 @@ impl Importer {
     }
 
     async fn take(&self, rows: Rows, calls: Bytes) -> Result<RowsTaken, TargetError> {
-        let Open { file, source, turn, counted, several, .. } = {
+        let Open { file, source, turn, counted, several, window, .. } = {
             let mut open = lock(&self.open);
             open.uses += 1;
             let used = open.uses;
@@ -352,7 +359,10 @@ impl Importer {
         let Some(counted) = counted else {
             let text = rows.prefix.as_ref().map(Prefix::text_before);
             let step = ImportStep { origin, rejected: rows.rejected, known: rows.repeats, text };
-            return self.append(&source, (step, several), &calls, &[]).await;
+            return match window.filter(|_| several) {
+                Some(window) => self.append_new(&source, step, calls, window).await,
+                None => self.append(&source, (step, several), &calls, (&[], &[])).await,
+            };
         };
         // The step has rows that are known by their content. Rows that are stored already are left out first;
         // all are counted at the end. A crash in between leaves rows that are stored and not counted: they
@@ -379,7 +389,7 @@ impl Importer {
             let known = new.known.saturating_add(rows.repeats);
             // The prefix of the file covers only rows that are counted, so it is recorded with their counts.
             let step = ImportStep { origin, rejected: rows.rejected, known, text: None };
-            match self.append(&source, (step, false), &new.calls, &new.own_ids).await {
+            match self.append(&source, (step, false), &new.calls, (&new.own_ids, &[])).await {
                 Err(TargetError::IdTaken(call)) => return self.id_taken(record, &new.own_ids, call).await,
                 taken => taken?,
             }
@@ -420,14 +430,31 @@ impl Importer {
         self.imports.open_imports().into_iter().find(|import| import.key == key)
     }
 
+    /// Appends the rows of a step that repeat none which was received within `window`. A row may give several calls.
+    async fn append_new(
+        &self,
+        source: &SourceId,
+        step: ImportStep,
+        calls: Bytes,
+        window: Duration,
+    ) -> Result<RowsTaken, TargetError> {
+        let _comparing = self.comparing.lock().await;
+        let (imports, of, now) = (Arc::clone(&self.imports), source.clone(), self.ingest.received_now());
+        let find = move |rows: &[u128]| imports.rows_to_store(&of, rows, now, window);
+        let RowsToStore { calls, keys, repeats } = blocking(move || rows_to_store(&calls, find)).await?;
+        // A step that was stored before has only repeats now. The log refuses it, because its rows are not the next.
+        let step = ImportStep { known: step.known.saturating_add(repeats), ..step };
+        self.append(source, (step, true), &calls, (&[], &keys)).await
+    }
+
     /// Appends the calls of a step to the log. [`TargetError::IdTaken`] has the number of a call among
-    /// `calls`. The flag says whether a row may give several.
+    /// `calls`. The flag says whether a row may give several; then rows may have keys.
     async fn append(
         &self,
         source: &SourceId,
         (step, several): (ImportStep, bool),
         calls: &[u8],
-        own_ids: &[OwnId],
+        (own_ids, keys): (&[OwnId], &[(Range<u32>, RowKey)]),
     ) -> Result<RowsTaken, TargetError> {
         let request = self.ingest.parse_rows(calls, shape_of(calls)).map_err(|error| malformed(&error))?;
         let rows = step.origin.last_row.saturating_sub(step.origin.first_row).saturating_add(1);
@@ -453,6 +480,7 @@ impl Importer {
                 // The calls of a row are stored together, and each row once, because its position is known. A
                 // repeat among them would leave part of a row.
                 lines.forget_fingerprints();
+                lines.set_row_keys(keys);
             }
             match self.ingest.append(lines).await {
                 Ok(ack @ Ack { import: Some(progress), .. }) => {

@@ -141,13 +141,15 @@ pub trait Journal: Send + Sync + fmt::Debug {
 pub struct LocalJournal {
     path: PathBuf,
     database: Mutex<Option<Arc<Database>>>,
+    /// Held while the file is made: two that begin at once use one temporary name.
+    making: Mutex<()>,
 }
 
 impl LocalJournal {
     /// Opens the journal in a file, which may be missing. If the journal cannot be used, every method says
     /// why. Errors: [`JournalError`]: another process uses it.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let journal = Self { path: path.to_owned(), database: Mutex::default() };
+        let journal = Self { path: path.to_owned(), database: Mutex::default(), making: Mutex::default() };
         match path.try_exists().map(|exists| exists.then(|| journal.database())) {
             Ok(Some(Err(error))) if error.kind == Kind::Used => Err(error),
             // `database` has set a damaged file aside. A refusal of the disk may pass.
@@ -157,7 +159,7 @@ impl LocalJournal {
 
     /// What is wrong with the journal in a file, for a person who checks it while nothing uses it.
     pub fn look(path: &Path) -> Option<String> {
-        let journal = Self { path: path.to_owned(), database: Mutex::default() };
+        let journal = Self { path: path.to_owned(), database: Mutex::default(), making: Mutex::default() };
         if let Err(error) = journal.is_whole() {
             return Some(error.what);
         }
@@ -176,11 +178,16 @@ impl LocalJournal {
     pub fn over(backend: impl StorageBackend) -> Result<Self, JournalError> {
         let database = builder().create_with_backend(backend);
         let database = with_table(database.map_err(JournalError::of)?)?;
-        Ok(Self { path: PathBuf::new(), database: Mutex::new(Some(Arc::new(database))) })
+        let database = Mutex::new(Some(Arc::new(database)));
+        Ok(Self { path: PathBuf::new(), database, making: Mutex::default() })
     }
 
     /// The database, created if it is missing.
     fn made(&self) -> Result<Arc<Database>, JournalError> {
+        if let Some(database) = self.if_made()? {
+            return Ok(database);
+        }
+        let _making = lock(&self.making);
         match self.if_made()? {
             Some(database) => Ok(database),
             None => {

@@ -29,6 +29,7 @@ mod imported_as;
 mod importer;
 pub mod journal;
 mod kept;
+mod keyed_rows;
 mod known_imports;
 mod new_rows;
 mod options_hash;
@@ -58,6 +59,7 @@ mod target;
 mod untouched;
 mod unusable;
 pub mod watched_journal;
+pub mod watched_rows;
 
 pub use counters::{Counters, Snapshot};
 pub use end::{End, Outcome};

@@ -131,6 +131,7 @@ pub fn retry_of(rejects: &Path, how: RetryOptions<'_>) -> Result<(Job, FileType)
             (named, _) => named,
         },
         import: None,
+        insert_id_window: None,
         options: OptionsHash::of(&json),
         limits: limits_hash,
         by_content: remembers,

@@ -15,6 +15,8 @@ pub enum Row {
     Call(Option<RowHash>),
     /// So many calls, with commas between them: at least one, and at most [`ROWS_MAX`]. They are stored together.
     Calls(u32),
+    /// As [`Row::Calls`], of a row that is not stored if an earlier one has the same hash of what names it.
+    Keyed(u32, u128),
     /// No call: its file says that the row is to be left out.
     Skipped,
     /// A call of a corrected row whose id is from a column, with its hash. If another call has the id, the

@@ -445,6 +445,7 @@ mod tests {
             bytes: None,
             source: WantedSource::Default,
             import: None,
+            insert_id_window: None,
             options: OptionsHash::of(b"options"),
             limits: String::new(),
             by_content: false,

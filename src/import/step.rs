@@ -114,8 +114,8 @@ pub(super) struct Steps<'r> {
     /// The first row that is not stored yet. Rows before it are only counted: see [`Begun::read_from`].
     stored: u64,
     rejected: u64,
-    /// The calls of the next row, and their number, if they did not fit into the step before.
-    kept_back: Option<(Vec<u8>, u32)>,
+    /// The calls of the next row, their number, and what names the row, if they did not fit into the step before.
+    kept_back: Option<(Vec<u8>, u32, Option<u128>)>,
     /// Whether the reader has reached the end of the file, not only that of the wanted rows.
     pub(super) at_end: bool,
 }
@@ -172,6 +172,7 @@ impl<'r> Steps<'r> {
         step.calls.extend_from_slice(&envelope::head(self.reader.collection().map(Collection::as_str)));
         let mut calls: u32 = 0;
         let mut hashes: Vec<RowHash> = Vec::new();
+        let mut keys: Vec<(u128, u32, u32)> = Vec::new();
         let is_stored = self.next < self.stored;
         let end = if is_stored { self.stored } else { self.limits.rows.end };
         let before = self.limits.rows.start.saturating_sub(self.next).min(end.saturating_sub(self.next));
@@ -193,9 +194,9 @@ impl<'r> Steps<'r> {
             }
             let row_at = step.calls.len();
             let read = match self.kept_back.take() {
-                Some((kept, count)) => {
+                Some((kept, count, key)) => {
                     step.calls.extend_from_slice(&kept);
-                    Ok(Some(Row::Calls(count)))
+                    Ok(Some(key.map_or(Row::Calls(count), |key| Row::Keyed(count, key))))
                 }
                 None => self.reader.next(&mut step.calls),
             };
@@ -204,14 +205,16 @@ impl<'r> Steps<'r> {
                     calls += 1;
                     hashes.extend(hash);
                 }
-                Ok(Some(Row::Calls(more))) => {
+                Ok(Some(row @ (Row::Calls(more) | Row::Keyed(more, _)))) => {
+                    let key = if let Row::Keyed(_, key) = row { Some(key) } else { None };
                     let too_many = u64::from(calls.saturating_add(more)) > self.rows;
                     // The calls of a row are stored together, so they begin the next step if they do not fit.
                     if calls > 0 && (too_many || step.calls.len() > self.bytes) {
-                        self.kept_back = Some((step.calls.split_off(row_at), more));
+                        self.kept_back = Some((step.calls.split_off(row_at), more, key));
                         step.calls.truncate(start);
                         break;
                     }
+                    keys.extend(key.map(|key| (key, calls, more)));
                     calls = calls.saturating_add(more);
                 }
                 Ok(Some(Row::Skipped)) => {
@@ -256,7 +259,11 @@ impl<'r> Steps<'r> {
         step.prefix = self.reader.prefix();
         step.cut_off = self.reader.is_cut_off();
         let own_ids: Vec<u32> = step.if_taken.iter().map(|(call, _)| *call).collect();
-        envelope::write_tail(&mut step.calls, &hashes, &own_ids);
+        match keys.is_empty() {
+            true => envelope::write_tail(&mut step.calls, &hashes, &own_ids),
+            // Rows of a converter are known by their position, so they have no hashes.
+            false => envelope::write_row_keys(&mut step.calls, &keys),
+        }
         Ok((step.rows > 0).then_some(step))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::counters::SourceCounters;
 use crate::call::{ObjectSets, RejectReason, Request, Tally};
 use crate::live::Sample;
+use crate::log::frame::RowKey;
 use crate::log::{ImportStep, RequestFrames};
 use crate::object::Stream;
 use crate::sources::SourceId;
@@ -100,6 +101,11 @@ impl Lines {
     /// Stores them even if they repeat stored calls: see [`RequestFrames::forget_fingerprints`].
     pub fn forget_fingerprints(&mut self) {
         self.frames.forget_fingerprints();
+    }
+
+    /// Gives rows their keys: see [`RequestFrames::set_row_keys`].
+    pub fn set_row_keys(&mut self, rows: &[(std::ops::Range<u32>, RowKey)]) {
+        self.frames.set_row_keys(rows);
     }
 
     /// Takes the items that are not valid calls, by their index in the request.

@@ -34,6 +34,9 @@ const FLAG_ORIGIN: u8 = 1;
 const FLAG_SAYS_POSITION: u8 = 2;
 /// Flag of a frame of repeats: they repeat dead letters, so its name is that of a destination.
 const FLAG_OF_DEAD: u8 = 4;
+/// Flag of the first call of an imported row: in place of a fingerprint it has the key of its row, by which
+/// the row is known for days. Only spools of format 4 have such frames.
+const FLAG_ROW_KEY: u8 = 8;
 
 /// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +106,10 @@ pub struct Origin {
     pub last_row: u64,
 }
 
+/// By what an imported row is known in its source: a keyed hash of its source, `insert_id` and `device_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowKey(pub u128);
+
 /// The beginning of every checksum in a segment, made from the spool id and the segment's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Salt(u32);
@@ -139,6 +146,8 @@ pub struct Frame<'a> {
     pub received_at: UnixMillis,
     /// Its dedupe fingerprint; 0 if it has none.
     pub fingerprint: u128,
+    /// The key of its imported row, if it is the first call of a row that has one.
+    pub row_key: Option<RowKey>,
     /// Where an imported call came from.
     pub origin: Option<Origin>,
     /// The line, without its `\n`.
@@ -312,9 +321,23 @@ pub fn position(frame: &[u8]) -> Option<u64> {
     frame.get(8..16).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
 }
 
-/// The fingerprint of an unstamped or stamped frame.
+/// The fingerprint of an unstamped or stamped frame; 0 if it has none.
 pub fn fingerprint(frame: &[u8]) -> u128 {
-    frame.get(28..44).and_then(|b| b.try_into().ok()).map_or(0, u128::from_le_bytes)
+    frame.first_chunk().map_or(0, |header| fingerprint_or_key(header).0)
+}
+
+/// The fingerprint of a frame, or else the key of its row.
+fn fingerprint_or_key(header: &[u8; FRAME_HEADER]) -> (u128, Option<RowKey>) {
+    let bits = header.last_chunk().map_or(0, |bits| u128::from_le_bytes(*bits));
+    if header[18] & FLAG_ROW_KEY == 0 { (bits, None) } else { (0, Some(RowKey(bits))) }
+}
+
+/// Gives an unstamped frame the key of its row in place of a fingerprint.
+pub fn set_row_key(frame: &mut [u8], key: RowKey) {
+    if let Some(header) = header_at(frame, 0) {
+        header[18] |= FLAG_ROW_KEY;
+        header[28..44].copy_from_slice(&key.0.to_le_bytes());
+    }
 }
 
 /// The fingerprints of consecutive frames, unstamped or stamped.
@@ -357,6 +380,8 @@ pub(crate) struct Head {
     pub kind: FrameKind,
     /// Its fingerprint.
     pub fingerprint: u128,
+    /// See [`Frame::row_key`].
+    pub row_key: Option<RowKey>,
     /// Whether it has an [`Origin`].
     pub has_origin: bool,
     /// The length of its payload, in bytes.
@@ -370,9 +395,11 @@ pub(crate) fn head(frame: &[u8]) -> Option<Head> {
     let has_origin = header[18] & FLAG_ORIGIN != 0;
     let names = usize::from(header[17]) + usize::from(header[19]);
     let before = FRAME_HEADER + names + if has_origin { ORIGIN_LEN } else { 0 };
+    let (fingerprint, row_key) = fingerprint_or_key(header);
     Some(Head {
         kind: FrameKind::from_byte(header[16])?,
-        fingerprint: fingerprint(header),
+        fingerprint,
+        row_key,
         has_origin,
         payload_len: frame.len().checked_sub(before)?,
     })
@@ -381,7 +408,7 @@ pub(crate) fn head(frame: &[u8]) -> Option<Head> {
 /// Reads a frame's fields without checking its checksum, for frames that this process built in memory.
 pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
     let u64_at = |at: usize| frame.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes);
-    let Head { kind, fingerprint, has_origin, payload_len } = head(frame)?;
+    let Head { kind, fingerprint, row_key, has_origin, payload_len } = head(frame)?;
     let source_end = FRAME_HEADER + usize::from(*frame.get(17)?);
     let name_end = source_end + usize::from(*frame.get(19)?);
     Some(Frame {
@@ -396,6 +423,7 @@ pub fn fields(frame: &[u8]) -> Option<Frame<'_>> {
         of_dead: *frame.get(18)? & FLAG_OF_DEAD != 0,
         received_at: UnixMillis(u64_at(20)?.cast_signed()),
         fingerprint,
+        row_key,
         origin: if has_origin {
             Some(Origin {
                 file: u64_at(name_end)?,
@@ -441,6 +469,7 @@ mod tests {
                     of_dead: false,
                     received_at: UnixMillis(1_700_000_000_123),
                     fingerprint: 77,
+                    row_key: None,
                     origin,
                     payload: b"{\"a\":1}",
                 }

@@ -7,9 +7,12 @@
 //! process fails.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Stopped;
-use super::frame::Origin;
+use super::frame::{Origin, RowKey};
+use crate::sources::SourceId;
+use crate::time::UnixMillis;
 
 /// Identifies a file and the source that it is imported into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -159,6 +162,55 @@ pub trait Imports: Send + Sync + fmt::Debug {
     /// Forgets imports whose progress is recorded elsewhere. Further steps of these files are refused. Waits
     /// for the disk.
     fn end_imports(&self, files: &[u64]) -> Result<(), Stopped>;
+
+    /// Which rows of a source are to be stored, by hashes of what names them: `None` for a row that repeats one
+    /// of these or one that was received within `window` before `now`; for others the key that the row's frame
+    /// must have. Between this and the append of the rows, no other rows with keys may be appended. Waits for
+    /// the disk. Errors: [`RowsUnknown`]: none of them may be stored now.
+    fn rows_to_store(
+        &self,
+        source: &SourceId,
+        rows: &[u128],
+        now: UnixMillis,
+        window: Duration,
+    ) -> Result<Vec<Option<RowKey>>, RowsUnknown>;
+}
+
+/// Why a log does not know which rows it has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowsUnknown {
+    /// What is kept of rows has no more space.
+    #[error(
+        "the insert_ids that are kept for the comparison of rows have reached their part of the spool, a tenth of \
+         spool.max_bytes ({max} bytes), so rows with an insert_id wait: raise spool.max_bytes, or set \
+         insert_id_window = \"0 s\" for imports whose rows need not be compared; the oldest are removed after 8 days"
+    )]
+    Full {
+        /// How many bytes it may take.
+        max: u64,
+    },
+    /// A file with what is kept of rows is missing or damaged.
+    #[error(
+        "the file {file} in the spool's directory, with the insert_ids of {keys} rows, cannot be used: {what}. Rows with \
+         an insert_id wait, because they may repeat those: restore the file and restart, or set insert_id_window to \
+         less than the time since {newest}, or to \"0 s\" if repeats may be stored. Without that they go on when \
+         {newest} is longer ago than the window"
+    )]
+    Damaged {
+        /// Its name.
+        file: String,
+        /// What is wrong.
+        what: String,
+        /// How many rows it has.
+        keys: u64,
+        /// When the newest of them was received, as in RFC 3339.
+        newest: String,
+    },
+    /// The disk failed, and may not fail the next time.
+    #[error(
+        "the insert_ids that are kept for the comparison of rows cannot be used now, so rows with an insert_id wait: {0}"
+    )]
+    Unread(String),
 }
 
 #[cfg(test)]

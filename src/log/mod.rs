@@ -45,7 +45,7 @@ pub use batches::{Batches, FirstOpen, Go, OpenBatch, Read, Visit};
 pub use days::{Closable, DayInBucket, DayStage, Days};
 pub use follow::{Follow, ReadThrough};
 pub use hours::{Hour, Hours, Row};
-pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, TextBefore};
+pub use imports::{ImportKey, ImportProgress, ImportStep, Imports, OpenImport, RowsUnknown, TextBefore};
 pub use in_logs::{InLog, InLogs, LogId};
 pub use ledger_report::{AccountReport, Difference, Removed, Report, Rows};
 pub use range::Range;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::call::{LineSink, RejectReason};
-use crate::log::frame::{self, FrameKind, Origin};
+use crate::log::frame::{self, FrameKind, Origin, RowKey};
 use crate::log::imports::{ImportProgress, ImportStep};
 use crate::object::Stream;
 use crate::receipt;
@@ -97,6 +97,23 @@ impl RequestFrames {
     /// one.
     pub fn forget_fingerprints(&mut self) {
         frame::forget_fingerprints(&mut self.bytes);
+    }
+
+    /// Gives rows their keys. Each has a range of lines, by their index among the lines so far. Its first line that is
+    /// not rejected gets the key: if all are rejected, a corrected row with its key may still be stored.
+    pub fn set_row_keys(&mut self, rows: &[(std::ops::Range<u32>, RowKey)]) {
+        let mut rows = rows.iter().peekable();
+        let mut rest = &mut self.bytes[..];
+        let mut line = 0;
+        while let Some((frame, behind)) = frame::length(rest).and_then(|len| rest.split_at_mut_checked(len)) {
+            rest = behind;
+            while rows.next_if(|(of, _)| of.end <= line).is_some() {}
+            let is_call = frame::head(frame).is_some_and(|head| head.kind == FrameKind::of(&self.stream));
+            if let Some((_, key)) = rows.next_if(|(of, _)| is_call && of.contains(&line)) {
+                frame::set_row_key(frame, *key);
+            }
+            line += 1;
+        }
     }
 
     /// Adds the frame that records the progress of the import, after all lines. The log fills it in.

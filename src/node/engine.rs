@@ -25,6 +25,7 @@ use crate::destinations::runner::{Deps, Destinations};
 use crate::destinations::settings::{DestinationSettings, share as destinations_share};
 use crate::import::journal::{JOURNAL, JournalError, LocalJournal};
 use crate::import::watched_journal::WatchedJournal;
+use crate::import::watched_rows::WatchedRows;
 use crate::import::{ImportSources, Importer, ImporterDeps};
 use crate::ingest::{Ingest, IngestDeps, IngestSettings};
 use crate::live::{LiveView, Mode};
@@ -192,6 +193,7 @@ impl Engine {
         let (clock, metrics) = (Arc::clone(&self.outside.clock), self.outside.metrics.clone());
         let (path, alarms) = (dir.join(JOURNAL), Arc::clone(&self.view.alarms));
         let opened = tokio::task::spawn_blocking(move || {
+            let imports = Arc::new(WatchedRows::new(imports, Arc::clone(&alarms)));
             let journal = Arc::new(WatchedJournal::new(Arc::new(LocalJournal::open(&path)?), alarms));
             let deps = ImporterDeps { ingest, imports, journal, clock, metrics };
             Ok::<_, JournalError>(Importer::new(deps, sources))

@@ -19,11 +19,13 @@ use crate::once_a_minute::{Line, OnceAMinute};
 use crate::sources::SourceId;
 use crate::spool::capped_disk::CappedDisk;
 use crate::spool::format::ident::Ident;
+use crate::spool::format::key_run::run_name;
 use crate::spool::index::Index;
-use crate::spool::manifest::Manifest;
 use crate::spool::manifest::note::Note;
 use crate::spool::manifest::state::State;
+use crate::spool::manifest::{FileNote, Manifest};
 use crate::spool::options::{SpoolOptions, full_mark, segment_len, wanted_for_segment};
+use crate::spool::row_keys::{NewRun, RowKeys};
 use crate::time::Clock;
 // A thread that panics while it holds a lock poisons the spool itself, so the mutex's own poisoning adds
 // nothing.
@@ -99,6 +101,10 @@ pub(super) struct Shared {
     pub(super) not_parked: Mutex<OnceAMinute<()>>,
     /// Requests refused because the spool was full.
     pub(super) refused_for_space: AtomicU64,
+    /// The keys of imported rows.
+    pub(super) row_keys: RowKeys,
+    /// Whether the spool's identity says that there may be such keys.
+    pub(super) may_have_row_keys: AtomicBool,
     /// Held while a group is committed. Acquiring it proves that all commits begun earlier have ended.
     pub(super) commit_gate: Mutex<()>,
     /// Calls with an earlier `receivedAt` are refused, because their days are over. In milliseconds;
@@ -120,8 +126,14 @@ impl Shared {
     ) -> Self {
         let mut index = Index::default();
         index.held_after = options.hold_after;
+        let ident_has_keys = ident.has_row_keys();
         let set_aside = usize::from(options.hold_after.is_some());
         let not_before = manifest.state().calls.days_over.map_or(i64::MIN, |through| through.end().0);
+        let row_keys = {
+            let files = &manifest.state().files;
+            let (disk, runs) = (Arc::<CappedDisk>::clone(&capped), files.key_runs.values());
+            RowKeys::of_notes(disk, ident.spool_id, runs, files.next_key_run)
+        };
         Self {
             disk: Arc::<CappedDisk>::clone(&capped),
             segment_bytes: segment_len(options.segment_bytes, capped.cap()),
@@ -145,6 +157,8 @@ impl Shared {
             lasting: Mutex::default(),
             not_parked: Mutex::default(),
             refused_for_space: AtomicU64::new(0),
+            may_have_row_keys: AtomicBool::new(ident_has_keys),
+            row_keys,
             commit_gate: Mutex::new(()),
             not_before: AtomicI64::new(not_before),
             poison: watch::Sender::new(None),
@@ -247,6 +261,31 @@ impl Shared {
     /// Removes a file. The spool stops if that fails.
     pub(super) fn remove(&self, name: &str, what: &str) -> Result<(), Stopped> {
         self.disk.remove(name).map_err(|error| self.stop(what, &error))
+    }
+
+    /// Notes a run of keys and uses it, and removes the files of those that it replaces. The keys of all frames up to
+    /// `through` are in runs then. Errors: [`Stopped`]: it is not noted, and the caller still has its keys.
+    pub(super) fn use_key_run(&self, new: NewRun, through: u64) -> Result<(), Stopped> {
+        let (added, removed) = (new.note(), new.replaces.clone());
+        let note = FileNote::KeyRuns { added: Some(added), removed: removed.clone(), through };
+        if let Err(stopped) = self.note(vec![note]) {
+            // After a failed sync, nobody knows whether it is noted.
+            if !self.is_poisoned() {
+                self.row_keys.remove_unused(added.number);
+            }
+            return Err(stopped);
+        }
+        self.row_keys.replace(new);
+        removed.iter().try_for_each(|number| self.remove(&run_name(*number), "remove merged insert_ids"))
+    }
+
+    /// Shows what there is of keys.
+    pub(super) fn show_row_keys(&self) {
+        let held = self.row_keys.held();
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.metrics.insert_ids.set(number(held.keys));
+        self.metrics.insert_id_bytes.set(number(held.bytes));
+        self.metrics.insert_id_files_damaged.set(number(held.damaged));
     }
 
     pub(super) fn usage(&self) -> Usage {

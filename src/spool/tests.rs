@@ -19,7 +19,7 @@ use crate::log::frame::Origin;
 use crate::log::refusals::{Division, Flow, FlowState, Party};
 use crate::log::{
     AppendError, Appended, Difference, Encoded, Follow, Go, Held, ImportKey, ImportProgress, ImportStep,
-    InLog, Log, LogId, Parked, Range, Read, ReadThrough, RequestFrames, Seal, frame,
+    InLog, Log, LogId, Parked, Range, Read, ReadThrough, RequestFrames, RowsUnknown, Seal, frame,
 };
 use crate::object::{BucketString, Encryption, ObjectKey, PutLocation, S3Location, Stream};
 use crate::sources::SourceId;
@@ -211,6 +211,7 @@ fn a_start_makes_no_new_identity_beside_old_data() {
         segment.as_str(),
         "MANIFEST-00000000000000000001",
         "seen-00000000000000000001",
+        "keys-00000000000000000001",
         "parked/00000000000000000001.gz",
         "quarantine/wal-00000000000000000001.seg",
         "queued/crm-track-00000000000000000001",
@@ -625,6 +626,175 @@ fn an_import_of_any_size_pushes_no_call_out_of_the_window() {
     assert_eq!(repeats(&mut spool), 100);
     drop(spool);
     assert_eq!(repeats(&mut open()), 100);
+}
+
+/// Rows of an import with keys: those among these numbers that repeat none. Returns how many do not.
+fn keyed_rows(
+    spool: &mut stepped::Stepped,
+    (file, first): (u64, u64),
+    numbers: std::ops::Range<u64>,
+    now: UnixMillis,
+) -> Result<u64, RowsUnknown> {
+    let hashes: Vec<u128> = numbers.clone().map(u128::from).collect();
+    let keys = spool.imports().rows_to_store(&source("web"), &hashes, now, WEEK)?;
+    let request = || {
+        let mut frames = RequestFrames::new(source("web"), now, 0);
+        let last_row = first + numbers.end - numbers.start - 1;
+        let origin = Origin { file, first_row: first, last_row };
+        let known = keys.iter().filter(|key| key.is_none()).count() as u64;
+        frames.set_import(ImportStep { origin, rejected: 0, known, text: None });
+        let mut lines = Vec::new();
+        for (number, key) in numbers.clone().zip(&keys) {
+            let Some(key) = key else { continue };
+            let line = u32::try_from(lines.len() * 2).unwrap();
+            lines.push((line..line + 2, *key));
+            // A row gives two calls.
+            for call in 0..2 {
+                let text = format!("{{\"n\":{number},\"call\":{call},\"pad\":\"{}\"}}", "x".repeat(500));
+                frames.line().extend_from_slice(text.as_bytes());
+                frames.call(0);
+            }
+        }
+        frames.set_row_keys(&lines);
+        frames.end_import_step();
+        frames
+    };
+    let stored = match spool.append([request()]) {
+        Err(AppendError::Full) => {
+            spool.keep().unwrap();
+            spool.append([request()]).unwrap()
+        }
+        stored => stored.unwrap(),
+    };
+    spool.keep().unwrap();
+    let new = keys.iter().flatten().count() as u64;
+    assert_eq!((u64::from(stored[0].stored), stored[0].repeats), (new * 2, 0));
+    Ok(new)
+}
+
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+/// Opens a spool without threads at a time.
+fn stepped_at(dir: &Path, options: SpoolOptions, at: UnixMillis) -> stepped::Stepped {
+    let (disk, clock) = (Arc::new(RealDisk::open(dir).unwrap()), Arc::new(TestClock(AtomicI64::new(at.0))));
+    stepped::Stepped::open(disk, options, clock, &Counting::default(), Arc::new(Metrics::new())).unwrap().0
+}
+
+/// Delivers all rows, and lets the housekeeper release their segments.
+fn deliver_rows(spool: &mut stepped::Stepped) {
+    let log = spool.log();
+    let last = log.open_batch(&key("web")).unwrap().last;
+    let seal = seal_in(&*log, &key("web"), last);
+    log.commit(&seal, None).unwrap();
+    drop(log);
+    spool.keep().unwrap();
+}
+
+fn key_files(dir: &Path) -> Vec<String> {
+    let names = names_in(dir).into_iter().map(|(name, _)| name);
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("keys-")).collect();
+    names.sort();
+    names
+}
+
+fn format_of(dir: &Path) -> u64 {
+    let ident: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("IDENT")).unwrap()).unwrap();
+    ident["format"].as_u64().unwrap()
+}
+
+#[test]
+fn rows_are_known_by_their_keys_until_the_window_is_over_whatever_becomes_of_their_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = UnixMillis(NOON);
+    let mut spool = stepped_at(dir.path(), options(), now);
+    let file = spool.imports().begin_import(ImportKey(7), ImportProgress::default()).unwrap().file;
+    append_call(&mut spool);
+    assert_eq!(format_of(dir.path()), 3, "earlier releases can still open it");
+    for step in 0..100 {
+        let first = step * 10;
+        assert_eq!(keyed_rows(&mut spool, (file, first), first..first + 10, now).unwrap(), 10);
+    }
+    assert_eq!(format_of(dir.path()), 4);
+    // Half of the next step's rows repeat earlier ones; equal rows within a step are found, too.
+    assert_eq!(keyed_rows(&mut spool, (file, 1_000), 995..1_005, now).unwrap(), 5);
+    let twice = spool.imports().rows_to_store(&source("web"), &[1_u128 << 90, 1 << 90], now, WEEK).unwrap();
+    assert!(twice[0].is_some() && twice[1].is_none(), "{twice:?}");
+    let other = spool.imports().rows_to_store(&source("ios"), &[5], now, WEEK).unwrap();
+    assert!(other[0].is_some(), "another source");
+    let first_row = 1_010;
+    deliver_rows(&mut spool);
+    assert!(spool.log().usage().segments <= 2, "{:?}", spool.log().usage());
+    assert!(!key_files(dir.path()).is_empty());
+    drop(spool);
+    // A kill, and the clean files of one.
+    let mut spool = stepped_at(dir.path(), options(), now.plus(WEEK));
+    assert_eq!(keyed_rows(&mut spool, (file, first_row), 0..1_005, now.plus(WEEK)).unwrap(), 0);
+    let copied = tempfile::tempdir().unwrap();
+    copy(dir.path(), copied.path());
+    assert!(verify(&View::open(copied.path()).unwrap(), &mut |_, _| ()).unwrap().sound);
+    // The window is over.
+    let later = now.plus(WEEK + Duration::from_secs(1));
+    let again = spool.imports().rows_to_store(&source("web"), &[5], later, WEEK).unwrap();
+    assert!(again[0].is_some());
+    let shorter =
+        spool.imports().rows_to_store(&source("web"), &[5], later, Duration::from_secs(60)).unwrap();
+    assert!(shorter[0].is_some());
+    drop(spool);
+    let mut spool = stepped_at(dir.path(), options(), now.plus(WEEK * 2));
+    spool.keep().unwrap();
+    assert_eq!(key_files(dir.path()), Vec::<String>::new(), "removed as a whole");
+    assert_eq!(keyed_rows(&mut spool, (file, first_row + 1_005), 0..10, now.plus(WEEK * 2)).unwrap(), 10);
+}
+
+fn append_call(spool: &mut stepped::Stepped) {
+    spool.append([request("ios", &numbered(0, 1, 10))]).unwrap();
+}
+
+#[test]
+fn rows_wait_for_a_run_that_is_damaged_and_calls_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = UnixMillis(NOON);
+    let mut spool = stepped_at(dir.path(), options(), now);
+    let file = spool.imports().begin_import(ImportKey(7), ImportProgress::default()).unwrap().file;
+    for step in 0..60 {
+        keyed_rows(&mut spool, (file, step * 10), step * 10..step * 10 + 10, now).unwrap();
+    }
+    deliver_rows(&mut spool);
+    drop(spool);
+    let damaged = key_files(dir.path()).remove(0);
+    let mut bytes = fs::read(dir.path().join(&damaged)).unwrap();
+    bytes[100] ^= 1;
+    fs::write(dir.path().join(&damaged), bytes).unwrap();
+    let copied = tempfile::tempdir().unwrap();
+    copy(dir.path(), copied.path());
+    let verified = verify(&View::open(copied.path()).unwrap(), &mut |_, _| ()).unwrap();
+    assert!(!verified.sound && format!("{:?}", verified.findings).contains(&damaged), "{verified:?}");
+    let mut spool = stepped_at(dir.path(), options(), now);
+    let refused = keyed_rows(&mut spool, (file, 600), 600..610, now).unwrap_err();
+    assert!(refused.to_string().contains(&damaged), "{refused}");
+    append_call(&mut spool);
+    assert!(keyed_rows(&mut spool, (file, 600), 600..610, now.plus(WEEK + Duration::from_secs(1))).is_ok());
+    drop(spool);
+    fs::remove_file(dir.path().join(&damaged)).unwrap();
+    let mut spool = stepped_at(dir.path(), options(), now);
+    let refused = keyed_rows(&mut spool, (file, 610), 610..620, now).unwrap_err();
+    assert!(refused.to_string().contains("it is missing"), "{refused}");
+    append_call(&mut spool);
+}
+
+#[test]
+fn rows_wait_while_their_keys_have_a_tenth_of_the_spool_and_calls_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = UnixMillis(NOON);
+    let small = SpoolOptions { max_bytes: 8 * SEGMENT, ..options() };
+    let mut spool = stepped_at(dir.path(), small, now);
+    let imports = spool.imports();
+    let most = 8 * SEGMENT / 10 / 4_096 * 255;
+    let rows = |count: u64| (0..u128::from(count)).collect::<Vec<_>>();
+    assert!(imports.rows_to_store(&source("web"), &rows(most), now, WEEK).is_ok());
+    let full = imports.rows_to_store(&source("web"), &rows(most + 1), now, WEEK).unwrap_err();
+    assert_eq!(full, RowsUnknown::Full { max: 8 * SEGMENT / 10 });
+    append_call(&mut spool);
 }
 
 /// A batch whose first frames in a segment were delivered before the segment was closed: positions of other

@@ -231,6 +231,7 @@ impl Follow for Followed {
                 of_dead: false,
                 received_at: entry.at,
                 fingerprint: 0,
+                row_key: None,
                 origin: None,
                 payload: &entry.call.line,
             }))?;

@@ -365,6 +365,7 @@ impl ObjectImport {
                 bytes: Some(file.bytes),
                 source: WantedSource::Id(self.import.source.clone()),
                 import: Some(self.id),
+                insert_id_window: self.import.insert_id_window,
                 options: chosen.options.clone(),
                 limits: self.limits.clone(),
                 by_content: false,

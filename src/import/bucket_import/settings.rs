@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::convert::Converter;
 use crate::import::import_names::FixedSettings;
@@ -40,6 +41,8 @@ pub struct BucketImport {
     pub converter_text: Arc<[u8]>,
     /// The longest call, in bytes of JSON, for converters that files were begun with.
     pub max_event: usize,
+    /// How long rows are compared by their `insert_id` and `device_id`. `None`: they are not compared.
+    pub insert_id_window: Option<Duration>,
     /// The smallest file, in bytes.
     pub min_size: u64,
     /// The largest file, in bytes.

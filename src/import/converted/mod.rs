@@ -131,11 +131,11 @@ fn convert(
 ) -> Result<Row, RowReject> {
     let place = RowPlace { id_prefix: &how.id_prefix, sequence_prefix: &how.sequence_prefix, row };
     calls.clear();
-    match how.converter.convert(values, &place, how.now, calls) {
+    let key = match how.converter.convert(values, &place, how.now, calls) {
         Outcome::Skipped => return Ok(Row::Skipped),
         Outcome::Rejected(reject) => return Err(reject),
-        Outcome::Calls { .. } => {}
-    }
+        Outcome::Calls { key, .. } => key,
+    };
     // The limit of bytes is met first as long as each call has something in common with the others.
     let count = u32::try_from(calls.len()).unwrap_or(u32::MAX);
     if u64::from(count) > ROWS_MAX {
@@ -150,7 +150,11 @@ fn convert(
         out.extend_from_slice(call);
     }
     // No calls and no rejection: the row is skipped.
-    Ok(if count == 0 { Row::Skipped } else { Row::Calls(count) })
+    Ok(match key {
+        _ if count == 0 => Row::Skipped,
+        Some(key) => Row::Keyed(count, key),
+        None => Row::Calls(count),
+    })
 }
 
 fn reject(name: &str, row: u64, place: &Place<'_>, why: RowReject) -> Row {

@@ -36,7 +36,7 @@ fn rows(mut rows: ConvertedRows) -> Vec<String> {
         let mut out = Vec::new();
         let Some(row) = rows.next(&mut out).unwrap() else { return all };
         let shown = match row {
-            Row::Calls(count) => {
+            Row::Calls(count) | Row::Keyed(count, _) => {
                 let calls: Vec<serde_json::Value> =
                     serde_json::from_str(&format!("[{}]", String::from_utf8(out).unwrap())).unwrap();
                 assert_eq!(calls.len(), usize::try_from(count).unwrap());

@@ -230,7 +230,7 @@ mod tests {
                 None => return (calls, rejects),
                 Some(Row::Call(_) | Row::Corrected(..)) => calls.push(String::from_utf8(call).unwrap()),
                 Some(Row::Rejected(reject)) => rejects.push(reject),
-                Some(Row::Repeat | Row::Calls(_) | Row::Skipped) => {}
+                Some(Row::Repeat | Row::Calls(_) | Row::Keyed(..) | Row::Skipped) => {}
             }
         }
     }

@@ -85,6 +85,7 @@ impl ImportPlan {
             converter: Arc::clone(&settings.converter.compiled),
             converter_text: Arc::clone(&settings.converter.text),
             max_event: self.max_event,
+            insert_id_window: Some(settings.insert_id_window).filter(|window| !window.is_zero()),
             min_size: *settings.size.start(),
             max_size: *settings.size.end(),
             on_row_error: settings.on_row_error,

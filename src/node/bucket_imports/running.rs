@@ -15,7 +15,7 @@ use super::deps::ImportsDeps;
 use super::one_import::{Ask, OneImport};
 use super::plan::ImportPlan;
 use crate::admin::{AskedPass, BucketImportError, BucketImportStatus, PassStatus, Renamed};
-use crate::import::{Importer, rename};
+use crate::import::{Importer, rename, watched_rows};
 use crate::lock::lock;
 use crate::sources::SourceId;
 use crate::tasks::{RESTARTS, Supervised, keep};
@@ -81,6 +81,7 @@ impl BucketImports {
             state.imports.insert(name, running);
         }
         before.values().for_each(Running::end);
+        watched_rows::clear(&self.deps.alarms);
         let State { imports, turns, tasks, .. } = &mut *state;
         tasks.retain(|(_, task)| !task.is_finished());
         // Who has a turn or waits for it keeps a reference to it.

@@ -12,11 +12,14 @@ const FILE_NAMES: [&str; 2] = ["IDENT", "IDENT.copy"];
 /// opened: formats 1 and 2, which both name themselves 1, are the same without object and dead-letter
 /// streams, so nothing else has to be rewritten.
 const FORMAT: u32 = 3;
+/// The format of a spool with keys of imported rows. A spool gets it before the first such row is stored, because
+/// releases that know no keys would take them for fingerprints, and forget them with the segments.
+const FORMAT_WITH_ROW_KEYS: u32 = 4;
 
 /// What the names of a spool's files with data begin with, by directory. Where one of them is, an identity
 /// was once written.
 const DATA: [(&str, &[&str]); 4] = [
-    ("", &["MANIFEST-", "wal-", "seen-", "destinations.", "imports."]),
+    ("", &["MANIFEST-", "wal-", "seen-", "keys-", "destinations.", "imports."]),
     ("parked", &[""]),
     ("quarantine", &[""]),
     ("queued", &[""]),
@@ -29,6 +32,7 @@ pub struct Ident {
     pub spool_id: [u8; 16],
     /// Key of the dedupe fingerprints.
     pub fingerprint_key: [u8; 16],
+    format: u32,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -100,6 +104,7 @@ impl Ident {
         let ident = ident.unwrap_or_else(|| Self {
             spool_id: random.next_u128().to_be_bytes(),
             fingerprint_key: random.next_u128().to_be_bytes(),
+            format: FORMAT,
         });
         for (at, file) in stale.into_iter().enumerate() {
             match ident.write(disk, file) {
@@ -155,7 +160,7 @@ impl Ident {
                     }
                     match &files.ident {
                         None => files.ident = Some(ident),
-                        // A copy with another identity is rewritten.
+                        // A copy with another identity or format is rewritten.
                         Some(first) if *first != ident && checked => files.stale.push(file),
                         Some(_) => {}
                     }
@@ -185,7 +190,7 @@ impl Ident {
         if written.checksum.as_ref().is_some_and(|checksum| *checksum != written.crc()) {
             return Err(IdentError::Damaged);
         }
-        if written.format > FORMAT {
+        if written.format > FORMAT_WITH_ROW_KEYS {
             return Err(IdentError::Newer(written.format));
         }
         let (Ok(spool_id), Ok(fingerprint_key)) =
@@ -193,19 +198,31 @@ impl Ident {
         else {
             return Err(IdentError::Damaged);
         };
-        let is_current = written.checksum.is_some() && written.format == FORMAT;
-        Ok(Some((Self { spool_id, fingerprint_key }, is_current)))
+        let is_current = written.checksum.is_some() && written.format >= FORMAT;
+        Ok(Some((Self { spool_id, fingerprint_key, format: written.format.max(FORMAT) }, is_current)))
     }
 
     fn write(&self, disk: &dyn Disk, file: &str) -> io::Result<()> {
         let mut written = Written {
-            format: FORMAT,
+            format: self.format,
             spool_id: hex::encode(self.spool_id),
             fingerprint_key: hex::encode(self.fingerprint_key),
             checksum: None,
         };
         written.checksum = Some(written.crc());
         disk::write_durably(disk, file, &serde_json::to_vec_pretty(&written)?)
+    }
+
+    /// Whether the spool may have keys of imported rows.
+    pub(crate) fn has_row_keys(&self) -> bool {
+        self.format >= FORMAT_WITH_ROW_KEYS
+    }
+
+    /// Makes the format durable of a spool that may have keys of imported rows. Errors: the file system's error; one
+    /// of the two files may say so already, which does no harm.
+    pub(crate) fn add_row_keys(&self, disk: &dyn Disk) -> io::Result<()> {
+        let with = Self { format: FORMAT_WITH_ROW_KEYS, ..self.clone() };
+        FILE_NAMES.into_iter().try_for_each(|file| with.write(disk, file))
     }
 
     /// The node id of a spool that is given none: the first 8 digits of the spool id.

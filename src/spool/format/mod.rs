@@ -1,6 +1,7 @@
 //! The byte formats of the spool's files: contents, checks, and how to read them without a running spool.
 
 pub(super) mod ident;
+pub(super) mod key_run;
 pub(super) mod runs;
 pub(super) mod scan;
 pub(super) mod seen_file;

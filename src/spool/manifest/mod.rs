@@ -16,9 +16,11 @@
 //! A seal makes the state longer and needs further notes later. So on a full disk a seal is refused if it
 //! would leave too little space for the next manifest or for the notes that free space.
 
+pub(super) mod key_run;
 pub(super) mod note;
 pub(super) mod state;
 
+pub use key_run::KeyRun;
 pub use note::{FileNote, Note};
 pub use state::{FileState, State};
 

@@ -4,6 +4,7 @@
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
+use super::key_run::KeyRun;
 use super::state::{FileState, State};
 use crate::log::notes::CallNote;
 use crate::log::{Amend, ImportProgress, OpenImport, Parked, Range, Seal};
@@ -61,6 +62,18 @@ pub enum FileNote {
         number: u64,
         /// Its positions, if it had any.
         positions: Option<Range>,
+    },
+    /// Runs of keys of imported rows were written, or are no longer needed.
+    KeyRuns {
+        /// The new one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        added: Option<KeyRun>,
+        /// Those that the new one replaces, or that are too old.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed: Vec<u64>,
+        /// The keys of all frames up to this position are in runs.
+        #[serde(default)]
+        through: u64,
     },
     /// A segment's frames were copied to another, which replaces it.
     Replaced {
@@ -155,6 +168,14 @@ impl State {
                 files.next_segment = files.next_segment.max(number.saturating_add(1));
                 positions.iter().for_each(|range| calls.assigned_through(range.last));
                 files.released.extend(positions);
+            }
+            FileNote::KeyRuns { added, removed, through } => {
+                files.key_runs.retain(|number, _| !removed.contains(number));
+                if let Some(run) = added {
+                    files.next_key_run = files.next_key_run.max(run.number.saturating_add(1));
+                    files.key_runs.insert(run.number, run);
+                }
+                files.keys_through = files.keys_through.max(through);
             }
             FileNote::Replaced { old, new } => {
                 files.segments.remove(&old);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
+use super::key_run::KeyRun;
 use crate::log::notes::{CallState, FIRST_POSITION};
 use crate::log::{OpenImport, Range};
 use crate::time::UnixMillis;
@@ -38,6 +39,19 @@ pub struct FileState {
     /// The number of the next import.
     #[serde(default)]
     pub(crate) next_import: u64,
+    /// The runs of keys of imported rows, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) key_runs: BTreeMap<u64, KeyRun>,
+    /// The number of the next run; 0 if there never was one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) next_key_run: u64,
+    /// The keys of all frames up to this position are in runs, or expired.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) keys_through: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Written by hand, because serde's own way for `flatten` copies the state, which may have tens of megabytes,

@@ -7,6 +7,7 @@ use crate::disk::if_there;
 use crate::disk::real_disk::SUBDIRECTORIES;
 use crate::log::Range;
 use crate::object::Stream;
+use crate::spool::format::key_run::run_number;
 use crate::spool::format::runs::{ScannedRuns, Stretch};
 use crate::spool::format::scan;
 use crate::spool::format::segment::{FORMAT, index_name, number_in, segment_name};
@@ -296,6 +297,7 @@ fn disk_use(view: &View) -> Result<BTreeMap<&'static str, DiskUse>, ViewError> {
             name if number_in(name, "wal-", ".seg").is_some() => "segments",
             name if number_in(name, "wal-", ".idx").is_some() => "indexes",
             name if number_in(name, "seen-", "").is_some() => "fingerprints",
+            name if run_number(name).is_some() => "insert_ids",
             name if number_in(name, "spare-", "").is_some() => "spare",
             name if number_in(name, "MANIFEST-", "").is_some() => "manifest",
             "reserve" => "reserve",

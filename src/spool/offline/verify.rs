@@ -8,6 +8,7 @@ use crate::batch::BatchKey;
 use crate::disk::{DiskFile, if_there, read_all};
 use crate::log::frame::{Frame, Salt};
 use crate::log::{Parked, PendingSeal, Range};
+use crate::spool::format::key_run::{run_len, run_name};
 use crate::spool::format::runs::{Run, Runs, ScannedRuns, Stretch};
 use crate::spool::format::seen_file;
 use crate::spool::format::segment::{index_name, number_in, seen_name, segment_name};
@@ -16,6 +17,7 @@ use crate::spool::format::{ByteRange, hash_lines, parked_name};
 use crate::spool::manifest::manifest_name;
 use crate::spool::offline::survey::{Answered, Finding, Kind, Surveyed, Visitor, survey};
 use crate::spool::offline::view::{SegmentFile, View, ViewError};
+use crate::spool::row_keys::damage_of;
 
 /// The result of a verification.
 #[derive(Clone, Debug, Default, serde::Serialize)]
@@ -75,6 +77,7 @@ pub fn verify(view: &View, progress: &mut dyn FnMut(u64, u64)) -> Result<Verifie
         findings.extend(check_index(view, segment.number, scanned, &surveyed, &mut checked)?);
     }
     findings.extend(check_fingerprints(view, &mut checked)?);
+    findings.extend(check_key_runs(view)?);
     for pending in view.manifest.state.calls.seals.values() {
         match pending.parked {
             Some(parked) => {
@@ -298,6 +301,20 @@ fn check_fingerprints(view: &View, checked: &mut Checked) -> Result<Vec<Finding>
         if read.is_none() {
             let what = "its checksum differs; no call is lost, but repeats of its calls may be stored again";
             findings.push(Finding::new(Kind::Fingerprints, seen_name(number), what).at(0, len));
+        }
+    }
+    Ok(findings)
+}
+
+/// Checks the files with keys of imported rows that the manifest names.
+fn check_key_runs(view: &View) -> Result<Vec<Finding>, ViewError> {
+    let mut findings = Vec::new();
+    for run in view.manifest.state.files.key_runs.values() {
+        let name = run_name(run.number);
+        let damage = damage_of(&*view.disk, &view.ident.spool_id, *run).map_err(ViewError::disk(&name))?;
+        if let Some(damage) = damage {
+            let what = format!("{damage}; nothing is lost, but rows with an insert_id wait in its place");
+            findings.push(Finding::new(Kind::Fingerprints, name, what).at(0, run_len(run.keys)));
         }
     }
     Ok(findings)

@@ -1,11 +1,17 @@
 //! The imports that the spool knows.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::SpoolLog;
-use crate::log::{ImportKey, ImportProgress, Imports, OpenImport, Stopped};
+use crate::call::Fingerprinter;
+use crate::log::frame::RowKey;
+use crate::log::{ImportKey, ImportProgress, Imports, OpenImport, RowsUnknown, Stopped};
+use crate::sources::SourceId;
 use crate::spool::manifest::FileNote;
 use crate::spool::shared::lock;
+use crate::time::UnixMillis;
 
 impl Imports for SpoolLog {
     fn begin_import(&self, key: ImportKey, progress: ImportProgress) -> Result<OpenImport, Stopped> {
@@ -43,5 +49,63 @@ impl Imports for SpoolLog {
         self.shared.note_and(vec![FileNote::ImportsEnded { files: files.to_vec() }], |_, index| {
             files.iter().for_each(|file| index.imports.end(*file));
         })
+    }
+
+    fn rows_to_store(
+        &self,
+        source: &SourceId,
+        rows: &[u128],
+        now: UnixMillis,
+        window: Duration,
+    ) -> Result<Vec<Option<RowKey>>, RowsUnknown> {
+        let shared = &self.shared;
+        self.merge_row_keys();
+        let prints = Fingerprinter::new(shared.ident.fingerprint_key);
+        let keys: Vec<RowKey> = rows.iter().map(|row| RowKey(prints.of_row(source, *row))).collect();
+        let found = shared.row_keys.find(&keys, now.minus(window));
+        shared.show_row_keys();
+        let known = found?;
+        let mut new = HashSet::with_capacity(keys.len());
+        let is_new = |(key, known): (RowKey, bool)| Some(key).filter(|key| !known && new.insert(*key));
+        let to_store: Vec<Option<RowKey>> = keys.into_iter().zip(known).map(is_new).collect();
+        if new.is_empty() {
+            return Ok(to_store);
+        }
+        shared.row_keys.check_room(new.len() as u64, shared.capped.cap())?;
+        // Earlier releases must refuse the spool before they could misread a key.
+        if !shared.may_have_row_keys.load(Ordering::Acquire) {
+            let added = shared.ident.add_row_keys(&*shared.disk);
+            added.map_err(|error| RowsUnknown::Unread(format!("write the spool's IDENT file: {error}")))?;
+            shared.may_have_row_keys.store(true, Ordering::Release);
+        }
+        Ok(to_store)
+    }
+}
+
+impl SpoolLog {
+    /// Merges runs of keys as long as some are due. Without that, questions only take longer.
+    fn merge_row_keys(&self) {
+        let shared = &self.shared;
+        let merge = || shared.row_keys.merge(shared.clock.wall(), shared.capped.cap());
+        loop {
+            if shared.disk_full.load(Ordering::Acquire) || shared.is_poisoned() {
+                return;
+            }
+            match merge() {
+                Ok(None) => return,
+                Ok(Some(run)) => {
+                    if shared.use_key_run(run, 0).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    if let Some(line) = shared.happened("merge") {
+                        let times = line.times;
+                        tracing::warn!(%error, times, "files with insert_ids of imported rows cannot be merged");
+                    }
+                    return;
+                }
+            }
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::spool::format::seen_file::{self, SeenEntries, SeenHalf};
 use crate::spool::format::segment::seen_name;
 use crate::spool::imports::RunningImports;
 use crate::spool::index::Batch;
+use crate::spool::manifest::FileNote;
 use crate::spool::reading::reader;
 use crate::spool::shared::{Shared, lock};
 use crate::spool::writing::housekeeper::{Housekeeper, keep_cursors_from, oldest_position, unread_position};
@@ -73,6 +74,7 @@ pub(super) fn restore(
     let seen_files = restore_seen_files(&shared).map_err(failed("read fingerprints"))?;
     let mut seen = Windows::new(shared.options.dedupe_max, shared.options.dedupe_window);
     recovered.clock_behind = shared.clock.wall().0 < newest.0 - CLOCK_BEHIND_MS;
+    restore_key_runs(&shared, recovered.manifest_damaged)?;
     let seen_counts =
         fill_seen(&shared, &mut seen, &seen_files, &found).map_err(failed("read fingerprints"))?;
 
@@ -100,6 +102,7 @@ pub(super) fn restore(
         let (oldest, unread) = (oldest_position(&shared), unread_position(&shared));
         manifest.state().prune(keep_cursors_from(shared.clock.wall()), oldest, unread);
     }
+    shared.show_row_keys();
     let writer = Writer::new(Arc::clone(&shared), open, seen, next_position);
     // A note that found no space is tried again at the next pass.
     if housekeeper.pass().is_err() && shared.is_poisoned() {
@@ -127,8 +130,21 @@ fn restore_seen_files(shared: &Shared) -> io::Result<BTreeMap<u64, SeenEntries>>
     Ok(files)
 }
 
+/// Compares the runs of keys of imported rows with their files. If notes are damaged, files that none names are
+/// noted again.
+fn restore_key_runs(shared: &Shared, manifest_damaged: bool) -> Result<(), OpenError> {
+    let adopted =
+        shared.row_keys.compare_files(manifest_damaged).map_err(failed("read the insert_ids of rows"))?;
+    let note = |run| FileNote::KeyRuns { added: Some(run), removed: Vec::new(), through: 0 };
+    if !adopted.is_empty() {
+        shared.note(adopted.into_iter().map(note).collect()).map_err(|_| OpenError::Stopped)?;
+    }
+    Ok(())
+}
+
 /// Fills the dedupe window in order, from the fingerprint files, or from the frames of segments that have
-/// none. Returns the segment number of each file, and what it has.
+/// none. A segment with such a file has its keys of imported rows in runs, because these are written first;
+/// of others, the keys are taken from the frames. Returns the segment number of each file, and what it has.
 fn fill_seen(
     shared: &Shared,
     seen: &mut Windows,
@@ -139,6 +155,7 @@ fn fill_seen(
     let live: BTreeMap<u64, &Found> = found.iter().map(|found| (found.number, found)).collect();
     let numbers: BTreeSet<u64> = files.keys().chain(live.keys()).copied().collect();
     let mut counts = Vec::new();
+    let keys_through = shared.state().files.keys_through;
     for number in numbers {
         if let Some(entries) = files.get(&number) {
             let halves = [(&entries.sent, false), (&entries.imported, true)].map(|(half, is_imported)| {
@@ -154,6 +171,8 @@ fn fill_seen(
             scan(&*found.file, shared.salt(number), &mut |_, frame| {
                 if frame.position <= cut {
                     seen.insert(frame.fingerprint, frame.received_at, frame.origin.is_some());
+                    let key = frame.row_key.filter(|_| frame.position > keys_through);
+                    shared.row_keys.add(key.map(|key| (key, frame.received_at)));
                 }
             })?;
         }

@@ -12,6 +12,7 @@ use crate::disk::{self, Disk, DiskFile};
 use crate::log::notes::{CallNote, ROWS_MAX};
 use crate::log::{FULL_PERCENT, Hour, Range, Stopped};
 use crate::planted_bugs::{PlantedBug, PlantedPanic, panic_if_planted, planted};
+use crate::spool::format::key_run::run_name;
 use crate::spool::format::runs::{Run, Runs, Stretch};
 use crate::spool::format::seen_file::{self, Fingerprints, SeenHalf};
 use crate::spool::format::segment::{encode_header, index_name, seen_name, segment_name, spare_name};
@@ -93,6 +94,7 @@ impl Housekeeper {
         self.release_segments()?;
         self.prepare()?;
         self.expire_seen()?;
+        self.expire_row_keys()?;
         self.keep_manifest()?;
         self.fold_ledger();
         self.update_full();
@@ -340,6 +342,9 @@ impl Housekeeper {
             })
             .map(|(number, state)| (*number, state.pending > 0))
             .collect();
+        if !closed.is_empty() && !self.keep_row_keys()? {
+            return Ok(());
+        }
         for (number, pinned) in closed {
             write_index(&self.shared, number);
             match keep_fingerprints(&self.shared, number) {
@@ -372,6 +377,54 @@ impl Housekeeper {
                 state.seen_kept = true;
             }
         }
+        Ok(())
+    }
+
+    /// Writes the keys of all rows in full segments to a run. Returns whether it is written. If not, the segments stay,
+    /// because a row that repeats one of theirs would be stored: the keys take a small part of what a full segment
+    /// leaves free, so only other programs can have filled the disk.
+    fn keep_row_keys(&self) -> Result<bool, Stopped> {
+        let through = lock(&self.shared.index).durable_through;
+        match self.shared.row_keys.write_newest() {
+            Ok(None) => Ok(true),
+            Ok(Some(run)) => {
+                let used = self.shared.use_key_run(run, through);
+                if used.is_err() {
+                    self.shared.row_keys.put_back();
+                    return if self.shared.is_poisoned() { Err(Stopped) } else { Ok(false) };
+                }
+                self.shared.show_row_keys();
+                Ok(true)
+            }
+            Err(error) => {
+                if disk::is_no_space(&error) {
+                    self.shared.disk_full.store(true, Ordering::Release);
+                }
+                if let Some(line) = self.shared.happened("row keys") {
+                    tracing::error!(
+                        %error,
+                        times = line.times,
+                        "the insert_ids of imported rows cannot be written, so full segments cannot be released: free \
+                         some space on the disk"
+                    );
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Removes runs of keys that no window covers any more.
+    fn expire_row_keys(&self) -> Result<(), Stopped> {
+        let removed = self.shared.row_keys.expired(self.shared.clock.wall());
+        if removed.is_empty() || self.disk_full() {
+            return Ok(());
+        }
+        self.shared.note(vec![FileNote::KeyRuns { added: None, removed: removed.clone(), through: 0 }])?;
+        self.shared.row_keys.forget(&removed);
+        for number in removed {
+            self.shared.remove(&run_name(number), "remove old insert_ids")?;
+        }
+        self.shared.show_row_keys();
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, MutexGuard};
 
 use crate::batch::BatchKey;
 use crate::disk::DiskFile;
-use crate::log::frame::{self, FrameKind, Head, Salt};
+use crate::log::frame::{self, FrameKind, Head, RowKey, Salt};
 use crate::log::notes::Ledger;
 use crate::log::{AccountKey, AppendError, Hour, ImportProgress, ImportStep, RequestFrames, Row};
 use crate::object::Stream;
@@ -122,6 +122,8 @@ struct Plan {
     counts: Vec<Row>,
     /// Accounts of object and dead-letter streams that begin with this group.
     new_streams: BTreeSet<AccountKey>,
+    /// The keys of imported rows, with the time at which they were received.
+    row_keys: Vec<(RowKey, UnixMillis)>,
     /// The progress of imports after this group.
     imports: BTreeMap<u64, ImportProgress>,
     frames: u32,
@@ -211,6 +213,11 @@ impl Writer {
             open.end += written;
         }
         self.shared.metrics.spool_written_bytes.inc_by(written);
+        if !plan.row_keys.is_empty() {
+            // Before the position counts as durable: all keys up to it are then known.
+            self.shared.row_keys.add(plan.row_keys);
+            self.shared.show_row_keys();
+        }
         let mut index = lock(&self.shared.index);
         for (key, added) in &plan.adds {
             index.add(number, key, *added);
@@ -275,9 +282,8 @@ impl Writer {
             let mut at = 0;
             while let Some(len) = request.bytes.get(at..).and_then(frame::length) {
                 let Some(bytes) = request.bytes.get_mut(at..at + len) else { break };
-                let Some(Head { kind, fingerprint, has_origin, payload_len }) = frame::head(bytes) else {
-                    break;
-                };
+                let Some(head) = frame::head(bytes) else { break };
+                let Head { kind, fingerprint, row_key, has_origin, payload_len } = head;
                 let line = payload_len as u64 + 1;
                 if kind == FrameKind::ImportProgress {
                     // It is the request's last frame, so what became of the others is known.
@@ -302,6 +308,7 @@ impl Writer {
                     if let Some(fingerprints) = &mut self.fingerprints {
                         fingerprints.push(fingerprint, request.received_at, has_origin);
                     }
+                    plan.row_keys.extend(row_key.map(|key| (key, request.received_at)));
                     frame::stamp(bytes, self.next_position, salt);
                     if piece.as_ref().is_some_and(|piece| piece.kind != kind) {
                         plan.close(index, request, piece.take());

@@ -154,20 +154,26 @@ fn what_is_not_built_is_refused_by_name() {
             &format!("after = {after:?}: is not built yet: only \"none\" works"),
         );
     }
+}
+
+/// Rows of events are compared for a week at most, and other rows not at all.
+#[test]
+fn rows_are_compared_by_their_insert_id_unless_told_otherwise() {
+    let window = |lines: &str| {
+        let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}{lines}")));
+        load_with(&text, &[("c.json", CONVERTER)]).map(|loaded| loaded.config.imports[0].insert_id_window)
+    };
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    assert_eq!(window("").unwrap(), hours(7 * 24));
+    assert_eq!(window("insert_id_window = \"36 h\"").unwrap(), hours(36));
+    for none in [NO_WINDOW, "data_type = \"user_properties\"", "strategy = \"mirror\""] {
+        assert_eq!(window(none).unwrap(), Duration::ZERO, "{none}");
+    }
+    check("insert_id_window = \"8 d\"", "insert_id_window = \"8 d\"");
     check(
-        "insert_id_window = \"7 d\"",
-        "insert_id_window = \"7 d\": is not built yet: rows with an insert_id that",
+        "insert_id_window = \"1 d\"\nstrategy = \"mirror\"",
+        "insert_id_window = \"1 d\": is only for data_type = \"event\" with strategy = \"append_only\"",
     );
-    let unset = problems(&import(NEEDED));
-    assert_eq!(unset.len(), 1, "{unset:?}");
-    assert!(
-        unset[0].contains("insert_id_window is not set, so it is \"7 d\", which is not built yet"),
-        "{unset:?}"
-    );
-    assert!(unset[0].contains("write insert_id_window = \"0 s\""), "{unset:?}");
-    // Other rows are not compared, so nothing has to be said.
-    let text = format!("{SMALLEST}{}", import(&format!("{NEEDED}data_type = \"user_properties\"")));
-    assert!(load_with(&text, &[("c.json", CONVERTER)]).is_ok());
 }
 
 #[test]

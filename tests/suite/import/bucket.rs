@@ -10,22 +10,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use forebay::alarms::{AlarmKind, Alarms};
 use forebay::convert::{Converter, DataType, Strategy};
 use forebay::import::bucket_import::{
     Became, BucketImport, OnMissing, PassDeps, PassError, PassReport, Skip, pass,
 };
 use forebay::import::journal::{Change, Journal, JournalError, LocalJournal};
+use forebay::import::watched_rows::WatchedRows;
 use forebay::import::{
     Begin, Begun, Counters, End, ImportRecord, KeptOf, NameError, OnRowError, RowCount, Rows, RowsTaken,
     Target, TargetError, rename,
 };
-use forebay::log::ImportKey;
+use forebay::log::frame::RowKey;
+use forebay::log::{ImportKey, ImportProgress, Imports, OpenImport, RowsUnknown, Stopped};
+use forebay::metrics::Metrics;
 use forebay::object::{BucketString, Encryption, ObjectKey, S3Location};
 use forebay::runtime::{SystemClock, SystemRandom};
 use forebay::sources::SourceId;
 use forebay::store::fake::{FakeStore, Step};
 use forebay::store::reader::{ByteRange, ListFrom, ListPage, ObjectBody, RangeBytes, StoreReader};
 use forebay::store::{Attempted, Head, ObjectStore as _, ObjectVersion, Put, PutMode};
+use forebay::time::UnixMillis;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -101,6 +106,7 @@ pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> Bu
         converter: Arc::new(converter.unwrap_or_else(|error| panic!("{text}: {error}"))),
         converter_text: text.as_bytes().into(),
         max_event,
+        insert_id_window: None,
         min_size: 0,
         max_size: 1_000_000,
         on_row_error: OnRowError::default(),
@@ -627,9 +633,157 @@ async fn in_order_a_file_that_is_tried_again_holds_back_those_after_it() {
     check_events(&node, events("a", 3).chain(events("c", 3)));
 }
 
+const WEEK: Option<Duration> = Some(Duration::from_secs(7 * 86_400));
+
+/// A converter of rows with an insert_id. One row in three gives two calls.
+const KEYED: &str = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":{
+    "event_type":["path","e"],"user_id":["path","u"],"device_id":["path","d"],"insert_id":["path","i"],
+    "user_properties":["path","props"],"$skip_user_properties_sync":["path","alone"]}}}"#;
+
+/// Rows with these insert_ids.
+fn keyed(file: &str, ids: std::ops::Range<usize>) -> String {
+    ids.map(|id| {
+        let more = if id % 3 == 0 { ",\"props\":{\"a\":1},\"alone\":false" } else { "" };
+        format!("{{\"e\":\"{file} {id}\",\"u\":\"u\",\"d\":\"d\",\"i\":\"{id}\"{more}}}\n")
+    })
+    .collect()
+}
+
+fn comparing(node: &Node, name: &str, prefix: &str) -> BucketImport {
+    BucketImport { insert_id_window: WEEK, serial: true, ..import_as(node, name, prefix, KEYED) }
+}
+
+/// The events that are stored, in order of their names, each once.
+fn stored_events(node: &Node) -> Vec<String> {
+    let calls = calls(node);
+    let events = calls.iter().filter(|call| call["type"] == "track");
+    let mut events: Vec<String> = events.map(|call| call["event"].as_str().unwrap().to_owned()).collect();
+    events.sort();
+    let (all, identifies) = (events.len(), calls.iter().filter(|call| call["type"] == "identify").count());
+    events.dedup();
+    assert_eq!(events.len(), all, "an event is stored twice");
+    let two =
+        events.iter().filter(|event| event.split(' ').nth(1).unwrap().parse::<usize>().unwrap() % 3 == 0);
+    assert_eq!(identifies, two.count(), "the calls of a row are stored together or not at all");
+    events
+}
+
+fn named(file: &str, ids: std::ops::Range<usize>) -> Vec<String> {
+    let mut names: Vec<String> = ids.map(|id| format!("{file} {id}")).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_rows_with_one_insert_id_and_device_the_one_read_later_is_dropped() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", keyed("a", 0..2_500)).await;
+    // Half of its rows repeat those of the first file, and one the row before it.
+    put(&store, "in/b.json", keyed("b", 1_250..3_000) + &keyed("b", 2_999..3_000)).await;
+    let report = passed(&node, &store, comparing(&node, "events", "in/")).await;
+    assert_eq!(report.rows, 2_500 + 1_751, "{report:?}");
+    let expected = [named("a", 0..2_500), named("b", 2_500..3_000)].concat();
+    assert_eq!(stored_events(&node), expected);
+    // After a kill, another import of the same source meets the same insert_ids.
+    let node = node.killed();
+    put(&store, "more/c.json", keyed("c", 2_900..3_100)).await;
+    passed(&node, &store, comparing(&node, "more", "more/")).await;
+    let expected = [expected, named("c", 3_000..3_100)].concat();
+    assert_eq!(stored_events(&node), expected);
+    // Other devices, no insert_id, and an import that compares nothing.
+    let row = |event: &str, more: &str| format!("{{\"e\":\"{event} 1\",\"u\":\"u\"{more}}}\n");
+    let other = [row("x", ",\"d\":\"e\",\"i\":\"5\""), row("y", ",\"i\":\"5\""), row("z", ",\"d\":\"d\"")];
+    put(&store, "other/d.json", other.concat()).await;
+    passed(&node, &store, comparing(&node, "others", "other/")).await;
+    put(&store, "all/e.json", keyed("zz", 0..10)).await;
+    let all = BucketImport { insert_id_window: None, ..comparing(&node, "all", "all/") };
+    passed(&node, &store, all).await;
+    let last = ["x 1", "y 1", "z 1"].map(str::to_owned).to_vec();
+    assert_eq!(stored_events(&node), [expected, last, named("zz", 0..10)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_imports_at_once_store_a_row_once() {
+    let (node, store) = (node(), FakeStore::new());
+    for file in 0..4 {
+        put(&store, &format!("in/{file}.json"), keyed("a", 0..3_000)).await;
+    }
+    let at_once = |name| BucketImport { serial: false, parallel: 4, ..comparing(&node, name, "in/") };
+    let (one, two) =
+        tokio::join!(passed(&node, &store, at_once("one")), passed(&node, &store, at_once("two")),);
+    assert_eq!((one.rows, two.rows), (12_000, 12_000));
+    assert_eq!(one.stored + two.stored, 4_000, "3,000 events, and 1,000 calls beside them");
+    assert_eq!(stored_events(&node), named("a", 0..3_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_kill_at_any_step_rows_are_compared_with_all_that_are_stored() {
+    let store = FakeStore::new();
+    put(&store, "in/a.json", keyed("a", 0..4_500)).await;
+    put(&store, "in/b.json", keyed("b", 2_000..5_000)).await;
+    for steps in 0..5 {
+        for stores_last in [false, true] {
+            let node = node();
+            let first = comparing(&node, "events", "in/");
+            let node = killed_at(node, &store, first, steps, stores_last).await;
+            passed(&node, &store, comparing(&node, "events", "in/")).await;
+            let expected = [named("a", 0..4_500), named("b", 4_500..5_000)].concat();
+            assert_eq!(stored_events(&node), expected, "{steps} {stores_last}");
+        }
+    }
+}
+
+/// A log that knows its rows or not.
+#[derive(Debug, Default)]
+struct Knows(std::sync::Mutex<Option<RowsUnknown>>);
+
+impl Imports for Knows {
+    fn begin_import(&self, _: ImportKey, _: ImportProgress) -> Result<OpenImport, Stopped> {
+        Err(Stopped)
+    }
+
+    fn open_imports(&self) -> Vec<OpenImport> {
+        Vec::new()
+    }
+
+    fn end_imports(&self, _: &[u64]) -> Result<(), Stopped> {
+        Err(Stopped)
+    }
+
+    fn rows_to_store(
+        &self,
+        _: &SourceId,
+        rows: &[u128],
+        _: UnixMillis,
+        _: Duration,
+    ) -> Result<Vec<Option<RowKey>>, RowsUnknown> {
+        let unknown = self.0.lock().unwrap().clone();
+        unknown.map_or_else(|| Ok(rows.iter().map(|row| Some(RowKey(*row))).collect()), Err)
+    }
+}
+
+#[test]
+fn rows_that_wait_are_an_alarm_until_they_are_compared() {
+    let (log, alarms) = (
+        Arc::new(Knows::default()),
+        Arc::new(Alarms::new(Arc::new(SystemClock::new()), Arc::new(Metrics::new()))),
+    );
+    let watched = WatchedRows::new(Arc::clone(&log) as _, Arc::clone(&alarms));
+    let source = SourceId::new("csv").unwrap();
+    let ask = || watched.rows_to_store(&source, &[1], UnixMillis(0), Duration::ZERO).is_ok();
+    assert!(ask() && alarms.standing().is_empty());
+    *log.0.lock().unwrap() = Some(RowsUnknown::Full { max: 5 });
+    assert!(!ask() && !ask());
+    let standing = alarms.standing();
+    assert_eq!((standing.len(), standing[0].kind), (1, AlarmKind::BucketImport));
+    assert!(standing[0].what.contains("spool.max_bytes") && standing[0].what.contains("insert_id_window"));
+    *log.0.lock().unwrap() = None;
+    assert!(ask() && alarms.standing().is_empty());
+}
+
 /// The log's window of repeats would drop one of them, and the rest of its row would stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_with_equal_insert_ids_are_all_stored() {
+async fn rows_with_equal_insert_ids_are_all_stored_if_they_are_not_compared() {
     let (node, store) = (node(), FakeStore::new());
     let text = r#"{"converterConfig":{"fileType":"json","convertToAmplitudeFunc":{
         "event_type":["path","e"],"user_id":["path","u"],"insert_id":["path","i"]}}}"#;

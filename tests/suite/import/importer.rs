@@ -104,6 +104,7 @@ fn begin_of(number: u64) -> Begin {
         bytes: None,
         source: WantedSource::Default,
         import: None,
+        insert_id_window: None,
         options: OptionsHash::of(b"one"),
         limits: String::new(),
         by_content: false,

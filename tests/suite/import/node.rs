@@ -142,6 +142,40 @@ async fn files_become_calls_once_whatever_happens_to_the_node() {
     assert!(node.terminate().await.success());
 }
 
+/// Rows `n` of a file have the insert_id `n`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_whose_insert_ids_are_stored_are_dropped_also_by_the_next_process() {
+    let keyed = |name: &str, prefix: &str| {
+        format!(
+            "[[import]]\nname = \"{name}\"\nconverter = \"k.json\"\nscan_interval = \"1 s\"\nbucket = \"files\"\n\
+             prefix = \"{prefix}\"\n"
+        )
+    };
+    let stand = Stand::start(&(keyed("orders", "in/") + &keyed("more", "more/"))).await;
+    let converter = CONVERTER.replace("\"user_id\"", "\"insert_id\":[\"path\",\"i\"],\"user_id\"");
+    fs::write(stand.rig.folder.path().join("k.json"), converter).unwrap();
+    let rows = |key: &str, rows: std::ops::Range<u32>| -> String {
+        rows.map(|row| format!("{{\"e\":\"{key} {row}\",\"u\":\"u\",\"i\":\"{row}\"}}\n")).collect()
+    };
+    stand.put_text("in/a", &rows("in/a", 0..3_000)).await;
+    let node = stand.settings.serve().await;
+    stand.delivered(&[("in/a", 3_000)]).await;
+    let remembers = |metrics: &str| metrics.contains("forebay_insert_ids 3000\n");
+    let metrics = String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap();
+    assert!(remembers(&metrics), "{metrics}");
+    node.kill().await;
+    stand.put_text("in/b", &rows("in/b", 1_000..3_000)).await;
+    stand.put_text("more/c", &rows("more/c", 0..2_500)).await;
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["known"] == 2).await;
+    passed(&node, "more", |last| last["known"] == 1).await;
+    let metrics = String::from_utf8(ask(&node, "/metrics").await.body.to_vec()).unwrap();
+    let repeated = "forebay_import_rows_total{source=\"shop\",became=\"repeated\"} 4500";
+    assert!(metrics.contains(repeated) && remembers(&metrics), "{metrics}");
+    assert!(node.terminate().await.success());
+    stand.delivered(&[("in/a", 3_000)]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_shuts_down_begins_no_more_files() {
     let mut stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;

@@ -461,7 +461,9 @@ fn a_million_rows_are_read_and_each_bad_one_is_found() {
             Row::Call(_) | Row::Corrected(..) => {
                 assert!(call.ends_with(format!("\"userId\":\"u{row}\",\"event\":\"e\"}}").as_bytes()))
             }
-            Row::Repeat | Row::Calls(_) | Row::Skipped => panic!("row {row} is no call of its own"),
+            Row::Repeat | Row::Calls(_) | Row::Keyed(..) | Row::Skipped => {
+                panic!("row {row} is no call of its own")
+            }
             Row::Rejected(reject) => {
                 assert_eq!((reject.row, reject.line, &*reject.code), (row, row + 2, "width"));
                 assert_eq!(row % 100, 99);

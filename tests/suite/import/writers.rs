@@ -45,7 +45,7 @@ fn rows_of(mut rows: CsvRows) -> Vec<Value> {
         found.push(match row {
             Row::Rejected(reject) => json!({"rejected": reject.code}),
             Row::Repeat => json!("repeated"),
-            Row::Calls(_) | Row::Skipped => panic!("a row of a table is one call"),
+            Row::Calls(_) | Row::Keyed(..) | Row::Skipped => panic!("a row of a table is one call"),
             Row::Call(_) | Row::Corrected(..) => {
                 let mut call: Map<String, Value> = serde_json::from_slice(&call).unwrap();
                 call.remove("type");

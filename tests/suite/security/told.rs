@@ -206,6 +206,7 @@ async fn imports(forebay: &Forebay) {
             bytes: None,
             source: WantedSource::Id(SourceId::new("web").unwrap()),
             import: None,
+            insert_id_window: None,
             options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: false,

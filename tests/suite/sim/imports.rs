@@ -270,6 +270,7 @@ impl Imports {
             bytes: None,
             source: WantedSource::Id(sources[file.source].clone()),
             import: None,
+            insert_id_window: None,
             options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: false,

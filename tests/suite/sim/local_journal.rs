@@ -106,6 +106,7 @@ impl File {
             bytes: None,
             source: WantedSource::Id(SourceId::new(SOURCE).unwrap()),
             import: None,
+            insert_id_window: None,
             options: OptionsHash::of(b"o"),
             limits: String::new(),
             by_content: self.by_content,

@@ -40,6 +40,7 @@ mod process;
 mod progress;
 mod refused;
 mod rotten;
+mod row_keys;
 mod runner;
 mod second_reader;
 mod steps;
