@@ -71,6 +71,23 @@ pub struct PassStatus {
     pub stopped: bool,
     /// Why the pass could not go on.
     pub failed: Option<PassFailure>,
+    /// What gives access to files that are denied, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// What grants the rights that are denied. Only for those who may see what stores say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<Grant>,
+}
+
+/// What grants a right.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Grant {
+    /// What to do, without its end.
+    pub text: String,
+    /// The statement of a policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
 }
 
 /// A file that is not done.

@@ -46,7 +46,7 @@ pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedObjects, NotShown};
 pub use bucket_imports::{
-    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, PassFailure,
+    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, Grant, PassFailure,
     PassStatus, Renamed,
 };
 pub use days::{Days, UnclosedDay};

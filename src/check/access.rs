@@ -115,6 +115,38 @@ pub fn role<T>(
     trial.failed(refusal.to_string(), remedies)
 }
 
+/// Whether the role is refused with another external id.
+pub fn role_with_another_external_id<T>(
+    assumed: &RoleUse<'_>,
+    with: &Result<T, Refusal>,
+    another: &Result<T, Refusal>,
+) -> CheckFinding {
+    let arn = &assumed.role.arn;
+    let trial = Trial::new("wrong_external_id", format!("sts:AssumeRole {arn} with another external id"));
+    if with.is_err() {
+        return trial.not_tested(REFUSED_ANYWAY);
+    }
+    match another {
+        Ok(_) => trial.end(
+            assumed.without_external_id,
+            format!(
+                "{arn} is assumed with any external id: it can be misused to {} for others (confused deputy)",
+                assumed.purpose
+            ),
+            vec![assumed.trust.clone()],
+        ),
+        Err(refusal) if refusal.is_denied() => {
+            trial.passed(format!("{arn} is refused with another external id, as it should be"))
+        }
+        Err(refusal) => trial
+            .not_tested(format!("the answer does not show whether the external id is compared ({refusal})")),
+    }
+}
+
+/// Why nothing is tried with a wrong external id.
+const REFUSED_ANYWAY: &str = "not tested, because the role cannot be assumed with the external id either: a refusal \
+                              would prove nothing";
+
 /// Whether the role is refused without the external id.
 pub fn role_without_external_id<T>(
     assumed: &RoleUse<'_>,
@@ -125,9 +157,7 @@ pub fn role_without_external_id<T>(
     let trial =
         Trial::new("role_without_external_id", format!("sts:AssumeRole {} without an external id", role.arn));
     if with.is_err() {
-        return trial.not_tested(
-            "not tested, because the role cannot be assumed with the external id either: a refusal would prove nothing",
-        );
+        return trial.not_tested(REFUSED_ANYWAY);
     }
     match without {
         Ok(_) => trial.end(

@@ -1,4 +1,5 @@
-//! `forebay check` and `forebay destinations test`: whether a configuration works, before the first call.
+//! `forebay check`, `forebay destinations test` and `forebay import test-credentials`: whether a configuration
+//! works, before the first call.
 //!
 //! Each check is a pure function from observations to a [`finding::CheckFinding`]; `probe` makes the
 //! observations, and [`run()`] defines their order and dependencies. A refusal of something not required is
@@ -14,6 +15,9 @@ pub mod example_call;
 pub mod finding;
 pub mod fix;
 pub mod folders;
+pub mod import;
+mod import_rights;
+mod import_run;
 pub mod key;
 mod location;
 pub mod object;
@@ -30,6 +34,8 @@ pub mod tls;
 
 pub use destination_run::{DestinationTest, TestedFunction, test_destination};
 pub use estimate::{Load, Shape};
+pub use import_rights::{DeniedRight, ImportReader, ImportRight};
+pub use import_run::{AccessEnd, ImportTest, ImportTested, test_import};
 pub use ports::Port;
 pub use report::CheckReport;
 pub use run::{Settings, run};

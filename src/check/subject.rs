@@ -38,8 +38,12 @@ pub struct Reach {
 impl Reach {
     /// Whether the store is AWS, possibly through a VPC endpoint.
     pub fn is_aws(&self) -> bool {
-        let Some(url) = &self.endpoint_url else { return true };
-        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        self.endpoint_url.as_deref().is_none_or(Self::is_of_aws)
+    }
+
+    /// Whether an endpoint is one of AWS.
+    pub fn is_of_aws(url: &str) -> bool {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = rest.split(['/', ':']).next().unwrap_or_default();
         host.strip_suffix(".cn").unwrap_or(host).ends_with(".amazonaws.com")
     }

@@ -321,7 +321,8 @@ The policy is the template of the same name in policies/, filled in. A page for 
 what it grants and what fails without it. Values come from the configuration of the sources; flags override
 them. If the flags give every value, no configuration is needed. The policies csv-lambda-* take all values
 from flags: --bucket is then the bucket of the CSV files. The policies lambda-destination-* are for the
-[[destination]]s of type \"lambda\" that share a role; --destination selects one.
+[[destination]]s of type \"lambda\" that share a role; --destination selects one. The policies import-* are for one
+[[import]]; --import selects it.
 
 Examples:
   forebay policy
@@ -385,6 +386,10 @@ pub struct PolicyArgs {
     /// Destination of the configuration that the policy is for (lambda-destination-*)
     #[arg(long, value_name = "NAME")]
     pub destination: Option<String>,
+
+    /// Import of the configuration that the policy is for (import-*)
+    #[arg(long, value_name = "NAME")]
+    pub import: Option<String>,
 
     /// ARN of a function of the destination, instead of those of the configuration; repeatable
     /// (lambda-destination-*)

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::arn::Arn;
 use crate::config::{Config, Environment, Loader};
-use crate::node::policies::{destinations, external_ids, places};
+use crate::node::policies::{destinations, external_ids, imports, new_external_id, places};
 use crate::object::BucketString;
-use crate::policy::{self, CsvFunction, PolicyBucket, PolicyDestination, Template, Values};
+use crate::policy::{self, CsvFunction, PolicyBucket, PolicyDestination, PolicyImport, Template, Values};
 use crate::words::table::table;
 
 use super::args::PolicyArgs;
@@ -43,19 +43,38 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Failure> {
     // The configuration names the buckets that a collector writes to, not those that CSV files are in.
     let of_function = template.is_of_function();
     let loaded = if of_function { None } else { loaded(args.config.as_deref())? };
-    let configured = loaded.map(|config| (places(&config), destinations(&config))).unwrap_or_default();
-    let values = values(args, template, configured).map_err(Failure::usage)?;
+    let configured = loaded.map(|config| (places(&config), destinations(&config), imports(&config)));
+    let mut values = values(args, template, configured.unwrap_or_default()).map_err(Failure::usage)?;
+    let new_id = external_id_of_import(template, &mut values);
     let text = policy::document(template, &values)?;
     if let Some(what) = policy::too_long(template, &text) {
         let how = if template.is_of_destination() {
             "select a destination with --destination, and give it a role of its own"
+        } else if template.is_of_import() {
+            "give fewer values of --principal"
         } else {
             "select a part with --bucket or --role, or let sources share a prefix"
         };
         tracing::warn!("{what}: {how}");
     }
     writeln!(out, "{text}")?;
+    if let Some(id) = new_id {
+        tracing::warn!(
+            "the import has no external_id, so this policy has a new one: write external_id = \"{id}\" into its \
+             [[import]], beside role_arn"
+        );
+    }
     Ok(())
+}
+
+/// Gives an import without an external id a new one, for its trust policy. Returns it.
+fn external_id_of_import(template: Template, values: &mut Values) -> Option<String> {
+    let [import] = values.imports.as_mut_slice() else { return None };
+    if template != Template::ImportTrust || import.external_id.is_some() {
+        return None;
+    }
+    import.external_id = Some(new_external_id());
+    import.external_id.clone()
 }
 
 /// The names of all policies with their descriptions, one per line.
@@ -69,7 +88,7 @@ fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Fail
         return Err(Failure::usage(format!("there is no {CONFIG_FILE}: give --config FILE")));
     };
     if let Some(name) = &args.destination {
-        known(name, config.destinations.iter().map(|settings| settings.name.as_str()))
+        known("destination", name, config.destinations.iter().map(|settings| settings.name.as_str()))
             .map_err(Failure::usage)?;
     }
     let ids = external_ids(&config, args.destination.as_deref()).map_err(Failure::usage)?;
@@ -89,15 +108,15 @@ fn print_external_ids(args: &PolicyArgs, out: &mut dyn Write) -> Result<(), Fail
     Ok(())
 }
 
-/// Refuses a destination that is not configured.
-fn known<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Result<(), String> {
+/// Refuses a destination or an import that is not configured.
+fn known<'a>(what: &str, name: &str, among: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let among: Vec<&str> = among.collect();
     if among.contains(&name) {
         return Ok(());
     }
     let others =
         if among.is_empty() { "and no other one".to_owned() } else { format!("but {}", among.join(", ")) };
-    Err(format!("--destination {name}: the configuration has no such destination, {others}"))
+    Err(format!("--{what} {name}: the configuration has no such {what}, {others}"))
 }
 
 /// The configuration. The default file may be missing.
@@ -106,21 +125,26 @@ fn loaded(named: Option<&Path>) -> Result<Option<Config>, Failure> {
     if named.is_none() && !path.exists() {
         return Ok(None);
     }
-    // A policy contains no write keys, and the person who prints one need not have them.
-    let loaded = Loader::new(&path, Environment::of_process()).without_secrets().load()?;
+    // A policy contains no write keys, and the person who prints one need not have them, nor a converter yet.
+    let loaded =
+        Loader::new(&path, Environment::of_process()).without_secrets().without_converters().load()?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(Some(loaded.config))
 }
 
-/// The configured buckets and destinations, as changed by the flags: a flag that matches configured ones
+/// The configured buckets, destinations and imports, as changed by the flags: a flag that matches configured ones
 /// selects them; another value overrides theirs.
 fn values(
     args: &PolicyArgs,
     template: Template,
-    (configured, destinations): (Vec<PolicyBucket>, Vec<PolicyDestination>),
+    (configured, destinations, imports): (Vec<PolicyBucket>, Vec<PolicyDestination>, Vec<PolicyImport>),
 ) -> Result<Values, String> {
     let destinations = chosen_destinations(args, template, destinations)?;
-    let of_destination = |arn: &Arn| destinations.iter().any(|one| one.role.as_ref() == Some(arn));
+    let imports = chosen_imports(args, template, imports)?;
+    let of_another = |arn: &Arn| {
+        let roles = destinations.iter().filter_map(|one| one.role.as_ref());
+        roles.chain(imports.iter().filter_map(|one| one.role.as_ref())).any(|role| role == arn)
+    };
     let mut places = match &args.bucket {
         Some(bucket) => pick(configured, |place| is_meant(bucket, place.bucket.as_ref()))
             .unwrap_or_else(|_| vec![PolicyBucket::plain(Some(bucket.clone()))]),
@@ -130,8 +154,8 @@ fn values(
     if let Some(role) = &args.role {
         let arn: &Arn = role.arn();
         places = pick(places, |place| place.role.as_ref() == Some(arn)).unwrap_or_else(|mut places| {
-            // A destination's role is not one for writing to the buckets.
-            if !of_destination(arn) {
+            // The role of a destination or an import is not one for writing to the buckets.
+            if !of_another(arn) {
                 places.iter_mut().for_each(|place| place.role = Some(arn.clone()));
             }
             places
@@ -169,7 +193,56 @@ fn values(
             invokes_itself: args.self_invoke,
         }),
         destinations,
+        imports,
     })
+}
+
+/// The imports that the policy is for.
+fn chosen_imports(
+    args: &PolicyArgs,
+    template: Template,
+    mut imports: Vec<PolicyImport>,
+) -> Result<Vec<PolicyImport>, String> {
+    let role = args.role.as_ref().map(|role| role.arn());
+    if !template.is_of_import() {
+        // A policy for one bucket or another role has nothing for imports.
+        imports.retain(|one| args.bucket.is_none() && (role.is_none() || one.role.as_ref() == role));
+        return Ok(imports);
+    }
+    if let Some(name) = &args.import {
+        known("import", name, imports.iter().map(|one| one.name.as_str()))?;
+        imports.retain(|one| one.name == *name);
+    }
+    if role.is_some() && imports.iter().any(|one| one.role.as_ref() == role) {
+        imports.retain(|one| one.role.as_ref() == role);
+    }
+    // A prefix that is a flag is a folder, as that of a bucket.
+    let folder = |bucket: &BucketString| bucket.below("");
+    let is_meant = |bucket: &BucketString, one: &PolicyImport| {
+        let is_whole = bucket.prefix().is_empty();
+        one.bucket.as_deref() == Some(bucket.bucket()) && (is_whole || one.prefix == folder(bucket))
+    };
+    if let Some(bucket) = args.bucket.as_ref().filter(|_| args.import.is_none()) {
+        imports.retain(|one| is_meant(bucket, one));
+    }
+    if imports.is_empty() {
+        imports.push(PolicyImport::default());
+    }
+    let external_id = match args.external_id.as_slice() {
+        [] => None,
+        [id] => Some(id.to_string()),
+        _ => return Err("--external-id: an import has one external id".to_owned()),
+    };
+    for one in &mut imports {
+        if let Some(bucket) = args.bucket.as_ref().filter(|bucket| !is_meant(bucket, one)) {
+            (one.bucket, one.prefix) = (Some(bucket.bucket().to_owned()), folder(bucket));
+        }
+        one.role = role.cloned().or(one.role.take());
+        one.kms_key = args.kms_key.as_ref().map(ToString::to_string);
+        one.external_id = external_id.clone().or(one.external_id.take());
+        one.region = args.region.clone().or(one.region.take());
+    }
+    Ok(imports)
 }
 
 /// The destinations that the policy is for.
@@ -179,7 +252,7 @@ fn chosen_destinations(
     mut destinations: Vec<PolicyDestination>,
 ) -> Result<Vec<PolicyDestination>, String> {
     if let Some(name) = &args.destination {
-        known(name, destinations.iter().map(|one| one.name.as_str()))?;
+        known("destination", name, destinations.iter().map(|one| one.name.as_str()))?;
         destinations.retain(|one| one.name == *name);
     }
     let role = args.role.as_ref().map(|role| role.arn());

@@ -35,6 +35,8 @@ pub struct ImportSettings {
     pub role: Option<RoleArn>,
     /// The external id for the role; only with a role.
     pub external_id: Option<ExternalId>,
+    /// Whether the external id is set. If not, it is the import's name.
+    pub has_own_external_id: bool,
     /// Files that were last modified before this time are left out.
     pub modified_after: Option<UnixMillis>,
     /// How often the bucket is listed.
@@ -47,8 +49,8 @@ pub struct ImportSettings {
     pub serial: bool,
     /// How many files are read at once, unless it is `serial`.
     pub parallel: usize,
-    /// How rows become calls.
-    pub converter: ImportConverter,
+    /// How rows become calls. `None` only if it was loaded [without converters](super::Loader::without_converters).
+    pub converter: Option<ImportConverter>,
     /// What an object does that is stored again under a known key.
     pub on_change: OnChange,
     /// The least and the most bytes of a file, as stored.

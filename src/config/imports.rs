@@ -141,6 +141,7 @@ fn settings<'t>(
     if reader.has("external_id") && !reader.has("role_arn") {
         reader.refuse("external_id", "is used only with a role: set role_arn, or remove external_id");
     }
+    let has_own_external_id = reader.has("external_id");
     let external_id = match (&role, &name) {
         (Some(_), Some(name)) if !reader.has("external_id") => match ExternalId::parse(name.as_str()) {
             Ok(external_id) => Some(external_id),
@@ -160,7 +161,11 @@ fn settings<'t>(
     let serial = reader.flag("serial", strategy == Strategy::Mirror);
     let parallel = reader.get("parallel", 4, reader::count(1, PARALLEL_MAX));
     let insert_id_window = insert_id_window(&mut reader, (data_type, strategy));
-    let converter = converter(&mut reader, (data_type, strategy), around);
+    let converter_needed = around.outside.converters_needed;
+    let converter = match converter_needed {
+        true => converter(&mut reader, (data_type, strategy), around),
+        false => converter(&mut Reader::new(table, &mut Vec::new()), (data_type, strategy), around),
+    };
     let on_change = reader.word("on_change", OnChange::Ignore, ON_CHANGE);
     if on_change != OnChange::Ignore {
         reader.refuse("on_change", "is not built yet: only \"ignore\" works");
@@ -221,13 +226,14 @@ fn settings<'t>(
             endpoint,
             role,
             external_id,
+            has_own_external_id,
             modified_after,
             scan_interval,
             full_scan_every,
             insert_id_window,
             serial,
             parallel,
-            converter: converter?,
+            converter: if converter_needed { Some(converter?) } else { converter },
             on_change,
             size,
             on_row_error,

@@ -253,7 +253,7 @@ fn of_lambda(lambda: &AtLambda, destination: &DestinationSettings, key: &str) ->
 }
 
 fn of_import(import: &ImportSettings, key: &str) -> Option<String> {
-    let (data_type, strategy) = import.converter.kind();
+    let (data_type, strategy) = import.converter.as_ref()?.kind();
     match key {
         "description" => text(&import.description),
         "enabled" => text(import.enabled),
@@ -276,7 +276,7 @@ fn of_import(import: &ImportSettings, key: &str) -> Option<String> {
         "full_scan_every" => period(import.full_scan_every),
         "serial" => text(import.serial),
         "parallel" => text(import.parallel),
-        "converter" => text(import.converter.path.display()),
+        "converter" => text(import.converter.as_ref()?.path.display()),
         "data_type" => word(data_type.name()),
         "strategy" => word(strategy.name()),
         "on_change" => word_of(ON_CHANGE, import.on_change),

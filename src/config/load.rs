@@ -89,6 +89,7 @@ impl Environment {
         Outside {
             variables: &self.variables,
             secrets_needed: true,
+            converters_needed: true,
             reads_files: true,
             folder: Path::new(""),
             digest: RefCell::new(Sha256::new_with_prefix(text)),
@@ -202,18 +203,25 @@ pub struct Loader {
     path: PathBuf,
     environment: Environment,
     secrets_needed: bool,
+    converters_needed: bool,
 }
 
 impl Loader {
     /// Loads the file at `path`, overridden by `environment`.
     pub fn new(path: impl Into<PathBuf>, environment: Environment) -> Self {
-        Self { path: path.into(), environment, secrets_needed: true }
+        Self { path: path.into(), environment, secrets_needed: true, converters_needed: true }
     }
 
     /// Substitutes placeholders for missing variables and files of secrets, so that a configuration can be
     /// examined on a machine without them. Never use the write keys and tokens of such a configuration.
     pub fn without_secrets(self) -> Self {
         Self { secrets_needed: false, ..self }
+    }
+
+    /// Accepts imports whose converter is missing or wrong, because access to a bucket is set up before its
+    /// converter is written. Such an import cannot be run.
+    pub fn without_converters(self) -> Self {
+        Self { converters_needed: false, ..self }
     }
 
     /// The path of the configuration file.
@@ -250,6 +258,7 @@ impl Loader {
         };
         let outside = Outside {
             secrets_needed: self.secrets_needed,
+            converters_needed: self.converters_needed,
             folder: self.path.parent().unwrap_or(Path::new("")),
             ..self.environment.outside(&text)
         };

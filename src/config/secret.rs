@@ -21,6 +21,8 @@ pub(super) struct Outside<'a> {
     pub(super) variables: &'a BTreeMap<String, String>,
     /// Whether secrets must be there. If not, a placeholder stands for each.
     pub(super) secrets_needed: bool,
+    /// Whether converters must be there. If not, an import may be without one.
+    pub(super) converters_needed: bool,
     /// Whether files are read. If not, a secret in a file is a problem.
     pub(super) reads_files: bool,
     pub(super) digest: RefCell<Sha256>,

@@ -28,6 +28,7 @@ pub mod error;
 mod forgotten_sources;
 #[cfg(feature = "lambda")]
 pub mod function;
+pub mod import_access;
 pub mod import_sources;
 pub mod import_store;
 mod ledger_view;

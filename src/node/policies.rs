@@ -1,9 +1,11 @@
 //! Finds what the policies for AWS need to know of a configuration.
 
-use crate::config::Config;
+use crate::config::{Config, ImportSettings};
 use crate::destinations::settings::{DestinationSettings, ExternalIds, FunctionsAt};
 use crate::object::Role;
-use crate::policy::{PolicyBucket, PolicyDestination};
+use crate::policy::{PolicyBucket, PolicyDestination, PolicyImport};
+use crate::random::Random as _;
+use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
 
 /// An external id that is in force.
@@ -59,6 +61,30 @@ pub fn destinations(config: &Config) -> Vec<PolicyDestination> {
         })
     };
     config.destinations.iter().filter_map(lambda).collect()
+}
+
+/// The imports of a configuration, whether they are enabled or not. An external id that is not set is not there,
+/// although the import's name stands for it: others may guess the name.
+pub fn imports(config: &Config) -> Vec<PolicyImport> {
+    let import = |settings: &ImportSettings| PolicyImport {
+        name: settings.name.to_string(),
+        bucket: Some(settings.bucket.bucket().to_owned()),
+        prefix: settings.prefix.clone(),
+        region: settings.region.clone(),
+        kms_key: None,
+        role: settings.role.as_ref().map(|role| role.arn().clone()),
+        external_id: settings
+            .external_id
+            .as_ref()
+            .filter(|_| settings.has_own_external_id)
+            .map(ToString::to_string),
+    };
+    config.imports.iter().map(import).collect()
+}
+
+/// An external id that nobody can guess.
+pub fn new_external_id() -> String {
+    format!("{:032x}", SystemRandom.next_u128())
 }
 
 /// The sources whose calls a destination gets.

@@ -50,7 +50,9 @@ pub(super) fn partition(template: Template, values: &Values) -> Result<String> {
     let keys = values.places.iter().filter_map(|place| of_key(place, |arn| arn.partition));
     let roles = values.places.iter().filter_map(|place| place.role.as_ref());
     let of_destinations = values.destinations.iter().filter_map(|destination| destination.role.as_ref());
-    let arns = roles.chain(of_destinations).chain(&values.principals).chain(&values.readers);
+    let of_imports = values.imports.iter().filter_map(|import| import.role.as_ref());
+    let arns =
+        roles.chain(of_destinations).chain(of_imports).chain(&values.principals).chain(&values.readers);
     let regions =
         values.places.iter().filter_map(|place| place.region.as_deref()).chain(values.region.as_deref());
     // A region of the partition `aws` proves nothing: other stores use such names, too.

@@ -8,6 +8,7 @@
 mod cloudformation;
 mod csv_lambda;
 mod fill;
+mod imports;
 mod lambda_destination;
 mod location;
 mod placeholders;
@@ -23,7 +24,7 @@ use template::Limit;
 pub use fill::{document, statement};
 pub use problem::PolicyError;
 pub use template::Template;
-pub use values::{CsvFunction, PolicyBucket, PolicyDestination, Values};
+pub use values::{CsvFunction, PolicyBucket, PolicyDestination, PolicyImport, Values};
 
 /// Reports a policy that is longer than AWS accepts. The length is counted as AWS counts it, in characters or
 /// bytes.

@@ -40,12 +40,16 @@ pub(super) fn places<'a>(
             only(template, "KMS key", "--kms-key ARN", keys)?;
             Ok(places)
         }
-        // Those of destinations depend on no place.
+        // Those of destinations and imports depend on no place.
         Template::Reader
         | Template::LambdaDestinationInvoke
         | Template::LambdaDestinationTrust
         | Template::LambdaDestinationTrustMany
-        | Template::LambdaDestinationCloudformation => Ok(all),
+        | Template::LambdaDestinationCloudformation
+        | Template::ImportRead
+        | Template::ImportReadPrefix
+        | Template::ImportTrust
+        | Template::ImportBucket => Ok(all),
         Template::Bucket
         | Template::BucketCrossAccount
         | Template::BucketEnforceSseS3

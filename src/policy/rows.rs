@@ -2,7 +2,6 @@
 //! applies to.
 
 use super::csv_lambda::{self, with_slash};
-use super::lambda_destination;
 use super::location::{account, key_arn, partition, region};
 use super::placeholders::{
     ACCOUNT, ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, OTHER_EXTERNAL_ID, PREFIX, READER, REGION,
@@ -12,6 +11,7 @@ use super::places::{asked_for, collectors, places};
 use super::problem::no_bucket;
 use super::tree::Tree;
 use super::{PolicyError, Template, Values};
+use super::{imports, lambda_destination};
 
 use crate::arn::Arn;
 
@@ -19,6 +19,9 @@ use crate::arn::Arn;
 pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec<Vec<Row>>, PolicyError> {
     if template.is_of_destination() {
         return Ok(vec![lambda_destination::rows(template, item, values)?]);
+    }
+    if template.is_of_import() {
+        return imports::rows(template, item, values);
     }
     if values.places.is_empty() {
         return Err(no_bucket(template));
@@ -67,7 +70,9 @@ pub(super) fn of(template: Template, item: &Tree, values: &Values) -> Result<Vec
         }
     }
     if template == Template::Collector && item.mentions(ROLE) {
-        for role in values.destinations.iter().filter_map(|destination| destination.role.as_ref()) {
+        let of_destinations = values.destinations.iter().filter_map(|destination| destination.role.as_ref());
+        let of_imports = values.imports.iter().filter_map(|import| import.role.as_ref());
+        for role in of_destinations.chain(of_imports) {
             let mut row = Row::default();
             row.set(ROLE, role.as_str());
             rows.push((places.len(), None, row));

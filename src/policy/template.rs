@@ -97,6 +97,14 @@ templates! {
         "trust policy of that role: the collector, with any of several external ids";
     LambdaDestinationCloudformation, "lambda-destination-cloudformation", "yaml", Limit::None,
         "CloudFormation template of that role with its policies";
+    ImportRead, "import-read", "json", IDENTITY,
+        "identity policy of who reads the bucket of an [[import]]: the whole bucket";
+    ImportReadPrefix, "import-read-prefix", "json", IDENTITY,
+        "identity policy of who reads the bucket of an [[import]]: below its prefix";
+    ImportTrust, "import-trust", "json", TRUST,
+        "trust policy of the role of an [[import]]: the collector, with the external id";
+    ImportBucket, "import-bucket", "json", RESOURCE,
+        "bucket policy of the bucket of an [[import]], for a collector of another account";
 }
 
 impl Template {
@@ -120,6 +128,11 @@ impl Template {
                 | Self::LambdaDestinationTrustMany
                 | Self::LambdaDestinationCloudformation
         )
+    }
+
+    /// Whether it is of an import of a bucket.
+    pub fn is_of_import(self) -> bool {
+        matches!(self, Self::ImportRead | Self::ImportReadPrefix | Self::ImportTrust | Self::ImportBucket)
     }
 
     /// Whether it is a template for CloudFormation, in YAML; the others are JSON.

@@ -80,6 +80,25 @@ pub struct PolicyDestination {
     pub external_ids: Vec<String>,
 }
 
+/// An import of a bucket: the part of it that policies depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyImport {
+    /// Its name; empty if flags alone describe it.
+    pub name: String,
+    /// The bucket's name.
+    pub bucket: Option<String>,
+    /// What the keys begin with, as configured; empty: every key.
+    pub prefix: String,
+    /// The bucket's region, if known.
+    pub region: Option<String>,
+    /// The KMS key of the files, as given. Not known from the configuration.
+    pub kms_key: Option<String>,
+    /// The role assumed for reading. `None`: the collector uses its own identity.
+    pub role: Option<Arn>,
+    /// The external id with which the role is assumed; `None` if none is set.
+    pub external_id: Option<String>,
+}
+
 /// Values for all placeholders of the templates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
@@ -97,4 +116,6 @@ pub struct Values {
     pub function: Option<CsvFunction>,
     /// The destinations that invoke functions.
     pub destinations: Vec<PolicyDestination>,
+    /// The imports of buckets.
+    pub imports: Vec<PolicyImport>,
 }

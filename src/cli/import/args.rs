@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use super::converter_args::{InferArgs, PreviewArgs};
-use super::run_args::{RenameArgs, RunArgs};
+use super::run_args::{RenameArgs, RunArgs, TestCredentialsArgs};
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
 use crate::cli::admin_args::AdminArgs;
@@ -36,6 +36,8 @@ pub enum ImportCommand {
     Run(Box<RunArgs>),
     /// Give the history of an import of a bucket to another name
     Rename(Box<RenameArgs>),
+    /// Test whether an import can read its bucket, and print the statement of each right that is missing
+    TestCredentials(TestCredentialsArgs),
     /// List the imports of a running node: what each one did, what waits, what was rejected and why
     List(ListArgs),
 }

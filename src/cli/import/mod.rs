@@ -14,6 +14,7 @@ pub(in crate::cli) mod run;
 pub mod run_args;
 mod show;
 mod summary;
+mod test_credentials;
 mod to;
 
 use std::io::Write;
@@ -53,6 +54,7 @@ pub async fn run(
         ImportCommand::Preview(args) => preview::run(args, out).await,
         ImportCommand::Run(args) => stoppable(async |stop| run::run(args, stop, background, out).await).await,
         ImportCommand::Rename(args) => run::rename(args, background, out).await,
+        ImportCommand::TestCredentials(args) => test_credentials::run(args, out).await,
         ImportCommand::List(args) => Ok(list::run(args, out).await?),
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resume;
 use super::run_args::{NodeOrSpoolArgs, RenameArgs, RunArgs};
-use crate::admin::{AskedPass, PassStatus};
+use crate::admin::{AskedPass, Grant, PassStatus};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
 use crate::cli::serve;
@@ -15,10 +15,12 @@ use crate::node::bucket_imports::ImportsAt;
 use crate::node::error::NodeError;
 use crate::runtime::Background;
 use crate::runtime::say::say;
-use crate::words::{counted, grouped, outside_text};
+use crate::words::{counted, grouped, outside_text, outside_text_within};
 
 /// Files that are named after a pass.
 const NAMED_MAX: usize = 20;
+/// The most bytes that are shown of a text with what to do.
+const TEXT_BYTES_MAX: usize = 4_096;
 
 /// Makes a pass, and prints what it found.
 /// Errors: [`Failure`], also if a file failed or rows were rejected: see the exit codes.
@@ -103,7 +105,7 @@ fn list(counts: &BTreeMap<String, u64>) -> String {
 pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(failed) = &pass.failed {
-        lines.push(("failed:", outside_text(&failed.what).to_string()));
+        lines.push(("failed:", outside_text_within(&failed.what, TEXT_BYTES_MAX).to_string()));
         return lines;
     }
     let skipped: u64 = pass.skipped.values().sum();
@@ -140,6 +142,9 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         let text = format!("{} {}{error}", file.name, file.became.replace('_', " "));
         lines.push(("not done:", outside_text(&text).to_string()));
     }
+    if let Some(remedy) = &pass.remedy {
+        lines.push(("to fix it:", outside_text_within(remedy, TEXT_BYTES_MAX).to_string()));
+    }
     let more = (pass.not_done.len() as u64).saturating_sub(named_max as u64);
     if more > 0 {
         lines.push(("", format!("and {}", counted(more, "more file", "more files"))));
@@ -148,7 +153,17 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
 }
 
 fn text(pass: &PassStatus) -> String {
-    lines(pass, NAMED_MAX).into_iter().map(|(name, text)| format!("  {name:<11}{text}\n")).collect()
+    let lines = lines(pass, NAMED_MAX).into_iter().map(|(name, text)| format!("  {name:<11}{text}\n"));
+    lines.chain(pass.grants.iter().map(grant)).collect()
+}
+
+/// What grants a right, with its statement below it.
+fn grant(grant: &Grant) -> String {
+    let clean = |text: &str| outside_text_within(text, TEXT_BYTES_MAX).to_string();
+    let colon = if grant.statement.is_some() { ":" } else { "" };
+    let statement = grant.statement.iter().flat_map(|statement| statement.lines());
+    let statement: String = statement.map(|line| format!("      {}\n", clean(line))).collect();
+    format!("  → {}{colon}\n{statement}", clean(&grant.text))
 }
 
 /// The failure that the command ends with, if any.
@@ -163,7 +178,7 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
             "settings" => failure::WRONG_USAGE,
             _ => failure::FAILED,
         };
-        return Some(Failure::with_code(code, outside_text(&failed.what).to_string()));
+        return Some(Failure::with_code(code, outside_text_within(&failed.what, TEXT_BYTES_MAX).to_string()));
     }
     let failed =
         ["failed", "poison", "changed", "missing", "refused"].into_iter().any(|became| count(became) > 0);

@@ -1,4 +1,4 @@
-//! The options of `forebay import run` and `rename`.
+//! The options of `forebay import run`, `rename` and `test-credentials`.
 
 use std::path::PathBuf;
 
@@ -120,6 +120,31 @@ pub struct RenameArgs {
     /// Where the import is.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import test-credentials`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The command asks the token service and the bucket from this machine, with its credentials. It reads the first byte of
+one file, and stores nothing. No node, no spool and no converter is needed.
+
+Exit codes: 0 no right is missing, 2 wrong usage or configuration, or the bucket or key cannot be used, 4 a service
+cannot be reached, 5 a right is missing.
+
+Example:
+  forebay import test-credentials orders --config forebay.toml")]
+pub struct TestCredentialsArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "forebay.toml", env = "FOREBAY_CONFIG")]
+    pub config: PathBuf,
 
     /// Print the result as JSON
     #[arg(long, action = ArgAction::SetTrue)]

@@ -122,7 +122,7 @@ impl OneImport {
     /// What a pass found, for whoever asked for it.
     pub(super) fn answer(&self, made: &Made) -> PassStatus {
         let full = self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full);
-        let mut found = pass_status(self.name(), made, full);
+        let mut found = pass_status(&self.plan, made, full);
         keep_errors(&mut found, &lock(&self.seen).not_done);
         found
     }
@@ -133,11 +133,11 @@ impl OneImport {
             Err(error) => {
                 // The journal has an alarm of its own.
                 let raises = !matches!(error, CannotPass::Met(PassError::Journal(_)));
-                self.failed(failure(error, false), raises, made.ended);
+                self.failed(failure(&self.plan, error, false), raises, made.ended);
             }
             Ok(report) => {
                 let whole = asked.is_none_or(|asked| asked.from.is_none() && asked.to.is_none());
-                self.worked(report, pass_status(self.name(), made, false), whole);
+                self.worked(report, pass_status(&self.plan, made, false), whole);
             }
         }
     }
@@ -203,7 +203,7 @@ impl OneImport {
             return;
         }
         let alarms = &self.deps.alarms;
-        match refused_files(self.name(), report) {
+        match refused_files(self.name(), self.plan.reader().ok().as_ref(), report) {
             Some(what) => alarms.raise(AlarmKind::BucketImport, self.name(), what),
             // A pass over a part does not show that all files can be read.
             None if whole => alarms.clear(AlarmKind::BucketImport, self.name()),

@@ -1,8 +1,12 @@
 //! What a pass found, for people.
 
-use crate::admin::{FileNotDone, PassFailure, PassStatus};
-use crate::import::FileEnd;
+use std::collections::BTreeMap;
+
+use super::plan::ImportPlan;
+use crate::admin::{FileNotDone, Grant, PassFailure, PassStatus};
+use crate::check::{DeniedRight, ImportReader};
 use crate::import::bucket_import::{Became, NotDone, PassError, PassReport};
+use crate::import::{FileEnd, FileFault};
 use crate::store::Outlook;
 use crate::time::UnixMillis;
 use crate::words::counted;
@@ -30,17 +34,19 @@ pub(super) enum CannotPass {
 }
 
 /// What a pass of an import found. With `full`, error texts also have what files contain and stores said.
-pub(super) fn pass_status(import: &str, made: &Made, full: bool) -> PassStatus {
+pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassStatus {
+    let reader = plan.reader().ok();
     let status = PassStatus {
-        import: import.to_owned(),
+        import: plan.settings.name.to_string(),
         began_ms: made.began.0,
         ended_ms: made.ended.0,
         stopped: made.stopped,
+        grants: if full { grants(reader.as_ref(), made) } else { Vec::new() },
         ..PassStatus::default()
     };
     let report = match &made.report {
         Ok(report) => report,
-        Err(error) => return PassStatus { failed: Some(failure(error, full)), ..status },
+        Err(error) => return PassStatus { failed: Some(failure(plan, error, full)), ..status },
     };
     PassStatus {
         listed: report.listed,
@@ -54,6 +60,7 @@ pub(super) fn pass_status(import: &str, made: &Made, full: bool) -> PassStatus {
         rejected: report.rejected,
         skipped_rows: report.skipped_rows,
         not_done: report.not_done.iter().map(|file| not_done(file, full)).collect(),
+        remedy: reader.zip(denied_file(report)).map(|(reader, denied)| reader.sentence(&denied)),
         ..status
     }
 }
@@ -73,12 +80,51 @@ fn error_of(end: &FileEnd, full: bool) -> Option<String> {
     })
 }
 
+/// The right that a file shows to be missing.
+fn denied_of(file: &NotDone) -> Option<DeniedRight> {
+    match &file.end {
+        // A refusal for another reason has another code.
+        FileEnd::Failed(error) if error.fault == FileFault::Denied && error.code == "E-DENIED" => {
+            Some(DeniedRight::of_file(error.message.full()))
+        }
+        _ => None,
+    }
+}
+
+/// The right that the first denied file of a pass shows to be missing.
+fn denied_file(report: &PassReport) -> Option<DeniedRight> {
+    report.not_done.iter().find_map(denied_of)
+}
+
+/// What grants the rights that a pass turned out not to have, each once.
+fn grants(reader: Option<&ImportReader>, made: &Made) -> Vec<Grant> {
+    let mut missing: BTreeMap<_, DeniedRight> = BTreeMap::new();
+    match &made.report {
+        Ok(report) => {
+            for denied in report.not_done.iter().filter_map(denied_of) {
+                missing.entry(denied.right).or_insert(denied);
+            }
+        }
+        Err(CannotPass::Met(PassError::List { cause, .. })) => {
+            missing.extend(DeniedRight::of_listing(cause).map(|denied| (denied.right, denied)));
+        }
+        Err(_) => {}
+    }
+    let remedies = missing.values().zip(std::iter::repeat(reader));
+    let remedies = remedies.filter_map(|(denied, reader)| Some(reader?.grants(denied, None))).flatten();
+    remedies.map(|remedy| Grant { text: remedy.text, statement: remedy.paste }).collect()
+}
+
 /// Why a pass could not go on.
-pub(super) fn failure(error: &CannotPass, full: bool) -> PassFailure {
+pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> PassFailure {
     let (kind, what) = match error {
         CannotPass::Settings(what) => ("settings", what.clone()),
         CannotPass::Met(PassError::List { bucket, prefix, cause }) => {
-            let remedy = cause.reader_remedy().map_or_else(String::new, |remedy| format!("; {remedy}"));
+            let sentence = DeniedRight::of_listing(cause).zip(plan.reader().ok());
+            let remedy = match sentence {
+                Some((denied, reader)) => format!("; {}", reader.sentence(&denied)),
+                None => cause.reader_remedy().map_or_else(String::new, |remedy| format!("; {remedy}")),
+            };
             let told = cause.told();
             let what = format!("s3://{bucket}/{prefix} cannot be listed: {}{remedy}", told.shown(full));
             (if cause.outlook() == Outlook::Denied { "denied" } else { "refused" }, what)
@@ -101,7 +147,11 @@ pub(super) fn keep_errors(new: &mut PassStatus, before: &[FileNotDone]) {
 }
 
 /// What a person must fix before more files of a pass are read: those that the store refuses.
-pub(super) fn refused_files(import: &str, report: &PassReport) -> Option<String> {
+pub(super) fn refused_files(
+    import: &str,
+    reader: Option<&ImportReader>,
+    report: &PassReport,
+) -> Option<String> {
     let count = report.files_that(Became::Denied) + report.files_that(Became::Refused);
     if count == 0 {
         return None;
@@ -111,11 +161,15 @@ pub(super) fn refused_files(import: &str, report: &PassReport) -> Option<String>
     let first = report.not_done.iter().find(refused).map_or_else(String::new, |first| {
         format!(", the first {}: {}", first.name, error_of(&first.end, false).unwrap_or_default())
     });
-    Some(format!(
-        "import {import} cannot read {}{first}. Allow its role or credentials to read them (s3:GetObject, and kms:Decrypt if \
-         they are encrypted); each pass retries them",
-        counted(count, "file", "files")
-    ))
+    let allow = reader.zip(denied_file(report)).map_or_else(
+        || {
+            "allow its role or credentials to read them (s3:GetObject, and kms:Decrypt if they are encrypted)"
+                .to_owned()
+        },
+        |(reader, denied)| reader.sentence(&denied),
+    );
+    let count = counted(count, "file", "files");
+    Some(format!("import {import} cannot read {count}{first}; {allow}; each pass retries them"))
 }
 
 #[cfg(test)]
@@ -126,14 +180,14 @@ mod tests {
     #[test]
     fn files_that_are_refused_are_told_of_although_the_report_does_not_name_them() {
         let mut report = PassReport::default();
-        assert_eq!(refused_files("orders", &report), None);
+        assert_eq!(refused_files("orders", None, &report), None);
         report.files.extend([(Became::Failed, 1_000), (Became::Denied, 2)]);
-        let what = refused_files("orders", &report).unwrap();
-        assert!(what.starts_with("import orders cannot read 2 files. Allow its role"), "{what}");
+        let what = refused_files("orders", None, &report).unwrap();
+        assert!(what.starts_with("import orders cannot read 2 files; allow its role"), "{what}");
         let error = FileError::new(FileFault::Local, "E-DENIED", "no");
         let (name, end) = ("s3://lake/a".to_owned(), FileEnd::Failed(error));
         report.not_done.push(NotDone { name, became: Became::Denied, end });
-        let what = refused_files("orders", &report).unwrap();
+        let what = refused_files("orders", None, &report).unwrap();
         assert!(
             what.starts_with("import orders cannot read 2 files, the first s3://lake/a: E-DENIED"),
             "{what}"

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::check::ImportReader;
 use crate::config::{Config, ImportSettings};
-use crate::import::bucket_import::{BucketImport, OnMissing};
+use crate::import::bucket_import::{BucketImport, OnMissing, Wanted};
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
-use crate::store::reader::StoreReader;
+use crate::store::reader::{Listed, StoreReader};
 use crate::store::s3::{S3Settings, S3Store};
 
 /// The folders in the directory of the spool: for rejected rows, unless the import names one, and for temporary
@@ -60,30 +61,18 @@ impl ImportPlan {
     /// What a pass works with. Errors: the settings cannot be used; the text says what to do.
     pub(super) fn import(&self) -> Result<BucketImport, String> {
         let settings = &self.settings;
-        let role = match (&settings.role, &settings.external_id) {
-            (None, _) => None,
-            (Some(arn), Some(id)) => Some(Role { arn: arn.clone(), external_id: id.clone() }),
-            (Some(arn), None) => {
-                // As that of a source: its own name.
-                let external_id = ExternalId::parse(settings.name.as_str())
-                    .map_err(|what| format!("import.{}.external_id is not set: {what}", settings.name))?;
-                Some(Role { arn: arn.clone(), external_id })
-            }
-        };
-        let location = S3Location {
-            region: settings.region.clone(),
-            role,
-            ..S3Location::new(settings.bucket.clone(), Encryption::None)
+        let Some(converter) = &settings.converter else {
+            return Err(format!("import.{}.converter is not loaded", settings.name));
         };
         Ok(BucketImport {
             name: settings.name.to_string(),
-            location,
+            location: self.location()?,
             endpoint: settings.endpoint.as_ref().map_or_else(String::new, |url| url.as_str().to_owned()),
             prefix: settings.prefix.clone(),
             never: self.never.clone(),
             source: settings.source.clone(),
-            converter: Arc::clone(&settings.converter.compiled),
-            converter_text: Arc::clone(&settings.converter.text),
+            converter: Arc::clone(&converter.compiled),
+            converter_text: Arc::clone(&converter.text),
             max_event: self.max_event,
             insert_id_window: Some(settings.insert_id_window).filter(|window| !window.is_zero()),
             min_size: *settings.size.start(),
@@ -97,6 +86,47 @@ impl ImportPlan {
             rejects: self.rejects.clone(),
             temporary: self.temporary.clone(),
         })
+    }
+
+    /// The bucket, and how it is read. Errors: the settings cannot be used; the text says what to do.
+    fn location(&self) -> Result<S3Location, String> {
+        let settings = &self.settings;
+        let role = match (&settings.role, &settings.external_id) {
+            (None, _) => None,
+            (Some(arn), Some(id)) => Some(Role { arn: arn.clone(), external_id: id.clone() }),
+            (Some(arn), None) => {
+                // As that of a source: its own name.
+                let external_id = ExternalId::parse(settings.name.as_str())
+                    .map_err(|what| format!("import.{}.external_id is not set: {what}", settings.name))?;
+                Some(Role { arn: arn.clone(), external_id })
+            }
+        };
+        Ok(S3Location {
+            region: settings.region.clone(),
+            role,
+            ..S3Location::new(settings.bucket.clone(), Encryption::None)
+        })
+    }
+
+    /// Who reads the bucket, and what. Errors: as of [`ImportPlan::location`].
+    pub(in crate::node) fn reader(&self) -> Result<ImportReader, String> {
+        let Self { settings, .. } = self;
+        let (name, prefix) = (settings.name.to_string(), settings.prefix.clone());
+        Ok(ImportReader { name, location: self.location()?, prefix })
+    }
+
+    /// Whether the import would read an object, as far as a listing shows. Without a converter any name is right.
+    pub(in crate::node) fn wants(&self, listed: &Listed) -> bool {
+        let Self { settings, never, .. } = self;
+        let converter = settings.converter.as_ref();
+        let wanted = Wanted {
+            prefix: &settings.prefix,
+            pattern: converter.and_then(|converter| converter.compiled.file().pattern.as_ref()),
+            never,
+            sizes: (*settings.size.start(), *settings.size.end()),
+            modified_after: settings.modified_after,
+        };
+        wanted.skips(listed).is_none()
     }
 
     /// What is listed, for people.
@@ -117,9 +147,14 @@ pub struct ImportStores {
 impl ImportStores {
     /// The store of an import.
     pub(super) async fn of(&self, plan: &ImportPlan) -> Arc<dyn StoreReader> {
+        self.client_of(plan).await
+    }
+
+    /// The same, with what only a client of S3 can tell.
+    pub(in crate::node) async fn client_of(&self, plan: &ImportPlan) -> Arc<S3Store> {
         let endpoint = plan.settings.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
         if endpoint.is_none() || endpoint == self.settings.endpoint_url {
-            return Arc::clone(&self.own) as _;
+            return Arc::clone(&self.own);
         }
         let settings = S3Settings { endpoint_url: endpoint, path_style: true, ..self.settings.clone() };
         Arc::new(S3Store::new(settings).await)

@@ -64,7 +64,7 @@ fn the_smallest_import_has_the_defaults() {
         (Duration::from_secs(60), Duration::from_secs(3_600))
     );
     assert_eq!((import.serial, import.parallel, import.on_change), (false, 4, OnChange::Ignore));
-    assert_eq!(import.converter.kind(), (DataType::Event, Strategy::AppendOnly));
+    assert_eq!(import.converter.as_ref().unwrap().kind(), (DataType::Event, Strategy::AppendOnly));
     assert_eq!(import.size, 0..=5_000_000_000);
     assert_eq!((import.on_row_error, import.missing_fails), (OnRowError::MaxPercent(50), false));
     assert_eq!(
@@ -95,7 +95,7 @@ fn each_setting_is_read() {
     assert_eq!(import.external_id.map(|id| id.to_string()).as_deref(), Some("id-of-it"));
     // Mirror keeps the order of files, and compares no rows by their insert_id.
     let profiles = read("data_type = \"profiles\"");
-    assert_eq!((profiles.converter.kind().1, profiles.serial), (Strategy::Mirror, true));
+    assert_eq!((profiles.converter.as_ref().unwrap().kind().1, profiles.serial), (Strategy::Mirror, true));
 }
 
 #[test]
@@ -289,4 +289,31 @@ fn all_problems_of_a_file_of_dev_mode_are_told_at_once() {
     for name in ["destination.laptop.type", "import.orders.parallel"] {
         assert!(error.contains(name), "{name}: {error}");
     }
+}
+
+#[test]
+fn access_is_set_up_before_the_converter_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("forebay.toml");
+    std::fs::write(folder.path().join("bad.json"), BAD).unwrap();
+    std::fs::write(folder.path().join("c.json"), CONVERTER).unwrap();
+    let loaded = |lines: &str| {
+        let import = import(&format!("bucket = \"files\"\n{NO_WINDOW}{lines}"));
+        std::fs::write(&path, format!("{SMALLEST}{import}")).unwrap();
+        Loader::new(&path, Environment::default()).without_converters().load()
+    };
+    let role = "role_arn = \"arn:aws:iam::111122223333:role/reader\"\n";
+    for converter in ["", "converter = \"none.json\"", "converter = \"bad.json\"", "converter = 1"] {
+        let import = loaded(&format!("{role}{converter}")).unwrap().config.imports.remove(0);
+        assert!(import.converter.is_none(), "{converter}");
+        assert_eq!(
+            (import.external_id.unwrap().to_string().as_str(), import.has_own_external_id),
+            ("orders", false)
+        );
+    }
+    let import = loaded(&format!("{role}external_id = \"orders\"\nconverter = \"c.json\"")).unwrap();
+    let import = &import.config.imports[0];
+    assert!(import.converter.is_some() && import.has_own_external_id);
+    let wrong = loaded("parallel = 0").unwrap_err();
+    assert_eq!(wrong.problems.len(), 1, "other problems are still found: {wrong}");
 }

@@ -233,8 +233,8 @@ fn imports_wait_for_the_restart_with_the_settings_they_are_made_for() {
             let next = in_force(&old, &new);
             assert_eq!(next.imports, old.imports, "{changes}");
             assert!(std::sync::Arc::ptr_eq(
-                &next.imports[0].converter.compiled,
-                &old.imports[0].converter.compiled
+                &next.imports[0].converter.as_ref().unwrap().compiled,
+                &old.imports[0].converter.as_ref().unwrap().compiled
             ));
         }
         // Without a change of its own, an import is not mentioned, and keeps its converter all the same.
@@ -243,8 +243,8 @@ fn imports_wait_for_the_restart_with_the_settings_they_are_made_for() {
             assert_eq!(diff(&old, &new).to_string(), "taking effect at the next start: collector.max_event");
             let next = in_force(&old, &new);
             assert!(std::sync::Arc::ptr_eq(
-                &next.imports[0].converter.compiled,
-                &old.imports[0].converter.compiled
+                &next.imports[0].converter.as_ref().unwrap().compiled,
+                &old.imports[0].converter.as_ref().unwrap().compiled
             ));
         }
     }

@@ -7,6 +7,7 @@
     reason = "tests fail by a panic that names the line"
 )]
 
+mod access;
 mod bucket;
 mod content;
 mod corpus;

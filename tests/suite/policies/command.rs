@@ -10,6 +10,7 @@ const QUEUE: &str = "arn:aws:sqs:eu-west-1:111122223333:csv-events";
 const WRITER: &str = "arn:aws:iam::111122223333:role/writer";
 const COLLECTOR: &str = "arn:aws:iam::444455556666:role/forebay";
 const INVOKER: &str = "arn:aws:iam::111122223333:role/invoker";
+const IMPORTER: &str = "arn:aws:iam::111122223333:role/importer";
 const HANDLER: &str = "arn:aws:lambda:eu-west-1:111122223333:function:on-track";
 
 /// Every placeholder of the templates, as `policies/README.md` explains them.
@@ -48,7 +49,9 @@ fn everything() -> String {
     format!(
         "[s3]\nbucket = 'events-raw/logs'\nencryption = 'kms:{KEY}'\nrole_arn = '{WRITER}'\nobject_tags = ['day']\n\
          acl = 'bucket-owner-full-control'\n[[source]]\nid = 'web'\nwrite_keys = ['k']\nexternal_id = 'web-1'\n\
-         [[destination]]\nname = 'crm'\ntype = 'lambda'\nfunction = '{HANDLER}'\nrole_arn = '{INVOKER}'\nexternal_id = 'crm-1'\n"
+         [[destination]]\nname = 'crm'\ntype = 'lambda'\nfunction = '{HANDLER}'\nrole_arn = '{INVOKER}'\nexternal_id = 'crm-1'\n\
+         [[import]]\nname = 'orders'\nbucket = 'files'\nprefix = 'orders/'\ninsert_id_window = '0 s'\n\
+         role_arn = '{IMPORTER}'\nexternal_id = 'orders-1'\n"
     )
 }
 
@@ -323,6 +326,10 @@ fn exactly_the_actions_that_are_sent_are_granted() {
     assert_eq!(granted, known);
     assert!(granted::NEED_NO_GRANT.iter().all(|action| !known.contains(action)));
     assert_eq!(granted::of_destinations().into_iter().collect::<Vec<_>>(), ["lambda:InvokeFunction"]);
+    assert_eq!(
+        granted::of_imports().into_iter().collect::<Vec<_>>(),
+        ["kms:Decrypt", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
+    );
 }
 
 /// The two files for filling in by hand differ only in that statement.

@@ -7,6 +7,7 @@ mod cloudformation;
 mod command;
 mod csv_lambda;
 mod engine;
+mod imports;
 mod pages;
 mod printed;
 mod stack;

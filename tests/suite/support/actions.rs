@@ -4,7 +4,8 @@ use super::scripted_http::Request;
 
 /// The actions that a request needs at AWS. For an unknown request, an action that nothing grants.
 ///
-/// According to the service authorization reference of each service: `HeadObject` needs `s3:GetObject` and
+/// According to the service authorization reference of each service: `HeadObject` needs `s3:GetObject` (with
+/// a version `s3:GetObjectVersion`) and
 /// `HeadBucket` `s3:ListBucket`; a put needs separate permissions for tags and for an ACL; under a KMS key,
 /// S3 makes a data key on behalf of the caller of the put.
 pub(crate) fn actions_of(request: &Request) -> Vec<String> {
@@ -39,9 +40,14 @@ fn of_s3(request: &Request) -> Option<Vec<String>> {
     let (path, query) = path_and_query(request);
     let (_bucket, key) = path.trim_start_matches('/').split_once('/').unwrap_or((path, ""));
     // The client adds this to identify the operation.
-    let plain = query.split('&').all(|pair| pair.is_empty() || pair.starts_with("x-id="));
+    let is_name = |pair: &&str| pair.is_empty() || pair.starts_with("x-id=");
+    let rest: Vec<&str> = query.split('&').filter(|pair| !is_name(pair)).collect();
+    let plain = rest.is_empty();
     let one = |action: &str| Some(vec![action.to_owned()]);
     match (request.method.as_str(), key.is_empty(), plain) {
+        ("HEAD" | "GET", false, false) if matches!(rest[..], [version] if version.starts_with("versionId=")) => {
+            one("s3:GetObjectVersion")
+        }
         ("PUT", false, true) => Some(of_put(request)),
         ("HEAD" | "GET", false, true) => one("s3:GetObject"),
         ("DELETE", false, true) => one("s3:DeleteObject"),
@@ -115,6 +121,8 @@ fn requests_need_the_documented_actions() {
     check("PUT", "/lake/a?tagging", &[], "", &["unknown: PUT /lake/a?tagging"]);
     check("PUT", "/lake", &[], "", &["unknown: PUT /lake"]);
     check("HEAD", "/lake/a", &[], "", &["s3:GetObject"]);
+    check("GET", "/lake/a?versionId=v1&x-id=GetObject", &[], "", &["s3:GetObjectVersion"]);
+    check("GET", "/lake/a?tagging&versionId=v1", &[], "", &["unknown: GET /lake/a?tagging&versionId=v1"]);
     check("HEAD", "/lake", &[], "", &["s3:ListBucket"]);
     check("HEAD", "/lake/", &[], "", &["s3:ListBucket"]);
     check("GET", "/lake?list-type=2&prefix=a%2F", &[], "", &["s3:ListBucket"]);

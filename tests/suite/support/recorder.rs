@@ -81,6 +81,7 @@ fn granted_actions() -> &'static BTreeSet<String> {
     static GRANTED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
         let mut granted = granted::actions();
         granted.extend(granted::of_destinations());
+        granted.extend(granted::of_imports());
         granted.extend(granted::NEED_NO_GRANT.map(str::to_owned));
         granted
     });

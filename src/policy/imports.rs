@@ -1,0 +1,96 @@
+//! The values of an import of a bucket.
+
+use super::location::{key_arn, partition, region};
+use super::placeholders::{
+    ARN_START, BUCKET, COLLECTOR, EXTERNAL_ID, KMS_KEY, PREFIX, REGION, REGION_HOST, Row,
+};
+use super::problem::{Result, missing, no_collector, several, unusable};
+use super::tree::Tree;
+use super::{PolicyBucket, PolicyImport, Template, Values};
+
+/// The rows of a statement, in groups: none if the import does not need it, else one with a row for each
+/// principal.
+pub(super) fn rows(template: Template, item: &Tree, values: &Values) -> Result<Vec<Vec<Row>>> {
+    let import = only_import(template, values)?;
+    if template == Template::ImportReadPrefix && import.prefix.is_empty() {
+        let what = "the import has no prefix: print import-read, or give --bucket NAME/PREFIX";
+        return Err(unusable(template, what));
+    }
+    if !needs(template, item, import) {
+        return Ok(Vec::new());
+    }
+    let place = PolicyBucket {
+        region: import.region.clone(),
+        kms_key: import.kms_key.clone(),
+        role: import.role.clone(),
+        ..PolicyBucket::default()
+    };
+    let of_import = Values {
+        places: vec![place.clone()],
+        destinations: Vec::new(),
+        imports: Vec::new(),
+        function: None,
+        ..values.clone()
+    };
+    let partition = partition(template, &of_import)?;
+    let mut row = Row::default();
+    row.set(ARN_START, format!("arn:{partition}:"));
+    if item.mentions(BUCKET) {
+        let give = "--bucket NAME/PREFIX, or --config FILE with an [[import]]";
+        row.set(BUCKET, import.bucket.as_ref().ok_or_else(|| missing(template, "the bucket", give))?);
+        row.set(PREFIX, import.prefix.as_str());
+    }
+    if item.mentions(KMS_KEY) {
+        row.set(KMS_KEY, key_arn(template, &place, &of_import)?.as_str());
+        let region = region(template, &place, &of_import)?;
+        let end = if partition == "aws-cn" { ".cn" } else { "" };
+        row.set(REGION_HOST, format!("{region}.amazonaws.com{end}"));
+        row.set(REGION, region);
+    }
+    if item.mentions(EXTERNAL_ID) {
+        let none = || missing(template, "the external id", "--external-id ID");
+        row.set(EXTERNAL_ID, import.external_id.as_ref().ok_or_else(none)?);
+    }
+    if !item.mentions(COLLECTOR) {
+        return Ok(vec![vec![row]]);
+    }
+    let principals = match &import.role {
+        // The role reads; in its trust policy stands who assumes it.
+        Some(role) if template != Template::ImportTrust => std::slice::from_ref(role),
+        _ => values.principals.as_slice(),
+    };
+    if principals.is_empty() {
+        return Err(no_collector(template));
+    }
+    let with = |arn: &crate::arn::Arn| {
+        let mut row = row.clone();
+        row.set(COLLECTOR, arn.as_str());
+        row
+    };
+    Ok(vec![principals.iter().map(with).collect()])
+}
+
+/// The import that the policy is for.
+fn only_import(template: Template, values: &Values) -> Result<&PolicyImport> {
+    match values.imports.as_slice() {
+        [] => {
+            let give = "--import NAME, --bucket NAME/PREFIX, or --config FILE with an [[import]]";
+            Err(missing(template, "the import", give))
+        }
+        [import] => Ok(import),
+        all => {
+            let names: Vec<String> = all.iter().map(|import| import.name.clone()).collect();
+            Err(several(template, "import", "--import NAME", &names))
+        }
+    }
+}
+
+/// Whether an import needs the statement.
+fn needs(template: Template, item: &Tree, import: &PolicyImport) -> bool {
+    if item.mentions(KMS_KEY) {
+        return import.kms_key.is_some();
+    }
+    let lists = item.member("Action").and_then(Tree::text) == Some("s3:ListBucket");
+    // The policy of a bucket has two statements for it, because one import has a prefix and another has none.
+    template != Template::ImportBucket || !lists || item.mentions(PREFIX) != import.prefix.is_empty()
+}
