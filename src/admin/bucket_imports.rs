@@ -112,6 +112,13 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
     /// dropped.
     fn run(&self, asked: AskedPass) -> BoxFuture<'_, Result<PassStatus, BucketImportError>>;
 
+    /// Lets files begin again that are given up: the object with this key, or all that failed too often.
+    fn reset(
+        &self,
+        name: SourceId,
+        key: Option<String>,
+    ) -> BoxFuture<'_, Result<FilesReset, BucketImportError>>;
+
     /// Gives the history of the import `old` to the name `new`.
     fn rename(&self, old: SourceId, new: SourceId) -> BoxFuture<'_, Result<Renamed, BucketImportError>>;
 }
@@ -122,6 +129,32 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
 pub struct Renamed {
     /// The name that its history now has.
     pub name: String,
+}
+
+/// Files that the next pass begins again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FilesReset {
+    /// The import's name.
+    pub import: String,
+    /// How many.
+    pub count: u64,
+    /// The first ones.
+    pub files: Vec<FileReset>,
+}
+
+/// A file that the next pass begins again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileReset {
+    /// The file's name.
+    pub name: String,
+    /// Where it begins: `next_row`, or `new_object` if another object is there now.
+    pub begins: String,
+    /// Rows that were read of it before, or of the object that was there, if one file was asked for.
+    pub rows: Option<u64>,
+    /// Calls that are stored of these rows.
+    pub calls: Option<u64>,
 }
 
 /// Why nothing is done with an import of a bucket.
@@ -136,6 +169,18 @@ pub enum BucketImportError {
     /// The names do not allow it, in words.
     #[error("{0}")]
     Refused(String),
+    /// What is asked for is not possible; the text says what is.
+    #[error("{0}")]
+    NotPossible(String),
+    /// The journal or the settings do not allow it, in words.
+    #[error("{0}")]
+    Failed(String),
+    /// The store refuses, in words.
+    #[error("{0}")]
+    StoreDenied(String),
+    /// The store cannot be reached, in words.
+    #[error("{0}")]
+    StoreFailed(String),
     /// The process ends, or the import was changed or removed meanwhile.
     #[error("import {0} was stopped, removed or changed before the pass ended: run it again")]
     Stopped(String),

@@ -15,6 +15,8 @@ const KEY_MAX: usize = 1_024;
 pub(super) enum BucketImportsRoute {
     /// `POST /api/imports/{name}/run`
     Run(AskedPass),
+    /// `POST /api/imports/{name}/reset`; without a key all files that failed too often
+    Reset(SourceId, Option<String>),
     /// `POST /api/imports/{name}/rename`
     Rename(SourceId, SourceId),
 }
@@ -25,6 +27,7 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<B
     let name = SourceId::new(name).ok()?;
     let asked = match what {
         "run" => run,
+        "reset" => reset,
         "rename" => rename,
         _ => return None,
     };
@@ -36,9 +39,25 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<B
 
 fn run(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
     let mut parameters = QueryParameters::of(query, &["from", "to"])?;
-    let key = |text: &str| (1..=KEY_MAX).contains(&text.len()).then(|| text.to_owned());
     let (from, to) = (parameters.may("from", key)?, parameters.may("to", key)?);
     Ok(BucketImportsRoute::Run(AskedPass { name, from, to }))
+}
+
+fn key(text: &str) -> Option<String> {
+    (1..=KEY_MAX).contains(&text.len()).then(|| text.to_owned())
+}
+
+fn yes(text: &str) -> Option<()> {
+    (text == "true").then_some(())
+}
+
+fn reset(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
+    let mut parameters = QueryParameters::of(query, &["key", "failed"])?;
+    let (key, failed) = (parameters.may("key", key)?, parameters.may("failed", yes)?);
+    if key.is_some() == failed.is_some() {
+        return Err("either key or failed=true is needed".to_owned());
+    }
+    Ok(BucketImportsRoute::Reset(name, key))
 }
 
 fn rename(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
@@ -69,6 +88,14 @@ mod tests {
             Some(Err(NoRoute::Query(what))) if what == "the parameters are from, to"
         ));
         assert!(matches!(post("/api/imports/orders/run", "from="), Some(Err(NoRoute::Query(_)))));
+        let reset =
+            |key: Option<&str>| Some(Ok(BucketImportsRoute::Reset(id("orders"), key.map(str::to_owned))));
+        assert_eq!(post("/api/imports/orders/reset", "key=in/a"), reset(Some("in/a")));
+        assert_eq!(post("/api/imports/orders/reset", "failed=true"), reset(None));
+        for wrong in ["", "key=a&failed=true", "failed=no", "key="] {
+            let route = post("/api/imports/orders/reset", wrong);
+            assert!(matches!(route, Some(Err(NoRoute::Query(_)))), "{wrong}");
+        }
         assert_eq!(
             post("/api/imports/orders/rename", "to=sales"),
             Some(Ok(BucketImportsRoute::Rename(id("orders"), id("sales"))))

@@ -46,6 +46,14 @@ pub struct FixedSettings {
     pub strategy: String,
 }
 
+impl NamedImport {
+    /// Checks that no setting was changed that cannot change.
+    fn check(&self, name: &str, settings: &FixedSettings) -> Result<(), NameError> {
+        let changes: Vec<Changed> = self.fixed.iter().flat_map(|fixed| fixed.changes(settings)).collect();
+        if changes.is_empty() { Ok(()) } else { Err(NameError::Fixed { name: name.to_owned(), changes }) }
+    }
+}
+
 impl FixedSettings {
     fn each(&self) -> [(&'static str, &str); 7] {
         [
@@ -135,6 +143,18 @@ pub fn named(journal: &dyn Journal, name: &str) -> Result<Option<NamedImport>, N
     }
 }
 
+/// The id of the import with this name, if it was seen before. Waits for the disk.
+/// Errors: [`NameError`]: a setting was changed that cannot change, or the journal cannot be read.
+pub(super) fn known(
+    journal: &dyn Journal,
+    name: &str,
+    settings: &FixedSettings,
+) -> Result<Option<ImportId>, NameError> {
+    let Some(import) = named(journal, name)? else { return Ok(None) };
+    import.check(name, settings)?;
+    Ok(Some(import.id))
+}
+
 /// The id of the import with this name, which is made when the name is first seen. With `begins`, a file is
 /// about to begin: from then on the settings cannot change. Waits for the disk. One caller at a time may use a
 /// name.
@@ -150,10 +170,7 @@ pub fn begin_named(
     let is_new = known.is_none();
     let mut import =
         known.unwrap_or_else(|| NamedImport { version: VERSION, id: ImportId::new(random), fixed: None });
-    let changes: Vec<Changed> = import.fixed.iter().flat_map(|fixed| fixed.changes(settings)).collect();
-    if !changes.is_empty() {
-        return Err(NameError::Fixed { name: name.to_owned(), changes });
-    }
+    import.check(name, settings)?;
     let becomes_fixed = begins && import.fixed.is_none();
     if becomes_fixed {
         import.fixed = Some(settings.clone());

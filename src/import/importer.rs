@@ -19,6 +19,7 @@ use super::find_earlier::{earlier, links};
 use super::import_sources::ImportSources;
 use super::journal::{Change, Journal, JournalError};
 use super::new_rows::{OwnId, new_rows};
+use super::objects_in_use::ObjectsInUse;
 use super::prefix::Prefix;
 use super::recent::RecentJournal;
 use super::record::{ImportRecord, ImportState};
@@ -100,6 +101,8 @@ pub struct Importer {
     counting: tokio::sync::Mutex<()>,
     /// Held while a file begins or ends: both read the journal and then write to it.
     journaling: Mutex<()>,
+    /// See [`ObjectsInUse`].
+    objects: ObjectsInUse,
 }
 
 impl Importer {
@@ -118,6 +121,7 @@ impl Importer {
             open: Mutex::default(),
             counting: tokio::sync::Mutex::default(),
             journaling: Mutex::default(),
+            objects: ObjectsInUse::default(),
         };
         // The log keeps open imports until they are recorded, and whoever continues one records it.
         if let Err(error) = importer.record(&importer.imports.open_imports()) {
@@ -129,6 +133,11 @@ impl Importer {
     /// The journal that remembers the files.
     pub fn journal(&self) -> Arc<dyn Journal> {
         self.journal.shared()
+    }
+
+    /// The objects of buckets that are being imported.
+    pub(super) fn objects(&self) -> &ObjectsInUse {
+        &self.objects
     }
 
     /// The journal with its newest records.

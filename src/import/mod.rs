@@ -31,6 +31,7 @@ pub mod journal;
 mod kept;
 mod known_imports;
 mod new_rows;
+mod objects_in_use;
 mod options_hash;
 pub mod part;
 mod prefix;

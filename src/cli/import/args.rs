@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use super::converter_args::{InferArgs, PreviewArgs};
-use super::run_args::{RenameArgs, RunArgs};
+use super::run_args::{RenameArgs, ResetFileArgs, RunArgs};
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
 use crate::cli::admin_args::AdminArgs;
@@ -34,6 +34,8 @@ pub enum ImportCommand {
     Preview(Box<PreviewArgs>),
     /// Make one pass over the bucket of an import now
     Run(Box<RunArgs>),
+    /// Let a file of a bucket begin again that is given up, or that was replaced
+    ResetFile(Box<ResetFileArgs>),
     /// Give the history of an import of a bucket to another name
     Rename(Box<RenameArgs>),
     /// List the imports of a running node: what each one did, what waits, what was rejected and why

@@ -8,6 +8,7 @@ mod list;
 pub(super) mod options;
 mod preview;
 mod preview_text;
+mod reset;
 mod resume;
 mod retry;
 pub(in crate::cli) mod run;
@@ -52,6 +53,7 @@ pub async fn run(
         ImportCommand::InferConverter(args) => infer::run(args, out).await,
         ImportCommand::Preview(args) => preview::run(args, out).await,
         ImportCommand::Run(args) => stoppable(async |stop| run::run(args, stop, background, out).await).await,
+        ImportCommand::ResetFile(args) => reset::run(args, background, out).await,
         ImportCommand::Rename(args) => run::rename(args, background, out).await,
         ImportCommand::List(args) => Ok(list::run(args, out).await?),
     }

@@ -77,7 +77,7 @@ pub(super) async fn rename(
 }
 
 /// The failure of the work, and also what is left in the spool after it, if anything.
-fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
+pub(super) fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
     let failure = Failure::from(error);
     match ended {
         Ok(()) => failure,
@@ -85,7 +85,7 @@ fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
     }
 }
 
-async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
+pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
     let loaded = at.config.as_deref().map(serve::load).transpose()?;
     let config = loaded.map(|(_, loaded)| loaded.config);
     Ok(ImportsAt::of(at.admin.as_ref(), at.token_file.as_deref(), config, background).await?)

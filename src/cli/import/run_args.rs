@@ -1,4 +1,4 @@
-//! The options of `forebay import run` and `rename`.
+//! The options of `forebay import run`, `reset-file` and `rename`.
 
 use std::path::PathBuf;
 
@@ -87,6 +87,41 @@ pub struct RunArgs {
     /// Import only objects up to this key, included
     #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub to: Option<String>,
+
+    /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import reset-file`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The file goes on at its next row if the object is the same. If another object is there now, that one begins at its
+first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`.
+
+Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, or the file need not begin again, 4 the node or
+the store cannot be reached, 5 access denied.
+
+Examples:
+  forebay import reset-file orders in/2026-11-01.json.gz
+  forebay import reset-file orders --failed")]
+pub struct ResetFileArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// The object's key: one that failed too often, or that changed after rows of it were stored
+    #[arg(value_name = "KEY", required_unless_present = "failed", conflicts_with = "failed",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// All files that failed too often
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub failed: bool,
 
     /// Where the import is.
     #[command(flatten)]

@@ -29,6 +29,8 @@ pub struct PassDeps {
     pub random: Arc<dyn Random>,
     /// The counts of rows.
     pub counters: Counters,
+    /// Whether objects that are done are imported again, from their first row.
+    pub again: bool,
     /// Stops the pass after a step.
     pub stop: CancellationToken,
 }

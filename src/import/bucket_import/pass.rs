@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::conversions::{Chosen, forget_unneeded, keep};
-use super::converted_file::Reading;
-use super::decide::Wanted;
+use super::admit::is_stored;
+use super::conversions::{forget_unneeded, keep};
+use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
-use super::object_import::{ObjectEnd, ObjectImport, limits_of, on_disk};
-use super::object_state::{ObjectState, Standing};
+use super::object_import::{ObjectEnd, ObjectImport, given_up, on_disk};
 use super::report::{Became, PassReport};
 use super::settings::BucketImport;
-use crate::import::import_id::ImportId;
+use super::sorted_out::SortedOut;
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
-use crate::import::reading::Limits;
-use crate::import::reading::opened::Options;
 use crate::import::run::{FileEnd, FileReport, Waits, bug};
 use crate::store::reader::{ListFrom, ListPage, Listed};
 use crate::store::{Outlook, StoreError};
@@ -79,19 +76,8 @@ pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassRepor
         move |journal: &dyn Journal| begin_named(journal, &name, &fixed, &*random, begins)
     };
     let id = on_disk(&deps.journal, begin_as(false)).await?;
-    let chosen = Chosen::now(&import);
-    let reading = Reading {
-        options: Options {
-            encoding: import.converter.file().csv.encoding,
-            limits: Limits { allow_expansion: import.allow_expansion, ..Limits::default() },
-            temporary: import.temporary.clone(),
-        },
-        random: Arc::clone(&deps.random),
-    };
-    let now = deps.clock.wall();
-    let limits = limits_of(&import);
-    let objects = ObjectImport { deps, import, id, chosen, reading, limits, now };
-    let found = found(&objects, id).await?;
+    let objects = ObjectImport::new(import, deps, id);
+    let found = found(&objects).await?;
     if found.is_stopped || found.objects.is_empty() {
         return Ok(found.unread());
     }
@@ -179,7 +165,7 @@ fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassRepo
 }
 
 /// Lists all keys of the import, and decides about each.
-async fn found(objects: &ObjectImport, id: ImportId) -> Result<Found, PassError> {
+async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
     let mut found = Found::default();
     let mut next: Option<String> = None;
     loop {
@@ -196,38 +182,28 @@ async fn found(objects: &ObjectImport, id: ImportId) -> Result<Found, PassError>
                 None => wanted.push(listed),
             }
         }
-        let options = objects.options();
-        let unknown = on_disk(&objects.deps.journal, move |journal| not_done(journal, id, wanted, &options));
-        let (known, unknown) = unknown.await?;
+        let (rules, importer) = (objects.rules(), Arc::clone(&objects.deps.importer));
+        let sorted = move |journal: &dyn Journal| {
+            let of = (rules.id, &rules.source);
+            let stored = |state: &_, standing| is_stored(&importer, state, standing, of);
+            SortedOut::of(journal, &stored, &rules, wanted)
+        };
+        let SortedOut { known, left_out, given_up: given, left } =
+            on_disk(&objects.deps.journal, sorted).await?;
         found.report.known += known;
-        found.take(unknown, OBJECTS_MAX);
+        if left_out > 0 {
+            *found.report.skipped.entry(Skip::Changed).or_default() += left_out;
+        }
+        for (key, stage, why) in given {
+            let (became, error) = given_up(stage, why);
+            found.report.file(became, FileReport::new(objects.name_of(&key), FileEnd::Failed(error)));
+        }
+        found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
         next = page.next;
         if next.is_none() {
             return Ok(found);
         }
     }
-}
-
-/// The objects that are not known to be done, and the number of the others. Waits for the disk.
-fn not_done(
-    journal: &dyn Journal,
-    id: ImportId,
-    listed: Vec<Listed>,
-    options: &str,
-) -> Result<(u64, Vec<Listed>), JournalError> {
-    let mut left = Vec::with_capacity(listed.len());
-    let all = listed.len();
-    for listed in listed {
-        let state = ObjectState::read(journal, id, listed.key.as_str())?;
-        // The listing may be older than the object. Only what is done for good needs no second look.
-        let is_done = state
-            .zip(listed.etag.as_deref())
-            .is_some_and(|(state, etag)| state.standing(etag, listed.len, options) == Standing::Done);
-        if !is_done {
-            left.push(listed);
-        }
-    }
-    Ok(((all - left.len()) as u64, left))
 }
 
 /// One page of the listing; `None` if the pass is stopped while the store cannot be reached.

@@ -12,6 +12,7 @@ mod operator;
 mod pass_status;
 mod plan;
 mod reached;
+mod resetting;
 mod running;
 
 pub use deps::ImportsDeps;

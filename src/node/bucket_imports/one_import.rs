@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
-use super::pass_status::{CannotPass, Made, failure, keep_errors, pass_status, refused_files};
+use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
 use super::plan::ImportPlan;
-use crate::admin::{AskedPass, BucketImportStatus, FileNotDone, PassFailure, PassStatus};
+use crate::admin::{AskedPass, BucketImportStatus, PassFailure, PassStatus};
 use crate::alarms::AlarmKind;
 use crate::import::Counters;
 use crate::import::bucket_import::{PassDeps, PassError, PassReport, pass};
@@ -38,8 +38,6 @@ struct Seen {
     counters: Counters,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
-    /// All files that the last pass named.
-    not_done: Vec<FileNotDone>,
     next: Option<UnixMillis>,
     failing: Option<(String, UnixMillis)>,
     /// What became of objects, as far as there are gauges of it.
@@ -52,7 +50,7 @@ struct Seen {
 #[derive(Debug)]
 pub(super) struct OneImport {
     plan: ImportPlan,
-    deps: Arc<ImportsDeps>,
+    pub(super) deps: Arc<ImportsDeps>,
     pub(super) stop: CancellationToken,
     seen: Mutex<Seen>,
 }
@@ -66,7 +64,7 @@ impl OneImport {
         &self.plan
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.plan.settings.name.as_str()
     }
 
@@ -75,7 +73,7 @@ impl OneImport {
     pub(super) async fn keep_importing(self: Arc<Self>, asks: Arc<tokio::sync::Mutex<mpsc::Receiver<Ask>>>) {
         // Only this task receives. It is another one after a panic, and then the lock is free.
         let mut asks = asks.lock().await;
-        let store = self.deps.stores.of(&self.plan).await;
+        let store = self.store().await;
         let mut ask: Option<Ask> = None;
         while !self.stop.is_cancelled() {
             let asked = ask.take().filter(|ask| !ask.answer.is_closed());
@@ -102,6 +100,11 @@ impl OneImport {
         }
     }
 
+    /// The store of the bucket.
+    pub(super) async fn store(&self) -> Arc<dyn StoreReader> {
+        self.deps.stores.of(&self.plan).await
+    }
+
     /// Makes one pass. Nobody is told of it: that is up to the caller.
     pub(super) async fn pass(&self, store: &Arc<dyn StoreReader>, asked: Option<&AskedPass>) -> Made {
         let (began, counters) = (self.deps.clock.wall(), Counters::default());
@@ -121,10 +124,12 @@ impl OneImport {
 
     /// What a pass found, for whoever asked for it.
     pub(super) fn answer(&self, made: &Made) -> PassStatus {
-        let full = self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full);
-        let mut found = pass_status(self.name(), made, full);
-        keep_errors(&mut found, &lock(&self.seen).not_done);
-        found
+        pass_status(self.name(), made, self.shows_all())
+    }
+
+    /// Whether text that may be private is shown, such as what a store said.
+    pub(super) fn shows_all(&self) -> bool {
+        self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full)
     }
 
     /// Notes a pass of the running node: in its alarms, its metrics and its status.
@@ -142,7 +147,7 @@ impl OneImport {
         }
     }
 
-    fn pass_deps(
+    pub(super) fn pass_deps(
         &self,
         store: &Arc<dyn StoreReader>,
         asked: Option<&AskedPass>,
@@ -161,6 +166,7 @@ impl OneImport {
             clock: Arc::clone(&self.deps.clock),
             random: Arc::clone(&self.deps.random),
             counters,
+            again: false,
             stop: self.stop.clone(),
         }
     }
@@ -210,16 +216,14 @@ impl OneImport {
             None => {}
         }
         seen.failing = None;
-        keep_errors(&mut found, &seen.not_done);
         if whole {
             self.show(report, &mut seen.gauges);
             let label = ImportLabel { import: self.name().to_owned() };
             let at = UnixMillis(found.ended_ms).since(UnixMillis(0));
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
-        seen.not_done = found.not_done;
-        let not_done = seen.not_done.iter().take(NAMED_IN_STATUS).cloned().collect();
-        seen.last = Some(PassStatus { not_done, ..found });
+        found.not_done.truncate(NAMED_IN_STATUS);
+        seen.last = Some(found);
     }
 
     fn count_pass(&self, became: &'static str) {

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Config, ImportSettings};
-use crate::import::bucket_import::{BucketImport, OnMissing};
+use crate::config::{Config, ImportSettings, OnChange as Changes};
+use crate::import::bucket_import::{BucketImport, OnChange, OnMissing};
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::store::reader::StoreReader;
 use crate::store::s3::{S3Settings, S3Store};
@@ -93,6 +93,10 @@ impl ImportPlan {
             serial: settings.serial,
             modified_after: settings.modified_after,
             on_missing: if settings.missing_fails { OnMissing::Fail } else { OnMissing::Skip },
+            on_change: match settings.on_change {
+                Changes::Ignore => OnChange::Ignore,
+                Changes::Reprocess => OnChange::Reprocess,
+            },
             rejects: self.rejects.clone(),
             temporary: self.temporary.clone(),
         })

@@ -140,10 +140,7 @@ impl BucketImports {
         let name = pass.name.to_string();
         let asks = {
             let state = lock(&self.state);
-            let running = state.imports.get(&pass.name).ok_or_else(|| {
-                let known = state.imports.keys().map(ToString::to_string).collect();
-                BucketImportError::Unknown(name.clone(), known)
-            })?;
+            let running = state.named(&pass.name)?;
             if !running.import.plan().settings.enabled {
                 return Err(BucketImportError::Paused(name));
             }
@@ -153,6 +150,12 @@ impl BucketImports {
         let stopped = |_| BucketImportError::Stopped(name.clone());
         asks.send(Ask { pass, answer }).await.map_err(|_| BucketImportError::Stopped(name.clone()))?;
         answered.await.map_err(stopped)
+    }
+
+    /// The import with this name, whether it is enabled or not.
+    /// Errors: [`BucketImportError`]: there is none.
+    pub(super) fn named(&self, name: &SourceId) -> Result<Arc<OneImport>, BucketImportError> {
+        lock(&self.state).named(name).map(|running| Arc::clone(&running.import))
     }
 
     /// Gives the history of `old` to `new`. Neither may work meanwhile, or it would begin a history of its own.
@@ -193,6 +196,13 @@ impl BucketImports {
 }
 
 impl State {
+    fn named(&self, name: &SourceId) -> Result<&Running, BucketImportError> {
+        self.imports.get(name).ok_or_else(|| {
+            let known = self.imports.keys().map(ToString::to_string).collect();
+            BucketImportError::Unknown(name.to_string(), known)
+        })
+    }
+
     fn turn(&mut self, name: &SourceId) -> Turn {
         Arc::clone(self.turns.entry(name.clone()).or_default())
     }

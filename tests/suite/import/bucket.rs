@@ -12,9 +12,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use forebay::convert::{Converter, DataType, Strategy};
 use forebay::import::bucket_import::{
-    Became, BucketImport, OnMissing, PassDeps, PassError, PassReport, Skip, pass,
+    Became, BucketImport, OnChange, OnMissing, PassDeps, PassError, PassReport, Skip, pass,
 };
-use forebay::import::journal::{Change, Journal, JournalError, LocalJournal};
+use forebay::import::journal::{Change, EachKept, Journal, JournalError, LocalJournal};
 use forebay::import::{
     Begin, Begun, Counters, End, ImportRecord, KeptOf, NameError, OnRowError, RowCount, Rows, RowsTaken,
     Target, TargetError, rename,
@@ -37,10 +37,10 @@ use crate::support::wait;
 const BUCKET: &str = "lake";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Rows of the largest file. A step has at most 2,000.
-const ROWS: usize = 4_500;
+pub(super) const ROWS: usize = 4_500;
 
 /// A converter of these files, whose events begin with this.
-fn converter_text(file: &str, event: &str) -> String {
+pub(super) fn converter_text(file: &str, event: &str) -> String {
     format!(
         r#"{{"converterConfig":{{{file},"ignoreEventFlag":"left_out","convertToAmplitudeFunc":{{
             "event_type":["concat",["value","{event}"],["path","e"]],"user_id":["path","u"],
@@ -49,17 +49,17 @@ fn converter_text(file: &str, event: &str) -> String {
     )
 }
 
-fn location() -> S3Location {
+pub(super) fn location() -> S3Location {
     S3Location::new(BucketString::parse(BUCKET).unwrap(), Encryption::None)
 }
 
-async fn put(store: &FakeStore, key: &str, bytes: impl Into<Bytes>) {
+pub(super) async fn put(store: &FakeStore, key: &str, bytes: impl Into<Bytes>) {
     let key = ObjectKey::listed(key.to_owned());
     store.put(&Put::plain(location(), key, bytes, PutMode::Overwrite)).await.unwrap();
 }
 
 /// Lines of a file. Of a hundred rows one is bad, one is left out, and one gives two calls.
-fn lines(file: &str, rows: usize) -> String {
+pub(super) fn lines(file: &str, rows: usize) -> String {
     let mut text = String::new();
     for row in 0..rows {
         match row % 100 {
@@ -77,18 +77,18 @@ fn lines(file: &str, rows: usize) -> String {
 }
 
 /// The events that the rows of a file become.
-fn events(file: &str, rows: usize) -> impl Iterator<Item = String> {
+pub(super) fn events(file: &str, rows: usize) -> impl Iterator<Item = String> {
     let good = (0..rows).filter(|row| !matches!(row % 100, 7 | 8));
     good.map(move |row| format!("{file} {row}"))
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(super) fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
 }
 
-fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> BucketImport {
+pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> BucketImport {
     let max_event = 32 * 1_024;
     let converter = Converter::load(text.as_bytes(), DataType::Event, Strategy::AppendOnly, max_event);
     BucketImport {
@@ -109,16 +109,17 @@ fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> BucketImport 
         serial: false,
         modified_after: None,
         on_missing: OnMissing::Skip,
+        on_change: OnChange::Ignore,
         rejects: node.dir.path().join("rejects"),
         temporary: node.dir.path().join("tmp"),
     }
 }
 
-fn import(node: &Node) -> BucketImport {
+pub(super) fn import(node: &Node) -> BucketImport {
     import_as(node, "events", "in/", &converter_text(r#""fileType":"json""#, ""))
 }
 
-fn deps(node: &Node, store: &FakeStore) -> PassDeps {
+pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
     PassDeps {
         store: Arc::new(store.clone()),
         target: Arc::new(Arc::clone(&node.importer)),
@@ -127,22 +128,23 @@ fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
         counters: Counters::default(),
+        again: false,
         stop: CancellationToken::new(),
     }
 }
 
-async fn passed(node: &Node, store: &FakeStore, import: BucketImport) -> PassReport {
+pub(super) async fn passed(node: &Node, store: &FakeStore, import: BucketImport) -> PassReport {
     pass(Arc::new(import), deps(node, store)).await.unwrap()
 }
 
 /// The calls that are stored.
-fn calls(node: &Node) -> Vec<Value> {
+pub(super) fn calls(node: &Node) -> Vec<Value> {
     let stored = stored(&*node.spool.log(), "csv");
     stored.iter().map(|stored| serde_json::from_str(&stored.line).unwrap()).collect()
 }
 
 /// Checks that each of these events is stored once, each messageId once, and no other event.
-fn check_events(node: &Node, expected: impl IntoIterator<Item = String>) {
+pub(super) fn check_events(node: &Node, expected: impl IntoIterator<Item = String>) {
     let calls = calls(node);
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for call in calls.iter().filter(|call| call["type"] == "track") {
@@ -161,11 +163,11 @@ fn check_events(node: &Node, expected: impl IntoIterator<Item = String>) {
     }
 }
 
-fn files(report: &PassReport) -> Vec<(&'static str, u64)> {
+pub(super) fn files(report: &PassReport) -> Vec<(&'static str, u64)> {
     report.files.iter().map(|(became, count)| (became.slug(), *count)).collect()
 }
 
-fn skipped(report: &PassReport) -> Vec<(&'static str, u64)> {
+pub(super) fn skipped(report: &PassReport) -> Vec<(&'static str, u64)> {
     report.skipped.iter().map(|(why, count)| (why.slug(), *count)).collect()
 }
 
@@ -325,7 +327,7 @@ impl Target for Stalls {
 }
 
 /// The next process, after one that was killed while a pass waited for its step number `steps`, from 0.
-async fn killed_at(
+pub(super) async fn killed_at(
     node: Node,
     store: &FakeStore,
     import: BucketImport,
@@ -470,6 +472,9 @@ impl Journal for Scanned {
     }
     fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError> {
         self.journal.kept_by(kind)
+    }
+    fn kept_from(&self, kind: KeptOf, from: &str, each: EachKept<'_>) -> Result<(), JournalError> {
+        self.journal.kept_from(kind, from, each)
     }
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         self.scans.fetch_add(1, Ordering::SeqCst);

@@ -7,6 +7,7 @@
     reason = "tests fail by a panic that names the line"
 )]
 
+mod again;
 mod bucket;
 mod content;
 mod corpus;
