@@ -71,6 +71,31 @@ pub struct PassStatus {
     pub stopped: bool,
     /// Why the pass could not go on.
     pub failed: Option<PassFailure>,
+    /// What a pass would do with objects that it did not read, if none was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<PassPlanned>,
+}
+
+/// What a pass would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassPlanned {
+    /// How many objects it would `begin`, `go_on` with, import `again`, `reprocess` or `leave_out`.
+    pub would: BTreeMap<String, u64>,
+    /// Rows of the objects that it would import again.
+    pub rows_again: u64,
+    /// The first of these objects.
+    pub first: Vec<FilePlanned>,
+}
+
+/// An object that a pass would do something with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FilePlanned {
+    /// Its name.
+    pub name: String,
+    /// What the pass would do, such as `begin`.
+    pub would: String,
 }
 
 /// A file that is not done.
@@ -104,6 +129,10 @@ pub struct AskedPass {
     pub from: Option<String>,
     /// The last key.
     pub to: Option<String>,
+    /// Whether objects that are done are imported again, from their first row.
+    pub again: bool,
+    /// Whether nothing is done, and the answer says what a pass would do.
+    pub dry_run: bool,
 }
 
 /// Imports of buckets, for an operator who changes something.

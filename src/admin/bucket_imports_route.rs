@@ -38,9 +38,11 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<B
 }
 
 fn run(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
-    let mut parameters = QueryParameters::of(query, &["from", "to"])?;
+    let mut parameters = QueryParameters::of(query, &["from", "to", "again", "dry_run"])?;
     let (from, to) = (parameters.may("from", key)?, parameters.may("to", key)?);
-    Ok(BucketImportsRoute::Run(AskedPass { name, from, to }))
+    let again = parameters.may("again", yes)?.is_some();
+    let dry_run = parameters.may("dry_run", yes)?.is_some();
+    Ok(BucketImportsRoute::Run(AskedPass { name, from, to, again, dry_run }))
 }
 
 fn key(text: &str) -> Option<String> {
@@ -76,7 +78,8 @@ mod tests {
         let post = |path: &str, query: &str| route(&Method::POST, path, query);
         let asked = |from: Option<&str>, to: Option<&str>| {
             let (from, to) = (from.map(str::to_owned), to.map(str::to_owned));
-            Some(Ok(BucketImportsRoute::Run(AskedPass { name: id("orders"), from, to })))
+            let (name, again, dry_run) = (id("orders"), false, false);
+            Some(Ok(BucketImportsRoute::Run(AskedPass { name, from, to, again, dry_run })))
         };
         assert_eq!(post("/api/imports/orders/run", ""), asked(None, None));
         assert_eq!(
@@ -85,9 +88,15 @@ mod tests {
         );
         assert!(matches!(
             post("/api/imports/orders/run", "fron=a"),
-            Some(Err(NoRoute::Query(what))) if what == "the parameters are from, to"
+            Some(Err(NoRoute::Query(what))) if what == "the parameters are from, to, again, dry_run"
         ));
         assert!(matches!(post("/api/imports/orders/run", "from="), Some(Err(NoRoute::Query(_)))));
+        let again = post("/api/imports/orders/run", "again=true&dry_run=true");
+        assert!(
+            matches!(&again, Some(Ok(BucketImportsRoute::Run(asked))) if asked.again && asked.dry_run),
+            "{again:?}"
+        );
+        assert!(matches!(post("/api/imports/orders/run", "again=1"), Some(Err(NoRoute::Query(_)))));
         let reset =
             |key: Option<&str>| Some(Ok(BucketImportsRoute::Reset(id("orders"), key.map(str::to_owned))));
         assert_eq!(post("/api/imports/orders/reset", "key=in/a"), reset(Some("in/a")));

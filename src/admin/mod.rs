@@ -46,8 +46,8 @@ pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
 pub use archive_view::{ArchiveView, AskedObjects, NotShown};
 pub use bucket_imports::{
-    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, FileReset, FilesReset,
-    PassFailure, PassStatus, Renamed,
+    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, FilePlanned, FileReset,
+    FilesReset, PassFailure, PassPlanned, PassStatus, Renamed,
 };
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};

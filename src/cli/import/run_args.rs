@@ -74,7 +74,9 @@ Exit codes: 0 all files imported, 1 a file failed, 2 wrong usage or configuratio
 
 Examples:
   forebay import run orders
-  forebay import run orders --config forebay.toml --from orders/2026-11-01 --to orders/2026-11-30")]
+  forebay import run orders --config forebay.toml --from orders/2026-11-01 --to orders/2026-11-30
+  forebay import run orders --dry-run
+  forebay import run orders --again --from orders/2026-11-01 --to orders/2026-11-01")]
 pub struct RunArgs {
     /// The import, as in the configuration
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
@@ -87,6 +89,15 @@ pub struct RunArgs {
     /// Import only objects up to this key, included
     #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub to: Option<String>,
+
+    /// Also import files that are done, from their first row with the converter of now: their rows are stored
+    /// again, with the same messageIds
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub again: bool,
+
+    /// Say what a pass would do, and do nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub dry_run: bool,
 
     /// Where the import is.
     #[command(flatten)]

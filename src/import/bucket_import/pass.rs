@@ -12,7 +12,7 @@ use super::deps::PassDeps;
 use super::object_import::{ObjectEnd, ObjectImport, given_up, on_disk};
 use super::report::{Became, PassReport};
 use super::settings::BucketImport;
-use super::sorted_out::SortedOut;
+use super::sorted_out::{Left, SortedOut};
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
 use crate::import::run::{FileEnd, FileReport, Waits, bug};
@@ -169,41 +169,49 @@ async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
     let mut found = Found::default();
     let mut next: Option<String> = None;
     loop {
-        let Some(page) = listed(objects, next.as_deref()).await? else {
+        let Some((left, after)) = sorted_page(objects, next.as_deref(), &mut found.report).await? else {
             found.is_stopped = true;
             return Ok(found);
         };
-        found.report.list_requests += 1;
-        found.report.listed += page.objects.len() as u64;
-        let mut wanted = Vec::with_capacity(page.objects.len());
-        for listed in page.objects {
-            match Wanted::of(&objects.import).skips(&listed) {
-                Some(why) => found.report.skip(why),
-                None => wanted.push(listed),
-            }
-        }
-        let (rules, importer) = (objects.rules(), Arc::clone(&objects.deps.importer));
-        let sorted = move |journal: &dyn Journal| {
-            let of = (rules.id, &rules.source);
-            let stored = |state: &_, standing| is_stored(&importer, state, standing, of);
-            SortedOut::of(journal, &stored, &rules, wanted)
-        };
-        let SortedOut { known, left_out, given_up: given, left } =
-            on_disk(&objects.deps.journal, sorted).await?;
-        found.report.known += known;
-        if left_out > 0 {
-            *found.report.skipped.entry(Skip::Changed).or_default() += left_out;
-        }
-        for (key, stage, why) in given {
-            let (became, error) = given_up(stage, why);
-            found.report.file(became, FileReport::new(objects.name_of(&key), FileEnd::Failed(error)));
-        }
         found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
-        next = page.next;
+        next = after;
         if next.is_none() {
             return Ok(found);
         }
     }
+}
+
+/// Lists the next keys of the import, and counts what nothing is done about. Returns the other objects, and what
+/// the listing continues with; `None`: the pass is stopped.
+pub(super) async fn sorted_page(
+    objects: &ObjectImport,
+    next: Option<&str>,
+    report: &mut PassReport,
+) -> Result<Option<(Vec<Left>, Option<String>)>, PassError> {
+    let Some(page) = listed(objects, next).await? else { return Ok(None) };
+    report.list_requests += 1;
+    report.listed += page.objects.len() as u64;
+    let mut wanted = Vec::with_capacity(page.objects.len());
+    for listed in page.objects {
+        match Wanted::of(&objects.import).skips(&listed) {
+            Some(why) => report.skip(why),
+            None => wanted.push(listed),
+        }
+    }
+    let (rules, importer) = (objects.rules(), Arc::clone(&objects.deps.importer));
+    let sorted = move |journal: &dyn Journal| {
+        let of = (rules.id, &rules.source);
+        let stored = |state: &_, standing| is_stored(&importer, state, standing, of);
+        SortedOut::of(journal, &stored, &rules, wanted)
+    };
+    let SortedOut { known, left_out, given_up: given, left } = on_disk(&objects.deps.journal, sorted).await?;
+    report.known += known;
+    report.skip_more(Skip::Changed, left_out);
+    for (key, stage, why) in given {
+        let (became, error) = given_up(stage, why);
+        report.file(became, FileReport::new(objects.name_of(&key), FileEnd::Failed(error)));
+    }
+    Ok(Some((left, page.next)))
 }
 
 /// One page of the listing; `None` if the pass is stopped while the store cannot be reached.

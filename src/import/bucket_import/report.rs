@@ -82,7 +82,14 @@ pub struct PassReport {
 impl PassReport {
     /// Counts an object that is not imported.
     pub(super) fn skip(&mut self, why: Skip) {
-        *self.skipped.entry(why).or_default() += 1;
+        self.skip_more(why, 1);
+    }
+
+    /// Counts objects that are not imported.
+    pub(super) fn skip_more(&mut self, why: Skip, objects: u64) {
+        if objects > 0 {
+            *self.skipped.entry(why).or_default() += objects;
+        }
     }
 
     /// Counts a file.

@@ -10,10 +10,10 @@ use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
 use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
 use super::plan::ImportPlan;
-use crate::admin::{AskedPass, BucketImportStatus, PassFailure, PassStatus};
+use crate::admin::{AskedPass, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus};
 use crate::alarms::AlarmKind;
 use crate::import::Counters;
-use crate::import::bucket_import::{PassDeps, PassError, PassReport, pass};
+use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Would, pass, plan_pass};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
@@ -122,6 +122,31 @@ impl OneImport {
         Made { began, ended: self.deps.clock.wall(), stopped: self.stop.is_cancelled(), report }
     }
 
+    /// What a pass would do, for whoever asked for it.
+    pub(super) async fn planned(&self, asked: &AskedPass) -> PassStatus {
+        let began = self.deps.clock.wall();
+        let plan = match self.plan.import() {
+            Ok(import) => {
+                let deps = self.pass_deps(&self.store().await, Some(asked), Counters::default());
+                plan_pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
+            }
+            Err(what) => Err(CannotPass::Settings(what)),
+        };
+        let (planned, stopped, report) = match plan {
+            Ok(PassPlan { report, would, rows_again, first, stopped }) => {
+                let would =
+                    would.into_iter().map(|(would, count)| (would.slug().to_owned(), count)).collect();
+                let file =
+                    |(name, would): (String, Would)| FilePlanned { name, would: would.slug().to_owned() };
+                let first = first.into_iter().map(file).collect();
+                (Some(PassPlanned { would, rows_again, first }), stopped, Ok(report))
+            }
+            Err(error) => (None, self.stop.is_cancelled(), Err(error)),
+        };
+        let made = Made { began, ended: self.deps.clock.wall(), stopped, report };
+        PassStatus { planned, ..self.answer(&made) }
+    }
+
     /// What a pass found, for whoever asked for it.
     pub(super) fn answer(&self, made: &Made) -> PassStatus {
         pass_status(self.name(), made, self.shows_all())
@@ -166,7 +191,7 @@ impl OneImport {
             clock: Arc::clone(&self.deps.clock),
             random: Arc::clone(&self.deps.random),
             counters,
-            again: false,
+            again: asked.is_some_and(|asked| asked.again),
             stop: self.stop.clone(),
         }
     }

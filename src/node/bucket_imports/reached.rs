@@ -67,7 +67,7 @@ impl ImportsAt {
         }
     }
 
-    /// Makes one pass. `None`: it was stopped while a node makes the pass, which goes on there.
+    /// Makes one pass, or says what it would do. `None`: it was stopped while a node makes the pass, which goes on there.
     /// Errors: [`NodeError`]: there is no such import, or the node or the spool cannot be used.
     pub async fn run(
         &self,
@@ -80,11 +80,18 @@ impl ImportsAt {
                 for (key, value) in [("from", &asked.from), ("to", &asked.to)] {
                     value.iter().for_each(|value| _ = query.append_pair(key, value));
                 }
+                let flags = [("again", asked.again), ("dry_run", asked.dry_run)];
+                for (key, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
+                    query.append_pair(key, "true");
+                }
                 let path = format!("/api/imports/{name}/run?{}", query.finish());
                 stop.run_until_cancelled(post(client, &path, PASS_PATIENCE)).await.transpose()
             }
             At::Spool(spool, config) => {
                 let import = one_import(spool, config, &asked.name, stop)?;
+                if asked.dry_run {
+                    return Ok(Some(import.planned(&asked).await));
+                }
                 if !import.plan().settings.enabled {
                     return Err(refused(BucketImportError::Paused(asked.name.to_string())));
                 }

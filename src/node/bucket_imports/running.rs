@@ -134,10 +134,14 @@ impl BucketImports {
         lock(&self.state).imports.values().map(|running| running.import.status()).collect()
     }
 
-    /// Makes a pass now, after the one under way. The pass goes on if the future is dropped.
+    /// Makes a pass now, after the one under way, or says what it would do. The pass goes on if the future is dropped.
     /// Errors: [`BucketImportError`]: there is no such import, or it was stopped.
     pub async fn run(&self, pass: AskedPass) -> Result<PassStatus, BucketImportError> {
         let name = pass.name.to_string();
+        if pass.dry_run {
+            // It changes nothing, so it need not wait for the pass under way.
+            return Ok(self.named(&pass.name)?.planned(&pass).await);
+        }
         let asks = {
             let state = lock(&self.state);
             let running = state.named(&pass.name)?;

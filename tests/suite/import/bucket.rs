@@ -265,7 +265,7 @@ async fn tables_and_archives_are_imported_by_their_columns() {
 }
 
 /// An archive with stored entries.
-fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn archive(entries: &[(&str, &str)]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, text) in entries {
         let at = u32::try_from(out.len()).unwrap();
