@@ -176,7 +176,7 @@ impl Refusing for BucketImportError {
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Unknown(..) => (StatusCode::NOT_FOUND, import_code::UNKNOWN_IMPORT),
-            Self::Paused(_) => (StatusCode::CONFLICT, import_code::PAUSED),
+            Self::Paused(_) | Self::OnHold(_) => (StatusCode::CONFLICT, import_code::PAUSED),
             Self::Refused(_) => (StatusCode::CONFLICT, import_code::NAME_REFUSED),
             Self::NotPossible(_) => (StatusCode::CONFLICT, import_code::NOT_POSSIBLE),
             Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),

@@ -1,5 +1,5 @@
 //! Imports of buckets: what their passes found, and what an operator can ask of them. They are part of the
-//! status; `POST /api/imports/{name}/run` and `/rename` change something.
+//! status; `POST /api/imports/{name}/run`, `/reset`, `/pause`, `/resume` and `/rename` change something.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +21,8 @@ pub struct BucketImportStatus {
     pub place: String,
     /// Whether the configuration enables it. If not, it is paused.
     pub enabled: bool,
+    /// Whether a command paused it.
+    pub paused: bool,
     /// Since when a pass is under way (Unix milliseconds).
     pub pass_since_ms: Option<i64>,
     /// Rows that the pass under way has read.
@@ -148,6 +150,9 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
         key: Option<String>,
     ) -> BoxFuture<'_, Result<FilesReset, BucketImportError>>;
 
+    /// Pauses an import until it is resumed, or resumes it.
+    fn pause(&self, name: SourceId, paused: bool) -> BoxFuture<'_, Result<Paused, BucketImportError>>;
+
     /// Gives the history of the import `old` to the name `new`.
     fn rename(&self, old: SourceId, new: SourceId) -> BoxFuture<'_, Result<Renamed, BucketImportError>>;
 }
@@ -158,6 +163,18 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
 pub struct Renamed {
     /// The name that its history now has.
     pub name: String,
+}
+
+/// An import was paused or resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Paused {
+    /// The import's name.
+    pub name: String,
+    /// Whether it is paused now.
+    pub paused: bool,
+    /// Whether the configuration enables it.
+    pub enabled: bool,
 }
 
 /// Files that the next pass begins again.
@@ -195,6 +212,9 @@ pub enum BucketImportError {
     /// The import is not enabled.
     #[error("import {0} is paused: set enabled = true for it, and run it again")]
     Paused(String),
+    /// A command paused the import.
+    #[error("import {0} is paused: `forebay import resume {0}` ends that; then run it again")]
+    OnHold(String),
     /// The names do not allow it, in words.
     #[error("{0}")]
     Refused(String),

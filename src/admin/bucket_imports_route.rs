@@ -17,6 +17,8 @@ pub(super) enum BucketImportsRoute {
     Run(AskedPass),
     /// `POST /api/imports/{name}/reset`; without a key all files that failed too often
     Reset(SourceId, Option<String>),
+    /// `POST /api/imports/{name}/pause` and `/resume`
+    Pause(SourceId, bool),
     /// `POST /api/imports/{name}/rename`
     Rename(SourceId, SourceId),
 }
@@ -25,9 +27,11 @@ pub(super) enum BucketImportsRoute {
 pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<BucketImportsRoute, NoRoute>> {
     let (name, what) = path.strip_prefix("/api/imports/")?.split_once('/')?;
     let name = SourceId::new(name).ok()?;
-    let asked = match what {
+    let asked: fn(SourceId, &str) -> Result<BucketImportsRoute, String> = match what {
         "run" => run,
         "reset" => reset,
+        "pause" => |name, query| pause(name, query, true),
+        "resume" => |name, query| pause(name, query, false),
         "rename" => rename,
         _ => return None,
     };
@@ -62,6 +66,11 @@ fn reset(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
     Ok(BucketImportsRoute::Reset(name, key))
 }
 
+fn pause(name: SourceId, query: &str, paused: bool) -> Result<BucketImportsRoute, String> {
+    QueryParameters::of(query, &[])?;
+    Ok(BucketImportsRoute::Pause(name, paused))
+}
+
 fn rename(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
     let mut parameters = QueryParameters::of(query, &["to"])?;
     let to = parameters.must("to", |text| SourceId::new(text).ok())?;
@@ -91,6 +100,10 @@ mod tests {
             Some(Err(NoRoute::Query(what))) if what == "the parameters are from, to, again, dry_run"
         ));
         assert!(matches!(post("/api/imports/orders/run", "from="), Some(Err(NoRoute::Query(_)))));
+        for (path, paused) in [("/api/imports/orders/pause", true), ("/api/imports/orders/resume", false)] {
+            assert_eq!(post(path, ""), Some(Ok(BucketImportsRoute::Pause(id("orders"), paused))));
+            assert!(matches!(post(path, "x=1"), Some(Err(NoRoute::Query(_)))));
+        }
         let again = post("/api/imports/orders/run", "again=true&dry_run=true");
         assert!(
             matches!(&again, Some(Ok(BucketImportsRoute::Run(asked))) if asked.again && asked.dry_run),

@@ -24,6 +24,9 @@ pub struct NamedImport {
     /// The settings that cannot change; `None`: no file has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed: Option<FixedSettings>,
+    /// Whether a command paused it, and none resumed it since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// The settings of an import that cannot change once a file has begun.
@@ -47,6 +50,10 @@ pub struct FixedSettings {
 }
 
 impl NamedImport {
+    fn new(random: &dyn Random) -> Self {
+        Self { version: VERSION, id: ImportId::new(random), fixed: None, paused: false }
+    }
+
     /// Checks that no setting was changed that cannot change.
     fn check(&self, name: &str, settings: &FixedSettings) -> Result<(), NameError> {
         let changes: Vec<Changed> = self.fixed.iter().flat_map(|fixed| fixed.changes(settings)).collect();
@@ -168,8 +175,7 @@ pub fn begin_named(
 ) -> Result<ImportId, NameError> {
     let known = named(journal, name)?;
     let is_new = known.is_none();
-    let mut import =
-        known.unwrap_or_else(|| NamedImport { version: VERSION, id: ImportId::new(random), fixed: None });
+    let mut import = known.unwrap_or_else(|| NamedImport::new(random));
     import.check(name, settings)?;
     let becomes_fixed = begins && import.fixed.is_none();
     if becomes_fixed {
@@ -179,6 +185,18 @@ pub fn begin_named(
         journal.change(Change { kept: &[value(name, &import)?], ..Change::default() })?;
     }
     Ok(import.id)
+}
+
+/// Notes that an import is paused, or no longer. It may have a name that was not seen before. Waits for the disk.
+/// One caller at a time may use a name.
+/// Errors: [`NameError`]: nothing has changed.
+pub fn pause(journal: &dyn Journal, name: &str, random: &dyn Random, paused: bool) -> Result<(), NameError> {
+    let import = named(journal, name)?.unwrap_or_else(|| NamedImport::new(random));
+    if import.paused == paused {
+        return Ok(());
+    }
+    let kept = value(name, &NamedImport { paused, ..import })?;
+    Ok(journal.change(Change { kept: &[kept], ..Change::default() })?)
 }
 
 /// Gives the import with the name `old` the name `new`: its id and its history stay. Waits for the disk.
@@ -263,6 +281,23 @@ mod tests {
         assert_eq!(rename(&journal, "events", "new").unwrap(), events);
         assert_eq!((begin("new"), begin("users")), (events, users));
         assert!(named(&journal, "events").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_pause_lasts_and_keeps_the_history() {
+        let (journal, random) = (journal(), Counting::default());
+        let is_paused = |name: &str| named(&journal, name).unwrap().is_some_and(|import| import.paused);
+        pause(&journal, "events", &random, false).unwrap();
+        assert!(!is_paused("events"));
+        pause(&journal, "events", &random, true).unwrap();
+        assert!(is_paused("events"));
+        let id = begin_named(&journal, "events", &settings(), &random, true).unwrap();
+        assert!(is_paused("events"), "a pass that was under way does not resume it");
+        rename(&journal, "events", "orders").unwrap();
+        assert!(is_paused("orders") && !is_paused("events"));
+        pause(&journal, "orders", &random, false).unwrap();
+        assert_eq!(begin_named(&journal, "orders", &settings(), &random, true).unwrap(), id);
+        assert!(!is_paused("orders"));
     }
 
     #[test]

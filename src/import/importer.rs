@@ -101,6 +101,8 @@ pub struct Importer {
     counting: tokio::sync::Mutex<()>,
     /// Held while a file begins or ends: both read the journal and then write to it.
     journaling: Mutex<()>,
+    /// Held while a name is read and written.
+    names: Mutex<()>,
     /// See [`ObjectsInUse`].
     objects: ObjectsInUse,
 }
@@ -121,6 +123,7 @@ impl Importer {
             open: Mutex::default(),
             counting: tokio::sync::Mutex::default(),
             journaling: Mutex::default(),
+            names: Mutex::default(),
             objects: ObjectsInUse::default(),
         };
         // The log keeps open imports until they are recorded, and whoever continues one records it.
@@ -138,6 +141,12 @@ impl Importer {
     /// The objects of buckets that are being imported.
     pub(super) fn objects(&self) -> &ObjectsInUse {
         &self.objects
+    }
+
+    /// Reads what the journal keeps of names, and changes it: nobody else does so meanwhile.
+    pub fn with_names<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _turn = lock(&self.names);
+        work()
     }
 
     /// The journal with its newest records.

@@ -143,6 +143,52 @@ pub struct ResetFileArgs {
     pub json: bool,
 }
 
+/// `forebay import pause` and `forebay import resume`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A paused import stops at its next step, and goes on there when it is resumed. A pause lasts through restarts.
+
+Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, 4 the node cannot be reached, 5 access denied.
+
+Examples:
+  forebay import pause orders
+  forebay import resume orders --config forebay.toml")]
+pub struct PauseArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import status`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 success, 1 failure, 2 wrong usage, 4 the node cannot be reached, 5 access denied.
+
+Examples:
+  forebay import status
+  forebay import status orders --json")]
+pub struct StatusArgs {
+    /// The import; by default all imports of buckets
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: Option<SourceId>,
+
+    /// Where the imports are.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
 /// `forebay import rename`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\

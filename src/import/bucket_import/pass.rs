@@ -71,9 +71,13 @@ impl Found {
 /// Errors: [`PassError`]: nothing more is imported.
 pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassReport, PassError> {
     let (name, fixed, random) = (import.name.clone(), import.fixed(), Arc::clone(&deps.random));
+    let importer = Arc::clone(&deps.importer);
     let begin_as = move |begins: bool| {
         let (name, fixed, random) = (name.clone(), fixed.clone(), Arc::clone(&random));
-        move |journal: &dyn Journal| begin_named(journal, &name, &fixed, &*random, begins)
+        let importer = Arc::clone(&importer);
+        move |journal: &dyn Journal| {
+            importer.with_names(|| begin_named(journal, &name, &fixed, &*random, begins))
+        }
     };
     let id = on_disk(&deps.journal, begin_as(false)).await?;
     let objects = ObjectImport::new(import, deps, id);

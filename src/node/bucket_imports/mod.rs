@@ -10,6 +10,7 @@ mod key_range;
 mod one_import;
 mod operator;
 mod pass_status;
+mod pausing;
 mod plan;
 mod reached;
 mod resetting;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
 use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
+use super::pausing::Pausing;
 use super::plan::ImportPlan;
 use crate::admin::{AskedPass, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus};
 use crate::alarms::AlarmKind;
@@ -35,6 +36,8 @@ pub(super) struct Ask {
 #[derive(Debug, Default)]
 struct Seen {
     pass_since: Option<UnixMillis>,
+    /// Stops the pass under way, or the one that is about to begin.
+    pass_stop: CancellationToken,
     counters: Counters,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
@@ -52,12 +55,13 @@ pub(super) struct OneImport {
     plan: ImportPlan,
     pub(super) deps: Arc<ImportsDeps>,
     pub(super) stop: CancellationToken,
+    pub(super) pausing: Pausing,
     seen: Mutex<Seen>,
 }
 
 impl OneImport {
     pub(super) fn new(plan: ImportPlan, deps: Arc<ImportsDeps>, stop: CancellationToken) -> Self {
-        Self { plan, deps, stop, seen: Mutex::default() }
+        Self { plan, deps, stop, pausing: Pausing::default(), seen: Mutex::default() }
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {
@@ -78,7 +82,20 @@ impl OneImport {
         while !self.stop.is_cancelled() {
             let asked = ask.take().filter(|ask| !ask.answer.is_closed());
             let of = asked.as_ref().map(|ask| &ask.pass);
-            let made = self.pass(&store, of).await;
+            let stop = self.begin_pass();
+            // If the journal cannot be read, the pass says so.
+            if self.is_paused().await.unwrap_or(false) {
+                drop(asked);
+                lock(&self.seen).next = None;
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    // Nobody is told to wait for a pass that is not made.
+                    next = asks.recv() => if next.is_none() { return },
+                    () = self.pausing.resumed() => {}
+                }
+                continue;
+            }
+            let made = self.pass(&store, of, &stop).await;
             self.note(&made, of);
             if self.stop.is_cancelled() {
                 return;
@@ -106,7 +123,12 @@ impl OneImport {
     }
 
     /// Makes one pass. Nobody is told of it: that is up to the caller.
-    pub(super) async fn pass(&self, store: &Arc<dyn StoreReader>, asked: Option<&AskedPass>) -> Made {
+    pub(super) async fn pass(
+        &self,
+        store: &Arc<dyn StoreReader>,
+        asked: Option<&AskedPass>,
+        stop: &CancellationToken,
+    ) -> Made {
         let (began, counters) = (self.deps.clock.wall(), Counters::default());
         {
             let mut seen = lock(&self.seen);
@@ -115,11 +137,24 @@ impl OneImport {
         }
         let report = match self.plan.import() {
             Ok(import) => {
-                pass(Arc::new(import), self.pass_deps(store, asked, counters)).await.map_err(CannotPass::Met)
+                let deps = PassDeps { stop: stop.clone(), ..self.pass_deps(store, asked, counters) };
+                pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
             }
             Err(what) => Err(CannotPass::Settings(what)),
         };
-        Made { began, ended: self.deps.clock.wall(), stopped: self.stop.is_cancelled(), report }
+        Made { began, ended: self.deps.clock.wall(), stopped: stop.is_cancelled(), report }
+    }
+
+    /// What stops the pass that is about to begin: a pause, or the end of the import.
+    fn begin_pass(&self) -> CancellationToken {
+        let stop = self.stop.child_token();
+        lock(&self.seen).pass_stop = stop.clone();
+        stop
+    }
+
+    /// Stops the pass under way, or the one that is about to begin, at its next step.
+    pub(super) fn end_pass(&self) {
+        lock(&self.seen).pass_stop.cancel();
     }
 
     /// What a pass would do, for whoever asked for it.
@@ -299,6 +334,7 @@ impl OneImport {
             source: self.plan.settings.source.to_string(),
             place: self.plan.place(),
             enabled: self.plan.settings.enabled,
+            paused: self.pausing.now(),
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
             last: seen.last.clone(),

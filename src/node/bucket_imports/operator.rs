@@ -1,6 +1,8 @@
 //! What an operator can ask of the imports of a running node.
 
-use crate::admin::{AskedPass, BucketImportError, BucketImportsView, FilesReset, PassStatus, Renamed};
+use crate::admin::{
+    AskedPass, BucketImportError, BucketImportsView, FilesReset, PassStatus, Paused, Renamed,
+};
 use crate::boxed_future::BoxFuture;
 use crate::node::view::NodeView;
 use crate::sources::SourceId;
@@ -22,6 +24,14 @@ impl BucketImportsView for NodeView {
             let imports = self.bucket_imports.get();
             let imports = imports.ok_or_else(|| BucketImportError::Stopped(name.to_string()))?;
             imports.named(&name)?.reset(key.as_deref()).await
+        })
+    }
+
+    fn pause(&self, name: SourceId, paused: bool) -> BoxFuture<'_, Result<Paused, BucketImportError>> {
+        Box::pin(async move {
+            let imports = self.bucket_imports.get();
+            let imports = imports.ok_or_else(|| BucketImportError::Stopped(name.to_string()))?;
+            imports.named(&name)?.pause(paused).await
         })
     }
 

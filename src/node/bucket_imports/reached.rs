@@ -13,7 +13,9 @@ use super::deps::ImportsDeps;
 use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
-use crate::admin::{AskedPass, BucketImportError, FilesReset, PassStatus, Renamed, import_code};
+use crate::admin::{
+    AskedPass, BucketImportError, BucketImportStatus, FilesReset, PassStatus, Paused, Renamed, import_code,
+};
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
 use crate::import::Unusable;
@@ -95,9 +97,13 @@ impl ImportsAt {
                 if !import.plan().settings.enabled {
                     return Err(refused(BucketImportError::Paused(asked.name.to_string())));
                 }
+                let paused = import.is_paused().await;
+                if paused.map_err(|error| refused(BucketImportError::Failed(error.to_string())))? {
+                    return Err(refused(BucketImportError::OnHold(asked.name.to_string())));
+                }
                 let store = import.store().await;
                 // Only a node notes a pass: its alarm says that the pass is made again.
-                let made = import.pass(&store, Some(&asked)).await;
+                let made = import.pass(&store, Some(&asked), &import.stop).await;
                 Ok(Some(import.answer(&made)))
             }
         }
@@ -121,6 +127,50 @@ impl ImportsAt {
                 import.reset(key).await.map_err(refused)
             }
         }
+    }
+
+    /// Pauses an import, or resumes it.
+    /// Errors: [`NodeError`]: there is no such import, or the journal cannot be used.
+    pub async fn pause(&self, name: &SourceId, paused: bool) -> Result<Paused, NodeError> {
+        match &self.0 {
+            At::Node(client) => {
+                let what = if paused { "pause" } else { "resume" };
+                post(client, &format!("/api/imports/{name}/{what}"), RESET_PATIENCE).await
+            }
+            At::Spool(spool, config) => {
+                let import = one_import(spool, config, name, CancellationToken::new())?;
+                import.pause(paused).await.map_err(refused)
+            }
+        }
+    }
+
+    /// What is known of all imports, or of the one with this name.
+    /// Errors: [`NodeError`]: there is no such import, or nothing can be asked.
+    pub async fn status(&self, name: Option<&SourceId>) -> Result<Vec<BucketImportStatus>, NodeError> {
+        let mut all = match &self.0 {
+            At::Node(client) => {
+                let asked: Imports = ask(client, Method::GET, "/api/status", RESET_PATIENCE).await?;
+                asked.imports
+            }
+            At::Spool(spool, config) => {
+                let mut all = Vec::with_capacity(config.imports.len());
+                for import in &config.imports {
+                    let import = one_import(spool, config, &import.name, CancellationToken::new())?;
+                    let paused = import.is_paused().await;
+                    paused.map_err(|error| refused(BucketImportError::Failed(error.to_string())))?;
+                    all.push(import.status());
+                }
+                all
+            }
+        };
+        if let Some(name) = name {
+            let known = all.iter().map(|import| import.name.clone()).collect();
+            all.retain(|import| import.name == name.as_str());
+            if all.is_empty() {
+                return Err(refused(BucketImportError::Unknown(name.to_string(), known)));
+            }
+        }
+        Ok(all)
     }
 
     /// Gives the history of the import `old` to the name `new`.
@@ -182,12 +232,28 @@ fn refused(error: BucketImportError) -> NodeError {
     unusable.into()
 }
 
+/// What is needed of the status of a node.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Imports {
+    imports: Vec<BucketImportStatus>,
+}
+
 async fn post<T: DeserializeOwned>(
     client: &AdminClient,
     path: &str,
     patience: Duration,
 ) -> Result<T, NodeError> {
-    client.ask(Method::POST, path, patience).await.map_err(|error| {
+    ask(client, Method::POST, path, patience).await
+}
+
+async fn ask<T: DeserializeOwned>(
+    client: &AdminClient,
+    method: Method,
+    path: &str,
+    patience: Duration,
+) -> Result<T, NodeError> {
+    client.ask(method, path, patience).await.map_err(|error| {
         const WRONG: [&str; 4] = [
             import_code::UNKNOWN_IMPORT,
             import_code::PAUSED,

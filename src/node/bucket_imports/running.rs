@@ -104,6 +104,10 @@ impl BucketImports {
                 keep(supervised, move || Arc::clone(&of_task).keep_importing(Arc::clone(&asked))).await;
             };
             state.tasks.push((name, tokio::spawn(task)));
+        } else {
+            // Its task would read it.
+            let import = Arc::clone(&import);
+            state.tasks.push((name, tokio::spawn(async move { drop(import.is_paused().await) })));
         }
         Running { import, asks }
     }
@@ -147,6 +151,9 @@ impl BucketImports {
             let running = state.named(&pass.name)?;
             if !running.import.plan().settings.enabled {
                 return Err(BucketImportError::Paused(name));
+            }
+            if running.import.pausing.now() {
+                return Err(BucketImportError::OnHold(name));
             }
             running.asks.clone()
         };
@@ -247,13 +254,14 @@ pub(super) fn may_rename(
 
 /// Gives the history of `old` to `new` in the journal.
 pub(super) async fn renamed(
-    importer: &Importer,
+    importer: &Arc<Importer>,
     old: SourceId,
     new: SourceId,
 ) -> Result<Renamed, BucketImportError> {
-    let (journal, name) = (importer.journal(), new.to_string());
-    let renaming =
-        tokio::task::spawn_blocking(move || rename(&*journal, old.as_str(), new.as_str()).map(drop));
+    let (importer, journal, name) = (Arc::clone(importer), importer.journal(), new.to_string());
+    let renaming = tokio::task::spawn_blocking(move || {
+        importer.with_names(|| rename(&*journal, old.as_str(), new.as_str()).map(drop))
+    });
     let refused = |what: String| BucketImportError::Refused(what);
     renaming
         .await
