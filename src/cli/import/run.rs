@@ -137,7 +137,11 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         "listed:",
         format!(
             "{}: {} known, {} skipped, {} to import",
-            counted(pass.listed, "object", "objects"),
+            counted(
+                pass.listed,
+                if pass.part { "new object" } else { "object" },
+                if pass.part { "new objects" } else { "objects" }
+            ),
             grouped(pass.known),
             grouped(skipped),
             grouped(pass.listed.saturating_sub(pass.known).saturating_sub(skipped))

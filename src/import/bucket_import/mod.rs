@@ -15,6 +15,7 @@ mod pass;
 mod planned;
 mod report;
 mod reset;
+mod scan;
 mod settings;
 mod sorted_out;
 
@@ -24,5 +25,6 @@ pub use pass::{PassError, pass};
 pub use planned::{PassPlan, plan_pass};
 pub use report::{Became, NAMED_MAX, NotDone, PassReport};
 pub use reset::{Begins, ResetError, ResetObject, ResetObjects, reset_failed, reset_object};
+pub use scan::{Scan, Scanned};
 pub use settings::{BucketImport, OnChange, OnMissing};
 pub use sorted_out::Would;

@@ -11,6 +11,7 @@ use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
 use super::object_import::{ObjectEnd, ObjectImport, given_up, on_disk};
 use super::report::{Became, PassReport};
+use super::scan::Scan;
 use super::settings::BucketImport;
 use super::sorted_out::{Left, SortedOut};
 use crate::import::import_names::{NameError, begin_named};
@@ -139,7 +140,10 @@ async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mu
         }
         let Some(listed) = wanted.next() else { break };
         let objects = Arc::clone(&objects);
-        tasks.spawn(async move { objects.run(listed).await });
+        tasks.spawn(async move {
+            let key = listed.key.as_str().to_owned();
+            (key, objects.run(listed).await)
+        });
     }
     while let Some(ended) = tasks.join_next().await {
         count(ended, report);
@@ -148,14 +152,21 @@ async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mu
 }
 
 /// Counts what became of an object. Returns whether it holds back those after it, where the order counts.
-fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassReport) -> bool {
+fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mut PassReport) -> bool {
     let files = match ended {
-        Ok(ObjectEnd::Skipped(why)) => {
+        Ok((_, ObjectEnd::Skipped(why))) => {
             report.skip(why);
             return false;
         }
-        Ok(ObjectEnd::Files(files)) => files,
+        Ok((key, ObjectEnd::Files(files))) => {
+            if files.iter().any(|(became, _)| !became.is_settled()) {
+                report.scanned.left(key);
+            }
+            files
+        }
         Err(panicked) => {
+            // Its key is not known here, so the next pass lists all of them.
+            report.scanned.more_left = true;
             let end = FileEnd::Failed(bug(&panicked));
             vec![(Became::Failed, FileReport::new("an object".to_owned(), end))]
         }
@@ -171,6 +182,15 @@ fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassRepo
 /// Lists all keys of the import, and decides about each.
 async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
     let mut found = Found::default();
+    if let Scan::After { also, .. } = &objects.deps.scan {
+        for key in also {
+            let Some(left) = sorted_key(objects, key, &mut found.report).await? else {
+                found.is_stopped = true;
+                return Ok(found);
+            };
+            found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
+        }
+    }
     let mut next: Option<String> = None;
     loop {
         let Some((left, after)) = sorted_page(objects, next.as_deref(), &mut found.report).await? else {
@@ -192,7 +212,41 @@ pub(super) async fn sorted_page(
     next: Option<&str>,
     report: &mut PassReport,
 ) -> Result<Option<(Vec<Left>, Option<String>)>, PassError> {
-    let Some(page) = listed(objects, next).await? else { return Ok(None) };
+    let after = match &objects.deps.scan {
+        // The token of a page says where it begins.
+        Scan::After { key, .. } if next.is_none() => Some(key.as_str()),
+        _ => None,
+    };
+    let from =
+        ListFrom { prefix: &objects.import.prefix, next, after, restored: true, ..ListFrom::default() };
+    let Some(page) = listed(objects, from).await? else { return Ok(None) };
+    if let Some(last) = page.objects.last() {
+        report.scanned.listed(last.key.as_str());
+    }
+    let next = page.next.clone();
+    Ok(Some((sorted(objects, page, report).await?, next)))
+}
+
+/// Looks at one key that the listing does not have. `None`: the pass is stopped.
+async fn sorted_key(
+    objects: &ObjectImport,
+    key: &str,
+    report: &mut PassReport,
+) -> Result<Option<Vec<Left>>, PassError> {
+    let from = ListFrom { prefix: key, restored: true, ..ListFrom::default() };
+    let Some(mut page) = listed(objects, from).await? else { return Ok(None) };
+    // Keys are in order, so the key itself would come first.
+    page.objects.truncate(1);
+    page.objects.retain(|listed| listed.key.as_str() == key);
+    sorted(objects, page, report).await.map(Some)
+}
+
+/// Counts the objects of a page that nothing is done about. Returns the others.
+async fn sorted(
+    objects: &ObjectImport,
+    page: ListPage,
+    report: &mut PassReport,
+) -> Result<Vec<Left>, PassError> {
     report.list_requests += 1;
     report.listed += page.objects.len() as u64;
     let mut wanted = Vec::with_capacity(page.objects.len());
@@ -215,18 +269,17 @@ pub(super) async fn sorted_page(
         let (became, error) = given_up(stage, why);
         report.file(became, FileReport::new(objects.name_of(&key), FileEnd::Failed(error)));
     }
-    Ok(Some((left, page.next)))
+    Ok(left)
 }
 
 /// One page of the listing; `None` if the pass is stopped while the store cannot be reached.
-async fn listed(objects: &ObjectImport, next: Option<&str>) -> Result<Option<ListPage>, PassError> {
+async fn listed(objects: &ObjectImport, from: ListFrom<'_>) -> Result<Option<ListPage>, PassError> {
     let (import, deps) = (&objects.import, &objects.deps);
     let mut waits = Waits::default();
     loop {
         if deps.stop.is_cancelled() {
             return Ok(None);
         }
-        let from = ListFrom { prefix: &import.prefix, next, restored: true, ..ListFrom::default() };
         match deps.store.list(&import.location, from).await {
             Ok(page) => return Ok(Some(page)),
             Err(cause) if cause.outlook() == Outlook::Passing => {

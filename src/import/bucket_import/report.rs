@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decide::Skip;
+use super::scan::Scanned;
 use crate::import::run::{FileEnd, FileReport};
 
 /// The most files that a report names.
@@ -75,6 +76,8 @@ pub struct PassReport {
     pub rejected: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
+    /// What a later pass must know.
+    pub scanned: Scanned,
     /// The first files that are not done.
     pub not_done: Vec<NotDone>,
 }

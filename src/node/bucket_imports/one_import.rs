@@ -11,10 +11,11 @@ use super::key_range::KeyRange;
 use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
+use super::scan_memory::ScanMemory;
 use crate::admin::{AskedPass, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus};
 use crate::alarms::AlarmKind;
 use crate::import::Counters;
-use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Would, pass, plan_pass};
+use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
@@ -43,6 +44,8 @@ struct Seen {
     last: Option<PassStatus>,
     next: Option<UnixMillis>,
     failing: Option<(String, UnixMillis)>,
+    /// Whether the next pass lists all keys.
+    scans: ScanMemory,
     /// What became of objects, as far as there are gauges of it.
     gauges: BTreeSet<&'static str>,
     /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
@@ -95,8 +98,9 @@ impl OneImport {
                 }
                 continue;
             }
-            let made = self.pass(&store, of, &stop).await;
-            self.note(&made, of);
+            let scan = self.next_scan(of);
+            let made = self.pass(&store, of, (&stop, scan.clone())).await;
+            self.note(&made, of, &scan);
             if self.stop.is_cancelled() {
                 return;
             }
@@ -127,7 +131,7 @@ impl OneImport {
         &self,
         store: &Arc<dyn StoreReader>,
         asked: Option<&AskedPass>,
-        stop: &CancellationToken,
+        (stop, scan): (&CancellationToken, Scan),
     ) -> Made {
         let (began, counters) = (self.deps.clock.wall(), Counters::default());
         {
@@ -137,12 +141,21 @@ impl OneImport {
         }
         let report = match self.plan.import() {
             Ok(import) => {
-                let deps = PassDeps { stop: stop.clone(), ..self.pass_deps(store, asked, counters) };
+                let deps = PassDeps { stop: stop.clone(), scan, ..self.pass_deps(store, asked, counters) };
                 pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
             }
             Err(what) => Err(CannotPass::Settings(what)),
         };
         Made { began, ended: self.deps.clock.wall(), stopped: stop.is_cancelled(), report }
+    }
+
+    /// Which keys the next pass lists. Whoever asks for a pass gets a full one.
+    fn next_scan(&self, asked: Option<&AskedPass>) -> Scan {
+        let now = self.deps.clock.monotonic();
+        match asked {
+            Some(_) => Scan::Full,
+            None => lock(&self.seen).scans.next(now, self.plan.settings.full_scan_every),
+        }
     }
 
     /// What stops the pass that is about to begin: a pause, or the end of the import.
@@ -193,7 +206,15 @@ impl OneImport {
     }
 
     /// Notes a pass of the running node: in its alarms, its metrics and its status.
-    fn note(&self, made: &Made, asked: Option<&AskedPass>) {
+    fn note(&self, made: &Made, asked: Option<&AskedPass>, scan: &Scan) {
+        let of_range = asked.is_some_and(|asked| asked.from.is_some() || asked.to.is_some());
+        if !of_range {
+            let scans = &mut lock(&self.seen).scans;
+            match &made.report {
+                Ok(report) if !made.stopped => scans.note(scan, report, self.deps.clock.monotonic()),
+                _ => scans.forget(),
+            }
+        }
         match &made.report {
             Err(error) => {
                 // The journal has an alarm of its own.
@@ -201,8 +222,8 @@ impl OneImport {
                 self.failed(failure(error, false), raises, made.ended);
             }
             Ok(report) => {
-                let whole = asked.is_none_or(|asked| asked.from.is_none() && asked.to.is_none());
-                self.worked(report, pass_status(self.name(), made, false), whole);
+                let found = PassStatus { part: *scan != Scan::Full, ..pass_status(self.name(), made, false) };
+                self.worked(report, found, of_range);
             }
         }
     }
@@ -227,6 +248,7 @@ impl OneImport {
             random: Arc::clone(&self.deps.random),
             counters,
             again: asked.is_some_and(|asked| asked.again),
+            scan: Scan::Full,
             stop: self.stop.clone(),
         }
     }
@@ -249,8 +271,9 @@ impl OneImport {
         seen.failing = Some((failed.what, since));
     }
 
-    /// Notes what a pass found. `whole`: it was one over all keys.
-    fn worked(&self, report: &PassReport, mut found: PassStatus, whole: bool) {
+    /// Notes what a pass found. `of_range`: a person asked for keys of a range.
+    fn worked(&self, report: &PassReport, mut found: PassStatus, of_range: bool) {
+        let whole = !of_range && !found.part;
         self.count_pass(if found.stopped { "stopped" } else { "done" });
         if report.rows > 0 || report.files.keys().any(|became| !became.is_settled()) {
             tracing::info!(
@@ -278,6 +301,8 @@ impl OneImport {
         seen.failing = None;
         if whole {
             self.show(report, &mut seen.gauges);
+        }
+        if !of_range {
             let label = ImportLabel { import: self.name().to_owned() };
             let at = UnixMillis(found.ended_ms).since(UnixMillis(0));
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());

@@ -19,6 +19,7 @@ use crate::admin::{
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
 use crate::import::Unusable;
+use crate::import::bucket_import::Scan;
 use crate::node::chosen_target::{OwnSpool, Reached};
 use crate::node::error::NodeError;
 use crate::node::settings::store_settings;
@@ -103,7 +104,7 @@ impl ImportsAt {
                 }
                 let store = import.store().await;
                 // Only a node notes a pass: its alarm says that the pass is made again.
-                let made = import.pass(&store, Some(&asked), &import.stop).await;
+                let made = import.pass(&store, Some(&asked), (&import.stop, Scan::Full)).await;
                 Ok(Some(import.answer(&made)))
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use forebay::import::KeptOf;
 use forebay::import::bucket_import::{
-    Became, Begins, BucketImport, OnChange, PassDeps, ResetError, Would, pass, plan_pass, reset_failed,
+    Became, Begins, BucketImport, OnChange, PassDeps, ResetError, Scan, Would, pass, plan_pass, reset_failed,
     reset_object,
 };
 use forebay::import::journal::Journal as _;
@@ -193,4 +193,27 @@ async fn a_version_that_is_replaced_while_it_is_read_ends_and_the_new_one_follow
         }
         assert!(report.not_done[0].name.ends_with("in/a.json"), "{report:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_over_a_part_finds_what_is_new_and_what_was_not_done() {
+    let (node, store) = (node(), FakeStore::new());
+    for (key, text) in [("in/a", "[]".to_owned()), ("in/b", lines("b", 3)), ("in/c", lines("c", 3))] {
+        put(&store, key, text).await;
+    }
+    let first = passed(&node, &store, import(&node)).await;
+    assert_eq!(
+        (first.scanned.greatest.as_deref(), &first.scanned.left),
+        (Some("in/c"), &vec!["in/a".to_owned()])
+    );
+    put(&store, "in/a", lines("a", 3)).await;
+    put(&store, "in/bb", lines("bb", 3)).await;
+    put(&store, "in/d", lines("d", 3)).await;
+    let scan = Scan::After { key: "in/c".to_owned(), also: first.scanned.left };
+    let part = pass(Arc::new(import(&node)), PassDeps { scan, ..deps(&node, &store) }).await.unwrap();
+    assert_eq!((part.listed, part.list_requests, files(&part)), (2, 2, vec![("done", 2)]), "{part:?}");
+    assert_eq!((part.scanned.greatest.as_deref(), part.scanned.left.len()), (Some("in/d"), 0));
+    // What came before the greatest key is found by the next full pass.
+    assert_eq!(files(&passed(&node, &store, import(&node)).await), [("done", 1)]);
+    check_events(&node, ["a", "b", "bb", "c", "d"].into_iter().flat_map(|file| events(file, 3)));
 }

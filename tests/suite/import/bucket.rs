@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use forebay::convert::{Converter, DataType, Strategy};
 use forebay::import::bucket_import::{
-    Became, BucketImport, OnChange, OnMissing, PassDeps, PassError, PassReport, Skip, pass,
+    Became, BucketImport, OnChange, OnMissing, PassDeps, PassError, PassReport, Scan, Skip, pass,
 };
 use forebay::import::journal::{Change, EachKept, Journal, JournalError, LocalJournal};
 use forebay::import::{
@@ -129,6 +129,7 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         random: Arc::new(SystemRandom),
         counters: Counters::default(),
         again: false,
+        scan: Scan::Full,
         stop: CancellationToken::new(),
     }
 }
