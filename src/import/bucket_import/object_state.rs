@@ -28,6 +28,9 @@ pub(super) enum Stage {
     Changed,
 }
 
+/// Takes the key of an object and what the journal has of it. Returns whether the next one is wanted, too.
+pub(super) type EachObject<'e> = &'e mut dyn FnMut(&str, &[u8]) -> Result<bool, JournalError>;
+
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -186,7 +189,7 @@ impl ObjectState {
         journal: &dyn Journal,
         import: ImportId,
         from: &str,
-        each: &mut dyn FnMut(&str, &[u8]) -> Result<bool, JournalError>,
+        each: EachObject<'_>,
     ) -> Result<(), JournalError> {
         let of_import = by(import, "");
         let mut failed = None;

@@ -149,7 +149,7 @@ mod tests {
         let (id, other) = (ImportId::of_bits(1), ImportId::of_bits(2));
         let file = "unw446h7bvkguk7rnc2jjbggs4".parse().unwrap();
         let write = |id, key: &str, etag: &str, stage| {
-            let state = ObjectState { stage, ..ObjectState::open(etag, 5, file) };
+            let state = ObjectState::open(etag, 5, file).at(stage);
             state.write(&journal, id, key).unwrap();
         };
         for (key, etag, stage) in [

@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::one_import::OneImport;
 use crate::admin::{BucketImportError, Paused};
+use crate::import::journal::JournalError;
 use crate::import::{NameError, named, pause};
 
 /// What is known of the pause of an import.
@@ -41,7 +42,7 @@ impl OneImport {
         let _turn = self.pausing.turn.lock().await;
         let (journal, name) = (self.deps.importer.journal(), self.name().to_owned());
         let read = tokio::task::spawn_blocking(move || named(&*journal, &name)).await;
-        let known = read.map_err(|error| crate::import::journal::JournalError::of(error))??;
+        let known = read.map_err(JournalError::of)??;
         let paused = known.is_some_and(|import| import.paused);
         self.pausing.now.send_replace(paused);
         Ok(paused)
