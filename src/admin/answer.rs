@@ -176,8 +176,12 @@ impl Refusing for BucketImportError {
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Unknown(..) => (StatusCode::NOT_FOUND, import_code::UNKNOWN_IMPORT),
-            Self::Paused(_) => (StatusCode::CONFLICT, import_code::PAUSED),
+            Self::Paused(_) | Self::OnHold(_) => (StatusCode::CONFLICT, import_code::PAUSED),
             Self::Refused(_) => (StatusCode::CONFLICT, import_code::NAME_REFUSED),
+            Self::NotPossible(_) => (StatusCode::CONFLICT, import_code::NOT_POSSIBLE),
+            Self::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+            Self::StoreDenied(_) => (StatusCode::BAD_GATEWAY, import_code::STORE_DENIED),
+            Self::StoreFailed(_) => (StatusCode::BAD_GATEWAY, import_code::STORE_FAILED),
             Self::Stopped(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopped"),
         }
     }

@@ -1,6 +1,6 @@
 //! The routes of deliveries, the archive and imports. Pure.
 
-use super::archive_view::AskedObjects;
+use super::archive_view::{AskedImports, AskedObjects, ImportStateName};
 use super::query_parameters::QueryParameters;
 use crate::object::object_key::received_day;
 use crate::object::{ObjectKey, Stream};
@@ -28,7 +28,7 @@ pub(super) enum ArchiveRoute {
     /// `GET /api/archive/peek`
     Peek(SourceId, ObjectKey),
     /// `GET /api/imports`
-    Imports { limit: usize },
+    Imports(AskedImports),
 }
 
 fn source(text: &str) -> Option<SourceId> {
@@ -54,9 +54,14 @@ pub(super) fn route(path: &str, query: &str) -> Option<Result<ArchiveRoute, Stri
         "/api/archive/peek" => QueryParameters::of(query, &["source", "key"]).and_then(|mut parameters| {
             Ok(ArchiveRoute::Peek(parameters.must("source", source)?, parameters.must("key", key)?))
         }),
-        "/api/imports" => QueryParameters::of(query, &["limit"])
-            .and_then(|mut parameters| parameters.limit(IMPORTS_DEFAULT, IMPORTS_MAX))
-            .map(|limit| ArchiveRoute::Imports { limit }),
+        "/api/imports" => {
+            QueryParameters::of(query, &["limit", "import", "only"]).and_then(|mut parameters| {
+                let limit = parameters.limit(IMPORTS_DEFAULT, IMPORTS_MAX)?;
+                let import = parameters.may("import", source)?;
+                let only = parameters.may("only", ImportStateName::of)?;
+                Ok(ArchiveRoute::Imports(AskedImports { limit, import, only }))
+            })
+        }
         _ => return None,
     })
 }
@@ -137,7 +142,14 @@ mod tests {
         check("/api/archive/peek?source=web&key=", Err("the value of key is not valid"));
         let long = format!("/api/archive/peek?source=web&key={}", "x".repeat(KEY_MAX + 1));
         check(&long, Err("the value of key is not valid"));
-        check("/api/imports", Ok(ArchiveRoute::Imports { limit: 50 }));
+        let imports = |limit, import: Option<&str>, only| {
+            let import = import.map(|id| SourceId::new(id).unwrap());
+            Ok(ArchiveRoute::Imports(AskedImports { limit, import, only }))
+        };
+        check("/api/imports", imports(50, None, None));
+        let only = Some(ImportStateName::GivenUp);
+        check("/api/imports?import=orders&only=given_up", imports(50, Some("orders"), only));
+        check("/api/imports?only=poison", Err("the value of only is not valid"));
         check("/api/imports?limit=201", Err("limit is a number from 1 to 200"));
         assert_eq!(route("/api/archive/", ""), None);
     }

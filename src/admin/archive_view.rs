@@ -30,8 +30,36 @@ pub trait ArchiveView: Send + Sync + fmt::Debug {
     /// The first lines of an object of a source.
     fn peek(&self, source: SourceId, key: ObjectKey) -> BoxFuture<'_, Result<Peek, NotShown>>;
 
-    /// At most `limit` imports, the newest first.
-    fn imports(&self, limit: usize) -> BoxFuture<'_, Result<Imports, NotShown>>;
+    /// Imports, the newest first.
+    fn imports(&self, asked: AskedImports) -> BoxFuture<'_, Result<Imports, NotShown>>;
+}
+
+/// Which imports to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedImports {
+    /// At most so many.
+    pub limit: usize,
+    /// Only files of the import of a bucket with this name.
+    pub import: Option<SourceId>,
+    /// Only those in this state.
+    pub only: Option<ImportStateName>,
+}
+
+closed_list! {
+    /// The state of an import.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ImportStateName by slug and of {
+        /// It is under way.
+        Running = "running",
+        /// It was stopped, and can go on.
+        Stopped = "stopped",
+        /// All rows of the file are imported.
+        Done = "done",
+        /// It failed, and is retried.
+        Failed = "failed",
+        /// It failed too often.
+        GivenUp = "given_up",
+    }
 }
 
 /// Which objects to show.

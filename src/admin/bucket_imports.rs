@@ -1,5 +1,5 @@
 //! Imports of buckets: what their passes found, and what an operator can ask of them. They are part of the
-//! status; `POST /api/imports/{name}/run` and `/rename` change something.
+//! status; `POST /api/imports/{name}/run`, `/reset`, `/pause`, `/resume` and `/rename` change something.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +21,8 @@ pub struct BucketImportStatus {
     pub place: String,
     /// Whether the configuration enables it. If not, it is paused.
     pub enabled: bool,
+    /// Whether a command paused it.
+    pub paused: bool,
     /// Since when a pass is under way (Unix milliseconds).
     pub pass_since_ms: Option<i64>,
     /// Rows that the pass under way has read.
@@ -67,10 +69,16 @@ pub struct PassStatus {
     pub skipped_rows: u64,
     /// The first files that are not done.
     pub not_done: Vec<FileNotDone>,
+    /// Whether it listed only keys after the greatest one that was known, and those of files that were not done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
     /// Whether the pass was stopped before its end.
     pub stopped: bool,
     /// Why the pass could not go on.
     pub failed: Option<PassFailure>,
+    /// What a pass would do with objects that it did not read, if none was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<PassPlanned>,
     /// What gives access to files that are denied, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
@@ -88,6 +96,28 @@ pub struct Grant {
     /// The statement of a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
+}
+
+/// What a pass would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PassPlanned {
+    /// How many objects it would `begin`, `go_on` with, import `again`, `reprocess` or `leave_out`.
+    pub would: BTreeMap<String, u64>,
+    /// Rows of the objects that it would import again.
+    pub rows_again: u64,
+    /// The first of these objects.
+    pub first: Vec<FilePlanned>,
+}
+
+/// An object that a pass would do something with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FilePlanned {
+    /// Its name.
+    pub name: String,
+    /// What the pass would do, such as `begin`.
+    pub would: String,
 }
 
 /// A file that is not done.
@@ -121,6 +151,10 @@ pub struct AskedPass {
     pub from: Option<String>,
     /// The last key.
     pub to: Option<String>,
+    /// Whether objects that are done are imported again, from their first row.
+    pub again: bool,
+    /// Whether nothing is done, and the answer says what a pass would do.
+    pub dry_run: bool,
 }
 
 /// Imports of buckets, for an operator who changes something.
@@ -128,6 +162,16 @@ pub trait BucketImportsView: Send + Sync + fmt::Debug {
     /// Makes one pass now, after the one under way, and waits for its end. The pass goes on if the future is
     /// dropped.
     fn run(&self, asked: AskedPass) -> BoxFuture<'_, Result<PassStatus, BucketImportError>>;
+
+    /// Lets files begin again that are given up: the object with this key, or all that failed too often.
+    fn reset(
+        &self,
+        name: SourceId,
+        key: Option<String>,
+    ) -> BoxFuture<'_, Result<FilesReset, BucketImportError>>;
+
+    /// Pauses an import until it is resumed, or resumes it.
+    fn pause(&self, name: SourceId, paused: bool) -> BoxFuture<'_, Result<Paused, BucketImportError>>;
 
     /// Gives the history of the import `old` to the name `new`.
     fn rename(&self, old: SourceId, new: SourceId) -> BoxFuture<'_, Result<Renamed, BucketImportError>>;
@@ -141,6 +185,44 @@ pub struct Renamed {
     pub name: String,
 }
 
+/// An import was paused or resumed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Paused {
+    /// The import's name.
+    pub name: String,
+    /// Whether it is paused now.
+    pub paused: bool,
+    /// Whether the configuration enables it.
+    pub enabled: bool,
+}
+
+/// Files that the next pass begins again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FilesReset {
+    /// The import's name.
+    pub import: String,
+    /// How many.
+    pub count: u64,
+    /// The first ones.
+    pub files: Vec<FileReset>,
+}
+
+/// A file that the next pass begins again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileReset {
+    /// The file's name.
+    pub name: String,
+    /// Where it begins: `next_row`, or `new_object` if another object is there now.
+    pub begins: String,
+    /// Rows that were read of it before, or of the object that was there, if one file was asked for.
+    pub rows: Option<u64>,
+    /// Calls that are stored of these rows.
+    pub calls: Option<u64>,
+}
+
 /// Why nothing is done with an import of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BucketImportError {
@@ -150,9 +232,24 @@ pub enum BucketImportError {
     /// The import is not enabled.
     #[error("import {0} is paused: set enabled = true for it, and run it again")]
     Paused(String),
+    /// A command paused the import.
+    #[error("import {0} is paused: `forebay import resume {0}` ends that; then run it again")]
+    OnHold(String),
     /// The names do not allow it, in words.
     #[error("{0}")]
     Refused(String),
+    /// What is asked for is not possible; the text says what is.
+    #[error("{0}")]
+    NotPossible(String),
+    /// The journal or the settings do not allow it, in words.
+    #[error("{0}")]
+    Failed(String),
+    /// The store refuses, in words.
+    #[error("{0}")]
+    StoreDenied(String),
+    /// The store cannot be reached, in words.
+    #[error("{0}")]
+    StoreFailed(String),
     /// The process ends, or the import was changed or removed meanwhile.
     #[error("import {0} was stopped, removed or changed before the pass ended: run it again")]
     Stopped(String),

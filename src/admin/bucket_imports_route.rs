@@ -15,6 +15,10 @@ const KEY_MAX: usize = 1_024;
 pub(super) enum BucketImportsRoute {
     /// `POST /api/imports/{name}/run`
     Run(AskedPass),
+    /// `POST /api/imports/{name}/reset`; without a key all files that failed too often
+    Reset(SourceId, Option<String>),
+    /// `POST /api/imports/{name}/pause` and `/resume`
+    Pause(SourceId, bool),
     /// `POST /api/imports/{name}/rename`
     Rename(SourceId, SourceId),
 }
@@ -23,8 +27,11 @@ pub(super) enum BucketImportsRoute {
 pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<BucketImportsRoute, NoRoute>> {
     let (name, what) = path.strip_prefix("/api/imports/")?.split_once('/')?;
     let name = SourceId::new(name).ok()?;
-    let asked = match what {
+    let asked: fn(SourceId, &str) -> Result<BucketImportsRoute, String> = match what {
         "run" => run,
+        "reset" => reset,
+        "pause" => |name, query| pause(name, query, true),
+        "resume" => |name, query| pause(name, query, false),
         "rename" => rename,
         _ => return None,
     };
@@ -35,10 +42,33 @@ pub(super) fn route(method: &Method, path: &str, query: &str) -> Option<Result<B
 }
 
 fn run(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
-    let mut parameters = QueryParameters::of(query, &["from", "to"])?;
-    let key = |text: &str| (1..=KEY_MAX).contains(&text.len()).then(|| text.to_owned());
+    let mut parameters = QueryParameters::of(query, &["from", "to", "again", "dry_run"])?;
     let (from, to) = (parameters.may("from", key)?, parameters.may("to", key)?);
-    Ok(BucketImportsRoute::Run(AskedPass { name, from, to }))
+    let again = parameters.may("again", yes)?.is_some();
+    let dry_run = parameters.may("dry_run", yes)?.is_some();
+    Ok(BucketImportsRoute::Run(AskedPass { name, from, to, again, dry_run }))
+}
+
+fn key(text: &str) -> Option<String> {
+    (1..=KEY_MAX).contains(&text.len()).then(|| text.to_owned())
+}
+
+fn yes(text: &str) -> Option<()> {
+    (text == "true").then_some(())
+}
+
+fn reset(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
+    let mut parameters = QueryParameters::of(query, &["key", "failed"])?;
+    let (key, failed) = (parameters.may("key", key)?, parameters.may("failed", yes)?);
+    if key.is_some() == failed.is_some() {
+        return Err("either key or failed=true is needed".to_owned());
+    }
+    Ok(BucketImportsRoute::Reset(name, key))
+}
+
+fn pause(name: SourceId, query: &str, paused: bool) -> Result<BucketImportsRoute, String> {
+    QueryParameters::of(query, &[])?;
+    Ok(BucketImportsRoute::Pause(name, paused))
 }
 
 fn rename(name: SourceId, query: &str) -> Result<BucketImportsRoute, String> {
@@ -57,7 +87,8 @@ mod tests {
         let post = |path: &str, query: &str| route(&Method::POST, path, query);
         let asked = |from: Option<&str>, to: Option<&str>| {
             let (from, to) = (from.map(str::to_owned), to.map(str::to_owned));
-            Some(Ok(BucketImportsRoute::Run(AskedPass { name: id("orders"), from, to })))
+            let (name, again, dry_run) = (id("orders"), false, false);
+            Some(Ok(BucketImportsRoute::Run(AskedPass { name, from, to, again, dry_run })))
         };
         assert_eq!(post("/api/imports/orders/run", ""), asked(None, None));
         assert_eq!(
@@ -66,9 +97,27 @@ mod tests {
         );
         assert!(matches!(
             post("/api/imports/orders/run", "fron=a"),
-            Some(Err(NoRoute::Query(what))) if what == "the parameters are from, to"
+            Some(Err(NoRoute::Query(what))) if what == "the parameters are from, to, again, dry_run"
         ));
         assert!(matches!(post("/api/imports/orders/run", "from="), Some(Err(NoRoute::Query(_)))));
+        for (path, paused) in [("/api/imports/orders/pause", true), ("/api/imports/orders/resume", false)] {
+            assert_eq!(post(path, ""), Some(Ok(BucketImportsRoute::Pause(id("orders"), paused))));
+            assert!(matches!(post(path, "x=1"), Some(Err(NoRoute::Query(_)))));
+        }
+        let again = post("/api/imports/orders/run", "again=true&dry_run=true");
+        assert!(
+            matches!(&again, Some(Ok(BucketImportsRoute::Run(asked))) if asked.again && asked.dry_run),
+            "{again:?}"
+        );
+        assert!(matches!(post("/api/imports/orders/run", "again=1"), Some(Err(NoRoute::Query(_)))));
+        let reset =
+            |key: Option<&str>| Some(Ok(BucketImportsRoute::Reset(id("orders"), key.map(str::to_owned))));
+        assert_eq!(post("/api/imports/orders/reset", "key=in/a"), reset(Some("in/a")));
+        assert_eq!(post("/api/imports/orders/reset", "failed=true"), reset(None));
+        for wrong in ["", "key=a&failed=true", "failed=no", "key="] {
+            let route = post("/api/imports/orders/reset", wrong);
+            assert!(matches!(route, Some(Err(NoRoute::Query(_)))), "{wrong}");
+        }
         assert_eq!(
             post("/api/imports/orders/rename", "to=sales"),
             Some(Ok(BucketImportsRoute::Rename(id("orders"), id("sales"))))

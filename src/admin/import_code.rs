@@ -24,3 +24,9 @@ pub const UNKNOWN_IMPORT: &str = "unknown_import";
 pub const PAUSED: &str = "paused";
 /// An import of a bucket cannot have this name, or give it up.
 pub const NAME_REFUSED: &str = "name_refused";
+/// What is asked of an import of a bucket is not possible.
+pub const NOT_POSSIBLE: &str = "not_possible";
+/// The store of an import of a bucket refuses.
+pub const STORE_DENIED: &str = "store_denied";
+/// The store of an import of a bucket cannot be reached.
+pub const STORE_FAILED: &str = "store_failed";

@@ -44,10 +44,10 @@ pub mod status;
 pub use access::AccessSettings;
 pub use admin_view::{AdminError, AdminView, FlushOutcome};
 pub use archive::{ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, Denied, Peek};
-pub use archive_view::{ArchiveView, AskedObjects, NotShown};
+pub use archive_view::{ArchiveView, AskedImports, AskedObjects, ImportStateName, NotShown};
 pub use bucket_imports::{
-    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, Grant, PassFailure,
-    PassStatus, Renamed,
+    AskedPass, BucketImportError, BucketImportStatus, BucketImportsView, FileNotDone, FilePlanned, FileReset,
+    FilesReset, Grant, PassFailure, PassPlanned, PassStatus, Paused, Renamed,
 };
 pub use days::{Days, UnclosedDay};
 pub use deliveries::{DeliveredObject, Deliveries, MissingDeliveries, PendingObject};

@@ -172,6 +172,7 @@ fn source(query: &str) -> Result<Option<SourceId>, NoRoute> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::AskedImports;
 
     #[test]
     fn every_path_has_its_method() {
@@ -247,7 +248,8 @@ mod tests {
         let form = "".parse::<Receipt>().unwrap_err().to_string();
         check("GET", "/api/receipt?receipt=42", Err(NoRoute::Query(form)));
         check("GET", "/api/flush", Err(NoRoute::Method { allow: "POST" }));
-        check("GET", "/api/imports?limit=1", Ok(Route::Archive(ArchiveRoute::Imports { limit: 1 })));
+        let asked = AskedImports { limit: 1, import: None, only: None };
+        check("GET", "/api/imports?limit=1", Ok(Route::Archive(ArchiveRoute::Imports(asked))));
         check("POST", "/api/imports", Err(NoRoute::Method { allow: "GET, HEAD" }));
         check("GET", "/api/archive/peek", Err(NoRoute::Query("source is missing".into())));
         check("OPTIONS", "/api/flush", Err(NoRoute::Method { allow: "POST" }));

@@ -228,6 +228,8 @@ impl AdminServer {
                 let imports = self.bucket_imports.as_ref().ok_or_else(unknown)?;
                 match route {
                     BucketImportsRoute::Run(asked) => answer::of(imports.run(asked).await),
+                    BucketImportsRoute::Reset(name, key) => answer::of(imports.reset(name, key).await),
+                    BucketImportsRoute::Pause(name, paused) => answer::of(imports.pause(name, paused).await),
                     BucketImportsRoute::Rename(old, new) => answer::of(imports.rename(old, new).await),
                 }
             }
@@ -346,7 +348,7 @@ async fn show(archive: &dyn ArchiveView, route: ArchiveRoute) -> Answer {
         ArchiveRoute::Days(source) => answer::of(archive.days(source).await),
         ArchiveRoute::Objects(asked) => answer::of(archive.objects(asked).await),
         ArchiveRoute::Peek(source, key) => answer::of(archive.peek(source, key).await),
-        ArchiveRoute::Imports { limit } => answer::of(archive.imports(limit).await),
+        ArchiveRoute::Imports(asked) => answer::of(archive.imports(asked).await),
     }
 }
 

@@ -167,9 +167,6 @@ fn settings<'t>(
         false => converter(&mut Reader::new(table, &mut Vec::new()), (data_type, strategy), around),
     };
     let on_change = reader.word("on_change", OnChange::Ignore, ON_CHANGE);
-    if on_change != OnChange::Ignore {
-        reader.refuse("on_change", "is not built yet: only \"ignore\" works");
-    }
     let size = size(&mut reader);
     let on_row_error = reader.get("on_row_error", OnRowError::default(), |value| {
         let parsed = reader::text(value)?.trim().parse();

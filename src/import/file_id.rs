@@ -29,6 +29,17 @@ impl FileId {
         self.0
     }
 
+    /// The id of an object that took the place of so many others with its key; the same, if there were none.
+    #[must_use]
+    pub(super) fn version(self, replaced: u32) -> Self {
+        if replaced == 0 {
+            return self;
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"forebay object version 1").update(&self.0).update(&replaced.to_be_bytes());
+        Self::of_hash(&hasher)
+    }
+
     /// The id of one entry of an archive.
     #[must_use]
     pub fn entry(&self, name: &str) -> Self {

@@ -24,6 +24,9 @@ pub struct NamedImport {
     /// The settings that cannot change; `None`: no file has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fixed: Option<FixedSettings>,
+    /// Whether a command paused it, and none resumed it since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// The settings of an import that cannot change once a file has begun.
@@ -44,6 +47,18 @@ pub struct FixedSettings {
     pub data_type: String,
     /// What new rows do to earlier ones.
     pub strategy: String,
+}
+
+impl NamedImport {
+    fn new(random: &dyn Random) -> Self {
+        Self { version: VERSION, id: ImportId::new(random), fixed: None, paused: false }
+    }
+
+    /// Checks that no setting was changed that cannot change.
+    fn check(&self, name: &str, settings: &FixedSettings) -> Result<(), NameError> {
+        let changes: Vec<Changed> = self.fixed.iter().flat_map(|fixed| fixed.changes(settings)).collect();
+        if changes.is_empty() { Ok(()) } else { Err(NameError::Fixed { name: name.to_owned(), changes }) }
+    }
 }
 
 impl FixedSettings {
@@ -135,6 +150,18 @@ pub fn named(journal: &dyn Journal, name: &str) -> Result<Option<NamedImport>, N
     }
 }
 
+/// The id of the import with this name, if it was seen before. Waits for the disk.
+/// Errors: [`NameError`]: a setting was changed that cannot change, or the journal cannot be read.
+pub(super) fn known(
+    journal: &dyn Journal,
+    name: &str,
+    settings: &FixedSettings,
+) -> Result<Option<ImportId>, NameError> {
+    let Some(import) = named(journal, name)? else { return Ok(None) };
+    import.check(name, settings)?;
+    Ok(Some(import.id))
+}
+
 /// The id of the import with this name, which is made when the name is first seen. With `begins`, a file is
 /// about to begin: from then on the settings cannot change. Waits for the disk. One caller at a time may use a
 /// name.
@@ -148,12 +175,8 @@ pub fn begin_named(
 ) -> Result<ImportId, NameError> {
     let known = named(journal, name)?;
     let is_new = known.is_none();
-    let mut import =
-        known.unwrap_or_else(|| NamedImport { version: VERSION, id: ImportId::new(random), fixed: None });
-    let changes: Vec<Changed> = import.fixed.iter().flat_map(|fixed| fixed.changes(settings)).collect();
-    if !changes.is_empty() {
-        return Err(NameError::Fixed { name: name.to_owned(), changes });
-    }
+    let mut import = known.unwrap_or_else(|| NamedImport::new(random));
+    import.check(name, settings)?;
     let becomes_fixed = begins && import.fixed.is_none();
     if becomes_fixed {
         import.fixed = Some(settings.clone());
@@ -162,6 +185,18 @@ pub fn begin_named(
         journal.change(Change { kept: &[value(name, &import)?], ..Change::default() })?;
     }
     Ok(import.id)
+}
+
+/// Notes that an import is paused, or no longer. It may have a name that was not seen before. Waits for the disk.
+/// One caller at a time may use a name.
+/// Errors: [`NameError`]: nothing has changed.
+pub fn pause(journal: &dyn Journal, name: &str, random: &dyn Random, paused: bool) -> Result<(), NameError> {
+    let import = named(journal, name)?.unwrap_or_else(|| NamedImport::new(random));
+    if import.paused == paused {
+        return Ok(());
+    }
+    let kept = value(name, &NamedImport { paused, ..import })?;
+    Ok(journal.change(Change { kept: &[kept], ..Change::default() })?)
 }
 
 /// Gives the import with the name `old` the name `new`: its id and its history stay. Waits for the disk.
@@ -246,6 +281,23 @@ mod tests {
         assert_eq!(rename(&journal, "events", "new").unwrap(), events);
         assert_eq!((begin("new"), begin("users")), (events, users));
         assert!(named(&journal, "events").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_pause_lasts_and_keeps_the_history() {
+        let (journal, random) = (journal(), Counting::default());
+        let is_paused = |name: &str| named(&journal, name).unwrap().is_some_and(|import| import.paused);
+        pause(&journal, "events", &random, false).unwrap();
+        assert!(!is_paused("events"));
+        pause(&journal, "events", &random, true).unwrap();
+        assert!(is_paused("events"));
+        let id = begin_named(&journal, "events", &settings(), &random, true).unwrap();
+        assert!(is_paused("events"), "a pass that was under way does not resume it");
+        rename(&journal, "events", "orders").unwrap();
+        assert!(is_paused("orders") && !is_paused("events"));
+        pause(&journal, "orders", &random, false).unwrap();
+        assert_eq!(begin_named(&journal, "orders", &settings(), &random, true).unwrap(), id);
+        assert!(!is_paused("orders"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::import_sources::ImportSources;
 use super::journal::{Change, Journal, JournalError};
 use super::keyed_rows::{RowsToStore, rows_to_store};
 use super::new_rows::{OwnId, new_rows};
+use super::objects_in_use::ObjectsInUse;
 use super::prefix::Prefix;
 use super::recent::RecentJournal;
 use super::record::{ImportRecord, ImportState};
@@ -107,6 +108,10 @@ pub struct Importer {
     comparing: tokio::sync::Mutex<()>,
     /// Held while a file begins or ends: both read the journal and then write to it.
     journaling: Mutex<()>,
+    /// Held while a name is read and written.
+    names: Mutex<()>,
+    /// See [`ObjectsInUse`].
+    objects: ObjectsInUse,
 }
 
 impl Importer {
@@ -126,6 +131,8 @@ impl Importer {
             counting: tokio::sync::Mutex::default(),
             comparing: tokio::sync::Mutex::default(),
             journaling: Mutex::default(),
+            names: Mutex::default(),
+            objects: ObjectsInUse::default(),
         };
         // The log keeps open imports until they are recorded, and whoever continues one records it.
         if let Err(error) = importer.record(&importer.imports.open_imports()) {
@@ -137,6 +144,17 @@ impl Importer {
     /// The journal that remembers the files.
     pub fn journal(&self) -> Arc<dyn Journal> {
         self.journal.shared()
+    }
+
+    /// The objects of buckets that are being imported.
+    pub(super) fn objects(&self) -> &ObjectsInUse {
+        &self.objects
+    }
+
+    /// Reads what the journal keeps of names, and changes it: nobody else does so meanwhile.
+    pub fn with_names<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _turn = lock(&self.names);
+        work()
     }
 
     /// The journal with its newest records.

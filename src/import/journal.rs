@@ -94,6 +94,9 @@ pub struct Change<'a> {
     pub kept: &'a [KeptValue],
 }
 
+/// Takes a value and the text by which it is found. Returns whether the next one is wanted, too.
+pub type EachKept<'e> = &'e mut dyn FnMut(&str, &[u8]) -> bool;
+
 /// The records of all files. Every write is durable when it returns. All methods wait for the disk.
 pub trait Journal: Send + Sync + fmt::Debug {
     /// The record of a file. Errors: [`JournalError`]: the journal cannot be read.
@@ -121,6 +124,10 @@ pub trait Journal: Send + Sync + fmt::Debug {
     /// The texts by which values of this kind are found, in order.
     /// Errors: [`JournalError`]: the journal cannot be read.
     fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError>;
+
+    /// Passes values of this kind to `each` in the order of their texts, from `from` on, until it returns false.
+    /// Errors: [`JournalError`]: the journal cannot be read.
+    fn kept_from(&self, kind: KeptOf, from: &str, each: EachKept<'_>) -> Result<(), JournalError>;
 
     /// Passes every record to `each`, in no particular order.
     /// Errors: [`JournalError`]: the journal cannot be read.
@@ -467,6 +474,18 @@ impl Journal for LocalJournal {
         })
     }
 
+    fn kept_from(&self, kind: KeptOf, from: &str, each: EachKept<'_>) -> Result<(), JournalError> {
+        self.read_from(table_of(kind), |table| {
+            for entry in table.range(from..)? {
+                let (by, value) = entry?;
+                if !each(by.value(), value.value()) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         self.read_from(RECORDS, |table| {
             for entry in table.iter()? {
@@ -612,6 +631,18 @@ mod tests {
         assert_eq!(journal.kept(KeptOf::Name, "events").unwrap().as_deref(), Some(&b"1"[..]));
         assert_eq!(journal.kept(KeptOf::Object, "events").unwrap(), None);
         assert_eq!(journal.kept_by(KeptOf::Name).unwrap(), ["events"]);
+        let from = |from: &str| {
+            let mut found = Vec::new();
+            journal
+                .kept_from(KeptOf::Name, from, &mut |by, value| {
+                    found.push((by.to_owned(), value.to_vec()));
+                    true
+                })
+                .unwrap();
+            found
+        };
+        assert_eq!(from("events"), [("events".to_owned(), b"1".to_vec())]);
+        assert_eq!(from("events\0"), []);
         journal.change(Change { kept: &[value(None)], ..Change::default() }).unwrap();
         assert_eq!(journal.kept_by(KeptOf::Name).unwrap(), [""; 0]);
         for (key, links) in [(2, &[(7, ImportKey(2)), (8, ImportKey(2))][..]), (1, &[(8, ImportKey(1))])] {

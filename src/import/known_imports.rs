@@ -1,9 +1,10 @@
 //! The imports that people look at: what the journal says, and how far the open ones are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::import_names::named;
 use super::importer::Importer;
 use super::recent::{ReadState, RecentJournal};
 use super::record::ImportRecord;
@@ -33,7 +34,62 @@ pub struct KnownImports {
     pub problem: Option<String>,
 }
 
+/// Says whether an import is wanted.
+pub type IsWanted = Box<dyn Fn(&KnownImport) -> bool + Send>;
+
 impl Importer {
+    /// At most `limit` of the imports that are wanted, among all files of the journal, or those of the import of a
+    /// bucket with this name: first the one that was begun, continued or ended last. Reads the whole journal.
+    pub async fn newest_of(
+        this: &Arc<Self>,
+        name: Option<String>,
+        limit: usize,
+        wanted: IsWanted,
+    ) -> KnownImports {
+        let importer = Arc::clone(this);
+        let found = move || importer.matching(name.as_deref(), limit, &wanted);
+        let found = tokio::task::spawn_blocking(found).await;
+        let problem = match found {
+            Ok(Ok(found)) => return found,
+            Ok(Err(error)) => error,
+            Err(error) => error.to_string(),
+        };
+        KnownImports { problem: Some(problem), ..KnownImports::default() }
+    }
+
+    fn matching(
+        &self,
+        name: Option<&str>,
+        limit: usize,
+        wanted: &dyn Fn(&KnownImport) -> bool,
+    ) -> Result<KnownImports, String> {
+        let journal = self.recent().stored();
+        let of_name = match name.map(|name| named(journal, name)).transpose() {
+            Ok(Some(None)) => return Ok(KnownImports::default()),
+            Ok(named) => named.flatten().map(|import| import.id),
+            Err(error) => return Err(error.to_string()),
+        };
+        let open = self.open_progress();
+        let (mut newest, mut total) = (BTreeMap::new(), 0);
+        let read = journal.each(&mut |record| {
+            if of_name.is_some() && record.import != of_name {
+                return;
+            }
+            let known = known_import(record, &open);
+            if !wanted(&known) {
+                return;
+            }
+            total += 1;
+            let at = known.record.ended_at.unwrap_or(known.record.first_seen).max(known.record.first_seen);
+            newest.insert((known.is_open, at, known.record.key), known);
+            if newest.len() > limit {
+                newest.pop_first();
+            }
+        });
+        read.map_err(|error| error.to_string())?;
+        Ok(KnownImports { imports: newest.into_values().rev().collect(), total, ..KnownImports::default() })
+    }
+
     /// At most `limit` imports: first the one that was begun, continued or ended last. The first call reads
     /// the whole journal; it waits for at most `patience`, and shows what is known by then.
     pub async fn newest(this: &Arc<Self>, limit: usize, patience: Duration) -> KnownImports {

@@ -140,6 +140,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::super::end::{End, Outcome};
+    use super::super::journal::EachKept;
     use super::super::kept::KeptOf;
     use super::super::row_hash::RowCount;
     use super::*;
@@ -175,6 +176,9 @@ mod tests {
         }
         fn kept_by(&self, _: KeptOf) -> Result<Vec<String>, JournalError> {
             Ok(Vec::new())
+        }
+        fn kept_from(&self, _: KeptOf, _: &str, _: EachKept<'_>) -> Result<(), JournalError> {
+            Ok(())
         }
         fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
             self.reads.fetch_add(1, Ordering::SeqCst);

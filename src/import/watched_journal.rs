@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::journal::{Change, Journal, JournalError};
+use super::journal::{Change, EachKept, Journal, JournalError};
 use super::kept::KeptOf;
 use super::record::ImportRecord;
 use super::row_hash::RowCount;
@@ -68,6 +68,10 @@ impl Journal for WatchedJournal {
 
     fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError> {
         self.watched(self.journal.kept_by(kind))
+    }
+
+    fn kept_from(&self, kind: KeptOf, from: &str, each: EachKept<'_>) -> Result<(), JournalError> {
+        self.watched(self.journal.kept_from(kind, from, each))
     }
 
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {

@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::view::NodeView;
 use crate::admin::{
-    ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedObjects,
-    DeliveredObject, Denied, ImportErrors, ImportStatus, Imports, MissingDeliveries, NotShown, Peek,
-    PendingObject,
+    ArchiveDay, ArchiveDays, ArchiveObject, ArchiveObjects, ArchivePlace, ArchiveView, AskedImports,
+    AskedObjects, DeliveredObject, Denied, ImportErrors, ImportStatus, Imports, MissingDeliveries, NotShown,
+    Peek, PendingObject,
 };
 use crate::archive::first_lines::{FirstLine, first_lines};
 use crate::boxed_future::BoxFuture;
@@ -533,10 +533,19 @@ impl ArchiveView for NodeArchive {
         Box::pin(self.first_lines(source, key))
     }
 
-    fn imports(&self, limit: usize) -> BoxFuture<'_, Result<Imports, NotShown>> {
+    fn imports(&self, asked: AskedImports) -> BoxFuture<'_, Result<Imports, NotShown>> {
         Box::pin(async move {
             let Some(importer) = self.importer.get() else { return Ok(Imports::default()) };
-            let known = Importer::newest(importer, limit, JOURNAL_WAIT).await;
+            let AskedImports { limit, import, only } = asked;
+            let known = if import.is_none() && only.is_none() {
+                Importer::newest(importer, limit, JOURNAL_WAIT).await
+            } else {
+                let is_wanted = move |known: &KnownImport| {
+                    only.is_none_or(|only| import_status(known.clone(), false).state == only.slug())
+                };
+                let import = import.map(|import| import.to_string());
+                Importer::newest_of(importer, import, limit, Box::new(is_wanted)).await
+            };
             let full = self.shows_all();
             Ok(Imports {
                 imports: known.imports.into_iter().map(|import| import_status(import, full)).collect(),

@@ -10,7 +10,8 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 
 use super::converter_args::{InferArgs, PreviewArgs};
-use super::run_args::{RenameArgs, RunArgs, TestCredentialsArgs};
+use super::run_args::{PauseArgs, RenameArgs, ResetFileArgs, RunArgs, StatusArgs, TestCredentialsArgs};
+use crate::admin::ImportStateName;
 use crate::admin_client::AdminUrl;
 use crate::call::CallKind;
 use crate::cli::admin_args::AdminArgs;
@@ -34,10 +35,18 @@ pub enum ImportCommand {
     Preview(Box<PreviewArgs>),
     /// Make one pass over the bucket of an import now
     Run(Box<RunArgs>),
+    /// Let a file of a bucket begin again that is given up, or that was replaced
+    ResetFile(Box<ResetFileArgs>),
     /// Give the history of an import of a bucket to another name
     Rename(Box<RenameArgs>),
     /// Test whether an import can read its bucket, and print the statement of each right that is missing
     TestCredentials(TestCredentialsArgs),
+    /// Pause an import of a bucket until it is resumed, also through restarts
+    Pause(PauseArgs),
+    /// Resume an import of a bucket that was paused
+    Resume(PauseArgs),
+    /// Show imports of buckets: what their last pass found, and when the next one begins
+    Status(StatusArgs),
     /// List the imports of a running node: what each one did, what waits, what was rejected and why
     List(ListArgs),
 }
@@ -330,6 +339,7 @@ Exit codes: 0 success, 1 the node does not answer or refuses, 2 wrong usage.
 Examples:
   forebay import list
   forebay import list --limit 1 --json
+  forebay import list --import orders --only given_up
   forebay import list --admin http://node-1:9180 --token-file ~/.forebay-token")]
 pub struct ListArgs {
     /// The node to query.
@@ -339,6 +349,14 @@ pub struct ListArgs {
     /// Most imports to show, from 1 to 200
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u8).range(1..=200))]
     pub limit: u8,
+
+    /// Show only files of this import of a bucket
+    #[arg(long, value_name = "NAME", value_parser = SourceId::new)]
+    pub import: Option<SourceId>,
+
+    /// Show only files in this state: running, stopped, done, failed or given_up
+    #[arg(long, value_name = "STATE", value_parser = state_name)]
+    pub only: Option<ImportStateName>,
 
     /// Print what the node answers as JSON
     #[arg(long, action = ArgAction::SetTrue)]
@@ -382,6 +400,11 @@ pub enum ProgressArg {
     Json,
     /// Nothing.
     None,
+}
+
+fn state_name(text: &str) -> Result<ImportStateName, String> {
+    let names = ImportStateName::ALL.map(ImportStateName::slug).join(", ");
+    ImportStateName::of(text).ok_or_else(|| format!("expected one of {names}"))
 }
 
 fn type_arg(text: &str) -> Result<NamedKind, String> {

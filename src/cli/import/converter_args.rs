@@ -51,14 +51,19 @@ has problems, 3 some rows would be rejected, 4 the store cannot be reached, 5 ac
 Examples:
   forebay import preview --converter converter.json orders_2024-03-01.json.gz
   forebay import preview --converter converter.json s3://bucket/orders/ --samples 3
-  forebay import preview --converter converter.json orders.json --watch")]
+  forebay import preview --converter converter.json orders.json --watch
+  forebay import preview orders --config forebay.toml")]
 pub struct PreviewArgs {
-    /// File with the converter
+    /// File with the converter; without it, SRC is the name of an import in the configuration
     #[arg(long, value_name = "FILE")]
-    pub converter: PathBuf,
+    pub converter: Option<PathBuf>,
+
+    /// Configuration file with the import that is named: its bucket and its converter are used
+    #[arg(long, value_name = "FILE", env = "FOREBAY_CONFIG")]
+    pub config: Option<PathBuf>,
 
     /// Files, patterns, s3://bucket/key, s3://bucket/prefix/ (keys that match the converter's filterPattern), or -
-    /// for standard input
+    /// for standard input; without --converter the name of an import
     #[arg(value_name = "SRC", required = true)]
     pub sources: Vec<OsString>,
 
@@ -66,16 +71,16 @@ pub struct PreviewArgs {
     #[arg(long, value_name = "N", default_value = "10")]
     pub samples: usize,
 
-    /// What the rows are: event, user_properties, group_properties or profiles
-    #[arg(long, value_name = "TYPE", default_value = "event", value_parser = data_type)]
-    pub data_type: DataType,
+    /// What the rows are: event, user_properties, group_properties or profiles; by default event
+    #[arg(long, value_name = "TYPE", value_parser = data_type, requires = "converter")]
+    pub data_type: Option<DataType>,
 
     /// What new rows do to earlier ones: append_only or mirror; by default mirror for profiles
-    #[arg(long, value_name = "STRATEGY", value_parser = strategy)]
+    #[arg(long, value_name = "STRATEGY", value_parser = strategy, requires = "converter")]
     pub strategy: Option<Strategy>,
 
     /// Show the preview again whenever the converter is saved, until a signal
-    #[arg(long, action = ArgAction::SetTrue)]
+    #[arg(long, action = ArgAction::SetTrue, requires = "converter")]
     pub watch: bool,
 
     /// Print the preview as JSON; with --watch one line each

@@ -23,7 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Queries the imports and prints them. Errors: [`AskError`]: the node does not answer, or refuses.
 pub(super) async fn run(args: &ListArgs, out: &mut dyn Write) -> Result<(), AskError> {
     let client = args.admin.client()?;
-    let path = format!("/api/imports?limit={}", args.limit);
+    let mut path = format!("/api/imports?limit={}", args.limit);
+    if let Some(import) = &args.import {
+        _ = write!(path, "&import={import}");
+    }
+    if let Some(only) = args.only {
+        _ = write!(path, "&only={}", only.slug());
+    }
     // The answer is printed as the node sends it, so that fields that this version does not know are printed,
     // too.
     let value: Value = client.ask(Method::GET, &path, PATIENCE).await?;

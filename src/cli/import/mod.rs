@@ -6,8 +6,10 @@ mod dry_run;
 mod infer;
 mod list;
 pub(super) mod options;
+mod pause;
 mod preview;
 mod preview_text;
+mod reset;
 mod resume;
 mod retry;
 pub(in crate::cli) mod run;
@@ -53,6 +55,10 @@ pub async fn run(
         ImportCommand::InferConverter(args) => infer::run(args, out).await,
         ImportCommand::Preview(args) => preview::run(args, out).await,
         ImportCommand::Run(args) => stoppable(async |stop| run::run(args, stop, background, out).await).await,
+        ImportCommand::ResetFile(args) => reset::run(args, background, out).await,
+        ImportCommand::Pause(args) => pause::run(args, true, background, out).await,
+        ImportCommand::Resume(args) => pause::run(args, false, background, out).await,
+        ImportCommand::Status(args) => pause::status(args, background, out).await,
         ImportCommand::Rename(args) => run::rename(args, background, out).await,
         ImportCommand::TestCredentials(args) => test_credentials::run(args, out).await,
         ImportCommand::List(args) => Ok(list::run(args, out).await?),

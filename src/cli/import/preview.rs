@@ -1,6 +1,7 @@
 //! `forebay import preview`: rows beside the calls that a converter makes of them.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::converter_args::PreviewArgs;
@@ -11,10 +12,13 @@ use super::show::eprint_line;
 use crate::call::Limits;
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::{print_json, print_json_line};
+use crate::cli::serve;
 use crate::cli::terminal::{self, Interrupts};
-use crate::convert::{Converter, ConverterId};
+use crate::convert::{Converter, ConverterId, DataType};
 use crate::import::sample::{Preview, preview_files, read_converter, sample_files, saved};
+use crate::node::bucket_imports::preview_import;
 use crate::runtime::SystemClock;
+use crate::sources::SourceId;
 use crate::time::Clock as _;
 
 /// The columns of a text that is not for a terminal.
@@ -23,9 +27,14 @@ const COLUMNS: usize = 120;
 /// Shows the preview; with `--watch` again whenever the converter is saved.
 /// Errors: [`Failure`]: the converter has problems, files cannot be read, or rows would be rejected.
 pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    let mut text = read_converter(&args.converter)?;
+    let Some(path) = &args.converter else {
+        let preview = of_import(args).await?;
+        print(args, &preview, out)?;
+        return failure_of(&preview);
+    };
+    let mut text = read_converter(path)?;
     if !args.watch {
-        let preview = preview(args, &text).await?;
+        let preview = preview(args, path, &text).await?;
         print(args, &preview, out)?;
         return failure_of(&preview);
     }
@@ -36,7 +45,7 @@ pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), F
     loop {
         let seen = ConverterId::of(&text);
         let shown = async {
-            match preview(args, &text).await {
+            match preview(args, path, &text).await {
                 Ok(preview) => print(args, &preview, out).map_err(Failure::from),
                 // The person who is writing the converter corrects it next.
                 Err(problem) => {
@@ -44,7 +53,7 @@ pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), F
                     Ok(())
                 }
             }?;
-            Ok(saved(&args.converter, seen).await)
+            Ok(saved(path, seen).await)
         };
         text = tokio::select! {
             () = interrupts.next() => return Ok(()),
@@ -56,11 +65,29 @@ pub(super) async fn run(args: &PreviewArgs, out: &mut dyn Write) -> Result<(), F
     }
 }
 
-async fn preview(args: &PreviewArgs, text: &[u8]) -> Result<Preview, Failure> {
-    let strategy = args.strategy.unwrap_or(args.data_type.default_strategy());
-    let converter = Converter::load(text, args.data_type, strategy, Limits::default().max_event);
+/// The preview of an import of the configuration.
+async fn of_import(args: &PreviewArgs) -> Result<Preview, Failure> {
+    let usage = |what: &str| Err(Failure::usage(what.to_owned()));
+    let [name] = args.sources.as_slice() else {
+        return usage("name the file of a converter with --converter, or one import of the configuration");
+    };
+    let Some(name) = name.to_str().and_then(|name| SourceId::new(name).ok()) else {
+        let what = "is the name of no import: name the file of a converter with --converter";
+        return usage(&format!("{} {what}", name.display()));
+    };
+    let Some(config) = &args.config else {
+        return usage("name the configuration with the import: --config FILE");
+    };
+    let (_, loaded) = serve::load(config)?;
+    Ok(preview_import(&loaded.config, &name, opening(&args.reading), args.samples).await?)
+}
+
+async fn preview(args: &PreviewArgs, path: &Path, text: &[u8]) -> Result<Preview, Failure> {
+    let data_type = args.data_type.unwrap_or(DataType::Event);
+    let strategy = args.strategy.unwrap_or(data_type.default_strategy());
+    let converter = Converter::load(text, data_type, strategy, Limits::default().max_event);
     let converter = converter.map_err(|error| {
-        Failure::usage(format!("the converter {} cannot be used:\n{error}", args.converter.display()))
+        Failure::usage(format!("the converter {} cannot be used:\n{error}", path.display()))
     })?;
     let opening = opening(&args.reading);
     let store = store(&args.reading, &args.sources).await.map(|store| store as _);

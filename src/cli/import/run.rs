@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resume;
 use super::run_args::{NodeOrSpoolArgs, RenameArgs, RunArgs};
-use crate::admin::{AskedPass, Grant, PassStatus};
+use crate::admin::{AskedPass, Grant, PassPlanned, PassStatus};
 use crate::cli::failure::{self, Failure};
 use crate::cli::print_json::print_either;
 use crate::cli::serve;
@@ -31,14 +31,10 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
-    let what = format!("importing {} {}", args.name, imports.text());
-    if args.json {
-        tracing::info!("{what}")
-    } else {
-        say(&what)
+    if !args.dry_run {
+        tell(args, &format!("importing {} {}", args.name, imports.text()));
     }
-    let asked = AskedPass { name: args.name.clone(), from: args.from.clone(), to: args.to.clone() };
-    let made = imports.run(asked, stop).await;
+    let made = made(args, &imports, stop).await;
     // Also after a failure the spool is closed, and what it holds is delivered.
     let ended = imports.end().await;
     let (made, ended) = match made {
@@ -52,6 +48,36 @@ pub(super) async fn run(
     print_either(out, args.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
     ended?;
     failure_of(&pass).map_or(Ok(()), Err)
+}
+
+/// Makes a pass, or says what it would do. Before files are imported again, the command says how many.
+async fn made(
+    args: &RunArgs,
+    imports: &ImportsAt,
+    stop: CancellationToken,
+) -> Result<Option<PassStatus>, NodeError> {
+    let (name, from, to) = (args.name.clone(), args.from.clone(), args.to.clone());
+    let asked = AskedPass { name, from, to, again: args.again, dry_run: args.dry_run };
+    if args.again && !args.dry_run {
+        let plan = imports.run(AskedPass { dry_run: true, ..asked.clone() }, stop.clone()).await?;
+        let Some(PassStatus { planned: Some(planned), .. }) = &plan else { return Ok(plan) };
+        tell(args, &again(planned));
+    }
+    imports.run(asked, stop).await
+}
+
+/// What is stored again.
+fn again(planned: &PassPlanned) -> String {
+    let files = planned.would.get("again").copied().unwrap_or(0);
+    format!(
+        "{} with {} will be stored again, with the same messageIds",
+        counted(files, "imported file", "imported files"),
+        counted(planned.rows_again, "row", "rows")
+    )
+}
+
+fn tell(args: &RunArgs, what: &str) {
+    if args.json { tracing::info!("{what}") } else { say(what) }
 }
 
 /// Gives an import another name.
@@ -79,7 +105,7 @@ pub(super) async fn rename(
 }
 
 /// The failure of the work, and also what is left in the spool after it, if anything.
-fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
+pub(super) fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
     let failure = Failure::from(error);
     match ended {
         Ok(()) => failure,
@@ -87,7 +113,7 @@ fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
     }
 }
 
-async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
+pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
     let loaded = at.config.as_deref().map(serve::load).transpose()?;
     let config = loaded.map(|(_, loaded)| loaded.config);
     Ok(ImportsAt::of(at.admin.as_ref(), at.token_file.as_deref(), config, background).await?)
@@ -113,7 +139,11 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         "listed:",
         format!(
             "{}: {} known, {} skipped, {} to import",
-            counted(pass.listed, "object", "objects"),
+            counted(
+                pass.listed,
+                if pass.part { "new object" } else { "object" },
+                if pass.part { "new objects" } else { "objects" }
+            ),
             grouped(pass.known),
             grouped(skipped),
             grouped(pass.listed.saturating_sub(pass.known).saturating_sub(skipped))
@@ -125,6 +155,8 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
     }
     if !files.is_empty() {
         lines.push(("files:", files));
+    }
+    if !pass.files.is_empty() && pass.planned.is_none() {
         let rows = format!(
             "{}: {} stored, {} rejected, {} left out by the converter",
             counted(pass.rows, "row", "rows"),
@@ -133,6 +165,18 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
             grouped(pass.skipped_rows)
         );
         lines.push(("read:", rows));
+    }
+    if let Some(planned) = &pass.planned {
+        let would = list(&planned.would);
+        lines.push(("would:", if would.is_empty() { "do nothing".to_owned() } else { would }));
+        if planned.rows_again > 0 {
+            lines.push(("again:", again(planned)));
+        }
+        for file in planned.first.iter().take(named_max) {
+            let text = format!("{} {}", file.would.replace('_', " "), file.name);
+            lines.push(("first:", outside_text(&text).to_string()));
+        }
+        return lines;
     }
     if pass.not_begun > 0 {
         lines.push(("not begun:", counted(pass.not_begun, "object", "objects")));
@@ -180,6 +224,9 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
         };
         return Some(Failure::with_code(code, outside_text_within(&failed.what, TEXT_BYTES_MAX).to_string()));
     }
+    if pass.planned.is_some() {
+        return None;
+    }
     let failed =
         ["failed", "poison", "changed", "missing", "refused"].into_iter().any(|became| count(became) > 0);
     let (code, what) = if count("denied") > 0 {
@@ -197,7 +244,7 @@ fn failure_of(pass: &PassStatus) -> Option<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{FileNotDone, PassFailure};
+    use crate::admin::{FileNotDone, FilePlanned, PassFailure};
     use crate::import::Unusable;
 
     fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
@@ -228,6 +275,20 @@ mod tests {
              not done:  s3://lake/in/\\u{1b}[2J poison: E-FORMAT: an array\n"
         );
         assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);
+    }
+
+    #[test]
+    fn a_pass_that_is_not_made_is_shown_with_what_it_would_do() {
+        let first = vec![FilePlanned { name: "s3://lake/in/a".to_owned(), would: "go_on".to_owned() }];
+        let would = counts(&[("again", 2), ("go_on", 1)]);
+        let planned = Some(PassPlanned { would, rows_again: 4_000, first });
+        let files = counts(&[("poison", 1)]);
+        let pass = PassStatus { listed: 4, files, planned, ..PassStatus::default() };
+        let shown = text(&pass);
+        let expected = "  files:     1 poison\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
+                        will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
+        assert!(shown.ends_with(expected), "{shown}");
+        assert!(failure_of(&pass).is_none());
     }
 
     #[test]

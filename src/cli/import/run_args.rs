@@ -1,4 +1,4 @@
-//! The options of `forebay import run`, `rename` and `test-credentials`.
+//! The options of `forebay import run`, `reset-file`, `rename` and `test-credentials`.
 
 use std::path::PathBuf;
 
@@ -74,7 +74,9 @@ Exit codes: 0 all files imported, 1 a file failed, 2 wrong usage or configuratio
 
 Examples:
   forebay import run orders
-  forebay import run orders --config forebay.toml --from orders/2026-11-01 --to orders/2026-11-30")]
+  forebay import run orders --config forebay.toml --from orders/2026-11-01 --to orders/2026-11-30
+  forebay import run orders --dry-run
+  forebay import run orders --again --from orders/2026-11-01 --to orders/2026-11-01")]
 pub struct RunArgs {
     /// The import, as in the configuration
     #[arg(value_name = "NAME", value_parser = SourceId::new)]
@@ -88,7 +90,97 @@ pub struct RunArgs {
     #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub to: Option<String>,
 
+    /// Also import files that are done, from their first row with the converter of now: their rows are stored
+    /// again, with the same messageIds
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub again: bool,
+
+    /// Say what a pass would do, and do nothing
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub dry_run: bool,
+
     /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import reset-file`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The file goes on at its next row if the object is the same. If another object is there now, that one begins at its
+first row, and what is stored of the old one stays. The next pass reads it: see `forebay import run`.
+
+Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, or the file need not begin again, 4 the node or
+the store cannot be reached, 5 access denied.
+
+Examples:
+  forebay import reset-file orders in/2026-11-01.json.gz
+  forebay import reset-file orders --failed")]
+pub struct ResetFileArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// The object's key: one that failed too often, or that changed after rows of it were stored
+    #[arg(value_name = "KEY", required_unless_present = "failed", conflicts_with = "failed",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub key: Option<String>,
+
+    /// All files that failed too often
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub failed: bool,
+
+    /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import pause` and `forebay import resume`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A paused import stops at its next step, and goes on there when it is resumed. A pause lasts through restarts.
+
+Exit codes: 0 success, 1 the journal cannot be used, 2 wrong usage, 4 the node cannot be reached, 5 access denied.
+
+Examples:
+  forebay import pause orders
+  forebay import resume orders --config forebay.toml")]
+pub struct PauseArgs {
+    /// The import, as in the configuration
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: SourceId,
+
+    /// Where the import is.
+    #[command(flatten)]
+    pub at: NodeOrSpoolArgs,
+
+    /// Print the result as JSON
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub json: bool,
+}
+
+/// `forebay import status`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 success, 1 failure, 2 wrong usage, 4 the node cannot be reached, 5 access denied.
+
+Examples:
+  forebay import status
+  forebay import status orders --json")]
+pub struct StatusArgs {
+    /// The import; by default all imports of buckets
+    #[arg(value_name = "NAME", value_parser = SourceId::new)]
+    pub name: Option<SourceId>,
+
+    /// Where the imports are.
     #[command(flatten)]
     pub at: NodeOrSpoolArgs,
 

@@ -253,11 +253,20 @@ fn stream_counts(counts: &LedgerCounts) -> String {
     )
 }
 
+/// The imports of buckets as a text: its lines.
+pub fn import_lines(imports: &[BucketImportStatus], now_ms: i64, columns: Option<usize>) -> Vec<String> {
+    let lines = imports.iter().flat_map(|import| of_import(import, now_ms));
+    lines.flat_map(|line| line.wrapped(columns)).map(|line| line.trim_end().to_owned()).collect()
+}
+
 /// An import of a bucket: what its last pass found, and when the next one begins.
 fn of_import(import: &BucketImportStatus, now_ms: i64) -> Vec<Line> {
     let ago = |at: i64| about_seconds(seconds_since(now_ms, at));
     let doing = match (import.enabled, import.pass_since_ms, import.next_ms) {
         (false, ..) => "paused".to_owned(),
+        _ if import.paused => {
+            format!("paused until `forebay import resume {}`", outside_text(&import.name))
+        }
         (true, Some(since), _) => {
             format!("a pass is under way for {}, {}", ago(since), counted(import.pass_rows, "row", "rows"))
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::scan::Scan;
 use crate::import::counters::Counters;
 use crate::import::importer::Importer;
 use crate::import::journal::Journal;
@@ -29,6 +30,10 @@ pub struct PassDeps {
     pub random: Arc<dyn Random>,
     /// The counts of rows.
     pub counters: Counters,
+    /// Whether objects that are done are imported again, from their first row.
+    pub again: bool,
+    /// Which keys are listed.
+    pub scan: Scan,
     /// Stops the pass after a step.
     pub stop: CancellationToken,
 }

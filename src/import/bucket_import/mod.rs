@@ -4,6 +4,7 @@
 //! [`decide`](Wanted::skips) says what a listing shows to be unwanted. `object_state` knows which version of a
 //! key is imported. `object_import` imports one object, [`pass`] all of them.
 
+mod admit;
 mod conversions;
 mod converted_file;
 mod decide;
@@ -11,11 +12,19 @@ mod deps;
 mod object_import;
 mod object_state;
 mod pass;
+mod planned;
 mod report;
+mod reset;
+mod scan;
 mod settings;
+mod sorted_out;
 
 pub use decide::{Skip, Wanted};
 pub use deps::PassDeps;
 pub use pass::{PassError, pass};
+pub use planned::{PassPlan, plan_pass};
 pub use report::{Became, NAMED_MAX, NotDone, PassReport};
-pub use settings::{BucketImport, OnMissing};
+pub use reset::{Begins, ResetError, ResetObject, ResetObjects, reset_failed, reset_object};
+pub use scan::{Scan, Scanned};
+pub use settings::{BucketImport, OnChange, OnMissing};
+pub use sorted_out::Would;

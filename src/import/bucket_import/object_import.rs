@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::admit::{Admission, Rules, Version, admit};
 use super::conversions::Chosen;
 use super::converted_file::{ConvertedFile, Reading, files_of};
 use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
-use super::object_state::{ObjectState, Stage, Standing, bare};
+use super::object_state::{ObjectState, Stage, bare};
 use super::report::Became;
-use super::settings::{BucketImport, OnMissing};
+use super::settings::{BucketImport, OnChange, OnMissing};
 use crate::convert::Strategy;
 use crate::import::discovery::files::unread;
 use crate::import::file_error::{FileError, FileFault};
@@ -20,15 +21,19 @@ use crate::import::import_id::ImportId;
 use crate::import::import_sources::WantedSource;
 use crate::import::importer::has_calls;
 use crate::import::journal::{Journal, JournalError};
+use crate::import::objects_in_use::ObjectInUse;
 use crate::import::options_hash::short_hash;
+use crate::import::reading::Limits;
+use crate::import::reading::opened::Options;
 use crate::import::reading::s3_object::S3Object;
-use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState};
+use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState, LastError};
 use crate::import::rejects_file::{RejectsOf, RejectsOwner};
 use crate::import::row_errors::OnRowError;
 use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, bug, import_file};
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
+use crate::object::ObjectKey;
 use crate::store::reader::{ListFrom, Listed};
 use crate::store::{Outlook, StoreError};
 use crate::time::UnixMillis;
@@ -60,7 +65,7 @@ pub(super) struct ObjectImport {
 }
 
 /// A hash of the options that decide whether a file fails, and not how its rows become calls.
-pub(super) fn limits_of(import: &BucketImport) -> String {
+fn limits_of(import: &BucketImport) -> String {
     let stops = match import.on_row_error {
         OnRowError::Reject => "reject".to_owned(),
         OnRowError::Fail => "fail".to_owned(),
@@ -74,8 +79,19 @@ pub(super) fn limits_of(import: &BucketImport) -> String {
 struct Begun {
     object: S3Object,
     state: ObjectState,
+    how: How,
+    in_use: ObjectInUse,
+}
+
+/// How the files of an object are imported.
+#[derive(Clone, Copy)]
+struct How {
     /// When the object was stored.
     stored_at: Option<UnixMillis>,
+    /// See [`ObjectState::resets`].
+    resets: u32,
+    /// Whether files that are done begin again at their first row.
+    anew: bool,
 }
 
 /// Why nothing of an object is read: it is skipped, or it ended.
@@ -91,41 +107,78 @@ impl From<JournalError> for NotBegun {
 }
 
 impl ObjectImport {
+    /// The imports of objects of an import with this id.
+    pub(super) fn new(import: Arc<BucketImport>, deps: PassDeps, id: ImportId) -> Self {
+        let chosen = Chosen::now(&import);
+        let reading = Reading {
+            options: Options {
+                encoding: import.converter.file().csv.encoding,
+                limits: Limits { allow_expansion: import.allow_expansion, ..Limits::default() },
+                temporary: import.temporary.clone(),
+            },
+            format: import.converter.file().format,
+            random: Arc::clone(&deps.random),
+        };
+        let (limits, now) = (limits_of(&import), deps.clock.wall());
+        Self { deps, import, id, chosen, reading, limits, now }
+    }
+
     /// A hash of all options: an object that was given up is tried again with others.
     pub(super) fn options(&self) -> String {
         format!("{}-{}", self.chosen.options.recorded(), self.limits)
     }
 
+    /// A hash of the options that decide whether a file fails, for an object that a person let begin again so
+    /// often: the failures of its files are forgotten with each.
+    fn limits_after(&self, resets: u32) -> String {
+        if resets == 0 { self.limits.clone() } else { format!("{}-{resets}", self.limits) }
+    }
+
     /// Imports an object as the listing shows it, or as it is now.
     pub(super) async fn run(&self, listed: Listed) -> ObjectEnd {
-        let name = format!("s3://{}/{}", self.import.location.bucket.bucket(), listed.key.as_str());
+        let name = self.name_of(listed.key.as_str());
+        // The files of versions that were replaced while they were read.
+        let mut before = Vec::new();
         for _ in 0..CHANGES_MAX {
             let begun = match self.begin(&name, listed.clone()).await {
                 Ok(begun) => begun,
-                Err(NotBegun::Skipped(why)) => return ObjectEnd::Skipped(why),
+                Err(NotBegun::Skipped(why)) if before.is_empty() => return ObjectEnd::Skipped(why),
+                Err(NotBegun::Skipped(_)) => return ObjectEnd::Files(before),
                 Err(NotBegun::Ended(became, end)) => {
-                    return ObjectEnd::Files(vec![(became, FileReport::new(name, end))]);
+                    before.push((became, FileReport::new(name, end)));
+                    return ObjectEnd::Files(before);
                 }
             };
-            let mut state = begun.state.clone();
-            let ends = self.files(&name, begun, &mut state).await;
+            let Begun { object, mut state, how, in_use } = begun;
+            let ends = self.files((&name, object), how, &mut state).await;
             state.has_calls |= ends.iter().any(|(_, report)| has_calls(report.progress));
-            let may_begin_again =
-                !state.has_calls && ends.iter().any(|(became, _)| *became == Became::Changed);
+            let is_changed = ends.iter().any(|(became, _)| *became == Became::Changed);
+            let may_begin_again = !state.has_calls && is_changed;
+            state.error = ends.iter().find_map(|(_, report)| error_of(&report.end)).or(state.error);
             if ends.iter().all(|(became, _)| matches!(became, Became::Done | Became::DoneBefore)) {
-                state.stage = Stage::Done;
-            } else if ends.iter().all(|(became, _)| became.is_settled()) && !may_begin_again {
-                (state.stage, state.given_up_with) = (Stage::Poison, self.options());
-            } else {
+                (state.stage, state.error) = (Stage::Done, None);
+            } else if !ends.iter().all(|(became, _)| became.is_settled()) || may_begin_again {
                 state.stage = Stage::Waiting;
+            } else if is_changed {
+                state.stage = Stage::Changed;
+            } else {
+                (state.stage, state.given_up_with) = (Stage::Poison, self.options());
             }
             if let Err(error) = self.write(state, listed.key.as_str()).await {
                 // The object is open in the journal, so the next pass looks at its files again.
                 tracing::warn!(%error, "the end of an object's import is not recorded");
             }
-            if !may_begin_again {
-                return self.ended(name, ends);
+            drop(in_use);
+            if may_begin_again {
+                continue;
             }
+            before.extend(ends);
+            if !is_changed || self.import.on_change == OnChange::Ignore {
+                return self.ended(name, before);
+            }
+        }
+        if !before.is_empty() {
+            return ObjectEnd::Files(before);
         }
         let what = "the object keeps changing while it is read";
         let error = FileError::new(FileFault::Changed, "E-CHANGED", what);
@@ -157,48 +210,73 @@ impl ObjectImport {
         if let Some(why) = Wanted::of(&self.import).skips(&now) {
             return Err(NotBegun::Skipped(why));
         }
-        let key = now.key.as_str().to_owned();
-        let known = self.on_disk({
-            let (id, key) = (self.id, key.clone());
-            move |journal| ObjectState::read(journal, id, &key)
-        });
-        let known = known.await?;
-        let standing = match &known {
-            Some(state) => state.standing(&object.version.etag, object.len, &self.options()),
-            None => Standing::Wanted,
-        };
-        let is_changed = match (standing, &known) {
-            (Standing::Changed, _) => true,
-            (Standing::Unsure, Some(state)) => {
-                let record = key_of(state.file, &self.import.source, Some(self.id));
-                let record = self.recorded(record).await?;
-                record.is_some_and(|record| has_calls(record.progress))
+        match self.admitted(Version::of(&object)).await? {
+            Admission::LeftOut { is_new } => {
+                if is_new {
+                    tracing::warn!(
+                        "{name} was replaced after its import began; the new content is not imported"
+                    );
+                }
+                Err(NotBegun::Skipped(Skip::Changed))
             }
-            _ => false,
-        };
-        match standing {
-            _ if is_changed => {
-                tracing::warn!("{name} was replaced after its import began; the new content is not imported");
-                return Err(NotBegun::Skipped(Skip::Changed));
+            Admission::Done => Err(NotBegun::Ended(Became::DoneBefore, FileEnd::DoneBefore)),
+            Admission::GivenUp(stage, why) => {
+                let (became, error) = given_up(stage, why);
+                Err(NotBegun::Ended(became, FileEnd::Failed(error)))
             }
-            Standing::Done => return Err(NotBegun::Ended(Became::DoneBefore, FileEnd::DoneBefore)),
-            _ => {}
+            Admission::InUse => Err(NotBegun::Ended(Became::Stopped, FileEnd::Stopped)),
+            Admission::Begins { state, anew, in_use } => {
+                let how = How { stored_at: now.last_modified, resets: state.resets, anew };
+                Ok(Begun { object, state: *state, how, in_use })
+            }
         }
-        let same = known.filter(|state| state.is_of(&object.version.etag, object.len));
-        let mut state =
-            same.unwrap_or_else(|| ObjectState::open(&object.version.etag, object.len, object.ids().0));
-        if standing == Standing::Poison {
-            let what = "it failed too often: change it, the converter or the settings of the import";
-            let error = FileError::content("E-POISON", what);
-            return Err(NotBegun::Ended(Became::Poison, FileEnd::Failed(error)));
+    }
+
+    /// Decides about a version of an object. Waits for an earlier pass that was abandoned and reads it still.
+    async fn admitted(&self, version: Version) -> Result<Admission, NotBegun> {
+        let (rules, mut waits) = (self.rules(), Waits::default());
+        loop {
+            let (importer, rules, version) =
+                (Arc::clone(&self.deps.importer), rules.clone(), version.clone());
+            let why = format!("{} is still read by an earlier pass", version.key);
+            match self.on_disk(move |journal| admit(journal, &importer, &version, &rules)).await? {
+                Admission::InUse if waits.wait(Duration::ZERO, &why, &self.deps.stop).await.is_some() => {}
+                admission => return Ok(admission),
+            }
         }
-        if state.stage == Stage::Poison {
-            // The options are others now.
-            (state.attempts, state.given_up_with) = (0, String::new());
+    }
+
+    /// The name of an object, for people.
+    pub(super) fn name_of(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.import.location.bucket.bucket())
+    }
+
+    /// What the imports of objects depend on.
+    pub(super) fn rules(&self) -> Rules {
+        Rules {
+            id: self.id,
+            source: self.import.source.clone(),
+            on_change: self.import.on_change,
+            options: self.options(),
+            again: self.deps.again,
         }
-        state.stage = Stage::Open;
-        self.write(state.clone(), &key).await?;
-        Ok(Begun { object, state, stored_at: now.last_modified })
+    }
+
+    /// The version of an object that is there now. Errors: why it is not known; `None`: the object is gone.
+    pub(super) async fn version_now(&self, key: &str) -> Result<Version, Option<FileEnd>> {
+        let listed = Listed {
+            key: ObjectKey::listed(key.to_owned()),
+            len: 0,
+            last_modified: None,
+            etag: None,
+            storage_class: None,
+            is_restored: false,
+        };
+        match self.head(&self.name_of(key), &listed).await {
+            Ok((object, _)) => Ok(Version::of(&object)),
+            Err(NotBegun::Skipped(_) | NotBegun::Ended(Became::Missing, _)) => Err(None),
+            Err(NotBegun::Ended(_, end)) => Err(Some(end)),
+        }
     }
 
     /// The version of the object that is there now, and when it was stored.
@@ -291,8 +369,12 @@ impl ObjectImport {
     }
 
     /// Imports the files of an object, one after the other.
-    async fn files(&self, name: &str, begun: Begun, state: &mut ObjectState) -> Vec<(Became, FileReport)> {
-        let Begun { object, stored_at, .. } = begun;
+    async fn files(
+        &self,
+        (name, object): (&str, S3Object),
+        how: How,
+        state: &mut ObjectState,
+    ) -> Vec<(Became, FileReport)> {
         let files = match self.opened(name, object, state).await {
             Ok(files) => files,
             Err((became, end)) => return vec![(became, FileReport::new(name.to_owned(), end))],
@@ -302,7 +384,7 @@ impl ObjectImport {
             let ended = if self.deps.stop.is_cancelled() {
                 (Became::Stopped, FileReport::new(file.name, FileEnd::Stopped))
             } else {
-                self.file(file, stored_at).await
+                self.file(file, how).await
             };
             ends.push(ended);
         }
@@ -310,9 +392,9 @@ impl ObjectImport {
     }
 
     /// Imports one file.
-    async fn file(&self, file: ConvertedFile, stored_at: Option<UnixMillis>) -> (Became, FileReport) {
+    async fn file(&self, file: ConvertedFile, how: How) -> (Became, FileReport) {
         let key = key_of(file.id, &self.import.source, Some(self.id));
-        let (became, mut report) = self.rows_of(file, key, stored_at).await;
+        let (became, mut report) = self.rows_of(file, key, how).await;
         if report.progress == ImportProgress::default()
             && let Ok(Some(record)) = self.recorded(key).await
         {
@@ -323,9 +405,11 @@ impl ObjectImport {
             && error.fault == FileFault::Changed
         {
             let rows = counted(report.progress.next_row, "row", "rows");
-            let what = format!(
-                "it changed during the read. Its first {rows} are stored; the new content is not imported"
-            );
+            let next = match self.import.on_change {
+                OnChange::Ignore => "the new content is not imported",
+                OnChange::Reprocess => "the new content is imported as another file",
+            };
+            let what = format!("it changed during the read. Its first {rows} are stored; {next}");
             error.message = Told::plain(what);
         }
         (became, report)
@@ -335,7 +419,7 @@ impl ObjectImport {
         &self,
         file: ConvertedFile,
         key: ImportKey,
-        stored_at: Option<UnixMillis>,
+        How { stored_at, resets, anew }: How,
     ) -> (Became, FileReport) {
         let failed = |error: FileError| {
             (became_of(&error), FileReport::new(file.name.clone(), FileEnd::Failed(error)))
@@ -367,9 +451,9 @@ impl ObjectImport {
                 import: Some(self.id),
                 insert_id_window: self.import.insert_id_window,
                 options: chosen.options.clone(),
-                limits: self.limits.clone(),
+                limits: self.limits_after(resets),
                 by_content: false,
-                force: false,
+                force: anew,
                 place: None,
                 version: None,
             },
@@ -460,6 +544,36 @@ fn unrecorded(error: &JournalError) -> FileError {
     FileError::new(FileFault::Local, "E-IMPORT-JOURNAL", error.to_string())
 }
 
+/// The failure of an object that is given up, or changed while it was read.
+pub(super) fn given_up(stage: Stage, why: Option<LastError>) -> (Became, FileError) {
+    let (became, fault) = match stage {
+        Stage::Changed => (Became::Changed, FileFault::Changed),
+        _ => (Became::Poison, FileFault::Content),
+    };
+    let error = match why {
+        Some(LastError { code, message }) => FileError { fault, code, message },
+        // An earlier release did not keep it.
+        None => {
+            let what = "it failed too often: change it, the converter or the settings of the import";
+            FileError::new(fault, "E-POISON", what)
+        }
+    };
+    (became, error)
+}
+
+/// The error of a file that is not done.
+fn error_of(end: &FileEnd) -> Option<LastError> {
+    match end {
+        FileEnd::Failed(FileError { code, message, .. }) => {
+            Some(LastError { code: code.clone(), message: message.clone() })
+        }
+        FileEnd::Refused(TargetError::GivenUp { code, message, .. }) => {
+            Some(LastError { code: code.clone(), message: message.clone() })
+        }
+        _ => None,
+    }
+}
+
 /// The end of an object that cannot be found.
 fn not_found(outlook: Outlook, error: StoreError) -> NotBegun {
     let error = match outlook {
@@ -482,7 +596,6 @@ fn became_of(error: &FileError) -> Became {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::ObjectKey;
 
     /// The order of mutations depends on it.
     #[test]

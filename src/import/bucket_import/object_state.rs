@@ -7,9 +7,10 @@ use crate::import::file_id::FileId;
 use crate::import::import_id::ImportId;
 use crate::import::journal::{Change, Journal, JournalError};
 use crate::import::kept::{KeptOf, KeptValue};
+use crate::import::record::LastError;
 
-/// The version of the written form.
-const VERSION: u32 = 1;
+/// The version of the written form. Version 1 lacks what has a default.
+const VERSION: u32 = 2;
 
 /// How far the import of an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,7 +24,12 @@ pub(super) enum Stage {
     Done,
     /// It is given up with the options of `given_up_with`.
     Poison,
+    /// It changed while it was read, after rows of it were stored.
+    Changed,
 }
+
+/// Takes the key of an object and what the journal has of it. Returns whether the next one is wanted, too.
+pub(super) type EachObject<'e> = &'e mut dyn FnMut(&str, &[u8]) -> Result<bool, JournalError>;
 
 /// What is kept of an object.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -47,6 +53,23 @@ pub(super) struct ObjectState {
     /// A hash of the options with which the object was given up.
     #[serde(default)]
     pub(super) given_up_with: String,
+    /// How often a person let it begin again after it was given up.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) resets: u32,
+    /// How many versions of the key were imported before this one, wholly or in part.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(super) replaced: u32,
+    /// Why it is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<LastError>,
+    /// The tag of another version of the key, which was left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left_out: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What an object is to the version that is kept.
@@ -77,7 +100,41 @@ impl ObjectState {
             has_calls: false,
             attempts: 0,
             given_up_with: String::new(),
+            resets: 0,
+            replaced: 0,
+            error: None,
+            left_out: None,
         }
+    }
+
+    /// The state of another version of the key, whose id is `file` unless the key had versions before it. Calls of
+    /// this version are stored if `is_stored`: the other one is another file then, even if a version before this
+    /// one had the same bytes.
+    pub(super) fn other(&self, etag: &str, size: u64, file: FileId, is_stored: bool) -> Self {
+        let replaced = self.replaced.saturating_add(u32::from(is_stored));
+        Self { replaced, ..Self::open(etag, size, file.version(replaced)) }
+    }
+
+    /// This state at another stage.
+    pub(super) fn at(self, stage: Stage) -> Self {
+        Self { stage, ..self }
+    }
+
+    /// Whether another version of the key, with this tag, was left out before.
+    pub(super) fn has_left_out(&self, etag: &str) -> bool {
+        self.left_out.as_deref() == Some(bare(etag))
+    }
+
+    /// Notes that another version of the key is left out.
+    pub(super) fn leave_out(&mut self, etag: &str) {
+        self.left_out = Some(bare(etag).to_owned());
+    }
+
+    /// The state of an object that begins again although it was given up.
+    pub(super) fn reset(self) -> Self {
+        let resets = self.resets.saturating_add(1);
+        let (stage, attempts, given_up_with) = (Stage::Waiting, 0, String::new());
+        Self { stage, attempts, given_up_with, resets, error: None, ..self }
     }
 
     /// Whether this is the state of the version with this tag and length.
@@ -90,13 +147,14 @@ impl ObjectState {
         match (self.is_of(etag, size), self.stage) {
             (true, Stage::Done) => Standing::Done,
             (true, Stage::Poison) if self.given_up_with == options => Standing::Poison,
+            (true, Stage::Changed) => Standing::Poison,
             (true, _) => Standing::Wanted,
             (false, Stage::Done) => Standing::Changed,
             (false, _) if self.has_calls => Standing::Changed,
             // The results of its files were not recorded. Each file has a record, and there may be many.
             (false, Stage::Open) if self.is_archive => Standing::Changed,
             (false, Stage::Open) => Standing::Unsure,
-            (false, Stage::Waiting | Stage::Poison) => Standing::Wanted,
+            (false, Stage::Waiting | Stage::Poison | Stage::Changed) => Standing::Wanted,
         }
     }
 
@@ -108,14 +166,41 @@ impl ObjectState {
         key: &str,
     ) -> Result<Option<Self>, JournalError> {
         let Some(json) = journal.kept(KeptOf::Object, &by(import, key))? else { return Ok(None) };
+        Self::of_json(key, &json).map(Some)
+    }
+
+    /// The state of the object with this key, as the journal keeps it.
+    /// Errors: [`JournalError`]: it is something else.
+    pub(super) fn of_json(key: &str, json: &[u8]) -> Result<Self, JournalError> {
         let unreadable = |what: &dyn std::fmt::Display| {
             JournalError::of(format!("what it keeps of the object {key} cannot be read: {what}"))
         };
-        let state: Self = serde_json::from_slice(&json).map_err(|error| unreadable(&error))?;
+        let state: Self = serde_json::from_slice(json).map_err(|error| unreadable(&error))?;
         match state.version {
-            VERSION => Ok(Some(state)),
+            1..=VERSION => Ok(Self { version: VERSION, ..state }),
             other => Err(unreadable(&format!("it has version {other}, and this release knows {VERSION}"))),
         }
+    }
+
+    /// Passes each object of an import to `each`, with its key, in the order of a listing, from the key `from` on,
+    /// until it returns false. Waits for the disk.
+    /// Errors: [`JournalError`]: the journal cannot be read, or keeps something else.
+    pub(super) fn each_from(
+        journal: &dyn Journal,
+        import: ImportId,
+        from: &str,
+        each: EachObject<'_>,
+    ) -> Result<(), JournalError> {
+        let of_import = by(import, "");
+        let mut failed = None;
+        journal.kept_from(KeptOf::Object, &by(import, from), &mut |by, json| {
+            let Some(key) = by.strip_prefix(of_import.as_str()) else { return false };
+            each(key, json).unwrap_or_else(|error| {
+                failed = Some(error);
+                false
+            })
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
     /// Keeps the state of the object with this key. Waits for the disk.
@@ -126,8 +211,12 @@ impl ObjectState {
         import: ImportId,
         key: &str,
     ) -> Result<(), JournalError> {
-        let value = KeptValue::json(KeptOf::Object, by(import, key), self).map_err(JournalError::of)?;
-        journal.change(Change { kept: &[value], ..Change::default() })
+        journal.change(Change { kept: &[self.kept(import, key)?], ..Change::default() })
+    }
+
+    /// What the journal keeps of it. Errors: [`JournalError`]: it has no written form.
+    pub(super) fn kept(&self, import: ImportId, key: &str) -> Result<KeptValue, JournalError> {
+        KeptValue::json(KeptOf::Object, by(import, key), self).map_err(JournalError::of)
     }
 }
 
@@ -169,6 +258,35 @@ mod tests {
             check(stored, Standing::Wanted, Standing::Changed);
         }
         check(ObjectState { is_archive: true, ..state(Stage::Open) }, Standing::Wanted, Standing::Changed);
+        let changed = ObjectState { has_calls: true, ..state(Stage::Changed) };
+        check(changed.clone(), Standing::Poison, Standing::Changed);
+        check(changed.reset(), Standing::Wanted, Standing::Changed);
+    }
+
+    #[test]
+    fn each_version_of_a_key_is_a_file_of_its_own_once_calls_are_stored() {
+        let (first, other) = (state(Stage::Done), "aaw446h7bvkguk7rnc2jjbggs4".parse().unwrap());
+        let second = first.other("\"b\"", 6, other, true);
+        let back = second.other("\"a\"", 5, first.file, true);
+        let files = [first.file, second.file, back.file];
+        assert!(files.iter().all(|file| files.iter().filter(|same| *same == file).count() == 1), "{files:?}");
+        assert_eq!(first.other("\"b\"", 6, other, false).file, other, "nothing was stored");
+        assert_eq!(second.other("\"c\"", 6, other, false).file, second.file);
+    }
+
+    #[test]
+    fn what_an_earlier_release_wrote_is_read() {
+        let json = r#"{"version":1,"etag":"a","size":5,"file":"unw446h7bvkguk7rnc2jjbggs4","stage":"poison",
+            "is_archive":false,"has_calls":true,"attempts":3,"given_up_with":"o"}"#;
+        let expected = ObjectState {
+            has_calls: true,
+            attempts: 3,
+            given_up_with: "o".to_owned(),
+            ..state(Stage::Poison)
+        };
+        assert_eq!(ObjectState::of_json("a", json.as_bytes()).unwrap(), expected);
+        let newer = json.replace("\"version\":1", "\"version\":3");
+        assert!(ObjectState::of_json("a", newer.as_bytes()).is_err());
     }
 
     #[test]

@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::conversions::{Chosen, forget_unneeded, keep};
-use super::converted_file::Reading;
-use super::decide::Wanted;
+use super::admit::is_stored;
+use super::conversions::{forget_unneeded, keep};
+use super::decide::{Skip, Wanted};
 use super::deps::PassDeps;
-use super::object_import::{ObjectEnd, ObjectImport, limits_of, on_disk};
-use super::object_state::{ObjectState, Standing};
+use super::object_import::{ObjectEnd, ObjectImport, given_up, on_disk};
 use super::report::{Became, PassReport};
+use super::scan::Scan;
 use super::settings::BucketImport;
-use crate::import::import_id::ImportId;
+use super::sorted_out::{Left, SortedOut};
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
-use crate::import::reading::Limits;
-use crate::import::reading::opened::Options;
 use crate::import::run::{FileEnd, FileReport, Waits, bug};
 use crate::store::reader::{ListFrom, ListPage, Listed};
 use crate::store::{Outlook, StoreError};
@@ -74,25 +72,17 @@ impl Found {
 /// Errors: [`PassError`]: nothing more is imported.
 pub async fn pass(import: Arc<BucketImport>, deps: PassDeps) -> Result<PassReport, PassError> {
     let (name, fixed, random) = (import.name.clone(), import.fixed(), Arc::clone(&deps.random));
+    let importer = Arc::clone(&deps.importer);
     let begin_as = move |begins: bool| {
         let (name, fixed, random) = (name.clone(), fixed.clone(), Arc::clone(&random));
-        move |journal: &dyn Journal| begin_named(journal, &name, &fixed, &*random, begins)
+        let importer = Arc::clone(&importer);
+        move |journal: &dyn Journal| {
+            importer.with_names(|| begin_named(journal, &name, &fixed, &*random, begins))
+        }
     };
     let id = on_disk(&deps.journal, begin_as(false)).await?;
-    let chosen = Chosen::now(&import);
-    let reading = Reading {
-        options: Options {
-            encoding: import.converter.file().csv.encoding,
-            limits: Limits { allow_expansion: import.allow_expansion, ..Limits::default() },
-            temporary: import.temporary.clone(),
-        },
-        format: import.converter.file().format,
-        random: Arc::clone(&deps.random),
-    };
-    let now = deps.clock.wall();
-    let limits = limits_of(&import);
-    let objects = ObjectImport { deps, import, id, chosen, reading, limits, now };
-    let found = found(&objects, id).await?;
+    let objects = ObjectImport::new(import, deps, id);
+    let found = found(&objects).await?;
     if found.is_stopped || found.objects.is_empty() {
         return Ok(found.unread());
     }
@@ -150,7 +140,10 @@ async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mu
         }
         let Some(listed) = wanted.next() else { break };
         let objects = Arc::clone(&objects);
-        tasks.spawn(async move { objects.run(listed).await });
+        tasks.spawn(async move {
+            let key = listed.key.as_str().to_owned();
+            (key, objects.run(listed).await)
+        });
     }
     while let Some(ended) = tasks.join_next().await {
         count(ended, report);
@@ -159,14 +152,21 @@ async fn import_all(objects: Arc<ObjectImport>, wanted: Vec<Listed>, report: &mu
 }
 
 /// Counts what became of an object. Returns whether it holds back those after it, where the order counts.
-fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassReport) -> bool {
+fn count(ended: Result<(String, ObjectEnd), tokio::task::JoinError>, report: &mut PassReport) -> bool {
     let files = match ended {
-        Ok(ObjectEnd::Skipped(why)) => {
+        Ok((_, ObjectEnd::Skipped(why))) => {
             report.skip(why);
             return false;
         }
-        Ok(ObjectEnd::Files(files)) => files,
+        Ok((key, ObjectEnd::Files(files))) => {
+            if files.iter().any(|(became, _)| !became.is_settled()) {
+                report.scanned.left(key);
+            }
+            files
+        }
         Err(panicked) => {
+            // Its key is not known here, so the next pass lists all of them.
+            report.scanned.more_left = true;
             let end = FileEnd::Failed(bug(&panicked));
             vec![(Became::Failed, FileReport::new("an object".to_owned(), end))]
         }
@@ -180,66 +180,106 @@ fn count(ended: Result<ObjectEnd, tokio::task::JoinError>, report: &mut PassRepo
 }
 
 /// Lists all keys of the import, and decides about each.
-async fn found(objects: &ObjectImport, id: ImportId) -> Result<Found, PassError> {
+async fn found(objects: &ObjectImport) -> Result<Found, PassError> {
     let mut found = Found::default();
+    if let Scan::After { also, .. } = &objects.deps.scan {
+        for key in also {
+            let Some(left) = sorted_key(objects, key, &mut found.report).await? else {
+                found.is_stopped = true;
+                return Ok(found);
+            };
+            found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
+        }
+    }
     let mut next: Option<String> = None;
     loop {
-        let Some(page) = listed(objects, next.as_deref()).await? else {
+        let Some((left, after)) = sorted_page(objects, next.as_deref(), &mut found.report).await? else {
             found.is_stopped = true;
             return Ok(found);
         };
-        found.report.list_requests += 1;
-        found.report.listed += page.objects.len() as u64;
-        let mut wanted = Vec::with_capacity(page.objects.len());
-        for listed in page.objects {
-            match Wanted::of(&objects.import).skips(&listed) {
-                Some(why) => found.report.skip(why),
-                None => wanted.push(listed),
-            }
-        }
-        let options = objects.options();
-        let unknown = on_disk(&objects.deps.journal, move |journal| not_done(journal, id, wanted, &options));
-        let (known, unknown) = unknown.await?;
-        found.report.known += known;
-        found.take(unknown, OBJECTS_MAX);
-        next = page.next;
+        found.take(left.into_iter().map(|left| left.listed).collect(), OBJECTS_MAX);
+        next = after;
         if next.is_none() {
             return Ok(found);
         }
     }
 }
 
-/// The objects that are not known to be done, and the number of the others. Waits for the disk.
-fn not_done(
-    journal: &dyn Journal,
-    id: ImportId,
-    listed: Vec<Listed>,
-    options: &str,
-) -> Result<(u64, Vec<Listed>), JournalError> {
-    let mut left = Vec::with_capacity(listed.len());
-    let all = listed.len();
-    for listed in listed {
-        let state = ObjectState::read(journal, id, listed.key.as_str())?;
-        // The listing may be older than the object. Only what is done for good needs no second look.
-        let is_done = state
-            .zip(listed.etag.as_deref())
-            .is_some_and(|(state, etag)| state.standing(etag, listed.len, options) == Standing::Done);
-        if !is_done {
-            left.push(listed);
+/// Lists the next keys of the import, and counts what nothing is done about. Returns the other objects, and what
+/// the listing continues with; `None`: the pass is stopped.
+pub(super) async fn sorted_page(
+    objects: &ObjectImport,
+    next: Option<&str>,
+    report: &mut PassReport,
+) -> Result<Option<(Vec<Left>, Option<String>)>, PassError> {
+    let after = match &objects.deps.scan {
+        // The token of a page says where it begins.
+        Scan::After { key, .. } if next.is_none() => Some(key.as_str()),
+        _ => None,
+    };
+    let from =
+        ListFrom { prefix: &objects.import.prefix, next, after, restored: true, ..ListFrom::default() };
+    let Some(page) = listed(objects, from).await? else { return Ok(None) };
+    if let Some(last) = page.objects.last() {
+        report.scanned.listed(last.key.as_str());
+    }
+    let next = page.next.clone();
+    Ok(Some((sorted(objects, page, report).await?, next)))
+}
+
+/// Looks at one key that the listing does not have. `None`: the pass is stopped.
+async fn sorted_key(
+    objects: &ObjectImport,
+    key: &str,
+    report: &mut PassReport,
+) -> Result<Option<Vec<Left>>, PassError> {
+    let from = ListFrom { prefix: key, restored: true, ..ListFrom::default() };
+    let Some(mut page) = listed(objects, from).await? else { return Ok(None) };
+    // Keys are in order, so the key itself would come first.
+    page.objects.truncate(1);
+    page.objects.retain(|listed| listed.key.as_str() == key);
+    sorted(objects, page, report).await.map(Some)
+}
+
+/// Counts the objects of a page that nothing is done about. Returns the others.
+async fn sorted(
+    objects: &ObjectImport,
+    page: ListPage,
+    report: &mut PassReport,
+) -> Result<Vec<Left>, PassError> {
+    report.list_requests += 1;
+    report.listed += page.objects.len() as u64;
+    let mut wanted = Vec::with_capacity(page.objects.len());
+    for listed in page.objects {
+        match Wanted::of(&objects.import).skips(&listed) {
+            Some(why) => report.skip(why),
+            None => wanted.push(listed),
         }
     }
-    Ok(((all - left.len()) as u64, left))
+    let (rules, importer) = (objects.rules(), Arc::clone(&objects.deps.importer));
+    let sorted = move |journal: &dyn Journal| {
+        let of = (rules.id, &rules.source);
+        let stored = |state: &_, standing| is_stored(&importer, state, standing, of);
+        SortedOut::of(journal, &stored, &rules, wanted)
+    };
+    let SortedOut { known, left_out, given_up: given, left } = on_disk(&objects.deps.journal, sorted).await?;
+    report.known += known;
+    report.skip_more(Skip::Changed, left_out);
+    for (key, stage, why) in given {
+        let (became, error) = given_up(stage, why);
+        report.file(became, FileReport::new(objects.name_of(&key), FileEnd::Failed(error)));
+    }
+    Ok(left)
 }
 
 /// One page of the listing; `None` if the pass is stopped while the store cannot be reached.
-async fn listed(objects: &ObjectImport, next: Option<&str>) -> Result<Option<ListPage>, PassError> {
+async fn listed(objects: &ObjectImport, from: ListFrom<'_>) -> Result<Option<ListPage>, PassError> {
     let (import, deps) = (&objects.import, &objects.deps);
     let mut waits = Waits::default();
     loop {
         if deps.stop.is_cancelled() {
             return Ok(None);
         }
-        let from = ListFrom { prefix: &import.prefix, next, restored: true, ..ListFrom::default() };
         match deps.store.list(&import.location, from).await {
             Ok(page) => return Ok(Some(page)),
             Err(cause) if cause.outlook() == Outlook::Passing => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decide::Skip;
+use super::scan::Scanned;
 use crate::import::run::{FileEnd, FileReport};
 
 /// The most files that a report names.
@@ -75,6 +76,8 @@ pub struct PassReport {
     pub rejected: u64,
     /// Rows that the converter left out.
     pub skipped_rows: u64,
+    /// What a later pass must know.
+    pub scanned: Scanned,
     /// The first files that are not done.
     pub not_done: Vec<NotDone>,
 }
@@ -82,7 +85,14 @@ pub struct PassReport {
 impl PassReport {
     /// Counts an object that is not imported.
     pub(super) fn skip(&mut self, why: Skip) {
-        *self.skipped.entry(why).or_default() += 1;
+        self.skip_more(why, 1);
+    }
+
+    /// Counts objects that are not imported.
+    pub(super) fn skip_more(&mut self, why: Skip, objects: u64) {
+        if objects > 0 {
+            *self.skipped.entry(why).or_default() += objects;
+        }
     }
 
     /// Counts a file.

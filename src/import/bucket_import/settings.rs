@@ -20,6 +20,15 @@ pub enum OnMissing {
     Fail,
 }
 
+/// What happens if an object is stored again under the key of one that is imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChange {
+    /// Nothing: the first version counts.
+    Ignore,
+    /// It is a new file.
+    Reprocess,
+}
+
 /// One import: the objects below a prefix of a bucket become calls of a source, by a converter.
 #[derive(Clone, Debug)]
 pub struct BucketImport {
@@ -59,6 +68,8 @@ pub struct BucketImport {
     pub modified_after: Option<UnixMillis>,
     /// What happens if an object no longer exists when it is to be read.
     pub on_missing: OnMissing,
+    /// What happens if an object is stored again under the key of one that is imported.
+    pub on_change: OnChange,
     /// The folder for rejected rows. The import has a folder of its own there.
     pub rejects: PathBuf,
     /// The folder for temporary copies of archives.

@@ -128,6 +128,24 @@ pub async fn sample_files(
             }
         }
     }
+    Ok(all_opened(all, listed, opening).await)
+}
+
+/// The first files below a prefix of a bucket whose keys match the pattern: at most [`FILES_MAX`].
+/// Errors: [`Unusable`]: the bucket cannot be listed, or there is no such file.
+pub async fn sample_below(
+    (bucket, prefix): (&str, &str),
+    store: &Arc<dyn StoreReader>,
+    pattern: Option<&FilePattern>,
+    opening: &Opening,
+) -> Result<SampleFiles, Unusable> {
+    let mut all = Vec::new();
+    let listed = below(bucket, prefix, store, pattern, &mut all).await?;
+    Ok(all_opened(all, listed, opening).await)
+}
+
+/// Opens the first inputs. `listed`: how many more there are.
+async fn all_opened(all: Vec<Input>, listed: usize, opening: &Opening) -> SampleFiles {
     let mut files =
         SampleFiles { left: all.len().saturating_sub(FILES_MAX) + listed, ..SampleFiles::default() };
     for input in all.into_iter().take(FILES_MAX) {
@@ -139,7 +157,7 @@ pub async fn sample_files(
     }
     files.left += files.found.len().saturating_sub(FILES_MAX);
     files.found.truncate(FILES_MAX);
-    Ok(files)
+    files
 }
 
 /// Folders mean tables elsewhere. Here the files may be of any format, so they are named.

@@ -13,7 +13,7 @@ mod saved;
 mod source_rows;
 
 pub use field_counts::FieldCounts;
-pub use found::{Opening, SampleFile, SampleFiles, sample_files};
+pub use found::{Opening, SampleFile, SampleFiles, sample_below, sample_files};
 pub use inference::{InferError, Wanted, infer_first};
 pub use limits::{FILES_MAX, ROWS_MAX};
 pub use preview::{InsertIds, LargestCall, Preview, PreviewedFile, RejectsByCode, SampleReject, SampleRow};

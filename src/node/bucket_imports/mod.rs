@@ -10,11 +10,16 @@ mod key_range;
 mod one_import;
 mod operator;
 mod pass_status;
+mod pausing;
 mod plan;
+mod previewing;
 mod reached;
+mod resetting;
 mod running;
+mod scan_memory;
 
 pub use deps::ImportsDeps;
 pub use plan::{ImportPlan, ImportStores, plans};
+pub use previewing::preview_import;
 pub use reached::ImportsAt;
 pub use running::BucketImports;

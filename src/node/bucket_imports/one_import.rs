@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::deps::ImportsDeps;
 use super::key_range::KeyRange;
-use super::pass_status::{CannotPass, Made, failure, keep_errors, pass_status, refused_files};
+use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
+use super::pausing::Pausing;
 use super::plan::ImportPlan;
-use crate::admin::{AskedPass, BucketImportStatus, FileNotDone, PassFailure, PassStatus};
+use super::scan_memory::ScanMemory;
+use crate::admin::{AskedPass, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus};
 use crate::alarms::AlarmKind;
 use crate::import::Counters;
-use crate::import::bucket_import::{PassDeps, PassError, PassReport, pass};
+use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
@@ -35,13 +37,15 @@ pub(super) struct Ask {
 #[derive(Debug, Default)]
 struct Seen {
     pass_since: Option<UnixMillis>,
+    /// Stops the pass under way, or the one that is about to begin.
+    pass_stop: CancellationToken,
     counters: Counters,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
-    /// All files that the last pass named.
-    not_done: Vec<FileNotDone>,
     next: Option<UnixMillis>,
     failing: Option<(String, UnixMillis)>,
+    /// Whether the next pass lists all keys.
+    scans: ScanMemory,
     /// What became of objects, as far as there are gauges of it.
     gauges: BTreeSet<&'static str>,
     /// Whether its alarms and gauges are no longer updated: it was removed, or its settings changed.
@@ -52,21 +56,22 @@ struct Seen {
 #[derive(Debug)]
 pub(super) struct OneImport {
     plan: ImportPlan,
-    deps: Arc<ImportsDeps>,
+    pub(super) deps: Arc<ImportsDeps>,
     pub(super) stop: CancellationToken,
+    pub(super) pausing: Pausing,
     seen: Mutex<Seen>,
 }
 
 impl OneImport {
     pub(super) fn new(plan: ImportPlan, deps: Arc<ImportsDeps>, stop: CancellationToken) -> Self {
-        Self { plan, deps, stop, seen: Mutex::default() }
+        Self { plan, deps, stop, pausing: Pausing::default(), seen: Mutex::default() }
     }
 
     pub(super) fn plan(&self) -> &ImportPlan {
         &self.plan
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.plan.settings.name.as_str()
     }
 
@@ -75,13 +80,27 @@ impl OneImport {
     pub(super) async fn keep_importing(self: Arc<Self>, asks: Arc<tokio::sync::Mutex<mpsc::Receiver<Ask>>>) {
         // Only this task receives. It is another one after a panic, and then the lock is free.
         let mut asks = asks.lock().await;
-        let store = self.deps.stores.of(&self.plan).await;
+        let store = self.store().await;
         let mut ask: Option<Ask> = None;
         while !self.stop.is_cancelled() {
             let asked = ask.take().filter(|ask| !ask.answer.is_closed());
             let of = asked.as_ref().map(|ask| &ask.pass);
-            let made = self.pass(&store, of).await;
-            self.note(&made, of);
+            let stop = self.begin_pass();
+            // If the journal cannot be read, the pass says so.
+            if self.is_paused().await.unwrap_or(false) {
+                drop(asked);
+                lock(&self.seen).next = None;
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    // Nobody is told to wait for a pass that is not made.
+                    next = asks.recv() => if next.is_none() { return },
+                    () = self.pausing.resumed() => {}
+                }
+                continue;
+            }
+            let scan = self.next_scan(of);
+            let made = self.pass(&store, of, (&stop, scan.clone())).await;
+            self.note(&made, of, &scan);
             if self.stop.is_cancelled() {
                 return;
             }
@@ -102,8 +121,18 @@ impl OneImport {
         }
     }
 
+    /// The store of the bucket.
+    pub(super) async fn store(&self) -> Arc<dyn StoreReader> {
+        self.deps.stores.of(&self.plan).await
+    }
+
     /// Makes one pass. Nobody is told of it: that is up to the caller.
-    pub(super) async fn pass(&self, store: &Arc<dyn StoreReader>, asked: Option<&AskedPass>) -> Made {
+    pub(super) async fn pass(
+        &self,
+        store: &Arc<dyn StoreReader>,
+        asked: Option<&AskedPass>,
+        (stop, scan): (&CancellationToken, Scan),
+    ) -> Made {
         let (began, counters) = (self.deps.clock.wall(), Counters::default());
         {
             let mut seen = lock(&self.seen);
@@ -112,23 +141,80 @@ impl OneImport {
         }
         let report = match self.plan.import() {
             Ok(import) => {
-                pass(Arc::new(import), self.pass_deps(store, asked, counters)).await.map_err(CannotPass::Met)
+                let deps = PassDeps { stop: stop.clone(), scan, ..self.pass_deps(store, asked, counters) };
+                pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
             }
             Err(what) => Err(CannotPass::Settings(what)),
         };
-        Made { began, ended: self.deps.clock.wall(), stopped: self.stop.is_cancelled(), report }
+        Made { began, ended: self.deps.clock.wall(), stopped: stop.is_cancelled(), report }
+    }
+
+    /// Which keys the next pass lists. Whoever asks for a pass gets a full one.
+    fn next_scan(&self, asked: Option<&AskedPass>) -> Scan {
+        let now = self.deps.clock.monotonic();
+        match asked {
+            Some(_) => Scan::Full,
+            None => lock(&self.seen).scans.next(now, self.plan.settings.full_scan_every),
+        }
+    }
+
+    /// What stops the pass that is about to begin: a pause, or the end of the import.
+    fn begin_pass(&self) -> CancellationToken {
+        let stop = self.stop.child_token();
+        lock(&self.seen).pass_stop = stop.clone();
+        stop
+    }
+
+    /// Stops the pass under way, or the one that is about to begin, at its next step.
+    pub(super) fn end_pass(&self) {
+        lock(&self.seen).pass_stop.cancel();
+    }
+
+    /// What a pass would do, for whoever asked for it.
+    pub(super) async fn planned(&self, asked: &AskedPass) -> PassStatus {
+        let began = self.deps.clock.wall();
+        let plan = match self.plan.import() {
+            Ok(import) => {
+                let deps = self.pass_deps(&self.store().await, Some(asked), Counters::default());
+                plan_pass(Arc::new(import), deps).await.map_err(CannotPass::Met)
+            }
+            Err(what) => Err(CannotPass::Settings(what)),
+        };
+        let (planned, stopped, report) = match plan {
+            Ok(PassPlan { report, would, rows_again, first, stopped }) => {
+                let would =
+                    would.into_iter().map(|(would, count)| (would.slug().to_owned(), count)).collect();
+                let file =
+                    |(name, would): (String, Would)| FilePlanned { name, would: would.slug().to_owned() };
+                let first = first.into_iter().map(file).collect();
+                (Some(PassPlanned { would, rows_again, first }), stopped, Ok(report))
+            }
+            Err(error) => (None, self.stop.is_cancelled(), Err(error)),
+        };
+        let made = Made { began, ended: self.deps.clock.wall(), stopped, report };
+        PassStatus { planned, ..self.answer(&made) }
     }
 
     /// What a pass found, for whoever asked for it.
     pub(super) fn answer(&self, made: &Made) -> PassStatus {
-        let full = self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full);
-        let mut found = pass_status(&self.plan, made, full);
-        keep_errors(&mut found, &lock(&self.seen).not_done);
-        found
+        pass_status(&self.plan, made, self.shows_all())
+    }
+
+    /// Whether text that may be private is shown, such as what a store said.
+    pub(super) fn shows_all(&self) -> bool {
+        self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full)
     }
 
     /// Notes a pass of the running node: in its alarms, its metrics and its status.
-    fn note(&self, made: &Made, asked: Option<&AskedPass>) {
+    fn note(&self, made: &Made, asked: Option<&AskedPass>, scan: &Scan) {
+        let of_range = asked.is_some_and(|asked| asked.from.is_some() || asked.to.is_some());
+        if !of_range {
+            let scans = &mut lock(&self.seen).scans;
+            match &made.report {
+                Ok(report) if !made.stopped => scans.note(scan, report, self.deps.clock.monotonic()),
+                _ => scans.forget(),
+            }
+        }
         match &made.report {
             Err(error) => {
                 // The journal has an alarm of its own.
@@ -136,13 +222,13 @@ impl OneImport {
                 self.failed(failure(&self.plan, error, false), raises, made.ended);
             }
             Ok(report) => {
-                let whole = asked.is_none_or(|asked| asked.from.is_none() && asked.to.is_none());
-                self.worked(report, pass_status(&self.plan, made, false), whole);
+                let found = PassStatus { part: *scan != Scan::Full, ..pass_status(&self.plan, made, false) };
+                self.worked(report, found, of_range);
             }
         }
     }
 
-    fn pass_deps(
+    pub(super) fn pass_deps(
         &self,
         store: &Arc<dyn StoreReader>,
         asked: Option<&AskedPass>,
@@ -161,6 +247,8 @@ impl OneImport {
             clock: Arc::clone(&self.deps.clock),
             random: Arc::clone(&self.deps.random),
             counters,
+            again: asked.is_some_and(|asked| asked.again),
+            scan: Scan::Full,
             stop: self.stop.clone(),
         }
     }
@@ -183,8 +271,9 @@ impl OneImport {
         seen.failing = Some((failed.what, since));
     }
 
-    /// Notes what a pass found. `whole`: it was one over all keys.
-    fn worked(&self, report: &PassReport, mut found: PassStatus, whole: bool) {
+    /// Notes what a pass found. `of_range`: a person asked for keys of a range.
+    fn worked(&self, report: &PassReport, mut found: PassStatus, of_range: bool) {
+        let whole = !of_range && !found.part;
         self.count_pass(if found.stopped { "stopped" } else { "done" });
         if report.rows > 0 || report.files.keys().any(|became| !became.is_settled()) {
             tracing::info!(
@@ -210,16 +299,16 @@ impl OneImport {
             None => {}
         }
         seen.failing = None;
-        keep_errors(&mut found, &seen.not_done);
         if whole {
             self.show(report, &mut seen.gauges);
+        }
+        if !of_range {
             let label = ImportLabel { import: self.name().to_owned() };
             let at = UnixMillis(found.ended_ms).since(UnixMillis(0));
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
-        seen.not_done = found.not_done;
-        let not_done = seen.not_done.iter().take(NAMED_IN_STATUS).cloned().collect();
-        seen.last = Some(PassStatus { not_done, ..found });
+        found.not_done.truncate(NAMED_IN_STATUS);
+        seen.last = Some(found);
     }
 
     fn count_pass(&self, became: &'static str) {
@@ -270,6 +359,7 @@ impl OneImport {
             source: self.plan.settings.source.to_string(),
             place: self.plan.place(),
             enabled: self.plan.settings.enabled,
+            paused: self.pausing.now(),
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
             last: seen.last.clone(),

@@ -1,6 +1,8 @@
 //! What an operator can ask of the imports of a running node.
 
-use crate::admin::{AskedPass, BucketImportError, BucketImportsView, PassStatus, Renamed};
+use crate::admin::{
+    AskedPass, BucketImportError, BucketImportsView, FilesReset, PassStatus, Paused, Renamed,
+};
 use crate::boxed_future::BoxFuture;
 use crate::node::view::NodeView;
 use crate::sources::SourceId;
@@ -10,6 +12,26 @@ impl BucketImportsView for NodeView {
         Box::pin(async move {
             let imports = self.bucket_imports.get();
             imports.ok_or_else(|| BucketImportError::Stopped(asked.name.to_string()))?.run(asked).await
+        })
+    }
+
+    fn reset(
+        &self,
+        name: SourceId,
+        key: Option<String>,
+    ) -> BoxFuture<'_, Result<FilesReset, BucketImportError>> {
+        Box::pin(async move {
+            let imports = self.bucket_imports.get();
+            let imports = imports.ok_or_else(|| BucketImportError::Stopped(name.to_string()))?;
+            imports.named(&name)?.reset(key.as_deref()).await
+        })
+    }
+
+    fn pause(&self, name: SourceId, paused: bool) -> BoxFuture<'_, Result<Paused, BucketImportError>> {
+        Box::pin(async move {
+            let imports = self.bucket_imports.get();
+            let imports = imports.ok_or_else(|| BucketImportError::Stopped(name.to_string()))?;
+            imports.named(&name)?.pause(paused).await
         })
     }
 

@@ -11,9 +11,6 @@ use crate::store::Outlook;
 use crate::time::UnixMillis;
 use crate::words::counted;
 
-/// The code of a file whose last error stands in an earlier report.
-const POISON: &str = "E-POISON";
-
 /// A pass that has ended.
 #[derive(Debug)]
 pub(super) struct Made {
@@ -70,7 +67,7 @@ fn not_done(file: &NotDone, full: bool) -> FileNotDone {
     FileNotDone { name: name.clone(), became: became.slug().to_owned(), error: error_of(end, full) }
 }
 
-fn error_of(end: &FileEnd, full: bool) -> Option<String> {
+pub(super) fn error_of(end: &FileEnd, full: bool) -> Option<String> {
     Some(match (end, full) {
         (FileEnd::Failed(error), true) => error.to_string(),
         (FileEnd::Failed(error), false) => error.masked(),
@@ -133,17 +130,6 @@ pub(super) fn failure(plan: &ImportPlan, error: &CannotPass, full: bool) -> Pass
         CannotPass::Met(PassError::Journal(error)) => ("journal", error.to_string()),
     };
     PassFailure { kind: kind.to_owned(), what }
-}
-
-/// Keeps the last error of files that failed too often: later passes only say that they did.
-pub(super) fn keep_errors(new: &mut PassStatus, before: &[FileNotDone]) {
-    let is_bare = |file: &&mut FileNotDone| file.error.as_ref().is_none_or(|error| error.starts_with(POISON));
-    for file in new.not_done.iter_mut().filter(is_bare) {
-        let known = before.iter().find(|known| known.name == file.name);
-        if let Some(error) = known.and_then(|known| known.error.clone()) {
-            file.error = Some(error);
-        }
-    }
 }
 
 /// What a person must fix before more files of a pass are read: those that the store refuses.

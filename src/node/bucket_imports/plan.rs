@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::check::ImportReader;
-use crate::config::{Config, ImportSettings};
-use crate::import::bucket_import::{BucketImport, OnMissing, Wanted};
+use crate::config::{Config, ImportSettings, OnChange as Changes};
+use crate::import::bucket_import::{BucketImport, OnChange, OnMissing, Wanted};
 use crate::object::{BucketString, Encryption, ExternalId, OBJECTS, Role, S3Location};
 use crate::store::reader::{Listed, StoreReader};
 use crate::store::s3::{S3Settings, S3Store};
@@ -83,6 +83,10 @@ impl ImportPlan {
             serial: settings.serial,
             modified_after: settings.modified_after,
             on_missing: if settings.missing_fails { OnMissing::Fail } else { OnMissing::Skip },
+            on_change: match settings.on_change {
+                Changes::Ignore => OnChange::Ignore,
+                Changes::Reprocess => OnChange::Reprocess,
+            },
             rejects: self.rejects.clone(),
             temporary: self.temporary.clone(),
         })

@@ -13,10 +13,13 @@ use super::deps::ImportsDeps;
 use super::one_import::OneImport;
 use super::plan::{ImportStores, plans};
 use super::running::{may_rename, renamed};
-use crate::admin::{AskedPass, BucketImportError, PassStatus, Renamed, import_code};
+use crate::admin::{
+    AskedPass, BucketImportError, BucketImportStatus, FilesReset, PassStatus, Paused, Renamed, import_code,
+};
 use crate::admin_client::{AdminClient, AdminUrl, AskError};
 use crate::config::Config;
 use crate::import::Unusable;
+use crate::import::bucket_import::Scan;
 use crate::node::chosen_target::{OwnSpool, Reached};
 use crate::node::error::NodeError;
 use crate::node::settings::store_settings;
@@ -25,6 +28,8 @@ use crate::sources::SourceId;
 
 /// How long a node may take for a pass: whoever asked can end the command, and the pass goes on.
 const PASS_PATIENCE: Duration = Duration::from_secs(30 * 86_400);
+/// How long a node may take to let files begin again: a store may answer late.
+const RESET_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a node may take to give an import another name: one that was removed must reach the end of its step.
 const RENAME_PATIENCE: Duration = Duration::from_secs(300);
 
@@ -65,7 +70,7 @@ impl ImportsAt {
         }
     }
 
-    /// Makes one pass. `None`: it was stopped while a node makes the pass, which goes on there.
+    /// Makes one pass, or says what it would do. `None`: it was stopped while a node makes the pass, which goes on there.
     /// Errors: [`NodeError`]: there is no such import, or the node or the spool cannot be used.
     pub async fn run(
         &self,
@@ -78,30 +83,95 @@ impl ImportsAt {
                 for (key, value) in [("from", &asked.from), ("to", &asked.to)] {
                     value.iter().for_each(|value| _ = query.append_pair(key, value));
                 }
+                let flags = [("again", asked.again), ("dry_run", asked.dry_run)];
+                for (key, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
+                    query.append_pair(key, "true");
+                }
                 let path = format!("/api/imports/{name}/run?{}", query.finish());
                 stop.run_until_cancelled(post(client, &path, PASS_PATIENCE)).await.transpose()
             }
             At::Spool(spool, config) => {
-                let plan = plans(config).into_iter().find(|plan| plan.settings.name == asked.name);
-                let plan = plan.ok_or_else(|| {
-                    let known = config.imports.iter().map(|import| import.name.to_string()).collect();
-                    wrong(&BucketImportError::Unknown(asked.name.to_string(), known))
-                })?;
-                if !plan.settings.enabled {
-                    return Err(wrong(&BucketImportError::Paused(asked.name.to_string())));
+                let import = one_import(spool, config, &asked.name, stop)?;
+                if asked.dry_run {
+                    return Ok(Some(import.planned(&asked).await));
                 }
-                let stores = ImportStores {
-                    own: Arc::clone(&spool.engine.store),
-                    settings: store_settings(config, "import"),
-                };
-                let store = stores.of(&plan).await;
-                let deps = ImportsDeps { live: None, ..spool.engine.imports_deps(&spool.importer, stores) };
-                let import = OneImport::new(plan, Arc::new(deps), stop);
+                if !import.plan().settings.enabled {
+                    return Err(refused(BucketImportError::Paused(asked.name.to_string())));
+                }
+                let paused = import.is_paused().await;
+                if paused.map_err(|error| refused(BucketImportError::Failed(error.to_string())))? {
+                    return Err(refused(BucketImportError::OnHold(asked.name.to_string())));
+                }
+                let store = import.store().await;
                 // Only a node notes a pass: its alarm says that the pass is made again.
-                let made = import.pass(&store, Some(&asked)).await;
+                let made = import.pass(&store, Some(&asked), (&import.stop, Scan::Full)).await;
                 Ok(Some(import.answer(&made)))
             }
         }
+    }
+
+    /// Lets the object with this key begin again, or all that are given up.
+    /// Errors: [`NodeError`]: there is no such import or object, or it need not begin again.
+    pub async fn reset(&self, name: &SourceId, key: Option<&str>) -> Result<FilesReset, NodeError> {
+        match &self.0 {
+            At::Node(client) => {
+                let mut query = Serializer::new(String::new());
+                match key {
+                    Some(key) => query.append_pair("key", key),
+                    None => query.append_pair("failed", "true"),
+                };
+                let path = format!("/api/imports/{name}/reset?{}", query.finish());
+                post(client, &path, RESET_PATIENCE).await
+            }
+            At::Spool(spool, config) => {
+                let import = one_import(spool, config, name, CancellationToken::new())?;
+                import.reset(key).await.map_err(refused)
+            }
+        }
+    }
+
+    /// Pauses an import, or resumes it.
+    /// Errors: [`NodeError`]: there is no such import, or the journal cannot be used.
+    pub async fn pause(&self, name: &SourceId, paused: bool) -> Result<Paused, NodeError> {
+        match &self.0 {
+            At::Node(client) => {
+                let what = if paused { "pause" } else { "resume" };
+                post(client, &format!("/api/imports/{name}/{what}"), RESET_PATIENCE).await
+            }
+            At::Spool(spool, config) => {
+                let import = one_import(spool, config, name, CancellationToken::new())?;
+                import.pause(paused).await.map_err(refused)
+            }
+        }
+    }
+
+    /// What is known of all imports, or of the one with this name.
+    /// Errors: [`NodeError`]: there is no such import, or nothing can be asked.
+    pub async fn status(&self, name: Option<&SourceId>) -> Result<Vec<BucketImportStatus>, NodeError> {
+        let mut all = match &self.0 {
+            At::Node(client) => {
+                let asked: Imports = ask(client, Method::GET, "/api/status", RESET_PATIENCE).await?;
+                asked.imports
+            }
+            At::Spool(spool, config) => {
+                let mut all = Vec::with_capacity(config.imports.len());
+                for import in &config.imports {
+                    let import = one_import(spool, config, &import.name, CancellationToken::new())?;
+                    let paused = import.is_paused().await;
+                    paused.map_err(|error| refused(BucketImportError::Failed(error.to_string())))?;
+                    all.push(import.status());
+                }
+                all
+            }
+        };
+        if let Some(name) = name {
+            let known = all.iter().map(|import| import.name.clone()).collect();
+            all.retain(|import| import.name == name.as_str());
+            if all.is_empty() {
+                return Err(refused(BucketImportError::Unknown(name.to_string(), known)));
+            }
+        }
+        Ok(all)
     }
 
     /// Gives the history of the import `old` to the name `new`.
@@ -118,8 +188,8 @@ impl ImportsAt {
                     let is_there = *name == old && config.imports.iter().any(|import| import.name == *name);
                     is_there.then_some(true)
                 })
-                .map_err(|error| wrong(&error))?;
-                renamed(&spool.importer, old, new).await.map_err(|error| wrong(&error))
+                .map_err(refused)?;
+                renamed(&spool.importer, old, new).await.map_err(refused)
             }
         }
     }
@@ -134,8 +204,40 @@ impl ImportsAt {
     }
 }
 
-fn wrong(error: &BucketImportError) -> NodeError {
-    Unusable::Wrong(error.to_string()).into()
+/// An import of the configuration, in a spool that no node uses.
+fn one_import(
+    spool: &OwnSpool,
+    config: &Config,
+    name: &SourceId,
+    stop: CancellationToken,
+) -> Result<OneImport, NodeError> {
+    let plan = plans(config).into_iter().find(|plan| plan.settings.name == *name);
+    let plan = plan.ok_or_else(|| {
+        let known = config.imports.iter().map(|import| import.name.to_string()).collect();
+        refused(BucketImportError::Unknown(name.to_string(), known))
+    })?;
+    let stores =
+        ImportStores { own: Arc::clone(&spool.engine.store), settings: store_settings(config, "import") };
+    let deps = ImportsDeps { live: None, ..spool.engine.imports_deps(&spool.importer, stores) };
+    Ok(OneImport::new(plan, Arc::new(deps), stop))
+}
+
+fn refused(error: BucketImportError) -> NodeError {
+    let what = error.to_string();
+    let unusable = match error {
+        BucketImportError::Failed(_) | BucketImportError::Stopped(_) => Unusable::Failed(what),
+        BucketImportError::StoreDenied(_) => Unusable::Denied(what),
+        BucketImportError::StoreFailed(_) => Unusable::Unreachable(what),
+        _ => Unusable::Wrong(what),
+    };
+    unusable.into()
+}
+
+/// What is needed of the status of a node.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Imports {
+    imports: Vec<BucketImportStatus>,
 }
 
 async fn post<T: DeserializeOwned>(
@@ -143,14 +245,29 @@ async fn post<T: DeserializeOwned>(
     path: &str,
     patience: Duration,
 ) -> Result<T, NodeError> {
-    client.ask(Method::POST, path, patience).await.map_err(|error| {
-        const WRONG: [&str; 3] =
-            [import_code::UNKNOWN_IMPORT, import_code::PAUSED, import_code::NAME_REFUSED];
+    ask(client, Method::POST, path, patience).await
+}
+
+async fn ask<T: DeserializeOwned>(
+    client: &AdminClient,
+    method: Method,
+    path: &str,
+    patience: Duration,
+) -> Result<T, NodeError> {
+    client.ask(method, path, patience).await.map_err(|error| {
+        const WRONG: [&str; 4] = [
+            import_code::UNKNOWN_IMPORT,
+            import_code::PAUSED,
+            import_code::NAME_REFUSED,
+            import_code::NOT_POSSIBLE,
+        ];
         let what = error.to_string();
         let unusable = match &error {
             AskError::Refused { code, .. } if WRONG.contains(&code.as_str()) => Unusable::Wrong(what),
+            AskError::Refused { code, .. } if code == import_code::STORE_DENIED => Unusable::Denied(what),
+            AskError::Refused { code, .. } if code == import_code::STORE_FAILED => Unusable::Unreachable(what),
             AskError::Refused { code, .. } if code == "not_found" => Unusable::Failed(format!(
-                "{what}; the node is of an earlier release, which has no imports of buckets: update it"
+                "{what}; the node is of an earlier release, which has no such command for imports of buckets: update it"
             )),
             error if error.wants_other_token() => Unusable::Denied(what),
             AskError::Unreachable(..) | AskError::TimedOut(..) | AskError::Broken(..) => {

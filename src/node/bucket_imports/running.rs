@@ -105,6 +105,10 @@ impl BucketImports {
                 keep(supervised, move || Arc::clone(&of_task).keep_importing(Arc::clone(&asked))).await;
             };
             state.tasks.push((name, tokio::spawn(task)));
+        } else {
+            // Its task would read it.
+            let import = Arc::clone(&import);
+            state.tasks.push((name, tokio::spawn(async move { drop(import.is_paused().await) })));
         }
         Running { import, asks }
     }
@@ -135,18 +139,22 @@ impl BucketImports {
         lock(&self.state).imports.values().map(|running| running.import.status()).collect()
     }
 
-    /// Makes a pass now, after the one under way. The pass goes on if the future is dropped.
+    /// Makes a pass now, after the one under way, or says what it would do. The pass goes on if the future is dropped.
     /// Errors: [`BucketImportError`]: there is no such import, or it was stopped.
     pub async fn run(&self, pass: AskedPass) -> Result<PassStatus, BucketImportError> {
         let name = pass.name.to_string();
+        if pass.dry_run {
+            // It changes nothing, so it need not wait for the pass under way.
+            return Ok(self.named(&pass.name)?.planned(&pass).await);
+        }
         let asks = {
             let state = lock(&self.state);
-            let running = state.imports.get(&pass.name).ok_or_else(|| {
-                let known = state.imports.keys().map(ToString::to_string).collect();
-                BucketImportError::Unknown(name.clone(), known)
-            })?;
+            let running = state.named(&pass.name)?;
             if !running.import.plan().settings.enabled {
                 return Err(BucketImportError::Paused(name));
+            }
+            if running.import.pausing.now() {
+                return Err(BucketImportError::OnHold(name));
             }
             running.asks.clone()
         };
@@ -154,6 +162,12 @@ impl BucketImports {
         let stopped = |_| BucketImportError::Stopped(name.clone());
         asks.send(Ask { pass, answer }).await.map_err(|_| BucketImportError::Stopped(name.clone()))?;
         answered.await.map_err(stopped)
+    }
+
+    /// The import with this name, whether it is enabled or not.
+    /// Errors: [`BucketImportError`]: there is none.
+    pub(super) fn named(&self, name: &SourceId) -> Result<Arc<OneImport>, BucketImportError> {
+        lock(&self.state).named(name).map(|running| Arc::clone(&running.import))
     }
 
     /// Gives the history of `old` to `new`. Neither may work meanwhile, or it would begin a history of its own.
@@ -194,6 +208,13 @@ impl BucketImports {
 }
 
 impl State {
+    fn named(&self, name: &SourceId) -> Result<&Running, BucketImportError> {
+        self.imports.get(name).ok_or_else(|| {
+            let known = self.imports.keys().map(ToString::to_string).collect();
+            BucketImportError::Unknown(name.to_string(), known)
+        })
+    }
+
     fn turn(&mut self, name: &SourceId) -> Turn {
         Arc::clone(self.turns.entry(name.clone()).or_default())
     }
@@ -234,13 +255,14 @@ pub(super) fn may_rename(
 
 /// Gives the history of `old` to `new` in the journal.
 pub(super) async fn renamed(
-    importer: &Importer,
+    importer: &Arc<Importer>,
     old: SourceId,
     new: SourceId,
 ) -> Result<Renamed, BucketImportError> {
-    let (journal, name) = (importer.journal(), new.to_string());
-    let renaming =
-        tokio::task::spawn_blocking(move || rename(&*journal, old.as_str(), new.as_str()).map(drop));
+    let (importer, journal, name) = (Arc::clone(importer), importer.journal(), new.to_string());
+    let renaming = tokio::task::spawn_blocking(move || {
+        importer.with_names(|| rename(&*journal, old.as_str(), new.as_str()).map(drop))
+    });
     let refused = |what: String| BucketImportError::Refused(what);
     renaming
         .await

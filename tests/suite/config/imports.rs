@@ -122,7 +122,8 @@ fn what_is_wrong_is_said() {
     );
     check("rejects = \"s3://other/bad/\"", "rejects = \"s3://other/bad/\": is in S3, which is not built yet");
     check("rejects_max = \"2 MiB\"", "rejects_max = \"2 MiB\": is not built yet");
-    check("on_change = \"reprocess\"", "on_change = \"reprocess\": is not built yet");
+    assert_eq!(read("on_change = \"reprocess\"").on_change, OnChange::Reprocess);
+    check("on_change = \"again\"", "on_change = \"again\": ");
     check("rejects = \"s3://B\"", "rejects = \"s3://B\": a bucket name is 3 to 63");
     check(
         "queue_url = \"https://sqs.a/q\"",

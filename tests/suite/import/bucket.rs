@@ -13,9 +13,9 @@ use flate2::write::GzEncoder;
 use forebay::alarms::{AlarmKind, Alarms};
 use forebay::convert::{Converter, DataType, Strategy};
 use forebay::import::bucket_import::{
-    Became, BucketImport, OnMissing, PassDeps, PassError, PassReport, Skip, pass,
+    Became, BucketImport, OnChange, OnMissing, PassDeps, PassError, PassReport, Scan, Skip, pass,
 };
-use forebay::import::journal::{Change, Journal, JournalError, LocalJournal};
+use forebay::import::journal::{Change, EachKept, Journal, JournalError, LocalJournal};
 use forebay::import::watched_rows::WatchedRows;
 use forebay::import::{
     Begin, Begun, Counters, End, ImportRecord, KeptOf, NameError, OnRowError, RowCount, Rows, RowsTaken,
@@ -42,10 +42,10 @@ use crate::support::wait;
 const BUCKET: &str = "lake";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Rows of the largest file. A step has at most 2,000.
-const ROWS: usize = 4_500;
+pub(super) const ROWS: usize = 4_500;
 
 /// A converter of these files, whose events begin with this.
-fn converter_text(file: &str, event: &str) -> String {
+pub(super) fn converter_text(file: &str, event: &str) -> String {
     format!(
         r#"{{"converterConfig":{{{file},"ignoreEventFlag":"left_out","convertToAmplitudeFunc":{{
             "event_type":["concat",["value","{event}"],["path","e"]],"user_id":["path","u"],
@@ -64,7 +64,7 @@ pub(super) async fn put(store: &FakeStore, key: &str, bytes: impl Into<Bytes>) {
 }
 
 /// Lines of a file. Of a hundred rows one is bad, one is left out, and one gives two calls.
-fn lines(file: &str, rows: usize) -> String {
+pub(super) fn lines(file: &str, rows: usize) -> String {
     let mut text = String::new();
     for row in 0..rows {
         match row % 100 {
@@ -82,12 +82,12 @@ fn lines(file: &str, rows: usize) -> String {
 }
 
 /// The events that the rows of a file become.
-fn events(file: &str, rows: usize) -> impl Iterator<Item = String> {
+pub(super) fn events(file: &str, rows: usize) -> impl Iterator<Item = String> {
     let good = (0..rows).filter(|row| !matches!(row % 100, 7 | 8));
     good.map(move |row| format!("{file} {row}"))
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+pub(super) fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
@@ -115,12 +115,13 @@ pub(super) fn import_as(node: &Node, name: &str, prefix: &str, text: &str) -> Bu
         serial: false,
         modified_after: None,
         on_missing: OnMissing::Skip,
+        on_change: OnChange::Ignore,
         rejects: node.dir.path().join("rejects"),
         temporary: node.dir.path().join("tmp"),
     }
 }
 
-fn import(node: &Node) -> BucketImport {
+pub(super) fn import(node: &Node) -> BucketImport {
     import_as(node, "events", "in/", &converter_text(r#""fileType":"json""#, ""))
 }
 
@@ -133,6 +134,8 @@ pub(super) fn deps(node: &Node, store: &FakeStore) -> PassDeps {
         clock: Arc::new(SystemClock::new()),
         random: Arc::new(SystemRandom),
         counters: Counters::default(),
+        again: false,
+        scan: Scan::Full,
         stop: CancellationToken::new(),
     }
 }
@@ -477,6 +480,9 @@ impl Journal for Scanned {
     }
     fn kept_by(&self, kind: KeptOf) -> Result<Vec<String>, JournalError> {
         self.journal.kept_by(kind)
+    }
+    fn kept_from(&self, kind: KeptOf, from: &str, each: EachKept<'_>) -> Result<(), JournalError> {
+        self.journal.kept_from(kind, from, each)
     }
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {
         self.scans.fetch_add(1, Ordering::SeqCst);

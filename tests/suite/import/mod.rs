@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod again;
 mod bucket;
 mod content;
 mod corpus;

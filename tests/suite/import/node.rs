@@ -413,3 +413,98 @@ async fn dev_imports_from_its_own_bucket() {
     assert_eq!(events(2).await, 2);
     assert!(node.terminate().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_begin_again_when_a_person_says_so_in_a_node_or_in_its_spool() {
+    let slow = |text: String| text.replace("\"1 s\"", "\"1 h\"");
+    let stand = Stand::start(&slow(import("orders", "bucket = \"files\"\nprefix = \"in/\""))).await;
+    stand.put("in/a", 0..3).await;
+    stand.put_text("in/bad", "[1]").await;
+    let config = stand.settings.write().to_str().unwrap().to_owned();
+    let own = ["--config", config.as_str()];
+    let ran = stand.command(&["run", "orders", "--dry-run"], &own).await.code(0);
+    assert!(ran.out.contains("would:     2 begin") && ran.out.contains("begin s3://files/in/a"), "{ran:?}");
+    for _ in 0..3 {
+        stand.command(&["run", "orders"], &own).await.code(1);
+    }
+    let ran = stand.command(&["reset-file", "orders", "in/a"], &own).await.code(2);
+    assert!(ran.err.contains("forebay import run orders --again --from in/a --to in/a"), "{ran:?}");
+    let ran = stand.command(&["reset-file", "orders", "--failed"], &own).await.code(0);
+    assert!(ran.out.contains("s3://files/in/bad goes on at its next row"), "{ran:?}");
+    let ran = stand.command(&["preview", "orders"], &own).await;
+    assert!(ran.out.contains("s3://files/in/a"), "{ran:?}");
+
+    let node = stand.settings.serve().await;
+    let at = ["--admin", node.console.as_str()];
+    passed(&node, "orders", |last| last["files"]["failed"] == 1).await;
+    for _ in 0..2 {
+        stand.command(&["run", "orders"], &at).await.code(1);
+    }
+    let listed =
+        stand.command(&["list", "--import", "orders", "--only", "given_up", "--json"], &at).await.code(0);
+    let json: Value = serde_json::from_str(&listed.out).unwrap();
+    assert_eq!(
+        (&json["total"], &json["imports"][0]["what"]),
+        (&1.into(), &"s3://files/in/bad".into()),
+        "{json}"
+    );
+    let none = stand.command(&["list", "--import", "no"], &at).await.code(0);
+    assert!(none.out.contains("nothing was imported yet"), "{none:?}");
+    let ran = stand.command(&["reset-file", "orders", "in/bad", "--json"], &at).await.code(0);
+    let json: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&json["count"], &json["files"][0]["begins"]), (&1.into(), &"next_row".into()), "{json}");
+    stand.command(&["reset-file", "no", "in/bad"], &at).await.code(2);
+    stand.command(&["reset-file", "orders", "in/none"], &at).await.code(2);
+    // The file is replaced: its rows are stored, those of the first one are stored twice on request.
+    stand.put("in/bad", 0..2).await;
+    let ran = stand.command(&["run", "orders", "--again"], &at).await.code(0);
+    assert!(
+        ran.out.contains("1 imported file with 3 rows will be stored again, with the same messageIds")
+            && ran.out.contains("2 done"),
+        "{ran:?}"
+    );
+    let lines = wait::until("all rows", PATIENCE, async || {
+        let lines = stand.rig.bucket("lake").lines("shop").await;
+        (lines.len() >= 8).then_some(lines)
+    })
+    .await;
+    assert_eq!(lines.len(), 8, "{lines:?}");
+    assert!(node.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_lasts_through_a_restart() {
+    let stand = Stand::start(&import("orders", "bucket = \"files\"\nprefix = \"in/\"")).await;
+    stand.put("in/a", 0..3).await;
+    let node = stand.settings.serve().await;
+    passed(&node, "orders", |last| last["known"] == 1).await;
+    let at = ["--admin", node.console.as_str()];
+    let ran = stand.command(&["pause", "orders"], &at).await.code(0);
+    assert!(ran.out.contains("import orders is paused until `forebay import resume orders`"), "{ran:?}");
+    stand.command(&["pause", "no"], &at).await.code(2);
+    let ran = stand.command(&["run", "orders"], &at).await.code(2);
+    assert!(ran.err.contains("forebay import resume orders"), "{ran:?}");
+    let ran = stand.command(&["status", "orders"], &at).await.code(0);
+    assert!(ran.out.contains("import   orders, s3://files/in/ into shop: paused until"), "{ran:?}");
+    stand.put("in/b", 0..3).await;
+    assert!(node.terminate().await.success());
+
+    let config = stand.settings.write().to_str().unwrap().to_owned();
+    let own = ["--config", config.as_str()];
+    stand.command(&["run", "orders"], &own).await.code(2);
+    let ran = stand.command(&["status", "--json"], &own).await.code(0);
+    let shown: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&shown[0]["name"], &shown[0]["paused"]), (&"orders".into(), &true.into()), "{shown}");
+    let node = stand.settings.serve().await;
+    wait::until("the pause", PATIENCE, async || {
+        (import_status(&node, "orders").await["paused"] == true).then_some(())
+    })
+    .await;
+    stand.delivered(&[("in/a", 3)]).await;
+    let at = ["--admin", node.console.as_str()];
+    stand.command(&["resume", "orders"], &at).await.code(0);
+    stand.delivered(&[("in/a", 3), ("in/b", 3)]).await;
+    let seen = passed(&node, "orders", |last| last["known"] == 2).await;
+    assert_eq!(seen["paused"], false, "{seen}");
+    assert!(node.terminate().await.success());
+}

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use forebay::disk::{self, Disk as _};
-use forebay::import::journal::{Change, Journal, JournalError};
+use forebay::import::journal::{Change, EachKept, Journal, JournalError};
 use forebay::import::{ImportRecord, KeptOf, RowCount};
 use forebay::log::ImportKey;
 
@@ -99,6 +99,10 @@ impl Journal for SimJournal {
 
     fn kept_by(&self, _: KeptOf) -> Result<Vec<String>, JournalError> {
         Ok(Vec::new())
+    }
+
+    fn kept_from(&self, _: KeptOf, _: &str, _: EachKept<'_>) -> Result<(), JournalError> {
+        Ok(())
     }
 
     fn each(&self, each: &mut dyn FnMut(ImportRecord)) -> Result<(), JournalError> {

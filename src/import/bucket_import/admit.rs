@@ -1,0 +1,124 @@
+//! Decides about one version of an object by what the journal says of its key, and notes that its import begins.
+
+use super::object_state::{ObjectState, Stage, Standing};
+use super::settings::OnChange;
+use crate::import::file_id::{FileId, key_of};
+use crate::import::import_id::ImportId;
+use crate::import::importer::{Importer, has_calls};
+use crate::import::journal::{Journal, JournalError};
+use crate::import::objects_in_use::ObjectInUse;
+use crate::import::reading::s3_object::S3Object;
+use crate::import::record::LastError;
+use crate::sources::SourceId;
+
+/// A version of an object that may be imported.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    pub(super) key: String,
+    pub(super) etag: String,
+    pub(super) len: u64,
+    /// The id of the object, as it follows from the version alone.
+    pub(super) file: FileId,
+}
+
+impl Version {
+    pub(super) fn of(object: &S3Object) -> Self {
+        Self {
+            key: object.key.as_str().to_owned(),
+            etag: object.version.etag.clone(),
+            len: object.len,
+            file: object.ids().0,
+        }
+    }
+}
+
+/// What the import of an object depends on, beside its version.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) id: ImportId,
+    pub(super) source: SourceId,
+    pub(super) on_change: OnChange,
+    /// A hash of all options.
+    pub(super) options: String,
+    /// Whether what is done is imported again.
+    pub(super) again: bool,
+}
+
+/// What becomes of a version.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// Another version of the key is imported. `is_new`: it was not noted before that this one is left out.
+    LeftOut { is_new: bool },
+    /// It is imported.
+    Done,
+    /// It is given up, or changed while it was read, for this reason.
+    GivenUp(Stage, Option<LastError>),
+    /// It is being imported by somebody else.
+    InUse,
+    /// Its import begins, or goes on. `anew`: it was done, and begins at its first row.
+    Begins { state: Box<ObjectState>, anew: bool, in_use: ObjectInUse },
+}
+
+/// Whether calls of the version that is kept are stored, when another one was met. Waits for the disk.
+/// Errors: [`JournalError`]: the journal cannot be read.
+pub(super) fn is_stored(
+    importer: &Importer,
+    known: &ObjectState,
+    standing: Standing,
+    (id, source): (ImportId, &SourceId),
+) -> Result<bool, JournalError> {
+    Ok(match standing {
+        Standing::Changed => true,
+        Standing::Unsure => {
+            let record = importer.recorded(key_of(known.file, source, Some(id)))?;
+            record.is_some_and(|record| has_calls(record.progress))
+        }
+        Standing::Wanted | Standing::Done | Standing::Poison => false,
+    })
+}
+
+/// Decides about a version. Waits for the disk.
+/// Errors: [`JournalError`]: the journal cannot be used, and nothing begins.
+pub(super) fn admit(
+    journal: &dyn Journal,
+    importer: &Importer,
+    version: &Version,
+    rules: &Rules,
+) -> Result<Admission, JournalError> {
+    let Version { key, etag, len, file } = version;
+    let turn = importer.objects().turn();
+    if turn.is_in_use(rules.id, key) {
+        return Ok(Admission::InUse);
+    }
+    let known = ObjectState::read(journal, rules.id, key)?;
+    let (mut state, anew) = match known {
+        None => (ObjectState::open(etag, *len, *file), false),
+        Some(mut known) => {
+            let standing = known.standing(etag, *len, &rules.options);
+            let is_stored = is_stored(importer, &known, standing, (rules.id, &rules.source))?;
+            if is_stored && rules.on_change == OnChange::Ignore {
+                let is_new = !known.has_left_out(etag);
+                if is_new {
+                    known.leave_out(etag);
+                    known.write(journal, rules.id, key)?;
+                }
+                return Ok(Admission::LeftOut { is_new });
+            }
+            match standing {
+                Standing::Done if rules.again => (known, true),
+                Standing::Done => return Ok(Admission::Done),
+                Standing::Poison => return Ok(Admission::GivenUp(known.stage, known.error)),
+                _ if known.is_of(etag, *len) => (known, false),
+                _ => (known.other(etag, *len, *file, is_stored), false),
+            }
+        }
+    };
+    if state.stage == Stage::Poison {
+        // The options are others now.
+        (state.attempts, state.given_up_with) = (0, String::new());
+    }
+    state.stage = Stage::Open;
+    state.write(journal, rules.id, key)?;
+    let in_use = turn.take(rules.id, key);
+    Ok(in_use.map_or(Admission::InUse, |in_use| Admission::Begins { state: Box::new(state), anew, in_use }))
+}

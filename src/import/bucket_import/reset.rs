@@ -1,0 +1,244 @@
+//! Lets objects begin again that are given up, or that changed after rows of them were stored.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::admit::{Version, is_stored};
+use super::deps::PassDeps;
+use super::object_import::{ObjectImport, on_disk};
+use super::object_state::{ObjectState, Stage, Standing};
+use super::settings::BucketImport;
+use crate::import::file_id::key_of;
+use crate::import::import_id::ImportId;
+use crate::import::import_names::{NameError, known};
+use crate::import::importer::Importer;
+use crate::import::journal::{Change, Journal, JournalError};
+use crate::import::run::FileEnd;
+use crate::log::ImportProgress;
+use crate::sources::SourceId;
+use crate::words::shell_word;
+
+/// How long the store may take to say which version of an object is there.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Objects that are changed in one write to the journal.
+const AT_ONCE: usize = 1_000;
+/// The most objects that are named.
+const NAMED_MAX: usize = 20;
+
+closed_list! {
+    /// Where an object begins again.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Begins by slug {
+        /// At its next row.
+        NextRow = "next_row",
+        /// At the first row of the object that is there now: it is another one.
+        NewObject = "new_object",
+    }
+}
+
+/// An object that the next pass begins again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResetObject {
+    /// Its name.
+    pub name: String,
+    /// Where it begins again.
+    pub begins: Begins,
+    /// Rows that were read of the object that was given up or replaced.
+    pub rows: u64,
+    /// Calls that are stored of them.
+    pub calls: u64,
+}
+
+/// Objects that the next pass begins again, each at its next row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResetObjects {
+    /// How many.
+    pub count: u64,
+    /// The names of the first ones.
+    pub names: Vec<String>,
+}
+
+/// Why an object does not begin again.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// The import cannot be used under its name, or its settings changed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// There is nothing that could be changed: the text says what happens, and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The store does not say which version of the object is there.
+    #[error("{name}: the store does not say which version is there")]
+    Unknown {
+        /// The object's name.
+        name: String,
+        /// How it ended; `None`: the store did not answer in time.
+        end: Option<FileEnd>,
+    },
+}
+
+async fn objects_of(import: Arc<BucketImport>, deps: PassDeps) -> Result<ObjectImport, ResetError> {
+    let (name, fixed) = (import.name.clone(), import.fixed());
+    let id = on_disk(&deps.journal, move |journal| known(journal, &name, &fixed)).await?;
+    let never = || ResetError::Refused(format!("no file of import {} has begun here", import.name));
+    Ok(ObjectImport::new(Arc::clone(&import), deps, id.ok_or_else(never)?))
+}
+
+/// Lets the object with this key begin again.
+/// Errors: [`ResetError`]: nothing has changed.
+pub async fn reset_object(
+    import: Arc<BucketImport>,
+    deps: PassDeps,
+    key: &str,
+) -> Result<ResetObject, ResetError> {
+    let objects = objects_of(import, deps).await?;
+    let (id, name) = (objects.id, objects.name_of(key));
+    let by = key.to_owned();
+    if on_disk(&objects.deps.journal, move |journal| ObjectState::read(journal, id, &by)).await?.is_none() {
+        return Err(ResetError::Refused(nothing(&objects.import.name, &name, key)));
+    }
+    let version = match tokio::time::timeout(PATIENCE, objects.version_now(key)).await {
+        Ok(Ok(version)) => version,
+        Ok(Err(None)) => {
+            let what = format!("{name} is gone, so nothing can begin: put an object there first");
+            return Err(ResetError::Refused(what));
+        }
+        Ok(Err(end)) => return Err(ResetError::Unknown { name, end }),
+        Err(_) => return Err(ResetError::Unknown { name, end: None }),
+    };
+    let (importer, journal) = (Arc::clone(&objects.deps.importer), Arc::clone(&objects.deps.journal));
+    let (import, source) = (objects.import.name.clone(), objects.import.source.clone());
+    let work =
+        move |journal: &dyn Journal| reset_now(journal, &importer, (id, &source), (&import, &name), &version);
+    on_disk(&journal, work).await
+}
+
+fn nothing(import: &str, name: &str, key: &str) -> String {
+    let key = shell_word(key);
+    format!(
+        "{name} has not begun, so there is nothing to reset: each pass decides about it again. What it decides: \
+         forebay import run {import} --dry-run --from {key} --to {key}"
+    )
+}
+
+/// Lets an object begin again, of which this version is there. Waits for the disk.
+fn reset_now(
+    journal: &dyn Journal,
+    importer: &Importer,
+    (id, source): (ImportId, &SourceId),
+    (import, name): (&str, &str),
+    version: &Version,
+) -> Result<ResetObject, ResetError> {
+    let Version { key, etag, len, file } = version;
+    let refused = |what: String| Err(ResetError::Refused(what));
+    let turn = importer.objects().turn();
+    if turn.is_in_use(id, key) {
+        return refused(format!("{name} is being read now: wait until the pass has ended"));
+    }
+    let Some(state) = ObjectState::read(journal, id, key)? else {
+        return refused(nothing(import, name, key));
+    };
+    // Whatever the options are now.
+    let standing = state.standing(etag, *len, &state.given_up_with);
+    let goes_on = |what: &str| refused(format!("{name} is not given up: {what}"));
+    let (next, begins) = match standing {
+        Standing::Done => {
+            let key = shell_word(key);
+            return refused(format!(
+                "{name} is imported. To import all of its rows again: forebay import run {import} --again --from {key} \
+                 --to {key}"
+            ));
+        }
+        Standing::Poison => (state.clone().reset(), Begins::NextRow),
+        Standing::Wanted if state.is_of(etag, *len) => return goes_on("the next pass goes on with it"),
+        _ if is_stored(importer, &state, standing, (id, source))? => {
+            (state.other(etag, *len, *file, true).at(Stage::Waiting), Begins::NewObject)
+        }
+        _ => return goes_on("nothing of it is stored, and the next pass begins it as it is now"),
+    };
+    let progress = progress_of(journal, importer, (id, source), name, &state)?;
+    next.write(journal, id, key)?;
+    drop(turn);
+    let (rows, calls) = (progress.next_row, progress.stored);
+    Ok(ResetObject { name: name.to_owned(), begins, rows, calls })
+}
+
+/// How far the files of an object are.
+fn progress_of(
+    journal: &dyn Journal,
+    importer: &Importer,
+    (id, source): (ImportId, &SourceId),
+    name: &str,
+    state: &ObjectState,
+) -> Result<ImportProgress, JournalError> {
+    if !state.is_archive {
+        let record = importer.recorded(key_of(state.file, source, Some(id)))?;
+        return Ok(record.map_or_else(ImportProgress::default, |record| record.progress));
+    }
+    // The keys of its entries follow from their names, which only their records have.
+    let (mut keys, entries) = (BTreeSet::new(), format!("{name}!"));
+    journal.each(&mut |record| {
+        if let Some(entry) = record.name.strip_prefix(entries.as_str())
+            && record.key == key_of(state.file.entry(entry), source, Some(id))
+        {
+            keys.insert(record.key);
+        }
+    })?;
+    let mut sum = ImportProgress::default();
+    for key in keys {
+        sum = importer.recorded(key)?.map_or(sum, |record| sum.plus(record.progress));
+    }
+    Ok(sum)
+}
+
+/// Lets all objects of an import begin again that are given up, each at its next row.
+/// Errors: [`ResetError`]: some may begin again, and others not.
+pub async fn reset_failed(import: Arc<BucketImport>, deps: PassDeps) -> Result<ResetObjects, ResetError> {
+    let objects = objects_of(import, deps).await?;
+    let (id, importer) = (objects.id, Arc::clone(&objects.deps.importer));
+    let mut reset = ResetObjects::default();
+    let mut next = Some(String::new());
+    while let Some(from) = next.take() {
+        let importer = Arc::clone(&importer);
+        let some = move |journal: &dyn Journal| reset_some(journal, &importer, id, &from);
+        let (keys, more) = on_disk(&objects.deps.journal, some).await?;
+        reset.count += keys.len() as u64;
+        let room = NAMED_MAX.saturating_sub(reset.names.len());
+        reset.names.extend(keys.iter().take(room).map(|key| objects.name_of(key)));
+        next = more;
+    }
+    Ok(reset)
+}
+
+/// Resets the next objects from a key on. Returns their keys, and the key from which others follow. Waits for the
+/// disk.
+fn reset_some(
+    journal: &dyn Journal,
+    importer: &Importer,
+    id: ImportId,
+    from: &str,
+) -> Result<(Vec<String>, Option<String>), JournalError> {
+    let turn = importer.objects().turn();
+    let (mut keys, mut kept, mut more) = (Vec::new(), Vec::new(), None);
+    ObjectState::each_from(journal, id, from, &mut |key, json| {
+        if keys.len() == AT_ONCE {
+            more = Some(key.to_owned());
+            return Ok(false);
+        }
+        let state = ObjectState::of_json(key, json)?;
+        if state.stage == Stage::Poison && !turn.is_in_use(id, key) {
+            kept.push(state.reset().kept(id, key)?);
+            keys.push(key.to_owned());
+        }
+        Ok(true)
+    })?;
+    if !kept.is_empty() {
+        journal.change(Change { kept: &kept, ..Change::default() })?;
+    }
+    drop(turn);
+    Ok((keys, more))
+}

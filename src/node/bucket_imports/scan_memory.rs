@@ -1,0 +1,102 @@
+//! Decides whether a pass lists all keys of a bucket. Pure.
+
+use std::time::Duration;
+
+use crate::import::bucket_import::{PassReport, Scan};
+
+/// Requests of a full listing up to which every pass lists all keys.
+const REQUESTS_MAX: u64 = 100;
+
+/// What is remembered of the passes before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ScanMemory {
+    /// When the last full pass over many keys ended, and what a pass over a part needs; `None`: the next pass is
+    /// full.
+    known: Option<(Duration, Scan)>,
+}
+
+impl ScanMemory {
+    /// Which keys the next pass lists.
+    pub(super) fn next(&self, now: Duration, full_every: Duration) -> Scan {
+        match &self.known {
+            Some((full_at, scan)) if now.saturating_sub(*full_at) < full_every => scan.clone(),
+            _ => Scan::Full,
+        }
+    }
+
+    /// Notes a pass that reached its end, over these keys.
+    pub(super) fn note(&mut self, scan: &Scan, report: &PassReport, now: Duration) {
+        let scanned = &report.scanned;
+        let full_at = match (scan, &self.known) {
+            (Scan::Full, _) if report.list_requests > REQUESTS_MAX => Some(now),
+            (Scan::After { .. }, Some((full_at, _))) => Some(*full_at),
+            _ => None,
+        };
+        let before = match scan {
+            Scan::Full => None,
+            Scan::After { key, .. } => Some(key.clone()),
+        };
+        // Nothing new may have come after the key.
+        let key = scanned.greatest.clone().max(before);
+        let is_complete = report.not_begun == 0 && !scanned.more_left;
+        self.known = full_at
+            .zip(key)
+            .filter(|_| is_complete)
+            .map(|(full_at, key)| (full_at, Scan::After { key, also: scanned.left.clone() }));
+    }
+
+    /// Notes a pass that did not reach its end: the next one lists all keys.
+    pub(super) fn forget(&mut self) {
+        self.known = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::bucket_import::Scanned;
+
+    const EVERY: Duration = Duration::from_secs(3_600);
+
+    fn report(list_requests: u64, greatest: Option<&str>, left: &[&str]) -> PassReport {
+        let left = left.iter().map(|key| (*key).to_owned()).collect();
+        let scanned = Scanned { greatest: greatest.map(str::to_owned), left, more_left: false };
+        PassReport { list_requests, scanned, ..PassReport::default() }
+    }
+
+    fn after(key: &str, also: &[&str]) -> Scan {
+        Scan::After { key: key.to_owned(), also: also.iter().map(|key| (*key).to_owned()).collect() }
+    }
+
+    #[test]
+    fn passes_over_a_large_bucket_list_what_is_new_until_a_full_one_is_due() {
+        let at = Duration::from_secs;
+        let mut memory = ScanMemory::default();
+        assert_eq!(memory.next(at(0), EVERY), Scan::Full);
+        memory.note(&Scan::Full, &report(100, Some("k"), &[]), at(10));
+        assert_eq!(memory.next(at(20), EVERY), Scan::Full, "a small bucket");
+        memory.note(&Scan::Full, &report(101, Some("k"), &["b"]), at(10));
+        let part = after("k", &["b"]);
+        assert_eq!(memory.next(at(20), EVERY), part);
+        memory.note(&part, &report(2, None, &[]), at(30));
+        assert_eq!(memory.next(at(40), EVERY), after("k", &[]), "nothing new came");
+        memory.note(&after("k", &[]), &report(1, Some("m"), &["l"]), at(50));
+        assert_eq!(memory.next(at(3_609), EVERY), after("m", &["l"]));
+        assert_eq!(memory.next(at(3_610), EVERY), Scan::Full, "an hour after the full one");
+    }
+
+    #[test]
+    fn what_is_not_complete_is_followed_by_a_full_pass() {
+        let (now, full) = (Duration::ZERO, report(101, Some("k"), &[]));
+        let mut memory = ScanMemory::default();
+        memory.note(&Scan::Full, &full, now);
+        memory.forget();
+        assert_eq!(memory.next(now, EVERY), Scan::Full);
+        memory.note(&Scan::Full, &PassReport { not_begun: 1, ..full.clone() }, now);
+        assert_eq!(memory.next(now, EVERY), Scan::Full);
+        let mut many = full;
+        many.scanned.more_left = true;
+        memory.note(&Scan::Full, &many, now);
+        assert_eq!(memory.next(now, EVERY), Scan::Full);
+    }
+}
