@@ -1,7 +1,6 @@
 //! `forebay tail`: the calls of a running collector as they arrive.
 
 pub mod call;
-pub mod events;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use super::args::TailArgs;
 use super::failure::Failure;
 use super::terminal::{self, Interrupts};
+use crate::admin_client::events::{Event, EventParser};
 use crate::admin_client::{AdminClient, AskError};
 use crate::live::recent::{CALLS_MAX, REJECTED_MAX};
 use crate::live::view::Counts;
@@ -22,7 +22,6 @@ use crate::runtime::colour;
 use crate::words::{about_seconds, counted, with_causes};
 
 use call::{Calls, Layout, LiveCall, one_line};
-use events::{Event, EventParser};
 
 /// The time limit for the beginning of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use crate::config::{Config, ImportSettings};
 use crate::destinations::settings::{DestinationSettings, ExternalIds, FunctionsAt};
 use crate::object::Role;
-use crate::policy::{PolicyBucket, PolicyDestination, PolicyImport};
+use crate::policy::{Configured, PolicyBucket, PolicyDestination, PolicyImport, Template, Values};
 use crate::random::Random as _;
 use crate::runtime::SystemRandom;
 use crate::sources::SourceId;
@@ -19,6 +19,11 @@ pub struct ExternalIdInForce {
     pub external_id: String,
     /// The role with which the id is sent.
     pub role_arn: String,
+}
+
+/// What a configuration has that policies are for.
+pub fn configured(config: &Config) -> Configured {
+    Configured { buckets: places(config), destinations: destinations(config), imports: imports(config) }
 }
 
 /// The buckets that a configuration delivers to, each once.
@@ -80,6 +85,16 @@ pub fn imports(config: &Config) -> Vec<PolicyImport> {
             .map(ToString::to_string),
     };
     config.imports.iter().map(import).collect()
+}
+
+/// Gives an import without an external id a new one, for its trust policy. Returns it.
+pub fn external_id_of_import(template: Template, values: &mut Values) -> Option<String> {
+    let [import] = values.imports.as_mut_slice() else { return None };
+    if template != Template::ImportTrust || import.external_id.is_some() {
+        return None;
+    }
+    import.external_id = Some(new_external_id());
+    import.external_id.clone()
 }
 
 /// An external id that nobody can guess.

@@ -5,6 +5,7 @@
 //! so the two cannot differ. A placeholder is a word in capitals inside a JSON string (`BUCKET`, `PREFIX/`,
 //! `COLLECTOR_ARN` …). If a configuration has several values for it, the string becomes a list.
 
+mod asked;
 mod cloudformation;
 mod csv_lambda;
 mod fill;
@@ -21,6 +22,7 @@ mod values;
 
 use template::Limit;
 
+pub use asked::{Asked, Configured, known, values};
 pub use fill::{document, statement};
 pub use problem::PolicyError;
 pub use template::Template;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::run::{both, reached};
+use super::run::{reached, settled};
 use super::run_args::{PauseArgs, StatusArgs};
 use crate::admin::Paused;
 use crate::cli::failure::Failure;
@@ -23,11 +23,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let paused = imports.pause(&args.name, pause).await;
-    let ended = imports.end().await;
-    let (paused, ended) = match paused {
-        Ok(paused) => (paused, ended),
-        Err(error) => return Err(both(error, ended)),
-    };
+    let (paused, ended) = settled(imports, paused).await?;
     print_either(out, args.json, &paused, || text(&paused))?;
     Ok(ended?)
 }
@@ -52,11 +48,7 @@ pub(super) async fn status(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let shown = imports.status(args.name.as_ref()).await;
-    let ended = imports.end().await;
-    let (shown, ended) = match shown {
-        Ok(shown) => (shown, ended),
-        Err(error) => return Err(both(error, ended)),
-    };
+    let (shown, ended) = settled(imports, shown).await?;
     let now = SystemClock::new().wall();
     print_either(out, args.json, &shown, || {
         let lines = import_lines(&shown, now.0, terminal::columns(&std::io::stdout()));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::run::{both, reached};
+use super::run::{reached, settled};
 use super::run_args::ResetFileArgs;
 use crate::admin::{FileReset, FilesReset};
 use crate::cli::failure::Failure;
@@ -20,11 +20,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let reset = imports.reset(&args.name, args.key.as_deref()).await;
-    let ended = imports.end().await;
-    let (reset, ended) = match reset {
-        Ok(reset) => (reset, ended),
-        Err(error) => return Err(both(error, ended)),
-    };
+    let (reset, ended) = settled(imports, reset).await?;
     print_either(out, args.json, &reset, || text(&reset))?;
     Ok(ended?)
 }

@@ -35,12 +35,7 @@ pub(super) async fn run(
         tell(args, &format!("importing {} {}", args.name, imports.text()));
     }
     let made = made(args, &imports, stop).await;
-    // Also after a failure the spool is closed, and what it holds is delivered.
-    let ended = imports.end().await;
-    let (made, ended) = match made {
-        Ok(made) => (made, ended),
-        Err(error) => return Err(both(error, ended)),
-    };
+    let (made, ended) = settled(imports, made).await?;
     let Some(pass) = made else {
         let what = "stopped waiting: the node goes on with the pass, and `forebay status` shows it";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
@@ -89,11 +84,7 @@ pub(super) async fn rename(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let renamed = imports.rename(args.old.clone(), args.new.clone()).await;
-    let ended = imports.end().await;
-    let (renamed, ended) = match renamed {
-        Ok(renamed) => (renamed, ended),
-        Err(error) => return Err(both(error, ended)),
-    };
+    let (renamed, ended) = settled(imports, renamed).await?;
     let new = outside_text(&renamed.name).to_string();
     print_either(out, args.json, &renamed, || {
         format!(
@@ -104,13 +95,19 @@ pub(super) async fn rename(
     Ok(ended?)
 }
 
-/// The failure of the work, and also what is left in the spool after it, if anything.
-pub(super) fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
-    let failure = Failure::from(error);
-    match ended {
-        Ok(()) => failure,
-        Err(left) => Failure::with_code(failure.code(), format!("{failure}; {}", Failure::from(left))),
-    }
+/// Closes the spool after the work, if the command opened one, and delivers what it holds: also if the work
+/// failed. Errors: [`Failure`]: the work failed; the text also says what is left in the spool.
+pub(super) async fn settled<T>(
+    imports: ImportsAt,
+    work: Result<T, NodeError>,
+) -> Result<(T, Result<(), NodeError>), Failure> {
+    let ended = imports.end().await;
+    let failure = match work {
+        Ok(done) => return Ok((done, ended)),
+        Err(error) => Failure::from(error),
+    };
+    let Err(left) = ended else { return Err(failure) };
+    Err(Failure::with_code(failure.code(), format!("{failure}; {}", Failure::from(left))))
 }
 
 pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {
