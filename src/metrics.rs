@@ -205,7 +205,7 @@ metrics! {
     import_files: Family<KindLabel, Counter> = "import_files", "Imports that ended, by how they ended";
     imports_open: Gauge = "imports_open", "Imports that are open";
     insert_ids: Gauge = "insert_ids", "Rows of imports that are kept to find rows with the same insert_id and device_id";
-    insert_id_bytes: Gauge = "insert_ids" in Bytes, "Bytes of the spool that they take";
+    insert_id_bytes: Gauge = "insert_id" in Bytes, "Bytes of the spool that they take";
     /// The files are `keys-…` in the directory of the spool.
     insert_id_files_damaged: Gauge = "insert_id_files_damaged", "Files with such rows that are missing or damaged";
     /// Of the last pass that worked.

@@ -102,12 +102,16 @@ pub(super) async fn settled<T>(
     work: Result<T, NodeError>,
 ) -> Result<(T, Result<(), NodeError>), Failure> {
     let ended = imports.end().await;
-    let failure = match work {
-        Ok(done) => return Ok((done, ended)),
-        Err(error) => Failure::from(error),
-    };
-    let Err(left) = ended else { return Err(failure) };
-    Err(Failure::with_code(failure.code(), format!("{failure}; {}", Failure::from(left))))
+    match work {
+        Ok(done) => Ok((done, ended)),
+        Err(error) => Err(both(error, ended)),
+    }
+}
+
+fn both(error: NodeError, ended: Result<(), NodeError>) -> Failure {
+    let failure = Failure::from(error);
+    let Err(left) = ended else { return failure };
+    Failure::with_code(failure.code(), format!("{failure}; {}", Failure::from(left)))
 }
 
 pub(super) async fn reached(at: &NodeOrSpoolArgs, background: &Background) -> Result<ImportsAt, Failure> {

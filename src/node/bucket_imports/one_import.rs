@@ -12,10 +12,13 @@ use super::pass_status::{CannotPass, Made, failure, pass_status, refused_files};
 use super::pausing::Pausing;
 use super::plan::ImportPlan;
 use super::scan_memory::ScanMemory;
-use crate::admin::{AskedPass, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus};
+use crate::admin::{
+    AskedPass, BucketImportError, BucketImportStatus, FilePlanned, PassFailure, PassPlanned, PassStatus,
+    Paused,
+};
 use crate::alarms::AlarmKind;
-use crate::import::Counters;
 use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass};
+use crate::import::{Counters, NameError};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
@@ -203,6 +206,23 @@ impl OneImport {
     /// Whether text that may be private is shown, such as what a store said.
     pub(super) fn shows_all(&self) -> bool {
         self.deps.live.as_ref().is_none_or(|live| live.mode() == Mode::Full)
+    }
+
+    /// Whether a command paused it. Errors: [`NameError`]: the journal cannot be read.
+    pub(super) async fn is_paused(&self) -> Result<bool, NameError> {
+        self.pausing.read(&self.deps.importer, self.name()).await
+    }
+
+    /// Pauses it, or resumes it. A pass under way stops at its next step.
+    /// Errors: [`BucketImportError`]: nothing has changed.
+    pub(super) async fn pause(&self, paused: bool) -> Result<Paused, BucketImportError> {
+        let (importer, random) = (Arc::clone(&self.deps.importer), Arc::clone(&self.deps.random));
+        let set = self.pausing.set(importer, random, self.name(), paused).await;
+        set.map_err(|error| BucketImportError::Failed(error.to_string()))?;
+        if paused {
+            self.end_pass();
+        }
+        Ok(Paused { name: self.name().to_owned(), paused, enabled: self.plan().settings.enabled })
     }
 
     /// Notes a pass of the running node: in its alarms, its metrics and its status.

@@ -171,7 +171,6 @@ async fn another_version_is_a_new_file_if_the_import_says_so() {
     assert_eq!(passed(&node, &store, reprocess(&node)).await.known, 3);
 }
 
-/// A store whose objects are replaced by others when their second range is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_is_replaced_while_it_is_read_ends_and_the_new_one_follows() {
     for on_change in [OnChange::Ignore, OnChange::Reprocess] {
@@ -184,7 +183,8 @@ async fn a_version_that_is_replaced_while_it_is_read_ends_and_the_new_one_follow
             })
         };
         put(&store, "in/a.json", wide("a")).await;
-        store.script_reads([Step::Proper, Step::Proper, Step::CHANGED]);
+        // The listing, the head and the first range, and then the second one.
+        store.script_reads([Step::Proper, Step::Proper, Step::Proper, Step::CHANGED]);
         let import = BucketImport { on_change, max_size: 100_000_000, ..import(&node) };
         let report = passed(&node, &store, import).await;
         match on_change {
