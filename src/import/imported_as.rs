@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::file_error::{FileError, FileFault};
 use super::file_id::FileId;
+use super::own_thread::on_own_thread;
 use super::prefix::Prefix;
 use super::rows::RowReader;
-use super::run::{FileEnd, OpenRows, Waits, bug};
+use super::run::{FileEnd, OpenRows, Waits};
 use super::target::{Begin, Earlier, Target, TargetError, Version};
 use crate::words::counted;
 
@@ -100,7 +101,7 @@ fn decided(
 /// Whether a file begins with these rows.
 async fn begins_with(open: &OpenRows, prefix: Prefix, stop: &CancellationToken) -> Result<bool, FileEnd> {
     let (open, stopped) = (Arc::clone(open), stop.clone());
-    let compared = tokio::task::spawn_blocking(move || {
+    let compared = on_own_thread(move || {
         let mut reader = open()?;
         compare(&mut *reader, prefix, &|| stopped.is_cancelled())
     });
@@ -110,7 +111,7 @@ async fn begins_with(open: &OpenRows, prefix: Prefix, stop: &CancellationToken) 
         // The file fails in the same way as a file of its own, and that failure is recorded.
         Ok(Err(error)) if error.fault == FileFault::Content => Ok(false),
         Ok(Err(error)) => Err(FileEnd::Failed(error)),
-        Err(panicked) => Err(FileEnd::Failed(bug(&panicked))),
+        Err(error) => Err(FileEnd::Failed(error)),
     }
 }
 

@@ -34,6 +34,7 @@ mod known_imports;
 mod new_rows;
 mod objects_in_use;
 mod options_hash;
+mod own_thread;
 pub mod part;
 mod prefix;
 mod progress_journal;

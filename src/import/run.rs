@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::counters::Counters;
 use super::end::{End, Outcome};
 use super::file_error::{FileError, FileFault};
+use super::own_thread::on_own_thread;
 use super::reading::typed;
 use super::reject::Reject;
 use super::reject_counts::RejectCounts;
@@ -245,7 +245,7 @@ impl Run<'_> {
         let (spare, mut spares) = mpsc::channel(STEPS_AHEAD + 2);
         let reading = {
             let (job, begun) = (self.job.clone(), begun.clone());
-            tokio::task::spawn_blocking(move || read(&job, &begun, &sender, &mut spares))
+            on_own_thread(move || read(&job, &begun, &sender, &mut spares))
         };
         let ended = loop {
             // The import stops at once while nothing is being stored: the reader may be waiting for the
@@ -308,7 +308,7 @@ impl Run<'_> {
                 }
                 FileEnd::Failed(error)
             }
-            Err(panicked) => FileEnd::Failed(bug(&panicked)),
+            Err(error) => FileEnd::Failed(error),
         };
         Some(end)
     }
@@ -318,8 +318,8 @@ impl Run<'_> {
         let Some(unchanged) = self.job.unchanged.clone() else { return FileEnd::Done };
         loop {
             let unchanged = Arc::clone(&unchanged);
-            let looked = tokio::task::spawn_blocking(move || unchanged()).await;
-            let error = match looked.unwrap_or_else(|panicked| Err(bug(&panicked))) {
+            let looked = on_own_thread(move || unchanged()).await;
+            let error = match looked.and_then(|looked| looked) {
                 Ok(()) => return FileEnd::Done,
                 Err(error) => error,
             };
@@ -523,11 +523,6 @@ fn read(
     // Rows outside of a range can still be imported, so the file is not done.
     let whole = job.limits.rows == RowLimits::default().rows;
     Ok(if read.at_end && whole { FileEnd::Done } else { FileEnd::RangeDone })
-}
-
-/// The failure of a file whose reader panicked.
-pub(super) fn bug(panicked: &JoinError) -> FileError {
-    FileError::content("E-BUG", format!("reading the file failed: {panicked}; this is a bug in Forebay"))
 }
 
 /// Gives the memory of a step to the reader, if nobody else uses it and the reader has not ended.

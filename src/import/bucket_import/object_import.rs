@@ -23,13 +23,14 @@ use crate::import::importer::has_calls;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
 use crate::import::options_hash::short_hash;
+use crate::import::own_thread::on_own_thread;
 use crate::import::reading::Limits;
 use crate::import::reading::opened::Options;
 use crate::import::reading::s3_object::S3Object;
 use crate::import::record::{ATTEMPTS_MAX, ImportRecord, ImportState, LastError};
 use crate::import::rejects_file::{RejectsOf, RejectsOwner};
 use crate::import::row_errors::OnRowError;
-use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, bug, import_file};
+use crate::import::run::{FileEnd, FileReport, Job, OpenRows, Waits, import_file};
 use crate::import::step::RowLimits;
 use crate::import::target::{Begin, TargetError};
 use crate::log::{ImportKey, ImportProgress};
@@ -339,11 +340,11 @@ impl ObjectImport {
             let (object, reading, of) = (object.clone(), self.reading.clone(), name.to_owned());
             let runtime = Handle::current();
             let id = state.file;
-            let opened = tokio::task::spawn_blocking(move || files_of((object, id), &of, runtime, &reading));
+            let opened = on_own_thread(move || files_of((object, id), &of, runtime, &reading));
             let Some(opened) = self.deps.stop.run_until_cancelled(opened).await else {
                 return Err((Became::Stopped, FileEnd::Stopped));
             };
-            match opened.unwrap_or_else(|panicked| Err(bug(&panicked))) {
+            match opened.and_then(|opened| opened) {
                 Ok(files) => break files,
                 Err(error) if error.fault == FileFault::Transient => {
                     let why = format!("{name}: {}", error.message.masked());

@@ -16,7 +16,8 @@ use super::settings::BucketImport;
 use super::sorted_out::{Left, SortedOut};
 use crate::import::import_names::{NameError, begin_named};
 use crate::import::journal::{Journal, JournalError};
-use crate::import::run::{FileEnd, FileReport, Waits, bug};
+use crate::import::own_thread::bug;
+use crate::import::run::{FileEnd, FileReport, Waits};
 use crate::store::reader::{ListFrom, ListPage, Listed};
 use crate::store::{Outlook, StoreError};
 

@@ -12,6 +12,7 @@ use crate::import::FileError;
 use crate::import::csv::{self, CsvOptions, CsvRows, FileType, OpenedCsv};
 use crate::import::file_id::FileId;
 use crate::import::identity;
+use crate::import::own_thread::on_own_thread;
 use crate::import::reading::ReadingError;
 use crate::import::reading::bytes_of::BytesOf;
 use crate::import::reading::counted::RawBytes;
@@ -162,10 +163,8 @@ pub async fn files(
         }
     };
     let (opening, watched) = (Arc::clone(opening), watched.clone());
-    let made = tokio::task::spawn_blocking(move || {
-        made((&name, &place), (id, place_id), bytes_of, &opening, &watched)
-    });
-    made.await.unwrap_or_else(|error| Err(FileError::content("E-BUG", error.to_string())))
+    let made = on_own_thread(move || made((&name, &place), (id, place_id), bytes_of, &opening, &watched));
+    made.await.and_then(|made| made)
 }
 
 /// The ids of a file and of its place, or of the bytes of a file without a name.

@@ -798,3 +798,28 @@ async fn rows_with_equal_insert_ids_are_all_stored_if_they_are_not_compared() {
     assert_eq!((report.rows, report.stored), (3, 3), "{report:?}");
     assert_eq!(calls(&node).len(), 3);
 }
+
+/// The program has few threads for blocking work, and a step needs one: files must not keep them all.
+#[test]
+fn files_of_an_import_need_no_more_threads_than_the_program_has() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let made = runtime.block_on(async {
+        let (node, store) = (node(), FakeStore::new());
+        for file in 0..4 {
+            // More steps than are read ahead.
+            let rows = keyed(&format!("f{file}"), file * 20_000..file * 20_000 + 15_000);
+            put(&store, &format!("in/{file}.json"), rows).await;
+        }
+        let import = BucketImport { serial: false, parallel: 4, ..comparing(&node, "events", "in/") };
+        tokio::time::timeout(PATIENCE, passed(&node, &store, import)).await
+    });
+    // Threads that hang would hold up the end of the runtime.
+    runtime.shutdown_background();
+    let report = made.expect("the pass hangs");
+    assert_eq!((files(&report), report.rows), (vec![("done", 4)], 60_000), "{report:?}");
+}
