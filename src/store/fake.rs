@@ -366,6 +366,9 @@ impl FakeStore {
         })
         .await;
         let bucket = location.bucket.bucket();
+        if let Step::HoldRequest(gate) = &step {
+            gate.passed().await;
+        }
         if let Some(gate) = self.gate(bucket) {
             gate.passed().await;
         }

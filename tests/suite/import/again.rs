@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay::import::KeptOf;
 use forebay::import::bucket_import::{
-    Became, Begins, BucketImport, OnChange, PassDeps, ResetError, Scan, Would, pass, plan_pass, reset_failed,
+    Begins, BucketImport, OnChange, PassDeps, ResetError, Scan, Would, pass, plan_pass, reset_failed,
     reset_object,
 };
 use forebay::import::journal::Journal as _;
-use forebay::store::fake::{FakeStore, Step};
+use forebay::store::fake::{FakeStore, Gate, Step};
 use serde_json::Value;
 
 use super::bucket::{
@@ -17,6 +18,9 @@ use super::bucket::{
     lines, passed, put, skipped,
 };
 use super::importer::{Node, node};
+use crate::support::wait;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn reset(node: &Node, store: &FakeStore, key: &str) -> Result<(Begins, u64, u64), ResetError> {
     let reset = reset_object(Arc::new(import(node)), deps(node, store), key).await?;
@@ -175,22 +179,36 @@ async fn another_version_is_a_new_file_if_the_import_says_so() {
 async fn a_version_that_is_replaced_while_it_is_read_ends_and_the_new_one_follows() {
     for on_change in [OnChange::Ignore, OnChange::Reprocess] {
         let (node, store) = (node(), FakeStore::new());
-        // Two ranges of 8 MiB: rows of the first one are stored before the second one is read.
+        // Three ranges of 8 MiB: rows of the first two are stored before the third one is read.
         let wide = |file: &str| {
             let more = "x".repeat(4_000);
-            (0..3_000).fold(String::new(), |text, row| {
+            (0..6_000).fold(String::new(), |text, row| {
                 text + &format!("{{\"u\":\"u\",\"e\":\"{file} {row}\",\"more\":\"{more}\"}}\n")
             })
         };
         put(&store, "in/a.json", wide("a")).await;
-        // The listing, the head and the first range, and then the second one.
-        store.script_reads([Step::Proper, Step::Proper, Step::Proper, Step::CHANGED]);
+        // The listing, the head and two ranges, and then the third one.
+        let third = Gate::new();
+        let proper = std::iter::repeat_n(Step::Proper, 4);
+        store.script_reads(proper.chain([Step::HoldRequest(third.clone())]));
         let import = BucketImport { on_change, max_size: 100_000_000, ..import(&node) };
-        let report = passed(&node, &store, import).await;
-        match on_change {
-            OnChange::Ignore => assert_eq!(files(&report), [("changed", 1)], "{report:?}"),
-            OnChange::Reprocess => assert_eq!(report.files_that(Became::Changed), 1, "{report:?}"),
-        }
+        let replaced = async {
+            wait::until("rows of the first ranges", PATIENCE, async || {
+                (third.is_awaited() && !calls(&node).is_empty()).then_some(())
+            })
+            .await;
+            put(&store, "in/a.json", lines("b", 40)).await;
+            third.open();
+        };
+        let (report, ()) = tokio::join!(passed(&node, &store, import), replaced);
+        let expected = match on_change {
+            OnChange::Ignore => vec![("changed", 1)],
+            OnChange::Reprocess => vec![("done", 1), ("changed", 1)],
+        };
+        assert_eq!(files(&report), expected, "{report:?}");
+        let is_new = |call: &&Value| call["event"].as_str().is_some_and(|event| event.starts_with("b "));
+        let new = calls(&node).iter().filter(is_new).count();
+        assert_eq!(new, if on_change == OnChange::Reprocess { events("b", 40).count() } else { 0 });
         assert!(report.not_done[0].name.ends_with("in/a.json"), "{report:?}");
     }
 }
