@@ -63,6 +63,8 @@ pub struct PassStatus {
     pub rows: u64,
     /// Calls that the pass stored.
     pub stored: u64,
+    /// Rows that the pass dropped because they repeat others.
+    pub repeats: u64,
     /// Rows that the pass rejected, and calls that the limits of a collector refuse.
     pub rejected: u64,
     /// Rows that the converter left out.

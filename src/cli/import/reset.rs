@@ -21,7 +21,7 @@ pub(super) async fn run(
     let imports = reached(&args.at, background).await?;
     let reset = imports.reset(&args.name, args.key.as_deref()).await;
     let (reset, ended) = settled(imports, reset).await?;
-    print_either(out, args.json, &reset, || text(&reset))?;
+    print_either(out, args.at.json, &reset, || text(&reset))?;
     Ok(ended?)
 }
 

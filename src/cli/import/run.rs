@@ -15,7 +15,7 @@ use crate::node::bucket_imports::ImportsAt;
 use crate::node::error::NodeError;
 use crate::runtime::Background;
 use crate::runtime::say::say;
-use crate::words::{counted, grouped, outside_text, outside_text_within};
+use crate::words::{counted, grouped, if_any, outside_text, outside_text_within};
 
 /// Files that are named after a pass.
 const NAMED_MAX: usize = 20;
@@ -40,7 +40,7 @@ pub(super) async fn run(
         let what = "stopped waiting: the node goes on with the pass, and `forebay status` shows it";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
     };
-    print_either(out, args.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
+    print_either(out, args.at.json, &pass, || text(&pass)).and_then(|()| out.flush())?;
     ended?;
     failure_of(&pass).map_or(Ok(()), Err)
 }
@@ -72,7 +72,7 @@ fn again(planned: &PassPlanned) -> String {
 }
 
 fn tell(args: &RunArgs, what: &str) {
-    if args.json { tracing::info!("{what}") } else { say(what) }
+    if args.at.json { tracing::info!("{what}") } else { say(what) }
 }
 
 /// Gives an import another name.
@@ -86,7 +86,7 @@ pub(super) async fn rename(
     let renamed = imports.rename(args.old.clone(), args.new.clone()).await;
     let (renamed, ended) = settled(imports, renamed).await?;
     let new = outside_text(&renamed.name).to_string();
-    print_either(out, args.json, &renamed, || {
+    print_either(out, args.at.json, &renamed, || {
         format!(
             "import {} is now {new}: files that were imported under the old name are known under the new one\n",
             args.old
@@ -159,9 +159,10 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
     }
     if !pass.files.is_empty() && pass.planned.is_none() {
         let rows = format!(
-            "{}: {} stored, {} rejected, {} left out by the converter",
+            "{}: {} stored, {}{} rejected, {} left out by the converter",
             counted(pass.rows, "row", "rows"),
             counted(pass.stored, "call", "calls"),
+            if_any(pass.repeats, |rows| format!("{} dropped as repeats, ", grouped(rows))),
             grouped(pass.rejected),
             grouped(pass.skipped_rows)
         );
@@ -259,8 +260,9 @@ mod tests {
             known: 1_200,
             skipped: counts(&[("folder", 1), ("too_small", 1)]),
             files: counts(&[("done", 1), ("poison", 1)]),
-            rows: 12,
+            rows: 14,
             stored: 10,
+            repeats: 2,
             rejected: 2,
             not_done: vec![FileNotDone {
                 name: "s3://lake/in/\u{1b}[2J".to_owned(),
@@ -272,7 +274,7 @@ mod tests {
         assert_eq!(
             text(&pass),
             "  listed:    1,204 objects: 1,200 known, 2 skipped, 2 to import\n  skipped:   1 folder, 1 too small\n  \
-             files:     1 done, 1 poison\n  read:      12 rows: 10 calls stored, 2 rejected, 0 left out by the converter\n  \
+             files:     1 done, 1 poison\n  read:      14 rows: 10 calls stored, 2 dropped as repeats, 2 rejected, 0 left out by the converter\n  \
              not done:  s3://lake/in/\\u{1b}[2J poison: E-FORMAT: an array\n"
         );
         assert_eq!(failure_of(&pass).unwrap().code(), failure::FAILED);

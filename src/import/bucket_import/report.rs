@@ -72,6 +72,8 @@ pub struct PassReport {
     pub rows: u64,
     /// Calls that this pass stored.
     pub stored: u64,
+    /// Rows that this pass dropped because they repeat others.
+    pub repeats: u64,
     /// Rows that this pass rejected, and calls that the limits of a collector refuse.
     pub rejected: u64,
     /// Rows that the converter left out.
@@ -102,6 +104,7 @@ impl PassReport {
         let more = progress.since(before);
         self.rows += more.next_row;
         self.stored += more.stored;
+        self.repeats += more.repeats;
         self.rejected += more.rejected + more.refused;
         self.skipped_rows += skipped_rows;
         if !matches!(became, Became::Done | Became::DoneBefore) && self.not_done.len() < NAMED_MAX {

@@ -301,6 +301,7 @@ impl OneImport {
                 files = report.files.values().sum::<u64>(),
                 rows = report.rows,
                 stored = report.stored,
+                repeats = report.repeats,
                 rejected = report.rejected,
                 not_done = report.not_done.len(),
                 "a pass over the bucket has ended"

@@ -54,6 +54,7 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         not_begun: report.not_begun,
         rows: report.rows,
         stored: report.stored,
+        repeats: report.repeats,
         rejected: report.rejected,
         skipped_rows: report.skipped_rows,
         not_done: report.not_done.iter().map(|file| not_done(file, full)).collect(),

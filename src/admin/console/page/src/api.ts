@@ -117,7 +117,7 @@ export type Import = {
 export type Pass = {
   began_ms: number; ended_ms: number; listed: number; list_requests: number; known: number
   skipped: Record<string, number>; files: Record<string, number>; not_begun: number
-  rows: number; stored: number; rejected: number; skipped_rows: number; stopped: boolean
+  rows: number; stored: number; repeats: number; rejected: number; skipped_rows: number; stopped: boolean
   not_done: { name: string; became: string; error: string | null }[]; failed: { kind: string; what: string } | null
 }
 

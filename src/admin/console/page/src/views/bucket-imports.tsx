@@ -96,6 +96,7 @@ function LastPass ({ last }: { last: Pass }) {
         ['Done before', count(last.known)],
         ['Rows read', count(last.rows)],
         ['Stored', plural(last.stored, 'call')],
+        last.repeats > 0 && ['Repeats', `${plural(last.repeats, 'row')} dropped, which repeat others`],
         ['Rejected', plural(last.rejected, 'row')],
         last.skipped_rows > 0 && ['Left out', `${plural(last.skipped_rows, 'row')}, by the converter`],
         last.not_begun > 0 && ['Not begun', `${plural(last.not_begun, 'file')}: the next pass goes on with them`]
