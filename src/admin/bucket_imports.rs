@@ -108,6 +108,8 @@ pub struct PassPlanned {
     pub would: BTreeMap<String, u64>,
     /// Rows of the objects that it would import again.
     pub rows_again: u64,
+    /// For how long rows with an `insert_id` are compared with earlier ones (milliseconds); 0: they are not.
+    pub insert_id_window_ms: u64,
     /// The first of these objects.
     pub first: Vec<FilePlanned>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use crate::node::bucket_imports::ImportsAt;
 use crate::node::error::NodeError;
 use crate::runtime::Background;
 use crate::runtime::say::say;
-use crate::words::{counted, grouped, if_any, outside_text, outside_text_within};
+use crate::words::{about_duration, counted, grouped, if_any, outside_text, outside_text_within};
 
 /// Files that are named after a pass.
 const NAMED_MAX: usize = 20;
@@ -64,8 +65,14 @@ async fn made(
 /// What is stored again.
 fn again(planned: &PassPlanned) -> String {
     let files = planned.would.get("again").copied().unwrap_or(0);
+    let dropped = if_any(planned.insert_id_window_ms, |window| {
+        let window = about_duration(Duration::from_millis(window));
+        format!(
+            ", but for rows with an insert_id that were stored within {window}: insert_id_window = \"0 s\" stores them, too"
+        )
+    });
     format!(
-        "{} with {} will be stored again, with the same messageIds",
+        "{} with {} will be stored again, with the same messageIds{dropped}",
         counted(files, "imported file", "imported files"),
         counted(planned.rows_again, "row", "rows")
     )
@@ -284,14 +291,19 @@ mod tests {
     fn a_pass_that_is_not_made_is_shown_with_what_it_would_do() {
         let first = vec![FilePlanned { name: "s3://lake/in/a".to_owned(), would: "go_on".to_owned() }];
         let would = counts(&[("again", 2), ("go_on", 1)]);
-        let planned = Some(PassPlanned { would, rows_again: 4_000, first });
+        let mut planned = PassPlanned { would, rows_again: 4_000, first, ..PassPlanned::default() };
         let files = counts(&[("poison", 1)]);
-        let pass = PassStatus { listed: 4, files, planned, ..PassStatus::default() };
+        let pass = PassStatus { listed: 4, files, planned: Some(planned.clone()), ..PassStatus::default() };
         let shown = text(&pass);
         let expected = "  files:     1 poison\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
         assert!(failure_of(&pass).is_none());
+        planned.insert_id_window_ms = 3_600_000;
+        assert!(
+            again(&planned)
+                .contains("messageIds, but for rows with an insert_id that were stored within 1 h")
+        );
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub struct RunArgs {
     pub to: Option<String>,
 
     /// Also import files that are done, from their first row with the converter of now: their rows are stored
-    /// again, with the same messageIds
+    /// again, with the same messageIds, but for those that insert_id_window drops
     #[arg(long, action = ArgAction::SetTrue)]
     pub again: bool,
 

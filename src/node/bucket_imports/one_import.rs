@@ -190,7 +190,9 @@ impl OneImport {
                 let file =
                     |(name, would): (String, Would)| FilePlanned { name, would: would.slug().to_owned() };
                 let first = first.into_iter().map(file).collect();
-                (Some(PassPlanned { would, rows_again, first }), stopped, Ok(report))
+                let window = self.plan.settings.insert_id_window.as_millis();
+                let insert_id_window_ms = u64::try_from(window).unwrap_or(u64::MAX);
+                (Some(PassPlanned { would, rows_again, insert_id_window_ms, first }), stopped, Ok(report))
             }
             Err(error) => (None, self.stop.is_cancelled(), Err(error)),
         };
