@@ -161,6 +161,13 @@ pub struct AskedPass {
     pub dry_run: bool,
 }
 
+impl AskedPass {
+    /// Whether only some keys are listed.
+    pub fn has_range(&self) -> bool {
+        self.from.is_some() || self.to.is_some()
+    }
+}
+
 /// Imports of buckets, for an operator who changes something.
 pub trait BucketImportsView: Send + Sync + fmt::Debug {
     /// Makes one pass now, after the one under way, and waits for its end. The pass goes on if the future is

@@ -155,10 +155,21 @@ impl OneImport {
     /// Which keys the next pass lists. Whoever asks for a pass gets a full one.
     fn next_scan(&self, asked: Option<&AskedPass>) -> Scan {
         let now = self.deps.clock.monotonic();
+        let scans = &mut lock(&self.seen).scans;
         match asked {
-            Some(_) => Scan::Full,
-            None => lock(&self.seen).scans.next(now, self.plan.settings.full_scan_every),
+            Some(asked) => {
+                if !asked.has_range() {
+                    scans.begin_full();
+                }
+                Scan::Full
+            }
+            None => scans.next(now, self.plan.settings.full_scan_every),
         }
+    }
+
+    /// Makes the next pass list all keys: files begin again that are settled.
+    pub(super) fn want_full_scan(&self) {
+        lock(&self.seen).scans.want_full();
     }
 
     /// What stops the pass that is about to begin: a pause, or the end of the import.
@@ -229,7 +240,7 @@ impl OneImport {
 
     /// Notes a pass of the running node: in its alarms, its metrics and its status.
     fn note(&self, made: &Made, asked: Option<&AskedPass>, scan: &Scan) {
-        let of_range = asked.is_some_and(|asked| asked.from.is_some() || asked.to.is_some());
+        let of_range = asked.is_some_and(AskedPass::has_range);
         if !of_range {
             let scans = &mut lock(&self.seen).scans;
             match &made.report {
