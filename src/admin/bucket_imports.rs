@@ -29,6 +29,9 @@ pub struct BucketImportStatus {
     pub pass_rows: u64,
     /// The last pass that reached its end, since the process started.
     pub last: Option<PassStatus>,
+    /// The last pass that listed all keys, if `last` did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<PassStatus>,
     /// When the next pass begins (Unix milliseconds).
     pub next_ms: Option<i64>,
     /// Why the import cannot go on, and what to do.
@@ -53,6 +56,8 @@ pub struct PassStatus {
     pub list_requests: u64,
     /// Objects that were imported before, and were not asked for again.
     pub known: u64,
+    /// Objects that were given up before, and were not asked for again. They are among `files`.
+    pub given_up: u64,
     /// Objects that are not imported, by the reason.
     pub skipped: BTreeMap<String, u64>,
     /// What became of the files of the other objects.

@@ -146,7 +146,7 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
     lines.push((
         "listed:",
         format!(
-            "{}: {} known, {} skipped, {} to import",
+            "{}: {} known, {} skipped, {}{} to import",
             counted(
                 pass.listed,
                 if pass.part { "new object" } else { "object" },
@@ -154,7 +154,8 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
             ),
             grouped(pass.known),
             grouped(skipped),
-            grouped(pass.listed.saturating_sub(pass.known).saturating_sub(skipped))
+            if_any(pass.given_up, |objects| format!("{} given up, ", grouped(objects))),
+            grouped(pass.listed.saturating_sub(pass.known + pass.given_up + skipped))
         ),
     ));
     let (files, skips) = (list(&pass.files), list(&pass.skipped));
@@ -293,9 +294,15 @@ mod tests {
         let would = counts(&[("again", 2), ("go_on", 1)]);
         let mut planned = PassPlanned { would, rows_again: 4_000, first, ..PassPlanned::default() };
         let files = counts(&[("poison", 1)]);
-        let pass = PassStatus { listed: 4, files, planned: Some(planned.clone()), ..PassStatus::default() };
+        let pass = PassStatus {
+            listed: 4,
+            given_up: 1,
+            files,
+            planned: Some(planned.clone()),
+            ..PassStatus::default()
+        };
         let shown = text(&pass);
-        let expected = "  files:     1 poison\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
+        let expected = "4 objects: 0 known, 0 skipped, 1 given up, 3 to import\n  files:     1 poison\n  would:     2 again, 1 go on\n  again:     2 imported files with 4,000 rows \
                         will be stored again, with the same messageIds\n  first:     go on s3://lake/in/a\n";
         assert!(shown.ends_with(expected), "{shown}");
         assert!(failure_of(&pass).is_none());

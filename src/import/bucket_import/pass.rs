@@ -264,6 +264,7 @@ async fn sorted(
     };
     let SortedOut { known, left_out, given_up: given, left } = on_disk(&objects.deps.journal, sorted).await?;
     report.known += known;
+    report.given_up += given.len() as u64;
     report.skip_more(Skip::Changed, left_out);
     for (key, stage, why) in given {
         let (became, error) = given_up(stage, why);

@@ -63,6 +63,8 @@ pub struct PassReport {
     pub skipped: BTreeMap<Skip, u64>,
     /// Objects that were imported before, and were not asked for again.
     pub known: u64,
+    /// Objects that were given up before, and were not asked for again. They are among `files`.
+    pub given_up: u64,
     /// What became of the files of the others.
     pub files: BTreeMap<Became, u64>,
     /// Objects that had not begun when the pass ended: it was stopped, or one that failed holds back those

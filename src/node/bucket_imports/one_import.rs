@@ -45,6 +45,8 @@ struct Seen {
     counters: Counters,
     /// What the last pass found, with the first of the files that are not done.
     last: Option<PassStatus>,
+    /// The same of the last pass that listed all keys: others do not look at files that are given up.
+    whole: Option<PassStatus>,
     next: Option<UnixMillis>,
     failing: Option<(String, UnixMillis)>,
     /// Whether the next pass lists all keys.
@@ -342,6 +344,9 @@ impl OneImport {
             self.deps.metrics.import_last_pass.get_or_create(&label).set(at.as_secs_f64());
         }
         found.not_done.truncate(NAMED_IN_STATUS);
+        if whole {
+            seen.whole = Some(found.clone());
+        }
         seen.last = Some(found);
     }
 
@@ -397,6 +402,7 @@ impl OneImport {
             pass_since_ms: seen.pass_since.map(|at| at.0),
             pass_rows: seen.pass_since.map_or(0, |_| seen.counters.snapshot().rows),
             last: seen.last.clone(),
+            whole: seen.whole.clone().filter(|whole| seen.last.as_ref() != Some(whole)),
             next_ms: seen.next.map(|at| at.0),
             failing: seen.failing.as_ref().map(|(what, _)| what.clone()),
             failing_since_ms: seen.failing.as_ref().map(|(_, since)| since.0),

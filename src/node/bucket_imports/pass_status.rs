@@ -49,6 +49,7 @@ pub(super) fn pass_status(plan: &ImportPlan, made: &Made, full: bool) -> PassSta
         listed: report.listed,
         list_requests: report.list_requests,
         known: report.known,
+        given_up: report.given_up,
         skipped: report.skipped.iter().map(|(why, count)| (why.slug().to_owned(), *count)).collect(),
         files: report.files.iter().map(|(became, count)| (became.slug().to_owned(), *count)).collect(),
         not_begun: report.not_begun,
