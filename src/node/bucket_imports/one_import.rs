@@ -330,8 +330,8 @@ impl OneImport {
         let alarms = &self.deps.alarms;
         match refused_files(self.name(), self.plan.reader().ok().as_ref(), report) {
             Some(what) => alarms.raise(AlarmKind::BucketImport, self.name(), what),
-            // A pass over a part does not show that all files can be read.
-            None if whole => alarms.clear(AlarmKind::BucketImport, self.name()),
+            // Also a pass over a part looks at each file that is not settled; one over a range does not.
+            None if !of_range => alarms.clear(AlarmKind::BucketImport, self.name()),
             None => {}
         }
         seen.failing = None;
