@@ -18,7 +18,7 @@ use crate::admin::{
 };
 use crate::alarms::AlarmKind;
 use crate::import::bucket_import::{PassDeps, PassError, PassPlan, PassReport, Scan, Would, pass, plan_pass};
-use crate::import::{Counters, NameError};
+use crate::import::{Counters, NameError, watched_rows};
 use crate::live::Mode;
 use crate::lock::lock;
 use crate::metrics::{ImportLabel, PassLabel};
@@ -94,6 +94,8 @@ impl OneImport {
             // If the journal cannot be read, the pass says so.
             if self.is_paused().await.unwrap_or(false) {
                 drop(asked);
+                // The pass under way may have raised something after the command.
+                self.clear_alarms();
                 lock(&self.seen).next = None;
                 tokio::select! {
                     () = self.stop.cancelled() => {}
@@ -236,8 +238,19 @@ impl OneImport {
         set.map_err(|error| BucketImportError::Failed(error.to_string()))?;
         if paused {
             self.end_pass();
+            self.clear_alarms();
         }
         Ok(Paused { name: self.name().to_owned(), paused, enabled: self.plan().settings.enabled })
+    }
+
+    /// Clears what stands of an import that is paused. Another import whose rows wait says so again.
+    fn clear_alarms(&self) {
+        let mut seen = lock(&self.seen);
+        seen.failing = None;
+        if !seen.is_gone {
+            self.deps.alarms.clear(AlarmKind::BucketImport, self.name());
+        }
+        watched_rows::clear(&self.deps.alarms);
     }
 
     /// Notes a pass of the running node: in its alarms, its metrics and its status.

@@ -776,7 +776,10 @@ fn rows_that_wait_are_an_alarm_until_they_are_compared() {
     );
     let watched = WatchedRows::new(Arc::clone(&log) as _, Arc::clone(&alarms));
     let source = SourceId::new("csv").unwrap();
-    let ask = || watched.rows_to_store(&source, &[1], UnixMillis(0), Duration::ZERO).is_ok();
+    let ask_for = |rows: &[u128], window| {
+        watched.rows_to_store(&source, rows, UnixMillis(0), Duration::from_secs(window)).is_ok()
+    };
+    let ask = || ask_for(&[1], 5);
     assert!(ask() && alarms.standing().is_empty());
     *log.0.lock().unwrap() = Some(RowsUnknown::Full { max: 5 });
     assert!(!ask() && !ask());
@@ -784,6 +787,13 @@ fn rows_that_wait_are_an_alarm_until_they_are_compared() {
     assert_eq!((standing.len(), standing[0].kind), (1, AlarmKind::BucketImport));
     assert!(standing[0].what.contains("spool.max_bytes") && standing[0].what.contains("insert_id_window"));
     *log.0.lock().unwrap() = None;
+    assert!(ask_for(&[], 5) && alarms.standing().len() == 1, "no new row shows that there is room");
+    assert!(ask() && alarms.standing().is_empty());
+    let [file, what, newest] = ["a", "b", "c"].map(str::to_owned);
+    *log.0.lock().unwrap() = Some(RowsUnknown::Damaged { file, what, keys: 1, newest });
+    assert!(!ask());
+    *log.0.lock().unwrap() = None;
+    assert!(ask_for(&[1], 4) && alarms.standing().len() == 1, "it did not look so far back");
     assert!(ask() && alarms.standing().is_empty());
 }
 
