@@ -19,7 +19,7 @@ use crate::import::file_error::{FileError, FileFault};
 use crate::import::file_id::key_of;
 use crate::import::import_id::ImportId;
 use crate::import::import_sources::WantedSource;
-use crate::import::importer::has_calls;
+use crate::import::importer::has_stored;
 use crate::import::journal::{Journal, JournalError};
 use crate::import::objects_in_use::ObjectInUse;
 use crate::import::options_hash::short_hash;
@@ -151,7 +151,7 @@ impl ObjectImport {
             };
             let Begun { object, mut state, how, in_use } = begun;
             let ends = self.files((&name, object), how, &mut state).await;
-            state.has_calls |= ends.iter().any(|(_, report)| has_calls(report.progress));
+            state.has_calls |= ends.iter().any(|(_, report)| has_stored(report.progress));
             let is_changed = ends.iter().any(|(became, _)| *became == Became::Changed);
             let may_begin_again = !state.has_calls && is_changed;
             state.error = ends.iter().find_map(|(_, report)| error_of(&report.end)).or(state.error);

@@ -709,6 +709,22 @@ async fn of_two_rows_with_one_insert_id_and_device_the_one_read_later_is_dropped
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_which_only_repeats_were_met_can_be_replaced() {
+    let (node, store) = (node(), FakeStore::new());
+    put(&store, "in/a.json", keyed("a", 0..2_500)).await;
+    let first = passed(&node, &store, comparing(&node, "events", "in/")).await;
+    assert_eq!((first.rows, first.repeats), (2_500, 0));
+    // Its first step has nothing but repeats, and the second one is lost.
+    put(&store, "in/b.json", keyed("b", 0..4_500)).await;
+    let import = comparing(&node, "events", "in/");
+    let node = killed_at(node, &store, import, 1, false).await;
+    put(&store, "in/b.json", keyed("b", 2_400..2_600)).await;
+    let second = passed(&node, &store, comparing(&node, "events", "in/")).await;
+    assert_eq!((second.rows, second.repeats), (200, 100), "{second:?}");
+    assert_eq!(stored_events(&node), [named("a", 0..2_500), named("b", 2_500..2_600)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_imports_at_once_store_a_row_once() {
     let (node, store) = (node(), FakeStore::new());
     for file in 0..4 {
