@@ -45,7 +45,9 @@ fn text(reset: &FilesReset) -> String {
 fn line(file: &FileReset) -> String {
     let FileReset { name, begins, rows, calls } = file;
     let is_new = begins == "new_object";
-    let (Some(rows), Some(calls)) = (rows, calls) else { return format!("{name} goes on at its next row") };
+    let (Some(rows), Some(calls)) = (rows, calls) else {
+        return format!("{name} goes on at its next row, unless it was replaced");
+    };
     let stored = format!("{} stored", counted(*calls, "call", "calls"));
     match (is_new, rows) {
         (true, _) => format!(
@@ -79,7 +81,7 @@ mod tests {
             text(&FilesReset { import: "orders".to_owned(), count: 5, files }),
             "s3://lake/a begins at its first row, because another object is there now; of the old one 2,000 rows were \
              read (1 call stored)\ns3://lake/a begins at its first row\ns3://lake/a goes on after row 2,000 (1,990 calls \
-             stored)\ns3://lake/a goes on at its next row\nand 1 more file\nThe next pass reads what is listed here; to \
+             stored)\ns3://lake/a goes on at its next row, unless it was replaced\nand 1 more file\nThe next pass reads what is listed here; to \
              make one now: forebay import run orders\n"
         );
         assert_eq!(text(&FilesReset::default()), "no file is given up\n");
