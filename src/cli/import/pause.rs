@@ -23,7 +23,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let paused = imports.pause(&args.name, pause).await;
-    let (paused, ended) = settled(imports, paused).await?;
+    let (paused, ended) = settled(imports, paused, true).await?;
     print_either(out, args.at.json, &paused, || text(&paused))?;
     Ok(ended?)
 }
@@ -48,7 +48,7 @@ pub(super) async fn status(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let shown = imports.status(args.name.as_ref()).await;
-    let (shown, ended) = settled(imports, shown).await?;
+    let (shown, ended) = settled(imports, shown, false).await?;
     let now = SystemClock::new().wall();
     print_either(out, args.at.json, &shown, || {
         let lines = import_lines(&shown, now.0, terminal::columns(&std::io::stdout()));

@@ -20,7 +20,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let reset = imports.reset(&args.name, args.key.as_deref()).await;
-    let (reset, ended) = settled(imports, reset).await?;
+    let (reset, ended) = settled(imports, reset, true).await?;
     print_either(out, args.at.json, &reset, || text(&reset))?;
     Ok(ended?)
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(
         tell(args, &format!("importing {} {}", args.name, imports.text()));
     }
     let made = made(args, &imports, stop).await;
-    let (made, ended) = settled(imports, made).await?;
+    let (made, ended) = settled(imports, made, !args.dry_run).await?;
     let Some(pass) = made else {
         let what = "stopped waiting: the node goes on with the pass, and `forebay status` shows it";
         return Err(Failure::with_code(failure::INTERRUPTED, what));
@@ -91,7 +91,7 @@ pub(super) async fn rename(
 ) -> Result<(), Failure> {
     let imports = reached(&args.at, background).await?;
     let renamed = imports.rename(args.old.clone(), args.new.clone()).await;
-    let (renamed, ended) = settled(imports, renamed).await?;
+    let (renamed, ended) = settled(imports, renamed, true).await?;
     let new = outside_text(&renamed.name).to_string();
     print_either(out, args.at.json, &renamed, || {
         format!(
@@ -102,13 +102,14 @@ pub(super) async fn rename(
     Ok(ended?)
 }
 
-/// Closes the spool after the work, if the command opened one, and delivers what it holds: also if the work
-/// failed. Errors: [`Failure`]: the work failed; the text also says what is left in the spool.
+/// Closes the spool after the work, if the command opened one, and delivers what it holds, also if the work failed; one
+/// that only looks does not `deliver`. Errors: [`Failure`]: the work failed; the text also says what is left in the spool.
 pub(super) async fn settled<T>(
     imports: ImportsAt,
     work: Result<T, NodeError>,
+    deliver: bool,
 ) -> Result<(T, Result<(), NodeError>), Failure> {
-    let ended = imports.end().await;
+    let ended = imports.end(deliver).await;
     match work {
         Ok(done) => Ok((done, ended)),
         Err(error) => Err(both(error, ended)),
