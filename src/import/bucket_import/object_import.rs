@@ -322,8 +322,8 @@ impl ObjectImport {
     async fn is_gone(&self, listed: &Listed) -> bool {
         let from = ListFrom { prefix: listed.key.as_str(), ..ListFrom::default() };
         let page = self.deps.store.list(&self.import.location, from).await;
-        // Keys are in order, so the key itself would come first.
-        page.is_ok_and(|page| page.objects.first().is_none_or(|first| first.key != listed.key))
+        let named = page.map(|page| page.named(listed.key.as_str()));
+        named.is_ok_and(|named| named.listed.is_none() && named.is_sure)
     }
 
     /// The files of an object. Errors: how its import ends.
