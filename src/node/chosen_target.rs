@@ -170,13 +170,12 @@ impl OwnSpool {
         drop(self.importer);
         self.ingest.finish().await;
         match self.engine.deliver_and_close(deliver.then_some(DELIVERY)).await? {
-            _ if !deliver => Ok(()),
-            0 => Ok(()),
-            left => Err(NodeError::Other(format!(
+            left if deliver && left > 0 => Err(NodeError::Other(format!(
                 "{} not delivered yet, but safe in the spool: the node delivers what is left when it starts again, and \
                  `forebay spool drain` does it without the node",
                 counted(left as u64, "batch is", "batches are")
             ))),
+            _ => Ok(()),
         }
     }
 }

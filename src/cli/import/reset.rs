@@ -29,13 +29,11 @@ fn text(reset: &FilesReset) -> String {
     if reset.count == 0 {
         return "no file is given up\n".to_owned();
     }
-    let mut text = String::new();
-    for file in &reset.files {
-        // Writing to a string cannot fail.
-        _ = writeln!(text, "{}", outside_text(&line(file)));
-    }
+    let lines = reset.files.iter().map(|file| format!("{}\n", outside_text(&line(file))));
+    let mut text: String = lines.collect();
     let more = reset.count.saturating_sub(reset.files.len() as u64);
     if more > 0 {
+        // Writing to a string cannot fail.
         _ = writeln!(text, "and {}", counted(more, "more file", "more files"));
     }
     let import = outside_text(&reset.import);

@@ -144,15 +144,12 @@ pub(crate) fn lines(pass: &PassStatus, named_max: usize) -> Vec<(&'static str, S
         return lines;
     }
     let skipped: u64 = pass.skipped.values().sum();
+    let (one, many) = if pass.part { ("new object", "new objects") } else { ("object", "objects") };
     lines.push((
         "listed:",
         format!(
             "{}: {} known, {} skipped, {}{} to import",
-            counted(
-                pass.listed,
-                if pass.part { "new object" } else { "object" },
-                if pass.part { "new objects" } else { "objects" }
-            ),
+            counted(pass.listed, one, many),
             grouped(pass.known),
             grouped(skipped),
             if_any(pass.given_up, |objects| format!("{} given up, ", grouped(objects))),
