@@ -256,9 +256,11 @@ impl OneImport {
     /// Notes a pass of the running node: in its alarms, its metrics and its status.
     fn note(&self, made: &Made, asked: Option<&AskedPass>, scan: &Scan) {
         let of_range = asked.is_some_and(AskedPass::has_range);
-        if !of_range {
+        {
             let scans = &mut lock(&self.seen).scans;
             match &made.report {
+                Ok(report) if of_range => scans.note_range(report),
+                Err(_) if of_range => {}
                 Ok(report) if !made.stopped => scans.note(scan, report, self.deps.clock.monotonic()),
                 _ => scans.forget(),
             }

@@ -61,6 +61,11 @@ impl ScanMemory {
             .map(|(full_at, key)| (full_at, Scan::After { key, also: scanned.left.clone() }));
     }
 
+    /// Notes a pass over a range. A pass over a part does not know the files that it left.
+    pub(super) fn note_range(&mut self, report: &PassReport) {
+        self.wants_full |= report.scanned.more_left || !report.scanned.left.is_empty();
+    }
+
     /// Notes a pass that did not reach its end: the next one lists all keys.
     pub(super) fn forget(&mut self) {
         self.known = None;
@@ -117,6 +122,10 @@ mod tests {
         memory.begin_full();
         memory.note(&Scan::Full, &full, now);
         assert_eq!(memory.next(now, EVERY), after("k", &[]), "a command made it");
+        memory.note_range(&report(1, Some("b"), &[]));
+        assert_eq!(memory.next(now, EVERY), after("k", &[]));
+        memory.note_range(&report(1, Some("b"), &["b"]));
+        assert_eq!(memory.next(now, EVERY), Scan::Full, "a file of the range goes on");
     }
 
     #[test]
