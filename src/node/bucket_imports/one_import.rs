@@ -94,7 +94,7 @@ impl OneImport {
             // If the journal cannot be read, the pass says so.
             if self.is_paused().await.unwrap_or(false) {
                 drop(asked);
-                // The pass under way may have raised something after the command.
+                // Rows of the pass under way may have waited after the command.
                 self.clear_alarms();
                 lock(&self.seen).next = None;
                 tokio::select! {
@@ -308,6 +308,9 @@ impl OneImport {
         self.count_pass("failed");
         let mut seen = lock(&self.seen);
         seen.pass_since = None;
+        if self.pausing.now() {
+            return;
+        }
         if raises && !seen.is_gone {
             let what = format!(
                 "{}; import {} reads nothing until this is fixed, and retries every {}",
@@ -344,7 +347,10 @@ impl OneImport {
         }
         let alarms = &self.deps.alarms;
         match refused_files(self.name(), self.plan.reader().ok().as_ref(), report) {
-            Some(what) => alarms.raise(AlarmKind::BucketImport, self.name(), what),
+            Some(what) if !self.pausing.now() => {
+                alarms.raise(AlarmKind::BucketImport, self.name(), what);
+            }
+            Some(_) => {}
             // Also a pass over a part looks at each file that is not settled; one over a range does not.
             None if !of_range => alarms.clear(AlarmKind::BucketImport, self.name()),
             None => {}
